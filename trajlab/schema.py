@@ -1,0 +1,43 @@
+"""The names that make up a run on disk: files, groups and versions, written down once."""
+
+SNAPSHOTS_VERSION = "trajlab-snapshots-1"
+"""`format` in run.json of a run folder."""
+
+STORE_VERSION = "trajlab-1"
+"""`Conventions` in the root attributes of a packed store."""
+
+RESULT_VERSION = "trajlab-result-1"
+"""`Conventions` in the attributes of a result."""
+
+# A run folder, as a Recorder writes it.
+RUN_FILE = "run.json"
+METRICS_FILE = "metrics.jsonl"
+PROBE_FILE = "probe.safetensors"
+MODEL_FILE = "model.safetensors"
+GRADIENTS_FOLDER = "gradients"
+INDICES_FILE = "indices.safetensors"
+
+# Groups of a packed store, and of `Trajectory.tree`.
+WEIGHTS = "weights"
+GRADIENTS = "gradients"
+BUFFERS = "buffers"
+METRICS = "metrics"
+PROBE = "probe"
+
+
+def checkpoint_folder(step: int) -> str:
+    """Name of the folder that holds the snapshot of a step.
+
+    >>> checkpoint_folder(500)
+    'checkpoint-500'
+    """
+    return f"checkpoint-{step}"
+
+
+def segment_file(first: int, last: int) -> str:
+    """Name of the file that holds the gradients of the steps `first` to `last`, both included.
+
+    >>> segment_file(0, 99)
+    '0-99.safetensors'
+    """
+    return f"{first}-{last}.safetensors"
