@@ -1,0 +1,52 @@
+"""What all kernels stand on: tiles of rows behind bare addresses, and their finite entries.
+
+A row is one tensor at one step, flat. A kernel takes the entries ``lo`` to ``hi`` (a tile) of all rows of a block,
+so that rows are read once while the tile stays in cache. Tiles, not blocks, are the units of summation: how many
+steps share a block never changes a sum. Sums are float64. Loops may be reordered, but NaN and Inf are never assumed
+away: a tile that holds one is first compacted to its finite entries.
+"""
+
+import numpy as np
+from numba import carray, njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+TILE = 8192
+"""Entries in a tile."""
+
+jit = njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz", "arcp"})
+
+
+@intrinsic
+def _pointer(typing, address):
+    def generate(context, builder, signature, arguments):
+        return builder.inttoptr(arguments[0], cgutils.voidptr_t)
+
+    return types.voidptr(types.uint64), generate
+
+
+@jit
+def tile(address, lo, hi, like):
+    """Entries `lo` to `hi` of the row at an address, of the element type of `like`; nothing is copied."""
+    return carray(_pointer(np.uint64(address + lo * like.itemsize)), (hi - lo,), like.dtype)
+
+
+@jit
+def squares(w):
+    """Sum of squares: finite exactly if all entries are, for float32."""
+    total = 0.0
+    for i in range(w.size):
+        total += np.float64(w[i]) * np.float64(w[i])
+    return total
+
+
+@jit
+def compact(w, r, w_finite, r_finite):
+    """Copy the entries at which both rows are finite to the buffers' front, and count them."""
+    n = 0
+    for i in range(w.size):
+        if np.isfinite(w[i]) and np.isfinite(r[i]):
+            w_finite[n] = w[i]
+            r_finite[n] = r[i]
+            n += 1
+    return n

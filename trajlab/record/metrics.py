@@ -1,0 +1,62 @@
+"""The numbers that training reports: a line of JSON a step, on disk at once."""
+
+import json
+from collections.abc import Mapping
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from trajlab.errors import BadSetting
+from trajlab.record.writer import naming_failures
+
+
+class MetricsLog:
+    """The file that grows by a line a step.
+
+    Parameters
+    ----------
+    path
+        Where it is; it is appended to if it exists.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = open(path, "ab", buffering=0)
+
+    def append(self, row: Mapping[str, int | float]) -> None:
+        """Write a row; NaN and infinity are written as ``NaN`` and ``Infinity``, as Python's json does."""
+        with naming_failures(self._path):
+            rest = memoryview((json.dumps(row) + "\n").encode())
+            while rest:
+                rest = rest[self._file.write(rest) :]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def metric_row(step: int, metrics: Mapping[str, Any]) -> dict[str, int | float]:
+    """Turn what the user reports into plain numbers.
+
+    >>> metric_row(3, {"loss": torch.tensor(0.5), "epoch": 1})
+    {'step': 3, 'loss': 0.5, 'epoch': 1}
+    """
+    if "step" in metrics:
+        raise BadSetting("a metric cannot be called step: the Recorder counts steps itself; choose another name")
+    return {"step": step} | {name: _number(name, value) for name, value in metrics.items()}
+
+
+def _number(name: str, value: Any) -> int | float:
+    if isinstance(value, torch.Tensor | np.ndarray) and value.shape.count(1) == value.ndim:
+        value = value.item()
+    if isinstance(value, Integral | np.bool_):
+        return int(value)
+    if isinstance(value, Real):
+        return float(value)
+    raise BadSetting(
+        f"the metric {name} must be a number or a tensor of one element; found {type(value).__name__}"
+        f"{list(value.shape) if hasattr(value, 'shape') else ''}. Reduce it first, for example with .mean()"
+    )

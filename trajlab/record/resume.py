@@ -1,0 +1,173 @@
+"""Going on with a run on disk: what is there, whether it is the same run, and dropping what comes again."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from trajlab.errors import BadSetting, DamagedData
+from trajlab.record.writer import TEMPORARY, naming_failures, replacing, write_json, write_tensors
+from trajlab.schema import (
+    GRADIENTS_FOLDER,
+    METRICS_FILE,
+    RUN_FILE,
+    SNAPSHOTS_VERSION,
+    checkpoint_folder,
+    segment_file,
+)
+
+IDENTITY = ("parameters", "buffers", "tied", "shapes", "gradients", "probe")
+"""The facts of run.json that a resumed run must share with what is on disk."""
+
+
+def read_run(directory: Path) -> dict[str, Any]:
+    """Read what run.json says about the run."""
+    path = directory / RUN_FILE
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        version = facts["format"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedData(f"cannot resume {directory}: {path} is not what a Recorder writes ({error})") from error
+    if version != SNAPSHOTS_VERSION:
+        raise DamagedData(f"cannot resume {directory}: it is of format {version}, not {SNAPSHOTS_VERSION}")
+    return facts
+
+
+def check_same_run(directory: Path, recorded: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuse to go on with another model, sampling or probe than what the run was recorded with."""
+    now = json.loads(json.dumps(now))
+    differences = [
+        line
+        for fact in IDENTITY
+        if recorded[fact] != now[fact]
+        for line in _differences(fact, recorded[fact], now[fact])
+    ]
+    if differences:
+        raise BadSetting(
+            f"cannot resume {directory}: it was recorded with other settings: {'; '.join(differences)}. "
+            "Resume with what it was recorded with, or record to another directory"
+        )
+
+
+def next_step(directory: Path, when: Callable[[int], bool], gradients_when: Callable[[int], bool] | None) -> int:
+    """Find the first step that is not completely on disk.
+
+    Parameters
+    ----------
+    directory
+        The run.
+    when
+        The schedule of the checkpoints.
+    gradients_when
+        The schedule of the gradients, None if they are not recorded.
+    """
+    rows = list(_metric_steps(directory))
+    end = rows[-1] + 1 if rows else 0
+    awaited = [(when, max(_checkpoints(directory), default=-1))]
+    if gradients_when is not None:
+        last = max((steps[-1] for steps in _segments(directory).values()), default=-1)
+        awaited.append((gradients_when, last))
+    for schedule, last in awaited:
+        end = next((step for step in range(last + 1, end) if schedule(step)), end)
+    return end
+
+
+def drop_from(directory: Path, step: int) -> None:
+    """Remove all that was recorded at or after a step, and what was left unfinished.
+
+    A crash in here leaves a run that opens, and that can be resumed at `step` or before.
+    """
+    for left_over in [*directory.glob(f"{TEMPORARY}*"), *directory.glob(f"{GRADIENTS_FOLDER}/{TEMPORARY}*")]:
+        shutil.rmtree(left_over) if left_over.is_dir() else left_over.unlink()
+    facts = read_run(directory)
+    if facts["closed"] is not None:
+        write_json(directory / RUN_FILE, facts | {"closed": None})
+    for checkpoint in sorted(_checkpoints(directory), reverse=True):
+        if checkpoint >= step:
+            folder = directory / checkpoint_folder(checkpoint)
+            doomed = folder.rename(folder.with_name(TEMPORARY + folder.name))
+            shutil.rmtree(doomed)
+    segments = _segments(directory)
+    for path in sorted(segments, key=lambda path: segments[path][0], reverse=True):
+        if segments[path][0] >= step:
+            path.unlink()
+        else:
+            _shorten_segment(path, step)
+    _shorten_metrics(directory / METRICS_FILE, step)
+
+
+def _differences(fact: str, recorded: Any, now: Any) -> Iterator[str]:
+    if isinstance(recorded, dict) and isinstance(now, dict):
+        for key in [*recorded, *(key for key in now if key not in recorded)]:
+            if recorded.get(key) != now.get(key):
+                yield f"{fact} {key} was {recorded.get(key, 'absent')}, is {now.get(key, 'absent')}"
+    elif isinstance(recorded, list) and isinstance(now, list):
+        gone = [name for name in recorded if name not in now]
+        new = [name for name in now if name not in recorded]
+        yield f"{fact} lack {gone} and have {new} besides" if gone or new else f"{fact} stand in another order"
+    else:
+        yield f"{fact} was {recorded}, is {now}"
+
+
+def _checkpoints(directory: Path) -> list[int]:
+    numbers = (folder.name.removeprefix("checkpoint-") for folder in directory.glob("checkpoint-*"))
+    return [int(number) for number in numbers if number.isdigit()]
+
+
+def _segments(directory: Path) -> dict[Path, list[int]]:
+    paths = (directory / GRADIENTS_FOLDER).glob("[0-9]*-[0-9]*.safetensors")
+    return {path: json.loads(_metadata(path)["steps"]) for path in paths}
+
+
+def _metadata(path: Path) -> dict[str, str]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata()
+    except (OSError, SafetensorError) as error:
+        raise DamagedData(f"cannot read {path}: {error}; remove it to resume before its first step") from error
+
+
+def _shorten_segment(path: Path, stop: int) -> None:
+    metadata = _metadata(path)
+    steps = [step for step in json.loads(metadata["steps"]) if step < stop]
+    absent = json.loads(metadata["absent"])
+    kept = {name: [step for step in gaps if step < stop] for name, gaps in absent.items()}
+    name = path.with_name(segment_file(steps[0], steps[-1]))
+    if len(steps) < len(json.loads(metadata["steps"])):
+        tensors: dict[str, torch.Tensor] = {}
+        with safe_open(path, framework="pt") as file:
+            for key in file.keys():
+                rows = len(steps) - len(kept.get(key, []))
+                if rows:
+                    tensors[key] = file.get_slice(key)[:rows]
+        gaps = {key: value for key, value in kept.items() if value}
+        write_tensors(path, tensors, {"steps": json.dumps(steps), "absent": json.dumps(gaps)})
+    os.replace(path, name)
+
+
+def _metric_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    if not path.exists():
+        return
+    with open(path, "rb") as file:
+        for line in file:
+            if not line.endswith(b"\n"):
+                return
+            try:
+                yield json.loads(line)["step"], line
+            except (ValueError, KeyError, TypeError) as error:
+                raise DamagedData(f"cannot read {path}: {line!r} is not a row of metrics") from error
+
+
+def _metric_steps(directory: Path) -> Iterator[int]:
+    return (step for step, _ in _metric_lines(directory / METRICS_FILE))
+
+
+def _shorten_metrics(path: Path, stop: int) -> None:
+    with naming_failures(path), replacing(path) as temporary:
+        with open(temporary, "wb") as file:
+            file.writelines(line for step, line in _metric_lines(path) if step < stop)

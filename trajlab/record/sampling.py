@@ -1,0 +1,51 @@
+"""Which entries of a gradient are kept: fixed, seeded, spread evenly over the taps of a kernel."""
+
+import math
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def sample_indices(name: str, shape: Sequence[int], entries: int, *, seed: int = 0) -> np.ndarray:
+    """Draw the entries of one parameter that are recorded.
+
+    Each tap of a convolution kernel gets equally many entries (up to one), so that taps which are always zero
+    show. Within a tap, and in a matrix or vector, each entry is equally likely. The draw depends on the seed,
+    the name and the shape alone: runs of one architecture share their entries.
+
+    Parameters
+    ----------
+    name
+        Name of the parameter.
+    shape
+        Its shape; the axes after the second are the taps.
+    entries
+        How many entries to keep.
+    seed
+        Seed of the draw.
+
+    Returns
+    -------
+    Sorted flat (C-order) indices, int64; all of them if there are no more than `entries`.
+
+    Examples
+    --------
+    >>> indices = sample_indices("conv.weight", (8, 4, 3, 3), 18)
+    >>> np.bincount(indices % 9)
+    array([2, 2, 2, 2, 2, 2, 2, 2, 2])
+    """
+    size = math.prod(shape)
+    if size <= entries:
+        return np.arange(size)
+    random = np.random.default_rng([seed, zlib.crc32(name.encode())])
+    taps = math.prod(shape[2:])
+    channels = size // taps
+    share, left_over = divmod(entries, taps)
+    favored = np.sort(random.choice(taps, left_over, replace=False))
+    if share == 0:
+        return np.sort(random.integers(channels, size=left_over) * taps + favored)
+    counts = np.full(taps, share)
+    counts[favored] += 1
+    drawn = [random.choice(channels, count, replace=False) * taps + tap for tap, count in enumerate(counts)]
+    return np.sort(np.concatenate(drawn))

@@ -1,0 +1,98 @@
+"""When to record: rules from a step to yes or no, that combine with ``|`` and ``&``."""
+
+import operator
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from trajlab.errors import BadSetting
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A rule that says for each step whether to record it.
+
+    Any function from a step to a bool will do where a schedule is asked for; this one can be combined.
+
+    Parameters
+    ----------
+    rule
+        The function that decides.
+
+    Examples
+    --------
+    Dense early, sparse late:
+
+    >>> when = every(1).until(4) | every(10)
+    >>> [step for step in range(25) if when(step)]
+    [0, 1, 2, 3, 10, 20]
+    """
+
+    rule: Callable[[int], bool]
+
+    def __call__(self, step: int) -> bool:
+        return self.rule(step)
+
+    def __or__(self, other: Callable[[int], bool]) -> "Schedule":
+        return Schedule(lambda step: self(step) or other(step))
+
+    def __and__(self, other: Callable[[int], bool]) -> "Schedule":
+        return Schedule(lambda step: self(step) and other(step))
+
+    def until(self, stop: int) -> "Schedule":
+        """Keep the steps before `stop`."""
+        return Schedule(lambda step: step < stop and self(step))
+
+    def since(self, start: int) -> "Schedule":
+        """Keep the steps from `start` on."""
+        return Schedule(lambda step: step >= start and self(step))
+
+
+def every(n: int) -> Schedule:
+    """Record every n-th step, the first one included.
+
+    >>> [step for step in range(10) if every(3)(step)]
+    [0, 3, 6, 9]
+    """
+    n = _step_number("every(n)", n, smallest=1)
+    return Schedule(lambda step: step % n == 0)
+
+
+def at(steps: Iterable[int]) -> Schedule:
+    """Record exactly these steps.
+
+    >>> [step for step in range(10) if at([0, 5])(step)]
+    [0, 5]
+    """
+    chosen = frozenset(_step_number("at(steps)", step, smallest=0) for step in steps)
+    return Schedule(lambda step: step in chosen)
+
+
+def doubling() -> Schedule:
+    """Record step 0 and the powers of two.
+
+    >>> [step for step in range(20) if doubling()(step)]
+    [0, 1, 2, 4, 8, 16]
+    """
+    return Schedule(lambda step: step & (step - 1) == 0)
+
+
+def bursts(schedule: Callable[[int], bool], *, length: int = 2) -> Schedule:
+    """Record `length` consecutive steps, starting at each step of a schedule.
+
+    Two consecutive steps show the update that one step made.
+
+    >>> [step for step in range(25) if bursts(every(10), length=2)(step)]
+    [0, 1, 10, 11, 20, 21]
+    """
+    length = _step_number("bursts(length)", length, smallest=1)
+    return Schedule(lambda step: any(schedule(step - back) for back in range(min(length, step + 1))))
+
+
+def _step_number(asked: str, value: int, *, smallest: int) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = smallest - 1
+    if number < smallest:
+        raise BadSetting(f"{asked} takes whole numbers from {smallest} on; found {value!r}")
+    return number

@@ -1,0 +1,133 @@
+"""Gradients, gathered a row per step and written a segment at a time."""
+
+import json
+import math
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from trajlab.errors import BadSetting
+from trajlab.record.writer import Writer, write_tensors
+from trajlab.schema import segment_file
+
+SEGMENT_BYTES = 16 * 2**20
+"""A segment is closed before it grows beyond this."""
+
+
+class GradientSegments:
+    """The segment that is being filled, in memory on the device of the gradients.
+
+    Parameters
+    ----------
+    parameters
+        Name to parameter, in network order.
+    indices
+        Name to flat indices, for each parameter of which only a sample is kept.
+    folder
+        Where the segments go.
+    writer
+        Who writes them.
+    rows
+        A segment is closed after so many rows, or earlier if it has grown to 16 MiB.
+    """
+
+    def __init__(
+        self,
+        parameters: Mapping[str, nn.Parameter],
+        indices: Mapping[str, torch.Tensor],
+        folder: Path,
+        writer: Writer,
+        *,
+        rows: int,
+    ) -> None:
+        self._parameters = dict(parameters)
+        self._indices = dict(indices)
+        self._folder = folder
+        self._writer = writer
+        row_bytes = sum(
+            math.prod(self._kept_shape(name, parameter)) * parameter.element_size()
+            for name, parameter in self._parameters.items()
+            if parameter.requires_grad
+        )
+        self._capacity = max(1, min(rows, SEGMENT_BYTES // max(1, row_bytes)))
+        self._start()
+
+    @torch.no_grad()
+    def append(self, step: int, scales: Mapping[str, float]) -> None:
+        """Copy the gradients that the parameters hold now.
+
+        Parameters
+        ----------
+        step
+            The step that they belong to.
+        scales
+            Name to a factor that is to be divided out.
+        """
+        gradients = {name: parameter.grad for name, parameter in self._parameters.items()}
+        if all(gradient is None for gradient in gradients.values()):
+            raise BadSetting(
+                f"asked to record gradients at step {step}; none of the {len(gradients)} parameters has one. "
+                "Call step() after backward() and before zero_grad(), or record with gradients=False"
+            )
+        if any(not self._fits(name, gradient) for name, gradient in gradients.items()):
+            self.close()
+        for name, gradient in gradients.items():
+            if gradient is None:
+                self._absent[name].append(step)
+                continue
+            row = self._next_row(name, gradient)
+            if gradient.layout is not torch.strided:
+                gradient = gradient.to_dense()
+            if name in self._indices:
+                torch.index_select(gradient.reshape(-1), 0, self._indices[name], out=row)
+            else:
+                row.copy_(gradient)
+            if name in scales:
+                row.mul_(1 / scales[name])
+        self._steps.append(step)
+        if len(self._steps) == self._capacity:
+            self.close()
+
+    def close(self) -> None:
+        """Hand the rows gathered so far to the writer and start the next segment."""
+        if not self._steps:
+            return
+        tensors = {name: buffer[: self._rows(name)].cpu() for name, buffer in self._buffers.items()}
+        absent = {
+            name: steps
+            for name, steps in self._absent.items()
+            if steps and (name in tensors or self._parameters[name].requires_grad)
+        }
+        metadata = {"steps": json.dumps(self._steps), "absent": json.dumps(absent)}
+        path = self._folder / segment_file(self._steps[0], self._steps[-1])
+        self._writer.submit(partial(write_tensors, path, tensors, metadata))
+        self._start()
+
+    def _start(self) -> None:
+        self._steps: list[int] = []
+        self._absent: dict[str, list[int]] = {name: [] for name in self._parameters}
+        self._buffers: dict[str, torch.Tensor] = {}
+
+    def _rows(self, name: str) -> int:
+        return len(self._steps) - len(self._absent[name])
+
+    def _kept_shape(self, name: str, parameter: torch.Tensor) -> tuple[int, ...]:
+        return tuple(self._indices[name].shape if name in self._indices else parameter.shape)
+
+    def _next_row(self, name: str, gradient: torch.Tensor) -> torch.Tensor:
+        buffer = self._buffers.get(name)
+        if buffer is None:
+            shape = (self._capacity, *self._kept_shape(name, gradient))
+            buffer = self._buffers[name] = torch.empty(shape, dtype=gradient.dtype, device=gradient.device)
+            if name in self._indices:
+                self._indices[name] = self._indices[name].to(gradient.device)
+        return buffer[self._rows(name)]
+
+    def _fits(self, name: str, gradient: torch.Tensor | None) -> bool:
+        buffer = self._buffers.get(name)
+        return (
+            buffer is None or gradient is None or (buffer.dtype == gradient.dtype and buffer.device == gradient.device)
+        )

@@ -1,0 +1,130 @@
+"""Writing without a trace of the half-done: under a temporary name, then renamed, from a thread of its own."""
+
+import json
+import os
+import queue
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+
+from trajlab.errors import TrajlabError
+from trajlab.schema import MODEL_FILE
+
+TEMPORARY = ".tmp-"
+"""What the names of unfinished files and folders begin with."""
+
+
+@contextmanager
+def naming_failures(path: Path) -> Iterator[None]:
+    """Turn a failure to write into an error that names the file."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise TrajlabError(
+            f"cannot write {path}: {error}; what was recorded before is intact: "
+            "make room or mend the disk, then go on with Recorder(..., resume=True)"
+        ) from error
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside `path`; what the block writes there takes its place at the end."""
+    temporary = path.with_name(TEMPORARY + path.name)
+    try:
+        yield temporary
+        _flush_to_disk(temporary)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
+    """Write a safetensors file, all or nothing."""
+    with naming_failures(path), replacing(path) as temporary:
+        save_file(dict(tensors), temporary, metadata=dict(metadata))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, all or nothing."""
+    with naming_failures(path), replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file, all or nothing."""
+    write_text(path, json.dumps(content, indent=1) + "\n")
+
+
+def write_checkpoint(folder: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Write a folder that holds the weights and buffers of one step, all or nothing."""
+    temporary = folder.with_name(TEMPORARY + folder.name)
+    with naming_failures(folder / MODEL_FILE):
+        try:
+            temporary.mkdir()
+            save_file(dict(tensors), temporary / MODEL_FILE, metadata={"format": "pt"})
+            _flush_to_disk(temporary / MODEL_FILE)
+            os.rename(temporary, folder)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+
+
+def _flush_to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class Writer:
+    """A thread that does one write after another, in the order they came.
+
+    At most one write waits while another is done, so memory stays flat when the disk is slower than training.
+    After a failure nothing more is written: no gap can open up between what came before and after it.
+    """
+
+    def __init__(self) -> None:
+        self._jobs: queue.Queue[Callable[[], None] | None] = queue.Queue(maxsize=1)
+        self._failure: Exception | None = None
+        self._thread = threading.Thread(target=self._work, name="trajlab-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, job: Callable[[], None]) -> None:
+        """Hand over a write; waits while another one is waiting already."""
+        self._jobs.put(job)
+
+    def raise_failure(self) -> None:
+        """Raise what went wrong in the thread, if anything did."""
+        if self._failure is not None:
+            raise TrajlabError(str(self._failure)) from self._failure
+
+    def wait(self) -> None:
+        """Wait until all that was handed over is on disk; raise what went wrong."""
+        self._jobs.join()
+        self.raise_failure()
+
+    def stop(self) -> None:
+        """Finish what was handed over, then end the thread."""
+        if self._thread.is_alive():
+            self._jobs.put(None)
+            self._thread.join()
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            try:
+                if self._failure is None:
+                    job()
+            except Exception as error:
+                self._failure = error
+            finally:
+                del job
+                self._jobs.task_done()

@@ -1,0 +1,147 @@
+"""Where the bytes of one tensor lie, step by step, and how they become arrays without a copy."""
+
+import mmap
+import os
+from dataclasses import dataclass
+
+import ml_dtypes
+import numpy as np
+
+from trajlab.errors import DamagedData
+
+DTYPES: dict[str, np.dtype] = {
+    "F64": np.dtype("<f8"),
+    "F32": np.dtype("<f4"),
+    "F16": np.dtype("<f2"),
+    "BF16": np.dtype(ml_dtypes.bfloat16),
+    "F8_E4M3": np.dtype(ml_dtypes.float8_e4m3fn),
+    "F8_E5M2": np.dtype(ml_dtypes.float8_e5m2),
+    "I64": np.dtype("<i8"),
+    "I32": np.dtype("<i4"),
+    "I16": np.dtype("<i2"),
+    "I8": np.dtype("i1"),
+    "U64": np.dtype("<u8"),
+    "U32": np.dtype("<u4"),
+    "U16": np.dtype("<u2"),
+    "U8": np.dtype("u1"),
+    "BOOL": np.dtype("?"),
+}
+"""Element types by their safetensors name."""
+
+
+def widened(stored: np.dtype) -> np.dtype:
+    """Element type that values are read as: float32 for every float of fewer bits, else the stored type.
+
+    >>> widened(np.dtype(ml_dtypes.bfloat16))
+    dtype('float32')
+    """
+    small_float = stored.itemsize < 4 and (stored.kind == "f" or stored.name.startswith(("bfloat", "float")))
+    return np.dtype("<f4") if small_float else stored
+
+
+def widen(values: np.ndarray) -> np.ndarray:
+    """Values in the type that `widened` names; exact, and without a copy where the type stays."""
+    if values.dtype == ml_dtypes.bfloat16:
+        return (values.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+    return values.astype(widened(values.dtype), copy=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """A table of (file, offset), one row a step: the whole life of one tensor on local disk.
+
+    Safetensors snapshots, gradient segments and raw Zarr shards all are such tables. A table is small, can be
+    pickled, and holds no file open.
+
+    Parameters
+    ----------
+    files
+        The files that hold the rows.
+    file
+        Position in `files` of each step's file, (step).
+    offset
+        Position of each step's first byte in its file, (step).
+    shape
+        Shape of the tensor at one step.
+    stored
+        Element type on disk.
+    """
+
+    files: tuple[str, ...]
+    file: np.ndarray
+    offset: np.ndarray
+    shape: tuple[int, ...]
+    stored: np.dtype
+
+    def __len__(self) -> int:
+        return len(self.file)
+
+    def __getitem__(self, steps: slice) -> "Rows":
+        """Give the rows of some steps, naming only the files that these need."""
+        used, file = np.unique(self.file[steps], return_inverse=True)
+        files = tuple(self.files[i] for i in used)
+        return Rows(files, file.astype(np.int32), self.offset[steps], self.shape, self.stored)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Element type of the values as they are read."""
+        return widened(self.stored)
+
+    @property
+    def size(self) -> int:
+        """Number of entries of the tensor at one step."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    def views(self) -> list[np.ndarray]:
+        """Values of each step as flat read-only arrays that are mapped from the files.
+
+        Raises
+        ------
+        DamagedData
+            A file is gone or ends before the row that it should hold.
+        """
+        nbytes = self.size * self.stored.itemsize
+        views: list[np.ndarray] = [np.empty(0, self.dtype)] * len(self)
+        if nbytes == 0:
+            return views
+        for position, path in enumerate(self.files):
+            rows = np.flatnonzero(self.file == position) if len(self.files) > 1 else np.arange(len(self))
+            start, stop = int(self.offset[rows].min()), int(self.offset[rows].max()) + nbytes
+            buffer = _map(path, start, stop)
+            for row in rows:
+                raw = buffer[self.offset[row] - start : self.offset[row] - start + nbytes]
+                views[row] = widen(_aligned(raw).view(self.stored))
+        return views
+
+    def load(self) -> np.ndarray:
+        """Values of all steps in one array, (step, ...); a view of the file where the rows lie end to end."""
+        nbytes = self.size * self.stored.itemsize
+        if len(self) and nbytes and len(self.files) == 1 and (np.diff(self.offset) == nbytes).all():
+            raw = _map(self.files[0], int(self.offset[0]), int(self.offset[-1]) + nbytes)
+            return widen(_aligned(raw).view(self.stored)).reshape(len(self), *self.shape)
+        values = np.empty((len(self), self.size), self.dtype)
+        for row, view in enumerate(self.views()):
+            values[row] = view
+        return values.reshape(len(self), *self.shape)
+
+
+def _map(path: str, start: int, stop: int) -> np.ndarray:
+    """Bytes `start` to `stop` of a file as a mapped read-only array."""
+    page = start - start % mmap.ALLOCATIONGRANULARITY
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            mapped = mmap.mmap(descriptor, stop - page, prot=mmap.PROT_READ, offset=page)
+        finally:
+            os.close(descriptor)
+    except (OSError, ValueError) as error:
+        raise DamagedData(
+            f"bytes {start} to {stop} of {path} were asked for; {error}. "
+            "The file changed after the trajectory was opened: open it again, or restore the file."
+        ) from error
+    return np.frombuffer(mapped, np.uint8)[start - page :]
+
+
+def _aligned(raw: np.ndarray) -> np.ndarray:
+    """Bytes at an address that every element type may be read from; foreign files may break the alignment."""
+    return raw if raw.ctypes.data % 8 == 0 or raw.ctypes.data % 4 == 0 else raw.copy()
