@@ -39,8 +39,8 @@ class Block:
         The row before the first, if there is one.
     reference
         The row that all are compared with, if any.
-    prelude
-        What the kernel's `prelude` found beforehand.
+    ends
+        The first and the last row of the whole trajectory.
     weights
         For rows of gradients: the weights at the same steps, None where they were not recorded.
     weights_previous
@@ -52,7 +52,7 @@ class Block:
     rows: Sequence[np.ndarray]
     previous: np.ndarray | None = None
     reference: np.ndarray | None = None
-    prelude: Any = None
+    ends: Sequence[np.ndarray] = ()
     weights: Sequence[np.ndarray | None] | None = None
     weights_previous: np.ndarray | None = None
     indices: np.ndarray | None = field(default=None, repr=False)
@@ -89,7 +89,10 @@ class Block:
 
 
 class Kernel(Protocol):
-    """A reduction of blocks: plain settings, and the four things that `scan` calls."""
+    """A reduction of blocks: plain settings, and the steps that `scan` takes."""
+
+    columns: tuple[str, ...]
+    summary: tuple[str, ...]
 
     def start(self, block: Block) -> Any:
         """Make the state that tiles are added to."""
@@ -98,10 +101,13 @@ class Kernel(Protocol):
         """Add the entries `lo` to `hi` of all rows of the block."""
 
     def finish(self, block: Block, state: Any) -> tuple[np.ndarray, Any]:
-        """Give what is known of each step, (step, column) float64, and what is known of all steps together."""
+        """Give `columns` of each step, (step, column) float64, and what is known of all steps together."""
 
     def merge(self, earlier: Any, later: Any) -> Any:
         """Join what is known of all steps of two neighboring runs of blocks."""
+
+    def summarize(self, whole: Any, shape: tuple[int, ...], indices: np.ndarray | None) -> np.ndarray:
+        """Give `summary`, (summary) float64, of a tensor of a shape, from what is known of all its steps."""
 
 
 def reduce(kernels: Sequence[Kernel], block: Block) -> list[tuple[np.ndarray, Any]]:

@@ -103,6 +103,7 @@ class Moments:
     """Kernel: the columns `MOMENTS` of each step."""
 
     columns = MOMENTS
+    summary = ()
 
     def start(self, block: Block) -> np.ndarray:
         """Make the sums."""
@@ -126,3 +127,7 @@ class Moments:
 
     def merge(self, earlier: None, later: None) -> None:
         """Nothing is kept of all steps together."""
+
+    def summarize(self, whole: None, shape: tuple[int, ...], indices: None) -> np.ndarray:
+        """Nothing is known of all steps together."""
+        return np.empty(0)

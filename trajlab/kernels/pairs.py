@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trajlab.kernels.block import Block, addresses
+from trajlab.kernels.causes import CAUSES, causes, inert
 from trajlab.kernels.tiles import compact, jit, squares, tile
 
 COMPARISON = ("valid", "l1", "l2", "linf", "ww", "rr", "changed", "beyond", "sign", "flips", "signed")
@@ -165,6 +166,7 @@ class Pairs:
     """
 
     columns = PAIRS
+    summary = CAUSES
     atol: float = 0.0
     rtol: float = 0.0
 
@@ -199,3 +201,7 @@ class Pairs:
     def merge(self, earlier: np.ndarray | None, later: np.ndarray | None) -> np.ndarray | None:
         """Join entries that ever changed."""
         return None if earlier is None or later is None else earlier | later
+
+    def summarize(self, whole: np.ndarray | None, shape: tuple[int, ...], indices: None) -> np.ndarray:
+        """Count the entries that never changed by cause."""
+        return np.zeros(len(CAUSES)) if whole is None else causes(inert(whole, int(np.prod(shape))), shape)

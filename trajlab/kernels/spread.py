@@ -338,7 +338,7 @@ def histogram_cuts(low: float, high: float, bins: int) -> np.ndarray:
 class Spread:
     """Kernel: quantiles, a histogram, and `SHIFTS` from the reference and from the row before.
 
-    The block's prelude is `cuts`, (bins + 1); see `histogram_cuts`.
+    The histogram spans the range of the first and the last row; see `histogram_cuts`.
 
     Parameters
     ----------
@@ -361,6 +361,11 @@ class Spread:
             + tuple(f"previous_{name}" for name in SHIFTS)
         )
 
+    @property
+    def summary(self) -> tuple[str, ...]:
+        """Names of the histogram's edges."""
+        return tuple(f"edge_{i}" for i in range(self.bins + 1))
+
     def start(self, block: Block) -> np.ndarray | None:
         """Make the bins of the rows, of the row before and of the reference, unless rows will be sorted."""
         return None if block.size <= EXACT else np.zeros((block.steps + 2, KEYS), np.uint32)
@@ -377,7 +382,7 @@ class Spread:
     def finish(self, block: Block, state: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         """Give the columns of each step, and the edges of the histogram."""
         out = np.empty((block.steps, len(self.columns)))
-        quantiles, cuts = np.array(self.quantiles, np.float64), block.prelude
+        quantiles, cuts = np.array(self.quantiles, np.float64), self._cuts(block)
         if state is not None:
             describe_binned(state[2:], state[:2], quantiles, cuts, EDGES, out)
         else:
@@ -393,3 +398,12 @@ class Spread:
     def merge(self, earlier: np.ndarray, later: np.ndarray) -> np.ndarray:
         """Keep the edges, which are the same for all blocks."""
         return earlier
+
+    def summarize(self, whole: np.ndarray, shape: tuple[int, ...], indices: None) -> np.ndarray:
+        """Give the edges of the histogram."""
+        return whole
+
+    def _cuts(self, block: Block) -> np.ndarray:
+        ends = np.concatenate([row[np.isfinite(row)] for row in block.ends])
+        low, high = (float(ends.min()), float(ends.max())) if ends.size else (np.nan, np.nan)
+        return histogram_cuts(low, high, self.bins)

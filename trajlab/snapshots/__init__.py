@@ -1,0 +1,1 @@
+"""Readers of snapshots on disk, ours or anybody's."""

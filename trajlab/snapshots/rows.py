@@ -73,6 +73,9 @@ class Rows:
     shape: tuple[int, ...]
     stored: np.dtype
 
+    def __dask_tokenize__(self) -> tuple:
+        return self.files, self.file.tobytes(), self.offset.tobytes(), self.shape, self.stored.name
+
     def __len__(self) -> int:
         return len(self.file)
 

@@ -1,0 +1,1 @@
+"""Offline analysis of neural-network training trajectories."""

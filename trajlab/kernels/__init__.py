@@ -1,0 +1,1 @@
+"""Compiled one-pass reductions over blocks of steps."""

@@ -1,0 +1,53 @@
+"""Why entries never changed, or never got a gradient."""
+
+import numpy as np
+
+CAUSES = ("structural", "dead_unit", "frozen", "static")
+
+
+def inert(active: np.ndarray, size: int) -> np.ndarray:
+    """Give the entries that a packed mask of active ones leaves out, (entry)."""
+    return ~np.unpackbits(active, count=size).astype(bool)
+
+
+def causes(inert: np.ndarray, shape: tuple[int, ...], indices: np.ndarray | None = None) -> np.ndarray:
+    """Count inert entries by cause, (cause) in the order of `CAUSES`.
+
+    Each entry counts once, under the first cause that holds: frozen if all entries of the parameter are inert;
+    structural if its kernel tap is inert in all filters of a convolution; dead unit if its whole row, all that
+    leads into one unit, is inert; static otherwise.
+
+    Parameters
+    ----------
+    inert
+        Which entries never changed, (entry).
+    shape
+        Shape of the parameter.
+    indices
+        Positions of the entries in the flat parameter; without them all entries are there.
+
+    Examples
+    --------
+    A 3x3 kernel of which only the middle tap was ever used:
+
+    >>> inert = np.ones((2, 1, 3, 3), bool)
+    >>> inert[:, :, 1, 1] = False
+    >>> causes(inert.ravel(), inert.shape)
+    array([16.,  0.,  0.,  0.])
+    """
+    if inert.size == 0 or not inert.any():
+        return np.zeros(4)
+    if inert.all():
+        return np.array([0.0, 0.0, inert.size, 0.0])
+    entries = np.arange(inert.size) if indices is None else indices
+    taps = int(np.prod(shape[2:])) if len(shape) > 2 else 1
+    structural = inert & _whole_group_inert(inert, entries % taps, taps) if taps > 1 else np.zeros_like(inert)
+    per_unit = int(np.prod(shape[1:])) if len(shape) > 0 else 1
+    dead = inert & ~structural & _whole_group_inert(inert | structural, entries // per_unit, shape[0] if shape else 1)
+    return np.array([structural.sum(), dead.sum(), 0.0, (inert & ~structural & ~dead).sum()], np.float64)
+
+
+def _whole_group_inert(inert: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:
+    """Tell for each entry whether all entries of its group are inert."""
+    active = np.bincount(group[~inert], minlength=groups) > 0
+    return ~active[group]

@@ -1,0 +1,311 @@
+"""Each gradient against the one before: zero, small and large entries, sign flips, and how far the weights moved."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from trajlab.kernels.block import Block, addresses
+from trajlab.kernels.causes import CAUSES, causes, inert
+from trajlab.kernels.tiles import jit, squares, tile
+
+ONCE = ("valid", "zero_prev", "zero_next", "zero_both", "signed", "flips", "qq", "gg", "gq", "moved", "change")
+"""Columns that need no threshold, for gradients q (before) and g over the entries finite in both: their number, those
+that are zero before, now and both times, those non-zero both times, sign flips among these, Σq², Σg², Σqg; the number
+of entries whose weights are known and finite at both steps, and Σ|Δw| of these."""
+
+SECANTS = ("minima", "maxima")
+"""Sign flips at which the weight moved and Δg·Δw > 0 (convex) or < 0 (concave)."""
+
+PER_TAU = ("near_prev", "near_next", "zero_near", "near_zero", "near_near", "retained_signed", "retained_flips") + (
+    "moved_retained",
+    "change_retained",
+    "moved_unflipped",
+    "change_unflipped",
+    "moved_released",
+    "change_released",
+)
+"""Columns for each threshold, where near means |g| <= tau: entries near before, near now, zero before and near now,
+near before and zero now, near both times; non-zero both times among the latter (retained) and flips among those;
+number and Σ|Δw| of retained entries, of retained ones that did not flip, and of released ones (near before, not now)
+whose weights are known."""
+
+
+@jit
+def root_mean_squares(rows, size, like, out):
+    """Write the root mean square of each row's finite entries, (step); NaN if there is none."""
+    for s in range(rows.size):
+        row = tile(rows[s], 0, size, like)
+        total = squares(row)
+        n = size
+        if not math.isfinite(total):
+            total = 0.0
+            n = 0
+            for i in range(size):
+                if np.isfinite(row[i]):
+                    total += np.float64(row[i]) ** 2
+                    n += 1
+        out[s] = math.sqrt(total / n) if n else np.nan
+
+
+@jit
+def _gather(address, lo, hi, like, indices, out):
+    """Copy the weights of the entries `lo` to `hi` of a gradient, as float64."""
+    if indices.size == 0:
+        w = tile(address, lo, hi, like)
+        for i in range(hi - lo):
+            out[i] = w[i]
+    else:
+        w = tile(address, 0, indices[hi - 1] + 1, like)
+        for i in range(hi - lo):
+            out[i] = w[indices[lo + i]]
+
+
+@jit
+def _once(q, g, out):
+    zero_prev = 0
+    zero_next = 0
+    zero_both = 0
+    flips = 0
+    for i in range(g.size):
+        zero_prev += q[i] == 0
+        zero_next += g[i] == 0
+        zero_both += (q[i] == 0) & (g[i] == 0)
+        flips += ((q[i] > 0) & (g[i] < 0)) | ((q[i] < 0) & (g[i] > 0))
+    gq = 0.0
+    for i in range(g.size):
+        gq += np.float64(g[i]) * np.float64(q[i])
+    out[0] += g.size
+    out[1] += zero_prev
+    out[2] += zero_next
+    out[3] += zero_both
+    out[4] += g.size - zero_prev - zero_next + zero_both
+    out[5] += flips
+    out[6] += squares(q)
+    out[7] += squares(g)
+    out[8] += gq
+
+
+@jit
+def _near(q, g, tau_prev, tau_next, out):
+    near_prev = 0
+    near_next = 0
+    zero_near = 0
+    near_zero = 0
+    near_near = 0
+    signed = 0
+    flips = 0
+    for i in range(g.size):
+        b = abs(np.float64(q[i])) <= tau_prev
+        d = abs(np.float64(g[i])) <= tau_next
+        near_prev += b
+        near_next += d
+        near_near += b & d
+    for i in range(g.size):
+        zero_near += (q[i] == 0) & (abs(np.float64(g[i])) <= tau_next)
+        near_zero += (abs(np.float64(q[i])) <= tau_prev) & (g[i] == 0)
+    for i in range(g.size):
+        both = (abs(np.float64(q[i])) <= tau_prev) & (abs(np.float64(g[i])) <= tau_next)
+        signed += both & (q[i] != 0) & (g[i] != 0)
+        flips += both & (((q[i] > 0) & (g[i] < 0)) | ((q[i] < 0) & (g[i] > 0)))
+    out[0] += near_prev
+    out[1] += near_next
+    out[2] += zero_near
+    out[3] += near_zero
+    out[4] += near_near
+    out[5] += signed
+    out[6] += flips
+
+
+@jit
+def _moved(q, g, dw, out):
+    total = 0.0
+    minima = 0
+    maxima = 0
+    for i in range(g.size):
+        total += abs(dw[i])
+    for i in range(g.size):
+        flip = ((q[i] > 0) & (g[i] < 0)) | ((q[i] < 0) & (g[i] > 0))
+        minima += flip & (((g[i] > q[i]) & (dw[i] > 0)) | ((g[i] < q[i]) & (dw[i] < 0)))
+        maxima += flip & (((g[i] > q[i]) & (dw[i] < 0)) | ((g[i] < q[i]) & (dw[i] > 0)))
+    out[9] += g.size
+    out[10] += total
+    out[11] += minima
+    out[12] += maxima
+
+
+@jit
+def _moved_near(q, g, dw, tau_prev, tau_next, out):
+    retained = 0
+    unflipped = 0
+    released = 0
+    for i in range(g.size):
+        b = abs(np.float64(q[i])) <= tau_prev
+        d = abs(np.float64(g[i])) <= tau_next
+        flip = ((q[i] > 0) & (g[i] < 0)) | ((q[i] < 0) & (g[i] > 0))
+        retained += b & d
+        unflipped += (b & d) & (not flip)
+        released += b & (not d)
+    change_retained = 0.0
+    change_unflipped = 0.0
+    change_released = 0.0
+    for i in range(g.size):
+        b = abs(np.float64(q[i])) <= tau_prev
+        d = abs(np.float64(g[i])) <= tau_next
+        flip = ((q[i] > 0) & (g[i] < 0)) | ((q[i] < 0) & (g[i] > 0))
+        a = abs(dw[i])
+        change_retained += a if b & d else 0.0
+        change_unflipped += a if (b & d) & (not flip) else 0.0
+        change_released += a if b & (not d) else 0.0
+    out[7] += retained
+    out[8] += change_retained
+    out[9] += unflipped
+    out[10] += change_unflipped
+    out[11] += released
+    out[12] += change_released
+
+
+@jit
+def transitions(
+    rows, previous, weights, weights_previous, indices, lo, hi, like, like_weight, tau, tau_previous, out, nonzero
+):
+    """Add the transitions of one tile of gradients from each step to the next.
+
+    Parameters
+    ----------
+    rows, previous
+        Addresses of the gradients, (step), and of the one before the first, 0 if there is none.
+    weights, weights_previous
+        Addresses of the weights at the same steps, 0 where they were not recorded.
+    indices
+        Positions of the gradients' entries in the weights, (entry); empty if all entries are there.
+    lo, hi
+        The tile.
+    like, like_weight
+        Empty arrays of the element types.
+    tau, tau_previous
+        Thresholds at each step, (step, tau), and at the step before the first, (tau).
+    out
+        (step, `ONCE` + `SECANTS` + `PER_TAU` for each tau), added to.
+    nonzero
+        Whether an entry was ever not zero, (entry), uint8.
+    """
+    n = hi - lo
+    q_kept = np.empty(n, like.dtype)
+    g_kept = np.empty(n, like.dtype)
+    dw = np.empty(n, np.float64)
+    v = np.empty(n, np.float64)
+    width = len(PER_TAU)
+    head = len(ONCE) + len(SECANTS)
+    before = previous
+    v_before = weights_previous
+    for s in range(rows.size):
+        g = tile(rows[s], lo, hi, like)
+        for i in range(n):
+            nonzero[lo + i] |= g[i] != 0
+        if before != 0:
+            q = tile(before, lo, hi, like)
+            x, y = q, g
+            if not (math.isfinite(squares(q)) and math.isfinite(squares(g))):
+                m = 0
+                for i in range(n):
+                    if np.isfinite(q[i]) and np.isfinite(g[i]):
+                        q_kept[m] = q[i]
+                        g_kept[m] = g[i]
+                        m += 1
+                x, y = q_kept[:m], g_kept[:m]
+            tau_before = tau_previous if s == 0 else tau[s - 1]
+            _once(x, y, out[s])
+            for k in range(tau_previous.size):
+                at = head + k * width
+                _near(x, y, tau_before[k], tau[s, k], out[s, at : at + width])
+            if v_before != 0 and weights[s] != 0:
+                _gather(weights[s], lo, hi, like_weight, indices, dw)
+                _gather(v_before, lo, hi, like_weight, indices, v)
+                m = 0
+                for i in range(n):
+                    change = dw[i] - v[i]
+                    if np.isfinite(change) and np.isfinite(q[i]) and np.isfinite(g[i]):
+                        q_kept[m] = q[i]
+                        g_kept[m] = g[i]
+                        dw[m] = change
+                        m += 1
+                _moved(q_kept[:m], g_kept[:m], dw[:m], out[s])
+                for k in range(tau_previous.size):
+                    at = head + k * width
+                    _moved_near(q_kept[:m], g_kept[:m], dw[:m], tau_before[k], tau[s, k], out[s, at : at + width])
+        before = rows[s]
+        v_before = weights[s]
+
+
+@dataclass(frozen=True)
+class Transitions:
+    """Kernel: the columns of `transitions` for each step, and which entries were ever not zero.
+
+    Parameters
+    ----------
+    tau
+        Absolute thresholds.
+    relative
+        Thresholds in units of the root mean square of the tensor at the step.
+    """
+
+    summary = CAUSES
+    tau: tuple[float, ...] = ()
+    relative: tuple[float, ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns; the ones for each threshold end in its position."""
+        count = len(self.tau) + len(self.relative)
+        return ONCE + SECANTS + tuple(f"{name}_{k}" for k in range(count) for name in PER_TAU)
+
+    def start(self, block: Block) -> tuple[np.ndarray, ...]:
+        """Make the sums, the entries that were ever not zero, and the thresholds of each step and of the one before."""
+        both = np.append(block.previous_address, block.addresses)
+        rms = np.full(block.steps + 1, np.nan)
+        known = both != 0
+        found = np.empty(known.sum())
+        root_mean_squares(both[known], block.size, block.like, found)
+        rms[known] = found
+        tau = np.hstack([np.tile(self.tau, (rms.size, 1)), np.outer(rms, self.relative)])
+        return np.zeros((block.steps, len(self.columns))), np.zeros(block.size, np.uint8), tau[1:], tau[0]
+
+    def tile(self, block: Block, lo: int, hi: int, state: tuple[np.ndarray, ...]) -> None:
+        """Add one tile."""
+        out, nonzero, tau, tau_previous = state
+        weights = [None] * block.steps if block.weights is None else block.weights
+        known = [row for row in (*weights, block.weights_previous) if row is not None]
+        transitions(
+            block.addresses,
+            block.previous_address,
+            addresses(weights),
+            addresses([block.weights_previous])[0],
+            np.empty(0, np.int64) if block.indices is None else block.indices,
+            lo,
+            hi,
+            block.like,
+            np.empty(0, known[0].dtype if known else np.float32),
+            tau,
+            tau_previous,
+            out,
+            nonzero,
+        )
+
+    def finish(self, block: Block, state: tuple[np.ndarray, ...]) -> tuple[np.ndarray, np.ndarray | None]:
+        """Give the sums, and the packed entries that were ever not zero, None if all were."""
+        out, nonzero = state[:2]
+        if block.previous is None:
+            out[0] = np.nan
+        return out, None if nonzero.all() else np.packbits(nonzero)
+
+    def merge(self, earlier: np.ndarray | None, later: np.ndarray | None) -> np.ndarray | None:
+        """Join entries that were ever not zero."""
+        return None if earlier is None or later is None else earlier | later
+
+    def summarize(self, whole: np.ndarray | None, shape: tuple[int, ...], indices: np.ndarray | None) -> np.ndarray:
+        """Count the entries that were always zero by cause."""
+        if whole is None:
+            return np.zeros(len(CAUSES))
+        size = int(np.prod(shape)) if indices is None else indices.size
+        return causes(inert(whole, size), shape, indices)
