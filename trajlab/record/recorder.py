@@ -1,42 +1,30 @@
 """The Recorder: what a training loop tells about each step, put on disk."""
 
-import json
 import os
-import platform
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import torch
-from safetensors.torch import load_file
 from torch import nn
 from torch.amp import GradScaler
 from torch.optim import Optimizer
 
-from trajlab.errors import BadSetting, MissingData, OutputExists, TrajlabError
-from trajlab.record.inventory import Inventory, take_inventory
+from trajlab.errors import BadSetting, TrajlabError
+from trajlab.record.facts import run_facts
+from trajlab.record.inventory import take_inventory
 from trajlab.record.metrics import MetricsLog, metric_row
 from trajlab.record.probe import Probe, probe_facts, probe_tensors
-from trajlab.record.resume import check_same_run, drop_from, next_step, read_run
 from trajlab.record.sampling import sample_indices
 from trajlab.record.schedules import every
 from trajlab.record.segments import GradientSegments
+from trajlab.record.start import find_place, lay_out
 from trajlab.record.unscaling import loss_scales
-from trajlab.record.writer import TEMPORARY, Writer, write_checkpoint, write_json, write_tensors
-from trajlab.schema import (
-    GRADIENTS_FOLDER,
-    INDICES_FILE,
-    METRICS_FILE,
-    PROBE_FILE,
-    RUN_FILE,
-    SNAPSHOTS_VERSION,
-    checkpoint_folder,
-)
+from trajlab.record.writer import Writer, write_checkpoint, write_json
+from trajlab.schema import GRADIENTS_FOLDER, METRICS_FILE, RUN_FILE, checkpoint_folder
 
 EVERY_STEP = every(1)
 
@@ -138,9 +126,106 @@ class Recorder:
         self._scaler = scaler
         self._optimizers = list(optimizers)
         self._inventory = take_inventory(model)
-        tensors = probe_tensors(probe)
-        indices = {} if gradients is False else self._draw_indices(gradients, seed)
-        facts = _facts(self._inventory, gradients, indices, seed, clipped, probe_facts(tensors), describe or {})
-        self.next_step, self._facts = self._find_place(facts, resume)
-        self._lay_out(tensors, indices)
-        ...
+        parameters = self._inventory.parameters
+        indices = {} if isinstance(gradients, bool) else _draw_indices(parameters, gradients, seed)
+        probed = probe_tensors(probe)
+        facts = run_facts(
+            self._inventory,
+            gradients=_gradient_facts(gradients, indices, seed, clipped),
+            probe=probe_facts(probed),
+            describe=describe,
+        )
+        self.next_step, self._facts = find_place(self.directory, facts, resume, when, self._gradients_when)
+        indices = lay_out(self.directory, self._facts, probed, indices)
+        self._metrics = MetricsLog(self.directory / METRICS_FILE)
+        self._writer = Writer()
+        folder = self.directory / GRADIENTS_FOLDER
+        self._segments = GradientSegments(parameters, indices, folder, self._writer, rows=segment_rows)
+        self._finish = weakref.finalize(self, _finish, self._segments, self._writer, self._metrics, os.getpid())
+
+    def step(self, **metrics: Any) -> None:
+        """Record one step; call it between ``backward()`` and ``optimizer.step()``.
+
+        Parameters
+        ----------
+        **metrics
+            Numbers to keep, such as the loss; tensors of one element are converted.
+        """
+        if not self._finish.alive:
+            raise BadSetting(f"step() on a Recorder that is closed; resume {self.directory} with a new one")
+        self._writer.raise_failure()
+        step = self.next_step
+        row = metric_row(step, metrics)
+        state = self._inventory.copy_state() if self._when(step) else None
+        if self._gradients_when is not None and self._gradients_when(step):
+            scales = loss_scales(self._scaler, self._optimizers, self._inventory.parameters)
+            self._segments.append(step, scales)
+        if state is not None:
+            self._submit_checkpoint(step, state)
+        self._metrics.append(row)
+        self.next_step = step + 1
+
+    def flush(self) -> None:
+        """Put on disk all that was recorded so far, and wait for it.
+
+        Call it when you save the state of your training: a run can be resumed where it is complete on disk.
+        """
+        self._segments.close()
+        self._writer.wait()
+
+    def close(self) -> None:
+        """Write the weights after the last update and end the run; called again, do nothing."""
+        if not self._finish.alive:
+            return
+        try:
+            self._submit_checkpoint(self.next_step, self._inventory.copy_state())
+        finally:
+            self._finish()
+        self._writer.raise_failure()
+        write_json(self.directory / RUN_FILE, self._facts | {"closed": self.next_step})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+            return
+        self._finish()
+        if not isinstance(error, TrajlabError):
+            self._writer.raise_failure()
+
+    def _submit_checkpoint(self, step: int, state: Mapping[str, torch.Tensor]) -> None:
+        folder = self.directory / checkpoint_folder(step)
+        self._writer.submit(partial(write_checkpoint, folder, state))
+
+
+def _draw_indices(parameters: Mapping[str, torch.Tensor], entries: int, seed: int) -> dict[str, torch.Tensor]:
+    return {
+        name: torch.from_numpy(sample_indices(name, parameter.shape, entries, seed=seed))
+        for name, parameter in parameters.items()
+        if parameter.numel() > entries
+    }
+
+
+def _gradient_facts(
+    gradients: bool | int, indices: Mapping[str, torch.Tensor], seed: int, clipped: bool | float | None
+) -> dict[str, Any] | None:
+    if gradients is False:
+        return None
+    return {
+        "entries": "all" if gradients is True else gradients,
+        "seed": seed,
+        "sampled": {name: len(drawn) for name, drawn in indices.items()},
+        "clipped": clipped,
+        "unscaled": True,
+    }
+
+
+def _finish(segments: GradientSegments, writer: Writer, metrics: MetricsLog, process: int) -> None:
+    if os.getpid() == process:
+        segments.close()
+        writer.stop()
+    metrics.close()

@@ -30,6 +30,7 @@ class Schedule:
     rule: Callable[[int], bool]
 
     def __call__(self, step: int) -> bool:
+        """Say whether to record this step."""
         return self.rule(step)
 
     def __or__(self, other: Callable[[int], bool]) -> "Schedule":

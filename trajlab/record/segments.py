@@ -76,7 +76,6 @@ class GradientSegments:
             self.close()
         for name, gradient in gradients.items():
             if gradient is None:
-                self._absent[name].append(step)
                 continue
             row = self._next_row(name, gradient)
             if gradient.layout is not torch.strided:
@@ -87,6 +86,9 @@ class GradientSegments:
                 row.copy_(gradient)
             if name in scales:
                 row.mul_(1 / scales[name])
+        for name, gradient in gradients.items():
+            if gradient is None:
+                self._absent[name].append(step)
         self._steps.append(step)
         if len(self._steps) == self._capacity:
             self.close()
