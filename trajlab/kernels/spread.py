@@ -21,7 +21,7 @@ SORTED_AT_ONCE = 1 << 18
 KEYS = 1 << 16
 """Number of fixed bins."""
 
-SHIFTS = ("wasserstein", "ks", "psi")
+SHIFTS = ("wasserstein", "ks", "js", "psi")
 """Distances of a row's spread from another's, in the order in which they are computed."""
 
 
@@ -133,6 +133,50 @@ def _sorted_ks(a, b):
 
 
 @jit
+def _js(a, b):
+    """Jensen-Shannon distance, the square root of the divergence in base 2, of two histograms over the same bins."""
+    n = a.sum()
+    m = b.sum()
+    divergence = 0.0
+    for k in range(a.size):
+        p = a[k] / n
+        q = b[k] / m
+        if p > 0.0:
+            divergence += 0.5 * p * np.log2(2.0 * p / (p + q))
+        if q > 0.0:
+            divergence += 0.5 * q * np.log2(2.0 * q / (p + q))
+    return np.sqrt(max(divergence, 0.0))
+
+
+@jit
+def _binned_bars(counts, cuts, first, last, out):
+    """Write a histogram of fixed bins over wider ones, (bin)."""
+    for k in range(cuts.size - 1):
+        total = 0
+        for i in range(max(cuts[k], first), min(cuts[k + 1], last)):
+            total += counts[i]
+        out[k] = total
+
+
+@jit
+def _sorted_bars(values, cuts, out):
+    """Write the histogram of a sorted row, (bin)."""
+    bits = values.astype(np.float32).view(np.int32)
+    counted = 0
+    for k in range(cuts.size - 1):
+        low = counted
+        high = bits.size
+        while low < high:
+            middle = (low + high) // 2
+            if _key(bits[middle]) < cuts[k + 1]:
+                low = middle + 1
+            else:
+                high = middle
+        out[k] = low - counted
+        counted = low
+
+
+@jit
 def _psi_term(p, q):
     if p == q:
         return 0.0
@@ -219,6 +263,10 @@ def describe_binned(rows, others, quantiles, cuts, edges, out):
     before = others[0]
     before_first, before_last = _occupied(before, end_finite)
     before_n = np.int64(before.sum())
+    other_bars = np.empty(cuts.size - 1)
+    before_bars = np.empty(cuts.size - 1)
+    _binned_bars(others[1], cuts, other_first, other_last, other_bars)
+    _binned_bars(before, cuts, before_first, before_last, before_bars)
     for s in range(rows.shape[0]):
         counts = rows[s]
         n = np.int64(counts.sum())
@@ -226,22 +274,22 @@ def describe_binned(rows, others, quantiles, cuts, edges, out):
         for k in range(quantiles.size):
             out[s, k] = _binned_quantile(counts, n, first, last, quantiles[k], edges)
         at = quantiles.size
-        for k in range(cuts.size - 1):
-            total = 0
-            for i in range(max(cuts[k], first), min(cuts[k + 1], last)):
-                total += counts[i]
-            out[s, at + k] = total
+        bars = out[s, at : at + cuts.size - 1]
+        _binned_bars(counts, cuts, first, last, bars)
         at += cuts.size - 1
         out[s, at:] = np.nan
         if n and other_n:
             lo, hi = min(first, other_first), max(last, other_last)
             out[s, at], out[s, at + 1] = _binned_distances(counts, others[1], n, other_n, lo, hi, edges)
-            out[s, at + 2] = _binned_psi(counts, others[1], n, other_n, lo, hi)
+            out[s, at + 2] = _js(bars, other_bars)
+            out[s, at + 3] = _binned_psi(counts, others[1], n, other_n, lo, hi)
         if n and before_n:
             lo, hi = min(first, before_first), max(last, before_last)
-            out[s, at + 3], out[s, at + 4] = _binned_distances(counts, before, n, before_n, lo, hi, edges)
-            out[s, at + 5] = _binned_psi(counts, before, n, before_n, lo, hi)
+            out[s, at + 4], out[s, at + 5] = _binned_distances(counts, before, n, before_n, lo, hi, edges)
+            out[s, at + 6] = _js(bars, before_bars)
+            out[s, at + 7] = _binned_psi(counts, before, n, before_n, lo, hi)
         before, before_first, before_last, before_n = counts, first, last, n
+        before_bars = bars
 
 
 @jit
@@ -287,35 +335,31 @@ def describe_sorted(rows, others, quantiles, cuts, out):
     before = _trimmed(others[0])
     if np.isnan(others[0]).all():
         before = before[:0]
+    reference_bars = np.empty(cuts.size - 1)
+    before_bars = np.empty(cuts.size - 1)
+    _sorted_bars(reference, cuts, reference_bars)
+    _sorted_bars(before, cuts, before_bars)
     for s in range(rows.shape[0]):
         values = _trimmed(rows[s])
         for k in range(quantiles.size):
             out[s, k] = _sorted_quantile(values, quantiles[k])
         at = quantiles.size
-        single = values.astype(np.float32).view(np.int32)
-        counted = 0
-        for k in range(cuts.size - 1):
-            low = counted
-            high = single.size
-            while low < high:
-                middle = (low + high) // 2
-                if _key(single[middle]) < cuts[k + 1]:
-                    low = middle + 1
-                else:
-                    high = middle
-            out[s, at + k] = low - counted
-            counted = low
+        bars = out[s, at : at + cuts.size - 1]
+        _sorted_bars(values, cuts, bars)
         at += cuts.size - 1
         out[s, at:] = np.nan
         if values.size and reference.size:
             out[s, at] = _sorted_wasserstein(values, reference)
             out[s, at + 1] = _sorted_ks(values, reference)
-            out[s, at + 2] = _sorted_psi(values, reference)
+            out[s, at + 2] = _js(bars, reference_bars)
+            out[s, at + 3] = _sorted_psi(values, reference)
         if values.size and before.size:
-            out[s, at + 3] = _sorted_wasserstein(values, before)
-            out[s, at + 4] = _sorted_ks(values, before)
-            out[s, at + 5] = _sorted_psi(values, before)
+            out[s, at + 4] = _sorted_wasserstein(values, before)
+            out[s, at + 5] = _sorted_ks(values, before)
+            out[s, at + 6] = _js(bars, before_bars)
+            out[s, at + 7] = _sorted_psi(values, before)
         before = values
+        before_bars = bars
 
 
 def histogram_cuts(low: float, high: float, bins: int) -> np.ndarray:

@@ -1,0 +1,198 @@
+"""Snapshots into one Zarr v3 store: raw shards along the steps, written whole or not at all."""
+
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import dask
+import google_crc32c
+import numpy as np
+import zarr
+from dask.delayed import Delayed, delayed
+
+from trajlab.errors import MissingData, OutputExists
+from trajlab.schema import BUFFERS, GRADIENTS, METRICS, PROBE, STORE_VERSION, WEIGHTS
+from trajlab.snapshots.rows import Rows
+from trajlab.snapshots.store import ABSENT, is_store, read_store
+from trajlab.snapshots.tensors import Life, Recording, Tensors, dims_of
+from trajlab.trajectory import Trajectory
+from trajlab.trajectory import open as open_trajectory
+from trajlab.whole import whole
+
+CHUNK_BYTES = 1 << 22
+"""About how much one chunk holds: what plain xarray reads at once."""
+
+SHARD_BYTES = 1 << 28
+"""About how much one file holds."""
+
+
+def pack(source: Trajectory | str | Path, store: str | Path, *, overwrite: bool = False) -> Path:
+    """Write a run as one Zarr v3 store that plain `xarray.open_datatree` opens.
+
+    Packing again after more snapshots adds only the new steps. The store is complete or not there: until the last
+    byte is written, what stood in its place stays.
+
+    Parameters
+    ----------
+    source
+        A trajectory, or the path of one.
+    store
+        Where to write; should end in .zarr, so that xarray knows it by its name.
+    overwrite
+        Replace a store that holds something else.
+
+    Raises
+    ------
+    OutputExists
+        The store holds another run, or steps that the source lacks.
+    MissingData
+        The source holds no tensors.
+    TrajlabError
+        The disk is full.
+    """
+    target = Path(store)
+    run = source if isinstance(source, Trajectory) else open_trajectory(source)
+    if not run.weights and not run.gradients:
+        raise MissingData(f"tensors were to be packed into {target}; the run holds none. Name a run with snapshots.")
+    earlier = None
+    if target.exists() and not overwrite:
+        earlier = _extended(target, run)
+        if earlier is not None and all(
+            len(life.steps) == len(lives[name].steps)
+            for lives, tensors in _groups(earlier, run)
+            for name, life in tensors.lives.items()
+        ):
+            return target
+    with whole(target, replace=target.exists()) as part:
+        dask.compute(*_write(part, run, target if earlier is not None else None, earlier))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Consolidated metadata", UserWarning)
+            zarr.consolidate_metadata(str(part))
+    return target
+
+
+def _groups(earlier: Recording, run: Trajectory) -> list[tuple[dict[str, Life], Tensors]]:
+    return [
+        (earlier.weights.lives, run.weights),
+        (earlier.gradients.lives, run.gradients),
+        (earlier.buffers.lives, run.buffers),
+    ]
+
+
+def _extended(target: Path, run: Trajectory) -> Recording | None:
+    """Give what the store holds if the run goes on where it ends."""
+    if not is_store(target):
+        raise OutputExists(f"{target} was to be written; something else is there. Choose another name, or remove it.")
+    earlier = read_store(target)
+    same = earlier.facts.get("created") == run.facts.get("created")
+    for lives, tensors in _groups(earlier, run):
+        for name, life in lives.items():
+            new = tensors.lives.get(name)
+            same &= new is not None and new.shape == life.shape and _starts_with(new.steps, life.steps)
+    if not same:
+        raise OutputExists(
+            f"{target} was to be extended; it holds another run, or steps that these snapshots lack. "
+            "Choose another name, or pass --overwrite."
+        )
+    return earlier
+
+
+def _starts_with(steps: np.ndarray, beginning: np.ndarray) -> bool:
+    return len(steps) >= len(beginning) and bool((steps[: len(beginning)] == beginning).all())
+
+
+def _write(part: Path, run: Trajectory, old: Path | None, earlier: Recording | None) -> Iterator[Delayed]:
+    """Lay out the store and give the tasks that write its shards."""
+    root = zarr.open_group(str(part), mode="w", zarr_format=3)
+    root.attrs.update({"Conventions": STORE_VERSION, "run": run.facts})
+    groups = ((WEIGHTS, run.weights), (GRADIENTS, run.gradients), (BUFFERS, run.buffers))
+    for name, tensors in groups:
+        if not tensors:
+            continue
+        group = root.create_group(name)
+        order = [quote(tensor, safe=" .-_") for tensor in tensors]
+        group.attrs["order"] = order
+        steps = [life.steps for life in tensors.lives.values()]
+        shared = all(np.array_equal(steps[0], other) for other in steps)
+        if shared:
+            _coordinate(group, "step", steps[0])
+        lives = {} if earlier is None else getattr(earlier, name).lives
+        for place, (tensor, life) in zip(order, tensors.lives.items(), strict=True):
+            node = group.create_group(place)
+            if not shared:
+                _coordinate(node, "step", life.steps)
+            if life.index is not None:
+                _coordinate(node, "index", life.index, "sample")
+            path = Path(name) / place / "value"
+            held = lives[tensor] if tensor in lives else None
+            yield from _shards(node, part / path, None if old is None or held is None else old / path, held, life,
+                               tensors[tensor].attrs)  # fmt: skip
+    for name, dataset in ((METRICS, run.metrics), (PROBE, run.probe)):
+        if dataset.sizes:
+            dataset.to_zarr(str(part), group=name, mode="a", consolidated=False, zarr_format=3)
+
+
+def _coordinate(group: zarr.Group, name: str, values: np.ndarray, dim: str | None = None) -> None:
+    array = group.create_array(
+        name, shape=values.shape, dtype=values.dtype, chunks=(max(len(values), 1),), compressors=None,
+        dimension_names=[dim or name], config={"write_empty_chunks": True},
+    )  # fmt: skip
+    array[:] = values
+
+
+def _shards(
+    node: zarr.Group, place: Path, old: Path | None, held: Life | None, life: Life, attrs: dict[str, Any]
+) -> Iterator[Delayed]:
+    """Create one array, and give the tasks that write its shards; those that are complete already are linked."""
+    dtype = life.values.dtype
+    rows, row_shape = len(life.steps), tuple(life.values.shape[0 if isinstance(life.values, Rows) else 1 :])
+    row_bytes = max(int(np.prod(row_shape, dtype=np.int64)) * dtype.itemsize, 1)
+    per_chunk = max(1, CHUNK_BYTES // row_bytes)
+    per_chunk = min(per_chunk, 1024)
+    per_shard = per_chunk * max(1, SHARD_BYTES // (per_chunk * row_bytes))
+    tail = tuple(max(n, 1) for n in row_shape)
+    node.create_array(
+        "value", shape=(rows, *row_shape), dtype=dtype, chunks=(per_chunk, *tail), shards=(per_shard, *tail),
+        compressors=None, filters=None, fill_value=0, dimension_names=dims_of(life), attributes=attrs,
+    )  # fmt: skip
+    if 0 in row_shape:
+        return
+    for number, start in enumerate(range(0, rows, per_shard)):
+        stop = min(start + per_shard, rows)
+        target = place.joinpath("c", str(number), *("0" for _ in row_shape))
+        if old is not None and held is not None and len(held.steps) >= start + per_shard:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.link(old / target.relative_to(place), target)
+            continue
+        yield delayed(_write_shard, pure=False)(str(target), _piece(life, start, stop), per_chunk, per_shard, row_bytes)
+
+
+def _piece(life: Life, start: int, stop: int) -> Rows | Callable[[], np.ndarray]:
+    """Give rows without computing them now: dask must not see an array as its own."""
+    values = life.values[start:stop]
+    return values if isinstance(values, Rows) else lambda: np.asarray(values)
+
+
+def _write_shard(
+    path: str, rows: Rows | Callable[[], np.ndarray], per_chunk: int, per_shard: int, row_bytes: int
+) -> None:
+    """Write one shard: its chunks end to end, then the index of where each begins and how long it is.
+
+    The layout is the one of the sharding codec of Zarr v3 with raw little-endian chunks and the index at the end.
+    """
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    views = rows.views() if isinstance(rows, Rows) else rows().reshape(-1, row_bytes // rows().dtype.itemsize)
+    count = len(views)
+    chunks = -(-count // per_chunk)
+    index = np.full((per_shard // per_chunk, 2), ABSENT, "<u8")
+    index[:chunks, 0] = np.arange(chunks) * per_chunk * row_bytes
+    index[:chunks, 1] = per_chunk * row_bytes
+    tail = index.tobytes()
+    with open(path, "wb") as file:
+        for view in views:
+            file.write(np.ascontiguousarray(view).data)
+        file.seek((chunks * per_chunk - count) * row_bytes, os.SEEK_CUR)
+        file.write(tail + google_crc32c.value(tail).to_bytes(4, "little"))

@@ -1,0 +1,98 @@
+"""A folder of checkpoints as a recording: a run of ours with all it holds, or what somebody else left behind."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from trajlab.errors import DamagedData, MissingData
+from trajlab.schema import GRADIENTS_FOLDER, METRICS_FILE, PROBE_FILE, RUN_FILE, SNAPSHOTS_VERSION
+from trajlab.snapshots.checkpoints import find_checkpoints, read_checkpoints, split
+from trajlab.snapshots.lazy import lazy
+from trajlab.snapshots.rows import Rows
+from trajlab.snapshots.safetensors import read_header
+from trajlab.snapshots.segments import read_segments
+from trajlab.snapshots.tensors import Recording, Tensors, attributes_of
+
+
+def read_folder(folder: Path) -> Recording:
+    """Read what is in a folder of checkpoints, without reading the tensors.
+
+    Raises
+    ------
+    MissingData
+        There is no checkpoint in the folder.
+    DamagedData
+        A file is damaged, is of another version, or a step is there twice.
+    """
+    facts = read_facts(folder)
+    checkpoints = find_checkpoints(folder)
+    if not checkpoints:
+        raise MissingData(
+            f"checkpoints were looked for in {folder}; there is no safetensors file or folder with a step in its name. "
+            "Name a folder that holds checkpoint-<step>/model.safetensors or the like, or a packed store."
+        )
+    lives, unusable = read_checkpoints(checkpoints)
+    weights, buffers = split(lives, facts.get("parameters"))
+    shapes = {name: life.shape for name, life in weights.items()}
+    gradients = read_segments(folder / GRADIENTS_FOLDER, shapes)
+    return Recording(
+        weights=Tensors(weights, attributes_of(facts, weights), unusable),
+        gradients=Tensors(gradients, attributes_of(facts, gradients)),
+        buffers=Tensors(buffers),
+        facts=facts,
+        metrics=_metrics(folder / METRICS_FILE),
+        probe=_probe(folder / PROBE_FILE, facts),
+    )
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """Read run.json, empty for a folder that is not ours."""
+    path = folder / RUN_FILE
+    if not path.exists():
+        return {}
+    try:
+        facts = json.loads(path.read_text())
+        version = facts["format"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedData(
+            f"{path} was to be read as the facts of a run; it is no JSON with a format ({error!r}). "
+            "Restore it, or remove it to open the folder as plain checkpoints."
+        ) from error
+    if version != SNAPSHOTS_VERSION:
+        raise DamagedData(
+            f"{path} was expected to be of version {SNAPSHOTS_VERSION}; it is of {version!r}. "
+            "Open it with the trajlab that wrote it."
+        )
+    return facts
+
+
+def _metrics(path: Path) -> xr.Dataset:
+    rows: dict[int, dict[str, float]] = {}
+    if path.exists():
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            try:
+                row = json.loads(line)
+                rows[int(row.pop("step"))] = row
+            except (ValueError, KeyError, AttributeError, TypeError) as error:
+                raise DamagedData(
+                    f"line {number} of {path} was to be read as metrics; it is {line[:60]!r}. Mend or remove the line."
+                ) from error
+    steps = sorted(rows)
+    names = list(dict.fromkeys(name for row in rows.values() for name in row))
+    columns = {name: ("step", [float(rows[step].get(name, np.nan)) for step in steps]) for name in names}
+    return xr.Dataset(columns, {"step": np.array(steps, np.int64)})
+
+
+def _probe(path: Path, facts: dict[str, Any]) -> xr.Dataset:
+    if not path.exists():
+        return xr.Dataset()
+    tensors = {}
+    for name, entry in read_header(str(path)).entries.items():
+        row = int(np.prod(entry.shape[1:], dtype=np.int64)) * entry.stored.itemsize
+        offset = entry.offset + row * np.arange(entry.shape[0])
+        table = Rows((str(path),), np.zeros(len(offset), np.int32), offset, entry.shape[1:], entry.stored)
+        tensors[name] = (("sample", *(f"{name}_{i}" for i in range(len(entry.shape) - 1))), lazy(table))
+    return xr.Dataset(tensors, attrs={"sha256": (facts.get("probe") or {}).get("sha256", "")})

@@ -1,0 +1,103 @@
+"""Segments of recorded gradients: several steps of all parameters in one safetensors file."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+from trajlab.errors import DamagedData
+from trajlab.schema import INDICES_FILE
+from trajlab.snapshots.rows import Rows
+from trajlab.snapshots.safetensors import Entry, Header, read_header
+from trajlab.snapshots.tensors import Life
+
+
+def read_segments(folder: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, Life]:
+    """Give the life of each gradient in a folder of segments, in the order of `shapes`.
+
+    Parameters
+    ----------
+    folder
+        The folder; it need not exist.
+    shapes
+        Shapes of the parameters by name.
+
+    Raises
+    ------
+    DamagedData
+        A segment is cut off, two segments hold the same step, or a gradient's shape does not fit its parameter.
+    """
+    if not folder.is_dir():
+        return {}
+    names = sorted((n for n in os.listdir(folder) if _first(n) is not None), key=lambda n: (_first(n), n))
+    indices = _indices(folder / INDICES_FILE)
+    held: dict[str, list[tuple[np.ndarray, int, Entry]]] = {}
+    last, last_name = -1, ""
+    for number, name in enumerate(names):
+        header = read_header(str(folder / name))
+        steps = _steps(folder / name, header)
+        if len(steps) and steps[0] <= last:
+            raise DamagedData(
+                f"each step was expected once in {folder}; step {steps[0]} is in {last_name} and in {name}. "
+                "Move one of these files out of the folder."
+            )
+        last, last_name = (int(steps[-1]) if len(steps) else last), name
+        absent = json.loads(header.metadata.get("absent", "{}"))
+        for parameter, entry in header.entries.items():
+            own = np.setdiff1d(steps, np.array(absent.get(parameter, []), np.int64))
+            if entry.shape[:1] != (len(own),):
+                raise DamagedData(
+                    f"{len(own)} rows of {parameter} were expected in {folder / name}; its shape is {entry.shape}. "
+                    "The file is damaged: restore it, or move it out of the folder."
+                )
+            held.setdefault(parameter, []).append((own, number, entry))
+    files = tuple(str(folder / name) for name in names)
+    order = [name for name in shapes if name in held] + sorted(set(held) - set(shapes))
+    return {name: _life(name, held[name], files, indices.get(name), shapes.get(name)) for name in order}
+
+
+def _life(
+    name: str, parts: list[tuple[np.ndarray, int, Entry]], files: tuple[str, ...],
+    index: np.ndarray | None, shape: tuple[int, ...] | None,
+) -> Life:  # fmt: skip
+    row, stored = parts[0][2].shape[1:], parts[0][2].stored
+    row_bytes = int(np.prod(row, dtype=np.int64)) * stored.itemsize
+    for _, number, entry in parts:
+        if (entry.shape[1:], entry.stored) != (row, stored):
+            raise DamagedData(
+                f"gradients of {name} of type {stored} and shape {row} were expected in {files[number]}; found "
+                f"{entry.stored} {entry.shape[1:]}. The file belongs to another run: move it out of the folder."
+            )
+    steps = np.concatenate([own for own, _, _ in parts])
+    file = np.concatenate([np.full(len(own), number, np.int32) for own, number, _ in parts])
+    offset = np.concatenate([entry.offset + row_bytes * np.arange(len(own)) for own, _, entry in parts])
+    return Life(steps, Rows(files, file, offset, row, stored), shape or row, index)
+
+
+def _first(name: str) -> int | None:
+    first, dash, rest = name.removesuffix(".safetensors").partition("-")
+    return int(first) if dash and first.isdigit() and rest.isdigit() and name.endswith(".safetensors") else None
+
+
+def _steps(path: Path, header: Header) -> np.ndarray:
+    try:
+        return np.array(json.loads(header.metadata["steps"]), np.int64)
+    except (KeyError, ValueError) as error:
+        raise DamagedData(
+            f"the steps of {path} were to be read from its metadata; there are none. "
+            "It is no segment of gradients: move it out of the folder."
+        ) from error
+
+
+def _indices(path: Path) -> dict[str, np.ndarray]:
+    if not path.exists():
+        return {}
+    entries = read_header(str(path)).entries
+    zero = np.zeros(1)
+    return {
+        name: Rows((str(path),), zero.astype(np.int32), zero.astype(np.int64) + entry.offset, entry.shape, entry.stored)
+        .views()[0]
+        .copy()
+        for name, entry in entries.items()
+    }
