@@ -1,0 +1,84 @@
+"""How the weights of a network start: seven schemes, each a function of a weight and a generator.
+
+Weights of linear and convolution layers follow the scheme and their biases are zero; normalization layers start
+at one and zero whatever the scheme. A run draws from its own generator, so equal seeds start equal.
+"""
+
+import difflib
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from trajlab.errors import BadSetting
+
+_WEIGHTED = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
+_NORMALIZING = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.LayerNorm | nn.GroupNorm
+
+
+def kaiming_normal(weight: torch.Tensor, generator: torch.Generator) -> None:
+    """Draw from a normal of variance 2 / fan-in (He et al., "Delving deep into rectifiers", 2015)."""
+    nn.init.kaiming_normal_(weight, nonlinearity="relu", generator=generator)
+
+
+def kaiming_uniform(weight: torch.Tensor, generator: torch.Generator) -> None:
+    """Draw from a uniform of variance 2 / fan-in (He et al., 2015)."""
+    nn.init.kaiming_uniform_(weight, nonlinearity="relu", generator=generator)
+
+
+def xavier_normal(weight: torch.Tensor, generator: torch.Generator) -> None:
+    """Draw from a normal of variance 2 / (fan-in + fan-out) (Glorot and Bengio, 2010)."""
+    nn.init.xavier_normal_(weight, generator=generator)
+
+
+def xavier_uniform(weight: torch.Tensor, generator: torch.Generator) -> None:
+    """Draw from a uniform of variance 2 / (fan-in + fan-out) (Glorot and Bengio, 2010)."""
+    nn.init.xavier_uniform_(weight, generator=generator)
+
+
+def orthogonal(weight: torch.Tensor, generator: torch.Generator) -> None:
+    """Make the rows or columns of the matrix [out, rest] orthonormal (Saxe, McClelland and Ganguli, 2014)."""
+    nn.init.orthogonal_(weight, generator=generator)
+
+
+def ones(weight: torch.Tensor, generator: torch.Generator) -> None:
+    """Put one everywhere, so that all units of a layer stay equal."""
+    nn.init.ones_(weight)
+
+
+def zeros(weight: torch.Tensor, generator: torch.Generator) -> None:
+    """Put zero everywhere, so that only the bias of the last layer can learn."""
+    nn.init.zeros_(weight)
+
+
+SCHEMES: dict[str, Callable[[torch.Tensor, torch.Generator], None]] = {
+    scheme.__name__: scheme
+    for scheme in (kaiming_normal, kaiming_uniform, xavier_normal, xavier_uniform, orthogonal, ones, zeros)
+}
+
+
+def initialize(model: nn.Module, scheme: str, seed: int) -> None:
+    """Start all layers of a model anew, in place.
+
+    Parameters
+    ----------
+    model
+        A network of linear, convolution and normalization layers.
+    scheme
+        Name of one of `SCHEMES`.
+    seed
+        Seed of the generator that all layers draw from, in network order.
+    """
+    if scheme not in SCHEMES:
+        close = difflib.get_close_matches(scheme, SCHEMES) or SCHEMES
+        raise BadSetting(f"no init is called {scheme!r}; did you mean {' or '.join(close)}?")
+    generator = torch.Generator().manual_seed(seed)
+    for name, module in model.named_modules():
+        if isinstance(module, _WEIGHTED):
+            SCHEMES[scheme](module.weight, generator)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, _NORMALIZING):
+            module.reset_parameters()
+        elif list(module.parameters(recurse=False)):
+            raise BadSetting(f"no init for {name!r} ({type(module).__name__}); add its kind to pipelines.inits")

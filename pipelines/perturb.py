@@ -1,0 +1,58 @@
+"""Seeded disturbances of a network's weights, in place: the starting points of perturbed runs.
+
+Only tensors of two or more dimensions are disturbed; biases and normalization layers keep their values.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+
+from trajlab.errors import BadSetting
+
+
+@torch.no_grad()
+def flip_signs(model: nn.Module, share: float, seed: int) -> None:
+    """Turn the sign of a share of each weight tensor's elements, chosen at random.
+
+    Parameters
+    ----------
+    model
+        The network to disturb.
+    share
+        Share of the elements of each tensor, 0 to 1; the count is rounded to the nearest whole number.
+    seed
+        Seed of the choice.
+    """
+    if not 0 <= share <= 1:
+        raise BadSetting(f"flip_signs was asked for share={share}; a share lies between 0 and 1")
+    generator = torch.Generator().manual_seed(seed)
+    for weight in _weights(model):
+        chosen = torch.randperm(weight.numel(), generator=generator)[: round(share * weight.numel())]
+        sign = torch.ones(weight.numel())
+        sign[chosen] = -1
+        weight.mul_(sign.reshape(weight.shape).to(weight))
+
+
+@torch.no_grad()
+def distort(model: nn.Module, scale: float, seed: int) -> None:
+    """Multiply each weight by 1 + scale times a standard normal draw, so that zeros stay zero.
+
+    Parameters
+    ----------
+    model
+        The network to disturb.
+    scale
+        Standard deviation of the distortion relative to the weight itself, 0 or more.
+    seed
+        Seed of the draws.
+    """
+    if scale < 0:
+        raise BadSetting(f"distort was asked for scale={scale}; a scale is 0 or more")
+    generator = torch.Generator().manual_seed(seed)
+    for weight in _weights(model):
+        weight.mul_(1 + scale * torch.randn(weight.shape, generator=generator).to(weight))
+
+
+def _weights(model: nn.Module) -> Iterator[nn.Parameter]:
+    return (parameter for parameter in model.parameters() if parameter.ndim >= 2)

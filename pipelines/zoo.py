@@ -1,0 +1,205 @@
+"""The networks that the studies train, one factory function each.
+
+Every activation is a module with a name of its own, so that hooks find it. A run names its network in run.json
+by factory and arguments, ``{"factory": "pipelines.zoo:lenet5", "arguments": {}}``.
+"""
+
+from collections import OrderedDict
+
+from torch import nn
+
+from trajlab.errors import BadSetting
+
+# The configurations of Simonyan and Zisserman's table 1, by their torchvision names.
+_VGG_DEPTHS = {11: "A", 13: "B", 16: "D", 19: "E"}
+
+
+def digits_cnn(in_channels: int = 1, num_classes: int = 10) -> nn.Module:
+    """Small convolutional network for the 8x8 images of scikit-learn's digits (13,706 parameters)."""
+    return nn.Sequential(
+        OrderedDict(
+            conv1=nn.Conv2d(in_channels, 16, 3, padding=1),
+            relu1=nn.ReLU(),
+            pool1=nn.MaxPool2d(2),
+            conv2=nn.Conv2d(16, 32, 3, padding=1),
+            relu2=nn.ReLU(),
+            pool2=nn.MaxPool2d(2),
+            flatten=nn.Flatten(),
+            fc1=nn.Linear(32 * 2 * 2, 64),
+            relu3=nn.ReLU(),
+            fc2=nn.Linear(64, num_classes),
+        )
+    )
+
+
+def lenet5(in_channels: int = 1, num_classes: int = 10, image_size: int = 28) -> nn.Module:
+    """LeNet-5 with ReLU and max pooling, as it is used today (61,706 parameters on MNIST).
+
+    LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition", 1998. The
+    paper places its 28x28 digits in the middle of 32x32 images; here the first convolution pads them.
+
+    Parameters
+    ----------
+    in_channels
+        Channels of the images.
+    num_classes
+        Number of outputs.
+    image_size
+        Height and width of the images, 28 or 32.
+    """
+    if image_size not in (28, 32):
+        raise BadSetting(f"lenet5 was asked for image_size={image_size}; it takes 28 or 32")
+    return nn.Sequential(
+        OrderedDict(
+            conv1=nn.Conv2d(in_channels, 6, 5, padding=(32 - image_size) // 2),
+            relu1=nn.ReLU(),
+            pool1=nn.MaxPool2d(2),
+            conv2=nn.Conv2d(6, 16, 5),
+            relu2=nn.ReLU(),
+            pool2=nn.MaxPool2d(2),
+            flatten=nn.Flatten(),
+            fc1=nn.Linear(16 * 5 * 5, 120),
+            relu3=nn.ReLU(),
+            fc2=nn.Linear(120, 84),
+            relu4=nn.ReLU(),
+            fc3=nn.Linear(84, num_classes),
+        )
+    )
+
+
+def mlp_batchnorm(in_features: int = 3 * 32 * 32, num_classes: int = 10) -> nn.Module:
+    """Perceptron of four layers, 128-64-32 hidden units, batch normalization before each ReLU.
+
+    Ioffe and Szegedy, "Batch normalization: accelerating deep network training by reducing internal covariate
+    shift", 2015.
+
+    Parameters
+    ----------
+    in_features
+        Number of inputs: 3,072 for 32x32 color images, 784 for MNIST.
+    num_classes
+        Number of outputs.
+    """
+    return nn.Sequential(
+        OrderedDict(
+            flatten=nn.Flatten(),
+            fc1=nn.Linear(in_features, 128),
+            norm1=nn.BatchNorm1d(128),
+            relu1=nn.ReLU(),
+            fc2=nn.Linear(128, 64),
+            norm2=nn.BatchNorm1d(64),
+            relu2=nn.ReLU(),
+            fc3=nn.Linear(64, 32),
+            norm3=nn.BatchNorm1d(32),
+            relu3=nn.ReLU(),
+            fc4=nn.Linear(32, num_classes),
+        )
+    )
+
+
+def cnn(in_channels: int = 3, num_classes: int = 10, image_size: int = 32) -> nn.Module:
+    """Three 3x3 convolutions of 16 channels, pooled after the first two, then a hidden layer of 512 units.
+
+    Parameters
+    ----------
+    in_channels
+        Channels of the images.
+    num_classes
+        Number of outputs.
+    image_size
+        Height and width of the images; at 32 the hidden layer has 1,024 inputs.
+    """
+    return nn.Sequential(
+        OrderedDict(
+            conv1=nn.Conv2d(in_channels, 16, 3, padding=1),
+            relu1=nn.ReLU(),
+            pool1=nn.MaxPool2d(2),
+            conv2=nn.Conv2d(16, 16, 3, padding=1),
+            relu2=nn.ReLU(),
+            pool2=nn.MaxPool2d(2),
+            conv3=nn.Conv2d(16, 16, 3, padding=1),
+            relu3=nn.ReLU(),
+            flatten=nn.Flatten(),
+            fc1=nn.Linear(16 * (image_size // 4) ** 2, 512),
+            relu4=nn.ReLU(),
+            fc2=nn.Linear(512, num_classes),
+        )
+    )
+
+
+def resnet18(stem: str = "imagenet", in_channels: int = 3, num_classes: int = 10) -> nn.Module:
+    """Torchvision's ResNet-18, with its own stem or with the one for 32x32 images.
+
+    He, Zhang, Ren and Sun, "Deep residual learning for image recognition", 2016. The two ReLUs of a block are
+    one module that is called twice.
+
+    Parameters
+    ----------
+    stem
+        ``imagenet``: a 7x7 convolution of stride 2, then a pool; ``cifar``: a 3x3 convolution of stride 1.
+    in_channels
+        Channels of the images.
+    num_classes
+        Number of outputs.
+    """
+    import torchvision
+
+    model = torchvision.models.resnet18(num_classes=num_classes)
+    if stem == "cifar":
+        model.conv1 = nn.Conv2d(in_channels, 64, 3, padding=1, bias=False)
+        model.maxpool = nn.Identity()
+    elif stem == "imagenet":
+        model.conv1 = nn.Conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)
+    else:
+        raise BadSetting(f"resnet18 has no stem {stem!r}; choose imagenet or cifar")
+    return _out_of_place(model)
+
+
+def vgg(
+    depth: int = 16,
+    batch_norm: bool = False,
+    head: str = "imagenet",
+    in_channels: int = 3,
+    num_classes: int = 10,
+) -> nn.Module:
+    """Torchvision's VGG, with its own head or with a single linear layer, which suits 32x32 images.
+
+    Simonyan and Zisserman, "Very deep convolutional networks for large-scale image recognition", 2015.
+
+    Parameters
+    ----------
+    depth
+        Number of layers with weights under the original head: 11, 13, 16 or 19.
+    batch_norm
+        Whether a batch normalization follows each convolution.
+    head
+        ``imagenet``: three linear layers on 7x7 maps, 120 million parameters, for images of any size;
+        ``cifar``: one linear layer on the 512 channels that remain of a 32x32 image.
+    in_channels
+        Channels of the images.
+    num_classes
+        Number of outputs.
+    """
+    from torchvision.models.vgg import VGG, cfgs, make_layers
+
+    if depth not in _VGG_DEPTHS:
+        raise BadSetting(f"vgg was asked for depth={depth}; it has {', '.join(map(str, _VGG_DEPTHS))}")
+    features = make_layers(cfgs[_VGG_DEPTHS[depth]], batch_norm=batch_norm)
+    features[0] = nn.Conv2d(in_channels, 64, 3, padding=1)
+    if head == "imagenet":
+        model = VGG(features, num_classes=num_classes, init_weights=False)
+    elif head == "cifar":
+        model = nn.Sequential(
+            OrderedDict(features=features, flatten=nn.Flatten(), classifier=nn.Linear(512, num_classes))
+        )
+    else:
+        raise BadSetting(f"vgg has no head {head!r}; choose imagenet or cifar")
+    return _out_of_place(model)
+
+
+def _out_of_place(model: nn.Module) -> nn.Module:
+    """Keep the ReLUs from writing over the output of the layer before them, which hooks hold on to."""
+    for module in model.modules():
+        if isinstance(module, nn.ReLU):
+            module.inplace = False
+    return model

@@ -1,0 +1,100 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from pipelines import zoo
+from pipelines.inits import SCHEMES, initialize
+from trajlab.errors import BadSetting
+
+
+@pytest.fixture
+def wide():
+    return nn.Sequential(nn.Linear(400, 600), nn.Conv2d(32, 64, 3))
+
+
+@pytest.mark.parametrize(
+    ("scheme", "linear", "convolution"),
+    [
+        ("kaiming_normal", 2 / 400, 2 / 288),
+        ("kaiming_uniform", 2 / 400, 2 / 288),
+        ("xavier_normal", 2 / 1000, 2 / (288 + 576)),
+        ("xavier_uniform", 2 / 1000, 2 / (288 + 576)),
+    ],
+)
+def test_variance__follows_the_formula(wide, scheme, linear, convolution):
+    initialize(wide, scheme, seed=0)
+
+    assert wide[0].weight.var().item() == pytest.approx(linear, rel=0.02)
+    assert wide[1].weight.var().item() == pytest.approx(convolution, rel=0.04)
+    assert wide[0].weight.mean().item() == pytest.approx(0, abs=4 * math.sqrt(linear / 240_000))
+
+
+@pytest.mark.parametrize(("scheme", "fan"), [("kaiming_uniform", 6 / 400), ("xavier_uniform", 6 / 1000)])
+def test_uniform__fills_its_range_and_stays_inside(wide, scheme, fan):
+    initialize(wide, scheme, seed=0)
+    bound = math.sqrt(fan)
+
+    assert bound * 0.999 < wide[0].weight.abs().max().item() <= bound
+
+
+def test_orthogonal__rows_or_columns_are_orthonormal(wide):
+    initialize(wide, "orthogonal", seed=0)
+    tall = wide[0].weight
+    flat = wide[1].weight.flatten(1)
+
+    torch.testing.assert_close(tall.T @ tall, torch.eye(400), atol=1e-5, rtol=0)
+    torch.testing.assert_close(flat @ flat.T, torch.eye(64), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("scheme", "value"), [("ones", 1.0), ("zeros", 0.0)])
+def test_constants__are_everywhere(wide, scheme, value):
+    initialize(wide, scheme, seed=0)
+
+    assert all((layer.weight == value).all() for layer in wide)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_biases_are_zero_and_normalization_is_one_and_zero(scheme):
+    model = zoo.mlp_batchnorm()
+    for parameter in model.parameters():
+        nn.init.constant_(parameter, 3.0)
+    model.norm1.running_mean.fill_(5.0)
+    initialize(model, scheme, seed=0)
+
+    assert all((getattr(model, name).bias == 0).all() for name in ("fc1", "fc2", "fc3", "fc4", "norm1", "norm3"))
+    assert (model.norm2.weight == 1).all()
+    assert (model.norm1.running_mean == 0).all()
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_seed__decides_the_weights_whatever_else_was_drawn(scheme):
+    first, second, other = zoo.lenet5(), zoo.lenet5(), zoo.lenet5()
+    initialize(first, scheme, seed=1)
+    torch.rand(7)
+    initialize(second, scheme, seed=1)
+    initialize(other, scheme, seed=2)
+
+    assert torch.equal(first.fc1.weight, second.fc1.weight)
+    assert torch.equal(first.fc1.weight, other.fc1.weight) == (scheme in ("ones", "zeros"))
+
+
+def test_initialize__leaves_the_global_generator_alone():
+    model = zoo.digits_cnn()
+    before = torch.get_rng_state()
+    initialize(model, "kaiming_normal", seed=0)
+
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_unknown_scheme__names_the_close_ones(wide):
+    with pytest.raises(BadSetting, match="'kaming_normal'; did you mean kaiming_normal or"):
+        initialize(wide, "kaming_normal", seed=0)
+    with pytest.raises(BadSetting, match="did you mean kaiming_normal or .* or zeros"):
+        initialize(wide, "quadratic", seed=0)
+
+
+def test_unknown_layer__is_named():
+    with pytest.raises(BadSetting, match=r"no init for '0' \(Embedding\)"):
+        initialize(nn.Sequential(nn.Embedding(3, 4)), "ones", seed=0)

@@ -1,0 +1,90 @@
+import pytest
+import torch
+from torch import nn
+
+from pipelines import zoo
+from trajlab.errors import BadSetting
+
+NETWORKS = [
+    # factory, arguments, shape of an image, number of parameters
+    ("digits_cnn", {}, (1, 8, 8), 13_706),
+    ("lenet5", {}, (1, 28, 28), 61_706),
+    ("lenet5", {"in_channels": 3, "image_size": 32}, (3, 32, 32), 62_006),
+    ("mlp_batchnorm", {}, (3, 32, 32), 404_458),
+    ("mlp_batchnorm", {"in_features": 784}, (1, 28, 28), 111_594),
+    ("cnn", {}, (3, 32, 32), 535_018),
+    ("cnn", {"in_channels": 1, "image_size": 28}, (1, 28, 28), 411_850),
+    ("resnet18", {}, (3, 64, 64), 11_181_642),
+    ("resnet18", {"stem": "cifar"}, (3, 32, 32), 11_173_962),
+    ("resnet18", {"stem": "cifar", "in_channels": 1}, (1, 28, 28), 11_172_810),
+    ("vgg", {"depth": 11, "head": "cifar"}, (3, 32, 32), 9_225_610),
+    ("vgg", {"depth": 16, "head": "cifar"}, (3, 32, 32), 14_719_818),
+    ("vgg", {"depth": 16, "head": "cifar", "batch_norm": True}, (3, 32, 32), 14_728_266),
+]
+
+
+def count(model):
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize(("factory", "arguments", "shape", "parameters"), NETWORKS)
+def test_networks__have_the_known_size_and_ten_outputs(factory, arguments, shape, parameters):
+    model = getattr(zoo, factory)(**arguments)
+
+    assert count(model) == parameters
+    assert model(torch.zeros(2, *shape)).shape == (2, 10)
+
+
+def test_vgg__imagenet_head_has_the_size_of_the_paper_and_takes_small_images():
+    # Table 2 of the paper: 133 million parameters with 1,000 classes.
+    with torch.device("meta"):
+        model = zoo.vgg(11, num_classes=1000)
+
+        assert count(model) == 132_863_336
+        assert model(torch.zeros(2, 3, 32, 32)).shape == (2, 1000)
+
+
+def test_resnet18__stems_keep_maps_of_their_size():
+    image = torch.zeros(2, 3, 32, 32)
+    sizes = {}
+    for stem in ("imagenet", "cifar"):
+        model = zoo.resnet18(stem)
+        model.layer4.register_forward_hook(
+            lambda module, inputs, output, stem=stem: sizes.update({stem: output.shape[-2:]})
+        )
+        model(image)
+
+    assert sizes == {"imagenet": (1, 1), "cifar": (4, 4)}
+
+
+def test_num_classes__sets_the_outputs():
+    assert zoo.resnet18(num_classes=7).fc.out_features == 7
+    assert zoo.lenet5(num_classes=7)(torch.zeros(1, 1, 28, 28)).shape == (1, 7)
+
+
+@pytest.mark.parametrize(("factory", "arguments", "shape", "parameters"), NETWORKS)
+def test_activations__are_modules_that_do_not_write_over_their_input(factory, arguments, shape, parameters):
+    model = getattr(zoo, factory)(**arguments)
+    relus = [module for module in model.modules() if isinstance(module, nn.ReLU)]
+
+    assert relus
+    assert not any(relu.inplace for relu in relus)
+
+
+def test_cnn__flattens_to_1024():
+    assert zoo.cnn().fc1.in_features == 1024
+    assert zoo.cnn().fc1.out_features == 512
+
+
+@pytest.mark.parametrize(
+    ("factory", "arguments", "message"),
+    [
+        ("lenet5", {"image_size": 64}, "image_size=64"),
+        ("resnet18", {"stem": "tiny"}, "no stem 'tiny'; choose imagenet or cifar"),
+        ("vgg", {"depth": 12}, "depth=12; it has 11, 13, 16, 19"),
+        ("vgg", {"head": "tiny"}, "no head 'tiny'"),
+    ],
+)
+def test_wrong_arguments__are_named(factory, arguments, message):
+    with pytest.raises(BadSetting, match=message):
+        getattr(zoo, factory)(**arguments)
