@@ -1,0 +1,146 @@
+"""The images that the studies train on, as tensors in memory, normalized by constants that are written here.
+
+``digits`` comes with scikit-learn. ``mnist``, ``fashion_mnist`` and ``cifar10`` are read below a root folder as
+torchvision lays them out; any other name is a folder of images there, ``<name>/{train,test}/<class>/*`` or
+``<name>/<class>/*``. The root is the argument, else the environment variable TRAJLAB_DATA, else data/datasets.
+"""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from trajlab.errors import BadSetting, MissingData
+
+NORMALIZATION: dict[str, tuple[list[float], list[float]]] = {
+    "digits": ([0.3053], [0.3761]),
+    "mnist": ([0.1307], [0.3081]),
+    "fashion_mnist": ([0.2860], [0.3530]),
+    "cifar10": ([0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616]),
+    "folder": ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+}
+"""Mean and standard deviation of each channel, for pixels from 0 to 1; those of `folder` are ImageNet's."""
+
+# Torchvision's class and the folder below the root where it keeps its files.
+_TORCHVISION = {
+    "mnist": ("MNIST", "MNIST/raw"),
+    "fashion_mnist": ("FashionMNIST", "FashionMNIST/raw"),
+    "cifar10": ("CIFAR10", "cifar-10-batches-py"),
+}
+
+_TEST_SHARE = 0.2
+
+
+class Split(NamedTuple):
+    """Images, float32 [sample, channel, y, x], and the number of the class of each, int64 [sample]."""
+
+    inputs: torch.Tensor
+    targets: torch.Tensor
+
+
+class Images(NamedTuple):
+    """A data set: what to train on and what to test on."""
+
+    train: Split
+    test: Split
+
+
+def load(
+    name: str,
+    root: str | Path | None = None,
+    *,
+    download: bool = False,
+    image_size: int | None = None,
+    seed: int = 0,
+) -> Images:
+    """Read a data set.
+
+    Parameters
+    ----------
+    name
+        ``digits``, ``mnist``, ``fashion_mnist``, ``cifar10``, or a folder of images below the root.
+    root
+        Folder that holds the data sets.
+    download
+        Whether torchvision may fetch what is not there. Nothing else here touches the network.
+    image_size
+        Height and width that the images of a folder are resized to; needed if they differ in size.
+    seed
+        Seed of the split into train and test, where the data set has none of its own.
+    """
+    root = Path(root or os.environ.get("TRAJLAB_DATA") or "data/datasets")
+    if name == "digits":
+        return _digits(seed)
+    kind, folder = _TORCHVISION.get(name, ("ImageFolder", name))
+    if name == "cifar10" and not download and not (root / folder).is_dir() and (root / name).is_dir():
+        return _folder(root / name, "cifar10", image_size, seed)
+    if name in _TORCHVISION:
+        return _torchvision(name, kind, root, folder, download)
+    if not (root / name).is_dir():
+        known = ", ".join(["digits", *_TORCHVISION])
+        raise MissingData(f"no data set {name!r}: it is none of {known}, and there is no folder {root / name}")
+    return _folder(root / name, "folder", image_size, seed)
+
+
+def _digits(seed: int) -> Images:
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    pixels = torch.from_numpy(digits.images).float().unsqueeze(1) / 16
+    return _split(_normalize(pixels, "digits"), torch.from_numpy(digits.target).long(), seed)
+
+
+def _torchvision(name: str, kind: str, root: Path, folder: str, download: bool) -> Images:
+    import torchvision
+
+    splits = []
+    for train in (True, False):
+        try:
+            images = getattr(torchvision.datasets, kind)(root, train=train, download=download)
+        except RuntimeError as error:
+            if download:
+                raise
+            also = f", nor images in {root / name}" if name == "cifar10" else ""
+            raise MissingData(
+                f"no {name} in {root / folder}{also}. Point TRAJLAB_DATA to the folder that holds {folder}, "
+                "or allow the download with --download"
+            ) from error
+        pixels = torch.as_tensor(images.data).float() / 255
+        pixels = pixels.unsqueeze(1) if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2).contiguous()
+        splits.append(Split(_normalize(pixels, name), torch.as_tensor(images.targets).long()))
+    return Images(*splits)
+
+
+def _folder(folder: Path, normalization: str, image_size: int | None, seed: int) -> Images:
+    if (folder / "train").is_dir() and (folder / "test").is_dir():
+        return Images(*(_read_classes(folder / part, normalization, image_size) for part in ("train", "test")))
+    return _split(*_read_classes(folder, normalization, image_size), seed)
+
+
+def _read_classes(folder: Path, normalization: str, image_size: int | None) -> Split:
+    """Read `<class>/*` as color images, classes in alphabetical order."""
+    import torchvision
+
+    resize = [] if image_size is None else [torchvision.transforms.Resize((image_size, image_size))]
+    transform = torchvision.transforms.Compose([*resize, torchvision.transforms.ToTensor()])
+    try:
+        images = torchvision.datasets.ImageFolder(folder, transform)
+    except FileNotFoundError as error:
+        raise MissingData(f"{folder} holds no images in class folders: {error}") from error
+    pixels = [image for image, _ in images]
+    if len({image.shape for image in pixels}) > 1:
+        raise BadSetting(f"the images in {folder} differ in size; set image_size")
+    return Split(_normalize(torch.stack(pixels), normalization), torch.tensor(images.targets))
+
+
+def _normalize(pixels: torch.Tensor, name: str) -> torch.Tensor:
+    mean, std = (torch.tensor(values).reshape(-1, 1, 1) for values in NORMALIZATION[name])
+    return (pixels - mean) / std
+
+
+def _split(inputs: torch.Tensor, targets: torch.Tensor, seed: int) -> Images:
+    order = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(seed))
+    count = round(_TEST_SHARE * len(inputs))
+    test, train = order[:count], order[count:]
+    return Images(Split(inputs[train], targets[train]), Split(inputs[test], targets[test]))

@@ -1,0 +1,181 @@
+import pickle
+import struct
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from PIL import Image
+
+from pipelines import datasets
+from trajlab.errors import BadSetting, MissingData
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch):
+    """Make every attempt to download fail."""
+
+    def refuse(*args, **kwargs):
+        raise AssertionError("tried to download")
+
+    monkeypatch.setattr(torchvision.datasets.mnist, "download_and_extract_archive", refuse)
+    monkeypatch.setattr(torchvision.datasets.cifar, "download_and_extract_archive", refuse)
+
+
+def write_idx(folder, rng):
+    folder.mkdir(parents=True)
+    arrays = {}
+    for part, count in (("train", 6), ("t10k", 4)):
+        images = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+        labels = np.arange(count, dtype=np.uint8)
+        (folder / f"{part}-images-idx3-ubyte").write_bytes(
+            struct.pack(">BBBBIII", 0, 0, 8, 3, count, 28, 28) + images.tobytes()
+        )
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">BBBBI", 0, 0, 8, 1, count) + labels.tobytes())
+        arrays[part] = images
+    return arrays
+
+
+def write_images(folder, counts, rng, size=32):
+    for name, count in counts.items():
+        (folder / name).mkdir(parents=True)
+        for i in range(count):
+            pixels = rng.integers(0, 256, (size, size, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{i}.png")
+
+
+def test_digits__need_no_file_and_are_split_the_same_way_each_time(tmp_path):
+    images = datasets.load("digits", tmp_path / "nowhere")
+    again = datasets.load("digits")
+
+    assert images.train.inputs.shape == (1438, 1, 8, 8)
+    assert images.test.inputs.shape == (359, 1, 8, 8)
+    assert images.train.inputs.dtype == torch.float32
+    assert images.train.targets.dtype == torch.int64
+    assert torch.equal(images.test.inputs, again.test.inputs)
+    assert not torch.equal(images.test.targets, datasets.load("digits", seed=1).test.targets)
+
+
+def test_digits__are_normalized_and_all_there():
+    images = datasets.load("digits")
+    inputs = torch.cat([images.train.inputs, images.test.inputs])
+    pixels = inputs * 0.3761 + 0.3053
+
+    assert inputs.mean().item() == pytest.approx(0, abs=1e-3)
+    assert inputs.std().item() == pytest.approx(1, abs=1e-3)
+    assert sorted(set((pixels * 16).round().int().flatten().tolist())) == list(range(17))
+    assert torch.cat([images.train.targets, images.test.targets]).bincount().sum() == 1797
+
+
+@pytest.mark.parametrize(("name", "folder"), [("mnist", "MNIST"), ("fashion_mnist", "FashionMNIST")])
+def test_idx_files__are_read_and_normalized(name, folder, tmp_path, rng):
+    arrays = write_idx(tmp_path / folder / "raw", rng)
+    images = datasets.load(name, tmp_path)
+    (mean,), (std,) = datasets.NORMALIZATION[name]
+
+    assert images.test.inputs.shape == (4, 1, 28, 28)
+    assert images.train.targets.tolist() == [0, 1, 2, 3, 4, 5]
+    np.testing.assert_allclose(images.train.inputs[:, 0], (arrays["train"] / 255 - mean) / std, atol=1e-5)
+
+
+def test_cifar10__reads_torchvisions_batches_where_they_are(tmp_path, rng, monkeypatch):
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    pixels = rng.integers(0, 256, (2, 3072), dtype=np.uint8)
+    for name in [f"data_batch_{i}" for i in range(1, 6)] + ["test_batch"]:
+        (folder / name).write_bytes(pickle.dumps({"data": pixels, "labels": [3, 8]}))
+    (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": list("abcdefghij")}))
+    monkeypatch.setattr(torchvision.datasets.cifar, "check_integrity", lambda *args: True)
+    write_images(tmp_path / "cifar10" / "train", {"frog": 1}, rng)
+    images = datasets.load("cifar10", tmp_path)
+    mean, std = (np.reshape(values, (3, 1, 1)) for values in datasets.NORMALIZATION["cifar10"])
+
+    assert images.train.inputs.shape == (10, 3, 32, 32)
+    assert images.test.targets.tolist() == [3, 8]
+    np.testing.assert_allclose(images.test.inputs, (pixels.reshape(2, 3, 32, 32) / 255 - mean) / std, rtol=0, atol=1e-5)
+
+
+def test_cifar10__reads_folders_of_images_where_there_are_no_batches(tmp_path, rng):
+    write_images(tmp_path / "cifar10" / "train", {"cat": 3, "dog": 2}, rng)
+    write_images(tmp_path / "cifar10" / "test", {"cat": 1, "dog": 1}, rng)
+    images = datasets.load("cifar10", tmp_path)
+    first = np.asarray(Image.open(tmp_path / "cifar10" / "train" / "cat" / "0.png")) / 255
+
+    assert images.train.targets.tolist() == [0, 0, 0, 1, 1]
+    assert images.test.inputs.shape == (2, 3, 32, 32)
+    np.testing.assert_allclose(images.train.inputs[0, 0], (first[..., 0] - 0.4914) / 0.2470, atol=1e-5)
+
+
+def test_folder__without_a_split_is_split_by_the_seed(tmp_path, rng):
+    write_images(tmp_path / "shapes", {"circle": 6, "square": 4}, rng, size=16)
+    first, again, other = (datasets.load("shapes", tmp_path, seed=seed) for seed in (0, 0, 3))
+
+    assert first.train.inputs.shape == (8, 3, 16, 16)
+    assert len(first.test.targets) == 2
+    assert torch.equal(first.train.inputs, again.train.inputs)
+    assert not torch.equal(first.train.inputs, other.train.inputs)
+
+
+def test_folder__of_sizes_that_differ_needs_image_size(tmp_path, rng):
+    write_images(tmp_path / "mixed", {"small": 2}, rng, size=8)
+    write_images(tmp_path / "mixed", {"large": 3}, rng, size=12)
+
+    with pytest.raises(BadSetting, match="differ in size; set image_size"):
+        datasets.load("mixed", tmp_path)
+    assert datasets.load("mixed", tmp_path, image_size=10).train.inputs.shape == (4, 3, 10, 10)
+
+
+def test_root__is_the_argument_then_the_environment(tmp_path, rng, monkeypatch):
+    write_images(tmp_path / "a" / "shapes", {"circle": 5}, rng, size=8)
+    write_images(tmp_path / "b" / "shapes", {"circle": 5}, rng, size=16)
+    monkeypatch.setenv("TRAJLAB_DATA", str(tmp_path / "a"))
+
+    assert datasets.load("shapes").train.inputs.shape[-1] == 8
+    assert datasets.load("shapes", tmp_path / "b").train.inputs.shape[-1] == 16
+
+
+def test_root__is_data_datasets_otherwise(monkeypatch):
+    monkeypatch.delenv("TRAJLAB_DATA", raising=False)
+
+    with pytest.raises(MissingData, match="data/datasets/MNIST/raw"):
+        datasets.load("mnist")
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10"])
+def test_download__happens_only_when_asked(name, tmp_path):
+    with pytest.raises(MissingData, match=f"no {name} in .*TRAJLAB_DATA.*--download"):
+        datasets.load(name, tmp_path)
+    with pytest.raises(AssertionError, match="tried to download"):
+        datasets.load(name, tmp_path, download=True)
+
+
+def test_unknown_name__says_what_there_is(tmp_path):
+    with pytest.raises(MissingData, match="no data set 'minst': .*mnist, fashion_mnist, cifar10.* no folder .*minst"):
+        datasets.load("minst", tmp_path)
+
+
+def test_folder__without_classes_says_so(tmp_path):
+    (tmp_path / "empty").mkdir()
+
+    with pytest.raises(MissingData, match="holds no images in class folders"):
+        datasets.load("empty", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"), [("mnist", (1, 28, 28)), ("fashion_mnist", (1, 28, 28)), ("cifar10", (3, 32, 32))]
+)
+def test_real_data__is_normalized_by_its_constants(name, shape):
+    try:
+        images = datasets.load(name)
+    except MissingData as error:
+        pytest.skip(str(error))
+
+    assert images.train.inputs.shape[1:] == shape
+    assert images.train.inputs.mean().item() == pytest.approx(0, abs=0.02)
+    assert images.train.inputs.std().item() == pytest.approx(1, abs=0.02)
+    assert set(images.test.targets.tolist()) == set(range(10))
