@@ -1,0 +1,219 @@
+import csv
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from pipelines import train, zoo
+from trajlab.errors import BadSetting, MissingData, OutputExists
+from trajlab.record import Recorder
+
+STEPS = 30
+EPOCH = 1438 // 64
+
+SETTINGS = {
+    "studies": {
+        "tiny": {
+            "optimizers": {
+                "sgd": {"class": "SGD", "lr": 0.05, "momentum": 0.9},
+                "adam": {"class": "Adam", "lr": 0.002},
+                "wrong": {"class": "Sdg", "lr": 0.1},
+            },
+            "training": {
+                "model": {"factory": "pipelines.zoo:digits_cnn", "arguments": {"num_classes": 10}},
+                "dataset": "digits",
+                "steps": STEPS,
+                "batch_size": 64,
+                "weights_every": 10,
+                "gradients": 32,
+                "probe": 16,
+            },
+        }
+    }
+}
+
+
+@pytest.fixture(autouse=True)
+def restored_torch():
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Train in tmp_path and return the run folder; keywords change the settings of the training."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(init="xavier_normal", optimizer="sgd", seed=0, *, data="data", resume=False, study="tiny", **changes):
+        section = SETTINGS["studies"]["tiny"]
+        section = section | {"training": section["training"] | changes}
+        params = tmp_path / "params.yaml"
+        params.write_text(yaml.safe_dump({"studies": {"tiny": section}}))
+        train.main(study, init, optimizer, seed, data=tmp_path / data, params=params, resume=resume)
+        return tmp_path / data / "snapshots" / study / f"{init}-{optimizer}-{seed}"
+
+    return run
+
+
+def weights(folder, step):
+    return load_file(folder / f"checkpoint-{step}" / "model.safetensors")
+
+
+def gradients(folder):
+    return {path.name: load_file(path) for path in (folder / "gradients").glob("*-*.safetensors")}
+
+
+def assert_same_run(first, second):
+    assert (first / "metrics.jsonl").read_text() == (second / "metrics.jsonl").read_text()
+    for step in (0, 10, 20, STEPS):
+        torch.testing.assert_close(weights(first, step), weights(second, step), rtol=0, atol=0)
+    torch.testing.assert_close(gradients(first), gradients(second), rtol=0, atol=0)
+
+
+def test_main__records_what_the_settings_say(run):
+    folder = run()
+    facts = json.loads((folder / "run.json").read_text())
+    probe = load_file(folder / "probe.safetensors")
+
+    assert {path.name for path in folder.glob("checkpoint-*")} == {f"checkpoint-{step}" for step in (0, 10, 20, 30)}
+    assert sum(len(segment["fc1.weight"]) for segment in gradients(folder).values()) == STEPS
+    assert all(segment["fc1.weight"].shape[1:] == (32,) for segment in gradients(folder).values())
+    assert probe["inputs"].shape == (16, 1, 8, 8)
+    assert probe["targets"].shape == (16,)
+    assert facts["describe"] == {
+        "study": "tiny",
+        "model": {"factory": "pipelines.zoo:digits_cnn", "arguments": {"num_classes": 10}},
+        "dataset": "digits",
+        "init": "xavier_normal",
+        "optimizer": "sgd",
+        "lr": 0.05,
+        "momentum": 0.9,
+        "seed": 0,
+        "batch_size": 64,
+        "steps_per_epoch": EPOCH,
+    }
+
+
+def test_main__leaves_only_the_run_when_finished(run):
+    folder = run()
+
+    assert not (folder / train.STATE_FILE).exists()
+    assert json.loads((folder / "run.json").read_text())["closed"] == STEPS
+
+
+def test_main__writes_metrics_and_curve_for_dvc(run, tmp_path, capsys):
+    run()
+    summary = json.loads((tmp_path / "data/metrics/tiny/xavier_normal-sgd-0.json").read_text())
+    with (tmp_path / "data/curves/tiny/xavier_normal-sgd-0.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+
+    assert [int(row["step"]) for row in rows] == list(range(STEPS))
+    assert [int(row["epoch"]) for row in rows] == [0] * EPOCH + [1] * (STEPS - EPOCH)
+    assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
+    assert float(rows[0]["lr"]) == 0.05
+    assert summary["test_accuracy"] > 0.5
+    assert f"test accuracy {summary['test_accuracy']:.2%} after 30 steps" in capsys.readouterr().out
+
+
+def test_metrics__are_those_of_the_weights_on_disk(run, tmp_path):
+    folder = run()
+    model = zoo.digits_cnn()
+    model.load_state_dict(weights(folder, STEPS))
+    loss, accuracy = train.evaluate(model, train.datasets.load("digits").test)
+    summary = json.loads((tmp_path / "data/metrics/tiny/xavier_normal-sgd-0.json").read_text())
+
+    assert summary == {"test_accuracy": accuracy, "test_loss": pytest.approx(loss)}
+
+
+def test_evaluate__agrees_with_the_whole_set_in_one_batch():
+    model = zoo.mlp_batchnorm(in_features=5)
+    split = train.datasets.Split(torch.randn(2500, 5), torch.randint(0, 10, (2500,)))
+    loss, accuracy = train.evaluate(model, split)
+    logits = model.eval()(split.inputs)
+
+    assert loss == pytest.approx(torch.nn.functional.cross_entropy(logits, split.targets).item(), rel=1e-5)
+    assert accuracy == (logits.argmax(1) == split.targets).double().mean().item()
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_seed__decides_every_bit(run, optimizer):
+    first = run(optimizer=optimizer)
+    torch.rand(3)
+    second = run(optimizer=optimizer, data="again")
+    other = run(optimizer=optimizer, seed=1)
+
+    assert_same_run(first, second)
+    assert not torch.equal(weights(first, 0)["fc1.weight"], weights(other, 0)["fc1.weight"])
+
+
+def test_optimizer__makes_the_difference_and_not_the_start(run):
+    sgd, adam = run(optimizer="sgd"), run(optimizer="adam")
+
+    torch.testing.assert_close(weights(sgd, 0), weights(adam, 0), rtol=0, atol=0)
+    assert not torch.equal(weights(sgd, STEPS)["fc1.weight"], weights(adam, STEPS)["fc1.weight"])
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("killed", [3, EPOCH + 5])
+def test_resume__gives_the_run_that_was_never_interrupted(run, monkeypatch, optimizer, killed):
+    whole = run(optimizer=optimizer, data="whole")
+    step = Recorder.step
+
+    def interrupted(recorder, **metrics):
+        if recorder.next_step == killed:
+            raise KeyboardInterrupt
+        step(recorder, **metrics)
+
+    monkeypatch.setattr(Recorder, "step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(optimizer=optimizer)
+    monkeypatch.setattr(Recorder, "step", step)
+    resumed = run(optimizer=optimizer, resume=True)
+
+    assert_same_run(whole, resumed)
+    assert not (resumed / train.STATE_FILE).exists()
+
+
+def test_resume__without_an_interrupted_run_says_so(run):
+    with pytest.raises(MissingData, match="nothing to resume.*start without --resume"):
+        run(resume=True)
+
+
+def test_main__never_writes_over_a_run(run):
+    run()
+
+    with pytest.raises(OutputExists):
+        run()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"study": "tyni"}, "no study is called 'tyni'; there are tiny"),
+        ({"optimizer": "sdg"}, "no optimizer is called 'sdg'; there are adam, sgd, wrong"),
+        ({"optimizer": "wrong"}, "no optimizer class is called 'Sdg'; there are .*, Adam, .*, SGD"),
+        ({"init": "xavier"}, "no init is called 'xavier'; did you mean"),
+        ({"batch_size": 5000}, "batch_size=5000 is more than the 1438 images"),
+        ({"bathc_size": 5}, "unknown or missing in a study's training: bathc_size; it takes"),
+    ],
+)
+def test_wrong_settings__are_named_before_anything_is_written(run, tmp_path, arguments, message):
+    with pytest.raises(BadSetting, match=message):
+        run(**arguments)
+    assert not (tmp_path / "data").exists()
+
+
+def test_command__says_in_one_line_what_is_wrong(pytestconfig):
+    command = [sys.executable, "-m", "pipelines.train", "digits", "--init", "xavier", "--optimizer", "sgd"]
+    done = subprocess.run(command, cwd=pytestconfig.rootpath, capture_output=True, text=True)
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: no init is called 'xavier'")
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
