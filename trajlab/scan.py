@@ -94,14 +94,28 @@ def scan(
         base, f"{name}-columns", (len(tensors), len(steps), columns), _stack, joined, places, len(steps), columns
     )
     whole = _final(base, f"{name}-summary", (len(tensors), summary), _summaries, kernel, joined, shapes, samples)
-    coords = {"parameter": list(tensors), "step": steps}
+    names = np.array(list(tensors), dtype=object)
+    about = {name: ("parameter", values) for name, values in _about(tensors).items()}
     table = xr.Dataset(
-        {column: (("parameter", "step"), stacked[:, :, i]) for i, column in enumerate(kernel.columns)}, coords
+        {column: (("parameter", "step"), stacked[:, :, i]) for i, column in enumerate(kernel.columns)},
+        {"parameter": names, "step": steps} | about,
     )
-    facts = xr.DataArray(whole, {"parameter": list(tensors)}, ("parameter", "summary"), "summary")
+    facts = xr.DataArray(whole, {"parameter": names} | about, ("parameter", "summary"), "summary")
     if one:
-        return table.isel(parameter=0, drop=True), facts.isel(parameter=0, drop=True)
+        return table.isel(parameter=0).drop_vars("parameter"), facts.isel(parameter=0).drop_vars("parameter")
     return table, facts
+
+
+def _about(tensors: Mapping[str, xr.DataArray]) -> dict[str, np.ndarray]:
+    """Give what is said of each parameter beside its name, (parameter)."""
+    arrays = list(tensors.values())
+    shapes = [tuple(array.attrs.get("shape", array.shape[1:])) for array in arrays]
+    return {
+        "module": np.array([array.attrs.get("module", "") for array in arrays], dtype=object),
+        "kind": np.array([array.attrs.get("kind", "") for array in arrays], dtype=object),
+        "numel": np.array([int(np.prod(shape, dtype=np.int64)) for shape in shapes], dtype=np.int64),
+        "sampled": np.array([int(np.prod(array.shape[1:], dtype=np.int64)) for array in arrays], dtype=np.int64),
+    }
 
 
 def position_of(array: xr.DataArray, step: int) -> int:
@@ -274,3 +288,11 @@ def _final(scan: HighLevelGraph, name: str, shape: tuple[int, ...], function: Ca
         {**scan.dependencies, name: set(scan.layers)},
     )
     return da.Array(graph, name, tuple((n,) for n in shape), dtype=np.float64, meta=np.empty((0,) * len(shape)))
+
+
+def at_step(tensor: Tensor, step: int) -> Tensor:
+    """Give one step of one tensor or of many, as `scan` takes a foreign reference."""
+    if isinstance(tensor, xr.DataArray):
+        at = position_of(tensor, step)
+        return tensor.isel(step=slice(at, at + 1))
+    return {name: at_step(array, step) for name, array in tensor.items()}

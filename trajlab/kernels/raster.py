@@ -1,0 +1,56 @@
+"""A few entries of each row, as they are."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from trajlab.kernels.block import Block
+
+
+def raster_positions(size: int, entries: int) -> np.ndarray:
+    """Give the positions of up to `entries` evenly spaced entries of a row, (entry).
+
+    >>> raster_positions(7, 4)
+    array([0, 2, 4, 6])
+    """
+    return np.unique(np.linspace(0, size - 1, min(entries, size)).astype(np.int64))
+
+
+@dataclass(frozen=True)
+class Raster:
+    """Kernel: up to `entries` evenly spaced entries of each row.
+
+    Parameters
+    ----------
+    entries
+        How many columns; those beyond the row's length are NaN.
+    """
+
+    summary = ()
+    entries: int
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns."""
+        return tuple(f"entry_{i}" for i in range(self.entries))
+
+    def start(self, block: Block) -> None:
+        """Nothing is added up."""
+
+    def tile(self, block: Block, lo: int, hi: int, state: None) -> None:
+        """Nothing is added up."""
+
+    def finish(self, block: Block, state: None) -> tuple[np.ndarray, None]:
+        """Give the entries of each step."""
+        positions = raster_positions(block.size, self.entries)
+        out = np.full((block.steps, self.entries), np.nan)
+        for step, row in enumerate(block.rows):
+            out[step, : len(positions)] = row[positions]
+        return out, None
+
+    def merge(self, earlier: None, later: None) -> None:
+        """Nothing is kept of all steps together."""
+
+    def summarize(self, whole: None, shape: tuple[int, ...], indices: np.ndarray | None) -> np.ndarray:
+        """Nothing is known of all steps together."""
+        return np.empty(0)

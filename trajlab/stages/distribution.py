@@ -1,0 +1,189 @@
+"""How the values of each tensor are distributed, and how the distribution shifts."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+
+from trajlab.errors import BadSetting
+from trajlab.kernels.moments import Moments
+from trajlab.kernels.spread import EXACT, SHIFTS, Spread
+from trajlab.result import Meaning, along, annotate, ratio, stride
+from trajlab.scan import Tensor, at_step, scan
+
+QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+
+_BOUND = "; the error bound for tensors that are not sorted is in the attrs of the result"
+MEANINGS = {
+    "mean": Meaning("mean", "value", "Σw / n over finite entries"),
+    "std": Meaning("standard deviation", "value", "sqrt(Σ(w − mean)² / n), ddof 0"),
+    "skewness": Meaning("skewness", "1", "m₃ / m₂^1.5, biased as in scipy.stats.skew"),
+    "excess_kurtosis": Meaning("excess kurtosis", "1", "m₄ / m₂² − 3, biased as in scipy.stats.kurtosis"),
+    "min": Meaning("smallest value", "value", "min w"),
+    "max": Meaning("largest value", "value", "max w"),
+    "quantiles": Meaning("quantile", "value", "linear interpolation between order statistics" + _BOUND),
+    "histogram": Meaning(
+        "entries in a bin", "entries", "count between two bin_edges; the outermost bins take all beyond"
+    ),
+    "bin_edges": Meaning(
+        "edges of the bins", "value", "shared over all steps; the outermost are the extremes of all steps"
+    ),
+    "zeros": Meaning("entries that are exactly zero", "entries", "count"),
+    "nonfinite": Meaning("entries that are NaN or Inf", "entries", "count"),
+}
+_DISTANCES = {
+    "wasserstein": ("Wasserstein distance", "value", "∫|F_t − F_0|" + _BOUND),
+    "ks": ("Kolmogorov–Smirnov distance", "1", "max|F_t − F_0|" + _BOUND),
+    "js": ("Jensen–Shannon distance", "1", "square root of the divergence in base 2 of the histograms"),
+    "psi": (
+        "population stability index",
+        "1",
+        "Σ(p − q) ln(p/q) over the deciles of the reference; Inf where one is empty",
+    ),
+}
+for _name, (_title, _units, _definition) in _DISTANCES.items():
+    MEANINGS[_name] = Meaning(f"{_title} from the reference", _units, _definition)
+    MEANINGS[f"{_name}_prev"] = Meaning(
+        f"{_title} from the snapshot before",
+        _units,
+        _definition.replace("F_0", "F_prev").replace("reference", "snapshot before"),
+    )
+
+
+def distribution(
+    weight: Tensor,
+    parent_weight: Tensor | None = None,
+    *,
+    reference: int = 0,
+    bins: int = 64,
+    quantiles: Sequence[float] = QUANTILES,
+) -> xr.Dataset:
+    """How the values of each tensor are distributed, and how far the distribution shifted.
+
+    Answers: did the weights spread out, grow tails or collapse, and when? Serves gradients and activations too.
+
+    Parameters
+    ----------
+    weight
+        One parameter's life, dims (step, ...), or those of many by name.
+    parent_weight
+        The same of another run; shifts are then taken from its weights.
+    reference
+        Step that shifts are taken from; 0 is the first one recorded, -1 the last.
+    bins
+        Number of bins of the histogram.
+    quantiles
+        Which quantiles, each from 0 to 1.
+
+    Returns
+    -------
+    mean, std, skewness, excess_kurtosis, min, max : (step, parameter)
+        Moments and extremes.
+    quantiles : (step, parameter, quantile)
+        Quantiles; the coord `quantile` says which.
+    histogram : (step, parameter, bin)
+        Entries in each bin, exact.
+    bin_edges : (parameter, bin_edge)
+        Edges of the bins, about evenly spaced over the range of the first and the last snapshot.
+    wasserstein, ks, js, psi : (step, parameter)
+        Distance of the distribution from the one at the reference.
+    wasserstein_prev, ks_prev, js_prev, psi_prev : (step, parameter)
+        Distance from the snapshot before; NaN at the first.
+    zeros, nonfinite : (step, parameter)
+        Entries that are exactly zero, and NaN or Inf. The latter are left out of all else.
+    total_… : (step)
+        Moments, extremes and counts of the whole network; with many tensors only.
+
+    Raises
+    ------
+    MissingData
+        The reference was not recorded, or has another shape.
+    BadSetting
+        There are fewer than two bins, or a quantile is not from 0 to 1.
+
+    Notes
+    -----
+    Tensors of up to 16,384 entries are sorted: all is exact. Longer ones are counted in 65,536 fixed bins, each at most
+    1/128 of its values wide, over which entries are taken to spread evenly. A quantile is then off by at most 1/128 of
+    itself, `wasserstein` by (mean|w_t| + mean|w_0|)/256, `ks` by the share of entries in the fullest fixed bin.
+
+    References
+    ----------
+    Moments are merged by Pébay 2008, SAND2008-6212. PSI: Siddiqi 2006, Credit Risk Scorecards.
+    """
+    if bins < 2 or not all(0 <= q <= 1 for q in quantiles):
+        raise BadSetting(
+            f"bins={bins} and quantiles={list(quantiles)} were asked for; at least 2 bins are needed, and quantiles "
+            "from 0 to 1. Change the setting."
+        )
+    anchor = reference if parent_weight is None else at_step(parent_weight, reference)
+    moments, _ = scan(Moments(), weight)
+    spread, edges = scan(Spread(tuple(map(float, quantiles)), bins), weight, reference=anchor)
+    result = _quantities(moments)
+    if "parameter" in moments.dims:
+        totals = _quantities(_pooled(moments))
+        result = result.assign({f"total_{name}": total for name, total in totals.data_vars.items()})
+    result["quantiles"] = along([spread[f"quantile_{i}"] for i in range(len(quantiles))], "quantile").assign_coords(
+        quantile=list(quantiles)
+    )
+    result["histogram"] = along([spread[f"bar_{i}"] for i in range(bins)], "bin")
+    result["bin_edges"] = _closed(edges.rename(summary="bin_edge"), result["min"], result["max"])
+    for name in SHIFTS:
+        result[name] = spread[f"reference_{name}"]
+        result[f"{name}_prev"] = spread[f"previous_{name}"]
+    return annotate(
+        stride(result),
+        MEANINGS,
+        reference=reference,
+        bins=bins,
+        ddof=0,
+        exact_up_to=EXACT,
+        quantile_error_bound="0 for tensors of up to exact_up_to entries, else 1/128 of the quantile",
+        wasserstein_error_bound="0 for tensors of up to exact_up_to entries, else (mean|w_t| + mean|w_ref|)/256",
+        ks_error_bound="0 for tensors of up to exact_up_to entries, else the share of entries in the fullest fixed bin",
+    )
+
+
+def _closed(edges: xr.DataArray, low: xr.DataArray, high: xr.DataArray) -> xr.DataArray:
+    """Close the outermost bins, that take all beyond, at the extremes of all steps."""
+    position = xr.DataArray(np.arange(edges.sizes["bin_edge"]), dims="bin_edge")
+    last = edges.sizes["bin_edge"] - 1
+    return xr.where(position == 0, low.min("step"), xr.where(position == last, high.max("step"), edges)).transpose(
+        ..., "bin_edge"
+    )
+
+
+def _quantities(sums: xr.Dataset) -> xr.Dataset:
+    count = sums["count"]
+    variance = ratio(sums.m2, count)
+    return xr.Dataset(
+        {
+            "mean": sums["mean"].where(count > 0),
+            "std": np.sqrt(variance),
+            "skewness": ratio(ratio(sums.m3, count), variance**1.5),
+            "excess_kurtosis": ratio(ratio(sums.m4, count), variance**2) - 3.0,
+            "min": sums["min"],
+            "max": sums["max"],
+            "zeros": sums.zeros,
+            "nonfinite": sums.nonfinite,
+        }
+    )
+
+
+def _pooled(moments: xr.Dataset) -> xr.Dataset:
+    """Join the central moments of all parameters into those of the whole network, about its own mean."""
+    count = moments["count"]
+    total = count.sum("parameter", skipna=False)
+    mean = ratio((count * moments["mean"]).sum("parameter", skipna=False), total)
+    d = moments["mean"] - mean
+    m2, m3, m4 = moments.m2, moments.m3, moments.m4
+    parts = {
+        "m2": m2 + count * d**2,
+        "m3": m3 + 3 * d * m2 + count * d**3,
+        "m4": m4 + 4 * d * m3 + 6 * d**2 * m2 + count * d**4,
+        "zeros": moments.zeros,
+        "nonfinite": moments.nonfinite,
+    }
+    sums = {name: part.sum("parameter", skipna=False) for name, part in parts.items()}
+    extremes = {"min": moments["min"].min("parameter"), "max": moments["max"].max("parameter")}
+    return xr.Dataset({"count": total, "mean": mean} | sums | extremes)

@@ -1,0 +1,110 @@
+"""How far each tensor has moved."""
+
+import numpy as np
+import xarray as xr
+
+from trajlab.kernels.causes import CAUSES
+from trajlab.kernels.pairs import Pairs
+from trajlab.result import Meaning, annotate, ratio, stride, with_totals
+from trajlab.scan import Tensor, at_step, scan
+
+MEANINGS = {
+    "norm": Meaning("norm", "weight", "|w_t|₂"),
+    "nonfinite": Meaning("entries that are NaN or Inf", "entries", "count"),
+    "distance_l1": Meaning("L1 distance from the reference", "weight", "Σ|w_t − w_0|"),
+    "distance_l2": Meaning("distance from the reference", "weight", "|w_t − w_0|₂"),
+    "distance_linf": Meaning("largest change of an entry", "weight", "max|w_t − w_0|"),
+    "relative": Meaning("relative distance from the reference", "1", "|w_t − w_0|₂ / |w_0|₂"),
+    "cosine": Meaning("cosine with the reference", "1", "w_t·w_0 / (|w_t|₂ |w_0|₂)"),
+    "changed": Meaning("share of entries whose bits changed", "1", "mean of bits(w_t) ≠ bits(w_0)"),
+    "changed_tol": Meaning("share of entries that changed by more", "1", "mean of |w_t − w_0| > atol + rtol·|w_0|"),
+    "sign_changed": Meaning("share of entries of another sign", "1", "mean of sign(w_t) ≠ sign(w_0), of −1, 0, 1"),
+    "update_l2": Meaning("distance from the snapshot before", "weight", "|w_t − w_prev|₂"),
+    "update_ratio": Meaning("relative distance from the snapshot before", "1", "|w_t − w_prev|₂ / |w_prev|₂"),
+    "path_length": Meaning("length of the path", "weight", "running sum of update_l2"),
+    "straightness": Meaning("straightness of the path", "1", "distance_l2 / path_length"),
+    "unchanged_cause": Meaning(
+        "entries that never changed, by cause", "entries", "count of bits(w_t) = bits(w_0) at all t"
+    ),
+}
+
+
+def drift(
+    weight: Tensor, parent_weight: Tensor | None = None, *, reference: int = 0, rtol: float = 0.0, atol: float = 0.0
+) -> xr.Dataset:
+    """How far each tensor has moved: distance from its start, length and straightness of its path.
+
+    Answers: did this layer move, how far, by how winding a path, and how much of it moved at all?
+
+    Parameters
+    ----------
+    weight
+        One parameter's life, dims (step, ...), or those of many by name.
+    parent_weight
+        The same of another run; distances are then taken from its weights.
+    reference
+        Step that distances are taken from; 0 is the first one recorded, -1 the last.
+    rtol
+        Share of an entry's size that it may move by and still count as unchanged in `changed_tol`.
+    atol
+        Distance that an entry may move by and still count as unchanged in `changed_tol`.
+
+    Returns
+    -------
+    norm, distance_l1, distance_l2, distance_linf, relative, cosine : (step, parameter)
+        Size, and where the tensor stands against the reference w_0.
+    changed, changed_tol, sign_changed : (step, parameter)
+        Share of entries that differ from the reference, 0 to 1.
+    update_l2, update_ratio, path_length, straightness : (step, parameter)
+        The step from the snapshot before; NaN at the first snapshot, where the path is 0 long.
+    unchanged_cause : (parameter, cause)
+        Entries whose bits never differed from the reference.
+    nonfinite : (step, parameter)
+        Entries that are NaN or Inf. They are left out of all else, as are pairs with one such side.
+    total_… : (step)
+        The same of the whole network, from the sums over all entries; with many tensors only.
+
+    Raises
+    ------
+    MissingData
+        The reference was not recorded, or has another shape.
+
+    References
+    ----------
+    Distance and update size as in Cockpit (Schneider et al. 2021, arXiv:2102.06604).
+    """
+    anchor = reference if parent_weight is None else at_step(parent_weight, reference)
+    sums, unchanged = scan(Pairs(atol, rtol), weight, reference=anchor)
+    result = with_totals(_quantities, sums)
+    cause = unchanged.rename(summary="cause").assign_coords(cause=list(CAUSES))
+    result["unchanged_cause"] = cause
+    if "parameter" in cause.dims:
+        result["total_unchanged_cause"] = cause.sum("parameter")
+    return annotate(stride(result), MEANINGS, reference=reference, rtol=rtol, atol=atol)
+
+
+def _quantities(sums: xr.Dataset) -> xr.Dataset:
+    known = sums.reference_valid > 0
+    ww, rr, distance = np.sqrt(sums.reference_ww), np.sqrt(sums.reference_rr), np.sqrt(sums.reference_l2)
+    update = np.sqrt(sums.previous_l2).where(sums.previous_valid > 0)
+    first = sums.previous_valid.isnull()
+    path = xr.where(first, 0.0, update).cumsum("step", skipna=False).where(sums.squares.notnull())
+    dot = 0.5 * (sums.reference_ww + sums.reference_rr - sums.reference_l2)
+    return xr.Dataset(
+        {
+            "norm": np.sqrt(sums.squares).where((sums.squares > 0) | (sums.nonfinite == 0)),
+            "nonfinite": sums.nonfinite,
+            "distance_l1": sums.reference_l1.where(known),
+            "distance_l2": distance.where(known),
+            "distance_linf": sums.reference_linf.where(known),
+            "relative": ratio(distance, rr),
+            "cosine": ratio(dot, ww * rr).clip(-1.0, 1.0),
+            "changed": ratio(sums.reference_changed, sums.reference_valid),
+            "changed_tol": ratio(sums.reference_beyond, sums.reference_valid),
+            "sign_changed": ratio(sums.reference_sign, sums.reference_valid),
+            "update_l2": update,
+            "update_ratio": ratio(update, np.sqrt(sums.previous_rr)),
+            "path_length": path,
+            "straightness": ratio(distance, path),
+        }
+    )

@@ -1,0 +1,174 @@
+"""How often entries change sign from one step to the next."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+
+from trajlab.errors import MissingData
+from trajlab.kernels.pairs import Pairs
+from trajlab.kernels.raster import Raster, raster_positions
+from trajlab.result import Meaning, along, annotate, ratio, share_error, stride, with_totals
+from trajlab.scan import Tensor, scan
+from trajlab.transitions import transitions
+
+_SE = "sqrt of the linearized variance of a ratio over a sample without replacement; 0 if all entries are recorded"
+MEANINGS = {
+    "flips": Meaning("gradient entries that changed sign", "entries", "sign(g_t) = −sign(g_prev), both non-zero"),
+    "flip_rate": Meaning(
+        "share of gradient entries that changed sign", "1", "flips / non-zero and finite at both steps"
+    ),
+    "flip_rate_se": Meaning("standard error of the flip rate", "1", _SE),
+    "flip_rate_retained": Meaning(
+        "flip rate of near-zero entries", "1", "flip_rate over entries with |g| ≤ tau at both steps"
+    ),
+    "flip_rate_retained_se": Meaning("standard error of the flip rate of near-zero entries", "1", _SE),
+    "flip_rate_coin": Meaning("flip rate of a fair coin", "1", "0.5"),
+    "flip_rate_ar1": Meaning(
+        "flip rate of an AR(1) process", "1", "arccos(ρ)/π, ρ = Σ g_t·g_prev / sqrt(Σg_t² Σg_prev²)"
+    ),
+    "run_length": Meaning("mean steps between flips", "steps", "entry-steps observed so far / flips so far"),
+    "minima": Meaning("flips over a minimum", "entries", "flips with (w_t − w_prev)(g_t − g_prev) > 0"),
+    "maxima": Meaning("flips over a maximum", "entries", "flips with (w_t − w_prev)(g_t − g_prev) < 0"),
+    "weight_flips": Meaning("weights that changed sign", "entries", "sign(w_t) = −sign(w_prev), both non-zero"),
+    "weight_flip_rate": Meaning(
+        "share of weights that changed sign", "1", "weight_flips / non-zero and finite at both steps"
+    ),
+    "sign_map": Meaning("sign of gradient entries near zero", "1", "−1, 0 or +1 where |g| ≤ tau, else NaN"),
+}
+
+
+def sign_flips(
+    gradient: Tensor | None = None,
+    weight: Tensor | None = None,
+    *,
+    tau: Sequence[float] = (1e-7, 1e-5),
+    relative: Sequence[float] = (0.01,),
+    raster: int = 32,
+) -> xr.Dataset:
+    """How often gradient and weight entries change sign from one recorded step to the next.
+
+    Answers: does the optimizer oscillate across a valley, drift along one, or toss coins?
+
+    Parameters
+    ----------
+    gradient
+        One parameter's gradients, dims (step, ...) or (step, sample), or those of many by name.
+    weight
+        The weights they belong to; without gradients, only the flips of these are counted.
+    tau
+        Entries of up to this size are near zero.
+    relative
+        Entries of up to this share of the root mean square of their tensor at that step are near zero.
+    raster
+        Entries of each tensor that `sign_map` shows.
+
+    Returns
+    -------
+    flips, flip_rate : (step, parameter)
+        Entries whose sign at this step is the opposite of that at the step before; signs are compared, not products.
+    flip_rate_retained : (step, parameter, tau)
+        The rate among entries near zero at both steps.
+    flip_rate_coin, flip_rate_ar1 : (step, parameter)
+        What chance gives: a fair coin, and a Gaussian AR(1) process with the measured correlation of g_t and g_prev.
+    run_length : (step, parameter)
+        Mean optimizer steps between flips, up to this step; Inf before the first flip.
+    minima, maxima : (step, parameter)
+        Flips at which the weight passed a minimum or a maximum of the loss along its own axis, by the secant; NaN
+        where the weights were not recorded at both steps.
+    sign_map : (step, entry, tau)
+        Signs of a few entries of each parameter, named by the coords `parameter_of` and `index_of`.
+    weight_flips, weight_flip_rate : (step, parameter)
+        The same for weights.
+    total_… : (step, …)
+        The same of the whole network, samples counted for the whole of their tensor; with many tensors only.
+
+    The first recorded step of each has no step before it and is left out. Rates come with standard errors `…_se`.
+
+    References
+    ----------
+    Orthant probability arccos(ρ)/π: Rice 1944, Bell System Technical Journal 23.
+
+    Raises
+    ------
+    MissingData
+        There are neither gradients nor weights.
+    """
+    if gradient is None and weight is None:
+        raise MissingData("gradients or weights were asked for; the run has neither. Name a run with snapshots.")
+    parts = []
+    if gradient is not None:
+        parts.append(_gradient_flips(gradient, weight, tuple(map(float, tau)), tuple(map(float, relative)), raster))
+    if weight is not None:
+        sums, _ = scan(Pairs(), weight, reference=0)
+        flips = stride(sums).isel(step=slice(1, None))
+        flips = flips.rename(stride="weight_stride") if gradient is not None else flips
+        parts.append(with_totals(_weight_quantities, flips).drop_vars("sampled", errors="ignore"))
+    result = parts[0] if len(parts) == 1 else xr.merge(parts, join="outer", compat="override")
+    return annotate(result, MEANINGS, tau=list(tau), relative=list(relative))
+
+
+def _gradient_flips(
+    gradient: Tensor, weight: Tensor | None, tau: tuple[float, ...], relative: tuple[float, ...], raster: int
+) -> xr.Dataset:
+    sums, _ = transitions(gradient, weight, tau, relative)
+    result = with_totals(_gradient_quantities, sums, sampled=True)
+    for name, (part, whole) in _shares(sums).items():
+        result[f"{name}_se"] = share_error(part, whole)
+        if "parameter" in sums.dims:
+            result[f"total_{name}_se"] = share_error(part, whole, total=True)
+    return result.assign(sign_map=_sign_map(gradient, sums, raster))
+
+
+def _sign_map(gradient: Tensor, sums: xr.Dataset, raster: int) -> xr.DataArray:
+    """Give the signs of a few entries of each parameter where they are near zero, (step, entry, tau)."""
+    table, _ = scan(Raster(raster), gradient)
+    values = along([table[f"entry_{i}"] for i in range(raster)], "entry").sel(step=sums.step)
+    root_mean_square = np.sqrt(ratio(sums.gg, sums.valid))
+    threshold = sums.tau * xr.where(sums.tau_kind == "relative", root_mean_square, 1.0)
+    signs = np.sign(values).where(abs(values) <= threshold)
+    arrays = {"": gradient} if isinstance(gradient, xr.DataArray) else gradient
+    positions = {name: raster_positions(array[0].size, raster) for name, array in arrays.items()}
+    coords = {
+        "parameter_of": ("entry", np.array([name for name, held in positions.items() for _ in held], dtype=object)),
+        "index_of": ("entry", np.concatenate([_flat_index(arrays[name], held) for name, held in positions.items()])),
+    }
+    if "parameter" in signs.dims:
+        signs = xr.concat(
+            [signs.isel(parameter=i, entry=slice(len(held))) for i, held in enumerate(positions.values())],
+            dim="entry", coords="minimal", compat="override",
+        ).drop_vars(["parameter", "module", "kind", "numel", "sampled"])  # fmt: skip
+    else:
+        signs = signs.isel(entry=slice(len(positions[""])))
+    return signs.transpose("step", "entry", "tau").assign_coords(coords)
+
+
+def _flat_index(array: xr.DataArray, positions: np.ndarray) -> np.ndarray:
+    return array["index"].values[positions] if "index" in array.coords else positions
+
+
+def _shares(sums: xr.Dataset) -> dict[str, tuple[xr.DataArray, xr.DataArray]]:
+    return {"flip_rate": (sums.flips, sums.signed), "flip_rate_retained": (sums.retained_flips, sums.retained_signed)}
+
+
+def _gradient_quantities(sums: xr.Dataset) -> xr.Dataset:
+    correlation = ratio(sums.gq, np.sqrt(sums.gg * sums.qq)).clip(-1.0, 1.0)
+    observed = (sums.signed * sums.stride).cumsum("step")
+    flips = sums.flips.cumsum("step")
+    rates = {name: ratio(part, whole) for name, (part, whole) in _shares(sums).items()}
+    return xr.Dataset(
+        rates
+        | {
+            "flips": sums.flips,
+            "flip_rate_coin": xr.full_like(sums.flips, 0.5),
+            "flip_rate_ar1": np.arccos(correlation) / np.pi,
+            "run_length": xr.where((flips == 0) & (observed > 0), np.inf, ratio(observed, flips)),
+            "minima": sums.minima.where(sums.moved > 0),
+            "maxima": sums.maxima.where(sums.moved > 0),
+        }
+    )
+
+
+def _weight_quantities(sums: xr.Dataset) -> xr.Dataset:
+    rate = ratio(sums.previous_flips, sums.previous_signed)
+    return xr.Dataset({"weight_flips": sums.previous_flips, "weight_flip_rate": rate})
