@@ -36,7 +36,7 @@ def scan(
     *,
     reference: Tensor | int | None = None,
     weight: Tensor | None = None,
-) -> tuple[xr.Dataset, xr.DataArray]:
+) -> tuple[xr.DataArray, xr.DataArray]:
     """Run a kernel over one tensor or many, lazily.
 
     Parameters
@@ -52,7 +52,7 @@ def scan(
 
     Returns
     -------
-    columns : (parameter, step)
+    table : (parameter, step, column)
         The kernel's columns of each step; NaN where a parameter has no such step.
     summary : (parameter, summary)
         What the kernel knows of all steps together.
@@ -96,10 +96,8 @@ def scan(
     whole = _final(base, f"{name}-summary", (len(tensors), summary), _summaries, kernel, joined, shapes, samples)
     names = np.array(list(tensors), dtype=object)
     about = {name: ("parameter", values) for name, values in _about(tensors).items()}
-    table = xr.Dataset(
-        {column: (("parameter", "step"), stacked[:, :, i]) for i, column in enumerate(kernel.columns)},
-        {"parameter": names, "step": steps} | about,
-    )
+    labels = {"parameter": names, "step": steps, "column": np.array(kernel.columns, dtype=object)} | about
+    table = xr.DataArray(stacked, labels, ("parameter", "step", "column"), "table")
     facts = xr.DataArray(whole, {"parameter": names} | about, ("parameter", "summary"), "summary")
     if one:
         return table.isel(parameter=0).drop_vars("parameter"), facts.isel(parameter=0).drop_vars("parameter")
@@ -211,12 +209,12 @@ def _chain(
     graph[last] = Task(last, tuple)
     for number, (start, stop) in enumerate(rows.blocks()):
         block = (f"{name}-block", key, number)
-        companions: tuple[Any, ...] = ()
+        companions = None
         if weights is not None:
-            companions = (*weights.cut(start, stop), weights.cut(start - 1, start)[0])
+            companions = List(*weights.cut(start, stop), weights.cut(start - 1, start)[0])
         graph[block] = Task(
             block, reduce_block, List(kernel), rows.cut(start, stop), rows.cut(start - 1, start), reference, ends,
-            List(*companions), indices,
+            companions, indices,
         )  # fmt: skip
         joined = (f"{name}-joined", key, number)
         graph[joined] = Task(joined, _join, kernel, TaskRef(last), TaskRef(block))
@@ -226,11 +224,11 @@ def _chain(
 
 def reduce_block(
     kernels: Sequence[Kernel], rows: Any, previous: Any, reference: Any, ends: Sequence[Any],
-    companions: Sequence[Any], indices: np.ndarray | None,
+    companions: Sequence[Any] | None, indices: np.ndarray | None,
 ) -> list[tuple[np.ndarray, Any]]:  # fmt: skip
     """Give what each kernel finds in one block; rows come as tables or arrays."""
     weights, weights_previous = None, None
-    if companions:
+    if companions is not None:
         recorded = _flat(companions[0])
         weights = [recorded[place] if place >= 0 else None for place in companions[1]]
         weights_previous = _only(companions[2])

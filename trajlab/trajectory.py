@@ -32,9 +32,12 @@ class Trajectory:
         The fixed batch that snapshots are replayed on: `inputs` and `targets`, with its `sha256` in attrs.
     facts
         What made the run, as in run.json.
+    source
+        Where the run was opened; empty for one in memory.
     """
 
-    def __init__(self, recording: Recording):
+    def __init__(self, recording: Recording, source: str = ""):
+        self.source = source
         self.weights = recording.weights
         self.gradients = recording.gradients
         self.buffers = recording.buffers
@@ -109,7 +112,7 @@ def open(path: str | Path) -> Trajectory:
             f"a packed store or a folder of checkpoints was to be opened at {place}; "
             f"there is {'a file' if place.exists() else 'nothing'}. Name the folder of the run."
         )
-    return Trajectory(read_store(place) if is_store(place) else read_folder(place))
+    return Trajectory(read_store(place) if is_store(place) else read_folder(place), str(path))
 
 
 def runs_in(path: str | Path) -> dict[str, Path]:

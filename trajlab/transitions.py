@@ -5,35 +5,18 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from trajlab.kernels.transitions import PER_TAU, Transitions
+from trajlab.kernels.causes import CAUSES
+from trajlab.kernels.transitions import PER_TAU
 from trajlab.result import along, stride
-from trajlab.scan import Tensor, scan
 
 
-def transitions(
-    gradient: Tensor, weight: Tensor | None, tau: Sequence[float], relative: Sequence[float]
-) -> tuple[xr.Dataset, xr.DataArray]:
-    """Count transitions of gradient entries, lazily.
+def by_threshold(table: xr.DataArray, tau: Sequence[float], relative: Sequence[float]) -> xr.Dataset:
+    """Give the columns of the kernel `Transitions` by name, with a dim `tau` where they depend on it.
 
-    Parameters
-    ----------
-    gradient, weight
-        As `scan` takes them.
-    tau
-        Absolute thresholds.
-    relative
-        Thresholds in units of the root mean square of the tensor at the step.
-
-    Returns
-    -------
-    sums : (parameter, step), with `tau` where it matters
-        The columns of the kernel `Transitions`, without the first step, which has none before it. The coord `tau_kind`
-        tells absolute thresholds from relative ones.
-    always_zero : (parameter, cause)
-        Entries that were zero at all steps.
+    The first step, which has none before it, is left out. The coord `tau_kind` tells absolute thresholds from those
+    in units of the root mean square of the tensor at the step.
     """
-    kernel = Transitions(tuple(map(float, tau)), tuple(map(float, relative)))
-    sums, always = scan(kernel, gradient, weight=weight)
+    sums = table.to_dataset("column")
     count = len(tau) + len(relative)
     labels = {
         "tau": ("tau", np.array([*tau, *relative], np.float64), {"long_name": "threshold", "units": "gradient"}),
@@ -41,5 +24,9 @@ def transitions(
     }
     joined = {name: along([sums[f"{name}_{k}"] for k in range(count)], "tau") for name in PER_TAU}
     sums = sums.drop_vars([f"{name}_{k}" for name in PER_TAU for k in range(count)]).assign(joined)
-    sums = stride(sums).isel(step=slice(1, None)).assign_coords(labels)
-    return sums, always.rename(summary="cause").assign_coords(cause=np.array(kernel.summary, dtype=object))
+    return stride(sums).isel(step=slice(1, None)).assign_coords(labels)
+
+
+def by_cause(summary: xr.DataArray) -> xr.DataArray:
+    """Name the causes in what a kernel knows of entries that were never active, (…, cause)."""
+    return summary.rename(summary="cause").assign_coords(cause=np.array(CAUSES, dtype=object))

@@ -1,6 +1,7 @@
 """How the values of each tensor are distributed, and how the distribution shifts."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import xarray as xr
@@ -8,6 +9,7 @@ import xarray as xr
 from trajlab.errors import BadSetting
 from trajlab.kernels.moments import Moments
 from trajlab.kernels.spread import EXACT, SHIFTS, Spread
+from trajlab.lazily import lazily
 from trajlab.result import Meaning, along, annotate, ratio, stride
 from trajlab.scan import Tensor, at_step, scan
 
@@ -117,22 +119,12 @@ def distribution(
             "from 0 to 1. Change the setting."
         )
     anchor = reference if parent_weight is None else at_step(parent_weight, reference)
+    probabilities = tuple(map(float, quantiles))
     moments, _ = scan(Moments(), weight)
-    spread, edges = scan(Spread(tuple(map(float, quantiles)), bins), weight, reference=anchor)
-    result = _quantities(moments)
-    if "parameter" in moments.dims:
-        totals = _quantities(_pooled(moments))
-        result = result.assign({f"total_{name}": total for name, total in totals.data_vars.items()})
-    result["quantiles"] = along([spread[f"quantile_{i}"] for i in range(len(quantiles))], "quantile").assign_coords(
-        quantile=list(quantiles)
-    )
-    result["histogram"] = along([spread[f"bar_{i}"] for i in range(bins)], "bin")
-    result["bin_edges"] = _closed(edges.rename(summary="bin_edge"), result["min"], result["max"])
-    for name in SHIFTS:
-        result[name] = spread[f"reference_{name}"]
-        result[f"{name}_prev"] = spread[f"previous_{name}"]
+    spread, edges = scan(Spread(probabilities, bins), weight, reference=anchor)
+    result = lazily(partial(_result, quantiles=probabilities, bins=bins), moments, spread, edges)
     return annotate(
-        stride(result),
+        result,
         MEANINGS,
         reference=reference,
         bins=bins,
@@ -142,6 +134,23 @@ def distribution(
         wasserstein_error_bound="0 for tensors of up to exact_up_to entries, else (mean|w_t| + mean|w_ref|)/256",
         ks_error_bound="0 for tensors of up to exact_up_to entries, else the share of entries in the fullest fixed bin",
     )
+
+
+def _result(
+    moments: xr.DataArray, spread: xr.DataArray, edges: xr.DataArray, *, quantiles: tuple[float, ...], bins: int
+) -> xr.Dataset:
+    sums, columns = moments.to_dataset("column"), spread.to_dataset("column")
+    result = _quantities(sums)
+    if "parameter" in sums.dims:
+        totals = _quantities(_pooled(sums))
+        result = result.assign({f"total_{name}": total for name, total in totals.data_vars.items()})
+    result["quantiles"] = along([columns[f"quantile_{i}"] for i in range(len(quantiles))], "quantile")
+    result["histogram"] = along([columns[f"bar_{i}"] for i in range(bins)], "bin")
+    result["bin_edges"] = _closed(edges.rename(summary="bin_edge"), result["min"], result["max"])
+    for name in SHIFTS:
+        result[name] = columns[f"reference_{name}"]
+        result[f"{name}_prev"] = columns[f"previous_{name}"]
+    return stride(result).assign_coords(quantile=list(quantiles))
 
 
 def _closed(edges: xr.DataArray, low: xr.DataArray, high: xr.DataArray) -> xr.DataArray:

@@ -3,10 +3,11 @@
 import numpy as np
 import xarray as xr
 
-from trajlab.kernels.causes import CAUSES
 from trajlab.kernels.pairs import Pairs
+from trajlab.lazily import lazily
 from trajlab.result import Meaning, annotate, ratio, stride, with_totals
 from trajlab.scan import Tensor, at_step, scan
+from trajlab.transitions import by_cause
 
 MEANINGS = {
     "norm": Meaning("norm", "weight", "|w_t|₂"),
@@ -74,13 +75,18 @@ def drift(
     Distance and update size as in Cockpit (Schneider et al. 2021, arXiv:2102.06604).
     """
     anchor = reference if parent_weight is None else at_step(parent_weight, reference)
-    sums, unchanged = scan(Pairs(atol, rtol), weight, reference=anchor)
-    result = with_totals(_quantities, sums)
-    cause = unchanged.rename(summary="cause").assign_coords(cause=list(CAUSES))
+    table, unchanged = scan(Pairs(atol, rtol), weight, reference=anchor)
+    result = lazily(_result, table, unchanged)
+    return annotate(result, MEANINGS, reference=reference, rtol=rtol, atol=atol)
+
+
+def _result(table: xr.DataArray, unchanged: xr.DataArray) -> xr.Dataset:
+    result = with_totals(_quantities, table.to_dataset("column"))
+    cause = by_cause(unchanged)
     result["unchanged_cause"] = cause
     if "parameter" in cause.dims:
         result["total_unchanged_cause"] = cause.sum("parameter")
-    return annotate(stride(result), MEANINGS, reference=reference, rtol=rtol, atol=atol)
+    return stride(result)
 
 
 def _quantities(sums: xr.Dataset) -> xr.Dataset:

@@ -1,6 +1,7 @@
 """How often entries change sign from one step to the next."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import xarray as xr
@@ -8,9 +9,11 @@ import xarray as xr
 from trajlab.errors import MissingData
 from trajlab.kernels.pairs import Pairs
 from trajlab.kernels.raster import Raster, raster_positions
-from trajlab.result import Meaning, along, annotate, ratio, share_error, stride, with_totals
+from trajlab.kernels.transitions import Transitions
+from trajlab.lazily import lazily
+from trajlab.result import Meaning, annotate, ratio, share_error, stride, with_totals
 from trajlab.scan import Tensor, scan
-from trajlab.transitions import transitions
+from trajlab.transitions import by_threshold
 
 _SE = "sqrt of the linearized variance of a ratio over a sample without replacement; 0 if all entries are recorded"
 MEANINGS = {
@@ -96,55 +99,55 @@ def sign_flips(
     """
     if gradient is None and weight is None:
         raise MissingData("gradients or weights were asked for; the run has neither. Name a run with snapshots.")
+    thresholds = {"tau": tuple(map(float, tau)), "relative": tuple(map(float, relative))}
     parts = []
     if gradient is not None:
-        parts.append(_gradient_flips(gradient, weight, tuple(map(float, tau)), tuple(map(float, relative)), raster))
+        table, _ = scan(Transitions(**thresholds), gradient, weight=weight)
+        entries, _ = scan(Raster(raster), gradient)
+        arrays = {"": gradient} if isinstance(gradient, xr.DataArray) else gradient
+        shown = {name: _shown(array, raster) for name, array in arrays.items()}
+        parts.append(lazily(partial(_gradient_result, shown=shown, **thresholds), table, entries))
     if weight is not None:
-        sums, _ = scan(Pairs(), weight, reference=0)
-        flips = stride(sums).isel(step=slice(1, None))
-        flips = flips.rename(stride="weight_stride") if gradient is not None else flips
-        parts.append(with_totals(_weight_quantities, flips).drop_vars("sampled", errors="ignore"))
+        table, _ = scan(Pairs(), weight, reference=0)
+        flips = lazily(_weight_result, table)
+        parts.append(flips.rename(stride="weight_stride") if parts else flips)
     result = parts[0] if len(parts) == 1 else xr.merge(parts, join="outer", compat="override")
     return annotate(result, MEANINGS, tau=list(tau), relative=list(relative))
 
 
-def _gradient_flips(
-    gradient: Tensor, weight: Tensor | None, tau: tuple[float, ...], relative: tuple[float, ...], raster: int
-) -> xr.Dataset:
-    sums, _ = transitions(gradient, weight, tau, relative)
+def _shown(array: xr.DataArray, raster: int) -> np.ndarray:
+    """Give the positions in the flat parameter of the entries that the sign map shows."""
+    positions = raster_positions(array[0].size, raster)
+    return array["index"].values[positions] if "index" in array.coords else positions
+
+
+def _gradient_result(
+    table: xr.DataArray, entries: xr.DataArray, *, shown: dict[str, np.ndarray], tau: tuple[float, ...],
+    relative: tuple[float, ...],
+) -> xr.Dataset:  # fmt: skip
+    sums = by_threshold(table, tau, relative)
     result = with_totals(_gradient_quantities, sums, sampled=True)
     for name, (part, whole) in _shares(sums).items():
         result[f"{name}_se"] = share_error(part, whole)
         if "parameter" in sums.dims:
             result[f"total_{name}_se"] = share_error(part, whole, total=True)
-    return result.assign(sign_map=_sign_map(gradient, sums, raster))
+    return result.assign(sign_map=_sign_map(sums, entries.rename(column="entry").drop_vars("entry"), shown))
 
 
-def _sign_map(gradient: Tensor, sums: xr.Dataset, raster: int) -> xr.DataArray:
-    """Give the signs of a few entries of each parameter where they are near zero, (step, entry, tau)."""
-    table, _ = scan(Raster(raster), gradient)
-    values = along([table[f"entry_{i}"] for i in range(raster)], "entry").sel(step=sums.step)
+def _sign_map(sums: xr.Dataset, entries: xr.DataArray, shown: dict[str, np.ndarray]) -> xr.DataArray:
+    values = entries.sel(step=sums.step)
     root_mean_square = np.sqrt(ratio(sums.gg, sums.valid))
     threshold = sums.tau * xr.where(sums.tau_kind == "relative", root_mean_square, 1.0)
-    signs = np.sign(values).where(abs(values) <= threshold)
-    arrays = {"": gradient} if isinstance(gradient, xr.DataArray) else gradient
-    positions = {name: raster_positions(array[0].size, raster) for name, array in arrays.items()}
-    coords = {
-        "parameter_of": ("entry", np.array([name for name, held in positions.items() for _ in held], dtype=object)),
-        "index_of": ("entry", np.concatenate([_flat_index(arrays[name], held) for name, held in positions.items()])),
-    }
+    signs = np.sign(values).where(abs(values) <= threshold).drop_vars(["module", "kind", "numel", "sampled"])
     if "parameter" in signs.dims:
-        signs = xr.concat(
-            [signs.isel(parameter=i, entry=slice(len(held))) for i, held in enumerate(positions.values())],
-            dim="entry", coords="minimal", compat="override",
-        ).drop_vars(["parameter", "module", "kind", "numel", "sampled"])  # fmt: skip
+        parts = [signs.isel(parameter=i, drop=True)[{"entry": slice(len(at))}] for i, at in enumerate(shown.values())]
+        signs = xr.concat(parts, dim="entry", coords="minimal", compat="override")
     else:
-        signs = signs.isel(entry=slice(len(positions[""])))
-    return signs.transpose("step", "entry", "tau").assign_coords(coords)
-
-
-def _flat_index(array: xr.DataArray, positions: np.ndarray) -> np.ndarray:
-    return array["index"].values[positions] if "index" in array.coords else positions
+        signs = signs.isel(entry=slice(len(shown[""])))
+    names = [name for name, positions in shown.items() for _ in positions]
+    return signs.transpose("step", "entry", "tau").assign_coords(
+        parameter_of=("entry", np.array(names, dtype=object)), index_of=("entry", np.concatenate([*shown.values()]))
+    )
 
 
 def _shares(sums: xr.Dataset) -> dict[str, tuple[xr.DataArray, xr.DataArray]]:
@@ -167,6 +170,11 @@ def _gradient_quantities(sums: xr.Dataset) -> xr.Dataset:
             "maxima": sums.maxima.where(sums.moved > 0),
         }
     )
+
+
+def _weight_result(table: xr.DataArray) -> xr.Dataset:
+    sums = stride(table.to_dataset("column")).isel(step=slice(1, None))
+    return with_totals(_weight_quantities, sums).drop_vars("sampled")
 
 
 def _weight_quantities(sums: xr.Dataset) -> xr.Dataset:

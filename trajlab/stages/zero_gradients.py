@@ -1,12 +1,15 @@
 """Which gradient entries are zero or nearly so, and how they pass into and out of that state."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import xarray as xr
 
+from trajlab.kernels.transitions import Transitions
+from trajlab.lazily import lazily
 from trajlab.result import Meaning, along, annotate, ratio, share_error, with_totals
-from trajlab.scan import Tensor
-from trajlab.transitions import transitions
+from trajlab.scan import Tensor, scan
+from trajlab.transitions import by_cause, by_threshold
 
 STATES = ("zero", "small", "large")
 AMONG = ("all", "retained", "retained_unflipped", "released")
@@ -73,16 +76,26 @@ def zero_gradients(
     The first recorded step has no step before it and is left out. The coord `tau_kind` tells absolute thresholds from
     relative ones.
     """
-    sums, always = transitions(gradient, weight, tau, relative)
+    thresholds = {"tau": tuple(map(float, tau)), "relative": tuple(map(float, relative))}
+    table, always = scan(Transitions(**thresholds), gradient, weight=weight)
+    result = lazily(partial(_result, **thresholds), table, always)
+    return annotate(result, MEANINGS, tau=list(tau), relative=list(relative))
+
+
+def _result(
+    table: xr.DataArray, always: xr.DataArray, *, tau: tuple[float, ...], relative: tuple[float, ...]
+) -> xr.Dataset:
+    sums = by_threshold(table, tau, relative)
     result = with_totals(_quantities, sums, sampled=True)
     for name, (part, whole) in _shares(sums).items():
         result[f"{name}_se"] = share_error(part, whole)
         if "parameter" in sums.dims:
             result[f"total_{name}_se"] = share_error(part, whole, total=True)
-    result["always_zero"] = always
-    if "parameter" in always.dims:
-        result["total_always_zero"] = (always * ratio(always.numel, always.sampled)).sum("parameter")
-    return annotate(result, MEANINGS, tau=list(tau), relative=list(relative))
+    cause = by_cause(always)
+    result["always_zero"] = cause
+    if "parameter" in cause.dims:
+        result["total_always_zero"] = (cause * ratio(cause.numel, cause.sampled)).sum("parameter")
+    return result
 
 
 def _shares(sums: xr.Dataset) -> dict[str, tuple[xr.DataArray, xr.DataArray]]:

@@ -1,0 +1,186 @@
+"""How a stage meets a trajectory: its parameters' names say what it needs."""
+
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from typing import Any, get_args
+
+import numpy as np
+import xarray as xr
+
+from trajlab.errors import BadSetting, MissingData
+from trajlab.stages import stage
+from trajlab.trajectory import Trajectory
+
+TENSORS = {"weight": "weights", "gradient": "gradients", "buffer": "buffers", "activation": "activations"}
+"""Inputs that a stage is given one tensor at a time, and those that hold them all."""
+
+REMEDIES = {
+    "weights": "Name a run with snapshots of the weights.",
+    "gradients": "Record with Recorder(gradients=True), or choose a stage that needs weights only.",
+    "buffers": "Choose a stage that needs no buffers.",
+    "activations": "Record with Recorder(probe=...) and describe={'model': {'factory': 'module:function'}}.",
+    "metrics": "Record with recorder.step(loss=...).",
+    "probe": "Record with Recorder(probe=...).",
+}
+
+
+def run(
+    stage_or_name: str | Callable[..., xr.Dataset],
+    trajectory: Trajectory | Mapping[str, Trajectory],
+    *,
+    parent: Trajectory | None = None,
+    on: str | None = None,
+    **settings: Any,
+) -> xr.Dataset:
+    """Run a stage, or a function of your own, over a trajectory or several; lazily.
+
+    Parameters
+    ----------
+    stage_or_name
+        Name of a stage, or a function. Its positional parameters ask for what it needs by name: `weight`, `gradient`,
+        `buffer` or `activation` (called once for each tensor, results stacked on `parameter` or `layer`), the plurals of
+        these, `metrics` and `probe` (called once with everything), and `parent_…` for the same of another run. One with
+        a default is optional. Its keyword-only parameters are its settings. It gives a Dataset or a DataArray.
+    trajectory
+        A run, or runs by name, whose results are stacked on `run`.
+    parent
+        The run that this one restarted from, or any other to compare with.
+    on
+        Give the stage `gradients` or `buffers` where it asks for weights.
+    settings
+        The stage's settings.
+
+    Raises
+    ------
+    BadSetting
+        There is no such stage or setting.
+    MissingData
+        The run lacks what the stage needs.
+
+    Examples
+    --------
+    >>> import trajlab
+    >>> def largest(weight, *, power=1):
+    ...     return abs(weight).max(weight.dims[1:]) ** power
+    >>> walk = trajlab.from_arrays({"w": np.arange(6.0).reshape(3, 2)})
+    >>> trajlab.run(largest, walk, power=2).largest.values.ravel()
+    array([ 1.,  9., 25.])
+    """
+    function = stage(stage_or_name) if isinstance(stage_or_name, str) else stage_or_name
+    known = settings_of(function)
+    unknown = sorted(set(settings) - set(known))
+    if unknown:
+        raise BadSetting(
+            f"{function.__name__} was given {', '.join(unknown)}; its settings are {', '.join(known) or 'none'}. "
+            "Correct the name."
+        )
+    if isinstance(trajectory, Trajectory):
+        return _run(function, trajectory, parent, on, settings)
+    if not trajectory:
+        raise MissingData(f"runs were asked for to compute {function.__name__}; there are none. Name at least one run.")
+    return _stack({name: _run(function, one, parent, on, settings) for name, one in trajectory.items()}, trajectory)
+
+
+def settings_of(function: Callable) -> dict[str, inspect.Parameter]:
+    """Give the keyword-only parameters of a stage."""
+    parameters = inspect.signature(function).parameters
+    return {name: p for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
+
+
+def needs_of(function: Callable) -> dict[str, inspect.Parameter]:
+    """Give the parameters by which a stage asks for data."""
+    parameters = inspect.signature(function).parameters
+    return {name: p for name, p in parameters.items() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)}
+
+
+def _run(
+    function: Callable, trajectory: Trajectory, parent: Trajectory | None, on: str | None, settings: dict[str, Any]
+) -> xr.Dataset:
+    inputs, singles = {}, []
+    for name, parameter in needs_of(function).items():
+        value = _input(name, trajectory, parent, on, parameter.default is parameter.empty, function.__name__)
+        inputs[name] = value
+        if name.removeprefix("parent_") in TENSORS and value is not None and not _takes_many(parameter):
+            singles.append(name)
+    result = _one_by_one(function, inputs, singles, settings) if singles else _dataset(function, inputs, settings)
+    provenance = {"stage": function.__name__, "settings": json.dumps(settings), "trajlab": version("trajlab")}
+    return result.assign_attrs(provenance | ({"on": on} if on else {}))
+
+
+def _takes_many(parameter: inspect.Parameter) -> bool:
+    """Tell whether a parameter takes tensors by name as well as one: its annotation is `scan.Tensor`."""
+    return Mapping[str, xr.DataArray] in get_args(parameter.annotation)
+
+
+def _input(
+    name: str, trajectory: Trajectory, parent: Trajectory | None, on: str | None, required: bool, stage_name: str
+) -> Any:
+    own = name.removeprefix("parent_")
+    source = trajectory if own == name else parent
+    group = TENSORS.get(own, own)
+    if group not in REMEDIES:
+        raise BadSetting(
+            f"{stage_name} asks for {name!r}; a run can give {', '.join([*TENSORS, *REMEDIES])}, and parent_… of these. "
+            "Rename the parameter, or make it keyword-only if it is a setting."
+        )
+    if on is not None and group == "weights":
+        group = on
+    if source is None:
+        value = None
+    elif group == "activations":
+        from trajlab.replaying import activations
+
+        value = activations(source)
+    else:
+        value = getattr(source, group)
+    if value is not None and len(value):
+        return value
+    if not required:
+        return None
+    found = "no parent was given" if source is None else f"there are no {group}"
+    raise MissingData(f"{stage_name} needs {name} of {trajectory.source or 'the run'}; {found}. {REMEDIES[group]}")
+
+
+def _one_by_one(function: Callable, inputs: dict[str, Any], singles: list[str], settings: dict[str, Any]) -> xr.Dataset:
+    first = inputs[singles[0]]
+    names = [name for name in first if all(name in inputs[single] for single in singles)]
+    dim = "layer" if singles[0].endswith("activation") else "parameter"
+    results = [_dataset(function, inputs | {s: inputs[s][name] for s in singles}, settings) for name in names]
+    labeled = [one.expand_dims({dim: np.array([name], dtype=object)}) for name, one in zip(names, results, strict=True)]
+    result = xr.concat(labeled, dim=dim, join="outer", coords="minimal", compat="override", combine_attrs="override")
+    about = {key: [first[name].attrs.get(key, "") for name in names] for key in ("module", "kind")}
+    numel = [int(np.prod(first[name].attrs.get("shape", first[name].shape[1:]), dtype=np.int64)) for name in names]
+    coords = {key: (dim, np.array(values, dtype=object)) for key, values in about.items()} | {"numel": (dim, numel)}
+    return result.assign_coords({key: value for key, value in coords.items() if key not in result.coords})
+
+
+def _dataset(function: Callable, inputs: dict[str, Any], settings: dict[str, Any]) -> xr.Dataset:
+    result = function(**inputs, **settings)
+    if isinstance(result, xr.DataArray):
+        return result.to_dataset(name=function.__name__)
+    if not isinstance(result, xr.Dataset):
+        raise BadSetting(
+            f"{function.__name__} was to give a Dataset or a DataArray; it gave a {type(result).__name__}. "
+            "Return one of these."
+        )
+    return result
+
+
+def _stack(results: dict[str, xr.Dataset], trajectories: Mapping[str, Trajectory]) -> xr.Dataset:
+    """Stack the results of runs on `run`, with what made each run as coords."""
+    stacked = xr.concat(
+        list(results.values()), dim="run", join="outer", coords="minimal", compat="override", combine_attrs="override"
+    )
+    described = [trajectories[name].facts.get("describe", {}) for name in results]
+    coords: dict[str, Any] = {"run": np.array(list(results), dtype=object)}
+    for key in dict.fromkeys(key for one in described for key in one):
+        values = [one.get(key) for one in described]
+        if key in stacked.dims or key in stacked.variables:
+            continue
+        if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+            coords[key] = ("run", values)
+        elif all(isinstance(value, str | int | float | None) for value in values):
+            coords[key] = ("run", np.array(["" if value is None else str(value) for value in values], dtype=object))
+    return stacked.assign_coords(coords)
