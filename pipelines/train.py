@@ -31,6 +31,9 @@ STATE_FILE = "training-state.pt"
 """What resuming needs, in the run folder until the run is finished; saved at the start of each epoch."""
 
 
+app = typer.Typer(pretty_exceptions_enable=False)
+
+
 @dataclass(frozen=True)
 class Training:
     """The section `training` of a study.
@@ -62,13 +65,16 @@ class Training:
     probe: int
 
 
+@app.command()
 def main(
-    study: str,
+    study: Annotated[str, typer.Argument(help="One of the studies in the file with the settings.")],
     init: Annotated[str, typer.Option(help="Scheme of pipelines.inits.")],
     optimizer: Annotated[str, typer.Option(help="One of the study's optimizers.")],
     seed: Annotated[int, typer.Option(help="Seed of the init, the batches and dropout.")] = 0,
     data: Annotated[Path, typer.Option(help="Folder to write below.")] = Path("data"),
-    params: Annotated[Path, typer.Option(help="File with the settings.")] = Path("params.yaml"),
+    params: Annotated[Path, typer.Option(help="File with the settings.", exists=True, dir_okay=False)] = Path(
+        "params.yaml"
+    ),
     device: Annotated[str, typer.Option(help="Device to train on.")] = "cpu",
     threads: Annotated[int, typer.Option(help="Threads of PyTorch; small networks want one.")] = 1,
     resume: Annotated[bool, typer.Option(help="Go on with a run that was interrupted.")] = False,
@@ -87,7 +93,7 @@ def main(
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic matrix products on CUDA
-    torch.set_deterministic_debug_mode("error")
+    torch.set_deterministic_debug_mode("warn")
 
     # ---- data
     images = datasets.load(settings.dataset, download=download)
@@ -97,8 +103,7 @@ def main(
         raise BadSetting(f"batch_size={settings.batch_size} is more than the {len(inputs)} images to train on")
 
     # ---- network
-    module, factory = settings.model["factory"].split(":")
-    model = getattr(importlib.import_module(module), factory)(**settings.model["arguments"])
+    model = _build(**settings.model)
     initialize(model, init, seed)
     model.to(device)
     updater = optimizer_class(model.parameters(), **optimizer_settings)
@@ -184,6 +189,14 @@ def _training(section: dict[str, Any]) -> Training:
     return Training(**section)
 
 
+def _build(factory: str, arguments: dict[str, Any]) -> nn.Module:
+    module, _, name = factory.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)(**arguments)
+    except (ImportError, AttributeError, TypeError) as error:
+        raise BadSetting(f"cannot make {factory} with {arguments}: {error}") from error
+
+
 def _choose(kind: str, name: str, known: dict[str, Any]) -> Any:
     if name not in known:
         raise BadSetting(f"no {kind} is called {name!r}; there are {', '.join(known)}")
@@ -223,6 +236,6 @@ def _write_curve(source: Path, file: Path) -> None:
 
 if __name__ == "__main__":
     try:
-        typer.run(main)
+        app()
     except TrajlabError as error:
         sys.exit(f"error: {error}")

@@ -200,6 +200,9 @@ def test_main__never_writes_over_a_run(run):
         ({"optimizer": "wrong"}, "no optimizer class is called 'Sdg'; there are .*, Adam, .*, SGD"),
         ({"init": "xavier"}, "no init is called 'xavier'; did you mean"),
         ({"batch_size": 5000}, "batch_size=5000 is more than the 1438 images"),
+        ({"model": {"factory": "pipelines.zoo:lenet6", "arguments": {}}}, "cannot make pipelines.zoo:lenet6 with {}"),
+        ({"model": {"factory": "zoos:lenet5", "arguments": {}}}, "No module named 'zoos'"),
+        ({"model": {"factory": "pipelines.zoo:cnn", "arguments": {"depth": 3}}}, "argument 'depth'"),
         ({"bathc_size": 5}, "unknown or missing in a study's training: bathc_size; it takes"),
     ],
 )
