@@ -23,7 +23,7 @@ _HOMES = {
     "report": "reporting",
     "example": "examples",
 }
-"""Where each public name lives; it is imported when it is first used, so that `trajlab --help` imports next to nothing."""
+"""Where each public name lives. It is imported when first used, so that `trajlab --help` imports next to nothing."""
 
 __all__ = sorted(_HOMES)
 

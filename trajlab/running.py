@@ -40,9 +40,9 @@ def run(
     ----------
     stage_or_name
         Name of a stage, or a function. Its positional parameters ask for what it needs by name: `weight`, `gradient`,
-        `buffer` or `activation` (called once for each tensor, results stacked on `parameter` or `layer`), the plurals of
-        these, `metrics` and `probe` (called once with everything), and `parent_…` for the same of another run. One with
-        a default is optional. Its keyword-only parameters are its settings. It gives a Dataset or a DataArray.
+        `buffer` or `activation` (called once for each tensor, results stacked on `parameter` or `layer`), the plurals
+        of these, `metrics` and `probe` (called once with everything), and `parent_…` for the same of another run. One
+        with a default is optional. Its keyword-only parameters are its settings. It gives a Dataset or a DataArray.
     trajectory
         A run, or runs by name, whose results are stacked on `run`.
     parent
@@ -122,8 +122,8 @@ def _input(
     group = TENSORS.get(own, own)
     if group not in REMEDIES:
         raise BadSetting(
-            f"{stage_name} asks for {name!r}; a run can give {', '.join([*TENSORS, *REMEDIES])}, and parent_… of these. "
-            "Rename the parameter, or make it keyword-only if it is a setting."
+            f"{stage_name} asks for {name!r}; a run can give {', '.join([*TENSORS, *REMEDIES])}, and parent_… of "
+            "these. Rename the parameter, or make it keyword-only if it is a setting."
         )
     if on is not None and group == "weights":
         group = on

@@ -1,0 +1,196 @@
+"""The command line: one command for each stage, and those around them."""
+
+import errno
+import os
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from trajlab.commands import (
+    On,
+    Overwrite,
+    Params,
+    Parent,
+    Run,
+    Scheduler,
+    Workers,
+    compute_lazily,
+    is_stage,
+    read_section,
+    stage_command,
+    summary,
+)
+from trajlab.errors import TrajlabError
+from trajlab.stages import stage_names
+
+
+class _Group(TyperGroup):
+    """Commands of which the stages are imported only when they are called."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and is_stage(args[0]):
+            only = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+            only.command(args[0])(stage_command(args[0]))
+            self.commands[args[0]] = typer.main.get_command(only)
+        return super().resolve_command(ctx, args)
+
+
+app = typer.Typer(
+    cls=_Group,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="What happened in there? Offline analysis of neural-network training trajectories.",
+    epilog="Exit codes: 0 done, 1 an error that is told in one line, 2 wrong usage.",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"trajlab {version('trajlab')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def info(run: Run, tensors: Annotated[bool, typer.Option(help="List every parameter.")] = True) -> None:
+    """Say what is in a run: steps, gaps, parameters, sizes, and what is missing. No tensor is read."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from trajlab.inventory import inventory
+    from trajlab.trajectory import open as open_trajectory
+    from trajlab.trajectory import runs_in
+
+    console = Console(soft_wrap=True)
+    for number, place in enumerate(list(runs_in(run).values()) or [run]):
+        held = inventory(open_trajectory(place))
+        if number:
+            console.print()
+        for title, text in held.facts:
+            console.print(f"[bold]{title:>12}[/]  {text}", highlight=False)
+        if tensors:
+            table = Table("parameter", "kind", "shape", "type", "snapshots", "gradients", box=None, pad_edge=False)
+            for row in held.tensors:
+                table.add_row(*map(str, row))
+            console.print()
+            console.print(table)
+        for note in held.missing:
+            console.print(f"[yellow]note[/]  {note}", highlight=False)
+
+
+@app.command()
+def pack(
+    source: Annotated[Path, typer.Argument(help="A folder of snapshots, or a folder of runs.")],
+    store: Annotated[Path, typer.Argument(help="The store to write; for a folder of runs, the folder of stores.")],
+    overwrite: Overwrite = False,
+    workers: Workers = None,
+) -> None:
+    """Write a run as one Zarr store that plain xarray opens; packing again adds only the new steps."""
+    from trajlab.computing import computing
+    from trajlab.packing import pack as pack_run
+    from trajlab.trajectory import runs_in
+
+    runs = {place: store / f"{name}.zarr" for name, place in runs_in(source).items()} or {source: store}
+    for place, target in runs.items():
+        with computing(f"pack {target.name}", workers=workers):
+            pack_run(place, target, overwrite=overwrite)
+
+
+@app.command("run")
+def run_stages(
+    run: Run,
+    out: Annotated[Path, typer.Argument(help="The folder that gets one <stage>.zarr for each stage.")],
+    stages: Annotated[
+        str, typer.Option(help="Stages, separated by commas; all that the run can serve by default.")
+    ] = "",
+    params: Params = None,
+    on: On = None,
+    parent: Parent = None,
+    overwrite: Overwrite = False,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+) -> None:
+    """Compute several stages in one pass over the data."""
+    from trajlab.computing import write
+    from trajlab.errors import MissingData
+    from trajlab.running import settings_of
+    from trajlab.stages import stage
+
+    results = {}
+    for name in [one.strip() for one in stages.split(",") if one.strip()] or stage_names():
+        settings = read_section(params, name, settings_of(stage(name)))
+        try:
+            results[out / f"{name}.zarr"] = compute_lazily(name, run, parent, on, settings)
+        except MissingData as error:
+            if stages:
+                raise
+            typer.echo(f"trajlab: {name} is left out: {error}", err=True)
+    write(results, overwrite=overwrite, workers=workers, scheduler=scheduler)
+
+
+@app.command()
+def figure(
+    result: Annotated[Path, typer.Argument(help="A result, as a stage wrote it.")],
+    out: Annotated[Path, typer.Argument(help="The picture; its ending says the format: .png, .svg or .pdf.")],
+    variable: Annotated[str | None, typer.Option(help="Variable to draw; a good one by default.")] = None,
+    run: Annotated[str | None, typer.Option(help="Run to draw, if the result holds several.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Draw a result."""
+    from trajlab.figures import save
+
+    save(result, out, variable=variable, run=run, overwrite=overwrite)
+
+
+@app.command()
+def report(
+    results: Annotated[Path, typer.Argument(help="A folder of results.")],
+    out: Annotated[Path, typer.Argument(help="The page, one self-contained HTML file.")],
+    title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
+    metrics: Annotated[Path | None, typer.Option(help="Write headline numbers of each run as JSON here.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write a page that says what happened: findings first, then each stage's figures and tables."""
+    from trajlab.reporting import report as write_report
+
+    write_report(results, out, title=title, metrics=metrics, overwrite=overwrite)
+
+
+def _stub(name: str) -> None:
+    """List a stage; `_Group` puts the real command in its place when it is called."""
+    app.command(name, help=summary(name), rich_help_panel="Stages")(lambda: None)
+
+
+for _name in stage_names():
+    _stub(_name)
+
+
+def main() -> None:
+    """Run the command line; errors that a user can act on are one line on standard error."""
+    try:
+        app()
+    except TrajlabError as error:
+        typer.echo(f"trajlab: {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        typer.echo("trajlab: interrupted; nothing was written.", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR):
+            raise
+        typer.echo(f"trajlab: {error.filename or 'a file'} was to be read or written; {error.strerror}.", err=True)
+        sys.exit(1)

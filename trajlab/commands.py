@@ -1,0 +1,146 @@
+"""A stage as a command: its settings become options, its docstring their help."""
+
+import ast
+import inspect
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin
+
+import typer
+import yaml
+
+from trajlab.errors import BadSetting
+from trajlab.stages import stage, stage_names
+
+Run = Annotated[Path, typer.Argument(help="A run: a packed store or a folder of snapshots; or a folder of runs.")]
+Params = Annotated[Path | None, typer.Option(help="YAML file; its section of the stage's name holds settings.")]
+On = Annotated[str | None, typer.Option(help="Give the stage gradients or buffers where it asks for weights.")]
+Parent = Annotated[Path | None, typer.Option(help="Another run to compare with.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Number of threads; all cores by default.")]
+Scheduler = Annotated[str | None, typer.Option(metavar="ADDRESS", help="A dask.distributed scheduler to compute on.")]
+
+
+def summary(name: str) -> str:
+    """First sentence of a stage's docstring, read without importing it."""
+    source = (Path(__file__).parent / "stages" / f"{name}.py").read_text(encoding="utf-8")
+    functions = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef) and node.name == name]
+    return (ast.get_docstring(functions[0]) or "").partition("\n")[0] if functions else ""
+
+
+def parameter_help(function: Callable) -> dict[str, str]:
+    """Help of each parameter, from the numpydoc section Parameters."""
+    section = re.search(r"\nParameters\n-+\n(.*?)(?=\n\w[\w ]*\n-+\n|\Z)", inspect.getdoc(function) or "", re.DOTALL)
+    texts = re.findall(r"^(\w+)\n((?:[ ]{4}.*\n?)+)", section[1] if section else "", re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in texts}
+
+
+def stage_command(name: str) -> Callable:
+    """Give a function for typer that computes one stage of a run and writes the result."""
+    from trajlab.running import settings_of
+
+    function = stage(name)
+    settings = settings_of(function)
+    helps = parameter_help(function)
+
+    def command(ctx: typer.Context, **options: Any) -> None:
+        from trajlab.computing import write
+
+        given = {key: options[key] for key in settings if ctx.get_parameter_source(key).name != "DEFAULT"}
+        chosen = read_section(options["params"], name, settings) | given
+        result = compute_lazily(name, options["run"], options["parent"], options["on"], chosen)
+        write(
+            {options["out"]: result},
+            overwrite=options["overwrite"],
+            workers=options["workers"],
+            scheduler=options["scheduler"],
+        )
+
+    out = Annotated[Path, typer.Argument(help="The result, a Zarr store that xarray.open_zarr opens.")]
+    fixed = {"run": (Run, ...), "out": (out, ...)}
+    later = {
+        "params": (Params, None), "on": (On, None), "parent": (Parent, None), "overwrite": (Overwrite, False),
+        "workers": (Workers, None), "scheduler": (Scheduler, None),
+    }  # fmt: skip
+    parameters = [inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)]
+    parameters += [_parameter(key, annotation, default) for key, (annotation, default) in fixed.items()]
+    for key, parameter in settings.items():
+        option = typer.Option(help=helps.get(key, ""), rich_help_panel="Settings")
+        parameters.append(_parameter(key, Annotated[_option_type(parameter), option], _plain(parameter.default)))
+    parameters += [_parameter(key, annotation, default) for key, (annotation, default) in later.items()]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__doc__ = _help(inspect.getdoc(function) or "")
+    return command
+
+
+def _help(docstring: str) -> str:
+    """Give what a docstring says before its sections, and what it says is returned."""
+    before, *sections = re.split(r"\n(\w[\w ]*)\n-+\n", docstring)
+    returns = dict(zip(sections[::2], sections[1::2], strict=True)).get("Returns", "")
+    entries = re.findall(r"^(\S.*)\n((?:[ ]{4}.*\n?)+)", returns, re.MULTILINE)
+    result = [f"{names.replace(" : ", " ")}: {' '.join(text.split())}" for names, text in entries]
+    return "\n\n".join([before, "The result holds:", *result])
+
+
+def compute_lazily(name: str, path: Path, parent: Path | None, on: str | None, settings: dict[str, Any]) -> Any:
+    """Run a stage over the run, or the runs, at a path; lazily."""
+    from trajlab.running import run
+    from trajlab.trajectory import open as open_trajectory
+    from trajlab.trajectory import runs_in
+
+    runs = runs_in(path)
+    trajectory = {key: open_trajectory(place) for key, place in runs.items()} if runs else open_trajectory(path)
+    other = None if parent is None else open_trajectory(parent)
+    return run(name, trajectory, parent=other, on=on, **settings)
+
+
+def read_section(params: Path | None, name: str, known: Sequence[str] | dict[str, Any]) -> dict[str, Any]:
+    """Read a stage's section of a params file; a key that is no setting is an error.
+
+    Raises
+    ------
+    BadSetting
+        The file is no YAML mapping, or holds an unknown setting.
+    """
+    if params is None:
+        return {}
+    try:
+        sections = yaml.safe_load(params.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise BadSetting(
+            f"settings were to be read from {params}; {str(error).splitlines()[0]}. Correct the file."
+        ) from error
+    if not isinstance(sections, dict):
+        raise BadSetting(
+            f"sections of settings were expected in {params}; it holds a {type(sections).__name__}. Correct it."
+        )
+    section = sections.get(name) or {}
+    unknown = sorted(set(section) - set(known))
+    if unknown:
+        raise BadSetting(
+            f"the section {name} of {params} sets {', '.join(unknown)}; the settings of {name} are {', '.join(known)}. "
+            "Correct the name."
+        )
+    return dict(section)
+
+
+def is_stage(name: str) -> bool:
+    """Tell whether a command is a stage."""
+    return name in stage_names()
+
+
+def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    empty = inspect.Parameter.empty if default is ... else default
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=empty)
+
+
+def _option_type(parameter: inspect.Parameter) -> Any:
+    """Type of an option: a sequence of things is an option that may be given several times."""
+    if get_origin(parameter.annotation) is Sequence:
+        return list[get_args(parameter.annotation)[0]]  # type: ignore[misc]
+    return parameter.annotation
+
+
+def _plain(default: Any) -> Any:
+    return list(default) if isinstance(default, tuple) else default
