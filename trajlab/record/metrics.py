@@ -1,6 +1,7 @@
-"""The numbers that training reports: a line of JSON a step, on disk at once."""
+"""The numbers that training reports: a line of JSON a step."""
 
 import json
+import time
 from collections.abc import Mapping
 from numbers import Integral, Real
 from pathlib import Path
@@ -11,6 +12,9 @@ import torch
 
 from trajlab.errors import BadSetting
 from trajlab.record.writer import naming_failures
+
+FLUSH_SECONDS = 1.0
+"""Rows wait no longer than this for the next one to take them to disk."""
 
 
 class MetricsLog:
@@ -25,17 +29,31 @@ class MetricsLog:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file = open(path, "ab", buffering=0)
+        self._waiting: list[Mapping[str, int | float]] = []
+        self._flushed = time.monotonic()
 
     def append(self, row: Mapping[str, int | float]) -> None:
-        """Write a row; NaN and infinity are written as ``NaN`` and ``Infinity``, as Python's json does."""
+        """Take a row; it is written at the next flush, or when a second has passed since the last one."""
+        self._waiting.append(row)
+        if time.monotonic() - self._flushed > FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the rows; NaN and infinity are written as ``NaN`` and ``Infinity``, as Python's json does."""
+        lines = "".join(json.dumps(row) + "\n" for row in self._waiting)
+        self._waiting.clear()
+        self._flushed = time.monotonic()
         with naming_failures(self._path):
-            rest = memoryview((json.dumps(row) + "\n").encode())
+            rest = memoryview(lines.encode())
             while rest:
                 rest = rest[self._file.write(rest) :]
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Write what waits and close the file."""
+        try:
+            self.flush()
+        finally:
+            self._file.close()
 
 
 def metric_row(step: int, metrics: Mapping[str, Any]) -> dict[str, int | float]:

@@ -160,16 +160,21 @@ class Recorder:
         if self._gradients_when is not None and self._gradients_when(step):
             scales = loss_scales(self._scaler, self._optimizers, self._inventory.parameters)
             self._segments.append(step, scales)
-        if state is not None:
-            self._submit_checkpoint(step, state)
         self._metrics.append(row)
         self.next_step = step + 1
+        if state is not None:
+            self._metrics.flush()
+            self._submit_checkpoint(step, state)
+        if self._segments.full:
+            self._metrics.flush()
+            self._segments.close()
 
     def flush(self) -> None:
         """Put on disk all that was recorded so far, and wait for it.
 
         Call it when you save the state of your training: a run can be resumed where it is complete on disk.
         """
+        self._metrics.flush()
         self._segments.close()
         self._writer.wait()
 
@@ -225,7 +230,10 @@ def _gradient_facts(
 
 
 def _finish(segments: GradientSegments, writer: Writer, metrics: MetricsLog, process: int) -> None:
-    if os.getpid() == process:
+    if os.getpid() != process:
+        return
+    try:
+        metrics.close()
+    finally:
         segments.close()
         writer.stop()
-    metrics.close()

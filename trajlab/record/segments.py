@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import defaultdict
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -55,6 +56,11 @@ class GradientSegments:
         self._capacity = max(1, min(rows, SEGMENT_BYTES // max(1, row_bytes)))
         self._start()
 
+    @property
+    def full(self) -> bool:
+        """Whether it is time to close the segment."""
+        return len(self._steps) >= self._capacity
+
     @torch.no_grad()
     def append(self, step: int, scales: Mapping[str, float]) -> None:
         """Copy the gradients that the parameters hold now.
@@ -66,42 +72,40 @@ class GradientSegments:
         scales
             Name to a factor that is to be divided out.
         """
-        gradients = {name: parameter.grad for name, parameter in self._parameters.items()}
-        if all(gradient is None for gradient in gradients.values()):
-            raise BadSetting(
-                f"asked to record gradients at step {step}; none of the {len(gradients)} parameters has one. "
-                "Call step() after backward() and before zero_grad(), or record with gradients=False"
-            )
-        if any(not self._fits(name, gradient) for name, gradient in gradients.items()):
-            self.close()
-        for name, gradient in gradients.items():
+        row = len(self._steps)
+        absent = []
+        for name, parameter in self._parameters.items():
+            gradient = parameter.grad
             if gradient is None:
+                absent.append(name)
                 continue
-            row = self._next_row(name, gradient)
+            target = self._buffer(name, gradient)[row]
             if gradient.layout is not torch.strided:
                 gradient = gradient.to_dense()
             if name in self._indices:
-                torch.index_select(gradient.reshape(-1), 0, self._indices[name], out=row)
+                torch.index_select(gradient.reshape(-1), 0, self._indices[name], out=target)
             else:
-                row.copy_(gradient)
+                target.copy_(gradient)
             if name in scales:
-                row.mul_(1 / scales[name])
-        for name, gradient in gradients.items():
-            if gradient is None:
-                self._absent[name].append(step)
+                target.mul_(1 / scales[name])
+        if len(absent) == len(self._parameters):
+            raise BadSetting(
+                f"asked to record gradients at step {step}; none of the {len(absent)} parameters has one. "
+                "Call step() after backward() and before zero_grad(), or record with gradients=False"
+            )
+        for name in absent:
+            self._absent[name].append(step)
         self._steps.append(step)
-        if len(self._steps) == self._capacity:
-            self.close()
 
     def close(self) -> None:
         """Hand the rows gathered so far to the writer and start the next segment."""
         if not self._steps:
             return
-        tensors = {name: buffer[: self._rows(name)].cpu() for name, buffer in self._buffers.items()}
+        tensors = {name: self._present_rows(name).cpu() for name in self._buffers}
         absent = {
             name: steps
             for name, steps in self._absent.items()
-            if steps and (name in tensors or self._parameters[name].requires_grad)
+            if name in tensors or self._parameters[name].requires_grad
         }
         metadata = {"steps": json.dumps(self._steps), "absent": json.dumps(absent)}
         path = self._folder / segment_file(self._steps[0], self._steps[-1])
@@ -110,26 +114,29 @@ class GradientSegments:
 
     def _start(self) -> None:
         self._steps: list[int] = []
-        self._absent: dict[str, list[int]] = {name: [] for name in self._parameters}
+        self._absent: defaultdict[str, list[int]] = defaultdict(list)
         self._buffers: dict[str, torch.Tensor] = {}
-
-    def _rows(self, name: str) -> int:
-        return len(self._steps) - len(self._absent[name])
 
     def _kept_shape(self, name: str, parameter: torch.Tensor) -> tuple[int, ...]:
         return tuple(self._indices[name].shape if name in self._indices else parameter.shape)
 
-    def _next_row(self, name: str, gradient: torch.Tensor) -> torch.Tensor:
+    def _buffer(self, name: str, gradient: torch.Tensor) -> torch.Tensor:
         buffer = self._buffers.get(name)
         if buffer is None:
             shape = (self._capacity, *self._kept_shape(name, gradient))
             buffer = self._buffers[name] = torch.empty(shape, dtype=gradient.dtype, device=gradient.device)
             if name in self._indices:
                 self._indices[name] = self._indices[name].to(gradient.device)
-        return buffer[self._rows(name)]
+        if buffer.dtype is not gradient.dtype:
+            raise BadSetting(
+                f"the gradient of {name} has become {gradient.dtype}, it was {buffer.dtype} in the rows before; "
+                "call flush() on the Recorder when the dtype of the model changes"
+            )
+        return buffer
 
-    def _fits(self, name: str, gradient: torch.Tensor | None) -> bool:
-        buffer = self._buffers.get(name)
-        return (
-            buffer is None or gradient is None or (buffer.dtype == gradient.dtype and buffer.device == gradient.device)
-        )
+    def _present_rows(self, name: str) -> torch.Tensor:
+        buffer = self._buffers[name][: len(self._steps)]
+        if name not in self._absent:
+            return buffer
+        absent = set(self._absent[name])
+        return buffer[[step not in absent for step in self._steps]]
