@@ -77,8 +77,9 @@ def info(run: Run, tensors: Annotated[bool, typer.Option(help="List every parame
         held = inventory(open_trajectory(place))
         if number:
             console.print()
+        width = max(len(title) for title, _ in held.facts)
         for title, text in held.facts:
-            console.print(f"[bold]{title:>12}[/]  {text}", highlight=False)
+            console.print(f"[bold]{title:>{width}}[/]  {text}", highlight=False)
         if tensors:
             table = Table("parameter", "kind", "shape", "type", "snapshots", "gradients", box=None, pad_edge=False)
             for row in held.tensors:

@@ -79,7 +79,7 @@ def _help(docstring: str) -> str:
     before, *sections = re.split(r"\n(\w[\w ]*)\n-+\n", docstring)
     returns = dict(zip(sections[::2], sections[1::2], strict=True)).get("Returns", "")
     entries = re.findall(r"^(\S.*)\n((?:[ ]{4}.*\n?)+)", returns, re.MULTILINE)
-    result = [f"{names.replace(" : ", " ")}: {' '.join(text.split())}" for names, text in entries]
+    result = [f"{names.replace(' : ', ' ')}: {' '.join(text.split())}" for names, text in entries]
     return "\n\n".join([before, "The result holds:", *result])
 
 

@@ -46,7 +46,7 @@ def inventory(trajectory: Trajectory) -> Inventory:
         ("buffers", f"{len(buffers)} tensors"),
         ("metrics", ", ".join(map(str, trajectory.metrics.data_vars)) or "none"),
         ("probe", _probe(trajectory)),
-        ("bytes", f"{_bytes(weights) + _bytes(gradients) + _bytes(buffers):,}"),
+        ("size", _readable(_bytes(weights) + _bytes(gradients) + _bytes(buffers))),
     ]
     tensors = [
         (
@@ -134,5 +134,18 @@ def _numel(shape: tuple[int, ...]) -> int:
 
 def _plain(value: object) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_plain(one)}" for key, one in value.items())
+        return ", ".join(f"{key} {_plain(one)}" for key, one in value.items() if one not in ({}, None))
     return str(value)
+
+
+def _readable(size: float) -> str:
+    """Write a number of bytes with its unit.
+
+    >>> _readable(26_370_344)
+    '26.4 MB'
+    """
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} TB"

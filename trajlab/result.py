@@ -68,7 +68,7 @@ def pool(sums: xr.Dataset, *, sampled: bool = False) -> xr.Dataset:
         if word in EXTREMES:
             pooled[name] = getattr(column, EXTREMES[word])("parameter", skipna=sampled)
         elif sampled:
-            pooled[name] = (column * ratio(sums.numel, sums.sampled)).sum("parameter", min_count=1)
+            pooled[name] = (column * sums.numel / sums.sampled).sum("parameter", min_count=1)
         else:
             pooled[name] = column.sum("parameter", skipna=False)
     return xr.Dataset(pooled)
@@ -87,18 +87,13 @@ def share_error(part: xr.DataArray, whole: xr.DataArray, *, total: bool = False)
     total
         Whether to give the error of the share over all parameters.
     """
-    scale = ratio(part.numel, part.sampled)
+    scale = part.numel / part.sampled
     over = (lambda x: x.sum("parameter", min_count=1)) if total else (lambda x: x)
     estimate = over(scale * whole)
-    share = ratio(over(scale * part), estimate)
+    share = over(scale * part) / estimate
     residual = part * (1.0 - share) ** 2 + (whole - part) * share**2
-    variance = over(scale**2 * (1.0 - part.sampled / part.numel.where(part.numel > 0, 1)) * residual)
-    return ratio(np.sqrt(variance), estimate)
-
-
-def ratio(part: xr.DataArray, whole: xr.DataArray) -> xr.DataArray:
-    """Divide; NaN where the divisor is zero."""
-    return part / whole.where(whole != 0)
+    variance = over(scale**2 * (1.0 - part.sampled / part.numel) * residual)
+    return np.sqrt(variance) / estimate
 
 
 def stride(result: xr.Dataset) -> xr.Dataset:

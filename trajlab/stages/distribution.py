@@ -10,7 +10,7 @@ from trajlab.errors import BadSetting
 from trajlab.kernels.moments import Moments
 from trajlab.kernels.spread import EXACT, SHIFTS, Spread
 from trajlab.lazily import lazily
-from trajlab.result import Meaning, along, annotate, ratio, stride
+from trajlab.result import Meaning, along, annotate, stride
 from trajlab.scan import Tensor, at_step, scan
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
@@ -164,13 +164,13 @@ def _closed(edges: xr.DataArray, low: xr.DataArray, high: xr.DataArray) -> xr.Da
 
 def _quantities(sums: xr.Dataset) -> xr.Dataset:
     count = sums["count"]
-    variance = ratio(sums.m2, count)
+    variance = sums.m2 / count
     return xr.Dataset(
         {
             "mean": sums["mean"].where(count > 0),
             "std": np.sqrt(variance),
-            "skewness": ratio(ratio(sums.m3, count), variance**1.5),
-            "excess_kurtosis": ratio(ratio(sums.m4, count), variance**2) - 3.0,
+            "skewness": sums.m3 / count / variance**1.5,
+            "excess_kurtosis": sums.m4 / count / variance**2 - 3.0,
             "min": sums["min"],
             "max": sums["max"],
             "zeros": sums.zeros,
@@ -183,7 +183,7 @@ def _pooled(moments: xr.Dataset) -> xr.Dataset:
     """Join the central moments of all parameters into those of the whole network, about its own mean."""
     count = moments["count"]
     total = count.sum("parameter", skipna=False)
-    mean = ratio((count * moments["mean"]).sum("parameter", skipna=False), total)
+    mean = (count * moments["mean"]).sum("parameter", skipna=False) / total
     d = moments["mean"] - mean
     m2, m3, m4 = moments.m2, moments.m3, moments.m4
     parts = {

@@ -5,7 +5,7 @@ import xarray as xr
 
 from trajlab.kernels.pairs import Pairs
 from trajlab.lazily import lazily
-from trajlab.result import Meaning, annotate, ratio, stride, with_totals
+from trajlab.result import Meaning, annotate, stride, with_totals
 from trajlab.scan import Tensor, at_step, scan
 from trajlab.transitions import by_cause
 
@@ -103,14 +103,14 @@ def _quantities(sums: xr.Dataset) -> xr.Dataset:
             "distance_l1": sums.reference_l1.where(known),
             "distance_l2": distance.where(known),
             "distance_linf": sums.reference_linf.where(known),
-            "relative": ratio(distance, rr),
-            "cosine": ratio(dot, ww * rr).clip(-1.0, 1.0),
-            "changed": ratio(sums.reference_changed, sums.reference_valid),
-            "changed_tol": ratio(sums.reference_beyond, sums.reference_valid),
-            "sign_changed": ratio(sums.reference_sign, sums.reference_valid),
+            "relative": distance / rr,
+            "cosine": (dot / (ww * rr)).clip(-1.0, 1.0),
+            "changed": sums.reference_changed / sums.reference_valid,
+            "changed_tol": sums.reference_beyond / sums.reference_valid,
+            "sign_changed": sums.reference_sign / sums.reference_valid,
             "update_l2": update,
-            "update_ratio": ratio(update, np.sqrt(sums.previous_rr)),
+            "update_ratio": update / np.sqrt(sums.previous_rr),
             "path_length": path,
-            "straightness": ratio(distance, path),
+            "straightness": distance / path,
         }
     )

@@ -11,7 +11,7 @@ from trajlab.kernels.pairs import Pairs
 from trajlab.kernels.raster import Raster, raster_positions
 from trajlab.kernels.transitions import Transitions
 from trajlab.lazily import lazily
-from trajlab.result import Meaning, annotate, ratio, share_error, stride, with_totals
+from trajlab.result import Meaning, annotate, share_error, stride, with_totals
 from trajlab.scan import Tensor, scan
 from trajlab.transitions import by_threshold
 
@@ -136,7 +136,7 @@ def _gradient_result(
 
 def _sign_map(sums: xr.Dataset, entries: xr.DataArray, shown: dict[str, np.ndarray]) -> xr.DataArray:
     values = entries.sel(step=sums.step)
-    root_mean_square = np.sqrt(ratio(sums.gg, sums.valid))
+    root_mean_square = np.sqrt(sums.gg / sums.valid)
     threshold = sums.tau * xr.where(sums.tau_kind == "relative", root_mean_square, 1.0)
     signs = np.sign(values).where(abs(values) <= threshold).drop_vars(["module", "kind", "numel", "sampled"])
     if "parameter" in signs.dims:
@@ -155,17 +155,17 @@ def _shares(sums: xr.Dataset) -> dict[str, tuple[xr.DataArray, xr.DataArray]]:
 
 
 def _gradient_quantities(sums: xr.Dataset) -> xr.Dataset:
-    correlation = ratio(sums.gq, np.sqrt(sums.gg * sums.qq)).clip(-1.0, 1.0)
+    correlation = (sums.gq / np.sqrt(sums.gg * sums.qq)).clip(-1.0, 1.0)
     observed = (sums.signed * sums.stride).cumsum("step")
     flips = sums.flips.cumsum("step")
-    rates = {name: ratio(part, whole) for name, (part, whole) in _shares(sums).items()}
+    rates = {name: part / whole for name, (part, whole) in _shares(sums).items()}
     return xr.Dataset(
         rates
         | {
             "flips": sums.flips,
             "flip_rate_coin": xr.full_like(sums.flips, 0.5),
             "flip_rate_ar1": np.arccos(correlation) / np.pi,
-            "run_length": xr.where((flips == 0) & (observed > 0), np.inf, ratio(observed, flips)),
+            "run_length": observed / flips,
             "minima": sums.minima.where(sums.moved > 0),
             "maxima": sums.maxima.where(sums.moved > 0),
         }
@@ -178,5 +178,5 @@ def _weight_result(table: xr.DataArray) -> xr.Dataset:
 
 
 def _weight_quantities(sums: xr.Dataset) -> xr.Dataset:
-    rate = ratio(sums.previous_flips, sums.previous_signed)
+    rate = sums.previous_flips / sums.previous_signed
     return xr.Dataset({"weight_flips": sums.previous_flips, "weight_flip_rate": rate})

@@ -7,7 +7,7 @@ import xarray as xr
 
 from trajlab.kernels.transitions import Transitions
 from trajlab.lazily import lazily
-from trajlab.result import Meaning, along, annotate, ratio, share_error, with_totals
+from trajlab.result import Meaning, along, annotate, share_error, with_totals
 from trajlab.scan import Tensor, scan
 from trajlab.transitions import by_cause, by_threshold
 
@@ -94,7 +94,7 @@ def _result(
     cause = by_cause(always)
     result["always_zero"] = cause
     if "parameter" in cause.dims:
-        result["total_always_zero"] = (cause * ratio(cause.numel, cause.sampled)).sum("parameter")
+        result["total_always_zero"] = (cause * cause.numel / cause.sampled).sum("parameter")
     return result
 
 
@@ -117,10 +117,10 @@ def _quantities(sums: xr.Dataset) -> xr.Dataset:
         [large_zero, near_next - both - large_zero, sums.valid - near_prev - near_next + both],
     ]  # fmt: skip
     changes = [
-        ratio(sums.change, sums.moved).broadcast_like(near_prev),
-        ratio(sums.change_retained, sums.moved_retained),
-        ratio(sums.change_unflipped, sums.moved_unflipped),
-        ratio(sums.change_released, sums.moved_released),
+        (sums.change / sums.moved).broadcast_like(near_prev),
+        sums.change_retained / sums.moved_retained,
+        sums.change_unflipped / sums.moved_unflipped,
+        sums.change_released / sums.moved_released,
     ]
     table = [along([one.broadcast_like(near_prev) for one in row], "state_next", STATES) for row in counts]
     return xr.Dataset(
@@ -132,5 +132,5 @@ def _quantities(sums: xr.Dataset) -> xr.Dataset:
             "captured": near_next - both,
             "weight_change": along(changes, "among", AMONG),
         }
-        | {name: ratio(part, whole) for name, (part, whole) in _shares(sums).items()}
+        | {name: part / whole for name, (part, whole) in _shares(sums).items()}
     )
