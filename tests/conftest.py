@@ -1,0 +1,46 @@
+"""What all tests share: a scheduler that refuses to compute, and runs on disk."""
+
+from pathlib import Path
+
+import dask
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+import trajlab
+
+
+@pytest.fixture
+def no_compute():
+    """Make any compute an error: building a result must stay lazy."""
+
+    def refuse(*args, **kwargs):
+        raise AssertionError("something was computed while a lazy result was built")
+
+    return lambda: dask.config.set(scheduler=refuse)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def example():
+    return trajlab.example()
+
+
+@pytest.fixture
+def checkpoints(tmp_path):
+    """Write arrays {name: [step, ...]} as a folder of checkpoints, and give the folder."""
+
+    def write(arrays: dict[str, np.ndarray], steps=None, folder: Path | None = None) -> Path:
+        folder = folder or tmp_path / "checkpoints"
+        longest = max(len(array) for array in arrays.values())
+        for row, step in enumerate(range(longest) if steps is None else steps):
+            place = folder / f"checkpoint-{step}"
+            place.mkdir(parents=True)
+            save_file({name: np.ascontiguousarray(a[row]) for name, a in arrays.items()}, place / "model.safetensors")
+        return folder
+
+    return write
