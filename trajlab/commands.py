@@ -116,6 +116,8 @@ def read_section(params: Path | None, name: str, known: Sequence[str] | dict[str
             f"sections of settings were expected in {params}; it holds a {type(sections).__name__}. Correct it."
         )
     section = sections.get(name) or {}
+    if not isinstance(section, dict):
+        raise BadSetting(f"settings were expected in the section {name} of {params}; it is {section!r}. Correct it.")
     unknown = sorted(set(section) - set(known))
     if unknown:
         raise BadSetting(

@@ -2,9 +2,10 @@
 
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
-from typing import Any, get_args
+from numbers import Integral, Real
+from typing import Any, get_args, get_origin
 
 import numpy as np
 import xarray as xr
@@ -76,6 +77,8 @@ def run(
             f"{function.__name__} was given {', '.join(unknown)}; its settings are {', '.join(known) or 'none'}. "
             "Correct the name."
         )
+    for name, value in settings.items():
+        _check(function.__name__, name, value, known[name].annotation)
     if isinstance(trajectory, Trajectory):
         return _run(function, trajectory, parent, on, settings)
     if not trajectory:
@@ -87,6 +90,31 @@ def settings_of(function: Callable) -> dict[str, inspect.Parameter]:
     """Give the keyword-only parameters of a stage."""
     parameters = inspect.signature(function).parameters
     return {name: p for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
+
+
+KINDS = {
+    int: (Integral, "a whole number"),
+    float: (Real, "a number"),
+    str: (str, "a text"),
+    bool: (bool, "true or false"),
+}
+"""What a setting of a type may be, and how to ask for it."""
+
+
+def _check(stage_name: str, setting: str, value: Any, annotation: Any) -> None:
+    """Refuse a value that is not of the setting's type; settings from files and people are not to be trusted."""
+    if get_origin(annotation) is Sequence:
+        (each,) = get_args(annotation)
+        if isinstance(value, str) or not isinstance(value, Sequence | np.ndarray):
+            raise BadSetting(
+                f"{stage_name} needs a list for {setting}; it is {value!r}. Give each as {KINDS[each][1]}."
+            )
+        for one in value:
+            _check(stage_name, setting, one, each)
+    elif annotation in KINDS:
+        kind, words = KINDS[annotation]
+        if not isinstance(value, kind) or (isinstance(value, bool) and annotation is not bool):
+            raise BadSetting(f"{stage_name} needs {words} for {setting}; it is {value!r}. Correct the setting.")
 
 
 def needs_of(function: Callable) -> dict[str, inspect.Parameter]:

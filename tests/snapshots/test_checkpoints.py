@@ -1,0 +1,167 @@
+import json
+
+import ml_dtypes
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import trajlab
+from trajlab.errors import DamagedData, MissingData
+from trajlab.snapshots.checkpoints import step_of
+
+
+@pytest.mark.parametrize(
+    ("name", "step"),
+    [
+        ("checkpoint-500", 500),
+        ("step3000", 3000),
+        ("epoch=3-step=700.safetensors", 700),
+        ("global_step12", 12),
+        ("model_iter_000040.safetensors", 40),
+        ("77.safetensors", 77),
+        ("model.safetensors", None),
+    ],
+)
+def test_step_of(name, step):
+    assert step_of(name) == step
+
+
+def test_open__reads_steps_as_numbers(checkpoints, rng):
+    w = rng.standard_normal((4, 3, 2)).astype(np.float32)
+    run = trajlab.open(checkpoints({"fc.weight": w}, steps=[0, 5, 10, 100]))
+    assert run.steps.tolist() == [0, 5, 10, 100]
+    np.testing.assert_array_equal(run.weights["fc.weight"].values, w)
+
+
+def test_open__flat_files_and_sharded_folders(tmp_path, rng):
+    flat, sharded = tmp_path / "flat", tmp_path / "sharded"
+    flat.mkdir()
+    for step in (2, 10):
+        save_file({"a": torch.full((2, 2), float(step))}, flat / f"net_step{step}.safetensors")
+        place = sharded / f"checkpoint-{step}"
+        place.mkdir(parents=True)
+        save_file({"a": torch.full((2, 2), float(step))}, place / "model-00001-of-00002.safetensors")
+        save_file({"b": torch.zeros(3)}, place / "model-00002-of-00002.safetensors")
+        index = {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}
+        (place / "model.safetensors.index.json").write_text(json.dumps({"weight_map": index}))
+    assert trajlab.open(flat).weights["a"].values[:, 0, 0].tolist() == [2, 10]
+    run = trajlab.open(sharded)
+    assert run.weights["a"].values[:, 0, 0].tolist() == [2, 10]
+    assert run.weights["b"].shape == (2, 3)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float8_e4m3fn, torch.float64])
+def test_open__small_floats_are_widened_exactly(tmp_path, dtype):
+    values = torch.randn(64).to(dtype)
+    for step in (0, 1):
+        save_file({"w": values}, tmp_path / f"step{step}.safetensors")
+    run = trajlab.open(tmp_path)
+    assert run.weights["w"].dtype == (np.float64 if dtype == torch.float64 else np.float32)
+    np.testing.assert_array_equal(run.weights["w"].values[1], values.to(torch.float64).numpy())
+    assert run.weights["w"].attrs["stored_dtype"] == str(dtype).removeprefix("torch.")
+    assert run.at(1)["w"].dtype == dtype
+    assert torch.equal(run.at(1)["w"].view(torch.uint8), values.view(torch.uint8))
+
+
+def test_open__bfloat16_nan_and_inf_survive(tmp_path):
+    values = torch.tensor([float("nan"), float("inf"), -float("inf"), -0.0], dtype=torch.bfloat16)
+    save_file({"w": values}, tmp_path / "step0.safetensors")
+    read = trajlab.open(tmp_path).weights["w"].values[0]
+    expected = values.view(torch.int16).numpy().view(ml_dtypes.bfloat16).astype(np.float32)
+    np.testing.assert_array_equal(read, expected)
+    assert np.signbit(read[3])
+
+
+def test_open__buffers_are_told_from_weights(tmp_path):
+    save_file(
+        {"bn.weight": torch.ones(2), "bn.running_mean": torch.ones(2), "bn.num_batches_tracked": torch.tensor(3)},
+        tmp_path / "step1.safetensors",
+    )
+    run = trajlab.open(tmp_path)
+    assert list(run.weights) == ["bn.weight"]
+    assert set(run.buffers) == {"bn.running_mean", "bn.num_batches_tracked"}
+
+
+def test_open__a_truncated_file_is_named_with_its_step(checkpoints):
+    folder = checkpoints({"w": np.zeros((3, 50), np.float32)})
+    damaged = folder / "checkpoint-1" / "model.safetensors"
+    damaged.write_bytes(damaged.read_bytes()[:-20])
+    with pytest.raises(DamagedData, match=r"step 1: .*checkpoint-1.*cut off"):
+        trajlab.open(folder)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x05\0\0\0\0\0\0\0{nope", b"PK\x03\x04 something else entirely"])
+def test_open__what_is_no_safetensors_is_named(checkpoints, content):
+    folder = checkpoints({"w": np.zeros((2, 5), np.float32)})
+    (folder / "checkpoint-1" / "model.safetensors").write_bytes(content)
+    with pytest.raises(DamagedData, match=r"step 1: .*model\.safetensors"):
+        trajlab.open(folder)
+
+
+def test_open__a_file_cut_off_after_opening_is_named(checkpoints):
+    folder = checkpoints({"w": np.zeros((2, 5000), np.float32)})
+    run = trajlab.open(folder)
+    damaged = folder / "checkpoint-1" / "model.safetensors"
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    with pytest.raises(DamagedData, match="checkpoint-1"):
+        run.weights["w"].compute()
+
+
+def test_open__a_step_that_is_there_twice_is_an_error(checkpoints):
+    folder = checkpoints({"w": np.zeros((2, 5), np.float32)})
+    (folder / "checkpoint-01").mkdir()
+    (folder / "checkpoint-1" / "model.safetensors").rename(folder / "checkpoint-01" / "model.safetensors")
+    checkpoints({"w": np.zeros((1, 5), np.float32)}, steps=["001"], folder=folder)
+    with pytest.raises(DamagedData, match="both of step 1"):
+        trajlab.open(folder)
+
+
+def test_open__a_parameter_that_changes_its_shape_is_named_and_the_rest_stays(tmp_path):
+    save_file({"a": torch.zeros(3), "b": torch.zeros(2)}, tmp_path / "step0.safetensors")
+    save_file({"a": torch.zeros(4), "b": torch.ones(2)}, tmp_path / "step7.safetensors")
+    run = trajlab.open(tmp_path)
+    assert run.weights["b"].values.tolist() == [[0, 0], [1, 1]]
+    with pytest.raises(MissingData, match=r"a was asked for.*\(3,\) at step 0.*\(4,\) at step 7"):
+        run.weights["a"]
+
+
+def test_open__a_parameter_that_appears_and_vanishes_has_its_own_steps(tmp_path):
+    for step in range(4):
+        tensors = {"a": torch.full((2,), float(step))} | ({"late": torch.ones(1)} if step in (1, 2) else {})
+        save_file(tensors, tmp_path / f"step{step}.safetensors")
+    run = trajlab.open(tmp_path)
+    assert run.weights["late"]["step"].values.tolist() == [1, 2]
+    drift = trajlab.run("drift", run).compute()
+    assert drift.norm.sel(parameter="late").values.tolist()[1:3] == [1, 1]
+    assert np.isnan(drift.norm.sel(parameter="late").values[[0, 3]]).all()
+    assert np.isnan(drift.total_norm.values[0])
+
+
+def test_open__an_empty_folder_and_nothing(tmp_path):
+    with pytest.raises(MissingData, match="no safetensors file"):
+        trajlab.open(tmp_path)
+    with pytest.raises(MissingData, match="there is nothing"):
+        trajlab.open(tmp_path / "nope")
+
+
+def test_open__a_run_file_of_another_version(checkpoints):
+    folder = checkpoints({"w": np.zeros((1, 2), np.float32)})
+    (folder / "run.json").write_text('{"format": "trajlab-snapshots-99"}')
+    with pytest.raises(DamagedData, match="trajlab-snapshots-99"):
+        trajlab.open(folder)
+
+
+def test_open__reads_no_tensor(checkpoints, no_compute):
+    folder = checkpoints({"w": np.zeros((3, 10), np.float32)})
+    with no_compute():
+        run = trajlab.open(folder)
+        assert run.weights["w"].shape == (3, 10)
+        run.tree  # noqa: B018
+
+
+def test_open__metrics_with_a_broken_line_are_named(checkpoints):
+    folder = checkpoints({"w": np.zeros((1, 2), np.float32)})
+    (folder / "metrics.jsonl").write_text('{"step": 0, "loss": 1.5}\n{"step": 1, "lo')
+    with pytest.raises(DamagedData, match="line 2 of .*metrics.jsonl"):
+        trajlab.open(folder)

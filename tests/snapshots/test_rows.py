@@ -1,0 +1,64 @@
+import os
+
+import numpy as np
+import pytest
+
+from trajlab.errors import DamagedData
+from trajlab.snapshots.lazy import lazy, rows_of
+from trajlab.snapshots.rows import Rows
+
+
+@pytest.fixture
+def table(tmp_path, rng):
+    values = rng.standard_normal((6, 2, 3)).astype(np.float32)
+    for part in range(2):
+        (tmp_path / f"{part}").write_bytes(b"headerxx" + values[3 * part : 3 * part + 3].tobytes())
+    offset = 8 + 24 * np.tile(np.arange(3), 2)
+    files = (str(tmp_path / "0"), str(tmp_path / "1"))
+    return Rows(files, np.repeat([0, 1], 3).astype(np.int32), offset, (2, 3), np.dtype("<f4")), values
+
+
+def test_rows__views_and_load(table):
+    rows, values = table
+    np.testing.assert_array_equal(np.stack(rows.views()).reshape(values.shape), values)
+    np.testing.assert_array_equal(rows.load(), values)
+    np.testing.assert_array_equal(rows[1:5:2].load(), values[1:5:2])
+    assert rows[3:].files == rows.files[1:]
+
+
+def test_rows__end_to_end_rows_are_mapped_not_copied(table):
+    rows, _ = table
+    assert not rows[:3].load().flags.owndata
+    assert not rows.views()[0].flags.writeable
+
+
+def test_rows__hold_no_file_open(table):
+    rows, _ = table
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(50):
+        rows.load()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_rows__bytes_at_an_odd_address(tmp_path, rng):
+    values = rng.standard_normal((2, 5)).astype(np.float32)
+    (tmp_path / "odd").write_bytes(b"x" + values.tobytes())
+    rows = Rows((str(tmp_path / "odd"),), np.zeros(2, np.int32), np.array([1, 21]), (5,), np.dtype("<f4"))
+    np.testing.assert_array_equal(rows.load(), values)
+    assert all(view.flags.aligned for view in rows.views())
+
+
+def test_rows__a_file_that_vanished_is_named(table):
+    rows, _ = table
+    os.remove(rows.files[1])
+    with pytest.raises(DamagedData, match=rows.files[1]):
+        rows.load()
+
+
+def test_lazy__knows_its_rows_until_it_is_changed(table):
+    rows, values = table
+    array = lazy(rows)
+    assert rows_of(array) is rows
+    assert rows_of(array[2:]) is None
+    assert rows_of(array + 1) is None
+    np.testing.assert_array_equal((array + 1).compute(), values + 1)

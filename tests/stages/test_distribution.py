@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+from scipy import stats
+from scipy.spatial.distance import jensenshannon
+
+import trajlab
+from trajlab.errors import BadSetting
+from trajlab.stages.distribution import distribution
+
+
+def test_distribution__hand_made_case():
+    w = np.array([[0, 0, 1, 3], [0, 1, 2, 4]], np.float32)
+    result = distribution(trajlab.from_arrays({"w": w}).weights["w"], bins=4, quantiles=[0.5]).compute()
+    assert result["mean"].values.tolist() == [1, 1.75]
+    assert result["std"].values[0] == np.sqrt(1.5)
+    assert result["min"].values.tolist() == [0, 0] and result["max"].values.tolist() == [3, 4]
+    assert result.zeros.values.tolist() == [2, 1]
+    assert result.quantiles.values.ravel().tolist() == [0.5, 1.5]
+    assert result.wasserstein.values.tolist() == [0, 0.75]
+    assert result.ks.values.tolist() == [0, 0.25]
+    assert result.histogram.sum("bin").values.tolist() == [4, 4]
+    assert result.bin_edges.values[[0, -1]].tolist() == [0, 4]
+
+
+def test_distribution__agrees_with_scipy(example):
+    result = trajlab.run("distribution", example, bins=16).compute()
+    for name, array in example.weights.items():
+        w = array.values.reshape(21, -1).astype(np.float64)
+        found = result.sel(parameter=name)
+        np.testing.assert_allclose(found["mean"], w.mean(1), rtol=1e-10, atol=1e-14)
+        np.testing.assert_allclose(found["std"], w.std(1), rtol=1e-10)
+        np.testing.assert_allclose(found.skewness, stats.skew(w, axis=1), rtol=1e-7, atol=1e-9)
+        np.testing.assert_allclose(found.excess_kurtosis, stats.kurtosis(w, axis=1), rtol=1e-9)
+        np.testing.assert_allclose(found.quantiles, np.quantile(w, result["quantile"], axis=1).T, rtol=1e-6)
+        for step in (0, 3, 20):
+            assert found.wasserstein[step] == pytest.approx(stats.wasserstein_distance(w[step], w[0]), abs=1e-12)
+            assert found.ks[step] == pytest.approx(stats.ks_2samp(w[step], w[0]).statistic, abs=1e-12)
+            h = found.histogram.values
+            np.testing.assert_array_equal(h[step], np.histogram(w[step], found.bin_edges)[0])
+            assert found.js[step] == pytest.approx(jensenshannon(h[step], h[0], base=2), abs=1e-9)
+        assert found.ks_prev[4] == pytest.approx(stats.ks_2samp(w[4], w[3]).statistic, abs=1e-12)
+        assert np.isnan(found.ks_prev[0])
+
+
+def test_distribution__totals_are_over_all_entries(example):
+    result = trajlab.run("distribution", example).compute()
+    w = np.hstack([array.values.reshape(21, -1) for array in example.weights.values()]).astype(np.float64)
+    np.testing.assert_allclose(result.total_mean, w.mean(1), rtol=1e-10)
+    np.testing.assert_allclose(result.total_std, w.std(1), rtol=1e-10)
+    np.testing.assert_allclose(result.total_skewness, stats.skew(w, axis=1), rtol=1e-8, atol=1e-10)
+    np.testing.assert_allclose(result.total_excess_kurtosis, stats.kurtosis(w, axis=1), rtol=1e-9)
+    np.testing.assert_array_equal(result.total_max, w.max(1))
+
+
+def test_distribution__zero_variance_has_no_shape():
+    result = distribution(trajlab.from_arrays({"w": np.full((2, 9), 0.1, np.float32)}).weights["w"]).compute()
+    assert (result["std"] == 0).all()
+    assert np.isnan(result.skewness).all() and np.isnan(result.excess_kurtosis).all()
+    assert (result.wasserstein == 0).all() and (result.psi == 0).all()
+
+
+def test_distribution__nonfinite_entries_are_counted_and_left_out():
+    w = np.array([[1, 2, 3], [1, np.nan, 3], [np.inf, np.nan, -np.inf]], np.float32)
+    result = distribution(trajlab.from_arrays({"w": w}).weights["w"]).compute()
+    assert result.nonfinite.values.tolist() == [0, 1, 3]
+    assert result["mean"].values[:2].tolist() == [2, 2]
+    assert np.isnan(result["mean"][2]) and np.isnan(result.ks[2])
+    assert result.histogram.sum("bin").values.tolist() == [3, 2, 0]
+
+
+@pytest.mark.parametrize("settings", [{"bins": 1}, {"quantiles": [0.5, 1.5]}])
+def test_distribution__settings_that_make_no_sense(example, settings):
+    with pytest.raises(BadSetting, match="at least 2 bins"):
+        trajlab.run("distribution", example, **settings)

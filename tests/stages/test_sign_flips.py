@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+
+import trajlab
+from trajlab.errors import MissingData
+from trajlab.stages.sign_flips import sign_flips
+
+
+def bowl(curvature, rate, steps=30):
+    """Gradient descent on ½λw²: g = λw, w ← (1 − ηλ)w."""
+    w = np.array([(1 - rate * curvature) ** t for t in range(steps + 1)])[:, None]
+    return trajlab.from_arrays({"w": w}, {"w": curvature * w[:-1]})
+
+
+def test_sign_flips__a_bowl_is_crossed_never_or_always():
+    slow = sign_flips(bowl(1.0, 0.5).gradients["w"], bowl(1.0, 0.5).weights["w"]).compute()
+    fast = sign_flips(bowl(1.0, 1.5).gradients["w"], bowl(1.0, 1.5).weights["w"]).compute()
+    gradient_steps = slice(1, 29)
+    assert (slow.flip_rate.sel(step=gradient_steps) == 0).all()
+    assert (fast.flip_rate.sel(step=gradient_steps) == 1).all()
+    assert (fast.weight_flip_rate == 1).all() and (slow.weight_flip_rate == 0).all()
+    assert (fast.minima.sel(step=gradient_steps) == 1).all()
+    assert (fast.maxima.sel(step=gradient_steps) == 0).all()
+    assert (fast.run_length.sel(step=gradient_steps) == 1).all()
+    assert np.isinf(slow.run_length.sel(step=gradient_steps)).all()
+
+
+def test_sign_flips__a_hill_is_crossed_over_its_top():
+    run = trajlab.from_arrays({"w": np.array([[0.5], [-0.5]])}, {"w": np.array([[-0.5], [0.5]])})
+    result = sign_flips(run.gradients["w"], run.weights["w"]).compute()
+    assert (result.maxima.item(), result.minima.item()) == (1, 0)
+
+
+def test_sign_flips__zero_is_no_sign():
+    g = np.array([[1, 0, -1, 1, -0.0], [-1, 1, 0, 1, 1]], np.float32)
+    result = sign_flips(trajlab.from_arrays({}, {"w": g}).gradients["w"]).compute()
+    assert result.flips.item() == 1
+    assert result.flip_rate.item() == 1 / 2
+
+
+def test_sign_flips__tiny_values_do_not_underflow():
+    g = np.array([[1e-38], [-1e-38]], np.float32)
+    assert sign_flips(trajlab.from_arrays({}, {"w": g}).gradients["w"]).compute().flips.item() == 1
+
+
+def test_sign_flips__noise_flips_as_chance_says(rng):
+    rho, noise = 0.6, rng.standard_normal((200, 4000))
+    for t in range(1, 200):
+        noise[t] = rho * noise[t - 1] + np.sqrt(1 - rho**2) * noise[t]
+    coin = rng.standard_normal((200, 4000))
+    result = trajlab.run("sign_flips", trajlab.from_arrays({}, {"ar1": noise, "coin": coin})).compute()
+    rate = result.flip_rate.mean("step")
+    assert rate.sel(parameter="coin") == pytest.approx(0.5, abs=2e-3)
+    assert rate.sel(parameter="ar1") == pytest.approx(np.arccos(rho) / np.pi, abs=2e-3)
+    np.testing.assert_allclose(result.flip_rate_ar1.mean("step"), rate, atol=2e-3)
+    assert result.run_length.sel(parameter="coin")[-1] == pytest.approx(2, abs=0.02)
+
+
+def test_sign_flips__agrees_with_numpy(example):
+    result = trajlab.run("sign_flips", example, tau=[0.3]).compute()
+    steps = slice(1, 19)
+    for name, array in example.gradients.items():
+        g = array.values.reshape(20, -1).astype(np.float64)
+        flip, signed = np.sign(g[1:]) * np.sign(g[:-1]) < 0, (g[1:] != 0) & (g[:-1] != 0)
+        near = (abs(g[1:]) <= 0.3) & (abs(g[:-1]) <= 0.3)
+        found = result.sel(parameter=name, step=steps)
+        np.testing.assert_array_equal(found.flips, flip.sum(1))
+        np.testing.assert_allclose(found.flip_rate, flip.sum(1) / signed.sum(1))
+        with np.errstate(invalid="ignore"):
+            retained = (flip & near).sum(1) / (signed & near).sum(1)
+        np.testing.assert_allclose(found.flip_rate_retained.isel(tau=0), retained)
+        w = example.weights[name].values.reshape(21, -1).astype(np.float64)
+        curve = (w[1:-1] - w[:-2]) * (g[1:] - g[:-1])
+        np.testing.assert_array_equal(found.minima, (flip & (curve > 0)).sum(1))
+        np.testing.assert_array_equal(found.maxima, (flip & (curve < 0)).sum(1))
+        weight_flip = np.sign(w[1:]) * np.sign(w[:-1]) < 0
+        np.testing.assert_array_equal(result.weight_flips.sel(parameter=name), weight_flip.sum(1))
+
+
+def test_sign_flips__the_map_shows_signs_of_small_entries(example):
+    result = trajlab.run("sign_flips", example, tau=[0.3], relative=[], raster=6).compute()
+    shown = result.sign_map.isel(tau=0).sel(step=slice(1, 19))
+    assert shown.parameter_of.values.tolist()[:6] == ["conv.weight"] * 6
+    for entry in range(shown.sizes["entry"]):
+        name, index = shown.parameter_of.values[entry], shown.index_of.values[entry]
+        g = example.gradients[name].values.reshape(20, -1)[1:, index]
+        np.testing.assert_array_equal(shown[:, entry], np.where(abs(g) <= 0.3, np.sign(g), np.nan))
+
+
+def test_sign_flips__weights_alone_and_nothing(example):
+    result = trajlab.run("sign_flips", trajlab.from_arrays({"w": np.array([[1.0], [-1.0]])})).compute()
+    assert result.weight_flips.item() == 1
+    assert "flips" not in result
+    with pytest.raises(MissingData, match="neither"):
+        sign_flips()

@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+
+import trajlab
+from trajlab.snapshots.tensors import Life, Recording, Tensors
+from trajlab.stages.zero_gradients import zero_gradients
+from trajlab.trajectory import Trajectory
+
+
+def sampled(run: Trajectory, name: str, index: np.ndarray) -> Trajectory:
+    """Keep only some entries of one gradient."""
+    lives = dict(run.gradients.lives)
+    life = lives[name]
+    values = np.asarray(life.values).reshape(len(life.steps), -1)[:, index]
+    lives[name] = Life(life.steps, values, life.shape, index)
+    return Trajectory(Recording(run.weights, Tensors(lives), run.buffers))
+
+
+def test_zero_gradients__hand_made_case():
+    g = np.array([[0, 0, 0.5, 0.5, 2, 2], [0, 0.5, 0.5, 3, 3, 0]], np.float32)
+    w = np.array([[0] * 6, [1, 2, 3, 4, 5, 6]], np.float32)
+    run = trajlab.from_arrays({"w": w}, {"w": g})
+    result = zero_gradients(run.gradients["w"], run.weights["w"], tau=[1.0], relative=[]).isel(tau=0).compute()
+    assert result.step.values.tolist() == [1]
+    counts = result.transitions.isel(step=0).transpose("state_prev", "state_next")
+    assert counts.values.tolist() == [[1, 1, 0], [0, 1, 1], [1, 0, 1]]
+    assert (result.near_zero, result.retained, result.released, result.captured) == (4, 3, 1, 1)
+    assert result.fraction_released == 1 / 4
+    assert result.fraction_captured == 1 / 2
+    change = result.weight_change.isel(step=0)
+    assert change.sel(among="all") == 3.5
+    assert change.sel(among="retained") == 2
+    assert change.sel(among="released") == 4
+
+
+def test_zero_gradients__agrees_with_numpy(example):
+    result = trajlab.run("zero_gradients", example, tau=[0.05], relative=[0.2]).compute()
+    g = {name: a.values.reshape(20, -1).astype(np.float64) for name, a in example.gradients.items()}
+    for name, rows in g.items():
+        rms = np.sqrt((rows**2).mean(1))
+        for k, tau in enumerate((np.full(20, 0.05), 0.2 * rms)):
+            near = abs(rows) <= tau[:, None]
+            found = result.sel(parameter=name).isel(tau=k)
+            np.testing.assert_array_equal(found.retained, (near[1:] & near[:-1]).sum(1))
+            np.testing.assert_array_equal(found.captured, (near[1:] & ~near[:-1]).sum(1))
+            with np.errstate(invalid="ignore"):
+                released = (near[:-1] & ~near[1:]).sum(1) / near[:-1].sum(1)
+            np.testing.assert_allclose(found.fraction_released, released)
+    near = [abs(rows) <= 0.05 for rows in g.values()]
+    total = sum((n[:-1] & ~n[1:]).sum(1) for n in near) / sum(n[:-1].sum(1) for n in near)
+    np.testing.assert_allclose(result.total_fraction_released.isel(tau=0), total)
+
+
+def test_zero_gradients__knows_why_entries_are_always_zero(example):
+    result = trajlab.run("zero_gradients", example).compute()
+    always = result.always_zero.sel(parameter=["conv.weight", "fc.weight"])
+    assert always.sel(cause="structural").values.tolist() == [16, 0]
+    assert always.sel(cause="dead_unit").values.tolist() == [0, 16]
+
+
+def test_zero_gradients__structural_zeros_show_in_a_sample(example):
+    index = np.arange(0, 36, 2)
+    result = trajlab.run("zero_gradients", sampled(example, "conv.weight", index)).compute()
+    corners = np.isin(index % 9, [0, 2, 6, 8]).sum()
+    found = result.always_zero.sel(parameter="conv.weight")
+    assert found.sel(cause="structural") == corners
+    assert result.total_always_zero.sel(cause="structural") == corners * 36 / len(index)
+
+
+def test_zero_gradients__all_entries_have_no_sampling_error(example):
+    result = trajlab.run("zero_gradients", example, tau=[0.05]).compute()
+    known = result.fraction_released_se.values[~np.isnan(result.fraction_released.values)]
+    assert len(known) and (known == 0).all()
+
+
+def test_zero_gradients__the_standard_error_covers_the_truth_as_often_as_it_claims(rng):
+    g = (rng.standard_normal((2, 5000)) * 10 ** rng.uniform(-2, 0, 5000)).astype(np.float32)
+    run = trajlab.from_arrays({"w": g}, {"w": g})
+    truth = trajlab.run("zero_gradients", run, tau=[0.1], relative=[]).compute().fraction_released.item()
+    covered = []
+    for _ in range(300):
+        part = sampled(run, "w", np.sort(rng.choice(5000, 400, replace=False)))
+        found = trajlab.run("zero_gradients", part, tau=[0.1], relative=[]).compute()
+        covered.append(abs(found.fraction_released.item() - truth) <= 1.96 * found.fraction_released_se.item())
+    assert np.mean(covered) == pytest.approx(0.95, abs=0.04)
+
+
+def test_zero_gradients__pairs_over_a_gap_are_between_recorded_steps():
+    g = np.array([[0.0], [1.0], [0.0]])
+    run = trajlab.from_arrays({"w": g}, {"w": g}, steps=[0, 1, 10])
+    result = trajlab.run("zero_gradients", run, tau=[0.1], relative=[]).compute()
+    assert result.stride.values.tolist() == [1, 9]
+    assert result.captured.values.ravel().tolist() == [0, 1]
+
+
+def test_zero_gradients__nonfinite_gradients_are_in_no_state():
+    g = np.array([[0, np.nan, 1], [0, 0, np.inf]], np.float32)
+    result = zero_gradients(trajlab.from_arrays({}, {"w": g}).gradients["w"], tau=[0.1], relative=[]).compute()
+    assert result.transitions.sum() == 1

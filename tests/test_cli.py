@@ -1,0 +1,156 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import trajlab
+
+
+def call(*arguments, **keywords):
+    command = [sys.executable, "-c", "from trajlab.cli import main; main()", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, **keywords)
+
+
+@pytest.fixture
+def store(example, tmp_path):
+    return trajlab.pack(example, tmp_path / "run.zarr")
+
+
+def test_help__lists_the_stages_and_imports_next_to_nothing():
+    code = (
+        "import sys\nfrom trajlab.cli import app\n"
+        "try:\n    app(['--help'])\nexcept SystemExit:\n    pass\n"
+        "print([m for m in ('torch', 'xarray', 'matplotlib', 'dask', 'numba') if m in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stderr.strip() == "[]"
+    for name in ("drift", "distribution", "zero_gradients", "sign_flips", "pack", "info", "report"):
+        assert name in done.stdout
+
+
+def test_help__of_a_stage_explains_its_settings_and_its_result():
+    done = call("drift", "--help")
+    assert "--reference" in done.stdout and "first one recorded" in " ".join(done.stdout.split())
+    assert "The result holds" in done.stdout
+
+
+def test_stage__writes_what_python_computes(store, tmp_path):
+    done = call("drift", store, tmp_path / "drift.zarr", "--reference", -1)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    found = xr.open_zarr(tmp_path / "drift.zarr")
+    expected = trajlab.run("drift", trajlab.open(store), reference=-1)
+    xr.testing.assert_equal(found.compute(), expected.compute())
+    assert json.loads(found.attrs["settings"]) == {"reference": -1}
+
+
+def test_stage__settings_from_a_file_give_way_to_options(store, tmp_path):
+    params = tmp_path / "params.yaml"
+    params.write_text("zero_gradients: {tau: [0.5, 0.1], relative: [0.3]}\nstudies: {}\n")
+    call("zero_gradients", store, tmp_path / "a.zarr", "--params", params)
+    call("zero_gradients", store, tmp_path / "b.zarr", "--params", params, "--tau", 0.2)
+    assert xr.open_zarr(tmp_path / "a.zarr").tau.values.tolist() == [0.5, 0.1, 0.3]
+    assert xr.open_zarr(tmp_path / "b.zarr").tau.values.tolist() == [0.2, 0.3]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("drift: {refrence: 0}", "sets refrence; the settings of drift are reference, rtol, atol"),
+        ("- drift", "it holds a list"),
+        ("drift: {", "settings were to be read from"),
+        ("drift: 3", "section drift of"),
+        ("drift: {reference: first}", "drift needs a whole number for reference; it is 'first'"),
+    ],
+)
+def test_stage__a_bad_params_file_is_one_line(store, tmp_path, text, message):
+    (tmp_path / "params.yaml").write_text(text)
+    done = call("drift", store, tmp_path / "x.zarr", "--params", tmp_path / "params.yaml")
+    assert done.returncode == 1
+    assert message in done.stderr and len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "x.zarr").exists()
+
+
+def test_run__several_stages_in_one_pass(store, tmp_path):
+    done = call("run", store, tmp_path / "out", "--stages", "drift,sign_flips", "--workers", 1)
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["drift.zarr", "sign_flips.zarr"]
+    xr.testing.assert_equal(
+        xr.open_zarr(tmp_path / "out" / "sign_flips.zarr").compute(),
+        trajlab.run("sign_flips", trajlab.open(store)).compute(),
+    )
+
+
+def test_run__leaves_out_what_the_run_can_not_serve(tmp_path):
+    trajlab.pack(trajlab.from_arrays({"w": np.zeros((3, 4), np.float32)}), tmp_path / "run.zarr")
+    done = call("run", tmp_path / "run.zarr", tmp_path / "out")
+    assert done.returncode == 0
+    assert "zero_gradients is left out" in done.stderr
+    assert (tmp_path / "out" / "drift.zarr").exists()
+    done = call("run", tmp_path / "run.zarr", tmp_path / "out2", "--stages", "drift,zero_gradients")
+    assert done.returncode == 1 and not (tmp_path / "out2").exists()
+
+
+def test_a_folder_of_runs_is_stacked(example, tmp_path):
+    for name in ("a", "b"):
+        trajlab.pack(example, tmp_path / "runs" / f"{name}.zarr")
+    call("drift", tmp_path / "runs", tmp_path / "drift.zarr")
+    assert xr.open_zarr(tmp_path / "drift.zarr").run.values.tolist() == ["a", "b"]
+
+
+def test_an_output_that_exists_is_left_alone(store, tmp_path):
+    out = tmp_path / "drift.zarr"
+    assert call("drift", store, out).returncode == 0
+    before = (out / "zarr.json").stat().st_mtime_ns
+    done = call("drift", store, out)
+    assert done.returncode == 1 and "exists already" in done.stderr
+    assert (out / "zarr.json").stat().st_mtime_ns == before
+    assert call("drift", store, out, "--overwrite").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["drift"], 2),
+        (["nonsense"], 2),
+        (["drift", "nowhere", "out.zarr"], 1),
+        (["drift", "nowhere", "out.zarr", "--nope"], 2),
+        (["info", "nowhere"], 1),
+        (["pack", "nowhere", "out.zarr"], 1),
+        (["figure", "nowhere", "out.png"], 1),
+        (["report", "nowhere", "out.html"], 1),
+        (["--version"], 0),
+    ],
+)
+def test_exit_codes(arguments, code, tmp_path):
+    done = call(*arguments, cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    if code == 1:
+        assert len(done.stderr.splitlines()) == 1 and done.stderr.startswith("trajlab: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_info__says_what_is_in_a_run(store):
+    text = call("info", store).stdout
+    assert "21, steps 0 to 20, every 1" in text
+    assert "97 entries in 5 tensors, float32" in text
+    assert "4 × 1 × 3 × 3" in text
+    assert "frozen.weight never got a gradient" in text
+    assert "There is no probe" in text
+
+
+def test_pack__a_folder_of_runs(checkpoints, tmp_path):
+    for name in ("a", "b"):
+        folder = checkpoints({"w": np.zeros((2, 3), np.float32)}, folder=tmp_path / "study" / name)
+        (folder / "run.json").write_text('{"format": "trajlab-snapshots-1", "parameters": ["w"]}')
+    assert call("pack", tmp_path / "study", tmp_path / "runs").returncode == 0
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["a.zarr", "b.zarr"]
+
+
+def test_without_write_permission_the_error_is_one_line(store):
+    done = call("drift", store, Path("/proc/no/drift.zarr"))
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1 and "was to be written" in done.stderr

@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+import xarray as xr
+
+import trajlab
+from trajlab.errors import BadSetting, MissingData
+
+
+def test_run__a_function_of_weights_is_called_for_each(example):
+    def largest(weight, *, power=1):
+        """Find the largest entry."""
+        return abs(weight).max(weight.dims[1:]) ** power
+
+    result = trajlab.run(largest, example, power=2)
+    assert result.largest.dims == ("parameter", "step")
+    assert result.parameter.values.tolist() == list(example.weights)
+    expected = (example.weights["fc.weight"] ** 2).max(["out", "in"])
+    np.testing.assert_allclose(result.largest.sel(parameter="fc.weight"), expected, rtol=1e-6)
+    assert result.kind.sel(parameter="fc.bias").item() == "bias"
+    assert result.attrs["settings"] == '{"power": 2}'
+
+
+def test_run__a_function_of_weight_and_gradient(example):
+    def alignment(weight, gradient):
+        return xr.dot(weight, gradient, dim=weight.dims[1:])
+
+    result = trajlab.run(alignment, example)
+    assert "frozen.weight" not in result.parameter
+    assert result.sizes["step"] == 20
+
+
+def test_run__a_function_of_everything(example):
+    def count(weights, metrics, gradients=None, buffers=None):
+        assert buffers is None
+        return xr.Dataset({"tensors": len(weights), "gradients": len(gradients), "loss": metrics.loss.mean()})
+
+    assert trajlab.run(count, example).tensors == 5
+
+
+def test_run__stays_lazy(example, no_compute):
+    chunked = trajlab.from_arrays({"w": xr.DataArray(np.ones((4, 3))).chunk().data})
+    with no_compute():
+        trajlab.run(lambda weight: weight.mean(weight.dims[1:]), chunked)
+
+
+def test_run__several_runs_are_stacked(example):
+    other = trajlab.example(steps=5, seed=1)
+    example.facts["describe"] = {"init": "normal", "seed": 0, "model": {"factory": "x:y"}}
+    other.facts["describe"] = {"init": "uniform", "seed": 1}
+    result = trajlab.run("drift", {"a": example, "b": other}).compute()
+    assert result.sizes["run"] == 2 and result.sizes["step"] == 21
+    assert result.init.values.tolist() == ["normal", "uniform"]
+    assert result.seed.values.tolist() == [0, 1]
+    alone = trajlab.run("drift", other).compute()
+    np.testing.assert_array_equal(result.norm.sel(run="b").isel(step=slice(6)), alone.norm)
+    assert np.isnan(result.norm.sel(run="b").isel(step=slice(6, None))).all()
+
+
+def test_run__a_parent_is_the_reference(example):
+    other = trajlab.example(seed=1)
+    result = trajlab.run("drift", other, parent=example, reference=-1).compute()
+    end = example.weights["fc.weight"].values[-1].astype(float)
+    expected = np.sqrt(((other.weights["fc.weight"].values - end) ** 2).sum((1, 2)))
+    np.testing.assert_allclose(result.distance_l2.sel(parameter="fc.weight"), expected, rtol=1e-12)
+
+
+def test_run__on_gradients(example):
+    result = trajlab.run("distribution", example, on="gradients").compute()
+    gradient = example.gradients["fc.weight"].values.astype(float)
+    np.testing.assert_allclose(result["mean"].sel(parameter="fc.weight"), gradient.mean((1, 2)), rtol=1e-12)
+    assert result.attrs["on"] == "gradients"
+
+
+def test_run__unknown_stage_setting_and_input(example):
+    with pytest.raises(BadSetting, match="'drfit' was asked for; there are .*drift"):
+        trajlab.run("drfit", example)
+    with pytest.raises(BadSetting, match="drift was given rtoll; its settings are reference, rtol, atol"):
+        trajlab.run("drift", example, rtoll=1)
+    with pytest.raises(BadSetting, match="asks for 'wieght'"):
+        trajlab.run(lambda wieght: wieght, example)
+    with pytest.raises(BadSetting, match="it gave a int"):
+        trajlab.run(lambda weights: 3, example)
+    with pytest.raises(MissingData, match="there are none"):
+        trajlab.run("drift", {})
+
+
+def test_run__what_is_missing_is_said():
+    run = trajlab.from_arrays({"w": np.zeros((2, 3))})
+    with pytest.raises(MissingData, match=r"zero_gradients needs gradient .*no gradients.*Recorder\(gradients=True\)"):
+        trajlab.run("zero_gradients", run)
+    with pytest.raises(MissingData, match="no parent was given"):
+        trajlab.run(lambda parent_weight: parent_weight, run)
