@@ -1,0 +1,28 @@
+# make demo   train the digits study, compute every stage, write the report
+# make test   run the tests
+# make lint   check style and types
+PYTHON ?= python3
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: demo test lint bench
+demo: .venv/installed
+	dvc repro
+	@echo "The report: $(CURDIR)/data/reports/digits.html"
+
+test: .venv/installed
+	python -m pytest
+
+bench: .venv/installed
+	python -m tests.benchmarks
+
+lint: .venv/installed
+	ruff check
+	ruff format --check
+	mypy
+
+.venv/installed: requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
