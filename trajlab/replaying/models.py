@@ -1,0 +1,129 @@
+"""The network of a run: built by its factory, and held against the weights that were recorded."""
+
+import copy
+import os
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import Any
+
+import torch
+from torch import nn
+
+from trajlab.errors import BadSetting, MissingData
+from trajlab.trajectory import Trajectory
+
+Model = nn.Module | Callable[..., nn.Module] | str
+"""A network, a function that builds it, or the name of one, "package.module:factory"."""
+
+
+def described(trajectory: Trajectory) -> tuple[str, dict[str, Any]] | None:
+    """Give the factory that run.json names, and its arguments; None if it names none."""
+    about = trajectory.facts.get("describe", {}).get("model")
+    if not isinstance(about, Mapping) or "factory" not in about:
+        return None
+    return about["factory"], dict(about.get("arguments") or {})
+
+
+def build(trajectory: Trajectory, model: Model | None) -> nn.Module:
+    """Build the network of a run in eval mode; a network that is given is copied.
+
+    Raises
+    ------
+    MissingData
+        No model is given and the run names none, or its factory can not be imported.
+    BadSetting
+        The factory does not take the arguments, or gives no network.
+    """
+    if isinstance(model, nn.Module):
+        return copy.deepcopy(model).eval()
+    factory, arguments = described(trajectory) or ("", {})
+    if model is None and not factory:
+        raise MissingData(
+            f"the model of {trajectory.source or 'the run'} was asked for, to replay it; the run names none. Record "
+            "with describe={'model': {'factory': 'module:function', 'arguments': {…}}}, or pass model=."
+        )
+    asked = factory if model is None else model
+    arguments = arguments if asked == factory else {}
+    function = _imported(asked) if isinstance(asked, str) else asked
+    with torch.random.fork_rng(devices=[]):
+        try:
+            built = function(**arguments)
+        except TypeError as error:
+            raise BadSetting(f"{asked} was called with {arguments}; {error}. Correct its arguments.") from error
+    if not isinstance(built, nn.Module):
+        raise BadSetting(
+            f"{asked} was to give a torch.nn.Module; it gave a {type(built).__name__}. Name a function that builds one."
+        )
+    return built.eval()
+
+
+def _imported(path: str) -> Callable[..., nn.Module]:
+    """Import a factory; the folder that we are in joins the import path if it takes that.
+
+    It stays there: worker processes that unpickle the network's classes inherit the path.
+    """
+    place, _, name = path.partition(":")
+    if not name:
+        raise BadSetting(
+            f"a model named package.module:factory was asked for; found {path!r}. Name module and factory."
+        )
+    try:
+        try:
+            module = import_module(place)
+        except ModuleNotFoundError:
+            if os.getcwd() in sys.path:
+                raise
+            sys.path.insert(0, os.getcwd())
+            module = import_module(place)
+        return getattr(module, name)
+    except (ImportError, AttributeError) as error:
+        raise MissingData(
+            f"the model factory {path} was asked for; {error}. "
+            f"Run in the folder that {place.partition('.')[0]} is imported from, or pass model=."
+        ) from error
+
+
+def fit(model: nn.Module, trajectory: Trajectory) -> dict[str, str]:
+    """Give the recorded tensor that goes to each name in the state of a model.
+
+    Tied weights may be recorded under any of their names. Counters of batches, which eval mode does not read, may
+    lack.
+
+    Raises
+    ------
+    BadSetting
+        The model has names that the run lacks or the other way round, or tensors of other shapes.
+    """
+    recorded = trajectory.weights.lives | trajectory.buffers.lives
+    tied = trajectory.facts.get("tied", {})
+    own = {name: value for name, value in model.state_dict(keep_vars=True).items() if isinstance(value, torch.Tensor)}
+    same = defaultdict(list)
+    for name, value in own.items():
+        same[id(value)].append(name)
+    homes, missing = {}, []
+    for name, value in own.items():
+        known = [one for one in (name, tied.get(name), *same[id(value)]) if one in recorded]
+        if known:
+            homes[name] = known[0]
+        elif not name.endswith("num_batches_tracked"):
+            missing.append(name)
+    unexpected = [name for name in recorded if name not in own and name not in homes.values()]
+    shapes = [
+        f"{name} {list(own[name].shape)} recorded as {list(recorded[home].shape)}"
+        for name, home in homes.items()
+        if tuple(own[name].shape) != tuple(recorded[home].shape)
+    ]
+    kinds = {"missing in the run": missing, "not in the model": unexpected, "of another shape": shapes}
+    found = "; ".join(f"{len(names)} {kind} ({_few(names)})" for kind, names in kinds.items() if names)
+    if found:
+        raise BadSetting(
+            f"{type(model).__name__} was to take the weights of {trajectory.source or 'the run'}; {found}. "
+            "Pass model= the network that was trained, built with the same arguments."
+        )
+    return homes
+
+
+def _few(names: Sequence[str], most: int = 4) -> str:
+    return ", ".join(names[:most]) + (f", … and {len(names) - most} more" if len(names) > most else "")
