@@ -1,0 +1,134 @@
+"""Units of layers: which parameters lead into them, and small lazy tables of what each of them does."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+
+from trajlab.errors import BadSetting
+from trajlab.kernels.activity import ACTIVITY, activity
+from trajlab.kernels.units import Units
+from trajlab.scan import scan
+
+Arrays = Mapping[str, xr.DataArray]
+
+
+class Layer(NamedTuple):
+    """Some units side by side.
+
+    Parameters
+    ----------
+    name
+        Name of the layer.
+    source
+        Path of the module whose parameters lead into the units; empty if it is unknown.
+    units
+        Number of units.
+    weight, bias
+        Names of these parameters; they need not be there.
+    rectify
+        Whether the network takes max(h, 0) of the values h.
+    """
+
+    name: str
+    source: str
+    units: int
+    weight: str
+    bias: str
+    rectify: bool
+
+
+def layers_of(activations: Arrays, parameters: Arrays) -> list[Layer]:
+    """Give the layers that have activations; where there are none, those that parameters lead into.
+
+    Raises
+    ------
+    BadSetting
+        Activations have no dim `unit`.
+    """
+    if activations:
+        return [_of_activations(name, array) for name, array in activations.items()]
+    return [_of_parameter(name, array) for name, array in parameters.items() if _leads_into_units(array)]
+
+
+def _of_activations(name: str, array: xr.DataArray) -> Layer:
+    if not {"step", "unit"} <= set(array.dims):
+        raise BadSetting(
+            f"activations with dims step and unit were expected; {name} has {', '.join(map(str, array.dims))}. "
+            "Rename the dim over its units to unit."
+        )
+    source = array.attrs.get("source", "")
+    weight, bias = (f"{source}.weight", f"{source}.bias") if source else ("", "")
+    return Layer(name, source, array.sizes["unit"], weight, bias, not array.attrs.get("activation", True))
+
+
+def _of_parameter(name: str, array: xr.DataArray) -> Layer:
+    module, _, leaf = name.rpartition(".")
+    bias = ".".join(filter(None, [module, leaf.replace("weight", "bias")])) if "weight" in leaf else ""
+    return Layer(module if leaf == "weight" and module else name, module, shape_of(array)[0], name, bias, False)
+
+
+def _leads_into_units(array: xr.DataArray) -> bool:
+    kind = array.attrs.get("kind", "")
+    return len(shape_of(array)) > 1 and array.size > 0 and kind not in ("embedding", "norm", "bias")
+
+
+def shape_of(array: xr.DataArray) -> tuple[int, ...]:
+    """Shape of a whole parameter, also of one of which only a sample of the entries was recorded."""
+    return tuple(array.attrs.get("shape", array.shape[1:]))
+
+
+def activity_table(array: xr.DataArray) -> xr.DataArray:
+    """Reduce the activations of a layer to `ACTIVITY`, (step, unit, column), a task for each chunk of steps."""
+    array = array.transpose("step", ...)
+    axis = array.get_axis_num("unit") - 1
+    data = array.data if array.chunks else da.from_array(array.values, chunks=(1, *array.shape[1:]))
+    table = data.rechunk(dict.fromkeys(range(1, array.ndim), -1)).map_blocks(
+        _activity_of_steps,
+        axis,
+        drop_axis=list(range(1, array.ndim)),
+        new_axis=[1, 2],
+        chunks=(data.chunks[0], (array.sizes["unit"],), (len(ACTIVITY),)),
+        meta=np.empty((0, 0, 0)),
+    )
+    return xr.DataArray(table.rechunk(-1), {"step": array["step"]}, ("step", "unit", "column"), array.name)
+
+
+def _activity_of_steps(values: np.ndarray, axis: int) -> np.ndarray:
+    return np.stack([activity(step, axis) for step in values])
+
+
+def nonzero_table(gradient: xr.DataArray) -> xr.DataArray:
+    """Tell for each unit whether any gradient leads into it, (step, unit)."""
+    return _marks(gradient, Units(shape_of(gradient)[0], int(np.prod(shape_of(gradient))), "nonzero"))
+
+
+def changed_table(weight: xr.DataArray) -> xr.DataArray:
+    """Tell for each unit whether its weights changed in bits since the snapshot before, (step, unit); NaN at first."""
+    return _marks(weight, Units(shape_of(weight)[0], int(np.prod(shape_of(weight))), "changed"))
+
+
+def _marks(array: xr.DataArray, kernel: Units) -> xr.DataArray:
+    table, _ = scan(kernel, array)
+    return table.drop_vars([name for name in table.coords if name != "step"])
+
+
+def at_steps(table: xr.DataArray, steps: np.ndarray) -> np.ndarray:
+    """Give the rows of a table that belong to some steps, NaN where it has none."""
+    own = table["step"].values
+    known = np.isin(own, steps)
+    out = np.full((len(steps), *table.shape[1:]), np.nan)
+    out[np.searchsorted(steps, own[known])] = table.values[known]
+    return out
+
+
+def side_by_side(tables: Sequence[np.ndarray | None], layers: Sequence[Layer], steps: int) -> np.ndarray:
+    """Join tables of layers, (step, unit, …) each, as (step, layer, unit, …); NaN where there are no units."""
+    columns = next(table.shape[2:] for table in tables if table is not None)
+    out = np.full((steps, len(layers), max(layer.units for layer in layers), *columns), np.nan)
+    for position, table in enumerate(tables):
+        if table is not None:
+            out[:, position, : table.shape[1]] = table
+    return out
