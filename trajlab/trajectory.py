@@ -96,8 +96,18 @@ def _torch_name(stored: np.dtype) -> str:
     return {"float8_e4m3fn": "float8_e4m3fn", "float8_e5m2": "float8_e5m2"}.get(stored.name, stored.name)
 
 
-def open(path: str | Path) -> Trajectory:
+def open(path: str | Path, *, step_pattern: str | None = None) -> Trajectory:
     """Open a packed store, a run folder, or any folder of checkpoints, lazily.
+
+    Checkpoints are safetensors, single or sharded, or PyTorch files that hold weights only; folders or flat files
+    with the step in the name or in the file.
+
+    Parameters
+    ----------
+    path
+        The store or the folder.
+    step_pattern
+        Regular expression whose first group is the step in the name of a checkpoint, for odd names.
 
     Raises
     ------
@@ -112,7 +122,7 @@ def open(path: str | Path) -> Trajectory:
             f"a packed store or a folder of checkpoints was to be opened at {place}; "
             f"there is {'a file' if place.exists() else 'nothing'}. Name the folder of the run."
         )
-    return Trajectory(read_store(place) if is_store(place) else read_folder(place), str(path))
+    return Trajectory(read_store(place) if is_store(place) else read_folder(place, step_pattern), str(path))
 
 
 def runs_in(path: str | Path) -> dict[str, Path]:

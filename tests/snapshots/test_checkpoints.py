@@ -139,7 +139,7 @@ def test_open__a_parameter_that_appears_and_vanishes_has_its_own_steps(tmp_path)
 
 
 def test_open__an_empty_folder_and_nothing(tmp_path):
-    with pytest.raises(MissingData, match="no safetensors file"):
+    with pytest.raises(MissingData, match="no file of weights"):
         trajlab.open(tmp_path)
     with pytest.raises(MissingData, match="there is nothing"):
         trajlab.open(tmp_path / "nope")

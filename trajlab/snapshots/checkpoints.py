@@ -1,73 +1,144 @@
-"""Folders of safetensors checkpoints, ours or anybody's: which steps are there, and where each tensor's bytes lie."""
+"""Folders of checkpoints, ours or anybody's: which steps are there, and where each tensor's bytes lie."""
 
 import json
 import os
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
+import dask
+import dask.array as da
 import numpy as np
 
-from trajlab.errors import DamagedData, MissingData
-from trajlab.snapshots.rows import Rows
-from trajlab.snapshots.safetensors import Header, read_header
+from trajlab.errors import BadSetting, DamagedData, MissingData
+from trajlab.schema import PROBE_FILE
+from trajlab.snapshots.rows import Rows, widened
+from trajlab.snapshots.safetensors import Entry, Header, read_header
 from trajlab.snapshots.tensors import Life, natural
 
 STEP = re.compile(r"(?:global_?step|step|iteration|iter|checkpoint|ckpt)[-_=]?(\d+)", re.IGNORECASE)
 NUMBER = re.compile(r"(\d+)")
 BUFFER = re.compile(r"(^|\.)(running_mean|running_var|num_batches_tracked)$")
+TORCH_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin")
+PREFIXES = ("module.", "_orig_mod.")
+"""What DataParallel and torch.compile put before every name."""
+NOT_WEIGHTS = re.compile(r"^(optimizer|scheduler|scaler|rng_state|training_args|probe|indices|random_states)")
 
 
-def step_of(name: str) -> int | None:
+@dataclass(frozen=True)
+class Checkpoint:
+    """The files of one step, with what their headers say."""
+
+    step: int
+    name: str
+    headers: dict[str, Header]
+
+
+def step_of(name: str, pattern: re.Pattern | None = None) -> int | None:
     """Read the optimizer step out of the name of a checkpoint, None if there is no number.
 
-    >>> [step_of(name) for name in ("checkpoint-500", "step3000", "epoch=3-step=700.safetensors", "model")]
+    >>> [step_of(name) for name in ("checkpoint-500", "step3000", "epoch=3-step=700.ckpt", "model")]
     [500, 3000, 700, None]
     """
-    found = STEP.findall(name) or NUMBER.findall(name.removesuffix(".safetensors"))
-    return int(found[-1]) if found else None
+    if pattern is not None:
+        found = pattern.search(name)
+        return int(found[1]) if found else None
+    stem = name.removesuffix(".safetensors")
+    numbers = STEP.findall(stem) or NUMBER.findall(re.sub(r"\.(pth?|ckpt|bin)$", "", stem))
+    return int(numbers[-1]) if numbers else None
 
 
-def find_checkpoints(folder: Path) -> dict[int, list[str]]:
-    """Give the safetensors files of each step, sorted by step.
+def find_checkpoints(folder: Path, step_pattern: str | None = None) -> list[Checkpoint]:
+    """Give the checkpoints in a folder, sorted by step.
+
+    The step stands in the file itself, else in its name or that of its folder.
+
+    Parameters
+    ----------
+    folder
+        The folder.
+    step_pattern
+        Regular expression whose first group is the step in the name.
 
     Raises
     ------
     DamagedData
-        Two checkpoints are of the same step.
+        Two checkpoints are of the same step, or a file is damaged.
+    BadSetting
+        The pattern is no regular expression with a group.
     """
-    found: dict[int, tuple[str, list[str]]] = {}
+    pattern = _pattern(step_pattern)
+    found: dict[int, Checkpoint] = {}
     for entry in sorted(os.scandir(folder), key=lambda entry: natural(entry.name)):
-        if entry.name.startswith("."):
+        named = step_of(entry.name, pattern)
+        files = [] if entry.name.startswith(".") or (entry.is_dir() and named is None) else _files(entry)
+        if not files or (pattern is not None and named is None):
             continue
-        files = _files(entry)
-        step = step_of(entry.name) if files else None
+        headers = {path: _header(path, named) for path in files}
+        stated = next((header.metadata["step"] for header in headers.values() if "step" in header.metadata), None)
+        step = int(stated) if pattern is None and str(stated).isdigit() else named
         if step is None:
             continue
         if step in found:
             raise DamagedData(
-                f"one checkpoint a step was expected in {folder}; {found[step][0]} and {entry.name} are both of step "
-                f"{step}. Move one of them out of the folder."
+                f"one checkpoint a step was expected in {folder}; {found[step].name} and {entry.name} are both of step "
+                f"{step}. Move one of them out of the folder, or say where the step stands with --step-pattern."
             )
-        found[step] = entry.name, files
-    return {step: found[step][1] for step in sorted(found)}
+        found[step] = Checkpoint(step, entry.name, headers)
+    return [found[step] for step in sorted(found)]
+
+
+def _pattern(text: str | None) -> re.Pattern | None:
+    if text is None:
+        return None
+    try:
+        pattern = re.compile(text)
+    except re.error as error:
+        raise BadSetting(
+            f"the step pattern {text!r} was to be used; {error}. Correct the regular expression."
+        ) from error
+    if pattern.groups < 1:
+        raise BadSetting(f"the step pattern {text!r} has no group; put the digits in one, as in 'update(\\d+)'.")
+    return pattern
 
 
 def _files(entry: os.DirEntry) -> list[str]:
-    if not entry.is_dir():
-        return [entry.path] if entry.name.endswith(".safetensors") and entry.name != "probe.safetensors" else []
+    """Give the files of weights of one checkpoint: a file, or those in a folder."""
+    if entry.is_file():
+        known = entry.name.endswith((".safetensors", *TORCH_SUFFIXES)) and entry.name != PROBE_FILE
+        return [entry.path] if known and not NOT_WEIGHTS.match(entry.name) else []
     folder = Path(entry.path)
-    index = folder / "model.safetensors.index.json"
-    if index.exists():
-        shards = sorted(set(json.loads(index.read_text())["weight_map"].values()))
-        return [str(folder / shard) for shard in shards]
-    names = sorted(name for name in os.listdir(folder) if name.endswith(".safetensors"))
-    models = [name for name in names if name.startswith("model")] or names
-    return [str(folder / name) for name in models] if step_of(entry.name) is not None else []
+    for index in sorted(folder.glob("*.index.json")):
+        return [str(folder / shard) for shard in sorted(set(json.loads(index.read_text())["weight_map"].values()))]
+    names = sorted(name for name in os.listdir(folder) if not NOT_WEIGHTS.match(name))
+    for suffixes in ((".safetensors",), TORCH_SUFFIXES):
+        fitting = [name for name in names if name.endswith(suffixes)]
+        models = [name for name in fitting if name.startswith(("model", "pytorch_model"))] or fitting
+        if models:
+            return [str(folder / name) for name in models]
+    return []
 
 
-def read_checkpoints(checkpoints: dict[int, list[str]]) -> tuple[dict[str, Life], dict[str, str]]:
+def _header(path: str, step: int | None) -> Header:
+    try:
+        if path.endswith(TORCH_SUFFIXES):
+            from trajlab.snapshots.torch_files import read_torch
+
+            return read_torch(path)
+        return read_header(path)
+    except DamagedData as error:
+        raise DamagedData(f"step {step}: {error}" if step is not None else str(error)) from error
+    except FileNotFoundError as error:
+        raise MissingData(
+            f"step {step} needs {path}; there is no such file. Restore it, or move the checkpoint out of the folder."
+        ) from error
+
+
+def read_checkpoints(checkpoints: list[Checkpoint]) -> tuple[dict[str, Life], dict[str, str]]:
     """Give the life of each tensor in a series of checkpoints, from the files' headers alone.
+
+    Names lose the prefixes of wrappers, such as ``module.`` and ``_orig_mod.``, if all of them have it.
 
     Returns
     -------
@@ -77,37 +148,66 @@ def read_checkpoints(checkpoints: dict[int, list[str]]) -> tuple[dict[str, Life]
         Tensors whose shape or type changes on the way, with the reason.
     """
     files: list[str] = []
-    seen: dict[str, list[tuple[int, int, int, tuple, np.dtype]]] = {}
-    for step, paths in checkpoints.items():
-        for path in paths:
-            for name, entry in _header(path, step).entries.items():
-                seen.setdefault(name, []).append((step, len(files), entry.offset, entry.shape, entry.stored))
+    seen: dict[str, list[tuple[int, int, str, Entry]]] = {}
+    for checkpoint in checkpoints:
+        prefix = common_prefix(name for header in checkpoint.headers.values() for name in header.entries)
+        for path, header in checkpoint.headers.items():
+            for name, entry in header.entries.items():
+                place = seen.setdefault(name.removeprefix(prefix), [])
+                if place and place[-1][0] == checkpoint.step:
+                    raise DamagedData(
+                        f"{name} was expected once at step {checkpoint.step}; it is in {files[place[-1][1]]} and in "
+                        f"{path}. Move one of these files out of the folder."
+                    )
+                place.append((checkpoint.step, len(files), name, entry))
             files.append(path)
     lives, unusable = {}, {}
     for name in sorted(seen, key=natural):
-        steps, file, offset, shapes, types = zip(*seen[name], strict=True)
-        kinds = list(dict.fromkeys(zip(shapes, types, strict=True)))
-        if len(kinds) > 1:
-            first = next(i for i in range(len(steps)) if (shapes[i], types[i]) != kinds[0])
+        steps, file, names, entries = zip(*seen[name], strict=True)
+        kinds = [(entry.shape, entry.stored) for entry in entries]
+        if len(set(kinds)) > 1:
+            other = next(i for i, kind in enumerate(kinds) if kind != kinds[0])
             unusable[name] = (
-                f"{name} was asked for as one array; it is {types[0]} {shapes[0]} at step {steps[0]}, but "
-                f"{types[first]} {shapes[first]} at step {steps[first]}. Open the two parts of the run as two folders."
+                f"{name} was asked for as one array; it is {kinds[0][1]} {kinds[0][0]} at step {steps[0]}, but "
+                f"{kinds[other][1]} {kinds[other][0]} at step {steps[other]}. Open the two parts of the run "
+                "as two folders."
             )
             continue
-        table = Rows(tuple(files), np.array(file, np.int32), np.array(offset, np.int64), *kinds[0])
-        lives[name] = Life(np.array(steps, np.int64), table[:], kinds[0][0])
+        shape, stored = kinds[0]
+        values: Rows | da.Array
+        if any(entry.offset is None for entry in entries):
+            values = _loaded([files[i] for i in file], names, shape, stored)
+        else:
+            offset = np.array([entry.offset for entry in entries], np.int64)
+            values = Rows(tuple(files), np.array(file, np.int32), offset, shape, stored)[:]
+        lives[name] = Life(np.array(steps, np.int64), values, shape, origin=stored)
     return lives, unusable
 
 
-def _header(path: str, step: int) -> Header:
-    try:
-        return read_header(path)
-    except DamagedData as error:
-        raise DamagedData(f"step {step}: {error}") from error
-    except FileNotFoundError as error:
-        raise MissingData(
-            f"step {step} needs {path}; there is no such file. Restore it, or move the checkpoint out of the folder."
-        ) from error
+def common_prefix(names: Iterable[str]) -> str:
+    """Give what wrappers put before every name.
+
+    >>> common_prefix(["module._orig_mod.fc.weight", "module._orig_mod.fc.bias"])
+    'module._orig_mod.'
+    """
+    left, prefix = list(names), ""
+    while left:
+        found = next((p for p in PREFIXES if all(name.startswith(p) for name in left)), None)
+        if found is None:
+            break
+        left, prefix = [name.removeprefix(found) for name in left], prefix + found
+    return prefix
+
+
+def _loaded(paths: list[str], names: tuple[str, ...], shape: tuple[int, ...], stored: np.dtype) -> da.Array:
+    """Give tensors that can not be mapped as a dask array that loads each file when its step is asked for."""
+    from trajlab.snapshots.torch_files import load_tensor
+
+    load = dask.delayed(load_tensor, pure=True)
+    rows = [
+        da.from_delayed(load(path, name), shape, dtype=widened(stored)) for path, name in zip(paths, names, strict=True)
+    ]
+    return da.stack(rows)
 
 
 def is_buffer(name: str, life: Life) -> bool:

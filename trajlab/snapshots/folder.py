@@ -16,9 +16,19 @@ from trajlab.snapshots.safetensors import read_header
 from trajlab.snapshots.segments import read_segments
 from trajlab.snapshots.tensors import Recording, Tensors, attributes_of
 
+OURS = r"^checkpoint-(\d+)$"
+"""How a run of ours names its checkpoints; other files in its folder are none."""
 
-def read_folder(folder: Path) -> Recording:
+
+def read_folder(folder: Path, step_pattern: str | None = None) -> Recording:
     """Read what is in a folder of checkpoints, without reading the tensors.
+
+    Parameters
+    ----------
+    folder
+        The folder.
+    step_pattern
+        Regular expression whose first group is the step in the name of a checkpoint.
 
     Raises
     ------
@@ -28,11 +38,12 @@ def read_folder(folder: Path) -> Recording:
         A file is damaged, is of another version, or a step is there twice.
     """
     facts = read_facts(folder)
-    checkpoints = find_checkpoints(folder)
+    checkpoints = find_checkpoints(folder, OURS if facts else step_pattern)
     if not checkpoints:
         raise MissingData(
-            f"checkpoints were looked for in {folder}; there is no safetensors file or folder with a step in its name. "
-            "Name a folder that holds checkpoint-<step>/model.safetensors or the like, or a packed store."
+            f"checkpoints were looked for in {folder}; there is no file of weights with a step in its name or in "
+            "that of its folder. Name a folder of checkpoint-<step>/model.safetensors, step3000.pt or the like, or say "
+            "where the step stands with --step-pattern."
         )
     lives, unusable = read_checkpoints(checkpoints)
     weights, buffers = split(lives, facts.get("parameters"))
@@ -92,7 +103,7 @@ def _probe(path: Path, facts: dict[str, Any]) -> xr.Dataset:
     tensors = {}
     for name, entry in read_header(str(path)).entries.items():
         row = int(np.prod(entry.shape[1:], dtype=np.int64)) * entry.stored.itemsize
-        offset = entry.offset + row * np.arange(entry.shape[0])
+        offset = (entry.offset or 0) + row * np.arange(entry.shape[0])
         table = Rows((str(path),), np.zeros(len(offset), np.int32), offset, entry.shape[1:], entry.stored)
         tensors[name] = (("sample", *(f"{name}_{i}" for i in range(len(entry.shape) - 1))), lazy(table))
     return xr.Dataset(tensors, attrs={"sha256": (facts.get("probe") or {}).get("sha256", "")})

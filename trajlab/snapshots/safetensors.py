@@ -13,11 +13,19 @@ from trajlab.snapshots.rows import DTYPES
 
 @dataclass(frozen=True)
 class Entry:
-    """One tensor of a file."""
+    """One tensor of a file.
+
+    Parameters
+    ----------
+    shape, stored
+        Shape and element type.
+    offset
+        Position of its first byte in the file; None if it does not lie there as it is.
+    """
 
     shape: tuple[int, ...]
     stored: np.dtype
-    offset: int
+    offset: int | None
 
 
 @dataclass(frozen=True)

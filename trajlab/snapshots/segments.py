@@ -71,7 +71,7 @@ def _life(
             )
     steps = np.concatenate([own for own, _, _ in parts])
     file = np.concatenate([np.full(len(own), number, np.int32) for own, number, _ in parts])
-    offset = np.concatenate([entry.offset + row_bytes * np.arange(len(own)) for own, _, entry in parts])
+    offset = np.concatenate([(entry.offset or 0) + row_bytes * np.arange(len(own)) for own, _, entry in parts])
     return Life(steps, Rows(files, file, offset, row, stored), shape or row, index)
 
 
@@ -96,7 +96,9 @@ def _indices(path: Path) -> dict[str, np.ndarray]:
     entries = read_header(str(path)).entries
     zero = np.zeros(1)
     return {
-        name: Rows((str(path),), zero.astype(np.int32), zero.astype(np.int64) + entry.offset, entry.shape, entry.stored)
+        name: Rows(
+            (str(path),), zero.astype(np.int32), zero.astype(np.int64) + (entry.offset or 0), entry.shape, entry.stored
+        )
         .views()[0]
         .copy()
         for name, entry in entries.items()

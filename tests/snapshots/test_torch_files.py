@@ -1,0 +1,149 @@
+import os
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+import trajlab
+from trajlab.errors import DamagedData
+from trajlab.snapshots.rows import Rows
+
+
+def net(seed=0):
+    torch.manual_seed(seed)
+    return torch.nn.Sequential(
+        torch.nn.Conv2d(1, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.Flatten(), torch.nn.Linear(16, 2)
+    )
+
+
+def states(tmp_path, wrap=lambda state, step: state, name="step{}.pt", **keywords):
+    kept = {}
+    for step in (5, 20, 100):
+        kept[step] = net(step).state_dict()
+        torch.save(wrap(kept[step], step), tmp_path / name.format(step), **keywords)
+    return kept
+
+
+def check(run, kept, prefix=""):
+    assert run.steps.tolist() == sorted(kept)
+    for step, state in kept.items():
+        found = run.at(step)
+        assert set(found) == {name.removeprefix(prefix) for name in state}
+        for name, value in state.items():
+            assert torch.equal(found[name.removeprefix(prefix)], value), name
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda state, step: state,
+        lambda state, step: {"state_dict": state, "epoch": 3},
+        lambda state, step: {"model": state, "args": {"lr": 0.1}},
+        lambda state, step: {
+            "state_dict": state, "global_step": step, "optimizer_states": [{"state": {0: {"exp_avg": torch.ones(3)}}}],
+            "pytorch-lightning_version": "2.0", "hyper_parameters": {"lr": 0.1},
+        },
+    ],
+    ids=["plain", "state_dict", "model", "lightning"],
+)  # fmt: skip
+def test_open__ways_of_saving_weights(tmp_path, wrap):
+    run, kept = states_and_open(tmp_path, wrap=wrap)
+    check(run, kept)
+
+
+def states_and_open(tmp_path, **keywords):
+    kept = states(tmp_path, **keywords)
+    return trajlab.open(tmp_path), kept
+
+
+def test_open__zip_files_are_mapped_and_old_files_loaded(tmp_path):
+    (tmp_path / "new").mkdir()
+    (tmp_path / "old").mkdir()
+    new, kept = states_and_open(tmp_path / "new")
+    assert all(isinstance(life.values, Rows) for life in new.weights.lives.values())
+    check(new, kept)
+    old, kept = states_and_open(tmp_path / "old", _use_new_zipfile_serialization=False)
+    check(old, kept)
+    np.testing.assert_allclose(
+        trajlab.run("drift", new).compute().norm, trajlab.run("drift", old).compute().norm, rtol=1e-15
+    )
+
+
+@pytest.mark.parametrize("name", ["{}.pth", "epoch=1-step={}.ckpt", "checkpoint-{}.bin"])
+def test_open__names(tmp_path, name):
+    run, kept = states_and_open(tmp_path, name=name)
+    check(run, kept)
+
+
+def test_open__the_step_in_the_file_comes_before_the_one_in_the_name(tmp_path):
+    for epoch, step in ((1, 400), (2, 800)):
+        torch.save({"state_dict": net().state_dict(), "global_step": step}, tmp_path / f"epoch={epoch}.ckpt")
+    assert trajlab.open(tmp_path).steps.tolist() == [400, 800]
+
+
+def test_open__a_step_pattern_for_odd_names(tmp_path):
+    for step in (3, 7):
+        torch.save(net().state_dict(), tmp_path / f"2024-11-05_upd{step}_v2.pt")
+    assert trajlab.open(tmp_path, step_pattern=r"upd(\d+)").steps.tolist() == [3, 7]
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod."])
+def test_open__prefixes_of_wrappers_are_stripped(tmp_path, prefix):
+    kept = states(tmp_path, lambda state, step: {prefix + name: value for name, value in state.items()})
+    check(trajlab.open(tmp_path), kept)
+
+
+def test_open__tensors_that_are_not_contiguous_or_share_memory(tmp_path):
+    base = torch.arange(24.0)
+    for step in (1, 2):
+        tensors = {
+            "t.weight": base.reshape(4, 6).t() * step,
+            "a.weight": base[:6] * step,
+            "tied.weight": base[:6] * step,
+        }
+        torch.save(tensors, tmp_path / f"step{step}.pt")
+    run = trajlab.open(tmp_path)
+    np.testing.assert_array_equal(run.weights["t.weight"].values[1], base.reshape(4, 6).t().numpy() * 2)
+    np.testing.assert_array_equal(run.weights["tied.weight"].values[0], np.arange(6))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "new"),
+    [(torch.bfloat16, True), (torch.float16, True), (torch.float8_e5m2, True), (torch.bfloat16, False)],
+)
+def test_open__small_floats(tmp_path, dtype, new):
+    values = torch.randn(33).to(dtype)
+    torch.save({"w": values}, tmp_path / "step1.pt", _use_new_zipfile_serialization=new)
+    run = trajlab.open(tmp_path)
+    np.testing.assert_array_equal(run.weights["w"].values[0], values.float().numpy())
+    assert torch.equal(run.at(1)["w"].view(torch.uint8), values.view(torch.uint8))
+
+
+class Thief:
+    def __reduce__(self):
+        return os.system, ("touch /tmp/stolen-by-a-pickle",)
+
+
+def test_open__code_is_never_run(tmp_path):
+    torch.save({"model": net(), "x": Thief()}, tmp_path / "step1.pt")
+    with pytest.raises(DamagedData, match=r"step 1: .*step1\.pt was to be read as weights only;.*would run code"):
+        trajlab.open(tmp_path)
+    (tmp_path / "step1.pt").write_bytes(pickle.dumps(Thief()))
+    with pytest.raises(DamagedData, match="step1.pt"):
+        trajlab.open(tmp_path)
+    assert not os.path.exists("/tmp/stolen-by-a-pickle")
+
+
+def test_open__a_truncated_file_is_named(tmp_path):
+    states(tmp_path)
+    data = (tmp_path / "step20.pt").read_bytes()
+    (tmp_path / "step20.pt").write_bytes(data[: len(data) // 2])
+    with pytest.raises(DamagedData, match=r"step 20: .*step20\.pt"):
+        trajlab.open(tmp_path)
+
+
+def test_open__a_file_without_weights_is_named(tmp_path):
+    torch.save({"optimizer": {"lr": 0.1}, "epoch": 3}, tmp_path / "step1.pt")
+    with pytest.raises(DamagedData, match="it holds keys optimizer, epoch"):
+        trajlab.open(tmp_path)
