@@ -17,6 +17,7 @@ from trajlab.commands import (
     Parent,
     Run,
     Scheduler,
+    StepPattern,
     Workers,
     compute_lazily,
     is_stage,
@@ -63,7 +64,11 @@ def _options(
 
 
 @app.command()
-def info(run: Run, tensors: Annotated[bool, typer.Option(help="List every parameter.")] = True) -> None:
+def info(
+    run: Run,
+    tensors: Annotated[bool, typer.Option(help="List every parameter.")] = True,
+    step_pattern: StepPattern = None,
+) -> None:
     """Say what is in a run: steps, gaps, parameters, sizes, and what is missing. No tensor is read."""
     from rich.console import Console
     from rich.table import Table
@@ -74,7 +79,7 @@ def info(run: Run, tensors: Annotated[bool, typer.Option(help="List every parame
 
     console = Console(soft_wrap=True)
     for number, place in enumerate(list(runs_in(run).values()) or [run]):
-        held = inventory(open_trajectory(place))
+        held = inventory(open_trajectory(place, step_pattern=step_pattern))
         if number:
             console.print()
         width = max(len(title) for title, _ in held.facts)
@@ -94,18 +99,32 @@ def info(run: Run, tensors: Annotated[bool, typer.Option(help="List every parame
 def pack(
     source: Annotated[Path, typer.Argument(help="A folder of snapshots, or a folder of runs.")],
     store: Annotated[Path, typer.Argument(help="The store to write; for a folder of runs, the folder of stores.")],
+    step_pattern: StepPattern = None,
     overwrite: Overwrite = False,
     workers: Workers = None,
 ) -> None:
     """Write a run as one Zarr store that plain xarray opens; packing again adds only the new steps."""
     from trajlab.computing import computing
     from trajlab.packing import pack as pack_run
+    from trajlab.trajectory import open as open_trajectory
     from trajlab.trajectory import runs_in
 
     runs = {place: store / f"{name}.zarr" for name, place in runs_in(source).items()} or {source: store}
     for place, target in runs.items():
         with computing(f"pack {target.name}", workers=workers):
-            pack_run(place, target, overwrite=overwrite)
+            pack_run(open_trajectory(place, step_pattern=step_pattern), target, overwrite=overwrite)
+
+
+@app.command("import")
+def import_(
+    source: Annotated[Path, typer.Argument(help="A folder of checkpoints, in any layout.")],
+    run: Annotated[Path, typer.Argument(help="The run folder to write.")],
+    step_pattern: StepPattern = None,
+) -> None:
+    """Write anybody's checkpoints as a run folder of safetensors snapshots."""
+    from trajlab.importing import import_checkpoints
+
+    import_checkpoints(source, run, step_pattern=step_pattern)
 
 
 @app.command("run")
@@ -118,6 +137,7 @@ def run_stages(
     params: Params = None,
     on: On = None,
     parent: Parent = None,
+    step_pattern: StepPattern = None,
     overwrite: Overwrite = False,
     workers: Workers = None,
     scheduler: Scheduler = None,
@@ -132,7 +152,7 @@ def run_stages(
     for name in [one.strip() for one in stages.split(",") if one.strip()] or stage_names():
         settings = read_section(params, name, settings_of(stage(name)))
         try:
-            results[out / f"{name}.zarr"] = compute_lazily(name, run, parent, on, settings)
+            results[out / f"{name}.zarr"] = compute_lazily(name, run, parent, on, step_pattern, settings)
         except MissingData as error:
             if stages:
                 raise

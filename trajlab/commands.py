@@ -17,6 +17,9 @@ Run = Annotated[Path, typer.Argument(help="A run: a packed store or a folder of 
 Params = Annotated[Path | None, typer.Option(help="YAML file; its section of the stage's name holds settings.")]
 On = Annotated[str | None, typer.Option(help="Give the stage gradients or buffers where it asks for weights.")]
 Parent = Annotated[Path | None, typer.Option(help="Another run to compare with.")]
+StepPattern = Annotated[
+    str | None, typer.Option(metavar="REGEX", help="Its first group is the step in the name of a checkpoint.")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")]
 Workers = Annotated[int | None, typer.Option(min=1, help="Number of threads; all cores by default.")]
 Scheduler = Annotated[str | None, typer.Option(metavar="ADDRESS", help="A dask.distributed scheduler to compute on.")]
@@ -49,7 +52,7 @@ def stage_command(name: str) -> Callable:
 
         given = {key: options[key] for key in settings if ctx.get_parameter_source(key).name != "DEFAULT"}
         chosen = read_section(options["params"], name, settings) | given
-        result = compute_lazily(name, options["run"], options["parent"], options["on"], chosen)
+        result = compute_lazily(name, options["run"], options["parent"], options["on"], options["step_pattern"], chosen)
         write(
             {options["out"]: result},
             overwrite=options["overwrite"],
@@ -60,7 +63,8 @@ def stage_command(name: str) -> Callable:
     out = Annotated[Path, typer.Argument(help="The result, a Zarr store that xarray.open_zarr opens.")]
     fixed = {"run": (Run, ...), "out": (out, ...)}
     later = {
-        "params": (Params, None), "on": (On, None), "parent": (Parent, None), "overwrite": (Overwrite, False),
+        "params": (Params, None), "on": (On, None), "parent": (Parent, None), "step_pattern": (StepPattern, None),
+        "overwrite": (Overwrite, False),
         "workers": (Workers, None), "scheduler": (Scheduler, None),
     }  # fmt: skip
     parameters = [inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)]
@@ -83,14 +87,20 @@ def _help(docstring: str) -> str:
     return "\n\n".join([before, "The result holds:", *result])
 
 
-def compute_lazily(name: str, path: Path, parent: Path | None, on: str | None, settings: dict[str, Any]) -> Any:
+def compute_lazily(
+    name: str, path: Path, parent: Path | None, on: str | None, step_pattern: str | None, settings: dict[str, Any]
+) -> Any:
     """Run a stage over the run, or the runs, at a path; lazily."""
     from trajlab.running import run
     from trajlab.trajectory import open as open_trajectory
     from trajlab.trajectory import runs_in
 
     runs = runs_in(path)
-    trajectory = {key: open_trajectory(place) for key, place in runs.items()} if runs else open_trajectory(path)
+    trajectory = (
+        {key: open_trajectory(place) for key, place in runs.items()}
+        if runs
+        else open_trajectory(path, step_pattern=step_pattern)
+    )
     other = None if parent is None else open_trajectory(parent)
     return run(name, trajectory, parent=other, on=on, **settings)
 

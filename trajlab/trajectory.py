@@ -59,8 +59,15 @@ class Trajectory:
             nodes |= {f"/{group}/{name}": tensors[name].to_dataset(name="value") for name in tensors}
         return xr.DataTree.from_dict(nodes)
 
-    def at(self, step: int) -> "dict[str, torch.Tensor]":
+    def at(self, step: int, *, partial: bool = False) -> "dict[str, torch.Tensor]":
         """Give the weights and buffers of one step as a state_dict, in the element types they were stored in.
+
+        Parameters
+        ----------
+        step
+            The step.
+        partial
+            Leave out tensors that were not recorded at the step.
 
         Raises
         ------
@@ -74,6 +81,8 @@ class Trajectory:
             for name, life in tensors.lives.items():
                 position = int(np.searchsorted(life.steps, step))
                 if position == len(life.steps) or life.steps[position] != step:
+                    if partial:
+                        continue
                     near = life.steps[max(position - 2, 0) : position + 2].tolist()
                     raise MissingData(
                         f"{name} at step {step} was asked for; it was recorded at {near}. Choose one of these."
@@ -81,7 +90,8 @@ class Trajectory:
                 values = tensors[name].data[position]
                 array = np.array(values.compute(scheduler="sync") if hasattr(values, "compute") else values)
                 state[name] = torch.from_numpy(array).to(getattr(torch, _torch_name(life.stored)))
-        return state | {alias: state[name] for alias, name in self.facts.get("tied", {}).items()}
+        tied = {alias: name for alias, name in self.facts.get("tied", {}).items() if name in state}
+        return state | {alias: state[name] for alias, name in tied.items()}
 
     def __repr__(self) -> str:
         steps = self.steps

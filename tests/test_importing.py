@@ -1,0 +1,38 @@
+import pytest
+import torch
+
+import trajlab
+from trajlab.errors import MissingData, OutputExists
+from trajlab.importing import import_checkpoints
+
+
+def test_import_checkpoints__keeps_every_bit(tmp_path):
+    for step in (3, 9):
+        state = {"a.weight": torch.randn(4, 3).bfloat16(), "bn.running_mean": torch.randn(4), "n": torch.tensor(step)}
+        torch.save({"state_dict": state, "optimizer": {"m": torch.ones(9)}}, tmp_path / f"upd{step}x7.pt")
+    import_checkpoints(tmp_path, tmp_path / "run", step_pattern=r"upd(\d+)")
+    source, run = trajlab.open(tmp_path, step_pattern=r"upd(\d+)"), trajlab.open(tmp_path / "run")
+    assert run.steps.tolist() == [3, 9]
+    for step in (3, 9):
+        expected, found = source.at(step), run.at(step)
+        assert set(found) == set(expected)
+        assert all(found[name].dtype == expected[name].dtype for name in found)
+        assert all(torch.equal(found[name], expected[name]) for name in found)
+
+
+def test_import_checkpoints__a_tensor_that_comes_late(tmp_path):
+    torch.save({"a": torch.zeros(2)}, tmp_path / "step1.pt")
+    torch.save({"a": torch.zeros(2), "b": torch.ones(1)}, tmp_path / "step2.pt")
+    run = trajlab.open(import_checkpoints(tmp_path, tmp_path / "run"))
+    assert run.weights["b"]["step"].values.tolist() == [2]
+
+
+def test_import_checkpoints__what_can_not_be_imported(tmp_path):
+    torch.save({"a": torch.zeros(2)}, tmp_path / "step1.pt")
+    (tmp_path / "run").mkdir()
+    with pytest.raises(OutputExists):
+        import_checkpoints(tmp_path, tmp_path / "run")
+    torch.save({"a": torch.zeros(3)}, tmp_path / "step2.pt")
+    with pytest.raises(MissingData, match="a was asked for as one array"):
+        import_checkpoints(tmp_path, tmp_path / "other")
+    assert not (tmp_path / "other").exists()

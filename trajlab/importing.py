@@ -1,0 +1,63 @@
+"""Anybody's checkpoints into a run folder of ours."""
+
+import json
+from pathlib import Path
+
+from trajlab.errors import MissingData
+from trajlab.schema import MODEL_FILE, RUN_FILE, SNAPSHOTS_VERSION, checkpoint_folder
+from trajlab.trajectory import Trajectory
+from trajlab.trajectory import open as open_trajectory
+from trajlab.whole import whole
+
+
+def import_checkpoints(source: str | Path, run: str | Path, *, step_pattern: str | None = None) -> Path:
+    """Write a folder of checkpoints in any layout that `trajlab.open` reads as a run folder of ours.
+
+    Weights and buffers keep their element types; optimizer states and the like stay behind.
+
+    Parameters
+    ----------
+    source
+        The folder of checkpoints.
+    run
+        The run folder to write; it is complete or not there.
+    step_pattern
+        Regular expression whose first group is the step in the name of a checkpoint.
+
+    Raises
+    ------
+    OutputExists
+        There is something at `run`.
+    MissingData
+        A tensor changes its shape on the way and can not be one array.
+    """
+    trajectory = open_trajectory(source, step_pattern=step_pattern)
+    if trajectory.weights.unusable:
+        raise MissingData(next(iter(trajectory.weights.unusable.values())))
+    with whole(Path(run)) as part:
+        for step in trajectory.steps.tolist():
+            _write_checkpoint(trajectory, step, part / checkpoint_folder(step))
+        (part / RUN_FILE).write_text(json.dumps(_facts(trajectory), indent=1) + "\n")
+    return Path(run)
+
+
+def _write_checkpoint(trajectory: Trajectory, step: int, folder: Path) -> None:
+    from safetensors.torch import save_file
+
+    folder.mkdir()
+    save_file(
+        {name: tensor.contiguous() for name, tensor in trajectory.at(step, partial=True).items()}, folder / MODEL_FILE
+    )
+
+
+def _facts(trajectory: Trajectory) -> dict:
+    lives = trajectory.weights.lives
+    return {
+        "format": SNAPSHOTS_VERSION,
+        "parameters": list(lives),
+        "buffers": list(trajectory.buffers),
+        "shapes": {name: list(life.shape) for name, life in lives.items()},
+        "gradients": None,
+        "probe": None,
+        "describe": {"imported_from": trajectory.source},
+    }
