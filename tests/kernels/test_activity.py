@@ -1,0 +1,37 @@
+import numpy as np
+import pytest
+
+from trajlab.kernels.activity import ACTIVITY, activity
+
+
+@pytest.mark.parametrize(
+    ("shape", "axis"), [((40, 7), 1), ((40, 7, 5, 3), 1), ((40, 9, 7), 2), ((7,), 0), ((7, 40), 0)]
+)
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_activity__agrees_with_numpy(rng, shape, axis, dtype):
+    h = rng.standard_normal(shape).astype(dtype)
+    h[rng.random(shape) < 0.2] = 0
+    h[rng.random(shape) < 0.1] = np.nan
+    h[rng.random(shape) < 0.1] = -np.inf
+
+    found = dict(zip(ACTIVITY, activity(h, axis).T, strict=True))
+
+    rows = np.moveaxis(h, axis, 0).reshape(shape[axis], -1).astype(np.float64)
+    finite = np.where(np.isfinite(rows), rows, 0)
+    np.testing.assert_array_equal(found["active"], (finite > 0).sum(1))
+    np.testing.assert_array_equal(found["valid"], np.isfinite(rows).sum(1))
+    np.testing.assert_array_equal(found["nonfinite"], (~np.isfinite(rows)).sum(1))
+    np.testing.assert_allclose(found["positive"], np.maximum(finite, 0).sum(1), rtol=1e-13)
+    np.testing.assert_allclose(found["size"], abs(finite).sum(1), rtol=1e-13)
+
+
+def test_activity__of_a_view_that_is_not_contiguous(rng):
+    h = rng.standard_normal((6, 4, 10))[::2, :, ::3]
+
+    np.testing.assert_array_equal(activity(h, 1), activity(h.copy(), 1))
+
+
+def test_activity__of_units_that_are_always_off_is_exactly_zero(rng):
+    h = -rng.random((1000, 3)).astype(np.float32)
+
+    assert activity(h, 1)[:, ACTIVITY.index("positive")].tolist() == [0, 0, 0]
