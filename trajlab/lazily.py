@@ -36,15 +36,15 @@ def lazily(function: Callable[..., xr.Dataset], *inputs: xr.DataArray) -> xr.Dat
     whole = HighLevelGraph.from_collections(
         name, {call: Task(call, _labeled, function, tables, labels)}, dependencies=[array.data for array in inputs]
     )
-    for variable in list(result.data_vars):
-        template = result[variable]
+    arrays = {}
+    for variable, template in result.data_vars.items():
         own = f"{name}-{variable}"
         key = (own, *(0,) * template.ndim)
         pick = MaterializedLayer({key: Task(key, _pick, TaskRef(call), variable)})
         graph = HighLevelGraph({**whole.layers, own: pick}, {**whole.dependencies, own: {name}})
         values = da.Array(graph, own, tuple((n,) for n in template.shape), dtype=template.dtype)
-        result[variable] = template.copy(data=values)
-    return result
+        arrays[variable] = template.variable.copy(data=values)
+    return xr.Dataset(arrays, result.coords, result.attrs)
 
 
 def _call(function: Callable[..., xr.Dataset], inputs: Sequence[xr.DataArray]) -> xr.Dataset:

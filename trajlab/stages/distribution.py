@@ -10,7 +10,7 @@ from trajlab.errors import BadSetting
 from trajlab.kernels.moments import Moments
 from trajlab.kernels.spread import EXACT, SHIFTS, Spread
 from trajlab.lazily import lazily
-from trajlab.result import Meaning, along, annotate, stride
+from trajlab.result import Meaning, annotate, stride
 from trajlab.scan import Tensor, at_step, scan
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
@@ -139,18 +139,23 @@ def distribution(
 def _result(
     moments: xr.DataArray, spread: xr.DataArray, edges: xr.DataArray, *, quantiles: tuple[float, ...], bins: int
 ) -> xr.Dataset:
-    sums, columns = moments.to_dataset("column"), spread.to_dataset("column")
+    sums = moments.to_dataset("column")
     result = _quantities(sums)
     if "parameter" in sums.dims:
         totals = _quantities(_pooled(sums))
         result = result.assign({f"total_{name}": total for name, total in totals.data_vars.items()})
-    result["quantiles"] = along([columns[f"quantile_{i}"] for i in range(len(quantiles))], "quantile")
-    result["histogram"] = along([columns[f"bar_{i}"] for i in range(bins)], "bin")
-    result["bin_edges"] = _closed(edges.rename(summary="bin_edge"), result["min"], result["max"])
-    for name in SHIFTS:
-        result[name] = columns[f"reference_{name}"]
-        result[f"{name}_prev"] = columns[f"previous_{name}"]
-    return stride(result).assign_coords(quantile=list(quantiles))
+    count = len(quantiles)
+    spread = spread.drop_vars("column")
+    shifts = spread.isel(column=slice(count + bins, None))
+    parts = {
+        "quantiles": spread.isel(column=slice(count)).rename(column="quantile"),
+        "histogram": spread.isel(column=slice(count, count + bins)).rename(column="bin"),
+        "bin_edges": _closed(edges.rename(summary="bin_edge"), result["min"], result["max"]),
+    }
+    for position, name in enumerate(SHIFTS):
+        parts[name] = shifts.isel(column=position)
+        parts[f"{name}_prev"] = shifts.isel(column=len(SHIFTS) + position)
+    return stride(result.assign(parts)).assign_coords(quantile=list(quantiles))
 
 
 def _closed(edges: xr.DataArray, low: xr.DataArray, high: xr.DataArray) -> xr.DataArray:
