@@ -10,13 +10,17 @@ from torch import nn
 from trajlab.record import Recorder
 
 
+def _first_step(path):
+    return int(path.name.split("-")[0])
+
+
 @pytest.fixture
 def read():
     """Read a run folder with safetensors and json alone."""
 
     def read(directory):
         rows = {}
-        for path in (directory / "gradients").glob("[0-9]*.safetensors"):
+        for path in sorted((directory / "gradients").glob("[0-9]*.safetensors"), key=_first_step):
             with safe_open(path, framework="pt") as file:
                 metadata = file.metadata()
                 steps, absent = json.loads(metadata["steps"]), json.loads(metadata["absent"])

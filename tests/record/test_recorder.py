@@ -428,6 +428,12 @@ def test_flush__puts_everything_on_disk(make_model, read, tmp_path):
         assert list(run.gradients["0.weight"]) == [0] and list(run.checkpoints) == [0] and len(run.metrics) == 1
 
 
+def test_flush__after_close_returns(make_model, tmp_path):
+    recorder = Recorder(make_model(), tmp_path / "run")
+    recorder.close()
+    recorder.flush()
+
+
 def test_recorder__disk_full_names_the_file_and_keeps_what_was_there(read, tmp_path):
     program = f"""
         import resource, torch

@@ -174,8 +174,9 @@ class Recorder:
 
         Call it when you save the state of your training: a run can be resumed where it is complete on disk.
         """
-        self._metrics.flush()
-        self._segments.close()
+        if self._finish.alive:
+            self._metrics.flush()
+            self._segments.close()
         self._writer.wait()
 
     def close(self) -> None:

@@ -119,12 +119,16 @@ class Writer:
             self._thread.join()
 
     def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            try:
-                if self._failure is None:
-                    job()
-            except Exception as error:
-                self._failure = error
-            finally:
-                del job
-                self._jobs.task_done()
+        while self._do_one():
+            pass
+
+    def _do_one(self) -> bool:
+        job = self._jobs.get()
+        try:
+            if job is not None and self._failure is None:
+                job()
+        except Exception as error:
+            self._failure = error
+        finally:
+            self._jobs.task_done()
+        return job is not None
