@@ -1,6 +1,7 @@
 """Replaying against plain loops of torch over the same snapshots."""
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import dask
@@ -258,15 +259,31 @@ def test_replay__builds_the_model_that_run_json_names(example_net):
     np.testing.assert_array_equal(replay(run, model="replayed_net:small", probe=probe)["relu"], layer)
 
 
-def test_replay__leaves_the_global_random_state_and_the_threads_alone(example_net):
+def test_replay__leaves_the_global_random_state_alone(example_net):
     run, probe = example_net
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    torch.set_num_threads(2)
-    dask.compute(dict(replay(run, probe=probe)), scheduler="threads")
+    replay(run, probe=probe)["relu"].compute()
     assert torch.equal(torch.rand(3), expected)
-    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize("scheduler", ["sync", "threads"])
+def test_replay__leaves_the_threads_of_torch_as_they_were(run, probe, scheduler):
+    found = []
+
+    class Watching(Net):
+        def forward(self, x):
+            found.append(torch.get_num_threads())
+            return super().forward(x)
+
+    torch.set_num_threads(2)
+    dask.compute(dict(replay(run, model=Watching(), probe=probe)), scheduler=scheduler)
+    with ThreadPoolExecutor(1) as fresh:
+        after = fresh.submit(torch.get_num_threads).result()
+
+    assert found == [2, 1, 1, 1, 1]
+    assert (torch.get_num_threads(), after) == (2, 2)
 
 
 def test_replay__leaves_a_model_that_is_given_as_it_was(run, probe):
@@ -328,6 +345,16 @@ def test_replay__transformers_have_positions():
     assert {name: (layer.dims, layer.shape, layer.attrs["source"]) for name, layer in layers.items()} == {
         "activation": (("step", "sample", "position", "unit"), (4, 5, 7, 16), "linear1")
     }
+
+
+def test_replay__the_source_is_the_nearest_module_with_as_many_units():
+    def build():
+        return nn.Sequential(
+            nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 3), nn.BatchNorm1d(3), nn.ReLU(), nn.Linear(3, 5), nn.Softplus()
+        )
+
+    layers = replay(trajectory(build), model=build, probe=torch.randn(2, 4))
+    assert {name: layer.attrs["source"] for name, layer in layers.items()} == {"1": "0", "4": "2", "6": "5"}
 
 
 def test_replay__recurrent_networks_give_their_first_output():

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import uuid4
 
 import dask.array as da
 import numpy as np
@@ -86,10 +87,9 @@ def replay(
     recorded = trajectory.weights.lives | trajectory.buffers.lives
     lives = [recorded[home] for home in homes.values()]
     steps = _shared_steps(trajectory, lives)
-    identity = described(trajectory) if model is None or isinstance(model, str) else network.model
     name = "replay-" + tokenize(
-        identity, str(model), homes, [life.values for life in lives], steps, inputs, [layer.name for layer in chosen],
-        device,
+        _identity(trajectory, model), homes, [life.values for life in lives], steps, inputs,
+        [layer.name for layer in chosen], device,
     )  # fmt: skip
     graph = passes(name, network, inputs, lives, steps)
     coords = {"step": ("step", steps, {"long_name": "optimizer step", "units": "1"})}
@@ -132,6 +132,14 @@ def _probe(trajectory: Trajectory, probe: Any) -> tuple[np.ndarray | da.Array, s
     facts = probe_facts(tensors) or {}
     inputs = tensors["inputs"]
     return inputs.to(widened(inputs.dtype)).numpy(), facts["sha256"]
+
+
+def _identity(trajectory: Trajectory, model: Model | None) -> Any:
+    """Give what a model is known by: its factory's name, so that replays share their tasks, or a name for once.
+
+    An object is not tokenized: dask would pickle and load it, which changes classes of a notebook in place.
+    """
+    return (model, described(trajectory)) if model is None or isinstance(model, str) else uuid4().hex
 
 
 def _shared_steps(trajectory: Trajectory, lives: Sequence[Life]) -> np.ndarray:
