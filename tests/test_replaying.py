@@ -305,6 +305,15 @@ def test_replay__two_times_the_same_is_computed_once(example_net):
     assert len({first.data.name, other.data.name, replay(run, probe=probe)["relu"].data.name}) == 3
 
 
+def test_replay__two_models_that_are_given_are_not_mixed_up():
+    run = trajectory(lambda: nn.Sequential(nn.Linear(4, 3)))
+    x = torch.randn(5, 4)
+    models = [nn.Sequential(nn.Linear(4, 3), act) for act in (nn.ReLU(), nn.LeakyReLU(0.5))]
+    hard, leaky = dask.compute(*(replay(run, model=model, probe=x)["1"] for model in models))
+    assert (leaky < 0).any() and (hard >= 0).all()
+    np.testing.assert_array_equal(hard, np.maximum(leaky, 0))
+
+
 def test_replay__computes_under_the_fusion_of_scans(run, probe):
     layers = dict(replay(run, model=Net, probe=probe))
     with dask.config.set(array_optimize=fuse_scans):
