@@ -1,0 +1,182 @@
+import matplotlib
+import numpy as np
+import pytest
+import xarray as xr
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+
+import trajlab
+from trajlab.errors import BadSetting, MissingData, OutputExists
+from trajlab.figures import figure, panels, save
+from trajlab.figures.marks.scale import MISSING, scale_for
+from trajlab.stages import stage_names
+
+
+@pytest.fixture
+def study(example):
+    """Two runs of two optimizers."""
+    runs = {"adam-0": trajlab.example(), "sgd-0": trajlab.example(seed=1)}
+    for name, run in runs.items():
+        run.facts["describe"] = {"optimizer": name.partition("-")[0], "seed": 0}
+    return runs
+
+
+@pytest.fixture
+def relative(study):
+    return trajlab.run("drift", study).compute()
+
+
+def _names(ax):
+    return [label.get_text() for label in ax.get_yticklabels()]
+
+
+@pytest.mark.parametrize("name", stage_names())
+def test_figure__draws_every_stage_and_all_its_panels(study, name):
+    result = trajlab.run(name, study).compute()
+
+    assert figure(result).get_xlabel() == "step"
+    for panel in panels(result):
+        drawing = Figure(panel.size, layout="constrained")
+        panel.draw(drawing)
+        drawing.canvas.draw()
+        assert any(ax.has_data() or ax.texts for ax in drawing.axes), panel.key
+
+
+def test_figure__shows_layers_in_network_order_from_the_top(relative):
+    ax = figure(relative)
+
+    assert _names(ax) == [str(name) for name in relative.parameter.values]
+    assert ax.get_ylim() == (len(relative.parameter) - 0.5, -0.5)
+    assert ax.get_title() == "mean of 2 runs"
+
+
+def test_figure__labels_the_colors_with_the_variable_and_its_unit(relative):
+    ax = figure(relative, variable="norm")
+
+    assert "norm [weight]" in ax.figure.axes[-1].get_ylabel()
+
+
+def test_figure__shows_the_values_of_the_run_that_was_asked_for(relative):
+    ax = figure(relative, run="sgd-0")
+
+    shown = ax.collections[0].get_array()
+    expected = relative.relative.sel(run="sgd-0").transpose("parameter", "step").values
+    np.testing.assert_array_equal(np.ma.filled(shown, np.nan), expected)
+    assert ax.get_title() == "sgd-0"
+
+
+def test_figure__leaves_what_is_not_known_light_gray(relative):
+    relative["relative"][:, :, 0] = np.nan
+
+    ax = figure(relative)
+
+    assert np.ma.getmaskarray(ax.collections[0].get_array())[0].all()
+    assert ax.get_facecolor() == to_rgba(MISSING)
+
+
+def test_figure__draws_on_the_axes_given_and_opens_no_other(relative):
+    ax = Figure().add_subplot()
+    settings = dict(matplotlib.rcParams)
+
+    assert figure(relative, ax=ax) is ax
+    assert dict(matplotlib.rcParams) == settings
+    assert matplotlib.pyplot.get_fignums() == []
+
+
+def test_lines__are_colored_by_optimizer_with_a_legend_beside_the_data(relative):
+    ax = figure(relative, variable="total_relative")
+
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["optimizer: adam", "optimizer: sgd"]
+    assert len({line.get_color() for line in ax.lines}) == 2
+    ax.figure.canvas.draw()
+    assert ax.get_legend().get_window_extent().x0 >= ax.get_window_extent().x1
+
+
+def test_flip_rates__diverge_from_a_coin(study):
+    ax = figure(trajlab.run("sign_flips", study).compute())
+
+    norm = ax.collections[0].norm
+    assert norm.vcenter == 0.5
+    assert 0.5 - norm.vmin == pytest.approx(norm.vmax - 0.5)
+
+
+def test_sign_map__divides_the_layers_and_leaves_large_gradients_blank(study):
+    result = trajlab.run("sign_flips", study).compute()
+
+    ax = figure(result, variable="sign_map", tau=0.01, run="sgd-0")
+
+    signs = result.sign_map.sel(tau=0.01, run="sgd-0", step=slice(1, 19)).transpose("entry", "step")
+    shown = ax.collections[0].get_array()
+    np.testing.assert_array_equal(np.ma.getmaskarray(shown), signs.isnull().values)
+    assert _names(ax) == list(dict.fromkeys(result.parameter_of.values))
+
+
+def test_quantiles__are_bands_about_the_median(study):
+    ax = figure(trajlab.run("distribution", study).compute(), parameter="fc.weight", run="adam-0")
+
+    assert [band.get_label() for band in ax.collections] == ["1 to 99 %", "5 to 95 %", "25 to 75 %"]
+    assert [line.get_label() for line in ax.lines] == ["median"]
+
+
+def test_figure__thins_the_names_of_many_layers():
+    walk = trajlab.from_arrays({f"block{i}.conv.weight": np.random.default_rng(i).random((4, 3, 3)) for i in range(60)})
+
+    ax = figure(trajlab.run("drift", walk).compute(), ax=Figure((5, 2.5)).add_subplot())
+
+    assert 5 <= len(ax.get_yticks()) <= 20
+    assert _names(ax)[0] == "block0.conv.weight"
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_figure__draws_a_result_of_one_step(steps):
+    walk = trajlab.from_arrays({"w": np.ones((steps, 2, 2))})
+
+    assert figure(trajlab.run("drift", walk).compute()).collections
+
+
+def test_figure__draws_any_result_of_a_users_own_stage(study):
+    def largest(weight):
+        return abs(weight).max(weight.dims[1:])
+
+    ax = figure(trajlab.run(largest, study).compute())
+
+    assert len(_names(ax)) == 5
+
+
+@pytest.mark.parametrize("dims", [("step",), ("unit",), ("step", "unit"), ("component", "unit"), (), ("run",)])
+def test_figure__draws_variables_of_any_dims(dims):
+    sizes = {"step": 4, "unit": 12, "component": 3, "run": 2}
+    array = xr.DataArray(np.random.default_rng(0).random([sizes[dim] for dim in dims]), dims=dims)
+    for dim in set(dims) & {"step", "run"}:
+        array = array.assign_coords({dim: np.arange(sizes[dim])})
+
+    assert figure(array.to_dataset(name="own")).has_data()
+
+
+def test_figure__says_what_there_is_when_asked_for_what_is_not(relative):
+    with pytest.raises(BadSetting, match="'speed' was asked for; the result has norm"):
+        figure(relative, variable="speed")
+    with pytest.raises(BadSetting, match="run='x' was asked for; there are adam-0, sgd-0"):
+        figure(relative, run="x")
+    with pytest.raises(MissingData, match="no steps"):
+        figure(relative.isel(step=slice(0)))
+
+
+def test_scale__is_logarithmic_over_decades_and_keeps_zeros_and_infinities():
+    values = np.array([0.0, 1e-6, 1e-5, 1e-3, 1.0, np.inf])
+
+    scale = scale_for(xr.DataArray(values))
+
+    assert (scale.norm.vmin, scale.norm.vmax) == (1e-6, 1.0)
+    np.testing.assert_array_equal(scale.show(values), [1e-6, 1e-6, 1e-5, 1e-3, 1.0, 1.0])
+
+
+def test_save__writes_a_picture_and_never_overwrites_it_silently(relative, tmp_path):
+    out = save(relative, tmp_path / "drift.png")
+
+    assert out.read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(OutputExists):
+        save(relative, out)
+    with pytest.raises(BadSetting, match="pictures end in"):
+        save(relative, tmp_path / "drift.xyz")
+    assert list(tmp_path.iterdir()) == [out]

@@ -1,0 +1,146 @@
+"""Figures: a file for each stage that deserves its own, and a default for all others."""
+
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import xarray as xr
+from matplotlib.axes import Axes
+
+from trajlab.errors import BadSetting, DamagedData, MissingData, OutputExists
+from trajlab.figures import default
+from trajlab.figures.panel import Panel
+from trajlab.schema import RESULT_VERSION
+from trajlab.stages import stage_names
+
+STYLE = Path(__file__).parent.parent / "trajlab.mplstyle"
+
+
+def figure(result: xr.Dataset, *, ax: Axes | None = None, variable: str | None = None, **select: Any) -> Axes:
+    """Draw a result: what its stage is mostly asked, or one of its variables.
+
+    Parameters
+    ----------
+    result
+        The result of a stage.
+    ax
+        Where to draw; a new figure by default.
+    variable
+        Which variable to draw; by default the one that answers the stage's question.
+    select
+        Which part of it, as in ``run="adam-0"``, ``parameter="fc1.weight"`` or ``tau=1e-5``. By default runs are
+        averaged in heat maps and bars, and the title says so.
+
+    Raises
+    ------
+    BadSetting
+        There is no such variable, dim or label.
+    MissingData
+        The result has no steps.
+
+    Examples
+    --------
+    >>> import trajlab
+    >>> figure(trajlab.run("drift", trajlab.example())).get_xlabel()
+    'step'
+    """
+    if result.sizes.get("step") == 0:
+        raise MissingData(
+            "a result was to be drawn; it has no steps. Record at least two steps, or name another result."
+        )
+    home = _home(result)
+    draw = getattr(home, str(result.attrs.get("stage", "")), default.default)
+    return draw(result, ax=ax, **({} if variable is None else {"variable": variable}), **select)
+
+
+def panels(result: xr.Dataset) -> list[Panel]:
+    """Give the figures of a result that a report shows; none of a result without steps."""
+    return [] if result.sizes.get("step") == 0 else _home(result).panels(result)
+
+
+def save(
+    result: str | Path | xr.Dataset, out: str | Path, *, overwrite: bool = False, variable: str | None = None,
+    run: str | None = None,
+) -> Path:  # fmt: skip
+    """Draw a result and write the picture.
+
+    Parameters
+    ----------
+    result
+        A result, or where it is stored.
+    out
+        The picture; its ending says the format.
+    overwrite
+        Whether a picture that exists is replaced.
+    variable, run
+        What to draw, as in `figure`.
+
+    Raises
+    ------
+    OutputExists
+        The picture exists and is not to be overwritten.
+    BadSetting
+        The format is unknown.
+    """
+    import matplotlib.style
+    from matplotlib.figure import Figure
+
+    out = Path(out)
+    drawing = Figure(figsize=(7.2, 4.0), layout="constrained")
+    formats = drawing.canvas.get_supported_filetypes()
+    if out.suffix.removeprefix(".") not in formats:
+        raise BadSetting(
+            f"the picture {out} was asked for; pictures end in {', '.join(sorted(formats))}. Change the name."
+        )
+    if out.exists() and not overwrite:
+        raise OutputExists(f"{out} was to be written; it exists already. Choose another name, or pass --overwrite.")
+    with matplotlib.style.context(STYLE):
+        drawing = Figure(figsize=(7.2, 4.0), layout="constrained")
+        select = {} if run is None else {"run": run}
+        figure(read(result), ax=drawing.add_subplot(), variable=variable, **select)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        part = out.with_name(f".{out.stem}.part{out.suffix}")
+        try:
+            drawing.savefig(part, dpi=160, facecolor="white")
+            part.replace(out)
+        finally:
+            part.unlink(missing_ok=True)
+    return out
+
+
+def read(result: str | Path | xr.Dataset) -> xr.Dataset:
+    """Open a stored result, and compute a lazy one.
+
+    Raises
+    ------
+    MissingData
+        There is nothing at the path.
+    DamagedData
+        What is there is not a result, or one of another version.
+    """
+    where = "the result"
+    if not isinstance(result, xr.Dataset):
+        where = str(result)
+        if not Path(result).is_dir():
+            raise MissingData(f"a result was to be opened at {result}; there is none. Name a .zarr that a stage wrote.")
+        try:
+            result = xr.open_zarr(result, chunks=None)
+        except (OSError, KeyError, ValueError) as error:
+            raise DamagedData(
+                f"a result was to be opened at {where}; {str(error).splitlines()[0]}. Compute the stage again."
+            ) from error
+    found = result.attrs.get("Conventions", RESULT_VERSION if "stage" in result.attrs else "nothing")
+    if found != RESULT_VERSION:
+        raise DamagedData(
+            f"{where} was to be a result of version {RESULT_VERSION}; it says {found}. Compute the stage again."
+        )
+    return result.compute() if any(variable.chunks for variable in result.variables.values()) else result
+
+
+def _home(result: xr.Dataset) -> ModuleType:
+    """Give the module that draws a result's stage."""
+    name = str(result.attrs.get("stage", ""))
+    if name in stage_names() and (Path(__file__).parent / f"{name}.py").exists():
+        return import_module(f"trajlab.figures.{name}")
+    return default

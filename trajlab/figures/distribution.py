@@ -1,0 +1,178 @@
+"""Figures of how values are distributed, and how the distribution shifts."""
+
+from functools import partial
+from math import ceil
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+
+from trajlab.figures.default import default
+from trajlab.figures.drift import known_rows
+from trajlab.figures.marks import multiples
+from trajlab.figures.marks.canvas import canvas
+from trajlab.figures.marks.choosing import choose, recorded
+from trajlab.figures.marks.fan import fan
+from trajlab.figures.marks.heat import edges
+from trajlab.figures.marks.labels import shorten, step_axis, value_axis
+from trajlab.figures.marks.lines import beside, lines
+from trajlab.figures.marks.scale import PAPER
+from trajlab.figures.panel import Panel
+
+FAINTEST = 1e-3
+"""Density, in shares of the highest, that still has a color of its own."""
+
+MOST = 9
+"""Parameters whose values the report shows."""
+
+
+def distribution(result: xr.Dataset, *, ax: Axes | None = None, variable: str = "quantiles", **select: Any) -> Axes:
+    """Draw quantiles as a fan, the histogram as densities over the steps, all else as heat maps and lines.
+
+    Parameters
+    ----------
+    result
+        Result of the stage `distribution`.
+    ax
+        Where to draw; a new figure by default.
+    variable
+        Which variable.
+    select
+        Which part of it, as in ``parameter="fc1.weight"``; by default the first parameter of the first run.
+    """
+    if variable not in ("quantiles", "histogram"):
+        return default(result, ax=ax, variable=variable, **select)
+    if "run" in result.dims and select.get("run") is None:
+        select["run"] = result["run"].values[0]
+    last = "quantile" if variable == "quantiles" else "bin"
+    array, title = choose(result, variable, keep=("step", last), **select)
+    ax = canvas(ax)
+    if variable == "quantiles":
+        fan(array, ax)
+        beside(ax)
+    else:
+        _densities(array, _edges(result, **select), ax)
+    ax.set_title(title)
+    return ax
+
+
+def panels(result: xr.Dataset) -> list[Panel]:
+    """Give the figures that the report shows."""
+    found = []
+    if "parameter" in result.dims:
+        for key, title, caption in (
+            ("std", "Standard deviation", "Of the values of each layer, from the input at the top."),
+            (
+                "ks",
+                "Shift from the start",
+                "Kolmogorov–Smirnov distance: 0 is the same distribution, 1 is wholly another.",
+            ),
+        ):
+            array, left_out = known_rows(result[key].where(_varied(result)) if key == "ks" else result[key])
+            caption += f" Left out: {left_out} that started with all values the same." if left_out else ""
+            found.append(multiples.panel(key, title, caption, array))
+        shown = _shown(result)
+        height = 2.1 * ceil(len(shown) / _wide(len(shown))) + 0.3
+        run = _most_shifted(result) if "run" in result.dims else None
+        where = f", {run}: the run that shifted most" if run else ""
+        caption = "Bands hold the middle 50, 90 and 98 % of the entries; the line is the median."
+        draw = partial(_grid, result, "quantiles", shown, run)
+        found.append(Panel("quantiles", f"Where the values lie{where}", caption, (9.2, height), draw))
+        caption = "Density of the values at each step, in shares of the densest bin; blank where there are none."
+        draw = partial(_grid, result, "histogram", shown, run)
+        found.append(Panel("histogram", f"Histograms over the steps{where}", caption, (9.2, height), draw))
+        return found
+    for key, title in (("quantiles", "Where the values lie"), ("histogram", "Histograms over the steps")):
+        found.append(Panel(key, title, "", (9.2, 3.4), partial(_alone, result, key)))
+    found.append(Panel("ks", "Shift from the start", "", (9.2, 3.0), partial(_lines, result["ks"])))
+    return found
+
+
+def _varied(result: xr.Dataset) -> xr.DataArray:
+    """Tell which parameters had more than one value at the first step."""
+    return recorded(result["std"]).isel(step=0, drop=True) > 0
+
+
+def _most_shifted(result: xr.Dataset) -> str:
+    """Name the run whose values are farthest from their start at some step, constants aside."""
+    shift = result["ks"].where(_varied(result))
+    return str(result["run"].values[int(shift.max(["step", "parameter"]).fillna(0.0).argmax("run"))])
+
+
+def _shown(result: xr.Dataset) -> list[str]:
+    """Choose parameters through the depth of the network, matrices before biases."""
+    names = [str(name) for name in result["parameter"].values]
+    kinds = [str(kind) for kind in result["kind"].values] if "kind" in result.coords else [""] * len(names)
+    matrices = [name for name, kind in zip(names, kinds, strict=True) if kind not in ("bias", "norm")] or names
+    evenly = np.unique(np.linspace(0, len(matrices) - 1, min(MOST, len(matrices))).round().astype(int))
+    return [matrices[i] for i in evenly]
+
+
+def _wide(count: int) -> int:
+    return 4 if count in (4, 7, 8) else min(count, 3)
+
+
+def _grid(result: xr.Dataset, variable: str, shown: list[str], run: str | None, figure: Figure) -> None:
+    wide = _wide(len(shown))
+    axes = figure.subplots(ceil(len(shown) / wide), wide, squeeze=False, sharex=True).ravel()
+    for ax in axes[len(shown) :]:
+        ax.remove()
+    for i, (ax, name) in enumerate(zip(axes, shown, strict=False)):
+        select = {"parameter": name} | ({} if run is None else {"run": run})
+        if variable == "quantiles":
+            fan(choose(result, variable, keep=("step", "quantile"), **select).array, ax)
+        else:
+            array = choose(result, variable, keep=("step", "bin"), **select).array
+            _densities(array, _edges(result, **select), ax, bar=False)
+        ax.set_title(shorten(name, 34))
+        ax.set_xlabel("step" if i + wide >= len(shown) else "")
+        ax.set_ylabel("value" if i % wide == 0 else "")
+    used = list(axes[: len(shown)])
+    if variable == "quantiles":
+        beside(used[min(wide, len(used)) - 1], used[0].get_legend_handles_labels()[0])
+    elif meshes := [mesh for ax in used for mesh in ax.collections]:
+        density_bar(meshes[0], used)
+
+
+def _alone(result: xr.Dataset, variable: str, figure: Figure) -> None:
+    distribution(result, ax=figure.add_subplot(), variable=variable)
+
+
+def _lines(array: xr.DataArray, figure: Figure) -> None:
+    lines(array, figure.add_subplot())
+
+
+def _edges(result: xr.Dataset, **select: Any) -> np.ndarray:
+    known = {dim: label for dim, label in select.items() if dim in result["bin_edges"].dims}
+    return choose(result, "bin_edges", keep=("bin_edge",), **known).array.values
+
+
+def _densities(histogram: xr.DataArray, bins: np.ndarray, ax: Axes, *, bar: bool = True) -> None:
+    """Draw the density of values at each step, light to dark, in shares of the densest bin of all steps."""
+    histogram = recorded(histogram).transpose("bin", "step")
+    widths = np.diff(bins)[:, None]
+    step_axis(ax, histogram["step"].values)
+    ax.set_ylabel("value")
+    ax.set_facecolor(PAPER)
+    if not (np.isfinite(bins).all() and (widths > 0).all() and (histogram > 0).any()):
+        ax.text(0.5, 0.5, "no spread", transform=ax.transAxes, ha="center", va="center")
+        return
+    counts = histogram.values
+    density = counts / np.maximum(counts.sum(axis=0), 1) / widths
+    share = np.ma.masked_less_equal(density / density.max(), 0.0)
+    x = edges(histogram["step"].values)
+    mesh = ax.pcolormesh(x, bins, share, norm=LogNorm(FAINTEST, 1.0), cmap="viridis_r", rasterized=True)
+    if bar:
+        density_bar(mesh, [ax])
+
+
+def density_bar(mesh: QuadMesh, axes: list[Axes]) -> None:
+    """Add a color bar for densities beside axes."""
+    bar = axes[0].figure.colorbar(mesh, ax=axes, extend="min", label="density, peak = 1", fraction=0.04, pad=0.015)
+    value_axis(bar.ax.yaxis, xr.DataArray(), log=True)
+    bar.outline.set_visible(False)
+    bar.solids.set_rasterized(True)

@@ -1,0 +1,102 @@
+"""Figures of how far each tensor has moved."""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from trajlab.figures.default import default
+from trajlab.figures.marks import multiples
+from trajlab.figures.marks.bars import stacked
+from trajlab.figures.marks.canvas import canvas, tall
+from trajlab.figures.marks.choosing import choose
+from trajlab.figures.marks.lines import lines
+from trajlab.figures.panel import Panel
+
+
+def drift(result: xr.Dataset, *, ax: Axes | None = None, variable: str = "relative", **select: Any) -> Axes:
+    """Draw how far each layer moved, as a heat map; the causes of what never moved as stacked bars.
+
+    Parameters
+    ----------
+    result
+        Result of the stage `drift`.
+    ax
+        Where to draw; a new figure by default.
+    variable
+        Which variable.
+    select
+        Which part of it.
+    """
+    if variable in ("unchanged_cause", "total_unchanged_cause") and "parameter" in result.dims:
+        return by_cause(result, "unchanged_cause", "share of entries that never changed", ax=ax, **select)
+    return default(result, ax=ax, variable=variable, **select)
+
+
+def by_cause(result: xr.Dataset, variable: str, words: str, *, ax: Axes | None = None, **select: Any) -> Axes:
+    """Draw counts of entries by cause as shares of all that were looked at, a bar for each parameter.
+
+    Parameters
+    ----------
+    result
+        A result with the coords `numel`, and `sampled` where only a sample was looked at.
+    variable
+        Counts, (parameter, cause).
+    words
+        Label of the axis.
+    ax
+        Where to draw; a new figure by default.
+    select
+        Which part of it.
+    """
+    counts, title = choose(result, variable, keep=("parameter", "cause"), **select)
+    whole = result["sampled"] if "sampled" in result.coords else result["numel"]
+    ax = canvas(ax, height=tall(counts.sizes["parameter"]))
+    stacked(counts / whole, ax, parts="cause")
+    ax.set_xlabel(words)
+    ax.set_title(title)
+    return ax
+
+
+def known_rows(array: xr.DataArray) -> tuple[xr.DataArray, int]:
+    """Leave out the parameters of which nothing finite is known in any run, and count them; keep all if none is."""
+    known = np.isfinite(array).any([dim for dim in array.dims if dim != "parameter"]).values
+    return (array.isel(parameter=np.flatnonzero(known)), int((~known).sum())) if known.any() else (array, 0)
+
+
+def panels(result: xr.Dataset) -> list[Panel]:
+    """Give the figures that the report shows."""
+    found = []
+    if "parameter" in result.dims:
+        array, left_out = known_rows(result["relative"])
+        caption = "|w_t − w_0|₂ / |w_0|₂ for each layer, from the input at the top."
+        caption += f" Left out: {left_out} that started as all zeros." if left_out else ""
+        found.append(multiples.panel("relative", "Relative distance from the start", caption, array))
+    total = "total_relative" if "total_relative" in result else "relative"
+    whole = "of the whole network" if total.startswith("total") else "of the tensor"
+    found.append(Panel("total", f"Distance {whole} from the start", "", (9.2, 3.0), partial(_lines, result, total)))
+    straight = total.replace("relative", "straightness")
+    caption = "Distance from the start over length of the path: 1 is a straight line, near 0 is wandering."
+    found.append(
+        Panel("straightness", "Straightness of the path", caption, (9.2, 3.0), partial(_lines, result, straight))
+    )
+    if "parameter" in result.dims and bool((result["unchanged_cause"] > 0).any()):
+        height = tall(result.sizes["parameter"])
+        caption = (
+            "Entries whose bits never changed. Structural: the same kernel taps in all filters; dead unit: all that "
+            "leads into a unit; frozen: the whole parameter; static: the rest."
+        )
+        draw = partial(_causes, result)
+        found.append(Panel("unchanged", "What never moved, and why", caption, (9.2, height), draw))
+    return found
+
+
+def _lines(result: xr.Dataset, name: str, figure: Figure) -> None:
+    lines(result[name], figure.add_subplot())
+
+
+def _causes(result: xr.Dataset, figure: Figure) -> None:
+    drift(result, ax=figure.add_subplot(), variable="unchanged_cause")

@@ -1,0 +1,59 @@
+"""Figures as SVG that lives inside a page and takes the colors of its text and ground."""
+
+import re
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+
+import matplotlib.style
+from matplotlib.figure import Figure
+
+from trajlab.figures.marks.scale import CALM, CATEGORIES, GRID, INK, MISSING, PAPER
+
+THEMED = {
+    INK: "var(--ink)",
+    GRID: "var(--rule)",
+    MISSING: "var(--missing)",
+    PAPER: "var(--paper)",
+    CALM: "var(--calm)",
+} | {color: f"var(--c{i})" for i, color in enumerate(CATEGORIES)}
+"""Colors that the page sets, for light and for dark."""
+
+STYLE = Path(__file__).parent.parent / "trajlab.mplstyle"
+
+DPI = 130
+
+
+def inline_svg(draw: Callable[[Figure], object], size: tuple[float, float], *, name: str, label: str) -> str:
+    """Draw a figure as an SVG element.
+
+    Parameters
+    ----------
+    draw
+        Draws it on an empty figure.
+    size
+        Width and height in inches.
+    name
+        Unique in the page; the same figure under the same name gives the same bytes.
+    label
+        What the figure shows, for those who can not see it.
+    """
+    with matplotlib.style.context(STYLE):
+        figure = Figure(figsize=size, layout="constrained")
+        draw(figure)
+        text = StringIO()
+        figure.savefig(text, format="svg", dpi=DPI, metadata={"Date": None, "Creator": None})
+    svg = text.getvalue()
+    svg = svg[svg.index("<svg") :].rstrip()
+    svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"\s*<!--.*?-->", "", svg, flags=re.DOTALL)
+    referenced = set(re.findall(r'(?:href="|url\()#([^")]+)', svg))
+    svg = re.sub(r' id="([^"]+)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in referenced else "", svg)
+    svg = re.sub(r'((?:href="|url\()#)', rf"\g<1>{name}-", svg)
+    svg = re.sub(r"font: (?:[a-z]+ )*([\d.]+px) [^;\"]*", r"font-size: \1", svg)
+    for color, variable in THEMED.items():
+        svg = re.sub(color, variable, svg, flags=re.IGNORECASE)
+    svg = re.sub(
+        r"<svg [^>]*?viewBox=\"([^\"]+)\"[^>]*>", rf'<svg viewBox="\1" role="img" aria-label="{label}">', svg, count=1
+    )
+    return svg.replace("xlink:href", "href")

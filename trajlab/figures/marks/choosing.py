@@ -1,0 +1,101 @@
+"""Which part of a result a figure shows: what was asked for, and sensible choices for the rest."""
+
+from collections.abc import Collection
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from trajlab.errors import BadSetting
+from trajlab.figures.marks.labels import power_of_ten
+
+
+class Chosen(NamedTuple):
+    """Part of a variable, and in words which part."""
+
+    array: xr.DataArray
+    title: str
+
+
+def choose(result: xr.Dataset, variable: str, *, keep: Collection[str] = (), **select: Any) -> Chosen:
+    """Choose from a variable what two or three dims can show.
+
+    Parameters
+    ----------
+    result
+        A result.
+    variable
+        Which of its variables.
+    keep
+        Dims that stay. Of others, runs are averaged, the largest absolute threshold is taken of `tau`, and the first
+        of the rest.
+    select
+        Labels by dim, as in ``run="adam-0"`` or ``parameter="fc1.weight"``.
+
+    Raises
+    ------
+    BadSetting
+        There is no such variable, dim or label.
+    """
+    if variable not in result.data_vars:
+        raise BadSetting(
+            f"the variable {variable!r} was asked for; the result has {', '.join(map(str, result.data_vars))}. "
+            "Choose one of these."
+        )
+    array, words = result[variable], []
+    for dim, label in select.items():
+        if label is None:
+            continue
+        array = array.isel({dim: position(array, dim, label)})
+        words.append(describe(dim, label, array))
+    for dim in [str(dim) for dim in array.dims if dim not in keep]:
+        if dim == "run":
+            count = array.sizes["run"]
+            words.append(f"mean of {count} runs" if count > 1 else str(array["run"].values[0]))
+            array = array.mean("run", keep_attrs=True) if count > 1 else array.isel(run=0)
+            continue
+        array = array.isel({dim: usual(array, dim)})
+        words.append(describe(dim, array[dim].item() if dim in array.coords else 0, array))
+    return Chosen(array, ", ".join(words))
+
+
+def position(array: xr.DataArray, dim: str, label: Any) -> int:
+    """Find a label; floats may differ in their last digits."""
+    if dim not in array.dims:
+        raise BadSetting(
+            f"{dim}={label!r} was asked for; {array.name} has {', '.join(map(str, array.dims))}. Leave it out."
+        )
+    labels = array[dim].values
+    same = (
+        np.isclose(labels.astype(float), float(label), rtol=1e-9, atol=0)
+        if labels.dtype.kind == "f"
+        else labels == label
+    )
+    if not np.any(same):
+        some = ", ".join(map(str, labels[:12])) + (", …" if len(labels) > 12 else "")
+        raise BadSetting(f"{dim}={label!r} was asked for; there are {some}. Choose one of these.")
+    return int(np.argmax(same))
+
+
+def usual(array: xr.DataArray, dim: str) -> int:
+    """Give the position that is shown of a dim when none is asked for."""
+    if dim == "tau" and "tau_kind" in array.coords:
+        absolute = np.flatnonzero(array["tau_kind"].values == "absolute")
+        return int(absolute[-1]) if absolute.size else array.sizes["tau"] - 1
+    return 0
+
+
+def describe(dim: str, label: Any, array: xr.DataArray) -> str:
+    """Say what was chosen."""
+    if dim == "tau":
+        relative = "tau_kind" in array.coords and array["tau_kind"].ndim == 0 and array["tau_kind"].item() == "relative"
+        return f"|g| ≤ {power_of_ten(label)}" + (" RMS" if relative else "")
+    return str(label) if dim in ("run", "parameter", "layer") else f"{dim} {label}"
+
+
+def recorded(array: xr.DataArray) -> xr.DataArray:
+    """Drop the steps at which nothing is known, unless that leaves none."""
+    if "step" not in array.dims:
+        return array
+    known = array.notnull().any([dim for dim in array.dims if dim != "step"]).values
+    return array.isel(step=np.flatnonzero(known)) if known.any() else array

@@ -1,0 +1,87 @@
+"""Heat maps: rows from top to bottom, mostly layers as data meets them, by steps."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
+from matplotlib.colors import LogNorm
+
+from trajlab.figures.marks.choosing import recorded
+from trajlab.figures.marks.labels import name_rows, step_axis, title_of, value_axis, wrap
+from trajlab.figures.marks.scale import MISSING, Scale, scale_for
+
+
+def heat(array: xr.DataArray, ax: Axes, *, scale: Scale | None = None, bar: bool = True) -> QuadMesh:
+    """Draw a variable of two dims, of which the one that is not `step` makes the rows.
+
+    Parameters
+    ----------
+    array
+        What to draw, (row, step) or any two dims. What is not known stays light gray.
+    ax
+        Where to draw.
+    scale
+        Colors, if they are shared with other axes.
+    bar
+        Whether to add a color bar.
+    """
+    array = recorded(array)
+    columns = "step" if "step" in array.dims else str(array.dims[-1])
+    array = array.transpose(..., columns)
+    scale = scale or scale_for(array)
+    rows = str(array.dims[0])
+    x = edges(array[columns].values) if columns == "step" else np.arange(array.sizes[columns] + 1) - 0.5
+    y = np.arange(array.sizes[rows] + 1) - 0.5
+    values = np.ma.masked_invalid(scale.show(array.values.astype(np.float64)))
+    ax.set_facecolor(MISSING)
+    mesh = ax.pcolormesh(x, y, values, norm=scale.norm, cmap=scale.colors, rasterized=True)
+    ax.set_ylim(array.sizes[rows] - 0.5, -0.5)
+    name_rows(ax, labels(array, rows))
+    if rows not in ("parameter", "layer", "run"):
+        ax.set_ylabel(rows)
+    if columns == "step":
+        step_axis(ax, array["step"].values)
+    else:
+        names = labels(array, columns)
+        every = max(1, len(names) // 12)
+        ax.set_xticks(np.arange(len(names))[::every], names[::every])
+        ax.set_xlabel(columns)
+    if bar:
+        color_bar(mesh, [ax], array, scale)
+    return mesh
+
+
+def color_bar(mesh: QuadMesh, axes: Sequence[Axes], array: xr.DataArray, scale: Scale) -> None:
+    """Add a color bar beside axes that share a scale."""
+    figure = axes[0].figure
+    boxes = [ax.get_position() for ax in axes]
+    tall = (max(box.y1 for box in boxes) - min(box.y0 for box in boxes)) * figure.get_figure(root=True).get_figheight()
+    bar = figure.colorbar(
+        mesh, ax=list(axes), extend=scale.extend, label=wrap(title_of(array), tall), fraction=0.04, pad=0.015
+    )
+    value_axis(bar.ax.yaxis, array, log=isinstance(scale.norm, LogNorm))
+    bar.outline.set_visible(False)
+    bar.solids.set_rasterized(True)
+
+
+def edges(steps: np.ndarray) -> np.ndarray:
+    """Give the edges between steps, midway, and as far beyond the first and the last.
+
+    >>> edges(np.array([0, 10, 30]))
+    array([-5.,  5., 20., 40.])
+    """
+    steps = np.asarray(steps, np.float64)
+    if len(steps) == 1:
+        return np.array([steps[0] - 0.5, steps[0] + 0.5])
+    middle = (steps[1:] + steps[:-1]) / 2
+    return np.concatenate([[2 * steps[0] - middle[0]], middle, [2 * steps[-1] - middle[-1]]])
+
+
+def labels(array: xr.DataArray, dim: str) -> list[str]:
+    """Give the labels along a dim, or its positions if it has none."""
+    if dim not in array.coords:
+        return [str(position) for position in range(array.sizes[dim])]
+    values = array[dim].values
+    return [f"{value:g}" for value in values] if values.dtype.kind == "f" else [str(value) for value in values]

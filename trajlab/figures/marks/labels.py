@@ -1,0 +1,112 @@
+"""Words on figures: titles with units, names thinned out until they fit, steps on their axis."""
+
+import textwrap
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.ticker import (
+    FuncFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    SymmetricalLogLocator,
+)
+
+from trajlab.figures.marks.scale import is_share
+
+LONGEST = 26
+"""Characters of a name on an axis, twice that on wide axes; of longer ones the end is shown."""
+
+WIDE = 4.5
+"""Inches from which axes are wide."""
+
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def title_of(array: xr.DataArray) -> str:
+    """Give the title of a variable with its unit, as an axis shows it.
+
+    >>> title_of(xr.DataArray(0, attrs={"long_name": "norm", "units": "weight"}))
+    'norm [weight]'
+    """
+    name = array.attrs.get("long_name") or str(array.name or "value").replace("_", " ")
+    units = array.attrs.get("units", "1")
+    return name if units in ("1", "") or units in name else f"{name} [{units}]"
+
+
+def wrap(title: str, inches: float) -> str:
+    """Break a title into lines that fit beside an axis of so many inches."""
+    return textwrap.fill(title, max(12, round(inches * 15)))
+
+
+def shorten(name: str, longest: int = LONGEST) -> str:
+    """Give a name, or the end of one that is too long."""
+    return name if len(name) <= longest else "…" + name[1 - longest :]
+
+
+def height_of(ax: Axes) -> float:
+    """Give the height of axes in inches."""
+    return ax.get_window_extent().height / ax.get_figure(root=True).dpi  # type: ignore[union-attr]
+
+
+def width_of(ax: Axes) -> float:
+    """Give the width of axes in inches."""
+    return ax.get_window_extent().width / ax.get_figure(root=True).dpi  # type: ignore[union-attr]
+
+
+def name_rows(ax: Axes, names: Sequence[str], positions: Sequence[float] | None = None) -> None:
+    """Put names beside rows that are counted from the top, as many as there is room for."""
+    at = np.arange(len(names)) if positions is None else np.asarray(positions)
+    every = max(1, int(np.ceil(len(names) / max(1.0, height_of(ax) / 0.135))))
+    shown = slice(None, None, every)
+    longest = LONGEST if width_of(ax) < WIDE else 2 * LONGEST
+    ax.set_yticks(at[shown], [shorten(str(name), longest) for name in names[shown]])
+    ax.tick_params(axis="y", length=0)
+
+
+def step_axis(ax: Axes, steps: np.ndarray) -> None:
+    """Make the x axis one of steps; logarithmic where they lie ever further apart."""
+    ax.set_xlabel("step")
+    gaps = np.diff(steps)
+    if len(gaps) > 3 and gaps.max() > 20 * gaps.min() and steps.min() >= 0:
+        ax.set_xscale("symlog", linthresh=max(float(gaps.min()), 1.0))
+        ax.xaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=max(float(gaps.min()), 1.0)))
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        ax.xaxis.set_minor_formatter(NullFormatter())
+    else:
+        ax.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1, steps=[1, 2, 2.5, 5, 10]))
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+
+
+def value_axis(axis: Axis, array: xr.DataArray, *, log: bool = False) -> None:
+    """Format the ticks of an axis or a color bar: powers of ten, per cent, or plain numbers."""
+    if log:
+        axis.set_major_locator(LogLocator(numticks=6))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: power_of_ten(value)))
+        axis.set_minor_formatter(NullFormatter())
+    elif is_share(array):
+        axis.set_major_formatter(FuncFormatter(per_cent))
+
+
+def per_cent(value: float, _: object = None) -> str:
+    """Write a share in per cent.
+
+    >>> per_cent(0.125)
+    '12.5 %'
+    """
+    return f"{100 * value:.4g} %"
+
+
+def power_of_ten(value: float) -> str:
+    """Write a power of ten without markup.
+
+    >>> power_of_ten(1e-05), power_of_ten(0.1), power_of_ten(100)
+    ('10⁻⁵', '0.1', '100')
+    """
+    exponent = round(np.log10(value))
+    if not np.isclose(value, 10.0**exponent):
+        return f"{value:g}"
+    return f"{value:g}" if -3 <= exponent <= 3 else "10" + str(exponent).translate(_SUPERSCRIPTS)

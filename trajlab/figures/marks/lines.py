@@ -1,0 +1,96 @@
+"""Lines over the steps, one for each run or another dim, colored by what tells runs apart."""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from trajlab.figures.marks.heat import labels
+from trajlab.figures.marks.labels import height_of, shorten, step_axis, title_of, value_axis, wrap
+from trajlab.figures.marks.scale import CATEGORIES, INK, is_share, spans_decades
+from trajlab.studies import facts, telling_facts
+
+DASHES = ("-", "--", ":", "-.")
+
+
+def lines(array: xr.DataArray, ax: Axes) -> list[Line2D]:
+    """Draw a variable over the steps, a line for each label of its other dim.
+
+    Parameters
+    ----------
+    array
+        What to draw, (step) or (step, run) or another dim. Steps at which a line is not known are passed over.
+    ax
+        Where to draw.
+    """
+    others = [str(dim) for dim in array.dims if dim != "step"]
+    if others:
+        styles, legend = _styles(array, others[0])
+        drawn = [_line(array.isel({others[0]: i}), ax, style) for i, style in enumerate(styles)]
+    else:
+        drawn, legend = [_line(array, ax, {"color": CATEGORIES[0]})], []
+    log = spans_decades(array.values)
+    if log:
+        ax.set_yscale("log")
+    elif is_share(array) and np.isfinite(array.values).any():
+        top = float(np.nanmax(np.where(np.isfinite(array.values), array.values, np.nan)))
+        ax.set_ylim(0.0, min(max(1.08 * top, 0.01), 1.02))
+    value_axis(ax.yaxis, array, log=log)
+    ax.set_ylabel(wrap(title_of(array), height_of(ax)))
+    step_axis(ax, array["step"].values)
+    ax.margins(x=0.01)
+    if legend:
+        beside(ax, legend)
+    return drawn
+
+
+def beside(ax: Axes, handles: list[Line2D] | None = None) -> None:
+    """Put the legend to the right of the axes, where it covers no data."""
+    given: dict[str, Any] = {} if handles is None else {"handles": handles}
+    columns = 1 + (0 if handles is None else len(handles)) // 18
+    ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0, frameon=False, ncols=columns, **given)
+
+
+def _line(one: xr.DataArray, ax: Axes, style: dict[str, Any]) -> Line2D:
+    known = np.isfinite(one.values.astype(np.float64))
+    marker = {"marker": "o", "markersize": 4} if known.sum() == 1 else {}
+    return ax.plot(one["step"].values[known], one.values[known], **style, **marker)[0]
+
+
+def _styles(array: xr.DataArray, dim: str) -> tuple[list[dict[str, Any]], list[Line2D]]:
+    """Choose a style for each line, and the legend that explains them."""
+    names = labels(array, dim)
+    telling = [name for name in telling_facts(array) if name != "seed"] if dim == "run" else []
+    if not telling:
+        if len(names) > 24:
+            return [{"color": CATEGORIES[0], "alpha": 0.5, "linewidth": 0.9}] * len(names), []
+        styles = [{"color": color} for color in _palette(len(names))]
+        return styles, [Line2D([], [], label=shorten(n), **s) for n, s in zip(names, styles, strict=True)]
+    known = facts(array)
+    levels = {name: sorted(set(known[name].tolist())) for name in telling[:2]}
+    colors = dict(zip(levels[telling[0]], _palette(len(levels[telling[0]])), strict=True))
+    legend = [Line2D([], [], label=f"{telling[0]}: {value}", color=color) for value, color in colors.items()]
+    dashes: dict[Any, str] = {}
+    if len(telling) > 1 and len(levels[telling[1]]) <= len(DASHES):
+        dashes = dict(zip(levels[telling[1]], DASHES, strict=False))
+        legend += [Line2D([], [], label=f"{telling[1]}: {v}", color=INK, linestyle=dash) for v, dash in dashes.items()]
+    styles = [
+        {
+            "color": colors[known[telling[0]][i]],
+            "linestyle": dashes[known[telling[1]][i]] if dashes else "-",
+            "alpha": 0.9 if len(names) <= 12 else 0.6,
+        }
+        for i in range(len(names))
+    ]
+    return styles, legend
+
+
+def _palette(count: int) -> list[Any]:
+    return (
+        list(CATEGORIES[:count])
+        if count <= len(CATEGORIES)
+        else list(colormaps["viridis"](np.linspace(0, 0.92, count)))
+    )

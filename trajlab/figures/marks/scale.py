@@ -1,0 +1,84 @@
+"""Colors: which map suits which values, and from where to where it runs."""
+
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+from matplotlib.colors import Colormap, LogNorm, Normalize, PowerNorm, TwoSlopeNorm
+
+CATEGORIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6BB1", "#7F7F7F")
+"""Okabe and Ito's colors that the color-blind can tell apart, less the yellow, which is too light for lines."""
+
+CELLS = {"blue": "#1f7fbf", "orange": "#dc6a1c", "yellow": "#e3a21a", "sky": "#6dbbe8"}
+"""Colors of cells in rasters, which are the same on light and dark ground."""
+
+INK = "#2b2f36"
+GRID = "#d9dce1"
+MISSING = "#e8eaed"
+PAPER = "#fefefe"
+CALM = "#e2edf6"
+"""Colors of text, of rules, of what is not known, of the ground, and of what is as it should be.
+
+A page may put its own in their places.
+"""
+
+DECADES = 2.5
+"""Values that span more powers of ten than this are shown on a logarithmic scale."""
+
+
+class Scale(NamedTuple):
+    """How values become colors."""
+
+    norm: Normalize
+    colors: str | Colormap
+    extend: str = "neither"
+
+    def show(self, values: np.ndarray) -> np.ndarray:
+        """Move zeros and infinities, which a scale may not have, to its ends."""
+        low, high = self.norm.vmin, self.norm.vmax
+        shown = np.where(np.isposinf(values), high, np.where(np.isneginf(values), low, values))
+        return np.where(shown < low, low, shown) if isinstance(self.norm, LogNorm) else shown
+
+
+def scale_for(array: xr.DataArray, *, center: float | None = None) -> Scale:
+    """Choose colors for values: diverging about a center or zero, else dark to light; stretched over decades.
+
+    Parameters
+    ----------
+    array
+        What is to be shown, all of it if several axes share the scale.
+    center
+        Value that the colors diverge from; zero where there are values on both sides of it.
+    """
+    values = np.asarray(array.values, np.float64)
+    finite = values[np.isfinite(values)]
+    if finite.size == 0:
+        return Scale(Normalize(0.0, 1.0), "viridis")
+    low, high = float(finite.min()), float(finite.max())
+    extend = {(True, True): "both", (True, False): "max", (False, True): "min"}.get(
+        (bool(np.isposinf(values).any()), bool(np.isneginf(values).any())), "neither"
+    )
+    if center is not None or low < 0 < high:
+        middle = center or 0.0
+        reach = max(high - middle, middle - low) or 1.0
+        return Scale(TwoSlopeNorm(middle, middle - reach, middle + reach), "RdBu_r", extend)
+    if is_share(array):
+        top = 1.0 if high > 0.5 else high or 1.0
+        return Scale(PowerNorm(0.5, 0.0, top) if spans_decades(finite) else Normalize(0.0, top), "viridis", extend)
+    if spans_decades(finite):
+        return Scale(LogNorm(float(finite[finite > 0].min()), high), "viridis", "min" if low == 0 else extend)
+    return Scale(Normalize(low, high if high > low else low + (abs(low) or 1.0)), "viridis", extend)
+
+
+def spans_decades(values: np.ndarray) -> bool:
+    """Tell whether values, none of them negative, are so different in size that only a logarithm shows them all."""
+    positive = values[np.isfinite(values) & (values > 0)]
+    if positive.size == 0 or (values < 0).any():
+        return False
+    return bool(np.log10(positive.max() / np.quantile(positive, 0.02)) > DECADES)
+
+
+def is_share(array: xr.DataArray) -> bool:
+    """Tell whether a variable is a share of a whole, from 0 to 1."""
+    name = array.attrs.get("long_name", "").removeprefix("whole network: ")
+    return array.attrs.get("units") == "1" and name.startswith(("share", "flip rate"))

@@ -1,0 +1,138 @@
+"""Figures of how often gradients and weights change sign."""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from trajlab.figures.default import default
+from trajlab.figures.marks import multiples
+from trajlab.figures.marks.canvas import canvas, tall
+from trajlab.figures.marks.choosing import choose, recorded
+from trajlab.figures.marks.heat import heat
+from trajlab.figures.marks.lines import beside, lines
+from trajlab.figures.marks.raster import raster
+from trajlab.figures.marks.scale import CELLS, INK, scale_for
+from trajlab.figures.panel import Panel
+
+COIN = 0.5
+
+ZERO = "#c3c8d0"
+
+SMOOTH = 20
+"""Points of a line of flip rates, which at single steps jump about; of more steps rolling means are drawn."""
+
+
+def sign_flips(result: xr.Dataset, *, ax: Axes | None = None, variable: str | None = None, **select: Any) -> Axes:
+    """Draw flip rates as a heat map about those of a coin, or the signs of single entries as a raster.
+
+    Parameters
+    ----------
+    result
+        Result of the stage `sign_flips`.
+    ax
+        Where to draw; a new figure by default.
+    variable
+        Which variable; by default `flip_rate`, or `weight_flip_rate` of a run without gradients.
+    select
+        Which part of it. The raster shows the first run by default.
+    """
+    variable = variable or ("flip_rate" if "flip_rate" in result else "weight_flip_rate")
+    if variable == "sign_map" and "sign_map" in result:
+        return _signs(result, ax, **select)
+    if variable in ("flip_rate", "total_flip_rate", "flip_rate_retained") and variable in result:
+        return _rates(result, variable, ax, **select)
+    return default(result, ax=ax, variable=variable, **select)
+
+
+def panels(result: xr.Dataset) -> list[Panel]:
+    """Give the figures that the report shows."""
+    found = []
+    many = "parameter" in result.dims
+    total = "total_" if many else ""
+    if "flip_rate" in result:
+        if many:
+            array = recorded(result["flip_rate"])
+            caption = "Blue: signs persist; white: a fair coin's 50 %; red: signs alternate."
+            title = "Share of gradient entries that changed sign"
+            found.append(multiples.panel("flip_rate", title, caption, array, center=COIN))
+        caption = "Against a fair coin, and an AR(1) process with the measured correlation of successive gradients."
+        draw = partial(_alone, result, f"{total}flip_rate")
+        found.append(Panel("total", "Flip rate of the whole network, against chance", caption, (9.2, 3.0), draw))
+    if "sign_map" in result:
+        chosen = choose(result, "sign_map", keep=("step", "entry"), **_fullest(result))
+        caption = f"A few entries of each parameter ({chosen.title}); blank where the gradient is larger."
+        draw = partial(_alone, result, "sign_map", **_fullest(result))
+        found.append(Panel("sign_map", "Signs of single entries near zero", caption, (9.2, 5.4), draw))
+    if "weight_flip_rate" in result:
+        if many:
+            array = recorded(result["weight_flip_rate"])
+            caption = "Share of weights whose sign is not what it was at the snapshot before."
+            found.append(multiples.panel("weight_flips", "Weights that changed sign", caption, array))
+        else:
+            draw = partial(_alone, result, "weight_flip_rate")
+            found.append(Panel("weight_flips", "Weights that changed sign", "", (9.2, 3.0), draw))
+    return found
+
+
+def _alone(result: xr.Dataset, name: str, figure: Figure, **select: Any) -> None:
+    sign_flips(result, ax=figure.add_subplot(), variable=name, **select)
+
+
+def _fullest(result: xr.Dataset) -> dict[str, Any]:
+    """Choose the threshold that shows the most entries."""
+    known = result["sign_map"].notnull()
+    counts = known.sum([dim for dim in known.dims if dim != "tau"])
+    return {"tau": float(counts["tau"].values[int(counts.argmax("tau"))])}
+
+
+def _rates(result: xr.Dataset, variable: str, ax: Axes | None, **select: Any) -> Axes:
+    if "parameter" in result[variable].dims and select.get("parameter") is None:
+        array, title = choose(result, variable, keep=("parameter", "step"), **select)
+        ax = canvas(ax, height=tall(array.sizes["parameter"]))
+        heat(array, ax, scale=scale_for(array, center=COIN))
+        ax.set_title(title)
+        return ax
+    array, title = choose(result, variable, keep=("run", "step"), **select)
+    array = recorded(array)
+    over = max(1, array.sizes["step"] // SMOOTH)
+    if over > 1:
+        title = ", ".join(filter(None, [title, f"mean over {over} recorded steps"]))
+    ax = canvas(ax)
+    lines(_smooth(array, over), ax)
+    legend = ax.get_legend()
+    ax.axhline(COIN, color=INK, linewidth=1.0, linestyle=(0, (1, 2)), label="fair coin")
+    process = f"{variable}_ar1"
+    if process in result:
+        expected = recorded(choose(result, process, keep=("step",), **select).array)
+        words = "AR(1)" + (", mean of runs" if array.ndim > 1 else "")
+        expected = _smooth(expected, over)
+        ax.plot(expected["step"].values, expected.values, color="0.55", linewidth=1.0, label=words)
+    handles, _ = ax.get_legend_handles_labels()
+    chance = [handle for handle in handles if handle.get_label() in ("fair coin",) or "AR(1)" in handle.get_label()]
+    beside(ax, [*(legend.legend_handles if legend else []), *chance])
+    top = np.nanmax(array.values) if np.isfinite(array.values).any() else COIN
+    ax.set_ylim(0.0, max(0.6, min(1.0, 1.08 * float(top))))
+    ax.set_title(title)
+    return ax
+
+
+def _smooth(array: xr.DataArray, over: int) -> xr.DataArray:
+    smoothed = array.rolling(step=over, center=True, min_periods=1).mean() if over > 1 else array
+    return smoothed.assign_attrs(array.attrs)
+
+
+def _signs(result: xr.Dataset, ax: Axes | None, **select: Any) -> Axes:
+    if "run" in result.dims and select.get("run") is None:
+        select["run"] = result["run"].values[0]
+    signs, title = choose(result, "sign_map", keep=("step", "entry"), **select)
+    signs = signs.sel(step=recorded(result["flip_rate"])["step"]).transpose("entry", "step")
+    ax = canvas(ax, height=5.0)
+    sections = [str(name) for name in signs["parameter_of"].values]
+    colors = (CELLS["blue"], ZERO, CELLS["orange"])
+    raster(signs.values + 1.0, signs["step"].values, ax, colors=colors, names=("negative", "zero", "positive"), sections=sections)  # fmt: skip  # noqa: E501
+    ax.set_title(title)
+    return ax
