@@ -1,0 +1,63 @@
+"""Findings: what stands out in a result, in plain sentences, and the numbers that sum it up."""
+
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import xarray as xr
+
+from trajlab.findings.looking import Finding, last, nonfinite
+from trajlab.stages import stage_names
+
+MOST = 6
+"""Columns of a table of a stage without a choice of its own."""
+
+
+def findings(result: xr.Dataset) -> list[Finding]:
+    """Say what stands out in a result; nothing for a stage that has no findings of its own but broken numbers."""
+    if result.sizes.get("step") == 0:
+        return []
+    home = _home(result)
+    name = str(result.attrs.get("stage", ""))
+    return getattr(home, name)(result) if home else nonfinite(result, "")
+
+
+def headlines(result: xr.Dataset) -> dict[str, xr.DataArray]:
+    """Give the figures that sum up each run, () or (run) each, by variable."""
+    if result.sizes.get("step") == 0:
+        return {}
+    home = _home(result)
+    chosen = [name for name in home.HEADLINES if _name(result, name)] if home else []
+    if not chosen:
+        chosen = [str(name) for name, array in result.data_vars.items() if _sums_up(array)][:MOST]
+    found: dict[str, xr.DataArray] = {}
+    for name in chosen:
+        array = result[_name(result, name)]
+        for dim in [str(dim) for dim in array.dims if dim not in ("run", "step")]:
+            array = array.isel({dim: _usual(array, dim)}) if dim == "tau" else array.sum(dim, keep_attrs=True)
+        found[name] = last(array).assign_attrs(array.attrs)
+    return found
+
+
+def _usual(array: xr.DataArray, dim: str) -> int:
+    absolute = np.flatnonzero(array["tau_kind"].values == "absolute") if "tau_kind" in array.coords else []
+    return int(absolute[-1]) if len(absolute) else array.sizes[dim] - 1
+
+
+def _name(result: xr.Dataset, name: str) -> str:
+    """Give the name under which a result has a variable of the whole network; empty if it has not."""
+    total = f"total_{name}"
+    known = total if total in result else name
+    return known if known in result and not {"parameter", "layer", "unit"} & set(result[known].dims) else ""
+
+
+def _sums_up(array: xr.DataArray) -> bool:
+    return array.dtype.kind in "fiub" and set(array.dims) <= {"run", "step"}
+
+
+def _home(result: xr.Dataset) -> ModuleType | None:
+    name = str(result.attrs.get("stage", ""))
+    if name in stage_names() and (Path(__file__).parent / f"{name}.py").exists():
+        return import_module(f"trajlab.findings.{name}")
+    return None

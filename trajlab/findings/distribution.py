@@ -1,0 +1,60 @@
+"""What stands out in how values are distributed."""
+
+import xarray as xr
+
+from trajlab.findings.looking import Finding, Place, extreme, in_run, last, nonfinite
+from trajlab.findings.wording import number, share
+
+HEADLINES = ("std", "skewness", "excess_kurtosis", "min", "max", "zeros", "nonfinite")
+
+TAILS = 1.0
+"""Growth of the excess kurtosis that is worth a sentence."""
+
+
+def distribution(result: xr.Dataset) -> list[Finding]:
+    """Say which layer's values shifted most, which spread out, collapsed or grew tails."""
+    return [*nonfinite(result, "std", "values"), *_shift(result), *_spread(result), *_tails(result)]
+
+
+def _start(result: xr.Dataset, name: str) -> xr.DataArray:
+    return result[name].isel(step=0, drop=True)
+
+
+def _name(place: Place) -> str:
+    return f"`{place.at['parameter']}`" if "parameter" in place.at else "the values"
+
+
+def _shift(result: xr.Dataset) -> list[Finding]:
+    place = extreme(last(result["ks"]).where(_start(result, "std") > 0))
+    if place is None or place.value == 0:
+        return []
+    before, after = (float(part.sel(place.at)) for part in (_start(result, "std"), last(result["std"])))
+    text = (
+        f"The values of {_name(place)} shifted most{in_run(place)}: Kolmogorov–Smirnov distance {number(place.value)} "
+        f"from the start, standard deviation from {number(before)} to {number(after)}."
+    )
+    return [Finding(text, "ks")]
+
+
+def _spread(result: xr.Dataset) -> list[Finding]:
+    change = (last(result["std"]) / _start(result, "std")).where(_start(result, "std") > 0)
+    found = []
+    wide, narrow = extreme(change), extreme(change, least=True)
+    if wide is not None and wide.value >= 1.5:
+        text = f"{_name(wide)} spread out most{in_run(wide)}: its standard deviation grew {number(wide.value)}-fold."
+        found.append(Finding(text[0].upper() + text[1:], "std"))
+    if narrow is not None and narrow.value <= 0.5:
+        text = f"{_name(narrow)} shrank most{in_run(narrow)}: its standard deviation fell to {share(narrow.value)}."
+        found.append(Finding(text[0].upper() + text[1:], "std"))
+    return found
+
+
+def _tails(result: xr.Dataset) -> list[Finding]:
+    start = _start(result, "excess_kurtosis")
+    place = extreme(last(result["excess_kurtosis"]) - start)
+    if place is None or place.value < TAILS:
+        return []
+    after = float(last(result["excess_kurtosis"]).sel(place.at))
+    before = float(start.sel(place.at))
+    text = f"{_name(place)} grew the heaviest tails{in_run(place)}: excess kurtosis from {before:.1f} to {after:.1f}."
+    return [Finding(text[0].upper() + text[1:], "quantiles")]

@@ -1,0 +1,92 @@
+"""What stands out in how far each tensor has moved."""
+
+import numpy as np
+import xarray as xr
+
+from trajlab.findings.looking import Finding, extreme, in_run, last, nonfinite, typical, whole
+from trajlab.findings.wording import count, number, share
+from trajlab.studies import facts, telling_facts
+
+HEADLINES = ("relative", "distance_l2", "path_length", "straightness", "changed", "sign_changed", "unchanged_cause")
+
+NOTABLE = 1.25
+"""Groups of runs whose medians differ by this factor are told apart in a sentence."""
+
+
+def drift(result: xr.Dataset) -> list[Finding]:
+    """Say which layer moved most and least, which runs went farther, how straight, and what never moved."""
+    return [*nonfinite(result, "relative"), *_layers(result), *_runs(result), *_path(result), *_unmoved(result)]
+
+
+def _layers(result: xr.Dataset) -> list[Finding]:
+    if "parameter" not in result.dims:
+        return []
+    end = last(result["relative"])
+    usual = typical(end)
+    most, least = extreme(usual), extreme(usual, least=True)
+    if most is None or least is None:
+        return []
+    runs = f" (median of {end.sizes['run']} runs)" if end.sizes.get("run", 1) > 1 else ""
+    text = f"`{most.at['parameter']}` moved most: by {share(most.value)} of its starting norm{runs}"
+    if least.at != most.at:
+        text += f"; `{least.at['parameter']}` moved least, by {share(least.value)}"
+    found = [Finding(f"{text}.", "relative")]
+    top = extreme(end)
+    if runs and top is not None:
+        text = f"No tensor went farther than `{top.at['parameter']}`{in_run(top)}"
+        found.append(Finding(f"{text}: {share(top.value)} of its starting norm.", "relative"))
+    return found
+
+
+def _runs(result: xr.Dataset) -> list[Finding]:
+    total = whole(result, "relative")
+    if total is None or "run" not in total.dims:
+        return []
+    end, found = last(total).values, []
+    for fact in [name for name in telling_facts(result) if name != "seed"][:2]:
+        values = facts(result)[fact]
+        known = [level for level in dict.fromkeys(values.tolist()) if np.isfinite(end[values == level]).any()]
+        medians = {level: float(np.nanmedian(end[values == level])) for level in known}
+        if len(medians) < 2:
+            continue
+        far, near = max(medians, key=medians.__getitem__), min(medians, key=medians.__getitem__)
+        if medians[near] > 0 and medians[far] / medians[near] >= NOTABLE:
+            text = (
+                f"Runs with {fact} `{far}` ended {number(round(medians[far] / medians[near], 1))} times as far from "
+                f"their start as those with `{near}`: {share(medians[far])} against {share(medians[near])} of the "
+                "starting norm (medians, whole network)."
+            )
+            found.append(Finding(text, "total"))
+    return found
+
+
+def _path(result: xr.Dataset) -> list[Finding]:
+    straight = whole(result, "straightness")
+    place = None if straight is None else extreme(last(straight), least=True)
+    if place is None or place.value > 0.9 or place.value <= 0:
+        return []
+    times = number(round(1 / place.value, 1))
+    return [
+        Finding(
+            f"The most winding path is {times} times as long as the distance it covered{in_run(place)}.", "straightness"
+        )
+    ]
+
+
+def _unmoved(result: xr.Dataset) -> list[Finding]:
+    if "parameter" not in result.dims or "numel" not in result.coords:
+        return []
+    counts = result["unchanged_cause"]
+    by_run = counts.sum(["parameter", "cause"])
+    place = extreme(by_run)
+    if place is None or place.value == 0:
+        runs = ", in every run" if "run" in result.dims else ""
+        return [Finding(f"Every entry of every tensor moved at some step{runs}.", "relative")]
+    here = counts.sel(place.at)
+    row, cause = extreme(here.sum("cause")), extreme(here.sum("parameter"))
+    total = float(result["numel"].sum())
+    text = f"{count(place.value, 'entry')} ({share(place.value / total)}) never moved{in_run(place)}"
+    if row and cause:
+        words = str(cause.at["cause"]).replace("_", " ")
+        text += f", most of them in `{row.at['parameter']}`; the main cause is “{words}”"
+    return [Finding(f"{text}.", "unchanged")]

@@ -1,0 +1,88 @@
+"""How findings look at results: the last known values, and where the extremes are."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+
+class Finding(NamedTuple):
+    """A sentence about a result, in which names stand between backticks.
+
+    Attributes
+    ----------
+    text
+        The sentence.
+    figure
+        Key of the figure that shows it; empty for none.
+    alarm
+        Whether something is broken.
+    """
+
+    text: str
+    figure: str = ""
+    alarm: bool = False
+
+
+class Place(NamedTuple):
+    """A value and the labels of the dims where it stands."""
+
+    value: float
+    at: dict[str, Any]
+
+
+def last(array: xr.DataArray) -> xr.DataArray:
+    """Give the last finite value over the steps."""
+    if "step" not in array.dims:
+        return array
+    known = np.isfinite(array)
+    position = (known.sizes["step"] - 1 - known.isel(step=slice(None, None, -1)).argmax("step")).compute()
+    return array.isel(step=position).where(known.any("step")).drop_vars("step", errors="ignore")
+
+
+def extreme(array: xr.DataArray, *, least: bool = False) -> Place | None:
+    """Find the largest, or least, finite value; None if there is none."""
+    values = np.where(np.isfinite(array.values), array.values, np.nan)
+    if np.isnan(values).all():
+        return None
+    flat = int(np.nanargmin(values) if least else np.nanargmax(values))
+    where = np.unravel_index(flat, values.shape)
+    labels = {str(d): array[d].values[i] if d in array.coords else i for d, i in zip(array.dims, where, strict=True)}
+    return Place(float(values.flat[flat]), labels)
+
+
+def typical(array: xr.DataArray) -> xr.DataArray:
+    """Give the median over the runs."""
+    return array.median("run", keep_attrs=True) if "run" in array.dims else array
+
+
+def in_run(place: Place) -> str:
+    """Say in which run something is; nothing if there is one only."""
+    return f" in run `{place.at['run']}`" if "run" in place.at else ""
+
+
+def whole(result: xr.Dataset, name: str) -> xr.DataArray | None:
+    """Give a variable of the whole network: the total, or of a single tensor the variable itself."""
+    found = result.get(f"total_{name}", result.get(name))
+    return None if found is None or {"parameter", "layer"} & set(found.dims) else found
+
+
+def nonfinite(result: xr.Dataset, figure: str, thing: str = "weights") -> list[Finding]:
+    """Say where NaN and Inf first appear."""
+    if "nonfinite" not in result or "step" not in result["nonfinite"].dims:
+        return []
+    bad = result["nonfinite"] > 0
+    if not bool(bad.any()):
+        return []
+    on_step = bad.any([dim for dim in bad.dims if dim != "step"])
+    step = on_step["step"].values[int(on_step.argmax("step"))]
+    place = extreme(result["nonfinite"].sel(step=step))
+    row = (
+        next((f" in `{label}`" for dim, label in place.at.items() if dim in ("parameter", "layer")), "")
+        if place
+        else ""
+    )
+    runs = int(bad.any([d for d in bad.dims if d != "run"]).sum()) if "run" in bad.dims else 0
+    more = f"; {runs} runs are affected" if runs > 1 else ""
+    text = f"NaN or Inf among the {thing} from step {step:,} on, first{row}{in_run(place) if place else ''}{more}."
+    return [Finding(text, figure, alarm=True)]

@@ -1,0 +1,52 @@
+"""How numbers are written in sentences and tables."""
+
+import math
+
+
+def share(value: float) -> str:
+    """Write a share in per cent, with as many digits as tell something.
+
+    >>> share(0.1234), share(0.012), share(0.00042), share(0), share(1.06)
+    ('12 %', '1.2 %', '0.04 %', '0 %', '106 %')
+    """
+    percent = 100 * value
+    if not math.isfinite(percent):
+        return number(value)
+    size = abs(percent)
+    if size == 0 or size >= 10:
+        return f"{percent:,.0f} %"
+    if size < 0.01:
+        return "< 0.01 %"
+    return f"{percent:.1f} %" if size >= 1 else f"{percent:.2f} %"
+
+
+def number(value: float) -> str:
+    """Write a number with three digits that count.
+
+    >>> number(1234567), number(0.012345), number(3.0), number(float("nan")), number(2.5e-7)
+    ('1,234,567', '0.0123', '3', '–', '2.5e-07')
+    """
+    if not math.isfinite(value):
+        return {"inf": "∞", "-inf": "−∞"}.get(str(value), "–")
+    if value == int(value) and abs(value) < 1e12:
+        return f"{int(value):,}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def count(n: int | float, thing: str) -> str:
+    """Write how many there are of a thing.
+
+    >>> count(1, "unit"), count(2000, "unit"), count(3, "entry")
+    ('1 unit', '2,000 units', '3 entries')
+    """
+    many = thing[:-1] + "ies" if thing.endswith("y") else thing + "s"
+    return f"{int(n):,} {thing if int(n) == 1 else many}"
+
+
+def listed(words: list[str]) -> str:
+    """Join words as in a sentence.
+
+    >>> listed(["a", "b", "c"])
+    'a, b and c'
+    """
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
