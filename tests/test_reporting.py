@@ -1,0 +1,225 @@
+import json
+import re
+import warnings
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+import trajlab
+from trajlab.errors import DamagedData, MissingData, OutputExists
+from trajlab.findings import findings
+from trajlab.reporting import report, summary
+
+STAGES = ("drift", "distribution", "zero_gradients", "sign_flips", "dead_neurons")
+
+
+def moving(steps, **speeds):
+    """Layers of ones that move along a line by so much in all."""
+    line = np.linspace(0, 1, steps)[:, None, None]
+    return trajlab.from_arrays({name: 1.0 + line * speed * np.ones((1, 4, 4)) for name, speed in speeds.items()})
+
+
+@pytest.fixture
+def results(example):
+    return {name: trajlab.run(name, example).compute() for name in STAGES}
+
+
+@pytest.fixture
+def page(results, tmp_path):
+    return report(results, tmp_path / "r.html").read_text()
+
+
+class Page(HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.ids, self.links, self.open = [], [], []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        given = dict(attrs)
+        self.ids += [given["id"]] if "id" in given else []
+        self.links += [value for name, value in attrs if name in ("href", "src", "xlink:href")]
+        if tag not in ("meta", "link"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_report__names_the_layer_that_moved_most(tmp_path):
+    result = trajlab.run("drift", moving(5, slow=0.1, fast=2.0, middling=0.5)).compute()
+
+    page = report({"drift": result}, tmp_path / "r.html").read_text()
+
+    assert "<code>fast</code> moved most: by 200\xa0% of its starting norm" in page
+    assert "<code>slow</code> moved least, by 10\xa0%." in page
+
+
+def test_findings__say_which_runs_went_farther():
+    runs = {}
+    for i, (optimizer, speed) in enumerate([("sgd", 0.9), ("sgd", 0.9), ("adam", 0.3), ("adam", 0.3)]):
+        runs[f"{optimizer}-{i}"] = moving(3, w=speed)
+        runs[f"{optimizer}-{i}"].facts["describe"] = {"optimizer": optimizer, "seed": i}
+
+    texts = [one.text for one in findings(trajlab.run("drift", runs).compute())]
+
+    assert any(
+        "optimizer `sgd` ended 3 times as far from their start as those with `adam`: 90 % against 30 %" in text
+        for text in texts
+    )
+
+
+def test_findings__put_the_first_nonfinite_step_first():
+    values = np.ones((6, 3, 3))
+    values[4:, 0, 0] = np.nan
+    runs = {"good": moving(6, w=1.0), "bad": trajlab.from_arrays({"w": values})}
+
+    first = findings(trajlab.run("drift", runs).compute())[0]
+
+    assert first.alarm
+    assert first.text == "NaN or Inf among the weights from step 4 on, first in `w` in run `bad`."
+
+
+def test_findings__tell_alternating_signs_from_a_coin():
+    signs = np.where(np.arange(40) % 2, 1.0, -1.0)[:, None, None] * np.ones((1, 5, 5))
+    steady = np.ones((40, 5, 5))
+    steady[20, 0] = -1.0
+    run = trajlab.from_arrays({}, {"swing": signs + 1e-3, "steady": steady})
+
+    texts = " ".join(one.text for one in findings(trajlab.run("sign_flips", run).compute()))
+
+    assert "`steady` keep their sign more than a coin would" in texts
+    assert "`swing` alternate more than a coin would, most of all `swing`: 100 %" in texts
+
+
+def test_findings__say_what_never_had_a_gradient(example):
+    texts = " ".join(one.text for one in findings(trajlab.run("zero_gradients", example).compute()))
+
+    assert re.search(r"\d+ recorded entries \(\d+ %\) never had a gradient", texts)
+
+
+def test_report__is_one_page_without_outside_requests(page):
+    parsed = Page(page)
+
+    assert parsed.open == []
+    assert not [link for link in parsed.links if not link.startswith(("#", "data:"))]
+    assert "<script" not in page
+    assert "url(http" not in page
+
+
+def test_report__links_every_sentence_to_a_figure_that_exists(page):
+    parsed = Page(page)
+
+    assert len(parsed.ids) == len(set(parsed.ids))
+    assert {link[1:] for link in parsed.links if link.startswith("#")} <= set(parsed.ids)
+
+
+def test_report__asks_the_question_of_each_stage(page):
+    assert "Did this layer move, how far, by how winding a path, and how much of it moved at all?" in page
+    assert "Does the optimizer oscillate across a valley, drift along one, or toss coins?" in page
+
+
+def test_report__takes_the_colors_of_the_page(page):
+    assert "prefers-color-scheme: dark" in page
+    assert "fill: var(--ink)" in page
+    assert "#2b2f36" not in page
+
+
+def test_report__gives_the_same_bytes_for_the_same_results(results, tmp_path):
+    pages = [report(results, tmp_path / f"{i}.html").read_bytes() for i in range(2)]
+
+    assert pages[0] == pages[1]
+
+
+def test_report__reads_a_folder_of_results_and_names_the_study(tmp_path):
+    run = moving(3, w=1.0)
+    run.facts["describe"] = {"study": "walks", "optimizer": "sgd", "seed": 0}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trajlab.run("drift", {"one": run}).compute().to_zarr(tmp_path / "results/drift.zarr", zarr_format=3)
+
+    page = report(tmp_path / "results", tmp_path / "r.html").read_text()
+
+    assert "<h1>walks</h1>" in page
+    assert "16 entries in 1 tensor" in page
+
+
+def test_report__shows_a_users_own_stage(tmp_path, example):
+    def largest(weight):
+        return abs(weight).max(weight.dims[1:])
+
+    page = report({"largest": trajlab.run(largest, example).compute()}, tmp_path / "r.html").read_text()
+
+    assert 'id="largest-largest"' in page
+
+
+def _broken(kind):
+    weights = {"a.weight": np.ones((4, 3, 3)), "a.bias": np.zeros((4, 3))}
+    gradients = {"a.weight": np.zeros((4, 3, 3))}
+    if kind == "nan":
+        return trajlab.from_arrays(
+            {n: v * np.nan for n, v in weights.items()}, {"a.weight": np.full((4, 3, 3), np.nan)}
+        )
+    length = {"still": 4, "one step": 1}[kind]
+    return trajlab.from_arrays(*({n: v[:length] for n, v in group.items()} for group in (weights, gradients)))
+
+
+@pytest.mark.parametrize("kind", ["nan", "still", "one step"])
+@pytest.mark.parametrize("stacked", [False, True])
+def test_report__copes_with_runs_in_which_nothing_is_known(tmp_path, kind, stacked):
+    run = {"a": _broken(kind), "b": _broken(kind)} if stacked else _broken(kind)
+
+    page = report({name: trajlab.run(name, run).compute() for name in STAGES}, tmp_path / "r.html").read_text()
+
+    assert ">nan" not in page.lower().replace("nan or inf", "")
+
+
+def test_report__shows_groups_where_runs_are_many(tmp_path):
+    runs = {f"r{i}": moving(3, w=1.0 + i, v=0.5) for i in range(14)}
+    for i, run in enumerate(runs.values()):
+        run.facts["describe"] = {"init": "xy"[i % 2], "seed": i // 2}
+
+    page = report({"drift": trajlab.run("drift", runs).compute()}, tmp_path / "r.html").read_text()
+
+    assert "x ×7" in page
+    assert "14 runs, 2 inits and 7 seeds" in page
+
+
+def test_report__never_overwrites_silently(results, tmp_path):
+    out = tmp_path / "r.html"
+    out.write_text("mine")
+
+    with pytest.raises(OutputExists, match="exists already"):
+        report(results, out)
+    assert out.read_text() == "mine"
+    report({"drift": results["drift"]}, out, overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["r.html"]
+
+
+def test_report__says_what_is_missing_or_of_another_version(results, tmp_path):
+    with pytest.raises(MissingData, match="there is none"):
+        report(tmp_path / "nothing", tmp_path / "r.html")
+    with pytest.raises(MissingData, match="there are none"):
+        report(tmp_path, tmp_path / "r.html")
+    other = results["drift"].assign_attrs(Conventions="trajlab-result-99")
+    with pytest.raises(DamagedData, match="it says trajlab-result-99"):
+        report({"drift": other}, tmp_path / "r.html")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_summary__gives_the_last_finite_value_of_each_run(tmp_path):
+    runs = {"near": moving(4, w=0.5), "far": moving(4, w=2.0)}
+    result = trajlab.run("drift", runs).compute()
+
+    found = summary({"drift": result})
+
+    assert found["near"]["drift"]["relative"] == pytest.approx(0.5)
+    assert found["far"]["drift"]["relative"] == pytest.approx(2.0)
+    report({"drift": result}, tmp_path / "r.html", metrics=tmp_path / "m.json")
+    assert json.loads((tmp_path / "m.json").read_text()) == found

@@ -1,0 +1,179 @@
+"""The report: one page that says what happened in a study."""
+
+import json
+import os
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import xarray as xr
+from markupsafe import Markup
+
+from trajlab.errors import MissingData, OutputExists
+from trajlab.figures import read
+from trajlab.findings import headlines
+from trajlab.findings.wording import count, listed, number
+from trajlab.sections import section
+from trajlab.studies import facts, run_names, shared_facts, telling_facts
+
+ORDER = ("drift", "distribution", "dead_neurons", "zero_gradients", "sign_flips")
+"""Stages in the order of the page; others follow alphabetically."""
+
+Results = str | Path | Mapping[str, xr.Dataset]
+
+
+def report(
+    results: Results, out: str | Path, *, title: str | None = None, metrics: str | Path | None = None,
+    overwrite: bool = False,
+) -> Path:  # fmt: skip
+    """Write a page of a study: what stands out, then the figures, a table and the origin of each result.
+
+    The page is one HTML file that needs nothing else, and the same results give the same bytes.
+
+    Parameters
+    ----------
+    results
+        Results by name, or a folder of them as .zarr.
+    out
+        The page.
+    title
+        Its title; by default the name of the study.
+    metrics
+        Write the numbers of `summary` here too, as JSON.
+    overwrite
+        Whether files that exist are replaced.
+
+    Raises
+    ------
+    OutputExists
+        A file exists and is not to be overwritten.
+    MissingData
+        There are no results.
+    DamagedData
+        What is there is not a result, or one of another version.
+    """
+    targets = [Path(path) for path in (out, metrics) if path is not None]
+    for path in targets:
+        if path.exists() and not overwrite:
+            raise OutputExists(
+                f"{path} was to be written; it exists already. Choose another name, remove it, or pass --overwrite."
+            )
+    opened = open_results(results)
+    sections = [section(key, result) for key, result in opened.items()]
+    header = _header(opened, title or _study(results, opened))
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )  # fmt: skip
+    environment.filters["code"] = _code
+    page = environment.get_template("report.html").render(sections=sections, **header)
+    _write(targets[0], page)
+    if metrics is not None:
+        _write(targets[1], json.dumps(summary(opened), indent=1) + "\n")
+    return targets[0]
+
+
+def summary(results: Results) -> dict[str, Any]:
+    """Give a few numbers that sum up each run: {run: {result: {variable: value}}}, where they are finite.
+
+    Results of a single run give {result: {variable: value}}. Each value is the last that is known of the whole
+    network; shares near zero are those at the largest absolute threshold.
+    """
+    found: dict[str, Any] = {}
+    for key, result in open_results(results).items():
+        for variable, array in headlines(result).items():
+            for i, run in enumerate(run_names(result)) if "run" in array.dims else [(0, "")]:
+                value = float(array[i]) if "run" in array.dims else float(array)
+                if np.isfinite(value):
+                    place = found.setdefault(run, {}) if run else found
+                    place.setdefault(key, {})[variable] = value
+    return found
+
+
+def open_results(results: Results) -> dict[str, xr.Dataset]:
+    """Open results in the order of the page.
+
+    Raises
+    ------
+    MissingData
+        There are none.
+    """
+    if isinstance(results, Mapping):
+        found: dict[str, Any] = {
+            name: result.assign_attrs({"stage": name} | result.attrs) for name, result in results.items()
+        }
+    else:
+        folder = Path(results)
+        if not folder.is_dir():
+            raise MissingData(f"a folder of results was to be read at {folder}; there is none. Run a stage first.")
+        found = {path.stem: path for path in sorted(folder.glob("*.zarr"))}
+    if not found:
+        raise MissingData(f"results were to be read{_where(results)}; there are none. Run a stage first.")
+    ranked = sorted(found, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
+    return {name: read(found[name]) for name in ranked}
+
+
+def _where(results: Results) -> str:
+    return "" if isinstance(results, Mapping) else f" in {results}"
+
+
+def _study(results: Results, opened: dict[str, xr.Dataset]) -> str:
+    """Name the study: as the runs say, else as the folder."""
+    for result in opened.values():
+        if shared_facts(result).get("study"):
+            return str(shared_facts(result)["study"])
+    return "Training trajectories" if isinstance(results, Mapping) else Path(results).resolve().name
+
+
+def _header(opened: dict[str, xr.Dataset], title: str) -> dict[str, Any]:
+    """Say what was run."""
+    widest = max(opened.values(), key=lambda result: (result.sizes.get("run", 0), len(facts(result))))
+    runs, telling = run_names(widest), telling_facts(widest)
+    known, shared = facts(widest), shared_facts(widest)
+    columns = [*telling, *[name for name in known if name not in telling and name not in shared]]
+    rows = [[run, *(_cell(known[name][i]) for name in columns)] for i, run in enumerate(runs)]
+    lines = [count(len(runs), "run") if runs else "One run"]
+    if telling:
+        kinds = [f"{len(set(known[name].tolist()))} {name}{'' if name.endswith('s') else 's'}" for name in telling[:3]]
+        lines[0] += f", {listed(kinds)}"
+    steps = [result["step"].values for result in opened.values() if "step" in result.dims and result.sizes["step"]]
+    if steps:
+        first, last = (int(limit) for limit in (min(s.min() for s in steps), max(s.max() for s in steps)))
+        lines.append(f"steps {first:,} to {last:,}" if last > first else f"step {first:,}")
+    sized = next(
+        (result for result in opened.values() if "numel" in result.coords and "parameter" in result.dims), None
+    )
+    if sized is not None:
+        tensors = count(sized.sizes["parameter"], "tensor")
+        lines.append(f"{count(float(sized['numel'].sum()), 'entry')} in {tensors}")
+    return {
+        "title": title,
+        "lines": lines,
+        "columns": columns,
+        "rows": rows,
+        "shared": [(name, _cell(value)) for name, value in shared.items() if _cell(value)],
+    }
+
+
+def _cell(value: object) -> str:
+    return number(float(value)) if isinstance(value, float | np.floating) else str(value)
+
+
+def _code(text: str) -> Markup:
+    """Show names between backticks as code."""
+    pieces = escape(text).replace(" %", "\u00a0%").split("`")
+    return Markup("".join(f"<code>{piece}</code>" if i % 2 else piece for i, piece in enumerate(pieces)))
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part-{os.getpid()}")
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)

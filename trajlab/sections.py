@@ -1,0 +1,139 @@
+"""What the report says about each result: its question, figures, a table by run, and where it comes from."""
+
+import inspect
+import json
+import re
+from html import escape
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from trajlab.figures import panels
+from trajlab.figures.inline import inline_svg
+from trajlab.figures.marks.labels import title_of
+from trajlab.figures.marks.scale import is_share
+from trajlab.findings import findings, headlines
+from trajlab.findings.looking import Finding
+from trajlab.findings.wording import number, share
+from trajlab.stages import stage, stage_names
+from trajlab.studies import run_names
+
+
+class Picture(NamedTuple):
+    """A figure in the page."""
+
+    anchor: str
+    title: str
+    caption: str
+    svg: str
+
+
+class Table(NamedTuple):
+    """A table in the page; cells are text."""
+
+    header: list[str]
+    hints: list[str]
+    rows: list[list[str]]
+
+
+class Section(NamedTuple):
+    """All that the page says about a result."""
+
+    key: str
+    title: str
+    lead: str
+    question: str
+    findings: list[Finding]
+    pictures: list[Picture]
+    table: Table
+    meanings: list[tuple[str, str, str, str]]
+    provenance: list[tuple[str, str]]
+
+
+def section(key: str, result: xr.Dataset) -> Section:
+    """Write the section of a result.
+
+    Parameters
+    ----------
+    key
+        Name of the result, unique in the page.
+    result
+        The result of a stage.
+    """
+    name = str(result.attrs.get("stage", key))
+    lead, question = _words(name)
+    title = key.replace("_", " ")
+    if result.attrs.get("on"):
+        title += f" of {result.attrs['on']}" if result.attrs["on"] not in title else ""
+    pictures = []
+    for panel in panels(result):
+        anchor = re.sub(r"[^\w-]", "-", f"{key}-{panel.key}")
+        svg = inline_svg(panel.draw, panel.size, name=anchor, label=escape(f"{panel.title}. {panel.caption}"))
+        pictures.append(Picture(anchor, panel.title, panel.caption, svg))
+    anchors = {picture.anchor for picture in pictures}
+    said = []
+    for finding in findings(result):
+        anchor = re.sub(r"[^\w-]", "-", f"{key}-{finding.figure}")
+        said.append(finding._replace(figure=anchor if anchor in anchors else key))
+    return Section(key, title, lead, question, said, pictures, _table(result), _meanings(result), _provenance(result))
+
+
+def written(array: xr.DataArray, value: float) -> str:
+    """Write a value of a variable, a share in per cent."""
+    return share(value) if is_share(array) and np.isfinite(value) else number(value)
+
+
+def _words(name: str) -> tuple[str, str]:
+    """Give the first sentence of a stage's docstring and the question it answers."""
+    if name not in stage_names():
+        return "", ""
+    text = inspect.getdoc(stage(name)) or ""
+    found = re.search(r"Answers: (.*?)(?:\n\n|$)", text, re.DOTALL)
+    question = " ".join(found[1].split()) if found else ""
+    asked = question[: question.rfind("?") + 1] or question
+    return text.partition("\n")[0], asked[:1].upper() + asked[1:]
+
+
+def _table(result: xr.Dataset) -> Table:
+    """Give the last values of each run, without columns of which nothing is known."""
+    found = {name: array for name, array in headlines(result).items() if np.isfinite(array.values.astype(float)).any()}
+    header = [title_of(array).removeprefix("whole network: ") for array in found.values()]
+    hints = [str(array.attrs.get("definition", "")) for array in found.values()]
+    if "run" not in result.dims:
+        return Table(
+            header, hints, [["", *(written(array, float(array)) for array in found.values())]] if found else []
+        )
+    rows = [
+        [run, *(written(array, float(array[i]) if "run" in array.dims else float(array)) for array in found.values())]
+        for i, run in enumerate(run_names(result))
+    ]
+    return Table(header, hints, rows if found else [])
+
+
+def _meanings(result: xr.Dataset) -> list[tuple[str, str, str, str]]:
+    return [
+        (
+            str(name),
+            str(a.attrs.get("long_name", "")),
+            str(a.attrs.get("units", "")),
+            str(a.attrs.get("definition", "")),
+        )
+        for name, a in result.data_vars.items()
+        if not str(name).startswith("total_")
+    ]
+
+
+def _provenance(result: xr.Dataset) -> list[tuple[str, str]]:
+    """Give the attributes of a result as text, the settings that were given first."""
+    given = dict(result.attrs)
+    first = ("stage", "settings", "on", "trajlab", "Conventions")
+    ordered = [name for name in first if name in given] + sorted(set(map(str, given)) - set(first))
+    return [(name, _plain(given[name])) for name in ordered]
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    values = np.asarray(value)
+    return json.dumps(values.tolist()) if values.dtype.kind in "fiub" else str(value)
