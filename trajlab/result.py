@@ -1,12 +1,15 @@
 """What every result carries: what its variables mean, and network-wide figures."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from types import SimpleNamespace
+from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 import xarray as xr
 
 from trajlab.schema import RESULT_VERSION
+
+Labeled = TypeVar("Labeled", xr.Dataset, xr.DataArray)
 
 EXTREMES = {"max": "max", "min": "min", "linf": "max"}
 """Columns, by the last word of their name, that are joined by their extreme; all others are sums."""
@@ -38,8 +41,20 @@ def annotate(result: xr.Dataset, meanings: Mapping[str, Meaning], **attrs: Any) 
     return result
 
 
+class Sums(SimpleNamespace):
+    """Sums by name, as variables with named dims but without labels, which arithmetic would align each time."""
+
+    @classmethod
+    def of(cls, table: xr.Dataset) -> Self:
+        """Take the columns and coords of a table."""
+        return cls(**{str(name): variable for name, variable in table.variables.items()})
+
+
 def with_totals(
-    quantities: Callable[[xr.Dataset], xr.Dataset], sums: xr.Dataset, *, sampled: bool = False
+    quantities: Callable[[Sums], dict[str, xr.Variable]],
+    table: xr.Dataset,
+    *,
+    shares: Callable[[Sums], dict[str, tuple[xr.Variable, xr.Variable]]] | None = None,
 ) -> xr.Dataset:
     """Turn sums into quantities of each parameter, and of the whole network under names with `total_`.
 
@@ -47,34 +62,39 @@ def with_totals(
     ----------
     quantities
         Gives the quantities of sums, whatever dims these have.
-    sums
+    table
         Sums over the entries of each parameter, (parameter, step), or of one, (step).
-    sampled
-        Whether the sums are over samples of entries, which count for the whole of their parameter, and a parameter
-        that lacks a step has no entries there; otherwise it leaves the total unknown.
+    shares
+        For sums over samples of entries: the shares among the quantities, as part and whole, which get a standard
+        error under names with `_se`. Sums then count for the whole of their parameter, and a parameter that lacks a
+        step has no entries there; otherwise it leaves the total unknown.
     """
+    sums = Sums.of(table)
     result = quantities(sums)
-    if "parameter" not in sums.dims:
-        return result
-    totals = quantities(pool(sums, sampled=sampled))
-    return result.assign({f"total_{name}": total for name, total in totals.data_vars.items()})
+    parts = shares(sums) if shares else {}
+    result |= {f"{name}_se": share_error(*part, sums) for name, part in parts.items()}
+    if "parameter" in table.dims:
+        totals = quantities(pool(table, sums, sampled=shares is not None))
+        totals |= {f"{name}_se": share_error(*part, sums, total=True) for name, part in parts.items()}
+        result |= {f"total_{name}": total for name, total in totals.items()}
+    return xr.Dataset(result, table.coords)
 
 
-def pool(sums: xr.Dataset, *, sampled: bool = False) -> xr.Dataset:
+def pool(table: xr.Dataset, sums: Sums, *, sampled: bool = False) -> Sums:
     """Join the sums of all parameters into those of the whole network, (step)."""
-    pooled = {}
-    for name, column in sums.data_vars.items():
-        word = str(name).rpartition("_")[2]
+    pooled = {name: variable for name, variable in vars(sums).items() if "parameter" not in variable.dims}
+    for name in map(str, table.data_vars):
+        column, word = getattr(sums, name), name.rpartition("_")[2]
         if word in EXTREMES:
             pooled[name] = getattr(column, EXTREMES[word])("parameter", skipna=sampled)
         elif sampled:
             pooled[name] = (column * sums.numel / sums.sampled).sum("parameter", min_count=1)
         else:
             pooled[name] = column.sum("parameter", skipna=False)
-    return xr.Dataset(pooled)
+    return Sums(**pooled)
 
 
-def share_error(part: xr.DataArray, whole: xr.DataArray, *, total: bool = False) -> xr.DataArray:
+def share_error(part: xr.Variable, whole: xr.Variable, sums: Sums, *, total: bool = False) -> xr.Variable:
     """Give the standard error of part/whole where both count entries of a random sample without replacement.
 
     It is the linearized variance of a ratio over strata (Cochran 1977, Sampling Techniques, eq. 6.13): each
@@ -83,20 +103,22 @@ def share_error(part: xr.DataArray, whole: xr.DataArray, *, total: bool = False)
     Parameters
     ----------
     part, whole
-        Counts of sampled entries, with the coords `numel` and `sampled`; `part` is a subset of `whole`.
+        Counts of sampled entries; `part` is a subset of `whole`.
+    sums
+        Holds `numel` and `sampled`.
     total
         Whether to give the error of the share over all parameters.
     """
-    scale = part.numel / part.sampled
+    scale = sums.numel / sums.sampled
     over = (lambda x: x.sum("parameter", min_count=1)) if total else (lambda x: x)
-    estimate = over(scale * whole)
-    share = over(scale * part) / estimate
+    estimate = over(whole * scale)
+    share = over(part * scale) / estimate
     residual = part * (1.0 - share) ** 2 + (whole - part) * share**2
-    variance = over(scale**2 * (1.0 - part.sampled / part.numel) * residual)
+    variance = over(residual * scale**2 * (1.0 - sums.sampled / sums.numel))
     return np.sqrt(variance) / estimate
 
 
-def stride(result: xr.Dataset) -> xr.Dataset:
+def stride(result: Labeled) -> Labeled:
     """Add the coord `stride`: how many optimizer steps lie between each recorded step and the one before."""
     step = result["step"]
     gap = step.diff("step").reindex(step=step, fill_value=0)
@@ -105,9 +127,10 @@ def stride(result: xr.Dataset) -> xr.Dataset:
     )
 
 
-def along(arrays: Sequence[xr.DataArray], dim: str, labels: Sequence[str] | None = None) -> xr.DataArray:
-    """Join arrays along a new last dim."""
-    joined = xr.concat(arrays, dim=dim, coords="minimal", compat="override")
-    if labels is not None:
-        joined = joined.assign_coords({dim: np.array(labels, dtype=object)})
-    return joined.transpose(..., dim)
+def along(variables: Sequence[xr.Variable], dim: str) -> xr.Variable:
+    """Stack variables along a new last dim."""
+    sizes = {name: size for variable in variables for name, size in variable.sizes.items()}
+    dims = max((variable.dims for variable in variables), key=len)
+    shape = {name: sizes[name] for name in dims}
+    values = [variable.set_dims(shape).transpose(*dims).data for variable in variables]
+    return xr.Variable((*dims, dim), np.stack(values, axis=-1))

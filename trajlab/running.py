@@ -201,6 +201,12 @@ def _stack(results: dict[str, xr.Dataset], trajectories: Mapping[str, Trajectory
     stacked = xr.concat(
         list(results.values()), dim="run", join="outer", coords="minimal", compat="override", combine_attrs="override"
     )
+    probes = sorted({result.attrs["probe_sha256"] for result in results.values() if "probe_sha256" in result.attrs})
+    if len(probes) > 1:
+        raise BadSetting(
+            f"runs on one probe were expected; {', '.join(results)} were recorded with {len(probes)} different ones "
+            f"({', '.join(probe[:12] for probe in probes)}). Compare runs that were recorded with the same probe."
+        )
     described = [trajectories[name].facts.get("describe", {}) for name in results]
     coords: dict[str, Any] = {"run": np.array(list(results), dtype=object)}
     for key in dict.fromkeys(key for one in described for key in one):

@@ -6,8 +6,8 @@ import numpy as np
 import xarray as xr
 
 from trajlab.kernels.causes import CAUSES
-from trajlab.kernels.transitions import PER_TAU
-from trajlab.result import along, stride
+from trajlab.kernels.transitions import ONCE, PER_TAU, SECANTS
+from trajlab.result import stride
 
 
 def by_threshold(table: xr.DataArray, tau: Sequence[float], relative: Sequence[float]) -> xr.Dataset:
@@ -16,15 +16,19 @@ def by_threshold(table: xr.DataArray, tau: Sequence[float], relative: Sequence[f
     The first step, which has none before it, is left out. The coord `tau_kind` tells absolute thresholds from those
     in units of the root mean square of the tensor at the step.
     """
-    sums = table.to_dataset("column")
     count = len(tau) + len(relative)
+    head, width = len(ONCE) + len(SECANTS), len(PER_TAU)
+    table = stride(table.drop_vars("column")).isel(step=slice(1, None))
+    dims = table.dims[:-1]
+    values = table.values
+    by_tau = values[..., head:].reshape(*values.shape[:-1], count, width)
+    columns = {name: (dims, values[..., i]) for i, name in enumerate(ONCE + SECANTS)}
+    columns |= {name: ((*dims, "tau"), by_tau[..., i]) for i, name in enumerate(PER_TAU)}
     labels = {
         "tau": ("tau", np.array([*tau, *relative], np.float64), {"long_name": "threshold", "units": "gradient"}),
         "tau_kind": ("tau", np.array(["absolute"] * len(tau) + ["relative"] * len(relative), dtype=object)),
     }
-    joined = {name: along([sums[f"{name}_{k}"] for k in range(count)], "tau") for name in PER_TAU}
-    sums = sums.drop_vars([f"{name}_{k}" for name in PER_TAU for k in range(count)]).assign(joined)
-    return stride(sums).isel(step=slice(1, None)).assign_coords(labels)
+    return xr.Dataset(columns, table.coords).assign_coords(labels)
 
 
 def by_cause(summary: xr.DataArray) -> xr.DataArray:

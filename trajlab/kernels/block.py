@@ -91,8 +91,13 @@ class Block:
 class Kernel(Protocol):
     """A reduction of blocks: plain settings, and the steps that `scan` takes."""
 
-    columns: tuple[str, ...]
-    summary: tuple[str, ...]
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of what is known of each step."""
+
+    @property
+    def summary(self) -> tuple[str, ...]:
+        """Names of what is known of all steps together."""
 
     def start(self, block: Block) -> Any:
         """Make the state that tiles are added to."""

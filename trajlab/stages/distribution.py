@@ -10,7 +10,7 @@ from trajlab.errors import BadSetting
 from trajlab.kernels.moments import Moments
 from trajlab.kernels.spread import EXACT, SHIFTS, Spread
 from trajlab.lazily import lazily
-from trajlab.result import Meaning, annotate, stride
+from trajlab.result import Meaning, Sums, annotate, stride
 from trajlab.scan import Tensor, at_step, scan
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
@@ -139,11 +139,12 @@ def distribution(
 def _result(
     moments: xr.DataArray, spread: xr.DataArray, edges: xr.DataArray, *, quantiles: tuple[float, ...], bins: int
 ) -> xr.Dataset:
-    sums = moments.to_dataset("column")
-    result = _quantities(sums)
-    if "parameter" in sums.dims:
-        totals = _quantities(_pooled(sums))
-        result = result.assign({f"total_{name}": total for name, total in totals.data_vars.items()})
+    table = moments.to_dataset("column")
+    sums = Sums.of(table)
+    quantities = _quantities(sums)
+    if "parameter" in table.dims:
+        quantities |= {f"total_{name}": total for name, total in _quantities(_pooled(sums)).items()}
+    result = xr.Dataset(quantities, table.coords)
     count = len(quantiles)
     spread = spread.drop_vars("column")
     shifts = spread.isel(column=slice(count + bins, None))
@@ -167,29 +168,27 @@ def _closed(edges: xr.DataArray, low: xr.DataArray, high: xr.DataArray) -> xr.Da
     )
 
 
-def _quantities(sums: xr.Dataset) -> xr.Dataset:
-    count = sums["count"]
+def _quantities(sums: Sums) -> dict[str, xr.Variable]:
+    count = sums.count
     variance = sums.m2 / count
-    return xr.Dataset(
-        {
-            "mean": sums["mean"].where(count > 0),
-            "std": np.sqrt(variance),
-            "skewness": sums.m3 / count / variance**1.5,
-            "excess_kurtosis": sums.m4 / count / variance**2 - 3.0,
-            "min": sums["min"],
-            "max": sums["max"],
-            "zeros": sums.zeros,
-            "nonfinite": sums.nonfinite,
-        }
-    )
+    return {
+        "mean": sums.mean.where(count > 0),
+        "std": np.sqrt(variance),
+        "skewness": sums.m3 / count / variance**1.5,
+        "excess_kurtosis": sums.m4 / count / variance**2 - 3.0,
+        "min": sums.min,
+        "max": sums.max,
+        "zeros": sums.zeros,
+        "nonfinite": sums.nonfinite,
+    }
 
 
-def _pooled(moments: xr.Dataset) -> xr.Dataset:
+def _pooled(moments: Sums) -> Sums:
     """Join the central moments of all parameters into those of the whole network, about its own mean."""
-    count = moments["count"]
+    count = moments.count
     total = count.sum("parameter", skipna=False)
-    mean = (count * moments["mean"]).sum("parameter", skipna=False) / total
-    d = moments["mean"] - mean
+    mean = (count * moments.mean).sum("parameter", skipna=False) / total
+    d = moments.mean - mean
     m2, m3, m4 = moments.m2, moments.m3, moments.m4
     parts = {
         "m2": m2 + count * d**2,
@@ -199,5 +198,5 @@ def _pooled(moments: xr.Dataset) -> xr.Dataset:
         "nonfinite": moments.nonfinite,
     }
     sums = {name: part.sum("parameter", skipna=False) for name, part in parts.items()}
-    extremes = {"min": moments["min"].min("parameter"), "max": moments["max"].max("parameter")}
-    return xr.Dataset({"count": total, "mean": mean} | sums | extremes)
+    extremes = {"min": moments.min.min("parameter"), "max": moments.max.max("parameter")}
+    return Sums(**{"count": total, "mean": mean} | sums | extremes)

@@ -5,7 +5,7 @@ import xarray as xr
 
 from trajlab.kernels.pairs import Pairs
 from trajlab.lazily import lazily
-from trajlab.result import Meaning, annotate, stride, with_totals
+from trajlab.result import Meaning, Sums, annotate, stride, with_totals
 from trajlab.scan import Tensor, at_step, scan
 from trajlab.transitions import by_cause
 
@@ -89,28 +89,26 @@ def _result(table: xr.DataArray, unchanged: xr.DataArray) -> xr.Dataset:
     return stride(result)
 
 
-def _quantities(sums: xr.Dataset) -> xr.Dataset:
+def _quantities(sums: Sums) -> dict[str, xr.Variable]:
     known = sums.reference_valid > 0
     ww, rr, distance = np.sqrt(sums.reference_ww), np.sqrt(sums.reference_rr), np.sqrt(sums.reference_l2)
     update = np.sqrt(sums.previous_l2).where(sums.previous_valid > 0)
     first = sums.previous_valid.isnull()
-    path = xr.where(first, 0.0, update).cumsum("step", skipna=False).where(sums.squares.notnull())
+    path = update.where(~first, 0.0).cumsum("step", skipna=False).where(sums.squares.notnull())
     dot = 0.5 * (sums.reference_ww + sums.reference_rr - sums.reference_l2)
-    return xr.Dataset(
-        {
-            "norm": np.sqrt(sums.squares).where((sums.squares > 0) | (sums.nonfinite == 0)),
-            "nonfinite": sums.nonfinite,
-            "distance_l1": sums.reference_l1.where(known),
-            "distance_l2": distance.where(known),
-            "distance_linf": sums.reference_linf.where(known),
-            "relative": distance / rr,
-            "cosine": (dot / (ww * rr)).clip(-1.0, 1.0),
-            "changed": sums.reference_changed / sums.reference_valid,
-            "changed_tol": sums.reference_beyond / sums.reference_valid,
-            "sign_changed": sums.reference_sign / sums.reference_valid,
-            "update_l2": update,
-            "update_ratio": update / np.sqrt(sums.previous_rr),
-            "path_length": path,
-            "straightness": distance / path,
-        }
-    )
+    return {
+        "norm": np.sqrt(sums.squares).where((sums.squares > 0) | (sums.nonfinite == 0)),
+        "nonfinite": sums.nonfinite,
+        "distance_l1": sums.reference_l1.where(known),
+        "distance_l2": distance.where(known),
+        "distance_linf": sums.reference_linf.where(known),
+        "relative": distance / rr,
+        "cosine": (dot / (ww * rr)).clip(-1.0, 1.0),
+        "changed": sums.reference_changed / sums.reference_valid,
+        "changed_tol": sums.reference_beyond / sums.reference_valid,
+        "sign_changed": sums.reference_sign / sums.reference_valid,
+        "update_l2": update,
+        "update_ratio": update / np.sqrt(sums.previous_rr),
+        "path_length": path,
+        "straightness": distance / path,
+    }

@@ -11,7 +11,7 @@ from trajlab.kernels.pairs import Pairs
 from trajlab.kernels.raster import Raster, raster_positions
 from trajlab.kernels.transitions import Transitions
 from trajlab.lazily import lazily
-from trajlab.result import Meaning, annotate, share_error, stride, with_totals
+from trajlab.result import Meaning, Sums, annotate, stride, with_totals
 from trajlab.scan import Tensor, scan
 from trajlab.transitions import by_threshold
 
@@ -126,11 +126,7 @@ def _gradient_result(
     relative: tuple[float, ...],
 ) -> xr.Dataset:  # fmt: skip
     sums = by_threshold(table, tau, relative)
-    result = with_totals(_gradient_quantities, sums, sampled=True)
-    for name, (part, whole) in _shares(sums).items():
-        result[f"{name}_se"] = share_error(part, whole)
-        if "parameter" in sums.dims:
-            result[f"total_{name}_se"] = share_error(part, whole, total=True)
+    result = with_totals(_gradient_quantities, sums, shares=_shares)
     return result.assign(sign_map=_sign_map(sums, entries.rename(column="entry").drop_vars("entry"), shown))
 
 
@@ -150,26 +146,23 @@ def _sign_map(sums: xr.Dataset, entries: xr.DataArray, shown: dict[str, np.ndarr
     )
 
 
-def _shares(sums: xr.Dataset) -> dict[str, tuple[xr.DataArray, xr.DataArray]]:
+def _shares(sums: Sums) -> dict[str, tuple[xr.Variable, xr.Variable]]:
     return {"flip_rate": (sums.flips, sums.signed), "flip_rate_retained": (sums.retained_flips, sums.retained_signed)}
 
 
-def _gradient_quantities(sums: xr.Dataset) -> xr.Dataset:
+def _gradient_quantities(sums: Sums) -> dict[str, xr.Variable]:
     correlation = (sums.gq / np.sqrt(sums.gg * sums.qq)).clip(-1.0, 1.0)
     observed = (sums.signed * sums.stride).cumsum("step")
     flips = sums.flips.cumsum("step")
     rates = {name: part / whole for name, (part, whole) in _shares(sums).items()}
-    return xr.Dataset(
-        rates
-        | {
-            "flips": sums.flips,
-            "flip_rate_coin": xr.full_like(sums.flips, 0.5),
-            "flip_rate_ar1": np.arccos(correlation) / np.pi,
-            "run_length": observed / flips,
-            "minima": sums.minima.where(sums.moved > 0),
-            "maxima": sums.maxima.where(sums.moved > 0),
-        }
-    )
+    return rates | {
+        "flips": sums.flips,
+        "flip_rate_coin": xr.full_like(sums.flips, 0.5),
+        "flip_rate_ar1": np.arccos(correlation) / np.pi,
+        "run_length": observed / flips,
+        "minima": sums.minima.where(sums.moved > 0),
+        "maxima": sums.maxima.where(sums.moved > 0),
+    }
 
 
 def _weight_result(table: xr.DataArray) -> xr.Dataset:
@@ -177,6 +170,6 @@ def _weight_result(table: xr.DataArray) -> xr.Dataset:
     return with_totals(_weight_quantities, sums).drop_vars("sampled")
 
 
-def _weight_quantities(sums: xr.Dataset) -> xr.Dataset:
+def _weight_quantities(sums: Sums) -> dict[str, xr.Variable]:
     rate = sums.previous_flips / sums.previous_signed
-    return xr.Dataset({"weight_flips": sums.previous_flips, "weight_flip_rate": rate})
+    return {"weight_flips": sums.previous_flips, "weight_flip_rate": rate}

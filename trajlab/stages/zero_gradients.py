@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from functools import partial
 
+import numpy as np
 import xarray as xr
 
 from trajlab.kernels.transitions import Transitions
 from trajlab.lazily import lazily
-from trajlab.result import Meaning, along, annotate, share_error, with_totals
+from trajlab.result import Meaning, Sums, along, annotate, with_totals
 from trajlab.scan import Tensor, scan
 from trajlab.transitions import by_cause, by_threshold
 
@@ -85,12 +86,10 @@ def zero_gradients(
 def _result(
     table: xr.DataArray, always: xr.DataArray, *, tau: tuple[float, ...], relative: tuple[float, ...]
 ) -> xr.Dataset:
-    sums = by_threshold(table, tau, relative)
-    result = with_totals(_quantities, sums, sampled=True)
-    for name, (part, whole) in _shares(sums).items():
-        result[f"{name}_se"] = share_error(part, whole)
-        if "parameter" in sums.dims:
-            result[f"total_{name}_se"] = share_error(part, whole, total=True)
+    states = np.array(STATES, dtype=object)
+    result = with_totals(_quantities, by_threshold(table, tau, relative), shares=_shares).assign_coords(
+        state_prev=states, state_next=states, among=np.array(AMONG, dtype=object)
+    )
     cause = by_cause(always)
     result["always_zero"] = cause
     if "parameter" in cause.dims:
@@ -98,7 +97,7 @@ def _result(
     return result
 
 
-def _shares(sums: xr.Dataset) -> dict[str, tuple[xr.DataArray, xr.DataArray]]:
+def _shares(sums: Sums) -> dict[str, tuple[xr.Variable, xr.Variable]]:
     return {
         "fraction_near_zero": (sums.near_next, sums.valid),
         "fraction_released": (sums.near_prev - sums.near_near, sums.near_prev),
@@ -106,7 +105,7 @@ def _shares(sums: xr.Dataset) -> dict[str, tuple[xr.DataArray, xr.DataArray]]:
     }
 
 
-def _quantities(sums: xr.Dataset) -> xr.Dataset:
+def _quantities(sums: Sums) -> dict[str, xr.Variable]:
     both, near_prev, near_next = sums.near_near, sums.near_prev, sums.near_next
     zero_large = sums.zero_prev - sums.zero_near
     large_zero = sums.zero_next - sums.near_zero
@@ -117,20 +116,17 @@ def _quantities(sums: xr.Dataset) -> xr.Dataset:
         [large_zero, near_next - both - large_zero, sums.valid - near_prev - near_next + both],
     ]  # fmt: skip
     changes = [
-        (sums.change / sums.moved).broadcast_like(near_prev),
+        sums.change / sums.moved,
         sums.change_retained / sums.moved_retained,
         sums.change_unflipped / sums.moved_unflipped,
         sums.change_released / sums.moved_released,
     ]
-    table = [along([one.broadcast_like(near_prev) for one in row], "state_next", STATES) for row in counts]
-    return xr.Dataset(
-        {
-            "transitions": along(table, "state_prev", STATES).transpose(..., "state_prev", "state_next"),
-            "near_zero": near_next,
-            "retained": both,
-            "released": near_prev - both,
-            "captured": near_next - both,
-            "weight_change": along(changes, "among", AMONG),
-        }
-        | {name: part / whole for name, (part, whole) in _shares(sums).items()}
-    )
+    rows = [along([one.set_dims(near_prev.sizes) for one in row], "state_next") for row in counts]
+    return {
+        "transitions": along(rows, "state_prev").transpose(..., "state_prev", "state_next"),
+        "near_zero": near_next,
+        "retained": both,
+        "released": near_prev - both,
+        "captured": near_next - both,
+        "weight_change": along(changes, "among"),
+    } | {name: part / whole for name, (part, whole) in _shares(sums).items()}
