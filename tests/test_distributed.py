@@ -1,0 +1,90 @@
+"""The same graphs on a cluster: a real scheduler and two worker processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import dask
+import numpy as np
+import pytest
+import xarray as xr
+
+import trajlab
+from trajlab.stages import stage_names
+
+distributed = pytest.importorskip("distributed")
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # of distributed's own shutdown
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    rng = np.random.default_rng(0)
+    walk = {f"l{i}.weight": rng.standard_normal((40, 30, 40)).cumsum(0).astype(np.float32) for i in range(4)}
+    gradients = {name: rng.standard_normal((39, 30, 40)).astype(np.float32) for name in walk}
+    store = tmp_path_factory.mktemp("cluster") / "run.zarr"
+    return trajlab.open(trajlab.pack(trajlab.from_arrays(walk, gradients), store))
+
+
+@pytest.fixture
+def cluster():
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, protocol="tcp"
+    ) as cluster:
+        yield cluster
+
+
+def local(run):
+    with dask.config.set(scheduler="sync"):
+        return {name: trajlab.run(name, run).compute() for name in stage_names()}
+
+
+def test_cluster__all_stages_give_the_same_bits(run, cluster):
+    expected = local(run)
+    with distributed.Client(cluster):
+        for name in stage_names():
+            xr.testing.assert_identical(trajlab.run(name, run).compute(), expected[name])
+
+
+def test_cluster__a_worker_that_is_killed_does_not_change_the_result(run, cluster, monkeypatch):
+    from trajlab import scan
+
+    monkeypatch.setattr(scan, "BLOCK_BYTES", 10_000)
+    expected = local(run)
+    with distributed.Client(cluster) as client:
+        victim = next(iter(client.run(os.getpid).values()))
+        killer = threading.Timer(0.3, os.kill, (victim, signal.SIGKILL))
+        results = [trajlab.run(name, run) for name in stage_names()]
+        killer.start()
+        found = dask.compute(*results)
+        killer.join()
+        time.sleep(0.1)
+    for name, result in zip(stage_names(), found, strict=True):
+        xr.testing.assert_identical(result, expected[name])
+
+
+def test_command_line__computes_on_a_scheduler(run, cluster, tmp_path):
+    command = [sys.executable, "-c", "from trajlab.cli import main; main()", "run", run.source, str(tmp_path / "out")]
+    done = subprocess.run(
+        [*command, "--stages", "drift,sign_flips", "--scheduler", cluster.scheduler_address],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    xr.testing.assert_equal(xr.open_zarr(tmp_path / "out" / "drift.zarr").compute(), local(run)["drift"])
+
+
+def test_command_line__a_scheduler_that_does_not_answer(run, tmp_path):
+    command = [
+        sys.executable,
+        "-c",
+        "from trajlab.cli import main; main()",
+        "drift",
+        run.source,
+        str(tmp_path / "x.zarr"),
+    ]
+    done = subprocess.run([*command, "--scheduler", "tcp://127.0.0.1:1"], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("trajlab: the scheduler tcp://127.0.0.1:1 was to be reached;")
