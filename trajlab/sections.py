@@ -3,7 +3,6 @@
 import inspect
 import json
 import re
-from html import escape
 from typing import NamedTuple
 
 import numpy as np
@@ -68,15 +67,22 @@ def section(key: str, result: xr.Dataset) -> Section:
         title += f" of {result.attrs['on']}" if result.attrs["on"] not in title else ""
     pictures = []
     for panel in panels(result):
-        anchor = re.sub(r"[^\w-]", "-", f"{key}-{panel.key}")
-        svg = inline_svg(panel.draw, panel.size, name=anchor, label=escape(f"{panel.title}. {panel.caption}"))
+        anchor = slug(f"{key}-{panel.key}")
+        svg = inline_svg(panel.draw, panel.size, name=anchor, label=f"{panel.title}. {panel.caption}")
         pictures.append(Picture(anchor, panel.title, panel.caption, svg))
     anchors = {picture.anchor for picture in pictures}
     said = []
     for finding in findings(result):
-        anchor = re.sub(r"[^\w-]", "-", f"{key}-{finding.figure}")
-        said.append(finding._replace(figure=anchor if anchor in anchors else key))
-    return Section(key, title, lead, question, said, pictures, _table(result), _meanings(result), _provenance(result))
+        anchor = slug(f"{key}-{finding.figure}")
+        said.append(finding._replace(figure=anchor if anchor in anchors else slug(key)))
+    return Section(
+        slug(key), title, lead, question, said, pictures, _table(result), _meanings(result), _provenance(result)
+    )
+
+
+def slug(name: str) -> str:
+    """Give a name that may stand in the address of a part of the page."""
+    return re.sub(r"[^\w-]", "-", name)
 
 
 def written(array: xr.DataArray, value: float) -> str:

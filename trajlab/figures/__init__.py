@@ -10,11 +10,10 @@ from matplotlib.axes import Axes
 
 from trajlab.errors import BadSetting, DamagedData, MissingData, OutputExists
 from trajlab.figures import default
+from trajlab.figures.inline import STYLE
 from trajlab.figures.panel import Panel
 from trajlab.schema import RESULT_VERSION
 from trajlab.stages import stage_names
-
-STYLE = Path(__file__).parent.parent / "trajlab.mplstyle"
 
 
 def figure(result: xr.Dataset, *, ax: Axes | None = None, variable: str | None = None, **select: Any) -> Axes:
@@ -119,23 +118,24 @@ def read(result: str | Path | xr.Dataset) -> xr.Dataset:
     DamagedData
         What is there is not a result, or one of another version.
     """
-    where = "the result"
-    if not isinstance(result, xr.Dataset):
+    if isinstance(result, xr.Dataset):
+        where, opened = "the result", result
+    else:
         where = str(result)
         if not Path(result).is_dir():
             raise MissingData(f"a result was to be opened at {result}; there is none. Name a .zarr that a stage wrote.")
         try:
-            result = xr.open_zarr(result, chunks=None)
+            opened = xr.open_zarr(result, chunks=None)
         except (OSError, KeyError, ValueError) as error:
             raise DamagedData(
                 f"a result was to be opened at {where}; {str(error).splitlines()[0]}. Compute the stage again."
             ) from error
-    found = result.attrs.get("Conventions", RESULT_VERSION if "stage" in result.attrs else "nothing")
+    found = opened.attrs.get("Conventions", RESULT_VERSION if "stage" in opened.attrs else "nothing")
     if found != RESULT_VERSION:
         raise DamagedData(
             f"{where} was to be a result of version {RESULT_VERSION}; it says {found}. Compute the stage again."
         )
-    return result.compute() if any(variable.chunks for variable in result.variables.values()) else result
+    return opened.compute() if any(variable.chunks for variable in opened.variables.values()) else opened
 
 
 def _home(result: xr.Dataset) -> ModuleType:

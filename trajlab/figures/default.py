@@ -66,7 +66,7 @@ def default(result: xr.Dataset, *, ax: Axes | None = None, variable: str | None 
 
 def panels(result: xr.Dataset) -> list[Panel]:
     """Give a figure for each of the first few variables."""
-    found = []
+    found: list[Panel] = []
     for name in [first_variable(result), *[str(name) for name in result.data_vars]]:
         array = result[name]
         if name in [panel.key for panel in found] or not _numeric(array) or len(found) == 6:

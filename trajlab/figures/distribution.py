@@ -175,4 +175,5 @@ def density_bar(mesh: QuadMesh, axes: list[Axes]) -> None:
     bar = axes[0].figure.colorbar(mesh, ax=axes, extend="min", label="density, peak = 1", fraction=0.04, pad=0.015)
     value_axis(bar.ax.yaxis, xr.DataArray(), log=True)
     bar.outline.set_visible(False)
-    bar.solids.set_rasterized(True)
+    if bar.solids is not None:
+        bar.solids.set_rasterized(True)

@@ -63,7 +63,7 @@ def by_cause(result: xr.Dataset, variable: str, words: str, *, ax: Axes | None =
 
 def known_rows(array: xr.DataArray) -> tuple[xr.DataArray, int]:
     """Leave out the parameters of which nothing finite is known in any run, and count them; keep all if none is."""
-    known = np.isfinite(array).any([dim for dim in array.dims if dim != "parameter"]).values
+    known = np.isfinite(array.transpose("parameter", ...).values.reshape(array.sizes["parameter"], -1)).any(axis=1)
     return (array.isel(parameter=np.flatnonzero(known)), int((~known).sum())) if known.any() else (array, 0)
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from html import escape
 from io import StringIO
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def inline_svg(draw: Callable[[Figure], object], size: tuple[float, float], *, n
     svg = re.sub(r"font: (?:[a-z]+ )*([\d.]+px) [^;\"]*", r"font-size: \1", svg)
     for color, variable in THEMED.items():
         svg = re.sub(color, variable, svg, flags=re.IGNORECASE)
-    svg = re.sub(
-        r"<svg [^>]*?viewBox=\"([^\"]+)\"[^>]*>", rf'<svg viewBox="\1" role="img" aria-label="{label}">', svg, count=1
-    )
+    box = re.search(r'viewBox="([^"]+)"', svg)
+    opening = f'<svg viewBox="{box[1] if box else ""}" role="img" aria-label="{escape(label)}">'
+    svg = opening + svg.partition(">")[2]
     return svg.replace("xlink:href", "href")

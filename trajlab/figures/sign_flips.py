@@ -104,15 +104,13 @@ def _rates(result: xr.Dataset, variable: str, ax: Axes | None, **select: Any) ->
     ax = canvas(ax)
     lines(_smooth(array, over), ax)
     legend = ax.get_legend()
-    ax.axhline(COIN, color=INK, linewidth=1.0, linestyle=(0, (1, 2)), label="fair coin")
+    chance = [ax.axhline(COIN, color=INK, linewidth=1.0, linestyle=(0, (1, 2)), label="fair coin")]
     process = f"{variable}_ar1"
     if process in result:
         expected = recorded(choose(result, process, keep=("step",), **select).array)
         words = "AR(1)" + (", mean of runs" if array.ndim > 1 else "")
         expected = _smooth(expected, over)
-        ax.plot(expected["step"].values, expected.values, color="0.55", linewidth=1.0, label=words)
-    handles, _ = ax.get_legend_handles_labels()
-    chance = [handle for handle in handles if handle.get_label() in ("fair coin",) or "AR(1)" in handle.get_label()]
+        chance += ax.plot(expected["step"].values, expected.values, color="0.55", linewidth=1.0, label=words)
     beside(ax, [*(legend.legend_handles if legend else []), *chance])
     top = np.nanmax(array.values) if np.isfinite(array.values).any() else COIN
     ax.set_ylim(0.0, max(0.6, min(1.0, 1.08 * float(top))))

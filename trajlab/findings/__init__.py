@@ -41,8 +41,9 @@ def headlines(result: xr.Dataset) -> dict[str, xr.DataArray]:
 
 
 def _usual(array: xr.DataArray, dim: str) -> int:
-    absolute = np.flatnonzero(array["tau_kind"].values == "absolute") if "tau_kind" in array.coords else []
-    return int(absolute[-1]) if len(absolute) else array.sizes[dim] - 1
+    kinds = array["tau_kind"].values if "tau_kind" in array.coords else np.empty(0, object)
+    absolute = np.flatnonzero(kinds == "absolute")
+    return int(absolute[-1]) if absolute.size else array.sizes[dim] - 1
 
 
 def _name(result: xr.Dataset, name: str) -> str:

@@ -35,7 +35,7 @@ def last(array: xr.DataArray) -> xr.DataArray:
     """Give the last finite value over the steps."""
     if "step" not in array.dims:
         return array
-    known = np.isfinite(array)
+    known = array.copy(data=np.isfinite(array.values))
     position = (known.sizes["step"] - 1 - known.isel(step=slice(None, None, -1)).argmax("step")).compute()
     return array.isel(step=position).where(known.any("step")).drop_vars("step", errors="ignore")
 

@@ -63,7 +63,8 @@ def color_bar(mesh: QuadMesh, axes: Sequence[Axes], array: xr.DataArray, scale: 
     )
     value_axis(bar.ax.yaxis, array, log=isinstance(scale.norm, LogNorm))
     bar.outline.set_visible(False)
-    bar.solids.set_rasterized(True)
+    if bar.solids is not None:
+        bar.solids.set_rasterized(True)
 
 
 def edges(steps: np.ndarray) -> np.ndarray:

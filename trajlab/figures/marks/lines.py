@@ -1,6 +1,7 @@
 """Lines over the steps, one for each run or another dim, colored by what tells runs apart."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
@@ -13,7 +14,7 @@ from trajlab.figures.marks.labels import height_of, shorten, step_axis, title_of
 from trajlab.figures.marks.scale import CATEGORIES, INK, is_share, spans_decades
 from trajlab.studies import facts, telling_facts
 
-DASHES = ("-", "--", ":", "-.")
+DASHES: tuple[Literal["-", "--", ":", "-."], ...] = ("-", "--", ":", "-.")
 
 
 def lines(array: xr.DataArray, ax: Axes) -> list[Line2D]:
@@ -47,7 +48,7 @@ def lines(array: xr.DataArray, ax: Axes) -> list[Line2D]:
     return drawn
 
 
-def beside(ax: Axes, handles: list[Line2D] | None = None) -> None:
+def beside(ax: Axes, handles: Sequence[Any] | None = None) -> None:
     """Put the legend to the right of the axes, where it covers no data."""
     given: dict[str, Any] = {} if handles is None else {"handles": handles}
     columns = 1 + (0 if handles is None else len(handles)) // 18
@@ -56,7 +57,7 @@ def beside(ax: Axes, handles: list[Line2D] | None = None) -> None:
 
 def _line(one: xr.DataArray, ax: Axes, style: dict[str, Any]) -> Line2D:
     known = np.isfinite(one.values.astype(np.float64))
-    marker = {"marker": "o", "markersize": 4} if known.sum() == 1 else {}
+    marker: dict[str, Any] = {"marker": "o", "markersize": 4} if known.sum() == 1 else {}
     return ax.plot(one["step"].values[known], one.values[known], **style, **marker)[0]
 
 
@@ -73,7 +74,7 @@ def _styles(array: xr.DataArray, dim: str) -> tuple[list[dict[str, Any]], list[L
     levels = {name: sorted(set(known[name].tolist())) for name in telling[:2]}
     colors = dict(zip(levels[telling[0]], _palette(len(levels[telling[0]])), strict=True))
     legend = [Line2D([], [], label=f"{telling[0]}: {value}", color=color) for value, color in colors.items()]
-    dashes: dict[Any, str] = {}
+    dashes: dict[Any, Any] = {}
     if len(telling) > 1 and len(levels[telling[1]]) <= len(DASHES):
         dashes = dict(zip(levels[telling[1]], DASHES, strict=False))
         legend += [Line2D([], [], label=f"{telling[1]}: {v}", color=INK, linestyle=dash) for v, dash in dashes.items()]

@@ -35,7 +35,7 @@ class Scale(NamedTuple):
 
     def show(self, values: np.ndarray) -> np.ndarray:
         """Move zeros and infinities, which a scale may not have, to its ends."""
-        low, high = self.norm.vmin, self.norm.vmax
+        low, high = float(self.norm.vmin or 0.0), float(self.norm.vmax or 0.0)
         shown = np.where(np.isposinf(values), high, np.where(np.isneginf(values), low, values))
         return np.where(shown < low, low, shown) if isinstance(self.norm, LogNorm) else shown
 
