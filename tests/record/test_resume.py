@@ -25,7 +25,7 @@ def start(directory, steps):
 
 
 def test_recorder__killed_at_random_moments_equals_an_uninterrupted_run(read, same, tmp_path):
-    steps, moments = 130, random.Random(time.time_ns())
+    steps, moments = 200, random.Random(time.time_ns())
     with start(tmp_path / "whole", steps) as reference:
         assert reference.wait(60) == 0
     whole = read(tmp_path / "whole")
@@ -50,7 +50,7 @@ def _opens_and_agrees(directory, whole, read):
     lines = (directory / "metrics.jsonl").read_bytes()
     (directory / "metrics.jsonl").write_bytes(lines[: lines.rfind(b"\n") + 1])
     part = read(directory)
-    assert part.run["closed"] is None
+    assert part.run["closed"] in (None, whole.run["closed"])
     assert part.metrics == whole.metrics[: len(part.metrics)]
     for step, state in part.checkpoints.items():
         assert all(torch.equal(state[name], whole.checkpoints[step][name]) for name in whole.checkpoints[step])

@@ -45,7 +45,7 @@ class RecorderCallback(TrainerCallback):
     ) -> None:
         """Open the run."""
         if state.is_world_process_zero:
-            settings = {
+            settings: dict[str, Any] = {
                 "clipped": args.max_grad_norm or False,
                 "scaler": getattr(optimizer, "scaler", None),
                 "resume": state.global_step or False,

@@ -70,7 +70,7 @@ def take_inventory(model: nn.Module) -> Inventory:
     parameters, buffers, tied = {}, [], {}
     for key, parameter in model.named_parameters(remove_duplicate=False):
         name = _plain(key)
-        if isinstance(parameter, nn.parameter.UninitializedTensorMixin):
+        if isinstance(parameter, nn.UninitializedParameter):
             raise BadSetting(f"{name} has no shape yet; run the model once before making the Recorder")
         if name not in keys:
             raise BadSetting(f"the state_dict of the model lacks its parameter {name}; it cannot be recorded")

@@ -39,7 +39,7 @@ class RecorderCallback(pl.Callback):
         """Open the run."""
         if trainer.is_global_zero:
             scaler = getattr(trainer.precision_plugin, "scaler", None)
-            settings = {"clipped": False, "scaler": scaler, "resume": trainer.global_step or False}
+            settings: dict[str, Any] = {"clipped": False, "scaler": scaler, "resume": trainer.global_step or False}
             self.recorder = Recorder(pl_module, self._directory, **(settings | self._settings))
 
     def on_before_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule, loss: Tensor) -> None:
