@@ -7,7 +7,6 @@ from typing import Any, NamedTuple, Self, TypeVar
 import numpy as np
 import xarray as xr
 
-from trajlab.schema import RESULT_VERSION
 
 Labeled = TypeVar("Labeled", xr.Dataset, xr.DataArray)
 
@@ -28,7 +27,7 @@ def annotate(result: xr.Dataset, meanings: Mapping[str, Meaning], **attrs: Any) 
 
     Variables named `total_<name>` are described as the same of the whole network.
     """
-    result = result.assign_attrs({"Conventions": RESULT_VERSION} | attrs)
+    result = result.assign_attrs(attrs)
     result = result.transpose("step", "parameter", ..., missing_dims="ignore")
     for name, variable in result.data_vars.items():
         meaning = meanings[str(name).removeprefix("total_")]

@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting, MissingData
+from trajlab.schema import RESULT_VERSION
 from trajlab.stages import stage
 from trajlab.trajectory import Trajectory
 
@@ -133,7 +134,12 @@ def _run(
         if name.removeprefix("parent_") in TENSORS and value is not None and not _takes_many(parameter):
             singles.append(name)
     result = _one_by_one(function, inputs, singles, settings) if singles else _dataset(function, inputs, settings)
-    provenance = {"stage": function.__name__, "settings": json.dumps(settings), "trajlab": version("trajlab")}
+    provenance = {
+        "Conventions": RESULT_VERSION,
+        "stage": function.__name__,
+        "settings": json.dumps(settings),
+        "trajlab": version("trajlab"),
+    }
     return result.assign_attrs(provenance | ({"on": on} if on else {}))
 
 
