@@ -87,7 +87,7 @@ def _extended(target: Path, run: Trajectory) -> Recording | None:
     if not is_store(target):
         raise OutputExists(f"{target} was to be written; something else is there. Choose another name, or remove it.")
     earlier = read_store(target)
-    same = earlier.facts.get("created") == run.facts.get("created")
+    same = earlier.facts.get("describe") == run.facts.get("describe")
     for lives, tensors in _groups(earlier, run):
         for name, life in lives.items():
             new = tensors.lives.get(name)

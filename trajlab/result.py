@@ -7,7 +7,6 @@ from typing import Any, NamedTuple, Self, TypeVar
 import numpy as np
 import xarray as xr
 
-
 Labeled = TypeVar("Labeled", xr.Dataset, xr.DataArray)
 
 EXTREMES = {"max": "max", "min": "min", "linf": "max"}

@@ -162,6 +162,12 @@ def test_open__reads_no_tensor(checkpoints, no_compute):
 
 def test_open__metrics_with_a_broken_line_are_named(checkpoints):
     folder = checkpoints({"w": np.zeros((1, 2), np.float32)})
-    (folder / "metrics.jsonl").write_text('{"step": 0, "loss": 1.5}\n{"step": 1, "lo')
+    (folder / "metrics.jsonl").write_text('{"step": 0, "loss": 1.5}\n{"step": 1, "lo\n')
     with pytest.raises(DamagedData, match="line 2 of .*metrics.jsonl"):
         trajlab.open(folder)
+
+
+def test_open__a_line_of_metrics_that_was_being_written_is_left_out(checkpoints):
+    folder = checkpoints({"w": np.zeros((1, 2), np.float32)})
+    (folder / "metrics.jsonl").write_text('{"step": 0, "loss": 1.5}\n{"step": 1, "lo')
+    assert trajlab.open(folder).metrics.loss.values.tolist() == [1.5]

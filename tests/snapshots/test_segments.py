@@ -12,7 +12,7 @@ def write(folder, first, rows, *, name="w", absent=None, file=None):
     place = folder / "gradients"
     place.mkdir(exist_ok=True)
     steps = list(range(first, first + len(rows) + len(absent or [])))
-    metadata = {"steps": json.dumps(steps), "absent": json.dumps({name: absent} if absent else {})}
+    metadata = {"rows": json.dumps({"steps": steps, "absent": {name: absent} if absent else {}})}
     save_file({name: rows}, place / (file or f"{steps[0]}-{steps[-1]}.safetensors"), metadata)
 
 
@@ -60,7 +60,7 @@ def test_segments__a_file_without_steps_is_named(folder):
 
 
 def test_segments__rows_that_do_not_fit_the_steps_are_named(folder):
-    metadata = {"steps": "[0, 1, 2]"}
+    metadata = {"rows": '{"steps": [0, 1, 2], "absent": {}}'}
     (folder / "gradients").mkdir()
     save_file({"w": np.zeros((2, 3, 2), np.float32)}, folder / "gradients" / "0-2.safetensors", metadata)
     with pytest.raises(DamagedData, match="3 rows of w were expected"):

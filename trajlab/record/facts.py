@@ -3,7 +3,6 @@
 import json
 import platform
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
@@ -36,7 +35,6 @@ def run_facts(
     """
     facts = {
         "format": SNAPSHOTS_VERSION,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {
             "trajlab": version("trajlab"),
             "torch": torch.__version__,

@@ -121,32 +121,32 @@ def _checkpoints(directory: Path) -> list[int]:
 
 def _segments(directory: Path) -> dict[Path, list[int]]:
     paths = (directory / GRADIENTS_FOLDER).glob("[0-9]*-[0-9]*.safetensors")
-    return {path: json.loads(_metadata(path)["steps"]) for path in paths}
+    return {path: _rows(path)["steps"] for path in paths}
 
 
-def _metadata(path: Path) -> dict[str, str]:
+def _rows(path: Path) -> dict[str, Any]:
+    """Read the steps of a segment's rows, and for each parameter those of them at which it had no gradient."""
     try:
         with safe_open(path, framework="pt") as file:
-            return file.metadata()
-    except (OSError, SafetensorError) as error:
+            return json.loads(file.metadata()["rows"])
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise DamagedData(f"cannot read {path}: {error}; remove it to resume before its first step") from error
 
 
 def _shorten_segment(path: Path, stop: int) -> None:
-    metadata = _metadata(path)
-    steps = [step for step in json.loads(metadata["steps"]) if step < stop]
-    absent = json.loads(metadata["absent"])
-    kept = {name: [step for step in gaps if step < stop] for name, gaps in absent.items()}
+    rows = _rows(path)
+    steps = [step for step in rows["steps"] if step < stop]
+    kept = {name: [step for step in gaps if step < stop] for name, gaps in rows["absent"].items()}
     name = path.with_name(segment_file(steps[0], steps[-1]))
-    if len(steps) < len(json.loads(metadata["steps"])):
+    if len(steps) < len(rows["steps"]):
         tensors: dict[str, torch.Tensor] = {}
         with safe_open(path, framework="pt") as file:
             for key in file.keys():
-                rows = len(steps) - len(kept.get(key, []))
-                if rows:
-                    tensors[key] = file.get_slice(key)[:rows]
+                count = len(steps) - len(kept.get(key, []))
+                if count:
+                    tensors[key] = file.get_slice(key)[:count]
         gaps = {key: value for key, value in kept.items() if value}
-        write_tensors(path, tensors, {"steps": json.dumps(steps), "absent": json.dumps(gaps)})
+        write_tensors(path, tensors, {"rows": json.dumps({"steps": steps, "absent": gaps})})
     os.replace(path, name)
 
 

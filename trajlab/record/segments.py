@@ -107,7 +107,7 @@ class GradientSegments:
             for name, steps in self._absent.items()
             if name in tensors or self._parameters[name].requires_grad
         }
-        metadata = {"steps": json.dumps(self._steps), "absent": json.dumps(absent)}
+        metadata = {"rows": json.dumps({"steps": self._steps, "absent": absent})}
         path = self._folder / segment_file(self._steps[0], self._steps[-1])
         self._writer.submit(partial(write_tensors, path, tensors, metadata))
         self._start()

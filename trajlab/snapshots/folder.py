@@ -83,7 +83,8 @@ def read_facts(folder: Path) -> dict[str, Any]:
 def _metrics(path: Path) -> xr.Dataset:
     rows: dict[int, dict[str, float]] = {}
     if path.exists():
-        for number, line in enumerate(path.read_text().splitlines(), 1):
+        whole_lines, _, _torn = path.read_text().rpartition("\n")  # a killed run may leave part of a line at the end
+        for number, line in enumerate(whole_lines.splitlines(), 1):
             try:
                 row = json.loads(line)
                 rows[int(row.pop("step"))] = row

@@ -36,14 +36,13 @@ def read_segments(folder: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str,
     last, last_name = -1, ""
     for number, name in enumerate(names):
         header = read_header(str(folder / name))
-        steps = _steps(folder / name, header)
+        steps, absent = _rows(folder / name, header)
         if len(steps) and steps[0] <= last:
             raise DamagedData(
                 f"each step was expected once in {folder}; step {steps[0]} is in {last_name} and in {name}. "
                 "Move one of these files out of the folder."
             )
         last, last_name = (int(steps[-1]) if len(steps) else last), name
-        absent = json.loads(header.metadata.get("absent", "{}"))
         for parameter, entry in header.entries.items():
             own = np.setdiff1d(steps, np.array(absent.get(parameter, []), np.int64))
             if entry.shape[:1] != (len(own),):
@@ -80,10 +79,12 @@ def _first(name: str) -> int | None:
     return int(first) if dash and first.isdigit() and rest.isdigit() and name.endswith(".safetensors") else None
 
 
-def _steps(path: Path, header: Header) -> np.ndarray:
+def _rows(path: Path, header: Header) -> tuple[np.ndarray, dict[str, list[int]]]:
+    """Read the steps of a segment's rows, and those of them at which a parameter had no gradient."""
     try:
-        return np.array(json.loads(header.metadata["steps"]), np.int64)
-    except (KeyError, ValueError) as error:
+        rows = json.loads(header.metadata["rows"])
+        return np.array(rows["steps"], np.int64), dict(rows["absent"])
+    except (KeyError, TypeError, ValueError) as error:
         raise DamagedData(
             f"the steps of {path} were to be read from its metadata; there are none. "
             "It is no segment of gradients: move it out of the folder."
