@@ -49,7 +49,8 @@ def write(
             raise OutputExists(
                 f"{path} was to be written; it exists already. Choose another name, remove it, or pass --overwrite."
             )
-    with computing(", ".join(path.stem for path in results), workers=workers, scheduler=scheduler):
+    what = next(iter(results)).stem if len(results) == 1 else f"{len(results)} stages"
+    with computing(what, workers=workers, scheduler=scheduler):
         computed = dask.compute(*results.values())
     for path, result in zip(results, computed, strict=True):
         with whole(path, replace=overwrite) as part, warnings.catch_warnings():

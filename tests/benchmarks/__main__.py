@@ -1,0 +1,78 @@
+"""Measure the engine against its goals: ``python -m tests.benchmarks [FOLDER]`` prints the table of the README.
+
+The folder gets some 10 GB of data; a temporary one by default. Machines differ and are noisy: read the ratios.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import trajlab
+from tests.benchmarks import data
+
+
+def case(name: str, *arguments: object, **environment: str) -> dict[str, float]:
+    """Run one measurement in a process of its own."""
+    command = [sys.executable, "-m", "tests.benchmarks.cases", name, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | environment)
+    if done.returncode:
+        sys.exit(done.stderr)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main(folder: Path) -> None:
+    """Measure everything and print a table."""
+    print("making data …", file=sys.stderr)
+    resnet = data.resnet18(folder / "resnet18")
+    longer = data.repeated(folder / "longer", resnet, 600)
+    longest = data.repeated(folder / "longest", resnet, 1000)
+    packed = trajlab.pack(resnet, folder / "resnet18.zarr")
+    small = data.small_net(folder / "small.zarr")
+    tiny = trajlab.pack(trajlab.example(), folder / "tiny.zarr")
+
+    print("measuring …", file=sys.stderr)
+    speed = case("speed", resnet)
+    alone = max(speed[name] for name in ("drift", "distribution", "sign_flips"))
+    together = min(speed["together"], speed["together_again"])
+    once, ten_times, from_store = case("scan", resnet), case("scan", longer), case("scan", packed)
+    every, opened, limited = case("every_stage", small), case("opening", longest), case("limited", resnet)
+    copied = case("packing", resnet)
+    with tempfile.TemporaryDirectory() as cache:
+        compiling = case("first_call", tiny, NUMBA_CACHE_DIR=cache)
+        cached = case("first_call", tiny, NUMBA_CACHE_DIR=cache)
+
+    numpy_sum = speed["numpy_sum"]
+    rates = [speed["bytes"] / seconds / 1e9 for seconds in (together, numpy_sum)]
+    growth = ten_times["peak_mb"] / max(once["peak_mb"], 1)
+    tasks, limit = f"{every['tasks']:.0f} tasks", f"{limited['limit_mb']:.0f} MB"
+    share = f"{numpy_sum / together:.0%} ({rates[0]:.1f} of {rates[1]:.0f} GB/s)"
+    compile_times = f"{compiling['seconds']:.1f} s / {cached['seconds']:.1f} s"
+    rows = [
+        ("three weight stages in one pass, a loop in PyTorch", "≥ 25 ×", f"{speed['torch_loop'] / together:.0f} ×"),
+        ("their speed as a share of numpy's sum of the mapped bytes", "≥ 20 %", share),
+        ("three stages in one pass, the slowest alone", "≤ 1.5 ×", f"{together / alone:.2f} ×"),
+        ("peak memory above the imports", "< 400 MB", f"{once['peak_mb']:.0f} MB"),
+        ("the same at 10 × the steps", "within 10 %", f"{growth:.2f} ×"),
+        ("time at 10 × the steps", "≤ 10.5 ×", f"{ten_times['seconds'] / once['seconds']:.1f} ×"),
+        ("100,000 parameters × 5,000 steps, all stages", "≤ 10 s", f"{every['seconds']:.1f} s, {tasks}"),
+        ("from a packed store, from the folder", "≤ 1.3 ×", f"{from_store['seconds'] / once['seconds']:.2f} ×"),
+        ("opening 1,000 snapshots", "≤ 1 s", f"{opened['seconds']:.2f} s"),
+        ("data three times larger than memory", "finishes", f"{limited['seconds']:.1f} s in {limit}"),
+        ("pack, copying the files", "≥ 50 %", f"{copied['copy'] / copied['pack']:.0%}"),
+        ("first drift in a new process: compiling, compiled", "—", compile_times),
+    ]
+    print("| what | goal | measured |\n|---|---|---|")
+    for row in rows:
+        print("| " + " | ".join(row) + " |")
+    print(json.dumps({"speed": speed, "scan": once, "longer": ten_times, "store": from_store}), file=sys.stderr)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        main(Path(sys.argv[1]))
+    else:
+        with tempfile.TemporaryDirectory() as place:
+            main(Path(place))

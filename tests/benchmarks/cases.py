@@ -1,0 +1,125 @@
+"""One measurement a call, in a process of its own: ``python -m tests.benchmarks.cases NAME ARGUMENTS``, JSON out."""
+
+import json
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import dask
+
+import trajlab
+from trajlab.fusing import fuse_scans
+
+WEIGHT_STAGES = ("drift", "distribution", "sign_flips")
+
+
+def _seconds(call, repeats: int = 3) -> float:
+    """Least time of several calls, after one that is not counted: compiled code loaded, files in the page cache."""
+    call()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def _compute(path: str, stages: tuple[str, ...] = WEIGHT_STAGES) -> None:
+    run = trajlab.open(path)
+    results = [trajlab.run(name, run) for name in stages]
+    with dask.config.set(array_optimize=fuse_scans, num_workers=2):
+        dask.compute(*results)
+
+
+def _peak() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+
+
+def speed(path: str) -> dict[str, float]:
+    """Stages in one pass and alone, beside the plain sum and the loop in PyTorch, all in one run."""
+    import torch
+
+    from tests.benchmarks.baselines import mapped, numpy_sums, torch_loop
+
+    torch.set_num_threads(2)
+    rows = mapped(Path(path))
+    found = {"bytes": sum(view.nbytes for views in rows for view in views)}
+    found["numpy_sum"] = _seconds(lambda: numpy_sums(rows))
+    found["together"] = _seconds(lambda: _compute(path))
+    for name in WEIGHT_STAGES:
+        found[name] = _seconds(lambda name=name: _compute(path, (name,)))
+    start = time.perf_counter()
+    torch_loop(Path(path))
+    found["torch_loop"] = time.perf_counter() - start
+    found["together_again"] = _seconds(lambda: _compute(path))
+    return found
+
+
+def scan(path: str) -> dict[str, float]:
+    """Time and peak memory above the imports of the weight stages in one pass."""
+    _compute(str(_warm()))
+    before = _peak()
+    seconds = _seconds(lambda: _compute(path), repeats=1)
+    return {"seconds": seconds, "peak_mb": _peak() - before}
+
+
+def _warm() -> Path:
+    """Make a tiny run, to load all compiled code."""
+    return trajlab.pack(trajlab.example(), Path(tempfile.mkdtemp()) / "warm.zarr")
+
+
+def opening(path: str) -> dict[str, float]:
+    """Time to open a run lazily, all its arrays included."""
+
+    def all_arrays() -> None:
+        run = trajlab.open(path)
+        for name in run.weights:
+            run.weights[name]
+
+    return {"seconds": _seconds(all_arrays, repeats=3)}
+
+
+def every_stage(path: str) -> dict[str, float]:
+    """Time and tasks of all weight and gradient stages in one pass."""
+    stages = (*WEIGHT_STAGES, "zero_gradients")
+    run = trajlab.open(path)
+    tasks = sum(len(trajlab.run(name, run).__dask_graph__()) for name in stages)
+    return {"seconds": _seconds(lambda: _compute(path, stages), repeats=1), "tasks": tasks}
+
+
+def limited(path: str) -> dict[str, float]:
+    """Compute with a third of the data's size as memory."""
+    _compute(str(_warm()))
+    size = sum(life.values.size * 4 * len(life.steps) for life in trajlab.open(path).weights.lives.values())
+    limit = size // 3
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    return {"seconds": _seconds(lambda: _compute(path), repeats=1), "limit_mb": limit / 1e6}
+
+
+def packing(path: str) -> dict[str, float]:
+    """Pack a run, and copy its files."""
+    import shutil
+
+    from trajlab.computing import computing
+
+    with tempfile.TemporaryDirectory(dir=Path(path).parent) as place:
+        start = time.perf_counter()
+        shutil.copytree(path, Path(place) / "copy")
+        copied = time.perf_counter() - start
+        start = time.perf_counter()
+        with computing("pack"):
+            trajlab.pack(path, Path(place) / "run.zarr")
+        return {"copy": copied, "pack": time.perf_counter() - start}
+
+
+def first_call(path: str) -> dict[str, float]:
+    """Time of the first stage in a new process, compiled code on disk or not as the environment says."""
+    start = time.perf_counter()
+    _compute(path, ("drift",))
+    return {"seconds": time.perf_counter() - start}
+
+
+if __name__ == "__main__":
+    print(json.dumps(globals()[sys.argv[1]](*sys.argv[2:])))

@@ -1,0 +1,46 @@
+"""Data to measure on: random walks in the shapes of real networks, in the page cache."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+import torchvision
+from safetensors.torch import save_file
+
+import trajlab
+
+
+def resnet18(folder: Path, snapshots: int = 60) -> Path:
+    """Write a random walk of ResNet-18 as checkpoints, 2.8 GB for 60 of them."""
+    torch.manual_seed(0)
+    state = torchvision.models.resnet18().state_dict()
+    for step in range(snapshots):
+        place = folder / f"checkpoint-{10 * step}"
+        place.mkdir(parents=True)
+        save_file(state, place / "model.safetensors")
+        for name, value in state.items():
+            if value.is_floating_point():
+                state[name] = value + 0.01 * value.abs().mean() * torch.randn_like(value)
+    return folder
+
+
+def repeated(folder: Path, source: Path, snapshots: int) -> Path:
+    """Make a longer run of the same files, each linked several times: more steps, no more bytes."""
+    files = [place / "model.safetensors" for place in sorted(source.iterdir())]
+    for step in range(snapshots):
+        place = folder / f"checkpoint-{step}"
+        place.mkdir(parents=True)
+        os.link(files[step % len(files)], place / "model.safetensors")
+    return folder
+
+
+def small_net(store: Path, steps: int = 5000) -> Path:
+    """Pack weights and gradients of 100,000 parameters in 10 tensors at every step, 4 GB."""
+    rng = np.random.default_rng(0)
+    weights, gradients = {}, {}
+    for layer in range(10):
+        gradient = rng.standard_normal((steps, 100, 100), dtype=np.float32)
+        gradients[f"l{layer}.weight"] = gradient
+        weights[f"l{layer}.weight"] = np.cumsum(-0.01 * gradient, axis=0, dtype=np.float32)
+    return trajlab.pack(trajlab.from_arrays(weights, gradients), store)
