@@ -4,8 +4,8 @@ import pytest
 import xarray as xr
 
 import trajlab
+from trajlab.blocks import reduce_block
 from trajlab.fusing import fuse_scans
-from trajlab.scan import reduce_block
 
 
 def fused(results):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import trajlab
-from trajlab import scan as engine
+from trajlab import blocks as engine
 from trajlab.errors import MissingData
 from trajlab.kernels.moments import Moments
 from trajlab.kernels.pairs import Pairs

@@ -50,7 +50,7 @@ def stage_command(name: str) -> Callable:
     def command(ctx: typer.Context, **options: Any) -> None:
         from trajlab.computing import write
 
-        given = {key: options[key] for key in settings if ctx.get_parameter_source(key).name != "DEFAULT"}
+        given = {key: options[key] for key in settings if _is_given(ctx, key)}
         chosen = read_section(options["params"], name, settings) | given
         result = compute_lazily(name, options["run"], options["parent"], options["on"], options["step_pattern"], chosen)
         write(
@@ -76,6 +76,12 @@ def stage_command(name: str) -> Callable:
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__doc__ = _help(inspect.getdoc(function) or "")
     return command
+
+
+def _is_given(ctx: typer.Context, option: str) -> bool:
+    """Tell whether an option stands on the command line, rather than having its default."""
+    source = ctx.get_parameter_source(option)
+    return source is not None and source.name != "DEFAULT"
 
 
 def _help(docstring: str) -> str:

@@ -9,7 +9,7 @@ from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 from dask.task_spec import List, Task, TaskRef
 
-from trajlab.scan import reduce_block
+from trajlab.blocks import reduce_block
 
 
 def fuse_scans(graph: HighLevelGraph, keys: Sequence[Any], **kwargs: Any) -> dict:

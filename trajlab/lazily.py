@@ -43,7 +43,7 @@ def lazily(function: Callable[..., xr.Dataset], *inputs: xr.DataArray) -> xr.Dat
         pick = MaterializedLayer({key: Task(key, _pick, TaskRef(call), variable)})
         graph = HighLevelGraph({**whole.layers, own: pick}, {**whole.dependencies, own: {name}})
         values = da.Array(graph, own, tuple((n,) for n in template.shape), dtype=template.dtype)
-        arrays[variable] = template.variable.copy(data=values)
+        arrays[variable] = xr.Variable(template.dims, values, template.attrs)
     return xr.Dataset(arrays, result.coords, result.attrs)
 
 

@@ -186,8 +186,14 @@ def from_arrays(
         columns = {name: ("step", np.asarray(values)) for name, values in metrics.items()}
         length = max((len(values) for _, values in columns.values()), default=0)
         metrics = xr.Dataset(columns, {"step": known[:length]})
-    tensors = [Tensors(group, attributes_of({}, group)) for group in lives[:2]]
-    return Trajectory(Recording(*tensors, Tensors(lives[2]), metrics=xr.Dataset() if metrics is None else metrics))
+    return Trajectory(
+        Recording(
+            weights=Tensors(lives[0], attributes_of({}, lives[0])),
+            gradients=Tensors(lives[1], attributes_of({}, lives[1])),
+            buffers=Tensors(lives[2]),
+            metrics=xr.Dataset() if metrics is None else metrics,
+        )
+    )
 
 
 def _as_array(values: Any) -> Any:

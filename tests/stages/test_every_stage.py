@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 import trajlab
-from trajlab import scan as engine
+from trajlab import blocks as engine
 from trajlab.commands import parameter_help, summary
 from trajlab.running import needs_of, settings_of
 from trajlab.stages import stage, stage_names

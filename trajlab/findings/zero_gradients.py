@@ -11,6 +11,9 @@ HEADLINES = ("fraction_near_zero", "fraction_released", "fraction_captured", "al
 
 HALF = 0.5
 
+LASTING = 0.95
+"""A state lasts if it begins before this share of the steps."""
+
 
 def zero_gradients(result: xr.Dataset) -> list[Finding]:
     """Say where gradients are near zero, since when, whether they leave that state, and what never had any."""
@@ -52,7 +55,7 @@ def _since(result: xr.Dataset) -> list[Finding]:
     for run in rows["run"].values:
         line = rows.sel(run=run).dropna("step")
         below = np.flatnonzero(line.values < HALF)
-        if line.size and (below.size == 0 or below[-1] < line.size - 1):
+        if line.size and (below.size == 0 or below[-1] < LASTING * line.size):
             stuck[str(run)] = int(line["step"].values[0 if below.size == 0 else below[-1] + 1])
     if not stuck:
         return []

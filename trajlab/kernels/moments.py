@@ -128,6 +128,6 @@ class Moments:
     def merge(self, earlier: None, later: None) -> None:
         """Nothing is kept of all steps together."""
 
-    def summarize(self, whole: None, shape: tuple[int, ...], indices: None) -> np.ndarray:
+    def summarize(self, whole: None, shape: tuple[int, ...], indices: np.ndarray | None) -> np.ndarray:
         """Nothing is known of all steps together."""
         return np.empty(0)

@@ -202,6 +202,6 @@ class Pairs:
         """Join entries that ever changed."""
         return None if earlier is None or later is None else earlier | later
 
-    def summarize(self, whole: np.ndarray | None, shape: tuple[int, ...], indices: None) -> np.ndarray:
+    def summarize(self, whole: np.ndarray | None, shape: tuple[int, ...], indices: np.ndarray | None) -> np.ndarray:
         """Count the entries that never changed by cause."""
         return np.zeros(len(CAUSES)) if whole is None else causes(inert(whole, int(np.prod(shape))), shape)

@@ -443,7 +443,7 @@ class Spread:
         """Keep the edges, which are the same for all blocks."""
         return earlier
 
-    def summarize(self, whole: np.ndarray, shape: tuple[int, ...], indices: None) -> np.ndarray:
+    def summarize(self, whole: np.ndarray, shape: tuple[int, ...], indices: np.ndarray | None) -> np.ndarray:
         """Give the edges of the histogram."""
         return whole
 

@@ -128,7 +128,8 @@ def _probe(trajectory: Trajectory, probe: Any) -> tuple[np.ndarray | da.Array, s
     if isinstance(parts[0], da.Array):
         return parts[0], ""
     plain = [widen(part) if isinstance(part, np.ndarray) else part for part in parts]
-    tensors = probe_tensors([torch.as_tensor(part).cpu() for part in plain])
+    as_tensors = [torch.as_tensor(part).cpu() for part in plain]
+    tensors = probe_tensors(as_tensors[0] if len(as_tensors) == 1 else (as_tensors[0], as_tensors[1]))
     facts = probe_facts(tensors) or {}
     inputs = tensors["inputs"]
     return inputs.to(widened(inputs.dtype)).numpy(), facts["sha256"]

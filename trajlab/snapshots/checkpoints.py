@@ -77,7 +77,7 @@ def find_checkpoints(folder: Path, step_pattern: str | None = None) -> list[Chec
             continue
         headers = {path: _header(path, named) for path in files}
         stated = next((header.metadata["step"] for header in headers.values() if "step" in header.metadata), None)
-        step = int(stated) if pattern is None and str(stated).isdigit() else named
+        step = int(stated) if pattern is None and stated is not None and stated.isdigit() else named
         if step is None:
             continue
         if step in found:

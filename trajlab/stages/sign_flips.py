@@ -99,14 +99,16 @@ def sign_flips(
     """
     if gradient is None and weight is None:
         raise MissingData("gradients or weights were asked for; the run has neither. Name a run with snapshots.")
-    thresholds = {"tau": tuple(map(float, tau)), "relative": tuple(map(float, relative))}
+    kernel = Transitions(tuple(map(float, tau)), tuple(map(float, relative)))
     parts = []
     if gradient is not None:
-        table, _ = scan(Transitions(**thresholds), gradient, weight=weight)
+        table, _ = scan(kernel, gradient, weight=weight)
         entries, _ = scan(Raster(raster), gradient)
         arrays = {"": gradient} if isinstance(gradient, xr.DataArray) else gradient
         shown = {name: _shown(array, raster) for name, array in arrays.items()}
-        parts.append(lazily(partial(_gradient_result, shown=shown, **thresholds), table, entries))
+        parts.append(
+            lazily(partial(_gradient_result, shown=shown, tau=kernel.tau, relative=kernel.relative), table, entries)
+        )
     if weight is not None:
         table, _ = scan(Pairs(), weight, reference=0)
         flips = lazily(_weight_result, table)
@@ -132,9 +134,9 @@ def _gradient_result(
 
 def _sign_map(sums: xr.Dataset, entries: xr.DataArray, shown: dict[str, np.ndarray]) -> xr.DataArray:
     values = entries.sel(step=sums.step)
-    root_mean_square = np.sqrt(sums.gg / sums.valid)
+    root_mean_square = (sums.gg / sums.valid) ** 0.5
     threshold = sums.tau * xr.where(sums.tau_kind == "relative", root_mean_square, 1.0)
-    signs = np.sign(values).where(abs(values) <= threshold).drop_vars(["module", "kind", "numel", "sampled"])
+    signs = xr.ufuncs.sign(values).where(abs(values) <= threshold).drop_vars(["module", "kind", "numel", "sampled"])
     if "parameter" in signs.dims:
         parts = [signs.isel(parameter=i, drop=True)[{"entry": slice(len(at))}] for i, at in enumerate(shown.values())]
         signs = xr.concat(parts, dim="entry", coords="minimal", compat="override")

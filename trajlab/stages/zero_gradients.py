@@ -77,9 +77,9 @@ def zero_gradients(
     The first recorded step has no step before it and is left out. The coord `tau_kind` tells absolute thresholds from
     relative ones.
     """
-    thresholds = {"tau": tuple(map(float, tau)), "relative": tuple(map(float, relative))}
-    table, always = scan(Transitions(**thresholds), gradient, weight=weight)
-    result = lazily(partial(_result, **thresholds), table, always)
+    kernel = Transitions(tuple(map(float, tau)), tuple(map(float, relative)))
+    table, always = scan(kernel, gradient, weight=weight)
+    result = lazily(partial(_result, tau=kernel.tau, relative=kernel.relative), table, always)
     return annotate(result, MEANINGS, tau=list(tau), relative=list(relative))
 
 

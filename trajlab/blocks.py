@@ -1,0 +1,104 @@
+"""Blocks of steps of a tensor as arguments of tasks, and the task that reduces one."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+from dask.task_spec import TaskRef
+
+from trajlab.kernels.block import Block, Kernel, computable, reduce
+from trajlab.kernels.spread import EXACT
+from trajlab.snapshots.lazy import rows_of
+from trajlab.snapshots.rows import Rows
+
+BLOCK_BYTES = 1 << 26
+"""About how many bytes of a tensor one task reads."""
+
+BLOCK_STEPS = 64
+"""Steps that one task covers at most where a tensor is long, so that its histograms stay small."""
+
+
+class Source:
+    """The life of one tensor as something that tasks can be given pieces of."""
+
+    def __init__(self, array: xr.DataArray, sources: list[da.Array]):
+        self.steps = array.sizes["step"]
+        data = array.transpose("step", ...).data
+        self.size = int(np.prod(data.shape[1:], dtype=np.int64))
+        self.itemsize = data.dtype.itemsize
+        self.sources = sources
+        table = rows_of(data) if isinstance(data, da.Array) else None
+        self.data: Rows | np.ndarray | da.Array = data if table is None else table
+
+    def cut(self, start: int, stop: int) -> Any:
+        """Give the rows from `start` to before `stop` as the argument of a task, None if there are none."""
+        start = max(start, 0)
+        if start >= stop:
+            return None
+        piece = self.data[start:stop]
+        if not isinstance(piece, da.Array):
+            return piece
+        piece = piece.rechunk(-1)
+        self.sources.append(piece)
+        return TaskRef((piece.name, *(0,) * piece.ndim))
+
+    def blocks(self) -> list[tuple[int, int]]:
+        """Give where blocks of about `BLOCK_BYTES` start and stop."""
+        most = max(1, BLOCK_BYTES // max(self.size * self.itemsize, 1))
+        most = min(most, BLOCK_STEPS if self.size > EXACT else 64 * BLOCK_STEPS)
+        return [(start, min(start + most, self.steps)) for start in range(0, self.steps, most)]
+
+
+class Weights:
+    """The weights at the steps of a gradient, as far as they were recorded."""
+
+    def __init__(self, weight: xr.DataArray, gradient: xr.DataArray, sources: list[da.Array]):
+        self.source = Source(weight, sources)
+        steps, wanted = weight["step"].values, gradient["step"].values
+        position = np.searchsorted(steps, wanted)
+        known = np.isin(wanted, steps)
+        self.position = np.where(known, position, -1)
+
+    def cut(self, start: int, stop: int) -> tuple[Any, np.ndarray]:
+        """Give the rows recorded at the gradient's steps `start` to before `stop`, and each step's place in them."""
+        position = self.position[max(start, 0) : stop]
+        known = position[position >= 0]
+        if not len(known):
+            return None, position
+        first = int(known[0])
+        return self.source.cut(first, int(known[-1]) + 1), np.where(position >= 0, position - first, -1)
+
+
+def reduce_block(
+    kernels: Sequence[Kernel], rows: Any, previous: Any, reference: Any, ends: Sequence[Any],
+    companions: Sequence[Any] | None, indices: np.ndarray | None,
+) -> list[tuple[np.ndarray, Any]]:  # fmt: skip
+    """Give what each kernel finds in one block; rows come as tables or arrays."""
+    weights, weights_previous = None, None
+    if companions is not None:
+        recorded = _flat(companions[0])
+        weights = [recorded[place] if place >= 0 else None for place in companions[1]]
+        weights_previous = _only(companions[2])
+    block = Block(
+        rows=_flat(rows),
+        previous=_only(previous),
+        reference=_only(reference),
+        ends=[row for end in ends for row in _flat(end)],
+        weights=weights,
+        weights_previous=weights_previous,
+        indices=indices,
+    )
+    return reduce(kernels, block)
+
+
+def _flat(rows: Rows | np.ndarray | None) -> list[np.ndarray]:
+    if rows is None:
+        return []
+    views = rows.views() if isinstance(rows, Rows) else np.asarray(rows).reshape(len(rows), -1)
+    return [computable(view) for view in views]
+
+
+def _only(rows: Rows | np.ndarray | None) -> np.ndarray | None:
+    return None if rows is None else _flat(rows)[0]
