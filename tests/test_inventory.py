@@ -27,3 +27,12 @@ def test_inventory__of_one_snapshot_and_of_nothing():
 
 def test_inventory__counts_bytes():
     assert facts(trajlab.from_arrays({"w": np.zeros((10, 1000), np.float32)}))["size"] == "40 kB"
+
+
+def test_inventory__says_that_a_run_is_not_finished(checkpoints):
+    folder = checkpoints({"w": np.zeros((1, 2), np.float32)})
+    facts = '{"format": "trajlab-snapshots-1", "parameters": ["w"], "closed": %s}'
+    (folder / "run.json").write_text(facts % "null")
+    assert any("not finished" in note for note in inventory(trajlab.open(folder)).missing)
+    (folder / "run.json").write_text(facts % "1")
+    assert not any("not finished" in note for note in inventory(trajlab.open(folder)).missing)

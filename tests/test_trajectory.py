@@ -54,3 +54,16 @@ def test_weights__name_what_is_there(example):
     with pytest.raises(KeyError):
         example.weights["nope"]
     assert "fc.weight (3, 16)" in repr(example.weights)
+
+
+def test_open__a_folder_of_runs_and_a_result_say_what_they_are(example, tmp_path):
+    from trajlab.computing import write
+
+    for name in ("a", "b"):
+        trajlab.pack(example, tmp_path / "runs" / f"{name}.zarr")
+    with pytest.raises(MissingData, match="folder of runs: a, b"):
+        trajlab.open(tmp_path / "runs")
+    assert list(trajlab.runs_in(tmp_path / "runs")) == ["a", "b"]
+    write({tmp_path / "drift.zarr": trajlab.run("drift", example)})
+    with pytest.raises(MissingData, match="it is the result of drift"):
+        trajlab.open(tmp_path / "drift.zarr")

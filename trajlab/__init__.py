@@ -16,6 +16,7 @@ _HOMES = {
     "Trajectory": "trajectory",
     "open": "trajectory",
     "from_arrays": "trajectory",
+    "runs_in": "trajectory",
     "pack": "packing",
     "run": "running",
     "replay": "replaying",

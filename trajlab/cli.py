@@ -166,12 +166,15 @@ def figure(
     out: Annotated[Path, typer.Argument(help="The picture; its ending says the format: .png, .svg or .pdf.")],
     variable: Annotated[str | None, typer.Option(help="Variable to draw; a good one by default.")] = None,
     run: Annotated[str | None, typer.Option(help="Run to draw, if the result holds several.")] = None,
+    parameter: Annotated[str | None, typer.Option(help="Parameter to draw, for pictures of one.")] = None,
+    layer: Annotated[str | None, typer.Option(help="Layer to draw, for pictures of one.")] = None,
+    tau: Annotated[float | None, typer.Option(help="Threshold to draw, for results that have several.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Draw a result."""
     from trajlab.figures import save
 
-    save(result, out, variable=variable, run=run, overwrite=overwrite)
+    save(result, out, variable=variable, run=run, parameter=parameter, layer=layer, tau=tau, overwrite=overwrite)
 
 
 @app.command()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trajlab.schema import SNAPSHOTS_VERSION
 from trajlab.snapshots.tensors import Tensors
 from trajlab.trajectory import Trajectory
 
@@ -68,6 +69,8 @@ def _missing(trajectory: Trajectory, steps: np.ndarray) -> list[str]:
         if len(life.steps) < len(steps):
             absent = np.setdiff1d(steps, life.steps)
             notes.append(f"{name} is missing at {len(absent)} of {len(steps)} snapshots, first at step {absent[0]}.")
+    if trajectory.facts.get("format") == SNAPSHOTS_VERSION and trajectory.facts.get("closed", 0) is None:
+        notes.append("The run is not finished: its recording was not closed, so there is no closing snapshot.")
     if not trajectory.gradients:
         notes.append("There are no gradients: zero_gradients and the gradient part of sign_flips need them.")
     else:

@@ -132,6 +132,12 @@ def open(path: str | Path, *, step_pattern: str | None = None) -> Trajectory:
             f"a packed store or a folder of checkpoints was to be opened at {place}; "
             f"there is {'a file' if place.exists() else 'nothing'}. Name the folder of the run."
         )
+    inside = runs_in(place)
+    if inside:
+        raise MissingData(
+            f"a run was to be opened at {place}; it is a folder of runs: {', '.join(inside)}. Open one of them, or "
+            "all as {name: trajlab.open(path) for name, path in trajlab.runs_in(folder).items()}."
+        )
     return Trajectory(read_store(place) if is_store(place) else read_folder(place, step_pattern), str(path))
 
 

@@ -147,3 +147,10 @@ def test_open__a_file_without_weights_is_named(tmp_path):
     torch.save({"optimizer": {"lr": 0.1}, "epoch": 3}, tmp_path / "step1.pt")
     with pytest.raises(DamagedData, match="it holds keys optimizer, epoch"):
         trajlab.open(tmp_path)
+
+
+def test_open__names_stay_in_the_order_of_the_network(tmp_path):
+    torch.save(
+        {"stem.weight": torch.zeros(2), "body.weight": torch.zeros(2), "body.bias": torch.zeros(2)}, tmp_path / "1.pt"
+    )
+    assert list(trajlab.open(tmp_path).weights) == ["stem.weight", "body.weight", "body.bias"]

@@ -81,7 +81,7 @@ def _imported(path: str) -> Callable[..., nn.Module]:
     except (ImportError, AttributeError) as error:
         raise MissingData(
             f"the model factory {path} was asked for; {error}. "
-            f"Run in the folder that {place.partition('.')[0]} is imported from, or pass model=."
+            f"Run in the folder that {place.partition('.')[0]} is imported from; in Python, replay takes a model too."
         ) from error
 
 

@@ -143,7 +143,8 @@ def read_checkpoints(checkpoints: list[Checkpoint]) -> tuple[dict[str, Life], di
     Returns
     -------
     lives
-        Tensors by name, in natural order; each with the steps that hold it.
+        Tensors by name, each with the steps that hold it: in the order of PyTorch's files, which is the network's, and
+        in natural order for safetensors, which keep none.
     unusable
         Tensors whose shape or type changes on the way, with the reason.
     """
@@ -162,7 +163,8 @@ def read_checkpoints(checkpoints: list[Checkpoint]) -> tuple[dict[str, Life], di
                 place.append((checkpoint.step, len(files), name, entry))
             files.append(path)
     lives, unusable = {}, {}
-    for name in sorted(seen, key=natural):
+    in_order = all(path.endswith(TORCH_SUFFIXES) for path in files)
+    for name in seen if in_order else sorted(seen, key=natural):
         steps, file, names, entries = zip(*seen[name], strict=True)
         kinds = [(entry.shape, entry.stored) for entry in entries]
         if len(set(kinds)) > 1:

@@ -11,8 +11,8 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 
-from trajlab.errors import DamagedData
-from trajlab.schema import BUFFERS, GRADIENTS, METRICS, PROBE, STORE_VERSION, WEIGHTS
+from trajlab.errors import DamagedData, MissingData
+from trajlab.schema import BUFFERS, GRADIENTS, METRICS, PROBE, RESULT_VERSION, STORE_VERSION, WEIGHTS
 from trajlab.snapshots.rows import Rows
 from trajlab.snapshots.tensors import Life, Recording, Tensors, attributes_of
 
@@ -41,6 +41,11 @@ def read_store(path: Path) -> Recording:
             f"{path} was to be read as a packed store; its zarr.json is not by pack ({error!r}). Pack it again."
         ) from error
     version = attributes.get("Conventions")
+    if version == RESULT_VERSION:
+        raise MissingData(
+            f"a run was to be opened at {path}; it is the result of {attributes.get('stage', 'a stage')}. "
+            "Name the run, or open the result with xarray.open_zarr."
+        )
     if version != STORE_VERSION:
         raise DamagedData(
             f"{path} was expected to be a store of version {STORE_VERSION}; it is of {version!r}. "

@@ -59,7 +59,8 @@ def drift(
     update_l2, update_ratio, path_length, straightness : (step, parameter)
         The step from the snapshot before; NaN at the first snapshot, where the path is 0 long.
     unchanged_cause : (parameter, cause)
-        Entries whose bits never differed from the reference.
+        Entries whose bits never differed from the reference. Frozen: the whole parameter; structural: the same kernel
+        taps in all filters of a convolution; dead unit: the whole row of a unit; static: the rest.
     nonfinite : (step, parameter)
         Entries that are NaN or Inf. They are left out of all else, as are pairs with one such side.
     total_… : (step)

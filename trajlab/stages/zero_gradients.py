@@ -70,7 +70,8 @@ def zero_gradients(
     weight_change : (step, parameter, tau, among)
         Mean change of the weights over all entries, the retained, those of them that did not flip, and the released.
     always_zero : (parameter, cause)
-        Recorded entries whose gradient was zero at all steps.
+        Recorded entries whose gradient was zero at all steps. Frozen: those of the whole parameter; structural: of the
+        same kernel taps in all filters of a convolution; dead unit: of the whole row of a unit; static: the rest.
     total_… : (step, …)
         The same of the whole network, samples counted for the whole of their tensor; with many tensors only.
 
