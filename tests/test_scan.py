@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import trajlab
 from trajlab import blocks as engine
-from trajlab.errors import MissingData
+from trajlab.errors import BadSetting, MissingData
 from trajlab.kernels.moments import Moments
 from trajlab.kernels.pairs import Pairs
 from trajlab.kernels.spread import Spread
@@ -94,3 +94,9 @@ def test_position_of(step, position):
 def test_position_of__says_which_steps_are_near(step):
     with pytest.raises(MissingData, match="the nearest 5, 9, 30"):
         position_of(tensor(np.zeros((3, 1)), [5, 9, 30]), step)
+
+
+@pytest.mark.parametrize("dtype", [complex, object])
+def test_scan__takes_real_numbers_only(dtype):
+    with pytest.raises(BadSetting, match="real numbers were expected in w"):
+        scan(Pairs(), tensor(np.zeros((2, 3), dtype)), reference=0)

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 from dask.task_spec import TaskRef
 
+from trajlab.errors import BadSetting
 from trajlab.kernels.block import Block, Kernel, computable, reduce
 from trajlab.kernels.spread import EXACT
 from trajlab.snapshots.lazy import rows_of
@@ -26,6 +27,11 @@ class Source:
     def __init__(self, array: xr.DataArray, sources: list[da.Array]):
         self.steps = array.sizes["step"]
         data = array.transpose("step", ...).data
+        if data.dtype.kind not in "fiub":
+            raise BadSetting(
+                f"real numbers were expected in {array.name or 'a tensor'}; it is {data.dtype}. "
+                "Leave it out, or give its real and imaginary parts as tensors of their own."
+            )
         self.size = int(np.prod(data.shape[1:], dtype=np.int64))
         self.itemsize = data.dtype.itemsize
         self.sources = sources

@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting, MissingData
-from trajlab.schema import BUFFERS, GRADIENTS, METRICS, PROBE, WEIGHTS
+from trajlab.schema import BUFFERS, GRADIENTS, METRICS, PROBE, RUN_FILE, WEIGHTS
+from trajlab.snapshots.checkpoints import has_checkpoints
 from trajlab.snapshots.folder import read_folder
 from trajlab.snapshots.store import is_store, read_store
 from trajlab.snapshots.tensors import Life, Recording, Tensors, attributes_of
@@ -56,7 +58,9 @@ class Trajectory:
         """The run as a tree: /weights/<name>/value and so on, as in a packed store."""
         nodes = {f"/{METRICS}": self.metrics, f"/{PROBE}": self.probe}
         for group, tensors in ((WEIGHTS, self.weights), (GRADIENTS, self.gradients), (BUFFERS, self.buffers)):
-            nodes |= {f"/{group}/{name}": tensors[name].to_dataset(name="value") for name in tensors}
+            nodes |= {
+                f"/{group}/{quote(name, safe=' .-_')}": tensors[name].to_dataset(name="value") for name in tensors
+            }
         return xr.DataTree.from_dict(nodes)
 
     def at(self, step: int, *, partial: bool = False) -> "dict[str, torch.Tensor]":
@@ -144,10 +148,10 @@ def open(path: str | Path, *, step_pattern: str | None = None) -> Trajectory:
 def runs_in(path: str | Path) -> dict[str, Path]:
     """Give the runs in a study's folder by name; empty if the folder is itself a run, or holds none."""
     place = Path(path)
-    if not place.is_dir() or is_store(place) or (place / "run.json").exists():
+    if not place.is_dir() or is_store(place) or (place / RUN_FILE).exists() or has_checkpoints(place):
         return {}
     inside = sorted(entry for entry in place.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    return {e.name.removesuffix(".zarr"): e for e in inside if is_store(e) or (e / "run.json").exists()}
+    return {e.name.removesuffix(".zarr"): e for e in inside if is_store(e) or (e / RUN_FILE).exists()}
 
 
 def from_arrays(

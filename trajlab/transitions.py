@@ -5,9 +5,27 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
+from trajlab.errors import BadSetting
 from trajlab.kernels.causes import CAUSES
-from trajlab.kernels.transitions import ONCE, PER_TAU, SECANTS
+from trajlab.kernels.transitions import ONCE, PER_TAU, SECANTS, Transitions
 from trajlab.result import stride
+
+
+def kernel_of(tau: Sequence[float], relative: Sequence[float]) -> Transitions:
+    """Make the kernel for absolute and relative thresholds.
+
+    Raises
+    ------
+    BadSetting
+        There is no threshold, the same one twice, or one is negative.
+    """
+    both = [*map(float, tau), *map(float, relative)]
+    if not both or len(set(both)) < len(both) or not all(one >= 0 for one in both):
+        raise BadSetting(
+            f"tau={list(tau)} and relative={list(relative)} were asked for; one or more thresholds are needed, all "
+            "different and at least 0. Change the setting."
+        )
+    return Transitions(tuple(map(float, tau)), tuple(map(float, relative)))
 
 
 def by_threshold(table: xr.DataArray, tau: Sequence[float], relative: Sequence[float]) -> xr.Dataset:

@@ -65,3 +65,17 @@ def test_segments__rows_that_do_not_fit_the_steps_are_named(folder):
     save_file({"w": np.zeros((2, 3, 2), np.float32)}, folder / "gradients" / "0-2.safetensors", metadata)
     with pytest.raises(DamagedData, match="3 rows of w were expected"):
         trajlab.open(folder)
+
+
+@pytest.mark.parametrize("index", [[1, 6], [-1, 2], [2, 1], [1], [1, 2, 3]])
+def test_segments__positions_that_do_not_fit_are_an_error(folder, index):
+    write(folder, 0, np.zeros((2, 2), np.float32))
+    save_file({"w": np.array(index)}, folder / "gradients" / "indices.safetensors")
+    with pytest.raises(DamagedData, match="gradients of w"):
+        trajlab.open(folder)
+
+
+def test_segments__gradients_of_another_shape_are_an_error(folder):
+    write(folder, 0, np.zeros((2, 2), np.float32))
+    with pytest.raises(DamagedData, match=r"gradients of w of shape \(3, 2\)"):
+        trajlab.open(folder)

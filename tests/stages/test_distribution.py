@@ -70,5 +70,5 @@ def test_distribution__nonfinite_entries_are_counted_and_left_out():
 
 @pytest.mark.parametrize("settings", [{"bins": 1}, {"quantiles": [0.5, 1.5]}])
 def test_distribution__settings_that_make_no_sense(example, settings):
-    with pytest.raises(BadSetting, match="at least 2 bins"):
+    with pytest.raises(BadSetting, match="2 to 4,096 bins"):
         trajlab.run("distribution", example, **settings)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 import trajlab
+from trajlab.errors import BadSetting
 from trajlab.snapshots.tensors import Life, Recording, Tensors
 from trajlab.stages.zero_gradients import zero_gradients
 from trajlab.trajectory import Trajectory
@@ -97,3 +98,9 @@ def test_zero_gradients__nonfinite_gradients_are_in_no_state():
     g = np.array([[0, np.nan, 1], [0, 0, np.inf]], np.float32)
     result = zero_gradients(trajlab.from_arrays({}, {"w": g}).gradients["w"], tau=[0.1], relative=[]).compute()
     assert result.transitions.sum() == 1
+
+
+@pytest.mark.parametrize("settings", [{"tau": [], "relative": []}, {"tau": [-1.0]}, {"tau": [0.01]}])
+def test_zero_gradients__thresholds_that_make_no_sense(example, settings):
+    with pytest.raises(BadSetting, match="one or more thresholds are needed"):
+        trajlab.run("zero_gradients", example, **settings)

@@ -89,6 +89,11 @@ def find_checkpoints(folder: Path, step_pattern: str | None = None) -> list[Chec
     return [found[step] for step in sorted(found)]
 
 
+def has_checkpoints(folder: Path) -> bool:
+    """Tell whether a folder holds a checkpoint with a step in its name."""
+    return any(step_of(entry.name) is not None and _files(entry) for entry in os.scandir(folder))
+
+
 def _pattern(text: str | None) -> re.Pattern | None:
     if text is None:
         return None

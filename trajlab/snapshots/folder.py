@@ -87,15 +87,20 @@ def _metrics(path: Path) -> xr.Dataset:
         for number, line in enumerate(whole_lines.splitlines(), 1):
             try:
                 row = json.loads(line)
-                rows[int(row.pop("step"))] = row
+                step = int(row.pop("step"))
+                rows[step] = {name: float(value) for name, value in row.items() if _is_number(value)}
             except (ValueError, KeyError, AttributeError, TypeError) as error:
                 raise DamagedData(
                     f"line {number} of {path} was to be read as metrics; it is {line[:60]!r}. Mend or remove the line."
                 ) from error
     steps = sorted(rows)
     names = list(dict.fromkeys(name for row in rows.values() for name in row))
-    columns = {name: ("step", [float(rows[step].get(name, np.nan)) for step in steps]) for name in names}
+    columns = {name: ("step", [rows[step].get(name, np.nan) for step in steps]) for name in names}
     return xr.Dataset(columns, {"step": np.array(steps, np.int64)})
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float)
 
 
 def _probe(path: Path, facts: dict[str, Any]) -> xr.Dataset:

@@ -65,8 +65,10 @@ def read_header(path: str) -> Header:
             raise _damaged(path, f"the entry {name!r} of its header reads {entry!r}") from error
         if stop - start != int(np.prod(shape, dtype=np.int64)) * stored.itemsize:
             raise _damaged(path, f"{name!r} of shape {shape} takes {stop - start} bytes")
-        if 8 + size + stop > length:
-            raise _damaged(path, f"{name!r} should end at byte {8 + size + stop}, the file ends at {length}")
+        if start < 0 or min(shape, default=0) < 0 or 8 + size + stop > length:
+            raise _damaged(
+                path, f"{name!r} should lie at bytes {8 + size + start} to {8 + size + stop}, the file ends at {length}"
+            )
         entries[name] = Entry(shape, stored, 8 + size + start)
     return Header(entries, metadata)
 

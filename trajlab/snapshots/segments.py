@@ -68,10 +68,29 @@ def _life(
                 f"gradients of {name} of type {stored} and shape {row} were expected in {files[number]}; found "
                 f"{entry.stored} {entry.shape[1:]}. The file belongs to another run: move it out of the folder."
             )
+    _check_index(name, index, row, shape, files[0])
     steps = np.concatenate([own for own, _, _ in parts])
     file = np.concatenate([np.full(len(own), number, np.int32) for own, number, _ in parts])
     offset = np.concatenate([(entry.offset or 0) + row_bytes * np.arange(len(own)) for own, _, entry in parts])
     return Life(steps, Rows(files, file, offset, row, stored), shape or row, index)
+
+
+def _check_index(
+    name: str, index: np.ndarray | None, row: tuple[int, ...], shape: tuple[int, ...] | None, file: str
+) -> None:
+    """Refuse gradients that do not fit the parameter and the entries that they say they are of."""
+    expected = row if shape is None or index is not None else shape
+    numel = int(np.prod(shape, dtype=np.int64)) if shape is not None else None
+    if index is None and row == expected:
+        return
+    if index is not None and index.shape == row and (np.diff(index) > 0).all():
+        if not len(index) or (index[0] >= 0 and (numel is None or index[-1] < numel)):
+            return
+    raise DamagedData(
+        f"gradients of {name} of shape {shape} or of rising positions in it were expected beside {file}; rows have "
+        f"shape {row} and there are {'no' if index is None else len(index)} positions. Move the gradients out of "
+        "the folder."
+    )
 
 
 def _first(name: str) -> int | None:

@@ -101,7 +101,7 @@ def distribution(
     MissingData
         The reference was not recorded, or has another shape.
     BadSetting
-        There are fewer than two bins, or a quantile is not from 0 to 1.
+        There are not 2 to 4,096 bins, or a quantile is not from 0 to 1.
 
     Notes
     -----
@@ -113,9 +113,9 @@ def distribution(
     ----------
     Moments are merged by Pébay 2008, SAND2008-6212. PSI: Siddiqi 2006, Credit Risk Scorecards.
     """
-    if bins < 2 or not all(0 <= q <= 1 for q in quantiles):
+    if not 2 <= bins <= 4096 or not all(0 <= q <= 1 for q in quantiles):
         raise BadSetting(
-            f"bins={bins} and quantiles={list(quantiles)} were asked for; at least 2 bins are needed, and quantiles "
+            f"bins={bins} and quantiles={list(quantiles)} were asked for; 2 to 4,096 bins can be made, and quantiles "
             "from 0 to 1. Change the setting."
         )
     anchor = reference if parent_weight is None else at_step(parent_weight, reference)

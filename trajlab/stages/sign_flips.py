@@ -9,11 +9,10 @@ import xarray as xr
 from trajlab.errors import MissingData
 from trajlab.kernels.pairs import Pairs
 from trajlab.kernels.raster import Raster, raster_positions
-from trajlab.kernels.transitions import Transitions
 from trajlab.lazily import lazily
 from trajlab.result import Meaning, Sums, annotate, stride, with_totals
 from trajlab.scan import Tensor, scan
-from trajlab.transitions import by_threshold
+from trajlab.transitions import by_threshold, kernel_of
 
 _SE = "sqrt of the linearized variance of a ratio over a sample without replacement; 0 if all entries are recorded"
 MEANINGS = {
@@ -99,7 +98,7 @@ def sign_flips(
     """
     if gradient is None and weight is None:
         raise MissingData("gradients or weights were asked for; the run has neither. Name a run with snapshots.")
-    kernel = Transitions(tuple(map(float, tau)), tuple(map(float, relative)))
+    kernel = kernel_of(tau, relative)
     parts = []
     if gradient is not None:
         table, _ = scan(kernel, gradient, weight=weight)

@@ -6,11 +6,10 @@ from functools import partial
 import numpy as np
 import xarray as xr
 
-from trajlab.kernels.transitions import Transitions
 from trajlab.lazily import lazily
 from trajlab.result import Meaning, Sums, along, annotate, with_totals
 from trajlab.scan import Tensor, scan
-from trajlab.transitions import by_cause, by_threshold
+from trajlab.transitions import by_cause, by_threshold, kernel_of
 
 STATES = ("zero", "small", "large")
 AMONG = ("all", "retained", "retained_unflipped", "released")
@@ -78,7 +77,7 @@ def zero_gradients(
     The first recorded step has no step before it and is left out. The coord `tau_kind` tells absolute thresholds from
     relative ones.
     """
-    kernel = Transitions(tuple(map(float, tau)), tuple(map(float, relative)))
+    kernel = kernel_of(tau, relative)
     table, always = scan(kernel, gradient, weight=weight)
     result = lazily(partial(_result, tau=kernel.tau, relative=kernel.relative), table, always)
     return annotate(result, MEANINGS, tau=list(tau), relative=list(relative))
