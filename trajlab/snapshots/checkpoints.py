@@ -91,7 +91,8 @@ def find_checkpoints(folder: Path, step_pattern: str | None = None) -> list[Chec
 
 def has_checkpoints(folder: Path) -> bool:
     """Tell whether a folder holds a checkpoint with a step in its name."""
-    return any(step_of(entry.name) is not None and _files(entry) for entry in os.scandir(folder))
+    with os.scandir(folder) as entries:
+        return any(step_of(entry.name) is not None and _files(entry) for entry in entries)
 
 
 def _pattern(text: str | None) -> re.Pattern | None:
