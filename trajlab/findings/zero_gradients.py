@@ -55,8 +55,9 @@ def _since(result: xr.Dataset) -> list[Finding]:
     for run in rows["run"].values:
         line = rows.sel(run=run).dropna("step")
         below = np.flatnonzero(line.values < HALF)
-        if line.size and (below.size == 0 or below[-1] < LASTING * line.size):
-            stuck[str(run)] = int(line["step"].values[0 if below.size == 0 else below[-1] + 1])
+        start = int(below[-1]) + 1 if below.size else 0
+        if start < LASTING * line.size:
+            stuck[str(run)] = int(line["step"].values[start])
     if not stuck:
         return []
     run, step = min(stuck.items(), key=lambda item: item[1])
