@@ -46,7 +46,7 @@ def _end(result: xr.Dataset, name: str, word: str) -> list[Finding]:
         found.append(Finding(text, "total"))
     layer = extreme(last(result[name])) if "layer" in result.dims else None
     if layer is not None and layer.value > 0:
-        text = f"`{layer.at['layer']}` has the largest share of units {word} at the end{in_run(layer)}"
+        text = f"{_fed(result, layer.at['layer'])} has the largest share of units {word} at the end{in_run(layer)}"
         found.append(Finding(f"{text}: {share(layer.value)}.", name))
     return found
 
@@ -62,8 +62,18 @@ def _first(result: xr.Dataset) -> list[Finding]:
     place = extreme(died.sel(step=step))
     if place is None:
         return []
-    text = f"The first units die by step {step:,}: {int(place.value)} in `{place.at['layer']}`{in_run(place)}."
+    text = (
+        f"The first units die by step {step:,}: {int(place.value)} in {_fed(result, place.at['layer'])}{in_run(place)}."
+    )
     return [Finding(text, "turnover")]
+
+
+def _fed(result: xr.Dataset, layer: str) -> str:
+    """Name a layer; one that is named by a mere position with the module that feeds it."""
+    if "source" not in result.coords or not layer.rpartition(".")[2].isdigit():
+        return f"`{layer}`"
+    source = str(result["source"].sel(layer=layer).item())
+    return f"`{layer}` (fed by `{source}`)" if source else f"`{layer}`"
 
 
 def _back(result: xr.Dataset) -> list[Finding]:

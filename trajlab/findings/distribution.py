@@ -2,13 +2,14 @@
 
 import xarray as xr
 
+from trajlab.figures.marks.choosing import ENOUGH, large
 from trajlab.findings.looking import Finding, Place, extreme, in_run, last, nonfinite
 from trajlab.findings.wording import number, share
 
 HEADLINES = ("std", "skewness", "excess_kurtosis", "min", "max", "zeros", "nonfinite")
 
 TAILS = 1.0
-"""Growth of the excess kurtosis that is worth a sentence."""
+"""Excess kurtosis, and growth of it, from which on tails are worth a sentence."""
 
 
 def distribution(result: xr.Dataset) -> list[Finding]:
@@ -25,13 +26,15 @@ def _name(place: Place) -> str:
 
 
 def _shift(result: xr.Dataset) -> list[Finding]:
-    place = extreme(last(result["ks"]).where(_start(result, "std") > 0))
+    shift = last(result["ks"]).where(_start(result, "std") > 0)
+    place = extreme(large(shift))
     if place is None or place.value == 0:
         return []
     before, after = (float(part.sel(place.at)) for part in (_start(result, "std"), last(result["std"])))
+    among = f" of all tensors of at least {ENOUGH} entries" if large(shift).count() < shift.count() else ""
     text = (
-        f"The values of {_name(place)} shifted most{in_run(place)}: Kolmogorov–Smirnov distance {number(place.value)} "
-        f"from the start, standard deviation from {number(before)} to {number(after)}."
+        f"The values of {_name(place)} shifted most{among}{in_run(place)}: Kolmogorov–Smirnov distance "
+        f"{number(place.value)} from the start, standard deviation from {number(before)} to {number(after)}."
     )
     return [Finding(text, "ks")]
 
@@ -50,11 +53,10 @@ def _spread(result: xr.Dataset) -> list[Finding]:
 
 
 def _tails(result: xr.Dataset) -> list[Finding]:
-    start = _start(result, "excess_kurtosis")
-    place = extreme(last(result["excess_kurtosis"]) - start)
+    start, end = _start(result, "excess_kurtosis"), last(result["excess_kurtosis"])
+    place = extreme(large((end - start).where(end > TAILS)))
     if place is None or place.value < TAILS:
         return []
-    after = float(last(result["excess_kurtosis"]).sel(place.at))
-    before = float(start.sel(place.at))
+    before, after = float(start.sel(place.at)), float(end.sel(place.at))
     text = f"{_name(place)} grew the heaviest tails{in_run(place)}: excess kurtosis from {before:.1f} to {after:.1f}."
     return [Finding(text[0].upper() + text[1:], "quantiles")]

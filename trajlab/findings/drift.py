@@ -65,12 +65,10 @@ def _path(result: xr.Dataset) -> list[Finding]:
     place = None if straight is None else extreme(last(straight), least=True)
     if place is None or place.value > 0.9 or place.value <= 0:
         return []
+    path = "The whole network's path" if "parameter" in result.dims else "The path"
+    path += f" is most winding{in_run(place)}:" if "run" in place.at else " is"
     times = number(round(1 / place.value, 1))
-    return [
-        Finding(
-            f"The most winding path is {times} times as long as the distance it covered{in_run(place)}.", "straightness"
-        )
-    ]
+    return [Finding(f"{path} {times} times as long as the distance it covered.", "straightness")]
 
 
 def _unmoved(result: xr.Dataset) -> list[Finding]:
