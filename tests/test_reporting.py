@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+import xarray as xr
 
 import trajlab
 from trajlab.errors import DamagedData, MissingData, OutputExists
@@ -73,6 +74,47 @@ def test_findings__say_which_runs_went_farther():
         "optimizer `sgd` ended 3 times as far from their start as those with `adam`: 90 % against 30 %" in text
         for text in texts
     )
+
+
+def test_findings__say_whose_path_is_most_winding():
+    back = np.array([0.0, 3.0, 1.0])[:, None, None] * np.ones((1, 4, 4))
+    runs = {"straight": moving(3, w=1.0), "winding": trajlab.from_arrays({"w": 1.0 + back})}
+
+    texts = [one.text for one in findings(trajlab.run("drift", runs).compute())]
+
+    assert (
+        "The whole network's path is most winding in run `winding`: 5 times as long as the distance it covered."
+    ) in texts
+
+
+def test_findings__compare_the_distributions_of_large_tensors_only():
+    rng = np.random.default_rng(0)
+    large, tiny = rng.normal(size=(12, 12)), rng.normal(size=(2, 1))
+    run = trajlab.from_arrays({"large": np.stack([large, large**3]), "tiny": np.stack([tiny, tiny + 100])})
+
+    texts = " ".join(one.text for one in findings(trajlab.run("distribution", run).compute()))
+
+    assert "`large` shifted most of all tensors of at least 100 entries: " in texts
+    assert "`large` grew the heaviest tails: excess kurtosis from " in texts
+
+
+def test_findings__do_not_call_it_tails_where_there_are_none():
+    signs = np.resize([1.0, -1.0], (12, 12))
+    run = trajlab.from_arrays({"w": np.stack([signs, np.random.default_rng(0).normal(size=(12, 12))])})
+
+    texts = " ".join(one.text for one in findings(trajlab.run("distribution", run).compute()))
+
+    assert "shifted most" in texts
+    assert "tails" not in texts
+
+
+def test_findings__say_what_feeds_a_layer_without_a_name_of_its_own():
+    dead = xr.DataArray([[0.0, 0.0], [0.5, 0.0]], dims=("step", "layer"), coords={"step": [0, 1]})
+    result = xr.Dataset({"fraction_dead": dead}, {"layer": ["11", "relu"], "source": ("layer", ["10", "fc"])})
+
+    texts = [one.text for one in findings(result.assign_attrs(stage="dead_neurons"))]
+
+    assert texts == ["`11` (fed by `10`) has the largest share of units dead at the end: 50 %."]
 
 
 def test_findings__put_the_first_nonfinite_step_first():
@@ -148,6 +190,17 @@ def test_report__reads_a_folder_of_results_and_names_the_study(tmp_path):
 
     assert "<h1>walks</h1>" in page
     assert "16 entries in 1 tensor" in page
+
+
+def test_report__of_a_single_stored_result_is_a_page_of_one_stage(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trajlab.run("drift", moving(3, w=1.0)).compute().to_zarr(tmp_path / "drift.zarr", zarr_format=3)
+
+    page = report(tmp_path / "drift.zarr", tmp_path / "r.html").read_text()
+
+    assert "<h1>drift</h1>" in page
+    assert 'id="drift-relative"' in page
 
 
 def test_report__shows_a_users_own_stage(tmp_path, example):

@@ -36,7 +36,7 @@ def report(
     Parameters
     ----------
     results
-        Results by name, or a folder of them as .zarr.
+        Results by name, a folder of them as .zarr, or a single .zarr.
     out
         The page.
     title
@@ -109,7 +109,8 @@ def open_results(results: Results) -> dict[str, xr.Dataset]:
         folder = Path(results)
         if not folder.is_dir():
             raise MissingData(f"a folder of results was to be read at {folder}; there is none. Run a stage first.")
-        found = {path.stem: path for path in sorted(folder.glob("*.zarr"))}
+        single = (folder / "zarr.json").exists()
+        found = {path.stem: path for path in ([folder] if single else sorted(folder.glob("*.zarr")))}
     if not found:
         raise MissingData(f"results were to be read{_where(results)}; there are none. Run a stage first.")
     ranked = sorted(found, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
@@ -125,7 +126,9 @@ def _study(results: Results, opened: dict[str, xr.Dataset]) -> str:
     for result in opened.values():
         if shared_facts(result).get("study"):
             return str(shared_facts(result)["study"])
-    return "Training trajectories" if isinstance(results, Mapping) else Path(results).resolve().name
+    return (
+        "Training trajectories" if isinstance(results, Mapping) else Path(results).resolve().name.removesuffix(".zarr")
+    )
 
 
 def _header(opened: dict[str, xr.Dataset], title: str) -> dict[str, Any]:

@@ -66,9 +66,9 @@ def test_figure__shows_the_values_of_the_run_that_was_asked_for(relative):
 
 
 def test_figure__leaves_what_is_not_known_light_gray(relative):
-    relative["relative"][:, :, 0] = np.nan
+    relative["norm"][:, :, 0] = np.nan
 
-    ax = figure(relative)
+    ax = figure(relative, variable="norm")
 
     assert np.ma.getmaskarray(ax.collections[0].get_array())[0].all()
     assert ax.get_facecolor() == to_rgba(MISSING)
@@ -116,6 +116,45 @@ def test_quantiles__are_bands_about_the_median(study):
 
     assert [band.get_label() for band in ax.collections] == ["1 to 99 %", "5 to 95 %", "25 to 75 %"]
     assert [line.get_label() for line in ax.lines] == ["median"]
+
+
+def test_quantiles__do_not_overlap_and_so_look_like_their_legend(study):
+    ax = figure(trajlab.run("distribution", study).compute(), parameter="fc.weight", run="adam-0")
+
+    assert [len(band.get_paths()) for band in ax.collections] == [2, 2, 1]
+
+
+def test_drift__leaves_out_what_started_at_zero():
+    line = np.linspace(0, 1, 4)[:, None, None] * np.ones((1, 3, 3))
+    runs = {name: trajlab.from_arrays({"w": 1 + line, "mixed": line + i, "zero": line}) for i, name in enumerate("ab")}
+
+    ax = figure(trajlab.run("drift", runs).compute())
+
+    assert _names(ax) == ["w", "mixed"]
+    assert ax.get_title() == "mean of 2 runs, without 1 that started at zero"
+    assert ax.collections[0].get_array()[1, -1] == 1.0
+
+
+def test_figure__draws_the_causes_of_a_single_parameter(study):
+    ax = figure(trajlab.run("drift", study).compute(), variable="unchanged_cause", parameter="fc.weight")
+
+    assert _names(ax) == ["fc.weight"]
+
+
+def test_histogram__is_bright_where_values_are_dense(study):
+    ax = figure(trajlab.run("distribution", study).compute(), variable="histogram")
+
+    assert ax.collections[0].get_cmap().name == "viridis"
+
+
+@pytest.mark.parametrize(("steps", "ticks"), [(range(0, 301, 5), [0, 100, 200, 300]), (range(1, 937), [1, 936])])
+def test_steps__name_the_first_and_the_last(steps, ticks):
+    values = np.ones((len(steps), 2, 2))
+    ax = figure(trajlab.run("drift", trajlab.from_arrays({"w": values}, steps=np.array(steps))).compute())
+
+    shown = ax.get_xticks()
+    assert set(ticks) <= set(shown)
+    assert (np.diff(shown) > 0.05 * np.ptp(shown)).all()
 
 
 def test_figure__thins_the_names_of_many_layers():
@@ -180,3 +219,22 @@ def test_save__writes_a_picture_and_never_overwrites_it_silently(relative, tmp_p
     with pytest.raises(BadSetting, match="pictures end in"):
         save(relative, tmp_path / "drift.xyz")
     assert list(tmp_path.iterdir()) == [out]
+
+
+def test_save__draws_the_parameter_layer_or_threshold_that_was_asked_for(study, tmp_path):
+    result = trajlab.run("zero_gradients", study).compute()
+
+    save(result, tmp_path / "one.png", parameter="fc.weight", tau=float(result.tau[0]))
+    with pytest.raises(BadSetting, match="parameter='x' was asked for"):
+        save(result, tmp_path / "x.png", parameter="x")
+    with pytest.raises(BadSetting, match="layer='x' was asked for"):
+        save(result, tmp_path / "x.png", layer="x")
+    assert [path.name for path in tmp_path.iterdir()] == ["one.png"]
+
+
+def test_save__asks_which_of_several_results_to_draw(tmp_path):
+    for name in ("drift", "sign_flips"):
+        (tmp_path / f"{name}.zarr").mkdir()
+
+    with pytest.raises(MissingData, match="holds several results: drift, sign_flips. Name one of them"):
+        save(tmp_path, tmp_path / "x.png")

@@ -60,7 +60,7 @@ def panels(result: xr.Dataset) -> list[Panel]:
 
 def save(
     result: str | Path | xr.Dataset, out: str | Path, *, overwrite: bool = False, variable: str | None = None,
-    run: str | None = None,
+    run: str | None = None, parameter: str | None = None, layer: str | None = None, tau: float | None = None,
 ) -> Path:  # fmt: skip
     """Draw a result and write the picture.
 
@@ -72,7 +72,7 @@ def save(
         The picture; its ending says the format.
     overwrite
         Whether a picture that exists is replaced.
-    variable, run
+    variable, run, parameter, layer, tau
         What to draw, as in `figure`.
 
     Raises
@@ -80,7 +80,7 @@ def save(
     OutputExists
         The picture exists and is not to be overwritten.
     BadSetting
-        The format is unknown.
+        The format is unknown, or there is no such part of the result.
     """
     import matplotlib.style
     from matplotlib.figure import Figure
@@ -96,7 +96,8 @@ def save(
         raise OutputExists(f"{out} was to be written; it exists already. Choose another name, or pass --overwrite.")
     with matplotlib.style.context(STYLE):
         drawing = Figure(figsize=(7.2, 4.0), layout="constrained")
-        select = {} if run is None else {"run": run}
+        asked = {"run": run, "parameter": parameter, "layer": layer, "tau": tau}
+        select = {dim: label for dim, label in asked.items() if label is not None}
         figure(read(result), ax=drawing.add_subplot(), variable=variable, **select)
         out.parent.mkdir(parents=True, exist_ok=True)
         part = out.with_name(f".{out.stem}.part{out.suffix}")
@@ -114,7 +115,7 @@ def read(result: str | Path | xr.Dataset) -> xr.Dataset:
     Raises
     ------
     MissingData
-        There is nothing at the path.
+        There is nothing at the path, or a folder of several results.
     DamagedData
         What is there is not a result, or one of another version.
     """
@@ -124,6 +125,11 @@ def read(result: str | Path | xr.Dataset) -> xr.Dataset:
         where = str(result)
         if not Path(result).is_dir():
             raise MissingData(f"a result was to be opened at {result}; there is none. Name a .zarr that a stage wrote.")
+        if not (Path(result) / "zarr.json").exists() and (held := sorted(Path(result).glob("*.zarr"))):
+            raise MissingData(
+                f"a result was to be opened at {where}; it holds several results: "
+                f"{', '.join(path.stem for path in held)}. Name one of them."
+            )
         try:
             opened = xr.open_zarr(result, chunks=None)
         except (OSError, KeyError, ValueError) as error:

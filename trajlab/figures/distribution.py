@@ -15,7 +15,7 @@ from trajlab.figures.default import default
 from trajlab.figures.drift import known_rows
 from trajlab.figures.marks import multiples
 from trajlab.figures.marks.canvas import canvas
-from trajlab.figures.marks.choosing import choose, recorded
+from trajlab.figures.marks.choosing import choose, large, recorded
 from trajlab.figures.marks.fan import fan
 from trajlab.figures.marks.heat import edges
 from trajlab.figures.marks.labels import shorten, step_axis, value_axis
@@ -98,8 +98,8 @@ def _varied(result: xr.Dataset) -> xr.DataArray:
 
 
 def _most_shifted(result: xr.Dataset) -> str:
-    """Name the run whose values are farthest from their start at some step, constants aside."""
-    shift = result["ks"].where(_varied(result))
+    """Name the run whose values are farthest from their start at some step, constants and tiny tensors aside."""
+    shift = large(result["ks"].where(_varied(result)))
     return str(result["run"].values[int(shift.max(["step", "parameter"]).fillna(0.0).argmax("run"))])
 
 
@@ -130,6 +130,7 @@ def _grid(result: xr.Dataset, variable: str, shown: list[str], run: str | None, 
             _densities(array, _edges(result, **select), ax, bar=False)
         ax.set_title(shorten(name, 34))
         ax.set_xlabel("step" if i + wide >= len(shown) else "")
+        ax.tick_params(labelbottom=i + wide >= len(shown))
         ax.set_ylabel("value" if i % wide == 0 else "")
     used = list(axes[: len(shown)])
     if variable == "quantiles":
@@ -152,7 +153,7 @@ def _edges(result: xr.Dataset, **select: Any) -> np.ndarray:
 
 
 def _densities(histogram: xr.DataArray, bins: np.ndarray, ax: Axes, *, bar: bool = True) -> None:
-    """Draw the density of values at each step, light to dark, in shares of the densest bin of all steps."""
+    """Draw the density of values at each step, dark to light, in shares of the densest bin of all steps."""
     histogram = recorded(histogram).transpose("bin", "step")
     widths = np.diff(bins)[:, None]
     step_axis(ax, histogram["step"].values)
@@ -165,7 +166,7 @@ def _densities(histogram: xr.DataArray, bins: np.ndarray, ax: Axes, *, bar: bool
     density = counts / np.maximum(counts.sum(axis=0), 1) / widths
     share = np.ma.masked_less_equal(density / density.max(), 0.0)
     x = edges(histogram["step"].values)
-    mesh = ax.pcolormesh(x, bins, share, norm=LogNorm(FAINTEST, 1.0), cmap="viridis_r", rasterized=True)
+    mesh = ax.pcolormesh(x, bins, share, norm=LogNorm(FAINTEST, 1.0), cmap="viridis", rasterized=True)
     if bar:
         density_bar(mesh, [ax])
 

@@ -33,6 +33,14 @@ def drift(result: xr.Dataset, *, ax: Axes | None = None, variable: str = "relati
     """
     if variable in ("unchanged_cause", "total_unchanged_cause") and "parameter" in result.dims:
         return by_cause(result, "unchanged_cause", "share of entries that never changed", ax=ax, **select)
+    if variable == "relative" and "parameter" in result.dims and select.get("parameter") is None:
+        array, left_out = from_somewhere(result)
+        result = array.to_dataset()
+        ax = default(result, ax=ax, variable=variable, **select)
+        if left_out:
+            which = choose(result, variable, keep=("step", "parameter"), **select).title
+            ax.set_title(", ".join(filter(None, [which, f"without {left_out} that started at zero"])))
+        return ax
     return default(result, ax=ax, variable=variable, **select)
 
 
@@ -53,12 +61,27 @@ def by_cause(result: xr.Dataset, variable: str, words: str, *, ax: Axes | None =
         Which part of it.
     """
     counts, title = choose(result, variable, keep=("parameter", "cause"), **select)
+    counts = counts if "parameter" in counts.dims else counts.expand_dims("parameter")
     whole = result["sampled"] if "sampled" in result.coords else result["numel"]
     ax = canvas(ax, height=tall(counts.sizes["parameter"]))
     stacked(counts / whole, ax, parts="cause")
     ax.set_xlabel(words)
     ax.set_title(title)
     return ax
+
+
+def from_somewhere(result: xr.Dataset) -> tuple[xr.DataArray, int]:
+    """Give relative distances without the parameters that started at zero in all runs, and count these.
+
+    Of the others those runs are blank in which they started at zero.
+    """
+    array = result["relative"]
+    known, sized = (one.copy(data=np.isfinite(one.values)) for one in (array, result["norm"]))
+    nowhere = ~known.any("step") & sized.any("step")
+    kept = ~nowhere.all([dim for dim in nowhere.dims if dim != "parameter"])
+    if not kept.any():
+        return array, 0
+    return array.where(~nowhere).isel(parameter=np.flatnonzero(kept)), int((~kept).sum())
 
 
 def known_rows(array: xr.DataArray) -> tuple[xr.DataArray, int]:
@@ -71,7 +94,7 @@ def panels(result: xr.Dataset) -> list[Panel]:
     """Give the figures that the report shows."""
     found = []
     if "parameter" in result.dims:
-        array, left_out = known_rows(result["relative"])
+        array, left_out = from_somewhere(result)
         caption = "|w_t − w_0|₂ / |w_0|₂ for each layer, from the input at the top."
         caption += f" Left out: {left_out} that started as all zeros." if left_out else ""
         found.append(multiples.panel("relative", "Relative distance from the start", caption, array))

@@ -25,18 +25,24 @@ def fan(quantiles: xr.DataArray, ax: Axes) -> None:
     lower = [
         i for i, level in enumerate(levels) if level < 0.5 and any(np.isclose(1 - level, other) for other in levels)
     ]
-    for depth, low in enumerate(lower):
-        high = int(np.argmin([abs(1 - levels[low] - other) for other in levels]))
+    upper = [int(np.argmin([abs(1 - levels[i] - other) for other in levels])) for i in lower]
+    values, gap = quantiles.values, [np.nan]
+    for depth, (low, high) in enumerate(zip(lower, upper, strict=True)):
+        x, bottom, top = steps, values[low], values[high]
+        if depth + 1 < len(lower):  # two strips beside the bands within, which would shine through
+            x = np.concatenate([steps, gap, steps])
+            bottom = np.concatenate([bottom, gap, values[upper[depth + 1]]])
+            top = np.concatenate([values[lower[depth + 1]], gap, top])
         ax.fill_between(
-            steps,
-            quantiles[low].values,
-            quantiles[high].values,
+            x,
+            bottom,
+            top,
             color=CATEGORIES[0],
-            alpha=0.16 + 0.12 * depth,
+            alpha=0.16 + 0.44 * depth / max(len(lower) - 1, 1),
             linewidth=0,
             label=f"{100 * levels[low]:g} to {100 * levels[high]:g} %",
         )
-    paired = {i for i in lower} | {int(np.argmin([abs(1 - levels[i] - other) for other in levels])) for i in lower}
+    paired = {*lower, *upper}
     for i, level in enumerate(levels):
         if i not in paired:
             ax.plot(

@@ -26,6 +26,22 @@ WIDE = 4.5
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
+class _Steps(MaxNLocator):
+    """Round steps, and the first and the last."""
+
+    def __init__(self, first: float, last: float):
+        super().__init__(5, integer=True, min_n_ticks=1, steps=[1, 2, 2.5, 5, 10])
+        self.ends = (first, last)
+
+    def tick_values(self, vmin: float, vmax: float) -> Sequence[float]:
+        """Give the ticks between limits: the ends, and round steps where those leave room for their names."""
+        ends = [end for end in self.ends if vmin <= end <= vmax]
+        widths = 3 * self.axis.get_tick_space() if isinstance(self.axis, Axis) else 0
+        room = (vmax - vmin) * (1 + 0.6 * len(f"{self.ends[1]:,.0f}")) / max(widths, 3)
+        round_ones = [tick for tick in super().tick_values(vmin, vmax) if all(abs(tick - end) > room for end in ends)]
+        return sorted({*ends, *map(float, round_ones)})
+
+
 def title_of(array: xr.DataArray) -> str:
     """Give the title of a variable with its unit, as an axis shows it.
 
@@ -77,7 +93,7 @@ def step_axis(ax: Axes, steps: np.ndarray) -> None:
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
         ax.xaxis.set_minor_formatter(NullFormatter())
     else:
-        ax.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1, steps=[1, 2, 2.5, 5, 10]))
+        ax.xaxis.set_major_locator(_Steps(float(np.min(steps)), float(np.max(steps))))
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
 
 
