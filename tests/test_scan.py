@@ -11,6 +11,7 @@ from trajlab.errors import BadSetting, MissingData
 from trajlab.kernels.moments import Moments
 from trajlab.kernels.pairs import Pairs
 from trajlab.kernels.spread import Spread
+from trajlab.kernels.transitions import Transitions
 from trajlab.scan import at_step, position_of, scan
 
 KERNELS = [Pairs(atol=0.1), Moments(), Spread((0.1, 0.5), 8)]
@@ -100,3 +101,12 @@ def test_position_of__says_which_steps_are_near(step):
 def test_scan__takes_real_numbers_only(dtype):
     with pytest.raises(BadSetting, match="real numbers were expected in w"):
         scan(Pairs(), tensor(np.zeros((2, 3), dtype)), reference=0)
+
+
+def test_scan__gradients_that_do_not_fit_their_weights_are_refused():
+    gradient, weight = tensor(np.zeros((2, 300))), tensor(np.zeros((2, 3)))
+    with pytest.raises(BadSetting, match="gradients of the 3 entries of w were expected; they have 300"):
+        scan(Transitions((0.1,)), gradient, weight=weight)
+    sampled = tensor(np.zeros((2, 2))).rename(out="sample").assign_coords(index=("sample", [0, 3]))
+    with pytest.raises(BadSetting, match="positions outside it"):
+        scan(Transitions((0.1,)), sampled, weight=weight)

@@ -62,6 +62,15 @@ class Weights:
 
     def __init__(self, weight: xr.DataArray, gradient: xr.DataArray, sources: list[da.Array]):
         self.source = Source(weight, sources)
+        index = gradient["index"].values if "index" in gradient.coords else None
+        entries = int(np.prod(gradient.shape[1:], dtype=np.int64))
+        positions = np.arange(entries) if index is None else index
+        expected = self.source.size if index is None else len(index)
+        if entries != expected or (len(positions) and not 0 <= positions.min() <= positions.max() < self.source.size):
+            raise BadSetting(
+                f"gradients of the {self.source.size} entries of {weight.name or 'a tensor'} were expected; they have "
+                f"{entries} entries, or stand at positions outside it. Give gradients of the weights' own shape."
+            )
         steps, wanted = weight["step"].values, gradient["step"].values
         position = np.searchsorted(steps, wanted)
         known = np.isin(wanted, steps)

@@ -71,6 +71,7 @@ def info(
 ) -> None:
     """Say what is in a run: steps, gaps, parameters, sizes, and what is missing. No tensor is read."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from trajlab.inventory import inventory
@@ -84,15 +85,15 @@ def info(
             console.print()
         width = max(len(title) for title, _ in held.facts)
         for title, text in held.facts:
-            console.print(f"[bold]{title:>{width}}[/]  {text}", highlight=False)
+            console.print(f"[bold]{title:>{width}}[/]  {escape(text)}", highlight=False)
         if tensors:
             table = Table("parameter", "kind", "shape", "type", "snapshots", "gradients", box=None, pad_edge=False)
             for row in held.tensors:
-                table.add_row(*map(str, row))
+                table.add_row(*(escape(str(cell)) for cell in row))
             console.print()
             console.print(table)
         for note in held.missing:
-            console.print(f"[yellow]note[/]  {note}", highlight=False)
+            console.print(f"[yellow]note[/]  {escape(note)}", highlight=False)
 
 
 @app.command()

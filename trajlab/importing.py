@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from trajlab.errors import MissingData
+from trajlab.errors import MissingData, TrajlabError
 from trajlab.schema import MODEL_FILE, RUN_FILE, SNAPSHOTS_VERSION, checkpoint_folder
 from trajlab.trajectory import Trajectory
 from trajlab.trajectory import open as open_trajectory
@@ -42,12 +42,18 @@ def import_checkpoints(source: str | Path, run: str | Path, *, step_pattern: str
 
 
 def _write_checkpoint(trajectory: Trajectory, step: int, folder: Path) -> None:
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     folder.mkdir()
-    save_file(
-        {name: tensor.contiguous() for name, tensor in trajectory.at(step, partial=True).items()}, folder / MODEL_FILE
-    )
+    tensors = {name: tensor.contiguous() for name, tensor in trajectory.at(step, partial=True).items()}
+    try:
+        save_file(tensors, folder / MODEL_FILE)
+    except SafetensorError as error:
+        raise TrajlabError(
+            f"step {step} was to be written to {folder.parent}; {error}. "
+            "Nothing was changed there: free space or choose another place."
+        ) from error
 
 
 def _facts(trajectory: Trajectory) -> dict:

@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -65,7 +66,12 @@ def _remove_abandoned(target: Path) -> None:
 
 
 def _remove(path: Path) -> None:
+    """Remove a file or folder; other threads may still write into it for a moment after an error."""
     if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
+        for _ in range(20):
+            shutil.rmtree(path, ignore_errors=True)
+            if not path.exists():
+                return
+            time.sleep(0.05)
     else:
         path.unlink(missing_ok=True)

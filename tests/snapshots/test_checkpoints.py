@@ -171,3 +171,30 @@ def test_open__a_line_of_metrics_that_was_being_written_is_left_out(checkpoints)
     folder = checkpoints({"w": np.zeros((1, 2), np.float32)})
     (folder / "metrics.jsonl").write_text('{"step": 0, "loss": 1.5}\n{"step": 1, "lo')
     assert trajlab.open(folder).metrics.loss.values.tolist() == [1.5]
+
+
+@pytest.mark.parametrize(
+    "entry", ['"describe": []', '"modules": "x"', '"parameters": 3', '"parameters": [[]]', '"probe": 1']
+)
+def test_open__facts_of_the_wrong_kind_are_named(checkpoints, entry):
+    folder = checkpoints({"w": np.zeros((1, 2), np.float32)})
+    (folder / "run.json").write_text('{"format": "trajlab-snapshots-1", ' + entry + "}")
+    with pytest.raises(DamagedData, match="run.json"):
+        trajlab.open(folder)
+
+
+@pytest.mark.parametrize("line", ['{"step": 1e400}', '{"step": 99999999999999999999}', '{"loss": 1}', "[1]", "\\xff"])
+def test_open__lines_that_are_no_metrics_are_named(checkpoints, line):
+    folder = checkpoints({"w": np.zeros((1, 2), np.float32)})
+    (folder / "metrics.jsonl").write_text(line + "\n")
+    with pytest.raises(DamagedData, match=r"line 1 of .*metrics\.jsonl"):
+        trajlab.open(folder)
+
+
+@pytest.mark.parametrize("tensors", [{"x": [1, 2]}, {"inputs": [1, 2], "targets": [1, 2, 3]}, {"inputs": 3}])
+def test_open__a_probe_that_is_none_is_named(checkpoints, tensors):
+    folder = checkpoints({"w": np.zeros((1, 2), np.float32)})
+    (folder / "run.json").write_text('{"format": "trajlab-snapshots-1"}')
+    save_file({name: torch.tensor(value) for name, value in tensors.items()}, folder / "probe.safetensors")
+    with pytest.raises(DamagedData, match=r"probe\.safetensors"):
+        trajlab.open(folder)

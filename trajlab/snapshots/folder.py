@@ -16,6 +16,9 @@ from trajlab.snapshots.safetensors import read_header
 from trajlab.snapshots.segments import read_segments
 from trajlab.snapshots.tensors import Recording, Tensors, attributes_of
 
+KINDS = {"parameters": list, "modules": dict, "describe": dict, "tied": dict, "probe": dict}
+"""What some entries of run.json must be, if they are there."""
+
 OURS = r"^checkpoint-(\d+)$"
 """How a run of ours names its checkpoints; other files in its folder are none."""
 
@@ -62,12 +65,14 @@ def read_folder(folder: Path, step_pattern: str | None = None) -> Recording:
 def read_facts(folder: Path) -> dict[str, Any]:
     """Read run.json, empty for a folder that is not ours."""
     path = folder / RUN_FILE
-    if not path.exists():
+    if not path.is_file():
         return {}
     try:
         facts = json.loads(path.read_text())
         version = facts["format"]
-    except (ValueError, KeyError, TypeError) as error:
+        wrong = [key for key, kind in KINDS.items() if not isinstance(facts.get(key), kind | None)]
+        wrong += [name for name in facts.get("parameters") or [] if not isinstance(name, str)]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DamagedData(
             f"{path} was to be read as the facts of a run; it is no JSON with a format ({error!r}). "
             "Restore it, or remove it to open the folder as plain checkpoints."
@@ -77,19 +82,26 @@ def read_facts(folder: Path) -> dict[str, Any]:
             f"{path} was expected to be of version {SNAPSHOTS_VERSION}; it is of {version!r}. "
             "Open it with the trajlab that wrote it."
         )
-    return facts
+    if wrong:
+        raise DamagedData(
+            f"{path} was to be read as the facts of a run; what it says of {wrong[0]} is of the wrong kind. "
+            "Restore it, or remove it to open the folder as plain checkpoints."
+        )
+    return {key: value for key, value in facts.items() if key not in KINDS or value is not None}
 
 
 def _metrics(path: Path) -> xr.Dataset:
     rows: dict[int, dict[str, float]] = {}
-    if path.exists():
-        whole_lines, _, _torn = path.read_text().rpartition("\n")  # a killed run may leave part of a line at the end
+    if path.is_file():
+        text = path.read_text(errors="replace")
+        whole_lines, _, _torn = text.rpartition("\n")  # a killed run may leave part of a line at the end
         for number, line in enumerate(whole_lines.splitlines(), 1):
             try:
                 row = json.loads(line)
                 step = int(row.pop("step"))
-                rows[step] = {name: float(value) for name, value in row.items() if _is_number(value)}
-            except (ValueError, KeyError, AttributeError, TypeError) as error:
+                np.int64(step)
+                rows[step] = {name: float(value) for name, value in row.items() if name and _is_number(value)}
+            except (ValueError, KeyError, AttributeError, TypeError, OverflowError) as error:
                 raise DamagedData(
                     f"line {number} of {path} was to be read as metrics; it is {line[:60]!r}. Mend or remove the line."
                 ) from error
@@ -104,10 +116,17 @@ def _is_number(value: Any) -> bool:
 
 
 def _probe(path: Path, facts: dict[str, Any]) -> xr.Dataset:
-    if not path.exists():
+    if not path.is_file():
         return xr.Dataset()
     tensors = {}
-    for name, entry in read_header(str(path)).entries.items():
+    entries = read_header(str(path)).entries
+    counts = {entry.shape[:1] for entry in entries.values()}
+    if "inputs" not in entries or len(counts) != 1 or counts == {()}:
+        raise DamagedData(
+            f"{path} was to be read as a probe; it holds {', '.join(entries) or 'nothing'} of different numbers of "
+            "samples, or no inputs. Restore it, or move it out of the folder."
+        )
+    for name, entry in entries.items():
         row = int(np.prod(entry.shape[1:], dtype=np.int64)) * entry.stored.itemsize
         offset = (entry.offset or 0) + row * np.arange(entry.shape[0])
         table = Rows((str(path),), np.zeros(len(offset), np.int32), offset, entry.shape[1:], entry.stored)

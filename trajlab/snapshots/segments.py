@@ -44,7 +44,7 @@ def read_segments(folder: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str,
             )
         last, last_name = (int(steps[-1]) if len(steps) else last), name
         for parameter, entry in header.entries.items():
-            own = np.setdiff1d(steps, np.array(absent.get(parameter, []), np.int64))
+            own = np.setdiff1d(steps, absent.get(parameter, np.empty(0, np.int64)))
             if entry.shape[:1] != (len(own),):
                 raise DamagedData(
                     f"{len(own)} rows of {parameter} were expected in {folder / name}; its shape is {entry.shape}. "
@@ -83,7 +83,7 @@ def _check_index(
     numel = int(np.prod(shape, dtype=np.int64)) if shape is not None else None
     if index is None and row == expected:
         return
-    if index is not None and index.shape == row and (np.diff(index) > 0).all():
+    if index is not None and index.dtype.kind in "iu" and index.shape == row and (np.diff(index) > 0).all():
         if not len(index) or (index[0] >= 0 and (numel is None or index[-1] < numel)):
             return
     raise DamagedData(
@@ -98,12 +98,13 @@ def _first(name: str) -> int | None:
     return int(first) if dash and first.isdigit() and rest.isdigit() and name.endswith(".safetensors") else None
 
 
-def _rows(path: Path, header: Header) -> tuple[np.ndarray, dict[str, list[int]]]:
+def _rows(path: Path, header: Header) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Read the steps of a segment's rows, and those of them at which a parameter had no gradient."""
     try:
         rows = json.loads(header.metadata["rows"])
-        return np.array(rows["steps"], np.int64), dict(rows["absent"])
-    except (KeyError, TypeError, ValueError) as error:
+        absent = {str(name): np.array(steps, np.int64).ravel() for name, steps in rows["absent"].items()}
+        return np.array(rows["steps"], np.int64).ravel(), absent
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DamagedData(
             f"the steps of {path} were to be read from its metadata; there are none. "
             "It is no segment of gradients: move it out of the folder."
