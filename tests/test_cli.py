@@ -154,3 +154,10 @@ def test_without_write_permission_the_error_is_one_line(store):
     done = call("drift", store, Path("/proc/no/drift.zarr"))
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1 and "was to be written" in done.stderr
+
+
+def test_overwrite__replaces_results_only(store, tmp_path):
+    for target in (store, tmp_path):
+        done = call("drift", store, target, "--overwrite")
+        assert done.returncode == 1 and "never overwritten" in done.stderr
+    assert len(trajlab.open(store).steps) == 21

@@ -173,3 +173,26 @@ def test_open__a_store_that_zarr_compressed(example, tmp_path):
     xr.testing.assert_identical(
         trajlab.run("drift", run).compute().drop_attrs(), trajlab.run("drift", example).compute().drop_attrs()
     )
+
+
+def test_pack__the_same_shapes_with_other_values_are_another_run(example, tmp_path):
+    store = trajlab.pack(example, tmp_path / "run.zarr")
+    with pytest.raises(OutputExists, match="holds another run"):
+        trajlab.pack(trajlab.example(seed=1), store)
+
+
+def test_pack__new_gradients_and_metrics_alone_are_added(example, tmp_path):
+    weights = {name: array.values for name, array in example.weights.items()}
+    store = trajlab.pack(trajlab.from_arrays(weights), tmp_path / "run.zarr")
+    trajlab.pack(example, store)
+    same(trajlab.open(store), example)
+    xr.testing.assert_equal(trajlab.open(store).metrics.compute(), example.metrics)
+
+
+def test_pack__never_replaces_what_is_no_store(example, checkpoints, tmp_path):
+    folder = checkpoints({"w": np.zeros((2, 3), np.float32)})
+    with pytest.raises(OutputExists, match="packed into itself"):
+        trajlab.pack(folder, folder, overwrite=True)
+    with pytest.raises(OutputExists, match="never overwritten"):
+        trajlab.pack(example, folder, overwrite=True)
+    assert len(trajlab.open(folder).steps) == 2

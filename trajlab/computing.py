@@ -14,9 +14,10 @@ from dask.callbacks import Callback
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from trajlab.errors import MissingData, OutputExists, TrajlabError
+from trajlab.errors import MissingData, TrajlabError
 from trajlab.fusing import fuse_scans
-from trajlab.whole import whole
+from trajlab.schema import RESULT_VERSION
+from trajlab.whole import check_free, whole
 
 
 def write(
@@ -45,15 +46,12 @@ def write(
         A result exists and is not to be overwritten; nothing is computed then.
     """
     for path in results:
-        if path.exists() and not overwrite:
-            raise OutputExists(
-                f"{path} was to be written; it exists already. Choose another name, remove it, or pass --overwrite."
-            )
+        check_free(path, RESULT_VERSION if overwrite else None)
     what = next(iter(results)).stem if len(results) == 1 else f"{len(results)} stages"
     with computing(what, workers=workers, scheduler=scheduler):
         computed = dask.compute(*results.values())
     for path, result in zip(results, computed, strict=True):
-        with whole(path, replace=overwrite) as part, warnings.catch_warnings():
+        with whole(path, replaces=RESULT_VERSION if overwrite else None) as part, warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Consolidated metadata", UserWarning)
             warnings.filterwarnings("ignore", category=zarr.errors.UnstableSpecificationWarning)
             result.to_zarr(part, mode="w-" if not part.exists() else "a", zarr_format=3, consolidated=True)

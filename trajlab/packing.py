@@ -55,23 +55,30 @@ def pack(source: Trajectory | str | Path, store: str | Path, *, overwrite: bool 
     """
     target = Path(store)
     run = source if isinstance(source, Trajectory) else open_trajectory(source)
+    if run.source and target.exists() and target.resolve() == Path(run.source).resolve():
+        raise OutputExists(f"{target} was to be packed into itself. Choose another name for the store.")
     if not run.weights and not run.gradients:
         raise MissingData(f"tensors were to be packed into {target}; the run holds none. Name a run with snapshots.")
     earlier = None
     if target.exists() and not overwrite:
         earlier = _extended(target, run)
-        if earlier is not None and all(
-            len(life.steps) == len(lives[name].steps)
-            for lives, tensors in _groups(earlier, run)
-            for name, life in tensors.lives.items()
-        ):
+        if earlier is not None and _nothing_new(earlier, run):
             return target
-    with whole(target, replace=target.exists()) as part:
+    with whole(target, replaces=STORE_VERSION if target.exists() else None) as part:
         dask.compute(*_write(part, run, target if earlier is not None else None, earlier))
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Consolidated metadata", UserWarning)
             zarr.consolidate_metadata(str(part))
     return target
+
+
+def _nothing_new(earlier: Recording, run: Trajectory) -> bool:
+    held = [
+        name in lives and len(life.steps) == len(lives[name].steps)
+        for lives, tensors in _groups(earlier, run)
+        for name, life in tensors.lives.items()
+    ]
+    return all(held) and earlier.metrics.sizes == run.metrics.sizes
 
 
 def _groups(earlier: Recording, run: Trajectory) -> list[tuple[dict[str, Life], Tensors]]:
@@ -92,12 +99,22 @@ def _extended(target: Path, run: Trajectory) -> Recording | None:
         for name, life in lives.items():
             new = tensors.lives.get(name)
             same &= new is not None and new.shape == life.shape and _starts_with(new.steps, life.steps)
+            same &= new is not None and new.stored == life.stored
+            if same and new is not None and len(life.steps):
+                same = all(_row(life, at) == _row(new, at) for at in (0, len(life.steps) - 1))
     if not same:
         raise OutputExists(
             f"{target} was to be extended; it holds another run, or steps that these snapshots lack. "
             "Choose another name, or pass --overwrite."
         )
     return earlier
+
+
+def _row(life: Life, position: int) -> bytes:
+    """Give the bits of one row."""
+    values = life.values[position : position + 1]
+    rows = values.load() if isinstance(values, Rows) else np.asarray(values)
+    return np.ascontiguousarray(rows).tobytes()
 
 
 def _starts_with(steps: np.ndarray, beginning: np.ndarray) -> bool:

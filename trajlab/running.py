@@ -78,6 +78,8 @@ def run(
             f"{function.__name__} was given {', '.join(unknown)}; its settings are {', '.join(known) or 'none'}. "
             "Correct the name."
         )
+    if on is not None and on not in ("weights", "gradients", "buffers"):
+        raise BadSetting(f"{function.__name__} was asked for on {on!r}; it can be on weights, gradients or buffers.")
     for name, value in settings.items():
         _check(function.__name__, name, value, known[name].annotation)
     if isinstance(trajectory, Trajectory):
@@ -85,6 +87,11 @@ def run(
     if not trajectory:
         raise MissingData(f"runs were asked for to compute {function.__name__}; there are none. Name at least one run.")
     return _stack({name: _run(function, one, parent, on, settings) for name, one in trajectory.items()}, trajectory)
+
+
+def _plain(value: Any) -> Any:
+    """Give a numpy value as json takes it."""
+    return value.tolist() if hasattr(value, "tolist") else str(value)
 
 
 def settings_of(function: Callable) -> dict[str, inspect.Parameter]:
@@ -137,7 +144,7 @@ def _run(
     provenance = {
         "Conventions": RESULT_VERSION,
         "stage": function.__name__,
-        "settings": json.dumps(settings),
+        "settings": json.dumps(settings, default=_plain),
         "trajlab": version("trajlab"),
     }
     return result.assign_attrs(provenance | ({"on": on} if on else {}))

@@ -1,6 +1,7 @@
 """Writing a folder whole or not at all: under a temporary name first, then renamed."""
 
 import errno
+import json
 import os
 import shutil
 import time
@@ -12,27 +13,25 @@ from trajlab.errors import OutputExists, TrajlabError
 
 
 @contextmanager
-def whole(target: Path, *, replace: bool = False) -> Iterator[Path]:
+def whole(target: Path, *, replaces: str | None = None) -> Iterator[Path]:
     """Give a temporary folder beside the target that takes the target's name if all goes well.
 
     Parameters
     ----------
     target
         Where the result shall stand.
-    replace
-        Whether a target that exists is replaced; it stays as it is until the new one is complete.
+    replaces
+        A target that exists is replaced if it is a Zarr group with these `Conventions`; it stays as it is until the
+        new one is complete.
 
     Raises
     ------
     OutputExists
-        The target exists and is not to be replaced.
+        The target exists and is not to be replaced, or is something else than what may be.
     TrajlabError
         The disk is full or the folder can not be written to.
     """
-    if target.exists() and not replace:
-        raise OutputExists(
-            f"{target} was to be written; it exists already. Choose another name, remove it, or pass --overwrite."
-        )
+    check_free(target, replaces)
     part = target.with_name(f".{target.name}.part-{os.getpid()}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -55,6 +54,25 @@ def whole(target: Path, *, replace: bool = False) -> Iterator[Path]:
         ) from error
     finally:
         _remove(part)
+
+
+def check_free(target: Path, replaces: str | None = None) -> None:
+    """Refuse a target that exists, unless it may be replaced; see `whole`."""
+    if not target.exists() and not target.is_symlink():
+        return
+    if replaces is None:
+        raise OutputExists(
+            f"{target} was to be written; it exists already. Choose another name, remove it, or pass --overwrite."
+        )
+    try:
+        found = json.loads((target / "zarr.json").read_text())["attributes"].get("Conventions")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        found = None
+    if found != replaces:
+        raise OutputExists(
+            f"{target} was to be replaced; it is no {replaces} but {found or 'something else'}, which is never "
+            "overwritten. Choose another name, or remove it yourself."
+        )
 
 
 def _remove_abandoned(target: Path) -> None:

@@ -108,3 +108,12 @@ def test_histogram_cuts__are_nearly_even():
     edges = EDGES[histogram_cuts(-1.0, 3.0, 8)]
     np.testing.assert_allclose(edges[1:-1], np.linspace(-1, 3, 9)[1:-1], rtol=1 / 128, atol=1e-3)
     assert edges[0] < -1e38 and edges[-1] > 1e38
+
+
+@pytest.mark.parametrize("size", [50, 2 * EXACT])
+def test_spread__values_beyond_single_precision_fall_into_the_outermost_bins(size):
+    rows = np.ones((2, size))
+    rows[:, :2] = 1e40, -1e300
+    _, bars, _, _ = describe(rows, None, rows[0])
+    assert bars.sum(axis=1).tolist() == [size, size]
+    assert bars[0, 0] == 1

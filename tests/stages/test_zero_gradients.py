@@ -104,3 +104,11 @@ def test_zero_gradients__nonfinite_gradients_are_in_no_state():
 def test_zero_gradients__thresholds_that_make_no_sense(example, settings):
     with pytest.raises(BadSetting, match="one or more thresholds are needed"):
         trajlab.run("zero_gradients", example, **settings)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_zero_gradients__weights_that_are_not_finite_are_left_out_of_the_change(bad):
+    weight = np.array([[1, 1, 1, 1], [bad, 2, 2, 2]], np.float32)
+    run = trajlab.from_arrays({"w": weight}, {"w": np.ones((2, 4), np.float32)})
+    result = zero_gradients(run.gradients["w"], run.weights["w"]).compute()
+    assert (result.weight_change.sel(among="all") == 1).all()

@@ -18,6 +18,8 @@ EXACT = 2 * TILE
 SORTED_AT_ONCE = 1 << 18
 """Entries that are copied and sorted together."""
 
+LARGEST = float(np.finfo(np.float32).max)
+
 KEYS = 1 << 16
 """Number of fixed bins."""
 
@@ -49,6 +51,14 @@ def _key(bits):
 
 
 @jit
+def _single(value):
+    """Round a float64 to float32; finite values beyond its range to its largest ones."""
+    if np.isfinite(value):
+        return np.float32(min(max(value, -LARGEST), LARGEST))
+    return np.float32(value)
+
+
+@jit
 def count_keys(rows, lo, hi, like, like_bits, out):
     """Add each row's entries to its bins, (step, KEYS) uint32; bins beyond the finite values take NaN and Inf."""
     single = np.empty(hi - lo, np.float32)
@@ -60,7 +70,7 @@ def count_keys(rows, lo, hi, like, like_bits, out):
         else:
             w = tile(rows[s], lo, hi, like)
             for i in range(hi - lo):
-                single[i] = np.float32(w[i])
+                single[i] = _single(w[i])
             single_bits = single.view(np.int32)
             for i in range(hi - lo):
                 out[s, _key(single_bits[i])] += np.uint32(1)
@@ -161,7 +171,10 @@ def _binned_bars(counts, cuts, first, last, out):
 @jit
 def _sorted_bars(values, cuts, out):
     """Write the histogram of a sorted row, (bin)."""
-    bits = values.astype(np.float32).view(np.int32)
+    single = np.empty(values.size, np.float32)
+    for i in range(values.size):
+        single[i] = _single(np.float64(values[i]))
+    bits = single.view(np.int32)
     counted = 0
     for k in range(cuts.size - 1):
         low = counted
@@ -370,6 +383,7 @@ def histogram_cuts(low: float, high: float, bins: int) -> np.ndarray:
     """
     if not (np.isfinite(low) and np.isfinite(high)):
         low, high = -0.5, 0.5
+    low, high = max(low, -LARGEST), min(high, LARGEST)
     if low == high:
         low, high = low - 0.5, high + 0.5
     inner = np.linspace(low, high, bins + 1)[1:-1]

@@ -43,10 +43,15 @@ def step_of(name: str, pattern: re.Pattern | None = None) -> int | None:
     """
     if pattern is not None:
         found = pattern.search(name)
-        return int(found[1]) if found else None
+        return _as_step(found[1]) if found else None
     stem = name.removesuffix(".safetensors")
     numbers = STEP.findall(stem) or NUMBER.findall(re.sub(r"\.(pth?|ckpt|bin)$", "", stem))
-    return int(numbers[-1]) if numbers else None
+    return _as_step(numbers[-1]) if numbers else None
+
+
+def _as_step(text: str | None) -> int | None:
+    """Give a step that is written out in ASCII digits and fits into 64 bits."""
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
 def find_checkpoints(folder: Path, step_pattern: str | None = None) -> list[Checkpoint]:
@@ -77,7 +82,8 @@ def find_checkpoints(folder: Path, step_pattern: str | None = None) -> list[Chec
             continue
         headers = {path: _header(path, named) for path in files}
         stated = next((header.metadata["step"] for header in headers.values() if "step" in header.metadata), None)
-        step = int(stated) if pattern is None and stated is not None and stated.isdigit() else named
+        stated_step = _as_step(stated) if pattern is None and isinstance(stated, str) else None
+        step = named if stated_step is None else stated_step
         if step is None:
             continue
         if step in found:
@@ -116,7 +122,13 @@ def _files(entry: os.DirEntry) -> list[str]:
         return [entry.path] if known and not NOT_WEIGHTS.match(entry.name) else []
     folder = Path(entry.path)
     for index in sorted(folder.glob("*.index.json")):
-        return [str(folder / shard) for shard in sorted(set(json.loads(index.read_text())["weight_map"].values()))]
+        try:
+            return [str(folder / shard) for shard in sorted(set(json.loads(index.read_text())["weight_map"].values()))]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DamagedData(
+                f"{index} was to be read as the index of a sharded checkpoint; it has no weight_map ({error!r}). "
+                "Restore it, or move the checkpoint out of the folder."
+            ) from error
     names = sorted(name for name in os.listdir(folder) if not NOT_WEIGHTS.match(name))
     for suffixes in ((".safetensors",), TORCH_SUFFIXES):
         fitting = [name for name in names if name.endswith(suffixes)]

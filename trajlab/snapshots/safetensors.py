@@ -1,6 +1,7 @@
 """The header of a safetensors file: where each tensor's bytes lie, without reading them."""
 
 import json
+import math
 import os
 import struct
 from dataclasses import dataclass
@@ -53,17 +54,21 @@ def read_header(path: str) -> Header:
             if size > length - 8:
                 raise _damaged(path, f"its header should end at byte {8 + size}, the file ends at {length}")
             header = json.loads(file.read(size))
-    except (ValueError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError, IsADirectoryError) as error:
         raise _damaged(path, f"its header is no JSON ({error})") from error
+    if not isinstance(header, dict) or not isinstance(header.get("__metadata__") or {}, dict):
+        raise _damaged(path, "its header is no mapping of names")
     metadata = header.pop("__metadata__", None) or {}
     entries = {}
     for name, entry in header.items():
         try:
             (start, stop), shape = entry["data_offsets"], tuple(entry["shape"])
             stored = DTYPES[entry["dtype"]]
+            if not all(isinstance(number, int) for number in (start, stop, *shape)):
+                raise TypeError("places and shapes are whole numbers")
         except (KeyError, TypeError, ValueError) as error:
             raise _damaged(path, f"the entry {name!r} of its header reads {entry!r}") from error
-        if stop - start != int(np.prod(shape, dtype=np.int64)) * stored.itemsize:
+        if stop - start != math.prod(shape) * stored.itemsize:
             raise _damaged(path, f"{name!r} of shape {shape} takes {stop - start} bytes")
         if start < 0 or min(shape, default=0) < 0 or 8 + size + stop > length:
             raise _damaged(

@@ -44,9 +44,9 @@ def read_torch(path: str) -> Header:
             f"{path} was to be read as weights only; {_reason(error)}. Unpickling it would run code that it brings: "
             "load it where you trust it, and save the state_dict alone with safetensors.torch.save_file or torch.save."
         ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, AttributeError) as error:
+    except Exception as error:  # what unpickling damaged bytes raises has no end
         raise DamagedData(
-            f"{path} was to be read as a PyTorch checkpoint; {str(error).splitlines()[0]}. "
+            f"{path} was to be read as a PyTorch checkpoint; {(str(error) or repr(error)).splitlines()[0]}. "
             "It is damaged or was cut off while being written: restore it, or move it out of the folder."
         ) from error
     entries = {name: _entry(tensor, mapped) for name, tensor in _tensors(_weights(content, path))}

@@ -3,6 +3,7 @@
 import numpy as np
 import xarray as xr
 
+from trajlab.errors import BadSetting
 from trajlab.kernels.pairs import Pairs
 from trajlab.lazily import lazily
 from trajlab.result import Meaning, Sums, annotate, stride, with_totals
@@ -68,6 +69,8 @@ def drift(
 
     Raises
     ------
+    BadSetting
+        A tolerance is negative or not finite.
     MissingData
         The reference was not recorded, or has another shape.
 
@@ -75,6 +78,8 @@ def drift(
     ----------
     Distance and update size as in Cockpit (Schneider et al. 2021, arXiv:2102.06604).
     """
+    if not (0 <= rtol < np.inf and 0 <= atol < np.inf):
+        raise BadSetting(f"rtol={rtol} and atol={atol} were asked for; both are numbers from 0 on. Change the setting.")
     anchor = reference if parent_weight is None else at_step(parent_weight, reference)
     table, unchanged = scan(Pairs(atol, rtol), weight, reference=anchor)
     result = lazily(_result, table, unchanged)

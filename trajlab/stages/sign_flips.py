@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import xarray as xr
 
-from trajlab.errors import MissingData
+from trajlab.errors import BadSetting, MissingData
 from trajlab.kernels.pairs import Pairs
 from trajlab.kernels.raster import Raster, raster_positions
 from trajlab.lazily import lazily
@@ -98,6 +98,8 @@ def sign_flips(
     """
     if gradient is None and weight is None:
         raise MissingData("gradients or weights were asked for; the run has neither. Name a run with snapshots.")
+    if not 1 <= raster <= 4096:
+        raise BadSetting(f"raster={raster} was asked for; 1 to 4,096 entries can be shown. Change the setting.")
     kernel = kernel_of(tau, relative)
     parts = []
     if gradient is not None:
