@@ -42,11 +42,17 @@ def local(run):
         return {name: trajlab.run(name, run).compute() for name in stage_names()}
 
 
-def test_cluster__all_stages_give_the_same_bits(run, cluster):
+def same(found, expected):
+    """Counts agree to the bit, sums to rounding: each process compiles for itself."""
+    assert found.attrs == expected.attrs
+    xr.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_cluster__all_stages_give_the_same_numbers(run, cluster):
     expected = local(run)
     with distributed.Client(cluster):
         for name in stage_names():
-            xr.testing.assert_identical(trajlab.run(name, run).compute(), expected[name])
+            same(trajlab.run(name, run).compute(), expected[name])
 
 
 def test_cluster__a_worker_that_is_killed_does_not_change_the_result(run, cluster, monkeypatch):
@@ -63,7 +69,7 @@ def test_cluster__a_worker_that_is_killed_does_not_change_the_result(run, cluste
         killer.join()
         time.sleep(0.1)
     for name, result in zip(stage_names(), found, strict=True):
-        xr.testing.assert_identical(result, expected[name])
+        same(result, expected[name])
 
 
 def test_command_line__computes_on_a_scheduler(run, cluster, tmp_path):
@@ -73,7 +79,7 @@ def test_command_line__computes_on_a_scheduler(run, cluster, tmp_path):
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    xr.testing.assert_equal(xr.open_zarr(tmp_path / "out" / "drift.zarr").compute(), local(run)["drift"])
+    xr.testing.assert_allclose(xr.open_zarr(tmp_path / "out" / "drift.zarr").compute(), local(run)["drift"], rtol=1e-12)
 
 
 def test_command_line__a_scheduler_that_does_not_answer(run, tmp_path):

@@ -3,14 +3,14 @@
 import numpy as np
 
 from trajlab.kernels.block import computable
-from trajlab.kernels.tiles import jit
+from trajlab.kernels.tiles import inner
 
 ACTIVITY = ("active", "valid", "nonfinite", "positive", "size")
 """For each unit the positions at which it is finite and > 0, finite, and NaN or Inf; and over the finite ones
 Σ max(h, 0) and Σ|h|."""
 
 
-@jit
+@inner
 def _activity(h, out):
     outer, units, inner = h.shape
     for o in range(outer):

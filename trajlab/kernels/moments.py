@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from trajlab.kernels.block import Block
-from trajlab.kernels.tiles import compact, jit, squares, tile
+from trajlab.kernels.tiles import compact, inner, jit, squares, tile
 
 MOMENTS = ("count", "mean", "m2", "m3", "m4", "abs", "min", "max", "zeros", "nonfinite")
 """Columns of `moments` over finite entries; m2 to m4 are sums of powers of (w - mean)."""
 
 
-@jit
+@inner
 def _extremes(bits, shift, magnitude):
     low = magnitude
     high = ~magnitude
@@ -23,7 +23,7 @@ def _extremes(bits, shift, magnitude):
     return low ^ ((low >> shift) & magnitude), high ^ ((high >> shift) & magnitude)
 
 
-@jit
+@inner
 def _moments(w, bits, shift, magnitude, out):
     n = w.size
     if n == 0:
@@ -57,7 +57,7 @@ def _moments(w, bits, shift, magnitude, out):
     out[8] += zeros
 
 
-@jit
+@inner
 def _merge(out, n, mean, m2, m3, m4):
     """Add the central moments of n entries to `out`; Pébay 2008, SAND2008-6212, eq. 3.1."""
     n_a = out[0]

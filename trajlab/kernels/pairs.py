@@ -7,7 +7,7 @@ import numpy as np
 
 from trajlab.kernels.block import Block, addresses
 from trajlab.kernels.causes import CAUSES, causes, inert
-from trajlab.kernels.tiles import compact, jit, squares, tile
+from trajlab.kernels.tiles import compact, inner, jit, squares, tile
 
 COMPARISON = ("valid", "l1", "l2", "linf", "ww", "rr", "changed", "beyond", "sign", "flips", "signed")
 """Columns of a comparison of two rows w and r over the entries finite in both: their number, Σ|w-r|, Σ(w-r)²,
@@ -22,7 +22,7 @@ PAIRS = (
 """Columns of `pairs`: entries of w that are not finite, Σw² of the finite ones, and both comparisons."""
 
 
-@jit
+@inner
 def _differences(w, r, out):
     l1 = 0.0
     l2 = 0.0
@@ -39,7 +39,7 @@ def _differences(w, r, out):
     out[3] = max(out[3], np.int64(linf).view(np.float64))
 
 
-@jit
+@inner
 def _disagreements(w, r, w_bits, r_bits, atol, rtol, out):
     changed = 0
     for i in range(w.size):
@@ -61,7 +61,7 @@ def _disagreements(w, r, w_bits, r_bits, atol, rtol, out):
     out[8] += sign
 
 
-@jit
+@inner
 def _flips(w, r, w_bits, r_bits, out):
     flips = 0
     signed = 0
@@ -73,7 +73,7 @@ def _flips(w, r, w_bits, r_bits, out):
     out[10] += signed
 
 
-@jit
+@inner
 def _compare(w, r, w_bits, r_bits, ww, rr, atol, rtol, detailed, out):
     _differences(w, r, out)
     out[4] += ww

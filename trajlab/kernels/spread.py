@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trajlab.kernels.block import Block, addresses
-from trajlab.kernels.tiles import TILE, jit, tile
+from trajlab.kernels.tiles import TILE, inner, jit, tile
 
 EXACT = 2 * TILE
 """Rows of up to this many entries are sorted, and their quantiles and distances are exact."""
@@ -43,14 +43,14 @@ EDGES = _edges()
 """Lower edges of the bins, and the upper edge of the last, (KEYS + 1)."""
 
 
-@jit
+@inner
 def _key(bits):
     """Position of a float among the bins, from its bits as a signed 32-bit integer."""
     flip = np.uint32(bits >> 31) | np.uint32(0x80000000)
     return np.int64((np.uint32(bits) ^ flip) >> np.uint32(16))
 
 
-@jit
+@inner
 def _single(value):
     """Round a float64 to float32; finite values beyond its range to its largest ones."""
     if np.isfinite(value):
@@ -76,7 +76,7 @@ def count_keys(rows, lo, hi, like, like_bits, out):
                 out[s, _key(single_bits[i])] += np.uint32(1)
 
 
-@jit
+@inner
 def _binned_distances(a, b, n_a, n_b, first, last, edges):
     """Wasserstein-1 and KS distance of two histograms whose entries are spread evenly within a bin."""
     area = 0.0
@@ -101,7 +101,7 @@ def _binned_distances(a, b, n_a, n_b, first, last, edges):
     return area, ks
 
 
-@jit
+@inner
 def _sorted_wasserstein(a, b):
     """Wasserstein-1 distance of two sorted samples: the area between their distribution functions."""
     n = a.size
@@ -123,7 +123,7 @@ def _sorted_wasserstein(a, b):
     return area
 
 
-@jit
+@inner
 def _sorted_ks(a, b):
     """Kolmogorov-Smirnov distance of two sorted samples: the largest gap between their distribution functions."""
     n = a.size
@@ -142,7 +142,7 @@ def _sorted_ks(a, b):
     return furthest / (n * m)
 
 
-@jit
+@inner
 def _js(a, b):
     """Jensen-Shannon distance, the square root of the divergence in base 2, of two histograms over the same bins."""
     n = a.sum()
@@ -158,7 +158,7 @@ def _js(a, b):
     return np.sqrt(max(divergence, 0.0))
 
 
-@jit
+@inner
 def _binned_bars(counts, cuts, first, last, out):
     """Write a histogram of fixed bins over wider ones, (bin)."""
     for k in range(cuts.size - 1):
@@ -168,7 +168,7 @@ def _binned_bars(counts, cuts, first, last, out):
         out[k] = total
 
 
-@jit
+@inner
 def _sorted_bars(values, cuts, out):
     """Write the histogram of a sorted row, (bin)."""
     single = np.empty(values.size, np.float32)
@@ -189,7 +189,7 @@ def _sorted_bars(values, cuts, out):
         counted = low
 
 
-@jit
+@inner
 def _psi_term(p, q):
     if p == q:
         return 0.0
@@ -198,7 +198,7 @@ def _psi_term(p, q):
     return (p - q) * np.log(p / q)
 
 
-@jit
+@inner
 def _binned_psi(a, b, n_a, n_b, first, last):
     """Compute the population stability index of `a` over the deciles of `b`."""
     psi = 0.0
@@ -219,7 +219,7 @@ def _binned_psi(a, b, n_a, n_b, first, last):
     return psi + _psi_term(p / n_a, q / n_b)
 
 
-@jit
+@inner
 def _sorted_psi(a, b):
     """Compute the population stability index of `a` over the deciles of `b`."""
     psi = 0.0
@@ -237,7 +237,7 @@ def _sorted_psi(a, b):
     return psi
 
 
-@jit
+@inner
 def _occupied(counts, last):
     """First bin that holds an entry, and the end of those, below `last`."""
     first = 0
@@ -305,7 +305,7 @@ def describe_binned(rows, others, quantiles, cuts, edges, out):
         before_bars = bars
 
 
-@jit
+@inner
 def _binned_quantile(counts, n, first, last, q, edges):
     """Quantile of entries that are spread evenly over their bin."""
     position = q * (n - 1)
@@ -318,7 +318,7 @@ def _binned_quantile(counts, n, first, last, q, edges):
     return np.nan
 
 
-@jit
+@inner
 def _sorted_quantile(values, q):
     if values.size == 0:
         return np.nan
@@ -329,7 +329,7 @@ def _sorted_quantile(values, q):
     return a + (position - low) * (np.float64(values[high]) - a)
 
 
-@jit
+@inner
 def _trimmed(values):
     """Finite part of a sorted row: -Inf stands in front, Inf and NaN at the end."""
     first = 0

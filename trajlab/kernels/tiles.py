@@ -14,7 +14,13 @@ from numba.extending import intrinsic
 TILE = 8192
 """Entries in a tile."""
 
-jit = njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz", "arcp"})
+_FAST = {"reassoc", "contract", "nsz", "arcp"}
+
+jit = njit(nogil=True, cache=True, fastmath=_FAST)
+"""Compiles a kernel and keeps it on disk."""
+
+inner = njit(nogil=True, fastmath=_FAST)
+"""Compiles what kernels call, anew with each kernel: code from the disk is not inlined, and rounds differently."""
 
 
 @intrinsic
@@ -25,13 +31,13 @@ def _pointer(typing, address):
     return types.voidptr(types.uint64), generate
 
 
-@jit
+@inner
 def tile(address, lo, hi, like):
     """Entries `lo` to `hi` of the row at an address, of the element type of `like`; nothing is copied."""
     return carray(_pointer(np.uint64(address + lo * like.itemsize)), (hi - lo,), like.dtype)
 
 
-@jit
+@inner
 def squares(w):
     """Sum of squares: finite exactly if all entries are, for float32."""
     total = 0.0
@@ -40,7 +46,7 @@ def squares(w):
     return total
 
 
-@jit
+@inner
 def compact(w, r, w_finite, r_finite):
     """Copy the entries at which both rows are finite to the buffers' front, and count them."""
     n = 0

@@ -7,7 +7,7 @@ import numpy as np
 
 from trajlab.kernels.block import Block, addresses
 from trajlab.kernels.causes import CAUSES, causes, inert
-from trajlab.kernels.tiles import jit, squares, tile
+from trajlab.kernels.tiles import inner, jit, squares, tile
 
 ONCE = ("valid", "zero_prev", "zero_next", "zero_both", "signed", "flips", "qq", "gg", "gq", "moved", "change")
 """Columns that need no threshold, for gradients q (before) and g over the entries finite in both: their number, those
@@ -48,7 +48,7 @@ def root_mean_squares(rows, size, like, out):
         out[s] = math.sqrt(total / n) if n else np.nan
 
 
-@jit
+@inner
 def _gather(address, lo, hi, like, indices, out):
     """Copy the weights of the entries `lo` to `hi` of a gradient, as float64."""
     if indices.size == 0:
@@ -61,7 +61,7 @@ def _gather(address, lo, hi, like, indices, out):
             out[i] = w[indices[lo + i]]
 
 
-@jit
+@inner
 def _once(q, g, out):
     zero_prev = 0
     zero_next = 0
@@ -86,7 +86,7 @@ def _once(q, g, out):
     out[8] += gq
 
 
-@jit
+@inner
 def _near(q, g, tau_prev, tau_next, out):
     near_prev = 0
     near_next = 0
@@ -117,7 +117,7 @@ def _near(q, g, tau_prev, tau_next, out):
     out[6] += flips
 
 
-@jit
+@inner
 def _moved(q, g, dw, out):
     total = 0.0
     minima = 0
@@ -134,7 +134,7 @@ def _moved(q, g, dw, out):
     out[12] += maxima
 
 
-@jit
+@inner
 def _moved_near(q, g, dw, tau_prev, tau_next, out):
     retained = 0
     unflipped = 0
