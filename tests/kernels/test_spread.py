@@ -3,8 +3,9 @@ import pytest
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
+from trajlab.kernels.bins import EDGES, KEYS, histogram_cuts
 from trajlab.kernels.block import Block, reduce
-from trajlab.kernels.spread import EDGES, EXACT, KEYS, Spread, histogram_cuts
+from trajlab.kernels.spread import EXACT, Spread
 
 QUANTILES = (0.0, 0.05, 0.5, 0.99, 1.0)
 
