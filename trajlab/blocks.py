@@ -17,8 +17,11 @@ from trajlab.snapshots.rows import Rows
 BLOCK_BYTES = 1 << 26
 """About how many bytes of a tensor one task reads."""
 
-BLOCK_STEPS = 64
-"""Steps that one task covers at most where a tensor is long, so that its histograms stay small."""
+BLOCK_STEPS = 16
+"""Steps that one task covers at most where a tensor is long, so that its histograms stay in cache."""
+
+SHORT_BLOCK_STEPS = 4096
+"""Steps that one task covers at most where a tensor is short."""
 
 
 class Source:
@@ -53,7 +56,7 @@ class Source:
     def blocks(self) -> list[tuple[int, int]]:
         """Give where blocks of about `BLOCK_BYTES` start and stop."""
         most = max(1, BLOCK_BYTES // max(self.size * self.itemsize, 1))
-        most = min(most, BLOCK_STEPS if self.size > EXACT else 64 * BLOCK_STEPS)
+        most = min(most, BLOCK_STEPS if self.size > EXACT else SHORT_BLOCK_STEPS)
         return [(start, min(start + most, self.steps)) for start in range(0, self.steps, most)]
 
 
@@ -86,8 +89,13 @@ class Weights:
         return self.source.cut(first, int(known[-1]) + 1), np.where(position >= 0, position - first, -1)
 
 
+def prepare(kernel: Kernel, ends: Sequence[Any], reference: Any) -> Any:
+    """Give what a kernel's blocks of one tensor share; rows come as tables or arrays."""
+    return kernel.prepare([row for end in ends for row in _flat(end)], _only(reference))
+
+
 def reduce_block(
-    kernels: Sequence[Kernel], rows: Any, previous: Any, reference: Any, ends: Sequence[Any],
+    kernels: Sequence[Kernel], shared: Sequence[Any], rows: Any, previous: Any, reference: Any,
     companions: Sequence[Any] | None, indices: np.ndarray | None,
 ) -> list[tuple[np.ndarray, Any]]:  # fmt: skip
     """Give what each kernel finds in one block; rows come as tables or arrays."""
@@ -100,12 +108,11 @@ def reduce_block(
         rows=_flat(rows),
         previous=_only(previous),
         reference=_only(reference),
-        ends=[row for end in ends for row in _flat(end)],
         weights=weights,
         weights_previous=weights_previous,
         indices=indices,
     )
-    return reduce(kernels, block)
+    return reduce(kernels, block, shared)
 
 
 def _flat(rows: Rows | np.ndarray | None) -> list[np.ndarray]:

@@ -21,14 +21,15 @@ def fuse_scans(graph: HighLevelGraph, keys: Sequence[Any], **kwargs: Any) -> dic
     groups: dict[str, list[_Shared]] = defaultdict(list)
     for key, task in tasks.items():
         if isinstance(task, Task) and task.func is reduce_block:
-            _, *arguments = task.args
+            _, _, *arguments = task.args
             of_block = groups[tokenize(arguments[0])]
             if not any(shared.join(key, arguments) for shared in of_block):
                 of_block.append(_Shared(key, arguments))
     for shared in (shared for of_block in groups.values() for shared in of_block if len(shared.readers) > 1):
         joint = f"fused-{shared.readers[0]}"
         kernels = [kernel for key in shared.readers for kernel in tasks[key].args[0].args]
-        tasks[joint] = Task(joint, reduce_block, List(*kernels), *shared.arguments)
+        known = [known for key in shared.readers for known in tasks[key].args[1].args]
+        tasks[joint] = Task(joint, reduce_block, List(*kernels), List(*known), *shared.arguments)
         for position, key in enumerate(shared.readers):
             tasks[key] = Task(key, _pick, TaskRef(joint), position)
     return tasks

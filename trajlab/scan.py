@@ -14,7 +14,7 @@ from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 from dask.task_spec import List, Task, TaskRef
 
-from trajlab.blocks import Source, Weights, reduce_block
+from trajlab.blocks import Source, Weights, prepare, reduce_block
 from trajlab.errors import MissingData
 from trajlab.kernels.block import Kernel
 
@@ -164,7 +164,12 @@ def _chain(
     indices: np.ndarray | None,
 ) -> tuple:  # fmt: skip
     """Lay out the tasks of one tensor: its blocks, each joined to those before it; give the key of the last."""
-    ends = List(rows.cut(0, 1), rows.cut(rows.steps - 1, rows.steps))
+    shared = None
+    if kernel.prepares and rows.steps:
+        known = (f"{name}-shared", key)
+        ends = List(rows.cut(0, 1), rows.cut(rows.steps - 1, rows.steps))
+        graph[known] = Task(known, prepare, kernel, ends, reference)
+        shared = TaskRef(known)
     last: tuple = (f"{name}-none", key)
     graph[last] = Task(last, tuple)
     for number, (start, stop) in enumerate(rows.blocks()):
@@ -173,8 +178,8 @@ def _chain(
         if weights is not None:
             companions = List(*weights.cut(start, stop), weights.cut(start - 1, start)[0])
         graph[block] = Task(
-            block, reduce_block, List(kernel), rows.cut(start, stop), rows.cut(start - 1, start), reference, ends,
-            companions, indices,
+            block, reduce_block, List(kernel), List(shared), rows.cut(start, stop), rows.cut(start - 1, start),
+            reference, companions, indices,
         )  # fmt: skip
         joined = (f"{name}-joined", key, number)
         graph[joined] = Task(joined, _join, kernel, TaskRef(last), TaskRef(block))

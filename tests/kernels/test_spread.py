@@ -12,8 +12,8 @@ QUANTILES = (0.0, 0.05, 0.5, 0.99, 1.0)
 
 def describe(rows, previous, reference, bins=32):
     kernel = Spread(QUANTILES, bins)
-    block = Block(list(rows), previous=previous, reference=reference, ends=[reference, rows[-1]])
-    ((out, edges),) = reduce([kernel], block)
+    block = Block(list(rows), previous=previous, reference=reference)
+    ((out, edges),) = reduce([kernel], block, [kernel.prepare([reference, rows[-1]], reference)])
     found = dict(zip(kernel.columns, out.T, strict=True))
     bars = np.stack([found[f"bar_{i}"] for i in range(bins)], axis=1)
     quantiles = np.stack([found[f"quantile_{i}"] for i in range(len(QUANTILES))], axis=1)
@@ -91,11 +91,11 @@ def test_spread__a_constant_row_falls_into_one_bin(size):
 def test_spread__how_steps_are_blocked_changes_no_bit(rng, size):
     rows = rng.standard_normal((7, size)).astype(np.float32)
     kernel = Spread(QUANTILES, 16)
-    ends = [rows[0], rows[-1]]
-    ((whole, _),) = reduce([kernel], Block(list(rows), reference=rows[2], ends=ends))
+    shared = [kernel.prepare([rows[0], rows[-1]], rows[2])]
+    ((whole, _),) = reduce([kernel], Block(list(rows)), shared)
     parts = [
-        reduce([kernel], Block(list(rows[:3]), reference=rows[2], ends=ends)),
-        reduce([kernel], Block(list(rows[3:]), previous=rows[2], reference=rows[2], ends=ends)),
+        reduce([kernel], Block(list(rows[:3])), shared),
+        reduce([kernel], Block(list(rows[3:]), previous=rows[2]), shared),
     ]
     np.testing.assert_array_equal(whole, np.concatenate([out for ((out, _),) in parts]))
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -39,8 +39,6 @@ class Block:
         The row before the first, if there is one.
     reference
         The row that all are compared with, if any.
-    ends
-        The first and the last row of the whole trajectory.
     weights
         For rows of gradients: the weights at the same steps, None where they were not recorded.
     weights_previous
@@ -52,7 +50,6 @@ class Block:
     rows: Sequence[np.ndarray]
     previous: np.ndarray | None = None
     reference: np.ndarray | None = None
-    ends: Sequence[np.ndarray] = ()
     weights: Sequence[np.ndarray | None] | None = None
     weights_previous: np.ndarray | None = None
     indices: np.ndarray | None = field(default=None, repr=False)
@@ -88,18 +85,27 @@ class Block:
         return np.empty(0, np.int32 if self.rows[0].itemsize == 4 else np.int64)
 
 
-class Kernel(Protocol):
-    """A reduction of blocks: plain settings, and the steps that `scan` takes."""
+class Kernel:
+    """A reduction of blocks: plain settings, and the steps that `scan` takes.
+    """
+
+    prepares: ClassVar[bool] = False
+    """Whether the blocks of a tensor share what `prepare` makes."""
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of what is known of each step."""
+        raise NotImplementedError
 
     @property
     def summary(self) -> tuple[str, ...]:
         """Names of what is known of all steps together."""
+        return ()
 
-    def start(self, block: Block) -> Any:
+    def prepare(self, ends: Sequence[np.ndarray], reference: np.ndarray | None) -> Any:
+        """Make what all blocks share, from the first and the last row of the trajectory and the reference."""
+
+    def start(self, block: Block, shared: Any) -> Any:
         """Make the state that tiles are added to."""
 
     def tile(self, block: Block, lo: int, hi: int, state: Any) -> None:
@@ -107,17 +113,25 @@ class Kernel(Protocol):
 
     def finish(self, block: Block, state: Any) -> tuple[np.ndarray, Any]:
         """Give `columns` of each step, (step, column) float64, and what is known of all steps together."""
+        raise NotImplementedError
 
     def merge(self, earlier: Any, later: Any) -> Any:
         """Join what is known of all steps of two neighboring runs of blocks."""
 
     def summarize(self, whole: Any, shape: tuple[int, ...], indices: np.ndarray | None) -> np.ndarray:
         """Give `summary`, (summary) float64, of a tensor of a shape, from what is known of all its steps."""
+        return np.empty(0)
 
 
-def reduce(kernels: Sequence[Kernel], block: Block) -> list[tuple[np.ndarray, Any]]:
-    """Run kernels over one block in a single pass: each tile is given to all kernels while it is in cache."""
-    states = [kernel.start(block) for kernel in kernels]
+def reduce(
+    kernels: Sequence[Kernel], block: Block, shared: Sequence[Any] | None = None
+) -> list[tuple[np.ndarray, Any]]:
+    """Run kernels over one block in a single pass: each tile is given to all kernels while it is in cache.
+
+    `shared` is what each kernel's `prepare` made, None for those that prepare nothing.
+    """
+    shared = [None] * len(kernels) if shared is None else shared
+    states = [kernel.start(block, known) for kernel, known in zip(kernels, shared, strict=True)]
     for lo in range(0, block.size, TILE):
         for kernel, state in zip(kernels, states, strict=True):
             kernel.tile(block, lo, min(lo + TILE, block.size), state)

@@ -5,52 +5,66 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trajlab.kernels.block import Block
-from trajlab.kernels.tiles import compact, inner, jit, squares, tile
+from trajlab.kernels.block import Block, Kernel
+from trajlab.kernels.tiles import compact, inner, jit, tile
 
 MOMENTS = ("count", "mean", "m2", "m3", "m4", "abs", "min", "max", "zeros", "nonfinite")
 """Columns of `moments` over finite entries; m2 to m4 are sums of powers of (w - mean)."""
 
 
 @inner
-def _extremes(bits, shift, magnitude):
-    low = magnitude
-    high = ~magnitude
-    for i in range(bits.size):
-        key = bits[i] ^ ((bits[i] >> shift) & magnitude)  # signed integers in the order of the floats
-        low = min(low, key)
-        high = max(high, key)
-    return low ^ ((low >> shift) & magnitude), high ^ ((high >> shift) & magnitude)
+def _powers(w, center):
+    """Sums of the first four powers of w - center, and of |w|."""
+    s1 = 0.0
+    s2 = 0.0
+    s3 = 0.0
+    s4 = 0.0
+    size = 0.0
+    for i in range(w.size):
+        y = np.float64(w[i])
+        x = y - center
+        x2 = x * x
+        s1 += x
+        s2 += x2
+        s3 += x2 * x
+        s4 += x2 * x2
+        size += abs(y)
+    return s1, s2, s3, s4, size
 
 
 @inner
-def _moments(w, bits, shift, magnitude, out):
+def _extremes(bits, shift, magnitude):
+    """Least and greatest entry as bits, and the number of zeros."""
+    integer = bits.dtype.type
+    low = magnitude
+    high = integer(~magnitude)
+    zeros = np.int32(0)
+    for i in range(bits.size):
+        key = integer(bits[i] ^ ((bits[i] >> shift) & magnitude))  # signed integers in the order of the floats
+        low = min(low, key)
+        high = max(high, key)
+        zeros = np.int32(zeros + np.int32((bits[i] & magnitude) == 0))
+    return low ^ ((low >> shift) & magnitude), high ^ ((high >> shift) & magnitude), zeros
+
+
+@inner
+def _moments(w, powers, center, bits, shift, magnitude, out):
+    """Add to `out` the entries of w, whose powers about a center are known."""
     n = w.size
-    if n == 0:
-        return
-    total = 0.0
-    for i in range(n):
-        total += np.float64(w[i])
-    mean = total / n
-    m2 = 0.0
-    m3 = 0.0
-    m4 = 0.0
-    for i in range(n):
-        d = np.float64(w[i]) - mean
-        m2 += d * d
-        m3 += d * d * d
-        m4 += (d * d) * (d * d)
-    size = 0.0
-    zeros = 0
-    for i in range(n):
-        size += abs(np.float64(w[i]))
-        zeros += w[i] == 0
-    low, high = _extremes(bits, shift, magnitude)
+    d = powers[0] / n
+    if 5.0 * d * d > 4.0 * powers[1] / n:  # further than two standard deviations off: differences would lose digits
+        center += d
+        powers = _powers(w, center)
+        d = powers[0] / n
+    s1, s2, s3, s4, size = powers
+    m3 = s3 - 3.0 * d * s2 + 2.0 * n * d * d * d
+    m4 = s4 - 4.0 * d * s3 + 6.0 * d * d * s2 - 3.0 * n * (d * d) * (d * d)
+    low, high, zeros = _extremes(bits, shift, magnitude)
     ends = np.empty(2, bits.dtype)
     ends[0] = low
     ends[1] = high
     ends_float = ends.view(w.dtype)
-    _merge(out, n, mean, m2, m3, m4)
+    _merge(out, n, center + d, max(s2 - d * s1, 0.0), m3, m4)
     out[5] += size
     out[6] = min(out[6], np.float64(ends_float[0]))
     out[7] = max(out[7], np.float64(ends_float[1]))
@@ -85,27 +99,29 @@ def moments(rows, lo, hi, like, like_bits, shift, magnitude, out):
     `shift` and `magnitude` are the position of the sign bit and the mask of the other bits, as integers of the
     type of `like_bits`.
     """
-    finite = np.empty(hi - lo, like.dtype)
-    unused = np.empty(hi - lo, like.dtype)
     for s in range(rows.size):
         w = tile(rows[s], lo, hi, like)
-        if math.isfinite(squares(w)):
-            _moments(w, tile(rows[s], lo, hi, like_bits), shift, magnitude, out[s])
+        center = np.float64(w[0])
+        powers = _powers(w, center)
+        if math.isfinite(powers[1]):
+            _moments(w, powers, center, tile(rows[s], lo, hi, like_bits), shift, magnitude, out[s])
         else:
-            m = compact(w, w, finite, unused)
+            finite = np.empty(w.size, like.dtype)
+            m = compact(w, w, finite, np.empty(w.size, like.dtype))
             out[s, 9] += w.size - m
-            x = finite[:m]
-            _moments(x, x.view(like_bits.dtype), shift, magnitude, out[s])
+            if m > 0:
+                x = finite[:m]
+                center = np.float64(x[0])
+                _moments(x, _powers(x, center), center, x.view(like_bits.dtype), shift, magnitude, out[s])
 
 
 @dataclass(frozen=True)
-class Moments:
+class Moments(Kernel):
     """Kernel: the columns `MOMENTS` of each step."""
 
     columns = MOMENTS
-    summary = ()
 
-    def start(self, block: Block) -> np.ndarray:
+    def start(self, block: Block, shared: None) -> np.ndarray:
         """Make the sums."""
         out = np.zeros((block.steps, len(MOMENTS)))
         out[:, MOMENTS.index("min")] = np.inf
@@ -124,10 +140,3 @@ class Moments:
         state[empty, MOMENTS.index("min")] = np.nan
         state[empty, MOMENTS.index("max")] = np.nan
         return state, None
-
-    def merge(self, earlier: None, later: None) -> None:
-        """Nothing is kept of all steps together."""
-
-    def summarize(self, whole: None, shape: tuple[int, ...], indices: np.ndarray | None) -> np.ndarray:
-        """Nothing is known of all steps together."""
-        return np.empty(0)

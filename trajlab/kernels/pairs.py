@@ -5,83 +5,122 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trajlab.kernels.block import Block, addresses
+from trajlab.kernels.block import Block, Kernel, addresses
 from trajlab.kernels.causes import CAUSES, causes, inert
 from trajlab.kernels.tiles import compact, inner, jit, squares, tile
 
-COMPARISON = ("valid", "l1", "l2", "linf", "ww", "rr", "changed", "beyond", "sign", "flips", "signed")
-"""Columns of a comparison of two rows w and r over the entries finite in both: their number, Σ|w-r|, Σ(w-r)²,
-max|w-r|, Σw², Σr², entries of other bits, entries with |w-r| > atol + rtol·|r|, entries of another sign (-1, 0, 1),
-sign flips among the entries non-zero in both, and the number of those."""
-
 PAIRS = (
-    ("nonfinite", "squares")
-    + tuple(f"reference_{name}" for name in COMPARISON)
-    + tuple(f"previous_{name}" for name in COMPARISON)
-)
-"""Columns of `pairs`: entries of w that are not finite, Σw² of the finite ones, and both comparisons."""
+    "nonfinite", "squares",
+    "reference_valid", "reference_l1", "reference_l2", "reference_linf", "reference_dot", "reference_ww",
+    "reference_rr", "reference_changed", "reference_beyond", "reference_sign",
+    "previous_valid", "previous_l2", "previous_rr", "previous_flips", "previous_signed",
+)  # fmt: skip
+"""Columns of `pairs`: entries of w that are not finite, Σw² of the finite ones; then, over the entries finite in w and
+r, the reference row or the previous one: their number, Σ|w-r|, Σ(w-r)², max|w-r|, Σwr, Σw², Σr², entries of other
+bits, entries with |w-r| > atol + rtol·|r|, entries of another sign (-1, 0, 1), sign flips among the entries non-zero
+in both, and the number of those."""
+
+_REFERENCE = PAIRS.index("reference_valid")
+_PREVIOUS = PAIRS.index("previous_valid")
 
 
 @inner
-def _differences(w, r, out):
+def _sums(w, r, v):
+    """Sums over w and its differences from r and v, and the largest difference from r."""
+    dot = 0.0
     l1 = 0.0
     l2 = 0.0
+    update = 0.0
     linf = np.int64(0)
     for i in range(w.size):
-        d = np.float64(w[i]) - np.float64(r[i])
+        x = np.float64(w[i])
+        y = np.float64(r[i])
+        d = x - y
         a = np.float64(abs(d))
+        u = x - np.float64(v[i])
+        dot += x * y
         l1 += a
         l2 += d * d
+        update += u * u
         linf = max(linf, a.view(np.int64))  # non-negative floats order like their bits
-    out[0] += w.size
-    out[1] += l1
-    out[2] += l2
-    out[3] = max(out[3], np.int64(linf).view(np.float64))
+    return dot, l1, l2, np.int64(linf).view(np.float64), update
 
 
 @inner
-def _disagreements(w, r, w_bits, r_bits, atol, rtol, out):
-    changed = 0
+def _counts(w, r, w_bits, r_bits, v_bits):
+    """Entries whose bits or values differ from r, or whose sign bits from r or v; zeros. 32 bits do for a tile."""
+    changed = np.int32(0)
+    unequal = np.int32(0)
+    zeros = np.int32(0)
+    reference_signs = np.int32(0)
+    previous_signs = np.int32(0)
     for i in range(w.size):
-        changed += w_bits[i] != r_bits[i]
-    beyond = changed
-    if atol != 0.0 or rtol != 0.0:
-        beyond = 0
-        for i in range(w.size):
-            y = np.float64(r[i])
-            beyond += abs(np.float64(w[i]) - y) > atol + rtol * abs(y)
-    else:
-        for i in range(w.size):
-            beyond -= (w_bits[i] != r_bits[i]) & (w[i] == r[i])
+        changed = np.int32(changed + np.int32(w_bits[i] != r_bits[i]))
+        unequal = np.int32(unequal + np.int32(w[i] != r[i]))
+        zeros = np.int32(zeros + np.int32(w[i] == 0))
+        reference_signs = np.int32(reference_signs + np.int32((w_bits[i] ^ r_bits[i]) < 0))
+        previous_signs = np.int32(previous_signs + np.int32((w_bits[i] ^ v_bits[i]) < 0))
+    return changed, unequal, zeros, reference_signs, previous_signs
+
+
+@inner
+def _zeros(w):
+    zeros = 0
+    for i in range(w.size):
+        zeros += w[i] == 0
+    return zeros
+
+
+@inner
+def _beyond(w, r, atol, rtol):
+    beyond = 0
+    for i in range(w.size):
+        y = np.float64(r[i])
+        beyond += abs(np.float64(w[i]) - y) > atol + rtol * abs(y)
+    return beyond
+
+
+@inner
+def _signs(w, r):
     sign = 0
     for i in range(w.size):
         sign += ((w[i] > 0) != (r[i] > 0)) | ((w[i] < 0) != (r[i] < 0))
-    out[6] += changed
-    out[7] += beyond
-    out[8] += sign
+    return sign
 
 
 @inner
-def _flips(w, r, w_bits, r_bits, out):
+def _flips(w, v, w_bits, v_bits):
     flips = 0
     signed = 0
     for i in range(w.size):
-        both = (w[i] != 0) & (r[i] != 0)
-        flips += both & ((w_bits[i] ^ r_bits[i]) < 0)
+        both = (w[i] != 0) & (v[i] != 0)
+        flips += both & ((w_bits[i] ^ v_bits[i]) < 0)
         signed += both
-    out[9] += flips
-    out[10] += signed
+    return flips, signed
 
 
 @inner
-def _compare(w, r, w_bits, r_bits, ww, rr, atol, rtol, detailed, out):
-    _differences(w, r, out)
-    out[4] += ww
-    out[5] += rr
-    if detailed:
-        _disagreements(w, r, w_bits, r_bits, atol, rtol, out)
-    else:
-        _flips(w, r, w_bits, r_bits, out)
+def _against_reference(out, n, sums, ww, rr, changed, beyond, sign):
+    dot, l1, l2, linf, _ = sums
+    out[0] += n
+    out[1] += l1
+    out[2] += l2
+    out[3] = max(out[3], linf)
+    out[4] += dot
+    out[5] += ww
+    out[6] += rr
+    out[7] += changed
+    out[8] += beyond
+    out[9] += sign
+
+
+@inner
+def _against_previous(out, n, update, vv, flips, signed):
+    out[0] += n
+    out[1] += update
+    out[2] += vv
+    out[3] += flips
+    out[4] += signed
 
 
 @jit
@@ -108,55 +147,67 @@ def pairs(rows, previous, reference, lo, hi, like, like_bits, atol, rtol, out, c
         Whether an entry ever differed from the reference, (entry), uint8.
     """
     n = hi - lo
-    w_finite = np.empty(n, like.dtype)
-    r_finite = np.empty(n, like.dtype)
+    first = np.empty(0, like.dtype)
+    second = np.empty(0, like.dtype)
     r = tile(reference, lo, hi, like)
     r_bits = tile(reference, lo, hi, like_bits)
     rr = squares(r)
-    before = previous
-    vv = squares(tile(previous, lo, hi, like)) if previous != 0 else 0.0
+    r_zeros = _zeros(r)
+    before = reference if previous == 0 else previous
+    vv = squares(tile(before, lo, hi, like))
+    v_zeros = _zeros(tile(before, lo, hi, like))
+    tolerant = atol != 0.0 or rtol != 0.0
     saturated = False
     for s in range(rows.size):
         w = tile(rows[s], lo, hi, like)
         w_bits = tile(rows[s], lo, hi, like_bits)
+        v = tile(before, lo, hi, like)
+        v_bits = tile(before, lo, hi, like_bits)
         ww = squares(w)
-        if math.isfinite(ww):
+        sums = _sums(w, r, v)
+        compared = out[s, _REFERENCE:_PREVIOUS]
+        stepped = out[s, _PREVIOUS:]
+        differing, unequal, w_zeros, reference_signs, previous_signs = _counts(w, r, w_bits, r_bits, v_bits)
+        if math.isfinite(ww) and math.isfinite(rr) and math.isfinite(vv):
             out[s, 1] += ww
+            beyond = _beyond(w, r, atol, rtol) if tolerant else np.int64(unequal)
+            sign = np.int64(reference_signs) if w_zeros + r_zeros == 0 else _signs(w, r)
+            _against_reference(compared, n, sums, ww, rr, differing, beyond, sign)
+            flips, signed = np.int64(previous_signs), n
+            if w_zeros + v_zeros != 0:
+                flips, signed = _flips(w, v, w_bits, v_bits)
+            _against_previous(stepped, n, sums[4], vv, flips, signed)
         else:
-            m = compact(w, w, w_finite, r_finite)
+            if first.size == 0:
+                first = np.empty(n, like.dtype)
+                second = np.empty(n, like.dtype)
+            m = compact(w, w, first, second)
             out[s, 0] += n - m
-            out[s, 1] += squares(w_finite[:m])
-        seen = out[s, 8]
-        if math.isfinite(ww) and math.isfinite(rr):
-            _compare(w, r, w_bits, r_bits, ww, rr, atol, rtol, True, out[s, 2:13])
-        else:
-            m = compact(w, r, w_finite, r_finite)
-            x, y = w_finite[:m], r_finite[:m]
+            out[s, 1] += squares(first[:m])
+            m = compact(w, r, first, second)
+            x, y = first[:m], second[:m]
             x_bits, y_bits = x.view(like_bits.dtype), y.view(like_bits.dtype)
-            _compare(x, y, x_bits, y_bits, squares(x), squares(y), atol, rtol, True, out[s, 2:13])
+            known, unequal, _, _, _ = _counts(x, y, x_bits, y_bits, y_bits)
+            beyond = _beyond(x, y, atol, rtol) if tolerant else np.int64(unequal)
+            _against_reference(compared, m, _sums(x, y, y), squares(x), squares(y), known, beyond, _signs(x, y))
+            m = compact(w, v, first, second)
+            x, y = first[:m], second[:m]
+            flips, signed = _flips(x, y, x.view(like_bits.dtype), y.view(like_bits.dtype))
+            _against_previous(stepped, m, _sums(x, y, y)[4], squares(y), flips, signed)
         if not saturated:
-            saturated = out[s, 8] - seen == n
+            saturated = differing == n
             if saturated:
                 changed[lo:hi] = 1
             else:
                 for i in range(n):
                     changed[lo + i] |= w_bits[i] != r_bits[i]
-        if before != 0:
-            v = tile(before, lo, hi, like)
-            if math.isfinite(ww) and math.isfinite(vv):
-                v_bits = tile(before, lo, hi, like_bits)
-                _compare(w, v, w_bits, v_bits, ww, vv, atol, rtol, False, out[s, 13:24])
-            else:
-                m = compact(w, v, w_finite, r_finite)
-                x, y = w_finite[:m], r_finite[:m]
-                x_bits, y_bits = x.view(like_bits.dtype), y.view(like_bits.dtype)
-                _compare(x, y, x_bits, y_bits, squares(x), squares(y), atol, rtol, False, out[s, 13:24])
         before = rows[s]
         vv = ww
+        v_zeros = w_zeros
 
 
 @dataclass(frozen=True)
-class Pairs:
+class Pairs(Kernel):
     """Kernel: the columns `PAIRS` of each step, and which entries never differed from the reference.
 
     Parameters
@@ -170,32 +221,24 @@ class Pairs:
     atol: float = 0.0
     rtol: float = 0.0
 
-    def start(self, block: Block) -> tuple[np.ndarray, np.ndarray]:
+    def start(self, block: Block, shared: None) -> tuple[np.uint64, np.ndarray, np.ndarray]:
         """Make the sums, and the entries that ever changed."""
-        return np.zeros((block.steps, len(PAIRS))), np.zeros(block.size, np.uint8)
+        (reference,) = addresses([block.reference])
+        return reference, np.zeros((block.steps, len(PAIRS))), np.zeros(block.size, np.uint8)
 
-    def tile(self, block: Block, lo: int, hi: int, state: tuple[np.ndarray, np.ndarray]) -> None:
+    def tile(self, block: Block, lo: int, hi: int, state: tuple[np.uint64, np.ndarray, np.ndarray]) -> None:
         """Add one tile."""
-        out, changed = state
-        pairs(
-            block.addresses,
-            block.previous_address,
-            addresses([block.reference])[0],
-            lo,
-            hi,
-            block.like,
-            block.like_bits,
-            self.atol,
-            self.rtol,
-            out,
-            changed,
-        )
+        reference, out, changed = state
+        rows, before = block.addresses, block.previous_address
+        pairs(rows, before, reference, lo, hi, block.like, block.like_bits, self.atol, self.rtol, out, changed)
 
-    def finish(self, block: Block, state: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
+    def finish(
+        self, block: Block, state: tuple[np.uint64, np.ndarray, np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray | None]:
         """Give the sums, and the packed entries that ever changed, None if all did."""
-        out, changed = state
+        _, out, changed = state
         if block.previous is None:
-            out[0, 2 + len(COMPARISON) :] = np.nan
+            out[0, _PREVIOUS:] = np.nan
         return out, None if changed.all() else np.packbits(changed)
 
     def merge(self, earlier: np.ndarray | None, later: np.ndarray | None) -> np.ndarray | None:

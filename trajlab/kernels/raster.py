@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trajlab.kernels.block import Block
+from trajlab.kernels.block import Block, Kernel
 
 
 def raster_positions(size: int, entries: int) -> np.ndarray:
@@ -17,7 +17,7 @@ def raster_positions(size: int, entries: int) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Raster:
+class Raster(Kernel):
     """Kernel: up to `entries` evenly spaced entries of each row.
 
     Parameters
@@ -26,19 +26,12 @@ class Raster:
         How many columns; those beyond the row's length are NaN.
     """
 
-    summary = ()
     entries: int
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the columns."""
         return tuple(f"entry_{i}" for i in range(self.entries))
-
-    def start(self, block: Block) -> None:
-        """Nothing is added up."""
-
-    def tile(self, block: Block, lo: int, hi: int, state: None) -> None:
-        """Nothing is added up."""
 
     def finish(self, block: Block, state: None) -> tuple[np.ndarray, None]:
         """Give the entries of each step."""
@@ -47,10 +40,3 @@ class Raster:
         for step, row in enumerate(block.rows):
             out[step, : len(positions)] = row[positions]
         return out, None
-
-    def merge(self, earlier: None, later: None) -> None:
-        """Nothing is kept of all steps together."""
-
-    def summarize(self, whole: None, shape: tuple[int, ...], indices: np.ndarray | None) -> np.ndarray:
-        """Nothing is known of all steps together."""
-        return np.empty(0)

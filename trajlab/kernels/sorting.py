@@ -1,13 +1,14 @@
-"""Sorted rows: exact quantiles, histograms and distances."""
+"""What sorted rows tell: exact quantiles, histograms and distances."""
 
 import numpy as np
 
-from trajlab.kernels.bins import js, key_of, psi_term, to_single
+from trajlab.kernels.binned import bars, js, psi_term
+from trajlab.kernels.bins import KEYS, count, occupied
 from trajlab.kernels.tiles import inner, jit
 
 
 @inner
-def _sorted_wasserstein(a, b):
+def _wasserstein(a, b):
     """Wasserstein-1 distance of two sorted samples: the area between their distribution functions."""
     n = a.size
     m = b.size
@@ -29,47 +30,44 @@ def _sorted_wasserstein(a, b):
 
 
 @inner
-def _sorted_ks(a, b):
-    """Kolmogorov-Smirnov distance of two sorted samples: the largest gap between their distribution functions."""
+def _gap(a, b, i, j, i_end, j_end):
+    """Largest |i·m - j·n| while two sorted samples of n and m entries are merged, from i and j on."""
+    furthest = 0
+    while i < i_end and j < j_end:
+        x = min(a[i], b[j])
+        while i < i_end and a[i] == x:
+            i += 1
+        while j < j_end and b[j] == x:
+            j += 1
+        furthest = max(furthest, abs(i * b.size - j * a.size))
+    return furthest
+
+
+@inner
+def _ks(a, b, a_keys, a_upto, b_keys, b_upto):
+    """Kolmogorov-Smirnov distance of two sorted samples: the largest gap between their distribution functions.
+
+    The gap at the ends of the fixed bins bounds it within them: few bins have to be looked into.
+    """
     n = a.size
     m = b.size
     furthest = 0
     i = 0
     j = 0
-    while i < n and j < m:
-        x = a[i]
-        y = b[j]
-        i += x <= y
-        j += y <= x
-        least = min(x, y)
-        settled = (i == n or a[i] > least) & (j == m or b[j] > least)
-        furthest = max(furthest, abs(i * m - j * n) * settled)
+    while a_keys[i] < KEYS or b_keys[j] < KEYS:
+        key = min(a_keys[i], b_keys[j])
+        first_a, first_b = a_upto[i], b_upto[j]
+        i += a_keys[i] == key
+        j += b_keys[j] == key
+        last_a, last_b = a_upto[i], b_upto[j]
+        furthest = max(furthest, abs(last_a * m - last_b * n))
+        if max(last_a * m - first_b * n, last_b * n - first_a * m) > furthest and first_a < last_a and first_b < last_b:
+            furthest = max(furthest, _gap(a, b, first_a, first_b, last_a, last_b))
     return furthest / (n * m)
 
 
 @inner
-def _sorted_bars(values, cuts, out):
-    """Write the histogram of a sorted row, (bin)."""
-    single = np.empty(values.size, np.float32)
-    for i in range(values.size):
-        single[i] = to_single(np.float64(values[i]))
-    bits = single.view(np.int32)
-    counted = 0
-    for k in range(cuts.size - 1):
-        low = counted
-        high = bits.size
-        while low < high:
-            middle = (low + high) // 2
-            if key_of(bits[middle]) < cuts[k + 1]:
-                low = middle + 1
-            else:
-                high = middle
-        out[k] = low - counted
-        counted = low
-
-
-@inner
-def _sorted_psi(a, b):
+def _psi(a, b):
     """Compute the population stability index of `a` over the deciles of `b`."""
     psi = 0.0
     i = 0
@@ -78,16 +76,14 @@ def _sorted_psi(a, b):
         p = i
         q = j
         edge = b[(decile * b.size + 9) // 10 - 1]
-        while j < b.size and (b[j] <= edge or decile == 10):
-            j += 1
-        while i < a.size and (a[i] <= edge or decile == 10):
-            i += 1
+        i = a.size if decile == 10 else np.searchsorted(a, edge, "right")
+        j = b.size if decile == 10 else np.searchsorted(b, edge, "right")
         psi += psi_term((i - p) / a.size, (j - q) / b.size)
     return psi
 
 
 @inner
-def _sorted_quantile(values, q):
+def _quantile(values, q):
     if values.size == 0:
         return np.nan
     position = q * (values.size - 1)
@@ -109,35 +105,55 @@ def _trimmed(values):
     return values[first:last]
 
 
+@inner
+def _shift(row, other, row_bars, other_bars, out):
+    a, a_keys, a_upto = row
+    b, b_keys, b_upto = other
+    if a.size and b.size:
+        out[0] = _wasserstein(a, b)
+        out[1] = _ks(a, b, a_keys, a_upto, b_keys, b_upto)
+        out[2] = js(row_bars, other_bars)
+        out[3] = _psi(a, b)
+
+
 @jit
-def describe_sorted(rows, others, quantiles, cuts, out):
-    """Do what `describe_binned` does, exactly, for sorted rows, (step, entry), and sorted others, (other, entry)."""
-    reference = _trimmed(others[1])
-    before = _trimmed(others[0])
-    if np.isnan(others[0]).all():
-        before = before[:0]
-    reference_bars = np.empty(cuts.size - 1)
-    before_bars = np.empty(cuts.size - 1)
-    _sorted_bars(reference, cuts, reference_bars)
-    _sorted_bars(before, cuts, before_bars)
+def describe_sorted(rows, previous, reference, quantiles, cuts, out):
+    """Do what `describe_binned` does, exactly, for sorted rows, (step, entry).
+
+    Parameters
+    ----------
+    rows
+        The rows, each sorted.
+    previous, reference
+        The row before the first, sorted, of no entries if there is none; and the reference.
+    quantiles, cuts, out
+        As for `describe_binned`.
+    """
+    counts = np.zeros(KEYS, np.uint32)
+    keys = np.empty((3, KEYS + 1), np.int32)
+    upto = np.empty((3, KEYS + 1), np.int64)
+    other_bars = np.empty((2, cuts.size - 1))
+    count(reference, counts)
+    m = occupied(counts, keys[2], upto[2])
+    against = _trimmed(reference), keys[2, : m + 1], upto[2, : m + 1]
+    count(previous, counts)
+    m = occupied(counts, keys[1], upto[1])
+    before = _trimmed(previous), keys[1, : m + 1], upto[1, : m + 1]
+    bars(against[1], against[2], cuts, other_bars[0])
+    bars(before[1], before[2], cuts, other_bars[1])
+    before_bars = other_bars[1]
     for s in range(rows.shape[0]):
-        values = _trimmed(rows[s])
+        count(rows[s], counts)
+        m = occupied(counts, keys[s % 2], upto[s % 2])
+        row = _trimmed(rows[s]), keys[s % 2, : m + 1], upto[s % 2, : m + 1]
         for k in range(quantiles.size):
-            out[s, k] = _sorted_quantile(values, quantiles[k])
+            out[s, k] = _quantile(row[0], quantiles[k])
         at = quantiles.size
-        bars = out[s, at : at + cuts.size - 1]
-        _sorted_bars(values, cuts, bars)
+        row_bars = out[s, at : at + cuts.size - 1]
+        bars(row[1], row[2], cuts, row_bars)
         at += cuts.size - 1
         out[s, at:] = np.nan
-        if values.size and reference.size:
-            out[s, at] = _sorted_wasserstein(values, reference)
-            out[s, at + 1] = _sorted_ks(values, reference)
-            out[s, at + 2] = js(bars, reference_bars)
-            out[s, at + 3] = _sorted_psi(values, reference)
-        if values.size and before.size:
-            out[s, at + 4] = _sorted_wasserstein(values, before)
-            out[s, at + 5] = _sorted_ks(values, before)
-            out[s, at + 6] = js(bars, before_bars)
-            out[s, at + 7] = _sorted_psi(values, before)
-        before = values
-        before_bars = bars
+        _shift(row, against, row_bars, other_bars[0], out[s, at : at + 4])
+        _shift(row, before, row_bars, before_bars, out[s, at + 4 :])
+        before = row
+        before_bars = row_bars

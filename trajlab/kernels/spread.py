@@ -3,16 +3,18 @@
 Short rows are sorted, long ones counted in fixed bins.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from trajlab.kernels.bins import EDGES, KEYS, count_keys, describe_binned, histogram_cuts
-from trajlab.kernels.block import Block, addresses
+from trajlab.kernels.binned import describe_binned
+from trajlab.kernels.bins import EDGES, KEYS, bins_of, count_tile, histogram_cuts
+from trajlab.kernels.block import Block, Kernel, addresses
 from trajlab.kernels.sorting import describe_sorted
-from trajlab.kernels.tiles import TILE
 
-EXACT = 2 * TILE
+EXACT = 16_384
 """Rows of up to this many entries are sorted, and their quantiles and distances are exact."""
 
 SORTED_AT_ONCE = 1 << 18
@@ -23,7 +25,7 @@ SHIFTS = ("wasserstein", "ks", "js", "psi")
 
 
 @dataclass(frozen=True)
-class Spread:
+class Spread(Kernel):
     """Kernel: quantiles, a histogram, and `SHIFTS` from the reference and from the row before.
 
     The histogram spans the range of the first and the last row; see `histogram_cuts`.
@@ -36,6 +38,7 @@ class Spread:
         Number of bars of the histogram.
     """
 
+    prepares = True
     quantiles: tuple[float, ...]
     bins: int
 
@@ -54,33 +57,40 @@ class Spread:
         """Names of the histogram's edges."""
         return tuple(f"edge_{i}" for i in range(self.bins + 1))
 
-    def start(self, block: Block) -> np.ndarray | None:
-        """Make the bins of the rows, of the row before and of the reference, unless rows will be sorted."""
-        return None if block.size <= EXACT else np.zeros((block.steps + 2, KEYS), np.uint32)
+    def prepare(self, ends: Sequence[np.ndarray], reference: np.ndarray) -> tuple[np.ndarray, Any]:
+        """Give where the histogram is cut, and the reference: sorted, or as the bins that it occupies."""
+        finite = np.concatenate([row[np.isfinite(row)] for row in ends])
+        low, high = (float(finite.min()), float(finite.max())) if finite.size else (np.nan, np.nan)
+        cuts = histogram_cuts(low, high, self.bins)
+        return cuts, np.sort(reference) if reference.size <= EXACT else bins_of(reference)
 
-    def tile(self, block: Block, lo: int, hi: int, state: np.ndarray | None) -> None:
+    def start(self, block: Block, shared: tuple[np.ndarray, Any]) -> tuple[np.ndarray, Any, np.ndarray]:
+        """Make the bins of the rows and of the row before, unless rows will be sorted."""
+        rows = 0 if block.size <= EXACT else block.steps + 1
+        return *shared, np.zeros((rows, KEYS), np.uint32)
+
+    def tile(self, block: Block, lo: int, hi: int, state: tuple[np.ndarray, Any, np.ndarray]) -> None:
         """Count the entries of one tile."""
-        if state is None:
-            return
-        count_keys(block.addresses, lo, hi, block.like, block.like_bits, state[2:])
-        for position, other in enumerate((block.previous, block.reference)):
-            if other is not None:
-                count_keys(addresses([other]), lo, hi, block.like, block.like_bits, state[position : position + 1])
+        counts = state[2]
+        if len(counts):
+            count_tile(block.addresses, lo, hi, block.like, counts[1:])
+            if block.previous is not None:
+                count_tile(addresses([block.previous]), lo, hi, block.like, counts[:1])
 
-    def finish(self, block: Block, state: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    def finish(self, block: Block, state: tuple[np.ndarray, Any, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Give the columns of each step, and the edges of the histogram."""
+        cuts, reference, counts = state
         out = np.empty((block.steps, len(self.columns)))
-        quantiles, cuts = np.array(self.quantiles, np.float64), self._cuts(block)
-        if state is not None:
-            describe_binned(state[2:], state[:2], quantiles, cuts, EDGES, out)
-        else:
-            missing = np.full(block.size, np.nan, block.like.dtype)
-            others = np.sort([missing if row is None else row for row in (block.previous, block.reference)])
-            at_once = max(1, SORTED_AT_ONCE // max(block.size, 1))
-            for first in range(0, block.steps, at_once):
-                rows = np.sort(block.rows[first : first + at_once])
-                describe_sorted(rows, others, quantiles, cuts, out[first : first + at_once])
-                others[0] = rows[-1]
+        quantiles = np.array(self.quantiles, np.float64)
+        if len(counts):
+            describe_binned(counts[1:], counts[0], reference, quantiles, cuts, EDGES, out)
+            return out, EDGES[cuts]
+        previous = np.empty(0, block.like.dtype) if block.previous is None else np.sort(block.previous)
+        at_once = max(1, SORTED_AT_ONCE // max(block.size, 1))
+        for first in range(0, block.steps, at_once):
+            rows = np.sort(block.rows[first : first + at_once])
+            describe_sorted(rows, previous, reference, quantiles, cuts, out[first : first + at_once])
+            previous = rows[-1]
         return out, EDGES[cuts]
 
     def merge(self, earlier: np.ndarray, later: np.ndarray) -> np.ndarray:
@@ -90,8 +100,3 @@ class Spread:
     def summarize(self, whole: np.ndarray, shape: tuple[int, ...], indices: np.ndarray | None) -> np.ndarray:
         """Give the edges of the histogram."""
         return whole
-
-    def _cuts(self, block: Block) -> np.ndarray:
-        ends = np.concatenate([row[np.isfinite(row)] for row in block.ends])
-        low, high = (float(ends.min()), float(ends.max())) if ends.size else (np.nan, np.nan)
-        return histogram_cuts(low, high, self.bins)

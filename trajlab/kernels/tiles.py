@@ -11,7 +11,7 @@ from numba import carray, njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-TILE = 8192
+TILE = 16_384
 """Entries in a tile."""
 
 _FAST = {"reassoc", "contract", "nsz", "arcp"}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trajlab.kernels.block import Block, addresses
+from trajlab.kernels.block import Block, Kernel, addresses
 from trajlab.kernels.causes import CAUSES, causes, inert
 from trajlab.kernels.tiles import inner, jit, squares, tile
 
@@ -240,7 +240,7 @@ def transitions(
 
 
 @dataclass(frozen=True)
-class Transitions:
+class Transitions(Kernel):
     """Kernel: the columns of `transitions` for each step, and which entries were ever not zero.
 
     Parameters
@@ -261,7 +261,7 @@ class Transitions:
         count = len(self.tau) + len(self.relative)
         return ONCE + SECANTS + tuple(f"{name}_{k}" for k in range(count) for name in PER_TAU)
 
-    def start(self, block: Block) -> tuple[np.ndarray, ...]:
+    def start(self, block: Block, shared: None) -> tuple[np.ndarray, ...]:
         """Make the sums, the entries that were ever not zero, and the thresholds of each step and of the one before."""
         both = np.append(block.previous_address, block.addresses)
         rms = np.full(block.steps + 1, np.nan)

@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from trajlab.kernels.block import Block
+from trajlab.kernels.block import Block, Kernel
 from trajlab.kernels.tiles import jit, tile
 
 
@@ -54,7 +54,7 @@ def units(rows, previous, lo, hi, like_bits, indices, per_unit, mask, out):
 
 
 @dataclass(frozen=True)
-class Units:
+class Units(Kernel):
     """Kernel: for each unit of a parameter whether any of its recorded entries is marked.
 
     A unit is an index along the first axis of the parameter. One of which no entry was recorded is NaN; so are all
@@ -70,7 +70,6 @@ class Units:
         What marks an entry: "nonzero", which NaN is too, or "changed", its bits differing from the row before.
     """
 
-    summary = ()
     units: int
     numel: int
     mode: Literal["nonzero", "changed"]
@@ -80,7 +79,7 @@ class Units:
         """Names of the columns."""
         return tuple(f"unit_{i}" for i in range(self.units))
 
-    def start(self, block: Block) -> np.ndarray:
+    def start(self, block: Block, shared: None) -> np.ndarray:
         """Mark no unit."""
         return np.zeros((block.steps, self.units))
 
@@ -108,10 +107,3 @@ class Units:
         if self.mode == "changed" and block.previous is None:
             state[0] = np.nan
         return state, None
-
-    def merge(self, earlier: None, later: None) -> None:
-        """Nothing is kept of all steps together."""
-
-    def summarize(self, whole: None, shape: tuple[int, ...], indices: np.ndarray | None) -> np.ndarray:
-        """Nothing is known of all steps together."""
-        return np.empty(0)

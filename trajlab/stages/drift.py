@@ -101,7 +101,6 @@ def _quantities(sums: Sums) -> dict[str, xr.Variable]:
     update = np.sqrt(sums.previous_l2).where(sums.previous_valid > 0)
     first = sums.previous_valid.isnull()
     path = update.where(~first, 0.0).cumsum("step", skipna=False).where(sums.squares.notnull())
-    dot = 0.5 * (sums.reference_ww + sums.reference_rr - sums.reference_l2)
     return {
         "norm": np.sqrt(sums.squares).where((sums.squares > 0) | (sums.nonfinite == 0)),
         "nonfinite": sums.nonfinite,
@@ -109,7 +108,7 @@ def _quantities(sums: Sums) -> dict[str, xr.Variable]:
         "distance_l2": distance.where(known),
         "distance_linf": sums.reference_linf.where(known),
         "relative": distance / rr,
-        "cosine": (dot / (ww * rr)).clip(-1.0, 1.0),
+        "cosine": (sums.reference_dot / (ww * rr)).clip(-1.0, 1.0),
         "changed": sums.reference_changed / sums.reference_valid,
         "changed_tol": sums.reference_beyond / sums.reference_valid,
         "sign_changed": sums.reference_sign / sums.reference_valid,
