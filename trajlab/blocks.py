@@ -10,7 +10,8 @@ from dask.task_spec import TaskRef
 
 from trajlab.errors import BadSetting
 from trajlab.kernels.block import Block, Kernel, computable, reduce
-from trajlab.kernels.spread import EXACT
+from trajlab.kernels.tiles import TILE
+from trajlab.kernels.window import readable
 from trajlab.snapshots.lazy import rows_of
 from trajlab.snapshots.rows import Rows
 
@@ -56,7 +57,7 @@ class Source:
     def blocks(self) -> list[tuple[int, int]]:
         """Give where blocks of about `BLOCK_BYTES` start and stop."""
         most = max(1, BLOCK_BYTES // max(self.size * self.itemsize, 1))
-        most = min(most, BLOCK_STEPS if self.size > EXACT else SHORT_BLOCK_STEPS)
+        most = min(most, BLOCK_STEPS if self.size > TILE else SHORT_BLOCK_STEPS)
         return [(start, min(start + most, self.steps)) for start in range(0, self.steps, most)]
 
 
@@ -91,7 +92,7 @@ class Weights:
 
 def prepare(kernel: Kernel, ends: Sequence[Any], reference: Any) -> Any:
     """Give what a kernel's blocks of one tensor share; rows come as tables or arrays."""
-    return kernel.prepare([row for end in ends for row in _flat(end)], _only(reference))
+    return kernel.prepare([row for end in ends for row in _arrays(end)], _only(_arrays(reference)))
 
 
 def reduce_block(
@@ -99,28 +100,34 @@ def reduce_block(
     companions: Sequence[Any] | None, indices: np.ndarray | None,
 ) -> list[tuple[np.ndarray, Any]]:  # fmt: skip
     """Give what each kernel finds in one block; rows come as tables or arrays."""
-    weights, weights_previous = None, None
-    if companions is not None:
-        recorded = _flat(companions[0])
-        weights = [recorded[place] if place >= 0 else None for place in companions[1]]
-        weights_previous = _only(companions[2])
+    weights, places, weights_previous = (None, None, None) if companions is None else companions
+    rows_of = _rows if indices is None else _arrays
     block = Block(
-        rows=_flat(rows),
-        previous=_only(previous),
-        reference=_only(reference),
-        weights=weights,
-        weights_previous=weights_previous,
+        rows=_rows(rows),
+        previous=_only(_rows(previous)),
+        reference=_only(_rows(reference)),
+        weights=rows_of(weights),
+        places=places,
+        weights_previous=_only(rows_of(weights_previous)),
         indices=indices,
     )
     return reduce(kernels, block, shared)
 
 
-def _flat(rows: Rows | np.ndarray | None) -> list[np.ndarray]:
+def _rows(rows: Rows | np.ndarray | None) -> Rows | list[np.ndarray]:
+    """Give long rows in files as they are, to be read a tile at a time, and all others as arrays."""
+    if isinstance(rows, Rows) and readable(rows):
+        return rows if rows.size > TILE else list(rows.read())
+    return _arrays(rows)
+
+
+def _arrays(rows: Rows | np.ndarray | None) -> list[np.ndarray]:
     if rows is None:
         return []
-    views = rows.views() if isinstance(rows, Rows) else np.asarray(rows).reshape(len(rows), -1)
-    return [computable(view) for view in views]
+    flat = rows.views() if isinstance(rows, Rows) else np.asarray(rows).reshape(len(rows), -1)
+    return [computable(row) for row in flat]
 
 
-def _only(rows: Rows | np.ndarray | None) -> np.ndarray | None:
-    return None if rows is None else _flat(rows)[0]
+def _only(rows: Rows | list[np.ndarray]) -> Any:
+    """Give the only row, as a table of one or as an array, None if there is none."""
+    return rows if isinstance(rows, Rows) else next(iter(rows), None)

@@ -6,7 +6,11 @@ from trajlab.kernels.tiles import TILE
 from trajlab.kernels.transitions import Transitions
 
 
-def table(kernel, rows, **block):
+def table(kernel, rows, weights=None, **block):
+    if weights is not None:
+        known = [row is not None for row in weights]
+        places = np.where(known, np.cumsum(known) - 1, -1)
+        block |= {"weights": [row for row in weights if row is not None], "places": places}
     ((out, nonzero),) = reduce([kernel], Block(list(rows), **block))
     return dict(zip(kernel.columns, out.T, strict=True)), nonzero
 

@@ -1,13 +1,13 @@
 """What one task works on: some consecutive steps of one tensor, and what they are compared with."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
 
-from trajlab.kernels.tiles import TILE
+from trajlab.kernels.window import Window
+from trajlab.snapshots.rows import Rows
 
 
 def computable(row: np.ndarray) -> np.ndarray:
@@ -21,68 +21,95 @@ def computable(row: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(row)
 
 
-def addresses(rows: Sequence[np.ndarray | None]) -> np.ndarray:
-    """Addresses of the first bytes of rows, (step) uint64; 0 where there is none."""
-    pointers = [0 if row is None else row.__array_interface__["data"][0] for row in rows]
-    return np.array(pointers, np.uint64)
-
-
 @dataclass(eq=False)
 class Block:
     """Some consecutive steps of one tensor.
 
+    Rows are flat arrays of float32 or float64, or tables of rows of which a tile at a time is read.
+
     Parameters
     ----------
     rows
-        The tensor at each step, flat.
+        The tensor at each step.
     previous
         The row before the first, if there is one.
     reference
         The row that all are compared with, if any.
     weights
-        For rows of gradients: the weights at the same steps, None where they were not recorded.
+        For rows of gradients: their weights, at the steps at which these were recorded.
+    places
+        Place of each step's weights in `weights`, (step); -1 where they were not recorded.
     weights_previous
         The weights at the step of `previous`.
     indices
-        Positions in the flat weights of the entries of a row, if only a sample of the gradient was recorded.
+        Positions in the flat weights of the entries of a row, if only a sample of the gradient was recorded; weights
+        are arrays then.
     """
 
-    rows: Sequence[np.ndarray]
-    previous: np.ndarray | None = None
-    reference: np.ndarray | None = None
-    weights: Sequence[np.ndarray | None] | None = None
-    weights_previous: np.ndarray | None = None
+    rows: Rows | Sequence[np.ndarray]
+    previous: Rows | np.ndarray | None = None
+    reference: Rows | np.ndarray | None = None
+    weights: Rows | Sequence[np.ndarray] = ()
+    places: np.ndarray | None = None
+    weights_previous: Rows | np.ndarray | None = None
     indices: np.ndarray | None = field(default=None, repr=False)
 
-    @property
-    def steps(self) -> int:
-        """Number of steps."""
-        return len(self.rows)
+    def __post_init__(self) -> None:
+        self.steps = len(self.rows)
+        self.size = self.rows.size if isinstance(self.rows, Rows) else self.rows[0].size
+        self.like = _like(self.rows)
+        self.like_bits = np.empty(0, np.int32 if self.like.itemsize == 4 else np.int64)
+        before = _group(self.weights_previous)
+        self.like_weight = _like(self.weights if len(self.weights) else before)
+        self._window = Window(_group(self.previous), _group(self.reference), self.rows)
+        self._weights = Window([None], before, self.weights)
+        places = np.full(self.steps, -1) if self.places is None else self.places
+        self._places = np.where(places >= 0, places + 2, 0)
+
+    def tiles(self) -> Iterator[tuple[int, int]]:
+        """Go over the entries of all rows, tile by tile; the addresses hold for one tile at a time."""
+        windows = [self._window, self._weights] if self.indices is None else [self._window]
+        for tile, *_ in zip(*(window.tiles(self.size) for window in windows), strict=True):
+            yield tile
 
     @property
-    def size(self) -> int:
-        """Number of entries of a row."""
-        return self.rows[0].size
-
-    @cached_property
     def addresses(self) -> np.ndarray:
         """Addresses of the rows, (step)."""
-        return addresses(self.rows)
+        return self._window.addresses[2:]
 
-    @cached_property
+    @property
     def previous_address(self) -> np.uint64:
         """Address of the row before the first, 0 if there is none."""
-        return addresses([self.previous])[0]
+        return self._window.addresses[0]
 
-    @cached_property
-    def like(self) -> np.ndarray:
-        """Empty array of the rows' element type."""
-        return np.empty(0, self.rows[0].dtype)
+    @property
+    def reference_address(self) -> np.uint64:
+        """Address of the reference, 0 if there is none."""
+        return self._window.addresses[1]
 
-    @cached_property
-    def like_bits(self) -> np.ndarray:
-        """Empty array of the signed integers as wide as the rows' elements."""
-        return np.empty(0, np.int32 if self.rows[0].itemsize == 4 else np.int64)
+    @property
+    def weight_addresses(self) -> np.ndarray:
+        """Addresses of the weights at each step, (step); 0 where they were not recorded."""
+        return self._weights.addresses[self._places]
+
+    @property
+    def weight_previous_address(self) -> np.uint64:
+        """Address of the weights at the step of `previous`, 0 if there are none."""
+        return self._weights.addresses[1]
+
+    def arrays(self) -> Sequence[np.ndarray]:
+        """Give the whole rows, for kernels that need single entries or few."""
+        return [computable(row) for row in self.rows.views()] if isinstance(self.rows, Rows) else self.rows
+
+
+def _like(rows: Rows | Sequence[np.ndarray | None]) -> np.ndarray:
+    """Give an empty array of the rows' element type, float32 if there is no row."""
+    known = [rows] if isinstance(rows, Rows) else [row for row in rows if row is not None]
+    return np.empty(0, known[0].dtype if known else np.float32)
+
+
+def _group(row: Rows | np.ndarray | None) -> Rows | Sequence[np.ndarray | None]:
+    return row if isinstance(row, Rows) else [row]
 
 
 class Kernel:
@@ -132,7 +159,7 @@ def reduce(
     """
     shared = [None] * len(kernels) if shared is None else shared
     states = [kernel.start(block, known) for kernel, known in zip(kernels, shared, strict=True)]
-    for lo in range(0, block.size, TILE):
+    for lo, hi in block.tiles():
         for kernel, state in zip(kernels, states, strict=True):
-            kernel.tile(block, lo, min(lo + TILE, block.size), state)
+            kernel.tile(block, lo, hi, state)
     return [kernel.finish(block, state) for kernel, state in zip(kernels, states, strict=True)]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trajlab.kernels.block import Block, Kernel, addresses
+from trajlab.kernels.block import Block, Kernel
 from trajlab.kernels.causes import CAUSES, causes, inert
 from trajlab.kernels.tiles import compact, inner, jit, squares, tile
 
@@ -221,22 +221,18 @@ class Pairs(Kernel):
     atol: float = 0.0
     rtol: float = 0.0
 
-    def start(self, block: Block, shared: None) -> tuple[np.uint64, np.ndarray, np.ndarray]:
+    def start(self, block: Block, shared: None) -> tuple[np.ndarray, np.ndarray]:
         """Make the sums, and the entries that ever changed."""
-        (reference,) = addresses([block.reference])
-        return reference, np.zeros((block.steps, len(PAIRS))), np.zeros(block.size, np.uint8)
+        return np.zeros((block.steps, len(PAIRS))), np.zeros(block.size, np.uint8)
 
-    def tile(self, block: Block, lo: int, hi: int, state: tuple[np.uint64, np.ndarray, np.ndarray]) -> None:
+    def tile(self, block: Block, lo: int, hi: int, state: tuple[np.ndarray, np.ndarray]) -> None:
         """Add one tile."""
-        reference, out, changed = state
-        rows, before = block.addresses, block.previous_address
-        pairs(rows, before, reference, lo, hi, block.like, block.like_bits, self.atol, self.rtol, out, changed)
+        rows, previous, reference = block.addresses, block.previous_address, block.reference_address
+        pairs(rows, previous, reference, lo, hi, block.like, block.like_bits, self.atol, self.rtol, *state)
 
-    def finish(
-        self, block: Block, state: tuple[np.uint64, np.ndarray, np.ndarray]
-    ) -> tuple[np.ndarray, np.ndarray | None]:
+    def finish(self, block: Block, state: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
         """Give the sums, and the packed entries that ever changed, None if all did."""
-        _, out, changed = state
+        out, changed = state
         if block.previous is None:
             out[0, _PREVIOUS:] = np.nan
         return out, None if changed.all() else np.packbits(changed)

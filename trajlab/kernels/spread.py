@@ -11,7 +11,7 @@ import numpy as np
 
 from trajlab.kernels.binned import describe_binned
 from trajlab.kernels.bins import EDGES, KEYS, bins_of, count_tile, histogram_cuts
-from trajlab.kernels.block import Block, Kernel, addresses
+from trajlab.kernels.block import Block, Kernel
 from trajlab.kernels.sorting import describe_sorted
 
 EXACT = 16_384
@@ -57,11 +57,13 @@ class Spread(Kernel):
         """Names of the histogram's edges."""
         return tuple(f"edge_{i}" for i in range(self.bins + 1))
 
-    def prepare(self, ends: Sequence[np.ndarray], reference: np.ndarray) -> tuple[np.ndarray, Any]:
+    def prepare(self, ends: Sequence[np.ndarray], reference: np.ndarray | None) -> tuple[np.ndarray, Any]:
         """Give where the histogram is cut, and the reference: sorted, or as the bins that it occupies."""
         finite = np.concatenate([row[np.isfinite(row)] for row in ends])
         low, high = (float(finite.min()), float(finite.max())) if finite.size else (np.nan, np.nan)
         cuts = histogram_cuts(low, high, self.bins)
+        if reference is None:
+            raise ValueError("a spread is compared with a reference")
         return cuts, np.sort(reference) if reference.size <= EXACT else bins_of(reference)
 
     def start(self, block: Block, shared: tuple[np.ndarray, Any]) -> tuple[np.ndarray, Any, np.ndarray]:
@@ -75,7 +77,7 @@ class Spread(Kernel):
         if len(counts):
             count_tile(block.addresses, lo, hi, block.like, counts[1:])
             if block.previous is not None:
-                count_tile(addresses([block.previous]), lo, hi, block.like, counts[:1])
+                count_tile(np.array([block.previous_address]), lo, hi, block.like, counts[:1])
 
     def finish(self, block: Block, state: tuple[np.ndarray, Any, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Give the columns of each step, and the edges of the histogram."""
@@ -85,10 +87,10 @@ class Spread(Kernel):
         if len(counts):
             describe_binned(counts[1:], counts[0], reference, quantiles, cuts, EDGES, out)
             return out, EDGES[cuts]
-        previous = np.empty(0, block.like.dtype) if block.previous is None else np.sort(block.previous)
+        previous = np.sort(block.like if block.previous is None else block.previous)
         at_once = max(1, SORTED_AT_ONCE // max(block.size, 1))
         for first in range(0, block.steps, at_once):
-            rows = np.sort(block.rows[first : first + at_once])
+            rows = np.sort(block.arrays()[first : first + at_once])
             describe_sorted(rows, previous, reference, quantiles, cuts, out[first : first + at_once])
             previous = rows[-1]
         return out, EDGES[cuts]

@@ -24,7 +24,8 @@ inner = njit(nogil=True, fastmath=_FAST)
 
 
 @intrinsic
-def _pointer(typing, address):
+def pointer(typing, address):
+    """Give an address, uint64, as a pointer."""
     def generate(context, builder, signature, arguments):
         return builder.inttoptr(arguments[0], cgutils.voidptr_t)
 
@@ -34,7 +35,7 @@ def _pointer(typing, address):
 @inner
 def tile(address, lo, hi, like):
     """Entries `lo` to `hi` of the row at an address, of the element type of `like`; nothing is copied."""
-    return carray(_pointer(np.uint64(address + lo * like.itemsize)), (hi - lo,), like.dtype)
+    return carray(pointer(np.uint64(address + lo * like.itemsize)), (hi - lo,), like.dtype)
 
 
 @inner

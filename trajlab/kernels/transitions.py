@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trajlab.kernels.block import Block, Kernel, addresses
+from trajlab.kernels.block import Block, Kernel
 from trajlab.kernels.causes import CAUSES, causes, inert
 from trajlab.kernels.tiles import inner, jit, squares, tile
 
@@ -32,20 +32,23 @@ whose weights are known."""
 
 
 @jit
-def root_mean_squares(rows, size, like, out):
-    """Write the root mean square of each row's finite entries, (step); NaN if there is none."""
+def add_squares(rows, lo, hi, like, out):
+    """Add the number of each row's finite entries in one tile and the sum of their squares to `out`, (step, 2)."""
     for s in range(rows.size):
-        row = tile(rows[s], 0, size, like)
+        if rows[s] == 0:
+            continue
+        row = tile(rows[s], lo, hi, like)
         total = squares(row)
-        n = size
+        n = hi - lo
         if not math.isfinite(total):
             total = 0.0
             n = 0
-            for i in range(size):
+            for i in range(row.size):
                 if np.isfinite(row[i]):
                     total += np.float64(row[i]) ** 2
                     n += 1
-        out[s] = math.sqrt(total / n) if n else np.nan
+        out[s, 0] += n
+        out[s, 1] += total
 
 
 @inner
@@ -263,30 +266,27 @@ class Transitions(Kernel):
 
     def start(self, block: Block, shared: None) -> tuple[np.ndarray, ...]:
         """Make the sums, the entries that were ever not zero, and the thresholds of each step and of the one before."""
-        both = np.append(block.previous_address, block.addresses)
-        rms = np.full(block.steps + 1, np.nan)
-        known = both != 0
-        found = np.empty(known.sum())
-        root_mean_squares(both[known], block.size, block.like, found)
-        rms[known] = found
+        sums = np.zeros((block.steps + 1, 2))
+        for lo, hi in block.tiles() if self.relative else ():
+            add_squares(np.append(block.previous_address, block.addresses), lo, hi, block.like, sums)
+        with np.errstate(invalid="ignore"):
+            rms = np.sqrt(sums[:, 1] / sums[:, 0])
         tau = np.hstack([np.tile(self.tau, (rms.size, 1)), np.outer(rms, self.relative)])
         return np.zeros((block.steps, len(self.columns))), np.zeros(block.size, np.uint8), tau[1:], tau[0]
 
     def tile(self, block: Block, lo: int, hi: int, state: tuple[np.ndarray, ...]) -> None:
         """Add one tile."""
         out, nonzero, tau, tau_previous = state
-        weights = [None] * block.steps if block.weights is None else block.weights
-        known = [row for row in (*weights, block.weights_previous) if row is not None]
         transitions(
             block.addresses,
             block.previous_address,
-            addresses(weights),
-            addresses([block.weights_previous])[0],
+            block.weight_addresses,
+            block.weight_previous_address,
             np.empty(0, np.int64) if block.indices is None else block.indices,
             lo,
             hi,
             block.like,
-            np.empty(0, known[0].dtype if known else np.float32),
+            block.like_weight,
             tau,
             tau_previous,
             out,

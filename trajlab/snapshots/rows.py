@@ -2,6 +2,7 @@
 
 import mmap
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import ml_dtypes
@@ -95,6 +96,13 @@ class Rows:
         """Number of entries of the tensor at one step."""
         return int(np.prod(self.shape, dtype=np.int64))
 
+    def runs(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Go over the files, with the rows that each holds."""
+        order = np.argsort(self.file, kind="stable")
+        bounds = np.searchsorted(self.file[order], np.arange(len(self.files) + 1))
+        for path, first, last in zip(self.files, bounds[:-1], bounds[1:], strict=True):
+            yield path, order[first:last]
+
     def views(self) -> list[np.ndarray]:
         """Values of each step as flat read-only arrays that are mapped from the files.
 
@@ -107,14 +115,33 @@ class Rows:
         views: list[np.ndarray] = [np.empty(0, self.dtype)] * len(self)
         if nbytes == 0:
             return views
-        for position, path in enumerate(self.files):
-            rows = np.flatnonzero(self.file == position) if len(self.files) > 1 else np.arange(len(self))
+        for path, rows in self.runs():
             start, stop = int(self.offset[rows].min()), int(self.offset[rows].max()) + nbytes
             buffer = _map(path, start, stop)
             for row in rows:
                 raw = buffer[self.offset[row] - start : self.offset[row] - start + nbytes]
                 views[row] = widen(_aligned(raw).view(self.stored))
         return views
+
+    def read(self) -> np.ndarray:
+        """Values of each step in one array, (step, entry), read from the files; for small tensors.
+
+        Raises
+        ------
+        DamagedData
+            A file is gone or ends before the row that it should hold.
+        """
+        values = np.empty((len(self), self.size), self.stored)
+        nbytes = self.size * self.stored.itemsize
+        for path, rows in self.runs():
+            descriptor = opened(path)
+            try:
+                ends = np.flatnonzero((np.diff(self.offset[rows]) != nbytes) | (np.diff(rows) != 1)) + 1
+                for run in np.split(rows, ends):
+                    _fill(values[run[0] : run[-1] + 1], descriptor, int(self.offset[run[0]]), path)
+            finally:
+                os.close(descriptor)
+        return widen(values)
 
     def load(self) -> np.ndarray:
         """Values of all steps in one array, (step, ...); a view of the file where the rows lie end to end."""
@@ -128,21 +155,43 @@ class Rows:
         return values.reshape(len(self), *self.shape)
 
 
+def opened(path: str) -> int:
+    """Open a file for reading, and give its descriptor."""
+    try:
+        return os.open(path, os.O_RDONLY)
+    except OSError as error:
+        raise _changed(path, "it was to be read", str(error)) from error
+
+
+def _fill(values: np.ndarray, descriptor: int, offset: int, path: str) -> None:
+    """Read an array that lies in a file as it is in memory."""
+    buffer = memoryview(values.view(np.uint8)).cast("B")
+    done = 0
+    while done < len(buffer):
+        got = os.preadv(descriptor, [buffer[done:]], offset + done)
+        if not got:
+            raise _changed(path, f"bytes {offset} to {offset + len(buffer)} were asked for", "it ends before")
+        done += got
+
+
 def _map(path: str, start: int, stop: int) -> np.ndarray:
     """Bytes `start` to `stop` of a file as a mapped read-only array."""
     page = start - start % mmap.ALLOCATIONGRANULARITY
+    descriptor = opened(path)
     try:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            mapped = mmap.mmap(descriptor, stop - page, prot=mmap.PROT_READ, offset=page)
-        finally:
-            os.close(descriptor)
+        mapped = mmap.mmap(descriptor, stop - page, prot=mmap.PROT_READ, offset=page)
     except (OSError, ValueError) as error:
-        raise DamagedData(
-            f"bytes {start} to {stop} of {path} were asked for; {error}. "
-            "The file changed after the trajectory was opened: open it again, or restore the file."
-        ) from error
+        raise _changed(path, f"bytes {start} to {stop} were asked for", str(error)) from error
+    finally:
+        os.close(descriptor)
     return np.frombuffer(mapped, np.uint8)[start - page :]
+
+
+def _changed(path: str, asked: str, found: str) -> DamagedData:
+    return DamagedData(
+        f"{path}: {asked}; {found}. "
+        "The file changed after the trajectory was opened: open it again, or restore the file."
+    )
 
 
 def _aligned(raw: np.ndarray) -> np.ndarray:
