@@ -10,19 +10,28 @@ from dask.task_spec import TaskRef
 
 from trajlab.errors import BadSetting
 from trajlab.kernels.block import Block, Kernel, computable, reduce
-from trajlab.kernels.tiles import TILE
+from trajlab.kernels.tiles import SHORT
 from trajlab.kernels.window import readable
 from trajlab.snapshots.lazy import rows_of
 from trajlab.snapshots.rows import Rows
 
 BLOCK_BYTES = 1 << 26
-"""About how many bytes of a tensor one task reads."""
+"""About how many bytes of a tensor one task holds in memory."""
 
-BLOCK_STEPS = 16
-"""Steps that one task covers at most where a tensor is long, so that its histograms stay in cache."""
+BLOCK_STEPS = 32
+"""Steps that one task covers at most where a tensor is long, so that a tile of all of them stays in cache."""
 
 SHORT_BLOCK_STEPS = 4096
 """Steps that one task covers at most where a tensor is short."""
+
+GROUP_BYTES = 1 << 22
+"""Blocks of less than this are put into one task until they come to it together."""
+
+GROUP_BLOCKS = 16
+"""Blocks that one task takes at most."""
+
+Found = tuple[np.ndarray, Any]
+"""What a kernel finds in a block: its columns, (step, column), and what is known of all steps together."""
 
 
 class Source:
@@ -30,7 +39,7 @@ class Source:
 
     def __init__(self, array: xr.DataArray, sources: list[da.Array]):
         self.steps = array.sizes["step"]
-        data = array.transpose("step", ...).data
+        data = (array if array.dims[0] == "step" else array.transpose("step", ...)).data
         if data.dtype.kind not in "fiub":
             raise BadSetting(
                 f"real numbers were expected in {array.name or 'a tensor'}; it is {data.dtype}. "
@@ -55,10 +64,12 @@ class Source:
         return TaskRef((piece.name, *(0,) * piece.ndim))
 
     def blocks(self) -> list[tuple[int, int]]:
-        """Give where blocks of about `BLOCK_BYTES` start and stop."""
-        most = max(1, BLOCK_BYTES // max(self.size * self.itemsize, 1))
-        most = min(most, BLOCK_STEPS if self.size > TILE else SHORT_BLOCK_STEPS)
-        return [(start, min(start + most, self.steps)) for start in range(0, self.steps, most)]
+        """Give where blocks start and stop: about equally long, and of few bytes unless a tile at a time is read."""
+        most = SHORT_BLOCK_STEPS if self.size <= SHORT else BLOCK_STEPS
+        if self.size <= SHORT or not (isinstance(self.data, Rows) and readable(self.data)):
+            most = min(most, max(1, BLOCK_BYTES // max(self.size * self.itemsize, 1)))
+        edges = np.linspace(0, self.steps, -(-self.steps // most) + 1).astype(int).tolist()
+        return list(zip(edges[:-1], edges[1:], strict=True))
 
 
 class Weights:
@@ -90,16 +101,34 @@ class Weights:
         return self.source.cut(first, int(known[-1]) + 1), np.where(position >= 0, position - first, -1)
 
 
-def prepare(kernel: Kernel, ends: Sequence[Any], reference: Any) -> Any:
+def prepare(kernel: Kernel, first: Any, last: Any, reference: Any) -> Any:
     """Give what a kernel's blocks of one tensor share; rows come as tables or arrays."""
-    return kernel.prepare([row for end in ends for row in _arrays(end)], _only(_arrays(reference)))
+    return kernel.prepare([*_arrays(first), *_arrays(last)], _only(_arrays(reference)))
 
 
-def reduce_block(
+def reduce_blocks(
+    kernels: Sequence[Kernel], shared: Sequence[Sequence[Any]], blocks: Sequence[Sequence[Any]]
+) -> list[list[Found]]:
+    """Give what each kernel finds in each of some blocks.
+
+    Parameters
+    ----------
+    kernels
+        The kernels.
+    shared
+        What each kernel prepared for each block's tensor; None where the block is all of it, or nothing is needed.
+    blocks
+        Of each block the rows, the one before, the reference, the weights with their places and the ones before, and
+        the indices; rows come as tables or arrays.
+    """
+    found = [_reduce_block(kernels, known, *block) for known, block in zip(zip(*shared), blocks, strict=True)]
+    return [list(of_kernel) for of_kernel in zip(*found, strict=True)]
+
+
+def _reduce_block(
     kernels: Sequence[Kernel], shared: Sequence[Any], rows: Any, previous: Any, reference: Any,
     companions: Sequence[Any] | None, indices: np.ndarray | None,
-) -> list[tuple[np.ndarray, Any]]:  # fmt: skip
-    """Give what each kernel finds in one block; rows come as tables or arrays."""
+) -> list[Found]:  # fmt: skip
     weights, places, weights_previous = (None, None, None) if companions is None else companions
     rows_of = _rows if indices is None else _arrays
     block = Block(
@@ -111,13 +140,17 @@ def reduce_block(
         weights_previous=_only(rows_of(weights_previous)),
         indices=indices,
     )
-    return reduce(kernels, block, shared)
+    known = [
+        prepare(kernel, rows[:1], rows[-1:], reference) if kernel.prepares and one is None else one
+        for kernel, one in zip(kernels, shared, strict=True)
+    ]
+    return reduce(kernels, block, known)
 
 
 def _rows(rows: Rows | np.ndarray | None) -> Rows | list[np.ndarray]:
     """Give long rows in files as they are, to be read a tile at a time, and all others as arrays."""
     if isinstance(rows, Rows) and readable(rows):
-        return rows if rows.size > TILE else list(rows.read())
+        return rows if rows.size > SHORT else list(rows.read())
     return _arrays(rows)
 
 

@@ -26,7 +26,7 @@ def lazily(function: Callable[..., xr.Dataset], *inputs: xr.DataArray) -> xr.Dat
     Returns
     -------
     Dataset
-        What the function gives, lazy.
+        What the function gives, lazy; its first dims are `step` and `parameter`, where it has them.
     """
     result = _call(function, [array.copy(data=np.ones(array.shape, array.dtype)) for array in inputs])
     name = f"lazily-{tokenize(function, *inputs)}"
@@ -49,7 +49,7 @@ def lazily(function: Callable[..., xr.Dataset], *inputs: xr.DataArray) -> xr.Dat
 
 def _call(function: Callable[..., xr.Dataset], inputs: Sequence[xr.DataArray]) -> xr.Dataset:
     with np.errstate(all="ignore"):
-        return function(*inputs)
+        return function(*inputs).transpose("step", "parameter", ..., missing_dims="ignore")
 
 
 def _labeled(function: Callable[..., xr.Dataset], tables: list[np.ndarray], labels: list[tuple]) -> dict:

@@ -1,10 +1,11 @@
 """How a kernel runs over a trajectory: blocks of steps of mapped bytes, one graph, dask as the scheduler.
 
-Nothing is computed here. `scan` lays out one task for each block of steps of each tensor, chains what the blocks
-know together, and gives the kernel's columns as a Dataset. Results do not depend on where blocks begin.
+Nothing is computed here. `scan` lays out tasks for blocks of steps of each tensor, and gives the kernel's columns
+and what it knows of all steps together as arrays. Results do not depend on where blocks begin.
 """
 
 from collections.abc import Callable, Mapping
+from functools import reduce
 from typing import Any
 
 import dask.array as da
@@ -14,7 +15,7 @@ from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 from dask.task_spec import List, Task, TaskRef
 
-from trajlab.blocks import Source, Weights, prepare, reduce_block
+from trajlab.blocks import GROUP_BLOCKS, GROUP_BYTES, Found, Source, Weights, prepare, reduce_blocks
 from trajlab.errors import MissingData
 from trajlab.kernels.block import Kernel
 
@@ -53,16 +54,17 @@ def scan(
     """
     tensors, weights = by_name(tensor), by_name(weight)
     foreign = None if reference is None or isinstance(reference, int) else by_name(reference)
-    steps = np.unique(np.concatenate([array["step"].values for array in tensors.values()] or [np.empty(0, np.int64)]))
+    recorded = {key: array["step"].values for key, array in tensors.items()}
+    steps = np.unique(np.concatenate([*recorded.values(), np.empty(0, np.int64)]))
     name = f"scan-{type(kernel).__name__.lower()}-" + tokenize(
         repr(kernel),
         [(key, _identity(array)) for key, array in tensors.items()],
         reference if foreign is None else [(key, _identity(array)) for key, array in foreign.items()],
         [(key, _identity(array)) for key, array in weights.items() if key in tensors],
     )
-    graph: dict[Any, Any] = {}
     sources: list[Any] = []
-    finals, places, shapes, samples = [], [], [], []
+    layout = _Layout(name, kernel)
+    places, shapes, samples = [], [], []
     for key, array in tensors.items():
         rows = Source(array, sources)
         against = None
@@ -73,17 +75,20 @@ def scan(
             against = rows.cut(at, at + 1)
         other = Weights(weights[key], array, sources) if key in weights else None
         indices = array["index"].values if "index" in array.coords else None
-        finals.append(_chain(graph, name, key, kernel, rows, against, other, indices))
-        places.append(np.searchsorted(steps, array["step"].values))
+        layout.add(key, rows, against, other, indices)
+        places.append(np.searchsorted(steps, recorded[key]))
         shapes.append(tuple(array.attrs.get("shape", array.shape[1:])))
         samples.append(indices)
-    base = HighLevelGraph.from_collections(name, graph, dependencies=sources)
-    joined = List(*(TaskRef(key) for key in finals))
+    base = HighLevelGraph.from_collections(name, layout.graph(), dependencies=sources)
+    found = List(*(TaskRef(key) for key in layout.groups))
     columns, summary = len(kernel.columns), len(kernel.summary)
     stacked = _final(
-        base, f"{name}-columns", (len(tensors), len(steps), columns), _stack, joined, places, len(steps), columns
+        base, f"{name}-columns", (len(tensors), len(steps), columns), _stack, found, layout.blocks, places, len(steps),
+        columns,
+    )  # fmt: skip
+    whole = _final(
+        base, f"{name}-summary", (len(tensors), summary), _summaries, kernel, found, layout.blocks, shapes, samples
     )
-    whole = _final(base, f"{name}-summary", (len(tensors), summary), _summaries, kernel, joined, shapes, samples)
     names = np.array(list(tensors), dtype=object)
     about = {name: ("parameter", values) for name, values in _about(tensors).items()}
     labels = {"parameter": names, "step": steps, "column": np.array(kernel.columns, dtype=object)} | about
@@ -159,54 +164,87 @@ def _foreign(array: xr.DataArray, reference: xr.DataArray | None, sources: list[
     return Source(reference, sources).cut(0, 1)
 
 
-def _chain(
-    graph: dict, name: str, key: str, kernel: Kernel, rows: Source, reference: Any, weights: Weights | None,
-    indices: np.ndarray | None,
-) -> tuple:  # fmt: skip
-    """Lay out the tasks of one tensor: its blocks, each joined to those before it; give the key of the last."""
-    shared = None
-    if kernel.prepares and rows.steps:
-        known = (f"{name}-shared", key)
-        ends = List(rows.cut(0, 1), rows.cut(rows.steps - 1, rows.steps))
-        graph[known] = Task(known, prepare, kernel, ends, reference)
-        shared = TaskRef(known)
-    last: tuple = (f"{name}-none", key)
-    graph[last] = Task(last, tuple)
-    for number, (start, stop) in enumerate(rows.blocks()):
-        block = (f"{name}-block", key, number)
-        companions = None
-        if weights is not None:
-            companions = List(*weights.cut(start, stop), weights.cut(start - 1, start)[0])
-        graph[block] = Task(
-            block, reduce_block, List(kernel), List(shared), rows.cut(start, stop), rows.cut(start - 1, start),
-            reference, companions, indices,
-        )  # fmt: skip
-        joined = (f"{name}-joined", key, number)
-        graph[joined] = Task(joined, _join, kernel, TaskRef(last), TaskRef(block))
-        last = joined
-    return last
+class _Layout:
+    """The tasks of a scan: blocks of all tensors, small ones several to a task.
+
+    Attributes
+    ----------
+    groups
+        Blocks by the key of the task that reduces them.
+    blocks
+        Of each tensor the places of its blocks: number of the task, and place in it.
+    """
+
+    def __init__(self, name: str, kernel: Kernel):
+        self.name = name
+        self.kernel = kernel
+        self.groups: dict[tuple, list[tuple[Any, List]]] = {}
+        self.blocks: list[list[tuple[int, int]]] = []
+        self._prepared: dict[tuple, Task] = {}
+        self._room = 0
+
+    def add(
+        self, key: str, rows: Source, reference: Any, weights: Weights | None, indices: np.ndarray | None
+    ) -> None:
+        """Lay out the blocks of one tensor."""
+        spans = rows.blocks()
+        shared = None
+        if self.kernel.prepares and len(spans) > 1:
+            known = (f"{self.name}-shared", key)
+            ends = rows.cut(0, 1), rows.cut(rows.steps - 1, rows.steps)
+            self._prepared[known] = Task(known, prepare, self.kernel, *ends, reference)
+            shared = TaskRef(known)
+        places = []
+        for start, stop in spans:
+            companions = None
+            if weights is not None:
+                companions = List(*weights.cut(start, stop), weights.cut(start - 1, start)[0])
+            block = List(rows.cut(start, stop), rows.cut(start - 1, start), reference, companions, indices)
+            places.append(self._place(shared, block, (stop - start) * rows.size * rows.itemsize))
+        self.blocks.append(places)
+
+    def _place(self, shared: Any, block: List, size: int) -> tuple[int, int]:
+        """Put a block into the last task if there is room in it, else into a new one."""
+        last = (f"{self.name}-blocks", len(self.groups) - 1)
+        if not self.groups or size > self._room or len(self.groups[last]) == GROUP_BLOCKS:
+            last = (f"{self.name}-blocks", len(self.groups))
+            self.groups[last] = []
+            self._room = GROUP_BYTES
+        self._room -= size
+        self.groups[last].append((shared, block))
+        return last[1], len(self.groups[last]) - 1
+
+    def graph(self) -> dict[Any, Task]:
+        """Give all tasks by key."""
+        tasks = {
+            key: Task(
+                key, reduce_blocks, List(self.kernel), List(List(*(shared for shared, _ in group))),
+                List(*(block for _, block in group)),
+            )
+            for key, group in self.groups.items()
+        }  # fmt: skip
+        return self._prepared | tasks
 
 
-def _join(kernel: Kernel, earlier: tuple, found: list[tuple[np.ndarray, Any]]) -> tuple:
-    ((rows, whole),) = found
-    if not earlier:
-        return [rows], whole
-    return [*earlier[0], rows], kernel.merge(earlier[1], whole)
-
-
-def _stack(tensors: list[tuple], places: list[np.ndarray], steps: int, width: int) -> np.ndarray:
-    out = np.full((len(tensors), steps, width), np.nan)
-    for position, (tensor, place) in enumerate(zip(tensors, places, strict=True)):
-        if tensor:
-            out[position, place] = np.concatenate(tensor[0])
+def _stack(
+    found: list[list[list[Found]]], blocks: list[list[tuple[int, int]]], places: list[np.ndarray], steps: int, width: int
+) -> np.ndarray:  # fmt: skip
+    out = np.full((len(blocks), steps, width), np.nan)
+    for position, (of_tensor, place) in enumerate(zip(blocks, places, strict=True)):
+        if of_tensor:
+            out[position, place] = np.concatenate([found[group][0][at][0] for group, at in of_tensor])
     return out
 
 
-def _summaries(kernel: Kernel, tensors: list[tuple], shapes: list[tuple], samples: list) -> np.ndarray:
-    out = np.full((len(tensors), len(kernel.summary)), np.nan)
-    for position, (tensor, shape, sample) in enumerate(zip(tensors, shapes, samples, strict=True)):
-        if tensor:
-            out[position] = kernel.summarize(tensor[1], shape, sample)
+def _summaries(
+    kernel: Kernel, found: list[list[list[Found]]], blocks: list[list[tuple[int, int]]],
+    shapes: list[tuple[int, ...]], samples: list[np.ndarray | None],
+) -> np.ndarray:  # fmt: skip
+    out = np.full((len(blocks), len(kernel.summary)), np.nan)
+    for position, (of_tensor, shape, sample) in enumerate(zip(blocks, shapes, samples, strict=True)):
+        if of_tensor:
+            whole = reduce(kernel.merge, (found[group][0][at][1] for group, at in of_tensor))
+            out[position] = kernel.summarize(whole, shape, sample)
     return out
 
 

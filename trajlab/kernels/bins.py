@@ -5,6 +5,8 @@ mantissa). Such bins are at most 1/128 of their values wide, need no range known
 tiles. A bin's key is its rank in the order of the floats.
 """
 
+import math
+
 import numpy as np
 
 from trajlab.kernels.tiles import inner, jit, tile
@@ -114,6 +116,18 @@ def bins_of(w):
     count(w, counts)
     m = occupied(counts, keys, upto)
     return keys[: m + 1].copy(), upto[: m + 1].copy()
+
+
+@jit
+def finite_range(w):
+    """Give the least and the greatest finite entry; Inf and -Inf if there is none."""
+    low = np.inf
+    high = -np.inf
+    for i in range(w.size):
+        x = np.float64(w[i])
+        low = min(low, x if math.isfinite(x) else np.inf)
+        high = max(high, x if math.isfinite(x) else -np.inf)
+    return low, high
 
 
 def histogram_cuts(low: float, high: float, bins: int) -> np.ndarray:

@@ -5,8 +5,24 @@ import numpy as np
 CAUSES = ("structural", "dead_unit", "frozen", "static")
 
 
-def inert(active: np.ndarray, size: int) -> np.ndarray:
-    """Give the entries that a packed mask of active ones leaves out, (entry)."""
+def packed(active: np.ndarray) -> np.ndarray | None:
+    """Give which entries are active as bits, none at all if no entry is, and None if all are."""
+    if active.all():
+        return None
+    return np.packbits(active) if active.any() else np.empty(0, np.uint8)
+
+
+def either(earlier: np.ndarray | None, later: np.ndarray | None) -> np.ndarray | None:
+    """Join what two runs of steps know of which entries are active."""
+    if earlier is None or later is None:
+        return None
+    return earlier | later if earlier.size and later.size else earlier if earlier.size else later
+
+
+def inert(active: np.ndarray | None, size: int) -> np.ndarray:
+    """Give the entries that are not active, (entry)."""
+    if active is None or not active.size:
+        return np.full(size, active is not None)
     return ~np.unpackbits(active, count=size).astype(bool)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trajlab.kernels.block import Block, Kernel
-from trajlab.kernels.causes import CAUSES, causes, inert
+from trajlab.kernels.causes import CAUSES, causes, either, inert, packed
 from trajlab.kernels.tiles import compact, inner, jit, squares, tile
 
 PAIRS = (
@@ -235,11 +235,11 @@ class Pairs(Kernel):
         out, changed = state
         if block.previous is None:
             out[0, _PREVIOUS:] = np.nan
-        return out, None if changed.all() else np.packbits(changed)
+        return out, packed(changed)
 
     def merge(self, earlier: np.ndarray | None, later: np.ndarray | None) -> np.ndarray | None:
         """Join entries that ever changed."""
-        return None if earlier is None or later is None else earlier | later
+        return either(earlier, later)
 
     def summarize(self, whole: np.ndarray | None, shape: tuple[int, ...], indices: np.ndarray | None) -> np.ndarray:
         """Count the entries that never changed by cause."""

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from trajlab.kernels.binned import describe_binned
-from trajlab.kernels.bins import EDGES, KEYS, bins_of, count_tile, histogram_cuts
+from trajlab.kernels.bins import EDGES, KEYS, bins_of, count_tile, finite_range, histogram_cuts
 from trajlab.kernels.block import Block, Kernel
 from trajlab.kernels.sorting import describe_sorted
+from trajlab.kernels.tiles import SHORT
 
-EXACT = 16_384
+EXACT = SHORT
 """Rows of up to this many entries are sorted, and their quantiles and distances are exact."""
 
 SORTED_AT_ONCE = 1 << 18
@@ -59,9 +60,8 @@ class Spread(Kernel):
 
     def prepare(self, ends: Sequence[np.ndarray], reference: np.ndarray | None) -> tuple[np.ndarray, Any]:
         """Give where the histogram is cut, and the reference: sorted, or as the bins that it occupies."""
-        finite = np.concatenate([row[np.isfinite(row)] for row in ends])
-        low, high = (float(finite.min()), float(finite.max())) if finite.size else (np.nan, np.nan)
-        cuts = histogram_cuts(low, high, self.bins)
+        ranges = np.array([finite_range(row) for row in ends])
+        cuts = histogram_cuts(ranges[:, 0].min(), ranges[:, 1].max(), self.bins)
         if reference is None:
             raise ValueError("a spread is compared with a reference")
         return cuts, np.sort(reference) if reference.size <= EXACT else bins_of(reference)

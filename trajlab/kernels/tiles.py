@@ -14,6 +14,9 @@ from numba.extending import intrinsic
 TILE = 16_384
 """Entries in a tile."""
 
+SHORT = 16_384
+"""Rows of up to this many entries are read whole."""
+
 _FAST = {"reassoc", "contract", "nsz", "arcp"}
 
 jit = njit(nogil=True, cache=True, fastmath=_FAST)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trajlab.kernels.block import Block, Kernel
-from trajlab.kernels.causes import CAUSES, causes, inert
+from trajlab.kernels.causes import CAUSES, causes, either, inert, packed
 from trajlab.kernels.tiles import inner, jit, squares, tile
 
 ONCE = ("valid", "zero_prev", "zero_next", "zero_both", "signed", "flips", "qq", "gg", "gq", "moved", "change")
@@ -298,11 +298,11 @@ class Transitions(Kernel):
         out, nonzero = state[:2]
         if block.previous is None:
             out[0] = np.nan
-        return out, None if nonzero.all() else np.packbits(nonzero)
+        return out, packed(nonzero)
 
     def merge(self, earlier: np.ndarray | None, later: np.ndarray | None) -> np.ndarray | None:
         """Join entries that were ever not zero."""
-        return None if earlier is None or later is None else earlier | later
+        return either(earlier, later)
 
     def summarize(self, whole: np.ndarray | None, shape: tuple[int, ...], indices: np.ndarray | None) -> np.ndarray:
         """Count the entries that were always zero by cause."""

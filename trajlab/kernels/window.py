@@ -13,9 +13,8 @@ import ml_dtypes
 import numpy as np
 from numba import types
 
-from trajlab.errors import DamagedData
 from trajlab.kernels.tiles import TILE, jit, pointer
-from trajlab.snapshots.rows import Rows, opened
+from trajlab.snapshots.rows import Rows, changed, opened
 
 WIDENED = (np.dtype(ml_dtypes.bfloat16), np.dtype(np.float16), np.dtype(ml_dtypes.float8_e4m3fn),
            np.dtype(ml_dtypes.float8_e5m2))  # fmt: skip
@@ -42,64 +41,71 @@ class Window:
     Parameters
     ----------
     groups
-        Rows in memory, each an array or None, or tables of rows that are `readable`. All have one element type.
+        Rows in memory, each an array or None, or tables of rows that are `readable`; all are read as one type.
     """
 
     def __init__(self, *groups: Rows | Sequence[np.ndarray | None]):
-        ends = np.cumsum([0, *map(len, groups)])
-        self.addresses = np.zeros(ends[-1], np.uint64)
-        self._files: list[tuple[Rows, slice]] = []
-        for group, start, stop in zip(groups, ends[:-1], ends[1:], strict=True):
-            if isinstance(group, Rows):
-                self._files.append((group, slice(start, stop)))
-            else:
-                self.addresses[start:stop] = addresses(group)
+        in_memory = [[None] * len(group) if isinstance(group, Rows) else group for group in groups]
+        self.addresses = addresses([row for group in in_memory for row in group])
+        stored = [group.stored.name if isinstance(group, Rows) else "" for group in groups]
+        stored_of_row = np.repeat(stored, [len(group) for group in groups])
+        self._tables = [
+            (np.flatnonzero(stored_of_row == name), [group for group in groups if _is_stored_as(group, name)])
+            for name in dict.fromkeys(stored)
+            if name
+        ]
 
     def tiles(self, size: int) -> Iterator[tuple[int, int]]:
-        """Go over the entries: `addresses` hold from `lo` to `hi`, as if the whole rows lay there."""
+        """Go over the entries: `addresses` hold from `lo` to `hi`, as if the whole rows lay there.
+
+        Raises
+        ------
+        DamagedData
+            A file is gone or ends before a row that it should hold.
+        """
         with ExitStack() as stack:
-            views = [stack.enter_context(closing(_Reader(rows))) for rows, _ in self._files]
+            readers = [(where, stack.enter_context(closing(_Reader(tables)))) for where, tables in self._tables]
             for lo in range(0, size, TILE):
                 hi = min(lo + TILE, size)
-                for view, (_, where) in zip(views, self._files, strict=True):
-                    self.addresses[where] = view.read(lo, hi)
+                for where, reader in readers:
+                    self.addresses[where] = reader.read(lo, hi)
                 yield lo, hi
 
 
-class _Reader:
-    """Reads tiles of a table of rows into a buffer of its own."""
+def _is_stored_as(group: Rows | Sequence[np.ndarray | None], name: str) -> bool:
+    return isinstance(group, Rows) and group.stored.name == name
 
-    def __init__(self, rows: Rows):
-        self.rows = rows
-        self.descriptors: list[int] = []
-        for path in rows.files:
-            self.descriptors.append(opened(path))
-        self.descriptor = np.array(self.descriptors, np.int32)[rows.file]
+
+class _Reader:
+    """Reads tiles of rows of one stored type into a buffer of its own."""
+
+    def __init__(self, tables: Sequence[Rows]):
+        self.stored, self.itemsize = tables[0].stored, tables[0].dtype.itemsize
+        self.paths = [rows.files[file] for rows in tables for file in rows.file]
+        self.offset = np.concatenate([rows.offset for rows in tables])
+        self.opened = {path: opened(path) for path in dict.fromkeys(self.paths)}
+        self.descriptor = np.array([self.opened[path] for path in self.paths], np.int32)
         padded = TILE + 64  # rows that lay a power of two apart would compete for the same places in the cache
-        self.raw = np.empty((len(rows), padded * rows.stored.itemsize), np.uint8)
-        self.widened = np.empty((len(rows), padded), np.float32) if rows.stored in WIDENED else None
-        self.itemsize = rows.dtype.itemsize
-        self.raw_addresses = addresses(list(self.raw))
-        self.found = self.raw_addresses if self.widened is None else addresses(list(self.widened))
+        self.raw = np.empty((len(self.paths), padded * self.stored.itemsize), np.uint8)
+        self.wide = np.empty((len(self.paths), padded), np.float32) if self.stored in WIDENED else None
+        self.buffers = addresses(list(self.raw))
+        self.found = self.buffers if self.wide is None else addresses(list(self.wide))
 
     def read(self, lo: int, hi: int) -> np.ndarray:
         """Read the entries `lo` to `hi`; give the addresses at which whole rows would start."""
-        stored = self.rows.stored
-        start = self.rows.offset + lo * stored.itemsize
-        failed = read_tile(self.descriptor, start, self.raw_addresses, (hi - lo) * stored.itemsize)
+        start, nbytes = self.offset + lo * self.stored.itemsize, (hi - lo) * self.stored.itemsize
+        failed = read_tile(self.descriptor, start, self.buffers, nbytes)
         if failed >= 0:
-            path, size = self.rows.files[self.rows.file[failed]], (hi - lo) * stored.itemsize
-            raise DamagedData(
-                f"bytes {start[failed]} to {start[failed] + size} of {path} were asked for; it ends before. "
-                "The file changed after the trajectory was opened: open it again, or restore the file."
+            raise changed(
+                self.paths[failed], f"bytes {start[failed]} to {start[failed] + nbytes} were asked for", "it ends before"
             )
-        if self.widened is not None:
-            widen_tile(self.raw.view(f"u{stored.itemsize}"), _table(stored), hi - lo, self.widened)
+        if self.wide is not None:
+            widen_tile(self.raw.view(f"u{self.stored.itemsize}"), _table(self.stored), hi - lo, self.wide)
         return self.found - np.uint64(lo * self.itemsize)
 
     def close(self) -> None:
         """Close the files."""
-        for descriptor in self.descriptors:
+        for descriptor in self.opened.values():
             os.close(descriptor)
 
 

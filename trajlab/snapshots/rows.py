@@ -160,7 +160,7 @@ def opened(path: str) -> int:
     try:
         return os.open(path, os.O_RDONLY)
     except OSError as error:
-        raise _changed(path, "it was to be read", str(error)) from error
+        raise changed(path, "it was to be read", str(error)) from error
 
 
 def _fill(values: np.ndarray, descriptor: int, offset: int, path: str) -> None:
@@ -170,7 +170,7 @@ def _fill(values: np.ndarray, descriptor: int, offset: int, path: str) -> None:
     while done < len(buffer):
         got = os.preadv(descriptor, [buffer[done:]], offset + done)
         if not got:
-            raise _changed(path, f"bytes {offset} to {offset + len(buffer)} were asked for", "it ends before")
+            raise changed(path, f"bytes {offset} to {offset + len(buffer)} were asked for", "it ends before")
         done += got
 
 
@@ -181,13 +181,14 @@ def _map(path: str, start: int, stop: int) -> np.ndarray:
     try:
         mapped = mmap.mmap(descriptor, stop - page, prot=mmap.PROT_READ, offset=page)
     except (OSError, ValueError) as error:
-        raise _changed(path, f"bytes {start} to {stop} were asked for", str(error)) from error
+        raise changed(path, f"bytes {start} to {stop} were asked for", str(error)) from error
     finally:
         os.close(descriptor)
     return np.frombuffer(mapped, np.uint8)[start - page :]
 
 
-def _changed(path: str, asked: str, found: str) -> DamagedData:
+def changed(path: str, asked: str, found: str) -> DamagedData:
+    """Tell that a file is not as it was when the trajectory was opened."""
     return DamagedData(
         f"{path}: {asked}; {found}. "
         "The file changed after the trajectory was opened: open it again, or restore the file."
