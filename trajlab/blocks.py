@@ -121,7 +121,9 @@ def reduce_blocks(
         Of each block the rows, the one before, the reference, the weights with their places and the ones before, and
         the indices; rows come as tables or arrays.
     """
-    found = [_reduce_block(kernels, known, *block) for known, block in zip(zip(*shared), blocks, strict=True)]
+    found = [
+        _reduce_block(kernels, known, *block) for known, block in zip(zip(*shared, strict=True), blocks, strict=True)
+    ]
     return [list(of_kernel) for of_kernel in zip(*found, strict=True)]
 
 

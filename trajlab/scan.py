@@ -183,9 +183,7 @@ class _Layout:
         self._prepared: dict[tuple, Task] = {}
         self._room = 0
 
-    def add(
-        self, key: str, rows: Source, reference: Any, weights: Weights | None, indices: np.ndarray | None
-    ) -> None:
+    def add(self, key: str, rows: Source, reference: Any, weights: Weights | None, indices: np.ndarray | None) -> None:
         """Lay out the blocks of one tensor."""
         spans = rows.blocks()
         shared = None
@@ -227,7 +225,8 @@ class _Layout:
 
 
 def _stack(
-    found: list[list[list[Found]]], blocks: list[list[tuple[int, int]]], places: list[np.ndarray], steps: int, width: int
+    found: list[list[list[Found]]], blocks: list[list[tuple[int, int]]], places: list[np.ndarray],
+    steps: int, width: int,
 ) -> np.ndarray:  # fmt: skip
     out = np.full((len(blocks), steps, width), np.nan)
     for position, (of_tensor, place) in enumerate(zip(blocks, places, strict=True)):

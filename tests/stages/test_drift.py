@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
 import trajlab
 from trajlab.errors import MissingData
@@ -88,3 +90,23 @@ def test_drift__constant_inputs_give_zero_drift():
     assert (result.distance_l2 == 0).all() and (result.path_length == 0).all()
     assert np.isnan(result.straightness).all()
     assert result.unchanged_cause.sel(cause="frozen") == 10
+
+
+def test_drift__of_half_precision_snapshots_from_a_parent_in_single_precision(tmp_path, rng):
+    values = {}
+    for name, dtype in (("child", torch.bfloat16), ("parent", torch.float32)):
+        for step in range(2):
+            weight = torch.from_numpy(rng.standard_normal((130, 256)).astype(np.float32)).to(dtype)
+            values[name, step] = weight.double().numpy()
+            folder = tmp_path / name / f"checkpoint-{step}"
+            folder.mkdir(parents=True)
+            save_file({"w": weight}, folder / "model.safetensors")
+    child, parent = (trajlab.open(tmp_path / name) for name in ("child", "parent"))
+    found = trajlab.run("drift", child, parent=parent, reference=-1).compute()
+    expected = [np.linalg.norm(values["child", step] - values["parent", 1]) for step in range(2)]
+    np.testing.assert_allclose(found.distance_l2[:, 0], expected, rtol=1e-12)
+
+
+def test_drift__cosine_with_a_tiny_reference_keeps_its_digits():
+    run = trajlab.from_arrays({"w": np.array([[1e-12, 0.0], [3.0, 4.0]])})
+    assert trajlab.run("drift", run).cosine.values[1, 0] == pytest.approx(0.6, rel=1e-12)

@@ -58,7 +58,8 @@ class Block:
         self.steps = len(self.rows)
         self.size = self.rows.size if isinstance(self.rows, Rows) else self.rows[0].size
         self.like = _like(self.rows)
-        self.like_bits = np.empty(0, np.int32 if self.like.itemsize == 4 else np.int64)
+        self.bits: type[np.int32 | np.int64] = np.int32 if self.like.itemsize == 4 else np.int64
+        self.like_bits = np.empty(0, self.bits)
         before = _group(self.weights_previous)
         self.like_weight = _like(self.weights if len(self.weights) else before)
         self._window = Window(_group(self.previous), _group(self.reference), self.rows)
@@ -113,8 +114,7 @@ def _group(row: Rows | np.ndarray | None) -> Rows | Sequence[np.ndarray | None]:
 
 
 class Kernel:
-    """A reduction of blocks: plain settings, and the steps that `scan` takes.
-    """
+    """A reduction of blocks: plain settings, and the steps that `scan` takes."""
 
     prepares: ClassVar[bool] = False
     """Whether the blocks of a tensor share what `prepare` makes."""

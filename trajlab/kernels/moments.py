@@ -14,7 +14,7 @@ MOMENTS = ("count", "mean", "m2", "m3", "m4", "abs", "min", "max", "zeros", "non
 
 @inner
 def _powers(w, center):
-    """Sums of the first four powers of w - center, and of |w|."""
+    """Sum the first four powers of w - center, and |w|."""
     s1 = 0.0
     s2 = 0.0
     s3 = 0.0
@@ -130,9 +130,8 @@ class Moments(Kernel):
 
     def tile(self, block: Block, lo: int, hi: int, state: np.ndarray) -> None:
         """Add one tile."""
-        integer = block.like_bits.dtype
-        sign, magnitude = integer.type(8 * integer.itemsize - 1), np.iinfo(integer).max
-        moments(block.addresses, lo, hi, block.like, block.like_bits, sign, integer.type(magnitude), state)
+        sign, magnitude = block.bits(np.iinfo(block.bits).bits - 1), block.bits(np.iinfo(block.bits).max)
+        moments(block.addresses, lo, hi, block.like, block.like_bits, sign, magnitude, state)
 
     def finish(self, block: Block, state: np.ndarray) -> tuple[np.ndarray, None]:
         """Give the sums; extremes of no entry are NaN."""

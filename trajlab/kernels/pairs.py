@@ -26,7 +26,7 @@ _PREVIOUS = PAIRS.index("previous_valid")
 
 @inner
 def _sums(w, r, v):
-    """Sums over w and its differences from r and v, and the largest difference from r."""
+    """Sum over w and its differences from r and v, and give the largest difference from r."""
     dot = 0.0
     l1 = 0.0
     l2 = 0.0
@@ -48,7 +48,7 @@ def _sums(w, r, v):
 
 @inner
 def _counts(w, r, w_bits, r_bits, v_bits):
-    """Entries whose bits or values differ from r, or whose sign bits from r or v; zeros. 32 bits do for a tile."""
+    """Count entries whose bits or values differ from r, or whose sign bits from r or v, and zeros; 32 bits do."""
     changed = np.int32(0)
     unequal = np.int32(0)
     zeros = np.int32(0)

@@ -87,7 +87,7 @@ class Spread(Kernel):
         if len(counts):
             describe_binned(counts[1:], counts[0], reference, quantiles, cuts, EDGES, out)
             return out, EDGES[cuts]
-        previous = np.sort(block.like if block.previous is None else block.previous)
+        previous = np.sort(block.previous if isinstance(block.previous, np.ndarray) else block.like)
         at_once = max(1, SORTED_AT_ONCE // max(block.size, 1))
         for first in range(0, block.steps, at_once):
             rows = np.sort(block.arrays()[first : first + at_once])

@@ -95,7 +95,7 @@ class Units(Kernel):
             block.like_bits,
             np.empty(0, np.int64) if block.indices is None else block.indices,
             self.numel // self.units,
-            -1 if changed else np.iinfo(block.like_bits.dtype).max,
+            -1 if changed else np.iinfo(block.bits).max,
             state,
         )
 

@@ -47,12 +47,11 @@ class Window:
     def __init__(self, *groups: Rows | Sequence[np.ndarray | None]):
         in_memory = [[None] * len(group) if isinstance(group, Rows) else group for group in groups]
         self.addresses = addresses([row for group in in_memory for row in group])
-        stored = [group.stored.name if isinstance(group, Rows) else "" for group in groups]
-        stored_of_row = np.repeat(stored, [len(group) for group in groups])
+        tables = [group for group in groups if isinstance(group, Rows)]
+        stored = np.repeat([_stored(group) for group in groups], [len(group) for group in groups])
         self._tables = [
-            (np.flatnonzero(stored_of_row == name), [group for group in groups if _is_stored_as(group, name)])
-            for name in dict.fromkeys(stored)
-            if name
+            (np.flatnonzero(stored == name), [table for table in tables if _stored(table) == name])
+            for name in dict.fromkeys(map(_stored, tables))
         ]
 
     def tiles(self, size: int) -> Iterator[tuple[int, int]]:
@@ -72,8 +71,9 @@ class Window:
                 yield lo, hi
 
 
-def _is_stored_as(group: Rows | Sequence[np.ndarray | None], name: str) -> bool:
-    return isinstance(group, Rows) and group.stored.name == name
+def _stored(group: Rows | Sequence[np.ndarray | None]) -> str:
+    """Give the name of the type that rows in files are stored in, none for rows in memory."""
+    return group.stored.name if isinstance(group, Rows) else ""
 
 
 class _Reader:
@@ -96,9 +96,8 @@ class _Reader:
         start, nbytes = self.offset + lo * self.stored.itemsize, (hi - lo) * self.stored.itemsize
         failed = read_tile(self.descriptor, start, self.buffers, nbytes)
         if failed >= 0:
-            raise changed(
-                self.paths[failed], f"bytes {start[failed]} to {start[failed] + nbytes} were asked for", "it ends before"
-            )
+            asked = f"bytes {start[failed]} to {start[failed] + nbytes} were asked for"
+            raise changed(self.paths[failed], asked, "it ends before")
         if self.wide is not None:
             widen_tile(self.raw.view(f"u{self.stored.itemsize}"), _table(self.stored), hi - lo, self.wide)
         return self.found - np.uint64(lo * self.itemsize)

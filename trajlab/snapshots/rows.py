@@ -165,7 +165,7 @@ def opened(path: str) -> int:
 
 def _fill(values: np.ndarray, descriptor: int, offset: int, path: str) -> None:
     """Read an array that lies in a file as it is in memory."""
-    buffer = memoryview(values.view(np.uint8)).cast("B")
+    buffer = values.view(np.uint8).data.cast("B")
     done = 0
     while done < len(buffer):
         got = os.preadv(descriptor, [buffer[done:]], offset + done)
