@@ -11,12 +11,17 @@ import typer
 import yaml
 
 from trajlab.errors import BadSetting
+from trajlab.places import place
 from trajlab.stages import stage, stage_names
 
-Run = Annotated[Path, typer.Argument(help="A run: a packed store or a folder of snapshots; or a folder of runs.")]
-Params = Annotated[Path | None, typer.Option(help="YAML file; its section of the stage's name holds settings.")]
+Run = Annotated[
+    Path, typer.Argument(parser=place, help="A run: a packed store or a folder of snapshots; or a folder of runs.")
+]
+Params = Annotated[
+    Path | None, typer.Option(parser=place, help="YAML file; its section of the stage's name holds settings.")
+]
 On = Annotated[str | None, typer.Option(help="Give the stage gradients or buffers where it asks for weights.")]
-Parent = Annotated[Path | None, typer.Option(help="Another run to compare with.")]
+Parent = Annotated[Path | None, typer.Option(parser=place, help="Another run to compare with.")]
 StepPattern = Annotated[
     str | None, typer.Option(metavar="REGEX", help="Its first group is the step in the name of a checkpoint.")
 ]
@@ -60,7 +65,7 @@ def stage_command(name: str) -> Callable:
             scheduler=options["scheduler"],
         )
 
-    out = Annotated[Path, typer.Argument(help="The result, a Zarr store that xarray.open_zarr opens.")]
+    out = Annotated[Path, typer.Argument(parser=place, help="The result, a Zarr store that xarray.open_zarr opens.")]
     fixed = {"run": (Run, ...), "out": (out, ...)}
     later = {
         "params": (Params, None), "on": (On, None), "parent": (Parent, None), "step_pattern": (StepPattern, None),
