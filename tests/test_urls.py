@@ -5,22 +5,24 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
-import dask
 import fsspec
-import fsspec.registry
 import numpy as np
 import pytest
 import torch
 import xarray as xr
+from fsspec.registry import _registry
 from safetensors.numpy import save_file
 from upath import UPath
+from zarr.core.sync import sync
 
 import trajlab
-from trajlab import packing
+from trajlab import figures, packing, uploading
+from trajlab.computing import write
 from trajlab.errors import BadSetting, DamagedData, MissingData, OutputExists, TrajlabError
+from trajlab.importing import import_checkpoints
 from trajlab.places import place
+from trajlab.schema import UNFINISHED_FILE
 from trajlab.snapshots import remote
 from trajlab.stages import stage_names
 
@@ -50,8 +52,8 @@ def server():
         patch.delenv("AWS_PROFILE", raising=False)
         s3fs.S3FileSystem.clear_instance_cache()
         yield
-        for store in s3fs.S3FileSystem._cache.values():
-            store.close_session(store.loop, store._s3)
+        for store in s3fs.S3FileSystem._cache.values():  # ours, and those that zarr made for its own loop
+            sync(store._s3.close()) if store.asynchronous else fsspec.asyn.sync(store.loop, store._s3.close)
         s3fs.S3FileSystem.clear_instance_cache()
     server.stop()
 
@@ -75,6 +77,7 @@ def asked(monkeypatch):
         return call(self, method, *arguments, **keywords)
 
     monkeypatch.setattr(s3fs.S3FileSystem, "_call_s3", logged)
+    monkeypatch.setattr(s3fs.S3FileSystem, "call_s3", fsspec.asyn.sync_wrapper(logged))
     return log
 
 
@@ -326,7 +329,7 @@ def test_place__what_can_not_be_reached():
 
 def test_place__what_is_not_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "s3fs", None)
-    monkeypatch.delitem(fsspec.registry._registry, "s3", raising=False)
+    monkeypatch.delitem(_registry, "s3", raising=False)
     with pytest.raises(MissingData, match=r"s3fs to access S3. `pip install trajlab\[s3\]`"):
         trajlab.open("s3://bucket/run")
 
@@ -401,6 +404,90 @@ def cli(server):
     return call
 
 
+def test_results__are_written_whole_or_not_at_all(bucket, example, monkeypatch):
+    url, other = f"{bucket}/drift.zarr", f"{bucket}/report/thesis.tex"
+    result = trajlab.run("drift", example)
+    store = fsspec.filesystem("s3")
+    store.pipe_file(other, b"years of work")
+    put, seen = store.put_file, []
+
+    def failing(file, key):
+        seen.append(key)
+        if len(seen) == 20:
+            raise PermissionError(13, "Access Denied")
+        put(file, key)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "put_file", failing)
+        with pytest.raises(TrajlabError, match=f"{url} was to be reached; Access Denied"):
+            write({place(url): result})
+    assert len(seen) >= 20 and keys(bucket) == [f"drift.zarr/{UNFINISHED_FILE}", "report/thesis.tex"]
+
+    with monkeypatch.context() as patch:  # as if the process had been killed: nothing is cleaned up
+        patch.setattr(store, "put_file", failing)
+        patch.setattr(uploading, "_remove", lambda *a, **k: None)
+        seen.clear()
+        with pytest.raises(TrajlabError):
+            write({place(url): result}, overwrite=True)
+    assert UNFINISHED_FILE in keys(url) and "zarr.json" not in keys(url) and len(keys(url)) > 10
+    with pytest.raises((FileNotFoundError, KeyError, ValueError)):
+        xr.open_zarr(url)
+    with pytest.raises(DamagedData, match="Compute the stage again"):
+        figures.read(url)
+    with pytest.raises(OutputExists, match="somebody is writing there now, or was interrupted"):
+        write({place(url): result})
+    write({place(url): result}, overwrite=True)
+    xr.testing.assert_identical(xr.open_zarr(url).compute(), result.compute())
+    assert UNFINISHED_FILE not in keys(url)
+
+
+def test_results__the_root_comes_last_and_goes_first(bucket, example, asked):
+    url = f"{bucket}/drift.zarr"
+    result = trajlab.run("drift", example)
+    write({place(url): result})
+    asked.clear()
+    write({place(url): result[["norm"]]}, overwrite=True)
+    changes = [(method, key.split("/")[-1]) for method, key, _ in asked if method.startswith(("put", "delete"))]
+    deletions = [change for change in changes if change[0].startswith("delete")]
+    puts = [key for method, key in changes if method == "put_object"]
+    assert puts[0] == UNFINISHED_FILE and puts[-1] == "zarr.json" and "zarr.json" in puts[1:-1]
+    assert changes[-1][0].startswith("delete") and len(deletions) == 3
+    assert set(xr.open_zarr(url).data_vars) == {"norm"}
+    assert not [key for key in keys(url) if "path_length" in key]
+
+
+def test_results__never_replace_what_is_no_result(bucket, example, recorded):
+    result = trajlab.run("drift", example)
+    run = upload(recorded, f"{bucket}/first")
+    for target in (run, bucket, trajlab.pack(example, f"{bucket}/run.zarr")):
+        with pytest.raises(OutputExists, match="exists already"):
+            write({place(target): result})
+        with pytest.raises(OutputExists, match="never overwritten"):
+            write({place(target): result}, overwrite=True)
+    same(trajlab.open(run), trajlab.open(recorded))
+
+
+def test_results__in_memory(example):
+    result = trajlab.run("drift", example)
+    url = place("memory://results/drift.zarr")
+    write({url: result})
+    with pytest.raises(OutputExists, match="exists already"):
+        write({url: result})
+    write({url: result[["norm"]]}, overwrite=True)
+    xr.testing.assert_identical(figures.read("memory://results/drift.zarr").compute(), result[["norm"]].compute())
+    fsspec.filesystem("memory").rm("/results", recursive=True)
+
+
+def test_import__from_a_url_to_a_url(bucket, foreign, monkeypatch):
+    url = upload(foreign, f"{bucket}/foreign")
+    run = import_checkpoints(url, f"{bucket}/run")
+    same(trajlab.open(run), trajlab.open(foreign))
+    fsspec.filesystem("s3").rm(f"{bucket}/run/run.json")
+    fsspec.filesystem("s3").pipe_file(f"{bucket}/run/{UNFINISHED_FILE}", b"")
+    with pytest.raises(DamagedData, match="somebody is writing there now, or was interrupted"):
+        trajlab.open(f"{bucket}/run")
+
+
 def test_command_line__there_and_back(bucket, recorded, tmp_path, cli):
     url = upload(recorded, f"{bucket}/study/first")
     for arguments in (
@@ -418,9 +505,31 @@ def test_command_line__there_and_back(bucket, recorded, tmp_path, cli):
         done = cli(*arguments)
         assert (done.returncode, done.stderr) == (0, ""), arguments
     expected = trajlab.run("drift", trajlab.open(recorded)).compute()
-    for place in (f"{bucket}/drift.zarr", tmp_path / "drift.zarr", tmp_path / "local.zarr"):
-        xr.testing.assert_identical(xr.open_zarr(place).compute(), expected)
+    for path in (f"{bucket}/drift.zarr", tmp_path / "drift.zarr", tmp_path / "local.zarr"):
+        xr.testing.assert_identical(xr.open_zarr(path).compute(), expected)
     store = fsspec.filesystem("s3")
     assert store.cat_file(f"{bucket}/drift.png") == (tmp_path / "drift.png").read_bytes()
     assert store.cat_file(f"{bucket}/report.html") == (tmp_path / "report.html").read_bytes()
     assert set(json.loads(store.cat_file(f"{bucket}/metrics.json"))["first"]) == {"drift", "sign_flips"}
+
+
+def test_command_line__errors_are_one_line(bucket, recorded, tmp_path, cli):
+    url = upload(recorded, f"{bucket}/first")
+    unreachable = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_MAX_ATTEMPTS": "1"}
+    nobody = {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}
+    for arguments, environment, words in (
+        (["drift", "s3://no-such-bucket/run", tmp_path / "x.zarr"], {}, "there is nothing"),
+        (["drift", recorded, "s3://no-such-bucket/x.zarr"], {}, "The specified bucket does not exist"),
+        (["info", url], nobody, "credentials"),
+        (["drift", recorded, f"{bucket}/x.zarr"], nobody, "credentials"),
+        (["figure", f"{bucket}/x.zarr", tmp_path / "x.png"], nobody, "credentials"),
+        (["report", f"{bucket}/x", tmp_path / "x.html"], nobody, "credentials"),
+        (["info", url], unreachable, "Could not connect"),
+        (["pack", recorded, f"{bucket}/x.zarr"], unreachable, "Could not connect"),
+        (["figure", url, tmp_path / "x.png"], {}, "a result was to be opened"),
+    ):
+        done = cli(*arguments, **environment)
+        assert done.returncode == 1, (arguments, done.stderr)
+        assert words in done.stderr and done.stderr.startswith("trajlab: "), (arguments, done.stderr)
+        assert len(done.stderr.splitlines()) == 1, (arguments, done.stderr)
+    assert not [key for key in keys(bucket) if "x.zarr" in key]

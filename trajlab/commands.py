@@ -11,7 +11,7 @@ import typer
 import yaml
 
 from trajlab.errors import BadSetting
-from trajlab.places import place
+from trajlab.places import place, reaching
 from trajlab.stages import stage, stage_names
 
 Run = Annotated[
@@ -127,7 +127,8 @@ def read_section(params: Path | None, name: str, known: Sequence[str] | dict[str
     if params is None:
         return {}
     try:
-        sections = yaml.safe_load(params.read_text(encoding="utf-8"))
+        with reaching(params):
+            sections = yaml.safe_load(params.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise BadSetting(
             f"settings were to be read from {params}; {str(error).splitlines()[0]}. Correct the file."

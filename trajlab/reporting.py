@@ -11,15 +11,15 @@ import numpy as np
 import xarray as xr
 from markupsafe import Markup
 
-from trajlab.errors import MissingData, OutputExists
+from trajlab.errors import MissingData
 from trajlab.figures import read
 from trajlab.findings import headlines
 from trajlab.findings.wording import count, listed, number
-from trajlab.places import place
+from trajlab.places import place, reaching
 from trajlab.schema import STORE_FILE
 from trajlab.sections import section
 from trajlab.studies import facts, run_names, shared_facts, telling_facts
-from trajlab.whole import write_file
+from trajlab.whole import check_free, write_file
 
 ORDER = ("drift", "distribution", "dead_neurons", "zero_gradients", "sign_flips")
 """Stages in the order of the page; others follow alphabetically."""
@@ -59,10 +59,8 @@ def report(
     """
     targets = [place(path) for path in (out, metrics) if path is not None]
     for path in targets:
-        if path.exists() and not overwrite:
-            raise OutputExists(
-                f"{path} was to be written; it exists already. Choose another name, remove it, or pass --overwrite."
-            )
+        if not overwrite:
+            check_free(path)
     opened = open_results(results)
     sections = [section(key, result) for key, result in opened.items()]
     header = _header(opened, title or _study(results, opened))
@@ -109,10 +107,11 @@ def open_results(results: Results) -> dict[str, xr.Dataset]:
         }
     else:
         folder = place(results)
-        if not folder.is_dir():
-            raise MissingData(f"a folder of results was to be read at {folder}; there is none. Run a stage first.")
-        single = (folder / STORE_FILE).exists()
-        found = {path.stem: path for path in ([folder] if single else sorted(folder.glob("*.zarr")))}
+        with reaching(folder):
+            if not folder.is_dir():
+                raise MissingData(f"a folder of results was to be read at {folder}; there is none. Run a stage first.")
+            single = (folder / STORE_FILE).exists()
+            found = {path.stem: path for path in ([folder] if single else sorted(folder.glob("*.zarr")))}
     if not found:
         raise MissingData(f"results were to be read{_where(results)}; there are none. Run a stage first.")
     ranked = sorted(found, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))

@@ -8,6 +8,7 @@ from typing import Any
 
 from trajlab.places import is_url, reaching
 from trajlab.schema import RUN_FILE, STORE_FILE, UNFINISHED_FILE
+from trajlab.snapshots.remote import concurrently
 
 ROOTS = (STORE_FILE, RUN_FILE)
 """Files without which a folder opens as nothing of ours; they are written last and removed first."""
@@ -20,7 +21,8 @@ def uploaded(target: Path, *, extends: bool = False) -> Iterator[Path]:
     An object store can not rename a folder, so the order of writing stands in for it: first a mark that the folder is
     unfinished, then all files but the root, then the root, without which neither xarray nor trajlab opens anything;
     last the mark goes. What stood there is removed before, root first. If something fails, all that was written is
-    removed; if the process is killed, the mark stays and the root is missing.
+    removed but the mark, as other threads may still be writing; if the process is killed, the root is missing. Both
+    times the folder is unfinished until it is written anew.
 
     Parameters
     ----------
@@ -35,7 +37,7 @@ def uploaded(target: Path, *, extends: bool = False) -> Iterator[Path]:
         The object store could not be reached, or does not allow to write.
     """
     mark = target / UNFINISHED_FILE
-    with reaching(target), TemporaryDirectory(prefix="trajlab-") as folder:
+    with reaching(target), TemporaryDirectory(prefix="trajlab-", ignore_cleanup_errors=True) as folder:
         mark.write_text("A folder that trajlab is writing, or did not finish. Write it anew with --overwrite.\n")
         if not extends:
             _remove(target)
@@ -47,9 +49,15 @@ def uploaded(target: Path, *, extends: bool = False) -> Iterator[Path]:
         except BaseException:
             if not extends:
                 _remove(target)
-            if not extends or (target / STORE_FILE).exists():
-                mark.unlink()
             raise
+        mark.unlink()
+
+
+def check_writable(target: Path) -> None:
+    """Write the mark and remove it again, so that what can not be written is known before anything is computed."""
+    mark = target / UNFINISHED_FILE
+    with reaching(target):
+        mark.write_text("")
         mark.unlink()
 
 
@@ -70,8 +78,12 @@ def _put(folder: Path, target: Path) -> None:
     remote: Any = target
     files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     roots = [Path(name) for name in ROOTS if Path(name) in files]
-    for part in ([file for file in files if file not in roots], *([root] for root in roots)):
-        remote.fs.put([str(folder / file) for file in part], [(remote / file.as_posix()).path for file in part])
+
+    def put(file: Path) -> None:
+        remote.fs.put_file(str(folder / file), (remote / file.as_posix()).path)
+
+    for part in ([file for file in files if file not in roots], roots):
+        list(concurrently(put, part, target))
 
 
 def _remove(target: Path, *, only_root: bool = False) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from trajlab.errors import OutputExists, TrajlabError
 from trajlab.places import is_url, reaching
 from trajlab.schema import STORE_FILE
-from trajlab.uploading import is_unfinished, uploaded
+from trajlab.uploading import check_writable, is_unfinished, uploaded
 
 
 @contextmanager
@@ -69,6 +69,8 @@ def check_free(target: Path, replaces: str | None = None) -> None:
     """Refuse a target that exists, unless it may be replaced; see `whole`."""
     with reaching(target):
         if not target.exists() and not target.is_symlink():
+            if is_url(target):
+                check_writable(target)
             return
         unfinished = is_unfinished(target)
     if unfinished and replaces is not None:

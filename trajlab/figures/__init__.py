@@ -9,14 +9,14 @@ from typing import Any
 import xarray as xr
 from matplotlib.axes import Axes
 
-from trajlab.errors import BadSetting, DamagedData, MissingData, OutputExists
+from trajlab.errors import BadSetting, DamagedData, MissingData
 from trajlab.figures import default
 from trajlab.figures.inline import STYLE
 from trajlab.figures.panel import Panel
 from trajlab.places import place, reaching
 from trajlab.schema import RESULT_VERSION, STORE_FILE
 from trajlab.stages import stage_names
-from trajlab.whole import write_file
+from trajlab.whole import check_free, write_file
 
 
 def figure(result: xr.Dataset, *, ax: Axes | None = None, variable: str | None = None, **select: Any) -> Axes:
@@ -95,8 +95,8 @@ def save(
         raise BadSetting(
             f"the picture {out} was asked for; pictures end in {', '.join(sorted(formats))}. Change the name."
         )
-    if out.exists() and not overwrite:
-        raise OutputExists(f"{out} was to be written; it exists already. Choose another name, or pass --overwrite.")
+    if not overwrite:
+        check_free(out)
     with matplotlib.style.context(STYLE):
         drawing = Figure(figsize=(7.2, 4.0), layout="constrained")
         asked = {"run": run, "parameter": parameter, "layer": layer, "tau": tau}
@@ -121,25 +121,24 @@ def read(result: str | Path | xr.Dataset) -> xr.Dataset:
     if isinstance(result, xr.Dataset):
         where, opened = "the result", result
     else:
-        where = str(result)
         folder = place(result)
-        with reaching(where):
+        where = str(folder)
+        with reaching(folder):
             if not folder.is_dir():
                 raise MissingData(
                     f"a result was to be opened at {where}; there is none. Name a .zarr that a stage wrote."
                 )
-            held = [] if (folder / STORE_FILE).exists() else sorted(folder.glob("*.zarr"))
-        if held:
-            raise MissingData(
-                f"a result was to be opened at {where}; it holds several results: "
-                f"{', '.join(path.stem for path in held)}. Name one of them."
-            )
-        try:
-            opened = xr.open_zarr(where, chunks=None)
-        except (OSError, KeyError, ValueError) as error:
-            raise DamagedData(
-                f"a result was to be opened at {where}; {str(error).splitlines()[0]}. Compute the stage again."
-            ) from error
+            if not (folder / STORE_FILE).exists() and (held := sorted(folder.glob("*.zarr"))):
+                raise MissingData(
+                    f"a result was to be opened at {where}; it holds several results: "
+                    f"{', '.join(path.stem for path in held)}. Name one of them."
+                )
+            try:
+                opened = xr.open_zarr(where, chunks=None)
+            except (OSError, KeyError, ValueError) as error:
+                raise DamagedData(
+                    f"a result was to be opened at {where}; {str(error).splitlines()[0]}. Compute the stage again."
+                ) from error
     found = opened.attrs.get("Conventions", RESULT_VERSION if "stage" in opened.attrs else "nothing")
     if found != RESULT_VERSION:
         raise DamagedData(
