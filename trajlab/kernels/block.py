@@ -113,7 +113,8 @@ def _group(row: Rows | np.ndarray | None) -> Rows | Sequence[np.ndarray | None]:
 
 
 class Kernel:
-    """A reduction of blocks: plain settings, and the steps that `scan` takes."""
+    """A reduction of blocks: plain settings, and the steps that `scan` takes.
+    """
 
     prepares: ClassVar[bool] = False
     """Whether the blocks of a tensor share what `prepare` makes."""

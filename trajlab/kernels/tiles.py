@@ -29,7 +29,6 @@ inner = njit(nogil=True, fastmath=_FAST)
 @intrinsic
 def pointer(typing, address):
     """Give an address, uint64, as a pointer."""
-
     def generate(context, builder, signature, arguments):
         return builder.inttoptr(arguments[0], cgutils.voidptr_t)
 

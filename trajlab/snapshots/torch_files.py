@@ -17,7 +17,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from trajlab.errors import DamagedData
-from trajlab.snapshots.remote import opened
+from trajlab.snapshots.remote import open_bytes
 from trajlab.snapshots.rows import widen
 from trajlab.snapshots.safetensors import Entry, Header
 
@@ -40,7 +40,7 @@ def read_torch(path: str) -> Header:
         The file is cut off, would have to run code to be unpickled, or holds no weights.
     """
     try:
-        with opened(path) as file, ONE_AT_A_TIME, FakeTensorMode(), warnings.catch_warnings():
+        with open_bytes(path) as file, ONE_AT_A_TIME, FakeTensorMode(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
             mapped = zipfile.is_zipfile(file)
             file.seek(0)
@@ -61,7 +61,7 @@ def read_torch(path: str) -> Header:
 
 def load_tensor(path: str, name: str) -> np.ndarray:
     """Load one tensor of a checkpoint that can not be mapped."""
-    with opened(path) as file:
+    with open_bytes(path) as file:
         content = torch.load(file, map_location="cpu", weights_only=True)
     tensor = dict(_tensors(_weights(content, path)))[name].detach().contiguous()
     stored = _stored(tensor)
