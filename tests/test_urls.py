@@ -18,6 +18,7 @@ from zarr.core.sync import sync
 
 import trajlab
 from trajlab import figures, packing, uploading
+from trajlab.cli import main
 from trajlab.computing import write
 from trajlab.errors import BadSetting, DamagedData, MissingData, OutputExists, TrajlabError
 from trajlab.importing import import_checkpoints
@@ -382,6 +383,33 @@ def test_pack__packing_again_to_a_url_writes_only_what_is_new(bucket, example, a
     assert not [key for key in keys(url) if "/c/1" in key]
 
 
+def test_pack__one_that_failed_opens_as_nothing_and_is_written_anew(bucket, example, monkeypatch):
+    url = f"{bucket}/run.zarr"
+    put = packing.move
+
+    def failing(file, target):
+        if "gradients" in str(target):
+            raise TrajlabError("the network is down")
+        put(file, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(packing, "move", failing)
+        with pytest.raises(TrajlabError, match="network is down"):
+            trajlab.pack(example, url)
+    with pytest.raises(DamagedData, match="somebody is writing there now, or was interrupted"):
+        trajlab.open(url)
+    with pytest.raises(OutputExists, match="somebody is writing there now, or was interrupted"):
+        trajlab.pack(example, url)
+    trajlab.pack(longer(example, 12), url, overwrite=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(packing, "move", failing)
+        with pytest.raises(TrajlabError, match="network is down"):
+            trajlab.pack(example, url)
+    same(trajlab.open(url), longer(example, 12))
+    trajlab.pack(example, url)
+    same(trajlab.open(url), example)
+
+
 def test_pack__never_replaces_what_is_no_store(bucket, example, recorded):
     url = upload(recorded, f"{bucket}/first")
     with pytest.raises(OutputExists, match="something else is there"):
@@ -394,12 +422,20 @@ def test_pack__never_replaces_what_is_no_store(bucket, example, recorded):
 
 
 @pytest.fixture
-def cli(server):
-    def call(*arguments, **environment):
-        command = [sys.executable, "-W", "error", "-c", "from trajlab.cli import main; main()", *map(str, arguments)]
-        known = {name: value for name, value in os.environ.items() if environment.get(name, value) is not None}
-        known |= {name: value for name, value in environment.items() if value is not None}
-        return subprocess.run(command, capture_output=True, text=True, timeout=120, env=known)
+def cli(server, monkeypatch, capsys):
+    """Call the command line in this process, or in one of its own with another environment; give code and errors."""
+
+    def call(*arguments, apart=False, **environment):
+        if apart or environment:
+            known = {key: value for key, value in (os.environ | environment).items() if value is not None}
+            command = [sys.executable, "-W", "error", "-c", "from trajlab.cli import main; main()"]
+            done = subprocess.run([*command, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                  text=True, timeout=120, env=known)  # fmt: skip
+            return done.returncode, done.stderr
+        monkeypatch.setattr(sys, "argv", ["trajlab", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code or 0, capsys.readouterr().err
 
     return call
 
@@ -490,27 +526,22 @@ def test_import__from_a_url_to_a_url(bucket, foreign, monkeypatch):
 
 def test_command_line__there_and_back(bucket, recorded, tmp_path, cli):
     url = upload(recorded, f"{bucket}/study/first")
-    for arguments in (
-        ["info", url],
-        ["drift", url, f"{bucket}/drift.zarr"],
-        ["run", f"{bucket}/study", f"{bucket}/results", "--stages", "drift,sign_flips"],
-        ["pack", f"{bucket}/study", f"{bucket}/packed"],
-        ["drift", f"{bucket}/packed/first.zarr", tmp_path / "drift.zarr", "--workers", 8],
-        ["drift", recorded, tmp_path / "local.zarr"],
-        ["figure", f"{bucket}/drift.zarr", tmp_path / "drift.png"],
-        ["figure", f"{bucket}/drift.zarr", f"{bucket}/drift.png"],
-        ["report", f"{bucket}/results", tmp_path / "report.html"],
-        ["report", f"{bucket}/results", f"{bucket}/report.html", "--metrics", f"{bucket}/metrics.json"],
-    ):
-        done = cli(*arguments)
-        assert (done.returncode, done.stderr) == (0, ""), arguments
+    assert cli("info", url) == (0, "")
+    assert cli("drift", url, f"{bucket}/drift.zarr", apart=True) == (0, "")
+    assert cli("run", f"{bucket}/study", f"{bucket}/results", "--stages", "drift,sign_flips") == (0, "")
+    assert cli("pack", f"{bucket}/study", f"{bucket}/packed") == (0, "")
+    assert cli("drift", f"{bucket}/packed/first.zarr", tmp_path / "drift.zarr", "--workers", 8) == (0, "")
+    assert cli("figure", f"{bucket}/drift.zarr", tmp_path / "drift.png") == (0, "")
+    assert cli("figure", f"{bucket}/drift.zarr", f"{bucket}/drift.png") == (0, "")
+    assert cli("report", f"{bucket}/results", tmp_path / "report.html") == (0, "")
+    assert cli("report", f"{bucket}/results", f"{bucket}/a.html", "--metrics", f"{bucket}/m.json") == (0, "")
     expected = trajlab.run("drift", trajlab.open(recorded)).compute()
-    for path in (f"{bucket}/drift.zarr", tmp_path / "drift.zarr", tmp_path / "local.zarr"):
+    for path in (f"{bucket}/drift.zarr", tmp_path / "drift.zarr"):
         xr.testing.assert_identical(xr.open_zarr(path).compute(), expected)
     store = fsspec.filesystem("s3")
     assert store.cat_file(f"{bucket}/drift.png") == (tmp_path / "drift.png").read_bytes()
-    assert store.cat_file(f"{bucket}/report.html") == (tmp_path / "report.html").read_bytes()
-    assert set(json.loads(store.cat_file(f"{bucket}/metrics.json"))["first"]) == {"drift", "sign_flips"}
+    assert store.cat_file(f"{bucket}/a.html") == (tmp_path / "report.html").read_bytes()
+    assert set(json.loads(store.cat_file(f"{bucket}/m.json"))["first"]) == {"drift", "sign_flips"}
 
 
 def test_command_line__errors_are_one_line(bucket, recorded, tmp_path, cli):
@@ -520,16 +551,30 @@ def test_command_line__errors_are_one_line(bucket, recorded, tmp_path, cli):
     for arguments, environment, words in (
         (["drift", "s3://no-such-bucket/run", tmp_path / "x.zarr"], {}, "there is nothing"),
         (["drift", recorded, "s3://no-such-bucket/x.zarr"], {}, "The specified bucket does not exist"),
-        (["info", url], nobody, "credentials"),
-        (["drift", recorded, f"{bucket}/x.zarr"], nobody, "credentials"),
-        (["figure", f"{bucket}/x.zarr", tmp_path / "x.png"], nobody, "credentials"),
-        (["report", f"{bucket}/x", tmp_path / "x.html"], nobody, "credentials"),
-        (["info", url], unreachable, "Could not connect"),
-        (["pack", recorded, f"{bucket}/x.zarr"], unreachable, "Could not connect"),
         (["figure", url, tmp_path / "x.png"], {}, "a result was to be opened"),
+        (["drift", url, f"{bucket}/first"], {}, "exists already"),
+        (["info", url], nobody, "Unable to locate credentials"),
+        (["report", f"{bucket}/x", tmp_path / "x.html"], nobody, "Unable to locate credentials"),
+        (["pack", recorded, f"{bucket}/x.zarr"], nobody, "Unable to locate credentials"),
+        (["info", url], unreachable, "Could not connect"),
     ):
-        done = cli(*arguments, **environment)
-        assert done.returncode == 1, (arguments, done.stderr)
-        assert words in done.stderr and done.stderr.startswith("trajlab: "), (arguments, done.stderr)
-        assert len(done.stderr.splitlines()) == 1, (arguments, done.stderr)
+        code, said = cli(*arguments, **environment)
+        assert code == 1 and words in said and said.startswith("trajlab: "), (arguments, said)
+        assert len(said.splitlines()) == 1, (arguments, said)
     assert not [key for key in keys(bucket) if "x.zarr" in key]
+
+
+def test_cluster__workers_open_the_object_store_themselves(bucket, recorded, tmp_path, cli):
+    distributed = pytest.importorskip("distributed")
+    url = upload(recorded, f"{bucket}/first")
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, protocol="tcp"
+    ) as cluster:
+        code, _ = cli("run", url, f"{bucket}/results", "--stages", "drift,sign_flips",
+                      "--scheduler", cluster.scheduler_address)  # fmt: skip
+    assert code == 0
+    same_results_of = {
+        name: xr.open_zarr(f"{bucket}/results/{name}.zarr").compute() for name in ("drift", "sign_flips")
+    }
+    for name, found in same_results_of.items():
+        xr.testing.assert_allclose(found, trajlab.run(name, trajlab.open(recorded)).compute(), rtol=1e-12)

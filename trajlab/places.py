@@ -1,5 +1,6 @@
 """Where things lie: a path on this machine, or a URL of an object store such as s3://bucket/run."""
 
+import errno
 import os
 import re
 from collections.abc import Iterator
@@ -65,12 +66,12 @@ def place(path: str | os.PathLike) -> Path:
 
 @contextmanager
 def reaching(path: object) -> Iterator[None]:
-    """Turn errors of an object store into ours; those of a local path stay as they are."""
+    """Turn errors of an object store into ours; those of a local path, and of a full disk, stay as they are."""
     try:
         yield
     except Exception as error:
-        foreign = isinstance(error, OSError) or type(error).__module__.partition(".")[0] in CLIENTS
-        if isinstance(error, TrajlabError) or not foreign or not is_url(path):
+        store = isinstance(error, OSError) and not isinstance(error, TrajlabError) and error.errno != errno.ENOSPC
+        if not is_url(path) or not (store or type(error).__module__.partition(".")[0] in CLIENTS):
             raise
         raise TrajlabError(
             f"{path} was to be reached; {reason(error)}. Check the address, the credentials and the network."

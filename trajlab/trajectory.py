@@ -146,9 +146,9 @@ def open(path: str | Path, *, step_pattern: str | None = None) -> Trajectory:
                 f"a run was to be opened at {folder}; it is a folder of runs: {', '.join(inside)}. Open one of them, "
                 "or all as {name: trajlab.open(path) for name, path in trajlab.runs_in(folder).items()}."
             )
-        survey(folder)
         if is_store(folder):
             return Trajectory(read_store(folder), str(folder))
+        survey(folder)
         if is_unfinished(folder):
             raise DamagedData(
                 f"a run was to be opened at {folder}; somebody is writing there now, or was interrupted. Wait, or "

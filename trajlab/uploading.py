@@ -90,14 +90,10 @@ def _remove(target: Path, *, only_root: bool = False) -> None:
     """Remove what stands at a URL, the root first and not the mark."""
     remote: Any = target
     remote.fs.invalidate_cache()
-    held = remote.fs.find(remote.path)
-    places = {name: _stripped(remote / name) for name in (*ROOTS, UNFINISHED_FILE)}
-    roots = [path for path in held if path.strip("/") in (places[name] for name in ROOTS)]
-    others = [path for path in held if path not in roots and path.strip("/") != places[UNFINISHED_FILE]]
+    folder = remote.path.strip("/") + "/"
+    held = {key: key.strip("/").removeprefix(folder) for key in remote.fs.find(remote.path)}
+    roots = [key for key, name in held.items() if name in ROOTS]
+    others = [key for key, name in held.items() if name not in (*ROOTS, UNFINISHED_FILE)]
     for part in (roots, [] if only_root else others):
         if part:
             remote.fs.rm(part)
-
-
-def _stripped(place: Any) -> str:
-    return place.path.strip("/")
