@@ -26,6 +26,7 @@ from trajlab.commands import (
     summary,
 )
 from trajlab.errors import TrajlabError
+from trajlab.places import place
 from trajlab.stages import stage_names
 
 
@@ -79,8 +80,8 @@ def info(
     from trajlab.trajectory import runs_in
 
     console = Console(soft_wrap=True)
-    for number, place in enumerate(list(runs_in(run).values()) or [run]):
-        held = inventory(open_trajectory(place, step_pattern=step_pattern))
+    for number, path in enumerate(list(runs_in(run).values()) or [run]):
+        held = inventory(open_trajectory(path, step_pattern=step_pattern))
         if number:
             console.print()
         width = max(len(title) for title, _ in held.facts)
@@ -98,8 +99,10 @@ def info(
 
 @app.command()
 def pack(
-    source: Annotated[Path, typer.Argument(help="A folder of snapshots, or a folder of runs.")],
-    store: Annotated[Path, typer.Argument(help="The store to write; for a folder of runs, the folder of stores.")],
+    source: Annotated[Path, typer.Argument(parser=place, help="A folder of snapshots, or a folder of runs.")],
+    store: Annotated[
+        Path, typer.Argument(parser=place, help="The store to write; for a folder of runs, the folder of stores.")
+    ],
     step_pattern: StepPattern = None,
     overwrite: Overwrite = False,
     workers: Workers = None,
@@ -110,16 +113,16 @@ def pack(
     from trajlab.trajectory import open as open_trajectory
     from trajlab.trajectory import runs_in
 
-    runs = {place: store / f"{name}.zarr" for name, place in runs_in(source).items()} or {source: store}
-    for place, target in runs.items():
+    runs = {path: store / f"{name}.zarr" for name, path in runs_in(source).items()} or {source: store}
+    for path, target in runs.items():
         with computing(f"pack {target.name}", workers=workers):
-            pack_run(open_trajectory(place, step_pattern=step_pattern), target, overwrite=overwrite)
+            pack_run(open_trajectory(path, step_pattern=step_pattern), target, overwrite=overwrite)
 
 
 @app.command("import")
 def import_(
-    source: Annotated[Path, typer.Argument(help="A folder of checkpoints, in any layout.")],
-    run: Annotated[Path, typer.Argument(help="The run folder to write.")],
+    source: Annotated[Path, typer.Argument(parser=place, help="A folder of checkpoints, in any layout.")],
+    run: Annotated[Path, typer.Argument(parser=place, help="The run folder to write.")],
     step_pattern: StepPattern = None,
 ) -> None:
     """Write anybody's checkpoints as a run folder of safetensors snapshots."""
@@ -131,7 +134,7 @@ def import_(
 @app.command("run")
 def run_stages(
     run: Run,
-    out: Annotated[Path, typer.Argument(help="The folder that gets one <stage>.zarr for each stage.")],
+    out: Annotated[Path, typer.Argument(parser=place, help="The folder that gets one <stage>.zarr for each stage.")],
     stages: Annotated[
         str, typer.Option(help="Stages, separated by commas; all that the run can serve by default.")
     ] = "",
@@ -163,8 +166,10 @@ def run_stages(
 
 @app.command()
 def figure(
-    result: Annotated[Path, typer.Argument(help="A result, as a stage wrote it.")],
-    out: Annotated[Path, typer.Argument(help="The picture; its ending says the format: .png, .svg or .pdf.")],
+    result: Annotated[Path, typer.Argument(parser=place, help="A result, as a stage wrote it.")],
+    out: Annotated[
+        Path, typer.Argument(parser=place, help="The picture; its ending says the format: .png, .svg or .pdf.")
+    ],
     variable: Annotated[str | None, typer.Option(help="Variable to draw; a good one by default.")] = None,
     run: Annotated[str | None, typer.Option(help="Run to draw, if the result holds several.")] = None,
     parameter: Annotated[str | None, typer.Option(help="Parameter to draw, for pictures of one.")] = None,
@@ -180,10 +185,12 @@ def figure(
 
 @app.command()
 def report(
-    results: Annotated[Path, typer.Argument(help="A folder of results.")],
-    out: Annotated[Path, typer.Argument(help="The page, one self-contained HTML file.")],
+    results: Annotated[Path, typer.Argument(parser=place, help="A folder of results.")],
+    out: Annotated[Path, typer.Argument(parser=place, help="The page, one self-contained HTML file.")],
     title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
-    metrics: Annotated[Path | None, typer.Option(help="Write headline numbers of each run as JSON here.")] = None,
+    metrics: Annotated[
+        Path | None, typer.Option(parser=place, help="Write headline numbers of each run as JSON here.")
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Write a page that says what happened: findings first, then each stage's figures and tables."""

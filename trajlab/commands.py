@@ -11,12 +11,17 @@ import typer
 import yaml
 
 from trajlab.errors import BadSetting
+from trajlab.places import place, reaching
 from trajlab.stages import stage, stage_names
 
-Run = Annotated[Path, typer.Argument(help="A run: a packed store or a folder of snapshots; or a folder of runs.")]
-Params = Annotated[Path | None, typer.Option(help="YAML file; its section of the stage's name holds settings.")]
+Run = Annotated[
+    Path, typer.Argument(parser=place, help="A run: a packed store or a folder of snapshots; or a folder of runs.")
+]
+Params = Annotated[
+    Path | None, typer.Option(parser=place, help="YAML file; its section of the stage's name holds settings.")
+]
 On = Annotated[str | None, typer.Option(help="Give the stage gradients or buffers where it asks for weights.")]
-Parent = Annotated[Path | None, typer.Option(help="Another run to compare with.")]
+Parent = Annotated[Path | None, typer.Option(parser=place, help="Another run to compare with.")]
 StepPattern = Annotated[
     str | None, typer.Option(metavar="REGEX", help="Its first group is the step in the name of a checkpoint.")
 ]
@@ -60,7 +65,7 @@ def stage_command(name: str) -> Callable:
             scheduler=options["scheduler"],
         )
 
-    out = Annotated[Path, typer.Argument(help="The result, a Zarr store that xarray.open_zarr opens.")]
+    out = Annotated[Path, typer.Argument(parser=place, help="The result, a Zarr store that xarray.open_zarr opens.")]
     fixed = {"run": (Run, ...), "out": (out, ...)}
     later = {
         "params": (Params, None), "on": (On, None), "parent": (Parent, None), "step_pattern": (StepPattern, None),
@@ -122,7 +127,8 @@ def read_section(params: Path | None, name: str, known: Sequence[str] | dict[str
     if params is None:
         return {}
     try:
-        sections = yaml.safe_load(params.read_text(encoding="utf-8"))
+        with reaching(params):
+            sections = yaml.safe_load(params.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise BadSetting(
             f"settings were to be read from {params}; {str(error).splitlines()[0]}. Correct the file."

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from trajlab.errors import MissingData, TrajlabError
+from trajlab.places import place
 from trajlab.schema import MODEL_FILE, RUN_FILE, SNAPSHOTS_VERSION, checkpoint_folder
 from trajlab.trajectory import Trajectory
 from trajlab.trajectory import open as open_trajectory
@@ -34,11 +35,12 @@ def import_checkpoints(source: str | Path, run: str | Path, *, step_pattern: str
     trajectory = open_trajectory(source, step_pattern=step_pattern)
     if trajectory.weights.unusable:
         raise MissingData(next(iter(trajectory.weights.unusable.values())))
-    with whole(Path(run)) as part:
+    target = place(run)
+    with whole(target) as part:
         for step in trajectory.steps.tolist():
             _write_checkpoint(trajectory, step, part / checkpoint_folder(step))
         (part / RUN_FILE).write_text(json.dumps(_facts(trajectory), indent=1) + "\n")
-    return Path(run)
+    return target
 
 
 def _write_checkpoint(trajectory: Trajectory, step: int, folder: Path) -> None:

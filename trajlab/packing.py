@@ -14,13 +14,15 @@ import zarr
 from dask.delayed import Delayed, delayed
 
 from trajlab.errors import MissingData, OutputExists
+from trajlab.places import is_url, place, reaching
 from trajlab.schema import BUFFERS, GRADIENTS, METRICS, PROBE, STORE_VERSION, WEIGHTS
 from trajlab.snapshots.rows import Rows
 from trajlab.snapshots.store import ABSENT, is_store, read_store
 from trajlab.snapshots.tensors import Life, Recording, Tensors, dims_of
 from trajlab.trajectory import Trajectory
 from trajlab.trajectory import open as open_trajectory
-from trajlab.whole import whole
+from trajlab.uploading import is_unfinished, move
+from trajlab.whole import check_free, whole
 
 CHUNK_BYTES = 1 << 22
 """About how much one chunk holds: what plain xarray reads at once."""
@@ -53,19 +55,21 @@ def pack(source: Trajectory | str | Path, store: str | Path, *, overwrite: bool 
     TrajlabError
         The disk is full.
     """
-    target = Path(store)
+    target = place(store)
     run = source if isinstance(source, Trajectory) else open_trajectory(source)
-    if run.source and target.exists() and target.resolve() == Path(run.source).resolve():
+    with reaching(target):
+        exists = target.exists()
+    if run.source and exists and target.resolve() == place(run.source).resolve():
         raise OutputExists(f"{target} was to be packed into itself. Choose another name for the store.")
     if not run.weights and not run.gradients:
         raise MissingData(f"tensors were to be packed into {target}; the run holds none. Name a run with snapshots.")
     earlier = None
-    if target.exists() and not overwrite:
+    if exists and not overwrite:
         earlier = _extended(target, run)
-        if earlier is not None and _nothing_new(earlier, run):
+        if _nothing_new(earlier, run):
             return target
-    with whole(target, replaces=STORE_VERSION if target.exists() else None) as part:
-        dask.compute(*_write(part, run, target if earlier is not None else None, earlier))
+    with whole(target, replaces=STORE_VERSION if exists else None, extends=earlier is not None) as part:
+        dask.compute(*_write(part, run, target, earlier))
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Consolidated metadata", UserWarning)
             zarr.consolidate_metadata(str(part))
@@ -89,8 +93,10 @@ def _groups(earlier: Recording, run: Trajectory) -> list[tuple[dict[str, Life], 
     ]
 
 
-def _extended(target: Path, run: Trajectory) -> Recording | None:
+def _extended(target: Path, run: Trajectory) -> Recording:
     """Give what the store holds if the run goes on where it ends."""
+    if is_unfinished(target):
+        check_free(target)
     if not is_store(target):
         raise OutputExists(f"{target} was to be written; something else is there. Choose another name, or remove it.")
     earlier = read_store(target)
@@ -121,8 +127,8 @@ def _starts_with(steps: np.ndarray, beginning: np.ndarray) -> bool:
     return len(steps) >= len(beginning) and bool((steps[: len(beginning)] == beginning).all())
 
 
-def _write(part: Path, run: Trajectory, old: Path | None, earlier: Recording | None) -> Iterator[Delayed]:
-    """Lay out the store and give the tasks that write its shards."""
+def _write(part: Path, run: Trajectory, target: Path, earlier: Recording | None) -> Iterator[Delayed]:
+    """Lay out the store in a part folder and give the tasks that write its shards, there or behind the target's URL."""
     root = zarr.open_group(str(part), mode="w", zarr_format=3)
     root.attrs.update({"Conventions": STORE_VERSION, "run": run.facts})
     groups = ((WEIGHTS, run.weights), (GRADIENTS, run.gradients), (BUFFERS, run.buffers))
@@ -137,16 +143,14 @@ def _write(part: Path, run: Trajectory, old: Path | None, earlier: Recording | N
         if shared:
             _coordinate(group, "step", steps[0])
         lives = {} if earlier is None else getattr(earlier, name).lives
-        for place, (tensor, life) in zip(order, tensors.lives.items(), strict=True):
-            node = group.create_group(place)
+        for encoded, (tensor, life) in zip(order, tensors.lives.items(), strict=True):
+            node = group.create_group(encoded)
             if not shared:
                 _coordinate(node, "step", life.steps)
             if life.index is not None:
                 _coordinate(node, "index", life.index, "sample")
-            path = Path(name) / place / "value"
-            held = lives[tensor] if tensor in lives else None
-            yield from _shards(node, part / path, None if old is None or held is None else old / path, held, life,
-                               tensors[tensor].attrs)  # fmt: skip
+            value = Path(name) / encoded / "value"
+            yield from _shards(node, part / value, target / value, lives.get(tensor), life, tensors[tensor].attrs)
     for name, dataset in ((METRICS, run.metrics), (PROBE, run.probe)):
         if dataset.sizes:
             dataset.to_zarr(str(part), group=name, mode="a", consolidated=False, zarr_format=3)
@@ -161,9 +165,9 @@ def _coordinate(group: zarr.Group, name: str, values: np.ndarray, dim: str | Non
 
 
 def _shards(
-    node: zarr.Group, place: Path, old: Path | None, held: Life | None, life: Life, attrs: dict[str, Any]
+    node: zarr.Group, part: Path, target: Path, held: Life | None, life: Life, attrs: dict[str, Any]
 ) -> Iterator[Delayed]:
-    """Create one array, and give the tasks that write its shards; those that are complete already are linked."""
+    """Create one array, and give the tasks that write its shards; those that are complete already are kept."""
     dtype = life.values.dtype
     rows, row_shape = len(life.steps), tuple(life.values.shape[0 if isinstance(life.values, Rows) else 1 :])
     row_bytes = max(int(np.prod(row_shape, dtype=np.int64)) * dtype.itemsize, 1)
@@ -179,12 +183,14 @@ def _shards(
         return
     for number, start in enumerate(range(0, rows, per_shard)):
         stop = min(start + per_shard, rows)
-        target = place.joinpath("c", str(number), *("0" for _ in row_shape))
-        if old is not None and held is not None and len(held.steps) >= start + per_shard:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            os.link(old / target.relative_to(place), target)
-            continue
-        yield delayed(_write_shard, pure=False)(str(target), _piece(life, start, stop), per_chunk, per_shard, row_bytes)
+        name = Path("c", str(number), *("0" for _ in row_shape))
+        if held is None or len(held.steps) < start + per_shard:
+            to = target / name if is_url(target) else None
+            yield delayed(_write_shard, pure=False)(part / name, _piece(life, start, stop), per_chunk, per_shard,
+                                                    row_bytes, to)  # fmt: skip
+        elif not is_url(target):
+            (part / name).parent.mkdir(parents=True, exist_ok=True)
+            os.link(target / name, part / name)
 
 
 def _piece(life: Life, start: int, stop: int) -> Rows | Callable[[], np.ndarray]:
@@ -194,13 +200,16 @@ def _piece(life: Life, start: int, stop: int) -> Rows | Callable[[], np.ndarray]
 
 
 def _write_shard(
-    path: str, rows: Rows | Callable[[], np.ndarray], per_chunk: int, per_shard: int, row_bytes: int
-) -> None:
+    path: Path, rows: Rows | Callable[[], np.ndarray], per_chunk: int, per_shard: int, row_bytes: int,
+    target: Path | None,
+) -> None:  # fmt: skip
     """Write one shard: its chunks end to end, then the index of where each begins and how long it is.
+
+    A shard for a URL is moved there as soon as it is complete, so that the disk never holds more than a few.
 
     The layout is the one of the sharding codec of Zarr v3 with raw little-endian chunks and the index at the end.
     """
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     views = rows.views() if isinstance(rows, Rows) else rows().reshape(-1, row_bytes // rows().dtype.itemsize)
     count = len(views)
     chunks = -(-count // per_chunk)
@@ -213,3 +222,5 @@ def _write_shard(
             file.write(np.ascontiguousarray(view).data)
         file.seek((chunks * per_chunk - count) * row_bytes, os.SEEK_CUR)
         file.write(tail + google_crc32c.value(tail).to_bytes(4, "little"))
+    if target is not None:
+        move(path, target)

@@ -1,7 +1,6 @@
 """The report: one page that says what happened in a study."""
 
 import json
-import os
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
@@ -12,12 +11,15 @@ import numpy as np
 import xarray as xr
 from markupsafe import Markup
 
-from trajlab.errors import MissingData, OutputExists
+from trajlab.errors import MissingData
 from trajlab.figures import read
 from trajlab.findings import headlines
 from trajlab.findings.wording import count, listed, number
+from trajlab.places import place, reaching
+from trajlab.schema import STORE_FILE
 from trajlab.sections import section
 from trajlab.studies import facts, run_names, shared_facts, telling_facts
+from trajlab.whole import check_free, write_file
 
 ORDER = ("drift", "distribution", "dead_neurons", "zero_gradients", "sign_flips")
 """Stages in the order of the page; others follow alphabetically."""
@@ -55,12 +57,10 @@ def report(
     DamagedData
         What is there is not a result, or one of another version.
     """
-    targets = [Path(path) for path in (out, metrics) if path is not None]
+    targets = [place(path) for path in (out, metrics) if path is not None]
     for path in targets:
-        if path.exists() and not overwrite:
-            raise OutputExists(
-                f"{path} was to be written; it exists already. Choose another name, remove it, or pass --overwrite."
-            )
+        if not overwrite:
+            check_free(path)
     opened = open_results(results)
     sections = [section(key, result) for key, result in opened.items()]
     header = _header(opened, title or _study(results, opened))
@@ -70,9 +70,9 @@ def report(
     )  # fmt: skip
     environment.filters["code"] = _code
     page = environment.get_template("report.html").render(sections=sections, **header)
-    _write(targets[0], page)
+    write_file(targets[0], page.encode())
     if metrics is not None:
-        _write(targets[1], json.dumps(summary(opened), indent=1) + "\n")
+        write_file(targets[1], (json.dumps(summary(opened), indent=1) + "\n").encode())
     return targets[0]
 
 
@@ -106,11 +106,12 @@ def open_results(results: Results) -> dict[str, xr.Dataset]:
             name: result.assign_attrs({"stage": name} | result.attrs) for name, result in results.items()
         }
     else:
-        folder = Path(results)
-        if not folder.is_dir():
-            raise MissingData(f"a folder of results was to be read at {folder}; there is none. Run a stage first.")
-        single = (folder / "zarr.json").exists()
-        found = {path.stem: path for path in ([folder] if single else sorted(folder.glob("*.zarr")))}
+        folder = place(results)
+        with reaching(folder):
+            if not folder.is_dir():
+                raise MissingData(f"a folder of results was to be read at {folder}; there is none. Run a stage first.")
+            single = (folder / STORE_FILE).exists()
+            found = {path.stem: path for path in ([folder] if single else sorted(folder.glob("*.zarr")))}
     if not found:
         raise MissingData(f"results were to be read{_where(results)}; there are none. Run a stage first.")
     ranked = sorted(found, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
@@ -127,7 +128,7 @@ def _study(results: Results, opened: dict[str, xr.Dataset]) -> str:
         if shared_facts(result).get("study"):
             return str(shared_facts(result)["study"])
     return (
-        "Training trajectories" if isinstance(results, Mapping) else Path(results).resolve().name.removesuffix(".zarr")
+        "Training trajectories" if isinstance(results, Mapping) else place(results).resolve().name.removesuffix(".zarr")
     )
 
 
@@ -169,14 +170,3 @@ def _code(text: str) -> Markup:
     """Show names between backticks as code."""
     pieces = escape(text).replace(" %", "\u00a0%").split("`")
     return Markup("".join(f"<code>{piece}</code>" if i % 2 else piece for i, piece in enumerate(pieces)))
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part-{os.getpid()}")
-    try:
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)

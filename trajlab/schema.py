@@ -17,6 +17,12 @@ MODEL_FILE = "model.safetensors"
 GRADIENTS_FOLDER = "gradients"
 INDICES_FILE = "indices.safetensors"
 
+STORE_FILE = "zarr.json"
+"""The root of a Zarr group, which a packed store or a result does not open without."""
+
+UNFINISHED_FILE = ".trajlab-unfinished"
+"""Stands in a folder behind a URL as long as it is written."""
+
 # Groups of a packed store, and of `Trajectory.tree`.
 WEIGHTS = "weights"
 GRADIENTS = "gradients"

@@ -8,12 +8,15 @@ from urllib.parse import quote
 import numpy as np
 import xarray as xr
 
-from trajlab.errors import BadSetting, MissingData
+from trajlab.errors import BadSetting, DamagedData, MissingData
+from trajlab.places import place, reaching
 from trajlab.schema import BUFFERS, GRADIENTS, METRICS, PROBE, RUN_FILE, WEIGHTS
 from trajlab.snapshots.checkpoints import has_checkpoints
 from trajlab.snapshots.folder import read_folder
+from trajlab.snapshots.remote import survey
 from trajlab.snapshots.store import is_store, read_store
 from trajlab.snapshots.tensors import Life, Recording, Tensors, attributes_of
+from trajlab.uploading import is_unfinished
 
 if TYPE_CHECKING:
     import torch
@@ -119,7 +122,7 @@ def open(path: str | Path, *, step_pattern: str | None = None) -> Trajectory:
     Parameters
     ----------
     path
-        The store or the folder.
+        The store or the folder, or its URL.
     step_pattern
         Regular expression whose first group is the step in the name of a checkpoint, for odd names.
 
@@ -130,28 +133,38 @@ def open(path: str | Path, *, step_pattern: str | None = None) -> Trajectory:
     DamagedData
         A file is damaged, or the store is of another version.
     """
-    place = Path(path)
-    if not place.is_dir():
-        raise MissingData(
-            f"a packed store or a folder of checkpoints was to be opened at {place}; "
-            f"there is {'a file' if place.exists() else 'nothing'}. Name the folder of the run."
-        )
-    inside = runs_in(place)
-    if inside:
-        raise MissingData(
-            f"a run was to be opened at {place}; it is a folder of runs: {', '.join(inside)}. Open one of them, or "
-            "all as {name: trajlab.open(path) for name, path in trajlab.runs_in(folder).items()}."
-        )
-    return Trajectory(read_store(place) if is_store(place) else read_folder(place, step_pattern), str(path))
+    folder = place(path)
+    with reaching(folder):
+        if not folder.is_dir():
+            raise MissingData(
+                f"a packed store or a folder of checkpoints was to be opened at {folder}; "
+                f"there is {'a file' if folder.exists() else 'nothing'}. Name the folder of the run."
+            )
+        inside = runs_in(folder)
+        if inside:
+            raise MissingData(
+                f"a run was to be opened at {folder}; it is a folder of runs: {', '.join(inside)}. Open one of them, "
+                "or all as {name: trajlab.open(path) for name, path in trajlab.runs_in(folder).items()}."
+            )
+        if is_store(folder):
+            return Trajectory(read_store(folder), str(folder))
+        survey(folder)
+        if is_unfinished(folder):
+            raise DamagedData(
+                f"a run was to be opened at {folder}; somebody is writing there now, or was interrupted. Wait, or "
+                "write it again."
+            )
+        return Trajectory(read_folder(folder, step_pattern), str(folder))
 
 
 def runs_in(path: str | Path) -> dict[str, Path]:
     """Give the runs in a study's folder by name; empty if the folder is itself a run, or holds none."""
-    place = Path(path)
-    if not place.is_dir() or is_store(place) or (place / RUN_FILE).exists() or has_checkpoints(place):
-        return {}
-    inside = sorted(entry for entry in place.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    return {e.name.removesuffix(".zarr"): e for e in inside if is_store(e) or (e / RUN_FILE).exists()}
+    folder = place(path)
+    with reaching(folder):
+        if not folder.is_dir() or is_store(folder) or (folder / RUN_FILE).exists() or has_checkpoints(folder):
+            return {}
+        inside = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+        return {e.name.removesuffix(".zarr"): e for e in inside if is_store(e) or (e / RUN_FILE).exists()}
 
 
 def from_arrays(

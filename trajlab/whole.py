@@ -1,4 +1,4 @@
-"""Writing a folder whole or not at all: under a temporary name first, then renamed."""
+"""Writing whole or not at all: under a temporary name first, then renamed; behind a URL see `uploading`."""
 
 import errno
 import json
@@ -10,11 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from trajlab.errors import OutputExists, TrajlabError
+from trajlab.places import is_url, reaching
+from trajlab.schema import STORE_FILE
+from trajlab.uploading import check_writable, is_unfinished, uploaded
 
 
 @contextmanager
-def whole(target: Path, *, replaces: str | None = None) -> Iterator[Path]:
-    """Give a temporary folder beside the target that takes the target's name if all goes well.
+def whole(target: Path, *, replaces: str | None = None, extends: bool = False) -> Iterator[Path]:
+    """Give a temporary folder that takes the target's place if all goes well.
 
     Parameters
     ----------
@@ -22,7 +25,9 @@ def whole(target: Path, *, replaces: str | None = None) -> Iterator[Path]:
         Where the result shall stand.
     replaces
         A target that exists is replaced if it is a Zarr group with these `Conventions`; it stays as it is until the
-        new one is complete.
+        new one is complete, or until writing begins behind a URL.
+    extends
+        Behind a URL, add to what the target holds.
 
     Raises
     ------
@@ -32,6 +37,10 @@ def whole(target: Path, *, replaces: str | None = None) -> Iterator[Path]:
         The disk is full or the folder can not be written to.
     """
     check_free(target, replaces)
+    if is_url(target):
+        with uploaded(target, extends=extends) as part:
+            yield part
+        return
     part = target.with_name(f".{target.name}.part-{os.getpid()}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -58,14 +67,25 @@ def whole(target: Path, *, replaces: str | None = None) -> Iterator[Path]:
 
 def check_free(target: Path, replaces: str | None = None) -> None:
     """Refuse a target that exists, unless it may be replaced; see `whole`."""
-    if not target.exists() and not target.is_symlink():
+    with reaching(target):
+        if not target.exists() and not target.is_symlink():
+            if is_url(target):
+                check_writable(target)
+            return
+        unfinished = is_unfinished(target)
+    if unfinished and replaces is not None:
         return
+    if unfinished:
+        raise OutputExists(
+            f"{target} was to be written; somebody is writing there now, or was interrupted. Wait, choose another "
+            "name, or pass --overwrite."
+        )
     if replaces is None:
         raise OutputExists(
             f"{target} was to be written; it exists already. Choose another name, remove it, or pass --overwrite."
         )
     try:
-        found = json.loads((target / "zarr.json").read_text())["attributes"].get("Conventions")
+        found = json.loads((target / STORE_FILE).read_text())["attributes"].get("Conventions")
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         found = None
     if found != replaces:
@@ -73,6 +93,21 @@ def check_free(target: Path, replaces: str | None = None) -> None:
             f"{target} was to be replaced; it is no {replaces} but {found or 'something else'}, which is never "
             "overwritten. Choose another name, or remove it yourself."
         )
+
+
+def write_file(target: Path, content: bytes) -> None:
+    """Write one file whole or not at all."""
+    if is_url(target):
+        with reaching(target):
+            target.write_bytes(content)
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.part-{os.getpid()}")
+    try:
+        part.write_bytes(content)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _remove_abandoned(target: Path) -> None:

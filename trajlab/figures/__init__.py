@@ -1,6 +1,7 @@
 """Figures: a file for each stage that deserves its own, and a default for all others."""
 
 from importlib import import_module
+from io import BytesIO
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -8,12 +9,14 @@ from typing import Any
 import xarray as xr
 from matplotlib.axes import Axes
 
-from trajlab.errors import BadSetting, DamagedData, MissingData, OutputExists
+from trajlab.errors import BadSetting, DamagedData, MissingData
 from trajlab.figures import default
 from trajlab.figures.inline import STYLE
 from trajlab.figures.panel import Panel
-from trajlab.schema import RESULT_VERSION
+from trajlab.places import place, reaching
+from trajlab.schema import RESULT_VERSION, STORE_FILE
 from trajlab.stages import stage_names
+from trajlab.whole import check_free, write_file
 
 
 def figure(result: xr.Dataset, *, ax: Axes | None = None, variable: str | None = None, **select: Any) -> Axes:
@@ -85,27 +88,23 @@ def save(
     import matplotlib.style
     from matplotlib.figure import Figure
 
-    out = Path(out)
+    out = place(out)
     drawing = Figure(figsize=(7.2, 4.0), layout="constrained")
     formats = drawing.canvas.get_supported_filetypes()
     if out.suffix.removeprefix(".") not in formats:
         raise BadSetting(
             f"the picture {out} was asked for; pictures end in {', '.join(sorted(formats))}. Change the name."
         )
-    if out.exists() and not overwrite:
-        raise OutputExists(f"{out} was to be written; it exists already. Choose another name, or pass --overwrite.")
+    if not overwrite:
+        check_free(out)
     with matplotlib.style.context(STYLE):
         drawing = Figure(figsize=(7.2, 4.0), layout="constrained")
         asked = {"run": run, "parameter": parameter, "layer": layer, "tau": tau}
         select = {dim: label for dim, label in asked.items() if label is not None}
         figure(read(result), ax=drawing.add_subplot(), variable=variable, **select)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        part = out.with_name(f".{out.stem}.part{out.suffix}")
-        try:
-            drawing.savefig(part, dpi=160, facecolor="white")
-            part.replace(out)
-        finally:
-            part.unlink(missing_ok=True)
+        picture = BytesIO()
+        drawing.savefig(picture, format=out.suffix.removeprefix("."), dpi=160, facecolor="white")
+    write_file(out, picture.getvalue())
     return out
 
 
@@ -122,20 +121,24 @@ def read(result: str | Path | xr.Dataset) -> xr.Dataset:
     if isinstance(result, xr.Dataset):
         where, opened = "the result", result
     else:
-        where = str(result)
-        if not Path(result).is_dir():
-            raise MissingData(f"a result was to be opened at {result}; there is none. Name a .zarr that a stage wrote.")
-        if not (Path(result) / "zarr.json").exists() and (held := sorted(Path(result).glob("*.zarr"))):
-            raise MissingData(
-                f"a result was to be opened at {where}; it holds several results: "
-                f"{', '.join(path.stem for path in held)}. Name one of them."
-            )
-        try:
-            opened = xr.open_zarr(result, chunks=None)
-        except (OSError, KeyError, ValueError) as error:
-            raise DamagedData(
-                f"a result was to be opened at {where}; {str(error).splitlines()[0]}. Compute the stage again."
-            ) from error
+        folder = place(result)
+        where = str(folder)
+        with reaching(folder):
+            if not folder.is_dir():
+                raise MissingData(
+                    f"a result was to be opened at {where}; there is none. Name a .zarr that a stage wrote."
+                )
+            if not (folder / STORE_FILE).exists() and (held := sorted(folder.glob("*.zarr"))):
+                raise MissingData(
+                    f"a result was to be opened at {where}; it holds several results: "
+                    f"{', '.join(path.stem for path in held)}. Name one of them."
+                )
+            try:
+                opened = xr.open_zarr(where, chunks=None)
+            except (OSError, KeyError, ValueError) as error:
+                raise DamagedData(
+                    f"a result was to be opened at {where}; {str(error).splitlines()[0]}. Compute the stage again."
+                ) from error
     found = opened.attrs.get("Conventions", RESULT_VERSION if "stage" in opened.attrs else "nothing")
     if found != RESULT_VERSION:
         raise DamagedData(

@@ -26,7 +26,7 @@ _pread = types.ExternalFunction("pread", types.intp(types.intc, types.voidptr, t
 def readable(rows: Rows) -> bool:
     """Tell whether tiles of rows can be read: they lie in local files, in a type that kernels or `WIDENED` know."""
     known = rows.stored in (np.float32, np.float64) or rows.stored in WIDENED
-    return known and rows.size > 0 and hasattr(os, "pread")
+    return known and rows.size > 0 and not rows.remote and hasattr(os, "pread")
 
 
 def addresses(rows: Sequence[np.ndarray | None]) -> np.ndarray:

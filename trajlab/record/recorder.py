@@ -14,6 +14,7 @@ from torch.amp import GradScaler
 from torch.optim import Optimizer
 
 from trajlab.errors import BadSetting, TrajlabError
+from trajlab.places import is_url
 from trajlab.record.facts import run_facts
 from trajlab.record.inventory import take_inventory
 from trajlab.record.metrics import MetricsLog, metric_row
@@ -120,6 +121,11 @@ class Recorder:
                 raise BadSetting(f"{name} takes a function from a step to a bool; found {schedule!r}. Try every(10)")
         if gradients is not True and gradients is not False and gradients < 1:
             raise BadSetting(f"gradients takes True, False or a number of entries from 1 on; found {gradients!r}")
+        if is_url(directory):
+            raise BadSetting(
+                f"a run was to be recorded at {directory}; files are renamed while recording, which object stores can "
+                "not. Record to a local folder, and copy or pack it to the URL."
+            )
         self.directory = Path(directory)
         self._when = when
         self._gradients_when = gradients_when if gradients is not False else None

@@ -1,10 +1,10 @@
 """Folders of checkpoints, ours or anybody's: which steps are there, and where each tensor's bytes lie."""
 
 import json
-import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import dask
@@ -13,6 +13,7 @@ import numpy as np
 
 from trajlab.errors import BadSetting, DamagedData, MissingData
 from trajlab.schema import PROBE_FILE
+from trajlab.snapshots.remote import concurrently
 from trajlab.snapshots.rows import Rows, widened
 from trajlab.snapshots.safetensors import Entry, Header, read_header
 from trajlab.snapshots.tensors import Life, natural
@@ -74,13 +75,12 @@ def find_checkpoints(folder: Path, step_pattern: str | None = None) -> list[Chec
         The pattern is no regular expression with a group.
     """
     pattern = _pattern(step_pattern)
+    entries = sorted(folder.iterdir(), key=lambda entry: natural(entry.name))
     found: dict[int, Checkpoint] = {}
-    for entry in sorted(os.scandir(folder), key=lambda entry: natural(entry.name)):
-        named = step_of(entry.name, pattern)
-        files = [] if entry.name.startswith(".") or (entry.is_dir() and named is None) else _files(entry)
-        if not files or (pattern is not None and named is None):
+    for entry, headers in zip(entries, concurrently(partial(_headers, pattern), entries, folder), strict=True):
+        if not headers:
             continue
-        headers = {path: _header(path, named) for path in files}
+        named = step_of(entry.name, pattern)
         stated = next((header.metadata["step"] for header in headers.values() if "step" in header.metadata), None)
         stated_step = _as_step(stated) if pattern is None and isinstance(stated, str) else None
         step = named if stated_step is None else stated_step
@@ -97,8 +97,7 @@ def find_checkpoints(folder: Path, step_pattern: str | None = None) -> list[Chec
 
 def has_checkpoints(folder: Path) -> bool:
     """Tell whether a folder holds a checkpoint with a step in its name."""
-    with os.scandir(folder) as entries:
-        return any(step_of(entry.name) is not None and _files(entry) for entry in entries)
+    return any(step_of(entry.name) is not None and _files(entry) for entry in folder.iterdir())
 
 
 def _pattern(text: str | None) -> re.Pattern | None:
@@ -115,26 +114,33 @@ def _pattern(text: str | None) -> re.Pattern | None:
     return pattern
 
 
-def _files(entry: os.DirEntry) -> list[str]:
+def _headers(pattern: re.Pattern | None, entry: Path) -> dict[str, Header]:
+    """Read the headers of what may be a checkpoint, none if it is not."""
+    step = step_of(entry.name, pattern)
+    if entry.name.startswith(".") or (step is None and (pattern is not None or entry.is_dir())):
+        return {}
+    return {path: _header(path, step) for path in _files(entry)}
+
+
+def _files(entry: Path) -> list[str]:
     """Give the files of weights of one checkpoint: a file, or those in a folder."""
     if entry.is_file():
         known = entry.name.endswith((".safetensors", *TORCH_SUFFIXES)) and entry.name != PROBE_FILE
-        return [entry.path] if known and not NOT_WEIGHTS.match(entry.name) else []
-    folder = Path(entry.path)
-    for index in sorted(folder.glob("*.index.json")):
+        return [str(entry)] if known and not NOT_WEIGHTS.match(entry.name) else []
+    for index in sorted(entry.glob("*.index.json")):
         try:
-            return [str(folder / shard) for shard in sorted(set(json.loads(index.read_text())["weight_map"].values()))]
+            return [str(entry / shard) for shard in sorted(set(json.loads(index.read_text())["weight_map"].values()))]
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DamagedData(
                 f"{index} was to be read as the index of a sharded checkpoint; it has no weight_map ({error!r}). "
                 "Restore it, or move the checkpoint out of the folder."
             ) from error
-    names = sorted(name for name in os.listdir(folder) if not NOT_WEIGHTS.match(name))
+    names = sorted(one.name for one in entry.iterdir() if not NOT_WEIGHTS.match(one.name))
     for suffixes in ((".safetensors",), TORCH_SUFFIXES):
         fitting = [name for name in names if name.endswith(suffixes)]
         models = [name for name in fitting if name.startswith(("model", "pytorch_model"))] or fitting
         if models:
-            return [str(folder / name) for name in models]
+            return [str(entry / name) for name in models]
     return []
 
 

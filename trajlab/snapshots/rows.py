@@ -9,6 +9,8 @@ import ml_dtypes
 import numpy as np
 
 from trajlab.errors import DamagedData
+from trajlab.places import is_url
+from trajlab.snapshots.remote import Span, fetch
 
 DTYPES: dict[str, np.dtype] = {
     "F64": np.dtype("<f8"),
@@ -49,7 +51,7 @@ def widen(values: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """A table of (file, offset), one row a step: the whole life of one tensor on local disk.
+    """A table of (file, offset), one row a step: the whole life of one tensor on local disk or behind URLs.
 
     Safetensors snapshots, gradient segments and raw Zarr shards all are such tables. A table is small, can be
     pickled, and holds no file open.
@@ -96,6 +98,11 @@ class Rows:
         """Number of entries of the tensor at one step."""
         return int(np.prod(self.shape, dtype=np.int64))
 
+    @property
+    def remote(self) -> bool:
+        """Whether the rows lie behind URLs."""
+        return any(map(is_url, self.files[:1]))
+
     def runs(self) -> Iterator[tuple[str, np.ndarray]]:
         """Go over the files, with the rows that each holds."""
         order = np.argsort(self.file, kind="stable")
@@ -104,7 +111,7 @@ class Rows:
             yield path, order[first:last]
 
     def views(self) -> list[np.ndarray]:
-        """Values of each step as flat read-only arrays that are mapped from the files.
+        """Values of each step as flat read-only arrays that are mapped from the files, or fetched all at once.
 
         Raises
         ------
@@ -115,9 +122,9 @@ class Rows:
         views: list[np.ndarray] = [np.empty(0, self.dtype)] * len(self)
         if nbytes == 0:
             return views
-        for path, rows in self.runs():
-            start, stop = int(self.offset[rows].min()), int(self.offset[rows].max()) + nbytes
-            buffer = _map(path, start, stop)
+        runs = list(self.runs())
+        spans = [(path, int(self.offset[rows].min()), int(self.offset[rows].max()) + nbytes) for path, rows in runs]
+        for (_, rows), (_, start, _), buffer in zip(runs, spans, _bytes(spans), strict=True):
             for row in rows:
                 raw = buffer[self.offset[row] - start : self.offset[row] - start + nbytes]
                 views[row] = widen(_aligned(raw).view(self.stored))
@@ -147,7 +154,7 @@ class Rows:
         """Values of all steps in one array, (step, ...); a view of the file where the rows lie end to end."""
         nbytes = self.size * self.stored.itemsize
         if len(self) and nbytes and len(self.files) == 1 and (np.diff(self.offset) == nbytes).all():
-            raw = _map(self.files[0], int(self.offset[0]), int(self.offset[-1]) + nbytes)
+            (raw,) = _bytes([(self.files[0], int(self.offset[0]), int(self.offset[-1]) + nbytes)])
             return widen(_aligned(raw).view(self.stored)).reshape(len(self), *self.shape)
         values = np.empty((len(self), self.size), self.dtype)
         for row, view in enumerate(self.views()):
@@ -172,6 +179,11 @@ def _fill(values: np.ndarray, descriptor: int, offset: int, path: str) -> None:
         if not got:
             raise changed(path, f"bytes {offset} to {offset + len(buffer)} were asked for", "it ends before")
         done += got
+
+
+def _bytes(spans: list[Span]) -> list[np.ndarray]:
+    """Pieces of files as read-only arrays."""
+    return fetch(spans) if spans and is_url(spans[0][0]) else [_map(*span) for span in spans]
 
 
 def _map(path: str, start: int, stop: int) -> np.ndarray:

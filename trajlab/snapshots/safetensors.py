@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trajlab.errors import DamagedData
+from trajlab.snapshots.remote import open_bytes
 from trajlab.snapshots.rows import DTYPES
 
 
@@ -48,8 +49,9 @@ def read_header(path: str) -> Header:
         The file is cut off, is no safetensors file, or holds an element type that is not known here.
     """
     try:
-        with open(path, "rb") as file:
-            length = os.fstat(file.fileno()).st_size
+        with open_bytes(path) as file:
+            length = file.seek(0, os.SEEK_END)
+            file.seek(0)
             (size,) = struct.unpack("<Q", file.read(8).ljust(8, b"\xff"))
             if size > length - 8:
                 raise _damaged(path, f"its header should end at byte {8 + size}, the file ends at {length}")

@@ -1,13 +1,13 @@
 """Segments of recorded gradients: several steps of all parameters in one safetensors file."""
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 
 from trajlab.errors import DamagedData
 from trajlab.schema import INDICES_FILE
+from trajlab.snapshots.remote import concurrently
 from trajlab.snapshots.rows import Rows
 from trajlab.snapshots.safetensors import Entry, Header, read_header
 from trajlab.snapshots.tensors import Life
@@ -30,12 +30,12 @@ def read_segments(folder: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str,
     """
     if not folder.is_dir():
         return {}
-    names = sorted((n for n in os.listdir(folder) if _first(n) is not None), key=lambda n: (_first(n), n))
+    names = sorted((e.name for e in folder.iterdir() if _first(e.name) is not None), key=lambda n: (_first(n), n))
     indices = _indices(folder / INDICES_FILE)
     held: dict[str, list[tuple[np.ndarray, int, Entry]]] = {}
     last, last_name = -1, ""
-    for number, name in enumerate(names):
-        header = read_header(str(folder / name))
+    headers = concurrently(read_header, [str(folder / name) for name in names], folder)
+    for number, (name, header) in enumerate(zip(names, headers, strict=True)):
         steps, absent = _rows(folder / name, header)
         if len(steps) and steps[0] <= last:
             raise DamagedData(
@@ -115,12 +115,9 @@ def _indices(path: Path) -> dict[str, np.ndarray]:
     if not path.exists():
         return {}
     entries = read_header(str(path)).entries
-    zero = np.zeros(1)
-    return {
-        name: Rows(
-            (str(path),), zero.astype(np.int32), zero.astype(np.int64) + (entry.offset or 0), entry.shape, entry.stored
-        )
-        .views()[0]
-        .copy()
-        for name, entry in entries.items()
-    }
+
+    def positions(entry: Entry) -> np.ndarray:
+        offset = np.array([entry.offset], np.int64)
+        return Rows((str(path),), np.zeros(1, np.int32), offset, entry.shape, entry.stored).views()[0].copy()
+
+    return dict(zip(entries, concurrently(positions, entries.values(), path), strict=True))

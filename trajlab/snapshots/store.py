@@ -1,4 +1,4 @@
-"""A packed store as a recording: raw chunks and shards are mapped, anything else goes through zarr."""
+"""A packed store as a recording: raw chunks and shards are mapped or fetched, anything else goes through zarr."""
 
 import json
 import os
@@ -13,6 +13,7 @@ import xarray as xr
 
 from trajlab.errors import DamagedData, MissingData
 from trajlab.schema import BUFFERS, GRADIENTS, METRICS, PROBE, RESULT_VERSION, STORE_VERSION, WEIGHTS
+from trajlab.snapshots.remote import concurrently, open_bytes
 from trajlab.snapshots.rows import Rows
 from trajlab.snapshots.tensors import Life, Recording, Tensors, attributes_of
 
@@ -64,14 +65,15 @@ def read_store(path: Path) -> Recording:
 
 
 def _dataset(path: Path, group: str, nodes: dict[str, Any]) -> xr.Dataset:
-    return xr.open_zarr(path, group=group, consolidated=True) if group in nodes else xr.Dataset()
+    return xr.open_zarr(str(path), group=group, consolidated=True) if group in nodes else xr.Dataset()
 
 
 def _lives(path: Path, group: str, nodes: dict[str, Any]) -> Iterator[tuple[str, Life]]:
     if group not in nodes:
         return
     shared = _values(path, f"{group}/step", nodes) if f"{group}/step" in nodes else None
-    for name in nodes[group]["attributes"]["order"]:
+
+    def life(name: str) -> Life:
         place = f"{group}/{name}"
         steps = shared if shared is not None else _values(path, f"{place}/step", nodes)
         index = _values(path, f"{place}/index", nodes) if f"{place}/index" in nodes else None
@@ -79,10 +81,10 @@ def _lives(path: Path, group: str, nodes: dict[str, Any]) -> Iterator[tuple[str,
         values = _rows(path / place / "value", nodes[f"{place}/value"])
         if values is None:
             values = da.from_zarr(str(path), component=f"{place}/value")
-        yield (
-            unquote(name),
-            Life(steps, values, tuple(attributes["shape"]), index, np.dtype(attributes["stored_dtype"])),
-        )
+        return Life(steps, values, tuple(attributes["shape"]), index, np.dtype(attributes["stored_dtype"]))
+
+    order = nodes[group]["attributes"]["order"]
+    yield from zip(map(unquote, order), concurrently(life, order, path), strict=True)
 
 
 def _values(path: Path, array: str, nodes: dict[str, Any]) -> np.ndarray:
@@ -125,7 +127,7 @@ def _starts(chunk: str, index_bytes: int, chunks: int) -> np.ndarray:
     if not index_bytes:
         return np.zeros(1, np.uint64)
     try:
-        with open(chunk, "rb") as file:
+        with open_bytes(chunk) as file:
             file.seek(-index_bytes, os.SEEK_END)
             index = np.frombuffer(file.read(16 * chunks), "<u8").reshape(chunks, 2)
             length = file.tell() + 4

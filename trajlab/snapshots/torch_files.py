@@ -9,6 +9,7 @@ import pickle
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,15 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from trajlab.errors import DamagedData
+from trajlab.snapshots.remote import open_bytes
 from trajlab.snapshots.rows import widen
 from trajlab.snapshots.safetensors import Entry, Header
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "module", "net", "network", "weights", "params")
 """Keys under which training scripts keep the weights beside other things."""
+
+ONE_AT_A_TIME = Lock()
+"""Filters of warnings belong to the process."""
 
 STEP_KEYS = ("global_step", "step", "iteration", "iter", "num_updates")
 """Keys under which they keep the step."""
@@ -34,11 +39,12 @@ def read_torch(path: str) -> Header:
     DamagedData
         The file is cut off, would have to run code to be unpickled, or holds no weights.
     """
-    mapped = zipfile.is_zipfile(path)
     try:
-        with FakeTensorMode(), warnings.catch_warnings():
+        with open_bytes(path) as file, ONE_AT_A_TIME, FakeTensorMode(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            mapped = zipfile.is_zipfile(file)
+            file.seek(0)
+            content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise DamagedData(
             f"{path} was to be read as weights only; {_reason(error)}. Unpickling it would run code that it brings: "
@@ -55,7 +61,8 @@ def read_torch(path: str) -> Header:
 
 def load_tensor(path: str, name: str) -> np.ndarray:
     """Load one tensor of a checkpoint that can not be mapped."""
-    content = torch.load(path, map_location="cpu", weights_only=True)
+    with open_bytes(path) as file:
+        content = torch.load(file, map_location="cpu", weights_only=True)
     tensor = dict(_tensors(_weights(content, path)))[name].detach().contiguous()
     stored = _stored(tensor)
     raw = tensor.reshape(-1).view(torch.uint8).numpy() if tensor.numel() else np.empty(0, np.uint8)

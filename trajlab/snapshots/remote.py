@@ -1,0 +1,102 @@
+"""Bytes of objects behind URLs: fetched by ranges, many at once; whole objects are never read where a range will do."""
+
+import errno
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import IO, Any, TypeVar, cast
+
+import numpy as np
+
+from trajlab.errors import DamagedData
+from trajlab.places import is_url, reaching, reason
+
+PIECE_BYTES = 1 << 23
+"""About how much one request fetches; one connection gives only part of what the network can."""
+
+HEAD_BYTES = 1 << 16
+"""How much is read ahead in an open file: enough for most headers."""
+
+REQUESTS = 32
+"""How many places are looked at, at the same time."""
+
+Span = tuple[str, int, int]
+"""A file, and where a piece of it starts and stops."""
+
+Item = TypeVar("Item")
+Found = TypeVar("Found")
+
+
+def fetch(spans: Sequence[Span]) -> list[np.ndarray]:
+    """Fetch pieces of objects, all at once, as read-only bytes.
+
+    Raises
+    ------
+    DamagedData
+        An object is gone, or ends before the piece that it should hold.
+    TrajlabError
+        The object store could not be reached.
+    """
+    if not spans:
+        return []
+    from fsspec.core import url_to_fs
+
+    requests = [
+        (url, at, min(at + PIECE_BYTES, stop)) for url, start, stop in spans for at in range(start, stop, PIECE_BYTES)
+    ]
+    with reaching(spans[0][0]):
+        store, _ = url_to_fs(spans[0][0])
+        places = [url_to_fs(url)[1] for url, _, _ in requests]
+        starts, stops = [start for _, start, _ in requests], [stop for _, _, stop in requests]
+        answers = store.cat_ranges(places, starts, stops, on_error="return")
+    pieces = iter(_checked(*one) for one in zip(requests, answers, strict=True))
+    return [
+        np.frombuffer(_joined([next(pieces) for _ in range(start, stop, PIECE_BYTES)]), np.uint8)
+        for _, start, stop in spans
+    ]
+
+
+def _checked(request: Span, answer: bytes | Exception) -> bytes:
+    url, start, stop = request
+    if isinstance(answer, bytes):
+        if len(answer) == stop - start:
+            return answer
+        found = f"it ends at byte {start + len(answer)}"
+    elif isinstance(answer, FileNotFoundError) or getattr(answer, "errno", None) == errno.EINVAL:
+        found = reason(answer)
+    else:
+        with reaching(url):
+            raise answer
+    raise DamagedData(
+        f"bytes {start} to {stop} of {url} were asked for; {found}. "
+        "The object changed after the trajectory was opened: open it again, or restore the object."
+    )
+
+
+def _joined(pieces: list[bytes]) -> bytes:
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def open_bytes(path: str) -> IO[bytes]:
+    """Open a file for reading; one behind a URL is read by ranges as one seeks in it."""
+    if not is_url(path):
+        return open(path, "rb")
+    from fsspec.core import url_to_fs
+
+    store, place = url_to_fs(path)
+    return cast(IO[bytes], store.open(place, "rb", block_size=HEAD_BYTES))
+
+
+def concurrently(function: Callable[[Item], Found], items: Iterable[Item], folder: object) -> Iterable[Found]:
+    """Call a function of each of many things in a folder; behind a URL many at once, as each waits for an answer."""
+    if not is_url(folder):
+        return map(function, items)
+    with ThreadPoolExecutor(REQUESTS) as pool:
+        return list(pool.map(function, items))
+
+
+def survey(folder: Path) -> None:
+    """List all that is in a folder behind a URL in one go, so that looking at each entry asks for nothing more."""
+    if is_url(folder):
+        remote: Any = folder
+        remote.fs.find(remote.path)

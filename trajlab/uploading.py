@@ -1,0 +1,99 @@
+"""Writing a folder to an object store whole or not at all: under a mark that it is unfinished, its root last."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from trajlab.places import is_url, reaching
+from trajlab.schema import RUN_FILE, STORE_FILE, UNFINISHED_FILE
+from trajlab.snapshots.remote import concurrently
+
+ROOTS = (STORE_FILE, RUN_FILE)
+"""Files without which a folder opens as nothing of ours; they are written last and removed first."""
+
+
+@contextmanager
+def uploaded(target: Path, *, extends: bool = False) -> Iterator[Path]:
+    """Give a local folder whose files go to a URL if all goes well.
+
+    An object store can not rename a folder, so the order of writing stands in for it: first a mark that the folder is
+    unfinished, then all files but the root, then the root, without which neither xarray nor trajlab opens anything;
+    last the mark goes. What stood there is removed before, root first. If something fails, all that was written is
+    removed but the mark, as other threads may still be writing; if the process is killed, the root is missing. Both
+    times the folder is unfinished until it is written anew.
+
+    Parameters
+    ----------
+    target
+        The URL.
+    extends
+        Add to the store that stands there, whose root stays in its place until the new one is ready.
+
+    Raises
+    ------
+    TrajlabError
+        The object store could not be reached, or does not allow to write.
+    """
+    mark = target / UNFINISHED_FILE
+    with reaching(target), TemporaryDirectory(prefix="trajlab-", ignore_cleanup_errors=True) as folder:
+        mark.write_text("A folder that trajlab is writing, or did not finish. Write it anew with --overwrite.\n")
+        if not extends:
+            _remove(target)
+        try:
+            yield Path(folder)
+            if extends:
+                _remove(target, only_root=True)
+            _put(Path(folder), target)
+        except BaseException:
+            if not extends:
+                _remove(target)
+            raise
+        mark.unlink()
+
+
+def check_writable(target: Path) -> None:
+    """Write the mark and remove it again, so that what can not be written is known before anything is computed."""
+    mark = target / UNFINISHED_FILE
+    with reaching(target):
+        mark.write_text("")
+        mark.unlink()
+
+
+def is_unfinished(target: Path) -> bool:
+    """Tell whether writing to a URL has begun and not ended."""
+    return is_url(target) and not (target / STORE_FILE).exists() and (target / UNFINISHED_FILE).exists()
+
+
+def move(file: Path, target: Path) -> None:
+    """Move a local file to a URL."""
+    remote: Any = target
+    with reaching(target):
+        remote.fs.put_file(str(file), remote.path)
+    file.unlink()
+
+
+def _put(folder: Path, target: Path) -> None:
+    remote: Any = target
+    files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    roots = [Path(name) for name in ROOTS if Path(name) in files]
+
+    def put(file: Path) -> None:
+        remote.fs.put_file(str(folder / file), (remote / file.as_posix()).path)
+
+    for part in ([file for file in files if file not in roots], roots):
+        list(concurrently(put, part, target))
+
+
+def _remove(target: Path, *, only_root: bool = False) -> None:
+    """Remove what stands at a URL, the root first and not the mark."""
+    remote: Any = target
+    remote.fs.invalidate_cache()
+    folder = remote.path.strip("/") + "/"
+    held = {key: key.strip("/").removeprefix(folder) for key in remote.fs.find(remote.path)}
+    roots = [key for key, name in held.items() if name in ROOTS]
+    others = [key for key, name in held.items() if name not in (*ROOTS, UNFINISHED_FILE)]
+    for part in (roots, [] if only_root else others):
+        if part:
+            remote.fs.rm(part)
