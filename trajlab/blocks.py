@@ -13,7 +13,7 @@ from trajlab.kernels.block import Block, Kernel, computable, reduce
 from trajlab.kernels.tiles import SHORT
 from trajlab.kernels.window import readable
 from trajlab.snapshots.lazy import rows_of
-from trajlab.snapshots.rows import Rows
+from trajlab.snapshots.rows import Rows, views
 
 BLOCK_BYTES = 1 << 26
 """About how many bytes of a tensor one task holds in memory."""
@@ -118,20 +118,22 @@ def reduce_blocks(
     shared
         What each kernel prepared for each block's tensor; None where the block is all of it, or nothing is needed.
     blocks
-        Of each block the rows, the one before, the reference, the weights with their places and the ones before, and
-        the indices; rows come as tables or arrays.
+        Of each block the rows, the one before, the reference, the weights, the place of each step among them, the
+        weights before, and the indices; rows come as tables or arrays.
     """
+    remote = [piece for block in blocks for piece in block if isinstance(piece, Rows) and piece.remote]
+    fetched = dict(zip(map(id, remote), views(remote), strict=True))
     found = [
-        _reduce_block(kernels, known, *block) for known, block in zip(zip(*shared, strict=True), blocks, strict=True)
+        _reduce_block(kernels, known, *(fetched.get(id(piece), piece) for piece in block))
+        for known, block in zip(zip(*shared, strict=True), blocks, strict=True)
     ]
     return [list(of_kernel) for of_kernel in zip(*found, strict=True)]
 
 
 def _reduce_block(
     kernels: Sequence[Kernel], shared: Sequence[Any], rows: Any, previous: Any, reference: Any,
-    companions: Sequence[Any] | None, indices: np.ndarray | None,
+    weights: Any, places: np.ndarray | None, weights_previous: Any, indices: np.ndarray | None,
 ) -> list[Found]:  # fmt: skip
-    weights, places, weights_previous = (None, None, None) if companions is None else companions
     rows_of = _rows if indices is None else _arrays
     block = Block(
         rows=_rows(rows),
@@ -149,18 +151,19 @@ def _reduce_block(
     return reduce(kernels, block, known)
 
 
-def _rows(rows: Rows | np.ndarray | None) -> Rows | list[np.ndarray]:
+def _rows(rows: Rows | np.ndarray | list[np.ndarray] | None) -> Rows | list[np.ndarray]:
     """Give long rows in files as they are, to be read a tile at a time, and all others as arrays."""
     if isinstance(rows, Rows) and readable(rows):
         return rows if rows.size > SHORT else list(rows.read())
     return _arrays(rows)
 
 
-def _arrays(rows: Rows | np.ndarray | None) -> list[np.ndarray]:
-    if rows is None:
-        return []
-    flat = rows.views() if isinstance(rows, Rows) else np.asarray(rows).reshape(len(rows), -1)
-    return [computable(row) for row in flat]
+def _arrays(rows: Rows | np.ndarray | list[np.ndarray] | None) -> list[np.ndarray]:
+    if isinstance(rows, Rows):
+        rows = rows.views()
+    elif isinstance(rows, np.ndarray):
+        rows = list(rows.reshape(len(rows), -1))
+    return [computable(row) for row in rows or ()]
 
 
 def _only(rows: Rows | list[np.ndarray]) -> Any:

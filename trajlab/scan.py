@@ -194,10 +194,13 @@ class _Layout:
             shared = TaskRef(known)
         places = []
         for start, stop in spans:
-            companions = None
+            recorded, places, before = None, None, None
             if weights is not None:
-                companions = List(*weights.cut(start, stop), weights.cut(start - 1, start)[0])
-            block = List(rows.cut(start, stop), rows.cut(start - 1, start), reference, companions, indices)
+                recorded, places = weights.cut(start, stop)
+                before, _ = weights.cut(start - 1, start)
+            block = List(
+                rows.cut(start, stop), rows.cut(start - 1, start), reference, recorded, places, before, indices
+            )
             places.append(self._place(shared, block, (stop - start) * rows.size * rows.itemsize))
         self.blocks.append(places)
 

@@ -2,7 +2,7 @@
 
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import ml_dtypes
@@ -118,17 +118,7 @@ class Rows:
         DamagedData
             A file is gone or ends before the row that it should hold.
         """
-        nbytes = self.size * self.stored.itemsize
-        views: list[np.ndarray] = [np.empty(0, self.dtype)] * len(self)
-        if nbytes == 0:
-            return views
-        runs = list(self.runs())
-        spans = [(path, int(self.offset[rows].min()), int(self.offset[rows].max()) + nbytes) for path, rows in runs]
-        for (_, rows), (_, start, _), buffer in zip(runs, spans, _bytes(spans), strict=True):
-            for row in rows:
-                raw = buffer[self.offset[row] - start : self.offset[row] - start + nbytes]
-                views[row] = widen(_aligned(raw).view(self.stored))
-        return views
+        return views([self])[0]
 
     def read(self) -> np.ndarray:
         """Values of each step in one array, (step, entry), read from the files; for small tensors.
@@ -160,6 +150,28 @@ class Rows:
         for row, view in enumerate(self.views()):
             values[row] = view
         return values.reshape(len(self), *self.shape)
+
+
+def views(tables: Sequence[Rows]) -> list[list[np.ndarray]]:
+    """Do what `Rows.views` does for several tables; what lies behind URLs is fetched all at once.
+
+    Raises
+    ------
+    DamagedData
+        A file is gone or ends before a row that it should hold.
+    """
+    runs = [(table, path, rows) for table in tables if table.size for path, rows in table.runs()]
+    spans = [
+        (path, int(table.offset[rows].min()), int(table.offset[rows].max()) + table.size * table.stored.itemsize)
+        for table, path, rows in runs
+    ]
+    found = {id(table): [np.empty(0, table.dtype)] * len(table) for table in tables}
+    for (table, _, rows), (_, start, _), buffer in zip(runs, spans, _bytes(spans), strict=True):
+        for row in rows:
+            at = table.offset[row] - start
+            raw = buffer[at : at + table.size * table.stored.itemsize]
+            found[id(table)][row] = widen(_aligned(raw).view(table.stored))
+    return [found[id(table)] for table in tables]
 
 
 def opened(path: str) -> int:
