@@ -194,13 +194,11 @@ class _Layout:
             shared = TaskRef(known)
         places = []
         for start, stop in spans:
-            recorded, places, before = None, None, None
+            recorded: tuple[Any, Any] = (None, None)
+            before = None
             if weights is not None:
-                recorded, places = weights.cut(start, stop)
-                before, _ = weights.cut(start - 1, start)
-            block = List(
-                rows.cut(start, stop), rows.cut(start - 1, start), reference, recorded, places, before, indices
-            )
+                recorded, (before, _) = weights.cut(start, stop), weights.cut(start - 1, start)
+            block = List(rows.cut(start, stop), rows.cut(start - 1, start), reference, *recorded, before, indices)
             places.append(self._place(shared, block, (stop - start) * rows.size * rows.itemsize))
         self.blocks.append(places)
 
