@@ -39,6 +39,7 @@ class Source:
 
     def __init__(self, array: xr.DataArray, sources: list[da.Array]):
         self.steps = array.sizes["step"]
+        self.step = array["step"].values
         data = (array if array.dims[0] == "step" else array.transpose("step", ...)).data
         if data.dtype.kind not in "fiub":
             raise BadSetting(
@@ -119,7 +120,7 @@ def reduce_blocks(
         What each kernel prepared for each block's tensor; None where the block is all of it, or nothing is needed.
     blocks
         Of each block the rows, the one before, the reference, the weights, the place of each step among them, the
-        weights before, and the indices; rows come as tables or arrays.
+        weights before, the indices, and the steps; rows come as tables or arrays.
     """
     remote = [piece for block in blocks for piece in block if isinstance(piece, Rows) and piece.remote]
     fetched = dict(zip(map(id, remote), views(remote), strict=True))
@@ -132,7 +133,7 @@ def reduce_blocks(
 
 def _reduce_block(
     kernels: Sequence[Kernel], shared: Sequence[Any], rows: Any, previous: Any, reference: Any,
-    weights: Any, places: np.ndarray | None, weights_previous: Any, indices: np.ndarray | None,
+    weights: Any, places: np.ndarray | None, weights_previous: Any, indices: np.ndarray | None, step: np.ndarray,
 ) -> list[Found]:  # fmt: skip
     rows_of = _rows if indices is None else _arrays
     block = Block(
@@ -143,6 +144,7 @@ def _reduce_block(
         places=places,
         weights_previous=_only(rows_of(weights_previous)),
         indices=indices,
+        step=step,
     )
     known = [
         prepare(kernel, rows[:1], rows[-1:], reference) if kernel.prepares and one is None else one

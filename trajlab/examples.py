@@ -53,5 +53,5 @@ def example(steps: int = 20, *, seed: int = 0) -> Trajectory:
     return from_arrays(
         {name: np.stack(rows) for name, rows in weights.items()},
         {name: np.array(rows, np.float32).reshape(steps, *SHAPES[name]) for name, rows in gradients.items()},
-        metrics={"loss": loss},
+        metrics={"loss": loss, "epoch": np.arange(steps) // 5},
     )

@@ -79,16 +79,16 @@ def scan(
         places.append(np.searchsorted(steps, recorded[key]))
         shapes.append(tuple(array.attrs.get("shape", array.shape[1:])))
         samples.append(indices)
-    base = HighLevelGraph.from_collections(name, layout.graph(), dependencies=sources)
+    folds, folded = layout.folds() if kernel.folds else ({}, [])
+    base = HighLevelGraph.from_collections(name, layout.graph() | folds, dependencies=sources)
     found = List(*(TaskRef(key) for key in layout.groups))
     columns, summary = len(kernel.columns), len(kernel.summary)
     stacked = _final(
         base, f"{name}-columns", (len(tensors), len(steps), columns), _stack, found, layout.blocks, places, len(steps),
         columns,
     )  # fmt: skip
-    whole = _final(
-        base, f"{name}-summary", (len(tensors), summary), _summaries, kernel, found, layout.blocks, shapes, samples
-    )
+    wholes = (_of_folds, List(*folded)) if kernel.folds else (_summaries, found, layout.blocks)
+    whole = _final(base, f"{name}-summary", (len(tensors), summary), *wholes, kernel, shapes, samples)
     names = np.array(list(tensors), dtype=object)
     about = {name: ("parameter", values) for name, values in _about(tensors).items()}
     labels = {"parameter": names, "step": steps, "column": np.array(kernel.columns, dtype=object)} | about
@@ -198,7 +198,10 @@ class _Layout:
             before = None
             if weights is not None:
                 recorded, (before, _) = weights.cut(start, stop), weights.cut(start - 1, start)
-            block = List(rows.cut(start, stop), rows.cut(start - 1, start), reference, *recorded, before, indices)
+            block = List(
+                rows.cut(start, stop), rows.cut(start - 1, start), reference, *recorded, before, indices,
+                rows.step[start:stop],
+            )  # fmt: skip
             places.append(self._place(shared, block, (stop - start) * rows.size * rows.itemsize))
         self.blocks.append(places)
 
@@ -224,6 +227,22 @@ class _Layout:
         }  # fmt: skip
         return self._prepared | tasks
 
+    def folds(self) -> tuple[dict[Any, Task], list[List]]:
+        """Give tasks that join what is known of all steps as soon as a block is done, and each tensor's last one."""
+        tasks, last = {}, []
+        for number, of_tensor in enumerate(self.blocks):
+            earlier = List()
+            for block, (group, at) in enumerate(of_tensor):
+                key = (f"{self.name}-folded", number, block)
+                tasks[key] = Task(key, _fold, self.kernel, earlier, TaskRef((f"{self.name}-blocks", group)), at)
+                earlier = List(TaskRef(key))
+            last.append(earlier)
+        return tasks, last
+
+
+def _fold(kernel: Kernel, earlier: list[Any], found: list[list[Found]], at: int) -> Any:
+    return reduce(kernel.merge, [*earlier, found[0][at][1]])
+
 
 def _stack(
     found: list[list[list[Found]]], blocks: list[list[tuple[int, int]]], places: list[np.ndarray],
@@ -237,13 +256,19 @@ def _stack(
 
 
 def _summaries(
-    kernel: Kernel, found: list[list[list[Found]]], blocks: list[list[tuple[int, int]]],
+    found: list[list[list[Found]]], blocks: list[list[tuple[int, int]]], kernel: Kernel,
     shapes: list[tuple[int, ...]], samples: list[np.ndarray | None],
 ) -> np.ndarray:  # fmt: skip
-    out = np.full((len(blocks), len(kernel.summary)), np.nan)
-    for position, (of_tensor, shape, sample) in enumerate(zip(blocks, shapes, samples, strict=True)):
-        if of_tensor:
-            whole = reduce(kernel.merge, (found[group][0][at][1] for group, at in of_tensor))
+    parts = [[found[group][0][at][1] for group, at in of_tensor] for of_tensor in blocks]
+    return _of_folds([[reduce(kernel.merge, part)] if part else [] for part in parts], kernel, shapes, samples)
+
+
+def _of_folds(
+    folds: list[list[Any]], kernel: Kernel, shapes: list[tuple[int, ...]], samples: list[np.ndarray | None]
+) -> np.ndarray:
+    out = np.full((len(folds), len(kernel.summary)), np.nan)
+    for position, (fold, shape, sample) in enumerate(zip(folds, shapes, samples, strict=True)):
+        for whole in fold:
             out[position] = kernel.summarize(whole, shape, sample)
     return out
 

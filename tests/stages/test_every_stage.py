@@ -23,7 +23,7 @@ def chunked(run: Trajectory, **chunks) -> Trajectory:
     def group(tensors):
         return {name: a.chunk({d: n for d, n in chunks.items() if d in a.dims}).data for name, a in tensors.items()}
 
-    return trajlab.from_arrays(group(run.weights), group(run.gradients))
+    return trajlab.from_arrays(group(run.weights), group(run.gradients), metrics=run.metrics)
 
 
 @pytest.mark.parametrize("name", stage_names())

@@ -44,6 +44,8 @@ class Block:
     indices
         Positions in the flat weights of the entries of a row, if only a sample of the gradient was recorded; weights
         are arrays then.
+    step
+        Optimizer steps of the rows, (step).
     """
 
     rows: Rows | Sequence[np.ndarray]
@@ -53,6 +55,7 @@ class Block:
     places: np.ndarray | None = None
     weights_previous: Rows | np.ndarray | None = None
     indices: np.ndarray | None = field(default=None, repr=False)
+    step: np.ndarray | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         self.steps = len(self.rows)
@@ -118,6 +121,9 @@ class Kernel:
 
     prepares: ClassVar[bool] = False
     """Whether the blocks of a tensor share what `prepare` makes."""
+
+    folds: ClassVar[bool] = False
+    """Whether what is known of all steps together is large, and so is joined block by block."""
 
     @property
     def columns(self) -> tuple[str, ...]:

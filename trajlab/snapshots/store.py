@@ -59,7 +59,7 @@ def read_store(path: Path) -> Recording:
         gradients=Tensors(lives[GRADIENTS], attributes_of(facts, lives[GRADIENTS])),
         buffers=Tensors(lives[BUFFERS]),
         facts=facts,
-        metrics=_dataset(path, METRICS, nodes),
+        metrics=_dataset(path, METRICS, nodes).compute(scheduler="sync"),
         probe=_dataset(path, PROBE, nodes),
     )
 

@@ -1,0 +1,72 @@
+from functools import reduce as fold
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trajlab.kernels.block import Block, reduce
+from trajlab.kernels.epochs import EPOCH, Epochs
+from trajlab.kernels.tiles import TILE
+
+
+def epochs(rows, starts, cuts=()):
+    """Run the kernel over the rows in blocks that end at the cuts."""
+    kernel, steps = Epochs(tuple(starts)), np.arange(len(rows))
+    parts = [
+        reduce([kernel], Block(list(rows[part]), step=part))[0][1] for part in np.split(steps, cuts) if len(part)
+    ]
+    found = kernel.summarize(fold(kernel.merge, parts), rows.shape[1:], None)
+    return found.reshape(len(starts), len(EPOCH))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [1, 3, TILE + 3])
+def test_epochs__agree_with_numpy(rng, dtype, size):
+    rows = rng.standard_normal((9, size)).astype(dtype)
+    found = epochs(rows, [0, 2, 7], cuts=[1, 3, 4])
+    for number, part in enumerate((rows[:2], rows[2:7], rows[7:])):
+        variance = part.astype(np.float64).var(0)
+        expected = [len(part), size, variance.mean(), ((variance - variance.mean()) ** 2).sum()]
+        np.testing.assert_allclose(found[number], expected, rtol=1e-12, atol=1e-300)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 2**32), st.sets(st.integers(1, 11)), st.sets(st.integers(1, 11)), st.sets(st.integers(1, 11)),
+    st.floats(-8, 8), st.booleans(),
+)  # fmt: skip
+def test_epochs__where_blocks_end_changes_no_bit(seed, starts, cuts, others, offset, dirty):
+    rng = np.random.default_rng(seed)
+    rows = (rng.standard_normal((12, 5)) * 10 ** rng.uniform(-6, 2, 5) + offset).astype(rng.choice(["f4", "f8"]))
+    if dirty:
+        rows[rng.random(rows.shape) < 0.2] = rng.choice([np.nan, np.inf, -np.inf])
+    starts = [0, *sorted(starts)]
+    np.testing.assert_array_equal(epochs(rows, starts, sorted(cuts)), epochs(rows, starts, sorted(others)))
+
+
+def test_epochs__no_mean_drowns_the_variance():
+    """Float32 values of a million with changes of one sixteenth, their last digit."""
+    rows = (1e6 + np.array([[0], [1], [2], [1]]) / 16).astype(np.float32)
+    assert epochs(rows, [0])[0, 2] == np.var([0, 1, 2, 1]) / 256
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, 0.1, -1e-30, 3e38])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_epochs__what_stays_has_no_variance(value, dtype):
+    assert epochs(np.full((7, 2), value, dtype), [0], cuts=[3])[0].tolist() == [7, 2, 0, 0]
+
+
+def test_epochs__leave_out_steps_that_are_not_finite_and_entries_that_never_are():
+    rows = np.array([[1, 1, np.nan], [3, np.inf, np.nan], [5, 3, -np.inf]], np.float32)
+    found = epochs(rows, [0])
+    assert found[0, :3].tolist() == [3, 2, np.mean([np.var([1, 3, 5]), np.var([1, 3])])]
+
+
+def test_epochs__of_one_step_have_no_variance():
+    assert epochs(np.ones((1, 4)), [0]).tolist() == [[1, 4, 0, 0]]
+
+
+def test_epochs__of_an_empty_tensor_are_unknown():
+    found = epochs(np.ones((3, 0), np.float32), [0])
+    assert found[0, :2].tolist() == [3, 0] and np.isnan(found[0, 2])

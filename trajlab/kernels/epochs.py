@@ -1,0 +1,185 @@
+"""How much each entry varies over the steps of an epoch.
+
+An epoch may begin in one block and end in another, so what is known of its entries has to be joined. Sums of values
+and of squares are kept to twice the digits of a float64, which joins them without loss: where blocks begin changes no
+bit of the variance, and no mean, however large, drowns it.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from trajlab.kernels.block import Block, Kernel
+from trajlab.kernels.tiles import TILE, tile
+
+EPOCH = ("steps", "entries", "mean", "m2")
+"""What is known of each epoch: its recorded steps, the entries that are finite at one or more of them, and of the
+variances of these over the steps the mean and Σ(variance − mean)²."""
+
+RESOLUTION = 2.0**-96
+"""Share of the mean square below which a variance is no more than rounding."""
+
+_exact = njit(nogil=True)  # no fast math: it would fold away the rounding errors that are to be kept
+
+
+@_exact
+def two_sum(a, b):
+    """Give a + b and what rounding took from it; Knuth 1997, The Art of Computer Programming 2, theorem 4.2.2B."""
+    total = a + b
+    part = total - a
+    return total, (a - (total - part)) + (b - part)
+
+
+@_exact
+def two_product(a, b):
+    """Give a·b and what rounding took from it; Dekker 1971, doi:10.1007/BF01397083."""
+    product = a * b
+    a_shifted = 134217729.0 * a
+    b_shifted = 134217729.0 * b
+    a_high = a_shifted - (a_shifted - a)
+    b_high = b_shifted - (b_shifted - b)
+    a_low = a - a_high
+    b_low = b - b_high
+    return product, ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
+
+
+@njit(nogil=True, cache=True)
+def gather(rows, lo, hi, like, count, sums):
+    """Add one tile of rows to the finite steps of each entry, (entry), and its Σx and Σx² with their rests."""
+    for s in range(rows.size):
+        x = tile(rows[s], lo, hi, like)
+        for i in range(hi - lo):
+            if np.isfinite(x[i]):
+                value = np.float64(x[i])
+                square, rest = two_product(value, value)
+                count[i] += 1
+                sums[0, i], error = two_sum(sums[0, i], value)
+                sums[1, i] += error
+                sums[2, i], error = two_sum(sums[2, i], square)
+                sums[3, i] += error + rest
+
+
+@njit(nogil=True, cache=True)
+def variances(count, sums):
+    """Give the variance of each entry over its finite steps, (entry); NaN if there are none."""
+    out = np.empty(count.size)
+    for i in range(count.size):
+        n = np.float64(count[i])
+        if n == 0:
+            out[i] = np.nan
+            continue
+        total, total_rest = two_sum(sums[0, i], sums[1, i])
+        square, square_rest = two_sum(sums[2, i], sums[3, i])
+        product, rest = two_product(total, total)
+        rest += 2.0 * total * total_rest
+        share = product / n
+        back, error = two_product(share, n)
+        share_rest = ((product - back) - error + rest) / n
+        spread = (square - share) + (square_rest - share_rest)
+        out[i] = spread / n if spread > RESOLUTION * square else 0.0
+    return out
+
+
+class Sums(NamedTuple):
+    """An epoch that may go on beyond a block: its steps, each entry's finite steps, and its Σx and Σx² with rests."""
+
+    steps: int
+    count: np.ndarray
+    sums: np.ndarray
+
+
+Found = dict[int, Sums | np.ndarray]
+"""Of each epoch by its number: sums if it is the first or last one known, `EPOCH` of those between."""
+
+
+@dataclass(frozen=True)
+class Epochs:
+    """Kernel: `EPOCH` of each epoch.
+
+    Two epochs at most are held as sums, 36 bytes an entry each.
+
+    Parameters
+    ----------
+    starts
+        First step of each epoch, rising.
+    """
+
+    columns = ()
+    starts: tuple[int, ...]
+
+    @property
+    def summary(self) -> tuple[str, ...]:
+        """Names of what is known of each epoch, one epoch after the other."""
+        return tuple(f"{name}_{epoch}" for epoch in range(len(self.starts)) for name in EPOCH)
+
+    def start(self, block: Block) -> list[tuple[int, np.ndarray, list[np.ndarray] | Sums]]:
+        """Make the number, rows and results of each epoch in the block."""
+        epochs = np.searchsorted(self.starts, block.step, side="right") - 1
+        found, first = np.unique(epochs, return_index=True)
+        rows = np.split(block.addresses, first[1:])
+        ends = (0, len(found) - 1)
+        return [
+            (int(epoch), rows[i], _nothing(len(rows[i]), block.size) if i in ends else [])
+            for i, epoch in enumerate(found)
+        ]
+
+    def tile(self, block: Block, lo: int, hi: int, state: list[tuple[int, np.ndarray, list[np.ndarray] | Sums]]) -> None:
+        """Add one tile."""
+        for _, rows, found in state:
+            if isinstance(found, Sums):
+                gather(rows, lo, hi, block.like, found.count[lo:hi], found.sums[:, lo:hi])
+            else:
+                part = _nothing(len(rows), hi - lo)
+                gather(rows, lo, hi, block.like, part.count, part.sums)
+                found.append(variances(part.count, part.sums))
+
+    def finish(
+        self, block: Block, state: list[tuple[int, np.ndarray, list[np.ndarray] | Sums]]
+    ) -> tuple[np.ndarray, Found]:
+        """Give no columns, and what is known of each epoch."""
+        return np.empty((block.steps, 0)), {
+            epoch: found if isinstance(found, Sums) else _joined(len(rows), found) for epoch, rows, found in state
+        }
+
+    def merge(self, earlier: Found, later: Found) -> Found:
+        """Join epochs, and close those that can not go on."""
+        joined = earlier | later
+        for epoch in earlier.keys() & later.keys():
+            joined[epoch] = _added(earlier[epoch], later[epoch])
+        ends = (min(joined), max(joined))
+        return {epoch: found if epoch in ends else _closed(found) for epoch, found in sorted(joined.items())}
+
+    def summarize(self, whole: Found, shape: tuple[int, ...], indices: np.ndarray | None) -> np.ndarray:
+        """Give `EPOCH` of each epoch, NaN of those without a row."""
+        out = np.full((len(self.starts), len(EPOCH)), np.nan)
+        for epoch, found in whole.items():
+            out[epoch] = _closed(found)
+        return out.ravel()
+
+
+def _nothing(steps: int, size: int) -> Sums:
+    return Sums(steps, np.zeros(size, np.int32), np.zeros((4, size)))
+
+
+def _added(one: Sums, other: Sums) -> Sums:
+    sums = np.empty_like(one.sums)
+    for i in (0, 2):
+        sums[i], error = two_sum.py_func(one.sums[i], other.sums[i])
+        sums[i + 1] = one.sums[i + 1] + other.sums[i + 1] + error
+    return Sums(one.steps + other.steps, one.count + other.count, sums)
+
+
+def _closed(found: Sums | np.ndarray) -> np.ndarray:
+    if not isinstance(found, Sums):
+        return found
+    tiles = [slice(lo, lo + TILE) for lo in range(0, found.count.size, TILE)]
+    return _joined(found.steps, [variances(found.count[one], found.sums[:, one]) for one in tiles])
+
+
+def _joined(steps: int, tiles: list[np.ndarray]) -> np.ndarray:
+    """Give `EPOCH` from the variances of the entries, tile by tile."""
+    known = np.concatenate([part[~np.isnan(part)] for part in tiles]) if tiles else np.empty(0)
+    mean = known.mean() if known.size else np.nan
+    return np.array([steps, known.size, mean, ((known - mean) ** 2).sum()])

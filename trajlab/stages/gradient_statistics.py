@@ -1,0 +1,213 @@
+"""How large gradients are, which way they point, and how much they vary."""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import xarray as xr
+
+from trajlab.epochs import Calendar, calendar
+from trajlab.kernels.epochs import EPOCH, Epochs
+from trajlab.kernels.moments import Moments
+from trajlab.kernels.successive import Successive
+from trajlab.lazily import lazily
+from trajlab.result import Meaning, Sums, annotate, stride
+from trajlab.sampling import root_error, total_error
+from trajlab.scan import Tensor, by_name, scan
+
+_SE = "linearized, over a random sample of entries without replacement; 0 if all entries are recorded"
+MEANINGS = {
+    "mean": Meaning("mean gradient", "gradient", "Σg / n over finite entries"),
+    "mean_abs": Meaning("mean size of a gradient entry", "gradient", "Σ|g| / n"),
+    "max_abs": Meaning("largest gradient entry", "gradient", "max|g| of the recorded entries, a lower bound of all"),
+    "l1": Meaning("L1 norm of the gradient", "gradient", "Σ|g|, samples scaled to the whole tensor"),
+    "l2": Meaning("norm of the gradient", "gradient", "sqrt(Σg²), samples scaled to the whole tensor"),
+    "variance": Meaning("variance of the gradient's entries", "gradient²", "Σ(g − mean)² / n, ddof 0"),
+    "rms": Meaning("root mean square of the gradient", "gradient", "sqrt(Σg² / n)"),
+    "zeros": Meaning("gradient entries that are exactly zero", "entries", "count of recorded entries"),
+    "nonfinite": Meaning("gradient entries that are NaN or Inf", "entries", "count of recorded entries"),
+    "angle_prev": Meaning(
+        "angle to the gradient before", "degrees", "arccos(g_t·g_prev / (|g_t|₂ |g_prev|₂)), entries finite in both"
+    ),
+    "epoch_mean": Meaning("mean over the steps of an epoch", "as the quantity", "mean of the known values"),
+    "epoch_mean_se": Meaning(
+        "standard error of the mean over an epoch", "as the quantity", "mean of those of the steps, which bounds it"
+    ),
+    "epoch_max": Meaning("maximum over the steps of an epoch", "as the quantity", "maximum of the known values"),
+    "epoch_length": Meaning("steps with a gradient in an epoch", "steps", "count of recorded steps"),
+    "variance_over_steps": Meaning(
+        "variance of a gradient entry over the steps of an epoch", "gradient²", "mean over entries of var_t(g_t), ddof 0"
+    ),
+}
+QUANTITIES = ("mean", "mean_abs", "max_abs", "l1", "l2", "variance", "rms", "zeros", "nonfinite", "angle_prev")
+ESTIMATES = ("mean", "mean_abs", "l1", "l2", "variance", "rms", "angle_prev", "variance_over_steps")
+for _name in ESTIMATES:
+    MEANINGS[f"{_name}_se"] = Meaning(f"standard error of the {MEANINGS[_name].long_name}", MEANINGS[_name].units, _SE)
+
+
+def gradient_statistics(gradient: Tensor, metrics: xr.Dataset | None = None, *, epoch_steps: int = 0) -> xr.Dataset:
+    """How large the gradients are, which way they point, and how much they vary, at each step and over epochs.
+
+    Answers: do early layers still get a gradient, does it vanish or explode, and how noisy is it?
+
+    Parameters
+    ----------
+    gradient
+        One parameter's gradients, dims (step, ...) or (step, sample), or those of many by name.
+    metrics
+        What was measured while training; its column `epoch` says which epoch a step belongs to.
+    epoch_steps
+        Steps of an epoch. With 0, the metric `epoch` tells epochs apart; without that, all steps are taken as one.
+
+    Returns
+    -------
+    mean, mean_abs, variance, rms : (step, parameter)
+        Of the entries; the variance is the population's, with ddof 0.
+    max_abs : (step, parameter)
+        The largest recorded entry; of a sample, a lower bound of the largest of all.
+    l1, l2 : (step, parameter)
+        Norms of the whole tensor; those of a sample are scaled to it.
+    angle_prev : (step, parameter)
+        Angle to the gradient recorded before, 0 to 180 degrees, to about 1e-6; NaN at the first step.
+    zeros, nonfinite : (step, parameter)
+        Recorded entries that are exactly zero, and NaN or Inf. The latter are left out of all else.
+    epoch_mean, epoch_max : (parameter, epoch, quantity)
+        Mean and maximum over the epoch's steps of each of the above.
+    variance_over_steps : (parameter, epoch)
+        Variance of an entry over the epoch's steps at which it is finite, averaged over the entries. It is 0 in an
+        epoch of one recorded step.
+    epoch_length : (parameter, epoch)
+        Steps of the epoch that have a gradient.
+    …_se : as the estimate
+        Standard errors of what is estimated from a sample of the entries; 0 if all are recorded.
+    total_… : (step) or (epoch)
+        The same of the whole network, samples counted for the whole of their tensor; with many tensors only.
+
+    The attr `epochs` says where the epochs are known from.
+
+    Raises
+    ------
+    BadSetting
+        `epoch_steps` is negative.
+
+    References
+    ----------
+    The norm is Cockpit's GradNorm (Schneider et al. 2021, arXiv:2102.06604), and as `torch.nn.utils.clip_grad_norm_`
+    has it for the whole network. Moments are merged by Pébay 2008, SAND2008-6212; standard errors are Cochran's (1977,
+    Sampling Techniques).
+    """
+    steps = np.unique(np.concatenate([array["step"].values for array in by_name(gradient).values()]))
+    epochs = calendar(steps, metrics, epoch_steps)
+    moments, _ = scan(Moments(), gradient)
+    angles, _ = scan(Successive(), gradient)
+    _, varying = scan(Epochs(tuple(steps[epochs.starts].tolist())), gradient)
+    result = lazily(partial(_result, epochs=epochs), moments, angles, varying)
+    return annotate(result, MEANINGS, epoch_steps=epoch_steps, epochs=epochs.source, ddof=0)
+
+
+def _result(moments: xr.DataArray, angles: xr.DataArray, varying: xr.DataArray, *, epochs: Calendar) -> xr.Dataset:
+    table = moments.to_dataset("column").assign(angles.to_dataset("column").data_vars)
+    sums, known = Sums.of(table), Sums.of(_by_epoch(varying, epochs))
+    found = _at_steps(sums, False) | _over_epochs(known, False)
+    if "parameter" in table.dims:
+        totals = _at_steps(sums, True) | _over_epochs(known, True)
+        found |= {f"total_{name}": total for name, total in totals.items()}
+    for total in ("", "total_") if "parameter" in table.dims else ("",):
+        for name, reduce, suffix in (("mean", _mean, ""), ("mean_se", _mean, "_se"), ("max", np.fmax.reduceat, "")):
+            rows = [found.get(f"{total}{quantity}{suffix}", 0 * found[f"{total}{quantity}"]) for quantity in QUANTITIES]
+            found[f"{total}epoch_{name}"] = _reduced(rows, reduce, epochs)
+    labels = {"epoch": epochs.numbers, "quantity": np.array(QUANTITIES, dtype=object)}
+    return stride(xr.Dataset(found, table.coords).assign_coords(labels))
+
+
+def _by_epoch(varying: xr.DataArray, epochs: Calendar) -> xr.Dataset:
+    """Name the columns of the kernel `Epochs`, (…, epoch) each."""
+    shape = (*varying.shape[:-1], len(epochs.numbers), len(EPOCH))
+    columns = np.moveaxis(varying.values.reshape(shape), -1, 0)
+    dims = (*varying.dims[:-1], "epoch")
+    return xr.Dataset({name: (dims, column) for name, column in zip(EPOCH, columns, strict=True)}, varying.coords)
+
+
+def _at_steps(sums: Sums, total: bool) -> dict[str, xr.Variable]:
+    def over(part: xr.Variable) -> xr.Variable:
+        return part.sum("parameter", min_count=1) if total else part
+
+    def error(first: xr.Variable, second: xr.Variable) -> xr.Variable:
+        return total_error(first, second, sums, total=total)
+
+    count, scale = sums.count, sums.numel / sums.sampled
+    squares = sums.m2 + count * sums.mean**2
+    fourth = sums.m4 + 4 * sums.mean * sums.m3 + 6 * sums.mean**2 * sums.m2 + count * sums.mean**4
+    entries = over(count * scale)
+    mean = over(count * sums.mean * scale) / entries if total else sums.mean.where(count > 0)
+    d = (sums.mean - mean).where(count > 0, 0.0)
+    m2 = sums.m2 + count * d**2
+    m4 = sums.m4 + 4 * d * sums.m3 + 6 * d**2 * sums.m2 + count * d**4
+    l1, square = over(sums.abs * scale).where(entries > 0), over(squares * scale).where(entries > 0)
+    mean_abs, variance, mean_square = l1 / entries, over(m2 * scale) / entries, square / entries
+    largest = np.fmax(abs(sums.min), abs(sums.max))
+    found = {
+        "mean": mean,
+        "mean_abs": mean_abs,
+        "max_abs": largest.max("parameter") if total else largest,
+        "l1": l1,
+        "l2": np.sqrt(square),
+        "variance": variance,
+        "rms": np.sqrt(mean_square),
+        "zeros": over(sums.zeros * scale) if total else sums.zeros,
+        "nonfinite": over(sums.nonfinite * scale) if total else sums.nonfinite,
+        "mean_se": error(count * d, m2) / entries,
+        "mean_abs_se": error(
+            sums.abs - mean_abs * count, squares - 2 * mean_abs * sums.abs + mean_abs**2 * count
+        ) / entries,
+        "l1_se": error(sums.abs, squares),
+        "l2_se": root_error(error(squares, fourth), np.sqrt(square)),
+        "variance_se": error(m2 - variance * count, m4 - 2 * variance * m2 + variance**2 * count) / entries,
+        "rms_se": root_error(
+            error(
+                squares - mean_square * count, fourth - 2 * mean_square * squares + mean_square**2 * count
+            ) / entries,
+            np.sqrt(mean_square),
+        ),
+    }  # fmt: skip
+    return found | _angle(sums, over(sums.gq * scale), over(sums.gg * scale), over(sums.qq * scale), total)
+
+
+def _angle(sums: Sums, gq: xr.Variable, gg: xr.Variable, qq: xr.Variable, total: bool) -> dict[str, xr.Variable]:
+    """Give the angle whose cosine is gq / sqrt(gg·qq), with its error."""
+    size = np.sqrt(gg * qq)
+    cosine = (gq / size).clip(-1.0, 1.0)
+    first = sums.gq / size - cosine / 2 * (sums.gg / gg + sums.qq / qq)
+    second = (
+        sums.ggqq / size**2
+        + cosine**2 / 4 * (sums.gggg / gg**2 + 2 * sums.ggqq / size**2 + sums.qqqq / qq**2)
+        - cosine / size * (sums.gggq / gg + sums.gqqq / qq)
+    )
+    error = total_error(first, second, sums, total=total)
+    spread = (error / np.sqrt(1 - cosine**2)).where(error != 0, 0.0)
+    return {"angle_prev": np.degrees(np.arccos(cosine)), "angle_prev_se": np.degrees(spread)}
+
+
+def _over_epochs(sums: Sums, total: bool) -> dict[str, xr.Variable]:
+    entries = (sums.entries * sums.numel / sums.sampled).where(sums.entries > 0)
+    mean, length = sums.mean, sums.steps
+    if total:
+        mean = (mean * entries).sum("parameter", min_count=1)
+        entries = entries.sum("parameter", min_count=1)
+        mean, length = mean / entries, length.max("parameter")
+    d = sums.mean - mean
+    error = total_error(sums.entries * d, sums.m2 + sums.entries * d**2, sums, total=total) / entries
+    return {"variance_over_steps": mean, "variance_over_steps_se": error, "epoch_length": length}
+
+
+def _mean(values: np.ndarray, starts: np.ndarray, axis: int) -> np.ndarray:
+    finite = np.isfinite(values)
+    return np.add.reduceat(np.where(finite, values, 0.0), starts, axis) / np.add.reduceat(finite, starts, axis)
+
+
+def _reduced(rows: list[xr.Variable], reduce: Callable[..., np.ndarray], epochs: Calendar) -> xr.Variable:
+    dims = max((row.dims for row in rows), key=len)
+    values = np.stack([row.transpose(*dims).values for row in rows], -1)
+    axis = dims.index("step")
+    out = reduce(values, epochs.starts, axis)
+    return xr.Variable([*("epoch" if dim == "step" else dim for dim in dims), "quantity"], out)
