@@ -23,7 +23,7 @@ from trajlab.commands import (
     is_stage,
     read_section,
     stage_command,
-    summary,
+    stages_by_panel,
 )
 from trajlab.errors import TrajlabError
 from trajlab.places import place
@@ -35,8 +35,10 @@ class _Group(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args and is_stage(args[0]):
+            from trajlab.alerting import alerts_command
+
             only = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-            only.command(args[0])(stage_command(args[0]))
+            only.command(args[0])(alerts_command() if args[0] == "alerts" else stage_command(args[0]))
             self.commands[args[0]] = typer.main.get_command(only)
         return super().resolve_command(ctx, args)
 
@@ -199,13 +201,13 @@ def report(
     write_report(results, out, title=title, metrics=metrics, overwrite=overwrite)
 
 
-def _stub(name: str) -> None:
+def _stub(name: str, words: str, panel: str) -> None:
     """List a stage; `_Group` puts the real command in its place when it is called."""
-    app.command(name, help=summary(name), rich_help_panel="Stages")(lambda: None)
+    app.command(name, help=words, rich_help_panel=panel)(lambda: None)
 
 
-for _name in stage_names():
-    _stub(_name)
+for _stage in stages_by_panel():
+    _stub(*_stage)
 
 
 def main() -> None:

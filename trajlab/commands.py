@@ -30,11 +30,46 @@ Workers = Annotated[int | None, typer.Option(min=1, help="Number of threads; all
 Scheduler = Annotated[str | None, typer.Option(metavar="ADDRESS", help="A dask.distributed scheduler to compute on.")]
 
 
+PANELS = {
+    "metrics": "What went wrong",
+    "weight": "From weights",
+    "gradient": "From gradients",
+    "activation": "By replaying snapshots",
+    "parent": "Across runs",
+}
+"""Where the help lists a stage, by what it asks for first; `parent` if it can not do without another run."""
+
+OTHERS = "Other stages"
+
+
+def stages_by_panel() -> list[tuple[str, str, str]]:
+    """Give name, first sentence and panel of each stage, in the order of the panels; no stage is imported."""
+    order = [*PANELS.values(), OTHERS]
+    found = [(name, summary(name), panel(name)) for name in stage_names()]
+    return sorted(found, key=lambda one: order.index(one[2]))
+
+
 def summary(name: str) -> str:
     """First sentence of a stage's docstring, read without importing it."""
+    function = _parsed(name)
+    return (ast.get_docstring(function) or "").partition("\n")[0] if function else ""
+
+
+def panel(name: str) -> str:
+    """Panel of the help that a stage belongs to, from the names of its parameters, read without importing it."""
+    function = _parsed(name)
+    if function is None:
+        return OTHERS
+    asked = [one.arg for one in (*function.args.posonlyargs, *function.args.args)]
+    needed = asked[: len(asked) - len(function.args.defaults)]
+    first = "parent" if any(one.startswith("parent_") for one in needed) else "".join(asked[:1])
+    return PANELS.get(first, PANELS.get(first.removesuffix("s"), OTHERS))
+
+
+def _parsed(name: str) -> ast.FunctionDef | None:
     source = (Path(__file__).parent / "stages" / f"{name}.py").read_text(encoding="utf-8")
     functions = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef) and node.name == name]
-    return (ast.get_docstring(functions[0]) or "").partition("\n")[0] if functions else ""
+    return functions[0] if functions else None
 
 
 def parameter_help(function: Callable) -> dict[str, str]:
@@ -44,8 +79,20 @@ def parameter_help(function: Callable) -> dict[str, str]:
     return {name: " ".join(text.split()) for name, text in texts}
 
 
-def stage_command(name: str) -> Callable:
-    """Give a function for typer that computes one stage of a run and writes the result."""
+def stage_command(
+    name: str, *, finish: Callable[[Any, dict[str, Any]], None] | None = None, extra: dict[str, Any] | None = None
+) -> Callable:
+    """Give a function for typer that computes one stage of a run.
+
+    Parameters
+    ----------
+    name
+        The stage.
+    finish
+        What becomes of the lazy result, given the values of all options; by default it is written to `out`.
+    extra
+        Annotations and defaults of more parameters, or in place of `out`.
+    """
     from trajlab.running import settings_of
 
     function = stage(name)
@@ -53,20 +100,13 @@ def stage_command(name: str) -> Callable:
     helps = parameter_help(function)
 
     def command(ctx: typer.Context, **options: Any) -> None:
-        from trajlab.computing import write
-
         given = {key: options[key] for key in settings if _is_given(ctx, key)}
         chosen = read_section(options["params"], name, settings) | given
         result = compute_lazily(name, options["run"], options["parent"], options["on"], options["step_pattern"], chosen)
-        write(
-            {options["out"]: result},
-            overwrite=options["overwrite"],
-            workers=options["workers"],
-            scheduler=options["scheduler"],
-        )
+        (finish or _write)(result, options)
 
     out = Annotated[Path, typer.Argument(parser=place, help="The result, a Zarr store that xarray.open_zarr opens.")]
-    fixed = {"run": (Run, ...), "out": (out, ...)}
+    fixed = {"run": (Run, ...), "out": (out, ...)} | (extra or {})
     later = {
         "params": (Params, None), "on": (On, None), "parent": (Parent, None), "step_pattern": (StepPattern, None),
         "overwrite": (Overwrite, False),
@@ -81,6 +121,17 @@ def stage_command(name: str) -> Callable:
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__doc__ = _help(inspect.getdoc(function) or "")
     return command
+
+
+def _write(result: Any, options: dict[str, Any]) -> None:
+    from trajlab.computing import write
+
+    write(
+        {options["out"]: result},
+        overwrite=options["overwrite"],
+        workers=options["workers"],
+        scheduler=options["scheduler"],
+    )
 
 
 def _is_given(ctx: typer.Context, option: str) -> bool:

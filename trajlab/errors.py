@@ -19,3 +19,7 @@ class BadSetting(TrajlabError, ValueError):
 
 class OutputExists(TrajlabError, FileExistsError):
     """The place to write to is taken, and nothing is ever overwritten silently."""
+
+
+class AlertFired(TrajlabError):
+    """A rule fired, or could not be checked, that was asked to be an error."""

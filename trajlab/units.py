@@ -80,14 +80,19 @@ def shape_of(array: xr.DataArray) -> tuple[int, ...]:
     return tuple(array.attrs.get("shape", array.shape[1:]))
 
 
-def activity_table(array: xr.DataArray) -> xr.DataArray:
-    """Reduce the activations of a layer to `ACTIVITY`, (step, unit, column), a task for each chunk of steps."""
+def activity_table(array: xr.DataArray, low: float = 0.0, high: float = np.inf) -> xr.DataArray:
+    """Reduce the activations of a layer to `ACTIVITY`, (step, unit, column), a task for each chunk of steps.
+
+    A unit counts as active above `low` and below `high`.
+    """
     array = array.transpose("step", ...)
     axis = array.get_axis_num("unit") - 1
     data = array.data if array.chunks else da.from_array(array.values, chunks=(1, *array.shape[1:]))
     table = data.rechunk(dict.fromkeys(range(1, array.ndim), -1)).map_blocks(
         _activity_of_steps,
         axis,
+        low,
+        high,
         drop_axis=list(range(1, array.ndim)),
         new_axis=[1, 2],
         chunks=(data.chunks[0], (array.sizes["unit"],), (len(ACTIVITY),)),
@@ -96,8 +101,8 @@ def activity_table(array: xr.DataArray) -> xr.DataArray:
     return xr.DataArray(table.rechunk(-1), {"step": array["step"]}, ("step", "unit", "column"), array.name)
 
 
-def _activity_of_steps(values: np.ndarray, axis: int) -> np.ndarray:
-    return np.stack([activity(step, axis) for step in values])
+def _activity_of_steps(values: np.ndarray, axis: int, low: float, high: float) -> np.ndarray:
+    return np.stack([activity(step, axis, low, high) for step in values])
 
 
 def nonzero_table(gradient: xr.DataArray) -> xr.DataArray:

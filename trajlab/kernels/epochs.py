@@ -93,6 +93,9 @@ class Sums(NamedTuple):
 Found = dict[int, Sums | np.ndarray]
 """Of each epoch by its number: sums if it is the first or last one known, `EPOCH` of those between."""
 
+State = list[tuple[int, np.ndarray, Sums | list[np.ndarray]]]
+"""Number and rows of each epoch in a block, and its sums; variances tile by tile if it lies wholly within."""
+
 
 @dataclass(frozen=True)
 class Epochs:
@@ -114,7 +117,7 @@ class Epochs:
         """Names of what is known of each epoch, one epoch after the other."""
         return tuple(f"{name}_{epoch}" for epoch in range(len(self.starts)) for name in EPOCH)
 
-    def start(self, block: Block) -> list[tuple[int, np.ndarray, list[np.ndarray] | Sums]]:
+    def start(self, block: Block) -> State:
         """Make the number, rows and results of each epoch in the block."""
         epochs = np.searchsorted(self.starts, block.step, side="right") - 1
         found, first = np.unique(epochs, return_index=True)
@@ -125,7 +128,7 @@ class Epochs:
             for i, epoch in enumerate(found)
         ]
 
-    def tile(self, block: Block, lo: int, hi: int, state: list[tuple[int, np.ndarray, list[np.ndarray] | Sums]]) -> None:
+    def tile(self, block: Block, lo: int, hi: int, state: State) -> None:
         """Add one tile."""
         for _, rows, found in state:
             if isinstance(found, Sums):
@@ -136,7 +139,7 @@ class Epochs:
                 found.append(variances(part.count, part.sums))
 
     def finish(
-        self, block: Block, state: list[tuple[int, np.ndarray, list[np.ndarray] | Sums]]
+        self, block: Block, state: State
     ) -> tuple[np.ndarray, Found]:
         """Give no columns, and what is known of each epoch."""
         return np.empty((block.steps, 0)), {

@@ -36,7 +36,7 @@ MEANINGS = {
     "epoch_max": Meaning("maximum over the steps of an epoch", "as the quantity", "maximum of the known values"),
     "epoch_length": Meaning("steps with a gradient in an epoch", "steps", "count of recorded steps"),
     "variance_over_steps": Meaning(
-        "variance of a gradient entry over the steps of an epoch", "gradient²", "mean over entries of var_t(g_t), ddof 0"
+        "variance of a gradient entry over the steps of an epoch", "gradient²", "mean over entries of var_t(g), ddof 0"
     ),
 }
 QUANTITIES = ("mean", "mean_abs", "max_abs", "l1", "l2", "variance", "rms", "zeros", "nonfinite", "angle_prev")

@@ -17,7 +17,7 @@ from trajlab.studies import facts, telling_facts
 DASHES: tuple[Literal["-", "--", ":", "-."], ...] = ("-", "--", ":", "-.")
 
 
-def lines(array: xr.DataArray, ax: Axes) -> list[Line2D]:
+def lines(array: xr.DataArray, ax: Axes, *, log: bool = False) -> list[Line2D]:
     """Draw a variable over the steps, a line for each label of its other dim.
 
     Parameters
@@ -26,6 +26,8 @@ def lines(array: xr.DataArray, ax: Axes) -> list[Line2D]:
         What to draw, (step) or (step, run) or another dim. Steps at which a line is not known are passed over.
     ax
         Where to draw.
+    log
+        Whether the scale is logarithmic, as far as there are values above zero, even if they span few decades.
     """
     others = [str(dim) for dim in array.dims if dim != "step"]
     if others:
@@ -33,7 +35,7 @@ def lines(array: xr.DataArray, ax: Axes) -> list[Line2D]:
         drawn = [_line(array.isel({others[0]: i}), ax, style) for i, style in enumerate(styles)]
     else:
         drawn, legend = [_line(array, ax, {"color": CATEGORIES[0]})], []
-    log = spans_decades(array.values)
+    log = spans_decades(array.values) or (log and bool((array.values > 0).any()))
     if log:
         ax.set_yscale("log")
     elif is_share(array) and np.isfinite(array.values).any():

@@ -1,0 +1,122 @@
+"""The command that shows alerts, and fails on those that it is asked to."""
+
+import difflib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import dask
+import numpy as np
+import typer
+import xarray as xr
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from trajlab.commands import stage_command
+from trajlab.computing import computing, write
+from trajlab.errors import AlertFired
+from trajlab.findings.wording import count, listed, number
+from trajlab.rules import RULES, prefix
+from trajlab.schema import RESULT_VERSION
+from trajlab.studies import run_names
+from trajlab.whole import check_free
+
+ANY = "any"
+MOST = 8
+"""Places of a rule that the table names."""
+
+
+def alerts_command() -> Callable:
+    """Give a function for typer that checks the rules, prints what fired, and writes the result if that is wanted."""
+    out = Annotated[Path | None, typer.Argument(help="The result, a Zarr store; it is only shown if left out.")]
+    fail_on = Annotated[
+        list[str],
+        typer.Option(
+            metavar="RULE",
+            callback=_rules,
+            help="Exit with 1 if this rule fires, or can not be checked. May be given several times; any is all rules.",
+        ),
+    ]
+    return stage_command("alerts", finish=_finish, extra={"out": (out, None), "fail_on": (fail_on, [])})
+
+
+def _rules(asked: list[str]) -> list[str]:
+    """Take rules by name, written as it may be."""
+    known = {prefix(rule): rule for rule in RULES} | {rule.lower(): rule for rule in RULES} | {ANY: ANY}
+    found = []
+    for name in asked:
+        key = name.strip().replace("-", "_").lower()
+        if key not in known:
+            close = difflib.get_close_matches(key, known, 3, 0.5)
+            names = list(dict.fromkeys(known[one] for one in close)) or [*RULES, ANY]
+            raise typer.BadParameter(f"there is no rule {name!r}. {'Did you mean' if close else 'There are'} "
+                                     f"{', '.join(names)}{'?' if close else '.'}")
+        found.append(known[key])
+    return found
+
+
+def _finish(result: xr.Dataset, options: dict[str, Any]) -> None:
+    out = options["out"]
+    if out is not None:
+        check_free(out, RESULT_VERSION if options["overwrite"] else None)
+    with computing("alerts", workers=options["workers"], scheduler=options["scheduler"]):
+        (found,) = dask.compute(result)
+    show(found, Console())
+    if out is not None:
+        write({out: found}, overwrite=options["overwrite"])
+    failed = list(_failed(found, options["fail_on"]))
+    if failed:
+        raise AlertFired(f"{listed(failed)}. Look into it, change a threshold, or leave --fail-on out.")
+
+
+def _failed(found: xr.Dataset, asked: list[str]) -> Iterator[str]:
+    """Say which of the rules that were asked for fired, or were not checked."""
+    over = [dim for dim in found["fired"].dims if dim != "rule"]
+    fired, checked = found["fired"].sum(over), found["checked"].sum(over)
+    for rule in RULES if ANY in asked else dict.fromkeys(asked):
+        if fired.sel(rule=rule) > 0:
+            yield f"{rule} fired"
+        elif rule in asked and checked.sel(rule=rule) == 0:
+            yield f"{rule} could not be checked"
+
+
+def show(found: xr.Dataset, console: Console) -> None:
+    """Print which rules fire where, since when and for how long, which are quiet, and which could not be checked."""
+    runs = [(name, found.isel(run=i)) for i, name in enumerate(run_names(found))] or [("", found)]
+    table = Table(*(["run"] if runs[0][0] else []), "rule", "where", box=None, pad_edge=False)
+    for title in ("first step", "last step", "longest", "value"):
+        table.add_column(title, justify="right")
+    for run, one in runs:
+        for row in _rows(one):
+            table.add_row(*([escape(run)] if run else []), *map(escape, row))
+    if table.row_count:
+        console.print(table)
+        console.print("longest: checked steps in a row; value: at the first step", style="dim")
+    quiet, unchecked = [], {}
+    for rule in RULES:
+        here = [one.sel(rule=rule) for _, one in runs]
+        lacking = [str(one["reason"].item()) for one in here if one["reason"].item()]
+        if lacking:
+            unchecked[rule] = lacking[0] + (f" in {len(lacking)} of {len(here)} runs" if len(here) > 1 else "")
+        if all(one["fired"] == 0 for one in here) and len(lacking) < len(here):
+            quiet.append(rule)
+    if quiet:
+        console.print(f"[green]quiet[/]  {', '.join(quiet)}", highlight=False)
+    for rule, reason in unchecked.items():
+        console.print(f"[yellow]not checked[/]  {rule}: {escape(reason)}", highlight=False)
+
+
+def _rows(found: xr.Dataset) -> Iterator[list[str]]:
+    """Give the rows of the table of one run."""
+    labels = [str(label).partition(" ")[::2] for label in found["check"].values]
+    first = found["first_step"].values
+    for rule in RULES:
+        fired = [i for i, (own, _) in enumerate(labels) if own == rule and np.isfinite(first[i])]
+        fired.sort(key=lambda i: first[i])
+        for i in fired[:MOST]:
+            value = float(found["value"].isel(check=i).sel(step=int(first[i])))
+            spans = (first[i], found["last_step"].values[i], found["duration"].values[i], value)
+            yield [rule, labels[i][1], *map(number, spans)]
+        if len(fired) > MOST:
+            yield [rule, f"… and {count(len(fired) - MOST, 'other place')}", "", "", "", ""]

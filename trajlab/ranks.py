@@ -1,0 +1,61 @@
+"""How many directions a matrix still uses."""
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+
+from trajlab.blocks import BLOCK_BYTES
+
+MEASURES = ("effective", "stable")
+
+
+def rank_table(array: xr.DataArray, measure: str) -> xr.DataArray:
+    """Give the rank of a parameter at each step, (step), lazily; a convolution is flattened to [out, in·kh·kw].
+
+    Parameters
+    ----------
+    array
+        One parameter's life, dims (step, out, in, …).
+    measure
+        Which of `MEASURES`.
+    """
+    array = array.transpose("step", ...)
+    data = array.data if array.chunks else da.from_array(array.values, chunks=-1)
+    row = max(1, int(np.prod(array.shape[1:], dtype=np.int64)) * data.dtype.itemsize)
+    whole = data.rechunk({0: max(1, BLOCK_BYTES // row)} | dict.fromkeys(range(1, data.ndim), -1))
+    ranks = whole.map_blocks(
+        _ranks, measure, drop_axis=list(range(1, data.ndim)), chunks=(whole.chunks[0],), meta=np.empty(0)
+    )
+    return xr.DataArray(ranks.rechunk(-1), {"step": array["step"].variable}, ("step",), array.name)
+
+
+def _ranks(matrices: np.ndarray, measure: str) -> np.ndarray:
+    return np.array([rank(matrix.reshape(len(matrix), -1), measure) for matrix in matrices])
+
+
+def rank(matrix: np.ndarray, measure: str) -> float:
+    """Give the effective rank exp(−Σ p ln p), p = s/Σs, or the stable rank Σs²/max s², of singular values s.
+
+    These are the roots of the eigenvalues of W Wᵀ, or Wᵀ W if that is smaller: those of less than about 1e-8 of the
+    largest are lost, and say next to nothing in either rank. A matrix of zeros has none, 0/0.
+
+    References
+    ----------
+    Roy and Vetterli 2007, The effective rank; Rudelson and Vershynin 2007, arXiv:math/0503442.
+
+    Examples
+    --------
+    >>> round(rank(np.eye(3), "effective"), 9), float(rank(np.diag([2.0, 1.0]), "stable"))
+    (3.0, 1.25)
+    """
+    wide = matrix.astype(np.float64)
+    if wide.size == 0 or not np.isfinite(wide).all():
+        return np.nan
+    gram = wide @ wide.T if wide.shape[0] <= wide.shape[1] else wide.T @ wide
+    squares = np.clip(np.linalg.eigvalsh(gram), 0.0, None)
+    with np.errstate(invalid="ignore"):
+        if measure == "stable":
+            return squares.sum() / squares.max()
+        share = np.sqrt(squares) / np.sqrt(squares).sum()
+    known = share[share != 0]
+    return float(np.exp(-(known * np.log(known)).sum()))

@@ -1,0 +1,309 @@
+"""When and where training goes wrong."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+
+from trajlab.errors import BadSetting, MissingData
+from trajlab.kernels.moments import Moments
+from trajlab.kernels.spread import Spread
+from trajlab.kernels.updates import Updates
+from trajlab.lazily import lazily
+from trajlab.ranks import MEASURES, rank_table
+from trajlab.result import Meaning, annotate
+from trajlab.rules.evidence import Tables, first_few, gather
+from trajlab.rules.judging import judged
+from trajlab.scan import Tensor, by_name, scan
+from trajlab.units import activity_table, shape_of
+
+INPUTS = ("metrics", "gradient", "weight", "activation")
+MEANINGS = {
+    "fires": Meaning("rule fires", "1", "1 where value is beyond the rule's threshold, 0 where not, NaN if unknown"),
+    "value": Meaning("value that the rule looks at", "as the rule", "see the rule in the help of the stage"),
+    "first_step": Meaning("first step at which it fires", "steps", "NaN if it never does"),
+    "last_step": Meaning("last step at which it fires", "steps", "NaN if it never does"),
+    "duration": Meaning("longest time that it fires", "recorded steps", "most checked steps in a row"),
+    "checked": Meaning("places where the rule was checked", "places", "count of places with a known value"),
+    "fired": Meaning("places where the rule fires", "places", "count of places where it fires at some step"),
+    "reason": Meaning("why the rule was not checked", "text", "what it lacks; empty if it was checked"),
+    "rules_fired": Meaning("rules that fire", "rules", "count of rules that fire somewhere at some step"),
+}
+
+
+def alerts(
+    metrics: xr.Dataset | None = None,
+    gradient: Tensor | None = None,
+    weight: Tensor | None = None,
+    activation: Tensor | None = None,
+    *,
+    vanishing_gradient_threshold: float = 1e-7,
+    all_zero_threshold: float = 100.0,
+    unchanged_tensor_num_steps: int = 3,
+    unchanged_tensor_rtol: float = 1e-5,
+    unchanged_tensor_atol: float = 1e-8,
+    tensor_variance_max_threshold: float = 10.0,
+    tensor_variance_min_threshold: float = 1e-5,
+    weight_update_ratio_large_threshold: float = 10.0,
+    weight_update_ratio_small_threshold: float = 1e-8,
+    weight_update_ratio_epsilon: float = 1e-9,
+    poor_weight_initialization_threshold: float = 10.0,
+    poor_weight_initialization_distribution_range: float = 0.001,
+    poor_weight_initialization_patience: int = 5,
+    poor_weight_initialization_steps: int = 10,
+    loss: str = "",
+    validation_loss: str = "",
+    loss_not_decreasing_num_steps: int = 10,
+    loss_not_decreasing_diff_percent: float = 0.1,
+    overfit_start_step: int = 0,
+    overfit_patience: int = 1,
+    overfit_ratio_threshold: float = 0.1,
+    spike_window: int = 50,
+    spike_least: int = 10,
+    spike_deviations: float = 10.0,
+    dead_relu_threshold_inactivity: float = 1.0,
+    dead_relu_threshold_layer: float = 50.0,
+    saturated_activation_threshold_tanh: Sequence[float] = (-9.4999, 9.4999),
+    saturated_activation_threshold_sigmoid: Sequence[float] = (-23.0, 16.99999),
+    saturated_activation_threshold_inactivity: float = 1.0,
+    saturated_activation_threshold_layer: float = 50.0,
+    mass_death_window: int = 5,
+    mass_death_share: float = 0.25,
+    rank_collapse_measure: str = "effective",
+    rank_collapse_share: float = 0.5,
+) -> xr.Dataset:
+    """When and where training goes wrong: the rules of SageMaker Debugger and MindInsight, and a few more, offline.
+
+    Answers: did anything go wrong in this run, where first, since when, and for how long?
+
+    A rule is checked wherever the run has what it needs. ExplodingTensor: an entry of a weight or gradient, an
+    activation or the loss is NaN or Inf. VanishingGradient: the mean size of a gradient's entries. AllZero: the per
+    cent of zeros in a gradient or matrix. UnchangedTensor: recorded weights in a row that `numpy.allclose` can not tell
+    apart. TensorVariance: the variance of a matrix. WeightUpdateRatio: mean |w_t − w_prev| / (mean |w_prev| + epsilon)
+    of a matrix, from one snapshot to the next. LossNotDecreasing: the loss against that of some steps before. Overfit:
+    the validation loss against the mean training loss since the validation before. DeadRelu and SaturatedActivation:
+    the per cent of a layer's units that are hardly ever active, or hardly ever between the extremes of tanh or sigmoid,
+    on the probe. Spike: the loss, or the norm of the whole gradient, above the median of what came before. MassDeath:
+    units of a layer that never are active, and were a few snapshots before. RankCollapse: the rank of a matrix against
+    its first one.
+
+    PoorWeightInitialization looks at what was recorded in the first few optimizer steps. SageMaker's measures the variance of the inputs of
+    ReLUs; here the largest variance of a layer's activations on the probe is held against the smallest, or without a
+    probe that of fan_in·var(w), which is what a matrix makes of inputs of unit size. It fires too if the 5th and 95th
+    percentile of a gradient are close, or if the loss finds no new low.
+
+    Matrices are weights of two dims or more, as biases and norms start as constants. Saturation is told from outputs,
+    whose extremes are those of the inputs put through the function.
+
+    Parameters
+    ----------
+    metrics
+        What was measured while training.
+    gradient
+        Gradients by name, dims (step, ...) or (step, sample); of samples, what these show.
+    weight
+        Weights by name, dims (step, ...).
+    activation
+        Outputs of layers on the probe by name, dims (step, …, unit, …), as `trajlab.replay` gives them.
+    vanishing_gradient_threshold
+        VanishingGradient fires below this mean |g|.
+    all_zero_threshold
+        AllZero fires from this per cent of zeros on.
+    unchanged_tensor_num_steps
+        UnchangedTensor fires if so many recorded steps in a row are close.
+    unchanged_tensor_rtol
+        Relative tolerance within which an entry is close to the one before.
+    unchanged_tensor_atol
+        Absolute tolerance within which an entry is close to the one before.
+    tensor_variance_max_threshold
+        TensorVariance fires above this variance.
+    tensor_variance_min_threshold
+        TensorVariance fires below this variance.
+    weight_update_ratio_large_threshold
+        WeightUpdateRatio fires above this ratio.
+    weight_update_ratio_small_threshold
+        WeightUpdateRatio fires below this ratio.
+    weight_update_ratio_epsilon
+        Added to the mean |w_prev|, as in SageMaker Debugger and MindInsight.
+    poor_weight_initialization_threshold
+        PoorWeightInitialization fires above this ratio of the largest to the smallest variance of a layer.
+    poor_weight_initialization_distribution_range
+        PoorWeightInitialization fires if the percentiles of a gradient are closer than this.
+    poor_weight_initialization_patience
+        PoorWeightInitialization fires if the lowest loss is so many recorded steps old.
+    poor_weight_initialization_steps
+        Optimizer steps, from the first recorded one, that PoorWeightInitialization looks at.
+    loss
+        Name of the metric that is the training loss; by default the first of the usual ones.
+    validation_loss
+        Name of the metric that is the validation loss; by default the first of the usual ones.
+    loss_not_decreasing_num_steps
+        LossNotDecreasing looks at the loss every so many steps.
+    loss_not_decreasing_diff_percent
+        LossNotDecreasing fires if it fell by less per cent since.
+    overfit_start_step
+        Overfit begins at this step.
+    overfit_patience
+        Overfit fires after so many validations in a row.
+    overfit_ratio_threshold
+        Overfit counts those at which the validation loss is above the training loss by more than this share of it.
+    spike_window
+        Values before, that a Spike is told from.
+    spike_least
+        Values that this takes at least.
+    spike_deviations
+        Spike fires above so many robust standard deviations, 1.4826 times the median absolute deviation each.
+    dead_relu_threshold_inactivity
+        ReLUs active at fewer per cent of positions count as dead.
+    dead_relu_threshold_layer
+        DeadRelu fires above this per cent of dead ones in a layer.
+    saturated_activation_threshold_tanh
+        Inputs from which on tanh is saturated, below and above.
+    saturated_activation_threshold_sigmoid
+        Inputs from which on a sigmoid is saturated, below and above.
+    saturated_activation_threshold_inactivity
+        Units between these at fewer per cent of positions count as saturated.
+    saturated_activation_threshold_layer
+        SaturatedActivation fires above this per cent of saturated ones in a layer.
+    mass_death_window
+        Snapshots within which the units of a MassDeath die.
+    mass_death_share
+        MassDeath fires above this share of the units of a layer.
+    rank_collapse_measure
+        Rank that RankCollapse looks at: effective, exp of the entropy of s/Σs, or stable, Σs²/max s².
+    rank_collapse_share
+        RankCollapse fires below this share of the first rank known.
+
+    Returns
+    -------
+    fires, value : (step, check)
+        Whether a rule fires at a place, 1 or 0, and the number it looks at; NaN where it could not be checked. A check
+        is named as its rule and place; the coords `rule_of`, `place_of` and `kind_of` tell these apart. Places are
+        parameters, with .grad for gradients, layers, metrics, and the whole network.
+    first_step, last_step, duration : (check)
+        When it fires first and last, and at how many checked steps in a row at most.
+    checked, fired : (rule)
+        Number of places at which the rule was checked, and at which it fires.
+    reason : (rule)
+        Why a rule was not checked; empty if it was.
+    rules_fired : ()
+        Number of rules that fire.
+
+    Raises
+    ------
+    BadSetting
+        A window, patience or number of steps is too small, a range is no two rising numbers, or a name is unknown.
+    MissingData
+        The run has nothing that a rule could be checked on.
+
+    References
+    ----------
+    Names, meanings and defaults: Amazon SageMaker Debugger, List of built-in rules; TensorVariance has no defaults
+    there. The ratio of updates is that of MindInsight's WeightChangeTooLarge and WeightChangeTooSmall. Effective rank:
+    Roy and Vetterli 2007.
+    """
+    settings = locals().copy()
+    _check(settings)
+    tables = {
+        **_of_weights(by_name(weight), settings),
+        **_of_gradients(by_name(gradient), settings),
+        **_of_layers(by_name(activation), settings),
+        **_of_metrics(metrics, settings),
+    }
+    if not tables:
+        raise MissingData(
+            "metrics, gradients, weights or activations were asked for; the run has none. Name a run with snapshots."
+        )
+    thresholds = {name: value for name, value in settings.items() if name not in INPUTS}
+    result = lazily(partial(_result, keys=tuple(tables), settings=thresholds), *tables.values())
+    return annotate(result, MEANINGS, **thresholds)
+
+
+def _check(settings: Mapping[str, Any]) -> None:
+    least = {
+        "unchanged_tensor_num_steps": 2, "poor_weight_initialization_patience": 1,
+        "poor_weight_initialization_steps": 1, "loss_not_decreasing_num_steps": 1, "overfit_patience": 1,
+        "spike_window": 2, "spike_least": 2, "mass_death_window": 1,
+    }  # fmt: skip
+    for name, smallest in least.items():
+        if settings[name] < smallest:
+            raise BadSetting(f"{name}={settings[name]} was asked for; it is at least {smallest}. Change the setting.")
+    for name in ("saturated_activation_threshold_tanh", "saturated_activation_threshold_sigmoid"):
+        if len(settings[name]) != 2 or not settings[name][0] < settings[name][1]:
+            raise BadSetting(f"{name}={list(settings[name])} was asked for; it is two rising numbers. Change it.")
+    if settings["rank_collapse_measure"] not in MEASURES:
+        raise BadSetting(
+            f"rank_collapse_measure={settings['rank_collapse_measure']!r} was asked for; there are "
+            f"{', '.join(MEASURES)}. Choose one of these."
+        )
+    metrics = settings["metrics"]
+    known = [] if metrics is None else [str(name) for name in metrics]
+    for name in ("loss", "validation_loss"):
+        if settings[name] and settings[name] not in known:
+            raise BadSetting(
+                f"{name}={settings[name]!r} was asked for; the run measured {', '.join(known) or 'nothing'}. "
+                "Choose one of these."
+            )
+
+
+def _of_weights(weights: dict[str, xr.DataArray], settings: Mapping[str, Any]) -> Tables:
+    if not weights:
+        return {}
+    moments, _ = scan(Moments(), weights)
+    updates, _ = scan(Updates(settings["unchanged_tensor_atol"], settings["unchanged_tensor_rtol"]), weights)
+    fan_in = [int(np.prod(shape_of(array)[1:], dtype=np.int64)) for array in weights.values()]
+    ranks = {
+        ("weight", f"rank of {name}"): rank_table(array, settings["rank_collapse_measure"])
+        for name, array in weights.items()
+        if array.ndim > 2 and array[0].size > 0
+    }
+    tables = {("weight", "moments"): moments.assign_coords(fan_in=("parameter", fan_in))}
+    return tables | {("weight", "updates"): updates} | ranks
+
+
+def _of_gradients(gradients: dict[str, xr.DataArray], settings: Mapping[str, Any]) -> Tables:
+    if not gradients:
+        return {}
+    steps = settings["poor_weight_initialization_steps"]
+    early = {name: array.isel(step=slice(first_few(array["step"].values, steps))) for name, array in gradients.items()}
+    moments, _ = scan(Moments(), gradients)
+    quantiles, _ = scan(Spread((0.05, 0.95), 2), early)
+    return {("gradient", "moments"): moments, ("gradient", "quantiles"): quantiles}
+
+
+def _of_layers(activations: dict[str, xr.DataArray], settings: Mapping[str, Any]) -> Tables:
+    with np.errstate(over="ignore"):
+        tanh = np.tanh(settings["saturated_activation_threshold_tanh"])
+        sigmoid = 1.0 / (1.0 + np.exp(-np.asarray(settings["saturated_activation_threshold_sigmoid"])))
+    tables = {}
+    for name, array in activations.items():
+        bounds = {"Tanh": tanh, "Sigmoid": sigmoid}.get(array.attrs.get("module_class", ""))
+        relu = array.attrs.get("rectified", False) or not array.attrs.get("activation", True)
+        gives = "unsaturated" if bounds is not None else "active alive" if relu else "alive"
+        low, high = (0.0, np.inf) if bounds is None else map(float, bounds)
+        tables["layer", name] = activity_table(array, low, high).assign_coords(gives=gives)
+    return tables
+
+
+def _of_metrics(metrics: xr.Dataset | None, settings: Mapping[str, Any]) -> Tables:
+    if metrics is None:
+        return {}
+    columns = {str(name): array for name, array in metrics.items() if array.dims == ("step",)}
+    if not columns:
+        return {}
+    values = da.stack([da.asarray(array.data).astype(np.float64) for array in columns.values()], axis=1).rechunk(-1)
+    labels = {"step": metrics["step"].variable, "column": np.array(list(columns), dtype=object)}
+    return {("metric", ""): xr.DataArray(values, labels, ("step", "column"), "metrics")}
+
+
+def _result(*tables: xr.DataArray, keys: tuple[tuple[str, str], ...], settings: Mapping[str, Any]) -> xr.Dataset:
+    evidence = gather(
+        dict(zip(keys, tables, strict=True)),
+        early=settings["poor_weight_initialization_steps"],
+        loss=settings["loss"],
+        validation_loss=settings["validation_loss"],
+    )
+    return judged(evidence, settings)
