@@ -62,12 +62,12 @@ def _finish(result: xr.Dataset, options: dict[str, Any]) -> None:
         check_free(out, RESULT_VERSION if options["overwrite"] else None)
     with computing("alerts", workers=options["workers"], scheduler=options["scheduler"]):
         (found,) = dask.compute(result)
-    show(found, Console())
+    show(found, Console(soft_wrap=True))
     if out is not None:
         write({out: found}, overwrite=options["overwrite"])
     failed = list(_failed(found, options["fail_on"]))
     if failed:
-        raise AlertFired(f"{listed(failed)}. Look into it, change a threshold, or leave --fail-on out.")
+        raise AlertFired(f"{listed(failed)}. Look at the table, change a threshold, or take it out of --fail-on.")
 
 
 def _failed(found: xr.Dataset, asked: list[str]) -> Iterator[str]:
@@ -84,27 +84,36 @@ def _failed(found: xr.Dataset, asked: list[str]) -> Iterator[str]:
 def show(found: xr.Dataset, console: Console) -> None:
     """Print which rules fire where, since when and for how long, which are quiet, and which could not be checked."""
     runs = [(name, found.isel(run=i)) for i, name in enumerate(run_names(found))] or [("", found)]
-    table = Table(*(["run"] if runs[0][0] else []), "rule", "where", box=None, pad_edge=False)
-    for title in ("first step", "last step", "longest", "value"):
-        table.add_column(title, justify="right")
-    for run, one in runs:
-        for row in _rows(one):
-            table.add_row(*([escape(run)] if run else []), *map(escape, row))
-    if table.row_count:
-        console.print(table)
-        console.print("longest: checked steps in a row; value: at the first step", style="dim")
-    quiet, unchecked = [], {}
+    for name, one in runs:
+        rows = list(_rows(one))
+        if name:
+            console.print(f"[bold]{escape(name)}[/]{'' if rows else '  nothing fires'}", highlight=False)
+        if rows:
+            console.print(_table(rows))
+        if name:
+            console.print()
+    over = [dim for dim in found["fired"].dims if dim != "rule"]
+    quiet = (found["fired"].sum(over) == 0) & (found["checked"].sum(over) > 0)
+    if quiet.any():
+        names = ", ".join(str(rule) for rule in found["rule"].values[quiet.values])
+        console.print(f"[green]quiet[/]        {names}", highlight=False)
     for rule in RULES:
-        here = [one.sel(rule=rule) for _, one in runs]
-        lacking = [str(one["reason"].item()) for one in here if one["reason"].item()]
+        here = [str(one["reason"].sel(rule=rule).item()) for _, one in runs]
+        lacking = [reason for reason in here if reason]
         if lacking:
-            unchecked[rule] = lacking[0] + (f" in {len(lacking)} of {len(here)} runs" if len(here) > 1 else "")
-        if all(one["fired"] == 0 for one in here) and len(lacking) < len(here):
-            quiet.append(rule)
-    if quiet:
-        console.print(f"[green]quiet[/]  {', '.join(quiet)}", highlight=False)
-    for rule, reason in unchecked.items():
-        console.print(f"[yellow]not checked[/]  {rule}: {escape(reason)}", highlight=False)
+            some = f" in {len(lacking)} of {len(here)} runs" if len(lacking) < len(here) else ""
+            console.print(f"[yellow]not checked[/]  {rule}: {escape(lacking[0])}{some}", highlight=False)
+
+
+def _table(rows: list[list[str]]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("fires", no_wrap=True, style="red")
+    table.add_column("where", overflow="fold")
+    for title in ("first step", "last step", "checks in a row", "first value"):
+        table.add_column(title, justify="right")
+    for row in rows:
+        table.add_row(*map(escape, row))
+    return table
 
 
 def _rows(found: xr.Dataset) -> Iterator[list[str]]:

@@ -21,7 +21,7 @@ from trajlab.sections import section
 from trajlab.studies import facts, run_names, shared_facts, telling_facts
 from trajlab.whole import check_free, write_file
 
-ORDER = ("drift", "distribution", "dead_neurons", "zero_gradients", "sign_flips")
+ORDER = ("alerts", "drift", "distribution", "dead_neurons", "gradient_statistics", "zero_gradients", "sign_flips")
 """Stages in the order of the page; others follow alphabetically."""
 
 Results = str | Path | Mapping[str, xr.Dataset]

@@ -23,6 +23,15 @@ def test_activity__agrees_with_numpy(rng, shape, axis, dtype):
     np.testing.assert_array_equal(found["nonfinite"], (~np.isfinite(rows)).sum(1))
     np.testing.assert_allclose(found["positive"], np.maximum(finite, 0).sum(1), rtol=1e-13)
     np.testing.assert_allclose(found["size"], abs(finite).sum(1), rtol=1e-13)
+    np.testing.assert_allclose(found["sum"], finite.sum(1), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(found["squares"], (finite**2).sum(1), rtol=1e-13)
+
+
+@pytest.mark.parametrize(("low", "high"), [(-0.5, 0.5), (-np.inf, 0.0)])
+def test_activity__a_unit_is_active_between_bounds(rng, low, high):
+    h = np.append(rng.standard_normal((40, 3)), [[low] * 3, [high] * 3], axis=0)
+
+    assert activity(h, 1, low, high)[:, 0].tolist() == ((h > low) & (h < high)).sum(0).tolist()
 
 
 def test_activity__of_a_view_that_is_not_contiguous(rng):

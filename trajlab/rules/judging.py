@@ -36,7 +36,7 @@ def judged(evidence: Iterable[Evidence], settings: Mapping[str, Any]) -> xr.Data
         at = np.searchsorted(steps, one.known["steps"])
         value[at, i] = verdict.value
         fires[at, i] = np.where(np.isnan(verdict.value), np.nan, verdict.fires)
-    own = np.array([[rule == name for rule, _, _ in found] for name in RULES]).reshape(len(RULES), len(found))
+    own = np.array([[rule == name for rule, _, _ in found] for name in RULES], bool)
     fired = (own & (fires == 1).any(0)).sum(1)
     reasons = ["" if any(of) else f"there are no {NEEDS[name]}" for name, of in zip(RULES, own, strict=True)]
     columns = {

@@ -27,8 +27,8 @@ MEANINGS = {
     "first_step": Meaning("first step at which it fires", "steps", "NaN if it never does"),
     "last_step": Meaning("last step at which it fires", "steps", "NaN if it never does"),
     "duration": Meaning("longest time that it fires", "recorded steps", "most checked steps in a row"),
-    "checked": Meaning("places where the rule was checked", "places", "count of places with a known value"),
-    "fired": Meaning("places where the rule fires", "places", "count of places where it fires at some step"),
+    "checked": Meaning("places checked", "places", "count of places with a known value"),
+    "fired": Meaning("places that fire", "places", "count of places where it fires at some step"),
     "reason": Meaning("why the rule was not checked", "text", "what it lacks; empty if it was checked"),
     "rules_fired": Meaning("rules that fire", "rules", "count of rules that fire somewhere at some step"),
 }

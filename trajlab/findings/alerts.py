@@ -1,0 +1,63 @@
+"""What the rules say."""
+
+import numpy as np
+import xarray as xr
+
+from trajlab.findings.looking import Finding
+from trajlab.findings.wording import count, listed
+from trajlab.studies import run_names
+
+HEADLINES = ("rules_fired",)
+
+BROKEN = ("ExplodingTensor",)
+"""Rules that tell that something is broken."""
+
+
+def alerts(result: xr.Dataset) -> list[Finding]:
+    """Say for each rule where it fires first, and which rules are quiet or were not checked."""
+    fired = [found for rule in map(str, result["rule"].values) if (found := _fired(result, rule))]
+    return [*sorted(fired, key=lambda found: not found.alarm), *_quiet(result, bool(fired)), *_unchecked(result)]
+
+
+def _fired(result: xr.Dataset, rule: str) -> Finding | None:
+    labels = [str(label) for label in result["check"].values]
+    own = [i for i, label in enumerate(labels) if label.partition(" ")[0] == rule]
+    first = result["first_step"].isel(check=own)
+    if not own or not bool(first.notnull().any()):
+        return None
+    step = float(first.min())
+    runs = run_names(result)
+    at = np.argwhere(first.transpose(..., "check").values == step)[0]
+    place = labels[own[at[-1]]].partition(" ")[2]
+    where = "of the whole network" if place == "network" else f"of `{place}`"
+    where += f" in run `{runs[at[0]]}`" if runs else ""
+    ever = first.notnull()
+    more = []
+    if int(ever.any([dim for dim in ever.dims if dim != "check"]).sum()) > 1:
+        known = int(ever.any([dim for dim in ever.dims if dim != "check"]).sum())
+        more.append(f"{known} of {count(len(own), 'place')}")
+    if len(runs) > 1:
+        more.append(f"{int(ever.any('check').sum())} of {count(len(runs), 'run')}")
+    last = int(result["last_step"].isel(check=own).max())
+    text = f"`{rule}` fires first at step {int(step):,}, {where}"
+    text += f", and last at step {last:,}" if last > step else ""
+    text += f"; in all at {listed(more)}" if more else ""
+    return Finding(f"{text}.", "places", alarm=rule in BROKEN)
+
+
+def _quiet(result: xr.Dataset, fired: bool) -> list[Finding]:
+    over = [dim for dim in result["fired"].dims if dim != "rule"]
+    quiet = (result["fired"].sum(over) == 0) & (result["checked"].sum(over) > 0)
+    names = [str(rule) for rule in result["rule"].values[quiet.values]]
+    if not names:
+        return []
+    text = f"No sign of {listed([f'`{name}`' for name in names])}."
+    return [Finding(text if fired else f"No rule fires: no sign of {text.removeprefix('No sign of ')}", "rules")]
+
+
+def _unchecked(result: xr.Dataset) -> list[Finding]:
+    over = [dim for dim in result["checked"].dims if dim != "rule"]
+    names = [str(rule) for rule in result["rule"].values[(result["checked"].sum(over) == 0).values]]
+    if not names:
+        return []
+    return [Finding(f"Not checked, as the run lacks what they need: {listed([f'`{name}`' for name in names])}.", "rules")]
