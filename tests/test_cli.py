@@ -1,3 +1,4 @@
+import ast
 import json
 import subprocess
 import sys
@@ -32,6 +33,29 @@ def test_help__lists_the_stages_and_imports_next_to_nothing():
         assert name in done.stdout
 
 
+def test_help__lists_stages_by_what_they_need():
+    titles = ("What went wrong", "From weights", "From gradients", "By replaying snapshots")
+    text = call("--help").stdout
+    parts = [text.index(f" {title} ") for title in titles]
+    assert parts == sorted(parts)
+    alerts, weights, gradients, replaying = (text[a:b] for a, b in zip(parts, [*parts[1:], None], strict=True))
+    for name, part in {"alerts": alerts, "drift": weights, "sign_flips": gradients, "dead_neurons": replaying}.items():
+        assert f" {name} " in part
+
+
+def test_help__a_stage_that_needs_another_run_is_across_runs(tmp_path, monkeypatch):
+    from trajlab import commands
+
+    cases = {
+        "weight, parent_weight=None": "From weights", "weight, parent_weight": "Across runs",
+        "gradients, *, window=3": "From gradients", "activation=None": "By replaying snapshots", "": "Other stages",
+    }  # fmt: skip
+    for arguments, panel in cases.items():
+        function = ast.parse(f"def stage({arguments}): pass").body[0]
+        monkeypatch.setattr(commands, "_parsed", lambda name, function=function: function)
+        assert commands.panel("stage") == panel
+
+
 def test_help__of_a_stage_explains_its_settings_and_its_result():
     done = call("drift", "--help")
     assert "--reference" in done.stdout and "first one recorded" in " ".join(done.stdout.split())
@@ -54,6 +78,51 @@ def test_stage__settings_from_a_file_give_way_to_options(store, tmp_path):
     call("zero_gradients", store, tmp_path / "b.zarr", "--params", params, "--tau", 0.2)
     assert xr.open_zarr(tmp_path / "a.zarr").tau.values.tolist() == [0.5, 0.1, 0.3]
     assert xr.open_zarr(tmp_path / "b.zarr").tau.values.tolist() == [0.2, 0.3]
+
+
+def test_alerts__prints_what_fires_and_what_does_not(store, tmp_path):
+    done = call("alerts", store)
+    assert (done.returncode, done.stderr) == (0, "")
+    row = next(line for line in done.stdout.splitlines() if line.startswith("UnchangedTensor"))
+    assert row.split() == ["UnchangedTensor", "frozen.weight", "2", "20", "19", "3"]
+    assert "quiet        ExplodingTensor, VanishingGradient" in done.stdout
+    assert "not checked  DeadRelu: there are no activations of ReLUs" in done.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["run.zarr"]
+
+
+def test_alerts__writes_the_result_where_it_is_told_to(store, tmp_path):
+    done = call("alerts", store, tmp_path / "alerts.zarr", "--spike-deviations", 3)
+    assert done.returncode == 0 and "UnchangedTensor" in done.stdout
+    expected = trajlab.run("alerts", trajlab.open(store), spike_deviations=3.0).compute()
+    xr.testing.assert_equal(xr.open_zarr(tmp_path / "alerts.zarr").compute(), expected)
+    assert call("alerts", store, tmp_path / "alerts.zarr").returncode == 1
+    assert call("alerts", store, tmp_path / "alerts.zarr", "--overwrite").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("rules", "code", "message"),
+    [
+        (["ExplodingTensor"], 0, ""),
+        (["exploding-tensor", "UnchangedTensor"], 1, "trajlab: UnchangedTensor fired."),
+        (["any"], 1, "UnchangedTensor and WeightUpdateRatio fired."),
+        (["DeadRelu"], 1, "trajlab: DeadRelu could not be checked."),
+        (["VanishingGradients"], 2, "Did you mean VanishingGradient?"),
+        (["nonsense"], 2, "There are ExplodingTensor, VanishingGradient,"),
+    ],
+)
+def test_alerts__fail_on_the_rules_that_are_asked_for(store, rules, code, message):
+    done = call("alerts", store, *(word for rule in rules for word in ("--fail-on", rule)))
+    assert done.returncode == code
+    assert message in " ".join(done.stderr.replace("│", " ").split())
+    assert code == 2 or "UnchangedTensor" in done.stdout
+
+
+def test_alerts__of_several_runs_name_each(example, tmp_path):
+    for name in ("a", "b"):
+        trajlab.pack(example, tmp_path / "runs" / f"{name}.zarr")
+    lines = call("alerts", tmp_path / "runs").stdout.splitlines()
+    assert lines.index("a") < lines.index("b")
+    assert sum(line.startswith("UnchangedTensor") for line in lines) == 2
 
 
 @pytest.mark.parametrize(

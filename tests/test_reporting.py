@@ -117,6 +117,33 @@ def test_findings__say_what_feeds_a_layer_without_a_name_of_its_own():
     assert texts == ["`11` (fed by `10`) has the largest share of units dead at the end: 50 %."]
 
 
+def test_findings__say_which_layers_starve_and_how_the_gradient_shrank(rng):
+    shapes = {"first.weight": 1e-5, "last.weight": 1.0, "last.bias": 1e-9}
+    fade = np.geomspace(1, 0.01, 50)[:, None, None]
+    gradients = {name: size * fade * rng.choice([-1, 1], (50, 4, 4)) for name, size in shapes.items()}
+
+    texts = [
+        one.text for one in findings(trajlab.run("gradient_statistics", trajlab.from_arrays({}, gradients)).compute())
+    ]
+
+    assert "one of `first.weight` the smallest" in texts[0]
+    assert "1 weight of 2 get less than a thousandth of the largest" in texts[0]
+    assert texts[1].startswith("The norm of the gradient fell: ")
+    assert "have little in common: the median angle between them is 9" in texts[2]
+
+
+def test_findings__say_that_no_gradient_arrives_and_where_it_spikes():
+    gradients = {"a.weight": np.zeros((30, 2, 2)), "b.weight": np.ones((30, 2, 2))}
+    gradients["b.weight"][20] = 50
+
+    found = findings(trajlab.run("gradient_statistics", trajlab.from_arrays({}, gradients)).compute())
+
+    texts = [one.text for one in found]
+    assert texts[0] == "No gradient reaches 1 weight at the end, the first being `a.weight`."
+    assert "At step 20 the norm of the gradient is 50 times its median." in texts
+    assert any("Successive gradients agree: the median angle between them is 0°" in text for text in texts)
+
+
 def test_findings__put_the_first_nonfinite_step_first():
     values = np.ones((6, 3, 3))
     values[4:, 0, 0] = np.nan

@@ -1,6 +1,7 @@
 """The command that shows alerts, and fails on those that it is asked to."""
 
 import difflib
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -50,8 +51,8 @@ def _rules(asked: list[str]) -> list[str]:
         if key not in known:
             close = difflib.get_close_matches(key, known, 3, 0.5)
             names = list(dict.fromkeys(known[one] for one in close)) or [*RULES, ANY]
-            raise typer.BadParameter(f"there is no rule {name!r}. {'Did you mean' if close else 'There are'} "
-                                     f"{', '.join(names)}{'?' if close else '.'}")
+            offer = f"Did you mean {', '.join(names)}?" if close else f"There are {', '.join(names)}."
+            raise typer.BadParameter(f"there is no rule {name!r}. {offer}")
         found.append(known[key])
     return found
 
@@ -62,27 +63,29 @@ def _finish(result: xr.Dataset, options: dict[str, Any]) -> None:
         check_free(out, RESULT_VERSION if options["overwrite"] else None)
     with computing("alerts", workers=options["workers"], scheduler=options["scheduler"]):
         (found,) = dask.compute(result)
-    show(found, Console(soft_wrap=True))
+    show(found, Console(soft_wrap=True, width=None if sys.stdout.isatty() else 200))
     if out is not None:
         write({out: found}, overwrite=options["overwrite"])
-    failed = list(_failed(found, options["fail_on"]))
-    if failed:
-        raise AlertFired(f"{listed(failed)}. Look at the table, change a threshold, or take it out of --fail-on.")
+    _fail(found, options["fail_on"])
 
 
-def _failed(found: xr.Dataset, asked: list[str]) -> Iterator[str]:
-    """Say which of the rules that were asked for fired, or were not checked."""
+def _fail(found: xr.Dataset, asked: list[str]) -> None:
+    """Raise if rules that were asked for fired, or were not checked; any asks for none that can not be checked."""
     over = [dim for dim in found["fired"].dims if dim != "rule"]
-    fired, checked = found["fired"].sum(over), found["checked"].sum(over)
-    for rule in RULES if ANY in asked else dict.fromkeys(asked):
-        if fired.sel(rule=rule) > 0:
-            yield f"{rule} fired"
-        elif rule in asked and checked.sel(rule=rule) == 0:
-            yield f"{rule} could not be checked"
+    fired, checked = (found[name].sum(over).to_series() for name in ("fired", "checked"))
+    burning = [rule for rule in RULES if fired[rule] > 0 and {rule, ANY} & set(asked)]
+    blind = [rule for rule in RULES if checked[rule] == 0 and rule in asked]
+    told = ((burning, "fired"), (blind, "could not be checked"))
+    parts = [f"{listed(rules)} {words}" for rules, words in told if rules]
+    if parts:
+        raise AlertFired(f"{'; '.join(parts)}. Look at the table, change a threshold, or take it out of --fail-on.")
 
 
 def show(found: xr.Dataset, console: Console) -> None:
-    """Print which rules fire where, since when and for how long, which are quiet, and which could not be checked."""
+    """Print which rules fire where, which are quiet, and which could not be checked.
+
+    The longest time that a rule fires is in checked steps in a row; the value is that at the first step.
+    """
     runs = [(name, found.isel(run=i)) for i, name in enumerate(run_names(found))] or [("", found)]
     for name, one in runs:
         rows = list(_rows(one))
@@ -109,7 +112,7 @@ def _table(rows: list[list[str]]) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("fires", no_wrap=True, style="red")
     table.add_column("where", overflow="fold")
-    for title in ("first step", "last step", "checks in a row", "first value"):
+    for title in ("from step", "to step", "longest", "value"):
         table.add_column(title, justify="right")
     for row in rows:
         table.add_row(*map(escape, row))

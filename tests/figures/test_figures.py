@@ -9,6 +9,7 @@ import trajlab
 from trajlab.errors import BadSetting, MissingData, OutputExists
 from trajlab.figures import figure, panels, save
 from trajlab.figures.marks.scale import MISSING, scale_for
+from trajlab.rules import RULES
 from trajlab.stages import stage_names
 
 
@@ -109,6 +110,46 @@ def test_sign_map__divides_the_layers_and_leaves_large_gradients_blank(study):
     shown = ax.collections[0].get_array()
     np.testing.assert_array_equal(np.ma.getmaskarray(shown), signs.isnull().values)
     assert _names(ax) == list(dict.fromkeys(result.parameter_of.values))
+
+
+def test_norm_of_the_gradient__is_a_heat_map_of_the_layers_that_have_one(study):
+    ax = figure(trajlab.run("gradient_statistics", study).compute())
+
+    assert _names(ax) == ["conv.weight", "conv.bias", "fc.weight", "fc.bias"]
+    assert ax.figure.axes[-1].get_ylabel().startswith("norm of the gradient")
+
+
+def test_gradient_lines__are_logarithmic_and_show_weights_from_the_input_to_the_output(study):
+    chosen = {panel.key: panel for panel in panels(trajlab.run("gradient_statistics", study).compute())}
+    drawing = Figure(chosen["rms"].size)
+    chosen["rms"].draw(drawing)
+
+    (ax,) = drawing.axes
+    assert ax.get_yscale() == "log"
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["conv.weight", "fc.weight"]
+    assert {"l2", "rms", "total", "angle", "variance"} == set(chosen)
+
+
+def test_alerts__are_orange_where_a_rule_fires_and_blank_where_it_was_not_checked(study):
+    result = trajlab.run("alerts", study).compute()
+
+    ax = figure(result, run="adam-0")
+
+    assert _names(ax) == [str(rule) for rule in result.rule.values]
+    shown = ax.collections[0].get_array()
+    rows = dict(zip(_names(ax), shown, strict=True))
+    assert rows["UnchangedTensor"].tolist() == [0, 0] + [1] * 19
+    assert np.ma.getmaskarray(rows["DeadRelu"]).all()
+    assert {panel.key for panel in panels(result)} == {"rules", "places", "runs"}
+
+
+def test_alerts__what_was_found_lasts_until_it_is_checked_again():
+    loss = np.append(np.linspace(3, 1, 21), np.linspace(2, 1, 12))
+    run = trajlab.from_arrays({"w": np.ones((33, 1))}, metrics={"loss": loss})
+
+    rows = dict(zip(RULES, figure(trajlab.run("alerts", run).compute()).collections[0].get_array(), strict=True))
+
+    assert np.ma.filled(rows["LossNotDecreasing"], -1).tolist() == [-1] * 10 + [0] * 20 + [1] * 3
 
 
 def test_quantiles__are_bands_about_the_median(study):

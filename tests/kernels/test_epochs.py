@@ -13,9 +13,7 @@ from trajlab.kernels.tiles import TILE
 def epochs(rows, starts, cuts=()):
     """Run the kernel over the rows in blocks that end at the cuts."""
     kernel, steps = Epochs(tuple(starts)), np.arange(len(rows))
-    parts = [
-        reduce([kernel], Block(list(rows[part]), step=part))[0][1] for part in np.split(steps, cuts) if len(part)
-    ]
+    parts = [reduce([kernel], Block(list(rows[part]), step=part))[0][1] for part in np.split(steps, cuts) if len(part)]
     found = kernel.summarize(fold(kernel.merge, parts), rows.shape[1:], None)
     return found.reshape(len(starts), len(EPOCH))
 

@@ -134,7 +134,9 @@ def test_loss_not_decreasing__looks_every_so_many_steps():
 @pytest.mark.parametrize("limit", [0.5, 50.0])
 def test_loss_not_decreasing__threshold(limit):
     loss = 64.0 * (1 - limit / 100)
-    for value, expected in zip([np.nextafter(loss, 99), loss, np.nextafter(loss, 0)], [True, False, False], strict=True):
+    for value, expected in zip(
+        [np.nextafter(loss, 99), loss, np.nextafter(loss, 0)], [True, False, False], strict=True
+    ):
         verdict = loss_not_decreasing(np.array([0, 10]), np.array([64.0, value]), num_steps=10, diff_percent=limit)
         assert fires(verdict) == [False, expected]
 

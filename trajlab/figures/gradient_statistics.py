@@ -54,7 +54,9 @@ def panels(result: xr.Dataset) -> list[Panel]:
             f"Root mean square of a gradient entry, {title}: lines that part tell layers that learn from layers that "
             "starve."
         )
-        found.append(Panel("rms", "Which layers get a gradient", caption, (9.2, 3.4), partial(_lines, layers, log=True)))
+        found.append(
+            Panel("rms", "Which layers get a gradient", caption, (9.2, 3.4), partial(_lines, layers, log=True))
+        )
     caption = "Spikes are steps at which training may have gone astray."
     draw = partial(_lines, result[f"{total}l2"], log=True)
     found.append(Panel("total", f"Norm of the gradient{whole}", caption, (9.2, 3.0), draw))

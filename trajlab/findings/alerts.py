@@ -60,4 +60,6 @@ def _unchecked(result: xr.Dataset) -> list[Finding]:
     names = [str(rule) for rule in result["rule"].values[(result["checked"].sum(over) == 0).values]]
     if not names:
         return []
-    return [Finding(f"Not checked, as the run lacks what they need: {listed([f'`{name}`' for name in names])}.", "rules")]
+    return [
+        Finding(f"Not checked, as the run lacks what they need: {listed([f'`{name}`' for name in names])}.", "rules")
+    ]

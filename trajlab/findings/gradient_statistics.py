@@ -69,7 +69,9 @@ def _change(result: xr.Dataset) -> list[Finding]:
     times = final.value / first.value
     way = "fell" if times < 0.5 else "rose" if times > 2 else "stayed about the same"
     runs = f" (median of {result.sizes['run']} runs)" if result.sizes.get("run", 1) > 1 else ""
-    text = f"The norm of the gradient {way}: {number(first.value)} at the start, {number(final.value)} at the end{runs}."
+    text = (
+        f"The norm of the gradient {way}: {number(first.value)} at the start, {number(final.value)} at the end{runs}."
+    )
     return [Finding(text, "total")]
 
 

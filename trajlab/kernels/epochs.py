@@ -86,7 +86,7 @@ class Sums(NamedTuple):
     """An epoch that may go on beyond a block: its steps, each entry's finite steps, and its Σx and Σx² with rests."""
 
     steps: int
-    count: np.ndarray
+    finite: np.ndarray
     sums: np.ndarray
 
 
@@ -119,6 +119,7 @@ class Epochs:
 
     def start(self, block: Block) -> State:
         """Make the number, rows and results of each epoch in the block."""
+        assert block.step is not None
         epochs = np.searchsorted(self.starts, block.step, side="right") - 1
         found, first = np.unique(epochs, return_index=True)
         rows = np.split(block.addresses, first[1:])
@@ -132,15 +133,13 @@ class Epochs:
         """Add one tile."""
         for _, rows, found in state:
             if isinstance(found, Sums):
-                gather(rows, lo, hi, block.like, found.count[lo:hi], found.sums[:, lo:hi])
+                gather(rows, lo, hi, block.like, found.finite[lo:hi], found.sums[:, lo:hi])
             else:
                 part = _nothing(len(rows), hi - lo)
-                gather(rows, lo, hi, block.like, part.count, part.sums)
-                found.append(variances(part.count, part.sums))
+                gather(rows, lo, hi, block.like, part.finite, part.sums)
+                found.append(variances(part.finite, part.sums))
 
-    def finish(
-        self, block: Block, state: State
-    ) -> tuple[np.ndarray, Found]:
+    def finish(self, block: Block, state: State) -> tuple[np.ndarray, Found]:
         """Give no columns, and what is known of each epoch."""
         return np.empty((block.steps, 0)), {
             epoch: found if isinstance(found, Sums) else _joined(len(rows), found) for epoch, rows, found in state
@@ -149,8 +148,10 @@ class Epochs:
     def merge(self, earlier: Found, later: Found) -> Found:
         """Join epochs, and close those that can not go on."""
         joined = earlier | later
-        for epoch in earlier.keys() & later.keys():
-            joined[epoch] = _added(earlier[epoch], later[epoch])
+        for epoch, before in earlier.items():
+            after = later.get(epoch)
+            if isinstance(before, Sums) and isinstance(after, Sums):
+                joined[epoch] = _added(before, after)
         ends = (min(joined), max(joined))
         return {epoch: found if epoch in ends else _closed(found) for epoch, found in sorted(joined.items())}
 
@@ -171,14 +172,14 @@ def _added(one: Sums, other: Sums) -> Sums:
     for i in (0, 2):
         sums[i], error = two_sum.py_func(one.sums[i], other.sums[i])
         sums[i + 1] = one.sums[i + 1] + other.sums[i + 1] + error
-    return Sums(one.steps + other.steps, one.count + other.count, sums)
+    return Sums(one.steps + other.steps, one.finite + other.finite, sums)
 
 
 def _closed(found: Sums | np.ndarray) -> np.ndarray:
     if not isinstance(found, Sums):
         return found
-    tiles = [slice(lo, lo + TILE) for lo in range(0, found.count.size, TILE)]
-    return _joined(found.steps, [variances(found.count[one], found.sums[:, one]) for one in tiles])
+    tiles = [slice(lo, lo + TILE) for lo in range(0, found.finite.size, TILE)]
+    return _joined(found.steps, [variances(found.finite[one], found.sums[:, one]) for one in tiles])
 
 
 def _joined(steps: int, tiles: list[np.ndarray]) -> np.ndarray:

@@ -67,7 +67,7 @@ def overfit(
     for i in np.flatnonzero(np.isfinite(validation)):
         since = training[first : i + 1]
         since = since[np.isfinite(since)]
-        first = i + 1
+        first = int(i) + 1
         if steps[i] < start_step or not since.size:
             continue
         value[i] = (validation[i] - since.mean()) / since.mean()

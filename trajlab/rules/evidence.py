@@ -74,8 +74,9 @@ def _rows(table: xr.DataArray) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
     for i, parameter in enumerate(table["parameter"].values):
         values = table.values[i]
         recorded = ~np.isnan(values[:, 0])
-        yield str(parameter), {"steps": table["step"].values[recorded]} | dict(
-            zip(names, values[recorded].T, strict=True)
+        yield (
+            str(parameter),
+            {"steps": table["step"].values[recorded]} | dict(zip(names, values[recorded].T, strict=True)),
         )
 
 
@@ -175,7 +176,7 @@ def _metrics(tables: Tables, early: int, loss: str, validation_loss: str) -> Ite
 
 
 def _exploded(loss: np.ndarray) -> np.ndarray:
-    """Mark infinite losses, and NaN from some step on to the end if none was missing before: others were not measured."""
+    """Mark infinite losses, and NaN from some step on to the end if none was missing before: that was measured."""
     missing = np.isnan(loss)
     first = int(missing.argmax())
     ended = bool(missing.any()) and first > 0 and bool(missing[first:].all())

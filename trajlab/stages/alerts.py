@@ -90,10 +90,10 @@ def alerts(
     units of a layer that never are active, and were a few snapshots before. RankCollapse: the rank of a matrix against
     its first one.
 
-    PoorWeightInitialization looks at what was recorded in the first few optimizer steps. SageMaker's measures the variance of the inputs of
-    ReLUs; here the largest variance of a layer's activations on the probe is held against the smallest, or without a
-    probe that of fan_in·var(w), which is what a matrix makes of inputs of unit size. It fires too if the 5th and 95th
-    percentile of a gradient are close, or if the loss finds no new low.
+    PoorWeightInitialization looks at what was recorded in the first few optimizer steps. SageMaker's measures the
+    variance of the inputs of ReLUs; here the largest variance of a layer's activations on the probe is held against the
+    smallest, or without a probe that of fan_in·var(w), which is what a matrix makes of inputs of unit size. It fires
+    too if the 5th and 95th percentile of a gradient are close, or if the loss finds no new low.
 
     Matrices are weights of two dims or more, as biases and norms start as constants. Saturation is told from outputs,
     whose extremes are those of the inputs put through the function.
