@@ -93,12 +93,12 @@ class Sums(NamedTuple):
 Found = dict[int, Sums | np.ndarray]
 """Of each epoch by its number: sums if it is the first or last one known, `EPOCH` of those between."""
 
-State = list[tuple[int, np.ndarray, Sums | list[np.ndarray]]]
-"""Number and rows of each epoch in a block, and its sums; variances tile by tile if it lies wholly within."""
+State = list[tuple[int, slice, Sums | list[np.ndarray]]]
+"""Number and place of each epoch in a block, and its sums; variances tile by tile if it lies wholly within."""
 
 
 @dataclass(frozen=True)
-class Epochs:
+class Epochs(Kernel):
     """Kernel: `EPOCH` of each epoch.
 
     Two epochs at most are held as sums, 36 bytes an entry each.
@@ -110,6 +110,7 @@ class Epochs:
     """
 
     columns = ()
+    folds = True
     starts: tuple[int, ...]
 
     @property
@@ -117,32 +118,32 @@ class Epochs:
         """Names of what is known of each epoch, one epoch after the other."""
         return tuple(f"{name}_{epoch}" for epoch in range(len(self.starts)) for name in EPOCH)
 
-    def start(self, block: Block) -> State:
-        """Make the number, rows and results of each epoch in the block."""
-        assert block.step is not None
-        epochs = np.searchsorted(self.starts, block.step, side="right") - 1
-        found, first = np.unique(epochs, return_index=True)
-        rows = np.split(block.addresses, first[1:])
-        ends = (0, len(found) - 1)
+    def start(self, block: Block, shared: None) -> State:
+        """Make the number, place and results of each epoch in the block."""
+        numbers = np.searchsorted(self.starts, [] if block.step is None else block.step, side="right") - 1
+        found, first = np.unique(numbers, return_index=True)
+        spans = zip(found.tolist(), first, [*first[1:], block.steps], strict=True)
+        ends = (found[0], found[-1])
         return [
-            (int(epoch), rows[i], _nothing(len(rows[i]), block.size) if i in ends else [])
-            for i, epoch in enumerate(found)
+            (epoch, slice(start, stop), _nothing(stop - start, block.size) if epoch in ends else [])
+            for epoch, start, stop in spans
         ]
 
     def tile(self, block: Block, lo: int, hi: int, state: State) -> None:
         """Add one tile."""
         for _, rows, found in state:
             if isinstance(found, Sums):
-                gather(rows, lo, hi, block.like, found.finite[lo:hi], found.sums[:, lo:hi])
+                gather(block.addresses[rows], lo, hi, block.like, found.finite[lo:hi], found.sums[:, lo:hi])
             else:
-                part = _nothing(len(rows), hi - lo)
-                gather(rows, lo, hi, block.like, part.finite, part.sums)
+                part = _nothing(rows.stop - rows.start, hi - lo)
+                gather(block.addresses[rows], lo, hi, block.like, part.finite, part.sums)
                 found.append(variances(part.finite, part.sums))
 
     def finish(self, block: Block, state: State) -> tuple[np.ndarray, Found]:
         """Give no columns, and what is known of each epoch."""
         return np.empty((block.steps, 0)), {
-            epoch: found if isinstance(found, Sums) else _joined(len(rows), found) for epoch, rows, found in state
+            epoch: found if isinstance(found, Sums) else _joined(rows.stop - rows.start, found)
+            for epoch, rows, found in state
         }
 
     def merge(self, earlier: Found, later: Found) -> Found:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trajlab.kernels.block import Block
+from trajlab.kernels.block import Block, Kernel
 from trajlab.kernels.tiles import compact, inner, jit, squares, tile
 
 UPDATES = ("valid", "change", "size", "apart")
@@ -55,7 +55,7 @@ def updates(rows, previous, lo, hi, like, atol, rtol, out):
 
 
 @dataclass(frozen=True)
-class Updates:
+class Updates(Kernel):
     """Kernel: the columns `UPDATES` of each step; NaN at the first.
 
     Parameters
@@ -65,11 +65,10 @@ class Updates:
     """
 
     columns = UPDATES
-    summary = ()
     atol: float = 0.0
     rtol: float = 0.0
 
-    def start(self, block: Block) -> np.ndarray:
+    def start(self, block: Block, shared: None) -> np.ndarray:
         """Make the sums."""
         return np.zeros((block.steps, len(UPDATES)))
 
@@ -82,10 +81,3 @@ class Updates:
         if block.previous is None:
             state[0] = np.nan
         return state, None
-
-    def merge(self, earlier: None, later: None) -> None:
-        """Nothing is kept of all steps together."""
-
-    def summarize(self, whole: None, shape: tuple[int, ...], indices: np.ndarray | None) -> np.ndarray:
-        """Nothing is known of all steps together."""
-        return np.empty(0)

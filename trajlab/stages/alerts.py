@@ -270,7 +270,7 @@ def _of_gradients(gradients: dict[str, xr.DataArray], settings: Mapping[str, Any
     steps = settings["poor_weight_initialization_steps"]
     early = {name: array.isel(step=slice(first_few(array["step"].values, steps))) for name, array in gradients.items()}
     moments, _ = scan(Moments(), gradients)
-    quantiles, _ = scan(Spread((0.05, 0.95), 2), early)
+    quantiles, _ = scan(Spread((0.05, 0.95), 2), early, reference=0)
     return {("gradient", "moments"): moments, ("gradient", "quantiles"): quantiles}
 
 
