@@ -94,7 +94,7 @@ Found = dict[int, Sums | np.ndarray]
 """Of each epoch by its number: sums if it is the first or last one known, `EPOCH` of those between."""
 
 State = list[tuple[int, slice, Sums | list[np.ndarray]]]
-"""Number and place of each epoch in a block, and its sums; variances tile by tile if it lies wholly within."""
+"""Number and place of each epoch in a block, and its sums; what its tiles hold if it lies wholly within."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class Epochs(Kernel):
             else:
                 part = _nothing(rows.stop - rows.start, hi - lo)
                 gather(block.addresses[rows], lo, hi, block.like, part.finite, part.sums)
-                found.append(variances(part.finite, part.sums))
+                found.append(_of_tile(part.finite, part.sums))
 
     def finish(self, block: Block, state: State) -> tuple[np.ndarray, Found]:
         """Give no columns, and what is known of each epoch."""
@@ -180,11 +180,20 @@ def _closed(found: Sums | np.ndarray) -> np.ndarray:
     if not isinstance(found, Sums):
         return found
     tiles = [slice(lo, lo + TILE) for lo in range(0, found.finite.size, TILE)]
-    return _joined(found.steps, [variances(found.finite[one], found.sums[:, one]) for one in tiles])
+    return _joined(found.steps, [_of_tile(found.finite[one], found.sums[:, one]) for one in tiles])
+
+
+def _of_tile(finite: np.ndarray, sums: np.ndarray) -> np.ndarray:
+    """Give `EPOCH` of the entries of a tile, but for the steps."""
+    found = variances(finite, sums)
+    known = found[~np.isnan(found)]
+    mean = known.mean() if known.size else 0.0
+    return np.array([known.size, mean, ((known - mean) ** 2).sum()])
 
 
 def _joined(steps: int, tiles: list[np.ndarray]) -> np.ndarray:
-    """Give `EPOCH` from the variances of the entries, tile by tile."""
-    known = np.concatenate([part[~np.isnan(part)] for part in tiles]) if tiles else np.empty(0)
-    mean = known.mean() if known.size else np.nan
-    return np.array([steps, known.size, mean, ((known - mean) ** 2).sum()])
+    """Give `EPOCH` of all entries, from that of each tile."""
+    entries, means, m2 = np.reshape(tiles, (-1, 3)).T
+    total = entries.sum()
+    mean = (entries * means).sum() / total if total else np.nan
+    return np.array([steps, total, mean, (m2 + entries * (means - mean) ** 2).sum()])
