@@ -18,6 +18,7 @@ from trajlab.commands import stage_command
 from trajlab.computing import computing, write
 from trajlab.errors import AlertFired
 from trajlab.findings.wording import count, listed, number
+from trajlab.places import place
 from trajlab.rules import RULES, prefix
 from trajlab.schema import RESULT_VERSION
 from trajlab.studies import run_names
@@ -30,7 +31,9 @@ MOST = 8
 
 def alerts_command() -> Callable:
     """Give a function for typer that checks the rules, prints what fired, and writes the result if that is wanted."""
-    out = Annotated[Path | None, typer.Argument(help="The result, a Zarr store; it is only shown if left out.")]
+    out = Annotated[
+        Path | None, typer.Argument(parser=place, help="The result, a Zarr store; it is only shown if left out.")
+    ]
     fail_on = Annotated[
         list[str],
         typer.Option(

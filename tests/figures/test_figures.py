@@ -116,7 +116,7 @@ def test_norm_of_the_gradient__is_a_heat_map_of_the_layers_that_have_one(study):
     ax = figure(trajlab.run("gradient_statistics", study).compute())
 
     assert _names(ax) == ["conv.weight", "conv.bias", "fc.weight", "fc.bias"]
-    assert ax.figure.axes[-1].get_ylabel().split() == ["norm", "of", "the", "gradient", "[gradient]"]
+    assert ax.figure.axes[-1].get_ylabel().split() == ["norm", "of", "the", "gradient"]
 
 
 def test_gradient_lines__are_logarithmic_and_show_weights_from_the_input_to_the_output(study):
