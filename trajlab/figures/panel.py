@@ -1,6 +1,6 @@
-"""A figure of the report: what it shows, how large, and how it is drawn."""
+"""A figure of the report, and one that moves: what it shows, how large, and how it is drawn."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from matplotlib.figure import Figure
@@ -28,3 +28,21 @@ class Panel(NamedTuple):
     caption: str
     size: tuple[float, float]
     draw: Callable[[Figure], object]
+
+
+class Frames(NamedTuple):
+    """A figure that moves: one frame for each step.
+
+    Attributes
+    ----------
+    steps
+        The steps, rising.
+    size
+        Width and height in inches.
+    draw
+        Draws a step, given by its position in `steps`, on an empty figure; on the same scales at each.
+    """
+
+    steps: Sequence[int]
+    size: tuple[float, float]
+    draw: Callable[[Figure, int], object]

@@ -1,0 +1,121 @@
+"""Figures of filters as images."""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from trajlab.errors import BadSetting
+from trajlab.figures.default import default
+from trajlab.figures.marks import multiples
+from trajlab.figures.marks.canvas import canvas
+from trajlab.figures.marks.choosing import moment, parameter_of
+from trajlab.figures.marks.labels import shorten
+from trajlab.figures.marks.mosaic import extent, gray_bar, mosaic
+from trajlab.figures.panel import Frames, Panel
+from trajlab.showing import evenly
+from trajlab.studies import run_names
+
+MOMENTS = 4
+"""Steps that the report shows side by side."""
+
+MOST = 3
+"""Runs that the report shows one below the other."""
+
+
+def filters(
+    result: xr.Dataset, *, ax: Axes | None = None, variable: str = "kernel", parameter: str | None = None, **select: Any
+) -> Axes:
+    """Draw the filters as a mosaic: gray, in color if they have three channels, else a row for each filter.
+
+    Parameters
+    ----------
+    result
+        Result of the stage `filters`.
+    ax
+        Where to draw; a new figure by default.
+    variable
+        Which variable.
+    parameter
+        The layer; a result holds that of one.
+    select
+        Which part of it, as in ``step=100``; by default the last step of the first run.
+    """
+    known = parameter_of(result, parameter)
+    if variable != "kernel":
+        return default(result, ax=ax, variable=variable, **select)
+    at, title = moment(result, **select)
+    ax = canvas(ax, height=4.6)
+    _draw(at, _limit(result), ax)
+    if result.sizes["channel"] != 3:
+        gray_bar([ax], _limit(result), "weight")
+    ax.set_title(f"{known}, {title}")
+    return ax
+
+
+def panels(result: xr.Dataset) -> list[Panel]:
+    """Give the figures that the report shows."""
+    known, channels = result.attrs.get("parameter", ""), result.sizes["channel"]
+    tall, wide = extent(result["kernel"].shape[-4:])
+    columns = len(evenly(result.sizes["step"], MOMENTS))
+    height = min(8.0 / columns * tall / wide + 0.25, 4.5) * min(result.sizes.get("run", 1), MOST) + 0.3
+    how = f" Each row is a filter, each column one of its {channels} channels."
+    how = {1: "", 3: " Channels are red, green and blue; zero is gray."}.get(channels, how)
+    caption = f"On one scale at all steps, symmetric about zero.{how}"
+    if result.sizes["filter"] < result.attrs.get("filters", 0):
+        caption += f" The first {result.sizes['filter']} of {result.attrs['filters']} filters."
+    found = [Panel("kernel", f"Filters of {known}", caption, (9.2, height), partial(_moments, result))]
+    if result.sizes["step"] > 1:
+        caption = f"|k_t − k_0|₂ / |k_0|₂ for each filter k of {known}, k_0 at step {int(result['step'][0]):,}."
+        array = result["relative"].transpose(..., "filter", "step")
+        found.append(multiples.panel("relative", "How far each filter went", caption, array))
+    return found
+
+
+def frames(result: xr.Dataset, *, variable: str = "kernel", **select: Any) -> Frames:
+    """Give the mosaic of each step.
+
+    Parameters
+    ----------
+    result
+        Result of the stage `filters`.
+    variable
+        Which variable; `kernel` moves.
+    select
+        Which part of it.
+    """
+    if variable != "kernel":
+        raise BadSetting(f"{variable!r} was asked for as a moving picture; kernel moves. Leave it out.")
+    steps = result["step"].values
+
+    def draw(figure: Figure, position: int) -> None:
+        filters(result, ax=figure.add_subplot(), **(select | {"step": steps[position]}))
+
+    tall, wide = extent(result["kernel"].shape[-4:])
+    return Frames(steps, (5.2, min(max(4.2 * tall / wide, 2.0), 6.0) + 0.4), draw)
+
+
+def _draw(at: xr.Dataset, limit: float, ax: Axes) -> None:
+    mosaic(at["kernel"].transpose("filter", "channel", "y", "x").values, limit, ax)
+
+
+def _limit(result: xr.Dataset) -> float:
+    """Give the weight that is white, at all steps and in all runs."""
+    limit = float(result["limit"].max())
+    return limit if np.isfinite(limit) and limit > 0 else 1.0
+
+
+def _moments(result: xr.Dataset, figure: Figure) -> None:
+    """Draw a few steps side by side, and a few runs one below the other."""
+    steps = result["step"].values[evenly(result.sizes["step"], MOMENTS)]
+    runs = [run_names(result)[i] for i in evenly(result.sizes["run"], MOST)] if "run" in result.dims else [None]
+    grid = figure.subplots(len(runs), len(steps), squeeze=False)
+    for row, run in zip(grid, runs, strict=True):
+        for ax, step in zip(row, steps, strict=True):
+            _draw(moment(result, step=step, run=run)[0], _limit(result), ax)
+            ax.set_title(f"step {step:,}" if run is None or ax is not row[0] else f"{shorten(run)}, step {step:,}")
+    if result.sizes["channel"] != 3:
+        gray_bar(list(grid.ravel()), _limit(result), "weight")

@@ -1,0 +1,93 @@
+"""Figures that move, as files: each frame is drawn, reduced to colors, and written at once."""
+
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import matplotlib.style
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+from rich.console import Console
+from rich.progress import track
+
+from trajlab.errors import MissingData, TrajlabError
+from trajlab.figures.inline import STYLE
+from trajlab.figures.panel import Frames
+from trajlab.showing import evenly
+
+MOST = 120
+"""Frames at most; of more steps evenly spaced ones are drawn."""
+
+DPI = 100
+SECONDS, QUICKEST, SLOWEST, REST = 8.0, 0.06, 0.5, 1.5
+"""How long all frames are shown, one at least and at most, and how much longer the last is."""
+
+
+def _pictures(frames: Frames) -> tuple[Iterator[Image.Image], list[int]]:
+    """Give the frames one after the other, and for how many milliseconds each is shown."""
+    shown = evenly(len(frames.steps), MOST)
+    each = round(1000 * min(max(SECONDS / len(shown), QUICKEST), SLOWEST) / 10) * 10
+    console = Console(stderr=True)
+    bar = track(shown, "frames", console=console, disable=not console.is_terminal)
+    return (_picture(frames, i) for i in bar), [*[each] * (len(shown) - 1), each + round(1000 * REST)]
+
+
+def _picture(frames: Frames, position: int) -> Image.Image:
+    with matplotlib.style.context(STYLE):
+        figure = Figure(figsize=frames.size, dpi=DPI, layout="constrained", facecolor="white")
+        canvas = FigureCanvasAgg(figure)
+        frames.draw(figure, position)
+        canvas.draw()
+    pixels = np.asarray(canvas.buffer_rgba())[..., :3]
+    even = pixels[: len(pixels) // 2 * 2, : pixels.shape[1] // 2 * 2]  # as encoders of films need it
+    return Image.fromarray(np.ascontiguousarray(even))
+
+
+def _gif(frames: Frames, out: Path) -> None:
+    """Write a GIF whose frames share one palette, so that what does not move does not flicker."""
+    drawn, durations = _pictures(frames)
+    pictures = list(drawn)
+    width, height = pictures[0].size
+    sample = [pictures[i] for i in evenly(len(pictures), 5)]
+    sheet = Image.new("RGB", (width, height * len(sample)))
+    for row, picture in enumerate(sample):
+        sheet.paste(picture, (0, row * height))
+    palette = sheet.quantize(255, Image.Quantize.MEDIANCUT)
+    first, *rest = (picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures)
+    first.save(out, save_all=True, append_images=rest, duration=durations, loop=0, optimize=False)
+
+
+def _lossless(frames: Frames, out: Path) -> None:
+    drawn, durations = _pictures(frames)
+    first, *rest = drawn
+    kind: dict = {"format": "WEBP", "lossless": True} if out.suffix == ".webp" else {"format": "PNG"}
+    first.save(out, save_all=True, append_images=rest, duration=durations, loop=0, **kind)
+
+
+def _film(frames: Frames, out: Path) -> None:
+    program = shutil.which("ffmpeg")
+    if program is None:
+        raise MissingData(
+            f"the film {out} was asked for; ffmpeg, which writes these, was not found. Install it, or ask for a .gif."
+        )
+    drawn, durations = _pictures(frames)
+    pictures = list(drawn)
+    rest = [pictures[-1]] * round(durations[-1] / durations[0])
+    command = [
+        program, "-loglevel", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24",
+        "-s", "{}x{}".format(*pictures[0].size), "-r", f"1000/{durations[0]}", "-i", "-", "-pix_fmt", "yuv420p",
+        "-threads", "1", "-fflags", "+bitexact", "-flags:v", "+bitexact", str(out),
+    ]  # fmt: skip
+    done = subprocess.run(command, input=b"".join(one.tobytes() for one in pictures + rest), capture_output=True)
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().replace("\n", "; ")
+        raise TrajlabError(f"the film {out} was to be written; ffmpeg says: {said}. Ask for a .gif.")
+
+
+WRITERS: dict[str, Callable[[Frames, Path], None]] = {
+    ".gif": _gif, ".webp": _lossless, ".apng": _lossless, ".mp4": _film,
+}  # fmt: skip
+"""How a moving picture is written, by the ending of its name; the same frames give the same bytes."""
