@@ -20,7 +20,10 @@ from trajlab.showing import evenly
 from trajlab.studies import run_names
 
 MOMENTS = 4
-"""Steps that the report shows side by side."""
+"""Steps that the report shows side by side; of wide mosaics half as many."""
+
+WIDE = 1.7
+"""Width over height from which a mosaic is wide."""
 
 MOST = 3
 """Runs that the report shows one below the other."""
@@ -29,7 +32,7 @@ MOST = 3
 def filters(
     result: xr.Dataset, *, ax: Axes | None = None, variable: str = "kernel", parameter: str | None = None, **select: Any
 ) -> Axes:
-    """Draw the filters as a mosaic: gray, in color if they have three channels, else a row for each filter.
+    """Draw the filters as a mosaic: gray, in color if they have three channels, else a column for each filter.
 
     Parameters
     ----------
@@ -49,9 +52,8 @@ def filters(
         return default(result, ax=ax, variable=variable, **select)
     at, title = moment(result, **select)
     ax = canvas(ax, height=4.6)
-    _draw(at, _limit(result), ax)
-    if result.sizes["channel"] != 3:
-        gray_bar([ax], _limit(result), "weight")
+    _mosaic(at, ax)
+    _bar(at, [ax])
     ax.set_title(f"{known}, {title}")
     return ax
 
@@ -60,11 +62,11 @@ def panels(result: xr.Dataset) -> list[Panel]:
     """Give the figures that the report shows."""
     known, channels = result.attrs.get("parameter", ""), result.sizes["channel"]
     tall, wide = extent(result["kernel"].shape[-4:])
-    columns = len(evenly(result.sizes["step"], MOMENTS))
-    height = min(8.0 / columns * tall / wide + 0.25, 4.5) * min(result.sizes.get("run", 1), MOST) + 0.3
-    how = f" Each row is a filter, each column one of its {channels} channels."
+    height = min(8.0 / len(_shown(result)) * tall / wide + 0.25, 4.5) * min(result.sizes.get("run", 1), MOST) + 0.3
+    how = f" Each column is a filter, each row one of its {channels} channels."
     how = {1: "", 3: " Channels are red, green and blue; zero is gray."}.get(channels, how)
-    caption = f"On one scale at all steps, symmetric about zero.{how}"
+    one = "On one scale at all steps" + (", one for each run" if "run" in result.dims else "")
+    caption = f"{one}, symmetric about zero.{how}"
     if result.sizes["filter"] < result.attrs.get("filters", 0):
         caption += f" The first {result.sizes['filter']} of {result.attrs['filters']} filters."
     found = [Panel("kernel", f"Filters of {known}", caption, (9.2, height), partial(_moments, result))]
@@ -98,24 +100,36 @@ def frames(result: xr.Dataset, *, variable: str = "kernel", **select: Any) -> Fr
     return Frames(steps, (5.2, min(max(4.2 * tall / wide, 2.0), 6.0) + 0.4), draw)
 
 
-def _draw(at: xr.Dataset, limit: float, ax: Axes) -> None:
-    mosaic(at["kernel"].transpose("filter", "channel", "y", "x").values, limit, ax)
+def _mosaic(at: xr.Dataset, ax: Axes) -> None:
+    mosaic(at["kernel"].transpose("filter", "channel", "y", "x").values, _limit(at), ax)
 
 
-def _limit(result: xr.Dataset) -> float:
-    """Give the weight that is white, at all steps and in all runs."""
-    limit = float(result["limit"].max())
+def _bar(at: xr.Dataset, axes: list[Axes]) -> None:
+    if at.sizes["channel"] != 3:
+        gray_bar(axes, _limit(at), "weight")
+
+
+def _shown(result: xr.Dataset) -> np.ndarray:
+    """Give the steps that the report shows."""
+    tall, wide = extent(result["kernel"].shape[-4:])
+    return result["step"].values[evenly(result.sizes["step"], MOMENTS // 2 if wide > WIDE * tall else MOMENTS)]
+
+
+def _limit(at: xr.Dataset) -> float:
+    """Give the weight that is white, at all steps of a run."""
+    limit = float(at["limit"])
     return limit if np.isfinite(limit) and limit > 0 else 1.0
 
 
 def _moments(result: xr.Dataset, figure: Figure) -> None:
     """Draw a few steps side by side, and a few runs one below the other."""
-    steps = result["step"].values[evenly(result.sizes["step"], MOMENTS)]
+    steps = _shown(result)
     runs = [run_names(result)[i] for i in evenly(result.sizes["run"], MOST)] if "run" in result.dims else [None]
     grid = figure.subplots(len(runs), len(steps), squeeze=False)
     for row, run in zip(grid, runs, strict=True):
         for ax, step in zip(row, steps, strict=True):
-            _draw(moment(result, step=step, run=run)[0], _limit(result), ax)
+            _mosaic(moment(result, step=step, run=run)[0], ax)
             ax.set_title(f"step {step:,}" if run is None or ax is not row[0] else f"{shorten(run)}, step {step:,}")
-    if result.sizes["channel"] != 3:
-        gray_bar(list(grid.ravel()), _limit(result), "weight")
+        _bar(moment(result, run=run)[0], list(row))
+    if layout := figure.get_layout_engine():
+        layout.set(wspace=0.08)

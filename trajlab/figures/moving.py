@@ -56,6 +56,7 @@ def _gif(frames: Frames, out: Path) -> None:
     for row, picture in enumerate(sample):
         sheet.paste(picture, (0, row * height))
     palette = sheet.quantize(255, Image.Quantize.MEDIANCUT)
+    palette.putpalette((palette.getpalette() or [])[: 3 * 255] + [255, 255, 255])  # or white would be off-white
     first, *rest = (picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures)
     first.save(out, save_all=True, append_images=rest, duration=durations, loop=0, optimize=False)
 

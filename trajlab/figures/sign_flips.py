@@ -8,11 +8,12 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from trajlab.errors import BadSetting
 from trajlab.figures.default import default
 from trajlab.figures.marks import multiples
 from trajlab.figures.marks.canvas import canvas, tall
 from trajlab.figures.marks.choosing import choose, recorded
-from trajlab.figures.marks.heat import heat
+from trajlab.figures.marks.heat import color_bar, heat
 from trajlab.figures.marks.lines import beside, lines
 from trajlab.figures.marks.raster import raster
 from trajlab.figures.marks.scale import CELLS, INK, scale_for
@@ -38,7 +39,7 @@ def sign_flips(result: xr.Dataset, *, ax: Axes | None = None, variable: str | No
     variable
         Which variable; by default `flip_rate`, or `weight_flip_rate` of a run without gradients.
     select
-        Which part of it. The raster shows the first run by default.
+        Which part of it. The raster shows the first run by default, of all parameters or of one.
     """
     variable = variable or ("flip_rate" if "flip_rate" in result else "weight_flip_rate")
     if variable == "sign_map" and "sign_map" in result:
@@ -62,6 +63,14 @@ def panels(result: xr.Dataset) -> list[Panel]:
         caption = "Against a fair coin, and an AR(1) process with the measured correlation of successive gradients."
         draw = partial(_alone, result, f"{total}flip_rate")
         found.append(Panel("total", "Flip rate of the whole network, against chance", caption, (9.2, 3.0), draw))
+    if "minima_rate" in result and bool(result["minima_rate"].notnull().any()):
+        caption = (
+            "Share of entries at which the weight passed a minimum or a maximum of the loss along its own axis, by "
+            "the secant of gradient and weight."
+        )
+        height = tall(result.sizes["parameter"]) + 0.4 if many else 3.0
+        draw = partial(_extrema, result)
+        found.append(Panel("extrema", "Minima and maxima passed, in each layer", caption, (9.2, height), draw))
     if "sign_map" in result:
         chosen = choose(result, "sign_map", keep=("step", "entry"), **_fullest(result))
         caption = f"A few entries of each parameter ({chosen.title}); blank where the gradient is larger."
@@ -123,14 +132,44 @@ def _smooth(array: xr.DataArray, over: int) -> xr.DataArray:
     return smoothed.assign_attrs(array.attrs)
 
 
+def _extrema(result: xr.Dataset, figure: Figure) -> None:
+    """Draw the rates of minima and maxima side by side, on one scale."""
+    rates = [choose(result, name, keep=("step", "parameter")) for name in ("minima_rate", "maxima_rate")]
+    arrays = [recorded(array) for array, _ in rates]
+    if "parameter" not in result.dims:
+        ax = figure.add_subplot()
+        both = xr.concat(arrays, xr.Variable("extremum", ["minima", "maxima"]), combine_attrs="override")
+        lines(both, ax)
+        return
+    scale = scale_for(xr.concat(arrays, dim="extremum"))
+    axes = figure.subplots(1, 2, sharey=True)
+    for ax, array, words in zip(axes, arrays, ("minima", "maxima"), strict=True):
+        mesh = heat(array.transpose("parameter", "step"), ax, scale=scale, bar=False)
+        ax.set_title(", ".join(filter(None, [words, rates[0].title])))
+    axes[1].tick_params(labelleft=False)
+    color_bar(mesh, list(axes), arrays[0].assign_attrs(long_name="share of gradient entries"), scale)
+
+
 def _signs(result: xr.Dataset, ax: Axes | None, **select: Any) -> Axes:
     if "run" in result.dims and select.get("run") is None:
         select["run"] = result["run"].values[0]
+    layer = select.pop("parameter", None)
     signs, title = choose(result, "sign_map", keep=("step", "entry"), **select)
     signs = signs.sel(step=recorded(result["flip_rate"])["step"]).transpose("entry", "step")
+    of, entries = signs["parameter_of"].values, signs["index_of"].values
+    sections = [str(name) for name in of]
+    if layer is not None:
+        if layer not in of:
+            known = ", ".join(dict.fromkeys(sections))
+            raise BadSetting(f"parameter={layer!r} was asked for; the map shows {known}. Choose one of these.")
+        signs = signs.isel(entry=np.flatnonzero(of == layer))
+        sections, title = [str(entry) for entry in entries[of == layer]], f"{layer}, {title}"
     ax = canvas(ax, height=5.0)
-    sections = [str(name) for name in signs["parameter_of"].values]
-    colors = (CELLS["blue"], ZERO, CELLS["orange"])
-    raster(signs.values + 1.0, signs["step"].values, ax, colors=colors, names=("negative", "zero", "positive"), sections=sections)  # fmt: skip  # noqa: E501
+    raster(
+        signs.values + 1.0, signs["step"].values, ax, colors=(CELLS["blue"], ZERO, CELLS["orange"]),
+        names=("negative", "zero", "positive"), sections=sections, ground_name="larger, or unknown",
+    )  # fmt: skip
+    if layer is not None:
+        ax.set_ylabel("entry of the flat tensor")
     ax.set_title(title)
     return ax

@@ -73,7 +73,7 @@ def panels(result: xr.Dataset) -> list[Panel]:
     caption = "A line for each unit; its tick points to the side where the unit is active."
     caption += " The ground is the class that the network tells." if "region" in result else ""
     title = f"Lines of {result.attrs.get('parameter', '')} on the plane"
-    size = (9.2, (7.8 / columns + 0.3) * rows if columns > 2 else 3.8 * rows)
+    size = (9.2, min(8.4 / columns + 0.3, 4.0) * rows + 0.4)
     found = [Panel("ends", title, caption, size, partial(_moments, result))]
     if result.sizes["step"] > 1:
         caption = "All other units are on, or off, for whatever is in the picture."

@@ -35,7 +35,7 @@ def unit_lines(
     steps: Sequence[int] = (),
     most_steps: int = 60,
     box: Sequence[float] = (),
-    resolution: int = 120,
+    resolution: int = 160,
 ) -> xr.Dataset:
     """Show the lines along which units of a layer on the plane switch, and the regions that the network tells apart.
 
