@@ -170,8 +170,9 @@ def _input(
         )
     if on is not None and group == "weights":
         group = on
+    value: Any = None
     if source is None:
-        value = None
+        pass
     elif group == "activations":
         from trajlab.replaying import activations
 

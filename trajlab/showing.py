@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting
@@ -30,7 +29,7 @@ def shown_steps(array: xr.DataArray, steps: Sequence[int], most_steps: int) -> l
 
     Examples
     --------
-    >>> life = xr.DataArray(np.zeros(5), {"step": [0, 10, 20, 30, 40]}, "step")
+    >>> life = xr.DataArray([0.0] * 5, {"step": [0, 10, 20, 30, 40]}, "step")
     >>> shown_steps(life, [], 3), shown_steps(life, [30, 0, -1], 3)
     ([0, 2, 4], [0, 3, 4])
     """

@@ -104,7 +104,7 @@ def save(
         raise OutputExists(f"{out} was to be written; it exists already. Choose another name, or pass --overwrite.")
     drawn = between(read(result), steps)
     asked = {"variable": variable, "run": run, "parameter": parameter, "layer": layer, "tau": tau}
-    select = {name: label for name, label in asked.items() if label is not None}
+    select: dict[str, Any] = {name: label for name, label in asked.items() if label is not None}
     frames = _frames(drawn, out, **select) if out.suffix in WRITERS else None
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(f".{out.stem}.part{out.suffix}")

@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from trajlab.errors import BadSetting
 from trajlab.figures.default import default
@@ -131,5 +132,5 @@ def _moments(result: xr.Dataset, figure: Figure) -> None:
             _mosaic(moment(result, step=step, run=run)[0], ax)
             ax.set_title(f"step {step:,}" if run is None or ax is not row[0] else f"{shorten(run)}, step {step:,}")
         _bar(moment(result, run=run)[0], list(row))
-    if layout := figure.get_layout_engine():
+    if isinstance(layout := figure.get_layout_engine(), ConstrainedLayoutEngine):
         layout.set(wspace=0.08)

@@ -25,6 +25,9 @@ DPI = 100
 SECONDS, QUICKEST, SLOWEST, REST = 8.0, 0.06, 0.5, 1.5
 """How long all frames are shown, one at least and at most, and how much longer the last is."""
 
+WHITE = 245
+"""Colors of a palette whose red, green and blue are at least this are made white, or the ground would be off-white."""
+
 
 def _pictures(frames: Frames) -> tuple[Iterator[Image.Image], list[int]]:
     """Give the frames one after the other, and for how many milliseconds each is shown."""
@@ -55,8 +58,10 @@ def _gif(frames: Frames, out: Path) -> None:
     sheet = Image.new("RGB", (width, height * len(sample)))
     for row, picture in enumerate(sample):
         sheet.paste(picture, (0, row * height))
-    palette = sheet.quantize(255, Image.Quantize.MEDIANCUT)
-    palette.putpalette((palette.getpalette() or [])[: 3 * 255] + [255, 255, 255])  # or white would be off-white
+    palette = sheet.quantize(256, Image.Quantize.MEDIANCUT)
+    colors = np.array(palette.getpalette()).reshape(-1, 3)
+    colors[(colors >= WHITE).all(1)] = 255
+    palette.putpalette(colors.ravel().tolist())
     first, *rest = (picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures)
     first.save(out, save_all=True, append_images=rest, duration=durations, loop=0, optimize=False)
 

@@ -1,8 +1,9 @@
 """A figure of the report, and one that moves: what it shows, how large, and how it is drawn."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
 from matplotlib.figure import Figure
 
 
@@ -36,13 +37,13 @@ class Frames(NamedTuple):
     Attributes
     ----------
     steps
-        The steps, rising.
+        The steps, rising, (step).
     size
         Width and height in inches.
     draw
         Draws a step, given by its position in `steps`, on an empty figure; on the same scales at each.
     """
 
-    steps: Sequence[int]
+    steps: np.ndarray
     size: tuple[float, float]
     draw: Callable[[Figure, int], object]

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from trajlab.errors import BadSetting
@@ -14,14 +15,18 @@ from trajlab.figures.marks import multiples
 from trajlab.figures.marks.canvas import canvas, tall
 from trajlab.figures.marks.choosing import choose, recorded
 from trajlab.figures.marks.heat import color_bar, heat
+from trajlab.figures.marks.labels import name_rows
 from trajlab.figures.marks.lines import beside, lines
 from trajlab.figures.marks.raster import raster
-from trajlab.figures.marks.scale import CELLS, INK, scale_for
+from trajlab.figures.marks.scale import CELLS, INK, Scale, scale_for
 from trajlab.figures.panel import Panel
 
 COIN = 0.5
 
 ZERO = "#c3c8d0"
+
+FINE = 60
+"""Columns of heat maps of extrema, which at single steps jump about; of more steps rolling means are drawn."""
 
 SMOOTH = 20
 """Points of a line of flip rates, which at single steps jump about; of more steps rolling means are drawn."""
@@ -92,10 +97,11 @@ def _alone(result: xr.Dataset, name: str, figure: Figure, **select: Any) -> None
 
 
 def _fullest(result: xr.Dataset) -> dict[str, Any]:
-    """Choose the threshold that shows the most entries."""
+    """Choose the threshold that shows the most entries, and the first run."""
     known = result["sign_map"].notnull()
     counts = known.sum([dim for dim in known.dims if dim != "tau"])
-    return {"tau": float(counts["tau"].values[int(counts.argmax("tau"))])}
+    first = {"run": result["run"].values[0]} if "run" in result.dims else {}
+    return first | {"tau": float(counts["tau"].values[int(counts.argmax("tau"))])}
 
 
 def _rates(result: xr.Dataset, variable: str, ax: Axes | None, **select: Any) -> Axes:
@@ -135,17 +141,19 @@ def _smooth(array: xr.DataArray, over: int) -> xr.DataArray:
 def _extrema(result: xr.Dataset, figure: Figure) -> None:
     """Draw the rates of minima and maxima side by side, on one scale."""
     rates = [choose(result, name, keep=("step", "parameter")) for name in ("minima_rate", "maxima_rate")]
-    arrays = [recorded(array) for array, _ in rates]
+    over = max(1, recorded(rates[0].array).sizes["step"] // FINE)
+    arrays = [_smooth(recorded(array), over) for array, _ in rates]
     if "parameter" not in result.dims:
         ax = figure.add_subplot()
         both = xr.concat(arrays, xr.Variable("extremum", ["minima", "maxima"]), combine_attrs="override")
         lines(both, ax)
         return
-    scale = scale_for(xr.concat(arrays, dim="extremum"))
+    scale = Scale(Normalize(0.0, float(max(array.max() for array in arrays)) or 1.0), "viridis")
     axes = figure.subplots(1, 2, sharey=True)
+    mean = f"mean over {over} recorded steps" if over > 1 else ""
     for ax, array, words in zip(axes, arrays, ("minima", "maxima"), strict=True):
         mesh = heat(array.transpose("parameter", "step"), ax, scale=scale, bar=False)
-        ax.set_title(", ".join(filter(None, [words, rates[0].title])))
+        ax.set_title(", ".join(filter(None, [words, rates[0].title, mean])))
     axes[1].tick_params(labelleft=False)
     color_bar(mesh, list(axes), arrays[0].assign_attrs(long_name="share of gradient entries"), scale)
 
@@ -163,13 +171,14 @@ def _signs(result: xr.Dataset, ax: Axes | None, **select: Any) -> Axes:
             known = ", ".join(dict.fromkeys(sections))
             raise BadSetting(f"parameter={layer!r} was asked for; the map shows {known}. Choose one of these.")
         signs = signs.isel(entry=np.flatnonzero(of == layer))
-        sections, title = [str(entry) for entry in entries[of == layer]], f"{layer}, {title}"
+        sections, title = [], f"{layer}, {title}"
     ax = canvas(ax, height=5.0)
     raster(
         signs.values + 1.0, signs["step"].values, ax, colors=(CELLS["blue"], ZERO, CELLS["orange"]),
         names=("negative", "zero", "positive"), sections=sections, ground_name="larger, or unknown",
     )  # fmt: skip
     if layer is not None:
+        name_rows(ax, [f"{entry}" for entry in entries[of == layer]])
         ax.set_ylabel("entry of the flat tensor")
     ax.set_title(title)
     return ax

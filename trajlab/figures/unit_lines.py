@@ -113,7 +113,9 @@ def _plane(at: xr.Dataset, classes: np.ndarray, ax: Axes) -> None:
         shown = np.ma.masked_invalid(at["region"].transpose("y", "x").values)
         norm = BoundaryNorm(np.arange(len(colors) + 1) - 0.5, len(colors))
         codes = np.ma.array(np.searchsorted(classes, shown.filled(classes[0])), mask=np.ma.getmaskarray(shown))
-        ax.imshow(codes, extent=box.ravel().tolist(), origin="lower", cmap=pale, norm=norm, interpolation="nearest")
+        ax.imshow(
+            codes, extent=tuple(box.ravel().tolist()), origin="lower", cmap=pale, norm=norm, interpolation="nearest"
+        )
     ends = at["ends"].transpose("unit", "end", "axis").values
     seen = np.isfinite(ends).all((1, 2))
     ends, normal = ends[seen], at["normal"].transpose("unit", "axis").values[seen]
@@ -126,7 +128,7 @@ def _plane(at: xr.Dataset, classes: np.ndarray, ax: Axes) -> None:
         known = "target" in at and len(classes) > 0
         shades = np.array([to_rgb(color) for color in colors])
         picked = shades[np.searchsorted(classes, at["target"].values)] if known else CATEGORIES[0]
-        ax.scatter(*points.T, s=9, c=picked, edgecolors="white", linewidths=0.3, zorder=3)
+        ax.scatter(points[:, 0], points[:, 1], s=9, c=picked, edgecolors="white", linewidths=0.3, zorder=3)
     ax.set_xlim(*box[0])
     ax.set_ylim(*box[1])
     ax.set_aspect("equal")

@@ -49,8 +49,8 @@ def replay(
         Inputs, (sample, ...), or a pair of inputs and targets; by default the probe of the run.
     layers
         Names of modules, or patterns such as "layer1.*.relu", whose outputs are wanted; "" is the network itself. By
-        default all activations; in a network whose activations are no modules, the outputs of its linear and convolution modules except the
-        last, which pass 0 where an activation would.
+        default all activations; in a network whose activations are no modules, the outputs of its linear and
+        convolution modules except the last, which pass 0 where an activation would.
     device
         Where the network runs.
 

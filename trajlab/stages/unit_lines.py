@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -137,7 +138,7 @@ def _output(replay: Callable[..., Mapping[str, xr.DataArray]], grid: xr.DataArra
     output = replay(probe=grid, layers=[""])[""]
     if output.dims != ("step", "sample", "unit"):
         raise BadSetting(
-            f"an output for each class was expected for each point; the network gives {', '.join(output.dims[2:])}. "
+            f"an output for each class was expected for each point; the network gives {', '.join(map(str, output.dims[2:]))}. "
             "Name a run of a classifier."
         )
     return output
@@ -162,7 +163,7 @@ def _result(*inputs: xr.DataArray, names: tuple[str, ...], resolution: int) -> x
     normal = found["weight"].values.astype(np.float64)
     offset = found["bias"].values.astype(np.float64) if "bias" in found else np.zeros(normal.shape[:2])
     ends = _ends(normal, offset, found["box"].values)
-    variables = {
+    variables: dict[str, Any] = {
         "normal": (("step", "unit", "axis"), normal),
         "offset": (("step", "unit"), offset),
         "ends": (("step", "unit", "end", "axis"), ends),
@@ -188,7 +189,7 @@ def _ends(normal: np.ndarray, offset: np.ndarray, box: np.ndarray) -> np.ndarray
 
     Returns
     -------
-    The points, (…, end, axis); NaN for lines that miss the box or touch a corner of it, or have no direction.
+    The points, (…, end, axis); NaN for lines that miss the box or have no direction.
     """
     length = np.sqrt((normal**2).sum(-1, keepdims=True))
     unit = normal / length

@@ -91,7 +91,11 @@ def moment(result: xr.Dataset, **select: Any) -> tuple[xr.Dataset, str]:
     asked = {dim: label for dim, label in select.items() if label is not None}
     at = {dim: position(result, dim, label) for dim, label in asked.items()}
     chosen = result.isel({dim: i for dim, i in usual.items() if dim in result.dims} | at)
-    words = [f"step {chosen[dim].item():,}" if dim == "step" else str(chosen[dim].item()) for dim in usual if dim in result.dims]
+    words = [
+        f"step {chosen[dim].item():,}" if dim == "step" else str(chosen[dim].item())
+        for dim in usual
+        if dim in result.dims
+    ]
     return chosen, ", ".join(words)
 
 
