@@ -170,9 +170,9 @@ def _input(
         )
     if on is not None and group == "weights":
         group = on
-    value: Any = None
+    value: Any
     if source is None:
-        pass
+        value = None
     elif group == "activations":
         from trajlab.replaying import activations
 
@@ -187,7 +187,8 @@ def _input(
         return value
     if not required:
         return None
-    found = "no parent was given" if source is None else f"there are no {group}"
+    absent = "it names no model" if group == "replay" else f"there are no {group}"
+    found = "no parent was given" if source is None else absent
     raise MissingData(f"{stage_name} needs {name} of {trajectory.source or 'the run'}; {found}. {REMEDIES[group]}")
 
 

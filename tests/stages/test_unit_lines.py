@@ -190,6 +190,14 @@ def test_unit_lines__settings_that_make_no_sense(by_hand):
         trajlab.run("unit_lines", by_hand, resolution=1)
 
 
+def test_unit_lines__of_a_net_that_tells_no_classes(by_hand):
+    def replay(probe, layers):
+        return {"": xr.DataArray(np.zeros((2, len(probe), 3, 4)), dims=("step", "sample", "unit", "x"))}
+
+    with pytest.raises(BadSetting, match=r"expected of each point; they are of shape \(3, 4\)"):
+        unit_lines(by_hand.weights, by_hand.probe, replay)
+
+
 def test_unit_lines__of_a_later_layer_are_without_points_and_regions(by_hand):
     result = trajlab.run("unit_lines", by_hand, parameter="2.weight")
     assert {"point", "region"} & set(result) == set()

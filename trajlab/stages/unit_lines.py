@@ -138,7 +138,7 @@ def _output(replay: Callable[..., Mapping[str, xr.DataArray]], grid: xr.DataArra
     output = replay(probe=grid, layers=[""])[""]
     if output.dims != ("step", "sample", "unit"):
         raise BadSetting(
-            f"an output for each class was expected for each point; the network gives {', '.join(map(str, output.dims[2:]))}. "
+            f"an output for each class was expected of each point; they are of shape {output.shape[2:]}. "
             "Name a run of a classifier."
         )
     return output
