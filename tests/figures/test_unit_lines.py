@@ -2,11 +2,12 @@ import numpy as np
 import pytest
 import xarray as xr
 from matplotlib.collections import LineCollection
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_rgb
 
 import trajlab
 from trajlab.figures import figure
 from trajlab.figures.marks.scale import CATEGORIES
+from trajlab.figures.unit_lines import DEEP
 
 
 @pytest.fixture
@@ -44,7 +45,8 @@ def test_unit_lines__points_and_ground_are_colored_by_class(result):
     ax = figure(result, step=0)
 
     points = ax.collections[-1]
-    assert [to_hex(color).upper() for color in points.get_facecolors()] == [CATEGORIES[i] for i in (1, 0, 1)]
+    expected = [DEEP * np.array(to_rgb(CATEGORIES[i])) for i in (1, 0, 1)]
+    np.testing.assert_allclose(points.get_facecolors()[:, :3], expected)
     np.testing.assert_array_equal(points.get_offsets(), result.point)
     ground = ax.images[0]
     assert ground.get_array().tolist() == [[0, 0], [1, 1]]

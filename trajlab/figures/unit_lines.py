@@ -17,7 +17,7 @@ from trajlab.figures.marks.canvas import canvas
 from trajlab.figures.marks.choosing import moment, parameter_of
 from trajlab.figures.marks.labels import shorten
 from trajlab.figures.marks.lines import beside, lines, palette
-from trajlab.figures.marks.scale import CATEGORIES, INK
+from trajlab.figures.marks.scale import CATEGORIES
 from trajlab.figures.panel import Frames, Panel
 from trajlab.showing import evenly
 from trajlab.studies import run_names
@@ -28,11 +28,17 @@ MOMENTS = 4
 MOST = 3
 """Runs that the report shows one below the other."""
 
-PALE = 0.7
-"""How far the colors of regions are from those of their points, towards white."""
+PALE, DEEP = 0.7, 0.88
+"""How far the colors of regions are from those of classes, towards white; and those of points, towards black.
+
+Both are the same on light and dark pages.
+"""
 
 TICK = 0.03
 """Length of the tick to the active side of a line, in shares of the picture."""
+
+STROKE = "#4d545f"
+"""Color of lines, which is seen on pale regions and, of a picture without these, on light and dark pages."""
 
 PLANE = ("ends", "region", "point", "target", "normal", "offset")
 """Variables that are drawn together."""
@@ -122,12 +128,12 @@ def _plane(at: xr.Dataset, classes: np.ndarray, ax: Axes) -> None:
     middle = ends.mean(1)
     tick = TICK * (box[:, 1] - box[:, 0]).max() * normal / np.linalg.norm(normal, axis=1, keepdims=True)
     strokes = np.concatenate([ends, np.stack([middle, middle + tick], axis=1)])
-    ax.add_collection(LineCollection(list(strokes), colors=INK, linewidths=0.7, alpha=0.85))
+    ax.add_collection(LineCollection(list(strokes), colors=STROKE, linewidths=0.8))
     if "point" in at:
         points = at["point"].transpose("sample", "axis").values
         known = "target" in at and len(classes) > 0
-        shades = np.array([to_rgb(color) for color in colors])
-        picked = shades[np.searchsorted(classes, at["target"].values)] if known else CATEGORIES[0]
+        shades = np.array([_deep(color) for color in colors])
+        picked = shades[np.searchsorted(classes, at["target"].values)] if known else _deep(CATEGORIES[0])
         ax.scatter(points[:, 0], points[:, 1], s=9, c=picked, edgecolors="white", linewidths=0.3, zorder=3)
     ax.set_xlim(*box[0])
     ax.set_ylim(*box[1])
@@ -141,15 +147,20 @@ def _classes(result: xr.Dataset) -> np.ndarray:
     return values if (values == values.round()).all() else np.empty(0)
 
 
+def _deep(color: Any) -> tuple[float, ...]:
+    """Give the color of the points of a class."""
+    return tuple(DEEP * part for part in to_rgb(color))
+
+
 def _legend(result: xr.Dataset) -> list[Line2D]:
     """Explain points and lines."""
     classes = _classes(result)
     points: dict[str, Any] = {"linestyle": "", "marker": "o", "markersize": 4.5}
     handles = [
-        Line2D([], [], color=color, label=f"class {value:g}", **points)
+        Line2D([], [], color=_deep(color), label=f"class {value:g}", **points)
         for value, color in zip(classes, palette(len(classes)), strict=True)
     ]
-    return [*handles, Line2D([], [], color=INK, linewidth=0.7, label="unit: w·x + b = 0")]
+    return [*handles, Line2D([], [], color=STROKE, linewidth=0.8, label="unit: w·x + b = 0")]
 
 
 def _moments(result: xr.Dataset, figure: Figure) -> None:
