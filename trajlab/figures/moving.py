@@ -49,28 +49,25 @@ def _picture(frames: Frames, position: int) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(even))
 
 
-def _gif(frames: Frames, out: Path) -> None:
-    """Write a GIF whose frames share one palette, so that what does not move does not flicker."""
+def _animation(frames: Frames, out: Path) -> None:
     drawn, durations = _pictures(frames)
-    pictures = list(drawn)
+    first, *rest = _in_colors(list(drawn))
+    kind: dict = {".gif": {"optimize": False}, ".webp": {"lossless": True}, ".apng": {"format": "PNG"}}[out.suffix]
+    first.save(out, save_all=True, append_images=rest, duration=durations, loop=0, **kind)
+
+
+def _in_colors(pictures: list[Image.Image]) -> list[Image.Image]:
+    """Reduce pictures to one palette of 256 colors, so that what does not move does not flicker."""
     width, height = pictures[0].size
-    sample = [pictures[i] for i in evenly(len(pictures), 5)]
+    sample = evenly(len(pictures), 5)
     sheet = Image.new("RGB", (width, height * len(sample)))
-    for row, picture in enumerate(sample):
-        sheet.paste(picture, (0, row * height))
+    for row, position in enumerate(sample):
+        sheet.paste(pictures[position], (0, row * height))
     palette = sheet.quantize(256, Image.Quantize.MEDIANCUT)
     colors = np.array(palette.getpalette()).reshape(-1, 3)
     colors[(colors >= WHITE).all(1)] = 255
     palette.putpalette(colors.ravel().tolist())
-    first, *rest = (picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures)
-    first.save(out, save_all=True, append_images=rest, duration=durations, loop=0, optimize=False)
-
-
-def _lossless(frames: Frames, out: Path) -> None:
-    drawn, durations = _pictures(frames)
-    first, *rest = drawn
-    kind: dict = {"format": "WEBP", "lossless": True} if out.suffix == ".webp" else {"format": "PNG"}
-    first.save(out, save_all=True, append_images=rest, duration=durations, loop=0, **kind)
+    return [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
 
 
 def _film(frames: Frames, out: Path) -> None:
@@ -94,6 +91,6 @@ def _film(frames: Frames, out: Path) -> None:
 
 
 WRITERS: dict[str, Callable[[Frames, Path], None]] = {
-    ".gif": _gif, ".webp": _lossless, ".apng": _lossless, ".mp4": _film,
+    ".gif": _animation, ".webp": _animation, ".apng": _animation, ".mp4": _film,
 }  # fmt: skip
 """How a moving picture is written, by the ending of its name; the same frames give the same bytes."""

@@ -147,7 +147,7 @@ def _classes(result: xr.Dataset) -> np.ndarray:
     return values if (values == values.round()).all() else np.empty(0)
 
 
-def _deep(color: Any) -> tuple[float, ...]:
+def _deep(color: Any) -> Any:
     """Give the color of the points of a class."""
     return tuple(DEEP * part for part in to_rgb(color))
 
