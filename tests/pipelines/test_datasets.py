@@ -70,7 +70,7 @@ def test_spirals__are_two_arms_one_half_a_turn_from_the_other():
     radius = points.norm(dim=1)
     back = torch.atan2(points[:, 1], points[:, 0]) - 2.5 * torch.pi * radius - torch.pi * targets
     outside = radius > 0.3
-    assert (torch.cos(back)[outside] > 0.9).all()
+    assert (torch.cos(back)[outside] > 0.5).all()  # of the other arm it is -1
 
 
 def test_digits__are_normalized_and_all_there():
