@@ -166,9 +166,12 @@ def run_stages(
 
 @app.command()
 def figure(
-    result: Annotated[Path, typer.Argument(help="A result, as a stage wrote it.")],
+    result: Annotated[Path, typer.Argument(parser=place, help="A result, as a stage wrote it.")],
     out: Annotated[
-        Path, typer.Argument(help="The picture: a .png, .svg or .pdf, or a .gif, .webp, .apng or .mp4 that moves.")
+        Path,
+        typer.Argument(
+            parser=place, help="The picture: a .png, .svg or .pdf, or a .gif, .webp, .apng or .mp4 that moves."
+        ),
     ],
     variable: Annotated[str | None, typer.Option(help="Variable to draw; a good one by default.")] = None,
     run: Annotated[str | None, typer.Option(help="Run to draw, if the result holds several.")] = None,

@@ -18,7 +18,8 @@ from trajlab.figures.inline import STYLE
 from trajlab.figures.marks.choosing import between
 from trajlab.figures.moving import WRITERS
 from trajlab.figures.panel import Frames, Panel
-from trajlab.schema import RESULT_VERSION
+from trajlab.places import place, reaching
+from trajlab.schema import RESULT_VERSION, STORE_FILE
 from trajlab.stages import stage_names
 from trajlab.whole import check_free, write_file
 
@@ -94,41 +95,39 @@ def save(
     MissingData
         The result has none of the steps.
     """
-    out = Path(out)
-    formats = {*FigureCanvasBase.get_supported_filetypes(), *(ending.removeprefix(".") for ending in WRITERS)}
-    if out.suffix.removeprefix(".") not in formats:
+    out = place(out)
+    ending = out.suffix.removeprefix(".")
+    formats = {*FigureCanvasBase.get_supported_filetypes(), *WRITERS}
+    if ending not in formats:
         raise BadSetting(
             f"the picture {out} was asked for; pictures end in {', '.join(sorted(formats))}. Change the name."
         )
-    if out.exists() and not overwrite:
-        raise OutputExists(f"{out} was to be written; it exists already. Choose another name, or pass --overwrite.")
+    if not overwrite:
+        check_free(out)
     drawn = between(read(result), steps)
     asked = {"variable": variable, "run": run, "parameter": parameter, "layer": layer, "tau": tau}
     select: dict[str, Any] = {name: label for name, label in asked.items() if label is not None}
-    frames = _frames(drawn, out, **select) if out.suffix in WRITERS else None
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(f".{out.stem}.part{out.suffix}")
-    try:
-        if frames is None:
-            with matplotlib.style.context(STYLE):
-                drawing = Figure(figsize=(7.2, 4.0), layout="constrained")
-                figure(drawn, ax=drawing.add_subplot(), **select)
-                drawing.savefig(part, dpi=160, facecolor="white")
-        else:
-            WRITERS[out.suffix](frames, part)
-        part.replace(out)
-    finally:
-        part.unlink(missing_ok=True)
+    write_file(out, WRITERS[ending](_frames(drawn, **select)) if ending in WRITERS else _still(drawn, ending, **select))
     return out
 
 
-def _frames(result: xr.Dataset, out: Path, **select: Any) -> Frames:
+def _still(result: xr.Dataset, ending: str, **select: Any) -> bytes:
+    """Draw a result as a picture that does not move."""
+    with matplotlib.style.context(STYLE):
+        drawing = Figure(figsize=(7.2, 4.0), layout="constrained")
+        figure(result, ax=drawing.add_subplot(), **select)
+        picture = BytesIO()
+        drawing.savefig(picture, format=ending, dpi=160, facecolor="white")
+    return picture.getvalue()
+
+
+def _frames(result: xr.Dataset, **select: Any) -> Frames:
     """Give the frames of a result that moves."""
     home = _home(result)
     if not hasattr(home, "frames"):
         moving = [name for name in stage_names() if hasattr(_module(name), "frames")]
         raise BadSetting(
-            f"the moving picture {out} was asked for; results of {', '.join(moving)} move. Name a .png for this one."
+            f"a moving picture was asked for; results of {', '.join(moving)} move. Name a .png for this one."
         )
     if result.sizes["step"] == 0:
         raise MissingData("a result was to be drawn; it has no steps. Name another result.")

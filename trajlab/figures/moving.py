@@ -3,7 +3,11 @@
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import partial
+from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import matplotlib.style
 import numpy as np
@@ -49,11 +53,12 @@ def _picture(frames: Frames, position: int) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(even))
 
 
-def _animation(frames: Frames, out: Path) -> None:
+def _animation(frames: Frames, **settings: Any) -> bytes:
     drawn, durations = _pictures(frames)
     first, *rest = _in_colors(list(drawn))
-    kind: dict = {".gif": {"optimize": False}, ".webp": {"lossless": True}, ".apng": {"format": "PNG"}}[out.suffix]
-    first.save(out, save_all=True, append_images=rest, duration=durations, loop=0, **kind)
+    picture = BytesIO()
+    first.save(picture, save_all=True, append_images=rest, duration=durations, loop=0, **settings)
+    return picture.getvalue()
 
 
 def _in_colors(pictures: list[Image.Image]) -> list[Image.Image]:
@@ -70,27 +75,33 @@ def _in_colors(pictures: list[Image.Image]) -> list[Image.Image]:
     return [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
 
 
-def _film(frames: Frames, out: Path) -> None:
+def _film(frames: Frames) -> bytes:
     program = shutil.which("ffmpeg")
     if program is None:
         raise MissingData(
-            f"the film {out} was asked for; ffmpeg, which writes these, was not found. Install it, or ask for a .gif."
+            "a film was asked for; ffmpeg, which writes these, was not found. Install it, or name a .gif."
         )
     drawn, durations = _pictures(frames)
     pictures = list(drawn)
     rest = [pictures[-1]] * round(durations[-1] / durations[0])
-    command = [
-        program, "-loglevel", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24",
-        "-s", "{}x{}".format(*pictures[0].size), "-r", f"1000/{durations[0]}", "-i", "-", "-pix_fmt", "yuv420p",
-        "-threads", "1", "-fflags", "+bitexact", "-flags:v", "+bitexact", str(out),
-    ]  # fmt: skip
-    done = subprocess.run(command, input=b"".join(one.tobytes() for one in pictures + rest), capture_output=True)
-    if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().replace("\n", "; ")
-        raise TrajlabError(f"the film {out} was to be written; ffmpeg says: {said}. Ask for a .gif.")
+    with TemporaryDirectory() as folder:
+        film = Path(folder) / "film.mp4"
+        command = [
+            program, "-loglevel", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24",
+            "-s", "{}x{}".format(*pictures[0].size), "-r", f"1000/{durations[0]}", "-i", "-", "-pix_fmt", "yuv420p",
+            "-threads", "1", "-fflags", "+bitexact", "-flags:v", "+bitexact", str(film),
+        ]  # fmt: skip
+        done = subprocess.run(command, input=b"".join(one.tobytes() for one in pictures + rest), capture_output=True)
+        if done.returncode:
+            said = done.stderr.decode(errors="replace").strip().replace("\n", "; ")
+            raise TrajlabError(f"a film was to be written; ffmpeg says: {said}. Name a .gif.")
+        return film.read_bytes()
 
 
-WRITERS: dict[str, Callable[[Frames, Path], None]] = {
-    ".gif": _animation, ".webp": _animation, ".apng": _animation, ".mp4": _film,
-}  # fmt: skip
-"""How a moving picture is written, by the ending of its name; the same frames give the same bytes."""
+WRITERS: dict[str, Callable[[Frames], bytes]] = {
+    "gif": partial(_animation, format="GIF", optimize=False),
+    "webp": partial(_animation, format="WEBP", lossless=True),
+    "apng": partial(_animation, format="PNG"),
+    "mp4": _film,
+}
+"""How frames become a moving picture, by the ending of its name; the same frames give the same bytes."""
