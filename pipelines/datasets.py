@@ -1,8 +1,9 @@
-"""The images that the studies train on, as tensors in memory, normalized by constants that are written here.
+"""The images and points that the studies train on, as tensors in memory, normalized by constants that are written here.
 
-``digits`` comes with scikit-learn. ``mnist``, ``fashion_mnist`` and ``cifar10`` are read below a root folder as
-torchvision lays them out; any other name is a folder of images there, ``<name>/{train,test}/<class>/*`` or
-``<name>/<class>/*``. The root is the argument, else the environment variable TRAJLAB_DATA, else data/datasets.
+``digits`` comes with scikit-learn, ``spirals`` are points in the plane that are made here. ``mnist``,
+``fashion_mnist`` and ``cifar10`` are read below a root folder as torchvision lays them out; any other name is a
+folder of images there, ``<name>/{train,test}/<class>/*`` or ``<name>/<class>/*``. The root is the argument, else the
+environment variable TRAJLAB_DATA, else data/datasets.
 """
 
 import os
@@ -33,7 +34,7 @@ _TEST_SHARE = 0.2
 
 
 class Split(NamedTuple):
-    """Images, float32 [sample, channel, y, x], and the number of the class of each, int64 [sample]."""
+    """Images, float32 [sample, channel, y, x], or points, and the number of the class of each, int64 [sample]."""
 
     inputs: torch.Tensor
     targets: torch.Tensor
@@ -59,7 +60,7 @@ def load(
     Parameters
     ----------
     name
-        ``digits``, ``mnist``, ``fashion_mnist``, ``cifar10``, or a folder of images below the root.
+        ``digits``, ``spirals``, ``mnist``, ``fashion_mnist``, ``cifar10``, or a folder of images below the root.
     root
         Folder that holds the data sets.
     download
@@ -72,13 +73,15 @@ def load(
     root = Path(root or os.environ.get("TRAJLAB_DATA") or "data/datasets")
     if name == "digits":
         return _digits(seed)
+    if name == "spirals":
+        return _spirals(seed)
     kind, folder = _TORCHVISION.get(name, ("ImageFolder", name))
     if name == "cifar10" and not download and not (root / folder).is_dir() and (root / name).is_dir():
         return _folder(root / name, "cifar10", image_size, seed)
     if name in _TORCHVISION:
         return _torchvision(name, kind, root, folder, download)
     if not (root / name).is_dir():
-        known = ", ".join(["digits", *_TORCHVISION])
+        known = ", ".join(["digits", "spirals", *_TORCHVISION])
         raise MissingData(f"no data set {name!r}: it is none of {known}, and there is no folder {root / name}")
     return _folder(root / name, "folder", image_size, seed)
 
@@ -89,6 +92,16 @@ def _digits(seed: int) -> Images:
     digits = load_digits()
     pixels = torch.from_numpy(digits.images).float().unsqueeze(1) / 16
     return _split(_normalize(pixels, "digits"), torch.from_numpy(digits.target).long(), seed)
+
+
+def _spirals(seed: int, samples: int = 1000, turns: float = 1.25, noise: float = 0.02) -> Images:
+    """Two spirals wound into each other (Lang and Witbrock, "Learning to tell two spirals apart", 1988), with noise."""
+    generator = torch.Generator().manual_seed(seed)
+    targets = torch.arange(samples) % 2
+    radius = torch.rand(samples, generator=generator).sqrt()
+    angle = 2 * torch.pi * turns * radius + torch.pi * targets
+    points = torch.stack([radius * angle.cos(), radius * angle.sin()], dim=1)
+    return _split(points + noise * torch.randn(samples, 2, generator=generator), targets, seed)
 
 
 def _torchvision(name: str, kind: str, root: Path, folder: str, download: bool) -> Images:

@@ -67,6 +67,23 @@ def lenet5(in_channels: int = 1, num_classes: int = 10, image_size: int = 28) ->
     )
 
 
+def mlp(in_features: int = 2, hidden: int = 20, num_classes: int = 2) -> nn.Module:
+    """Perceptron of one hidden layer, for points in the plane (102 parameters).
+
+    Parameters
+    ----------
+    in_features
+        Number of inputs.
+    hidden
+        Number of hidden units.
+    num_classes
+        Number of outputs.
+    """
+    return nn.Sequential(
+        OrderedDict(fc1=nn.Linear(in_features, hidden), relu1=nn.ReLU(), fc2=nn.Linear(hidden, num_classes))
+    )
+
+
 def mlp_batchnorm(in_features: int = 3 * 32 * 32, num_classes: int = 10) -> nn.Module:
     """Perceptron of four layers, 128-64-32 hidden units, batch normalization before each ReLU.
 

@@ -230,3 +230,14 @@ def test_overwrite__replaces_results_only(store, tmp_path):
         done = call("drift", store, target, "--overwrite")
         assert done.returncode == 1 and "never overwritten" in done.stderr
     assert len(trajlab.open(store).steps) == 21
+
+
+def test_figure__draws_some_steps_of_one_layer_and_lets_filters_move(store, tmp_path):
+    assert call("filters", store, tmp_path / "filters.zarr", "--steps", 0, "--steps", 7, "--steps", -1).returncode == 0
+    done = call(
+        "figure", tmp_path / "filters.zarr", tmp_path / "filters.gif", "--steps", "5:", "--parameter", "conv.weight"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (tmp_path / "filters.gif").read_bytes().startswith(b"GIF89a")
+    done = call("figure", tmp_path / "filters.zarr", tmp_path / "x.png", "--steps", "8:12")
+    assert done.returncode == 1 and "steps 8:12 were asked for; the result has 3 from 0 to 20" in done.stderr

@@ -25,6 +25,8 @@ def run(tmp_path_factory):
     rng = np.random.default_rng(0)
     walk = {f"l{i}.weight": rng.standard_normal((40, 30, 40)).cumsum(0).astype(np.float32) for i in range(4)}
     gradients = {name: rng.standard_normal((39, 30, 40)).astype(np.float32) for name in walk}
+    images = {"conv.weight": (4, 3, 5, 5), "plane.weight": (6, 2)}  # which filters and unit_lines ask for
+    walk |= {name: rng.standard_normal((40, *shape)).astype(np.float32) for name, shape in images.items()}
     store = tmp_path_factory.mktemp("cluster") / "run.zarr"
     return trajlab.open(trajlab.pack(trajlab.from_arrays(walk, gradients), store))
 

@@ -137,6 +137,17 @@ def test_replay__says_what_each_layer_is(run, probe):
     assert layers["act"].attrs["module_class"] == "Tanh"
 
 
+def test_replay__the_network_itself_is_a_layer_where_it_is_asked_for(run, probe):
+    output = replay(run, model=Net, probe=probe, layers=[""])[""]
+
+    for step, state in zip(output.step.values, snapshots(Net), strict=True):
+        net = Net().eval()
+        net.load_state_dict(state)
+        with torch.no_grad():
+            np.testing.assert_allclose(output.sel(step=step), net(probe), rtol=1e-5, atol=1e-6)
+    assert "" not in replay(run, model=Net, probe=probe, layers=["*"])
+
+
 def test_replay__uses_the_buffers_of_the_step(run, probe):
     layers = replay(run, model=Net, probe=probe)["layer1.0.relu"].values
 

@@ -303,3 +303,31 @@ def test_summary__gives_the_last_finite_value_of_each_run(tmp_path):
     assert found["far"]["drift"]["relative"] == pytest.approx(2.0)
     report({"drift": result}, tmp_path / "r.html", metrics=tmp_path / "m.json")
     assert json.loads((tmp_path / "m.json").read_text()) == found
+
+
+def test_findings__say_which_filter_changed_most_and_least():
+    kernels = np.ones((2, 3, 1, 2, 2))
+    kernels[1] *= np.array([1.1, 3.0, 1.5])[:, None, None, None]
+    result = trajlab.run("filters", trajlab.from_arrays({"conv.weight": kernels})).compute()
+
+    said = [one.text for one in findings(result)]
+
+    assert said == ["Filter 1 of `conv.weight` changed most: by 200 % of its norm at step 0; filter 0 least, by 10 %."]
+    kernels[1, 0] = np.nan
+    broken = trajlab.run("filters", trajlab.from_arrays({"conv.weight": kernels})).compute()
+    assert findings(broken)[0].text == "NaN or Inf among the weights from step 1 on."
+
+
+def test_findings__say_how_many_units_switch_in_the_picture():
+    weight, bias = np.ones((2, 4, 2)), np.array([[0.0, 0, 0, 0], [0, 9, 9, 9]])
+    run = trajlab.from_arrays({"fc.weight": weight, "fc.bias": bias}, steps=[0, 50])
+
+    said = [one.text for one in findings(trajlab.run("unit_lines", run).compute())]
+    still = trajlab.from_arrays({"fc.weight": weight})
+
+    assert said == [
+        "The lines of 100 % of the units of `fc.weight` cross the picture at step 0, of 25 % at step 50; "
+        "the others are on, or off, on all of it."
+    ]
+    text = "The lines of all units of `fc.weight` cross the picture at every step shown."
+    assert [one.text for one in findings(trajlab.run("unit_lines", still).compute())] == [text]

@@ -90,3 +90,18 @@ def test_run__what_is_missing_is_said():
         trajlab.run("zero_gradients", run)
     with pytest.raises(MissingData, match="no parent was given"):
         trajlab.run(lambda parent_weight: parent_weight, run)
+
+
+def test_run__a_function_may_replay_inputs_of_its_own(example):
+    def sizes(weights, replay):
+        """Count what the network says of two points."""
+        return xr.Dataset({"output": replay(probe=np.ones((2, 2), np.float32), layers=[""])[""]})
+
+    run = trajlab.from_arrays({"weight": np.ones((3, 4, 2)), "bias": np.zeros((3, 4))})
+    with pytest.raises(MissingData, match="sizes needs replay of the run; it names no model. Record with"):
+        trajlab.run(sizes, run)
+    run.facts["describe"] = {
+        "model": {"factory": "torch.nn:Linear", "arguments": {"in_features": 2, "out_features": 4}}
+    }
+    output = trajlab.run(sizes, run).output
+    assert output.dims == ("step", "sample", "unit") and (output.compute() == 2).all()

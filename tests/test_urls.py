@@ -126,7 +126,14 @@ def same(a, b):
 
 def same_results(run, local, stages=None):
     for name in stages or stage_names():
-        xr.testing.assert_identical(trajlab.run(name, run).compute(), trajlab.run(name, local).compute())
+        try:
+            expected = trajlab.run(name, local).compute()
+        except MissingData:  # of a stage that this run can not serve
+            assert stages is None and name in ("filters", "unit_lines")
+            with pytest.raises(MissingData):
+                trajlab.run(name, run)
+            continue
+        xr.testing.assert_identical(trajlab.run(name, run).compute(), expected)
 
 
 # --- reading -------------------------------------------------------------------------------------------------------

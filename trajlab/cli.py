@@ -170,19 +170,26 @@ def run_stages(
 def figure(
     result: Annotated[Path, typer.Argument(parser=place, help="A result, as a stage wrote it.")],
     out: Annotated[
-        Path, typer.Argument(parser=place, help="The picture; its ending says the format: .png, .svg or .pdf.")
+        Path,
+        typer.Argument(
+            parser=place, help="The picture: a .png, .svg or .pdf, or a .gif, .webp, .apng or .mp4 that moves."
+        ),
     ],
     variable: Annotated[str | None, typer.Option(help="Variable to draw; a good one by default.")] = None,
     run: Annotated[str | None, typer.Option(help="Run to draw, if the result holds several.")] = None,
     parameter: Annotated[str | None, typer.Option(help="Parameter to draw, for pictures of one.")] = None,
     layer: Annotated[str | None, typer.Option(help="Layer to draw, for pictures of one.")] = None,
     tau: Annotated[float | None, typer.Option(help="Threshold to draw, for results that have several.")] = None,
+    steps: Annotated[str | None, typer.Option(metavar="A:B", help="Steps to draw: 100:200, 100:, :200, 100.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Draw a result."""
+    """Draw a result, or let it move: filters, unit_lines and distribution do, over the steps."""
     from trajlab.figures import save
 
-    save(result, out, variable=variable, run=run, parameter=parameter, layer=layer, tau=tau, overwrite=overwrite)
+    save(
+        result, out, variable=variable, run=run, parameter=parameter, layer=layer, tau=tau, steps=steps,
+        overwrite=overwrite,
+    )  # fmt: skip
 
 
 @app.command()

@@ -25,6 +25,7 @@ REMEDIES = {
     "activations": "Record with Recorder(probe=...) and describe={'model': {'factory': 'module:function'}}.",
     "metrics": "Record with recorder.step(loss=...).",
     "probe": "Record with Recorder(probe=...).",
+    "replay": "Record with Recorder(describe={'model': {'factory': 'module:function'}}).",
 }
 
 
@@ -43,8 +44,9 @@ def run(
     stage_or_name
         Name of a stage, or a function. Its positional parameters ask for what it needs by name: `weight`, `gradient`,
         `buffer` or `activation` (called once for each tensor, results stacked on `parameter` or `layer`), the plurals
-        of these, `metrics` and `probe` (called once with everything), and `parent_…` for the same of another run. One
-        with a default is optional. Its keyword-only parameters are its settings. It gives a Dataset or a DataArray.
+        of these, `metrics` and `probe` (called once with everything), `replay` (`trajlab.replay` of the run, to put
+        inputs of its own through the network), and `parent_…` for the same of another run. One with a default is
+        optional. Its keyword-only parameters are its settings. It gives a Dataset or a DataArray.
     trajectory
         A run, or runs by name, whose results are stacked on `run`.
     parent
@@ -168,19 +170,25 @@ def _input(
         )
     if on is not None and group == "weights":
         group = on
+    value: Any
     if source is None:
         value = None
     elif group == "activations":
         from trajlab.replaying import activations
 
         value = activations(source)
+    elif group == "replay":
+        from trajlab.replaying import replaying
+
+        value = replaying(source)
     else:
         value = getattr(source, group)
-    if value is not None and len(value):
+    if callable(value) or (value is not None and len(value)):
         return value
     if not required:
         return None
-    found = "no parent was given" if source is None else f"there are no {group}"
+    absent = "it names no model" if group == "replay" else f"there are no {group}"
+    found = "no parent was given" if source is None else absent
     raise MissingData(f"{stage_name} needs {name} of {trajectory.source or 'the run'}; {found}. {REMEDIES[group]}")
 
 

@@ -148,7 +148,7 @@ def position_of(array: xr.DataArray, step: int) -> int:
         return int(found[0])
     near = sorted(steps.tolist(), key=lambda recorded: abs(recorded - step))[:3]
     raise MissingData(
-        f"step {step} of {array.name or 'a tensor'} was asked for as reference; {len(steps)} steps are recorded, "
+        f"step {step} of {array.name or 'a tensor'} was asked for; {len(steps)} steps are recorded, "
         f"the nearest {', '.join(map(str, sorted(near)))}. Choose one of these, 0 for the first or -1 for the last."
     )
 

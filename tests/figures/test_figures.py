@@ -8,15 +8,23 @@ from matplotlib.figure import Figure
 import trajlab
 from trajlab.errors import BadSetting, MissingData, OutputExists
 from trajlab.figures import figure, panels, save
+from trajlab.figures.marks.choosing import between
 from trajlab.figures.marks.scale import MISSING, scale_for
 from trajlab.rules import RULES
 from trajlab.stages import stage_names
 
 
+def walk(seed):
+    """The example, with a layer on the plane."""
+    run = trajlab.example(seed=seed)
+    plane = np.random.default_rng(seed).standard_normal((21, 3, 2)).cumsum(0)
+    return trajlab.from_arrays({**run.weights, "plane.weight": plane}, run.gradients)
+
+
 @pytest.fixture
-def study(example):
+def study():
     """Two runs of two optimizers."""
-    runs = {"adam-0": trajlab.example(), "sgd-0": trajlab.example(seed=1)}
+    runs = {"adam-0": walk(0), "sgd-0": walk(1)}
     for name, run in runs.items():
         run.facts["describe"] = {"optimizer": name.partition("-")[0], "seed": 0}
     return runs
@@ -35,7 +43,8 @@ def _names(ax):
 def test_figure__draws_every_stage_and_all_its_panels(study, name):
     result = trajlab.run(name, study).compute()
 
-    assert figure(result).get_xlabel() == "step"
+    ax = figure(result)
+    assert ax.has_data() and (ax.get_xlabel() == "step" or name in ("filters", "unit_lines"))
     for panel in panels(result):
         drawing = Figure(panel.size, layout="constrained")
         panel.draw(drawing)
@@ -152,6 +161,44 @@ def test_alerts__what_was_found_lasts_until_it_is_checked_again():
     assert np.ma.filled(rows["LossNotDecreasing"], -1).tolist() == [-1] * 10 + [0] * 20 + [1] * 3
 
 
+def test_sign_map__zooms_into_steps_and_one_layer(study, tmp_path):
+    result = trajlab.run("sign_flips", study).compute()
+
+    ax = figure(result.sel(step=slice(5, 9)), variable="sign_map", tau=0.01, run="sgd-0", parameter="fc.weight")
+
+    own = result.parameter_of == "fc.weight"
+    signs = (
+        result.sign_map.sel(tau=0.01, run="sgd-0", step=slice(5, 9)).isel(entry=own.values).transpose("entry", "step")
+    )
+    np.testing.assert_array_equal(np.ma.getmaskarray(ax.collections[0].get_array()), signs.isnull().values)
+    assert set(_names(ax)) <= {str(index) for index in result.index_of.values[own.values]}
+    with pytest.raises(BadSetting, match="parameter='fc' was asked for; the map shows conv.weight, conv.bias"):
+        figure(result, variable="sign_map", parameter="fc")
+    save(result, tmp_path / "zoom.png", variable="sign_map", parameter="fc.weight", steps="5:9")
+
+
+def test_sign_map__says_what_is_blank(study):
+    ax = figure(trajlab.run("sign_flips", study).compute(), variable="sign_map")
+
+    named = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert named == ["negative", "zero", "positive", "larger, or unknown"]
+
+
+def test_extrema__are_on_one_scale(study):
+    result = trajlab.run("sign_flips", study["adam-0"]).compute()
+    panel = next(panel for panel in panels(result) if panel.key == "extrema")
+    drawing = Figure(panel.size, layout="constrained")
+
+    panel.draw(drawing)
+
+    minima, maxima = (ax.collections[0] for ax in drawing.axes[:2])
+    np.testing.assert_array_equal(
+        minima.get_array().filled(np.nan), result.minima_rate.sel(step=slice(1, 19)).transpose("parameter", "step")
+    )
+    assert minima.norm is maxima.norm
+    assert minima.norm.vmax == np.nanmax([result.minima_rate, result.maxima_rate])
+
+
 def test_quantiles__are_bands_about_the_median(study):
     ax = figure(trajlab.run("distribution", study).compute(), parameter="fc.weight", run="adam-0")
 
@@ -220,7 +267,7 @@ def test_figure__draws_any_result_of_a_users_own_stage(study):
 
     ax = figure(trajlab.run(largest, study).compute())
 
-    assert len(_names(ax)) == 5
+    assert len(_names(ax)) == 6
 
 
 @pytest.mark.parametrize("dims", [("step",), ("unit",), ("step", "unit"), ("component", "unit"), (), ("run",)])
@@ -271,6 +318,26 @@ def test_save__draws_the_parameter_layer_or_threshold_that_was_asked_for(study, 
     with pytest.raises(BadSetting, match="layer='x' was asked for"):
         save(result, tmp_path / "x.png", layer="x")
     assert [path.name for path in tmp_path.iterdir()] == ["one.png"]
+
+
+@pytest.mark.parametrize(
+    ("steps", "shown"), [("5:8", [5, 6, 7, 8]), ("18:", [18, 19, 20]), (":1", [0, 1]), ("7", [7]), (None, range(21))]
+)
+def test_between__gives_the_steps_that_are_asked_for(relative, steps, shown):
+    assert between(relative, steps).step.values.tolist() == list(shown)
+
+
+@pytest.mark.parametrize("steps", ["", ":", "a:b", "1-2", "1:2:3"])
+def test_between__says_how_steps_are_written(relative, steps):
+    with pytest.raises(BadSetting, match="steps are written 100:200 or 100"):
+        between(relative, steps)
+
+
+def test_between__says_which_steps_there_are(relative):
+    with pytest.raises(MissingData, match="steps 30:40 were asked for; the result has 21 from 0 to 20"):
+        between(relative, "30:40")
+    with pytest.raises(BadSetting, match="of a result with no steps"):
+        between(relative.max("step"), "3")
 
 
 def test_save__asks_which_of_several_results_to_draw(tmp_path):

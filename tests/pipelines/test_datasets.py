@@ -61,6 +61,18 @@ def test_digits__need_no_file_and_are_split_the_same_way_each_time(tmp_path):
     assert not torch.equal(images.test.targets, datasets.load("digits", seed=1).test.targets)
 
 
+def test_spirals__are_two_arms_one_half_a_turn_from_the_other():
+    images = datasets.load("spirals")
+    points, targets = images.train
+
+    assert points.shape == (800, 2) and points.dtype == torch.float32
+    assert torch.equal(points, datasets.load("spirals").train.inputs)
+    radius = points.norm(dim=1)
+    back = torch.atan2(points[:, 1], points[:, 0]) - 2.5 * torch.pi * radius - torch.pi * targets
+    outside = radius > 0.3
+    assert (torch.cos(back)[outside] > 0.5).all()  # of the other arm it is -1
+
+
 def test_digits__are_normalized_and_all_there():
     images = datasets.load("digits")
     inputs = torch.cat([images.train.inputs, images.test.inputs])

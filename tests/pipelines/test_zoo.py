@@ -71,6 +71,12 @@ def test_activations__are_modules_that_do_not_write_over_their_input(factory, ar
     assert not any(relu.inplace for relu in relus)
 
 
+def test_mlp__takes_points_in_the_plane():
+    assert zoo.mlp()(torch.zeros(5, 2)).shape == (5, 2)
+    assert count(zoo.mlp()) == 102
+    assert zoo.mlp(3, hidden=4, num_classes=6)(torch.zeros(5, 3)).shape == (5, 6)
+
+
 def test_cnn__flattens_to_1024():
     assert zoo.cnn().fc1.in_features == 1024
     assert zoo.cnn().fc1.out_features == 512

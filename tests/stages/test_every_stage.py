@@ -19,6 +19,16 @@ from trajlab.trajectory import Trajectory
 FORBIDDEN = {"torch", "matplotlib", "zarr", "safetensors", "os", "pathlib", "open"}
 
 
+@pytest.fixture
+def example(example, rng):
+    """With a layer on the plane, as `unit_lines` needs one."""
+    walk = rng.standard_normal((21, 3, 2)).astype(np.float32).cumsum(0)
+    return trajlab.from_arrays(
+        {**{name: array.values for name, array in example.weights.items()}, "plane.weight": walk},
+        {**{name: array.values for name, array in example.gradients.items()}, "plane.weight": -np.diff(walk, axis=0)},
+    )
+
+
 def chunked(run: Trajectory, **chunks) -> Trajectory:
     def group(tensors):
         return {name: a.chunk({d: n for d, n in chunks.items() if d in a.dims}).data for name, a in tensors.items()}
@@ -91,7 +101,7 @@ def test_stage__takes_nan_and_inf_empty_and_scalar_tensors(name, rng):
     values[2, 0, 0], values[3:, 1], values[4] = np.nan, np.inf, np.nan
     tensors = {
         "a.weight": values, "scalar": np.arange(5.0, dtype=np.float32), "empty": np.zeros((5, 0, 3), np.float32),
-        "constant.weight": np.ones((5, 3, 2), np.float32),
+        "constant.weight": np.ones((5, 3, 2), np.float32), "conv.weight": values.reshape(5, 2, 3, 2, 2),
     }  # fmt: skip
     run = trajlab.from_arrays(tensors, {name: array[:-1] for name, array in tensors.items()})
     result = trajlab.run(name, run).compute()

@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import trajlab
 from trajlab.errors import MissingData
@@ -23,6 +25,31 @@ def test_sign_flips__a_bowl_is_crossed_never_or_always():
     assert (fast.maxima.sel(step=gradient_steps) == 0).all()
     assert (fast.run_length.sel(step=gradient_steps) == 1).all()
     assert np.isinf(slow.run_length.sel(step=gradient_steps)).all()
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(0.05, 1.95).filter(lambda x: abs(x - 1) > 0.01), min_size=1, max_size=6))
+def test_sign_flips__in_a_bowl_axes_flip_always_or_never_and_have_no_maxima(rates):
+    """Each axis of a quadratic bowl flips at all steps if 1 < ηλ < 2 and at none if ηλ < 1."""
+    w = (1 - np.array(rates)) ** np.arange(9)[:, None]
+    run = trajlab.from_arrays({"w": w}, {"w": np.array(rates) * w[:-1]})
+    result = sign_flips(run.gradients["w"], run.weights["w"]).compute().sel(step=slice(1, 7))
+    over = sum(rate > 1 for rate in rates)
+    assert (result.flips == over).all() and (result.minima == over).all() and (result.maxima == 0).all()
+    np.testing.assert_allclose(result.minima_rate, over / len(rates))
+    assert (result.maxima_rate == 0).all() and (result.minima_rate_se == 0).all()
+
+
+def test_sign_flips__what_passes_extrema_is_a_share_of_what_could_flip(example):
+    result = trajlab.run("sign_flips", example).compute()
+    for one in (result, result.sel(parameter="conv.weight")):
+        prefix = "total_" if one is result else ""
+        signed = one[prefix + "flips"] / one[prefix + "flip_rate"]
+        for name in ("minima", "maxima"):
+            np.testing.assert_allclose(one[f"{prefix}{name}_rate"], one[prefix + name] / signed)
+    apart = trajlab.from_arrays({n: a.values[::2] for n, a in example.weights.items()}, steps=np.arange(0, 21, 2))
+    without = sign_flips(example.gradients, apart.weights).compute()
+    assert without.flips.notnull().any() and without.minima_rate.isnull().all()
 
 
 def test_sign_flips__a_hill_is_crossed_over_its_top():

@@ -112,3 +112,34 @@ def test_zero_gradients__weights_that_are_not_finite_are_left_out_of_the_change(
     run = trajlab.from_arrays({"w": weight}, {"w": np.ones((2, 4), np.float32)})
     result = zero_gradients(run.gradients["w"], run.weights["w"]).compute()
     assert (result.weight_change.sel(among="all") == 1).all()
+
+
+def test_zero_gradients__of_inputs_that_are_always_zero_are_zero_and_so_is_the_drift(tmp_path):
+    """Pixels that are 0 in every image: their columns get no gradient, and plain gradient descent leaves them alone."""
+    import torch
+
+    from trajlab.record import Recorder
+
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.Tanh(), torch.nn.Linear(5, 3))
+    inputs, targets = torch.randn(40, 6), torch.randint(3, (40,))
+    inputs[:, [1, 4]] = 0
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.5)
+    with Recorder(net, tmp_path / "run", gradients=True) as recorder:
+        for _ in range(12):
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(net(inputs), targets).backward()
+            recorder.step()
+            optimizer.step()
+    run = trajlab.open(tmp_path / "run")
+    first = run.gradients["0.weight"].compute()
+    assert (first[..., [1, 4]] == 0).all() and (first[..., [0, 2, 3, 5]] != 0).all()
+    zero = trajlab.run("zero_gradients", run, tau=[1e-30], relative=[]).compute()
+    assert zero.always_zero.sum("cause").sel(parameter=["0.weight", "2.weight"]).values.tolist() == [10, 0]
+    assert (zero.near_zero.sel(parameter="0.weight").dropna("step") == 10).all()
+    columns = trajlab.from_arrays({"idle": run.weights["0.weight"][..., [1, 4]].values})
+    idle = trajlab.run("drift", columns).compute()
+    assert (idle.distance_l2 == 0).all() and (idle.path_length == 0).all() and (idle.changed == 0).all()
+    drift = trajlab.run("drift", run).compute()
+    assert drift.unchanged_cause.sum("cause").sel(parameter="0.weight") == 10
+    np.testing.assert_allclose(drift.changed.sel(parameter="0.weight")[-1], 20 / 30)

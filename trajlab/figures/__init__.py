@@ -6,13 +6,18 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import matplotlib.style
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import FigureCanvasBase
+from matplotlib.figure import Figure
 
 from trajlab.errors import BadSetting, DamagedData, MissingData
 from trajlab.figures import default
 from trajlab.figures.inline import STYLE
-from trajlab.figures.panel import Panel
+from trajlab.figures.marks.choosing import between
+from trajlab.figures.moving import WRITERS
+from trajlab.figures.panel import Frames, Panel
 from trajlab.places import place, reaching
 from trajlab.schema import RESULT_VERSION, STORE_FILE
 from trajlab.stages import stage_names
@@ -64,8 +69,9 @@ def panels(result: xr.Dataset) -> list[Panel]:
 def save(
     result: str | Path | xr.Dataset, out: str | Path, *, overwrite: bool = False, variable: str | None = None,
     run: str | None = None, parameter: str | None = None, layer: str | None = None, tau: float | None = None,
+    steps: str | None = None,
 ) -> Path:  # fmt: skip
-    """Draw a result and write the picture.
+    """Draw a result and write the picture; one that moves if its name ends in .gif, .webp, .apng or .mp4.
 
     Parameters
     ----------
@@ -77,35 +83,55 @@ def save(
         Whether a picture that exists is replaced.
     variable, run, parameter, layer, tau
         What to draw, as in `figure`.
+    steps
+        Steps to draw, ``100:200``, ``100:``, ``:200`` or ``100``; all by default.
 
     Raises
     ------
     OutputExists
         The picture exists and is not to be overwritten.
     BadSetting
-        The format is unknown, or there is no such part of the result.
+        The format is unknown, there is no such part of the result, or results of its stage do not move.
+    MissingData
+        The result has none of the steps.
     """
-    import matplotlib.style
-    from matplotlib.figure import Figure
-
     out = place(out)
-    drawing = Figure(figsize=(7.2, 4.0), layout="constrained")
-    formats = drawing.canvas.get_supported_filetypes()
-    if out.suffix.removeprefix(".") not in formats:
+    ending = out.suffix.removeprefix(".")
+    formats = {*FigureCanvasBase.get_supported_filetypes(), *WRITERS}
+    if ending not in formats:
         raise BadSetting(
             f"the picture {out} was asked for; pictures end in {', '.join(sorted(formats))}. Change the name."
         )
     if not overwrite:
         check_free(out)
+    drawn = between(read(result), steps)
+    asked = {"variable": variable, "run": run, "parameter": parameter, "layer": layer, "tau": tau}
+    select: dict[str, Any] = {name: label for name, label in asked.items() if label is not None}
+    write_file(out, WRITERS[ending](_frames(drawn, **select)) if ending in WRITERS else _still(drawn, ending, **select))
+    return out
+
+
+def _still(result: xr.Dataset, ending: str, **select: Any) -> bytes:
+    """Draw a result as a picture that does not move."""
     with matplotlib.style.context(STYLE):
         drawing = Figure(figsize=(7.2, 4.0), layout="constrained")
-        asked = {"run": run, "parameter": parameter, "layer": layer, "tau": tau}
-        select = {dim: label for dim, label in asked.items() if label is not None}
-        figure(read(result), ax=drawing.add_subplot(), variable=variable, **select)
+        figure(result, ax=drawing.add_subplot(), **select)
         picture = BytesIO()
-        drawing.savefig(picture, format=out.suffix.removeprefix("."), dpi=160, facecolor="white")
-    write_file(out, picture.getvalue())
-    return out
+        drawing.savefig(picture, format=ending, dpi=160, facecolor="white")
+    return picture.getvalue()
+
+
+def _frames(result: xr.Dataset, **select: Any) -> Frames:
+    """Give the frames of a result that moves."""
+    home = _home(result)
+    if not hasattr(home, "frames"):
+        moving = [name for name in stage_names() if hasattr(_module(name), "frames")]
+        raise BadSetting(
+            f"a moving picture was asked for; results of {', '.join(moving)} move. Name a .png for this one."
+        )
+    if result.sizes["step"] == 0:
+        raise MissingData("a result was to be drawn; it has no steps. Name another result.")
+    return home.frames(result, **select)
 
 
 def read(result: str | Path | xr.Dataset) -> xr.Dataset:
@@ -150,6 +176,10 @@ def read(result: str | Path | xr.Dataset) -> xr.Dataset:
 def _home(result: xr.Dataset) -> ModuleType:
     """Give the module that draws a result's stage."""
     name = str(result.attrs.get("stage", ""))
-    if name in stage_names() and (Path(__file__).parent / f"{name}.py").exists():
-        return import_module(f"trajlab.figures.{name}")
-    return default
+    return _module(name) if name in stage_names() else default
+
+
+def _module(name: str) -> ModuleType:
+    """Give the module that draws the results of a stage."""
+    own = (Path(__file__).parent / f"{name}.py").exists()
+    return import_module(f"trajlab.figures.{name}") if own else default

@@ -11,6 +11,7 @@ from matplotlib.collections import QuadMesh
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
+from trajlab.errors import BadSetting
 from trajlab.figures.default import default
 from trajlab.figures.drift import known_rows
 from trajlab.figures.marks import multiples
@@ -18,10 +19,11 @@ from trajlab.figures.marks.canvas import canvas
 from trajlab.figures.marks.choosing import choose, large, recorded
 from trajlab.figures.marks.fan import fan
 from trajlab.figures.marks.heat import edges
+from trajlab.figures.marks.histograms import histograms
 from trajlab.figures.marks.labels import shorten, step_axis, value_axis
 from trajlab.figures.marks.lines import beside, lines
 from trajlab.figures.marks.scale import PAPER
-from trajlab.figures.panel import Panel
+from trajlab.figures.panel import Frames, Panel
 
 FAINTEST = 1e-3
 """Density, in shares of the highest, that still has a color of its own."""
@@ -90,6 +92,35 @@ def panels(result: xr.Dataset) -> list[Panel]:
         found.append(Panel(key, title, "", (9.2, 3.4), partial(_alone, result, key)))
     found.append(Panel("ks", "Shift from the start", "", (9.2, 3.0), partial(_lines, result["ks"])))
     return found
+
+
+def frames(
+    result: xr.Dataset, *, variable: str = "histogram", parameter: str | None = None, run: str | None = None
+) -> Frames:
+    """Give the histograms of each step, over the outlines of those at the first.
+
+    Parameters
+    ----------
+    result
+        Result of the stage `distribution`.
+    variable
+        Which variable; `histogram` moves.
+    parameter
+        A single parameter; by default some through the depth of the network.
+    run
+        The run; by default the one that shifted most.
+    """
+    if variable != "histogram":
+        raise BadSetting(f"{variable!r} was asked for as a moving picture; histogram moves. Leave it out.")
+    many = "parameter" in result.dims
+    if run is None and "run" in result.dims:
+        run = _most_shifted(result) if many else str(result["run"].values[0])
+    counts = recorded(choose(result, "histogram", keep=("parameter", "step", "bin"), run=run).array)
+    parts = {}
+    for name in _shown(result) if many and parameter is None else [parameter]:
+        one = choose(counts.to_dataset(name="histogram"), "histogram", keep=("step", "bin"), parameter=name).array
+        parts[name or ""] = one.transpose("step", "bin").values, _edges(result, parameter=name, run=run)
+    return histograms(parts, counts["step"].values, columns=_wide(len(parts)), title=run or "")
 
 
 def _varied(result: xr.Dataset) -> xr.DataArray:

@@ -1,8 +1,9 @@
-"""A figure of the report: what it shows, how large, and how it is drawn."""
+"""A figure of the report, and one that moves: what it shows, how large, and how it is drawn."""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
 from matplotlib.figure import Figure
 
 
@@ -28,3 +29,21 @@ class Panel(NamedTuple):
     caption: str
     size: tuple[float, float]
     draw: Callable[[Figure], object]
+
+
+class Frames(NamedTuple):
+    """A figure that moves: one frame for each step.
+
+    Attributes
+    ----------
+    steps
+        The steps, rising, (step).
+    size
+        Width and height in inches.
+    draw
+        Draws a step, given by its position in `steps`, on an empty figure; on the same scales at each.
+    """
+
+    steps: np.ndarray
+    size: tuple[float, float]
+    draw: Callable[[Figure, int], object]

@@ -6,21 +6,27 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
+from trajlab.errors import BadSetting
 from trajlab.figures.default import default
 from trajlab.figures.marks import multiples
 from trajlab.figures.marks.canvas import canvas, tall
 from trajlab.figures.marks.choosing import choose, recorded
-from trajlab.figures.marks.heat import heat
+from trajlab.figures.marks.heat import color_bar, heat
+from trajlab.figures.marks.labels import name_rows
 from trajlab.figures.marks.lines import beside, lines
 from trajlab.figures.marks.raster import raster
-from trajlab.figures.marks.scale import CELLS, INK, scale_for
+from trajlab.figures.marks.scale import CELLS, INK, Scale, scale_for
 from trajlab.figures.panel import Panel
 
 COIN = 0.5
 
 ZERO = "#c3c8d0"
+
+FINE = 60
+"""Columns of heat maps of extrema, which at single steps jump about; of more steps rolling means are drawn."""
 
 SMOOTH = 20
 """Points of a line of flip rates, which at single steps jump about; of more steps rolling means are drawn."""
@@ -38,7 +44,7 @@ def sign_flips(result: xr.Dataset, *, ax: Axes | None = None, variable: str | No
     variable
         Which variable; by default `flip_rate`, or `weight_flip_rate` of a run without gradients.
     select
-        Which part of it. The raster shows the first run by default.
+        Which part of it. The raster shows the first run by default, of all parameters or of one.
     """
     variable = variable or ("flip_rate" if "flip_rate" in result else "weight_flip_rate")
     if variable == "sign_map" and "sign_map" in result:
@@ -62,6 +68,14 @@ def panels(result: xr.Dataset) -> list[Panel]:
         caption = "Against a fair coin, and an AR(1) process with the measured correlation of successive gradients."
         draw = partial(_alone, result, f"{total}flip_rate")
         found.append(Panel("total", "Flip rate of the whole network, against chance", caption, (9.2, 3.0), draw))
+    if "minima_rate" in result and bool(result["minima_rate"].notnull().any()):
+        caption = (
+            "Share of entries at which the weight passed a minimum or a maximum of the loss along its own axis, by "
+            "the secant of gradient and weight."
+        )
+        height = tall(result.sizes["parameter"]) + 0.4 if many else 3.0
+        draw = partial(_extrema, result)
+        found.append(Panel("extrema", "Minima and maxima passed, in each layer", caption, (9.2, height), draw))
     if "sign_map" in result:
         chosen = choose(result, "sign_map", keep=("step", "entry"), **_fullest(result))
         caption = f"A few entries of each parameter ({chosen.title}); blank where the gradient is larger."
@@ -83,10 +97,11 @@ def _alone(result: xr.Dataset, name: str, figure: Figure, **select: Any) -> None
 
 
 def _fullest(result: xr.Dataset) -> dict[str, Any]:
-    """Choose the threshold that shows the most entries."""
+    """Choose the threshold that shows the most entries, and the first run."""
     known = result["sign_map"].notnull()
     counts = known.sum([dim for dim in known.dims if dim != "tau"])
-    return {"tau": float(counts["tau"].values[int(counts.argmax("tau"))])}
+    first = {"run": result["run"].values[0]} if "run" in result.dims else {}
+    return first | {"tau": float(counts["tau"].values[int(counts.argmax("tau"))])}
 
 
 def _rates(result: xr.Dataset, variable: str, ax: Axes | None, **select: Any) -> Axes:
@@ -123,14 +138,47 @@ def _smooth(array: xr.DataArray, over: int) -> xr.DataArray:
     return smoothed.assign_attrs(array.attrs)
 
 
+def _extrema(result: xr.Dataset, figure: Figure) -> None:
+    """Draw the rates of minima and maxima side by side, on one scale."""
+    rates = [choose(result, name, keep=("step", "parameter")) for name in ("minima_rate", "maxima_rate")]
+    over = max(1, recorded(rates[0].array).sizes["step"] // FINE)
+    arrays = [_smooth(recorded(array), over) for array, _ in rates]
+    if "parameter" not in result.dims:
+        ax = figure.add_subplot()
+        both = xr.concat(arrays, xr.Variable("extremum", ["minima", "maxima"]), combine_attrs="override")
+        lines(both, ax)
+        return
+    scale = Scale(Normalize(0.0, float(max(array.max() for array in arrays)) or 1.0), "viridis")
+    axes = figure.subplots(1, 2, sharey=True)
+    mean = f"mean over {over} recorded steps" if over > 1 else ""
+    for ax, array, words in zip(axes, arrays, ("minima", "maxima"), strict=True):
+        mesh = heat(array.transpose("parameter", "step"), ax, scale=scale, bar=False)
+        ax.set_title(", ".join(filter(None, [words, rates[0].title, mean])))
+    axes[1].tick_params(labelleft=False)
+    color_bar(mesh, list(axes), arrays[0].assign_attrs(long_name="share of gradient entries"), scale)
+
+
 def _signs(result: xr.Dataset, ax: Axes | None, **select: Any) -> Axes:
     if "run" in result.dims and select.get("run") is None:
         select["run"] = result["run"].values[0]
+    layer = select.pop("parameter", None)
     signs, title = choose(result, "sign_map", keep=("step", "entry"), **select)
     signs = signs.sel(step=recorded(result["flip_rate"])["step"]).transpose("entry", "step")
+    of, entries = signs["parameter_of"].values, signs["index_of"].values
+    sections = [str(name) for name in of]
+    if layer is not None:
+        if layer not in of:
+            known = ", ".join(dict.fromkeys(sections))
+            raise BadSetting(f"parameter={layer!r} was asked for; the map shows {known}. Choose one of these.")
+        signs = signs.isel(entry=np.flatnonzero(of == layer))
+        sections, title = [], f"{layer}, {title}"
     ax = canvas(ax, height=5.0)
-    sections = [str(name) for name in signs["parameter_of"].values]
-    colors = (CELLS["blue"], ZERO, CELLS["orange"])
-    raster(signs.values + 1.0, signs["step"].values, ax, colors=colors, names=("negative", "zero", "positive"), sections=sections)  # fmt: skip  # noqa: E501
+    raster(
+        signs.values + 1.0, signs["step"].values, ax, colors=(CELLS["blue"], ZERO, CELLS["orange"]),
+        names=("negative", "zero", "positive"), sections=sections, ground_name="larger, or unknown",
+    )  # fmt: skip
+    if layer is not None:
+        name_rows(ax, [f"{entry}" for entry in entries[of == layer]])
+        ax.set_ylabel("entry of the flat tensor")
     ax.set_title(title)
     return ax

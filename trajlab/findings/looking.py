@@ -84,5 +84,6 @@ def nonfinite(result: xr.Dataset, figure: str, thing: str = "weights") -> list[F
     )
     runs = int(bad.any([d for d in bad.dims if d != "run"]).sum()) if "run" in bad.dims else 0
     more = f"; {runs} runs are affected" if runs > 1 else ""
-    text = f"NaN or Inf among the {thing} from step {step:,} on, first{row}{in_run(place) if place else ''}{more}."
+    where = f"{row}{in_run(place) if place else ''}"
+    text = f"NaN or Inf among the {thing} from step {step:,} on{f', first{where}' if where else ''}{more}."
     return [Finding(text, figure, alarm=True)]

@@ -70,7 +70,7 @@ def _valley(result: xr.Dataset) -> list[Finding]:
         return []
     part = over / (over + under)
     text = f"Of the flips whose weight moved, {share(part)} pass a minimum of the loss along its axis"
-    return [Finding(f"{text}, {share(1 - part)} a maximum.", "total")]
+    return [Finding(f"{text}, {share(1 - part)} a maximum.", "extrema")]
 
 
 def _weights(result: xr.Dataset) -> list[Finding]:

@@ -1,6 +1,7 @@
 """Replaying: the snapshots of a run put through its network again, on a fixed batch of examples."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -47,9 +48,9 @@ def replay(
     probe
         Inputs, (sample, ...), or a pair of inputs and targets; by default the probe of the run.
     layers
-        Names of modules, or patterns such as "layer1.*.relu", whose outputs are wanted. By default all activations;
-        in a network whose activations are no modules, the outputs of its linear and convolution modules except the
-        last, which pass 0 where an activation would.
+        Names of modules, or patterns such as "layer1.*.relu", whose outputs are wanted; "" is the network itself. By
+        default all activations; in a network whose activations are no modules, the outputs of its linear and
+        convolution modules except the last, which pass 0 where an activation would.
     device
         Where the network runs.
 
@@ -110,6 +111,11 @@ def activations(trajectory: Trajectory) -> Mapping[str, xr.DataArray] | None:
     if "inputs" not in trajectory.probe or described(trajectory) is None:
         return None
     return replay(trajectory)
+
+
+def replaying(trajectory: Trajectory) -> Callable[..., Mapping[str, xr.DataArray]] | None:
+    """Give `replay` of a run, for inputs yet to be named; None if it names no model."""
+    return None if described(trajectory) is None else partial(replay, trajectory)
 
 
 def _probe(trajectory: Trajectory, probe: Any) -> tuple[np.ndarray | da.Array, str]:

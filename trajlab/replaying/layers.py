@@ -128,8 +128,7 @@ def trial(model: nn.Module, inputs: torch.Tensor) -> list[Call]:
         name = call_name(path, sum(call.path == path for call in calls))
         calls.append(Call(path, name, module, shape, torch.float32 if output is None else output.dtype))
 
-    modules = {path: module for path, module in model.named_modules() if path}
-    with torch.no_grad(), listening(modules, hear):
+    with torch.no_grad(), listening(dict(model.named_modules()), hear):
         try:
             model(inputs)
         except Exception as error:
@@ -148,8 +147,8 @@ def choose(calls: Sequence[Call], patterns: Sequence[str] | None) -> list[Layer]
     calls
         All calls of the pass.
     patterns
-        Names of modules, or patterns of names. Without them: activations, and where there are none the modules that
-        have units except the last.
+        Names of modules, or patterns of names; "" is the network itself. Without them: activations, and where there
+        are none the modules that have units except the last.
 
     Raises
     ------
@@ -157,12 +156,12 @@ def choose(calls: Sequence[Call], patterns: Sequence[str] | None) -> list[Layer]
         A pattern fits no module that is called, or one whose output has no values for each sample.
     """
     if patterns is None:
-        usable = [call for call in calls if call.shape]
+        usable = [call for call in calls if call.shape and call.path]
         chosen = [call for call in usable if call.is_activation] or [call for call in usable if call.has_units][:-1]
     else:
         for pattern in patterns:
             if not any(_fits(call, pattern) for call in calls):
-                names = [call.name for call in calls]
+                names = [call.name for call in calls if call.path]
                 close = difflib.get_close_matches(pattern, names, 3, 0.4) or names[:5]
                 raise BadSetting(
                     f"the layer {pattern!r} was asked for; no module of that name is called. "
@@ -179,6 +178,8 @@ def choose(calls: Sequence[Call], patterns: Sequence[str] | None) -> list[Layer]
 
 
 def _fits(call: Call, pattern: str) -> bool:
+    if not call.path:
+        return pattern == ""
     return fnmatchcase(call.path, pattern) or fnmatchcase(call.name, pattern)
 
 
@@ -188,6 +189,7 @@ def _layer(call: Call, until: Sequence[Call]) -> Layer:
         one
         for one in until
         if one.shape
+        and one.path
         and one.has_units
         and len(one.shape) == len(call.shape)
         and one.shape[one.unit_axis] == call.shape[one.unit_axis]

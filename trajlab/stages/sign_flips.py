@@ -32,6 +32,14 @@ MEANINGS = {
     "run_length": Meaning("mean steps between flips", "steps", "entry-steps observed so far / flips so far"),
     "minima": Meaning("flips over a minimum", "entries", "flips with (w_t − w_prev)(g_t − g_prev) > 0"),
     "maxima": Meaning("flips over a maximum", "entries", "flips with (w_t − w_prev)(g_t − g_prev) < 0"),
+    "minima_rate": Meaning(
+        "share of gradient entries that passed a minimum", "1", "minima / non-zero and finite at both steps"
+    ),
+    "minima_rate_se": Meaning("standard error of the rate of minima", "1", _SE),
+    "maxima_rate": Meaning(
+        "share of gradient entries that passed a maximum", "1", "maxima / non-zero and finite at both steps"
+    ),
+    "maxima_rate_se": Meaning("standard error of the rate of maxima", "1", _SE),
     "weight_flips": Meaning("weights that changed sign", "entries", "sign(w_t) = −sign(w_prev), both non-zero"),
     "weight_flip_rate": Meaning(
         "share of weights that changed sign", "1", "weight_flips / non-zero and finite at both steps"
@@ -78,6 +86,8 @@ def sign_flips(
     minima, maxima : (step, parameter)
         Flips at which the weight passed a minimum or a maximum of the loss along its own axis, by the secant; NaN
         where the weights were not recorded at both steps.
+    minima_rate, maxima_rate : (step, parameter)
+        The same as shares of the entries that could flip.
     sign_map : (step, entry, tau)
         Signs of a few entries of each parameter, named by the coords `parameter_of` and `index_of`.
     weight_flips, weight_flip_rate : (step, parameter)
@@ -150,7 +160,12 @@ def _sign_map(sums: xr.Dataset, entries: xr.DataArray, shown: dict[str, np.ndarr
 
 
 def _shares(sums: Sums) -> dict[str, tuple[xr.Variable, xr.Variable]]:
-    return {"flip_rate": (sums.flips, sums.signed), "flip_rate_retained": (sums.retained_flips, sums.retained_signed)}
+    return {
+        "flip_rate": (sums.flips, sums.signed),
+        "flip_rate_retained": (sums.retained_flips, sums.retained_signed),
+        "minima_rate": (sums.minima.where(sums.moved > 0), sums.signed),
+        "maxima_rate": (sums.maxima.where(sums.moved > 0), sums.signed),
+    }
 
 
 def _gradient_quantities(sums: Sums) -> dict[str, xr.Variable]:

@@ -1,12 +1,13 @@
 """Which part of a result a figure shows: what was asked for, and sensible choices for the rest."""
 
+import re
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 
-from trajlab.errors import BadSetting
+from trajlab.errors import BadSetting, MissingData
 from trajlab.figures.marks.labels import power_of_ten
 
 ENOUGH = 100
@@ -62,12 +63,80 @@ def choose(result: xr.Dataset, variable: str, *, keep: Collection[str] = (), **s
     return Chosen(array, ", ".join(words))
 
 
-def position(array: xr.DataArray, dim: str, label: Any) -> int:
+def parameter_of(result: xr.Dataset, asked: str | None) -> str:
+    """Give the parameter that a result of a single one is about.
+
+    Raises
+    ------
+    BadSetting
+        Another one was asked for.
+    """
+    known = str(result.attrs.get("parameter", ""))
+    if asked not in (None, known):
+        raise BadSetting(
+            f"parameter={asked!r} was asked for; the result is of {known}. Compute the stage with --parameter {asked}."
+        )
+    return known
+
+
+def moment(result: xr.Dataset, **select: Any) -> tuple[xr.Dataset, str]:
+    """Give one step of one run of a result, the last and the first unless others are asked for, and its title.
+
+    Raises
+    ------
+    BadSetting
+        There is no such dim or label.
+    """
+    usual = {"run": 0, "step": -1}
+    asked = {dim: label for dim, label in select.items() if label is not None}
+    at = {dim: position(result, dim, label) for dim, label in asked.items()}
+    chosen = result.isel({dim: i for dim, i in usual.items() if dim in result.dims} | at)
+    words = [
+        f"step {chosen[dim].item():,}" if dim == "step" else str(chosen[dim].item())
+        for dim in usual
+        if dim in result.dims
+    ]
+    return chosen, ", ".join(words)
+
+
+def between(result: xr.Dataset, steps: str | None) -> xr.Dataset:
+    """Give the steps of a result from one to another, both included, or a single one.
+
+    Parameters
+    ----------
+    result
+        A result.
+    steps
+        ``100:200``, ``100:``, ``:200`` or ``100``; all if None.
+
+    Raises
+    ------
+    BadSetting
+        The steps are not written so, or the result has no dim `step`.
+    MissingData
+        It has none of the steps.
+    """
+    if steps is None:
+        return result
+    found = re.fullmatch(r"(\d*)(:?)(\d*)", steps.strip())
+    if found is None or not (found[1] or found[3]) or "step" not in result.dims:
+        has = "steps" if "step" in result.dims else "no steps"
+        raise BadSetting(f"steps={steps!r} was asked for of a result with {has}; steps are written 100:200 or 100.")
+    first = int(found[1] or 0)
+    chosen = result.sel(step=slice(first, int(found[3]) if found[3] else None if found[2] else first))
+    if result.sizes["step"] and not chosen.sizes["step"]:
+        known = result["step"].values
+        raise MissingData(
+            f"steps {steps} were asked for; the result has {len(known)} from {known[0]} to {known[-1]}. Change --steps."
+        )
+    return chosen
+
+
+def position(array: xr.DataArray | xr.Dataset, dim: str, label: Any) -> int:
     """Find a label; floats may differ in their last digits."""
     if dim not in array.dims:
-        raise BadSetting(
-            f"{dim}={label!r} was asked for; {array.name} has {', '.join(map(str, array.dims))}. Leave it out."
-        )
+        name = array.name if isinstance(array, xr.DataArray) else "the result"
+        raise BadSetting(f"{dim}={label!r} was asked for; {name} has {', '.join(map(str, array.dims))}. Leave it out.")
     labels = array[dim].values
     same = (
         np.isclose(labels.astype(float), float(label), rtol=1e-9, atol=0)

@@ -70,11 +70,11 @@ def _styles(array: xr.DataArray, dim: str) -> tuple[list[dict[str, Any]], list[L
     if not telling:
         if len(names) > 24:
             return [{"color": CATEGORIES[0], "alpha": 0.5, "linewidth": 0.9}] * len(names), []
-        styles = [{"color": color} for color in _palette(len(names))]
+        styles = [{"color": color} for color in palette(len(names))]
         return styles, [Line2D([], [], label=shorten(n), **s) for n, s in zip(names, styles, strict=True)]
     known = facts(array)
     levels = {name: sorted(set(known[name].tolist())) for name in telling[:2]}
-    colors = dict(zip(levels[telling[0]], _palette(len(levels[telling[0]])), strict=True))
+    colors = dict(zip(levels[telling[0]], palette(len(levels[telling[0]])), strict=True))
     legend = [Line2D([], [], label=f"{telling[0]}: {value}", color=color) for value, color in colors.items()]
     dashes: dict[Any, Any] = {}
     if len(telling) > 1 and len(levels[telling[1]]) <= len(DASHES):
@@ -91,7 +91,8 @@ def _styles(array: xr.DataArray, dim: str) -> tuple[list[dict[str, Any]], list[L
     return styles, legend
 
 
-def _palette(count: int) -> list[Any]:
+def palette(count: int) -> list[Any]:
+    """Give so many colors: those that can be told apart, or of more than there are of these, dark to light ones."""
     return (
         list(CATEGORIES[:count])
         if count <= len(CATEGORIES)

@@ -14,7 +14,7 @@ from trajlab.figures.marks.scale import GRID, INK, PAPER
 
 def raster(
     codes: np.ndarray, steps: np.ndarray, ax: Axes, *, colors: Sequence[str], names: Sequence[str],
-    sections: Sequence[str] = (), ground: str = PAPER,
+    sections: Sequence[str] = (), ground: str = PAPER, ground_name: str = "",
 ) -> None:  # fmt: skip
     """Draw categories as colored cells.
 
@@ -30,8 +30,8 @@ def raster(
         Color and name of each category.
     sections
         Name of the section that each row belongs to; a rule divides sections, and their names stand beside them.
-    ground
-        Color where there is no category.
+    ground, ground_name
+        Color where there is no category, and what the legend calls it.
     """
     ax.set_facecolor(ground)
     norm = BoundaryNorm(np.arange(len(colors) + 1) - 0.5, len(colors))
@@ -47,5 +47,7 @@ def raster(
         middles = [(start + end - 1) / 2 for start, end in zip(starts, ends, strict=True)]
         name_rows(ax, [str(sections[start]) for start in starts], middles)
     step_axis(ax, steps)
+    if ground_name:
+        colors, names = [*colors, ground], [*names, ground_name]
     handles = [Patch(facecolor=c, edgecolor=GRID, linewidth=0.5, label=n) for c, n in zip(colors, names, strict=True)]
     ax.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0, frameon=False)

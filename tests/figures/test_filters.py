@@ -1,0 +1,97 @@
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+
+import trajlab
+from trajlab.errors import BadSetting
+from trajlab.figures import figure, panels
+from trajlab.figures.marks.mosaic import BROKEN, FINE, GAP, extent, tiled
+
+
+def of(kernels, **settings):
+    return trajlab.run("filters", trajlab.from_arrays({"conv.weight": kernels}), **settings).compute()
+
+
+def tiles(picture, side):
+    """The middle of each pixel of each tile, (row, column, y, x, 4)."""
+    pitch = side * FINE + GAP
+    rows, columns = ((length + GAP) // pitch for length in picture.shape[:2])
+    place = np.arange(side) * FINE + FINE // 2
+    return np.array(
+        [[picture[r * pitch :, c * pitch :][np.ix_(place, place)] for c in range(columns)] for r in range(rows)]
+    )
+
+
+def test_mosaic__one_channel_is_gray_from_black_to_white():
+    images = np.linspace(-1, 1, 6 * 4).reshape(6, 1, 2, 2)
+
+    found = tiles(tiled(images, 1.0), 2)
+
+    assert found.shape == (2, 3, 2, 2, 4)
+    expected = (images.reshape(2, 3, 2, 2) + 1) / 2
+    for channel in range(3):
+        np.testing.assert_allclose(found[..., channel], expected)
+    assert (found[..., 3] == 1).all()
+
+
+def test_mosaic__three_channels_are_red_green_and_blue_on_one_scale():
+    images = np.zeros((1, 3, 2, 2))
+    images[0, 0, 0, 0], images[0, 2, 1, 1] = 2.0, -2.0
+
+    found = tiles(tiled(images, 2.0), 2)[0, 0]
+
+    assert found[0, 0, :3].tolist() == [1.0, 0.5, 0.5]
+    assert found[1, 1, :3].tolist() == [0.5, 0.5, 0.0]
+    assert found[0, 1, :3].tolist() == [0.5, 0.5, 0.5]
+
+
+def test_mosaic__of_many_channels_has_a_column_for_each_filter():
+    images = np.random.default_rng(0).uniform(-1, 1, (5, 2, 3, 3))
+
+    found = tiles(tiled(images, 1.0), 3)
+
+    assert found.shape[:2] == (2, 5)
+    np.testing.assert_allclose(found[1, 4, ..., 0], (images[4, 1] + 1) / 2)
+
+
+def test_mosaic__gaps_are_clear_and_broken_pixels_stand_out():
+    images = np.zeros((2, 1, 2, 2))
+    images[0, 0, 0, 0] = np.nan
+
+    picture = tiled(images, 1.0)
+
+    assert picture.shape[:2] == extent(images.shape) == (2 * FINE, 4 * FINE + GAP)
+    assert (picture[:, 2 * FINE : 2 * FINE + GAP, 3] == 0).all()
+    assert picture[0, 0, :3].tolist() == list(to_rgb(BROKEN))
+
+
+def test_filters__all_steps_share_one_scale():
+    result = of(np.ones((3, 4, 1, 3, 3)) * np.array([1.0, 4.0, 2.0])[:, None, None, None, None])
+
+    shades = [figure(result, step=step).images[0].get_array()[0, 0, 0] for step in (0, 1, 2)]
+
+    np.testing.assert_allclose(shades, [0.625, 1.0, 0.75])
+
+
+def test_filters__draws_the_last_step_and_says_so():
+    ax = figure(of(np.random.default_rng(0).random((3, 4, 1, 3, 3))))
+
+    assert ax.get_title() == "conv.weight, step 2"
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan])
+def test_filters__draws_what_has_no_scale(value):
+    result = of(np.full((2, 4, 1, 3, 3), value))
+
+    assert figure(result).images
+
+
+def test_filters__the_caption_counts_what_is_left_out():
+    panel = panels(of(np.ones((2, 9, 2, 3, 3)), most_filters=4))[0]
+
+    assert "one of its 2 channels. The first 4 of 9 filters." in panel.caption
+
+
+def test_filters__another_layer_than_that_of_the_result():
+    with pytest.raises(BadSetting, match="parameter='fc' was asked for; the result is of conv.weight"):
+        figure(of(np.ones((2, 4, 1, 3, 3))), parameter="fc")

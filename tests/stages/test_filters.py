@@ -1,0 +1,114 @@
+import dask.array as da
+import numpy as np
+import pytest
+import xarray as xr
+
+import trajlab
+from trajlab.errors import BadSetting, MissingData
+from trajlab.stages.filters import filters
+
+
+def of(**arrays):
+    return trajlab.from_arrays({name.replace("_", "."): array for name, array in arrays.items()})
+
+
+def test_filters__are_the_weights_of_the_first_convolution(rng):
+    conv = rng.standard_normal((4, 5, 3, 2, 2)).astype(np.float32)
+    run = of(fc_weight=rng.random((4, 2, 3)), conv_weight=conv, conv_bias=rng.random((4, 5)), last_weight=conv)
+    result = trajlab.run("filters", run).compute()
+    assert result.attrs["parameter"] == "conv.weight"
+    assert result.kernel.dims == ("step", "filter", "channel", "y", "x")
+    np.testing.assert_array_equal(result.kernel, conv)
+    assert result.limit == abs(conv).max()
+    flat = conv.reshape(4, 5, -1).astype(float)
+    np.testing.assert_allclose(result.norm, np.linalg.norm(flat, axis=-1))
+    moved = np.linalg.norm(flat - flat[0], axis=-1) / np.linalg.norm(flat[0], axis=-1)
+    np.testing.assert_allclose(result.relative, moved)
+
+
+def test_filters__the_limit_is_that_of_the_steps_shown():
+    conv = np.ones((3, 2, 1, 3, 3)) * np.array([1.0, 7.0, -2.0])[:, None, None, None, None]
+    assert trajlab.run("filters", of(w=conv)).limit.compute() == 7
+    assert trajlab.run("filters", of(w=conv), steps=[0, -1]).limit.compute() == 2
+
+
+def test_filters__at_chosen_steps_and_of_a_chosen_layer(rng):
+    conv = rng.random((101, 3, 2, 3, 3))
+    run = trajlab.from_arrays({"a": conv, "b": conv[:, ::-1]}, steps=10 * np.arange(101))
+    result = trajlab.run("filters", run, parameter="b", steps=[500, -1, 0], most_filters=2).compute()
+    assert result.step.values.tolist() == [0, 500, 1000]
+    np.testing.assert_array_equal(result.kernel, conv[[0, 50, 100], ::-1][:, :2])
+    assert (result.sizes["filter"], result.attrs["filters"]) == (2, 3)
+    evenly = trajlab.run("filters", run).step.values
+    assert len(evenly) <= 60 and {0, 1000} <= set(evenly) and len(set(np.diff(evenly))) == 1
+
+
+def test_filters__rows_of_a_matrix_are_images_if_the_probe_says_so(rng):
+    weight = rng.random((3, 4, 24))
+    run = of(w=weight)
+    with pytest.raises(MissingData, match="neither a convolution nor a matrix on the pixels"):
+        filters(run.weights)
+    for shape in ((2, 3, 4), (4, 6)):
+        probe = xr.Dataset({"inputs": (("sample", *"abc"[: len(shape)]), np.zeros((5, *shape)))})
+        result = filters(run.weights, probe).compute()
+        assert result.kernel.shape[2:] == ((1,) * (3 - len(shape)) + shape)
+        np.testing.assert_array_equal(result.kernel.values.reshape(weight.shape), weight)
+
+
+def test_filters__over_a_line_are_one_pixel_high(rng):
+    line = rng.random((2, 4, 3, 7))
+    result = trajlab.run("filters", of(conv_weight=line)).compute()
+    np.testing.assert_array_equal(result.kernel[:, :, :, 0], line)
+
+
+def test_filters__nan_and_inf_are_counted_and_left_out():
+    conv = np.ones((3, 2, 1, 2, 2), np.float32)
+    conv[1, 0, 0, 0] = [np.nan, -np.inf]
+    conv[2, 1] = np.nan
+    result = trajlab.run("filters", of(w=conv)).compute()
+    assert result.nonfinite.values.tolist() == [0, 2, 4]
+    assert result.limit == 1
+    assert result.norm[1].values.tolist() == [np.sqrt(2), 2]
+    assert result.relative[1].values.tolist() == [0, 0]
+    assert np.isnan(result.norm[2, 1]) and np.isnan(result.relative[2, 1])
+
+
+def test_filters__from_zero_the_relative_distance_is_infinite():
+    conv = np.zeros((2, 2, 1, 1, 1))
+    conv[1, 0] = 3
+    result = trajlab.run("filters", of(w=conv)).compute()
+    assert np.isinf(result.relative[1, 0]) and np.isnan(result.relative[1, 1])
+
+
+def test_filters__keep_bfloat16_exactly(tmp_path):
+    import torch
+    from safetensors.torch import save_file
+
+    kernels = torch.randn(3, 1, 2, 2, generator=torch.Generator().manual_seed(0)).bfloat16()
+    (tmp_path / "checkpoint-0").mkdir()
+    save_file({"conv.weight": kernels}, tmp_path / "checkpoint-0" / "model.safetensors")
+    result = trajlab.run("filters", trajlab.open(tmp_path)).compute()
+    np.testing.assert_array_equal(result.kernel[0], kernels.float())
+
+
+def test_filters__read_no_more_than_they_show():
+    def chunk(block_info=None):
+        at = block_info[None]["array-location"]
+        if at[0][0] not in (0, 9):
+            raise AssertionError("a step was read that is not shown")
+        return np.ones([stop - start for start, stop in at])
+
+    lazy = da.map_blocks(chunk, chunks=((1,) * 10, 4, 1, 3, 3), dtype=float, meta=np.empty((0,) * 5))
+    assert trajlab.run("filters", of(w=lazy), steps=[0, -1]).compute().limit == 1
+
+
+def test_filters__of_what_is_none(rng):
+    run = of(conv_weight=rng.random((2, 3, 1, 2, 2)), fc_weight=rng.random((2, 3, 4)))
+    with pytest.raises(BadSetting, match="'fc.weight' were asked for; there are those of conv.weight"):
+        trajlab.run("filters", run, parameter="fc.weight")
+    with pytest.raises(BadSetting, match="most_filters=0"):
+        trajlab.run("filters", run, most_filters=0)
+    with pytest.raises(BadSetting, match="most_steps=0"):
+        trajlab.run("filters", run, most_steps=0)
+    with pytest.raises(MissingData, match="step 5 of conv.weight was asked for; 2 steps are recorded"):
+        trajlab.run("filters", run, steps=[5])

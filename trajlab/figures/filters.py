@@ -1,0 +1,136 @@
+"""Figures of filters as images."""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+from trajlab.errors import BadSetting
+from trajlab.figures.default import default
+from trajlab.figures.marks import multiples
+from trajlab.figures.marks.canvas import canvas
+from trajlab.figures.marks.choosing import moment, parameter_of
+from trajlab.figures.marks.labels import shorten
+from trajlab.figures.marks.mosaic import extent, gray_bar, mosaic
+from trajlab.figures.panel import Frames, Panel
+from trajlab.showing import evenly
+from trajlab.studies import run_names
+
+MOMENTS = 4
+"""Steps that the report shows side by side; of wide mosaics half as many."""
+
+WIDE = 1.7
+"""Width over height from which a mosaic is wide."""
+
+MOST = 3
+"""Runs that the report shows one below the other."""
+
+
+def filters(
+    result: xr.Dataset, *, ax: Axes | None = None, variable: str = "kernel", parameter: str | None = None, **select: Any
+) -> Axes:
+    """Draw the filters as a mosaic: gray, in color if they have three channels, else a column for each filter.
+
+    Parameters
+    ----------
+    result
+        Result of the stage `filters`.
+    ax
+        Where to draw; a new figure by default.
+    variable
+        Which variable.
+    parameter
+        The layer; a result holds that of one.
+    select
+        Which part of it, as in ``step=100``; by default the last step of the first run.
+    """
+    known = parameter_of(result, parameter)
+    if variable != "kernel":
+        return default(result, ax=ax, variable=variable, **select)
+    at, title = moment(result, **select)
+    ax = canvas(ax, height=4.6)
+    _mosaic(at, ax)
+    _bar(at, [ax])
+    ax.set_title(f"{known}, {title}")
+    return ax
+
+
+def panels(result: xr.Dataset) -> list[Panel]:
+    """Give the figures that the report shows."""
+    known, channels = result.attrs.get("parameter", ""), result.sizes["channel"]
+    tall, wide = extent(result["kernel"].shape[-4:])
+    height = min(8.0 / len(_shown(result)) * tall / wide + 0.25, 4.5) * min(result.sizes.get("run", 1), MOST) + 0.3
+    how = f" Each column is a filter, each row one of its {channels} channels."
+    how = {1: "", 3: " Channels are red, green and blue; zero is gray."}.get(channels, how)
+    one = "On one scale at all steps" + (", one for each run" if "run" in result.dims else "")
+    caption = f"{one}, symmetric about zero.{how}"
+    if result.sizes["filter"] < result.attrs.get("filters", 0):
+        caption += f" The first {result.sizes['filter']} of {result.attrs['filters']} filters."
+    found = [Panel("kernel", f"Filters of {known}", caption, (9.2, height), partial(_moments, result))]
+    if result.sizes["step"] > 1:
+        caption = f"|k_t − k_0|₂ / |k_0|₂ for each filter k of {known}, k_0 at step {int(result['step'][0]):,}."
+        array = result["relative"].transpose(..., "filter", "step")
+        found.append(multiples.panel("relative", "How far each filter went", caption, array))
+    return found
+
+
+def frames(result: xr.Dataset, *, variable: str = "kernel", **select: Any) -> Frames:
+    """Give the mosaic of each step.
+
+    Parameters
+    ----------
+    result
+        Result of the stage `filters`.
+    variable
+        Which variable; `kernel` moves.
+    select
+        Which part of it.
+    """
+    if variable != "kernel":
+        raise BadSetting(f"{variable!r} was asked for as a moving picture; kernel moves. Leave it out.")
+    steps = result["step"].values
+
+    def draw(figure: Figure, position: int) -> None:
+        filters(result, ax=figure.add_subplot(), **(select | {"step": steps[position]}))
+
+    tall, wide = extent(result["kernel"].shape[-4:])
+    return Frames(steps, (5.2, min(max(4.2 * tall / wide, 2.0), 6.0) + 0.4), draw)
+
+
+def _mosaic(at: xr.Dataset, ax: Axes) -> None:
+    mosaic(at["kernel"].transpose("filter", "channel", "y", "x").values, _limit(at), ax)
+
+
+def _bar(at: xr.Dataset, axes: list[Axes]) -> None:
+    if at.sizes["channel"] != 3:
+        gray_bar(axes, _limit(at), "weight")
+
+
+def _shown(result: xr.Dataset) -> np.ndarray:
+    """Give the steps that the report shows."""
+    tall, wide = extent(result["kernel"].shape[-4:])
+    return result["step"].values[evenly(result.sizes["step"], MOMENTS // 2 if wide > WIDE * tall else MOMENTS)]
+
+
+def _limit(at: xr.Dataset) -> float:
+    """Give the weight that is white, at all steps of a run."""
+    limit = float(at["limit"])
+    return limit if np.isfinite(limit) and limit > 0 else 1.0
+
+
+def _moments(result: xr.Dataset, figure: Figure) -> None:
+    """Draw a few steps side by side, and a few runs one below the other."""
+    steps = _shown(result)
+    runs = [run_names(result)[i] for i in evenly(result.sizes["run"], MOST)] if "run" in result.dims else [None]
+    grid = figure.subplots(len(runs), len(steps), squeeze=False)
+    for row, run in zip(grid, runs, strict=True):
+        for ax, step in zip(row, steps, strict=True):
+            _mosaic(moment(result, step=step, run=run)[0], ax)
+            ax.set_title(f"step {step:,}" if run is None or ax is not row[0] else f"{shorten(run)}, step {step:,}")
+        _bar(moment(result, run=run)[0], list(row))
+    if isinstance(layout := figure.get_layout_engine(), ConstrainedLayoutEngine):
+        layout.set(wspace=0.08)

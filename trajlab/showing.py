@@ -1,0 +1,55 @@
+"""Which of the recorded steps a picture shows."""
+
+from collections.abc import Sequence
+
+import xarray as xr
+
+from trajlab.errors import BadSetting
+from trajlab.scan import position_of
+
+
+def shown_steps(array: xr.DataArray, steps: Sequence[int], most_steps: int) -> list[int]:
+    """Give the positions of the steps that are asked for, rising; else evenly spaced ones with the first and the last.
+
+    Parameters
+    ----------
+    array
+        Any array with a dim `step`.
+    steps
+        The steps; 0 is the first one recorded in any case, and -1 the last. None for evenly spaced ones.
+    most_steps
+        Number of evenly spaced steps at most.
+
+    Raises
+    ------
+    BadSetting
+        `most_steps` is not positive.
+    MissingData
+        A step was not recorded.
+
+    Examples
+    --------
+    >>> life = xr.DataArray([0.0] * 5, {"step": [0, 10, 20, 30, 40]}, "step")
+    >>> shown_steps(life, [], 3), shown_steps(life, [30, 0, -1], 3)
+    ([0, 2, 4], [0, 3, 4])
+    """
+    if most_steps < 1:
+        raise BadSetting(f"most_steps={most_steps} was asked for; at least 1 step can be shown. Change the setting.")
+    if len(steps):
+        return sorted({position_of(array, step) for step in steps})
+    return evenly(array.sizes["step"], most_steps)
+
+
+def evenly(count: int, most: int) -> list[int]:
+    """Give at most so many of `count` positions, every n-th and the last.
+
+    >>> evenly(7, 7), evenly(7, 4), evenly(7, 3), evenly(7, 1)
+    ([0, 1, 2, 3, 4, 5, 6], [0, 2, 4, 6], [0, 3, 6], [6])
+    """
+    every = max(1, -(-(count - 1) // (most - 1))) if most > 1 else max(count, 1)
+    return [*range(0, count - 1, every)][: max(most - 1, 0)] + [count - 1] if count else []
+
+
+def in_one_chunk(array: xr.DataArray) -> xr.DataArray:
+    """Give an array as a lazy one of a single chunk, as `lazily` takes it."""
+    return array.chunk(dict.fromkeys(array.dims, -1))

@@ -1,0 +1,124 @@
+"""The filters of a layer as images."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from math import prod
+
+import numpy as np
+import xarray as xr
+
+from trajlab.errors import BadSetting, MissingData
+from trajlab.lazily import lazily
+from trajlab.result import Meaning, annotate
+from trajlab.showing import in_one_chunk, shown_steps
+
+MEANINGS = {
+    "kernel": Meaning("weight", "weight", "w_t, a filter as the image that it looks for"),
+    "limit": Meaning("largest size of a weight", "weight", "max|w_t| over all filters and steps shown"),
+    "norm": Meaning("norm of the filter", "weight", "|k_t|₂ over all channels"),
+    "relative": Meaning("relative distance of the filter", "1", "|k_t − k_0|₂ / |k_0|₂, k_0 at the first step shown"),
+    "nonfinite": Meaning("entries that are NaN or Inf", "entries", "count over the filters shown"),
+}
+
+
+def filters(
+    weights: Mapping[str, xr.DataArray],
+    probe: xr.Dataset | None = None,
+    *,
+    parameter: str = "",
+    steps: Sequence[int] = (),
+    most_steps: int = 60,
+    most_filters: int = 64,
+) -> xr.Dataset:
+    """Show the filters of a layer as images, at chosen steps and on one scale.
+
+    Answers: what do the first filters look for, when did they find it, and which of them never changed?
+
+    Parameters
+    ----------
+    weights
+        Weights of parameters by name, dims (step, out, in, y, x), or (step, out, in, x) of convolutions over a line.
+    probe
+        The fixed batch; its images say what those rows of a matrix look like that are as long as an image.
+    parameter
+        The layer; by default the first convolution, or the first matrix on the pixels of the probe.
+    steps
+        Recorded steps to show; by default evenly spaced ones.
+    most_steps
+        Number of evenly spaced steps at most.
+    most_filters
+        Filters, and channels of each, that are shown at most: the first ones.
+
+    Returns
+    -------
+    kernel : (step, filter, channel, y, x)
+        The filters; three channels are red, green and blue.
+    limit : ()
+        The images of all steps run from -limit to limit, so that they can be compared.
+    norm, relative : (step, filter)
+        Size of each filter, and how far it went from what it was at the first of the steps.
+    nonfinite : (step)
+        Entries that are NaN or Inf. They are left out of all else.
+
+    Raises
+    ------
+    MissingData
+        There are no filters, or a step was not recorded.
+    BadSetting
+        The parameter is no layer of filters, or a setting is not positive.
+
+    References
+    ----------
+    First-layer filters as images: Krizhevsky, Sutskever and Hinton 2012, figure 3.
+    """
+    if most_filters < 1:
+        raise BadSetting(f"most_filters={most_filters} was asked for; at least 1 can be shown. Change the setting.")
+    sample = () if probe is None or "inputs" not in probe else probe["inputs"].shape[1:]
+    images = {name: _image(array, sample) for name, array in weights.items()}
+    known = [name for name, shape in images.items() if shape]
+    if not known:
+        raise MissingData(
+            "filters were asked for; there is neither a convolution nor a matrix on the pixels of a probe, of which "
+            "all entries were recorded. Name a run with one."
+        )
+    known.sort(key=lambda name: weights[name].ndim < 4)
+    name = parameter or known[0]
+    if name not in known:
+        raise BadSetting(f"the filters of {name!r} were asked for; there are those of {', '.join(known)}. Choose one.")
+    life = weights[name]
+    life = in_one_chunk(life.isel(step=shown_steps(life, steps, most_steps), out=slice(most_filters)))
+    result = lazily(partial(_result, image=images[name], most=most_filters), life)
+    return annotate(result, MEANINGS, parameter=name, filters=weights[name].sizes["out"])
+
+
+def _image(array: xr.DataArray, sample: tuple[int, ...]) -> tuple[int, ...]:
+    """Give (channel, y, x) of what a row of a parameter looks like; empty if it is no image."""
+    if array.dims == ("step", "out", "in", "y", "x"):
+        return array.shape[2:] if array.size else ()
+    if array.dims == ("step", "out", "in", "x") and array.attrs.get("kind", "conv") == "conv":
+        return (array.sizes["in"], 1, array.sizes["x"]) if array.size else ()
+    if array.dims == ("step", "out", "in") and len(sample) in (2, 3) and prod(sample) == array.sizes["in"]:
+        return (*(1,) * (3 - len(sample)), *sample)
+    return ()
+
+
+def _result(life: xr.DataArray, *, image: tuple[int, ...], most: int) -> xr.Dataset:
+    kernels = life.values.reshape(*life.shape[:2], *image)
+    rows = kernels.reshape(*life.shape[:2], -1).astype(np.float64)
+    finite = np.isfinite(rows)
+    both = finite & finite[:1]
+    norm = np.sqrt((rows**2).sum(-1, where=finite))
+    distance = np.sqrt(((rows - rows[:1]) ** 2).sum(-1, where=both))
+    start = np.sqrt((np.broadcast_to(rows[:1], rows.shape) ** 2).sum(-1, where=both))
+    shown = kernels[:, :, :most]
+    limit = np.max(abs(shown), where=np.isfinite(shown), initial=-np.inf)
+    return xr.Dataset(
+        {
+            "kernel": (("step", "filter", "channel", "y", "x"), shown),
+            "limit": ((), np.float64(limit if limit >= 0 else np.nan)),
+            "norm": (("step", "filter"), np.where(finite.any(-1), norm, np.nan)),
+            "relative": (("step", "filter"), np.where(both.any(-1), distance / start, np.nan)),
+            "nonfinite": ("step", (~finite).sum((1, 2))),
+        },
+        {"step": life["step"], "filter": np.arange(life.shape[1])},
+    )
