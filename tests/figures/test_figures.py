@@ -18,7 +18,8 @@ def walk(seed):
     """The example, with a layer on the plane."""
     run = trajlab.example(seed=seed)
     plane = np.random.default_rng(seed).standard_normal((21, 3, 2)).cumsum(0)
-    return trajlab.from_arrays({**run.weights, "plane.weight": plane}, run.gradients)
+    metrics = {"epoch": run.metrics["epoch"].values}
+    return trajlab.from_arrays({**run.weights, "plane.weight": plane}, run.gradients, metrics=metrics)
 
 
 @pytest.fixture
