@@ -10,6 +10,7 @@ import torch
 import yaml
 from safetensors.numpy import load_file
 from scipy import stats
+from sklearn.decomposition import PCA
 from torch.nn import functional
 
 import trajlab
@@ -107,6 +108,29 @@ def test_distribution(run, weights):
                 1e-12 if exact else 0.01
             )
             assert found.histogram[step].sum() == w.shape[1]
+
+
+def test_spectrum(run, weights):
+    result = trajlab.run("spectrum", run).compute()
+    assert result.parameter.values.tolist() == [name for name, rows in weights.items() if rows.ndim > 2]
+    for name in result.parameter.values:
+        rows, found = weights[name], result.sel(parameter=name)
+        s = np.linalg.svd(rows.reshape(*rows.shape[:2], -1).astype(np.float64), compute_uv=False)
+        np.testing.assert_allclose(found.singular_values[:, : s.shape[1]], s, rtol=1e-9)
+        np.testing.assert_allclose(found.effective_rank, np.exp(stats.entropy(s, axis=1)), rtol=1e-9)
+        np.testing.assert_allclose(found.mp_spikes[0], 0)  # weights as they were drawn are noise
+
+
+def test_projection(run, weights):
+    result = trajlab.run("projection", run, components=3).compute()
+    for name, rows in {**weights, "total": np.hstack([flat(rows) for rows in weights.values()])}.items():
+        found, prefix = (result, "total_") if name == "total" else (result.sel(parameter=name), "")
+        pca = PCA(3, svd_solver="full").fit(flat(rows))
+        scores = pca.transform(flat(rows))
+        np.testing.assert_allclose(
+            found[prefix + "explained_variance_ratio"], pca.explained_variance_ratio_, rtol=1e-9, atol=1e-12
+        )
+        np.testing.assert_allclose(found[prefix + "scores"], -np.sign(scores[0]) * scores, atol=1e-9)
 
 
 def test_zero_gradients(run, weights, gradients, indices):

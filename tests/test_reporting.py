@@ -9,10 +9,10 @@ import xarray as xr
 
 import trajlab
 from trajlab.errors import DamagedData, MissingData, OutputExists
-from trajlab.findings import findings
+from trajlab.findings import findings, headlines
 from trajlab.reporting import report, summary
 
-STAGES = ("drift", "distribution", "zero_gradients", "sign_flips", "dead_neurons")
+STAGES = ("drift", "distribution", "spectrum", "projection", "zero_gradients", "sign_flips", "dead_neurons")
 
 
 def moving(steps, **speeds):
@@ -165,6 +165,42 @@ def test_findings__tell_alternating_signs_from_a_coin():
 
     assert "`steady` keep their sign more than a coin would" in texts
     assert "`swing` alternate more than a coin would, most of all `swing`: 100 %" in texts
+
+
+def test_findings__tell_learned_directions_from_noise(rng):
+    noise, direction = rng.standard_normal((60, 90)), np.outer(rng.standard_normal(60), rng.standard_normal(90))
+    learned = noise + np.linspace(0, 1, 4)[:, None, None] * direction
+    still = np.broadcast_to(rng.standard_normal((60, 90)), (4, 60, 90))
+    result = trajlab.run("spectrum", trajlab.from_arrays({"learned": learned, "still": still})).compute()
+
+    texts = [one.text for one in findings(result)]
+
+    assert "`learned` ends with 1 singular value beyond noise, the most of all; 0 at the start, 0 once its" in texts[0]
+    assert texts[1] == "1 of 2 matrices show nothing beyond noise at the end: `still`."
+    only_noise = [one.text for one in findings(result.sel(parameter=["still"]))]
+    assert only_noise[0] == "No matrix ends with a singular value beyond noise: by their spectra they could be random."
+
+
+def test_findings__tell_a_path_from_a_random_walk(rng):
+    moves = rng.standard_normal((50, 40, 60))
+    line = moves + np.outer(np.cos(np.arange(50) / 16), rng.standard_normal(2400)).reshape(moves.shape)
+    walks = {"walk": np.cumsum(moves, axis=0), "line": np.cumsum(line, axis=0)}
+    said = {
+        name: findings(trajlab.run("projection", trajlab.from_arrays({"w": path})).compute())[0].text
+        for name, path in walks.items()
+    }
+
+    assert "no sign of a path of lower dimension than that" in said["walk"]
+    assert "a random walk seen at the same steps has 76 % in two" in said["walk"]
+    assert "the path is of lower dimension than that" in said["line"]
+
+
+def test_headlines__name_the_component_that_a_share_is_of(example):
+    found = headlines(trajlab.run("projection", example).compute())
+
+    share = found["explained_variance_ratio"]
+    assert share.attrs["long_name"] == "whole network: share of the variance over the steps, component 1"
+    assert float(share) == pytest.approx(0.98, abs=0.02)
 
 
 def test_findings__say_what_never_had_a_gradient(example):

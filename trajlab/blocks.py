@@ -60,15 +60,26 @@ class Source:
         piece = self.data[start:stop]
         if not isinstance(piece, da.Array):
             return piece
+        return self._whole(piece)
+
+    def entries(self, start: int, stop: int) -> Any:
+        """Give the entries from `start` to before `stop` of all flat rows as the argument of a task."""
+        if isinstance(self.data, Rows):
+            return self.data.entries(start, stop)
+        piece = self.data.reshape(self.steps, -1)[:, start:stop]
+        return self._whole(piece) if isinstance(piece, da.Array) else piece
+
+    def _whole(self, piece: da.Array) -> TaskRef:
         piece = piece.rechunk(-1)
         self.sources.append(piece)
         return TaskRef((piece.name, *(0,) * piece.ndim))
 
-    def blocks(self) -> list[tuple[int, int]]:
+    def blocks(self, most_bytes: int | None = None) -> list[tuple[int, int]]:
         """Give where blocks start and stop: about equally long, and of few bytes unless a tile at a time is read."""
         most = SHORT_BLOCK_STEPS if self.size <= SHORT else BLOCK_STEPS
-        if self.size <= SHORT or not (isinstance(self.data, Rows) and readable(self.data)):
-            most = min(most, max(1, BLOCK_BYTES // max(self.size * self.itemsize, 1)))
+        if most_bytes or self.size <= SHORT or not (isinstance(self.data, Rows) and readable(self.data)):
+            held = min(BLOCK_BYTES, most_bytes or BLOCK_BYTES)
+            most = min(most, max(1, held // max(self.size * self.itemsize, 1)))
         edges = np.linspace(0, self.steps, -(-self.steps // most) + 1).astype(int).tolist()
         return list(zip(edges[:-1], edges[1:], strict=True))
 
@@ -125,14 +136,14 @@ def reduce_blocks(
     remote = [piece for block in blocks for piece in block if isinstance(piece, Rows) and piece.remote]
     fetched = dict(zip(map(id, remote), views(remote), strict=True))
     found = [
-        _reduce_block(kernels, known, *(fetched.get(id(piece), piece) for piece in block))
+        _reduce_block(kernels, known, _shape(block[0]), *(fetched.get(id(piece), piece) for piece in block))
         for known, block in zip(zip(*shared, strict=True), blocks, strict=True)
     ]
     return [list(of_kernel) for of_kernel in zip(*found, strict=True)]
 
 
 def _reduce_block(
-    kernels: Sequence[Kernel], shared: Sequence[Any], rows: Any, previous: Any, reference: Any,
+    kernels: Sequence[Kernel], shared: Sequence[Any], shape: tuple[int, ...], rows: Any, previous: Any, reference: Any,
     weights: Any, places: np.ndarray | None, weights_previous: Any, indices: np.ndarray | None, step: np.ndarray,
 ) -> list[Found]:  # fmt: skip
     rows_of = _rows if indices is None else _arrays
@@ -145,12 +156,18 @@ def _reduce_block(
         weights_previous=_only(rows_of(weights_previous)),
         indices=indices,
         step=step,
+        shape=shape,
     )
     known = [
         prepare(kernel, rows[:1], rows[-1:], reference) if kernel.prepares and one is None else one
         for kernel, one in zip(kernels, shared, strict=True)
     ]
     return reduce(kernels, block, known)
+
+
+def _shape(rows: Rows | np.ndarray) -> tuple[int, ...]:
+    """Give the shape of the tensor at one step."""
+    return rows.shape if isinstance(rows, Rows) else rows.shape[1:]
 
 
 def _rows(rows: Rows | np.ndarray | list[np.ndarray] | None) -> Rows | list[np.ndarray]:

@@ -58,9 +58,9 @@ def scan(
     steps = np.unique(np.concatenate([*recorded.values(), np.empty(0, np.int64)]))
     name = f"scan-{type(kernel).__name__.lower()}-" + tokenize(
         repr(kernel),
-        [(key, _identity(array)) for key, array in tensors.items()],
-        reference if foreign is None else [(key, _identity(array)) for key, array in foreign.items()],
-        [(key, _identity(array)) for key, array in weights.items() if key in tensors],
+        [(key, identity(array)) for key, array in tensors.items()],
+        reference if foreign is None else [(key, identity(array)) for key, array in foreign.items()],
+        [(key, identity(array)) for key, array in weights.items() if key in tensors],
     )
     sources: list[Any] = []
     layout = _Layout(name, kernel)
@@ -83,17 +83,17 @@ def scan(
     base = HighLevelGraph.from_collections(name, layout.graph() | folds, dependencies=sources)
     found = List(*(TaskRef(key) for key in layout.groups))
     columns, summary = len(kernel.columns), len(kernel.summary)
-    stacked = _final(
+    stacked = final(
         base, f"{name}-columns", (len(tensors), len(steps), columns), _stack, found, layout.blocks, places, len(steps),
         columns,
     )  # fmt: skip
     wholes = (_of_folds, List(*folded)) if kernel.folds else (_summaries, found, layout.blocks)
-    whole = _final(base, f"{name}-summary", (len(tensors), summary), *wholes, kernel, shapes, samples)
+    whole = final(base, f"{name}-summary", (len(tensors), summary), *wholes, kernel, shapes, samples)
     names = np.array(list(tensors), dtype=object)
-    about = {name: ("parameter", values) for name, values in _about(tensors).items()}
-    labels = {"parameter": names, "step": steps, "column": np.array(kernel.columns, dtype=object)} | about
+    said = {name: ("parameter", values) for name, values in about(tensors).items()}
+    labels = {"parameter": names, "step": steps, "column": np.array(kernel.columns, dtype=object)} | said
     table = xr.DataArray(stacked, labels, ("parameter", "step", "column"), "table")
-    facts = xr.DataArray(whole, {"parameter": names} | about, ("parameter", "summary"), "summary")
+    facts = xr.DataArray(whole, {"parameter": names} | said, ("parameter", "summary"), "summary")
     if isinstance(tensor, xr.DataArray):
         return table.isel(parameter=0).drop_vars("parameter"), facts.isel(parameter=0).drop_vars("parameter")
     return table, facts
@@ -115,12 +115,12 @@ def at_step(tensor: Tensor, step: int) -> Tensor:
     return {name: array.isel(step=slice(at, at + 1)) for name, (array, at) in rows.items()}
 
 
-def _identity(array: xr.DataArray) -> tuple:
+def identity(array: xr.DataArray) -> tuple:
     """Give what a tensor's tasks depend on."""
     return array.data, array["step"].values, array["index"].values if "index" in array.coords else None
 
 
-def _about(tensors: Mapping[str, xr.DataArray]) -> dict[str, np.ndarray]:
+def about(tensors: Mapping[str, xr.DataArray]) -> dict[str, np.ndarray]:
     """Give what is said of each parameter beside its name, (parameter)."""
     arrays = list(tensors.values())
     shapes = [tuple(array.attrs.get("shape", array.shape[1:])) for array in arrays]
@@ -185,7 +185,7 @@ class _Layout:
 
     def add(self, key: str, rows: Source, reference: Any, weights: Weights | None, indices: np.ndarray | None) -> None:
         """Lay out the blocks of one tensor."""
-        spans = rows.blocks()
+        spans = rows.blocks(self.kernel.block_bytes)
         shared = None
         if self.kernel.prepares and len(spans) > 1:
             known = (f"{self.name}-shared", key)
@@ -273,7 +273,7 @@ def _of_folds(
     return out
 
 
-def _final(scan: HighLevelGraph, name: str, shape: tuple[int, ...], function: Callable, *arguments: Any) -> da.Array:
+def final(scan: HighLevelGraph, name: str, shape: tuple[int, ...], function: Callable, *arguments: Any) -> da.Array:
     """Give what a function makes of a scan as an array of one chunk."""
     key = (name, *(0,) * len(shape))
     graph = HighLevelGraph(

@@ -45,7 +45,7 @@ def test_figure__draws_every_stage_and_all_its_panels(study, name):
     result = trajlab.run(name, study).compute()
 
     ax = figure(result)
-    assert ax.has_data() and (ax.get_xlabel() == "step" or name in ("filters", "unit_lines"))
+    assert ax.has_data() and (ax.get_xlabel() == "step" or name in ("filters", "projection", "unit_lines"))
     for panel in panels(result):
         drawing = Figure(panel.size, layout="constrained")
         panel.draw(drawing)
@@ -279,6 +279,37 @@ def test_figure__draws_variables_of_any_dims(dims):
         array = array.assign_coords({dim: np.arange(sizes[dim])})
 
     assert figure(array.to_dataset(name="own")).has_data()
+
+
+def test_singular_values__are_drawn_against_the_range_of_noise():
+    rng = np.random.default_rng(0)
+    grown = rng.standard_normal((5, 30, 90)) + np.linspace(0, 1, 5)[:, None, None] * np.outer(np.ones(30), np.ones(90))
+    result = trajlab.run("spectrum", trajlab.from_arrays({"w": grown, "noise": grown[:, :5, :7]})).compute()
+
+    ax = figure(result, parameter="w")
+
+    colors = [line.get_color() for line in ax.lines if line.get_linestyle() == "-"]
+    assert (len(colors), len(set(colors)), colors.count(colors[0])) == (30, 2, 1)
+    (noise,) = ax.collections
+    low, high = noise.get_paths()[0].vertices[:, 1].min(), noise.get_paths()[0].vertices[:, 1].max()
+    one = result.sel(parameter="w")
+    assert (low, high) == (one.mp_lower.min(), one.mp_upper.max())
+    assert [text.get_text() for text in ax.get_legend().get_texts()][0] == "beyond noise at the end"
+
+
+def test_path__is_colored_by_step_from_the_first_to_the_last(study):
+    result = trajlab.run("projection", study).compute()
+
+    ax = figure(result, run="sgd-0", parameter="fc.weight")
+
+    path = ax.collections[0]
+    chosen = result.scores.sel(run="sgd-0", parameter="fc.weight")
+    np.testing.assert_array_equal(path.get_offsets(), chosen[:, :2])
+    np.testing.assert_array_equal(path.get_array(), result.step)
+    first, last = (marked.get_offsets()[0] for marked in ax.collections[1:])
+    assert (tuple(first), tuple(last)) == (tuple(chosen.values[0, :2]), tuple(chosen.values[-1, :2]))
+    share = float(result.explained_variance_ratio.sel(run="sgd-0", parameter="fc.weight")[0])
+    assert f"{100 * share:.1f} %" in ax.get_xlabel()
 
 
 def test_figure__says_what_there_is_when_asked_for_what_is_not(relative):

@@ -46,6 +46,8 @@ class Block:
         are arrays then.
     step
         Optimizer steps of the rows, (step).
+    shape
+        Shape of the tensor at one step.
     """
 
     rows: Rows | Sequence[np.ndarray]
@@ -56,6 +58,7 @@ class Block:
     weights_previous: Rows | np.ndarray | None = None
     indices: np.ndarray | None = field(default=None, repr=False)
     step: np.ndarray | None = field(default=None, repr=False)
+    shape: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         self.steps = len(self.rows)
@@ -124,6 +127,9 @@ class Kernel:
 
     folds: ClassVar[bool] = False
     """Whether what is known of all steps together is large, and so is joined block by block."""
+
+    block_bytes: ClassVar[int | None] = None
+    """How many bytes a block holds at most where there is much to do with each; as many as is fast by default."""
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -88,6 +88,11 @@ class Rows:
         files = tuple(self.files[i] for i in used)
         return Rows(files, file.astype(np.int32), self.offset[steps], self.shape, self.stored)
 
+    def entries(self, start: int, stop: int) -> "Rows":
+        """Give the entries from `start` to before `stop` of each flat row."""
+        offset = self.offset + start * self.stored.itemsize
+        return Rows(self.files, self.file, offset, (stop - start,), self.stored)
+
     @property
     def dtype(self) -> np.dtype:
         """Element type of the values as they are read."""
@@ -121,7 +126,7 @@ class Rows:
         return views([self])[0]
 
     def read(self) -> np.ndarray:
-        """Values of each step in one array, (step, entry), read from the files; for small tensors.
+        """Values of each step in one array, (step, entry), read from the files or fetched all at once.
 
         Raises
         ------
@@ -129,16 +134,28 @@ class Rows:
             A file is gone or ends before the row that it should hold.
         """
         values = np.empty((len(self), self.size), self.stored)
-        nbytes = self.size * self.stored.itemsize
+        if self.remote:
+            adjacent = [(path, run) for path, rows in self.runs() for run in self._adjacent(rows)]
+            starts = [int(self.offset[run[0]]) for _, run in adjacent]
+            nbytes = self.size * self.stored.itemsize
+            stops = [start + len(run) * nbytes for (_, run), start in zip(adjacent, starts, strict=True)]
+            spans = [(path, start, stop) for (path, _), start, stop in zip(adjacent, starts, stops, strict=True)]
+            for (_, run), raw in zip(adjacent, fetch(spans), strict=True):
+                values[run] = _aligned(raw).view(self.stored).reshape(len(run), -1)
+            return widen(values)
         for path, rows in self.runs():
             descriptor = opened(path)
             try:
-                ends = np.flatnonzero((np.diff(self.offset[rows]) != nbytes) | (np.diff(rows) != 1)) + 1
-                for run in np.split(rows, ends):
+                for run in self._adjacent(rows):
                     _fill(values[run[0] : run[-1] + 1], descriptor, int(self.offset[run[0]]), path)
             finally:
                 os.close(descriptor)
         return widen(values)
+
+    def _adjacent(self, rows: np.ndarray) -> list[np.ndarray]:
+        """Part the rows that a file holds into those that follow each other and lie end to end."""
+        nbytes = self.size * self.stored.itemsize
+        return np.split(rows, np.flatnonzero((np.diff(self.offset[rows]) != nbytes) | (np.diff(rows) != 1)) + 1)
 
     def load(self) -> np.ndarray:
         """Values of all steps in one array, (step, ...); a view of the file where the rows lie end to end."""

@@ -1,0 +1,121 @@
+import dask
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+
+import trajlab
+from trajlab import gram as engine
+from trajlab.errors import BadSetting, MissingData
+from trajlab.stages.projection import projection
+
+
+def walk(rng, steps, *shape):
+    return np.cumsum(rng.standard_normal((steps, *shape)), axis=0).astype(np.float32)
+
+
+def test_projection__agrees_with_scikit_learn(example):
+    result = trajlab.run("projection", example).compute()
+    flat = {name: w.values.reshape(21, -1).astype(np.float64) for name, w in example.weights.items()}
+    flat["total"] = np.hstack(list(flat.values()))
+    for name in ("conv.weight", "fc.weight", "total"):
+        found = result.sel(parameter=name) if name in result.parameter else result
+        prefix = "total_" if name == "total" else ""
+        pca = PCA(10).fit(flat[name])
+        scores = pca.transform(flat[name])
+        scores *= -np.sign(scores[0])
+        ratio, position = found[prefix + "explained_variance_ratio"], found[prefix + "scores"]
+        np.testing.assert_allclose(ratio, pca.explained_variance_ratio_, rtol=1e-9)
+        np.testing.assert_allclose(position, scores, rtol=1e-9, atol=1e-9)
+    assert result.explained_variance_ratio.sel(parameter="frozen.weight").isnull().all()
+    assert (result.scores.sel(parameter="frozen.weight") == 0).all()
+
+
+def test_projection__of_a_straight_line_is_the_line(rng):
+    line = rng.standard_normal(500) + np.linspace(0, 3, 13)[:, None] * rng.standard_normal(500)
+    result = projection(trajlab.from_arrays({"w": line}).weights["w"]).compute()
+    np.testing.assert_allclose(result.explained_variance_ratio, [1] + [0] * 9, atol=1e-12)
+    length = np.linalg.norm(line - line.mean(axis=0), axis=1)
+    np.testing.assert_allclose(abs(result.scores.sel(component=1)), length, rtol=1e-12, atol=1e-12)
+    assert (np.diff(result.scores.sel(component=1)) > 0).all()
+
+
+def test_projection__of_orthogonal_steps_is_the_random_walk():
+    """Steps of one length, each along an axis of its own: what a walk in infinitely many dimensions is."""
+    run = trajlab.from_arrays({"w": np.tri(40, 60, -1)})
+    result = projection(run.weights["w"]).compute()
+    np.testing.assert_allclose(result.explained_variance_ratio, result.explained_variance_ratio_walk, rtol=1e-10)
+
+
+def test_projection__centered_on_the_last_step(rng):
+    values = walk(rng, 12, 8, 9).astype(np.float64)
+    result = projection(trajlab.from_arrays({"w": values}).weights["w"], components=3, center="last").compute()
+    d = (values - values[-1]).reshape(12, -1)
+    u, s, _ = np.linalg.svd(d, full_matrices=False)
+    np.testing.assert_allclose(result.explained_variance_ratio, (s**2 / (s**2).sum())[:3], rtol=1e-10)
+    np.testing.assert_allclose(abs(result.scores), abs(u * s)[:, :3], atol=1e-9)
+    assert (result.scores[0] < 0).all() and (abs(result.scores[-1]) < 1e-9).all()
+
+
+def test_projection__entries_that_are_not_finite_at_a_step_are_left_out_at_all(rng):
+    values = walk(rng, 9, 40)
+    kept = np.delete(values, [3, 7, 8], axis=1)
+    values[2, 3], values[5, 7:9] = np.nan, np.inf
+    run = trajlab.from_arrays({"w": values, "all": np.full((9, 2), np.nan), "kept": kept})
+    result = trajlab.run("projection", run).compute()
+    assert result.left_out.values.tolist() == [3, 2, 0]
+    assert result.nonfinite.sel(parameter="w").values.tolist() == [0, 0, 1, 0, 0, 2, 0, 0, 0]
+    found = result.explained_variance_ratio
+    np.testing.assert_allclose(found.sel(parameter="w"), found.sel(parameter="kept"), rtol=1e-12)
+    assert found.sel(parameter="all").isnull().all()
+    assert result.total_explained_variance_ratio.notnull().all()
+
+
+def test_projection__of_all_is_at_the_steps_that_all_have(rng):
+    a, b = walk(rng, 10, 30), walk(rng, 10, 5, 4)
+    run = trajlab.from_arrays({"a": a, "b": b})
+    weights = {"a": run.weights["a"], "b": run.weights["b"].isel(step=[0, 1, 2, 5, 6, 7, 8])}
+    result = projection(weights, components=4).compute()
+    some = np.hstack([a[[0, 1, 2, 5, 6, 7, 8]], b[[0, 1, 2, 5, 6, 7, 8]].reshape(7, -1)]).astype(np.float64)
+    pca = PCA(4).fit(some)
+    np.testing.assert_allclose(result.total_explained_variance_ratio, pca.explained_variance_ratio_, rtol=1e-9)
+    assert result.total_scores.isnull().all("component").values.nonzero()[0].tolist() == [3, 4, 9]
+    own = PCA(4).fit(a.astype(np.float64)).explained_variance_ratio_
+    np.testing.assert_allclose(result.explained_variance_ratio.sel(parameter="a"), own, rtol=1e-9)
+    assert result.scores.sel(parameter="b").isnull().all("component").sum() == 3
+
+
+def test_projection__chunks_files_spans_and_schedulers_give_the_same_numbers(rng, checkpoints, monkeypatch):
+    values = walk(rng, 30, 70, 50)
+    plain = projection(trajlab.from_arrays({"w": values}).weights).compute()
+    mapped = trajlab.open(checkpoints({"w": values})).weights
+    with dask.config.set(scheduler="threads", num_workers=4):
+        assert projection(mapped).compute().equals(plain)
+    chunked = trajlab.from_arrays({"w": dask.array.from_array(values, chunks=(7, 33, 20))}).weights
+    assert projection(chunked).compute().equals(plain)
+    monkeypatch.setattr(engine, "PIECE_BYTES", 1)
+    assert projection(mapped).compute().equals(plain)
+    monkeypatch.setattr(engine, "SPAN_BYTES", 30 * 4 * 600)
+    for weights in (mapped, chunked):
+        found = projection(weights).compute()
+        np.testing.assert_allclose(found.total_explained_variance_ratio, plain.total_explained_variance_ratio, 1e-12)
+        np.testing.assert_allclose(found.total_scores, plain.total_scores, rtol=1e-9, atol=1e-9)
+
+
+def test_projection__of_samples_each_counts_for_its_whole_parameter(rng):
+    run = trajlab.from_arrays({"a": walk(rng, 8, 100), "b": walk(rng, 8, 10)})
+    sampled = run.weights["b"].assign_attrs(shape=(40,))
+    result = projection({"a": run.weights["a"], "b": sampled}, components=3).compute()
+    whole = np.hstack([run.weights["a"].values, np.tile(run.weights["b"].values, 4)]).astype(np.float64)
+    expected = PCA(3).fit(whole).explained_variance_ratio_
+    np.testing.assert_allclose(result.total_explained_variance_ratio, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("settings", [{"components": 0}, {"center": "median"}])
+def test_projection__settings_without_sense(example, settings):
+    with pytest.raises(BadSetting, match="one component or more can be found, about the center 'mean' or 'last'"):
+        projection(example.weights, **settings)
+
+
+def test_projection__of_nothing():
+    with pytest.raises(MissingData, match="a tensor was asked for to project; there is none"):
+        projection({})

@@ -1,0 +1,88 @@
+import dask
+import numpy as np
+import pytest
+
+import trajlab
+from trajlab.errors import BadSetting, MissingData
+from trajlab.kernels import spectra
+from trajlab.stages.spectrum import spectrum
+
+
+@pytest.fixture
+def run(rng):
+    """A convolution, a linear layer that grows a direction, and what is no matrix."""
+    noise, direction = rng.standard_normal((50, 80)), np.outer(rng.standard_normal(50), rng.standard_normal(80))
+    grown = noise + np.linspace(0.0, 0.4, 6)[:, None, None] * direction
+    return trajlab.from_arrays(
+        {
+            "conv.weight": rng.standard_normal((6, 8, 3, 5, 5)).astype(np.float32),
+            "conv.bias": rng.standard_normal((6, 8)),
+            "fc.weight": grown.astype(np.float32),
+            "scale": np.ones(6),
+        },
+        steps=[0, 1, 2, 4, 8, 9],
+    )
+
+
+def test_spectrum__agrees_with_numpy(run):
+    result = trajlab.run("spectrum", run).compute()
+    assert result.attrs["left_out"] == "conv.bias, scale"
+    assert result["rows"].values.tolist() == [8, 50] and result["columns"].values.tolist() == [75, 80]
+    for name in ("conv.weight", "fc.weight"):
+        values = run.weights[name].values.astype(np.float64)
+        s = np.linalg.svd(values.reshape(6, values.shape[1], -1), compute_uv=False)
+        found = result.sel(parameter=name)
+        np.testing.assert_allclose(found.singular_values[:, : s.shape[1]], s, rtol=1e-9)
+        assert found.singular_values[:, s.shape[1] :].isnull().all()
+        np.testing.assert_allclose(found.spectral_norm, s[:, 0], rtol=1e-9)
+        np.testing.assert_allclose(found.frobenius_norm, np.linalg.norm(values.reshape(6, -1), axis=1), rtol=1e-12)
+        np.testing.assert_allclose(found.stable_rank, (s**2).sum(1) / s[:, 0] ** 2, rtol=1e-9)
+        p = s / s.sum(1, keepdims=True)
+        np.testing.assert_allclose(found.effective_rank, np.exp(-(p * np.log(p)).sum(1)), rtol=1e-9)
+
+
+def test_spectrum__tells_what_is_learned_from_what_the_values_alone_show(run):
+    learned = trajlab.run("spectrum", run).compute().sel(parameter="fc.weight")
+    assert learned.mp_spikes.values[[0, -1]].tolist() == [0, 1]
+    assert (learned.mp_spikes_null == 0).all()
+    assert learned.stable_rank[-1] < 0.5 * learned.stable_rank_null[-1]
+    np.testing.assert_allclose(learned.stable_rank[0], learned.stable_rank_null[0], rtol=0.15)
+
+
+def test_spectrum__shuffled_entries_are_the_same_entries(rng):
+    """Of a matrix of one row, any order has the same singular value."""
+    result = spectrum(trajlab.from_arrays({"w": rng.standard_normal((4, 1, 30))}).weights["w"]).compute()
+    np.testing.assert_allclose(result.spectral_norm_null, result.spectral_norm, rtol=1e-12)
+
+
+def test_spectrum__every_so_many_steps_and_the_last(run):
+    whole, some = (trajlab.run("spectrum", run, every=n, shuffle=False).compute() for n in (1, 4))
+    assert some.step.values.tolist() == [0, 8, 9]
+    np.testing.assert_array_equal(some.alpha, whole.alpha.sel(step=[0, 8, 9]))
+    assert not [name for name in some if name.endswith("_null")]
+
+
+def test_spectrum__nan_and_inf_are_counted_and_leave_the_matrix_unknown(rng):
+    values = rng.standard_normal((4, 5, 7)).astype(np.float32)
+    values[1, 2, 3], values[2, 0, :2] = np.nan, np.inf
+    result = spectrum(trajlab.from_arrays({"w": values}).weights["w"]).compute()
+    assert result.nonfinite.values.tolist() == [0, 1, 2, 0]
+    for name in ("spectral_norm", "alpha", "mp_spikes", "effective_rank_null"):
+        assert result[name].isnull().values.tolist() == [False, True, True, False]
+    assert result.singular_values.isnull().any("component").values.tolist() == [False, True, True, False]
+
+
+def test_spectrum__numbers_do_not_depend_on_how_many_matrices_share_a_stack_or_on_threads(run, monkeypatch):
+    with dask.config.set(scheduler="sync"):
+        expected = trajlab.run("spectrum", run).compute()
+    monkeypatch.setattr(spectra, "STACK_BYTES", 1)
+    with dask.config.set(scheduler="threads", num_workers=4):
+        found = trajlab.run("spectrum", run).compute()
+    assert found.identical(expected)
+
+
+def test_spectrum__asks_for_a_matrix(run):
+    with pytest.raises(MissingData, match="a matrix was asked for; conv.bias, scale hold vectors or scalars only"):
+        spectrum({name: run.weights[name] for name in ("conv.bias", "scale")})
+    with pytest.raises(BadSetting, match="every=0 was asked for"):
+        spectrum(run.weights["fc.weight"], every=0)

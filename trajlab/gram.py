@@ -1,0 +1,203 @@
+"""Principal components over the steps, of each tensor and of all together, from the products of all pairs of steps.
+
+A scan goes through a tensor by blocks of steps; the products of all pairs of steps need all steps at once, so here a
+task takes a span of entries at all steps. Nothing is computed: one graph is laid out, in which each byte is read once
+and no task holds more than a piece of its span, a tile of it in float64, and some squares of steps by steps.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+from dask.base import tokenize
+from dask.highlevelgraph import HighLevelGraph
+from dask.task_spec import List, Task, TaskRef
+
+from trajlab.blocks import Source
+from trajlab.kernels.block import computable
+from trajlab.kernels.deviations import centered, gram, principal, tile_entries
+from trajlab.scan import Tensor, about, by_name, final, identity
+from trajlab.snapshots.rows import Rows
+
+SPAN_BYTES = 1 << 26
+"""About how many bytes of a tensor one task reads, as float32."""
+
+PIECE_BYTES = 1 << 24
+"""About how many of these it holds at once."""
+
+
+class Products(NamedTuple):
+    """Inner products of deviations from the mean over the steps.
+
+    Attributes
+    ----------
+    gram
+        (step, step).
+    nonfinite
+        Entries that are not finite at each step, and at any, (step + 1).
+    entries
+        How many there were.
+    """
+
+    gram: np.ndarray
+    nonfinite: np.ndarray
+    entries: int
+
+
+def principal_components(tensor: Tensor, components: int, center: str) -> xr.Dataset:
+    """Find the directions in which tensors moved most, lazily.
+
+    Parameters
+    ----------
+    tensor
+        One tensor's life, dims (step, ...), or those of many by name.
+    components
+        Number of directions.
+    center
+        What deviations are taken from: the "mean" over the steps, or the "last" step.
+
+    Returns
+    -------
+    explained_variance_ratio : (parameter, component)
+        Share of each direction in the sum of squared deviations.
+    scores : (parameter, step, component)
+        Deviations along the directions.
+    nonfinite, left_out : (parameter, step), (parameter)
+        Entries that are not finite at a step, and at any step.
+    total_explained_variance_ratio, total_scores : (component), (step, component)
+        The same of all tensors together, at the steps that they have in common; for many tensors only.
+    """
+    tensors = by_name(tensor)
+    recorded = [array["step"].values for array in tensors.values()]
+    steps = np.unique(np.concatenate(recorded or [np.empty(0, np.int64)]))
+    common = common_steps(tensors)
+    name = "gram-" + tokenize(components, center, [(key, identity(array)) for key, array in tensors.items()])
+    graph: dict[Any, Any] = {}
+    sources: list[Any] = []
+    found: list[tuple] = []
+    total: Any = None
+    for key, array in tensors.items():
+        products = _products(graph, name, key, Source(array, sources))
+        own = (f"{name}-principal", key)
+        graph[own] = Task(own, _principal, TaskRef(products), components, center)
+        found.append(own)
+        joined = (f"{name}-total", key)
+        scale = int(np.prod(array.attrs.get("shape", array.shape[1:]))) / max(int(np.prod(array.shape[1:])), 1)
+        at = np.searchsorted(array["step"].values, common)
+        graph[joined] = Task(joined, _add, None if total is None else TaskRef(total), TaskRef(products), at, scale)
+        total = joined
+    parts = List(*(TaskRef(key) for key in found))
+    places = [np.searchsorted(steps, own) for own in recorded]
+    count, length = len(tensors), len(steps)
+    arrays: dict[str, tuple[tuple[str, ...], tuple[int, ...], Callable, tuple]] = {
+        "explained_variance_ratio": (("parameter", "component"), (count, components), _shares, (parts,)),
+        "scores": (("parameter", "step", "component"), (count, length, components), _scores, (parts, places, length)),
+        "nonfinite": (("parameter", "step"), (count, length), _nonfinite, (parts, places, length)),
+        "left_out": (("parameter",), (count,), _left_out, (parts,)),
+    }
+    if not isinstance(tensor, xr.DataArray):
+        whole = (f"{name}-whole",)
+        graph[whole] = Task(whole, _principal, TaskRef(total), components, center)
+        one, shared = List(TaskRef(whole)), [np.searchsorted(steps, common)]
+        ratio, scores = "total_explained_variance_ratio", "total_scores"
+        arrays[ratio] = (("parameter", "component"), (1, components), _shares, (one,))
+        arrays[scores] = (("parameter", "step", "component"), (1, length, components), _scores, (one, shared, length))
+    base = HighLevelGraph.from_collections(name, graph, dependencies=sources)
+    variables = {
+        key: xr.Variable(dims, final(base, f"{name}-{key}", shape, function, *arguments))
+        for key, (dims, shape, function, arguments) in arrays.items()
+    }
+    variables |= {key: one.isel(parameter=0) for key, one in variables.items() if key.startswith("total_")}
+    labels = {
+        "parameter": np.array(list(tensors), dtype=object),
+        "step": steps,
+        "component": ("component", np.arange(1, components + 1), {"long_name": "component", "units": "1"}),
+    } | {key: ("parameter", values) for key, values in about(tensors).items()}
+    result = xr.Dataset(variables, labels)
+    return result.isel(parameter=0).drop_vars("parameter") if isinstance(tensor, xr.DataArray) else result
+
+
+def common_steps(tensors: Mapping[str, xr.DataArray]) -> np.ndarray:
+    """Give the steps that all tensors were recorded at."""
+    recorded = [array["step"].values for array in tensors.values()]
+    everywhere = [np.isin(recorded[0], other) for other in recorded[1:]]
+    return recorded[0][np.logical_and.reduce(everywhere)] if everywhere else recorded[0]
+
+
+def _products(graph: dict, name: str, key: str, rows: Source) -> tuple:
+    """Lay out the tasks of one tensor, a span of entries each, joined one after the other; give the key of the last."""
+    wide = max(256, SPAN_BYTES // (4 * max(rows.steps, 1)), 2 * rows.steps)  # no smaller than its products
+    last: tuple = (f"{name}-none", key)
+    graph[last] = Task(last, _nothing, rows.steps)
+    for number, lo in enumerate(range(0, rows.size if rows.steps else 0, wide)):
+        span, joined = (f"{name}-span", key, number), (f"{name}-joined", key, number)
+        graph[span] = Task(span, _span, rows.entries(lo, min(lo + wide, rows.size)))
+        graph[joined] = Task(joined, _join, TaskRef(last), TaskRef(span))
+        last = joined
+    return last
+
+
+def _nothing(steps: int) -> Products:
+    return Products(np.zeros((steps, steps)), np.zeros(steps + 1), 0)
+
+
+def _span(rows: Rows | np.ndarray) -> Products:
+    return Products(*gram(_pieces(rows), len(rows)), rows.size if isinstance(rows, Rows) else rows.shape[1])
+
+
+def _pieces(rows: Rows | np.ndarray) -> Iterator[Sequence[np.ndarray]]:
+    """Read the entries of all steps by whole tiles, or fetch them all at once; give an array as it is."""
+    if not isinstance(rows, Rows):
+        yield [computable(row) for row in rows]
+        return
+    tile = tile_entries(len(rows))
+    wide = rows.size if rows.remote else tile * max(1, PIECE_BYTES // (4 * tile * len(rows)))
+    for lo in range(0, rows.size, wide):
+        yield [computable(row) for row in rows.entries(lo, min(lo + wide, rows.size)).read()]
+
+
+def _join(earlier: Products, later: Products) -> Products:
+    return later if earlier.entries == 0 else _sum(earlier, later)
+
+
+def _add(total: Products | None, products: Products, at: np.ndarray, scale: float) -> Products:
+    """Add the products of a tensor at the steps that all have; a sample of entries counts for all."""
+    counts = products.nonfinite[np.append(at, -1)]
+    shared = products.gram if len(at) == len(products.gram) else products.gram[np.ix_(at, at)]
+    some = Products(shared if scale == 1.0 else scale * shared, counts, products.entries)
+    return some if total is None else _sum(total, some)
+
+
+def _sum(one: Products, other: Products) -> Products:
+    return Products(one.gram + other.gram, one.nonfinite + other.nonfinite, one.entries + other.entries)
+
+
+def _principal(products: Products, components: int, center: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    steps = len(products.gram)
+    if steps < 2 or products.nonfinite[-1] == products.entries:
+        return np.full(components, np.nan), np.full((steps, components), np.nan), products.nonfinite
+    with np.errstate(over="ignore", invalid="ignore"):
+        return *principal(centered(products.gram, center), components), products.nonfinite
+
+
+def _shares(parts: list[tuple]) -> np.ndarray:
+    return np.stack([part[0] for part in parts])
+
+
+def _scores(parts: list[tuple], places: list[np.ndarray], steps: int) -> np.ndarray:
+    out = np.full((len(parts), steps, parts[0][1].shape[1]), np.nan)
+    for position, (part, place) in enumerate(zip(parts, places, strict=True)):
+        out[position, place] = part[1]
+    return out
+
+
+def _nonfinite(parts: list[tuple], places: list[np.ndarray], steps: int) -> np.ndarray:
+    out = np.full((len(parts), steps), np.nan)
+    for position, (part, place) in enumerate(zip(parts, places, strict=True)):
+        out[position, place] = part[2][:-1]
+    return out
+
+
+def _left_out(parts: list[tuple]) -> np.ndarray:
+    return np.array([part[2][-1] for part in parts])

@@ -1,0 +1,187 @@
+"""Products of all pairs of steps of a tensor, and the directions in which it moved most."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from scipy.linalg import eigh, eigh_tridiagonal
+from scipy.sparse.linalg import ArpackNoConvergence, eigsh
+
+from trajlab.kernels.blas import one_thread
+from trajlab.kernels.tiles import jit, tile
+from trajlab.kernels.window import addresses
+
+TILE_BYTES = 1 << 22
+"""About how much a tile of deviations takes, that all steps share."""
+
+DENSE = 512
+"""Steps up to which all eigenvalues are computed to have the largest."""
+
+
+@jit
+def deviations(rows, lo, hi, like, out, nonfinite):
+    """Fill in how far each entry is from its mean over the steps; 0 where it is not finite at some step.
+
+    Parameters
+    ----------
+    rows
+        Addresses of the rows, (step), uint64.
+    lo, hi
+        The tile.
+    like
+        Empty array of the rows' element type.
+    out
+        (step, entry) float64, written to.
+    nonfinite
+        Entries that are not finite at each step, (step), and at any step, added to; (step + 1).
+    """
+    n = hi - lo
+    steps = rows.size
+    first = tile(rows[0], lo, hi, like)
+    mean = np.zeros(n)
+    bad = np.zeros(n, np.bool_)
+    for s in range(steps):
+        row = tile(rows[s], lo, hi, like)
+        here = 0
+        for i in range(n):
+            finite = np.isfinite(row[i])
+            here += not finite
+            bad[i] |= not finite
+        nonfinite[s] += here
+        for i in range(n):
+            difference = np.float64(row[i]) - np.float64(first[i])
+            out[s, i] = difference
+            mean[i] += difference
+    for i in range(n):
+        nonfinite[steps] += bad[i]
+        mean[i] /= steps
+    for s in range(steps):
+        for i in range(n):
+            out[s, i] = 0.0 if bad[i] else out[s, i] - mean[i]
+
+
+def tile_entries(steps: int) -> int:
+    """Give how many entries a tile of deviations has."""
+    return min(max(256, TILE_BYTES // (8 * max(steps, 1))), 8192)
+
+
+def gram(pieces: Iterable[Sequence[np.ndarray]], steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Give the inner products of the deviations at all pairs of steps, and what was left out.
+
+    Parameters
+    ----------
+    pieces
+        Flat rows of float32 or float64, one a step, entries after entries; all pieces but the last are whole tiles.
+    steps
+        Number of steps.
+
+    Returns
+    -------
+    gram : (step, step)
+        Products over the entries that are finite at all steps, of float64 differences.
+    nonfinite : (step + 1)
+        Entries that are not finite at each step, and at any.
+    """
+    total, product = np.zeros((steps, steps)), np.empty((steps, steps))
+    nonfinite = np.zeros(steps + 1)
+    wide = tile_entries(steps)
+    with one_thread(), np.errstate(over="ignore", invalid="ignore"):
+        for rows in pieces:
+            where, like, size = addresses(rows), np.empty(0, rows[0].dtype), rows[0].size
+            for lo in range(0, size, wide):
+                hi = min(lo + wide, size)
+                moved = np.empty((steps, hi - lo))
+                deviations(where, lo, hi, like, moved, nonfinite)
+                np.matmul(moved, moved.T, out=product)
+                total += product
+    return total, nonfinite
+
+
+def centered(gram: np.ndarray, center: str) -> np.ndarray:
+    """Give the products of the deviations from the mean over the steps, or from the last step."""
+    at, square = (gram[-1], gram[-1, -1]) if center == "last" else (gram.mean(axis=0), gram.mean())
+    found = gram - at
+    found -= at[:, None]
+    found += square
+    return found
+
+
+def principal(gram: np.ndarray, components: int) -> tuple[np.ndarray, np.ndarray]:
+    """Give the share of the largest eigenvalues in the trace, (component), and the scores, (step, component).
+
+    Eigenvalues that are not larger than their rounding error are 0. Of a direction and its opposite that one is
+    taken in which the first step that is not at the center lies on the negative side.
+    """
+    steps = len(gram)
+    shares, scores = np.full(components, np.nan), np.full((steps, components), np.nan)
+    if steps == 0 or not np.isfinite(gram).all():
+        return shares, scores
+    trace = np.trace(gram)
+    values, vectors = np.zeros(components), np.zeros((steps, components))
+    if trace > 0.0:
+        with one_thread():
+            largest, directions = _largest(gram, min(components, steps))
+        largest = largest / trace
+        known = largest > steps * np.finfo(np.float64).eps
+        values[: len(largest)] = np.where(known, largest, 0.0)
+        vectors[:, : len(largest)] = np.where(known, directions, 0.0)
+        shares = values
+    for component in range(components):
+        column = vectors[:, component]
+        away = np.flatnonzero(np.abs(column) > 1e-9)
+        sign = -1.0 if len(away) and column[away[0]] > 0 else 1.0
+        scores[:, component] = sign * np.sqrt(values[component] * trace) * column
+    return shares, scores
+
+
+def _largest(gram: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Give the largest eigenvalues, descending, and their vectors; from the same start each time."""
+    steps = len(gram)
+    if steps > max(DENSE, 20 * count):
+        try:
+            values, vectors = eigsh(gram, count, v0=np.linspace(-1.0, 1.1, steps))
+            return values[::-1], vectors[:, ::-1]
+        except ArpackNoConvergence:
+            pass
+    values, vectors = eigh(gram, subset_by_index=(steps - count, steps - 1))
+    return values[::-1], vectors[:, ::-1]
+
+
+def walk(steps: np.ndarray, components: int, center: str) -> np.ndarray:
+    """Give the shares in the variance that the components of a random walk in many dimensions have, (component).
+
+    The products of its deviations from the mean are the pseudo-inverse of the Laplacian of the path along the steps,
+    whose edges weigh 1/stride; those from the last step the inverse of the Laplacian without the last step.
+
+    Parameters
+    ----------
+    steps
+        Optimizer steps at which the walk is seen; it goes as far, in the mean square, as steps lie between.
+    components
+        Number of components.
+    center
+        "mean" or "last".
+    """
+    shares = np.full(components, np.nan)
+    count = len(steps)
+    if count < 2:
+        return shares
+    shares[:] = 0.0
+    gaps = np.diff(steps).astype(np.float64)
+    weights = gaps.mean() / gaps
+    diagonal = np.append(weights, 0.0) + np.append(0.0, weights)
+    skip = 1 if center == "mean" else 0
+    if center == "last":
+        diagonal, weights = diagonal[:-1], weights[:-1]
+    taken = min(components, count - 1)
+    window = (skip, skip + taken - 1)
+    values = (
+        eigh_tridiagonal(diagonal, -weights, eigvals_only=True, select="i", select_range=window)
+        if len(diagonal) > 1
+        else diagonal
+    )
+    away = (steps[-1] - steps).astype(np.float64) / gaps.mean()
+    trace = away.sum()
+    if center == "mean":
+        trace -= (away * (2 * np.arange(count) + 1)).sum() / count
+    shares[:taken] = 1.0 / values / trace
+    return shares

@@ -1,0 +1,119 @@
+"""What singular values say: ranks, the edges of noise and what lies beyond, and the power law of the tail."""
+
+import math
+
+import numpy as np
+
+from trajlab.kernels.tiles import inner, jit
+
+FACTS = (
+    "spectral_norm", "frobenius_norm", "stable_rank", "effective_rank", "mp_lower", "mp_upper", "mp_threshold",
+    "mp_spikes", "alpha", "alpha_se", "xmin", "ks",
+)  # fmt: skip
+"""What `facts` gives."""
+
+TRACY_WIDOM = 2.0234
+"""The 99 % quantile of the Tracy–Widom law of order 1 (Bejan 2005)."""
+
+
+@jit
+def power_law(values):
+    """Fit a power law to the tail of values.
+
+    The exponent is the maximum likelihood estimate above xmin, and xmin that value, the largest aside, for which the
+    tail is closest to its fit in the Kolmogorov–Smirnov distance (Clauset et al. 2009, arXiv:0706.1062, eq. 3.1).
+
+    Parameters
+    ----------
+    values
+        Positive values, ascending.
+
+    Returns
+    -------
+    alpha, xmin, distance, count
+        Exponent, start of the tail, Kolmogorov–Smirnov distance, and number of values in the tail; NaN if there are
+        fewer than two values. Where all values are the same to 12 digits alpha is Inf.
+    """
+    n = values.size
+    best, start, exponent = np.inf, 0, np.nan
+    logs = np.log(values)
+    sums = np.zeros(n + 1)
+    for i in range(n - 1, -1, -1):
+        sums[i] = sums[i + 1] + logs[i]
+    for i in range(n - 1):
+        count = n - i
+        spread = sums[i] - count * logs[i]
+        flat = spread <= 1e-12 * count
+        slope = 0.0 if flat else count / spread  # alpha - 1
+        distance = (count - 1.0) / count if flat else 0.0
+        for j in range(i, n):
+            if flat or distance >= best:
+                break
+            distance = max(distance, abs(1.0 - math.exp(slope * (logs[i] - logs[j])) - (j - i) / count))
+        if distance < best:
+            best, start, exponent = distance, i, np.inf if flat else 1.0 + slope
+    if n < 2:
+        return np.nan, np.nan, np.nan, 0
+    return exponent, values[start], best, n - start
+
+
+@inner
+def _noise(s, large, small):
+    """Deviation of the entries of the noise in a matrix, what its singular values hardly exceed, and how many do."""
+    tail = np.zeros(s.size + 1)
+    for i in range(s.size - 1, -1, -1):
+        tail[i] = tail[i + 1] + s[i] * s[i]
+    root = math.sqrt(large - 0.5) + math.sqrt(small - 0.5)
+    width = root * (1.0 / math.sqrt(large - 0.5) + 1.0 / math.sqrt(small - 0.5)) ** (1.0 / 3.0)
+    edge = math.sqrt(root * root + TRACY_WIDOM * width)
+    spikes = 0
+    while True:
+        deviation = math.sqrt(tail[spikes] / ((large - spikes) * (small - spikes)))
+        more = spikes
+        while more < s.size and s[more] > deviation * edge:
+            more += 1
+        if more == spikes:
+            return deviation, deviation * edge, spikes
+        spikes = more
+
+
+@jit
+def facts(s, rows, columns, out):
+    """Fill in `FACTS` of a matrix.
+
+    Parameters
+    ----------
+    s
+        Its singular values, descending; at least one.
+    rows, columns
+        Its shape.
+    out
+        (`FACTS`), written to.
+    """
+    large, small = max(rows, columns), min(rows, columns)
+    total = 0.0
+    squares = 0.0
+    for i in range(s.size):
+        total += s[i]
+        squares += s[i] * s[i]
+    entropy = 0.0
+    rank = 0
+    for i in range(s.size):
+        if s[i] > 0.0:
+            share = s[i] / total
+            entropy -= share * math.log(share)
+        rank += s[i] > s[0] * large * 2.220446049250313e-16
+    deviation, threshold, spikes = _noise(s[:rank], large, small)
+    alpha, xmin, distance, count = power_law(s[:rank][::-1] ** 2)
+    out[0] = s[0]
+    out[1] = math.sqrt(squares)
+    out[2] = squares / (s[0] * s[0]) if s[0] > 0.0 else np.nan
+    out[3] = math.exp(entropy) if s[0] > 0.0 else np.nan
+    out[4] = deviation * (math.sqrt(large) - math.sqrt(small))
+    out[5] = deviation * (math.sqrt(large) + math.sqrt(small))
+    out[6] = threshold
+    out[7] = spikes
+    out[8] = alpha
+    out[9] = (alpha - 1.0) / math.sqrt(count) if count else np.nan
+    out[10] = xmin
+    out[11] = distance

@@ -1,0 +1,140 @@
+"""The singular values of each matrix of weights, and how much of them is more than noise."""
+
+from functools import partial
+
+import numpy as np
+import xarray as xr
+
+from trajlab.errors import BadSetting, MissingData
+from trajlab.kernels.spectra import Spectra
+from trajlab.kernels.tails import FACTS
+from trajlab.lazily import lazily
+from trajlab.result import Meaning, annotate
+from trajlab.scan import Tensor, by_name, scan
+
+MEANINGS = {
+    "singular_values": Meaning("singular value", "weight", "square roots of the eigenvalues of WᵀW, descending"),
+    "spectral_norm": Meaning("spectral norm", "weight", "s₁, the largest singular value"),
+    "frobenius_norm": Meaning("Frobenius norm", "weight", "sqrt(Σs²)"),
+    "stable_rank": Meaning("stable rank", "1", "Σs² / s₁²"),
+    "effective_rank": Meaning("effective rank", "1", "exp(−Σ p ln p), p = s/Σs"),
+    "mp_lower": Meaning(
+        "lower edge of noise", "weight", "σ(√n − √m): Marchenko–Pastur, as a singular value; m ≤ n the two sizes of W"
+    ),
+    "mp_upper": Meaning(
+        "upper edge of noise", "weight", "σ(√n + √m): Marchenko–Pastur, as a singular value; m ≤ n the two sizes of W"
+    ),
+    "mp_threshold": Meaning(
+        "most that noise shows", "weight", "99 % quantile of s₁ of noise of variance σ²: Tracy–Widom about mp_upper"
+    ),
+    "mp_spikes": Meaning("singular values beyond noise", "1", "count of s > mp_threshold"),
+    "alpha": Meaning(
+        "exponent of the tail", "1", "of the density λ^−alpha of the n eigenvalues λ = s² ≥ xmin: 1 + n/Σ ln(λ/xmin)"
+    ),
+    "alpha_se": Meaning("standard error of the exponent of the tail", "1", "(alpha − 1)/√n"),
+    "xmin": Meaning("smallest eigenvalue of the tail", "weight²", "the λ for which ks is least"),
+    "ks": Meaning("distance of the tail from its power law", "1", "Kolmogorov–Smirnov: max|F(λ) − fit(λ)|, λ ≥ xmin"),
+    "nonfinite": Meaning("entries that are NaN or Inf", "entries", "count; nothing else is known of the matrix then"),
+}
+NULLS = ("spectral_norm", "stable_rank", "effective_rank", "mp_spikes", "alpha")
+"""What is also told of the shuffled matrix."""
+for _name in NULLS:
+    _meaning = MEANINGS[_name]
+    MEANINGS[f"{_name}_null"] = Meaning(
+        f"{_meaning.long_name}, shuffled", _meaning.units, f"{_meaning.definition}, of the same entries in random order"
+    )
+
+
+def spectrum(weight: Tensor, *, every: int = 1, shuffle: bool = True) -> xr.Dataset:
+    """How many singular values of each matrix stand out of noise, what rank it has, and how heavy its tail is.
+
+    Answers: has this layer learned structure, of what rank, and does it say more than noise would?
+
+    Parameters
+    ----------
+    weight
+        One parameter's life, dims (step, row, ...), or those of many by name.
+    every
+        Look at every so many of the recorded steps only, and at the last.
+    shuffle
+        Whether to tell the same of each matrix with its entries shuffled, which takes as long again.
+
+    Returns
+    -------
+    singular_values : (step, parameter, component)
+        Singular values, descending; a matrix with fewer than others ends in NaN.
+    spectral_norm, frobenius_norm, stable_rank, effective_rank : (step, parameter)
+        Size, and how many directions share it.
+    mp_lower, mp_upper, mp_threshold, mp_spikes : (step, parameter)
+        Marchenko–Pastur edges, in units of singular values, what noise hardly ever exceeds, and how many
+        singular values do.
+    alpha, alpha_se, xmin, ks : (step, parameter)
+        Power law of the largest eigenvalues λ = s² of WᵀW.
+    spectral_norm_null, stable_rank_null, effective_rank_null, mp_spikes_null, alpha_null : (step, parameter)
+        The same of the matrix with its entries in a fixed random order: what the values would show without their
+        arrangement.
+    nonfinite : (step, parameter)
+        Entries that are NaN or Inf; at steps with one all else is NaN.
+
+    Tensors with more than two dims are matrices of the first by all others: convolutions [out, in·height·width].
+    Vectors and scalars are left out; the attribute `left_out` names them.
+
+    Raises
+    ------
+    MissingData
+        There is no matrix.
+    BadSetting
+        `every` is not at least 1.
+
+    Notes
+    -----
+    All is computed in float64; singular values are off by at most 1e-9 of themselves. The variance σ² of the noise is
+    the mean square of what is left of the matrix without the singular values beyond noise, Σ_{i>k} s_i² / ((m−k)(n−k)),
+    where k = mp_spikes, found by iteration from k = 0. `mp_upper` is where the largest singular value of a large noise
+    matrix tends; that of a finite one exceeds it once in six times, so `mp_spikes` counts beyond `mp_threshold`.
+    Matrices with an expected value other than zero, or with heavy tails of their entries, have values beyond it
+    without structure of another kind: `mp_spikes_null` shows the latter.
+
+    Eigenvalues below (s₁ · n · 2⁻⁵²)² count as zero and not in `alpha`, which for some 20 eigenvalues or fewer says
+    little. WeightWatcher gives the same exponent from 20 eigenvalues on; below that it corrects a bias, and it takes a
+    convolution apart into one matrix for each kernel position.
+
+    References
+    ----------
+    Effective rank: Roy and Vetterli 2007, EUSIPCO. Stable rank: Rudelson and Vershynin 2007, arXiv:math/0503442.
+    Edges: Marchenko and Pastur 1967; quantiles: Johnstone and Ma 2012, Ann. Statist. 40, 1962, with Bejan's table.
+    Tail: Clauset et al. 2009, arXiv:0706.1062; of weights: Martin and Mahoney 2021, arXiv:1810.01075.
+    """
+    if every < 1:
+        raise BadSetting(f"every={every} was asked for; steps can be kept from every=1 on. Change the setting.")
+    tensors = by_name(weight)
+    matrices = {name: _thinned(array, every) for name, array in tensors.items() if array.ndim > 2}
+    left_out = [name for name in tensors if name not in matrices]
+    if not matrices:
+        raise MissingData(
+            f"a matrix was asked for; {', '.join(filter(None, left_out)) or 'the tensors'} hold vectors or scalars "
+            "only. Choose another stage, or name a run with matrices."
+        )
+    shapes = {name: (array.shape[1], int(np.prod(array.shape[2:]))) for name, array in matrices.items()}
+    kernel = Spectra(max(min(shape) for shape in shapes.values()), shuffle)
+    table, _ = scan(kernel, matrices[""] if isinstance(weight, xr.DataArray) else matrices)
+    sizes = np.array(list(shapes.values())) if table.ndim == 3 else np.array(shapes[""])
+    table = table.assign_coords({name: (table.dims[:-2], sizes[..., i]) for i, name in enumerate(("rows", "columns"))})
+    result = lazily(partial(_result, shuffle=shuffle), table)
+    return annotate(result, MEANINGS, every=every, left_out=", ".join(left_out))
+
+
+def _thinned(array: xr.DataArray, every: int) -> xr.DataArray:
+    if every == 1:
+        return array
+    last = array.sizes["step"] - 1
+    return array.isel(step=np.unique([*range(0, last + 1, every), max(last, 0)]) if last >= 0 else slice(0))
+
+
+def _result(table: xr.DataArray, *, shuffle: bool) -> xr.Dataset:
+    names = ["nonfinite", *FACTS, *(f"{name}_null" for name in NULLS if shuffle)]
+    facts = table.sel(column=names).to_dataset("column")
+    first = 1 + 2 * len(FACTS)
+    values = table.isel(column=slice(first, None)).rename(column="component")
+    component = ("component", np.arange(1, values.sizes["component"] + 1), {"long_name": "component", "units": "1"})
+    return facts.assign(singular_values=values.assign_coords(component=component))[["singular_values", *names]]
