@@ -5,7 +5,9 @@ from scipy.spatial.distance import jensenshannon
 
 import trajlab
 from trajlab.errors import BadSetting
+from trajlab.snapshots.tensors import Life, Recording, Tensors
 from trajlab.stages.distribution import distribution
+from trajlab.trajectory import Trajectory
 
 
 def test_distribution__hand_made_case():
@@ -72,3 +74,61 @@ def test_distribution__nonfinite_entries_are_counted_and_left_out():
 def test_distribution__settings_that_make_no_sense(example, settings):
     with pytest.raises(BadSetting, match="2 to 4,096 bins"):
         trajlab.run("distribution", example, **settings)
+
+
+def permuted(rng, pooled, n, distances, times=300):
+    """Mean distances of two parts of n entries into which all are dealt out at random."""
+    found = []
+    for _ in range(times):
+        shuffled = rng.permutation(pooled)
+        found.append(distances(shuffled[:n], shuffled[n:]))
+    return np.mean(found, axis=0)
+
+
+@pytest.mark.parametrize("size", [2000, 20_000])
+def test_distribution__nulls_are_those_of_a_permutation(rng, size):
+    w = np.stack([rng.standard_normal(size), rng.standard_t(5, size)]).astype(np.float32)
+    result = trajlab.run("distribution", trajlab.from_arrays({"w": w}), bins=16).compute().isel(parameter=0, step=1)
+
+    def distances(a, b):
+        cuts = np.quantile(b, np.arange(1, 10) / 10)
+        p, q = (np.bincount(np.searchsorted(cuts, x), minlength=10) / size for x in (a, b))
+        bars = (np.histogram(x, result.bin_edges)[0] for x in (a, b))
+        psi = ((p - q) * np.log(p / q)).sum()
+        return (
+            stats.ks_2samp(a, b, method="asymp").statistic, stats.wasserstein_distance(a, b),
+            jensenshannon(*bars, base=2), psi,
+        )  # fmt: skip
+
+    expected = permuted(rng, w.ravel(), size, distances, times=200)
+    for name, value, slack in zip(("ks", "wasserstein", "js", "psi"), expected, (0.1, 0.1, 0.15, 0.15), strict=True):
+        assert float(result[f"{name}_null"]) == pytest.approx(value, rel=slack), name
+
+
+def test_distribution__errors_of_sampled_gradients_cover_the_truth(rng):
+    whole = {"a": rng.standard_t(8, 3000) * 0.5, "b": rng.gamma(3.0, size=1500)}
+    together = np.concatenate([*whole.values()])
+    covered = {"mean": 0, "std": 0, "total_mean": 0, "total_std": 0}
+    for _ in range(200):
+        lives = {}
+        for name, values in whole.items():
+            index = np.sort(rng.choice(values.size, 500, replace=False))
+            lives[name] = Life(np.arange(1), values[None, index], values.shape, index)
+        run = Trajectory(Recording(Tensors({}), Tensors(lives), Tensors({})))
+        found = trajlab.run("distribution", run, on="gradients").isel(step=0).compute()
+        of_a = found.sel(parameter="a")
+        for name, estimate, error, truth in (
+            ("mean", of_a["mean"], of_a.mean_se, whole["a"].mean()),
+            ("std", of_a["std"], of_a.std_se, whole["a"].std()),
+            ("total_mean", found.total_mean, found.total_mean_se, together.mean()),
+            ("total_std", found.total_std, found.total_std_se, together.std()),
+        ):
+            covered[name] += abs(float(estimate) - truth) <= 1.96 * float(error)
+    for name, times in covered.items():
+        assert 0.89 <= times / 200 <= 0.99, (name, times)
+
+
+def test_distribution__errors_are_zero_where_all_is_recorded(example):
+    result = trajlab.run("distribution", example).compute()
+    for name in ("mean_se", "std_se", "total_mean_se", "total_std_se"):
+        assert (result[name] == 0).all(), name

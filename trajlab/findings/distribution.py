@@ -32,9 +32,11 @@ def _shift(result: xr.Dataset) -> list[Finding]:
         return []
     before, after = (float(part.sel(place.at)) for part in (_start(result, "std"), last(result["std"])))
     among = f" of all tensors of at least {ENOUGH} entries" if large(shift).count() < shift.count() else ""
+    chance = float(last(result["ks_null"]).sel(place.at))
     text = (
         f"The values of {_name(place)} shifted most{among}{in_run(place)}: Kolmogorov–Smirnov distance "
-        f"{number(place.value)} from the start, standard deviation from {number(before)} to {number(after)}."
+        f"{number(place.value)} from the start (chance gives {number(chance)}), standard deviation from "
+        f"{number(before)} to {number(after)}."
     )
     return [Finding(text, "ks")]
 

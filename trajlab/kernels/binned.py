@@ -89,6 +89,29 @@ def _distances(a_keys, a_upto, b_keys, b_upto, edges):
 
 
 @inner
+def scatter(row, other, edges):
+    """Give ∫ sqrt(F(1 - F)) dx, F the distribution function of two rows together: how far samples of it lie apart."""
+    a_keys, a_upto = row
+    b_keys, b_upto = other
+    n = np.float64(a_upto[-1] + b_upto[-1])
+    area = 0.0
+    before = 0.0
+    i = 0
+    j = 0
+    end = np.int64(min(a_keys[0], b_keys[0]))
+    while a_keys[i] < KEYS or b_keys[j] < KEYS:
+        key = np.int64(min(a_keys[i], b_keys[j]))
+        i += a_keys[i] == key
+        j += b_keys[j] == key
+        reached = (a_upto[i] + b_upto[j]) / n
+        after = np.sqrt(reached * (1.0 - reached))
+        area += before * (edges[key] - edges[end]) + 0.5 * (before + after) * (edges[key + 1] - edges[key])
+        before = after
+        end = key + 1
+    return area
+
+
+@inner
 def _quantile(keys, upto, q, edges):
     """Quantile of entries that are spread evenly over their bin."""
     n = upto[-1]
@@ -127,7 +150,8 @@ def describe_binned(rows, previous, reference, quantiles, cuts, edges, out):
     edges
         `EDGES`.
     out
-        Each step's quantiles, histogram, `SHIFTS` from the reference and `SHIFTS` from the row before.
+        Each step's quantiles, histogram, `SHIFTS` from the reference and from the row before, the reference's entries
+        and the `scatter` of both.
     """
     keys = np.empty((2, KEYS + 1), np.int32)
     upto = np.empty((2, KEYS + 1), np.int64)
@@ -148,6 +172,8 @@ def describe_binned(rows, previous, reference, quantiles, cuts, edges, out):
         at += cuts.size - 1
         out[s, at:] = np.nan
         _shift(row, reference, row_bars, reference_bars, edges, out[s, at : at + 4])
-        _shift(row, before, row_bars, before_bars, edges, out[s, at + 4 :])
+        _shift(row, before, row_bars, before_bars, edges, out[s, at + 4 : at + 8])
+        out[s, at + 8] = reference[1][-1]
+        out[s, at + 9] = scatter(row, reference, edges)
         before = row
         before_bars = row_bars

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from trajlab.kernels.binned import bars, js, psi_term
+from trajlab.kernels.binned import bars, js, psi_term, scatter
 from trajlab.kernels.bins import KEYS, count, occupied
 from trajlab.kernels.tiles import inner, jit
 
@@ -117,7 +117,7 @@ def _shift(row, other, row_bars, other_bars, out):
 
 
 @jit
-def describe_sorted(rows, previous, reference, quantiles, cuts, out):
+def describe_sorted(rows, previous, reference, quantiles, cuts, edges, out):
     """Do what `describe_binned` does, exactly, for sorted rows, (step, entry).
 
     Parameters
@@ -126,7 +126,7 @@ def describe_sorted(rows, previous, reference, quantiles, cuts, out):
         The rows, each sorted.
     previous, reference
         The row before the first, sorted, of no entries if there is none; and the reference.
-    quantiles, cuts, out
+    quantiles, cuts, edges, out
         As for `describe_binned`.
     """
     counts = np.zeros(KEYS, np.uint32)
@@ -154,6 +154,8 @@ def describe_sorted(rows, previous, reference, quantiles, cuts, out):
         at += cuts.size - 1
         out[s, at:] = np.nan
         _shift(row, against, row_bars, other_bars[0], out[s, at : at + 4])
-        _shift(row, before, row_bars, before_bars, out[s, at + 4 :])
+        _shift(row, before, row_bars, before_bars, out[s, at + 4 : at + 8])
+        out[s, at + 8] = against[2][-1]
+        out[s, at + 9] = scatter(row[1:], against[1:], edges)
         before = row
         before_bars = row_bars

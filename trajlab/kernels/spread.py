@@ -27,7 +27,7 @@ SHIFTS = ("wasserstein", "ks", "js", "psi")
 
 @dataclass(frozen=True)
 class Spread(Kernel):
-    """Kernel: quantiles, a histogram, and `SHIFTS` from the reference and from the row before.
+    """Kernel: quantiles, a histogram, `SHIFTS` from the reference and from the row before, and what chance gives.
 
     The histogram spans the range of the first and the last row; see `histogram_cuts`.
 
@@ -51,6 +51,7 @@ class Spread(Kernel):
             + tuple(f"bar_{i}" for i in range(self.bins))
             + tuple(f"reference_{name}" for name in SHIFTS)
             + tuple(f"previous_{name}" for name in SHIFTS)
+            + ("reference_count", "reference_scatter")
         )
 
     @property
@@ -91,7 +92,7 @@ class Spread(Kernel):
         at_once = max(1, SORTED_AT_ONCE // max(block.size, 1))
         for first in range(0, block.steps, at_once):
             rows = np.sort(block.arrays()[first : first + at_once])
-            describe_sorted(rows, previous, reference, quantiles, cuts, out[first : first + at_once])
+            describe_sorted(rows, previous, reference, quantiles, cuts, EDGES, out[first : first + at_once])
             previous = rows[-1]
         return out, EDGES[cuts]
 
