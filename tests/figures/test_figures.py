@@ -6,6 +6,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 import trajlab
+from tests.serving import serve
 from trajlab.errors import BadSetting, MissingData, OutputExists
 from trajlab.figures import figure, panels, save
 from trajlab.figures.marks.choosing import between
@@ -42,7 +43,8 @@ def _names(ax):
 
 @pytest.mark.parametrize("name", stage_names())
 def test_figure__draws_every_stage_and_all_its_panels(study, name):
-    result = trajlab.run(name, study).compute()
+    served = serve(name, study["adam-0"])
+    result = trajlab.run(name, study if isinstance(served, trajlab.Trajectory) else served).compute()
 
     ax = figure(result)
     assert ax.has_data() and (ax.get_xlabel() == "step" or name in ("filters", "projection", "unit_lines"))

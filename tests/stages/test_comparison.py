@@ -1,0 +1,123 @@
+import numpy as np
+import pytest
+
+import trajlab
+from trajlab.errors import BadSetting, MissingData
+
+
+def walk(values, steps=None, **facts):
+    run = trajlab.from_arrays({"w": np.asarray(values, np.float32)}, steps=steps)
+    run.facts["describe"] = facts
+    return run
+
+
+def test_comparison__hand_made_walks():
+    """Two runs leave from points 5 apart, the one along x and the other along both axes."""
+    runs = {"a": walk([[3, 0], [5, 0]]), "b": walk([[0, 4], [1, 5]])}
+    result = trajlab.run("comparison", runs).compute().sel(run="a", other="b", parameter="w")
+    np.testing.assert_allclose(result.distance, [5, np.hypot(4, 5)])
+    np.testing.assert_allclose(result.relative_distance[0], 2 * 5 / 7)
+    np.testing.assert_allclose(result.cosine, [0, 5 / 5 / np.sqrt(26)])
+    np.testing.assert_allclose(result.update_cosine[1], 1 / np.sqrt(2))
+    np.testing.assert_allclose(result.update_cosine_null, 1 / np.sqrt(2))
+    assert np.isnan(result.update_cosine[0])
+    assert result.changed.values.tolist() == [1, 1]
+
+
+def test_comparison__agrees_with_numpy(example):
+    other = trajlab.example(seed=1)
+    result = trajlab.run("comparison", {"a": example, "b": other}).compute().sel(run="b", other="a")
+    flat = {
+        name: [run.weights[name].values.reshape(21, -1).astype(float) for run in (example, other)]
+        for name in example.weights
+    }
+    flat["total"] = [np.hstack([pair[i] for pair in flat.values()]) for i in (0, 1)]
+    for name, (a, b) in flat.items():
+        found = result.sel(parameter=name) if name in example.weights else result
+        prefix = "" if name in example.weights else "total_"
+        norms = [np.linalg.norm(one, axis=1) for one in (a, b)]
+        u, v = a[1:] - a[0], b[1:] - b[0]
+        with np.errstate(invalid="ignore"):
+            expected = {
+                "distance": np.linalg.norm(a - b, axis=1),
+                "relative_distance": 2 * np.linalg.norm(a - b, axis=1) / sum(norms),
+                "cosine": (a * b).sum(1) / norms[0] / norms[1],
+                "changed": (a != b).mean(1),
+                "update_cosine": np.append(
+                    np.nan, (u * v).sum(1) / np.linalg.norm(u, axis=1) / np.linalg.norm(v, axis=1)
+                ),
+                "update_cosine_null": np.full(21, a.shape[1] ** -0.5),
+            }
+        for variable, values in expected.items():
+            np.testing.assert_allclose(found[prefix + variable], values, rtol=1e-11, atol=1e-12, err_msg=variable)
+
+
+def test_comparison__every_two_runs_both_ways_and_the_parent():
+    runs = {name: walk(np.full((3, 2), place), seed=place) for name, place in zip("abc", (0, 1, 3), strict=True)}
+    result = trajlab.run("comparison", runs, parent=walk(np.full((3, 2), 7))).compute()
+    assert result.run.values.tolist() == ["a", "b", "c"]
+    assert result.other.values.tolist() == ["a", "b", "c", "parent"]
+    assert result.seed.dims == ("run",)
+    apart = result.distance.isel(step=-1, parameter=0).transpose("run", "other") / np.sqrt(2)
+    np.testing.assert_allclose(apart, [[np.nan, 1, 3, 7], [1, np.nan, 2, 6], [3, 2, np.nan, 4]])
+
+
+def test_comparison__a_single_run_is_held_against_its_parent():
+    result = trajlab.run("comparison", walk([[1, 1]]), parent=walk([[1, 3]])).compute()
+    assert result.distance.dims == ("other", "step", "parameter")
+    assert result.distance.sel(other="parent").item() == 2
+
+
+def test_comparison__steps_of_only_one_run_are_left_out_and_counted():
+    runs = {
+        "a": walk([[0], [1], [2], [3]], steps=[0, 10, 20, 30]),
+        "b": walk([[5], [5], [5]], steps=[10, 15, 30]),
+        "c": walk([[9], [9]], steps=[0, 10]),
+    }
+    result = trajlab.run("comparison", runs).compute()
+    ab = result.sel(run="a", other="b", parameter="w").dropna("step", subset=["distance"])
+    assert ab.step.values.tolist() == [10, 30]
+    assert ab.distance.values.tolist() == [4, 2]
+    assert result.unshared_steps.sel(run="a").values[1:].tolist() == [3, 2]
+    assert np.isnan(ab.update_cosine).all()  # 30 is one step after their common start, and b stood still
+
+
+def test_comparison__nan_and_inf_are_counted_and_left_out():
+    runs = {"a": walk([[1, 2, np.nan], [1, np.inf, 2]]), "b": walk([[1, 5, 7], [2, 2, np.nan]])}
+    result = trajlab.run("comparison", runs).compute().sel(run="a", other="b", parameter="w")
+    assert result.nonfinite.values.tolist() == [1, 2]
+    assert result.distance.values.tolist() == [3, 1]
+    assert result.changed.values.tolist() == [0.5, 1]
+    np.testing.assert_allclose(result.update_cosine_null, [1 / np.sqrt(2), 1])
+
+
+def test_comparison__on_sampled_gradients_of_other_entries_is_refused(tmp_path):
+    import torch
+
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        model = torch.nn.Linear(9, 9)
+        with trajlab.Recorder(model, tmp_path / name, gradients=10, seed=seed) as recorder:
+            model(torch.ones(2, 9)).sum().backward()
+            recorder.step()
+    runs = {name: trajlab.open(tmp_path / name) for name in "abc"}
+    assert trajlab.run("comparison", {k: runs[k] for k in "ab"}, on="gradients").compute().total_distance.size
+    with pytest.raises(MissingData, match="the same sampled entries of weight were asked for"):
+        trajlab.run("comparison", runs, on="gradients")
+
+
+def test_comparison__says_what_it_lacks(example):
+    with pytest.raises(MissingData, match="needs two runs to compare; there is one.*--parent"):
+        trajlab.run("comparison", example)
+    with pytest.raises(MissingData, match="needs two runs"):
+        trajlab.run("comparison", {"a": example})
+    with pytest.raises(MissingData, match="0 to 0, the other 5 to 5"):
+        trajlab.run("comparison", {"a": walk([[0]]), "b": walk([[0]], steps=[5])})
+    with pytest.raises(MissingData, match=r"reference of shape \(1,\) was asked for w; float32 \(2,\)"):
+        trajlab.run("comparison", {"a": walk([[0]]), "b": walk([[0, 0]])})
+    with pytest.raises(BadSetting, match="one is called 'parent'"):
+        trajlab.run("comparison", {"a": walk([[0]]), "parent": walk([[0]])}, parent=walk([[0]]))
+
+
+def test_comparison__of_sixteen_runs_has_few_tasks():
+    runs = {str(seed): trajlab.example(seed=seed) for seed in range(16)}
+    assert len(trajlab.run("comparison", runs).total_distance.__dask_graph__()) < 10_000
