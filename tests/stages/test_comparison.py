@@ -1,5 +1,9 @@
 import numpy as np
 import pytest
+import torch
+import xarray as xr
+from scipy import optimize
+from torch import nn
 
 import trajlab
 from trajlab.errors import BadSetting, MissingData
@@ -92,7 +96,6 @@ def test_comparison__nan_and_inf_are_counted_and_left_out():
 
 
 def test_comparison__on_sampled_gradients_of_other_entries_is_refused(tmp_path):
-    import torch
 
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         model = torch.nn.Linear(9, 9)
@@ -121,3 +124,63 @@ def test_comparison__says_what_it_lacks(example):
 def test_comparison__of_sixteen_runs_has_few_tasks():
     runs = {str(seed): trajlab.example(seed=seed) for seed in range(16)}
     assert len(trajlab.run("comparison", runs).total_distance.__dask_graph__()) < 10_000
+
+
+def net(units=6):
+    return nn.Sequential(nn.Linear(5, units), nn.ReLU(), nn.Linear(units, 3))
+
+
+def trained(seed, order=None, probe=0):
+    """Three snapshots of a small net, its hidden units in an order, with a probe."""
+    torch.manual_seed(seed)
+    states = [net().state_dict() for _ in range(3)]
+    order = torch.arange(6) if order is None else torch.as_tensor(order)
+    for state in states:
+        state["0.weight"], state["0.bias"] = state["0.weight"][order], state["0.bias"][order]
+        state["2.weight"] = state["2.weight"][:, order]
+    run = trajlab.from_arrays({name: np.stack([state[name] for state in states]) for name in states[0]})
+    run.facts["describe"] = {"model": {"factory": "tests.stages.test_comparison:net", "arguments": {}}}
+    rng = np.random.default_rng(probe)
+    inputs, targets = rng.standard_normal((40, 5)).astype(np.float32), rng.integers(3, size=40)
+    run.probe = xr.Dataset(
+        {"inputs": (("sample", "f"), inputs), "targets": ("sample", targets)}, attrs={"sha256": f"{probe}"}
+    )
+    return run
+
+
+def test_comparison__a_permuted_copy_has_the_same_units_in_another_place():
+    runs = {"a": trained(0), "copy": trained(0, order=[3, 1, 5, 0, 2, 4]), "other": trained(1)}
+    result = trajlab.run("comparison", runs, at=[0, 2]).compute().sel(run="a")
+    copy, other = result.sel(other="copy"), result.sel(other="other")
+    assert (copy.total_distance > 0.5).all()
+    np.testing.assert_allclose(copy.matched_weights.sel(parameter="0.weight"), [1, np.nan, 1])
+    np.testing.assert_allclose(copy.matched_features.sel(layer="1"), [1, np.nan, 1])
+    assert copy.matched_weights.sel(parameter="2.weight").max() < 0.9  # its columns stand in another order
+    assert other.matched_features[-1, 0] < 0.9
+    assert np.isnan(result.matched_weights.sel(parameter="0.bias")).all()
+    assert copy.matched_weights_units.sel(parameter="0.weight")[-1] == 6
+
+
+def test_comparison__features_agree_with_correlations_by_torch():
+    runs = {"a": trained(0), "b": trained(1)}
+    result = trajlab.run("comparison", runs).compute().sel(run="a", other="b", step=2)
+    hidden = []
+    for run in runs.values():
+        model = net()
+        model.load_state_dict(run.at(2))
+        hidden.append(model[1](model[0](torch.as_tensor(run.probe.inputs.values))).detach().double())
+    alike = torch.corrcoef(torch.cat(hidden, dim=1).T)[:6, 6:].numpy()
+    alike = alike[~np.isnan(alike).all(1)][:, ~np.isnan(alike).all(0)]
+    rows, columns = optimize.linear_sum_assignment(-alike)
+    assert result.matched_features.sel(layer="1").item() == pytest.approx(alike[rows, columns].mean(), rel=1e-6)
+
+
+def test_comparison__refuses_runs_with_different_probes_and_odd_settings():
+    runs = {"a": trained(0), "b": trained(1, probe=7)}
+    with pytest.raises(BadSetting, match="on one probe were expected; they are on 0, 7"):
+        trajlab.run("comparison", runs)
+    assert "matched_features" not in trajlab.run("comparison", runs, features=False)
+    with pytest.raises(BadSetting, match="shuffles=-1"):
+        trajlab.run("comparison", runs, shuffles=-1)
+    with pytest.raises(MissingData, match="step 9 of both runs"):
+        trajlab.run("comparison", runs, at=[9])
