@@ -19,6 +19,7 @@ REMEDIES = {
     "activations": "Record with Recorder(probe=...) and describe={'model': {'factory': 'module:function'}}.",
     "metrics": "Record with recorder.step(loss=...).",
     "probe": "Record with Recorder(probe=...).",
+    "chain": "Record snapshots of the weights.",
     "replay": "Record with Recorder(describe={'model': {'factory': 'module:function'}}).",
 }
 
@@ -99,4 +100,8 @@ class Inputs:
             from trajlab.replaying import replaying
 
             return replaying(source)
+        if group == "chain":
+            from trajlab.replaying.symmetry import chain
+
+            return chain(source)
         return getattr(source, group)

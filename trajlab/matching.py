@@ -5,7 +5,7 @@ as alike as the cosine of their rows. Each unit is matched with one of the other
 is largest (Li et al. 2015, arXiv:1511.07543, by the Hungarian algorithm), or greedily, the most alike pair first.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dask
@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 from scipy.optimize import linear_sum_assignment
 
-from trajlab.units import Layer
+from trajlab.units import layers_of
 
 MATCHES = ("best", "greedy", "null", "null_95", "units")
 """Mean similarity of matched pairs, of pairs matched greedily, and of pairs matched after shuffling: mean and 95 %
@@ -84,33 +84,43 @@ def _directions(rows: np.ndarray) -> np.ndarray:
     return scaled[np.isfinite(scaled).all((1, 2))]
 
 
-def weight_matches(
-    layer: Layer, ours: dict[str, xr.DataArray], theirs: dict[str, xr.DataArray], steps: Sequence[int], shuffles: int
-) -> da.Array:
-    """Match units by the weights and the bias that lead into them, (step, `MATCHES`); lazily."""
-    rows = [
-        [dask.delayed(_incoming, pure=True)(*_at(run, (layer.weight, layer.bias), step)) for run in (ours, theirs)]
-        for step in steps
-    ]
-    return _stacked(rows, shuffles)
+def weight_table(
+    ours: Mapping[str, xr.DataArray], theirs: Mapping[str, xr.DataArray], steps: Sequence[int], shuffles: int
+) -> xr.DataArray:
+    """Match units by the weights and the bias that lead into them, (parameter, step, `MATCHES`); lazily."""
+    found = {}
+    for layer in layers_of({}, ours):
+        if "index" not in ours[layer.weight].coords:
+            names = [name for name in (layer.weight, layer.bias) if name in ours]
+            found[layer.weight] = [[_rows_at(run, names, step) for run in (ours, theirs)] for step in steps]
+    return _table(found, "parameter", steps, shuffles)
 
 
-def feature_matches(ours: xr.DataArray, theirs: xr.DataArray, steps: Sequence[int], shuffles: int) -> da.Array:
-    """Match units by what they give on the probe, less its mean, (step, `MATCHES`); lazily."""
-    rows = []
-    for step in steps:
-        values = [one.sel(step=step).transpose("unit", "sample", ...) for one in (ours, theirs)]
-        rows.append([dask.delayed(_features, pure=True)(one.data) for one in values])
-    return _stacked(rows, shuffles)
+def feature_table(
+    ours: Mapping[str, xr.DataArray], theirs: Mapping[str, xr.DataArray], steps: Sequence[int], shuffles: int
+) -> xr.DataArray:
+    """Match units by what they give on the probe, less its mean, (layer, step, `MATCHES`); lazily."""
+    found = {}
+    for name in [name for name in ours if name in theirs]:
+        two = [run[name].transpose("step", "unit", "sample", ...) for run in (ours, theirs)]
+        found[name] = [[dask.delayed(_features, pure=True)(run.sel(step=step).data) for run in two] for step in steps]
+    return _table(found, "layer", steps, shuffles)
 
 
-def _at(run: dict[str, xr.DataArray], names: Sequence[str], step: int) -> list[Any]:
-    return [run[name].sel(step=step).data for name in names if name in run]
+def _table(found: Mapping[str, Sequence[Sequence[Any]]], dim: str, steps: Sequence[int], shuffles: int) -> xr.DataArray:
+    """Match the rows of both runs for each layer and step, in one task."""
+    labels = {dim: np.array(list(found), dtype=object), "step": steps, "column": np.array(MATCHES, dtype=object)}
+    shape = len(found), len(steps), len(MATCHES)
+    task = dask.delayed(_each, pure=True)(list(found.values()), shape, shuffles)
+    return xr.DataArray(da.from_delayed(task, shape, float), labels, (dim, "step", "column"), "matches")
 
 
-def _stacked(rows: Sequence[Sequence[Any]], shuffles: int) -> da.Array:
-    found = [dask.delayed(matches, pure=True)(a, b, shuffles=shuffles) for a, b in rows]
-    return da.stack([da.from_delayed(one, (len(MATCHES),), float) for one in found])
+def _each(found: Sequence[Sequence[Sequence[np.ndarray]]], shape: tuple[int, ...], shuffles: int) -> np.ndarray:
+    return np.array([[matches(a, b, shuffles=shuffles) for a, b in rows] for rows in found]).reshape(shape)
+
+
+def _rows_at(run: Mapping[str, xr.DataArray], names: Sequence[str], step: int) -> Any:
+    return dask.delayed(_incoming, pure=True)(*(run[name].sel(step=step).data for name in names))
 
 
 def _incoming(weight: np.ndarray, *bias: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ import xarray as xr
 
 from trajlab.errors import BadSetting, MissingData
 from trajlab.inputs import TENSORS, Inputs, without_prefix
+from trajlab.line import between
 from trajlab.schema import RESULT_VERSION
 from trajlab.stages import stage
 from trajlab.trajectory import Trajectory
@@ -37,11 +38,12 @@ def run(
         Name of a stage, or a function. Its positional parameters ask for what it needs by name: `weight`, `gradient`,
         `buffer` or `activation` (called once for each tensor, results stacked on `parameter` or `layer`), the plurals
         of these, `metrics` and `probe` (called once with everything), `replay` (`trajlab.replay` of the run, to name
-        layers and inputs), and `parent_…` for the same of the parent. With `other_…` it asks for the same of another
-        run: it is called once for each two runs and for each run with the parent, its results are stacked on `run`
-        and `other`, and must be the same whichever of the two comes first; `between_…` then gives the same of
-        `trajlab.between` the ends of the two, and `aligned_…` with the units of the second aligned to the first. A
-        parameter with a default is optional. Keyword-only parameters are settings. It gives a Dataset or a DataArray.
+        layers and inputs), `chain` (which hidden layers follow each other), and `parent_…` for the same of the parent.
+        With `other_…` it asks for the same of another run: it is called once for each two runs and for each run with
+        the parent, its results are stacked on `run` and `other`, and must be the same whichever of the two comes
+        first; `between_…` then gives the same of `trajlab.between` the two, and `aligned_…` with their units aligned.
+        A parameter with a default is optional. Keyword-only parameters are settings. It gives a Dataset or a
+        DataArray.
     trajectory
         A run, or runs by name, whose results are stacked on `run`.
     parent
@@ -93,6 +95,18 @@ def run(
 def _plain(value: Any) -> Any:
     """Give a numpy value as json takes it."""
     return value.tolist() if hasattr(value, "tolist") else str(value)
+
+
+def _two(function: Callable, inputs: Inputs, one: Trajectory, other: Trajectory) -> dict[str, Trajectory | None]:
+    """Give two runs, and the lines between their ends as far as the stage asks for them, by prefix."""
+    runs: dict[str, Trajectory | None] = {"": one, "other_": other}
+    asked = [name for name in needs_of(function) if inputs.get(without_prefix(name), runs, required=False) is not None]
+    if any(name.startswith("between_") for name in asked):
+        runs["between_"] = between(one, other)
+    if any(name.startswith("aligned_") for name in asked):
+        chain = inputs.get("chain", runs, required=True)
+        runs["aligned_"] = None if chain.reason else between(one, other, align=True, chain=chain)
+    return runs
 
 
 def settings_of(function: Callable) -> dict[str, inspect.Parameter]:
@@ -170,7 +184,7 @@ def _each_two(
         )
     found = {
         f"{one} and {other}": _run(
-            function, inputs, {"": others[one], "other_": others[other], "parent_": parent}, settings
+            function, inputs, _two(function, inputs, others[one], others[other]) | {"parent_": parent}, settings
         )
         for one, other in pairs
     }

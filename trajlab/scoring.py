@@ -77,6 +77,20 @@ def score_table(output: xr.DataArray, probe: xr.Dataset) -> xr.DataArray:
     return xr.DataArray(table.rechunk(-1), labels, ("step", "column"), "scores")
 
 
+def along(table: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
+    """Give the loss at the points of a line, (alpha), and its largest rise above the line between those at the ends.
+
+    Parameters
+    ----------
+    table
+        Scores of the points, dims (point, column).
+    """
+    alpha = np.linspace(0.0, 1.0, table.sizes["point"])
+    loss = (table.sel(column="loss") / table.sel(column="scored")).values
+    rise = loss - (loss[0] * (1 - alpha) + loss[-1] * alpha)
+    return xr.DataArray(loss, {"alpha": alpha}), xr.DataArray(rise.max())
+
+
 def _scored(values: np.ndarray, targets: np.ndarray, task: Task) -> np.ndarray:
     """Score some steps, (step, column)."""
     return np.stack([_score(one.astype(np.float64), targets, task.classes) for one in values])

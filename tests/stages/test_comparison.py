@@ -7,6 +7,7 @@ from torch import nn
 
 import trajlab
 from trajlab.errors import BadSetting, MissingData
+from trajlab.scoring import along
 
 
 def walk(values, steps=None, **facts):
@@ -184,3 +185,46 @@ def test_comparison__refuses_runs_with_different_probes_and_odd_settings():
         trajlab.run("comparison", runs, shuffles=-1)
     with pytest.raises(MissingData, match="step 9 of both runs"):
         trajlab.run("comparison", runs, at=[9])
+
+
+def test_comparison__a_permuted_copy_is_no_way_off_once_aligned():
+    runs = {"a": trained(0), "copy": trained(0, order=[3, 1, 5, 0, 2, 4]), "other": trained(1)}
+    result = trajlab.run("comparison", runs, at=[0, -1]).compute().sel(run="a")
+    copy, other = result.sel(other="copy"), result.sel(other="other")
+    assert (copy.aligned_distance.sel(step=[0, 2]) == 0).all() and np.isnan(copy.aligned_distance.sel(step=1)).all()
+    assert (copy.total_distance > 0.5).all()
+    np.testing.assert_allclose(copy.aligned_line_loss, copy.line_loss[0], rtol=1e-5)
+    assert abs(copy.line_loss - copy.line_loss[0]).max() > 1e-3
+    assert 0 < other.total_aligned_distance[-1] < other.total_distance[-1]
+    assert result.attrs["alignment"] == "of 1 hidden layers"
+
+
+def test_comparison__loss_along_the_line_agrees_with_torch():
+    runs = {"a": trained(0), "b": trained(1)}
+    result = trajlab.run("comparison", runs).compute().sel(run="b", other="a")
+    states, losses = [run.at(2) for run in runs.values()], []
+    inputs, labels = (torch.as_tensor(runs["a"].probe[name].values) for name in ("inputs", "targets"))
+    for alpha in result.alpha.values:
+        model = net()
+        model.load_state_dict({name: (1 - alpha) * states[0][name] + alpha * states[1][name] for name in states[0]})
+        losses.append(nn.functional.cross_entropy(model(inputs), labels).item())
+    np.testing.assert_allclose(result.line_loss, losses, rtol=1e-5)
+    rise = np.array(losses) - np.linspace(losses[0], losses[-1], 11)
+    np.testing.assert_allclose(result.barrier, rise.max(), atol=1e-5)
+
+
+def test_comparison__says_why_units_are_not_aligned():
+    runs = {"a": walk([[1, 2]]), "b": walk([[3, 4]])}
+    result = trajlab.run("comparison", runs).compute()
+    assert result.attrs["alignment"] == "there is no hidden layer"
+    assert np.isnan(result.aligned_distance).all() and "aligned_line_loss" not in result
+    plain = trajlab.run("comparison", {"a": trained(0), "b": trained(1)}, line=False).compute()
+    assert "line_loss" not in plain and "total_aligned_distance" in plain
+
+
+def test_comparison__the_barrier_is_the_largest_rise_above_the_ends():
+    loss = [1.0, 3.0, 2.0, 5.0]  # above the line from 1 to 5: 0, 2/3, -5/3, 0
+    table = xr.DataArray([[value, 1] for value in loss], {"column": ["loss", "scored"]}, ("point", "column"))
+    found, barrier = along(table)
+    assert found.values.tolist() == loss
+    assert barrier.item() == pytest.approx(2 / 3)

@@ -1,19 +1,23 @@
 """How far runs are from each other."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
-import dask.array as da
 import numpy as np
 import xarray as xr
 
+from trajlab.alignment import Chain, aligned_table, chain_among
 from trajlab.errors import BadSetting, MissingData
 from trajlab.kernels.across import Across
 from trajlab.lazily import lazily
-from trajlab.matching import MATCHES, feature_matches, weight_matches
+from trajlab.matching import MATCHES, feature_table, weight_table
 from trajlab.result import Meaning, Sums, annotate, stride, with_totals
 from trajlab.scan import Tensor, by_name, position_of, scan
-from trajlab.units import layers_of, on_one_probe
+from trajlab.scoring import along, score_table
+from trajlab.units import on_one_probe
+
+Replay = Callable[..., Mapping[str, xr.DataArray]]
 
 MEANINGS = {
     "distance": Meaning("distance between the runs", "weight", "|a_t − b_t|₂"),
@@ -26,6 +30,17 @@ MEANINGS = {
     "update_cosine_null": Meaning(
         "standard deviation of the cosine of random ways", "1", "1/√n, of two random directions of n entries"
     ),
+    "aligned_distance": Meaning(
+        "distance between aligned runs",
+        "weight",
+        "|a_t − P b_t|₂, P the permutation of hidden units by weight matching",
+    ),
+    "line_loss": Meaning("loss along the straight line", "1", "loss on the probe at (1 − α) a + α b, of the ends a, b"),
+    "barrier": Meaning("loss barrier", "1", "max over α of L(α) − ((1 − α) L(0) + α L(1))"),
+    "aligned_line_loss": Meaning(
+        "loss along the straight line between aligned runs", "1", "loss on the probe at (1 − α) a + α P b"
+    ),
+    "aligned_barrier": Meaning("loss barrier between aligned runs", "1", "barrier on the line from a to P b"),
     "nonfinite": Meaning("entries that are NaN or Inf in either run", "entries", "count"),
     "unshared_steps": Meaning("steps that only one of two runs has", "steps", "count; they are left out"),
 }
@@ -54,10 +69,15 @@ def comparison(
     other_weight: Tensor,
     activations: Mapping[str, xr.DataArray] | None = None,
     other_activations: Mapping[str, xr.DataArray] | None = None,
+    between_replay: Replay | None = None,
+    aligned_replay: Replay | None = None,
+    probe: xr.Dataset | None = None,
+    chain: Chain | None = None,
     *,
     at: Sequence[int] = (-1,),
     shuffles: int = 20,
     features: bool = True,
+    line: bool = True,
 ) -> xr.Dataset:
     """How far each two runs are from each other, and whether they went the same way and found the same units.
 
@@ -73,12 +93,22 @@ def comparison(
         Outputs of layers on the probe by name, as `trajlab.replay` gives them, to match units by.
     other_activations
         The same of the other run, on the same probe.
+    between_replay
+        Puts the points of the straight line between the ends of both runs through the network.
+    aligned_replay
+        The same with the hidden units of the other run brought into the order of the first.
+    probe
+        The batch, with its `targets`, that the loss is taken on.
+    chain
+        Which hidden layers follow each other; by default as the shapes of the weights tell.
     at
         Steps at which units are matched, of those that both runs have; 0 is the first and -1 the last of these.
     shuffles
         How often one run is shuffled to tell how alike matched units are by chance.
     features
         Whether units are matched by what they give on the probe too.
+    line
+        Whether the loss along the line is computed, of 11 points.
 
     Returns
     -------
@@ -100,6 +130,18 @@ def comparison(
         of each unit. For the null the samples of one run are shuffled, each with all its positions.
     matched_weights_units, matched_features_units : (step, …)
         Pairs that these are the mean of. Units that are constant or not finite have no match.
+    aligned_distance : (step, parameter)
+        Distance after the hidden units of one run were brought into the order in which its weights agree best with
+        those of the other (Git Re-Basin's weight matching), at the steps of `at`: what is left of the distance where
+        two runs found the same network with its units in another order. Of chains of linear and convolution layers
+        only; NaN otherwise, and the attr `alignment` says why.
+    line_loss, aligned_line_loss : (alpha)
+        Loss on the probe along the straight line between the ends, as they are and after alignment. Alpha is 0 at the
+        end of the run that comes first in the study. Statistics of batch normalization lie on the line too and are
+        not estimated anew, which raises the loss between the ends.
+    barrier, aligned_barrier : ()
+        Largest rise of that loss above the straight line between the losses at both ends: 0 where the runs are
+        linearly connected.
     nonfinite : (step, parameter)
         Entries that are NaN or Inf in either run. They are left out of all of the above but matches.
     unshared_steps : ()
@@ -120,7 +162,9 @@ def comparison(
 
     References
     ----------
-    Matched units: Li et al. 2015, Convergent learning, arXiv:1511.07543.
+    Matched units: Li et al. 2015, Convergent learning, arXiv:1511.07543. Alignment: Ainsworth et al. 2022, Git
+    Re-Basin, arXiv:2209.04836. Barriers: Frankle et al. 2020, Linear mode connectivity, arXiv:1912.05671, above the
+    line between the ends as in Entezari et al. 2021, arXiv:2110.06296.
     """
     if shuffles < 0:
         raise BadSetting(f"shuffles={shuffles} was asked for; it is a count from 0 on. Change the setting.")
@@ -128,19 +172,24 @@ def comparison(
     shared, unshared = _steps(ours, theirs)
     steps = _chosen(shared, at)
     table, _ = scan(Across(), weight, other=other_weight, reference=int(shared[0]))
-    tables, probe = [table], {}
+    tables: dict[str, xr.DataArray] = {}
+    attrs: dict[str, Any] = {}
     if isinstance(weight, Mapping):
-        layers = {layer.weight: layer for layer in layers_of({}, ours) if "index" not in ours[layer.weight].coords}
-        found = {name: weight_matches(layer, ours, theirs, steps, shuffles) for name, layer in layers.items()}
-        tables += _matches(found, "parameter", steps)
+        tables["weights"] = weight_table(ours, theirs, steps, shuffles)
+        chain = chain_among(ours, chain)
+        attrs["alignment"] = chain.reason or f"of {len(chain.hidden)} hidden layers"
+        if not chain.reason:
+            tables["aligned"] = aligned_table(chain, ours, theirs, steps)
     if features and activations and other_activations:
-        probe = on_one_probe([*activations.values(), *other_activations.values()])
-        both = [name for name in activations if name in other_activations]
-        found = {name: feature_matches(activations[name], other_activations[name], steps, shuffles) for name in both}
-        tables += _matches(found, "layer", steps)
-    result = lazily(partial(_result, shared=shared), *tables)
+        attrs |= on_one_probe([*activations.values(), *other_activations.values()])
+        tables["features"] = feature_table(activations, other_activations, steps, shuffles)
+    if line and probe is not None and "targets" in probe:
+        for name, replay in (("line", between_replay), ("aligned_line", aligned_replay)):
+            if replay is not None:
+                tables[name] = score_table(replay(layers=[""])[""], probe).rename(step="point")
+    result = lazily(partial(_result, shared=shared, names=tuple(tables)), table, *tables.values())
     result["unshared_steps"] = xr.Variable((), unshared)
-    return annotate(result, MEANINGS, at=list(at), shuffles=shuffles, **probe)
+    return annotate(result, MEANINGS, at=list(at), shuffles=shuffles, **attrs)
 
 
 def _steps(ours: dict[str, xr.DataArray], theirs: dict[str, xr.DataArray]) -> tuple[np.ndarray, int]:
@@ -169,22 +218,27 @@ def _chosen(shared: np.ndarray, at: Sequence[int]) -> list[int]:
     return sorted({int(shared[position_of(both, step)]) for step in at})
 
 
-def _matches(found: Mapping[str, da.Array], dim: str, steps: Sequence[int]) -> list[xr.DataArray]:
-    """Give matches of layers as one table, (layer, step, column); none if there are no layers."""
-    if not found or not steps:
-        return []
-    labels = {dim: np.array(list(found), dtype=object), "step": steps, "column": np.array(MATCHES, dtype=object)}
-    values = da.stack(list(found.values())).rechunk(-1)
-    return [xr.DataArray(values, labels, (dim, "step", "column"), "matches")]
-
-
-def _result(table: xr.DataArray, *matches: xr.DataArray, shared: np.ndarray) -> xr.Dataset:
+def _result(
+    table: xr.DataArray, *tables: xr.DataArray, shared: np.ndarray, names: tuple[str, ...]
+) -> xr.Dataset:  # fmt: skip
+    found = dict(zip(names, tables, strict=True))
     result = with_totals(_quantities, table.sel(step=shared).to_dataset("column")).drop_vars("sampled")
-    for found in matches:
-        by = "features" if "layer" in found.dims else "weights"
-        whole = found.reindex({"step": shared} | ({} if by == "features" else {"parameter": result["parameter"]}))
-        names = {f"matched_{by}{suffix}": column for column, suffix in _SUFFIXES.items()}
-        result = result.assign({name: whole.sel(column=column, drop=True) for name, column in names.items()})
+    everywhere = {"parameter": result["parameter"]} if "parameter" in result.dims else {}
+    if everywhere:
+        squares = found.get("aligned", xr.full_like(result["distance"], np.nan)).reindex({"step": shared} | everywhere)
+        result["aligned_distance"] = np.sqrt(squares)
+        result["total_aligned_distance"] = np.sqrt(squares.sum("parameter", skipna=False))
+    for by in ("weights", "features"):
+        if by in found:
+            whole = found[by].reindex({"step": shared} | (everywhere if by == "weights" else {}))
+            coords = whole.isel(column=0, drop=True).coords
+            columns = dict(zip(MATCHES, np.moveaxis(whole.values, -1, 0), strict=True))
+            of = {f"matched_{by}{suffix}": (whole.dims[:-1], columns[name]) for name, suffix in _SUFFIXES.items()}
+            result = result.assign(xr.Dataset(of, coords))
+    for name in ("line", "aligned_line"):
+        if name in found:
+            loss, barrier = along(found[name])
+            result = result.assign({f"{name}_loss": loss, name.replace("line", "barrier"): barrier})
     return stride(result)
 
 
