@@ -38,7 +38,7 @@ def serve(name: str, run: Trajectory) -> Trajectory | dict[str, Trajectory]:
             for group in ("weights", "gradients")
         }
         return {"forth": _equipped(run), "back": _equipped(trajlab.from_arrays(**backwards, steps=run.steps))}
-    return _equipped(run) if "replay" in needs else run
+    return _equipped(run) if "replay" in needs and needs["replay"].default is needs["replay"].empty else run
 
 
 def _equipped(run: Trajectory) -> Trajectory:

@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 from scipy.optimize import linear_sum_assignment
 
+from trajlab.kernels.blas import one_thread
 from trajlab.snapshots.tensors import module_of
 
 ROUNDS = 100
@@ -112,9 +113,10 @@ def aligning(chain: Chain, ours: State, theirs: State) -> list[Permutation]:
     for number in range(ROUNDS):
         settled = True
         for position, layer in enumerate(chain.hidden):
-            agreement = sum(_by_unit(ours[name]) @ _by_unit(moved[name]).T for name in layer.rows)
-            if number:  # in the first round, what follows is not in order yet
-                agreement = agreement + _leaving(ours, layer) @ _leaving(moved, layer).T
+            with one_thread():
+                agreement = sum(_by_unit(ours[name]) @ _by_unit(moved[name]).T for name in layer.rows)
+                if number:  # in the first round, what follows is not in order yet
+                    agreement = agreement + _leaving(ours, layer) @ _leaving(moved, layer).T
             order = linear_sum_assignment(agreement, maximize=True)[1]
             gain = agreement[np.arange(layer.units), order].sum() - np.trace(agreement)
             if gain > 1e-12 * abs(agreement).sum():

@@ -81,7 +81,8 @@ class Inputs:
             return value
         if not required:
             return None
-        found = f"no {prefix.rstrip('_')} was given" if source is None else f"there are no {group}"
+        found = "it names no model" if group == "replay" else f"there are no {group}"
+        found = f"no {prefix.rstrip('_')} was given" if source is None else found
         where = next((run.source for run in (source, runs[""]) if run is not None), "") or "the run"
         raise MissingData(f"{self.stage} needs {name} of {where}; {found}. {REMEDIES[group]}")
 

@@ -14,6 +14,7 @@ import numpy as np
 import xarray as xr
 from scipy.optimize import linear_sum_assignment
 
+from trajlab.kernels.blas import one_thread
 from trajlab.units import layers_of
 
 MATCHES = ("best", "greedy", "null", "null_95", "units")
@@ -116,7 +117,8 @@ def _table(found: Mapping[str, Sequence[Sequence[Any]]], dim: str, steps: Sequen
 
 
 def _each(found: Sequence[Sequence[Sequence[np.ndarray]]], shape: tuple[int, ...], shuffles: int) -> np.ndarray:
-    return np.array([[matches(a, b, shuffles=shuffles) for a, b in rows] for rows in found]).reshape(shape)
+    with one_thread():
+        return np.array([[matches(a, b, shuffles=shuffles) for a, b in rows] for rows in found]).reshape(shape)
 
 
 def _rows_at(run: Mapping[str, xr.DataArray], names: Sequence[str], step: int) -> Any:

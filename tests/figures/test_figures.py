@@ -43,8 +43,9 @@ def _names(ax):
 
 @pytest.mark.parametrize("name", stage_names())
 def test_figure__draws_every_stage_and_all_its_panels(study, name):
-    served = serve(name, study["adam-0"])
-    result = trajlab.run(name, study if isinstance(served, trajlab.Trajectory) else served).compute()
+    served = {key: serve(name, run) for key, run in study.items()}
+    alone = isinstance(served["adam-0"], trajlab.Trajectory)
+    result = trajlab.run(name, served if alone else served["adam-0"]).compute()
 
     ax = figure(result)
     assert ax.has_data() and (ax.get_xlabel() == "step" or name in ("filters", "projection", "unit_lines"))

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from safetensors.torch import save_file
 from scipy import optimize
 from torch import nn
 
@@ -196,7 +197,7 @@ def test_comparison__a_permuted_copy_is_no_way_off_once_aligned():
     np.testing.assert_allclose(copy.aligned_line_loss, copy.line_loss[0], rtol=1e-5)
     assert abs(copy.line_loss - copy.line_loss[0]).max() > 1e-3
     assert 0 < other.total_aligned_distance[-1] < other.total_distance[-1]
-    assert result.attrs["alignment"] == "of 1 hidden layers"
+    assert result.attrs["alignment"] == "units of 0.weight"
 
 
 def test_comparison__loss_along_the_line_agrees_with_torch():
@@ -228,3 +229,22 @@ def test_comparison__the_barrier_is_the_largest_rise_above_the_ends():
     found, barrier = along(table)
     assert found.values.tolist() == loss
     assert barrier.item() == pytest.approx(2 / 3)
+
+
+def test_comparison__long_rows_in_files_of_two_types_at_other_steps(checkpoints, tmp_path, rng):
+    """Rows that are read a tile at a time, of bf16 and of float32 files."""
+    a, b = rng.standard_normal((2, 4, 150, 200)).astype(np.float32)
+    a = torch.from_numpy(a).bfloat16()
+    for row, step in enumerate((0, 5, 10, 20)):
+        (tmp_path / "a" / f"checkpoint-{step}").mkdir(parents=True)
+        save_file({"w.weight": a[row].clone()}, tmp_path / "a" / f"checkpoint-{step}" / "model.safetensors")
+    checkpoints({"w.weight": b}, steps=(5, 7, 10, 20), folder=tmp_path / "b")
+    runs = {name: trajlab.open(tmp_path / name) for name in "ab"}
+    result = trajlab.run("comparison", runs, shuffles=0).compute().sel(run="a", other="b")
+    assert result.step.values.tolist() == [5, 10, 20]
+    x, y = a.double().numpy()[[1, 2, 3]].reshape(3, -1), b[[0, 2, 3]].astype(float).reshape(3, -1)
+    np.testing.assert_allclose(result.total_distance, np.linalg.norm(x - y, axis=1), rtol=1e-12)
+    u, v = x[1:] - x[0], y[1:] - y[0]
+    expected = (u * v).sum(1) / np.linalg.norm(u, axis=1) / np.linalg.norm(v, axis=1)
+    np.testing.assert_allclose(result.total_update_cosine[1:], expected, rtol=1e-10)
+    assert result.unshared_steps == 2

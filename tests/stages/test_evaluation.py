@@ -100,5 +100,5 @@ def test_evaluation__says_what_it_lacks():
         evaluation(outputs(np.zeros((1, 2, 3))), xr.Dataset({"inputs": ("sample", np.zeros(2))}))
     with pytest.raises(BadSetting, match=r"labels of shape \(2,\) or values of shape \(2, 3\) .* int64 \(5,\)"):
         evaluation(outputs(np.zeros((1, 2, 3))), probe([0, 1, 2, 0, 1]))
-    with pytest.raises(MissingData, match="evaluation needs replay of the run; there are no replay"):
+    with pytest.raises(MissingData, match="evaluation needs replay of the run; it names no model"):
         trajlab.run("evaluation", trajlab.example())

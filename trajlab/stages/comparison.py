@@ -177,7 +177,7 @@ def comparison(
     if isinstance(weight, Mapping):
         tables["weights"] = weight_table(ours, theirs, steps, shuffles)
         chain = chain_among(ours, chain)
-        attrs["alignment"] = chain.reason or f"of {len(chain.hidden)} hidden layers"
+        attrs["alignment"] = chain.reason or f"units of {', '.join(layer.rows[0] for layer in chain.hidden)}"
         if not chain.reason:
             tables["aligned"] = aligned_table(chain, ours, theirs, steps)
     if features and activations and other_activations:
@@ -186,7 +186,9 @@ def comparison(
     if line and probe is not None and "targets" in probe:
         for name, replay in (("line", between_replay), ("aligned_line", aligned_replay)):
             if replay is not None:
-                tables[name] = score_table(replay(layers=[""])[""], probe).rename(step="point")
+                output = replay(layers=[""])[""]
+                attrs |= on_one_probe([output])
+                tables[name] = score_table(output, probe).rename(step="point")
     result = lazily(partial(_result, shared=shared, names=tuple(tables)), table, *tables.values())
     result["unshared_steps"] = xr.Variable((), unshared)
     return annotate(result, MEANINGS, at=list(at), shuffles=shuffles, **attrs)
