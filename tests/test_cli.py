@@ -241,3 +241,18 @@ def test_figure__draws_some_steps_of_one_layer_and_lets_filters_move(store, tmp_
     assert (tmp_path / "filters.gif").read_bytes().startswith(b"GIF89a")
     done = call("figure", tmp_path / "filters.zarr", tmp_path / "x.png", "--steps", "8:12")
     assert done.returncode == 1 and "steps 8:12 were asked for; the result has 3 from 0 to 20" in done.stderr
+
+
+def test_comparison__of_a_folder_of_runs_or_a_run_and_its_parent(example, tmp_path):
+    for seed, name in enumerate(("a", "b")):
+        trajlab.pack(trajlab.example(seed=seed), tmp_path / "runs" / f"{name}.zarr")
+    done = call("comparison", tmp_path / "runs", tmp_path / "c.zarr", "--at", 0, "--at", -1, "--shuffles", 3)
+    assert done.returncode == 0, done.stderr
+    result = xr.open_zarr(tmp_path / "c.zarr")
+    assert result.total_distance.sizes == {"run": 2, "other": 2, "step": 21}
+    one = tmp_path / "runs" / "a.zarr"
+    assert call("comparison", one, tmp_path / "p.zarr", "--parent", tmp_path / "runs" / "b.zarr").returncode == 0
+    assert xr.open_zarr(tmp_path / "p.zarr").other.values.tolist() == ["parent"]
+    alone = call("comparison", one, tmp_path / "x.zarr")
+    assert alone.returncode == 1 and len(alone.stderr.splitlines()) == 1
+    assert "comparison needs two runs to compare; there is one" in alone.stderr

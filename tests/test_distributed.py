@@ -13,6 +13,7 @@ import pytest
 import xarray as xr
 
 import trajlab
+from tests.serving import serve
 from trajlab.stages import stage_names
 
 distributed = pytest.importorskip("distributed")
@@ -41,7 +42,7 @@ def cluster():
 
 def local(run):
     with dask.config.set(scheduler="sync"):
-        return {name: trajlab.run(name, run).compute() for name in stage_names()}
+        return {name: trajlab.run(name, serve(name, run)).compute() for name in stage_names()}
 
 
 def same(found, expected):
@@ -54,7 +55,7 @@ def test_cluster__all_stages_give_the_same_numbers(run, cluster):
     expected = local(run)
     with distributed.Client(cluster):
         for name in stage_names():
-            same(trajlab.run(name, run).compute(), expected[name])
+            same(trajlab.run(name, serve(name, run)).compute(), expected[name])
 
 
 def test_cluster__a_worker_that_is_killed_does_not_change_the_result(run, cluster, monkeypatch):
@@ -65,7 +66,7 @@ def test_cluster__a_worker_that_is_killed_does_not_change_the_result(run, cluste
     with distributed.Client(cluster) as client:
         victim = next(iter(client.run(os.getpid).values()))
         killer = threading.Timer(0.3, os.kill, (victim, signal.SIGKILL))
-        results = [trajlab.run(name, run) for name in stage_names()]
+        results = [trajlab.run(name, serve(name, run)) for name in stage_names()]
         killer.start()
         found = dask.compute(*results)
         killer.join()

@@ -105,3 +105,27 @@ def test_run__a_function_may_replay_inputs_of_its_own(example):
     }
     output = trajlab.run(sizes, run).output
     assert output.dims == ("step", "sample", "unit") and (output.compute() == 2).all()
+
+
+def test_run__a_function_that_asks_for_another_run_is_called_for_each_two(example):
+    calls = []
+
+    def gap(weights, other_weights, parent_weights=None):
+        calls.append((weights, other_weights))
+        return abs(weights["fc.bias"] - other_weights["fc.bias"]).max("out")
+
+    runs = {name: trajlab.example(seed=seed) for seed, name in enumerate("abc")}
+    result = trajlab.run(gap, runs, parent=example)
+    assert len(calls) == 6
+    assert result.gap.dims == ("run", "other", "step")
+    assert result.other.values.tolist() == ["a", "b", "c", "parent"]
+    np.testing.assert_array_equal(result.gap.sel(run="a", other="c"), result.gap.sel(run="c", other="a"))
+    assert (result.gap.sel(run="a", other="parent") == 0).all() and np.isnan(result.gap.sel(run="a", other="a")).all()
+
+
+def test_run__a_tensor_of_another_run_is_given_one_by_one():
+    def apart(weight, other_weight):
+        return abs(weight - other_weight).max(weight.dims[1:])
+
+    runs = {name: trajlab.example(seed=seed) for seed, name in enumerate("ab")}
+    assert trajlab.run(apart, runs).apart.sizes == {"run": 2, "other": 2, "parameter": 5, "step": 21}

@@ -23,6 +23,7 @@ _HOMES = {
     "figure": "figures",
     "report": "reporting",
     "example": "examples",
+    "between": "line",
 }
 """Where each public name lives. It is imported when first used, so that `trajlab --help` imports next to nothing."""
 

@@ -84,11 +84,29 @@ class Source:
         return list(zip(edges[:-1], edges[1:], strict=True))
 
 
-class Weights:
+class Companion:
+    """The rows of another tensor at the steps of a tensor, as far as they were recorded."""
+
+    def __init__(self, other: xr.DataArray, array: xr.DataArray, sources: list[da.Array]):
+        self.source = Source(other, sources)
+        steps, wanted = other["step"].values, array["step"].values
+        self.position = np.where(np.isin(wanted, steps), np.searchsorted(steps, wanted), -1)
+
+    def cut(self, start: int, stop: int) -> tuple[Any, np.ndarray]:
+        """Give the rows recorded at the tensor's steps `start` to before `stop`, and each step's place in them."""
+        position = self.position[max(start, 0) : stop]
+        known = position[position >= 0]
+        if not len(known):
+            return None, position
+        first = int(known[0])
+        return self.source.cut(first, int(known[-1]) + 1), np.where(position >= 0, position - first, -1)
+
+
+class Weights(Companion):
     """The weights at the steps of a gradient, as far as they were recorded."""
 
     def __init__(self, weight: xr.DataArray, gradient: xr.DataArray, sources: list[da.Array]):
-        self.source = Source(weight, sources)
+        super().__init__(weight, gradient, sources)
         index = gradient["index"].values if "index" in gradient.coords else None
         entries = int(np.prod(gradient.shape[1:], dtype=np.int64))
         positions = np.arange(entries) if index is None else index
@@ -98,19 +116,6 @@ class Weights:
                 f"gradients of the {self.source.size} entries of {weight.name or 'a tensor'} were expected; they have "
                 f"{entries} entries, or stand at positions outside it. Give gradients of the weights' own shape."
             )
-        steps, wanted = weight["step"].values, gradient["step"].values
-        position = np.searchsorted(steps, wanted)
-        known = np.isin(wanted, steps)
-        self.position = np.where(known, position, -1)
-
-    def cut(self, start: int, stop: int) -> tuple[Any, np.ndarray]:
-        """Give the rows recorded at the gradient's steps `start` to before `stop`, and each step's place in them."""
-        position = self.position[max(start, 0) : stop]
-        known = position[position >= 0]
-        if not len(known):
-            return None, position
-        first = int(known[0])
-        return self.source.cut(first, int(known[-1]) + 1), np.where(position >= 0, position - first, -1)
 
 
 def prepare(kernel: Kernel, first: Any, last: Any, reference: Any) -> Any:
@@ -131,7 +136,8 @@ def reduce_blocks(
         What each kernel prepared for each block's tensor; None where the block is all of it, or nothing is needed.
     blocks
         Of each block the rows, the one before, the reference, the weights, the place of each step among them, the
-        weights before, the indices, and the steps; rows come as tables or arrays.
+        weights before, the same of another run with the places and the row at the reference, the indices, and the
+        steps; rows come as tables or arrays.
     """
     remote = [piece for block in blocks for piece in block if isinstance(piece, Rows) and piece.remote]
     fetched = dict(zip(map(id, remote), views(remote), strict=True))
@@ -144,7 +150,8 @@ def reduce_blocks(
 
 def _reduce_block(
     kernels: Sequence[Kernel], shared: Sequence[Any], shape: tuple[int, ...], rows: Any, previous: Any, reference: Any,
-    weights: Any, places: np.ndarray | None, weights_previous: Any, indices: np.ndarray | None, step: np.ndarray,
+    weights: Any, places: np.ndarray | None, weights_previous: Any, other: Any, other_places: np.ndarray | None,
+    other_reference: Any, indices: np.ndarray | None, step: np.ndarray,
 ) -> list[Found]:  # fmt: skip
     rows_of = _rows if indices is None else _arrays
     block = Block(
@@ -154,6 +161,9 @@ def _reduce_block(
         weights=rows_of(weights),
         places=places,
         weights_previous=_only(rows_of(weights_previous)),
+        other=_rows(other),
+        other_places=other_places,
+        other_reference=_only(_rows(other_reference)),
         indices=indices,
         step=step,
         shape=shape,

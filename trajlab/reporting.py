@@ -21,7 +21,17 @@ from trajlab.sections import section
 from trajlab.studies import facts, run_names, shared_facts, telling_facts
 from trajlab.whole import check_free, write_file
 
-ORDER = ("alerts", "drift", "distribution", "dead_neurons", "gradient_statistics", "zero_gradients", "sign_flips")
+ORDER = (
+    "alerts",
+    "drift",
+    "distribution",
+    "dead_neurons",
+    "gradient_statistics",
+    "zero_gradients",
+    "sign_flips",
+    "evaluation",
+    "comparison",
+)
 """Stages in the order of the page; others follow alphabetically."""
 
 Results = str | Path | Mapping[str, xr.Dataset]

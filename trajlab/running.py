@@ -4,6 +4,7 @@ import inspect
 import json
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
+from itertools import combinations
 from numbers import Integral, Real
 from typing import Any, get_args, get_origin
 
@@ -11,22 +12,14 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting, MissingData
+from trajlab.inputs import TENSORS, Inputs, without_prefix
+from trajlab.line import between
 from trajlab.schema import RESULT_VERSION
 from trajlab.stages import stage
 from trajlab.trajectory import Trajectory
 
-TENSORS = {"weight": "weights", "gradient": "gradients", "buffer": "buffers", "activation": "activations"}
-"""Inputs that a stage is given one tensor at a time, and those that hold them all."""
-
-REMEDIES = {
-    "weights": "Name a run with snapshots of the weights.",
-    "gradients": "Record with Recorder(gradients=True), or choose a stage that needs weights only.",
-    "buffers": "Choose a stage that needs no buffers.",
-    "activations": "Record with Recorder(probe=...) and describe={'model': {'factory': 'module:function'}}.",
-    "metrics": "Record with recorder.step(loss=...).",
-    "probe": "Record with Recorder(probe=...).",
-    "replay": "Record with Recorder(describe={'model': {'factory': 'module:function'}}).",
-}
+PARENT = "parent"
+"""Label of the parent among the runs that a run is compared with."""
 
 
 def run(
@@ -44,9 +37,13 @@ def run(
     stage_or_name
         Name of a stage, or a function. Its positional parameters ask for what it needs by name: `weight`, `gradient`,
         `buffer` or `activation` (called once for each tensor, results stacked on `parameter` or `layer`), the plurals
-        of these, `metrics` and `probe` (called once with everything), `replay` (`trajlab.replay` of the run, to put
-        inputs of its own through the network), and `parent_…` for the same of another run. One with a default is
-        optional. Its keyword-only parameters are its settings. It gives a Dataset or a DataArray.
+        of these, `metrics` and `probe` (called once with everything), `replay` (`trajlab.replay` of the run, to name
+        layers and inputs), `chain` (which hidden layers follow each other), and `parent_…` for the same of the parent.
+        With `other_…` it asks for the same of another run: it is called once for each two runs and for each run with
+        the parent, its results are stacked on `run` and `other`, and must be the same whichever of the two comes
+        first; `between_…` then gives the same of `trajlab.between` the two, and `aligned_…` with their units aligned.
+        A parameter with a default is optional. Keyword-only parameters are settings. It gives a Dataset or a
+        DataArray.
     trajectory
         A run, or runs by name, whose results are stacked on `run`.
     parent
@@ -84,16 +81,32 @@ def run(
         raise BadSetting(f"{function.__name__} was asked for on {on!r}; it can be on weights, gradients or buffers.")
     for name, value in settings.items():
         _check(function.__name__, name, value, known[name].annotation)
-    if isinstance(trajectory, Trajectory):
-        return _run(function, trajectory, parent, on, settings)
-    if not trajectory:
+    if not isinstance(trajectory, Trajectory) and not trajectory:
         raise MissingData(f"runs were asked for to compute {function.__name__}; there are none. Name at least one run.")
-    return _stack({name: _run(function, one, parent, on, settings) for name, one in trajectory.items()}, trajectory)
+    inputs = Inputs(function.__name__, on)
+    if any(name.startswith("other_") for name in needs_of(function)):
+        return _each_two(function, inputs, trajectory, parent, settings)
+    if isinstance(trajectory, Trajectory):
+        return _run(function, inputs, {"": trajectory, "parent_": parent}, settings)
+    results = {name: _run(function, inputs, {"": one, "parent_": parent}, settings) for name, one in trajectory.items()}
+    return _described(_joined(results, "run"), trajectory)
 
 
 def _plain(value: Any) -> Any:
     """Give a numpy value as json takes it."""
     return value.tolist() if hasattr(value, "tolist") else str(value)
+
+
+def _two(function: Callable, inputs: Inputs, one: Trajectory, other: Trajectory) -> dict[str, Trajectory | None]:
+    """Give two runs, and the lines between their ends as far as the stage asks for them, by prefix."""
+    runs: dict[str, Trajectory | None] = {"": one, "other_": other}
+    asked = [name for name in needs_of(function) if inputs.get(without_prefix(name), runs, required=False) is not None]
+    if any(name.startswith("between_") for name in asked):
+        runs["between_"] = between(one, other)
+    if any(name.startswith("aligned_") for name in asked):
+        chain = inputs.get("chain", runs, required=True)
+        runs["aligned_"] = None if chain.reason else between(one, other, align=True, chain=chain)
+    return runs
 
 
 def settings_of(function: Callable) -> dict[str, inspect.Parameter]:
@@ -134,62 +147,61 @@ def needs_of(function: Callable) -> dict[str, inspect.Parameter]:
 
 
 def _run(
-    function: Callable, trajectory: Trajectory, parent: Trajectory | None, on: str | None, settings: dict[str, Any]
+    function: Callable, inputs: Inputs, runs: dict[str, Trajectory | None], settings: dict[str, Any]
 ) -> xr.Dataset:
-    inputs, singles = {}, []
+    given, singles = {}, []
     for name, parameter in needs_of(function).items():
-        value = _input(name, trajectory, parent, on, parameter.default is parameter.empty, function.__name__)
-        inputs[name] = value
-        if name.removeprefix("parent_") in TENSORS and value is not None and not _takes_many(parameter):
+        given[name] = inputs.get(name, runs, required=parameter.default is parameter.empty)
+        if without_prefix(name) in TENSORS and given[name] is not None and not _takes_many(parameter):
             singles.append(name)
-    result = _one_by_one(function, inputs, singles, settings) if singles else _dataset(function, inputs, settings)
+    result = _one_by_one(function, given, singles, settings) if singles else _dataset(function, given, settings)
     provenance = {
         "Conventions": RESULT_VERSION,
         "stage": function.__name__,
         "settings": json.dumps(settings, default=_plain),
         "trajlab": version("trajlab"),
     }
-    return result.assign_attrs(provenance | ({"on": on} if on else {}))
+    return result.assign_attrs(provenance | ({"on": inputs.on} if inputs.on else {}))
+
+
+def _each_two(
+    function: Callable, inputs: Inputs, trajectory: Trajectory | Mapping[str, Trajectory],
+    parent: Trajectory | None, settings: dict[str, Any],
+) -> xr.Dataset:  # fmt: skip
+    """Call a stage for each two runs and for each run with the parent; a run with itself is left unknown."""
+    runs = {"": trajectory} if isinstance(trajectory, Trajectory) else trajectory
+    if parent is not None and PARENT in runs:
+        raise BadSetting(
+            f"a parent was given beside runs of which one is called {PARENT!r}; their results would be told apart by "
+            "name. Rename the run, or leave the parent out."
+        )
+    others = dict(runs) if parent is None else {**runs, PARENT: parent}
+    pairs = [(one, other) for one, other in combinations(others, 2) if one in runs]
+    if not pairs:
+        raise MissingData(
+            f"{function.__name__} needs two runs to compare; there is one. Name a folder of runs, or another run with "
+            "--parent (parent= in Python)."
+        )
+    found = {
+        f"{one} and {other}": _run(
+            function, inputs, _two(function, inputs, others[one], others[other]) | {"parent_": parent}, settings
+        )
+        for one, other in pairs
+    }
+    stacked = _joined(found, "pair")
+    if isinstance(trajectory, Trajectory):
+        return stacked.rename(pair="other").assign_coords(other=np.array([PARENT], dtype=object))
+    names = {name: position for position, name in enumerate(others)}
+    place = np.full((len(others), len(others)), -1)
+    for position, (one, other) in enumerate(pairs):
+        place[names[one], names[other]] = place[names[other], names[one]] = position
+    where = xr.DataArray(place[: len(runs)], {"other": np.array(list(others), dtype=object)}, ("run", "other"))
+    return _described(stacked.isel(pair=where).where(where >= 0), runs)
 
 
 def _takes_many(parameter: inspect.Parameter) -> bool:
     """Tell whether a parameter takes tensors by name as well as one: its annotation is `scan.Tensor`."""
     return Mapping[str, xr.DataArray] in get_args(parameter.annotation)
-
-
-def _input(
-    name: str, trajectory: Trajectory, parent: Trajectory | None, on: str | None, required: bool, stage_name: str
-) -> Any:
-    own = name.removeprefix("parent_")
-    source = trajectory if own == name else parent
-    group = TENSORS.get(own, own)
-    if group not in REMEDIES:
-        raise BadSetting(
-            f"{stage_name} asks for {name!r}; a run can give {', '.join([*TENSORS, *REMEDIES])}, and parent_… of "
-            "these. Rename the parameter, or make it keyword-only if it is a setting."
-        )
-    if on is not None and group == "weights":
-        group = on
-    value: Any
-    if source is None:
-        value = None
-    elif group == "activations":
-        from trajlab.replaying import activations
-
-        value = activations(source)
-    elif group == "replay":
-        from trajlab.replaying import replaying
-
-        value = replaying(source)
-    else:
-        value = getattr(source, group)
-    if callable(value) or (value is not None and len(value)):
-        return value
-    if not required:
-        return None
-    absent = "it names no model" if group == "replay" else f"there are no {group}"
-    found = "no parent was given" if source is None else absent
-    raise MissingData(f"{stage_name} needs {name} of {trajectory.source or 'the run'}; {found}. {REMEDIES[group]}")
 
 
 def _one_by_one(function: Callable, inputs: dict[str, Any], singles: list[str], settings: dict[str, Any]) -> xr.Dataset:
@@ -217,19 +229,23 @@ def _dataset(function: Callable, inputs: dict[str, Any], settings: dict[str, Any
     return result
 
 
-def _stack(results: dict[str, xr.Dataset], trajectories: Mapping[str, Trajectory]) -> xr.Dataset:
-    """Stack the results of runs on `run`, with what made each run as coords."""
-    stacked = xr.concat(
-        list(results.values()), dim="run", join="outer", coords="minimal", compat="override", combine_attrs="override"
-    )
+def _joined(results: Mapping[str, xr.Dataset], dim: str) -> xr.Dataset:
+    """Stack results along a new dim, if none of them are on different probes."""
     probes = sorted({result.attrs["probe_sha256"] for result in results.values() if "probe_sha256" in result.attrs})
     if len(probes) > 1:
         raise BadSetting(
             f"runs on one probe were expected; {', '.join(results)} were recorded with {len(probes)} different ones "
             f"({', '.join(probe[:12] for probe in probes)}). Compare runs that were recorded with the same probe."
         )
-    described = [trajectories[name].facts.get("describe", {}) for name in results]
-    coords: dict[str, Any] = {"run": np.array(list(results), dtype=object)}
+    return xr.concat(
+        list(results.values()), dim=dim, join="outer", coords="minimal", compat="override", combine_attrs="override"
+    )
+
+
+def _described(stacked: xr.Dataset, trajectories: Mapping[str, Trajectory]) -> xr.Dataset:
+    """Add what made each run as coords."""
+    described = [trajectory.facts.get("describe", {}) for trajectory in trajectories.values()]
+    coords: dict[str, Any] = {"run": np.array(list(trajectories), dtype=object)}
     for key in dict.fromkeys(key for one in described for key in one):
         values = [one.get(key) for one in described]
         if key in stacked.dims or key in stacked.variables:

@@ -15,7 +15,7 @@ from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 from dask.task_spec import List, Task, TaskRef
 
-from trajlab.blocks import GROUP_BLOCKS, GROUP_BYTES, Found, Source, Weights, prepare, reduce_blocks
+from trajlab.blocks import GROUP_BLOCKS, GROUP_BYTES, Companion, Found, Source, Weights, prepare, reduce_blocks
 from trajlab.errors import MissingData
 from trajlab.kernels.block import Kernel
 
@@ -29,6 +29,7 @@ def scan(
     *,
     reference: Tensor | int | None = None,
     weight: Tensor | None = None,
+    other: Tensor | None = None,
 ) -> tuple[xr.DataArray, xr.DataArray]:
     """Run a kernel over one tensor or many, lazily.
 
@@ -42,6 +43,9 @@ def scan(
         What each row is compared with: a step of the tensor itself (see `position_of`), or the only step of another.
     weight
         For gradients: the weights that they belong to; steps at which these were not recorded are known as such.
+    other
+        The same tensors of another run, whose rows at the same steps stand beside each row, and if the reference is a
+        step of the tensor, whose row at that step stands beside the reference.
 
     Returns
     -------
@@ -52,7 +56,7 @@ def scan(
 
     The dim `parameter` is there if `tensor` is a mapping.
     """
-    tensors, weights = by_name(tensor), by_name(weight)
+    tensors, weights, others = by_name(tensor), by_name(weight), by_name(other)
     foreign = None if reference is None or isinstance(reference, int) else by_name(reference)
     recorded = {key: array["step"].values for key, array in tensors.items()}
     steps = np.unique(np.concatenate([*recorded.values(), np.empty(0, np.int64)]))
@@ -61,21 +65,28 @@ def scan(
         [(key, identity(array)) for key, array in tensors.items()],
         reference if foreign is None else [(key, identity(array)) for key, array in foreign.items()],
         [(key, identity(array)) for key, array in weights.items() if key in tensors],
+        [(key, identity(array)) for key, array in others.items() if key in tensors],
     )
     sources: list[Any] = []
     layout = _Layout(name, kernel)
     places, shapes, samples = [], [], []
     for key, array in tensors.items():
         rows = Source(array, sources)
-        against = None
+        against, at = None, -1
         if foreign is not None:
-            against = _foreign(array, foreign.get(key), sources)
+            against = Source(_alike(array, foreign.get(key)), sources).cut(0, 1)
         elif isinstance(reference, int):
             at = position_of(array, reference)
             against = rows.cut(at, at + 1)
-        other = Weights(weights[key], array, sources) if key in weights else None
+        beside = Weights(weights[key], array, sources) if key in weights else None
+        opposite = None if other is None else Companion(_alike(array, others.get(key)), array, sources)
+        if opposite is not None and at >= 0 and opposite.position[at] < 0:
+            raise MissingData(
+                f"step {reference} of {key or 'a tensor'} was asked for of both runs; one has not recorded it. "
+                "Choose a step that both have."
+            )
         indices = array["index"].values if "index" in array.coords else None
-        layout.add(key, rows, against, other, indices)
+        layout.add(key, rows, against, at, beside, opposite, indices)
         places.append(np.searchsorted(steps, recorded[key]))
         shapes.append(tuple(array.attrs.get("shape", array.shape[1:])))
         samples.append(indices)
@@ -153,15 +164,21 @@ def position_of(array: xr.DataArray, step: int) -> int:
     )
 
 
-def _foreign(array: xr.DataArray, reference: xr.DataArray | None, sources: list[da.Array]) -> Any:
-    """Give the only row of another tensor, that must be of the same shape and type, as the argument of a task."""
-    found = "nothing" if reference is None else f"{reference.dtype} {reference.shape[1:]}"
-    if reference is None or found != f"{array.dtype} {array.shape[1:]}":
+def _alike(array: xr.DataArray, other: xr.DataArray | None) -> xr.DataArray:
+    """Give a tensor back if it is of the shape and type of another, and holds the same entries."""
+    found = "nothing" if other is None else f"{other.dtype} {other.shape[1:]}"
+    if other is None or found != f"{array.dtype} {array.shape[1:]}":
         raise MissingData(
             f"a {array.dtype} reference of shape {array.shape[1:]} was asked for {array.name}; {found} was found. "
             "Only runs of one architecture can be compared entry by entry."
         )
-    return Source(reference, sources).cut(0, 1)
+    samples = [one["index"].values if "index" in one.coords else np.empty(0) for one in (array, other)]
+    if not np.array_equal(samples[0], samples[1]):
+        raise MissingData(
+            f"the same sampled entries of {array.name} were asked for, to compare it with; others were found. "
+            "Record both runs with the same seed=, or compare their weights."
+        )
+    return other
 
 
 class _Layout:
@@ -183,9 +200,13 @@ class _Layout:
         self._prepared: dict[tuple, Task] = {}
         self._room = 0
 
-    def add(self, key: str, rows: Source, reference: Any, weights: Weights | None, indices: np.ndarray | None) -> None:
+    def add(
+        self, key: str, rows: Source, reference: Any, at: int, weights: Companion | None, other: Companion | None,
+        indices: np.ndarray | None,
+    ) -> None:  # fmt: skip
         """Lay out the blocks of one tensor."""
         spans = rows.blocks(self.kernel.block_bytes)
+        opposite = None if other is None or at < 0 else other.cut(at, at + 1)[0]
         shared = None
         if self.kernel.prepares and len(spans) > 1:
             known = (f"{self.name}-shared", key)
@@ -198,9 +219,10 @@ class _Layout:
             before = None
             if weights is not None:
                 recorded, (before, _) = weights.cut(start, stop), weights.cut(start - 1, start)
+            others = (None, None) if other is None else other.cut(start, stop)
             block = List(
-                rows.cut(start, stop), rows.cut(start - 1, start), reference, *recorded, before, indices,
-                rows.step[start:stop],
+                rows.cut(start, stop), rows.cut(start - 1, start), reference, *recorded, before, *others, opposite,
+                indices, rows.step[start:stop],
             )  # fmt: skip
             places.append(self._place(shared, block, (stop - start) * rows.size * rows.itemsize))
         self.blocks.append(places)

@@ -1,6 +1,6 @@
 """Units of layers: which parameters lead into them, and small lazy tables of what each of them does."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import dask.array as da
@@ -78,6 +78,23 @@ def _leads_into_units(array: xr.DataArray) -> bool:
 def shape_of(array: xr.DataArray) -> tuple[int, ...]:
     """Shape of a whole parameter, also of one of which only a sample of the entries was recorded."""
     return tuple(array.attrs.get("shape", array.shape[1:]))
+
+
+def on_one_probe(activations: Iterable[xr.DataArray]) -> dict[str, str]:
+    """Give the hash of the probe that activations are on, for attrs; none if it is unknown.
+
+    Raises
+    ------
+    BadSetting
+        They are on different probes.
+    """
+    hashes = sorted({array.attrs["probe_sha256"] for array in activations if "probe_sha256" in array.attrs})
+    if len(hashes) > 1:
+        raise BadSetting(
+            f"activations on one probe were expected; they are on {', '.join(one[:12] for one in hashes)}. "
+            "Replay all layers on the same probe, and compare runs that were recorded with the same."
+        )
+    return {"probe_sha256": hashes[0]} if hashes else {}
 
 
 def activity_table(array: xr.DataArray, low: float = 0.0, high: float = np.inf) -> xr.DataArray:

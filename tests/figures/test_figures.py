@@ -6,6 +6,7 @@ from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 import trajlab
+from tests.serving import serve
 from trajlab.errors import BadSetting, MissingData, OutputExists
 from trajlab.figures import figure, panels, save
 from trajlab.figures.marks.choosing import between
@@ -42,7 +43,9 @@ def _names(ax):
 
 @pytest.mark.parametrize("name", stage_names())
 def test_figure__draws_every_stage_and_all_its_panels(study, name):
-    result = trajlab.run(name, study).compute()
+    served = {key: serve(name, run) for key, run in study.items()}
+    alone = isinstance(served["adam-0"], trajlab.Trajectory)
+    result = trajlab.run(name, served if alone else served["adam-0"]).compute()
 
     ax = figure(result)
     assert ax.has_data() and (ax.get_xlabel() == "step" or name in ("filters", "projection", "unit_lines"))

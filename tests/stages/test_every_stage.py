@@ -10,6 +10,7 @@ import pytest
 import xarray as xr
 
 import trajlab
+from tests.serving import serve
 from trajlab import blocks as engine
 from trajlab.commands import parameter_help, summary
 from trajlab.running import needs_of, settings_of
@@ -58,13 +59,13 @@ def test_stage__says_what_it_does_and_what_its_settings_are(name):
 def test_stage__is_lazy(name, example, no_compute):
     lazy = chunked(example, step=7)
     with no_compute():
-        trajlab.run(name, lazy)
-        trajlab.run(name, example)
+        trajlab.run(name, serve(name, lazy))
+        trajlab.run(name, serve(name, example))
 
 
 @pytest.mark.parametrize("name", stage_names())
 def test_stage__every_variable_is_described(name, example):
-    result = trajlab.run(name, example)
+    result = trajlab.run(name, serve(name, example))
     for variable in result.data_vars.values():
         assert set(variable.attrs) >= {"long_name", "units", "definition"}
     assert result.attrs["stage"] == name
@@ -73,17 +74,17 @@ def test_stage__every_variable_is_described(name, example):
 @pytest.mark.parametrize("name", stage_names())
 @pytest.mark.parametrize("chunks", [{"step": 1}, {"step": 4, "out": 2}, {"step": -1, "in": 3}])
 def test_stage__any_chunking_gives_the_same_bits(name, example, chunks, monkeypatch):
-    expected = trajlab.run(name, example).compute()
+    expected = trajlab.run(name, serve(name, example)).compute()
     monkeypatch.setattr(engine, "BLOCK_BYTES", 500)
-    xr.testing.assert_identical(trajlab.run(name, chunked(example, **chunks)).compute(), expected)
+    xr.testing.assert_identical(trajlab.run(name, serve(name, chunked(example, **chunks))).compute(), expected)
 
 
 @pytest.mark.parametrize("name", stage_names())
 def test_stage__any_scheduler_gives_the_same_bits(name, example):
     with dask.config.set(scheduler="sync"):
-        expected = trajlab.run(name, example).compute()
+        expected = trajlab.run(name, serve(name, example)).compute()
     with dask.config.set(scheduler="threads", num_workers=4):
-        xr.testing.assert_identical(trajlab.run(name, example).compute(), expected)
+        xr.testing.assert_identical(trajlab.run(name, serve(name, example)).compute(), expected)
 
 
 @pytest.mark.parametrize("name", stage_names())
@@ -92,7 +93,7 @@ def test_stage__one_step_is_enough(name, example):
         {name: array.values[:1] for name, array in example.weights.items()},
         {name: array.values[:1] for name, array in example.gradients.items()},
     )
-    assert "step" in trajlab.run(name, run).compute().dims
+    assert "step" in trajlab.run(name, serve(name, run)).compute().dims
 
 
 @pytest.mark.parametrize("name", stage_names())
@@ -104,7 +105,7 @@ def test_stage__takes_nan_and_inf_empty_and_scalar_tensors(name, rng):
         "constant.weight": np.ones((5, 3, 2), np.float32), "conv.weight": values.reshape(5, 2, 3, 2, 2),
     }  # fmt: skip
     run = trajlab.from_arrays(tensors, {name: array[:-1] for name, array in tensors.items()})
-    result = trajlab.run(name, run).compute()
+    result = trajlab.run(name, serve(name, run)).compute()
     assert result.sizes["step"] >= 3
 
 
@@ -116,7 +117,7 @@ def test_stage__gaps_in_the_steps_are_allowed_and_said(name, example):
         {name: array.values[steps[:-1]] for name, array in example.gradients.items()},
         steps=steps,
     )
-    result = trajlab.run(name, run).compute()
+    result = trajlab.run(name, serve(name, run)).compute()
     assert set(result.step.values) <= set(steps)
     if "stride" in result.coords:
         assert result.stride.sel(step=6).item() == 3
@@ -125,13 +126,15 @@ def test_stage__gaps_in_the_steps_are_allowed_and_said(name, example):
 @pytest.mark.parametrize("name", stage_names())
 def test_stage__a_packed_store_gives_the_same_bits(name, example, tmp_path):
     store = trajlab.open(trajlab.pack(example, tmp_path / "run.zarr"))
-    xr.testing.assert_identical(trajlab.run(name, store).compute(), trajlab.run(name, example).compute())
+    xr.testing.assert_identical(
+        trajlab.run(name, serve(name, store)).compute(), trajlab.run(name, serve(name, example)).compute()
+    )
 
 
 @pytest.mark.parametrize("name", stage_names())
 def test_stage__opens_again_as_it_was_written(name, example, tmp_path):
     from trajlab.computing import write
 
-    result = trajlab.run(name, example)
+    result = trajlab.run(name, serve(name, example))
     write({tmp_path / "result.zarr": result})
     xr.testing.assert_equal(xr.open_zarr(tmp_path / "result.zarr").compute(), result.compute())

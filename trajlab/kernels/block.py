@@ -41,6 +41,12 @@ class Block:
         Place of each step's weights in `weights`, (step); -1 where they were not recorded.
     weights_previous
         The weights at the step of `previous`.
+    other
+        The same tensor of another run, at the steps at which it was recorded.
+    other_places
+        Place of each step's row in `other`, (step); -1 where it was not recorded.
+    other_reference
+        The row of the other run at the step of `reference`.
     indices
         Positions in the flat weights of the entries of a row, if only a sample of the gradient was recorded; weights
         are arrays then.
@@ -56,6 +62,9 @@ class Block:
     weights: Rows | Sequence[np.ndarray] = ()
     places: np.ndarray | None = None
     weights_previous: Rows | np.ndarray | None = None
+    other: Rows | Sequence[np.ndarray] = ()
+    other_places: np.ndarray | None = None
+    other_reference: Rows | np.ndarray | None = None
     indices: np.ndarray | None = field(default=None, repr=False)
     step: np.ndarray | None = field(default=None, repr=False)
     shape: tuple[int, ...] = ()
@@ -70,12 +79,17 @@ class Block:
         self.like_weight = _like(self.weights if len(self.weights) else before)
         self._window = Window(_group(self.previous), _group(self.reference), self.rows)
         self._weights = Window([None], before, self.weights)
-        places = np.full(self.steps, -1) if self.places is None else self.places
-        self._places = np.where(places >= 0, places + 2, 0)
+        self._places = self._from_second(self.places)
+        self._other = Window([None], _group(self.other_reference), self.other)
+        self._other_places = self._from_second(self.other_places)
+
+    def _from_second(self, places: np.ndarray | None) -> np.ndarray:
+        """Give places in rows as those in a window that begins with none and another row."""
+        return np.zeros(self.steps, np.int64) if places is None else np.where(places >= 0, places + 2, 0)
 
     def tiles(self) -> Iterator[tuple[int, int]]:
         """Go over the entries of all rows, tile by tile; the addresses hold for one tile at a time."""
-        windows = [self._window, self._weights] if self.indices is None else [self._window]
+        windows = [self._window, self._other, *([self._weights] if self.indices is None else [])]
         for tile, *_ in zip(*(window.tiles(self.size) for window in windows), strict=True):
             yield tile
 
@@ -103,6 +117,16 @@ class Block:
     def weight_previous_address(self) -> np.uint64:
         """Address of the weights at the step of `previous`, 0 if there are none."""
         return self._weights.addresses[1]
+
+    @property
+    def other_addresses(self) -> np.ndarray:
+        """Addresses of the other run's rows at each step, (step); 0 where they were not recorded."""
+        return self._other.addresses[self._other_places]
+
+    @property
+    def other_reference_address(self) -> np.uint64:
+        """Address of the other run's row at the step of `reference`, 0 if there is none."""
+        return self._other.addresses[1]
 
     def arrays(self) -> Sequence[np.ndarray]:
         """Give the whole rows, for kernels that need single entries or few."""

@@ -92,7 +92,7 @@ def listening(modules: Mapping[str, nn.Module], hear: Any) -> Iterator[None]:
     """Have `hear(path, module, output)` called with the first tensor that a module gives, each time it was called."""
 
     def hook(path: str) -> Any:
-        return lambda module, inputs, output: hear(path, module, _first_tensor(output))
+        return lambda module, inputs, output: hear(path, module, first_tensor(output))
 
     handles = [module.register_forward_hook(hook(path)) for path, module in modules.items()]
     try:
@@ -102,11 +102,12 @@ def listening(modules: Mapping[str, nn.Module], hear: Any) -> Iterator[None]:
             handle.remove()
 
 
-def _first_tensor(output: Any) -> torch.Tensor | None:
+def first_tensor(output: Any) -> torch.Tensor | None:
+    """Give the first tensor in what a module gives, which may be nested; None if there is none."""
     if isinstance(output, torch.Tensor):
         return output
     parts = output.values() if isinstance(output, Mapping) else output if isinstance(output, list | tuple) else ()
-    return next((found for found in map(_first_tensor, parts) if found is not None), None)
+    return next((found for found in map(first_tensor, parts) if found is not None), None)
 
 
 def trial(model: nn.Module, inputs: torch.Tensor) -> list[Call]:

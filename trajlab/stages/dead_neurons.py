@@ -17,6 +17,7 @@ from trajlab.units import (
     changed_table,
     layers_of,
     nonzero_table,
+    on_one_probe,
     shape_of,
     side_by_side,
 )
@@ -130,17 +131,7 @@ def dead_neurons(
                     tables[kind, name] = table(arrays[name])
     quantities = partial(_result, keys=tuple(tables), layers=tuple(layers), tau=tau, near=near, window=window)
     result = lazily(quantities, *tables.values())
-    return annotate(result, MEANINGS, tau=tau, near=near, window=window, **_probe(activations))
-
-
-def _probe(activations: Mapping[str, xr.DataArray]) -> dict[str, str]:
-    hashes = sorted({array.attrs["probe_sha256"] for array in activations.values() if "probe_sha256" in array.attrs})
-    if len(hashes) > 1:
-        raise BadSetting(
-            f"activations on one probe were expected; they are on {', '.join(one[:12] for one in hashes)}. "
-            "Replay all layers on the same probe."
-        )
-    return {"probe_sha256": hashes[0]} if hashes else {}
+    return annotate(result, MEANINGS, tau=tau, near=near, window=window, **on_one_probe(activations.values()))
 
 
 def _result(

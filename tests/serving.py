@@ -1,0 +1,52 @@
+"""Whatever a stage asks for, so that laws can be tested on every stage: another run, a network and a probe."""
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import nn
+
+import trajlab
+from trajlab.running import needs_of
+from trajlab.stages import stage
+from trajlab.trajectory import Trajectory
+
+
+class AnyNetwork(nn.Module):
+    """Take any parameters: three outputs, which depend on the inputs and on the sum of all entries."""
+
+    def __init__(self, shapes: dict[str, list[int]]):
+        super().__init__()
+        for name, shape in shapes.items():
+            *path, leaf = name.split(".")
+            home = self
+            for part in path:
+                if not hasattr(home, part):
+                    home.add_module(part, nn.Module())
+                home = getattr(home, part)
+            home.register_parameter(leaf, nn.Parameter(torch.zeros(shape)))
+
+    def forward(self, inputs):
+        return inputs * sum(parameter.sum() for parameter in self.parameters())
+
+
+def serve(name: str, run: Trajectory) -> Trajectory | dict[str, Trajectory]:
+    """Give a run with what a stage needs beside it: the same backwards as another run, a network and a probe."""
+    needs = needs_of(stage(name))
+    if any(need.startswith("other_") for need in needs):
+        backwards = {
+            group: {key: array.data[::-1] for key, array in getattr(run, group).items()}
+            for group in ("weights", "gradients")
+        }
+        return {"forth": _equipped(run), "back": _equipped(trajlab.from_arrays(**backwards, steps=run.steps))}
+    return _equipped(run) if "replay" in needs and needs["replay"].default is needs["replay"].empty else run
+
+
+def _equipped(run: Trajectory) -> Trajectory:
+    shapes = {name: list(array.shape[1:]) for name, array in run.weights.items()}
+    run.facts["describe"] = {"model": {"factory": "tests.serving:AnyNetwork", "arguments": {"shapes": shapes}}}
+    rng = np.random.default_rng(0)
+    inputs, targets = rng.standard_normal((12, 3)).astype(np.float32), rng.integers(3, size=12)
+    run.probe = xr.Dataset(
+        {"inputs": (("sample", "feature"), inputs), "targets": ("sample", targets)}, attrs={"sha256": "0"}
+    )
+    return run

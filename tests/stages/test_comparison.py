@@ -1,0 +1,250 @@
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from safetensors.torch import save_file
+from scipy import optimize
+from torch import nn
+
+import trajlab
+from trajlab.errors import BadSetting, MissingData
+from trajlab.scoring import along
+
+
+def walk(values, steps=None, **facts):
+    run = trajlab.from_arrays({"w": np.asarray(values, np.float32)}, steps=steps)
+    run.facts["describe"] = facts
+    return run
+
+
+def test_comparison__hand_made_walks():
+    """Two runs leave from points 5 apart, the one along x and the other along both axes."""
+    runs = {"a": walk([[3, 0], [5, 0]]), "b": walk([[0, 4], [1, 5]])}
+    result = trajlab.run("comparison", runs).compute().sel(run="a", other="b", parameter="w")
+    np.testing.assert_allclose(result.distance, [5, np.hypot(4, 5)])
+    np.testing.assert_allclose(result.relative_distance[0], 2 * 5 / 7)
+    np.testing.assert_allclose(result.cosine, [0, 5 / 5 / np.sqrt(26)])
+    np.testing.assert_allclose(result.update_cosine[1], 1 / np.sqrt(2))
+    np.testing.assert_allclose(result.update_cosine_null, 1 / np.sqrt(2))
+    assert np.isnan(result.update_cosine[0])
+    assert result.changed.values.tolist() == [1, 1]
+
+
+def test_comparison__agrees_with_numpy(example):
+    other = trajlab.example(seed=1)
+    result = trajlab.run("comparison", {"a": example, "b": other}).compute().sel(run="b", other="a")
+    flat = {
+        name: [run.weights[name].values.reshape(21, -1).astype(float) for run in (example, other)]
+        for name in example.weights
+    }
+    flat["total"] = [np.hstack([pair[i] for pair in flat.values()]) for i in (0, 1)]
+    for name, (a, b) in flat.items():
+        found = result.sel(parameter=name) if name in example.weights else result
+        prefix = "" if name in example.weights else "total_"
+        norms = [np.linalg.norm(one, axis=1) for one in (a, b)]
+        u, v = a[1:] - a[0], b[1:] - b[0]
+        with np.errstate(invalid="ignore"):
+            expected = {
+                "distance": np.linalg.norm(a - b, axis=1),
+                "relative_distance": 2 * np.linalg.norm(a - b, axis=1) / sum(norms),
+                "cosine": (a * b).sum(1) / norms[0] / norms[1],
+                "changed": (a != b).mean(1),
+                "update_cosine": np.append(
+                    np.nan, (u * v).sum(1) / np.linalg.norm(u, axis=1) / np.linalg.norm(v, axis=1)
+                ),
+                "update_cosine_null": np.full(21, a.shape[1] ** -0.5),
+            }
+        for variable, values in expected.items():
+            np.testing.assert_allclose(found[prefix + variable], values, rtol=1e-11, atol=1e-12, err_msg=variable)
+
+
+def test_comparison__every_two_runs_both_ways_and_the_parent():
+    runs = {name: walk(np.full((3, 2), place), seed=place) for name, place in zip("abc", (0, 1, 3), strict=True)}
+    result = trajlab.run("comparison", runs, parent=walk(np.full((3, 2), 7))).compute()
+    assert result.run.values.tolist() == ["a", "b", "c"]
+    assert result.other.values.tolist() == ["a", "b", "c", "parent"]
+    assert result.seed.dims == ("run",)
+    apart = result.distance.isel(step=-1, parameter=0).transpose("run", "other") / np.sqrt(2)
+    np.testing.assert_allclose(apart, [[np.nan, 1, 3, 7], [1, np.nan, 2, 6], [3, 2, np.nan, 4]])
+
+
+def test_comparison__a_single_run_is_held_against_its_parent():
+    result = trajlab.run("comparison", walk([[1, 1]]), parent=walk([[1, 3]])).compute()
+    assert result.distance.dims == ("other", "step", "parameter")
+    assert result.distance.sel(other="parent").item() == 2
+
+
+def test_comparison__steps_of_only_one_run_are_left_out_and_counted():
+    runs = {
+        "a": walk([[0], [1], [2], [3]], steps=[0, 10, 20, 30]),
+        "b": walk([[5], [5], [5]], steps=[10, 15, 30]),
+        "c": walk([[9], [9]], steps=[0, 10]),
+    }
+    result = trajlab.run("comparison", runs).compute()
+    ab = result.sel(run="a", other="b", parameter="w").dropna("step", subset=["distance"])
+    assert ab.step.values.tolist() == [10, 30]
+    assert ab.distance.values.tolist() == [4, 2]
+    assert result.unshared_steps.sel(run="a").values[1:].tolist() == [3, 2]
+    assert np.isnan(ab.update_cosine).all()  # 30 is one step after their common start, and b stood still
+
+
+def test_comparison__nan_and_inf_are_counted_and_left_out():
+    runs = {"a": walk([[1, 2, np.nan], [1, np.inf, 2]]), "b": walk([[1, 5, 7], [2, 2, np.nan]])}
+    result = trajlab.run("comparison", runs).compute().sel(run="a", other="b", parameter="w")
+    assert result.nonfinite.values.tolist() == [1, 2]
+    assert result.distance.values.tolist() == [3, 1]
+    assert result.changed.values.tolist() == [0.5, 1]
+    np.testing.assert_allclose(result.update_cosine_null, [1 / np.sqrt(2), 1])
+
+
+def test_comparison__on_sampled_gradients_of_other_entries_is_refused(tmp_path):
+
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        model = torch.nn.Linear(9, 9)
+        with trajlab.Recorder(model, tmp_path / name, gradients=10, seed=seed) as recorder:
+            model(torch.ones(2, 9)).sum().backward()
+            recorder.step()
+    runs = {name: trajlab.open(tmp_path / name) for name in "abc"}
+    assert trajlab.run("comparison", {k: runs[k] for k in "ab"}, on="gradients").compute().total_distance.size
+    with pytest.raises(MissingData, match="the same sampled entries of weight were asked for"):
+        trajlab.run("comparison", runs, on="gradients")
+
+
+def test_comparison__says_what_it_lacks(example):
+    with pytest.raises(MissingData, match="needs two runs to compare; there is one.*--parent"):
+        trajlab.run("comparison", example)
+    with pytest.raises(MissingData, match="needs two runs"):
+        trajlab.run("comparison", {"a": example})
+    with pytest.raises(MissingData, match="0 to 0, the other 5 to 5"):
+        trajlab.run("comparison", {"a": walk([[0]]), "b": walk([[0]], steps=[5])})
+    with pytest.raises(MissingData, match=r"reference of shape \(1,\) was asked for w; float32 \(2,\)"):
+        trajlab.run("comparison", {"a": walk([[0]]), "b": walk([[0, 0]])})
+    with pytest.raises(BadSetting, match="one is called 'parent'"):
+        trajlab.run("comparison", {"a": walk([[0]]), "parent": walk([[0]])}, parent=walk([[0]]))
+
+
+def test_comparison__of_sixteen_runs_has_few_tasks():
+    runs = {str(seed): trajlab.example(seed=seed) for seed in range(16)}
+    assert len(trajlab.run("comparison", runs).total_distance.__dask_graph__()) < 10_000
+
+
+def net(units=6):
+    return nn.Sequential(nn.Linear(5, units), nn.ReLU(), nn.Linear(units, 3))
+
+
+def trained(seed, order=None, probe=0):
+    """Three snapshots of a small net, its hidden units in an order, with a probe."""
+    torch.manual_seed(seed)
+    states = [net().state_dict() for _ in range(3)]
+    order = torch.arange(6) if order is None else torch.as_tensor(order)
+    for state in states:
+        state["0.weight"], state["0.bias"] = state["0.weight"][order], state["0.bias"][order]
+        state["2.weight"] = state["2.weight"][:, order]
+    run = trajlab.from_arrays({name: np.stack([state[name] for state in states]) for name in states[0]})
+    run.facts["describe"] = {"model": {"factory": "tests.stages.test_comparison:net", "arguments": {}}}
+    rng = np.random.default_rng(probe)
+    inputs, targets = rng.standard_normal((40, 5)).astype(np.float32), rng.integers(3, size=40)
+    run.probe = xr.Dataset(
+        {"inputs": (("sample", "f"), inputs), "targets": ("sample", targets)}, attrs={"sha256": f"{probe}"}
+    )
+    return run
+
+
+def test_comparison__a_permuted_copy_has_the_same_units_in_another_place():
+    runs = {"a": trained(0), "copy": trained(0, order=[3, 1, 5, 0, 2, 4]), "other": trained(1)}
+    result = trajlab.run("comparison", runs, at=[0, 2]).compute().sel(run="a")
+    copy, other = result.sel(other="copy"), result.sel(other="other")
+    assert (copy.total_distance > 0.5).all()
+    np.testing.assert_allclose(copy.matched_weights.sel(parameter="0.weight"), [1, np.nan, 1])
+    np.testing.assert_allclose(copy.matched_features.sel(layer="1"), [1, np.nan, 1])
+    assert copy.matched_weights.sel(parameter="2.weight").max() < 0.9  # its columns stand in another order
+    assert other.matched_features[-1, 0] < 0.9
+    assert np.isnan(result.matched_weights.sel(parameter="0.bias")).all()
+    assert copy.matched_weights_units.sel(parameter="0.weight")[-1] == 6
+
+
+def test_comparison__features_agree_with_correlations_by_torch():
+    runs = {"a": trained(0), "b": trained(1)}
+    result = trajlab.run("comparison", runs).compute().sel(run="a", other="b", step=2)
+    hidden = []
+    for run in runs.values():
+        model = net()
+        model.load_state_dict(run.at(2))
+        hidden.append(model[1](model[0](torch.as_tensor(run.probe.inputs.values))).detach().double())
+    alike = torch.corrcoef(torch.cat(hidden, dim=1).T)[:6, 6:].numpy()
+    alike = alike[~np.isnan(alike).all(1)][:, ~np.isnan(alike).all(0)]
+    rows, columns = optimize.linear_sum_assignment(-alike)
+    assert result.matched_features.sel(layer="1").item() == pytest.approx(alike[rows, columns].mean(), rel=1e-6)
+
+
+def test_comparison__refuses_runs_with_different_probes_and_odd_settings():
+    runs = {"a": trained(0), "b": trained(1, probe=7)}
+    with pytest.raises(BadSetting, match="on one probe were expected; they are on 0, 7"):
+        trajlab.run("comparison", runs)
+    assert "matched_features" not in trajlab.run("comparison", runs, features=False)
+    with pytest.raises(BadSetting, match="shuffles=-1"):
+        trajlab.run("comparison", runs, shuffles=-1)
+    with pytest.raises(MissingData, match="step 9 of both runs"):
+        trajlab.run("comparison", runs, at=[9])
+
+
+def test_comparison__a_permuted_copy_is_no_way_off_once_aligned():
+    runs = {"a": trained(0), "copy": trained(0, order=[3, 1, 5, 0, 2, 4]), "other": trained(1)}
+    result = trajlab.run("comparison", runs, at=[0, -1]).compute().sel(run="a")
+    copy, other = result.sel(other="copy"), result.sel(other="other")
+    assert (copy.aligned_distance.sel(step=[0, 2]) == 0).all() and np.isnan(copy.aligned_distance.sel(step=1)).all()
+    assert (copy.total_distance > 0.5).all()
+    np.testing.assert_allclose(copy.aligned_line_loss, copy.line_loss[0], rtol=1e-5)
+    assert abs(copy.line_loss - copy.line_loss[0]).max() > 1e-3
+    assert 0 < other.total_aligned_distance[-1] < other.total_distance[-1]
+    assert result.attrs["alignment"] == "units of 0.weight"
+
+
+def test_comparison__loss_along_the_line_agrees_with_torch():
+    runs = {"a": trained(0), "b": trained(1)}
+    result = trajlab.run("comparison", runs).compute().sel(run="b", other="a")
+    states, losses = [run.at(2) for run in runs.values()], []
+    inputs, labels = (torch.as_tensor(runs["a"].probe[name].values) for name in ("inputs", "targets"))
+    for alpha in result.alpha.values:
+        model = net()
+        model.load_state_dict({name: (1 - alpha) * states[0][name] + alpha * states[1][name] for name in states[0]})
+        losses.append(nn.functional.cross_entropy(model(inputs), labels).item())
+    np.testing.assert_allclose(result.line_loss, losses, rtol=1e-5)
+    rise = np.array(losses) - np.linspace(losses[0], losses[-1], 11)
+    np.testing.assert_allclose(result.barrier, rise.max(), atol=1e-5)
+
+
+def test_comparison__says_why_units_are_not_aligned():
+    runs = {"a": walk([[1, 2]]), "b": walk([[3, 4]])}
+    result = trajlab.run("comparison", runs).compute()
+    assert result.attrs["alignment"] == "there is no hidden layer"
+    assert np.isnan(result.aligned_distance).all() and "aligned_line_loss" not in result
+    plain = trajlab.run("comparison", {"a": trained(0), "b": trained(1)}, line=False).compute()
+    assert "line_loss" not in plain and "total_aligned_distance" in plain
+
+
+def test_comparison__the_barrier_is_the_largest_rise_above_the_ends():
+    loss = [1.0, 3.0, 2.0, 5.0]  # above the line from 1 to 5: 0, 2/3, -5/3, 0
+    table = xr.DataArray([[value, 1] for value in loss], {"column": ["loss", "scored"]}, ("point", "column"))
+    found, barrier = along(table)
+    assert found.values.tolist() == loss
+    assert barrier.item() == pytest.approx(2 / 3)
+
+
+def test_comparison__long_rows_in_files_of_two_types_at_other_steps(checkpoints, tmp_path, rng):
+    """Rows that are read a tile at a time, of bf16 and of float32 files."""
+    a, b = rng.standard_normal((2, 4, 150, 200)).astype(np.float32)
+    a = torch.from_numpy(a).bfloat16()
+    for row, step in enumerate((0, 5, 10, 20)):
+        (tmp_path / "a" / f"checkpoint-{step}").mkdir(parents=True)
+        save_file({"w.weight": a[row].clone()}, tmp_path / "a" / f"checkpoint-{step}" / "model.safetensors")
+    checkpoints({"w.weight": b}, steps=(5, 7, 10, 20), folder=tmp_path / "b")
+    runs = {name: trajlab.open(tmp_path / name) for name in "ab"}
+    result = trajlab.run("comparison", runs, shuffles=0).compute().sel(run="a", other="b")
+    assert result.step.values.tolist() == [5, 10, 20]
+    x, y = a.double().numpy()[[1, 2, 3]].reshape(3, -1), b[[0, 2, 3]].astype(float).reshape(3, -1)
+    np.testing.assert_allclose(result.total_distance, np.linalg.norm(x - y, axis=1), rtol=1e-12)
+    u, v = x[1:] - x[0], y[1:] - y[0]
+    expected = (u * v).sum(1) / np.linalg.norm(u, axis=1) / np.linalg.norm(v, axis=1)
+    np.testing.assert_allclose(result.total_update_cosine[1:], expected, rtol=1e-10)
+    assert result.unshared_steps == 2

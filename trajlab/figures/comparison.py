@@ -1,0 +1,167 @@
+"""Figures of how far runs are from each other."""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from trajlab.figures.default import default
+from trajlab.figures.marks.canvas import canvas, tall
+from trajlab.figures.marks.choosing import choose, recorded
+from trajlab.figures.marks.heat import labels
+from trajlab.figures.marks.labels import height_of, name_rows, title_of, wrap
+from trajlab.figures.marks.lines import beside, lines
+from trajlab.figures.marks.matrix import matrix
+from trajlab.figures.marks.scale import CATEGORIES
+from trajlab.figures.panel import Panel
+from trajlab.findings.looking import last
+
+FEW = 8
+"""Pairs of runs that have a line each; of more, a line is the mean of a run and all others."""
+
+ENDS = {
+    "relative_distance": ("Distance between the ends", "2 |a − b|₂ / (|a|₂ + |b|₂): √2 is unrelated."),
+    "update_cosine": ("Direction of the ways", "Cosine of the ways since the start: 1 is one direction, 0 unrelated."),
+    "aligned_distance": ("Distance between aligned ends", "|a − P b|₂, hidden units in the order that fits best."),
+    "barrier": ("Loss barrier", "Largest rise of the loss on the straight line between the ends: 0 is connected."),
+    "aligned_barrier": ("Loss barrier after alignment", "The same, hidden units in the order that fits best."),
+}
+"""Matrices of the report, with their titles and captions."""
+
+
+def comparison(result: xr.Dataset, *, ax: Axes | None = None, variable: str | None = None, **select: Any) -> Axes:
+    """Draw how far runs are from each other: lines over the steps, a matrix of runs, or losses along lines.
+
+    Parameters
+    ----------
+    result
+        Result of the stage `comparison`.
+    ax
+        Where to draw; a new figure by default.
+    variable
+        Which variable; by default the relative distance of the whole network over the steps. One without steps is a
+        matrix of runs.
+    select
+        Which part of it.
+    """
+    variable = variable or whole_name(result, "relative_distance")
+    left = [dim for dim in result[variable].dims if select.get(str(dim)) is None] if variable in result else []
+    if set(left) - {"run"} == {"other", "step"}:
+        array, title = choose(result, variable, keep=("run", "other", "step"), **select)
+        ax = canvas(ax)
+        title = ", ".join(filter(None, [title, over_steps(array, ax)]))
+    elif set(left) - {"run"} == {"other", "alpha"}:
+        array, title = choose(result, variable, keep=("run", "other", "alpha"), **select)
+        ax = canvas(ax)
+        along_lines(array, ax)
+    elif set(left) == {"run", "other"}:
+        array, title = choose(result, variable, keep=("run", "other"), **select)
+        ax = canvas(ax)
+        matrix(array, ax, center=center_of(variable))
+    else:
+        return default(result, ax=ax, variable=variable, **select)
+    ax.set_title(title)
+    return ax
+
+
+def center_of(variable: str) -> float | None:
+    """Give the value that the colors of a variable diverge from; none of most."""
+    return 0.0 if "cosine" in variable and "null" not in variable else None
+
+
+def whole_name(result: xr.Dataset, name: str) -> str:
+    """Name a variable of the whole network, or of a single tensor the variable itself."""
+    return f"total_{name}" if f"total_{name}" in result else name
+
+
+def pairs(array: xr.DataArray) -> xr.DataArray:
+    """Stack a variable of each two runs on `pair`, each two once."""
+    if "run" not in array.dims:
+        return array.rename(other="pair")
+    runs, others = labels(array, "run"), labels(array, "other")
+    known = [(a, b) for a in range(len(runs)) for b in range(len(others)) if others[b] not in runs[: a + 1]]
+    names = np.array([f"{runs[a]} – {others[b]}" for a, b in known], dtype=object)
+    rows, columns = (xr.DataArray([pair[i] for pair in known], dims="pair") for i in (0, 1))
+    return array.drop_vars([name for name in array.coords if "run" in array[name].dims]).isel(
+        run=rows, other=columns
+    ).drop_vars("other").assign_coords(pair=names)  # fmt: skip
+
+
+def over_steps(array: xr.DataArray, ax: Axes) -> str:
+    """Draw a line for each two runs, or of many for each run the mean over the others; say which."""
+    array, each = recorded(array), pairs(array)
+    if each.sizes["pair"] <= FEW or "run" not in array.dims:
+        lines(recorded(each).transpose("step", "pair"), ax)
+        return ""
+    lines(array.mean("other", keep_attrs=True).transpose("step", "run"), ax)
+    return "mean over the other runs"
+
+
+def along_lines(array: xr.DataArray, ax: Axes) -> None:
+    """Draw losses along the lines between runs, the largest barriers named."""
+    each = pairs(array).transpose("pair", "alpha")
+    alpha, values = each["alpha"].values, each.values
+    rise = (values - values[:, :1] * (1 - alpha) - values[:, -1:] * alpha).max(1)
+    order = np.argsort(-np.nan_to_num(rise, nan=-1.0), kind="stable")
+    names = labels(each, "pair")
+    for place, row in enumerate(order):
+        named = place < FEW
+        style: dict[str, Any] = {"color": CATEGORIES[place]} if named else {"color": CATEGORIES[-1], "alpha": 0.3}
+        ax.plot(alpha, values[row], label=names[row] if named else None, zorder=2 if named else 1, **style)
+    ax.set_xlabel("α, from the first run to the second")
+    ax.set_ylabel(wrap(title_of(array), height_of(ax)))
+    ax.margins(x=0.01)
+    beside(ax)
+
+
+def panels(result: xr.Dataset) -> list[Panel]:
+    """Give the figures that the report shows."""
+    distance = whole_name(result, "relative_distance")
+    caption = "2 |a_t − b_t|₂ / (|a_t|₂ + |b_t|₂): 0 is the same place, √2 unrelated."
+    draw = partial(_alone, result, distance)
+    found = [Panel("distance", "Distance between runs", caption, (9.2, 3.2), draw)]
+    if "run" in result.dims:
+        count = result.sizes["other"]
+        size = (min(4.2 + 0.42 * count, 9.2), min(1.8 + 0.36 * count, 9.0))
+        for name, (title, caption) in ENDS.items():
+            known = whole_name(result, name)
+            if known in result and {"run", "other"} <= set(result[known].dims) and result[known].notnull().any():
+                found.append(Panel(name, title, caption, size, partial(_matrix, result[known])))
+    if "matched_features" in result and bool(result["matched_features"].notnull().any()):
+        caption = "Units of two runs matched one to one by what they give on the probe; a dot for each two runs."
+        size = (9.2, tall(result.sizes["layer"]))
+        found.append(Panel("matched_features", "Units that both runs found", caption, size, partial(_units, result)))
+    for name, title in (("line_loss", "Loss along the lines"), ("aligned_line_loss", "Loss along aligned lines")):
+        if name in result and bool(np.isfinite(result[name].values).any()):
+            caption = "Loss on the probe along the straight line between the ends of each two runs."
+            found.append(Panel(name, title, caption, (9.2, 3.2), partial(_alone, result, name)))
+    return found
+
+
+def _alone(result: xr.Dataset, name: str, figure: Figure) -> None:
+    comparison(result, ax=figure.add_subplot(), variable=name)
+
+
+def _matrix(array: xr.DataArray, figure: Figure) -> None:
+    matrix(last(array).assign_attrs(array.attrs), figure.add_subplot(), center=center_of(str(array.name)))
+
+
+def _units(result: xr.Dataset, figure: Figure) -> None:
+    """Draw how alike matched units are in each layer, a dot for each two runs, beside what chance gives."""
+    ax = figure.add_subplot()
+    names = labels(result["matched_features"], "layer")
+    for name, label, color, marker in (
+        ("matched_features", "matched units", CATEGORIES[0], "o"),
+        ("matched_features_null_95", "95 % quantile by chance", CATEGORIES[-1], "|"),
+    ):
+        each = pairs(last(result[name])).transpose("layer", "pair").values
+        rows = np.repeat(np.arange(len(names)), each.shape[1])
+        ax.scatter(each.ravel(), rows, s=28, color=color, marker=marker, alpha=0.6, label=label)
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    name_rows(ax, names)
+    ax.set_xlim(None, 1.02)
+    ax.set_xlabel("mean correlation of matched units")
+    beside(ax)

@@ -1,0 +1,108 @@
+"""What a run gives to a stage that asks for it by name."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from trajlab.errors import BadSetting, MissingData
+from trajlab.trajectory import Trajectory
+
+TENSORS = {"weight": "weights", "gradient": "gradients", "buffer": "buffers", "activation": "activations"}
+"""Inputs that a stage is given one tensor at a time, and those that hold them all."""
+
+PREFIXES = ("parent_", "other_", "between_", "aligned_")
+"""What stands before an input that is wanted of another run, or of the line between two."""
+
+REMEDIES = {
+    "weights": "Name a run with snapshots of the weights.",
+    "gradients": "Record with Recorder(gradients=True), or choose a stage that needs weights only.",
+    "buffers": "Choose a stage that needs no buffers.",
+    "activations": "Record with Recorder(probe=...) and describe={'model': {'factory': 'module:function'}}.",
+    "metrics": "Record with recorder.step(loss=...).",
+    "probe": "Record with Recorder(probe=...).",
+    "chain": "Record snapshots of the weights.",
+    "replay": "Record with Recorder(describe={'model': {'factory': 'module:function'}}).",
+}
+
+
+def without_prefix(name: str) -> str:
+    """Give what a stage asks for without saying of which run."""
+    prefix = next((prefix for prefix in PREFIXES if name.startswith(prefix)), "")
+    return name.removeprefix(prefix)
+
+
+class Inputs:
+    """What runs give to a stage; what was asked of a run once is kept for the next time.
+
+    Parameters
+    ----------
+    stage
+        Name of the stage.
+    on
+        What it is given where it asks for weights.
+    """
+
+    def __init__(self, stage: str, on: str | None = None):
+        self.stage = stage
+        self.on = on
+        self._found: dict[tuple[int, str], tuple[Trajectory, Any]] = {}
+
+    def get(self, name: str, runs: Mapping[str, Trajectory | None], *, required: bool) -> Any:
+        """Give what a parameter of the stage asks for.
+
+        Parameters
+        ----------
+        name
+            Name of the parameter.
+        runs
+            Runs by the prefix under which they are asked for.
+        required
+            Whether it has to be there.
+
+        Raises
+        ------
+        BadSetting
+            No run can give such a thing.
+        MissingData
+            It is required and not there.
+        """
+        kind = without_prefix(name)
+        prefix, group = name.removesuffix(kind), TENSORS.get(kind, kind)
+        if group not in REMEDIES:
+            raise BadSetting(
+                f"{self.stage} asks for {name!r}; a run can give {', '.join([*TENSORS, *REMEDIES])}, and "
+                f"{', '.join(f'{one}…' for one in PREFIXES)} of these. Rename the parameter, or make it keyword-only "
+                "if it is a setting."
+            )
+        if self.on is not None and group == "weights":
+            group = self.on
+        source = runs.get(prefix)
+        value = None if source is None else self._held(source, group)
+        if callable(value) or (value is not None and len(value)):
+            return value
+        if not required:
+            return None
+        found = "it names no model" if group == "replay" else f"there are no {group}"
+        found = f"no {prefix.rstrip('_')} was given" if source is None else found
+        where = next((run.source for run in (source, runs[""]) if run is not None), "") or "the run"
+        raise MissingData(f"{self.stage} needs {name} of {where}; {found}. {REMEDIES[group]}")
+
+    def _held(self, source: Trajectory, group: str) -> Any:
+        key = id(source), group
+        if key not in self._found:
+            self._found[key] = source, self._look_up(source, group)  # the run stays, so that no other gets its id
+        return self._found[key][1]
+
+    def _look_up(self, source: Trajectory, group: str) -> Any:
+        if group == "activations":
+            from trajlab.replaying import activations
+
+            return activations(source)
+        if group == "replay":
+            from trajlab.replaying import replaying
+
+            return replaying(source)
+        if group == "chain":
+            from trajlab.replaying.symmetry import chain
+
+            return chain(source)
+        return getattr(source, group)

@@ -1,0 +1,140 @@
+"""The straight line between the ends of two runs, as a trajectory of its own."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import dask
+import dask.array as da
+import numpy as np
+import xarray as xr
+
+from trajlab.alignment import Chain, orders_at, permuted, state_at
+from trajlab.errors import BadSetting, MissingData
+from trajlab.snapshots.lazy import CHUNK_BYTES
+from trajlab.snapshots.tensors import Life, Recording, Tensors, attributes_of
+from trajlab.trajectory import Trajectory
+
+POINTS = 11
+"""Points of a line, both ends among them."""
+
+
+def between(
+    one: Trajectory, other: Trajectory, *, points: int = POINTS, align: bool = False, chain: Chain | None = None
+) -> Trajectory:
+    """Give the straight line between the ends of two runs as a trajectory, lazily.
+
+    Its steps are the points, 0 the end of the first run and the last one that of the second, where `metrics.alpha`
+    goes from 0 to 1. Buffers lie on the line too: the statistics of batch normalization are those between the ends,
+    not what a pass of data through the points would give, so that a barrier may be due to them (Jordan et al. 2022,
+    REPAIR, arXiv:2211.08403). Integers are rounded.
+
+    Parameters
+    ----------
+    one, other
+        The runs, of one architecture. Their ends are at the last step that both recorded.
+    points
+        How many points, 2 or more.
+    align
+        Bring the hidden units of the second run into the order of the first before.
+    chain
+        Its hidden layers, if they are known; by default they are told from the first run.
+
+    Raises
+    ------
+    MissingData
+        The runs share no step, or their tensors differ in name or shape.
+    BadSetting
+        There are too few points, or the units can not be aligned.
+
+    Examples
+    --------
+    >>> import trajlab
+    >>> one, other = (trajlab.from_arrays({"w": np.full((1, 2), end)}) for end in (0.0, 10.0))
+    >>> trajlab.between(one, other, points=5).weights["w"].values[:, 0]
+    array([ 0. ,  2.5,  5. ,  7.5, 10. ])
+    """
+    if points < 2:
+        raise BadSetting(f"points={points} was asked for; a line has 2 or more. Change it.")
+    step = _last_step(one, other)
+    orders: Any = None
+    if align:
+        if chain is None:
+            from trajlab.replaying.symmetry import chain as chain_of_run
+
+            chain = chain_of_run(one)
+        if chain.reason:
+            raise BadSetting(
+                f"the units of {other.source or 'a run'} were to be aligned; {chain.reason}. Leave align out."
+            )
+        orders = orders_at(chain, one.weights, other.weights, step)
+    steps, alphas = np.arange(points), np.linspace(0.0, 1.0, points)
+    groups = []
+    for ours, theirs in ((one.weights, other.weights), (one.buffers, other.buffers)):
+        lives = {}
+        there = state_at(theirs, step)
+        for name, here in state_at(ours, step).items():
+            end = there[name]
+            if chain is not None and orders is not None:
+                moved = dask.delayed(permuted, pure=True)(chain, orders, name, end)
+                end = da.from_delayed(moved, here.shape, here.dtype)
+            lives[name] = Life(steps, _line(here, end, alphas), tuple(here.shape))
+        groups.append(lives)
+    return Trajectory(
+        Recording(
+            weights=Tensors(groups[0], attributes_of(one.facts, groups[0])),
+            gradients=Tensors({}),
+            buffers=Tensors(groups[1]),
+            facts=one.facts | {"between": [one.source, other.source], "aligned": align},
+            metrics=xr.Dataset({"alpha": ("step", alphas)}, {"step": steps}),
+            probe=one.probe,
+        ),
+        " to ".join(run.source for run in (one, other) if run.source),
+    )
+
+
+def _last_step(one: Trajectory, other: Trajectory) -> int:
+    """Find the last step at which both runs recorded all tensors, and that these are the same."""
+    lives = [run.weights.lives | run.buffers.lives for run in (one, other)]
+    shapes = [{name: tuple(life.shape) for name, life in run.items()} for run in lives]
+    different = [name for name in (*shapes[0], *shapes[1]) if shapes[0].get(name) != shapes[1].get(name)]
+    if different:
+        raise MissingData(
+            f"the line between two runs was asked for; {different[0]} is {shapes[0].get(different[0], 'not')} in one "
+            f"and {shapes[1].get(different[0], 'not')} in the other. Only runs of one architecture have a line."
+        )
+    steps = _shared([life.steps for run in lives for life in run.values()])
+    if not len(steps):
+        raise MissingData(
+            "the line between two runs was asked for; they share no step. Compare runs recorded at the same steps."
+        )
+    return int(steps[-1])
+
+
+def _shared(steps: Sequence[np.ndarray]) -> np.ndarray:
+    shared = steps[0] if steps else np.empty(0, np.int64)
+    for one in steps:
+        shared = np.intersect1d(shared, one)
+    return shared
+
+
+def _line(here: Any, there: Any, alphas: np.ndarray) -> da.Array:
+    """Give the points between two tensors, (point, ...), as many in a chunk as are small together."""
+    ends = [(end if isinstance(end, da.Array) else da.from_array(end, chunks=-1)).rechunk(-1) for end in (here, there)]
+    together = max(1, CHUNK_BYTES // max(here.nbytes, 1))
+    along, axes = da.from_array(alphas, chunks=min(together, len(alphas))), tuple(range(1, here.ndim + 1))
+    return da.blockwise(
+        _points, (0, *axes), along, (0,), ends[0], axes, ends[1], axes, concatenate=True, dtype=here.dtype,
+        meta=np.empty((0,) * (here.ndim + 1), here.dtype),
+    )  # fmt: skip
+
+
+def _points(alphas: np.ndarray, here: np.ndarray, there: np.ndarray) -> np.ndarray:
+    """Give the points at some places; the ends are the tensors themselves, to the bit."""
+    out = np.empty((len(alphas), *np.shape(here)), here.dtype)
+    for place, alpha in enumerate(alphas):
+        if alpha in (0.0, 1.0):
+            out[place] = there if alpha else here
+            continue
+        values = (1 - alpha) * np.asarray(here, np.float64) + alpha * np.asarray(there, np.float64)
+        out[place] = values.round() if here.dtype.kind in "iub" else values
+    return out

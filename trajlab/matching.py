@@ -1,0 +1,142 @@
+"""Which unit of one run is which unit of another, how alike they are, and how alike they would be by chance.
+
+Units are rows of numbers, (unit, sample, position): what leads into them, or what they give on a probe. Two units are
+as alike as the cosine of their rows. Each unit is matched with one of the other run, so that the mean over the pairs
+is largest (Li et al. 2015, arXiv:1511.07543, by the Hungarian algorithm), or greedily, the most alike pair first.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dask
+import dask.array as da
+import numpy as np
+import xarray as xr
+from scipy.optimize import linear_sum_assignment
+
+from trajlab.kernels.blas import one_thread
+from trajlab.units import layers_of
+
+MATCHES = ("best", "greedy", "null", "null_95", "units")
+"""Mean similarity of matched pairs, of pairs matched greedily, and of pairs matched after shuffling: mean and 95 %
+quantile over the shuffles; number of matched pairs."""
+
+VALUES = 8192
+"""About how many values of a unit are compared; of more positions some are chosen, the same ones for every sample."""
+
+
+def matches(a: np.ndarray, b: np.ndarray, *, shuffles: int) -> np.ndarray:
+    """Match the units of two runs, and again after the samples of the second were shuffled; give `MATCHES`.
+
+    Units whose similarity is unknown, as all their values are equal or one is not finite, are matched with none.
+
+    Parameters
+    ----------
+    a, b
+        Rows of numbers, (unit, sample, position).
+    shuffles
+        How often to shuffle.
+
+    Examples
+    --------
+    >>> one = np.eye(3)[:, :, None]
+    >>> matches(one, one[[2, 0, 1]], shuffles=0)[:2]
+    array([1., 1.])
+    """
+    a, b = _directions(a), _directions(b)
+    if not (len(a) and len(b)):
+        return np.array([*[np.nan] * 4, 0.0])
+    alike = _cosines(a, b)
+    pairs = linear_sum_assignment(alike, maximize=True)
+    random = np.random.default_rng(0)
+    chance = []
+    for _ in range(shuffles):
+        mixed = _cosines(a, b[:, random.permutation(b.shape[1])])
+        chance.append(mixed[linear_sum_assignment(mixed, maximize=True)].mean())
+    null = [np.mean(chance), np.quantile(chance, 0.95)] if chance else [np.nan, np.nan]
+    return np.array([alike[pairs].mean(), alike[greedy(alike)].mean(), *null, len(pairs[0])])
+
+
+def greedy(alike: np.ndarray) -> tuple[list[int], list[int]]:
+    """Match rows with columns, the largest value first.
+
+    >>> greedy(np.array([[0.9, 0.8], [0.8, 0.0]]))
+    ([0, 1], [0, 1])
+    """
+    rows, columns = [], []
+    free_rows, free_columns = (np.ones(n, bool) for n in alike.shape)
+    for flat in np.argsort(-alike, axis=None, kind="stable"):
+        row, column = divmod(int(flat), alike.shape[1])
+        if free_rows[row] and free_columns[column]:
+            free_rows[row] = free_columns[column] = False
+            rows.append(row)
+            columns.append(column)
+    return rows, columns
+
+
+def _cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return a.reshape(len(a), -1) @ b.reshape(len(b), -1).T
+
+
+def _directions(rows: np.ndarray) -> np.ndarray:
+    """Scale rows to length 1, and drop those that have no direction."""
+    with np.errstate(all="ignore"):
+        scaled = rows / np.sqrt((rows.reshape(len(rows), -1) ** 2).sum(1))[:, None, None]
+    return scaled[np.isfinite(scaled).all((1, 2))]
+
+
+def weight_table(
+    ours: Mapping[str, xr.DataArray], theirs: Mapping[str, xr.DataArray], steps: Sequence[int], shuffles: int
+) -> xr.DataArray:
+    """Match units by the weights and the bias that lead into them, (parameter, step, `MATCHES`); lazily."""
+    found = {}
+    for layer in layers_of({}, ours):
+        if "index" not in ours[layer.weight].coords:
+            names = [name for name in (layer.weight, layer.bias) if name in ours]
+            found[layer.weight] = [[_rows_at(run, names, step) for run in (ours, theirs)] for step in steps]
+    return _table(found, "parameter", steps, shuffles)
+
+
+def feature_table(
+    ours: Mapping[str, xr.DataArray], theirs: Mapping[str, xr.DataArray], steps: Sequence[int], shuffles: int
+) -> xr.DataArray:
+    """Match units by what they give on the probe, less its mean, (layer, step, `MATCHES`); lazily."""
+    found = {}
+    for name in [name for name in ours if name in theirs]:
+        two = [run[name].transpose("step", "unit", "sample", ...) for run in (ours, theirs)]
+        found[name] = [[dask.delayed(_features, pure=True)(run.sel(step=step).data) for run in two] for step in steps]
+    return _table(found, "layer", steps, shuffles)
+
+
+def _table(found: Mapping[str, Sequence[Sequence[Any]]], dim: str, steps: Sequence[int], shuffles: int) -> xr.DataArray:
+    """Match the rows of both runs for each layer and step, in one task."""
+    labels = {dim: np.array(list(found), dtype=object), "step": steps, "column": np.array(MATCHES, dtype=object)}
+    shape = len(found), len(steps), len(MATCHES)
+    task = dask.delayed(_each, pure=True)(list(found.values()), shape, shuffles)
+    return xr.DataArray(da.from_delayed(task, shape, float), labels, (dim, "step", "column"), "matches")
+
+
+def _each(found: Sequence[Sequence[Sequence[np.ndarray]]], shape: tuple[int, ...], shuffles: int) -> np.ndarray:
+    with one_thread():
+        return np.array([[matches(a, b, shuffles=shuffles) for a, b in rows] for rows in found]).reshape(shape)
+
+
+def _rows_at(run: Mapping[str, xr.DataArray], names: Sequence[str], step: int) -> Any:
+    return dask.delayed(_incoming, pure=True)(*(run[name].sel(step=step).data for name in names))
+
+
+def _incoming(weight: np.ndarray, *bias: np.ndarray) -> np.ndarray:
+    parts = [np.asarray(part, np.float64).reshape(len(weight), -1) for part in (weight, *bias)]
+    return np.hstack(parts)[:, :, None]
+
+
+def _features(values: np.ndarray) -> np.ndarray:
+    """Give what units give on the probe less the mean, (unit, sample, position)."""
+    values = values.reshape(*values.shape[:2], -1)
+    most = max(1, VALUES // max(values.shape[1], 1))
+    if values.shape[2] > most:
+        values = values[:, :, np.sort(np.random.default_rng(0).permutation(values.shape[2])[:most])]
+    values = values.astype(np.float64)
+    with np.errstate(all="ignore"):
+        varies = np.ptp(values, axis=(1, 2), keepdims=True) > 0
+        return np.where(varies, values - values.mean((1, 2), keepdims=True), 0.0)

@@ -1,0 +1,116 @@
+"""How right the outputs of a network are: sums over a probe, from which losses and shares are taken.
+
+Outputs are held against class labels, as logits along the dim `unit`, or against values of their own shape.
+"""
+
+from typing import NamedTuple
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+
+from trajlab.errors import BadSetting, MissingData
+
+SCORES = ("nonfinite", "scored", "left_out", "loss", "right")
+"""Columns of scores of one step: outputs that are NaN or Inf; targets that are scored, and those left out, as a
+label is none of the classes or an output is not finite; sums of the loss and of right answers over the scored ones."""
+
+PER_CLASS = ("support", "said", "hits")
+"""Columns for each class: scored targets of the class, answers that say so, and those of them that are right."""
+
+
+class Task(NamedTuple):
+    """What a network is asked: the number of classes, or 0 if it is asked for values."""
+
+    classes: int
+
+
+def task_of(output: xr.DataArray, probe: xr.Dataset) -> Task:
+    """Tell what a network is asked from its outputs and the targets.
+
+    Raises
+    ------
+    MissingData
+        The probe has no targets.
+    BadSetting
+        The targets fit the outputs neither as labels nor as values.
+    """
+    if "targets" not in probe:
+        raise MissingData(
+            "targets of the probe were asked for; it has inputs only. Record with Recorder(probe=(inputs, targets))."
+        )
+    targets = probe["targets"]
+    shape = tuple(output.sizes[dim] for dim in output.dims if dim != "step")
+    places = tuple(output.sizes[dim] for dim in output.dims if dim not in ("step", "unit"))
+    if targets.dtype.kind in "iu" and targets.shape == places:
+        return Task(output.sizes["unit"])
+    if targets.dtype.kind == "f" and targets.size == np.prod(shape) and targets.shape[0] == shape[0]:
+        return Task(0)
+    raise BadSetting(
+        f"labels of shape {places} or values of shape {shape} were expected as targets; they are {targets.dtype} "
+        f"{targets.shape}. Record a probe whose targets fit the outputs."
+    )
+
+
+def score_table(output: xr.DataArray, probe: xr.Dataset) -> xr.DataArray:
+    """Score the outputs of each step, (step, column), a task for each chunk of steps; lazily.
+
+    Parameters
+    ----------
+    output
+        What the network gives, dims (step, sample, …, unit, …).
+    probe
+        Holds the `targets`.
+    """
+    task = task_of(output, probe)
+    values = output.transpose("step", ..., "unit") if task.classes else output.transpose("step", ...)
+    columns = [*SCORES, *(f"{name}_{label}" for name in PER_CLASS for label in range(task.classes))]
+    data = values.data if values.chunks else da.from_array(values.values, chunks=(1, *values.shape[1:]))
+    data = data.rechunk({axis: -1 for axis in range(1, data.ndim)})
+    targets = probe["targets"].data
+    targets = (targets if isinstance(targets, da.Array) else da.from_array(targets, chunks=-1)).rechunk(-1)
+    table = da.blockwise(
+        _scored, (0, -1), data, tuple(range(data.ndim)), targets, tuple(range(-1 - targets.ndim, -1)), task=task,
+        new_axes={-1: len(columns)}, concatenate=True, dtype=np.float64, meta=np.empty((0, 0)),
+    )  # fmt: skip
+    labels = {"step": output["step"], "column": np.array(columns, dtype=object)}
+    return xr.DataArray(table.rechunk(-1), labels, ("step", "column"), "scores")
+
+
+def along(table: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
+    """Give the loss at the points of a line, (alpha), and its largest rise above the line between those at the ends.
+
+    Parameters
+    ----------
+    table
+        Scores of the points, dims (point, column).
+    """
+    alpha = np.linspace(0.0, 1.0, table.sizes["point"])
+    loss = (table.sel(column="loss") / table.sel(column="scored")).values
+    rise = loss - (loss[0] * (1 - alpha) + loss[-1] * alpha)
+    return xr.DataArray(loss, {"alpha": alpha}), xr.DataArray(rise.max())
+
+
+def _scored(values: np.ndarray, targets: np.ndarray, task: Task) -> np.ndarray:
+    """Score some steps, (step, column)."""
+    return np.stack([_score(one.astype(np.float64), targets, task.classes) for one in values])
+
+
+def _score(values: np.ndarray, targets: np.ndarray, classes: int) -> np.ndarray:
+    if not classes:
+        wanted = targets.reshape(-1).astype(np.float64)
+        finite = np.isfinite(values).reshape(-1) & np.isfinite(wanted)
+        squares = (values.reshape(-1)[finite] - wanted[finite]) ** 2
+        nonfinite = values.size - np.isfinite(values).sum()
+        return np.array([nonfinite, finite.sum(), (~finite).sum(), squares.sum(), np.nan])
+    logits, labels = values.reshape(-1, classes), targets.reshape(-1)
+    finite = np.isfinite(logits)
+    scored = finite.all(1) & (labels >= 0) & (labels < classes)
+    logits, labels = logits[scored], labels[scored].astype(np.int64)
+    top = logits.max(1, keepdims=True)
+    spread = np.log(np.exp(logits - top).sum(1)) + top[:, 0]
+    loss = spread - np.take_along_axis(logits, labels[:, None], 1)[:, 0]
+    said = logits.argmax(1)
+    counts = [np.bincount(one, minlength=classes) for one in (labels, said, labels[said == labels])]
+    whole = [(~finite).sum(), scored.sum(), (~scored).sum(), loss.sum(), (said == labels).sum()]
+    return np.concatenate([whole, *counts]).astype(np.float64)

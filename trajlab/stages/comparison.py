@@ -1,0 +1,258 @@
+"""How far runs are from each other."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from trajlab.alignment import Chain, aligned_table, chain_among
+from trajlab.errors import BadSetting, MissingData
+from trajlab.kernels.across import Across
+from trajlab.lazily import lazily
+from trajlab.matching import MATCHES, feature_table, weight_table
+from trajlab.result import Meaning, Sums, annotate, stride, with_totals
+from trajlab.scan import Tensor, by_name, position_of, scan
+from trajlab.scoring import along, score_table
+from trajlab.units import on_one_probe
+
+Replay = Callable[..., Mapping[str, xr.DataArray]]
+
+MEANINGS = {
+    "distance": Meaning("distance between the runs", "weight", "|a_t − b_t|₂"),
+    "relative_distance": Meaning("relative distance between the runs", "1", "2 |a_t − b_t|₂ / (|a_t|₂ + |b_t|₂)"),
+    "cosine": Meaning("cosine between the runs", "1", "a_t·b_t / (|a_t|₂ |b_t|₂)"),
+    "changed": Meaning("share of entries whose bits differ", "1", "mean of bits(a_t) ≠ bits(b_t)"),
+    "update_cosine": Meaning(
+        "cosine of the ways since the start", "1", "u·v / (|u|₂ |v|₂), u = a_t − a_0, v = b_t − b_0"
+    ),
+    "update_cosine_null": Meaning(
+        "standard deviation of the cosine of random ways", "1", "1/√n, of two random directions of n entries"
+    ),
+    "aligned_distance": Meaning(
+        "distance between aligned runs",
+        "weight",
+        "|a_t − P b_t|₂, P the permutation of hidden units by weight matching",
+    ),
+    "line_loss": Meaning("loss along the straight line", "1", "loss on the probe at (1 − α) a + α b, of the ends a, b"),
+    "barrier": Meaning("loss barrier", "1", "max over α of L(α) − ((1 − α) L(0) + α L(1))"),
+    "aligned_line_loss": Meaning(
+        "loss along the straight line between aligned runs", "1", "loss on the probe at (1 − α) a + α P b"
+    ),
+    "aligned_barrier": Meaning("loss barrier between aligned runs", "1", "barrier on the line from a to P b"),
+    "nonfinite": Meaning("entries that are NaN or Inf in either run", "entries", "count"),
+    "unshared_steps": Meaning("steps that only one of two runs has", "steps", "count; they are left out"),
+}
+for _name, _rows in (("weights", "the weights that lead into them"), ("features", "what they give on the probe")):
+    _alike = f"cosine of {_rows}" if _name == "weights" else f"correlation of {_rows}"
+    MEANINGS |= {
+        f"matched_{_name}": Meaning(
+            f"similarity of units matched by {_name}", "1", f"mean {_alike}, over matched pairs"
+        ),
+        f"matched_{_name}_greedy": Meaning(
+            f"similarity of units matched greedily by {_name}", "1", f"mean {_alike}, the most alike pair first"
+        ),
+        f"matched_{_name}_null": Meaning(
+            f"similarity of units matched by shuffled {_name}", "1", "mean over shuffles of one run"
+        ),
+        f"matched_{_name}_null_95": Meaning(
+            f"95 % quantile of the similarity by shuffled {_name}", "1", "95 % quantile over shuffles of one run"
+        ),
+        f"matched_{_name}_units": Meaning(f"units matched by {_name}", "units", "count of pairs"),
+    }
+_SUFFIXES = dict(zip(MATCHES, ("", "_greedy", "_null", "_null_95", "_units"), strict=True))
+
+
+def comparison(
+    weight: Tensor,
+    other_weight: Tensor,
+    activations: Mapping[str, xr.DataArray] | None = None,
+    other_activations: Mapping[str, xr.DataArray] | None = None,
+    between_replay: Replay | None = None,
+    aligned_replay: Replay | None = None,
+    probe: xr.Dataset | None = None,
+    chain: Chain | None = None,
+    *,
+    at: Sequence[int] = (-1,),
+    shuffles: int = 20,
+    features: bool = True,
+    line: bool = True,
+) -> xr.Dataset:
+    """How far each two runs are from each other, and whether they went the same way and found the same units.
+
+    Answers: did two runs end in the same place, and did a perturbed run come back to its control or its parent?
+
+    Parameters
+    ----------
+    weight
+        One parameter's life, dims (step, ...), or those of many by name.
+    other_weight
+        The same of another run.
+    activations
+        Outputs of layers on the probe by name, as `trajlab.replay` gives them, to match units by.
+    other_activations
+        The same of the other run, on the same probe.
+    between_replay
+        Puts the points of the straight line between the ends of both runs through the network.
+    aligned_replay
+        The same with the hidden units of the other run brought into the order of the first.
+    probe
+        The batch, with its `targets`, that the loss is taken on.
+    chain
+        Which hidden layers follow each other; by default as the shapes of the weights tell.
+    at
+        Steps at which units are matched, of those that both runs have; 0 is the first and -1 the last of these.
+    shuffles
+        How often one run is shuffled to tell how alike matched units are by chance.
+    features
+        Whether units are matched by what they give on the probe too.
+    line
+        Whether the loss along the line is computed, of 11 points.
+
+    Returns
+    -------
+    distance, relative_distance, cosine : (step, parameter)
+        How far the runs are from each other at equal steps. The relative distance is taken from the mean of both
+        norms: 0 for equal runs, √2 for orthogonal ones of one norm, at most 2.
+    changed : (step, parameter)
+        Share of entries that are not the same to the bit.
+    update_cosine : (step, parameter)
+        Whether both runs moved in the same direction since the first step that both recorded; NaN there.
+    update_cosine_null : (step, parameter)
+        What chance gives: the cosine of two random directions has mean 0 and this standard deviation.
+    matched_weights, matched_weights_greedy, matched_weights_null, matched_weights_null_95 : (step, parameter)
+        How alike the units of a layer are in the weights and the bias that lead into them, each matched with one of
+        the other run; and after the entries of one run were shuffled. Beyond the first layer runs of different
+        starts look alike only by chance here, as the units that feed them stand in another order.
+    matched_features, matched_features_greedy, matched_features_null, matched_features_null_95 : (step, layer)
+        The same by what units give on the probe, whose order is the same for both; of large maps, about 8,192 values
+        of each unit. For the null the samples of one run are shuffled, each with all its positions.
+    matched_weights_units, matched_features_units : (step, …)
+        Pairs that these are the mean of. Units that are constant or not finite have no match.
+    aligned_distance : (step, parameter)
+        Distance after the hidden units of one run were brought into the order in which its weights agree best with
+        those of the other (Git Re-Basin's weight matching), at the steps of `at`: what is left of the distance where
+        two runs found the same network with its units in another order. Of chains of linear and convolution layers
+        only; NaN otherwise, and the attr `alignment` says why.
+    line_loss, aligned_line_loss : (alpha)
+        Loss on the probe along the straight line between the ends, as they are and after alignment. Alpha is 0 at the
+        end of the run that comes first in the study. Statistics of batch normalization lie on the line too and are
+        not estimated anew, which raises the loss between the ends.
+    barrier, aligned_barrier : ()
+        Largest rise of that loss above the straight line between the losses at both ends: 0 where the runs are
+        linearly connected.
+    nonfinite : (step, parameter)
+        Entries that are NaN or Inf in either run. They are left out of all of the above but matches.
+    unshared_steps : ()
+        Steps that only one of the runs recorded, which are left out.
+    total_… : (step)
+        The same of the whole network, from the sums over all entries; with many tensors only.
+
+    Of several runs each of these is stacked on `run` and `other`, the same both ways, and unknown for a run with
+    itself. A parent is one more `other`, at its own equal steps; `drift` takes distances from a fixed step of it.
+    Units are matched with many tensors only.
+
+    Raises
+    ------
+    MissingData
+        The runs share no step, their tensors differ in name or shape, or a step of `at` is not one of both.
+    BadSetting
+        A setting is out of range, or the runs were recorded with different probes.
+
+    References
+    ----------
+    Matched units: Li et al. 2015, Convergent learning, arXiv:1511.07543. Alignment: Ainsworth et al. 2022, Git
+    Re-Basin, arXiv:2209.04836. Barriers: Frankle et al. 2020, Linear mode connectivity, arXiv:1912.05671, above the
+    line between the ends as in Entezari et al. 2021, arXiv:2110.06296.
+    """
+    if shuffles < 0:
+        raise BadSetting(f"shuffles={shuffles} was asked for; it is a count from 0 on. Change the setting.")
+    ours, theirs = by_name(weight), by_name(other_weight)
+    shared, unshared = _steps(ours, theirs)
+    steps = _chosen(shared, at)
+    table, _ = scan(Across(), weight, other=other_weight, reference=int(shared[0]))
+    tables: dict[str, xr.DataArray] = {}
+    attrs: dict[str, Any] = {}
+    if isinstance(weight, Mapping):
+        tables["weights"] = weight_table(ours, theirs, steps, shuffles)
+        chain = chain_among(ours, chain)
+        attrs["alignment"] = chain.reason or f"units of {', '.join(layer.rows[0] for layer in chain.hidden)}"
+        if not chain.reason:
+            tables["aligned"] = aligned_table(chain, ours, theirs, steps)
+    if features and activations and other_activations:
+        attrs |= on_one_probe([*activations.values(), *other_activations.values()])
+        tables["features"] = feature_table(activations, other_activations, steps, shuffles)
+    if line and probe is not None and "targets" in probe:
+        for name, replay in (("line", between_replay), ("aligned_line", aligned_replay)):
+            if replay is not None:
+                output = replay(layers=[""])[""]
+                attrs |= on_one_probe([output])
+                tables[name] = score_table(output, probe).rename(step="point")
+    result = lazily(partial(_result, shared=shared, names=tuple(tables)), table, *tables.values())
+    result["unshared_steps"] = xr.Variable((), unshared)
+    return annotate(result, MEANINGS, at=list(at), shuffles=shuffles, **attrs)
+
+
+def _steps(ours: dict[str, xr.DataArray], theirs: dict[str, xr.DataArray]) -> tuple[np.ndarray, int]:
+    """Give the steps at which both runs recorded all tensors, and count those of only one run."""
+    one, other = _recorded(ours), _recorded(theirs)
+    shared = np.intersect1d(one, other)
+    if not len(shared):
+        ends = [f"{steps[0]} to {steps[-1]}" if len(steps) else "none" for steps in (one, other)]
+        raise MissingData(
+            f"steps that both runs recorded were asked for; one has {ends[0]}, the other {ends[1]}, and none are the "
+            "same. Compare runs that were recorded at the same steps."
+        )
+    return shared, len(np.union1d(one, other)) - len(shared)
+
+
+def _recorded(tensors: dict[str, xr.DataArray]) -> np.ndarray:
+    """Give the steps at which all tensors were recorded."""
+    first, *others = [array["step"].values for array in tensors.values()] or [np.empty(0, np.int64)]
+    for steps in others:
+        first = np.intersect1d(first, steps)
+    return first
+
+
+def _chosen(shared: np.ndarray, at: Sequence[int]) -> list[int]:
+    both = xr.DataArray(shared, {"step": shared}, ("step",), "both runs")
+    return sorted({int(shared[position_of(both, step)]) for step in at})
+
+
+def _result(
+    table: xr.DataArray, *tables: xr.DataArray, shared: np.ndarray, names: tuple[str, ...]
+) -> xr.Dataset:  # fmt: skip
+    found = dict(zip(names, tables, strict=True))
+    result = with_totals(_quantities, table.sel(step=shared).to_dataset("column")).drop_vars("sampled")
+    everywhere = {"parameter": result["parameter"]} if "parameter" in result.dims else {}
+    if everywhere:
+        squares = found.get("aligned", xr.full_like(result["distance"], np.nan)).reindex({"step": shared} | everywhere)
+        result["aligned_distance"] = np.sqrt(squares)
+        result["total_aligned_distance"] = np.sqrt(squares.sum("parameter", skipna=False))
+    for by in ("weights", "features"):
+        if by in found:
+            whole = found[by].reindex({"step": shared} | (everywhere if by == "weights" else {}))
+            coords = whole.isel(column=0, drop=True).coords
+            columns = dict(zip(MATCHES, np.moveaxis(whole.values, -1, 0), strict=True))
+            of = {f"matched_{by}{suffix}": (whole.dims[:-1], columns[name]) for name, suffix in _SUFFIXES.items()}
+            result = result.assign(xr.Dataset(of, coords))
+    for name in ("line", "aligned_line"):
+        if name in found:
+            loss, barrier = along(found[name])
+            result = result.assign({f"{name}_loss": loss, name.replace("line", "barrier"): barrier})
+    return stride(result)
+
+
+def _quantities(sums: Sums) -> dict[str, xr.Variable]:
+    known, moved = sums.valid > 0, sums.moved_valid > 0
+    aa, bb, distance = np.sqrt(sums.aa), np.sqrt(sums.bb), np.sqrt(sums.squares)
+    return {
+        "distance": distance.where(known),
+        "relative_distance": 2 * distance / (aa + bb),
+        "cosine": (sums.ab / (aa * bb)).clip(-1.0, 1.0),
+        "changed": sums.changed / sums.valid,
+        "update_cosine": (sums.uv / np.sqrt(sums.uu * sums.vv)).clip(-1.0, 1.0),
+        "update_cosine_null": (1 / np.sqrt(sums.moved_valid)).where(moved),
+        "nonfinite": sums.nonfinite,
+    }
