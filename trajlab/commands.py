@@ -35,9 +35,10 @@ PANELS = {
     "weight": "From weights",
     "gradient": "From gradients",
     "activation": "By replaying snapshots",
-    "parent": "Across runs",
+    "replay": "By replaying snapshots",
+    "other": "Across runs",
 }
-"""Where the help lists a stage, by what it asks for first; `parent` if it can not do without another run."""
+"""Where the help lists a stage, by what it asks for first; `other` if it can not do without another run."""
 
 OTHERS = "Other stages"
 
@@ -62,7 +63,7 @@ def panel(name: str) -> str:
         return OTHERS
     asked = [one.arg for one in (*function.args.posonlyargs, *function.args.args)]
     needed = asked[: len(asked) - len(function.args.defaults)]
-    first = "parent" if any(one.startswith("parent_") for one in needed) else "".join(asked[:1])
+    first = "other" if any(one.startswith(("other_", "parent_")) for one in needed) else "".join(asked[:1])
     return PANELS.get(first, PANELS.get(first.removesuffix("s"), OTHERS))
 
 

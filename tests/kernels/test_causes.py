@@ -1,5 +1,9 @@
 import numpy as np
+import pytest
+import torch
+from torchvision.models import resnet18
 
+import trajlab
 from trajlab.kernels.causes import causes
 
 
@@ -34,3 +38,28 @@ def test_causes__of_a_sample(rng):
 def test_causes__of_a_scalar_and_of_nothing():
     assert causes(np.ones(1, bool), ()).tolist() == [0, 0, 1, 0]
     assert causes(np.zeros(0, bool), (0, 3)).tolist() == [0, 0, 0, 0]
+
+
+def test_causes__resnet18_with_the_imagenet_stem_on_small_images():
+    """Its last stage sees maps of 1×1: the outer taps of the kernels there meet nothing but padding."""
+    torch.manual_seed(0)
+    model = resnet18(num_classes=10)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    start = {name: weight.detach().clone().numpy() for name, weight in model.named_parameters()}
+    gradients = []
+    for _ in range(2):
+        optimizer.zero_grad()
+        loss = torch.nn.functional.cross_entropy(model(torch.randn(16, 3, 32, 32)), torch.arange(16) % 10)
+        loss.backward()
+        gradients.append({name: weight.grad.clone().numpy() for name, weight in model.named_parameters()})
+        optimizer.step()
+    end = {name: weight.detach().numpy() for name, weight in model.named_parameters()}
+    run = trajlab.from_arrays(
+        {name: np.stack([start[name], end[name]]) for name in start},
+        {name: np.stack([step[name] for step in gradients]) for name in start},
+    )
+    unchanged = trajlab.run("drift", run).total_unchanged_cause.compute().to_series()
+    always_zero = trajlab.run("zero_gradients", run).total_always_zero.compute().to_series()
+    outer = 256 * 512 * 5 + 3 * 512 * 512 * 8  # of a 2×2 map four taps are left, of a 1×1 map one
+    assert unchanged["structural"] == always_zero["structural"] == outer
+    assert outer / sum(weight.size for weight in start.values()) == pytest.approx(0.6213, abs=5e-5)
