@@ -27,11 +27,11 @@ def _seconds(call, repeats: int = 3) -> float:
     return min(times)
 
 
-def _compute(path: str, stages: tuple[str, ...] = WEIGHT_STAGES) -> None:
+def _compute(path: str, stages: tuple[str, ...] = WEIGHT_STAGES) -> tuple:
     run = trajlab.open(path)
     results = [trajlab.run(name, run) for name in stages]
     with dask.config.set(array_optimize=fuse_scans, num_workers=2):
-        dask.compute(*results)
+        return dask.compute(*results)
 
 
 class _Peak(threading.Thread):
@@ -65,6 +65,7 @@ def speed(path: str) -> dict[str, float]:
     rows = mapped(Path(path))
     found = {"bytes": sum(view.nbytes for views in rows for view in views)}
     found["numpy_sum"] = _seconds(lambda: numpy_sums(rows))
+    found["numpy_afresh"] = _seconds(lambda: numpy_sums(mapped(Path(path))))
     found["together"] = _seconds(lambda: _compute(path))
     for name in WEIGHT_STAGES:
         found[name] = _seconds(lambda name=name: _compute(path, (name,)))
@@ -79,8 +80,9 @@ def scan(path: str) -> dict[str, float]:
     """Time and peak memory above the imports of the weight stages in one pass."""
     _compute(str(_warm()))
     with _Peak() as peak:
-        _compute(path)
-    return {"seconds": _seconds(lambda: _compute(path), repeats=3), "peak_mb": peak.most}
+        results = _compute(path)
+    held = sum(result.nbytes for result in results) / 1e6
+    return {"seconds": _seconds(lambda: _compute(path), repeats=3), "peak_mb": peak.most, "results_mb": held}
 
 
 def _warm() -> Path:
