@@ -3,7 +3,6 @@
 import os
 from typing import Any
 
-from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from trajlab.record.recorder import Recorder
@@ -39,12 +38,11 @@ class RecorderCallback(TrainerCallback):
         args: TrainingArguments,
         state: TrainerState,
         control: TrainerControl,
-        model: nn.Module,
-        optimizer: Any,
         **others: Any,
     ) -> None:
         """Open the run."""
         if state.is_world_process_zero:
+            model, optimizer = others["model"], others["optimizer"]
             settings: dict[str, Any] = {
                 "clipped": args.max_grad_norm or False,
                 "scaler": getattr(optimizer, "scaler", None),
@@ -57,12 +55,11 @@ class RecorderCallback(TrainerCallback):
         args: TrainingArguments,
         state: TrainerState,
         control: TrainerControl,
-        optimizer: Any,
         **others: Any,
     ) -> None:
         """Record a row."""
         if self.recorder is not None:
-            self.recorder.step(lr=optimizer.param_groups[0]["lr"])
+            self.recorder.step(lr=others["optimizer"].param_groups[0]["lr"])
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **others: Any) -> None:
         """Complete the run on disk, so that it can be resumed from this checkpoint."""
