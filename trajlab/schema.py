@@ -1,5 +1,8 @@
 """The names that make up a run on disk: files, groups and versions, written down once."""
 
+import re
+from urllib.parse import quote, unquote
+
 SNAPSHOTS_VERSION = "trajlab-snapshots-1"
 """`format` in run.json of a run folder."""
 
@@ -17,6 +20,8 @@ MODEL_FILE = "model.safetensors"
 GRADIENTS_FOLDER = "gradients"
 INDICES_FILE = "indices.safetensors"
 
+TRAINER_FILE = "trainer_state.json"
+"""Where the Trainer of Hugging Face keeps what it logged, in each of its checkpoints."""
 STORE_FILE = "zarr.json"
 """The root of a Zarr group, which a packed store or a result does not open without."""
 
@@ -29,6 +34,28 @@ GRADIENTS = "gradients"
 BUFFERS = "buffers"
 METRICS = "metrics"
 PROBE = "probe"
+
+NOT_NODES = re.compile(r"$|\.+$|step$|zarr\.json$|__")
+"""Names that Zarr, or we, keep for something else."""
+
+
+def node_of(tensor: str) -> str:
+    """Name of the node of a packed store that holds a tensor.
+
+    >>> [node_of(name) for name in ("fc.weight", "a/b", "step", "..", "")]
+    ['fc.weight', 'a%2Fb', '%73tep', '%2E.', '%']
+    """
+    node = quote(tensor, safe=" .-_")
+    return f"%{ord(node[0]):02X}{node[1:]}" if node and NOT_NODES.match(node) else node or "%"
+
+
+def tensor_of(node: str) -> str:
+    """Name of the tensor that a node of a packed store holds.
+
+    >>> [tensor_of(node_of(name)) for name in ("a/b", "step", "..", "", "%")]
+    ['a/b', 'step', '..', '', '%']
+    """
+    return "" if node == "%" else unquote(node)
 
 
 def checkpoint_folder(step: int) -> str:

@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 
 import ml_dtypes
 import numpy as np
@@ -198,3 +200,30 @@ def test_open__a_probe_that_is_none_is_named(checkpoints, tensors):
     save_file({name: torch.tensor(value) for name, value in tensors.items()}, folder / "probe.safetensors")
     with pytest.raises(DamagedData, match=r"probe\.safetensors"):
         trajlab.open(folder)
+
+
+@pytest.mark.parametrize("kind", ["to nothing", "to itself", "a folder", "not readable"])
+def test_open__what_stands_in_the_place_of_a_file_is_named(checkpoints, kind, monkeypatch):
+    folder = checkpoints({"w": np.zeros((3, 5), np.float32)})
+    place = folder / "checkpoint-1" / "model.safetensors"
+    place.unlink()
+    if kind == "a folder":
+        place.mkdir()
+    elif kind == "not readable":
+        place.write_bytes(b"")
+        monkeypatch.setattr("trajlab.snapshots.checkpoints.read_header", _refuse)
+    else:
+        place.symlink_to({"to nothing": "nowhere", "to itself": place.name}[kind])
+    with pytest.raises(MissingData, match=r"step \d needs .*safetensors; [A-Z]"):
+        trajlab.open(folder)
+
+
+def _refuse(path, known):
+    raise PermissionError(errno.EACCES, "Permission denied", path)
+
+
+def test_open__pipes_and_links_that_lead_nowhere_are_no_folders(tmp_path):
+    save_file({"w": torch.zeros(3)}, tmp_path / "step2.safetensors")
+    os.mkfifo(tmp_path / "step1.safetensors")
+    (tmp_path / "step3").symlink_to("step3")
+    assert trajlab.open(tmp_path).steps.tolist() == [2]

@@ -1,5 +1,7 @@
+import argparse
 import os
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -154,3 +156,46 @@ def test_open__names_stay_in_the_order_of_the_network(tmp_path):
         {"stem.weight": torch.zeros(2), "body.weight": torch.zeros(2), "body.bias": torch.zeros(2)}, tmp_path / "1.pt"
     )
     assert list(trajlab.open(tmp_path).weights) == ["stem.weight", "body.weight", "body.bias"]
+
+
+def test_open__settings_of_the_standard_library_and_numpy_beside_the_weights(tmp_path):
+    beside = {"args": argparse.Namespace(lr=0.1), "out": Path("x"), "loss": np.float64(0.5), "step": np.int64(7)}
+    torch.save({"model": net().state_dict()} | beside, tmp_path / "a1.pt")
+    assert trajlab.open(tmp_path).steps.tolist() == [7]
+
+
+def test_open__a_checkpoint_that_is_kept_twice_counts_once(tmp_path):
+    for name, step in (("epoch=0", 5), ("epoch=1", 10), ("last", 10), ("best-v1", 5)):
+        torch.save({"state_dict": net(step).state_dict(), "global_step": step}, tmp_path / f"{name}.ckpt")
+    run = trajlab.open(tmp_path)
+    check(run, {step: net(step).state_dict() for step in (5, 10)})
+    (tmp_path / "epoch=1.ckpt").unlink()
+    assert trajlab.open(tmp_path).steps.tolist() == [5, 10]
+
+
+def test_open__an_old_file_that_is_cut_off_is_named_when_it_is_loaded(tmp_path):
+    states(tmp_path, _use_new_zipfile_serialization=False)
+    data = (tmp_path / "step20.pt").read_bytes()
+    (tmp_path / "step20.pt").write_bytes(data[:-20])
+    with pytest.raises(DamagedData, match=r"step20\.pt"):
+        trajlab.run("drift", trajlab.open(tmp_path)).compute()
+
+
+def test_open__optimizer_states_in_files_of_their_own_are_left_alone(tmp_path):
+    kept = {}
+    for step in (1, 2):
+        place = tmp_path / f"global_step{step}"
+        place.mkdir()
+        kept[step] = net(step).state_dict()
+        torch.save({"module": kept[step]}, place / "mp_rank_00_model_states.pt")
+        torch.save({"optimizer_state_dict": {}}, place / "zero_pp_rank_0_mp_rank_00_optim_states.pt")
+    check(trajlab.open(tmp_path), kept)
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR")
+def test_open__tensors_that_are_not_dense_are_left_out(tmp_path):
+    torch.save(
+        {"a": torch.eye(2).to_sparse(), "b": torch.eye(2).to_sparse_csr(), "w": torch.ones(3)}, tmp_path / "1.pt"
+    )
+    run = trajlab.open(tmp_path)
+    assert list(run.weights) == ["w"] and run.weights["w"].values.tolist() == [[1, 1, 1]]

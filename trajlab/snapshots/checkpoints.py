@@ -2,34 +2,31 @@
 
 import json
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import dask
-import dask.array as da
-import numpy as np
-
 from trajlab.errors import BadSetting, DamagedData, MissingData
+from trajlab.places import is_url
 from trajlab.schema import PROBE_FILE
 from trajlab.snapshots.remote import concurrently
-from trajlab.snapshots.rows import Rows, widened
-from trajlab.snapshots.safetensors import Entry, Header, read_header
-from trajlab.snapshots.tensors import Life, natural
+from trajlab.snapshots.safetensors import Header, Known, read_header
+from trajlab.snapshots.tensors import natural
 
 STEP = re.compile(r"(?:global_?step|step|iteration|iter|checkpoint|ckpt)[-_=]?(\d+)", re.IGNORECASE)
 NUMBER = re.compile(r"(\d+)")
-BUFFER = re.compile(r"(^|\.)(running_mean|running_var|num_batches_tracked)$")
 TORCH_SUFFIXES = (".pt", ".pth", ".ckpt", ".bin")
-PREFIXES = ("module.", "_orig_mod.")
-"""What DataParallel and torch.compile put before every name."""
-NOT_WEIGHTS = re.compile(r"^(optimizer|scheduler|scaler|rng_state|training_args|probe|indices|random_states)")
+NOT_WEIGHTS = re.compile(
+    r"^(optimizer|scheduler|scaler|sampler|rng_state|training_args|probe|indices|random_states)|optim_states\."
+)
+INDEX = re.compile(r"\.(safetensors|bin)\.index\.json$")
+COPY = re.compile(r"^(last|latest|best|final)(?![a-z])", re.IGNORECASE)
+"""Names under which trainers keep a checkpoint a second time."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The files of one step, with what their headers say."""
+    """The files of one step, by path, with what their headers say."""
 
     step: int
     name: str
@@ -58,7 +55,8 @@ def _as_step(text: str | None) -> int | None:
 def find_checkpoints(folder: Path, step_pattern: str | None = None) -> list[Checkpoint]:
     """Give the checkpoints in a folder, sorted by step.
 
-    The step stands in the file itself, else in its name or that of its folder.
+    The step stands in the file itself, else in its name or that of its folder. Of a checkpoint that is kept a second
+    time, as ``last.ckpt``, only the other is taken.
 
     Parameters
     ----------
@@ -77,16 +75,17 @@ def find_checkpoints(folder: Path, step_pattern: str | None = None) -> list[Chec
     pattern = _pattern(step_pattern)
     entries = sorted(folder.iterdir(), key=lambda entry: natural(entry.name))
     found: dict[int, Checkpoint] = {}
-    for entry, headers in zip(entries, concurrently(partial(_headers, pattern), entries, folder), strict=True):
+    read = partial(_headers, pattern, {})
+    for entry, headers in zip(entries, concurrently(read, entries, folder), strict=True):
         if not headers:
             continue
         named = step_of(entry.name, pattern)
         stated = next((header.metadata["step"] for header in headers.values() if "step" in header.metadata), None)
-        stated_step = _as_step(stated) if pattern is None and isinstance(stated, str) else None
+        stated_step = _as_step(stated) if pattern is None else None
         step = named if stated_step is None else stated_step
-        if step is None:
+        if step is None or (step in found and COPY.match(entry.name)):
             continue
-        if step in found:
+        if step in found and not COPY.match(found[step].name):
             raise DamagedData(
                 f"one checkpoint a step was expected in {folder}; {found[step].name} and {entry.name} are both of step "
                 f"{step}. Move one of them out of the folder, or say where the step stands with --step-pattern."
@@ -114,20 +113,22 @@ def _pattern(text: str | None) -> re.Pattern | None:
     return pattern
 
 
-def _headers(pattern: re.Pattern | None, entry: Path) -> dict[str, Header]:
+def _headers(pattern: re.Pattern | None, known: Known, entry: Path) -> dict[str, Header]:
     """Read the headers of what may be a checkpoint, none if it is not."""
     step = step_of(entry.name, pattern)
     if entry.name.startswith(".") or (step is None and (pattern is not None or entry.is_dir())):
         return {}
-    return {path: _header(path, step) for path in _files(entry)}
+    return {path: _header(path, step, known) for path in _files(entry)}
 
 
 def _files(entry: Path) -> list[str]:
     """Give the files of weights of one checkpoint: a file, or those in a folder."""
-    if entry.is_file():
+    folder = entry.is_dir()
+    if not folder and (entry.is_file() or entry.is_symlink()):
         known = entry.name.endswith((".safetensors", *TORCH_SUFFIXES)) and entry.name != PROBE_FILE
-        return [str(entry)] if known and not NOT_WEIGHTS.match(entry.name) else []
-    for index in sorted(entry.glob("*.index.json")):
+        return [str(entry)] if known and not NOT_WEIGHTS.search(entry.name) else []
+    names = sorted(one.name for one in entry.iterdir() if not NOT_WEIGHTS.search(one.name)) if folder else []
+    for index in (entry / name for name in names if INDEX.search(name)):
         try:
             return [str(entry / shard) for shard in sorted(set(json.loads(index.read_text())["weight_map"].values()))]
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -135,7 +136,6 @@ def _files(entry: Path) -> list[str]:
                 f"{index} was to be read as the index of a sharded checkpoint; it has no weight_map ({error!r}). "
                 "Restore it, or move the checkpoint out of the folder."
             ) from error
-    names = sorted(one.name for one in entry.iterdir() if not NOT_WEIGHTS.match(one.name))
     for suffixes in ((".safetensors",), TORCH_SUFFIXES):
         fitting = [name for name in names if name.endswith(suffixes)]
         models = [name for name in fitting if name.startswith(("model", "pytorch_model"))] or fitting
@@ -144,107 +144,19 @@ def _files(entry: Path) -> list[str]:
     return []
 
 
-def _header(path: str, step: int | None) -> Header:
+def _header(path: str, step: int | None, known: Known) -> Header:
     try:
         if path.endswith(TORCH_SUFFIXES):
             from trajlab.snapshots.torch_files import read_torch
 
             return read_torch(path)
-        return read_header(path)
+        return read_header(path, known)
     except DamagedData as error:
         raise DamagedData(f"step {step}: {error}" if step is not None else str(error)) from error
-    except FileNotFoundError as error:
+    except OSError as error:
+        if is_url(path) and not isinstance(error, FileNotFoundError):
+            raise
         raise MissingData(
-            f"step {step} needs {path}; there is no such file. Restore it, or move the checkpoint out of the folder."
+            f"step {step} needs {path}; {error.strerror or error}. Restore it, or move the checkpoint out of the "
+            "folder."
         ) from error
-
-
-def read_checkpoints(checkpoints: list[Checkpoint]) -> tuple[dict[str, Life], dict[str, str]]:
-    """Give the life of each tensor in a series of checkpoints, from the files' headers alone.
-
-    Names lose the prefixes of wrappers, such as ``module.`` and ``_orig_mod.``, if all of them have it.
-
-    Returns
-    -------
-    lives
-        Tensors by name, each with the steps that hold it: in the order of PyTorch's files, which is the network's, and
-        in natural order for safetensors, which keep none.
-    unusable
-        Tensors whose shape or type changes on the way, with the reason.
-    """
-    files: list[str] = []
-    seen: dict[str, list[tuple[int, int, str, Entry]]] = {}
-    for checkpoint in checkpoints:
-        prefix = common_prefix(name for header in checkpoint.headers.values() for name in header.entries)
-        for path, header in checkpoint.headers.items():
-            for name, entry in header.entries.items():
-                place = seen.setdefault(name.removeprefix(prefix), [])
-                if place and place[-1][0] == checkpoint.step:
-                    raise DamagedData(
-                        f"{name} was expected once at step {checkpoint.step}; it is in {files[place[-1][1]]} and in "
-                        f"{path}. Move one of these files out of the folder."
-                    )
-                place.append((checkpoint.step, len(files), name, entry))
-            files.append(path)
-    lives, unusable = {}, {}
-    in_order = all(path.endswith(TORCH_SUFFIXES) for path in files)
-    for name in seen if in_order else sorted(seen, key=natural):
-        steps, file, names, entries = zip(*seen[name], strict=True)
-        kinds = [(entry.shape, entry.stored) for entry in entries]
-        if len(set(kinds)) > 1:
-            other = next(i for i, kind in enumerate(kinds) if kind != kinds[0])
-            unusable[name] = (
-                f"{name} was asked for as one array; it is {kinds[0][1]} {kinds[0][0]} at step {steps[0]}, but "
-                f"{kinds[other][1]} {kinds[other][0]} at step {steps[other]}. Open the two parts of the run "
-                "as two folders."
-            )
-            continue
-        shape, stored = kinds[0]
-        values: Rows | da.Array
-        if any(entry.offset is None for entry in entries):
-            values = _loaded([files[i] for i in file], names, shape, stored)
-        else:
-            offset = np.array([entry.offset for entry in entries], np.int64)
-            values = Rows(tuple(files), np.array(file, np.int32), offset, shape, stored)[:]
-        lives[name] = Life(np.array(steps, np.int64), values, shape, origin=stored)
-    return lives, unusable
-
-
-def common_prefix(names: Iterable[str]) -> str:
-    """Give what wrappers put before every name.
-
-    >>> common_prefix(["module._orig_mod.fc.weight", "module._orig_mod.fc.bias"])
-    'module._orig_mod.'
-    """
-    left, prefix = list(names), ""
-    while left:
-        found = next((p for p in PREFIXES if all(name.startswith(p) for name in left)), None)
-        if found is None:
-            break
-        left, prefix = [name.removeprefix(found) for name in left], prefix + found
-    return prefix
-
-
-def _loaded(paths: list[str], names: tuple[str, ...], shape: tuple[int, ...], stored: np.dtype) -> da.Array:
-    """Give tensors that can not be mapped as a dask array that loads each file when its step is asked for."""
-    from trajlab.snapshots.torch_files import load_tensor
-
-    load = dask.delayed(load_tensor, pure=True)
-    rows = [
-        da.from_delayed(load(path, name), shape, dtype=widened(stored)) for path, name in zip(paths, names, strict=True)
-    ]
-    return da.stack(rows)
-
-
-def is_buffer(name: str, life: Life) -> bool:
-    """Tell whether a tensor that nobody described is a buffer: running statistics, counters, masks."""
-    return bool(BUFFER.search(name)) or life.stored.kind in "iub"
-
-
-def split(lives: dict[str, Life], parameters: Iterable[str] | None) -> tuple[dict[str, Life], dict[str, Life]]:
-    """Part weights from buffers; by the names of the parameters, in their order, where these are known."""
-    if parameters is None:
-        buffers = {name: life for name, life in lives.items() if is_buffer(name, life)}
-        return {name: life for name, life in lives.items() if name not in buffers}, buffers
-    weights = {name: lives[name] for name in parameters if name in lives}
-    return weights, {name: life for name, life in lives.items() if name not in weights}

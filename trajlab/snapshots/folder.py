@@ -1,6 +1,8 @@
 """A folder of checkpoints as a recording: a run of ours with all it holds, or what somebody else left behind."""
 
 import json
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +10,12 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import DamagedData, MissingData
-from trajlab.schema import GRADIENTS_FOLDER, METRICS_FILE, PROBE_FILE, RUN_FILE, SNAPSHOTS_VERSION
-from trajlab.snapshots.checkpoints import find_checkpoints, read_checkpoints, split
+from trajlab.places import is_url
+from trajlab.schema import GRADIENTS_FOLDER, PROBE_FILE, RUN_FILE, SNAPSHOTS_VERSION
+from trajlab.snapshots.checkpoints import find_checkpoints, has_checkpoints, step_of
 from trajlab.snapshots.lazy import lazy
+from trajlab.snapshots.lives import read_checkpoints, split, tied
+from trajlab.snapshots.metrics import read_metrics
 from trajlab.snapshots.rows import Rows
 from trajlab.snapshots.safetensors import read_header
 from trajlab.snapshots.segments import read_segments
@@ -43,12 +48,18 @@ def read_folder(folder: Path, step_pattern: str | None = None) -> Recording:
     facts = read_facts(folder)
     checkpoints = find_checkpoints(folder, OURS if facts else step_pattern)
     if not checkpoints:
+        inside = _with_checkpoints(folder)
         raise MissingData(
             f"checkpoints were looked for in {folder}; there is no file of weights with a step in its name or in "
-            "that of its folder. Name a folder of checkpoint-<step>/model.safetensors, step3000.pt or the like, or say "
-            "where the step stands with --step-pattern."
+            f"that of its folder{f', but there are some in {inside}' if inside else ''}. Name a folder of "
+            "checkpoint-<step>/model.safetensors, step3000.pt or the like, or say where the step stands with "
+            "--step-pattern."
         )
     lives, unusable = read_checkpoints(checkpoints)
+    aliases = {} if facts else tied(lives)
+    if aliases:
+        facts = {"tied": aliases}
+        lives = {name: life for name, life in lives.items() if name not in aliases}
     weights, buffers = split(lives, facts.get("parameters"))
     shapes = {name: life.shape for name, life in weights.items()}
     gradients = read_segments(folder / GRADIENTS_FOLDER, shapes)
@@ -57,9 +68,20 @@ def read_folder(folder: Path, step_pattern: str | None = None) -> Recording:
         gradients=Tensors(gradients, attributes_of(facts, gradients)),
         buffers=Tensors(buffers),
         facts=facts,
-        metrics=_metrics(folder / METRICS_FILE),
+        metrics=read_metrics(folder, checkpoints[-1].name),
         probe=_probe(folder / PROBE_FILE, facts),
     )
+
+
+def _with_checkpoints(folder: Path) -> Path | None:
+    """Find checkpoints further down, as in lightning_logs/version_0/checkpoints; behind a URL that is too slow."""
+    if is_url(folder):
+        return None
+    for inside in islice((path for depth in ("*", "*/*", "*/*/*") for path in folder.glob(depth)), 1000):
+        with suppress(OSError, DamagedData):
+            if inside.is_dir() and step_of(inside.name) is None and has_checkpoints(inside):
+                return inside
+    return None
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
@@ -70,8 +92,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
     try:
         facts = json.loads(path.read_text())
         version = facts["format"]
-        wrong = [key for key, kind in KINDS.items() if not isinstance(facts.get(key), kind | None)]
-        wrong += [name for name in facts.get("parameters") or [] if not isinstance(name, str)]
+        wrong = wrong_facts(facts)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DamagedData(
             f"{path} was to be read as the facts of a run; it is no JSON with a format ({error!r}). "
@@ -90,29 +111,11 @@ def read_facts(folder: Path) -> dict[str, Any]:
     return {key: value for key, value in facts.items() if key not in KINDS or value is not None}
 
 
-def _metrics(path: Path) -> xr.Dataset:
-    rows: dict[int, dict[str, float]] = {}
-    if path.is_file():
-        text = path.read_text(errors="replace")
-        whole_lines, _, _torn = text.rpartition("\n")  # a killed run may leave part of a line at the end
-        for number, line in enumerate(whole_lines.splitlines(), 1):
-            try:
-                row = json.loads(line)
-                step = int(row.pop("step"))
-                np.int64(step)
-                rows[step] = {name: float(value) for name, value in row.items() if name and _is_number(value)}
-            except (ValueError, KeyError, AttributeError, TypeError, OverflowError) as error:
-                raise DamagedData(
-                    f"line {number} of {path} was to be read as metrics; it is {line[:60]!r}. Mend or remove the line."
-                ) from error
-    steps = sorted(rows)
-    names = list(dict.fromkeys(name for row in rows.values() for name in row))
-    columns = {name: ("step", [rows[step].get(name, np.nan) for step in steps]) for name in names}
-    return xr.Dataset(columns, {"step": np.array(steps, np.int64)})
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float)
+def wrong_facts(facts: dict[str, Any]) -> list[str]:
+    """Name the facts of a run that are not of the kind that they have to be."""
+    wrong = [key for key, kind in KINDS.items() if not isinstance(facts.get(key), kind | None)]
+    names = facts.get("parameters")
+    return [*wrong, "parameters"] if isinstance(names, list) and not all(isinstance(n, str) for n in names) else wrong
 
 
 def _probe(path: Path, facts: dict[str, Any]) -> xr.Dataset:

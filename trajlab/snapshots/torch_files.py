@@ -5,16 +5,19 @@ places are read, not their bytes. Files of the old format, and tensors that are 
 for.
 """
 
+import argparse
+import pathlib
 import pickle
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
+from numbers import Integral
 from threading import Lock
 from typing import Any
 
 import numpy as np
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
+from numpy._core.multiarray import _reconstruct, scalar
 
 from trajlab.errors import DamagedData
 from trajlab.snapshots.remote import open_bytes
@@ -24,11 +27,22 @@ from trajlab.snapshots.safetensors import Entry, Header
 WRAPPERS = ("state_dict", "model_state_dict", "model", "module", "net", "network", "weights", "params")
 """Keys under which training scripts keep the weights beside other things."""
 
-ONE_AT_A_TIME = Lock()
-"""Filters of warnings belong to the process."""
-
 STEP_KEYS = ("global_step", "step", "iteration", "iter", "num_updates")
 """Keys under which they keep the step."""
+
+
+INERT: list[Any] = [
+    argparse.Namespace,
+    pathlib.PosixPath,
+    np.ndarray,
+    np.dtype,
+    *{type(np.dtype(kind)) for kind in "?bhilqBHILQefdU"},
+    *((of, f"numpy.{core}.multiarray.{of.__name__}") for of in (scalar, _reconstruct) for core in ("core", "_core")),
+]
+"""What scripts keep beside the weights as their settings and numbers; building it does nothing."""
+
+ONE_AT_A_TIME = Lock()
+"""What torch.load may build is a setting of the whole process."""
 
 
 def read_torch(path: str) -> Header:
@@ -39,34 +53,49 @@ def read_torch(path: str) -> Header:
     DamagedData
         The file is cut off, would have to run code to be unpickled, or holds no weights.
     """
-    try:
-        with open_bytes(path) as file, ONE_AT_A_TIME, FakeTensorMode(), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
-            mapped = zipfile.is_zipfile(file)
-            file.seek(0)
-            content = torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise DamagedData(
-            f"{path} was to be read as weights only; {_reason(error)}. Unpickling it would run code that it brings: "
-            "load it where you trust it, and save the state_dict alone with safetensors.torch.save_file or torch.save."
-        ) from error
-    except Exception as error:  # what unpickling damaged bytes raises has no end
-        raise DamagedData(
-            f"{path} was to be read as a PyTorch checkpoint; {(str(error) or repr(error)).splitlines()[0]}. "
-            "It is damaged or was cut off while being written: restore it, or move it out of the folder."
-        ) from error
+    with open_bytes(path) as file:
+        mapped = zipfile.is_zipfile(file)
+    content = _load(path, "meta")
     entries = {name: _entry(tensor, mapped) for name, tensor in _tensors(_weights(content, path))}
     return Header(entries, _step(content))
 
 
 def load_tensor(path: str, name: str) -> np.ndarray:
     """Load one tensor of a checkpoint that can not be mapped."""
-    with open_bytes(path) as file:
-        content = torch.load(file, map_location="cpu", weights_only=True)
-    tensor = dict(_tensors(_weights(content, path)))[name].detach().contiguous()
+    tensor = dict(_tensors(_weights(_load(path, "cpu"), path)))[name].detach().contiguous()
+    if tensor.is_meta:
+        raise DamagedData(f"{name} was to be read from {path}; it was saved without its values. Save it again.")
     stored = _stored(tensor)
     raw = tensor.reshape(-1).view(torch.uint8).numpy() if tensor.numel() else np.empty(0, np.uint8)
     return widen(raw.view(stored)).reshape(tuple(tensor.shape))
+
+
+def _load(path: str, device: str) -> Any:
+    try:
+        with (
+            open_bytes(path) as file,
+            ONE_AT_A_TIME,
+            warnings.catch_warnings(),
+            torch.serialization.safe_globals(INERT),
+        ):
+            warnings.simplefilter("ignore", UserWarning)
+            try:
+                return torch.load(file, map_location=device, weights_only=True)
+            except NotImplementedError:  # tensors of a kind that can not be without values: sparse, quantized
+                file.seek(0)
+                return torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise DamagedData(
+            f"{path} was to be read as weights only; {_reason(error)}. Unpickling it would run code that it brings: "
+            "load it where you trust it, and save the state_dict alone with safetensors.torch.save_file or torch.save."
+        ) from error
+    except (FileNotFoundError, PermissionError, IsADirectoryError):
+        raise
+    except Exception as error:  # what unpickling damaged bytes raises has no end
+        raise DamagedData(
+            f"{path} was to be read as a PyTorch checkpoint; {(str(error) or repr(error)).splitlines()[0]}. "
+            "It is damaged or was cut off while being written: restore it, or move it out of the folder."
+        ) from error
 
 
 def _entry(tensor: torch.Tensor, mapped: bool) -> Entry:
@@ -87,7 +116,7 @@ def _stored(tensor: torch.Tensor) -> np.dtype:
 
 def _tensors(weights: Mapping[str, Any]) -> Iterator[tuple[str, torch.Tensor]]:
     for name, value in weights.items():
-        if isinstance(value, torch.Tensor) and not value.is_sparse and not value.is_quantized:
+        if isinstance(value, torch.Tensor) and value.layout == torch.strided and not value.is_quantized:
             yield str(name), value
 
 
@@ -110,8 +139,8 @@ def _weights(content: Any, path: str) -> Mapping[str, Any]:
 def _step(content: Any) -> dict[str, str]:
     if isinstance(content, Mapping):
         for key in STEP_KEYS:
-            if isinstance(content.get(key), int):
-                return {"step": str(content[key])}
+            if isinstance(content.get(key), Integral):
+                return {"step": str(int(content[key]))}
     return {}
 
 
