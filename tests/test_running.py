@@ -1,9 +1,12 @@
+import functools
+
 import numpy as np
 import pytest
 import xarray as xr
 
 import trajlab
 from trajlab.errors import BadSetting, MissingData
+from trajlab.stages import stage
 
 
 def test_run__a_function_of_weights_is_called_for_each(example):
@@ -90,6 +93,39 @@ def test_run__what_is_missing_is_said():
         trajlab.run("zero_gradients", run)
     with pytest.raises(MissingData, match="no parent was given"):
         trajlab.run(lambda parent_weight: parent_weight, run)
+
+
+class Largest:
+    def __call__(self, weight, *, power=1):
+        return abs(weight).max(weight.dims[1:]) ** power
+
+
+def test_run__a_function_partly_applied_and_an_object(example):
+    whole = trajlab.run("drift", example, reference=3).compute()
+    part = trajlab.run(functools.partial(stage("drift"), reference=3), example).compute()
+    xr.testing.assert_identical(part, whole)
+    assert trajlab.run(Largest(), example, power=2).Largest.sizes == {"parameter": 5, "step": 21}
+    for nothing in (3, max):
+        with pytest.raises(BadSetting, match="a stage was asked for"):
+            trajlab.run(nothing, example)
+
+
+def test_run__settings_of_numpy_are_as_those_of_python(example):
+    given = {
+        "zero_gradients": {"tau": [1e-3, 2e-2]},
+        "distribution": {"quantiles": [0.0, 0.5]},
+        "drift": {"reference": 3},
+    }
+    for name, settings in given.items():
+        arrays = {key: np.array(value)[()] for key, value in settings.items()}
+        xr.testing.assert_identical(
+            trajlab.run(name, example, **arrays).compute(), trajlab.run(name, example, **settings).compute()
+        )
+
+
+def test_run__numbers_that_yaml_reads_as_text(example):
+    with pytest.raises(BadSetting, match=r"it is '1e-7'. Write an exponent as 1\.0e-7"):
+        trajlab.run("zero_gradients", example, tau=["1e-7"])
 
 
 def test_run__a_function_may_replay_inputs_of_its_own(example):

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from itertools import combinations
@@ -15,6 +16,7 @@ from trajlab.errors import BadSetting, MissingData
 from trajlab.inputs import TENSORS, Inputs, without_prefix
 from trajlab.line import between
 from trajlab.schema import RESULT_VERSION
+from trajlab.stacking import described, joined
 from trajlab.stages import stage
 from trajlab.trajectory import Trajectory
 
@@ -70,26 +72,36 @@ def run(
     array([ 1.,  9., 25.])
     """
     function = stage(stage_or_name) if isinstance(stage_or_name, str) else stage_or_name
-    known = settings_of(function)
+    try:
+        known = settings_of(function)
+    except (TypeError, ValueError) as error:
+        raise BadSetting(f"a stage was asked for; {error}. Give the name of a stage, or a function.") from error
     unknown = sorted(set(settings) - set(known))
     if unknown:
         raise BadSetting(
-            f"{function.__name__} was given {', '.join(unknown)}; its settings are {', '.join(known) or 'none'}. "
+            f"{_name(function)} was given {', '.join(unknown)}; its settings are {', '.join(known) or 'none'}. "
             "Correct the name."
         )
     if on is not None and on not in ("weights", "gradients", "buffers"):
-        raise BadSetting(f"{function.__name__} was asked for on {on!r}; it can be on weights, gradients or buffers.")
+        raise BadSetting(f"{_name(function)} was asked for on {on!r}; it can be on weights, gradients or buffers.")
+    settings = {name: value.tolist() if hasattr(value, "tolist") else value for name, value in settings.items()}
     for name, value in settings.items():
-        _check(function.__name__, name, value, known[name].annotation)
+        _check(_name(function), name, value, known[name].annotation)
     if not isinstance(trajectory, Trajectory) and not trajectory:
-        raise MissingData(f"runs were asked for to compute {function.__name__}; there are none. Name at least one run.")
-    inputs = Inputs(function.__name__, on)
+        raise MissingData(f"runs were asked for to compute {_name(function)}; there are none. Name at least one run.")
+    inputs = Inputs(_name(function), on)
     if any(name.startswith("other_") for name in needs_of(function)):
         return _each_two(function, inputs, trajectory, parent, settings)
     if isinstance(trajectory, Trajectory):
         return _run(function, inputs, {"": trajectory, "parent_": parent}, settings)
     results = {name: _run(function, inputs, {"": one, "parent_": parent}, settings) for name, one in trajectory.items()}
-    return _described(_joined(results, "run"), trajectory)
+    return described(joined(results, "run"), trajectory)
+
+
+def _name(function: Callable) -> str:
+    """Name a stage: a function, one that is partly applied, or an object that can be called."""
+    function = getattr(function, "func", function)
+    return str(getattr(function, "__name__", type(function).__name__))
 
 
 def _plain(value: Any) -> Any:
@@ -124,11 +136,15 @@ KINDS = {
 """What a setting of a type may be, and how to ask for it."""
 
 
+EXPONENT = re.compile(r"[-+]?\d[\d_]*(\.\d*)?[eE][-+]?\d+")
+"""Numbers that YAML 1.1 takes for text."""
+
+
 def _check(stage_name: str, setting: str, value: Any, annotation: Any) -> None:
     """Refuse a value that is not of the setting's type; settings from files and people are not to be trusted."""
     if get_origin(annotation) is Sequence:
         (each,) = get_args(annotation)
-        if isinstance(value, str) or not isinstance(value, Sequence | np.ndarray):
+        if isinstance(value, str) or not isinstance(value, Sequence):
             raise BadSetting(
                 f"{stage_name} needs a list for {setting}; it is {value!r}. Give each as {KINDS[each][1]}."
             )
@@ -137,7 +153,8 @@ def _check(stage_name: str, setting: str, value: Any, annotation: Any) -> None:
     elif annotation in KINDS:
         kind, words = KINDS[annotation]
         if not isinstance(value, kind) or (isinstance(value, bool) and annotation is not bool):
-            raise BadSetting(f"{stage_name} needs {words} for {setting}; it is {value!r}. Correct the setting.")
+            hint = "Write an exponent as 1.0e-7. " if isinstance(value, str) and EXPONENT.fullmatch(value) else ""
+            raise BadSetting(f"{stage_name} needs {words} for {setting}; it is {value!r}. {hint}Correct the setting.")
 
 
 def needs_of(function: Callable) -> dict[str, inspect.Parameter]:
@@ -157,8 +174,8 @@ def _run(
     result = _one_by_one(function, given, singles, settings) if singles else _dataset(function, given, settings)
     provenance = {
         "Conventions": RESULT_VERSION,
-        "stage": function.__name__,
-        "settings": json.dumps(settings, default=_plain),
+        "stage": _name(function),
+        "settings": json.dumps(getattr(function, "keywords", {}) | settings, default=_plain),
         "trajlab": version("trajlab"),
     }
     return result.assign_attrs(provenance | ({"on": inputs.on} if inputs.on else {}))
@@ -179,7 +196,7 @@ def _each_two(
     pairs = [(one, other) for one, other in combinations(others, 2) if one in runs]
     if not pairs:
         raise MissingData(
-            f"{function.__name__} needs two runs to compare; there is one. Name a folder of runs, or another run with "
+            f"{_name(function)} needs two runs to compare; there is one. Name a folder of runs, or another run with "
             "--parent (parent= in Python)."
         )
     found = {
@@ -188,7 +205,7 @@ def _each_two(
         )
         for one, other in pairs
     }
-    stacked = _joined(found, "pair")
+    stacked = joined(found, "pair")
     if isinstance(trajectory, Trajectory):
         return stacked.rename(pair="other").assign_coords(other=np.array([PARENT], dtype=object))
     names = {name: position for position, name in enumerate(others)}
@@ -196,7 +213,7 @@ def _each_two(
     for position, (one, other) in enumerate(pairs):
         place[names[one], names[other]] = place[names[other], names[one]] = position
     where = xr.DataArray(place[: len(runs)], {"other": np.array(list(others), dtype=object)}, ("run", "other"))
-    return _described(stacked.isel(pair=where).where(where >= 0), runs)
+    return described(stacked.isel(pair=where).where(where >= 0), runs)
 
 
 def _takes_many(parameter: inspect.Parameter) -> bool:
@@ -220,38 +237,10 @@ def _one_by_one(function: Callable, inputs: dict[str, Any], singles: list[str], 
 def _dataset(function: Callable, inputs: dict[str, Any], settings: dict[str, Any]) -> xr.Dataset:
     result = function(**inputs, **settings)
     if isinstance(result, xr.DataArray):
-        return result.to_dataset(name=function.__name__)
+        return result.to_dataset(name=_name(function))
     if not isinstance(result, xr.Dataset):
         raise BadSetting(
-            f"{function.__name__} was to give a Dataset or a DataArray; it gave a {type(result).__name__}. "
+            f"{_name(function)} was to give a Dataset or a DataArray; it gave a {type(result).__name__}. "
             "Return one of these."
         )
     return result
-
-
-def _joined(results: Mapping[str, xr.Dataset], dim: str) -> xr.Dataset:
-    """Stack results along a new dim, if none of them are on different probes."""
-    probes = sorted({result.attrs["probe_sha256"] for result in results.values() if "probe_sha256" in result.attrs})
-    if len(probes) > 1:
-        raise BadSetting(
-            f"runs on one probe were expected; {', '.join(results)} were recorded with {len(probes)} different ones "
-            f"({', '.join(probe[:12] for probe in probes)}). Compare runs that were recorded with the same probe."
-        )
-    return xr.concat(
-        list(results.values()), dim=dim, join="outer", coords="minimal", compat="override", combine_attrs="override"
-    )
-
-
-def _described(stacked: xr.Dataset, trajectories: Mapping[str, Trajectory]) -> xr.Dataset:
-    """Add what made each run as coords."""
-    described = [trajectory.facts.get("describe", {}) for trajectory in trajectories.values()]
-    coords: dict[str, Any] = {"run": np.array(list(trajectories), dtype=object)}
-    for key in dict.fromkeys(key for one in described for key in one):
-        values = [one.get(key) for one in described]
-        if key in stacked.dims or key in stacked.variables:
-            continue
-        if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
-            coords[key] = ("run", values)
-        elif all(isinstance(value, str | int | float | None) for value in values):
-            coords[key] = ("run", np.array(["" if value is None else str(value) for value in values], dtype=object))
-    return stacked.assign_coords(coords)

@@ -137,7 +137,8 @@ def _most_shifted(result: xr.Dataset) -> str:
 def _shown(result: xr.Dataset) -> list[str]:
     """Choose parameters through the depth of the network, matrices before biases."""
     names = [str(name) for name in result["parameter"].values]
-    kinds = [str(kind) for kind in result["kind"].values] if "kind" in result.coords else [""] * len(names)
+    known = result["kind"].isel(run=0, missing_dims="ignore").values if "kind" in result.coords else [""] * len(names)
+    kinds = [str(kind) for kind in known]
     matrices = [name for name, kind in zip(names, kinds, strict=True) if kind not in ("bias", "norm")] or names
     evenly = np.unique(np.linspace(0, len(matrices) - 1, min(MOST, len(matrices))).round().astype(int))
     return [matrices[i] for i in evenly]

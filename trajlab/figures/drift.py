@@ -60,11 +60,13 @@ def by_cause(result: xr.Dataset, variable: str, words: str, *, ax: Axes | None =
     select
         Which part of it.
     """
-    counts, title = choose(result, variable, keep=("parameter", "cause"), **select)
-    counts = counts if "parameter" in counts.dims else counts.expand_dims("parameter")
     whole = result["sampled"] if "sampled" in result.coords else result["numel"]
-    ax = canvas(ax, height=tall(counts.sizes["parameter"]))
-    stacked(counts / whole, ax, parts="cause")
+    counts = result[variable]
+    result = result.assign({variable: (counts / whole).assign_attrs(counts.attrs)})
+    shares, title = choose(result, variable, keep=("parameter", "cause"), **select)
+    shares = shares if "parameter" in shares.dims else shares.expand_dims("parameter")
+    ax = canvas(ax, height=tall(shares.sizes["parameter"]))
+    stacked(shares, ax, parts="cause")
     ax.set_xlabel(words)
     ax.set_title(title)
     return ax

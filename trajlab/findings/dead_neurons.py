@@ -72,7 +72,7 @@ def _fed(result: xr.Dataset, layer: str) -> str:
     """Name a layer; one that is named by a mere position with the module that feeds it."""
     if "source" not in result.coords or not layer.rpartition(".")[2].isdigit():
         return f"`{layer}`"
-    source = str(result["source"].sel(layer=layer).item())
+    source = str(result["source"].sel(layer=layer).isel(run=0, missing_dims="ignore").item())
     return f"`{layer}` (fed by `{source}`)" if source else f"`{layer}`"
 
 

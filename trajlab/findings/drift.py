@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from trajlab.findings.looking import Finding, extreme, in_run, last, nonfinite, typical, whole
+from trajlab.findings.looking import Finding, extreme, in_run, last, nonfinite, size_in, typical, whole
 from trajlab.findings.wording import count, number, share
 from trajlab.studies import facts, telling_facts
 
@@ -82,7 +82,7 @@ def _unmoved(result: xr.Dataset) -> list[Finding]:
         return [Finding(f"Every entry of every tensor moved at some step{runs}.", "relative")]
     here = counts.sel(place.at)
     row, cause = extreme(here.sum("cause")), extreme(here.sum("parameter"))
-    total = float(result["numel"].sum())
+    total = size_in(result["numel"], place)
     text = f"{count(place.value, 'entry')} ({share(place.value / total)}) never moved{in_run(place)}"
     if row and cause:
         words = str(cause.at["cause"]).replace("_", " ")

@@ -61,6 +61,11 @@ def in_run(place: Place) -> str:
     return f" in run `{place.at['run']}`" if "run" in place.at else ""
 
 
+def size_in(sizes: xr.DataArray, place: Place) -> float:
+    """Give how many entries the network has, the one of the run where something is if runs differ."""
+    return float(sizes.sel({dim: label for dim, label in place.at.items() if dim in sizes.dims}).sum())
+
+
 def whole(result: xr.Dataset, name: str) -> xr.DataArray | None:
     """Give a variable of the whole network: the total, or of a single tensor the variable itself."""
     found = result.get(f"total_{name}", result.get(name))

@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.figures.marks.choosing import choose
-from trajlab.findings.looking import Finding, extreme, in_run, last
+from trajlab.findings.looking import Finding, extreme, in_run, last, size_in
 from trajlab.findings.wording import count, share
 
 HEADLINES = ("fraction_near_zero", "fraction_released", "fraction_captured", "always_zero")
@@ -96,7 +96,7 @@ def _never(result: xr.Dataset) -> list[Finding]:
         return [Finding("Every recorded entry had a gradient at some step.", "total")]
     here = counts.sel(place.at)
     row, cause = extreme(here.sum("cause")), extreme(here.sum("parameter"))
-    whole_size = float((result["sampled"] if "sampled" in result.coords else result["numel"]).sum())
+    whole_size = size_in(result["sampled"] if "sampled" in result.coords else result["numel"], place)
     entries = f"{count(place.value, 'recorded entry')} ({share(place.value / whole_size)})"
     text = f"{entries} never had a gradient{in_run(place)}"
     if row and cause:
