@@ -232,6 +232,21 @@ def test_overwrite__replaces_results_only(store, tmp_path):
     assert len(trajlab.open(store).steps) == 21
 
 
+def test_pack__that_is_told_to_end_leaves_nothing_behind(checkpoints, tmp_path):
+    folder = checkpoints({"w": np.zeros((4, 1000, 1000), np.float32)})
+    code = (
+        "import os, signal, time\nfrom trajlab import packing\nfrom trajlab.cli import main\n"
+        "def slow(*arguments):\n    os.kill(os.getpid(), signal.SIGTERM)\n    time.sleep(0.2)\n"
+        "packing._write_shard = slow\nmain()"
+    )
+    command = [sys.executable, "-c", code, "pack", str(folder), str(tmp_path / "run.zarr")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 130 and done.stderr.splitlines() == [
+        "trajlab: interrupted; nothing half-written is left."
+    ]
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoints"]
+
+
 def test_figure__draws_some_steps_of_one_layer_and_lets_filters_move(store, tmp_path):
     assert call("filters", store, tmp_path / "filters.zarr", "--steps", 0, "--steps", 7, "--steps", -1).returncode == 0
     done = call(

@@ -196,3 +196,85 @@ def test_pack__never_replaces_what_is_no_store(example, checkpoints, tmp_path):
     with pytest.raises(OutputExists, match="never overwritten"):
         trajlab.pack(example, folder, overwrite=True)
     assert len(trajlab.open(folder).steps) == 2
+
+
+NAMES = ["step", "", ".", "..", "a/b", "__init__", "zarr.json", "%", "%2E", "a b", "größe", "fc.weight"]
+
+
+def test_pack__any_name_of_a_tensor(tmp_path, rng):
+    weights = {name: rng.standard_normal((3, 2)) for name in NAMES}
+    run = trajlab.from_arrays(weights, {"step": np.ones((2, 2))}, metrics={"train/loss": [1, 2, 3]})
+    store = trajlab.pack(run, tmp_path / "run.zarr")
+    same(trajlab.open(store), run)
+    xr.testing.assert_equal(trajlab.open(store).metrics, run.metrics)
+    assert len(xr.open_datatree(store)["weights"].children) == len(NAMES)
+    assert trajlab.open(store).tree["weights/%73tep"].value.shape == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("weights", "attributes", "order"), None),
+        (("weights", "attributes", "order"), ["fc.weight", "fc.weight"]),
+        (("weights", "attributes", "order"), ["nope"]),
+        (("weights/fc.weight/value", "attributes", "shape"), [3, 17]),
+        (("weights/fc.weight/value", "attributes", "shape"), None),
+        (("weights/fc.weight/value", "attributes", "stored_dtype"), "float64"),
+        (("weights/fc.weight/value", "attributes", "stored_dtype"), 3),
+        (("weights/fc.weight/value", "shape"), [4, 3, 16]),
+        (("weights/fc.weight/value", "data_type"), "int64"),
+        (("weights/fc.weight/value", "codecs"), [{"name": "nonsense"}]),
+        (("weights/fc.weight/value", "chunk_grid"), {}),
+        (("weights/fc.weight/value",), None),
+        (("weights/step", "shape"), [3]),
+        (("weights/step", "data_type"), "float64"),
+        (("metrics/loss", "codecs"), []),
+    ],
+)
+def test_open__metadata_that_is_not_by_pack_is_named(example, tmp_path, place, value):
+    store = trajlab.pack(example, tmp_path / "run.zarr")
+    root = json.loads((store / "zarr.json").read_text())
+    *where, last = place
+    node = root["consolidated_metadata"]["metadata"]
+    for key in where:
+        node = node[key]
+    if value is None:
+        del node[last]
+    else:
+        node[last] = value
+    (store / "zarr.json").write_text(json.dumps(root))
+    with pytest.raises(DamagedData, match="The store is damaged") as error:
+        trajlab.open(store)
+    assert str(store) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_open__facts_of_a_store_that_are_of_the_wrong_kind(example, tmp_path):
+    store = trajlab.pack(example, tmp_path / "run.zarr")
+    root = json.loads((store / "zarr.json").read_text())
+    root["attributes"]["run"] = {"describe": 3}
+    (store / "zarr.json").write_text(json.dumps(root))
+    with pytest.raises(DamagedData, match="describe"):
+        trajlab.open(store)
+
+
+@pytest.mark.parametrize(
+    ("array", "damage"),
+    [
+        *(("weights/fc.weight/value", damage) for damage in ("gone", "empty", "cut", "flipped")),
+        *(("weights/step", damage) for damage in ("gone", "empty", "cut")),
+        *(("metrics/loss", damage) for damage in ("empty", "cut")),
+    ],
+)
+def test_open__a_damaged_chunk_is_named(example, tmp_path, small_shards, array, damage):
+    store = trajlab.pack(example, tmp_path / "run.zarr")
+    chunk = min(path for path in (store / array / "c").rglob("*") if path.is_file())
+    content = bytearray(chunk.read_bytes())
+    if damage == "gone":
+        chunk.unlink()
+    elif damage == "flipped":
+        content[-8] ^= 1  # in the index of the shard, that its checksum is of
+        chunk.write_bytes(content)
+    else:
+        chunk.write_bytes(content[: len(content) // 2 if damage == "cut" else 0])
+    with pytest.raises(DamagedData, match=str(store)):
+        trajlab.open(store).weights["fc.weight"].compute()

@@ -8,7 +8,9 @@ import pytest
 import xarray as xr
 
 import trajlab
-from trajlab.errors import DamagedData, MissingData, OutputExists
+from trajlab.computing import write
+from trajlab.errors import BadSetting, DamagedData, MissingData, OutputExists
+from trajlab.figures import save
 from trajlab.findings import findings, headlines
 from trajlab.reporting import report, summary
 
@@ -339,6 +341,39 @@ def test_summary__gives_the_last_finite_value_of_each_run(tmp_path):
     assert found["far"]["drift"]["relative"] == pytest.approx(2.0)
     report({"drift": result}, tmp_path / "r.html", metrics=tmp_path / "m.json")
     assert json.loads((tmp_path / "m.json").read_text()) == found
+
+
+def test_report__the_page_and_its_numbers_are_two_files(results, tmp_path):
+    (tmp_path / "r.html").write_text("kept")
+    with pytest.raises(BadSetting, match="Name another file"):
+        report(results, tmp_path / "r.html", metrics=tmp_path / "." / "r.html", overwrite=True)
+    assert (tmp_path / "r.html").read_text() == "kept"
+
+
+@pytest.mark.parametrize("lost", ["relative", "total_straightness", "unchanged_cause"])
+def test_report__a_result_without_a_variable_of_its_stage_is_named(results, tmp_path, lost):
+    write({tmp_path / "drift.zarr": results["drift"].drop_vars(lost)})
+    with pytest.raises(DamagedData, match=f"drift in {tmp_path}.*{lost}") as error:
+        report(tmp_path, tmp_path / "r.html")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("damage", ["foreign", "garbage", "codec", "chunk"])
+def test_report__and_figure_name_a_store_that_is_no_result(results, tmp_path, damage):
+    place = tmp_path / "drift.zarr"
+    if damage == "foreign":
+        xr.Dataset({"x": ("step", [1.0, 2.0])}).to_zarr(place, zarr_format=3, consolidated=False)
+    else:
+        write({place: results["drift"]})
+        path, text = place / "zarr.json", (place / "zarr.json").read_text()
+        if damage == "chunk":
+            path = min((place / "total_norm" / "c").iterdir())
+        path.write_text({"garbage": "{", "codec": text.replace('"zstd"', "[1]"), "chunk": ""}[damage])
+    for look in (lambda: report(tmp_path, tmp_path / "r.html"), lambda: save(place, tmp_path / "x.png")):
+        with pytest.raises(DamagedData, match=str(place)) as error:
+            look()
+        assert "\n" not in str(error.value)
+    assert not (tmp_path / "r.html").exists() and not (tmp_path / "x.png").exists()
 
 
 def test_findings__say_which_filter_changed_most_and_least():

@@ -1,3 +1,4 @@
+import dask.array as da
 import numpy as np
 import pytest
 import torch
@@ -24,10 +25,36 @@ def test_from_arrays__takes_lists_and_dask_arrays():
     assert run.weights["b"].chunks is not None
 
 
-@pytest.mark.parametrize("steps", [[0], [0, 0], [3, 1], [[0, 1]]])
+@pytest.mark.parametrize("steps", [[0], [0, 0], [3, 1], [[0, 1]], [0, 1, 2], [0, 1.5], [0, 10**30], ["a", "b"], 2])
 def test_from_arrays__steps_must_rise(steps):
     with pytest.raises(BadSetting, match="rising steps"):
         trajlab.from_arrays({"a": np.zeros((2, 3))}, steps=steps)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"weights": {"w": [[1, 2], [3]]}}, "w was to be one array"),
+        ({"weights": {"w": np.array([["a"]])}}, "w was to hold numbers"),
+        ({"weights": {"w": da.ones((6, 3))[da.ones(6) > 0]}}, "shape of w is not known"),
+        ({"weights": {3: np.zeros((2, 3))}}, "names of tensors are text"),
+        ({"weights": [np.zeros((2, 3))]}, "arrays by name"),
+        ({"weights": {}, "metrics": {"loss": [1], "accuracy": [1, 2]}}, "metrics were to be"),
+        ({"weights": {}, "metrics": {"loss": 1.0}}, "metrics were to be"),
+        ({"weights": {}, "metrics": 3}, "metrics were to be"),
+    ],
+)
+def test_from_arrays__what_is_no_array_over_the_steps_is_named(arguments, message):
+    with pytest.raises(BadSetting, match=message) as error:
+        trajlab.from_arrays(**arguments)
+    assert "\n" not in str(error.value)
+
+
+def test_from_arrays__takes_tensors_of_torch():
+    values = torch.randn(2, 3, requires_grad=True)
+    run = trajlab.from_arrays({"a": values, "b": values.detach().bfloat16()}, metrics={"loss": [1, 2]})
+    np.testing.assert_array_equal(run.weights["a"], values.detach())
+    np.testing.assert_array_equal(run.weights["b"], values.detach().bfloat16().float())
 
 
 def test_from_arrays__scalars_without_steps_are_refused():
@@ -67,3 +94,11 @@ def test_open__a_folder_of_runs_and_a_result_say_what_they_are(example, tmp_path
     write({tmp_path / "drift.zarr": trajlab.run("drift", example)})
     with pytest.raises(MissingData, match="it is the result of drift"):
         trajlab.open(tmp_path / "drift.zarr")
+
+
+def test_runs_in__a_run_that_is_there_twice(example, checkpoints, tmp_path):
+    trajlab.pack(example, tmp_path / "runs" / "one.zarr")
+    checkpoints({"w": np.zeros((1, 2), np.float32)}, folder=tmp_path / "runs" / "one")
+    (tmp_path / "runs" / "one" / "run.json").write_text('{"format": "trajlab-snapshots-1"}')
+    with pytest.raises(BadSetting, match=r"one and one\.zarr are both the run one"):
+        trajlab.runs_in(tmp_path / "runs")

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -217,16 +218,29 @@ for _stage in stages_by_panel():
     _stub(*_stage)
 
 
+INTERRUPTED = 130
+"""Exit code after ctrl-C or SIGTERM."""
+
+
+def _stop(signal_number: int, frame: Any) -> None:
+    """End as on ctrl-C, so that what is half written is removed."""
+    raise KeyboardInterrupt
+
+
 def main() -> None:
     """Run the command line; errors that a user can act on are one line on standard error."""
+    signal.signal(signal.SIGTERM, _stop)
     try:
         app()
     except TrajlabError as error:
-        typer.echo(f"trajlab: {error}", err=True)
+        typer.echo(f"trajlab: {error}".replace("\n", " "), err=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        typer.echo("trajlab: interrupted; nothing was written.", err=True)
-        sys.exit(130)
+    except (KeyboardInterrupt, SystemExit) as error:
+        if isinstance(error, SystemExit) and error.code != INTERRUPTED:
+            raise
+        typer.echo("trajlab: interrupted; nothing half-written is left.", err=True)
+        sys.stdout.flush()
+        os._exit(INTERRUPTED)  # threads that were starting or computing are not waited for
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -5,7 +5,6 @@ import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import dask
 import google_crc32c
@@ -15,7 +14,7 @@ from dask.delayed import Delayed, delayed
 
 from trajlab.errors import MissingData, OutputExists
 from trajlab.places import is_url, place, reaching
-from trajlab.schema import BUFFERS, GRADIENTS, METRICS, PROBE, STORE_VERSION, WEIGHTS
+from trajlab.schema import BUFFERS, GRADIENTS, METRICS, PROBE, STORE_VERSION, WEIGHTS, node_of
 from trajlab.snapshots.rows import Rows
 from trajlab.snapshots.store import ABSENT, is_store, read_store
 from trajlab.snapshots.tensors import Life, Recording, Tensors, dims_of
@@ -136,7 +135,7 @@ def _write(part: Path, run: Trajectory, target: Path, earlier: Recording | None)
         if not tensors:
             continue
         group = root.create_group(name)
-        order = [quote(tensor, safe=" .-_") for tensor in tensors]
+        order = [node_of(tensor) for tensor in tensors]
         group.attrs["order"] = order
         steps = [life.steps for life in tensors.lives.values()]
         shared = all(np.array_equal(steps[0], other) for other in steps)
@@ -153,7 +152,9 @@ def _write(part: Path, run: Trajectory, target: Path, earlier: Recording | None)
             yield from _shards(node, part / value, target / value, lives.get(tensor), life, tensors[tensor].attrs)
     for name, dataset in ((METRICS, run.metrics), (PROBE, run.probe)):
         if dataset.sizes:
-            dataset.to_zarr(str(part), group=name, mode="a", consolidated=False, zarr_format=3)
+            dataset.rename({key: node_of(str(key)) for key in dataset.data_vars}).to_zarr(
+                str(part), group=name, mode="a", consolidated=False, zarr_format=3
+            )
 
 
 def _coordinate(group: zarr.Group, name: str, values: np.ndarray, dim: str | None = None) -> None:

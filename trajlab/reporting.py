@@ -11,8 +11,8 @@ import numpy as np
 import xarray as xr
 from markupsafe import Markup
 
-from trajlab.errors import MissingData
-from trajlab.figures import read
+from trajlab.errors import BadSetting, MissingData
+from trajlab.figures import looked_at, read
 from trajlab.findings import headlines
 from trajlab.findings.wording import count, listed, number
 from trajlab.places import place, reaching
@@ -62,17 +62,25 @@ def report(
     ------
     OutputExists
         A file exists and is not to be overwritten.
+    BadSetting
+        The page and its numbers are to be the same file.
     MissingData
         There are no results.
     DamagedData
         What is there is not a result, or one of another version.
     """
     targets = [place(path) for path in (out, metrics) if path is not None]
+    if len({path.resolve() for path in targets}) < len(targets):
+        raise BadSetting(f"the page and its numbers were both to be written to {out}. Name another file for one.")
     for path in targets:
         if not overwrite:
             check_free(path)
     opened = open_results(results)
-    sections = [section(key, result) for key, result in opened.items()]
+    sections = []
+    for key, result in opened.items():
+        with looked_at(f"{key}{_where(results)}", result):
+            sections.append(section(key, result))
+    numbers = summary(opened)
     header = _header(opened, title or _study(results, opened))
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True,
@@ -82,7 +90,7 @@ def report(
     page = environment.get_template("report.html").render(sections=sections, **header)
     write_file(targets[0], page.encode())
     if metrics is not None:
-        write_file(targets[1], (json.dumps(summary(opened), indent=1) + "\n").encode())
+        write_file(targets[1], (json.dumps(numbers, indent=1) + "\n").encode())
     return targets[0]
 
 
@@ -94,7 +102,9 @@ def summary(results: Results) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     for key, result in open_results(results).items():
-        for variable, array in headlines(result).items():
+        with looked_at(f"{key}{_where(results)}", result):
+            sums = headlines(result)
+        for variable, array in sums.items():
             for i, run in enumerate(run_names(result)) if "run" in array.dims else [(0, "")]:
                 value = float(array[i]) if "run" in array.dims else float(array)
                 if np.isfinite(value):
@@ -161,8 +171,9 @@ def _header(opened: dict[str, xr.Dataset], title: str) -> dict[str, Any]:
         (result for result in opened.values() if "numel" in result.coords and "parameter" in result.dims), None
     )
     if sized is not None:
-        tensors = count(sized.sizes["parameter"], "tensor")
-        lines.append(f"{count(float(sized['numel'].sum()), 'entry')} in {tensors}")
+        sizes = np.unique(sized["numel"].sum("parameter"))
+        upto = "up to " if len(sizes) > 1 else ""
+        lines.append(f"{upto}{count(float(sizes[-1]), 'entry')} in {upto}{count(sized.sizes['parameter'], 'tensor')}")
     return {
         "title": title,
         "lines": lines,

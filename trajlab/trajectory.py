@@ -3,14 +3,13 @@
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting, DamagedData, MissingData
 from trajlab.places import place, reaching
-from trajlab.schema import BUFFERS, GRADIENTS, METRICS, PROBE, RUN_FILE, WEIGHTS
+from trajlab.schema import BUFFERS, GRADIENTS, METRICS, PROBE, RUN_FILE, WEIGHTS, node_of
 from trajlab.snapshots.checkpoints import has_checkpoints
 from trajlab.snapshots.folder import read_folder
 from trajlab.snapshots.remote import survey
@@ -59,11 +58,10 @@ class Trajectory:
     @property
     def tree(self) -> xr.DataTree:
         """The run as a tree: /weights/<name>/value and so on, as in a packed store."""
-        nodes = {f"/{METRICS}": self.metrics, f"/{PROBE}": self.probe}
+        metrics = self.metrics.rename({name: node_of(str(name)) for name in self.metrics.data_vars})
+        nodes = {f"/{METRICS}": metrics, f"/{PROBE}": self.probe}
         for group, tensors in ((WEIGHTS, self.weights), (GRADIENTS, self.gradients), (BUFFERS, self.buffers)):
-            nodes |= {
-                f"/{group}/{quote(name, safe=' .-_')}": tensors[name].to_dataset(name="value") for name in tensors
-            }
+            nodes |= {f"/{group}/{node_of(name)}": tensors[name].to_dataset(name="value") for name in tensors}
         return xr.DataTree.from_dict(nodes)
 
     def at(self, step: int, *, partial: bool = False) -> "dict[str, torch.Tensor]":
@@ -96,7 +94,7 @@ class Trajectory:
                     )
                 values = tensors[name].data[position]
                 array = np.array(values.compute(scheduler="sync") if hasattr(values, "compute") else values)
-                state[name] = torch.from_numpy(array).to(getattr(torch, _torch_name(life.stored)))
+                state[name] = torch.from_numpy(array).to(getattr(torch, life.stored.name))
         tied = {alias: name for alias, name in self.facts.get("tied", {}).items() if name in state}
         return state | {alias: state[name] for alias, name in tied.items()}
 
@@ -107,10 +105,6 @@ class Trajectory:
             f"<Trajectory: {len(self.weights)} weights, {len(self.gradients)} gradients, "
             f"{len(self.buffers)} buffers; {len(steps)} snapshots, {span}>"
         )
-
-
-def _torch_name(stored: np.dtype) -> str:
-    return {"float8_e4m3fn": "float8_e4m3fn", "float8_e5m2": "float8_e5m2"}.get(stored.name, stored.name)
 
 
 def open(path: str | Path, *, step_pattern: str | None = None) -> Trajectory:
@@ -158,13 +152,28 @@ def open(path: str | Path, *, step_pattern: str | None = None) -> Trajectory:
 
 
 def runs_in(path: str | Path) -> dict[str, Path]:
-    """Give the runs in a study's folder by name; empty if the folder is itself a run, or holds none."""
+    """Give the runs in a study's folder by name; empty if the folder is itself a run, or holds none.
+
+    Raises
+    ------
+    BadSetting
+        A run is there twice: as a folder of snapshots and as a store.
+    """
     folder = place(path)
+    runs: dict[str, Path] = {}
     with reaching(folder):
         if not folder.is_dir() or is_store(folder) or (folder / RUN_FILE).exists() or has_checkpoints(folder):
-            return {}
+            return runs
         inside = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-        return {e.name.removesuffix(".zarr"): e for e in inside if is_store(e) or (e / RUN_FILE).exists()}
+        for entry in (entry for entry in inside if is_store(entry) or (entry / RUN_FILE).exists()):
+            name = entry.name.removesuffix(".zarr")
+            if name in runs:
+                raise BadSetting(
+                    f"runs were looked for in {folder}; {runs[name].name} and {entry.name} are both the run {name}. "
+                    "Keep stores and folders of snapshots in different folders, or name one of the two."
+                )
+            runs[name] = entry
+    return runs
 
 
 def from_arrays(
@@ -186,41 +195,85 @@ def from_arrays(
     metrics
         What was measured at each step, (step) each.
 
+    Raises
+    ------
+    BadSetting
+        Something is no array of numbers, or there is not one step for each row.
+
     Examples
     --------
     >>> run = from_arrays({"w": np.zeros((3, 2, 2))}, steps=[0, 10, 20])
     >>> run.weights["w"].dims
     ('step', 'out', 'in')
     """
-    groups = [
-        {name: _as_array(values) for name, values in (group or {}).items()} for group in (weights, gradients, buffers)
-    ]
-    longest = max((array.shape[0] for group in groups for array in group.values()), default=0)
-    known = np.arange(longest) if steps is None else np.asarray(steps, np.int64)
-    if known.ndim != 1 or (np.diff(known) <= 0).any() or len(known) < longest:
-        raise BadSetting(
-            f"{longest} rising steps were expected; steps is {known.tolist()}. Give one step for each row."
-        )
+    groups = [_arrays(group) for group in (weights, gradients, buffers)]
+    measured = _columns(metrics)
+    longest = max([array.shape[0] for group in groups for array in group.values()] + [measured.sizes.get("step", 0)])
+    known = np.arange(longest) if steps is None else _steps(steps, longest)
     lives = [
         {name: Life(known[: len(array)], array, tuple(array.shape[1:])) for name, array in group.items()}
         for group in groups
     ]
-    if isinstance(metrics, Mapping) and not isinstance(metrics, xr.Dataset):
-        columns = {name: ("step", np.asarray(values)) for name, values in metrics.items()}
-        length = max((len(values) for _, values in columns.values()), default=0)
-        metrics = xr.Dataset(columns, {"step": known[:length]})
+    if "step" not in measured.coords and "step" in measured.dims:
+        measured = measured.assign_coords(step=known[: measured.sizes["step"]])
     return Trajectory(
         Recording(
             weights=Tensors(lives[0], attributes_of({}, lives[0])),
             gradients=Tensors(lives[1], attributes_of({}, lives[1])),
             buffers=Tensors(lives[2]),
-            metrics=xr.Dataset() if metrics is None else metrics,
+            metrics=measured,
         )
     )
 
 
-def _as_array(values: Any) -> Any:
-    array = values if hasattr(values, "dask") or isinstance(values, np.ndarray) else np.asarray(values)
+def _arrays(group: Mapping[str, Any] | None) -> dict[str, Any]:
+    if not isinstance(group, Mapping | None):
+        raise BadSetting(f"arrays by name were expected; found a {type(group).__name__}. Give {{name: array}}.")
+    for name in group or {}:
+        if not isinstance(name, str):
+            raise BadSetting(f"names of tensors are text; found {name!r}. Rename it.")
+    return {name: _array(name, values) for name, values in (group or {}).items()}
+
+
+def _array(name: str, values: Any) -> Any:
+    """Give the values of one tensor as an array of numpy or dask."""
+    try:
+        if hasattr(values, "detach"):
+            values = values.detach().cpu()
+            values = values.float() if str(values.dtype) == "torch.bfloat16" else values
+        array = values if hasattr(values, "dask") or isinstance(values, np.ndarray) else np.asarray(values)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise BadSetting(f"{name} was to be one array over the steps; {error}. Give rows of one shape.") from error
     if array.ndim == 0:
-        raise BadSetting("arrays with a first dim over the steps were expected; one has no dim. Stack the steps first.")
+        raise BadSetting(f"{name} was to have a first dim over the steps; it has no dim. Stack the steps first.")
+    if array.dtype.kind not in "fiubcV":
+        raise BadSetting(f"{name} was to hold numbers; it is {array.dtype}. Leave it out, or give rows of one shape.")
+    if np.isnan(array.shape).any():
+        raise BadSetting(f"the shape of {name} is not known, {array.shape}. Call its compute_chunk_sizes() first.")
     return array
+
+
+def _steps(steps: Any, rows: int) -> np.ndarray:
+    """Give the steps of some rows."""
+    try:
+        given = np.asarray(steps)
+        known = given.astype(np.int64)
+        fit = known.shape == (rows,) and bool((known == given).all()) and bool((np.diff(known) > 0).all())
+    except (ValueError, TypeError, OverflowError):
+        fit = False
+    if not fit:
+        raise BadSetting(f"{rows} rising steps were expected; found {steps!r:.200}. Give a whole number for each row.")
+    return known
+
+
+def _columns(metrics: xr.Dataset | Mapping[str, Any] | None) -> xr.Dataset:
+    """Give what was measured, (step) each."""
+    if metrics is None or isinstance(metrics, xr.Dataset):
+        return xr.Dataset() if metrics is None else metrics
+    try:
+        return xr.Dataset({name: ("step", np.asarray(values)) for name, values in metrics.items()})
+    except (ValueError, TypeError, AttributeError) as error:
+        raise BadSetting(
+            "metrics were to be rows of numbers of the same length by name; "
+            f"{' '.join(str(error).split())[:200]}. Give one number for each step."
+        ) from error

@@ -1,5 +1,7 @@
 """Figures: a file for each stage that deserves its own, and a default for all others."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from io import BytesIO
 from pathlib import Path
@@ -12,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
 
-from trajlab.errors import BadSetting, DamagedData, MissingData
+from trajlab.errors import BadSetting, DamagedData, MissingData, TrajlabError
 from trajlab.figures import default
 from trajlab.figures.inline import STYLE
 from trajlab.figures.marks.choosing import between
@@ -107,7 +109,9 @@ def save(
     drawn = between(read(result), steps)
     asked = {"variable": variable, "run": run, "parameter": parameter, "layer": layer, "tau": tau}
     select: dict[str, Any] = {name: label for name, label in asked.items() if label is not None}
-    write_file(out, WRITERS[ending](_frames(drawn, **select)) if ending in WRITERS else _still(drawn, ending, **select))
+    with looked_at("the result" if isinstance(result, xr.Dataset) else str(result), drawn):
+        picture = WRITERS[ending](_frames(drawn, **select)) if ending in WRITERS else _still(drawn, ending, **select)
+    write_file(out, picture)
     return out
 
 
@@ -160,10 +164,14 @@ def read(result: str | Path | xr.Dataset) -> xr.Dataset:
                     f"{', '.join(path.stem for path in held)}. Name one of them."
                 )
             try:
-                opened = xr.open_zarr(where, chunks=None)
-            except (OSError, KeyError, ValueError) as error:
+                with reaching(folder):
+                    opened = xr.open_zarr(where, chunks=None).load()
+            except TrajlabError:
+                raise
+            except Exception as error:  # what zarr raises for damaged metadata and chunks has no end
+                said = " ".join((str(error) or repr(error)).split())[:200]
                 raise DamagedData(
-                    f"a result was to be opened at {where}; {str(error).splitlines()[0]}. Compute the stage again."
+                    f"a result was to be opened at {where}; {type(error).__name__}: {said}. Compute the stage again."
                 ) from error
     found = opened.attrs.get("Conventions", RESULT_VERSION if "stage" in opened.attrs else "nothing")
     if found != RESULT_VERSION:
@@ -171,6 +179,21 @@ def read(result: str | Path | xr.Dataset) -> xr.Dataset:
             f"{where} was to be a result of version {RESULT_VERSION}; it says {found}. Compute the stage again."
         )
     return opened.compute() if any(variable.chunks for variable in opened.variables.values()) else opened
+
+
+@contextmanager
+def looked_at(where: str, result: xr.Dataset) -> Iterator[None]:
+    """Say that a result is not what its stage gives, where looking at it fails."""
+    try:
+        yield
+    except TrajlabError:
+        raise
+    except (LookupError, ArithmeticError, TypeError, ValueError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise DamagedData(
+            f"{where} was to be looked at as a result of {result.attrs.get('stage', 'a stage')}; "
+            f"{type(error).__name__}: {reason}. It is not what this version of the stage gives: compute it again."
+        ) from error
 
 
 def _home(result: xr.Dataset) -> ModuleType:

@@ -3,18 +3,21 @@
 import json
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import dask.array as da
+import google_crc32c
 import numpy as np
 import xarray as xr
 
-from trajlab.errors import DamagedData, MissingData
-from trajlab.schema import BUFFERS, GRADIENTS, METRICS, PROBE, RESULT_VERSION, STORE_VERSION, WEIGHTS
+from trajlab.errors import DamagedData, MissingData, TrajlabError
+from trajlab.places import reaching
+from trajlab.schema import BUFFERS, GRADIENTS, METRICS, PROBE, RESULT_VERSION, STORE_VERSION, WEIGHTS, tensor_of
+from trajlab.snapshots.folder import wrong_facts
 from trajlab.snapshots.remote import concurrently, open_bytes
-from trajlab.snapshots.rows import Rows
+from trajlab.snapshots.rows import Rows, widened
 from trajlab.snapshots.tensors import Life, Recording, Tensors, attributes_of
 
 ABSENT = 2**64 - 1
@@ -37,11 +40,11 @@ def read_store(path: Path) -> Recording:
         root = json.loads((path / "zarr.json").read_text())
         attributes = root["attributes"]
         nodes = root["consolidated_metadata"]["metadata"]
-    except (ValueError, KeyError, TypeError) as error:
+        version, facts = attributes.get("Conventions"), attributes.get("run", {})
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DamagedData(
             f"{path} was to be read as a packed store; its zarr.json is not by pack ({error!r}). Pack it again."
         ) from error
-    version = attributes.get("Conventions")
     if version == RESULT_VERSION:
         raise MissingData(
             f"a run was to be opened at {path}; it is the result of {attributes.get('stage', 'a stage')}. "
@@ -52,43 +55,89 @@ def read_store(path: Path) -> Recording:
             f"{path} was expected to be a store of version {STORE_VERSION}; it is of {version!r}. "
             "Pack the snapshots again, or open it with the trajlab that wrote it."
         )
-    facts = attributes.get("run", {})
+    with _reading(path, "run"):
+        if wrong := wrong_facts(facts):
+            raise ValueError(f"what it says of {wrong[0]} is of the wrong kind")
+    with _reading(path, METRICS):
+        metrics = _dataset(path, METRICS, nodes).compute(scheduler="sync")
     lives = {group: dict(_lives(path, group, nodes)) for group in (WEIGHTS, GRADIENTS, BUFFERS)}
     return Recording(
         weights=Tensors(lives[WEIGHTS], attributes_of(facts, lives[WEIGHTS])),
         gradients=Tensors(lives[GRADIENTS], attributes_of(facts, lives[GRADIENTS])),
         buffers=Tensors(lives[BUFFERS]),
         facts=facts,
-        metrics=_dataset(path, METRICS, nodes).compute(scheduler="sync"),
+        metrics=metrics,
         probe=_dataset(path, PROBE, nodes),
     )
 
 
+@contextmanager
+def _reading(path: Path, place: str) -> Iterator[None]:
+    """Say which part of a store is not as pack wrote it."""
+    try:
+        with reaching(path):
+            yield
+    except TrajlabError:
+        raise
+    except Exception as error:  # what zarr raises for damaged metadata and chunks has no end
+        reason = " ".join((str(error) or repr(error)).split())[:200]
+        raise DamagedData(
+            f"{place} of {path} was to be read as pack writes it; {type(error).__name__}: {reason}. "
+            "The store is damaged: pack the snapshots again."
+        ) from error
+
+
 def _dataset(path: Path, group: str, nodes: dict[str, Any]) -> xr.Dataset:
-    return xr.open_zarr(str(path), group=group, consolidated=True) if group in nodes else xr.Dataset()
+    with _reading(path, group):
+        dataset = xr.open_zarr(str(path), group=group, consolidated=True) if group in nodes else xr.Dataset()
+        return dataset.rename({node: tensor_of(str(node)) for node in dataset.data_vars})
 
 
 def _lives(path: Path, group: str, nodes: dict[str, Any]) -> Iterator[tuple[str, Life]]:
     if group not in nodes:
         return
-    shared = _values(path, f"{group}/step", nodes) if f"{group}/step" in nodes else None
+    with _reading(path, group):
+        order = nodes[group]["attributes"]["order"]
+        if not isinstance(order, list) or len(set(order)) < len(order):
+            raise ValueError(f"the order of its tensors is {order!r}")
+        shared = _values(path, f"{group}/step", nodes) if f"{group}/step" in nodes else None
 
     def life(name: str) -> Life:
-        place = f"{group}/{name}"
-        steps = shared if shared is not None else _values(path, f"{place}/step", nodes)
-        index = _values(path, f"{place}/index", nodes) if f"{place}/index" in nodes else None
-        attributes = nodes[f"{place}/value"]["attributes"]
-        values = _rows(path / place / "value", nodes[f"{place}/value"])
-        if values is None:
-            values = da.from_zarr(str(path), component=f"{place}/value")
-        return Life(steps, values, tuple(attributes["shape"]), index, np.dtype(attributes["stored_dtype"]))
+        with _reading(path, f"{group}/{name}"):
+            return _life(path, f"{group}/{name}", nodes, shared)
 
-    order = nodes[group]["attributes"]["order"]
-    yield from zip(map(unquote, order), concurrently(life, order, path), strict=True)
+    yield from zip(map(tensor_of, order), concurrently(life, order, path), strict=True)
+
+
+def _life(path: Path, place: str, nodes: dict[str, Any], steps: np.ndarray | None) -> Life:
+    steps = _values(path, f"{place}/step", nodes) if steps is None else steps
+    index = _values(path, f"{place}/index", nodes) if f"{place}/index" in nodes else None
+    node = nodes[f"{place}/value"]
+    shape, stored = tuple(node["attributes"]["shape"]), np.dtype(node["attributes"]["stored_dtype"])
+    row = shape if index is None else index.shape
+    entries = int(np.prod(shape, dtype=np.int64))
+    if node["shape"] != [len(steps), *row] or any(type(length) is not int or length < 0 for length in shape):
+        raise ValueError(f"{len(steps)} steps of shape {row} were expected, its value has shape {node['shape']}")
+    if widened(stored) != np.dtype(node["data_type"]):
+        raise ValueError(f"its type is {node['data_type']}, training stored {stored}")
+    if (np.diff(steps) <= 0).any() or (index is not None and not _positions(index, entries)):
+        raise ValueError("its steps, or the positions of its entries, do not rise")
+    values = _rows(path / place / "value", node)
+    if values is None:
+        values = da.from_zarr(str(path), component=f"{place}/value")
+    return Life(steps, values, shape, index, stored)
+
+
+def _positions(index: np.ndarray, entries: int) -> bool:
+    inside = not len(index) or (index[0] >= 0 and index[-1] < entries)
+    return bool(inside and (np.diff(index) > 0).all())
 
 
 def _values(path: Path, array: str, nodes: dict[str, Any]) -> np.ndarray:
-    table = _rows(path / array, nodes[array])
+    node = nodes[array]
+    if len(node["shape"]) != 1 or np.dtype(node["data_type"]) != np.int64:
+        raise ValueError(f"{array} is {node['data_type']} of shape {node['shape']}, not a row of whole numbers")
+    table = _rows(path / array, node)
     if table is None:
         return da.from_zarr(str(path), component=array).compute(scheduler="sync")
     return table.load()
@@ -97,21 +146,23 @@ def _values(path: Path, array: str, nodes: dict[str, Any]) -> np.ndarray:
 def _rows(path: Path, node: dict[str, Any]) -> Rows | None:
     """Give an array's table of rows if its steps lie raw on disk, each in one piece."""
     shape, outer = node["shape"], node["chunk_grid"]["configuration"]["chunk_shape"]
-    codecs = [codec["name"] for codec in node["codecs"]]
-    inner, index_bytes = outer, 0
-    if codecs == ["sharding_indexed"]:
-        sharding = node["codecs"][0]["configuration"]
-        codecs = [codec["name"] for codec in sharding["codecs"]]
-        inner = sharding["chunk_shape"]
+    codecs, inner, index_bytes = node["codecs"], outer, 0
+    if [codec["name"] for codec in codecs] == ["sharding_indexed"]:
+        sharding = codecs[0]["configuration"]
+        index_codecs = [codec["name"] for codec in sharding["index_codecs"]]
+        if sharding.get("index_location", "end") != "end" or index_codecs != ["bytes", "crc32c"]:
+            return None
+        codecs, inner = sharding["codecs"], sharding["chunk_shape"]
         index_bytes = 16 * (outer[0] // inner[0]) + 4
-    if codecs != ["bytes"] or inner[1:] != shape[1:] or outer[1:] != shape[1:] or not shape[0]:
+    raw = [codec["name"] for codec in codecs] == ["bytes"] and _little(codecs[0])
+    if not raw or inner[1:] != shape[1:] or outer[1:] != shape[1:] or not shape[0]:
         return None
     stored = np.dtype(node["data_type"])
     row_bytes = int(np.prod(shape[1:], dtype=np.int64)) * stored.itemsize
     files, file, offset = [], [], []
     for number in range(-(-shape[0] // outer[0])):
         chunk = str(path.joinpath("c", str(number), *("0" for _ in shape[1:])))
-        starts = _starts(chunk, index_bytes, outer[0] // inner[0])
+        starts = _starts(chunk, index_bytes, outer[0] // inner[0], inner[0] * row_bytes)
         rows = min(outer[0], shape[0] - number * outer[0])
         starts = starts[: -(-rows // inner[0])]
         if (starts == ABSENT).any():
@@ -122,23 +173,29 @@ def _rows(path: Path, node: dict[str, Any]) -> Rows | None:
     return Rows(tuple(files), np.concatenate(file), np.concatenate(offset), tuple(shape[1:]), stored)
 
 
-def _starts(chunk: str, index_bytes: int, chunks: int) -> np.ndarray:
+def _little(codec: dict[str, Any]) -> bool:
+    return codec.get("configuration", {}).get("endian", "little") == "little"
+
+
+def _starts(chunk: str, index_bytes: int, chunks: int, chunk_bytes: int) -> np.ndarray:
     """First byte of each inner chunk of a shard, (chunk) uint64, from the index at its end."""
     if not index_bytes:
         return np.zeros(1, np.uint64)
     try:
         with open_bytes(chunk) as file:
+            length = file.seek(0, os.SEEK_END)
             file.seek(-index_bytes, os.SEEK_END)
-            index = np.frombuffer(file.read(16 * chunks), "<u8").reshape(chunks, 2)
-            length = file.tell() + 4
+            raw, checksum = file.read(16 * chunks), file.read(4)
     except (OSError, ValueError) as error:
-        raise DamagedData(
-            f"{chunk} was to be read as a shard; {error}. The store is damaged: pack the snapshots again."
-        ) from error
+        raise _damaged_shard(chunk, str(error)) from error
+    if google_crc32c.value(raw) != int.from_bytes(checksum, "little"):
+        raise _damaged_shard(chunk, "the checksum of its index is wrong")
+    index = np.frombuffer(raw, "<u8").reshape(chunks, 2)
     held = index[index[:, 0] != ABSENT]
-    if (held.sum(axis=1) > length - index_bytes).any():
-        raise DamagedData(
-            f"{chunk} was to be read as a shard; its index points beyond its {length} bytes. "
-            "The store is damaged: pack the snapshots again."
-        )
+    if (held[:, 1] != chunk_bytes).any() or (held[:, 0] > max(length - index_bytes - chunk_bytes, 0)).any():
+        raise _damaged_shard(chunk, f"its index points beyond its {length} bytes")
     return index[:, 0]
+
+
+def _damaged_shard(chunk: str, found: str) -> DamagedData:
+    return DamagedData(f"{chunk} was to be read as a shard; {found}. The store is damaged: pack the snapshots again.")
