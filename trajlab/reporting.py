@@ -68,9 +68,7 @@ def report(
         undefined=jinja2.StrictUndefined,
     )  # fmt: skip
     environment.filters["code"] = _code
-    page = environment.get_template("report.html").render(
-        groups=grouped(sections), alarms=alarms(sections), **header
-    )
+    page = environment.get_template("report.html").render(groups=grouped(sections), alarms=alarms(sections), **header)
     write_file(targets[0], page.encode())
     if metrics is not None:
         write_file(targets[1], (json.dumps(summary(opened), indent=1) + "\n").encode())

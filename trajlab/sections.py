@@ -110,9 +110,7 @@ def _table(result: xr.Dataset) -> Table:
     header = [title_of(array).removeprefix("whole network: ") for array in found.values()]
     hints = [str(array.attrs.get("definition", "")) for array in found.values()]
     runs = run_names(result) or [""]
-    values = {
-        name: np.broadcast_to(array.values.astype(float), len(runs)).tolist() for name, array in found.items()
-    }
+    values = {name: np.broadcast_to(array.values.astype(float), len(runs)).tolist() for name, array in found.items()}
     rows = [[run, *(written(found[name], values[name][i]) for name in found)] for i, run in enumerate(runs)]
     together = groups(result) if len(runs) > MOST else {}
     summed = [

@@ -53,6 +53,7 @@ def inline_svg(draw: Callable[[Figure], object], size: tuple[float, float], *, n
     svg = re.sub(r'((?:href="|url\()#)', rf"\g<1>{name}-", svg)
     svg = re.sub(r"font: (?:[a-z]+ )*([\d.]+px) [^;\"]*", r"font-size: \1", svg)
     svg = re.sub(r" font-family: [^;\"]*;", "", svg)
+    svg = re.sub(r">\s+<", "><", svg)
     svg = re.sub(r' (?:d|x|y)="[^"]*"', _brief, svg)
     for color, variable in THEMED.items():
         svg = re.sub(color, variable, svg, flags=re.IGNORECASE)
