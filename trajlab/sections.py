@@ -111,8 +111,9 @@ def _table(result: xr.Dataset) -> Table:
     hints = [str(array.attrs.get("definition", "")) for array in found.values()]
     runs = run_names(result) or [""]
     values = {name: np.broadcast_to(array.values.astype(float), len(runs)).tolist() for name, array in found.items()}
-    rows = [[run, *(written(found[name], values[name][i]) for name in found)] for i, run in enumerate(runs)]
     together = groups(result) if len(runs) > MOST else {}
+    ordered = [i for own in together.values() for i in own] or range(len(runs))
+    rows = [[runs[i], *(written(found[name], values[name][i]) for name in found)] for i in ordered]
     summed = [
         [f"{name} ×{len(own)}", *(_spread(array, [values[n][i] for i in own]) for n, array in found.items())]
         for name, own in together.items()
