@@ -1,6 +1,7 @@
 import json
 import re
 import warnings
+from html import unescape
 from html.parser import HTMLParser
 
 import numpy as np
@@ -12,7 +13,9 @@ from trajlab.computing import write
 from trajlab.errors import BadSetting, DamagedData, MissingData, OutputExists
 from trajlab.figures import save
 from trajlab.findings import findings, headlines
+from trajlab.outline import LINES, OTHERS, QUESTIONS, question
 from trajlab.reporting import report, summary
+from trajlab.stages import stage_names
 
 STAGES = ("drift", "distribution", "spectrum", "projection", "zero_gradients", "sign_flips", "dead_neurons")
 
@@ -31,6 +34,10 @@ def results(example):
 @pytest.fixture
 def page(results, tmp_path):
     return report(results, tmp_path / "r.html").read_text()
+
+
+def _plain(page):
+    return unescape(re.sub(r"<[^>]+>", "", page)).replace("\xa0", " ")
 
 
 class Page(HTMLParser):
@@ -227,6 +234,63 @@ def test_report__links_every_sentence_to_a_figure_that_exists(page):
     assert {link[1:] for link in parsed.links if link.startswith("#")} <= set(parsed.ids)
 
 
+def test_report__groups_results_by_question_in_reading_order(results, tmp_path, example):
+    def largest(weight):
+        return abs(weight).max(weight.dims[1:])
+
+    several = {"largest": trajlab.run(largest, example).compute(), "again": results["drift"]} | results
+    page = report(dict(reversed(several.items())), tmp_path / "r.html").read_text()
+
+    nav, main = page.split("<main")
+    order = ["again", "drift", "projection", "distribution", "spectrum", "dead_neurons", "zero_gradients", "sign_flips"]
+    assert re.findall(r'<section id="(\w+)">', main) == [*order, "largest"]
+    headings = re.findall(r"<h2>(.*)</h2>", main)[1:]
+    asked = list(dict.fromkeys(question(name) for name in order[1:]))
+    assert [heading for heading in headings if not heading.endswith(("Runs", "run"))] == [*asked, OTHERS]
+    assert re.findall(r'href="#([^"]+)">', nav)[-2:] == ["group-other-results", "largest"]
+
+
+def test_report__asks_each_stage_one_question():
+    placed = [name for stages in QUESTIONS.values() for name in stages]
+
+    assert len(placed) == len(set(placed))
+    assert set(placed) <= set(stage_names())
+
+
+def test_report__tells_the_first_of_each_stage_at_the_top_and_all_in_the_sections(results, page):
+    top, below = page.split('class="standing"')[1].split("<section", 1)
+    said = {name: [one.text.replace("`", "") for one in findings(result)] for name, result in results.items()}
+
+    assert sum(map(len, said.values())) > LINES >= top.count("<li>") >= len(results)
+    for texts in said.values():
+        assert texts[0] in _plain(top)
+        assert [text for text in texts if text not in _plain(below)] == []
+
+
+def test_report__says_what_is_broken_once_at_the_top(tmp_path):
+    values = np.ones((6, 3, 3))
+    values[4:, 0, 0] = np.nan
+    run = trajlab.from_arrays({"w": values})
+    result = trajlab.run("drift", run).compute()
+    results = {"drift": result, "drift_again": result}
+    alarm = "NaN or Inf among the weights from step 4 on"
+
+    top, below = report(results, tmp_path / "r.html").read_text().split('class="standing"')[1].split("<section", 1)
+
+    assert top.count(alarm) == 1
+    assert below.count(alarm) == 2
+
+
+def test_report__folds_all_but_the_first_two_figures_of_a_section(page):
+    _, drift = page.split('<section id="drift">')
+    drift = drift.partition("</section>")[0]
+    opened, _, folded = drift.partition("<details>")
+
+    assert re.findall(r'<figure id="([\w-]+)"', opened) == ["drift-relative", "drift-total"]
+    assert "drift-straightness" in re.findall(r'<details>\s*<summary>.*</summary>\s*<figure id="([\w-]+)"', drift)
+    assert "<details open" not in drift
+
+
 def test_report__asks_the_question_of_each_stage(page):
     assert "Did this layer move, how far, by how winding a path, and how much of it moved at all?" in page
     assert "Does the optimizer oscillate across a valley, drift along one, or toss coins?" in page
@@ -307,6 +371,9 @@ def test_report__shows_groups_where_runs_are_many(tmp_path):
 
     assert "x ×7" in page
     assert "14 runs, 2 inits and 7 seeds" in page
+    table = page.partition("In numbers")[2]
+    assert "<td>x ×7</td><td>4.96 (0.791 to 9.2)</td>" in table  # sqrt((v² + 0.5²) / 2) for v = 7, 1 and 13
+    assert re.findall(r"<td>(r\d+)</td>", table) == [f"r{i}" for i in [*range(0, 14, 2), *range(1, 14, 2)]]
 
 
 def test_report__never_overwrites_silently(results, tmp_path):

@@ -15,24 +15,12 @@ from trajlab.errors import BadSetting, MissingData
 from trajlab.figures import looked_at, read
 from trajlab.findings import headlines
 from trajlab.findings.wording import count, listed, number
+from trajlab.outline import alarms, grouped, rank
 from trajlab.places import place, reaching
 from trajlab.schema import STORE_FILE
 from trajlab.sections import section
 from trajlab.studies import facts, run_names, shared_facts, telling_facts
 from trajlab.whole import check_free, write_file
-
-ORDER = (
-    "alerts",
-    "drift",
-    "distribution",
-    "dead_neurons",
-    "gradient_statistics",
-    "zero_gradients",
-    "sign_flips",
-    "evaluation",
-    "comparison",
-)
-"""Stages in the order of the page; others follow alphabetically."""
 
 Results = str | Path | Mapping[str, xr.Dataset]
 
@@ -41,8 +29,9 @@ def report(
     results: Results, out: str | Path, *, title: str | None = None, metrics: str | Path | None = None,
     overwrite: bool = False,
 ) -> Path:  # fmt: skip
-    """Write a page of a study: what stands out, then the figures, a table and the origin of each result.
+    """Write a page of a study: what stands out, then sentences, figures, a table and the origin of each result.
 
+    Results stand by the question that they help to answer.
     The page is one HTML file that needs nothing else, and the same results give the same bytes.
 
     Parameters
@@ -87,7 +76,7 @@ def report(
         undefined=jinja2.StrictUndefined,
     )  # fmt: skip
     environment.filters["code"] = _code
-    page = environment.get_template("report.html").render(sections=sections, **header)
+    page = environment.get_template("report.html").render(groups=grouped(sections), alarms=alarms(sections), **header)
     write_file(targets[0], page.encode())
     if metrics is not None:
         write_file(targets[1], (json.dumps(numbers, indent=1) + "\n").encode())
@@ -134,8 +123,8 @@ def open_results(results: Results) -> dict[str, xr.Dataset]:
             found = {path.stem: path for path in ([folder] if single else sorted(folder.glob("*.zarr")))}
     if not found:
         raise MissingData(f"results were to be read{_where(results)}; there are none. Run a stage first.")
-    ranked = sorted(found, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
-    return {name: read(found[name]) for name in ranked}
+    opened = {name: read(result) for name, result in found.items()}
+    return dict(sorted(opened.items(), key=lambda item: (rank(str(item[1].attrs.get("stage", item[0]))), item[0])))
 
 
 def _where(results: Results) -> str:

@@ -11,12 +11,13 @@ import xarray as xr
 from trajlab.figures import panels
 from trajlab.figures.inline import inline_svg
 from trajlab.figures.marks.labels import title_of
+from trajlab.figures.marks.multiples import MOST
 from trajlab.figures.marks.scale import is_share
 from trajlab.findings import findings, headlines
 from trajlab.findings.looking import Finding
 from trajlab.findings.wording import number, share
 from trajlab.stages import stage, stage_names
-from trajlab.studies import run_names
+from trajlab.studies import groups, run_names
 
 
 class Picture(NamedTuple):
@@ -29,17 +30,19 @@ class Picture(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A table in the page; cells are text."""
+    """A table in the page; cells are text. Where runs are many, it sums up those that differ in their seed, too."""
 
     header: list[str]
     hints: list[str]
     rows: list[list[str]]
+    groups: list[list[str]]
 
 
 class Section(NamedTuple):
     """All that the page says about a result."""
 
     key: str
+    stage: str
     title: str
     lead: str
     question: str
@@ -76,7 +79,7 @@ def section(key: str, result: xr.Dataset) -> Section:
         anchor = slug(f"{key}-{finding.figure}")
         said.append(finding._replace(figure=anchor if anchor in anchors else slug(key)))
     return Section(
-        slug(key), title, lead, question, said, pictures, _table(result), _meanings(result), _provenance(result)
+        slug(key), name, title, lead, question, said, pictures, _table(result), _meanings(result), _provenance(result)
     )
 
 
@@ -106,15 +109,25 @@ def _table(result: xr.Dataset) -> Table:
     found = {name: array for name, array in headlines(result).items() if np.isfinite(array.values.astype(float)).any()}
     header = [title_of(array).removeprefix("whole network: ") for array in found.values()]
     hints = [str(array.attrs.get("definition", "")) for array in found.values()]
-    if "run" not in result.dims:
-        return Table(
-            header, hints, [["", *(written(array, float(array)) for array in found.values())]] if found else []
-        )
-    rows = [
-        [run, *(written(array, float(array[i]) if "run" in array.dims else float(array)) for array in found.values())]
-        for i, run in enumerate(run_names(result))
+    runs = run_names(result) or [""]
+    values = {name: np.broadcast_to(array.values.astype(float), len(runs)).tolist() for name, array in found.items()}
+    together = groups(result) if len(runs) > MOST else {}
+    ordered = [i for own in together.values() for i in own] or range(len(runs))
+    rows = [[runs[i], *(written(found[name], values[name][i]) for name in found)] for i in ordered]
+    summed = [
+        [f"{name} ×{len(own)}", *(_spread(array, [values[n][i] for i in own]) for n, array in found.items())]
+        for name, own in together.items()
     ]
-    return Table(header, hints, rows if found else [])
+    return Table(header, hints, rows if found else [], summed if found and len(summed) < len(rows) else [])
+
+
+def _spread(array: xr.DataArray, values: list[float]) -> str:
+    """Write the median of values, and the least and the largest of them where they differ."""
+    known = [value for value in values if np.isfinite(value)]
+    if not known:
+        return written(array, np.nan)
+    least, middle, largest = (written(array, float(f(known))) for f in (np.min, np.median, np.max))
+    return middle if least == largest else f"{middle} ({least} to {largest})"
 
 
 def _meanings(result: xr.Dataset) -> list[tuple[str, str, str, str]]:

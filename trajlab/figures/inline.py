@@ -52,9 +52,17 @@ def inline_svg(draw: Callable[[Figure], object], size: tuple[float, float], *, n
     svg = re.sub(r' id="([^"]+)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in referenced else "", svg)
     svg = re.sub(r'((?:href="|url\()#)', rf"\g<1>{name}-", svg)
     svg = re.sub(r"font: (?:[a-z]+ )*([\d.]+px) [^;\"]*", r"font-size: \1", svg)
+    svg = re.sub(r" font-family: [^;\"]*;", "", svg)
+    svg = re.sub(r">\s+<", "><", svg)
+    svg = re.sub(r' (?:d|x|y)="[^"]*"', _brief, svg)
     for color, variable in THEMED.items():
         svg = re.sub(color, variable, svg, flags=re.IGNORECASE)
     box = re.search(r'viewBox="([^"]+)"', svg)
     opening = f'<svg viewBox="{box[1] if box else ""}" role="img" aria-label="{escape(label)}">'
     svg = opening + svg.partition(">")[2]
     return svg.replace("xlink:href", "href")
+
+
+def _brief(coordinates: re.Match[str]) -> str:
+    """Write coordinates to a hundredth of a point, on one line."""
+    return " " + " ".join(re.sub(r"(\.\d\d)\d+", r"\1", coordinates[0]).split())

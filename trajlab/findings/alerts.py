@@ -14,9 +14,27 @@ BROKEN = ("ExplodingTensor",)
 
 
 def alerts(result: xr.Dataset) -> list[Finding]:
-    """Say for each rule where it fires first, and which rules are quiet or were not checked."""
+    """Say how many rules fire, where each does so first, and which are quiet or were not checked."""
     fired = [found for rule in map(str, result["rule"].values) if (found := _fired(result, rule))]
-    return [*sorted(fired, key=lambda found: not found.alarm), *_quiet(result, bool(fired)), *_unchecked(result)]
+    said = sorted([*_most(result), *fired], key=lambda found: not found.alarm)
+    return [*said, *_quiet(result, bool(fired)), *_unchecked(result)]
+
+
+def _most(result: xr.Dataset) -> list[Finding]:
+    """Count the rules that fire, and name those that do so in most runs; nothing where the next sentences say it."""
+    ever = result["fired"] > 0
+    fires = {
+        str(rule): int(ever.sel(rule=rule).sum()) for rule in ever["rule"].values if bool(ever.sel(rule=rule).any())
+    }
+    checked = int((result["checked"].sum([dim for dim in result["checked"].dims if dim != "rule"]) > 0).sum())
+    if len(fires) < 2:
+        return []
+    text = f"{len(fires)} of {count(checked, 'rule')} fire"
+    if "run" not in ever.dims:
+        return [Finding(f"{text}: {listed([f'`{rule}`' for rule in fires])}.", "rules")]
+    levels = {n: [f"`{rule}`" for rule in fires if fires[rule] == n] for n in sorted(fires.values(), reverse=True)}
+    runs = count(ever.sizes["run"], "run")
+    return [Finding(f"{text}: {'; '.join(f'{listed(levels[n])} in {n}' for n in levels)} of {runs}.", "rules")]
 
 
 def _fired(result: xr.Dataset, rule: str) -> Finding | None:
