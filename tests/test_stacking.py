@@ -6,8 +6,8 @@ import trajlab
 from trajlab.computing import write
 from trajlab.stages import stage_names
 
-STAGES = [name for name in stage_names() if name != "filters"]
-"""Those that nets of dense layers on data in the plane can serve."""
+STAGES = [name for name in stage_names() if name not in ("comparison", "evaluation", "filters")]
+"""Those that look at one run at a time, and need no model, probe or images."""
 
 
 def net(widths, steps, seed):
