@@ -15,7 +15,7 @@ def test_stage__matrices_may_appear_later_and_vanish(name, rng):
         Life(np.array([0, 5]), rng.random((2, 4, 3)), (4, 3)),
         Life(np.array([5, 9]), rng.random((2, 4, 3)), (4, 3)),
     )
-    run = Trajectory(Recording(weights=Tensors({"a.weight": early, "b.weight": late})))
+    run = Trajectory(Recording(Tensors({"a.weight": early, "b.weight": late}), Tensors({}), Tensors({})))
     assert trajlab.run(name, run).compute().step.values.tolist() == [0, 5, 9]
 
 
