@@ -52,7 +52,7 @@ def calendar(steps: np.ndarray, metrics: xr.Dataset | None, epoch_steps: int) ->
     if epoch_steps < 0:
         raise BadSetting(f"epoch_steps={epoch_steps} was asked for; it is 1 or more, or 0 for unknown. Change it.")
     if epoch_steps:
-        numbers, source = steps // epoch_steps, "epoch_steps"
+        numbers, source = steps // min(epoch_steps, np.iinfo(np.int64).max), "epoch_steps"
     else:
         known, epochs = _measured(metrics)
         numbers, source = np.zeros(len(steps), np.int64), "unknown, all steps taken as one"

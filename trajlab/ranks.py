@@ -51,6 +51,7 @@ def rank(matrix: np.ndarray, measure: str) -> float:
     wide = matrix.astype(np.float64)
     if wide.size == 0 or not np.isfinite(wide).all():
         return np.nan
+    wide = np.ldexp(wide, -np.frexp(abs(wide).max())[1])  # exact, and squares stay in the range of float64
     gram = wide @ wide.T if wide.shape[0] <= wide.shape[1] else wide.T @ wide
     squares = np.clip(np.linalg.eigvalsh(gram), 0.0, None)
     with np.errstate(invalid="ignore"):

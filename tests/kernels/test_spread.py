@@ -118,3 +118,20 @@ def test_spread__values_beyond_single_precision_fall_into_the_outermost_bins(siz
     _, bars, _, _ = describe(rows, None, rows[0])
     assert bars.sum(axis=1).tolist() == [size, size]
     assert bars[0, 0] == 1
+
+
+@pytest.mark.parametrize("size", [50, 2 * EXACT])
+def test_spread__both_zeros_are_one_value(size):
+    zeros = np.zeros(size, np.float32)
+    rows = [np.where(np.arange(size) < size // 3, np.float32(-0.0), zeros), -zeros]
+    found, bars, quantiles, _ = describe(rows, zeros, zeros)
+    assert (quantiles == 0).all()
+    np.testing.assert_array_equal(bars.max(1), size)
+    for name in ("wasserstein", "ks", "js", "psi"):
+        assert (found[f"reference_{name}"] == 0).all() and (found[f"previous_{name}"] == 0).all()
+
+
+def test_spread__same_shares_of_long_rows_are_no_distance(rng):
+    row = rng.standard_normal(2 * EXACT + 7).astype(np.float32)
+    found, *_ = describe([row], row[::-1].copy(), np.tile(row, 3))
+    assert found["reference_ks"][0] == found["previous_ks"][0] == 0

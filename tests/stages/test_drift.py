@@ -110,3 +110,11 @@ def test_drift__of_half_precision_snapshots_from_a_parent_in_single_precision(tm
 def test_drift__cosine_with_a_tiny_reference_keeps_its_digits():
     run = trajlab.from_arrays({"w": np.array([[1e-12, 0.0], [3.0, 4.0]])})
     assert trajlab.run("drift", run).cosine.values[1, 0] == pytest.approx(0.6, rel=1e-12)
+
+
+def test_drift__finite_entries_that_are_all_zero_have_a_norm():
+    rows = np.array([[0, 0, np.nan], [np.nan] * 3], np.float32)
+    result = trajlab.run("drift", trajlab.from_arrays({"w": rows, "empty": np.zeros((2, 0), np.float32)})).compute()
+    np.testing.assert_array_equal(result.norm.sel(parameter="w"), [0, np.nan])
+    np.testing.assert_array_equal(result.norm.sel(parameter="empty"), [0, 0])
+    np.testing.assert_array_equal(result.total_norm, [0, np.nan])

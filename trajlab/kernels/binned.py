@@ -63,8 +63,8 @@ def _psi(a_keys, a_upto, b_keys, b_upto):
 @inner
 def _distances(a_keys, a_upto, b_keys, b_upto, edges):
     """Wasserstein-1 and KS distance of two rows whose entries are spread evenly within a bin."""
-    n_a = np.float64(a_upto[-1])
-    n_b = np.float64(b_upto[-1])
+    n_a = a_upto[-1]
+    n_b = b_upto[-1]
     area = 0.0
     ks = 0.0
     before = 0.0
@@ -75,7 +75,7 @@ def _distances(a_keys, a_upto, b_keys, b_upto, edges):
         key = np.int64(min(a_keys[i], b_keys[j]))
         i += a_keys[i] == key
         j += b_keys[j] == key
-        after = a_upto[i] / n_a - b_upto[j] / n_b
+        after = (a_upto[i] * n_b - b_upto[j] * n_a) / (n_a * n_b)
         area += abs(before) * (edges[key] - edges[end])
         width = edges[key + 1] - edges[key]
         if before * after >= 0.0:

@@ -2,7 +2,7 @@
 
 Every float falls into one of 65,536 bins, named by the leading 16 bits of its float32 (sign, exponent, 7 bits of
 mantissa). Such bins are at most 1/128 of their values wide, need no range known beforehand, and add up exactly over
-tiles. A bin's key is its rank in the order of the floats.
+tiles. A bin's key is its rank in the order of the floats. What is smaller than 2^-133, of either sign, is taken as 0.
 """
 
 import math
@@ -28,7 +28,7 @@ def _edges() -> np.ndarray:
         lower = np.where(negative, bits | 0xFFFF, bits).astype(np.uint32).view(np.float32).astype(np.float64)
     beyond = float(np.float64(2) ** 128)
     lower = np.where(np.isfinite(lower), lower, np.where(negative, -beyond, beyond))
-    lower[KEYS // 2] = 0.0
+    lower[KEYS // 2 : KEYS // 2 + 2] = 0.0  # both zeros, in a bin of no width
     return np.append(lower, beyond)
 
 
@@ -85,6 +85,8 @@ def occupied(counts, keys, upto):
     m = 0
     total = 0
     upto[0] = 0
+    counts[0] += counts[KEYS // 2]
+    counts[KEYS // 2] = np.uint32(0)
     for part in range(2 * _EXPONENTS):
         negative = part < _EXPONENTS
         exponent = _EXPONENTS - 1 - part if negative else part - _EXPONENTS

@@ -91,6 +91,9 @@ def facts(s, rows, columns, out):
         (`FACTS`), written to.
     """
     large, small = max(rows, columns), min(rows, columns)
+    exponent = math.frexp(s[0])[1] - 1
+    unit = math.ldexp(1.0, exponent)
+    s = np.array([math.ldexp(value, -exponent) for value in s])  # exact, and squares stay in the range of float64
     total = 0.0
     squares = 0.0
     for i in range(s.size):
@@ -105,15 +108,15 @@ def facts(s, rows, columns, out):
         rank += s[i] > s[0] * large * 2.220446049250313e-16
     deviation, threshold, spikes = _noise(s[:rank], large, small)
     alpha, xmin, distance, count = power_law(s[:rank][::-1] ** 2)
-    out[0] = s[0]
-    out[1] = math.sqrt(squares)
+    out[0] = s[0] * unit
+    out[1] = math.sqrt(squares) * unit
     out[2] = squares / (s[0] * s[0]) if s[0] > 0.0 else np.nan
     out[3] = math.exp(entropy) if s[0] > 0.0 else np.nan
-    out[4] = deviation * (math.sqrt(large) - math.sqrt(small))
-    out[5] = deviation * (math.sqrt(large) + math.sqrt(small))
-    out[6] = threshold
+    out[4] = deviation * (math.sqrt(large) - math.sqrt(small)) * unit
+    out[5] = deviation * (math.sqrt(large) + math.sqrt(small)) * unit
+    out[6] = threshold * unit
     out[7] = spikes
     out[8] = alpha
     out[9] = (alpha - 1.0) / math.sqrt(count) if count else np.nan
-    out[10] = xmin
+    out[10] = xmin * unit * unit
     out[11] = distance

@@ -105,7 +105,7 @@ def _weights(tables: Tables, early: int) -> Iterator[Evidence]:
                 "variance": columns["m2"] / columns["count"],
                 "change": change / valid,
                 "size": size / valid,
-                "rank": tables["weight", f"rank of {name}"].values,
+                "rank": tables["weight", f"rank of {name}"].reindex(step=columns["steps"]).values,
             }
             gain = table["fan_in"].values[i] * known["variance"]
             variances.append(xr.DataArray(gain, {"step": columns["steps"]}, ("step",)))

@@ -1,5 +1,6 @@
 """When and where training goes wrong."""
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -258,7 +259,7 @@ def _of_weights(weights: dict[str, xr.DataArray], settings: Mapping[str, Any]) -
     ranks = {
         ("weight", f"rank of {name}"): rank_table(array, settings["rank_collapse_measure"])
         for name, array in weights.items()
-        if array.ndim > 2 and array[0].size > 0
+        if array.ndim > 2 and math.prod(array.shape[1:]) > 0
     }
     tables = {("weight", "moments"): moments.assign_coords(fan_in=("parameter", fan_in))}
     return tables | {("weight", "updates"): updates} | ranks

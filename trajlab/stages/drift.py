@@ -87,7 +87,8 @@ def drift(
 
 
 def _result(table: xr.DataArray, unchanged: xr.DataArray) -> xr.Dataset:
-    result = with_totals(_quantities, table.to_dataset("column"))
+    sums = table.to_dataset("column")
+    result = with_totals(_quantities, sums.assign(finite=sums.sampled - sums.nonfinite))
     cause = by_cause(unchanged)
     result["unchanged_cause"] = cause
     if "parameter" in cause.dims:
@@ -96,13 +97,13 @@ def _result(table: xr.DataArray, unchanged: xr.DataArray) -> xr.Dataset:
 
 
 def _quantities(sums: Sums) -> dict[str, xr.Variable]:
-    known = sums.reference_valid > 0
+    known, some = sums.reference_valid > 0, (sums.finite > 0) | (sums.nonfinite == 0)
     ww, rr, distance = np.sqrt(sums.reference_ww), np.sqrt(sums.reference_rr), np.sqrt(sums.reference_l2)
     update = np.sqrt(sums.previous_l2).where(sums.previous_valid > 0)
     first = sums.previous_valid.isnull()
     path = update.where(~first, 0.0).cumsum("step", skipna=False).where(sums.squares.notnull())
     return {
-        "norm": np.sqrt(sums.squares).where((sums.squares > 0) | (sums.nonfinite == 0)),
+        "norm": np.sqrt(sums.squares).where(some),
         "nonfinite": sums.nonfinite,
         "distance_l1": sums.reference_l1.where(known),
         "distance_l2": distance.where(known),

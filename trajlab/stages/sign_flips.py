@@ -1,5 +1,6 @@
 """How often entries change sign from one step to the next."""
 
+import math
 from collections.abc import Sequence
 from functools import partial
 
@@ -130,7 +131,7 @@ def sign_flips(
 
 def _shown(array: xr.DataArray, raster: int) -> np.ndarray:
     """Give the positions in the flat parameter of the entries that the sign map shows."""
-    positions = raster_positions(array[0].size, raster)
+    positions = raster_positions(math.prod(array.shape[1:]), raster)
     return array["index"].values[positions] if "index" in array.coords else positions
 
 
@@ -154,8 +155,12 @@ def _sign_map(sums: xr.Dataset, entries: xr.DataArray, shown: dict[str, np.ndarr
     else:
         signs = signs.isel(entry=slice(len(shown[""])))
     names = [name for name, positions in shown.items() for _ in positions]
+    indices = np.concatenate([*shown.values()])
+    labels = [f"{name}[{index}]" for name, index in zip(names, indices, strict=True)]
     return signs.transpose("step", "entry", "tau").assign_coords(
-        parameter_of=("entry", np.array(names, dtype=object)), index_of=("entry", np.concatenate([*shown.values()]))
+        entry=np.array(labels, dtype=object),
+        parameter_of=("entry", np.array(names, dtype=object)),
+        index_of=("entry", indices),
     )
 
 

@@ -163,11 +163,12 @@ def _result(*inputs: xr.DataArray, names: tuple[str, ...], resolution: int) -> x
     normal = found["weight"].values.astype(np.float64)
     offset = found["bias"].values.astype(np.float64) if "bias" in found else np.zeros(normal.shape[:2])
     ends = _ends(normal, offset, found["box"].values)
+    crossing = np.isfinite(ends).all((2, 3))
     variables: dict[str, Any] = {
         "normal": (("step", "unit", "axis"), normal),
         "offset": (("step", "unit"), offset),
         "ends": (("step", "unit", "end", "axis"), ends),
-        "fraction_crossing": ("step", np.isfinite(ends).all((2, 3)).mean(1)),
+        "fraction_crossing": ("step", crossing.sum(1) / crossing.shape[1]),
         "box": (("axis", "limit"), found["box"].values),
     }
     if "output" in found:
