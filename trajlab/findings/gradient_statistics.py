@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.findings.looking import Finding, extreme, in_run, last, nonfinite, typical, whole
-from trajlab.findings.wording import count, number
+from trajlab.findings.wording import count, number, share
 
 HEADLINES = ("l2", "rms", "max_abs", "angle_prev", "zeros", "nonfinite")
 
@@ -68,9 +68,10 @@ def _change(result: xr.Dataset) -> list[Finding]:
         return []
     times = final.value / first.value
     way = "fell" if times < 0.5 else "rose" if times > 2 else "stayed about the same"
-    runs = f" (median of {result.sizes['run']} runs)" if result.sizes.get("run", 1) > 1 else ""
+    runs = f" and {result.sizes['run']} runs" if result.sizes.get("run", 1) > 1 else ""
     text = (
-        f"The norm of the gradient {way}: {number(first.value)} at the start, {number(final.value)} at the end{runs}."
+        f"The norm of the gradient {way}: {number(first.value)} at the start, {number(final.value)} at the end "
+        f"(medians over the first and the last {share(PERIOD)} of the steps{runs})."
     )
     return [Finding(text, "total")]
 
