@@ -108,7 +108,8 @@ def _ways(result: xr.Dataset) -> list[Finding]:
     if not related:
         text = f"No two runs moved in related directions: the largest cosine is {number(known[most])}"
         return [Finding(f"{text} (chance: 0 ± {sigma}).", "update_cosine")]
-    text = f"{_two(most)} moved{' most' if len(known) > 1 else ''} alike: the cosine of their ways is {number(known[most])} (chance: 0 ± {sigma})"
+    alike = "most alike" if len(known) > 1 else "alike"
+    text = f"{_two(most)} moved {alike}: the cosine of their ways is {number(known[most])} (chance: 0 ± {sigma})"
     text += f"; {len(related):,} of {count(len(known), 'pair')} are related beyond chance" if len(known) > 1 else ""
     return [Finding(f"{text[:1].upper()}{text[1:]}.", "update_cosine" if "run" in result.dims else "distance")]
 
