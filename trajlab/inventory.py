@@ -72,7 +72,7 @@ def _missing(trajectory: Trajectory, steps: np.ndarray) -> list[str]:
     if trajectory.facts.get("format") == SNAPSHOTS_VERSION and trajectory.facts.get("closed", 0) is None:
         notes.append("The run is not finished: its recording was not closed, so there is no closing snapshot.")
     if not trajectory.gradients:
-        notes.append("There are no gradients: zero_gradients and the gradient part of sign_flips need them.")
+        notes.append("There are no gradients: gradient_statistics, zero_gradients and part of sign_flips need them.")
     else:
         without = [name for name in trajectory.weights if name not in trajectory.gradients]
         if without:

@@ -78,6 +78,13 @@ def test_findings__say_who_is_near_who_is_connected_and_who_moved_alike(connecte
     assert texts[2].startswith("No two runs moved in related directions")
 
 
+def test_findings__of_one_pair_do_not_rank_it(connected):
+    pair = connected.sel(run=["control", "far"], other=["control", "far"]).assign_attrs(stage="comparison")
+    texts = [one.text for one in findings(pair)]
+    assert texts[0].startswith("`control` and `far` ended ") and "nearest" not in texts[0]
+    assert texts[1] == "`control` and `far` are not linearly connected: the highest barrier is 1 above the ends."
+
+
 def test_findings__count_an_equal_copy_as_the_same_place():
     runs = {"a": walk([[1.0, 0.0]]), "b": walk([[1.0, 0.0]]), "c": walk([[2.0, 0.0]])}
     texts = [one.text for one in findings(trajlab.run("comparison", runs).compute())]

@@ -170,6 +170,7 @@ def test_alerts__a_run_with_nothing_to_check():
     result = trajlab.run("alerts", trajlab.from_arrays({}, metrics={"lr": np.ones(3)}, steps=[0, 1, 2])).compute()
     assert (result.checked == 0).all() and result.sizes["check"] == 0
     assert result.reason.sel(rule="VanishingGradient").item() == "there are no gradients"
+    assert result.reason.sel(rule="LossNotDecreasing").item() == "there is no loss among the metrics"
 
 
 @pytest.mark.parametrize(

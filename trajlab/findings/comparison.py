@@ -19,6 +19,9 @@ HEADLINES = (
 CONNECTED = 0.05
 """Runs are linearly connected where the loss rises by at most this share of the loss at the worse end."""
 
+UNRELATED = " (unrelated runs of one norm: 141 %)"
+"""What to hold distances against."""
+
 SIGMAS = 3.0
 """Ways that deviate from chance by so many standard deviations are told to be related."""
 
@@ -62,8 +65,10 @@ def _ends(result: xr.Dataset) -> list[Finding]:
         return [Finding("All runs ended in the same place, to the bit.", "distance")]
     text = f"{_two(near)} ended nearest: {share(known[near])} of the mean of their norms apart"
     text = f"{_two(near)} ended in the same place, to the bit" if same else text
+    if len(known) == 1:
+        text = f"{_two(near)} ended {share(known[near])} of the mean of their norms apart{UNRELATED}"
     if near != far:
-        text += f"; {_two(far)} farthest, {share(known[far])} apart (unrelated runs of one norm: 141 %)"
+        text += f"; {_two(far)} farthest, {share(known[far])} apart{UNRELATED}"
     return [Finding(f"{text[:1].upper()}{text[1:]}.", "relative_distance" if "run" in result.dims else "distance")]
 
 
@@ -80,7 +85,11 @@ def _connected(result: xr.Dataset) -> list[Finding]:
         if joined and len(joined) <= 3 < len(barriers) or len(joined) == 1:
             text += f" ({', '.join(map(_two, joined))})"
         high = max(barriers, key=barriers.__getitem__)
-        if high not in joined:
+        if len(barriers) == 1:
+            text = f"{_two(high)} are {'' if joined else 'not '}linearly connected{after}"
+            text += "" if joined else f": the highest barrier is {number(barriers[high])} above the ends"
+            text = f"{text[:1].upper()}{text[1:]}"
+        elif high not in joined:
             text += f"; the highest barrier, {number(barriers[high])} above the ends, lies between {_two(high)}"
         found.append(Finding(f"{text}.", name if "run" in result.dims else loss))
     return found
@@ -99,7 +108,8 @@ def _ways(result: xr.Dataset) -> list[Finding]:
     if not related:
         text = f"No two runs moved in related directions: the largest cosine is {number(known[most])}"
         return [Finding(f"{text} (chance: 0 ± {sigma}).", "update_cosine")]
-    text = f"{_two(most)} moved most alike: the cosine of their ways is {number(known[most])} (chance: 0 ± {sigma})"
+    alike = "most alike" if len(known) > 1 else "alike"
+    text = f"{_two(most)} moved {alike}: the cosine of their ways is {number(known[most])} (chance: 0 ± {sigma})"
     text += f"; {len(related):,} of {count(len(known), 'pair')} are related beyond chance" if len(known) > 1 else ""
     return [Finding(f"{text[:1].upper()}{text[1:]}.", "update_cosine" if "run" in result.dims else "distance")]
 

@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.findings.looking import Finding, extreme, in_run, last, nonfinite, typical, whole
-from trajlab.findings.wording import count, number
+from trajlab.findings.wording import count, number, share
 
 HEADLINES = ("l2", "rms", "max_abs", "angle_prev", "zeros", "nonfinite")
 
@@ -68,9 +68,10 @@ def _change(result: xr.Dataset) -> list[Finding]:
         return []
     times = final.value / first.value
     way = "fell" if times < 0.5 else "rose" if times > 2 else "stayed about the same"
-    runs = f" (median of {result.sizes['run']} runs)" if result.sizes.get("run", 1) > 1 else ""
+    runs = f" and {result.sizes['run']} runs" if result.sizes.get("run", 1) > 1 else ""
     text = (
-        f"The norm of the gradient {way}: {number(first.value)} at the start, {number(final.value)} at the end{runs}."
+        f"The norm of the gradient {way}: {number(first.value)} at the start, {number(final.value)} at the end "
+        f"(medians over the first and the last {share(PERIOD)} of the steps{runs})."
     )
     return [Finding(text, "total")]
 
@@ -89,10 +90,22 @@ def _spike(result: xr.Dataset) -> list[Finding]:
 def _turn(result: xr.Dataset) -> list[Finding]:
     angle = whole(result, "angle_prev")
     usual = None if angle is None else extreme(typical(angle).median("step"))
-    if usual is None:
+    if angle is None or usual is None:
         return []
-    words = "agree" if usual.value < 80 else "swing back" if usual.value > 100 else "have little in common"
-    final = extreme(typical(last(angle))) if angle is not None else None
+    words = _agreement(usual.value)
+    each = angle.median("step")
+    low, high = extreme(each, least=True), extreme(each)
+    if low and high and _agreement(low.value) != _agreement(high.value):
+        text = (
+            f"Successive gradients {_agreement(low.value)}{in_run(low)}, with a median angle of {low.value:.0f}°, and "
+            f"{_agreement(high.value)}{in_run(high)}, with {high.value:.0f}°."
+        )
+        return [Finding(text, "angle")]
+    final = extreme(typical(last(angle)))
     text = f"Successive gradients {words}: the median angle between them is {usual.value:.0f}°"
     text += f", the last one {final.value:.0f}°" if final is not None else ""
     return [Finding(f"{text}.", "angle")]
+
+
+def _agreement(angle: float) -> str:
+    return "agree" if angle < 80 else "swing back" if angle > 100 else "have little in common"

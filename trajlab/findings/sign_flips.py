@@ -43,8 +43,9 @@ def _against_coin(result: xr.Dataset) -> list[Finding]:
             continue
         name = place.at["parameter"]
         expected = share(float(process.sel(parameter=name)))
+        most = f", most of all `{name}`" if len(group) > 1 else ""
         text = (
-            f"Gradients of {_some(group, len(names))} {words}, most of all `{name}`: {share(place.value)} change sign "
+            f"Gradients of {_some(group, len(names))} {words}{most}: {share(place.value)} change sign "
             f"from step to step, against 50 % of a coin and {expected} of an AR(1) process with their correlation "
             f"(means over steps{runs})."
         )

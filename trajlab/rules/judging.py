@@ -12,6 +12,15 @@ from trajlab.rules.evidence import Evidence
 from trajlab.rules.verdict import Verdict
 
 
+def _lacking(needs: str) -> str:
+    """Say that what a rule needs is not there.
+
+    >>> _lacking("loss or gradients"), _lacking("weights")
+    ('there is no loss or gradients', 'there are no weights')
+    """
+    return f"there {'is' if needs.startswith(('loss', 'training')) else 'are'} no {needs}"
+
+
 def judged(evidence: Iterable[Evidence], settings: Mapping[str, Any]) -> xr.Dataset:
     """Check every rule wherever there is what it asks for.
 
@@ -38,7 +47,7 @@ def judged(evidence: Iterable[Evidence], settings: Mapping[str, Any]) -> xr.Data
         fires[at, i] = np.where(np.isnan(verdict.value), np.nan, verdict.fires)
     own = np.array([[rule == name for rule, _, _ in found] for name in RULES], bool)
     fired = (own & (fires == 1).any(0)).sum(1)
-    reasons = ["" if any(of) else f"there are no {NEEDS[name]}" for name, of in zip(RULES, own, strict=True)]
+    reasons = ["" if any(of) else _lacking(NEEDS[name]) for name, of in zip(RULES, own, strict=True)]
     columns = {
         "fires": (("step", "check"), fires),
         "value": (("step", "check"), value),

@@ -105,6 +105,8 @@ def value_axis(axis: Axis, array: xr.DataArray, *, log: bool = False) -> None:
         axis.set_minor_formatter(NullFormatter())
     elif is_share(array):
         axis.set_major_formatter(FuncFormatter(per_cent))
+    elif array.attrs.get("units") in ("places", "rules"):
+        axis.set_major_locator(MaxNLocator(nbins=6, integer=True))
 
 
 def per_cent(value: float, _: object = None) -> str:
