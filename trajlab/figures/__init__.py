@@ -158,10 +158,14 @@ def read(result: str | Path | xr.Dataset) -> xr.Dataset:
                 raise MissingData(
                     f"a result was to be opened at {where}; there is none. Name a .zarr that a stage wrote."
                 )
-            if not (folder / STORE_FILE).exists() and (held := sorted(folder.glob("*.zarr"))):
-                raise MissingData(
-                    f"a result was to be opened at {where}; it holds several results: "
-                    f"{', '.join(path.stem for path in held)}. Name one of them."
+            if not (folder / STORE_FILE).exists():
+                if held := sorted(folder.glob("*.zarr")):
+                    raise MissingData(
+                        f"a result was to be opened at {where}; it holds several results: "
+                        f"{', '.join(path.stem for path in held)}. Name one of them."
+                    )
+                raise DamagedData(
+                    f"a result was to be opened at {where}; it has no {STORE_FILE}. Compute the stage again."
                 )
             try:
                 with reaching(folder):
