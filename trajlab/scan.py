@@ -1,4 +1,4 @@
-"""How a kernel runs over a trajectory: blocks of steps of mapped bytes, one graph, dask as the scheduler.
+"""How a kernel runs over a trajectory: blocks of steps, one graph, dask as the scheduler.
 
 Nothing is computed here. `scan` lays out tasks for blocks of steps of each tensor, and gives the kernel's columns
 and what it knows of all steps together as arrays. Results do not depend on where blocks begin.

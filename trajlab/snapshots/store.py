@@ -1,4 +1,4 @@
-"""A packed store as a recording: raw chunks and shards are mapped or fetched, anything else goes through zarr."""
+"""A packed store as a recording: raw chunks and shards are read where they lie, anything else goes through zarr."""
 
 import json
 import os
