@@ -5,6 +5,8 @@ import numpy as np
 import xarray as xr
 
 from trajlab.blocks import BLOCK_BYTES
+from trajlab.kernels.blas import one_thread
+from trajlab.kernels.spectra import singular_values
 
 MEASURES = ("effective", "stable")
 
@@ -36,8 +38,7 @@ def _ranks(matrices: np.ndarray, measure: str) -> np.ndarray:
 def rank(matrix: np.ndarray, measure: str) -> float:
     """Give the effective rank exp(−Σ p ln p), p = s/Σs, or the stable rank Σs²/max s², of singular values s.
 
-    These are the roots of the eigenvalues of W Wᵀ, or Wᵀ W if that is smaller: those of less than about 1e-8 of the
-    largest are lost, and say next to nothing in either rank. A matrix of zeros has none, 0/0.
+    A matrix of zeros has none, 0/0.
 
     References
     ----------
@@ -52,11 +53,11 @@ def rank(matrix: np.ndarray, measure: str) -> float:
     if wide.size == 0 or not np.isfinite(wide).all():
         return np.nan
     wide = np.ldexp(wide, -np.frexp(abs(wide).max())[1])  # exact, and squares stay in the range of float64
-    gram = wide @ wide.T if wide.shape[0] <= wide.shape[1] else wide.T @ wide
-    squares = np.clip(np.linalg.eigvalsh(gram), 0.0, None)
+    with one_thread():
+        (values,) = singular_values(wide[np.newaxis])
     with np.errstate(invalid="ignore"):
         if measure == "stable":
-            return squares.sum() / squares.max()
-        share = np.sqrt(squares) / np.sqrt(squares).sum()
+            return (values**2).sum() / values[0] ** 2
+        share = values / values.sum()
     known = share[share != 0]
     return float(np.exp(-(known * np.log(known)).sum()))
