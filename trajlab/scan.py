@@ -158,6 +158,8 @@ def position_of(array: xr.DataArray, step: int) -> int:
     found = np.flatnonzero(steps == step)
     if len(found):
         return int(found[0])
+    if not len(steps):
+        raise MissingData(f"step {step} of {array.name or 'a tensor'} was asked for; none is recorded. Leave it out.")
     near = sorted(steps.tolist(), key=lambda recorded: abs(recorded - step))[:3]
     raise MissingData(
         f"step {step} of {array.name or 'a tensor'} was asked for; {len(steps)} steps are recorded, "
