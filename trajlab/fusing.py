@@ -1,4 +1,7 @@
-"""Several stages in one pass: kernels that read the same blocks of steps are run on them together."""
+"""Several stages in one pass: kernels that read the same blocks of steps are run on them together.
+
+So are observers that look at the same snapshots put through the same network.
+"""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -10,6 +13,7 @@ from dask.highlevelgraph import HighLevelGraph
 from dask.task_spec import List, Task, TaskRef
 
 from trajlab.blocks import Found, reduce_blocks
+from trajlab.observing import REPLAY
 
 
 def fuse_scans(graph: HighLevelGraph, keys: Sequence[Any], **kwargs: Any) -> dict:
@@ -18,6 +22,10 @@ def fuse_scans(graph: HighLevelGraph, keys: Sequence[Any], **kwargs: Any) -> dic
     To be used as `dask.config.set(array_optimize=fuse_scans)` around one `dask.compute` of several results.
     """
     tasks = dict(optimize(graph, keys, **kwargs))
+    if any(str(name).startswith(REPLAY) for name in graph.layers):
+        from trajlab.replaying.graph import fuse_passes
+
+        tasks = fuse_passes(tasks)
     same_rows: dict[str, list[_Shared]] = defaultdict(list)
     for key, task in tasks.items():
         if isinstance(task, Task) and task.func is reduce_blocks:

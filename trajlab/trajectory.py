@@ -1,8 +1,10 @@
 """A training run as labeled lazy arrays over the steps."""
 
 from collections.abc import Mapping
+from copy import copy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
+from uuid import uuid4
 
 import numpy as np
 import xarray as xr
@@ -38,16 +40,40 @@ class Trajectory:
         What made the run, as in run.json.
     source
         Where the run was opened; empty for one in memory.
+    model, device
+        The network that snapshots are replayed in, if it was named by `with_model`, and where it runs.
     """
 
     def __init__(self, recording: Recording, source: str = ""):
         self.source = source
+        self.model: Any = None
+        self.model_token = ""
+        self.device = "cpu"
         self.weights = recording.weights
         self.gradients = recording.gradients
         self.buffers = recording.buffers
         self.metrics = recording.metrics
         self.probe = recording.probe
         self.facts = recording.facts
+
+    def with_model(self, model: Any = None, *, probe: xr.Dataset | None = None, device: str | None = None) -> Self:
+        """Give the same run with a network, a probe or a device to replay it with; what is None stays as it is.
+
+        Parameters
+        ----------
+        model
+            The network, a function that builds it, or the name of one, "package.module:factory".
+        probe
+            `inputs` and `targets`, with its `sha256` in attrs, as `trajlab.read_probe` gives them.
+        device
+            Where the network runs.
+        """
+        other = copy(self)
+        if model is not None:
+            other.model, other.model_token = model, model if isinstance(model, str) else uuid4().hex
+        other.probe = self.probe if probe is None else probe
+        other.device = self.device if device is None else device
+        return other
 
     @property
     def steps(self) -> np.ndarray:

@@ -1,14 +1,12 @@
 """Units of layers: which parameters lead into them, and small lazy tables of what each of them does."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import dask.array as da
 import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting
-from trajlab.kernels.activity import ACTIVITY, activity
 from trajlab.kernels.units import Units
 from trajlab.scan import scan
 
@@ -41,24 +39,13 @@ class Layer(NamedTuple):
 
 
 def layers_of(activations: Arrays, parameters: Arrays) -> list[Layer]:
-    """Give the layers that have activations; where there are none, those that parameters lead into.
-
-    Raises
-    ------
-    BadSetting
-        Activations have no dim `unit`.
-    """
+    """Give the layers that have activations, or a table of each unit's; where there are none, those of parameters."""
     if activations:
         return [_of_activations(name, array) for name, array in activations.items()]
     return [_of_parameter(name, array) for name, array in parameters.items() if _leads_into_units(array)]
 
 
 def _of_activations(name: str, array: xr.DataArray) -> Layer:
-    if not {"step", "unit"} <= set(array.dims):
-        raise BadSetting(
-            f"activations with dims step and unit were expected; {name} has {', '.join(map(str, array.dims))}. "
-            "Rename the dim over its units to unit."
-        )
     source = array.attrs.get("source", "")
     weight, bias = (f"{source}.weight", f"{source}.bias") if source else ("", "")
     return Layer(name, source, array.sizes["unit"], weight, bias, not array.attrs.get("activation", True))
@@ -80,7 +67,7 @@ def shape_of(array: xr.DataArray) -> tuple[int, ...]:
     return tuple(array.attrs.get("shape", array.shape[1:]))
 
 
-def on_one_probe(activations: Iterable[xr.DataArray]) -> dict[str, str]:
+def on_one_probe(activations: Iterable[Any]) -> dict[str, str]:
     """Give the hash of the probe that activations are on, for attrs; none if it is unknown.
 
     Raises
@@ -95,31 +82,6 @@ def on_one_probe(activations: Iterable[xr.DataArray]) -> dict[str, str]:
             "Replay all layers on the same probe, and compare runs that were recorded with the same."
         )
     return {"probe_sha256": hashes[0]} if hashes else {}
-
-
-def activity_table(array: xr.DataArray, low: float = 0.0, high: float = np.inf) -> xr.DataArray:
-    """Reduce the activations of a layer to `ACTIVITY`, (step, unit, column), a task for each chunk of steps.
-
-    A unit counts as active above `low` and below `high`.
-    """
-    array = array.transpose("step", ...)
-    axis = array.get_axis_num("unit") - 1
-    data = array.data if array.chunks else da.from_array(array.values, chunks=(1, *array.shape[1:]))
-    table = data.rechunk(dict.fromkeys(range(1, array.ndim), -1)).map_blocks(
-        _activity_of_steps,
-        axis,
-        low,
-        high,
-        drop_axis=list(range(1, array.ndim)),
-        new_axis=[1, 2],
-        chunks=(data.chunks[0], (array.sizes["unit"],), (len(ACTIVITY),)),
-        meta=np.empty((0, 0, 0)),
-    )
-    return xr.DataArray(table.rechunk(-1), {"step": array["step"]}, ("step", "unit", "column"), array.name)
-
-
-def _activity_of_steps(values: np.ndarray, axis: int, low: float, high: float) -> np.ndarray:
-    return np.stack([activity(step, axis, low, high) for step in values])
 
 
 def nonzero_table(gradient: xr.DataArray) -> xr.DataArray:

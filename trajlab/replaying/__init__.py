@@ -1,28 +1,94 @@
 """Replaying: the snapshots of a run put through its network again, on a fixed batch of examples."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 from uuid import uuid4
+from weakref import WeakKeyDictionary
 
 import dask.array as da
 import numpy as np
 import torch
 import xarray as xr
 from dask.base import tokenize
+from torch import nn
 
 from trajlab.errors import MissingData
+from trajlab.observers.raw import Raw
+from trajlab.observing import REPLAY, Observable, Observer, assembled
 from trajlab.record.probe import probe_facts, probe_tensors
-from trajlab.replaying.graph import passes, picked
-from trajlab.replaying.layers import choose, trial
+from trajlab.replaying.graph import Passes
+from trajlab.replaying.layers import Call, choose, layer_of, trial
 from trajlab.replaying.models import Model, build, described, fit
-from trajlab.replaying.network import Network, array_type, as_input, hollow, widened
+from trajlab.replaying.network import Network, Request, hollow
+from trajlab.replaying.types import as_input, widened
 from trajlab.snapshots.rows import widen
 from trajlab.snapshots.tensors import Life
 from trajlab.trajectory import Trajectory
 
 TRIAL_SAMPLES = 3
 """Samples of zeros that the network is tried on; several, so that the axis over samples is told from others."""
+
+BATCH = 256
+"""Samples that go through the network at once at most."""
+
+BATCH_BYTES = 1 << 26
+"""About how many bytes all outputs of a batch together have; smaller batches are faster than large ones, and a backward
+pass has to keep them all."""
+
+
+class Replayed(Observable):
+    """Outputs of layers at each step, by name of the layer: arrays, (step, sample, …), and what observers make of them.
+
+    Attributes
+    ----------
+    layers
+        The layers, in the order of the pass.
+    samples
+        Samples of the probe.
+    """
+
+    def __init__(self, passes: Passes, calls: Sequence[Call], chosen: Sequence[Call], samples: int, sha256: str):
+        self.layers = tuple(layer_of(call, calls) for call in chosen)
+        self.samples = samples
+        self.probe_sha256 = sha256
+        self._passes, self._calls, self._chosen = passes, calls, tuple(chosen)
+        self._arrays: dict[str, xr.DataArray] | None = None
+
+    def observe(self, observer: Observer) -> dict[str, xr.DataArray]:
+        """Give what an observer finds at each step, (step, …) each; lazily.
+
+        All that is computed together in `trajlab run`, or under ``dask.config.set(array_optimize=fuse_scans)``, shares
+        one pass a step.
+        """
+        places = tuple(call.place for call in self._chosen)
+        request = Request(observer, self.layers, places, self._target(observer))
+        name, graph = self._passes.graph(request)
+        outputs = observer.outputs(self.layers, self.samples)
+        attrs = {"probe_sha256": self.probe_sha256}
+        return assembled(graph, name, self._passes.steps, outputs, small=observer.small, attrs=attrs)
+
+    def _target(self, observer: Observer) -> Any:
+        if observer.objective is None or observer.objective.kind != "unit":
+            return None
+        (call, *_) = choose(self._calls, [observer.objective.layer])
+        return layer_of(call, self._calls), call.place
+
+    @property
+    def arrays(self) -> dict[str, xr.DataArray]:
+        """All outputs by name of the layer; lazy."""
+        if self._arrays is None:
+            self._arrays = self.observe(Raw())
+        return self._arrays
+
+    def __getitem__(self, name: str) -> xr.DataArray:
+        return self.arrays[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.arrays)
+
+    def __len__(self) -> int:
+        return len(self.layers)
 
 
 def replay(
@@ -31,8 +97,10 @@ def replay(
     model: Model | None = None,
     probe: Any = None,
     layers: Sequence[str] | None = None,
-    device: str = "cpu",
-) -> Mapping[str, xr.DataArray]:
+    device: str | None = None,
+    of: str = "activations",
+    prune: float = 0.0,
+) -> Replayed:
     """Put the weights and buffers of each step through the network, on a fixed batch; lazily.
 
     The network is in eval mode and computes in the element types that it was built in: those of bfloat16 snapshots
@@ -46,13 +114,20 @@ def replay(
         The network, a function that builds it, or the name of one, "package.module:factory"; by default the one that
         run.json names, imported from the current directory if it takes that.
     probe
-        Inputs, (sample, ...), or a pair of inputs and targets; by default the probe of the run.
+        Inputs, (sample, ...), a pair of inputs and targets, or a Dataset with `inputs` and `targets`, whose inputs may
+        have a first dim `step`, for inputs of each step's own; by default the probe of the run.
     layers
-        Names of modules, or patterns such as "layer1.*.relu", whose outputs are wanted; "" is the network itself. By
-        default all activations; in a network whose activations are no modules, the outputs of its linear and
-        convolution modules except the last, which pass 0 where an activation would.
+        Names of modules, or patterns such as "layer1.*.relu", whose outputs are wanted; "" is the network itself, and
+        "input" what goes into it. Of a module that gives several tensors the others are named "attention[1]", …: for
+        torch's MultiheadAttention that is the attention of each head, which it is then asked for.
     device
-        Where the network runs.
+        Where the network runs; by default the device of the run, which is the CPU unless it was said otherwise.
+    of
+        Without `layers`, what is wanted: all "activations" (in a network whose activations are no modules, the outputs
+        of its linear and convolution modules except the last, which pass 0 where an activation would),
+        "convolutions", "units" (linear modules and convolutions) or all "modules".
+    prune
+        Entries of weights whose size is below this are put to 0, as in pruning by threshold; biases are left.
 
     Returns
     -------
@@ -61,7 +136,8 @@ def replay(
         convolutions, (step, sample, unit) or (step, sample, position, unit) after linear modules. A module that is
         called again gives a layer of its own each time: relu, relu:1, …. In attrs: `module` and `module_class`,
         `source`, the last module before it whose weights have a row for each unit, `activation`, whether it is an
-        activation at all, `rectified`, whether that is a ReLU, and `probe_sha256`.
+        activation at all, `rectified`, whether that is a ReLU, and `probe_sha256`. Its method `observe` reduces the
+        outputs while they are computed, without keeping them: see `trajlab.observing`.
 
     Raises
     ------
@@ -78,67 +154,98 @@ def replay(
     >>> trajlab.replay(walk, model=net, probe=torch.ones(5, 4))["1"].sizes
     Frozen({'step': 2, 'sample': 5, 'unit': 3})
     """
-    inputs, sha256 = _probe(trajectory, probe)
-    built = build(trajectory, model).to(device)
-    homes = fit(built, trajectory)
-    zeros = torch.from_numpy(np.zeros((min(TRIAL_SAMPLES, len(inputs)), *inputs.shape[1:]), inputs.dtype)).to(device)
-    calls = trial(built, as_input(zeros, [value.dtype for value in built.parameters()]))
-    chosen = choose(calls, [layers] if isinstance(layers, str) else layers)
-    network = Network(hollow(built), tuple(homes), tuple(chosen), device)
+    device = trajectory.device if device is None else device
+    inputs, targets, own_steps, sha256 = _probe(trajectory, probe)
+    shape = inputs.shape[1:] if own_steps is None else inputs.shape[2:]
+    samples = inputs.shape[0] if own_steps is None else inputs.shape[1]
+    identity = _identity(trajectory, model)
+    model = trajectory.model if model is None else model
+    built, homes, calls = _tried(
+        trajectory, model, identity, (shape, inputs.dtype, min(TRIAL_SAMPLES, samples)), device
+    )
+    chosen = choose(calls, [layers] if isinstance(layers, str) else layers, of)
+    attention = {call.place.path for call in chosen if call.place.tensor and isinstance(call.module, _ATTENTION)}
+    network = Network(built, tuple(homes), _batch(calls), device, tuple(sorted(attention)), prune)
     recorded = trajectory.weights.lives | trajectory.buffers.lives
     lives = [recorded[home] for home in homes.values()]
-    steps = _shared_steps(trajectory, lives)
-    name = "replay-" + tokenize(
-        _identity(trajectory, model), homes, [life.values for life in lives], steps, inputs,
-        [layer.name for layer in chosen], device,
-    )  # fmt: skip
-    graph = passes(name, network, inputs, lives, steps)
-    coords = {"step": ("step", steps, {"long_name": "optimizer step", "units": "1"})}
-    return {
-        layer.name: xr.DataArray(
-            picked(graph, name, position, len(steps), (len(inputs), *layer.shape), array_type(layer.dtype)),
-            coords,
-            ("step", "sample", *layer.dims),
-            layer.name,
-            layer.attrs | {"probe_sha256": sha256},
-        )
-        for position, layer in enumerate(chosen)
-    }
+    steps = _shared_steps(trajectory, lives, own_steps)
+    if own_steps is not None:
+        inputs = inputs[np.searchsorted(own_steps, steps)]
+    name = f"{REPLAY}-" + tokenize(
+        identity, homes, [life.values for life in lives], steps, inputs, targets, network.attention, prune, device
+    )
+    passes = Passes(name, network, (inputs, targets), lives, steps, own_steps is not None)
+    return Replayed(passes, calls, chosen, samples, sha256)
 
 
-def activations(trajectory: Trajectory) -> Mapping[str, xr.DataArray] | None:
+_ATTENTION = nn.MultiheadAttention
+
+
+def activations(trajectory: Trajectory) -> Replayed | None:
     """Replay a run with all defaults; None if it has no probe or names no model."""
-    if "inputs" not in trajectory.probe or described(trajectory) is None:
+    if "inputs" not in trajectory.probe or _names_none(trajectory):
         return None
     return replay(trajectory)
 
 
-def replaying(trajectory: Trajectory) -> Callable[..., Mapping[str, xr.DataArray]] | None:
+def replaying(trajectory: Trajectory) -> Callable[..., Replayed] | None:
     """Give `replay` of a run, for inputs yet to be named; None if it names no model."""
-    return None if described(trajectory) is None else partial(replay, trajectory)
+    return None if _names_none(trajectory) else partial(replay, trajectory)
 
 
-def _probe(trajectory: Trajectory, probe: Any) -> tuple[np.ndarray | da.Array, str]:
-    """Give the inputs and their hash; that of a lazy array that a user gives is unknown."""
+def _names_none(trajectory: Trajectory) -> bool:
+    return trajectory.model is None and described(trajectory) is None
+
+
+Tried = tuple[nn.Module, dict[str, str], list[Call]]
+_known: WeakKeyDictionary[Trajectory, dict[Any, Tried]] = WeakKeyDictionary()
+
+
+def _tried(trajectory: Trajectory, model: Model | None, identity: Any, zeros: np.ndarray, device: str) -> Tried:
+    """Build the network, try it, and take its values out; a network that has a name is tried once for a run."""
+    known = _known.setdefault(trajectory, {})
+    key = tokenize(identity, zeros, device)
+    if key not in known:
+        built = build(trajectory, model).to(device)
+        homes = fit(built, trajectory)
+        inputs = as_input(torch.from_numpy(zeros).to(device), [value.dtype for value in built.parameters()])
+        calls = trial(built, inputs)
+        known[key] = hollow(built), homes, calls
+    return known[key]
+
+
+def _batch(calls: Sequence[Call]) -> int:
+    """Give how many samples go through the network at once: the same for all that is observed."""
+    sample = sum(int(np.prod(call.shape)) * call.dtype.itemsize for call in calls)
+    return int(np.clip(BATCH_BYTES // max(sample, 1), 1, BATCH))
+
+
+def _probe(trajectory: Trajectory, probe: Any) -> tuple[Any, Any, np.ndarray | None, str]:
+    """Give inputs, targets, the steps if each has inputs of its own, and the hash; that of a lazy array is unknown."""
     if probe is None:
         if "inputs" not in trajectory.probe:
             raise MissingData(
                 f"the probe of {trajectory.source or 'the run'} was asked for, to replay it; it has none. "
-                "Record with Recorder(probe=inputs), or pass probe=."
+                "Record with Recorder(probe=inputs), or pass probe= (--probe FILE on the command line)."
             )
-        return trajectory.probe["inputs"].data, str(trajectory.probe.attrs.get("sha256", ""))
+        probe = trajectory.probe
+    if isinstance(probe, xr.Dataset):
+        inputs, targets = probe["inputs"], probe.get("targets")
+        steps = inputs["step"].values if "step" in inputs.dims else None
+        inputs = inputs if steps is None else inputs.transpose("step", ...)
+        return inputs.data, None if targets is None else targets.data, steps, str(probe.attrs.get("sha256", ""))
     parts = [
         part.data if isinstance(part, xr.DataArray) else part
         for part in (probe if isinstance(probe, tuple | list) else [probe])
     ]
     if isinstance(parts[0], da.Array):
-        return parts[0], ""
+        return parts[0], parts[1] if len(parts) > 1 else None, None, ""
     plain = [widen(part) if isinstance(part, np.ndarray) else part for part in parts]
     as_tensors = [torch.as_tensor(part).cpu() for part in plain]
     tensors = probe_tensors(as_tensors[0] if len(as_tensors) == 1 else (as_tensors[0], as_tensors[1]))
     facts = probe_facts(tensors) or {}
-    inputs = tensors["inputs"]
-    return inputs.to(widened(inputs.dtype)).numpy(), facts["sha256"]
+    arrays = {name: tensor.to(widened(tensor.dtype)).numpy() for name, tensor in tensors.items()}
+    return arrays["inputs"], arrays.get("targets"), None, facts["sha256"]
 
 
 def _identity(trajectory: Trajectory, model: Model | None) -> Any:
@@ -146,13 +253,15 @@ def _identity(trajectory: Trajectory, model: Model | None) -> Any:
 
     An object is not tokenized: dask would pickle and load it, which changes classes of a notebook in place.
     """
+    if model is None and trajectory.model is not None:
+        return trajectory.model_token
     return (model, described(trajectory)) if model is None or isinstance(model, str) else uuid4().hex
 
 
-def _shared_steps(trajectory: Trajectory, lives: Sequence[Life]) -> np.ndarray:
+def _shared_steps(trajectory: Trajectory, lives: Sequence[Life], own: np.ndarray | None) -> np.ndarray:
     steps = lives[0].steps if lives else trajectory.steps
-    for life in lives:
-        steps = np.intersect1d(steps, life.steps, assume_unique=True)
+    for known in [*(life.steps for life in lives), *([] if own is None else [own])]:
+        steps = np.intersect1d(steps, known, assume_unique=True)
     if not len(steps):
         raise MissingData(
             f"steps of {trajectory.source or 'the run'} with all weights and buffers were asked for; there are none. "

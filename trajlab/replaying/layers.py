@@ -1,7 +1,8 @@
 """Which outputs of a network are layers: a trial run tells what is called, in what order, and in what shapes."""
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
@@ -10,59 +11,83 @@ import torch
 from torch import nn
 
 from trajlab.errors import BadSetting
+from trajlab.observing import INPUT, Layer
+from trajlab.replaying.types import array_type
 from trajlab.snapshots.tensors import SPATIAL
 
 ACTIVATION_HOMES = ("torch.nn.modules.activation", "transformers.activations")
 NOT_ELEMENTWISE = ("MultiheadAttention", "Softmin", "Softmax", "Softmax2d", "LogSoftmax")
 RECTIFIERS = (nn.ReLU, nn.ReLU6)
+KINDS = ("activations", "convolutions", "units", "modules")
+"""What may be asked for without naming it: activations; convolutions; modules with a matrix or kernels as weight; all
+modules that are called."""
 
 
-def call_name(path: str, number: int) -> str:
-    """Name of a call: the path of the module, with the number of the call if it is not the first.
+class Place(NamedTuple):
+    """Where an output is in a pass: the path of the module, the number of its call, and which of its tensors."""
 
-    >>> call_name("layer1.0.relu", 0), call_name("layer1.0.relu", 1)
-    ('layer1.0.relu', 'layer1.0.relu:1')
-    """
-    return f"{path}:{number}" if number else path
+    path: str
+    call: int = 0
+    tensor: int = 0
+
+    @property
+    def name(self) -> str:
+        """Name of the layer.
+
+        >>> Place("relu").name, Place("relu", 1).name, Place("attention", 0, 1).name
+        ('relu', 'relu:1', 'attention[1]')
+        """
+        return self.path + (f":{self.call}" if self.call else "") + (f"[{self.tensor}]" if self.tensor else "")
 
 
 class Call(NamedTuple):
-    """One call of a module in a pass through the network.
+    """One output of one call of a module in a pass through the network.
 
     Parameters
     ----------
-    path
-        Path of the module.
-    name
-        Name of the call.
+    place
+        Where it is.
     module
         The module.
     shape
-        Shape of its output for one sample, () if it does not give values for each sample.
+        Shape of the output for one sample, () if it does not give values for each sample.
     dtype
-        Element type of its output.
+        Element type of the output.
+    input_shape
+        Shape of the first input for one sample, () if that has no values for each sample.
     """
 
-    path: str
-    name: str
+    place: Place
     module: Any
     shape: tuple[int, ...]
     dtype: torch.dtype
+    input_shape: tuple[int, ...] = ()
 
     @property
     def is_activation(self) -> bool:
         """Whether the module is an elementwise activation."""
-        return any(
+        return not self.place.tensor and any(
             kind.__module__ in ACTIVATION_HOMES and kind.__name__ not in NOT_ELEMENTWISE
             for kind in type(self.module).__mro__
         )
+
+    @property
+    def is_convolution(self) -> bool:
+        """Whether the module is a convolution."""
+        return isinstance(self.module, nn.modules.conv._ConvNd)
+
+    @property
+    def is_attention(self) -> bool:
+        """Whether it is the attention that each head of a module pays, (head, query, key)."""
+        return self.place.tensor > 0 and len(self.shape) == 3 and "Attention" in type(self.module).__name__
 
     @property
     def has_units(self) -> bool:
         """Whether the module has a matrix or kernels as its weight, and so units that it gives the values of."""
         weight = getattr(self.module, "weight", None)
         no_units = nn.Embedding | nn.EmbeddingBag | nn.LayerNorm | nn.RMSNorm
-        return isinstance(weight, torch.Tensor) and weight.ndim > 1 and not isinstance(self.module, no_units)
+        matrix = isinstance(weight, torch.Tensor) and weight.ndim > 1 and not self.place.tensor
+        return matrix and not isinstance(self.module, no_units)
 
     @property
     def unit_axis(self) -> int:
@@ -76,25 +101,19 @@ class Call(NamedTuple):
         return not transposed and len(self.module.weight) == self.shape[self.unit_axis]
 
 
-class Layer(NamedTuple):
-    """A call whose output is kept: how it is recognized, the shape for one sample, and how it is labeled."""
-
-    path: str
-    name: str
-    shape: tuple[int, ...]
-    dtype: torch.dtype
-    dims: tuple[str, ...]
-    attrs: dict[str, Any]
-
-
 @contextmanager
-def listening(modules: Mapping[str, nn.Module], hear: Any) -> Iterator[None]:
-    """Have `hear(path, module, output)` called with the first tensor that a module gives, each time it was called."""
+def listening(modules: Mapping[str, nn.Module], hear: Any, attention: Iterable[str] = ()) -> Iterator[None]:
+    """Have `hear(path, module, inputs, tensors)` called with the tensors that a module gives, each time it was called.
+
+    The modules named in `attention`, of torch's class MultiheadAttention, are asked for the attention of each head.
+    """
 
     def hook(path: str) -> Any:
-        return lambda module, inputs, output: hear(path, module, first_tensor(output))
+        return lambda module, inputs, output: hear(path, module, inputs, list(tensors_in(output)))
 
     handles = [module.register_forward_hook(hook(path)) for path, module in modules.items()]
+    for path in attention:
+        handles.append(modules[path].register_forward_pre_hook(_with_attention, with_kwargs=True))
     try:
         yield
     finally:
@@ -102,34 +121,61 @@ def listening(modules: Mapping[str, nn.Module], hear: Any) -> Iterator[None]:
             handle.remove()
 
 
+def _with_attention(module: nn.Module, inputs: Any, settings: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    return inputs, settings | {"need_weights": True, "average_attn_weights": False}
+
+
+def with_attention(modules: Mapping[str, nn.Module]) -> list[str]:
+    """Name the modules that tell the attention of each head only if they are asked."""
+    return [path for path, module in modules.items() if isinstance(module, nn.MultiheadAttention)]
+
+
+def tensors_in(output: Any) -> Iterator[torch.Tensor]:
+    """Go over the tensors in what a module gives, which may be nested."""
+    if isinstance(output, torch.Tensor):
+        yield output
+    parts = output.values() if isinstance(output, Mapping) else output if isinstance(output, list | tuple) else ()
+    for part in parts:
+        yield from tensors_in(part)
+
+
 def first_tensor(output: Any) -> torch.Tensor | None:
     """Give the first tensor in what a module gives, which may be nested; None if there is none."""
-    if isinstance(output, torch.Tensor):
-        return output
-    parts = output.values() if isinstance(output, Mapping) else output if isinstance(output, list | tuple) else ()
-    return next((found for found in map(first_tensor, parts) if found is not None), None)
+    return next(tensors_in(output), None)
+
+
+def shape_for_one(tensor: torch.Tensor | None, samples: int) -> tuple[int, ...]:
+    """Give the shape of a tensor for one sample, () if it has no values for each."""
+    if tensor is None or not tensor.ndim or not len(tensor) or len(tensor) % samples:
+        return ()
+    rows = len(tensor) // samples
+    return (*((rows,) if rows > 1 else ()), *tensor.shape[1:]) or (1,)
 
 
 def trial(model: nn.Module, inputs: torch.Tensor) -> list[Call]:
-    """Run a network once and give the calls of its modules, in the order in which these end.
+    """Run a network once and give the outputs of its modules, in the order in which these end; the inputs come first.
 
     Raises
     ------
     BadSetting
         The network does not take the inputs.
     """
-    calls: list[Call] = []
+    modules = dict(model.named_modules())
     samples = len(inputs)
+    calls: list[Call] = []
+    if INPUT not in modules:
+        calls.append(Call(Place(INPUT), None, tuple(inputs.shape[1:]) or (1,), inputs.dtype))
 
-    def hear(path: str, module: nn.Module, output: torch.Tensor | None) -> None:
-        shape: tuple[int, ...] = ()
-        if output is not None and output.ndim and len(output) and len(output) % samples == 0:
-            rows = len(output) // samples
-            shape = (*((rows,) if rows > 1 else ()), *output.shape[1:]) or (1,)
-        name = call_name(path, sum(call.path == path for call in calls))
-        calls.append(Call(path, name, module, shape, torch.float32 if output is None else output.dtype))
+    def hear(path: str, module: nn.Module, given: Any, tensors: list[torch.Tensor]) -> None:
+        number = sum(call.place.path == path and not call.place.tensor for call in calls)
+        into = shape_for_one(first_tensor(given), samples)
+        for place, tensor in enumerate(tensors):
+            shape = shape_for_one(tensor, samples)
+            calls.append(Call(Place(path, number, place), module, shape, tensor.dtype, into))
+        if not tensors:
+            calls.append(Call(Place(path, number), module, (), torch.float32))
 
-    with torch.no_grad(), listening(dict(model.named_modules()), hear):
+    with torch.no_grad(), listening(modules, hear, with_attention(modules)):
         try:
             model(inputs)
         except Exception as error:
@@ -140,16 +186,18 @@ def trial(model: nn.Module, inputs: torch.Tensor) -> list[Call]:
     return calls
 
 
-def choose(calls: Sequence[Call], patterns: Sequence[str] | None) -> list[Layer]:
-    """Give the calls whose outputs are asked for, in the order of the pass.
+def choose(calls: Sequence[Call], patterns: Sequence[str] | None, of: str = "activations") -> list[Call]:
+    """Give the outputs that are asked for, in the order of the pass.
 
     Parameters
     ----------
     calls
-        All calls of the pass.
+        All outputs of the pass.
     patterns
-        Names of modules, or patterns of names; "" is the network itself. Without them: activations, and where there
-        are none the modules that have units except the last.
+        Names of layers, or patterns of names; "" is the network itself, `INPUT` what goes into it.
+    of
+        Without patterns, one of `KINDS`. Where no activation is a module, the modules that have units, except the
+        last, stand for them.
 
     Raises
     ------
@@ -157,54 +205,90 @@ def choose(calls: Sequence[Call], patterns: Sequence[str] | None) -> list[Layer]
         A pattern fits no module that is called, or one whose output has no values for each sample.
     """
     if patterns is None:
-        usable = [call for call in calls if call.shape and call.path]
-        chosen = [call for call in usable if call.is_activation] or [call for call in usable if call.has_units][:-1]
-    else:
-        for pattern in patterns:
-            if not any(_fits(call, pattern) for call in calls):
-                names = [call.name for call in calls if call.path]
-                close = difflib.get_close_matches(pattern, names, 3, 0.4) or names[:5]
-                raise BadSetting(
-                    f"the layer {pattern!r} was asked for; no module of that name is called. "
-                    f"Did you mean {', '.join(close)}?"
-                )
-        chosen = [call for call in calls if any(_fits(call, pattern) for pattern in patterns)]
-        for call in chosen:
-            if not call.shape:
-                raise BadSetting(
-                    f"the output of {call.name} was asked for; it has no values for each sample. "
-                    "Leave it out of layers."
-                )
-    return [_layer(call, calls[: calls.index(call) + 1]) for call in chosen]
+        if of not in KINDS:
+            raise BadSetting(f"layers of={of!r} were asked for; it is one of {', '.join(KINDS)}. Choose one of these.")
+        usable = [call for call in calls if call.shape and call.place.path and call.module and not call.place.tensor]
+        units = [call for call in usable if call.has_units]
+        kinds = {
+            "activations": [call for call in usable if call.is_activation] or units[:-1],
+            "convolutions": [call for call in usable if call.is_convolution],
+            "units": units,
+            "modules": usable,
+        }
+        return kinds[of]
+    for pattern in patterns:
+        if not any(_fits(call, pattern) for call in calls):
+            names = [call.place.name for call in calls if call.place.path and call.module]
+            close = difflib.get_close_matches(pattern, names, 3, 0.4) or names[:5]
+            raise BadSetting(
+                f"the layer {pattern!r} was asked for; no module of that name is called. "
+                f"Did you mean {', '.join(close)}?"
+            )
+    chosen = [call for call in calls if any(_fits(call, pattern) for pattern in patterns)]
+    for call in chosen:
+        if not call.shape:
+            raise BadSetting(
+                f"the output of {call.place.name} was asked for; it has no values for each sample. "
+                "Leave it out of layers."
+            )
+    return chosen
 
 
 def _fits(call: Call, pattern: str) -> bool:
-    if not call.path:
-        return pattern == ""
-    return fnmatchcase(call.path, pattern) or fnmatchcase(call.name, pattern)
+    place = call.place
+    if not place.path or call.module is None:
+        return pattern == place.path
+    named, asked = re.fullmatch(r"(.*)\[(\d+)\]", pattern), 0
+    if named and place.tensor:
+        pattern, asked = named[1], int(named[2])
+    bare = place._replace(tensor=0).name
+    return place.tensor == asked and (fnmatchcase(place.path, pattern) or fnmatchcase(bare, pattern))
 
 
-def _layer(call: Call, until: Sequence[Call]) -> Layer:
-    """Label the output of a call, from the calls up to it."""
-    origins = [
-        one
-        for one in until
-        if one.shape
-        and one.path
-        and one.has_units
-        and len(one.shape) == len(call.shape)
-        and one.shape[one.unit_axis] == call.shape[one.unit_axis]
-    ]
-    origin = origins[-1] if origins else None
-    axis = origin.unit_axis if origin else 0 if len(call.shape) > 2 else len(call.shape) - 1
+def layer_of(call: Call, calls: Sequence[Call]) -> Layer:
+    """Label an output, from the calls up to it."""
+    axis = 0 if len(call.shape) > 2 else len(call.shape) - 1
+    origin = None
+    if call.module is not None and not call.is_attention:
+        origin = next((one for one in reversed(calls[: calls.index(call) + 1]) if _leads_to(one, call)), None)
+        axis = origin.unit_axis if origin else axis
+    attrs = {
+        "module": call.place.path,
+        "module_class": type(call.module).__name__ if call.module is not None else "",
+        "source": origin.place.path if origin and origin.has_row_per_unit else "",
+        "rectified": isinstance(call.module, RECTIFIERS),
+        "activation": call.module is None or call.is_attention or call.is_activation,
+    }
+    if call.is_convolution:
+        attrs |= _convolution(call.module)
     before, after = axis, len(call.shape) - axis - 1
     positions = ("position",) if before == 1 else tuple(f"position_{i}" for i in range(before))
     spatial = SPATIAL.get(after) or tuple(f"dim_{i}" for i in range(after))
-    attrs = {
-        "module": call.path,
-        "module_class": type(call.module).__name__,
-        "source": origin.path if origin and origin.has_row_per_unit else "",
-        "rectified": isinstance(call.module, RECTIFIERS),
-        "activation": call.is_activation,
+    dims = ("unit", "query", "key") if call.is_attention else (*positions, "unit", *spatial)
+    return Layer(call.place.name, call.shape, dims, array_type(call.dtype), attrs, call.input_shape)
+
+
+def _leads_to(one: Call, call: Call) -> bool:
+    """Tell whether the units of a module may be those of an output."""
+    return bool(
+        one.module is not None
+        and one.shape
+        and one.place.path
+        and one.has_units
+        and len(one.shape) == len(call.shape)
+        and one.shape[one.unit_axis] == call.shape[one.unit_axis]
+    )
+
+
+def _convolution(module: Any) -> dict[str, Any]:
+    """Describe a convolution: along each axis, padding before and after."""
+    pads = module._reversed_padding_repeated_twice
+    pairs = [[pads[i], pads[i + 1]] for i in range(len(pads) - 2, -1, -2)]
+    return {
+        "stride": list(module.stride),
+        "padding": pairs,
+        "dilation": list(module.dilation),
+        "groups": module.groups,
+        "padding_mode": module.padding_mode,
+        "transposed": bool(module.transposed),
     }
-    return Layer(call.path, call.name, call.shape, call.dtype, (*positions, "unit", *spatial), attrs)

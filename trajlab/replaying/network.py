@@ -1,27 +1,48 @@
-"""A network without weights of its own, that the snapshots of any step are put through."""
+"""A network without weights of its own, that the snapshots of any step are put through while observers look on."""
 
 import copy
 import threading
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 
 from trajlab.errors import BadSetting
-from trajlab.replaying.layers import Layer, call_name, listening
+from trajlab.observing import INPUT, Layer, Objective, Observer, Seen, Watch
+from trajlab.replaying.layers import Place, listening
+from trajlab.replaying.objectives import value_of
+from trajlab.replaying.types import as_array, as_input
 from trajlab.snapshots.rows import Rows, widen
 
-BATCH = 256
-"""Samples that go through the network at once."""
+
+class Request(NamedTuple):
+    """What an observer is to see of a pass.
+
+    Parameters
+    ----------
+    observer
+        The observer.
+    layers, places
+        The layers that it looks at, and where they are in the pass.
+    target
+        Layer and place whose units the objective of the observer is about, if it is about units.
+    """
+
+    observer: Observer
+    layers: tuple[Layer, ...]
+    places: tuple[Place, ...]
+    target: tuple[Layer, Place] | None = None
 
 
 @dataclass(eq=False)
 class Network:
-    """A network to replay: its structure, and the layers that are wanted of it.
+    """A network to replay.
 
     Parameters
     ----------
@@ -29,67 +50,182 @@ class Network:
         The network; its parameters and stored buffers are on the device "meta" and have no values.
     names
         Names of the parameters and buffers that each task is given.
-    layers
-        What is kept of a pass.
+    batch
+        Samples that go through it at once.
     device
         Where it runs.
+    attention
+        Modules that are asked for the attention of each head.
+    prune
+        Entries of weights whose size is below this are put to 0; no bias is.
     """
 
     model: nn.Module
     names: tuple[str, ...]
-    layers: tuple[Layer, ...]
+    batch: int
     device: str
+    attention: tuple[str, ...] = ()
+    prune: float = 0.0
 
-    def forward(self, inputs: np.ndarray, tables: Sequence[Any], rows: Sequence[int]) -> list[np.ndarray]:
-        """Give the output of each layer for all inputs, with the weights of one step.
+    def watched(
+        self, inputs: np.ndarray, targets: np.ndarray | None, tables: Sequence[Any], rows: Sequence[int],
+        requests: Sequence[Request],
+    ) -> list[list[np.ndarray]]:  # fmt: skip
+        """Put all inputs through the network with the weights of one step; give what each observer found.
 
         Torch works on one thread here: steps run side by side instead, and how many threads there are never changes
-        the last bits of a number.
+        the last bits of a number. With an objective, there is a backward pass for it after each batch.
 
         Parameters
         ----------
-        inputs
+        inputs, targets
             The probe, (sample, ...).
         tables, rows
             For each name a table of rows or an array, and which row of it to take.
+        requests
+            Observers, and what they look at.
 
         Raises
         ------
         BadSetting
             The network gave an output of another shape than in the trial.
         """
-        model = copy.deepcopy(self.model)
-        types = {name: value.dtype for name, value in model.state_dict().items() if isinstance(value, torch.Tensor)}
-        state = {
-            name: _tensor(table, row).to(self.device, types[name])
-            for name, table, row in zip(self.names, tables, rows, strict=True)
-        }
-        kept = [np.empty((len(inputs), *layer.shape), array_type(layer.dtype)) for layer in self.layers]
-        place = {layer.name: position for position, layer in enumerate(self.layers)}
-        paths = dict.fromkeys(layer.path for layer in self.layers)
-        calls: Counter[str] = Counter()
-        filled: Counter[str] = Counter()
+        with _alone(self.device), np.errstate(all="ignore"):
+            run = _Pass(self, self._state(tables, rows), requests, len(inputs))
+            for first in range(0, len(inputs), self.batch):
+                some = slice(first, first + self.batch)
+                run.batch(first, inputs[some], None if targets is None else targets[some])
+            return run.found()
 
-        def hear(path: str, module: nn.Module, output: Any) -> None:
-            name = call_name(path, calls[path])
-            calls[path] += 1
-            if name in place:
-                target = kept[place[name]][start : start + BATCH]
-                rows_of_sample = 1 if output.ndim == target.ndim else target.shape[1]
-                if output.numel() != target.size or len(output) != len(target) * rows_of_sample:
-                    raise _unsteady(name, list(output.shape), target.shape)
-                target[...] = output.to("cpu", widened(output.dtype)).numpy().reshape(target.shape)
-                filled[name] += len(target)
+    def _state(self, tables: Sequence[Any], rows: Sequence[int]) -> dict[str, torch.Tensor]:
+        types = {name: value.dtype for name, value in self.model.state_dict().items() if torch.is_tensor(value)}
+        weights = {name for name, value in self.model.named_parameters(remove_duplicate=False) if value.ndim > 1}
+        state = {}
+        for name, table, row in zip(self.names, tables, rows, strict=True):
+            value = _tensor(table, row).to(self.device, types[name])
+            if self.prune > 0 and name in weights:
+                value = value.masked_fill(value.abs() < self.prune, 0.0)
+            state[name] = value
+        return state
 
-        with _one_thread, torch.no_grad(), listening({path: model.get_submodule(path) for path in paths}, hear):
-            for start in range(0, len(inputs), BATCH):
-                calls.clear()
-                batch = torch.from_numpy(np.array(inputs[start : start + BATCH])).to(self.device)
-                torch.func.functional_call(model, state, (as_input(batch, types.values()),), tie_weights=False)
-        for name, position in place.items():
-            if filled[name] != len(inputs):
-                raise _unsteady(name, f"{filled[name]} samples", kept[position].shape)
-        return kept
+
+class _Pass:
+    """A pass of the probe, batch by batch."""
+
+    def __init__(self, network: Network, state: dict[str, torch.Tensor], requests: Sequence[Request], samples: int):
+        self.model = copy.deepcopy(network.model)
+        self.network, self.state, self.samples = network, state, samples
+        self.watches = [Watch(request.observer, request.layers, samples) for request in requests]
+        self.wanted: dict[Place, list[tuple[Watch, int]]] = defaultdict(list)
+        for watch, request in zip(self.watches, requests, strict=True):
+            for position, place in enumerate(request.places):
+                self.wanted[place].append((watch, position))
+        targets = {request.target for request in requests if request.target}
+        self.targets = {place: layer for layer, place in targets}
+        self.objectives = list(dict.fromkeys(r.observer.objective for r in requests if r.observer.objective))
+        self.filled: Counter[Place] = Counter()
+        paths = {place.path for place in (*self.wanted, *self.targets)} | set(network.attention) | {""}
+        known = dict(self.model.named_modules())
+        self.modules = {path: module for path, module in known.items() if path in paths}
+        self.takes_input = INPUT not in known
+        types = [value.dtype for value in self.model.state_dict().values() if torch.is_tensor(value)]
+        self.as_input = partial(as_input, types=types)
+
+    def batch(self, first: int, inputs: np.ndarray, targets: np.ndarray | None) -> None:
+        """Put some samples through the network, and back for each objective."""
+        self.first, self.size = first, len(inputs)
+        self.calls: Counter[str] = Counter()
+        self.outputs: dict[str, torch.Tensor] = {}
+        self.underway: Objective | None = None
+        self.arrived: set[tuple[int, int]] = set()
+        self.waiting: list[tuple[Watch, int, np.ndarray, tuple[int, ...]]] = []
+        back = bool(self.objectives)
+        given = self.as_input(torch.from_numpy(np.array(inputs)).to(self.network.device))
+        state = self._leaves(given) if back else self.state
+        with torch.enable_grad() if back else torch.no_grad():
+            if self.takes_input:
+                self._hear_tensor(Place(INPUT), None, given)
+            with listening(self.modules, self._hear, self.network.attention):
+                torch.func.functional_call(self.model, state, (given,), tie_weights=False)
+            labels = None if targets is None else torch.from_numpy(np.array(targets)).to(self.network.device)
+            for number, objective in enumerate(self.objectives):
+                self.underway, self.arrived = objective, set()
+                value = value_of(objective, self.outputs.__getitem__, labels, first)
+                if value.requires_grad:
+                    value.backward(retain_graph=number + 1 < len(self.objectives), inputs=self.leaves)
+                self._without_gradient(objective)
+
+    def found(self) -> list[list[np.ndarray]]:
+        """Give what each observer found."""
+        for place in self.wanted:
+            if self.filled[place] != self.samples:
+                raise _unsteady(place.name, f"{self.filled[place]} samples", (self.samples,))
+        return [watch.found() for watch in self.watches]
+
+    def _leaves(self, given: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Let gradients flow back to the inputs; to embeddings, where these are no numbers to derive by."""
+        self.leaves = [given.requires_grad_()] if given.is_floating_point() else []
+        if self.leaves:
+            return self.state
+        tables = [path for path, module in self.model.named_modules() if isinstance(module, nn.Embedding)]
+        chosen = [name for name in self.state if name.rpartition(".")[0] in tables] or list(self.state)
+        state = {name: value.detach() for name, value in self.state.items()}
+        self.leaves = [state[name].requires_grad_() for name in chosen if state[name].is_floating_point()]
+        return state
+
+    def _hear(self, path: str, module: nn.Module, inputs: Any, tensors: list[torch.Tensor]) -> None:
+        number = self.calls[path]
+        self.calls[path] += 1
+        if not path and tensors:
+            self.outputs[""] = tensors[0]
+        for index, tensor in enumerate(tensors):
+            self._hear_tensor(Place(path, number, index), module, tensor)
+
+    def _hear_tensor(self, place: Place, module: nn.Module | None, tensor: torch.Tensor) -> None:
+        if place in self.targets:
+            layer = self.targets[place]
+            shaped = tensor.reshape(self.size, *layer.shape).movedim(1 + layer.unit_axis, 1)
+            self.outputs[layer.name] = shaped.reshape(self.size, layer.units, -1).clone()
+        if place not in self.wanted:
+            return
+        shape = (self.size, *self.wanted[place][0][0].layers[self.wanted[place][0][1]].shape)
+        if tensor.numel() != np.prod(shape) or (self.size and len(tensor) % self.size):
+            raise _unsteady(place.name, list(tensor.shape), shape)
+        self.filled[place] += self.size
+        values = as_array(tensor).reshape(shape)
+        parameters = self._parameters(place.path, module)
+        for watch, position in self.wanted[place]:
+            if watch.observer.objective is None:
+                watch.observer.add(watch.state, position, Seen(values, self.first, None, parameters))
+                continue
+            kept = values.copy() if watch.observer.takes_values else values[:0]
+            self.waiting.append((watch, position, kept, shape))
+            if tensor.requires_grad:
+                tensor.register_hook(partial(self._hear_gradient, len(self.waiting) - 1, parameters))
+
+    def _hear_gradient(self, number: int, parameters: dict[str, np.ndarray], gradient: torch.Tensor) -> None:
+        watch, position, values, shape = self.waiting[number]
+        if watch.observer.objective == self.underway:
+            self.arrived.add((number, position))
+            array = as_array(gradient).reshape(shape)
+            watch.observer.add(watch.state, position, Seen(values, self.first, array, parameters))
+
+    def _without_gradient(self, objective: Objective) -> None:
+        """Show the outputs on which the objective does not depend, with gradients of 0."""
+        for number, (watch, position, values, shape) in enumerate(self.waiting):
+            if watch.observer.objective == objective and (number, position) not in self.arrived:
+                seen = Seen(values, self.first, np.zeros(shape, np.float32), self._parameters_at(watch, position))
+                watch.observer.add(watch.state, position, seen)
+
+    def _parameters_at(self, watch: Watch, position: int) -> dict[str, np.ndarray]:
+        path = watch.layers[position].attrs["module"]
+        return self._parameters(path, self.modules.get(path))
+
+    def _parameters(self, path: str, module: nn.Module | None) -> dict[str, np.ndarray]:
+        if module is None:
+            return {}
+        own = {name: f"{path}.{name}" if path else name for name, _ in module.named_parameters(recurse=False)}
+        return {name: as_array(self.state[whole]) for name, whole in own.items() if whole in self.state}
 
 
 def _unsteady(name: str, found: Any, expected: tuple[int, ...]) -> BadSetting:
@@ -110,46 +246,45 @@ def hollow(model: nn.Module) -> nn.Module:
     return model
 
 
-def as_input(values: torch.Tensor, types: Any) -> torch.Tensor:
-    """Give inputs that are floats the element type of the network's first float tensor."""
-    floats = [dtype for dtype in types if dtype.is_floating_point]
-    return values.to(floats[0]) if values.is_floating_point() and floats else values
-
-
-def widened(dtype: torch.dtype) -> torch.dtype:
-    """Element type that numpy can hold: float32 for every float of fewer bits."""
-    return torch.float32 if dtype.is_floating_point and dtype.itemsize < 4 else dtype
-
-
-def array_type(dtype: torch.dtype) -> np.dtype:
-    """Element type of an output as numpy has it."""
-    return torch.empty(0, dtype=widened(dtype)).numpy().dtype
-
-
 def _tensor(table: Rows | np.ndarray, row: int) -> torch.Tensor:
     values = (table.load() if isinstance(table, Rows) else np.asarray(table))[row]
     return torch.from_numpy(np.array(widen(np.asarray(values))))
 
 
-class _OneThread:
-    """Keep torch to one thread in the threads that are inside; the last one out leaves the setting as it was."""
+class _Settings:
+    """Keep torch to one thread, and to the plain path through attention, in the threads that are inside.
+
+    The fast path of torch's encoder layers passes by the modules that hooks listen to. The last thread out leaves the
+    settings as they were.
+    """
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.inside = 0
-        self.usual = 1
+        self.usual = (1, True)
 
     def __enter__(self) -> None:
         with self.lock:
             if not self.inside:
-                self.usual = torch.get_num_threads()
+                self.usual = torch.get_num_threads(), torch.backends.mha.get_fastpath_enabled()
             self.inside += 1
             torch.set_num_threads(1)
+            torch.backends.mha.set_fastpath_enabled(False)
 
     def __exit__(self, *failure: Any) -> None:
         with self.lock:
             self.inside -= 1
-            torch.set_num_threads(self.usual)
+            torch.set_num_threads(self.usual[0])
+            if not self.inside:
+                torch.backends.mha.set_fastpath_enabled(self.usual[1])
 
 
-_one_thread = _OneThread()
+settings = _Settings()
+_one_at_a_time = threading.Lock()
+
+
+@contextmanager
+def _alone(device: str) -> Iterator[None]:
+    """Hold the settings; on an accelerator, whose memory is scarce, for one pass at a time."""
+    with nullcontext() if device == "cpu" else _one_at_a_time, settings:
+        yield

@@ -14,12 +14,14 @@ from trajlab.kernels.moments import Moments
 from trajlab.kernels.spread import Spread
 from trajlab.kernels.updates import Updates
 from trajlab.lazily import lazily
+from trajlab.observers.activity import Activity
+from trajlab.observing import observe
 from trajlab.ranks import MEASURES, rank_table
 from trajlab.result import Meaning, annotate
 from trajlab.rules.evidence import Tables, first_few, gather
 from trajlab.rules.judging import judged
 from trajlab.scan import Tensor, by_name, scan
-from trajlab.units import activity_table, shape_of
+from trajlab.units import shape_of
 
 INPUTS = ("metrics", "gradient", "weight", "activation")
 MEANINGS = {
@@ -211,7 +213,7 @@ def alerts(
     tables = {
         **_of_weights(by_name(weight), settings),
         **_of_gradients(by_name(gradient), settings),
-        **_of_layers(by_name(activation), settings),
+        **_of_layers(activation if isinstance(activation, Mapping) else by_name(activation), settings),
         **_of_metrics(metrics, settings),
     }
     if not tables:
@@ -275,17 +277,17 @@ def _of_gradients(gradients: dict[str, xr.DataArray], settings: Mapping[str, Any
     return {("gradient", "moments"): moments, ("gradient", "quantiles"): quantiles}
 
 
-def _of_layers(activations: dict[str, xr.DataArray], settings: Mapping[str, Any]) -> Tables:
+def _of_layers(activations: Mapping[str, xr.DataArray], settings: Mapping[str, Any]) -> Tables:
     with np.errstate(over="ignore"):
         tanh = np.tanh(settings["saturated_activation_threshold_tanh"])
         sigmoid = 1.0 / (1.0 + np.exp(-np.asarray(settings["saturated_activation_threshold_sigmoid"])))
     tables = {}
-    for name, array in activations.items():
-        bounds = {"Tanh": tanh, "Sigmoid": sigmoid}.get(array.attrs.get("module_class", ""))
-        relu = array.attrs.get("rectified", False) or not array.attrs.get("activation", True)
-        gives = "unsaturated" if bounds is not None else "active alive" if relu else "alive"
-        low, high = (0.0, np.inf) if bounds is None else map(float, bounds)
-        tables["layer", name] = activity_table(array, low, high).assign_coords(gives=gives)
+    bounds = tuple((name, float(low), float(high)) for name, (low, high) in (("Tanh", tanh), ("Sigmoid", sigmoid)))
+    for name, table in observe(activations, Activity(bounds)).items() if activations else ():
+        bounded = table.attrs.get("module_class", "") in dict.fromkeys(name for name, *_ in bounds)
+        relu = table.attrs.get("rectified", False) or not table.attrs.get("activation", True)
+        gives = "unsaturated" if bounded else "active alive" if relu else "alive"
+        tables["layer", name] = table.assign_coords(gives=gives)
     return tables
 
 

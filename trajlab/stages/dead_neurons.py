@@ -9,10 +9,11 @@ import xarray as xr
 from trajlab.errors import BadSetting, MissingData
 from trajlab.kernels.activity import ACTIVITY
 from trajlab.lazily import lazily
+from trajlab.observers.activity import Activity
+from trajlab.observing import observe
 from trajlab.result import Meaning, annotate, stride
 from trajlab.units import (
     Layer,
-    activity_table,
     at_steps,
     changed_table,
     layers_of,
@@ -117,13 +118,14 @@ def dead_neurons(
             "window at least 1. Change the setting."
         )
     activations, gradients, weights = activations or {}, gradients or {}, weights or {}
-    layers = layers_of(activations, {**weights, **gradients})
+    activity = observe(activations, Activity()) if activations else {}
+    layers = layers_of(activity, {**weights, **gradients})
     if not layers:
         raise MissingData(
             "activations, gradients or weights that lead into units were asked for; there are none. Record with "
             "Recorder(gradients=True), or with Recorder(probe=...) and describe={'model': {'factory': …}}."
         )
-    tables = {("activity", name): activity_table(array) for name, array in activations.items()}
+    tables = {("activity", name): table for name, table in activity.items()}
     for kind, table, arrays in (("gradient", nonzero_table, gradients), ("weight", changed_table, weights)):
         for layer in layers:
             for name in (layer.weight, layer.bias)[: 2 if kind == "gradient" else 1]:
@@ -131,7 +133,7 @@ def dead_neurons(
                     tables[kind, name] = table(arrays[name])
     quantities = partial(_result, keys=tuple(tables), layers=tuple(layers), tau=tau, near=near, window=window)
     result = lazily(quantities, *tables.values())
-    return annotate(result, MEANINGS, tau=tau, near=near, window=window, **on_one_probe(activations.values()))
+    return annotate(result, MEANINGS, tau=tau, near=near, window=window, **on_one_probe(activity.values()))
 
 
 def _result(

@@ -1,0 +1,1 @@
+"""Observers: what is kept of the outputs of layers, each in a file of its own."""
