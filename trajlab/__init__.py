@@ -20,6 +20,7 @@ _HOMES = {
     "pack": "packing",
     "run": "running",
     "replay": "replaying",
+    "read_probe": "replaying.probing",
     "figure": "figures",
     "report": "reporting",
     "example": "examples",

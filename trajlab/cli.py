@@ -12,10 +12,14 @@ import typer
 from typer.core import TyperGroup
 
 from trajlab.commands import (
+    Device,
+    Given,
+    Model,
     On,
     Overwrite,
     Params,
     Parent,
+    Probe,
     Run,
     Scheduler,
     StepPattern,
@@ -145,6 +149,9 @@ def run_stages(
     on: On = None,
     parent: Parent = None,
     step_pattern: StepPattern = None,
+    model: Model = None,
+    probe: Probe = None,
+    device: Device = None,
     overwrite: Overwrite = False,
     workers: Workers = None,
     scheduler: Scheduler = None,
@@ -155,11 +162,12 @@ def run_stages(
     from trajlab.running import settings_of
     from trajlab.stages import stage
 
+    given = Given(run, parent, on, step_pattern, model, probe, device)
     results = {}
     for name in [one.strip() for one in stages.split(",") if one.strip()] or stage_names():
         settings = read_section(params, name, settings_of(stage(name)))
         try:
-            results[out / f"{name}.zarr"] = compute_lazily(name, run, parent, on, step_pattern, settings)
+            results[out / f"{name}.zarr"] = compute_lazily(name, given, settings)
         except MissingData as error:
             if stages:
                 raise

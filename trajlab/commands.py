@@ -5,7 +5,7 @@ import inspect
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, NamedTuple, get_args, get_origin
 
 import typer
 import yaml
@@ -22,6 +22,25 @@ Params = Annotated[
 ]
 On = Annotated[str | None, typer.Option(help="Give the stage gradients or buffers where it asks for weights.")]
 Parent = Annotated[Path | None, typer.Option(parser=place, help="Another run to compare with.")]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PACKAGE.MODULE:FACTORY",
+        help="Function that builds the network, for runs that do not name theirs.",
+        rich_help_panel="Replaying",
+    ),
+]
+Probe = Annotated[
+    Path | None,
+    typer.Option(
+        parser=place,
+        help="File of inputs, and targets, to replay on: .safetensors, .npz, .npy or .pt.",
+        rich_help_panel="Replaying",
+    ),
+]
+Device = Annotated[
+    str | None, typer.Option(help="Where to replay, such as cuda; the CPU by default.", rich_help_panel="Replaying")
+]
 StepPattern = Annotated[
     str | None, typer.Option(metavar="REGEX", help="Its first group is the step in the name of a checkpoint.")
 ]
@@ -103,13 +122,14 @@ def stage_command(
     def command(ctx: typer.Context, **options: Any) -> None:
         given = {key: options[key] for key in settings if _is_given(ctx, key)}
         chosen = read_section(options["params"], name, settings) | given
-        result = compute_lazily(name, options["run"], options["parent"], options["on"], options["step_pattern"], chosen)
+        result = compute_lazily(name, given_run(options), chosen)
         (finish or _write)(result, options)
 
     out = Annotated[Path, typer.Argument(parser=place, help="The result, a Zarr store that xarray.open_zarr opens.")]
     fixed = {"run": (Run, ...), "out": (out, ...)} | (extra or {})
     later = {
         "params": (Params, None), "on": (On, None), "parent": (Parent, None), "step_pattern": (StepPattern, None),
+        **({"model": (Model, None), "probe": (Probe, None), "device": (Device, None)} if _replays(function) else {}),
         "overwrite": (Overwrite, False),
         "workers": (Workers, None), "scheduler": (Scheduler, None),
     }  # fmt: skip
@@ -150,22 +170,53 @@ def _help(docstring: str) -> str:
     return "\n\n".join([before, "The result holds:", *result])
 
 
-def compute_lazily(
-    name: str, path: Path, parent: Path | None, on: str | None, step_pattern: str | None, settings: dict[str, Any]
-) -> Any:
+class Given(NamedTuple):
+    """What the command line says of the runs that a stage is to be computed of."""
+
+    run: Path
+    parent: Path | None = None
+    on: str | None = None
+    step_pattern: str | None = None
+    model: str | None = None
+    probe: Path | None = None
+    device: str | None = None
+
+
+def given_run(options: dict[str, Any]) -> Given:
+    """Pick what the options say of the runs."""
+    return Given(**{name: options[name] for name in Given._fields if name in options})
+
+
+def compute_lazily(name: str, given: Given, settings: dict[str, Any]) -> Any:
     """Run a stage over the run, or the runs, at a path; lazily."""
     from trajlab.running import run
     from trajlab.trajectory import open as open_trajectory
     from trajlab.trajectory import runs_in
 
-    runs = runs_in(path)
+    runs = runs_in(given.run)
     trajectory = (
         {key: open_trajectory(place) for key, place in runs.items()}
         if runs
-        else open_trajectory(path, step_pattern=step_pattern)
+        else open_trajectory(given.run, step_pattern=given.step_pattern)
     )
-    other = None if parent is None else open_trajectory(parent)
-    return run(name, trajectory, parent=other, on=on, **settings)
+    parent = None if given.parent is None else open_trajectory(given.parent)
+    probe = None
+    if given.probe is not None:
+        from trajlab.replaying.probing import read_probe
+
+        probe = read_probe(given.probe)
+    return run(
+        name, trajectory, parent=parent, on=given.on, model=given.model, probe=probe, device=given.device, **settings
+    )
+
+
+def _replays(function: Callable) -> bool:
+    """Tell whether a stage may ask for a network or a probe."""
+    from trajlab.inputs import without_prefix
+    from trajlab.running import needs_of
+
+    asked = {without_prefix(need).rstrip("s") for need in needs_of(function)}
+    return bool(asked & {"activation", "replay", "probe", "chain"})
 
 
 def read_section(params: Path | None, name: str, known: Sequence[str] | dict[str, Any]) -> dict[str, Any]:

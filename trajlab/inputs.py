@@ -16,11 +16,13 @@ REMEDIES = {
     "weights": "Name a run with snapshots of the weights.",
     "gradients": "Record with Recorder(gradients=True), or choose a stage that needs weights only.",
     "buffers": "Choose a stage that needs no buffers.",
-    "activations": "Record with Recorder(probe=...) and describe={'model': {'factory': 'module:function'}}.",
+    "activations": "Name a model and a probe: --model package.module:factory --probe FILE, or model= and probe= in "
+    "Python; or record with Recorder(probe=...) and describe={'model': {'factory': 'module:function'}}.",
     "metrics": "Record with recorder.step(loss=...).",
-    "probe": "Record with Recorder(probe=...).",
+    "probe": "Name one with --probe FILE, or probe= in Python; or record with Recorder(probe=...).",
     "chain": "Record snapshots of the weights.",
-    "replay": "Record with Recorder(describe={'model': {'factory': 'module:function'}}).",
+    "replay": "Name one with --model package.module:factory, or model= in Python; or record with "
+    "Recorder(describe={'model': {'factory': 'module:function'}}).",
 }
 
 
@@ -81,7 +83,7 @@ class Inputs:
             return value
         if not required:
             return None
-        found = "it names no model" if group == "replay" else f"there are no {group}"
+        found = _lacking(source, group)
         found = f"no {prefix.rstrip('_')} was given" if source is None else found
         where = next((run.source for run in (source, runs[""]) if run is not None), "") or "the run"
         raise MissingData(f"{self.stage} needs {name} of {where}; {found}. {REMEDIES[group]}")
@@ -106,3 +108,13 @@ class Inputs:
 
             return chain(source)
         return getattr(source, group)
+
+
+def _lacking(source: Trajectory | None, group: str) -> str:
+    """Say what is not there that a run would need to give something."""
+    if source is None or group not in ("replay", "activations"):
+        return f"there is no {group}" if group in ("probe", "chain") else f"there are no {group}"
+    from trajlab.replaying.models import names_none
+
+    lacks = ["it names no model"] if names_none(source) else []
+    return " and ".join([*lacks, *([] if "inputs" in source.probe or group == "replay" else ["there is no probe"])])

@@ -79,7 +79,7 @@ def between(
                 end = da.from_delayed(moved, here.shape, here.dtype)
             lives[name] = Life(steps, _line(here, end, alphas), tuple(here.shape))
         groups.append(lives)
-    return Trajectory(
+    line = Trajectory(
         Recording(
             weights=Tensors(groups[0], attributes_of(one.facts, groups[0])),
             gradients=Tensors({}),
@@ -90,6 +90,7 @@ def between(
         ),
         " to ".join(run.source for run in (one, other) if run.source),
     )
+    return line.with_model(one.model, device=one.device)
 
 
 def _last_step(one: Trajectory, other: Trajectory) -> int:

@@ -304,7 +304,7 @@ def _observe_arrays(activations: Mapping[str, xr.DataArray], observer: Observer)
     samples = max((array.sizes["sample"] for array in arrays.values()), default=0)
     name = "observe-" + tokenize(observer, [part.name for part in data], layers, steps)
     work: Callable[..., Any] = partial(_observed, observer, layers, samples)
-    tasks = {
+    tasks: dict[Any, Any] = {
         (name, place): Task(
             (name, place), work, List(*(TaskRef((part.name, place, *(0,) * (part.ndim - 1))) for part in data))
         )

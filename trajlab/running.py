@@ -30,6 +30,9 @@ def run(
     *,
     parent: Trajectory | None = None,
     on: str | None = None,
+    model: Any = None,
+    probe: Any = None,
+    device: str | None = None,
     **settings: Any,
 ) -> xr.Dataset:
     """Run a stage, or a function of your own, over a trajectory or several; lazily.
@@ -52,6 +55,13 @@ def run(
         The run that this one restarted from, or any other to compare with.
     on
         Give the stage `gradients` or `buffers` where it asks for weights.
+    model
+        The network that snapshots are replayed in, a function that builds it, or its name, "package.module:factory";
+        by default what run.json names.
+    probe
+        What they are replayed on, in any form that `trajlab.replay` takes; by default the probe of the run.
+    device
+        Where they are replayed, such as "cuda"; by default the CPU.
     settings
         The stage's settings.
 
@@ -89,6 +99,7 @@ def run(
         _check(_name(function), name, value, known[name].annotation)
     if not isinstance(trajectory, Trajectory) and not trajectory:
         raise MissingData(f"runs were asked for to compute {_name(function)}; there are none. Name at least one run.")
+    trajectory, parent = _equipped(trajectory, model, probe, device), _equipped(parent, model, probe, device)
     inputs = Inputs(_name(function), on)
     if any(name.startswith("other_") for name in needs_of(function)):
         return _each_two(function, inputs, trajectory, parent, settings)
@@ -96,6 +107,19 @@ def run(
         return _run(function, inputs, {"": trajectory, "parent_": parent}, settings)
     results = {name: _run(function, inputs, {"": one, "parent_": parent}, settings) for name, one in trajectory.items()}
     return described(joined(results, "run"), trajectory)
+
+
+def _equipped(runs: Any, model: Any, probe: Any, device: str | None) -> Any:
+    """Give runs with a network, a probe and a device to replay them with, if these are given."""
+    if runs is None or (model is None and probe is None and device is None):
+        return runs
+    if probe is not None:
+        from trajlab.replaying.probing import as_probe
+
+        probe = as_probe(probe)
+    if isinstance(runs, Trajectory):
+        return runs.with_model(model, probe=probe, device=device)
+    return {name: one.with_model(model, probe=probe, device=device) for name, one in runs.items()}
 
 
 def _name(function: Callable) -> str:

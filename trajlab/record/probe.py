@@ -1,19 +1,33 @@
 """The examples that a run is looked at with later, kept beside it."""
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 
 from trajlab.errors import BadSetting
 
-Probe = torch.Tensor | tuple[torch.Tensor, torch.Tensor]
+Batch = torch.Tensor | tuple[torch.Tensor, torch.Tensor]
+Probe = Batch | Mapping[str, Batch]
+"""Inputs, or inputs and targets; or several kinds of these by name, the first of which is what is looked at usually."""
 
 
 def probe_tensors(probe: Probe | None) -> dict[str, torch.Tensor]:
-    """Copy the inputs, and the targets if there are any, under the names that they have on disk."""
+    """Copy inputs and targets under the names that they have on disk: those of further kinds begin with the kind."""
     if probe is None:
         return {}
+    if not isinstance(probe, Mapping):
+        return _batch(probe, "")
+    tensors: dict[str, torch.Tensor] = {}
+    for number, (kind, batch) in enumerate(probe.items()):
+        if not str(kind).isidentifier():
+            raise BadSetting(f"kinds of a probe are names such as valid and train; found {kind!r}. Rename it.")
+        tensors |= _batch(batch, f"{kind}_" if number else "")
+    return tensors
+
+
+def _batch(probe: Batch, prefix: str) -> dict[str, torch.Tensor]:
     parts = (probe,) if isinstance(probe, torch.Tensor) else tuple(probe)
     if len(parts) not in (1, 2) or not all(isinstance(part, torch.Tensor) and part.ndim for part in parts):
         raise BadSetting(
@@ -23,18 +37,26 @@ def probe_tensors(probe: Probe | None) -> dict[str, torch.Tensor]:
     if len({len(part) for part in parts}) > 1:
         raise BadSetting(f"the probe has {len(parts[0])} inputs and {len(parts[1])} targets; it takes as many of both")
     return {
-        name: torch.empty(part.shape, dtype=part.dtype).copy_(part.detach())
+        prefix + name: torch.empty(part.shape, dtype=part.dtype).copy_(part.detach())
         for name, part in zip(("inputs", "targets"), parts, strict=False)
     }
 
 
 def probe_facts(tensors: dict[str, torch.Tensor]) -> dict[str, Any] | None:
-    """Describe a probe so that two can be told apart: a hash of its bytes, and the shapes."""
+    """Describe a probe so that two can be told apart: a hash of its bytes, and the shapes; hashes of further kinds."""
     if not tensors:
         return None
-    digest = hashlib.sha256()
-    for name, tensor in tensors.items():
-        digest.update(f"{name} {str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}\n".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     shapes = {name: list(tensor.shape) for name, tensor in tensors.items()}
-    return {"sha256": digest.hexdigest(), "inputs": shapes["inputs"], "targets": shapes.get("targets")}
+    facts = {"sha256": _hash(tensors, ""), "inputs": shapes["inputs"], "targets": shapes.get("targets")}
+    kinds = [name.removesuffix("_inputs") for name in tensors if name.endswith("_inputs")]
+    return facts | ({"kinds": {kind: _hash(tensors, f"{kind}_") for kind in kinds}} if kinds else {})
+
+
+def _hash(tensors: dict[str, torch.Tensor], prefix: str) -> str:
+    digest = hashlib.sha256()
+    for name in ("inputs", "targets"):
+        if prefix + name in tensors:
+            tensor = tensors[prefix + name]
+            digest.update(f"{name} {str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}\n".encode())
+            digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

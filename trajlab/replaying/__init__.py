@@ -6,7 +6,6 @@ from typing import Any
 from uuid import uuid4
 from weakref import WeakKeyDictionary
 
-import dask.array as da
 import numpy as np
 import torch
 import xarray as xr
@@ -16,13 +15,12 @@ from torch import nn
 from trajlab.errors import MissingData
 from trajlab.observers.raw import Raw
 from trajlab.observing import REPLAY, Observable, Observer, assembled
-from trajlab.record.probe import probe_facts, probe_tensors
 from trajlab.replaying.graph import Passes
 from trajlab.replaying.layers import Call, choose, layer_of, trial
-from trajlab.replaying.models import Model, build, described, fit
+from trajlab.replaying.models import Model, build, described, fit, names_none
 from trajlab.replaying.network import Network, Request, hollow
-from trajlab.replaying.types import as_input, widened
-from trajlab.snapshots.rows import widen
+from trajlab.replaying.probing import as_probe
+from trajlab.replaying.types import as_input
 from trajlab.snapshots.tensors import Life
 from trajlab.trajectory import Trajectory
 
@@ -72,7 +70,7 @@ class Replayed(Observable):
         if observer.objective is None or observer.objective.kind != "unit":
             return None
         (call, *_) = choose(self._calls, [observer.objective.layer])
-        return layer_of(call, self._calls), call.place
+        return layer_of(call, self._calls)._replace(name=observer.objective.layer), call.place
 
     @property
     def arrays(self) -> dict[str, xr.DataArray]:
@@ -115,7 +113,7 @@ def replay(
         run.json names, imported from the current directory if it takes that.
     probe
         Inputs, (sample, ...), a pair of inputs and targets, or a Dataset with `inputs` and `targets`, whose inputs may
-        have a first dim `step`, for inputs of each step's own; by default the probe of the run.
+        have a dim `step`, for inputs of each step's own; by default the probe of the run.
     layers
         Names of modules, or patterns such as "layer1.*.relu", whose outputs are wanted; "" is the network itself, and
         "input" what goes into it. Of a module that gives several tensors the others are named "attention[1]", …: for
@@ -160,9 +158,8 @@ def replay(
     samples = inputs.shape[0] if own_steps is None else inputs.shape[1]
     identity = _identity(trajectory, model)
     model = trajectory.model if model is None else model
-    built, homes, calls = _tried(
-        trajectory, model, identity, (shape, inputs.dtype, min(TRIAL_SAMPLES, samples)), device
-    )
+    zeros = np.zeros((min(TRIAL_SAMPLES, samples), *shape), inputs.dtype)
+    built, homes, calls = _tried(trajectory, model, identity, zeros, device)
     chosen = choose(calls, [layers] if isinstance(layers, str) else layers, of)
     attention = {call.place.path for call in chosen if call.place.tensor and isinstance(call.module, _ATTENTION)}
     network = Network(built, tuple(homes), _batch(calls), device, tuple(sorted(attention)), prune)
@@ -183,18 +180,14 @@ _ATTENTION = nn.MultiheadAttention
 
 def activations(trajectory: Trajectory) -> Replayed | None:
     """Replay a run with all defaults; None if it has no probe or names no model."""
-    if "inputs" not in trajectory.probe or _names_none(trajectory):
+    if "inputs" not in trajectory.probe or names_none(trajectory):
         return None
     return replay(trajectory)
 
 
 def replaying(trajectory: Trajectory) -> Callable[..., Replayed] | None:
     """Give `replay` of a run, for inputs yet to be named; None if it names no model."""
-    return None if _names_none(trajectory) else partial(replay, trajectory)
-
-
-def _names_none(trajectory: Trajectory) -> bool:
-    return trajectory.model is None and described(trajectory) is None
+    return None if names_none(trajectory) else partial(replay, trajectory)
 
 
 Tried = tuple[nn.Module, dict[str, str], list[Call]]
@@ -221,7 +214,7 @@ def _batch(calls: Sequence[Call]) -> int:
 
 
 def _probe(trajectory: Trajectory, probe: Any) -> tuple[Any, Any, np.ndarray | None, str]:
-    """Give inputs, targets, the steps if each has inputs of its own, and the hash; that of a lazy array is unknown."""
+    """Give inputs, targets, the steps if each has inputs of its own, and the hash."""
     if probe is None:
         if "inputs" not in trajectory.probe:
             raise MissingData(
@@ -229,23 +222,11 @@ def _probe(trajectory: Trajectory, probe: Any) -> tuple[Any, Any, np.ndarray | N
                 "Record with Recorder(probe=inputs), or pass probe= (--probe FILE on the command line)."
             )
         probe = trajectory.probe
-    if isinstance(probe, xr.Dataset):
-        inputs, targets = probe["inputs"], probe.get("targets")
-        steps = inputs["step"].values if "step" in inputs.dims else None
-        inputs = inputs if steps is None else inputs.transpose("step", ...)
-        return inputs.data, None if targets is None else targets.data, steps, str(probe.attrs.get("sha256", ""))
-    parts = [
-        part.data if isinstance(part, xr.DataArray) else part
-        for part in (probe if isinstance(probe, tuple | list) else [probe])
-    ]
-    if isinstance(parts[0], da.Array):
-        return parts[0], parts[1] if len(parts) > 1 else None, None, ""
-    plain = [widen(part) if isinstance(part, np.ndarray) else part for part in parts]
-    as_tensors = [torch.as_tensor(part).cpu() for part in plain]
-    tensors = probe_tensors(as_tensors[0] if len(as_tensors) == 1 else (as_tensors[0], as_tensors[1]))
-    facts = probe_facts(tensors) or {}
-    arrays = {name: tensor.to(widened(tensor.dtype)).numpy() for name, tensor in tensors.items()}
-    return arrays["inputs"], arrays.get("targets"), None, facts["sha256"]
+    probe = as_probe(probe)
+    inputs, targets = probe["inputs"], probe.get("targets")
+    steps = inputs["step"].values if "step" in inputs.dims else None
+    inputs = inputs if steps is None else inputs.transpose("step", ...)
+    return inputs.data, None if targets is None else targets.data, steps, str(probe.attrs.get("sha256", ""))
 
 
 def _identity(trajectory: Trajectory, model: Model | None) -> Any:

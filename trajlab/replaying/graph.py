@@ -23,11 +23,12 @@ class Apart(Task):
 
 
 def watched(
-    step: str, network: Network, probe: Sequence[np.ndarray | None], tables: Sequence[Any], rows: Sequence[int],
+    step: str, network: Network, probe: tuple[Any, Any], tables: Sequence[Any], rows: Sequence[int],
     requests: Sequence[Request],
 ) -> list[list[np.ndarray]]:  # fmt: skip
     """Pass the probe with the weights of a step, known by a name; give what each observer found."""
-    return network.watched(*probe, tables, rows, requests)
+    inputs, targets = probe
+    return network.watched(inputs, targets, tables, rows, requests)
 
 
 def found_of(found: Sequence[list[np.ndarray]], position: int) -> list[np.ndarray]:

@@ -26,6 +26,11 @@ def described(trajectory: Trajectory) -> tuple[str, dict[str, Any]] | None:
     return about["factory"], dict(about.get("arguments") or {})
 
 
+def names_none(trajectory: Trajectory) -> bool:
+    """Tell whether it is not known which network a run trained."""
+    return trajectory.model is None and described(trajectory) is None
+
+
 def build(trajectory: Trajectory, model: Model | None) -> nn.Module:
     """Build the network of a run in eval mode; a network that is given is copied.
 
@@ -41,8 +46,9 @@ def build(trajectory: Trajectory, model: Model | None) -> nn.Module:
     factory, arguments = described(trajectory) or ("", {})
     if model is None and not factory:
         raise MissingData(
-            f"the model of {trajectory.source or 'the run'} was asked for, to replay it; the run names none. Record "
-            "with describe={'model': {'factory': 'module:function', 'arguments': {…}}}, or pass model=."
+            f"the model of {trajectory.source or 'the run'} was asked for, to replay it; the run names none. Pass "
+            "model= (--model package.module:factory on the command line), or record with "
+            "describe={'model': {'factory': 'module:function', 'arguments': {…}}}."
         )
     asked = factory if model is None else model
     arguments = arguments if asked == factory else {}

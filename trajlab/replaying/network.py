@@ -120,8 +120,7 @@ class _Pass:
         for watch, request in zip(self.watches, requests, strict=True):
             for position, place in enumerate(request.places):
                 self.wanted[place].append((watch, position))
-        targets = {request.target for request in requests if request.target}
-        self.targets = {place: layer for layer, place in targets}
+        self.targets = {request.target[1]: request.target[0] for request in requests if request.target}
         self.objectives = list(dict.fromkeys(r.observer.objective for r in requests if r.observer.objective))
         self.filled: Counter[Place] = Counter()
         paths = {place.path for place in (*self.wanted, *self.targets)} | set(network.attention) | {""}

@@ -6,7 +6,7 @@ import torch
 
 from trajlab.alignment import Chain, chain_of, permuted
 from trajlab.replaying.layers import first_tensor
-from trajlab.replaying.models import build, described, fit
+from trajlab.replaying.models import build, fit, names_none
 from trajlab.replaying.types import as_input
 from trajlab.trajectory import Trajectory
 
@@ -23,7 +23,7 @@ def chain(trajectory: Trajectory) -> Chain:
     """
     lives = (trajectory.weights.lives, trajectory.buffers.lives)
     found = chain_of(*({name: tuple(life.shape) for name, life in group.items()} for group in lives))
-    if found.reason or (trajectory.model is None and described(trajectory) is None) or "inputs" not in trajectory.probe:
+    if found.reason or names_none(trajectory) or "inputs" not in trajectory.probe:
         return found
     model = build(trajectory, trajectory.model)
     homes = fit(model, trajectory)

@@ -123,8 +123,9 @@ def _probe(path: Path, facts: dict[str, Any]) -> xr.Dataset:
         return xr.Dataset()
     tensors = {}
     entries = read_header(str(path)).entries
-    counts = {entry.shape[:1] for entry in entries.values()}
-    if "inputs" not in entries or len(counts) != 1 or counts == {()}:
+    counts = {(_kind(name), entry.shape[:1]) for name, entry in entries.items()}
+    kinds = {kind for kind, _ in counts}
+    if "inputs" not in entries or len(counts) != len(kinds) or any(shape == () for _, shape in counts):
         raise DamagedData(
             f"{path} was to be read as a probe; it holds {', '.join(entries) or 'nothing'} of different numbers of "
             "samples, or no inputs. Restore it, or move it out of the folder."
@@ -133,5 +134,12 @@ def _probe(path: Path, facts: dict[str, Any]) -> xr.Dataset:
         row = int(np.prod(entry.shape[1:], dtype=np.int64)) * entry.stored.itemsize
         offset = (entry.offset or 0) + row * np.arange(entry.shape[0])
         table = Rows((str(path),), np.zeros(len(offset), np.int32), offset, entry.shape[1:], entry.stored)
-        tensors[name] = (("sample", *(f"{name}_{i}" for i in range(len(entry.shape) - 1))), lazy(table))
-    return xr.Dataset(tensors, attrs={"sha256": (facts.get("probe") or {}).get("sha256", "")})
+        tensors[name] = ((f"{_kind(name)}sample", *(f"{name}_{i}" for i in range(len(entry.shape) - 1))), lazy(table))
+    known = facts.get("probe") or {}
+    kinds_known = {f"{kind}_sha256": sha256 for kind, sha256 in (known.get("kinds") or {}).items()}
+    return xr.Dataset(tensors, attrs={"sha256": known.get("sha256", ""), **kinds_known})
+
+
+def _kind(name: str) -> str:
+    """Give what the name of a probe's tensor begins with, nothing for the examples that are looked at usually."""
+    return name.removesuffix("inputs").removesuffix("targets")

@@ -1,0 +1,115 @@
+"""Kinds of a probe: the examples that were recorded, and what is made of them, such as noise of the same range."""
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import dask
+import dask.array as da
+import numpy as np
+import xarray as xr
+
+from trajlab.errors import BadSetting, MissingData
+
+RECORDED = "valid"
+"""Name of the examples that are looked at usually, which are recorded with the run."""
+
+MADE = ("uniform", "gaussian", "shuffled")
+"""What can be made of any examples: see `probe_of`."""
+
+
+def kinds_of(probe: xr.Dataset) -> list[str]:
+    """Name the kinds that a probe can give: the recorded ones, and those that are made of these."""
+    others = [str(name).removesuffix("_inputs") for name in probe if str(name).endswith("_inputs")]
+    made = [kind for kind in MADE if kind != "gaussian" or probe["inputs"].dtype.kind == "f"]
+    return [RECORDED, *others, *made]
+
+
+def probe_of(probe: xr.Dataset, kind: str, *, seed: int = 0) -> xr.Dataset:
+    """Give a probe of a kind, `inputs` and perhaps `targets`, with the `sha256` and the `kind` in attrs; lazily.
+
+    Parameters
+    ----------
+    probe
+        The probe of a run.
+    kind
+        ``valid``: its examples; another recorded kind, such as ``train``; ``uniform``: independent uniform noise
+        between the least and the greatest value of each channel; ``gaussian``: independent Gaussian noise with the mean
+        and standard deviation of each channel; ``shuffled``: the examples after one random permutation of the pixels,
+        the same for all examples and channels (Zhang et al. 2017, arXiv:1611.03530). Of inputs with fewer than three
+        axes, all values count as one channel. Integers, such as tokens, have uniform noise over the values that occur.
+    seed
+        Seed of what is made.
+
+    Raises
+    ------
+    BadSetting
+        There is no such kind, or it can not be made of these inputs.
+    MissingData
+        The kind was not recorded.
+    """
+    known = kinds_of(probe)
+    if kind not in known:
+        if kind == "train":
+            raise MissingData(
+                f"training examples were asked for; the probe has {', '.join(known)}. "
+                "Record with Recorder(probe={'valid': (inputs, targets), 'train': (inputs, targets)})."
+            )
+        why = ", as the inputs are integers" if kind == "gaussian" else ""
+        raise BadSetting(f"inputs of the kind {kind!r} were asked for; there are {', '.join(known)}{why}. Choose one.")
+    if kind == RECORDED:
+        return probe[[name for name in ("inputs", "targets") if name in probe]].assign_attrs(kind=kind)
+    if kind not in MADE:
+        parts = {name: f"{kind}_{name}" for name in ("inputs", "targets") if f"{kind}_{name}" in probe}
+        recorded = {name: (("sample", *map(str, probe[key].dims[1:])), probe[key].data) for name, key in parts.items()}
+        return xr.Dataset(recorded, attrs={"sha256": probe.attrs.get(f"{kind}_sha256", ""), "kind": kind})
+    inputs = probe["inputs"]
+    made = remade(inputs.data, inputs.shape, _MAKERS[kind], seed)
+    kept = {"targets": probe["targets"]} if kind == "shuffled" and "targets" in probe else {}
+    attrs = {"sha256": derived_hash(probe, f"{kind} {seed}"), "kind": kind, "seed": seed}
+    return xr.Dataset({"inputs": (inputs.dims, made), **kept}, attrs=attrs)
+
+
+def remade(values: Any, shape: tuple[int, ...], make: Callable[..., np.ndarray], *settings: Any) -> da.Array:
+    """Give what a function makes of inputs, an array of a shape; lazily."""
+    whole = values.rechunk(-1) if isinstance(values, da.Array) else values
+    return da.from_delayed(dask.delayed(make, pure=True)(whole, *settings), shape, values.dtype)
+
+
+def derived_hash(probe: xr.Dataset, recipe: str) -> str:
+    """Give the hash of what a recipe makes of a probe; none if the hash of that is unknown."""
+    source = probe.attrs.get("sha256", "")
+    return hashlib.sha256(f"{recipe} of {source}".encode()).hexdigest() if source else ""
+
+
+def _channels(values: np.ndarray) -> np.ndarray:
+    """Give the values of each channel, (channel, value) float64."""
+    values = values if values.ndim > 2 else values.reshape(1, 1, -1)
+    return np.moveaxis(values, 1, 0).reshape(values.shape[1], -1).astype(np.float64)
+
+
+def _spread(of_channels: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Give one number for each channel such that it goes with inputs."""
+    return of_channels.reshape(1, -1, *(1,) * (values.ndim - 2)) if values.ndim > 2 else of_channels[0]
+
+
+def _uniform(values: np.ndarray, seed: int) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    if values.dtype.kind != "f":
+        return random.integers(values.min(), values.max(), values.shape, values.dtype, endpoint=True)
+    low, high = (_spread(edge, values) for edge in (_channels(values).min(1), _channels(values).max(1)))
+    return random.uniform(low, high, values.shape).astype(values.dtype)
+
+
+def _gaussian(values: np.ndarray, seed: int) -> np.ndarray:
+    mean, std = (_spread(part, values) for part in (_channels(values).mean(1), _channels(values).std(1)))
+    return (mean + std * np.random.default_rng(seed).standard_normal(values.shape)).astype(values.dtype)
+
+
+def _shuffled(values: np.ndarray, seed: int) -> np.ndarray:
+    flat = values.reshape(*values.shape[: 2 if values.ndim > 2 else 1], -1)
+    order = np.random.default_rng(seed).permutation(flat.shape[-1])
+    return flat[..., order].reshape(values.shape)
+
+
+_MAKERS = {"uniform": _uniform, "gaussian": _gaussian, "shuffled": _shuffled}

@@ -1,0 +1,140 @@
+"""Probes that are given rather than recorded: arrays, tensors, and files of them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import torch
+import xarray as xr
+
+from trajlab.errors import BadSetting, DamagedData, MissingData
+from trajlab.places import place, reaching
+from trajlab.record.probe import probe_facts, probe_tensors
+from trajlab.replaying.types import widened
+from trajlab.snapshots.rows import widen
+
+SUFFIXES = (".safetensors", ".npz", ".npy", ".pt", ".pth")
+
+
+def as_probe(given: Any) -> xr.Dataset:
+    """Give a probe as a Dataset with `inputs` and perhaps `targets`, and its `sha256` in attrs.
+
+    Parameters
+    ----------
+    given
+        A Dataset, which is left as it is; inputs, (sample, ...), as an array, a tensor or a DataArray; a pair of inputs
+        and targets; or a mapping of kinds, such as "valid" and "train", to these. The hash of a dask array is unknown.
+
+    Raises
+    ------
+    BadSetting
+        It is nothing of that, or inputs and targets differ in number.
+
+    Examples
+    --------
+    >>> as_probe(np.ones((4, 3), np.float32)).inputs.sizes
+    Frozen({'sample': 4, 'inputs_0': 3})
+    """
+    if isinstance(given, xr.Dataset):
+        return given
+    if isinstance(given, Mapping):
+        return _dataset(*_recorded({kind: _tensors(parts) for kind, parts in given.items()}))
+    parts = given if isinstance(given, tuple | list) else (given,)
+    plain = [part.data if isinstance(part, xr.DataArray) else part for part in parts]
+    if any(isinstance(part, da.Array) for part in plain):
+        return _labeled(dict(zip(("inputs", "targets"), plain, strict=False)), {"sha256": ""})
+    return _dataset(*_recorded(_tensors(given)))
+
+
+def read_probe(path: str | Path) -> xr.Dataset:
+    """Read a probe from a file.
+
+    Parameters
+    ----------
+    path
+        A .safetensors or .npz file with `inputs` and perhaps `targets`, and for other kinds `train_inputs`,
+        `train_targets` and so on, as a run's own probe.safetensors; an .npy file of inputs; or a PyTorch file of a
+        tensor, a pair of tensors, or a dict of these names. A path or a URL.
+
+    Raises
+    ------
+    MissingData
+        There is no such file.
+    DamagedData
+        The file can not be read, or holds no inputs.
+    """
+    file = place(path)
+    with reaching(file):
+        if not file.is_file():
+            raise MissingData(f"a probe was to be read from {file}; there is no such file. Name a file of inputs.")
+        data = file.read_bytes()
+    try:
+        found = _parsed(data, file.suffix.lower())
+    except Exception as error:
+        raise DamagedData(
+            f"a probe was to be read from {file}; {' '.join(str(error).split())[:200]}. Give one of "
+            f"{', '.join(SUFFIXES)} that holds inputs, and perhaps targets."
+        ) from error
+    if not isinstance(found, Mapping):
+        return as_probe(found)
+    if "inputs" not in found:
+        raise DamagedData(
+            f"a probe was to be read from {file}; it holds {', '.join(map(str, found)) or 'nothing'}. "
+            "Name its tensors inputs and targets."
+        )
+    tensors = {name: _tensor(values) for name, values in found.items()}
+    return _dataset(tensors, probe_facts(tensors) or {})
+
+
+def _parsed(data: bytes, suffix: str) -> Any:
+    from io import BytesIO
+
+    if suffix == ".safetensors":
+        from safetensors.torch import load
+
+        return load(data)
+    if suffix in (".npz", ".npy"):
+        loaded = np.load(BytesIO(data), allow_pickle=False)
+        return dict(loaded) if suffix == ".npz" else loaded
+    if suffix in (".pt", ".pth"):
+        return torch.load(BytesIO(data), map_location="cpu", weights_only=True)
+    raise ValueError(f"its name ends with {suffix or 'nothing'}")
+
+
+def _recorded(given: Any) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    tensors = probe_tensors(given)
+    return tensors, probe_facts(tensors) or {}
+
+
+def _tensors(given: Any) -> Any:
+    """Give a probe's parts as tensors."""
+    if isinstance(given, tuple | list):
+        return tuple(_tensor(part) for part in given)
+    return _tensor(given)
+
+
+def _tensor(part: Any) -> torch.Tensor:
+    part = part.values if isinstance(part, xr.DataArray) else part
+    try:
+        return torch.as_tensor(widen(part) if isinstance(part, np.ndarray) else part).cpu()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise BadSetting(
+            f"a probe was asked for, inputs or a pair of inputs and targets; found {type(part).__name__}: {error}. "
+            "Give arrays or tensors."
+        ) from error
+
+
+def _dataset(tensors: Mapping[str, torch.Tensor], facts: Mapping[str, Any]) -> xr.Dataset:
+    arrays = {name: tensor.to(widened(tensor.dtype)).numpy() for name, tensor in tensors.items()}
+    hashes = {"sha256": facts["sha256"], **{f"{kind}_sha256": known for kind, known in facts.get("kinds", {}).items()}}
+    return _labeled(arrays, hashes)
+
+
+def _labeled(arrays: Mapping[str, Any], attrs: Mapping[str, str]) -> xr.Dataset:
+    variables = {}
+    for name, array in arrays.items():
+        prefix = name.removesuffix("inputs").removesuffix("targets")
+        variables[name] = ((f"{prefix}sample", *(f"{name}_{i}" for i in range(array.ndim - 1))), array)
+    return xr.Dataset(variables, attrs=attrs)
