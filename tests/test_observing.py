@@ -151,9 +151,8 @@ def test_observe__together_or_alone_and_on_arrays_gives_the_same(images):
 @pytest.mark.parametrize("kind", ["loss", "logit", "p_logit"])
 def test_observe__gradients_agree_with_autograd(images, kind):
     nets, run = trained(Residual)
-    replayed = replay(
-        run.with_model(Residual), probe=images, layers=["input", "conv1", "relu", "relu:1", "split[1]", ""]
-    )
+    layers = ["input", "conv1", "relu", "relu:1", "split[1]", ""]
+    replayed = replay(run.with_model(Residual), probe=images, layers=layers)
     found = replayed.observe(Gradients(Objective(kind)))
     for step, net in enumerate(nets):
         x = images[0].clone().requires_grad_()
