@@ -279,6 +279,9 @@ def test_observe__what_can_not_be_derived_is_said(images):
         dask.compute(replay(run, probe=images[0]).observe(Gradients()))
     with pytest.raises(BadSetting, match="the gradient of 'los' was asked for; there are loss, logit"):
         dask.compute(replay(run, probe=images).observe(Gradients(Objective("los"))))
+    _, tokens = trained(Tokens)
+    with pytest.raises(BadSetting, match="by the inputs was asked for; these are torch.int64"):
+        replay(tokens.with_model(Tokens), probe=torch.zeros(2, 3).long(), layers=["input"]).observe(Gradients())
     with pytest.raises(BadSetting, match="arrays of activations have none"):
         observe({"a": xr.DataArray(np.ones((1, 2)), dims=("step", "unit"))}, Gradients())
     with pytest.raises(BadSetting, match=r"outputs have shape \[9, 3\] and targets torch.float32 \[9\]"):

@@ -96,6 +96,18 @@ def test_open__a_folder_of_runs_and_a_result_say_what_they_are(example, tmp_path
         trajlab.open(tmp_path / "drift.zarr")
 
 
+def test_runs_in__folders_of_checkpoints_that_somebody_left_behind(checkpoints, tmp_path):
+    for name in ("seed-0", "seed-1"):
+        checkpoints({"w": np.zeros((3, 2), np.float32)}, folder=tmp_path / "theirs" / name)
+    (tmp_path / "theirs" / "logs").mkdir()
+    runs = trajlab.runs_in(tmp_path / "theirs")
+    assert list(runs) == ["seed-0", "seed-1"]
+    drift = trajlab.run("drift", {name: trajlab.open(path) for name, path in runs.items()})
+    assert drift.sizes["run"] == 2
+    with pytest.raises(MissingData, match="it is a folder of runs: seed-0, seed-1. Open one of them"):
+        trajlab.open(tmp_path / "theirs")
+
+
 def test_runs_in__a_run_that_is_there_twice(example, checkpoints, tmp_path):
     trajlab.pack(example, tmp_path / "runs" / "one.zarr")
     checkpoints({"w": np.zeros((1, 2), np.float32)}, folder=tmp_path / "runs" / "one")

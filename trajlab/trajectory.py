@@ -191,7 +191,7 @@ def runs_in(path: str | Path) -> dict[str, Path]:
         if not folder.is_dir() or is_store(folder) or (folder / RUN_FILE).exists() or has_checkpoints(folder):
             return runs
         inside = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-        for entry in (entry for entry in inside if is_store(entry) or (entry / RUN_FILE).exists()):
+        for entry in filter(_is_run, inside):
             name = entry.name.removesuffix(".zarr")
             if name in runs:
                 raise BadSetting(
@@ -200,6 +200,10 @@ def runs_in(path: str | Path) -> dict[str, Path]:
                 )
             runs[name] = entry
     return runs
+
+
+def _is_run(folder: Path) -> bool:
+    return is_store(folder) or (folder / RUN_FILE).exists() or has_checkpoints(folder)
 
 
 def from_arrays(

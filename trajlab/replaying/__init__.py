@@ -12,7 +12,7 @@ import xarray as xr
 from dask.base import tokenize
 from torch import nn
 
-from trajlab.errors import MissingData
+from trajlab.errors import BadSetting, MissingData
 from trajlab.observers.raw import Raw
 from trajlab.observing import REPLAY, Observable, Observer, assembled
 from trajlab.replaying.graph import Passes
@@ -58,8 +58,19 @@ class Replayed(Observable):
 
         All that is computed together in `trajlab run`, or under ``dask.config.set(array_optimize=fuse_scans)``, shares
         one pass a step.
+
+        Raises
+        ------
+        BadSetting
+            The gradient by inputs that are integers is asked for.
         """
         places = tuple(call.place for call in self._chosen)
+        whole = [call for call in self._chosen if call.module is None and not call.dtype.is_floating_point]
+        if whole and observer.objective is not None:
+            raise BadSetting(
+                f"the gradient of the {observer.objective.kind} by the inputs was asked for; these are {whole[0].dtype}, "
+                "which nothing can be derived by. Name the layer that embeds them."
+            )
         request = Request(observer, self.layers, places, self._target(observer))
         name, graph = self._passes.graph(request)
         outputs = observer.outputs(self.layers, self.samples)
