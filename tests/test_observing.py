@@ -213,6 +213,38 @@ def test_observe__attention_is_not_asked_for_unless_it_is_wanted():
     np.testing.assert_allclose(asked["encoder"], plain, rtol=1e-4, atol=1e-6)
 
 
+class CausalSelfAttention(nn.Module):
+    """As nanoGPT writes it: nothing but what comes of the attention is given."""
+
+    def __init__(self):
+        super().__init__()
+        self.qkv, self.out = nn.Linear(8, 24), nn.Linear(8, 8)
+
+    def parts(self, x):
+        return (part.unflatten(2, (2, 4)).transpose(1, 2) for part in self.qkv(x).chunk(3, 2))
+
+    def forward(self, x):
+        q, k, v = self.parts(x)
+        return self.out(F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2))
+
+
+def test_observe__attention_of_modules_that_do_not_give_it():
+    def build():
+        return nn.Sequential(nn.Embedding(11, 8), CausalSelfAttention(), CausalSelfAttention())
+
+    nets, run = trained(build)
+    x = torch.randint(0, 11, (5, 6))
+    found = replay(run.with_model(build), probe=x, layers=["*[1]", ""])
+    assert list(found) == ["1[1]", "2[1]", ""]
+    plain = replay(run.with_model(build), probe=x, layers=[""])[""]
+    np.testing.assert_array_equal(found[""], plain)
+    for step, net in enumerate(nets):
+        q, k, _ = net[1].parts(net[0](x))
+        scores = (q @ k.transpose(2, 3) / 2).masked_fill(torch.ones(6, 6).triu(1).bool(), -torch.inf)
+        np.testing.assert_allclose(found["1[1]"][step], scores.softmax(3).detach(), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(found["2[1]"].sum("key"), 1, rtol=1e-5)
+
+
 def test_observe__inputs_of_each_step_of_its_own(images):
     nets, run = trained(Residual)
     inputs = torch.stack([images[0] + shift for shift in range(3)])

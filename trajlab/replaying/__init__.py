@@ -68,8 +68,8 @@ class Replayed(Observable):
         whole = [call for call in self._chosen if call.module is None and not call.dtype.is_floating_point]
         if whole and observer.objective is not None:
             raise BadSetting(
-                f"the gradient of the {observer.objective.kind} by the inputs was asked for; these are {whole[0].dtype}, "
-                "which nothing can be derived by. Name the layer that embeds them."
+                f"the gradient of the {observer.objective.kind} by the inputs was asked for; these are "
+                f"{whole[0].dtype}, which nothing can be derived by. Name the layer that embeds them."
             )
         request = Request(observer, self.layers, places, self._target(observer))
         name, graph = self._passes.graph(request)
@@ -127,8 +127,9 @@ def replay(
         have a dim `step`, for inputs of each step's own; by default the probe of the run.
     layers
         Names of modules, or patterns such as "layer1.*.relu", whose outputs are wanted; "" is the network itself, and
-        "input" what goes into it. Of a module that gives several tensors the others are named "attention[1]", …: for
-        torch's MultiheadAttention that is the attention of each head, which it is then asked for.
+        "input" what goes into it. Of a module that gives several tensors the others are named "attention[1]", …;
+        so is the attention of each head, (unit, query, key), of torch's MultiheadAttention and of modules that call
+        `scaled_dot_product_attention`.
     device
         Where the network runs; by default the device of the run, which is the CPU unless it was said otherwise.
     of
@@ -172,7 +173,7 @@ def replay(
     zeros = np.zeros((min(TRIAL_SAMPLES, samples), *shape), inputs.dtype)
     built, homes, calls = _tried(trajectory, model, identity, zeros, device)
     chosen = choose(calls, [layers] if isinstance(layers, str) else layers, of)
-    attention = {call.place.path for call in chosen if call.place.tensor and isinstance(call.module, _ATTENTION)}
+    attention = {call.place.path for call in chosen if call.is_attention}
     network = Network(built, tuple(homes), _batch(calls), device, tuple(sorted(attention)), prune)
     recorded = trajectory.weights.lives | trajectory.buffers.lives
     lives = [recorded[home] for home in homes.values()]
@@ -184,9 +185,6 @@ def replay(
     )
     passes = Passes(name, network, (inputs, targets), lives, steps, own_steps is not None)
     return Replayed(passes, calls, chosen, samples, sha256)
-
-
-_ATTENTION = nn.MultiheadAttention
 
 
 def activations(trajectory: Trajectory) -> Replayed | None:

@@ -2,8 +2,8 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ from torch import nn
 
 from trajlab.errors import BadSetting
 from trajlab.observing import INPUT, Layer
+from trajlab.replaying.attention import Attention, ask, tells_if_asked
 from trajlab.replaying.types import array_type
 from trajlab.snapshots.tensors import SPATIAL
 
@@ -55,6 +56,8 @@ class Call(NamedTuple):
         Element type of the output.
     input_shape
         Shape of the first input for one sample, () if that has no values for each sample.
+    is_attention
+        Whether it is the attention that each head of a module pays, (head, query, key).
     """
 
     place: Place
@@ -62,6 +65,7 @@ class Call(NamedTuple):
     shape: tuple[int, ...]
     dtype: torch.dtype
     input_shape: tuple[int, ...] = ()
+    is_attention: bool = False
 
     @property
     def is_activation(self) -> bool:
@@ -75,11 +79,6 @@ class Call(NamedTuple):
     def is_convolution(self) -> bool:
         """Whether the module is a convolution."""
         return isinstance(self.module, nn.modules.conv._ConvNd)
-
-    @property
-    def is_attention(self) -> bool:
-        """Whether it is the attention that each head of a module pays, (head, query, key)."""
-        return self.place.tensor > 0 and len(self.shape) == 3 and "Attention" in type(self.module).__name__
 
     @property
     def has_units(self) -> bool:
@@ -102,32 +101,40 @@ class Call(NamedTuple):
 
 
 @contextmanager
-def listening(modules: Mapping[str, nn.Module], hear: Any, attention: Iterable[str] = ()) -> Iterator[None]:
-    """Have `hear(path, module, inputs, tensors)` called with the tensors that a module gives, each time it was called.
+def listening(modules: Mapping[str, nn.Module], hear: Any, attention: Collection[str] = ()) -> Iterator[None]:
+    """Have `hear(path, module, inputs, tensors, maps)` called each time that a module was called.
 
-    The modules named in `attention`, of torch's class MultiheadAttention, are asked for the attention of each head.
+    Parameters
+    ----------
+    modules
+        The modules by path.
+    hear
+        Is given what went in, the tensors that came out, and the attention that the module paid on the way.
+    attention
+        Paths of the modules whose attention is wanted.
     """
+    watch = Attention()
+    followed = {path for path in attention if not tells_if_asked(modules[path])}
 
-    def hook(path: str) -> Any:
-        return lambda module, inputs, output: hear(path, module, inputs, list(tensors_in(output)))
+    def enter(path: str) -> Any:
+        return lambda module, inputs: watch.stack.append(path)
 
-    handles = [module.register_forward_hook(hook(path)) for path, module in modules.items()]
-    for path in attention:
-        handles.append(modules[path].register_forward_pre_hook(_with_attention, with_kwargs=True))
+    def leave(path: str) -> Any:
+        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+            maps = watch.left(path) if path in followed else []
+            hear(path, module, inputs, list(tensors_in(output)), maps)
+
+        return hook
+
+    handles = [modules[path].register_forward_pre_hook(enter(path)) for path in followed]
+    handles += [modules[path].register_forward_pre_hook(ask, with_kwargs=True) for path in set(attention) - followed]
+    handles += [module.register_forward_hook(leave(path)) for path, module in modules.items()]
     try:
-        yield
+        with watch if followed else nullcontext():
+            yield
     finally:
         for handle in handles:
             handle.remove()
-
-
-def _with_attention(module: nn.Module, inputs: Any, settings: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    return inputs, settings | {"need_weights": True, "average_attn_weights": False}
-
-
-def with_attention(modules: Mapping[str, nn.Module]) -> list[str]:
-    """Name the modules that tell the attention of each head only if they are asked."""
-    return [path for path, module in modules.items() if isinstance(module, nn.MultiheadAttention)]
 
 
 def tensors_in(output: Any) -> Iterator[torch.Tensor]:
@@ -166,16 +173,17 @@ def trial(model: nn.Module, inputs: torch.Tensor) -> list[Call]:
     if INPUT not in modules:
         calls.append(Call(Place(INPUT), None, tuple(inputs.shape[1:]) or (1,), inputs.dtype))
 
-    def hear(path: str, module: nn.Module, given: Any, tensors: list[torch.Tensor]) -> None:
+    def hear(path: str, module: nn.Module, given: Any, tensors: list[torch.Tensor], maps: list[torch.Tensor]) -> None:
         number = sum(call.place.path == path and not call.place.tensor for call in calls)
         into = shape_for_one(first_tensor(given), samples)
-        for place, tensor in enumerate(tensors):
+        for place, tensor in enumerate([*tensors, *maps]):
             shape = shape_for_one(tensor, samples)
-            calls.append(Call(Place(path, number, place), module, shape, tensor.dtype, into))
+            named = place > 0 and (place >= len(tensors) or "Attention" in type(module).__name__) and len(shape) == 3
+            calls.append(Call(Place(path, number, place), module, shape, tensor.dtype, into, named))
         if not tensors:
             calls.append(Call(Place(path, number), module, (), torch.float32))
 
-    with torch.no_grad(), listening(modules, hear, with_attention(modules)):
+    with torch.no_grad(), listening(modules, hear, modules):
         try:
             model(inputs)
         except Exception as error:
@@ -216,15 +224,18 @@ def choose(calls: Sequence[Call], patterns: Sequence[str] | None, of: str = "act
             "modules": usable,
         }
         return kinds[of]
+    wanted: set[Place] = set()
     for pattern in patterns:
-        if not any(_fits(call, pattern) for call in calls):
+        fitting = _fitting(calls, pattern)
+        if not fitting:
             names = [call.place.name for call in calls if call.place.path and call.module]
             close = difflib.get_close_matches(pattern, names, 3, 0.4) or names[:5]
             raise BadSetting(
                 f"the layer {pattern!r} was asked for; no module of that name is called. "
                 f"Did you mean {', '.join(close)}?"
             )
-    chosen = [call for call in calls if any(_fits(call, pattern) for pattern in patterns)]
+        wanted |= fitting
+    chosen = [call for call in calls if call.place in wanted]
     for call in chosen:
         if not call.shape:
             raise BadSetting(
@@ -234,15 +245,22 @@ def choose(calls: Sequence[Call], patterns: Sequence[str] | None, of: str = "act
     return chosen
 
 
-def _fits(call: Call, pattern: str) -> bool:
-    place = call.place
-    if not place.path or call.module is None:
-        return pattern == place.path
-    named, asked = re.fullmatch(r"(.*)\[(\d+)\]", pattern), 0
-    if named and place.tensor:
-        pattern, asked = named[1], int(named[2])
-    bare = place._replace(tensor=0).name
-    return place.tensor == asked and (fnmatchcase(place.path, pattern) or fnmatchcase(bare, pattern))
+def _fitting(calls: Sequence[Call], pattern: str) -> set[Place]:
+    """Find the outputs that a pattern names; a number in brackets at its end is that of a tensor, where one has it."""
+    numbered = re.fullmatch(r"(.*)\[(\d+)\]", pattern)
+    found = _named(calls, numbered[1], int(numbered[2])) if numbered and int(numbered[2]) else set()
+    return found or _named(calls, pattern, 0)
+
+
+def _named(calls: Sequence[Call], pattern: str, tensor: int) -> set[Place]:
+    places = set()
+    for call in calls:
+        name = call.place._replace(tensor=0).name
+        bare = not call.place.path or call.module is None
+        fits = pattern == name if bare else fnmatchcase(call.place.path, pattern) or fnmatchcase(name, pattern)
+        if fits and call.place.tensor == tensor:
+            places.add(call.place)
+    return places
 
 
 def layer_of(call: Call, calls: Sequence[Call]) -> Layer:

@@ -55,7 +55,7 @@ class Network:
     device
         Where it runs.
     attention
-        Modules that are asked for the attention of each head.
+        Modules whose attention, of each head, is wanted.
     prune
         Entries of weights whose size is below this are put to 0; no bias is.
     """
@@ -172,12 +172,14 @@ class _Pass:
         self.leaves = [state[name].requires_grad_() for name in chosen if state[name].is_floating_point()]
         return state
 
-    def _hear(self, path: str, module: nn.Module, inputs: Any, tensors: list[torch.Tensor]) -> None:
+    def _hear(
+        self, path: str, module: nn.Module, inputs: Any, tensors: list[torch.Tensor], maps: list[torch.Tensor]
+    ) -> None:
         number = self.calls[path]
         self.calls[path] += 1
         if not path and tensors:
             self.outputs[""] = tensors[0]
-        for index, tensor in enumerate(tensors):
+        for index, tensor in enumerate([*tensors, *maps]):
             self._hear_tensor(Place(path, number, index), module, tensor)
 
     def _hear_tensor(self, place: Place, module: nn.Module | None, tensor: torch.Tensor) -> None:

@@ -1,0 +1,63 @@
+"""Attention: how much each head looks at each position, also where a network gives only what comes of it."""
+
+import math
+from collections import defaultdict
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+
+class Attention(TorchFunctionMode):
+    """While it is on, writes down the attention of each call of `scaled_dot_product_attention`; changes no result.
+
+    Attributes
+    ----------
+    stack
+        Paths of the modules that are being called, the innermost last.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stack: list[str] = []
+        self._maps: defaultdict[str, list[torch.Tensor]] = defaultdict(list)
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is F.scaled_dot_product_attention and self.stack:
+            self._maps[self.stack[-1]].append(attention_of(*args, **(kwargs or {})))
+        return func(*args, **(kwargs or {}))
+
+    def left(self, path: str) -> list[torch.Tensor]:
+        """Give what a module wrote that is left now, (sample, head, query, key) each."""
+        self.stack.pop()
+        return self._maps.pop(path, [])
+
+
+def attention_of(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attn_mask: torch.Tensor | None = None,
+    dropout_p: float = 0.0, is_causal: bool = False, scale: float | None = None, enable_gqa: bool = False,
+) -> torch.Tensor:  # fmt: skip
+    """Give the weights that `scaled_dot_product_attention` multiplies values with, (…, query, key)."""
+    with torch.no_grad():
+        if enable_gqa:
+            key = key.repeat_interleave(query.shape[-3] // key.shape[-3], -3)
+        scores = query @ key.transpose(-2, -1) * (1 / math.sqrt(query.shape[-1]) if scale is None else scale)
+        if is_causal:
+            seen = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
+            scores = scores.masked_fill(~seen, -math.inf)
+        if attn_mask is not None:
+            masked = attn_mask.dtype == torch.bool
+            scores = scores.masked_fill(~attn_mask, -math.inf) if masked else scores + attn_mask
+        return scores.softmax(-1)
+
+
+def tells_if_asked(module: nn.Module) -> bool:
+    """Tell whether a module gives the attention of each head beside its output, if it is asked."""
+    return isinstance(module, nn.MultiheadAttention)
+
+
+def ask(module: nn.Module, inputs: Any, settings: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Ask such a module, as a hook before its call."""
+    return inputs, settings | {"need_weights": True, "average_attn_weights": False}
