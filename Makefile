@@ -11,7 +11,7 @@ demo: .venv/installed
 	@echo "The report: $(CURDIR)/data/reports/digits.html"
 
 test: .venv/installed
-	python -m pytest
+	python -m pytest --numprocesses auto --dist worksteal
 
 bench: .venv/installed
 	python -m tests.benchmarks
