@@ -26,7 +26,7 @@ def heading(opened: dict[str, xr.Dataset], title: str) -> dict[str, Any]:
     rows = [[run, *(_cell(known[name][i]) for name in columns)] for i, run in enumerate(runs)]
     lines = [count(len(runs), "run") if runs else "One run"]
     if telling:
-        kinds = [f"{len(set(known[name].tolist()))} {name}{'' if name.endswith('s') else 's'}" for name in telling[:3]]
+        kinds = [count(len(set(known[name].tolist())), name.removesuffix("s")) for name in telling[:3]]
         lines[0] += f", {listed(kinds)}"
     steps = [result["step"].values for result in opened.values() if "step" in result.dims and result.sizes["step"]]
     if steps:
