@@ -68,7 +68,8 @@ def load(
     image_size
         Height and width that the images of a folder are resized to; needed if they differ in size.
     seed
-        Seed of the split into train and test, where the data set has none of its own.
+        Seed of the split into train and test, where the data set has none of its own, and of the order of the images
+        of a folder, which come class by class: the first images of a data set are a fair sample of it.
     """
     root = Path(root or os.environ.get("TRAJLAB_DATA") or "data/datasets")
     if name == "digits":
@@ -127,8 +128,14 @@ def _torchvision(name: str, kind: str, root: Path, folder: str, download: bool) 
 
 def _folder(folder: Path, normalization: str, image_size: int | None, seed: int) -> Images:
     if (folder / "train").is_dir() and (folder / "test").is_dir():
-        return Images(*(_read_classes(folder / part, normalization, image_size) for part in ("train", "test")))
+        splits = (_read_classes(folder / part, normalization, image_size) for part in ("train", "test"))
+        return Images(*(_shuffle(split, seed) for split in splits))
     return _split(*_read_classes(folder, normalization, image_size), seed)
+
+
+def _shuffle(split: Split, seed: int) -> Split:
+    order = torch.randperm(len(split.targets), generator=torch.Generator().manual_seed(seed))
+    return Split(split.inputs[order], split.targets[order])
 
 
 def _read_classes(folder: Path, normalization: str, image_size: int | None) -> Split:

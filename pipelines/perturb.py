@@ -3,7 +3,7 @@
 Only tensors of two or more dimensions are disturbed; biases and normalization layers keep their values.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import nn
@@ -56,3 +56,7 @@ def distort(model: nn.Module, scale: float, seed: int) -> None:
 
 def _weights(model: nn.Module) -> Iterator[nn.Parameter]:
     return (parameter for parameter in model.parameters() if parameter.ndim >= 2)
+
+
+KINDS: dict[str, Callable[..., None]] = {kind.__name__: kind for kind in (flip_signs, distort)}
+"""Disturbances by name, as the settings of a study name them."""

@@ -1,8 +1,8 @@
 """Train one run of a study and record it: ``python -m pipelines.train digits --init ones --optimizer sgd``.
 
-What a study trains, on what and for how long stands in its section of params.yaml. The run of an init, an
-optimizer and a seed goes to data/snapshots/<study>/<init>-<optimizer>-<seed>/, how it went to data/metrics/ and
-data/curves/, where DVC finds it. The same seed gives the same bits, whatever the number of cores.
+What a study trains, on what and for how long stands in its section of params.yaml, as `pipelines.settings` explains;
+`pipelines.sweep` trains all of its runs. A run goes to data/snapshots/<study>/<run>/, how it went to data/metrics/
+and data/curves/, where DVC finds it. The same seed gives the same bits, whatever the number of cores.
 """
 
 import csv
@@ -10,19 +10,22 @@ import importlib
 import json
 import os
 import sys
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
 import typer
-import yaml
 from rich.console import Console
 from rich.progress import track
 from torch import nn
 
-from pipelines import datasets
+import trajlab
+from pipelines import datasets, perturb
+from pipelines.gradients import BatchGradient, gradient_kind
 from pipelines.inits import initialize
+from pipelines.settings import Run, choose, read_studies, training_of
 from trajlab.errors import BadSetting, MissingData, TrajlabError
 from trajlab.record import Recorder, every
 from trajlab.schema import METRICS_FILE
@@ -33,36 +36,10 @@ STATE_FILE = "training-state.pt"
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
-
-@dataclass(frozen=True)
-class Training:
-    """The section `training` of a study.
-
-    Attributes
-    ----------
-    model
-        ``factory``, as in ``pipelines.zoo:lenet5``, and its ``arguments``.
-    dataset
-        Name that `pipelines.datasets.load` knows.
-    steps
-        Number of updates.
-    batch_size
-        Images of an update; those left over at the end of an epoch are dropped.
-    weights_every
-        The weights are recorded every so many steps, and after the last one.
-    gradients
-        Recorded at every step: all entries (true), none (false), or at most so many of each tensor.
-    probe
-        The first so many test images are stored with the run, for activations later.
-    """
-
-    model: dict[str, Any]
-    dataset: str
-    steps: int
-    batch_size: int
-    weights_every: int
-    gradients: bool | int
-    probe: int
+Data = Annotated[Path, typer.Option(help="Folder to write below.")]
+Params = Annotated[Path, typer.Option(help="File with the settings.", exists=True, dir_okay=False)]
+Device = Annotated[str, typer.Option(help="Device to train on.")]
+Download = Annotated[bool, typer.Option(help="Fetch the data set if it is not there.")]
 
 
 @app.command()
@@ -71,42 +48,75 @@ def main(
     init: Annotated[str, typer.Option(help="Scheme of pipelines.inits.")],
     optimizer: Annotated[str, typer.Option(help="One of the study's optimizers.")],
     seed: Annotated[int, typer.Option(help="Seed of the init, the batches and dropout.")] = 0,
-    data: Annotated[Path, typer.Option(help="Folder to write below.")] = Path("data"),
-    params: Annotated[Path, typer.Option(help="File with the settings.", exists=True, dir_okay=False)] = Path(
-        "params.yaml"
-    ),
-    device: Annotated[str, typer.Option(help="Device to train on.")] = "cpu",
+    variant: Annotated[str, typer.Option(help="One of the study's variants, if it has any.")] = "",
+    data: Data = Path("data"),
+    params: Params = Path("params.yaml"),
+    device: Device = "cpu",
     threads: Annotated[int, typer.Option(help="Threads of PyTorch; small networks want one.")] = 1,
     resume: Annotated[bool, typer.Option(help="Go on with a run that was interrupted.")] = False,
-    download: Annotated[bool, typer.Option(help="Fetch the data set if it is not there.")] = False,
+    download: Download = False,
 ) -> None:
     """Train one run of a study and record it."""
-    # ---- settings
-    studies = yaml.safe_load(params.read_text())["studies"]
-    section = _choose("study", study, studies)
-    settings = _training(section["training"])
-    optimizer_settings = dict(_choose("optimizer", optimizer, section["optimizers"]))
-    optimizer_class = _choose("optimizer class", optimizer_settings.pop("class"), _optimizers())
-    run = f"{init}-{optimizer}-{seed}"
-    folder = data / "snapshots" / study / run
-
     torch.set_num_threads(threads)
-    torch.manual_seed(seed)
+    section = choose("study", study, read_studies(params))
+    train(study, section, Run(init, optimizer, seed, variant), data, device=device, resume=resume, download=download)
+
+
+def train(
+    study: str, section: Mapping[str, Any], run: Run, data: Path,
+    *, device: str = "cpu", resume: bool = False, download: bool = False,
+) -> None:  # fmt: skip
+    """Train one run of a study and record it.
+
+    Parameters
+    ----------
+    study
+        Name of the study.
+    section
+        Its section of the settings.
+    run
+        Which of its runs.
+    data
+        Folder to write below.
+    device
+        Device to train on.
+    resume
+        Go on with a run that was interrupted.
+    download
+        Fetch the data set if it is not there.
+    """
+    # ---- settings
+    settings = training_of(section, run.variant)
+    optimizer_settings = dict(choose("optimizer", run.optimizer, section["optimizers"]))
+    optimizer_class = choose("optimizer class", optimizer_settings.pop("class"), _optimizers())
+    kind = gradient_kind(settings.gradient)
+    folder = data / "snapshots" / study / run.name
+
+    torch.manual_seed(run.seed)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic matrix products on CUDA
     torch.set_deterministic_debug_mode("warn")
 
     # ---- data
-    images = datasets.load(settings.dataset, download=download)
+    whole = _load(settings.dataset, download)
+    images = datasets.Images(_first(whole.train, settings.images), _first(whole.test, settings.test_images))
     inputs, targets = (part.to(device) for part in images.train)
     steps_per_epoch = len(inputs) // settings.batch_size
     if steps_per_epoch == 0:
         raise BadSetting(f"batch_size={settings.batch_size} is more than the {len(inputs)} images to train on")
+    last = settings.steps if settings.epochs is None else settings.epochs * steps_per_epoch
 
     # ---- network
     model = _build(**settings.model)
-    initialize(model, init, seed)
+    initialize(model, run.init, run.seed)
+    came_from = {}
+    if settings.parent is not None:
+        parent = run._replace(variant=settings.parent["variant"]).name
+        came_from = {"parent": parent, "parent_step": _start_from(model, folder.with_name(parent), settings.parent)}
+    for name, arguments in (settings.perturb or {}).items():
+        choose("perturbation", name, perturb.KINDS)(model, **arguments, seed=run.seed)
     model.to(device)
     updater = optimizer_class(model.parameters(), **optimizer_settings)
+    gradient = kind(model, inputs[: settings.batch_size], targets[: settings.batch_size])
 
     # ---- where to start
     start = 0
@@ -116,6 +126,7 @@ def main(
         state = torch.load(folder / STATE_FILE, map_location=device)
         model.load_state_dict(state["model"])
         updater.load_state_dict(state["optimizer"])
+        gradient.load(state["gradient"])
         torch.set_rng_state(state["rng"].cpu())
         start = state["step"]
 
@@ -125,30 +136,37 @@ def main(
         folder,
         when=every(settings.weights_every),
         gradients=settings.gradients,
-        probe=tuple(part[: settings.probe] for part in images.test),
+        probe={
+            "valid": tuple(part[: settings.probe] for part in images.test),
+            "train": tuple(part[: settings.probe] for part in images.train),
+        },
         describe={
             "study": study,
             "model": settings.model,
             "dataset": settings.dataset,
-            "init": init,
-            "optimizer": optimizer,
+            "images": len(inputs),
+            "init": run.init,
+            "optimizer": run.optimizer,
             **optimizer_settings,
-            "seed": seed,
+            **({"variant": run.variant} if run.variant else {}),
+            **came_from,
+            **({"perturb": settings.perturb} if settings.perturb else {}),
+            "gradient": settings.gradient,
+            "seed": run.seed,
             "batch_size": settings.batch_size,
             "steps_per_epoch": steps_per_epoch,
         },
-        seed=seed,
+        seed=run.seed,
         resume=start if resume else False,
     )
     console = Console(stderr=True)
     with recorder:
-        steps = range(start, settings.steps)
-        for step in track(steps, run, console=console, disable=not console.is_terminal):
+        for step in track(range(start, last), run.name, console=console, disable=not console.is_terminal):
             epoch, position = divmod(step, steps_per_epoch)
             if position == 0:
-                order = _order(len(inputs), seed, epoch)
+                order = _order(len(inputs), run.seed + settings.reorder, epoch)
                 recorder.flush()
-                _save_state(folder / STATE_FILE, step, model, updater)
+                _save_state(folder / STATE_FILE, step, model, updater, gradient)
             batch = order[position * settings.batch_size : (position + 1) * settings.batch_size].to(device)
 
             logits = model(inputs[batch])
@@ -156,17 +174,18 @@ def main(
             updater.zero_grad()
             loss.backward()
             accuracy = (logits.argmax(1) == targets[batch]).float().mean().item()
-            recorder.step(loss=loss.item(), accuracy=accuracy, lr=updater.param_groups[0]["lr"], epoch=epoch)
+            with gradient.shown():
+                recorder.step(loss=loss.item(), accuracy=accuracy, lr=updater.param_groups[0]["lr"], epoch=epoch)
             updater.step()
     (folder / STATE_FILE).unlink()
 
     # ---- how well it went, for `dvc metrics show` and `dvc plots show`
     loss, accuracy = evaluate(model, images.test, device)
-    summary = data / "metrics" / study / f"{run}.json"
+    summary = data / "metrics" / study / f"{run.name}.json"
     summary.parent.mkdir(parents=True, exist_ok=True)
     summary.write_text(json.dumps({"test_accuracy": accuracy, "test_loss": loss}, indent=1) + "\n")
-    _write_curve(folder / METRICS_FILE, data / "curves" / study / f"{run}.csv")
-    print(f"{study}/{run}: test accuracy {accuracy:.2%} after {settings.steps} steps")
+    _write_curve(folder / METRICS_FILE, data / "curves" / study / f"{run.name}.csv")
+    print(f"{study}/{run.name}: test accuracy {accuracy:.2%} after {last} steps", flush=True)
 
 
 @torch.no_grad()
@@ -181,12 +200,16 @@ def evaluate(model: nn.Module, split: datasets.Split, device: str = "cpu") -> tu
     return loss / len(split.targets), right / len(split.targets)
 
 
-def _training(section: dict[str, Any]) -> Training:
-    known = [field.name for field in fields(Training)]
-    if set(section) != set(known):
-        wrong = ", ".join(sorted(set(section) ^ set(known)))
-        raise BadSetting(f"unknown or missing in a study's training: {wrong}; it takes {', '.join(known)}")
-    return Training(**section)
+@lru_cache(maxsize=1)
+def _load(dataset: str, download: bool) -> datasets.Images:
+    """Read a data set; the next run of a sweep finds it in memory."""
+    return datasets.load(dataset, download=download)
+
+
+def _first(split: datasets.Split, count: int | None) -> datasets.Split:
+    if count is not None and count > len(split.targets):
+        raise BadSetting(f"{count} images were asked for; the data set has {len(split.targets)}")
+    return datasets.Split(*(part[:count] for part in split))
 
 
 def _build(factory: str, arguments: dict[str, Any]) -> nn.Module:
@@ -197,10 +220,12 @@ def _build(factory: str, arguments: dict[str, Any]) -> nn.Module:
         raise BadSetting(f"cannot make {factory} with {arguments}: {error}") from error
 
 
-def _choose(kind: str, name: str, known: dict[str, Any]) -> Any:
-    if name not in known:
-        raise BadSetting(f"no {kind} is called {name!r}; there are {', '.join(known)}")
-    return known[name]
+def _start_from(model: nn.Module, parent: Path, settings: dict[str, Any]) -> int:
+    """Load a snapshot of the parent, whose step may be -1 for the last, and give the step."""
+    trajectory = trajlab.open(parent)
+    step = int(trajectory.steps[-1]) if settings["step"] == -1 else settings["step"]
+    model.load_state_dict(trajectory.at(step))
+    return step
 
 
 def _optimizers() -> dict[str, type[torch.optim.Optimizer]]:
@@ -214,11 +239,14 @@ def _order(count: int, seed: int, epoch: int) -> torch.Tensor:
     return torch.randperm(count, generator=torch.Generator().manual_seed((epoch << 32) + seed))
 
 
-def _save_state(file: Path, step: int, model: nn.Module, updater: torch.optim.Optimizer) -> None:
+def _save_state(
+    file: Path, step: int, model: nn.Module, updater: torch.optim.Optimizer, gradient: BatchGradient
+) -> None:
     state = {
         "step": step,
         "model": model.state_dict(),
         "optimizer": updater.state_dict(),
+        "gradient": gradient.state(),
         "rng": torch.get_rng_state(),
     }
     torch.save(state, file.with_suffix(".tmp"))

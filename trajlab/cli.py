@@ -209,12 +209,15 @@ def report(
     metrics: Annotated[
         Path | None, typer.Option(parser=place, help="Write headline numbers of each run as JSON here.")
     ] = None,
+    claims: Annotated[
+        Path | None, typer.Option(parser=place, help="JSON file of claims to show first, as trajlab.claims writes it.")
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Write a page that says what happened: findings first, then each stage's figures and tables."""
     from trajlab.reporting import report as write_report
 
-    write_report(results, out, title=title, metrics=metrics, overwrite=overwrite)
+    write_report(results, out, title=title, metrics=metrics, claims=claims, overwrite=overwrite)
 
 
 def _stub(name: str, words: str, panel: str) -> None:

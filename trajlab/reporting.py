@@ -11,15 +11,16 @@ import numpy as np
 import xarray as xr
 from markupsafe import Markup
 
+from trajlab.claims import VERDICTS, Claim, read_claims, told
 from trajlab.errors import BadSetting, MissingData
 from trajlab.figures import looked_at, read
 from trajlab.findings import headlines
-from trajlab.findings.wording import count, listed, number
+from trajlab.heading import heading
 from trajlab.outline import alarms, grouped, rank
 from trajlab.places import place, reaching
 from trajlab.schema import STORE_FILE
-from trajlab.sections import section
-from trajlab.studies import facts, run_names, shared_facts, telling_facts
+from trajlab.sections import Section, section, slug
+from trajlab.studies import run_names, shared_facts
 from trajlab.whole import check_free, write_file
 
 Results = str | Path | Mapping[str, xr.Dataset]
@@ -27,23 +28,25 @@ Results = str | Path | Mapping[str, xr.Dataset]
 
 def report(
     results: Results, out: str | Path, *, title: str | None = None, metrics: str | Path | None = None,
-    overwrite: bool = False,
+    claims: str | Path | None = None, overwrite: bool = False,
 ) -> Path:  # fmt: skip
     """Write a page of a study: what stands out, then sentences, figures, a table and the origin of each result.
 
-    Results stand by the question that they help to answer.
+    Results stand by the question that they help to answer. Claims that the study was to test come first.
     The page is one HTML file that needs nothing else, and the same results give the same bytes.
 
     Parameters
     ----------
     results
-        Results by name, a folder of them as .zarr, or a single .zarr.
+        Results by name, a folder of them as .zarr, a folder of such folders, one for each study, or a single .zarr.
     out
         The page.
     title
         Its title; by default the name of the study.
     metrics
         Write the numbers of `summary` here too, as JSON.
+    claims
+        File of claims that were published, and what became of them here, as `trajlab.claims` writes it.
     overwrite
         Whether files that exist are replaced.
 
@@ -54,9 +57,9 @@ def report(
     BadSetting
         The page and its numbers are to be the same file.
     MissingData
-        There are no results.
+        There are no results, or not the file of claims.
     DamagedData
-        What is there is not a result, or one of another version.
+        What is there is not a result, or one of another version; or the file holds no claims.
     """
     targets = [place(path) for path in (out, metrics) if path is not None]
     if len({path.resolve() for path in targets}) < len(targets):
@@ -64,19 +67,23 @@ def report(
     for path in targets:
         if not overwrite:
             check_free(path)
+    stated = [] if claims is None else read_claims(claims)
     opened = open_results(results)
     sections = []
     for key, result in opened.items():
         with looked_at(f"{key}{_where(results)}", result):
             sections.append(section(key, result))
     numbers = summary(opened)
-    header = _header(opened, title or _study(results, opened))
+    header = heading(opened, title or _study(results, opened))
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )  # fmt: skip
     environment.filters["code"] = _code
-    page = environment.get_template("report.html").render(groups=grouped(sections), alarms=alarms(sections), **header)
+    page = environment.get_template("report.html").render(
+        groups=grouped(sections), alarms=alarms(sections), claims=[_row(one, sections) for one in stated],
+        verdicts=VERDICTS, **header,
+    )  # fmt: skip
     write_file(targets[0], page.encode())
     if metrics is not None:
         write_file(targets[1], (json.dumps(numbers, indent=1) + "\n").encode())
@@ -120,11 +127,26 @@ def open_results(results: Results) -> dict[str, xr.Dataset]:
             if not folder.is_dir():
                 raise MissingData(f"a folder of results was to be read at {folder}; there is none. Run a stage first.")
             single = (folder / STORE_FILE).exists()
-            found = {path.stem: path for path in ([folder] if single else sorted(folder.glob("*.zarr")))}
+            inside = [folder] if single else [*sorted(folder.glob("*.zarr")), *sorted(folder.glob("*/*.zarr"))]
+            found = {
+                path.stem if path.parent == folder or single else f"{path.parent.name}/{path.stem}": path
+                for path in inside
+                if single or not path.parent.name.endswith(".zarr")
+            }
     if not found:
         raise MissingData(f"results were to be read{_where(results)}; there are none. Run a stage first.")
     opened = {name: read(result) for name, result in found.items()}
     return dict(sorted(opened.items(), key=lambda item: (rank(str(item[1].attrs.get("stage", item[0]))), item[0])))
+
+
+def _row(claim: Claim, sections: list[Section]) -> dict[str, Any]:
+    """Give a claim as the page shows it; it leads to a part of the page that is there."""
+    anchors = {one.key for one in sections} | {picture.anchor for one in sections for picture in one.pictures}
+    figure = slug(claim.figure)
+    return claim._asdict() | {
+        "measured": [told(one) for one in claim.measured],
+        "figure": figure if figure in anchors else "",
+    }
 
 
 def _where(results: Results) -> str:
@@ -139,41 +161,6 @@ def _study(results: Results, opened: dict[str, xr.Dataset]) -> str:
     return (
         "Training trajectories" if isinstance(results, Mapping) else place(results).resolve().name.removesuffix(".zarr")
     )
-
-
-def _header(opened: dict[str, xr.Dataset], title: str) -> dict[str, Any]:
-    """Say what was run."""
-    widest = max(opened.values(), key=lambda result: (result.sizes.get("run", 0), len(facts(result))))
-    runs, telling = run_names(widest), telling_facts(widest)
-    known, shared = facts(widest), shared_facts(widest)
-    columns = [*telling, *[name for name in known if name not in telling and name not in shared]]
-    rows = [[run, *(_cell(known[name][i]) for name in columns)] for i, run in enumerate(runs)]
-    lines = [count(len(runs), "run") if runs else "One run"]
-    if telling:
-        kinds = [f"{len(set(known[name].tolist()))} {name}{'' if name.endswith('s') else 's'}" for name in telling[:3]]
-        lines[0] += f", {listed(kinds)}"
-    steps = [result["step"].values for result in opened.values() if "step" in result.dims and result.sizes["step"]]
-    if steps:
-        first, last = (int(limit) for limit in (min(s.min() for s in steps), max(s.max() for s in steps)))
-        lines.append(f"steps {first:,} to {last:,}" if last > first else f"step {first:,}")
-    sized = next(
-        (result for result in opened.values() if "numel" in result.coords and "parameter" in result.dims), None
-    )
-    if sized is not None:
-        sizes = np.unique(sized["numel"].sum("parameter"))
-        upto = "up to " if len(sizes) > 1 else ""
-        lines.append(f"{upto}{count(float(sizes[-1]), 'entry')} in {upto}{count(sized.sizes['parameter'], 'tensor')}")
-    return {
-        "title": title,
-        "lines": lines,
-        "columns": columns,
-        "rows": rows,
-        "shared": [(name, _cell(value)) for name, value in shared.items() if _cell(value)],
-    }
-
-
-def _cell(value: object) -> str:
-    return number(float(value)) if isinstance(value, float | np.floating) else str(value)
 
 
 def _code(text: str) -> Markup:

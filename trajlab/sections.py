@@ -65,7 +65,8 @@ def section(key: str, result: xr.Dataset) -> Section:
     """
     name = str(result.attrs.get("stage", key))
     lead, question = _words(name)
-    title = key.replace("_", " ")
+    study, _, own = key.rpartition("/")
+    title = (f"{own} of {study}" if study else own).replace("_", " ")
     if result.attrs.get("on"):
         title += f" of {result.attrs['on']}" if result.attrs["on"] not in title else ""
     pictures = []

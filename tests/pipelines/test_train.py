@@ -86,14 +86,17 @@ def test_main__records_what_the_settings_say(run):
     assert all(segment["fc1.weight"].shape[1:] == (32,) for segment in gradients(folder).values())
     assert probe["inputs"].shape == (16, 1, 8, 8)
     assert probe["targets"].shape == (16,)
+    assert torch.equal(probe["train_inputs"], train.datasets.load("digits").train.inputs[:16])
     assert facts["describe"] == {
         "study": "tiny",
         "model": {"factory": "pipelines.zoo:digits_cnn", "arguments": {"num_classes": 10}},
         "dataset": "digits",
+        "images": 1438,
         "init": "xavier_normal",
         "optimizer": "sgd",
         "lr": 0.05,
         "momentum": 0.9,
+        "gradient": "batch",
         "seed": 0,
         "batch_size": 64,
         "steps_per_epoch": EPOCH,

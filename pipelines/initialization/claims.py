@@ -1,0 +1,120 @@
+"""What was claimed of seven ways to start a small CNN, trained with Adam on CIFAR-10."""
+
+import numpy as np
+import xarray as xr
+
+from pipelines.claims import Results, last, middle, of, verdict
+from trajlab.claims import Claim, Measured
+
+RANDOM = ["kaiming_normal", "kaiming_uniform", "xavier_normal", "xavier_uniform", "orthogonal"]
+UNIFORM = ["kaiming_uniform", "xavier_uniform"]
+SHORT = (
+    "The default size trains for a few hundred updates of 1e-4; the weights of the wide layers have hardly moved then. "
+    "`size: published` trains for longer."
+)
+
+
+def means_stay_near_zero(results: Results) -> Claim:
+    """Hold the mean of each weight against its spread, at all steps; near is a tenth of the standard deviation."""
+    found = _weights(results)
+    ratio = of(abs(found["mean"]) / found["std"], init=RANDOM).max(["step", "parameter"])
+    return Claim(
+        "The means of the weights stay near 0.",
+        "means near 0 before, during and after training",
+        [Measured("largest |mean| / std of any weight tensor at any step, random starts", ratio.values)],
+        verdict(ratio < 0.1),
+        "A tenth of the standard deviation counts as near 0."
+        + ("" if bool((ratio < 0.1).all()) else " " + _where(found)),
+        "distribution",
+    )
+
+
+def spreads_grow(results: Results) -> Claim:
+    """Compare the standard deviation of each weight with the one at the start."""
+    std = of(_weights(results)["std"], init=RANDOM)
+    growth = last(std) / std.isel(step=0)
+    grown = (growth > 1).all("parameter")
+    least = growth["parameter"].values[growth.median("run").values.argmin()]
+    return Claim(
+        "The standard deviations grow in all layers.",
+        "grow in every layer",
+        [
+            Measured("layers whose standard deviation grew", (growth > 1).mean("parameter").values, "share"),
+            Measured("growth in the layer that grew least", growth.min("parameter").values - 1, "share"),
+            Measured("growth in the layer that grew most", growth.max("parameter").values - 1, "share"),
+        ],
+        verdict(grown),
+        f"`{least}` grew least." if grown.all() else f"`{least}` grew least or shrank. {SHORT}",
+        "distribution",
+    )
+
+
+def uniform_becomes_gaussian(results: Results) -> Claim:
+    """Follow the excess kurtosis of weights that start uniform: -1.2 there, 0 for a Gaussian."""
+    kurtosis = of(_weights(results)["excess_kurtosis"], init=UNIFORM)
+    first, final = kurtosis.isel(step=0), last(kurtosis)
+    reached = abs(final) < 0.3
+    nearest = final["parameter"].values[abs(final).median("run").values.argmin()]
+    return Claim(
+        "Weights that start uniform become Gaussian.",
+        "excess kurtosis from −1.2 to 0",
+        [
+            Measured("excess kurtosis at the start, median of the weight tensors", first.median("parameter").values),
+            Measured("excess kurtosis at the end, median of the weight tensors", final.median("parameter").values),
+            Measured("tensors that end within 0.3 of 0", reached.mean("parameter").values, "share"),
+        ],
+        verdict(reached.values.ravel()),
+        f"`{nearest}` came nearest. " + ("" if reached.all() else SHORT),
+        "distribution",
+    )
+
+
+def orthogonal_learns_fastest(results: Results) -> Claim:
+    """Rank the starts by the loss on the probe, as a mean over the training."""
+    loss = results["evaluation"]["loss"].mean("step")
+    kinds = {
+        "orthogonal": ["orthogonal"],
+        "Kaiming": ["kaiming_normal", "kaiming_uniform"],
+        "Xavier": ["xavier_normal", "xavier_uniform"],
+    }
+    found = {name: of(loss, init=inits) for name, inits in kinds.items()}
+    order = sorted(found, key=lambda name: middle(found[name]))
+    apart = [float(found[a].max()) < float(found[b].min()) for a, b in zip(order, order[1:], strict=False)]
+    as_published = [middle(found[a]) < middle(found[b]) for a, b in zip(kinds, list(kinds)[1:], strict=False)]
+    overlap = "" if all(apart) else ", though runs of neighbors in this order overlap, so that the order may be chance"
+    return Claim(
+        "Orthogonal weights learn fastest, then Kaiming's, then Xavier's.",
+        "orthogonal, Kaiming, Xavier",
+        [Measured(f"loss on the probe, mean over training, {name}", values.values) for name, values in found.items()],
+        verdict([*as_published, *([] if not all(as_published) else apart)]),
+        f"The order here is {', '.join(order)}{overlap}.",
+        "evaluation",
+    )
+
+
+def zeros_never_learn(results: Results) -> Claim:
+    """Compare the loss of the run that starts at zero with the loss of a guess, ln 10."""
+    loss = of(results["evaluation"]["loss"], init="zeros")
+    away = abs(loss - np.log(10)).max("step")
+    return Claim(
+        "A network that starts at zero never leaves the loss of a guess.",
+        "ln 10 = 2.303 at every step",
+        [
+            Measured("loss on the probe at the end", last(loss).values),
+            Measured("farthest from ln 10 at any step", away.values),
+        ],
+        verdict(away < 0.01),
+        "Only the bias of the last layer gets a gradient, which learns how often each class occurs.",
+        "evaluation",
+    )
+
+
+def _weights(results: Results) -> xr.Dataset:
+    """Choose the weights among the parameters; biases start at zero."""
+    found = results["distribution"]
+    return found.sel(parameter=[name for name in found["parameter"].values if name.endswith("weight")])
+
+
+def _where(found: xr.Dataset) -> str:
+    ratio = of(abs(found["mean"]) / found["std"], init=RANDOM).max(["step"]).median("run")
+    return f"`{ratio['parameter'].values[ratio.values.argmax()]}` is farthest from it."

@@ -1,0 +1,75 @@
+import pytest
+import yaml
+
+from pipelines.settings import Run, generations, merged, read_studies, runs_of, training_of
+from trajlab.errors import BadSetting
+
+TRAINING = {
+    "model": {"factory": "f", "arguments": {"width": 3}},
+    "dataset": "digits",
+    "steps": 5,
+    "batch_size": 4,
+    "weights_every": 1,
+    "gradients": False,
+    "probe": 2,
+}
+STUDY = {
+    "inits": ["a", "b"],
+    "optimizers": {"sgd": {}},
+    "seeds": [0, 1],
+    "training": TRAINING,
+    "variants": {
+        "again": {"parent": {"variant": "flipped", "step": -1}},
+        "plain": None,
+        "flipped": {"parent": {"variant": "plain", "step": 0}, "perturb": {"flip_signs": {"share": 0.5}}},
+    },
+}
+
+
+def test_read_studies__puts_the_size_over_the_rest(tmp_path):
+    file = tmp_path / "params.yaml"
+    changes = {"studies": {"one": {"seeds": [0], "training": {"steps": 2}}, "two": None}}
+    settings = {"size": "small", "sizes": {"small": changes, "published": None}, "studies": {"one": STUDY, "two": {}}}
+    file.write_text(yaml.safe_dump(settings))
+    small = read_studies(file)
+    file.write_text(yaml.safe_dump(settings | {"size": "published"}))
+
+    assert small == {"one": STUDY | {"seeds": [0], "training": TRAINING | {"steps": 2}}}
+    assert read_studies(file) == {"one": STUDY, "two": {}}
+    file.write_text(yaml.safe_dump(settings | {"size": "huge"}))
+    with pytest.raises(BadSetting, match="no size is called 'huge'; there are published, small"):
+        read_studies(file)
+
+
+def test_runs__are_every_combination_and_come_after_their_parents():
+    names = [run.name for run in runs_of(STUDY)]
+
+    assert len(names) == len(set(names)) == 2 * 1 * 3 * 2
+    assert names.index("a-sgd-plain-1") < names.index("a-sgd-flipped-1") < names.index("a-sgd-again-1")
+    assert [{run.variant for run in part} for part in generations(STUDY)] == [{"plain"}, {"flipped"}, {"again"}]
+    assert Run("a", "sgd", 1) in runs_of({key: value for key, value in STUDY.items() if key != "variants"})
+    assert Run("a", "sgd", 1).name == "a-sgd-1"
+
+
+def test_variants__change_the_training():
+    section = STUDY | {"variants": {"wide": {"model": {"arguments": {"width": 9}}, "steps": None, "epochs": 2}}}
+    training = training_of(section, "wide")
+
+    assert training.model == {"factory": "f", "arguments": {"width": 9}}
+    assert (training.steps, training.epochs) == (None, 2)
+    assert training_of(STUDY, "plain").model["arguments"] == {"width": 3}
+    with pytest.raises(BadSetting, match="no variant is called 'wild'; there are wide"):
+        training_of(section, "wild")
+
+
+@pytest.mark.parametrize("changes", [{"steps": None}, {"epochs": 2}])
+def test_training__takes_steps_or_epochs(changes):
+    section = {"training": merged(TRAINING, changes)}
+    with pytest.raises(BadSetting, match="takes steps or epochs, one of the two"):
+        training_of(section, "")
+
+
+def test_variants__that_start_from_each_other_are_named():
+    circle = {"x": {"parent": {"variant": "y", "step": 0}}, "y": {"parent": {"variant": "x", "step": 0}}}
+    with pytest.raises(BadSetting, match="x, y start from each other"):
+        runs_of(STUDY | {"variants": circle})

@@ -1,0 +1,122 @@
+"""What was published, what was measured, and whether it holds: claims in a file, and how the report shows them."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from trajlab.errors import DamagedData, MissingData
+from trajlab.findings.wording import number, share
+from trajlab.places import place, reaching
+
+VERDICTS = {"yes": "✓ holds", "partly": "◐ in part", "no": "✗ does not hold"}
+"""How the report says whether a claim holds; told by sign and word, not by color alone."""
+
+
+class Measured(NamedTuple):
+    """Numbers that speak for or against a claim.
+
+    Attributes
+    ----------
+    what
+        What was measured, of which runs.
+    values
+        One number for each run; NaN where it is unknown.
+    unit
+        Its unit; ``share`` is written in per cent.
+    """
+
+    what: str
+    values: Sequence[float]
+    unit: str = ""
+
+
+class Claim(NamedTuple):
+    """A claim that was published, and what became of it here.
+
+    Attributes
+    ----------
+    claim
+        The claim, as a sentence.
+    published
+        What was published: numbers where there are some, in words.
+    measured
+        What was measured here.
+    holds
+        ``yes``, ``partly`` or ``no``.
+    reason
+        The likely reason where it does not hold, and what limits the measurement.
+    figure
+        Part of the report that shows it: a result, or a result and the key of a figure.
+    """
+
+    claim: str
+    published: str
+    measured: Sequence[Measured]
+    holds: str
+    reason: str = ""
+    figure: str = ""
+
+
+def write_claims(claims: Sequence[Claim], file: str | Path) -> None:
+    """Write claims as JSON; what is not finite is null."""
+    rows = [one._asdict() | {"measured": [_plain(measured) for measured in one.measured]} for one in claims]
+    target = Path(file)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_claims(file: str | Path) -> list[Claim]:
+    """Read claims that `write_claims` wrote.
+
+    Raises
+    ------
+    MissingData
+        There is no such file.
+    DamagedData
+        It holds no claims.
+    """
+    source = place(file)
+    with reaching(source):
+        if not source.is_file():
+            raise MissingData(f"claims were to be read from {source}; there is no such file. Write it first.")
+        try:
+            rows = json.loads(source.read_text(encoding="utf-8"))
+            claims = [Claim(**row | {"measured": [_measured(**one) for one in row["measured"]]}) for row in rows]
+            [VERDICTS[one.holds] for one in claims]
+        except (ValueError, TypeError, KeyError) as error:
+            raise DamagedData(
+                f"claims were to be read from {source}; {type(error).__name__}: {error}. Write the file again."
+            ) from error
+    return claims
+
+
+def told(measured: Measured) -> str:
+    """Write the median of what was measured, and its spread over the runs.
+
+    >>> told(Measured("changed", [0.91, 0.93, 0.95], "share")), told(Measured("loss", [2.302585]))
+    ('changed: 93 % (91 % to 95 %, 3 runs)', 'loss: 2.3')
+    """
+    values = np.asarray(measured.values, np.float64)
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return f"{measured.what}: unknown"
+    least, middle, most = (_written(float(value), measured.unit) for value in np.quantile(known, [0, 0.5, 1]))
+    spread = "" if len(values) == 1 else f"{least} to {most}, " if least != most else "the same in "
+    lost = f", unknown in {len(values) - len(known)}" if len(known) < len(values) else ""
+    return f"{measured.what}: {middle}" + (f" ({spread}{len(known)} runs{lost})" if spread or lost else "")
+
+
+def _written(value: float, unit: str) -> str:
+    return share(value) if unit == "share" else f"{number(value)} {unit}".rstrip()
+
+
+def _plain(measured: Measured) -> dict[str, Any]:
+    values = np.asarray(measured.values, np.float64).ravel()
+    return measured._asdict() | {"values": [float(value) if np.isfinite(value) else None for value in values]}
+
+
+def _measured(what: str, values: list[float | None], unit: str) -> Measured:
+    return Measured(what, [np.nan if value is None else value for value in values], unit)
