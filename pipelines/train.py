@@ -27,7 +27,7 @@ from pipelines.gradients import BatchGradient, gradient_kind
 from pipelines.inits import initialize
 from pipelines.settings import Run, choose, read_studies, training_of
 from trajlab.errors import BadSetting, MissingData, TrajlabError
-from trajlab.record import Recorder, every
+from trajlab.record import Recorder, bursts, every
 from trajlab.schema import METRICS_FILE
 
 STATE_FILE = "training-state.pt"
@@ -134,7 +134,7 @@ def train(
     recorder = Recorder(
         model,
         folder,
-        when=every(settings.weights_every),
+        when=bursts(every(settings.weights_every), length=settings.weights_in_a_row),
         gradients=settings.gradients,
         probe={
             "valid": tuple(part[: settings.probe] for part in images.test),

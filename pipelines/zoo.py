@@ -6,6 +6,7 @@ by factory and arguments, ``{"factory": "pipelines.zoo:lenet5", "arguments": {}}
 
 from collections import OrderedDict
 
+import torch
 from torch import nn
 
 from trajlab.errors import BadSetting
@@ -142,6 +143,53 @@ def cnn(in_channels: int = 3, num_classes: int = 10, image_size: int = 32) -> nn
             fc2=nn.Linear(512, num_classes),
         )
     )
+
+
+def twin(
+    residual: bool = False, blocks: int = 9, width: int = 16, in_channels: int = 3, num_classes: int = 10
+) -> nn.Module:
+    """Deep narrow network without normalization, plain or with skip connections: 20 layers (43,898 parameters).
+
+    Its layers are those of the plain and residual twins of He, Zhang, Ren and Sun, "Deep residual learning for image
+    recognition", 2016, section 4.2, but of one width, so that no skip connection has weights: the twins start from the
+    same weights and differ in nothing but the additions. The first convolution has stride 2; two pools follow later.
+
+    Parameters
+    ----------
+    residual
+        Whether the input of each block is added to what its two convolutions make of it.
+    blocks
+        Blocks of two convolutions.
+    width
+        Channels of all convolutions.
+    in_channels
+        Channels of the images.
+    num_classes
+        Number of outputs.
+    """
+    layers: dict[str, nn.Module] = {"conv": nn.Conv2d(in_channels, width, 3, stride=2, padding=1), "relu": nn.ReLU()}
+    for block in range(blocks):
+        if block in (blocks // 3, 2 * blocks // 3):
+            layers[f"pool{block}"] = nn.MaxPool2d(2)
+        layers[f"block{block + 1}"] = _Block(width, residual)
+    layers |= {"pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten(), "fc": nn.Linear(width, num_classes)}
+    return nn.Sequential(OrderedDict(layers))
+
+
+class _Block(nn.Module):
+    """Two convolutions, to which the input may be added."""
+
+    def __init__(self, width: int, residual: bool):
+        super().__init__()
+        self.residual = residual
+        self.conv1 = nn.Conv2d(width, width, 3, padding=1)
+        self.relu1 = nn.ReLU()
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
+        self.relu2 = nn.ReLU()
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        found = self.conv2(self.relu1(self.conv1(inputs)))
+        return self.relu2(inputs + found if self.residual else found)
 
 
 def resnet18(stem: str = "imagenet", in_channels: int = 3, num_classes: int = 10) -> nn.Module:
