@@ -148,7 +148,7 @@ def cnn(in_channels: int = 3, num_classes: int = 10, image_size: int = 32) -> nn
 def twin(
     residual: bool = False, blocks: int = 9, width: int = 16, in_channels: int = 3, num_classes: int = 10
 ) -> nn.Module:
-    """Deep narrow network without normalization, plain or with skip connections: 20 layers (43,898 parameters).
+    """Deep narrow network without normalization, plain or with skip connections: 20 layers (42,378 parameters).
 
     Its layers are those of the plain and residual twins of He, Zhang, Ren and Sun, "Deep residual learning for image
     recognition", 2016, section 4.2, but of one width, so that no skip connection has weights: the twins start from the

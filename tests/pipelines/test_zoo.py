@@ -14,6 +14,9 @@ NETWORKS = [
     ("mlp_batchnorm", {"in_features": 784}, (1, 28, 28), 111_594),
     ("cnn", {}, (3, 32, 32), 535_018),
     ("cnn", {"in_channels": 1, "image_size": 28}, (1, 28, 28), 411_850),
+    ("twin", {}, (3, 32, 32), 42_378),
+    ("twin", {"residual": True}, (3, 32, 32), 42_378),
+    ("twin", {"blocks": 3, "width": 8, "in_channels": 1}, (1, 28, 28), 3_674),
     ("resnet18", {}, (3, 64, 64), 11_181_642),
     ("resnet18", {"stem": "cifar"}, (3, 32, 32), 11_173_962),
     ("resnet18", {"stem": "cifar", "in_channels": 1}, (1, 28, 28), 11_172_810),
@@ -55,6 +58,22 @@ def test_resnet18__stems_keep_maps_of_their_size():
         model(image)
 
     assert sizes == {"imagenet": (1, 1), "cifar": (4, 4)}
+
+
+def test_twins__have_the_same_weights_and_differ_by_what_goes_past_the_blocks():
+    plain, residual = zoo.twin(), zoo.twin(residual=True)
+    residual.load_state_dict(plain.state_dict())
+    for model in (plain, residual):
+        for module in model.modules():
+            if isinstance(module, nn.Conv2d) and module is not model.conv:
+                nn.init.zeros_(module.weight)
+                nn.init.zeros_(module.bias)
+    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    maps = nn.functional.max_pool2d(model.relu(model.conv(images)), 4)
+
+    assert sum(isinstance(module, nn.Conv2d | nn.Linear) for module in plain.modules()) == 20
+    torch.testing.assert_close(residual(images), residual.fc(maps.mean((2, 3))))
+    torch.testing.assert_close(plain(images), plain.fc.bias.expand(2, 10))
 
 
 def test_num_classes__sets_the_outputs():
