@@ -202,6 +202,25 @@ def figure(
 
 
 @app.command()
+def network(
+    run: Run,
+    out: Annotated[Path, typer.Argument(parser=place, help="The picture: a .svg, .png or .pdf.")],
+    model: Model = None,
+    probe: Probe = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Draw the network of a run: its modules, their shapes, and what feeds what."""
+    from trajlab.figures.network import save_network
+    from trajlab.replaying.probing import read_probe
+    from trajlab.trajectory import open as open_trajectory
+    from trajlab.trajectory import runs_in
+
+    first = next(iter(runs_in(run).values()), run)
+    given = None if probe is None else read_probe(probe)
+    save_network(open_trajectory(first).with_model(model, probe=given), out, overwrite=overwrite)
+
+
+@app.command()
 def report(
     results: Annotated[Path, typer.Argument(parser=place, help="A folder of results.")],
     out: Annotated[Path, typer.Argument(parser=place, help="The page, one self-contained HTML file.")],

@@ -165,7 +165,7 @@ def replay(
     Frozen({'step': 2, 'sample': 5, 'unit': 3})
     """
     device = trajectory.device if device is None else device
-    inputs, targets, own_steps, sha256 = _probe(trajectory, probe)
+    inputs, targets, own_steps, sha256 = probe_parts(trajectory, probe)
     shape = inputs.shape[1:] if own_steps is None else inputs.shape[2:]
     samples = inputs.shape[0] if own_steps is None else inputs.shape[1]
     identity = _identity(trajectory, model)
@@ -222,7 +222,7 @@ def _batch(calls: Sequence[Call]) -> int:
     return int(np.clip(BATCH_BYTES // max(sample, 1), 1, BATCH))
 
 
-def _probe(trajectory: Trajectory, probe: Any) -> tuple[Any, Any, np.ndarray | None, str]:
+def probe_parts(trajectory: Trajectory, probe: Any) -> tuple[Any, Any, np.ndarray | None, str]:
     """Give inputs, targets, the steps if each has inputs of its own, and the hash."""
     if probe is None:
         if "inputs" not in trajectory.probe:
