@@ -72,7 +72,8 @@ class Seen(NamedTuple):
     gradient
         Derivative of the objective by the output, of the same shape; for observers with an objective.
     parameters
-        Parameters of the layer's own module at this step, by their names in it.
+        Parameters of the layer's own module at this step, by their names in it; of the network itself, all,
+        tied ones once.
     """
 
     values: np.ndarray

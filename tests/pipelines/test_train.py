@@ -86,7 +86,9 @@ def test_main__records_what_the_settings_say(run):
     assert all(segment["fc1.weight"].shape[1:] == (32,) for segment in gradients(folder).values())
     assert probe["inputs"].shape == (16, 1, 8, 8)
     assert probe["targets"].shape == (16,)
-    assert torch.equal(probe["train_inputs"], train.datasets.load("digits").train.inputs[:16])
+    for kind, split in (("", train.datasets.load("digits").test), ("train_", train.datasets.load("digits").train)):
+        assert torch.equal(probe[f"{kind}inputs"], split.inputs[:16])
+        assert torch.equal(probe[f"{kind}targets"], split.targets[:16])
     assert facts["describe"] == {
         "study": "tiny",
         "model": {"factory": "pipelines.zoo:digits_cnn", "arguments": {"num_classes": 10}},
