@@ -144,7 +144,7 @@ def test_the_command_itself_finds_modules_where_it_is_called(place, tmp_path):
         ("foreign_zoo:number", BadSetting, "'int' object is not callable"),
         ("foreign_zoo:nets", MissingData, "no attribute 'nets'"),
         ("foreign_zoo", BadSetting, "package.module:factory"),
-        ("foreign_zoo:wide", BadSetting, r"6 of another shape \(0.weight \[5, 1, 3, 3\] recorded as \[4, 1, 3, 3\]"),
+        ("foreign_zoo:wide", BadSetting, r"7 of another shape \(0.weight \[5, 1, 3, 3\] recorded as \[4, 1, 3, 3\]"),
     ],
 )
 @pytest.mark.parametrize("stage", ["evaluation", "dead_neurons"])

@@ -104,8 +104,8 @@ class Network:
         weights = {name for name, value in self.model.named_parameters(remove_duplicate=False) if value.ndim > 1}
         state = {}
         for name, table, row in zip(self.names, tables, rows, strict=True):
-            value = _tensor(table, row).to(self.device, types[name])
-            state[name] = self._pruned(value) if name in weights else value
+            value = _tensor(table, row).to(types[name])
+            state[name] = (self._pruned(value) if name in weights else value).to(self.device)
         return state
 
     def _pruned(self, value: torch.Tensor) -> torch.Tensor:
