@@ -160,3 +160,16 @@ def test_figure__of_pruning_draws_accuracy_against_the_share_that_is_pruned():
     assert [line.get_label() for line in steps.get_lines()] == ["step 0", "step 10"]
     np.testing.assert_allclose(runs.get_lines()[1].get_xydata(), [[0, 0.9], [0.2, 0.9], [0.5, 0.9], [0.8, 0.4]])
     np.testing.assert_allclose(steps.get_lines()[1].get_ydata(), [0.9, 0.9, 0.875, 0.35])
+
+
+@pytest.mark.parametrize("name", ["accuracy", "loss"])
+def test_figure__of_training_examples_is_the_gap(name):
+    gap = xr.DataArray([0.0, 0.03], {"step": [0, 5]}, "step", attrs={"long_name": "gap"})
+    variables = {"loss": gap, f"train_{name}": gap, f"{name}_gap": gap}
+    (panel,) = [
+        panel for panel in panels(xr.Dataset(variables, attrs={"stage": "evaluation"})) if panel.key.startswith("train")
+    ]
+    drawing = Figure(panel.size)
+    panel.draw(drawing)
+    assert panel.title == f"Generalization gap of the {name}"
+    np.testing.assert_array_equal(drawing.axes[0].get_lines()[0].get_ydata(), [0.0, 0.03])

@@ -203,6 +203,23 @@ def test_evaluation__pruned_is_what_a_loop_that_masks_weights_gives(name):
     assert (result.pruned_loss != result.loss).all()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_evaluation__the_share_of_a_bfloat16_run_is_of_what_is_put_to_0(tmp_path, dtype):
+    inputs, labels = torch.randn(20, 6), torch.randint(4, (20,))
+    torch.manual_seed(0)
+    net = mlp().bfloat16()
+    with trajlab.Recorder(net, tmp_path / "run", gradients=False, probe=(inputs, labels)) as recorder:
+        recorder.step()
+    run = trajlab.open(tmp_path / "run").with_model(lambda: mlp().to(dtype))
+
+    threshold = net[0].weight.detach().abs().flatten()[7].item()
+    found = trajlab.run("evaluation", run, prune=[threshold, 0.3]).compute().isel(step=0)
+
+    for place, value in enumerate(sorted([threshold, 0.3])):
+        below = [(one.detach().to(dtype).abs() < value).sum().item() for one in (net[0].weight, net[2].weight)]
+        assert found.pruned_share[place].item() == sum(below) / 200 > 0
+
+
 def test_evaluation__pruning_leaves_what_is_not_small():
     """Entries of exactly the threshold, NaN, and biases stay; zeros count as pruned."""
     weights = {"weight": np.array([[[0.5, -0.4, 0.0]]], np.float32), "bias": np.array([[0.1]], np.float32)}
