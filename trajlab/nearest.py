@@ -84,14 +84,14 @@ def near(
     return Near(distances, places, right / len(known) if neighbors > 0 else np.nan)
 
 
-def chance(labels: np.ndarray) -> float:
-    """Give the share of the largest class, which always answering that class gets right.
+def chance(labels: np.ndarray) -> np.ndarray:
+    """Give the share of the largest class, which always answering that class gets right, ().
 
-    >>> chance(np.array([0, 1, 1, -1]))
-    0.6666666666666666
+    >>> chance(np.array([0, 1, 1, 1, -1]))
+    array(0.75)
     """
     counts = np.unique(labels[labels >= 0], return_counts=True)[1]
-    return float(counts.max() / counts.sum()) if counts.size else np.nan
+    return np.asarray(counts.max() / counts.sum() if counts.size else np.nan)
 
 
 def _blocks(points: np.ndarray, metric: str) -> Iterator[tuple[int, np.ndarray]]:

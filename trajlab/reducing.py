@@ -1,28 +1,20 @@
 """Features of samples in few numbers: principal components, singular values, t-SNE, and what neighbors tell.
 
-Each step of a layer is a task of its own, as t-SNE takes a second; that of the steps of a layer starts where their
-principal components are, once the signs of these are those of the step before.
+Each step of a layer is a task of its own, as t-SNE takes a second.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, NamedTuple
 
 import dask
 import dask.array as da
 import numpy as np
 import xarray as xr
-from threadpoolctl import ThreadpoolController
 
 from trajlab.kernels.blas import one_thread
 from trajlab.nearest import near
-
-START = 1e-4
-"""Standard deviation of the first component where t-SNE starts, as in scikit-learn."""
-
-FEWEST = 4
-"""Samples from which on there is a t-SNE: perplexity 1 looks at three neighbors."""
+from trajlab.tsne import aligned, embedded, neighborhood, turned
 
 LAYER = ("step", "layer")
 SHAPES: dict[str, tuple[str, ...]] = {
@@ -100,18 +92,18 @@ def reduced(values: np.ndarray, labels: np.ndarray | None, plan: Plan) -> Reduce
         How.
     """
     features = np.asarray(values).reshape(len(values), -1).astype(np.float64)
-    kept = np.isfinite(features).all(1)
-    features, labels = features[kept], None if labels is None else np.asarray(labels)[kept]
+    kept = np.all(np.isfinite(features), axis=1)
+    features, labels = features[kept, :], None if labels is None else np.asarray(labels)[kept]
     peak = abs(features).max(initial=0.0)
     exponent = int(np.frexp(peak)[1])
     features = np.ldexp(features, -exponent)  # exact, and squares stay in the range of float64
-    varies = np.ptp(features, axis=0) > 0 if len(features) else np.zeros(features.shape[1], bool)
+    varies = np.any(features != features[:1], axis=0)
     centered = np.where(varies, features - features.mean(0), 0.0) if len(features) else features
     with one_thread():
         scores, singular = _components(centered)
         around = near(
             features if plan.metric == "cosine" else centered, metric=plan.metric, labels=labels,
-            most=_neighborhood(len(features), plan) if plan.tsne else 0, neighbors=plan.neighbors,
+            most=neighborhood(plan.perplexity, len(features)) if plan.tsne else 0, neighbors=plan.neighbors,
         )  # fmt: skip
         scores = scores[:, : plan.components]
         accuracy = near(scores, labels=labels, neighbors=plan.neighbors).accuracy
@@ -124,7 +116,7 @@ def reduced(values: np.ndarray, labels: np.ndarray | None, plan: Plan) -> Reduce
         "knn_accuracy": around.accuracy,
         "knn_accuracy_pca": accuracy,
         "nonfinite": float((~kept).sum()),
-        "constant": float((~varies).sum()) if len(features) else np.nan,
+        "constant": float(np.sum(~varies)) if len(features) else np.nan,
     }
     return Reduced(found, around.distances, around.places)
 
@@ -134,7 +126,7 @@ def _components(centered: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if not centered.size:
         return np.empty((len(centered), 0)), np.empty(0)
     wide = centered.shape[1] > centered.shape[0]
-    square = np.linalg.qr(centered.T, mode="r").T if wide else centered
+    square = np.transpose(np.linalg.qr(centered.T, mode="r")) if wide else centered
     left, singular, _ = np.linalg.svd(square, full_matrices=False)
     return left * singular, singular
 
@@ -154,80 +146,14 @@ def _spread(singular: np.ndarray, components: int) -> dict[str, Any]:
     }
 
 
-def aligned(scores: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Give each component the sign in which it is nearest to that of the step before, (sample, component) each.
-
-    The sign of a component is free; at first its largest value is positive.
-    """
-    out: list[np.ndarray] = []
-    before = np.zeros_like(scores[0])
-    for own in scores:
-        known = np.nan_to_num(own)
-        toward = (known * before).sum(0)
-        largest = np.take_along_axis(known, abs(known).argmax(0)[None], 0)[0] if len(known) else toward
-        sign = np.where(np.where(toward != 0, toward, largest) < 0, -1.0, 1.0)
-        out.append(own * sign)
-        before = np.where(np.isfinite(own).any(0), known * sign, before)
-    return out
-
-
-def embedded(part: Reduced, scores: np.ndarray, labels: np.ndarray | None, plan: Plan) -> dict[str, Any]:
-    """Embed samples by t-SNE, from their principal components on.
-
-    Parameters
-    ----------
-    part
-        Who is near whom.
-    scores
-        Principal components, (sample, component); NaN for samples that are left out.
-    labels
-        Labels of the samples.
-    plan
-        How.
-    """
-    from scipy.sparse import csr_matrix
-    from sklearn.manifold import TSNE
-
-    shown = np.full(scores.shape, np.nan)
-    kept = np.flatnonzero(np.isfinite(scores[:, 0]))
-    count = len(kept)
-    spread = scores[kept, 0].std() if count else 0.0
-    if count < FEWEST or not spread > 0:
-        return {"tsne": shown, "tsne_kl": np.nan, "tsne_perplexity": np.nan, "knn_accuracy_tsne": np.nan}
-    start = START * scores[kept] / spread
-    random = START * np.random.default_rng(plan.seed).standard_normal(start.shape)
-    start = np.where(np.nan_to_num(start).any(0), start, random).astype(np.float32)
-    rows = np.arange(count + 1) * part.places.shape[1]
-    graph = csr_matrix((part.distances.ravel(), part.places.ravel(), rows), (count, count))
-    with one_thread(), _openmp().limit(limits=1):
-        tsne = TSNE(
-            scores.shape[1], perplexity=_perplexity(count, plan), init=start, metric="precomputed", n_jobs=1,
-            random_state=plan.seed,
-        )  # fmt: skip
-        shown[kept] = tsne.fit_transform(graph)
-        own = None if labels is None else np.asarray(labels)[kept]
-        accuracy = near(shown[kept], labels=own, neighbors=plan.neighbors).accuracy
-    return {
-        "tsne": shown,
-        "tsne_kl": tsne.kl_divergence_,
-        "tsne_perplexity": tsne.perplexity,
-        "knn_accuracy_tsne": accuracy,
-    }
-
-
-def _perplexity(count: int, plan: Plan) -> float:
-    return min(plan.perplexity, (count - 1) / 3)
-
-
-def _neighborhood(count: int, plan: Plan) -> int:
-    """Give how many neighbors t-SNE looks at, as in scikit-learn."""
-    return min(count - 1, int(3 * _perplexity(count, plan) + 1)) if count >= FEWEST else 0
-
-
-@cache
-def _openmp() -> ThreadpoolController:
-    """Give what limits the threads that t-SNE would start; the limit holds for the thread that sets it."""
-    return ThreadpoolController().select(user_api="openmp")
+def mapped(part: Reduced, scores: np.ndarray, labels: np.ndarray | None, plan: Plan) -> dict[str, Any]:
+    """Embed samples by t-SNE, from their principal components on, and let neighbors tell there."""
+    places, divergence, perplexity = embedded(part.distances, part.places, scores, plan.perplexity, plan.seed)
+    kept = np.isfinite(places[:, 0])
+    accuracy = near(
+        places[kept], labels=None if labels is None else np.asarray(labels)[kept], neighbors=plan.neighbors
+    ).accuracy
+    return {"tsne": places, "tsne_kl": divergence, "tsne_perplexity": perplexity, "knn_accuracy_tsne": accuracy}
 
 
 def reduction(
@@ -250,17 +176,16 @@ def reduction(
     plan
         How.
     """
-    call = {f.__name__: dask.delayed(f, pure=True) for f in (reduced, aligned, embedded, _table)}
+    call = {f.__name__: dask.delayed(f, pure=True) for f in (reduced, aligned, mapped, turned, _table)}
     layers = []
     for values in lives.values():
         parts = [call["reduced"](one, labels, plan) for one in values]
         scores = call["aligned"]([part.found["pca"] for part in parts])
         found: list[Any] = [[part.found, {"pca": scores[i]}] for i, part in enumerate(parts)]
         if plan.tsne:
-            found = [
-                [*own, call["embedded"](p, scores[i], labels, plan)]
-                for i, (own, p) in enumerate(zip(found, parts, strict=True))
-            ]
+            plots = [call["mapped"](part, scores[i], labels, plan) for i, part in enumerate(parts)]
+            maps = call["turned"]([plot["tsne"] for plot in plots])
+            found = [[*own, plots[i], {"tsne": maps[i]}] for i, own in enumerate(found)]
         layers.append(found)
     sizes = {
         "step": len(steps), "layer": len(lives), "sample": samples, "component": plan.components,
@@ -283,5 +208,6 @@ def _table(layers: Sequence[Sequence[Sequence[dict[str, Any]]]], shapes: dict[st
         for name, whole in table.items():
             for row in range(len(whole)):
                 values = np.asarray({k: v for one in steps[row % len(steps)] for k, v in one.items()}[name])
-                whole[(row, column, *(slice(n) for n in values.shape))] = values
+                place: Any = (row, column, *map(slice, values.shape))
+                whole[place] = values
     return table

@@ -12,10 +12,10 @@ from trajlab.errors import BadSetting
 from trajlab.nearest import METRICS, chance
 from trajlab.observers.pooled import Pooled
 from trajlab.observers.raw import Raw
-from trajlab.observing import INPUT, observe
+from trajlab.observing import INPUT, Observable, observe
 from trajlab.probes import probe_of
 from trajlab.reducing import Plan, reduction
-from trajlab.result import Meaning, annotate, stride
+from trajlab.result import Meaning, annotate
 from trajlab.showing import shown_steps
 from trajlab.units import on_one_probe
 
@@ -33,7 +33,7 @@ MEANINGS = {
     "tsne": Meaning("t-SNE", "1", "coordinates in which neighbors are likely where they are among the features"),
     "tsne_kl": Meaning("divergence of t-SNE", "nat", "KL(P ‖ Q) of the neighborhoods among the features and in it"),
     "tsne_perplexity": Meaning("perplexity of t-SNE", "1", "what was asked for, at most (samples − 1)/3"),
-    "knn_accuracy": Meaning("share of samples that neighbors tell", "1", _VOTE),
+    "knn_accuracy": Meaning("share of samples that neighbors tell (kNN)", "1", _VOTE),
     "knn_accuracy_pca": Meaning("share of samples that neighbors in the PCA tell", "1", f"{_VOTE}, in `pca`"),
     "knn_accuracy_tsne": Meaning("share of samples that neighbors in the t-SNE tell", "1", f"{_VOTE}, in `tsne`"),
     "knn_chance": Meaning("share of the largest class", "1", "largest number of a label / labeled samples"),
@@ -100,8 +100,9 @@ def embedding(
     -------
     pca, tsne : (step, layer, sample, component)
         Coordinates of the samples. The sign of a principal component is that in which it is nearest to the one of the
-        step before, and t-SNE starts from the principal components, so that steps can be compared. NaN for samples
-        that are left out; t-SNE also where all are the same, and of fewer than 4.
+        step before. So that steps can be compared, t-SNE starts from the principal components and is turned, or
+        mirrored, to where it is nearest to that of the step before. NaN for samples that are left out; t-SNE also where
+        all are the same, and of fewer than 4.
     explained_variance_ratio : (step, layer, component)
         Share of each principal component in the variance.
     tsne_kl, tsne_perplexity : (step, layer)
@@ -173,7 +174,7 @@ def embedding(
         },
     }
     return annotate(
-        stride(xr.Dataset(found, coords)), MEANINGS, kind=kind, pool=pool, metric=metric, neighbors=neighbors,
+        xr.Dataset(found, coords), MEANINGS, kind=kind, pool=pool, metric=metric, neighbors=neighbors,
         perplexity=perplexity, seed=seed, **on_one_probe(seen.values()),
     )  # fmt: skip
 
@@ -197,7 +198,8 @@ def _names(replay: Callable[..., Mapping[str, xr.DataArray]], examples: xr.Datas
     """Give names and patterns of layers as `replay` takes them; "" is the network itself."""
     if layers:
         return ["" if name == OUTPUT else name for name in layers]
-    activations = [layer.name for layer in replay(probe=examples).layers]
+    found = replay(probe=examples)
+    activations = [layer.name for layer in found.layers] if isinstance(found, Observable) else list(found)
     inputs = [INPUT] if examples["inputs"].dtype.kind == "f" else []
     return [*inputs, *(name for name in activations if name not in (INPUT, OUTPUT)), ""]
 
