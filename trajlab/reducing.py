@@ -7,13 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import dask
 import dask.array as da
 import numpy as np
 import xarray as xr
+from dask.base import tokenize
+from dask.highlevelgraph import HighLevelGraph
+from dask.task_spec import List, Task, TaskRef
 
 from trajlab.kernels.blas import one_thread
 from trajlab.nearest import near
+from trajlab.scan import final
 from trajlab.tsne import aligned, embedded, neighborhood, turned
 
 LAYER = ("step", "layer")
@@ -85,15 +88,15 @@ def reduced(values: np.ndarray, labels: np.ndarray | None, plan: Plan) -> Reduce
     Parameters
     ----------
     values
-        What a layer gives, (sample, …); samples with a value that is not finite are left out.
+        What a layer gives, (1, sample, …); samples with a value that is not finite are left out.
     labels
         Labels of the samples, negative where there is none; None without labels.
     plan
         How.
     """
-    features = np.asarray(values).reshape(len(values), -1).astype(np.float64)
+    features = values.reshape(values.shape[1], -1).astype(np.float64)
     kept = np.all(np.isfinite(features), axis=1)
-    features, labels = features[kept, :], None if labels is None else np.asarray(labels)[kept]
+    features, labels = features[kept, :], None if labels is None else labels[kept]
     peak = abs(features).max(initial=0.0)
     exponent = int(np.frexp(peak)[1])
     features = np.ldexp(features, -exponent)  # exact, and squares stay in the range of float64
@@ -146,50 +149,41 @@ def _spread(singular: np.ndarray, components: int) -> dict[str, Any]:
     }
 
 
-def mapped(part: Reduced, scores: np.ndarray, labels: np.ndarray | None, plan: Plan) -> dict[str, Any]:
+def mapped(
+    part: Reduced, scores: Sequence[np.ndarray], step: int, labels: np.ndarray | None, plan: Plan
+) -> dict[str, Any]:
     """Embed samples by t-SNE, from their principal components on, and let neighbors tell there."""
-    places, divergence, perplexity = embedded(part.distances, part.places, scores, plan.perplexity, plan.seed)
+    places, divergence, perplexity = embedded(part.distances, part.places, scores[step], plan.perplexity, plan.seed)
     kept = np.isfinite(places[:, 0])
-    accuracy = near(
-        places[kept], labels=None if labels is None else np.asarray(labels)[kept], neighbors=plan.neighbors
-    ).accuracy
+    accuracy = near(places[kept], labels=None if labels is None else labels[kept], neighbors=plan.neighbors).accuracy
     return {"tsne": places, "tsne_kl": divergence, "tsne_perplexity": perplexity, "knn_accuracy_tsne": accuracy}
 
 
 def reduction(
-    lives: Mapping[str, Sequence[Any]], steps: np.ndarray, samples: int, directions: int, labels: Any, plan: Plan
+    lives: Mapping[str, da.Array], steps: int, directions: int, labels: da.Array | None, plan: Plan
 ) -> dict[str, xr.Variable]:
     """Reduce the features of layers at each step, lazily.
 
     Parameters
     ----------
     lives
-        By name of the layer, what it gives at each of the steps, or one for all steps, (sample, …) each.
+        By name of the layer what it gives, (step, sample, …), a chunk a step; of one that gives the same at all steps,
+        a single one.
     steps
-        The steps.
-    samples
-        Number of samples.
+        Number of steps.
     directions
         Largest number of singular values.
     labels
-        Labels of the samples, or None.
+        Labels of the samples, (sample), in one chunk.
     plan
         How.
     """
-    call = {f.__name__: dask.delayed(f, pure=True) for f in (reduced, aligned, mapped, turned, _table)}
-    layers = []
-    for values in lives.values():
-        parts = [call["reduced"](one, labels, plan) for one in values]
-        scores = call["aligned"]([part.found["pca"] for part in parts])
-        found: list[Any] = [[part.found, {"pca": scores[i]}] for i, part in enumerate(parts)]
-        if plan.tsne:
-            plots = [call["mapped"](part, scores[i], labels, plan) for i, part in enumerate(parts)]
-            maps = call["turned"]([plot["tsne"] for plot in plots])
-            found = [[*own, plots[i], {"tsne": maps[i]}] for i, own in enumerate(found)]
-        layers.append(found)
+    graph: dict[Any, Any] = {}
+    known = None if labels is None else TaskRef((labels.name, 0))
+    layers = [_lay_out(graph, life, "" if labels is None else labels.name, known, plan) for life in lives.values()]
     sizes = {
-        "step": len(steps), "layer": len(lives), "sample": samples, "component": plan.components,
-        "direction": directions,
+        "step": steps, "layer": len(lives), "sample": next(iter(lives.values())).shape[1],
+        "component": plan.components, "direction": directions,
     }  # fmt: skip
     wanted = {
         name: dims
@@ -197,17 +191,54 @@ def reduction(
         if ("tsne" not in name or plan.tsne) and ("knn" not in name or labels is not None)
     }
     shapes = {name: tuple(sizes[dim] for dim in dims) for name, dims in wanted.items()}
-    table = call["_table"](layers, shapes)
-    return {name: xr.Variable(dims, da.from_delayed(table[name], shapes[name], float)) for name, dims in wanted.items()}
+    name = f"embedding-{tokenize(layers, shapes)}"
+    graph[name, 0] = Task((name, 0), _table, List(*map(TaskRef, layers)), shapes)
+    sources: list[Any] = [*lives.values(), *([] if labels is None else [labels])]
+    base = HighLevelGraph.from_collections(name, graph, dependencies=sources)
+    table = TaskRef((name, 0))
+    return {
+        key: xr.Variable(dims, final(base, f"{name}-{key}", shapes[key], dict.__getitem__, table, key))
+        for key, dims in wanted.items()
+    }
 
 
-def _table(layers: Sequence[Sequence[Sequence[dict[str, Any]]]], shapes: dict[str, tuple[int, ...]]) -> dict[str, Any]:
-    """Put together what was found, NaN where nothing was."""
+def _lay_out(graph: dict[Any, Any], life: da.Array, labeled: str, labels: TaskRef | None, plan: Plan) -> tuple:
+    """Lay out the tasks of one layer, and give the key of the last; layers that are the same share their tasks."""
+    name = f"embedding-{tokenize(life.name, labeled, plan)}"
+    axes = (0,) * (life.ndim - 1)
+    parts = [(f"{name}-reduced", i) for i in range(len(life))]
+    plots = [(f"{name}-mapped", i) for i in range(len(life))] if plan.tsne else []
+    scores, whole = (f"{name}-aligned", 0), (f"{name}-whole", 0)
+    for i, key in enumerate(parts):
+        graph[key] = Task(key, reduced, TaskRef((life.name, i, *axes)), labels, plan)
+    graph[scores] = Task(scores, _aligned, List(*map(TaskRef, parts)))
+    for i, key in enumerate(plots):
+        graph[key] = Task(key, mapped, TaskRef(parts[i]), TaskRef(scores), i, labels, plan)
+    graph[whole] = Task(whole, _joined, *(List(*map(TaskRef, keys)) for keys in (parts, plots)), TaskRef(scores))
+    return whole
+
+
+def _aligned(parts: Sequence[Reduced]) -> list[np.ndarray]:
+    return aligned([part.found["pca"] for part in parts])
+
+
+def _joined(
+    parts: Sequence[Reduced], plots: Sequence[dict[str, Any]], scores: Sequence[np.ndarray]
+) -> list[dict[str, Any]]:
+    """Put together what was found at each step."""
+    found = [part.found | {"pca": own} for part, own in zip(parts, scores, strict=True)]
+    maps = turned([plot["tsne"] for plot in plots])
+    mapped = [plot | {"tsne": own} for plot, own in zip(plots, maps, strict=True)] or [{} for _ in parts]
+    return [one | other for one, other in zip(found, mapped, strict=True)]
+
+
+def _table(layers: Sequence[Sequence[dict[str, Any]]], shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+    """Put together what was found in all layers, NaN where nothing was."""
     table = {name: np.full(shape, np.nan) for name, shape in shapes.items()}
     for column, steps in enumerate(layers):
         for name, whole in table.items():
             for row in range(len(whole)):
-                values = np.asarray({k: v for one in steps[row % len(steps)] for k, v in one.items()}[name])
+                values = np.asarray(steps[row % len(steps)][name])
                 place: Any = (row, column, *map(slice, values.shape))
                 whole[place] = values
     return table

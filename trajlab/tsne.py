@@ -27,7 +27,7 @@ def aligned(scores: Sequence[np.ndarray]) -> list[np.ndarray]:
     out: list[np.ndarray] = []
     before = np.zeros_like(scores[0])
     for own in scores:
-        known = np.nan_to_num(own)
+        known = _unit(np.nan_to_num(own))
         toward = (known * before).sum(0)
         largest = np.take_along_axis(known, abs(known).argmax(0)[None], 0)[0] if len(known) else toward
         sign = np.where(np.where(toward != 0, toward, largest) < 0, -1.0, 1.0)
@@ -58,10 +58,10 @@ def embedded(
     shown = np.full(scores.shape, np.nan)
     kept = np.flatnonzero(np.isfinite(scores[:, 0]))
     count = len(kept)
-    spread = scores[kept, 0].std() if count else 0.0
-    if count < FEWEST or not spread > 0:
+    start = _unit(scores[kept])
+    if count < FEWEST or not start[:, 0].any():
         return shown, np.nan, np.nan
-    start = START * scores[kept] / spread
+    start *= START / start[:, 0].std()
     random = START * np.random.default_rng(seed).standard_normal(start.shape)
     start = np.where(np.nan_to_num(start).any(0), start, random).astype(np.float32)
     rows = np.arange(count + 1) * places.shape[1]
@@ -89,6 +89,11 @@ def turned(maps: Sequence[np.ndarray]) -> list[np.ndarray]:
         before = own if known.any() else before
         out.append(own)
     return out
+
+
+def _unit(scores: np.ndarray) -> np.ndarray:
+    """Give numbers of any size in shares of the largest, so that their squares stay in the range of float64."""
+    return scores / (np.nanmax(abs(scores), initial=0.0) or 1.0)
 
 
 def lower(perplexity: float, count: int) -> float:

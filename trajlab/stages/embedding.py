@@ -1,9 +1,8 @@
 """What the features of layers look like in few dimensions, and how well neighbors tell the classes."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from math import prod
 
-import dask
 import dask.array as da
 import numpy as np
 import xarray as xr
@@ -110,7 +109,8 @@ def embedding(
     knn_accuracy, knn_accuracy_pca, knn_accuracy_tsne : (step, layer)
         Share of the samples whose label most of their nearest neighbors have, each left out of its own vote: neighbors
         among the features, in the PCA and in the t-SNE. Of classes with as many votes the first wins; samples that are
-        equally far share a vote. Only with labels.
+        equally far share a vote. Where all samples are the same it is below `knn_chance`, as each sample is missing in
+        the vote of its class. Only with labels.
     knn_chance : ()
         What always answering the largest class gets right.
     singular_values : (step, layer, direction)
@@ -144,33 +144,31 @@ def embedding(
     some = next(iter(seen.values()))
     some = some.isel(step=shown_steps(some, at, most_steps))
     steps = some["step"].values
-    lives: dict[str, list[Any]] = {}
-    widths: dict[str, int] = {}
+    lives: dict[str, da.Array] = {}
     if INPUT in names:
         inputs = examples["inputs"]
-        lives[INPUT] = [inputs.sel(step=step).data for step in steps] if "step" in inputs.dims else [inputs.data]
-        widths[INPUT] = int(np.prod([inputs.sizes[dim] for dim in inputs.dims if dim not in ("step", "sample")]))
+        own = inputs.sel(step=steps) if "step" in inputs.dims else inputs.expand_dims("step")
+        own = own.transpose("step", "sample", ...)
+        lives[INPUT] = own.chunk(dict.fromkeys(own.dims, -1) | {"step": 1}).data
     for name, array in seen.items() if hidden else ():
         label = OUTPUT + name if not name or name.startswith("[") else name
-        array = array.sel(step=steps)
-        lives[label] = [array.isel(step=i).data for i in range(len(steps))]
-        widths[label] = int(np.prod(array.shape[2:]))
-    samples = some.sizes["sample"]
-    target, labels = _targets(examples, samples)
+        lives[label] = array.sel(step=steps).transpose("step", "sample", ...).data
+    features = [prod(life.shape[2:]) for life in lives.values()]
+    target, labels = _targets(examples, some.sizes["sample"])
     plan = Plan(components, neighbors, metric, tsne, perplexity, seed)
-    found = reduction(lives, steps, samples, min(samples, max(widths.values())), labels, plan)
+    directions = min(some.sizes["sample"], max(features))
+    found = reduction(lives, len(steps), directions, labels, plan)
     if labels is not None:
-        most = dask.delayed(chance, pure=True)(labels)
-        found["knn_chance"] = xr.Variable((), da.from_delayed(most, (), float))
+        found["knn_chance"] = xr.Variable((), da.map_blocks(chance, labels, drop_axis=0, dtype=float))
     if target is not None:
         found["target"] = target
     coords = {
         "step": ("step", steps, {"long_name": "optimizer step", "units": "1"}),
         "layer": np.array(list(lives), dtype=object),
-        "features": ("layer", list(widths.values())),
+        "features": ("layer", features),
         **{
             dim: (dim, np.arange(1, size + 1), {"long_name": dim, "units": "1"})
-            for dim, size in (("component", components), ("direction", found["singular_values"].sizes["direction"]))
+            for dim, size in (("component", components), ("direction", directions))
         },
     }
     return annotate(
@@ -204,9 +202,11 @@ def _names(replay: Callable[..., Mapping[str, xr.DataArray]], examples: xr.Datas
     return [*inputs, *(name for name in activations if name not in (INPUT, OUTPUT)), ""]
 
 
-def _targets(examples: xr.Dataset, samples: int) -> tuple[xr.Variable | None, Any]:
+def _targets(examples: xr.Dataset, samples: int) -> tuple[xr.Variable | None, da.Array | None]:
     """Give the targets, if there is one for each sample, and the labels, if they are these."""
     if "targets" not in examples or examples["targets"].shape != (samples,):
         return None, None
     target = xr.Variable("sample", examples["targets"].data)
-    return target, target.data.astype(np.int64) if target.dtype.kind in "iub" else None
+    if target.dtype.kind not in "iub":
+        return target, None
+    return target, target.chunk(sample=-1).astype(np.int64).data
