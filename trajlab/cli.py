@@ -192,7 +192,7 @@ def figure(
     steps: Annotated[str | None, typer.Option(metavar="A:B", help="Steps to draw: 100:200, 100:, :200, 100.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Draw a result, or let it move: filters, unit_lines and distribution do, over the steps."""
+    """Draw a result, or let it move: filters, unit_lines, distribution and embedding do, over the steps."""
     from trajlab.figures import save
 
     save(
