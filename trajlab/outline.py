@@ -13,7 +13,7 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
     "What did the weights become?": ("distribution", "spectrum"),
     "What do the layers see?": ("embedding",),
     "Which units live?": ("dead_neurons",),
-    "What do the gradients say?": ("gradient_statistics", "zero_gradients", "sign_flips"),
+    "What do the gradients say?": ("gradient_statistics", "zero_gradients", "sign_flips", "channel_gradients"),
     "Did runs end in the same place?": ("comparison",),
 }
 """Stages by question."""
