@@ -23,8 +23,8 @@ ROTATION, SHIFT, SCALE, SHEAR = 15.0, 0.1, 0.1, 10.0
 JITTER, SATURATION, HUE = 0.4, 0.2, 0.1
 """Color jitter: brightness and contrast by a factor of 1 ± 0.4, in color also saturation by 1 ± 0.2, hue by ± 0.1."""
 
-BLUR = 0.1, 2.0
-"""Standard deviations of the Gaussian blur in pixels, from and to."""
+BLUR = 0.1, 2.0, 28
+"""Standard deviation of the Gaussian blur in pixels, from and to; at most such a part of the larger side."""
 
 NOISE = 0.1
 """Largest standard deviation of the Gaussian noise, as a share of the range of values."""
@@ -182,10 +182,11 @@ def _varied(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
         varied = varied if color else varied[:, None]
         varied = functional.adjust_contrast(functional.adjust_brightness(varied, brightness), contrast)
         varied = functional.adjust_hue(functional.adjust_saturation(varied, saturation), hue) if color else varied[:, 0]
-    size = 2 * (max(height, width) // 20) + 1
-    size = max(size, 3)
+    least, most, part = BLUR
+    sigma = float(random.uniform(least, max(least, min(most, max(height, width) / part))))
+    size = 2 * int(np.ceil(2 * sigma)) + 1
     if gets["blur"] and min(height, width) > size // 2:
-        varied = functional.gaussian_blur(varied, [size, size], [float(random.uniform(*BLUR))] * 2)
+        varied = functional.gaussian_blur(varied, [size, size], [sigma, sigma])
     if gets["solarize"]:
         varied = functional.solarize(varied, 0.5)
     found = varied.numpy().astype(np.float64)

@@ -83,7 +83,9 @@ def matrices(
     """
     work = partial(_at_step, matrix=matrix)
     blocks = [
-        da.map_blocks(work, values[[row]], chunks=(1, size, size), dtype=np.float32, meta=np.empty((0, 0, 0)))
+        da.map_blocks(
+            work, values[[row]], chunks=(1, size, size), dtype=np.float32, meta=np.empty((0, 0, 0), np.float32)
+        )
         if row in kept
         else da.full((1, size, size), np.nan, np.float32, chunks=-1)
         for row in chosen

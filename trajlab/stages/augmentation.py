@@ -107,12 +107,15 @@ def augmentation(
         Correlation of two copies over the features, of 512 copies at most, those of a sample side by side.
     position : (original)
         Which samples of the probe the copies are of.
+    total_invariance : (step)
+        From the variances of all units of all layers: mostly of those layers whose values are largest.
     examples : (original, example, channel, y, x)
         Each image and its first copies, to look at.
 
     A feature is a unit. Its value for a copy is the mean over its positions: over the map of a channel. Correlations
     over the features are of these values as they are: units that are active in all images make all copies alike, so
-    hold `copies_signed` against `others_signed`.
+    hold `copies_signed` against `others_signed`. The invariance depends on how different the images are that it is
+    taken over: compare layers, steps and runs, but not results of different samples.
 
     Raises
     ------
@@ -165,7 +168,7 @@ def _features(values: np.ndarray, *, originals: int) -> np.ndarray:
     found = np.stack([feature_matrix(own) for own in np.split(values, originals)])
     known = np.isfinite(found)
     with np.errstate(invalid="ignore"):
-        return np.where(known, found, 0.0).sum(0) / known.sum(0)
+        return (found.sum(0, where=known) / known.sum(0)).astype(np.float32)
 
 
 def _copies(values: np.ndarray, *, originals: int, few: int) -> np.ndarray:
@@ -198,8 +201,9 @@ def _result(
         "within": sums[0],
         "total": sums[1],
         "constant": sums[2],
+        "total_invariance": 1 - sums[0].sum(1) / sums[1].sum(1),
     }
-    dims = ("step", "layer", "unit")
+    dims = "step", "layer", "unit"
     result = xr.Dataset({name: (dims[: values.ndim], values) for name, values in found.items()}, columns.coords)
     result = result.assign({**columns.data_vars, "nonfinite": nonfinite})
     return result.assign_coords(units=("layer", list(units.values())))

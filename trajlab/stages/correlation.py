@@ -120,6 +120,8 @@ def correlation(
     features, constant, nonfinite : (step, layer)
         Features that all of the above are of; those of variance 0, which are left out; and activations that are NaN or
         Inf, whose features are left out, too.
+    total_signed, …, total_nonfinite : (step)
+        The means over all pairs of features of all layers, and all that is counted.
     feature_correlation : (step, unit, unit_other)
         Of `matrix_layer` only, at the steps of `at`; NaN at others, and for features that are left out. So is the next.
     sample_correlation : (step, sample, sample_other)
@@ -198,6 +200,13 @@ def _result(pairs: xr.DataArray, counts: xr.DataArray, changed: xr.DataArray) ->
     count = known["features"] * others
     same = xr.DataArray(np.eye(pairs.sizes["layer"]), dims=("layer", "layer_other")) * known["features"]
     sums["clipped"] = (sums["signed"] + sums["absolute"]) / 2
-    found = {name: sums[name] / count for name in MEANS}
+    found: dict[Any, xr.DataArray] = {name: sums[name] / count for name in MEANS}
     found |= {f"{name}_off_diagonal": (sums[name] - same) / (count - same) for name in MEANS}
-    return xr.Dataset({**found, "cka": sums["cka"], **changed.to_dataset("column"), **known})
+    found |= {"cka": sums["cka"], **changed.to_dataset("column").data_vars, **known.data_vars}
+    both = ["layer", "layer_other"]
+    for name in MEANS:
+        all_of = sums[name].sum(both)
+        found[f"total_{name}"] = all_of / count.sum(both)
+        found[f"total_{name}_off_diagonal"] = (all_of - same.sum(both)) / (count - same).sum(both)
+    found |= {f"total_{name}": values.sum("layer") for name, values in known.items()}
+    return xr.Dataset(found)
