@@ -17,7 +17,10 @@ NAMED = ("layer",)
 """Dims whose labels stand beside rows and columns; of others only the numbers."""
 
 
-def square(array: xr.DataArray, ax: Axes, scale: Scale, *, bar: bool = True, groups: np.ndarray | None = None) -> None:
+def square(
+    array: xr.DataArray, ax: Axes, scale: Scale, *, bar: bool = True, groups: np.ndarray | None = None,
+    by: str = "class",
+) -> None:  # fmt: skip
     """Draw a square array, (row, row_other).
 
     Parameters
