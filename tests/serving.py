@@ -10,7 +10,6 @@ from trajlab.running import needs_of
 from trajlab.stages import stage
 from trajlab.trajectory import Trajectory
 
-
 IMAGES = ("augmentation",)
 """Stages that need images as inputs."""
 

@@ -58,9 +58,11 @@ def features_of(values: np.ndarray) -> Features:
     """
     finite = np.isfinite(values).all(0)
     varies = finite.copy()
-    varies[finite] = np.ptp(values[:, finite], axis=0) > 0
+    known = values[:, finite]
+    varies[finite] = known.max(0, initial=-np.inf) > known.min(0, initial=np.inf)
     units = np.flatnonzero(varies)
-    centred = values[:, units] - values[:, units].mean(0)
+    centred = values[:, units]
+    centred = centred - centred.sum(0) / max(len(values), 1)
     largest = abs(centred).max(0, initial=0.0)
     centred /= largest
     length = np.sqrt((centred**2).sum(0))

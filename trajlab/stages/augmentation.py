@@ -101,7 +101,7 @@ def augmentation(
         The same of each copy of a sample and each of the other samples; NaN where a single one is named.
     constant, nonfinite : (step, layer)
         Features that do not vary; and activations that are NaN or Inf, whose features are left out.
-    feature_correlation : (step, unit, unit_other)
+    feature_correlation : (step, feature, feature_other)
         Of `matrix_layer` only, at the steps of `at`, and NaN at others; the mean over the samples. So is the next.
     sample_correlation : (step, copy, copy_other)
         Correlation of two copies over the features, of 512 copies at most, those of a sample side by side.
@@ -158,7 +158,7 @@ def _matrices(
     features = matrices(values, chosen, kept, units[layer], partial(_features, originals=originals))
     copies = matrices(values, chosen, kept, few * originals, partial(_copies, originals=originals, few=few))
     return {
-        "feature_correlation": (("step", "unit", "unit_other"), features),
+        "feature_correlation": (("step", "feature", "feature_other"), features),
         "sample_correlation": (("step", "copy", "copy_other"), copies),
     }
 
