@@ -43,12 +43,14 @@ def _redundant(result: xr.Dataset) -> list[Finding]:
     if most is None:
         return []
     runs = " (median of the runs)" if "run" in result.dims else ""
-    text = f"`{most.at['layer']}` is " + ("the most redundant layer" if own.sizes["layer"] > 1 else "redundant")
-    text = text if own.sizes["layer"] > 1 else f"Features of `{most.at['layer']}` overlap"
-    text += f" at the end: two of its features have |ρ| = {number(most.value)} on average{runs}"
+    several = own.sizes["layer"] > 1
+    text = (
+        f"`{most.at['layer']}` is the most redundant layer" if several else f"Features of `{most.at['layer']}` overlap"
+    )
+    text += f" at the end: the mean |ρ| of two of its features is {number(most.value)}{runs}"
     before = float(own.sel(layer=most.at["layer"]).isel(step=0))
     if own.sizes["step"] > 1 and np.isfinite(before):
-        text += f", at step {int(own['step'][0]):,} {number(before)}"
+        text += f", at step {int(own['step'][0]):,} it is {number(before)}"
     return [Finding(f"{text}.", "absolute_off_diagonal")]
 
 
