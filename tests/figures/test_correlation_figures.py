@@ -190,9 +190,8 @@ def test_augmentation_figure__of_copies_parts_the_images(copies):
 
 def test_augmentation_findings__say_which_layer_is_invariant_and_learned_it(copies):
     texts = [one.text for one in findings(copies)]
-    assert texts[0] == (
-        "At the end the invariance of `b` to augmentation is 0.7, the most of all layers; that of `a` is the least, 0.1."
-    )
+    text = "At the end the invariance of `b` to augmentation is 0.7, the most of all layers; that of `a` is the least,"
+    assert texts[0] == f"{text} 0.1."
     assert texts[1] == "It rose most in `b`: from 0.2 at step 0 to 0.7."
     assert list(headlines(copies)) == ["invariance"]
 
