@@ -14,6 +14,7 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
     "What do the layers see?": ("embedding",),
     "Which units live?": ("dead_neurons",),
     "What do the gradients say?": ("gradient_statistics", "zero_gradients", "sign_flips", "channel_gradients"),
+    "What do the layers represent?": ("correlation", "augmentation"),
     "Did runs end in the same place?": ("comparison",),
 }
 """Stages by question."""
