@@ -249,6 +249,7 @@ def vgg(
     head: str = "imagenet",
     in_channels: int = 3,
     num_classes: int = 10,
+    image_size: int = 32,
 ) -> nn.Module:
     """Torchvision's VGG, with its own head or with a single linear layer, which suits 32x32 images.
 
@@ -267,13 +268,15 @@ def vgg(
         Channels of the images.
     num_classes
         Number of outputs.
+    image_size
+        Height and width of the images; those of 28 are padded to 32 by the first convolution, as five pools follow.
     """
     from torchvision.models.vgg import VGG, cfgs, make_layers
 
     if depth not in _VGG_DEPTHS:
         raise BadSetting(f"vgg was asked for depth={depth}; it has {', '.join(map(str, _VGG_DEPTHS))}")
     features = make_layers(cfgs[_VGG_DEPTHS[depth]], batch_norm=batch_norm)
-    features[0] = nn.Conv2d(in_channels, 64, 3, padding=1)
+    features[0] = nn.Conv2d(in_channels, 64, 3, padding=3 if image_size == 28 else 1)
     if head == "imagenet":
         model = VGG(features, num_classes=num_classes, init_weights=False)
     elif head == "cifar":

@@ -23,6 +23,7 @@ NETWORKS = [
     ("squeeze_mlp", {}, (1, 28, 28), 123_370),
     ("squeeze_mlp", {"widths": [64, 8, 10], "batch_norm": False}, (1, 8, 8), 610),
     ("vgg", {"depth": 11, "head": "cifar"}, (3, 32, 32), 9_225_610),
+    ("vgg", {"depth": 11, "head": "cifar", "in_channels": 1, "image_size": 28}, (1, 28, 28), 9_224_458),
     ("vgg", {"depth": 16, "head": "cifar"}, (3, 32, 32), 14_719_818),
     ("vgg", {"depth": 16, "head": "cifar", "batch_norm": True}, (3, 32, 32), 14_728_266),
 ]
