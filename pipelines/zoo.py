@@ -5,6 +5,9 @@ by factory and arguments, ``{"factory": "pipelines.zoo:lenet5", "arguments": {}}
 """
 
 from collections import OrderedDict
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import nn
@@ -85,6 +88,28 @@ def mlp(in_features: int = 2, hidden: int = 20, num_classes: int = 2) -> nn.Modu
     )
 
 
+def squeeze_mlp(widths: Sequence[int] = (784, 128, 64, 32, 64, 128, 10), batch_norm: bool = True) -> nn.Module:
+    """Perceptron whose layers narrow and widen, with batch normalization and a ReLU after each but the last.
+
+    Parameters
+    ----------
+    widths
+        Number of inputs, of units of each layer, and of outputs.
+    batch_norm
+        Whether a batch normalization stands before each ReLU.
+    """
+    if len(widths) < 2:
+        raise BadSetting(f"squeeze_mlp was asked for widths={list(widths)}; it takes inputs and outputs at least")
+    layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
+    for number, (width, units) in enumerate(pairwise(widths), 1):
+        layers[f"fc{number}"] = nn.Linear(width, units)
+        if number < len(widths) - 1:
+            if batch_norm:
+                layers[f"norm{number}"] = nn.BatchNorm1d(units)
+            layers[f"relu{number}"] = nn.ReLU()
+    return nn.Sequential(layers)
+
+
 def mlp_batchnorm(in_features: int = 3 * 32 * 32, num_classes: int = 10) -> nn.Module:
     """Perceptron of four layers, 128-64-32 hidden units, batch normalization before each ReLU.
 
@@ -145,6 +170,46 @@ def cnn(in_channels: int = 3, num_classes: int = 10, image_size: int = 32) -> nn
     )
 
 
+def alexnet(in_channels: int = 3, num_classes: int = 10, hidden: int = 512) -> nn.Module:
+    """Five convolutions and three linear layers in the manner of AlexNet, for 28x28 and 32x32 images.
+
+    Krizhevsky, Sutskever and Hinton, "ImageNet classification with deep convolutional neural networks", 2012. Here the
+    first convolutions are 5x5 and 3x3 of stride 1, and there is neither dropout nor local response normalization.
+
+    Parameters
+    ----------
+    in_channels
+        Channels of the images.
+    num_classes
+        Number of outputs.
+    hidden
+        Units of each hidden linear layer; the paper has 4,096.
+    """
+    return nn.Sequential(
+        OrderedDict(
+            conv1=nn.Conv2d(in_channels, 64, 5, padding=2),
+            relu1=nn.ReLU(),
+            pool1=nn.MaxPool2d(3, stride=2, padding=1),
+            conv2=nn.Conv2d(64, 192, 5, padding=2),
+            relu2=nn.ReLU(),
+            pool2=nn.MaxPool2d(3, stride=2, padding=1),
+            conv3=nn.Conv2d(192, 384, 3, padding=1),
+            relu3=nn.ReLU(),
+            conv4=nn.Conv2d(384, 256, 3, padding=1),
+            relu4=nn.ReLU(),
+            conv5=nn.Conv2d(256, 256, 3, padding=1),
+            relu5=nn.ReLU(),
+            pool3=nn.AdaptiveAvgPool2d(2),
+            flatten=nn.Flatten(),
+            fc1=nn.Linear(256 * 4, hidden),
+            relu6=nn.ReLU(),
+            fc2=nn.Linear(hidden, hidden),
+            relu7=nn.ReLU(),
+            fc3=nn.Linear(hidden, num_classes),
+        )
+    )
+
+
 def twin(
     residual: bool = False, blocks: int = 9, width: int = 16, in_channels: int = 3, num_classes: int = 10
 ) -> nn.Module:
@@ -192,7 +257,7 @@ class _Block(nn.Module):
         return self.relu2(inputs + found if self.residual else found)
 
 
-def resnet18(stem: str = "imagenet", in_channels: int = 3, num_classes: int = 10) -> nn.Module:
+def resnet18(stem: str = "imagenet", in_channels: int = 3, num_classes: int = 10, shortcuts: bool = True) -> nn.Module:
     """Torchvision's ResNet-18, with its own stem or with the one for 32x32 images.
 
     He, Zhang, Ren and Sun, "Deep residual learning for image recognition", 2016. The two ReLUs of a block are
@@ -206,10 +271,16 @@ def resnet18(stem: str = "imagenet", in_channels: int = 3, num_classes: int = 10
         Channels of the images.
     num_classes
         Number of outputs.
+    shortcuts
+        Whether there are shortcuts; without them it is the paper's plain network of 18 layers.
     """
     import torchvision
 
     model = torchvision.models.resnet18(num_classes=num_classes)
+    if not shortcuts:
+        for stage in (model.layer1, model.layer2, model.layer3, model.layer4):
+            for position, block in enumerate(stage):
+                stage[position] = _without_shortcut(block)
     if stem == "cifar":
         model.conv1 = nn.Conv2d(in_channels, 64, 3, padding=1, bias=False)
         model.maxpool = nn.Identity()
@@ -226,6 +297,7 @@ def vgg(
     head: str = "imagenet",
     in_channels: int = 3,
     num_classes: int = 10,
+    image_size: int = 32,
 ) -> nn.Module:
     """Torchvision's VGG, with its own head or with a single linear layer, which suits 32x32 images.
 
@@ -244,13 +316,15 @@ def vgg(
         Channels of the images.
     num_classes
         Number of outputs.
+    image_size
+        Height and width of the images; those of 28 are padded to 32 by the first convolution, as five pools follow.
     """
     from torchvision.models.vgg import VGG, cfgs, make_layers
 
     if depth not in _VGG_DEPTHS:
         raise BadSetting(f"vgg was asked for depth={depth}; it has {', '.join(map(str, _VGG_DEPTHS))}")
     features = make_layers(cfgs[_VGG_DEPTHS[depth]], batch_norm=batch_norm)
-    features[0] = nn.Conv2d(in_channels, 64, 3, padding=1)
+    features[0] = nn.Conv2d(in_channels, 64, 3, padding=3 if image_size == 28 else 1)
     if head == "imagenet":
         model = VGG(features, num_classes=num_classes, init_weights=False)
     elif head == "cifar":
@@ -260,6 +334,20 @@ def vgg(
     else:
         raise BadSetting(f"vgg has no head {head!r}; choose imagenet or cifar")
     return _out_of_place(model)
+
+
+def _without_shortcut(block: Any) -> nn.Module:
+    """Give a chain of the layers of a residual block, under the names that they have there."""
+    return nn.Sequential(
+        OrderedDict(
+            conv1=block.conv1,
+            bn1=block.bn1,
+            relu1=nn.ReLU(),
+            conv2=block.conv2,
+            bn2=block.bn2,
+            relu2=nn.ReLU(),
+        )
+    )
 
 
 def _out_of_place(model: nn.Module) -> nn.Module:

@@ -10,9 +10,15 @@ from trajlab.running import needs_of
 from trajlab.stages import stage
 from trajlab.trajectory import Trajectory
 
+IMAGES = ("augmentation",)
+"""Stages that need images as inputs."""
+
 
 class AnyNetwork(nn.Module):
-    """Take any parameters: three outputs, which depend on the inputs and on the sum of all entries."""
+    """Take any parameters: three outputs, which depend on the inputs and on the sum of all entries.
+
+    Weights with four axes are those of convolutions, which the inputs go through, too.
+    """
 
     def __init__(self, shapes: dict[str, list[int]]):
         super().__init__()
@@ -21,12 +27,21 @@ class AnyNetwork(nn.Module):
             home = self
             for part in path:
                 if not hasattr(home, part):
-                    home.add_module(part, nn.Module())
+                    filters = leaf == "weight" and len(shape) == 4
+                    home.add_module(
+                        part, nn.Conv2d(shape[1], shape[0], shape[2:], bias=False) if filters else nn.Module()
+                    )
                 home = getattr(home, part)
-            home.register_parameter(leaf, nn.Parameter(torch.zeros(shape)))
+            if not isinstance(getattr(home, leaf, None), nn.Parameter):
+                home.register_parameter(leaf, nn.Parameter(torch.zeros(shape)))
 
     def forward(self, inputs):
-        return inputs * sum(parameter.sum() for parameter in self.parameters())
+        outputs = inputs * sum(parameter.sum() for parameter in self.parameters())
+        for convolution in (module for module in self.modules() if isinstance(module, nn.Conv2d)):
+            size = (len(inputs), convolution.in_channels, *convolution.kernel_size)
+            maps = inputs.sum(1).reshape(-1, 1, 1, 1).expand(size)
+            outputs = outputs + convolution(maps).square().sum(1).reshape(-1, 1) * inputs
+        return outputs
 
 
 def serve(name: str, run: Trajectory) -> Trajectory | dict[str, Trajectory]:
@@ -38,15 +53,15 @@ def serve(name: str, run: Trajectory) -> Trajectory | dict[str, Trajectory]:
             for group in ("weights", "gradients")
         }
         return {"forth": _equipped(run), "back": _equipped(trajlab.from_arrays(**backwards, steps=run.steps))}
-    return _equipped(run) if "replay" in needs and needs["replay"].default is needs["replay"].empty else run
+    shape = (3, 6, 5) if name in IMAGES else (3,)
+    return _equipped(run, shape) if "replay" in needs and needs["replay"].default is needs["replay"].empty else run
 
 
-def _equipped(run: Trajectory) -> Trajectory:
+def _equipped(run: Trajectory, shape: tuple[int, ...] = (3,)) -> Trajectory:
     shapes = {name: list(array.shape[1:]) for name, array in run.weights.items()}
     run.facts["describe"] = {"model": {"factory": "tests.serving:AnyNetwork", "arguments": {"shapes": shapes}}}
     rng = np.random.default_rng(0)
-    inputs, targets = rng.standard_normal((12, 3)).astype(np.float32), rng.integers(3, size=12)
-    run.probe = xr.Dataset(
-        {"inputs": (("sample", "feature"), inputs), "targets": ("sample", targets)}, attrs={"sha256": "0"}
-    )
+    inputs, targets = rng.standard_normal((12, *shape)).astype(np.float32), rng.integers(3, size=12)
+    dims = ("sample", "feature", "y", "x")[: inputs.ndim]
+    run.probe = xr.Dataset({"inputs": (dims, inputs), "targets": ("sample", targets)}, attrs={"sha256": "0"})
     return run

@@ -2,10 +2,16 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+import torch
+import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
-from trajlab.matching import MATCHES, greedy, matches
+import trajlab
+from trajlab.matching import MATCHES, feature_table, greedy, matches
+from trajlab.observers.picked import Picked
+from trajlab.observing import observe
 
 
 def found(a, b, shuffles=0):
@@ -57,3 +63,24 @@ def test_matches__units_without_direction_are_left_out(rng):
     assert found(a, b)["best"] == pytest.approx(found(a[1:], b[[0, 2, 3]])["best"])
     assert found(np.zeros((2, 3, 1)), b[:, :3])["units"] == 0
     assert np.isnan(found(np.zeros((2, 3, 1)), b[:, :3], 5)["null"])
+
+
+def test_feature_table__of_replays_keeps_few_values_and_says_the_same_as_arrays(monkeypatch):
+    monkeypatch.setattr("trajlab.matching.VALUES", 60)
+    torch.manual_seed(0)
+
+    def net():
+        return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 5), nn.Tanh(), nn.Linear(5, 2))
+
+    probe = torch.randn(12, 1, 6, 6)
+    states = [[net().state_dict() for _ in range(2)] for _ in range(2)]
+    runs = [trajlab.from_arrays({key: torch.stack([s[key] for s in run]) for key in run[0]}) for run in states]
+    ours, theirs = (trajlab.replay(run, model=net, probe=probe) for run in runs)
+    found = feature_table(ours, theirs, [0, 1], 3)
+    assert ours._arrays is None
+    expected = feature_table(dict(ours), dict(theirs), [0, 1], 3)
+    xr.testing.assert_identical(found.compute(), expected.compute())
+    assert found.layer.values.tolist() == ["1", "4"]
+    picked = observe(ours, Picked(60))
+    assert picked["1"].dims == ("step", "unit", "sample", "position") and picked["1"].shape == (2, 4, 12, 5)
+    assert np.isfinite(found).all() and (found.sel(column="null") > 0).all()

@@ -192,13 +192,32 @@ def figure(
     steps: Annotated[str | None, typer.Option(metavar="A:B", help="Steps to draw: 100:200, 100:, :200, 100.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Draw a result, or let it move: filters, unit_lines and distribution do, over the steps."""
+    """Draw a result, or let it move: filters, unit_lines, distribution and embedding do, over the steps."""
     from trajlab.figures import save
 
     save(
         result, out, variable=variable, run=run, parameter=parameter, layer=layer, tau=tau, steps=steps,
         overwrite=overwrite,
     )  # fmt: skip
+
+
+@app.command()
+def network(
+    run: Run,
+    out: Annotated[Path, typer.Argument(parser=place, help="The picture: a .svg, .png or .pdf.")],
+    model: Model = None,
+    probe: Probe = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Draw the network of a run: its modules, their shapes, and what feeds what."""
+    from trajlab.figures.network import save_network
+    from trajlab.replaying.probing import read_probe
+    from trajlab.trajectory import open as open_trajectory
+    from trajlab.trajectory import runs_in
+
+    first = next(iter(runs_in(run).values()), run)
+    given = None if probe is None else read_probe(probe)
+    save_network(open_trajectory(first).with_model(model, probe=given), out, overwrite=overwrite)
 
 
 @app.command()

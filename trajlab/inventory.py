@@ -77,10 +77,19 @@ def _missing(trajectory: Trajectory, steps: np.ndarray) -> list[str]:
         without = [name for name in trajectory.weights if name not in trajectory.gradients]
         if without:
             notes.append(f"{', '.join(without)} never got a gradient.")
-    if not len(trajectory.probe):
-        notes.append("There is no probe: stages that replay snapshots need one.")
-    if "model" not in trajectory.facts.get("describe", {}):
-        notes.append("No model factory is named: stages that replay snapshots need one.")
+    if "inputs" not in trajectory.probe:
+        notes.append(
+            "There is no probe: stages that replay snapshots need one. Give it with --probe FILE, "
+            "or record with Recorder(probe=(inputs, targets))."
+        )
+    elif "targets" not in trajectory.probe:
+        notes.append("The probe has no targets: evaluation needs them.")
+    model = trajectory.facts.get("describe", {}).get("model")
+    if trajectory.model is None and not (isinstance(model, dict) and "factory" in model):
+        notes.append(
+            "No model factory is named: stages that replay snapshots need one. Give it with "
+            "--model package.module:factory, or record with describe={'model': {'factory': 'module:function'}}."
+        )
     return notes
 
 
@@ -118,10 +127,15 @@ def _sampling(gradients: Tensors) -> str:
 
 
 def _probe(trajectory: Trajectory) -> str:
-    if not len(trajectory.probe):
-        return "none"
-    sizes = trajectory.probe["inputs"].shape
-    return f"{' × '.join(map(str, sizes))}, sha256 {trajectory.probe.attrs.get('sha256', '')[:12]}"
+    probe = trajectory.probe
+    kinds = [str(name).removesuffix("inputs") for name in probe if str(name).endswith("inputs")]
+    told = []
+    for kind in sorted(kinds):
+        shape = " × ".join(map(str, probe[f"{kind}inputs"].shape))
+        targets = "" if f"{kind}targets" in probe else " without targets"
+        sha256 = probe.attrs.get(f"{kind}sha256", "")[:12]
+        told.append(f"{kind.rstrip('_')} {shape}{targets}, sha256 {sha256}".lstrip())
+    return "; ".join(told) or "none"
 
 
 def _bytes(tensors: Tensors) -> int:

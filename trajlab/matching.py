@@ -15,6 +15,8 @@ import xarray as xr
 from scipy.optimize import linear_sum_assignment
 
 from trajlab.kernels.blas import one_thread
+from trajlab.observers.picked import Picked
+from trajlab.observing import Observable, observe
 from trajlab.units import layers_of
 
 MATCHES = ("best", "greedy", "null", "null_95", "units")
@@ -100,7 +102,11 @@ def weight_table(
 def feature_table(
     ours: Mapping[str, xr.DataArray], theirs: Mapping[str, xr.DataArray], steps: Sequence[int], shuffles: int
 ) -> xr.DataArray:
-    """Match units by what they give on the probe, less its mean, (layer, step, `MATCHES`); lazily."""
+    """Match units by what they give on the probe, less its mean, (layer, step, `MATCHES`); lazily.
+
+    Of replays only the values that are compared are kept.
+    """
+    ours, theirs = (observe(run, Picked(VALUES)) if isinstance(run, Observable) else run for run in (ours, theirs))
     found = {}
     for name in [name for name in ours if name in theirs]:
         two = [run[name].transpose("step", "unit", "sample", ...) for run in (ours, theirs)]

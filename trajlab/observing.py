@@ -36,7 +36,7 @@ class Layer(NamedTuple):
         Element type of the output.
     attrs
         What is known of it: `module`, `module_class`, `source`, `rectified`, `activation`; of convolutions also
-        `stride`, `padding`, `dilation`, `groups` and `padding_mode`.
+        `kernel`, `stride`, `padding`, `dilation`, `groups`, `padding_mode` and `transposed`.
     input_shape
         Shape of what goes into it, for one sample.
     """
@@ -72,7 +72,8 @@ class Seen(NamedTuple):
     gradient
         Derivative of the objective by the output, of the same shape; for observers with an objective.
     parameters
-        Parameters of the layer's own module at this step, by their names in it.
+        Parameters of the layer's own module at this step, by their names in it; of the network itself, all,
+        tied ones once.
     """
 
     values: np.ndarray

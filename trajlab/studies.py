@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-USUAL = ("optimizer", "init", "perturbation", "lr")
+USUAL = ("study", "optimizer", "init", "variant", "perturbation", "lr")
 """Facts that runs are told apart by, the most telling first; others follow in the order they were described."""
 
 

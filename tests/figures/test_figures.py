@@ -12,7 +12,7 @@ from trajlab.figures import figure, panels, save
 from trajlab.figures.marks.choosing import between
 from trajlab.figures.marks.scale import MISSING, scale_for
 from trajlab.rules import RULES
-from trajlab.stages import stage_names
+from trajlab.stages import stage, stage_names
 
 
 def walk(seed):
@@ -48,7 +48,8 @@ def test_figure__draws_every_stage_and_all_its_panels(study, name):
     result = trajlab.run(name, served if alone else served["adam-0"]).compute()
 
     ax = figure(result)
-    assert ax.has_data() and (ax.get_xlabel() == "step" or name in ("filters", "projection", "unit_lines"))
+    without_steps = ("correlation", "filters", "projection", "unit_lines")
+    assert ax.has_data() and (ax.get_xlabel() == "step" or name in without_steps)
     for panel in panels(result):
         drawing = Figure(panel.size, layout="constrained")
         panel.draw(drawing)
@@ -381,3 +382,36 @@ def test_save__asks_which_of_several_results_to_draw(tmp_path):
 
     with pytest.raises(MissingData, match="holds several results: drift, sign_flips. Name one of them"):
         save(tmp_path, tmp_path / "x.png")
+
+
+@pytest.fixture
+def lives():
+    """Unit 0 lives on, 1 dies late, 2 early and comes back, 3 is dead from the start, and 4 is not there."""
+    alive = np.ones((6, 1, 5))
+    alive[4:, :, 1] = alive[1:3, :, 2] = alive[:, :, 3] = 0
+    alive[:, :, 4] = np.nan
+    relu = xr.DataArray(alive, {"step": 10 * np.arange(6)}, ("step", "sample", "unit"))
+    return stage("dead_neurons")({"relu": relu}).compute().assign_attrs(stage="dead_neurons")
+
+
+def test_dead_neurons__lives_are_sorted_by_the_first_death(lives):
+    ax = figure(lives, variable="dead")
+
+    assert _names(ax) == ["3", "2", "1"]
+    assert ax.get_title() == "relu, 3 of 4 units ever dead"
+    shown = np.ma.filled(ax.collections[0].get_array(), -1)
+    np.testing.assert_array_equal(shown == 3, [[1] * 6, [0, 1, 1, 0, 0, 0], [0, 0, 0, 0, 1, 1]])
+
+
+def test_dead_neurons__where_no_unit_dies_all_lives_are_drawn(lives):
+    ax = figure(lives.isel(unit=[0, 0]), variable="dead")
+    assert len(_names(ax)) == 2 and "0 of 2 units ever dead" in ax.get_title()
+
+
+def test_dead_neurons__survival_is_drawn_in_steps(lives):
+    (panel,) = [panel for panel in panels(lives) if panel.key == "survival"]
+    drawing = Figure(panel.size)
+    panel.draw(drawing)
+    (line,) = drawing.axes[0].get_lines()
+    assert line.get_drawstyle() == "steps-post"
+    np.testing.assert_allclose(line.get_ydata(), lives.survival[:, 0])

@@ -88,7 +88,7 @@ def test_moving__of_a_run_and_a_parameter(tmp_path):
 def test_moving__what_does_not_move_says_what_does(tmp_path):
     drift = trajlab.run("drift", trajlab.example()).compute()
 
-    with pytest.raises(BadSetting, match="results of distribution, filters, unit_lines move. Name a .png"):
+    with pytest.raises(BadSetting, match="results of distribution, embedding, filters, unit_lines move. Name a .png"):
         save(drift, tmp_path / "drift.gif")
     with pytest.raises(BadSetting, match="'std' was asked for as a moving picture; histogram moves"):
         save(trajlab.run("distribution", trajlab.example()).compute(), tmp_path / "std.gif", variable="std")

@@ -86,7 +86,9 @@ def test_main__records_what_the_settings_say(run):
     assert all(segment["fc1.weight"].shape[1:] == (32,) for segment in gradients(folder).values())
     assert probe["inputs"].shape == (16, 1, 8, 8)
     assert probe["targets"].shape == (16,)
-    assert torch.equal(probe["train_inputs"], train.datasets.load("digits").train.inputs[:16])
+    for kind, split in (("", train.datasets.load("digits").test), ("train_", train.datasets.load("digits").train)):
+        assert torch.equal(probe[f"{kind}inputs"], split.inputs[:16])
+        assert torch.equal(probe[f"{kind}targets"], split.targets[:16])
     assert facts["describe"] == {
         "study": "tiny",
         "model": {"factory": "pipelines.zoo:digits_cnn", "arguments": {"num_classes": 10}},
@@ -162,10 +164,10 @@ def test_optimizer__makes_the_difference_and_not_the_start(run):
     assert not torch.equal(weights(sgd, STEPS)["fc1.weight"], weights(adam, STEPS)["fc1.weight"])
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize(("optimizer", "gradient"), [("sgd", "average"), ("adam", "batch")])
 @pytest.mark.parametrize("killed", [3, EPOCH + 5])
-def test_resume__gives_the_run_that_was_never_interrupted(run, monkeypatch, optimizer, killed):
-    whole = run(optimizer=optimizer, data="whole")
+def test_resume__gives_the_run_that_was_never_interrupted(run, monkeypatch, optimizer, gradient, killed):
+    whole = run(optimizer=optimizer, data="whole", gradient=gradient)
     step = Recorder.step
 
     def interrupted(recorder, **metrics):
@@ -175,9 +177,9 @@ def test_resume__gives_the_run_that_was_never_interrupted(run, monkeypatch, opti
 
     monkeypatch.setattr(Recorder, "step", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        run(optimizer=optimizer)
+        run(optimizer=optimizer, gradient=gradient)
     monkeypatch.setattr(Recorder, "step", step)
-    resumed = run(optimizer=optimizer, resume=True)
+    resumed = run(optimizer=optimizer, gradient=gradient, resume=True)
 
     assert_same_run(whole, resumed)
     assert not (resumed / train.STATE_FILE).exists()
@@ -186,6 +188,14 @@ def test_resume__gives_the_run_that_was_never_interrupted(run, monkeypatch, opti
 def test_resume__without_an_interrupted_run_says_so(run):
     with pytest.raises(MissingData, match="nothing to resume.*start without --resume"):
         run(resume=True)
+
+
+def test_images__are_the_first_of_the_data_set_and_epochs_pass_over_them(run):
+    folder = run(images=128, test_images=20, steps=None, epochs=3)
+    facts = json.loads((folder / "run.json").read_text())
+
+    assert facts["closed"] == 3 * 2
+    assert (facts["describe"]["images"], facts["describe"]["steps_per_epoch"]) == (128, 2)
 
 
 def test_main__never_writes_over_a_run(run):
@@ -206,6 +216,9 @@ def test_main__never_writes_over_a_run(run):
         ({"model": {"factory": "pipelines.zoo:lenet6", "arguments": {}}}, "cannot make pipelines.zoo:lenet6 with {}"),
         ({"model": {"factory": "zoos:lenet5", "arguments": {}}}, "No module named 'zoos'"),
         ({"model": {"factory": "pipelines.zoo:cnn", "arguments": {"depth": 3}}}, "argument 'depth'"),
+        ({"images": 2000}, "2000 images were asked for; the data set has 1438"),
+        ({"gradient": "mean"}, "no kind of gradient is called 'mean'; there are batch, average, probe"),
+        ({"perturb": {"shake": {}}}, "no perturbation is called 'shake'; there are flip_signs, distort"),
         ({"bathc_size": 5}, "unknown or missing in a study's training: bathc_size; it takes"),
     ],
 )

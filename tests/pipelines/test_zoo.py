@@ -20,7 +20,13 @@ NETWORKS = [
     ("resnet18", {}, (3, 64, 64), 11_181_642),
     ("resnet18", {"stem": "cifar"}, (3, 32, 32), 11_173_962),
     ("resnet18", {"stem": "cifar", "in_channels": 1}, (1, 28, 28), 11_172_810),
+    ("resnet18", {"stem": "cifar", "shortcuts": False}, (3, 32, 32), 11_173_962 - 173_824),
+    ("alexnet", {}, (3, 32, 32), 3_243_850),
+    ("alexnet", {"in_channels": 1}, (1, 28, 28), 3_240_650),
+    ("squeeze_mlp", {}, (1, 28, 28), 123_370),
+    ("squeeze_mlp", {"widths": [64, 8, 10], "batch_norm": False}, (1, 8, 8), 610),
     ("vgg", {"depth": 11, "head": "cifar"}, (3, 32, 32), 9_225_610),
+    ("vgg", {"depth": 11, "head": "cifar", "in_channels": 1, "image_size": 28}, (1, 28, 28), 9_224_458),
     ("vgg", {"depth": 16, "head": "cifar"}, (3, 32, 32), 14_719_818),
     ("vgg", {"depth": 16, "head": "cifar", "batch_norm": True}, (3, 32, 32), 14_728_266),
 ]
@@ -106,6 +112,7 @@ def test_cnn__flattens_to_1024():
     [
         ("lenet5", {"image_size": 64}, "image_size=64"),
         ("resnet18", {"stem": "tiny"}, "no stem 'tiny'; choose imagenet or cifar"),
+        ("squeeze_mlp", {"widths": [10]}, "widths=.10.; it takes inputs and outputs"),
         ("vgg", {"depth": 12}, "depth=12; it has 11, 13, 16, 19"),
         ("vgg", {"head": "tiny"}, "no head 'tiny'"),
     ],
@@ -113,3 +120,14 @@ def test_cnn__flattens_to_1024():
 def test_wrong_arguments__are_named(factory, arguments, message):
     with pytest.raises(BadSetting, match=message):
         getattr(zoo, factory)(**arguments)
+
+
+def test_resnet18__without_shortcuts_is_one_chain_of_the_same_convolutions():
+    torch.manual_seed(0)
+    deep, plain = zoo.resnet18("cifar"), zoo.resnet18("cifar", shortcuts=False)
+    plain.load_state_dict({name: value for name, value in deep.state_dict().items() if "downsample" not in name})
+    block, image = plain.eval().layer1[0], torch.randn(2, 64, 8, 8)
+
+    expected = block.bn2(block.conv2(block.bn1(block.conv1(image)).relu())).relu()
+    assert torch.equal(block(image), expected)
+    assert not torch.equal(deep.eval().layer1[0](image), expected)

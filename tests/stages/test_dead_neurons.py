@@ -55,6 +55,30 @@ def test_dead_neurons__tells_births_deaths_and_revivals(scripted):
     assert result.units.values.tolist() == [4]
 
 
+def test_dead_neurons__tells_the_life_of_each_unit(scripted):
+    result = dead_neurons(trajlab.replay(scripted, model=mlp, probe=torch.rand(20, 2) + 0.1)).compute().isel(layer=0)
+
+    nan = np.nan
+    expected = {
+        "deaths": [0, 1, 1, 0], "revivals": [0, 1, 1, 0], "first_active": [0, 0, 4, nan],
+        "first_death": [nan, 3, 6, nan], "dead_steps": [0, 3, 5, 9], "longest_dead": [0, 3, 4, 9],
+        "dead_at_end": [0, 0, 0, 1],
+    }  # fmt: skip
+    for name, values in expected.items():
+        np.testing.assert_array_equal(result[name], values, err_msg=name)
+    np.testing.assert_allclose(result.survival, [1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25])
+    np.testing.assert_array_equal(result.total_survival, result.survival)
+    assert result.fraction_ever_died == 0.5 and result.fraction_died_for_good == 0
+    assert result.deaths.sum() == result.died.sum() and result.revivals.sum() == result.revived.sum()
+
+
+def test_dead_neurons__deaths_across_a_gap_are_counted_in_lives():
+    h = np.array([1, np.nan, -1])[:, None, None]
+    result = dead_neurons({"relu": layer(h)}).compute()
+    assert np.isnan(result.died).all()
+    assert result.deaths.item() == 1 and result.first_death.item() == 2
+
+
 def test_dead_neurons__the_change_in_dead_units_is_died_less_revived_and_born(rng):
     alive = rng.random((30, 1, 50)) < rng.random(50)
     result = dead_neurons({"relu": layer(alive)}).compute().isel(layer=0)

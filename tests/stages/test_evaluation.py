@@ -1,3 +1,4 @@
+import dask
 import numpy as np
 import pytest
 import torch
@@ -7,6 +8,9 @@ from torch import nn
 
 import trajlab
 from trajlab.errors import BadSetting, MissingData
+from trajlab.fusing import fuse_scans
+from trajlab.replaying.network import Network
+from trajlab.replaying.probing import as_probe
 from trajlab.stages.evaluation import evaluation
 
 
@@ -102,3 +106,204 @@ def test_evaluation__says_what_it_lacks():
         evaluation(outputs(np.zeros((1, 2, 3))), probe([0, 1, 2, 0, 1]))
     with pytest.raises(MissingData, match="evaluation needs replay of the run; it names no model"):
         trajlab.run("evaluation", trajlab.example())
+
+
+class Conv(nn.Module):
+    """With a norm, whose parameters and buffers are no weights, and a weight that is used by no module of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3)
+        self.free = nn.Parameter(torch.randn(12, 4))
+
+    def forward(self, x):
+        return torch.relu(self.norm(self.conv(x))).flatten(1) @ self.free
+
+
+class Tied(nn.Module):
+    """A tiny transformer on tokens, whose last layer is its embedding."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Embedding(7, 8)
+        self.encode = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
+        self.head = nn.Linear(8, 7, bias=False)
+        self.head.weight = self.embed.weight
+
+    def forward(self, x):
+        return self.head(self.encode(self.embed(x)))
+
+
+def trained(build, inputs, labels, steps=4):
+    """Give state dicts of a network that moves at random, and the same as a run with the inputs as its probe."""
+    torch.manual_seed(3)
+    net, states = build(), []
+    for _ in range(steps):
+        states.append({name: value.clone() for name, value in net.state_dict().items()})
+        with torch.no_grad():
+            for value in net.parameters():
+                value.add_(0.1 * torch.randn_like(value))
+    buffers = [name for name, _ in net.named_buffers()]
+    arrays = {name: np.stack([state[name].float().numpy() for state in states]) for name in states[0]}
+    run = trajlab.from_arrays(
+        {name: array for name, array in arrays.items() if name not in buffers},
+        buffers={name: arrays[name] for name in buffers},
+    )
+    return states, run.with_model(build, probe=as_probe((inputs, labels)))
+
+
+def by_hand(build, states, inputs, labels, threshold, relative=False):
+    """Give loss, accuracy and the share of entries pruned, by masking the weights of each step."""
+    rows = []
+    for state in states:
+        net, below, entries = build(), 0, 0
+        net.load_state_dict(state)
+        net.eval()
+        with torch.no_grad():
+            for weight in net.parameters():
+                if weight.ndim > 1:
+                    small = weight.abs() < threshold * (weight.square().mean().sqrt() if relative else 1)
+                    weight[small] = 0
+                    below, entries = below + int(small.sum()), entries + weight.numel()
+            logits = net(inputs)
+        flat, wanted = logits.reshape(-1, logits.shape[-1]), labels.reshape(-1)
+        right = (flat.argmax(1) == wanted).double().mean().item()
+        rows.append([nn.functional.cross_entropy(flat, wanted).item(), right, below / entries])
+    return np.array(rows)
+
+
+def mlp():
+    return nn.Sequential(nn.Linear(6, 20), nn.ReLU(), nn.Linear(20, 4))
+
+
+CASES = {
+    "mlp": (mlp, torch.randn(40, 6, generator=torch.Generator().manual_seed(0)), (40,)),
+    "conv": (Conv, torch.randn(40, 1, 4, 4, generator=torch.Generator().manual_seed(0)), (40,)),
+    "tied": (Tied, torch.randint(7, (40, 5), generator=torch.Generator().manual_seed(0)), (40, 5)),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_evaluation__pruned_is_what_a_loop_that_masks_weights_gives(name):
+    build, inputs, shape = CASES[name]
+    labels = torch.randint(4, shape, generator=torch.Generator().manual_seed(1))
+    states, run = trained(build, inputs, labels)
+
+    result = trajlab.run("evaluation", run, prune=[0.3, 0.05], prune_relative=[0.4]).compute()
+
+    assert result.threshold.values.tolist() == [0.05, 0.3, 0.4]
+    assert result.threshold_kind.values.tolist() == ["absolute", "absolute", "relative"]
+    for place, (value, relative) in enumerate([(0.05, False), (0.3, False), (0.4, True)]):
+        expected = by_hand(build, states, inputs, labels, value, relative)
+        found = result.isel(threshold=place)
+        np.testing.assert_allclose(found.pruned_loss, expected[:, 0], rtol=1e-4)
+        np.testing.assert_allclose(found.pruned_accuracy, expected[:, 1], atol=1e-12)
+        np.testing.assert_array_equal(found.pruned_share, expected[:, 2])
+        assert 0 < expected[:, 2].min() and expected[:, 2].max() < 1
+    assert (result.pruned_loss != result.loss).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_evaluation__the_share_of_a_bfloat16_run_is_of_what_is_put_to_0(tmp_path, dtype):
+    inputs, labels = torch.randn(20, 6), torch.randint(4, (20,))
+    torch.manual_seed(0)
+    net = mlp().bfloat16()
+    with trajlab.Recorder(net, tmp_path / "run", gradients=False, probe=(inputs, labels)) as recorder:
+        recorder.step()
+    run = trajlab.open(tmp_path / "run").with_model(lambda: mlp().to(dtype))
+
+    threshold = net[0].weight.detach().abs().flatten()[7].item()
+    found = trajlab.run("evaluation", run, prune=[threshold, 0.3]).compute().isel(step=0)
+
+    for place, value in enumerate(sorted([threshold, 0.3])):
+        below = [(one.detach().to(dtype).abs() < value).sum().item() for one in (net[0].weight, net[2].weight)]
+        assert found.pruned_share[place].item() == sum(below) / 200 > 0
+
+
+def test_evaluation__pruning_leaves_what_is_not_small():
+    """Entries of exactly the threshold, NaN, and biases stay; zeros count as pruned."""
+    weights = {"weight": np.array([[[0.5, -0.4, 0.0]]], np.float32), "bias": np.array([[0.1]], np.float32)}
+    seen = {}
+
+    def replay(prune=0.0, **settings):
+        run = trajlab.from_arrays(weights)
+        seen[prune] = trajlab.replay(run, model=lambda: nn.Linear(3, 1), probe=torch.eye(3), prune=prune, **settings)
+        return seen[prune]
+
+    result = evaluation(replay, probe(np.zeros((3, 1), np.float32)), prune=[0.5]).compute()
+
+    np.testing.assert_allclose(seen[0.5][""].values.ravel(), [0.6, 0.1, 0.1], rtol=1e-6)
+    assert result.pruned_share.item() == pytest.approx(2 / 3)
+    assert result.pruned_loss.item() == pytest.approx((0.36 + 0.01 + 0.01) / 3)
+    weights["weight"][0, 0, 1] = np.nan
+    assert evaluation(
+        replay, probe(np.zeros((3, 1), np.float32)), prune=[0.6]
+    ).compute().pruned_share.item() == pytest.approx(2 / 3)
+    relative = evaluation(replay, probe(np.zeros((3, 1), np.float32)), prune_relative=[9.0]).compute()
+    assert relative.pruned_share.item() == pytest.approx(1 / 3), "relative to an RMS that is NaN only the zero is 0"
+
+
+def test_evaluation__tells_how_much_can_be_pruned():
+    """Of thresholds whose shares are known: a point less is tolerated, what lies beyond the first fall is not."""
+    from trajlab.stages.evaluation import _prunable
+
+    accuracy = xr.DataArray([0.9, 0.9, 0.9, np.nan], dims="step")
+    share = xr.DataArray([[0.1, 0.3, 0.6]] * 4, dims=("step", "threshold"))
+    pruned = xr.DataArray(
+        [[0.9, 0.89, 0.5], [0.88, 0.9, 0.9], [0.95, 0.9, 0.9], [0.9, 0.9, 0.9]], dims=("step", "threshold")
+    )
+    found = _prunable(xr.Dataset({"accuracy": accuracy, "pruned_share": share, "pruned_accuracy": pruned}))
+    np.testing.assert_array_equal(found, [0.3, 0.0, 0.6, np.nan])
+
+
+def test_evaluation__tells_the_gap_to_training_examples():
+    inputs, labels = torch.randn(30, 6), torch.randint(4, (30,))
+    states, run = trained(mlp, inputs, labels)
+    run.probe = as_probe({"valid": (inputs[:10], labels[:10]), "train": (inputs[10:], labels[10:])})
+
+    result = trajlab.run("evaluation", run).compute()
+
+    valid = by_hand(mlp, states, inputs[:10], labels[:10], 0.0)
+    train = by_hand(mlp, states, inputs[10:], labels[10:], 0.0)
+    np.testing.assert_allclose(result.loss, valid[:, 0], rtol=1e-5)
+    np.testing.assert_allclose(result.train_loss, train[:, 0], rtol=1e-5)
+    np.testing.assert_allclose(result.train_accuracy, train[:, 1])
+    np.testing.assert_allclose(result.loss_gap, valid[:, 0] - train[:, 0], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(result.accuracy_gap, train[:, 1] - valid[:, 1])
+    assert result.attrs["train_sha256"] == run.probe.attrs["train_sha256"] != result.attrs["probe_sha256"]
+    run.probe = run.probe.drop_vars("train_targets")
+    assert "train_loss" not in trajlab.run("evaluation", run)
+
+
+def test_evaluation__with_pruning_is_lazy_and_the_same_on_any_scheduler(no_compute):
+    build, inputs, shape = CASES["mlp"]
+    _, run = trained(build, inputs, torch.randint(4, shape))
+    with no_compute():
+        result = trajlab.run("evaluation", run, prune=[0.1], prune_relative=[0.5])
+    expected = result.compute(scheduler="sync")
+    with dask.config.set(array_optimize=fuse_scans):
+        xr.testing.assert_identical(result.compute(scheduler="threads", num_workers=3), expected)
+    two = trajlab.run("evaluation", {"a": run, "b": run}, prune=[0.1], prune_relative=[0.5]).compute()
+    for name in ("a", "b"):
+        np.testing.assert_array_equal(two.pruned_share.sel(run=name), expected.pruned_share)
+
+
+def test_evaluation__each_threshold_costs_one_pass_a_step(monkeypatch):
+    build, inputs, shape = CASES["mlp"]
+    _, run = trained(build, inputs, torch.randint(4, shape))
+    passes = []
+    usual = Network.watched
+    monkeypatch.setattr(Network, "watched", lambda self, *rest: passes.append(self.prune) or usual(self, *rest))
+    trajlab.run("evaluation", run, prune=[0.1, 0.2]).compute(scheduler="sync")
+    assert sorted(passes) == [0.0] * 4 + [0.1] * 4 + [0.2] * 4
+
+
+def test_evaluation__a_threshold_of_both_kinds_is_refused():
+    with pytest.raises(BadSetting, match="pruned at 0.5, both absolute and relative"):
+        evaluation(outputs([[[1, 0]]]), probe([0]), prune=[0.1, 0.5], prune_relative=[0.5])
+
+
+@pytest.mark.parametrize("settings", [{"prune": [0.0]}, {"prune": [np.nan]}, {"prune_relative": [0.1, -1.0]}])
+def test_evaluation__thresholds_that_make_no_sense_are_told(settings):
+    with pytest.raises(BadSetting, match="thresholds are above 0"):
+        evaluation(outputs([[[1, 0]]]), probe([0]), **settings)

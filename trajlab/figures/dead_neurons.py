@@ -13,16 +13,19 @@ from trajlab.figures.default import default
 from trajlab.figures.marks import multiples
 from trajlab.figures.marks.canvas import canvas
 from trajlab.figures.marks.choosing import choose, recorded
-from trajlab.figures.marks.labels import step_axis
+from trajlab.figures.marks.labels import name_rows, step_axis
 from trajlab.figures.marks.lines import beside, lines
 from trajlab.figures.marks.raster import raster
-from trajlab.figures.marks.scale import CALM, CATEGORIES, CELLS
+from trajlab.figures.marks.scale import CALM, CATEGORIES, CELLS, PAPER
 from trajlab.figures.panel import Panel
 
 STATES = {"active": CALM, "dormant": CELLS["sky"], "nearly dead": CELLS["yellow"], "dead": CELLS["orange"]}
 """States of a unit and their colors; of several that hold the last one is shown."""
 
 LIFE = ("dead", "near_dead", "dormant")
+
+LINES = 80
+"""Units whose lives are drawn apart from each other at most."""
 
 
 def dead_neurons(result: xr.Dataset, *, ax: Axes | None = None, variable: str | None = None, **select: Any) -> Axes:
@@ -68,8 +71,14 @@ def panels(result: xr.Dataset) -> list[Panel]:
         caption = "Units that died since the snapshot before (below), and that came to life or back to it (above)."
         found.append(Panel("turnover", "Dying and reviving", caption, (9.2, 2.8), partial(_turnover, result, died)))
     if "dead" in result and "unit" in result.dims:
-        caption = "Each row is a unit on the probe; the run and layer with the most dead units."
+        caption = (
+            "Each row is a unit that was ever dead on the probe, by its first death, those dead from the start above; "
+            "the run and layer with the most dead units."
+        )
         found.append(Panel("lives", "Lives of the units", caption, (9.2, 4.6), partial(_alone, result)))
+    if "survival" in result:
+        caption = "Units yet to die for the first time (Kaplan–Meier); each counts from when it is first active."
+        found.append(Panel("survival", "Survival of the units", caption, (9.2, 3.0), partial(_survival, result)))
     return found
 
 
@@ -89,20 +98,44 @@ def _alone(result: xr.Dataset, figure: Figure) -> None:
 
 
 def _lives(result: xr.Dataset, ax: Axes | None, **select: Any) -> Axes:
+    """Draw a line for each unit that was ever dead, sorted by the first death; for all units if none was."""
     select = most_dead(result) | {dim: label for dim, label in select.items() if label is not None}
     chosen = {name: choose(result, name, keep=("step", "unit"), **select) for name in LIFE if name in result}
     dead = recorded(chosen["dead"].array).transpose("unit", "step")
-    dead = dead.isel(unit=np.flatnonzero(dead.notnull().any("step").values))
+    dead = dead.assign_coords(unit=dead["unit"].values if "unit" in dead.coords else np.arange(dead.sizes["unit"]))
+    known = np.flatnonzero(dead.notnull().any("step").values)
+    ever = np.flatnonzero((dead > 0).any("step").values)
+    dead = dead.isel(unit=_by_first_death(dead.values, ever if len(ever) else known))
     codes = xr.zeros_like(dead)
     for code, name in enumerate(reversed(LIFE), start=1):
         if name in chosen:
-            codes = xr.where(chosen[name].array > 0, code, codes)
-    codes = codes.where(dead.notnull() & (codes > 0)).transpose("unit", "step")
+            state = chosen[name].array.transpose("unit", "step").sel(step=dead["step"])
+            codes = codes.where(~(state.isel(unit=dead["unit"].values).values > 0), code)
+    codes = codes.where(dead.notnull() & (codes > 0))
     ax = canvas(ax, height=4.6)
     raster(codes.values, dead["step"].values, ax, colors=list(STATES.values()), names=list(STATES), ground=CALM)
-    ax.set_ylabel("unit")
-    ax.set_title(chosen["dead"].title)
+    if len(dead) <= LINES:
+        ax.hlines(np.arange(len(dead) + 1) - 0.5, *ax.get_xlim(), color=PAPER, linewidth=0.8)
+    name_rows(ax, list(map(str, dead["unit"].values)))
+    ax.set_ylabel("unit, by its first death" if len(ever) else "unit")
+    ax.set_title(f"{chosen['dead'].title}, {len(ever)} of {len(known)} units ever dead")
     return ax
+
+
+def _by_first_death(dead: np.ndarray, units: np.ndarray) -> np.ndarray:
+    """Sort units: dead from the start first, those the longest so above, then by their first death."""
+    first = [np.argmax(dead[unit] == 1) for unit in units]
+    return units[np.lexsort([-np.nansum(dead[units], axis=1), first])]
+
+
+def _survival(result: xr.Dataset, figure: Figure) -> None:
+    """Draw the survival of each run, or of each layer of a single one."""
+    several = result.sizes.get("run", 1) > 1
+    array = result["total_survival" if several else "survival"]
+    ax = figure.add_subplot()
+    for line in lines(array if several else array.isel(run=0, missing_dims="ignore"), ax):
+        line.set_drawstyle("steps-post")
+    ax.set_ylim(0.0, 1.02)
 
 
 def _turnover(result: xr.Dataset, died: str, figure: Figure) -> None:

@@ -3,14 +3,25 @@
 from functools import partial
 from typing import Any
 
+import numpy as np
 import xarray as xr
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from trajlab.figures.default import default
 from trajlab.figures.marks import multiples
-from trajlab.figures.marks.lines import lines
+from trajlab.figures.marks.labels import height_of, title_of, value_axis, wrap
+from trajlab.figures.marks.lines import beside, lines, styles_of
 from trajlab.figures.panel import Panel
+from trajlab.findings.looking import last, typical
+from trajlab.showing import evenly
+
+STEPS = 5
+"""Steps at which pruning is drawn at most."""
+
+MARKERS = {"absolute": "o", "relative": "s"}
+"""Markers of thresholds by their kind."""
 
 
 def evaluation(result: xr.Dataset, *, ax: Axes | None = None, variable: str | None = None, **select: Any) -> Axes:
@@ -35,11 +46,62 @@ def panels(result: xr.Dataset) -> list[Panel]:
     found = [Panel("loss", "Loss on the probe", "", (9.2, 3.0), partial(_lines, result, "loss"))]
     if "accuracy" in result:
         found.append(Panel("accuracy", "Accuracy on the probe", "", (9.2, 3.0), partial(_lines, result, "accuracy")))
+    for name in ("accuracy", "loss"):
+        if f"train_{name}" in result:
+            title, caption = f"Generalization gap of the {name}", "Above 0 where training examples do better."
+            draw = partial(_lines, result, f"{name}_gap")
+            found.append(Panel(f"train_{name}", title, caption, (9.2, 3.0), draw))
+            break
+    if "class_accuracy" in result:
         caption = "Share of the targets of a class that are answered right; gray for a class that is no target."
         array = result["class_accuracy"]
         found.append(multiples.panel("class_accuracy", "Accuracy by class", caption, array))
+    if "pruned_share" in result:
+        caption = "Each point is a threshold, squares are relative to the RMS; the leftmost is the network as it is."
+        found.append(Panel("pruning", "Pruning by threshold", caption, (9.2, 3.4), partial(_pruning, result)))
     return found
 
 
 def _lines(result: xr.Dataset, name: str, figure: Figure) -> None:
     lines(result[name], figure.add_subplot())
+
+
+def _pruning(result: xr.Dataset, figure: Figure) -> None:
+    """Draw what is left after pruning: at a few steps, and with several runs at the last one for each of them."""
+    several = result.sizes.get("run", 1) > 1
+    axes = figure.subplots(1, 1 + several, sharey=True, squeeze=False)[0]
+    one = result if several or "run" not in result.dims else result.isel(run=0)
+    positions = evenly(one.sizes["step"], STEPS)
+    colors = [colormaps["viridis"](place) for place in np.linspace(0.0, 0.85, len(positions))]
+    for color, position in zip(colors, positions, strict=True):
+        label = f"step {one['step'].values[position]:,}"
+        _curve(one.isel(step=position).map(typical), axes[0], color=color, label=label)
+    axes[0].set_title("median of the runs" if several else "")
+    beside(axes[0])
+    if several:
+        styles, legend = styles_of(result["loss"], "run")
+        end = result.map(last)
+        for i, style in enumerate(styles):
+            _curve(end.isel(run=i), axes[1], **style)
+        axes[1].set_title("each run at the end")
+        axes[1].set_ylabel("")
+        beside(axes[1], legend)
+
+
+def _curve(one: xr.Dataset, ax: Axes, **style: Any) -> None:
+    """Draw accuracy, or loss, against the share of weights pruned, a line for each kind of threshold."""
+    name = "accuracy" if "pruned_accuracy" in one else "loss"
+    for kind, marker in MARKERS.items():
+        own = one.isel(threshold=np.flatnonzero(one["threshold_kind"].values == kind))
+        share = np.concatenate([[0.0], own["pruned_share"].values])
+        values = np.concatenate([[own[name].item()], own[f"pruned_{name}"].values])
+        if len(share) > 1:
+            ax.plot(share, values, marker=marker, markersize=3.5, **style)
+            style.pop("label", None)
+    ax.set_xlabel(title_of(one["pruned_share"]))
+    ax.set_ylabel(wrap(title_of(one[f"pruned_{name}"]), height_of(ax)))
+    value_axis(ax.xaxis, one["pruned_share"])
+    value_axis(ax.yaxis, one[f"pruned_{name}"])
+    ax.set_xlim(-0.02, 1.02)
+    if name == "accuracy":
+        ax.set_ylim(0.0, 1.02)

@@ -4,23 +4,31 @@ import numpy as np
 import xarray as xr
 
 from trajlab.findings.looking import Finding, extreme, in_run, last, nonfinite, typical, whole
-from trajlab.findings.wording import count, share
+from trajlab.findings.wording import count, listed, share
 
 HEADLINES = (
     "fraction_dead",
     "fraction_near_dead",
     "fraction_dormant",
+    "fraction_ever_died",
+    "fraction_died_for_good",
     "fraction_gradient_dead",
     "fraction_weight_static",
 )
 
 
 def dead_neurons(result: xr.Dataset) -> list[Finding]:
-    """Say where most units are dead at the end, when units first died, and whether they came back."""
+    """Say where most units are dead at the end, how many ever died or came back, when and where."""
     names = {"fraction_dead": "dead", "fraction_gradient_dead": "without gradient"}
     known = next((name for name in names if name in result), None)
     found = nonfinite(result, known or "", "activations")
-    return [*found, *(_end(result, known, names[known]) if known else []), *_first(result), *_back(result)]
+    return [
+        *found,
+        *(_end(result, known, names[known]) if known else []),
+        *_lives(result),
+        *_first(result),
+        *_dying(result),
+    ]
 
 
 def _end(result: xr.Dataset, name: str, word: str) -> list[Finding]:
@@ -76,11 +84,44 @@ def _fed(result: xr.Dataset, layer: str) -> str:
     return f"`{layer}` (fed by `{source}`)" if source else f"`{layer}`"
 
 
-def _back(result: xr.Dataset) -> list[Finding]:
-    died, revived = whole(result, "died"), whole(result, "revived")
-    if died is None or revived is None or not bool((died > 0).any()):
+def _lives(result: xr.Dataset) -> list[Finding]:
+    """Say how many units were ever dead, and what became of those that died; each unit counts once in a run."""
+    if "deaths" not in result:
         return []
-    back = float(revived.sum())
-    runs = f" over {result.sizes['run']} runs" if result.sizes.get("run", 1) > 1 else ""
-    came = f"{int(back):,} came back" if back else "none came back"
-    return [Finding(f"Units died {count(float(died.sum()), 'time')}{runs}; {came}.", "turnover")]
+    known = result["deaths"].notnull()
+    ever, never = result["dead_steps"] > 0, known & result["first_active"].isnull()
+    died, back = result["deaths"] > 0, result["revivals"] > 0
+    for_good = died & (result["dead_at_end"] == 1)
+    if not bool(ever.any()):
+        return []
+    runs = f" of {result.sizes['run']} runs" if result.sizes.get("run", 1) > 1 else ""
+    parts = {
+        "at every one": never,
+        "only until they first became active": ever & ~never & ~died,
+        "after they had been active": died,
+    }
+    told = [f"{int(who.sum()):,} {words}" for words, who in parts.items() if bool(who.any())]
+    text = f"{int(ever.sum()):,} of the {int(known.sum()):,} units{runs} were dead at some snapshot: {listed(told)}."
+    found = [Finding(text, "lives")]
+    if bool(died.any()):
+        again = int((for_good & back).sum())
+        text = f"Of the {count(int(died.sum()), 'unit')} that died after having been active, {_many(died & back)} came "
+        text += f"back to life, and {_many(for_good)} {'was' if int(for_good.sum()) == 1 else 'were'} dead at the end"
+        text += f", {again:,} of them after coming back" if again else ""
+        found.append(Finding(f"{text}.", "lives"))
+    return found
+
+
+def _many(who: xr.DataArray) -> str:
+    return f"{int(who.sum()):,}" if bool(who.any()) else "none"
+
+
+def _dying(result: xr.Dataset) -> list[Finding]:
+    """Say in which layer the most units ever died."""
+    if "fraction_ever_died" not in result or "layer" not in result.dims:
+        return []
+    place = extreme(result["fraction_ever_died"])
+    if place is None or place.value == 0:
+        return []
+    text = f"In {_fed(result, place.at['layer'])}{in_run(place)} the largest share of units ever died"
+    return [Finding(f"{text} after having been active: {share(place.value)}.", "survival")]

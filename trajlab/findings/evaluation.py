@@ -6,15 +6,16 @@ import xarray as xr
 from trajlab.findings.looking import Finding, extreme, in_run, last, nonfinite, typical
 from trajlab.findings.wording import number, share
 
-HEADLINES = ("loss", "accuracy", "macro_f1")
+HEADLINES = ("loss", "accuracy", "macro_f1", "train_accuracy", "accuracy_gap", "prunable_share")
 
 WORSE = 1.2
 """A loss at the end that is this factor above the least on the way is told."""
 
 
 def evaluation(result: xr.Dataset) -> list[Finding]:
-    """Say who is best at the end, whether the loss rose again, and which class is worst."""
-    return [*nonfinite(result, "loss", "outputs"), *_end(result), *_risen(result), *_class(result)]
+    """Say who is best at the end, whether the loss rose again, which class is worst, and what pruning costs."""
+    parts = (_end, _risen, _gap, _class, _pruning)
+    return [*nonfinite(result, "loss", "outputs"), *(found for part in parts for found in part(result))]
 
 
 def _end(result: xr.Dataset) -> list[Finding]:
@@ -55,3 +56,55 @@ def _class(result: xr.Dataset) -> list[Finding]:
     runs = " (medians of the runs)" if "run" in result.dims else ""
     text = f"Class {worst.at['class']} is worst at the end: {share(worst.value)} of its targets are answered right"
     return [Finding(f"{text}, of class {best.at['class']} {share(best.value)}{runs}.", "class_accuracy")]
+
+
+def _gap(result: xr.Dataset) -> list[Finding]:
+    """Say how much better training examples are answered."""
+    if "accuracy_gap" not in result:
+        return []
+    end = last(result["accuracy_gap"])
+    place, middle = extreme(end), float(typical(end))
+    if place is None:
+        return []
+    words = "more" if middle >= 0 else "less"
+    text = f"Training examples are answered right {_points(abs(middle))} {words} often than the probe at the end"
+    if "run" in place.at:
+        text += f" (median of the runs), with the largest gap{in_run(place)} ({_points(place.value)})"
+    return [Finding(f"{text}.", "train_accuracy")]
+
+
+def _pruning(result: xr.Dataset) -> list[Finding]:
+    """Say at which sparsity the accuracy falls by more than a point, at the end."""
+    if "prunable_share" not in result:
+        return []
+    end = result.map(last)
+    shares, cost = end["pruned_share"], end["accuracy"] - end["pruned_accuracy"]
+    kept = end["prunable_share"]
+    beyond = shares.where(shares > kept).min("threshold")
+    least = extreme(beyond, least=True)
+    if least is None:
+        most = extreme(shares.max("threshold"))
+        if most is None:
+            return []
+        text = f"No pruning that was tried, of up to {share(most.value)} of the weights"
+        return [Finding(f"{text}, costs more than a point of accuracy at the end.", "pruning")]
+    one = {"run": least.at["run"]} if "run" in least.at else {}
+    own_shares, own_cost, own_kept = (array.sel(one) for array in (shares, cost, kept))
+    there = int(np.nanargmin(own_shares.where(own_shares > own_kept).values))
+    fall = _points(float(own_cost[there]))
+    text = f"Putting {share(least.value)} of the weights to 0 costs {fall} of accuracy at the end{in_run(least)}"
+    text += f", {share(float(own_kept))} at most one" if float(own_kept) > 0 else ", and less was not tried"
+    if one:
+        most = extreme(kept)
+        text += f"; most can be pruned{in_run(most)} ({share(most.value)})" if most else ""
+    return [Finding(f"{text}.", "pruning")]
+
+
+def _points(value: float) -> str:
+    """Write a difference of shares in points.
+
+    >>> _points(0.034), _points(0.01), _points(-0.2)
+    ('3.4 points', '1 point', '-20 points')
+    """
+    points = number(round(100 * value, 1))
+    return f"{points} point" if points == "1" else f"{points} points"

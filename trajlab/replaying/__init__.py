@@ -17,7 +17,7 @@ from trajlab.observers.raw import Raw
 from trajlab.observing import REPLAY, Observable, Observer, assembled
 from trajlab.replaying.graph import Passes
 from trajlab.replaying.layers import Call, choose, layer_of, trial
-from trajlab.replaying.models import Model, build, described, fit, names_none
+from trajlab.replaying.models import Model, build, described, fit, names_none, usable
 from trajlab.replaying.network import Network, Request, hollow
 from trajlab.replaying.probing import as_probe
 from trajlab.replaying.types import as_input
@@ -109,6 +109,7 @@ def replay(
     device: str | None = None,
     of: str = "activations",
     prune: float = 0.0,
+    prune_relative: float = 0.0,
 ) -> Replayed:
     """Put the weights and buffers of each step through the network, on a fixed batch; lazily.
 
@@ -136,8 +137,9 @@ def replay(
         Without `layers`, what is wanted: all "activations" (in a network whose activations are no modules, the outputs
         of its linear and convolution modules except the last, which pass 0 where an activation would),
         "convolutions", "units" (linear modules and convolutions) or all "modules".
-    prune
-        Entries of weights whose size is below this are put to 0, as in pruning by threshold; biases are left.
+    prune, prune_relative
+        Entries of weights whose size is below the one, or below the other times the RMS of their tensor, are put to 0,
+        as in pruning by threshold. Weights are parameters of two dims or more; biases and the scales of norms are left.
 
     Returns
     -------
@@ -154,7 +156,7 @@ def replay(
     MissingData
         The run has no probe or names no model, and none is given; or no step has all tensors.
     BadSetting
-        The model does not fit the weights or the probe, or a pattern fits no module.
+        The model does not fit the weights or the probe, a pattern fits no module, or there is no such device.
 
     Examples
     --------
@@ -164,8 +166,8 @@ def replay(
     >>> trajlab.replay(walk, model=net, probe=torch.ones(5, 4))["1"].sizes
     Frozen({'step': 2, 'sample': 5, 'unit': 3})
     """
-    device = trajectory.device if device is None else device
-    inputs, targets, own_steps, sha256 = _probe(trajectory, probe)
+    device = usable(trajectory.device if device is None else device)
+    inputs, targets, own_steps, sha256 = probe_parts(trajectory, probe)
     shape = inputs.shape[1:] if own_steps is None else inputs.shape[2:]
     samples = inputs.shape[0] if own_steps is None else inputs.shape[1]
     identity = _identity(trajectory, model)
@@ -174,15 +176,16 @@ def replay(
     built, homes, calls = _tried(trajectory, model, identity, zeros, device)
     chosen = choose(calls, [layers] if isinstance(layers, str) else layers, of)
     attention = {call.place.path for call in chosen if call.is_attention}
-    network = Network(built, tuple(homes), _batch(calls), device, tuple(sorted(attention)), prune)
+    network = Network(built, tuple(homes), _batch(calls), device, tuple(sorted(attention)), prune, prune_relative)
     recorded = trajectory.weights.lives | trajectory.buffers.lives
     lives = [recorded[home] for home in homes.values()]
     steps = _shared_steps(trajectory, lives, own_steps)
     if own_steps is not None:
         inputs = inputs[np.searchsorted(own_steps, steps)]
     name = f"{REPLAY}-" + tokenize(
-        identity, homes, [life.values for life in lives], steps, inputs, targets, network.attention, prune, device
-    )
+        identity, homes, [life.values for life in lives], steps, inputs, targets, network.attention, prune,
+        prune_relative, device,
+    )  # fmt: skip
     passes = Passes(name, network, (inputs, targets), lives, steps, own_steps is not None)
     return Replayed(passes, calls, chosen, samples, sha256)
 
@@ -222,7 +225,7 @@ def _batch(calls: Sequence[Call]) -> int:
     return int(np.clip(BATCH_BYTES // max(sample, 1), 1, BATCH))
 
 
-def _probe(trajectory: Trajectory, probe: Any) -> tuple[Any, Any, np.ndarray | None, str]:
+def probe_parts(trajectory: Trajectory, probe: Any) -> tuple[Any, Any, np.ndarray | None, str]:
     """Give inputs, targets, the steps if each has inputs of its own, and the hash."""
     if probe is None:
         if "inputs" not in trajectory.probe:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from trajlab.errors import BadSetting, MissingData
+from trajlab.errors import BadSetting, MissingData, TrajlabError
 from trajlab.trajectory import Trajectory
 
 Model = nn.Module | Callable[..., nn.Module] | str
@@ -39,7 +39,7 @@ def build(trajectory: Trajectory, model: Model | None) -> nn.Module:
     MissingData
         No model is given and the run names none, or its factory can not be imported.
     BadSetting
-        The factory does not take the arguments, or gives no network.
+        The factory does not take the arguments or fails, or gives no network.
     """
     if isinstance(model, nn.Module):
         return copy.deepcopy(model).eval()
@@ -56,13 +56,40 @@ def build(trajectory: Trajectory, model: Model | None) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         try:
             built = function(**arguments)
-        except TypeError as error:
-            raise BadSetting(f"{asked} was called with {arguments}; {error}. Correct its arguments.") from error
+        except TrajlabError:
+            raise
+        except Exception as error:
+            why = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            remedy = (
+                "Correct its arguments." if arguments else "Name a function that needs none and builds the network."
+            )
+            raise BadSetting(f"{asked} was called with {arguments or 'no arguments'}; {why}. {remedy}") from error
     if not isinstance(built, nn.Module):
         raise BadSetting(
             f"{asked} was to give a torch.nn.Module; it gave a {type(built).__name__}. Name a function that builds one."
         )
     return built.eval()
+
+
+def usable(device: str) -> str:
+    """Give a device that torch can use.
+
+    Raises
+    ------
+    BadSetting
+        There is no such device here.
+    """
+    try:
+        torch.empty(1, device=device).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:  # torch has no type of its own
+        reason = " ".join(str(error).split()).partition(". ")[0][:200].rstrip(".") or type(error).__name__
+        count = torch.cuda.device_count()
+        there = ", ".join(["cpu", *(f"cuda:{i}" for i in range(count))])
+        raise BadSetting(
+            f"the device {device!r} was asked for, to replay on; {reason}. There is {there}. Leave --device (device=) "
+            "out for the CPU."
+        ) from error
+    return device
 
 
 def _imported(path: str) -> Callable[..., nn.Module]:
@@ -126,7 +153,7 @@ def fit(model: nn.Module, trajectory: Trajectory) -> dict[str, str]:
     if found:
         raise BadSetting(
             f"{type(model).__name__} was to take the weights of {trajectory.source or 'the run'}; {found}. "
-            "Pass model= the network that was trained, built with the same arguments."
+            "Pass model= (--model) the network that was trained, built with the same arguments."
         )
     return homes
 

@@ -3,7 +3,7 @@
 import copy
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -56,8 +56,9 @@ class Network:
         Where it runs.
     attention
         Modules whose attention, of each head, is wanted.
-    prune
-        Entries of weights whose size is below this are put to 0; no bias is.
+    prune, prune_relative
+        Entries of weights whose size is below the one, or below the other times the RMS of their tensor, are put to 0;
+        no bias is.
     """
 
     model: nn.Module
@@ -66,6 +67,7 @@ class Network:
     device: str
     attention: tuple[str, ...] = ()
     prune: float = 0.0
+    prune_relative: float = 0.0
 
     def watched(
         self, inputs: np.ndarray, targets: np.ndarray | None, tables: Sequence[Any], rows: Sequence[int],
@@ -102,11 +104,18 @@ class Network:
         weights = {name for name, value in self.model.named_parameters(remove_duplicate=False) if value.ndim > 1}
         state = {}
         for name, table, row in zip(self.names, tables, rows, strict=True):
-            value = _tensor(table, row).to(self.device, types[name])
-            if self.prune > 0 and name in weights:
-                value = value.masked_fill(value.abs() < self.prune, 0.0)
-            state[name] = value
+            value = _tensor(table, row).to(types[name])
+            state[name] = (self._pruned(value) if name in weights else value).to(self.device)
         return state
+
+    def _pruned(self, value: torch.Tensor) -> torch.Tensor:
+        """Put small entries to 0; relative to an RMS that is NaN none is small."""
+        if self.prune > 0:
+            value = value.masked_fill(value.abs() < self.prune, 0.0)
+        if self.prune_relative > 0:
+            rms = float(value.double().square().mean().sqrt())
+            value = value.masked_fill(value.abs() < self.prune_relative * rms, 0.0)
+        return value
 
 
 class _Pass:
@@ -115,6 +124,7 @@ class _Pass:
     def __init__(self, network: Network, state: dict[str, torch.Tensor], requests: Sequence[Request], samples: int):
         self.model = copy.deepcopy(network.model)
         self.network, self.state, self.samples = network, state, samples
+        self.untied = [name for name, _ in self.model.named_parameters()]  # in a pass ties are not seen
         self.watches = [Watch(request.observer, request.layers, samples) for request in requests]
         self.wanted: dict[Place, list[tuple[Watch, int]]] = defaultdict(list)
         for watch, request in zip(self.watches, requests, strict=True):
@@ -204,7 +214,7 @@ class _Pass:
             if tensor.requires_grad:
                 tensor.register_hook(partial(self._hear_gradient, len(self.waiting) - 1, parameters))
 
-    def _hear_gradient(self, number: int, parameters: dict[str, np.ndarray], gradient: torch.Tensor) -> None:
+    def _hear_gradient(self, number: int, parameters: Mapping[str, np.ndarray], gradient: torch.Tensor) -> None:
         watch, position, values, shape = self.waiting[number]
         if watch.observer.objective == self.underway:
             self.arrived.add((number, position))
@@ -218,15 +228,34 @@ class _Pass:
                 seen = Seen(values, self.first, np.zeros(shape, np.float32), self._parameters_at(watch, position))
                 watch.observer.add(watch.state, position, seen)
 
-    def _parameters_at(self, watch: Watch, position: int) -> dict[str, np.ndarray]:
+    def _parameters_at(self, watch: Watch, position: int) -> Mapping[str, np.ndarray]:
         path = watch.layers[position].attrs["module"]
         return self._parameters(path, self.modules.get(path))
 
-    def _parameters(self, path: str, module: nn.Module | None) -> dict[str, np.ndarray]:
+    def _parameters(self, path: str, module: nn.Module | None) -> Mapping[str, np.ndarray]:
+        """Give the parameters of a module; of the network itself those of all modules, tied ones once."""
         if module is None:
             return {}
-        own = {name: f"{path}.{name}" if path else name for name, _ in module.named_parameters(recurse=False)}
-        return {name: as_array(self.state[whole]) for name, whole in own.items() if whole in self.state}
+        if not path:
+            return _Arrays({name: self.state[name] for name in self.untied if name in self.state})
+        own = [(name, f"{path}.{name}") for name, _ in module.named_parameters(recurse=False)]
+        return _Arrays({name: self.state[whole] for name, whole in own if whole in self.state})
+
+
+class _Arrays(Mapping[str, np.ndarray]):
+    """Tensors by name, brought over from the device when they are asked for."""
+
+    def __init__(self, tensors: Mapping[str, torch.Tensor]):
+        self.tensors = tensors
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return as_array(self.tensors[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.tensors)
+
+    def __len__(self) -> int:
+        return len(self.tensors)
 
 
 def _unsteady(name: str, found: Any, expected: tuple[int, ...]) -> BadSetting:
@@ -237,10 +266,13 @@ def _unsteady(name: str, found: Any, expected: tuple[int, ...]) -> BadSetting:
 
 
 def hollow(model: nn.Module) -> nn.Module:
-    """Take the values out of a network's parameters and stored buffers, in place; others keep theirs."""
+    """Take the values out of a network's parameters and stored buffers, in place; others keep theirs, ties stay."""
+    hollowed: dict[nn.Parameter, nn.Parameter] = {}
     for module in model.modules():
         for name, parameter in list(module.named_parameters(recurse=False, remove_duplicate=False)):
-            setattr(module, name, nn.Parameter(parameter.detach().to("meta"), requires_grad=False))
+            if parameter not in hollowed:
+                hollowed[parameter] = nn.Parameter(parameter.detach().to("meta"), requires_grad=False)
+            setattr(module, name, hollowed[parameter])
         for name, buffer in list(module.named_buffers(recurse=False, remove_duplicate=False)):
             if name not in module._non_persistent_buffers_set:
                 setattr(module, name, buffer.to("meta"))

@@ -63,12 +63,13 @@ def read_probe(path: str | Path) -> xr.Dataset:
     MissingData
         There is no such file.
     DamagedData
-        The file can not be read, or holds no inputs.
+        The file can not be read, holds no inputs or ones that are NaN or Inf, or not as many targets.
     """
     file = place(path)
     with reaching(file):
         if not file.is_file():
-            raise MissingData(f"a probe was to be read from {file}; there is no such file. Name a file of inputs.")
+            there = "a folder" if file.is_dir() else "no such file"
+            raise MissingData(f"a probe was to be read from {file}; there is {there}. Name a file of inputs.")
         data = file.read_bytes()
     try:
         found = _parsed(data, file.suffix.lower())
@@ -77,15 +78,38 @@ def read_probe(path: str | Path) -> xr.Dataset:
             f"a probe was to be read from {file}; {' '.join(str(error).split())[:200]}. Give one of "
             f"{', '.join(SUFFIXES)} that holds inputs, and perhaps targets."
         ) from error
-    if not isinstance(found, Mapping):
-        return as_probe(found)
-    if "inputs" not in found:
-        raise DamagedData(
-            f"a probe was to be read from {file}; it holds {', '.join(map(str, found)) or 'nothing'}. "
-            "Name its tensors inputs and targets."
+    try:
+        probe = _named(found) if isinstance(found, Mapping) else as_probe(found)
+        _check_finite(probe)
+    except BadSetting as error:
+        raise DamagedData(f"a probe was to be read from {file}; {error}") from error
+    return probe
+
+
+def _named(found: Mapping[Any, Any]) -> xr.Dataset:
+    """Give a probe of tensors by name."""
+    kinds = [str(name).removesuffix("inputs") for name in found if str(name).endswith("inputs")]
+    known = {f"{kind}{part}" for kind in kinds for part in ("inputs", "targets")}
+    strange = [str(name) for name in found if name not in known]
+    if "" not in kinds or strange:
+        raise BadSetting(
+            f"it holds {', '.join(map(str, found)) or 'nothing'}. Name its tensors inputs and targets, and those of "
+            "further kinds train_inputs and train_targets."
         )
-    tensors = {name: _tensor(values) for name, values in found.items()}
+    tensors = {str(name): _tensor(values) for name, values in found.items()}
+    for kind in kinds:
+        parts: Any = tuple(tensors[name] for name in (f"{kind}inputs", f"{kind}targets") if name in tensors)
+        probe_tensors(parts)
     return _dataset(tensors, probe_facts(tensors) or {})
+
+
+def _check_finite(probe: xr.Dataset) -> None:
+    """Refuse inputs that are NaN or Inf: all outputs would be."""
+    for name in probe:
+        if str(name).endswith("inputs"):
+            bad = int((~np.isfinite(probe[name].values)).sum())
+            if bad:
+                raise BadSetting(f"{bad} of the {probe[name].size} values of its {name} are NaN or Inf. Repair them.")
 
 
 def _parsed(data: bytes, suffix: str) -> Any:

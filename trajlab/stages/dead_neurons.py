@@ -9,6 +9,8 @@ import xarray as xr
 from trajlab.errors import BadSetting, MissingData
 from trajlab.kernels.activity import ACTIVITY
 from trajlab.lazily import lazily
+from trajlab.lifetimes import MEANINGS as LIFETIMES
+from trajlab.lifetimes import lifetimes
 from trajlab.observers.activity import Activity
 from trajlab.observing import observe
 from trajlab.result import Meaning, annotate, stride
@@ -45,6 +47,7 @@ MEANINGS = {
 FRACTIONS = ("dead", "near_dead", "dormant", "gradient_dead", "weight_static")
 for _name in FRACTIONS:
     MEANINGS[f"fraction_{_name}"] = Meaning(f"share of units {MEANINGS[_name].long_name}", "1", f"mean {_SHARE}")
+MEANINGS |= LIFETIMES
 
 
 def dead_neurons(
@@ -58,7 +61,7 @@ def dead_neurons(
 ) -> xr.Dataset:
     """Which units are dead, nearly dead or dormant, and when they die, revive and come to life.
 
-    Answers: how much of the network does nothing, since when, and does it ever come back?
+    Answers: how much of the network does nothing, since when, for how long, and does it ever come back?
 
     Parameters
     ----------
@@ -90,6 +93,20 @@ def dead_neurons(
     died, revived, born : (step, layer)
         Units that passed between dead and alive since the snapshot before; NaN at the first. The change in the number
         of dead units is died − revived − born.
+    deaths, revivals, first_active, first_death, last_death : (layer, unit)
+        How often a unit died after it had been active, and came back; and the steps at which it was first active, and
+        seen dead first and last after that. A unit that is dead from the start is born when it is first active: that
+        is no revival, and to be dead before is no death. Snapshots at which a unit is not known are passed over, so
+        that these count deaths across gaps, which `died` can not.
+    dead_steps, longest_dead, longest_dead_span, dead_at_end : (layer, unit)
+        Snapshots at which it is dead; its longest dead spell in snapshots, and the longest in optimizer steps, from
+        the first snapshot dead to the next active; and whether it is dead where it is last known.
+    fraction_ever_dead, fraction_never_active, fraction_ever_died, fraction_died_for_good : (layer)
+        Shares of the units: dead at any snapshot, dead at all, dead at one after having been active, and such that
+        are dead at the end.
+    survival, at_risk : (step, layer)
+        Kaplan–Meier share of the units yet to die for the first time, and how many may. A unit counts from when it is
+        first active to when it dies, or is last known; one that is never active does not.
     agreement, agreement_static : (step, layer)
         Share of units for which `gradient_dead`, or `weight_static`, says the same as `dead`.
     nonfinite : (step, layer)
@@ -110,7 +127,8 @@ def dead_neurons(
 
     References
     ----------
-    Score of dormant neurons (ReDo): Sokar et al. 2023, arXiv:2302.12902.
+    Score of dormant neurons (ReDo): Sokar et al. 2023, arXiv:2302.12902. Survival: Kaplan & Meier 1958,
+    doi:10.1080/01621459.1958.10501452, with late entry as in Klein & Moeschberger 2003, Survival Analysis, eq. 4.6.1.
     """
     if window < 1 or tau < 0 or not 0 <= near <= 1:
         raise BadSetting(
@@ -166,7 +184,8 @@ def _result(
         "source": ("layer", np.array([layer.source for layer in layers], dtype=object)),
         "units": ("layer", [layer.units for layer in layers]),
     }
-    return stride(xr.Dataset(units | _pooled(units, counts), labels))
+    lives = lifetimes(units["dead"].assign_coords(step=steps)) if "dead" in units else {}
+    return stride(xr.Dataset(units | _pooled(units, counts) | lives, labels))
 
 
 def _on_probe(

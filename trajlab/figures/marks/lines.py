@@ -31,7 +31,7 @@ def lines(array: xr.DataArray, ax: Axes, *, log: bool = False) -> list[Line2D]:
     """
     others = [str(dim) for dim in array.dims if dim != "step"]
     if others:
-        styles, legend = _styles(array, others[0])
+        styles, legend = styles_of(array, others[0])
         drawn = [_line(array.isel({others[0]: i}), ax, style) for i, style in enumerate(styles)]
     else:
         drawn, legend = [_line(array, ax, {"color": CATEGORIES[0]})], []
@@ -63,8 +63,8 @@ def _line(one: xr.DataArray, ax: Axes, style: dict[str, Any]) -> Line2D:
     return ax.plot(one["step"].values[known], one.values[known], **style, **marker)[0]
 
 
-def _styles(array: xr.DataArray, dim: str) -> tuple[list[dict[str, Any]], list[Line2D]]:
-    """Choose a style for each line, and the legend that explains them."""
+def styles_of(array: xr.DataArray, dim: str) -> tuple[list[dict[str, Any]], list[Line2D]]:
+    """Choose a style for each label of a dim, and the legend that explains them."""
     names = labels(array, dim)
     telling = [name for name in telling_facts(array) if name != "seed"] if dim == "run" else []
     if not telling:

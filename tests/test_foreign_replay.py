@@ -1,0 +1,227 @@
+"""Snapshots that somebody else left behind, without run.json, replayed with a model and a probe that are named."""
+
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from safetensors.torch import save_file
+from torch import nn
+from typer.testing import CliRunner
+
+import trajlab
+from trajlab.cli import app
+from trajlab.errors import BadSetting, DamagedData, MissingData, TrajlabError
+
+FACTORIES = """
+from torch import nn
+
+def net():
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3))
+
+def sized(width):
+    return nn.Sequential(nn.Linear(2, width))
+
+def wide():
+    return nn.Sequential(nn.Conv2d(1, 5, 3), nn.BatchNorm2d(5), nn.ReLU(), nn.Flatten(), nn.Linear(80, 3), nn.Tanh())
+
+def broken():
+    raise RuntimeError("no weights\\nto fetch")
+
+number = 3
+"""
+STEPS = (0, 100, 250)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Factories, checkpoints of random networks in two forms, and probes."""
+    folder = tmp_path_factory.mktemp("foreign")
+    (folder / "foreign_zoo.py").write_text(FACTORIES)
+    names: dict = {}
+    exec(FACTORIES, names)
+    for seed, step in enumerate(STEPS):
+        torch.manual_seed(seed)
+        state = names["net"]().state_dict()
+        state["0.bias"][seed] = -100.0
+        for form in ("safetensors", "torch"):
+            (folder / form).mkdir(exist_ok=True)
+        (folder / "safetensors" / f"checkpoint-{step}").mkdir()
+        save_file(state, folder / "safetensors" / f"checkpoint-{step}" / "model.safetensors")
+        torch.save(state, folder / "torch" / f"step_{step}.pt")
+    inputs, targets = torch.randn(11, 1, 6, 6), torch.randint(3, (11,))
+    save_file({"inputs": inputs, "targets": targets}, folder / "probe.safetensors")
+    np.savez(folder / "probe.npz", inputs=inputs.numpy(), targets=targets.numpy())
+    np.save(folder / "probe.npy", inputs.numpy())
+    torch.save(inputs, folder / "tensor.pt")
+    torch.save((inputs, targets), folder / "probe.pt")
+    torch.save({"inputs": inputs, "targets": targets}, folder / "dict.pth")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def importable(place, monkeypatch):
+    monkeypatch.syspath_prepend(str(place))
+    yield
+    sys.modules.pop("foreign_zoo", None)
+
+
+def call(*arguments):
+    """Call the command line in this process; give what it raised, or nothing."""
+    done = CliRunner().invoke(app, [str(one) for one in arguments])
+    if done.exception and not isinstance(done.exception, TrajlabError):
+        raise done.exception
+    return done.exception
+
+
+def by_hand(place):
+    """Give outputs and the values after the ReLU at each step, by torch alone."""
+    inputs, targets = torch.load(place / "probe.pt")
+    found = []
+    for step in STEPS:
+        net = sys.modules["foreign_zoo"].net().eval()
+        net.load_state_dict(torch.load(place / "torch" / f"step_{step}.pt"))
+        with torch.no_grad():
+            found.append((net(inputs), net[:3](inputs)))
+    outputs, hidden = (torch.stack(parts) for parts in zip(*found, strict=True))
+    return outputs, hidden, targets
+
+
+@pytest.mark.parametrize("form", ["safetensors", "torch"])
+@pytest.mark.parametrize("probe", ["probe.safetensors", "probe.npz", "probe.pt", "dict.pth"])
+def test_evaluation__of_foreign_checkpoints_is_what_torch_gives(place, tmp_path, form, probe):
+    given = ("--model", "foreign_zoo:net", "--probe", place / probe)
+    assert call("evaluation", place / form, tmp_path / "out.zarr", *given, "--prune", 0.1) is None
+
+    found = xr.open_zarr(tmp_path / "out.zarr").load()
+    outputs, _, targets = by_hand(place)
+    losses = [nn.functional.cross_entropy(one, targets).item() for one in outputs]
+    np.testing.assert_allclose(found.loss, losses, rtol=1e-5)
+    np.testing.assert_allclose(found.accuracy, (outputs.argmax(2) == targets).double().mean(1))
+    assert found.step.values.tolist() == list(STEPS)
+    assert (found.pruned_share > 0).all()
+
+
+@pytest.mark.parametrize("form", ["safetensors", "torch"])
+@pytest.mark.parametrize("probe", ["probe.npy", "tensor.pt", "probe.safetensors"])
+def test_dead_neurons__of_foreign_checkpoints_is_what_torch_gives(place, tmp_path, form, probe):
+    given = ("--model", "foreign_zoo:net", "--probe", place / probe)
+    assert call("dead_neurons", place / form, tmp_path / "out.zarr", *given) is None
+
+    found = xr.open_zarr(tmp_path / "out.zarr").load()
+    _, hidden, _ = by_hand(place)
+    np.testing.assert_allclose(found.active_fraction[:, 0], (hidden > 0).double().mean((1, 3, 4)))
+    np.testing.assert_array_equal(found.dead[:, 0, :3], np.eye(3))
+    np.testing.assert_array_equal(found.first_death[0, :3], [np.nan, 100, 250])
+    assert found.layer.values.tolist() == ["2"] and found.source.values.tolist() == ["0"]
+
+
+def test_the_command_itself_finds_modules_where_it_is_called(place, tmp_path):
+    command = [sys.executable, "-c", "from trajlab.cli import main; main()", "run", "torch", str(tmp_path / "out")]
+    given = ["--stages", "dead_neurons,evaluation", "--model", "foreign_zoo:net", "--probe", "probe.npz"]
+    done = subprocess.run([*command, *given], capture_output=True, text=True, timeout=120, cwd=place)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"dead_neurons.zarr", "evaluation.zarr"}
+
+    given[-1] = "nowhere.npz"
+    done = subprocess.run([*command[:-1], str(tmp_path / "b"), *given], capture_output=True, text=True, cwd=place)
+    assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("trajlab: a probe was to be read from nowhere.npz; there is no such file.")
+
+
+@pytest.mark.parametrize(
+    ("model", "error", "found"),
+    [
+        (
+            "foreign_zoo:sized",
+            BadSetting,
+            "called with no arguments.*missing 1 required.*'width'.*Name a function that",
+        ),
+        ("foreign_zoo:broken", BadSetting, "RuntimeError: no weights to fetch"),
+        ("foreign_zoo:number", BadSetting, "'int' object is not callable"),
+        ("foreign_zoo:nets", MissingData, "no attribute 'nets'"),
+        ("foreign_zoo", BadSetting, "package.module:factory"),
+        ("foreign_zoo:wide", BadSetting, r"7 of another shape \(0.weight \[5, 1, 3, 3\] recorded as \[4, 1, 3, 3\]"),
+    ],
+)
+@pytest.mark.parametrize("stage", ["evaluation", "dead_neurons"])
+def test_a_model_that_can_not_be_used_is_told(place, tmp_path, stage, model, error, found):
+    given = ("--model", model, "--probe", place / "probe.pt")
+    raised = call(stage, place / "torch", tmp_path / "out.zarr", *given)
+    assert isinstance(raised, error) and re.search(found, str(raised)), raised
+    assert "\n" not in str(raised)
+    assert not (tmp_path / "out.zarr").exists()
+
+
+def test_without_a_model_or_a_probe_it_is_told_how_to_give_them(place, tmp_path):
+    raised = call("evaluation", place / "torch", tmp_path / "out.zarr", "--probe", place / "probe.pt")
+    assert isinstance(raised, MissingData) and "--model package.module:factory" in str(raised)
+    raised = call("evaluation", place / "torch", tmp_path / "out.zarr", "--model", "foreign_zoo:net")
+    assert isinstance(raised, MissingData) and "--probe FILE" in str(raised)
+
+
+def test_a_model_that_does_not_fit_names_what_does_not(place, tmp_path):
+    given = ("--model", "foreign_zoo:wide", "--probe", place / "probe.pt")
+    text = str(call("evaluation", place / "torch", tmp_path / "out.zarr", *given))
+    assert "of another shape (0.weight [5, 1, 3, 3] recorded as [4, 1, 3, 3], 0.bias [5] recorded as [4]" in text
+    assert "--model" in text
+
+
+def test_a_probe_that_does_not_fit_is_told(place, tmp_path):
+    np.save(tmp_path / "flat.npy", np.zeros((5, 36), np.float32))
+    np.savez(tmp_path / "many.npz", inputs=np.zeros((5, 1, 6, 6), np.float32), targets=np.zeros(4, np.int64))
+    np.savez(tmp_path / "odd.npz", inputs=np.zeros((5, 1, 6, 6), np.float32), targets=np.zeros((5, 2), np.int64))
+    cases = {
+        "flat.npy": (BadSetting, r"Sequential was called with inputs of shape \[3, 36\]"),
+        "many.npz": (DamagedData, "5 inputs and 4 targets"),
+        "odd.npz": (BadSetting, r"labels of shape \(5,\) or values of shape \(5, 3\) were expected as targets"),
+    }
+    for name, (error, found) in cases.items():
+        raised = call(
+            "evaluation", place / "torch", tmp_path / "o", "--model", "foreign_zoo:net", "--probe", tmp_path / name
+        )
+        assert isinstance(raised, error) and re.search(found, str(raised)), raised
+    raised = call(
+        "evaluation", place / "torch", tmp_path / "o", "--model", "foreign_zoo:net", "--probe", place / "probe.npy"
+    )
+    assert isinstance(raised, MissingData) and "inputs only" in str(raised)
+
+
+def test_a_layer_that_is_not_there_is_told_with_close_names(place):
+    run = trajlab.open(place / "torch")
+    with pytest.raises(BadSetting, match=r"the layer '20' was asked for; no module of that name .* Did you mean 2"):
+        trajlab.replay(run, model="foreign_zoo:net", probe=trajlab.read_probe(place / "probe.pt"), layers=["20"])
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:7", "gpu", "meta"])
+def test_a_device_that_is_not_there_is_told(place, tmp_path, device):
+    if device == "cuda" and torch.cuda.is_available():
+        pytest.skip("there is one")
+    given = ("--model", "foreign_zoo:net", "--probe", place / "probe.pt", "--device", device)
+    raised = call("evaluation", place / "torch", tmp_path / "out.zarr", *given)
+    assert isinstance(raised, BadSetting), raised
+    assert f"the device {device!r} was asked for, to replay on; " in str(raised)
+    assert "There is cpu" in str(raised) and "\n" not in str(raised)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_replay__on_cuda_gives_the_numbers_of_the_cpu_to_rounding(place, tmp_path):
+    for device in ("cpu", "cuda"):
+        given = ("--model", "foreign_zoo:net", "--probe", place / "probe.pt", "--device", device)
+        for stage in ("evaluation", "dead_neurons"):
+            more = ("--prune-relative", 0.5) if stage == "evaluation" else ()
+            assert call(stage, place / "torch", tmp_path / f"{stage}-{device}.zarr", *given, *more) is None
+    for stage in ("evaluation", "dead_neurons"):
+        cpu, cuda = (xr.open_zarr(tmp_path / f"{stage}-{device}.zarr").load() for device in ("cpu", "cuda"))
+        xr.testing.assert_allclose(cuda, cpu, rtol=1e-3, atol=1e-4)
+
+
+def test_info__says_how_to_replay_a_run_without_model_and_probe(place):
+    done = CliRunner().invoke(app, ["info", str(place / "torch")])
+    said = " ".join(done.stdout.split())
+    assert "There is no probe: stages that replay snapshots need one. Give it with --probe FILE" in said
+    assert "No model factory is named: stages that replay snapshots need one. Give it with --model package" in said

@@ -1,0 +1,154 @@
+"""Probes that are given: in memory, and as files."""
+
+import hashlib
+
+import dask.array as da
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from safetensors.torch import save_file
+
+import trajlab
+from trajlab.errors import BadSetting, DamagedData, MissingData
+from trajlab.record.probe import probe_facts, probe_tensors
+from trajlab.replaying.probing import as_probe, read_probe
+
+INPUTS = torch.randn(5, 2, 3, generator=torch.Generator().manual_seed(0))
+LABELS = torch.tensor([0, 1, 2, 1, 0])
+SHA256 = probe_facts(probe_tensors((INPUTS, LABELS)))["sha256"]
+
+
+def write(path, found):
+    if path.suffix == ".safetensors":
+        save_file(found, path)
+    elif path.suffix == ".npz":
+        np.savez(path, **{name: np.asarray(values) for name, values in found.items()})
+    elif path.suffix == ".npy":
+        np.save(path, np.asarray(found))
+    else:
+        torch.save(found, path)
+    return path
+
+
+FILES = {
+    "a.safetensors": {"inputs": INPUTS, "targets": LABELS},
+    "a.npz": {"inputs": INPUTS, "targets": LABELS},
+    "a.pt": (INPUTS, LABELS),
+    "list.pt": [INPUTS, LABELS],
+    "a.pth": {"inputs": INPUTS, "targets": LABELS},
+    "A.PT": {"targets": LABELS, "inputs": INPUTS},
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_read_probe__every_form_is_the_same_probe(tmp_path, name):
+    probe = read_probe(write(tmp_path / name, FILES[name]))
+
+    np.testing.assert_array_equal(probe.inputs, INPUTS)
+    np.testing.assert_array_equal(probe.targets, LABELS)
+    assert probe.attrs == {"sha256": SHA256}
+    xr.testing.assert_identical(probe, as_probe((INPUTS, LABELS)))
+
+
+@pytest.mark.parametrize("name", ["only.npy", "only.pt", "only.npz"])
+def test_read_probe__inputs_alone_are_enough(tmp_path, name):
+    probe = read_probe(write(tmp_path / name, {"inputs": INPUTS} if name.endswith("npz") else INPUTS))
+    assert list(probe) == ["inputs"]
+    assert probe.attrs["sha256"] == probe_facts(probe_tensors(INPUTS))["sha256"] != SHA256
+
+
+def test_read_probe__has_the_kinds_of_a_runs_own_file(tmp_path):
+    kinds = {"valid": (INPUTS, LABELS), "train": (INPUTS[:2] + 1, LABELS[:2])}
+    with trajlab.Recorder(torch.nn.Linear(3, 1), tmp_path / "run", probe=kinds):
+        pass
+    found, recorded = read_probe(tmp_path / "run" / "probe.safetensors"), trajlab.open(tmp_path / "run").probe
+    assert found.attrs == recorded.attrs and set(found.attrs) == {"sha256", "train_sha256"}
+    assert found.sizes["train_sample"] == 2
+    xr.testing.assert_equal(found, recorded.compute())
+    xr.testing.assert_identical(found, as_probe(kinds))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64, torch.int32, torch.uint8, torch.bool])
+def test_read_probe__keeps_types_and_widens_what_numpy_lacks(tmp_path, dtype):
+    inputs = (INPUTS * 3).to(dtype)
+    probe = read_probe(write(tmp_path / "a.safetensors", {"inputs": inputs}))
+    narrow = dtype in (torch.bfloat16, torch.float16)
+    assert probe.inputs.dtype == (np.float32 if narrow else torch.empty(0, dtype=dtype).numpy().dtype)
+    np.testing.assert_array_equal(probe.inputs, inputs.float() if narrow else inputs)
+
+
+WRONG = {
+    "text.txt": (b"1 2 3", DamagedData, r"its name ends with .txt. Give one of .safetensors, .npz, .npy, .pt, .pth"),
+    "nothing": (b"1 2 3", DamagedData, "its name ends with nothing"),
+    "cut.safetensors": (b"\x10", DamagedData, "Give one of .safetensors"),
+    "cut.npz": (b"PK\x03\x04", DamagedData, "Give one of .safetensors"),
+    "cut.npy": (b"\x93NUMPY", DamagedData, "Give one of .safetensors"),
+    "cut.pt": (b"PK\x03\x04", DamagedData, "Give one of .safetensors"),
+    "empty.npz": ({}, DamagedData, "it holds nothing. Name its tensors inputs and targets"),
+    "names.npz": ({"x": INPUTS, "y": LABELS}, DamagedData, "it holds x, y. Name its tensors inputs and targets"),
+    "more.npz": ({"inputs": INPUTS, "labels": LABELS}, DamagedData, "it holds inputs, labels. Name"),
+    "train.npz": ({"train_inputs": INPUTS}, DamagedData, "it holds train_inputs. Name"),
+    "stray.npz": ({"inputs": INPUTS, "train_targets": LABELS}, DamagedData, "it holds inputs, train_targets. Name"),
+    "fewer.npz": ({"inputs": INPUTS, "targets": LABELS[:4]}, DamagedData, "has 5 inputs and 4 targets"),
+    "fewer.pt": ((INPUTS, LABELS[:4]), DamagedData, "has 5 inputs and 4 targets"),
+    "three.pt": ((INPUTS, LABELS, LABELS), DamagedData, "a tensor of inputs or a pair"),
+    "scalar.npy": (np.float32(3), DamagedData, "a tensor of inputs or a pair"),
+    "nan.npy": (torch.where(INPUTS > 1, torch.nan, INPUTS), DamagedData, r"\d of the 30 values of its inputs are NaN"),
+    "inf.npz": ({"inputs": INPUTS / 0}, DamagedData, "30 of the 30 values of its inputs are NaN or Inf"),
+    "words.npz": ({"inputs": np.array(["a", "b"])}, DamagedData, "Give arrays or tensors"),
+    "model.pt": ({"inputs": "some text"}, DamagedData, "found str"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_read_probe__what_is_wrong_is_told(tmp_path, name):
+    found, error, message = WRONG[name]
+    if isinstance(found, bytes):
+        (tmp_path / name).write_bytes(found)
+    else:
+        write(tmp_path / name, found)
+    with pytest.raises(error, match=message) as caught:
+        read_probe(tmp_path / name)
+    assert f"a probe was to be read from {tmp_path / name}; " in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_read_probe__a_pickle_is_not_run(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "sprung"), "w"))
+
+    torch.save({"inputs": Trap()}, tmp_path / "a.pt")
+    with pytest.raises(DamagedData):
+        read_probe(tmp_path / "a.pt")
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_read_probe__of_no_file_is_told(tmp_path):
+    with pytest.raises(MissingData, match="there is no such file"):
+        read_probe(tmp_path / "a.npy")
+    with pytest.raises(MissingData, match="there is a folder"):
+        read_probe(tmp_path)
+
+
+def test_as_probe__of_a_lazy_array_is_lazy_and_of_unknown_hash(no_compute):
+    with no_compute():
+        probe = as_probe((da.ones((4, 3), chunks=2), da.zeros(4, dtype=int)))
+    assert probe.attrs == {"sha256": ""} and probe.inputs.chunks
+
+
+def test_as_probe__leaves_a_dataset_as_it_is():
+    probe = xr.Dataset({"inputs": ("sample", np.ones(3))})
+    assert as_probe(probe) is probe
+
+
+@pytest.mark.parametrize("given", ["text", object(), (INPUTS, "labels"), (INPUTS, LABELS, LABELS)])
+def test_as_probe__what_is_no_array_is_told(given):
+    with pytest.raises(BadSetting, match="Give arrays or tensors|takes a tensor of inputs"):
+        as_probe(given)
+
+
+def test_as_probe__the_hash_is_of_the_bytes():
+    digest = hashlib.sha256(b"inputs float32 [5, 2, 3]\n" + INPUTS.numpy().tobytes())
+    assert as_probe(INPUTS.numpy()).attrs["sha256"] == digest.hexdigest()

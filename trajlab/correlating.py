@@ -1,0 +1,169 @@
+"""How features go together over samples: Pearson correlations, CKA, and which feature became which.
+
+A feature is a column of numbers, one for each sample. Columns that do not vary, or hold a value that is not finite,
+have no correlation and are left out.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+ROWS = 512
+"""Features of a layer whose correlations with those of another are held at once."""
+
+PAIRS = ("signed", "absolute", "cka")
+"""Of two layers: the sum of the correlations between their features, that of their sizes, and the debiased CKA."""
+
+CHANGES = ("cka_start", "cka_end", "matched_end", "matched_end_null", "matched_end_null_95", "own_end", "kept_end")
+"""Of a layer at a step: what `changes` gives."""
+
+FEWEST = 4
+"""Samples that the debiased CKA needs."""
+
+
+class Features(NamedTuple):
+    """Features of a layer that vary.
+
+    Parameters
+    ----------
+    directions
+        Their values less the mean, at length 1, (sample, feature).
+    weights
+        Share of each in the variance of them all, (feature).
+    units
+        Which columns they are, (feature).
+    constant
+        Columns that are finite but do not vary.
+    """
+
+    directions: np.ndarray
+    weights: np.ndarray
+    units: np.ndarray
+    constant: int
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """Squared distance of each sample from the mean, as a share of that of them all, (sample)."""
+        return self.directions**2 @ self.weights
+
+
+def features_of(values: np.ndarray) -> Features:
+    """Find the features that vary, of columns (sample, unit).
+
+    >>> found = features_of(np.array([[0.0, 1.0, np.nan], [2.0, 1.0, 0.0]]))
+    >>> found.directions.ravel(), found.constant
+    (array([-0.70710678,  0.70710678]), 1)
+    """
+    finite = np.isfinite(values).all(0)
+    varies = finite.copy()
+    known = values[:, finite]
+    varies[finite] = known.max(0, initial=-np.inf) > known.min(0, initial=np.inf)
+    units = np.flatnonzero(varies)
+    centred = values[:, units]
+    centred = centred - centred.sum(0) / max(len(values), 1)
+    largest = abs(centred).max(0, initial=0.0)
+    centred /= largest
+    length = np.sqrt((centred**2).sum(0))
+    size = length * largest
+    weights = (size / size.max(initial=0.0)) ** 2
+    return Features(centred / length, weights / weights.sum(), units, int(finite.sum() - len(units)))
+
+
+def pairs(layers: Sequence[Features]) -> np.ndarray:
+    """Correlate the features of all layers, and give `PAIRS` of each two, (layer, layer, column)."""
+    found = np.full((len(layers), len(layers), len(PAIRS)), np.nan)
+    squares = np.empty((len(layers), len(layers)))
+    for i, a in enumerate(layers):
+        for j in range(i, len(layers)):
+            signed, absolute, squares[i, j] = _sums(a, layers[j])
+            found[i, j, :2] = found[j, i, :2] = signed, absolute
+            squares[j, i] = squares[i, j]
+    if layers:
+        found[..., 2] = _normalized(_hsic(squares, np.stack([layer.sizes for layer in layers])))
+    return found
+
+
+def cka(a: Features, b: Features) -> float:
+    """Give the linear CKA of two sets of features of the same samples, debiased; unknown for under four samples."""
+    two = (a, b)
+    squares = np.array([[_sums(one, other)[2] for other in two] for one in two])
+    return float(_normalized(_hsic(squares, np.stack([one.sizes for one in two])))[0, 1])
+
+
+def _sums(a: Features, b: Features) -> tuple[float, float, float]:
+    """Sum the correlations, their sizes, and the squared covariances, which is |XᵀY|² of sets of variance 1."""
+    signed = absolute = squares = 0.0
+    for first in range(0, len(a.units), ROWS):
+        part = a.directions[:, first : first + ROWS].T @ b.directions
+        signed += part.sum()
+        squares += a.weights[first : first + ROWS] @ (part**2 @ b.weights)
+        absolute += np.abs(part, out=part).sum()
+    return signed, absolute, squares
+
+
+def _hsic(squares: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Give the unbiased HSIC of linear kernels of centred features, up to a factor, (set, set).
+
+    It is tr(K̃L̃) + 1ᵀK̃1·1ᵀL̃1 / ((n−1)(n−2)) − 2·1ᵀK̃L̃1 / (n−2), where K̃ is K without its diagonal (Song et al.
+    2012, eq. 5). As the features are centred, K1 = 0, and all of it follows from |XᵀY|² and the diagonals of K and L.
+    """
+    n = sizes.shape[1]
+    if n < FEWEST:
+        return np.full_like(squares, np.nan)
+    diagonals, whole = sizes @ sizes.T, sizes.sum(1)
+    return squares - diagonals + np.outer(whole, whole) / ((n - 1) * (n - 2)) - 2 / (n - 2) * diagonals
+
+
+def _normalized(hsic: np.ndarray) -> np.ndarray:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        size = np.sqrt(np.diag(hsic))
+        return hsic / np.outer(size, size)
+
+
+def changes(start: Features, now: Features, end: Features, *, shuffles: int) -> np.ndarray:
+    """Tell how a layer differs from what it was at the start and will be at the end; give `CHANGES`.
+
+    Parameters
+    ----------
+    start, now, end
+        The features at three steps.
+    shuffles
+        How often the samples of the last step are shuffled, to learn how alike matched features are by chance.
+    """
+    found = np.full(len(CHANGES), np.nan)
+    found[0], found[1] = cka(start, now), cka(now, end)
+    if not (len(now.units) and len(end.units)):
+        return found
+    alike = now.directions.T @ end.directions
+    rows, columns = linear_sum_assignment(alike, maximize=True)
+    random, chance = np.random.default_rng(0), []
+    for _ in range(shuffles):
+        mixed = now.directions.T @ end.directions[random.permutation(len(end.directions))]
+        chance.append(mixed[linear_sum_assignment(mixed, maximize=True)].mean())
+    _, own, others = np.intersect1d(now.units, end.units, assume_unique=True, return_indices=True)
+    found[2] = alike[rows, columns].mean()
+    if chance:
+        found[3], found[4] = np.mean(chance), np.quantile(chance, 0.95)
+    if len(own):
+        found[5] = alike[own, others].mean()
+    found[6] = (now.units[rows] == end.units[columns]).mean()
+    return found
+
+
+def feature_matrix(values: np.ndarray) -> np.ndarray:
+    """Correlate columns, (unit, unit) float32; unknown where one is left out.
+
+    >>> feature_matrix(np.array([[0.0, 1.0, 5.0], [2.0, 0.0, 5.0]]))[0]
+    array([ 1., -1., nan], dtype=float32)
+    """
+    found = features_of(values)
+    matrix = np.full((values.shape[1],) * 2, np.nan, np.float32)
+    matrix[np.ix_(found.units, found.units)] = np.clip(found.directions.T @ found.directions, -1.0, 1.0)
+    return matrix
+
+
+def sample_matrix(values: np.ndarray) -> np.ndarray:
+    """Correlate rows over the columns that are finite, (sample, sample) float32; unknown for rows that do not vary."""
+    return feature_matrix(values[:, np.isfinite(values).all(0)].T)

@@ -1,0 +1,162 @@
+"""Figures of how features go together, and of how layers change."""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from trajlab.figures.default import default
+from trajlab.figures.marks import multiples
+from trajlab.figures.marks.canvas import canvas
+from trajlab.figures.marks.choosing import choose, recorded
+from trajlab.figures.marks.heat import labels
+from trajlab.figures.marks.labels import title_of
+from trajlab.figures.marks.lines import lines
+from trajlab.figures.marks.scale import Scale
+from trajlab.figures.marks.squares import both_ways, from_zero, square, squares, up_to_one
+from trajlab.figures.panel import Panel
+from trajlab.showing import evenly
+from trajlab.studies import run_names
+
+MOMENTS = 4
+"""Steps that the report shows side by side."""
+
+FEW = 8
+"""Layers that have a line each."""
+
+GRIDS = {
+    "cka": ("CKA of layers", "1: the same representation up to a rotation and a scale; 0: unrelated."),
+    "signed_off_diagonal": (
+        "Correlation between layers",
+        "Mean Pearson correlation of the features of two layers, those of a feature with itself left out.",
+    ),
+}
+HISTORIES = {
+    "absolute_off_diagonal": ("Redundancy", "Mean |ρ| of each two different features of a layer: 1 is one feature."),
+    "cka_end": ("Similarity to the end", "CKA of each layer with itself at the last step."),
+    "cka_start": ("Similarity to the start", "CKA of each layer with itself at the first step."),
+    "own_end": ("Features that keep their place", "Mean correlation of each feature with itself at the last step."),
+}
+MATRICES = {
+    "feature_correlation": "Correlation of features",
+    "sample_correlation": "Correlation of samples",
+}
+
+
+def correlation(result: xr.Dataset, *, ax: Axes | None = None, variable: str = "cka", **select: Any) -> Axes:
+    """Draw a variable: of each two layers, features or samples as a square at a step, else over the steps.
+
+    Parameters
+    ----------
+    result
+        Result of the stage `correlation`.
+    ax
+        Where to draw; a new figure by default.
+    variable
+        Which variable; by default the CKA of layers.
+    select
+        Which part of it, as in ``step=100``; squares are of the last step by default.
+    """
+    if variable not in result or not is_square(result[variable]):
+        return default(result, ax=ax, variable=variable, **select)
+    select = {"step": last_step(result[variable])} | {dim: one for dim, one in select.items() if one is not None}
+    array, title = choose(result, variable, keep=sides(result[variable]), **select)
+    ax = canvas(ax, height=5.0)
+    square(array, ax, scale_of(variable, array), groups=by_class(result, variable, select.get("run")))
+    ax.set_title(title)
+    return ax
+
+
+def is_square(array: xr.DataArray) -> bool:
+    """Tell whether a variable holds a value for each two of something at each step."""
+    return len(sides(array)) == 2 and "step" in array.dims
+
+
+def sides(array: xr.DataArray) -> tuple[str, ...]:
+    """Name the dims of which there is another one."""
+    return tuple(
+        str(dim) for dim in array.dims if dim != "run" and f"{str(dim).removesuffix('_other')}_other" in array.dims
+    )
+
+
+def last_step(array: xr.DataArray) -> Any:
+    """Give the last step at which something is known."""
+    return recorded(array)["step"].values[-1]
+
+
+def scale_of(variable: str, array: xr.DataArray) -> Scale:
+    """Choose the colors: one way from 0 to 1, or both ways from zero."""
+    if variable in MATRICES:
+        return up_to_one(array)
+    if variable.startswith("signed"):
+        return both_ways(float(np.nanmax(abs(array.values), initial=0.0)))
+    return from_zero()
+
+
+def by_class(result: xr.Dataset, variable: str, run: Any = None) -> np.ndarray | None:
+    """Give the classes of samples, for squares of samples that are to be sorted by them; None if there are none."""
+    if variable != "sample_correlation" or "target" not in result:
+        return None
+    target = result["target"]
+    target = target.sel(run=run) if "run" in target.dims and run is not None else target
+    labeled = target.isel(run=0, missing_dims="ignore").values
+    return labeled.astype(np.int64) if np.array_equal(labeled, np.round(labeled)) else None
+
+
+def panels(result: xr.Dataset) -> list[Panel]:
+    """Give the figures that the report shows."""
+    count, runs = result.sizes["layer"], result.sizes.get("run", 1)
+    mean = f" Mean of {runs} runs." if runs > 1 else ""
+    found = []
+    for name, (title, caption) in GRIDS.items():
+        if count > 1:
+            size = (9.2, min(2.6 + 0.04 * count, 4.0))
+            found.append(Panel(name, title, caption + mean, size, partial(moments, result, name)))
+    for name, (title, caption) in HISTORIES.items():
+        array = history(result, name)
+        if not bool(array.notnull().any()):
+            continue
+        if runs > 1 or count > FEW:
+            found.append(multiples.panel(name, title, caption, array.transpose(..., "layer", "step")))
+        else:
+            found.append(Panel(name, title, caption, (9.2, 3.0), partial(_lines, array)))
+    for name, title in MATRICES.items():
+        if name in result:
+            layer = result.attrs.get("matrix_layer", "")
+            caption = f"Of {layer}{' in run ' + run_names(result)[0] if runs > 1 else ''}."
+            if by_class(result, name) is not None:
+                caption += " Samples are sorted by class; lines part the classes."
+            found.append(Panel(name, title, caption, (9.2, 3.2), partial(moments, result, name)))
+    return found
+
+
+def history(result: xr.Dataset, name: str) -> xr.DataArray:
+    """Give a variable of each layer over the steps; of each two layers that of a layer with itself."""
+    array = result[name]
+    if "layer_other" not in array.dims:
+        return array
+    place = xr.DataArray(np.arange(array.sizes["layer"]), dims="layer")
+    own = array.isel(layer_other=place, layer=place).drop_vars("layer_other")
+    title = f"{array.attrs.get('long_name', name)} within layers"
+    return own.assign_coords(layer=result["layer"]).assign_attrs(long_name=title)
+
+
+def moments(result: xr.Dataset, name: str, figure: Figure) -> None:
+    """Draw a few steps side by side: layers as the mean of the runs, matrices of the first run."""
+    array = result[name]
+    if "run" in array.dims:
+        array = array.isel(run=0) if name in MATRICES else array.mean("run", keep_attrs=True)
+    array = recorded(array)
+    steps = array["step"].values[evenly(array.sizes["step"], MOMENTS)]
+    parts = {f"step {step:,}": array.sel(step=step, drop=True) for step in steps}
+    squares(parts, figure, scale_of(name, array.sel(step=steps)), groups=by_class(result, name))
+
+
+def _lines(array: xr.DataArray, figure: Figure) -> None:
+    ax = figure.add_subplot()
+    lines(array.transpose("step", "layer"), ax)
+    if len(labels(array, "layer")) == 1:
+        ax.set_title(title_of(array))

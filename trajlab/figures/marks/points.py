@@ -1,0 +1,107 @@
+"""Points in the plane, colored by the label or value of each."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.lines import Line2D
+
+from trajlab.figures.marks.scale import CATEGORIES
+
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p")
+COLORS = (*CATEGORIES, "#D9C400", "#7A3B10")
+"""Markers and colors of classes; as neither tells ten classes apart for everybody, each class has its own of both."""
+
+MARGIN = 0.06
+"""Room about the points, in shares of their extent."""
+
+
+class Look(NamedTuple):
+    """What points look like.
+
+    Attributes
+    ----------
+    classes
+        Labels with a color and a marker of their own; empty where there are too many, or values.
+    norm
+        Range of values; None where there are classes, or nothing is known.
+    """
+
+    classes: np.ndarray
+    norm: Normalize | None
+
+
+def look_of(targets: np.ndarray | None) -> Look:
+    """Choose what points look like from the targets of all of them."""
+    if targets is None or not np.isfinite(targets).any():
+        return Look(np.empty(0), None)
+    known = targets[np.isfinite(targets)]
+    labels = np.unique(known[known >= 0])
+    if targets.dtype.kind in "iub" and len(labels) <= len(COLORS):
+        return Look(labels, None)
+    return Look(np.empty(0), Normalize(float(known.min()), float(known.max())))
+
+
+def points(places: np.ndarray, targets: np.ndarray | None, look: Look, ax: Axes, *, size: float = 8.0) -> None:
+    """Draw points in a square without ticks, as their coordinates mean nothing but how they lie to each other.
+
+    Parameters
+    ----------
+    places
+        Coordinates, (sample, 2); points that are not finite are left out.
+    targets
+        Label or value of each, (sample).
+    look
+        What they look like.
+    ax
+        Where to draw.
+    size
+        Area of a point, in square points.
+    """
+    style: dict[str, Any] = {"s": size, "linewidths": 0, "rasterized": True}
+    x, y = places.T
+    if targets is None or not (len(look.classes) or look.norm):
+        ax.scatter(x, y, color=COLORS[0], **style)
+    elif look.norm:
+        ax.scatter(x, y, c=targets, cmap="viridis", norm=look.norm, **style)
+    else:
+        others = ~np.isin(targets, look.classes)
+        ax.scatter(x[others], y[others], color=COLORS[7], marker=".", **style)
+        for label, color, marker in zip(look.classes, COLORS, MARKERS, strict=False):
+            own = targets == label
+            ax.scatter(x[own], y[own], color=color, marker=marker, **style)
+    frame(ax, places)
+
+
+def frame(ax: Axes, places: np.ndarray) -> None:
+    """Give axes the extent of points, the same along both, without ticks."""
+    known = places[np.isfinite(places).all(-1)]
+    if len(known):
+        middle = (known.max(0) + known.min(0)) / 2
+        reach = (0.5 + MARGIN) * float(np.ptp(known, axis=0).max()) or 1.0
+        ax.set_xlim(middle[0] - reach, middle[0] + reach)
+        ax.set_ylim(middle[1] - reach, middle[1] + reach)
+    ax.set_aspect("equal")
+    ax.set_xticks([])
+    ax.set_yticks([])
+
+
+def legend(look: Look) -> list[Line2D]:
+    """Explain the colors and markers of classes."""
+    style: dict[str, Any] = {"linestyle": "none", "markersize": 4.5, "markeredgewidth": 0}
+    return [
+        Line2D([], [], color=color, marker=marker, label=f"class {label:g}", **style)
+        for label, color, marker in zip(look.classes, COLORS, MARKERS, strict=False)
+    ]
+
+
+def value_bar(look: Look, axes: list[Axes]) -> None:
+    """Add the color bar of values beside axes; nothing where there are none."""
+    if look.norm:
+        from matplotlib.cm import ScalarMappable
+
+        mappable = ScalarMappable(look.norm, colormaps["viridis"])
+        bar = axes[0].figure.colorbar(mappable, ax=axes, label="target", fraction=0.04, pad=0.015)
+        bar.outline.set_visible(False)

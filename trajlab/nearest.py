@@ -1,0 +1,120 @@
+"""Nearest neighbors among samples: who they are, and how often their labels tell that of a sample."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from scipy.spatial.distance import cdist
+
+METRICS = ("euclidean", "cosine")
+
+ROWS = 512
+"""Samples whose distances to all others are held at once."""
+
+
+class Near(NamedTuple):
+    """What is found around the samples.
+
+    Attributes
+    ----------
+    distances, places
+        Of the nearest samples, the sample itself first, (sample, 1 + most).
+    accuracy
+        Share of the labeled samples that their neighbors tell; NaN without two labeled ones.
+    """
+
+    distances: np.ndarray
+    places: np.ndarray
+    accuracy: float
+
+
+def near(
+    points: np.ndarray,
+    *,
+    metric: str = "euclidean",
+    most: int = 0,
+    labels: np.ndarray | None = None,
+    neighbors: int = 1,
+) -> Near:
+    """Find the nearest samples of each, and let the nearest labeled ones vote on its label.
+
+    Each sample is left out of its own vote. Samples that are as far away as the last neighbor share the votes that are
+    left, so that the order of the samples does not count; of classes with as many votes the first one wins, as in
+    scikit-learn's KNeighborsClassifier.
+
+    Parameters
+    ----------
+    points
+        Finite numbers, (sample, feature).
+    metric
+        One of `METRICS`. A sample of zeros has no direction; its cosine distance to all others is 1.
+    most
+        Number of nearest samples to give; at most all others.
+    labels
+        Integers, (sample); negative ones are no label.
+    neighbors
+        How many vote; at most all others.
+
+    Examples
+    --------
+    >>> line = np.array([[0.0], [1.0], [1.5], [9.0]])
+    >>> near(line, most=1).places[:, 1]
+    array([1, 2, 1, 2])
+    >>> near(line, labels=np.array([0, 0, 1, 1])).accuracy
+    0.5
+    """
+    most = min(most, max(len(points) - 1, 0))
+    known = np.empty(0, np.int64) if labels is None else np.flatnonzero(labels >= 0)
+    classes = np.empty(0) if labels is None else np.unique(labels[known])
+    is_class = np.empty((0, 0)) if labels is None else (labels[known, None] == classes).astype(np.float64)
+    neighbors = min(neighbors, len(known) - 1)
+    distances, places = np.empty((len(points), 1 + most)), np.empty((len(points), 1 + most), np.int64)
+    right = 0
+    for lo, block in _blocks(points, metric):
+        own = np.arange(len(block))
+        block[own, lo + own] = -1.0
+        order = np.argsort(block, axis=1, kind="stable")[:, : 1 + most]
+        places[lo : lo + len(block)] = order
+        distances[lo : lo + len(block)] = np.maximum(np.take_along_axis(block, order, 1), 0.0)
+        if neighbors > 0:
+            asked = (known >= lo) & (known < lo + len(block))
+            block[own, lo + own] = np.inf
+            said = _votes(block[np.ix_(known[asked] - lo, known)], is_class, neighbors).argmax(1)
+            right += int(is_class[asked, said].sum())
+    return Near(distances, places, right / len(known) if neighbors > 0 else np.nan)
+
+
+def chance(labels: np.ndarray) -> np.ndarray:
+    """Give the share of the largest class, which always answering that class gets right, ().
+
+    >>> chance(np.array([0, 1, 1, 1, -1]))
+    array(0.75)
+    """
+    counts = np.unique(labels[labels >= 0], return_counts=True)[1]
+    return np.asarray(counts.max() / counts.sum() if counts.size else np.nan)
+
+
+def _blocks(points: np.ndarray, metric: str) -> Iterator[tuple[int, np.ndarray]]:
+    """Give the distances of some samples after the other to all samples."""
+    if metric == "cosine":
+        norms = np.sqrt((points**2).sum(1, keepdims=True))
+        pointless = norms[:, 0] == 0
+        points = np.divide(points, norms, out=np.zeros_like(points), where=norms > 0)
+    for lo in range(0, len(points), ROWS):
+        some = slice(lo, lo + ROWS)
+        if metric == "euclidean":
+            yield lo, cdist(points[some], points)
+            continue
+        block = cdist(points[some], points, "sqeuclidean") / 2  # 1 − cosine, and exactly 0 of equal directions
+        block[pointless[some]] = block[:, pointless] = 1.0
+        yield lo, block
+
+
+def _votes(distances: np.ndarray, is_class: np.ndarray, neighbors: int) -> np.ndarray:
+    """Count votes, (sample, class), as whole numbers: those of each sample times the number that share a place."""
+    if not len(distances):
+        return np.empty((0, is_class.shape[1]))
+    farthest = np.partition(distances, neighbors - 1, axis=1)[:, neighbors - 1 : neighbors]
+    nearer, tied = distances < farthest, distances == farthest
+    left = neighbors - nearer.sum(1, keepdims=True)
+    return tied.sum(1, keepdims=True) * (nearer @ is_class) + left * (tied @ is_class)

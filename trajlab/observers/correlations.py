@@ -1,0 +1,88 @@
+"""How the features of all layers go together over the samples of the probe."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+
+from trajlab.correlating import PAIRS, features_of, pairs
+from trajlab.kernels.blas import one_thread
+from trajlab.observers.pooled import Pooled
+from trajlab.observing import Layer, Observer, Output, Seen
+
+COUNTS = ("features", "constant", "nonfinite")
+"""Features that vary, features that do not, and activations that are NaN or Inf."""
+
+
+class Means(NamedTuple):
+    """Features of all layers.
+
+    Parameters
+    ----------
+    means
+        Each layer, and its features, (sample, unit).
+    nonfinite
+        Activations that are NaN or Inf, (layer).
+    """
+
+    means: list[tuple[Layer, np.ndarray]]
+    nonfinite: np.ndarray
+
+
+def take(state: Means, place: int, seen: Seen) -> None:
+    """Take the features of a layer for some samples."""
+    Pooled().add(state.means, place, seen)
+    own = state.means[place][1][seen.first : seen.first + len(seen.values)]
+    if not np.isfinite(own).all():
+        state.nonfinite[place] += seen.values.size - np.isfinite(seen.values).sum()
+
+
+@dataclass(frozen=True)
+class Correlations(Observer):
+    """Observer: `PAIRS` of each two layers, `COUNTS` of each, and the features themselves, side by side.
+
+    A feature is a unit, and its value for a sample the mean over its positions, as `Pooled` gives it.
+    """
+
+    small: ClassVar[bool] = False
+
+    def outputs(self, layers: Sequence[Layer], samples: int) -> dict[str, Output]:
+        """Say that there are three tables."""
+        names = np.array([layer.name or "output" for layer in layers], dtype=object)
+        count = len(layers)
+        columns = {"column": np.array(PAIRS, dtype=object)}
+        return {
+            "pairs": Output(
+                ("layer", "layer_other", "column"),
+                (count, count, len(PAIRS)),
+                coords={"layer": names, "layer_other": names, **columns},
+            ),
+            "counts": Output(
+                ("layer", "column"),
+                (count, len(COUNTS)),
+                coords={"layer": names, "column": np.array(COUNTS, dtype=object)},
+            ),
+            "features": Output(("sample", "feature"), (samples, sum(layer.units for layer in layers))),
+        }
+
+    def start(self, layers: Sequence[Layer], samples: int) -> Means:
+        """Make room for the features."""
+        return Means(Pooled().start(layers, samples), np.zeros(len(layers)))
+
+    def add(self, state: Means, place: int, seen: Seen) -> None:
+        """Take the features of some samples."""
+        take(state, place, seen)
+
+    def finish(self, state: Means) -> Mapping[str, np.ndarray]:
+        """Correlate them."""
+        with one_thread():
+            known = [features_of(means) for _, means in state.means]
+            counts = [
+                (len(one.units), one.constant, bad) for one, bad in zip(known, state.nonfinite.tolist(), strict=True)
+            ]
+            return {
+                "pairs": pairs(known),
+                "counts": np.array(counts).reshape(len(known), len(COUNTS)),
+                "features": np.hstack([means for _, means in state.means]),
+            }

@@ -1,0 +1,64 @@
+"""Some of what each unit gives for each sample."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from trajlab.observing import Layer, Observer, Output, Seen
+
+
+@dataclass(frozen=True)
+class Picked(Observer):
+    """Observer: about so many values of each unit, (unit, sample, position), by name of the layer.
+
+    Of more positions than fit, some are drawn, the same ones for every sample, unit, step and run.
+
+    Parameters
+    ----------
+    values
+        Values of a unit to keep at most, over samples and positions; each sample keeps at least one.
+    """
+
+    values: int
+
+    small: ClassVar[bool] = False
+
+    def outputs(self, layers: Sequence[Layer], samples: int) -> dict[str, Output]:
+        """Say that there is an array for each layer."""
+        return {
+            layer.name: Output(
+                ("unit", "sample", "position"),
+                (layer.units, samples, len(self._positions(layer, samples))),
+                layer.dtype,
+                attrs=layer.attrs,
+            )
+            for layer in layers
+        }
+
+    def start(self, layers: Sequence[Layer], samples: int) -> list[Any]:
+        """Make room for the values."""
+        picked = [self._positions(layer, samples) for layer in layers]
+        return [
+            (layer, positions, np.empty((layer.units, samples, len(positions)), layer.dtype))
+            for layer, positions in zip(layers, picked, strict=True)
+        ]
+
+    def add(self, state: list[Any], place: int, seen: Seen) -> None:
+        """Pick those of some samples."""
+        layer, positions, room = state[place]
+        values = np.moveaxis(seen.values, 1 + layer.unit_axis, 0)
+        values = values.reshape(*values.shape[:2], -1)
+        room[:, seen.first : seen.first + values.shape[1]] = values[:, :, positions]
+
+    def finish(self, state: list[Any]) -> Mapping[str, np.ndarray]:
+        """Give them."""
+        return {layer.name: room for layer, _, room in state}
+
+    def _positions(self, layer: Layer, samples: int) -> np.ndarray:
+        count = int(np.prod(layer.shape)) // max(layer.units, 1)
+        most = max(1, self.values // max(samples, 1))
+        if count <= most:
+            return np.arange(count)
+        return np.sort(np.random.default_rng(0).permutation(count)[:most])

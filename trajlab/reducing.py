@@ -1,0 +1,244 @@
+"""Features of samples in few numbers: principal components, singular values, t-SNE, and what neighbors tell.
+
+Each step of a layer is a task of its own, as t-SNE takes a second.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+from dask.base import tokenize
+from dask.highlevelgraph import HighLevelGraph
+from dask.task_spec import List, Task, TaskRef
+
+from trajlab.kernels.blas import one_thread
+from trajlab.nearest import near
+from trajlab.scan import final
+from trajlab.tsne import aligned, embedded, neighborhood, turned
+
+LAYER = ("step", "layer")
+SHAPES: dict[str, tuple[str, ...]] = {
+    "pca": (*LAYER, "sample", "component"),
+    "explained_variance_ratio": (*LAYER, "component"),
+    "tsne": (*LAYER, "sample", "component"),
+    "tsne_kl": LAYER,
+    "tsne_perplexity": LAYER,
+    "knn_accuracy": LAYER,
+    "knn_accuracy_pca": LAYER,
+    "knn_accuracy_tsne": LAYER,
+    "singular_values": (*LAYER, "direction"),
+    "effective_rank": LAYER,
+    "participation_ratio": LAYER,
+    "nonfinite": LAYER,
+    "constant": LAYER,
+}
+"""What is found, with its dims."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How features are reduced.
+
+    Parameters
+    ----------
+    components
+        Number of components of PCA and t-SNE.
+    neighbors
+        Neighbors that vote on a label.
+    metric
+        What near is among the features, for neighbors and t-SNE.
+    tsne
+        Whether to embed by t-SNE.
+    perplexity
+        Its perplexity, which is lowered to a third of the other samples.
+    seed
+        Its seed, where it starts from fewer principal components than it has.
+    """
+
+    components: int
+    neighbors: int
+    metric: str
+    tsne: bool
+    perplexity: float
+    seed: int
+
+
+class Reduced(NamedTuple):
+    """What is known of the features of a layer at a step.
+
+    Attributes
+    ----------
+    found
+        Variables of `SHAPES` without step and layer.
+    distances, places
+        Nearest samples among those that are finite.
+    """
+
+    found: dict[str, Any]
+    distances: np.ndarray
+    places: np.ndarray
+
+
+def reduced(values: np.ndarray, labels: np.ndarray | None, plan: Plan) -> Reduced:
+    """Find principal components, singular values and what neighbors tell.
+
+    Parameters
+    ----------
+    values
+        What a layer gives, (1, sample, …); samples with a value that is not finite are left out.
+    labels
+        Labels of the samples, negative where there is none; None without labels.
+    plan
+        How.
+    """
+    features = values.reshape(values.shape[1], -1).astype(np.float64)
+    kept = np.all(np.isfinite(features), axis=1)
+    features, labels = features[kept, :], None if labels is None else labels[kept]
+    peak = abs(features).max(initial=0.0)
+    exponent = int(np.frexp(peak)[1])
+    features = np.ldexp(features, -exponent)  # exact, and squares stay in the range of float64
+    varies = np.any(features != features[:1], axis=0)
+    centered = np.where(varies, features - features.mean(0), 0.0) if len(features) else features
+    with one_thread():
+        scores, singular = _components(centered)
+        around = near(
+            features if plan.metric == "cosine" else centered, metric=plan.metric, labels=labels,
+            most=neighborhood(plan.perplexity, len(features)) if plan.tsne else 0, neighbors=plan.neighbors,
+        )  # fmt: skip
+        scores = scores[:, : plan.components]
+        accuracy = near(scores, labels=labels, neighbors=plan.neighbors).accuracy
+    shown = np.full((len(kept), plan.components), np.nan)
+    shown[kept, : scores.shape[1]] = np.ldexp(scores, exponent)
+    found = {
+        "pca": shown,
+        "singular_values": np.ldexp(singular, exponent),
+        **_spread(singular, plan.components),
+        "knn_accuracy": around.accuracy,
+        "knn_accuracy_pca": accuracy,
+        "nonfinite": float((~kept).sum()),
+        "constant": float(np.sum(~varies)) if len(features) else np.nan,
+    }
+    return Reduced(found, around.distances, around.places)
+
+
+def _components(centered: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Give the coordinates of samples along the directions in which they vary most, and the singular values."""
+    if not centered.size:
+        return np.empty((len(centered), 0)), np.empty(0)
+    wide = centered.shape[1] > centered.shape[0]
+    square = np.transpose(np.linalg.qr(centered.T, mode="r")) if wide else centered
+    left, singular, _ = np.linalg.svd(square, full_matrices=False)
+    return left * singular, singular
+
+
+def _spread(singular: np.ndarray, components: int) -> dict[str, Any]:
+    """Give what singular values say of the number of directions; 0/0 where nothing varies."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        variance = (singular / singular.max(initial=0.0)) ** 2
+        share = singular / singular.sum()
+        ratio = variance / variance.sum()
+    used = share[share > 0]
+    known = bool(used.size)
+    return {
+        "explained_variance_ratio": ratio[:components],
+        "effective_rank": np.exp(-(used * np.log(used)).sum()) if known else np.nan,
+        "participation_ratio": 1.0 / (ratio**2).sum() if known else np.nan,
+    }
+
+
+def mapped(
+    part: Reduced, scores: Sequence[np.ndarray], step: int, labels: np.ndarray | None, plan: Plan
+) -> dict[str, Any]:
+    """Embed samples by t-SNE, from their principal components on, and let neighbors tell there."""
+    places, divergence, perplexity = embedded(part.distances, part.places, scores[step], plan.perplexity, plan.seed)
+    kept = np.isfinite(places[:, 0])
+    accuracy = near(places[kept], labels=None if labels is None else labels[kept], neighbors=plan.neighbors).accuracy
+    return {"tsne": places, "tsne_kl": divergence, "tsne_perplexity": perplexity, "knn_accuracy_tsne": accuracy}
+
+
+def reduction(
+    lives: Mapping[str, da.Array], steps: int, directions: int, labels: da.Array | None, plan: Plan
+) -> dict[str, xr.Variable]:
+    """Reduce the features of layers at each step, lazily.
+
+    Parameters
+    ----------
+    lives
+        By name of the layer what it gives, (step, sample, …), a chunk a step; of one that gives the same at all steps,
+        a single one.
+    steps
+        Number of steps.
+    directions
+        Largest number of singular values.
+    labels
+        Labels of the samples, (sample), in one chunk.
+    plan
+        How.
+    """
+    graph: dict[Any, Any] = {}
+    known = None if labels is None else TaskRef((labels.name, 0))
+    layers = [_lay_out(graph, life, "" if labels is None else labels.name, known, plan) for life in lives.values()]
+    sizes = {
+        "step": steps, "layer": len(lives), "sample": next(iter(lives.values())).shape[1],
+        "component": plan.components, "direction": directions,
+    }  # fmt: skip
+    wanted = {
+        name: dims
+        for name, dims in SHAPES.items()
+        if ("tsne" not in name or plan.tsne) and ("knn" not in name or labels is not None)
+    }
+    shapes = {name: tuple(sizes[dim] for dim in dims) for name, dims in wanted.items()}
+    name = f"embedding-{tokenize(layers, shapes)}"
+    graph[name, 0] = Task((name, 0), _table, List(*map(TaskRef, layers)), shapes)
+    sources: list[Any] = [*lives.values(), *([] if labels is None else [labels])]
+    base = HighLevelGraph.from_collections(name, graph, dependencies=sources)
+    table = TaskRef((name, 0))
+    return {
+        key: xr.Variable(dims, final(base, f"{name}-{key}", shapes[key], dict.__getitem__, table, key))
+        for key, dims in wanted.items()
+    }
+
+
+def _lay_out(graph: dict[Any, Any], life: da.Array, labeled: str, labels: TaskRef | None, plan: Plan) -> tuple:
+    """Lay out the tasks of one layer, and give the key of the last; layers that are the same share their tasks."""
+    name = f"embedding-{tokenize(life.name, labeled, plan)}"
+    axes = (0,) * (life.ndim - 1)
+    parts = [(f"{name}-reduced", i) for i in range(len(life))]
+    plots = [(f"{name}-mapped", i) for i in range(len(life))] if plan.tsne else []
+    scores, whole = (f"{name}-aligned", 0), (f"{name}-whole", 0)
+    for i, key in enumerate(parts):
+        graph[key] = Task(key, reduced, TaskRef((life.name, i, *axes)), labels, plan)
+    graph[scores] = Task(scores, _aligned, List(*map(TaskRef, parts)))
+    for i, key in enumerate(plots):
+        graph[key] = Task(key, mapped, TaskRef(parts[i]), TaskRef(scores), i, labels, plan)
+    graph[whole] = Task(whole, _joined, *(List(*map(TaskRef, keys)) for keys in (parts, plots)), TaskRef(scores))
+    return whole
+
+
+def _aligned(parts: Sequence[Reduced]) -> list[np.ndarray]:
+    return aligned([part.found["pca"] for part in parts])
+
+
+def _joined(
+    parts: Sequence[Reduced], plots: Sequence[dict[str, Any]], scores: Sequence[np.ndarray]
+) -> list[dict[str, Any]]:
+    """Put together what was found at each step."""
+    found = [part.found | {"pca": own} for part, own in zip(parts, scores, strict=True)]
+    maps = turned([plot["tsne"] for plot in plots])
+    mapped = [plot | {"tsne": own} for plot, own in zip(plots, maps, strict=True)] or [{} for _ in parts]
+    return [one | other for one, other in zip(found, mapped, strict=True)]
+
+
+def _table(layers: Sequence[Sequence[dict[str, Any]]], shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+    """Put together what was found in all layers, NaN where nothing was."""
+    table = {name: np.full(shape, np.nan) for name, shape in shapes.items()}
+    for column, steps in enumerate(layers):
+        for name, whole in table.items():
+            for row in range(len(whole)):
+                values = np.asarray(steps[row % len(steps)][name])
+                place: Any = (row, column, *map(slice, values.shape))
+                whole[place] = values
+    return table

@@ -1,0 +1,98 @@
+"""Layers whose features are to be correlated, and matrices of correlations at a few steps."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+
+from trajlab.errors import BadSetting
+from trajlab.kernels.blas import one_thread
+from trajlab.observing import Observable
+from trajlab.scan import position_of
+from trajlab.showing import shown_steps
+
+MOST_SAMPLES = 512
+"""Samples that are correlated with each other at most."""
+
+Replay = Callable[..., Mapping[str, xr.DataArray]]
+
+
+def passed(replay: Replay, layers: Sequence[str], **given: Any) -> Mapping[str, xr.DataArray]:
+    """Replay some layers, or all activations; of a network without any that are modules its output.
+
+    Parameters
+    ----------
+    replay
+        Puts the snapshots through the network, as `trajlab.replay` does.
+    layers
+        Names or patterns; none for all activations.
+    given
+        What else it is given, such as a probe.
+    """
+    found = replay(**({"layers": list(layers)} if layers else {}), **given)
+    return found if len(found) else replay(layers=[""], **given)
+
+
+def units_of(activations: Mapping[str, xr.DataArray]) -> dict[str, int]:
+    """Give the number of units of each layer, by its name in results."""
+    if isinstance(activations, Observable):
+        return {layer.name or "output": layer.units for layer in activations.layers}
+    return {name or "output": array.sizes["unit"] for name, array in activations.items()}
+
+
+def place_of(units: Mapping[str, int], layer: str) -> slice:
+    """Give where the units of a layer are among those of all.
+
+    Raises
+    ------
+    BadSetting
+        There is no such layer.
+    """
+    if layer not in units:
+        raise BadSetting(
+            f"matrix_layer={layer!r} was asked for; the layers are {', '.join(units)}. Choose one, or name it in layers."
+        )
+    first = sum(list(units.values())[: list(units).index(layer)])
+    return slice(first, first + units[layer])
+
+
+def chosen_steps(array: xr.DataArray, most_steps: int, at: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Give the positions of evenly spaced steps together with some that are asked for, and those of the latter."""
+    kept = sorted({position_of(array.rename("the layers"), step) for step in at})
+    return sorted({*shown_steps(array, (), most_steps), *kept}), kept
+
+
+def matrices(
+    values: da.Array, chosen: Sequence[int], kept: Sequence[int], size: int, matrix: Callable[[np.ndarray], np.ndarray]
+) -> da.Array:
+    """Give a square matrix at some steps that are kept, of all that are chosen, and NaN at the others; lazily.
+
+    Parameters
+    ----------
+    values
+        What they are made of, (step, …), a chunk a step.
+    chosen, kept
+        Positions of steps.
+    size
+        Rows of a matrix.
+    matrix
+        Makes it of the values of a step.
+    """
+    work = partial(_at_step, matrix=matrix)
+    blocks = [
+        da.map_blocks(
+            work, values[[row]], chunks=(1, size, size), dtype=np.float32, meta=np.empty((0, 0, 0), np.float32)
+        )
+        if row in kept
+        else da.full((1, size, size), np.nan, np.float32, chunks=-1)
+        for row in chosen
+    ]
+    return da.concatenate(blocks)
+
+
+def _at_step(values: np.ndarray, *, matrix: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    with one_thread():
+        return matrix(values[0])[None]

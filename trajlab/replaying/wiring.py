@@ -1,0 +1,163 @@
+"""What feeds what in a network: the graph of its modules, and of the functions between them."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from trajlab.observing import INPUT
+from trajlab.replaying import TRIAL_SAMPLES, probe_parts
+from trajlab.replaying.layers import Place, first_tensor, shape_for_one, tensors_in
+from trajlab.replaying.models import Model, build, fit
+from trajlab.replaying.network import settings
+from trajlab.replaying.types import as_input
+from trajlab.trajectory import Trajectory
+
+OUTPUT = "output"
+"""Name of the node of what a network gives."""
+
+
+@dataclass
+class Node:
+    """A module that is called, a function between modules, the inputs, or the output.
+
+    Parameters
+    ----------
+    name
+        Name of the layer; of a function, its name in autograd.
+    kind
+        ``module``, ``function``, ``input`` or ``output``.
+    module_class
+        Class of the module.
+    shape
+        Shape of what it gives, for one sample.
+    parameters
+        Number of its own parameters.
+    sources
+        Positions of the nodes that feed it.
+    """
+
+    name: str
+    kind: str
+    module_class: str = ""
+    shape: tuple[int, ...] = ()
+    parameters: int = 0
+    sources: list[int] = field(default_factory=list)
+
+
+def wiring(trajectory: Trajectory, *, model: Model | None = None, probe: Any = None) -> list[Node]:
+    """Tell what feeds what in the network of a run, in the order of a pass; no snapshot is read.
+
+    Modules without modules of their own are nodes. The graph is that of autograd, of a pass in eval mode: what is not
+    differentiated, such as a mask, is not seen.
+
+    Parameters
+    ----------
+    trajectory
+        A run.
+    model, probe
+        As `trajlab.replay` takes them.
+
+    Raises
+    ------
+    MissingData
+        The run names no model or has no probe, and none is given.
+    BadSetting
+        The model does not fit the weights.
+    """
+    built = build(trajectory, trajectory.model if model is None else model)
+    fit(built, trajectory)
+    inputs, _, steps, _ = probe_parts(trajectory, probe)
+    shape = inputs.shape[1:] if steps is None else inputs.shape[2:]
+    with settings, torch.enable_grad(), torch.random.fork_rng(devices=[]):
+        for parameter in built.parameters():
+            parameter.requires_grad_(parameter.is_floating_point())
+        zeros = torch.from_numpy(np.zeros((TRIAL_SAMPLES, *shape), inputs.dtype))
+        return _Tracer(built, as_input(zeros, [value.dtype for value in built.parameters()])).nodes
+
+
+class _Tracer:
+    """A pass that writes down which function of autograd gave what."""
+
+    def __init__(self, model: nn.Module, inputs: torch.Tensor):
+        self.samples = len(inputs)
+        self.nodes = [Node(INPUT, "input", shape=tuple(inputs.shape[1:]))]
+        self.home: dict[Any, int] = {}
+        self.calls: dict[str, int] = {}
+        given = inputs.requires_grad_() if inputs.is_floating_point() else inputs
+        self.inputs = given
+        started: list[list[int]] = []
+
+        def enter(module: nn.Module, arguments: Any) -> None:
+            started.append(self._sources(tensors_in(arguments)))
+
+        def leave(path: str) -> Any:
+            def hook(module: nn.Module, arguments: Any, output: Any) -> None:
+                self._module(path, module, started.pop(), output)
+
+            return hook
+
+        leaves = {path: module for path, module in model.named_modules() if not list(module.children())}
+        handles = [module.register_forward_pre_hook(enter) for module in leaves.values()]
+        handles += [module.register_forward_hook(leave(path)) for path, module in leaves.items()]
+        try:
+            output = model(given.clone() if given.requires_grad else given)
+        finally:
+            for handle in handles:
+                handle.remove()
+        shape = shape_for_one(first_tensor(output), self.samples)
+        last = Node(OUTPUT, "output", shape=shape, sources=self._sources(tensors_in(output)))
+        self.nodes.append(last)
+
+    def _module(self, path: str, module: nn.Module, sources: list[int], output: Any) -> None:
+        number = self.calls.get(path, 0)
+        self.calls[path] = number + 1
+        parameters = 0 if number else sum(value.numel() for value in module.parameters())
+        shape = shape_for_one(first_tensor(output), self.samples)
+        name = Place(path, number).name
+        self.nodes.append(Node(name, "module", type(module).__name__, shape, parameters, sources))
+        for tensor in tensors_in(output):
+            if tensor.grad_fn is not None:
+                self.home[tensor.grad_fn] = len(self.nodes) - 1
+
+    def _sources(self, tensors: Iterable[torch.Tensor]) -> list[int]:
+        """Find the nodes that gave some tensors; functions between modules become nodes on the way."""
+        found = []
+        for tensor in tensors:
+            if tensor.grad_fn is not None:
+                found.append(self._node(tensor.grad_fn))
+            elif not tensor.is_floating_point() or tensor is self.inputs:
+                found.append(0)
+        return list(dict.fromkeys(found))
+
+    def _node(self, function: Any) -> int:
+        known = self.home.get(function)
+        if known is not None:
+            return known
+        name = re.sub(r"Backward\d*$", "", type(function).__name__)
+        before = [next_function for next_function, _ in function.next_functions if next_function is not None]
+        sources = []
+        for one in before:
+            if hasattr(one, "variable"):  # a leaf: the inputs, or a parameter that is used without its module
+                sources += [0] if one.variable is self.inputs else []
+            else:
+                sources.append(self._node(one))
+        if name == "Clone" and sources == [0]:
+            self.home[function] = 0
+            return 0
+        self.nodes.append(Node(_plain(name), "function", sources=list(dict.fromkeys(sources))))
+        self.home[function] = len(self.nodes) - 1
+        return self.home[function]
+
+
+def _plain(name: str) -> str:
+    """Give the name of a function of autograd as users call it.
+
+    >>> _plain("Add"), _plain("AvgPool2D"), _plain("UnsafeView")
+    ('add', 'avg_pool2d', 'unsafe_view')
+    """
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z](?!$))", "_", name).lower()

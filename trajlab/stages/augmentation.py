@@ -1,0 +1,209 @@
+"""How invariant layers are to augmentation."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from trajlab.augmenting import augmented
+from trajlab.correlating import feature_matrix, sample_matrix
+from trajlab.lazily import lazily
+from trajlab.observers.copies import Copies
+from trajlab.observers.pooled import Pooled
+from trajlab.observing import observe
+from trajlab.relating import MOST_SAMPLES, Replay, chosen_steps, matrices, passed, place_of, units_of
+from trajlab.result import Meaning, annotate
+from trajlab.showing import in_one_chunk
+from trajlab.units import on_one_probe
+
+MEANINGS = {
+    "invariance": Meaning("invariance to augmentation", "1", "1 − Σ within / Σ total, over the units of the layer"),
+    "unit_invariance": Meaning("invariance of a unit to augmentation", "1", "1 − within / total"),
+    "within": Meaning("variance over copies of a sample", "activation²", "mean over samples; sum over the units"),
+    "total": Meaning("variance over copies of all samples", "activation²", "sum over the units"),
+    "constant": Meaning("features that do not vary", "features", "count of finite ones with total = 0"),
+    "nonfinite": Meaning("activations that are NaN or Inf", "activations", "count over copies, positions and units"),
+    "feature_correlation": Meaning("correlation of features", "1", "ρ of two units over copies, mean over samples"),
+    "sample_correlation": Meaning("correlation of copies", "1", "ρ of two copies over the features of the layer"),
+    "position": Meaning("position of the sample in the probe", "samples", "counted from 0"),
+    "examples": Meaning("images", "range of the channel", "(x − min) / (max − min), of the channel over the probe"),
+}
+_PAIRS = {
+    "features": ("different features", "over the copies of the sample"),
+    "copies": ("different copies of a sample", "over the features"),
+    "others": ("copies of different samples", "over the features"),
+}
+for _name, (_words, _over) in _PAIRS.items():
+    for _kind, _word, _rho in (
+        ("signed", "", "ρ"),
+        ("absolute", "absolute ", "|ρ|"),
+        ("clipped", "clipped ", "max(ρ, 0)"),
+    ):
+        MEANINGS[f"{_name}_{_kind}"] = Meaning(f"mean {_word}correlation of {_words}", "1", f"mean {_rho} {_over}")
+
+
+def augmentation(
+    replay: Replay,
+    probe: xr.Dataset,
+    *,
+    layers: Sequence[str] = (),
+    samples: Sequence[int] = (),
+    copies: int = 300,
+    seed: int = 0,
+    most_steps: int = 10,
+    matrix_layer: str = "",
+    at: Sequence[int] = (0, -1),
+) -> xr.Dataset:
+    """How invariant each layer is to augmentation: how alike it finds varied copies of an image.
+
+    Answers: which layers see that shifted, rotated, recolored copies are of one image, and since when?
+
+    Parameters
+    ----------
+    replay
+        Puts the snapshots through the network, as `trajlab.replay` does.
+    probe
+        The batch, of images (sample, channel, y, x).
+    layers
+        Names of layers, or patterns such as "layer1.*"; by default all activations, or of a network without any that
+        are modules its output.
+    samples
+        Positions of images in the probe; by default the first ones of the first classes, three at most.
+    copies
+        Augmented copies of each: affine maps, color jitter, blur, solarized ones and noise.
+    seed
+        Seed of the augmentation.
+    most_steps
+        Evenly spaced steps that are replayed at most, with the first and the last. Each costs a pass of all copies.
+    matrix_layer
+        A layer of which the correlations themselves are kept, of each two features and of each two copies.
+    at
+        Recorded steps at which these are kept; 0 is the first and -1 the last.
+
+    Returns
+    -------
+    invariance : (step, layer)
+        1 where all copies of an image give the same, about 0 where images differ no more than the copies of one do.
+    unit_invariance : (step, layer, unit)
+        The same of each unit. A layer with fewer units ends in NaN; NaN too for a unit that does not vary at all.
+    within, total : (step, layer)
+        Variances that it is the ratio of, summed over the units: the variance over the copies of a sample, mean over
+        the samples, and that over all copies of all samples. Where a single sample is named, the total is that within
+        it plus the variance over the samples of the probe as they are.
+    features_signed, features_absolute, features_clipped : (step, layer, original)
+        Mean Pearson correlation ρ of each two different features over the copies of a sample, of |ρ| and of
+        max(ρ, 0).
+    copies_signed, copies_absolute, copies_clipped : (step, layer, original)
+        The same of each two different copies of a sample, over the features.
+    others_signed, others_absolute, others_clipped : (step, layer, original)
+        The same of each copy of a sample and each of the other samples; NaN where a single one is named.
+    constant, nonfinite : (step, layer)
+        Features that do not vary; and activations that are NaN or Inf, whose features are left out.
+    feature_correlation : (step, feature, feature_other)
+        Of `matrix_layer` only, at the steps of `at`, and NaN at others; the mean over the samples. So is the next.
+    sample_correlation : (step, copy, copy_other)
+        Correlation of two copies over the features, of 512 copies at most, those of a sample side by side.
+    position : (original)
+        Which samples of the probe the copies are of.
+    total_invariance : (step)
+        From the variances of all units of all layers: mostly of those layers whose values are largest.
+    examples : (original, example, channel, y, x)
+        Each image and its first copies, to look at.
+
+    A feature is a unit. Its value for a copy is the mean over its positions: over the map of a channel. Correlations
+    over the features are of these values as they are: units that are active in all images make all copies alike, so
+    hold `copies_signed` against `others_signed`. The invariance depends on how different the images are that it is
+    taken over: compare layers, steps and runs, but not results of different samples.
+
+    Raises
+    ------
+    MissingData
+        The run has no probe, names no model, or a step of `at` was not recorded.
+    BadSetting
+        The inputs are no images, a pattern fits no module, there is no such layer or sample, or a number is out of
+        range.
+
+    References
+    ----------
+    Augmentations: Grill et al. 2020, arXiv:2006.07733, appendix B. Invariance as the ratio of variances: Goodfellow et
+    al. 2009, Measuring invariances in deep networks, in the form of an analysis of variance.
+    """
+    images = augmented(probe, samples, copies, seed)
+    originals = images.sizes["original"]
+    activations = passed(replay, layers, probe=images[["inputs"]])
+    tables, units = observe(activations, Copies(copies)), units_of(activations)
+    chosen, kept = chosen_steps(tables["spread"], most_steps, at if matrix_layer else ())
+    ours = [in_one_chunk(table.isel(step=chosen)) for table in tables.values()]
+    if originals == 1:
+        whole = observe(passed(replay, layers), Copies(1))["spread"]
+        ours.append(in_one_chunk(whole.isel(step=chosen)))
+    result = lazily(partial(_result, units=units), *ours)
+    if matrix_layer:
+        result = result.assign(_matrices(activations, matrix_layer, units, originals, chosen, kept))
+    result = result.assign(images[["position", "examples"]].chunk())
+    settings = {"copies": copies, "seed": seed, "matrix_layer": matrix_layer}
+    return annotate(result, MEANINGS, **settings, **on_one_probe(tables.values()))
+
+
+def _matrices(
+    activations: Mapping[str, xr.DataArray], layer: str, units: Mapping[str, int], originals: int, chosen: list[int],
+    kept: list[int],
+) -> dict[str, Any]:  # fmt: skip
+    place_of(units, layer)
+    pooled = observe(activations, Pooled())
+    values = pooled[layer if layer in pooled else ""].data
+    few = min(values.shape[1] // originals, max(1, MOST_SAMPLES // originals))
+    features = matrices(values, chosen, kept, units[layer], partial(_features, originals=originals))
+    copies = matrices(values, chosen, kept, few * originals, partial(_copies, originals=originals, few=few))
+    return {
+        "feature_correlation": (("step", "feature", "feature_other"), features),
+        "sample_correlation": (("step", "copy", "copy_other"), copies),
+    }
+
+
+def _features(values: np.ndarray, *, originals: int) -> np.ndarray:
+    """Give the mean over the samples of the correlations of features over their copies, (unit, unit)."""
+    found = np.stack([feature_matrix(own) for own in np.split(values, originals)])
+    known = np.isfinite(found)
+    with np.errstate(invalid="ignore"):
+        return (found.sum(0, where=known) / known.sum(0)).astype(np.float32)
+
+
+def _copies(values: np.ndarray, *, originals: int, few: int) -> np.ndarray:
+    """Correlate the first few copies of all samples, (copy, copy)."""
+    return sample_matrix(np.concatenate([own[:few] for own in np.split(values, originals)]))
+
+
+def _result(
+    spread: xr.DataArray, alike: xr.DataArray, nonfinite: xr.DataArray, whole: xr.DataArray | None = None, *,
+    units: Mapping[str, int],
+) -> xr.Dataset:  # fmt: skip
+    within, between = np.moveaxis(spread.values, -1, 0)
+    between = between if whole is None else whole.values[..., 1]
+    total = within + between
+    shape = len(total), len(units), max(units.values())
+    each = np.full(shape, np.nan)
+    sums = np.empty((3, *shape[:2]))
+    ends = np.cumsum([0, *units.values()])
+    for layer, (first, last) in enumerate(zip(ends[:-1], ends[1:], strict=True)):
+        a, b = within[:, first:last], total[:, first:last]
+        each[:, layer, : last - first] = np.where(b > 0, 1 - a / b, np.nan)
+        known = np.isfinite(b)
+        sums[:, :, layer] = [a.sum(1, where=known), b.sum(1, where=known), (b == 0).sum(1)]
+    columns = alike.to_dataset("column")
+    for name in _PAIRS:
+        columns[f"{name}_clipped"] = (columns[f"{name}_signed"] + columns[f"{name}_absolute"]) / 2
+    found = {
+        "invariance": 1 - sums[0] / sums[1],
+        "unit_invariance": each,
+        "within": sums[0],
+        "total": sums[1],
+        "constant": sums[2],
+        "total_invariance": 1 - sums[0].sum(1) / sums[1].sum(1),
+    }
+    dims = "step", "layer", "unit"
+    result = xr.Dataset({name: (dims[: values.ndim], values) for name, values in found.items()}, columns.coords)
+    result = result.assign({**columns.data_vars, "nonfinite": nonfinite})
+    return result.assign_coords(units=("layer", list(units.values())))

@@ -1,0 +1,212 @@
+"""How the features of layers go together, and how they change."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+
+from trajlab.correlating import CHANGES, changes, feature_matrix, features_of, sample_matrix
+from trajlab.errors import BadSetting, MissingData
+from trajlab.kernels.blas import one_thread
+from trajlab.lazily import lazily
+from trajlab.observers.correlations import Correlations
+from trajlab.observing import observe
+from trajlab.probes import RECORDED, probe_of
+from trajlab.relating import MOST_SAMPLES, Replay, chosen_steps, matrices, passed, place_of, units_of
+from trajlab.result import Meaning, annotate
+from trajlab.showing import in_one_chunk
+from trajlab.units import on_one_probe
+
+MATRICES = {"unit": "feature", "sample": "sample"}
+"""What the matrices of each dim are of."""
+
+_OVER = "over the features of both layers"
+MEANINGS = {
+    "signed": Meaning("mean correlation of features", "1", f"mean ρ {_OVER}"),
+    "absolute": Meaning("mean absolute correlation of features", "1", f"mean |ρ| {_OVER}"),
+    "clipped": Meaning("mean clipped correlation of features", "1", f"mean max(ρ, 0) {_OVER}"),
+    "cka": Meaning("CKA of layers", "1", "HSIC₁(K, L) / √(HSIC₁(K, K) HSIC₁(L, L)), K = XXᵀ, L = YYᵀ"),
+    "cka_start": Meaning("CKA of a layer with itself at the first step", "1", "CKA(X_t, X_0)"),
+    "cka_end": Meaning("CKA of a layer with itself at the last step", "1", "CKA(X_t, X_T)"),
+    "matched_end": Meaning(
+        "correlation of features matched with those of the last step", "1", "mean ρ over pairs that maximize it"
+    ),
+    "matched_end_null": Meaning(
+        "correlation of matched features by chance", "1", "the same, mean over shuffles of the samples at the last step"
+    ),
+    "matched_end_null_95": Meaning(
+        "95 % quantile of the correlation of matched features by chance", "1", "95 % quantile over these shuffles"
+    ),
+    "own_end": Meaning("correlation of features with themselves at the last step", "1", "mean ρ(x_t, x_T) over units"),
+    "kept_end": Meaning("share of features matched with themselves", "1", "matched with the same unit / matched pairs"),
+    "features": Meaning("features that vary", "features", "count"),
+    "constant": Meaning("features that do not vary", "features", "count of finite ones of variance 0"),
+    "nonfinite": Meaning("activations that are NaN or Inf", "activations", "count over positions and units"),
+    "feature_correlation": Meaning("correlation of features", "1", "ρ of two units over the probe"),
+    "sample_correlation": Meaning("correlation of samples", "1", "ρ of two samples over the features of the layer"),
+    "target": Meaning("target of the sample", "1", "as recorded with the probe"),
+}
+MEANS = ("signed", "absolute", "clipped")
+for _name in MEANS:
+    MEANINGS[f"{_name}_off_diagonal"] = Meaning(
+        MEANINGS[_name].long_name.replace("features", "different features"),
+        "1",
+        f"{MEANINGS[_name].definition}, without those of a feature with itself",
+    )
+
+
+def correlation(
+    replay: Replay,
+    probe: xr.Dataset | None = None,
+    *,
+    layers: Sequence[str] = (),
+    kind: str = RECORDED,
+    most_steps: int = 30,
+    shuffles: int = 20,
+    matrix_layer: str = "",
+    at: Sequence[int] = (0, -1),
+) -> xr.Dataset:
+    """How the features of all layers go together over the probe, how alike layers are, and how they change.
+
+    Answers: are features redundant, which layers represent the same, and when do layers become what they are at last?
+
+    Parameters
+    ----------
+    replay
+        Puts the snapshots through the network, as `trajlab.replay` does.
+    probe
+        The batch, for inputs of another kind and for the targets of its samples.
+    layers
+        Names of layers, or patterns such as "layer1.*"; by default all activations, or of a network without any that
+        are modules its output.
+    kind
+        What is put through: "valid", the recorded examples; "train" or another recorded kind; "uniform" or "gaussian"
+        noise; or "shuffled" pixels.
+    most_steps
+        Evenly spaced steps that are replayed at most, with the first and the last.
+    shuffles
+        How often samples are shuffled to learn how alike matched features are by chance; 0 for never.
+    matrix_layer
+        A layer of which the correlations themselves are kept, of each two features and of each two samples.
+    at
+        Recorded steps at which these are kept; 0 is the first and -1 the last.
+
+    Returns
+    -------
+    signed, absolute, clipped : (step, layer, layer_other)
+        Mean Pearson correlation ρ of each feature of one layer with each of the other, of |ρ| and of max(ρ, 0). Within
+        a layer each feature is among the others too, with a correlation of 1.
+    signed_off_diagonal, absolute_off_diagonal, clipped_off_diagonal : (step, layer, layer_other)
+        The same without the correlation of a feature with itself, which only a layer with itself has. NaN within a
+        layer of one feature.
+    cka : (step, layer, layer_other)
+        Linear centred kernel alignment, debiased: 1 for representations that are equal up to a rotation and a scale,
+        about 0 (and as often below) for independent ones. Needs four samples; NaN for a layer whose own estimate of
+        HSIC is not positive.
+    cka_start, cka_end : (step, layer)
+        CKA of a layer with itself at the first and at the last step: how far the representation has drifted, and how
+        far it has yet to go.
+    matched_end : (step, layer)
+        How alike the features are to those of the last step, matched one to one so that the mean correlation is
+        largest.
+    matched_end_null, matched_end_null_95 : (step, layer)
+        The same after the samples of one step were shuffled: what chance gives.
+    own_end, kept_end : (step, layer)
+        Mean correlation of each feature with itself at the last step, and share of the features that are matched with
+        themselves: whether features keep their place.
+    features, constant, nonfinite : (step, layer)
+        Features that all of the above are of; those of variance 0, which are left out; and activations that are NaN or
+        Inf, whose features are left out, too.
+    total_signed, …, total_nonfinite : (step)
+        The means over all pairs of features of all layers, and all that is counted.
+    feature_correlation : (step, unit, unit_other)
+        Of `matrix_layer` only, at the steps of `at`; NaN at others, and for features that are left out. So is the next.
+    sample_correlation : (step, sample, sample_other)
+        Pearson correlation of two samples over the features, of the first 512 samples.
+    target : (sample)
+        The labels of these samples, if the probe has any.
+
+    A feature is a unit. Its value for a sample is the mean over its positions: over the map of a channel, as global
+    average pooling gives it, or over the tokens. All features are correlated with all others at each step, which takes
+    time in the square of their number.
+
+    Raises
+    ------
+    MissingData
+        The run has no probe, names no model, or a step of `at` was not recorded.
+    BadSetting
+        A pattern fits no module, there is no such kind of inputs or no such layer, or a number is out of range.
+
+    References
+    ----------
+    CKA: Kornblith et al. 2019, arXiv:1905.00414, with the unbiased HSIC of Song et al. 2012 (JMLR 13, eq. 5) as in
+    Nguyen et al. 2021, arXiv:2010.15327, here over the whole probe as one batch. Matched features: Li et al. 2015,
+    arXiv:1511.07543.
+    """
+    if shuffles < 0:
+        raise BadSetting(f"shuffles={shuffles} was asked for; it is a count from 0 on. Change the setting.")
+    if kind != RECORDED and probe is None:
+        raise MissingData(f"inputs of the kind {kind!r} were asked for; the run has no probe. Record with one.")
+    given = {} if kind == RECORDED or probe is None else {"probe": probe_of(probe, kind)}
+    activations = passed(replay, layers, **given)
+    tables, units = observe(activations, Correlations()), units_of(activations)
+    features = tables["features"]
+    chosen, kept = chosen_steps(features, most_steps, at if matrix_layer else ())
+    ours = [in_one_chunk(tables[name].isel(step=chosen)) for name in ("pairs", "counts")]
+    result = lazily(_result, *ours, _changes(features, chosen, units, shuffles))
+    if matrix_layer:
+        own = features.data[:, :, place_of(units, matrix_layer)]
+        for dim, values, matrix in (("unit", own, feature_matrix), ("sample", own[:, :MOST_SAMPLES], sample_matrix)):
+            found = matrices(values, chosen, kept, values.shape[2 if dim == "unit" else 1], matrix)
+            result[f"{MATRICES[dim]}_correlation"] = (("step", dim, f"{dim}_other"), found)
+        batch = given.get("probe", probe)
+        if batch is not None and "targets" in batch and batch["targets"].ndim == 1:
+            result["target"] = ("sample", batch["targets"].data[:MOST_SAMPLES])
+    return annotate(result, MEANINGS, kind=kind, matrix_layer=matrix_layer, **on_one_probe(tables.values()))
+
+
+def _changes(features: xr.DataArray, chosen: list[int], units: Mapping[str, int], shuffles: int) -> xr.DataArray:
+    """Hold each of some steps against the first and the last, (step, layer, `CHANGES`), a task a step; lazily."""
+    now, start, end = (features.data[rows] for rows in (chosen, [0], [-1]))
+    work: Callable[..., Any] = partial(_changed, units=tuple(units.values()), shuffles=shuffles)
+    shape = ((1,) * len(chosen), (len(units),), (len(CHANGES),))
+    found = da.map_blocks(work, start, now, end, chunks=shape, dtype=float, meta=np.empty((0, 0, 0)))
+    labels = {
+        "step": features["step"].values[chosen],
+        "layer": np.array(list(units), dtype=object),
+        "column": list(CHANGES),
+    }
+    return in_one_chunk(xr.DataArray(found, labels, ("step", "layer", "column"), "changes"))
+
+
+def _changed(
+    start: np.ndarray, now: np.ndarray, end: np.ndarray, *, units: tuple[int, ...], shuffles: int
+) -> np.ndarray:
+    ends = np.cumsum([0, *units])
+    with one_thread():
+        rows = [
+            changes(*(features_of(values[0, :, first:last]) for values in (start, now, end)), shuffles=shuffles)
+            for first, last in zip(ends[:-1], ends[1:], strict=True)
+        ]
+    return np.array(rows).reshape(1, len(units), len(CHANGES))
+
+
+def _result(pairs: xr.DataArray, counts: xr.DataArray, changed: xr.DataArray) -> xr.Dataset:
+    sums, known = pairs.to_dataset("column"), counts.to_dataset("column")
+    others = known["features"].rename(layer="layer_other")
+    count = known["features"] * others
+    same = xr.DataArray(np.eye(pairs.sizes["layer"]), dims=("layer", "layer_other")) * known["features"]
+    sums["clipped"] = (sums["signed"] + sums["absolute"]) / 2
+    found: dict[Any, xr.DataArray] = {name: sums[name] / count for name in MEANS}
+    found |= {f"{name}_off_diagonal": (sums[name] - same) / (count - same) for name in MEANS}
+    found |= {"cka": sums["cka"], **changed.to_dataset("column").data_vars, **known.data_vars}
+    both = ["layer", "layer_other"]
+    for name in MEANS:
+        all_of = sums[name].sum(both)
+        found[f"total_{name}"] = all_of / count.sum(both)
+        found[f"total_{name}_off_diagonal"] = (all_of - same.sum(both)) / (count - same).sum(both)
+    found |= {f"total_{name}": values.sum("layer") for name, values in known.items()}
+    return xr.Dataset(found)

@@ -1,0 +1,116 @@
+"""t-SNE of samples whose nearest ones are known, such that several steps can be compared.
+
+It starts where the principal components are, once the signs of these are those of the step before, and is turned to
+where it is nearest to that of the step before.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+from trajlab.kernels.blas import one_thread
+
+START = 1e-4
+"""Standard deviation of the first component where t-SNE starts, as in scikit-learn."""
+
+FEWEST = 4
+"""Samples from which on there is a t-SNE: perplexity 1 looks at three neighbors."""
+
+
+def aligned(scores: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Give each component the sign in which it is nearest to that of the step before, (sample, component) each.
+
+    The sign of a component is free; at first its largest value is positive.
+    """
+    out: list[np.ndarray] = []
+    before = np.zeros_like(scores[0])
+    for own in scores:
+        known = _unit(np.nan_to_num(own))
+        toward = (known * before).sum(0)
+        largest = np.take_along_axis(known, abs(known).argmax(0)[None], 0)[0] if len(known) else toward
+        sign = np.where(np.where(toward != 0, toward, largest) < 0, -1.0, 1.0)
+        out.append(own * sign)
+        before = np.where(np.isfinite(own).any(0), known * sign, before)
+    return out
+
+
+def embedded(
+    distances: np.ndarray, places: np.ndarray, scores: np.ndarray, perplexity: float, seed: int
+) -> tuple[np.ndarray, float, float]:
+    """Embed samples by t-SNE; give the coordinates, (sample, component), the divergence, and the perplexity.
+
+    Parameters
+    ----------
+    distances, places
+        Of the nearest samples of each, itself first, as `trajlab.nearest.near` gives them; among those that are known.
+    scores
+        Principal components, (sample, component); NaN for samples that are not known.
+    perplexity
+        Perplexity; it is lowered to a third of the other samples.
+    seed
+        Seed of where it starts in components that the samples do not have.
+    """
+    from scipy.sparse import csr_matrix
+    from sklearn.manifold import TSNE
+
+    shown = np.full(scores.shape, np.nan)
+    kept = np.flatnonzero(np.isfinite(scores[:, 0]))
+    count = len(kept)
+    start = _unit(scores[kept])
+    if count < FEWEST or not start[:, 0].any():
+        return shown, np.nan, np.nan
+    start *= START / start[:, 0].std()
+    random = START * np.random.default_rng(seed).standard_normal(start.shape)
+    start = np.where(np.nan_to_num(start).any(0), start, random).astype(np.float32)
+    rows = np.arange(count + 1) * places.shape[1]
+    graph = csr_matrix((distances.ravel(), places.ravel(), rows), (count, count))
+    lowered = lower(perplexity, count)
+    with one_thread(), _openmp().limit(limits=1):
+        tsne = TSNE(
+            scores.shape[1], perplexity=lowered, init=start, metric="precomputed", n_jobs=1, random_state=seed
+        )  # fmt: skip
+        shown[kept] = tsne.fit_transform(graph)
+    return shown, float(tsne.kl_divergence_), lowered
+
+
+def turned(maps: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Turn each t-SNE, which has no directions of its own, to where it is nearest to the one of the step before."""
+    out: list[np.ndarray] = []
+    before: np.ndarray | None = None
+    for own in maps:
+        known = np.isfinite(own).all(1)
+        if before is not None and known.any():
+            both = known & np.isfinite(before).all(1)
+            with one_thread():
+                left, _, right = np.linalg.svd(own[both].T @ before[both])
+                own = np.where(known[:, None], np.nan_to_num(own) @ left @ right, np.nan)
+        before = own if known.any() else before
+        out.append(own)
+    return out
+
+
+def _unit(scores: np.ndarray) -> np.ndarray:
+    """Give numbers of any size in shares of the largest, so that their squares stay in the range of float64."""
+    return scores / (np.nanmax(abs(scores), initial=0.0) or 1.0)
+
+
+def lower(perplexity: float, count: int) -> float:
+    """Lower a perplexity to what so many samples allow."""
+    return min(perplexity, (count - 1) / 3)
+
+
+def neighborhood(perplexity: float, count: int) -> int:
+    """Give at how many neighbors t-SNE of so many samples looks, as in scikit-learn.
+
+    >>> neighborhood(30.0, 256), neighborhood(30.0, 10), neighborhood(30.0, 3)
+    (91, 9, 0)
+    """
+    return min(count - 1, int(3 * lower(perplexity, count) + 1)) if count >= FEWEST else 0
+
+
+@cache
+def _openmp() -> ThreadpoolController:
+    """Give what limits the threads that t-SNE would start; the limit holds for the thread that sets it."""
+    return ThreadpoolController().select(user_api="openmp")
