@@ -7,9 +7,11 @@ import xarray as xr
 
 from pipelines.claims import Results, last, middle, of, verdict
 from trajlab.claims import Claim, Measured
+from trajlab.findings.wording import share
 
-KINDS = {"batch": "gradients of the batch", "average": "their moving average", "probe": "gradients on a fixed batch"}
+KINDS = {"batch": "batch", "average": "moving average", "probe": "fixed batch"}
 TAU, TINY, RELATIVE = 1e-5, 1e-7, 0.01
+NEAR, NEARER, BELOW = "|g| ≤ 10⁻⁵", "|g| ≤ 10⁻⁷", "|g| below 1 % of the layer's root mean square"
 RELEASED = (0.34, 0.83, 0.73)
 PARTS = ("first", "middle", "last")
 
@@ -17,26 +19,28 @@ PARTS = ("first", "middle", "last")
 def released_share_rises_then_falls(results: Results) -> Claim:
     """Follow the share of near-zero entries that have left one step later, over three parts of the training."""
     found = results["zero_gradients"]
-    released, near = found["total_fraction_released"], found["total_fraction_near_zero"]
-    shown = _parts(of(released.sel(tau=TAU), variant="batch"))
-    published = xr.DataArray(list(RELEASED), {"part": list(PARTS)})
-    independent = 1 - _parts(of(near.sel(tau=TAU), variant="batch"))
+    batch = of(found, variant="batch")
+    released = {kind: _parts(of(found["total_fraction_released"].sel(tau=TAU), variant=kind)) for kind in KINDS}
+    shown, relative = released["batch"], _parts(batch["total_fraction_released"].sel(tau=RELATIVE))
+    independent = 1 - _parts(batch["total_fraction_near_zero"].sel(tau=TAU))
     holds = [shown.sel(part="middle") > shown.sel(part="first"), shown.sel(part="last") < shown.sel(part="middle")]
-    error = of(found["total_fraction_released_se"].sel(tau=TAU), variant="batch").mean("step")
+    close = abs(shown - xr.DataArray(list(RELEASED), {"part": list(PARTS)})) < 0.1
+    error = batch["total_fraction_released_se"].sel(tau=TAU).mean("step")
     return Claim(
         "The share of near-zero entries that are released rises early in training and falls a little late.",
         "0.34, 0.83, then 0.73",
         [
-            *_rows(f"left |g| ≤ {TAU:g} one step later, batch", shown),
-            Measured("sampling error of the share, mean over the steps", error.values, "share"),
+            *(Measured(f"released, {name} third", shown.sel(part=name).values, "share") for name in PARTS),
+            Measured("sampling error of the share at a step", error.values, "share"),
         ],
-        verdict(np.concatenate([*holds, (abs(shown - published) < 0.1).values.ravel()])),
-        "Asked are the rise, the fall, and a share within 0.1 of the published one in each third, in every run. "
-        f"{_by_kind(released)} Entries that knew nothing of the step before would leave as often as others are large: "
-        f"{_course(independent)}. What stays is mostly exactly zero: "
-        f"{_course(_parts(_exactly_zero(of(found, variant='batch'))))} of the near-zero entries of the batches, as "
-        "units that no image reaches have no gradient. Hence the share follows how many small entries there are beside "
-        f"the zeros, and an absolute threshold makes more of these as gradients shrink: {_sizes(results)}.",
+        verdict(np.concatenate([*holds, close.values.ravel()])),
+        f"Measured on gradients of the batch, {NEAR}. Asked are the rise, the fall, and a share within 0.1 of the "
+        "published one in each third, in every run. It depends on what is looked at: moving average "
+        f"{_course(released['average'])}, fixed batch {_course(released['probe'])}; {BELOW} {_course(relative)}. "
+        "Entries that knew nothing of the step before would leave as often as any is large: "
+        f"{_course(independent)}. Of the near-zero entries {_course(_parts(_exactly_zero(batch)))} are zero to the bit, "
+        "as units that no image reaches have no gradient, and these stay. So the share follows how many small entries "
+        f"there are beside the zeros, and an absolute threshold takes in more as gradients shrink: {_sizes(results)}.",
         "zero_gradients",
     )
 
@@ -44,32 +48,34 @@ def released_share_rises_then_falls(results: Results) -> Claim:
 def retained_entries_flip_like_a_coin(results: Results) -> Claim:
     """Hold the flip rate of entries that stay near zero against a fair coin."""
     flips = results["sign_flips"]
-    retained = flips["total_flip_rate_retained"]
-    rates = {kind: of(retained.sel(tau=TAU), variant=kind).mean("step") for kind in KINDS}
-    whole = {kind: of(flips["total_flip_rate"], variant=kind).mean("step") for kind in KINDS}
-    process = {kind: of(flips["total_flip_rate_ar1"], variant=kind).mean("step") for kind in KINDS}
+    retained = flips["total_flip_rate_retained"].mean("step")
     error = of(flips["total_flip_rate_retained_se"].sel(tau=TAU), variant="batch").mean("step")
     change = of(results["zero_gradients"]["total_weight_change"].sel(tau=TAU), variant="batch").mean("step")
     moved = change.sel(among="retained") / change.sel(among="all")
+    rates = {
+        "retained entries": retained.sel(tau=TAU),
+        "all entries": flips["total_flip_rate"].mean("step"),
+        "an AR(1) process as correlated": flips["total_flip_rate_ar1"].mean("step"),
+    }
     return Claim(
         "Entries that stay near zero flip their sign like a coin.",
         "0.48 of the retained entries flip",
         [
-            *(Measured(f"flips of retained entries, {KINDS[kind]}", rate.values, "share")
-              for kind, rate in rates.items()),
+            *(Measured(f"retained entries, {words}", of(rates["retained entries"], variant=kind).values, "share")
+              for kind, words in KINDS.items()),
             Measured("sampling error at a step, batch", error.values, "share"),
-            *(Measured(f"flips of all entries, {KINDS[kind]}", rate.values, "share") for kind, rate in whole.items()),
-            *(Measured(f"flips of an AR(1) process as correlated, {KINDS[kind]}", rate.values, "share")
-              for kind, rate in process.items()),
-            Measured("change of the weights of retained entries against that of all, batch", moved.values, "share"),
+            *(Measured(f"{words}, batch", of(rates[words], variant="batch").values, "share")
+              for words in list(rates)[1:]),
+            Measured("change of a retained entry's weight / of any, batch", moved.values),
         ],
-        verdict(abs(np.concatenate([rate.values for rate in rates.values()]) - 0.5) < 0.05),
-        f"Within 0.05 of 0.5 counts as a coin; all are means over the steps at |g| ≤ {TAU:g}. With |g| ≤ {TINY:g} the "
-        f"three rates are {_listed(retained.sel(tau=TINY).mean('step'))}, below a hundredth of the layer's root mean "
-        f"square {_listed(retained.sel(tau=RELATIVE).mean('step'))}. A coin is what the choice of entries gives by "
-        "itself: the joint density of two successive gradients is flat in a window that is small against what is new "
-        "in a step, so that all four signs are equally likely there, whatever the correlation outside. A moving "
-        "average changes by a tenth of that at each step, often less than the window, and keeps its sign.",
+        verdict((abs(rates["retained entries"] - 0.5) < 0.05).values),
+        f"Means over the steps, {NEAR}; within 0.05 of 0.5 counts as a coin. It depends on what is looked at: of all "
+        f"entries {_listed(rates['all entries'])} flip, of an AR(1) process as correlated "
+        f"{_listed(rates['an AR(1) process as correlated'])}. {NEARER}: {_listed(retained.sel(tau=TINY))}; {BELOW}: "
+        f"{_listed(retained.sel(tau=RELATIVE))}. Where a step changes a gradient by much more than the threshold, a "
+        "coin is what the choice of entries gives by itself: the joint density of two successive gradients is flat in "
+        "so small a window, and all four pairs of signs are equally likely, whatever the correlation outside. The "
+        "moving average and the gradient on a fixed batch change by less in a step, and keep their sign.",
         "sign_flips",
     )  # fmt: skip
 
@@ -77,18 +83,27 @@ def retained_entries_flip_like_a_coin(results: Results) -> Claim:
 def near_zero_counts_collapse_late(results: Results) -> Claim:
     """Compare the number of near-zero entries late in training with the most there were before."""
     near = results["zero_gradients"]["total_fraction_near_zero"]
-    shown = {kind: _parts(of(near.sel(tau=TAU), variant=kind)) for kind in KINDS}
-    holds = [part.sel(part="last") < 0.5 * part.sel(part=["first", "middle"]).max("part") for part in shown.values()]
+    parts = {kind: _parts(of(near.sel(tau=TAU), variant=kind)) for kind in KINDS}
+    before = {kind: shown.sel(part=["first", "middle"]).max("part") for kind, shown in parts.items()}
+    late = {kind: shown.sel(part="last") for kind, shown in parts.items()}
     return Claim(
         "Late in training hardly any gradient entry is near zero.",
         "the counts collapse",
-        [row for kind, part in shown.items() for row in _rows(f"|g| ≤ {TAU:g}, {KINDS[kind]}", part)],
-        verdict(np.concatenate(holds)),
-        "Fewer in the last third than half of the most before count as a collapse. With the batch, "
-        f"|g| ≤ {TINY:g} have {_course(_parts(of(near.sel(tau=TINY), variant='batch')))}, and below a hundredth of "
-        f"the layer's root mean square are {_course(_parts(of(near.sel(tau=RELATIVE), variant='batch')))}. "
-        f"The gradients as a whole shrink as the network fits the images: {_sizes(results)}; that moves entries below "
-        "an absolute threshold, while their share below a relative one tells of the shape of the distribution.",
+        [
+            row
+            for kind, words in KINDS.items()
+            for row in (
+                Measured(f"most in a third before, {words}", before[kind].values, "share"),
+                Measured(f"last third, {words}", late[kind].values, "share"),
+            )
+        ],
+        verdict(np.concatenate([late[kind] < 0.5 * before[kind] for kind in KINDS])),
+        f"{NEAR}; fewer in the last third of the steps than half of those before count as a collapse. Gradients of the "
+        f"batch go {_course(parts['batch'])}, with {NEARER} "
+        f"{_course(_parts(of(near.sel(tau=TINY), variant='batch')))}, {BELOW} "
+        f"{_course(_parts(of(near.sel(tau=RELATIVE), variant='batch')))}. As the network fits the images its gradients "
+        f"shrink: {_sizes(results)}. That moves entries below an absolute threshold. A relative threshold shrinks with "
+        "them, and tells whether the shape of the distribution changes.",
         "zero_gradients",
     )
 
@@ -100,27 +115,9 @@ def _parts(array: xr.DataArray) -> xr.DataArray:
     return xr.concat(means, xr.Variable("part", list(PARTS)))
 
 
-def _rows(what: str, parts: xr.DataArray) -> list[Measured]:
-    return [Measured(f"{what}, {name} third", parts.sel(part=name).values, "share") for name in PARTS]
-
-
 def _course(parts: xr.DataArray) -> str:
     """Write the medians over the runs of the three parts."""
     return " → ".join(f"{middle(parts.sel(part=name)):.2g}" for name in PARTS)
-
-
-def _by_kind(array: xr.DataArray) -> str:
-    """Write how a share goes with each kind of gradients, and with a relative threshold."""
-    others = [
-        f"{words} {_course(_parts(of(array.sel(tau=TAU), variant=kind)))}"
-        for kind, words in KINDS.items()
-        if kind != "batch"
-    ]
-    relative = _course(_parts(of(array.sel(tau=RELATIVE), variant="batch")))
-    return (
-        f"It depends on what is looked at: {', '.join(others)}; gradients of the batch below a hundredth of the "
-        f"layer's root mean square {relative}."
-    )
 
 
 def _listed(rates: xr.DataArray) -> str:
@@ -140,5 +137,5 @@ def _exactly_zero(found: xr.Dataset) -> xr.DataArray:
 def _sizes(results: Results) -> str:
     """Write how large the gradients of the batch are, and how well the network fits the images by then."""
     sizes = _parts(of(results["gradient_statistics"]["total_rms"], variant="batch"))
-    accuracy = middle(last(results["evaluation"]["accuracy"]))
-    return f"root mean square {_course(sizes)}, accuracy on the test images {accuracy:.0%} at the end"
+    accuracy = middle(last(results["evaluation"]["train_accuracy"]))
+    return f"root mean square {_course(sizes)}, with {share(accuracy)} of the training images right at the end"
