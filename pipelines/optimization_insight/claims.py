@@ -38,8 +38,8 @@ def released_share_rises_then_falls(results: Results) -> Claim:
         "published one in each third, in every run. It depends on what is looked at: moving average "
         f"{_course(released['average'])}, fixed batch {_course(released['probe'])}; {BELOW} {_course(relative)}. "
         "Entries that knew nothing of the step before would leave as often as any is large: "
-        f"{_course(independent)}. Of the near-zero entries {_course(_parts(_exactly_zero(batch)))} are zero to the bit, "
-        "as units that no image reaches have no gradient, and these stay. So the share follows how many small entries "
+        f"{_course(independent)}. Of the near-zero entries {_course(_parts(_exactly_zero(batch)))} are zero to the "
+        "bit, as units that no image reaches have no gradient, and these stay. So the share follows how many small entries "
         f"there are beside the zeros, and an absolute threshold takes in more as gradients shrink: {_sizes(results)}.",
         "zero_gradients",
     )
