@@ -39,8 +39,9 @@ def released_share_rises_then_falls(results: Results) -> Claim:
         f"{_course(released['average'])}, fixed batch {_course(released['probe'])}; {BELOW} {_course(relative)}. "
         "Entries that knew nothing of the step before would leave as often as any is large: "
         f"{_course(independent)}. Of the near-zero entries {_course(_parts(_exactly_zero(batch)))} are zero to the "
-        "bit, as units that no image reaches have no gradient, and these stay. So the share follows how many small entries "
-        f"there are beside the zeros, and an absolute threshold takes in more as gradients shrink: {_sizes(results)}.",
+        "bit, as units that no image reaches have no gradient, and these stay. So the share follows how many small "
+        "entries there are beside the zeros, and an absolute threshold takes in more as gradients shrink: "
+        f"{_sizes(results)}.",
         "zero_gradients",
     )
 
