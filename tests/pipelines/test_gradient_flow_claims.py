@@ -64,6 +64,7 @@ def stability(spikes, gradient_alarms, loss_alarms, lost=()):
         {
             "stability/gradient_statistics": xr.Dataset({"total_l2": norms, "total_nonfinite": missing}),
             "stability/alerts": xr.Dataset({"fires": fires}),
+            "stability/evaluation": xr.Dataset({"loss": norms}),
         }
     )
 
@@ -77,7 +78,17 @@ def test_skip_connections__are_held_against_the_plain_twin_of_each_init(plain, r
 
     assert claim.holds == holds
     assert [float(row.values[0]) for row in claim.measured[:4]] == [plain[0], residual[0], plain[1], residual[1]]
-    assert "Kaiming plain 2.00, residual 2.00" in claim.reason
+    assert "Kaiming, plain 2.00 and 2.00, Kaiming, residual" in claim.reason
+
+
+def test_skip_connections__hold_in_part_where_the_last_layer_starves_with_the_first():
+    results = twins((1.0, 1.0), (1.0, 1.0))
+    sizes = results["twins/gradient_statistics"]["l2"]
+    sizes[:2] *= 1e-4
+    claim = skip_connections_keep_early_gradients_alive(results)
+
+    assert claim.holds == "partly"
+    assert "in 2 of 2 pairs, of the ratio to the last layer in 0" in claim.reason
 
 
 def test_norms__of_unstable_runs_are_held_against_those_of_stable_ones():
@@ -90,13 +101,21 @@ def test_norms__of_unstable_runs_are_held_against_those_of_stable_ones():
     assert holds([8, 9, 1]) == "no"
 
 
+def test_norms__of_the_start_say_nothing_of_stability():
+    results = stability([1, 1, 1], [[], [], []], [[], [], []])
+    results["stability/gradient_statistics"]["total_l2"][1:, 0] = 100
+
+    assert instability_shows_in_the_norms(results).holds == "no"
+
+
 def test_norms__are_an_early_warning_only_if_they_come_first_and_never_in_stable_runs():
     def claim(gradient, loss):
         return norms_show_it_before_the_loss(stability([1, 6, 1], gradient, loss))
 
     assert claim([[], [9], [2]], [[], [12], [3]]).holds == "yes"
-    assert claim([[4], [9], [2]], [[], [12], [3]]).holds == "partly"
-    assert claim([[4], [12], [3]], [[], [12], [3]]).holds == "no"
+    assert claim([[], [9], [3]], [[], [12], [3]]).holds == "partly"
+    assert claim([[4], [9], [2]], [[], [12], [3]]).holds == "no"
+    assert claim([[], [9], [2]], [[], [], []]).holds == "no"
 
 
 def test_early_warning__is_measured_around_the_first_alarm_of_the_loss():
