@@ -37,8 +37,8 @@ def skip_connections_keep_early_gradients_alive(results: Results) -> Claim:
         verdict([*alive, *apart]),
         "Asked is more than twice the plain twin's, which starts from the same weights: of the norm itself it is true "
         f"in {alive.sum()} of {alive.size} pairs, of the ratio to the last layer in {apart.sum()}. The ratio can "
-        "hardly tell: in a plain network of ReLUs Σ w·∂L/∂w is the same in every layer while biases are 0 (Du, Hu and Lee "
-        "2018), so that first and last layer starve together. Nor does a network starve because it is plain, but "
+        "hardly tell: in a plain network of ReLUs Σ w·∂L/∂w is the same in every layer while biases are 0 (Du, Hu and "
+        "Lee 2018), so that first and last layer starve together. Nor does a network starve because it is plain, but "
         "because its start lets what passes through shrink: Xavier's halves the variance at each ReLU, Kaiming's does "
         "not, and without normalization makes the sums of a residual network explode. Loss on the probe at the start "
         f"and the end: {_losses(loss)}; a guess has 2.30.",
