@@ -36,7 +36,9 @@ class Layer(NamedTuple):
         Element type of the output.
     attrs
         What is known of it: `module`, `module_class`, `source`, `rectified`, `activation`; of convolutions also
-        `kernel`, `stride`, `padding`, `dilation`, `groups`, `padding_mode` and `transposed`.
+        `kernel`, `stride`, `padding`, `dilation`, `groups`, `padding_mode` and `transposed`, of activations the numbers
+        that they were made with, such as `min_val`, and of softmaxes `softmax_axis`, the axis of `shape` along which
+        they sum to 1.
     input_shape
         Shape of what goes into it, for one sample.
     """
