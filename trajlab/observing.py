@@ -194,6 +194,13 @@ def observe(activations: Mapping[str, xr.DataArray], observer: Observer) -> dict
     return _observe_arrays(activations, observer)
 
 
+def layers_in(activations: Mapping[str, xr.DataArray]) -> tuple[Layer, ...]:
+    """Say what layers there are, of a replay or of arrays by name of the layer."""
+    if isinstance(activations, Observable):
+        return activations.layers
+    return _labeled({name: _by_sample(name, array) for name, array in activations.items()})
+
+
 class Observable(Mapping[str, xr.DataArray]):
     """Outputs of layers that observers can look at while they are computed."""
 
@@ -297,10 +304,7 @@ def _observe_arrays(activations: Mapping[str, xr.DataArray], observer: Observer)
     """Let an observer look at arrays, a step after the other."""
     arrays = {name: _by_sample(name, array) for name, array in activations.items()}
     steps = _shared_steps(arrays)
-    layers = tuple(
-        Layer(name, array.shape[2:], tuple(map(str, array.dims[2:])), array.dtype, dict(array.attrs))
-        for name, array in arrays.items()
-    )
+    layers = _labeled(arrays)
     data = [array.sel(step=steps).data for array in arrays.values()]
     data = [part if isinstance(part, da.Array) else da.from_array(part, chunks=(1, *part.shape[1:])) for part in data]
     data = [part.rechunk({0: 1} | dict.fromkeys(range(1, part.ndim), -1)) for part in data]
@@ -325,6 +329,13 @@ def _observed(
     for place, rows in enumerate(values):
         observer.add(watch.state, place, Seen(rows[0], 0))
     return watch.found()
+
+
+def _labeled(arrays: Mapping[str, xr.DataArray]) -> tuple[Layer, ...]:
+    return tuple(
+        Layer(name, array.shape[2:], tuple(map(str, array.dims[2:])), array.dtype, dict(array.attrs))
+        for name, array in arrays.items()
+    )
 
 
 def _by_sample(name: str, array: xr.DataArray) -> xr.DataArray:
