@@ -11,7 +11,7 @@ from dask.highlevelgraph import HighLevelGraph
 from dask.task_spec import List, Task, TaskRef
 
 from trajlab.kernels.binned import describe_binned
-from trajlab.kernels.bins import EDGES, KEYS, histogram_cuts, listed
+from trajlab.kernels.bins import EDGES, KEYS, LARGEST, histogram_cuts, listed
 from trajlab.kernels.sorting import describe_sorted
 from trajlab.kernels.spread import SHIFTS, Spread
 from trajlab.observers.values import COLUMNS, Bins
@@ -71,23 +71,24 @@ def spreads(
     cuts, rows = f"{name}-cuts", f"{name}-rows"
     ends = List(*(table(kind, step) for kind in kinds for step in dict.fromkeys((0, steps - 1))))
     tasks: dict[Any, Any] = {cuts: Task(cuts, _cuts, ends, bins)}
-    describe = partial(_described, quantiles=np.array(quantiles, np.float64), columns=len(spread.columns))
-    for kind in kinds:
-        for step in range(steps):
-            previous = values(kind, step - 1) if step else None
-            other = None if versus in (None, kind) else values(str(versus), step)
-            key = (rows, kind, step)
-            tasks[key] = Task(
-                key,
-                describe,
-                table(kind, step),
-                values(kind, step),
-                previous,
-                values(kind, reference),
-                other,
-                TaskRef(cuts),
-            )
-    each = List(*(List(*(TaskRef((rows, kind, step)) for step in range(steps))) for kind in kinds))
+    describe = partial(
+        _described,
+        versus=None if versus is None else list(kinds).index(versus),
+        quantiles=np.array(quantiles, np.float64),
+        columns=len(spread.columns),
+    )
+    references = List(*(values(kind, reference) for kind in kinds))
+    for step in range(steps):
+        tasks[(rows, step)] = Task(
+            (rows, step),
+            describe,
+            TaskRef((rows, step - 1)) if step else [],
+            List(*(table(kind, step) for kind in kinds)),
+            List(*(values(kind, step) for kind in kinds)),
+            List(*(values(kind, step - 1) if step else None for kind in kinds)),
+            references,
+            TaskRef(cuts),
+        )
     graph = HighLevelGraph.from_collections(name, tasks, dependencies=sources)
     names = (*COLUMNS, *spread.columns, *(f"versus_{shift}" for shift in SHIFTS))
     coords = {
@@ -97,7 +98,7 @@ def spreads(
         "column": np.array(names, dtype=object),
     }
     shape = (len(kinds), steps, layers, len(names))
-    stacked = final(graph, f"{name}-table", shape, np.array, each)
+    stacked = final(graph, f"{name}-table", shape, _stacked, TaskRef((rows, steps - 1)))
     edges = final(graph, f"{name}-edges", (layers, bins + 1), _edges, TaskRef(cuts))
     return Spreads(
         xr.DataArray(stacked, coords, ("input", "step", "layer", "column")),
@@ -117,20 +118,39 @@ def _edges(cuts: np.ndarray) -> np.ndarray:
     return EDGES[cuts]
 
 
+def _stacked(rows: Sequence[np.ndarray]) -> np.ndarray:
+    return np.stack(rows, axis=1)
+
+
 def _described(
-    table: np.ndarray, rows: np.ndarray, previous: np.ndarray | None, reference: np.ndarray, other: np.ndarray | None,
-    cuts: np.ndarray, *, quantiles: np.ndarray, columns: int,
-) -> np.ndarray:  # fmt: skip
-    """Describe the values of all layers at a step, (layer, column)."""
-    out = np.full((len(cuts), columns + len(SHIFTS)), np.nan)
+    earlier: list[np.ndarray], tables: Sequence[np.ndarray], values: Sequence[np.ndarray],
+    previous: Sequence[np.ndarray | None], references: Sequence[np.ndarray], cuts: np.ndarray, *, versus: int | None,
+    quantiles: np.ndarray, columns: int,
+) -> list[np.ndarray]:  # fmt: skip
+    """Describe the values of all kinds and layers at a step, (input, layer, column), and append this to earlier ones.
+
+    As each step waits for the one before, passes are made in the order of the steps, and values can be let go.
+    """
     at = len(quantiles) + cuts.shape[1] - 1
-    for layer, row in enumerate(rows[0]):
-        before = None if previous is None else previous[0, layer]
-        out[layer, :columns] = _spread(row, before, reference[0, layer], cuts[layer], quantiles, columns)
-        if other is not None:
-            apart = _spread(row, None, other[0, layer], cuts[layer], quantiles, columns)
-            out[layer, columns:] = apart[at : at + len(SHIFTS)]
-    return np.concatenate([table[0], out], axis=1)
+    out = np.full((len(values), len(cuts), columns + len(SHIFTS)), np.nan)
+    for kind, rows in enumerate(values):
+        before = previous[kind]
+        for layer, row in enumerate(rows[0]):
+            then = None if before is None else before[0, layer]
+            own = out[kind, layer]
+            own[:columns] = _spread(row, then, references[kind][0, layer], cuts[layer], quantiles, columns)
+            if versus is not None and versus != kind:
+                apart = _spread(row, None, values[versus][0, layer], cuts[layer], quantiles, columns)
+                own[columns:] = apart[at : at + len(SHIFTS)]
+    return [*earlier, np.concatenate([np.concatenate(tables), out], axis=2)]
+
+
+def _counted(values: np.ndarray | Bins) -> np.ndarray:
+    """Give finite values in fixed bins by leading bits, (KEYS)."""
+    if isinstance(values, Bins):
+        return values.spread()
+    single = np.clip(values[np.isfinite(values)], -LARGEST, LARGEST).astype(np.float32)
+    return np.bincount(single.view(np.uint32) >> 16, minlength=KEYS)
 
 
 def _spread(
@@ -138,9 +158,9 @@ def _spread(
 ) -> np.ndarray:
     """Give the columns of `Spread` of one layer at one step."""
     out = np.empty((1, columns))
-    if isinstance(row, Bins):
-        before = np.zeros(KEYS, np.int64) if previous is None else previous.spread()
-        describe_binned(row.spread()[None], before, listed(reference.spread()), quantiles, cuts, EDGES, out)
+    if isinstance(row, Bins) or isinstance(reference, Bins):
+        before = np.zeros(KEYS, np.int64) if previous is None else _counted(previous)
+        describe_binned(_counted(row)[None], before, listed(_counted(reference)), quantiles, cuts, EDGES, out)
     else:
         describe_sorted(row[None], row[:0] if previous is None else previous, reference, quantiles, cuts, EDGES, out)
     return out[0]

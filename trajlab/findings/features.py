@@ -57,7 +57,7 @@ def _spread(result: xr.Dataset) -> list[Finding]:
 
 
 def _apart(result: xr.Dataset) -> list[Finding]:
-    """Say for the layer that tells inputs apart best how far each kind is from the valid ones."""
+    """Say how far activations on each kind of inputs are from those on the valid ones, where they are farthest."""
     if "ks_valid" not in result:
         return []
     end = typical(last(result["ks_valid"]))
@@ -69,6 +69,7 @@ def _apart(result: xr.Dataset) -> list[Finding]:
     told = ", ".join(f"{number(float(of_layer.sel(input=kind)))} on {kind} ones" for kind in known)
     median = ", in the median run" if "run" in result.dims else ""
     text = (
-        f"`{place.at['layer']}` tells inputs apart most at the end: Kolmogorov–Smirnov distance from the valid inputs"
+        f"Inputs make the most difference in `{place.at['layer']}` at the end: its activations have a "
+        f"Kolmogorov–Smirnov distance from those on the valid inputs of {told}{median}."
     )
-    return [Finding(f"{text} {told}{median}.", "ks_valid")]
+    return [Finding(text, "ks_valid")]

@@ -106,10 +106,11 @@ def features(
 
     Notes
     -----
-    Layers of up to 16,384 activations on the whole probe are sorted: all is exact. More are counted in 65,536 fixed
-    bins, each at most 1/128 of its values wide, over which values are taken to spread evenly. A quantile is then off by
-    at most 1/128 of itself, `wasserstein` by (mean|a_t| + mean|a_0|)/256, `ks` by the share of values in the fullest
-    fixed bin of any width; the bin of the zeros has none.
+    Layers of up to 16,384 activations on the whole probe are sorted: all is exact but for distances from inputs on
+    which there are more. More are counted in 65,536 fixed bins, each at most 1/128 of its values wide, over which
+    values are taken to spread evenly. A quantile is then off by at most 1/128 of itself, `wasserstein` by
+    (mean|a_t| + mean|a_0|)/256, `ks` by the share of values in the fullest fixed bin of any width; the bin of the zeros
+    has none.
 
     Activations on one sample depend on each other, as do those at two steps: unlike in `distribution`, no distance by
     chance is given.
