@@ -38,7 +38,9 @@ def headlines(result: xr.Dataset) -> dict[str, xr.DataArray]:
             title = f"{array.attrs.get('long_name', name)}, component 1"
             array = array.isel(component=0).assign_attrs(long_name=title)
         for dim in [str(dim) for dim in array.dims if dim not in ("run", "step")]:
-            if dim == "tau":
+            if dim == "input":
+                array = array.isel(input=0)
+            elif dim == "tau":
                 array = array.isel({dim: _usual(array, dim)})
             else:
                 array = array.mean(dim, keep_attrs=True) if dim == "other" else array.sum(dim, keep_attrs=True)
