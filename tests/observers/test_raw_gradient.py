@@ -176,7 +176,9 @@ def test_raw_gradient__of_a_unit_of_its_own_for_each_sample(net, layer, batch):
         outputs = []
         module = one.get_submodule(layer.partition(":")[0])
         module.register_forward_hook(
-            lambda _, given, output: outputs.append((output[0] if isinstance(output, tuple) else output).clone())
+            lambda _, given, output, outputs=outputs: outputs.append(
+                (output[0] if isinstance(output, tuple) else output).clone()
+            )
         )
         leaf = inputs.clone().requires_grad_()
         one(leaf.clone())
@@ -187,7 +189,12 @@ def test_raw_gradient__of_a_unit_of_its_own_for_each_sample(net, layer, batch):
 
 def test_raw_gradient__all_objectives_in_one_pass_give_what_they_give_alone(batch):
     run = run_of(InPlace).with_model(InPlace)
-    kinds = [Objective("loss"), Objective("logit"), Objective("unit", "", (0,) * 7), Objective("unit", "conv", (1,) * 7)]
+    kinds = [
+        Objective("loss"),
+        Objective("logit"),
+        Objective("unit", "", (0,) * 7),
+        Objective("unit", "conv", (1,) * 7),
+    ]
     replayed = replaying.replay(run, probe=batch, layers=[INPUT])
     wanted = [replayed.observe(RawGradient(kind))[INPUT] for kind in kinds]
     alone = [one.compute().values for one in wanted]
