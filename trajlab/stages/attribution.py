@@ -15,7 +15,7 @@ from trajlab.observers.pooled import Pooled
 from trajlab.observing import Objective
 from trajlab.overlap import attention_iou, resized
 from trajlab.probes import chosen_of, masks_of, part_of, taken
-from trajlab.result import Meaning, annotate, stride
+from trajlab.result import Meaning, annotate
 from trajlab.showing import in_one_chunk, shown_steps
 
 SLOPES = ("input_gradient", "token_gradient")
@@ -231,7 +231,7 @@ def _result(
     result = {name: variable.transpose(..., "rank", missing_dims="ignore") for name, variable in result.items()}
     if "response" in found:
         result["maximum_response_value"] = xr.Variable(("step", "unit"), found["response"].values)
-    coords: dict[str, Any] = {"step": output["step"], "unit": list(units)}
+    coords: dict[str, Any] = {"step": output["step"].variable, "unit": list(units)}
     tables = {float(name.removeprefix(SCORES_AT)): found[name] for name in names if name.startswith(SCORES_AT)}
     if tables:
         scores = xr.concat(list(tables.values()), dim="epsilon").transpose("step", "epsilon", "column")
@@ -251,7 +251,7 @@ def _result(
     if maps:
         coords["map"] = np.array(list(maps), dtype=object)
         result |= _overlaps({name: one.values for name, one in maps.items()}, found.get("mask"))
-    return stride(xr.Dataset(result, coords))
+    return xr.Dataset(result, coords)
 
 
 def _classes(outputs: np.ndarray) -> np.ndarray:
