@@ -1,9 +1,9 @@
 """Inputs made by following a gradient: those that excite a unit most, and those that raise the loss."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
+import dask
 import dask.array as da
 import numpy as np
 import xarray as xr
@@ -56,12 +56,13 @@ def strongest_inputs(
     *,
     ascents: int,
     rate: float,
+    norm: float,
     seed: int,
 ) -> tuple[da.Array, xr.DataArray]:
-    """Give the inputs of norm 1 that excite units most, and how much; lazily.
+    """Give the inputs of a norm ρ that excite units most, and how much; lazily.
 
-    Each begins with noise of its own, the same at all steps, and goes up the gradient of the mean output of its unit:
-    x ← (x + rate · g/|g|₂) / |x + rate · g/|g|₂|₂ (Erhan et al. 2009). Where there is no gradient it stays.
+    Each begins with noise of its own, the same at all steps, and goes up the gradient g of the mean output of its unit:
+    x ← ρ y/|y|₂, y = x + rate · ρ g/|g|₂ (Erhan et al. 2009). Where there is no gradient it stays.
 
     Parameters
     ----------
@@ -77,6 +78,8 @@ def strongest_inputs(
         How often to go up.
     rate
         How far, in norms of the input.
+    norm
+        The norm; 0 for the mean norm of the inputs of the probe.
     seed
         Seed of the noise.
 
@@ -87,9 +90,8 @@ def strongest_inputs(
     """
     shape = tuple(like.shape[1:])
     noise = np.stack([np.random.default_rng([seed, unit]).standard_normal(shape) for unit in units])
-    noise /= np.sqrt((noise.reshape(len(units), -1) ** 2).sum(1)).reshape(-1, *(1,) * len(shape))
-    start = np.broadcast_to(noise.astype(like.dtype), (len(at), *noise.shape))
-    inputs = da.from_array(start, chunks=(1, *noise.shape))
+    start = dask.delayed(_scaled, pure=True)(noise, norm or like, like.dtype)
+    inputs = da.stack([da.from_delayed(start, noise.shape, like.dtype)] * len(at))
     objective = Objective("unit", layer.name, tuple(units))
     for _ in range(ascents):
         replayed = replay(layers=[INPUT], probe=own_inputs(inputs, at))
@@ -100,13 +102,21 @@ def strongest_inputs(
     return inputs, pooled.isel(sample=xr.DataArray(place, dims="own"), unit=xr.DataArray(list(units), dims="own"))
 
 
+def _scaled(noise: np.ndarray, norm: float | np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Give noise, (unit, …), a norm, or the mean norm of samples, (sample, …)."""
+    axes = tuple(range(1, noise.ndim))
+    norm = float(_norm(norm.astype(np.float64), axes).mean()) if isinstance(norm, np.ndarray) else norm
+    return (norm * noise / _norm(noise, axes)).astype(dtype)
+
+
 def _up(inputs: np.ndarray, slope: np.ndarray, rate: float) -> np.ndarray:
     """Take one step up on the sphere, of inputs (step, unit, …)."""
     x, g = inputs.astype(np.float64), slope.astype(np.float64)
-    size = partial(_norm, axes=tuple(range(2, x.ndim)))
-    length = size(g)
-    moved = np.where(length == 0, x, x + rate * np.divide(g, length, where=length != 0, out=np.zeros_like(g)))
-    return (moved / size(moved)).astype(inputs.dtype)
+    axes = tuple(range(2, x.ndim))
+    norm, length = _norm(x, axes), _norm(g, axes)
+    way = np.divide(g, length, where=length != 0, out=np.zeros_like(g))
+    moved = x + rate * norm * way
+    return (norm * moved / _norm(moved, axes)).astype(inputs.dtype)
 
 
 def _norm(values: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:

@@ -13,6 +13,7 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
     "What did the weights become?": ("distribution", "spectrum"),
     "What do the layers see?": ("embedding",),
     "Which units live?": ("dead_neurons",),
+    "What does it look at?": ("attribution",),
     "What do the gradients say?": ("gradient_statistics", "zero_gradients", "sign_flips", "channel_gradients"),
     "What do the layers represent?": ("correlation", "augmentation"),
     "Did runs end in the same place?": ("comparison",),

@@ -24,6 +24,9 @@ ROWS = {
 }
 """Rows of the sheet of samples, and their names."""
 
+ABOVE = 18
+"""Points between a sheet and its title, where the names of the columns are."""
+
 OF_UNITS = ("maximum_response", "activation_map")
 """Variables that are drawn as a sheet of units by steps."""
 
@@ -80,8 +83,8 @@ def panels(result: xr.Dataset) -> list[Panel]:
             size = _size(shape, rows - 1, result.sizes["step"])
             found.append(Panel("steps", "What decides on one sample, over the steps", caption + run, size, draw))
     captions = {
-        "maximum_response": "The input of norm 1 that gradient ascent found for each unit; zero is middle gray, and "
-        "each picture has its own scale. Noise is left where a unit has no gradient.",
+        "maximum_response": f"The input of {_norm(result)} that gradient ascent found for each unit; zero is middle "
+        "gray, and each picture has its own scale. Noise is left where a unit has no gradient.",
         "activation_map": "What each unit gives of one sample, dark to light; a unit has one scale at all steps.",
     }
     names = {"maximum_response": "Inputs that excite units of {} most", "activation_map": "Maps of units of {}"}
@@ -97,15 +100,20 @@ def panels(result: xr.Dataset) -> list[Panel]:
         found.append(
             multiples.panel("adversarial_accuracy", title, caption, array)
             if "run" in array.dims
-            else Panel("adversarial_accuracy", title, caption, (9.2, 3.0), partial(_lines, array.T))
+            else Panel("adversarial_accuracy", title, caption, (9.2, 3.0), partial(_attacks, array.T))
         )
     for name, title in (("attention_iou", "Overlap with the masks"), ("attention_iou_prev", "Do maps stay?")):
         if name in result and bool(result[name].notnull().any()):
-            array = mean_overlap(result, name)
+            array, called = mean_overlap(result, name), str(result[name].attrs["long_name"])
             of = f" Of {array['map'].item()}." if "map" not in array.dims else ""
-            caption = f"{result[name].attrs['long_name'].capitalize()}, mean over the samples; 1 is the same map.{of}"
+            caption = f"{called[:1].upper()}{called[1:]}, mean over the samples; 1 is the same map.{of}"
             found.append(Panel(name, title, caption, (9.2, 2.8), partial(_lines, array)))
     return found
+
+
+def _norm(result: xr.Dataset) -> str:
+    norm = result.attrs.get("norm", 0.0)
+    return f"norm {norm:g}" if norm else "the probe's mean norm"
 
 
 def mean_overlap(result: xr.Dataset, name: str) -> xr.DataArray:
@@ -154,7 +162,7 @@ def _samples(result: xr.Dataset, ax: Axes, **select: Any) -> None:
     known = "adversarial_predicted" in at
     sheet(tiles, ax, rows=[ROWS[name] for name in rows], columns=[_name(sample) for sample in one],
           below=below if known else (), note=note if known else "")  # fmt: skip
-    ax.set_title(f"{title}: class, → what it is taken for if that is another")
+    ax.set_title(f"{title}: class, → what it is taken for if that is another", y=1.0, pad=ABOVE)
 
 
 def _over_steps(result: xr.Dataset, ax: Axes, sample: int, **select: Any) -> None:
@@ -168,7 +176,7 @@ def _over_steps(result: xr.Dataset, ax: Axes, sample: int, **select: Any) -> Non
     sheet(tiles, ax, rows=[ROWS[name] for name in rows], columns=[f"step {int(at['step']):,}" for at in steps],
           below=[_told(at, "adversarial_predicted") for at in steps] if known else (),
           note="adversarial input is taken for" if known else "")  # fmt: skip
-    ax.set_title(f"sample {int(one['sample_index'])} of the probe")
+    ax.set_title(f"sample {int(one['sample_index'])} of the probe", y=1.0, pad=ABOVE)
 
 
 def _name(at: xr.Dataset) -> str:
@@ -203,11 +211,21 @@ def _units(result: xr.Dataset, name: str, ax: Axes, **select: Any) -> None:
         tiles = [[leveled(one, (float(low[i]), float(high[i]))) for i, one in enumerate(row)] for row in array.values]
     columns = [f"unit {unit}" for unit in array["unit"].values]
     sheet(tiles, ax, rows=[f"step {step:,}" for step in np.atleast_1d(array["step"].values)], columns=columns)
-    ax.set_title(f"{result.attrs.get('layer', '')} {at['run'].item() if 'run' in at.coords else ''}".strip())
+    ax.set_title(
+        f"{result.attrs.get('layer', '')} {at['run'].item() if 'run' in at.coords else ''}".strip(), y=1.0, pad=ABOVE
+    )
 
 
 def _alone(result: xr.Dataset, figure: Figure, **select: Any) -> None:
     attribution(result, ax=figure.add_subplot(), **select)
+
+
+def _attacks(array: xr.DataArray, figure: Figure) -> None:
+    ax = figure.add_subplot()
+    lines(array, ax)
+    legend = ax.get_legend()
+    if legend is not None:
+        legend.set_title("ε")
 
 
 def _lines(array: xr.DataArray, figure: Figure) -> None:

@@ -71,7 +71,7 @@ def _stay(result: xr.Dataset) -> list[Finding]:
     least = known.isel(step=int(known.argmin("step")))
     if known.size > 1 and number(float(least)) != number(float(known[-1])):
         before = steps[int(np.searchsorted(steps, least["step"].item())) - 1]
-        text += f"; least, {number(float(least))}, from step {before:,} to {least['step'].item():,}"
+        text += f", least at steps {before:,} and {least['step'].item():,}, by {number(float(least))}"
     runs = ", median of the runs" if "run" in result.dims else ""
     return [Finding(f"{text} (attention IoU, mean of the samples{runs}).", "attention_iou_prev")]
 
@@ -79,7 +79,7 @@ def _stay(result: xr.Dataset) -> list[Finding]:
 def _between(name: str, steps: np.ndarray, value: xr.DataArray) -> str:
     step = value["step"].item()
     before = steps[int(np.searchsorted(steps, step)) - 1]
-    return f"{_called(name)} overlaps by {number(float(value))} with itself from step {before:,} to {step:,}"
+    return f"{_called(name)} at steps {before:,} and {step:,} overlaps by {number(float(value))}"
 
 
 def _still(result: xr.Dataset) -> list[Finding]:

@@ -38,7 +38,7 @@ MEANINGS = {
         "share of adversarial inputs answered right", "1", "accuracy on x + ε sign(∂loss/∂x) over the probe"
     ),
     "adversarial_loss": Meaning("loss on adversarial inputs", "1", "mean loss on x + ε sign(∂loss/∂x) over the probe"),
-    "maximum_response": Meaning("input that excites the unit most", "input", "argmax of the mean of A_k over |x|₂ = 1"),
+    "maximum_response": Meaning("input that excites the unit most", "input", "argmax of the mean of A_k over |x|₂ = ρ"),
     "maximum_response_value": Meaning("largest response of the unit", "1", "mean of A_k at maximum_response"),
     "top_samples": Meaning("samples that excite the unit most", "1", "places in the probe; -1 where a response is NaN"),
     "top_response": Meaning("responses to the samples that excite the unit most", "1", "mean of A_k, falling"),
@@ -65,6 +65,7 @@ def attribution(
     epsilons: Sequence[float] = (0.0, 0.05, 0.1, 0.2, 0.4),
     ascent_steps: int = 20,
     ascent_rate: float = 0.2,
+    norm: float = 1.0,
     ranks: int = 5,
     seed: int = 0,
 ) -> xr.Dataset:
@@ -105,7 +106,10 @@ def attribution(
     ascent_steps
         Steps of gradient ascent to the inputs that excite units most; with 0 there are none.
     ascent_rate
-        Length of these steps, where inputs have the norm 1.
+        Length of these steps, in norms of the input.
+    norm
+        Norm of these inputs; 0 for the mean norm of the probe's. Inputs much smaller than the probe's may leave units
+        without a gradient, where biases outweigh them.
     ranks
         Samples of the probe that are told of each unit.
     seed
@@ -131,8 +135,8 @@ def attribution(
     adversarial_accuracy, adversarial_loss : (step, epsilon)
         Of the whole probe, moved so; the accuracy of labels only.
     maximum_response : (step, unit, channel, y, x), maximum_response_value : (step, unit)
-        The input of norm 1 that gradient ascent on the unit's mean output found, from noise of its own that is the same
-        at all steps, and that output. Where a unit has no gradient it remains noise.
+        The input of the norm that gradient ascent on the unit's mean output found, from noise of its own that is the
+        same at all steps, and that output. Where a unit has no gradient it remains noise.
     top_samples, top_response : (step, unit, rank)
         The samples of the probe with the largest mean output of the unit, by their place, and these outputs.
     attention_iou : (step, sample, map)
@@ -159,7 +163,7 @@ def attribution(
     arXiv:1610.02391. Fast gradient sign method: Goodfellow, Shlens and Szegedy 2015, arXiv:1412.6572. Maximum response:
     Erhan, Bengio, Courville and Vincent 2009. Attention IoU: Serianni et al. 2025, arXiv:2503.19846.
     """
-    _check(objective, epsilon, epsilons, ascent_steps, ascent_rate, ranks)
+    _check(objective, epsilon, epsilons, ascent_steps, ascent_rate, norm, ranks)
     place = layer_at(replay, layer)
     shown = units_of(place, units, most_units)
     whole = replay(layers=[""])[""]
@@ -185,7 +189,7 @@ def attribution(
     found["pooled"] = pooled.sel(step=steps).isel(unit=shown)
     if ascent_steps and probe["inputs"].dtype.kind == "f":
         strongest, response = strongest_inputs(
-            replay, place, shown, probe["inputs"], steps, ascents=ascent_steps, rate=ascent_rate, seed=seed
+            replay, place, shown, probe["inputs"].data, steps, ascents=ascent_steps, rate=ascent_rate, norm=norm, seed=seed
         )
         large["maximum_response"] = xr.DataArray(strongest, dims=("step", "unit", *dims))
         found["response"] = response
@@ -195,23 +199,29 @@ def attribution(
     work = partial(_result, names=tuple(found), told=told, units=tuple(shown), ranks=ranks)
     result = lazily(work, *(in_one_chunk(array) for array in found.values()))
     result = result.assign({name: array.drop_vars("unit", errors="ignore").variable for name, array in large.items()})
-    about = {"layer": place.name, "objective": objective, "epsilon": epsilon, "map_sample": map_sample}
+    about = {"layer": place.name, "objective": objective, "epsilon": epsilon, "norm": norm, "map_sample": map_sample}
     return annotate(result, MEANINGS, **about, probe_sha256=whole.attrs.get("probe_sha256", ""))
 
 
 def _check(
-    objective: str, epsilon: float, epsilons: Sequence[float], ascent_steps: int, ascent_rate: float, ranks: int
+    objective: str,
+    epsilon: float,
+    epsilons: Sequence[float],
+    ascent_steps: int,
+    ascent_rate: float,
+    norm: float,
+    ranks: int,
 ) -> None:
     if objective not in OBJECTIVES:
         raise BadSetting(
             f"the gradient of {objective!r} was asked for; there are {', '.join(OBJECTIVES)}. Choose one of these."
         )
-    sizes = (epsilon, *epsilons)
-    if not all(0 <= size < np.inf for size in sizes) or ascent_steps < 0 or not 0 < ascent_rate < np.inf or ranks < 1:
+    sizes = (epsilon, *epsilons, ascent_steps, norm)
+    if not all(0 <= size < np.inf for size in sizes) or not 0 < ascent_rate < np.inf or ranks < 1:
         raise BadSetting(
-            f"epsilon={epsilon}, epsilons={list(epsilons)}, ascent_steps={ascent_steps}, ascent_rate={ascent_rate} and "
-            f"ranks={ranks} were asked for; sizes and ascent_steps are at least 0, ascent_rate is above 0 and ranks at "
-            "least 1. Change the setting."
+            f"epsilon={epsilon}, epsilons={list(epsilons)}, ascent_steps={ascent_steps}, ascent_rate={ascent_rate}, "
+            f"norm={norm} and ranks={ranks} were asked for; ascent_rate is above 0, ranks at least 1 and the others at "
+            "least 0. Change the setting."
         )
 
 
