@@ -466,6 +466,14 @@ def test_attribution__units_have_the_same_noise_whichever_are_asked_for(run, res
     np.testing.assert_array_equal(found.activation_map, result.activation_map.sel(unit=[5, 2]))
 
 
+def test_attribution__strongest_inputs_have_the_norm_that_is_asked_for(run, batch):
+    for norm, expected in ((1.0, 1.0), (3.0, 3.0), (0.0, batch[0].flatten(1).norm(dim=1).mean())):
+        found = attribution(run, norm=norm, epsilons=[], ascent_steps=3).compute()
+        sizes = np.sqrt((found.maximum_response**2).sum(["channel", "y", "x"]))
+        np.testing.assert_allclose(sizes, expected, rtol=1e-5)
+        assert "adversarial_accuracy" not in found and "adversarial" in found
+
+
 def test_attribution__of_an_earlier_layer(run, batch):
     found = attribution(run, layer="conv1", **FAST).compute()
     assert found.attrs["layer"] == "conv1" and found.grad_cam.shape[2:] == (8, 8) and found.sizes["unit"] == 4
@@ -491,6 +499,7 @@ def test_attribution__a_line_has_a_grad_cam_along_it(rng):
         ({"ascent_steps": -1}, "ascent_steps=-1"),
         ({"ascent_rate": 0.0}, "ascent_rate=0.0"),
         ({"ranks": 0}, "ranks=0"),
+        ({"norm": float("inf")}, "norm=inf"),
         ({"most_units": 0}, "at most 0"),
         ({"units": [6]}, "conv2 has 6, from 0 on"),
         ({"samples": [11]}, "the probe has 11, from 0 on"),

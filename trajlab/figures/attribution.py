@@ -206,8 +206,10 @@ def _units(result: xr.Dataset, name: str, ax: Axes, **select: Any) -> None:
         tiles = [[picture(one, (-top or -1.0, top or 1.0)) for one, top in zip(row, limit, strict=True)]
                  for row, limit in zip(values, tops, strict=True)]  # fmt: skip
     else:
-        values = np.where(np.isfinite(array.values), array.values, np.nan)
-        low, high = (np.nan_to_num(f(values, axis=(0, 2, 3))) for f in (np.nanmin, np.nanmax))
+        finite, axes = np.isfinite(array.values), (0, 2, 3)
+        low = np.min(array.values, axis=axes, where=finite, initial=np.inf)
+        high = np.max(array.values, axis=axes, where=finite, initial=-np.inf)
+        low, high = (np.where(finite.any(axes), limit, 0.0) for limit in (low, high))
         tiles = [[leveled(one, (float(low[i]), float(high[i]))) for i, one in enumerate(row)] for row in array.values]
     columns = [f"unit {unit}" for unit in array["unit"].values]
     sheet(tiles, ax, rows=[f"step {step:,}" for step in np.atleast_1d(array["step"].values)], columns=columns)

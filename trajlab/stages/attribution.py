@@ -123,8 +123,9 @@ def attribution(
     predicted : (step, sample)
         The class that the network tells; of networks that give one label for each sample.
     input_gradient : (step, sample, channel, y, x)
-        Gradient of the sample's objective by the input. Inputs that are integers have none: of tokens there is
-        `token_gradient` : (step, sample, position), the norm of the gradient by their embedding.
+        Gradient of the sample's objective by the input. Inputs that are integers have none.
+    token_gradient : (step, sample, position)
+        Of tokens instead: the norm of the gradient by their embedding.
     grad_cam : (step, sample, map_y, map_x)
         At the layer's own resolution; of labels, where the layer is one of maps.
     activation_map : (step, unit, map_y, map_x)
@@ -188,8 +189,9 @@ def attribution(
     pooled = replay(layers=[place.name]).observe(Pooled())[place.name]
     found["pooled"] = pooled.sel(step=steps).isel(unit=shown)
     if ascent_steps and probe["inputs"].dtype.kind == "f":
+        own = probe["inputs"].data
         strongest, response = strongest_inputs(
-            replay, place, shown, probe["inputs"].data, steps, ascents=ascent_steps, rate=ascent_rate, norm=norm, seed=seed
+            replay, place, shown, own, steps, ascents=ascent_steps, rate=ascent_rate, norm=norm, seed=seed
         )
         large["maximum_response"] = xr.DataArray(strongest, dims=("step", "unit", *dims))
         found["response"] = response
