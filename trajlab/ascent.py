@@ -15,7 +15,7 @@ from trajlab.observing import INPUT, Layer, Objective
 Replay = Callable[..., Any]
 
 
-def own_inputs(values: Any, steps: np.ndarray, targets: xr.DataArray | None = None) -> xr.Dataset:
+def own_inputs(values: Any, steps: np.ndarray) -> xr.Dataset:
     """Give a probe whose inputs are other ones at each step.
 
     Parameters
@@ -24,12 +24,9 @@ def own_inputs(values: Any, steps: np.ndarray, targets: xr.DataArray | None = No
         The inputs, (step, sample, …).
     steps
         The optimizer steps.
-    targets
-        The targets, the same at each step.
     """
     dims = ("step", "sample", *(f"input_{axis}" for axis in range(values.ndim - 2)))
-    kept = {} if targets is None else {"targets": (("sample", *map(str, targets.dims[1:])), targets.data)}
-    return xr.Dataset({"inputs": (dims, values), **kept}, {"step": steps})
+    return xr.Dataset({"inputs": (dims, values)}, {"step": steps})
 
 
 def against(inputs: Any, gradient: da.Array, epsilon: float) -> da.Array:
@@ -44,7 +41,8 @@ def against(inputs: Any, gradient: da.Array, epsilon: float) -> da.Array:
 
 
 def _against(inputs: np.ndarray, gradient: np.ndarray, epsilon: float) -> np.ndarray:
-    return inputs + inputs.dtype.type(epsilon) * np.sign(gradient).astype(inputs.dtype)
+    with np.errstate(all="ignore"):
+        return inputs + inputs.dtype.type(epsilon) * np.sign(gradient).astype(inputs.dtype)
 
 
 def strongest_inputs(
@@ -105,18 +103,20 @@ def strongest_inputs(
 def _scaled(noise: np.ndarray, norm: float | np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Give noise, (unit, …), a norm, or the mean norm of samples, (sample, …)."""
     axes = tuple(range(1, noise.ndim))
-    norm = float(_norm(norm.astype(np.float64), axes).mean()) if isinstance(norm, np.ndarray) else norm
-    return (norm * noise / _norm(noise, axes)).astype(dtype)
+    with np.errstate(all="ignore"):
+        norm = float(_norm(norm.astype(np.float64), axes).mean()) if isinstance(norm, np.ndarray) else norm
+        return (norm * noise / _norm(noise, axes)).astype(dtype)
 
 
 def _up(inputs: np.ndarray, slope: np.ndarray, rate: float) -> np.ndarray:
     """Take one step up on the sphere, of inputs (step, unit, …)."""
     x, g = inputs.astype(np.float64), slope.astype(np.float64)
     axes = tuple(range(2, x.ndim))
-    norm, length = _norm(x, axes), _norm(g, axes)
-    way = np.divide(g, length, where=length != 0, out=np.zeros_like(g))
-    moved = x + rate * norm * way
-    return (norm * moved / _norm(moved, axes)).astype(inputs.dtype)
+    with np.errstate(all="ignore"):
+        norm, length = _norm(x, axes), _norm(g, axes)
+        way = np.divide(g, length, where=length != 0, out=np.zeros_like(g))
+        moved = x + rate * norm * way
+        return (norm * moved / _norm(moved, axes)).astype(inputs.dtype)
 
 
 def _norm(values: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:

@@ -216,8 +216,7 @@ def test_raw_gradient__by_tokens_is_refused():
     net = nn.Sequential(nn.Embedding(5, 4), nn.Flatten(), nn.Linear(12, 3))
     run = trajlab.from_arrays({name: value[None].numpy() for name, value in net.state_dict().items()})
     probe = (torch.tensor([[0, 1, 2], [4, 4, 0]]), torch.tensor([0, 2]))
-    slope = replaying.replay(run, model=net, probe=probe, layers=[INPUT]).observe(RawGradient())[INPUT]
     with pytest.raises(BadSetting, match="int64, which nothing can be derived by"):
-        slope.compute()
+        replaying.replay(run, model=net, probe=probe, layers=[INPUT]).observe(RawGradient())
     by_table = replaying.replay(run, model=net, probe=probe, layers=["0"]).observe(RawGradient())["0"]
     assert np.abs(by_table.values).max() > 0

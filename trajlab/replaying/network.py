@@ -220,11 +220,6 @@ class _Pass:
             if watch.observer.objective is None:
                 watch.observer.add(watch.state, position, Seen(values, self.first, None, parameters))
                 continue
-            if module is None and not tensor.is_floating_point():
-                raise BadSetting(
-                    f"the gradient of the {watch.observer.objective.kind} by the inputs was asked for; these are "
-                    f"{values.dtype}, which nothing can be derived by. Name the layer that embeds them."
-                )
             kept = values.copy() if watch.observer.takes_values else values[:0]
             self.waiting.append((watch, position, kept, shape))
             if tensor.requires_grad:
