@@ -15,13 +15,14 @@ IMAGES = ("augmentation",)
 
 
 class AnyNetwork(nn.Module):
-    """Take any parameters: three outputs, which depend on the inputs and on the sum of all entries.
+    """Take any parameters: an activation, and three outputs that depend on the inputs and the sum of all entries.
 
     Weights with four axes are those of convolutions, which the inputs go through, too.
     """
 
     def __init__(self, shapes: dict[str, list[int]]):
         super().__init__()
+        self.squash = nn.Tanh()
         for name, shape in shapes.items():
             *path, leaf = name.split(".")
             home = self
@@ -41,6 +42,7 @@ class AnyNetwork(nn.Module):
             size = (len(inputs), convolution.in_channels, *convolution.kernel_size)
             maps = inputs.sum(1).reshape(-1, 1, 1, 1).expand(size)
             outputs = outputs + convolution(maps).square().sum(1).reshape(-1, 1) * inputs
+        self.squash(outputs)
         return outputs
 
 

@@ -462,6 +462,48 @@ def test_replay__layers_are_named_or_matched(run, probe):
     assert list(replay(run, model=Net, probe=probe, layers="act")) == ["act"]
 
 
+class Looking(nn.Module):
+    """Heads that look around, a softmax over positions of maps, and one over rows of samples and heads together."""
+
+    def __init__(self):
+        super().__init__()
+        self.heads = nn.MultiheadAttention(4, 2, batch_first=True)
+        self.squash = nn.Hardtanh(-2.0, 3.0)
+        self.over = nn.Softmax(dim=1)
+        self.rows = nn.Softmax(dim=2)
+        self.usual = nn.LogSoftmax(dim=-1)
+
+    def forward(self, x):
+        looked = self.squash(self.heads(x, x, x)[0])
+        per_head = looked.reshape(len(x), 5, 2, 2).transpose(1, 2).reshape(-1, 5, 2)
+        self.rows(per_head @ per_head.transpose(1, 2))
+        return self.usual(self.over(looked))
+
+
+def test_replay__nonlinearities_are_activations_softmaxes_and_attention():
+    run = trajectory(Looking)
+    layers = replay(run, model=Looking, probe=torch.randn(3, 5, 4), of="nonlinearities")
+
+    assert list(layers) == ["heads[1]", "squash", "rows", "over", "usual"]
+    assert layers["heads[1]"].dims == ("step", "sample", "unit", "query", "key")
+    assert layers["squash"].attrs["min_val"] == -2.0 and layers["squash"].attrs["max_val"] == 3.0
+    for name in ("rows", "over", "usual"):
+        layer = layers[name]
+        axis = layer.attrs["softmax_axis"]
+        total = (np.exp(layer) if name == "usual" else layer).sum(layer.dims[2 + axis])
+        np.testing.assert_allclose(total, 1.0, rtol=1e-5)
+    assert layers["rows"].shape[1:] == (3, 2, 5, 5)
+    assert [layers[name].attrs["softmax_axis"] for name in ("rows", "over", "usual")] == [2, 0, 1]
+
+
+def test_replay__functional_activations_stand_beside_softmaxes():
+    def build():
+        return nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2), nn.Softmax(-1))
+
+    layers = replay(trajectory(build), model=build, probe=torch.randn(5, 4), of="nonlinearities")
+    assert list(layers) == ["0", "2"]
+
+
 def test_replay__an_output_that_is_written_over_later_is_kept_as_it_was(run, probe):
     layers = replay(run, model=Net, probe=probe, layers=["layer1.0.norm", "layer1.0.relu"])
     normed = layers["layer1.0.norm"].values

@@ -6,7 +6,9 @@ import trajlab
 from trajlab.computing import write
 from trajlab.stages import stage_names
 
-STAGES = [name for name in stage_names() if name not in ("comparison", "evaluation", "filters")]
+STAGES = [
+    name for name in stage_names() if name not in ("comparison", "evaluation", "features", "filters", "saturation")
+]
 """Those that look at one run at a time, and need no model, probe or images."""
 
 

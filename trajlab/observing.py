@@ -36,7 +36,9 @@ class Layer(NamedTuple):
         Element type of the output.
     attrs
         What is known of it: `module`, `module_class`, `source`, `rectified`, `activation`; of convolutions also
-        `kernel`, `stride`, `padding`, `dilation`, `groups`, `padding_mode` and `transposed`.
+        `kernel`, `stride`, `padding`, `dilation`, `groups`, `padding_mode` and `transposed`, of activations the numbers
+        that they were made with, such as `min_val`, and of softmaxes `softmax_axis`, the axis of `shape` along which
+        they sum to 1.
     input_shape
         Shape of what goes into it, for one sample.
     """
@@ -192,6 +194,13 @@ def observe(activations: Mapping[str, xr.DataArray], observer: Observer) -> dict
     return _observe_arrays(activations, observer)
 
 
+def layers_in(activations: Mapping[str, xr.DataArray]) -> tuple[Layer, ...]:
+    """Say what layers there are, of a replay or of arrays by name of the layer."""
+    if isinstance(activations, Observable):
+        return activations.layers
+    return _labeled({name: _by_sample(name, array) for name, array in activations.items()})
+
+
 class Observable(Mapping[str, xr.DataArray]):
     """Outputs of layers that observers can look at while they are computed."""
 
@@ -295,10 +304,7 @@ def _observe_arrays(activations: Mapping[str, xr.DataArray], observer: Observer)
     """Let an observer look at arrays, a step after the other."""
     arrays = {name: _by_sample(name, array) for name, array in activations.items()}
     steps = _shared_steps(arrays)
-    layers = tuple(
-        Layer(name, array.shape[2:], tuple(map(str, array.dims[2:])), array.dtype, dict(array.attrs))
-        for name, array in arrays.items()
-    )
+    layers = _labeled(arrays)
     data = [array.sel(step=steps).data for array in arrays.values()]
     data = [part if isinstance(part, da.Array) else da.from_array(part, chunks=(1, *part.shape[1:])) for part in data]
     data = [part.rechunk({0: 1} | dict.fromkeys(range(1, part.ndim), -1)) for part in data]
@@ -323,6 +329,13 @@ def _observed(
     for place, rows in enumerate(values):
         observer.add(watch.state, place, Seen(rows[0], 0))
     return watch.found()
+
+
+def _labeled(arrays: Mapping[str, xr.DataArray]) -> tuple[Layer, ...]:
+    return tuple(
+        Layer(name, array.shape[2:], tuple(map(str, array.dims[2:])), array.dtype, dict(array.attrs))
+        for name, array in arrays.items()
+    )
 
 
 def _by_sample(name: str, array: xr.DataArray) -> xr.DataArray:

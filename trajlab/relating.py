@@ -53,7 +53,8 @@ def place_of(units: Mapping[str, int], layer: str) -> slice:
     """
     if layer not in units:
         raise BadSetting(
-            f"matrix_layer={layer!r} was asked for; the layers are {', '.join(units)}. Choose one, or name it in layers."
+            f"matrix_layer={layer!r} was asked for; the layers are {', '.join(units)}. Choose one of these, or name it "
+            "in layers."
         )
     first = sum(list(units.values())[: list(units).index(layer)])
     return slice(first, first + units[layer])

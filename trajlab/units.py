@@ -1,7 +1,7 @@
 """Units of layers: which parameters lead into them, and small lazy tables of what each of them does."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import xarray as xr
@@ -108,7 +108,15 @@ def at_steps(table: xr.DataArray, steps: np.ndarray) -> np.ndarray:
     return out
 
 
-def side_by_side(tables: Sequence[np.ndarray | None], layers: Sequence[Layer], steps: int) -> np.ndarray:
+class Wide(Protocol):
+    """What has units side by side."""
+
+    @property
+    def units(self) -> int:
+        """Number of units."""
+
+
+def side_by_side(tables: Sequence[np.ndarray | None], layers: Sequence[Wide], steps: int) -> np.ndarray:
     """Join tables of layers, (step, unit, …) each, as (step, layer, unit, …); NaN where there are no units."""
     columns = next(table.shape[2:] for table in tables if table is not None)
     out = np.full((steps, len(layers), max(layer.units for layer in layers), *columns), np.nan)

@@ -132,6 +132,8 @@ def test_findings__of_pruning_say_where_the_accuracy_falls():
         "Putting 50 % of the weights to 0 costs 5 points of accuracy at the end in run `r0`, 20 % at most one; "
         "most can be pruned in run `r1` (50 %)."
     )
+    text = findings(pruned([0.9, 0.85, 0.3]))[-1].text
+    assert text.endswith("at the end in run `r0`, 20 % at most one.")
     text = findings(pruned([0.7, 0.85, 0.3]).isel(run=0, drop=True))[-1].text
     assert text == "Putting 20 % of the weights to 0 costs 20 points of accuracy at the end, and less was not tried."
     text = findings(pruned([0.9, 0.9, 0.9]).isel(run=0, drop=True))[-1].text

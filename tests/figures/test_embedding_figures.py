@@ -36,6 +36,10 @@ def result():
     return of({"early": noise, "late": noise + 40 * np.arange(3)[:, None, None] * np.eye(4)[LABELS]})
 
 
+def stacked(one, other):
+    return xr.concat([one, other], "run", data_vars="all").assign_coords(run=["a", "b"])
+
+
 def by_color(ax):
     return {
         to_hex(one.get_facecolor()[0]): np.asarray(one.get_offsets())
@@ -127,6 +131,20 @@ def test_frames__move_on_one_scale_with_a_step_each(result, tmp_path):
     assert save(result, tmp_path / "life.gif").stat().st_size > 1000
     with pytest.raises(BadSetting, match="'knn_accuracy' was asked for as a moving picture; tsne and pca move"):
         frames(result, variable="knn_accuracy")
+
+
+def test_panels__and_frames_of_several_runs_show_the_first(result):
+    runs = stacked(result, result.assign(pca=1e3 * result.pca))
+    for panel in panels(runs):
+        panel.draw(Figure(figsize=panel.size))
+        assert "rank" in panel.key or "accuracy" in panel.key or panel.caption.endswith("Run a.")
+    limits = []
+    for one, label in ((runs, None), (runs, "b"), (result, None)):
+        drawing = Figure()
+        frames(one, variable="pca", **({} if label is None else {"run": label})).draw(drawing, 1)
+        limits.append(drawing.axes[0].get_xlim())
+    assert limits[0] == limits[2]
+    np.testing.assert_allclose(limits[1], 1e3 * np.array(limits[0]))
 
 
 def test_findings__say_which_layer_tells_the_classes_and_what_changed(result):

@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
-from matplotlib.collections import QuadMesh
-from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from trajlab.errors import BadSetting
@@ -17,16 +15,12 @@ from trajlab.figures.drift import known_rows
 from trajlab.figures.marks import multiples
 from trajlab.figures.marks.canvas import canvas
 from trajlab.figures.marks.choosing import choose, large, recorded
+from trajlab.figures.marks.densities import densities, density_bar
 from trajlab.figures.marks.fan import fan
-from trajlab.figures.marks.heat import edges
 from trajlab.figures.marks.histograms import histograms
-from trajlab.figures.marks.labels import shorten, step_axis, value_axis
+from trajlab.figures.marks.labels import shorten
 from trajlab.figures.marks.lines import beside, lines
-from trajlab.figures.marks.scale import PAPER
 from trajlab.figures.panel import Frames, Panel
-
-FAINTEST = 1e-3
-"""Density, in shares of the highest, that still has a color of its own."""
 
 MOST = 9
 """Parameters whose values the report shows."""
@@ -57,7 +51,7 @@ def distribution(result: xr.Dataset, *, ax: Axes | None = None, variable: str = 
         fan(array, ax)
         beside(ax)
     else:
-        _densities(array, _edges(result, **select), ax)
+        densities(array, _edges(result, **select), ax)
     ax.set_title(title)
     return ax
 
@@ -159,7 +153,7 @@ def _grid(result: xr.Dataset, variable: str, shown: list[str], run: str | None, 
             fan(choose(result, variable, keep=("step", "quantile"), **select).array, ax)
         else:
             array = choose(result, variable, keep=("step", "bin"), **select).array
-            _densities(array, _edges(result, **select), ax, bar=False)
+            densities(array, _edges(result, **select), ax, bar=False)
         ax.set_title(shorten(name, 34))
         ax.set_xlabel("step" if i + wide >= len(shown) else "")
         ax.tick_params(labelbottom=i + wide >= len(shown))
@@ -182,31 +176,3 @@ def _lines(array: xr.DataArray, figure: Figure) -> None:
 def _edges(result: xr.Dataset, **select: Any) -> np.ndarray:
     known = {dim: label for dim, label in select.items() if dim in result["bin_edges"].dims}
     return choose(result, "bin_edges", keep=("bin_edge",), **known).array.values
-
-
-def _densities(histogram: xr.DataArray, bins: np.ndarray, ax: Axes, *, bar: bool = True) -> None:
-    """Draw the density of values at each step, dark to light, in shares of the densest bin of all steps."""
-    histogram = recorded(histogram).transpose("bin", "step")
-    widths = np.diff(bins)[:, None]
-    step_axis(ax, histogram["step"].values)
-    ax.set_ylabel("value")
-    ax.set_facecolor(PAPER)
-    if not (np.isfinite(bins).all() and (widths > 0).all() and (histogram > 0).any()):
-        ax.text(0.5, 0.5, "no spread", transform=ax.transAxes, ha="center", va="center")
-        return
-    counts = histogram.values
-    density = counts / np.maximum(counts.sum(axis=0), 1) / widths
-    share = np.ma.masked_less_equal(density / density.max(), 0.0)
-    x = edges(histogram["step"].values)
-    mesh = ax.pcolormesh(x, bins, share, norm=LogNorm(FAINTEST, 1.0), cmap="viridis", rasterized=True)
-    if bar:
-        density_bar(mesh, [ax])
-
-
-def density_bar(mesh: QuadMesh, axes: list[Axes]) -> None:
-    """Add a color bar for densities beside axes."""
-    bar = axes[0].figure.colorbar(mesh, ax=axes, extend="min", label="density, peak = 1", fraction=0.04, pad=0.015)
-    value_axis(bar.ax.yaxis, xr.DataArray(), log=True)
-    bar.outline.set_visible(False)
-    if bar.solids is not None:
-        bar.solids.set_rasterized(True)

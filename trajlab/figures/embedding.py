@@ -128,7 +128,7 @@ def frames(result: xr.Dataset, *, variable: str | None = None, **select: Any) ->
         for ax, layer in zip(figure.subplots(1, len(layers), squeeze=False)[0], layers, strict=True):
             at, title = moment(result, **(asked | {"layer": layer, "step": steps[position]}))
             _points(result, at, variable, ax, size=10.0)
-            whole = result.sel(layer=layer) if "run" not in at.coords else result.sel(layer=layer, run=at["run"])
+            whole = result.sel(layer=layer) if "run" not in at.coords else result.sel(layer=layer, run=at["run"].item())
             frame(ax, _plane(whole[variable]).reshape(-1, 2))
             ax.set_title("\n".join([shorten(str(layer)), *_told(at)]))
         figure.suptitle(title)

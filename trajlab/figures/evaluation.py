@@ -96,7 +96,7 @@ def _curve(one: xr.Dataset, ax: Axes, **style: Any) -> None:
         share = np.concatenate([[0.0], own["pruned_share"].values])
         values = np.concatenate([[own[name].item()], own[f"pruned_{name}"].values])
         if len(share) > 1:
-            ax.plot(share, values, marker=marker, markersize=3.5, **style)
+            ax.plot(share, values, marker=marker, markersize=4.5, **style)
             style.pop("label", None)
     ax.set_xlabel(title_of(one["pruned_share"]))
     ax.set_ylabel(wrap(title_of(one[f"pruned_{name}"]), height_of(ax)))

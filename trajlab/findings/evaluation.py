@@ -81,7 +81,7 @@ def _pruning(result: xr.Dataset) -> list[Finding]:
     shares, cost = end["pruned_share"], end["accuracy"] - end["pruned_accuracy"]
     kept = end["prunable_share"]
     beyond = shares.where(shares > kept).min("threshold")
-    least = extreme(beyond, least=True)
+    least = extreme(kept.where(beyond.notnull()), least=True)
     if least is None:
         most = extreme(shares.max("threshold"))
         if most is None:
@@ -89,14 +89,13 @@ def _pruning(result: xr.Dataset) -> list[Finding]:
         text = f"No pruning that was tried, of up to {share(most.value)} of the weights"
         return [Finding(f"{text}, costs more than a point of accuracy at the end.", "pruning")]
     one = {"run": least.at["run"]} if "run" in least.at else {}
-    own_shares, own_cost, own_kept = (array.sel(one) for array in (shares, cost, kept))
-    there = int(np.nanargmin(own_shares.where(own_shares > own_kept).values))
-    fall = _points(float(own_cost[there]))
-    text = f"Putting {share(least.value)} of the weights to 0 costs {fall} of accuracy at the end{in_run(least)}"
-    text += f", {share(float(own_kept))} at most one" if float(own_kept) > 0 else ", and less was not tried"
-    if one:
-        most = extreme(kept)
-        text += f"; most can be pruned{in_run(most)} ({share(most.value)})" if most else ""
+    put = float(beyond.sel(one))
+    fall = _points(float(cost.sel(one)[int(np.argmax(shares.sel(one).values == put))]))
+    text = f"Putting {share(put)} of the weights to 0 costs {fall} of accuracy at the end{in_run(least)}"
+    text += f", {share(least.value)} at most one" if least.value > 0 else ", and less was not tried"
+    most = extreme(kept)
+    if most and most.value > least.value:
+        text += f"; most can be pruned{in_run(most)} ({share(most.value)})"
     return [Finding(f"{text}.", "pruning")]
 
 

@@ -110,14 +110,20 @@ def occupied(counts, keys, upto):
 
 
 @jit
+def listed(counts):
+    """Give the bins that hold finite entries as `occupied` lists them: keys and running sum."""
+    keys = np.empty(KEYS + 1, np.int32)
+    upto = np.empty(KEYS + 1, np.int64)
+    m = occupied(counts, keys, upto)
+    return keys[: m + 1].copy(), upto[: m + 1].copy()
+
+
+@jit
 def bins_of(w):
     """Give the bins that hold a row's finite entries as `occupied` lists them: keys and running sum."""
     counts = np.zeros(KEYS, np.uint32)
-    keys = np.empty(KEYS + 1, np.int32)
-    upto = np.empty(KEYS + 1, np.int64)
     count(w, counts)
-    m = occupied(counts, keys, upto)
-    return keys[: m + 1].copy(), upto[: m + 1].copy()
+    return listed(counts)
 
 
 @jit

@@ -136,7 +136,8 @@ def replay(
     of
         Without `layers`, what is wanted: all "activations" (in a network whose activations are no modules, the outputs
         of its linear and convolution modules except the last, which pass 0 where an activation would),
-        "convolutions", "units" (linear modules and convolutions) or all "modules".
+        "nonlinearities" (these, softmaxes and the attention of heads), "convolutions", "units" (linear modules and
+        convolutions) or all "modules".
     prune, prune_relative
         Entries of weights whose size is below the one, or below the other times the RMS of their tensor, are put to 0,
         as in pruning by threshold. Weights are parameters of two dims or more; biases and the scales of norms are left.

@@ -17,11 +17,12 @@ from trajlab.replaying.types import array_type
 from trajlab.snapshots.tensors import SPATIAL
 
 ACTIVATION_HOMES = ("torch.nn.modules.activation", "transformers.activations")
-NOT_ELEMENTWISE = ("MultiheadAttention", "Softmin", "Softmax", "Softmax2d", "LogSoftmax")
+SOFTMAXES = ("Softmin", "Softmax", "Softmax2d", "LogSoftmax")
+NOT_ELEMENTWISE = ("MultiheadAttention", *SOFTMAXES)
 RECTIFIERS = (nn.ReLU, nn.ReLU6)
-KINDS = ("activations", "convolutions", "units", "modules")
-"""What may be asked for without naming it: activations; convolutions; modules with a matrix or kernels as weight; all
-modules that are called."""
+KINDS = ("activations", "nonlinearities", "convolutions", "units", "modules")
+"""What may be asked for without naming it: activations; these and softmaxes and the attention of heads; convolutions;
+modules with a matrix or kernels as weight; all modules that are called."""
 
 
 class Place(NamedTuple):
@@ -58,6 +59,8 @@ class Call(NamedTuple):
         Shape of the first input for one sample, () if that has no values for each sample.
     is_attention
         Whether it is the attention that each head of a module pays, (head, query, key).
+    ndim
+        Number of axes of the output of several samples.
     """
 
     place: Place
@@ -66,6 +69,7 @@ class Call(NamedTuple):
     dtype: torch.dtype
     input_shape: tuple[int, ...] = ()
     is_attention: bool = False
+    ndim: int = 0
 
     @property
     def is_activation(self) -> bool:
@@ -74,6 +78,19 @@ class Call(NamedTuple):
             kind.__module__ in ACTIVATION_HOMES and kind.__name__ not in NOT_ELEMENTWISE
             for kind in type(self.module).__mro__
         )
+
+    @property
+    def is_softmax(self) -> bool:
+        """Whether the module is a softmax, or the logarithm of one."""
+        return not self.place.tensor and type(self.module).__name__ in SOFTMAXES and bool(self.shape)
+
+    @property
+    def softmax_axis(self) -> int:
+        """Axis in `shape` along which a softmax sums to 1; -1 if that is the one over the samples."""
+        dim = -3 if isinstance(self.module, nn.Softmax2d) else self.module.dim
+        if dim is None:
+            dim = 0 if self.ndim in (0, 1, 3) else 1  # as torch takes it
+        return max(dim % self.ndim - (self.ndim - len(self.shape)), -1)
 
     @property
     def is_convolution(self) -> bool:
@@ -179,7 +196,7 @@ def trial(model: nn.Module, inputs: torch.Tensor) -> list[Call]:
         for place, tensor in enumerate([*tensors, *maps]):
             shape = shape_for_one(tensor, samples)
             named = place > 0 and (place >= len(tensors) or "Attention" in type(module).__name__) and len(shape) == 3
-            calls.append(Call(Place(path, number, place), module, shape, tensor.dtype, into, named))
+            calls.append(Call(Place(path, number, place), module, shape, tensor.dtype, into, named, tensor.ndim))
         if not tensors:
             calls.append(Call(Place(path, number), module, (), torch.float32))
 
@@ -217,8 +234,10 @@ def choose(calls: Sequence[Call], patterns: Sequence[str] | None, of: str = "act
             raise BadSetting(f"layers of={of!r} were asked for; it is one of {', '.join(KINDS)}. Choose one of these.")
         usable = [call for call in calls if call.shape and call.place.path and call.module and not call.place.tensor]
         units = [call for call in usable if call.has_units]
+        activations = [call for call in usable if call.is_activation] or units[:-1]
         kinds = {
-            "activations": [call for call in usable if call.is_activation] or units[:-1],
+            "activations": activations,
+            "nonlinearities": [c for c in calls if c in activations or c.is_softmax or (c.is_attention and c.shape)],
             "convolutions": [call for call in usable if call.is_convolution],
             "units": units,
             "modules": usable,
@@ -279,6 +298,10 @@ def layer_of(call: Call, calls: Sequence[Call]) -> Layer:
     }
     if call.is_convolution:
         attrs |= _convolution(call.module)
+    if call.is_activation:
+        attrs |= _constants(call.module)
+    if call.is_softmax:
+        attrs["softmax_axis"] = call.softmax_axis
     before, after = axis, len(call.shape) - axis - 1
     positions = ("position",) if before == 1 else tuple(f"position_{i}" for i in range(before))
     spatial = SPATIAL.get(after) or tuple(f"dim_{i}" for i in range(after))
@@ -296,6 +319,14 @@ def _leads_to(one: Call, call: Call) -> bool:
         and len(one.shape) == len(call.shape)
         and one.shape[one.unit_axis] == call.shape[one.unit_axis]
     )
+
+
+def _constants(module: Any) -> dict[str, float]:
+    """Give the numbers that make an activation what it is, such as its bounds or its slope."""
+    named = {name: getattr(module, name, None) for name in getattr(module, "__constants__", ())}
+    return {
+        name: value for name, value in named.items() if isinstance(value, int | float) and not isinstance(value, bool)
+    }
 
 
 def _convolution(module: Any) -> dict[str, Any]:

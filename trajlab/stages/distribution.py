@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import xarray as xr
 
+from trajlab.describing import DISTANCES, about, closed, described, pooled, quantities_of, shift_meanings
 from trajlab.errors import BadSetting
 from trajlab.kernels.moments import Moments
 from trajlab.kernels.spread import EXACT, SHIFTS, Spread
@@ -17,40 +18,9 @@ from trajlab.scan import Tensor, at_step, scan
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
 _BOUND = "; the error bound for tensors that are not sorted is in the attrs of the result"
-MEANINGS = {
-    "mean": Meaning("mean", "value", "Σw / n over finite entries"),
-    "std": Meaning("standard deviation", "value", "sqrt(Σ(w − mean)² / n), ddof 0"),
-    "skewness": Meaning("skewness", "1", "m₃ / m₂^1.5, biased as in scipy.stats.skew"),
-    "excess_kurtosis": Meaning("excess kurtosis", "1", "m₄ / m₂² − 3, biased as in scipy.stats.kurtosis"),
-    "min": Meaning("smallest value", "value", "min w"),
-    "max": Meaning("largest value", "value", "max w"),
-    "quantiles": Meaning("quantile", "value", "linear interpolation between order statistics" + _BOUND),
-    "histogram": Meaning(
-        "entries in a bin", "entries", "count between two bin_edges; the outermost bins take all beyond"
-    ),
-    "bin_edges": Meaning(
-        "edges of the bins", "value", "shared over all steps; the outermost are the extremes of all steps"
-    ),
-    "zeros": Meaning("entries that are exactly zero", "entries", "count"),
-    "nonfinite": Meaning("entries that are NaN or Inf", "entries", "count"),
-}
-_DISTANCES = {
-    "wasserstein": ("Wasserstein distance", "value", "∫|F_t − F_0|" + _BOUND),
-    "ks": ("Kolmogorov–Smirnov distance", "1", "max|F_t − F_0|" + _BOUND),
-    "js": ("Jensen–Shannon distance", "1", "square root of the divergence in base 2 of the histograms"),
-    "psi": (
-        "population stability index",
-        "1",
-        "Σ(p − q) ln(p/q) over the deciles of the reference; Inf where one is empty",
-    ),
-}
-for _name, (_title, _units, _definition) in _DISTANCES.items():
-    MEANINGS[_name] = Meaning(f"{_title} from the reference", _units, _definition)
-    MEANINGS[f"{_name}_prev"] = Meaning(
-        f"{_title} from the snapshot before",
-        _units,
-        _definition.replace("F_0", "F_prev").replace("reference", "snapshot before"),
-    )
+MEANINGS = described("w", _BOUND) | shift_meanings(
+    {"": ("the reference", "0"), "_prev": ("the snapshot before", "prev")}, _BOUND
+)
 _CHANCE = {
     "wasserstein": "sqrt(2/π · (1/n + 1/m)) ∫ sqrt(F(1 − F)), F of both rows together",
     "ks": "sqrt(π/2) ln 2 · sqrt(1/n + 1/m)",
@@ -58,7 +28,7 @@ _CHANCE = {
     "psi": "9 (1/n + 1/m)",
 }
 for _name, _definition in _CHANCE.items():
-    MEANINGS[f"{_name}_null"] = Meaning(f"{_DISTANCES[_name][0]} by chance", _DISTANCES[_name][1], _definition)
+    MEANINGS[f"{_name}_null"] = Meaning(f"{DISTANCES[_name].long_name} by chance", DISTANCES[_name].units, _definition)
 for _name in ("mean", "std"):
     MEANINGS[f"{_name}_se"] = Meaning(
         f"standard error of the {MEANINGS[_name].long_name}", "value", "0 if all entries are recorded"
@@ -164,12 +134,12 @@ def _result(
 ) -> xr.Dataset:
     table = moments.to_dataset("column")
     sums = Sums.of(table)
-    quantities = _quantities(sums)
+    quantities = quantities_of(sums)
     quantities |= _errors(sums, quantities["std"])
     if "parameter" in table.dims:
-        whole = _pooled(sums)
-        totals = _quantities(whole)
-        totals |= _errors(sums, totals["std"], about=whole.mean)
+        whole = pooled(sums, "parameter")
+        totals = quantities_of(whole)
+        totals |= _errors(sums, totals["std"], whole.mean)
         quantities |= {f"total_{name}": total for name, total in totals.items()}
     result = xr.Dataset(quantities, table.coords)
     count = len(quantiles)
@@ -179,7 +149,7 @@ def _result(
     parts: dict[str, xr.DataArray | xr.Variable] = {
         "quantiles": spread.isel(column=slice(count)).rename(column="quantile"),
         "histogram": histogram,
-        "bin_edges": _closed(edges.rename(summary="bin_edge"), result["min"], result["max"]),
+        "bin_edges": closed(edges.rename(summary="bin_edge"), result["min"].min("step"), result["max"].max("step")),
     }
     for position, name in enumerate(SHIFTS):
         parts[name] = shifts.isel(column=position)
@@ -203,54 +173,12 @@ def _nulls(
     }
 
 
-def _closed(edges: xr.DataArray, low: xr.DataArray, high: xr.DataArray) -> xr.DataArray:
-    """Close the outermost bins, that take all beyond, at the extremes of all steps."""
-    position = xr.DataArray(np.arange(edges.sizes["bin_edge"]), dims="bin_edge")
-    last = edges.sizes["bin_edge"] - 1
-    return xr.where(position == 0, low.min("step"), xr.where(position == last, high.max("step"), edges)).transpose(
-        ..., "bin_edge"
-    )
-
-
-def _quantities(sums: Sums) -> dict[str, xr.Variable]:
-    count = sums.count
-    variance = sums.m2 / count
-    return {
-        "mean": sums.mean.where(count > 0),
-        "std": np.sqrt(variance),
-        "skewness": sums.m3 / count / variance**1.5,
-        "excess_kurtosis": sums.m4 / count / variance**2 - 3.0,
-        "min": sums.min,
-        "max": sums.max,
-        "zeros": sums.zeros,
-        "nonfinite": sums.nonfinite,
-    }
-
-
-def _about(moments: Sums, mean: xr.Variable) -> tuple[xr.Variable, xr.Variable, xr.Variable]:
-    """Give the sums of the second to fourth powers of the distance from any mean."""
-    count, m2, m3, m4, d = moments.count, moments.m2, moments.m3, moments.m4, moments.mean - mean
-    return m2 + count * d**2, m3 + 3 * d * m2 + count * d**3, m4 + 4 * d * m3 + 6 * d**2 * m2 + count * d**4
-
-
-def _pooled(moments: Sums) -> Sums:
-    """Join the central moments of all parameters into those of the whole network, about its own mean."""
-    scale = moments.numel / moments.sampled
-    total = (moments.count * scale).sum("parameter", skipna=False)
-    mean = (moments.count * moments.mean * scale).sum("parameter", skipna=False) / total
-    m2, m3, m4 = _about(moments, mean)
-    parts = {"m2": m2, "m3": m3, "m4": m4, "zeros": moments.zeros, "nonfinite": moments.nonfinite}
-    sums = {name: (part * scale).sum("parameter", skipna=False) for name, part in parts.items()}
-    extremes = {"min": moments.min.min("parameter"), "max": moments.max.max("parameter")}
-    return Sums(**{"count": total, "mean": mean} | sums | extremes)
-
-
-def _errors(moments: Sums, std: xr.Variable, about: xr.Variable | None = None) -> dict[str, xr.Variable]:
+def _errors(moments: Sums, std: xr.Variable, mean: xr.Variable | None = None) -> dict[str, xr.Variable]:
     """Give the standard errors of mean and standard deviation, of all parameters together if about a common mean."""
-    total = about is not None
+    total = mean is not None
     numel = moments.numel.sum("parameter") if total else moments.numel
-    mean = moments.mean if about is None else about
-    m2, _, m4 = _about(moments, mean)
+    mean = moments.mean if mean is None else mean
+    m2, _, m4 = about(moments, mean)
     first = moments.count * (moments.mean - mean)
     of_variance = total_error(m2, m4, moments, total=total) / numel
     return {"mean_se": total_error(first, m2, moments, total=total) / numel, "std_se": root_error(of_variance, std)}

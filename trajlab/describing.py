@@ -1,0 +1,117 @@
+"""How values are distributed, from their moments: of weights, gradients and activations alike."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import xarray as xr
+
+from trajlab.result import Meaning, Sums
+
+DISTANCES = {
+    "wasserstein": Meaning("Wasserstein distance", "value", "∫|F_t − F_0|"),
+    "ks": Meaning("Kolmogorov–Smirnov distance", "1", "max|F_t − F_0|"),
+    "js": Meaning("Jensen–Shannon distance", "1", "square root of the divergence in base 2 of the histograms"),
+    "psi": Meaning(
+        "population stability index",
+        "1",
+        "Σ(p − q) ln(p/q) over the deciles of the reference; Inf where one is empty",
+    ),
+}
+"""Distances of distributions, in the order in which `Spread` computes them; of `F_t` from `F_0`."""
+
+
+def described(symbol: str, bound: str) -> dict[str, Meaning]:
+    """Say what moments, quantiles and histograms mean.
+
+    Parameters
+    ----------
+    symbol
+        How a value is written.
+    bound
+        What is said after quantities that may have an error.
+    """
+    return {
+        "mean": Meaning("mean", "value", f"Σ{symbol} / n over finite entries"),
+        "std": Meaning("standard deviation", "value", f"sqrt(Σ({symbol} − mean)² / n), ddof 0"),
+        "skewness": Meaning("skewness", "1", "m₃ / m₂^1.5, biased as in scipy.stats.skew"),
+        "excess_kurtosis": Meaning("excess kurtosis", "1", "m₄ / m₂² − 3, biased as in scipy.stats.kurtosis"),
+        "min": Meaning("smallest value", "value", f"min {symbol}"),
+        "max": Meaning("largest value", "value", f"max {symbol}"),
+        "quantiles": Meaning("quantile", "value", "linear interpolation between order statistics" + bound),
+        "histogram": Meaning(
+            "entries in a bin", "entries", "count between two bin_edges; the outermost bins take all beyond"
+        ),
+        "bin_edges": Meaning(
+            "edges of the bins", "value", "shared over all steps; the outermost are the extremes of all steps"
+        ),
+        "zeros": Meaning("entries that are exactly zero", "entries", "count"),
+        "nonfinite": Meaning("entries that are NaN or Inf", "entries", "count"),
+    }
+
+
+def shift_meanings(anchors: Mapping[str, tuple[str, str]], bound: str) -> dict[str, Meaning]:
+    """Say what distances from anchors mean.
+
+    Parameters
+    ----------
+    anchors
+        By suffix of the name what the distance is from, in words and as an index.
+    bound
+        What is said after quantities that may have an error.
+    """
+    found = {}
+    for suffix, (words, index) in anchors.items():
+        for name, (title, units, definition) in DISTANCES.items():
+            definition = definition + bound if name in ("wasserstein", "ks") else definition
+            definition = definition.replace("F_0", f"F_{index}").replace("the reference", words)
+            found[name + suffix] = Meaning(f"{title} from {words}", units, definition)
+    return found
+
+
+def quantities_of(sums: Sums) -> dict[str, xr.Variable]:
+    """Give moments and extremes from the columns of `Moments`."""
+    count = sums.count
+    variance = sums.m2 / count
+    return {
+        "mean": sums.mean.where(count > 0),
+        "std": np.sqrt(variance),
+        "skewness": sums.m3 / count / variance**1.5,
+        "excess_kurtosis": sums.m4 / count / variance**2 - 3.0,
+        "min": sums.min,
+        "max": sums.max,
+        "zeros": sums.zeros,
+        "nonfinite": sums.nonfinite,
+    }
+
+
+def about(moments: Sums, mean: xr.Variable) -> tuple[xr.Variable, xr.Variable, xr.Variable]:
+    """Give the sums of the second to fourth powers of the distance from any mean."""
+    count, m2, m3, m4, d = moments.count, moments.m2, moments.m3, moments.m4, moments.mean - mean
+    return m2 + count * d**2, m3 + 3 * d * m2 + count * d**3, m4 + 4 * d * m3 + 6 * d**2 * m2 + count * d**4
+
+
+def pooled(moments: Sums, dim: str) -> Sums:
+    """Join the central moments along a dim into those of all together, about their own mean.
+
+    Parameters
+    ----------
+    moments
+        Columns of `Moments`, `numel` and `sampled`: how many entries there are, and how many of them were looked at.
+    dim
+        The dim, such as `parameter`.
+    """
+    scale = moments.numel / moments.sampled
+    total = (moments.count * scale).sum(dim, skipna=False)
+    mean = (moments.count * moments.mean * scale).sum(dim, skipna=False) / total
+    m2, m3, m4 = about(moments, mean)
+    parts = {"m2": m2, "m3": m3, "m4": m4, "zeros": moments.zeros, "nonfinite": moments.nonfinite}
+    sums = {name: (part * scale).sum(dim, skipna=False) for name, part in parts.items()}
+    extremes = {"min": moments.min.min(dim), "max": moments.max.max(dim)}
+    return Sums(**{"count": total, "mean": mean} | sums | extremes)
+
+
+def closed(edges: xr.DataArray, low: xr.DataArray, high: xr.DataArray) -> xr.DataArray:
+    """Close the outermost bins, that take all beyond, at the extremes of all values."""
+    position = xr.DataArray(np.arange(edges.sizes["bin_edge"]), dims="bin_edge")
+    last = edges.sizes["bin_edge"] - 1
+    return xr.where(position == 0, low, xr.where(position == last, high, edges)).transpose(..., "bin_edge")

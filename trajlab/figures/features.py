@@ -1,0 +1,159 @@
+"""Figures of how activations are distributed, and how the distribution shifts."""
+
+from functools import partial
+from math import ceil
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from trajlab.figures.default import default
+from trajlab.figures.marks import multiples
+from trajlab.figures.marks.canvas import canvas
+from trajlab.figures.marks.choosing import choose, recorded
+from trajlab.figures.marks.densities import densities, density_bar
+from trajlab.figures.marks.fan import fan
+from trajlab.figures.marks.labels import shorten, step_axis, title_of, value_axis
+from trajlab.figures.marks.lines import beside
+from trajlab.figures.marks.scale import CATEGORIES, spans_decades
+from trajlab.figures.panel import Panel
+
+MOST = 9
+"""Layers that are shown one by one."""
+
+
+def features(result: xr.Dataset, *, ax: Axes | None = None, variable: str = "histogram", **select: Any) -> Axes:
+    """Draw the histogram as densities over the steps, quantiles as a fan, all else as heat maps and lines.
+
+    Parameters
+    ----------
+    result
+        Result of the stage `features`.
+    ax
+        Where to draw; a new figure by default.
+    variable
+        Which variable.
+    select
+        Which part of it, as in ``layer="relu1", input="uniform"``; by default the first layer and kind of inputs of the
+        first run.
+    """
+    if variable not in ("quantiles", "histogram"):
+        return default(result, ax=ax, variable=variable, **select)
+    if "run" in result.dims and select.get("run") is None:
+        select["run"] = result["run"].values[0]
+    array, title = choose(result, variable, keep=("step", "quantile", "bin"), **select)
+    ax = canvas(ax)
+    if variable == "quantiles":
+        fan(array, ax)
+        beside(ax)
+    else:
+        densities(array, _edges(result, **select), ax)
+    ax.set_ylabel("activation")
+    ax.set_title(title)
+    return ax
+
+
+def panels(result: xr.Dataset) -> list[Panel]:
+    """Give the figures that the report shows."""
+    first = str(result["input"].values[0])
+    of_first = result.isel(input=0, drop=True)
+    found = [
+        multiples.panel("std", "Standard deviation of the activations", f"On the {first} inputs.", of_first["std"]),
+        multiples.panel(
+            "ks",
+            "Shift from the start",
+            f"Kolmogorov–Smirnov distance on the {first} inputs: 0 is the same distribution, 1 is wholly another.",
+            of_first["ks"],
+        ),
+    ]
+    shown = _shown(result)
+    wide = min(len(shown), 3)
+    height = 2.1 * ceil(len(shown) / wide) + 0.3
+    run = _most_shifted(of_first) if "run" in result.dims else None
+    where = f", {run}: the run that shifted most" if run else ""
+    caption = f"Density at each step on the {first} inputs, in shares of the densest bin; blank where there is none."
+    draw = partial(_histograms, of_first, shown, run)
+    found.append(Panel("histogram", f"Histograms over the steps{where}", caption, (9.2, height), draw))
+    if result.sizes["input"] > 1:
+        runs = f" Mean of {result.sizes['run']} runs." if result.sizes.get("run", 1) > 1 else ""
+        names = {"inputs": ("std", "Standard deviation by kind of inputs", "")}
+        if "ks_valid" in result:
+            caption = "Kolmogorov–Smirnov distance of the activations from those on the valid inputs at the same step."
+            names["ks_valid"] = ("ks_valid", "Examples and noise apart", caption)
+        for key, (name, title, caption) in names.items():
+            draw = partial(_by_input, result, name, shown)
+            found.append(Panel(key, title, (caption + runs).strip(), (9.2, height), draw))
+    return found
+
+
+def _shown(result: xr.Dataset) -> list[str]:
+    """Choose layers through the depth of the network."""
+    names = [str(name) for name in result["layer"].values]
+    return [names[i] for i in np.unique(np.linspace(0, len(names) - 1, min(MOST, len(names))).round().astype(int))]
+
+
+def _most_shifted(result: xr.Dataset) -> str:
+    """Name the run whose activations are farthest from their start at some step."""
+    shift = result["ks"].max([dim for dim in result["ks"].dims if dim != "run"])
+    return str(result["run"].values[int(shift.fillna(0.0).argmax("run"))])
+
+
+def _edges(result: xr.Dataset, **select: Any) -> np.ndarray:
+    known = {dim: label for dim, label in select.items() if dim in result["bin_edges"].dims}
+    return choose(result, "bin_edges", keep=("bin_edge",), **known).array.values
+
+
+def _grid(shown: list[str], figure: Figure) -> list[Axes]:
+    """Give axes for layers, three in a row, of which the lowest tell the steps."""
+    wide = min(len(shown), 3)
+    axes = list(figure.subplots(ceil(len(shown) / wide), wide, squeeze=False, sharex=True).ravel())
+    for ax in axes[len(shown) :]:
+        ax.remove()
+    return axes[: len(shown)]
+
+
+def _finished(axes: list[Axes], shown: list[str], label: str) -> None:
+    wide = min(len(shown), 3)
+    for i, (ax, name) in enumerate(zip(axes, shown, strict=True)):
+        lowest = i + wide >= len(shown)
+        ax.set_title(shorten(name, 34))
+        ax.set_xlabel("step" if lowest else "")
+        ax.tick_params(labelbottom=lowest)
+        ax.set_ylabel(label if i % wide == 0 else "")
+
+
+def _histograms(result: xr.Dataset, shown: list[str], run: str | None, figure: Figure) -> None:
+    axes = _grid(shown, figure)
+    for ax, name in zip(axes, shown, strict=True):
+        select = {"layer": name} | ({} if run is None else {"run": run})
+        array = choose(result, "histogram", keep=("step", "bin"), **select).array
+        densities(array, _edges(result, **select), ax, bar=False)
+    _finished(axes, shown, "activation")
+    if meshes := [mesh for ax in axes for mesh in ax.collections if isinstance(mesh, QuadMesh)]:
+        density_bar(meshes[0], axes)
+
+
+def _by_input(result: xr.Dataset, variable: str, shown: list[str], figure: Figure) -> None:
+    array = recorded(result[variable])
+    array = array.mean("run", keep_attrs=True) if "run" in array.dims else array
+    kinds = [str(kind) for kind in array["input"].values if bool(array.sel(input=kind).notnull().any())]
+    colors = dict(zip(map(str, result["input"].values), CATEGORIES, strict=False))
+    axes = _grid(shown, figure)
+    for ax, name in zip(axes, shown, strict=True):
+        one = array.sel(layer=name)
+        for kind in kinds:
+            ax.plot(one["step"].values, one.sel(input=kind).values, color=colors[kind])
+        log = spans_decades(one.values)
+        if log:
+            ax.set_yscale("log")
+        elif not (one < 0).any():
+            ax.set_ylim(bottom=0.0)
+        value_axis(ax.yaxis, one, log=log)
+        ax.margins(x=0.01)
+        step_axis(ax, one["step"].values)
+    _finished(axes, shown, title_of(array).split(" from ")[0])
+    beside(axes[min(len(axes), 3) - 1], [Line2D([], [], color=colors[kind], label=kind) for kind in kinds])

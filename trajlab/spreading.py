@@ -1,0 +1,166 @@
+"""How far the values of layers moved: a task a step, that holds its values against those of other steps and inputs."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+from dask.base import tokenize
+from dask.highlevelgraph import HighLevelGraph
+from dask.task_spec import List, Task, TaskRef
+
+from trajlab.kernels.binned import describe_binned
+from trajlab.kernels.bins import EDGES, KEYS, LARGEST, histogram_cuts, listed
+from trajlab.kernels.sorting import describe_sorted
+from trajlab.kernels.spread import SHIFTS, Spread
+from trajlab.observers.values import COLUMNS, Bins
+from trajlab.scan import final
+
+
+class Spreads(NamedTuple):
+    """How the values of layers are spread, on inputs of several kinds.
+
+    Parameters
+    ----------
+    table
+        `COLUMNS` of `observers.values`, those of `Spread`, and `SHIFTS` from another kind of inputs at the same step,
+        (input, step, layer, column); all of them one chunk.
+    edges
+        Edges of the histograms, shared by all steps and kinds, (layer, bin_edge).
+    """
+
+    table: xr.DataArray
+    edges: xr.DataArray
+
+
+def spreads(
+    kinds: Mapping[str, Mapping[str, xr.DataArray]], *, reference: int, versus: str | None,
+    quantiles: tuple[float, ...], bins: int,
+) -> Spreads:  # fmt: skip
+    """Lay out how the values of each layer and step are spread, and how far from other steps; lazily.
+
+    The values of a step are there while it and the next one are described, those of the ends and of the reference
+    throughout: memory does not grow with the steps.
+
+    Parameters
+    ----------
+    kinds
+        What `Values` finds on inputs of each kind, at the same steps.
+    reference
+        Position of the step that the others are compared with.
+    versus
+        The kind that the others are compared with at each step; none if there is one kind only.
+    quantiles
+        Which quantiles.
+    bins
+        Number of bars of the histogram.
+    """
+    spread = Spread(quantiles, bins)
+    first = next(iter(kinds.values()))
+    steps, layers = first["table"].sizes["step"], first["table"].sizes["layer"]
+    sources = [found[part].data for found in kinds.values() for part in ("table", "values")]
+    name = "spreads-" + tokenize([source.name for source in sources], reference, versus, spread)
+
+    def values(kind: str, step: int) -> TaskRef:
+        return TaskRef((kinds[kind]["values"].data.name, step, 0))
+
+    def table(kind: str, step: int) -> TaskRef:
+        return TaskRef((kinds[kind]["table"].data.name, step, 0, 0))
+
+    cuts, rows = f"{name}-cuts", f"{name}-rows"
+    ends = List(*(table(kind, step) for kind in kinds for step in dict.fromkeys((0, steps - 1))))
+    tasks: dict[Any, Any] = {cuts: Task(cuts, _cuts, ends, bins)}
+    describe = partial(
+        _described,
+        versus=None if versus is None else list(kinds).index(versus),
+        quantiles=np.array(quantiles, np.float64),
+        columns=len(spread.columns),
+    )
+    references = List(*(values(kind, reference) for kind in kinds))
+    for step in range(steps):
+        tasks[(rows, step)] = Task(
+            (rows, step),
+            describe,
+            TaskRef((rows, step - 1)) if step else [],
+            List(*(table(kind, step) for kind in kinds)),
+            List(*(values(kind, step) for kind in kinds)),
+            List(*(values(kind, step - 1) if step else None for kind in kinds)),
+            references,
+            TaskRef(cuts),
+        )
+    graph = HighLevelGraph.from_collections(name, tasks, dependencies=sources)
+    names = (*COLUMNS, *spread.columns, *(f"versus_{shift}" for shift in SHIFTS))
+    coords = {
+        "input": np.array(list(kinds), dtype=object),
+        "step": first["table"]["step"],
+        "layer": first["table"]["layer"],
+        "column": np.array(names, dtype=object),
+    }
+    shape = (len(kinds), steps, layers, len(names))
+    stacked = final(graph, f"{name}-table", shape, _stacked, TaskRef((rows, steps - 1)))
+    edges = final(graph, f"{name}-edges", (layers, bins + 1), _edges, TaskRef(cuts))
+    return Spreads(
+        xr.DataArray(stacked, coords, ("input", "step", "layer", "column")),
+        xr.DataArray(edges, {"layer": coords["layer"]}, ("layer", "bin_edge")),
+    )
+
+
+def _cuts(ends: Sequence[np.ndarray], bins: int) -> np.ndarray:
+    """Give where the histogram of each layer is cut, over the range of the ends of all kinds, (layer, bin + 1)."""
+    tables = np.stack(ends)
+    low = np.fmin.reduce(tables[:, 0, :, COLUMNS.index("min")])
+    high = np.fmax.reduce(tables[:, 0, :, COLUMNS.index("max")])
+    return np.stack([histogram_cuts(*of_layer, bins) for of_layer in zip(low, high, strict=True)])
+
+
+def _edges(cuts: np.ndarray) -> np.ndarray:
+    return EDGES[cuts]
+
+
+def _stacked(rows: Sequence[np.ndarray]) -> np.ndarray:
+    return np.stack(rows, axis=1)
+
+
+def _described(
+    earlier: list[np.ndarray], tables: Sequence[np.ndarray], values: Sequence[np.ndarray],
+    previous: Sequence[np.ndarray | None], references: Sequence[np.ndarray], cuts: np.ndarray, *, versus: int | None,
+    quantiles: np.ndarray, columns: int,
+) -> list[np.ndarray]:  # fmt: skip
+    """Describe the values of all kinds and layers at a step, (input, layer, column), and append this to earlier ones.
+
+    As each step waits for the one before, passes are made in the order of the steps, and values can be let go.
+    """
+    at = len(quantiles) + cuts.shape[1] - 1
+    out = np.full((len(values), len(cuts), columns + len(SHIFTS)), np.nan)
+    for kind, rows in enumerate(values):
+        before = previous[kind]
+        for layer, row in enumerate(rows[0]):
+            then = None if before is None else before[0, layer]
+            own = out[kind, layer]
+            own[:columns] = _spread(row, then, references[kind][0, layer], cuts[layer], quantiles, columns)
+            if versus is not None and versus != kind:
+                apart = _spread(row, None, values[versus][0, layer], cuts[layer], quantiles, columns)
+                own[columns:] = apart[at : at + len(SHIFTS)]
+    return [*earlier, np.concatenate([np.concatenate(tables), out], axis=2)]
+
+
+def _counted(values: np.ndarray | Bins) -> np.ndarray:
+    """Give finite values in fixed bins by leading bits, (KEYS)."""
+    if isinstance(values, Bins):
+        return values.spread()
+    single = np.clip(values[np.isfinite(values)], -LARGEST, LARGEST).astype(np.float32)
+    return np.bincount(single.view(np.uint32) >> 16, minlength=KEYS)
+
+
+def _spread(
+    row: np.ndarray | Bins, previous: Any, reference: Any, cuts: np.ndarray, quantiles: np.ndarray, columns: int
+) -> np.ndarray:
+    """Give the columns of `Spread` of one layer at one step."""
+    out = np.empty((1, columns))
+    if isinstance(row, Bins) or isinstance(reference, Bins):
+        before = np.zeros(KEYS, np.int64) if previous is None else _counted(previous)
+        describe_binned(_counted(row)[None], before, listed(_counted(reference)), quantiles, cuts, EDGES, out)
+    else:
+        describe_sorted(row[None], row[:0] if previous is None else previous, reference, quantiles, cuts, EDGES, out)
+    return out[0]

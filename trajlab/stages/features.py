@@ -1,0 +1,189 @@
+"""How the activations of each layer are distributed, and how the distribution shifts."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from hashlib import sha256
+
+import numpy as np
+import xarray as xr
+
+from trajlab.describing import closed, described, pooled, quantities_of, shift_meanings
+from trajlab.errors import BadSetting, MissingData
+from trajlab.kernels.spread import EXACT, SHIFTS
+from trajlab.lazily import lazily
+from trajlab.observers.values import COLUMNS, Values
+from trajlab.observing import layers_in, observe
+from trajlab.probes import RECORDED, kinds_of, probe_of
+from trajlab.result import Meaning, Sums, annotate, stride
+from trajlab.scan import position_of
+from trajlab.spreading import spreads
+
+ALL = "all"
+"""What stands for all kinds of inputs that the probe can give."""
+
+_BOUND = "; the error bound for layers of many activations is in the attrs of the result"
+_ANCHORS = {
+    "": ("the reference", "0"),
+    "_prev": ("the snapshot before", "prev"),
+    f"_{RECORDED}": (f"the {RECORDED} inputs", RECORDED),
+}
+MEANINGS = described("a", _BOUND) | shift_meanings(_ANCHORS, _BOUND)
+MEANINGS["channel_variance"] = Meaning(
+    "variance across channels", "value²", "Σ_c(m_c − mean m)² / C, m_c the mean at a place along the dim `over`"
+)
+
+
+def features(
+    replay: Callable[..., Mapping[str, xr.DataArray]],
+    probe: xr.Dataset,
+    *,
+    layers: Sequence[str] = (),
+    inputs: Sequence[str] = (RECORDED,),
+    over: str = "unit",
+    reference: int = 0,
+    bins: int = 64,
+    quantiles: Sequence[float] = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99),
+    seed: int = 0,
+) -> xr.Dataset:
+    """How the activations of each layer are distributed, on the probe and on noise, and how far they shifted.
+
+    Answers: did activations explode, die out or drift, when, and does the network tell examples from noise?
+
+    Parameters
+    ----------
+    replay
+        Puts the snapshots through the network, as `trajlab.replay` does.
+    probe
+        The batch that inputs of all kinds are taken from, or made of.
+    layers
+        Names of layers, or patterns; by default all activations.
+    inputs
+        Kinds of inputs: valid (the probe), train if that was recorded, uniform and gaussian (noise like the probe in
+        each channel), shuffled (pixels in another order); all is all that there can be. Each costs a pass of its own.
+    over
+        The dim over which `channel_variance` is taken, such as unit, sample, y or position.
+    reference
+        Step that shifts are taken from; 0 is the first one recorded, -1 the last.
+    bins
+        Number of bins of the histogram.
+    quantiles
+        Which quantiles, each from 0 to 1.
+    seed
+        Seed of noise and order.
+
+    Returns
+    -------
+    mean, std, skewness, excess_kurtosis, min, max : (step, input, layer)
+        Moments and extremes over all samples, units and positions.
+    quantiles : (step, input, layer, quantile)
+        Quantiles; the coord `quantile` says which.
+    histogram : (step, input, layer, bin)
+        Activations in each bin, exact.
+    bin_edges : (layer, bin_edge)
+        Edges of the bins, the same for all steps and inputs, about evenly spaced over the range of the first and the
+        last snapshot.
+    channel_variance : (step, input, layer)
+        Variance of the means of the units, over the probe and their positions: how unlike in level they are. With
+        another dim in `over`, of the means along that; NaN in layers without it.
+    wasserstein, ks, js, psi : (step, input, layer)
+        Distance of the distribution from the one at the reference, on the same inputs.
+    wasserstein_prev, ks_prev, js_prev, psi_prev : (step, input, layer)
+        Distance from the snapshot before; NaN at the first.
+    wasserstein_valid, ks_valid, js_valid, psi_valid : (step, input, layer)
+        Distance from the activations on the valid inputs at the same step; only beside these, and NaN for themselves.
+    zeros, nonfinite : (step, input, layer)
+        Activations that are exactly zero, and NaN or Inf. The latter are left out of all else.
+    total_… : (step, input)
+        Moments, extremes and counts over all layers.
+
+    Raises
+    ------
+    MissingData
+        The run names no model or has no probe, the kind was not recorded, the network has no activations, or the
+        reference was not recorded.
+    BadSetting
+        There is no such kind, layer or dim, there are not 2 to 4,096 bins, or a quantile is not from 0 to 1.
+
+    Notes
+    -----
+    Layers of up to 16,384 activations on the whole probe are sorted: all is exact but for distances from inputs on
+    which there are more. More are counted in 65,536 fixed bins, each at most 1/128 of its values wide, over which
+    values are taken to spread evenly. A quantile is then off by at most 1/128 of itself, `wasserstein` by
+    (mean|a_t| + mean|a_0|)/256, `ks` by the share of values in the fullest fixed bin of any width; the bin of the zeros
+    has none.
+
+    Activations on one sample depend on each other, as do those at two steps: unlike in `distribution`, no distance by
+    chance is given.
+
+    References
+    ----------
+    Moments are merged by Pébay 2008, SAND2008-6212. PSI: Siddiqi 2006, Credit Risk Scorecards. Shuffled pixels and
+    noise in the place of examples: Zhang et al. 2017, arXiv:1611.03530.
+    """
+    if not 2 <= bins <= 4096 or not all(0 <= q <= 1 for q in quantiles) or not inputs:
+        raise BadSetting(
+            f"bins={bins}, quantiles={list(quantiles)} and inputs={list(inputs)} were asked for; 2 to 4,096 bins can "
+            "be made, quantiles from 0 to 1, and at least one kind of inputs is needed. Change the setting."
+        )
+    kinds = kinds_of(probe) if ALL in inputs else list(dict.fromkeys(inputs))
+    probes = {kind: probe_of(probe, kind, seed=seed) for kind in kinds}
+    asked = {"layers": list(layers)} if layers else {}
+    replayed = {kind: replay(probe=one, **asked) for kind, one in probes.items()}
+    seen = layers_in(replayed[kinds[0]])
+    if not seen:
+        raise MissingData(
+            "activations were asked for; the network has none. Name layers, with --layers or layers=; "
+            "'*' is all modules."
+        )
+    found = {kind: observe(activations, Values(over)) for kind, activations in replayed.items()}
+    probabilities = tuple(map(float, quantiles))
+    position = position_of(found[kinds[0]]["table"].rename("the activations"), reference)
+    versus = RECORDED if RECORDED in kinds and len(kinds) > 1 else None
+    parts = spreads(found, reference=position, versus=versus, quantiles=probabilities, bins=bins)
+    result = lazily(partial(_result, quantiles=probabilities, bins=bins, versus=versus), *parts)
+    sources = np.array([str(layer.attrs.get("source", "")) for layer in seen], dtype=object)
+    labels = {"units": ("layer", np.array([layer.units for layer in seen])), "source": ("layer", sources)}
+    return annotate(
+        result.assign_coords(labels),
+        MEANINGS,
+        over=over,
+        reference=reference,
+        bins=bins,
+        seed=seed,
+        ddof=0,
+        exact_up_to=EXACT,
+        quantile_error_bound="0 for layers of up to exact_up_to activations, else 1/128 of the quantile",
+        wasserstein_error_bound="0 for layers of up to exact_up_to activations, else (mean|a_t| + mean|a_ref|)/256",
+        ks_error_bound="0 for layers of up to exact_up_to activations, else the share in the fullest fixed bin",
+        probe_sha256=_hash([str(one.attrs.get("sha256", "")) for one in probes.values()]),
+    )
+
+
+def _hash(hashes: Sequence[str]) -> str:
+    """Give one hash of all inputs."""
+    return hashes[0] if len(hashes) == 1 else sha256(" ".join(hashes).encode()).hexdigest()
+
+
+def _result(
+    table: xr.DataArray, edges: xr.DataArray, *, quantiles: tuple[float, ...], bins: int, versus: str | None
+) -> xr.Dataset:  # fmt: skip
+    columns = table.isel(column=slice(len(COLUMNS))).to_dataset("column")
+    sums = Sums(**vars(Sums.of(columns)), numel=1.0, sampled=1.0)
+    quantities = quantities_of(sums)
+    quantities |= {f"total_{name}": total for name, total in quantities_of(pooled(sums, "layer")).items()}
+    result = xr.Dataset({**quantities, "channel_variance": columns["variance_along"]}, columns.coords)
+    rest = table.drop_vars("column").isel(column=slice(len(COLUMNS), None))
+    count = len(quantiles)
+    lowest, highest = (result[name] for name in ("min", "max"))
+    parts: dict[str, xr.DataArray] = {
+        "quantiles": rest.isel(column=slice(count)).rename(column="quantile"),
+        "histogram": rest.isel(column=slice(count, count + bins)).rename(column="bin"),
+        "bin_edges": closed(edges, lowest.min(["step", "input"]), highest.max(["step", "input"])),
+    }
+    shifts = rest.isel(column=slice(count + bins, None))
+    for place, name in enumerate(SHIFTS):
+        parts[name] = shifts.isel(column=place)
+        parts[f"{name}_prev"] = shifts.isel(column=len(SHIFTS) + place)
+        if versus is not None:
+            parts[f"{name}_{RECORDED}"] = shifts.isel(column=place - len(SHIFTS))
+    return stride(result.assign(parts)).assign_coords(quantile=list(quantiles))
