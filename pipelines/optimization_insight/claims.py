@@ -34,8 +34,8 @@ def released_share_rises_then_falls(results: Results) -> Claim:
             Measured("sampling error of the share at a step", error.values, "share"),
         ],
         verdict(np.concatenate([*holds, close.values.ravel()])),
-        f"Measured on gradients of the batch, {NEAR}. Asked are the rise, the fall, and a share within 0.1 of the "
-        "published one in each third, in every run. It depends on what is looked at: moving average "
+        f"Gradients of batches of {_batch(batch)} images, {NEAR}. Asked are the rise, the fall, and a share within 0.1 "
+        "of the published one in each third, in every run. It depends on what is looked at: moving average "
         f"{_course(released['average'])}, fixed batch {_course(released['probe'])}; {BELOW} {_course(relative)}. "
         "Entries that knew nothing of the step before would leave as often as any is large: "
         f"{_course(independent)}. Of the near-zero entries {_course(_parts(_exactly_zero(batch)))} are zero to the "
@@ -99,8 +99,8 @@ def near_zero_counts_collapse_late(results: Results) -> Claim:
             )
         ],
         verdict(np.concatenate([late[kind] < 0.5 * before[kind] for kind in KINDS])),
-        f"{NEAR}; fewer in the last third of the steps than half of those before count as a collapse. Gradients of the "
-        f"batch go {_course(parts['batch'])}, with {NEARER} "
+        f"{NEAR}; fewer in the last third of the steps than half of those before count as a collapse. Gradients of "
+        f"batches of {_batch(near)} images go {_course(parts['batch'])}, with {NEARER} "
         f"{_course(_parts(of(near.sel(tau=TINY), variant='batch')))}, {BELOW} "
         f"{_course(_parts(of(near.sel(tau=RELATIVE), variant='batch')))}. As the network fits the images its gradients "
         f"shrink: {_sizes(results)}. That moves entries below an absolute threshold. A relative threshold shrinks with "
@@ -127,6 +127,11 @@ def _listed(rates: xr.DataArray) -> str:
     return ", ".join(
         f"{f'{middle(of_kind):.2g}' if of_kind.size else 'unknown'} ({kind})" for kind, of_kind in known.items()
     )
+
+
+def _batch(found: xr.Dataset | xr.DataArray) -> str:
+    """Write the size of the batches."""
+    return " or ".join(f"{size:,}" for size in np.unique(found["batch_size"].values))
 
 
 def _exactly_zero(found: xr.Dataset) -> xr.DataArray:

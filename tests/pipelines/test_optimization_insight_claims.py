@@ -20,7 +20,7 @@ PARAMS = Path(__file__).parents[2] / "pipelines" / "optimization_insight" / "par
 
 def made(released=(0.34, 0.83, 0.73), near=(0.4, 0.5, 0.1), flips=(0.48, 0.49, 0.5)):
     """Results of one run of each kind; the second threshold is the one that the claims look at."""
-    runs = {"run": KINDS, "variant": ("run", KINDS)}
+    runs = {"run": KINDS, "variant": ("run", KINDS), "batch_size": ("run", [256] * 3)}
     labels = runs | {"step": np.arange(1, 10), "tau": TAU}
 
     def course(parts):
