@@ -125,7 +125,7 @@ def _listed(rates: xr.DataArray) -> str:
     """Write the medians over the runs of each kind of gradients."""
     known = {kind: of(rates, variant=kind).dropna("run") for kind in KINDS}
     return ", ".join(
-        f"{f'{middle(of_kind):.2g}' if of_kind.size else 'unknown'} ({kind})" for kind, of_kind in known.items()
+        f"{f'{middle(of_kind):.2g}' if of_kind.size else 'unknown'} ({KINDS[kind]})" for kind, of_kind in known.items()
     )
 
 

@@ -13,6 +13,7 @@ from trajlab.figures.marks.choosing import between
 from trajlab.figures.marks.scale import MISSING, scale_for
 from trajlab.rules import RULES
 from trajlab.stages import stage, stage_names
+from trajlab.studies import groups
 
 
 def walk(seed):
@@ -113,6 +114,21 @@ def test_flip_rates__diverge_from_a_coin(study):
     norm = ax.collections[0].norm
     assert norm.vcenter == 0.5
     assert 0.5 - norm.vmin == pytest.approx(norm.vmax - 0.5)
+
+
+def test_flip_rates__stand_beside_an_ar1_process_for_each_group_of_runs(study):
+    result = trajlab.run("sign_flips", study).compute()
+    expected = result.total_flip_rate_ar1
+
+    ax = figure(result, variable="total_flip_rate")
+    dashed = [line.get_ydata() for line in ax.lines if line.get_linewidth() == 0.9]
+    one = figure(result.isel(run=[0]), variable="total_flip_rate")
+
+    known = [expected.isel(run=at).mean("run").dropna("step") for at in groups(result).values()]
+    assert len(dashed) == len(known) > 1
+    for drawn, group in zip(dashed, known, strict=True):
+        np.testing.assert_allclose(drawn, group.values)
+    np.testing.assert_allclose(one.lines[-1].get_ydata(), expected.isel(run=0).dropna("step").values)
 
 
 def test_sign_map__divides_the_layers_and_leaves_large_gradients_blank(study):

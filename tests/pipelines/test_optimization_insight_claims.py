@@ -83,7 +83,7 @@ def test_retained_entries__that_are_not_there_are_unknown():
     results = made()
     results["sign_flips"]["total_flip_rate_retained"][0, :, 0] = np.nan
 
-    assert "unknown (batch), 0.9 (average)" in retained_entries_flip_like_a_coin(results).reason
+    assert "unknown (batch), 0.9 (moving average)" in retained_entries_flip_like_a_coin(results).reason
 
 
 @pytest.mark.parametrize(("near", "holds"), [((0.4, 0.5, 0.1), "yes"), ((0.1, 0.1, 0.3), "no")])

@@ -8,6 +8,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from trajlab.errors import BadSetting
 from trajlab.figures.default import default
@@ -20,6 +21,7 @@ from trajlab.figures.marks.lines import beside, lines
 from trajlab.figures.marks.raster import raster
 from trajlab.figures.marks.scale import CELLS, INK, Scale, scale_for
 from trajlab.figures.panel import Panel
+from trajlab.studies import groups
 
 COIN = 0.5
 
@@ -117,20 +119,32 @@ def _rates(result: xr.Dataset, variable: str, ax: Axes | None, **select: Any) ->
     if over > 1:
         title = ", ".join(filter(None, [title, f"mean over {over} recorded steps"]))
     ax = canvas(ax)
-    lines(_smooth(array, over), ax)
+    drawn = lines(_smooth(array, over), ax)
     legend = ax.get_legend()
     chance = [ax.axhline(COIN, color=INK, linewidth=1.0, linestyle=(0, (1, 2)), label="fair coin")]
     process = f"{variable}_ar1"
     if process in result:
-        expected = recorded(choose(result, process, keep=("step",), **select).array)
-        words = "AR(1)" + (", mean of runs" if array.ndim > 1 else "")
-        expected = _smooth(expected, over)
-        chance += ax.plot(expected["step"].values, expected.values, color="0.55", linewidth=1.0, label=words)
+        expected = recorded(choose(result, process, keep=("run", "step"), **select).array)
+        colors = [line.get_color() for line in drawn]
+        chance += _process(_smooth(expected, over), colors, ax)
     beside(ax, [*(legend.legend_handles if legend else []), *chance])
     top = np.nanmax(array.values) if np.isfinite(array.values).any() else COIN
     ax.set_ylim(0.0, max(0.6, min(1.0, 1.08 * float(top))))
     ax.set_title(title)
     return ax
+
+
+def _process(expected: xr.DataArray, colors: list[Any], ax: Axes) -> list[Line2D]:
+    """Draw what an AR(1) process gives: for each group of runs that differ in their seed only, in its color."""
+    found = groups(expected) if "run" in expected.dims else {}
+    if len(found) < 2:
+        mean, words = (expected.mean("run"), "AR(1), mean of runs") if found else (expected, "AR(1)")
+        return ax.plot(mean["step"].values, mean.values, color="0.55", linewidth=1.0, label=words)
+    style: dict[str, Any] = {"linewidth": 0.9, "linestyle": (0, (4, 1.5))}
+    for at in found.values():
+        mean = expected.isel(run=at).mean("run")
+        ax.plot(mean["step"].values, mean.values, color=colors[at[0]], alpha=0.7, **style)
+    return [Line2D([], [], color=INK, label="AR(1), mean of seeds", **style)]
 
 
 def _smooth(array: xr.DataArray, over: int) -> xr.DataArray:
