@@ -31,7 +31,7 @@ def skip_connections_keep_early_gradients_alive(results: Results) -> Claim:
         [
             *(Measured(f"|g| of the first layer at step 0, {_named(*key)}", norm.values)
               for key, norm in early.items()),
-            *(Measured(f"the same / |g| of the last layer, median of the steps, {_named(*key)}", ratio.values)
+            *(Measured(f"|g| of the first layer / |g| of the last, median of the steps, {_named(*key)}", ratio.values)
               for key, ratio in ratios.items()),
         ],
         verdict([*alive, *apart]),
@@ -56,22 +56,25 @@ def instability_shows_in_the_norms(results: Results) -> Claim:
     usual = {kind: of(norms, optimizer=kind).median("step") for kind in kinds}
     lost = {kind: (of(statistics["total_nonfinite"], optimizer=kind) > 0).any("step") for kind in UNSTABLE}
     most = largest["stable"].max()
+    off = last(results["stability/saturation"]["total_fraction_units_saturated"])
     return Claim(
         "Unstable training shows in the norms of the gradients.",
         "norms spike where training is unstable",
         [
-            *(Measured(f"largest norm of the whole gradient, {kind}", values.values)
-              for kind, values in largest.items()),
-            *(Measured(f"median over the steps, {kind}", values.values) for kind, values in usual.items()),
+            *(Measured(f"largest norm of the whole gradient, {kind}", largest[kind].values) for kind in kinds[:2]),
+            *(Measured(f"median over the steps, {kind}", usual[kind].values) for kind in kinds[:2]),
             *(Measured(f"steps at which the gradient raises an alarm, {kind}", of(alarms, optimizer=kind).values)
               for kind in kinds),
+            Measured("diverging runs with NaN or Inf in the gradient", lost["diverging"].values, "share"),
+            *(Measured(f"units that are 0 almost everywhere at the end, {kind}",
+                       of(off, optimizer=kind).values, "share") for kind in kinds[:2]),
         ],
         verdict(np.concatenate([(largest[kind] > 2 * most).values | lost[kind].values for kind in UNSTABLE])),
         "Asked is a norm more than twice the largest of any stable run, or NaN or Inf, in each run with too high a "
         f"learning rate ({_rates(norms, UNSTABLE)} against {_rates(norms, ('stable',))}); the first {START} steps are "
-        "left out, which begin alike. A run that diverges is seen in any measure. Norms below those of stable training "
-        "are likely those of places where the loss is flat, which large steps do not leave. Loss on the probe at the "
-        f"end: {_ends(results['stability/evaluation']['loss'], kinds)}; a guess has 2.30.",
+        "left out, which begin alike. A run that diverges is seen in any measure. Short of that, units that have died "
+        "pass no gradient, so that a network in trouble may have smaller norms, not larger ones. Loss on the probe at "
+        f"the end: {_ends(results['stability/evaluation']['loss'], kinds)}; a guess has 2.30.",
         "stability/gradient_statistics",
     )  # fmt: skip
 
@@ -86,6 +89,7 @@ def norms_show_it_before_the_loss(results: Results) -> Claim:
     stable = of(first["gradient"], optimizer="stable")
     quiet = stable["seed"].values[np.isnan(stable.values)]
     ahead = (first["gradient"] < first["loss"]) & first["loss"]["seed"].isin(quiet)
+    off = results["stability/saturation"]["total_fraction_units_saturated"].isel(step=1)
     before = of(_against_stable(norms, first["loss"], AHEAD, 1), optimizer="unstable")
     at = of(_against_stable(norms, first["loss"], 0, 0), optimizer="unstable")
     return Claim(
@@ -100,12 +104,15 @@ def norms_show_it_before_the_loss(results: Results) -> Claim:
             Measured(f"alarms of the loss with one of the gradient in the {AHEAD} steps before, unstable",
                      told.values, "share"),
             Measured("the same of any step, unstable", of(warned, optimizer="unstable").mean("step").values, "share"),
+            *(Measured(f"units that are 0 almost everywhere at step {int(off['step'])}, {kind}",
+                       of(off, optimizer=kind).values, "share") for kind in ("stable", "unstable")),
         ],
         verdict(of(ahead, optimizer=list(UNSTABLE)).values),
         "Alarms are those of the stage `alerts`: Spike or ExplodingTensor, steps counted from 0. Asked is that in each "
         "run with too high a learning rate the gradient's comes first, and that the stable run of the same seed has "
         "none, as a warning that every run gives is none. The gradient at a step is that of the loss at the same step: "
-        "both explode together, and a spike of the norm as a network begins to learn is no sign of trouble.",
+        "both explode together, and a spike of the norm as a network begins to learn is no sign of trouble. What the "
+        "outputs of the layers show at the first snapshot stands in the last rows.",
         "stability/alerts",
     )  # fmt: skip
 
@@ -130,7 +137,8 @@ def _losses(loss: xr.DataArray) -> str:
 def _ends(loss: xr.DataArray, optimizers: tuple[str, ...]) -> str:
     """Write the losses of all runs at the end."""
     return ", ".join(
-        f"{kind} {' and '.join(f'{one:.2f}' for one in last(of(loss, optimizer=kind)).values)}" for kind in optimizers
+        f"{kind} {' and '.join(f'{one:.2f}' for one in last(of(loss, optimizer=kind)).values)}".replace("nan", "NaN")
+        for kind in optimizers
     )
 
 

@@ -65,6 +65,7 @@ def stability(spikes, gradient_alarms, loss_alarms, lost=()):
             "stability/gradient_statistics": xr.Dataset({"total_l2": norms, "total_nonfinite": missing}),
             "stability/alerts": xr.Dataset({"fires": fires}),
             "stability/evaluation": xr.Dataset({"loss": norms}),
+            "stability/saturation": xr.Dataset({"total_fraction_units_saturated": 0.25 * xr.ones_like(norms)}),
         }
     )
 
@@ -128,6 +129,7 @@ def test_early_warning__is_measured_around_the_first_alarm_of_the_loss():
     assert found["norm at the first alarm of the loss / stable twin's"] == 3
     assert found["alarms of the loss with one of the gradient in the 5 steps before, unstable"] == 1
     assert found["the same of any step, unstable"] == pytest.approx(5 / 20)
+    assert found["units that are 0 almost everywhere at step 1, unstable"] == 0.25
 
 
 @pytest.mark.parametrize(("size", "seeds", "epochs"), [("small", 2, None), ("published", 5, 20)])
