@@ -19,29 +19,37 @@ START = 10
 
 def skip_connections_keep_early_gradients_alive(results: Results) -> Claim:
     """Hold the gradient of the first layer, itself and against that of the last, of twins against each other."""
-    sizes, loss = results["twins/gradient_statistics"]["l2"], results["twins/evaluation"]["loss"]
-    found = {(init, twin): of(sizes, init=init, variant=twin) for init in INITS for twin in TWINS}
+    sizes = results["twins/gradient_statistics"]["l2"]
+    found = _twins(sizes)
     early = {key: norms.sel(parameter=FIRST).isel(step=0) for key, norms in found.items()}
-    ratios = {key: _ratio(norms).median("step") for key, norms in found.items()}
+    ratios = {key: _ratio(norms) for key, norms in found.items()}
+    third = sizes.sizes["step"] // 3
+    first = {key: ratio.isel(step=slice(third)).median("step") for key, ratio in ratios.items()}
     alive = np.concatenate([early[init, "residual"].values > 2 * early[init, "plain"].values for init in INITS])
-    apart = np.concatenate([ratios[init, "residual"].values > 2 * ratios[init, "plain"].values for init in INITS])
+    apart = np.concatenate([first[init, "residual"].values > 2 * first[init, "plain"].values for init in INITS])
+    start = _listed({key: ratio.isel(step=0) for key, ratio in ratios.items()})
+    end = _listed({key: ratio.isel(step=slice(-third, None)).median("step") for key, ratio in ratios.items()})
+    starved = _listed(_twins(results["twins/alerts"]["fired"].sel(rule="VanishingGradient")))
+    losses = _twins(results["twins/evaluation"]["loss"])
     return Claim(
         "Skip connections keep the gradients of early layers alive.",
         "the first layer's gradient vanishes in the plain network, not in its residual twin",
         [
             *(Measured(f"|g| of the first layer at step 0, {_named(*key)}", norm.values)
               for key, norm in early.items()),
-            *(Measured(f"|g| of the first layer / |g| of the last, median of the steps, {_named(*key)}", ratio.values)
-              for key, ratio in ratios.items()),
+            *(Measured(f"|g| of the first layer / |g| of the last, median of the first third, {_named(*key)}",
+                       ratio.values) for key, ratio in first.items()),
         ],
         verdict([*alive, *apart]),
         "Asked is more than twice the plain twin's, which starts from the same weights: of the norm itself it is true "
-        f"in {alive.sum()} of {alive.size} pairs, of the ratio to the last layer in {apart.sum()}. The ratio can "
-        "hardly tell: in a plain network of ReLUs Σ w·∂L/∂w is the same in every layer while biases are 0 (Du, Hu and "
-        "Lee 2018), so that first and last layer starve together. Nor does a network starve because it is plain, but "
-        "because its start lets what passes through shrink: Xavier's halves the variance at each ReLU, Kaiming's does "
-        "not, and without normalization makes the sums of a residual network explode. Loss on the probe at the start "
-        f"and the end: {_losses(loss)}; a guess has 2.30.",
+        f"in {alive.sum()} of {alive.size} pairs, of the ratio in {apart.sum()}. A plain network starves if its start "
+        "lets what passes through shrink: Xavier's halves the variance at each ReLU. Kaiming's does not, and without "
+        "normalization makes the sums of a residual network explode. The alert VanishingGradient fires in so many of "
+        f"{sizes.sizes['parameter']} tensors: {starved}. At step 0 the ratio can not tell ({start}): in a plain "
+        "network of ReLUs Σ w·∂L/∂w is the same in every layer while biases are 0 (Du, Hu and Lee 2018), so that first "
+        f"and last layer starve together. Nor can it in the last third ({end}), when plain networks have begun to "
+        f"learn. Loss on the probe: {_listed({key: one.isel(step=0) for key, one in losses.items()})} at the start, "
+        f"{_listed({key: last(one) for key, one in losses.items()})} at the end; a guess has 2.3.",
         "twins/gradient_statistics",
     )  # fmt: skip
 
@@ -123,15 +131,17 @@ def _ratio(norms: xr.DataArray) -> xr.DataArray:
 
 
 def _named(init: str, twin: str) -> str:
-    return f"{INITS[init]}, {twin}"
+    return f"{INITS[init]} {twin}"
 
 
-def _losses(loss: xr.DataArray) -> str:
-    """Write the losses of the twins at the start and at the end."""
-    ends = {(init, twin): of(loss, init=init, variant=twin) for init in INITS for twin in TWINS}
-    return ", ".join(
-        f"{_named(*key)} {middle(one.isel(step=0)):.2f} and {middle(last(one)):.2f}" for key, one in ends.items()
-    )
+def _twins(array: xr.DataArray) -> dict[tuple[str, str], xr.DataArray]:
+    """Give the runs of each init and twin."""
+    return {(init, twin): of(array, init=init, variant=twin) for init in INITS for twin in TWINS}
+
+
+def _listed(found: dict[tuple[str, str], xr.DataArray]) -> str:
+    """Write the median over the seeds of each init and twin."""
+    return ", ".join(f"{_named(*key)} {middle(one):.2g}" for key, one in found.items())
 
 
 def _ends(loss: xr.DataArray, optimizers: tuple[str, ...]) -> str:

@@ -30,8 +30,13 @@ def twins(plain=(0.01, 0.01), residual=(1.0, 1.0)):
     sizes[:, 0] = np.array([*plain, *residual])[:, np.newaxis]
     norms = xr.DataArray(sizes, labels, ("run", "parameter", "step"))
     loss = xr.full_like(norms.isel(parameter=0, drop=True), 2.0)
+    fired = (norms.isel(step=0, parameter=0, drop=True) < 0.5).astype(int).expand_dims(rule=["VanishingGradient"])
     return Results(
-        {"twins/gradient_statistics": xr.Dataset({"l2": norms}), "twins/evaluation": xr.Dataset({"loss": loss})}
+        {
+            "twins/gradient_statistics": xr.Dataset({"l2": norms}),
+            "twins/evaluation": xr.Dataset({"loss": loss}),
+            "twins/alerts": xr.Dataset({"fired": fired}),
+        }
     )
 
 
@@ -79,7 +84,9 @@ def test_skip_connections__are_held_against_the_plain_twin_of_each_init(plain, r
 
     assert claim.holds == holds
     assert [float(row.values[0]) for row in claim.measured[:4]] == [plain[0], residual[0], plain[1], residual[1]]
-    assert "Kaiming, plain 2.00 and 2.00, Kaiming, residual" in claim.reason
+    assert [float(row.values[0]) for row in claim.measured[4:]] == [plain[0], residual[0], plain[1], residual[1]]
+    assert "Kaiming plain 2, Kaiming residual 2 at the start" in claim.reason
+    assert f"of 2 tensors: Xavier plain {plain[0] < 0.5:d}, Xavier residual 0, Kaiming plain" in claim.reason
 
 
 def test_skip_connections__hold_in_part_where_the_last_layer_starves_with_the_first():
@@ -89,7 +96,7 @@ def test_skip_connections__hold_in_part_where_the_last_layer_starves_with_the_fi
     claim = skip_connections_keep_early_gradients_alive(results)
 
     assert claim.holds == "partly"
-    assert "in 2 of 2 pairs, of the ratio to the last layer in 0" in claim.reason
+    assert "in 2 of 2 pairs, of the ratio in 0" in claim.reason
 
 
 def test_norms__of_unstable_runs_are_held_against_those_of_stable_ones():

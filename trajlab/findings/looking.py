@@ -32,12 +32,13 @@ class Place(NamedTuple):
 
 
 def last(array: xr.DataArray) -> xr.DataArray:
-    """Give the last finite value over the steps."""
+    """Give the last finite value over the steps, without the coords of these."""
     if "step" not in array.dims:
         return array
     known = array.copy(data=np.isfinite(array.values))
     position = (known.sizes["step"] - 1 - known.isel(step=slice(None, None, -1)).argmax("step")).compute()
-    return array.isel(step=position).where(known.any("step")).drop_vars("step", errors="ignore")
+    of_steps = [name for name, coord in array.coords.items() if "step" in coord.dims]
+    return array.drop_vars(of_steps).isel(step=position).where(known.any("step"))
 
 
 def extreme(array: xr.DataArray, *, least: bool = False) -> Place | None:

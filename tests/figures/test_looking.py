@@ -1,0 +1,16 @@
+import numpy as np
+import xarray as xr
+
+from trajlab.findings.looking import last
+
+
+def test_last__is_the_last_finite_value_of_each_run_and_lets_variables_be_joined():
+    coords = {"step": [0, 5, 9], "stride": ("step", [0, 5, 4]), "run": ["fine", "diverged", "broken"]}
+    loss = [[3.0, 2.0, 1.0], [3.0, np.nan, np.inf], [np.nan, np.nan, np.nan]]
+    result = xr.Dataset({"loss": (("run", "step"), loss), "scored": (("run", "step"), np.full((3, 3), 7.0))}, coords)
+
+    end = result.map(last)
+
+    np.testing.assert_array_equal(end["loss"], [1, 3, np.nan])
+    np.testing.assert_array_equal(end["scored"], [7, 7, 7])
+    assert set(end.coords) == {"run"}
