@@ -94,7 +94,7 @@ def test_near_zero_counts__late_are_held_against_the_most_before(near, holds):
     assert "0.9 → 0.9 → 0.9" in claim.reason
 
 
-@pytest.mark.parametrize(("size", "batch", "runs"), [("small", 256, 6), ("published", 1024, 9)])
+@pytest.mark.parametrize(("size", "batch", "runs"), [("small", 256, 6), ("medium", 1024, 6), ("published", 1024, 9)])
 def test_params__name_the_same_training_for_each_kind_of_gradients(size, batch, runs):
     settings = yaml.safe_load(PARAMS.read_text())
     settings = merged(settings, choose("size", size, settings["sizes"]))
