@@ -12,7 +12,10 @@ from trajlab.trajectory import Trajectory
 
 
 class AnyNetwork(nn.Module):
-    """Take any parameters: three outputs, which depend on the inputs and on the sum of all entries."""
+    """Take any parameters: three outputs, which depend on the inputs and on the sum of all entries.
+
+    Weights with four axes are those of convolutions, which the inputs go through, too.
+    """
 
     def __init__(self, shapes: dict[str, list[int]]):
         super().__init__()
@@ -21,12 +24,21 @@ class AnyNetwork(nn.Module):
             home = self
             for part in path:
                 if not hasattr(home, part):
-                    home.add_module(part, nn.Module())
+                    filters = leaf == "weight" and len(shape) == 4
+                    home.add_module(
+                        part, nn.Conv2d(shape[1], shape[0], shape[2:], bias=False) if filters else nn.Module()
+                    )
                 home = getattr(home, part)
-            home.register_parameter(leaf, nn.Parameter(torch.zeros(shape)))
+            if not isinstance(getattr(home, leaf, None), nn.Parameter):
+                home.register_parameter(leaf, nn.Parameter(torch.zeros(shape)))
 
     def forward(self, inputs):
-        return inputs * sum(parameter.sum() for parameter in self.parameters())
+        outputs = inputs * sum(parameter.sum() for parameter in self.parameters())
+        for convolution in (module for module in self.modules() if isinstance(module, nn.Conv2d)):
+            size = (len(inputs), convolution.in_channels, *convolution.kernel_size)
+            maps = inputs.sum(1).reshape(-1, 1, 1, 1).expand(size)
+            outputs = outputs + convolution(maps).square().sum(1).reshape(-1, 1) * inputs
+        return outputs
 
 
 def serve(name: str, run: Trajectory) -> Trajectory | dict[str, Trajectory]:

@@ -36,7 +36,7 @@ class Layer(NamedTuple):
         Element type of the output.
     attrs
         What is known of it: `module`, `module_class`, `source`, `rectified`, `activation`; of convolutions also
-        `stride`, `padding`, `dilation`, `groups` and `padding_mode`.
+        `kernel`, `stride`, `padding`, `dilation`, `groups`, `padding_mode` and `transposed`.
     input_shape
         Shape of what goes into it, for one sample.
     """

@@ -12,7 +12,7 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
     "How did the weights move?": ("drift", "projection", "filters", "unit_lines"),
     "What did the weights become?": ("distribution", "spectrum"),
     "Which units live?": ("dead_neurons",),
-    "What do the gradients say?": ("gradient_statistics", "zero_gradients", "sign_flips"),
+    "What do the gradients say?": ("gradient_statistics", "zero_gradients", "sign_flips", "channel_gradients"),
     "Did runs end in the same place?": ("comparison",),
 }
 """Stages by question."""

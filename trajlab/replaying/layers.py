@@ -303,6 +303,7 @@ def _convolution(module: Any) -> dict[str, Any]:
     pads = module._reversed_padding_repeated_twice
     pairs = [[pads[i], pads[i + 1]] for i in range(len(pads) - 2, -1, -2)]
     return {
+        "kernel": list(module.kernel_size),
         "stride": list(module.stride),
         "padding": pairs,
         "dilation": list(module.dilation),

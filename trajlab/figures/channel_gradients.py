@@ -1,0 +1,191 @@
+"""Figures of which channels emit gradients, and which absorb them."""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from trajlab.figures.default import default
+from trajlab.figures.marks import multiples
+from trajlab.figures.marks.boxes import boxes
+from trajlab.figures.marks.canvas import canvas, tall
+from trajlab.figures.marks.choosing import choose, recorded
+from trajlab.figures.marks.heat import labels
+from trajlab.figures.marks.labels import name_rows, shorten, title_of, value_axis, wrap
+from trajlab.figures.marks.lines import beside, palette
+from trajlab.figures.marks.scale import CATEGORIES, spans_decades
+from trajlab.figures.panel import Panel
+from trajlab.showing import evenly
+
+SIDES = {
+    "em_sum": ("emission", "output channels", CATEGORIES[1]),
+    "ab_sum": ("absorption", "input channels", CATEGORIES[0]),
+}
+"""What the report shows of channels: in words, whose it is, and its color."""
+
+FEW = 3
+"""Layers that the report shows side by side."""
+
+
+def channel_gradients(
+    result: xr.Dataset, *, ax: Axes | None = None, variable: str | None = None, **select: Any
+) -> Axes:
+    """Draw how much more emission differs among channels than absorption, or box plots of the channels of a layer.
+
+    Parameters
+    ----------
+    result
+        Result of the stage `channel_gradients`.
+    ax
+        Where to draw; a new figure by default.
+    variable
+        Which variable; one that ends in `_quantile` gives a box for each channel, at the last step unless another is
+        asked for.
+    select
+        Which part of it.
+    """
+    variable = variable or "cv_ratio"
+    if not variable.endswith("_quantile") or variable not in result:
+        return default(result, ax=ax, variable=variable, **select)
+    at = {"run": None, "step": result["step"].values[-1]} | select
+    at = {dim: label for dim, label in at.items() if label is not None}
+    if "run" in result.dims and "run" not in at:
+        at["run"] = result["run"].values[0]
+    quantiles, title = choose(result, variable, keep=("unit", "input_unit", "quantile"), **at)
+    means, _ = choose(result, variable.removesuffix("_quantile"), keep=("unit", "input_unit"), **at)
+    ax = canvas(ax)
+    _boxes(quantiles, means, ax, CATEGORIES[1] if "unit" in quantiles.dims else CATEGORIES[0])
+    ax.set_title(title)
+    return ax
+
+
+def panels(result: xr.Dataset) -> list[Panel]:
+    """Give the figures that the report shows."""
+    found = []
+    ratio = recorded(result["cv_ratio"])
+    if bool(ratio.notnull().any()):
+        caption = "Coefficient of variation of emission over channels, over that of absorption; above 1 emission "
+        caption += "differs more from channel to channel. Gray where there is one input channel."
+        found.append(multiples.panel("cv_ratio", "Emission against absorption", caption, ratio))
+    size = (9.2, min(tall(result.sizes["layer"]) + 0.5, 7.0))
+    caption = "Coefficient of variation over the channels of a layer at the last step; a mark for each run."
+    found.append(Panel("variation", "Variation among channels", caption, size, partial(_variation, result)))
+    who = _which(result)
+    caption = f"Channels by falling mean{who}: quartiles, median and range over the samples; points are means."
+    size = (9.2, 4.6)
+    found.append(Panel("boxes", "Emission and absorption of each channel", caption, size, partial(_all_boxes, result)))
+    caption = f"Channels of each layer from largest to least{who}: mean and variance over the samples."
+    found.append(Panel("sorted", "Channels by size", caption, (9.2, 5.0), partial(_sorted, result)))
+    caption = f"A point is an output channel{who}; r is Pearson's."
+    title = "Emission and the norm of the filter"
+    found.append(Panel("norms", title, caption, (9.2, 3.0), partial(_norms, result)))
+    title, array = "How far the norm explains emission", recorded(result["norm_correlation"])
+    caption = "Correlation over the channels of emission with the norm of the filter."
+    found.append(multiples.panel("norm_correlation", title, caption, array, center=0.0))
+    return found
+
+
+def _layers(result: xr.Dataset) -> list[int]:
+    """Choose the layers that are shown side by side."""
+    return evenly(result.sizes["layer"], FEW)
+
+
+def _end(result: xr.Dataset) -> xr.Dataset:
+    return result.isel(step=-1).isel(run=0, missing_dims="ignore")
+
+
+def _which(result: xr.Dataset) -> str:
+    run = f" of {result['run'].values[0]}" if "run" in result.dims else ""
+    return f" at the last step{run}"
+
+
+def _variation(result: xr.Dataset, figure: Figure) -> None:
+    ax = figure.add_subplot()
+    end = result.isel(step=-1)
+    for shift, (name, (word, _, color)) in zip((-0.14, 0.14), SIDES.items(), strict=True):
+        values = end[f"{name}_channel_cv"].transpose("layer", ...).values.reshape(result.sizes["layer"], -1)
+        rows = np.repeat(np.arange(len(values)) + shift, values.shape[1])
+        ax.plot(values.ravel(), rows, "o", color=color, markersize=4.5, alpha=0.7, markeredgewidth=0, label=word)
+    if spans_decades(np.concatenate([line.get_xdata() for line in ax.lines])):
+        ax.set_xscale("log")
+        value_axis(ax.xaxis, end["em_sum_channel_cv"], log=True)
+    else:
+        ax.set_xlim(left=0.0)
+    ax.set_ylim(result.sizes["layer"] - 0.5, -0.5)
+    ax.set_xlabel("coefficient of variation over channels")
+    name_rows(ax, labels(result["cv_ratio"], "layer"))
+    beside(ax)
+
+
+def _all_boxes(result: xr.Dataset, figure: Figure) -> None:
+    end, layers = _end(result), _layers(result)
+    axes = figure.subplots(2, len(layers), squeeze=False)
+    for row, (name, (_, _, color)) in enumerate(SIDES.items()):
+        for column, layer in enumerate(layers):
+            ax = axes[row, column]
+            _boxes(end[f"{name}_quantile"].isel(layer=layer), end[name].isel(layer=layer), ax, color)
+            if column:
+                ax.set_ylabel("")
+            if not row:
+                ax.set_title(shorten(str(result["layer"].values[layer])))
+
+
+def _boxes(quantiles: xr.DataArray, means: xr.DataArray, ax: Axes, color: str) -> None:
+    values = quantiles.transpose(..., "quantile").values
+    channels = int(np.isfinite(values).all(1).sum())
+    shown = boxes(values, means.values, ax, color=color)
+    positive = values[np.isfinite(values) & (values > 0)]
+    if positive.size and spans_decades(positive):
+        ax.set_yscale("log")
+        ax.set_ylim(bottom=float(np.quantile(positive, 0.01)) / 1.5)
+        value_axis(ax.yaxis, means, log=True)
+    whose = "output" if "unit" in quantiles.dims else "input"
+    ax.set_xlabel(f"{whose} channels, largest first" + (f" ({shown} of {channels})" if shown < channels else ""))
+    ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    if channels < 2:
+        ax.set_xticks([])
+    ax.set_ylabel(wrap(title_of(means).replace(", mean over samples", ""), 2.0))
+
+
+def _sorted(result: xr.Dataset, figure: Figure) -> None:
+    end = _end(result)
+    axes = figure.subplots(2, 2, sharex=True)
+    colors = palette(result.sizes["layer"])
+    for column, (name, (word, whose, _)) in enumerate(SIDES.items()):
+        for row, (suffix, statistic) in enumerate((("", "mean"), ("_variance", "variance"))):
+            ax = axes[row, column]
+            for layer, color in enumerate(colors):
+                values = end[name + suffix].isel(layer=layer).values
+                values = np.sort(values[np.isfinite(values)])[::-1]
+                mark = "o" if len(values) == 1 else None
+                place = np.arange(len(values)) / max(len(values) - 1, 1)
+                ax.plot(place, values, color=color, marker=mark, markersize=4, linewidth=1.2)
+            if any((line.get_ydata() > 0).any() for line in ax.lines):
+                ax.set_yscale("log")
+                value_axis(ax.yaxis, end[name], log=True)
+            ax.set_ylabel(f"{statistic} of {word}")
+            if row:
+                ax.set_xlabel(f"share of the {whose}, from the largest")
+    for line, label in zip(axes[0, 1].lines, labels(result["cv_ratio"], "layer"), strict=True):
+        line.set_label(shorten(label, 20))
+    axes[0, 1].legend(
+        loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0, frameon=False, fontsize="small"
+    )  # fmt: skip
+
+
+def _norms(result: xr.Dataset, figure: Figure) -> None:
+    end, layers = _end(result), _layers(result)
+    axes = figure.subplots(1, len(layers), squeeze=False)[0]
+    for ax, layer in zip(axes, layers, strict=True):
+        one = end.isel(layer=layer)
+        ax.plot(one["filter_norm"].values, one["em_sum"].values, "o", color=CATEGORIES[1], markersize=4, alpha=0.6,
+                markeredgewidth=0)  # fmt: skip
+        ax.set_title(f"{shorten(str(one['layer'].item()), 22)}, r = {float(one['norm_correlation']):.2f}")
+        ax.set_xlabel(title_of(one["filter_norm"]))
+        ax.xaxis.set_major_locator(MaxNLocator(4))
+        ax.ticklabel_format(axis="y", scilimits=(-2, 3))
+    axes[0].set_ylabel(title_of(end["em_sum"]).replace(", mean over samples", ""))

@@ -1,0 +1,228 @@
+"""What each output channel of a convolution sends back to each of its input channels, summed but never kept."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from trajlab.kernels.taps import Convolution, taps_of
+from trajlab.kernels.tiles import inner, jit
+from trajlab.kernels.vectors import LANES, ROWS, WIDE, tile_1, tile_2, tile_wide
+
+NEAR = 32_768
+"""Numbers of the sums over output channels that are worked on at once: they stay in the cache beside the processor."""
+
+RUN = 256
+"""Positions at most over which numbers are summed as float32."""
+
+
+class Filters(NamedTuple):
+    """Kernels of a convolution, as they are laid out for the way back.
+
+    Parameters
+    ----------
+    convolution
+        The convolution.
+    packed
+        (output channel, tap, input channel of its group) float32, in the order of the taps and with zeros after the
+        last channel; each output channel divided by its scale.
+    scale
+        A power of two for each output channel, that brings its largest weight to 0.5 to 1.
+    norm
+        |K_i|₂ of each output channel.
+    groups, inputs
+        Groups of channels, and input channels of each.
+    """
+
+    convolution: Convolution
+    packed: np.ndarray
+    scale: np.ndarray
+    norm: np.ndarray
+    groups: int
+    inputs: int
+
+    @classmethod
+    def of(cls, weight: np.ndarray, convolution: Convolution, groups: int = 1) -> "Filters":
+        """Lay out the weight of a convolution, (output, input of the group, …), or of a transposed one."""
+        if convolution.transposed:
+            weight = weight.reshape(groups, -1, *weight.shape[1:]).swapaxes(1, 2)
+            weight = weight.reshape(-1, *weight.shape[2:])
+        outputs, inputs = weight.shape[:2]
+        order = taps_of(convolution).order
+        packed = np.zeros((outputs, len(order), inputs + -inputs % LANES), np.float32)
+        scale = _power(np.abs(weight).reshape(outputs, -1).max(1, initial=0.0))
+        kernels = weight.reshape(outputs, inputs, -1)
+        for output in range(outputs):
+            packed[output, :, :inputs] = (kernels[output].T / scale[output])[order]
+        norm = scale * np.sqrt(np.square(packed, dtype=np.float64).sum((1, 2)))
+        return cls(convolution, packed, scale, norm, groups, inputs)
+
+
+class Sums(NamedTuple):
+    """Sums of local gradients for each sample, (sample, channel) float64.
+
+    Parameters
+    ----------
+    em_sum, em_l2, ab_out
+        Of output channels.
+    ab_sum, ab_net
+        Of input channels.
+    """
+
+    em_sum: np.ndarray
+    em_l2: np.ndarray
+    ab_out: np.ndarray
+    ab_sum: np.ndarray
+    ab_net: np.ndarray
+
+
+def local_gradients(gradient: np.ndarray, filters: Filters) -> Sums:
+    """Sum the local gradients LG_ij = transposed convolution of G_i with K_ij, over channels and positions.
+
+    With p the positions of an input map: em_sum_i = Σ_jp |LG_ij(p)|, em_l2_i = sqrt(Σ_jp LG_ij(p)²),
+    ab_sum_j = Σ_ip |LG_ij(p)|, ab_net_j = Σ_p |Σ_i LG_ij(p)| and ab_out_i = Σ|G_i|. Products are float32, and so are
+    sums over taps, over output channels, and over runs of at most `RUN` positions; all others are float64. Scales that
+    are powers of two, taken from each map and filter, keep squares within the range of float32. NaN and Inf go on.
+
+    Parameters
+    ----------
+    gradient
+        G of some samples, (sample, output channel, …).
+    filters
+        The kernels K.
+    """
+    samples, outputs = gradient.shape[:2]
+    inputs = filters.groups * filters.inputs
+    sums = Sums(*(np.zeros((samples, channels)) for channels in (outputs, outputs, outputs, inputs, inputs)))
+    taps = taps_of(filters.convolution)
+    maps = np.ascontiguousarray(gradient, np.float32).reshape(samples, outputs, int(np.prod(gradient.shape[2:])))
+    longest = int(np.diff(taps.phase_bases).max(initial=0))
+    if not (longest and samples and outputs and inputs):
+        sums.ab_out[:] = np.abs(maps).sum(2, dtype=np.float64)
+        return sums
+    width = filters.packed.shape[2]
+    run = min(longest, RUN, max(ROWS, NEAR // width // ROWS * ROWS))
+    together = min(samples, max(1, NEAR // (width * run)))
+    _sum(
+        maps,
+        maps.view(np.int32),
+        filters.packed,
+        filters.scale,
+        filters.groups,
+        filters.inputs,
+        taps,
+        run,
+        together,
+        sums,
+    )
+    return sums
+
+
+def _power(largest: np.ndarray) -> np.ndarray:
+    """Give the power of two just above sizes, 1 for zeros and what is not finite."""
+    with np.errstate(invalid="ignore"):
+        power = np.ldexp(1.0, np.frexp(largest.astype(np.float64))[1])
+    return np.where(np.isfinite(largest) & (largest > 0), power, 1.0)
+
+
+@inner
+def _lay(map_, bits, taps, row):
+    """Put a map into its row, divided by its scale; give the scale, 0 if all is zero, and the sum of sizes.
+
+    The largest size is found among the bits without the sign, which are in the order of the sizes, NaN last.
+    """
+    top = np.int32(0)
+    total = 0.0
+    for q in range(map_.size):
+        total += np.float64(abs(map_[q]))
+        top = max(top, bits[q] & np.int32(0x7FFFFFFF))
+    if top == 0:
+        return 0.0, total
+    exponent = (top >> 23) - 126
+    scale = math.ldexp(1.0, max(exponent, -125)) if exponent < 129 else 1.0
+    up = 1.0 / scale
+    row[:] = 0
+    for e in range(taps.source.size):
+        row[taps.target[e]] += np.float32(map_[taps.source[e]] * up)
+    return scale, total
+
+
+@inner
+def _pass(row, kernel, taps, phase, first, last, sizes, squares, net, scale):
+    """Add what a map sends to the positions `first` to `last` of a phase."""
+    width = kernel.shape[1]
+    begin = taps.phase_taps[phase]
+    count = taps.phase_taps[phase + 1] - begin
+    numbers = np.uint64(row.ctypes.data)
+    offsets = np.uint64(taps.offset.ctypes.data + 8 * begin)
+    factors = kernel.ctypes.data + 4 * begin * width
+    for place in range(first, last, ROWS):
+        bases = np.uint64(taps.base.ctypes.data + 8 * place)
+        target = net.ctypes.data + 4 * (place - first) * width
+        j = 0
+        while j < width:
+            weights = np.uint64(factors + 4 * j)
+            size, square = np.uint64(sizes.ctypes.data + 4 * j), np.uint64(squares.ctypes.data + 4 * j)
+            to = np.uint64(target + 4 * j)
+            if j + WIDE * LANES <= width:
+                tile_wide(numbers, bases, offsets, count, weights, width, size, square, to, width, scale)
+                j += WIDE * LANES
+            elif j + 2 * LANES <= width:
+                tile_2(numbers, bases, offsets, count, weights, width, size, square, to, width, scale)
+                j += 2 * LANES
+            else:
+                tile_1(numbers, bases, offsets, count, weights, width, size, square, to, width, scale)
+                j += LANES
+
+
+@jit
+def _sum(maps, bits, packed, filter_scale, groups, inputs, taps, run, together, sums):
+    samples, outputs = maps.shape[:2]
+    own = outputs // groups
+    width = packed.shape[2]
+    rows = np.empty((together, own, taps.span), np.float32)
+    scale = np.empty((together, own))
+    top = np.empty(together)
+    net = np.empty((together, run, width), np.float32)
+    sizes, squares = np.empty(width, np.float32), np.empty(width, np.float32)
+    for start in range(0, samples, together):
+        some = min(together, samples - start)
+        for group in range(groups):
+            channel = group * own
+            for s in range(some):
+                top[s] = 0.0
+                for i in range(own):
+                    found, total = _lay(maps[start + s, channel + i], bits[start + s, channel + i], taps, rows[s, i])
+                    sums.ab_out[start + s, channel + i] = total
+                    scale[s, i] = found * filter_scale[channel + i]
+                    top[s] = max(top[s], scale[s, i])
+            for phase in range(taps.phase_taps.size - 1):
+                end = taps.phase_bases[phase + 1]
+                for first in range(taps.phase_bases[phase], end, run):
+                    last = min(first + run, end)
+                    net[:some, : last - first] = 0
+                    for i in range(own):
+                        for s in range(some):
+                            if scale[s, i] == 0:
+                                continue
+                            sizes[:] = 0
+                            squares[:] = 0
+                            share = np.float32(scale[s, i] / top[s])
+                            kernel = packed[channel + i]
+                            _pass(rows[s, i], kernel, taps, phase, first, last, sizes, squares, net[s], share)
+                            size, square = 0.0, 0.0
+                            for j in range(inputs):
+                                value = scale[s, i] * np.float64(sizes[j])
+                                size += value
+                                square += np.float64(squares[j])
+                                sums.ab_sum[start + s, group * inputs + j] += value
+                            sums.em_sum[start + s, channel + i] += size
+                            sums.em_l2[start + s, channel + i] += square * scale[s, i] ** 2
+                    for s in range(some):
+                        for p in range(last - first):
+                            for j in range(inputs):
+                                value = top[s] * np.float64(abs(net[s, p, j]))
+                                sums.ab_net[start + s, group * inputs + j] += value
+    for s in range(samples):
+        for i in range(outputs):
+            sums.em_l2[s, i] = math.sqrt(sums.em_l2[s, i])

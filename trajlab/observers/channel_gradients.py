@@ -1,0 +1,176 @@
+"""How much of a gradient each channel of a convolution emits and absorbs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from trajlab.errors import BadSetting
+from trajlab.kernels.local_gradients import Filters, local_gradients
+from trajlab.kernels.taps import Convolution
+from trajlab.observing import Layer, Objective, Observer, Output, Seen
+
+OF_OUTPUTS = ("em_sum", "em_l2", "ab_out")
+"""What is known of each output channel, and sample."""
+
+OF_INPUTS = ("ab_sum", "ab_net")
+"""What is known of each input channel, and sample."""
+
+QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+STATISTICS = ("mean", "variance", *(f"quantile_{level:g}" for level in QUANTILES))
+"""What is kept over the samples."""
+
+LINEAR = ("Linear", "NonDynamicallyQuantizableLinear")
+
+
+@dataclass(frozen=True)
+class ChannelGradients(Observer):
+    """Observer: sums of local gradients of each channel of convolutions, as `local_gradients` gives them.
+
+    For each layer ``<layer>|unit``, (quantity, statistic, unit), of `OF_OUTPUTS`; ``<layer>|input_unit``, (quantity,
+    statistic, input_unit), of `OF_INPUTS`; ``<layer>|norm``, (unit), norms of the kernels; and ``<layer>|nonfinite``,
+    how many of the values for each sample and channel are NaN or Inf, which the statistics leave out.
+
+    Parameters
+    ----------
+    objective
+        What the gradient is of.
+    """
+
+    objective: Objective | None = Objective("loss")  # noqa: RUF009  is frozen
+    takes_values: ClassVar[bool] = False
+
+    def outputs(self, layers: Sequence[Layer], samples: int) -> dict[str, Output]:
+        """Say that there are two tables, norms and a count for each layer."""
+        statistics = np.array(STATISTICS, dtype=object)
+        found: dict[str, Output] = {}
+        for layer in layers:
+            for dim, names, channels in _sides(layer):
+                labels = {"quantity": np.array(names, dtype=object), "statistic": statistics}
+                shape = (len(names), len(STATISTICS), channels)
+                found[f"{layer.name}|{dim}"] = Output(("quantity", "statistic", dim), shape, coords=labels)
+            found[f"{layer.name}|norm"] = Output(("unit",), (layer.units,))
+            found[f"{layer.name}|nonfinite"] = Output((), ())
+        return found
+
+    def start(self, layers: Sequence[Layer], samples: int) -> list["_Known"]:
+        """Make room for what is known of each sample."""
+        return [_Known(layer, samples) for layer in layers]
+
+    def add(self, state: list["_Known"], place: int, seen: Seen) -> None:
+        """Sum the local gradients of some samples."""
+        state[place].add(seen)
+
+    def finish(self, state: list["_Known"]) -> Mapping[str, np.ndarray]:
+        """Give the statistics over the samples."""
+        found: dict[str, np.ndarray] = {}
+        for known in state:
+            name = known.layer.name
+            for dim, values in known.values.items():
+                found[f"{name}|{dim}"] = np.stack([_statistics(one) for one in values])
+            found[f"{name}|norm"] = known.norm
+            bad = sum(np.count_nonzero(~np.isfinite(values)) for values in known.values.values())
+            found[f"{name}|nonfinite"] = np.array(bad)
+        return found
+
+
+@dataclass(frozen=True)
+class EachChannelGradient(ChannelGradients):
+    """Observer: the same, and the values for each sample: ``<layer>|<dim>|sample``, (quantity, sample, <dim>)."""
+
+    small: ClassVar[bool] = False
+
+    def outputs(self, layers: Sequence[Layer], samples: int) -> dict[str, Output]:
+        """Say that there are the values, too."""
+        found = super().outputs(layers, samples)
+        for layer in layers:
+            for dim, names, channels in _sides(layer):
+                labels = {"quantity": np.array(names, dtype=object)}
+                shape = (len(names), samples, channels)
+                found[f"{layer.name}|{dim}|sample"] = Output(("quantity", "sample", dim), shape, np.float32, labels)
+        return found
+
+    def finish(self, state: list["_Known"]) -> Mapping[str, np.ndarray]:
+        """Give the statistics and the values."""
+        each = {f"{known.layer.name}|{dim}|sample": values for known in state for dim, values in known.values.items()}
+        return {**super().finish(state), **each}
+
+
+class _Known:
+    """What is known of a layer: a number for each quantity, sample and channel."""
+
+    def __init__(self, layer: Layer, samples: int):
+        self.layer = layer
+        self.values = {
+            dim: np.full((len(names), samples, channels), np.nan, np.float32) for dim, names, channels in _sides(layer)
+        }
+        self.norm = np.full(layer.units, np.nan)
+        self.filters: Filters | None = None
+
+    def add(self, seen: Seen) -> None:
+        if self.filters is None:
+            weight = self._weight(seen)
+            self.filters = Filters.of(weight, convolution_of(self.layer), self.layer.attrs.get("groups", 1))
+            self.norm = self.filters.norm
+        gradient = np.moveaxis(np.asarray(seen.gradient), 1 + self.layer.unit_axis, 1)
+        sums = local_gradients(gradient, self.filters)
+        some = slice(seen.first, seen.first + len(gradient))
+        for dim, names in (("unit", OF_OUTPUTS), ("input_unit", OF_INPUTS)):
+            for position, name in enumerate(names):
+                self.values[dim][position, some] = getattr(sums, name)
+
+    def _weight(self, seen: Seen) -> np.ndarray:
+        weight = seen.parameters.get("weight")
+        if weight is None:
+            raise BadSetting(
+                f"the kernels of {self.layer.name} were asked for; it has no parameter `weight` but "
+                f"{', '.join(seen.parameters) or 'none'}. Leave it out of layers, or fold what its weight is made of."
+            )
+        return weight if "stride" in self.layer.attrs else weight.reshape(*weight.shape, *(1,) * _axes(self.layer))
+
+
+def convolution_of(layer: Layer) -> Convolution:
+    """Give a layer as a convolution; a linear one as that of 1×1 kernels on the map of its positions.
+
+    Raises
+    ------
+    BadSetting
+        It is neither.
+    """
+    attrs, before = layer.attrs, layer.input_shape
+    out = tuple(size for axis, size in enumerate(layer.shape) if axis != layer.unit_axis)
+    if "stride" in attrs and len(before) == len(layer.shape):
+        pads = tuple((int(low), int(high)) for low, high in attrs["padding"])
+        stride, dilation = tuple(attrs["stride"]), tuple(attrs["dilation"])
+        mode, transposed = attrs["padding_mode"], attrs["transposed"]
+        return Convolution(before[1:], out, tuple(attrs["kernel"]), stride, dilation, pads, mode, transposed)
+    if attrs.get("module_class") in LINEAR and before[:-1] == out:
+        ones = (1,) * _axes(layer)
+        return Convolution(out or (1,), out or (1,), ones, ones, ones, ((0, 0),) * len(ones))
+    raise BadSetting(
+        f"the channels of {layer.name or 'the network'} were asked for; it is no convolution and no linear layer but "
+        f"{attrs.get('module_class') or 'an input'}. Name such layers only."
+    )
+
+
+def _axes(layer: Layer) -> int:
+    return max(len(layer.shape) - 1, 1)
+
+
+def _sides(layer: Layer) -> tuple[tuple[str, tuple[str, ...], int], ...]:
+    """Give the channels that come out and those that go in: the dim, what is known of each, and their number."""
+    inputs = layer.input_shape[0 if "stride" in layer.attrs else -1]
+    return ("unit", OF_OUTPUTS, layer.units), ("input_unit", OF_INPUTS, inputs)
+
+
+def _statistics(values: np.ndarray) -> np.ndarray:
+    """Give `STATISTICS` of each column, (statistic, column), over the rows that are finite."""
+    values = values.astype(np.float64)
+    known = np.isfinite(values)
+    if known.all() and len(values):
+        return np.stack([values.mean(0), values.var(0), *np.quantile(values, QUANTILES, axis=0)])
+    columns: list[Any] = [_statistics(column[fine][:, None])[:, 0] if fine.any() else np.full(len(STATISTICS), np.nan)
+                          for column, fine in zip(values.T, known.T, strict=True)]  # fmt: skip
+    return np.stack(columns, axis=1) if columns else np.full((len(STATISTICS), 0), np.nan)

@@ -1,0 +1,240 @@
+"""Which channels of a convolution emit gradients, and which absorb them."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+
+from trajlab.errors import BadSetting, MissingData
+from trajlab.lazily import lazily
+from trajlab.observers.channel_gradients import (
+    OF_INPUTS,
+    OF_OUTPUTS,
+    QUANTILES,
+    ChannelGradients,
+    EachChannelGradient,
+    convolution_of,
+)
+from trajlab.observing import Layer, Objective, observe
+from trajlab.result import Meaning, annotate, stride
+from trajlab.units import on_one_probe
+
+OBJECTIVES = {"loss": "loss", "logit": "logit of the label", "p_logit": "p_y · logit_y of the label"}
+"""What gradients may be of."""
+
+QUANTITIES = {
+    "em_sum": Meaning("emission", "gradient", "Σ_j |LG_ij|"),
+    "em_l2": Meaning("emission, L2", "gradient", "sqrt(Σ_j |LG_ij|²)"),
+    "ab_out": Meaning("gradient that arrives at the output", "gradient", "|G_i|"),
+    "ab_sum": Meaning("absorption", "gradient", "Σ_i |LG_ij|"),
+    "ab_net": Meaning("net absorption", "gradient", "|Σ_i LG_ij|"),
+}
+"""Names of what is known of a channel and a sample, with |·| the sum over the positions of its map."""
+
+MEANINGS: dict[str, Meaning] = {}
+for _name, _one in QUANTITIES.items():
+    _formula = f"{_one.definition}, of a sample"
+    MEANINGS[_name] = Meaning(f"{_one.long_name}, mean over samples", _one.units, f"mean over samples of {_formula}")
+    MEANINGS |= {
+        f"{_name}_variance": Meaning(
+            f"variance of {_one.long_name} over samples", "gradient²", f"population variance over samples of {_formula}"
+        ),
+        f"{_name}_quantile": Meaning(
+            f"quantile of {_one.long_name} over samples", _one.units, f"quantile over samples of {_formula}"
+        ),
+        f"{_name}_sample": Meaning(_one.long_name, _one.units, _formula),
+        f"{_name}_channel_mean": Meaning(
+            f"{_one.long_name}, mean over channels", _one.units, f"mean over channels of {_name}"
+        ),
+        f"{_name}_channel_variance": Meaning(
+            f"variance of {_one.long_name} over channels", "gradient²", f"population variance over channels of {_name}"
+        ),
+        f"{_name}_channel_cv": Meaning(
+            f"coefficient of variation of {_one.long_name} over channels",
+            "1",
+            f"standard deviation / mean over channels of {_name}",
+        ),
+    }
+MEANINGS |= {
+    "cv_ratio": Meaning(
+        "variation of emission against that of absorption", "1", "em_sum_channel_cv / ab_sum_channel_cv"
+    ),
+    "filter_norm": Meaning("norm of the filter", "weight", "|K_i|₂"),
+    "norm_correlation": Meaning(
+        "correlation of emission with the norm of the filter", "1", "Pearson of em_sum and filter_norm over channels"
+    ),
+    "median_cv_ratio": Meaning(
+        "variation of emission against that of absorption, median layer", "1", "median over layers of cv_ratio"
+    ),
+    "median_norm_correlation": Meaning(
+        "correlation of emission with the norm of the filter, median layer",
+        "1",
+        "median over layers of norm_correlation",
+    ),
+    "nonfinite": Meaning("values that are NaN or Inf", "values", "count over quantities, samples and channels"),
+}
+
+
+def channel_gradients(
+    replay: Callable[..., Any],
+    probe: xr.Dataset,
+    *,
+    objective: str = "loss",
+    layers: Sequence[str] = (),
+    each_sample: bool = False,
+) -> xr.Dataset:
+    """Which output channels of a convolution emit gradient to its inputs, and which input channels absorb it.
+
+    Answers: where does the gradient come from and where does it go, is that even among channels, and is it more than
+    the size of the filters?
+
+    With V = conv(A, K), G = ∂L/∂V and the local gradient LG_ij the transposed convolution of G_i with K_ij: what output
+    channel i sends to input channel j. |·| is the sum over the positions of a map of absolute values, and |LG_ij|² in
+    `em_l2` that of squares; all of them for each sample by itself.
+
+    Parameters
+    ----------
+    replay
+        Puts the snapshots through the network, as `trajlab.replay` does.
+    probe
+        The batch, with its `targets`.
+    objective
+        What the gradient is of: the `loss` (cross-entropy, or the squared error of values), the `logit` of the
+        sample's label, or `p_logit`, that logit times its softmax.
+    layers
+        Names or patterns of convolutions and linear layers; by default all convolutions. A linear layer is a
+        convolution of 1×1 kernels: LG_ij = G_i K_ij.
+    each_sample
+        Whether the values of each sample are given, too.
+
+    Returns
+    -------
+    em_sum, em_l2, ab_out : (step, layer, unit)
+        Of each output channel Σ_j |LG_ij|, sqrt(Σ_j |LG_ij|²) and |G_i|, the mean over the samples. A layer with fewer
+        channels ends in NaN.
+    ab_sum, ab_net : (step, layer, input_unit)
+        Of each input channel Σ_i |LG_ij| and |Σ_i LG_ij|, likewise. The latter is the size of ∂L/∂A as it comes back
+        through this convolution: A may get more from others that read it.
+    …_variance : (step, layer, unit or input_unit)
+        Population variance over the samples.
+    …_quantile : (step, layer, unit or input_unit, quantile)
+        Least, lower quartile, median, upper quartile and largest over the samples.
+    …_sample : (step, layer, sample, unit or input_unit)
+        With `each_sample`, the values themselves.
+    …_channel_mean, …_channel_variance, …_channel_cv : (step, layer)
+        Mean, population variance and coefficient of variation over the channels of the mean over samples; a single
+        channel has no coefficient, NaN.
+    cv_ratio : (step, layer)
+        Coefficient of variation of `em_sum` over that of `ab_sum`: above 1 where emission differs more from channel to
+        channel than absorption does.
+    filter_norm : (step, layer, unit)
+        |K_i|₂.
+    norm_correlation : (step, layer)
+        Pearson correlation of `em_sum` and `filter_norm` over the output channels: how much of the differences in
+        emission is just that of the filters' size.
+    median_cv_ratio, median_norm_correlation : (step)
+        Of the layer in the middle.
+    nonfinite : (step, layer)
+        Values of a sample and channel that are NaN or Inf, which all others leave out. A map G_i that is 0 everywhere
+        sends 0, whatever its filter.
+
+    Groups of channels send to their own inputs only. Local gradients are float32; sums over runs of at most 256
+    positions and over output channels too, all others float64: sums are good to about 1e-6 of their size, `ab_net` to
+    that of the terms it sums.
+
+    Raises
+    ------
+    MissingData
+        The network has no convolution and no layers are named, or the probe has no targets.
+    BadSetting
+        There is no such objective, or a layer that is named is neither a convolution nor linear.
+    """
+    if objective not in OBJECTIVES:
+        raise BadSetting(
+            f"gradients of objective={objective!r} were asked for; there are {', '.join(OBJECTIVES)}. Choose one."
+        )
+    if "targets" not in probe:
+        raise MissingData(
+            f"the {OBJECTIVES[objective]} was asked for; the probe has no targets. "
+            "Record with Recorder(probe=(inputs, targets))."
+        )
+    replayed = replay(layers=list(layers)) if layers else replay(of="convolutions")
+    chosen = replayed.layers
+    if not chosen:
+        raise MissingData(
+            "the convolutions of the network were asked for; it calls none. Name linear layers with layers (--layers)."
+        )
+    for layer in chosen:
+        convolution_of(layer)
+    observer = (EachChannelGradient if each_sample else ChannelGradients)(Objective(objective))
+    found = observe(replayed, observer)
+    tables = {name: table for name, table in found.items() if not name.endswith("|sample")}
+    tables = {name: table.chunk(-1) for name, table in tables.items()}
+    result = lazily(partial(_result, keys=tuple(tables), layers=chosen), *tables.values())
+    if each_sample:
+        result = result.assign(dict(_each(found, chosen)))
+    return annotate(result, MEANINGS, objective=objective, **on_one_probe(tables.values()))
+
+
+def _result(*tables: xr.DataArray, keys: tuple[str, ...], layers: tuple[Layer, ...]) -> xr.Dataset:
+    found = dict(zip(keys, tables, strict=True))
+    result: dict[str, xr.DataArray] = {}
+    for dim, names in (("unit", OF_OUTPUTS), ("input_unit", OF_INPUTS)):
+        whole = _padded([found[f"{layer.name}|{dim}"] for layer in layers], dim)
+        for name in names:
+            mean, variance, *quantiles = whole.sel(quantity=name, drop=True).transpose("statistic", ...)
+            levels = xr.DataArray(list(QUANTILES), dims="quantile", attrs={"long_name": "quantile", "units": "1"})
+            result |= {
+                name: mean.drop_vars("statistic"),
+                f"{name}_variance": variance.drop_vars("statistic"),
+                f"{name}_quantile": xr.concat(
+                    [one.drop_vars("statistic") for one in quantiles], levels.rename("quantile")
+                ).transpose(..., "quantile"),
+            }
+            result |= {f"{name}_channel_{key}": array for key, array in _over_channels(result[name], dim).items()}
+    norm = _padded([found[f"{layer.name}|norm"] for layer in layers], "unit")
+    result["cv_ratio"] = result["em_sum_channel_cv"] / result["ab_sum_channel_cv"]
+    result["filter_norm"] = norm
+    result["norm_correlation"] = xr.corr(result["em_sum"], norm, "unit")
+    result |= {f"median_{name}": result[name].median("layer") for name in ("cv_ratio", "norm_correlation")}
+    result["nonfinite"] = xr.concat([found[f"{layer.name}|nonfinite"] for layer in layers], "layer").transpose(
+        "step", "layer"
+    )
+    labels = {
+        "layer": np.array([layer.name for layer in layers], dtype=object),
+        "units": ("layer", [layer.units for layer in layers]),
+        "input_units": ("layer", [found[f"{layer.name}|input_unit"].sizes["input_unit"] for layer in layers]),
+    }
+    return stride(xr.Dataset(result).assign_coords(labels))
+
+
+def _padded(tables: Sequence[xr.DataArray], dim: str) -> xr.DataArray:
+    """Join tables of layers along `layer`, filled up with NaN along a dim."""
+    most = max(table.sizes[dim] for table in tables)
+    filled = [table.pad({dim: (0, most - table.sizes[dim])}, constant_values=np.nan) for table in tables]
+    return xr.concat(filled, "layer").transpose("step", "layer", ...)
+
+
+def _over_channels(array: xr.DataArray, dim: str) -> dict[str, xr.DataArray]:
+    mean, variance = array.mean(dim), array.var(dim)
+    return {"mean": mean, "variance": variance, "cv": (variance**0.5 / mean).where(array.count(dim) > 1)}
+
+
+def _each(found: dict[str, xr.DataArray], layers: Sequence[Layer]) -> list[tuple[str, xr.Variable]]:
+    """Give the values of each sample, (step, layer, sample, channel), a chunk for each step and layer."""
+    result = []
+    for dim, names in (("unit", OF_OUTPUTS), ("input_unit", OF_INPUTS)):
+        tables = [found[f"{layer.name}|{dim}|sample"] for layer in layers]
+        most = max(table.sizes[dim] for table in tables)
+        rows = [
+            da.pad(table.data, [(0, 0)] * 3 + [(0, most - table.sizes[dim])], constant_values=np.nan)
+            for table in tables
+        ]
+        rows = [row.rechunk({3: -1}) for row in rows]
+        for position, name in enumerate(names):
+            values = da.stack([row[:, position] for row in rows], axis=1)
+            result.append((f"{name}_sample", xr.Variable(("step", "layer", "sample", dim), values)))
+    return result
