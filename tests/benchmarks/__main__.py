@@ -4,23 +4,13 @@ The folder gets some 10 GB of data; a temporary one by default. Machines differ 
 """
 
 import json
-import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import trajlab
-from tests.benchmarks import data
-
-
-def case(name: str, *arguments: object, **environment: str) -> dict[str, float]:
-    """Run one measurement in a process of its own."""
-    command = [sys.executable, "-m", "tests.benchmarks.cases", name, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | environment)
-    if done.returncode:
-        sys.exit(done.stderr)
-    return json.loads(done.stdout.splitlines()[-1])
+from tests.benchmarks import data, replay
+from tests.benchmarks.apart import case, table
 
 
 def main(folder: Path) -> None:
@@ -65,10 +55,9 @@ def main(folder: Path) -> None:
         ("pack, copying the files", "≥ 50 %", f"{copied['copy'] / copied['pack']:.0%}"),
         ("first drift in a new process: compiling, compiled", "—", compile_times),
     ]
-    print("| what | goal | measured |\n|---|---|---|")
-    for row in rows:
-        print("| " + " | ".join(row) + " |")
+    table(rows)
     print(json.dumps({"speed": speed, "scan": once, "longer": ten_times, "store": from_store}), file=sys.stderr)
+    replay.main(folder / "replay")
 
 
 if __name__ == "__main__":

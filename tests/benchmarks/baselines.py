@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 import trajlab
+from tests.benchmarks.data import cifar_network
 from trajlab.snapshots.rows import Rows
 
 BINS = 4096
@@ -100,3 +101,18 @@ def numpy_sums(rows: list[list[np.ndarray]]) -> float:
     """Sum mapped weights with numpy on two threads: what the memory delivers to the simplest of readers."""
     with ThreadPoolExecutor(2) as pool:
         return sum(pool.map(lambda views: sum(float(view.sum()) for view in views), rows))
+
+
+def bare_passes(folder: Path, inputs: torch.Tensor, targets: torch.Tensor, *, back: bool) -> list[float]:
+    """Put a batch through each snapshot, one after the other, and back from the loss if asked to; keep the losses."""
+    net = cifar_network().eval()
+    losses = []
+    for place in sorted(folder.glob("checkpoint-*"), key=lambda place: int(place.name.partition("-")[2])):
+        net.load_state_dict(load_file(place / "model.safetensors"))
+        with torch.set_grad_enabled(back):
+            loss = torch.nn.functional.cross_entropy(net(inputs), targets)
+        if back:
+            net.zero_grad()
+            loss.backward()
+        losses.append(loss.item())
+    return losses

@@ -15,6 +15,11 @@ from trajlab.fusing import fuse_scans
 
 WEIGHT_STAGES = ("drift", "distribution", "sign_flips")
 
+REPLAY_STAGES = ("dead_neurons", "saturation", "features")
+"""Stages that are measured together in one pass of a probe, as far as there are such."""
+
+SAMPLES = 256
+
 
 def _seconds(call, repeats: int = 3) -> float:
     """Least time of several calls, after one that is not counted: compiled code loaded, files in the page cache."""
@@ -139,6 +144,48 @@ def first_call(path: str) -> dict[str, float]:
     start = time.perf_counter()
     _compute(path, ("drift",))
     return {"seconds": time.perf_counter() - start}
+
+
+def _replay(path: str, stages: tuple[str, ...], workers: int, samples: int = SAMPLES) -> tuple:
+    from tests.benchmarks.data import cifar_images
+
+    run, probe = trajlab.open(path), cifar_images(samples)
+    model = "tests.benchmarks.data:cifar_network"
+    results = [trajlab.run(name, run, model=model, probe=probe) for name in stages]
+    with dask.config.set(array_optimize=fuse_scans, num_workers=workers):
+        return dask.compute(*results)
+
+
+def replayed(path: str, kind: str, workers: str) -> dict[str, float]:
+    """Time and peak memory of stages that replay, forward or back, on so many dask workers."""
+    from trajlab.stages import stage_names
+
+    known = tuple(name for name in REPLAY_STAGES if name in stage_names())
+    stages = ("channel_gradients",) if kind == "back" else known
+    _replay(path, stages, int(workers), samples=2)
+    with _Peak() as peak:
+        start = time.perf_counter()
+        results = _replay(path, stages, int(workers))
+        seconds = time.perf_counter() - start
+    held = sum(result.nbytes for result in results) / 1e6
+    return {"seconds": seconds, "peak_mb": peak.most, "results_mb": held, "stages": len(stages)}
+
+
+def bare(path: str, kind: str, threads: str) -> dict[str, float]:
+    """Time and peak memory of the plain loop in PyTorch on so many threads."""
+    import torch
+
+    from tests.benchmarks.baselines import bare_passes
+    from tests.benchmarks.data import cifar_images
+
+    torch.set_num_threads(int(threads))
+    inputs, targets = cifar_images(SAMPLES)
+    bare_passes(Path(path), inputs[:2], targets[:2], back=kind == "back")
+    with _Peak() as peak:
+        start = time.perf_counter()
+        bare_passes(Path(path), inputs, targets, back=kind == "back")
+        seconds = time.perf_counter() - start
+    return {"seconds": seconds, "peak_mb": peak.most}
 
 
 if __name__ == "__main__":

@@ -9,6 +9,9 @@ import torchvision
 from safetensors.torch import save_file
 
 import trajlab
+from pipelines import zoo
+from pipelines.datasets import load
+from trajlab.errors import MissingData
 
 
 def resnet18(folder: Path, snapshots: int = 60) -> Path:
@@ -44,3 +47,34 @@ def small_net(store: Path, steps: int = 5000) -> Path:
         gradients[f"l{layer}.weight"] = gradient
         weights[f"l{layer}.weight"] = np.cumsum(-0.01 * gradient, axis=0, dtype=np.float32)
     return trajlab.pack(trajlab.from_arrays(weights, gradients), store)
+
+
+def cifar_network() -> torch.nn.Module:
+    """ResNet-18 for images of 32×32, which the snapshots of `cifar_walk` are put through."""
+    return zoo.resnet18(stem="cifar")
+
+
+def cifar_walk(folder: Path, snapshots: int) -> Path:
+    """Write a random walk of `cifar_network` as checkpoints."""
+    torch.manual_seed(0)
+    state = cifar_network().state_dict()
+    for step in range(snapshots):
+        place = folder / f"checkpoint-{10 * step}"
+        place.mkdir(parents=True)
+        save_file(state, place / "model.safetensors")
+        for name, value in state.items():
+            if value.is_floating_point() and "running" not in name:
+                state[name] = value + 0.01 * value.abs().mean() * torch.randn_like(value)
+    return folder
+
+
+def cifar_images(count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Give images of CIFAR-10 with their labels if TRAJLAB_DATA holds it, else random ones of their shape."""
+    if "TRAJLAB_DATA" in os.environ:
+        try:
+            test = load("cifar10").test
+            return test.inputs[:count], test.targets[:count]
+        except MissingData:
+            pass
+    torch.manual_seed(0)
+    return torch.randn(count, 3, 32, 32), torch.randint(10, (count,))

@@ -138,11 +138,14 @@ def _boxes(quantiles: xr.DataArray, means: xr.DataArray, ax: Axes, color: str) -
     values = quantiles.transpose(..., "quantile").values
     channels = int(np.isfinite(values).all(1).sum())
     shown = boxes(values, means.values, ax, color=color)
-    positive = values[np.isfinite(values) & (values > 0)]
-    if positive.size and spans_decades(positive):
+    quartiles = values[..., 1:4]
+    if spans_decades(quartiles):
+        positive = quartiles[quartiles > 0]
         ax.set_yscale("log")
-        ax.set_ylim(bottom=float(np.quantile(positive, 0.01)) / 1.5)
+        ax.set_ylim(bottom=float(np.quantile(positive, 0.01)) / 10)
         value_axis(ax.yaxis, means, log=True)
+    else:
+        ax.set_ylim(bottom=0.0)
     whose = "output" if "unit" in quantiles.dims else "input"
     ax.set_xlabel(f"{whose} channels, largest first" + (f" ({shown} of {channels})" if shown < channels else ""))
     ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
@@ -172,9 +175,8 @@ def _sorted(result: xr.Dataset, figure: Figure) -> None:
                 ax.set_xlabel(f"share of the {whose}, from the largest")
     for line, label in zip(axes[0, 1].lines, labels(result["cv_ratio"], "layer"), strict=True):
         line.set_label(shorten(label, 20))
-    axes[0, 1].legend(
-        loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0, frameon=False, fontsize="small"
-    )  # fmt: skip
+    handles = axes[0, 1].get_legend_handles_labels()[0]
+    figure.legend(handles=handles, loc="outside right upper", frameon=False, fontsize="small")
 
 
 def _norms(result: xr.Dataset, figure: Figure) -> None:
