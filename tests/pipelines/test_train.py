@@ -76,6 +76,13 @@ def assert_same_run(first, second):
     torch.testing.assert_close(gradients(first), gradients(second), rtol=0, atol=0)
 
 
+def test_main__records_weights_at_steps_in_a_row(run):
+    folder = run(weights_in_a_row=2)
+    steps = {int(path.name.removeprefix("checkpoint-")) for path in folder.glob("checkpoint-*")}
+
+    assert steps == {0, 1, 10, 11, 20, 21, STEPS}
+
+
 def test_main__records_what_the_settings_say(run):
     folder = run()
     facts = json.loads((folder / "run.json").read_text())
