@@ -39,6 +39,8 @@ class Training:
         How long to train: the number of updates, or of passes over the images. One of the two.
     images, test_images
         So many images of the data set are trained and tested on; by default all.
+    image_shape
+        Channels, height and width that `pipelines.datasets.fit` brings the images to; by default they stay as they are.
     gradient
         Which gradients are recorded, one of `pipelines.gradients.KINDS`; the training is the same.
     parent
@@ -59,6 +61,7 @@ class Training:
     epochs: int | None = None
     images: int | None = None
     test_images: int | None = None
+    image_shape: list[int] | None = None
     gradient: str = "batch"
     parent: dict[str, Any] | None = None
     perturb: dict[str, dict[str, Any]] | None = None
