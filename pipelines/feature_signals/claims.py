@@ -1,5 +1,6 @@
 """What was shown of the features of a perceptron with batch normalization while it learns MNIST, without numbers."""
 
+from collections.abc import Mapping
 from itertools import pairwise
 
 import numpy as np
@@ -12,6 +13,8 @@ HIDDEN = ["relu1", "relu2", "relu3"]
 LAYERS = [*HIDDEN, "fc4"]
 """From the first hidden layer to what the network gives."""
 
+ENDS = {"untrained": 0, "at the end": -1}
+
 SHOWN = "shown as maps and curves, without numbers"
 
 
@@ -20,14 +23,15 @@ def features_decorrelate(results: Results) -> Claim:
     found = results["correlation"]["absolute_off_diagonal"]
     within = {name: found.sel(layer=name, layer_other=name) for name in HIDDEN}
     fell = {name: (last(array) < array.isel(step=0)).values for name, array in within.items()}
+    late = [name for name, array in within.items() if bool((last(array) < array.isel(step=1)).all())]
     return Claim(
         "Training decorrelates the features of a layer.",
         SHOWN,
-        _ends("mean |ρ| of two features", within),
+        _at("|ρ| of two features", within, {"untrained": 0, "after one epoch": 1, "at the end": -1}),
         verdict(np.concatenate([*fell.values()])),
-        "Each hidden layer has to end lower than it started, in each run. "
-        + _which("fell", [name for name in HIDDEN if fell[name].all()])
-        + " Ten digits are to be told apart in the end: features that stand for the same digits correlate.",
+        "Each hidden layer has to end lower than it started, in each run. From the start of the second epoch on "
+        f"{', '.join(f'`{name}`' for name in late) or 'none'} fell in all runs. Random features of images hardly "
+        "correlate; features that learn to stand for ten digits share what these have in common.",
         "correlation",
     )
 
@@ -39,7 +43,7 @@ def deeper_layers_go_together_more(results: Results) -> Claim:
     return Claim(
         "Deeper layers correlate more with each other.",
         SHOWN,
-        _ends("mean |ρ|", between),
+        _at("|ρ|", between),
         verdict(_rising([last(array) for array in between.values()])),
         "Each pair of neighboring layers has to correlate more than the pair before it, in each run, at the end. "
         + _untrained([array.isel(step=0) for array in between.values()]),
@@ -54,11 +58,12 @@ def copies_are_more_alike_in_deeper_layers(results: Results) -> Claim:
     return Claim(
         "Augmentations of one digit are more alike in deeper layers.",
         SHOWN,
-        [*_ends("ρ of two copies of a digit", copies), *_ends("ρ of copies of different digits", others)],
+        _at("ρ of two copies", copies),
         verdict(_rising([last(array) for array in copies.values()])),
         "Two copies have to be more alike in each layer than in the one before it, in each run, at the end. "
         + _untrained([array.isel(step=0) for array in copies.values()])
-        + " Copies of different digits are the control: where these get more alike too, it is no matter of the digit.",
+        + f" Copies of different digits at the end: {_numbers([last(array) for array in others.values()])}. What these "
+        "have in common is no matter of the digit; see the next line.",
         "augmentation",
     )
 
@@ -68,13 +73,15 @@ def training_sets_digits_apart_from_their_copies(results: Results) -> Claim:
     found = results["augmentation"]
     apart = _mean_digit(found["copies_signed"] - found["others_signed"])
     grown = {name: (last(array) > array.isel(step=0)).values for name, array in apart.items()}
+    deeper = _rising([last(array) for array in apart.values()])
     return Claim(
         "It is learned: training sets copies of one digit apart from those of others.",
         "not published; the control of the line above",
-        _ends("ρ of copies of a digit less ρ of copies of different ones", apart),
+        _at("ρ of two copies of a digit less that of different digits", apart),
         verdict(np.concatenate([*grown.values()])),
-        "The difference has to be larger at the end than at the start, in each layer and run. "
-        + _which("gained", [name for name in LAYERS if grown[name].all()]),
+        "The difference has to be larger at the end than at the start, in each layer and run. At the end it rises from "
+        f"a layer to the next in {sum(deeper)} of {len(deeper)} cases. "
+        + _untrained([array.isel(step=0) for array in apart.values()]),
         "augmentation",
     )
 
@@ -88,7 +95,7 @@ def invariance_rises_with_depth_and_training(results: Results) -> Claim:
     return Claim(
         "Invariance to augmentation rises with depth and with training.",
         SHOWN,
-        _ends("invariance", invariance),
+        _at("invariance", invariance),
         verdict([*deeper, *learned]),
         f"At the end it rises from a layer to the next in {sum(deeper)} of {len(deeper)} cases, and over the training "
         f"in {sum(learned)} of {len(learned)}; all have to. "
@@ -102,12 +109,12 @@ def _mean_digit(array: xr.DataArray) -> dict[str, xr.DataArray]:
     return {name: array.sel(layer=name).mean("original") for name in LAYERS}
 
 
-def _ends(what: str, found: dict[str, xr.DataArray]) -> list[Measured]:
-    """Give what was measured at the start and at the end of all runs."""
+def _at(what: str, found: dict[str, xr.DataArray], when: Mapping[str, int] = ENDS) -> list[Measured]:
+    """Give what was measured at some of the steps, in all runs."""
     return [
-        Measured(f"{what}, {name}, {when}", array.isel(step=step).values)
+        Measured(f"{what}, {name}, {words}", array.isel(step=step).values)
         for name, array in found.items()
-        for when, step in (("untrained", 0), ("at the end", -1))
+        for words, step in when.items()
     ]
 
 
@@ -117,13 +124,11 @@ def _rising(found: list[xr.DataArray]) -> list[bool]:
 
 
 def _untrained(found: list[xr.DataArray]) -> str:
+    """Say whether it rises with depth before training, when batch normalization passes its inputs on unchanged."""
     rising = _rising(found)
-    numbers = ", ".join(f"{middle(array):.2f}" for array in found)
-    told = "does so, too" if all(rising) else "does not" if not any(rising) else "does so in part"
-    return f"The untrained network {told}: {numbers} in this order."
+    told = "in each run, too" if all(rising) else "in none" if not any(rising) else "in part"
+    return f"In the untrained network it rises with depth {told}: {_numbers(found)}."
 
 
-def _which(verb: str, names: list[str]) -> str:
-    return (
-        f"Of these, {', '.join(f'`{name}`' for name in names)} {verb} in all runs." if names else f"None {verb} in all."
-    )
+def _numbers(found: list[xr.DataArray]) -> str:
+    return ", ".join(f"{middle(array):.2f}" for array in found)

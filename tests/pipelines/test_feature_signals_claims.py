@@ -75,18 +75,24 @@ def test_claims__that_hold_in_one_run_only_do_in_part(results, claim, name, vari
 
 def test_features__that_correlate_more_are_reported_as_such(results):
     pairs = results["correlation"]["absolute_off_diagonal"]
-    found = claims.features_decorrelate({"correlation": xr.Dataset({"absolute_off_diagonal": pairs[:, ::-1]})})
+    history = xr.concat([pairs.isel(step=[1]), pairs.isel(step=[0]) + 0.2, pairs.isel(step=[0])], "step")
+    found = claims.features_decorrelate({"correlation": xr.Dataset({"absolute_off_diagonal": history})})
 
-    assert found.holds == "no" and "None fell" in found.reason
-    assert [list(one.values) for one in found.measured[:2]] == [[0.2, 0.2], [0.3, 0.3]]
-    assert [one.what.rpartition(", ")[2] for one in found.measured[:2]] == ["untrained", "at the end"]
+    assert found.holds == "no" and "second epoch on `relu1`, `relu2`, `relu3` fell" in found.reason
+    assert [list(one.values) for one in found.measured[:3]] == [[0.2, 0.2], [0.5, 0.5], [0.3, 0.3]]
+    assert [one.what.rpartition(", ")[2] for one in found.measured[:3]] == [
+        "untrained",
+        "after one epoch",
+        "at the end",
+    ]
 
 
 def test_untrained__network_that_shows_the_same_is_told(results):
     start = changed(results, "augmentation", "copies_signed", np.array([[0.5], [0.6], [0.7], [0.8]]), step=0)
     copies = claims.copies_are_more_alike_in_deeper_layers
-    assert "The untrained network does not: 0.50, 0.50" in copies(results).reason
-    assert "The untrained network does so in part" in copies(start).reason
+    assert "In the untrained network it rises with depth in none: 0.50, 0.50" in copies(results).reason
+    assert "In the untrained network it rises with depth in part" in copies(start).reason
+    assert "different digits at the end: 0.30, 0.20, 0.10, 0.00" in copies(results).reason
 
 
 @pytest.mark.parametrize(("size", "seeds", "images"), [("small", 2, 9984), ("published", 3, None)])
