@@ -40,13 +40,15 @@ def deeper_layers_go_together_more(results: Results) -> Claim:
     """Rank the pairs of neighboring layers by how much their features correlate, at the end and at the start."""
     found = results["correlation"]["absolute_off_diagonal"]
     between = {f"{a} and {b}": found.sel(layer=a, layer_other=b) for a, b in pairwise(LAYERS)}
+    alike = [results["correlation"]["cka"].sel(layer=a, layer_other=b) for a, b in pairwise(LAYERS)]
     return Claim(
         "Deeper layers correlate more with each other.",
         SHOWN,
         _at("|ρ|", between),
         verdict(_rising([last(array) for array in between.values()])),
         "Each pair of neighboring layers has to correlate more than the pair before it, in each run, at the end. "
-        + _untrained([array.isel(step=0) for array in between.values()]),
+        + _untrained([array.isel(step=0) for array in between.values()])
+        + f" By CKA, in which the layers as a whole are compared: {_numbers([last(array) for array in alike])}.",
         "correlation",
     )
 
@@ -55,12 +57,15 @@ def copies_are_more_alike_in_deeper_layers(results: Results) -> Claim:
     """Rank the layers by how alike the augmentations of one digit are."""
     found = results["augmentation"]
     copies, others = (_mean_digit(found[f"{name}_signed"]) for name in ("copies", "others"))
+    first, deepest = (last(found["copies_signed"].sel(layer=name)) for name in (LAYERS[0], LAYERS[-1]))
     return Claim(
         "Augmentations of one digit are more alike in deeper layers.",
         SHOWN,
         _at("ρ of two copies", copies),
         verdict(_rising([last(array) for array in copies.values()])),
-        "Two copies have to be more alike in each layer than in the one before it, in each run, at the end. "
+        "Two copies have to be more alike in each layer than in the one before it, in each run, at the end, as a "
+        f"mean over the digits. From the first layer to the last it rises for {int((deepest > first).sum())} of "
+        f"{first.size} digits and runs. "
         + _untrained([array.isel(step=0) for array in copies.values()])
         + f" Copies of different digits at the end: {_numbers([last(array) for array in others.values()])}. What these "
         "have in common is no matter of the digit; see the next line.",
@@ -126,9 +131,9 @@ def _rising(found: list[xr.DataArray]) -> list[bool]:
 def _untrained(found: list[xr.DataArray]) -> str:
     """Say whether it rises with depth before training, when batch normalization passes its inputs on unchanged."""
     rising = _rising(found)
-    told = "in each run, too" if all(rising) else "in none" if not any(rising) else "in part"
+    told = "in each run, too, so that it is not learned" if all(rising) else "in none" if not any(rising) else "in part"
     return f"In the untrained network it rises with depth {told}: {_numbers(found)}."
 
 
 def _numbers(found: list[xr.DataArray]) -> str:
-    return ", ".join(f"{middle(array):.2f}" for array in found)
+    return ", ".join(f"{round(middle(array), 2) + 0.0:.2f}" for array in found)

@@ -30,7 +30,8 @@ def results():
     for place, (start, end) in enumerate([(0.2, 0.15), (0.2, 0.25), (0.2, 0.35)]):
         pairs[:, 0, place, place + 1], pairs[:, 1, place, place + 1] = start, end
     correlation = xr.Dataset(
-        {"absolute_off_diagonal": (("run", "step", "layer", "layer_other"), pairs)}, COORDS | {"layer_other": LAYERS}
+        {name: (("run", "step", "layer", "layer_other"), pairs) for name in ("absolute_off_diagonal", "cka")},
+        COORDS | {"layer_other": LAYERS},
     )
     augmentation = xr.Dataset(
         {
@@ -92,6 +93,7 @@ def test_untrained__network_that_shows_the_same_is_told(results):
     copies = claims.copies_are_more_alike_in_deeper_layers
     assert "In the untrained network it rises with depth in none: 0.50, 0.50" in copies(results).reason
     assert "In the untrained network it rises with depth in part" in copies(start).reason
+    assert "rises for 6 of 6 digits and runs" in copies(results).reason
     assert "different digits at the end: 0.30, 0.20, 0.10, 0.00" in copies(results).reason
 
 
