@@ -99,11 +99,15 @@ def _relative_rank(result: xr.Dataset) -> tuple[xr.DataArray, str]:
 
 
 def _long(result: xr.Dataset) -> tuple[xr.DataArray, int]:
-    """Give the exponents of matrices with many singular values, unless there are none, and count the others."""
-    enough = np.minimum(result["rows"].values, result["columns"].values) >= ENOUGH
+    """Give the exponents of matrices with many singular values, unless there are none, and count the others.
+
+    A matrix may be larger in some runs than in others, whose exponents are NaN then.
+    """
+    enough = np.minimum(result["rows"], result["columns"]) >= ENOUGH
     if not enough.any():
         return result["alpha"], 0
-    return result["alpha"].isel(parameter=np.flatnonzero(enough)), int((~enough).sum())
+    somewhere = (enough.any("run") if "run" in enough.dims else enough).values
+    return result["alpha"].where(enough).isel(parameter=np.flatnonzero(somewhere)), int((~somewhere).sum())
 
 
 def _most_learned(result: xr.Dataset) -> str:
