@@ -7,6 +7,7 @@ import xarray as xr
 
 from pipelines.claims import Results, last, middle, of, verdict
 from trajlab.claims import Claim, Measured
+from trajlab.findings.wording import share
 
 WIDTHS = [32, 8, 2, 1]
 """Units of the squeezed layers, from wide to narrow."""
@@ -30,6 +31,10 @@ def narrower_squeeze_larger_singular_value(results: Results) -> Claim:
         [
             *(Measured(f"largest singular value at the end, {_squeeze(width)}", end[width]) for width in WIDTHS),
             Measured("largest singular value at the start, all of these nets", np.concatenate([*start.values()])),
+            *(
+                Measured(f"largest singular value at the end, {words}", of(last(top), variant=name).values)
+                for name, words in OTHERS.items()
+            ),
         ],
         holds,
         f"Each narrower squeeze has to give a larger value, seed by seed; {_count(end, rising=True)} do. "
@@ -39,8 +44,9 @@ def narrower_squeeze_larger_singular_value(results: Results) -> Claim:
             else ""
         )
         + "How large the values get depends on how long, with what learning rate and from which start is trained, of "
-        "which the publication tells too little: compare their order. Batch normalization follows the layer, so that "
-        "its scale does not matter to what the net computes, and may grow.",
+        "which the publication tells too little: compare their order. Likely, as what a squeeze passes back to the "
+        "layer before it has no more directions than the squeeze has units, and Adam makes steps of about one size, "
+        "whatever the gradient: the fewer directions, the farther along each.",
         "spectrum",
     )
 
@@ -51,7 +57,7 @@ def value_is_more_than_growth(results: Results) -> Claim:
     rank = _by_width(last(found["stable_rank"]))
     growth = _by_width(last(found["frobenius_norm"]) / found["frobenius_norm"].isel(step=0) - 1)
     top = _by_width(last(found["spectral_norm"]) / found["spectral_norm"].isel(step=0) - 1)
-    size = "larger" if all(_in_order(growth, rising=True)) else "not in this order"
+    most = max(values.max() for values in growth.values())
     return Claim(
         "That value is of the shape of the spectrum: it grows relative to the norm of the layer, too.",
         "not published; the control of the line above",
@@ -67,7 +73,7 @@ def value_is_more_than_growth(results: Results) -> Claim:
         verdict(_in_order(rank, rising=False)),
         "The stable rank is the squared ratio of the Frobenius norm to the largest singular value: a layer that only "
         f"grows keeps it. Each narrower squeeze has to give a smaller one, seed by seed; {_count(rank, rising=False)} "
-        f"do. The Frobenius norms of narrower squeezes are {size}.",
+        f"do. The Frobenius norm grows by {share(most)} at most.",
         "spectrum",
     )
 
@@ -122,7 +128,7 @@ def narrower_squeeze_tells_fewer_digits(results: Results) -> Claim:
         ],
         verdict(_in_order(squeezed, rising=False)),
         f"Each narrower squeeze has to give a lower kNN accuracy, seed by seed; {_count(squeezed, rising=False)} do. "
-        f"Always answering the most frequent digit is right for {middle(results['embedding']['knn_chance']):.0%}.",
+        f"Always answering the most frequent digit is right for {share(middle(results['embedding']['knn_chance']))}.",
         "embedding",
     )
 

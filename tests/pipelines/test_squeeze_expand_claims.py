@@ -98,7 +98,7 @@ def test_growth__of_the_whole_layer_is_no_shape(results):
         grown = changed(grown, "spectrum", "stable_rank", net, 25.0, parameter="fc1.weight")
 
     found = claims.value_is_more_than_growth(grown)
-    assert found.holds == "no" and "0 of 6 do" in found.reason
+    assert found.holds == "no" and "0 of 6 do" in found.reason and "grows by 25 % at most" in found.reason
     assert list(found.measured[3].values) == pytest.approx([2.0, 2.0])
     assert list(found.measured[4].values) == pytest.approx([0.1, 0.1])
 
