@@ -76,7 +76,10 @@ def panels(result: xr.Dataset) -> list[Panel]:
     height = 2.1 * ceil(len(shown) / min(len(shown), 3)) + 0.3
     draw = partial(_grid, result, shown, run)
     found = [Panel("singular_values", f"Singular values and the range of noise{where}", caption, (9.2, height), draw)]
-    caption = f"exp(entropy of s/Σs) in shares of {of}: 1 says no more than noise, less is structure."
+    means = (
+        "1 says no more than noise, less is structure" if of == NOISE else "1 is all directions evenly, noise is less"
+    )
+    caption = f"exp(entropy of s/Σs) in shares of {of}: {means}."
     center = 1.0 if of == NOISE else None
     found.append(multiples.panel("effective_rank", "Effective rank", caption, rank, center=center))
     caption = "Singular values that noise of the same variance would hardly ever show."
