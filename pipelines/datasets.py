@@ -7,6 +7,7 @@ environment variable TRAJLAB_DATA, else data/datasets.
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -85,6 +86,33 @@ def load(
         known = ", ".join(["digits", "spirals", *_TORCHVISION])
         raise MissingData(f"no data set {name!r}: it is none of {known}, and there is no folder {root / name}")
     return _folder(root / name, "folder", image_size, seed)
+
+
+def fit(split: Split, shape: Sequence[int]) -> Split:
+    """Bring images to a shape: grey ones are repeated in each channel, small ones stand in the middle of a dark frame.
+
+    Parameters
+    ----------
+    split
+        Images of one channel, or of as many as asked for.
+    shape
+        Channels, height and width.
+
+    Raises
+    ------
+    BadSetting
+        The images have other channels, or are larger.
+    """
+    own = tuple(split.inputs.shape[1:])
+    if len(own) != 3 or len(shape) != 3 or own[0] not in (1, shape[0]) or own[1] > shape[1] or own[2] > shape[2]:
+        raise BadSetting(
+            f"image_shape={list(shape)} was asked for; the images are {list(own)}. Grey images take any number of "
+            "channels, and none is made smaller."
+        )
+    above, left = (shape[1] - own[1]) // 2, (shape[2] - own[2]) // 2
+    frame = (left, shape[2] - own[2] - left, above, shape[1] - own[1] - above)
+    framed = torch.nn.functional.pad(split.inputs, frame, value=split.inputs.min().item())
+    return Split(framed.expand(-1, shape[0], -1, -1).contiguous(), split.targets)
 
 
 def _digits(seed: int) -> Images:

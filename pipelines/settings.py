@@ -41,6 +41,8 @@ class Training:
         So many images of the data set are trained and tested on; by default all.
     weights_in_a_row
         The weights are recorded at so many steps in a row each time; two show what a single update does.
+    image_shape
+        Channels, height and width that `pipelines.datasets.fit` brings the images to; by default they stay as they are.
     gradient
         Which gradients are recorded, one of `pipelines.gradients.KINDS`; the training is the same.
     parent
@@ -62,6 +64,7 @@ class Training:
     images: int | None = None
     test_images: int | None = None
     weights_in_a_row: int = 1
+    image_shape: list[int] | None = None
     gradient: str = "batch"
     parent: dict[str, Any] | None = None
     perturb: dict[str, dict[str, Any]] | None = None

@@ -99,6 +99,8 @@ def train(
     # ---- data
     whole = _load(settings.dataset, download)
     images = datasets.Images(_first(whole.train, settings.images), _first(whole.test, settings.test_images))
+    if settings.image_shape is not None:
+        images = datasets.Images(*(datasets.fit(split, settings.image_shape) for split in images))
     inputs, targets = (part.to(device) for part in images.train)
     steps_per_epoch = len(inputs) // settings.batch_size
     if steps_per_epoch == 0:

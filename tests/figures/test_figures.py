@@ -9,11 +9,13 @@ import trajlab
 from tests.serving import serve
 from trajlab.errors import BadSetting, MissingData, OutputExists
 from trajlab.figures import figure, panels, save
-from trajlab.figures.marks.choosing import between
+from trajlab.figures.marks.choosing import between, choose
 from trajlab.figures.marks.scale import MISSING, scale_for
+from trajlab.figures.spectrum import _long
 from trajlab.rules import RULES
 from trajlab.stages import stage, stage_names
 from trajlab.studies import groups
+from trajlab.studies import telling_facts
 
 
 def walk(seed):
@@ -315,6 +317,38 @@ def test_singular_values__are_drawn_against_the_range_of_noise():
     one = result.sel(parameter="w")
     assert (low, high) == (one.mp_lower.min(), one.mp_upper.max())
     assert [text.get_text() for text in ax.get_legend().get_texts()][0] == "beyond noise at the end"
+
+
+def test_exponents_of_tails__are_of_the_runs_in_which_the_matrix_is_large():
+    rng = np.random.default_rng(0)
+    shapes = {"wide": [(30, 40), (30, 5), (4, 30)], "narrow": [(3, 40), (30, 40), (4, 3)]}
+    runs = {
+        run: trajlab.from_arrays({name: rng.standard_normal((2, *size)) for name, size in zip("abc", own, strict=True)})
+        for run, own in shapes.items()
+    }
+    result = trajlab.run("spectrum", runs).compute()
+
+    alpha, left_out = _long(result)
+
+    assert (alpha.parameter.values.tolist(), left_out) == (["a", "b"], 1)
+    assert np.isfinite(alpha.isel(step=0).sel(run=["wide", "narrow"])).values.tolist() == [[True, False], [False, True]]
+    assert "Left out: 1 with" in panels(result)[-1].caption
+
+
+def test_runs__are_not_told_apart_by_the_size_of_a_parameter():
+    rng = np.random.default_rng(0)
+    runs = {str(size): trajlab.from_arrays({"w": rng.standard_normal((2, size, 4)), "v": np.ones((2, 3))})
+            for size in (3, 5)}  # fmt: skip
+    result = trajlab.run("drift", runs).compute().assign_coords(variant=("run", ["a", "b"]))
+
+    chosen, _ = choose(result, "norm", keep=("step", "run"), parameter="w")
+
+    assert result.numel.dims == ("run", "parameter")
+    assert telling_facts(chosen) == ["variant"]
+    assert [text.get_text() for text in figure(result, variable="norm", parameter="w").get_legend().get_texts()] == [
+        "variant: a",
+        "variant: b",
+    ]
 
 
 def test_path__is_colored_by_step_from_the_first_to_the_last(study):

@@ -153,6 +153,25 @@ def test_folder__of_sizes_that_differ_needs_image_size(tmp_path, rng):
     assert datasets.load("mixed", tmp_path, image_size=10).train.inputs.shape == (4, 3, 10, 10)
 
 
+def test_fit__repeats_grey_images_in_a_dark_frame():
+    dark = -0.5
+    images = datasets.Split(torch.full((2, 1, 3, 4), dark), torch.tensor([1, 0]))
+    images.inputs[:, :, 1, 2] = 1.0
+    fitted = datasets.fit(images, [3, 6, 6])
+
+    assert fitted.inputs.shape == (2, 3, 6, 6) and fitted.targets.tolist() == [1, 0]
+    assert (fitted.inputs[:, :, 2, 3] == 1).all()
+    assert (fitted.inputs == dark).sum() == 2 * 3 * 35
+    assert torch.equal(datasets.fit(fitted, [3, 6, 6]).inputs, fitted.inputs)
+
+
+@pytest.mark.parametrize("shape", [[2, 32, 32], [3, 31, 40], [3, 40, 31], [3072]])
+def test_fit__never_cuts_or_drops(shape):
+    colored = datasets.Split(torch.zeros(1, 3, 32, 32), torch.zeros(1))
+    with pytest.raises(BadSetting, match=r"the images are \[3, 32, 32\]"):
+        datasets.fit(colored, shape)
+
+
 def test_root__is_the_argument_then_the_environment(tmp_path, rng, monkeypatch):
     write_images(tmp_path / "a" / "shapes", {"circle": 5}, rng, size=8)
     write_images(tmp_path / "b" / "shapes", {"circle": 5}, rng, size=16)

@@ -205,6 +205,13 @@ def test_images__are_the_first_of_the_data_set_and_epochs_pass_over_them(run):
     assert (facts["describe"]["images"], facts["describe"]["steps_per_epoch"]) == (128, 2)
 
 
+def test_images__are_brought_to_a_shape_and_so_is_the_probe(run):
+    model = {"factory": "pipelines.zoo:squeeze_mlp", "arguments": {"widths": [3 * 10 * 12, 4, 10]}}
+    folder = run(model=model, image_shape=[3, 10, 12])
+
+    assert load_file(folder / "probe.safetensors")["train_inputs"].shape == (16, 3, 10, 12)
+
+
 def test_main__never_writes_over_a_run(run):
     run()
 

@@ -76,7 +76,10 @@ def panels(result: xr.Dataset) -> list[Panel]:
     height = 2.1 * ceil(len(shown) / min(len(shown), 3)) + 0.3
     draw = partial(_grid, result, shown, run)
     found = [Panel("singular_values", f"Singular values and the range of noise{where}", caption, (9.2, height), draw)]
-    caption = f"exp(entropy of s/Σs) in shares of {of}: 1 says no more than noise, less is structure."
+    means = (
+        "1 says no more than noise, less is structure" if of == NOISE else "1 is all directions evenly, noise is less"
+    )
+    caption = f"exp(entropy of s/Σs) in shares of {of}: {means}."
     center = 1.0 if of == NOISE else None
     found.append(multiples.panel("effective_rank", "Effective rank", caption, rank, center=center))
     caption = "Singular values that noise of the same variance would hardly ever show."
@@ -99,11 +102,15 @@ def _relative_rank(result: xr.Dataset) -> tuple[xr.DataArray, str]:
 
 
 def _long(result: xr.Dataset) -> tuple[xr.DataArray, int]:
-    """Give the exponents of matrices with many singular values, unless there are none, and count the others."""
-    enough = np.minimum(result["rows"].values, result["columns"].values) >= ENOUGH
+    """Give the exponents of matrices with many singular values, unless there are none, and count the others.
+
+    A matrix may be larger in some runs than in others, whose exponents are NaN then.
+    """
+    enough = np.minimum(result["rows"], result["columns"]) >= ENOUGH
     if not enough.any():
         return result["alpha"], 0
-    return result["alpha"].isel(parameter=np.flatnonzero(enough)), int((~enough).sum())
+    somewhere = (enough.any("run") if "run" in enough.dims else enough).values
+    return result["alpha"].where(enough).isel(parameter=np.flatnonzero(somewhere)), int((~somewhere).sum())
 
 
 def _most_learned(result: xr.Dataset) -> str:

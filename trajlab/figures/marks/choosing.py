@@ -60,7 +60,14 @@ def choose(result: xr.Dataset, variable: str, *, keep: Collection[str] = (), **s
             continue
         array = array.isel({dim: usual(array, dim)})
         words.append(describe(dim, array[dim].item() if dim in array.coords else 0, array))
-    return Chosen(array, ", ".join(words))
+    return Chosen(array.drop_vars(_of_one_label(result[variable], array)), ", ".join(words))
+
+
+def _of_one_label(whole: xr.DataArray, array: xr.DataArray) -> list[str]:
+    """Name coords that only tell runs apart since one label was chosen, such as the size of a parameter."""
+    return [
+        str(name) for name, coord in array.coords.items() if coord.dims == ("run",) and whole[name].dims != ("run",)
+    ]
 
 
 def parameter_of(result: xr.Dataset, asked: str | None) -> str:
