@@ -1,0 +1,183 @@
+"""What was claimed of channels of residual networks: which emit gradients, and which absorb them."""
+
+import numpy as np
+import xarray as xr
+
+from pipelines.claims import Results, last, of, verdict
+from trajlab.claims import Claim, Measured
+
+LOW, DEEP = "layer1", "layer4"
+"""The first and the last stage of a residual network; the convolution before them has three input channels only."""
+
+MORE = 1.25
+"""Emission varies more than absorption from this ratio on, and as much between its inverse and this."""
+
+FEW = (
+    "The default size trains for a few dozen updates only; `size: published` for 20 epochs, and it looks at pretrained "
+    "networks."
+)
+
+
+def channels_of_a_layer_differ(results: Results) -> Claim:
+    """Hold the variation among the channels of each layer against what the choice of so few samples would give."""
+    sides = {"emission": "em_sum", "absorption": "ab_sum"}
+    end = {study: last(_learned(found)) for study, found in _studies(results).items()}
+    beyond = {
+        (study, word): found[f"{name}_channel_cv"] > found[f"{name}_channel_noise"]
+        for study, found in end.items()
+        for word, name in sides.items()
+    }
+    return Claim(
+        "The channels of one layer differ in emission and absorption.",
+        "they differ",
+        [
+            *(
+                Measured(
+                    f"coefficient of variation of {word}, median layer, {study}", _median(found[f"{name}_channel_cv"])
+                )
+                for study, found in end.items()
+                for word, name in sides.items()
+            ),
+            *(
+                Measured(f"layers where {word} varies more than samples alone may, {study}", _share(found), "share")
+                for (study, word), found in beyond.items()
+            ),
+        ],
+        verdict(np.concatenate([_share(found) > 0.9 for found in beyond.values()])),
+        "It holds where nine of ten layers vary more than channels that are all alike would, for these samples.",
+        _figure(results, "variation"),
+    )
+
+
+def emission_varies_more_in_low_layers(results: Results) -> Claim:
+    """Compare the coefficients of variation in the first stage of the network."""
+    found = {study: _ratio(_learned(found), LOW) for study, found in _studies(results).items()}
+    return Claim(
+        "In low layers emission varies more from channel to channel than absorption.",
+        "emission more",
+        [
+            Measured(f"variation of emission / of absorption, median of {LOW}, {study}", ratio)
+            for study, ratio in found.items()
+        ],
+        verdict(np.concatenate([ratio > MORE for ratio in found.values()])),
+        f"From {MORE} on it counts as more. The layers are the convolutions of the first residual stage. {FEW}",
+        _figure(results, "cv_ratio"),
+    )
+
+
+def both_vary_alike_in_deep_layers(results: Results) -> Claim:
+    """Compare the coefficients of variation in the last stage of the network."""
+    found = {study: _ratio(_learned(found), DEEP) for study, found in _studies(results).items()}
+    alike = [(ratio < MORE) & (ratio > 1 / MORE) for ratio in found.values()]
+    return Claim(
+        "In deep layers emission and absorption vary equally.",
+        "equally",
+        [
+            Measured(f"variation of emission / of absorption, median of {DEEP}, {study}", ratio)
+            for study, ratio in found.items()
+        ],
+        verdict(np.concatenate(alike)),
+        f"Between {1 / MORE:g} and {MORE} it counts as equal. The layers are the convolutions of the last residual "
+        f"stage. {FEW}",
+        _figure(results, "cv_ratio"),
+    )
+
+
+def the_pattern_is_learned(results: Results) -> Claim:
+    """Hold the difference between low and deep layers against that in networks that have learned nothing."""
+    studies = _studies(results)
+    ratios = {
+        (study, word, stage): _ratio(choose(found), stage)
+        for study, found in studies.items()
+        for word, choose in (("trained", _learned), ("untrained", _untrained))
+        for stage in (LOW, DEEP)
+    }
+    falls = {
+        (study, word): np.median(ratios[study, word, LOW]) - np.median(ratios[study, word, DEEP])
+        for study in studies
+        for word in ("trained", "untrained")
+    }
+    alone = [falls[study, "trained"] > max(2 * falls[study, "untrained"], 0) for study in studies]
+    return Claim(
+        "The difference between low and deep layers comes from training.",
+        "not published; the control of the two claims above",
+        [
+            Measured(f"variation of emission / of absorption, median of {stage}, {word} {study}", ratio)
+            for (study, word, stage), ratio in ratios.items()
+        ],
+        verdict(alone),
+        "It holds where the ratio falls from low to deep layers by more than twice what it falls in the same network "
+        "with the weights of the start, whose batch normalizations have seen as many images. "
+        + ("" if all(alone) else "What untrained networks show too is architecture, not learning."),
+        _figure(results, "cv_ratio"),
+    )
+
+
+def filter_norms_do_not_explain_emission(results: Results) -> Claim:
+    """Correlate the emission of the channels of a layer with the norms of their filters."""
+    kinds = {"trained": _learned, "untrained": _untrained}
+    found = {
+        (study, word): last(choose(one))["median_norm_correlation"].values
+        for study, one in _studies(results).items()
+        for word, choose in kinds.items()
+    }
+    trained = [values for (_, word), values in found.items() if word == "trained"]
+    return Claim(
+        "That channels differ in emission is more than their filters' norms.",
+        "not published; a control",
+        [
+            Measured(f"correlation of emission with the norm of the filter, median layer, {word} {study}", values)
+            for (study, word), values in found.items()
+        ],
+        verdict(np.concatenate([values**2 < 0.5 for values in trained])),
+        "It holds where the norm explains less than half of the variance among channels: r² below 0.5, |r| below 0.71.",
+        _figure(results, "norm_correlation"),
+    )
+
+
+def _studies(results: Results) -> dict[str, xr.Dataset]:
+    """Give the results by the name of the network."""
+    return {
+        name.removesuffix("/channel_gradients"): found
+        for name, found in results.items()
+        if name.endswith("/channel_gradients")
+    }
+
+
+def _learned(found: xr.Dataset) -> xr.Dataset:
+    """Choose the runs that were trained, here or before."""
+    return _chosen(found, "pretrained" if "pretrained" in _variants(found) else None)
+
+
+def _untrained(found: xr.Dataset) -> xr.Dataset:
+    """Choose the runs whose weights are those of the start."""
+    return _chosen(found, "untrained" if "pretrained" in _variants(found) else "still")
+
+
+def _chosen(found: xr.Dataset, kind: str | None) -> xr.Dataset:
+    if kind in ("pretrained", "untrained"):
+        return of(found, variant=kind)
+    others = [name for name in np.unique(found["optimizer"].values) if name != "still"]
+    return of(found, optimizer=others if kind is None else kind)
+
+
+def _variants(found: xr.Dataset) -> list[str]:
+    return list(found["variant"].values) if "variant" in found.coords else []
+
+
+def _ratio(found: xr.Dataset, stage: str) -> np.ndarray:
+    """Give the middle ratio of the convolutions of a stage at the end, one for each run."""
+    layers = [name for name in found["layer"].values if name.startswith(f"{stage}.")]
+    return last(found["cv_ratio"]).sel(layer=layers).median("layer").values
+
+
+def _median(array: xr.DataArray) -> np.ndarray:
+    return array.median("layer").values
+
+
+def _share(array: xr.DataArray) -> np.ndarray:
+    return array.mean("layer").values
+
+
+def _figure(results: Results, panel: str) -> str:
+    return f"{next(iter(_studies(results)))}/channel_gradients-{panel}"
