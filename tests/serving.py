@@ -40,8 +40,9 @@ class AnyNetwork(nn.Module):
         outputs = inputs * sum(parameter.sum() for parameter in self.parameters())
         for convolution in (module for module in self.modules() if isinstance(module, nn.Conv2d)):
             size = (len(inputs), convolution.in_channels, *convolution.kernel_size)
-            maps = inputs.sum(1).reshape(-1, 1, 1, 1).expand(size)
-            outputs = outputs + convolution(maps).square().sum(1).reshape(-1, 1) * inputs
+            maps = inputs.flatten(1).sum(1).reshape(-1, 1, 1, 1).expand(size)
+            found = convolution(maps).square().sum(1)
+            outputs = outputs + found.reshape(-1, *(1,) * (inputs.ndim - 1)) * inputs
         self.squash(outputs)
         return outputs
 

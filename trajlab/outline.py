@@ -11,10 +11,10 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
     "Did it learn?": ("evaluation",),
     "How did the weights move?": ("drift", "projection", "filters", "unit_lines"),
     "What did the weights become?": ("distribution", "spectrum"),
-    "What do the layers see?": ("features", "embedding"),
     "Which units live?": ("dead_neurons", "saturation"),
+    "What do the layers represent?": ("features", "embedding", "correlation", "augmentation"),
+    "What does the network look at?": ("attribution",),
     "What do the gradients say?": ("gradient_statistics", "zero_gradients", "sign_flips", "channel_gradients"),
-    "What do the layers represent?": ("correlation", "augmentation"),
     "Did runs end in the same place?": ("comparison",),
 }
 """Stages by question."""

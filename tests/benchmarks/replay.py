@@ -1,7 +1,7 @@
 """Measure replays against their goals: ``python -m tests.benchmarks.replay [FOLDER]`` prints their part of the table.
 
 Snapshots of ResNet-18 on 256 images of 32×32; the loops that they are held against are plain PyTorch, the whole batch
-at once on both cores. It takes about 6 minutes on two cores.
+at once on both cores. It takes some 5 minutes on two cores.
 """
 
 import json
@@ -22,14 +22,14 @@ def main(folder: Path, snapshots: int = SNAPSHOTS) -> None:
     """Measure everything and print a table."""
     print("measuring replays …", file=sys.stderr)
     walk, few = data.cifar_walk(folder / "walk", snapshots), data.cifar_walk(folder / "few", FEW)
-    found = {
-        f"{name} {kind}": case(name, walk, kind, 2) for kind in ("forward", "back") for name in ("bare", "replayed")
-    }
-    threads = {
-        f"{name} {kind} {count}": case(name, few, kind, count)["seconds"] / FEW
-        for name, kind in (("bare", "forward"), ("replayed", "forward"), ("replayed", "back"))
-        for count in (1, 2)
-    }
+    found, threads = {}, {}
+    for kind in ("forward", "back"):
+        for name in ("bare", "replayed"):
+            found[f"{name} {kind}"] = case(name, walk, kind, 2)
+            print(name, kind, found[f"{name} {kind}"], file=sys.stderr, flush=True)
+    for name, kind in (("bare", "forward"), ("replayed", "forward"), ("replayed", "back")):
+        for count in (1, 2):
+            threads[f"{name} {kind} {count}"] = case(name, few, kind, count)["seconds"] / FEW
 
     def times(kind: str) -> str:
         ours, theirs = found[f"replayed {kind}"]["seconds"], found[f"bare {kind}"]["seconds"]

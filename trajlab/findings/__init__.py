@@ -13,6 +13,9 @@ from trajlab.stages import stage_names
 MOST = 6
 """Columns of a table of a stage without a choice of its own."""
 
+AVERAGED = ("other", "sample")
+"""Dims over which the figures that sum up a run are averaged; over others they are added up."""
+
 
 def findings(result: xr.Dataset) -> list[Finding]:
     """Say what stands out in a result; nothing for a stage that has no findings of its own but broken numbers."""
@@ -37,13 +40,19 @@ def headlines(result: xr.Dataset) -> dict[str, xr.DataArray]:
         if "component" in array.dims:
             title = f"{array.attrs.get('long_name', name)}, component 1"
             array = array.isel(component=0).assign_attrs(long_name=title)
+        if "epsilon" in array.dims:
+            title = f"{array.attrs.get('long_name', name)}, ε = {array['epsilon'].values[-1]:g}"
+            array = array.isel(epsilon=-1).assign_attrs(long_name=title)
+        if "map" in array.dims:
+            title = f"{array.attrs.get('long_name', name)}, {array['map'].values[-1]}"
+            array = array.isel(map=-1).assign_attrs(long_name=title)
         for dim in [str(dim) for dim in array.dims if dim not in ("run", "step")]:
             if dim == "input":
                 array = array.isel(input=0)
             elif dim == "tau":
                 array = array.isel({dim: _usual(array, dim)})
             else:
-                array = array.mean(dim, keep_attrs=True) if dim == "other" else array.sum(dim, keep_attrs=True)
+                array = array.mean(dim, keep_attrs=True) if dim in AVERAGED else array.sum(dim, keep_attrs=True)
         found[name] = last(array).assign_attrs(array.attrs)
     return found
 

@@ -144,7 +144,8 @@ class _Pass:
         """Put some samples through the network, and back for each objective."""
         self.first, self.size = first, len(inputs)
         self.calls: Counter[str] = Counter()
-        self.outputs: dict[str, torch.Tensor] = {}
+        self.output: torch.Tensor | None = None
+        self.targeted: dict[str, torch.Tensor] = {}
         self.underway: Objective | None = None
         self.arrived: set[tuple[int, int]] = set()
         self.waiting: list[tuple[Watch, int, np.ndarray, tuple[int, ...]]] = []
@@ -152,6 +153,7 @@ class _Pass:
         given = self.as_input(torch.from_numpy(np.array(inputs)).to(self.network.device))
         state = self._leaves(given) if back else self.state
         with torch.enable_grad() if back else torch.no_grad():
+            given = given.clone() if back else given  # a leaf may not be changed in place, as some networks do
             if self.takes_input:
                 self._hear_tensor(Place(INPUT), None, given)
             with listening(self.modules, self._hear, self.network.attention):
@@ -159,7 +161,7 @@ class _Pass:
             labels = None if targets is None else torch.from_numpy(np.array(targets)).to(self.network.device)
             for number, objective in enumerate(self.objectives):
                 self.underway, self.arrived = objective, set()
-                value = value_of(objective, self.outputs.__getitem__, labels, first)
+                value = value_of(objective, partial(self._output, objective), labels, first)
                 if value.requires_grad:
                     value.backward(retain_graph=number + 1 < len(self.objectives), inputs=self.leaves)
                 self._without_gradient(objective)
@@ -188,15 +190,24 @@ class _Pass:
         number = self.calls[path]
         self.calls[path] += 1
         if not path and tensors:
-            self.outputs[""] = tensors[0]
+            self.output = tensors[0]
         for index, tensor in enumerate([*tensors, *maps]):
             self._hear_tensor(Place(path, number, index), module, tensor)
+
+    def _output(self, objective: Objective, name: str) -> torch.Tensor:
+        """Give what an objective is about: the outputs of units of a layer, else those of the network."""
+        found = self.targeted.get(name) if objective.kind == "unit" else self.output
+        if found is None:
+            raise BadSetting(
+                f"the output of {name or 'the network'} was asked for; it gave none. Choose another layer."
+            )
+        return found
 
     def _hear_tensor(self, place: Place, module: nn.Module | None, tensor: torch.Tensor) -> None:
         if place in self.targets:
             layer = self.targets[place]
             shaped = tensor.reshape(self.size, *layer.shape).movedim(1 + layer.unit_axis, 1)
-            self.outputs[layer.name] = shaped.reshape(self.size, layer.units, -1).clone()
+            self.targeted[layer.name] = shaped.reshape(self.size, layer.units, -1).clone()
         if place not in self.wanted:
             return
         shape = (self.size, *self.wanted[place][0][0].layers[self.wanted[place][0][1]].shape)

@@ -11,9 +11,13 @@ import xarray as xr
 
 from trajlab.errors import BadSetting, DamagedData, MissingData
 from trajlab.places import place, reaching
+from trajlab.probes import MASK
 from trajlab.record.probe import probe_facts, probe_tensors
 from trajlab.replaying.types import widened
 from trajlab.snapshots.rows import widen
+
+MASKS = {"mask": f"{MASK}_inputs", "masks": f"{MASK}_inputs"}
+"""What masks may be called in a file, and what they are called as a kind of the probe."""
 
 SUFFIXES = (".safetensors", ".npz", ".npy", ".pt", ".pth")
 
@@ -55,8 +59,9 @@ def read_probe(path: str | Path) -> xr.Dataset:
     ----------
     path
         A .safetensors or .npz file with `inputs` and perhaps `targets`, and for other kinds `train_inputs`,
-        `train_targets` and so on, as a run's own probe.safetensors; an .npy file of inputs; or a PyTorch file of a
-        tensor, a pair of tensors, or a dict of these names. A path or a URL.
+        `train_targets` and so on, as a run's own probe.safetensors; `mask`, `masks` or `mask_inputs` are masks of what
+        the examples show, (sample, y, x). Or an .npy file of inputs, or a PyTorch file of a tensor, a pair of tensors,
+        or a dict of these names. A path or a URL.
 
     Raises
     ------
@@ -88,6 +93,7 @@ def read_probe(path: str | Path) -> xr.Dataset:
 
 def _named(found: Mapping[Any, Any]) -> xr.Dataset:
     """Give a probe of tensors by name."""
+    found = {MASKS.get(str(name), str(name)): values for name, values in found.items()}
     kinds = [str(name).removesuffix("inputs") for name in found if str(name).endswith("inputs")]
     known = {f"{kind}{part}" for kind in kinds for part in ("inputs", "targets")}
     strange = [str(name) for name in found if name not in known]

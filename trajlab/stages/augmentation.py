@@ -72,7 +72,8 @@ def augmentation(
     samples
         Positions of images in the probe; by default the first ones of the first classes, three at most.
     copies
-        Augmented copies of each: affine maps, color jitter, blur, solarized ones and noise.
+        Augmented copies of each: affine maps, color jitter, blur, solarized ones and noise. They are made once for all
+        steps, and held in memory.
     seed
         Seed of the augmentation.
     most_steps

@@ -1,0 +1,191 @@
+import numpy as np
+import pytest
+import xarray as xr
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from torch import nn
+
+import trajlab
+from trajlab import replaying
+from trajlab.errors import BadSetting
+from trajlab.figures import figure, panels
+from trajlab.figures.marks.mosaic import BROKEN
+from trajlab.figures.marks.sheet import enlarged, leveled, overlaid, picture, signed
+from trajlab.findings import findings, headlines
+
+
+def test_picture__of_one_channel_is_gray_from_its_least_to_its_largest_value():
+    found = picture(np.array([[[-3.0, 1.0], [np.nan, -1.0]]]))
+    np.testing.assert_allclose(found[..., 0], [[0, 1], [to_rgb(BROKEN)[0], 0.5]])
+    np.testing.assert_allclose(found[1, 0], to_rgb(BROKEN))
+
+
+def test_picture__of_three_channels_is_in_color_and_of_others_their_mean():
+    image = np.zeros((3, 1, 2))
+    image[0, 0, 0], image[2, 0, 1] = 4.0, 2.0
+    np.testing.assert_allclose(picture(image)[0], [[1, 0, 0], [0, 0, 0.5]])
+    np.testing.assert_allclose(picture(np.stack([image[0], -image[0]]))[..., 1], 0)
+    np.testing.assert_allclose(picture(image, (-4.0, 4.0))[0, 0], [1, 0.5, 0.5])
+
+
+def test_signed__is_red_above_zero_blue_below_and_pale_at_zero():
+    above, zero, below = signed(np.array([[2.0, 0.0, -2.0]]))[0]
+    assert above[0] > above[2] + 0.2 and below[2] > below[0] + 0.2
+    assert zero.min() > 0.95 and zero.max() - zero.min() < 0.01
+    assert np.ptp(signed(np.zeros((2, 2)))) < 0.01
+
+
+def test_overlaid__is_brightest_where_the_map_is_largest_and_keeps_the_picture_where_it_is_0():
+    ground = picture(np.eye(8)[None])
+    found = overlaid(ground, np.array([[0.0, 0.0], [0.0, 3.0]]))
+    assert found.shape == (64, 64, 3)
+    assert found[60, 50].sum() > 2 * found[4, 20].sum()
+    np.testing.assert_allclose(found[:8, :8], 0.75, atol=0.01)
+    np.testing.assert_allclose(overlaid(ground, np.zeros((2, 2)))[8:16, :8], 0, atol=0.01)
+    np.testing.assert_allclose(overlaid(ground, np.full((2, 2), np.nan))[0, 0], to_rgb(BROKEN))
+
+
+def test_leveled__shares_limits():
+    dark, light = (leveled(np.full((1, 1), value), (0.0, 2.0))[0, 0] for value in (0.0, 2.0))
+    assert light.sum() > dark.sum()
+    assert enlarged(leveled(np.zeros((9, 4)))).shape == (72, 32, 3)
+
+
+def network():
+    return nn.Sequential(nn.Conv2d(1, 3, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(48, 2))
+
+
+def run_of(net, probe, steps=3, seed=0):
+    rng = np.random.default_rng(seed)
+    weights = {
+        name: rng.standard_normal((steps, *value.shape)).astype(np.float32)
+        for name, value in net().state_dict().items()
+    }
+    return trajlab.from_arrays(weights, steps=10 * np.arange(steps)).with_model(net, probe=replaying.as_probe(probe))
+
+
+@pytest.fixture(scope="module")
+def probe():
+    rng = np.random.default_rng(0)
+    return rng.standard_normal((6, 1, 4, 4)).astype(np.float32), np.array([0, 1, 0, 1, 0, 1])
+
+
+@pytest.fixture(scope="module")
+def result(probe):
+    return trajlab.run("attribution", run_of(network, probe), ascent_steps=2).compute()
+
+
+@pytest.fixture(scope="module")
+def study(probe):
+    runs = {f"run-{seed}": run_of(network, probe, seed=seed) for seed in range(2)}
+    return trajlab.run("attribution", runs, ascent_steps=2).compute()
+
+
+def drawn(result):
+    for panel in panels(result):
+        drawing = Figure(panel.size, layout="constrained")
+        panel.draw(drawing)
+        drawing.canvas.draw()
+        assert any(ax.has_data() for ax in drawing.axes), panel.key
+    return [panel.key for panel in panels(result)]
+
+
+def words(labels):
+    return [label.get_text() for label in labels]
+
+
+def test_attribution__shows_samples_with_what_they_are_taken_for(result):
+    told = result.assign(predicted=result.predicted.copy(), adversarial_predicted=result.adversarial_predicted.copy())
+    told.predicted[-1], told.adversarial_predicted[-1] = [1, 1], [0, np.nan]
+
+    ax = figure(told)
+
+    assert words(ax.get_yticklabels()) == ["input", "gradient", "Grad-CAM", "adversarial"]
+    assert words(ax.child_axes[0].get_xticklabels()) == ["0 → 1", "1"]
+    assert words(ax.get_xticklabels()) == ["0", "–"]
+    assert ax.get_title().startswith("step 20")
+    assert figure(told, step=10).get_title().startswith("step 10")
+
+
+def test_attribution__shows_a_sample_over_the_steps(result):
+    ax = figure(result, sample=1)
+    assert words(ax.child_axes[0].get_xticklabels()) == ["step 0", "step 10", "step 20"]
+    assert words(ax.get_yticklabels()) == ["gradient", "Grad-CAM", "adversarial"]
+    assert ax.get_title() == f"sample {result.sample_index[1].item()} of the probe"
+
+
+@pytest.mark.parametrize("variable", ["maximum_response", "activation_map"])
+def test_attribution__shows_units_over_the_steps(result, study, variable):
+    ax = figure(result, variable=variable)
+    assert words(ax.child_axes[0].get_xticklabels()) == ["unit 0", "unit 1", "unit 2"]
+    assert words(ax.get_yticklabels()) == ["step 0", "step 10", "step 20"]
+    assert figure(study, variable=variable, run="run-1").get_title() == "0 run-1"
+
+
+def test_attribution__of_one_run_and_of_several_all_panels_can_be_drawn(result, study):
+    keys = ["samples", "steps", "maximum_response", "activation_map", "adversarial_accuracy", "attention_iou_prev"]
+    assert drawn(result) == drawn(study) == keys
+    assert "Run run-0." in panels(study)[0].caption and "Of grad_cam." in panels(study)[-1].caption
+
+
+def test_attribution__of_broken_numbers_is_drawn(result):
+    assert "samples" in drawn(result.where(False).assign(sample_index=result.sample_index, image=result.image))
+
+
+def test_attribution__of_vectors_is_drawn_as_numbers(probe):
+    net = lambda: nn.Sequential(nn.Linear(16, 5), nn.ReLU(), nn.Linear(5, 2))  # noqa: E731
+    found = trajlab.run("attribution", run_of(net, (probe[0].reshape(6, 16), probe[1])), ascent_steps=0).compute()
+    assert drawn(found) == ["adversarial_accuracy", "attention_iou_prev"]
+    assert figure(found).get_ylabel().startswith("share")
+    assert figure(found, variable="input_gradient").has_data()
+
+
+def test_attribution__without_targets_shows_inputs_and_units(probe):
+    found = trajlab.run("attribution", run_of(network, probe[0]), ascent_steps=1).compute()
+    assert drawn(found) == ["samples", "maximum_response", "activation_map"]
+    assert words(figure(found).child_axes[0].get_xticklabels())[:2] == ["#0", "#1"]
+
+
+def test_attribution__of_a_variable_that_is_not_there_is_told(result):
+    with pytest.raises(BadSetting, match="the result has"):
+        figure(result, variable="attention")
+
+
+def test_findings__tell_what_attacks_leave_and_whether_maps_stay(result):
+    shown = result.assign(
+        adversarial_accuracy=(("step", "epsilon"), np.outer([0.1, 0.2, 1.0], [0.9, 0.8, 0.7, 0.5, 0.25])),
+        attention_iou_prev=(("step", "sample", "map"), np.array([np.nan, 0.2, 0.4]).repeat(4).reshape(3, 2, 2)),
+        attention_iou=(("step", "sample", "map"), np.array([0.1, 0.2, 0.3]).repeat(4).reshape(3, 2, 2)),
+    )
+    texts = [one.text for one in findings(shown)]
+
+    assert texts[0] == "90 % of the probe is answered right at the end, after an attack 25 % with ε = 0.4."
+    assert "Grad-CAM and the masks have an attention IoU of 0.3 at the end, of 0.1 at step 0" in texts[2]
+    assert texts[3] == (
+        "Grad-CAM at steps 10 and 20 overlaps by 0.4, least at steps 0 and 10, by 0.2 "
+        "(attention IoU, mean of the samples)."
+    )
+    assert headlines(shown)["adversarial_accuracy"].item() == 0.25
+    assert headlines(shown)["attention_iou"].item() == pytest.approx(0.3)
+
+
+def test_findings__of_several_runs_name_the_hardest_and_the_softest(study):
+    shown = study.assign(
+        adversarial_accuracy=(("run", "step", "epsilon"), np.array([0.5, 0.25]).repeat(15).reshape(2, 3, 5))
+    )
+    texts = " ".join(one.text for one in findings(shown))
+    assert "leaves most in run `run-0` (50 %) and least in run `run-1` (25 %)" in texts
+    np.testing.assert_array_equal(headlines(shown)["adversarial_accuracy"], [0.5, 0.25])
+
+
+def test_findings__count_units_whose_input_never_changed(result):
+    still = result.maximum_response.copy()
+    still[:, 1] = still[0, 1]
+    texts = [one.text for one in findings(result.assign(maximum_response=still))]
+    assert any("excite 1 of 3 units of `0` most are the same to the bit at all steps" in text for text in texts)
+    assert not any("to the bit" in one.text for one in findings(result))
+
+
+def test_findings__nan_is_an_alarm(result):
+    broken = result.assign(nonfinite=xr.Variable("step", [0, 4, 4]))
+    assert findings(broken)[0].alarm and "from step 10 on" in findings(broken)[0].text

@@ -1,0 +1,234 @@
+"""Figures of what in the inputs decides, and of what units look for."""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from trajlab.figures.default import default
+from trajlab.figures.marks import multiples
+from trajlab.figures.marks.canvas import canvas
+from trajlab.figures.marks.choosing import moment
+from trajlab.figures.marks.lines import lines
+from trajlab.figures.marks.sheet import leveled, overlaid, picture, ratio, sheet, signed
+from trajlab.figures.panel import Panel
+
+ROWS = {
+    "image": "input",
+    "input_gradient": "gradient",
+    "grad_cam": "Grad-CAM",
+    "adversarial": "adversarial",
+}
+"""Rows of the sheet of samples, and their names."""
+
+ABOVE = 18
+"""Points between a sheet and its title, where the names of the columns are."""
+
+OF_UNITS = ("maximum_response", "activation_map")
+"""Variables that are drawn as a sheet of units by steps."""
+
+
+def attribution(result: xr.Dataset, *, ax: Axes | None = None, variable: str | None = None, **select: Any) -> Axes:
+    """Draw samples with what decides on them at a step: input, input gradient, Grad-CAM and adversarial input.
+
+    Parameters
+    ----------
+    result
+        Result of the stage `attribution`.
+    ax
+        Where to draw; a new figure by default.
+    variable
+        Which variable; `maximum_response` and `activation_map` are drawn as sheets of units by steps.
+    select
+        Which part of it, as in ``step=100``; by default the last step of the first run, and where a sample is chosen,
+        all steps of it.
+    """
+    if variable in OF_UNITS and variable in result and _is_image(result[variable]):
+        ax = canvas(ax, height=4.8)
+        _units(result, variable, ax, **select)
+        return ax
+    if variable is not None or not _is_image(result["image"]):
+        known = ("adversarial_accuracy", "token_gradient", "attention_iou_prev", "top_response")
+        return default(result, ax=ax, variable=variable or next(name for name in known if name in result), **select)
+    ax = canvas(ax, height=4.0)
+    if select.get("sample") is not None:
+        _over_steps(result, ax, **select)
+    else:
+        _samples(result, ax, **select)
+    return ax
+
+
+def panels(result: xr.Dataset) -> list[Panel]:
+    """Give the figures that the report shows."""
+    found = []
+    run = f" Run {result['run'].values[0]}." if "run" in result.dims else ""
+    gray = "" if result["image"].sizes.get("channel", 1) in (1, 3) else " Inputs are the mean over their channels."
+    ways = {
+        "input_gradient": "Gradients are summed over channels, red where more of the input raises the "
+        f"{result.attrs.get('objective', 'objective')} and blue where it lowers it.",
+        "grad_cam": f"Grad-CAM of {result.attrs.get('layer', '')} is brighter where the evidence for the label lies.",
+        "adversarial": f"Adversarial inputs are moved by ε = {result.attrs.get('epsilon', 0):g} in each value.",
+    }
+    caption = " ".join(text for name, text in ways.items() if name in result) + " Each picture has its own scale."
+    if _is_image(result["image"]):
+        shape, rows = result["image"].shape, sum(name in result for name in ROWS)
+        size = _size(shape, rows, result.sizes["sample"])
+        title = f"What decides, at step {int(result['step'][-1]):,}"
+        found.append(Panel("samples", title, caption + gray + run, size, partial(_alone, result)))
+        if result.sizes["step"] > 1 and rows > 1:
+            draw = partial(_alone, result, sample=0)
+            size = _size(shape, rows - 1, result.sizes["step"])
+            found.append(Panel("steps", "What decides on one sample, over the steps", caption + run, size, draw))
+    captions = {
+        "maximum_response": f"The input of {_norm(result)} that gradient ascent found for each unit; zero is middle "
+        "gray, and each picture has its own scale. Noise is left where a unit has no gradient.",
+        "activation_map": "What each unit gives of one sample, dark to light; a unit has one scale at all steps.",
+    }
+    names = {"maximum_response": "Inputs that excite units of {} most", "activation_map": "Maps of units of {}"}
+    for name, text in captions.items():
+        if name in result and _is_image(result[name]):
+            size = _size(result[name].shape, result.sizes["step"], result.sizes["unit"])
+            title = names[name].format(result.attrs.get("layer") or "the output")
+            found.append(Panel(name, title, text + run, size, partial(_alone, result, variable=name)))
+    if "adversarial_accuracy" in result:
+        caption = "Share of the probe that is answered right after each value was moved by ε against the answer."
+        array = result["adversarial_accuracy"].transpose(..., "epsilon", "step")
+        title = "Accuracy under attack"
+        found.append(
+            multiples.panel("adversarial_accuracy", title, caption, array)
+            if "run" in array.dims
+            else Panel("adversarial_accuracy", title, caption, (9.2, 3.0), partial(_attacks, array.T))
+        )
+    for name, title in (("attention_iou", "Overlap with the masks"), ("attention_iou_prev", "Do maps stay?")):
+        if name in result and bool(result[name].notnull().any()):
+            array, called = mean_overlap(result, name), str(result[name].attrs["long_name"])
+            of = f" Of {array['map'].item()}." if "map" not in array.dims else ""
+            caption = f"{called[:1].upper()}{called[1:]}, mean over the samples; 1 is the same map.{of}"
+            found.append(Panel(name, title, caption, (9.2, 2.8), partial(_lines, array)))
+    return found
+
+
+def _norm(result: xr.Dataset) -> str:
+    norm = result.attrs.get("norm", 0.0)
+    return f"norm {norm:g}" if norm else "the probe's mean norm"
+
+
+def mean_overlap(result: xr.Dataset, name: str) -> xr.DataArray:
+    """Give the mean overlap over the samples; of several runs that of the last map, which is Grad-CAM where it is."""
+    array = result[name].mean("sample", keep_attrs=True)
+    return array.isel(map=-1) if "run" in array.dims or array.sizes["map"] == 1 else array
+
+
+def _is_image(array: xr.DataArray) -> bool:
+    """Tell whether an array is of pictures."""
+    axes = [str(dim) for dim in array.dims if dim not in ("run", "step", "sample", "unit", "channel")]
+    return len(axes) == 2
+
+
+def _size(shape: tuple[int, ...], rows: int, columns: int) -> tuple[float, float]:
+    """Give the size in inches of a sheet of so many tiles."""
+    return 9.2, min(8.0 * ratio(shape, rows, columns) + 0.8, 7.0)
+
+
+def _channels(array: xr.DataArray) -> np.ndarray:
+    """Give pictures, (…, channel, y, x)."""
+    return array.values if "channel" in array.dims else array.values[..., None, :, :]
+
+
+def _tile(at: xr.Dataset, name: str) -> np.ndarray:
+    """Give a picture of one sample at one step."""
+    image = picture(_channels(at["image"]))
+    if name == "input_gradient":
+        return signed(_channels(at[name]).sum(0))
+    if name == "grad_cam":
+        return overlaid(image, at[name].values)
+    return picture(_channels(at[name]))
+
+
+def _rows(result: xr.Dataset) -> list[str]:
+    return [name for name in ROWS if name in result and (name != "grad_cam" or _is_image(result[name]))]
+
+
+def _samples(result: xr.Dataset, ax: Axes, **select: Any) -> None:
+    """Draw all samples at a step."""
+    at, title = moment(result, **select)
+    rows = _rows(result)
+    one = [at.isel(sample=i) for i in range(at.sizes["sample"])]
+    tiles = [[_tile(sample, name) for sample in one] for name in rows]
+    below, note = ([_told(sample, "adversarial_predicted") for sample in one], "adversarial input is taken for")
+    known = "adversarial_predicted" in at
+    sheet(tiles, ax, rows=[ROWS[name] for name in rows], columns=[_name(sample) for sample in one],
+          below=below if known else (), note=note if known else "")  # fmt: skip
+    ax.set_title(f"{title}: class, → what it is taken for if that is another", y=1.0, pad=ABOVE)
+
+
+def _over_steps(result: xr.Dataset, ax: Axes, sample: int, **select: Any) -> None:
+    """Draw a sample at all steps."""
+    rows = [name for name in _rows(result) if name != "image"]
+    one, _ = moment(result.isel(sample=sample), **select, step=None)
+    run = {"run": select.get("run")}
+    steps = [moment(result.isel(sample=sample), step=step, **run)[0] for step in result["step"].values]
+    tiles = [[_tile(at, name) for at in steps] for name in rows]
+    known = "adversarial_predicted" in result
+    sheet(tiles, ax, rows=[ROWS[name] for name in rows], columns=[f"step {int(at['step']):,}" for at in steps],
+          below=[_told(at, "adversarial_predicted") for at in steps] if known else (),
+          note="adversarial input is taken for" if known else "")  # fmt: skip
+    ax.set_title(f"sample {int(one['sample_index'])} of the probe", y=1.0, pad=ABOVE)
+
+
+def _name(at: xr.Dataset) -> str:
+    """Name a sample by its class, and what it is taken for if that is another."""
+    if "target" not in at or at["target"].ndim or at["target"].dtype.kind == "f" and float(at["target"]) % 1:
+        return f"#{int(at['sample_index'])}"
+    told = _told(at, "predicted")
+    own = f"{float(at['target']):g}"
+    return own if told in ("", own) else f"{own} → {told}"
+
+
+def _told(at: xr.Dataset, name: str) -> str:
+    if name not in at:
+        return ""
+    return f"{float(at[name]):g}" if np.isfinite(at[name]) else "–"
+
+
+def _units(result: xr.Dataset, name: str, ax: Axes, **select: Any) -> None:
+    """Draw units by steps."""
+    at = result.isel(run=0) if "run" in result.dims and select.get("run") is None else result
+    at = at.sel({dim: label for dim, label in select.items() if dim in at.dims and label is not None})
+    array = at[name] if "step" in at[name].dims else at[name].expand_dims("step")
+    array = array.transpose("step", "unit", ...)
+    if name == "maximum_response":
+        values = _channels(array)
+        tops = np.nanmax(np.where(np.isfinite(values), abs(values), 0.0), axis=tuple(range(2, values.ndim)))
+        tiles = [[picture(one, (-top or -1.0, top or 1.0)) for one, top in zip(row, limit, strict=True)]
+                 for row, limit in zip(values, tops, strict=True)]  # fmt: skip
+    else:
+        finite, axes = np.isfinite(array.values), (0, 2, 3)
+        low = np.min(array.values, axis=axes, where=finite, initial=np.inf)
+        high = np.max(array.values, axis=axes, where=finite, initial=-np.inf)
+        low, high = (np.where(finite.any(axes), limit, 0.0) for limit in (low, high))
+        tiles = [[leveled(one, (float(low[i]), float(high[i]))) for i, one in enumerate(row)] for row in array.values]
+    columns = [f"unit {unit}" for unit in array["unit"].values]
+    sheet(tiles, ax, rows=[f"step {step:,}" for step in np.atleast_1d(array["step"].values)], columns=columns)
+    ax.set_title(
+        f"{result.attrs.get('layer', '')} {at['run'].item() if 'run' in at.coords else ''}".strip(), y=1.0, pad=ABOVE
+    )
+
+
+def _alone(result: xr.Dataset, figure: Figure, **select: Any) -> None:
+    attribution(result, ax=figure.add_subplot(), **select)
+
+
+def _attacks(array: xr.DataArray, figure: Figure) -> None:
+    ax = figure.add_subplot()
+    lines(array, ax)
+    legend = ax.get_legend()
+    if legend is not None:
+        legend.set_title("ε")
+
+
+def _lines(array: xr.DataArray, figure: Figure) -> None:
+    lines(array, figure.add_subplot())

@@ -1,0 +1,56 @@
+"""How far two maps of the same picture overlap."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def attention_iou(first: np.ndarray, second: np.ndarray, axes: Sequence[int]) -> np.ndarray:
+    """Give Σ PQ / Σ ((P + Q) / 2)² of two maps P and Q that are first scaled to the sum 1.
+
+    It is 1 for equal maps and 0 for maps that share no position (Serianni et al. 2025, arXiv:2503.19846). A map that
+    is 0 everywhere, or has values that are NaN or Inf, has no overlap, NaN.
+
+    Parameters
+    ----------
+    first, second
+        Maps without negative values; their other axes are broadcast.
+    axes
+        Axes over the positions, counted from the end.
+
+    Examples
+    --------
+    >>> one, other = np.array([1.0, 0.0]), np.array([1.0, 1.0])
+    >>> [float(attention_iou(one, map, (-1,))) for map in (3 * one, other, 1 - one, 0 * one)]
+    [1.0, 0.8, 0.0, nan]
+    """
+    with np.errstate(all="ignore"):
+        p, q = (
+            map.astype(np.float64) / map.sum(tuple(axes), keepdims=True, dtype=np.float64) for map in (first, second)
+        )
+        return (p * q).sum(tuple(axes)) / (((p + q) / 2) ** 2).sum(tuple(axes))
+
+
+def resized(maps: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """Give maps at another resolution, linear between the middles of pixels and constant beyond the outermost ones.
+
+    Parameters
+    ----------
+    maps
+        The maps; their last axes are over positions.
+    shape
+        Sizes of these axes.
+
+    Examples
+    --------
+    >>> resized(np.array([0.0, 4.0]), (4,)).tolist()
+    [0.0, 1.0, 3.0, 4.0]
+    """
+    for axis, size in zip(range(-len(shape), 0), shape, strict=True):
+        own = maps.shape[axis]
+        at = np.clip((np.arange(size) + 0.5) * own / size - 0.5, 0, own - 1)
+        low = np.minimum(at.astype(np.int64), max(own - 2, 0))
+        share = (at - low).reshape(-1, *(1,) * (-axis - 1))
+        before, after = maps.take(low, axis), maps.take(np.minimum(low + 1, own - 1), axis)
+        maps = before + share * (after - before)
+    return maps
