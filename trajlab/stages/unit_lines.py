@@ -171,6 +171,8 @@ def _result(*inputs: xr.DataArray, names: tuple[str, ...], resolution: int) -> x
     ends = _ends(normal, offset, found["box"].values)
     length = np.sqrt((normal**2).sum(-1))
     direction = normal / length[..., None]
+    cosine = (direction * direction[0]).sum(-1)
+    sine = (direction * direction[0, :, ::-1] * [1, -1]).sum(-1)
     crossing = np.isfinite(ends).all((2, 3))
     variables: dict[str, Any] = {
         "normal": (("step", "unit", "axis"), normal),
@@ -178,7 +180,7 @@ def _result(*inputs: xr.DataArray, names: tuple[str, ...], resolution: int) -> x
         "ends": (("step", "unit", "end", "axis"), ends),
         "fraction_crossing": ("step", crossing.sum(1) / crossing.shape[1]),
         "distance": (("step", "unit"), abs(direction @ found["box"].values.mean(1) + offset / length)),
-        "turned": (("step", "unit"), np.degrees(np.arccos(np.clip((direction * direction[0]).sum(-1), -1, 1)))),
+        "turned": (("step", "unit"), np.degrees(np.arctan2(abs(sine), cosine))),
         "box": (("axis", "limit"), found["box"].values),
     }
     if "output" in found:
