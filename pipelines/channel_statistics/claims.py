@@ -17,6 +17,11 @@ FEW = (
     "networks."
 )
 
+OVER_FILTERS = (
+    "What an input channel absorbs is a sum over all filters of the layer, up to 512 of them; where these are still "
+    "close to random, their differences cancel. What an output channel emits depends on its own gradient alone."
+)
+
 
 def channels_of_a_layer_differ(results: Results) -> Claim:
     """Hold the variation among the channels of each layer against what the choice of so few samples would give."""
@@ -44,7 +49,8 @@ def channels_of_a_layer_differ(results: Results) -> Claim:
             ),
         ],
         verdict(np.concatenate([_share(found) > 0.9 for found in beyond.values()])),
-        "It holds where nine of ten layers vary more than channels that are all alike would, for these samples.",
+        "It holds where nine of ten layers vary more than channels that are all alike may, for these samples. "
+        + ("" if all(_share(one).min() > 0.9 for one in beyond.values()) else OVER_FILTERS),
         _figure(results, "variation"),
     )
 
@@ -68,6 +74,7 @@ def emission_varies_more_in_low_layers(results: Results) -> Claim:
 def both_vary_alike_in_deep_layers(results: Results) -> Claim:
     """Compare the coefficients of variation in the last stage of the network."""
     found = {study: _ratio(_learned(found), DEEP) for study, found in _studies(results).items()}
+    more = [ratio > MORE for ratio in found.values()]
     alike = [(ratio < MORE) & (ratio > 1 / MORE) for ratio in found.values()]
     return Claim(
         "In deep layers emission and absorption vary equally.",
@@ -78,7 +85,7 @@ def both_vary_alike_in_deep_layers(results: Results) -> Claim:
         ],
         verdict(np.concatenate(alike)),
         f"Between {1 / MORE:g} and {MORE} it counts as equal. The layers are the convolutions of the last residual "
-        f"stage. {FEW}",
+        f"stage. {OVER_FILTERS + ' ' if np.concatenate(more).any() else ''}{FEW}",
         _figure(results, "cv_ratio"),
     )
 
@@ -130,7 +137,8 @@ def filter_norms_do_not_explain_emission(results: Results) -> Claim:
             for (study, word), values in found.items()
         ],
         verdict(np.concatenate([values**2 < 0.5 for values in trained])),
-        "It holds where the norm explains less than half of the variance among channels: r² below 0.5, |r| below 0.71.",
+        "It holds where the norm explains less than half of the variance among channels: r² below 0.5, |r| below 0.71. "
+        "Filters that all start from one distribution have norms that hardly differ, and keep them at first.",
         _figure(results, "norm_correlation"),
     )
 
