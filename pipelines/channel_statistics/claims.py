@@ -9,6 +9,12 @@ from trajlab.claims import Claim, Measured
 LOW, DEEP = "layer1", "layer4"
 """The first and the last stage of a residual network; the convolution before them has three input channels only."""
 
+STILL = "still"
+"""The optimizer whose steps have length 0."""
+
+UNTRAINED = "_untrained"
+"""How the study ends that is the control of pretrained networks."""
+
 MORE = 1.25
 """Emission varies more than absorption from this ratio on, and as much between its inverse and this."""
 
@@ -26,7 +32,7 @@ OVER_FILTERS = (
 def channels_of_a_layer_differ(results: Results) -> Claim:
     """Hold the variation among the channels of each layer against what the choice of so few samples would give."""
     sides = {"emission": "em_sum", "absorption": "ab_sum"}
-    end = {study: last(_learned(found)) for study, found in _studies(results).items()}
+    end = {study: last(found) for study, found in _studies(results).items()}
     beyond = {
         (study, word): found[f"{name}_channel_cv"] > found[f"{name}_channel_noise"]
         for study, found in end.items()
@@ -57,7 +63,7 @@ def channels_of_a_layer_differ(results: Results) -> Claim:
 
 def emission_varies_more_in_low_layers(results: Results) -> Claim:
     """Compare the coefficients of variation in the first stage of the network."""
-    found = {study: _ratio(_learned(found), LOW) for study, found in _studies(results).items()}
+    found = {study: _ratio(found, LOW) for study, found in _studies(results).items()}
     return Claim(
         "In low layers emission varies more from channel to channel than absorption.",
         "emission more",
@@ -73,7 +79,7 @@ def emission_varies_more_in_low_layers(results: Results) -> Claim:
 
 def both_vary_alike_in_deep_layers(results: Results) -> Claim:
     """Compare the coefficients of variation in the last stage of the network."""
-    found = {study: _ratio(_learned(found), DEEP) for study, found in _studies(results).items()}
+    found = {study: _ratio(found, DEEP) for study, found in _studies(results).items()}
     more = [ratio > MORE for ratio in found.values()]
     alike = [(ratio < MORE) & (ratio > 1 / MORE) for ratio in found.values()]
     return Claim(
@@ -92,17 +98,18 @@ def both_vary_alike_in_deep_layers(results: Results) -> Claim:
 
 def the_pattern_is_learned(results: Results) -> Claim:
     """Hold the difference between low and deep layers against that in networks that have learned nothing."""
-    studies = _studies(results)
+    kinds = {"trained": _studies(results), "untrained": _untrained(results)}
+    studies = kinds["trained"]
     ratios = {
-        (study, word, stage): _ratio(choose(found), stage)
-        for study, found in studies.items()
-        for word, choose in (("trained", _learned), ("untrained", _untrained))
+        (study, word, stage): _ratio(found[study], stage)
+        for study in studies
+        for word, found in kinds.items()
         for stage in (LOW, DEEP)
     }
     falls = {
         (study, word): np.median(ratios[study, word, LOW]) - np.median(ratios[study, word, DEEP])
         for study in studies
-        for word in ("trained", "untrained")
+        for word in kinds
     }
     alone = [falls[study, "trained"] > max(2 * falls[study, "untrained"], 0) for study in studies]
     return Claim(
@@ -122,11 +129,11 @@ def the_pattern_is_learned(results: Results) -> Claim:
 
 def filter_norms_do_not_explain_emission(results: Results) -> Claim:
     """Correlate the emission of the channels of a layer with the norms of their filters."""
-    kinds = {"trained": _learned, "untrained": _untrained}
+    kinds = {"trained": _studies(results), "untrained": _untrained(results)}
     found = {
-        (study, word): last(choose(one))["median_norm_correlation"].values
-        for study, one in _studies(results).items()
-        for word, choose in kinds.items()
+        (study, word): last(one)["median_norm_correlation"].values
+        for word, studies in kinds.items()
+        for study, one in studies.items()
     }
     trained = [values for (_, word), values in found.items() if word == "trained"]
     return Claim(
@@ -144,33 +151,22 @@ def filter_norms_do_not_explain_emission(results: Results) -> Claim:
 
 
 def _studies(results: Results) -> dict[str, xr.Dataset]:
-    """Give the results by the name of the network."""
+    """Give the results of the runs that learned, by the name of the network."""
     return {
-        name.removesuffix("/channel_gradients"): found
-        for name, found in results.items()
-        if name.endswith("/channel_gradients")
+        study: of(found, optimizer=[name for name in found["optimizer"].values if name != STILL] or STILL)
+        for study, found in _all(results).items()
+        if not study.endswith(UNTRAINED)
     }
 
 
-def _learned(found: xr.Dataset) -> xr.Dataset:
-    """Choose the runs that were trained, here or before."""
-    return _chosen(found, "pretrained" if "pretrained" in _variants(found) else None)
+def _untrained(results: Results) -> dict[str, xr.Dataset]:
+    """Give the results of the runs whose weights are those of the start, by the name of the network."""
+    found = _all(results)
+    return {study: of(found.get(f"{study}{UNTRAINED}", found[study]), optimizer=STILL) for study in _studies(results)}
 
 
-def _untrained(found: xr.Dataset) -> xr.Dataset:
-    """Choose the runs whose weights are those of the start."""
-    return _chosen(found, "untrained" if "pretrained" in _variants(found) else "still")
-
-
-def _chosen(found: xr.Dataset, kind: str | None) -> xr.Dataset:
-    if kind in ("pretrained", "untrained"):
-        return of(found, variant=kind)
-    others = [name for name in np.unique(found["optimizer"].values) if name != "still"]
-    return of(found, optimizer=others if kind is None else kind)
-
-
-def _variants(found: xr.Dataset) -> list[str]:
-    return list(found["variant"].values) if "variant" in found.coords else []
+def _all(results: Results) -> dict[str, xr.Dataset]:
+    return {name.partition("/")[0]: found for name, found in results.items() if name.endswith("/channel_gradients")}
 
 
 def _ratio(found: xr.Dataset, stage: str) -> np.ndarray:

@@ -12,7 +12,7 @@ PARAMS = Path(claims.__file__).with_name("params.yaml")
 LAYERS = ["conv1", "layer1.0.conv1", "layer1.0.conv2", "layer4.0.conv1", "layer4.0.conv2"]
 
 
-def result(low=2.0, deep=1.0, untrained=(1.0, 1.0), noise=0.1, correlation=0.2, pretrained=False):
+def result(low=2.0, deep=1.0, untrained=(1.0, 1.0), noise=0.1, correlation=0.2):
     """Give results of two runs that learned and two that did not."""
     learned = np.array([9.0, low, low, deep, deep])
     control = np.array([9.0, *np.repeat(untrained, 2)])
@@ -20,9 +20,6 @@ def result(low=2.0, deep=1.0, untrained=(1.0, 1.0), noise=0.1, correlation=0.2, 
     ratio = np.stack([np.stack([control, row]) for row in (learned, learned, control, control)])
     kinds = ["sgd", "sgd", "still", "still"]
     coords = {"run": list("abcd"), "optimizer": ("run", kinds), "step": [0, 9], "layer": LAYERS}
-    if pretrained:
-        words = {"sgd": "pretrained", "still": "untrained"}
-        coords |= {"optimizer": ("run", ["still"] * 4), "variant": ("run", [words[kind] for kind in kinds])}
     found = {"cv_ratio": (shape, ratio)}
     for name in ("em_sum", "ab_sum"):
         found |= {f"{name}_channel_cv": (shape, 0.5 + 0 * ratio), f"{name}_channel_noise": (shape, noise + 0 * ratio)}
@@ -30,12 +27,26 @@ def result(low=2.0, deep=1.0, untrained=(1.0, 1.0), noise=0.1, correlation=0.2, 
     return xr.Dataset(found, coords)
 
 
-@pytest.mark.parametrize("pretrained", [False, True])
-def test_all__hold_where_they_should(pretrained):
-    results = {"net/channel_gradients": result(pretrained=pretrained), "net/evaluation": xr.Dataset()}
+def pretrained(**changes):
+    """Give the results of a pretrained network, and of its control."""
+    found = result(**changes)
+    same = found.isel(run=[2, 2]).assign(found.isel(run=[0, 1]).drop_vars(["run", "optimizer"]).data_vars)
+    same, control = same.isel(step=[1], run=[0]), found.isel(run=[3])
+    return {"net/channel_gradients": same, "net_untrained/channel_gradients": control}
+
+
+@pytest.mark.parametrize("results", [{"net/channel_gradients": result()}, pretrained()])
+def test_all__hold_where_they_should(results):
+    results = results | {"net/evaluation": xr.Dataset()}
     found = {claim.__name__: claim(results) for claim in claims_of("channel_statistics")}
     assert {name: claim.holds for name, claim in found.items()} == dict.fromkeys(found, "yes")
     assert all(claim.figure.startswith("net/channel_gradients-") for claim in found.values())
+
+
+def test_pretrained__networks_are_held_against_their_own_control():
+    found = claims.the_pattern_is_learned(pretrained(low=4.0, untrained=(3.0, 2.0))).measured
+    assert [one.values.tolist() for one in found] == [[4.0], [1.0], [3.0], [2.0]]
+    assert claims.the_pattern_is_learned(pretrained(untrained=(3.0, 1.0))).holds == "no"
 
 
 @pytest.mark.parametrize(
@@ -75,14 +86,13 @@ def test_params__name_the_runs_of_both_sizes(tmp_path):
     file = tmp_path / "params.yaml"
     file.write_text(PARAMS.read_text().replace("\nsize: small", "\nsize: published"))
     published = read_studies(file)
-    assert [name.partition("/")[2] for name in published] == [
-        "resnet18_cifar10", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152"
-    ]  # fmt: skip
+    networks = [f"resnet{depth}{end}" for depth in (18, 34, 50, 101, 152) for end in ("", "_untrained")]
+    assert [name.partition("/")[2] for name in published] == ["resnet18_cifar10", *networks]
     assert training_of(published["channel_statistics/resnet18_cifar10"], "").epochs == 20
-    for depth in (18, 34, 50, 101, 152):
-        study = published[f"channel_statistics/resnet{depth}"]
-        assert [run.variant for run in runs_of(study)] == ["untrained", "pretrained"]
-        trained = training_of(study, "pretrained")
-        assert trained.model["factory"] == f"torchvision.models:resnet{depth}"
-        assert (trained.weights, trained.steps) == (f"data/weights/resnet{depth}.pth", 0)
-        assert training_of(study, "untrained").weights is None
+    for name in networks:
+        study = published[f"channel_statistics/{name}"]
+        assert [run.name for run in runs_of(study)] == ["kaiming_normal-still-0"]
+        training, (network, *control) = training_of(study, ""), name.split("_")
+        assert training.model["factory"] == f"torchvision.models:{network}"
+        file = None if control else f"data/weights/{network}.pth"
+        assert (training.weights, training.steps) == (file, 40 if control else 0)
