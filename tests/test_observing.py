@@ -13,10 +13,11 @@ from torch.nn import functional as F
 import trajlab
 from trajlab.errors import BadSetting, MissingData
 from trajlab.fusing import fuse_scans
+from trajlab.observers import Objective, Observer, Output
 from trajlab.observers.activity import Activity
 from trajlab.observers.pooled import Pooled
 from trajlab.observers.raw import Raw
-from trajlab.observing import Objective, Observer, Output, observe
+from trajlab.observing import observe
 from trajlab.replaying import replay
 
 

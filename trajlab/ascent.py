@@ -8,9 +8,9 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 
+from trajlab.observers import INPUT, Layer, Objective
 from trajlab.observers.pooled import Pooled
 from trajlab.observers.raw_gradient import RawGradient
-from trajlab.observing import INPUT, Layer, Objective
 
 Replay = Callable[..., Any]
 

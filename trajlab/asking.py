@@ -8,9 +8,9 @@ import xarray as xr
 
 from trajlab.ascent import against, own_inputs
 from trajlab.errors import BadSetting
+from trajlab.observers import INPUT, Layer, Objective
 from trajlab.observers.grad_cam import GradCam, has_maps
 from trajlab.observers.raw_gradient import RawGradient
-from trajlab.observing import INPUT, Layer, Objective
 from trajlab.scoring import score_table, task_of
 
 SCORES_AT = "scores at "

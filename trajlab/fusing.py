@@ -13,7 +13,7 @@ from dask.highlevelgraph import HighLevelGraph
 from dask.task_spec import List, Task, TaskRef
 
 from trajlab.blocks import Found, reduce_blocks
-from trajlab.observing import REPLAY
+from trajlab.observers import REPLAY
 
 
 def fuse_scans(graph: HighLevelGraph, keys: Sequence[Any], **kwargs: Any) -> dict:

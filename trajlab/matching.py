@@ -15,8 +15,9 @@ import xarray as xr
 from scipy.optimize import linear_sum_assignment
 
 from trajlab.kernels.blas import one_thread
+from trajlab.observers import Observable
 from trajlab.observers.picked import Picked
-from trajlab.observing import Observable, observe
+from trajlab.observing import observe
 from trajlab.units import layers_of
 
 MATCHES = ("best", "greedy", "null", "null_95", "units")

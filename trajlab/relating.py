@@ -10,7 +10,7 @@ import xarray as xr
 
 from trajlab.errors import BadSetting
 from trajlab.kernels.blas import one_thread
-from trajlab.observing import Observable
+from trajlab.observers import Observable
 from trajlab.scan import position_of
 from trajlab.showing import shown_steps
 

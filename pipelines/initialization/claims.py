@@ -69,6 +69,30 @@ def uniform_becomes_gaussian(results: Results) -> Claim:
     )
 
 
+def feature_spread_grows(results: Results) -> Claim:
+    """Compare the spread of the features at the end with the start, and of each layer with the one before."""
+    std = of(results["features"]["std"], init=RANDOM)
+    grown = last(std) > std.isel(step=0)
+    deeper = last(std).diff("layer") > 0
+    return Claim(
+        "The spread of the features grows with training and with depth.",
+        "grows with both, for training, validation and random images",
+        [
+            *(
+                Measured(f"layers whose spread grew with training, {kind} inputs", share.values, "share")
+                for kind, share in _by_input(grown)
+            ),
+            *(
+                Measured(f"layers of more spread than the one before, {kind} inputs", share.values, "share")
+                for kind, share in _by_input(deeper)
+            ),
+        ],
+        verdict([*grown.values.ravel(), *deeper.values.ravel()]),
+        "It holds where it does in each layer of each run. Features are what the ReLUs give.",
+        "features",
+    )
+
+
 def orthogonal_learns_fastest(results: Results) -> Claim:
     """Rank the starts by the loss on the probe, as a mean over the training."""
     loss = results["evaluation"]["loss"].mean("step")
@@ -113,6 +137,11 @@ def _weights(results: Results) -> xr.Dataset:
     """Choose the weights among the parameters; biases start at zero."""
     found = results["distribution"]
     return found.sel(parameter=[name for name in found["parameter"].values if name.endswith("weight")])
+
+
+def _by_input(each: xr.DataArray) -> list[tuple[str, xr.DataArray]]:
+    """Give the share of layers for each kind of inputs."""
+    return [(str(kind), each.sel(input=kind).mean("layer")) for kind in each["input"].values]
 
 
 def _where(found: xr.Dataset) -> str:

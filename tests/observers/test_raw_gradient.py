@@ -11,8 +11,8 @@ import trajlab
 from trajlab import replaying
 from trajlab.errors import BadSetting
 from trajlab.fusing import fuse_scans
+from trajlab.observers import INPUT, Objective
 from trajlab.observers.raw_gradient import RawGradient
-from trajlab.observing import INPUT, Objective
 
 
 class InPlace(nn.Module):

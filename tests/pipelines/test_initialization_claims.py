@@ -28,7 +28,10 @@ def results():
     mean_loss = {"orthogonal": 1.0, "kaiming": 1.5, "xavier": 2.0, "ones": 9.0, "zeros": np.log(10)}
     loss = np.repeat([mean_loss[init.partition("_")[0]] for init in INITS], 2)
     evaluation = xr.Dataset({"loss": (("run", "step"), np.stack([loss, loss], 1))}, FACTS | {"step": [0, 10]})
-    return {"distribution": distribution, "evaluation": evaluation}
+    inputs = {"input": ["valid", "train", "uniform"], "layer": ["relu1", "relu2"]}
+    spread = np.broadcast_to(np.array([[1.0, 1.1], [1.2, 1.3]])[:, None], (14, 2, 3, 2))
+    features = xr.Dataset({"std": (("run", "step", "input", "layer"), spread)}, FACTS | {"step": [0, 10]} | inputs)
+    return {"distribution": distribution, "evaluation": evaluation, "features": features}
 
 
 def at(results, name, variable, init, value, parameter=None):
@@ -99,6 +102,16 @@ def test_order__of_runs_that_overlap_may_be_chance(results):
     found = claims.orthogonal_learns_fastest(results | {"evaluation": evaluation.assign(loss=loss)})
 
     assert found.holds == "partly" and "may be chance" in found.reason
+
+
+def test_features__that_shrink_or_narrow_with_depth_are_seen(results):
+    std = results["features"]["std"]
+    shrinking = results["features"].assign(std=std.isel(step=[1, 0]).assign_coords(step=std["step"]))
+    found = claims.feature_spread_grows(results | {"features": shrinking})
+
+    assert found.holds == "partly"
+    assert found.measured[0].what.endswith("valid inputs") and set(found.measured[0].values) == {0}
+    assert set(found.measured[3].values) == {1}
 
 
 def test_zeros__that_learn_are_seen(results):

@@ -5,7 +5,7 @@ import xarray as xr
 
 from trajlab.findings.looking import Finding, nonfinite, typical
 from trajlab.findings.wording import count, listed, number, share
-from trajlab.observing import INPUT
+from trajlab.observers import INPUT
 
 HEADLINES = ("knn_chance",)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trajlab.kernels.activity import ACTIVITY, activity
-from trajlab.observing import Layer, Observer, Output, Seen
+from trajlab.observers import Layer, Observer, Output, Seen
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 from trajlab.errors import BadSetting
 from trajlab.kernels.local_gradients import Filters, local_gradients
 from trajlab.kernels.taps import Convolution
-from trajlab.observing import Layer, Objective, Observer, Output, Seen
+from trajlab.observers import Layer, Objective, Observer, Output, Seen
 
 OF_OUTPUTS = ("em_sum", "em_l2", "ab_out")
 """What is known of each output channel, and sample."""

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from trajlab.observing import Layer, Observer, Output, Seen
+from trajlab.observers import Layer, Observer, Output, Seen
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from trajlab.kernels.bins import KEYS
 from trajlab.kernels.moments import MOMENTS
 from trajlab.kernels.spread import EXACT
 from trajlab.kernels.tally import TABLES, add_along, tally
-from trajlab.observing import Layer, Observer, Output, Seen
+from trajlab.observers import Layer, Observer, Output, Seen
 
 COLUMNS = (*MOMENTS, "variance_along")
 """Columns of each layer: its moments, and the variance of the means along a dim."""

@@ -13,12 +13,15 @@ from dask.base import tokenize
 from torch import nn
 
 from trajlab.errors import BadSetting, MissingData
+from trajlab.observers import REPLAY, Observable, Observer
 from trajlab.observers.raw import Raw
-from trajlab.observing import REPLAY, Observable, Observer, assembled
+from trajlab.observing import assembled
+from trajlab.replaying.calls import Call, trial
 from trajlab.replaying.graph import Passes
-from trajlab.replaying.layers import Call, choose, layer_of, trial
+from trajlab.replaying.layers import choose, layer_of
 from trajlab.replaying.models import Model, build, described, fit, names_none, usable
-from trajlab.replaying.network import Network, Request, hollow
+from trajlab.replaying.network import Network, hollow
+from trajlab.replaying.passing import Request
 from trajlab.replaying.probing import as_probe
 from trajlab.replaying.types import as_input
 from trajlab.snapshots.tensors import Life

@@ -9,7 +9,8 @@ from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 from dask.task_spec import DataNode, List, Task, TaskRef
 
-from trajlab.replaying.network import Network, Request
+from trajlab.replaying.network import Network
+from trajlab.replaying.passing import Request
 from trajlab.snapshots.tensors import Life
 
 

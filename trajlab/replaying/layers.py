@@ -1,214 +1,23 @@
-"""Which outputs of a network are layers: a trial run tells what is called, in what order, and in what shapes."""
+"""Which outputs of a network are layers, and how they are labeled."""
 
 import difflib
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from typing import Any, NamedTuple
+from typing import Any
 
-import torch
 from torch import nn
 
 from trajlab.errors import BadSetting
-from trajlab.observing import INPUT, Layer
-from trajlab.replaying.attention import Attention, ask, tells_if_asked
+from trajlab.observers import Layer
+from trajlab.replaying.calls import Call, Place
 from trajlab.replaying.types import array_type
 from trajlab.snapshots.tensors import SPATIAL
 
-ACTIVATION_HOMES = ("torch.nn.modules.activation", "transformers.activations")
-SOFTMAXES = ("Softmin", "Softmax", "Softmax2d", "LogSoftmax")
-NOT_ELEMENTWISE = ("MultiheadAttention", *SOFTMAXES)
 RECTIFIERS = (nn.ReLU, nn.ReLU6)
 KINDS = ("activations", "nonlinearities", "convolutions", "units", "modules")
 """What may be asked for without naming it: activations; these and softmaxes and the attention of heads; convolutions;
 modules with a matrix or kernels as weight; all modules that are called."""
-
-
-class Place(NamedTuple):
-    """Where an output is in a pass: the path of the module, the number of its call, and which of its tensors."""
-
-    path: str
-    call: int = 0
-    tensor: int = 0
-
-    @property
-    def name(self) -> str:
-        """Name of the layer.
-
-        >>> Place("relu").name, Place("relu", 1).name, Place("attention", 0, 1).name
-        ('relu', 'relu:1', 'attention[1]')
-        """
-        return self.path + (f":{self.call}" if self.call else "") + (f"[{self.tensor}]" if self.tensor else "")
-
-
-class Call(NamedTuple):
-    """One output of one call of a module in a pass through the network.
-
-    Parameters
-    ----------
-    place
-        Where it is.
-    module
-        The module.
-    shape
-        Shape of the output for one sample, () if it does not give values for each sample.
-    dtype
-        Element type of the output.
-    input_shape
-        Shape of the first input for one sample, () if that has no values for each sample.
-    is_attention
-        Whether it is the attention that each head of a module pays, (head, query, key).
-    ndim
-        Number of axes of the output of several samples.
-    """
-
-    place: Place
-    module: Any
-    shape: tuple[int, ...]
-    dtype: torch.dtype
-    input_shape: tuple[int, ...] = ()
-    is_attention: bool = False
-    ndim: int = 0
-
-    @property
-    def is_activation(self) -> bool:
-        """Whether the module is an elementwise activation."""
-        return not self.place.tensor and any(
-            kind.__module__ in ACTIVATION_HOMES and kind.__name__ not in NOT_ELEMENTWISE
-            for kind in type(self.module).__mro__
-        )
-
-    @property
-    def is_softmax(self) -> bool:
-        """Whether the module is a softmax, or the logarithm of one."""
-        return not self.place.tensor and type(self.module).__name__ in SOFTMAXES and bool(self.shape)
-
-    @property
-    def softmax_axis(self) -> int:
-        """Axis in `shape` along which a softmax sums to 1; -1 if that is the one over the samples."""
-        dim = -3 if isinstance(self.module, nn.Softmax2d) else self.module.dim
-        if dim is None:
-            dim = 0 if self.ndim in (0, 1, 3) else 1  # as torch takes it
-        return max(dim % self.ndim - (self.ndim - len(self.shape)), -1)
-
-    @property
-    def is_convolution(self) -> bool:
-        """Whether the module is a convolution."""
-        return isinstance(self.module, nn.modules.conv._ConvNd)
-
-    @property
-    def has_units(self) -> bool:
-        """Whether the module has a matrix or kernels as its weight, and so units that it gives the values of."""
-        weight = getattr(self.module, "weight", None)
-        no_units = nn.Embedding | nn.EmbeddingBag | nn.LayerNorm | nn.RMSNorm
-        matrix = isinstance(weight, torch.Tensor) and weight.ndim > 1 and not self.place.tensor
-        return matrix and not isinstance(self.module, no_units)
-
-    @property
-    def unit_axis(self) -> int:
-        """Axis over the units in the output for one sample, of a module that has units."""
-        return 0 if self.module.weight.ndim > 2 else len(self.shape) - 1
-
-    @property
-    def has_row_per_unit(self) -> bool:
-        """Whether the weight of a module that has units has a row for each; a transposed convolution's has not."""
-        transposed = isinstance(self.module, nn.modules.conv._ConvTransposeNd)
-        return not transposed and len(self.module.weight) == self.shape[self.unit_axis]
-
-
-@contextmanager
-def listening(modules: Mapping[str, nn.Module], hear: Any, attention: Collection[str] = ()) -> Iterator[None]:
-    """Have `hear(path, module, inputs, tensors, maps)` called each time that a module was called.
-
-    Parameters
-    ----------
-    modules
-        The modules by path.
-    hear
-        Is given what went in, the tensors that came out, and the attention that the module paid on the way.
-    attention
-        Paths of the modules whose attention is wanted.
-    """
-    watch = Attention()
-    followed = {path for path in attention if not tells_if_asked(modules[path])}
-
-    def enter(path: str) -> Any:
-        return lambda module, inputs: watch.stack.append(path)
-
-    def leave(path: str) -> Any:
-        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
-            maps = watch.left(path) if path in followed else []
-            hear(path, module, inputs, list(tensors_in(output)), maps)
-
-        return hook
-
-    handles = [modules[path].register_forward_pre_hook(enter(path)) for path in followed]
-    handles += [modules[path].register_forward_pre_hook(ask, with_kwargs=True) for path in set(attention) - followed]
-    handles += [module.register_forward_hook(leave(path)) for path, module in modules.items()]
-    try:
-        with watch if followed else nullcontext():
-            yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def tensors_in(output: Any) -> Iterator[torch.Tensor]:
-    """Go over the tensors in what a module gives, which may be nested."""
-    if isinstance(output, torch.Tensor):
-        yield output
-    parts = output.values() if isinstance(output, Mapping) else output if isinstance(output, list | tuple) else ()
-    for part in parts:
-        yield from tensors_in(part)
-
-
-def first_tensor(output: Any) -> torch.Tensor | None:
-    """Give the first tensor in what a module gives, which may be nested; None if there is none."""
-    return next(tensors_in(output), None)
-
-
-def shape_for_one(tensor: torch.Tensor | None, samples: int) -> tuple[int, ...]:
-    """Give the shape of a tensor for one sample, () if it has no values for each."""
-    if tensor is None or not tensor.ndim or not len(tensor) or len(tensor) % samples:
-        return ()
-    rows = len(tensor) // samples
-    return (*((rows,) if rows > 1 else ()), *tensor.shape[1:]) or (1,)
-
-
-def trial(model: nn.Module, inputs: torch.Tensor) -> list[Call]:
-    """Run a network once and give the outputs of its modules, in the order in which these end; the inputs come first.
-
-    Raises
-    ------
-    BadSetting
-        The network does not take the inputs.
-    """
-    modules = dict(model.named_modules())
-    samples = len(inputs)
-    calls: list[Call] = []
-    if INPUT not in modules:
-        calls.append(Call(Place(INPUT), None, tuple(inputs.shape[1:]) or (1,), inputs.dtype))
-
-    def hear(path: str, module: nn.Module, given: Any, tensors: list[torch.Tensor], maps: list[torch.Tensor]) -> None:
-        number = sum(call.place.path == path and not call.place.tensor for call in calls)
-        into = shape_for_one(first_tensor(given), samples)
-        for place, tensor in enumerate([*tensors, *maps]):
-            shape = shape_for_one(tensor, samples)
-            named = place > 0 and (place >= len(tensors) or "Attention" in type(module).__name__) and len(shape) == 3
-            calls.append(Call(Place(path, number, place), module, shape, tensor.dtype, into, named, tensor.ndim))
-        if not tensors:
-            calls.append(Call(Place(path, number), module, (), torch.float32))
-
-    with torch.no_grad(), listening(modules, hear, modules):
-        try:
-            model(inputs)
-        except Exception as error:
-            raise BadSetting(
-                f"{type(model).__name__} was called with inputs of shape {list(inputs.shape)} and type {inputs.dtype}; "
-                f"{str(error).strip()}. Pass a probe= that the model takes."
-            ) from error
-    return calls
 
 
 def choose(calls: Sequence[Call], patterns: Sequence[str] | None, of: str = "activations") -> list[Call]:

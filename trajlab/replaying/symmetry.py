@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 
 from trajlab.alignment import Chain, chain_of, permuted
-from trajlab.replaying.layers import first_tensor
+from trajlab.replaying.listening import first_tensor
 from trajlab.replaying.models import build, fit, names_none
 from trajlab.replaying.types import as_input
 from trajlab.trajectory import Trajectory

@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from trajlab.observing import INPUT
+from trajlab.observers import INPUT
 from trajlab.replaying import TRIAL_SAMPLES, probe_parts
-from trajlab.replaying.layers import Place, first_tensor, shape_for_one, tensors_in
+from trajlab.replaying.calls import Place, shape_for_one
+from trajlab.replaying.listening import first_tensor, tensors_in
 from trajlab.replaying.models import Model, build, fit
-from trajlab.replaying.network import settings
+from trajlab.replaying.settings import settings
 from trajlab.replaying.types import as_input
 from trajlab.trajectory import Trajectory
 

@@ -11,8 +11,8 @@ from trajlab.ascent import own_inputs, strongest_inputs
 from trajlab.asking import SCORES_AT, Look, has_labels, input_dims, layer_at, units_of
 from trajlab.errors import BadSetting
 from trajlab.lazily import lazily
+from trajlab.observers import Objective
 from trajlab.observers.pooled import Pooled
-from trajlab.observing import Objective
 from trajlab.overlap import attention_iou, resized
 from trajlab.probes import chosen_of, masks_of, part_of, taken
 from trajlab.result import Meaning, annotate

@@ -10,6 +10,7 @@ import xarray as xr
 
 from trajlab.errors import BadSetting, MissingData
 from trajlab.lazily import lazily
+from trajlab.observers import Layer, Objective
 from trajlab.observers.channel_gradients import (
     OF_INPUTS,
     OF_OUTPUTS,
@@ -18,7 +19,7 @@ from trajlab.observers.channel_gradients import (
     EachChannelGradient,
     convolution_of,
 )
-from trajlab.observing import Layer, Objective, observe
+from trajlab.observing import observe
 from trajlab.result import Meaning, annotate, stride
 from trajlab.units import on_one_probe
 

@@ -9,9 +9,10 @@ import xarray as xr
 
 from trajlab.errors import BadSetting
 from trajlab.nearest import METRICS, chance
+from trajlab.observers import INPUT, Observable
 from trajlab.observers.pooled import Pooled
 from trajlab.observers.raw import Raw
-from trajlab.observing import INPUT, Observable, observe
+from trajlab.observing import observe
 from trajlab.probes import probe_of
 from trajlab.reducing import Plan, reduction
 from trajlab.result import Meaning, annotate

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from trajlab.figures.marks.labels import height_of, per_cent, shorten, step_axis, title_of, wrap
 from trajlab.figures.marks.lines import beside, palette
 from trajlab.figures.marks.scale import INK, is_share
-from trajlab.observing import INPUT
+from trajlab.observers import INPUT
 
 
 def by_layer(array: xr.DataArray, ax: Axes, *, chance: float | None = None) -> None:
