@@ -29,20 +29,24 @@ class Training:
         Name that `pipelines.datasets.load` knows.
     batch_size
         Images of an update; those left over at the end of an epoch are dropped.
-    weights_every
-        The weights are recorded every so many steps, and after the last one.
     gradients
         Recorded at every step: all entries (true), none (false), or at most so many of each tensor.
     probe
         The first so many test images are stored with the run, for activations later, and as many training images.
+    weights_every, weights_at
+        The weights are recorded every so many steps, or at these; and after the last one. One of the two.
     steps, epochs
-        How long to train: the number of updates, or of passes over the images. One of the two.
+        How long to train: the number of updates, or of passes over the images. One of the two. A network that is only
+        looked at takes no step.
     images, test_images
         So many images of the data set are trained and tested on; by default all.
     weights_in_a_row
         The weights are recorded at so many steps in a row each time; two show what a single update does.
     image_shape
-        Channels, height and width that `pipelines.datasets.fit` brings the images to; by default they stay as they are.
+        Channels, height and width that `pipelines.datasets.fit` brings the images to, those of a folder of files too; by
+        default they stay as they are.
+    weights
+        File with the weights to start from, a state dict that torch or safetensors wrote.
     gradient
         Which gradients are recorded, one of `pipelines.gradients.KINDS`; the training is the same.
     parent
@@ -56,15 +60,17 @@ class Training:
     model: dict[str, Any]
     dataset: str
     batch_size: int
-    weights_every: int
     gradients: bool | int
     probe: int
+    weights_every: int | None = None
+    weights_at: list[int] | None = None
     steps: int | None = None
     epochs: int | None = None
     images: int | None = None
     test_images: int | None = None
     weights_in_a_row: int = 1
     image_shape: list[int] | None = None
+    weights: str | None = None
     gradient: str = "batch"
     parent: dict[str, Any] | None = None
     perturb: dict[str, dict[str, Any]] | None = None
@@ -131,8 +137,9 @@ def training_of(section: Mapping[str, Any], variant: str) -> Training:
         raise BadSetting(
             f"unknown or missing in a study's training: {', '.join(sorted(wrong))}; it takes {', '.join(known)}"
         )
-    if (settings.get("steps") is None) == (settings.get("epochs") is None):
-        raise BadSetting("a study's training takes steps or epochs, one of the two")
+    for one, other in (("steps", "epochs"), ("weights_every", "weights_at")):
+        if (settings.get(one) is None) == (settings.get(other) is None):
+            raise BadSetting(f"a study's training takes {one} or {other}, one of the two")
     return Training(**settings)
 
 

@@ -13,12 +13,15 @@ import sys
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Annotated, Any
 
 import torch
 import typer
 from rich.console import Console
 from rich.progress import track
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import nn
 
 import trajlab
@@ -27,7 +30,7 @@ from pipelines.gradients import BatchGradient, gradient_kind
 from pipelines.inits import initialize
 from pipelines.settings import Run, choose, read_studies, training_of
 from trajlab.errors import BadSetting, MissingData, TrajlabError
-from trajlab.record import Recorder, bursts, every
+from trajlab.record import Recorder, at, bursts, every
 from trajlab.schema import METRICS_FILE
 
 STATE_FILE = "training-state.pt"
@@ -97,7 +100,7 @@ def train(
     torch.set_deterministic_debug_mode("warn")
 
     # ---- data
-    whole = _load(settings.dataset, download)
+    whole = _load(settings.dataset, download, settings.image_shape[-1] if settings.image_shape else None)
     images = datasets.Images(_first(whole.train, settings.images), _first(whole.test, settings.test_images))
     if settings.image_shape is not None:
         images = datasets.Images(*(datasets.fit(split, settings.image_shape) for split in images))
@@ -110,6 +113,8 @@ def train(
     # ---- network
     model = _build(**settings.model)
     initialize(model, run.init, run.seed)
+    if settings.weights is not None:
+        _read_weights(model, Path(settings.weights))
     came_from = {}
     if settings.parent is not None:
         parent = run._replace(variant=settings.parent["variant"]).name
@@ -136,7 +141,10 @@ def train(
     recorder = Recorder(
         model,
         folder,
-        when=bursts(every(settings.weights_every), length=settings.weights_in_a_row),
+        when=bursts(
+            every(settings.weights_every) if settings.weights_at is None else at(settings.weights_at),
+            length=settings.weights_in_a_row,
+        ),
         gradients=settings.gradients,
         probe={
             "valid": tuple(part[: settings.probe] for part in images.test),
@@ -151,6 +159,7 @@ def train(
             "optimizer": run.optimizer,
             **optimizer_settings,
             **({"variant": run.variant} if run.variant else {}),
+            **({"weights": settings.weights} if settings.weights else {}),
             **came_from,
             **({"perturb": settings.perturb} if settings.perturb else {}),
             "gradient": settings.gradient,
@@ -179,7 +188,7 @@ def train(
             with gradient.shown():
                 recorder.step(loss=loss.item(), accuracy=accuracy, lr=updater.param_groups[0]["lr"], epoch=epoch)
             updater.step()
-    (folder / STATE_FILE).unlink()
+    (folder / STATE_FILE).unlink(missing_ok=True)
 
     # ---- how well it went, for `dvc metrics show` and `dvc plots show`
     loss, accuracy = evaluate(model, images.test, device)
@@ -203,9 +212,9 @@ def evaluate(model: nn.Module, split: datasets.Split, device: str = "cpu") -> tu
 
 
 @lru_cache(maxsize=1)
-def _load(dataset: str, download: bool) -> datasets.Images:
+def _load(dataset: str, download: bool, image_size: int | None) -> datasets.Images:
     """Read a data set; the next run of a sweep finds it in memory."""
-    return datasets.load(dataset, download=download)
+    return datasets.load(dataset, download=download, image_size=image_size)
 
 
 def _first(split: datasets.Split, count: int | None) -> datasets.Split:
@@ -220,6 +229,20 @@ def _build(factory: str, arguments: dict[str, Any]) -> nn.Module:
         return getattr(importlib.import_module(module), name)(**arguments)
     except (ImportError, AttributeError, TypeError) as error:
         raise BadSetting(f"cannot make {factory} with {arguments}: {error}") from error
+
+
+def _read_weights(model: nn.Module, file: Path) -> None:
+    """Load a state dict from a file."""
+    if not file.is_file():
+        raise MissingData(f"weights to start from were to be read from {file}; there is no such file. Put it there.")
+    try:
+        model.load_state_dict(
+            load_file(file)
+            if file.suffix == ".safetensors"
+            else torch.load(file, weights_only=True, map_location="cpu")
+        )
+    except (RuntimeError, UnpicklingError, SafetensorError) as error:
+        raise BadSetting(f"the weights in {file} do not fit the network: {error}") from error
 
 
 def _start_from(model: nn.Module, parent: Path, settings: dict[str, Any]) -> int:

@@ -14,8 +14,7 @@ from trajlab.figures.marks.scale import MISSING, scale_for
 from trajlab.figures.spectrum import _long
 from trajlab.rules import RULES
 from trajlab.stages import stage, stage_names
-from trajlab.studies import groups
-from trajlab.studies import telling_facts
+from trajlab.studies import groups, telling_facts
 
 
 def walk(seed):

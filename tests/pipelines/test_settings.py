@@ -62,11 +62,24 @@ def test_variants__change_the_training():
         training_of(section, "wild")
 
 
-@pytest.mark.parametrize("changes", [{"steps": None}, {"epochs": 2}])
-def test_training__takes_steps_or_epochs(changes):
+@pytest.mark.parametrize(
+    ("changes", "pair"),
+    [
+        ({"steps": None}, "steps or epochs"),
+        ({"epochs": 2}, "steps or epochs"),
+        ({"weights_every": None}, "weights_every or weights_at"),
+        ({"weights_at": [0]}, "weights_every or weights_at"),
+    ],
+)
+def test_training__takes_one_of_two(changes, pair):
     section = {"training": merged(TRAINING, changes)}
-    with pytest.raises(BadSetting, match="takes steps or epochs, one of the two"):
+    with pytest.raises(BadSetting, match=f"takes {pair}, one of the two"):
         training_of(section, "")
+
+
+def test_training__records_at_chosen_steps():
+    training = training_of({"training": merged(TRAINING, {"weights_every": None, "weights_at": [0, 3]})}, "")
+    assert (training.weights_every, training.weights_at) == (None, [0, 3])
 
 
 def test_variants__that_start_from_each_other_are_named():

@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 import yaml
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from pipelines import train, zoo
 from trajlab.errors import BadSetting, MissingData, OutputExists
@@ -210,6 +210,35 @@ def test_images__are_brought_to_a_shape_and_so_is_the_probe(run):
     folder = run(model=model, image_shape=[3, 10, 12])
 
     assert load_file(folder / "probe.safetensors")["train_inputs"].shape == (16, 3, 10, 12)
+
+
+def test_weights__are_recorded_at_chosen_steps(run):
+    folder = run(steps=7, weights_every=None, weights_at=[1, 4], gradients=False)
+    assert {path.name for path in folder.glob("checkpoint-*")} == {"checkpoint-1", "checkpoint-4", "checkpoint-7"}
+
+
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+def test_weights__of_a_file_are_looked_at_without_a_step(run, tmp_path, suffix):
+    state = zoo.digits_cnn().state_dict()
+    file = tmp_path / f"weights.{suffix}"
+    torch.save(state, file) if suffix == "pth" else save_file(state, file)
+    folder = run(steps=0, weights=str(file), gradients=False)
+
+    assert [path.name for path in folder.glob("checkpoint-*")] == ["checkpoint-0"]
+    torch.testing.assert_close(weights(folder, 0), dict(state), rtol=0, atol=0)
+    assert json.loads((folder / "run.json").read_text())["describe"]["weights"] == str(file)
+    assert not (folder / train.STATE_FILE).exists()
+
+
+def test_weights__that_are_not_there_or_of_another_network_are_named(run, tmp_path):
+    with pytest.raises(MissingData, match=r"nothing\.pth; there is no such file"):
+        run(weights=str(tmp_path / "nothing.pth"))
+    torch.save(zoo.mlp().state_dict(), tmp_path / "other.pth")
+    with pytest.raises(BadSetting, match=r"other\.pth do not fit the network"):
+        run(weights=str(tmp_path / "other.pth"))
+    (tmp_path / "text.pth").write_text("no weights")
+    with pytest.raises(BadSetting, match=r"text\.pth do not fit the network"):
+        run(weights=str(tmp_path / "text.pth"))
 
 
 def test_main__never_writes_over_a_run(run):

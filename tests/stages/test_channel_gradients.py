@@ -143,6 +143,8 @@ def test_channel_gradients__agree_with_a_loop_over_channels(run, probe, objectiv
                 np.testing.assert_allclose(here[f"{name}_channel_mean"], mean.mean(), rtol=1e-4)
                 np.testing.assert_allclose(here[f"{name}_channel_variance"], mean.var(), rtol=1e-2)
                 np.testing.assert_allclose(here[f"{name}_channel_cv"], mean.std() / mean.mean(), rtol=1e-2)
+                noise = np.sqrt(each.var(0, ddof=1).mean() / len(each)) / mean.mean()
+                np.testing.assert_allclose(here[f"{name}_channel_noise"], noise, rtol=1e-2)
             norm = expected[layer]["norm"]
             np.testing.assert_allclose(here.filter_norm[: len(norm)], norm, rtol=1e-5)
             r = np.corrcoef(norm, expected[layer]["em_sum"].mean(0))[0, 1]
@@ -251,7 +253,7 @@ def test_channel_gradients__one_sample_one_step_one_channel(probe):
     model = lambda: nn.Sequential(nn.Conv2d(3, 1, 3), nn.Flatten(), nn.Linear(20, 5))  # noqa: E731
     result = given(run, (probe[0][:1], probe[1][:1]), model=model).compute()
     assert result.em_sum.shape == (1, 1, 1) and result.em_sum.item() > 0
-    assert (result.em_sum_variance == 0).all()
+    assert (result.em_sum_variance == 0).all() and np.isnan(result.em_sum_channel_noise).all()
     assert np.isnan(result.em_sum_channel_cv).all() and np.isnan(result.norm_correlation).all()
 
 

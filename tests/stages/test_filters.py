@@ -61,6 +61,25 @@ def test_filters__over_a_line_are_one_pixel_high(rng):
     np.testing.assert_array_equal(result.kernel[:, :, :, 0], line)
 
 
+def test_filters__neighbors_of_smooth_filters_are_alike_and_those_of_noise_are_not(rng):
+    conv = rng.standard_normal((3, 40, 30, 5, 5))
+    conv[1] = 0.7
+    conv[2] = (-1.0) ** np.add.outer(range(5), range(5))
+    result = trajlab.run("filters", of(w=conv)).compute()
+    right, below = conv[0, ..., :-1] * conv[0, ..., 1:], conv[0, ..., :-1, :] * conv[0, ..., 1:, :]
+    squares = [conv[0, ..., part] ** 2 for part in (slice(1, None), slice(-1))]
+    squares += [conv[0, ..., part, :] ** 2 for part in (slice(1, None), slice(-1))]
+    expected = (right.sum() + below.sum()) / (sum(map(np.sum, squares)) / 2)
+    np.testing.assert_allclose(result.neighbor_correlation, [expected, 1, -1])
+    assert abs(expected) < 2 * result.neighbor_noise
+    np.testing.assert_allclose(result.neighbor_noise, 1.96 / np.sqrt(40 * 30 * 40))
+
+
+def test_filters__of_one_weight_have_no_neighbors():
+    result = trajlab.run("filters", of(w=np.ones((1, 4, 3, 1, 1)))).compute()
+    assert np.isnan(result.neighbor_correlation).all() and np.isnan(result.neighbor_noise)
+
+
 def test_filters__nan_and_inf_are_counted_and_left_out():
     conv = np.ones((3, 2, 1, 2, 2), np.float32)
     conv[1, 0, 0, 0] = [np.nan, -np.inf]

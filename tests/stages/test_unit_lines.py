@@ -60,6 +60,15 @@ def test_unit_lines__that_miss_the_box_or_have_no_direction_have_no_ends():
     assert result.fraction_crossing.values.tolist() == [0.2]
 
 
+def test_unit_lines__turn_and_move_away():
+    normals = np.array([[[1, 0], [0, 2], [0, 0]], [[0, 3], [0, -1], [1, 0]]], float)
+    offsets = np.array([[-0.5, 1, 1], [0, 3, 0]], float)
+    run = trajlab.from_arrays({"fc.weight": normals, "fc.bias": offsets})
+    result = trajlab.run("unit_lines", run, box=[-1.0, 3.0, -1.0, 1.0]).compute()
+    np.testing.assert_allclose(result.distance, [[0.5, 0.5, np.nan], [0, 3, 1]])
+    np.testing.assert_allclose(result.turned, [[0, 0, np.nan], [90, 180, np.nan]])
+
+
 @settings(deadline=None)
 @given(
     st.lists(st.floats(-5, 5, width=32), min_size=3, max_size=3),
@@ -125,7 +134,7 @@ def test_unit_lines__are_lazy_and_the_same_in_chunks(by_hand, no_compute):
 def test_unit_lines__without_a_model_or_a_probe_on_the_plane_there_are_lines_only(by_hand):
     by_hand.facts.clear()
     assert set(trajlab.run("unit_lines", by_hand)) == {
-        "normal", "offset", "ends", "fraction_crossing", "box", "point", "target",
+        "normal", "offset", "ends", "fraction_crossing", "distance", "turned", "box", "point", "target",
     }  # fmt: skip
     by_hand.probe = xr.Dataset({"inputs": (("sample", "a"), np.zeros((4, 5)))})
     assert {"point", "target", "region"} & set(trajlab.run("unit_lines", by_hand)) == set()

@@ -15,7 +15,9 @@ from trajlab.figures.marks import multiples
 from trajlab.figures.marks.canvas import canvas
 from trajlab.figures.marks.choosing import moment, parameter_of
 from trajlab.figures.marks.labels import shorten
+from trajlab.figures.marks.lines import lines
 from trajlab.figures.marks.mosaic import extent, gray_bar, mosaic
+from trajlab.figures.marks.scale import GRID
 from trajlab.figures.panel import Frames, Panel
 from trajlab.showing import evenly
 from trajlab.studies import run_names
@@ -75,6 +77,11 @@ def panels(result: xr.Dataset) -> list[Panel]:
         caption = f"|k_t − k_0|₂ / |k_0|₂ for each filter k of {known}, k_0 at step {int(result['step'][0]):,}."
         array = result["relative"].transpose(..., "filter", "step")
         found.append(multiples.panel("relative", "How far each filter went", caption, array))
+        if bool(result["neighbor_correlation"].notnull().any()):
+            caption = "Of weights side by side or one above the other, in all filters shown and all of their channels. "
+            caption += "Noise lies in the gray band in 95 % of cases."
+            draw = partial(_neighbors, result)
+            found.append(Panel("neighbors", "How alike neighbors in a filter are", caption, (9.2, 2.8), draw))
     return found
 
 
@@ -134,3 +141,10 @@ def _moments(result: xr.Dataset, figure: Figure) -> None:
         _bar(moment(result, run=run)[0], list(row))
     if isinstance(layout := figure.get_layout_engine(), ConstrainedLayoutEngine):
         layout.set(wspace=0.08)
+
+
+def _neighbors(result: xr.Dataset, figure: Figure) -> None:
+    ax = figure.add_subplot()
+    noise = float(result["neighbor_noise"].max())
+    ax.axhspan(-noise, noise, color=GRID, linewidth=0)
+    lines(result["neighbor_correlation"], ax)

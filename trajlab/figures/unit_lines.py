@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 
 from trajlab.errors import BadSetting
 from trajlab.figures.default import default
+from trajlab.figures.marks import multiples
 from trajlab.figures.marks.canvas import canvas
 from trajlab.figures.marks.choosing import moment, parameter_of
 from trajlab.figures.marks.labels import shorten
@@ -85,6 +86,12 @@ def panels(result: xr.Dataset) -> list[Panel]:
         caption = "All other units are on, or off, for whatever is in the picture."
         draw = partial(_lines, result["fraction_crossing"])
         found.append(Panel("crossing", "Units whose line crosses the picture", caption, (9.2, 2.8), draw))
+        caption = "From where it was at the first of the steps; a unit that points the other way has turned by 180°."
+        array = result["turned"].transpose(..., "unit", "step")
+        found.append(multiples.panel("turned", "How far each line turned", caption, array))
+        caption = "Of the line from the middle of the picture."
+        array = result["distance"].transpose(..., "unit", "step")
+        found.append(multiples.panel("distance", "How far out each line lies", caption, array))
     return found
 
 

@@ -58,6 +58,11 @@ for _name, _one in QUANTITIES.items():
             "1",
             f"standard deviation / mean over channels of {_name}",
         ),
+        f"{_name}_channel_noise": Meaning(
+            f"coefficient of variation of {_one.long_name} that samples alone may give",
+            "1",
+            f"sqrt(mean over channels of {_name}_variance / (samples − 1)) / mean over channels of {_name}",
+        ),
     }
 MEANINGS |= {
     "cv_ratio": Meaning(
@@ -128,6 +133,9 @@ def channel_gradients(
     …_channel_mean, …_channel_variance, …_channel_cv : (step, layer)
         Mean, population variance and coefficient of variation over the channels of the mean over samples; a single
         channel has no coefficient, NaN.
+    …_channel_noise : (step, layer)
+        What the coefficient of variation of channels that are all alike would be, for as few samples, if these differed
+        in each channel for itself; less if they differ in all channels together. NaN for a single sample.
     cv_ratio : (step, layer)
         Coefficient of variation of `em_sum` over that of `ab_sum`: above 1 where emission differs more from channel to
         channel than absorption does.
@@ -174,13 +182,13 @@ def channel_gradients(
     found = observe(replayed, observer)
     tables = {name: table for name, table in found.items() if not name.endswith("|sample")}
     tables = {name: table.chunk(-1) for name, table in tables.items()}
-    result = lazily(partial(_result, keys=tuple(tables), layers=chosen), *tables.values())
+    result = lazily(partial(_result, keys=tuple(tables), layers=chosen, samples=replayed.samples), *tables.values())
     if each_sample:
         result = result.assign(dict(_each(found, chosen)))
     return annotate(result, MEANINGS, objective=objective, **on_one_probe(tables.values()))
 
 
-def _result(*tables: xr.DataArray, keys: tuple[str, ...], layers: tuple[Layer, ...]) -> xr.Dataset:
+def _result(*tables: xr.DataArray, keys: tuple[str, ...], layers: tuple[Layer, ...], samples: int) -> xr.Dataset:
     found = dict(zip(keys, tables, strict=True))
     result: dict[str, xr.DataArray] = {}
     for dim, names in (("unit", OF_OUTPUTS), ("input_unit", OF_INPUTS)):
@@ -196,6 +204,8 @@ def _result(*tables: xr.DataArray, keys: tuple[str, ...], layers: tuple[Layer, .
                 ).transpose(..., "quantile"),
             }
             result |= {f"{name}_channel_{key}": array for key, array in _over_channels(result[name], dim).items()}
+            noise = (result[f"{name}_variance"].mean(dim) / max(samples - 1, 1)) ** 0.5 / result[f"{name}_channel_mean"]
+            result[f"{name}_channel_noise"] = noise.where(samples > 1)
     norm = _padded([found[f"{layer.name}|norm"] for layer in layers], "unit")
     result["cv_ratio"] = result["em_sum_channel_cv"] / result["ab_sum_channel_cv"]
     result["filter_norm"] = norm

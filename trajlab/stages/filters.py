@@ -17,8 +17,21 @@ MEANINGS = {
     "limit": Meaning("largest size of a weight", "weight", "max|w_t| over all filters and steps shown"),
     "norm": Meaning("norm of the filter", "weight", "|k_t|₂ over all channels"),
     "relative": Meaning("relative distance of the filter", "1", "|k_t − k_0|₂ / |k_0|₂, k_0 at the first step shown"),
+    "neighbor_correlation": Meaning(
+        "correlation of neighboring weights",
+        "1",
+        "Σ w w' / Σ (w² + w'²)/2 over pairs side by side or one above the other",
+    ),
+    "neighbor_noise": Meaning(
+        "correlation of neighbors in noise",
+        "1",
+        "1.96 / √pairs: 95 % of cases lie within, of independent weights of mean 0",
+    ),
     "nonfinite": Meaning("entries that are NaN or Inf", "entries", "count over the filters shown"),
 }
+
+NOISE = 1.96
+"""Standard deviations within which a normal variable lies in 95 % of cases."""
 
 
 def filters(
@@ -57,6 +70,12 @@ def filters(
         The images of all steps run from -limit to limit, so that they can be compared.
     norm, relative : (step, filter)
         Size of each filter, and how far it went from what it was at the first of the steps.
+    neighbor_correlation : (step)
+        How alike weights are that are neighbors in the image of a filter and channel, over all channels of the
+        filters shown: about 0 in noise, 1 in smooth filters, -1 in a checkerboard. NaN without neighbors, or if all are
+        0.
+    neighbor_noise : ()
+        Its size at most, in 95 % of cases, if the weights were independent, of mean 0.
     nonfinite : (step)
         Entries that are NaN or Inf. They are left out of all else.
 
@@ -111,6 +130,7 @@ def _result(life: xr.DataArray, *, image: tuple[int, ...], most: int) -> xr.Data
     distance = np.sqrt(((rows - rows[:1]) ** 2).sum(-1, where=both))
     start = np.sqrt((np.broadcast_to(rows[:1], rows.shape) ** 2).sum(-1, where=both))
     shown = kernels[:, :, :most]
+    alike, pairs = _neighbors(kernels)
     limit = np.max(abs(shown), where=np.isfinite(shown), initial=-np.inf)
     return xr.Dataset(
         {
@@ -118,7 +138,23 @@ def _result(life: xr.DataArray, *, image: tuple[int, ...], most: int) -> xr.Data
             "limit": ((), np.float64(limit if limit >= 0 else np.nan)),
             "norm": (("step", "filter"), np.where(finite.any(-1), norm, np.nan)),
             "relative": (("step", "filter"), np.where(both.any(-1), distance / start, np.nan)),
+            "neighbor_correlation": ("step", alike),
+            "neighbor_noise": ((), np.float64(NOISE / np.sqrt(pairs) if pairs else np.nan)),
             "nonfinite": ("step", (~finite).sum((1, 2))),
         },
         {"step": life["step"], "filter": np.arange(life.shape[1])},
     )
+
+
+def _neighbors(kernels: np.ndarray) -> tuple[np.ndarray, int]:
+    """Correlate neighbors in images, (step, …, y, x), and count the pairs of a step."""
+    products, squares, pairs = np.zeros(len(kernels)), np.zeros(len(kernels)), 0
+    values = kernels.astype(np.float64)
+    for axis in (-2, -1):
+        one, other = (np.moveaxis(values, axis, 0)[some] for some in (slice(1, None), slice(-1)))
+        over = tuple(axis for axis in range(one.ndim) if axis != 1)
+        both = np.isfinite(one) & np.isfinite(other)
+        products += (one * other).sum(over, where=both)
+        squares += ((one**2 + other**2) / 2).sum(over, where=both)
+        pairs += one[:, 0].size
+    return products / squares, pairs

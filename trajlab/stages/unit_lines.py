@@ -17,6 +17,8 @@ MEANINGS = {
     "offset": Meaning("offset of the line", "weight", "b_k, 0 without a bias"),
     "ends": Meaning("ends of the line", "input", "where {x : w_k·x + b_k = 0} enters and leaves the box; else NaN"),
     "fraction_crossing": Meaning("share of units whose line crosses the box", "1", "mean of lines with ends"),
+    "distance": Meaning("distance of the line from the middle", "input", "|w_k·m + b_k| / |w_k|₂, m the box's middle"),
+    "turned": Meaning("angle that the line turned", "degrees", "between w_k and w_k at the first step shown"),
     "box": Meaning("limits of the picture", "input", "from and to on each axis"),
     "region": Meaning("class that the network tells", "class", "argmax of the outputs; of a single one, output > 0"),
     "point": Meaning("inputs of the probe", "input", "x"),
@@ -72,6 +74,10 @@ def unit_lines(
         The two points where the unit's line {x : w_k·x + b_k = 0} meets the edge of the box; NaN if it does not.
     fraction_crossing : (step)
         Share of the units whose line crosses the box; the others are on, or off, on all of it.
+    distance : (step, unit)
+        Distance of the line from the middle of the box; NaN without a direction.
+    turned : (step, unit)
+        Angle between the unit's normal and that at the first step shown, from 0 to 180 degrees.
     box : (axis, limit)
         What is shown of the plane.
     region : (step, y, x)
@@ -163,12 +169,18 @@ def _result(*inputs: xr.DataArray, names: tuple[str, ...], resolution: int) -> x
     normal = found["weight"].values.astype(np.float64)
     offset = found["bias"].values.astype(np.float64) if "bias" in found else np.zeros(normal.shape[:2])
     ends = _ends(normal, offset, found["box"].values)
+    length = np.sqrt((normal**2).sum(-1))
+    direction = normal / length[..., None]
+    cosine = (direction * direction[0]).sum(-1)
+    sine = (direction * direction[0, :, ::-1] * [1, -1]).sum(-1)
     crossing = np.isfinite(ends).all((2, 3))
     variables: dict[str, Any] = {
         "normal": (("step", "unit", "axis"), normal),
         "offset": (("step", "unit"), offset),
         "ends": (("step", "unit", "end", "axis"), ends),
         "fraction_crossing": ("step", crossing.sum(1) / crossing.shape[1]),
+        "distance": (("step", "unit"), abs(direction @ found["box"].values.mean(1) + offset / length)),
+        "turned": (("step", "unit"), np.degrees(np.arctan2(abs(sine), cosine))),
         "box": (("axis", "limit"), found["box"].values),
     }
     if "output" in found:

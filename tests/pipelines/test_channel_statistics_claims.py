@@ -1,0 +1,98 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from pipelines.channel_statistics import claims
+from pipelines.claims import claims_of
+from pipelines.settings import read_studies, runs_of, training_of
+
+PARAMS = Path(claims.__file__).with_name("params.yaml")
+LAYERS = ["conv1", "layer1.0.conv1", "layer1.0.conv2", "layer4.0.conv1", "layer4.0.conv2"]
+
+
+def result(low=2.0, deep=1.0, untrained=(1.0, 1.0), noise=0.1, correlation=0.2):
+    """Give results of two runs that learned and two that did not."""
+    learned = np.array([9.0, low, low, deep, deep])
+    control = np.array([9.0, *np.repeat(untrained, 2)])
+    shape = ("run", "step", "layer")
+    ratio = np.stack([np.stack([control, row]) for row in (learned, learned, control, control)])
+    kinds = ["sgd", "sgd", "still", "still"]
+    coords = {"run": list("abcd"), "optimizer": ("run", kinds), "step": [0, 9], "layer": LAYERS}
+    found = {"cv_ratio": (shape, ratio)}
+    for name in ("em_sum", "ab_sum"):
+        found |= {f"{name}_channel_cv": (shape, 0.5 + 0 * ratio), f"{name}_channel_noise": (shape, noise + 0 * ratio)}
+    found["median_norm_correlation"] = (("run", "step"), np.full((4, 2), correlation))
+    return xr.Dataset(found, coords)
+
+
+def pretrained(**changes):
+    """Give the results of a pretrained network, and of its control."""
+    found = result(**changes)
+    same = found.isel(run=[2, 2]).assign(found.isel(run=[0, 1]).drop_vars(["run", "optimizer"]).data_vars)
+    same, control = same.isel(step=[1], run=[0]), found.isel(run=[3])
+    return {"net/channel_gradients": same, "net_untrained/channel_gradients": control}
+
+
+@pytest.mark.parametrize("results", [{"net/channel_gradients": result()}, pretrained()])
+def test_all__hold_where_they_should(results):
+    results = results | {"net/evaluation": xr.Dataset()}
+    found = {claim.__name__: claim(results) for claim in claims_of("channel_statistics")}
+    assert {name: claim.holds for name, claim in found.items()} == dict.fromkeys(found, "yes")
+    assert all(claim.figure.startswith("net/channel_gradients-") for claim in found.values())
+
+
+def test_pretrained__networks_are_held_against_their_own_control():
+    found = claims.the_pattern_is_learned(pretrained(low=4.0, untrained=(3.0, 2.0))).measured
+    assert [one.values.tolist() for one in found] == [[4.0], [1.0], [3.0], [2.0]]
+    assert claims.the_pattern_is_learned(pretrained(untrained=(3.0, 1.0))).holds == "no"
+
+
+@pytest.mark.parametrize(
+    ("claim", "changes", "holds"),
+    [
+        ("channels_of_a_layer_differ", {"noise": 0.6}, "no"),
+        ("emission_varies_more_in_low_layers", {"low": 1.1}, "no"),
+        ("both_vary_alike_in_deep_layers", {"deep": 2.0}, "no"),
+        ("both_vary_alike_in_deep_layers", {"deep": 0.5}, "no"),
+        ("the_pattern_is_learned", {"untrained": (2.0, 1.0)}, "no"),
+        ("the_pattern_is_learned", {"low": 1.0, "deep": 2.0, "untrained": (1.0, 3.0)}, "no"),
+        ("filter_norms_do_not_explain_emission", {"correlation": 0.9}, "no"),
+        ("filter_norms_do_not_explain_emission", {"correlation": -0.9}, "no"),
+    ],
+)
+def test_claims__that_do_not_hold_are_reported_as_such(claim, changes, holds):
+    results = {"net/channel_gradients": result(**changes)}
+    assert getattr(claims, claim)(results).holds == holds
+    both = {"other/channel_gradients": result()} | results
+    assert getattr(claims, claim)(both).holds == "partly"
+
+
+def test_untrained__runs_are_no_measure_of_training():
+    found = claims.emission_varies_more_in_low_layers({"net/channel_gradients": result(untrained=(7.0, 7.0))})
+    assert [one.values.tolist() for one in found.measured] == [[2.0, 2.0]]
+
+
+def test_params__name_the_runs_of_both_sizes(tmp_path):
+    small = read_studies(PARAMS)
+    assert list(small) == ["channel_statistics/resnet18_cifar10"]
+    (study,) = small.values()
+    assert [run.name for run in runs_of(study)] == [
+        f"kaiming_normal-{optimizer}-{seed}" for optimizer in ("sgd", "still") for seed in (0, 1)
+    ]
+    assert (training_of(study, "").steps, training_of(study, "").epochs) == (48, None)
+
+    file = tmp_path / "params.yaml"
+    file.write_text(PARAMS.read_text().replace("\nsize: small", "\nsize: published"))
+    published = read_studies(file)
+    networks = [f"resnet{depth}{end}" for depth in (18, 34, 50, 101, 152) for end in ("", "_untrained")]
+    assert [name.partition("/")[2] for name in published] == ["resnet18_cifar10", *networks]
+    assert training_of(published["channel_statistics/resnet18_cifar10"], "").epochs == 20
+    for name in networks:
+        study = published[f"channel_statistics/{name}"]
+        assert [run.name for run in runs_of(study)] == ["kaiming_normal-still-0"]
+        training, (network, *control) = training_of(study, ""), name.split("_")
+        assert training.model["factory"] == f"torchvision.models:{network}"
+        file = None if control else f"data/weights/{network}.pth"
+        assert (training.weights, training.steps) == (file, 40 if control else 0)
