@@ -43,8 +43,8 @@ class Training:
     weights_in_a_row
         The weights are recorded at so many steps in a row each time; two show what a single update does.
     image_shape
-        Channels, height and width that `pipelines.datasets.fit` brings the images to, those of a folder of files too; by
-        default they stay as they are.
+        Channels, height and width that `pipelines.datasets.fit` brings the images to, those of a folder of files too;
+        by default they stay as they are.
     weights
         File with the weights to start from, a state dict that torch or safetensors wrote.
     gradient

@@ -4,10 +4,17 @@ import xarray as xr
 
 import trajlab
 from trajlab.computing import write
-from trajlab.stages import stage_names
+from trajlab.running import needs_of
+from trajlab.stages import stage, stage_names
 
 STAGES = [
-    name for name in stage_names() if name not in ("comparison", "evaluation", "features", "filters", "saturation")
+    name
+    for name in stage_names()
+    if name != "filters"
+    and not any(
+        need.default is need.empty and (asked == "replay" or asked.startswith("other_"))
+        for asked, need in needs_of(stage(name)).items()
+    )
 ]
 """Those that look at one run at a time, and need no model, probe or images."""
 

@@ -50,7 +50,7 @@ def test_figure__draws_every_stage_and_all_its_panels(study, name):
     result = trajlab.run(name, served if alone else served["adam-0"]).compute()
 
     ax = figure(result)
-    without_steps = ("correlation", "filters", "projection", "unit_lines")
+    without_steps = ("correlation", "embedding", "filters", "projection", "unit_lines")
     assert ax.has_data() and (ax.get_xlabel() == "step" or name in without_steps)
     for panel in panels(result):
         drawing = Figure(panel.size, layout="constrained")

@@ -106,7 +106,7 @@ def _long(result: xr.Dataset) -> tuple[xr.DataArray, int]:
 
     A matrix may be larger in some runs than in others, whose exponents are NaN then.
     """
-    enough = np.minimum(result["rows"], result["columns"]) >= ENOUGH
+    enough = (result["rows"] >= ENOUGH) & (result["columns"] >= ENOUGH)
     if not enough.any():
         return result["alpha"], 0
     somewhere = (enough.any("run") if "run" in enough.dims else enough).values
