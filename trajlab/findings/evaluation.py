@@ -21,14 +21,15 @@ def evaluation(result: xr.Dataset) -> list[Finding]:
 def _end(result: xr.Dataset) -> list[Finding]:
     name, words = ("accuracy", "accuracy on the probe") if "accuracy" in result else ("loss", "loss on the probe")
     wording = share if name == "accuracy" else number
-    end = last(result[name])
+    end = _at_end(result, name)
     best, worst = extreme(end, least=name == "loss"), extreme(end, least=name == "accuracy")
     if best is None or worst is None:
         return []
     if "run" not in result.dims:
         return [Finding(f"The {words} ends at {wording(best.value)}.", name)]
     if wording(best.value) == wording(worst.value):
-        return [Finding(f"The {words} ends at {wording(best.value)} in every run.", name)]
+        runs = "every run" if bool(end.notnull().all()) else "each run that did not diverge"
+        return [Finding(f"The {words} ends at {wording(best.value)} in {runs}.", name)]
     text = f"The {words} ends at {wording(float(typical(end)))} in the median run, best{in_run(best)}"
     return [Finding(f"{text} ({wording(best.value)}), worst{in_run(worst)} ({wording(worst.value)}).", name)]
 
@@ -37,7 +38,7 @@ def _risen(result: xr.Dataset) -> list[Finding]:
     loss = result["loss"]
     if not bool(loss.notnull().any()):
         return []
-    place = extreme(last(loss) / loss.min("step"))
+    place = extreme(_at_end(result, "loss") / loss.min("step"))
     if place is None or place.value < WORSE:
         return []
     own = loss.sel(run=place.at["run"]) if "run" in place.at else loss
@@ -49,7 +50,7 @@ def _risen(result: xr.Dataset) -> list[Finding]:
 def _class(result: xr.Dataset) -> list[Finding]:
     if "class_accuracy" not in result:
         return []
-    end = typical(last(result["class_accuracy"]))
+    end = typical(_at_end(result, "class_accuracy"))
     worst, best = extreme(end, least=True), extreme(end)
     if worst is None or best is None or worst.at == best.at:
         return []
@@ -62,7 +63,7 @@ def _gap(result: xr.Dataset) -> list[Finding]:
     """Say how much better training examples are answered."""
     if "accuracy_gap" not in result:
         return []
-    end = last(result["accuracy_gap"])
+    end = _at_end(result, "accuracy_gap")
     place, middle = extreme(end), float(typical(end))
     if place is None:
         return []
@@ -77,7 +78,8 @@ def _pruning(result: xr.Dataset) -> list[Finding]:
     """Say at which sparsity the accuracy falls by more than a point, at the end."""
     if "prunable_share" not in result:
         return []
-    end = result.map(last)
+    names = ("pruned_share", "pruned_accuracy", "prunable_share", "accuracy")
+    end = {name: _at_end(result, name) for name in names}
     shares, cost = end["pruned_share"], end["accuracy"] - end["pruned_accuracy"]
     kept = end["prunable_share"]
     beyond = shares.where(shares > kept).min("threshold")
@@ -97,6 +99,11 @@ def _pruning(result: xr.Dataset) -> list[Finding]:
     if most and most.value > least.value:
         text += f"; most can be pruned{in_run(most)} ({share(most.value)})"
     return [Finding(f"{text}.", "pruning")]
+
+
+def _at_end(result: xr.Dataset, name: str) -> xr.DataArray:
+    """Give a quantity at the last snapshot of each run, NaN for a run that has diverged."""
+    return last(result[name], known=result["nonfinite"].notnull())
 
 
 def _points(value: float) -> str:

@@ -31,11 +31,14 @@ class Place(NamedTuple):
     at: dict[str, Any]
 
 
-def last(array: xr.DataArray) -> xr.DataArray:
-    """Give the last finite value over the steps, without the coords of these."""
+def last(array: xr.DataArray, known: xr.DataArray | None = None) -> xr.DataArray:
+    """Give the last finite value over the steps, without the coords of these.
+
+    With `known`, at which steps there is a value, give the last of these, which may be NaN.
+    """
     if "step" not in array.dims:
         return array
-    known = array.copy(data=np.isfinite(array.values))
+    known = array.copy(data=np.isfinite(array.values)) if known is None else known
     position = (known.sizes["step"] - 1 - known.isel(step=slice(None, None, -1)).argmax("step")).compute()
     of_steps = [name for name, coord in array.coords.items() if "step" in coord.dims]
     return array.drop_vars(of_steps).isel(step=position).where(known.any("step"))
