@@ -45,8 +45,7 @@ def narrower_squeeze_larger_singular_value(results: Results) -> Claim:
         )
         + "How large the values get depends on how long, with what learning rate and from which start is trained, of "
         "which the publication tells too little: compare their order. Likely, as what a squeeze passes back to the "
-        "layer before it has no more directions than the squeeze has units, and Adam makes steps of about one size, "
-        "whatever the gradient: the fewer directions, the farther along each.",
+        "layer before it has no more directions than the squeeze has units, so that more of the way goes along one.",
         "spectrum",
     )
 
@@ -56,16 +55,14 @@ def value_is_more_than_growth(results: Results) -> Claim:
     found = results["spectrum"].sel(parameter=FIRST)
     rank = _by_width(last(found["stable_rank"]))
     growth = _by_width(last(found["frobenius_norm"]) / found["frobenius_norm"].isel(step=0) - 1)
-    top = _by_width(last(found["spectral_norm"]) / found["spectral_norm"].isel(step=0) - 1)
+    moved = _by_width(last(results["drift"]["distance_l2"].sel(parameter=FIRST)))
     most = max(values.max() for values in growth.values())
+    near, far = (np.median(moved[width]) for width in (WIDTHS[0], WIDTHS[-1]))
     return Claim(
         "That value is of the shape of the spectrum: it grows relative to the norm of the layer, too.",
         "not published; the control of the line above",
         [
-            *(
-                Measured(f"growth of the largest singular value, {_squeeze(width)}", top[width], "share")
-                for width in WIDTHS
-            ),
+            *(Measured(f"distance from the start, {_squeeze(width)}", moved[width]) for width in WIDTHS),
             *(Measured(f"growth of the Frobenius norm, {_squeeze(width)}", growth[width], "share") for width in WIDTHS),
             *(Measured(f"stable rank at the end, {_squeeze(width)}", rank[width]) for width in WIDTHS),
             Measured("stable rank at the start", _one(found["stable_rank"].isel(step=0))),
@@ -73,7 +70,8 @@ def value_is_more_than_growth(results: Results) -> Claim:
         verdict(_in_order(rank, rising=False)),
         "The stable rank is the squared ratio of the Frobenius norm to the largest singular value: a layer that only "
         f"grows keeps it. Each narrower squeeze has to give a smaller one, seed by seed; {_count(rank, rising=False)} "
-        f"do. The Frobenius norm grows by {share(most)} at most.",
+        f"do. The Frobenius norm grows by {share(most)} at most. The layer moves {near:.0f} from its start with the "
+        f"widest squeeze and {far:.0f} with the narrowest: how far it moves explains part of the value, too.",
         "spectrum",
     )
 

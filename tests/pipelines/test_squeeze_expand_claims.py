@@ -55,7 +55,8 @@ def results():
     )
     accuracy = (("run", "step"), np.linspace(0.1, 0.9, 2 * RUNS).reshape(RUNS, 2))
     evaluation = xr.Dataset({"accuracy": accuracy}, FACTS | {"step": [0, 9]})
-    return {"spectrum": spectrum, "embedding": embedding, "evaluation": evaluation}
+    drift = xr.Dataset({"distance_l2": weights(0.0, 4.0, 6.0, 9.0, 16.0)}, spectrum.coords)
+    return {"drift": drift, "spectrum": spectrum, "embedding": embedding, "evaluation": evaluation}
 
 
 def changed(results, name, variable, net, value, **where):
@@ -99,7 +100,8 @@ def test_growth__of_the_whole_layer_is_no_shape(results):
 
     found = claims.value_is_more_than_growth(grown)
     assert found.holds == "no" and "0 of 6 do" in found.reason and "grows by 25 % at most" in found.reason
-    assert list(found.measured[3].values) == pytest.approx([2.0, 2.0])
+    assert list(found.measured[3].values) == [16.0, 16.0]
+    assert "moves 4 from its start with the widest squeeze and 16 with the narrowest" in found.reason
     assert list(found.measured[4].values) == pytest.approx([0.1, 0.1])
 
 
