@@ -97,7 +97,8 @@ def train(
     torch.set_deterministic_debug_mode("warn")
 
     # ---- data
-    whole = _load(settings.dataset, download)
+    named = {"name": settings.dataset} if isinstance(settings.dataset, str) else settings.dataset
+    whole = _load(tuple(named.items()), download)
     images = datasets.Images(_first(whole.train, settings.images), _first(whole.test, settings.test_images))
     inputs, targets = (part.to(device) for part in images.train)
     steps_per_epoch = len(inputs) // settings.batch_size
@@ -139,11 +140,12 @@ def train(
         probe={
             "valid": tuple(part[: settings.probe] for part in images.test),
             "train": tuple(part[: settings.probe] for part in images.train),
+            **({} if whole.masks is None else {"mask": whole.masks[: settings.probe]}),
         },
         describe={
             "study": study,
             "model": settings.model,
-            "dataset": settings.dataset,
+            **{f"dataset_{name}" if name != "name" else "dataset": value for name, value in named.items()},
             "images": len(inputs),
             "init": run.init,
             "optimizer": run.optimizer,
@@ -201,9 +203,9 @@ def evaluate(model: nn.Module, split: datasets.Split, device: str = "cpu") -> tu
 
 
 @lru_cache(maxsize=1)
-def _load(dataset: str, download: bool) -> datasets.Images:
-    """Read a data set; the next run of a sweep finds it in memory."""
-    return datasets.load(dataset, download=download)
+def _load(dataset: tuple[tuple[str, Any], ...], download: bool) -> datasets.Images:
+    """Read a data set, by its name and arguments; the next run of a sweep finds it in memory."""
+    return datasets.load(**dict(dataset), download=download)
 
 
 def _first(split: datasets.Split, count: int | None) -> datasets.Split:
