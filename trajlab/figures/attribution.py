@@ -62,9 +62,7 @@ def attribution(result: xr.Dataset, *, ax: Axes | None = None, variable: str | N
         _units(result, variable, ax, **select)
         return ax
     if variable in OF_SAMPLES and variable in _rows(result) and _is_image(result["image"]):
-        ax = canvas(ax, height=4.8)
-        _maps(result, variable, ax, **select)
-        return ax
+        return _maps(result, variable, ax, **select)
     if variable in OVERLAPS and variable in result:
         ax = canvas(ax)
         run = select.get("run")
@@ -205,7 +203,7 @@ def _over_steps(result: xr.Dataset, ax: Axes, sample: int, **select: Any) -> Non
     ax.set_title(f"sample {int(one['sample_index'])} of the probe", y=1.0, pad=ABOVE)
 
 
-def _maps(result: xr.Dataset, name: str, ax: Axes, **select: Any) -> None:
+def _maps(result: xr.Dataset, name: str, ax: Axes | None, **select: Any) -> Axes:
     """Draw the maps of the samples at a step, a row for each kind of run; of a single run a row for each step."""
     few = result.isel(sample=slice(MOST))
     if select.get("run") is None and len(kinds := _kinds(result)) > 1:
@@ -219,8 +217,11 @@ def _maps(result: xr.Dataset, name: str, ax: Axes, **select: Any) -> None:
     inputs = [picture(_channels(first["image"].isel(sample=i))) for i in range(first.sizes["sample"])]
     tiles = [[_tile(at.isel(sample=i), name) for i in range(at.sizes["sample"])] for at in rows.values()]
     names = [_name(first.drop_vars("predicted", errors="ignore").isel(sample=i)) for i in range(len(inputs))]
+    width, height = _size(result["image"].shape, 1 + len(rows), len(names))
+    ax = canvas(ax, height=height, width=width)
     sheet([inputs, *tiles], ax, rows=["input", *rows], columns=names)
     ax.set_title(", ".join(filter(None, [ROWS[name], title])), y=1.0, pad=ABOVE)
+    return ax
 
 
 def _kinds(result: xr.Dataset) -> dict[str, int]:
