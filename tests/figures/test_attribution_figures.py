@@ -124,7 +124,7 @@ def test_attribution__shows_maps_of_runs_that_differ_in_more_than_their_seed(res
     assert ax.get_title().endswith(", step 20")
     assert words(figure(kinds, variable=variable, run="b").get_yticklabels())[1:] == ["step 0", "step 10", "step 20"]
     assert words(figure(result, variable=variable, step=10).get_yticklabels()) == ["input", "step 10"]
-    assert drawn(kinds)[:3] == ["samples", "steps", "runs"]
+    assert drawn(kinds)[:3] == ["samples", "runs", "steps"]
 
 
 def test_attribution__shows_the_mean_overlap_of_the_samples(result, study):

@@ -31,6 +31,14 @@ ABOVE = 18
 MOST = 12
 """Columns of a sheet at most."""
 
+OBJECTIVES = {
+    "loss": "loss",
+    "logit": "logit of the label",
+    "p_logit": "logit of the label times its probability",
+    "told_logit": "logit of the class told",
+}
+"""What input gradients are of, by the setting of the stage."""
+
 OF_UNITS = ("maximum_response", "activation_map")
 """Variables that are drawn as a sheet of units by steps."""
 
@@ -87,8 +95,9 @@ def panels(result: xr.Dataset) -> list[Panel]:
     gray = "" if result["image"].sizes.get("channel", 1) in (1, 3) else " Inputs are the mean over their channels."
     ways = {
         "input_gradient": "Gradients are summed over channels, red where more of the input raises the "
-        f"{result.attrs.get('objective', 'objective')} and blue where it lowers it.",
-        "grad_cam": f"Grad-CAM of {result.attrs.get('layer', '')} is brighter where the evidence for the label lies.",
+        f"{OBJECTIVES.get(str(result.attrs.get('objective')), 'objective')} and blue where it lowers it.",
+        "grad_cam": f"Grad-CAM of {result.attrs.get('layer', '')} is brighter where the evidence for the "
+        f"{'class told' if result.attrs.get('objective') == 'told_logit' else 'label'} lies.",
         "adversarial": f"Adversarial inputs are moved by ε = {result.attrs.get('epsilon', 0):g} in each value.",
     }
     caption = " ".join(text for name, text in ways.items() if name in result) + " Each picture has its own scale."
@@ -97,15 +106,15 @@ def panels(result: xr.Dataset) -> list[Panel]:
         size = _size(shape, rows, min(result.sizes["sample"], MOST))
         title = f"What decides, at step {int(result['step'][-1]):,}"
         found.append(Panel("samples", title, caption + gray + run, size, partial(_alone, result)))
-        if result.sizes["step"] > 1 and rows > 1:
-            draw = partial(_alone, result, sample=0)
-            size = _size(shape, rows - 1, result.sizes["step"])
-            found.append(Panel("steps", "What decides on one sample, over the steps", caption + run, size, draw))
         if len(kinds := _kinds(result)) > 1 and "grad_cam" in _rows(result):
             size = _size(shape, 1 + len(kinds), min(result.sizes["sample"], MOST))
             title = f"Where runs look, at step {int(result['step'][-1]):,}"
             text = f"{ways['grad_cam']} Of runs that differ in their seed only, the first is shown."
             found.append(Panel("runs", title, text, size, partial(_alone, result, variable="grad_cam")))
+        if result.sizes["step"] > 1 and rows > 1:
+            draw = partial(_alone, result, sample=0)
+            size = _size(shape, rows - 1, result.sizes["step"])
+            found.append(Panel("steps", "What decides on one sample, over the steps", caption + run, size, draw))
     captions = {
         "maximum_response": f"The input of {_norm(result)} that gradient ascent found for each unit; zero is middle "
         "gray, and each picture has its own scale. Noise is left where a unit has no gradient.",
