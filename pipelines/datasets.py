@@ -3,13 +3,15 @@
 ``digits`` comes with scikit-learn, ``spirals`` are points in the plane that are made here. ``mnist``,
 ``fashion_mnist`` and ``cifar10`` are read below a root folder as torchvision lays them out; any other name is a
 folder of images there, ``<name>/{train,test}/<class>/*`` or ``<name>/<class>/*``. The root is the argument, else the
-environment variable TRAJLAB_DATA, else data/datasets.
+environment variable TRAJLAB_DATA, else data/datasets. ``colored_digits`` are those of MNIST, or where that is not there
+of scikit-learn, on colored grounds.
 """
 
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -21,8 +23,23 @@ NORMALIZATION: dict[str, tuple[list[float], list[float]]] = {
     "fashion_mnist": ([0.2860], [0.3530]),
     "cifar10": ([0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616]),
     "folder": ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+    "colored_digits": ([0.5, 0.5, 0.5], [0.25, 0.25, 0.25]),
 }
 """Mean and standard deviation of each channel, for pixels from 0 to 1; those of `folder` are ImageNet's."""
+
+GROUNDS = (
+    (0.6, 0.0, 0.0),
+    (0.6, 0.36, 0.0),
+    (0.48, 0.6, 0.0),
+    (0.12, 0.6, 0.0),
+    (0.0, 0.6, 0.24),
+    (0.0, 0.6, 0.6),
+    (0.0, 0.24, 0.6),
+    (0.12, 0.0, 0.6),
+    (0.48, 0.0, 0.6),
+    (0.6, 0.0, 0.36),
+)
+"""Red, green and blue of the ground that goes with each class of `colored_digits`: ten hues, equally far apart."""
 
 # Torchvision's class and the folder below the root where it keeps its files.
 _TORCHVISION = {
@@ -42,10 +59,14 @@ class Split(NamedTuple):
 
 
 class Images(NamedTuple):
-    """A data set: what to train on and what to test on."""
+    """A data set: what to train on and what to test on, perhaps with masks of what the test images show.
+
+    A mask is 1 where the object is and 0 elsewhere, float32 [sample, y, x].
+    """
 
     train: Split
     test: Split
+    masks: torch.Tensor | None = None
 
 
 def load(
@@ -55,13 +76,15 @@ def load(
     download: bool = False,
     image_size: int | None = None,
     seed: int = 0,
+    **arguments: Any,
 ) -> Images:
     """Read a data set.
 
     Parameters
     ----------
     name
-        ``digits``, ``spirals``, ``mnist``, ``fashion_mnist``, ``cifar10``, or a folder of images below the root.
+        ``digits``, ``spirals``, ``mnist``, ``fashion_mnist``, ``cifar10``, ``colored_digits``, or a folder of images
+        below the root.
     root
         Folder that holds the data sets.
     download
@@ -70,9 +93,20 @@ def load(
         Height and width that the images of a folder are resized to; needed if they differ in size.
     seed
         Seed of the split into train and test, where the data set has none of its own, and of the order of the images
-        of a folder, which come class by class: the first images of a data set are a fair sample of it.
+        of a folder, which come class by class: the first images of a data set are a fair sample of it. Also that of
+        the colors of `colored_digits`.
+    **arguments
+        Of `colored_digits`: ``alignment``, the share of training images whose ground has the color of their class,
+        and ``most``, how many images of either split there are at most.
     """
     root = Path(root or os.environ.get("TRAJLAB_DATA") or "data/datasets")
+    takes = ("alignment", "most") if name == "colored_digits" else ()
+    if wrong := [argument for argument in arguments if argument not in takes]:
+        raise BadSetting(
+            f"the data set {name} was given {', '.join(wrong)}; it takes {', '.join(takes) or 'no arguments'}"
+        )
+    if name == "colored_digits":
+        return _colored_digits(root, download, seed, **arguments)
     if name == "digits":
         return _digits(seed)
     if name == "spirals":
@@ -83,7 +117,7 @@ def load(
     if name in _TORCHVISION:
         return _torchvision(name, kind, root, folder, download)
     if not (root / name).is_dir():
-        known = ", ".join(["digits", "spirals", *_TORCHVISION])
+        known = ", ".join(["digits", "spirals", "colored_digits", *_TORCHVISION])
         raise MissingData(f"no data set {name!r}: it is none of {known}, and there is no folder {root / name}")
     return _folder(root / name, "folder", image_size, seed)
 
@@ -131,6 +165,34 @@ def _spirals(seed: int, samples: int = 1000, turns: float = 1.25, noise: float =
     angle = 2 * torch.pi * turns * radius + torch.pi * targets
     points = torch.stack([radius * angle.cos(), radius * angle.sin()], dim=1)
     return _split(points + noise * torch.randn(samples, 2, generator=generator), targets, seed)
+
+
+def _colored_digits(root: Path, download: bool, seed: int, alignment: float = 1.0, most: int | None = None) -> Images:
+    """White digits, 28x28, on grounds of ten colors, each of which goes with a class in a share of the training images.
+
+    The other training images have one of the other nine colors, test images any of the ten, whatever their class. The
+    digits, and the colors of the test images, are the same at each alignment. Such a ground is Waterbirds' (Sagawa et
+    al. 2020, arXiv:1911.08731) in little.
+    """
+    if not 0 <= alignment <= 1:
+        raise BadSetting(f"colored_digits were asked for alignment={alignment}; it is a share, from 0 to 1")
+    try:
+        images, kind = load("mnist", root, download=download), "mnist"
+    except MissingData as error:
+        warnings.warn(f"{error}. The digits of scikit-learn are colored instead.", stacklevel=3)
+        images, kind = _digits(seed), "digits"
+    generator = torch.Generator().manual_seed(seed)
+    splits, masks = [], torch.empty(0)
+    for split, share in ((images.test, 1 / len(GROUNDS)), (images.train, alignment)):
+        inputs, targets = (part[:most] for part in split)
+        (mean,), (std,) = NORMALIZATION[kind]
+        ink = torch.nn.functional.interpolate(inputs * std + mean, (28, 28), mode="bilinear").clamp(0, 1)
+        other = torch.randint(1, len(GROUNDS), targets.shape, generator=generator)
+        stays = torch.rand(targets.shape, generator=generator) < share
+        ground = torch.tensor(GROUNDS)[(targets + torch.where(stays, 0, other)) % len(GROUNDS)][..., None, None]
+        splits.append(Split(_normalize(ground + ink * (1 - ground), "colored_digits"), targets))
+        masks = masks if len(masks) else (ink[:, 0] > 0.5).float()
+    return Images(splits[1], splits[0], masks)
 
 
 def _torchvision(name: str, kind: str, root: Path, folder: str, download: bool) -> Images:

@@ -26,7 +26,7 @@ class Training:
     model
         ``factory``, as in ``pipelines.zoo:lenet5``, and its ``arguments``.
     dataset
-        Name that `pipelines.datasets.load` knows.
+        Name that `pipelines.datasets.load` knows; or a mapping of the ``name`` and arguments that it takes.
     batch_size
         Images of an update; those left over at the end of an epoch are dropped.
     gradients
@@ -58,7 +58,7 @@ class Training:
     """
 
     model: dict[str, Any]
-    dataset: str
+    dataset: str | dict[str, Any]
     batch_size: int
     gradients: bool | int
     probe: int

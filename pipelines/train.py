@@ -100,7 +100,10 @@ def train(
     torch.set_deterministic_debug_mode("warn")
 
     # ---- data
-    whole = _load(settings.dataset, download, settings.image_shape[-1] if settings.image_shape else None)
+    named = {"name": settings.dataset} if isinstance(settings.dataset, str) else dict(settings.dataset)
+    if settings.image_shape is not None:
+        named["image_size"] = settings.image_shape[-1]
+    whole = _load(tuple(named.items()), download)
     images = datasets.Images(_first(whole.train, settings.images), _first(whole.test, settings.test_images))
     if settings.image_shape is not None:
         images = datasets.Images(*(datasets.fit(split, settings.image_shape) for split in images))
@@ -149,11 +152,12 @@ def train(
         probe={
             "valid": tuple(part[: settings.probe] for part in images.test),
             "train": tuple(part[: settings.probe] for part in images.train),
+            **({} if whole.masks is None else {"mask": whole.masks[: settings.probe]}),
         },
         describe={
             "study": study,
             "model": settings.model,
-            "dataset": settings.dataset,
+            **{f"dataset_{name}" if name != "name" else "dataset": value for name, value in named.items()},
             "images": len(inputs),
             "init": run.init,
             "optimizer": run.optimizer,
@@ -212,9 +216,9 @@ def evaluate(model: nn.Module, split: datasets.Split, device: str = "cpu") -> tu
 
 
 @lru_cache(maxsize=1)
-def _load(dataset: str, download: bool, image_size: int | None) -> datasets.Images:
-    """Read a data set; the next run of a sweep finds it in memory."""
-    return datasets.load(dataset, download=download, image_size=image_size)
+def _load(dataset: tuple[tuple[str, Any], ...], download: bool) -> datasets.Images:
+    """Read a data set, by its name and arguments; the next run of a sweep finds it in memory."""
+    return datasets.load(**dict(dataset), download=download)
 
 
 def _first(split: datasets.Split, count: int | None) -> datasets.Split:

@@ -170,6 +170,31 @@ def cnn(in_channels: int = 3, num_classes: int = 10, image_size: int = 32) -> nn
     )
 
 
+def pooled_cnn(in_channels: int = 3, num_classes: int = 10) -> nn.Module:
+    """Three 3x3 convolutions of 16, 32 and 64 channels, the mean over positions, a linear layer (24,346 parameters).
+
+    Each convolution has batch normalization, the first two a pool. The head is that of Lin, Chen and Yan, "Network in
+    network", 2014, arXiv:1312.4400, and of ResNets: Grad-CAM of the last ReLU, whose maps are a quarter of the images
+    in height and width, is then the exact share of each position in the logit, where it is above 0.
+
+    Parameters
+    ----------
+    in_channels
+        Channels of the images.
+    num_classes
+        Number of outputs.
+    """
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    for number, (before, after) in enumerate(pairwise((in_channels, 16, 32, 64)), 1):
+        layers[f"conv{number}"] = nn.Conv2d(before, after, 3, padding=1, bias=False)
+        layers[f"norm{number}"] = nn.BatchNorm2d(after)
+        layers[f"relu{number}"] = nn.ReLU()
+        if number < 3:
+            layers[f"pool{number}"] = nn.MaxPool2d(2)
+    layers |= {"pool3": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten(), "fc": nn.Linear(64, num_classes)}
+    return nn.Sequential(layers)
+
+
 def alexnet(in_channels: int = 3, num_classes: int = 10, hidden: int = 512) -> nn.Module:
     """Five convolutions and three linear layers in the manner of AlexNet, for 28x28 and 32x32 images.
 

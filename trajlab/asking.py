@@ -50,11 +50,11 @@ class Look(NamedTuple):
         norm = np.sqrt((slope.astype(np.float64) ** 2).sum(slope.dims[-1], skipna=False))
         return {"token_gradient": xr.DataArray(norm.data, dims=self._dims)}
 
-    def grad_cam(self) -> dict[str, xr.DataArray]:
+    def grad_cam(self, objective: Objective) -> dict[str, xr.DataArray]:
         """Give the map of each sample, if the layer is one of maps."""
         if not has_maps(self.place):
             return {}
-        cam = self.replay(layers=[self.place.name], probe=self.part).observe(GradCam())[self.place.name]
+        cam = self.replay(layers=[self.place.name], probe=self.part).observe(GradCam(objective))[self.place.name]
         cam = cam.sel(step=self.at)
         return {"grad_cam": cam.rename({dim: f"map_{dim}" for dim in self.place.dims[1:]})}
 

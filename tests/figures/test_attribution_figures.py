@@ -114,6 +114,32 @@ def test_attribution__shows_a_sample_over_the_steps(result):
     assert ax.get_title() == f"sample {result.sample_index[1].item()} of the probe"
 
 
+@pytest.mark.parametrize("variable", ["grad_cam", "input_gradient"])
+def test_attribution__shows_maps_of_runs_that_differ_in_more_than_their_seed(result, study, variable):
+    kinds = xr.concat([study, study], "run").assign_coords(run=list("abcd"), init=("run", list("xyxy")))
+
+    ax = figure(kinds, variable=variable)
+    assert words(ax.child_axes[0].get_xticklabels()) == ["0", "1"]
+    assert words(ax.get_yticklabels()) == ["input", "x", "y"]
+    assert ax.get_title().endswith(", step 20")
+    assert words(figure(kinds, variable=variable, run="b").get_yticklabels())[1:] == ["step 0", "step 10", "step 20"]
+    assert words(figure(result, variable=variable, step=10).get_yticklabels()) == ["input", "step 10"]
+    assert drawn(kinds)[:3] == ["samples", "runs", "steps"]
+
+
+def test_attribution__shows_the_mean_overlap_of_the_samples(result, study):
+    assert len(figure(study, variable="attention_iou_prev").lines) == 2
+    np.testing.assert_allclose(
+        figure(result, variable="attention_iou_prev").lines[1].get_ydata(),
+        result.attention_iou_prev.sel(map="grad_cam").mean("sample").values[1:],
+    )
+
+
+def test_attribution__of_many_samples_shows_the_first(result):
+    many = xr.concat([result] * 9, "sample", data_vars="minimal")
+    assert len(figure(many).child_axes[0].get_xticks()) == 12
+
+
 @pytest.mark.parametrize("variable", ["maximum_response", "activation_map"])
 def test_attribution__shows_units_over_the_steps(result, study, variable):
     ax = figure(result, variable=variable)

@@ -188,6 +188,72 @@ def test_root__is_data_datasets_otherwise(monkeypatch):
         datasets.load("mnist")
 
 
+def colored(tmp_path, alignment, **more):
+    with pytest.warns(UserWarning, match="no mnist in .* The digits of scikit-learn are colored instead"):
+        return datasets.load("colored_digits", tmp_path, alignment=alignment, **more)
+
+
+def grounds(split):
+    """Tell which of the colors is in the corner of each image."""
+    corner = split.inputs[:, :, 0, 0] * 0.25 + 0.5
+    apart = (corner[:, None] - torch.tensor(datasets.GROUNDS)).abs().amax(2)
+    assert apart.amin(1).max() < 0.07  # a few digits of scikit-learn reach the corner
+    return apart.argmin(1)
+
+
+def test_colored_digits__have_the_color_of_their_class_in_the_share_that_is_asked_for(tmp_path):
+    found = {alignment: colored(tmp_path, alignment) for alignment in (0.0, 0.7, 1.0)}
+    own = {share: grounds(images.train) == images.train.targets for share, images in found.items()}
+
+    assert not own[0.0].any() and own[1.0].all()
+    assert own[0.7].float().mean().item() == pytest.approx(0.7, abs=0.04)
+    others = (grounds(found[0.0].train) - found[0.0].train.targets) % 10
+    assert others.bincount(minlength=10)[1:].min() > 100
+    assert torch.equal(found[0.7].train.targets, datasets.load("digits").train.targets)
+
+
+def test_colored_digits__test_images_have_any_color_and_are_the_same_at_each_alignment(tmp_path):
+    first, other = colored(tmp_path, 0.5), colored(tmp_path, 1.0)
+
+    assert all(torch.equal(a, b) for a, b in zip(first.test, other.test, strict=True))
+    assert (grounds(first.test) == first.test.targets).float().mean().item() == pytest.approx(0.1, abs=0.05)
+    assert grounds(first.test).bincount(minlength=10).min() > 20
+
+
+def test_colored_digits__are_white_where_the_masks_say(tmp_path):
+    images = colored(tmp_path, 1.0, most=50)
+    pixels = images.test.inputs * 0.25 + 0.5
+
+    assert images.train.inputs.shape == images.test.inputs.shape == (50, 3, 28, 28)
+    assert images.masks.shape == (50, 28, 28) and set(images.masks.unique().tolist()) == {0.0, 1.0}
+    assert 0.05 < images.masks.mean().item() < 0.4
+    least = pixels.amin(1)  # each ground lacks one of red, green and blue
+    assert least[images.masks == 1].min() > 0.5 >= least[images.masks == 0].max()
+
+
+def test_colored_digits__are_those_of_mnist_where_it_is(tmp_path, rng):
+    arrays = write_idx(tmp_path / "MNIST" / "raw", rng)
+    images = datasets.load("colored_digits", tmp_path, alignment=1.0)
+
+    ground = torch.tensor(datasets.GROUNDS)[images.train.targets][..., None, None]
+    ink = torch.tensor(arrays["train"])[:, None] / 255
+    torch.testing.assert_close(images.train.inputs * 0.25 + 0.5, ground + ink * (1 - ground), rtol=0, atol=1e-5)
+    assert torch.equal(images.masks, (torch.tensor(arrays["t10k"]) > 127).float())
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("digits", {"alignment": 0.5}, "digits was given alignment; it takes no arguments"),
+        ("colored_digits", {"aligned": 0.5}, "given aligned; it takes alignment, most"),
+        ("colored_digits", {"alignment": 50}, "alignment=50; it is a share"),
+    ],
+)
+def test_arguments__that_do_not_fit_are_refused(name, arguments, message):
+    with pytest.raises(BadSetting, match=message):
+        datasets.load(name, **arguments)
+
+
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10"])
 def test_download__happens_only_when_asked(name, tmp_path):
     with pytest.raises(MissingData, match=f"no {name} in .*TRAJLAB_DATA.*--download"):

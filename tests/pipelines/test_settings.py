@@ -58,6 +58,8 @@ def test_variants__change_the_training():
     assert training.model == {"factory": "f", "arguments": {"width": 9}}
     assert (training.steps, training.epochs) == (None, 2)
     assert training_of(STUDY, "plain").model["arguments"] == {"width": 3}
+    named = {"training": TRAINING | {"dataset": {"name": "d", "most": 5}}, "variants": {"a": {"dataset": {"share": 1}}}}
+    assert training_of(STUDY | named, "a").dataset == {"name": "d", "most": 5, "share": 1}
     with pytest.raises(BadSetting, match="no variant is called 'wild'; there are wide"):
         training_of(section, "wild")
 

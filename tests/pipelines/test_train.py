@@ -153,6 +153,23 @@ def test_evaluate__agrees_with_the_whole_set_in_one_batch():
     assert accuracy == (logits.argmax(1) == split.targets).double().mean().item()
 
 
+@pytest.mark.filterwarnings("ignore:no mnist:UserWarning")
+def test_data_set__takes_arguments_and_its_masks_are_recorded(run, monkeypatch, tmp_path):
+    monkeypatch.setenv("TRAJLAB_DATA", str(tmp_path))
+    folder = run(
+        dataset={"name": "colored_digits", "alignment": 0.9, "most": 64},
+        model={"factory": "pipelines.zoo:pooled_cnn", "arguments": {}},
+        steps=1,
+    )
+    facts = json.loads((folder / "run.json").read_text())["describe"]
+    probe = load_file(folder / "probe.safetensors")
+    images = train.datasets.load("colored_digits", tmp_path, alignment=0.9, most=64)
+
+    assert (facts["dataset"], facts["dataset_alignment"], facts["images"]) == ("colored_digits", 0.9, 64)
+    assert torch.equal(probe["mask_inputs"], images.masks[:16])
+    assert torch.equal(probe["inputs"], images.test.inputs[:16])
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_seed__decides_every_bit(run, optimizer):
     first = run(optimizer=optimizer)

@@ -21,6 +21,7 @@ NETWORKS = [
     ("resnet18", {"stem": "cifar"}, (3, 32, 32), 11_173_962),
     ("resnet18", {"stem": "cifar", "in_channels": 1}, (1, 28, 28), 11_172_810),
     ("resnet18", {"stem": "cifar", "shortcuts": False}, (3, 32, 32), 11_173_962 - 173_824),
+    ("pooled_cnn", {}, (3, 28, 28), 24_346),
     ("alexnet", {}, (3, 32, 32), 3_243_850),
     ("alexnet", {"in_channels": 1}, (1, 28, 28), 3_240_650),
     ("squeeze_mlp", {}, (1, 28, 28), 123_370),

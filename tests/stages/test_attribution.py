@@ -211,6 +211,10 @@ def test_attribution__grad_cam_is_known_by_hand():
 
     np.testing.assert_allclose(found.grad_cam[0, 0], [[1.0, 0.0], [0.5, 0.0]], rtol=1e-6)
     np.testing.assert_allclose(found.grad_cam[0, 1], [[0.0, 4.0], [0.0, 0.0]], rtol=1e-6)
+    told = attribution(run.with_model(net, probe=probe), objective="told_logit", **FAST).compute()
+    assert told.predicted.values.tolist() == [[1, 1]]
+    np.testing.assert_allclose(told.grad_cam[0], [[[0.0, 4.0], [0.0, 0.0]]] * 2, rtol=1e-6)
+    np.testing.assert_allclose(told.input_gradient, -2.0, rtol=1e-6)
 
 
 def test_attention_iou__is_1_for_equal_maps_0_for_disjoint_ones_and_nan_for_none():

@@ -11,10 +11,11 @@ from matplotlib.figure import Figure
 from trajlab.figures.default import default
 from trajlab.figures.marks import multiples
 from trajlab.figures.marks.canvas import canvas
-from trajlab.figures.marks.choosing import moment
+from trajlab.figures.marks.choosing import moment, position
 from trajlab.figures.marks.lines import lines
 from trajlab.figures.marks.sheet import leveled, overlaid, picture, ratio, sheet, signed
 from trajlab.figures.panel import Panel
+from trajlab.studies import groups
 
 ROWS = {
     "image": "input",
@@ -27,8 +28,25 @@ ROWS = {
 ABOVE = 18
 """Points between a sheet and its title, where the names of the columns are."""
 
+MOST = 12
+"""Columns of a sheet at most."""
+
+OBJECTIVES = {
+    "loss": "loss",
+    "logit": "logit of the label",
+    "p_logit": "logit of the label times its probability",
+    "told_logit": "logit of the class told",
+}
+"""What input gradients are of, by the setting of the stage."""
+
 OF_UNITS = ("maximum_response", "activation_map")
 """Variables that are drawn as a sheet of units by steps."""
+
+OF_SAMPLES = ("input_gradient", "grad_cam")
+"""Variables that are drawn as a sheet of samples by runs, or by steps."""
+
+OVERLAPS = {"attention_iou": "Overlap with the masks", "attention_iou_prev": "Do maps stay?"}
+"""Variables that are drawn as their mean over the samples."""
 
 
 def attribution(result: xr.Dataset, *, ax: Axes | None = None, variable: str | None = None, **select: Any) -> Axes:
@@ -41,7 +59,8 @@ def attribution(result: xr.Dataset, *, ax: Axes | None = None, variable: str | N
     ax
         Where to draw; a new figure by default.
     variable
-        Which variable; `maximum_response` and `activation_map` are drawn as sheets of units by steps.
+        Which variable; `maximum_response` and `activation_map` are drawn as sheets of units by steps, `grad_cam` and
+        `input_gradient` as sheets of samples by runs, of a single run by steps.
     select
         Which part of it, as in ``step=100``; by default the last step of the first run, and where a sample is chosen,
         all steps of it.
@@ -49,6 +68,14 @@ def attribution(result: xr.Dataset, *, ax: Axes | None = None, variable: str | N
     if variable in OF_UNITS and variable in result and _is_image(result[variable]):
         ax = canvas(ax, height=4.8)
         _units(result, variable, ax, **select)
+        return ax
+    if variable in OF_SAMPLES and variable in _rows(result) and _is_image(result["image"]):
+        return _maps(result, variable, ax, **select)
+    if variable in OVERLAPS and variable in result:
+        ax = canvas(ax)
+        run = select.get("run")
+        one = result if run is None else result.isel(run=position(result, "run", run))
+        lines(mean_overlap(one, variable), ax)
         return ax
     if variable is not None or not _is_image(result["image"]):
         known = ("adversarial_accuracy", "token_gradient", "attention_iou_prev", "top_response")
@@ -68,16 +95,22 @@ def panels(result: xr.Dataset) -> list[Panel]:
     gray = "" if result["image"].sizes.get("channel", 1) in (1, 3) else " Inputs are the mean over their channels."
     ways = {
         "input_gradient": "Gradients are summed over channels, red where more of the input raises the "
-        f"{result.attrs.get('objective', 'objective')} and blue where it lowers it.",
-        "grad_cam": f"Grad-CAM of {result.attrs.get('layer', '')} is brighter where the evidence for the label lies.",
+        f"{OBJECTIVES.get(str(result.attrs.get('objective')), 'objective')} and blue where it lowers it.",
+        "grad_cam": f"Grad-CAM of {result.attrs.get('layer', '')} is brighter where the evidence for the "
+        f"{'class told' if result.attrs.get('objective') == 'told_logit' else 'label'} lies.",
         "adversarial": f"Adversarial inputs are moved by ε = {result.attrs.get('epsilon', 0):g} in each value.",
     }
     caption = " ".join(text for name, text in ways.items() if name in result) + " Each picture has its own scale."
     if _is_image(result["image"]):
         shape, rows = result["image"].shape, sum(name in result for name in ROWS)
-        size = _size(shape, rows, result.sizes["sample"])
+        size = _size(shape, rows, min(result.sizes["sample"], MOST))
         title = f"What decides, at step {int(result['step'][-1]):,}"
         found.append(Panel("samples", title, caption + gray + run, size, partial(_alone, result)))
+        if len(kinds := _kinds(result)) > 1 and "grad_cam" in _rows(result):
+            size = _size(shape, 1 + len(kinds), min(result.sizes["sample"], MOST))
+            title = f"Where runs look, at step {int(result['step'][-1]):,}"
+            text = f"{ways['grad_cam']} Of runs that differ in their seed only, the first is shown."
+            found.append(Panel("runs", title, text, size, partial(_alone, result, variable="grad_cam")))
         if result.sizes["step"] > 1 and rows > 1:
             draw = partial(_alone, result, sample=0)
             size = _size(shape, rows - 1, result.sizes["step"])
@@ -102,7 +135,7 @@ def panels(result: xr.Dataset) -> list[Panel]:
             if "run" in array.dims
             else Panel("adversarial_accuracy", title, caption, (9.2, 3.0), partial(_attacks, array.T))
         )
-    for name, title in (("attention_iou", "Overlap with the masks"), ("attention_iou_prev", "Do maps stay?")):
+    for name, title in OVERLAPS.items():
         if name in result and bool(result[name].notnull().any()):
             array, called = mean_overlap(result, name), str(result[name].attrs["long_name"])
             of = f" Of {array['map'].item()}." if "map" not in array.dims else ""
@@ -156,7 +189,7 @@ def _samples(result: xr.Dataset, ax: Axes, **select: Any) -> None:
     """Draw all samples at a step."""
     at, title = moment(result, **select)
     rows = _rows(result)
-    one = [at.isel(sample=i) for i in range(at.sizes["sample"])]
+    one = [at.isel(sample=i) for i in range(min(at.sizes["sample"], MOST))]
     tiles = [[_tile(sample, name) for sample in one] for name in rows]
     below, note = ([_told(sample, "adversarial_predicted") for sample in one], "adversarial input is taken for")
     known = "adversarial_predicted" in at
@@ -177,6 +210,34 @@ def _over_steps(result: xr.Dataset, ax: Axes, sample: int, **select: Any) -> Non
           below=[_told(at, "adversarial_predicted") for at in steps] if known else (),
           note="adversarial input is taken for" if known else "")  # fmt: skip
     ax.set_title(f"sample {int(one['sample_index'])} of the probe", y=1.0, pad=ABOVE)
+
+
+def _maps(result: xr.Dataset, name: str, ax: Axes | None, **select: Any) -> Axes:
+    """Draw the maps of the samples at a step, a row for each kind of run; of a single run a row for each step."""
+    few = result.isel(sample=slice(MOST))
+    if select.get("run") is None and len(kinds := _kinds(result)) > 1:
+        rows = {kind: moment(few, step=select.get("step"), run=result["run"].values[i])[0] for kind, i in kinds.items()}
+        title = f"step {int(next(iter(rows.values()))['step']):,}"
+    else:
+        steps = result["step"].values if select.get("step") is None else [select["step"]]
+        rows = {f"step {step:,}": moment(few, step=step, run=select.get("run"))[0] for step in steps}
+        title = str(next(iter(rows.values()))["run"].item()) if "run" in result.dims else ""
+    first = next(iter(rows.values()))
+    inputs = [picture(_channels(first["image"].isel(sample=i))) for i in range(first.sizes["sample"])]
+    tiles = [[_tile(at.isel(sample=i), name) for i in range(at.sizes["sample"])] for at in rows.values()]
+    names = [_name(first.drop_vars("predicted", errors="ignore").isel(sample=i)) for i in range(len(inputs))]
+    width, height = _size(result["image"].shape, 1 + len(rows), len(names))
+    ax = canvas(ax, height=height, width=width)
+    sheet([inputs, *tiles], ax, rows=["input", *rows], columns=names)
+    ax.set_title(", ".join(filter(None, [ROWS[name], title])), y=1.0, pad=ABOVE)
+    return ax
+
+
+def _kinds(result: xr.Dataset) -> dict[str, int]:
+    """Give the place of the first run of each kind; runs of a kind differ in their seed only."""
+    if "run" not in result.dims:
+        return {}
+    return {kind: places[0] for kind, places in list(groups(result).items())[:MOST]}
 
 
 def _name(at: xr.Dataset) -> str:

@@ -19,7 +19,7 @@ class GradCam(Observer):
     Parameters
     ----------
     objective
-        What is derived: the logit of the label.
+        What is derived: the logit of the label, or of the class told.
     """
 
     objective: Objective = Objective("logit")

@@ -19,7 +19,7 @@ from trajlab.result import Meaning, annotate
 from trajlab.showing import in_one_chunk, shown_steps
 
 SLOPES = ("input_gradient", "token_gradient")
-OBJECTIVES = ("loss", "logit", "p_logit")
+OBJECTIVES = ("loss", "logit", "p_logit", "told_logit")
 
 _CLASS = "argmax of the outputs; NaN where one is NaN or Inf"
 _IOU = "Σ PQ / Σ((P + Q)/2)², P and Q scaled to sum 1, P |gradient| summed over channels or Grad-CAM"
@@ -30,7 +30,7 @@ MEANINGS = {
     "predicted": Meaning("class that the network tells", "class", _CLASS),
     "input_gradient": Meaning("gradient by the input", "1 / input", "∂objective/∂x, of the sample's own objective"),
     "token_gradient": Meaning("gradient by the tokens", "1", "|∂objective/∂e|₂, e the embedding of the token"),
-    "grad_cam": Meaning("Grad-CAM", "1", "max(0, Σ_k α_k A_k), α_k the mean over positions of ∂logit_y/∂A_k"),
+    "grad_cam": Meaning("Grad-CAM", "1", "max(0, Σ_k α_k A_k), α_k the mean over positions of ∂logit/∂A_k"),
     "activation_map": Meaning("activation of the unit", "1", "A_k of one sample"),
     "adversarial": Meaning("adversarial input", "input", "x + ε sign(∂loss/∂x)"),
     "adversarial_predicted": Meaning("class told of the adversarial input", "class", _CLASS),
@@ -84,7 +84,8 @@ def attribution(
         The layer of Grad-CAM, activation maps and units; by default the last convolution, else the last module before
         the output that has units, else the output.
     objective
-        What the input gradient is of: the loss, the logit of the label, or p_logit, that times its probability.
+        What the input gradient is of: the loss, the logit of the label, p_logit, that times its probability, or
+        told_logit, the logit of the class that the network tells, of which Grad-CAM is then, too.
     at
         Recorded steps to show; by default evenly spaced ones.
     most_steps
@@ -179,7 +180,7 @@ def attribution(
         shape = ("sample", *(f"target_{axis}" for axis in range(probe["targets"].ndim - 1)))
         large["target"] = xr.DataArray(part["targets"].data, dims=shape)
         found |= look.gradient(Objective(objective))
-        found |= look.grad_cam() if labels else {}
+        found |= look.grad_cam(Objective("told_logit" if objective == "told_logit" else "logit")) if labels else {}
     if "targets" in probe and probe["inputs"].dtype.kind == "f":
         large |= (attack := look.attack(epsilon))
         found |= look.output("adversarial_output", own_inputs(attack["adversarial"].data, steps))

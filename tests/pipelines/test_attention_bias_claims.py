@@ -1,0 +1,92 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from pipelines.attention_bias import claims
+from pipelines.claims import claims_of
+from pipelines.settings import read_studies, runs_of, training_of
+
+SHARES = (0.1, *claims.PUBLISHED)
+PARAMS = Path(claims.__file__).with_name("params.yaml")
+
+
+def results_with(grad_cam=(0.7, 0.6, 0.55, 0.5, 0.45, 0.4, 0.2), gradient=None, accuracy=None, start=None, label=None):
+    """Give results of two seeds whose overlaps and accuracies at the end are these, for each share of `SHARES`."""
+    ends = [np.array(grad_cam if values is None else values) for values in (gradient, grad_cam)]
+    overlap = np.full((7, 2, 2, 3, 2), 0.3)  # share, seed, step, sample, map
+    overlap[:, :, 0, 0, 1] = 0.3 if start is None else np.array(start)[:, None]
+    for place, values in enumerate(ends):
+        overlap[:, :, 1, :, place] = values.reshape(7, 1, 1) + np.array([-0.1, 0.0, 0.1]) + [[0.0], [0.001]]
+    order = np.random.default_rng(0).permutation(14)
+    coords = {
+        "run": np.array([f"{share}-{seed}" for share in SHARES for seed in (0, 1)], dtype=object)[order],
+        "dataset_alignment": ("run", np.repeat(SHARES, 2)[order]),
+        "seed": ("run", np.tile([0, 1], 7)[order]),
+        "step": [0, 9],
+    }
+    right = np.repeat(grad_cam if accuracy is None else accuracy, 2)[order]
+    overlap = overlap.reshape(14, 2, 3, 2)[order]
+    more = {} if label is None else {"attribution_of_label": results_with(grad_cam=label)["attribution"]}
+    return more | {
+        "attribution": xr.Dataset(
+            {"attention_iou": (("run", "step", "sample", "map"), overlap)},
+            coords | {"map": np.array(["input_gradient", "grad_cam"], dtype=object)},
+        ),
+        "evaluation": xr.Dataset({"accuracy": (("run", "step"), np.stack([0 * right + 0.1, right], 1))}, coords),
+    }
+
+
+def test_all__hold_where_they_should():
+    results = results_with(label=(0.7, 0.5, 0.4, 0.3, 0.2, 0.1, 0.15))
+    found = [claim(results) for claim in claims_of("attention_bias")]
+    assert [one.holds for one in found] == ["yes", "yes", "partly", "yes", "yes"]
+    *at_shares, chance, ranks = found[0].measured
+    assert [one.what for one in at_shares][::5] == ["attention IoU, 50 % aligned", "attention IoU, 100 % aligned"]
+    np.testing.assert_allclose(
+        [one.values for one in at_shares], np.array([0.6, 0.55, 0.5, 0.45, 0.4, 0.2])[:, None] + [0, 0.001]
+    )
+    np.testing.assert_allclose(sorted(chance.values), [0.7, 0.701])
+    np.testing.assert_allclose(ranks.values, -1)
+
+
+def test_overlap__that_rises_once_holds_in_part_and_one_that_grows_does_not():
+    once = results_with(grad_cam=(0.7, 0.6, 0.55, 0.5, 0.51, 0.4, 0.2), gradient=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7))
+
+    found = claims.grad_cam_leaves_the_object(once)
+    assert found.holds == "partly"
+    np.testing.assert_allclose(found.measured[-1].values, -33 / 35)
+    assert claims.gradient_leaves_the_object(once).holds == "no"
+
+
+def test_accuracy__that_stays_is_seen():
+    assert claims.bias_is_learned(results_with(accuracy=(0.9, 0.9, 0.91, 0.89, 0.9, 0.92, 0.91))).holds == "no"
+
+
+def test_start__that_depends_on_the_share_is_seen():
+    found = claims.start_knows_no_bias(results_with(start=np.linspace(0.3, 0.6, 7)))
+    assert found.holds == "partly"
+    np.testing.assert_allclose(found.measured[1].values, 0.25 / 3)
+
+
+def test_maps__that_are_0_everywhere_are_left_out_and_counted():
+    results = results_with()
+    results["attribution"].attention_iou[:, -1, 1, 1] = np.nan
+    found = claims.grad_cam_leaves_the_object(results)
+    assert found.holds == "yes" and "33.3 % of the maps are 0 everywhere" in found.reason
+
+
+@pytest.mark.parametrize(("size", "seeds", "shares"), [("small", 2, SHARES), ("published", 20, (*SHARES, 0.95))])
+def test_params__expand_to_every_share_and_seed(size, seeds, shares, tmp_path):
+    text = PARAMS.read_text()
+    assert "size: small\n" in text
+    (tmp_path / "params.yaml").write_text(text.replace("size: small\n", f"size: {size}\n", 1))
+    (section,) = read_studies(tmp_path / "params.yaml").values()
+    runs = runs_of(section)
+    trainings = {run.variant: training_of(section, run.variant) for run in runs}
+
+    assert len(runs) == seeds * len(shares) == len({run.name for run in runs})
+    assert sorted(one.dataset["alignment"] for one in trainings.values()) == sorted(shares)
+    assert {one.dataset.get("most") for one in trainings.values()} == {4000 if size == "small" else None}
+    assert {one.dataset["name"] for one in trainings.values()} == {"colored_digits"}
