@@ -106,7 +106,11 @@ def train(
     whole = _load(tuple(named.items()), download)
     images = datasets.Images(_first(whole.train, settings.images), _first(whole.test, settings.test_images))
     if settings.image_shape is not None:
-        images = datasets.Images(*(datasets.fit(split, settings.image_shape) for split in images))
+        if whole.masks is not None:
+            raise BadSetting(
+                f"image_shape was asked for; the images of {settings.dataset} have masks of their own shape"
+            )
+        images = datasets.Images(*(datasets.fit(split, settings.image_shape) for split in (images.train, images.test)))
     inputs, targets = (part.to(device) for part in images.train)
     steps_per_epoch = len(inputs) // settings.batch_size
     if steps_per_epoch == 0:

@@ -142,7 +142,7 @@ def second_layer_is_noise(results: Results) -> Claim:
         ],
         verdict(np.concatenate([one.values for one in noise])),
         "It holds where no more singular values of the matrix of filters stand out than of its own entries in random "
-        "order. Filters that are told apart by no eye may together be far from random.",
+        "order, whose mean, if it is not zero, stands out in both.",
         f"{next(iter(spectra))}/spectrum",
     )
 

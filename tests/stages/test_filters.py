@@ -62,17 +62,24 @@ def test_filters__over_a_line_are_one_pixel_high(rng):
 
 
 def test_filters__neighbors_of_smooth_filters_are_alike_and_those_of_noise_are_not(rng):
-    conv = rng.standard_normal((3, 40, 30, 5, 5))
-    conv[1] = 0.7
-    conv[2] = (-1.0) ** np.add.outer(range(5), range(5))
+    conv = rng.standard_normal((4, 40, 30, 5, 5))
+    conv[1] = conv[0] + 10.0
+    conv[2] = rng.standard_normal((40, 30, 1, 1))
+    conv[3] = (-1.0) ** np.add.outer(range(40), np.add.outer(range(30), np.add.outer(range(5), range(5))))
     result = trajlab.run("filters", of(w=conv)).compute()
-    right, below = conv[0, ..., :-1] * conv[0, ..., 1:], conv[0, ..., :-1, :] * conv[0, ..., 1:, :]
-    squares = [conv[0, ..., part] ** 2 for part in (slice(1, None), slice(-1))]
-    squares += [conv[0, ..., part, :] ** 2 for part in (slice(1, None), slice(-1))]
-    expected = (right.sum() + below.sum()) / (sum(map(np.sum, squares)) / 2)
-    np.testing.assert_allclose(result.neighbor_correlation, [expected, 1, -1])
+    noise = conv[0] - conv[0].mean()
+    pairs = [(noise[..., 1:], noise[..., :-1]), (noise[..., 1:, :], noise[..., :-1, :])]
+    squares = sum((one**2 + other**2).sum() / 2 for one, other in pairs)
+    expected = sum((one * other).sum() for one, other in pairs) / squares
+    np.testing.assert_allclose(result.neighbor_correlation, [expected, expected, 1, -1])
     assert abs(expected) < 2 * result.neighbor_noise
     np.testing.assert_allclose(result.neighbor_noise, 1.96 / np.sqrt(40 * 30 * 40))
+
+
+def test_filters__that_are_nan_or_equal_everywhere_have_no_correlation():
+    conv = np.ones((2, 2, 1, 3, 3))
+    conv[1] = np.nan
+    assert np.isnan(trajlab.run("filters", of(w=conv)).neighbor_correlation).all()
 
 
 def test_filters__of_one_weight_have_no_neighbors():

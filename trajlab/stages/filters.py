@@ -20,12 +20,12 @@ MEANINGS = {
     "neighbor_correlation": Meaning(
         "correlation of neighboring weights",
         "1",
-        "Σ w w' / Σ (w² + w'²)/2 over pairs side by side or one above the other",
+        "Σ vv' / Σ (v² + v'²)/2 over pairs side by side or one above the other, v = w − mean of w",
     ),
     "neighbor_noise": Meaning(
         "correlation of neighbors in noise",
         "1",
-        "1.96 / √pairs: 95 % of cases lie within, of independent weights of mean 0",
+        "1.96 / √pairs: 95 % of cases lie within, of independent weights",
     ),
     "nonfinite": Meaning("entries that are NaN or Inf", "entries", "count over the filters shown"),
 }
@@ -72,10 +72,10 @@ def filters(
         Size of each filter, and how far it went from what it was at the first of the steps.
     neighbor_correlation : (step)
         How alike weights are that are neighbors in the image of a filter and channel, over all channels of the
-        filters shown: about 0 in noise, 1 in smooth filters, -1 in a checkerboard. NaN without neighbors, or if all are
-        0.
+        filters shown, after their common mean is taken off: about 0 in noise, 1 in smooth filters, -1 in a
+        checkerboard. NaN without neighbors, or if all weights are equal.
     neighbor_noise : ()
-        Its size at most, in 95 % of cases, if the weights were independent, of mean 0.
+        Its size at most, in 95 % of cases, if the weights were independent.
     nonfinite : (step)
         Entries that are NaN or Inf. They are left out of all else.
 
@@ -147,9 +147,12 @@ def _result(life: xr.DataArray, *, image: tuple[int, ...], most: int) -> xr.Data
 
 
 def _neighbors(kernels: np.ndarray) -> tuple[np.ndarray, int]:
-    """Correlate neighbors in images, (step, …, y, x), and count the pairs of a step."""
+    """Correlate neighbors in images, (step, …, y, x), whose common mean is taken off, and count the pairs of a step."""
     products, squares, pairs = np.zeros(len(kernels)), np.zeros(len(kernels)), 0
     values = kernels.astype(np.float64)
+    inner = tuple(range(1, values.ndim))
+    finite = np.isfinite(values)
+    values -= values.sum(inner, keepdims=True, where=finite) / finite.sum(inner, keepdims=True)
     for axis in (-2, -1):
         one, other = (np.moveaxis(values, axis, 0)[some] for some in (slice(1, None), slice(-1)))
         over = tuple(axis for axis in range(one.ndim) if axis != 1)
