@@ -100,10 +100,8 @@ def train(
     torch.set_deterministic_debug_mode("warn")
 
     # ---- data
-    named = {"name": settings.dataset} if isinstance(settings.dataset, str) else dict(settings.dataset)
-    if settings.image_shape is not None:
-        named["image_size"] = settings.image_shape[-1]
-    whole = _load(tuple(named.items()), download)
+    named = {"name": settings.dataset} if isinstance(settings.dataset, str) else settings.dataset
+    whole = _load(tuple(named.items()), download, settings.image_shape[-1] if settings.image_shape else None)
     images = datasets.Images(_first(whole.train, settings.images), _first(whole.test, settings.test_images))
     if settings.image_shape is not None:
         if whole.masks is not None:
@@ -220,9 +218,9 @@ def evaluate(model: nn.Module, split: datasets.Split, device: str = "cpu") -> tu
 
 
 @lru_cache(maxsize=1)
-def _load(dataset: tuple[tuple[str, Any], ...], download: bool) -> datasets.Images:
+def _load(dataset: tuple[tuple[str, Any], ...], download: bool, image_size: int | None) -> datasets.Images:
     """Read a data set, by its name and arguments; the next run of a sweep finds it in memory."""
-    return datasets.load(**dict(dataset), download=download)
+    return datasets.load(**dict(dataset), download=download, image_size=image_size)
 
 
 def _first(split: datasets.Split, count: int | None) -> datasets.Split:
