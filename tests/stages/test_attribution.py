@@ -71,7 +71,7 @@ def run(batch):
 
 @pytest.fixture(scope="module")
 def result(run):
-    return attribution(run, epsilon=0.5, epsilons=(0.0, 0.3), ascent_steps=4, objective="p_logit").compute()
+    return attribution(run, epsilon=0.5, epsilons=(0.0, 0.3), ascent_steps=4, norm=1.0, objective="p_logit").compute()
 
 
 def gradient(net, inputs, targets, kind="loss"):
@@ -177,7 +177,7 @@ def test_attribution__of_one_layer_is_known_by_hand():
     run = trajlab.from_arrays({"0.weight": weight}).with_model(net, probe=replaying.as_probe(probe))
 
     found = attribution(
-        run, objective="logit", epsilon=1.0, epsilons=(0.0, 3.0), samples=[0, 1], ascent_steps=40
+        run, objective="logit", epsilon=1.0, epsilons=(0.0, 3.0), samples=[0, 1], ascent_steps=40, norm=1.0
     ).compute()
 
     np.testing.assert_array_equal(found.input_gradient[0], weight[0])
@@ -360,7 +360,7 @@ def test_attribution__dead_units_keep_their_noise_and_constant_outputs_have_no_g
     with torch.no_grad():
         nets[1].conv2.weight.zero_()
     run = run_of(nets, Net, batch)
-    found = attribution(run, **FAST).compute().isel(step=1)
+    found = attribution(run, norm=1.0, **FAST).compute().isel(step=1)
     noise = np.random.default_rng([0, 2]).standard_normal((2, 8, 8))
     np.testing.assert_allclose(found.maximum_response[2], noise / np.linalg.norm(noise), rtol=1e-5)
     assert (found.input_gradient == 0).all()
@@ -463,7 +463,7 @@ def test_attribution__without_targets_it_shows_what_units_want(batch):
 
 
 def test_attribution__units_have_the_same_noise_whichever_are_asked_for(run, result):
-    found = attribution(run, units=[5, 2], ascent_steps=4).compute()
+    found = attribution(run, units=[5, 2], ascent_steps=4, norm=1.0).compute()
     assert found.unit.values.tolist() == [5, 2]
     np.testing.assert_allclose(found.maximum_response, result.maximum_response.sel(unit=[5, 2]), rtol=1e-4, atol=1e-6)
     np.testing.assert_array_equal(found.top_samples, result.top_samples.sel(unit=[5, 2]))

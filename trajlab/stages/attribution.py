@@ -65,7 +65,7 @@ def attribution(
     epsilons: Sequence[float] = (0.0, 0.05, 0.1, 0.2, 0.4),
     ascent_steps: int = 20,
     ascent_rate: float = 0.2,
-    norm: float = 1.0,
+    norm: float = 0.0,
     ranks: int = 5,
     seed: int = 0,
 ) -> xr.Dataset:
