@@ -62,7 +62,10 @@ def serve(name: str, run: Trajectory) -> Trajectory | dict[str, Trajectory]:
 
 def _equipped(run: Trajectory, shape: tuple[int, ...] = (3,)) -> Trajectory:
     shapes = {name: list(array.shape[1:]) for name, array in run.weights.items()}
-    run.facts["describe"] = {"model": {"factory": "tests.serving:AnyNetwork", "arguments": {"shapes": shapes}}}
+    run = run.with_model()
+    run.facts = run.facts | {
+        "describe": {"model": {"factory": "tests.serving:AnyNetwork", "arguments": {"shapes": shapes}}}
+    }
     rng = np.random.default_rng(0)
     inputs, targets = rng.standard_normal((12, *shape)).astype(np.float32), rng.integers(3, size=12)
     dims = ("sample", "feature", "y", "x")[: inputs.ndim]
