@@ -185,7 +185,7 @@ def test_findings__tell_what_attacks_leave_and_whether_maps_stay(result):
     )
     texts = [one.text for one in findings(shown)]
 
-    assert texts[0] == "90 % of the probe is answered right at the end, after an attack 25 % with ε = 0.4."
+    assert texts[0] == "90 % of the probe is answered right at the end, 25 % after an attack with ε = 0.4."
     assert "Grad-CAM and the masks have an attention IoU of 0.3 at the end, of 0.1 at step 0" in texts[2]
     assert texts[3] == (
         "Grad-CAM at steps 10 and 20 overlaps by 0.4, least at steps 0 and 10, by 0.2 "

@@ -25,15 +25,15 @@ def _attack(result: xr.Dataset) -> list[Finding]:
         return []
     sizes = middle["epsilon"].values[np.isfinite(middle.values)]
     runs = " (medians of the runs)" if "run" in result.dims else ""
-    said = [f"{share(float(v))} with ε = {number(float(e))}" for v, e in zip(known, sizes, strict=True) if e > 0]
-    clean = [f"{share(float(known[0]))} of the probe is answered right"] if sizes[0] == 0 else []
-    if not said:
+    if not sizes[-1] > 0:
         return []
-    text = (
-        f"{clean[0]} at the end, after an attack {said[-1]}"
-        if clean
-        else f"After an attack {said[-1]} is answered right"
-    )
+    attacked = f"after an attack with ε = {number(float(sizes[-1]))}"
+    if sizes[0] == 0:
+        text = (
+            f"{share(float(known[0]))} of the probe is answered right at the end, {share(float(known[-1]))} {attacked}"
+        )
+    else:
+        text = f"{share(float(known[-1]))} of the probe is answered right at the end {attacked}"
     found = [Finding(f"{text}{runs}.", "adversarial_accuracy")]
     if "run" in end.dims:
         hard = end.sel(epsilon=sizes[-1])
