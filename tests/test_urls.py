@@ -580,7 +580,7 @@ def test_cluster__workers_open_the_object_store_themselves(bucket, recorded, tmp
     distributed = pytest.importorskip("distributed")
     url = upload(recorded, f"{bucket}/first")
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, protocol="tcp"
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0", protocol="tcp"
     ) as cluster:
         code, _ = cli("run", url, f"{bucket}/results", "--stages", "drift,sign_flips",
                       "--scheduler", cluster.scheduler_address)  # fmt: skip
