@@ -47,6 +47,8 @@ def test_save_network__says_what_it_lacks(tmp_path):
     _, run = trained(Residual, steps=1)
     with pytest.raises(MissingData, match="the probe of the run was asked for"):
         save_network(run.with_model(Residual), tmp_path / "a.svg")
+    with pytest.raises(BadSetting, match=r"Residual was called with inputs of shape \[3, 4\]"):
+        wiring(run, model=Residual, probe=torch.zeros(2, 4))
     with pytest.raises(BadSetting, match=r"pictures end in .*svg"):
         save_network(run.with_model(Residual), tmp_path / "a.txt")
 

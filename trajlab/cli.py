@@ -207,6 +207,7 @@ def network(
     out: Annotated[Path, typer.Argument(parser=place, help="The picture: a .svg, .png or .pdf.")],
     model: Model = None,
     probe: Probe = None,
+    step_pattern: StepPattern = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Draw the network of a run: its modules, their shapes, and what feeds what."""
@@ -215,9 +216,9 @@ def network(
     from trajlab.trajectory import open as open_trajectory
     from trajlab.trajectory import runs_in
 
-    first = next(iter(runs_in(run).values()), run)
+    trajectory = open_trajectory(next(iter(runs_in(run).values()), run), step_pattern=step_pattern)
     given = None if probe is None else read_probe(probe)
-    save_network(open_trajectory(first).with_model(model, probe=given), out, overwrite=overwrite)
+    save_network(trajectory.with_model(model, probe=given), out, overwrite=overwrite)
 
 
 @app.command()

@@ -153,7 +153,7 @@ def replay(
         called again gives a layer of its own each time: relu, relu:1, …. In attrs: `module` and `module_class`,
         `source`, the last module before it whose weights have a row for each unit, `activation`, whether it is an
         activation at all, `rectified`, whether that is a ReLU, and `probe_sha256`. Its method `observe` reduces the
-        outputs while they are computed, without keeping them: see `trajlab.observing`.
+        outputs while they are computed, without keeping them: see `trajlab.observers`.
 
     Raises
     ------

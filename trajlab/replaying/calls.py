@@ -139,11 +139,22 @@ def trial(model: nn.Module, inputs: torch.Tensor) -> list[Call]:
             calls.append(Call(Place(path, number), module, (), torch.float32))
 
     with torch.no_grad(), listening(modules, hear, modules):
-        try:
-            model(inputs)
-        except Exception as error:
-            raise BadSetting(
-                f"{type(model).__name__} was called with inputs of shape {list(inputs.shape)} and type {inputs.dtype}; "
-                f"{str(error).strip()}. Pass a probe= that the model takes."
-            ) from error
+        output_of(model, inputs)
     return calls
+
+
+def output_of(model: nn.Module, inputs: torch.Tensor) -> Any:
+    """Call a network.
+
+    Raises
+    ------
+    BadSetting
+        The network does not take the inputs.
+    """
+    try:
+        return model(inputs)
+    except Exception as error:
+        raise BadSetting(
+            f"{type(model).__name__} was called with inputs of shape {list(inputs.shape)} and type {inputs.dtype}; "
+            f"{str(error).strip()}. Pass a probe= that the model takes."
+        ) from error

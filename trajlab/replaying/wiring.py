@@ -11,7 +11,7 @@ from torch import nn
 
 from trajlab.observers import INPUT
 from trajlab.replaying import TRIAL_SAMPLES, probe_parts
-from trajlab.replaying.calls import Place, shape_for_one
+from trajlab.replaying.calls import Place, output_of, shape_for_one
 from trajlab.replaying.listening import first_tensor, tensors_in
 from trajlab.replaying.models import Model, build, fit
 from trajlab.replaying.settings import settings
@@ -68,7 +68,7 @@ def wiring(trajectory: Trajectory, *, model: Model | None = None, probe: Any = N
     MissingData
         The run names no model or has no probe, and none is given.
     BadSetting
-        The model does not fit the weights.
+        The model does not fit the weights, or does not take the inputs.
     """
     built = build(trajectory, trajectory.model if model is None else model)
     fit(built, trajectory)
@@ -106,7 +106,7 @@ class _Tracer:
         handles = [module.register_forward_pre_hook(enter) for module in leaves.values()]
         handles += [module.register_forward_hook(leave(path)) for path, module in leaves.items()]
         try:
-            output = model(given.clone() if given.requires_grad else given)
+            output = output_of(model, given.clone() if given.requires_grad else given)
         finally:
             for handle in handles:
                 handle.remove()
