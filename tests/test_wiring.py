@@ -43,6 +43,23 @@ def test_wiring__modules_that_give_what_they_get_are_on_the_way():
     assert found == [("input", []), ("0", ["input"]), ("1", ["0"]), ("2", ["1"]), ("output", ["2"])]
 
 
+def test_wiring__thousands_of_functions_in_a_row():
+    class Deep(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(3, 3)
+
+        def forward(self, x):
+            found = self.fc(x)
+            for _ in range(1500):
+                found = torch.tanh(found) + x
+            return found
+
+    found, nodes = described(Deep, torch.zeros(2, 3))
+    assert len(found) == 3 + 2 * 1500
+    assert found[2:4] == [("tanh", ["fc"]), ("add", ["tanh", "input"])] and nodes[-1].sources == [len(nodes) - 2]
+
+
 def test_save_network__says_what_it_lacks(tmp_path):
     _, run = trained(Residual, steps=1)
     with pytest.raises(MissingData, match="the probe of the run was asked for"):

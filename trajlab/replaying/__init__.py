@@ -175,9 +175,10 @@ def replay(
     shape = inputs.shape[1:] if own_steps is None else inputs.shape[2:]
     samples = inputs.shape[0] if own_steps is None else inputs.shape[1]
     identity = _identity(trajectory, model)
+    known = _known.setdefault(trajectory, {}) if model is None or isinstance(model, str) else {}
     model = trajectory.model if model is None else model
     zeros = np.zeros((min(TRIAL_SAMPLES, samples), *shape), inputs.dtype)
-    built, homes, calls = _tried(trajectory, model, identity, zeros, device)
+    built, homes, calls = _tried(trajectory, model, identity, zeros, device, known)
     chosen = choose(calls, [layers] if isinstance(layers, str) else layers, of)
     attention = {call.place.path for call in chosen if call.is_attention}
     network = Network(built, tuple(homes), _batch(calls), device, tuple(sorted(attention)), prune, prune_relative)
@@ -208,11 +209,13 @@ def replaying(trajectory: Trajectory) -> Callable[..., Replayed] | None:
 
 Tried = tuple[nn.Module, dict[str, str], list[Call]]
 _known: WeakKeyDictionary[Trajectory, dict[Any, Tried]] = WeakKeyDictionary()
+"""Networks that have a name, or that runs were given, by run: each is tried once."""
 
 
-def _tried(trajectory: Trajectory, model: Model | None, identity: Any, zeros: np.ndarray, device: str) -> Tried:
-    """Build the network, try it, and take its values out; a network that has a name is tried once for a run."""
-    known = _known.setdefault(trajectory, {})
+def _tried(
+    trajectory: Trajectory, model: Model | None, identity: Any, zeros: np.ndarray, device: str, known: dict[Any, Tried]
+) -> Tried:
+    """Build the network, try it, and take its values out, unless it is known."""
     key = tokenize(identity, zeros, device)
     if key not in known:
         built = build(trajectory, model).to(device)

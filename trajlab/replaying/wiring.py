@@ -136,23 +136,29 @@ class _Tracer:
         return list(dict.fromkeys(found))
 
     def _node(self, function: Any) -> int:
-        known = self.home.get(function)
-        if known is not None:
-            return known
-        name = re.sub(r"Backward\d*$", "", type(function).__name__)
-        before = [next_function for next_function, _ in function.next_functions if next_function is not None]
-        sources = []
-        for one in before:
-            if hasattr(one, "variable"):  # a leaf: the inputs, or a parameter that is used without its module
-                sources += [0] if one.variable is self.inputs else []
+        """Give the node of a function of autograd; those before it that have none become nodes first."""
+        waiting = [function]
+        while waiting:
+            before = [one for one, _ in waiting[-1].next_functions if one is not None]
+            unknown = [one for one in before if one not in self.home and not hasattr(one, "variable")]
+            if waiting[-1] in self.home or not unknown:
+                self._settle(waiting.pop(), before)
             else:
-                sources.append(self._node(one))
+                waiting += unknown[::-1]
+        return self.home[function]
+
+    def _settle(self, function: Any, before: list[Any]) -> None:
+        """Make a function a node, unless it is one; a leaf before it is the inputs, or a parameter without a module."""
+        if function in self.home:
+            return
+        own = [one for one in before if not hasattr(one, "variable") or one.variable is self.inputs]
+        sources = list(dict.fromkeys(0 if hasattr(one, "variable") else self.home[one] for one in own))
+        name = re.sub(r"Backward\d*$", "", type(function).__name__)
         if name == "Clone" and sources == [0]:
             self.home[function] = 0
-            return 0
-        self.nodes.append(Node(_plain(name), "function", sources=list(dict.fromkeys(sources))))
+            return
+        self.nodes.append(Node(_plain(name), "function", sources=sources))
         self.home[function] = len(self.nodes) - 1
-        return self.home[function]
 
 
 def _plain(name: str) -> str:
