@@ -17,6 +17,10 @@ import yaml
 from trajlab.errors import BadSetting
 
 
+PRETRAINED = "pretrained"
+"""The init that takes weights from a file."""
+
+
 @dataclass(frozen=True)
 class Training:
     """The section `training` of a study.
@@ -47,6 +51,9 @@ class Training:
         by default they stay as they are.
     weights
         File with the weights to start from, a state dict that torch or safetensors wrote.
+    pretrained
+        File with the weights that the init `pretrained` starts from; where there is none, its runs are left out. The
+        first and the last layer start as `kaiming_normal` if the file has none of their shape.
     gradient
         Which gradients are recorded, one of `pipelines.gradients.KINDS`; the training is the same.
     parent
@@ -71,6 +78,7 @@ class Training:
     weights_in_a_row: int = 1
     image_shape: list[int] | None = None
     weights: str | None = None
+    pretrained: str | None = None
     gradient: str = "batch"
     parent: dict[str, Any] | None = None
     perturb: dict[str, dict[str, Any]] | None = None
@@ -115,7 +123,15 @@ def runs_of(section: Mapping[str, Any]) -> list[Run]:
         for variant, init, optimizer, seed in product(
             variants, section["inits"], section["optimizers"], section["seeds"]
         )
+        if init != PRETRAINED or pretrained(training_of(section, variant)).is_file()
     ]
+
+
+def pretrained(training: Training) -> Path:
+    """Name the file that the init `pretrained` starts from."""
+    if training.pretrained is None:
+        raise BadSetting("a study has the init `pretrained`; its training names no file in the setting `pretrained`")
+    return Path(training.pretrained)
 
 
 def generations(section: Mapping[str, Any]) -> list[list[Run]]:

@@ -13,22 +13,20 @@ import sys
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Annotated, Any
 
 import torch
 import typer
 from rich.console import Console
 from rich.progress import track
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
 import trajlab
 from pipelines import datasets, perturb
 from pipelines.gradients import BatchGradient, gradient_kind
 from pipelines.inits import initialize
-from pipelines.settings import Run, choose, read_studies, training_of
+from pipelines.settings import PRETRAINED, Run, choose, pretrained, read_studies, training_of
+from pipelines.weights import load_weights
 from trajlab.errors import BadSetting, MissingData, TrajlabError
 from trajlab.record import Recorder, at, bursts, every
 from trajlab.schema import METRICS_FILE
@@ -117,9 +115,11 @@ def train(
 
     # ---- network
     model = _build(**settings.model)
-    initialize(model, run.init, run.seed)
+    initialize(model, "kaiming_normal" if run.init == PRETRAINED else run.init, run.seed)
     if settings.weights is not None:
-        _read_weights(model, Path(settings.weights))
+        load_weights(model, Path(settings.weights))
+    if run.init == PRETRAINED:
+        load_weights(model, pretrained(settings), other_ends=True)
     came_from = {}
     if settings.parent is not None:
         parent = run._replace(variant=settings.parent["variant"]).name
@@ -166,6 +166,7 @@ def train(
             **optimizer_settings,
             **({"variant": run.variant} if run.variant else {}),
             **({"weights": settings.weights} if settings.weights else {}),
+            **({"pretrained": settings.pretrained} if run.init == PRETRAINED else {}),
             **came_from,
             **({"perturb": settings.perturb} if settings.perturb else {}),
             "gradient": settings.gradient,
@@ -235,20 +236,6 @@ def _build(factory: str, arguments: dict[str, Any]) -> nn.Module:
         return getattr(importlib.import_module(module), name)(**arguments)
     except (ImportError, AttributeError, TypeError) as error:
         raise BadSetting(f"cannot make {factory} with {arguments}: {error}") from error
-
-
-def _read_weights(model: nn.Module, file: Path) -> None:
-    """Load a state dict from a file."""
-    if not file.is_file():
-        raise MissingData(f"weights to start from were to be read from {file}; there is no such file. Put it there.")
-    try:
-        model.load_state_dict(
-            load_file(file)
-            if file.suffix == ".safetensors"
-            else torch.load(file, weights_only=True, map_location="cpu")
-        )
-    except (RuntimeError, UnpicklingError, SafetensorError) as error:
-        raise BadSetting(f"the weights in {file} do not fit the network: {error}") from error
 
 
 def _start_from(model: nn.Module, parent: Path, settings: dict[str, Any]) -> int:

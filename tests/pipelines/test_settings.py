@@ -51,6 +51,17 @@ def test_runs__are_every_combination_and_come_after_their_parents():
     assert Run("a", "sgd", 1).name == "a-sgd-1"
 
 
+def test_runs__from_pretrained_weights_are_those_whose_file_is_there(tmp_path):
+    file = tmp_path / "weights.pth"
+    section = STUDY | {"inits": ["a", "pretrained"], "training": TRAINING | {"pretrained": str(file)}}
+
+    assert {run.init for run in runs_of(section)} == {"a"}
+    file.touch()
+    assert [run.init for run in runs_of(section)].count("pretrained") == 6
+    with pytest.raises(BadSetting, match="names no file in the setting `pretrained`"):
+        runs_of(section | {"training": TRAINING})
+
+
 def test_variants__change_the_training():
     section = STUDY | {"variants": {"wide": {"model": {"arguments": {"width": 9}}, "steps": None, "epochs": 2}}}
     training = training_of(section, "wide")

@@ -258,6 +258,35 @@ def test_weights__that_are_not_there_or_of_another_network_are_named(run, tmp_pa
         run(weights=str(tmp_path / "text.pth"))
 
 
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+def test_pretrained__weights_of_other_images_and_classes_keep_their_inner_layers(run, tmp_path, suffix):
+    state = zoo.digits_cnn(in_channels=3, num_classes=1000).state_dict()
+    state |= {"fc1.bias": torch.arange(64.0), "conv1.bias": torch.ones(16), "aux.weight": torch.ones(2, 2)}
+    file = tmp_path / f"other.{suffix}"
+    torch.save(state, file) if suffix == "pth" else save_file(state, file)
+    fresh = weights(run("kaiming_normal", seed=3), 0)
+    folder = run("pretrained", seed=3, pretrained=str(file))
+    found = weights(folder, 0)
+
+    for layer, start in (("conv1", fresh), ("conv2", state), ("fc1", state), ("fc2", fresh)):
+        for kind in ("weight", "bias"):
+            torch.testing.assert_close(found[f"{layer}.{kind}"], start[f"{layer}.{kind}"], rtol=0, atol=0)
+    assert json.loads((folder / "run.json").read_text())["describe"]["pretrained"] == str(file)
+
+
+def test_pretrained__weights_whose_inner_layers_do_not_fit_are_named(run, tmp_path):
+    state = zoo.digits_cnn().state_dict()
+    torch.save(state | {"fc1.bias": torch.ones(3)}, tmp_path / "wide.pth")
+    with pytest.raises(BadSetting, match=r"(?s)wide\.pth do not fit the network.*size mismatch for fc1\.bias"):
+        run("pretrained", pretrained=str(tmp_path / "wide.pth"))
+    del state["conv2.weight"]
+    torch.save(state, tmp_path / "less.pth")
+    with pytest.raises(BadSetting, match=r"(?s)less\.pth do not fit the network.*conv2\.weight"):
+        run("pretrained", pretrained=str(tmp_path / "less.pth"))
+    with pytest.raises(BadSetting, match="names no file in the setting `pretrained`"):
+        run("pretrained")
+
+
 def test_main__never_writes_over_a_run(run):
     run()
 
