@@ -16,7 +16,6 @@ import yaml
 
 from trajlab.errors import BadSetting
 
-
 PRETRAINED = "pretrained"
 """The init that takes weights from a file."""
 

@@ -49,11 +49,12 @@ def test_read_claims__knows_three_verdicts(tmp_path):
 @pytest.mark.parametrize(
     ("values", "text"),
     [
-        ([0.5], "x: 0.5"),
-        ([1, 2, 4], "x: 2 (1 to 4, 3 runs)"),
-        ([3, 3], "x: 3 (the same in 2 runs)"),
-        ([3, np.nan, 5], "x: 4 (3 to 5, 2 runs, unknown in 1)"),
-        ([np.nan], "x: unknown"),
+        ([0.5], "0.5"),
+        ([1, 2, 4], "2 (1 to 4, 3 runs)"),
+        ([3, 3], "3 (the same in 2 runs)"),
+        ([3, np.nan, 5], "4 (3 to 5, 2 runs, unknown in 1)"),
+        ([3, np.nan], "3 (1 run, unknown in 1)"),
+        ([np.nan], "unknown"),
     ],
 )
 def test_told__gives_median_and_spread(values, text):
@@ -66,7 +67,7 @@ def test_report__shows_claims_first_and_leads_to_what_is_there(file, tmp_path):
     parsed = Page(page)
 
     assert page.index('id="claims"') < page.index('id="standing"')
-    assert "All layers &lt;move&gt;." in page and "changed: 20\xa0% (unknown in 1)" not in page
+    assert "All layers &lt;move&gt;." in page and "<dt>changed</dt><dd>20\xa0% (1 run, unknown in 1)</dd>" in page
     assert "1 ✓ holds · 1 ◐ in part · 1 ✗ does not hold" in page
     assert {link[1:] for link in parsed.links if link.startswith("#")} <= set(parsed.ids)
     assert page.count('<a href="#drift">figure →</a>') == 1

@@ -268,6 +268,8 @@ def test_comparison__of_a_folder_of_runs_or_a_run_and_its_parent(example, tmp_pa
     one = tmp_path / "runs" / "a.zarr"
     assert call("comparison", one, tmp_path / "p.zarr", "--parent", tmp_path / "runs" / "b.zarr").returncode == 0
     assert xr.open_zarr(tmp_path / "p.zarr").other.values.tolist() == ["parent"]
+    lost = call("drift", tmp_path / "runs", tmp_path / "d.zarr", "--parent", "recorded")
+    assert lost.returncode == 1 and "parents among the runs a, b were asked for; no run names one" in lost.stderr
     alone = call("comparison", one, tmp_path / "x.zarr")
     assert alone.returncode == 1 and len(alone.stderr.splitlines()) == 1
     assert "comparison needs two runs to compare; there is one" in alone.stderr

@@ -67,6 +67,38 @@ def test_run__a_parent_is_the_reference(example):
     np.testing.assert_allclose(result.distance_l2.sel(parameter="fc.weight"), expected, rtol=1e-12)
 
 
+def restarts(**parents):
+    """Give runs by name that name their parents, each one further from 0 than the one before, and one step long."""
+    runs = {}
+    for place, (name, parent) in enumerate(parents.items(), 1):
+        runs[name] = trajlab.from_arrays({"w": place + np.arange(2.0)[:, None] * np.ones(3)})
+        runs[name].facts["describe"] = {} if parent is None else {"parent": parent}
+    return runs
+
+
+def test_run__recorded_parents_are_those_of_each_run():
+    runs = restarts(plain=None, other=None, flipped="plain", late="other")
+    found = trajlab.run("drift", runs, parent="recorded", reference=-1).compute()
+
+    assert found.run.values.tolist() == ["flipped", "late"]
+    assert found.parent.values.tolist() == ["plain", "other"]
+    np.testing.assert_allclose(found.total_distance_l2, [[3**0.5, 2 * 3**0.5]] * 2)
+
+
+@pytest.mark.parametrize(
+    ("runs", "stage_name", "error", "message"),
+    [
+        (restarts(a=None), "drift", MissingData, "among the runs a were asked for; no run names one"),
+        (restarts(a=None, b="c"), "drift", MissingData, "among the runs a, b .* these are not there: c of b"),
+        (restarts(a=None, b="a"), "comparison", BadSetting, "comparison was given the parent 'recorded'"),
+        (restarts(a="a")["a"], "drift", BadSetting, "drift was given the parent 'recorded'; that can be a run, or"),
+    ],
+)
+def test_run__recorded_parents_that_are_not_there_are_an_error(runs, stage_name, error, message):
+    with pytest.raises(error, match=message):
+        trajlab.run(stage_name, runs, parent="recorded")
+
+
 def test_run__on_gradients(example):
     result = trajlab.run("distribution", example, on="gradients").compute()
     gradient = example.gradients["fc.weight"].values.astype(float)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from trajlab.errors import DamagedData, MissingData
-from trajlab.findings.wording import number, share
+from trajlab.findings.wording import count, number, share
 from trajlab.places import place, reaching
 
 VERDICTS = {"yes": "✓ holds", "partly": "◐ in part", "no": "✗ does not hold"}
@@ -50,6 +50,8 @@ class Claim(NamedTuple):
         The likely reason where it does not hold, and what limits the measurement.
     figure
         Part of the report that shows it: a result, or a result and the key of a figure.
+    revised
+        How the criterion was changed after results had been seen; empty if it was not.
     """
 
     claim: str
@@ -58,6 +60,7 @@ class Claim(NamedTuple):
     holds: str
     reason: str = ""
     figure: str = ""
+    revised: str = ""
 
 
 def write_claims(claims: Sequence[Claim], file: str | Path) -> None:
@@ -97,20 +100,24 @@ def told(measured: Measured) -> str:
     """Write the median of what was measured, and its spread over the runs.
 
     >>> told(Measured("changed", [0.91, 0.93, 0.95], "share")), told(Measured("loss", [2.302585]))
-    ('changed: 93 % (91 % to 95 %, 3 runs)', 'loss: 2.3')
+    ('93 % (91 % to 95 %, 3 runs)', '2.3')
     """
     values = np.asarray(measured.values, np.float64)
     known = values[~np.isnan(values)]
     if not len(known):
-        return f"{measured.what}: unknown"
-    least, middle, most = (_written(float(value), measured.unit) for value in np.quantile(known, [0, 0.5, 1]))
-    spread = "" if len(values) == 1 else f"{least} to {most}, " if least != most else "the same in "
-    lost = f", unknown in {len(values) - len(known)}" if len(known) < len(values) else ""
-    return f"{measured.what}: {middle}" + (f" ({spread}{len(known)} runs{lost})" if spread or lost else "")
+        return "unknown"
+    least, middle, most = (share(value) if measured.unit == "share" else number(value) for value in _three(known))
+    middle += f" {measured.unit}" if measured.unit not in ("", "share") else ""
+    if len(values) == 1:
+        return middle
+    runs = count(len(known), "run") + (f", unknown in {len(values) - len(known)}" if len(known) < len(values) else "")
+    same = "the same in " if len(known) > 1 else ""
+    return f"{middle} ({same if least == most else f'{least} to {most}, '}{runs})"
 
 
-def _written(value: float, unit: str) -> str:
-    return share(value) if unit == "share" else f"{number(value)} {unit}".rstrip()
+def _three(values: np.ndarray) -> list[float]:
+    """Give the least, the median and the largest."""
+    return np.quantile(values, [0.0, 0.5, 1.0]).tolist()
 
 
 def _plain(measured: Measured) -> dict[str, Any]:

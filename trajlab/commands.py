@@ -21,7 +21,12 @@ Params = Annotated[
     Path | None, typer.Option(parser=place, help="YAML file; its section of the stage's name holds settings.")
 ]
 On = Annotated[str | None, typer.Option(help="Give the stage gradients or buffers where it asks for weights.")]
-Parent = Annotated[Path | None, typer.Option(parser=place, help="Another run to compare with.")]
+Parent = Annotated[
+    Path | None,
+    typer.Option(
+        parser=place, help='Another run to compare with; or "recorded", the one that each run restarted from.'
+    ),
+]
 Model = Annotated[
     str | None,
     typer.Option(
@@ -189,7 +194,7 @@ def given_run(options: dict[str, Any]) -> Given:
 
 def compute_lazily(name: str, given: Given, settings: dict[str, Any]) -> Any:
     """Run a stage over the run, or the runs, at a path; lazily."""
-    from trajlab.running import run
+    from trajlab.running import RECORDED, run
     from trajlab.trajectory import open as open_trajectory
     from trajlab.trajectory import runs_in
 
@@ -199,7 +204,9 @@ def compute_lazily(name: str, given: Given, settings: dict[str, Any]) -> Any:
         if runs
         else open_trajectory(given.run, step_pattern=given.step_pattern)
     )
-    parent = None if given.parent is None else open_trajectory(given.parent)
+    parent: Any = given.parent
+    if parent is not None:
+        parent = RECORDED if str(parent) == RECORDED else open_trajectory(parent)
     probe = None
     if given.probe is not None:
         from trajlab.replaying.probing import read_probe

@@ -144,7 +144,7 @@ def _row(claim: Claim, sections: list[Section]) -> dict[str, Any]:
     anchors = {one.key for one in sections} | {picture.anchor for one in sections for picture in one.pictures}
     figure = slug(claim.figure)
     return claim._asdict() | {
-        "measured": [told(one) for one in claim.measured],
+        "measured": [(one.what, told(one)) for one in claim.measured],
         "figure": figure if figure in anchors else "",
     }
 

@@ -21,14 +21,17 @@ from trajlab.stages import stage
 from trajlab.trajectory import Trajectory
 
 PARENT = "parent"
-"""Label of the parent among the runs that a run is compared with."""
+"""Label of the parent among the runs that a run is compared with, and the fact by which a run names its own."""
+
+RECORDED = "recorded"
+"""Asks for the parents that runs name as theirs."""
 
 
 def run(
     stage_or_name: str | Callable[..., xr.Dataset],
     trajectory: Trajectory | Mapping[str, Trajectory],
     *,
-    parent: Trajectory | None = None,
+    parent: Trajectory | str | None = None,
     on: str | None = None,
     model: Any = None,
     probe: Any = None,
@@ -52,7 +55,8 @@ def run(
     trajectory
         A run, or runs by name, whose results are stacked on `run`.
     parent
-        The run that this one restarted from, or any other to compare with.
+        The run that this one restarted from, or any other to compare with. Of several runs "recorded" asks for the one
+        that each names as its `parent` in run.json, among these runs; those that name none are left out.
     on
         Give the stage `gradients` or `buffers` where it asks for weights.
     model
@@ -70,7 +74,7 @@ def run(
     BadSetting
         There is no such stage or setting.
     MissingData
-        The run lacks what the stage needs.
+        The run lacks what the stage needs, or there are no recorded parents.
 
     Examples
     --------
@@ -101,17 +105,42 @@ def run(
         raise MissingData(f"runs were asked for to compute {_name(function)}; there are none. Name at least one run.")
     trajectory, parent = _equipped(trajectory, model, probe, device), _equipped(parent, model, probe, device)
     inputs = Inputs(_name(function), on)
-    if any(name.startswith("other_") for name in needs_of(function)):
+    one_by_one = not any(name.startswith("other_") for name in needs_of(function))
+    if isinstance(parent, str):
+        if parent != RECORDED or isinstance(trajectory, Trajectory) or not one_by_one:
+            raise BadSetting(
+                f"{_name(function)} was given the parent {parent!r}; that can be a run, or of several {RECORDED!r} "
+                "for stages that take one at a time. Name a run."
+            )
+        parents = _recorded_parents(trajectory)
+    elif not one_by_one:
         return _each_two(function, inputs, trajectory, parent, settings)
-    if isinstance(trajectory, Trajectory):
+    elif isinstance(trajectory, Trajectory):
         return _run(function, inputs, {"": trajectory, "parent_": parent}, settings)
-    results = {name: _run(function, inputs, {"": one, "parent_": parent}, settings) for name, one in trajectory.items()}
-    return described(joined(results, "run"), trajectory)
+    else:
+        parents = dict.fromkeys(trajectory, parent)
+    chosen = {name: trajectory[name] for name in parents}
+    results = {n: _run(function, inputs, {"": one, "parent_": parents[n]}, settings) for n, one in chosen.items()}
+    return described(joined(results, "run"), chosen)
+
+
+def _recorded_parents(runs: Mapping[str, Trajectory]) -> dict[str, Trajectory | None]:
+    """Give the parents that runs name as theirs, by the names of these runs."""
+    named = {name: run.facts.get("describe", {}).get(PARENT) for name, run in runs.items()}
+    found: dict[str, Trajectory | None] = {name: runs[parent] for name, parent in named.items() if parent in runs}
+    lost = [f"{parent} of {name}" for name, parent in named.items() if parent is not None and parent not in runs]
+    if lost or not found:
+        raise MissingData(
+            f"parents among the runs {', '.join(runs)} were asked for; "
+            f"{'these are not there: ' + ', '.join(lost) if lost else 'no run names one'}. Put the parents among the "
+            "runs, and record with Recorder(describe={'parent': 'name of the run'}); or name one run."
+        )
+    return found
 
 
 def _equipped(runs: Any, model: Any, probe: Any, device: str | None) -> Any:
     """Give runs with a network, a probe and a device to replay them with, if these are given."""
-    if runs is None or (model is None and probe is None and device is None):
+    if runs is None or isinstance(runs, str) or (model is None and probe is None and device is None):
         return runs
     if probe is not None:
         from trajlab.replaying.probing import as_probe

@@ -45,7 +45,8 @@ OF_LABELS = (
 
 def grad_cam_leaves_the_object(results: Results) -> Claim:
     """Rank the attention IoU of Grad-CAM with the masks by the share of aligned images."""
-    return _falls(results, "attribution", "grad_cam", "Grad-CAM of the class told", WATERBIRDS, ENLARGED)
+    revised = "at first maps were of the label, as they still are in the third line."
+    return _falls(results, "attribution", "grad_cam", "Grad-CAM of the class told", WATERBIRDS, ENLARGED, revised)
 
 
 def gradient_leaves_the_object(results: Results) -> Claim:
@@ -94,10 +95,13 @@ def start_knows_no_bias(results: Results) -> Claim:
         f"Less than {SAME} counts as none. Runs of a seed start from the same weights and are asked about the same "
         "images; batch normalization has seen a batch on grounds of their own when step 0 is recorded.",
         "attribution",
+        "at first less than 0.000001 was asked, without a thought of batch normalization.",
     )
 
 
-def _falls(results: Results, figure: str, name: str, called: str, published: str, reason: str) -> Claim:
+def _falls(
+    results: Results, figure: str, name: str, called: str, published: str, reason: str, revised: str = ""
+) -> Claim:
     overlap = results[figure]["attention_iou"].sel(map=name)
     by_share = _by_share(last(overlap).mean("sample"))
     ranks = _ranks(by_share)
@@ -120,6 +124,7 @@ def _falls(results: Results, figure: str, name: str, called: str, published: str
         _verdict(by_share, ranks),
         f"{RULE} {reason}{lost}",
         f"{figure}/runs",
+        revised,
     )
 
 

@@ -51,6 +51,8 @@ def skip_connections_keep_early_gradients_alive(results: Results) -> Claim:
         f"learn. Loss on the probe: {_listed({key: one.isel(step=0) for key, one in losses.items()})} at the start, "
         f"{_listed({key: last(one) for key, one in losses.items()})} at the end; a guess has 2.3.",
         "twins/gradient_statistics",
+        "at first only the ratio was asked, its median over all steps; now the norm at step 0, too, and the ratio over "
+        "the first third of the steps.",
     )  # fmt: skip
 
 
@@ -84,6 +86,7 @@ def instability_shows_in_the_norms(results: Results) -> Claim:
         "pass no gradient, so that a network in trouble may have smaller norms, not larger ones. Loss on the probe at "
         f"the end: {_ends(results['stability/evaluation']['loss'], kinds)}; a guess has 2.30.",
         "stability/gradient_statistics",
+        f"the first {START} steps were left out.",
     )  # fmt: skip
 
 
@@ -122,6 +125,7 @@ def norms_show_it_before_the_loss(results: Results) -> Claim:
         "both explode together, and a spike of the norm as a network begins to learn is no sign of trouble. What the "
         "outputs of the layers show at the first snapshot stands in the last rows.",
         "stability/alerts",
+        "a warning that the stable run of the same seed gives as well is no longer counted.",
     )  # fmt: skip
 
 

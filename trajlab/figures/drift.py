@@ -15,6 +15,7 @@ from trajlab.figures.marks.canvas import canvas, tall
 from trajlab.figures.marks.choosing import choose
 from trajlab.figures.marks.lines import lines
 from trajlab.figures.panel import Panel
+from trajlab.findings.looking import reference_of
 
 
 def drift(result: xr.Dataset, *, ax: Axes | None = None, variable: str = "relative", **select: Any) -> Axes:
@@ -94,21 +95,25 @@ def known_rows(array: xr.DataArray) -> tuple[xr.DataArray, int]:
 
 def panels(result: xr.Dataset) -> list[Panel]:
     """Give the figures that the report shows."""
-    found = []
+    found, there = [], reference_of(result)
     if "parameter" in result.dims:
         array, left_out = from_somewhere(result)
-        caption = "|w_t − w_0|₂ / |w_0|₂ for each layer, from the input at the top."
-        caption += f" Left out: {left_out} that started as all zeros." if left_out else ""
-        found.append(multiples.panel("relative", "Relative distance from the start", caption, array))
+        caption = f"|w_t − w_0|₂ / |w_0|₂, w_0 being {there}, for each layer from the input at the top."
+        caption += f" Left out: {left_out} that were all zeros there." if left_out else ""
+        found.append(multiples.panel("relative", f"Relative distance from {there}", caption, array))
     total = "total_relative" if "total_relative" in result else "relative"
     whole = "of the whole network" if total.startswith("total") else "of the tensor"
-    found.append(Panel("total", f"Distance {whole} from the start", "", (9.2, 3.0), partial(_lines, result, total)))
-    straight = total.replace("relative", "straightness")
-    caption = "Distance from the start over length of the path: 1 is a straight line, near 0 is wandering."
-    found.append(
-        Panel("straightness", "Straightness of the path", caption, (9.2, 3.0), partial(_lines, result, straight))
-    )
-    if "parameter" in result.dims and bool((result["unchanged_cause"] > 0).any()):
+    found.append(Panel("total", f"Distance {whole} from {there}", "", (9.2, 3.0), partial(_lines, result, total)))
+    if there == "the start":
+        draw = partial(_lines, result, total.replace("relative", "straightness"))
+        caption = "Distance from the start over length of the path: 1 is a straight line, near 0 is wandering."
+        found.append(Panel("straightness", "Straightness of the path", caption, (9.2, 3.0), draw))
+        draw = partial(_lines, result, total.replace("relative", "update_ratio"))
+        caption = "Distance from the snapshot before, as a share of the norm there: how fast the weights still move."
+        uneven = len(np.unique(result["stride"].values[1:])) > 1
+        caption += " Snapshots are not evenly spaced: those after a longer way show more." if uneven else ""
+        found.append(Panel("rate", "Rate of drift", caption, (9.2, 3.0), draw))
+    if there == "the start" and "parameter" in result.dims and bool((result["unchanged_cause"] > 0).any()):
         height = tall(result.sizes["parameter"])
         caption = (
             "Entries whose bits never changed. Structural: the same kernel taps in all filters; dead unit: all that "

@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from trajlab.findings.looking import Finding, extreme, in_run, last, nonfinite, size_in, typical, whole
+from trajlab.findings.looking import Finding, extreme, in_run, last, nonfinite, reference_of, size_in, typical, whole
 from trajlab.findings.wording import count, number, share
 from trajlab.studies import facts, telling_facts
 
@@ -14,8 +14,16 @@ NOTABLE = 1.25
 
 
 def drift(result: xr.Dataset) -> list[Finding]:
-    """Say which layer moved most and least, which runs went farther, how straight, and what never moved."""
-    return [*nonfinite(result, "relative"), *_layers(result), *_runs(result), *_path(result), *_unmoved(result)]
+    """Say which layer moved most and least, which runs went farther, how straight, and what never moved.
+
+    Of distances from another run, say which run ended farthest from it, and which nearest.
+    """
+    found = nonfinite(result, "relative")
+    if result.attrs.get("reference_of") == "parent":
+        return [*found, *_ends(result)]
+    if result.attrs.get("reference", 0) == 0:
+        found += [*_layers(result), *_runs(result), *_path(result)]
+    return [*found, *_unmoved(result)]
 
 
 def _layers(result: xr.Dataset) -> list[Finding]:
@@ -36,6 +44,20 @@ def _layers(result: xr.Dataset) -> list[Finding]:
         text = f"No tensor went farther than `{top.at['parameter']}`{in_run(top)}"
         found.append(Finding(f"{text}: {share(top.value)} of its starting norm.", "relative"))
     return found
+
+
+def _ends(result: xr.Dataset) -> list[Finding]:
+    total = whole(result, "relative")
+    if total is None:
+        return []
+    far, near = extreme(last(total)), extreme(last(total), least=True)
+    if far is None or near is None:
+        return []
+    there = reference_of(result)
+    if "run" not in far.at or far.at == near.at:
+        return [Finding(f"The run ended {share(far.value)} of the norm away from {there}.", "total")]
+    text = f"`{far.at['run']}` ended farthest from {there}, {share(far.value)} of the norm away; `{near.at['run']}` "
+    return [Finding(f"{text}nearest, {share(near.value)} away.", "total")]
 
 
 def _runs(result: xr.Dataset) -> list[Finding]:

@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from trajlab.findings.looking import Finding, extreme, in_run, last, nonfinite, typical
+from trajlab.findings.looking import Finding, extreme, in_run, last, nonfinite, reference_of, typical
 from trajlab.findings.wording import number, share
 
 HEADLINES = ("mean", "std", "skewness", "excess_kurtosis", "min", "max", "zeros", "nonfinite")
@@ -31,15 +31,10 @@ def _shift(result: xr.Dataset) -> list[Finding]:
     before, after = float(start.sel(place.at)), float(end.sel(place.at))
     text = (
         f"The activations of `{place.at['layer']}` shifted most {_on(result)}{in_run(place)}: Kolmogorov–Smirnov "
-        f"distance {number(place.value)} from {_anchor(result)}, standard deviation from {number(before)} at the first "
-        f"step to {number(after)}."
+        f"distance {number(place.value)} from {reference_of(result)}, standard deviation from {number(before)} at the "
+        f"first step to {number(after)}."
     )
     return [Finding(text, "ks")]
-
-
-def _anchor(result: xr.Dataset) -> str:
-    reference = int(result.attrs.get("reference", 0))
-    return {0: "the start", -1: "the last snapshot"}.get(reference, f"step {reference:,}")
 
 
 def _spread(result: xr.Dataset) -> list[Finding]:

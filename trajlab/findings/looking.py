@@ -76,6 +76,15 @@ def whole(result: xr.Dataset, name: str) -> xr.DataArray | None:
     return None if found is None or {"parameter", "layer"} & set(found.dims) else found
 
 
+def reference_of(result: xr.Dataset) -> str:
+    """Say what a result takes distances from."""
+    reference = int(result.attrs.get("reference", 0))
+    step = {0: "start", -1: "end"}.get(reference, "")
+    if result.attrs.get("reference_of") == "parent":
+        return f"the parent's {step}" if step else f"the parent at step {reference:,}"
+    return f"the {step}" if step else f"step {reference:,}"
+
+
 def nonfinite(result: xr.Dataset, figure: str, thing: str = "weights") -> list[Finding]:
     """Say where NaN and Inf first appear."""
     if "nonfinite" not in result or "step" not in result["nonfinite"].dims:

@@ -43,7 +43,7 @@ def drift(
     weight
         One parameter's life, dims (step, ...), or those of many by name.
     parent_weight
-        The same of another run; distances are then taken from its weights.
+        The same of another run; distances are then taken from its weights, and straightness says nothing.
     reference
         Step that distances are taken from; 0 is the first one recorded, -1 the last.
     rtol
@@ -83,7 +83,8 @@ def drift(
     anchor = reference if parent_weight is None else at_step(parent_weight, reference)
     table, unchanged = scan(Pairs(atol, rtol), weight, reference=anchor)
     result = lazily(_result, table, unchanged)
-    return annotate(result, MEANINGS, reference=reference, rtol=rtol, atol=atol)
+    of = "itself" if parent_weight is None else "parent"
+    return annotate(result, MEANINGS, reference=reference, reference_of=of, rtol=rtol, atol=atol)
 
 
 def _result(table: xr.DataArray, unchanged: xr.DataArray) -> xr.Dataset:
