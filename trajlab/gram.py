@@ -1,4 +1,4 @@
-"""Principal components over the steps, of each tensor and of all together, from the products of all pairs of steps.
+"""Principal components over the steps and distances between them, from the products of all pairs of steps.
 
 A scan goes through a tensor by blocks of steps; the products of all pairs of steps need all steps at once, so here a
 task takes a span of entries at all steps. Nothing is computed: one graph is laid out, in which each byte is read once
@@ -16,7 +16,7 @@ from dask.task_spec import List, Task, TaskRef
 
 from trajlab.blocks import Source
 from trajlab.kernels.block import computable
-from trajlab.kernels.deviations import centered, gram, principal, tile_entries
+from trajlab.kernels.deviations import centered, distances, gram, principal, tile_entries
 from trajlab.scan import Tensor, about, by_name, final, identity
 from trajlab.snapshots.rows import Rows
 
@@ -45,8 +45,17 @@ class Products(NamedTuple):
     entries: int
 
 
-def principal_components(tensor: Tensor, components: int, center: str) -> xr.Dataset:
-    """Find the directions in which tensors moved most, lazily.
+class Found(NamedTuple):
+    """What the products of a tensor, or of all together, tell: see `principal_components`."""
+
+    shares: np.ndarray
+    scores: np.ndarray
+    distance: np.ndarray
+    nonfinite: np.ndarray
+
+
+def principal_components(tensor: Tensor, components: int, center: str, anchors: Sequence[int] = ()) -> xr.Dataset:
+    """Find the directions in which tensors moved most, and how far they were from some places on their way; lazily.
 
     Parameters
     ----------
@@ -56,6 +65,8 @@ def principal_components(tensor: Tensor, components: int, center: str) -> xr.Dat
         Number of directions.
     center
         What deviations are taken from: the "mean" over the steps, or the "last" step.
+    anchors
+        Steps that distances are taken from.
 
     Returns
     -------
@@ -63,16 +74,18 @@ def principal_components(tensor: Tensor, components: int, center: str) -> xr.Dat
         Share of each direction in the sum of squared deviations.
     scores : (parameter, step, component)
         Deviations along the directions.
+    distance : (parameter, step, anchor)
+        How far each step is from each anchor.
     nonfinite, left_out : (parameter, step), (parameter)
         Entries that are not finite at a step, and at any step.
-    total_explained_variance_ratio, total_scores : (component), (step, component)
+    total_explained_variance_ratio, total_scores, total_distance : (component), (step, component), (step, anchor)
         The same of all tensors together, at the steps that they have in common; for many tensors only.
     """
     tensors = by_name(tensor)
     recorded = [array["step"].values for array in tensors.values()]
     steps = np.unique(np.concatenate(recorded or [np.empty(0, np.int64)]))
     common = common_steps(tensors)
-    name = "gram-" + tokenize(components, center, [(key, identity(array)) for key, array in tensors.items()])
+    name = "gram-" + tokenize(components, center, anchors, [(key, identity(array)) for key, array in tensors.items()])
     graph: dict[Any, Any] = {}
     sources: list[Any] = []
     found: list[tuple] = []
@@ -80,7 +93,8 @@ def principal_components(tensor: Tensor, components: int, center: str) -> xr.Dat
     for key, array in tensors.items():
         products = _products(graph, name, key, Source(array, sources))
         own = (f"{name}-principal", key)
-        graph[own] = Task(own, _principal, TaskRef(products), components, center)
+        near = _places(array["step"].values, anchors)
+        graph[own] = Task(own, _principal, TaskRef(products), components, center, near)
         found.append(own)
         joined = (f"{name}-total", key)
         scale = int(np.prod(array.attrs.get("shape", array.shape[1:]))) / max(int(np.prod(array.shape[1:])), 1)
@@ -89,20 +103,23 @@ def principal_components(tensor: Tensor, components: int, center: str) -> xr.Dat
         total = joined
     parts = List(*(TaskRef(key) for key in found))
     places = [np.searchsorted(steps, own) for own in recorded]
-    count, length = len(tensors), len(steps)
+    count, length, wide = len(tensors), len(steps), len(anchors)
     arrays: dict[str, tuple[tuple[str, ...], tuple[int, ...], Callable, tuple]] = {
         "explained_variance_ratio": (("parameter", "component"), (count, components), _shares, (parts,)),
         "scores": (("parameter", "step", "component"), (count, length, components), _scores, (parts, places, length)),
+        "distance": (("parameter", "step", "anchor"), (count, length, wide), _distances, (parts, places, length)),
         "nonfinite": (("parameter", "step"), (count, length), _nonfinite, (parts, places, length)),
         "left_out": (("parameter",), (count,), _left_out, (parts,)),
     }
     if not isinstance(tensor, xr.DataArray):
         whole = (f"{name}-whole",)
-        graph[whole] = Task(whole, _principal, TaskRef(total), components, center)
+        graph[whole] = Task(whole, _principal, TaskRef(total), components, center, _places(common, anchors))
         one, shared = List(TaskRef(whole)), [np.searchsorted(steps, common)]
-        ratio, scores = "total_explained_variance_ratio", "total_scores"
-        arrays[ratio] = (("parameter", "component"), (1, components), _shares, (one,))
-        arrays[scores] = (("parameter", "step", "component"), (1, length, components), _scores, (one, shared, length))
+        own_arguments = {"explained_variance_ratio": (one,), "scores": (one, shared, length)}
+        own_arguments["distance"] = own_arguments["scores"]
+        for key, arguments in own_arguments.items():
+            dims, shape, function, _ = arrays[key]
+            arrays[f"total_{key}"] = (dims, (1, *shape[1:]), function, arguments)
     base = HighLevelGraph.from_collections(name, graph, dependencies=sources)
     variables = {
         key: xr.Variable(dims, final(base, f"{name}-{key}", shape, function, *arguments))
@@ -113,6 +130,7 @@ def principal_components(tensor: Tensor, components: int, center: str) -> xr.Dat
         "parameter": np.array(list(tensors), dtype=object),
         "step": steps,
         "component": ("component", np.arange(1, components + 1), {"long_name": "component", "units": "1"}),
+        "anchor": ("anchor", np.array(anchors, np.int64), {"long_name": "step of the anchor", "units": "1"}),
     } | {key: ("parameter", values) for key, values in about(tensors).items()}
     result = xr.Dataset(variables, labels)
     return result.isel(parameter=0).drop_vars("parameter") if isinstance(tensor, xr.DataArray) else result
@@ -173,31 +191,46 @@ def _sum(one: Products, other: Products) -> Products:
     return Products(one.gram + other.gram, one.nonfinite + other.nonfinite, one.entries + other.entries)
 
 
-def _principal(products: Products, components: int, center: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _places(steps: np.ndarray, anchors: Sequence[int]) -> np.ndarray:
+    """Give the positions of anchors among steps; -1 where a step was not recorded."""
+    order = {step: position for position, step in enumerate(steps.tolist())}
+    return np.array([order.get(anchor, -1) for anchor in anchors], np.int64)
+
+
+def _principal(products: Products, components: int, center: str, anchors: np.ndarray) -> Found:
     steps = len(products.gram)
-    if steps < 2 or products.nonfinite[-1] == products.entries:
-        return np.full(components, np.nan), np.full((steps, components), np.nan), products.nonfinite
+    unknown = steps == 0 or products.nonfinite[-1] == products.entries
+    apart = np.full((steps, len(anchors)), np.nan) if unknown else distances(products.gram, anchors)
+    if unknown or steps < 2:
+        return Found(np.full(components, np.nan), np.full((steps, components), np.nan), apart, products.nonfinite)
     with np.errstate(over="ignore", invalid="ignore"):
-        return *principal(centered(products.gram, center), components), products.nonfinite
+        shares, scores = principal(centered(products.gram, center), components)
+    return Found(shares, scores, apart, products.nonfinite)
 
 
-def _shares(parts: list[tuple]) -> np.ndarray:
-    return np.stack([part[0] for part in parts])
+def _shares(parts: list[Found]) -> np.ndarray:
+    return np.stack([part.shares for part in parts])
 
 
-def _scores(parts: list[tuple], places: list[np.ndarray], steps: int) -> np.ndarray:
-    out = np.full((len(parts), steps, parts[0][1].shape[1]), np.nan)
-    for position, (part, place) in enumerate(zip(parts, places, strict=True)):
-        out[position, place] = part[1]
+def _scores(parts: list[Found], places: list[np.ndarray], steps: int) -> np.ndarray:
+    return _at_steps([part.scores for part in parts], places, steps)
+
+
+def _distances(parts: list[Found], places: list[np.ndarray], steps: int) -> np.ndarray:
+    return _at_steps([part.distance for part in parts], places, steps)
+
+
+def _nonfinite(parts: list[Found], places: list[np.ndarray], steps: int) -> np.ndarray:
+    return _at_steps([part.nonfinite[:-1] for part in parts], places, steps)
+
+
+def _at_steps(found: list[np.ndarray], places: list[np.ndarray], steps: int) -> np.ndarray:
+    """Put what was found of each tensor at its own steps among all, (parameter, step, …)."""
+    out = np.full((len(found), steps, *found[0].shape[1:]), np.nan)
+    for position, (one, place) in enumerate(zip(found, places, strict=True)):
+        out[position, place] = one
     return out
 
 
-def _nonfinite(parts: list[tuple], places: list[np.ndarray], steps: int) -> np.ndarray:
-    out = np.full((len(parts), steps), np.nan)
-    for position, (part, place) in enumerate(zip(parts, places, strict=True)):
-        out[position, place] = part[2][:-1]
-    return out
-
-
-def _left_out(parts: list[tuple]) -> np.ndarray:
-    return np.array([part[2][-1] for part in parts])
+def _left_out(parts: list[Found]) -> np.ndarray:
+    return np.array([part.nonfinite[-1] for part in parts])

@@ -1,6 +1,7 @@
 import dask
 import numpy as np
 import pytest
+from scipy.spatial.distance import cdist
 from sklearn.decomposition import PCA
 
 import trajlab
@@ -110,7 +111,44 @@ def test_projection__of_samples_each_counts_for_its_whole_parameter(rng):
     np.testing.assert_allclose(result.total_explained_variance_ratio, expected, rtol=1e-9)
 
 
-@pytest.mark.parametrize("settings", [{"components": 0}, {"center": "median"}])
+def test_distance__of_a_square_walk_by_hand():
+    run = trajlab.from_arrays({"w": [[0, 0], [3, 0], [3, 4], [0, 4]]}, steps=[0, 5, 6, 20])
+    result = projection(run.weights["w"], anchors=2).compute()
+
+    assert result.anchor.values.tolist() == [0, 20]
+    np.testing.assert_allclose(result.distance.transpose("anchor", "step"), [[0, 3, 5, 4], [4, 5, 3, 0]], atol=1e-12)
+
+
+def test_distance__agrees_with_scipy_and_with_drift(example):
+    result = trajlab.run("projection", example).compute()
+    drift = trajlab.run("drift", example).compute()
+    flat = {name: w.values.reshape(21, -1).astype(np.float64) for name, w in example.weights.items()}
+
+    assert result.anchor.values.tolist() == result.step.values.tolist()
+    found = result.distance.transpose("parameter", "step", "anchor")
+    np.testing.assert_allclose(found, [cdist(one, one) for one in flat.values()], atol=1e-7)
+    whole = np.hstack(list(flat.values()))
+    np.testing.assert_allclose(result.total_distance.transpose("step", "anchor"), cdist(whole, whole), atol=1e-7)
+    np.testing.assert_allclose(result.total_distance.sel(anchor=0), drift.total_distance_l2, rtol=1e-9)
+    few = trajlab.run("projection", example, anchors=3).compute()
+    assert few.anchor.values.tolist() == [0, 10, 20]
+    assert few.distance.equals(result.distance.sel(anchor=[0, 10, 20]))
+
+
+def test_distance__of_one_step_of_nothing_and_of_lacking_steps(rng):
+    one = trajlab.run("projection", trajlab.from_arrays({"w": [[1.0, 2.0]], "b": np.ones((1, 0))})).compute()
+    assert one.total_distance.values.tolist() == [[0.0]] and one.distance.sel(parameter="w").values.tolist() == [[0.0]]
+    assert one.distance.sel(parameter="b").isnull().all()
+    run = trajlab.from_arrays({"a": walk(rng, 6, 30), "b": walk(rng, 6, 5)})
+    weights = {"a": run.weights["a"], "b": run.weights["b"].isel(step=[0, 2, 5])}
+    result = projection(weights).compute()
+    assert result.anchor.values.tolist() == [0, 2, 5]
+    assert result.distance.sel(parameter="b").isnull().all("anchor").values.nonzero()[0].tolist() == [1, 3, 4]
+    both = result.distance.sel(step=5, anchor=0)
+    assert result.total_distance.sel(step=5, anchor=0) == pytest.approx(float(np.sqrt((both**2).sum())))
+
+
+@pytest.mark.parametrize("settings", [{"components": 0}, {"center": "median"}, {"anchors": 0}])
 def test_projection__settings_without_sense(example, settings):
     with pytest.raises(BadSetting, match="one component or more can be found, about the center 'mean' or 'last'"):
         projection(example.weights, **settings)

@@ -71,6 +71,9 @@ def panels(result: xr.Dataset) -> list[Panel]:
     caption = caption if len(runs) > 1 else caption.partition(" Dots")[0]
     draw = partial(_shares, result)
     found.append(Panel("explained", f"Variance {whole} by component", caption, (9.2, 2.8), draw))
+    apart = result[_whole(result, "distance")].assign_attrs(long_name="distance")
+    caption = "|w_t − w_a|₂ from each snapshot to those of the rows: dark blocks are phases in which little moves."
+    found.append(multiples.panel("distance", f"Distance {whole} between snapshots", caption, apart))
     if "parameter" in result.dims:
         caption = (
             "Bar: what the first two components hold; mark: what they hold of a random walk in many dimensions. "

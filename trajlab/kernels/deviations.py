@@ -105,6 +105,14 @@ def centered(gram: np.ndarray, center: str) -> np.ndarray:
     return found
 
 
+def distances(gram: np.ndarray, anchors: np.ndarray) -> np.ndarray:
+    """Give how far each step is from some of them, (step, anchor); NaN from an anchor at -1, which is no step."""
+    squares = np.diagonal(gram)
+    with np.errstate(invalid="ignore"):
+        apart = np.sqrt(np.maximum(squares[:, None] + squares[anchors] - 2 * gram[:, anchors], 0.0))
+    return np.where(anchors >= 0, apart, np.nan)
+
+
 def principal(gram: np.ndarray, components: int) -> tuple[np.ndarray, np.ndarray]:
     """Give the share of the largest eigenvalues in the trace, (component), and the scores, (step, component).
 

@@ -1,4 +1,4 @@
-"""Principal components over the steps, of each tensor and of the whole network, beside those of a random walk."""
+"""Principal components over the steps beside those of a random walk, and how far each step is from others."""
 
 import numpy as np
 import xarray as xr
@@ -8,6 +8,7 @@ from trajlab.gram import common_steps, principal_components
 from trajlab.kernels.deviations import walk
 from trajlab.result import Meaning, annotate
 from trajlab.scan import Tensor, by_name
+from trajlab.showing import shown_steps
 
 MEANINGS = {
     "explained_variance_ratio": Meaning(
@@ -17,15 +18,17 @@ MEANINGS = {
         "share of the variance, random walk", "1", "the same of a walk in many dimensions, seen at the same steps"
     ),
     "scores": Meaning("position along the component", "weight", "(w_t − center)·v_k, v_k the component of length 1"),
+    "distance": Meaning("distance from the anchor", "weight", "|w_t − w_a|₂, a the step of the anchor"),
     "nonfinite": Meaning("entries that are NaN or Inf", "entries", "count"),
     "left_out": Meaning("entries left out at all steps", "entries", "count of those that are NaN or Inf at any step"),
 }
 
 
-def projection(weight: Tensor, *, components: int = 10, center: str = "mean") -> xr.Dataset:
+def projection(weight: Tensor, *, components: int = 10, center: str = "mean", anchors: int = 50) -> xr.Dataset:
     """Which directions the weights moved in most, and how they moved there, beside a random walk.
 
-    Answers: is the path low-dimensional, more so than a random walk of as many steps, and what does it look like?
+    Answers: is the path low-dimensional, more so than a random walk of as many steps, does it settle or come back, and
+    what does it look like?
 
     Parameters
     ----------
@@ -35,6 +38,8 @@ def projection(weight: Tensor, *, components: int = 10, center: str = "mean") ->
         Number of directions.
     center
         What deviations are taken from: the mean over the steps, or the last step.
+    anchors
+        Number of steps that distances are taken from, evenly spaced, with the first and the last.
 
     Returns
     -------
@@ -44,6 +49,8 @@ def projection(weight: Tensor, *, components: int = 10, center: str = "mean") ->
         What a random walk shows.
     scores : (step, parameter, component)
         The path along the directions.
+    distance : (step, parameter, anchor)
+        How far each step is from the steps of the anchors.
     nonfinite, left_out : (step, parameter), (parameter)
         Entries that are NaN or Inf at a step; an entry that is so at any step is left out at all.
     total_… : (component), (step, component), …
@@ -54,7 +61,7 @@ def projection(weight: Tensor, *, components: int = 10, center: str = "mean") ->
     MissingData
         There is no tensor.
     BadSetting
-        There is to be no component, or `center` is neither "mean" nor "last".
+        There is to be no component or no anchor, or `center` is neither "mean" nor "last".
 
     Notes
     -----
@@ -74,23 +81,26 @@ def projection(weight: Tensor, *, components: int = 10, center: str = "mean") ->
     ----------
     Antognini and Sohl-Dickstein 2018, arXiv:1806.08805. Centered on the last step: Li et al. 2018, arXiv:1712.09913.
     """
-    if components < 1 or center not in ("mean", "last"):
+    if components < 1 or anchors < 1 or center not in ("mean", "last"):
         raise BadSetting(
-            f"components={components} and center={center!r} were asked for; one component or more can be found, about "
-            "the center 'mean' or 'last'. Change the setting."
+            f"components={components}, center={center!r} and anchors={anchors} were asked for; one component or more "
+            "can be found, about the center 'mean' or 'last', and one anchor or more. Change the setting."
         )
     tensors = by_name(weight)
     if not tensors:
         raise MissingData("a tensor was asked for to project; there is none. Name a run with weights.")
-    longest = max(array.sizes["step"] for array in tensors.values())
-    count = max(1, min(components, longest - 1))
-    result = principal_components(weight, count, center)
+    longest = max(tensors.values(), key=lambda array: array.sizes["step"])
+    count = max(1, min(components, longest.sizes["step"] - 1))
+    shared = common_steps(tensors)
+    known = longest["step"] if not len(shared) else xr.DataArray(shared, dims="step")
+    chosen = known.values[shown_steps(known, (), anchors)].tolist()
+    result = principal_components(weight, count, center, chosen)
     walks = [walk(array["step"].values, count, center) for array in tensors.values()]
     if isinstance(weight, xr.DataArray):
         result["explained_variance_ratio_walk"] = ("component", walks[0])
     else:
         result["explained_variance_ratio_walk"] = (("parameter", "component"), np.array(walks).reshape(-1, count))
-        result["total_explained_variance_ratio_walk"] = ("component", walk(common_steps(tensors), count, center))
+        result["total_explained_variance_ratio_walk"] = ("component", walk(shared, count, center))
         for name in ("nonfinite", "left_out"):
             result[f"total_{name}"] = result[name].sum("parameter", skipna=False)
     return annotate(result, MEANINGS, center=center)
