@@ -1,5 +1,7 @@
 """What was claimed of the parameters of LeNet, ResNet-18 and VGG while they train, and after disturbed starts."""
 
+from itertools import product
+
 import numpy as np
 import xarray as xr
 
@@ -13,7 +15,9 @@ The first convolution of the stage is 3x3 of stride 2 on 2x2 maps: 5 of its 9 ta
 3x3 on 1x1 maps: 8 of 9 taps, 2,097,152 entries each.
 """
 
-FEW = "The default size trains the large networks for a few dozen updates only; `size: published` for 20 epochs."
+OPTIMIZERS = ("sgd", "adam")
+
+FEW = "The default size trains the large networks for 200 updates only; `size: published` for 20 epochs."
 
 
 def resnet_keeps_most_of_its_parameters(results: Results) -> Claim:
@@ -81,9 +85,9 @@ def sgd_ends_near_its_start(results: Results) -> Claim:
     """Compare how far SGD and Adam ended from their start, in large networks."""
     studies = [study for name in ("resnet18", "vgg") for study in _studies(results, name, but="stem3")]
     far = {
-        (study, optimizer): last(of(_drift(results, study)["total_relative"], variant="plain", optimizer=optimizer))
+        (study, optimizer): last(_plain(results, study, optimizer, "total_relative"))
         for study in studies
-        for optimizer in ("sgd", "adam")
+        for optimizer in OPTIMIZERS
     }
     return Claim(
         "In large networks SGD ends near its start, and Adam does not.",
@@ -91,81 +95,111 @@ def sgd_ends_near_its_start(results: Results) -> Claim:
         [
             Measured(f"distance from the start, {study}, {optimizer}", array.values, "share")
             for (study, optimizer), array in far.items()
+        ]
+        + [
+            Measured(f"{words}, {study}, {optimizer}", last(_plain(results, study, optimizer, name)).values)
+            for words, name in (
+                ("rate of drift at the end", "total_update_ratio"),
+                ("straightness", "total_straightness"),
+            )
+            for study, optimizer in far
         ],
         verdict([bool(((array < 0.1) == (optimizer == "sgd")).all()) for (_, optimizer), array in far.items()]),
-        f"Less than 10 % of the norm at the start counts as near. {FEW}",
+        "Less than 10 % of the norm at the start counts as near. The rate is the distance between the last two "
+        f"snapshots as a share of the norm. {FEW}",
         f"{studies[0]}/drift",
     )
 
 
 def features_of_adam_correlate(results: Results) -> Claim:
     """Match the features of runs of two seeds, and hold their correlation against that of shuffled samples and SGD."""
-    study = _studies(results, "lenet")[0]
-    found = last(of(results[f"{study}/comparison"], variant="plain")).mean("layer")
-    alike = {optimizer: _two_seeds(found["matched_features"], optimizer) for optimizer in ("sgd", "adam")}
-    greedy = {optimizer: _two_seeds(found["matched_features_greedy"], optimizer) for optimizer in ("sgd", "adam")}
-    chance = _two_seeds(found["matched_features_null_95"], "adam")
+    found = [last(of(one, variant="plain")).mean("layer") for one in _of_lenets(results, "comparison")]
+    alike, greedy, chance = (
+        {name: [value for one in found for value in _two_seeds(one[variable], name)] for name in OPTIMIZERS}
+        for variable in ("matched_features", "matched_features_greedy", "matched_features_null_95")
+    )
     return Claim(
         "Features that Adam learns from different starts correlate.",
         "they correlate",
         [
             *(Measured(f"correlation of matched features, {name}", values) for name, values in alike.items()),
             *(Measured(f"the same, matched greedily, {name}", values) for name, values in greedy.items()),
-            Measured("95 % quantile by chance, adam", chance),
+            Measured("95 % quantile by chance, adam", chance["adam"]),
         ],
-        verdict(np.asarray(alike["adam"]) > np.asarray(chance)),
+        verdict(np.asarray(alike["adam"]) > np.asarray(chance["adam"])),
         "More than chance counts as correlated. Features of SGD's runs correlate "
-        f"{'more' if np.median(alike['sgd']) > np.median(alike['adam']) else 'less'} than Adam's. {study}, mean over "
+        f"{'more' if np.median(alike['sgd']) > np.median(alike['adam']) else 'less'} than Adam's. LeNet, mean over "
         "layers, each two seeds.",
-        f"{study}/comparison",
+        f"{_studies(results, 'lenet')[0]}/comparison",
+    )
+
+
+def features_of_adam_correlate_within_a_network(results: Results) -> Claim:
+    """Hold the correlation of different features of one layer against the start, SGD and chance."""
+    found = _of_lenets(results, "correlation")
+    within = [of(_within_layers(one["absolute_off_diagonal"]), variant="plain") for one in found]
+    end = {name: np.concatenate([last(of(one, optimizer=name)) for one in within]) for name in OPTIMIZERS}
+    start = np.concatenate([of(one, optimizer="adam").isel(step=0) for one in within])
+    samples = found[0].sizes["sample"]
+    return Claim(
+        "Features within a network that Adam trained correlate.",
+        "they correlate",
+        [
+            *(Measured(f"|ρ| of two features of a layer, {name}", values) for name, values in end.items()),
+            Measured("the same before the training", start),
+            Measured(f"the same by chance, of {samples} samples", [np.sqrt(2 / np.pi / samples)]),
+        ],
+        verdict([*(end["adam"] > start), *(end["adam"] > end["sgd"])]),
+        "It holds where they correlate more than before the training, and more than SGD's. LeNet, mean over layers.",
+        f"{_studies(results, 'lenet')[0]}/correlation",
     )
 
 
 def distortion_changes_nothing(results: Results) -> Claim:
     """Hold the distance that a small distortion makes against the one that another order of the batches makes."""
-    study = _studies(results, "lenet")[0]
-    apart = last(results[f"{study}/comparison"]["total_relative_distance"])
-    moved = {optimizer: _between(apart, "distorted", "control", optimizer) for optimizer in ("sgd", "adam")}
-    noise = {optimizer: _between(apart, "control", "plain", optimizer) for optimizer in ("sgd", "adam")}
-    accuracy = last(results[f"{study}/evaluation"]["accuracy"])
-    answers = {variant: of(accuracy, variant=variant) for variant in ("control", "distorted")}
+    moved, noise = (_ends_apart(results, *pair) for pair in (("distorted", "control"), ("control", "plain")))
+    accuracy = [last(one["accuracy"]) for one in _of_lenets(results, "evaluation")]
+    answers = {
+        variant: np.concatenate([of(one, variant=variant) for one in accuracy]) for variant in ("control", "distorted")
+    }
     return Claim(
         "A small distortion of the starting weights changes nothing.",
         "the same end",
         [
             *(Measured(f"distance of the distorted run from the control, {name}", v) for name, v in moved.items()),
             *(Measured(f"distance of the control from the plain run, {name}", v) for name, v in noise.items()),
-            *(Measured(f"accuracy on the probe, {name}", array.values, "share") for name, array in answers.items()),
+            *(Measured(f"accuracy on the probe, {name}", values, "share") for name, values in answers.items()),
         ],
         verdict([a <= b for name in moved for a, b in zip(moved[name], noise[name], strict=True)]),
         "The distortion counts as nothing where it moves the end no farther than another order of the batches does, "
-        "which is all that parts the control from the plain run. Distances are relative to the norms.",
-        f"{study}/comparison",
+        "which is all that parts the control from the plain run. LeNet; distances are relative to the norms.",
+        f"{_studies(results, 'lenet')[0]}/comparison",
     )
 
 
 def flipped_start_ends_far_away(results: Results) -> Claim:
     """Hold the distance that flipped signs make against the control, at the start and at the end."""
-    study = _studies(results, "lenet")[0]
-    apart = results[f"{study}/comparison"]["total_relative_distance"]
-    first = _between(apart.isel(step=0), "flipped", "control", ["sgd", "adam"])
-    end = {optimizer: _between(last(apart), "flipped", "control", optimizer) for optimizer in ("sgd", "adam")}
-    noise = {optimizer: _between(last(apart), "control", "plain", optimizer) for optimizer in ("sgd", "adam")}
+    end, noise = (_ends_apart(results, *pair) for pair in (("flipped", "control"), ("control", "plain")))
+    far = {
+        (variant, when): np.concatenate([of(one, variant=variant).isel(step=step) for one in _from_parents(results)])
+        for variant in ("control", "flipped")
+        for when, step in (("start", 0), ("end", -1))
+    }
     return Claim(
         "A start with flipped signs ends far from where the original ends.",
         "far from the original",
         [
-            Measured("distance of the flipped run from the control at the start", first),
-            *(Measured(f"the same at the end, {name}", values) for name, values in end.items()),
+            *(Measured(f"distance of the flipped run from the control, {name}", v) for name, v in end.items()),
+            *(Measured(f"distance of the control from the plain run, {name}", v) for name, v in noise.items()),
             *(
-                Measured(f"distance of the control from the plain run, {name}", values)
-                for name, values in noise.items()
+                Measured(f"distance of the {variant} run from the plain run's end, at its {when}", values, "share")
+                for (variant, when), values in far.items()
             ),
         ],
         verdict([a > 2 * b for name in end for a, b in zip(end[name], noise[name], strict=True)]),
-        "Twice the distance that another order of the batches makes counts as far. Distances are relative to the "
-        "norms. Where this order alone sends runs far apart, little is left for the signs to add.",
-        f"{study}/comparison",
+        "Twice the distance that another order of the batches makes counts as far. LeNet; distances are relative to "
+        "the norms. Where this order alone sends runs far apart, little is left for the signs to add.",
+        f"{_studies(results, 'lenet')[0]}/drift_from_parent",
     )
 
 
@@ -175,8 +209,29 @@ def _studies(results: Results, name: str, but: str = "none") -> list[str]:
     return sorted(study for study in found if study.startswith(name) and but not in study)
 
 
+def _of_lenets(results: Results, stage: str) -> list[xr.Dataset]:
+    """Give what a stage found of LeNet, on each data set."""
+    return [results[f"{study}/{stage}"] for study in _studies(results, "lenet")]
+
+
+def _from_parents(results: Results) -> list[xr.DataArray]:
+    """Give how far LeNet's restarts are from where the runs ended that they restarted from, (run, step)."""
+    return [one["total_relative"] for one in _of_lenets(results, "drift_from_parent")]
+
+
+def _within_layers(array: xr.DataArray) -> xr.DataArray:
+    """Give the mean over all layers of what is between a layer and itself."""
+    own = [array.sel(layer=layer, layer_other=layer, drop=True) for layer in array["layer"].values]
+    return xr.concat(own, dim="layer").mean("layer")
+
+
 def _drift(results: Results, study: str) -> xr.Dataset:
     return results[f"{study}/drift"]
+
+
+def _plain(results: Results, study: str, optimizer: str, name: str) -> xr.DataArray:
+    """Give the drift of the runs of an optimizer that nothing disturbed."""
+    return of(_drift(results, study)[name], variant="plain", optimizer=optimizer)
 
 
 def _kept(results: Results, study: str) -> xr.DataArray:
@@ -192,10 +247,14 @@ def _dead(results: Results, study: str) -> xr.DataArray:
     return of(drift["total_unchanged_cause"].sel(cause="dead_unit"), variant="plain") / drift["numel"].sum().item()
 
 
-def _between(apart: xr.DataArray, one: str, other: str, optimizer: str | list[str]) -> list[float]:
-    """Give what parts runs of one variant from those of the other that share all else."""
-    runs = of(apart, variant=one, optimizer=optimizer)
-    return [float(run.sel(other=str(run["run"].item()).replace(f"-{one}-", f"-{other}-"))) for run in runs]
+def _ends_apart(results: Results, one: str, other: str) -> dict[str, list[float]]:
+    """Give what parts the ends of LeNet's runs of one variant from those of another that share all else."""
+    found: dict[str, list[float]] = {}
+    for optimizer, result in product(OPTIMIZERS, _of_lenets(results, "comparison")):
+        for run in of(last(result["total_relative_distance"]), variant=one, optimizer=optimizer):
+            partner = str(run["run"].item()).replace(f"-{one}-", f"-{other}-")
+            found.setdefault(optimizer, []).append(float(run.sel(other=partner)))
+    return found
 
 
 def _two_seeds(alike: xr.DataArray, optimizer: str) -> list[float]:
