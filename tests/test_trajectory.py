@@ -96,6 +96,13 @@ def test_open__a_folder_of_runs_and_a_result_say_what_they_are(example, tmp_path
         trajlab.open(tmp_path / "drift.zarr")
 
 
+def test_runs_in__are_in_the_order_of_the_numbers_in_their_names(example, tmp_path):
+    for name in ("adam-10", "adam-2", "10", "9", "sgd"):
+        trajlab.pack(example, tmp_path / f"{name}.zarr")
+
+    assert list(trajlab.runs_in(tmp_path)) == ["9", "10", "adam-2", "adam-10", "sgd"]
+
+
 def test_runs_in__folders_of_checkpoints_that_somebody_left_behind(checkpoints, tmp_path):
     for name in ("seed-0", "seed-1"):
         checkpoints({"w": np.zeros((3, 2), np.float32)}, folder=tmp_path / "theirs" / name)

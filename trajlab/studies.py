@@ -1,10 +1,22 @@
 """What the runs of a study have in common, and what sets them apart."""
 
+import re
+
 import numpy as np
 import xarray as xr
 
 USUAL = ("study", "optimizer", "init", "variant", "perturbation", "lr")
 """Facts that runs are told apart by, the most telling first; others follow in the order they were described."""
+
+
+def naturally(name: str) -> tuple:
+    """Give the key that sorts names by the numbers in them, not by their digits.
+
+    >>> sorted(["squeeze32", "squeeze8", "all2"], key=naturally)
+    ['all2', 'squeeze8', 'squeeze32']
+    """
+    parts = re.split(r"(\d+)", name)
+    return *(int(part) if number % 2 else part for number, part in enumerate(parts)), name
 
 
 def run_names(result: xr.Dataset | xr.DataArray) -> list[str]:

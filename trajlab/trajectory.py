@@ -17,6 +17,7 @@ from trajlab.snapshots.folder import read_folder
 from trajlab.snapshots.remote import survey
 from trajlab.snapshots.store import is_store, read_store
 from trajlab.snapshots.tensors import Life, Recording, Tensors, attributes_of
+from trajlab.studies import naturally
 from trajlab.uploading import is_unfinished
 
 if TYPE_CHECKING:
@@ -190,7 +191,8 @@ def runs_in(path: str | Path) -> dict[str, Path]:
     with reaching(folder):
         if not folder.is_dir() or is_store(folder) or (folder / RUN_FILE).exists() or has_checkpoints(folder):
             return runs
-        inside = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+        inside = [entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+        inside.sort(key=lambda entry: naturally(entry.name))
         for entry in filter(_is_run, inside):
             name = entry.name.removesuffix(".zarr")
             if name in runs:

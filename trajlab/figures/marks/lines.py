@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from trajlab.figures.marks.heat import labels
 from trajlab.figures.marks.labels import height_of, shorten, step_axis, title_of, value_axis, wrap
 from trajlab.figures.marks.scale import CATEGORIES, INK, is_share, spans_decades
-from trajlab.studies import facts, telling_facts
+from trajlab.studies import facts, naturally, telling_facts
 
 DASHES: tuple[Literal["-", "--", ":", "-."], ...] = ("-", "--", ":", "-.")
 
@@ -73,7 +73,7 @@ def styles_of(array: xr.DataArray, dim: str) -> tuple[list[dict[str, Any]], list
         styles = [{"color": color} for color in palette(len(names))]
         return styles, [Line2D([], [], label=shorten(n), **s) for n, s in zip(names, styles, strict=True)]
     known = facts(array)
-    levels = {name: sorted(set(known[name].tolist())) for name in telling[:2]}
+    levels = {name: _levels(known[name]) for name in telling[:2]}
     colors = dict(zip(levels[telling[0]], palette(len(levels[telling[0]])), strict=True))
     legend = [Line2D([], [], label=f"{telling[0]}: {value}", color=color) for value, color in colors.items()]
     dashes: dict[Any, Any] = {}
@@ -89,6 +89,12 @@ def styles_of(array: xr.DataArray, dim: str) -> tuple[list[dict[str, Any]], list
         for i in range(len(names))
     ]
     return styles, legend
+
+
+def _levels(values: np.ndarray) -> list[Any]:
+    """Give what a fact says of the runs, each once; names are sorted by the numbers in them."""
+    found = set(values.tolist())
+    return sorted(found) if values.dtype.kind in "iuf" else sorted(found, key=lambda one: naturally(str(one)))
 
 
 def palette(count: int) -> list[Any]:
