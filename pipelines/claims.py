@@ -83,6 +83,21 @@ def middle(array: xr.DataArray) -> float:
     return float(np.median(array))
 
 
+def updates(results: Results) -> str:
+    """Say after how many updates the networks of each study were last looked at.
+
+    >>> after = xr.Dataset(coords={"step": [0, 1200]})
+    >>> updates(Results({"lenet/drift": after, "vgg/drift": after.isel(step=[0])})), updates(Results(drift=after))
+    ('Updates: lenet 1,200, vgg 0.', 'Updates: 1,200.')
+    """
+    found: dict[str, int] = {}
+    for key, result in results.items():
+        if result.sizes.get("step"):
+            study = key.rpartition("/")[0]
+            found[study] = max(found.get(study, 0), int(result["step"][-1]))
+    return f"Updates: {', '.join(f'{study} {count:,}'.strip() for study, count in found.items())}."
+
+
 def verdict(each: Iterable[Any]) -> str:
     """Say whether a claim holds: in each case, in none, or in part."""
     found = [bool(one) for one in each]

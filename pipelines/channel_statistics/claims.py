@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from pipelines.claims import Results, last, of, verdict
+from pipelines.claims import Results, last, of, updates, verdict
 from trajlab.claims import Claim, Measured
 
 LOW, DEEP = "layer1", "layer4"
@@ -17,11 +17,6 @@ UNTRAINED = "_untrained"
 
 MORE = 1.25
 """Emission varies more than absorption from this ratio on, and as much between its inverse and this."""
-
-FEW = (
-    "The default size trains for a few dozen updates only; `size: published` for 20 epochs, and it looks at pretrained "
-    "networks."
-)
 
 OVER_FILTERS = (
     "What an input channel absorbs is a sum over all filters of the layer, up to 512 of them; where these are still "
@@ -72,7 +67,8 @@ def emission_varies_more_in_low_layers(results: Results) -> Claim:
             for study, ratio in found.items()
         ],
         verdict(np.concatenate([ratio > MORE for ratio in found.values()])),
-        f"From {MORE} on it counts as more. The layers are the convolutions of the first residual stage. {FEW}",
+        f"From {MORE} on it counts as more. The layers are the convolutions of the first residual stage. "
+        f"{updates(results)}",
         _figure(results, "cv_ratio"),
     )
 
@@ -91,7 +87,7 @@ def both_vary_alike_in_deep_layers(results: Results) -> Claim:
         ],
         verdict(np.concatenate(alike)),
         f"Between {1 / MORE:g} and {MORE} it counts as equal. The layers are the convolutions of the last residual "
-        f"stage. {OVER_FILTERS + ' ' if np.concatenate(more).any() else ''}{FEW}",
+        f"stage. {OVER_FILTERS + ' ' if np.concatenate(more).any() else ''}{updates(results)}",
         _figure(results, "cv_ratio"),
     )
 

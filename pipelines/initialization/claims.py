@@ -3,15 +3,11 @@
 import numpy as np
 import xarray as xr
 
-from pipelines.claims import Results, last, middle, of, verdict
+from pipelines.claims import Results, last, middle, of, updates, verdict
 from trajlab.claims import Claim, Measured
 
 RANDOM = ["kaiming_normal", "kaiming_uniform", "xavier_normal", "xavier_uniform", "orthogonal"]
 UNIFORM = ["kaiming_uniform", "xavier_uniform"]
-SHORT = (
-    "The default size trains for a few hundred updates of 1e-4; the weights of the wide layers have hardly moved then. "
-    "`size: published` trains for longer."
-)
 
 
 def means_stay_near_zero(results: Results) -> Claim:
@@ -44,7 +40,7 @@ def spreads_grow(results: Results) -> Claim:
             Measured("growth in the layer that grew most", growth.max("parameter").values - 1, "share"),
         ],
         verdict(grown),
-        f"`{least}` grew least." if grown.all() else f"`{least}` grew least or shrank. {SHORT}",
+        f"`{least}` grew least." if grown.all() else f"`{least}` grew least or shrank. {updates(results)}",
         "distribution",
     )
 
@@ -64,7 +60,7 @@ def uniform_becomes_gaussian(results: Results) -> Claim:
             Measured("tensors that end within 0.3 of 0", reached.mean("parameter").values, "share"),
         ],
         verdict(reached.values.ravel()),
-        f"`{nearest}` came nearest. " + ("" if reached.all() else SHORT),
+        f"`{nearest}` came nearest. Updates of 1e-4 move the weights of wide layers little. {updates(results)}",
         "distribution",
     )
 

@@ -3,14 +3,13 @@
 import numpy as np
 import xarray as xr
 
-from pipelines.claims import Results, last, verdict
+from pipelines.claims import Results, last, updates, verdict
 from trajlab.claims import Claim, Measured
 
 EARLY = 100
 """The last of the published iterations that lie close together; the perceptron is trained for 9,999."""
 
 LINES = "spirals/unit_lines"
-SHORT = "The default size trains these networks for a few hundred updates, and AlexNet for 90."
 
 
 def lines_move_far(results: Results) -> Claim:
@@ -92,7 +91,7 @@ def first_filters_show_structure(results: Results) -> Claim:
         "edges and spots of color in the pictures",
         [*_alike(results, "filters"), *_untouched(results, "filters")],
         verdict(np.concatenate([_beyond(found) for found in _named(results, "filters").values()])),
-        "It holds where neighboring weights are more alike, or more unlike, than 95 % of noise. " + SHORT,
+        "It holds where neighboring weights are more alike, or more unlike, than 95 % of noise. " + updates(results),
         f"{next(iter(_named(results, 'filters')))}/filters-kernel",
     )
 
@@ -116,7 +115,7 @@ def second_filters_look_like_noise(results: Results) -> Claim:
         verdict(noise),
         "It holds where neighboring weights are as alike as 95 % of noise, which starts without structure in each run. "
         + ("" if noise.all() else "What an eye takes for noise has neighbors that are alike. ")
-        + SHORT,
+        + updates(results),
         f"{next(iter(found))}/filters_second-kernel",
     )
 

@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import xarray as xr
 
-from pipelines.claims import Results, last, of, verdict
+from pipelines.claims import Results, last, of, updates, verdict
 from trajlab.claims import Claim, Measured
 
 ONE_BY_ONE = 6_946_816
@@ -16,8 +16,6 @@ The first convolution of the stage is 3x3 of stride 2 on 2x2 maps: 5 of its 9 ta
 """
 
 OPTIMIZERS = ("sgd", "adam")
-
-FEW = "The default size trains the large networks for 200 updates only; `size: published` for 20 epochs."
 
 
 def resnet_keeps_most_of_its_parameters(results: Results) -> Claim:
@@ -52,7 +50,7 @@ def kept_parameters_meet_only_padding(results: Results) -> Claim:
         ],
         verdict([*np.concatenate(as_counted), *(without < 0.1)]),
         "The original stem shrinks 32x32 images by 32, so that the last stage has 1x1 maps. Less than 10 % unchanged "
-        "counts as moving. " + ("" if bool((without < 0.1).all()) else FEW),
+        "counts as moving. " + ("" if bool((without < 0.1).all()) else updates(results)),
         f"{studies[0]}/drift",
     )
 
@@ -76,7 +74,7 @@ def lenet_and_vgg_change_almost_all(results: Results) -> Claim:
         ""
         if holds == "yes"
         else "The rest is single entries more than whole units: their input was never on while "
-        f"their unit got a gradient. {FEW}",
+        f"their unit got a gradient. {updates(results)}",
         f"{studies[0]}/drift",
     )
 
@@ -106,7 +104,7 @@ def sgd_ends_near_its_start(results: Results) -> Claim:
         ],
         verdict([bool(((array < 0.1) == (optimizer == "sgd")).all()) for (_, optimizer), array in far.items()]),
         "Less than 10 % of the norm at the start counts as near. The rate is the distance between the last two "
-        f"snapshots as a share of the norm. {FEW}",
+        f"snapshots as a share of the norm. {updates(results)}",
         f"{studies[0]}/drift",
     )
 
