@@ -132,7 +132,7 @@ def _planes(result: xr.Dataset, runs: list[str | None], figure: Figure) -> None:
         ax.remove()
     for ax, run in zip(axes, runs, strict=False):
         mesh, title = _plane(result, ax, **({} if run is None else {"run": run}))
-        ax.set_title(shorten(title, 26 if wide > 3 else 34))
+        ax.set_title(shorten(title, 22 if wide > 3 else 34))
         if wide > 1:
             ax.set_xlabel(ax.get_xlabel().replace("component ", "").replace(" [weight],", ":"))
             ax.set_ylabel(ax.get_ylabel().replace("component ", "").replace(" [weight],", ":"))
