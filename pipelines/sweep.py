@@ -10,8 +10,9 @@ import sys
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import chain, zip_longest
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from typing import Annotated, Any
 
 import torch
@@ -43,10 +44,23 @@ def main(
         [[(study, section, run) for run in part] for part in generations(section)] for study, section in chosen.items()
     ]
     train_one = partial(_train_one, data=data, device=device, download=download)
-    with ProcessPoolExecutor(jobs, get_context("spawn"), torch.set_num_threads, (threads,)) as pool:
+    with ProcessPoolExecutor(jobs, get_context("spawn"), _start_worker, (threads,)) as pool:
         for parts in zip_longest(*waiting, fillvalue=[]):
             for _ in pool.map(train_one, chain(*parts)):
                 pass
+
+
+def _start_worker(threads: int) -> None:
+    torch.set_num_threads(threads)
+    Thread(target=_end_with_sweep, daemon=True).start()
+
+
+def _end_with_sweep() -> None:
+    """Stop where a sweep was killed: its runs are none that DVC would keep."""
+    sweep = parent_process()
+    if sweep is not None:
+        sweep.join()
+        os._exit(1)
 
 
 def _train_one(task: tuple[str, dict, Run], **settings: Any) -> None:

@@ -29,7 +29,7 @@ class Measured(NamedTuple):
     """
 
     what: str
-    values: Sequence[float]
+    values: Sequence[float] | np.ndarray
     unit: str = ""
 
 

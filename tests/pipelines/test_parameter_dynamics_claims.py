@@ -4,8 +4,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from pipelines.claims import claims_of
+import trajlab
+from pipelines.claims import Results, claims_of
 from pipelines.parameter_dynamics import claims
+from pipelines.settings import runs_of
+from pipelines.train import train
+from trajlab.errors import MissingData
 
 SIZE = 11_181_642
 STRUCTURAL = 6_946_816
@@ -38,98 +42,171 @@ def drift(changed, structural=0, far=(0.01, 0.5)):
     )
 
 
-def comparison(flipped=0.9, distorted=0.1, order=0.2, adam=0.6):
-    """Give the distances of all pairs of runs: the same at the start and at the end."""
-    coords = runs(("plain", "control", "flipped", "distorted"), (0, 1))
-    moved = {"plain": order, "control": 0.0, "flipped": flipped, "distorted": distorted}
-    place = np.array([moved[variant] for variant in coords["variant"][1]])
-    names = {"other": coords["run"]}
-    apart = np.repeat(np.abs(place[:, None] - place)[..., None], 2, axis=2)
-    is_adam = np.array(coords["optimizer"][1]) == "adam"
-    alike = np.broadcast_to(np.where(is_adam, adam, 0.4)[:, None, None, None], (16, 16, 2, 3))
+def comparison(adam=0.6, sgd=0.4, start=0.3, null=0.5):
+    """Give how far runs of two seeds are from each other, and how alike their features are."""
+    coords = runs(seeds=(0, 1))
+    end = np.where(np.array(coords["optimizer"][1]) == "adam", adam, sgd)
+    alike = np.stack([np.full(4, start), end], axis=1)[:, None, :, None] * np.ones((4, 4, 2, 3))
     layers = ("run", "other", "step", "layer")
     return xr.Dataset(
         {
-            "total_relative_distance": (("run", "other", "step"), apart),
+            "total_relative_distance": (("run", "other", "step"), np.full((4, 4, 2), 1.4)),
             "matched_features": (layers, alike),
             "matched_features_greedy": (layers, alike),
-            "matched_features_null_95": (layers, np.full(alike.shape, 0.5)),
+            "matched_features_null_95": (layers, np.full(alike.shape, null)),
         },
-        coords | names | {"step": [0, 9]},
+        coords | {"other": coords["run"], "step": [0, 9]},
     )
 
 
 def correlation(adam=0.3, sgd=0.2, start=0.1):
     """Give the correlations of features of runs of SGD and of Adam; between layers they are none."""
-    coords = runs() | {"step": [0, 9], "layer": ["a", "b"], "layer_other": ["a", "b"], "sample": [0, 1, 2, 3]}
+    coords = runs() | {"step": [0, 9], "layer": ["a", "b"], "layer_other": ["a", "b"]}
     within = np.array([[start, sgd], [start, adam]])[..., None, None] * np.eye(2)
-    return xr.Dataset({"absolute_off_diagonal": (("run", "step", "layer", "layer_other"), within)}, coords)
+    found = {"absolute_off_diagonal": (("run", "step", "layer", "layer_other"), within), "absolute_null": 0.05}
+    return xr.Dataset(found, coords)
 
 
-def from_parent():
+VARIANTS = ("plain", "control", "flipped", "distorted")
+
+
+def from_parent(control=0.2, flipped=0.6, distorted=0.21, start=0.7):
     """Give how far restarts are from where the plain run ended."""
-    coords = runs(("control", "flipped"))
-    return xr.Dataset({"total_relative": (("run", "step"), np.full((4, 2), 0.5))}, coords | {"step": [0, 9]})
+    coords = runs(VARIANTS[1:], (0, 1))
+    end = dict(zip(VARIANTS[1:], (control, flipped, distorted), strict=True))
+    far = [[start, end[variant]] for variant in coords["variant"][1]]
+    return xr.Dataset({"total_relative": (("run", "step"), far)}, coords | {"step": [0, 9]})
+
+
+def evaluation(distorted=0.9, noise=0.01, variants=VARIANTS, seeds=(0, 1), **optimizers):
+    """Give what runs answer right; by optimizer, or the distorted ones in another share."""
+    coords = runs(variants, seeds)
+    end = {"plain": 0.9, "control": 0.9 - noise, "flipped": 0.9, "distorted": distorted - noise}
+    right = [
+        [0.1, optimizers.get(optimizer, end[variant])]
+        for optimizer, variant in zip(coords["optimizer"][1], coords["variant"][1], strict=True)
+    ]
+    return xr.Dataset({"accuracy": (("run", "step"), right)}, coords | {"step": [0, 9]})
+
+
+def once(**optimizers):
+    """Give what undisturbed runs of one seed answer right."""
+    return evaluation(variants=("plain",), seeds=(0,), **optimizers)
 
 
 @pytest.fixture
 def results():
     """Give results in which every claim holds."""
-    accuracy = xr.Dataset({"accuracy": (("run", "step"), np.full((16, 2), 0.9))}, comparison().coords)
     return {
         "lenet_mnist/drift": drift(0.99),
         "lenet_mnist/comparison": comparison(),
-        "lenet_mnist/evaluation": accuracy,
         "lenet_mnist/correlation": correlation(),
         "lenet_mnist/drift_from_parent": from_parent(),
+        "lenet_mnist/evaluation": evaluation(),
         "resnet18_cifar10/drift": drift(0.37, STRUCTURAL),
+        "resnet18_cifar10/evaluation": once(),
         "resnet18_stem3_cifar10/drift": drift(0.98),
         "vgg_cifar10/drift": drift(0.95),
+        "vgg_cifar10/evaluation": once(),
     }
 
 
 def test_all__hold_where_they_should(results):
+    results["lenet_mnist/drift"] = drift(0.99).isel(run=[0, 0, 1, 1]).assign_coords(runs(seeds=(0, 1)))
     for claim in claims_of("parameter_dynamics"):
         assert (claim.__name__, claim(results).holds) == (claim.__name__, "yes")
         assert claim(results).figure in results
 
 
 @pytest.mark.parametrize(
-    ("claim", "changes", "holds"),
+    ("claim", "key", "found", "holds"),
     [
-        ("resnet_keeps_most_of_its_parameters", {"resnet18_cifar10/drift": drift(0.5)}, "no"),
-        ("kept_parameters_meet_only_padding", {"resnet18_cifar10/drift": drift(0.37, STRUCTURAL // 2)}, "partly"),
-        ("kept_parameters_meet_only_padding", {"resnet18_stem3_cifar10/drift": drift(0.5)}, "partly"),
-        ("lenet_and_vgg_change_almost_all", {"vgg_cifar10/drift": drift(0.3)}, "partly"),
-        ("sgd_ends_near_its_start", {"vgg_cifar10/drift": drift(0.95, far=(0.5, 0.5))}, "partly"),
-        ("features_of_adam_correlate", {"lenet_mnist/comparison": comparison(adam=0.45)}, "no"),
-        ("features_of_adam_correlate_within_a_network", {"lenet_mnist/correlation": correlation(sgd=0.4)}, "partly"),
-        ("features_of_adam_correlate_within_a_network", {"lenet_mnist/correlation": correlation(adam=0.05)}, "no"),
-        ("distortion_changes_nothing", {"lenet_mnist/comparison": comparison(distorted=0.3)}, "no"),
-        ("flipped_start_ends_far_away", {"lenet_mnist/comparison": comparison(flipped=0.3)}, "no"),
+        ("resnet_keeps_most_of_its_parameters", "resnet18_cifar10/drift", drift(0.5), "no"),
+        ("kept_parameters_meet_only_padding", "resnet18_cifar10/drift", drift(0.37, STRUCTURAL // 2), "partly"),
+        ("kept_parameters_meet_only_padding", "resnet18_stem3_cifar10/drift", drift(0.5), "partly"),
+        ("lenet_and_vgg_change_almost_all", "vgg_cifar10/drift", drift(0.3), "partly"),
+        ("sgd_ends_near_its_start", "vgg_cifar10/drift", drift(0.95, far=(0.5, 0.5)), "partly"),
+        ("sgd_ends_near_its_start", "vgg_cifar10/drift", drift(0.95, far=(0.05, 0.05)), "partly"),
+        ("features_of_adam_correlate", "lenet_mnist/comparison", comparison(adam=0.25), "no"),
+        ("features_of_adam_correlate", "lenet_mnist/comparison", comparison(start=0.7), "partly"),
+        ("features_of_adam_correlate", "lenet_mnist/comparison", comparison(null=0.7), "partly"),
+        ("features_of_adam_correlate_within_a_network", "lenet_mnist/correlation", correlation(sgd=0.4), "partly"),
+        ("features_of_adam_correlate_within_a_network", "lenet_mnist/correlation", correlation(adam=0.05), "no"),
+        ("distortion_changes_nothing", "lenet_mnist/drift_from_parent", from_parent(distorted=0.3), "partly"),
+        ("distortion_changes_nothing", "lenet_mnist/evaluation", evaluation(distorted=0.8), "partly"),
+        ("flipped_start_ends_far_away", "lenet_mnist/drift_from_parent", from_parent(flipped=0.21), "no"),
+        ("flipped_start_ends_far_away", "lenet_mnist/drift_from_parent", from_parent(flipped=0.3), "partly"),
+        ("flipped_start_ends_far_away", "lenet_mnist/drift_from_parent", from_parent(control=0.58), "partly"),
     ],
 )
-def test_claims__that_do_not_hold_are_reported_as_such(results, claim, changes, holds):
-    assert getattr(claims, claim)(results | changes).holds == holds
+def test_claims__that_do_not_hold_are_reported_as_such(results, claim, key, found, holds):
+    if claim == "lenet_and_vgg_change_almost_all":
+        results["lenet_mnist/evaluation"] = once()
+    assert getattr(claims, claim)(results | {key: found}).holds == holds
+
+
+def test_runs__that_never_learned_are_shown_but_decide_nothing(results):
+    results["lenet_mnist/evaluation"] = once()
+    results["vgg_cifar10/evaluation"] = once(adam=0.1)
+    results["vgg_cifar10/drift"] = drift(0.3, far=(0.01, 0.01)).assign(
+        total_changed=(("run", "step"), [[0, 0.95], [0, 0.3]])
+    )
+
+    changed, near = claims.lenet_and_vgg_change_almost_all(results), claims.sgd_ends_near_its_start(results)
+    assert (changed.holds, near.holds) == ("yes", "yes")
+    told = {one.what: list(one.values) for one in (*changed.measured, *near.measured)}
+    assert told["changed, vgg_cifar10"] == pytest.approx([0.95])
+    assert told["changed in runs that never learned"] == pytest.approx([0.3])
+    assert told["the same of runs that never learned, vgg_cifar10, adam"] == [0.01]
 
 
 def test_features__are_compared_between_seeds_of_one_optimizer(results):
     found = claims.features_of_adam_correlate(results)
 
-    assert [one.values for one in found.measured] == [pytest.approx([one]) for one in (0.4, 0.6, 0.4, 0.6, 0.5)]
+    assert [one.values for one in found.measured] == [pytest.approx([one]) for one in (0.4, 0.6, 0.3, 0.4, 0.6, 0.5)]
     assert "SGD's runs correlate less than Adam's" in found.reason
+    alone = results["lenet_mnist/comparison"].isel(run=[0, 2], other=[0, 2])
+    with pytest.raises(MissingData, match="runs of two seeds of sgd are needed"):
+        claims.features_of_adam_correlate(results | {"lenet_mnist/comparison": alone})
 
 
 def test_claims__of_several_data_sets_are_of_all_of_them(results):
     again = {key.replace("mnist", "cifar10"): one for key, one in results.items() if "lenet" in key}
-    several = results | again
-    several["lenet_cifar10/comparison"] = comparison(flipped=0.3)
-    found = claims.flipped_start_ends_far_away(several)
+    several = results | again | {"lenet_cifar10/drift_from_parent": from_parent(flipped=0.3)}
 
-    assert found.holds == "partly"
-    assert [len(one.values) for one in found.measured] == [4] * 4 + [4] * 4
-    within = claims.features_of_adam_correlate_within_a_network(results).measured
-    assert [one.values for one in within] == [[0.2], [0.3], [0.1], [pytest.approx(0.3989, abs=1e-4)]]
+    assert claims.flipped_start_ends_far_away(several).holds == "partly"
+    within = claims.features_of_adam_correlate_within_a_network(several).measured
+    assert [list(one.values) for one in within] == [[0.2] * 2, [0.3] * 2, [0.1] * 2, [0.05]]
+
+
+def test_claims__are_made_of_what_the_stages_give(tmp_path):
+    training = {
+        "model": {"factory": "pipelines.zoo:squeeze_mlp", "arguments": {"widths": [64, 8, 10]}},
+        "dataset": "digits", "images": 256, "batch_size": 64, "steps": 4, "weights_every": 2, "gradients": False, "probe": 32,
+    }  # fmt: skip
+    restart = {"parent": {"variant": "plain", "step": 0}, "reorder": 7}
+    disturbed = {"flipped": {"flip_signs": {"share": 0.1}}, "distorted": {"distort": {"scale": 0.01}}}
+    section = {
+        "inits": ["kaiming_normal"], "seeds": [0, 1], "training": training,
+        "optimizers": {"sgd": {"class": "SGD", "lr": 0.05}, "adam": {"class": "Adam", "lr": 0.005}},
+        "variants": {"plain": {}, "control": restart} | {n: restart | {"perturb": p} for n, p in disturbed.items()},
+    }  # fmt: skip
+    for run in runs_of(section):
+        train("digits", section, run, tmp_path)
+    trained = {name: trajlab.open(path) for name, path in trajlab.runs_in(tmp_path / "snapshots" / "digits").items()}
+    settings = {"comparison": {"at": [0, -1], "shuffles": 2, "line": False}, "correlation": {"shuffles": 2}}
+    plain = {name: run for name, run in trained.items() if "plain" in name}
+    found = {
+        stage: trajlab.run(stage, plain if stage == "comparison" else trained, **settings.get(stage, {})).compute()
+        for stage in ("drift", "evaluation", "comparison", "correlation")
+    }
+    found["drift_from_parent"] = trajlab.run("drift", trained, parent="recorded", reference=-1).compute()
+    studies = ("lenet_digits", "resnet18_digits", "resnet18_stem3_digits", "vgg_digits")
+    results = Results({f"{study}/{stage}": one for study in studies for stage, one in found.items()})
+
+    for claim in claims_of("parameter_dynamics"):
+        rows = claim(results).measured
+        assert rows and all(np.isfinite(row.values).all() for row in rows), claim.__name__
 
 
 def test_structural_share__is_that_of_the_taps_on_padding():

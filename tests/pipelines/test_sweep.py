@@ -1,5 +1,9 @@
 import json
+import subprocess
+import sys
+import time
 
+import psutil
 import pytest
 import torch
 import yaml
@@ -42,6 +46,31 @@ def trained(tmp_path_factory):
     (folder / "params.yaml").write_text(yaml.safe_dump({"studies": {"digits/tiny": STUDY}}))
     sweep.main(params=folder / "params.yaml", data=folder, jobs=2, threads=1)
     return folder / "snapshots" / "digits" / "tiny"
+
+
+def test_sweep__that_is_killed_leaves_no_run_behind(tmp_path):
+    endless = {**STUDY, "training": STUDY["training"] | {"epochs": 10**6}}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump({"studies": {"digits/tiny": endless}}))
+    arguments = ["--params", tmp_path / "params.yaml", "--data", tmp_path, "--jobs", "2"]
+    running = subprocess.Popen([sys.executable, "-m", "pipelines.sweep", *arguments])
+    try:
+        until(lambda: list(tmp_path.glob("snapshots/digits/tiny/*/checkpoint-0")))
+        workers = psutil.Process(running.pid).children()
+        assert len(workers) >= 2
+    finally:
+        running.kill()
+        running.wait()
+
+    gone, left = psutil.wait_procs(workers, timeout=60)
+    assert not left
+
+
+def until(there, seconds=120):
+    """Wait for something."""
+    end = time.monotonic() + seconds
+    while not there():
+        assert time.monotonic() < end
+        time.sleep(0.2)
 
 
 def weights(folder, variant, step):

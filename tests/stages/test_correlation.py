@@ -24,6 +24,14 @@ def given(**layers):
     return lambda layers=None, probe=None: arrays
 
 
+@pytest.mark.parametrize("samples", [2, 3, 12, 400])
+def test_correlation__by_chance_is_that_of_noise(rng, samples):
+    noise = rng.standard_normal((1, samples, 300))
+    result = correlation(given(noise=noise), shuffles=0).compute()
+
+    assert result.absolute_null == pytest.approx(result.absolute_off_diagonal.item(), rel=0.02)
+
+
 class Net(nn.Module):
     def __init__(self):
         super().__init__()

@@ -7,6 +7,7 @@ from typing import Any
 import dask.array as da
 import numpy as np
 import xarray as xr
+from scipy.special import gammaln
 
 from trajlab.correlating import CHANGES, changes, feature_matrix, features_of, sample_matrix
 from trajlab.errors import BadSetting, MissingData
@@ -27,6 +28,11 @@ _OVER = "over the features of both layers"
 MEANINGS = {
     "signed": Meaning("mean correlation of features", "1", f"mean ρ {_OVER}"),
     "absolute": Meaning("mean absolute correlation of features", "1", f"mean |ρ| {_OVER}"),
+    "absolute_null": Meaning(
+        "mean absolute correlation by chance",
+        "1",
+        "Γ((n − 1)/2) / (√π Γ(n/2)), of normal features on n samples",
+    ),
     "clipped": Meaning("mean clipped correlation of features", "1", f"mean max(ρ, 0) {_OVER}"),
     "cka": Meaning("CKA of layers", "1", "HSIC₁(K, L) / √(HSIC₁(K, K) HSIC₁(L, L)), K = XXᵀ, L = YYᵀ"),
     "cka_start": Meaning("CKA of a layer with itself at the first step", "1", "CKA(X_t, X_0)"),
@@ -99,6 +105,8 @@ def correlation(
     signed, absolute, clipped : (step, layer, layer_other)
         Mean Pearson correlation ρ of each feature of one layer with each of the other, of |ρ| and of max(ρ, 0). Within
         a layer each feature is among the others too, with a correlation of 1.
+    absolute_null : ()
+        What chance makes of the mean |ρ| of different features, on as many samples.
     signed_off_diagonal, absolute_off_diagonal, clipped_off_diagonal : (step, layer, layer_other)
         The same without the correlation of a feature with itself, which only a layer with itself has. NaN within a
         layer of one feature.
@@ -157,6 +165,7 @@ def correlation(
     chosen, kept = chosen_steps(features, most_steps, at if matrix_layer else ())
     ours = [in_one_chunk(tables[name].isel(step=chosen)) for name in ("pairs", "counts")]
     result = lazily(_result, *ours, _changes(features, chosen, units, shuffles))
+    result["absolute_null"] = xr.Variable((), _by_chance(features.sizes["sample"]))
     if matrix_layer:
         own = features.data[:, :, place_of(units, matrix_layer)]
         for dim, values, matrix in (("unit", own, feature_matrix), ("sample", own[:, :MOST_SAMPLES], sample_matrix)):
@@ -166,6 +175,13 @@ def correlation(
         if batch is not None and "targets" in batch and batch["targets"].ndim == 1:
             result["target"] = ("sample", batch["targets"].data[:MOST_SAMPLES])
     return annotate(result, MEANINGS, kind=kind, matrix_layer=matrix_layer, **on_one_probe(tables.values()))
+
+
+def _by_chance(samples: int) -> float:
+    """Give the mean |ρ| of two independent normal features."""
+    if samples < 2:
+        return np.nan
+    return float(np.exp(gammaln((samples - 1) / 2) - gammaln(samples / 2)) / np.sqrt(np.pi))
 
 
 def _changes(features: xr.DataArray, chosen: list[int], units: Mapping[str, int], shuffles: int) -> xr.DataArray:
