@@ -1,5 +1,7 @@
 """What was claimed of where a network looks, when the ground of its training images gives their class away."""
 
+from itertools import pairwise
+
 import numpy as np
 import xarray as xr
 from scipy.stats import spearmanr
@@ -15,6 +17,9 @@ CHANCE = 0.1
 
 TREND = -0.8
 """Rank correlation below which six values without a relation are in 3 % of all orders (21 of 720)."""
+
+SURE = 2
+"""Standard errors beyond which a fall from one share to the next is told from none."""
 
 SAME = 0.01
 """Attention IoUs that differ by less count as the same."""
@@ -67,7 +72,7 @@ def bias_is_learned(results: Results) -> Claim:
     ranks = _ranks(accuracy)
     return Claim(
         "Control: the more training images are aligned, the fewer images of any ground are answered right.",
-        "the accuracy of the worst group falls",
+        "the accuracy of the worst group falls; measured here is that of all groups together",
         [
             *_at_shares(accuracy, "accuracy on images of any ground", "share"),
             Measured("the same, 10 % aligned, which is chance", of(right, dataset_alignment=CHANCE).values, "share"),
@@ -104,7 +109,7 @@ def _falls(
 ) -> Claim:
     overlap = results[figure]["attention_iou"].sel(map=name)
     by_share = _by_share(last(overlap).mean("sample"))
-    ranks = _ranks(by_share)
+    ranks, changes = _ranks(by_share), _changes(_by_share(last(overlap)))
     empty = float(last(overlap).isnull().mean())
     chance = of(last(overlap).mean("sample"), dataset_alignment=CHANCE)
     lost = (
@@ -120,9 +125,13 @@ def _falls(
             *_at_shares(by_share, "attention IoU", ""),
             Measured("the same, 10 % aligned, which is chance", chance.values),
             _measured_ranks(ranks),
+            *(
+                Measured(f"change from {low:.0%} to {high:.0%} / its standard error".replace("%", " %"), one.values)
+                for (low, high), one in zip(pairwise(PUBLISHED), changes, strict=True)
+            ),
         ],
         _verdict(by_share, ranks),
-        f"{RULE} {reason}{lost}",
+        f"{RULE} {_resolved(changes)} {reason}{lost}",
         f"{figure}/runs",
         revised,
     )
@@ -137,6 +146,27 @@ def _by_share(array: xr.DataArray) -> xr.DataArray:
 def _ranks(found: xr.DataArray) -> np.ndarray:
     """Give the rank correlation of each seed with the share."""
     return np.array([spearmanr(PUBLISHED, one).statistic for one in found.transpose(..., "share").values])
+
+
+def _changes(found: xr.DataArray) -> xr.DataArray:
+    """Give the mean change from each share to the next, image by image, in its standard errors, (change, seed)."""
+    change = found.diff("share")
+    return change.mean("sample") / (change.std("sample", ddof=1) / change.count("sample") ** 0.5)
+
+
+def _resolved(changes: xr.DataArray) -> str:
+    """Say from which share on each seed falls by more than its errors."""
+    clear = (changes < -SURE).all("seed").values
+    start = len(clear) - int(clear[::-1].cumprod().sum())
+    where = (
+        f"is beyond {SURE} of them in each seed from {PUBLISHED[start]:.0%} on".replace("%", " %")
+        if start < len(clear)
+        else f"to the largest share is not beyond {SURE} of them in each seed"
+    )
+    return (
+        "Standard errors are those of the mean difference of the same image, of one seed, and know nothing of other "
+        f"trainings: the fall {where}" + (", not from each share below." if 0 < start < len(clear) else ".")
+    )
 
 
 def _verdict(found: xr.DataArray, ranks: np.ndarray) -> str:

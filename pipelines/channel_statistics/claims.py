@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from pipelines.claims import Results, last, of, updates, verdict
+from pipelines.claims import Results, last, middle, of, updates, verdict
 from trajlab.claims import Claim, Measured
 
 LOW, DEEP = "layer1", "layer4"
@@ -18,56 +18,61 @@ UNTRAINED = "_untrained"
 MORE = 1.25
 """Emission varies more than absorption from this ratio on, and as much between its inverse and this."""
 
+RATIOS = {"absorption": "cv_ratio", "net absorption": "net_cv_ratio"}
+"""What the variation of emission is held against, in words; the first is judged."""
+
 OVER_FILTERS = (
-    "What an input channel absorbs is a sum over all filters of the layer, up to 512 of them; where these are still "
-    "close to random, their differences cancel. What an output channel emits depends on its own gradient alone."
+    "What an input channel absorbs is a sum of absolute values over all filters of the layer, up to 512 of them; where "
+    "these are still close to random, their differences cancel. What an output channel emits depends on its own "
+    "gradient alone."
+)
+
+NET = (
+    "How many times depends on the quantity: absorption adds the absolute values of what each filter sends, net "
+    "absorption is the absolute value of their sum, the gradient that reaches the input. Judged is the former."
 )
 
 
 def channels_of_a_layer_differ(results: Results) -> Claim:
-    """Hold the variation among the channels of each layer against what the choice of so few samples would give."""
+    """Hold the variation among the channels of each layer against that of channels that are alike."""
     sides = {"emission": "em_sum", "absorption": "ab_sum"}
-    end = {study: last(found) for study, found in _studies(results).items()}
-    beyond = {
-        (study, word): found[f"{name}_channel_cv"] > found[f"{name}_channel_noise"]
-        for study, found in end.items()
+    found = {
+        (study, word): [last(one)[f"{name}_channel_{key}"] for key in ("cv", "noise")]
+        for study, one in _studies(results).items()
         for word, name in sides.items()
     }
+    beyond = {key: _share(variation > noise) for key, (variation, noise) in found.items()}
     return Claim(
         "The channels of one layer differ in emission and absorption.",
         "they differ",
         [
-            *(
-                Measured(
-                    f"coefficient of variation of {word}, median layer, {study}", _median(found[f"{name}_channel_cv"])
-                )
-                for study, found in end.items()
-                for word, name in sides.items()
-            ),
-            *(
-                Measured(f"layers where {word} varies more than samples alone may, {study}", _share(found), "share")
-                for (study, word), found in beyond.items()
-            ),
+            row
+            for (study, word), (variation, noise) in found.items()
+            for row in (
+                Measured(f"coefficient of variation of {word}, median layer, {study}", _median(variation)),
+                Measured(f"the same of alike channels, in 95 % of cases less than, {study}", _median(noise)),
+                Measured(f"layers where {word} varies more than that, {study}", beyond[study, word], "share"),
+            )
         ],
-        verdict(np.concatenate([_share(found) > 0.9 for found in beyond.values()])),
-        "It holds where nine of ten layers vary more than channels that are all alike may, for these samples. "
-        + ("" if all(_share(one).min() > 0.9 for one in beyond.values()) else OVER_FILTERS),
+        verdict(np.concatenate([share > 0.9 for share in beyond.values()])),
+        "It holds where nine of ten layers vary more than channels that are all alike would in 95 % of cases, which is "
+        "found by shuffling the channels of each sample: what differs from sample to sample in all channels together, "
+        f"as the loss does, plays no part. That they differ does not say by how much. {OVER_FILTERS}",
         _figure(results, "variation"),
+        "at first each channel of a sample was taken to differ by itself, though all mostly share the scale of the "
+        "sample, and the mean of that chance variation had to be exceeded, not its 95 % quantile.",
     )
 
 
 def emission_varies_more_in_low_layers(results: Results) -> Claim:
     """Compare the coefficients of variation in the first stage of the network."""
-    found = {study: _ratio(found, LOW) for study, found in _studies(results).items()}
+    found = _ratios(results, LOW)
     return Claim(
         "In low layers emission varies more from channel to channel than absorption.",
         "emission more",
-        [
-            Measured(f"variation of emission / of absorption, median of {LOW}, {study}", ratio)
-            for study, ratio in found.items()
-        ],
+        _measured(results, LOW),
         verdict(np.concatenate([ratio > MORE for ratio in found.values()])),
-        f"From {MORE} on it counts as more. The layers are the convolutions of the first residual stage. "
+        f"From {MORE} on it counts as more. The layers are the convolutions of the first residual stage. {NET} "
         f"{updates(results)}",
         _figure(results, "cv_ratio"),
     )
@@ -75,19 +80,16 @@ def emission_varies_more_in_low_layers(results: Results) -> Claim:
 
 def both_vary_alike_in_deep_layers(results: Results) -> Claim:
     """Compare the coefficients of variation in the last stage of the network."""
-    found = {study: _ratio(found, DEEP) for study, found in _studies(results).items()}
+    found = _ratios(results, DEEP)
     more = [ratio > MORE for ratio in found.values()]
     alike = [(ratio < MORE) & (ratio > 1 / MORE) for ratio in found.values()]
     return Claim(
         "In deep layers emission and absorption vary equally.",
         "equally",
-        [
-            Measured(f"variation of emission / of absorption, median of {DEEP}, {study}", ratio)
-            for study, ratio in found.items()
-        ],
+        _measured(results, DEEP),
         verdict(np.concatenate(alike)),
         f"Between {1 / MORE:g} and {MORE} it counts as equal. The layers are the convolutions of the last residual "
-        f"stage. {OVER_FILTERS + ' ' if np.concatenate(more).any() else ''}{updates(results)}",
+        f"stage. {OVER_FILTERS + ' ' if np.concatenate(more).any() else ''}{NET} {updates(results)}",
         _figure(results, "cv_ratio"),
     )
 
@@ -112,8 +114,14 @@ def the_pattern_is_learned(results: Results) -> Claim:
         "The difference between low and deep layers comes from training.",
         "not published; the control of the two claims above",
         [
-            Measured(f"variation of emission / of absorption, median of {stage}, {word} {study}", ratio)
-            for (study, word, stage), ratio in ratios.items()
+            Measured(
+                f"variation of emission / of {what}, median of {stage}, {word} {study}",
+                _ratio(kinds[word][study], stage, name),
+            )
+            for what, name in RATIOS.items()
+            for study in studies
+            for word in kinds
+            for stage in (LOW, DEEP)
         ],
         verdict(alone),
         "It holds where the ratio falls from low to deep layers by more than twice what it falls in the same network "
@@ -124,24 +132,32 @@ def the_pattern_is_learned(results: Results) -> Claim:
 
 
 def filter_norms_do_not_explain_emission(results: Results) -> Claim:
-    """Correlate the emission of the channels of a layer with the norms of their filters."""
+    """Correlate the emission of the channels of a layer with the norms of their filters, and divide it by them."""
     kinds = {"trained": _studies(results), "untrained": _untrained(results)}
-    found = {
-        (study, word): last(one)["median_norm_correlation"].values
-        for word, studies in kinds.items()
-        for study, one in studies.items()
+    found = {f"{word} {study}": last(one) for word, studies in kinds.items() for study, one in studies.items()}
+    trained = [found[f"trained {study}"]["median_norm_correlation"].values for study in kinds["trained"]]
+    norms = [middle(_median(found[f"trained {study}"]["filter_norm_channel_cv"])) for study in kinds["trained"]]
+    rows = {
+        "correlation of emission with the norm of the filter": "norm_correlation",
+        "coefficient of variation of the norm of the filter": "filter_norm_channel_cv",
+        "coefficient of variation of emission": "em_sum_channel_cv",
+        "coefficient of variation of emission / norm of the filter": "em_per_norm_channel_cv",
+        "correlation of emission with the gradient that arrives": "out_correlation",
     }
-    trained = [values for (_, word), values in found.items() if word == "trained"]
     return Claim(
         "That channels differ in emission is more than their filters' norms.",
         "not published; a control",
         [
-            Measured(f"correlation of emission with the norm of the filter, median layer, {word} {study}", values)
-            for (study, word), values in found.items()
+            Measured(f"{words}, median layer, {who}", _median(one[name]))
+            for words, name in rows.items()
+            for who, one in found.items()
         ],
         verdict(np.concatenate([values**2 < 0.5 for values in trained])),
         "It holds where the norm explains less than half of the variance among channels: r² below 0.5, |r| below 0.71. "
-        "Filters that all start from one distribution have norms that hardly differ, and keep them at first.",
+        "Filters that all start from one distribution have norms that hardly differ, and keep them at first (here by a "
+        f"coefficient of variation of {' and '.join(f'{norm:.2g}' for norm in norms)}): such norms could explain no "
+        "larger difference, whatever the correlation. What a channel emits is then little but the gradient that comes "
+        "to it, times what is nearly the same for all.",
         _figure(results, "norm_correlation"),
     )
 
@@ -165,10 +181,24 @@ def _all(results: Results) -> dict[str, xr.Dataset]:
     return {name.partition("/")[0]: found for name, found in results.items() if name.endswith("/channel_gradients")}
 
 
-def _ratio(found: xr.Dataset, stage: str) -> np.ndarray:
+def _ratio(found: xr.Dataset, stage: str, name: str = "cv_ratio") -> np.ndarray:
     """Give the middle ratio of the convolutions of a stage at the end, one for each run."""
-    layers = [name for name in found["layer"].values if name.startswith(f"{stage}.")]
-    return last(found["cv_ratio"]).sel(layer=layers).median("layer").values
+    layers = [layer for layer in found["layer"].values if layer.startswith(f"{stage}.")]
+    return last(found[name]).sel(layer=layers).median("layer").values
+
+
+def _ratios(results: Results, stage: str) -> dict[str, np.ndarray]:
+    """Give those of the runs that learned, by the name of the network."""
+    return {study: _ratio(found, stage) for study, found in _studies(results).items()}
+
+
+def _measured(results: Results, stage: str) -> list[Measured]:
+    """Give them beside what they are with net absorption."""
+    return [
+        Measured(f"variation of emission / of {words}, median of {stage}, {study}", _ratio(found, stage, name))
+        for words, name in RATIOS.items()
+        for study, found in _studies(results).items()
+    ]
 
 
 def _median(array: xr.DataArray) -> np.ndarray:

@@ -14,6 +14,14 @@ TAU, TINY, RELATIVE = 1e-5, 1e-7, 0.01
 NEAR, NEARER, BELOW = "|g| ≤ 10⁻⁵", "|g| ≤ 10⁻⁷", "|g| below 1 % of the layer's root mean square"
 RELEASED = (0.34, 0.83, 0.73)
 PARTS = ("first", "middle", "last")
+NEARBY = 0.1
+"""Shares that differ by less count as the same."""
+
+THIRDS = "The three published numbers are taken for means over thirds of the training, which they are not said to be."
+
+REVISED = (
+    "at first the rise, the fall and how close the shares are were one verdict, which one close share made partly."
+)
 
 
 def released_share_rises_then_falls(results: Results) -> Claim:
@@ -24,7 +32,6 @@ def released_share_rises_then_falls(results: Results) -> Claim:
     shown, relative = released["batch"], _parts(batch["total_fraction_released"].sel(tau=RELATIVE))
     independent = 1 - _parts(batch["total_fraction_near_zero"].sel(tau=TAU))
     holds = [shown.sel(part="middle") > shown.sel(part="first"), shown.sel(part="last") < shown.sel(part="middle")]
-    close = abs(shown - xr.DataArray(list(RELEASED), {"part": list(PARTS)})) < 0.1
     error = batch["total_fraction_released_se"].sel(tau=TAU).mean("step")
     return Claim(
         "The share of near-zero entries that are released rises early in training and falls a little late.",
@@ -33,16 +40,35 @@ def released_share_rises_then_falls(results: Results) -> Claim:
             *(Measured(f"released, {name} third", shown.sel(part=name).values, "share") for name in PARTS),
             Measured("sampling error of the share at a step", error.values, "share"),
         ],
-        verdict(np.concatenate([*holds, close.values.ravel()])),
-        f"Gradients of batches of {_batch(batch)} images, {NEAR}. Asked are the rise, the fall, and a share within 0.1 "
-        "of the published one in each third, in every run. It depends on what is looked at: moving average "
-        f"{_course(released['average'])}, fixed batch {_course(released['probe'])}; {BELOW} {_course(relative)}. "
-        "Entries that knew nothing of the step before would leave as often as any is large: "
+        verdict(np.concatenate(holds)),
+        f"Gradients of batches of {_batch(batch)} images, {NEAR}. Asked are the rise from the first third of the steps "
+        f"to the middle one, and the fall from there to the last, in every run. {THIRDS} It depends on what is looked "
+        f"at: moving average {_course(released['average'])}, fixed batch {_course(released['probe'])}; {BELOW} "
+        f"{_course(relative)}. Entries that knew nothing of the step before would leave as often as any is large: "
         f"{_course(independent)}. Of the near-zero entries {_course(_parts(_exactly_zero(batch)))} are zero to the "
         "bit, as units that no image reaches have no gradient, and these stay. So the share follows how many small "
         "entries there are beside the zeros, and an absolute threshold takes in more as gradients shrink: "
         f"{_sizes(results)}.",
         "zero_gradients",
+        REVISED,
+    )
+
+
+def released_share_is_the_published_one(results: Results) -> Claim:
+    """Hold the share of near-zero entries that have left one step later against the published numbers."""
+    batch = of(results["zero_gradients"], variant="batch")
+    shown = _parts(batch["total_fraction_released"].sel(tau=TAU))
+    off = shown - xr.DataArray(list(RELEASED), {"part": list(PARTS)})
+    return Claim(
+        "Of the near-zero entries a third is released early in training, four of five then, three of four late.",
+        "0.34, 0.83, then 0.73",
+        [Measured(f"released less the published share, {name} third", off.sel(part=name).values) for name in PARTS],
+        verdict((abs(off) < NEARBY).values.ravel()),
+        f"Within {NEARBY} counts as the same, in every run. {THIRDS} A share that is close in one third only may be so "
+        "by chance: whether it rises and falls is asked in the line above. Gradients here are of batches of "
+        f"{_batch(batch)} images.",
+        "zero_gradients",
+        REVISED,
     )
 
 

@@ -27,7 +27,7 @@ def narrower_squeeze_larger_singular_value(results: Results) -> Claim:
     holds = verdict(_in_order(end, rising=True))
     return Claim(
         "The narrower the squeeze, the larger the top singular value of the first layer.",
-        "20.8, 42.2 and 50.5 for squeezes to 32, 2 and 1",
+        "20.8, 42.2 and 50.5 for squeezes to 32, 2 and 1; none for 8",
         [
             *(Measured(f"largest singular value at the end, {_squeeze(width)}", end[width]) for width in WIDTHS),
             Measured("largest singular value at the start, all of these nets", np.concatenate([*start.values()])),
@@ -83,7 +83,7 @@ def expansion_does_not_bring_directions_back(results: Results) -> Claim:
     lost = [after < own for width in WIDTHS for own, after in zip(before[width], behind[width], strict=True)]
     return Claim(
         "Behind a squeeze the features of a wide layer vary in few directions, in fewer behind a narrower one.",
-        "shown as spectra of the features, without numbers",
+        "not published; our question to the spectra of features and effective ranks that were shown",
         [
             *(Measured(f"effective rank of 512 features behind, {_squeeze(width)}", behind[width]) for width in WIDTHS),
             *(
@@ -105,7 +105,7 @@ def narrower_squeeze_tells_fewer_digits(results: Results) -> Claim:
     accuracy = last(results["evaluation"]["accuracy"])
     return Claim(
         "The narrower the squeeze, the worse neighbors tell the digits in it.",
-        "shown as t-SNE and nearest neighbors of each layer, without numbers",
+        "not published; our question to the t-SNE and nearest neighbors of each layer that were shown",
         [
             *(
                 Measured(f"kNN accuracy in the squeezed layer, {_squeeze(width)}", squeezed[width], "share")

@@ -42,7 +42,7 @@ def test_all__hold_where_they_should():
     results = results_with(label=(0.7, 0.5, 0.4, 0.3, 0.2, 0.1, 0.15))
     found = [claim(results) for claim in claims_of("attention_bias")]
     assert [one.holds for one in found] == ["yes", "yes", "partly", "yes", "yes"]
-    *at_shares, chance, ranks = found[0].measured
+    *at_shares, chance, ranks = found[0].measured[:8]
     assert [one.what for one in at_shares][::5] == ["attention IoU, 50 % aligned", "attention IoU, 100 % aligned"]
     np.testing.assert_allclose(
         [one.values for one in at_shares], np.array([0.6, 0.55, 0.5, 0.45, 0.4, 0.2])[:, None] + [0, 0.001]
@@ -56,8 +56,33 @@ def test_overlap__that_rises_once_holds_in_part_and_one_that_grows_does_not():
 
     found = claims.grad_cam_leaves_the_object(once)
     assert found.holds == "partly"
-    np.testing.assert_allclose(found.measured[-1].values, -33 / 35)
+    np.testing.assert_allclose(found.measured[7].values, -33 / 35)
     assert claims.gradient_leaves_the_object(once).holds == "no"
+
+
+def test_falls__are_held_against_the_errors_of_the_same_images():
+    results = results_with()
+    overlap = results["attribution"]["attention_iou"]
+    noise = np.random.default_rng(1).permuted(np.tile([-0.12, 0.0, 0.12], (14, 1)), axis=1)
+    noise[overlap["dataset_alignment"].values >= 0.8] = 0.0
+    overlap[:, -1, :, 1] += noise
+    claim = claims.grad_cam_leaves_the_object(results)
+    *unsure, nineties, end = claim.measured[8:]
+
+    ends = [overlap.sel(map="grad_cam", run=f"{share}-0").isel(step=-1).values for share in (0.5, 0.6)]
+    expected = (ends[1] - ends[0]).mean() / ((ends[1] - ends[0]).std(ddof=1) / 3**0.5)
+    assert unsure[0].what == "change from 50 % to 60 % / its standard error" and end.what.startswith("change from 90 %")
+    np.testing.assert_allclose(unsure[0].values[0], expected)
+    assert (nineties.values < -2).all() and "in each seed from 80 % on, not from each share below" in claim.reason
+    assert claim.holds == "yes"
+
+
+def test_falls__within_errors_are_said_to_be():
+    results = results_with()
+    overlap = results["attribution"]["attention_iou"]
+    overlap[:, -1, :, 1] += np.where(overlap["dataset_alignment"] == 1, 1, 0)[:, None] * [0.3, 0.0, -0.3]
+    assert "to the largest share is not beyond 2" in claims.grad_cam_leaves_the_object(results).reason
+    assert "beyond 2 of them in each seed from 50 % on." in claims.grad_cam_leaves_the_object(results_with()).reason
 
 
 def test_accuracy__that_stays_is_seen():

@@ -1,9 +1,13 @@
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
+from torch import nn
 
+import trajlab
 from pipelines.channel_statistics import claims
 from pipelines.claims import claims_of
 from pipelines.settings import read_studies, runs_of, training_of
@@ -12,19 +16,51 @@ PARAMS = Path(claims.__file__).with_name("params.yaml")
 LAYERS = ["conv1", "layer1.0.conv1", "layer1.0.conv2", "layer4.0.conv1", "layer4.0.conv2"]
 
 
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 1)
+
+    def forward(self, x):
+        return x + self.conv2(torch.relu(self.conv1(x)))
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 4, 1)
+        self.layer1, self.layer4 = nn.Sequential(Block()), nn.Sequential(Block())
+
+    def forward(self, x):
+        return self.layer4(self.layer1(self.conv1(x))).mean((2, 3))
+
+
+@cache
+def computed():
+    """Give what the stage finds of two runs that learned and two that did not."""
+    torch.manual_seed(0)
+    probe = torch.randn(5, 3, 2, 2), torch.randint(0, 4, (5,))
+    runs = {
+        name: trajlab.from_arrays(
+            {key: value.detach().numpy()[None].repeat(2, 0) for key, value in Net().named_parameters()}, steps=[0, 9]
+        )
+        for name in "abcd"
+    }
+    found = trajlab.run("channel_gradients", runs, model=Net, probe=probe).compute()
+    return found.assign_coords(optimizer=("run", ["sgd", "sgd", "still", "still"]))
+
+
 def result(low=2.0, deep=1.0, untrained=(1.0, 1.0), noise=0.1, correlation=0.2):
-    """Give results of two runs that learned and two that did not."""
+    """Give the same with these numbers: ratios of the runs that learned and of those that did not."""
+    found = computed()
+    assert found["layer"].values.tolist() == LAYERS
     learned = np.array([9.0, low, low, deep, deep])
     control = np.array([9.0, *np.repeat(untrained, 2)])
-    shape = ("run", "step", "layer")
     ratio = np.stack([np.stack([control, row]) for row in (learned, learned, control, control)])
-    kinds = ["sgd", "sgd", "still", "still"]
-    coords = {"run": list("abcd"), "optimizer": ("run", kinds), "step": [0, 9], "layer": LAYERS}
-    found = {"cv_ratio": (shape, ratio)}
+    numbers = {"cv_ratio": ratio, "norm_correlation": correlation, "median_norm_correlation": correlation}
     for name in ("em_sum", "ab_sum"):
-        found |= {f"{name}_channel_cv": (shape, 0.5 + 0 * ratio), f"{name}_channel_noise": (shape, noise + 0 * ratio)}
-    found["median_norm_correlation"] = (("run", "step"), np.full((4, 2), correlation))
-    return xr.Dataset(found, coords)
+        numbers |= {f"{name}_channel_cv": 0.5, f"{name}_channel_noise": noise}
+    return found.assign({name: (found[name] * 0).fillna(0) + values for name, values in numbers.items()})
 
 
 def pretrained(**changes):
@@ -45,7 +81,7 @@ def test_all__hold_where_they_should(results):
 
 def test_pretrained__networks_are_held_against_their_own_control():
     found = claims.the_pattern_is_learned(pretrained(low=4.0, untrained=(3.0, 2.0))).measured
-    assert [one.values.tolist() for one in found] == [[4.0], [1.0], [3.0], [2.0]]
+    assert [one.values.tolist() for one in found[:4]] == [[4.0], [1.0], [3.0], [2.0]]
     assert claims.the_pattern_is_learned(pretrained(untrained=(3.0, 1.0))).holds == "no"
 
 
@@ -71,7 +107,27 @@ def test_claims__that_do_not_hold_are_reported_as_such(claim, changes, holds):
 
 def test_untrained__runs_are_no_measure_of_training():
     found = claims.emission_varies_more_in_low_layers({"net/channel_gradients": result(untrained=(7.0, 7.0))})
-    assert [one.values.tolist() for one in found.measured] == [[2.0, 2.0]]
+    assert [one.values.tolist() for one in found.measured[:1]] == [[2.0, 2.0]]
+
+
+def test_channels__that_differ_in_emission_only_hold_in_part():
+    found = result()
+    bound = found["ab_sum_channel_noise"] + found["ab_sum_channel_cv"]
+    claim = claims.channels_of_a_layer_differ({"net/channel_gradients": found.assign(ab_sum_channel_noise=bound)})
+
+    assert claim.holds == "partly"
+    assert [one.values.tolist() for one in claim.measured[2::3]] == [[1.0, 1.0], [0.0, 0.0]]
+
+
+def test_measured__tells_what_the_stage_found():
+    found = computed()
+    end = found.isel(step=-1, run=[0, 1])
+    of_norms = claims.filter_norms_do_not_explain_emission({"net/channel_gradients": found}).measured
+    names = ["norm_correlation", "filter_norm_channel_cv", "em_sum_channel_cv", "em_per_norm_channel_cv"]
+    for row, name in zip(of_norms[::2], [*names, "out_correlation"], strict=True):
+        np.testing.assert_allclose(row.values, end[name].median("layer"))
+    net = claims.both_vary_alike_in_deep_layers({"net/channel_gradients": found}).measured[1]
+    np.testing.assert_allclose(net.values, end["net_cv_ratio"].isel(layer=[3, 4]).median("layer"))
 
 
 def test_params__name_the_runs_of_both_sizes(tmp_path):

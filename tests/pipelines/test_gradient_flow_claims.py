@@ -2,9 +2,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 import yaml
+from torch import nn
 
+import trajlab
 from pipelines.claims import Results
 from pipelines.gradient_flow.claims import (
     instability_shows_in_the_norms,
@@ -73,6 +76,36 @@ def stability(spikes, gradient_alarms, loss_alarms, lost=()):
             "stability/saturation": xr.Dataset({"total_fraction_units_saturated": 0.25 * xr.ones_like(norms)}),
         }
     )
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.relu, self.fc = nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Linear(4, 5)
+
+    def forward(self, x):
+        return self.fc(self.relu(self.conv(x)).mean((2, 3)))
+
+
+def test_results__that_are_made_up_have_the_names_and_dims_of_real_ones():
+    rng = np.random.default_rng(0)
+    shapes = {name: (20, *value.shape) for name, value in Net().named_parameters()}
+    weights, gradients = ({name: rng.standard_normal(shape) for name, shape in shapes.items()} for _ in range(2))
+    run = trajlab.from_arrays(weights, gradients, metrics={"loss": np.ones(20)})
+    probe = torch.ones(2, 3, 5, 5), torch.zeros(2, dtype=int)
+    found = {
+        name: trajlab.run(name, {"a": run, "b": run}, model=Net, probe=probe)
+        for name in ("gradient_statistics", "alerts", "evaluation", "saturation")
+    }
+    for name, one in (twins() | stability([1, 1, 1], [[], [], []], [[], [], []])).items():
+        real = found[name.partition("/")[2]]
+        for key, array in one.items():
+            assert set(array.dims) == set(real[key].dims), (name, key)
+            for dim in {"parameter", "rule"} & {*array.dims}:
+                assert set(array[dim].values) <= set(real[dim].values)
+    alerts = found["alerts"]
+    of_checks = {*zip(alerts["rule_of"].values, alerts["kind_of"].values, strict=True)}
+    assert {("Spike", "gradient"), ("Spike", "metric"), ("ExplodingTensor", "gradient")} <= of_checks
 
 
 @pytest.mark.parametrize(

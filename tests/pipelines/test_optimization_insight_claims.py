@@ -1,3 +1,4 @@
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -5,9 +6,11 @@ import pytest
 import xarray as xr
 import yaml
 
+import trajlab
 from pipelines.claims import Results
 from pipelines.optimization_insight.claims import (
     near_zero_counts_collapse_late,
+    released_share_is_the_published_one,
     released_share_rises_then_falls,
     retained_entries_flip_like_a_coin,
 )
@@ -18,54 +21,56 @@ TAU = [1e-7, 1e-5, 0.01]
 PARAMS = Path(__file__).parents[2] / "pipelines" / "optimization_insight" / "params.yaml"
 
 
+@cache
+def computed():
+    """Give what the stages find of one run of each kind."""
+    rng = np.random.default_rng(0)
+    shapes = {"conv.weight": (10, 4, 2, 3, 3), "fc.weight": (10, 5, 4)}
+    runs = {
+        kind: trajlab.from_arrays(
+            {name: rng.standard_normal(shape) for name, shape in shapes.items()},
+            {name: rng.choice([0.0, 1e-8, 1e-6, 1e-6, -1e-6, 1.0], shape) for name, shape in shapes.items()},
+        )
+        for kind in KINDS
+    }
+    settings = {stage: yaml.safe_load(PARAMS.read_text())[stage] for stage in ("zero_gradients", "sign_flips")}
+    found = {stage: trajlab.run(stage, runs, **settings.get(stage, {})) for stage in (*settings, "gradient_statistics")}
+    facts = {"variant": ("run", KINDS), "batch_size": ("run", [256] * 3)}
+    return {stage: result.compute().assign_coords(facts) for stage, result in found.items()}
+
+
 def made(released=(0.34, 0.83, 0.73), near=(0.4, 0.5, 0.1), flips=(0.48, 0.49, 0.5)):
-    """Results of one run of each kind; the second threshold is the one that the claims look at."""
-    runs = {"run": KINDS, "variant": ("run", KINDS), "batch_size": ("run", [256] * 3)}
-    labels = runs | {"step": np.arange(1, 10), "tau": TAU}
-
-    def course(parts):
-        values = np.full((3, 9, 3), 0.9)
-        values[:, :, 1] = np.repeat(parts, 3)
-        return xr.DataArray(values, labels, ("run", "step", "tau"))
-
-    whole = xr.full_like(course((0, 0, 0)).isel(tau=0, drop=True), 0.3)
-    rates = course((0, 0, 0))
-    rates[:, :, 1] = np.array(flips)[:, np.newaxis]
-    states = {"state_prev": ["zero", "small", "large"], "state_next": ["zero", "small", "large"]}
-    zero = xr.Dataset(
-        {
-            "total_fraction_released": course(released),
-            "total_fraction_released_se": 0.01 + 0 * rates,
-            "total_fraction_near_zero": course(near),
-            "total_transitions": xr.ones_like(rates).expand_dims(states),
-            "total_weight_change": xr.ones_like(rates).expand_dims(among=["all", "retained"]),
-        }
-    )
-    signs = xr.Dataset(
-        {
-            "total_flip_rate_retained": rates,
-            "total_flip_rate_retained_se": 0.01 + 0 * rates,
-            "total_flip_rate": whole,
-            "total_flip_rate_ar1": whole,
-        }
-    )
-    return Results(
-        zero_gradients=zero,
-        sign_flips=signs,
-        gradient_statistics=xr.Dataset({"total_rms": whole}),
-        evaluation=xr.Dataset({"train_accuracy": whole}),
-    )
+    """Give the same with these numbers at the second threshold, the one that the claims look at."""
+    zero, signs = computed()["zero_gradients"].copy(deep=True), computed()["sign_flips"].copy(deep=True)
+    at = {"tau": TAU[1]}
+    for name, parts in (("total_fraction_released", released), ("total_fraction_near_zero", near)):
+        zero[name][:] = 0.9
+        zero[name].loc[at] = np.repeat(parts, 3)
+    signs["total_flip_rate_retained"][:] = 0.9
+    signs["total_flip_rate_retained"].loc[at] = np.array(flips)[:, np.newaxis]
+    zero["total_transitions"][:] = 1.0
+    accuracy = xr.DataArray(np.full((3, 2), 0.3), {"run": KINDS, "step": [0, 9]}, ("run", "step"))
+    return Results(computed() | {
+        "zero_gradients": zero, "sign_flips": signs, "evaluation": xr.Dataset({"train_accuracy": accuracy})
+    })  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("released", "holds"),
-    [((0.34, 0.83, 0.73), "yes"), ((0.1, 0.3, 0.2), "partly"), ((0.9, 0.5, 0.95), "no")],
+    ("released", "shape", "close"),
+    [
+        ((0.34, 0.83, 0.73), "yes", "yes"),
+        ((0.1, 0.3, 0.2), "yes", "no"),
+        ((0.3, 0.8, 0.9), "partly", "partly"),
+        ((0.28, 0.26, 0.43), "no", "partly"),
+        ((0.9, 0.5, 0.95), "no", "no"),
+    ],
 )
-def test_released_share__is_held_against_the_published_course(released, holds):
-    claim = released_share_rises_then_falls(made(released=released))
+def test_released_share__has_a_shape_and_a_size(released, shape, close):
+    claim, size = released_share_rises_then_falls(made(released)), released_share_is_the_published_one(made(released))
 
-    assert claim.holds == holds
+    assert (claim.holds, size.holds) == (shape, close)
     assert [float(row.values[0]) for row in claim.measured[:3]] == pytest.approx(list(released))
+    assert [float(row.values[0]) for row in size.measured] == pytest.approx(np.subtract(released, (0.34, 0.83, 0.73)))
     assert "Of the near-zero entries 0.5 → 0.5 → 0.5 are zero" in claim.reason
 
 
@@ -81,7 +86,7 @@ def test_retained_entries__are_held_against_a_coin_for_each_kind_of_gradients(fl
 
 def test_retained_entries__that_are_not_there_are_unknown():
     results = made()
-    results["sign_flips"]["total_flip_rate_retained"][0, :, 0] = np.nan
+    results["sign_flips"]["total_flip_rate_retained"].loc[{"run": "batch", "tau": TAU[0]}] = np.nan
 
     assert "unknown (batch), 0.9 (moving average)" in retained_entries_flip_like_a_coin(results).reason
 

@@ -2,9 +2,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 import yaml
 
+import trajlab
 from pipelines import zoo
 from pipelines.claims import claims_of
 from pipelines.settings import read_studies, runs_of, training_of
@@ -57,6 +59,27 @@ def results():
     evaluation = xr.Dataset({"accuracy": accuracy}, FACTS | {"step": [0, 9]})
     drift = xr.Dataset({"distance_l2": weights(0.0, 4.0, 6.0, 9.0, 16.0)}, spectrum.coords)
     return {"drift": drift, "spectrum": spectrum, "embedding": embedding, "evaluation": evaluation}
+
+
+def test_results__that_are_made_up_have_the_names_and_dims_of_real_ones(results):
+    net = zoo.squeeze_mlp([12, 8, 2, 6, 2, 4, 10])
+    run = trajlab.from_arrays(
+        {name: value.detach().numpy()[None].repeat(2, 0) for name, value in net.named_parameters()},
+        buffers={name: value.numpy()[None].repeat(2, 0) for name, value in net.named_buffers()},
+    )
+    given = {
+        "model": lambda: zoo.squeeze_mlp([12, 8, 2, 6, 2, 4, 10]),
+        "probe": (torch.randn(20, 12), torch.arange(20) % 10),
+    }
+    for name, one in results.items():
+        settings = yaml.safe_load(PARAMS.read_text()).get(name, {}) | (
+            {"perplexity": 3.0} if name == "embedding" else {}
+        )
+        real = trajlab.run(name, {"a": run, "b": run}, **given, **settings)
+        for key, array in one.items():
+            assert set(array.dims) == set(real[key].dims), (name, key)
+        for dim in {"parameter", "layer"} & {*one.dims}:
+            assert set(one[dim].values) <= set(real[dim].values)
 
 
 def changed(results, name, variable, net, value, **where):

@@ -13,6 +13,7 @@ from trajlab.errors import BadSetting, MissingData
 from trajlab.figures import figure, panels
 from trajlab.findings import findings, headlines
 from trajlab.fusing import fuse_scans
+from trajlab.observers.channel_gradients import alike
 from trajlab.stages.channel_gradients import channel_gradients
 
 QUANTITIES = {"em_sum": "unit", "em_l2": "unit", "ab_out": "unit", "ab_sum": "input_unit", "ab_net": "input_unit"}
@@ -143,13 +144,18 @@ def test_channel_gradients__agree_with_a_loop_over_channels(run, probe, objectiv
                 np.testing.assert_allclose(here[f"{name}_channel_mean"], mean.mean(), rtol=1e-4)
                 np.testing.assert_allclose(here[f"{name}_channel_variance"], mean.var(), rtol=1e-2)
                 np.testing.assert_allclose(here[f"{name}_channel_cv"], mean.std() / mean.mean(), rtol=1e-2)
-                noise = np.sqrt(each.var(0, ddof=1).mean() / len(each)) / mean.mean()
-                np.testing.assert_allclose(here[f"{name}_channel_noise"], noise, rtol=1e-2)
+                np.testing.assert_allclose(here[f"{name}_channel_noise"], alike(each), rtol=1e-2)
             norm = expected[layer]["norm"]
             np.testing.assert_allclose(here.filter_norm[: len(norm)], norm, rtol=1e-5)
             r = np.corrcoef(norm, expected[layer]["em_sum"].mean(0))[0, 1]
             np.testing.assert_allclose(here.norm_correlation, r, atol=1e-3)
+            np.testing.assert_allclose(here.filter_norm_channel_cv, norm.std() / norm.mean(), rtol=1e-4)
+            sent, arrived = (expected[layer][name].mean(0) for name in ("em_sum", "ab_out"))
+            by_norm = sent / norm
+            np.testing.assert_allclose(here.em_per_norm_channel_cv, by_norm.std() / by_norm.mean(), rtol=1e-3)
+            np.testing.assert_allclose(here.out_correlation, np.corrcoef(sent, arrived)[0, 1], atol=1e-3)
             np.testing.assert_allclose(here.cv_ratio, here.em_sum_channel_cv / here.ab_sum_channel_cv)
+            np.testing.assert_allclose(here.net_cv_ratio, here.em_sum_channel_cv / here.ab_net_channel_cv)
     assert (result.nonfinite == 0).all()
     np.testing.assert_allclose(result.median_cv_ratio, result.cv_ratio.median("layer"))
 

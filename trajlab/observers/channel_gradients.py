@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+from scipy.special import chdtri
 
 from trajlab.errors import BadSetting
 from trajlab.kernels.local_gradients import Filters, local_gradients
@@ -22,6 +23,9 @@ QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
 STATISTICS = ("mean", "variance", *(f"quantile_{level:g}" for level in QUANTILES))
 """What is kept over the samples."""
 
+LEVEL = 0.95
+"""Channels that are alike vary less than `alike` says in this share of cases."""
+
 LINEAR = ("Linear", "NonDynamicallyQuantizableLinear")
 
 
@@ -30,8 +34,9 @@ class ChannelGradients(Observer):
     """Observer: sums of local gradients of each channel of convolutions, as `local_gradients` gives them.
 
     For each layer ``<layer>|unit``, (quantity, statistic, unit), of `OF_OUTPUTS`; ``<layer>|input_unit``, (quantity,
-    statistic, input_unit), of `OF_INPUTS`; ``<layer>|norm``, (unit), norms of the kernels; and ``<layer>|nonfinite``,
-    how many of the values for each sample and channel are NaN or Inf, which the statistics leave out.
+    statistic, input_unit), of `OF_INPUTS`; ``<layer>|<dim>|alike``, (quantity), what `alike` gives for each;
+    ``<layer>|norm``, (unit), norms of the kernels; and ``<layer>|nonfinite``, how many of the values for each sample
+    and channel are NaN or Inf, which the statistics leave out.
 
     Parameters
     ----------
@@ -51,6 +56,8 @@ class ChannelGradients(Observer):
                 labels = {"quantity": np.array(names, dtype=object), "statistic": statistics}
                 shape = (len(names), len(STATISTICS), channels)
                 found[f"{layer.name}|{dim}"] = Output(("quantity", "statistic", dim), shape, coords=labels)
+                quantity = {"quantity": labels["quantity"]}
+                found[f"{layer.name}|{dim}|alike"] = Output(("quantity",), (len(names),), coords=quantity)
             found[f"{layer.name}|norm"] = Output(("unit",), (layer.units,))
             found[f"{layer.name}|nonfinite"] = Output((), ())
         return found
@@ -70,6 +77,7 @@ class ChannelGradients(Observer):
             name = known.layer.name
             for dim, values in known.values.items():
                 found[f"{name}|{dim}"] = np.stack([_statistics(one) for one in values])
+                found[f"{name}|{dim}|alike"] = np.array([alike(one) for one in values])
             found[f"{name}|norm"] = known.norm
             bad = sum(np.count_nonzero(~np.isfinite(values)) for values in known.values.values())
             found[f"{name}|nonfinite"] = np.array(bad)
@@ -153,6 +161,44 @@ def convolution_of(layer: Layer) -> Convolution:
         f"the channels of {layer.name or 'the network'} were asked for; it is no convolution and no linear layer but "
         f"{attrs.get('module_class') or 'an input'}. Name such layers only."
     )
+
+
+def alike(values: np.ndarray) -> float:
+    """Say how much channels that are alike would vary: the quantile `LEVEL` of a coefficient of variation.
+
+    It is that over the channels of the mean over the samples, if the channels of each sample were shuffled: what all
+    channels of a sample have in common, such as its loss, stays. Each v_s is the variance over the channels in a sample
+    of S; the variance over C channels of the shuffled means has then the mean Σ v_s / S² and the variance
+    2 Σ_{s≠t} v_s v_t / ((C − 1) S⁴), and is taken for a multiple of χ² with both.
+
+    Parameters
+    ----------
+    values
+        (sample, channel); samples with a value that is not finite are left out.
+
+    Returns
+    -------
+    float
+        NaN where shuffling changes nothing, as there is a single channel, or a single sample in which they differ.
+
+    Examples
+    --------
+    >>> losses, channels = np.array([[1.0], [5.0], [20.0]]), np.array([0.9, 0.95, 1.05, 1.1])
+    >>> alike(losses * np.ones(4)), round(alike(losses * channels), 3)
+    (0.0, 0.077)
+    """
+    values = values[np.isfinite(values).all(1)].astype(np.float64)
+    if values.shape[1] < 2 or len(values) < 2 or not values.any():
+        return np.nan
+    size = values.mean()
+    spread = (values / size).var(1)
+    total, pairs = spread.sum(), spread.sum() ** 2 - (spread**2).sum()
+    if not total:
+        return 0.0
+    if pairs <= 1e-12 * total**2:
+        return np.nan
+    freedom = (values.shape[1] - 1) * total**2 / pairs
+    return float(np.sqrt(total * chdtri(freedom, 1 - LEVEL) / freedom) / len(values))
 
 
 def _axes(layer: Layer) -> int:

@@ -59,16 +59,33 @@ for _name, _one in QUANTITIES.items():
             f"standard deviation / mean over channels of {_name}",
         ),
         f"{_name}_channel_noise": Meaning(
-            f"coefficient of variation of {_one.long_name} that samples alone may give",
+            f"coefficient of variation of {_one.long_name} that channels that are alike may have",
             "1",
-            f"sqrt(mean over channels of {_name}_variance / (samples − 1)) / mean over channels of {_name}",
+            f"95 % quantile of {_name}_channel_cv if the channels of each sample were shuffled, from its first two "
+            "moments as those of a multiple of χ²",
         ),
     }
 MEANINGS |= {
     "cv_ratio": Meaning(
         "variation of emission against that of absorption", "1", "em_sum_channel_cv / ab_sum_channel_cv"
     ),
+    "net_cv_ratio": Meaning(
+        "variation of emission against that of net absorption", "1", "em_sum_channel_cv / ab_net_channel_cv"
+    ),
     "filter_norm": Meaning("norm of the filter", "weight", "|K_i|₂"),
+    "filter_norm_channel_cv": Meaning(
+        "coefficient of variation of the norm of the filter over channels",
+        "1",
+        "standard deviation / mean over channels of filter_norm",
+    ),
+    "em_per_norm_channel_cv": Meaning(
+        "coefficient of variation of emission by the norm of the filter over channels",
+        "1",
+        "standard deviation / mean over channels of em_sum / filter_norm",
+    ),
+    "out_correlation": Meaning(
+        "correlation of emission with the gradient that arrives", "1", "Pearson of em_sum and ab_out over channels"
+    ),
     "norm_correlation": Meaning(
         "correlation of emission with the norm of the filter", "1", "Pearson of em_sum and filter_norm over channels"
     ),
@@ -134,16 +151,24 @@ def channel_gradients(
         Mean, population variance and coefficient of variation over the channels of the mean over samples; a single
         channel has no coefficient, NaN.
     …_channel_noise : (step, layer)
-        What the coefficient of variation of channels that are all alike would be, for as few samples, if these differed
-        in each channel for itself; less if they differ in all channels together. NaN for a single sample.
-    cv_ratio : (step, layer)
-        Coefficient of variation of `em_sum` over that of `ab_sum`: above 1 where emission differs more from channel to
-        channel than absorption does.
+        What the coefficient of variation of channels that are all alike would stay below in 95 of 100 cases, for these
+        samples: its quantile if the channels of each sample were shuffled. What a sample changes in all its channels
+        together, as its loss does, plays no part. NaN for a single sample and for a single channel; samples with NaN or
+        Inf in any channel are left out of it.
+    cv_ratio, net_cv_ratio : (step, layer)
+        Coefficient of variation of `em_sum` over that of `ab_sum`, and of `ab_net`: above 1 where emission differs more
+        from channel to channel than absorption does.
     filter_norm : (step, layer, unit)
         |K_i|₂.
+    filter_norm_channel_cv, em_per_norm_channel_cv : (step, layer)
+        Coefficient of variation over the channels of `filter_norm`, and of `em_sum` / `filter_norm`: how much norms
+        differ at all, and how much emission differs from channel to channel when each has its norm divided out.
     norm_correlation : (step, layer)
         Pearson correlation of `em_sum` and `filter_norm` over the output channels: how much of the differences in
         emission is just that of the filters' size.
+    out_correlation : (step, layer)
+        Pearson correlation of `em_sum` and `ab_out` over the output channels: how much of them is there before the
+        filters.
     median_cv_ratio, median_norm_correlation : (step)
         Of the layer in the middle.
     nonfinite : (step, layer)
@@ -182,17 +207,18 @@ def channel_gradients(
     found = observe(replayed, observer)
     tables = {name: table for name, table in found.items() if not name.endswith("|sample")}
     tables = {name: table.chunk(-1) for name, table in tables.items()}
-    result = lazily(partial(_result, keys=tuple(tables), layers=chosen, samples=replayed.samples), *tables.values())
+    result = lazily(partial(_result, keys=tuple(tables), layers=chosen), *tables.values())
     if each_sample:
         result = result.assign(dict(_each(found, chosen)))
     return annotate(result, MEANINGS, objective=objective, **on_one_probe(tables.values()))
 
 
-def _result(*tables: xr.DataArray, keys: tuple[str, ...], layers: tuple[Layer, ...], samples: int) -> xr.Dataset:
+def _result(*tables: xr.DataArray, keys: tuple[str, ...], layers: tuple[Layer, ...]) -> xr.Dataset:
     found = dict(zip(keys, tables, strict=True))
     result: dict[str, xr.DataArray] = {}
     for dim, names in (("unit", OF_OUTPUTS), ("input_unit", OF_INPUTS)):
         whole = _padded([found[f"{layer.name}|{dim}"] for layer in layers], dim)
+        noise = xr.concat([found[f"{layer.name}|{dim}|alike"] for layer in layers], "layer").transpose("step", ...)
         for name in names:
             mean, variance, *quantiles = whole.sel(quantity=name, drop=True).transpose("statistic", ...)
             levels = xr.DataArray(list(QUANTILES), dims="quantile", attrs={"long_name": "quantile", "units": "1"})
@@ -204,12 +230,15 @@ def _result(*tables: xr.DataArray, keys: tuple[str, ...], layers: tuple[Layer, .
                 ).transpose(..., "quantile"),
             }
             result |= {f"{name}_channel_{key}": array for key, array in _over_channels(result[name], dim).items()}
-            noise = (result[f"{name}_variance"].mean(dim) / max(samples - 1, 1)) ** 0.5 / result[f"{name}_channel_mean"]
-            result[f"{name}_channel_noise"] = noise.where(samples > 1)
+            result[f"{name}_channel_noise"] = noise.sel(quantity=name, drop=True)
     norm = _padded([found[f"{layer.name}|norm"] for layer in layers], "unit")
     result["cv_ratio"] = result["em_sum_channel_cv"] / result["ab_sum_channel_cv"]
+    result["net_cv_ratio"] = result["em_sum_channel_cv"] / result["ab_net_channel_cv"]
     result["filter_norm"] = norm
+    result["filter_norm_channel_cv"] = _over_channels(norm, "unit")["cv"]
+    result["em_per_norm_channel_cv"] = _over_channels(result["em_sum"] / norm, "unit")["cv"]
     result["norm_correlation"] = xr.corr(result["em_sum"], norm, "unit")
+    result["out_correlation"] = xr.corr(result["em_sum"], result["ab_out"], "unit")
     result |= {f"median_{name}": result[name].median("layer") for name in ("cv_ratio", "norm_correlation")}
     result["nonfinite"] = xr.concat([found[f"{layer.name}|nonfinite"] for layer in layers], "layer").transpose(
         "step", "layer"

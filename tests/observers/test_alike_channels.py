@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+
+from trajlab.observers.channel_gradients import LEVEL, alike
+
+
+def variation(values):
+    mean = values.mean(0)
+    return mean.std() / mean.mean()
+
+
+def samples(rng, channels=40, own=0.3, scale=1.0):
+    """Give 24 samples that differ by a scale that all channels have in common, and in each channel by itself."""
+    common = np.exp(scale * rng.standard_normal((24, 1)))
+    return common * (1 + own * rng.uniform(-1, 1, (24, channels)))
+
+
+@pytest.mark.parametrize("channels", [5, 40, 400])
+@pytest.mark.parametrize("scale", [0.0, 1.5])
+def test_alike__is_the_quantile_of_shuffled_channels(channels, scale):
+    rng = np.random.default_rng(0)
+    values = samples(rng, channels, scale=scale)
+    shuffled = [variation(rng.permuted(values, axis=1)) for _ in range(2000)]
+
+    np.testing.assert_allclose(alike(values), np.quantile(shuffled, LEVEL), rtol=0.04)
+
+
+def test_alike__channels_are_beyond_it_as_often_as_it_says():
+    rng = np.random.default_rng(1)
+    draws = [samples(rng) for _ in range(1000)]
+
+    assert 0.03 < np.mean([variation(draw) > alike(draw) for draw in draws]) < 0.07
+
+
+def test_alike__does_not_depend_on_what_all_channels_of_a_sample_have_in_common():
+    rng = np.random.default_rng(2)
+    channels = 1 + 0.02 * np.linspace(-1, 1, 40)
+    values = samples(rng, own=0.02) * channels
+
+    assert values.std(0).mean() / np.sqrt(len(values)) / values.mean() > 10 * variation(values)
+    assert variation(values) > 1.4 * alike(values)
+
+
+def test_alike__is_unknown_where_shuffling_changes_nothing():
+    one = np.random.default_rng(3).uniform(1, 2, (4, 5))
+    alone = np.vstack([one[:1], np.ones((3, 5))])
+
+    assert all(np.isnan(alike(values)) for values in (one[:1], one[:, :1], 0 * one, alone, one * np.nan))
+    assert alike(np.ones((4, 5))) == 0
+    assert alike(np.vstack([one, np.full((1, 5), np.inf)])) == alike(one)
