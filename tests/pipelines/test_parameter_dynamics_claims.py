@@ -182,7 +182,8 @@ def test_claims__of_several_data_sets_are_of_all_of_them(results):
 def test_claims__are_made_of_what_the_stages_give(tmp_path):
     training = {
         "model": {"factory": "pipelines.zoo:squeeze_mlp", "arguments": {"widths": [64, 8, 10]}},
-        "dataset": "digits", "images": 256, "batch_size": 64, "steps": 4, "weights_every": 2, "gradients": False, "probe": 32,
+        "dataset": "digits", "images": 256, "batch_size": 64, "steps": 4, "weights_every": 2, "gradients": False,
+        "probe": 32,
     }  # fmt: skip
     restart = {"parent": {"variant": "plain", "step": 0}, "reorder": 7}
     disturbed = {"flipped": {"flip_signs": {"share": 0.1}}, "distorted": {"distort": {"scale": 0.01}}}
