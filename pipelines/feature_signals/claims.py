@@ -54,7 +54,7 @@ def features_decorrelate(results: Results) -> Claim:
 
 
 def deeper_layers_go_together_more(results: Results) -> Claim:
-    """Rank the pairs of neighboring layers by how much their features correlate, at the end and at the start."""
+    """Rank the pairs of neighboring layers by how much their features correlate, at the end and untrained."""
     found = results["correlation"]["absolute_off_diagonal"]
     between = {f"{a} and {b}": _ends(found.sel(layer=a, layer_other=b)) for a, b in pairwise(LAYERS)}
     alike = [_ends(results["correlation"]["cka"].sel(layer=a, layer_other=b))[END] for a, b in pairwise(LAYERS)]
@@ -92,7 +92,7 @@ def copies_are_more_alike_in_deeper_layers(results: Results) -> Claim:
 
 
 def training_sets_digits_apart_from_their_copies(results: Results) -> Claim:
-    """Hold how alike copies of one digit are against how alike those of others are, at the start and at the end."""
+    """Hold how alike copies of one digit are against how alike those of others are, untrained and at the end."""
     found = results["augmentation"]
     apart = _mean_digit(found["copies_signed"] - found["others_signed"])
     grown = [(one[END] > one[UNTRAINED]).values for one in apart.values()]
