@@ -1,10 +1,12 @@
-"""How the weights of a network start: seven schemes, each a function of a weight and a generator.
+"""How the weights of a network start: eight schemes, each a function of a weight and a generator.
 
-Weights of linear and convolution layers follow the scheme and their biases are zero; normalization layers start
-at one and zero whatever the scheme. A run draws from its own generator, so equal seeds start equal.
+Weights of linear and convolution layers follow the scheme and their biases are zero, but for the scheme of PyTorch
+itself; normalization layers start at one and zero whatever the scheme. A run draws from its own generator, so equal
+seeds start equal.
 """
 
 import difflib
+import math
 from collections.abc import Callable
 
 import torch
@@ -36,6 +38,11 @@ def xavier_uniform(weight: torch.Tensor, generator: torch.Generator) -> None:
     nn.init.xavier_uniform_(weight, generator=generator)
 
 
+def pytorch(weight: torch.Tensor, generator: torch.Generator) -> None:
+    """Draw from a uniform of variance 1 / (3 fan-in), as layers of PyTorch do where nothing else is asked for."""
+    nn.init.kaiming_uniform_(weight, a=math.sqrt(5), generator=generator)
+
+
 def orthogonal(weight: torch.Tensor, generator: torch.Generator) -> None:
     """Make the rows or columns of the matrix [out, rest] orthonormal (Saxe, McClelland and Ganguli, 2014)."""
     nn.init.orthogonal_(weight, generator=generator)
@@ -53,8 +60,11 @@ def zeros(weight: torch.Tensor, generator: torch.Generator) -> None:
 
 SCHEMES: dict[str, Callable[[torch.Tensor, torch.Generator], None]] = {
     scheme.__name__: scheme
-    for scheme in (kaiming_normal, kaiming_uniform, xavier_normal, xavier_uniform, orthogonal, ones, zeros)
+    for scheme in (kaiming_normal, kaiming_uniform, xavier_normal, xavier_uniform, pytorch, orthogonal, ones, zeros)
 }
+
+RANDOM_BIASES = ("pytorch",)
+"""Schemes whose biases are drawn too, from the same range as the weights, ±1/√fan-in; all others put zero there."""
 
 
 def initialize(model: nn.Module, scheme: str, seed: int) -> None:
@@ -76,7 +86,10 @@ def initialize(model: nn.Module, scheme: str, seed: int) -> None:
     for name, module in model.named_modules():
         if isinstance(module, _WEIGHTED):
             SCHEMES[scheme](module.weight, generator)
-            if module.bias is not None:
+            if module.bias is not None and scheme in RANDOM_BIASES:
+                bound = 1 / math.sqrt(module.weight[0].numel())
+                nn.init.uniform_(module.bias, -bound, bound, generator=generator)
+            elif module.bias is not None:
                 nn.init.zeros_(module.bias)
         elif isinstance(module, _NORMALIZING):
             module.reset_parameters()

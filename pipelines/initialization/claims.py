@@ -1,5 +1,8 @@
 """What was claimed of seven ways to start a small CNN, trained with Adam on CIFAR-10."""
 
+from collections.abc import Iterable
+from itertools import combinations
+
 import numpy as np
 import xarray as xr
 
@@ -8,6 +11,19 @@ from trajlab.claims import Claim, Measured
 
 RANDOM = ["kaiming_normal", "kaiming_uniform", "xavier_normal", "xavier_uniform", "orthogonal"]
 UNIFORM = ["kaiming_uniform", "xavier_uniform"]
+KINDS = {
+    "orthogonal": ["orthogonal"],
+    "Kaiming": ["kaiming_normal", "kaiming_uniform"],
+    "Xavier": ["xavier_normal", "xavier_uniform"],
+}
+"""The starts that are ranked, in the published order."""
+
+PUBLISHED = [f"{a} is ahead of {b}." for a, b in combinations(KINDS, 2)]
+
+LARGER = (
+    "Likely because updates of Adam are of one size whatever the start, and Kaiming's larger weights pass what they "
+    "change on amplified."
+)
 
 
 def means_stay_near_zero(results: Results) -> Claim:
@@ -50,17 +66,20 @@ def uniform_becomes_gaussian(results: Results) -> Claim:
     kurtosis = of(_weights(results)["excess_kurtosis"], init=UNIFORM)
     first, final = kurtosis.isel(step=0), last(kurtosis)
     reached = abs(final) < 0.3
-    nearest = final["parameter"].values[abs(final).median("run").values.argmin()]
+    names = final["parameter"].values
+    nearest = names[abs(final).median("run").values.argmin()]
+    nearing = (abs(kurtosis).diff("step") < 0).all(["step", "run"]).values
     return Claim(
         "Weights that start uniform become Gaussian.",
         "excess kurtosis from −1.2 to 0",
         [
             Measured("excess kurtosis at the start, median of the weight tensors", first.median("parameter").values),
-            Measured("excess kurtosis at the end, median of the weight tensors", final.median("parameter").values),
+            *(Measured(f"excess kurtosis at the end, `{name}`", final.sel(parameter=name).values) for name in names),
             Measured("tensors that end within 0.3 of 0", reached.mean("parameter").values, "share"),
         ],
         verdict(reached.values.ravel()),
-        f"`{nearest}` came nearest. Updates of 1e-4 move the weights of wide layers little. {updates(results)}",
+        f"`{nearest}` came nearest. On the way, nearer to 0 at each snapshot of each run: {_listed(names[nearing])}. "
+        f"{updates(results)} 20 epochs of all 50,000 images are 15,620.",
         "distribution",
     )
 
@@ -90,25 +109,33 @@ def feature_spread_grows(results: Results) -> Claim:
 
 
 def orthogonal_learns_fastest(results: Results) -> Claim:
-    """Rank the starts by the loss on the probe, as a mean over the training."""
-    loss = results["evaluation"]["loss"].mean("step")
-    kinds = {
-        "orthogonal": ["orthogonal"],
-        "Kaiming": ["kaiming_normal", "kaiming_uniform"],
-        "Xavier": ["xavier_normal", "xavier_uniform"],
+    """Rank the starts by the loss while training, as a mean over all updates: less is faster."""
+    found = results["evaluation"]
+    mean, early = last(found["running_loss"]), found["running_loss"].isel(step=1)
+    told, soon = ([_told(*pair) for pair in _pairs(_by_kind(array))] for array in (mean, early))
+    rows = {
+        "loss while training, mean over all updates": mean,
+        f"the same over the first {int(early['step']):,}": early,
+        "loss on the probe at the end": last(found["loss"]),
     }
-    found = {name: of(loss, init=inits) for name, inits in kinds.items()}
-    order = sorted(found, key=lambda name: middle(found[name]))
-    apart = [float(found[a].max()) < float(found[b].min()) for a, b in zip(order, order[1:], strict=False)]
-    as_published = [middle(found[a]) < middle(found[b]) for a, b in zip(kinds, list(kinds)[1:], strict=False)]
-    overlap = "" if all(apart) else ", though runs of neighbors in this order overlap, so that the order may be chance"
     return Claim(
         "Orthogonal weights learn fastest, then Kaiming's, then Xavier's.",
         "orthogonal, Kaiming, Xavier",
-        [Measured(f"loss on the probe, mean over training, {name}", values.values) for name, values in found.items()],
-        verdict([*as_published, *([] if not all(as_published) else apart)]),
-        f"The order here is {', '.join(order)}{overlap}.",
+        [
+            Measured(f"{what}, {name}", values.values)
+            for what, array in rows.items()
+            for name, values in _by_kind(array).items()
+        ],
+        verdict(one in PUBLISHED for one in told),
+        "Of each two of them, all runs of the one have to be ahead of all runs of the other. "
+        + " ".join(told)
+        + (f" {LARGER}" if "Kaiming is ahead of orthogonal." in told else "")
+        + f" Over the first {int(early['step']):,} updates {sum('overlap' not in one for one in soon)} of {len(soon)} "
+        f"pairs are apart. By the loss on new images at the end the order is {', '.join(_order(last(found['loss'])))}. "
+        + updates(results),
         "evaluation",
+        "at first the mean of the loss on the probe over the snapshots was ranked, with that before training, and "
+        "orthogonal was not held against Xavier.",
     )
 
 
@@ -133,6 +160,33 @@ def _weights(results: Results) -> xr.Dataset:
     """Choose the weights among the parameters; biases start at zero."""
     found = results["distribution"]
     return found.sel(parameter=[name for name in found["parameter"].values if name.endswith("weight")])
+
+
+def _by_kind(array: xr.DataArray) -> dict[str, xr.DataArray]:
+    """Give the runs of each kind of start that is ranked."""
+    return {name: of(array, init=inits) for name, inits in KINDS.items()}
+
+
+def _order(array: xr.DataArray) -> list[str]:
+    """Rank the kinds of start by their median, the least first."""
+    found = _by_kind(array)
+    return sorted(found, key=lambda name: middle(found[name]))
+
+
+def _pairs(found: dict[str, xr.DataArray]) -> list[tuple[str, xr.DataArray, str, xr.DataArray]]:
+    """Give each two of them, first the one that was published to be ahead."""
+    return [(a, found[a], b, found[b]) for a, b in combinations(found, 2)]
+
+
+def _told(a: str, first: xr.DataArray, b: str, second: xr.DataArray) -> str:
+    """Say which of two is ahead in all runs, or that they overlap."""
+    if bool(first.max() < second.min()):
+        return f"{a} is ahead of {b}."
+    return f"{b} is ahead of {a}." if bool(second.max() < first.min()) else f"The runs of {a} and {b} overlap."
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names) or "none"
 
 
 def _by_input(each: xr.DataArray) -> list[tuple[str, xr.DataArray]]:

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from pipelines import zoo
-from pipelines.inits import SCHEMES, initialize
+from pipelines.inits import RANDOM_BIASES, SCHEMES, initialize
 from trajlab.errors import BadSetting
 
 
@@ -21,6 +21,7 @@ def wide():
         ("kaiming_uniform", 2 / 400, 2 / 288),
         ("xavier_normal", 2 / 1000, 2 / (288 + 576)),
         ("xavier_uniform", 2 / 1000, 2 / (288 + 576)),
+        ("pytorch", 1 / 1200, 1 / 864),
     ],
 )
 def test_variance__follows_the_formula(wide, scheme, linear, convolution):
@@ -31,7 +32,9 @@ def test_variance__follows_the_formula(wide, scheme, linear, convolution):
     assert wide[0].weight.mean().item() == pytest.approx(0, abs=4 * math.sqrt(linear / 240_000))
 
 
-@pytest.mark.parametrize(("scheme", "fan"), [("kaiming_uniform", 6 / 400), ("xavier_uniform", 6 / 1000)])
+@pytest.mark.parametrize(
+    ("scheme", "fan"), [("kaiming_uniform", 6 / 400), ("xavier_uniform", 6 / 1000), ("pytorch", 1 / 400)]
+)
 def test_uniform__fills_its_range_and_stays_inside(wide, scheme, fan):
     initialize(wide, scheme, seed=0)
     bound = math.sqrt(fan)
@@ -56,16 +59,30 @@ def test_constants__are_everywhere(wide, scheme, value):
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_biases_are_zero_and_normalization_is_one_and_zero(scheme):
+def test_biases_are_zero_but_for_pytorch_and_normalization_is_one_and_zero(scheme):
     model = zoo.mlp_batchnorm()
     for parameter in model.parameters():
         nn.init.constant_(parameter, 3.0)
     model.norm1.running_mean.fill_(5.0)
     initialize(model, scheme, seed=0)
 
-    assert all((getattr(model, name).bias == 0).all() for name in ("fc1", "fc2", "fc3", "fc4", "norm1", "norm3"))
+    linear = [getattr(model, name).bias for name in ("fc1", "fc2", "fc3", "fc4")]
+    assert all((bias == 0).all() for bias in linear) == (scheme not in RANDOM_BIASES)
+    assert (model.norm1.bias == 0).all() and (model.norm3.bias == 0).all()
     assert (model.norm2.weight == 1).all()
     assert (model.norm1.running_mean == 0).all()
+
+
+def test_pytorch__starts_as_pytorch_does():
+    model = nn.Sequential(nn.Linear(300, 2000), nn.Conv2d(20, 900, 3))
+    initialize(model, "pytorch", seed=0)
+
+    for layer in model:
+        theirs = type(layer)(*((300, 2000) if isinstance(layer, nn.Linear) else (20, 900, 3)))
+        for ours, other in zip(layer.parameters(), theirs.parameters(), strict=True):
+            assert ours.abs().max().item() == pytest.approx(other.abs().max().item(), rel=0.01)
+            assert ours.std().item() == pytest.approx(other.std().item(), rel=0.05)
+    assert not torch.equal(model[0].bias[:900], model[1].bias)
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+import trajlab
 from pipelines.claims import claims_of
 from pipelines.looking_at_parameters import claims
 from pipelines.settings import read_studies, runs_of, training_of
@@ -12,28 +13,40 @@ PARAMS = Path(claims.__file__).with_name("params.yaml")
 PUBLISHED = [1, 4, 7, 10, 16, 34, 77, 100, 703, 1407, 2789, 9999]
 RUNS = ["a", "b"]
 STEPS = [0, 100, 9999]
+SPIRALS = {"run": list("abcd"), "init": ("run", ["pytorch"] * 2 + ["kaiming_normal"] * 2)} | {
+    "optimizer": ("run", ["adam", "sgd"] * 2)
+}
 
 
-def lines(start=0.5, end=1.0, turned=60.0):
-    coords = {"run": RUNS, "step": STEPS}
-    angle = np.broadcast_to(np.array([0, 10, turned])[:, None], (2, 3, 5))
+def lines(start=0.5, end=1.0, turned=60.0, zero_end=0.9):
+    """Give the lines of ten units that turn; of biases that start at zero all cross the data at the start."""
+    angle = np.radians([0.0, 10.0, turned])[:, None] + np.linspace(0, 1, 10)
+    weight = np.stack([np.cos(angle), np.sin(angle)], -1)
+
+    def run(*crossing):
+        bias = [np.where(np.arange(10) < 10 * share, 0.1, 9.0) for share in crossing]
+        return trajlab.from_arrays({"fc1.weight": weight, "fc1.bias": np.array(bias)}, steps=STEPS)
+
+    runs = dict.fromkeys("ab", run(start, 0.7, end)) | dict.fromkeys("cd", run(1.0, 1.0, zero_end))
+    return trajlab.run("unit_lines", runs).compute().assign_coords(SPIRALS)
+
+
+def path(*early):
     return xr.Dataset(
-        {
-            "fraction_crossing": (("run", "step"), [[start, 0.7, end]] * 2),
-            "turned": (("run", "step", "unit"), angle),
-            "distance": (("run", "step", "unit"), angle / 100),
-        },
-        coords,
+        {"total_path_length": (("run", "step"), [[0, one, 10] for one in early])}, SPIRALS | {"step": STEPS}
     )
 
 
-def path(early=8.0):
-    return xr.Dataset({"total_path_length": (("run", "step"), [[0, early, 10]] * 2)}, {"run": RUNS, "step": STEPS})
+def filters(*smooth, parameter="conv2.weight", start=0.0):
+    """Give filters that noise moves, of two runs, and by how much what is the same all over a filter moves them too."""
+    rng = np.random.default_rng(0)
 
+    def run(part):
+        first = rng.standard_normal((16, 6, 5, 5)) + start * rng.standard_normal((16, 6, 1, 1))
+        way = rng.standard_normal(first.shape) + part * rng.standard_normal((16, 6, 1, 1))
+        return trajlab.from_arrays({parameter: np.stack([first, first + 0.3 * way])}, steps=[0, 9])
 
-def filters(end, parameter="conv2.weight"):
-    found = {"neighbor_correlation": (("run", "step"), [[0.0, end]] * 2), "neighbor_noise": ("run", [0.05, 0.05])}
-    return xr.Dataset(found, {"run": RUNS, "step": [0, 9]}, {"parameter": parameter})
+    return trajlab.run("filters", {name: run(part) for name, part in zip(RUNS, smooth, strict=True)}).compute()
 
 
 def weights(spikes=1):
@@ -51,13 +64,13 @@ def attacked(*accuracy):
 @pytest.fixture
 def results():
     """Give results in which every claim holds."""
-    accuracy = xr.Dataset({"accuracy": (("run", "step"), [[0.5, 0.8, 1]] * 2)}, {"run": RUNS, "step": STEPS})
+    accuracy = xr.Dataset({"accuracy": (("run", "step"), [[0.5, 0.8, 1]] * 4)}, SPIRALS | {"step": STEPS})
     return {
         "spirals/unit_lines": lines(),
-        "spirals/drift": path(),
+        "spirals/drift": path(8, 8, 8, 8),
         "spirals/evaluation": accuracy,
-        "net/filters": filters(0.4, "conv1.weight"),
-        "net/filters_second": filters(-0.02),
+        "net/filters": filters(1, 1, parameter="conv1.weight"),
+        "net/filters_second": filters(0, 0),
         "net/spectrum": weights(),
         "net/distribution": weights(),
         "net/attribution": attacked(0.9, 0.5, 0.1),
@@ -74,13 +87,19 @@ def test_all__hold_where_they_should(results):
     ("claim", "changes", "holds"),
     [
         ("lines_move_far", {"spirals/unit_lines": lines(turned=5.0)}, "no"),
-        ("lines_come_to_the_data", {"spirals/unit_lines": lines(start=1.0)}, "no"),
-        ("early_iterations_move_most", {"spirals/drift": path(early=4.0)}, "partly"),
-        ("early_iterations_move_most", {"spirals/drift": path(early=0.5)}, "no"),
-        ("first_filters_show_structure", {"net/filters": filters(0.04)}, "no"),
-        ("first_filters_show_structure", {"net/filters": filters(-0.4)}, "yes"),
-        ("second_filters_look_like_noise", {"net/filters_second": filters(0.2)}, "no"),
-        ("second_filters_look_like_noise", {"b/filters_second": filters(0.2), "b/distribution": weights()}, "partly"),
+        ("lines_come_to_the_data", {"spirals/unit_lines": lines(start=0.9, end=0.9)}, "no"),
+        ("lines_come_to_the_data", {"spirals/unit_lines": lines(start=0.9, end=0.5)}, "no"),
+        ("early_iterations_move_most", {"spirals/drift": path(8, 8, 8, 4)}, "partly"),
+        ("early_iterations_move_most", {"spirals/drift": path(4, 4, 4, 4)}, "partly"),
+        ("early_iterations_move_most", {"spirals/drift": path(0.5, 0.5, 0.5, 0.5)}, "no"),
+        ("first_filters_show_structure", {"net/filters": filters(0, 0)}, "no"),
+        ("first_filters_show_structure", {"net/filters": filters(0, 0, start=1.0)}, "no"),
+        ("first_filters_show_structure", {"net/filters": filters(1, 0)}, "no"),
+        ("first_filters_show_structure", {"b/filters": filters(0, 0)}, "partly"),
+        ("second_filters_look_like_noise", {"net/filters_second": filters(1, 1)}, "no"),
+        ("second_filters_look_like_noise", {"net/filters_second": filters(0, 0, start=1.0)}, "yes"),
+        ("second_filters_look_like_noise", {"net/filters_second": filters(1, 0)}, "yes"),
+        ("second_filters_look_like_noise", {"b/filters_second": filters(1, 1), "b/distribution": weights()}, "partly"),
         ("second_layer_is_noise", {"net/spectrum": weights(spikes=4)}, "no"),
         ("adversarial_accuracy_falls", {"net/attribution": attacked(0.9, 0.1, 0.5)}, "no"),
         ("adversarial_accuracy_falls", {"net/attribution": attacked(0.1, 0.1, 0.1)}, "no"),
@@ -90,15 +109,39 @@ def test_claims__that_do_not_hold_are_reported_as_such(results, claim, changes, 
     assert getattr(claims, claim)(results | changes).holds == holds
 
 
-def test_lines__that_all_start_amid_the_data_are_explained(results):
-    found = claims.lines_come_to_the_data(results | {"spirals/unit_lines": lines(start=1.0, end=0.9)})
-    assert "Biases start at zero" in found.reason and "out of the data" in found.reason
+def test_lines__are_asked_of_random_biases_only(results):
+    found = claims.lines_come_to_the_data(results | {"spirals/unit_lines": lines(start=0.6, end=0.8, zero_end=0.5)})
+
+    assert found.holds == "yes" and "biases of zero it can not be asked" in found.reason
+    assert {one.what: set(one.values) for one in found.measured if "at the start" not in one.what} == {
+        "at iteration 100, random biases": {0.7}, "at iteration 100, biases of zero": {1.0},
+        "at the end, random biases": {0.8}, "at the end, biases of zero": {0.5},
+    }  # fmt: skip
 
 
-def test_early__iterations_are_held_against_a_random_walk(results):
-    found = claims.early_iterations_move_most(results).measured
-    assert found[0].values.tolist() == [0.8, 0.8]
-    assert found[1].values == pytest.approx([100**0.5 / (100**0.5 + 9899**0.5)])
+def test_lines__that_move_are_told_by_their_biases(results):
+    found = {one.what: one.values for one in claims.lines_move_far(results).measured}
+    assert found["angle that a line turned to the end, median, random biases"] == pytest.approx([60, 60])
+    assert found["distance at the end, median, biases of zero"] == pytest.approx([0.1, 0.1])
+
+
+def test_early__iterations_are_held_against_a_random_walk_by_optimizer(results):
+    found = claims.early_iterations_move_most(results | {"spirals/drift": path(0.5, 4, 0.4, 3)})
+    rows = {one.what: list(one.values) for one in found.measured}
+
+    assert rows["share of the way of the weights up to iteration 100, adam"] == [0.05, 0.04]
+    assert rows["share of the way of the weights up to iteration 100, sgd"] == [0.4, 0.3]
+    assert found.measured[2].values == pytest.approx([100**0.5 / (100**0.5 + 9899**0.5)])
+    assert "in 0 runs with adam, 2 runs with sgd, of 4; and where more than half of it does: in 0." in found.reason
+
+
+def test_filters__that_training_leaves_as_they_started_are_told(results):
+    found = claims.first_filters_show_structure(results | {"net/filters": filters(1, 0, start=1.0)})
+    assert "Runs beyond chance: net 1 of 2." in found.reason and "at first" in found.revised
+    assert [one.what.rpartition(", ")[0] for one in found.measured] == [
+        "correlation of neighbors at the end", "at the start", "at the end by chance, in 95 % of cases below",
+    ]  # fmt: skip
+    assert min(found.measured[1].values) > 0.3
 
 
 def test_params__name_the_runs_of_both_sizes(tmp_path):
@@ -113,9 +156,10 @@ def test_params__name_the_runs_of_both_sizes(tmp_path):
     assert spirals == small["looking_at_parameters/spirals"]
     training = training_of(spirals, "")
     assert [*training.weights_at, training.steps] == [0, *PUBLISHED]
-    assert len(runs_of(spirals)) == 4
+    assert len(runs_of(spirals)) == 8
+    assert {*claims.BIASES.values()} == {run.init for run in runs_of(spirals)}
     for name, section in published.items():
-        assert len(runs_of(section)) == (4 if "spirals" in name else 2)
+        assert len(runs_of(section)) == (8 if "spirals" in name else 2)
         assert training_of(section, "").epochs == (None if "spirals" in name else 20)
     for section in small.values():
         assert training_of(section, "").steps is not None

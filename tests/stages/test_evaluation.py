@@ -96,6 +96,7 @@ def test_evaluation__of_a_recorded_run_is_what_torch_gives(tmp_path):
     run = trajlab.open(tmp_path / "run")
     result = evaluation(lambda layers: trajlab.replay(run, model=model, layers=layers), run.probe).compute()
     np.testing.assert_allclose(result.loss[:-1], expected, rtol=1e-5)
+    assert "running_loss" not in result
     assert result.attrs["probe_sha256"] == run.probe.attrs["sha256"]
 
 
@@ -273,6 +274,32 @@ def test_evaluation__tells_the_gap_to_training_examples():
     assert result.attrs["train_sha256"] == run.probe.attrs["train_sha256"] != result.attrs["probe_sha256"]
     run.probe = run.probe.drop_vars("train_targets")
     assert "train_loss" not in trajlab.run("evaluation", run)
+
+
+@pytest.mark.parametrize("name", ["loss", "train_loss"])
+def test_evaluation__tells_the_mean_of_the_losses_before_each_snapshot(name):
+    _, run = trained(mlp, torch.randn(30, 6), torch.randint(4, (30,)))
+    run.metrics = xr.Dataset(
+        {name: ("step", [5.0, np.nan, 2.0, 2.0]), "lr": ("step", [9.0] * 4)}, {"step": [0, 1, 2, 3]}
+    )
+
+    found = trajlab.run("evaluation", run).compute().running_loss
+
+    np.testing.assert_allclose(found, [np.nan, 5.0, 5.0, 3.5])
+    np.testing.assert_allclose(found.sel(step=3), run.metrics[name].sel(step=slice(0, 2)).mean())
+    run.metrics = run.metrics[["lr"]]
+    assert "running_loss" not in trajlab.run("evaluation", run)
+
+
+def test_evaluation__counts_a_loss_that_was_recorded_more_often_than_the_weights():
+    replay, loss = outputs(np.zeros((3, 2, 3))), np.arange(10.0)
+    weights_at = [0, 4, 10]
+    table = replay(layers=[""])[""].assign_coords(step=weights_at)
+    metrics = xr.Dataset({"loss": ("step", loss)}, {"step": np.arange(10)})
+
+    found = evaluation(lambda layers: {"": table}, probe([0, 1]), metrics).running_loss
+
+    np.testing.assert_allclose(found, [np.nan, loss[:4].mean(), loss.mean()])
 
 
 def test_evaluation__with_pruning_is_lazy_and_the_same_on_any_scheduler(no_compute):

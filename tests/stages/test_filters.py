@@ -76,6 +76,30 @@ def test_filters__neighbors_of_smooth_filters_are_alike_and_those_of_noise_are_n
     np.testing.assert_allclose(result.neighbor_noise, 1.96 / np.sqrt(40 * 30 * 40))
 
 
+def test_filters__neighbors_are_alike_by_chance_as_often_as_ways_of_random_signs_make_them(rng):
+    start = rng.standard_normal((6, 3, 5, 5)) + rng.standard_normal((6, 3, 1, 1)) / 2
+    way = rng.standard_normal(start.shape) * rng.random((6, 1, 1, 1))
+    way -= (way * start).sum() / (start**2).sum() * start
+    cases = 1.2 * start + rng.choice([-1, 1], (4000, *start.shape)) * way
+    result = trajlab.run("filters", of(w=np.stack([start, *cases])), most_steps=4001).compute()
+
+    found = result.neighbor_correlation.values
+    limit = result.neighbor_chance.values
+    assert limit[0] == pytest.approx(found[0])
+    assert 0.04 < np.mean(found[1:] > limit[1:]) < 0.06
+
+
+def test_filters__that_training_made_smooth_are_beyond_chance(rng):
+    start = rng.standard_normal((20, 3, 5, 5))
+    smooth = start + rng.standard_normal((20, 3, 1, 1)) / 4
+    result = trajlab.run("filters", of(w=np.stack([start, smooth, 2 * start]))).compute()
+
+    assert result.neighbor_correlation[1] > result.neighbor_chance[1] > result.neighbor_chance[0]
+    np.testing.assert_allclose(result.neighbor_chance[2], result.neighbor_correlation[0])
+    from_zero = trajlab.run("filters", of(w=np.stack([0 * start, start]))).compute()
+    assert from_zero.neighbor_chance[1] == pytest.approx(1.645 / 1.96 * from_zero.neighbor_noise.item(), rel=0.1)
+
+
 def test_filters__that_are_nan_or_equal_everywhere_have_no_correlation():
     conv = np.ones((2, 2, 1, 3, 3))
     conv[1] = np.nan

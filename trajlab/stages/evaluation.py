@@ -12,6 +12,7 @@ from trajlab.observers.pruned import COUNTS, Pruned
 from trajlab.observing import observe
 from trajlab.probes import probe_of
 from trajlab.result import Meaning, annotate, stride
+from trajlab.rules.evidence import LOSSES, metric_name
 from trajlab.scoring import PER_CLASS, score_table
 from trajlab.showing import in_one_chunk
 
@@ -34,6 +35,7 @@ MEANINGS = {
     "train_accuracy": Meaning(
         "share of answers that are right on training examples", "1", "as accuracy, on the examples recorded as train"
     ),
+    "running_loss": Meaning("mean loss while training", "1", "mean of the recorded training loss of all steps before"),
     "loss_gap": Meaning("generalization gap of the loss", "1", "loss − train_loss"),
     "accuracy_gap": Meaning("generalization gap of the accuracy", "1", "train_accuracy − accuracy"),
     "pruned_loss": Meaning("loss after pruning", "1", "as loss, with w = 0 where |w| < threshold"),
@@ -51,6 +53,7 @@ MEANINGS = {
 def evaluation(
     replay: Callable[..., Mapping[str, xr.DataArray]],
     probe: xr.Dataset,
+    metrics: xr.Dataset | None = None,
     *,
     prune: Sequence[float] = (),
     prune_relative: Sequence[float] = (),
@@ -67,6 +70,8 @@ def evaluation(
     probe
         The batch, with its `targets`: labels of classes, or values of the shape of the outputs. The examples of the
         kind "train", if they were recorded too, are put through the network in a pass of their own.
+    metrics
+        What was measured while training.
     prune
         Thresholds: the network is also evaluated with all entries of its weights put to 0 whose size is below. Each
         costs as much time as the stage without it. Weights are parameters of two dims or more, over all tensors.
@@ -87,6 +92,9 @@ def evaluation(
         or an output is NaN or Inf; and how many outputs are.
     train_loss, train_accuracy, loss_gap, accuracy_gap : (step)
         The same on the training examples, and by how much the network does better on them: the generalization gap.
+    running_loss : (step)
+        How fast the network learned what it was trained on: mean of the loss that was recorded while training, over all
+        steps before this one; those of NaN or Inf are left out. NaN at the start.
     pruned_loss, pruned_accuracy, pruned_share : (step, threshold)
         The same after pruning, and the share of the entries of all weights that this puts to 0, or that were 0. The
         coord `threshold_kind` tells absolute thresholds from relative ones.
@@ -119,6 +127,9 @@ def evaluation(
         pruned = observe(replay(layers=[""], **{_SETTING[kind]: value}), Pruned())
         tables += [score_table(pruned[""], probe), *(in_one_chunk(pruned[name]) for name in COUNTS)]
     result = lazily(partial(_result, train=train, thresholds=tuple(thresholds)), *tables)
+    recorded = "" if metrics is None else metric_name("", [str(name) for name in metrics], LOSSES)
+    if metrics is not None and recorded:
+        result = result.assign(lazily(_running, in_one_chunk(metrics[recorded]), tables[0]))
     return annotate(result, MEANINGS, **attrs)
 
 
@@ -164,6 +175,14 @@ def _result(
             result["prunable_share"] = _prunable(result)
         result = result.assign_coords(threshold_kind=("threshold", np.array(kinds, dtype=object)))
     return stride(result)
+
+
+def _running(loss: xr.DataArray, table: xr.DataArray) -> xr.Dataset:
+    """Average what was recorded of all steps before each of those of a table."""
+    known = np.isfinite(loss.values)
+    sums, counts = (np.concatenate([[0.0], np.cumsum(np.where(known, values, 0.0))]) for values in (loss.values, known))
+    before = np.searchsorted(loss["step"].values, table["step"].values)
+    return xr.Dataset({"running_loss": ("step", sums[before] / counts[before])}, {"step": table["step"]})
 
 
 def _over(thresholds: xr.DataArray, parts: Sequence[xr.DataArray]) -> xr.DataArray:

@@ -27,11 +27,19 @@ MEANINGS = {
         "1",
         "1.96 / √pairs: 95 % of cases lie within, of independent weights",
     ),
+    "neighbor_chance": Meaning(
+        "correlation of neighbors by chance",
+        "1",
+        "95 % of cases lie below, if what is not along w_0 of the way from w_0 to w_t had random signs",
+    ),
     "nonfinite": Meaning("entries that are NaN or Inf", "entries", "count over the filters shown"),
 }
 
 NOISE = 1.96
 """Standard deviations within which a normal variable lies in 95 % of cases."""
+
+ONE_SIDED = 1.645
+"""Standard deviations below which it lies in 95 % of cases."""
 
 
 def filters(
@@ -76,6 +84,10 @@ def filters(
         checkerboard. NaN without neighbors, or if all weights are equal.
     neighbor_noise : ()
         Its size at most, in 95 % of cases, if the weights were independent.
+    neighbor_chance : (step)
+        The correlation below which 95 % of cases lie, if training moved each weight as far as it did from the first of
+        the steps, whichever way its neighbors go: a way off the direction of the weights at that step, of random signs.
+        Above it training made neighbors alike, whatever they were at the start.
     nonfinite : (step)
         Entries that are NaN or Inf. They are left out of all else.
 
@@ -130,7 +142,7 @@ def _result(life: xr.DataArray, *, image: tuple[int, ...], most: int) -> xr.Data
     distance = np.sqrt(((rows - rows[:1]) ** 2).sum(-1, where=both))
     start = np.sqrt((np.broadcast_to(rows[:1], rows.shape) ** 2).sum(-1, where=both))
     shown = kernels[:, :, :most]
-    alike, pairs = _neighbors(kernels)
+    alike, chance, pairs = _neighbors(kernels)
     limit = np.max(abs(shown), where=np.isfinite(shown), initial=-np.inf)
     return xr.Dataset(
         {
@@ -140,24 +152,39 @@ def _result(life: xr.DataArray, *, image: tuple[int, ...], most: int) -> xr.Data
             "relative": (("step", "filter"), np.where(both.any(-1), distance / start, np.nan)),
             "neighbor_correlation": ("step", alike),
             "neighbor_noise": ((), np.float64(NOISE / np.sqrt(pairs) if pairs else np.nan)),
+            "neighbor_chance": ("step", chance),
             "nonfinite": ("step", (~finite).sum((1, 2))),
         },
         {"step": life["step"], "filter": np.arange(life.shape[1])},
     )
 
 
-def _neighbors(kernels: np.ndarray) -> tuple[np.ndarray, int]:
-    """Correlate neighbors in images, (step, …, y, x), whose common mean is taken off, and count the pairs of a step."""
-    products, squares, pairs = np.zeros(len(kernels)), np.zeros(len(kernels)), 0
-    values = kernels.astype(np.float64)
-    inner = tuple(range(1, values.ndim))
-    finite = np.isfinite(values)
-    values -= values.sum(inner, keepdims=True, where=finite) / finite.sum(inner, keepdims=True)
-    for axis in (-2, -1):
-        one, other = (np.moveaxis(values, axis, 0)[some] for some in (slice(1, None), slice(-1)))
-        over = tuple(axis for axis in range(one.ndim) if axis != 1)
-        both = np.isfinite(one) & np.isfinite(other)
-        products += (one * other).sum(over, where=both)
-        squares += ((one**2 + other**2) / 2).sum(over, where=both)
-        pairs += one[:, 0].size
-    return products / squares, pairs
+def _neighbors(kernels: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """Correlate neighbors in images, (step, …, y, x), whose common mean is taken off.
+
+    Returns
+    -------
+    The correlation at each step, what it would be at most in 95 % of cases, and the pairs of neighbors of a step.
+    """
+    finite = np.isfinite(kernels)
+    inner = tuple(range(1, kernels.ndim))
+    values = np.where(finite, kernels, 0.0).astype(np.float64)
+    values -= values.sum(inner, keepdims=True) / finite.sum(inner, keepdims=True)
+    values[~finite] = 0.0
+    squares = (values**2 * _beside(finite)).sum(inner) / 2
+    alike = (values * _beside(values)).sum(inner) / 2 / squares
+
+    start = np.where(finite, values[:1], 0.0)
+    size = (start**2).sum(inner, keepdims=True)
+    kept = (start * values).sum(inner, keepdims=True) / np.where(size > 0, size, 1.0) * start
+    way = (values - kept) ** 2
+    expected = (kept * _beside(kept)).sum(inner) / 2
+    variance = (way * (_beside(kept) ** 2 + _beside(way) / 2)).sum(inner)
+    chance = (expected + ONE_SIDED * np.sqrt(variance)) / squares
+    return alike, chance, float(_beside(np.ones(kernels.shape[1:])).sum() / 2)
+
+
+def _beside(values: np.ndarray) -> np.ndarray:
+    """Add up the neighbors of each pixel, side by side and one above the other, (…, y, x)."""
+    wide = np.pad(values.astype(np.float64), [(0, 0)] * (values.ndim - 2) + [(1, 1)] * 2)
+    return wide[..., 1:-1, 2:] + wide[..., 1:-1, :-2] + wide[..., 2:, 1:-1] + wide[..., :-2, 1:-1]
