@@ -40,6 +40,12 @@ def against(inputs: Any, gradient: da.Array, epsilon: float) -> da.Array:
     )
 
 
+def random_signs(inputs: Any, seed: int) -> da.Array:
+    """Give −1 or 1 for each value of inputs, of their type."""
+    signs = np.random.default_rng(seed).choice(np.array([-1, 1], np.int8), inputs.shape)
+    return da.from_array(signs.astype(inputs.dtype), chunks=-1)
+
+
 def _against(inputs: np.ndarray, gradient: np.ndarray, epsilon: float) -> np.ndarray:
     with np.errstate(all="ignore"):
         return inputs + inputs.dtype.type(epsilon) * np.sign(gradient).astype(inputs.dtype)

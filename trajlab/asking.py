@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from trajlab.ascent import against, own_inputs
+from trajlab.ascent import against, own_inputs, random_signs
 from trajlab.errors import BadSetting
 from trajlab.observers import INPUT, Layer, Objective
 from trajlab.observers.grad_cam import GradCam, has_maps
@@ -15,6 +15,9 @@ from trajlab.scoring import score_table, task_of
 
 SCORES_AT = "scores at "
 """What the names of scores under attack begin with; the size of the attack follows."""
+
+NOISE_AT = "scores in noise of "
+"""The same of inputs that are moved as far, but blindly."""
 
 INPUT_DIMS = {0: (), 1: ("feature",), 2: ("y", "x"), 3: ("channel", "y", "x"), 4: ("channel", "z", "y", "x")}
 """Names of the axes of an input, by their number."""
@@ -73,14 +76,17 @@ class Look(NamedTuple):
         moved = against(self.part["inputs"].data, self._by_inputs(Objective(), self.part), epsilon)
         return {"adversarial": xr.DataArray(moved, dims=self._dims)}
 
-    def attacks(self, epsilons: Sequence[float]) -> dict[str, xr.DataArray]:
-        """Give the scores of the whole probe under attack, (step, column), by name of the size."""
-        slope = self._by_inputs(Objective(), None)
+    def attacks(self, epsilons: Sequence[float], seed: int) -> dict[str, xr.DataArray]:
+        """Give the scores of the whole probe under attack, and with random signs, (step, column), by name and size."""
+        inputs, slope = self.probe["inputs"], self._by_inputs(Objective(), None)
+        blind = random_signs(inputs.data, seed)[None]
         found = {}
         for epsilon in epsilons:
-            moved = own_inputs(against(self.probe["inputs"].data, slope, epsilon), self.at)
-            output = self.replay(layers=[""], probe=moved)[""].sel(step=self.at)
-            found[f"{SCORES_AT}{epsilon}"] = score_table(output, self.probe)
+            moved = own_inputs(against(inputs.data, slope, epsilon), self.at)
+            noisy = xr.Dataset({"inputs": (inputs.dims, against(inputs.data, blind, epsilon)[0])})
+            for name, tried in ((SCORES_AT, moved), (NOISE_AT, noisy)):
+                output = self.replay(layers=[""], probe=tried)[""].sel(step=self.at)
+                found[f"{name}{epsilon}"] = score_table(output, self.probe)
         return found
 
     def _by_inputs(self, objective: Objective, probe: xr.Dataset | None) -> Any:

@@ -166,22 +166,29 @@ def second_layer_is_noise(results: Results) -> Claim:
 
 
 def adversarial_accuracy_falls(results: Results) -> Claim:
-    """Follow the accuracy on inputs that were moved against the network, further and further."""
-    accuracy = {study: last(found["adversarial_accuracy"]) for study, found in _named(results, "attribution").items()}
+    """Follow the accuracy on inputs that were moved against the network, further and further, or blindly."""
+    found = _named(results, "attribution")
+    accuracy, noise = (
+        {study: last(one[f"{kind}_accuracy"]) for study, one in found.items()} for kind in ("adversarial", "noise")
+    )
     falls = {
-        study: (one.diff("epsilon") <= 0).all("epsilon") & (one.isel(epsilon=-1) < one.isel(epsilon=0))
+        study: (one.diff("epsilon") <= 0).all("epsilon")
+        & (one.isel(epsilon=-1) < one.isel(epsilon=0))
+        & (one.isel(epsilon=slice(1, None)) < noise[study].isel(epsilon=slice(1, None))).all("epsilon")
         for study, one in accuracy.items()
     }
     return Claim(
         "The further inputs are moved against the network, the less of them it gets right.",
         f"pictures of adversarial samples; {OURS}",
         [
-            Measured(f"accuracy at ε = {float(size):g}, {study}", one.sel(epsilon=size).values, "share")
-            for study, one in accuracy.items()
-            for size in one["epsilon"].values[[0, one.sizes["epsilon"] // 2, -1]]
+            Measured(f"accuracy at ε = {float(size):g}{blindly}, {study}", one.sel(epsilon=size).values, "share")
+            for study in found
+            for blindly, one in (("", accuracy[study]), (" in random directions", noise[study]))
+            for size in one["epsilon"].values[[0, one.sizes["epsilon"] // 2, -1][len(blindly) > 0 :]]
         ],
         verdict(np.concatenate([one.values for one in falls.values()])),
-        "ε is in units of normalized images; one step by the sign of the gradient.",
+        "It holds where it falls with ε, and below what as large steps in random directions leave. ε is in units of "
+        "normalized images; one step by the sign of the gradient.",
         f"{next(iter(accuracy))}/attribution",
     )
 

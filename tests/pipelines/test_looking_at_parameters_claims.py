@@ -56,9 +56,11 @@ def weights(spikes=1):
     return xr.Dataset({name: (dims, values) for name, values in every.items()}, coords)
 
 
-def attacked(*accuracy):
+def attacked(*accuracy, noise=0.85):
     coords = {"run": RUNS, "step": [0, 9], "epsilon": [0.0, 0.1, 0.2]}
-    return xr.Dataset({"adversarial_accuracy": (("run", "step", "epsilon"), [[[0.1] * 3, accuracy]] * 2)}, coords)
+    found = {"adversarial": accuracy, "noise": (accuracy[0], noise, noise)}
+    dims = ("run", "step", "epsilon")
+    return xr.Dataset({f"{kind}_accuracy": (dims, [[[0.1] * 3, one]] * 2) for kind, one in found.items()}, coords)
 
 
 @pytest.fixture
@@ -103,6 +105,7 @@ def test_all__hold_where_they_should(results):
         ("second_layer_is_noise", {"net/spectrum": weights(spikes=4)}, "no"),
         ("adversarial_accuracy_falls", {"net/attribution": attacked(0.9, 0.1, 0.5)}, "no"),
         ("adversarial_accuracy_falls", {"net/attribution": attacked(0.1, 0.1, 0.1)}, "no"),
+        ("adversarial_accuracy_falls", {"net/attribution": attacked(0.9, 0.6, 0.5, noise=0.5)}, "no"),
     ],
 )  # fmt: skip
 def test_claims__that_do_not_hold_are_reported_as_such(results, claim, changes, holds):

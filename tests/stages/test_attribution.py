@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 import trajlab
 from trajlab import replaying
+from trajlab.ascent import random_signs
 from trajlab.errors import BadSetting, MissingData
 from trajlab.fusing import fuse_scans
 from trajlab.overlap import attention_iou, resized
@@ -118,8 +119,23 @@ def test_attribution__adversarial_samples_are_those_of_a_plain_loop(result, batc
             np.testing.assert_allclose(
                 result.adversarial_loss[step, place], F.cross_entropy(output, batch[1]), rtol=1e-4
             )
+        with torch.no_grad():
+            blind = net(batch[0] + 0.3 * torch.from_numpy(random_signs(batch[0].numpy(), 0).compute()))
+        np.testing.assert_allclose(result.noise_loss[step, 1], F.cross_entropy(blind, batch[1]), rtol=1e-4)
+        right = (blind.argmax(1) == batch[1]).double().mean()
+        np.testing.assert_allclose(result.noise_accuracy[step, 1], right)
+    assert (result.noise_loss[:, 0] == result.adversarial_loss[:, 0]).all()
     assert result.epsilon.values.tolist() == [0.0, 0.3]
     assert (result.adversarial_loss[:, 1] > result.adversarial_loss[:, 0]).all()
+
+
+def test_random_signs__are_as_often_up_as_down_and_follow_the_seed(rng):
+    inputs = rng.standard_normal((50, 40)).astype(np.float32)
+    signs = random_signs(inputs, 3).compute()
+
+    assert signs.dtype == inputs.dtype and set(np.unique(signs)) == {-1.0, 1.0}
+    assert abs(signs.mean()) < 0.1
+    assert (signs == random_signs(inputs, 3).compute()).all() and (signs != random_signs(inputs, 4).compute()).any()
 
 
 def test_attribution__grad_cam_and_maps_are_those_of_a_plain_loop(result, batch):

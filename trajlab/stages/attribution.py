@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.ascent import own_inputs, strongest_inputs
-from trajlab.asking import SCORES_AT, Look, has_labels, input_dims, layer_at, units_of
+from trajlab.asking import NOISE_AT, SCORES_AT, Look, has_labels, input_dims, layer_at, units_of
 from trajlab.errors import BadSetting
 from trajlab.lazily import lazily
 from trajlab.observers import Objective
@@ -37,6 +37,8 @@ MEANINGS = {
     "adversarial_accuracy": Meaning(
         "share of adversarial inputs answered right", "1", "accuracy on x + ε sign(∂loss/∂x) over the probe"
     ),
+    "noise_accuracy": Meaning("share of inputs in noise answered right", "1", "accuracy on x + ε s, s random signs"),
+    "noise_loss": Meaning("loss on inputs in noise", "1", "mean loss on x + ε s, s random signs, over the probe"),
     "adversarial_loss": Meaning("loss on adversarial inputs", "1", "mean loss on x + ε sign(∂loss/∂x) over the probe"),
     "maximum_response": Meaning("input that excites the unit most", "input", "argmax of the mean of A_k over |x|₂ = ρ"),
     "maximum_response_value": Meaning("largest response of the unit", "1", "mean of A_k at maximum_response"),
@@ -114,7 +116,7 @@ def attribution(
     ranks
         Samples of the probe that are told of each unit.
     seed
-        Seed of the noise that the ascent begins with.
+        Seed of the noise that the ascent begins with, and of the random signs.
 
     Returns
     -------
@@ -136,6 +138,8 @@ def attribution(
         The input after one step against it by the fast gradient sign method, not clipped, and what it is taken for.
     adversarial_accuracy, adversarial_loss : (step, epsilon)
         Of the whole probe, moved so; the accuracy of labels only.
+    noise_accuracy, noise_loss : (step, epsilon)
+        The same of inputs that are moved as far in random directions: what is left of an attack without its aim.
     maximum_response : (step, unit, channel, y, x), maximum_response_value : (step, unit)
         The input of the norm that gradient ascent on the unit's mean output found, from noise of its own that is the
         same at all steps, and that output. Where a unit has no gradient it remains noise.
@@ -184,7 +188,7 @@ def attribution(
     if "targets" in probe and probe["inputs"].dtype.kind == "f":
         large |= (attack := look.attack(epsilon))
         found |= look.output("adversarial_output", own_inputs(attack["adversarial"].data, steps))
-        found |= look.attacks(sorted({float(one) for one in epsilons}))
+        found |= look.attacks(sorted({float(one) for one in epsilons}), seed)
     large |= {name: found[name] for name in (*SLOPES, "grad_cam") if name in found}
     large |= look.activation_map(shown, map_sample, len(index))
     pooled = replay(layers=[place.name]).observe(Pooled())[place.name]
@@ -245,14 +249,16 @@ def _result(
     if "response" in found:
         result["maximum_response_value"] = xr.Variable(("step", "unit"), found["response"].values)
     coords: dict[str, Any] = {"step": output["step"].variable, "unit": list(units)}
-    tables = {float(name.removeprefix(SCORES_AT)): found[name] for name in names if name.startswith(SCORES_AT)}
-    if tables:
+    for begins, kind in ((SCORES_AT, "adversarial"), (NOISE_AT, "noise")):
+        tables = {float(name.removeprefix(begins)): found[name] for name in names if name.startswith(begins)}
+        if not tables:
+            continue
         scores = xr.concat(list(tables.values()), dim="epsilon").transpose("step", "epsilon", "column")
         coords["epsilon"] = ("epsilon", list(tables), {"long_name": "size of the attack", "units": "input"})
         scored = scores.sel(column="scored")
-        result["adversarial_loss"] = (scores.sel(column="loss") / scored).variable
+        result[f"{kind}_loss"] = (scores.sel(column="loss") / scored).variable
         if told:
-            result["adversarial_accuracy"] = (scores.sel(column="right") / scored).variable
+            result[f"{kind}_accuracy"] = (scores.sel(column="right") / scored).variable
     slopes = {name: found[name] for name in SLOPES if name in found}
     broken = [(~np.isfinite(one.values)).reshape(len(one), -1).sum(1) for one in (output, *slopes.values())]
     result["nonfinite"] = xr.Variable("step", np.sum(broken, axis=0))
