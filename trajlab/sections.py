@@ -11,7 +11,7 @@ import xarray as xr
 from trajlab.figures import panels
 from trajlab.figures.inline import inline_svg
 from trajlab.figures.marks.labels import title_of
-from trajlab.figures.marks.multiples import MOST
+from trajlab.figures.marks.multiples import MOST, counted
 from trajlab.figures.marks.scale import is_share
 from trajlab.findings import findings, headlines
 from trajlab.findings.looking import Finding
@@ -116,7 +116,7 @@ def _table(result: xr.Dataset) -> Table:
     ordered = [i for own in together.values() for i in own] or range(len(runs))
     rows = [[runs[i], *(written(found[name], values[name][i]) for name in found)] for i in ordered]
     summed = [
-        [f"{name} ×{len(own)}", *(_spread(array, [values[n][i] for i in own]) for n, array in found.items())]
+        [counted(name, own), *(_spread(array, [values[n][i] for i in own]) for n, array in found.items())]
         for name, own in together.items()
     ]
     return Table(header, hints, rows if found else [], summed if found and len(summed) < len(rows) else [])

@@ -20,7 +20,7 @@ from trajlab.figures.marks.mosaic import extent, gray_bar, mosaic
 from trajlab.figures.marks.scale import GRID
 from trajlab.figures.panel import Frames, Panel
 from trajlab.showing import evenly
-from trajlab.studies import run_names
+from trajlab.studies import run_names, short_names
 
 MOMENTS = 4
 """Steps that the report shows side by side; of wide mosaics half as many."""
@@ -134,10 +134,11 @@ def _moments(result: xr.Dataset, figure: Figure) -> None:
     steps = _shown(result)
     runs = [run_names(result)[i] for i in evenly(result.sizes["run"], MOST)] if "run" in result.dims else [None]
     grid = figure.subplots(len(runs), len(steps), squeeze=False)
-    for row, run in zip(grid, runs, strict=True):
+    names = [""] if runs == [None] else short_names([str(run) for run in runs])
+    for row, run, name in zip(grid, runs, names, strict=True):
         for ax, step in zip(row, steps, strict=True):
             _mosaic(moment(result, step=step, run=run)[0], ax)
-            ax.set_title(f"step {step:,}" if run is None or ax is not row[0] else f"{shorten(run)}, step {step:,}")
+            ax.set_title(f"{shorten(name)}, step {step:,}" if name and ax is row[0] else f"step {step:,}")
         _bar(moment(result, run=run)[0], list(row))
     if isinstance(layout := figure.get_layout_engine(), ConstrainedLayoutEngine):
         layout.set(wspace=0.08)

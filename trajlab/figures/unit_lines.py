@@ -21,7 +21,7 @@ from trajlab.figures.marks.lines import beside, lines, palette
 from trajlab.figures.marks.scale import CATEGORIES
 from trajlab.figures.panel import Frames, Panel
 from trajlab.showing import evenly
-from trajlab.studies import run_names
+from trajlab.studies import run_names, short_names
 
 MOMENTS = 4
 """Steps that the report shows side by side."""
@@ -175,10 +175,11 @@ def _moments(result: xr.Dataset, figure: Figure) -> None:
     steps = result["step"].values[evenly(result.sizes["step"], MOMENTS)]
     runs = [run_names(result)[i] for i in evenly(result.sizes["run"], MOST)] if "run" in result.dims else [None]
     grid = figure.subplots(len(runs), len(steps), squeeze=False, sharex=True, sharey=True)
-    for row, run in zip(grid, runs, strict=True):
+    names = [""] if runs == [None] else short_names([str(run) for run in runs])
+    for row, run, name in zip(grid, runs, names, strict=True):
         for ax, step in zip(row, steps, strict=True):
             _plane(moment(result, step=step, run=run)[0], _classes(result), ax)
-            ax.set_title(f"step {step:,}" if run is None or ax is not row[0] else f"{shorten(run)}, step {step:,}")
+            ax.set_title(f"{shorten(name)}, step {step:,}" if name and ax is row[0] else f"step {step:,}")
     figure.legend(handles=_legend(result), loc="outside lower left", ncols=6, frameon=False)
 
 

@@ -11,6 +11,10 @@ from matplotlib.colors import LogNorm
 from trajlab.figures.marks.choosing import recorded
 from trajlab.figures.marks.labels import name_rows, step_axis, title_of, value_axis, wrap
 from trajlab.figures.marks.scale import MISSING, Scale, scale_for
+from trajlab.studies import short_names
+
+RUNS = ("run", "other")
+"""Dims whose labels are names of runs."""
 
 
 def heat(array: xr.DataArray, ax: Axes, *, scale: Scale | None = None, bar: bool = True) -> QuadMesh:
@@ -81,8 +85,10 @@ def edges(steps: np.ndarray) -> np.ndarray:
 
 
 def labels(array: xr.DataArray, dim: str) -> list[str]:
-    """Give the labels along a dim, or its positions if it has none."""
+    """Give the labels along a dim, or its positions if it has none; of runs, without what all their names share."""
     if dim not in array.coords:
         return [str(position) for position in range(array.sizes[dim])]
     values = array[dim].values
+    if dim in RUNS:
+        return short_names([str(name) for name in values])
     return [f"{value:g}" for value in values] if values.dtype.kind == "f" else [str(value) for value in values]

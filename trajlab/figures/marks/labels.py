@@ -23,6 +23,9 @@ LONGEST = 26
 WIDE = 4.5
 """Inches from which axes are wide."""
 
+PER_INCH = 14
+"""Characters of a title that fit into an inch."""
+
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -61,6 +64,11 @@ def wrap(title: str, inches: float) -> str:
 def shorten(name: str, longest: int = LONGEST) -> str:
     """Give a name, or the end of one that is too long."""
     return name if len(name) <= longest else "…" + name[1 - longest :]
+
+
+def shorten_to(ax: Axes, name: str) -> str:
+    """Give a name, or the end of one that is too long to stand above axes."""
+    return shorten(name, max(8, int(PER_INCH * width_of(ax))))
 
 
 def height_of(ax: Axes) -> float:

@@ -1,5 +1,6 @@
 """Small multiples: the same picture for each run, on one scale."""
 
+from collections.abc import Sequence
 from functools import partial
 from math import ceil
 
@@ -9,10 +10,10 @@ from matplotlib.figure import Figure
 
 from trajlab.figures.marks.canvas import tall
 from trajlab.figures.marks.heat import color_bar, heat
-from trajlab.figures.marks.labels import shorten
+from trajlab.figures.marks.labels import shorten_to
 from trajlab.figures.marks.scale import scale_for
 from trajlab.figures.panel import Panel
-from trajlab.studies import groups, run_names
+from trajlab.studies import groups, run_names, short_names
 
 MOST = 12
 """Pictures that fit on one page."""
@@ -21,7 +22,9 @@ MOST = 12
 def panel(key: str, title: str, caption: str, array: xr.DataArray, *, center: float | None = None) -> Panel:
     """Give the panel of small multiples of an array, ([run,] row, step)."""
     if array.sizes.get("run", 1) > MOST:
-        caption += " “×n” is the mean of n runs that differ in their seed."
+        found = groups(array)
+        caption += " “×n” is the mean of n runs that differ in their seed." if len(found) < array.sizes["run"] else ""
+        caption += f" {MOST} of {len(found)} groups of runs." if len(found) > MOST else ""
     return Panel(key, title, caption.strip(), size(array), partial(multiples, array, center=center))
 
 
@@ -45,7 +48,7 @@ def multiples(array: xr.DataArray, figure: Figure, *, center: float | None = Non
         ax.remove()
     for i, (ax, (name, part)) in enumerate(zip(axes, parts.items(), strict=False)):
         mesh = heat(part, ax, scale=scale, bar=False)
-        ax.set_title(shorten(name, 26 if wide > 3 else 34))
+        ax.set_title(shorten_to(ax, name))
         ax.tick_params(labelbottom=i + wide >= len(parts))
         ax.set_xlabel("step" if i + wide >= len(parts) else "")
         if i % wide:
@@ -72,9 +75,20 @@ def parts_of(array: xr.DataArray) -> dict[str, xr.DataArray]:
     if "run" not in array.dims:
         return {"": array}
     if array.sizes["run"] <= MOST:
-        return {name: array.isel(run=i, drop=True) for i, name in enumerate(run_names(array))}
+        return {name: array.isel(run=i, drop=True) for i, name in enumerate(short_names(run_names(array)))}
     found = list(groups(array).items())
-    evenly = np.unique(np.linspace(0, len(found) - 1, min(MOST, len(found))).round().astype(int))
-    return {
-        f"{found[i][0]} ×{len(found[i][1])}": array.isel(run=found[i][1]).mean("run", keep_attrs=True) for i in evenly
-    }
+    return {counted(*found[i]): array.isel(run=found[i][1]).mean("run", keep_attrs=True) for i in some_of(len(found))}
+
+
+def some_of(count: int) -> list[int]:
+    """Give the positions of as many as fit on a page, spread evenly over all.
+
+    >>> some_of(14)
+    [0, 1, 2, 4, 5, 6, 7, 8, 9, 11, 12, 13]
+    """
+    return np.unique(np.linspace(0, count - 1, min(MOST, count)).round().astype(int)).tolist()
+
+
+def counted(name: str, runs: Sequence[int]) -> str:
+    """Name a group of runs with how many there are, where there are several."""
+    return f"{name} ×{len(runs)}" if len(runs) > 1 else name
