@@ -123,12 +123,12 @@ def _table(result: xr.Dataset) -> Table:
 
 
 def _spread(array: xr.DataArray, values: list[float]) -> str:
-    """Write the median of values, and the least and the largest of them where they differ."""
+    """Write the median of values, and on a second line the least and the largest of them where they differ."""
     known = [value for value in values if np.isfinite(value)]
     if not known:
         return written(array, np.nan)
     least, middle, largest = (written(array, float(f(known))) for f in (np.min, np.median, np.max))
-    return middle if least == largest else f"{middle} ({least} to {largest})"
+    return middle if least == largest else f"{middle}\n{least} to {largest}"
 
 
 def _meanings(result: xr.Dataset) -> list[tuple[str, str, str, str]]:

@@ -1,5 +1,6 @@
 """What the runs of a study have in common, and what sets them apart."""
 
+import itertools
 import re
 from collections.abc import Sequence
 
@@ -62,6 +63,17 @@ def telling_facts(result: xr.Dataset | xr.DataArray) -> list[str]:
             telling.append(name)
             seen.append(pattern)
     return telling
+
+
+def set_of_studies(names: Sequence[str]) -> str:
+    """Give what the names of studies have in common before their last slash; nothing if that is nothing.
+
+    >>> set_of_studies(["looking/mnist", "looking/spirals"]), set_of_studies(["looking/mnist", "other"])
+    ('looking', '')
+    """
+    pieces = [name.split("/")[:-1] for name in names]
+    shared = itertools.takewhile(lambda own: len(set(own)) == 1, zip(*pieces, strict=False))
+    return "/".join(own[0] for own in shared)
 
 
 def _of_lineage(known: dict[str, np.ndarray]) -> tuple[str, ...]:

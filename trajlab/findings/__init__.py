@@ -31,7 +31,8 @@ def headlines(result: xr.Dataset) -> dict[str, xr.DataArray]:
     if result.sizes.get("step") == 0:
         return {}
     home = _home(result)
-    chosen = [name for name in home.HEADLINES if _name(result, name)] if home else []
+    own = home.headlines(result) if home and hasattr(home, "headlines") else getattr(home, "HEADLINES", ())
+    chosen = [name for name in own if _name(result, name)]
     if not chosen:
         chosen = [str(name) for name, array in result.data_vars.items() if _sums_up(array)][:MOST]
     found: dict[str, xr.DataArray] = {}

@@ -9,8 +9,18 @@ from trajlab.studies import facts, telling_facts
 
 HEADLINES = ("relative", "distance_l2", "path_length", "straightness", "changed", "sign_changed", "unchanged_cause")
 
+FROM_THE_START = ("path_length", "straightness")
+"""Headlines that say nothing of distances from elsewhere: the path begins at the start of the run."""
+
 NOTABLE = 1.25
 """Groups of runs whose medians differ by this factor are told apart in a sentence."""
+
+
+def headlines(result: xr.Dataset) -> tuple[str, ...]:
+    """Name the variables that sum up a run."""
+    if reference_of(result) == "the start":
+        return HEADLINES
+    return tuple(name for name in HEADLINES if name not in FROM_THE_START)
 
 
 def drift(result: xr.Dataset) -> list[Finding]:
