@@ -3,7 +3,18 @@
 import numpy as np
 import xarray as xr
 
-from trajlab.findings.looking import Finding, extreme, in_run, last, nonfinite, reference_of, size_in, typical, whole
+from trajlab.findings.looking import (
+    Finding,
+    Place,
+    extreme,
+    in_run,
+    last,
+    nonfinite,
+    reference_of,
+    size_in,
+    typical,
+    whole,
+)
 from trajlab.findings.wording import count, number, share
 from trajlab.studies import facts, telling_facts
 
@@ -103,13 +114,17 @@ def _path(result: xr.Dataset) -> list[Finding]:
     return [Finding(f"{path} {times} times as long as the distance it covered.", "straightness")]
 
 
+def most_unmoved(result: xr.Dataset) -> Place | None:
+    """Find the run in which most entries never moved; None if all did in every run."""
+    place = extreme(result["unchanged_cause"].sum(["parameter", "cause"]))
+    return place if place is not None and place.value > 0 else None
+
+
 def _unmoved(result: xr.Dataset) -> list[Finding]:
     if "parameter" not in result.dims or "numel" not in result.coords:
         return []
-    counts = result["unchanged_cause"]
-    by_run = counts.sum(["parameter", "cause"])
-    place = extreme(by_run)
-    if place is None or place.value == 0:
+    counts, place = result["unchanged_cause"], most_unmoved(result)
+    if place is None:
         runs = ", in every run" if "run" in result.dims else ""
         return [Finding(f"Every entry of every tensor moved at some step{runs}.", "relative")]
     here = counts.sel(place.at)

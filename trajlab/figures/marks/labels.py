@@ -108,7 +108,9 @@ def step_axis(ax: Axes, steps: np.ndarray) -> None:
 def value_axis(axis: Axis, array: xr.DataArray, *, log: bool = False) -> None:
     """Format the ticks of an axis or a color bar: powers of ten, per cent, or plain numbers."""
     if log:
-        axis.set_major_locator(LogLocator(numticks=6))
+        low, high = sorted(axis.get_view_interval())
+        few = low > 0 and high < 100 * low
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12) if few else LogLocator(numticks=6))
         axis.set_major_formatter(FuncFormatter(lambda value, _: power_of_ten(value)))
         axis.set_minor_formatter(NullFormatter())
     elif is_share(array):
