@@ -41,7 +41,10 @@ class _Steps(MaxNLocator):
         ends = [end for end in self.ends if vmin <= end <= vmax]
         widths = 3 * self.axis.get_tick_space() if isinstance(self.axis, Axis) else 0
         room = (vmax - vmin) * (1 + 0.6 * len(f"{self.ends[1]:,.0f}")) / max(widths, 3)
-        round_ones = [tick for tick in super().tick_values(vmin, vmax) if all(abs(tick - end) > room for end in ends)]
+        round_ones = [
+            tick for tick in super().tick_values(vmin, vmax) if min(ends, default=vmin) < tick < max(ends, default=vmax)
+        ]
+        round_ones = [tick for tick in round_ones if all(abs(tick - end) > room for end in ends)]
         return sorted({*ends, *map(float, round_ones)})
 
 
@@ -89,6 +92,18 @@ def name_rows(ax: Axes, names: Sequence[str], positions: Sequence[float] | None 
     longest = LONGEST if width_of(ax) < WIDE else 2 * LONGEST
     ax.set_yticks(at[shown], [shorten(str(name), longest) for name in names[shown]])
     ax.tick_params(axis="y", length=0)
+
+
+def name_steps(ax: Axes, steps: np.ndarray) -> None:
+    """Put steps below columns of one width, as many as there is room for, the first and the last among them."""
+    names = [f"{step:,}" for step in steps]
+    room = int(width_of(ax) / (0.075 * max(map(len, names)) + 0.12))
+    last = len(names) - 1
+    apart = max(1, int(np.ceil(last / max(1, room - 1))))
+    shown = [place for place in range(0, last, apart) if place == 0 or last - place >= apart] + [last] * (last > 0)
+    shown = shown or [0]
+    ax.set_xticks(shown, [names[i] for i in shown])
+    ax.set_xlabel("step")
 
 
 def step_axis(ax: Axes, steps: np.ndarray) -> None:

@@ -9,6 +9,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from trajlab.figures.marks.canvas import tall
+from trajlab.figures.marks.choosing import recorded
 from trajlab.figures.marks.heat import color_bar, heat
 from trajlab.figures.marks.labels import shorten_to
 from trajlab.figures.marks.scale import scale_for
@@ -40,14 +41,14 @@ def multiples(array: xr.DataArray, figure: Figure, *, center: float | None = Non
     center
         Value that the colors diverge from.
     """
-    parts = parts_of(array)
+    parts = parts_of(recorded(array))
     scale = scale_for(xr.concat(list(parts.values()), dim="part"), center=center)
     wide = columns(len(parts))
     axes = figure.subplots(ceil(len(parts) / wide), wide, squeeze=False, sharex=True, sharey=True).ravel()
     for ax in axes[len(parts) :]:
         ax.remove()
     for i, (ax, (name, part)) in enumerate(zip(axes, parts.items(), strict=False)):
-        mesh = heat(part, ax, scale=scale, bar=False)
+        mesh = heat(part, ax, scale=scale, bar=False, every=True)
         ax.set_title(shorten_to(ax, name))
         ax.tick_params(labelbottom=i + wide >= len(parts))
         ax.set_xlabel("step" if i + wide >= len(parts) else "")
