@@ -151,7 +151,7 @@ def test_findings__say_which_layer_tells_the_classes_and_what_changed(result):
     texts = [one.text for one in findings(result)]
     inputs = 100 * result.knn_accuracy.sel(layer="input", step=20).item()
     assert texts[0] == (
-        "At step 20 the 5 nearest neighbors tell the classes best in `late`: of 100 % of the samples "
+        "At step 20 the 5-NN accuracy is highest in `late`: 100 % "
         f"(inputs: {inputs:.0f} %; always the largest class: 33 %)."
     )
     first = 100 * result.knn_accuracy.sel(layer="late", step=0).item()

@@ -7,6 +7,7 @@ from types import ModuleType
 import numpy as np
 import xarray as xr
 
+from trajlab.findings.attribution import MAPS
 from trajlab.findings.looking import Finding, last, nonfinite
 from trajlab.stages import stage_names
 
@@ -45,7 +46,7 @@ def headlines(result: xr.Dataset) -> dict[str, xr.DataArray]:
             title = f"{array.attrs.get('long_name', name)}, ε = {array['epsilon'].values[-1]:g}"
             array = array.isel(epsilon=-1).assign_attrs(long_name=title)
         if "map" in array.dims:
-            title = f"{array.attrs.get('long_name', name)}, {array['map'].values[-1]}"
+            title = f"{array.attrs.get('long_name', name)}, {MAPS.get(str(array['map'].values[-1]), 'map')}"
             array = array.isel(map=-1).assign_attrs(long_name=title)
         for dim in [str(dim) for dim in array.dims if dim not in ("run", "step")]:
             if dim == "input":

@@ -55,7 +55,8 @@ def _layers(result: xr.Dataset) -> list[Finding]:
     most, least = extreme(usual), extreme(usual, least=True)
     if most is None or least is None:
         return []
-    runs = f" (median of {end.sizes['run']} runs)" if end.sizes.get("run", 1) > 1 else ""
+    known = int(np.isfinite(end.sel(most.at).values).sum())
+    runs = f" (median of {count(known, 'run')})" if end.sizes.get("run", 1) > 1 else ""
     text = f"`{most.at['parameter']}` moved most: by {share(most.value)} of its starting norm{runs}"
     if least.at != most.at:
         text += f"; `{least.at['parameter']}` moved least, by {share(least.value)}"

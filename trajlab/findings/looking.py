@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
+from trajlab.studies import groups
+
 
 class Finding(NamedTuple):
     """A sentence about a result, in which names stand between backticks.
@@ -58,6 +60,21 @@ def extreme(array: xr.DataArray, *, least: bool = False) -> Place | None:
 def typical(array: xr.DataArray) -> xr.DataArray:
     """Give the median over the runs."""
     return array.median("run", keep_attrs=True) if "run" in array.dims else array
+
+
+def by_group(array: xr.DataArray) -> dict[str, float]:
+    """Give the median over the runs of each group that differs in its seed only; nothing if there is but one group.
+
+    Parameters
+    ----------
+    array
+        A value of each run, (run); of those that are not finite nothing is known.
+    """
+    if "run" not in array.dims:
+        return {}
+    known = {name: array.values[own][np.isfinite(array.values[own])] for name, own in groups(array).items()}
+    medians = {name: float(np.median(values)) for name, values in known.items() if len(values)}
+    return medians if len(medians) > 1 and len(known) < array.sizes["run"] else {}
 
 
 def in_run(place: Place) -> str:
