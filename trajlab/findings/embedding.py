@@ -7,13 +7,23 @@ from trajlab.findings.looking import Finding, nonfinite, typical
 from trajlab.findings.wording import count, listed, number, share
 from trajlab.observers import INPUT
 
-HEADLINES = ("knn_chance",)
+HEADLINES = ("knn_best", "knn_chance")
 
 CLEAR = 0.03
 """Shares that differ by less are not told to differ: it is a handful of samples."""
 
 FACTOR = 1.1
 """Effective ranks that differ by a smaller factor are not told to differ."""
+
+
+def summed(result: xr.Dataset) -> xr.Dataset:
+    """Add the kNN accuracy of the layer where it is highest."""
+    if "knn_accuracy" not in result:
+        return result
+    accuracy = result["knn_accuracy"]
+    own = accuracy.sel(layer=[name for name in accuracy["layer"].values if name != INPUT])
+    named = {"long_name": "share that neighbors tell, best layer", "units": "1", "definition": "kNN accuracy"}
+    return result.assign(knn_best=own.max("layer").assign_attrs(named))
 
 
 def embedding(result: xr.Dataset) -> list[Finding]:
