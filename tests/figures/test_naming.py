@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 import trajlab
 from trajlab.figures import figure, panels
+from trajlab.figures.channel_gradients import _variation
 from trajlab.figures.marks import multiples
 from trajlab.studies import groups, short_names, telling_facts
 
@@ -116,3 +117,23 @@ def test_paths__of_many_runs_are_chosen_evenly():
 
     assert "12 of 14 runs, evenly spaced" in panel.caption
     assert [drawing.axes[i].get_title() for i in (0, 11)] == ["r-0", "r-13"]
+
+
+def test_channels__of_unlike_runs_have_unlike_marks():
+    rng = np.random.default_rng(0)
+    cv = xr.DataArray(rng.random((3, 1, 2)), dims=("run", "step", "layer"))
+    coords = {"run": list("abc"), "layer": ["x", "y"], "step": [0]}
+    result = xr.Dataset({"em_sum_channel_cv": cv, "ab_sum_channel_cv": cv, "cv_ratio": cv}, coords)
+    drawing = {}
+    for name, one in {
+        "unlike": result.assign_coords(optimizer=("run", ["sgd", "sgd", "still"])),
+        "like": result,
+    }.items():
+        drawing[name] = Figure()
+        _variation(one, drawing[name])
+
+    (ax,), (alike,) = (own.axes for own in drawing.values())
+    assert [line.get_markerfacecolor() == "none" for line in ax.lines] == [False, True] * 2
+    assert [len(line.get_xdata()) for line in ax.lines] == [4, 2] * 2
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["emission", "absorption", "sgd", "still"]
+    assert [text.get_text() for text in alike.get_legend().get_texts()] == ["emission", "absorption"]
