@@ -7,7 +7,9 @@ from matplotlib.figure import Figure
 
 from trajlab.figures.marks import multiples
 from trajlab.figures.marks.heat import FEW, heat
+from trajlab.figures.marks.labels import value_axis
 from trajlab.figures.marks.lines import lines
+from trajlab.figures.marks.scale import scale_for
 
 
 def rows(steps, **coords):
@@ -69,3 +71,29 @@ def test_multiples__show_the_same_steps_of_runs_that_end_early():
     assert [one.shape for one in shown] == [(2, 3), (2, 3)]
     assert np.ma.getmaskarray(shown[1])[0].tolist() == [False, True, True]
     assert [label.get_text() for label in drawing.axes[0].get_xticklabels()] == ["1", "2", "3"]
+
+
+def test_scales__reach_far_enough_that_small_differences_look_small():
+    array = rows([0, 1]) / 1000 + 1
+
+    assert scale_for(array, center=1.0).norm.vmax == pytest.approx(1.004)
+    near, far = (scale_for(one, center=1.0, reach=0.1).norm for one in (array, array + 1))
+    assert (near.vmin, near.vmax) == pytest.approx((0.9, 1.1))
+    assert far.vmax == pytest.approx(2.004)
+
+
+@pytest.mark.parametrize(("factor", "whole"), [(1, True), (0.5, False)])
+def test_axes__of_counts_have_no_ticks_between_them(factor, whole):
+    ax = Figure().add_subplot()
+    ax.set_ylim(0, 2)
+    value_axis(ax.yaxis, factor * rows([0, 1]))
+
+    assert all(tick == round(tick) for tick in ax.get_yticks()) == whole
+
+
+def test_multiples__say_what_gray_is():
+    array = rows([0, 1])
+
+    assert multiples.panel("x", "X", "Some.", array).caption == "Some."
+    assert multiples.panel("x", "X", "Some.", array.where(array > 1)).caption == "Some. Gray: not known."
+    assert multiples.panel("x", "X", "Gray where none.", array.where(array > 1)).caption == "Gray where none."

@@ -20,16 +20,20 @@ MOST = 12
 """Pictures that fit on one page."""
 
 
-def panel(key: str, title: str, caption: str, array: xr.DataArray, *, center: float | None = None) -> Panel:
+def panel(
+    key: str, title: str, caption: str, array: xr.DataArray, *, center: float | None = None, reach: float = 0.0
+) -> Panel:
     """Give the panel of small multiples of an array, ([run,] row, step)."""
     if array.sizes.get("run", 1) > MOST:
         found = groups(array)
         caption += " “×n” is the mean of n runs that differ in their seed." if len(found) < array.sizes["run"] else ""
         caption += f" {MOST} of {len(found)} groups of runs." if len(found) > MOST else ""
-    return Panel(key, title, caption.strip(), size(array), partial(multiples, array, center=center))
+    if "gray" not in caption.lower() and bool(recorded(array).isnull().any()):
+        caption += " Gray: not known."
+    return Panel(key, title, caption.strip(), size(array), partial(multiples, array, center=center, reach=reach))
 
 
-def multiples(array: xr.DataArray, figure: Figure, *, center: float | None = None) -> None:
+def multiples(array: xr.DataArray, figure: Figure, *, center: float | None = None, reach: float = 0.0) -> None:
     """Draw a heat map for each run, or for each group of runs that differ in their seed, on one scale.
 
     Parameters
@@ -40,9 +44,11 @@ def multiples(array: xr.DataArray, figure: Figure, *, center: float | None = Non
         Where to draw.
     center
         Value that the colors diverge from.
+    reach
+        How far the colors reach at least on both sides of it.
     """
     parts = parts_of(recorded(array))
-    scale = scale_for(xr.concat(list(parts.values()), dim="part"), center=center)
+    scale = scale_for(xr.concat(list(parts.values()), dim="part"), center=center, reach=reach)
     wide = columns(len(parts))
     axes = figure.subplots(ceil(len(parts) / wide), wide, squeeze=False, sharex=True, sharey=True).ravel()
     for ax in axes[len(parts) :]:

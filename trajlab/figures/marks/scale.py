@@ -40,7 +40,7 @@ class Scale(NamedTuple):
         return np.where(shown < low, low, shown) if isinstance(self.norm, LogNorm) else shown
 
 
-def scale_for(array: xr.DataArray, *, center: float | None = None) -> Scale:
+def scale_for(array: xr.DataArray, *, center: float | None = None, reach: float = 0.0) -> Scale:
     """Choose colors for values: diverging about a center or zero, else dark to light; stretched over decades.
 
     Parameters
@@ -49,6 +49,8 @@ def scale_for(array: xr.DataArray, *, center: float | None = None) -> Scale:
         What is to be shown, all of it if several axes share the scale.
     center
         Value that the colors diverge from; zero where there are values on both sides of it.
+    reach
+        How far the colors reach at least on both sides of the center, so that small differences look small.
     """
     values = np.asarray(array.values, np.float64)
     finite = values[np.isfinite(values)]
@@ -60,7 +62,7 @@ def scale_for(array: xr.DataArray, *, center: float | None = None) -> Scale:
     )
     if center is not None or low < 0 < high:
         middle = center or 0.0
-        reach = max(high - middle, middle - low) or 1.0
+        reach = max(high - middle, middle - low, reach) or 1.0
         return Scale(TwoSlopeNorm(middle, middle - reach, middle + reach), "RdBu_r", extend)
     if is_share(array):
         top = 1.0 if high > 0.5 else high or 1.0
