@@ -149,3 +149,17 @@ def test_lines__tell_of_the_run_in_which_the_fewest_cross():
         "In the median run the lines of all units of `fc` cross the picture at every step shown; the fewest do in run "
         "`c` at step 5: 90 %; the others are on, or off, on all of it."
     ]
+
+
+def test_distances__are_named_after_what_they_are_taken_from():
+    line = np.linspace(1, 2, 3)[:, None, None] * np.ones((1, 3, 3))
+    run = trajlab.from_arrays({"w": line})
+    named = {
+        reference: headlines(trajlab.run("drift", run, reference=reference).compute())["relative"].attrs["long_name"]
+        for reference in (0, 1)
+    }
+
+    assert [name.removeprefix("whole network: ") for name in named.values()] == [
+        "relative distance from the start",
+        "relative distance from step 1",
+    ]

@@ -570,3 +570,14 @@ def test_findings__count_the_rules_that_fire_before_each_of_them(rng):
     )
     assert said[1].startswith("`AllZero` fires first at step 0")
     assert alone[0] == said[0].replace(" in 1 of 2 runs", "")
+
+
+def test_report__asks_of_a_later_layer_what_its_own_filters_look_for(tmp_path):
+    run = trajlab.from_arrays({"conv.weight": np.ones((2, 3, 1, 2, 2))})
+    result = trajlab.run("filters", run).compute()
+
+    page = _plain(report({"filters": result, "filters_second": result}, tmp_path / "r.html").read_text())
+
+    assert "What do the first filters look for" in page
+    assert "What do the second filters look for" in page
+    assert "second filters" in page and "filters second" not in page

@@ -14,10 +14,13 @@ from trajlab.figures.marks.labels import title_of
 from trajlab.figures.marks.multiples import MOST, counted
 from trajlab.figures.marks.scale import is_share
 from trajlab.findings import findings, headlines
-from trajlab.findings.looking import Finding
+from trajlab.findings.looking import Finding, with_reference
 from trajlab.findings.wording import number, share
 from trajlab.stages import stage, stage_names
 from trajlab.studies import groups, run_names
+
+ORDINALS = ("second", "third", "last")
+"""Layers that a result may be of by its name, as `filters_second`, in place of the first."""
 
 
 class Picture(NamedTuple):
@@ -63,9 +66,12 @@ def section(key: str, result: xr.Dataset) -> Section:
     result
         The result of a stage.
     """
-    name = str(result.attrs.get("stage", key))
+    name, result = str(result.attrs.get("stage", key)), with_reference(result)
     lead, question = _words(name)
     study, _, own = key.rpartition("/")
+    which = own.removeprefix(f"{name}_")
+    if which in ORDINALS:
+        own, question = f"{which} {name}", question.replace("first", which)
     title = (f"{own} of {study}" if study else own).replace("_", " ")
     if result.attrs.get("on"):
         title += f" of {result.attrs['on']}" if result.attrs["on"] not in title else ""

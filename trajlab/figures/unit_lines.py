@@ -89,7 +89,7 @@ def panels(result: xr.Dataset) -> list[Panel]:
         caption = "From where it was at the first of the steps; a unit that points the other way has turned by 180°."
         array = result["turned"].transpose(..., "unit", "step")
         found.append(multiples.panel("turned", "How far each line turned", caption, array))
-        caption = "Of the line from the middle of the picture."
+        caption = "Distance of each line from the middle of the picture."
         array = result["distance"].transpose(..., "unit", "step")
         found.append(multiples.panel("distance", "How far out each line lies", caption, array))
     return found

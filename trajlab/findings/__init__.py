@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.findings.attribution import MAPS
-from trajlab.findings.looking import Finding, last, nonfinite
+from trajlab.findings.looking import Finding, last, nonfinite, with_reference
 from trajlab.stages import stage_names
 
 MOST = 6
@@ -31,7 +31,8 @@ def headlines(result: xr.Dataset) -> dict[str, xr.DataArray]:
     """Give the figures that sum up each run, () or (run) each, by variable."""
     if result.sizes.get("step") == 0:
         return {}
-    home = _home(result)
+    home, result = _home(result), with_reference(result)
+    result = home.summed(result) if home and hasattr(home, "summed") else result
     own = home.headlines(result) if home and hasattr(home, "headlines") else getattr(home, "HEADLINES", ())
     chosen = [name for name in own if _name(result, name)]
     if not chosen:

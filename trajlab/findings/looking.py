@@ -102,6 +102,16 @@ def reference_of(result: xr.Dataset) -> str:
     return f"the {step}" if step else f"step {reference:,}"
 
 
+def with_reference(result: xr.Dataset) -> xr.Dataset:
+    """Say in the names of variables what distances are taken from, in place of a reference."""
+    there, renamed = reference_of(result), {}
+    for name, array in result.data_vars.items():
+        said = str(array.attrs.get("long_name", ""))
+        if "the reference" in said:
+            renamed[name] = array.assign_attrs(long_name=said.replace("the reference", there))
+    return result.assign(renamed) if renamed else result
+
+
 def nonfinite(result: xr.Dataset, figure: str, thing: str = "weights") -> list[Finding]:
     """Say where NaN and Inf first appear."""
     if "nonfinite" not in result or "step" not in result["nonfinite"].dims:
