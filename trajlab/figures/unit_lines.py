@@ -38,6 +38,9 @@ Both are the same on light and dark pages.
 TICK = 0.03
 """Length of the tick to the active side of a line, in shares of the picture."""
 
+ROOT = 0.12
+"""Where on a line its tick is: near an end, as the middles of lines through one point are all there."""
+
 STROKE = "#4d545f"
 """Color of lines, which is seen on pale regions and, of a picture without these, on light and dark pages."""
 
@@ -132,9 +135,9 @@ def _plane(at: xr.Dataset, classes: np.ndarray, ax: Axes) -> None:
     ends = at["ends"].transpose("unit", "end", "axis").values
     seen = np.isfinite(ends).all((1, 2))
     ends, normal = ends[seen], at["normal"].transpose("unit", "axis").values[seen]
-    middle = ends.mean(1)
+    root = (1 - ROOT) * ends[:, 0] + ROOT * ends[:, 1]
     tick = TICK * (box[:, 1] - box[:, 0]).max() * normal / np.linalg.norm(normal, axis=1, keepdims=True)
-    strokes = np.concatenate([ends, np.stack([middle, middle + tick], axis=1)])
+    strokes = np.concatenate([ends, np.stack([root, root + tick], axis=1)])
     ax.add_collection(LineCollection(list(strokes), colors=STROKE, linewidths=0.8))
     if "point" in at:
         points = at["point"].transpose("sample", "axis").values
@@ -145,6 +148,8 @@ def _plane(at: xr.Dataset, classes: np.ndarray, ax: Axes) -> None:
     ax.set_xlim(*box[0])
     ax.set_ylim(*box[1])
     ax.set_aspect("equal")
+    ax.set_xlabel("input 1")
+    ax.set_ylabel("input 2")
 
 
 def _classes(result: xr.Dataset) -> np.ndarray:
@@ -179,6 +184,7 @@ def _moments(result: xr.Dataset, figure: Figure) -> None:
     for row, run, name in zip(grid, runs, names, strict=True):
         for ax, step in zip(row, steps, strict=True):
             _plane(moment(result, step=step, run=run)[0], _classes(result), ax)
+            ax.label_outer()
             ax.set_title(f"{shorten(name)}, step {step:,}" if name and ax is row[0] else f"step {step:,}")
     figure.legend(handles=_legend(result), loc="outside lower left", ncols=6, frameon=False)
 
