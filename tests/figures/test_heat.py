@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import xarray as xr
+from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from trajlab.figures.marks import multiples
@@ -97,3 +98,18 @@ def test_multiples__say_what_gray_is():
     assert multiples.panel("x", "X", "Some.", array).caption == "Some."
     assert multiples.panel("x", "X", "Some.", array.where(array > 1)).caption == "Some. Gray: not known."
     assert multiples.panel("x", "X", "Gray where none.", array.where(array > 1)).caption == "Gray where none."
+
+
+@pytest.mark.parametrize(("tops", "log"), [([1, 1.5, 2, 12], True), ([1, 2, 3, 4], False), ([1, 12], False)])
+def test_scales__are_stretched_where_a_row_towers_above_the_others(tops, log):
+    values = np.array(tops)[:, None] * np.array([0.5, 1.0])
+    array = xr.DataArray(values, {"parameter": list("abcd")[: len(tops)], "step": [0, 1]}, ("parameter", "step"))
+    drawing = Figure((9, 3), layout="constrained")
+
+    multiples.multiples(array, drawing)
+
+    norm = drawing.axes[0].collections[0].norm
+    assert isinstance(norm, LogNorm) == log
+    assert norm.vmax == max(tops)
+    assert not isinstance(scale_for(array - 3, rows="parameter").norm, LogNorm)
+    assert not isinstance(scale_for((2 * array).round(), rows="parameter").norm, LogNorm)

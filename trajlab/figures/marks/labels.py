@@ -15,7 +15,7 @@ from matplotlib.ticker import (
     SymmetricalLogLocator,
 )
 
-from trajlab.figures.marks.scale import is_share
+from trajlab.figures.marks.scale import are_counts, is_share
 
 LONGEST = 26
 """Characters of a name on an axis, twice that on wide axes; of longer ones the end is shown."""
@@ -130,17 +130,8 @@ def value_axis(axis: Axis, array: xr.DataArray, *, log: bool = False) -> None:
         axis.set_minor_formatter(NullFormatter())
     elif is_share(array):
         axis.set_major_formatter(FuncFormatter(per_cent))
-    elif array.attrs.get("units") in ("places", "rules") or _are_counts(array):
+    elif array.attrs.get("units") in ("places", "rules") or are_counts(array):
         axis.set_major_locator(MaxNLocator(nbins=6, integer=True))
-
-
-def _are_counts(array: xr.DataArray) -> bool:
-    """Tell whether values are counts: whole numbers, of which some are above one."""
-    values = np.asarray(array.values)
-    if values.dtype.kind not in "iuf" or array.attrs.get("units", "1") != "1":
-        return False
-    known = values[np.isfinite(values)]
-    return bool(known.size and known.max() > 1 and (known >= 0).all() and (known == known.round()).all())
 
 
 def per_cent(value: float, _: object = None) -> str:

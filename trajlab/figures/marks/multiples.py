@@ -48,7 +48,7 @@ def multiples(array: xr.DataArray, figure: Figure, *, center: float | None = Non
         How far the colors reach at least on both sides of it.
     """
     parts = parts_of(recorded(array))
-    scale = scale_for(xr.concat(list(parts.values()), dim="part"), center=center, reach=reach)
+    scale = scale_for(xr.concat(list(parts.values()), dim="part"), center=center, reach=reach, rows=_rows(array))
     wide = columns(len(parts))
     axes = figure.subplots(ceil(len(parts) / wide), wide, squeeze=False, sharex=True, sharey=True).ravel()
     for ax in axes[len(parts) :]:
@@ -67,9 +67,14 @@ def multiples(array: xr.DataArray, figure: Figure, *, center: float | None = Non
 def size(array: xr.DataArray) -> tuple[float, float]:
     """Give the size in inches that small multiples of an array need."""
     count = len(parts_of(array)) if "run" in array.dims else 1
-    rows = next((array.sizes[dim] for dim in array.dims if dim not in ("run", "step")), 1)
+    rows = array.sizes.get(_rows(array), 1)
     down = ceil(count / columns(count))
     return 9.2, min(down * tall(rows, least=1.0, most=7.0 if down == 1 else 5.0) + 0.4, 14.0)
+
+
+def _rows(array: xr.DataArray) -> str:
+    """Give the dim of the rows."""
+    return next((str(dim) for dim in array.dims if dim not in ("run", "step")), "")
 
 
 def columns(count: int) -> int:
