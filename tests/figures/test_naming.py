@@ -137,3 +137,16 @@ def test_channels__of_unlike_runs_have_unlike_marks():
     assert [len(line.get_xdata()) for line in ax.lines] == [4, 2] * 2
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["emission", "absorption", "sgd", "still"]
     assert [text.get_text() for text in alike.get_legend().get_texts()] == ["emission", "absorption"]
+
+
+@pytest.mark.parametrize(("reference", "there"), [(0, "the start"), (20, "step 20")])
+def test_axes__name_what_distances_are_taken_from(reference, there):
+    result = trajlab.run("drift", trajlab.example(), reference=reference).compute()
+
+    ax = figure(result, variable="total_relative")
+
+    assert ax.get_ylabel().replace("\n", " ") == f"whole network: relative distance from {there}"
+    chosen = next(panel for panel in panels(result) if panel.key == "total")
+    drawing = Figure(chosen.size)
+    chosen.draw(drawing)
+    assert drawing.axes[0].get_ylabel().replace("\n", " ").endswith(f"from {there}")

@@ -16,7 +16,7 @@ from trajlab.figures.marks.canvas import canvas, tall
 from trajlab.figures.marks.choosing import choose
 from trajlab.figures.panel import Panel
 from trajlab.findings.drift import most_unmoved
-from trajlab.findings.looking import Place, in_run, reference_of, with_reference
+from trajlab.findings.looking import Place, in_run, reference_of
 from trajlab.findings.wording import count
 
 
@@ -34,7 +34,6 @@ def drift(result: xr.Dataset, *, ax: Axes | None = None, variable: str = "relati
     select
         Which part of it.
     """
-    result = with_reference(result)
     if variable in ("unchanged_cause", "total_unchanged_cause") and "parameter" in result.dims:
         return by_cause(result, "unchanged_cause", "share of entries that never changed", ax=ax, **select)
     if variable == "relative" and "parameter" in result.dims and select.get("parameter") is None:
@@ -98,7 +97,7 @@ def known_rows(array: xr.DataArray) -> tuple[xr.DataArray, int]:
 
 def panels(result: xr.Dataset) -> list[Panel]:
     """Give the figures that the report shows."""
-    found, there, result = [], reference_of(result), with_reference(result)
+    found, there = [], reference_of(result)
     if "parameter" in result.dims:
         array, left_out = from_somewhere(result)
         caption = f"|w_t − w_0|₂ / |w_0|₂, w_0 being {there}, for each layer from the input at the top."

@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.figures.marks.choosing import ENOUGH, large
-from trajlab.findings.looking import Finding, Place, extreme, in_run, last, nonfinite
+from trajlab.findings.looking import Finding, Place, extreme, in_run, last, nonfinite, reference_of
 from trajlab.findings.wording import number, share
 
 HEADLINES = ("std", "skewness", "excess_kurtosis", "min", "max", "zeros", "nonfinite")
@@ -36,11 +36,11 @@ def _shift(result: xr.Dataset) -> list[Finding]:
     among = f" of all tensors of at least {ENOUGH} entries" if large(shift).count() < shift.count() else ""
     if place.value <= 1:
         of = among.removeprefix(" of all tensors") if among else ""
-        return [Finding(f"No tensor{of} shifted from the start beyond chance.", "ks")]
+        return [Finding(f"No tensor{of} shifted from {reference_of(result)} beyond chance.", "ks")]
     chance, distance = (float(one.sel(place.at)) for one in (last(result["ks_null"]), shift))
     text = (
         f"The values of {_name(place)} shifted most{among}{in_run(place)}: Kolmogorov–Smirnov distance "
-        f"{number(distance)} from the start (chance gives {number(chance)}), standard deviation from "
+        f"{number(distance)} from {reference_of(result)} (chance gives {number(chance)}), standard deviation from "
         f"{number(before)} to {number(after)}."
     )
     return [Finding(text, "ks")]
