@@ -86,3 +86,12 @@ def test_report__of_several_studies_tells_them_apart(tmp_path):
     assert "4 runs, 2 studies and 2 seeds" in page
     assert all(f"<td>{study}-{seed}</td>" in page for study in ("small", "large") for seed in (0, 1))
     assert "up to 32 entries in up to 2 tensors" in page
+
+
+def test_report__counts_claims_in_plain_words(tmp_path):
+    write_claims([CLAIMS[0], CLAIMS[0], CLAIMS[1], CLAIMS[1], CLAIMS[2]], tmp_path / "c.json")
+    results = {"drift": trajlab.run("drift", moving(3, a=1.0)).compute()}
+
+    page = report(results, tmp_path / "r.html", claims=tmp_path / "c.json").read_text()
+
+    assert "2 ✓ hold · 1 ◐ in part · 2 ✗ do not hold" in page

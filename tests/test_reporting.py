@@ -403,8 +403,60 @@ def test_report__shows_groups_where_runs_are_many(tmp_path):
     assert "x ×7" in page
     assert "14 runs, 2 inits and 7 seeds" in page
     table = page.partition("In numbers")[2]
-    assert "<td>x ×7</td><td>4.96 (0.791 to 9.2)</td>" in table  # sqrt((v² + 0.5²) / 2) for v = 7, 1 and 13
+    assert "<td>x ×7</td><td>4.96<small>0.791 to 9.2</small></td>" in table  # sqrt((v² + 0.5²) / 2) for v = 7, 1 and 13
     assert re.findall(r"<td>(r\d+)</td>", table) == [f"r{i}" for i in [*range(0, 14, 2), *range(1, 14, 2)]]
+
+
+def test_report__sums_up_runs_by_their_distance_from_a_parent_without_the_path(tmp_path):
+    own = trajlab.run("drift", moving(3, w=1.0)).compute()
+    parent = trajlab.run("drift", moving(3, w=1.0), parent=moving(3, w=2.0)).compute()
+    later = trajlab.run("drift", moving(3, w=1.0), reference=1).compute()
+
+    assert {"straightness", "path_length"} <= set(headlines(own))
+    for result in (parent, later):
+        assert not {"straightness", "path_length"} & set(headlines(result))
+        assert "relative" in headlines(result)
+
+
+def _named(run, **facts):
+    run.facts["describe"] = facts
+    return run
+
+
+def test_report__of_several_studies_is_named_after_what_they_share(tmp_path):
+    for study in ("mnist", "spirals"):
+        runs = {f"{lr}": _named(moving(3, w=lr), study=f"looking/{study}", lr=lr) for lr in (0.1, 0.2, 0.3)}
+        write({tmp_path / "all" / study / "drift.zarr": trajlab.run("drift", runs).compute()})
+
+    page = report(tmp_path / "all", tmp_path / "r.html").read_text()
+    one = report(tmp_path / "all" / "mnist", tmp_path / "one.html").read_text()
+
+    assert "<h1>looking</h1>" in page
+    assert "<h1>looking/mnist</h1>" in one
+    assert "6 runs, 2 studies and 3 learning rates" in page
+    table = page.partition('id="runs"')[2].partition("</table>")[0]
+    assert '<td class="word">mnist</td><td>0.1</td>' in table
+
+
+def test_report__of_unlike_studies_is_named_after_their_folder(tmp_path):
+    for study in ("mnist", "spirals"):
+        run = _named(moving(3, w=1.0), study=study)
+        write({tmp_path / "all" / study / "drift.zarr": trajlab.run("drift", {"a": run}).compute()})
+
+    assert "<h1>all</h1>" in report(tmp_path / "all", tmp_path / "r.html").read_text()
+
+
+def test_report__shows_no_parents_among_what_sets_runs_apart(tmp_path):
+    parents = {"a": "", "b": "", "b2": "a", "b3": "b"}
+    runs = {
+        name: _named(moving(3, w=1.0), variant=name[0], seed=i, parent=parent, parent_step="0" if parent else "")
+        for i, (name, parent) in enumerate(parents.items())
+    }
+
+    page = report({"drift": trajlab.run("drift", runs).compute()}, tmp_path / "r.html").read_text()
+
+    header = page.partition('id="runs"')[2].partition("</thead>")[0]
+    assert re.findall(r"<th(?: [^>]*)?>(.*?)</th>", header) == ["run", "variant", "seed"]
 
 
 def test_report__never_overwrites_silently(results, tmp_path):
@@ -518,3 +570,14 @@ def test_findings__count_the_rules_that_fire_before_each_of_them(rng):
     )
     assert said[1].startswith("`AllZero` fires first at step 0")
     assert alone[0] == said[0].replace(" in 1 of 2 runs", "")
+
+
+def test_report__asks_of_a_later_layer_what_its_own_filters_look_for(tmp_path):
+    run = trajlab.from_arrays({"conv.weight": np.ones((2, 3, 1, 2, 2))})
+    result = trajlab.run("filters", run).compute()
+
+    page = _plain(report({"filters": result, "filters_second": result}, tmp_path / "r.html").read_text())
+
+    assert "What do the first filters look for" in page
+    assert "What do the second filters look for" in page
+    assert "second filters" in page and "filters second" not in page

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.findings.wording import count, listed, number
-from trajlab.studies import facts, run_names, shared_facts, telling_facts
+from trajlab.studies import LINEAGE, facts, run_names, set_of_studies, shared_facts, telling_facts
 
 
 def heading(opened: dict[str, xr.Dataset], title: str) -> dict[str, Any]:
@@ -22,11 +22,12 @@ def heading(opened: dict[str, xr.Dataset], title: str) -> dict[str, Any]:
     widest = _all_runs(list(_by_study(opened).values()))
     runs, telling = run_names(widest), telling_facts(widest)
     known, shared = facts(widest), shared_facts(widest)
-    columns = [*telling, *[name for name in known if name not in telling and name not in shared]]
-    rows = [[run, *(_cell(known[name][i]) for name in columns)] for i, run in enumerate(runs)]
+    others = [name for name in known if name not in {*telling, *shared, *LINEAGE}]
+    columns = {name: _column(name, known[name]) for name in [*telling, *others]}
+    rows = [[run, *(cells[i] for cells in columns.values())] for i, run in enumerate(runs)]
     lines = [count(len(runs), "run") if runs else "One run"]
     if telling:
-        kinds = [count(len(set(known[name].tolist())), name.removesuffix("s")) for name in telling[:3]]
+        kinds = [count(len(set(known[name].tolist())), _thing(name)) for name in telling[:3]]
         lines[0] += f", {listed(kinds)}"
     steps = [result["step"].values for result in opened.values() if "step" in result.dims and result.sizes["step"]]
     if steps:
@@ -42,7 +43,8 @@ def heading(opened: dict[str, xr.Dataset], title: str) -> dict[str, Any]:
     return {
         "title": title,
         "lines": lines,
-        "columns": columns,
+        "columns": list(columns),
+        "words": [name for name, cells in columns.items() if not all(map(_is_number, filter(None, cells)))],
         "rows": rows,
         "shared": [(name, _cell(value)) for name, value in shared.items() if _cell(value)],
     }
@@ -71,6 +73,26 @@ def _all_runs(studies: list[list[xr.Dataset]]) -> xr.Dataset:
 
 def _is_sized(result: xr.Dataset) -> bool:
     return "numel" in result.coords and "parameter" in result.dims
+
+
+def _column(name: str, values: np.ndarray) -> list[str]:
+    """Give the cells of a column; names of studies without what they begin with in common."""
+    cells = [_cell(value) for value in values]
+    common = set_of_studies(cells) if name == "study" else ""
+    return [cell.removeprefix(f"{common}/") for cell in cells] if common else cells
+
+
+def _thing(name: str) -> str:
+    """Say what a fact is of, as it is counted."""
+    return "learning rate" if name == "lr" else name.removesuffix("s").replace("_", " ")
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell.replace(",", ""))
+    except ValueError:
+        return False
+    return True
 
 
 def _cell(value: object) -> str:

@@ -20,7 +20,7 @@ from trajlab.outline import alarms, grouped, rank
 from trajlab.places import place, reaching
 from trajlab.schema import STORE_FILE
 from trajlab.sections import Section, section, slug
-from trajlab.studies import run_names, shared_facts
+from trajlab.studies import run_names, set_of_studies, shared_facts
 from trajlab.whole import check_free, write_file
 
 Results = str | Path | Mapping[str, xr.Dataset]
@@ -154,10 +154,13 @@ def _where(results: Results) -> str:
 
 
 def _study(results: Results, opened: dict[str, xr.Dataset]) -> str:
-    """Name the study: as the runs say, else as the folder."""
-    for result in opened.values():
-        if shared_facts(result).get("study"):
-            return str(shared_facts(result)["study"])
+    """Name the study: as all runs say, or of several what their names begin with, else as the folder."""
+    known = dict.fromkeys(str(shared_facts(result).get("study", "")) for result in opened.values())
+    named = [name for name in known if name]
+    if len(named) == 1:
+        return named[0]
+    if common := set_of_studies(named):
+        return common
     return (
         "Training trajectories" if isinstance(results, Mapping) else place(results).resolve().name.removesuffix(".zarr")
     )

@@ -11,13 +11,16 @@ import xarray as xr
 from trajlab.figures import panels
 from trajlab.figures.inline import inline_svg
 from trajlab.figures.marks.labels import title_of
-from trajlab.figures.marks.multiples import MOST
+from trajlab.figures.marks.multiples import MOST, counted
 from trajlab.figures.marks.scale import is_share
 from trajlab.findings import findings, headlines
-from trajlab.findings.looking import Finding
+from trajlab.findings.looking import Finding, with_reference
 from trajlab.findings.wording import number, share
 from trajlab.stages import stage, stage_names
 from trajlab.studies import groups, run_names
+
+ORDINALS = ("second", "third", "last")
+"""Layers that a result may be of by its name, as `filters_second`, in place of the first."""
 
 
 class Picture(NamedTuple):
@@ -63,9 +66,12 @@ def section(key: str, result: xr.Dataset) -> Section:
     result
         The result of a stage.
     """
-    name = str(result.attrs.get("stage", key))
+    name, result = str(result.attrs.get("stage", key)), with_reference(result)
     lead, question = _words(name)
     study, _, own = key.rpartition("/")
+    which = own.removeprefix(f"{name}_")
+    if which in ORDINALS:
+        own, question = f"{which} {name}", question.replace("first", which)
     title = (f"{own} of {study}" if study else own).replace("_", " ")
     if result.attrs.get("on"):
         title += f" of {result.attrs['on']}" if result.attrs["on"] not in title else ""
@@ -116,19 +122,19 @@ def _table(result: xr.Dataset) -> Table:
     ordered = [i for own in together.values() for i in own] or range(len(runs))
     rows = [[runs[i], *(written(found[name], values[name][i]) for name in found)] for i in ordered]
     summed = [
-        [f"{name} ×{len(own)}", *(_spread(array, [values[n][i] for i in own]) for n, array in found.items())]
+        [counted(name, own), *(_spread(array, [values[n][i] for i in own]) for n, array in found.items())]
         for name, own in together.items()
     ]
     return Table(header, hints, rows if found else [], summed if found and len(summed) < len(rows) else [])
 
 
 def _spread(array: xr.DataArray, values: list[float]) -> str:
-    """Write the median of values, and the least and the largest of them where they differ."""
+    """Write the median of values, and on a second line the least and the largest of them where they differ."""
     known = [value for value in values if np.isfinite(value)]
     if not known:
         return written(array, np.nan)
     least, middle, largest = (written(array, float(f(known))) for f in (np.min, np.median, np.max))
-    return middle if least == largest else f"{middle} ({least} to {largest})"
+    return middle if least == largest else f"{middle}\n{least} to {largest}"
 
 
 def _meanings(result: xr.Dataset) -> list[tuple[str, str, str, str]]:

@@ -1,12 +1,18 @@
 """What the runs of a study have in common, and what sets them apart."""
 
+import itertools
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import xarray as xr
 
 USUAL = ("study", "optimizer", "init", "variant", "perturbation", "lr")
 """Facts that runs are told apart by, the most telling first; others follow in the order they were described."""
+
+
+LINEAGE = ("parent", "parent_step")
+"""Facts of where a run came from."""
 
 
 def naturally(name: str) -> tuple:
@@ -44,7 +50,10 @@ def telling_facts(result: xr.Dataset | xr.DataArray) -> list[str]:
     A fact that says the same as one before it, such as a learning rate that goes with the optimizer, is left out.
     """
     known = facts(result)
-    ranked = sorted(known, key=lambda name: (name == "seed", USUAL.index(name) if name in USUAL else len(USUAL)))
+    ranked = sorted(
+        (name for name in known if name not in _of_lineage(known)),
+        key=lambda name: (name == "seed", USUAL.index(name) if name in USUAL else len(USUAL)),
+    )
     telling: list[str] = []
     seen: list[list[int]] = []
     for name in ranked:
@@ -54,6 +63,41 @@ def telling_facts(result: xr.Dataset | xr.DataArray) -> list[str]:
             telling.append(name)
             seen.append(pattern)
     return telling
+
+
+def set_of_studies(names: Sequence[str]) -> str:
+    """Give what the names of studies have in common before their last slash; nothing if that is nothing.
+
+    >>> set_of_studies(["looking/mnist", "looking/spirals"]), set_of_studies(["looking/mnist", "other"])
+    ('looking', '')
+    """
+    pieces = [name.split("/")[:-1] for name in names]
+    shared = itertools.takewhile(lambda own: len(set(own)) == 1, zip(*pieces, strict=False))
+    return "/".join(own[0] for own in shared)
+
+
+def _of_lineage(known: dict[str, np.ndarray]) -> tuple[str, ...]:
+    """Name the facts of where runs came from that tell none apart: the step does where they left at several."""
+    steps = {step for step in known.get("parent_step", np.empty(0)).tolist() if step != ""}
+    return LINEAGE if len(steps) < 2 else LINEAGE[:1]
+
+
+def short_names(names: Sequence[str]) -> list[str]:
+    """Give names without the pieces before the last that all of them share, unless that leaves a bare number.
+
+    Examples
+    --------
+    >>> short_names(["he-adam-plain-0", "he-adam-flipped-0"]), short_names(["he-adam-0", "he-adam-1"])
+    (['plain-0', 'flipped-0'], ['adam-0', 'adam-1'])
+    """
+    pieces = [name.split("-") for name in names]
+    if len(set(names)) < 2 or len({len(own) for own in pieces}) > 1:
+        return list(names)
+    last = len(pieces[0]) - 1
+    kept = [place for place, own in enumerate(zip(*pieces, strict=True)) if place == last or len(set(own)) > 1]
+    if kept[0] and any("".join(own[place] for place in kept).isdigit() for own in pieces):
+        kept.insert(0, kept[0] - 1)
+    return ["-".join(own[place] for place in kept) for own in pieces]
 
 
 def groups(result: xr.Dataset | xr.DataArray) -> dict[str, list[int]]:
@@ -69,6 +113,7 @@ def groups(result: xr.Dataset | xr.DataArray) -> dict[str, list[int]]:
     known = facts(result)
     found: dict[str, list[int]] = {}
     for position in range(result.sizes["run"]):
-        key = " · ".join(str(known[name][position]) for name in names) or "all runs"
+        said = [str(known[name][position]) for name in names]
+        key = " · ".join(filter(None, said)) or "all runs"
         found.setdefault(key, []).append(position)
     return found

@@ -149,7 +149,7 @@ def test_findings__of_training_examples_say_how_large_the_gap_is():
     texts = [one.text for one in findings(result)]
     assert (
         "Training examples are answered right 2.2 points more often than the probe at the end (median of the runs), "
-        "with the largest gap in run `a` (3.4 points)."
+        "with the largest gap in run `a` (3.4 points more)."
     ) in texts
 
 

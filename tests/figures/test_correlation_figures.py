@@ -99,7 +99,9 @@ def test_findings__say_what_is_alike_redundant_and_settled(result):
     assert texts[0].startswith("The CKA of `a` and `b` is ")
     text = "`b` is the most redundant layer at the end: the mean |ρ| of two of its features is 1, at step 0 it is 1."
     assert texts[1] == text
-    assert texts[2].startswith("`a` settles first and `b` last: ") and texts[2].endswith("from step 0 and 20 on.")
+    assert texts[2].startswith("`a` settles first and `b` last: ") and texts[2].endswith(
+        "from step 0 and 20 on, respectively."
+    )
     assert len(texts) == 3
 
 

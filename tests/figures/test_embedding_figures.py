@@ -7,8 +7,9 @@ from matplotlib.figure import Figure
 from trajlab.errors import BadSetting
 from trajlab.figures import figure, panels, save
 from trajlab.figures.embedding import frames
+from trajlab.figures.marks.depth import by_layer
 from trajlab.figures.marks.points import COLORS, MARKERS, look_of
-from trajlab.findings import findings
+from trajlab.findings import findings, headlines
 from trajlab.stages.embedding import embedding
 
 LABELS = np.arange(18) % 3
@@ -108,8 +109,8 @@ def test_panels__draw_the_inputs_once(result):
     drawing = Figure(figsize=found["tsne"].size)
     found["tsne"].draw(drawing)
     titles = [ax.get_title() for ax in drawing.axes]
-    assert titles[0].startswith("all steps, kNN ") and len(titles) == 1 + 2 * 3
-    assert titles[-1] == "step 20, kNN 100 %"
+    assert titles[0].startswith("input\nall steps, kNN ") and len(titles) == 1 + 2 * 3
+    assert titles[-1] == "late\nstep 20, kNN 100 %"
 
 
 def test_panels__draw_layers_of_which_nothing_is_known():
@@ -151,7 +152,7 @@ def test_findings__say_which_layer_tells_the_classes_and_what_changed(result):
     texts = [one.text for one in findings(result)]
     inputs = 100 * result.knn_accuracy.sel(layer="input", step=20).item()
     assert texts[0] == (
-        "At step 20 the 5 nearest neighbors tell the classes best in `late`: of 100 % of the samples "
+        "At step 20 the 5-NN accuracy is highest in `late`: 100 % "
         f"(inputs: {inputs:.0f} %; always the largest class: 33 %)."
     )
     first = 100 * result.knn_accuracy.sel(layer="late", step=0).item()
@@ -171,3 +172,43 @@ def test_findings__say_what_is_broken_or_the_same_for_all():
     still = [one.text for one in findings(of({"fc": np.stack([noise[0]] * 2)}, names=[], tsne=False))]
     assert still[1] == "From step 0 to 10 the kNN accuracy changes in no layer by 3.0 % of the samples."
     assert len(still) == 2
+
+
+def _panel(result, key):
+    chosen = next(panel for panel in panels(result) if panel.key == key)
+    drawing = Figure(chosen.size, layout="constrained")
+    chosen.draw(drawing)
+    return chosen, drawing.axes
+
+
+def test_panels__of_few_steps_have_layers_side_by_side(result):
+    caption, axes = _panel(result, "pca")[0].caption, _panel(result, "pca")[1]
+    titles = [ax.get_title().split(", kNN")[0] for ax in axes]
+
+    assert "each column a layer" in caption
+    assert titles[:3] == ["input\nall steps", "early\nstep 0", "late\nstep 0"]
+    assert titles[-1] == "late\nstep 20"
+
+
+def test_panels__of_more_steps_have_a_row_for_each_layer():
+    many = of({"fc": np.random.default_rng(0).standard_normal((4, 18, 3))}, tsne=False)
+    panel, axes = _panel(many, "pca")
+
+    assert "each row a layer" in panel.caption
+    assert [ax.get_ylabel() for ax in axes if ax.get_ylabel()] == ["input", "fc"]
+
+
+def test_lines__of_few_steps_have_marks(result):
+    panel, (ax,) = _panel(result, "knn_accuracy")
+
+    assert panel.title == "kNN accuracy"
+    assert {line.get_marker() for line in ax.lines if line.get_label() in ("early", "late")} == {"o"}
+    many = xr.DataArray(np.ones((13, 1)), {"step": np.arange(13), "layer": ["fc"]}, ("step", "layer"))
+    plain = Figure().add_subplot()
+    by_layer(many, plain)
+    assert [line.get_marker() for line in plain.lines] == ["None"]
+
+
+def test_headlines__tell_the_highest_accuracy_of_a_layer(result):
+    assert headlines(result)["knn_best"].item() == result.knn_accuracy.sel(layer="late", step=20).item() == 1.0
+    assert "knn_best" not in headlines(of({"fc": np.ones((2, 18, 3))}, targets=None, tsne=False))

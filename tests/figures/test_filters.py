@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 
 import trajlab
 from trajlab.errors import BadSetting
@@ -95,3 +96,14 @@ def test_filters__the_caption_counts_what_is_left_out():
 def test_filters__another_layer_than_that_of_the_result():
     with pytest.raises(BadSetting, match="parameter='fc' was asked for; the result is of conv.weight"):
         figure(of(np.ones((2, 4, 1, 3, 3))), parameter="fc")
+
+
+def test_filters__as_many_are_shown_as_leave_each_weight_some_pixels():
+    small, large = (panels(of(np.ones((4, count, count, 5, 5))))[0] for count in (8, 40))
+    drawing = Figure(large.size, layout="constrained")
+    large.draw(drawing)
+
+    assert "The first" not in small.caption
+    assert large.caption.endswith("The first 12 of 40 filters and the first 12 of 40 channels.")
+    assert drawing.axes[0].images[0].get_array().shape[:2] == extent((12, 12, 5, 5))
+    assert drawing.axes[0].get_window_extent().width / (12 * 5) > 2.0

@@ -76,3 +76,17 @@ def test_unit_lines__of_a_run(result):
     stacked = xr.concat([result, result], xr.Variable("run", np.array(["a", "b"], object)), data_vars="all")
 
     assert figure(stacked.assign_attrs(result.attrs), run="b").get_title() == "fc.weight, b, step 10"
+
+
+def test_unit_lines__through_one_point_have_ticks_apart(result):
+    through = result.assign(ends=result.ends.copy())
+    angle = np.array([0.1, 0.9, 1.7])
+    way = np.stack([np.cos(angle), np.sin(angle)], -1)
+    through["ends"][:] = np.stack([-way, way], axis=1)
+
+    ax = figure(through, step=0)
+
+    roots = np.array([tick[0] for tick in strokes(ax)[3:]])
+    assert len(roots) == 3
+    assert min(np.linalg.norm(a - b) for i, a in enumerate(roots) for b in roots[:i]) > 0.3
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("input 1", "input 2")

@@ -20,6 +20,7 @@ from trajlab.figures.inline import STYLE
 from trajlab.figures.marks.choosing import between
 from trajlab.figures.moving import WRITERS
 from trajlab.figures.panel import Frames, Panel
+from trajlab.findings.looking import with_reference
 from trajlab.places import place, reaching
 from trajlab.schema import RESULT_VERSION, STORE_FILE
 from trajlab.stages import stage_names
@@ -58,14 +59,14 @@ def figure(result: xr.Dataset, *, ax: Axes | None = None, variable: str | None =
         raise MissingData(
             "a result was to be drawn; it has no steps. Record at least two steps, or name another result."
         )
-    home = _home(result)
+    home, result = _home(result), with_reference(result)
     draw = getattr(home, str(result.attrs.get("stage", "")), default.default)
     return draw(result, ax=ax, **({} if variable is None else {"variable": variable}), **select)
 
 
 def panels(result: xr.Dataset) -> list[Panel]:
     """Give the figures of a result that a report shows; none of a result without steps."""
-    return [] if result.sizes.get("step") == 0 else _home(result).panels(result)
+    return [] if result.sizes.get("step") == 0 else _home(result).panels(with_reference(result))
 
 
 def save(

@@ -15,6 +15,7 @@ from trajlab.figures.marks.choosing import moment, position
 from trajlab.figures.marks.lines import lines
 from trajlab.figures.marks.sheet import leveled, overlaid, picture, ratio, sheet, signed
 from trajlab.figures.panel import Panel
+from trajlab.findings.attribution import MAPS, OBJECTIVES
 from trajlab.studies import groups
 
 ROWS = {
@@ -30,14 +31,6 @@ ABOVE = 18
 
 MOST = 12
 """Columns of a sheet at most."""
-
-OBJECTIVES = {
-    "loss": "loss",
-    "logit": "logit of the label",
-    "p_logit": "logit of the label times its probability",
-    "told_logit": "logit of the class told",
-}
-"""What input gradients are of, by the setting of the stage."""
 
 OF_UNITS = ("maximum_response", "activation_map")
 """Variables that are drawn as a sheet of units by steps."""
@@ -75,7 +68,9 @@ def attribution(result: xr.Dataset, *, ax: Axes | None = None, variable: str | N
         ax = canvas(ax)
         run = select.get("run")
         one = result if run is None else result.isel(run=position(result, "run", run))
-        lines(mean_overlap(one, variable), ax)
+        shown = mean_overlap(one, variable)
+        shown = shown.isel(map=-1) if "run" in shown.dims else shown
+        lines(shown.squeeze("map") if shown.sizes.get("map") == 1 else shown, ax)
         return ax
     if variable is not None or not _is_image(result["image"]):
         known = ("adversarial_accuracy", "token_gradient", "attention_iou_prev", "top_response")
@@ -138,9 +133,8 @@ def panels(result: xr.Dataset) -> list[Panel]:
     for name, title in OVERLAPS.items():
         if name in result and bool(result[name].notnull().any()):
             array, called = mean_overlap(result, name), str(result[name].attrs["long_name"])
-            of = f" Of {array['map'].item()}." if "map" not in array.dims else ""
-            caption = f"{called[:1].upper()}{called[1:]}, mean over the samples; 1 is the same map.{of}"
-            found.append(Panel(name, title, caption, (9.2, 2.8), partial(_lines, array)))
+            caption = f"{called[:1].upper()}{called[1:]}, mean over the samples; 1 is the same map."
+            found.append(Panel(name, title, caption, (9.2, 2.8), partial(_overlaps, array)))
     return found
 
 
@@ -150,9 +144,10 @@ def _norm(result: xr.Dataset) -> str:
 
 
 def mean_overlap(result: xr.Dataset, name: str) -> xr.DataArray:
-    """Give the mean overlap over the samples; of several runs that of the last map, which is Grad-CAM where it is."""
+    """Give the mean overlap over the samples, its maps called by their names."""
     array = result[name].mean("sample", keep_attrs=True)
-    return array.isel(map=-1) if "run" in array.dims or array.sizes["map"] == 1 else array
+    names = [MAPS.get(str(one), str(one)) for one in array["map"].values]
+    return array.assign_coords(map=np.array(names, dtype=object))
 
 
 def _is_image(array: xr.DataArray) -> bool:
@@ -291,5 +286,15 @@ def _attacks(array: xr.DataArray, figure: Figure) -> None:
         legend.set_title("ε")
 
 
-def _lines(array: xr.DataArray, figure: Figure) -> None:
-    lines(array, figure.add_subplot())
+def _overlaps(array: xr.DataArray, figure: Figure) -> None:
+    """Draw the overlap of maps: lines for runs beside each other by map, of a single run lines for maps."""
+    if "run" not in array.dims and array.sizes["map"] > 1:
+        lines(array, figure.add_subplot())
+        return
+    axes = figure.subplots(1, array.sizes["map"], sharey=True, squeeze=False)[0]
+    for ax, name in zip(axes, array["map"].values, strict=True):
+        lines(array.sel(map=name, drop=True), ax)
+        ax.set_title(name)
+        ax.set_ylabel(ax.get_ylabel() if ax is axes[0] else "")
+        if ax is not axes[-1] and (legend := ax.get_legend()) is not None:
+            legend.remove()

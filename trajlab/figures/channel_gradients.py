@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from trajlab.figures.default import default
@@ -17,9 +18,10 @@ from trajlab.figures.marks.choosing import choose, recorded
 from trajlab.figures.marks.heat import labels
 from trajlab.figures.marks.labels import name_rows, shorten, title_of, value_axis, wrap
 from trajlab.figures.marks.lines import beside, palette
-from trajlab.figures.marks.scale import CATEGORIES, spans_decades
+from trajlab.figures.marks.scale import CATEGORIES, INK, spans_decades
 from trajlab.figures.panel import Panel
 from trajlab.showing import evenly
+from trajlab.studies import facts, telling_facts
 
 SIDES = {
     "em_sum": ("emission", "output channels", CATEGORIES[1]),
@@ -29,6 +31,10 @@ SIDES = {
 
 FEW = 3
 """Layers that the report shows side by side."""
+
+
+MARKS = (("o", True), ("o", False), ("s", True), ("s", False))
+"""Marks of kinds of runs, and whether they are filled."""
 
 
 def channel_gradients(
@@ -106,10 +112,14 @@ def _which(result: xr.Dataset) -> str:
 def _variation(result: xr.Dataset, figure: Figure) -> None:
     ax = figure.add_subplot()
     end = result.isel(step=-1)
-    for shift, (name, (word, _, color)) in zip((-0.14, 0.14), SIDES.items(), strict=True):
-        values = end[f"{name}_channel_cv"].transpose("layer", ...).values.reshape(result.sizes["layer"], -1)
-        rows = np.repeat(np.arange(len(values)) + shift, values.shape[1])
-        ax.plot(values.ravel(), rows, "o", color=color, markersize=4.5, alpha=0.7, markeredgewidth=0, label=word)
+    known = _kinds(end)
+    for shift, (name, (*_, color)) in zip((-0.14, 0.14), SIDES.items(), strict=True):
+        for (mark, face), runs in zip(MARKS, known.values(), strict=False):
+            own = end if runs is None else end.isel(run=runs)
+            values = own[f"{name}_channel_cv"].transpose("layer", ...).values.reshape(result.sizes["layer"], -1)
+            rows = np.repeat(np.arange(len(values)) + shift, values.shape[1])
+            fill = color if face else "none"
+            ax.plot(values.ravel(), rows, mark, color=color, markerfacecolor=fill, markersize=4.5, alpha=0.7)
     if spans_decades(np.concatenate([line.get_xdata() for line in ax.lines])):
         ax.set_xscale("log")
         value_axis(ax.xaxis, end["em_sum_channel_cv"], log=True)
@@ -118,7 +128,24 @@ def _variation(result: xr.Dataset, figure: Figure) -> None:
     ax.set_ylim(result.sizes["layer"] - 0.5, -0.5)
     ax.set_xlabel("coefficient of variation over channels")
     name_rows(ax, labels(result["cv_ratio"], "layer"))
-    beside(ax)
+    beside(ax, _legend(list(known)))
+
+
+def _kinds(end: xr.Dataset) -> dict[str, list[int] | None]:
+    """Give the runs of each kind, told apart by what tells most, where there are marks for all; else all as one."""
+    telling = [name for name in telling_facts(end) if name != "seed"] if "run" in end.dims else []
+    values = facts(end)[telling[0]].tolist() if telling else []
+    found = {str(one): [i for i, value in enumerate(values) if value == one] for one in dict.fromkeys(values)}
+    return dict(found) if 1 < len(found) <= len(MARKS) else {"": None}
+
+
+def _legend(kinds: list[str]) -> list[Line2D]:
+    """Explain colors and, of several kinds of runs, marks."""
+    handles = [Line2D([], [], marker="o", linestyle="", color=color, label=word) for word, _, color in SIDES.values()]
+    for (mark, face), kind in zip(MARKS, kinds, strict=False):
+        fill = INK if face else "none"
+        handles += [Line2D([], [], marker=mark, linestyle="", color=INK, markerfacecolor=fill, label=kind)] * bool(kind)
+    return handles
 
 
 def _all_boxes(result: xr.Dataset, figure: Figure) -> None:
@@ -174,7 +201,7 @@ def _sorted(result: xr.Dataset, figure: Figure) -> None:
             if row:
                 ax.set_xlabel(f"share of the {whose}, from the largest")
     for line, label in zip(axes[0, 1].lines, labels(result["cv_ratio"], "layer"), strict=True):
-        line.set_label(shorten(label, 20))
+        line.set_label(shorten(label))
     handles = axes[0, 1].get_legend_handles_labels()[0]
     figure.legend(handles=handles, loc="outside right upper", frameon=False, fontsize="small")
 

@@ -18,6 +18,7 @@ from trajlab.figures.marks.matrix import matrix
 from trajlab.figures.marks.scale import CATEGORIES
 from trajlab.figures.panel import Panel
 from trajlab.findings.looking import last
+from trajlab.studies import short_names
 
 FEW = 8
 """Pairs of runs that have a line each; of more, a line is the mean of a run and all others."""
@@ -81,9 +82,11 @@ def pairs(array: xr.DataArray) -> xr.DataArray:
     """Stack a variable of each two runs on `pair`, each two once."""
     if "run" not in array.dims:
         return array.rename(other="pair")
-    runs, others = labels(array, "run"), labels(array, "other")
+    runs, others = ([str(name) for name in array[dim].values] for dim in ("run", "other"))
     known = [(a, b) for a in range(len(runs)) for b in range(len(others)) if others[b] not in runs[: a + 1]]
-    names = np.array([f"{runs[a]} – {others[b]}" for a, b in known], dtype=object)
+    all_runs = list(dict.fromkeys([*runs, *others]))
+    short = dict(zip(all_runs, short_names(all_runs), strict=True))
+    names = np.array([f"{short[runs[a]]} – {short[others[b]]}" for a, b in known], dtype=object)
     rows, columns = (xr.DataArray([pair[i] for pair in known], dims="pair") for i in (0, 1))
     return array.drop_vars([name for name in array.coords if "run" in array[name].dims]).isel(
         run=rows, other=columns

@@ -10,12 +10,14 @@ from matplotlib.figure import Figure
 
 from trajlab.figures.default import default
 from trajlab.figures.marks import multiples
+from trajlab.figures.marks.bands import bands
 from trajlab.figures.marks.bars import stacked
 from trajlab.figures.marks.canvas import canvas, tall
 from trajlab.figures.marks.choosing import choose
-from trajlab.figures.marks.lines import lines
 from trajlab.figures.panel import Panel
-from trajlab.findings.looking import reference_of
+from trajlab.findings.drift import most_unmoved
+from trajlab.findings.looking import Place, in_run, reference_of
+from trajlab.findings.wording import count
 
 
 def drift(result: xr.Dataset, *, ax: Axes | None = None, variable: str = "relative", **select: Any) -> Axes:
@@ -108,25 +110,37 @@ def panels(result: xr.Dataset) -> list[Panel]:
         draw = partial(_lines, result, total.replace("relative", "straightness"))
         caption = "Distance from the start over length of the path: 1 is a straight line, near 0 is wandering."
         found.append(Panel("straightness", "Straightness of the path", caption, (9.2, 3.0), draw))
-        draw = partial(_lines, result, total.replace("relative", "update_ratio"))
-        caption = "Distance from the snapshot before, as a share of the norm there: how fast the weights still move."
-        uneven = len(np.unique(result["stride"].values[1:])) > 1
-        caption += " Snapshots are not evenly spaced: those after a longer way show more." if uneven else ""
+        draw = partial(_rate, result, total.replace("relative", "update_ratio"))
+        caption = "Distance from the snapshot before, as a share of the norm there and by the steps between the two."
         found.append(Panel("rate", "Rate of drift", caption, (9.2, 3.0), draw))
-    if there == "the start" and "parameter" in result.dims and bool((result["unchanged_cause"] > 0).any()):
-        height = tall(result.sizes["parameter"])
-        caption = (
-            "Entries whose bits never changed. Structural: the same kernel taps in all filters; dead unit: all that "
-            "leads into a unit; frozen: the whole parameter; static: the rest."
-        )
-        draw = partial(_causes, result)
-        found.append(Panel("unchanged", "What never moved, and why", caption, (9.2, height), draw))
+    if there == "the start" and "parameter" in result.dims and (place := most_unmoved(result)):
+        found.append(_unchanged(result, place))
     return found
 
 
 def _lines(result: xr.Dataset, name: str, figure: Figure) -> None:
-    lines(result[name], figure.add_subplot())
+    bands(result[name], figure.add_subplot())
+
+
+def _rate(result: xr.Dataset, name: str, figure: Figure) -> None:
+    stride = result["stride"]
+    rate = result[name] / stride.where(stride > 0)
+    bands(rate.assign_attrs(long_name="relative distance per step", units="1"), figure.add_subplot(), log=True)
+
+
+def _unchanged(result: xr.Dataset, place: Place) -> Panel:
+    """Give the figure of what never moved in the run where the most did not, the tensors named in which some did."""
+    one = result.sel(place.at)
+    still = (one["unchanged_cause"].sum("cause") > 0).values
+    some = one.isel(parameter=np.flatnonzero(still))
+    caption = (
+        f"Entries whose bits never changed{in_run(place).replace('`', '')}. Structural: the same kernel taps in all "
+        "filters; dead unit: all that leads into a unit; frozen: the whole parameter; static: the rest."
+    )
+    caption += f" {count(int((~still).sum()), 'tensor')} of which all moved left out." if not still.all() else ""
+    size = (9.2, tall(int(still.sum()), most=12.0))
+    return Panel("unchanged", "What never moved, and why", caption, size, partial(_causes, some))
 
 
 def _causes(result: xr.Dataset, figure: Figure) -> None:
-    drift(result, ax=figure.add_subplot(), variable="unchanged_cause")
+    drift(result, ax=figure.add_subplot(), variable="unchanged_cause").set_title("")

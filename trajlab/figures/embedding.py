@@ -14,7 +14,7 @@ from trajlab.figures.default import default
 from trajlab.figures.marks.canvas import canvas
 from trajlab.figures.marks.choosing import choose, moment
 from trajlab.figures.marks.depth import by_layer
-from trajlab.figures.marks.labels import shorten
+from trajlab.figures.marks.labels import shorten, shorten_to
 from trajlab.figures.marks.lines import beside
 from trajlab.figures.marks.points import frame, legend, look_of, points, value_bar
 from trajlab.figures.marks.scale import MISSING
@@ -27,6 +27,9 @@ MAPS = {"tsne": "t-SNE", "pca": "principal components"}
 
 STEPS, LAYERS = 5, 5
 """Steps and layers that the report shows."""
+
+ACROSS = 3
+"""Steps up to which layers stand side by side, and steps one below the other."""
 
 
 def embedding(result: xr.Dataset, *, ax: Axes | None = None, variable: str | None = None, **select: Any) -> Axes:
@@ -81,18 +84,20 @@ def panels(result: xr.Dataset) -> list[Panel]:
     """Give the figures that the report shows."""
     found = []
     columns, rows = len(evenly(result.sizes["step"], STEPS)), len(evenly(result.sizes["layer"], LAYERS))
-    size = (9.2, min(8.2 / columns, 1.9) * rows + 0.5)
+    down, wide = (columns, rows) if _is_across(result) else (rows, columns)
+    size = (9.2, min(8.2 / wide, 1.9) * down + (0.25 * down if _is_across(result) else 0.0) + 0.5)
     run = f" Run {result['run'].values[0]}." if "run" in result.dims else ""
+    way = "column" if _is_across(result) else "row"
     told = " kNN: share of samples that their neighbors among the features tell." if "knn_accuracy" in result else ""
     for name in [name for name in MAPS if name in result]:
-        caption = f"Each point is a sample, each row a layer; every picture has a scale of its own.{told}{run}"
+        caption = f"Each point is a sample, each {way} a layer; every picture has a scale of its own.{told}{run}"
         found.append(Panel(name, f"Features by {MAPS[name]}", caption, size, partial(_grid, result, name)))
     many = " Strong: median of the runs." if result.sizes.get("run", 1) > 1 else ""
     if "knn_accuracy" in result:
         k = result.attrs.get("neighbors", "")
         caption = f"By the majority of the {k} nearest others. Dashed: always the largest class.{many}"
         draw = partial(_lines, result, "knn_accuracy")
-        found.append(Panel("knn_accuracy", "Samples that their neighbors tell", caption, (9.2, 3.2), draw))
+        found.append(Panel("knn_accuracy", "kNN accuracy", caption, (9.2, 3.2), draw))
     caption = f"exp(entropy of s/Σs): in how many directions the features of a layer vary.{many}"
     draw = partial(_lines, result, "effective_rank")
     found.append(Panel("effective_rank", "Effective rank of the features", caption, (9.2, 3.0), draw))
@@ -179,10 +184,11 @@ def _points(result: xr.Dataset, at: xr.Dataset, variable: str, ax: Axes, *, size
 
 
 def _grid(result: xr.Dataset, variable: str, figure: Figure) -> None:
-    """Draw layers one below the other, and steps side by side."""
+    """Draw layers one below the other and steps side by side; layers side by side where steps are few."""
     layers, steps = _few(result, "layer", LAYERS), _few(result, "step", STEPS)
-    axes = figure.subplots(len(layers), len(steps), squeeze=False)
-    for row, layer in zip(axes, layers, strict=True):
+    across = _is_across(result)
+    axes = figure.subplots(*((len(steps), len(layers)) if across else (len(layers), len(steps))), squeeze=False)
+    for row, layer in zip(axes.T if across else axes, layers, strict=True):
         still = len(steps) > 1 and _is_still(result[variable].sel(layer=layer))
         for ax, step in zip(row, steps, strict=True):
             if still and ax is not row[0]:
@@ -190,12 +196,18 @@ def _grid(result: xr.Dataset, variable: str, figure: Figure) -> None:
                 continue
             at = moment(result, layer=layer, step=step)[0]
             _points(result, at, variable, ax, size=7.0)
-            ax.set_title(", ".join(["all steps" if still else f"step {step:,}", *_told(at)]))
-        row[0].set_ylabel(shorten(str(layer)))
+            words = ["all steps" if still else f"step {step:,}", *_told(at)]
+            ax.set_title("\n".join([shorten_to(ax, str(layer)), ", ".join(words)] if across else [", ".join(words)]))
+        row[0].set_ylabel("" if across else shorten(str(layer)))
     look = look_of(_targets(result))
     value_bar(look, [ax for ax in axes.ravel() if ax.figure is not None])
     if handles := legend(look):
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), columnspacing=1.2)
+
+
+def _is_across(result: xr.Dataset) -> bool:
+    """Tell whether layers stand side by side."""
+    return result.sizes["step"] <= ACROSS
 
 
 def _is_still(array: xr.DataArray) -> bool:

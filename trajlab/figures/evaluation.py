@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from trajlab.figures.default import default
-from trajlab.figures.marks import multiples
+from trajlab.figures.marks import bands, multiples
 from trajlab.figures.marks.labels import height_of, title_of, value_axis, wrap
-from trajlab.figures.marks.lines import beside, lines, styles_of
+from trajlab.figures.marks.lines import beside, styles_of
 from trajlab.figures.panel import Panel
 from trajlab.findings.looking import last, typical
 from trajlab.showing import evenly
@@ -43,14 +43,13 @@ def evaluation(result: xr.Dataset, *, ax: Axes | None = None, variable: str | No
 
 def panels(result: xr.Dataset) -> list[Panel]:
     """Give the figures that the report shows."""
-    found = [Panel("loss", "Loss on the probe", "", (9.2, 3.0), partial(_lines, result, "loss"))]
+    found = [_over_steps(result, "loss", "Loss on the probe")]
     if "accuracy" in result:
-        found.append(Panel("accuracy", "Accuracy on the probe", "", (9.2, 3.0), partial(_lines, result, "accuracy")))
+        found.append(_over_steps(result, "accuracy", "Accuracy on the probe"))
     for name in ("accuracy", "loss"):
         if f"train_{name}" in result:
             title, caption = f"Generalization gap of the {name}", "Above 0 where training examples do better."
-            draw = partial(_lines, result, f"{name}_gap")
-            found.append(Panel(f"train_{name}", title, caption, (9.2, 3.0), draw))
+            found.append(_over_steps(result, f"{name}_gap", title, caption, key=f"train_{name}"))
             break
     if "class_accuracy" in result:
         caption = "Share of the targets of a class that are answered right; gray for a class that is no target."
@@ -62,8 +61,13 @@ def panels(result: xr.Dataset) -> list[Panel]:
     return found
 
 
+def _over_steps(result: xr.Dataset, name: str, title: str, caption: str = "", *, key: str = "") -> Panel:
+    caption = f"{caption} {bands.CAPTION if bands.is_banded(result[name]) else ''}".strip()
+    return Panel(key or name, title, caption, (9.2, 3.0), partial(_lines, result, name))
+
+
 def _lines(result: xr.Dataset, name: str, figure: Figure) -> None:
-    lines(result[name], figure.add_subplot())
+    bands.bands(result[name], figure.add_subplot())
 
 
 def _pruning(result: xr.Dataset, figure: Figure) -> None:

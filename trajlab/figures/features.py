@@ -1,6 +1,7 @@
 """Figures of how activations are distributed, and how the distribution shifts."""
 
 from functools import partial
+from itertools import cycle
 from math import ceil
 from typing import Any
 
@@ -18,9 +19,11 @@ from trajlab.figures.marks.choosing import choose, recorded
 from trajlab.figures.marks.densities import densities, density_bar
 from trajlab.figures.marks.fan import fan
 from trajlab.figures.marks.labels import shorten, step_axis, title_of, value_axis
-from trajlab.figures.marks.lines import beside
-from trajlab.figures.marks.scale import CATEGORIES, spans_decades
+from trajlab.figures.marks.lines import DASHES, beside, palette
+from trajlab.figures.marks.scale import CATEGORIES, INK, spans_decades
 from trajlab.figures.panel import Panel
+from trajlab.findings.looking import typical
+from trajlab.studies import groups
 
 MOST = 9
 """Layers that are shown one by one."""
@@ -79,7 +82,7 @@ def panels(result: xr.Dataset) -> list[Panel]:
     draw = partial(_histograms, of_first, shown, run)
     found.append(Panel("histogram", f"Histograms over the steps{where}", caption, (9.2, height), draw))
     if result.sizes["input"] > 1:
-        runs = f" Mean of {result.sizes['run']} runs." if result.sizes.get("run", 1) > 1 else ""
+        runs = " Median of the runs that differ in their seed." if result.sizes.get("run", 1) > 1 else ""
         names = {"inputs": ("std", "Standard deviation by kind of inputs", "")}
         if "ks_valid" in result:
             caption = "Kolmogorov–Smirnov distance of the activations from those on the valid inputs at the same step."
@@ -138,15 +141,17 @@ def _histograms(result: xr.Dataset, shown: list[str], run: str | None, figure: F
 
 
 def _by_input(result: xr.Dataset, variable: str, shown: list[str], figure: Figure) -> None:
+    """Draw lines over the steps for each kind of inputs, of several runs the median of each group of like ones."""
     array = recorded(result[variable])
-    array = array.mean("run", keep_attrs=True) if "run" in array.dims else array
     kinds = [str(kind) for kind in array["input"].values if bool(array.sel(input=kind).notnull().any())]
-    colors = dict(zip(map(str, result["input"].values), CATEGORIES, strict=False))
+    parts = like(array)
+    styles, legend = _styles(kinds, list(parts))
     axes = _grid(shown, figure)
     for ax, name in zip(axes, shown, strict=True):
-        one = array.sel(layer=name)
-        for kind in kinds:
-            ax.plot(one["step"].values, one.sel(input=kind).values, color=colors[kind])
+        own = {key: part.sel(layer=name) for key, part in parts.items()}
+        for (key, kind), style in styles.items():
+            ax.plot(array["step"].values, own[key].sel(input=kind).values, **style)
+        one = xr.concat(list(own.values()), "part")
         log = spans_decades(one.values)
         if log:
             ax.set_yscale("log")
@@ -154,6 +159,26 @@ def _by_input(result: xr.Dataset, variable: str, shown: list[str], figure: Figur
             ax.set_ylim(bottom=0.0)
         value_axis(ax.yaxis, one, log=log)
         ax.margins(x=0.01)
-        step_axis(ax, one["step"].values)
+        step_axis(ax, array["step"].values)
     _finished(axes, shown, title_of(array).split(" from ")[0])
-    beside(axes[min(len(axes), 3) - 1], [Line2D([], [], color=colors[kind], label=kind) for kind in kinds])
+    beside(axes[min(len(axes), 3) - 1], legend)
+
+
+def like(array: xr.DataArray) -> dict[str, xr.DataArray]:
+    """Give the median over the runs of each group that differs in its seed only."""
+    if "run" not in array.dims:
+        return {"": array}
+    return {name: typical(array.isel(run=own)) for name, own in groups(array).items()}
+
+
+def _styles(kinds: list[str], names: list[str]) -> tuple[dict[tuple[str, str], dict[str, Any]], list[Line2D]]:
+    """Choose a style for each group of runs and kind of inputs: colors tell groups, or of one group the kinds."""
+    if len(names) == 1:
+        styles: dict[tuple[str, str], dict[str, Any]] = {
+            (names[0], kind): {"color": color} for kind, color in zip(kinds, CATEGORIES, strict=False)
+        }
+        return styles, [Line2D([], [], label=kind, **style) for (_, kind), style in styles.items()]
+    colors, dashes = dict(zip(names, palette(len(names)), strict=True)), dict(zip(kinds, cycle(DASHES), strict=False))
+    styles = {(n, k): {"color": colors[n], "linestyle": dashes[k], "linewidth": 1.1} for n in names for k in kinds}
+    legend = [Line2D([], [], label=name, color=color) for name, color in colors.items()]
+    return styles, legend + [Line2D([], [], label=kind, color=INK, linestyle=dashes[kind]) for kind in kinds]

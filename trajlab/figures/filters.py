@@ -19,14 +19,18 @@ from trajlab.figures.marks.lines import lines
 from trajlab.figures.marks.mosaic import extent, gray_bar, mosaic
 from trajlab.figures.marks.scale import GRID
 from trajlab.figures.panel import Frames, Panel
+from trajlab.findings.wording import listed
 from trajlab.showing import evenly
-from trajlab.studies import run_names
+from trajlab.studies import run_names, short_names
 
 MOMENTS = 4
 """Steps that the report shows side by side; of wide mosaics half as many."""
 
 WIDE = 1.7
 """Width over height from which a mosaic is wide."""
+
+INCH, LEAST = 100, 3
+"""Pixels of the page in an inch, and those that a weight takes at least."""
 
 MOST = 3
 """Runs that the report shows one below the other."""
@@ -64,23 +68,26 @@ def filters(
 def panels(result: xr.Dataset) -> list[Panel]:
     """Give the figures that the report shows."""
     known, channels = result.attrs.get("parameter", ""), result.sizes["channel"]
+    whole, result = result, _fitting(result)
     tall, wide = extent(result["kernel"].shape[-4:])
     height = min(8.0 / len(_shown(result)) * tall / wide + 0.25, 4.5) * min(result.sizes.get("run", 1), MOST) + 0.3
     how = f" Each column is a filter, each row one of its {channels} channels."
     how = {1: "", 3: " Channels are red, green and blue; zero is gray."}.get(channels, how)
     one = "On one scale at all steps" + (", one for each run" if "run" in result.dims else "")
     caption = f"{one}, symmetric about zero.{how}"
-    if result.sizes["filter"] < result.attrs.get("filters", 0):
-        caption += f" The first {result.sizes['filter']} of {result.attrs['filters']} filters."
+    count = max(whole.sizes["filter"], int(result.attrs.get("filters", 0)))
+    left = {"filter": (result.sizes["filter"], count), "channel": (result.sizes["channel"], channels)}
+    shown = [f"the first {few} of {all_of} {name}s" for name, (few, all_of) in left.items() if few < all_of]
+    caption += f" T{listed(shown)[1:]}." if shown else ""
     found = [Panel("kernel", f"Filters of {known}", caption, (9.2, height), partial(_moments, result))]
     if result.sizes["step"] > 1:
         caption = f"|k_t − k_0|₂ / |k_0|₂ for each filter k of {known}, k_0 at step {int(result['step'][0]):,}."
-        array = result["relative"].transpose(..., "filter", "step")
+        array = whole["relative"].transpose(..., "filter", "step")
         found.append(multiples.panel("relative", "How far each filter went", caption, array))
-        if bool(result["neighbor_correlation"].notnull().any()):
+        if bool(whole["neighbor_correlation"].notnull().any()):
             caption = "Of weights side by side or one above the other, in all filters shown and all of their channels. "
             caption += "Noise lies in the gray band in 95 % of cases."
-            draw = partial(_neighbors, result)
+            draw = partial(_neighbors, whole)
             found.append(Panel("neighbors", "How alike neighbors in a filter are", caption, (9.2, 2.8), draw))
     return found
 
@@ -117,6 +124,15 @@ def _bar(at: xr.Dataset, axes: list[Axes]) -> None:
         gray_bar(axes, _limit(at), "weight")
 
 
+def _fitting(result: xr.Dataset) -> xr.Dataset:
+    """Give as many of the filters, and of channels that are rows, as leave each weight a few pixels of the page."""
+    room = 8.0 * INCH / len(_shown(result)) / LEAST
+    most = max(1, int(room / (result.sizes["x"] + 0.5)))
+    if result.sizes["channel"] in (1, 3):
+        return result.isel(filter=slice(most**2))
+    return result.isel(filter=slice(most), channel=slice(max(most, 4)))
+
+
 def _shown(result: xr.Dataset) -> np.ndarray:
     """Give the steps that the report shows."""
     tall, wide = extent(result["kernel"].shape[-4:])
@@ -134,10 +150,11 @@ def _moments(result: xr.Dataset, figure: Figure) -> None:
     steps = _shown(result)
     runs = [run_names(result)[i] for i in evenly(result.sizes["run"], MOST)] if "run" in result.dims else [None]
     grid = figure.subplots(len(runs), len(steps), squeeze=False)
-    for row, run in zip(grid, runs, strict=True):
+    names = [""] if runs == [None] else short_names([str(run) for run in runs])
+    for row, run, name in zip(grid, runs, names, strict=True):
         for ax, step in zip(row, steps, strict=True):
             _mosaic(moment(result, step=step, run=run)[0], ax)
-            ax.set_title(f"step {step:,}" if run is None or ax is not row[0] else f"{shorten(run)}, step {step:,}")
+            ax.set_title(f"{shorten(name)}, step {step:,}" if name and ax is row[0] else f"step {step:,}")
         _bar(moment(result, run=run)[0], list(row))
     if isinstance(layout := figure.get_layout_engine(), ConstrainedLayoutEngine):
         layout.set(wspace=0.08)

@@ -15,11 +15,11 @@ from trajlab.figures.default import default
 from trajlab.figures.marks import multiples
 from trajlab.figures.marks.canvas import canvas, tall
 from trajlab.figures.marks.choosing import choose, recorded
-from trajlab.figures.marks.labels import name_rows, per_cent, shorten
+from trajlab.figures.marks.labels import name_rows, per_cent, shorten_to
 from trajlab.figures.marks.lines import beside
 from trajlab.figures.marks.scale import CATEGORIES, GRID, INK
 from trajlab.figures.panel import Panel
-from trajlab.studies import run_names
+from trajlab.studies import run_names, short_names
 
 FEW = 6
 """Components whose shares are drawn."""
@@ -55,7 +55,7 @@ def projection(result: xr.Dataset, *, ax: Axes | None = None, variable: str = "s
 def panels(result: xr.Dataset) -> list[Panel]:
     """Give the figures that the report shows."""
     runs: list[str | None] = [*run_names(result)] or [None]
-    shown = runs[: multiples.MOST]
+    shown = [runs[i] for i in multiples.some_of(len(runs))]
     wide = multiples.columns(len(shown))
     height = (2.3 if wide > 1 else 3.6) * ceil(len(shown) / wide) + 0.3
     whole = "of the whole network" if "parameter" in result.dims else "of the tensor"
@@ -64,7 +64,7 @@ def panels(result: xr.Dataset) -> list[Panel]:
         "too: hold the shares against the next figure."
     )
     if len(shown) < len(runs):
-        caption += f" The first {len(shown)} of {len(runs)} runs."
+        caption += f" {len(shown)} of {len(runs)} runs, evenly spaced in their order."
     draw = partial(_planes, result, shown)
     found = [Panel("scores", f"Path {whole} in its plane of most movement", caption, (9.2, height), draw)]
     caption = "Gray: what a random walk in many dimensions shows at the same steps. Dots: single runs."
@@ -130,9 +130,10 @@ def _planes(result: xr.Dataset, runs: list[str | None], figure: Figure) -> None:
     axes = figure.subplots(ceil(len(runs) / wide), wide, squeeze=False).ravel()
     for ax in axes[len(runs) :]:
         ax.remove()
-    for ax, run in zip(axes, runs, strict=False):
+    names = [""] if runs == [None] else short_names([str(run) for run in runs])
+    for ax, run, name in zip(axes, runs, names, strict=False):
         mesh, title = _plane(result, ax, **({} if run is None else {"run": run}))
-        ax.set_title(shorten(title, 22 if wide > 3 else 34))
+        ax.set_title(shorten_to(ax, name or title))
         if wide > 1:
             ax.set_xlabel(ax.get_xlabel().replace("component ", "").replace(" [weight],", ":"))
             ax.set_ylabel(ax.get_ylabel().replace("component ", "").replace(" [weight],", ":"))

@@ -32,6 +32,10 @@ ENOUGH = 20
 """Singular values from which on the tail of a matrix is worth a look."""
 
 
+REACH = 0.1
+"""Shares of noise's effective rank that the colors reach at least on both sides of it."""
+
+
 def spectrum(result: xr.Dataset, *, ax: Axes | None = None, variable: str = "singular_values", **select: Any) -> Axes:
     """Draw singular values over the steps against the range of noise, all else as heat maps and lines.
 
@@ -81,7 +85,7 @@ def panels(result: xr.Dataset) -> list[Panel]:
     )
     caption = f"exp(entropy of s/Σs) in shares of {of}: {means}."
     center = 1.0 if of == NOISE else None
-    found.append(multiples.panel("effective_rank", "Effective rank", caption, rank, center=center))
+    found.append(multiples.panel("effective_rank", "Effective rank", caption, rank, center=center, reach=REACH))
     caption = "Singular values that noise of the same variance would hardly ever show."
     found.append(multiples.panel("mp_spikes", "Singular values beyond noise", caption, result["mp_spikes"]))
     alpha, left_out = _long(result)

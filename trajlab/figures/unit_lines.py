@@ -21,7 +21,7 @@ from trajlab.figures.marks.lines import beside, lines, palette
 from trajlab.figures.marks.scale import CATEGORIES
 from trajlab.figures.panel import Frames, Panel
 from trajlab.showing import evenly
-from trajlab.studies import run_names
+from trajlab.studies import run_names, short_names
 
 MOMENTS = 4
 """Steps that the report shows side by side."""
@@ -37,6 +37,9 @@ Both are the same on light and dark pages.
 
 TICK = 0.03
 """Length of the tick to the active side of a line, in shares of the picture."""
+
+ROOT = 0.12
+"""Where on a line its tick is: near an end, as the middles of lines through one point are all there."""
 
 STROKE = "#4d545f"
 """Color of lines, which is seen on pale regions and, of a picture without these, on light and dark pages."""
@@ -89,7 +92,7 @@ def panels(result: xr.Dataset) -> list[Panel]:
         caption = "From where it was at the first of the steps; a unit that points the other way has turned by 180°."
         array = result["turned"].transpose(..., "unit", "step")
         found.append(multiples.panel("turned", "How far each line turned", caption, array))
-        caption = "Of the line from the middle of the picture."
+        caption = "Distance of each line from the middle of the picture."
         array = result["distance"].transpose(..., "unit", "step")
         found.append(multiples.panel("distance", "How far out each line lies", caption, array))
     return found
@@ -132,9 +135,9 @@ def _plane(at: xr.Dataset, classes: np.ndarray, ax: Axes) -> None:
     ends = at["ends"].transpose("unit", "end", "axis").values
     seen = np.isfinite(ends).all((1, 2))
     ends, normal = ends[seen], at["normal"].transpose("unit", "axis").values[seen]
-    middle = ends.mean(1)
+    root = (1 - ROOT) * ends[:, 0] + ROOT * ends[:, 1]
     tick = TICK * (box[:, 1] - box[:, 0]).max() * normal / np.linalg.norm(normal, axis=1, keepdims=True)
-    strokes = np.concatenate([ends, np.stack([middle, middle + tick], axis=1)])
+    strokes = np.concatenate([ends, np.stack([root, root + tick], axis=1)])
     ax.add_collection(LineCollection(list(strokes), colors=STROKE, linewidths=0.8))
     if "point" in at:
         points = at["point"].transpose("sample", "axis").values
@@ -145,6 +148,8 @@ def _plane(at: xr.Dataset, classes: np.ndarray, ax: Axes) -> None:
     ax.set_xlim(*box[0])
     ax.set_ylim(*box[1])
     ax.set_aspect("equal")
+    ax.set_xlabel("input 1")
+    ax.set_ylabel("input 2")
 
 
 def _classes(result: xr.Dataset) -> np.ndarray:
@@ -175,10 +180,12 @@ def _moments(result: xr.Dataset, figure: Figure) -> None:
     steps = result["step"].values[evenly(result.sizes["step"], MOMENTS)]
     runs = [run_names(result)[i] for i in evenly(result.sizes["run"], MOST)] if "run" in result.dims else [None]
     grid = figure.subplots(len(runs), len(steps), squeeze=False, sharex=True, sharey=True)
-    for row, run in zip(grid, runs, strict=True):
+    names = [""] if runs == [None] else short_names([str(run) for run in runs])
+    for row, run, name in zip(grid, runs, names, strict=True):
         for ax, step in zip(row, steps, strict=True):
             _plane(moment(result, step=step, run=run)[0], _classes(result), ax)
-            ax.set_title(f"step {step:,}" if run is None or ax is not row[0] else f"{shorten(run)}, step {step:,}")
+            ax.label_outer()
+            ax.set_title(f"{shorten(name)}, step {step:,}" if name and ax is row[0] else f"step {step:,}")
     figure.legend(handles=_legend(result), loc="outside lower left", ncols=6, frameon=False)
 
 

@@ -7,7 +7,8 @@ from types import ModuleType
 import numpy as np
 import xarray as xr
 
-from trajlab.findings.looking import Finding, last, nonfinite
+from trajlab.findings.attribution import MAPS
+from trajlab.findings.looking import Finding, last, nonfinite, with_reference
 from trajlab.stages import stage_names
 
 MOST = 6
@@ -30,8 +31,10 @@ def headlines(result: xr.Dataset) -> dict[str, xr.DataArray]:
     """Give the figures that sum up each run, () or (run) each, by variable."""
     if result.sizes.get("step") == 0:
         return {}
-    home = _home(result)
-    chosen = [name for name in home.HEADLINES if _name(result, name)] if home else []
+    home, result = _home(result), with_reference(result)
+    result = home.summed(result) if home and hasattr(home, "summed") else result
+    own = home.headlines(result) if home and hasattr(home, "headlines") else getattr(home, "HEADLINES", ())
+    chosen = [name for name in own if _name(result, name)]
     if not chosen:
         chosen = [str(name) for name, array in result.data_vars.items() if _sums_up(array)][:MOST]
     found: dict[str, xr.DataArray] = {}
@@ -44,7 +47,7 @@ def headlines(result: xr.Dataset) -> dict[str, xr.DataArray]:
             title = f"{array.attrs.get('long_name', name)}, ε = {array['epsilon'].values[-1]:g}"
             array = array.isel(epsilon=-1).assign_attrs(long_name=title)
         if "map" in array.dims:
-            title = f"{array.attrs.get('long_name', name)}, {array['map'].values[-1]}"
+            title = f"{array.attrs.get('long_name', name)}, {MAPS.get(str(array['map'].values[-1]), 'map')}"
             array = array.isel(map=-1).assign_attrs(long_name=title)
         for dim in [str(dim) for dim in array.dims if dim not in ("run", "step")]:
             if dim == "input":

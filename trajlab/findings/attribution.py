@@ -3,8 +3,19 @@
 import numpy as np
 import xarray as xr
 
-from trajlab.findings.looking import Finding, extreme, in_run, last, nonfinite, typical
+from trajlab.findings.looking import Finding, by_group, extreme, in_run, last, nonfinite, typical
 from trajlab.findings.wording import number, share
+
+OBJECTIVES = {
+    "loss": "loss",
+    "logit": "logit of the label",
+    "p_logit": "logit of the label times its probability",
+    "told_logit": "logit of the class told",
+}
+"""What input gradients are of, by the setting of the stage."""
+
+MAPS = {"grad_cam": "Grad-CAM", "input_gradient": "input gradient", "token_gradient": "gradient by the tokens"}
+"""Names of maps."""
 
 HEADLINES = ("adversarial_accuracy", "attention_iou", "attention_iou_prev")
 
@@ -49,12 +60,20 @@ def _masks(result: xr.Dataset) -> list[Finding]:
         return []
     found = []
     for name in result["map"].values:
-        overlap = typical(result["attention_iou"].sel(map=name).mean("sample")).dropna("step")
-        if overlap.size:
-            first, end = float(overlap[0]), float(overlap[-1])
-            text = f"{_called(name)} and the masks have an attention IoU of {number(end)} at the end"
-            text += f", of {number(first)} at step {int(overlap['step'][0]):,}" if overlap.size > 1 else ""
-            found.append(Finding(f"{text} (mean of the samples).", "attention_iou"))
+        each = result["attention_iou"].sel(map=name).mean("sample")
+        overlap = typical(each).dropna("step")
+        if not overlap.size:
+            continue
+        text = f"{_called(name)}{_of(result, name)} and the masks have an attention IoU of"
+        if medians := by_group(last(each)):
+            low, high = sorted(medians, key=medians.__getitem__)[:: len(medians) - 1]
+            text += f" {number(medians[high])} with `{high}` to {number(medians[low])} with `{low}` at the end"
+            text += " (medians of runs that differ in their seed, means of the samples)"
+        else:
+            text += f" {number(float(overlap[-1]))} at the end"
+            text += f", of {number(float(overlap[0]))} at step {int(overlap['step'][0]):,}" if overlap.size > 1 else ""
+            text += " (mean of the samples)"
+        found.append(Finding(f"{text}.", "attention_iou"))
     return found
 
 
@@ -98,5 +117,13 @@ def _still(result: xr.Dataset) -> list[Finding]:
     ]
 
 
+def _of(result: xr.Dataset, name: str) -> str:
+    """Say what a map is of."""
+    objective = str(result.attrs.get("objective", ""))
+    if name == "grad_cam":
+        return " of the class told" if objective == "told_logit" else " of the label" if objective else ""
+    return f" of the {OBJECTIVES[objective]}" if objective in OBJECTIVES else ""
+
+
 def _called(name: str) -> str:
-    return {"grad_cam": "Grad-CAM", "input_gradient": "The input gradient"}.get(name, "The gradient by the tokens")
+    return MAPS[name] if name == "grad_cam" else f"The {MAPS.get(name, name)}"

@@ -72,7 +72,7 @@ def _settled(result: xr.Dataset) -> list[Finding]:
         text = f"{whole} settled by step {steps[since[first]]:,}: from then on the CKA with the last step is above "
         return [Finding(f"{text}{SETTLED}{runs}.", "cka_end")]
     text = f"`{names[first]}` settles first and `{names[latest]}` last: {what} {steps[since[first]]:,} and"
-    return [Finding(f"{text} {steps[since[latest]]:,} on{runs}.", "cka_end")]
+    return [Finding(f"{text} {steps[since[latest]]:,} on, respectively{runs}.", "cka_end")]
 
 
 def _constant(result: xr.Dataset) -> list[Finding]:

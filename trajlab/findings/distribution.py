@@ -1,9 +1,10 @@
 """What stands out in how values are distributed."""
 
+import numpy as np
 import xarray as xr
 
 from trajlab.figures.marks.choosing import ENOUGH, large
-from trajlab.findings.looking import Finding, Place, extreme, in_run, last, nonfinite
+from trajlab.findings.looking import Finding, Place, extreme, in_run, last, nonfinite, reference_of
 from trajlab.findings.wording import number, share
 
 HEADLINES = ("std", "skewness", "excess_kurtosis", "min", "max", "zeros", "nonfinite")
@@ -27,15 +28,19 @@ def _name(place: Place) -> str:
 
 def _shift(result: xr.Dataset) -> list[Finding]:
     shift = last(result["ks"]).where(_start(result, "std") > 0)
-    place = extreme(large(shift))
-    if place is None or place.value == 0:
+    beyond = shift / last(result["ks_null"])
+    place = extreme(large(beyond.where(np.isfinite(beyond))))
+    if place is None or not bool((shift > 0).any()):
         return []
     before, after = (float(part.sel(place.at)) for part in (_start(result, "std"), last(result["std"])))
     among = f" of all tensors of at least {ENOUGH} entries" if large(shift).count() < shift.count() else ""
-    chance = float(last(result["ks_null"]).sel(place.at))
+    if place.value <= 1:
+        of = among.removeprefix(" of all tensors") if among else ""
+        return [Finding(f"No tensor{of} shifted from {reference_of(result)} beyond chance.", "ks")]
+    chance, distance = (float(one.sel(place.at)) for one in (last(result["ks_null"]), shift))
     text = (
         f"The values of {_name(place)} shifted most{among}{in_run(place)}: Kolmogorov–Smirnov distance "
-        f"{number(place.value)} from the start (chance gives {number(chance)}), standard deviation from "
+        f"{number(distance)} from {reference_of(result)} (chance gives {number(chance)}), standard deviation from "
         f"{number(before)} to {number(after)}."
     )
     return [Finding(text, "ks")]

@@ -3,14 +3,35 @@
 import numpy as np
 import xarray as xr
 
-from trajlab.findings.looking import Finding, extreme, in_run, last, nonfinite, reference_of, size_in, typical, whole
+from trajlab.findings.looking import (
+    Finding,
+    Place,
+    extreme,
+    in_run,
+    last,
+    nonfinite,
+    reference_of,
+    size_in,
+    typical,
+    whole,
+)
 from trajlab.findings.wording import count, number, share
 from trajlab.studies import facts, telling_facts
 
 HEADLINES = ("relative", "distance_l2", "path_length", "straightness", "changed", "sign_changed", "unchanged_cause")
 
+FROM_THE_START = ("path_length", "straightness")
+"""Headlines that say nothing of distances from elsewhere: the path begins at the start of the run."""
+
 NOTABLE = 1.25
 """Groups of runs whose medians differ by this factor are told apart in a sentence."""
+
+
+def headlines(result: xr.Dataset) -> tuple[str, ...]:
+    """Name the variables that sum up a run."""
+    if reference_of(result) == "the start":
+        return HEADLINES
+    return tuple(name for name in HEADLINES if name not in FROM_THE_START)
 
 
 def drift(result: xr.Dataset) -> list[Finding]:
@@ -34,7 +55,8 @@ def _layers(result: xr.Dataset) -> list[Finding]:
     most, least = extreme(usual), extreme(usual, least=True)
     if most is None or least is None:
         return []
-    runs = f" (median of {end.sizes['run']} runs)" if end.sizes.get("run", 1) > 1 else ""
+    known = int(np.isfinite(end.sel(most.at).values).sum())
+    runs = f" (median of {count(known, 'run')})" if end.sizes.get("run", 1) > 1 else ""
     text = f"`{most.at['parameter']}` moved most: by {share(most.value)} of its starting norm{runs}"
     if least.at != most.at:
         text += f"; `{least.at['parameter']}` moved least, by {share(least.value)}"
@@ -93,13 +115,17 @@ def _path(result: xr.Dataset) -> list[Finding]:
     return [Finding(f"{path} {times} times as long as the distance it covered.", "straightness")]
 
 
+def most_unmoved(result: xr.Dataset) -> Place | None:
+    """Find the run in which most entries never moved; None if all did in every run."""
+    place = extreme(result["unchanged_cause"].sum(["parameter", "cause"]))
+    return place if place is not None and place.value > 0 else None
+
+
 def _unmoved(result: xr.Dataset) -> list[Finding]:
     if "parameter" not in result.dims or "numel" not in result.coords:
         return []
-    counts = result["unchanged_cause"]
-    by_run = counts.sum(["parameter", "cause"])
-    place = extreme(by_run)
-    if place is None or place.value == 0:
+    counts, place = result["unchanged_cause"], most_unmoved(result)
+    if place is None:
         runs = ", in every run" if "run" in result.dims else ""
         return [Finding(f"Every entry of every tensor moved at some step{runs}.", "relative")]
     here = counts.sel(place.at)

@@ -7,13 +7,23 @@ from trajlab.findings.looking import Finding, nonfinite, typical
 from trajlab.findings.wording import count, listed, number, share
 from trajlab.observers import INPUT
 
-HEADLINES = ("knn_chance",)
+HEADLINES = ("knn_best", "knn_chance")
 
 CLEAR = 0.03
 """Shares that differ by less are not told to differ: it is a handful of samples."""
 
 FACTOR = 1.1
 """Effective ranks that differ by a smaller factor are not told to differ."""
+
+
+def summed(result: xr.Dataset) -> xr.Dataset:
+    """Add the kNN accuracy of the layer where it is highest."""
+    if "knn_accuracy" not in result:
+        return result
+    accuracy = result["knn_accuracy"]
+    own = accuracy.sel(layer=[name for name in accuracy["layer"].values if name != INPUT])
+    named = {"long_name": "share that neighbors tell, best layer", "units": "1", "definition": "kNN accuracy"}
+    return result.assign(knn_best=own.max("layer").assign_attrs(named))
 
 
 def embedding(result: xr.Dataset) -> list[Finding]:
@@ -51,14 +61,18 @@ def _told(result: xr.Dataset) -> list[Finding]:
         return []
     best = last.max().item()
     names = [f"`{name}`" for name in last["layer"].values[last.values == best]]
-    where = listed(names) if len(names) < last.size or len(names) == 1 else "every layer"
+    same = len(names) == last.size > 1
+    where = "the same in every layer" if same else f"highest in {listed(names)}"
     held = [f"always the largest class: {share(float(typical(result['knn_chance'])))}"]
     if INPUT in result["layer"].values:
         inputs = typical(result["knn_accuracy"]).sel(layer=INPUT).sel(step=last["step"]).item()
         held.insert(0, f"inputs: {share(inputs)}")
-    text = f"At step {int(last['step']):,} the {count(result.attrs.get('neighbors', 0), 'nearest neighbor')} tell the"
-    text += f" classes best in {where}: of {share(best)} of the samples ({'; '.join(held)})"
-    return [Finding(f"{text}{_medians(result)}.", "knn_accuracy")]
+    held += ["medians of the runs"] if _medians(result) else []
+    text = (
+        f"At step {int(last['step']):,} the {result.attrs.get('neighbors', 'k')}-NN accuracy is {where}: {share(best)}"
+    )
+    text += f" ({'; '.join(held)})"
+    return [Finding(f"{text}.", "knn_accuracy")]
 
 
 def _changed(result: xr.Dataset) -> list[Finding]:

@@ -3,10 +3,16 @@
 import numpy as np
 import xarray as xr
 
-from trajlab.findings.looking import Finding, extreme, in_run, last, nonfinite, typical
-from trajlab.findings.wording import number, share
+from trajlab.findings.looking import Finding, by_group, extreme, in_run, last, nonfinite, typical
+from trajlab.findings.wording import count, listed, number, share
 
 HEADLINES = ("loss", "accuracy", "macro_f1", "train_accuracy", "accuracy_gap", "prunable_share")
+
+POINT = 0.01
+"""Shares that differ by less are not told to differ."""
+
+FEW = 3
+"""Classes up to which each is named."""
 
 WORSE = 1.2
 """A loss at the end that is this factor above the least on the way is told."""
@@ -30,6 +36,12 @@ def _end(result: xr.Dataset) -> list[Finding]:
     if wording(best.value) == wording(worst.value):
         runs = "every run" if bool(end.notnull().all()) else "each run that did not diverge"
         return [Finding(f"The {words} ends at {wording(best.value)} in {runs}.", name)]
+    if medians := by_group(end):
+        low, high = sorted(medians, key=medians.__getitem__)[:: len(medians) - 1]
+        top, bottom = (low, high) if name == "loss" else (high, low)
+        if wording(medians[top]) != wording(medians[bottom]):
+            text = f"The {words} ends best with `{top}` ({wording(medians[top])}), worst with `{bottom}`"
+            return [Finding(f"{text} ({wording(medians[bottom])}; medians of runs that differ in their seed).", name)]
     text = f"The {words} ends at {wording(float(typical(end)))} in the median run, best{in_run(best)}"
     return [Finding(f"{text} ({wording(best.value)}), worst{in_run(worst)} ({wording(worst.value)}).", name)]
 
@@ -38,13 +50,25 @@ def _risen(result: xr.Dataset) -> list[Finding]:
     loss = result["loss"]
     if not bool(loss.notnull().any()):
         return []
-    place = extreme(_at_end(result, "loss") / loss.min("step"))
+    ratio = _at_end(result, "loss") / loss.min("step")
+    at_once = loss.fillna(np.inf).argmin("step") == loss.notnull().argmax("step")
+    parts = (ratio.where(~at_once), "again", "it was least at step {step:,} ({least}) and ends at {end}"), (
+        ratio.where(at_once), "from the start", "{least} to {end}"
+    )  # fmt: skip
+    return [found for part in parts if (found := _rise(loss, *part)) is not None]
+
+
+def _rise(loss: xr.DataArray, ratio: xr.DataArray, words: str, told: str) -> Finding | None:
+    """Say of how many runs the loss rose, and of the one where it did most from where to where."""
+    place = extreme(ratio)
     if place is None or place.value < WORSE:
-        return []
+        return None
     own = loss.sel(run=place.at["run"]) if "run" in place.at else loss
-    least = int(own["step"].values[int(np.nanargmin(own.values))])
-    text = f"The loss rose again{in_run(place)}: it was least at step {least:,} ({number(float(own.min()))})"
-    return [Finding(f"{text} and ends at {number(float(last(own)))}.", "loss")]
+    step = int(own["step"].values[int(np.nanargmin(own.values))])
+    rose = int((ratio >= WORSE).sum())
+    where = f" in {rose} of {count(ratio.size, 'run')}, most{in_run(place)}" if rose > 1 else in_run(place)
+    ends = told.format(step=step, least=number(float(own.min())), end=number(float(last(own))))
+    return Finding(f"The loss rose {words}{where}: {ends}.", "loss")
 
 
 def _class(result: xr.Dataset) -> list[Finding]:
@@ -55,8 +79,20 @@ def _class(result: xr.Dataset) -> list[Finding]:
     if worst is None or best is None or worst.at == best.at:
         return []
     runs = " (medians of the runs)" if "run" in result.dims else ""
-    text = f"Class {worst.at['class']} is worst at the end: {share(worst.value)} of its targets are answered right"
-    return [Finding(f"{text}, of class {best.at['class']} {share(best.value)}{runs}.", "class_accuracy")]
+    if share(worst.value) == share(best.value):
+        return []
+    lowest, highest = (_classes(end, share(value)) for value in (worst.value, best.value))
+    are, their = ("is", "its") if lowest.startswith("class ") else ("are", "their")
+    text = f"{lowest[:1].upper()}{lowest[1:]} {are} worst at the end: {share(worst.value)} of {their} targets are"
+    return [Finding(f"{text} answered right, {share(best.value)} of those of {highest}{runs}.", "class_accuracy")]
+
+
+def _classes(end: xr.DataArray, written: str) -> str:
+    """Name the classes of which so many are answered right, or count them."""
+    same = [str(label) for label, value in zip(end["class"].values, end.values, strict=True) if share(value) == written]
+    if len(same) == 1:
+        return f"class {same[0]}"
+    return f"classes {listed(same)}" if len(same) <= FEW else f"{len(same)} of {end.size} classes"
 
 
 def _gap(result: xr.Dataset) -> list[Finding]:
@@ -64,14 +100,21 @@ def _gap(result: xr.Dataset) -> list[Finding]:
     if "accuracy_gap" not in result:
         return []
     end = _at_end(result, "accuracy_gap")
-    place, middle = extreme(end), float(typical(end))
-    if place is None:
+    place, middle = extreme(abs(end)), float(typical(end))
+    if place is None or max(place.value, abs(middle)) < POINT:
         return []
-    words = "more" if middle >= 0 else "less"
-    text = f"Training examples are answered right {_points(abs(middle))} {words} often than the probe at the end"
+    usual = f"{_points(abs(middle))} {_compared(middle)} often than" if abs(middle) >= POINT else "about as often as"
+    text = f"Training examples are answered right {usual} the probe at the end"
     if "run" in place.at:
-        text += f" (median of the runs), with the largest gap{in_run(place)} ({_points(place.value)})"
+        value = float(end.sel(run=place.at["run"]))
+        text += (
+            f" (median of the runs), with the largest gap{in_run(place)} ({_points(place.value)} {_compared(value)})"
+        )
     return [Finding(f"{text}.", "train_accuracy")]
+
+
+def _compared(value: float) -> str:
+    return "more" if value >= 0 else "less"
 
 
 def _pruning(result: xr.Dataset) -> list[Finding]:

@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
+from trajlab.studies import groups
+
 
 class Finding(NamedTuple):
     """A sentence about a result, in which names stand between backticks.
@@ -60,6 +62,21 @@ def typical(array: xr.DataArray) -> xr.DataArray:
     return array.median("run", keep_attrs=True) if "run" in array.dims else array
 
 
+def by_group(array: xr.DataArray) -> dict[str, float]:
+    """Give the median over the runs of each group that differs in its seed only; nothing if there is but one group.
+
+    Parameters
+    ----------
+    array
+        A value of each run, (run); of those that are not finite nothing is known.
+    """
+    if "run" not in array.dims:
+        return {}
+    known = {name: array.values[own][np.isfinite(array.values[own])] for name, own in groups(array).items()}
+    medians = {name: float(np.median(values)) for name, values in known.items() if len(values)}
+    return medians if len(medians) > 1 and len(known) < array.sizes["run"] else {}
+
+
 def in_run(place: Place) -> str:
     """Say in which run something is; nothing if there is one only."""
     return f" in run `{place.at['run']}`" if "run" in place.at else ""
@@ -83,6 +100,16 @@ def reference_of(result: xr.Dataset) -> str:
     if result.attrs.get("reference_of") == "parent":
         return f"the parent's {step}" if step else f"the parent at step {reference:,}"
     return f"the {step}" if step else f"step {reference:,}"
+
+
+def with_reference(result: xr.Dataset) -> xr.Dataset:
+    """Say in the names of variables what distances are taken from, in place of a reference."""
+    there, renamed = reference_of(result), {}
+    for name, array in result.data_vars.items():
+        said = str(array.attrs.get("long_name", ""))
+        if "the reference" in said:
+            renamed[name] = array.assign_attrs(long_name=said.replace("the reference", there))
+    return result.assign(renamed) if renamed else result
 
 
 def nonfinite(result: xr.Dataset, figure: str, thing: str = "weights") -> list[Finding]:

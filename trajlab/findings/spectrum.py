@@ -66,7 +66,7 @@ def _rank(result: xr.Dataset) -> list[Finding]:
         return []
     if place.value > FALLEN:
         text = "No matrix uses clearly fewer directions than its entries shuffled: "
-        text += f"effective ranks are at least {100 * place.value:.0f} % of those."
+        text += f"effective ranks are at least {100 * place.value:.1f} % of those."
         return [Finding(text, "effective_rank")]
     rank, shuffled, start = (_at(one, place) for one in (end, null, _start(result["effective_rank"])))
     text = (

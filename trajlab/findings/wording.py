@@ -6,18 +6,32 @@ import math
 def share(value: float) -> str:
     """Write a share in per cent, with as many digits as tell something.
 
-    >>> share(0.1234), share(0.012), share(0.00042), share(0), share(1.06)
-    ('12 %', '1.2 %', '0.04 %', '0 %', '106 %')
+    What is not all or nothing is not rounded to it.
+
+    >>> share(0.1234), share(0.012), share(0.00042), share(0), share(1.06), share(1)
+    ('12 %', '1.2 %', '0.04 %', '0 %', '106 %', '100 %')
+    >>> share(0.995), share(0.999999), share(1.0001)
+    ('99.5 %', '> 99.99 %', '100.01 %')
     """
     percent = 100 * value
     if not math.isfinite(percent):
         return number(value)
     size = abs(percent)
+    if 0 < abs(size - 100) <= 0.5:
+        return _nearly_all(percent)
     if size == 0 or size >= 10:
         return f"{percent:,.0f} %"
     if size < 0.01:
         return "< 0.01 %"
     return f"{percent:.1f} %" if size >= 1 else f"{percent:.2f} %"
+
+
+def _nearly_all(percent: float) -> str:
+    """Write what is nearly 100 per cent so that it does not seem to be all."""
+    for digits in (1, 2):
+        if abs(float(f"{percent:.{digits}f}")) != 100:
+            return f"{percent:.{digits}f} %"
+    return "> 99.99 %" if 1e-9 < 100 - percent < 1 else f"{percent:.0f} %"
 
 
 def number(value: float) -> str:

@@ -10,6 +10,9 @@ from trajlab.figures.marks.lines import beside, palette
 from trajlab.figures.marks.scale import INK, is_share
 from trajlab.observers import INPUT
 
+FEW = 12
+"""Steps up to which each has a mark."""
+
 
 def by_layer(array: xr.DataArray, ax: Axes, *, chance: float | None = None) -> None:
     """Draw a line for each layer over the steps; of several runs the median, and a faint line for each.
@@ -27,7 +30,7 @@ def by_layer(array: xr.DataArray, ax: Axes, *, chance: float | None = None) -> N
     own = [name for name in names if name != INPUT]
     colors = dict(zip(own, palette(len(own)), strict=True)) | {INPUT: INK}
     steps = array["step"].values
-    marker: dict[str, Any] = {"marker": "o", "markersize": 4} if len(steps) == 1 else {}
+    marker: dict[str, Any] = {"marker": "o", "markersize": 4} if len(steps) <= FEW else {}
     for place, name in enumerate(names):
         line = array.isel(layer=place)
         style: dict[str, Any] = {"color": colors[name], "linestyle": ":" if name == INPUT else "-"}

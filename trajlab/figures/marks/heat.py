@@ -9,12 +9,23 @@ from matplotlib.collections import QuadMesh
 from matplotlib.colors import LogNorm
 
 from trajlab.figures.marks.choosing import recorded
-from trajlab.figures.marks.labels import name_rows, step_axis, title_of, value_axis, wrap
+from trajlab.figures.marks.labels import name_rows, name_steps, step_axis, title_of, value_axis, wrap
 from trajlab.figures.marks.scale import MISSING, Scale, scale_for
+from trajlab.studies import short_names
+
+FEW = 12
+"""Steps up to which each is a column of one width."""
+
+RUNS = ("run", "other")
+"""Dims whose labels are names of runs."""
 
 
-def heat(array: xr.DataArray, ax: Axes, *, scale: Scale | None = None, bar: bool = True) -> QuadMesh:
+def heat(
+    array: xr.DataArray, ax: Axes, *, scale: Scale | None = None, bar: bool = True, every: bool = False
+) -> QuadMesh:
     """Draw a variable of two dims, of which the one that is not `step` makes the rows.
+
+    Few steps are columns of one width with their names below; of more, columns are as wide as steps lie apart.
 
     Parameters
     ----------
@@ -26,13 +37,16 @@ def heat(array: xr.DataArray, ax: Axes, *, scale: Scale | None = None, bar: bool
         Colors, if they are shared with other axes.
     bar
         Whether to add a color bar.
+    every
+        Whether to show also the steps at which nothing is known.
     """
-    array = recorded(array)
+    array = array if every else recorded(array)
     columns = "step" if "step" in array.dims else str(array.dims[-1])
     array = array.transpose(..., columns)
     scale = scale or scale_for(array)
     rows = str(array.dims[0])
-    x = edges(array[columns].values) if columns == "step" else np.arange(array.sizes[columns] + 1) - 0.5
+    timed = columns == "step" and array.sizes["step"] > FEW
+    x = edges(array["step"].values) if timed else np.arange(array.sizes[columns] + 1) - 0.5
     y = np.arange(array.sizes[rows] + 1) - 0.5
     values = np.ma.masked_invalid(scale.show(array.values.astype(np.float64)))
     ax.set_facecolor(MISSING)
@@ -41,12 +55,14 @@ def heat(array: xr.DataArray, ax: Axes, *, scale: Scale | None = None, bar: bool
     name_rows(ax, labels(array, rows))
     if rows not in ("parameter", "layer", "run"):
         ax.set_ylabel(rows)
-    if columns == "step":
+    if timed:
         step_axis(ax, array["step"].values)
+    elif columns == "step":
+        name_steps(ax, array["step"].values)
     else:
         names = labels(array, columns)
-        every = max(1, len(names) // 12)
-        ax.set_xticks(np.arange(len(names))[::every], names[::every])
+        thin = max(1, len(names) // 12)
+        ax.set_xticks(np.arange(len(names))[::thin], names[::thin])
         ax.set_xlabel(columns)
     if bar:
         color_bar(mesh, [ax], array, scale)
@@ -68,21 +84,23 @@ def color_bar(mesh: QuadMesh, axes: Sequence[Axes], array: xr.DataArray, scale: 
 
 
 def edges(steps: np.ndarray) -> np.ndarray:
-    """Give the edges between steps, midway, and as far beyond the first and the last.
+    """Give the edges between steps, midway; what is shown begins with the first and ends with the last.
 
     >>> edges(np.array([0, 10, 30]))
-    array([-5.,  5., 20., 40.])
+    array([ 0.,  5., 20., 30.])
     """
     steps = np.asarray(steps, np.float64)
     if len(steps) == 1:
         return np.array([steps[0] - 0.5, steps[0] + 0.5])
     middle = (steps[1:] + steps[:-1]) / 2
-    return np.concatenate([[2 * steps[0] - middle[0]], middle, [2 * steps[-1] - middle[-1]]])
+    return np.concatenate([steps[:1], middle, steps[-1:]])
 
 
 def labels(array: xr.DataArray, dim: str) -> list[str]:
-    """Give the labels along a dim, or its positions if it has none."""
+    """Give the labels along a dim, or its positions if it has none; of runs, without what all their names share."""
     if dim not in array.coords:
         return [str(position) for position in range(array.sizes[dim])]
     values = array[dim].values
+    if dim in RUNS:
+        return short_names([str(name) for name in values])
     return [f"{value:g}" for value in values] if values.dtype.kind == "f" else [str(value) for value in values]

@@ -15,13 +15,16 @@ from matplotlib.ticker import (
     SymmetricalLogLocator,
 )
 
-from trajlab.figures.marks.scale import is_share
+from trajlab.figures.marks.scale import are_counts, is_share
 
 LONGEST = 26
 """Characters of a name on an axis, twice that on wide axes; of longer ones the end is shown."""
 
 WIDE = 4.5
 """Inches from which axes are wide."""
+
+PER_INCH = 14
+"""Characters of a title that fit into an inch."""
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -38,7 +41,10 @@ class _Steps(MaxNLocator):
         ends = [end for end in self.ends if vmin <= end <= vmax]
         widths = 3 * self.axis.get_tick_space() if isinstance(self.axis, Axis) else 0
         room = (vmax - vmin) * (1 + 0.6 * len(f"{self.ends[1]:,.0f}")) / max(widths, 3)
-        round_ones = [tick for tick in super().tick_values(vmin, vmax) if all(abs(tick - end) > room for end in ends)]
+        round_ones = [
+            tick for tick in super().tick_values(vmin, vmax) if min(ends, default=vmin) < tick < max(ends, default=vmax)
+        ]
+        round_ones = [tick for tick in round_ones if all(abs(tick - end) > room for end in ends)]
         return sorted({*ends, *map(float, round_ones)})
 
 
@@ -63,6 +69,11 @@ def shorten(name: str, longest: int = LONGEST) -> str:
     return name if len(name) <= longest else "…" + name[1 - longest :]
 
 
+def shorten_to(ax: Axes, name: str) -> str:
+    """Give a name, or the end of one that is too long to stand above axes."""
+    return shorten(name, max(8, int(PER_INCH * width_of(ax))))
+
+
 def height_of(ax: Axes) -> float:
     """Give the height of axes in inches."""
     return ax.get_window_extent().height / ax.get_figure(root=True).dpi  # type: ignore[union-attr]
@@ -83,6 +94,18 @@ def name_rows(ax: Axes, names: Sequence[str], positions: Sequence[float] | None 
     ax.tick_params(axis="y", length=0)
 
 
+def name_steps(ax: Axes, steps: np.ndarray) -> None:
+    """Put steps below columns of one width, as many as there is room for, the first and the last among them."""
+    names = [f"{step:,}" for step in steps]
+    room = int(width_of(ax) / (0.075 * max(map(len, names)) + 0.12))
+    last = len(names) - 1
+    apart = max(1, int(np.ceil(last / max(1, room - 1))))
+    shown = [place for place in range(0, last, apart) if place == 0 or last - place >= apart] + [last] * (last > 0)
+    shown = shown or [0]
+    ax.set_xticks(shown, [names[i] for i in shown])
+    ax.set_xlabel("step")
+
+
 def step_axis(ax: Axes, steps: np.ndarray) -> None:
     """Make the x axis one of steps; logarithmic where they lie ever further apart."""
     ax.set_xlabel("step")
@@ -100,12 +123,14 @@ def step_axis(ax: Axes, steps: np.ndarray) -> None:
 def value_axis(axis: Axis, array: xr.DataArray, *, log: bool = False) -> None:
     """Format the ticks of an axis or a color bar: powers of ten, per cent, or plain numbers."""
     if log:
-        axis.set_major_locator(LogLocator(numticks=6))
+        low, high = sorted(axis.get_view_interval())
+        few = low > 0 and high < 100 * low
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12) if few else LogLocator(numticks=6))
         axis.set_major_formatter(FuncFormatter(lambda value, _: power_of_ten(value)))
         axis.set_minor_formatter(NullFormatter())
     elif is_share(array):
         axis.set_major_formatter(FuncFormatter(per_cent))
-    elif array.attrs.get("units") in ("places", "rules"):
+    elif array.attrs.get("units") in ("places", "rules") or are_counts(array):
         axis.set_major_locator(MaxNLocator(nbins=6, integer=True))
 
 

@@ -27,15 +27,29 @@ def lines(array: xr.DataArray, ax: Axes, *, log: bool = False) -> list[Line2D]:
     ax
         Where to draw.
     log
-        Whether the scale is logarithmic, as far as there are values above zero, even if they span few decades.
+        Whether the scale is logarithmic, as far as there are values above zero, even if they span few decades. Values
+        that are not above zero are passed over then.
     """
+    log = is_log(array, log)
     others = [str(dim) for dim in array.dims if dim != "step"]
     if others:
         styles, legend = styles_of(array, others[0])
-        drawn = [_line(array.isel({others[0]: i}), ax, style) for i, style in enumerate(styles)]
+        drawn = [_line(array.isel({others[0]: i}), ax, style, log) for i, style in enumerate(styles)]
     else:
-        drawn, legend = [_line(array, ax, {"color": CATEGORIES[0]})], []
-    log = spans_decades(array.values) or (log and bool((array.values > 0).any()))
+        drawn, legend = [_line(array, ax, {"color": CATEGORIES[0]}, log)], []
+    finish(array, ax, log)
+    if legend:
+        beside(ax, legend)
+    return drawn
+
+
+def is_log(array: xr.DataArray, asked: bool = False) -> bool:
+    """Tell whether the scale of a variable is logarithmic: as its values span decades, or as it was asked for."""
+    return spans_decades(array.values) or (asked and bool((array.values > 0).any()))
+
+
+def finish(array: xr.DataArray, ax: Axes, log: bool) -> None:
+    """Scale and name the axes of lines over the steps."""
     if log:
         ax.set_yscale("log")
     elif is_share(array) and np.isfinite(array.values).any():
@@ -45,9 +59,6 @@ def lines(array: xr.DataArray, ax: Axes, *, log: bool = False) -> list[Line2D]:
     ax.set_ylabel(wrap(title_of(array), height_of(ax)))
     step_axis(ax, array["step"].values)
     ax.margins(x=0.01)
-    if legend:
-        beside(ax, legend)
-    return drawn
 
 
 def beside(ax: Axes, handles: Sequence[Any] | None = None) -> None:
@@ -57,8 +68,8 @@ def beside(ax: Axes, handles: Sequence[Any] | None = None) -> None:
     ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0, frameon=False, ncols=columns, **given)
 
 
-def _line(one: xr.DataArray, ax: Axes, style: dict[str, Any]) -> Line2D:
-    known = np.isfinite(one.values.astype(np.float64))
+def _line(one: xr.DataArray, ax: Axes, style: dict[str, Any], log: bool) -> Line2D:
+    known = np.isfinite(one.values.astype(np.float64)) & ((one.values > 0) | (not log))
     marker: dict[str, Any] = {"marker": "o", "markersize": 4} if known.sum() == 1 else {}
     return ax.plot(one["step"].values[known], one.values[known], **style, **marker)[0]
 

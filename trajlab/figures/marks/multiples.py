@@ -1,5 +1,6 @@
 """Small multiples: the same picture for each run, on one scale."""
 
+from collections.abc import Sequence
 from functools import partial
 from math import ceil
 
@@ -8,24 +9,31 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from trajlab.figures.marks.canvas import tall
+from trajlab.figures.marks.choosing import recorded
 from trajlab.figures.marks.heat import color_bar, heat
-from trajlab.figures.marks.labels import shorten
+from trajlab.figures.marks.labels import shorten_to
 from trajlab.figures.marks.scale import scale_for
 from trajlab.figures.panel import Panel
-from trajlab.studies import groups, run_names
+from trajlab.studies import groups, run_names, short_names
 
 MOST = 12
 """Pictures that fit on one page."""
 
 
-def panel(key: str, title: str, caption: str, array: xr.DataArray, *, center: float | None = None) -> Panel:
+def panel(
+    key: str, title: str, caption: str, array: xr.DataArray, *, center: float | None = None, reach: float = 0.0
+) -> Panel:
     """Give the panel of small multiples of an array, ([run,] row, step)."""
     if array.sizes.get("run", 1) > MOST:
-        caption += " “×n” is the mean of n runs that differ in their seed."
-    return Panel(key, title, caption.strip(), size(array), partial(multiples, array, center=center))
+        found = groups(array)
+        caption += " “×n” is the mean of n runs that differ in their seed." if len(found) < array.sizes["run"] else ""
+        caption += f" {MOST} of {len(found)} groups of runs." if len(found) > MOST else ""
+    if "gray" not in caption.lower() and bool(recorded(array).isnull().any()):
+        caption += " Gray: not known."
+    return Panel(key, title, caption.strip(), size(array), partial(multiples, array, center=center, reach=reach))
 
 
-def multiples(array: xr.DataArray, figure: Figure, *, center: float | None = None) -> None:
+def multiples(array: xr.DataArray, figure: Figure, *, center: float | None = None, reach: float = 0.0) -> None:
     """Draw a heat map for each run, or for each group of runs that differ in their seed, on one scale.
 
     Parameters
@@ -36,16 +44,18 @@ def multiples(array: xr.DataArray, figure: Figure, *, center: float | None = Non
         Where to draw.
     center
         Value that the colors diverge from.
+    reach
+        How far the colors reach at least on both sides of it.
     """
-    parts = parts_of(array)
-    scale = scale_for(xr.concat(list(parts.values()), dim="part"), center=center)
+    parts = parts_of(recorded(array))
+    scale = scale_for(xr.concat(list(parts.values()), dim="part"), center=center, reach=reach, rows=_rows(array))
     wide = columns(len(parts))
     axes = figure.subplots(ceil(len(parts) / wide), wide, squeeze=False, sharex=True, sharey=True).ravel()
     for ax in axes[len(parts) :]:
         ax.remove()
     for i, (ax, (name, part)) in enumerate(zip(axes, parts.items(), strict=False)):
-        mesh = heat(part, ax, scale=scale, bar=False)
-        ax.set_title(shorten(name, 26 if wide > 3 else 34))
+        mesh = heat(part, ax, scale=scale, bar=False, every=True)
+        ax.set_title(shorten_to(ax, name))
         ax.tick_params(labelbottom=i + wide >= len(parts))
         ax.set_xlabel("step" if i + wide >= len(parts) else "")
         if i % wide:
@@ -57,9 +67,14 @@ def multiples(array: xr.DataArray, figure: Figure, *, center: float | None = Non
 def size(array: xr.DataArray) -> tuple[float, float]:
     """Give the size in inches that small multiples of an array need."""
     count = len(parts_of(array)) if "run" in array.dims else 1
-    rows = next((array.sizes[dim] for dim in array.dims if dim not in ("run", "step")), 1)
+    rows = array.sizes.get(_rows(array), 1)
     down = ceil(count / columns(count))
     return 9.2, min(down * tall(rows, least=1.0, most=7.0 if down == 1 else 5.0) + 0.4, 14.0)
+
+
+def _rows(array: xr.DataArray) -> str:
+    """Give the dim of the rows."""
+    return next((str(dim) for dim in array.dims if dim not in ("run", "step")), "")
 
 
 def columns(count: int) -> int:
@@ -72,9 +87,20 @@ def parts_of(array: xr.DataArray) -> dict[str, xr.DataArray]:
     if "run" not in array.dims:
         return {"": array}
     if array.sizes["run"] <= MOST:
-        return {name: array.isel(run=i, drop=True) for i, name in enumerate(run_names(array))}
+        return {name: array.isel(run=i, drop=True) for i, name in enumerate(short_names(run_names(array)))}
     found = list(groups(array).items())
-    evenly = np.unique(np.linspace(0, len(found) - 1, min(MOST, len(found))).round().astype(int))
-    return {
-        f"{found[i][0]} ×{len(found[i][1])}": array.isel(run=found[i][1]).mean("run", keep_attrs=True) for i in evenly
-    }
+    return {counted(*found[i]): array.isel(run=found[i][1]).mean("run", keep_attrs=True) for i in some_of(len(found))}
+
+
+def some_of(count: int) -> list[int]:
+    """Give the positions of as many as fit on a page, spread evenly over all.
+
+    >>> some_of(14)
+    [0, 1, 2, 4, 5, 6, 7, 8, 9, 11, 12, 13]
+    """
+    return np.unique(np.linspace(0, count - 1, min(MOST, count)).round().astype(int)).tolist()
+
+
+def counted(name: str, runs: Sequence[int]) -> str:
+    """Name a group of runs with how many there are, where there are several."""
+    return f"{name} ×{len(runs)}" if len(runs) > 1 else name

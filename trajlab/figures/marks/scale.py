@@ -26,6 +26,10 @@ DECADES = 2.5
 """Values that span more powers of ten than this are shown on a logarithmic scale."""
 
 
+TOWERING = 5.0
+"""A row whose largest value is this factor above that of the middle row takes the whole scale."""
+
+
 class Scale(NamedTuple):
     """How values become colors."""
 
@@ -40,7 +44,9 @@ class Scale(NamedTuple):
         return np.where(shown < low, low, shown) if isinstance(self.norm, LogNorm) else shown
 
 
-def scale_for(array: xr.DataArray, *, center: float | None = None) -> Scale:
+def scale_for(
+    array: xr.DataArray, *, center: float | None = None, reach: float = 0.0, rows: str | None = None
+) -> Scale:
     """Choose colors for values: diverging about a center or zero, else dark to light; stretched over decades.
 
     Parameters
@@ -49,6 +55,10 @@ def scale_for(array: xr.DataArray, *, center: float | None = None) -> Scale:
         What is to be shown, all of it if several axes share the scale.
     center
         Value that the colors diverge from; zero where there are values on both sides of it.
+    reach
+        How far the colors reach at least on both sides of the center, so that small differences look small.
+    rows
+        Dim of rows, one of which may tower above the others: the scale is stretched then, too.
     """
     values = np.asarray(array.values, np.float64)
     finite = values[np.isfinite(values)]
@@ -60,13 +70,16 @@ def scale_for(array: xr.DataArray, *, center: float | None = None) -> Scale:
     )
     if center is not None or low < 0 < high:
         middle = center or 0.0
-        reach = max(high - middle, middle - low) or 1.0
+        reach = max(high - middle, middle - low, reach) or 1.0
         return Scale(TwoSlopeNorm(middle, middle - reach, middle + reach), "RdBu_r", extend)
     if is_share(array):
         top = 1.0 if high > 0.5 else high or 1.0
         return Scale(PowerNorm(0.5, 0.0, top) if spans_decades(finite) else Normalize(0.0, top), "viridis", extend)
     if spans_decades(finite):
         return Scale(LogNorm(float(finite[finite > 0].min()), high), "viridis", "min" if low == 0 else extend)
+    if rows is not None and towers(array, rows):
+        least = max(float(finite[finite > 0].min()), high / 1e3)
+        return Scale(LogNorm(least, high), "viridis", "min" if low < least else extend)
     return Scale(Normalize(low, high if high > low else low + (abs(low) or 1.0)), "viridis", extend)
 
 
@@ -76,6 +89,24 @@ def spans_decades(values: np.ndarray) -> bool:
     if positive.size == 0 or (values < 0).any():
         return False
     return bool(np.log10(positive.max() / np.quantile(positive, 0.02)) > DECADES)
+
+
+def towers(array: xr.DataArray, rows: str) -> bool:
+    """Tell whether a row takes the whole scale: its largest value is far above those of most others, none negative."""
+    if array.sizes.get(rows, 0) < 3 or are_counts(array) or bool((array < 0).any()):
+        return False
+    finite = array.where(np.isfinite(array))
+    tops = finite.max([dim for dim in array.dims if dim != rows]).dropna(rows).values
+    return bool(len(tops) > 2 and tops.max() > TOWERING * np.median(tops) > 0)
+
+
+def are_counts(array: xr.DataArray) -> bool:
+    """Tell whether values are counts: whole numbers, of which some are above one."""
+    values = np.asarray(array.values)
+    if values.dtype.kind not in "iuf" or array.attrs.get("units", "1") != "1":
+        return False
+    known = values[np.isfinite(values)]
+    return bool(known.size and known.max() > 1 and (known >= 0).all() and (known == known.round()).all())
 
 
 def is_share(array: xr.DataArray) -> bool:
