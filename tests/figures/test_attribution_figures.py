@@ -180,12 +180,18 @@ def test_attribution__of_a_variable_that_is_not_there_is_told(result):
 def test_findings__tell_what_attacks_leave_and_whether_maps_stay(result):
     shown = result.assign(
         adversarial_accuracy=(("step", "epsilon"), np.outer([0.1, 0.2, 1.0], [0.9, 0.8, 0.7, 0.5, 0.25])),
+        noise_accuracy=(("step", "epsilon"), np.outer([0.1, 0.2, 1.0], [0.9, 0.9, 0.88, 0.87, 0.8])),
         attention_iou_prev=(("step", "sample", "map"), np.array([np.nan, 0.2, 0.4]).repeat(4).reshape(3, 2, 2)),
         attention_iou=(("step", "sample", "map"), np.array([0.1, 0.2, 0.3]).repeat(4).reshape(3, 2, 2)),
     )
     texts = [one.text for one in findings(shown)]
 
-    assert texts[0] == "90 % of the probe is answered right at the end, 25 % after an attack with ε = 0.4."
+    assert texts[0] == (
+        "90 % of the probe is answered right at the end, 25 % after an attack with ε = 0.4 "
+        "and 80 % after steps as large in random directions."
+    )
+    without = findings(shown.drop_vars("noise_accuracy"))[0].text
+    assert without == "90 % of the probe is answered right at the end, 25 % after an attack with ε = 0.4."
     assert "Grad-CAM of the label and the masks have an attention IoU of 0.3 at the end, of 0.1 at step 0" in texts[2]
     assert texts[3] == (
         "Grad-CAM at steps 10 and 20 overlaps by 0.4, least at steps 0 and 10, by 0.2 "

@@ -45,6 +45,11 @@ def _attack(result: xr.Dataset) -> list[Finding]:
         )
     else:
         text = f"{share(float(known[-1]))} of the probe is answered right at the end {attacked}"
+    blindly = (
+        typical(last(result["noise_accuracy"])).sel(epsilon=sizes[-1]).item() if "noise_accuracy" in result else np.nan
+    )
+    if np.isfinite(blindly):
+        text += f" and {share(blindly)} after steps as large in random directions"
     found = [Finding(f"{text}{runs}.", "adversarial_accuracy")]
     if "run" in end.dims:
         hard = end.sel(epsilon=sizes[-1])
