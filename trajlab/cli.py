@@ -159,7 +159,7 @@ def run_stages(
     """Compute several stages in one pass over the data."""
     from trajlab.computing import write
     from trajlab.errors import MissingData
-    from trajlab.running import settings_of
+    from trajlab.settings import settings_of
     from trajlab.stages import stage
 
     given = Given(run, parent, on, step_pattern, model, probe, device)

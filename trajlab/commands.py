@@ -118,7 +118,7 @@ def stage_command(
     extra
         Annotations and defaults of more parameters, or in place of `out`.
     """
-    from trajlab.running import settings_of
+    from trajlab.settings import settings_of
 
     function = stage(name)
     settings = settings_of(function)

@@ -2,12 +2,10 @@
 
 import inspect
 import json
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from itertools import combinations
-from numbers import Integral, Real
-from typing import Any, get_args, get_origin
+from typing import Any, get_args
 
 import numpy as np
 import xarray as xr
@@ -16,6 +14,7 @@ from trajlab.errors import BadSetting, MissingData
 from trajlab.inputs import TENSORS, Inputs, without_prefix
 from trajlab.line import between
 from trajlab.schema import RESULT_VERSION
+from trajlab.settings import check_setting, settings_of
 from trajlab.stacking import described, joined
 from trajlab.stages import stage
 from trajlab.trajectory import Trajectory
@@ -100,7 +99,7 @@ def run(
         raise BadSetting(f"{_name(function)} was asked for on {on!r}; it can be on weights, gradients or buffers.")
     settings = {name: value.tolist() if hasattr(value, "tolist") else value for name, value in settings.items()}
     for name, value in settings.items():
-        _check(_name(function), name, value, known[name].annotation)
+        check_setting(_name(function), name, value, known[name].annotation)
     if not isinstance(trajectory, Trajectory) and not trajectory:
         raise MissingData(f"runs were asked for to compute {_name(function)}; there are none. Name at least one run.")
     trajectory, parent = _equipped(trajectory, model, probe, device), _equipped(parent, model, probe, device)
@@ -172,42 +171,6 @@ def _two(function: Callable, inputs: Inputs, one: Trajectory, other: Trajectory)
         chain = inputs.get("chain", runs, required=True)
         runs["aligned_"] = None if chain.reason else between(one, other, align=True, chain=chain)
     return runs
-
-
-def settings_of(function: Callable) -> dict[str, inspect.Parameter]:
-    """Give the keyword-only parameters of a stage."""
-    parameters = inspect.signature(function).parameters
-    return {name: p for name, p in parameters.items() if p.kind is p.KEYWORD_ONLY}
-
-
-KINDS = {
-    int: (Integral, "a whole number"),
-    float: (Real, "a number"),
-    str: (str, "a text"),
-    bool: (bool, "true or false"),
-}
-"""What a setting of a type may be, and how to ask for it."""
-
-
-EXPONENT = re.compile(r"[-+]?\d[\d_]*(\.\d*)?[eE][-+]?\d+")
-"""Numbers that YAML 1.1 takes for text."""
-
-
-def _check(stage_name: str, setting: str, value: Any, annotation: Any) -> None:
-    """Refuse a value that is not of the setting's type; settings from files and people are not to be trusted."""
-    if get_origin(annotation) is Sequence:
-        (each,) = get_args(annotation)
-        if isinstance(value, str) or not isinstance(value, Sequence):
-            raise BadSetting(
-                f"{stage_name} needs a list for {setting}; it is {value!r}. Give each as {KINDS[each][1]}."
-            )
-        for one in value:
-            _check(stage_name, setting, one, each)
-    elif annotation in KINDS:
-        kind, words = KINDS[annotation]
-        if not isinstance(value, kind) or (isinstance(value, bool) and annotation is not bool):
-            hint = "Write an exponent as 1.0e-7. " if isinstance(value, str) and EXPONENT.fullmatch(value) else ""
-            raise BadSetting(f"{stage_name} needs {words} for {setting}; it is {value!r}. {hint}Correct the setting.")
 
 
 def needs_of(function: Callable) -> dict[str, inspect.Parameter]:

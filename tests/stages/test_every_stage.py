@@ -13,7 +13,8 @@ import trajlab
 from tests.serving import serve
 from trajlab import blocks as engine
 from trajlab.commands import parameter_help, summary
-from trajlab.running import needs_of, settings_of
+from trajlab.running import needs_of
+from trajlab.settings import settings_of
 from trajlab.stages import stage, stage_names
 from trajlab.trajectory import Trajectory
 
