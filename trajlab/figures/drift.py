@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from trajlab.figures.default import default
 from trajlab.figures.marks import multiples
-from trajlab.figures.marks.bands import bands
+from trajlab.figures.marks.bands import bands, caption
 from trajlab.figures.marks.bars import stacked
 from trajlab.figures.marks.canvas import canvas, tall
 from trajlab.figures.marks.choosing import choose
@@ -100,19 +100,21 @@ def panels(result: xr.Dataset) -> list[Panel]:
     found, there = [], reference_of(result)
     if "parameter" in result.dims:
         array, left_out = from_somewhere(result)
-        caption = f"|w_t − w_0|₂ / |w_0|₂, w_0 being {there}, for each layer from the input at the top."
-        caption += f" Left out: {left_out} that were all zeros there." if left_out else ""
-        found.append(multiples.panel("relative", f"Relative distance from {there}", caption, array))
+        words = f"|w_t − w_0|₂ / |w_0|₂, w_0 being {there}, for each layer from the input at the top."
+        words += f" Left out: {left_out} that were all zeros there." if left_out else ""
+        found.append(multiples.panel("relative", f"Relative distance from {there}", words, array))
     total = "total_relative" if "total_relative" in result else "relative"
     whole = "of the whole network" if total.startswith("total") else "of the tensor"
-    found.append(Panel("total", f"Distance {whole} from {there}", "", (9.2, 3.0), partial(_lines, result, total)))
+    title, words = f"Distance {whole} from {there}", caption("", result[total])
+    found.append(Panel("total", title, words, (9.2, 3.0), partial(_lines, result, total)))
     if there == "the start":
-        draw = partial(_lines, result, total.replace("relative", "straightness"))
-        caption = "Distance from the start over length of the path: 1 is a straight line, near 0 is wandering."
-        found.append(Panel("straightness", "Straightness of the path", caption, (9.2, 3.0), draw))
-        draw = partial(_rate, result, total.replace("relative", "update_ratio"))
-        caption = "Distance from the snapshot before, as a share of the norm there and by the steps between the two."
-        found.append(Panel("rate", "Rate of drift", caption, (9.2, 3.0), draw))
+        straight, rate = (total.replace("relative", name) for name in ("straightness", "update_ratio"))
+        words = "Distance from the start over length of the path: 1 is a straight line, near 0 is wandering."
+        words, draw = caption(words, result[straight]), partial(_lines, result, straight)
+        found.append(Panel("straightness", "Straightness of the path", words, (9.2, 3.0), draw))
+        words = "Distance from the snapshot before, as a share of the norm there and by the steps between the two."
+        words, draw = caption(words, result[rate]), partial(_rate, result, rate)
+        found.append(Panel("rate", "Rate of drift", words, (9.2, 3.0), draw))
     if there == "the start" and "parameter" in result.dims and (place := most_unmoved(result)):
         found.append(_unchanged(result, place))
     return found
@@ -133,13 +135,13 @@ def _unchanged(result: xr.Dataset, place: Place) -> Panel:
     one = result.sel(place.at)
     still = (one["unchanged_cause"].sum("cause") > 0).values
     some = one.isel(parameter=np.flatnonzero(still))
-    caption = (
+    words = (
         f"Entries whose bits never changed{in_run(place).replace('`', '')}. Structural: the same kernel taps in all "
         "filters; dead unit: all that leads into a unit; frozen: the whole parameter; static: the rest."
     )
-    caption += f" {count(int((~still).sum()), 'tensor')} of which all moved left out." if not still.all() else ""
+    words += f" {count(int((~still).sum()), 'tensor')} of which all moved left out." if not still.all() else ""
     size = (9.2, tall(int(still.sum()), most=12.0))
-    return Panel("unchanged", "What never moved, and why", caption, size, partial(_causes, some))
+    return Panel("unchanged", "What never moved, and why", words, size, partial(_causes, some))
 
 
 def _causes(result: xr.Dataset, figure: Figure) -> None:

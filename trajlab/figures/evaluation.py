@@ -62,7 +62,7 @@ def panels(result: xr.Dataset) -> list[Panel]:
 
 
 def _over_steps(result: xr.Dataset, name: str, title: str, caption: str = "", *, key: str = "") -> Panel:
-    caption = f"{caption} {bands.CAPTION if bands.is_banded(result[name]) else ''}".strip()
+    caption = bands.caption(caption, result[name])
     return Panel(key or name, title, caption, (9.2, 3.0), partial(_lines, result, name))
 
 

@@ -29,6 +29,11 @@ def is_banded(array: xr.DataArray) -> bool:
     return max(map(len, groups(array).values())) >= SEEDS
 
 
+def caption(text: str, array: xr.DataArray) -> str:
+    """Add to a caption what lines and bands are, where there are any."""
+    return f"{text} {CAPTION if is_banded(array) else ''}".strip()
+
+
 def bands(array: xr.DataArray, ax: Axes, *, log: bool = False) -> None:
     """Draw a variable over the steps: a line for each run, or of many for each group of them with its range.
 
