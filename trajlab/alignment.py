@@ -14,7 +14,7 @@ import numpy as np
 import xarray as xr
 from scipy.optimize import linear_sum_assignment
 
-from trajlab.kernels.blas import one_thread
+from trajlab.threads import one_thread
 from trajlab.snapshots.tensors import module_of
 
 ROUNDS = 100

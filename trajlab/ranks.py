@@ -5,7 +5,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.blocks import BLOCK_BYTES
-from trajlab.kernels.blas import one_thread
+from trajlab.threads import one_thread
 from trajlab.kernels.spectra import singular_values
 
 MEASURES = ("effective", "stable")

@@ -14,7 +14,7 @@ from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 from dask.task_spec import List, Task, TaskRef
 
-from trajlab.kernels.blas import one_thread
+from trajlab.threads import one_thread
 from trajlab.nearest import near
 from trajlab.scan import final
 from trajlab.tsne import aligned, embedded, neighborhood, turned

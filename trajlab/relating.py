@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting
-from trajlab.kernels.blas import one_thread
+from trajlab.threads import one_thread
 from trajlab.observers import Observable
 from trajlab.scan import position_of
 from trajlab.showing import shown_steps

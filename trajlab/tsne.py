@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from trajlab.kernels.blas import one_thread
+from trajlab.threads import one_thread
 
 START = 1e-4
 """Standard deviation of the first component where t-SNE starts, as in scikit-learn."""

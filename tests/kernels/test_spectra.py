@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from threadpoolctl import threadpool_info
 
-from trajlab.kernels.blas import one_thread
+from trajlab.threads import one_thread
 from trajlab.kernels.spectra import singular_values
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.linalg import eigh, eigh_tridiagonal
 from scipy.sparse.linalg import ArpackNoConvergence, eigsh
 
-from trajlab.kernels.blas import one_thread
+from trajlab.threads import one_thread
 from trajlab.kernels.tiles import jit, tile
 from trajlab.kernels.window import addresses
 

@@ -5,7 +5,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from trajlab.kernels.blas import one_thread
+from trajlab.threads import one_thread
 from trajlab.kernels.block import Block, Kernel
 from trajlab.kernels.tails import FACTS, facts
 from trajlab.snapshots.rows import Rows

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from trajlab.correlating import features_of
-from trajlab.kernels.blas import one_thread
+from trajlab.threads import one_thread
 from trajlab.observers import Layer, Observer, Output, Seen
 from trajlab.observers.correlations import Means, take
 from trajlab.observers.pooled import Pooled

@@ -7,7 +7,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from trajlab.correlating import PAIRS, features_of, pairs
-from trajlab.kernels.blas import one_thread
+from trajlab.threads import one_thread
 from trajlab.observers import Layer, Observer, Output, Seen
 from trajlab.observers.pooled import Pooled
 

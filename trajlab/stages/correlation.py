@@ -11,7 +11,7 @@ from scipy.special import gammaln
 
 from trajlab.correlating import CHANGES, changes, feature_matrix, features_of, sample_matrix
 from trajlab.errors import BadSetting, MissingData
-from trajlab.kernels.blas import one_thread
+from trajlab.threads import one_thread
 from trajlab.lazily import lazily
 from trajlab.observers.correlations import Correlations
 from trajlab.observing import observe
