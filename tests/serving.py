@@ -8,7 +8,7 @@ from torch import nn
 import trajlab
 from trajlab.running import needs_of
 from trajlab.stages import stage
-from trajlab.trajectory import Trajectory
+from trajlab.runs.trajectory import Trajectory
 
 IMAGES = ("augmentation",)
 """Stages that need images as inputs."""

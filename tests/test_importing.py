@@ -3,7 +3,7 @@ import torch
 
 import trajlab
 from trajlab.errors import MissingData, OutputExists
-from trajlab.importing import import_checkpoints
+from trajlab.runs.import_checkpoints import import_checkpoints
 
 
 def test_import_checkpoints__keeps_every_bit(tmp_path):

@@ -1,7 +1,7 @@
 import numpy as np
 
 import trajlab
-from trajlab.inventory import inventory
+from trajlab.runs.inventory import inventory
 
 
 def facts(run):

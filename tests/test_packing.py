@@ -10,7 +10,7 @@ import xarray as xr
 from safetensors.torch import save_file
 
 import trajlab
-from trajlab import packing
+from trajlab.runs import pack as packing
 from trajlab.errors import DamagedData, MissingData, OutputExists, TrajlabError
 
 

@@ -15,7 +15,7 @@ import trajlab
 from trajlab.errors import BadSetting, MissingData
 from trajlab.fusing import fuse_scans
 from trajlab.replaying import activations, replay
-from trajlab.trajectory import Trajectory
+from trajlab.runs.trajectory import Trajectory
 
 
 class Block(nn.Module):

@@ -21,11 +21,11 @@ from trajlab import figures, packing, uploading
 from trajlab.cli import main
 from trajlab.computing import write
 from trajlab.errors import BadSetting, DamagedData, MissingData, OutputExists, TrajlabError
-from trajlab.importing import import_checkpoints
-from trajlab.places import place
+from trajlab.runs.import_checkpoints import import_checkpoints
+from trajlab.runs.disk.paths import place
 from trajlab.running import needs_of
 from trajlab.schema import UNFINISHED_FILE
-from trajlab.snapshots import remote
+from trajlab.runs.disk import remote
 from trajlab.stages import stage, stage_names
 
 s3fs = pytest.importorskip("s3fs")

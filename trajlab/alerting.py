@@ -18,11 +18,11 @@ from trajlab.commands import stage_command
 from trajlab.computing import computing, write
 from trajlab.errors import AlertFired
 from trajlab.findings.wording import count, listed, number
-from trajlab.places import place
+from trajlab.runs.disk.paths import place
 from trajlab.rules import RULES, prefix
 from trajlab.schema import RESULT_VERSION
 from trajlab.studies import run_names
-from trajlab.whole import check_free
+from trajlab.runs.disk.atomic import check_free
 
 ANY = "any"
 MOST = 8

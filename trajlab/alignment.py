@@ -15,7 +15,7 @@ import xarray as xr
 from scipy.optimize import linear_sum_assignment
 
 from trajlab.threads import one_thread
-from trajlab.snapshots.tensors import module_of
+from trajlab.runs.tensors import module_of
 
 ROUNDS = 100
 """Rounds over all layers after which weight matching ends in any case."""

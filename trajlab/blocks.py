@@ -12,8 +12,8 @@ from trajlab.errors import BadSetting
 from trajlab.kernels.block import Block, Kernel, computable, reduce
 from trajlab.kernels.tiles import SHORT
 from trajlab.kernels.window import readable
-from trajlab.snapshots.lazy import rows_of
-from trajlab.snapshots.rows import Rows, views
+from trajlab.runs.disk.lazy import rows_of
+from trajlab.runs.disk.rows import Rows, views
 
 BLOCK_BYTES = 1 << 26
 """About how many bytes of a tensor one task holds in memory."""

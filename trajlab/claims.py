@@ -9,7 +9,7 @@ import numpy as np
 
 from trajlab.errors import DamagedData, MissingData
 from trajlab.findings.wording import count, number, share
-from trajlab.places import place, reaching
+from trajlab.runs.disk.paths import place, reaching
 
 VERDICTS = {"yes": "✓ holds", "partly": "◐ in part", "no": "✗ does not hold"}
 """How the report says whether a claim holds; told by sign and word, not by color alone."""

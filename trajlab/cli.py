@@ -31,7 +31,7 @@ from trajlab.commands import (
     stages_by_panel,
 )
 from trajlab.errors import TrajlabError
-from trajlab.places import place
+from trajlab.runs.disk.paths import place
 from trajlab.stages import stage_names
 
 
@@ -82,9 +82,9 @@ def info(
     from rich.markup import escape
     from rich.table import Table
 
-    from trajlab.inventory import inventory
-    from trajlab.trajectory import open as open_trajectory
-    from trajlab.trajectory import runs_in
+    from trajlab.runs.inventory import inventory
+    from trajlab.runs.trajectory import open as open_trajectory
+    from trajlab.runs.trajectory import runs_in
 
     console = Console(soft_wrap=True)
     for number, path in enumerate(list(runs_in(run).values()) or [run]):
@@ -116,9 +116,9 @@ def pack(
 ) -> None:
     """Write a run as one Zarr store that plain xarray opens; packing again adds only the new steps."""
     from trajlab.computing import computing
-    from trajlab.packing import pack as pack_run
-    from trajlab.trajectory import open as open_trajectory
-    from trajlab.trajectory import runs_in
+    from trajlab.runs.pack import pack as pack_run
+    from trajlab.runs.trajectory import open as open_trajectory
+    from trajlab.runs.trajectory import runs_in
 
     runs = {path: store / f"{name}.zarr" for name, path in runs_in(source).items()} or {source: store}
     for path, target in runs.items():
@@ -133,7 +133,7 @@ def import_(
     step_pattern: StepPattern = None,
 ) -> None:
     """Write anybody's checkpoints as a run folder of safetensors snapshots."""
-    from trajlab.importing import import_checkpoints
+    from trajlab.runs.import_checkpoints import import_checkpoints
 
     import_checkpoints(source, run, step_pattern=step_pattern)
 
@@ -213,8 +213,8 @@ def network(
     """Draw the network of a run: its modules, their shapes, and what feeds what."""
     from trajlab.figures.network import save_network
     from trajlab.replaying.probing import read_probe
-    from trajlab.trajectory import open as open_trajectory
-    from trajlab.trajectory import runs_in
+    from trajlab.runs.trajectory import open as open_trajectory
+    from trajlab.runs.trajectory import runs_in
 
     trajectory = open_trajectory(next(iter(runs_in(run).values()), run), step_pattern=step_pattern)
     given = None if probe is None else read_probe(probe)

@@ -11,7 +11,7 @@ import typer
 import yaml
 
 from trajlab.errors import BadSetting
-from trajlab.places import place, reaching
+from trajlab.runs.disk.paths import place, reaching
 from trajlab.stages import stage, stage_names
 
 Run = Annotated[
@@ -195,8 +195,8 @@ def given_run(options: dict[str, Any]) -> Given:
 def compute_lazily(name: str, given: Given, settings: dict[str, Any]) -> Any:
     """Run a stage over the run, or the runs, at a path; lazily."""
     from trajlab.running import RECORDED, run
-    from trajlab.trajectory import open as open_trajectory
-    from trajlab.trajectory import runs_in
+    from trajlab.runs.trajectory import open as open_trajectory
+    from trajlab.runs.trajectory import runs_in
 
     runs = runs_in(given.run)
     trajectory = (

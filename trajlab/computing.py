@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressC
 from trajlab.errors import MissingData, TrajlabError
 from trajlab.fusing import fuse_scans
 from trajlab.schema import RESULT_VERSION
-from trajlab.whole import check_free, whole
+from trajlab.runs.disk.atomic import check_free, whole
 
 
 def write(

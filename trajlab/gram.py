@@ -18,7 +18,7 @@ from trajlab.blocks import Source
 from trajlab.kernels.block import computable
 from trajlab.kernels.deviations import centered, distances, gram, principal, tile_entries
 from trajlab.scan import Tensor, about, by_name, final, identity
-from trajlab.snapshots.rows import Rows
+from trajlab.runs.disk.rows import Rows
 
 SPAN_BYTES = 1 << 26
 """About how many bytes of a tensor one task reads, as float32."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from trajlab.errors import BadSetting, MissingData
-from trajlab.trajectory import Trajectory
+from trajlab.runs.trajectory import Trajectory
 
 TENSORS = {"weight": "weights", "gradient": "gradients", "buffer": "buffers", "activation": "activations"}
 """Inputs that a stage is given one tensor at a time, and those that hold them all."""

@@ -10,9 +10,9 @@ import xarray as xr
 
 from trajlab.alignment import Chain, orders_at, permuted, state_at
 from trajlab.errors import BadSetting, MissingData
-from trajlab.snapshots.lazy import CHUNK_BYTES
-from trajlab.snapshots.tensors import Life, Recording, Tensors, attributes_of
-from trajlab.trajectory import Trajectory
+from trajlab.runs.disk.lazy import CHUNK_BYTES
+from trajlab.runs.tensors import Life, Recording, Tensors, attributes_of
+from trajlab.runs.trajectory import Trajectory
 
 POINTS = 11
 """Points of a line, both ends among them."""

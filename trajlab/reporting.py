@@ -17,11 +17,11 @@ from trajlab.figures import looked_at, read
 from trajlab.findings import headlines
 from trajlab.heading import heading
 from trajlab.outline import alarms, grouped, rank
-from trajlab.places import place, reaching
+from trajlab.runs.disk.paths import place, reaching
 from trajlab.schema import STORE_FILE
 from trajlab.sections import Section, section, slug
 from trajlab.studies import run_names, set_of_studies, shared_facts
-from trajlab.whole import check_free, write_file
+from trajlab.runs.disk.atomic import check_free, write_file
 
 Results = str | Path | Mapping[str, xr.Dataset]
 

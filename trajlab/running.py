@@ -17,7 +17,7 @@ from trajlab.schema import RESULT_VERSION
 from trajlab.settings import check_setting, settings_of
 from trajlab.stacking import described, joined
 from trajlab.stages import stage
-from trajlab.trajectory import Trajectory
+from trajlab.runs.trajectory import Trajectory
 
 PARENT = "parent"
 """Label of the parent among the runs that a run is compared with, and the fact by which a run names its own."""

@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting
-from trajlab.trajectory import Trajectory
+from trajlab.runs.trajectory import Trajectory
 
 
 def joined(results: Mapping[str, xr.Dataset], dim: str) -> xr.Dataset:

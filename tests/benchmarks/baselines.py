@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 import trajlab
 from tests.benchmarks.data import cifar_network
-from trajlab.snapshots.rows import Rows
+from trajlab.runs.disk.rows import Rows
 
 BINS = 4096
 QUANTILES = torch.tensor([0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99])

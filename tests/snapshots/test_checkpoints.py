@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 import trajlab
 from trajlab.errors import DamagedData, MissingData
-from trajlab.snapshots.checkpoints import step_of
+from trajlab.runs.readers.checkpoints import step_of
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_open__what_stands_in_the_place_of_a_file_is_named(checkpoints, kind, mo
         place.mkdir()
     elif kind == "not readable":
         place.write_bytes(b"")
-        monkeypatch.setattr("trajlab.snapshots.checkpoints.read_header", _refuse)
+        monkeypatch.setattr("trajlab.runs.readers.checkpoints.read_header", _refuse)
     else:
         place.symlink_to({"to nothing": "nowhere", "to itself": place.name}[kind])
     with pytest.raises(MissingData, match=r"step \d needs .*safetensors; [A-Z]"):

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import trajlab
-from trajlab.snapshots.rows import Rows
+from trajlab.runs.disk.rows import Rows
 
 pl = pytest.importorskip("lightning.pytorch")
 

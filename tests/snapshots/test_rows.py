@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from trajlab.errors import DamagedData
-from trajlab.snapshots.lazy import lazy, rows_of
-from trajlab.snapshots.rows import Rows
+from trajlab.runs.disk.lazy import lazy, rows_of
+from trajlab.runs.disk.rows import Rows
 
 
 @pytest.fixture

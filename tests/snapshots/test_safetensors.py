@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from safetensors import SafetensorError, safe_open
 
 from trajlab.errors import DamagedData
-from trajlab.snapshots import safetensors
-from trajlab.snapshots.safetensors import read_header
+from trajlab.runs.readers import safetensors
+from trajlab.runs.readers.safetensors import read_header
 
 
 def entry(start, stop, **others):

@@ -9,7 +9,7 @@ import torch
 
 import trajlab
 from trajlab.errors import DamagedData
-from trajlab.snapshots.rows import Rows
+from trajlab.runs.disk.rows import Rows
 
 
 def net(seed=0):

@@ -5,9 +5,9 @@ from scipy.spatial.distance import jensenshannon
 
 import trajlab
 from trajlab.errors import BadSetting
-from trajlab.snapshots.tensors import Life, Recording, Tensors
+from trajlab.runs.tensors import Life, Recording, Tensors
 from trajlab.stages.distribution import distribution
-from trajlab.trajectory import Trajectory
+from trajlab.runs.trajectory import Trajectory
 
 
 def test_distribution__hand_made_case():

@@ -16,7 +16,7 @@ from trajlab.commands import parameter_help, summary
 from trajlab.running import needs_of
 from trajlab.settings import settings_of
 from trajlab.stages import stage, stage_names
-from trajlab.trajectory import Trajectory
+from trajlab.runs.trajectory import Trajectory
 
 FORBIDDEN = {"torch", "matplotlib", "zarr", "safetensors", "os", "pathlib", "open"}
 

@@ -6,9 +6,9 @@ from torch import nn
 
 import trajlab
 from trajlab.record import Recorder, every
-from trajlab.snapshots.tensors import Life, Recording, Tensors
+from trajlab.runs.tensors import Life, Recording, Tensors
 from trajlab.stages.gradient_statistics import gradient_statistics
-from trajlab.trajectory import Trajectory
+from trajlab.runs.trajectory import Trajectory
 
 ESTIMATES = ("mean", "mean_abs", "l1", "l2", "variance", "rms", "angle_prev")
 

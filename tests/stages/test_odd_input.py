@@ -5,8 +5,8 @@ import pytest
 
 import trajlab
 from tests.serving import serve
-from trajlab.snapshots.tensors import Life, Recording, Tensors
-from trajlab.trajectory import Trajectory
+from trajlab.runs.tensors import Life, Recording, Tensors
+from trajlab.runs.trajectory import Trajectory
 
 
 @pytest.mark.parametrize("name", ["alerts", "drift", "spectrum", "projection"])

@@ -3,9 +3,9 @@ import pytest
 
 import trajlab
 from trajlab.errors import BadSetting
-from trajlab.snapshots.tensors import Life, Recording, Tensors
+from trajlab.runs.tensors import Life, Recording, Tensors
 from trajlab.stages.zero_gradients import zero_gradients
-from trajlab.trajectory import Trajectory
+from trajlab.runs.trajectory import Trajectory
 
 
 def sampled(run: Trajectory, name: str, index: np.ndarray) -> Trajectory:

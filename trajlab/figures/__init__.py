@@ -21,10 +21,10 @@ from trajlab.figures.marks.choosing import between
 from trajlab.figures.moving import WRITERS
 from trajlab.figures.panel import Frames, Panel
 from trajlab.findings.looking import with_reference
-from trajlab.places import place, reaching
+from trajlab.runs.disk.paths import place, reaching
 from trajlab.schema import RESULT_VERSION, STORE_FILE
 from trajlab.stages import stage_names
-from trajlab.whole import check_free, write_file
+from trajlab.runs.disk.atomic import check_free, write_file
 
 
 def figure(result: xr.Dataset, *, ax: Axes | None = None, variable: str | None = None, **select: Any) -> Axes:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from trajlab.kernels.window import Window
-from trajlab.snapshots.rows import Rows
+from trajlab.runs.disk.rows import Rows
 
 
 def computable(row: np.ndarray) -> np.ndarray:

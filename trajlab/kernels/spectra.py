@@ -8,7 +8,7 @@ import numpy as np
 from trajlab.threads import one_thread
 from trajlab.kernels.block import Block, Kernel
 from trajlab.kernels.tails import FACTS, facts
-from trajlab.snapshots.rows import Rows
+from trajlab.runs.disk.rows import Rows
 
 STACK_BYTES = 1 << 22
 """Matrices that together are smaller than this are handed to LAPACK at once."""

@@ -14,7 +14,7 @@ import numpy as np
 from numba import types
 
 from trajlab.kernels.tiles import TILE, jit, pointer
-from trajlab.snapshots.rows import Rows, changed, opened
+from trajlab.runs.disk.rows import Rows, changed, opened
 
 WIDENED = (np.dtype(ml_dtypes.bfloat16), np.dtype(np.float16), np.dtype(ml_dtypes.float8_e4m3fn),
            np.dtype(ml_dtypes.float8_e5m2))  # fmt: skip

@@ -14,7 +14,7 @@ from torch.amp import GradScaler
 from torch.optim import Optimizer
 
 from trajlab.errors import BadSetting, TrajlabError
-from trajlab.places import is_url
+from trajlab.runs.disk.paths import is_url
 from trajlab.record.facts import run_facts
 from trajlab.record.inventory import take_inventory
 from trajlab.record.metrics import MetricsLog, metric_row

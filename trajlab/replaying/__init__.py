@@ -24,8 +24,8 @@ from trajlab.replaying.network import Network, hollow
 from trajlab.replaying.passing import Request
 from trajlab.replaying.probing import as_probe
 from trajlab.replaying.types import as_input
-from trajlab.snapshots.tensors import Life
-from trajlab.trajectory import Trajectory
+from trajlab.runs.tensors import Life
+from trajlab.runs.trajectory import Trajectory
 
 TRIAL_SAMPLES = 3
 """Samples of zeros that the network is tried on; several, so that the axis over samples is told from others."""

@@ -11,7 +11,7 @@ from dask.task_spec import DataNode, List, Task, TaskRef
 
 from trajlab.replaying.network import Network
 from trajlab.replaying.passing import Request
-from trajlab.snapshots.tensors import Life
+from trajlab.runs.tensors import Life
 
 
 class Apart(Task):

@@ -12,7 +12,7 @@ from trajlab.errors import BadSetting
 from trajlab.observers import Layer
 from trajlab.replaying.calls import Call, Place
 from trajlab.replaying.types import array_type
-from trajlab.snapshots.tensors import SPATIAL
+from trajlab.runs.tensors import SPATIAL
 
 RECTIFIERS = (nn.ReLU, nn.ReLU6)
 KINDS = ("activations", "nonlinearities", "convolutions", "units", "modules")

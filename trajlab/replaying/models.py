@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from trajlab.errors import BadSetting, MissingData, TrajlabError
-from trajlab.trajectory import Trajectory
+from trajlab.runs.trajectory import Trajectory
 
 Model = nn.Module | Callable[..., nn.Module] | str
 """A network, a function that builds it, or the name of one, "package.module:factory"."""

@@ -10,7 +10,7 @@ from torch import nn
 
 from trajlab.replaying.passing import Pass, Request
 from trajlab.replaying.settings import alone
-from trajlab.snapshots.rows import Rows, widen
+from trajlab.runs.disk.rows import Rows, widen
 
 
 @dataclass(eq=False)

@@ -10,11 +10,11 @@ import torch
 import xarray as xr
 
 from trajlab.errors import BadSetting, DamagedData, MissingData
-from trajlab.places import place, reaching
+from trajlab.runs.disk.paths import place, reaching
 from trajlab.probes import MASK
 from trajlab.record.probe import probe_facts, probe_tensors
 from trajlab.replaying.types import widened
-from trajlab.snapshots.rows import widen
+from trajlab.runs.disk.rows import widen
 
 MASKS = {"mask": f"{MASK}_inputs", "masks": f"{MASK}_inputs"}
 """What masks may be called in a file, and what they are called as a kind of the probe."""

@@ -8,7 +8,7 @@ from trajlab.alignment import Chain, chain_of, permuted
 from trajlab.replaying.listening import first_tensor
 from trajlab.replaying.models import build, fit, names_none
 from trajlab.replaying.types import as_input
-from trajlab.trajectory import Trajectory
+from trajlab.runs.trajectory import Trajectory
 
 SAMPLES = 4
 """Random samples that a network is tried on."""

@@ -16,7 +16,7 @@ from trajlab.replaying.listening import first_tensor, tensors_in
 from trajlab.replaying.models import Model, build, fit
 from trajlab.replaying.settings import settings
 from trajlab.replaying.types import as_input
-from trajlab.trajectory import Trajectory
+from trajlab.runs.trajectory import Trajectory
 
 OUTPUT = "output"
 """Name of the node of what a network gives."""

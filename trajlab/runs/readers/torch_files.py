@@ -20,9 +20,9 @@ import torch
 from numpy._core.multiarray import _reconstruct, scalar
 
 from trajlab.errors import DamagedData
-from trajlab.snapshots.remote import open_bytes
-from trajlab.snapshots.rows import widen
-from trajlab.snapshots.safetensors import Entry, Header
+from trajlab.runs.disk.remote import open_bytes
+from trajlab.runs.disk.rows import widen
+from trajlab.runs.readers.safetensors import Entry, Header
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "module", "net", "network", "weights", "params")
 """Keys under which training scripts keep the weights beside other things."""

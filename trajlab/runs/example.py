@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from trajlab.trajectory import Trajectory, from_arrays
+from trajlab.runs.trajectory import Trajectory, from_arrays
 
 SHAPES = {
     "conv.weight": (4, 1, 3, 3),

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from trajlab.errors import OutputExists, TrajlabError
-from trajlab.places import is_url, reaching
+from trajlab.runs.disk.paths import is_url, reaching
 from trajlab.schema import STORE_FILE
-from trajlab.uploading import check_writable, is_unfinished, uploaded
+from trajlab.runs.disk.upload import check_writable, is_unfinished, uploaded
 
 
 @contextmanager

@@ -10,8 +10,8 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import MissingData
-from trajlab.snapshots.lazy import lazy
-from trajlab.snapshots.rows import Rows
+from trajlab.runs.disk.lazy import lazy
+from trajlab.runs.disk.rows import Rows
 
 SPATIAL = {0: (), 1: ("x",), 2: ("y", "x"), 3: ("z", "y", "x")}
 

@@ -6,7 +6,7 @@ from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 from dask.task_spec import Task
 
-from trajlab.snapshots.rows import Rows
+from trajlab.runs.disk.rows import Rows
 
 CHUNK_BYTES = 1 << 24
 """About how much one chunk of a lazy array holds."""

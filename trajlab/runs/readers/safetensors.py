@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from trajlab.errors import DamagedData
-from trajlab.snapshots.remote import open_bytes
-from trajlab.snapshots.rows import DTYPES
+from trajlab.runs.disk.remote import open_bytes
+from trajlab.runs.disk.rows import DTYPES
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import DamagedData, MissingData, TrajlabError
-from trajlab.places import reaching
+from trajlab.runs.disk.paths import reaching
 from trajlab.schema import BUFFERS, GRADIENTS, METRICS, PROBE, RESULT_VERSION, STORE_VERSION, WEIGHTS, tensor_of
-from trajlab.snapshots.folder import wrong_facts
-from trajlab.snapshots.remote import concurrently, open_bytes
-from trajlab.snapshots.rows import Rows, widened
-from trajlab.snapshots.tensors import Life, Recording, Tensors, attributes_of
+from trajlab.runs.readers.folder import wrong_facts
+from trajlab.runs.disk.remote import concurrently, open_bytes
+from trajlab.runs.disk.rows import Rows, widened
+from trajlab.runs.tensors import Life, Recording, Tensors, attributes_of
 
 ABSENT = 2**64 - 1
 

@@ -9,7 +9,7 @@ from typing import IO, Any, TypeVar, cast
 import numpy as np
 
 from trajlab.errors import DamagedData
-from trajlab.places import is_url, reaching, reason
+from trajlab.runs.disk.paths import is_url, reaching, reason
 
 PIECE_BYTES = 1 << 23
 """About how much one request fetches; one connection gives only part of what the network can."""

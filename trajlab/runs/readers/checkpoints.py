@@ -7,11 +7,11 @@ from functools import partial
 from pathlib import Path
 
 from trajlab.errors import BadSetting, DamagedData, MissingData
-from trajlab.places import is_url
+from trajlab.runs.disk.paths import is_url
 from trajlab.schema import PROBE_FILE
-from trajlab.snapshots.remote import concurrently
-from trajlab.snapshots.safetensors import Header, Known, read_header
-from trajlab.snapshots.tensors import natural
+from trajlab.runs.disk.remote import concurrently
+from trajlab.runs.readers.safetensors import Header, Known, read_header
+from trajlab.runs.tensors import natural
 
 STEP = re.compile(r"(?:global_?step|step|iteration|iter|checkpoint|ckpt)[-_=]?(\d+)", re.IGNORECASE)
 NUMBER = re.compile(r"(\d+)")
@@ -147,7 +147,7 @@ def _files(entry: Path) -> list[str]:
 def _header(path: str, step: int | None, known: Known) -> Header:
     try:
         if path.endswith(TORCH_SUFFIXES):
-            from trajlab.snapshots.torch_files import read_torch
+            from trajlab.runs.readers.torch_files import read_torch
 
             return read_torch(path)
         return read_header(path, known)

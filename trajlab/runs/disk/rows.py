@@ -9,8 +9,8 @@ import ml_dtypes
 import numpy as np
 
 from trajlab.errors import DamagedData
-from trajlab.places import is_url
-from trajlab.snapshots.remote import Span, fetch
+from trajlab.runs.disk.paths import is_url
+from trajlab.runs.disk.remote import Span, fetch
 
 DTYPES: dict[str, np.dtype] = {
     "F64": np.dtype("<f8"),

@@ -10,15 +10,15 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting, DamagedData, MissingData
-from trajlab.places import place, reaching
+from trajlab.runs.disk.paths import place, reaching
 from trajlab.schema import BUFFERS, GRADIENTS, METRICS, PROBE, RUN_FILE, WEIGHTS, node_of
-from trajlab.snapshots.checkpoints import has_checkpoints
-from trajlab.snapshots.folder import read_folder
-from trajlab.snapshots.remote import survey
-from trajlab.snapshots.store import is_store, read_store
-from trajlab.snapshots.tensors import Life, Recording, Tensors, attributes_of
+from trajlab.runs.readers.checkpoints import has_checkpoints
+from trajlab.runs.readers.folder import read_folder
+from trajlab.runs.disk.remote import survey
+from trajlab.runs.readers.store import is_store, read_store
+from trajlab.runs.tensors import Life, Recording, Tensors, attributes_of
 from trajlab.studies import naturally
-from trajlab.uploading import is_unfinished
+from trajlab.runs.disk.upload import is_unfinished
 
 if TYPE_CHECKING:
     import torch

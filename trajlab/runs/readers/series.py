@@ -9,10 +9,10 @@ import dask.array as da
 import numpy as np
 
 from trajlab.errors import DamagedData
-from trajlab.snapshots.checkpoints import TORCH_SUFFIXES, Checkpoint
-from trajlab.snapshots.rows import Rows, widened
-from trajlab.snapshots.safetensors import Entry, Header
-from trajlab.snapshots.tensors import Life, natural
+from trajlab.runs.readers.checkpoints import TORCH_SUFFIXES, Checkpoint
+from trajlab.runs.disk.rows import Rows, widened
+from trajlab.runs.readers.safetensors import Entry, Header
+from trajlab.runs.tensors import Life, natural
 
 BUFFER = re.compile(r"(^|\.)(running_mean|running_var|num_batches_tracked)$")
 PREFIXES = ("module.", "_orig_mod.")
@@ -129,7 +129,7 @@ def common_prefix(names: Iterable[str]) -> str:
 
 def _loaded(paths: list[str], names: list[str], shape: tuple[int, ...], stored: np.dtype) -> da.Array:
     """Give tensors that can not be mapped as a dask array that loads each file when its step is asked for."""
-    from trajlab.snapshots.torch_files import load_tensor
+    from trajlab.runs.readers.torch_files import load_tensor
 
     load = dask.delayed(load_tensor, pure=True)
     rows = [

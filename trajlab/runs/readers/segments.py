@@ -7,10 +7,10 @@ import numpy as np
 
 from trajlab.errors import DamagedData
 from trajlab.schema import INDICES_FILE
-from trajlab.snapshots.remote import concurrently
-from trajlab.snapshots.rows import Rows
-from trajlab.snapshots.safetensors import Entry, Header, read_header
-from trajlab.snapshots.tensors import Life
+from trajlab.runs.disk.remote import concurrently
+from trajlab.runs.disk.rows import Rows
+from trajlab.runs.readers.safetensors import Entry, Header, read_header
+from trajlab.runs.tensors import Life
 
 
 def read_segments(folder: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, Life]:

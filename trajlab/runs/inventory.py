@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from trajlab.schema import SNAPSHOTS_VERSION
-from trajlab.snapshots.tensors import Tensors
-from trajlab.trajectory import Trajectory
+from trajlab.runs.tensors import Tensors
+from trajlab.runs.trajectory import Trajectory
 
 
 @dataclass(frozen=True)

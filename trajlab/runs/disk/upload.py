@@ -6,9 +6,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from trajlab.places import is_url, reaching
+from trajlab.runs.disk.paths import is_url, reaching
 from trajlab.schema import RUN_FILE, STORE_FILE, UNFINISHED_FILE
-from trajlab.snapshots.remote import concurrently
+from trajlab.runs.disk.remote import concurrently
 
 ROOTS = (STORE_FILE, RUN_FILE)
 """Files without which a folder opens as nothing of ours; they are written last and removed first."""

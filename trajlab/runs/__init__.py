@@ -1,0 +1,1 @@
+"""Runs on disk and in memory: reading, importing and packing them."""

@@ -1,0 +1,1 @@
+"""Files and folders, local or in object stores: paths, byte ranges, atomic writes."""

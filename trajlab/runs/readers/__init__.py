@@ -1,0 +1,1 @@
+"""Readers of checkpoint formats, one file a format."""

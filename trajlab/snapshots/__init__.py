@@ -1,1 +1,0 @@
-"""Readers of snapshots on disk, ours or anybody's."""
