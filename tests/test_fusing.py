@@ -4,7 +4,7 @@ import pytest
 import xarray as xr
 
 import trajlab
-from trajlab.blocks import reduce_block
+from trajlab.scan.blocks import reduce_block
 from trajlab.fusing import fuse_scans
 
 

@@ -2,7 +2,7 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 
-from trajlab.lazily import lazily
+from trajlab.scan.as_one_task import lazily
 
 
 def halves(a: xr.DataArray, b: xr.DataArray) -> xr.Dataset:

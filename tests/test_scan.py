@@ -6,13 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import trajlab
-from trajlab import blocks as engine
+from trajlab.scan.scan import blocks as engine
 from trajlab.errors import BadSetting, MissingData
-from trajlab.kernels.moments import Moments
-from trajlab.kernels.pairs import Pairs
-from trajlab.kernels.spread import Spread
-from trajlab.kernels.transitions import Transitions
-from trajlab.scan import at_step, position_of, scan
+from trajlab.scan.kernels.moments import Moments
+from trajlab.scan.kernels.drift_sums import Pairs
+from trajlab.scan.kernels.distribution import Spread
+from trajlab.scan.kernels.zero_transitions import Transitions
+from trajlab.scan.scan import at_step, position_of, scan
 
 KERNELS = [Pairs(atol=0.1), Moments(), Spread((0.1, 0.5), 8)]
 

@@ -12,7 +12,7 @@ from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 from dask.task_spec import List, Task, TaskRef
 
-from trajlab.blocks import Found, reduce_blocks
+from trajlab.scan.blocks import Found, reduce_blocks
 from trajlab.observers import REPLAY
 
 

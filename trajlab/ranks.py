@@ -4,9 +4,9 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 
-from trajlab.blocks import BLOCK_BYTES
+from trajlab.scan.blocks import BLOCK_BYTES
 from trajlab.threads import one_thread
-from trajlab.kernels.spectra import singular_values
+from trajlab.scan.kernels.singular_values import singular_values
 
 MEASURES = ("effective", "stable")
 

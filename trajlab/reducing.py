@@ -16,7 +16,7 @@ from dask.task_spec import List, Task, TaskRef
 
 from trajlab.threads import one_thread
 from trajlab.nearest import near
-from trajlab.scan import final
+from trajlab.scan.scan import final
 from trajlab.tsne import aligned, embedded, neighborhood, turned
 
 LAYER = ("step", "layer")

@@ -11,7 +11,7 @@ import xarray as xr
 from trajlab.errors import BadSetting
 from trajlab.threads import one_thread
 from trajlab.observers import Observable
-from trajlab.scan import position_of
+from trajlab.scan.scan import position_of
 from trajlab.showing import shown_steps
 
 MOST_SAMPLES = 512

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import xarray as xr
 
 from trajlab.errors import BadSetting
-from trajlab.scan import position_of
+from trajlab.scan.scan import position_of
 
 
 def shown_steps(array: xr.DataArray, steps: Sequence[int], most_steps: int) -> list[int]:

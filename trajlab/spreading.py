@@ -10,12 +10,12 @@ from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 from dask.task_spec import List, Task, TaskRef
 
-from trajlab.kernels.binned import describe_binned
-from trajlab.kernels.bins import EDGES, KEYS, LARGEST, histogram_cuts, listed
-from trajlab.kernels.sorting import describe_sorted
-from trajlab.kernels.spread import SHIFTS, Spread
+from trajlab.scan.kernels.binned_distances import describe_binned
+from trajlab.scan.kernels.float_bins import EDGES, KEYS, LARGEST, histogram_cuts, listed
+from trajlab.scan.kernels.sorted_distances import describe_sorted
+from trajlab.scan.kernels.distribution import SHIFTS, Spread
 from trajlab.observers.values import COLUMNS, Bins
-from trajlab.scan import final
+from trajlab.scan.scan import final
 
 
 class Spreads(NamedTuple):

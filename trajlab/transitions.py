@@ -6,8 +6,8 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting
-from trajlab.kernels.causes import CAUSES
-from trajlab.kernels.transitions import ONCE, PER_TAU, SECANTS, Transitions
+from trajlab.scan.kernels.causes import CAUSES
+from trajlab.scan.kernels.zero_transitions import ONCE, PER_TAU, SECANTS, Transitions
 from trajlab.result import stride
 
 

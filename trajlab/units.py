@@ -7,8 +7,8 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting
-from trajlab.kernels.units import Units
-from trajlab.scan import scan
+from trajlab.scan.kernels.unit_rows import Units
+from trajlab.scan.scan import scan
 
 Arrays = Mapping[str, xr.DataArray]
 

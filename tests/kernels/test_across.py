@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from trajlab.kernels.across import ACROSS, Across
-from trajlab.kernels.block import Block, reduce
-from trajlab.kernels.tiles import TILE
+from trajlab.scan.kernels.between_runs import ACROSS, Across
+from trajlab.scan.block import Block, reduce
+from trajlab.scan.tiles import TILE
 
 
 def table(a, b):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from trajlab.kernels.activity import ACTIVITY, activity
+from trajlab.scan.kernels.activity import ACTIVITY, activity
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import torch
 from torchvision.models import resnet18
 
 import trajlab
-from trajlab.kernels.causes import causes
+from trajlab.scan.kernels.causes import causes
 
 
 def test_causes__a_frozen_parameter():

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trajlab.kernels import deviations
-from trajlab.kernels.deviations import centered, gram, principal, walk
+from trajlab.scan.scan.kernels import gram as deviations
+from trajlab.scan.kernels.gram import centered, gram, principal, walk
 
 
 @settings(max_examples=40, deadline=None)

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trajlab.kernels.block import Block, reduce
-from trajlab.kernels.epochs import EPOCH, Epochs
-from trajlab.kernels.tiles import TILE
+from trajlab.scan.block import Block, reduce
+from trajlab.scan.kernels.epochs import EPOCH, Epochs
+from trajlab.scan.tiles import TILE
 
 
 def epochs(rows, starts, cuts=()):

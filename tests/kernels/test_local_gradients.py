@@ -3,9 +3,9 @@ import pytest
 import torch
 from torch import nn
 
-from trajlab.kernels import local_gradients as kernel
-from trajlab.kernels.local_gradients import Filters, local_gradients
-from trajlab.kernels.taps import Convolution
+from trajlab.scan.scan.kernels import local_gradients as kernel
+from trajlab.scan.kernels.local_gradients import Filters, local_gradients
+from trajlab.scan.kernels.convolution_taps import Convolution
 
 QUANTITIES = ("em_sum", "em_l2", "ab_out", "ab_sum", "ab_net")
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from trajlab.kernels.block import Block, reduce
-from trajlab.kernels.moments import MOMENTS, Moments
-from trajlab.kernels.tiles import TILE
+from trajlab.scan.block import Block, reduce
+from trajlab.scan.kernels.moments import MOMENTS, Moments
+from trajlab.scan.tiles import TILE
 
 
 def table(rows):

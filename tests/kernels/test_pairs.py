@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from trajlab.kernels.block import Block, reduce
-from trajlab.kernels.pairs import PAIRS, Pairs
-from trajlab.kernels.tiles import TILE
+from trajlab.scan.block import Block, reduce
+from trajlab.scan.kernels.drift_sums import PAIRS, Pairs
+from trajlab.scan.tiles import TILE
 
 
 def table(rows, previous, reference, **tolerances):

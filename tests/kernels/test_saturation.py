@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from trajlab.kernels.saturation import SATURATION, Flat, certainty, saturation
+from trajlab.scan.kernels.saturation import SATURATION, Flat, certainty, saturation
 
 
 @pytest.mark.parametrize(

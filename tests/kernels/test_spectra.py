@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from threadpoolctl import threadpool_info
 
 from trajlab.threads import one_thread
-from trajlab.kernels.spectra import singular_values
+from trajlab.scan.kernels.singular_values import singular_values
 
 
 @settings(max_examples=60, deadline=None)

@@ -3,9 +3,9 @@ import pytest
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
-from trajlab.kernels.bins import EDGES, KEYS, histogram_cuts
-from trajlab.kernels.block import Block, reduce
-from trajlab.kernels.spread import EXACT, Spread
+from trajlab.scan.kernels.float_bins import EDGES, KEYS, histogram_cuts
+from trajlab.scan.block import Block, reduce
+from trajlab.scan.kernels.distribution import EXACT, Spread
 
 QUANTILES = (0.0, 0.05, 0.5, 0.99, 1.0)
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from trajlab.kernels.block import Block, reduce
-from trajlab.kernels.successive import SUCCESSIVE, Successive
-from trajlab.kernels.tiles import TILE
+from trajlab.scan.block import Block, reduce
+from trajlab.scan.kernels.gradient_angles import SUCCESSIVE, Successive
+from trajlab.scan.tiles import TILE
 
 
 def table(rows, **block):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tests.kernels.weightwatcher_values import VALUES, matrices
-from trajlab.kernels.spectra import singular_values
-from trajlab.kernels.tails import FACTS, facts, power_law
+from trajlab.scan.kernels.singular_values import singular_values
+from trajlab.scan.kernels.power_law import FACTS, facts, power_law
 
 RECORDED = json.loads(VALUES.read_text())["values"]
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from trajlab.kernels.bins import KEYS
-from trajlab.kernels.moments import MOMENTS
-from trajlab.kernels.tally import TABLES, add_along, tally
+from trajlab.scan.kernels.float_bins import KEYS
+from trajlab.scan.kernels.moments import MOMENTS
+from trajlab.scan.kernels.tally import TABLES, add_along, tally
 
 
 def start() -> tuple[np.ndarray, np.ndarray]:

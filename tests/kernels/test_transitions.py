@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from trajlab.kernels.block import Block, reduce
-from trajlab.kernels.tiles import TILE
-from trajlab.kernels.transitions import Transitions
+from trajlab.scan.block import Block, reduce
+from trajlab.scan.tiles import TILE
+from trajlab.scan.kernels.zero_transitions import Transitions
 
 
 def table(kernel, rows, weights=None, **block):

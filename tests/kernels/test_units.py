@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from trajlab.kernels.block import Block, reduce
-from trajlab.kernels.units import Units
+from trajlab.scan.block import Block, reduce
+from trajlab.scan.kernels.unit_rows import Units
 
 
 def marks(kernel, rows, **more):

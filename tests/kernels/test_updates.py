@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from trajlab.kernels.block import Block, reduce
-from trajlab.kernels.tiles import TILE
-from trajlab.kernels.updates import UPDATES, Updates
+from trajlab.scan.block import Block, reduce
+from trajlab.scan.tiles import TILE
+from trajlab.scan.kernels.update_size import UPDATES, Updates
 
 
 def table(rows, kernel=Updates(1e-8, 1e-5), **block):  # noqa: B008

@@ -6,8 +6,8 @@ import pytest
 from numba import njit
 
 from trajlab.errors import DamagedData
-from trajlab.kernels.tiles import TILE, tile
-from trajlab.kernels.window import Window, readable
+from trajlab.scan.tiles import TILE, tile
+from trajlab.scan.window import Window, readable
 from trajlab.runs.disk.rows import Rows, widen
 
 TYPES = ["float32", "float64", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"]

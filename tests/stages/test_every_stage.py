@@ -11,7 +11,7 @@ import xarray as xr
 
 import trajlab
 from tests.serving import serve
-from trajlab import blocks as engine
+from trajlab.scan.scan import blocks as engine
 from trajlab.commands import parameter_help, summary
 from trajlab.running import needs_of
 from trajlab.settings import settings_of

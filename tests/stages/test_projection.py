@@ -5,7 +5,7 @@ from scipy.spatial.distance import cdist
 from sklearn.decomposition import PCA
 
 import trajlab
-from trajlab import gram as engine
+from trajlab.scan.scan import step_products as engine
 from trajlab.errors import BadSetting, MissingData
 from trajlab.stages.projection import projection
 

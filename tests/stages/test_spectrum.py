@@ -4,7 +4,7 @@ import pytest
 
 import trajlab
 from trajlab.errors import BadSetting, MissingData
-from trajlab.kernels import spectra
+from trajlab.scan.scan.kernels import singular_values as spectra
 from trajlab.stages.spectrum import spectrum
 
 

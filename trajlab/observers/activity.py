@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trajlab.kernels.activity import ACTIVITY, activity
+from trajlab.scan.kernels.activity import ACTIVITY, activity
 from trajlab.observers import Layer, Observer, Output, Seen
 
 

@@ -8,8 +8,8 @@ import numpy as np
 from scipy.special import chdtri
 
 from trajlab.errors import BadSetting
-from trajlab.kernels.local_gradients import Filters, local_gradients
-from trajlab.kernels.taps import Convolution
+from trajlab.scan.kernels.local_gradients import Filters, local_gradients
+from trajlab.scan.kernels.convolution_taps import Convolution
 from trajlab.observers import Layer, Objective, Observer, Output, Seen
 
 OF_OUTPUTS = ("em_sum", "em_l2", "ab_out")

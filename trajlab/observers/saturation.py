@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from trajlab.kernels.saturation import SATURATION, Flat, certainty, saturation
+from trajlab.scan.kernels.saturation import SATURATION, Flat, certainty, saturation
 from trajlab.observers import Layer, Observer, Output, Seen
 
 SELU_BOUND = 1.0507009873554805 * 1.6732632423543772

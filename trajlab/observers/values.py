@@ -7,10 +7,10 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from trajlab.errors import BadSetting
-from trajlab.kernels.bins import KEYS
-from trajlab.kernels.moments import MOMENTS
-from trajlab.kernels.spread import EXACT
-from trajlab.kernels.tally import TABLES, add_along, tally
+from trajlab.scan.kernels.float_bins import KEYS
+from trajlab.scan.kernels.moments import MOMENTS
+from trajlab.scan.kernels.distribution import EXACT
+from trajlab.scan.kernels.tally import TABLES, add_along, tally
 from trajlab.observers import Layer, Observer, Output, Seen
 
 COLUMNS = (*MOMENTS, "variance_along")

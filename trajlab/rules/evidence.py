@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from trajlab.kernels.activity import ACTIVITY
+from trajlab.scan.kernels.activity import ACTIVITY
 
 Tables = dict[tuple[str, str], xr.DataArray]
 """What was computed, by kind and name."""

@@ -10,17 +10,17 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting, MissingData
-from trajlab.kernels.moments import Moments
-from trajlab.kernels.spread import Spread
-from trajlab.kernels.updates import Updates
-from trajlab.lazily import lazily
+from trajlab.scan.kernels.moments import Moments
+from trajlab.scan.kernels.distribution import Spread
+from trajlab.scan.kernels.update_size import Updates
+from trajlab.scan.as_one_task import lazily
 from trajlab.observers.activity import Activity
 from trajlab.observing import observe
 from trajlab.ranks import MEASURES, rank_table
 from trajlab.result import Meaning, annotate
 from trajlab.rules.evidence import Tables, first_few, gather
 from trajlab.rules.judging import judged
-from trajlab.scan import Tensor, by_name, scan
+from trajlab.scan.scan import Tensor, by_name, scan
 from trajlab.units import shape_of
 
 INPUTS = ("metrics", "gradient", "weight", "activation")

@@ -10,7 +10,7 @@ import xarray as xr
 from trajlab.ascent import own_inputs, strongest_inputs
 from trajlab.asking import NOISE_AT, SCORES_AT, Look, has_labels, input_dims, layer_at, units_of
 from trajlab.errors import BadSetting
-from trajlab.lazily import lazily
+from trajlab.scan.as_one_task import lazily
 from trajlab.observers import Objective
 from trajlab.observers.pooled import Pooled
 from trajlab.overlap import attention_iou, resized

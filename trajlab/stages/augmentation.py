@@ -9,7 +9,7 @@ import xarray as xr
 
 from trajlab.augmenting import augmented
 from trajlab.correlating import feature_matrix, sample_matrix
-from trajlab.lazily import lazily
+from trajlab.scan.as_one_task import lazily
 from trajlab.observers.copies import Copies
 from trajlab.observers.pooled import Pooled
 from trajlab.observing import observe

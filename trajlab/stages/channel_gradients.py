@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting, MissingData
-from trajlab.lazily import lazily
+from trajlab.scan.as_one_task import lazily
 from trajlab.observers import Layer, Objective
 from trajlab.observers.channel_gradients import (
     OF_INPUTS,

@@ -12,7 +12,7 @@ from scipy.special import gammaln
 from trajlab.correlating import CHANGES, changes, feature_matrix, features_of, sample_matrix
 from trajlab.errors import BadSetting, MissingData
 from trajlab.threads import one_thread
-from trajlab.lazily import lazily
+from trajlab.scan.as_one_task import lazily
 from trajlab.observers.correlations import Correlations
 from trajlab.observing import observe
 from trajlab.probes import RECORDED, probe_of

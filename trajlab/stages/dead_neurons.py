@@ -7,8 +7,8 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting, MissingData
-from trajlab.kernels.activity import ACTIVITY
-from trajlab.lazily import lazily
+from trajlab.scan.kernels.activity import ACTIVITY
+from trajlab.scan.as_one_task import lazily
 from trajlab.lifetimes import MEANINGS as LIFETIMES
 from trajlab.lifetimes import lifetimes
 from trajlab.observers.activity import Activity

@@ -8,12 +8,12 @@ import xarray as xr
 
 from trajlab.describing import DISTANCES, about, closed, described, pooled, quantities_of, shift_meanings
 from trajlab.errors import BadSetting
-from trajlab.kernels.moments import Moments
-from trajlab.kernels.spread import EXACT, SHIFTS, Spread
-from trajlab.lazily import lazily
+from trajlab.scan.kernels.moments import Moments
+from trajlab.scan.kernels.distribution import EXACT, SHIFTS, Spread
+from trajlab.scan.as_one_task import lazily
 from trajlab.result import Meaning, Sums, annotate, stride
 from trajlab.sampling import root_error, total_error
-from trajlab.scan import Tensor, at_step, scan
+from trajlab.scan.scan import Tensor, at_step, scan
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 

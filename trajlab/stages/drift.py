@@ -4,10 +4,10 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting
-from trajlab.kernels.pairs import Pairs
-from trajlab.lazily import lazily
+from trajlab.scan.kernels.drift_sums import Pairs
+from trajlab.scan.as_one_task import lazily
 from trajlab.result import Meaning, Sums, annotate, stride, with_totals
-from trajlab.scan import Tensor, at_step, scan
+from trajlab.scan.scan import Tensor, at_step, scan
 from trajlab.transitions import by_cause
 
 MEANINGS = {

@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting
-from trajlab.lazily import lazily
+from trajlab.scan.as_one_task import lazily
 from trajlab.observers.pruned import COUNTS, Pruned
 from trajlab.observing import observe
 from trajlab.probes import probe_of

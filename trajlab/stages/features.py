@@ -9,13 +9,13 @@ import xarray as xr
 
 from trajlab.describing import closed, described, pooled, quantities_of, shift_meanings
 from trajlab.errors import BadSetting, MissingData
-from trajlab.kernels.spread import EXACT, SHIFTS
-from trajlab.lazily import lazily
+from trajlab.scan.kernels.distribution import EXACT, SHIFTS
+from trajlab.scan.as_one_task import lazily
 from trajlab.observers.values import COLUMNS, Values
 from trajlab.observing import layers_in, observe
 from trajlab.probes import RECORDED, kinds_of, probe_of
 from trajlab.result import Meaning, Sums, annotate, stride
-from trajlab.scan import position_of
+from trajlab.scan.scan import position_of
 from trajlab.spreading import spreads
 
 ALL = "all"

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting, MissingData
-from trajlab.lazily import lazily
+from trajlab.scan.as_one_task import lazily
 from trajlab.result import Meaning, annotate
 from trajlab.showing import in_one_chunk, shown_steps
 

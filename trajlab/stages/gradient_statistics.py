@@ -7,13 +7,13 @@ import numpy as np
 import xarray as xr
 
 from trajlab.epochs import Calendar, calendar
-from trajlab.kernels.epochs import EPOCH, Epochs
-from trajlab.kernels.moments import Moments
-from trajlab.kernels.successive import Successive
-from trajlab.lazily import lazily
+from trajlab.scan.kernels.epochs import EPOCH, Epochs
+from trajlab.scan.kernels.moments import Moments
+from trajlab.scan.kernels.gradient_angles import Successive
+from trajlab.scan.as_one_task import lazily
 from trajlab.result import Meaning, Sums, annotate, stride
 from trajlab.sampling import root_error, total_error
-from trajlab.scan import Tensor, by_name, scan
+from trajlab.scan.scan import Tensor, by_name, scan
 
 _SE = "linearized, over a random sample of entries without replacement; 0 if all entries are recorded"
 MEANINGS = {

@@ -7,8 +7,8 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting, MissingData
-from trajlab.kernels.saturation import SATURATION
-from trajlab.lazily import lazily
+from trajlab.scan.kernels.saturation import SATURATION
+from trajlab.scan.as_one_task import lazily
 from trajlab.observers import Layer
 from trajlab.observers.saturation import Rule, Saturation
 from trajlab.observing import layers_in, observe

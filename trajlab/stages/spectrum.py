@@ -6,11 +6,11 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting, MissingData
-from trajlab.kernels.spectra import Spectra
-from trajlab.kernels.tails import FACTS
-from trajlab.lazily import lazily
+from trajlab.scan.kernels.singular_values import Spectra
+from trajlab.scan.kernels.power_law import FACTS
+from trajlab.scan.as_one_task import lazily
 from trajlab.result import Meaning, annotate
-from trajlab.scan import Tensor, by_name, scan
+from trajlab.scan.scan import Tensor, by_name, scan
 
 MEANINGS = {
     "singular_values": Meaning("singular value", "weight", "square roots of the eigenvalues of WᵀW, descending"),

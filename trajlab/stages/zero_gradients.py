@@ -6,9 +6,9 @@ from functools import partial
 import numpy as np
 import xarray as xr
 
-from trajlab.lazily import lazily
+from trajlab.scan.as_one_task import lazily
 from trajlab.result import Meaning, Sums, along, annotate, with_totals
-from trajlab.scan import Tensor, scan
+from trajlab.scan.scan import Tensor, scan
 from trajlab.transitions import by_cause, by_threshold, kernel_of
 
 STATES = ("zero", "small", "large")

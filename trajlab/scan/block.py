@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from trajlab.kernels.window import Window
+from trajlab.scan.window import Window
 from trajlab.runs.disk.rows import Rows
 
 

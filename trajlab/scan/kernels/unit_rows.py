@@ -5,8 +5,8 @@ from typing import Literal
 
 import numpy as np
 
-from trajlab.kernels.block import Block, Kernel
-from trajlab.kernels.tiles import jit, tile
+from trajlab.scan.block import Block, Kernel
+from trajlab.scan.tiles import jit, tile
 
 
 @jit

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trajlab.kernels.block import Block, Kernel
+from trajlab.scan.block import Block, Kernel
 
 
 def raster_positions(size: int, entries: int) -> np.ndarray:

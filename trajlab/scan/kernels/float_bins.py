@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from trajlab.kernels.tiles import inner, jit, tile
+from trajlab.scan.tiles import inner, jit, tile
 
 LARGEST = float(np.finfo(np.float32).max)
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from trajlab.kernels.binned import bars, js, psi_term, scatter
-from trajlab.kernels.bins import KEYS, count, occupied
-from trajlab.kernels.tiles import inner, jit
+from trajlab.scan.kernels.binned_distances import bars, js, psi_term, scatter
+from trajlab.scan.kernels.float_bins import KEYS, count, occupied
+from trajlab.scan.tiles import inner, jit
 
 
 @inner

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from trajlab.kernels.binned import describe_binned
-from trajlab.kernels.bins import EDGES, KEYS, bins_of, count_tile, finite_range, histogram_cuts
-from trajlab.kernels.block import Block, Kernel
-from trajlab.kernels.sorting import describe_sorted
-from trajlab.kernels.tiles import SHORT
+from trajlab.scan.kernels.binned_distances import describe_binned
+from trajlab.scan.kernels.float_bins import EDGES, KEYS, bins_of, count_tile, finite_range, histogram_cuts
+from trajlab.scan.block import Block, Kernel
+from trajlab.scan.kernels.sorted_distances import describe_sorted
+from trajlab.scan.tiles import SHORT
 
 EXACT = SHORT
 """Rows of up to this many entries are sorted, and their quantiles and distances are exact."""

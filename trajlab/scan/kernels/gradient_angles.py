@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trajlab.kernels.block import Block, Kernel
-from trajlab.kernels.tiles import compact, inner, jit, squares, tile
+from trajlab.scan.block import Block, Kernel
+from trajlab.scan.tiles import compact, inner, jit, squares, tile
 
 SUCCESSIVE = ("valid", "qq", "gg", "gq", "qqqq", "gggg", "ggqq", "gggq", "gqqq")
 """Columns of `successive` over the entries finite in the row g and in the one before, q: their number, and sums of

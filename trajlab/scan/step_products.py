@@ -14,10 +14,10 @@ from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 from dask.task_spec import List, Task, TaskRef
 
-from trajlab.blocks import Source
-from trajlab.kernels.block import computable
-from trajlab.kernels.deviations import centered, distances, gram, principal, tile_entries
-from trajlab.scan import Tensor, about, by_name, final, identity
+from trajlab.scan.blocks import Source
+from trajlab.scan.block import computable
+from trajlab.scan.kernels.gram import centered, distances, gram, principal, tile_entries
+from trajlab.scan.scan import Tensor, about, by_name, final, identity
 from trajlab.runs.disk.rows import Rows
 
 SPAN_BYTES = 1 << 26

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from trajlab.kernels.block import Block, Kernel
-from trajlab.kernels.tiles import TILE, tile
+from trajlab.scan.block import Block, Kernel
+from trajlab.scan.tiles import TILE, tile
 
 EPOCH = ("steps", "entries", "mean", "m2")
 """What is known of each epoch: its recorded steps, the entries that are finite at one or more of them, and of the

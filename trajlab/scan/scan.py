@@ -15,10 +15,10 @@ from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 from dask.task_spec import List, Task, TaskRef
 
-from trajlab.blocks import Companion, Found, Source, Weights
+from trajlab.scan.blocks import Companion, Found, Source, Weights
 from trajlab.errors import MissingData
-from trajlab.kernels.block import Kernel
-from trajlab.layout import Layout
+from trajlab.scan.block import Kernel
+from trajlab.scan.layout import Layout
 
 Tensor = xr.DataArray | Mapping[str, xr.DataArray]
 """One parameter's life, dims (step, ...), or those of many by name, whose results are stacked on `parameter`."""

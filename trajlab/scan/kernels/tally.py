@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 
-from trajlab.kernels.bins import KEYS, count
-from trajlab.kernels.block import computable
-from trajlab.kernels.moments import moments
-from trajlab.kernels.tiles import TILE, inner, jit
+from trajlab.scan.kernels.float_bins import KEYS, count
+from trajlab.scan.block import computable
+from trajlab.scan.kernels.moments import moments
+from trajlab.scan.tiles import TILE, inner, jit
 
 TABLES = 4
 """Tables that values are counted in by turns: equal ones that follow each other, as zeros do, would wait for each

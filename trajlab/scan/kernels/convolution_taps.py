@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trajlab.kernels.vectors import ROWS
+from trajlab.scan.kernels.simd import ROWS
 
 MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 """How numpy names the ways of padding with what is there."""

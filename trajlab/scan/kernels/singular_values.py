@@ -6,8 +6,8 @@ from functools import lru_cache
 import numpy as np
 
 from trajlab.threads import one_thread
-from trajlab.kernels.block import Block, Kernel
-from trajlab.kernels.tails import FACTS, facts
+from trajlab.scan.block import Block, Kernel
+from trajlab.scan.kernels.power_law import FACTS, facts
 from trajlab.runs.disk.rows import Rows
 
 STACK_BYTES = 1 << 22

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trajlab.kernels.block import Block, Kernel
-from trajlab.kernels.tiles import compact, inner, jit, squares, tile
+from trajlab.scan.block import Block, Kernel
+from trajlab.scan.tiles import compact, inner, jit, squares, tile
 
 UPDATES = ("valid", "change", "size", "apart")
 """Columns of `updates`: the entries finite in the row w and in the one before, v; over these Σ|w − v| and Σ|v|; and of

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trajlab.kernels.block import Block, Kernel
-from trajlab.kernels.causes import CAUSES, causes, either, inert, packed
-from trajlab.kernels.tiles import compact, inner, jit, squares, tile
+from trajlab.scan.block import Block, Kernel
+from trajlab.scan.kernels.causes import CAUSES, causes, either, inert, packed
+from trajlab.scan.tiles import compact, inner, jit, squares, tile
 
 PAIRS = (
     "nonfinite", "squares",

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from trajlab.kernels.bins import KEYS, occupied
-from trajlab.kernels.tiles import inner, jit
+from trajlab.scan.kernels.float_bins import KEYS, occupied
+from trajlab.scan.tiles import inner, jit
 
 
 @inner

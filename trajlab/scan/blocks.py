@@ -9,9 +9,9 @@ import xarray as xr
 from dask.task_spec import TaskRef
 
 from trajlab.errors import BadSetting
-from trajlab.kernels.block import Block, Kernel, computable, reduce
-from trajlab.kernels.tiles import SHORT
-from trajlab.kernels.window import readable
+from trajlab.scan.block import Block, Kernel, computable, reduce
+from trajlab.scan.tiles import SHORT
+from trajlab.scan.window import readable
 from trajlab.runs.disk.lazy import rows_of
 from trajlab.runs.disk.rows import Rows, views
 

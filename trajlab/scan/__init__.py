@@ -1,0 +1,1 @@
+"""One pass over the steps of a trajectory."""
