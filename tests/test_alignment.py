@@ -9,9 +9,9 @@ from torch import nn
 
 import trajlab
 from pipelines import zoo
-from trajlab.alignment import aligned_squares, aligning, chain_of, permuted
+from trajlab.replays.alignment import aligned_squares, aligning, chain_of, permuted
 from trajlab.errors import BadSetting, MissingData
-from trajlab.replaying.symmetry import chain
+from trajlab.replays.permutable import chain
 
 NETS = {
     "mlp": (lambda: nn.Sequential(nn.Linear(4, 7), nn.Tanh(), nn.Linear(7, 5), nn.ReLU(), nn.Linear(5, 2)), (4,)),

@@ -10,8 +10,8 @@ from torch import nn
 
 import trajlab
 from trajlab.matching import MATCHES, feature_table, greedy, matches
-from trajlab.observers.picked import Picked
-from trajlab.observing import observe
+from trajlab.replays.observers.sampled_outputs import Picked
+from trajlab.replays.observe import observe
 
 
 def found(a, b, shuffles=0):

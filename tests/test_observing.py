@@ -13,12 +13,12 @@ from torch.nn import functional as F
 import trajlab
 from trajlab.errors import BadSetting, MissingData
 from trajlab.fusing import fuse_scans
-from trajlab.observers import Objective, Observer, Output
-from trajlab.observers.activity import Activity
-from trajlab.observers.pooled import Pooled
-from trajlab.observers.raw import Raw
-from trajlab.observing import observe
-from trajlab.replaying import replay
+from trajlab.replays.observers.observer import Objective, Observer, Output
+from trajlab.replays.observers.activity import Activity
+from trajlab.replays.observers.pooled import Pooled
+from trajlab.replays.observers.outputs import Raw
+from trajlab.replays.observe import observe
+from trajlab.replays.replay import replay
 
 
 @dataclass(frozen=True)
@@ -323,7 +323,7 @@ def test_observe__what_can_not_be_derived_is_said(images):
 
 
 def test_observe__a_long_probe_goes_in_batches_of_few_bytes(images, monkeypatch):
-    from trajlab import replaying
+    from trajlab.replays import replay as replaying
 
     nets, run = trained(Residual)
     expected = dask.compute(replay(run.with_model(Residual), probe=images).observe(Gradients()))[0]

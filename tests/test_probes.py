@@ -5,8 +5,8 @@ import torch
 import xarray as xr
 
 from trajlab.errors import BadSetting, MissingData
-from trajlab.probes import MADE, kinds_of, probe_of
-from trajlab.replaying.probing import as_probe
+from trajlab.replays.probe_kinds import MADE, kinds_of, probe_of
+from trajlab.replays.probe_files import as_probe
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 import trajlab
 from trajlab.errors import BadSetting, DamagedData, MissingData
 from trajlab.record.probe import probe_facts, probe_tensors
-from trajlab.replaying.probing import as_probe, read_probe
+from trajlab.replays.probe_files import as_probe, read_probe
 
 INPUTS = torch.randn(5, 2, 3, generator=torch.Generator().manual_seed(0))
 LABELS = torch.tensor([0, 1, 2, 1, 0])

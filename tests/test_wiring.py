@@ -9,7 +9,7 @@ from tests.test_observing import Residual, Tokens, trained
 from trajlab.cli import app
 from trajlab.errors import BadSetting, MissingData
 from trajlab.figures.network import save_network
-from trajlab.replaying.wiring import wiring
+from trajlab.replays.module_graph import wiring
 
 
 def described(build, probe):

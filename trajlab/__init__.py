@@ -19,12 +19,12 @@ _HOMES = {
     "runs_in": "runs.trajectory",
     "pack": "runs.pack",
     "run": "running",
-    "replay": "replaying",
-    "read_probe": "replaying.probing",
+    "replay": "replays.replay",
+    "read_probe": "replays.probe_files",
     "figure": "figures",
     "report": "reporting",
     "example": "runs.example",
-    "between": "line",
+    "between": "replays.interpolation",
 }
 """Where each public name lives. It is imported when first used, so that `trajlab --help` imports next to nothing."""
 

@@ -8,9 +8,9 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 
-from trajlab.observers import INPUT, Layer, Objective
-from trajlab.observers.pooled import Pooled
-from trajlab.observers.raw_gradient import RawGradient
+from trajlab.replays.observers.observer import INPUT, Layer, Objective
+from trajlab.replays.observers.pooled import Pooled
+from trajlab.replays.observers.output_gradients import RawGradient
 
 Replay = Callable[..., Any]
 

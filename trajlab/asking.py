@@ -8,9 +8,9 @@ import xarray as xr
 
 from trajlab.ascent import against, own_inputs, random_signs
 from trajlab.errors import BadSetting
-from trajlab.observers import INPUT, Layer, Objective
-from trajlab.observers.grad_cam import GradCam, has_maps
-from trajlab.observers.raw_gradient import RawGradient
+from trajlab.replays.observers.observer import INPUT, Layer, Objective
+from trajlab.replays.observers.grad_cam import GradCam, has_maps
+from trajlab.replays.observers.output_gradients import RawGradient
 from trajlab.scoring import score_table, task_of
 
 SCORES_AT = "scores at "

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting, MissingData
-from trajlab.probes import derived_hash
+from trajlab.replays.probe_kinds import derived_hash
 
 CLASSES = 3
 """Samples that are chosen if none are named, each of another class as far as there are so many."""

@@ -212,7 +212,7 @@ def network(
 ) -> None:
     """Draw the network of a run: its modules, their shapes, and what feeds what."""
     from trajlab.figures.network import save_network
-    from trajlab.replaying.probing import read_probe
+    from trajlab.replays.probe_files import read_probe
     from trajlab.runs.trajectory import open as open_trajectory
     from trajlab.runs.trajectory import runs_in
 

@@ -209,7 +209,7 @@ def compute_lazily(name: str, given: Given, settings: dict[str, Any]) -> Any:
         parent = RECORDED if str(parent) == RECORDED else open_trajectory(parent)
     probe = None
     if given.probe is not None:
-        from trajlab.replaying.probing import read_probe
+        from trajlab.replays.probe_files import read_probe
 
         probe = read_probe(given.probe)
     return run(

@@ -13,7 +13,7 @@ from dask.highlevelgraph import HighLevelGraph
 from dask.task_spec import List, Task, TaskRef
 
 from trajlab.scan.blocks import Found, reduce_blocks
-from trajlab.observers import REPLAY
+from trajlab.replays.observers.observer import REPLAY
 
 
 def fuse_scans(graph: HighLevelGraph, keys: Sequence[Any], **kwargs: Any) -> dict:
@@ -23,7 +23,7 @@ def fuse_scans(graph: HighLevelGraph, keys: Sequence[Any], **kwargs: Any) -> dic
     """
     tasks = dict(optimize(graph, keys, **kwargs))
     if any(str(name).startswith(REPLAY) for name in graph.layers):
-        from trajlab.replaying.graph import fuse_passes
+        from trajlab.replays.tasks import fuse_passes
 
         tasks = fuse_passes(tasks)
     same_rows: dict[str, list[_Shared]] = defaultdict(list)

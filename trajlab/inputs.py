@@ -96,15 +96,15 @@ class Inputs:
 
     def _look_up(self, source: Trajectory, group: str) -> Any:
         if group == "activations":
-            from trajlab.replaying import activations
+            from trajlab.replays.replay import activations
 
             return activations(source)
         if group == "replay":
-            from trajlab.replaying import replaying
+            from trajlab.replays.replay import replaying
 
             return replaying(source)
         if group == "chain":
-            from trajlab.replaying.symmetry import chain
+            from trajlab.replays.permutable import chain
 
             return chain(source)
         return getattr(source, group)
@@ -114,7 +114,7 @@ def _lacking(source: Trajectory | None, group: str) -> str:
     """Say what is not there that a run would need to give something."""
     if source is None or group not in ("replay", "activations"):
         return f"there is no {group}" if group in ("probe", "chain") else f"there are no {group}"
-    from trajlab.replaying.models import names_none
+    from trajlab.replays.model import names_none
 
     lacks = ["it names no model"] if names_none(source) else []
     return " and ".join([*lacks, *([] if "inputs" in source.probe or group == "replay" else ["there is no probe"])])

@@ -15,9 +15,9 @@ import xarray as xr
 from scipy.optimize import linear_sum_assignment
 
 from trajlab.threads import one_thread
-from trajlab.observers import Observable
-from trajlab.observers.picked import Picked
-from trajlab.observing import observe
+from trajlab.replays.observers.observer import Observable
+from trajlab.replays.observers.sampled_outputs import Picked
+from trajlab.replays.observe import observe
 from trajlab.units import layers_of
 
 MATCHES = ("best", "greedy", "null", "null_95", "units")

@@ -12,7 +12,7 @@ import xarray as xr
 
 from trajlab.errors import BadSetting, MissingData
 from trajlab.inputs import TENSORS, Inputs, without_prefix
-from trajlab.line import between
+from trajlab.replays.interpolation import between
 from trajlab.schema import RESULT_VERSION
 from trajlab.settings import check_setting, settings_of
 from trajlab.stacking import described, joined
@@ -142,7 +142,7 @@ def _equipped(runs: Any, model: Any, probe: Any, device: str | None) -> Any:
     if runs is None or isinstance(runs, str) or (model is None and probe is None and device is None):
         return runs
     if probe is not None:
-        from trajlab.replaying.probing import as_probe
+        from trajlab.replays.probe_files import as_probe
 
         probe = as_probe(probe)
     if isinstance(runs, Trajectory):

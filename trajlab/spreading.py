@@ -14,7 +14,7 @@ from trajlab.scan.kernels.binned_distances import describe_binned
 from trajlab.scan.kernels.float_bins import EDGES, KEYS, LARGEST, histogram_cuts, listed
 from trajlab.scan.kernels.sorted_distances import describe_sorted
 from trajlab.scan.kernels.distribution import SHIFTS, Spread
-from trajlab.observers.values import COLUMNS, Bins
+from trajlab.replays.observers.distribution import COLUMNS, Bins
 from trajlab.scan.scan import final
 
 

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from torch import nn
 
 import trajlab
-from trajlab import replaying
+from trajlab.replays import replay as replaying
 from trajlab.errors import BadSetting
 from trajlab.figures import figure, panels
 from trajlab.figures.marks.mosaic import BROKEN

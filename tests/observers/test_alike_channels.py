@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from trajlab.observers.channel_gradients import LEVEL, alike
+from trajlab.replays.observers.channel_gradients import LEVEL, alike
 
 
 def variation(values):

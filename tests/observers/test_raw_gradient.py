@@ -8,11 +8,11 @@ from torch import nn
 from torch.nn import functional as F
 
 import trajlab
-from trajlab import replaying
+from trajlab.replays import replay as replaying
 from trajlab.errors import BadSetting
 from trajlab.fusing import fuse_scans
-from trajlab.observers import INPUT, Objective
-from trajlab.observers.raw_gradient import RawGradient
+from trajlab.replays.observers.observer import INPUT, Objective
+from trajlab.replays.observers.output_gradients import RawGradient
 
 
 class InPlace(nn.Module):

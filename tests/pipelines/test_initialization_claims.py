@@ -9,7 +9,7 @@ from torch import nn
 import trajlab
 from pipelines.claims import claims_of
 from pipelines.initialization import claims
-from trajlab.replaying.probing import as_probe
+from trajlab.replays.probe_files import as_probe
 
 INITS = ["kaiming_normal", "kaiming_uniform", "xavier_normal", "xavier_uniform", "orthogonal", "ones", "zeros"]
 FACTS = {"run": [f"{init}-{seed}" for init in INITS for seed in (0, 1)], "init": ("run", np.repeat(INITS, 2))}

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 import trajlab
 from trajlab.errors import BadSetting
 from trajlab.runs.inventory import inventory
-from trajlab.probes import probe_of
+from trajlab.replays.probe_kinds import probe_of
 from trajlab.record import Recorder
 from trajlab.record.probe import probe_facts, probe_tensors
 

@@ -9,7 +9,7 @@ import trajlab
 from trajlab.augmenting import augmented
 from trajlab.errors import BadSetting, MissingData
 from trajlab.fusing import fuse_scans
-from trajlab.observers.copies import alike, spread
+from trajlab.replays.observers.copies import alike, spread
 from trajlab.stages.augmentation import augmentation
 
 

@@ -9,7 +9,7 @@ import trajlab
 from trajlab.correlating import cka, features_of
 from trajlab.errors import BadSetting, MissingData
 from trajlab.fusing import fuse_scans
-from trajlab.replaying import network
+from trajlab.replays import stateless as network
 from trajlab.stages.correlation import correlation
 
 
@@ -205,7 +205,7 @@ def test_correlation__any_chunking_gives_the_same_bits(rng, chunks):
 
 def test_correlation__batches_do_not_matter(trained, monkeypatch):
     expected = of(trained).compute()
-    monkeypatch.setattr("trajlab.replaying.BATCH", 7)
+    monkeypatch.setattr("trajlab.replays.replay.BATCH", 7)
     xr.testing.assert_allclose(of(trained).compute(), expected, atol=1e-4)
 
 

@@ -9,8 +9,8 @@ from torch import nn
 import trajlab
 from trajlab.errors import BadSetting, MissingData
 from trajlab.fusing import fuse_scans
-from trajlab.replaying.network import Network
-from trajlab.replaying.probing import as_probe
+from trajlab.replays.stateless import Network
+from trajlab.replays.probe_files import as_probe
 from trajlab.stages.evaluation import evaluation
 
 

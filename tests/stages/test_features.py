@@ -12,9 +12,9 @@ from trajlab.errors import BadSetting, MissingData
 from trajlab.figures import figure, panels
 from trajlab.findings import findings, headlines
 from trajlab.fusing import fuse_scans
-from trajlab.observers import values as observer
-from trajlab.probes import probe_of
-from trajlab.replaying.probing import as_probe
+from trajlab.replays.observers import distribution as observer
+from trajlab.replays.probe_kinds import probe_of
+from trajlab.replays.probe_files import as_probe
 from trajlab.stages.distribution import distribution
 from trajlab.stages.features import features
 
@@ -99,7 +99,7 @@ def seen(run):
 
 @pytest.mark.parametrize("batch", [7, 256])
 def test_features__agree_with_a_plain_loop_and_scipy(run, seen, batch, monkeypatch):
-    monkeypatch.setattr(trajlab.replaying, "BATCH", batch)
+    monkeypatch.setattr(trajlab.replays.replay, "BATCH", batch)
     kinds = list(seen)
     found = computed(run, inputs=kinds, reference=10)
     assert found.input.values.tolist() == kinds and found.step.values.tolist() == [0, 10, 15, 100]

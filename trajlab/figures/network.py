@@ -17,7 +17,7 @@ from trajlab.errors import BadSetting
 from trajlab.figures.inline import STYLE
 from trajlab.figures.marks.scale import CATEGORIES
 from trajlab.runs.disk.paths import place
-from trajlab.replaying.wiring import Node, wiring
+from trajlab.replays.module_graph import Node, wiring
 from trajlab.runs.trajectory import Trajectory
 from trajlab.runs.disk.atomic import check_free, write_file
 

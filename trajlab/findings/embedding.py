@@ -5,7 +5,7 @@ import xarray as xr
 
 from trajlab.findings.looking import Finding, nonfinite, typical
 from trajlab.findings.wording import count, listed, number, share
-from trajlab.observers import INPUT
+from trajlab.replays.observers.observer import INPUT
 
 HEADLINES = ("knn_best", "knn_chance")
 

@@ -14,8 +14,8 @@ from trajlab.scan.kernels.moments import Moments
 from trajlab.scan.kernels.distribution import Spread
 from trajlab.scan.kernels.update_size import Updates
 from trajlab.scan.as_one_task import lazily
-from trajlab.observers.activity import Activity
-from trajlab.observing import observe
+from trajlab.replays.observers.activity import Activity
+from trajlab.replays.observe import observe
 from trajlab.ranks import MEASURES, rank_table
 from trajlab.result import Meaning, annotate
 from trajlab.rules.evidence import Tables, first_few, gather

@@ -11,10 +11,10 @@ from trajlab.ascent import own_inputs, strongest_inputs
 from trajlab.asking import NOISE_AT, SCORES_AT, Look, has_labels, input_dims, layer_at, units_of
 from trajlab.errors import BadSetting
 from trajlab.scan.as_one_task import lazily
-from trajlab.observers import Objective
-from trajlab.observers.pooled import Pooled
+from trajlab.replays.observers.observer import Objective
+from trajlab.replays.observers.pooled import Pooled
 from trajlab.overlap import attention_iou, resized
-from trajlab.probes import chosen_of, masks_of, part_of, taken
+from trajlab.replays.probe_kinds import chosen_of, masks_of, part_of, taken
 from trajlab.result import Meaning, annotate
 from trajlab.showing import in_one_chunk, shown_steps
 

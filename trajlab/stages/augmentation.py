@@ -10,10 +10,10 @@ import xarray as xr
 from trajlab.augmenting import augmented
 from trajlab.correlating import feature_matrix, sample_matrix
 from trajlab.scan.as_one_task import lazily
-from trajlab.observers.copies import Copies
-from trajlab.observers.pooled import Pooled
-from trajlab.observing import observe
-from trajlab.relating import MOST_SAMPLES, Replay, chosen_steps, matrices, passed, place_of, units_of
+from trajlab.replays.observers.copies import Copies
+from trajlab.replays.observers.pooled import Pooled
+from trajlab.replays.observe import observe
+from trajlab.replays.feature_matrices import MOST_SAMPLES, Replay, chosen_steps, matrices, passed, place_of, units_of
 from trajlab.result import Meaning, annotate
 from trajlab.showing import in_one_chunk
 from trajlab.units import on_one_probe

@@ -10,8 +10,8 @@ import xarray as xr
 
 from trajlab.errors import BadSetting, MissingData
 from trajlab.scan.as_one_task import lazily
-from trajlab.observers import Layer, Objective
-from trajlab.observers.channel_gradients import (
+from trajlab.replays.observers.observer import Layer, Objective
+from trajlab.replays.observers.channel_gradients import (
     OF_INPUTS,
     OF_OUTPUTS,
     QUANTILES,
@@ -19,7 +19,7 @@ from trajlab.observers.channel_gradients import (
     EachChannelGradient,
     convolution_of,
 )
-from trajlab.observing import observe
+from trajlab.replays.observe import observe
 from trajlab.result import Meaning, annotate, stride
 from trajlab.units import on_one_probe
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from trajlab.alignment import Chain, aligned_table, chain_among
+from trajlab.replays.alignment import Chain, aligned_table, chain_among
 from trajlab.errors import BadSetting, MissingData
 from trajlab.scan.kernels.between_runs import Across
 from trajlab.scan.as_one_task import lazily

@@ -13,10 +13,10 @@ from trajlab.correlating import CHANGES, changes, feature_matrix, features_of, s
 from trajlab.errors import BadSetting, MissingData
 from trajlab.threads import one_thread
 from trajlab.scan.as_one_task import lazily
-from trajlab.observers.correlations import Correlations
-from trajlab.observing import observe
-from trajlab.probes import RECORDED, probe_of
-from trajlab.relating import MOST_SAMPLES, Replay, chosen_steps, matrices, passed, place_of, units_of
+from trajlab.replays.observers.correlations import Correlations
+from trajlab.replays.observe import observe
+from trajlab.replays.probe_kinds import RECORDED, probe_of
+from trajlab.replays.feature_matrices import MOST_SAMPLES, Replay, chosen_steps, matrices, passed, place_of, units_of
 from trajlab.result import Meaning, annotate
 from trajlab.showing import in_one_chunk
 from trajlab.units import on_one_probe

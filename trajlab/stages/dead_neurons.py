@@ -11,8 +11,8 @@ from trajlab.scan.kernels.activity import ACTIVITY
 from trajlab.scan.as_one_task import lazily
 from trajlab.lifetimes import MEANINGS as LIFETIMES
 from trajlab.lifetimes import lifetimes
-from trajlab.observers.activity import Activity
-from trajlab.observing import observe
+from trajlab.replays.observers.activity import Activity
+from trajlab.replays.observe import observe
 from trajlab.result import Meaning, annotate, stride
 from trajlab.units import (
     Layer,

@@ -9,11 +9,11 @@ import xarray as xr
 
 from trajlab.errors import BadSetting
 from trajlab.nearest import METRICS, chance
-from trajlab.observers import INPUT, Observable
-from trajlab.observers.pooled import Pooled
-from trajlab.observers.raw import Raw
-from trajlab.observing import observe
-from trajlab.probes import probe_of
+from trajlab.replays.observers.observer import INPUT, Observable
+from trajlab.replays.observers.pooled import Pooled
+from trajlab.replays.observers.outputs import Raw
+from trajlab.replays.observe import observe
+from trajlab.replays.probe_kinds import probe_of
 from trajlab.reducing import Plan, reduction
 from trajlab.result import Meaning, annotate
 from trajlab.showing import shown_steps

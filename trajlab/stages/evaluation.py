@@ -8,9 +8,9 @@ import xarray as xr
 
 from trajlab.errors import BadSetting
 from trajlab.scan.as_one_task import lazily
-from trajlab.observers.pruned import COUNTS, Pruned
-from trajlab.observing import observe
-from trajlab.probes import probe_of
+from trajlab.replays.observers.pruned import COUNTS, Pruned
+from trajlab.replays.observe import observe
+from trajlab.replays.probe_kinds import probe_of
 from trajlab.result import Meaning, annotate, stride
 from trajlab.rules.evidence import LOSSES, metric_name
 from trajlab.scoring import PER_CLASS, score_table

@@ -11,9 +11,9 @@ from trajlab.describing import closed, described, pooled, quantities_of, shift_m
 from trajlab.errors import BadSetting, MissingData
 from trajlab.scan.kernels.distribution import EXACT, SHIFTS
 from trajlab.scan.as_one_task import lazily
-from trajlab.observers.values import COLUMNS, Values
-from trajlab.observing import layers_in, observe
-from trajlab.probes import RECORDED, kinds_of, probe_of
+from trajlab.replays.observers.distribution import COLUMNS, Values
+from trajlab.replays.observe import layers_in, observe
+from trajlab.replays.probe_kinds import RECORDED, kinds_of, probe_of
 from trajlab.result import Meaning, Sums, annotate, stride
 from trajlab.scan.scan import position_of
 from trajlab.spreading import spreads

@@ -9,9 +9,9 @@ import xarray as xr
 from trajlab.errors import BadSetting, MissingData
 from trajlab.scan.kernels.saturation import SATURATION
 from trajlab.scan.as_one_task import lazily
-from trajlab.observers import Layer
-from trajlab.observers.saturation import Rule, Saturation
-from trajlab.observing import layers_in, observe
+from trajlab.replays.observers.observer import Layer
+from trajlab.replays.observers.saturation import Rule, Saturation
+from trajlab.replays.observe import layers_in, observe
 from trajlab.result import Meaning, annotate, stride
 from trajlab.units import on_one_probe, side_by_side
 

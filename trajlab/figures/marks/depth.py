@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from trajlab.figures.marks.labels import height_of, per_cent, shorten, step_axis, title_of, wrap
 from trajlab.figures.marks.lines import beside, palette
 from trajlab.figures.marks.scale import INK, is_share
-from trajlab.observers import INPUT
+from trajlab.replays.observers.observer import INPUT
 
 FEW = 12
 """Steps up to which each has a mark."""

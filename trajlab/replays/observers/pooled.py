@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from trajlab.observers import Layer, Observer, Output, Seen
+from trajlab.replays.observers.observer import Layer, Observer, Output, Seen
 
 
 @dataclass(frozen=True)

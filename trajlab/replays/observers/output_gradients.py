@@ -5,8 +5,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from trajlab.observers import Objective, Seen
-from trajlab.observers.raw import Raw
+from trajlab.replays.observers.observer import Objective, Seen
+from trajlab.replays.observers.outputs import Raw
 
 
 @dataclass(frozen=True)

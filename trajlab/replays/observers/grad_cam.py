@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from trajlab.observers import Layer, Objective, Observer, Output, Seen
+from trajlab.replays.observers.observer import Layer, Objective, Observer, Output, Seen
 
 
 @dataclass(frozen=True)

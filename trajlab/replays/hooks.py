@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from trajlab.replaying.attention import Attention, ask, tells_if_asked
+from trajlab.replays.attention import Attention, ask, tells_if_asked
 
 
 @contextmanager

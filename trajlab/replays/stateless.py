@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from trajlab.replaying.passing import Pass, Request
-from trajlab.replaying.settings import alone
+from trajlab.replays.forward import Pass, Request
+from trajlab.replays.torch_settings import alone
 from trajlab.runs.disk.rows import Rows, widen
 
 

@@ -10,7 +10,7 @@ import xarray as xr
 
 from trajlab.errors import BadSetting
 from trajlab.threads import one_thread
-from trajlab.observers import Observable
+from trajlab.replays.observers.observer import Observable
 from trajlab.scan.scan import position_of
 from trajlab.showing import shown_steps
 

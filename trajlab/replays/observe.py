@@ -13,7 +13,7 @@ from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 from dask.task_spec import List, Task, TaskRef
 
 from trajlab.errors import BadSetting, MissingData
-from trajlab.observers import Layer, Observable, Observer, Output, Seen
+from trajlab.replays.observers.observer import Layer, Observable, Observer, Output, Seen
 
 
 def observe(activations: Mapping[str, xr.DataArray], observer: Observer) -> dict[str, xr.DataArray]:

@@ -11,7 +11,7 @@ from trajlab.scan.kernels.float_bins import KEYS
 from trajlab.scan.kernels.moments import MOMENTS
 from trajlab.scan.kernels.distribution import EXACT
 from trajlab.scan.kernels.tally import TABLES, add_along, tally
-from trajlab.observers import Layer, Observer, Output, Seen
+from trajlab.replays.observers.observer import Layer, Observer, Output, Seen
 
 COLUMNS = (*MOMENTS, "variance_along")
 """Columns of each layer: its moments, and the variance of the means along a dim."""

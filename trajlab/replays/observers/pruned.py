@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trajlab.observers import Layer, Output, Seen
-from trajlab.observers.raw import Raw
+from trajlab.replays.observers.observer import Layer, Output, Seen
+from trajlab.replays.observers.outputs import Raw
 
 COUNTS = ("zeros", "entries")
 

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from trajlab.observers import INPUT
-from trajlab.replaying import TRIAL_SAMPLES, probe_parts
-from trajlab.replaying.calls import Place, output_of, shape_for_one
-from trajlab.replaying.listening import first_tensor, tensors_in
-from trajlab.replaying.models import Model, build, fit
-from trajlab.replaying.settings import settings
-from trajlab.replaying.types import as_input
+from trajlab.replays.observers.observer import INPUT
+from trajlab.replays.replay import TRIAL_SAMPLES, probe_parts
+from trajlab.replays.trace import Place, output_of, shape_for_one
+from trajlab.replays.hooks import first_tensor, tensors_in
+from trajlab.replays.model import Model, build, fit
+from trajlab.replays.torch_settings import settings
+from trajlab.replays.dtypes import as_input
 from trajlab.runs.trajectory import Trajectory
 
 OUTPUT = "output"

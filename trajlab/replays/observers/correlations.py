@@ -8,8 +8,8 @@ import numpy as np
 
 from trajlab.correlating import PAIRS, features_of, pairs
 from trajlab.threads import one_thread
-from trajlab.observers import Layer, Observer, Output, Seen
-from trajlab.observers.pooled import Pooled
+from trajlab.replays.observers.observer import Layer, Observer, Output, Seen
+from trajlab.replays.observers.pooled import Pooled
 
 COUNTS = ("features", "constant", "nonfinite")
 """Features that vary, features that do not, and activations that are NaN or Inf."""

@@ -13,17 +13,17 @@ from dask.base import tokenize
 from torch import nn
 
 from trajlab.errors import BadSetting, MissingData
-from trajlab.observers import REPLAY, Observable, Observer
-from trajlab.observers.raw import Raw
-from trajlab.observing import assembled
-from trajlab.replaying.calls import Call, trial
-from trajlab.replaying.graph import Passes
-from trajlab.replaying.layers import choose, layer_of
-from trajlab.replaying.models import Model, build, described, fit, names_none, usable
-from trajlab.replaying.network import Network, hollow
-from trajlab.replaying.passing import Request
-from trajlab.replaying.probing import as_probe
-from trajlab.replaying.types import as_input
+from trajlab.replays.observers.observer import REPLAY, Observable, Observer
+from trajlab.replays.observers.outputs import Raw
+from trajlab.replays.observe import assembled
+from trajlab.replays.trace import Call, trial
+from trajlab.replays.tasks import Passes
+from trajlab.replays.layers import choose, layer_of
+from trajlab.replays.model import Model, build, described, fit, names_none, usable
+from trajlab.replays.stateless import Network, hollow
+from trajlab.replays.forward import Request
+from trajlab.replays.probe_files import as_probe
+from trajlab.replays.dtypes import as_input
 from trajlab.runs.tensors import Life
 from trajlab.runs.trajectory import Trajectory
 
@@ -153,7 +153,7 @@ def replay(
         called again gives a layer of its own each time: relu, relu:1, …. In attrs: `module` and `module_class`,
         `source`, the last module before it whose weights have a row for each unit, `activation`, whether it is an
         activation at all, `rectified`, whether that is a ReLU, and `probe_sha256`. Its method `observe` reduces the
-        outputs while they are computed, without keeping them: see `trajlab.observers`.
+        outputs while they are computed, without keeping them: see `trajlab.replays.observers.observer`.
 
     Raises
     ------

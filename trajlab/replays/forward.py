@@ -11,12 +11,12 @@ import torch
 from torch import nn
 
 from trajlab.errors import BadSetting
-from trajlab.observers import INPUT, Layer, Objective, Observer, Seen
-from trajlab.observing import Watch
-from trajlab.replaying.calls import Place
-from trajlab.replaying.listening import listening
-from trajlab.replaying.objectives import value_of
-from trajlab.replaying.types import as_array, as_input
+from trajlab.replays.observers.observer import INPUT, Layer, Objective, Observer, Seen
+from trajlab.replays.observe import Watch
+from trajlab.replays.trace import Place
+from trajlab.replays.hooks import listening
+from trajlab.replays.objectives import value_of
+from trajlab.replays.dtypes import as_array, as_input
 
 
 class Request(NamedTuple):

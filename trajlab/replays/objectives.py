@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from trajlab.errors import BadSetting, MissingData
-from trajlab.observers import Objective
+from trajlab.replays.observers.observer import Objective
 
 Outputs = Callable[[str], torch.Tensor]
 """Gives the output of a layer by its name, and that of the network by the empty name."""

@@ -8,7 +8,7 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 
-from trajlab.alignment import Chain, orders_at, permuted, state_at
+from trajlab.replays.alignment import Chain, orders_at, permuted, state_at
 from trajlab.errors import BadSetting, MissingData
 from trajlab.runs.disk.lazy import CHUNK_BYTES
 from trajlab.runs.tensors import Life, Recording, Tensors, attributes_of
@@ -59,7 +59,7 @@ def between(
     orders: Any = None
     if align:
         if chain is None:
-            from trajlab.replaying.symmetry import chain as chain_of_run
+            from trajlab.replays.permutable import chain as chain_of_run
 
             chain = chain_of_run(one)
         if chain.reason:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from trajlab.scan.kernels.activity import ACTIVITY, activity
-from trajlab.observers import Layer, Observer, Output, Seen
+from trajlab.replays.observers.observer import Layer, Observer, Output, Seen
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Snapshots through the network again: replay, hooks, probes, alignment."""

@@ -1,0 +1,1 @@
+"""Reductions of layer outputs while a batch passes: one observer a file."""
