@@ -6,8 +6,8 @@ import pytest
 import torch
 import xarray as xr
 
-from trajlab import augmenting
-from trajlab.augmenting import augmented
+from trajlab.stages.augmentation import augment as augmenting
+from trajlab.stages.augmentation.augment import augmented
 from trajlab.errors import BadSetting, MissingData
 
 

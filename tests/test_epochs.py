@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from trajlab.epochs import calendar
+from trajlab.stages.gradient_statistics.epochs import calendar
 from trajlab.errors import BadSetting
 
 

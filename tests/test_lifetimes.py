@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from trajlab.lifetimes import MEANINGS, lifetimes
+from trajlab.stages.dead_neurons.life_table import MEANINGS, lifetimes
 
 NAN = np.nan
 

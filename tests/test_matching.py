@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import trajlab
-from trajlab.matching import MATCHES, feature_table, greedy, matches
+from trajlab.stages.comparison.unit_matching import MATCHES, feature_table, greedy, matches
 from trajlab.replays.observers.sampled_outputs import Picked
 from trajlab.replays.observe import observe
 
@@ -66,7 +66,7 @@ def test_matches__units_without_direction_are_left_out(rng):
 
 
 def test_feature_table__of_replays_keeps_few_values_and_says_the_same_as_arrays(monkeypatch):
-    monkeypatch.setattr("trajlab.matching.VALUES", 60)
+    monkeypatch.setattr("trajlab.stages.comparison.unit_matching.VALUES", 60)
     torch.manual_seed(0)
 
     def net():

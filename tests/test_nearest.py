@@ -5,8 +5,8 @@ from sklearn.model_selection import LeaveOneOut, cross_val_predict
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 from threadpoolctl import threadpool_limits
 
-from trajlab import nearest
-from trajlab.nearest import chance, near
+from trajlab.stages.embedding import neighbors as nearest
+from trajlab.stages.embedding.neighbors import chance, near
 
 
 @pytest.fixture(params=[512, 7], ids=["whole", "blocks"])

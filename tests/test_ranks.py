@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 import trajlab
-from trajlab import ranks
+from trajlab.stages.alerts import matrix_rank as ranks
 
 
 @pytest.mark.parametrize("shape", [(5, 9), (9, 5), (6, 2, 3, 3), (1, 4)])

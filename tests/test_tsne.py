@@ -4,8 +4,8 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE, trustworthiness
 from threadpoolctl import threadpool_limits
 
-from trajlab.nearest import near
-from trajlab.tsne import aligned, embedded, neighborhood, turned
+from trajlab.stages.embedding.neighbors import near
+from trajlab.stages.embedding.tsne import aligned, embedded, neighborhood, turned
 
 
 def clusters(rng, count=60, features=8):

@@ -17,11 +17,11 @@ from rich.table import Table
 from trajlab.commands import stage_command
 from trajlab.computing import computing, write
 from trajlab.errors import AlertFired
-from trajlab.findings.wording import count, listed, number
+from trajlab.statistics.wording import count, listed, number
 from trajlab.runs.disk.paths import place
-from trajlab.rules import RULES, prefix
+from trajlab.stages.alerts.rules import RULES, prefix
 from trajlab.schema import RESULT_VERSION
-from trajlab.studies import run_names
+from trajlab.statistics.studies import run_names
 from trajlab.runs.disk.atomic import check_free
 
 ANY = "any"

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from trajlab.errors import DamagedData, MissingData
-from trajlab.findings.wording import count, number, share
+from trajlab.statistics.wording import count, number, share
 from trajlab.runs.disk.paths import place, reaching
 
 VERDICTS = {"yes": "✓ holds", "partly": "◐ in part", "no": "✗ does not hold"}

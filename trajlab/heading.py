@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from trajlab.findings.wording import count, listed, number
-from trajlab.studies import LINEAGE, facts, run_names, set_of_studies, shared_facts, telling_facts
+from trajlab.statistics.wording import count, listed, number
+from trajlab.statistics.studies import LINEAGE, facts, run_names, set_of_studies, shared_facts, telling_facts
 
 
 def heading(opened: dict[str, xr.Dataset], title: str) -> dict[str, Any]:

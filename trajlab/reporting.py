@@ -20,7 +20,7 @@ from trajlab.outline import alarms, grouped, rank
 from trajlab.runs.disk.paths import place, reaching
 from trajlab.schema import STORE_FILE
 from trajlab.sections import Section, section, slug
-from trajlab.studies import run_names, set_of_studies, shared_facts
+from trajlab.statistics.studies import run_names, set_of_studies, shared_facts
 from trajlab.runs.disk.atomic import check_free, write_file
 
 Results = str | Path | Mapping[str, xr.Dataset]

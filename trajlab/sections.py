@@ -15,9 +15,9 @@ from trajlab.figures.marks.multiples import MOST, counted
 from trajlab.figures.marks.scale import is_share
 from trajlab.findings import findings, headlines
 from trajlab.findings.looking import Finding, with_reference
-from trajlab.findings.wording import number, share
+from trajlab.statistics.wording import number, share
 from trajlab.stages import stage, stage_names
-from trajlab.studies import groups, run_names
+from trajlab.statistics.studies import groups, run_names
 
 ORDINALS = ("second", "third", "last")
 """Layers that a result may be of by its name, as `filters_second`, in place of the first."""

@@ -7,7 +7,7 @@ import xarray as xr
 
 from pipelines.claims import Results, last, middle, of, verdict
 from trajlab.claims import Claim, Measured
-from trajlab.findings.wording import share
+from trajlab.statistics.wording import share
 
 KINDS = {"batch": "batch", "average": "moving average", "probe": "fixed batch"}
 TAU, TINY, RELATIVE = 1e-5, 1e-7, 0.01

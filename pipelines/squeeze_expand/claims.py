@@ -7,7 +7,7 @@ import xarray as xr
 
 from pipelines.claims import Results, last, middle, of, verdict
 from trajlab.claims import Claim, Measured
-from trajlab.findings.wording import share
+from trajlab.statistics.wording import share
 
 WIDTHS = [32, 8, 2, 1]
 """Units of the squeezed layers, from wide to narrow."""

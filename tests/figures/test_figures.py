@@ -12,9 +12,9 @@ from trajlab.figures import figure, panels, save
 from trajlab.figures.marks.choosing import between, choose
 from trajlab.figures.marks.scale import MISSING, scale_for
 from trajlab.figures.spectrum import _long
-from trajlab.rules import RULES
+from trajlab.stages.alerts.rules import RULES
 from trajlab.stages import stage, stage_names
-from trajlab.studies import groups, telling_facts
+from trajlab.statistics.studies import groups, telling_facts
 
 
 def walk(seed):

@@ -9,7 +9,7 @@ import trajlab
 from trajlab.figures import figure, panels
 from trajlab.figures.channel_gradients import _variation
 from trajlab.figures.marks import multiples
-from trajlab.studies import groups, short_names, telling_facts
+from trajlab.statistics.studies import groups, short_names, telling_facts
 
 
 def norms(**facts):

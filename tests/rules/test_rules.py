@@ -5,10 +5,10 @@ import inspect
 import numpy as np
 import pytest
 
-from trajlab.rules import NEEDS, RULES, prefix
-from trajlab.rules.curves import loss_not_decreasing, overfit, spike, stuck_loss
-from trajlab.rules.layers import dead_relu, mass_death, saturated_activation
-from trajlab.rules.tensors import (
+from trajlab.stages.alerts.rules import NEEDS, RULES, prefix
+from trajlab.stages.alerts.rules.curves import loss_not_decreasing, overfit, spike, stuck_loss
+from trajlab.stages.alerts.rules.layers import dead_relu, mass_death, saturated_activation
+from trajlab.stages.alerts.rules.tensors import (
     all_zero,
     exploding_tensor,
     narrow_gradient,

@@ -7,7 +7,7 @@ from torch import nn
 import trajlab
 from trajlab.errors import BadSetting, MissingData
 from trajlab.findings import findings
-from trajlab.rules import RULES
+from trajlab.stages.alerts.rules import RULES
 from trajlab.stages.alerts import alerts
 
 

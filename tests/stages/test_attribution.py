@@ -8,10 +8,10 @@ from torch.nn import functional as F
 
 import trajlab
 from trajlab.replays import replay as replaying
-from trajlab.ascent import random_signs
+from trajlab.stages.attribution.ascent import random_signs
 from trajlab.errors import BadSetting, MissingData
 from trajlab.fusing import fuse_scans
-from trajlab.overlap import attention_iou, resized
+from trajlab.statistics.attention_iou import attention_iou, resized
 from trajlab.replays.probe_kinds import kinds_of
 
 FAST = {"ascent_steps": 2, "epsilons": (0.0, 0.3)}

@@ -6,7 +6,7 @@ import xarray as xr
 from torch import nn
 
 import trajlab
-from trajlab.augmenting import augmented
+from trajlab.stages.augmentation.augment import augmented
 from trajlab.errors import BadSetting, MissingData
 from trajlab.fusing import fuse_scans
 from trajlab.replays.observers.copies import alike, spread

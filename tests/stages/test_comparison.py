@@ -8,7 +8,7 @@ from torch import nn
 
 import trajlab
 from trajlab.errors import BadSetting, MissingData
-from trajlab.scoring import along
+from trajlab.statistics.scores import along
 
 
 def walk(values, steps=None, **facts):

@@ -6,7 +6,7 @@ import xarray as xr
 from torch import nn
 
 import trajlab
-from trajlab.correlating import cka, features_of
+from trajlab.statistics.correlation import cka, features_of
 from trajlab.errors import BadSetting, MissingData
 from trajlab.fusing import fuse_scans
 from trajlab.replays import stateless as network

@@ -15,7 +15,7 @@ from trajlab.figures.marks.heat import heat
 from trajlab.figures.marks.raster import raster
 from trajlab.figures.marks.scale import CALM, CELLS, PAPER
 from trajlab.figures.panel import Panel
-from trajlab.studies import run_names
+from trajlab.statistics.studies import run_names
 
 MOST = 40
 """Places that one picture shows."""

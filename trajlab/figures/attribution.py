@@ -16,7 +16,7 @@ from trajlab.figures.marks.lines import lines
 from trajlab.figures.marks.sheet import leveled, overlaid, picture, ratio, sheet, signed
 from trajlab.figures.panel import Panel
 from trajlab.findings.attribution import MAPS, OBJECTIVES
-from trajlab.studies import groups
+from trajlab.statistics.studies import groups
 
 ROWS = {
     "image": "input",

@@ -19,8 +19,8 @@ from trajlab.figures.marks.scale import CATEGORIES
 from trajlab.figures.marks.squares import square, squares, up_to_one
 from trajlab.figures.panel import Panel
 from trajlab.findings.looking import last
-from trajlab.showing import evenly
-from trajlab.studies import run_names
+from trajlab.statistics.shown_steps import evenly
+from trajlab.statistics.studies import run_names
 
 FEW = 8
 """Layers that have a line each."""

@@ -20,8 +20,8 @@ from trajlab.figures.marks.labels import name_rows, shorten, title_of, value_axi
 from trajlab.figures.marks.lines import beside, palette
 from trajlab.figures.marks.scale import CATEGORIES, INK, spans_decades
 from trajlab.figures.panel import Panel
-from trajlab.showing import evenly
-from trajlab.studies import facts, telling_facts
+from trajlab.statistics.shown_steps import evenly
+from trajlab.statistics.studies import facts, telling_facts
 
 SIDES = {
     "em_sum": ("emission", "output channels", CATEGORIES[1]),

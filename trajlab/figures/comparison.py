@@ -18,7 +18,7 @@ from trajlab.figures.marks.matrix import matrix
 from trajlab.figures.marks.scale import CATEGORIES
 from trajlab.figures.panel import Panel
 from trajlab.findings.looking import last
-from trajlab.studies import short_names
+from trajlab.statistics.studies import short_names
 
 FEW = 8
 """Pairs of runs that have a line each; of more, a line is the mean of a run and all others."""

@@ -18,8 +18,8 @@ from trajlab.figures.marks.lines import lines
 from trajlab.figures.marks.scale import Scale
 from trajlab.figures.marks.squares import both_ways, from_zero, square, squares, up_to_one
 from trajlab.figures.panel import Panel
-from trajlab.showing import evenly
-from trajlab.studies import run_names
+from trajlab.statistics.shown_steps import evenly
+from trajlab.statistics.studies import run_names
 
 MOMENTS = 4
 """Steps that the report shows side by side."""

@@ -17,7 +17,7 @@ from trajlab.figures.marks.choosing import choose
 from trajlab.figures.panel import Panel
 from trajlab.findings.drift import most_unmoved
 from trajlab.findings.looking import Place, in_run, reference_of
-from trajlab.findings.wording import count
+from trajlab.statistics.wording import count
 
 
 def drift(result: xr.Dataset, *, ax: Axes | None = None, variable: str = "relative", **select: Any) -> Axes:

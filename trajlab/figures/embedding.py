@@ -20,7 +20,7 @@ from trajlab.figures.marks.points import frame, legend, look_of, points, value_b
 from trajlab.figures.marks.scale import MISSING
 from trajlab.figures.marks.singular import LEAST, singular, step_bar
 from trajlab.figures.panel import Frames, Panel
-from trajlab.showing import evenly
+from trajlab.statistics.shown_steps import evenly
 
 MAPS = {"tsne": "t-SNE", "pca": "principal components"}
 """Variables that are drawn as points."""

@@ -23,7 +23,7 @@ from trajlab.figures.marks.lines import DASHES, beside, palette
 from trajlab.figures.marks.scale import CATEGORIES, INK, spans_decades
 from trajlab.figures.panel import Panel
 from trajlab.findings.looking import typical
-from trajlab.studies import groups
+from trajlab.statistics.studies import groups
 
 MOST = 9
 """Layers that are shown one by one."""

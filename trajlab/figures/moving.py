@@ -20,7 +20,7 @@ from rich.progress import track
 from trajlab.errors import MissingData, TrajlabError
 from trajlab.figures.inline import STYLE
 from trajlab.figures.panel import Frames
-from trajlab.showing import evenly
+from trajlab.statistics.shown_steps import evenly
 
 MOST = 120
 """Frames at most; of more steps evenly spaced ones are drawn."""

@@ -19,7 +19,7 @@ from trajlab.figures.marks.labels import name_rows, per_cent, shorten_to
 from trajlab.figures.marks.lines import beside
 from trajlab.figures.marks.scale import CATEGORIES, GRID, INK
 from trajlab.figures.panel import Panel
-from trajlab.studies import run_names, short_names
+from trajlab.statistics.studies import run_names, short_names
 
 FEW = 6
 """Components whose shares are drawn."""

@@ -21,7 +21,7 @@ from trajlab.figures.marks.lines import beside, lines
 from trajlab.figures.marks.raster import raster
 from trajlab.figures.marks.scale import CELLS, INK, Scale, scale_for
 from trajlab.figures.panel import Panel
-from trajlab.studies import groups
+from trajlab.statistics.studies import groups
 
 COIN = 0.5
 

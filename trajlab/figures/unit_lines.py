@@ -20,8 +20,8 @@ from trajlab.figures.marks.labels import shorten
 from trajlab.figures.marks.lines import beside, lines, palette
 from trajlab.figures.marks.scale import CATEGORIES
 from trajlab.figures.panel import Frames, Panel
-from trajlab.showing import evenly
-from trajlab.studies import run_names, short_names
+from trajlab.statistics.shown_steps import evenly
+from trajlab.statistics.studies import run_names, short_names
 
 MOMENTS = 4
 """Steps that the report shows side by side."""

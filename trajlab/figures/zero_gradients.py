@@ -17,7 +17,7 @@ from trajlab.figures.marks.labels import step_axis
 from trajlab.figures.marks.lines import beside, lines
 from trajlab.figures.marks.scale import CATEGORIES
 from trajlab.figures.panel import Panel
-from trajlab.studies import groups
+from trajlab.statistics.studies import groups
 
 
 def zero_gradients(

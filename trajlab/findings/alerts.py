@@ -4,8 +4,8 @@ import numpy as np
 import xarray as xr
 
 from trajlab.findings.looking import Finding
-from trajlab.findings.wording import count, listed
-from trajlab.studies import run_names
+from trajlab.statistics.wording import count, listed
+from trajlab.statistics.studies import run_names
 
 HEADLINES = ("rules_fired",)
 

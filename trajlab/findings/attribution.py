@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.findings.looking import Finding, by_group, extreme, in_run, last, nonfinite, typical
-from trajlab.findings.wording import number, share
+from trajlab.statistics.wording import number, share
 
 OBJECTIVES = {
     "loss": "loss",

@@ -3,7 +3,7 @@
 import xarray as xr
 
 from trajlab.findings.looking import Finding, extreme, in_run, last, nonfinite, typical
-from trajlab.findings.wording import number
+from trajlab.statistics.wording import number
 
 HEADLINES = ("invariance",)
 

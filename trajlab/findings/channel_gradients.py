@@ -3,7 +3,7 @@
 import xarray as xr
 
 from trajlab.findings.looking import Finding, extreme, last, nonfinite, typical
-from trajlab.findings.wording import count, number
+from trajlab.statistics.wording import count, number
 
 HEADLINES = ("median_cv_ratio", "median_norm_correlation")
 

@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.findings.looking import Finding, last, nonfinite, whole
-from trajlab.findings.wording import count, number, share
+from trajlab.statistics.wording import count, number, share
 
 HEADLINES = (
     "relative_distance",

@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.findings.looking import Finding, extreme, in_run, last, nonfinite, typical
-from trajlab.findings.wording import count, listed, number
+from trajlab.statistics.wording import count, listed, number
 
 HEADLINES = ("signed_off_diagonal", "absolute_off_diagonal", "constant")
 

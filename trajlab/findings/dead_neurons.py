@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.findings.looking import Finding, extreme, in_run, last, nonfinite, typical, whole
-from trajlab.findings.wording import count, listed, share
+from trajlab.statistics.wording import count, listed, share
 
 HEADLINES = (
     "fraction_dead",

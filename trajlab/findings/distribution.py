@@ -5,7 +5,7 @@ import xarray as xr
 
 from trajlab.figures.marks.choosing import ENOUGH, large
 from trajlab.findings.looking import Finding, Place, extreme, in_run, last, nonfinite, reference_of
-from trajlab.findings.wording import number, share
+from trajlab.statistics.wording import number, share
 
 HEADLINES = ("std", "skewness", "excess_kurtosis", "min", "max", "zeros", "nonfinite")
 

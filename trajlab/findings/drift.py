@@ -15,8 +15,8 @@ from trajlab.findings.looking import (
     typical,
     whole,
 )
-from trajlab.findings.wording import count, number, share
-from trajlab.studies import facts, telling_facts
+from trajlab.statistics.wording import count, number, share
+from trajlab.statistics.studies import facts, telling_facts
 
 HEADLINES = ("relative", "distance_l2", "path_length", "straightness", "changed", "sign_changed", "unchanged_cause")
 

@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.findings.looking import Finding, nonfinite, typical
-from trajlab.findings.wording import count, listed, number, share
+from trajlab.statistics.wording import count, listed, number, share
 from trajlab.replays.observers.observer import INPUT
 
 HEADLINES = ("knn_best", "knn_chance")

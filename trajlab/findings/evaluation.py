@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.findings.looking import Finding, by_group, extreme, in_run, last, nonfinite, typical
-from trajlab.findings.wording import count, listed, number, share
+from trajlab.statistics.wording import count, listed, number, share
 
 HEADLINES = ("loss", "accuracy", "macro_f1", "train_accuracy", "accuracy_gap", "prunable_share")
 

@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.findings.looking import Finding, extreme, in_run, last, nonfinite, reference_of, typical
-from trajlab.findings.wording import number, share
+from trajlab.statistics.wording import number, share
 
 HEADLINES = ("mean", "std", "skewness", "excess_kurtosis", "min", "max", "zeros", "nonfinite")
 

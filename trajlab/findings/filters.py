@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.findings.looking import Finding, extreme, last, nonfinite
-from trajlab.findings.wording import listed, share
+from trajlab.statistics.wording import listed, share
 
 FEW = 3
 """Runs up to which each has its number."""

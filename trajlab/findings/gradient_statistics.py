@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.findings.looking import Finding, extreme, in_run, last, nonfinite, typical, whole
-from trajlab.findings.wording import count, number, share
+from trajlab.statistics.wording import count, number, share
 
 HEADLINES = ("l2", "rms", "max_abs", "angle_prev", "zeros", "nonfinite")
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from trajlab.studies import groups
+from trajlab.statistics.studies import groups
 
 
 class Finding(NamedTuple):

@@ -5,7 +5,7 @@ import xarray as xr
 
 from trajlab.figures.marks.choosing import ENOUGH, large
 from trajlab.findings.looking import Finding, extreme, in_run, nonfinite, whole
-from trajlab.findings.wording import count, share
+from trajlab.statistics.wording import count, share
 
 HEADLINES = ("explained_variance_ratio", "explained_variance_ratio_walk")
 

@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.findings.looking import Finding, Place, extreme, in_run, last, nonfinite, typical
-from trajlab.findings.wording import listed, share
+from trajlab.statistics.wording import listed, share
 
 HEADLINES = ("fraction_saturated", "fraction_low", "fraction_high", "fraction_units_saturated")
 

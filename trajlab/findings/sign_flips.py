@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.findings.looking import Finding, extreme, last, typical, whole
-from trajlab.findings.wording import listed, share
+from trajlab.statistics.wording import listed, share
 
 HEADLINES = ("flip_rate", "flip_rate_ar1", "run_length", "minima", "maxima", "weight_flip_rate")
 

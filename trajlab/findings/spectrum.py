@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.findings.looking import Finding, Place, extreme, in_run, last, nonfinite
-from trajlab.findings.wording import count, number
+from trajlab.statistics.wording import count, number
 
 HEADLINES = ("spectral_norm", "stable_rank", "effective_rank", "mp_spikes", "alpha")
 

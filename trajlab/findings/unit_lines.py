@@ -3,7 +3,7 @@
 import xarray as xr
 
 from trajlab.findings.looking import Finding, extreme, in_run, typical
-from trajlab.findings.wording import share
+from trajlab.statistics.wording import share
 
 HEADLINES = ("fraction_crossing",)
 

@@ -5,7 +5,7 @@ import xarray as xr
 
 from trajlab.figures.marks.choosing import choose
 from trajlab.findings.looking import Finding, extreme, in_run, last, size_in
-from trajlab.findings.wording import count, share
+from trajlab.statistics.wording import count, share
 
 HEADLINES = ("fraction_near_zero", "fraction_released", "fraction_captured", "always_zero")
 

@@ -12,7 +12,7 @@ from trajlab.errors import BadSetting
 from trajlab.threads import one_thread
 from trajlab.replays.observers.observer import Observable
 from trajlab.scan.scan import position_of
-from trajlab.showing import shown_steps
+from trajlab.statistics.shown_steps import shown_steps
 
 MOST_SAMPLES = 512
 """Samples that are correlated with each other at most."""

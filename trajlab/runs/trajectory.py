@@ -17,7 +17,7 @@ from trajlab.runs.readers.folder import read_folder
 from trajlab.runs.disk.remote import survey
 from trajlab.runs.readers.store import is_store, read_store
 from trajlab.runs.tensors import Life, Recording, Tensors, attributes_of
-from trajlab.studies import naturally
+from trajlab.statistics.studies import naturally
 from trajlab.runs.disk.upload import is_unfinished
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Stages: one function a file, named as the file. The folder is the list of them."""
+"""Stages: one function a file or folder, named as it. This folder is the list of them."""
 
 from importlib import import_module
 from pathlib import Path
@@ -8,7 +8,13 @@ from trajlab.errors import BadSetting
 
 def stage_names() -> list[str]:
     """Names of all stages, alphabetically."""
-    return sorted(file.stem for file in Path(__file__).parent.glob("*.py") if file.stem != "__init__")
+    return sorted(path.stem for path in Path(__file__).parent.iterdir() if source(path.stem).exists())
+
+
+def source(name: str) -> Path:
+    """Return the file that defines a stage: `name.py`, or `name/__init__.py` of one with helpers."""
+    folder = Path(__file__).parent / name
+    return folder / "__init__.py" if folder.is_dir() else folder.with_suffix(".py")
 
 
 def stage(name: str):

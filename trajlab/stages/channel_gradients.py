@@ -20,8 +20,8 @@ from trajlab.replays.observers.channel_gradients import (
     convolution_of,
 )
 from trajlab.replays.observe import observe
-from trajlab.result import Meaning, annotate, stride
-from trajlab.units import on_one_probe
+from trajlab.statistics.result import Meaning, annotate, stride
+from trajlab.statistics.units import on_one_probe
 
 OBJECTIVES = {"loss": "loss", "logit": "logit of the label", "p_logit": "p_y · logit_y of the label"}
 """What gradients may be of."""

@@ -6,9 +6,9 @@ import xarray as xr
 from trajlab.errors import BadSetting
 from trajlab.scan.kernels.drift_sums import Pairs
 from trajlab.scan.as_one_task import lazily
-from trajlab.result import Meaning, Sums, annotate, stride, with_totals
+from trajlab.statistics.result import Meaning, Sums, annotate, stride, with_totals
 from trajlab.scan.scan import Tensor, at_step, scan
-from trajlab.transitions import by_cause
+from trajlab.statistics.zero_transitions import by_cause
 
 MEANINGS = {
     "norm": Meaning("norm", "weight", "|w_t|₂"),

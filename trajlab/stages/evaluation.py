@@ -11,10 +11,10 @@ from trajlab.scan.as_one_task import lazily
 from trajlab.replays.observers.pruned import COUNTS, Pruned
 from trajlab.replays.observe import observe
 from trajlab.replays.probe_kinds import probe_of
-from trajlab.result import Meaning, annotate, stride
-from trajlab.rules.evidence import LOSSES, metric_name
-from trajlab.scoring import PER_CLASS, score_table
-from trajlab.showing import in_one_chunk
+from trajlab.statistics.result import Meaning, annotate, stride
+from trajlab.stages.alerts.evidence import LOSSES, metric_name
+from trajlab.statistics.scores import PER_CLASS, score_table
+from trajlab.statistics.shown_steps import in_one_chunk
 
 TOLERANCE = 0.01
 """Pruning is tolerated that costs at most this much of the accuracy."""

@@ -9,8 +9,8 @@ import xarray as xr
 
 from trajlab.errors import BadSetting, MissingData
 from trajlab.scan.as_one_task import lazily
-from trajlab.result import Meaning, annotate
-from trajlab.showing import in_one_chunk, shown_steps
+from trajlab.statistics.result import Meaning, annotate
+from trajlab.statistics.shown_steps import in_one_chunk, shown_steps
 
 MEANINGS = {
     "kernel": Meaning("weight", "weight", "w_t, a filter as the image that it looks for"),

@@ -6,9 +6,9 @@ import xarray as xr
 from trajlab.errors import BadSetting, MissingData
 from trajlab.scan.step_products import common_steps, principal_components
 from trajlab.scan.kernels.gram import walk
-from trajlab.result import Meaning, annotate
+from trajlab.statistics.result import Meaning, annotate
 from trajlab.scan.scan import Tensor, by_name
-from trajlab.showing import shown_steps
+from trajlab.statistics.shown_steps import shown_steps
 
 MEANINGS = {
     "explained_variance_ratio": Meaning(

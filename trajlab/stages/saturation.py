@@ -12,8 +12,8 @@ from trajlab.scan.as_one_task import lazily
 from trajlab.replays.observers.observer import Layer
 from trajlab.replays.observers.saturation import Rule, Saturation
 from trajlab.replays.observe import layers_in, observe
-from trajlab.result import Meaning, annotate, stride
-from trajlab.units import on_one_probe, side_by_side
+from trajlab.statistics.result import Meaning, annotate, stride
+from trajlab.statistics.units import on_one_probe, side_by_side
 
 _RULE = "what counts is said by the coord `rule`"
 MEANINGS = {

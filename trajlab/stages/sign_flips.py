@@ -11,9 +11,9 @@ from trajlab.errors import BadSetting, MissingData
 from trajlab.scan.kernels.drift_sums import Pairs
 from trajlab.scan.kernels.entries import Raster, raster_positions
 from trajlab.scan.as_one_task import lazily
-from trajlab.result import Meaning, Sums, annotate, stride, with_totals
+from trajlab.statistics.result import Meaning, Sums, annotate, stride, with_totals
 from trajlab.scan.scan import Tensor, scan
-from trajlab.transitions import by_threshold, kernel_of
+from trajlab.statistics.zero_transitions import by_threshold, kernel_of
 
 _SE = "sqrt of the linearized variance of a ratio over a sample without replacement; 0 if all entries are recorded"
 MEANINGS = {

@@ -9,7 +9,7 @@ from trajlab.errors import BadSetting, MissingData
 from trajlab.scan.kernels.singular_values import Spectra
 from trajlab.scan.kernels.power_law import FACTS
 from trajlab.scan.as_one_task import lazily
-from trajlab.result import Meaning, annotate
+from trajlab.statistics.result import Meaning, annotate
 from trajlab.scan.scan import Tensor, by_name, scan
 
 MEANINGS = {

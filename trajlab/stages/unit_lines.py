@@ -9,8 +9,8 @@ import xarray as xr
 
 from trajlab.errors import BadSetting, MissingData
 from trajlab.scan.as_one_task import lazily
-from trajlab.result import Meaning, annotate
-from trajlab.showing import in_one_chunk, shown_steps
+from trajlab.statistics.result import Meaning, annotate
+from trajlab.statistics.shown_steps import in_one_chunk, shown_steps
 
 MEANINGS = {
     "normal": Meaning("normal of the line", "weight", "w_k, which points to the side where the unit is active"),

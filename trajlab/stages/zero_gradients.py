@@ -7,9 +7,9 @@ import numpy as np
 import xarray as xr
 
 from trajlab.scan.as_one_task import lazily
-from trajlab.result import Meaning, Sums, along, annotate, with_totals
+from trajlab.statistics.result import Meaning, Sums, along, annotate, with_totals
 from trajlab.scan.scan import Tensor, scan
-from trajlab.transitions import by_cause, by_threshold, kernel_of
+from trajlab.statistics.zero_transitions import by_cause, by_threshold, kernel_of
 
 STATES = ("zero", "small", "large")
 AMONG = ("all", "retained", "retained_unflipped", "released")

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from trajlab.figures.marks.lines import beside, finish, is_log, lines, styles_of
 from trajlab.figures.marks.scale import CATEGORIES
-from trajlab.studies import groups
+from trajlab.statistics.studies import groups
 
 FEW = 8
 """Runs up to which each has a line of its own."""

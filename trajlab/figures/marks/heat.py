@@ -11,7 +11,7 @@ from matplotlib.colors import LogNorm
 from trajlab.figures.marks.choosing import recorded
 from trajlab.figures.marks.labels import name_rows, name_steps, step_axis, title_of, value_axis, wrap
 from trajlab.figures.marks.scale import MISSING, Scale, scale_for
-from trajlab.studies import short_names
+from trajlab.statistics.studies import short_names
 
 FEW = 12
 """Steps up to which each is a column of one width."""

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from trajlab.figures.marks.heat import labels
 from trajlab.figures.marks.labels import height_of, shorten, step_axis, title_of, value_axis, wrap
 from trajlab.figures.marks.scale import CATEGORIES, INK, is_share, spans_decades
-from trajlab.studies import facts, naturally, telling_facts
+from trajlab.statistics.studies import facts, naturally, telling_facts
 
 DASHES: tuple[Literal["-", "--", ":", "-."], ...] = ("-", "--", ":", "-.")
 

@@ -14,7 +14,7 @@ from trajlab.figures.marks.heat import color_bar, heat
 from trajlab.figures.marks.labels import shorten_to
 from trajlab.figures.marks.scale import scale_for
 from trajlab.figures.panel import Panel
-from trajlab.studies import groups, run_names, short_names
+from trajlab.statistics.studies import groups, run_names, short_names
 
 MOST = 12
 """Pictures that fit on one page."""

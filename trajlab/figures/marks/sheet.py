@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 
 from trajlab.figures.marks.mosaic import BROKEN
-from trajlab.overlap import resized
+from trajlab.statistics.attention_iou import resized
 
 FINE = 64
 """Pixels that a tile is wide or high at least."""

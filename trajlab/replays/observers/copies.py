@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from trajlab.correlating import features_of
+from trajlab.statistics.correlation import features_of
 from trajlab.threads import one_thread
 from trajlab.replays.observers.observer import Layer, Observer, Output, Seen
 from trajlab.replays.observers.correlations import Means, take

@@ -6,7 +6,7 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from trajlab.correlating import PAIRS, features_of, pairs
+from trajlab.statistics.correlation import PAIRS, features_of, pairs
 from trajlab.threads import one_thread
 from trajlab.replays.observers.observer import Layer, Observer, Output, Seen
 from trajlab.replays.observers.pooled import Pooled

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from trajlab.rules.verdict import Verdict
+from trajlab.stages.alerts.rules.verdict import Verdict
 
 
 def dead_relu(active: np.ndarray, *, threshold_inactivity: float, threshold_layer: float) -> Verdict:

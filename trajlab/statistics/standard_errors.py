@@ -9,7 +9,7 @@ residuals.
 import numpy as np
 import xarray as xr
 
-from trajlab.result import Sums
+from trajlab.statistics.result import Sums
 
 
 def total_error(first: xr.Variable, second: xr.Variable, sums: Sums, *, total: bool = False) -> xr.Variable:

@@ -18,7 +18,7 @@ from trajlab.threads import one_thread
 from trajlab.replays.observers.observer import Observable
 from trajlab.replays.observers.sampled_outputs import Picked
 from trajlab.replays.observe import observe
-from trajlab.units import layers_of
+from trajlab.statistics.units import layers_of
 
 MATCHES = ("best", "greedy", "null", "null_95", "units")
 """Mean similarity of matched pairs, of pairs matched greedily, and of pairs matched after shuffling: mean and 95 %

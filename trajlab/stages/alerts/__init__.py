@@ -16,12 +16,12 @@ from trajlab.scan.kernels.update_size import Updates
 from trajlab.scan.as_one_task import lazily
 from trajlab.replays.observers.activity import Activity
 from trajlab.replays.observe import observe
-from trajlab.ranks import MEASURES, rank_table
-from trajlab.result import Meaning, annotate
-from trajlab.rules.evidence import Tables, first_few, gather
-from trajlab.rules.judging import judged
+from trajlab.stages.alerts.matrix_rank import MEASURES, rank_table
+from trajlab.statistics.result import Meaning, annotate
+from trajlab.stages.alerts.evidence import Tables, first_few, gather
+from trajlab.stages.alerts.rules.judging import judged
 from trajlab.scan.scan import Tensor, by_name, scan
-from trajlab.units import shape_of
+from trajlab.statistics.units import shape_of
 
 INPUTS = ("metrics", "gradient", "weight", "activation")
 MEANINGS = {

@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from trajlab.result import Meaning
+from trajlab.statistics.result import Meaning
 
 _KNOWN = "snapshots at which it is not known are passed over"
 MEANINGS = {

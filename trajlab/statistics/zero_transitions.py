@@ -8,7 +8,7 @@ import xarray as xr
 from trajlab.errors import BadSetting
 from trajlab.scan.kernels.causes import CAUSES
 from trajlab.scan.kernels.zero_transitions import ONCE, PER_TAU, SECANTS, Transitions
-from trajlab.result import stride
+from trajlab.statistics.result import stride
 
 
 def kernel_of(tau: Sequence[float], relative: Sequence[float]) -> Transitions:

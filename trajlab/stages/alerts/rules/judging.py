@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from trajlab.rules import NEEDS, RULES, prefix
-from trajlab.rules.evidence import Evidence
-from trajlab.rules.verdict import Verdict
+from trajlab.stages.alerts.rules import NEEDS, RULES, prefix
+from trajlab.stages.alerts.evidence import Evidence
+from trajlab.stages.alerts.rules.verdict import Verdict
 
 
 def _lacking(needs: str) -> str:

@@ -15,9 +15,9 @@ from dask.highlevelgraph import HighLevelGraph
 from dask.task_spec import List, Task, TaskRef
 
 from trajlab.threads import one_thread
-from trajlab.nearest import near
+from trajlab.stages.embedding.neighbors import near
 from trajlab.scan.scan import final
-from trajlab.tsne import aligned, embedded, neighborhood, turned
+from trajlab.stages.embedding.tsne import aligned, embedded, neighborhood, turned
 
 LAYER = ("step", "layer")
 SHAPES: dict[str, tuple[str, ...]] = {

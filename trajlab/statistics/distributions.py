@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import xarray as xr
 
-from trajlab.result import Meaning, Sums
+from trajlab.statistics.result import Meaning, Sums
 
 DISTANCES = {
     "wasserstein": Meaning("Wasserstein distance", "value", "∫|F_t − F_0|"),

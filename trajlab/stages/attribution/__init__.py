@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from trajlab.ascent import own_inputs, strongest_inputs
-from trajlab.asking import NOISE_AT, SCORES_AT, Look, has_labels, input_dims, layer_at, units_of
+from trajlab.stages.attribution.ascent import own_inputs, strongest_inputs
+from trajlab.stages.attribution.look import NOISE_AT, SCORES_AT, Look, has_labels, input_dims, layer_at, units_of
 from trajlab.errors import BadSetting
 from trajlab.scan.as_one_task import lazily
 from trajlab.replays.observers.observer import Objective
 from trajlab.replays.observers.pooled import Pooled
-from trajlab.overlap import attention_iou, resized
+from trajlab.statistics.attention_iou import attention_iou, resized
 from trajlab.replays.probe_kinds import chosen_of, masks_of, part_of, taken
-from trajlab.result import Meaning, annotate
-from trajlab.showing import in_one_chunk, shown_steps
+from trajlab.statistics.result import Meaning, annotate
+from trajlab.statistics.shown_steps import in_one_chunk, shown_steps
 
 SLOPES = ("input_gradient", "token_gradient")
 OBJECTIVES = ("loss", "logit", "p_logit", "told_logit")

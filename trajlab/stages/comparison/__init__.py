@@ -11,11 +11,11 @@ from trajlab.replays.alignment import Chain, aligned_table, chain_among
 from trajlab.errors import BadSetting, MissingData
 from trajlab.scan.kernels.between_runs import Across
 from trajlab.scan.as_one_task import lazily
-from trajlab.matching import MATCHES, feature_table, weight_table
-from trajlab.result import Meaning, Sums, annotate, stride, with_totals
+from trajlab.stages.comparison.unit_matching import MATCHES, feature_table, weight_table
+from trajlab.statistics.result import Meaning, Sums, annotate, stride, with_totals
 from trajlab.scan.scan import Tensor, by_name, position_of, scan
-from trajlab.scoring import along, score_table
-from trajlab.units import on_one_probe
+from trajlab.statistics.scores import along, score_table
+from trajlab.statistics.units import on_one_probe
 
 Replay = Callable[..., Mapping[str, xr.DataArray]]
 

@@ -9,12 +9,12 @@ import xarray as xr
 from trajlab.errors import BadSetting, MissingData
 from trajlab.scan.kernels.activity import ACTIVITY
 from trajlab.scan.as_one_task import lazily
-from trajlab.lifetimes import MEANINGS as LIFETIMES
-from trajlab.lifetimes import lifetimes
+from trajlab.stages.dead_neurons.life_table import MEANINGS as LIFETIMES
+from trajlab.stages.dead_neurons.life_table import lifetimes
 from trajlab.replays.observers.activity import Activity
 from trajlab.replays.observe import observe
-from trajlab.result import Meaning, annotate, stride
-from trajlab.units import (
+from trajlab.statistics.result import Meaning, annotate, stride
+from trajlab.statistics.units import (
     Layer,
     at_steps,
     changed_table,

@@ -7,9 +7,9 @@ keyword-only parameters are thresholds.
 import re
 from collections.abc import Callable
 
-from trajlab.rules.curves import loss_not_decreasing, overfit, spike, stuck_loss
-from trajlab.rules.layers import dead_relu, mass_death, saturated_activation
-from trajlab.rules.tensors import (
+from trajlab.stages.alerts.rules.curves import loss_not_decreasing, overfit, spike, stuck_loss
+from trajlab.stages.alerts.rules.layers import dead_relu, mass_death, saturated_activation
+from trajlab.stages.alerts.rules.tensors import (
     all_zero,
     exploding_tensor,
     narrow_gradient,
@@ -20,7 +20,7 @@ from trajlab.rules.tensors import (
     vanishing_gradient,
     weight_update_ratio,
 )
-from trajlab.rules.verdict import Verdict
+from trajlab.stages.alerts.rules.verdict import Verdict
 
 RULES: dict[str, tuple[Callable[..., Verdict], ...]] = {
     "ExplodingTensor": (exploding_tensor,),

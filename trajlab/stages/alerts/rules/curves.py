@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from trajlab.rules.verdict import Verdict
+from trajlab.stages.alerts.rules.verdict import Verdict
 
 NORMAL = 1.4826
 """Standard deviations of a normal distribution in its median absolute deviation."""

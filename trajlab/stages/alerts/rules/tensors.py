@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from trajlab.rules.verdict import Verdict
+from trajlab.stages.alerts.rules.verdict import Verdict
 
 
 def vanishing_gradient(mean_abs: np.ndarray, *, threshold: float) -> Verdict:

@@ -8,16 +8,16 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting
-from trajlab.nearest import METRICS, chance
+from trajlab.stages.embedding.neighbors import METRICS, chance
 from trajlab.replays.observers.observer import INPUT, Observable
 from trajlab.replays.observers.pooled import Pooled
 from trajlab.replays.observers.outputs import Raw
 from trajlab.replays.observe import observe
 from trajlab.replays.probe_kinds import probe_of
-from trajlab.reducing import Plan, reduction
-from trajlab.result import Meaning, annotate
-from trajlab.showing import shown_steps
-from trajlab.units import on_one_probe
+from trajlab.stages.embedding.reduce import Plan, reduction
+from trajlab.statistics.result import Meaning, annotate
+from trajlab.statistics.shown_steps import shown_steps
+from trajlab.statistics.units import on_one_probe
 
 OUTPUT = "output"
 """Name of what the network gives, as a layer."""
