@@ -1,0 +1,1 @@
+"""Statistics that stages share, and what describes and labels their results."""
