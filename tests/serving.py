@@ -6,7 +6,7 @@ import xarray as xr
 from torch import nn
 
 import trajlab
-from trajlab.running import needs_of
+from trajlab.running.run import needs_of
 from trajlab.stages import stage
 from trajlab.runs.trajectory import Trajectory
 

@@ -12,7 +12,7 @@ import yaml
 
 import trajlab
 from pipelines import train
-from trajlab.computing import write
+from trajlab.running.compute import write
 
 ROOT = Path(__file__).parent.parent
 STAGES = ("drift", "distribution", "dead_neurons", "zero_gradients", "sign_flips", "filters")

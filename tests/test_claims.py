@@ -6,7 +6,7 @@ import pytest
 import trajlab
 from tests.test_reporting import Page, moving
 from trajlab.claims import Claim, Measured, read_claims, told, write_claims
-from trajlab.computing import write
+from trajlab.running.compute import write
 from trajlab.errors import DamagedData, MissingData
 from trajlab.reporting import report
 

@@ -44,7 +44,7 @@ def test_help__lists_stages_by_what_they_need():
 
 
 def test_help__a_stage_that_needs_another_run_is_across_runs(tmp_path, monkeypatch):
-    from trajlab import commands
+    from trajlab.running.run import commands
 
     cases = {
         "weight, parent_weight=None": "From weights", "weight, parent_weight": "Across runs",

@@ -5,7 +5,7 @@ import xarray as xr
 
 import trajlab
 from trajlab.scan.blocks import reduce_block
-from trajlab.fusing import fuse_scans
+from trajlab.running.fuse import fuse_scans
 
 
 def fused(results):

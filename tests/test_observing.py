@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 import trajlab
 from trajlab.errors import BadSetting, MissingData
-from trajlab.fusing import fuse_scans
+from trajlab.running.fuse import fuse_scans
 from trajlab.replays.observers.observer import Objective, Observer, Output
 from trajlab.replays.observers.activity import Activity
 from trajlab.replays.observers.pooled import Pooled

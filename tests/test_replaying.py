@@ -13,7 +13,7 @@ from torch import nn
 
 import trajlab
 from trajlab.errors import BadSetting, MissingData
-from trajlab.fusing import fuse_scans
+from trajlab.running.fuse import fuse_scans
 from trajlab.replays.replay import activations, replay
 from trajlab.runs.trajectory import Trajectory
 

@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 import trajlab
-from trajlab.computing import write
+from trajlab.running.compute import write
 from trajlab.errors import BadSetting, DamagedData, MissingData, OutputExists
 from trajlab.figures import save
 from trajlab.findings import findings, headlines

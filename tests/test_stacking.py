@@ -3,8 +3,8 @@ import pytest
 import xarray as xr
 
 import trajlab
-from trajlab.computing import write
-from trajlab.running import needs_of
+from trajlab.running.compute import write
+from trajlab.running.run import needs_of
 from trajlab.stages import stage, stage_names
 
 STAGES = [

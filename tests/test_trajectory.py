@@ -84,7 +84,7 @@ def test_weights__name_what_is_there(example):
 
 
 def test_open__a_folder_of_runs_and_a_result_say_what_they_are(example, tmp_path):
-    from trajlab.computing import write
+    from trajlab.running.compute import write
 
     for name in ("a", "b"):
         trajlab.pack(example, tmp_path / "runs" / f"{name}.zarr")

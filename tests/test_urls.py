@@ -19,11 +19,11 @@ from zarr.core.sync import sync
 import trajlab
 from trajlab import figures, packing, uploading
 from trajlab.cli import main
-from trajlab.computing import write
+from trajlab.running.compute import write
 from trajlab.errors import BadSetting, DamagedData, MissingData, OutputExists, TrajlabError
 from trajlab.runs.import_checkpoints import import_checkpoints
 from trajlab.runs.disk.paths import place
-from trajlab.running import needs_of
+from trajlab.running.run import needs_of
 from trajlab.schema import UNFINISHED_FILE
 from trajlab.runs.disk import remote
 from trajlab.stages import stage, stage_names

@@ -18,11 +18,11 @@ _HOMES = {
     "from_arrays": "runs.trajectory",
     "runs_in": "runs.trajectory",
     "pack": "runs.pack",
-    "run": "running",
+    "run": "running.run",
     "replay": "replays.replay",
     "read_probe": "replays.probe_files",
     "figure": "figures",
-    "report": "reporting",
+    "report": "reports.page",
     "example": "runs.example",
     "between": "replays.interpolation",
 }

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from trajlab.commands import (
+from trajlab.running.commands import (
     Device,
     Given,
     Model,
@@ -40,7 +40,7 @@ class _Group(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args and is_stage(args[0]):
-            from trajlab.alerting import alerts_command
+            from trajlab.running.alerts_command import alerts_command
 
             only = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
             only.command(args[0])(alerts_command() if args[0] == "alerts" else stage_command(args[0]))
@@ -115,7 +115,7 @@ def pack(
     workers: Workers = None,
 ) -> None:
     """Write a run as one Zarr store that plain xarray opens; packing again adds only the new steps."""
-    from trajlab.computing import computing
+    from trajlab.running.compute import computing
     from trajlab.runs.pack import pack as pack_run
     from trajlab.runs.trajectory import open as open_trajectory
     from trajlab.runs.trajectory import runs_in
@@ -157,9 +157,9 @@ def run_stages(
     scheduler: Scheduler = None,
 ) -> None:
     """Compute several stages in one pass over the data."""
-    from trajlab.computing import write
+    from trajlab.running.compute import write
     from trajlab.errors import MissingData
-    from trajlab.settings import settings_of
+    from trajlab.running.settings import settings_of
     from trajlab.stages import stage
 
     given = Given(run, parent, on, step_pattern, model, probe, device)

@@ -11,7 +11,7 @@ from pathlib import Path
 import dask
 
 import trajlab
-from trajlab.fusing import fuse_scans
+from trajlab.running.fuse import fuse_scans
 
 WEIGHT_STAGES = ("drift", "distribution", "sign_flips")
 
@@ -127,7 +127,7 @@ def packing(path: str) -> dict[str, float]:
     """Pack a run, and copy its files."""
     import shutil
 
-    from trajlab.computing import computing
+    from trajlab.running.compute import computing
 
     with tempfile.TemporaryDirectory(dir=Path(path).parent) as place:
         start = time.perf_counter()

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 import trajlab
 from trajlab.replays import replay as replaying
 from trajlab.errors import BadSetting
-from trajlab.fusing import fuse_scans
+from trajlab.running.fuse import fuse_scans
 from trajlab.replays.observers.observer import INPUT, Objective
 from trajlab.replays.observers.output_gradients import RawGradient
 

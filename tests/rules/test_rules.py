@@ -19,7 +19,7 @@ from trajlab.stages.alerts.rules.tensors import (
     vanishing_gradient,
     weight_update_ratio,
 )
-from trajlab.running import settings_of
+from trajlab.running.run import settings_of
 from trajlab.stages.alerts import alerts
 
 

@@ -10,7 +10,7 @@ import trajlab
 from trajlab.replays import replay as replaying
 from trajlab.stages.attribution.ascent import random_signs
 from trajlab.errors import BadSetting, MissingData
-from trajlab.fusing import fuse_scans
+from trajlab.running.fuse import fuse_scans
 from trajlab.statistics.attention_iou import attention_iou, resized
 from trajlab.replays.probe_kinds import kinds_of
 

@@ -8,7 +8,7 @@ from torch import nn
 import trajlab
 from trajlab.stages.augmentation.augment import augmented
 from trajlab.errors import BadSetting, MissingData
-from trajlab.fusing import fuse_scans
+from trajlab.running.fuse import fuse_scans
 from trajlab.replays.observers.copies import alike, spread
 from trajlab.stages.augmentation import augmentation
 

@@ -12,7 +12,7 @@ from trajlab.replays import replay as replaying
 from trajlab.errors import BadSetting, MissingData
 from trajlab.figures import figure, panels
 from trajlab.findings import findings, headlines
-from trajlab.fusing import fuse_scans
+from trajlab.running.fuse import fuse_scans
 from trajlab.replays.observers.channel_gradients import alike
 from trajlab.stages.channel_gradients import channel_gradients
 

@@ -8,7 +8,7 @@ from torch import nn
 import trajlab
 from trajlab.statistics.correlation import cka, features_of
 from trajlab.errors import BadSetting, MissingData
-from trajlab.fusing import fuse_scans
+from trajlab.running.fuse import fuse_scans
 from trajlab.replays import stateless as network
 from trajlab.stages.correlation import correlation
 

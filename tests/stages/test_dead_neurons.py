@@ -7,7 +7,7 @@ from torch import nn
 
 import trajlab
 from trajlab.errors import BadSetting, MissingData
-from trajlab.fusing import fuse_scans
+from trajlab.running.fuse import fuse_scans
 from trajlab.runs.tensors import Life
 from trajlab.stages.dead_neurons import dead_neurons
 

@@ -12,9 +12,9 @@ import xarray as xr
 import trajlab
 from tests.serving import serve
 from trajlab.scan.scan import blocks as engine
-from trajlab.commands import parameter_help, summary
-from trajlab.running import needs_of
-from trajlab.settings import settings_of
+from trajlab.running.commands import parameter_help, summary
+from trajlab.running.run import needs_of
+from trajlab.running.settings import settings_of
 from trajlab.stages import stage, stage_names
 from trajlab.runs.trajectory import Trajectory
 
@@ -134,7 +134,7 @@ def test_stage__a_packed_store_gives_the_same_bits(name, example, tmp_path):
 
 @pytest.mark.parametrize("name", stage_names())
 def test_stage__opens_again_as_it_was_written(name, example, tmp_path):
-    from trajlab.computing import write
+    from trajlab.running.compute import write
 
     result = trajlab.run(name, serve(name, example))
     write({tmp_path / "result.zarr": result})

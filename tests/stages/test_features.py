@@ -11,7 +11,7 @@ import trajlab
 from trajlab.errors import BadSetting, MissingData
 from trajlab.figures import figure, panels
 from trajlab.findings import findings, headlines
-from trajlab.fusing import fuse_scans
+from trajlab.running.fuse import fuse_scans
 from trajlab.replays.observers import distribution as observer
 from trajlab.replays.probe_kinds import probe_of
 from trajlab.replays.probe_files import as_probe

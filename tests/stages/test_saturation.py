@@ -9,7 +9,7 @@ import trajlab
 from trajlab.errors import BadSetting, MissingData
 from trajlab.figures import figure, panels
 from trajlab.findings import findings
-from trajlab.fusing import fuse_scans
+from trajlab.running.fuse import fuse_scans
 from trajlab.stages.saturation import saturation
 
 

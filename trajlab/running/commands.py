@@ -118,7 +118,7 @@ def stage_command(
     extra
         Annotations and defaults of more parameters, or in place of `out`.
     """
-    from trajlab.settings import settings_of
+    from trajlab.running.settings import settings_of
 
     function = stage(name)
     settings = settings_of(function)
@@ -150,7 +150,7 @@ def stage_command(
 
 
 def _write(result: Any, options: dict[str, Any]) -> None:
-    from trajlab.computing import write
+    from trajlab.running.compute import write
 
     write(
         {options["out"]: result},
@@ -194,7 +194,7 @@ def given_run(options: dict[str, Any]) -> Given:
 
 def compute_lazily(name: str, given: Given, settings: dict[str, Any]) -> Any:
     """Run a stage over the run, or the runs, at a path; lazily."""
-    from trajlab.running import RECORDED, run
+    from trajlab.running.run import RECORDED, run
     from trajlab.runs.trajectory import open as open_trajectory
     from trajlab.runs.trajectory import runs_in
 
@@ -219,8 +219,8 @@ def compute_lazily(name: str, given: Given, settings: dict[str, Any]) -> Any:
 
 def _replays(function: Callable) -> bool:
     """Tell whether a stage may ask for a network or a probe."""
-    from trajlab.inputs import without_prefix
-    from trajlab.running import needs_of
+    from trajlab.running.inputs import without_prefix
+    from trajlab.running.run import needs_of
 
     asked = {without_prefix(need).rstrip("s") for need in needs_of(function)}
     return bool(asked & {"activation", "replay", "probe", "chain"})

@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from trajlab.commands import stage_command
-from trajlab.computing import computing, write
+from trajlab.running.commands import stage_command
+from trajlab.running.compute import computing, write
 from trajlab.errors import AlertFired
 from trajlab.statistics.wording import count, listed, number
 from trajlab.runs.disk.paths import place

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from trajlab.errors import MissingData, TrajlabError
-from trajlab.fusing import fuse_scans
+from trajlab.running.fuse import fuse_scans
 from trajlab.schema import RESULT_VERSION
 from trajlab.runs.disk.atomic import check_free, whole
 

@@ -11,11 +11,11 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting, MissingData
-from trajlab.inputs import TENSORS, Inputs, without_prefix
+from trajlab.running.inputs import TENSORS, Inputs, without_prefix
 from trajlab.replays.interpolation import between
 from trajlab.schema import RESULT_VERSION
-from trajlab.settings import check_setting, settings_of
-from trajlab.stacking import described, joined
+from trajlab.running.settings import check_setting, settings_of
+from trajlab.running.stack import described, joined
 from trajlab.stages import stage
 from trajlab.runs.trajectory import Trajectory
 

@@ -1,0 +1,1 @@
+"""How stages meet runs: inputs, settings, stacking, computing, the commands."""
