@@ -1,8 +1,8 @@
 """Hold the claims of an experiment against its results: ``python -m pipelines.claims initialization``.
 
 The claims are the functions of pipelines/<experiment>/claims.py, in the order they stand there. Each takes the opened
-results by name and gives a `trajlab.claims.Claim`. Nothing is computed here but the choice of runs and their median:
-a statistic that is missing belongs into a stage. The verdicts go to data/claims/<experiment>.json, which
+results by name and gives a `trajlab.reports.claims.Claim`. Nothing is computed here but the choice of runs and their
+median: a statistic that is missing belongs into a stage. The verdicts go to data/claims/<experiment>.json, which
 ``trajlab report --claims`` shows.
 """
 
@@ -17,9 +17,9 @@ import numpy as np
 import typer
 import xarray as xr
 
-from trajlab.claims import Claim, write_claims
 from trajlab.errors import BadSetting, MissingData, TrajlabError
-from trajlab.reporting import open_results
+from trajlab.reports.claims import Claim, write_claims
+from trajlab.reports.page import open_results
 
 app = typer.Typer(pretty_exceptions_enable=False)
 

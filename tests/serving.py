@@ -7,8 +7,8 @@ from torch import nn
 
 import trajlab
 from trajlab.running.run import needs_of
-from trajlab.stages import stage
 from trajlab.runs.trajectory import Trajectory
+from trajlab.stages import stage
 
 IMAGES = ("augmentation",)
 """Stages that need images as inputs."""

@@ -21,6 +21,8 @@ _HOMES = {
     "run": "running.run",
     "replay": "replays.replay",
     "read_probe": "replays.probe_files",
+    "Observer": "replays.observers.observer",
+    "Output": "replays.observers.observer",
     "figure": "figures",
     "report": "reports.page",
     "example": "runs.example",

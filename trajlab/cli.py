@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from trajlab.errors import TrajlabError
 from trajlab.running.commands import (
     Device,
     Given,
@@ -30,7 +31,6 @@ from trajlab.running.commands import (
     stage_command,
     stages_by_panel,
 )
-from trajlab.errors import TrajlabError
 from trajlab.runs.disk.paths import place
 from trajlab.stages import stage_names
 
@@ -157,8 +157,8 @@ def run_stages(
     scheduler: Scheduler = None,
 ) -> None:
     """Compute several stages in one pass over the data."""
-    from trajlab.running.compute import write
     from trajlab.errors import MissingData
+    from trajlab.running.compute import write
     from trajlab.running.settings import settings_of
     from trajlab.stages import stage
 
@@ -230,12 +230,13 @@ def report(
         Path | None, typer.Option(parser=place, help="Write headline numbers of each run as JSON here.")
     ] = None,
     claims: Annotated[
-        Path | None, typer.Option(parser=place, help="JSON file of claims to show first, as trajlab.claims writes it.")
+        Path | None,
+        typer.Option(parser=place, help="JSON file of claims, shown first."),
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Write a page that says what happened: findings first, then each stage's figures and tables."""
-    from trajlab.reporting import report as write_report
+    from trajlab.reports.page import report as write_report
 
     write_report(results, out, title=title, metrics=metrics, claims=claims, overwrite=overwrite)
 

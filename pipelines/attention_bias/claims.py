@@ -7,7 +7,7 @@ import xarray as xr
 from scipy.stats import spearmanr
 
 from pipelines.claims import Results, last, of, verdict
-from trajlab.claims import Claim, Measured
+from trajlab.reports.claims import Claim, Measured
 
 PUBLISHED = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 """Shares of aligned training images that were published and are tried at each size."""

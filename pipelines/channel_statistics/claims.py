@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from pipelines.claims import Results, last, middle, of, updates, verdict
-from trajlab.claims import Claim, Measured
+from trajlab.reports.claims import Claim, Measured
 
 LOW, DEEP = "layer1", "layer4"
 """The first and the last stage of a residual network; the convolution before them has three input channels only."""

@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from pipelines.claims import Results, last, middle, of, verdict
-from trajlab.claims import Claim, Measured
+from trajlab.reports.claims import Claim, Measured
 
 HIDDEN = ["relu1", "relu2", "relu3"]
 LAYERS = [*HIDDEN, "fc4"]

@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from pipelines.claims import Results, last, middle, of, verdict
-from trajlab.claims import Claim, Measured
+from trajlab.reports.claims import Claim, Measured
 
 FIRST, LAST = "conv.weight", "fc.weight"
 INITS = {"xavier_normal": "Xavier", "kaiming_normal": "Kaiming"}

@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from pipelines.claims import Results, last, middle, of, updates, verdict
-from trajlab.claims import Claim, Measured
+from trajlab.reports.claims import Claim, Measured
 
 RANDOM = ["kaiming_normal", "kaiming_uniform", "xavier_normal", "xavier_uniform", "orthogonal"]
 UNIFORM = ["kaiming_uniform", "xavier_uniform"]

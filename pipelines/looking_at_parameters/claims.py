@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from pipelines.claims import Results, last, of, updates, verdict
-from trajlab.claims import Claim, Measured
+from trajlab.reports.claims import Claim, Measured
 
 EARLY = 100
 """The last of the published iterations that lie close together; the perceptron is trained for 9,999."""

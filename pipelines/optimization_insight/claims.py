@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from pipelines.claims import Results, last, middle, of, verdict
-from trajlab.claims import Claim, Measured
+from trajlab.reports.claims import Claim, Measured
 from trajlab.statistics.wording import share
 
 KINDS = {"batch": "batch", "average": "moving average", "probe": "fixed batch"}

@@ -19,7 +19,7 @@ from pipelines.parameter_dynamics.runs import (
     two_seeds,
     within_layers,
 )
-from trajlab.claims import Claim, Measured
+from trajlab.reports.claims import Claim, Measured
 
 ONE_BY_ONE = 6_946_816
 """Parameters of ResNet-18 that meet nothing but padding where the last stage has 1x1 maps: 62.13 % of 11,181,642.

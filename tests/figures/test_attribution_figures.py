@@ -6,12 +6,12 @@ from matplotlib.figure import Figure
 from torch import nn
 
 import trajlab
-from trajlab.replays import replay as replaying
 from trajlab.errors import BadSetting
 from trajlab.figures import figure, panels
 from trajlab.figures.marks.mosaic import BROKEN
 from trajlab.figures.marks.sheet import enlarged, leveled, overlaid, picture, signed
-from trajlab.findings import findings, headlines
+from trajlab.replays import replay as replaying
+from trajlab.reports.findings import findings, headlines
 
 
 def test_picture__of_one_channel_is_gray_from_its_least_to_its_largest_value():

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 import trajlab
 from trajlab.figures import figure, panels
-from trajlab.findings import findings, headlines
+from trajlab.reports.findings import findings, headlines
 
 
 def walk(*places):

@@ -4,7 +4,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from trajlab.figures import figure, panels, save
-from trajlab.findings import findings, headlines
+from trajlab.reports.findings import findings, headlines
 from trajlab.stages.augmentation import MEANINGS as ABOUT_COPIES
 from trajlab.stages.correlation import MEANINGS, correlation
 

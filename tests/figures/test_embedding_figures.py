@@ -9,7 +9,7 @@ from trajlab.figures import figure, panels, save
 from trajlab.figures.embedding import frames
 from trajlab.figures.marks.depth import by_layer
 from trajlab.figures.marks.points import COLORS, MARKERS, look_of
-from trajlab.findings import findings, headlines
+from trajlab.reports.findings import findings, headlines
 from trajlab.stages.embedding import embedding
 
 LABELS = np.arange(18) % 3

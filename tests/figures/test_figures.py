@@ -12,8 +12,8 @@ from trajlab.figures import figure, panels, save
 from trajlab.figures.marks.choosing import between, choose
 from trajlab.figures.marks.scale import MISSING, scale_for
 from trajlab.figures.spectrum import _long
-from trajlab.stages.alerts.rules import RULES
 from trajlab.stages import stage, stage_names
+from trajlab.stages.alerts.rules import RULES
 from trajlab.statistics.studies import groups, telling_facts
 
 

@@ -9,10 +9,10 @@ from safetensors.torch import load_file
 
 import trajlab
 from trajlab.errors import BadSetting
-from trajlab.runs.inventory import inventory
-from trajlab.replays.probe_kinds import probe_of
 from trajlab.record import Recorder
 from trajlab.record.probe import probe_facts, probe_tensors
+from trajlab.replays.probe_kinds import probe_of
+from trajlab.runs.inventory import inventory
 
 
 def test_probe__is_written_and_hashed(tmp_path):

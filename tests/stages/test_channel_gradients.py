@@ -8,12 +8,12 @@ from torch import nn
 from torch.nn import functional as F
 
 import trajlab
-from trajlab.replays import replay as replaying
 from trajlab.errors import BadSetting, MissingData
 from trajlab.figures import figure, panels
-from trajlab.findings import findings, headlines
-from trajlab.running.fuse import fuse_scans
+from trajlab.replays import replay as replaying
 from trajlab.replays.observers.channel_gradients import alike
+from trajlab.reports.findings import findings, headlines
+from trajlab.running.fuse import fuse_scans
 from trajlab.stages.channel_gradients import channel_gradients
 
 QUANTITIES = {"em_sum": "unit", "em_l2": "unit", "ab_out": "unit", "ab_sum": "input_unit", "ab_net": "input_unit"}

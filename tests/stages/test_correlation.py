@@ -6,11 +6,11 @@ import xarray as xr
 from torch import nn
 
 import trajlab
-from trajlab.statistics.correlation import cka, features_of
 from trajlab.errors import BadSetting, MissingData
-from trajlab.running.fuse import fuse_scans
 from trajlab.replays import stateless as network
+from trajlab.running.fuse import fuse_scans
 from trajlab.stages.correlation import correlation
+from trajlab.statistics.correlation import cka, features_of
 
 
 def given(**layers):

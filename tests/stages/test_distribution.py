@@ -6,8 +6,8 @@ from scipy.spatial.distance import jensenshannon
 import trajlab
 from trajlab.errors import BadSetting
 from trajlab.runs.tensors import Life, Recording, Tensors
-from trajlab.stages.distribution import distribution
 from trajlab.runs.trajectory import Trajectory
+from trajlab.stages.distribution import distribution
 
 
 def test_distribution__hand_made_case():

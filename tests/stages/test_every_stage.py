@@ -11,12 +11,12 @@ import xarray as xr
 
 import trajlab
 from tests.serving import serve
-from trajlab.scan.scan import blocks as engine
 from trajlab.running.commands import parameter_help, summary
 from trajlab.running.run import needs_of
 from trajlab.running.settings import settings_of
-from trajlab.stages import stage, stage_names
 from trajlab.runs.trajectory import Trajectory
+from trajlab.scan.scan import blocks as engine
+from trajlab.stages import stage, stage_names
 
 FORBIDDEN = {"torch", "matplotlib", "zarr", "safetensors", "os", "pathlib", "open"}
 

@@ -5,8 +5,8 @@ from scipy.spatial.distance import cdist
 from sklearn.decomposition import PCA
 
 import trajlab
-from trajlab.scan.scan import step_products as engine
 from trajlab.errors import BadSetting, MissingData
+from trajlab.scan.scan import step_products as engine
 from trajlab.stages.projection import projection
 
 

@@ -8,7 +8,7 @@ from torch import nn
 import trajlab
 from trajlab.errors import BadSetting, MissingData
 from trajlab.figures import figure, panels
-from trajlab.findings import findings
+from trajlab.reports.findings import findings
 from trajlab.running.fuse import fuse_scans
 from trajlab.stages.saturation import saturation
 

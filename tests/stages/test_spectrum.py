@@ -1,10 +1,10 @@
 import dask
 import numpy as np
 import pytest
+from trajlab.scan.scan.kernels import singular_values as spectra
 
 import trajlab
 from trajlab.errors import BadSetting, MissingData
-from trajlab.scan.scan.kernels import singular_values as spectra
 from trajlab.stages.spectrum import spectrum
 
 

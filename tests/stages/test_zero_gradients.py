@@ -4,8 +4,8 @@ import pytest
 import trajlab
 from trajlab.errors import BadSetting
 from trajlab.runs.tensors import Life, Recording, Tensors
-from trajlab.stages.zero_gradients import zero_gradients
 from trajlab.runs.trajectory import Trajectory
+from trajlab.stages.zero_gradients import zero_gradients
 
 
 def sampled(run: Trajectory, name: str, index: np.ndarray) -> Trajectory:

@@ -1,7 +1,5 @@
 """Figures: a file for each stage that deserves its own, and a default for all others."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import import_module
 from io import BytesIO
 from pathlib import Path
@@ -14,17 +12,17 @@ from matplotlib.axes import Axes
 from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
 
-from trajlab.errors import BadSetting, DamagedData, MissingData, TrajlabError
+from trajlab.errors import BadSetting, MissingData
 from trajlab.figures import default
 from trajlab.figures.inline import STYLE
 from trajlab.figures.marks.choosing import between
 from trajlab.figures.moving import WRITERS
 from trajlab.figures.panel import Frames, Panel
-from trajlab.findings.looking import with_reference
-from trajlab.runs.disk.paths import place, reaching
-from trajlab.schema import RESULT_VERSION, STORE_FILE
-from trajlab.stages import stage_names
 from trajlab.runs.disk.atomic import check_free, write_file
+from trajlab.runs.disk.paths import place
+from trajlab.stages import stage_names
+from trajlab.statistics.extremes import with_reference
+from trajlab.statistics.read import looked_at, read
 
 
 def figure(result: xr.Dataset, *, ax: Axes | None = None, variable: str | None = None, **select: Any) -> Axes:
@@ -137,68 +135,6 @@ def _frames(result: xr.Dataset, **select: Any) -> Frames:
     if result.sizes["step"] == 0:
         raise MissingData("a result was to be drawn; it has no steps. Name another result.")
     return home.frames(result, **select)
-
-
-def read(result: str | Path | xr.Dataset) -> xr.Dataset:
-    """Open a stored result, and compute a lazy one.
-
-    Raises
-    ------
-    MissingData
-        There is nothing at the path, or a folder of several results.
-    DamagedData
-        What is there is not a result, or one of another version.
-    """
-    if isinstance(result, xr.Dataset):
-        where, opened = "the result", result
-    else:
-        folder = place(result)
-        where = str(folder)
-        with reaching(folder):
-            if not folder.is_dir():
-                raise MissingData(
-                    f"a result was to be opened at {where}; there is none. Name a .zarr that a stage wrote."
-                )
-            if not (folder / STORE_FILE).exists():
-                if held := sorted(folder.glob("*.zarr")):
-                    raise MissingData(
-                        f"a result was to be opened at {where}; it holds several results: "
-                        f"{', '.join(path.stem for path in held)}. Name one of them."
-                    )
-                raise DamagedData(
-                    f"a result was to be opened at {where}; it has no {STORE_FILE}. Compute the stage again."
-                )
-            try:
-                with reaching(folder):
-                    opened = xr.open_zarr(where, chunks=None).load()
-            except TrajlabError:
-                raise
-            except Exception as error:  # what zarr raises for damaged metadata and chunks has no end
-                said = " ".join((str(error) or repr(error)).split())[:200]
-                raise DamagedData(
-                    f"a result was to be opened at {where}; {type(error).__name__}: {said}. Compute the stage again."
-                ) from error
-    found = opened.attrs.get("Conventions", RESULT_VERSION if "stage" in opened.attrs else "nothing")
-    if found != RESULT_VERSION:
-        raise DamagedData(
-            f"{where} was to be a result of version {RESULT_VERSION}; it says {found}. Compute the stage again."
-        )
-    return opened.compute() if any(variable.chunks for variable in opened.variables.values()) else opened
-
-
-@contextmanager
-def looked_at(where: str, result: xr.Dataset) -> Iterator[None]:
-    """Say that a result is not what its stage gives, where looking at it fails."""
-    try:
-        yield
-    except TrajlabError:
-        raise
-    except (LookupError, ArithmeticError, TypeError, ValueError, AttributeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise DamagedData(
-            f"{where} was to be looked at as a result of {result.attrs.get('stage', 'a stage')}; "
-            f"{type(error).__name__}: {reason}. It is not what this version of the stage gives: compute it again."
-        ) from error
 
 
 def _home(result: xr.Dataset) -> ModuleType:

@@ -15,8 +15,18 @@ from trajlab.figures.marks.choosing import moment, position
 from trajlab.figures.marks.lines import lines
 from trajlab.figures.marks.sheet import leveled, overlaid, picture, ratio, sheet, signed
 from trajlab.figures.panel import Panel
-from trajlab.findings.attribution import MAPS, OBJECTIVES
 from trajlab.statistics.studies import groups
+
+OBJECTIVES = {
+    "loss": "loss",
+    "logit": "logit of the label",
+    "p_logit": "logit of the label times its probability",
+    "told_logit": "logit of the class told",
+}
+"""What input gradients are of, by the setting of the stage."""
+
+MAPS = {"grad_cam": "Grad-CAM", "input_gradient": "input gradient", "token_gradient": "gradient by the tokens"}
+"""Names of maps."""
 
 ROWS = {
     "image": "input",

@@ -18,7 +18,7 @@ from trajlab.figures.marks.lines import beside, lines
 from trajlab.figures.marks.scale import CATEGORIES
 from trajlab.figures.marks.squares import square, squares, up_to_one
 from trajlab.figures.panel import Panel
-from trajlab.findings.looking import last
+from trajlab.statistics.extremes import last
 from trajlab.statistics.shown_steps import evenly
 from trajlab.statistics.studies import run_names
 

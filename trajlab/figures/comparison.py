@@ -17,7 +17,7 @@ from trajlab.figures.marks.lines import beside, lines
 from trajlab.figures.marks.matrix import matrix
 from trajlab.figures.marks.scale import CATEGORIES
 from trajlab.figures.panel import Panel
-from trajlab.findings.looking import last
+from trajlab.statistics.extremes import last
 from trajlab.statistics.studies import short_names
 
 FEW = 8

@@ -14,13 +14,14 @@ from trajlab.figures.default import default
 from trajlab.figures.drift import known_rows
 from trajlab.figures.marks import multiples
 from trajlab.figures.marks.canvas import canvas
-from trajlab.figures.marks.choosing import choose, large, recorded
+from trajlab.figures.marks.choosing import choose, recorded
 from trajlab.figures.marks.densities import densities, density_bar
 from trajlab.figures.marks.fan import fan
 from trajlab.figures.marks.histograms import histograms
 from trajlab.figures.marks.labels import shorten
 from trajlab.figures.marks.lines import beside, lines
 from trajlab.figures.panel import Frames, Panel
+from trajlab.statistics.extremes import large
 
 MOST = 9
 """Parameters whose values the report shows."""

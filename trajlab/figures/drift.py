@@ -15,8 +15,7 @@ from trajlab.figures.marks.bars import stacked
 from trajlab.figures.marks.canvas import canvas, tall
 from trajlab.figures.marks.choosing import choose
 from trajlab.figures.panel import Panel
-from trajlab.findings.drift import most_unmoved
-from trajlab.findings.looking import Place, in_run, reference_of
+from trajlab.statistics.extremes import Place, in_run, most_unmoved, reference_of
 from trajlab.statistics.wording import count
 
 

@@ -14,7 +14,7 @@ from trajlab.figures.marks import bands, multiples
 from trajlab.figures.marks.labels import height_of, title_of, value_axis, wrap
 from trajlab.figures.marks.lines import beside, styles_of
 from trajlab.figures.panel import Panel
-from trajlab.findings.looking import last, typical
+from trajlab.statistics.extremes import last, typical
 from trajlab.statistics.shown_steps import evenly
 
 STEPS = 5

@@ -22,7 +22,7 @@ from trajlab.figures.marks.labels import shorten, step_axis, title_of, value_axi
 from trajlab.figures.marks.lines import DASHES, beside, palette
 from trajlab.figures.marks.scale import CATEGORIES, INK, spans_decades
 from trajlab.figures.panel import Panel
-from trajlab.findings.looking import typical
+from trajlab.statistics.extremes import typical
 from trajlab.statistics.studies import groups
 
 MOST = 9

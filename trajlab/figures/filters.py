@@ -19,9 +19,9 @@ from trajlab.figures.marks.lines import lines
 from trajlab.figures.marks.mosaic import extent, gray_bar, mosaic
 from trajlab.figures.marks.scale import GRID
 from trajlab.figures.panel import Frames, Panel
-from trajlab.statistics.wording import listed
 from trajlab.statistics.shown_steps import evenly
 from trajlab.statistics.studies import run_names, short_names
+from trajlab.statistics.wording import listed
 
 MOMENTS = 4
 """Steps that the report shows side by side; of wide mosaics half as many."""

@@ -20,7 +20,7 @@ THEMED = {
 } | {color: f"var(--c{i})" for i, color in enumerate(CATEGORIES)}
 """Colors that the page sets, for light and for dark."""
 
-STYLE = Path(__file__).parent.parent / "trajlab.mplstyle"
+STYLE = Path(__file__).with_name("trajlab.mplstyle")
 
 DPI = 130
 

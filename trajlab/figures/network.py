@@ -16,10 +16,10 @@ from matplotlib.path import Path as Curve
 from trajlab.errors import BadSetting
 from trajlab.figures.inline import STYLE
 from trajlab.figures.marks.scale import CATEGORIES
-from trajlab.runs.disk.paths import place
 from trajlab.replays.module_graph import Node, wiring
-from trajlab.runs.trajectory import Trajectory
 from trajlab.runs.disk.atomic import check_free, write_file
+from trajlab.runs.disk.paths import place
+from trajlab.runs.trajectory import Trajectory
 
 ROW = 0.2
 """Height of a node in inches."""

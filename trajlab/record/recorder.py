@@ -14,7 +14,6 @@ from torch.amp import GradScaler
 from torch.optim import Optimizer
 
 from trajlab.errors import BadSetting, TrajlabError
-from trajlab.runs.disk.paths import is_url
 from trajlab.record.facts import run_facts
 from trajlab.record.inventory import take_inventory
 from trajlab.record.metrics import MetricsLog, metric_row
@@ -25,6 +24,7 @@ from trajlab.record.segments import GradientSegments
 from trajlab.record.start import find_place, lay_out
 from trajlab.record.unscaling import loss_scales
 from trajlab.record.writer import Writer, write_checkpoint, write_json
+from trajlab.runs.disk.paths import is_url
 from trajlab.schema import GRADIENTS_FOLDER, METRICS_FILE, RUN_FILE, checkpoint_folder
 
 EVERY_STEP = every(1)

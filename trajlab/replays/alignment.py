@@ -14,8 +14,8 @@ import numpy as np
 import xarray as xr
 from scipy.optimize import linear_sum_assignment
 
-from trajlab.threads import one_thread
 from trajlab.runs.tensors import module_of
+from trajlab.threads import one_thread
 
 ROUNDS = 100
 """Rounds over all layers after which weight matching ends in any case."""

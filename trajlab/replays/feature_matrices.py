@@ -9,10 +9,10 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting
-from trajlab.threads import one_thread
 from trajlab.replays.observers.observer import Observable
 from trajlab.scan.scan import position_of
 from trajlab.statistics.shown_steps import shown_steps
+from trajlab.threads import one_thread
 
 MOST_SAMPLES = 512
 """Samples that are correlated with each other at most."""

@@ -11,12 +11,12 @@ import torch
 from torch import nn
 
 from trajlab.errors import BadSetting
-from trajlab.replays.observers.observer import INPUT, Layer, Objective, Observer, Seen
-from trajlab.replays.observe import Watch
-from trajlab.replays.trace import Place
+from trajlab.replays.dtypes import as_array, as_input
 from trajlab.replays.hooks import listening
 from trajlab.replays.objectives import value_of
-from trajlab.replays.dtypes import as_array, as_input
+from trajlab.replays.observe import Watch
+from trajlab.replays.observers.observer import INPUT, Layer, Objective, Observer, Seen
+from trajlab.replays.trace import Place
 
 
 class Request(NamedTuple):

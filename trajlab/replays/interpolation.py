@@ -8,8 +8,8 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 
-from trajlab.replays.alignment import Chain, orders_at, permuted, state_at
 from trajlab.errors import BadSetting, MissingData
+from trajlab.replays.alignment import Chain, orders_at, permuted, state_at
 from trajlab.runs.disk.lazy import CHUNK_BYTES
 from trajlab.runs.tensors import Life, Recording, Tensors, attributes_of
 from trajlab.runs.trajectory import Trajectory

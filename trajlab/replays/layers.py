@@ -9,9 +9,9 @@ from typing import Any
 from torch import nn
 
 from trajlab.errors import BadSetting
+from trajlab.replays.dtypes import array_type
 from trajlab.replays.observers.observer import Layer
 from trajlab.replays.trace import Call, Place
-from trajlab.replays.dtypes import array_type
 from trajlab.runs.tensors import SPATIAL
 
 RECTIFIERS = (nn.ReLU, nn.ReLU6)

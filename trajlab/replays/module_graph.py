@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from trajlab.replays.observers.observer import INPUT
-from trajlab.replays.replay import TRIAL_SAMPLES, probe_parts
-from trajlab.replays.trace import Place, output_of, shape_for_one
+from trajlab.replays.dtypes import as_input
 from trajlab.replays.hooks import first_tensor, tensors_in
 from trajlab.replays.model import Model, build, fit
+from trajlab.replays.observers.observer import INPUT
+from trajlab.replays.replay import TRIAL_SAMPLES, probe_parts
 from trajlab.replays.torch_settings import settings
-from trajlab.replays.dtypes import as_input
+from trajlab.replays.trace import Place, output_of, shape_for_one
 from trajlab.runs.trajectory import Trajectory
 
 OUTPUT = "output"

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import torch
 
 from trajlab.replays.alignment import Chain, chain_of, permuted
+from trajlab.replays.dtypes import as_input
 from trajlab.replays.hooks import first_tensor
 from trajlab.replays.model import build, fit, names_none
-from trajlab.replays.dtypes import as_input
 from trajlab.runs.trajectory import Trajectory
 
 SAMPLES = 4

@@ -10,10 +10,10 @@ import torch
 import xarray as xr
 
 from trajlab.errors import BadSetting, DamagedData, MissingData
-from trajlab.runs.disk.paths import place, reaching
-from trajlab.replays.probe_kinds import MASK
 from trajlab.record.probe import probe_facts, probe_tensors
 from trajlab.replays.dtypes import widened
+from trajlab.replays.probe_kinds import MASK
+from trajlab.runs.disk.paths import place, reaching
 from trajlab.runs.disk.rows import widen
 
 MASKS = {"mask": f"{MASK}_inputs", "masks": f"{MASK}_inputs"}

@@ -13,17 +13,17 @@ from dask.base import tokenize
 from torch import nn
 
 from trajlab.errors import BadSetting, MissingData
-from trajlab.replays.observers.observer import REPLAY, Observable, Observer
-from trajlab.replays.observers.outputs import Raw
-from trajlab.replays.observe import assembled
-from trajlab.replays.trace import Call, trial
-from trajlab.replays.tasks import Passes
+from trajlab.replays.dtypes import as_input
+from trajlab.replays.forward import Request
 from trajlab.replays.layers import choose, layer_of
 from trajlab.replays.model import Model, build, described, fit, names_none, usable
-from trajlab.replays.stateless import Network, hollow
-from trajlab.replays.forward import Request
+from trajlab.replays.observe import assembled
+from trajlab.replays.observers.observer import REPLAY, Observable, Observer
+from trajlab.replays.observers.outputs import Raw
 from trajlab.replays.probe_files import as_probe
-from trajlab.replays.dtypes import as_input
+from trajlab.replays.stateless import Network, hollow
+from trajlab.replays.tasks import Passes
+from trajlab.replays.trace import Call, trial
 from trajlab.runs.tensors import Life
 from trajlab.runs.trajectory import Trajectory
 

@@ -9,8 +9,8 @@ from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 from dask.task_spec import DataNode, List, Task, TaskRef
 
-from trajlab.replays.stateless import Network
 from trajlab.replays.forward import Request
+from trajlab.replays.stateless import Network
 from trajlab.runs.tensors import Life
 
 

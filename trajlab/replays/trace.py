@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from trajlab.errors import BadSetting
-from trajlab.replays.observers.observer import INPUT
 from trajlab.replays.hooks import first_tensor, listening
+from trajlab.replays.observers.observer import INPUT
 
 ACTIVATION_HOMES = ("torch.nn.modules.activation", "transformers.activations")
 SOFTMAXES = ("Softmin", "Softmax", "Softmax2d", "LogSoftmax")

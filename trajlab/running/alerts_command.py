@@ -14,15 +14,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from trajlab.errors import AlertFired
 from trajlab.running.commands import stage_command
 from trajlab.running.compute import computing, write
-from trajlab.errors import AlertFired
-from trajlab.statistics.wording import count, listed, number
-from trajlab.runs.disk.paths import place
-from trajlab.stages.alerts.rules import RULES, prefix
-from trajlab.schema import RESULT_VERSION
-from trajlab.statistics.studies import run_names
 from trajlab.runs.disk.atomic import check_free
+from trajlab.runs.disk.paths import place
+from trajlab.schema import RESULT_VERSION
+from trajlab.stages.alerts.rules import RULES, prefix
+from trajlab.statistics.studies import run_names
+from trajlab.statistics.wording import count, listed, number
 
 ANY = "any"
 MOST = 8

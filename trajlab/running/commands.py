@@ -12,7 +12,7 @@ import yaml
 
 from trajlab.errors import BadSetting
 from trajlab.runs.disk.paths import place, reaching
-from trajlab.stages import stage, stage_names
+from trajlab.stages import stage, stage_names, stage_source
 
 Run = Annotated[
     Path, typer.Argument(parser=place, help="A run: a packed store or a folder of snapshots; or a folder of runs.")
@@ -92,7 +92,7 @@ def panel(name: str) -> str:
 
 
 def _parsed(name: str) -> ast.FunctionDef | None:
-    source = (Path(__file__).parent / "stages" / f"{name}.py").read_text(encoding="utf-8")
+    source = stage_source(name).read_text(encoding="utf-8")
     functions = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef) and node.name == name]
     return functions[0] if functions else None
 

@@ -16,8 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressC
 
 from trajlab.errors import MissingData, TrajlabError
 from trajlab.running.fuse import fuse_scans
-from trajlab.schema import RESULT_VERSION
 from trajlab.runs.disk.atomic import check_free, whole
+from trajlab.schema import RESULT_VERSION
 
 
 def write(

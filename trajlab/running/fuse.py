@@ -12,8 +12,8 @@ from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 from dask.task_spec import List, Task, TaskRef
 
-from trajlab.scan.blocks import Found, reduce_blocks
 from trajlab.replays.observers.observer import REPLAY
+from trajlab.scan.blocks import Found, reduce_blocks
 
 
 def fuse_scans(graph: HighLevelGraph, keys: Sequence[Any], **kwargs: Any) -> dict:

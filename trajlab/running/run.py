@@ -11,13 +11,13 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting, MissingData
-from trajlab.running.inputs import TENSORS, Inputs, without_prefix
 from trajlab.replays.interpolation import between
-from trajlab.schema import RESULT_VERSION
+from trajlab.running.inputs import TENSORS, Inputs, without_prefix
 from trajlab.running.settings import check_setting, settings_of
 from trajlab.running.stack import described, joined
-from trajlab.stages import stage
 from trajlab.runs.trajectory import Trajectory
+from trajlab.schema import RESULT_VERSION
+from trajlab.stages import stage
 
 PARENT = "parent"
 """Label of the parent among the runs that a run is compared with, and the fact by which a run names its own."""

@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 from trajlab.errors import MissingData, TrajlabError
+from trajlab.runs.disk.atomic import whole
 from trajlab.runs.disk.paths import place
-from trajlab.schema import MODEL_FILE, RUN_FILE, SNAPSHOTS_VERSION, checkpoint_folder
 from trajlab.runs.trajectory import Trajectory
 from trajlab.runs.trajectory import open as open_trajectory
-from trajlab.runs.disk.atomic import whole
+from trajlab.schema import MODEL_FILE, RUN_FILE, SNAPSHOTS_VERSION, checkpoint_folder
 
 
 def import_checkpoints(source: str | Path, run: str | Path, *, step_pattern: str | None = None) -> Path:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trajlab.schema import SNAPSHOTS_VERSION
 from trajlab.runs.tensors import Tensors
 from trajlab.runs.trajectory import Trajectory
+from trajlab.schema import SNAPSHOTS_VERSION
 
 
 @dataclass(frozen=True)

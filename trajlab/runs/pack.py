@@ -13,15 +13,15 @@ import zarr
 from dask.delayed import Delayed, delayed
 
 from trajlab.errors import MissingData, OutputExists
+from trajlab.runs.disk.atomic import check_free, whole
 from trajlab.runs.disk.paths import is_url, place, reaching
-from trajlab.schema import BUFFERS, GRADIENTS, METRICS, PROBE, STORE_VERSION, WEIGHTS, node_of
 from trajlab.runs.disk.rows import Rows
+from trajlab.runs.disk.upload import is_unfinished, move
 from trajlab.runs.readers.store import ABSENT, is_store, read_store
 from trajlab.runs.tensors import Life, Recording, Tensors, dims_of
 from trajlab.runs.trajectory import Trajectory
 from trajlab.runs.trajectory import open as open_trajectory
-from trajlab.runs.disk.upload import is_unfinished, move
-from trajlab.runs.disk.atomic import check_free, whole
+from trajlab.schema import BUFFERS, GRADIENTS, METRICS, PROBE, STORE_VERSION, WEIGHTS, node_of
 
 CHUNK_BYTES = 1 << 22
 """About how much one chunk holds: what plain xarray reads at once."""

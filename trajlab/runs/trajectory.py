@@ -11,14 +11,13 @@ import xarray as xr
 
 from trajlab.errors import BadSetting, DamagedData, MissingData
 from trajlab.runs.disk.paths import place, reaching
-from trajlab.schema import BUFFERS, GRADIENTS, METRICS, PROBE, RUN_FILE, WEIGHTS, node_of
+from trajlab.runs.disk.remote import survey
+from trajlab.runs.disk.upload import is_unfinished
 from trajlab.runs.readers.checkpoints import has_checkpoints
 from trajlab.runs.readers.folder import read_folder
-from trajlab.runs.disk.remote import survey
 from trajlab.runs.readers.store import is_store, read_store
-from trajlab.runs.tensors import Life, Recording, Tensors, attributes_of
-from trajlab.statistics.studies import naturally
-from trajlab.runs.disk.upload import is_unfinished
+from trajlab.runs.tensors import Life, Recording, Tensors, attributes_of, natural
+from trajlab.schema import BUFFERS, GRADIENTS, METRICS, PROBE, RUN_FILE, WEIGHTS, node_of
 
 if TYPE_CHECKING:
     import torch
@@ -192,7 +191,7 @@ def runs_in(path: str | Path) -> dict[str, Path]:
         if not folder.is_dir() or is_store(folder) or (folder / RUN_FILE).exists() or has_checkpoints(folder):
             return runs
         inside = [entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
-        inside.sort(key=lambda entry: naturally(entry.name))
+        inside.sort(key=lambda entry: natural(entry.name))
         for entry in filter(_is_run, inside):
             name = entry.name.removesuffix(".zarr")
             if name in runs:

@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from trajlab.scan.window import Window
 from trajlab.runs.disk.rows import Rows
+from trajlab.scan.window import Window
 
 
 def computable(row: np.ndarray) -> np.ndarray:

@@ -9,11 +9,11 @@ import xarray as xr
 from dask.task_spec import TaskRef
 
 from trajlab.errors import BadSetting
+from trajlab.runs.disk.lazy import rows_of
+from trajlab.runs.disk.rows import Rows, views
 from trajlab.scan.block import Block, Kernel, computable, reduce
 from trajlab.scan.tiles import SHORT
 from trajlab.scan.window import readable
-from trajlab.runs.disk.lazy import rows_of
-from trajlab.runs.disk.rows import Rows, views
 
 BLOCK_BYTES = 1 << 26
 """About how many bytes of a tensor one task holds in memory."""

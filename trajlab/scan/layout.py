@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from dask.task_spec import List, Task, TaskRef
 
-from trajlab.scan.blocks import GROUP_BLOCKS, GROUP_BYTES, Companion, Found, Source, prepare, reduce_blocks
 from trajlab.scan.block import Kernel
+from trajlab.scan.blocks import GROUP_BLOCKS, GROUP_BYTES, Companion, Found, Source, prepare, reduce_blocks
 
 
 class Layout:

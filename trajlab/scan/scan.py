@@ -15,9 +15,9 @@ from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 from dask.task_spec import List, Task, TaskRef
 
-from trajlab.scan.blocks import Companion, Found, Source, Weights
 from trajlab.errors import MissingData
 from trajlab.scan.block import Kernel
+from trajlab.scan.blocks import Companion, Found, Source, Weights
 from trajlab.scan.layout import Layout
 
 Tensor = xr.DataArray | Mapping[str, xr.DataArray]

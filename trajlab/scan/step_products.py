@@ -14,11 +14,11 @@ from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 from dask.task_spec import List, Task, TaskRef
 
-from trajlab.scan.blocks import Source
+from trajlab.runs.disk.rows import Rows
 from trajlab.scan.block import computable
+from trajlab.scan.blocks import Source
 from trajlab.scan.kernels.gram import centered, distances, gram, principal, tile_entries
 from trajlab.scan.scan import Tensor, about, by_name, final, identity
-from trajlab.runs.disk.rows import Rows
 
 SPAN_BYTES = 1 << 26
 """About how many bytes of a tensor one task reads, as float32."""

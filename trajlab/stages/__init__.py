@@ -8,10 +8,10 @@ from trajlab.errors import BadSetting
 
 def stage_names() -> list[str]:
     """Names of all stages, alphabetically."""
-    return sorted(path.stem for path in Path(__file__).parent.iterdir() if source(path.stem).exists())
+    return sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*") if stage_source(path.stem).exists())
 
 
-def source(name: str) -> Path:
+def stage_source(name: str) -> Path:
     """Return the file that defines a stage: `name.py`, or `name/__init__.py` of one with helpers."""
     folder = Path(__file__).parent / name
     return folder / "__init__.py" if folder.is_dir() else folder.with_suffix(".py")

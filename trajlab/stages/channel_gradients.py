@@ -9,8 +9,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting, MissingData
-from trajlab.scan.as_one_task import lazily
-from trajlab.replays.observers.observer import Layer, Objective
+from trajlab.replays.observe import observe
 from trajlab.replays.observers.channel_gradients import (
     OF_INPUTS,
     OF_OUTPUTS,
@@ -19,7 +18,8 @@ from trajlab.replays.observers.channel_gradients import (
     EachChannelGradient,
     convolution_of,
 )
-from trajlab.replays.observe import observe
+from trajlab.replays.observers.observer import Layer, Objective
+from trajlab.scan.as_one_task import lazily
 from trajlab.statistics.result import Meaning, annotate, stride
 from trajlab.statistics.units import on_one_probe
 

@@ -9,17 +9,17 @@ import numpy as np
 import xarray as xr
 from scipy.special import gammaln
 
-from trajlab.statistics.correlation import CHANGES, changes, feature_matrix, features_of, sample_matrix
 from trajlab.errors import BadSetting, MissingData
-from trajlab.threads import one_thread
-from trajlab.scan.as_one_task import lazily
-from trajlab.replays.observers.correlations import Correlations
-from trajlab.replays.observe import observe
-from trajlab.replays.probe_kinds import RECORDED, probe_of
 from trajlab.replays.feature_matrices import MOST_SAMPLES, Replay, chosen_steps, matrices, passed, place_of, units_of
+from trajlab.replays.observe import observe
+from trajlab.replays.observers.correlations import Correlations
+from trajlab.replays.probe_kinds import RECORDED, probe_of
+from trajlab.scan.as_one_task import lazily
+from trajlab.statistics.correlation import CHANGES, changes, feature_matrix, features_of, sample_matrix
 from trajlab.statistics.result import Meaning, annotate
 from trajlab.statistics.shown_steps import in_one_chunk
 from trajlab.statistics.units import on_one_probe
+from trajlab.threads import one_thread
 
 MATRICES = {"unit": "feature", "sample": "sample"}
 """What the matrices of each dim are of."""

@@ -6,14 +6,14 @@ from functools import partial
 import numpy as np
 import xarray as xr
 
-from trajlab.statistics.distributions import DISTANCES, about, closed, described, pooled, quantities_of, shift_meanings
 from trajlab.errors import BadSetting
-from trajlab.scan.kernels.moments import Moments
-from trajlab.scan.kernels.distribution import EXACT, SHIFTS, Spread
 from trajlab.scan.as_one_task import lazily
+from trajlab.scan.kernels.distribution import EXACT, SHIFTS, Spread
+from trajlab.scan.kernels.moments import Moments
+from trajlab.scan.scan import Tensor, at_step, scan
+from trajlab.statistics.distributions import DISTANCES, about, closed, described, pooled, quantities_of, shift_meanings
 from trajlab.statistics.result import Meaning, Sums, annotate, stride
 from trajlab.statistics.standard_errors import root_error, total_error
-from trajlab.scan.scan import Tensor, at_step, scan
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 

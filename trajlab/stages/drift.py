@@ -4,10 +4,10 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting
-from trajlab.scan.kernels.drift_sums import Pairs
 from trajlab.scan.as_one_task import lazily
-from trajlab.statistics.result import Meaning, Sums, annotate, stride, with_totals
+from trajlab.scan.kernels.drift_sums import Pairs
 from trajlab.scan.scan import Tensor, at_step, scan
+from trajlab.statistics.result import Meaning, Sums, annotate, stride, with_totals
 from trajlab.statistics.zero_transitions import by_cause
 
 MEANINGS = {

@@ -7,12 +7,12 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting
-from trajlab.scan.as_one_task import lazily
-from trajlab.replays.observers.pruned import COUNTS, Pruned
 from trajlab.replays.observe import observe
+from trajlab.replays.observers.pruned import COUNTS, Pruned
 from trajlab.replays.probe_kinds import probe_of
+from trajlab.scan.as_one_task import lazily
+from trajlab.statistics.metrics import LOSSES, metric_name
 from trajlab.statistics.result import Meaning, annotate, stride
-from trajlab.stages.alerts.evidence import LOSSES, metric_name
 from trajlab.statistics.scores import PER_CLASS, score_table
 from trajlab.statistics.shown_steps import in_one_chunk
 

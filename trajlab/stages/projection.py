@@ -4,10 +4,10 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting, MissingData
-from trajlab.scan.step_products import common_steps, principal_components
 from trajlab.scan.kernels.gram import walk
-from trajlab.statistics.result import Meaning, annotate
 from trajlab.scan.scan import Tensor, by_name
+from trajlab.scan.step_products import common_steps, principal_components
+from trajlab.statistics.result import Meaning, annotate
 from trajlab.statistics.shown_steps import shown_steps
 
 MEANINGS = {

@@ -7,11 +7,11 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting, MissingData
-from trajlab.scan.kernels.saturation import SATURATION
-from trajlab.scan.as_one_task import lazily
+from trajlab.replays.observe import layers_in, observe
 from trajlab.replays.observers.observer import Layer
 from trajlab.replays.observers.saturation import Rule, Saturation
-from trajlab.replays.observe import layers_in, observe
+from trajlab.scan.as_one_task import lazily
+from trajlab.scan.kernels.saturation import SATURATION
 from trajlab.statistics.result import Meaning, annotate, stride
 from trajlab.statistics.units import on_one_probe, side_by_side
 

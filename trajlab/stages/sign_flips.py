@@ -8,11 +8,11 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting, MissingData
+from trajlab.scan.as_one_task import lazily
 from trajlab.scan.kernels.drift_sums import Pairs
 from trajlab.scan.kernels.entries import Raster, raster_positions
-from trajlab.scan.as_one_task import lazily
-from trajlab.statistics.result import Meaning, Sums, annotate, stride, with_totals
 from trajlab.scan.scan import Tensor, scan
+from trajlab.statistics.result import Meaning, Sums, annotate, stride, with_totals
 from trajlab.statistics.zero_transitions import by_threshold, kernel_of
 
 _SE = "sqrt of the linearized variance of a ratio over a sample without replacement; 0 if all entries are recorded"

@@ -6,11 +6,11 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting, MissingData
-from trajlab.scan.kernels.singular_values import Spectra
-from trajlab.scan.kernels.power_law import FACTS
 from trajlab.scan.as_one_task import lazily
-from trajlab.statistics.result import Meaning, annotate
+from trajlab.scan.kernels.power_law import FACTS
+from trajlab.scan.kernels.singular_values import Spectra
 from trajlab.scan.scan import Tensor, by_name, scan
+from trajlab.statistics.result import Meaning, annotate
 
 MEANINGS = {
     "singular_values": Meaning("singular value", "weight", "square roots of the eigenvalues of WᵀW, descending"),

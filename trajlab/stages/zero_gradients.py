@@ -7,8 +7,8 @@ import numpy as np
 import xarray as xr
 
 from trajlab.scan.as_one_task import lazily
-from trajlab.statistics.result import Meaning, Sums, along, annotate, with_totals
 from trajlab.scan.scan import Tensor, scan
+from trajlab.statistics.result import Meaning, Sums, along, annotate, with_totals
 from trajlab.statistics.zero_transitions import by_cause, by_threshold, kernel_of
 
 STATES = ("zero", "small", "large")

@@ -1,7 +1,6 @@
 """What the runs of a study have in common, and what sets them apart."""
 
 import itertools
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,16 +12,6 @@ USUAL = ("study", "optimizer", "init", "variant", "perturbation", "lr")
 
 LINEAGE = ("parent", "parent_step")
 """Facts of where a run came from."""
-
-
-def naturally(name: str) -> tuple:
-    """Give the key that sorts names by the numbers in them, not by their digits.
-
-    >>> sorted(["squeeze32", "squeeze8", "all2"], key=naturally)
-    ['all2', 'squeeze8', 'squeeze32']
-    """
-    parts = re.split(r"(\d+)", name)
-    return *(int(part) if number % 2 else part for number, part in enumerate(parts)), name
 
 
 def run_names(result: xr.Dataset | xr.DataArray) -> list[str]:

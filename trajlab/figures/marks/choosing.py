@@ -10,9 +10,6 @@ import xarray as xr
 from trajlab.errors import BadSetting, MissingData
 from trajlab.figures.marks.labels import power_of_ten
 
-ENOUGH = 100
-"""Entries from which on a tensor has a distribution worth comparing."""
-
 
 class Chosen(NamedTuple):
     """Part of a variable, and in words which part."""
@@ -170,14 +167,6 @@ def describe(dim: str, label: Any, array: xr.DataArray) -> str:
         relative = "tau_kind" in array.coords and array["tau_kind"].ndim == 0 and array["tau_kind"].item() == "relative"
         return f"|g| ≤ {power_of_ten(label)}" + (" RMS" if relative else "")
     return str(label) if dim in ("run", "parameter", "layer") else f"{dim} {label}"
-
-
-def large(array: xr.DataArray) -> xr.DataArray:
-    """Blank the parameters of fewer entries than are enough, unless that leaves none."""
-    if "parameter" not in array.dims or "numel" not in array.coords:
-        return array
-    enough = array["numel"] >= ENOUGH
-    return array.where(enough) if bool(enough.any()) else array
 
 
 def recorded(array: xr.DataArray) -> xr.DataArray:

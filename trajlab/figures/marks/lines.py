@@ -12,7 +12,8 @@ from matplotlib.lines import Line2D
 from trajlab.figures.marks.heat import labels
 from trajlab.figures.marks.labels import height_of, shorten, step_axis, title_of, value_axis, wrap
 from trajlab.figures.marks.scale import CATEGORIES, INK, is_share, spans_decades
-from trajlab.statistics.studies import facts, naturally, telling_facts
+from trajlab.runs.tensors import natural
+from trajlab.statistics.studies import facts, telling_facts
 
 DASHES: tuple[Literal["-", "--", ":", "-."], ...] = ("-", "--", ":", "-.")
 
@@ -105,7 +106,7 @@ def styles_of(array: xr.DataArray, dim: str) -> tuple[list[dict[str, Any]], list
 def _levels(values: np.ndarray) -> list[Any]:
     """Give what a fact says of the runs, each once; names are sorted by the numbers in them."""
     found = set(values.tolist())
-    return sorted(found) if values.dtype.kind in "iuf" else sorted(found, key=lambda one: naturally(str(one)))
+    return sorted(found) if values.dtype.kind in "iuf" else sorted(found, key=lambda one: natural(str(one)))
 
 
 def palette(count: int) -> list[Any]:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trajlab.scan.kernels.activity import ACTIVITY, activity
 from trajlab.replays.observers.observer import Layer, Observer, Output, Seen
+from trajlab.scan.kernels.activity import ACTIVITY, activity
 
 
 @dataclass(frozen=True)

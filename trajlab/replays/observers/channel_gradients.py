@@ -8,9 +8,9 @@ import numpy as np
 from scipy.special import chdtri
 
 from trajlab.errors import BadSetting
-from trajlab.scan.kernels.local_gradients import Filters, local_gradients
-from trajlab.scan.kernels.convolution_taps import Convolution
 from trajlab.replays.observers.observer import Layer, Objective, Observer, Output, Seen
+from trajlab.scan.kernels.convolution_taps import Convolution
+from trajlab.scan.kernels.local_gradients import Filters, local_gradients
 
 OF_OUTPUTS = ("em_sum", "em_l2", "ab_out")
 """What is known of each output channel, and sample."""

@@ -6,11 +6,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from trajlab.replays.observers.correlations import Means, take
+from trajlab.replays.observers.observer import Layer, Observer, Output, Seen
+from trajlab.replays.observers.pooled import Pooled
 from trajlab.statistics.correlation import features_of
 from trajlab.threads import one_thread
-from trajlab.replays.observers.observer import Layer, Observer, Output, Seen
-from trajlab.replays.observers.correlations import Means, take
-from trajlab.replays.observers.pooled import Pooled
 
 SPREADS = ("within", "between")
 """Of a unit: the mean over the samples of its variance over the copies, and the variance of the means over these."""

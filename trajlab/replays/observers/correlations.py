@@ -6,10 +6,10 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from trajlab.statistics.correlation import PAIRS, features_of, pairs
-from trajlab.threads import one_thread
 from trajlab.replays.observers.observer import Layer, Observer, Output, Seen
 from trajlab.replays.observers.pooled import Pooled
+from trajlab.statistics.correlation import PAIRS, features_of, pairs
+from trajlab.threads import one_thread
 
 COUNTS = ("features", "constant", "nonfinite")
 """Features that vary, features that do not, and activations that are NaN or Inf."""

@@ -7,11 +7,11 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from trajlab.errors import BadSetting
+from trajlab.replays.observers.observer import Layer, Observer, Output, Seen
+from trajlab.scan.kernels.distribution import EXACT
 from trajlab.scan.kernels.float_bins import KEYS
 from trajlab.scan.kernels.moments import MOMENTS
-from trajlab.scan.kernels.distribution import EXACT
 from trajlab.scan.kernels.tally import TABLES, add_along, tally
-from trajlab.replays.observers.observer import Layer, Observer, Output, Seen
 
 COLUMNS = (*MOMENTS, "variance_along")
 """Columns of each layer: its moments, and the variance of the means along a dim."""

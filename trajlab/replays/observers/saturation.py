@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from trajlab.scan.kernels.saturation import SATURATION, Flat, certainty, saturation
 from trajlab.replays.observers.observer import Layer, Observer, Output, Seen
+from trajlab.scan.kernels.saturation import SATURATION, Flat, certainty, saturation
 
 SELU_BOUND = 1.0507009873554805 * 1.6732632423543772
 """What SELU tends to below, less the sign; Klambauer et al. 2017, arXiv:1706.02515."""

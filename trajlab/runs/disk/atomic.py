@@ -11,8 +11,8 @@ from pathlib import Path
 
 from trajlab.errors import OutputExists, TrajlabError
 from trajlab.runs.disk.paths import is_url, reaching
-from trajlab.schema import STORE_FILE
 from trajlab.runs.disk.upload import check_writable, is_unfinished, uploaded
+from trajlab.schema import STORE_FILE
 
 
 @contextmanager

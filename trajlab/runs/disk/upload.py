@@ -7,8 +7,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from trajlab.runs.disk.paths import is_url, reaching
-from trajlab.schema import RUN_FILE, STORE_FILE, UNFINISHED_FILE
 from trajlab.runs.disk.remote import concurrently
+from trajlab.schema import RUN_FILE, STORE_FILE, UNFINISHED_FILE
 
 ROOTS = (STORE_FILE, RUN_FILE)
 """Files without which a folder opens as nothing of ours; they are written last and removed first."""

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from trajlab.errors import BadSetting, DamagedData, MissingData
 from trajlab.runs.disk.paths import is_url
-from trajlab.schema import PROBE_FILE
 from trajlab.runs.disk.remote import concurrently
 from trajlab.runs.readers.safetensors import Header, Known, read_header
 from trajlab.runs.tensors import natural
+from trajlab.schema import PROBE_FILE
 
 STEP = re.compile(r"(?:global_?step|step|iteration|iter|checkpoint|ckpt)[-_=]?(\d+)", re.IGNORECASE)
 NUMBER = re.compile(r"(\d+)")

@@ -10,16 +10,16 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import DamagedData, MissingData
-from trajlab.runs.disk.paths import is_url
-from trajlab.schema import GRADIENTS_FOLDER, PROBE_FILE, RUN_FILE, SNAPSHOTS_VERSION
-from trajlab.runs.readers.checkpoints import find_checkpoints, has_checkpoints, step_of
 from trajlab.runs.disk.lazy import lazy
-from trajlab.runs.readers.series import read_checkpoints, split, tied
-from trajlab.runs.readers.metrics import read_metrics
+from trajlab.runs.disk.paths import is_url
 from trajlab.runs.disk.rows import Rows
+from trajlab.runs.readers.checkpoints import find_checkpoints, has_checkpoints, step_of
+from trajlab.runs.readers.metrics import read_metrics
 from trajlab.runs.readers.safetensors import read_header
 from trajlab.runs.readers.segments import read_segments
+from trajlab.runs.readers.series import read_checkpoints, split, tied
 from trajlab.runs.tensors import Recording, Tensors, attributes_of
+from trajlab.schema import GRADIENTS_FOLDER, PROBE_FILE, RUN_FILE, SNAPSHOTS_VERSION
 
 KINDS = {"parameters": list, "modules": dict, "describe": dict, "tied": dict, "probe": dict}
 """What some entries of run.json must be, if they are there."""

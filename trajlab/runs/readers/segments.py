@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from trajlab.errors import DamagedData
-from trajlab.schema import INDICES_FILE
 from trajlab.runs.disk.remote import concurrently
 from trajlab.runs.disk.rows import Rows
 from trajlab.runs.readers.safetensors import Entry, Header, read_header
 from trajlab.runs.tensors import Life
+from trajlab.schema import INDICES_FILE
 
 
 def read_segments(folder: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, Life]:

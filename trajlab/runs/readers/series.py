@@ -9,8 +9,8 @@ import dask.array as da
 import numpy as np
 
 from trajlab.errors import DamagedData
-from trajlab.runs.readers.checkpoints import TORCH_SUFFIXES, Checkpoint
 from trajlab.runs.disk.rows import Rows, widened
+from trajlab.runs.readers.checkpoints import TORCH_SUFFIXES, Checkpoint
 from trajlab.runs.readers.safetensors import Entry, Header
 from trajlab.runs.tensors import Life, natural
 

@@ -14,11 +14,11 @@ import xarray as xr
 
 from trajlab.errors import DamagedData, MissingData, TrajlabError
 from trajlab.runs.disk.paths import reaching
-from trajlab.schema import BUFFERS, GRADIENTS, METRICS, PROBE, RESULT_VERSION, STORE_VERSION, WEIGHTS, tensor_of
-from trajlab.runs.readers.folder import wrong_facts
 from trajlab.runs.disk.remote import concurrently, open_bytes
 from trajlab.runs.disk.rows import Rows, widened
+from trajlab.runs.readers.folder import wrong_facts
 from trajlab.runs.tensors import Life, Recording, Tensors, attributes_of
+from trajlab.schema import BUFFERS, GRADIENTS, METRICS, PROBE, RESULT_VERSION, STORE_VERSION, WEIGHTS, tensor_of
 
 ABSENT = 2**64 - 1
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from trajlab.scan.block import Block, Kernel
 from trajlab.scan.kernels.binned_distances import describe_binned
 from trajlab.scan.kernels.float_bins import EDGES, KEYS, bins_of, count_tile, finite_range, histogram_cuts
-from trajlab.scan.block import Block, Kernel
 from trajlab.scan.kernels.sorted_distances import describe_sorted
 from trajlab.scan.tiles import SHORT
 

@@ -6,9 +6,9 @@ import numpy as np
 from scipy.linalg import eigh, eigh_tridiagonal
 from scipy.sparse.linalg import ArpackNoConvergence, eigsh
 
-from trajlab.threads import one_thread
 from trajlab.scan.tiles import jit, tile
 from trajlab.scan.window import addresses
+from trajlab.threads import one_thread
 
 TILE_BYTES = 1 << 22
 """About how much a tile of deviations takes, that all steps share."""

@@ -5,10 +5,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from trajlab.threads import one_thread
+from trajlab.runs.disk.rows import Rows
 from trajlab.scan.block import Block, Kernel
 from trajlab.scan.kernels.power_law import FACTS, facts
-from trajlab.runs.disk.rows import Rows
+from trajlab.threads import one_thread
 
 STACK_BYTES = 1 << 22
 """Matrices that together are smaller than this are handed to LAPACK at once."""

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from trajlab.scan.kernels.float_bins import KEYS, count
 from trajlab.scan.block import computable
+from trajlab.scan.kernels.float_bins import KEYS, count
 from trajlab.scan.kernels.moments import moments
 from trajlab.scan.tiles import TILE, inner, jit
 

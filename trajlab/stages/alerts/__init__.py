@@ -10,17 +10,17 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting, MissingData
-from trajlab.scan.kernels.moments import Moments
-from trajlab.scan.kernels.distribution import Spread
-from trajlab.scan.kernels.update_size import Updates
-from trajlab.scan.as_one_task import lazily
-from trajlab.replays.observers.activity import Activity
 from trajlab.replays.observe import observe
-from trajlab.stages.alerts.matrix_rank import MEASURES, rank_table
-from trajlab.statistics.result import Meaning, annotate
-from trajlab.stages.alerts.evidence import Tables, first_few, gather
-from trajlab.stages.alerts.rules.judging import judged
+from trajlab.replays.observers.activity import Activity
+from trajlab.scan.as_one_task import lazily
+from trajlab.scan.kernels.distribution import Spread
+from trajlab.scan.kernels.moments import Moments
+from trajlab.scan.kernels.update_size import Updates
 from trajlab.scan.scan import Tensor, by_name, scan
+from trajlab.stages.alerts.evidence import Tables, first_few, gather
+from trajlab.stages.alerts.matrix_rank import MEASURES, rank_table
+from trajlab.stages.alerts.rules.judging import judged
+from trajlab.statistics.result import Meaning, annotate
 from trajlab.statistics.units import shape_of
 
 INPUTS = ("metrics", "gradient", "weight", "activation")

@@ -7,13 +7,11 @@ import numpy as np
 import xarray as xr
 
 from trajlab.scan.kernels.activity import ACTIVITY
+from trajlab.statistics.metrics import LOSSES, VALIDATION_LOSSES, metric_name
 
 Tables = dict[tuple[str, str], xr.DataArray]
 """What was computed, by kind and name."""
 
-LOSSES = ("loss", "train_loss", "training_loss", "loss/train", "train/loss")
-VALIDATION_LOSSES = ("validation_loss", "val_loss", "valid_loss", "eval_loss", "test_loss", "loss/val", "val/loss")
-"""Names that metrics have."""
 
 NETWORK = "network"
 
@@ -61,11 +59,6 @@ def first_few(steps: np.ndarray, early: int) -> int:
     2
     """
     return int((steps < steps[:1].sum() + early).sum())
-
-
-def metric_name(asked: str, known: list[str], usual: tuple[str, ...]) -> str:
-    """Give the metric that was asked for, or the first of the usual ones; empty if there is none."""
-    return next((name for name in ([asked] if asked else usual) if name in known), "")
 
 
 def _rows(table: xr.DataArray) -> Iterator[tuple[str, dict[str, np.ndarray]]]:

@@ -5,8 +5,8 @@ import numpy as np
 import xarray as xr
 
 from trajlab.scan.blocks import BLOCK_BYTES
-from trajlab.threads import one_thread
 from trajlab.scan.kernels.singular_values import singular_values
+from trajlab.threads import one_thread
 
 MEASURES = ("effective", "stable")
 

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from trajlab.stages.attribution.ascent import own_inputs, strongest_inputs
-from trajlab.stages.attribution.look import NOISE_AT, SCORES_AT, Look, has_labels, input_dims, layer_at, units_of
 from trajlab.errors import BadSetting
-from trajlab.scan.as_one_task import lazily
 from trajlab.replays.observers.observer import Objective
 from trajlab.replays.observers.pooled import Pooled
-from trajlab.statistics.attention_iou import attention_iou, resized
 from trajlab.replays.probe_kinds import chosen_of, masks_of, part_of, taken
+from trajlab.scan.as_one_task import lazily
+from trajlab.stages.attribution.ascent import own_inputs, strongest_inputs
+from trajlab.stages.attribution.look import NOISE_AT, SCORES_AT, Look, has_labels, input_dims, layer_at, units_of
+from trajlab.statistics.attention_iou import attention_iou, resized
 from trajlab.statistics.result import Meaning, annotate
 from trajlab.statistics.shown_steps import in_one_chunk, shown_steps
 

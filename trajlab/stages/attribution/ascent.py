@@ -9,8 +9,8 @@ import numpy as np
 import xarray as xr
 
 from trajlab.replays.observers.observer import INPUT, Layer, Objective
-from trajlab.replays.observers.pooled import Pooled
 from trajlab.replays.observers.output_gradients import RawGradient
+from trajlab.replays.observers.pooled import Pooled
 
 Replay = Callable[..., Any]
 

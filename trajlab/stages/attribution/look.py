@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from trajlab.stages.attribution.ascent import against, own_inputs, random_signs
 from trajlab.errors import BadSetting
-from trajlab.replays.observers.observer import INPUT, Layer, Objective
 from trajlab.replays.observers.grad_cam import GradCam, has_maps
+from trajlab.replays.observers.observer import INPUT, Layer, Objective
 from trajlab.replays.observers.output_gradients import RawGradient
+from trajlab.stages.attribution.ascent import against, own_inputs, random_signs
 from trajlab.statistics.scores import score_table, task_of
 
 SCORES_AT = "scores at "

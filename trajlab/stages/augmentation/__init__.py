@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from trajlab.stages.augmentation.augment import augmented
-from trajlab.statistics.correlation import feature_matrix, sample_matrix
-from trajlab.scan.as_one_task import lazily
+from trajlab.replays.feature_matrices import MOST_SAMPLES, Replay, chosen_steps, matrices, passed, place_of, units_of
+from trajlab.replays.observe import observe
 from trajlab.replays.observers.copies import Copies
 from trajlab.replays.observers.pooled import Pooled
-from trajlab.replays.observe import observe
-from trajlab.replays.feature_matrices import MOST_SAMPLES, Replay, chosen_steps, matrices, passed, place_of, units_of
+from trajlab.scan.as_one_task import lazily
+from trajlab.stages.augmentation.augment import augmented
+from trajlab.statistics.correlation import feature_matrix, sample_matrix
 from trajlab.statistics.result import Meaning, annotate
 from trajlab.statistics.shown_steps import in_one_chunk
 from trajlab.statistics.units import on_one_probe

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from trajlab.replays.alignment import Chain, aligned_table, chain_among
 from trajlab.errors import BadSetting, MissingData
-from trajlab.scan.kernels.between_runs import Across
+from trajlab.replays.alignment import Chain, aligned_table, chain_among
 from trajlab.scan.as_one_task import lazily
+from trajlab.scan.kernels.between_runs import Across
+from trajlab.scan.scan import Tensor, by_name, position_of, scan
 from trajlab.stages.comparison.unit_matching import MATCHES, feature_table, weight_table
 from trajlab.statistics.result import Meaning, Sums, annotate, stride, with_totals
-from trajlab.scan.scan import Tensor, by_name, position_of, scan
 from trajlab.statistics.scores import along, score_table
 from trajlab.statistics.units import on_one_probe
 

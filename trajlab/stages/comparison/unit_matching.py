@@ -14,11 +14,11 @@ import numpy as np
 import xarray as xr
 from scipy.optimize import linear_sum_assignment
 
-from trajlab.threads import one_thread
+from trajlab.replays.observe import observe
 from trajlab.replays.observers.observer import Observable
 from trajlab.replays.observers.sampled_outputs import Picked
-from trajlab.replays.observe import observe
 from trajlab.statistics.units import layers_of
+from trajlab.threads import one_thread
 
 MATCHES = ("best", "greedy", "null", "null_95", "units")
 """Mean similarity of matched pairs, of pairs matched greedily, and of pairs matched after shuffling: mean and 95 %

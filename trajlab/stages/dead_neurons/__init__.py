@@ -7,12 +7,12 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting, MissingData
-from trajlab.scan.kernels.activity import ACTIVITY
+from trajlab.replays.observe import observe
+from trajlab.replays.observers.activity import Activity
 from trajlab.scan.as_one_task import lazily
+from trajlab.scan.kernels.activity import ACTIVITY
 from trajlab.stages.dead_neurons.life_table import MEANINGS as LIFETIMES
 from trajlab.stages.dead_neurons.life_table import lifetimes
-from trajlab.replays.observers.activity import Activity
-from trajlab.replays.observe import observe
 from trajlab.statistics.result import Meaning, annotate, stride
 from trajlab.statistics.units import (
     Layer,

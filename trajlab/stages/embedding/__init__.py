@@ -8,12 +8,12 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting
-from trajlab.stages.embedding.neighbors import METRICS, chance
-from trajlab.replays.observers.observer import INPUT, Observable
-from trajlab.replays.observers.pooled import Pooled
-from trajlab.replays.observers.outputs import Raw
 from trajlab.replays.observe import observe
+from trajlab.replays.observers.observer import INPUT, Observable
+from trajlab.replays.observers.outputs import Raw
+from trajlab.replays.observers.pooled import Pooled
 from trajlab.replays.probe_kinds import probe_of
+from trajlab.stages.embedding.neighbors import METRICS, chance
 from trajlab.stages.embedding.reduce import Plan, reduction
 from trajlab.statistics.result import Meaning, annotate
 from trajlab.statistics.shown_steps import shown_steps

@@ -14,10 +14,10 @@ from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 from dask.task_spec import List, Task, TaskRef
 
-from trajlab.threads import one_thread
-from trajlab.stages.embedding.neighbors import near
 from trajlab.scan.scan import final
+from trajlab.stages.embedding.neighbors import near
 from trajlab.stages.embedding.tsne import aligned, embedded, neighborhood, turned
+from trajlab.threads import one_thread
 
 LAYER = ("step", "layer")
 SHAPES: dict[str, tuple[str, ...]] = {

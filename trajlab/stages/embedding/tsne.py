@@ -44,7 +44,7 @@ def embedded(
     Parameters
     ----------
     distances, places
-        Of the nearest samples of each, itself first, as `trajlab.stages.embedding.neighbors.near` gives them; among those that are known.
+        Of the nearest samples of each, itself first, as `neighbors.near` gives them; among those that are known.
     scores
         Principal components, (sample, component); NaN for samples that are not known.
     perplexity

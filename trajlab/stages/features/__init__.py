@@ -7,16 +7,16 @@ from hashlib import sha256
 import numpy as np
 import xarray as xr
 
-from trajlab.statistics.distributions import closed, described, pooled, quantities_of, shift_meanings
 from trajlab.errors import BadSetting, MissingData
-from trajlab.scan.kernels.distribution import EXACT, SHIFTS
-from trajlab.scan.as_one_task import lazily
-from trajlab.replays.observers.distribution import COLUMNS, Values
 from trajlab.replays.observe import layers_in, observe
+from trajlab.replays.observers.distribution import COLUMNS, Values
 from trajlab.replays.probe_kinds import RECORDED, kinds_of, probe_of
-from trajlab.statistics.result import Meaning, Sums, annotate, stride
+from trajlab.scan.as_one_task import lazily
+from trajlab.scan.kernels.distribution import EXACT, SHIFTS
 from trajlab.scan.scan import position_of
 from trajlab.stages.features.spread import spreads
+from trajlab.statistics.distributions import closed, described, pooled, quantities_of, shift_meanings
+from trajlab.statistics.result import Meaning, Sums, annotate, stride
 
 ALL = "all"
 """What stands for all kinds of inputs that the probe can give."""

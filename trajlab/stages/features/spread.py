@@ -10,11 +10,11 @@ from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 from dask.task_spec import List, Task, TaskRef
 
+from trajlab.replays.observers.distribution import COLUMNS, Bins
 from trajlab.scan.kernels.binned_distances import describe_binned
+from trajlab.scan.kernels.distribution import SHIFTS, Spread
 from trajlab.scan.kernels.float_bins import EDGES, KEYS, LARGEST, histogram_cuts, listed
 from trajlab.scan.kernels.sorted_distances import describe_sorted
-from trajlab.scan.kernels.distribution import SHIFTS, Spread
-from trajlab.replays.observers.distribution import COLUMNS, Bins
 from trajlab.scan.scan import final
 
 

@@ -6,14 +6,14 @@ from functools import partial
 import numpy as np
 import xarray as xr
 
-from trajlab.stages.gradient_statistics.epochs import Calendar, calendar
-from trajlab.scan.kernels.epochs import EPOCH, Epochs
-from trajlab.scan.kernels.moments import Moments
-from trajlab.scan.kernels.gradient_angles import Successive
 from trajlab.scan.as_one_task import lazily
+from trajlab.scan.kernels.epochs import EPOCH, Epochs
+from trajlab.scan.kernels.gradient_angles import Successive
+from trajlab.scan.kernels.moments import Moments
+from trajlab.scan.scan import Tensor, by_name, scan
+from trajlab.stages.gradient_statistics.epochs import Calendar, calendar
 from trajlab.statistics.result import Meaning, Sums, annotate, stride
 from trajlab.statistics.standard_errors import root_error, total_error
-from trajlab.scan.scan import Tensor, by_name, scan
 
 _SE = "linearized, over a random sample of entries without replacement; 0 if all entries are recorded"
 MEANINGS = {

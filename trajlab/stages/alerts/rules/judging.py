@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from trajlab.stages.alerts.rules import NEEDS, RULES, prefix
 from trajlab.stages.alerts.evidence import Evidence
+from trajlab.stages.alerts.rules import NEEDS, RULES, prefix
 from trajlab.stages.alerts.rules.verdict import Verdict
 
 

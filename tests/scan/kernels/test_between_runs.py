@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+
+from trajlab.scan.block import Block, reduce
+from trajlab.scan.kernels.between_runs import ACROSS, Across
+from trajlab.scan.tiles import TILE
+
+
+def table(a, b):
+    """Compare rows with those of another run, None where it has none; both start with their first row."""
+    known = [row for row in b if row is not None]
+    places = np.cumsum([row is not None for row in b]) - 1
+    places[[row is None for row in b]] = -1
+    block = Block(list(a), reference=a[0], other=known, other_places=places, other_reference=b[0])
+    ((out, _),) = reduce([Across()], block)
+    return dict(zip(ACROSS, out.T, strict=True))
+
+
+def test_across__hand_made_case():
+    a = np.array([[1, 0, 2], [1, 3, 2]], np.float32)
+    b = np.array([[0, 0, 2], [0, 1, 2]], np.float32)
+    found = table(a, b)
+    assert found["squares"].tolist() == [1, 5]
+    assert found["changed"].tolist() == [1, 2]
+    assert found["ab"].tolist() == [4, 7]
+    assert found["uv"].tolist() == [0, 3]
+    assert (found["uu"][1], found["vv"][1]) == (9, 1)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [1, 7, 3 * TILE + 5])
+def test_across__agrees_with_numpy(rng, dtype, size):
+    a, b = rng.standard_normal((2, 4, size)).astype(dtype)
+    b[2, : size // 2] = a[2, : size // 2]
+    a[1, size // 3], b[3, -1], a[0, 0] = np.nan, np.inf, -np.inf  # the last is where the run started
+    found = table(a, b)
+    for s in range(4):
+        known = np.isfinite(a[s]) & np.isfinite(b[s])
+        x, y = a[s, known].astype(float), b[s, known].astype(float)
+        expected = {
+            "nonfinite": (~known).sum(), "valid": known.sum(), "squares": ((x - y) ** 2).sum(), "aa": x @ x,
+            "bb": y @ y, "ab": x @ y, "changed": (x != y).sum(),
+        }  # fmt: skip
+        known &= np.isfinite(a[0]) & np.isfinite(b[0])
+        u, v = a[s, known].astype(float) - a[0, known], b[s, known].astype(float) - b[0, known]
+        expected |= {"moved_valid": known.sum(), "uu": u @ u, "vv": v @ v, "uv": u @ v}
+        for name, value in expected.items():
+            np.testing.assert_allclose(found[name][s], value, rtol=1e-12, atol=1e-10, err_msg=name)
+
+
+def test_across__a_step_that_the_other_has_not_is_unknown(rng):
+    a, b = rng.standard_normal((2, 3, 5))
+    found = table(a, [b[0], None, b[2]])
+    assert np.isnan([found[name][1] for name in ACROSS]).all()
+    assert found["squares"][2] == pytest.approx(((a[2] - b[2]) ** 2).sum())
+
+
+def test_across__compares_bits_and_not_values():
+    found = table(np.array([[0.0, 1.0]], np.float32), np.array([[-0.0, 1.0]], np.float32))
+    assert found["changed"].tolist() == [1] and found["squares"].tolist() == [0]

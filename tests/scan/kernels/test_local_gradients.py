@@ -1,0 +1,159 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from trajlab.scan.scan.kernels import local_gradients as kernel
+
+from trajlab.scan.kernels.convolution_taps import Convolution
+from trajlab.scan.kernels.local_gradients import Filters, local_gradients
+
+QUANTITIES = ("em_sum", "em_l2", "ab_out", "ab_sum", "ab_net")
+
+
+def convolution_of(module: nn.Module, size: tuple[int, ...], out: tuple[int, ...]) -> Convolution:
+    pads = module._reversed_padding_repeated_twice
+    pairs = tuple((pads[i], pads[i + 1]) for i in range(len(pads) - 2, -1, -2))
+    return Convolution(
+        size, out, module.kernel_size, module.stride, module.dilation, pairs, module.padding_mode, module.transposed
+    )
+
+
+def by_autograd(module: nn.Module, inputs: torch.Tensor, gradient: torch.Tensor) -> dict[str, np.ndarray]:
+    """Every local gradient by a backward pass of its own, in float64; the sums of them."""
+    module = module.double()
+    inputs = inputs.double().requires_grad_()
+    outputs = module(inputs)
+    local = []
+    for channel in range(outputs.shape[1]):
+        alone = torch.zeros_like(outputs)
+        alone[:, channel] = gradient[:, channel]
+        local.append(torch.autograd.grad(outputs, inputs, alone, retain_graph=True)[0].flatten(2))
+    local = torch.stack(local, 1)
+    whole = torch.autograd.grad(outputs, inputs, gradient.double())[0]
+    found = {
+        "em_sum": local.abs().sum((2, 3)), "em_l2": local.square().sum((2, 3)).sqrt(),
+        "ab_out": gradient.double().flatten(2).abs().sum(2), "ab_sum": local.abs().sum((1, 3)),
+        "ab_net": whole.flatten(2).abs().sum(2),
+    }  # fmt: skip
+    return {name: value.numpy() for name, value in found.items()}
+
+
+CASES = {
+    "3x3": (nn.Conv2d, (3, 5, 3), {}, (8, 7)),
+    "padded": (nn.Conv2d, (20, 6, 3), {"padding": 1}, (8, 7)),
+    "1x1": (nn.Conv2d, (70, 6, 1), {"stride": 2}, (5, 5)),
+    "5x5": (nn.Conv2d, (3, 6, 5), {"padding": 2, "stride": 2}, (9, 9)),
+    "non-square": (nn.Conv2d, (20, 33, (3, 5)), {"stride": (2, 1), "padding": (1, 2)}, (9, 8)),
+    "stride beyond kernel": (nn.Conv2d, (4, 3, 2), {"stride": 3}, (9, 10)),
+    "stride beyond map": (nn.Conv2d, (4, 3, 1), {"stride": 7}, (3, 3)),
+    "dilated": (nn.Conv2d, (8, 12, 3), {"dilation": 2, "stride": (1, 3), "padding": 1, "groups": 4}, (9, 9)),
+    "depthwise": (nn.Conv2d, (8, 16, 3), {"groups": 8, "padding": 1}, (6, 6)),
+    "same": (nn.Conv2d, (3, 4, 4), {"padding": "same"}, (7, 6)),
+    "reflect": (nn.Conv2d, (3, 4, 5), {"padding": "same", "padding_mode": "reflect"}, (7, 6)),
+    "circular": (nn.Conv2d, (3, 4, 3), {"padding": 2, "stride": 2, "padding_mode": "circular"}, (7, 6)),
+    "replicate": (nn.Conv2d, (4, 4, 5), {"padding": (2, 3), "groups": 2, "padding_mode": "replicate"}, (7, 6)),
+    "wide padding": (nn.Conv2d, (2, 3, 2), {"padding": (5, 0)}, (3, 4)),
+    "one position": (nn.Conv2d, (40, 7, 3), {"padding": 1}, (1, 1)),
+    "large map": (nn.Conv2d, (100, 3, 3), {"padding": 1}, (40, 41)),
+    "many channels": (nn.Conv2d, (200, 90, 3), {"padding": 1}, (4, 4)),
+    "1d": (nn.Conv1d, (5, 7, 3), {"padding": 1, "dilation": 2}, (11,)),
+    "1d circular": (nn.Conv1d, (5, 7, 4), {"padding": 2, "padding_mode": "circular"}, (11,)),
+    "3d": (nn.Conv3d, (3, 4, (1, 3, 2)), {"padding": 1, "stride": (1, 2, 1)}, (4, 5, 6)),
+    "transposed": (nn.ConvTranspose2d, (6, 4, 3), {"stride": 2, "padding": 1, "output_padding": 1}, (4, 5)),
+    "transposed groups": (nn.ConvTranspose2d, (6, 4, 3), {"stride": 2, "groups": 2, "dilation": 2}, (4, 5)),
+    "transposed 1d": (nn.ConvTranspose1d, (6, 4, 5), {"padding": 4}, (9,)),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same'")
+@pytest.mark.parametrize("case", CASES)
+def test_local_gradients__are_those_of_autograd_to_rounding(case):
+    torch.manual_seed(0)
+    kind, arguments, settings, size = CASES[case]
+    module = kind(*arguments, **settings)
+    inputs = torch.randn(5, module.in_channels, *size)
+    with torch.no_grad():
+        outputs = module(inputs)
+    gradient = torch.randn_like(outputs) * (torch.rand_like(outputs) > 0.4)
+    convolution = convolution_of(module, size, tuple(outputs.shape[2:]))
+    filters = Filters.of(module.weight.detach().numpy(), convolution, module.groups)
+
+    found = local_gradients(gradient.numpy(), filters)
+
+    expected = by_autograd(module, inputs, gradient)
+    for name in QUANTITIES:
+        most = np.abs(expected[name]).max()
+        np.testing.assert_allclose(getattr(found, name), expected[name], rtol=2e-6, atol=1e-6 * most, err_msg=name)
+    if not module.transposed:
+        norms = module.weight.detach().double().flatten(1).norm(dim=1).numpy()
+        np.testing.assert_allclose(filters.norm, norms, rtol=1e-6)
+
+
+IDENTITY = Convolution((1, 2), (1, 2), (1, 1), (1, 1), (1, 1), ((0, 0), (0, 0)))
+
+
+def by_hand(gradient, weight) -> dict[str, list[float]]:
+    found = local_gradients(np.array([gradient], np.float32), Filters.of(np.array(weight, np.float32), IDENTITY))
+    return {name: getattr(found, name)[0].tolist() for name in QUANTITIES}
+
+
+def test_local_gradients__of_two_positions_and_two_channels_by_hand():
+    # Two output channels with G = (1, -2) and (3, 0); kernels (1, -1) and (2, 4) to the two input channels.
+    found = by_hand([[[1.0, -2.0]], [[3.0, 0.0]]], [[[[1.0]], [[-1.0]]], [[[2.0]], [[4.0]]]])
+    assert found == {
+        "em_sum": [6.0, 18.0], "em_l2": [10**0.5, 180**0.5], "ab_out": [3.0, 3.0],
+        "ab_sum": [3.0 + 6.0, 3.0 + 12.0], "ab_net": [7.0 + 2.0, 11.0 + 2.0],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [1e-36, 1e-25, 1e30])
+def test_local_gradients__squares_do_not_leave_the_range_of_float32(size):
+    found = by_hand([[[size, -2 * size]], [[0.0, 0.0]]], [[[[1e-7]], [[-1e-7]]], [[[2.0]], [[4.0]]]])
+    np.testing.assert_allclose(found["em_l2"], [10**0.5 * size * 1e-7, 0], rtol=1e-6)
+    np.testing.assert_allclose(found["ab_net"], [3 * size * 1e-7] * 2, rtol=1e-6)
+
+
+def test_local_gradients__channels_of_very_different_size_are_both_right():
+    found = by_hand([[[1e-30, 0.0]], [[1e5, 0.0]]], [[[[1.0]], [[3.0]]], [[[2.0]], [[4.0]]]])
+    np.testing.assert_allclose(found["em_sum"], [4e-30, 6e5], rtol=1e-6)
+    np.testing.assert_allclose(found["em_l2"], [10**0.5 * 1e-30, 20**0.5 * 1e5], rtol=1e-6)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("place", [0, 1])
+def test_local_gradients__nan_and_inf_go_on_to_what_they_reach(bad, place):
+    gradient = np.zeros((1, 2, 1, 2), np.float32)
+    gradient[0, 1] = 1.0
+    gradient[0, 0, 0, place] = bad
+    weight = np.array([[[[1.0]], [[2.0]]], [[[3.0]], [[4.0]]]], np.float32)
+    found = local_gradients(gradient, Filters.of(weight, IDENTITY))
+    for name in ("em_sum", "em_l2", "ab_out"):
+        assert not np.isfinite(getattr(found, name)[0, 0]), name
+        assert np.isfinite(getattr(found, name)[0, 1]), name
+    assert not np.isfinite(found.ab_sum).any() and not np.isfinite(found.ab_net).any()
+
+
+def test_local_gradients__a_nan_weight_spoils_its_own_channel_only():
+    weight = np.array([[[[np.nan]], [[2.0]]], [[[3.0]], [[4.0]]]], np.float32)
+    found = local_gradients(np.ones((1, 2, 1, 2), np.float32), Filters.of(weight, IDENTITY))
+    assert np.isnan(found.em_sum[0, 0]) and found.em_sum[0, 1] == 14.0
+    assert np.isnan(found.ab_sum[0, 0]) and found.ab_sum[0, 1] == 12.0
+
+
+def test_local_gradients__of_no_samples_are_none():
+    weight = np.ones((2, 2, 1, 1), np.float32)
+    assert local_gradients(np.ones((0, 2, 1, 2), np.float32), Filters.of(weight, IDENTITY)).em_sum.shape == (0, 2)
+
+
+def test_local_gradients__do_not_depend_on_how_many_samples_and_positions_are_worked_on_at_once(rng, monkeypatch):
+    gradient = rng.standard_normal((6, 5, 8, 8)).astype(np.float32)
+    weight = rng.standard_normal((5, 20, 3, 3)).astype(np.float32)
+    convolution = Convolution((8, 8), (8, 8), (3, 3), (1, 1), (1, 1), ((1, 1), (1, 1)))
+    filters = Filters.of(weight, convolution)
+    expected = local_gradients(gradient, filters)
+    for some in np.array_split(np.arange(6), 4):
+        for name, value in expected._asdict().items():
+            np.testing.assert_array_equal(getattr(local_gradients(gradient[some], filters), name), value[some])
+    monkeypatch.setattr(kernel, "RUN", 8)
+    for name, value in expected._asdict().items():
+        np.testing.assert_allclose(getattr(local_gradients(gradient, filters), name), value, rtol=2e-6)

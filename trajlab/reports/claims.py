@@ -1,0 +1,129 @@
+"""What was published, what was measured, and whether it holds: claims in a file, and how the report shows them."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from trajlab.errors import DamagedData, MissingData
+from trajlab.runs.disk.paths import place, reaching
+from trajlab.statistics.wording import count, number, share
+
+VERDICTS = {"yes": "✓ holds", "partly": "◐ in part", "no": "✗ does not hold"}
+"""How the report says whether a claim holds; told by sign and word, not by color alone."""
+
+
+class Measured(NamedTuple):
+    """Numbers that speak for or against a claim.
+
+    Attributes
+    ----------
+    what
+        What was measured, of which runs.
+    values
+        One number for each run; NaN where it is unknown.
+    unit
+        Its unit; ``share`` is written in per cent.
+    """
+
+    what: str
+    values: Sequence[float] | np.ndarray
+    unit: str = ""
+
+
+class Claim(NamedTuple):
+    """A claim that was published, and what became of it here.
+
+    Attributes
+    ----------
+    claim
+        The claim, as a sentence.
+    published
+        What was published: numbers where there are some, in words.
+    measured
+        What was measured here.
+    holds
+        ``yes``, ``partly`` or ``no``.
+    reason
+        The likely reason where it does not hold, and what limits the measurement.
+    figure
+        Part of the report that shows it: a result, or a result and the key of a figure.
+    revised
+        How the criterion was changed after results had been seen; empty if it was not.
+    """
+
+    claim: str
+    published: str
+    measured: Sequence[Measured]
+    holds: str
+    reason: str = ""
+    figure: str = ""
+    revised: str = ""
+
+
+def write_claims(claims: Sequence[Claim], file: str | Path) -> None:
+    """Write claims as JSON; what is not finite is null."""
+    rows = [one._asdict() | {"measured": [_plain(measured) for measured in one.measured]} for one in claims]
+    target = Path(file)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_claims(file: str | Path) -> list[Claim]:
+    """Read claims that `write_claims` wrote.
+
+    Raises
+    ------
+    MissingData
+        There is no such file.
+    DamagedData
+        It holds no claims.
+    """
+    source = place(file)
+    with reaching(source):
+        if not source.is_file():
+            raise MissingData(f"claims were to be read from {source}; there is no such file. Write it first.")
+        try:
+            rows = json.loads(source.read_text(encoding="utf-8"))
+            claims = [Claim(**row | {"measured": [_measured(**one) for one in row["measured"]]}) for row in rows]
+            [VERDICTS[one.holds] for one in claims]
+        except (ValueError, TypeError, KeyError) as error:
+            raise DamagedData(
+                f"claims were to be read from {source}; {type(error).__name__}: {error}. Write the file again."
+            ) from error
+    return claims
+
+
+def told(measured: Measured) -> str:
+    """Write the median of what was measured, and its spread over the runs.
+
+    >>> told(Measured("changed", [0.91, 0.93, 0.95], "share")), told(Measured("loss", [2.302585]))
+    ('93 % (91 % to 95 %, 3 runs)', '2.3')
+    """
+    values = np.asarray(measured.values, np.float64)
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return "unknown"
+    least, middle, most = (share(value) if measured.unit == "share" else number(value) for value in _three(known))
+    middle += f" {measured.unit}" if measured.unit not in ("", "share") else ""
+    if len(values) == 1:
+        return middle
+    runs = count(len(known), "run") + (f", unknown in {len(values) - len(known)}" if len(known) < len(values) else "")
+    same = "the same in " if len(known) > 1 else ""
+    return f"{middle} ({same if least == most else f'{least} to {most}, '}{runs})"
+
+
+def _three(values: np.ndarray) -> list[float]:
+    """Give the least, the median and the largest."""
+    return np.quantile(values, [0.0, 0.5, 1.0]).tolist()
+
+
+def _plain(measured: Measured) -> dict[str, Any]:
+    values = np.asarray(measured.values, np.float64).ravel()
+    return measured._asdict() | {"values": [float(value) if np.isfinite(value) else None for value in values]}
+
+
+def _measured(what: str, values: list[float | None], unit: str) -> Measured:
+    return Measured(what, [np.nan if value is None else value for value in values], unit)

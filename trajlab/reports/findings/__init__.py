@@ -1,0 +1,85 @@
+"""Findings: what stands out in a result, in plain sentences, and the numbers that sum it up."""
+
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import xarray as xr
+
+from trajlab.figures.attribution import MAPS
+from trajlab.reports.findings.finding import Finding, nonfinite
+from trajlab.stages import stage_names
+from trajlab.statistics.extremes import last, with_reference
+
+MOST = 6
+"""Columns of a table of a stage without a choice of its own."""
+
+AVERAGED = ("other", "sample")
+"""Dims over which the figures that sum up a run are averaged; over others they are added up."""
+
+
+def findings(result: xr.Dataset) -> list[Finding]:
+    """Say what stands out in a result; nothing for a stage that has no findings of its own but broken numbers."""
+    if result.sizes.get("step") == 0:
+        return []
+    home = _home(result)
+    name = str(result.attrs.get("stage", ""))
+    return getattr(home, name)(result) if home else nonfinite(result, "")
+
+
+def headlines(result: xr.Dataset) -> dict[str, xr.DataArray]:
+    """Give the figures that sum up each run, () or (run) each, by variable."""
+    if result.sizes.get("step") == 0:
+        return {}
+    home, result = _home(result), with_reference(result)
+    result = home.summed(result) if home and hasattr(home, "summed") else result
+    own = home.headlines(result) if home and hasattr(home, "headlines") else getattr(home, "HEADLINES", ())
+    chosen = [name for name in own if _name(result, name)]
+    if not chosen:
+        chosen = [str(name) for name, array in result.data_vars.items() if _sums_up(array)][:MOST]
+    found: dict[str, xr.DataArray] = {}
+    for name in chosen:
+        array = result[_name(result, name)]
+        if "component" in array.dims:
+            title = f"{array.attrs.get('long_name', name)}, component 1"
+            array = array.isel(component=0).assign_attrs(long_name=title)
+        if "epsilon" in array.dims:
+            title = f"{array.attrs.get('long_name', name)}, ε = {array['epsilon'].values[-1]:g}"
+            array = array.isel(epsilon=-1).assign_attrs(long_name=title)
+        if "map" in array.dims:
+            title = f"{array.attrs.get('long_name', name)}, {MAPS.get(str(array['map'].values[-1]), 'map')}"
+            array = array.isel(map=-1).assign_attrs(long_name=title)
+        for dim in [str(dim) for dim in array.dims if dim not in ("run", "step")]:
+            if dim == "input":
+                array = array.isel(input=0)
+            elif dim == "tau":
+                array = array.isel({dim: _usual(array, dim)})
+            else:
+                array = array.mean(dim, keep_attrs=True) if dim in AVERAGED else array.sum(dim, keep_attrs=True)
+        found[name] = last(array).assign_attrs(array.attrs)
+    return found
+
+
+def _usual(array: xr.DataArray, dim: str) -> int:
+    kinds = array["tau_kind"].values if "tau_kind" in array.coords else np.empty(0, object)
+    absolute = np.flatnonzero(kinds == "absolute")
+    return int(absolute[-1]) if absolute.size else array.sizes[dim] - 1
+
+
+def _name(result: xr.Dataset, name: str) -> str:
+    """Give the name under which a result has a variable of the whole network; empty if it has not."""
+    total = f"total_{name}"
+    known = total if total in result else name
+    return known if known in result and not {"parameter", "layer", "unit"} & set(result[known].dims) else ""
+
+
+def _sums_up(array: xr.DataArray) -> bool:
+    return array.dtype.kind in "fiub" and set(array.dims) <= {"run", "step"}
+
+
+def _home(result: xr.Dataset) -> ModuleType | None:
+    name = str(result.attrs.get("stage", ""))
+    if name in stage_names() and (Path(__file__).parent / f"{name}.py").exists():
+        return import_module(f"trajlab.reports.findings.{name}")
+    return None

@@ -1,0 +1,137 @@
+"""What stands out in how far runs are from each other."""
+
+import numpy as np
+import xarray as xr
+
+from trajlab.reports.findings.finding import Finding, nonfinite
+from trajlab.statistics.extremes import last, whole
+from trajlab.statistics.wording import count, number, share
+
+HEADLINES = (
+    "relative_distance",
+    "cosine",
+    "changed",
+    "update_cosine",
+    "aligned_distance",
+    "barrier",
+    "aligned_barrier",
+)
+
+CONNECTED = 0.05
+"""Runs are linearly connected where the loss rises by at most this share of the loss at the worse end."""
+
+UNRELATED = " (unrelated runs of one norm: 141 %)"
+"""What to hold distances against."""
+
+SIGMAS = 3.0
+"""Ways that deviate from chance by so many standard deviations are told to be related."""
+
+
+def comparison(result: xr.Dataset) -> list[Finding]:
+    """Say who ended nearest and farthest, who is connected with whom, who moved alike, and which units are the same."""
+    return [
+        *nonfinite(result, "distance"),
+        *_ends(result),
+        *_connected(result),
+        *_ways(result),
+        *_units(result),
+    ]
+
+
+def _each_two(array: xr.DataArray) -> dict[tuple[str, str], float]:
+    """Give the last known value of each two runs, each two once."""
+    end = last(array)
+    runs = [str(name) for name in end["run"].values] if "run" in end.dims else ["the run"]
+    end = end if "run" in end.dims else end.expand_dims(run=runs)
+    found: dict[tuple[str, str], float] = {}
+    for row, one in zip(end.transpose("run", "other").values, runs, strict=True):
+        for value, other in zip(row, map(str, end["other"].values), strict=True):
+            if np.isfinite(value) and (other, one) not in found:
+                found[one, other] = float(value)
+    return found
+
+
+def _two(pair: tuple[str, str]) -> str:
+    return " and ".join(f"`{name}`" if name != "the run" else name for name in pair)
+
+
+def _ends(result: xr.Dataset) -> list[Finding]:
+    distances = whole(result, "relative_distance")
+    known = {} if distances is None else _each_two(distances)
+    if not known:
+        return []
+    near, far = min(known, key=known.__getitem__), max(known, key=known.__getitem__)
+    same = [pair for pair, value in known.items() if value == 0]
+    if len(same) == len(known):
+        return [Finding("All runs ended in the same place, to the bit.", "distance")]
+    text = f"{_two(near)} ended nearest: {share(known[near])} of the mean of their norms apart"
+    text = f"{_two(near)} ended in the same place, to the bit" if same else text
+    if len(known) == 1:
+        text = f"{_two(near)} ended {share(known[near])} of the mean of their norms apart{UNRELATED}"
+    if near != far:
+        text += f"; {_two(far)} farthest, {share(known[far])} apart{UNRELATED}"
+    return [Finding(f"{text[:1].upper()}{text[1:]}.", "relative_distance" if "run" in result.dims else "distance")]
+
+
+def _connected(result: xr.Dataset) -> list[Finding]:
+    found = []
+    for prefix, after in (("", ""), ("aligned_", " after alignment")):
+        name, loss = f"{prefix}barrier", f"{prefix}line_loss"
+        barriers = _each_two(result[name]) if name in result else {}
+        if not barriers:
+            continue
+        ends = _each_two(xr.apply_ufunc(np.maximum, result[loss].isel(alpha=0), result[loss].isel(alpha=-1)))
+        joined = [pair for pair, rise in barriers.items() if rise <= CONNECTED * ends[pair]]
+        text = f"{len(joined):,} of {count(len(barriers), 'pair')} of runs are linearly connected{after}"
+        if joined and len(joined) <= 3 < len(barriers) or len(joined) == 1:
+            text += f" ({', '.join(map(_two, joined))})"
+        high = max(barriers, key=barriers.__getitem__)
+        if len(barriers) == 1:
+            text = f"{_two(high)} are {'' if joined else 'not '}linearly connected{after}"
+            text += "" if joined else f": the highest barrier is {number(barriers[high])} above the ends"
+            text = f"{text[:1].upper()}{text[1:]}"
+        elif high not in joined:
+            text += f"; the highest barrier, {number(barriers[high])} above the ends, lies between {_two(high)}"
+        found.append(Finding(f"{text}.", name if "run" in result.dims else loss))
+    return found
+
+
+def _ways(result: xr.Dataset) -> list[Finding]:
+    cosines, null = whole(result, "update_cosine"), whole(result, "update_cosine_null")
+    if cosines is None or null is None:
+        return []
+    known, chance = _each_two(cosines), _each_two(null)
+    related = {pair: value for pair, value in known.items() if value > SIGMAS * chance[pair]}
+    if not known:
+        return []
+    most = max(known, key=known.__getitem__)
+    sigma = number(chance[most])
+    if not related:
+        text = f"No two runs moved in related directions: the largest cosine is {number(known[most])}"
+        return [Finding(f"{text} (chance: 0 ± {sigma}).", "update_cosine")]
+    alike = "most alike" if len(known) > 1 else "alike"
+    text = f"{_two(most)} moved {alike}: the cosine of their ways is {number(known[most])} (chance: 0 ± {sigma})"
+    text += f"; {len(related):,} of {count(len(known), 'pair')} are related beyond chance" if len(known) > 1 else ""
+    return [Finding(f"{text[:1].upper()}{text[1:]}.", "update_cosine" if "run" in result.dims else "distance")]
+
+
+def _units(result: xr.Dataset) -> list[Finding]:
+    if "matched_features" not in result or "layer" not in result.dims:
+        return []
+    over = [dim for dim in ("run", "other") if dim in result.dims]
+    alike = last(result["matched_features"]).median(over)
+    null = last(result["matched_features_null_95"]).median(over)
+    if not bool(alike.notnull().any()):
+        return []
+    most, least = (str(alike["layer"].values[pick(alike.values)]) for pick in (np.nanargmax, np.nanargmin))
+    text = (
+        f"Units matched by what they give on the probe correlate by {number(float(alike.sel(layer=most)))} in `{most}` "
+        f"(by chance {number(float(null.sel(layer=most)))})"
+    )
+    if most != least:
+        text += (
+            f", by {number(float(alike.sel(layer=least)))} in `{least}` "
+            f"(by chance {number(float(null.sel(layer=least)))})"
+        )
+    pairs = " (medians over pairs of runs)" if "run" in result.dims and result.sizes["run"] > 2 else ""
+    return [Finding(f"{text}{pairs}.", "matched_features")]

@@ -1,0 +1,128 @@
+"""What stands out in the lives of units."""
+
+import numpy as np
+import xarray as xr
+
+from trajlab.reports.findings.finding import Finding, nonfinite
+from trajlab.statistics.extremes import extreme, in_run, last, typical, whole
+from trajlab.statistics.wording import count, listed, share
+
+HEADLINES = (
+    "fraction_dead",
+    "fraction_near_dead",
+    "fraction_dormant",
+    "fraction_ever_died",
+    "fraction_died_for_good",
+    "fraction_gradient_dead",
+    "fraction_weight_static",
+)
+
+
+def dead_neurons(result: xr.Dataset) -> list[Finding]:
+    """Say where most units are dead at the end, how many ever died or came back, when and where."""
+    names = {"fraction_dead": "dead", "fraction_gradient_dead": "without gradient"}
+    known = next((name for name in names if name in result), None)
+    found = nonfinite(result, known or "", "activations")
+    return [
+        *found,
+        *(_end(result, known, names[known]) if known else []),
+        *_lives(result),
+        *_first(result),
+        *_dying(result),
+    ]
+
+
+def _end(result: xr.Dataset, name: str, word: str) -> list[Finding]:
+    ever = extreme(result[name])
+    if ever is None:
+        return []
+    if ever.value == 0:
+        return [
+            Finding(f"No unit is {word} at any recorded step{' in any run' if 'run' in result.dims else ''}.", name)
+        ]
+    found, total = [], whole(result, name)
+    place = None if total is None else extreme(last(total))
+    if place is not None and place.value > 0:
+        text = f"At the end {share(place.value)} of the units are {word}{in_run(place)}"
+        runs = last(total).values if total is not None and "run" in total.dims else None
+        if runs is not None and np.isfinite(runs).sum() > 1:
+            text += f", the most of all runs; the median is {share(float(np.nanmedian(runs)))}"
+        found.append(Finding(f"{text}.", "total"))
+    start = None if total is None else extreme(typical(total.dropna("step", how="all").isel(step=slice(1))))
+    if start is not None and start.value > 0:
+        median = " (median of the runs)" if "run" in result.dims else ""
+        text = f"At step {start.at['step']:,} already {share(start.value)} of the units are {word}{median}."
+        found.append(Finding(text, "total"))
+    layer = extreme(last(result[name])) if "layer" in result.dims else None
+    if layer is not None and layer.value > 0:
+        text = f"{_fed(result, layer.at['layer'])} has the largest share of units {word} at the end{in_run(layer)}"
+        found.append(Finding(f"{text}: {share(layer.value)}.", name))
+    return found
+
+
+def _first(result: xr.Dataset) -> list[Finding]:
+    if "died" not in result or "layer" not in result.dims:
+        return []
+    died = result["died"]
+    on_step = (died > 0).any([dim for dim in died.dims if dim != "step"])
+    if not bool(on_step.any()):
+        return []
+    step = on_step["step"].values[int(on_step.argmax("step"))]
+    place = extreme(died.sel(step=step))
+    if place is None:
+        return []
+    text = (
+        f"The first units die by step {step:,}: {int(place.value)} in {_fed(result, place.at['layer'])}{in_run(place)}."
+    )
+    return [Finding(text, "turnover")]
+
+
+def _fed(result: xr.Dataset, layer: str) -> str:
+    """Name a layer; one that is named by a mere position with the module that feeds it."""
+    if "source" not in result.coords or not layer.rpartition(".")[2].isdigit():
+        return f"`{layer}`"
+    source = str(result["source"].sel(layer=layer).isel(run=0, missing_dims="ignore").item())
+    return f"`{layer}` (fed by `{source}`)" if source else f"`{layer}`"
+
+
+def _lives(result: xr.Dataset) -> list[Finding]:
+    """Say how many units were ever dead, and what became of those that died; each unit counts once in a run."""
+    if "deaths" not in result:
+        return []
+    known = result["deaths"].notnull()
+    ever, never = result["dead_steps"] > 0, known & result["first_active"].isnull()
+    died, back = result["deaths"] > 0, result["revivals"] > 0
+    for_good = died & (result["dead_at_end"] == 1)
+    if not bool(ever.any()):
+        return []
+    runs = f" of {result.sizes['run']} runs" if result.sizes.get("run", 1) > 1 else ""
+    parts = {
+        "at every one": never,
+        "only until they first became active": ever & ~never & ~died,
+        "after they had been active": died,
+    }
+    told = [f"{int(who.sum()):,} {words}" for words, who in parts.items() if bool(who.any())]
+    text = f"{int(ever.sum()):,} of the {int(known.sum()):,} units{runs} were dead at some snapshot: {listed(told)}."
+    found = [Finding(text, "lives")]
+    if bool(died.any()):
+        again = int((for_good & back).sum())
+        text = f"Of the {count(int(died.sum()), 'unit')} that died after having been active, {_many(died & back)} came "
+        text += f"back to life, and {_many(for_good)} {'was' if int(for_good.sum()) == 1 else 'were'} dead at the end"
+        text += f", {again:,} of them after coming back" if again else ""
+        found.append(Finding(f"{text}.", "lives"))
+    return found
+
+
+def _many(who: xr.DataArray) -> str:
+    return f"{int(who.sum()):,}" if bool(who.any()) else "none"
+
+
+def _dying(result: xr.Dataset) -> list[Finding]:
+    """Say in which layer the most units ever died."""
+    if "fraction_ever_died" not in result or "layer" not in result.dims:
+        return []
+    place = extreme(result["fraction_ever_died"])
+    if place is None or place.value == 0:
+        return []
+    text = f"In {_fed(result, place.at['layer'])}{in_run(place)} the largest share of units ever died"
+    return [Finding(f"{text} after having been active: {share(place.value)}.", "survival")]

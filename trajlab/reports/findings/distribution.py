@@ -1,0 +1,69 @@
+"""What stands out in how values are distributed."""
+
+import numpy as np
+import xarray as xr
+
+from trajlab.reports.findings.finding import Finding, nonfinite
+from trajlab.statistics.extremes import ENOUGH, Place, extreme, in_run, large, last, reference_of
+from trajlab.statistics.wording import number, share
+
+HEADLINES = ("std", "skewness", "excess_kurtosis", "min", "max", "zeros", "nonfinite")
+
+TAILS = 1.0
+"""Excess kurtosis, and growth of it, from which on tails are worth a sentence."""
+
+
+def distribution(result: xr.Dataset) -> list[Finding]:
+    """Say which layer's values shifted most, which spread out, collapsed or grew tails."""
+    return [*nonfinite(result, "std", "values"), *_shift(result), *_spread(result), *_tails(result)]
+
+
+def _start(result: xr.Dataset, name: str) -> xr.DataArray:
+    return result[name].isel(step=0, drop=True)
+
+
+def _name(place: Place) -> str:
+    return f"`{place.at['parameter']}`" if "parameter" in place.at else "the values"
+
+
+def _shift(result: xr.Dataset) -> list[Finding]:
+    shift = last(result["ks"]).where(_start(result, "std") > 0)
+    beyond = shift / last(result["ks_null"])
+    place = extreme(large(beyond.where(np.isfinite(beyond))))
+    if place is None or not bool((shift > 0).any()):
+        return []
+    before, after = (float(part.sel(place.at)) for part in (_start(result, "std"), last(result["std"])))
+    among = f" of all tensors of at least {ENOUGH} entries" if large(shift).count() < shift.count() else ""
+    if place.value <= 1:
+        of = among.removeprefix(" of all tensors") if among else ""
+        return [Finding(f"No tensor{of} shifted from {reference_of(result)} beyond chance.", "ks")]
+    chance, distance = (float(one.sel(place.at)) for one in (last(result["ks_null"]), shift))
+    text = (
+        f"The values of {_name(place)} shifted most{among}{in_run(place)}: Kolmogorov–Smirnov distance "
+        f"{number(distance)} from {reference_of(result)} (chance gives {number(chance)}), standard deviation from "
+        f"{number(before)} to {number(after)}."
+    )
+    return [Finding(text, "ks")]
+
+
+def _spread(result: xr.Dataset) -> list[Finding]:
+    change = (last(result["std"]) / _start(result, "std")).where(_start(result, "std") > 0)
+    found = []
+    wide, narrow = extreme(change), extreme(change, least=True)
+    if wide is not None and wide.value >= 1.5:
+        text = f"{_name(wide)} spread out most{in_run(wide)}: its standard deviation grew {number(wide.value)}-fold."
+        found.append(Finding(text[0].upper() + text[1:], "std"))
+    if narrow is not None and narrow.value <= 0.5:
+        text = f"{_name(narrow)} shrank most{in_run(narrow)}: its standard deviation fell to {share(narrow.value)}."
+        found.append(Finding(text[0].upper() + text[1:], "std"))
+    return found
+
+
+def _tails(result: xr.Dataset) -> list[Finding]:
+    start, end = _start(result, "excess_kurtosis"), last(result["excess_kurtosis"])
+    place = extreme(large((end - start).where(end > TAILS)))
+    if place is None or place.value < TAILS:
+        return []
+    before, after = float(start.sel(place.at)), float(end.sel(place.at))
+    text = f"{_name(place)} grew the heaviest tails{in_run(place)}: excess kurtosis from {before:.1f} to {after:.1f}."
+    return [Finding(text[0].upper() + text[1:], "quantiles")]

@@ -1,0 +1,122 @@
+"""What stands out in how far each tensor has moved."""
+
+import numpy as np
+import xarray as xr
+
+from trajlab.reports.findings.finding import Finding, nonfinite
+from trajlab.statistics.extremes import extreme, in_run, last, most_unmoved, reference_of, size_in, typical, whole
+from trajlab.statistics.studies import facts, telling_facts
+from trajlab.statistics.wording import count, number, share
+
+HEADLINES = ("relative", "distance_l2", "path_length", "straightness", "changed", "sign_changed", "unchanged_cause")
+
+FROM_THE_START = ("path_length", "straightness")
+"""Headlines that say nothing of distances from elsewhere: the path begins at the start of the run."""
+
+NOTABLE = 1.25
+"""Groups of runs whose medians differ by this factor are told apart in a sentence."""
+
+
+def headlines(result: xr.Dataset) -> tuple[str, ...]:
+    """Name the variables that sum up a run."""
+    if reference_of(result) == "the start":
+        return HEADLINES
+    return tuple(name for name in HEADLINES if name not in FROM_THE_START)
+
+
+def drift(result: xr.Dataset) -> list[Finding]:
+    """Say which layer moved most and least, which runs went farther, how straight, and what never moved.
+
+    Of distances from another run, say which run ended farthest from it, and which nearest.
+    """
+    found = nonfinite(result, "relative")
+    if result.attrs.get("reference_of") == "parent":
+        return [*found, *_ends(result)]
+    if result.attrs.get("reference", 0) == 0:
+        found += [*_layers(result), *_runs(result), *_path(result)]
+    return [*found, *_unmoved(result)]
+
+
+def _layers(result: xr.Dataset) -> list[Finding]:
+    if "parameter" not in result.dims:
+        return []
+    end = last(result["relative"])
+    usual = typical(end)
+    most, least = extreme(usual), extreme(usual, least=True)
+    if most is None or least is None:
+        return []
+    known = int(np.isfinite(end.sel(most.at).values).sum())
+    runs = f" (median of {count(known, 'run')})" if end.sizes.get("run", 1) > 1 else ""
+    text = f"`{most.at['parameter']}` moved most: by {share(most.value)} of its starting norm{runs}"
+    if least.at != most.at:
+        text += f"; `{least.at['parameter']}` moved least, by {share(least.value)}"
+    found = [Finding(f"{text}.", "relative")]
+    top = extreme(end)
+    if runs and top is not None:
+        text = f"No tensor went farther than `{top.at['parameter']}`{in_run(top)}"
+        found.append(Finding(f"{text}: {share(top.value)} of its starting norm.", "relative"))
+    return found
+
+
+def _ends(result: xr.Dataset) -> list[Finding]:
+    total = whole(result, "relative")
+    if total is None:
+        return []
+    far, near = extreme(last(total)), extreme(last(total), least=True)
+    if far is None or near is None:
+        return []
+    there = reference_of(result)
+    if "run" not in far.at or far.at == near.at:
+        return [Finding(f"The run ended {share(far.value)} of the norm away from {there}.", "total")]
+    text = f"`{far.at['run']}` ended farthest from {there}, {share(far.value)} of the norm away; `{near.at['run']}` "
+    return [Finding(f"{text}nearest, {share(near.value)} away.", "total")]
+
+
+def _runs(result: xr.Dataset) -> list[Finding]:
+    total = whole(result, "relative")
+    if total is None or "run" not in total.dims:
+        return []
+    end, found = last(total).values, []
+    for fact in [name for name in telling_facts(result) if name != "seed"][:2]:
+        values = facts(result)[fact]
+        known = [level for level in dict.fromkeys(values.tolist()) if np.isfinite(end[values == level]).any()]
+        medians = {level: float(np.nanmedian(end[values == level])) for level in known}
+        if len(medians) < 2:
+            continue
+        far, near = max(medians, key=medians.__getitem__), min(medians, key=medians.__getitem__)
+        if medians[near] > 0 and medians[far] / medians[near] >= NOTABLE:
+            text = (
+                f"Runs with {fact} `{far}` ended {number(round(medians[far] / medians[near], 1))} times as far from "
+                f"their start as those with `{near}`: {share(medians[far])} against {share(medians[near])} of the "
+                "starting norm (medians, whole network)."
+            )
+            found.append(Finding(text, "total"))
+    return found
+
+
+def _path(result: xr.Dataset) -> list[Finding]:
+    straight = whole(result, "straightness")
+    place = None if straight is None else extreme(last(straight), least=True)
+    if place is None or place.value > 0.9 or place.value <= 0:
+        return []
+    path = "The whole network's path" if "parameter" in result.dims else "The path"
+    path += f" is most winding{in_run(place)}:" if "run" in place.at else " is"
+    times = number(round(1 / place.value, 1))
+    return [Finding(f"{path} {times} times as long as the distance it covered.", "straightness")]
+
+
+def _unmoved(result: xr.Dataset) -> list[Finding]:
+    if "parameter" not in result.dims or "numel" not in result.coords:
+        return []
+    counts, place = result["unchanged_cause"], most_unmoved(result)
+    if place is None:
+        runs = ", in every run" if "run" in result.dims else ""
+        return [Finding(f"Every entry of every tensor moved at some step{runs}.", "relative")]
+    here = counts.sel(place.at)
+    row, cause = extreme(here.sum("cause")), extreme(here.sum("parameter"))
+    total = size_in(result["numel"], place)
+    text = f"{count(place.value, 'entry')} ({share(place.value / total)}) never moved{in_run(place)}"
+    if row and cause:
+        words = str(cause.at["cause"]).replace("_", " ")
+        text += f", most of them in `{row.at['parameter']}`; the main cause is “{words}”"
+    return [Finding(f"{text}.", "unchanged")]

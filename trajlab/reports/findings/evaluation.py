@@ -1,0 +1,160 @@
+"""What stands out in how well the network does on the probe."""
+
+import numpy as np
+import xarray as xr
+
+from trajlab.reports.findings.finding import Finding, nonfinite
+from trajlab.statistics.extremes import by_group, extreme, in_run, last, typical
+from trajlab.statistics.wording import count, listed, number, share
+
+HEADLINES = ("loss", "accuracy", "macro_f1", "train_accuracy", "accuracy_gap", "prunable_share")
+
+POINT = 0.01
+"""Shares that differ by less are not told to differ."""
+
+FEW = 3
+"""Classes up to which each is named."""
+
+WORSE = 1.2
+"""A loss at the end that is this factor above the least on the way is told."""
+
+
+def evaluation(result: xr.Dataset) -> list[Finding]:
+    """Say who is best at the end, whether the loss rose again, which class is worst, and what pruning costs."""
+    parts = (_end, _risen, _gap, _class, _pruning)
+    return [*nonfinite(result, "loss", "outputs"), *(found for part in parts for found in part(result))]
+
+
+def _end(result: xr.Dataset) -> list[Finding]:
+    name, words = ("accuracy", "accuracy on the probe") if "accuracy" in result else ("loss", "loss on the probe")
+    wording = share if name == "accuracy" else number
+    end = _at_end(result, name)
+    best, worst = extreme(end, least=name == "loss"), extreme(end, least=name == "accuracy")
+    if best is None or worst is None:
+        return []
+    if "run" not in result.dims:
+        return [Finding(f"The {words} ends at {wording(best.value)}.", name)]
+    if wording(best.value) == wording(worst.value):
+        runs = "every run" if bool(end.notnull().all()) else "each run that did not diverge"
+        return [Finding(f"The {words} ends at {wording(best.value)} in {runs}.", name)]
+    if medians := by_group(end):
+        low, high = sorted(medians, key=medians.__getitem__)[:: len(medians) - 1]
+        top, bottom = (low, high) if name == "loss" else (high, low)
+        if wording(medians[top]) != wording(medians[bottom]):
+            text = f"The {words} ends best with `{top}` ({wording(medians[top])}), worst with `{bottom}`"
+            return [Finding(f"{text} ({wording(medians[bottom])}; medians of runs that differ in their seed).", name)]
+    text = f"The {words} ends at {wording(float(typical(end)))} in the median run, best{in_run(best)}"
+    return [Finding(f"{text} ({wording(best.value)}), worst{in_run(worst)} ({wording(worst.value)}).", name)]
+
+
+def _risen(result: xr.Dataset) -> list[Finding]:
+    loss = result["loss"]
+    if not bool(loss.notnull().any()):
+        return []
+    ratio = _at_end(result, "loss") / loss.min("step")
+    at_once = loss.fillna(np.inf).argmin("step") == loss.notnull().argmax("step")
+    parts = (ratio.where(~at_once), "again", "it was least at step {step:,} ({least}) and ends at {end}"), (
+        ratio.where(at_once), "from the start", "{least} to {end}"
+    )  # fmt: skip
+    return [found for part in parts if (found := _rise(loss, *part)) is not None]
+
+
+def _rise(loss: xr.DataArray, ratio: xr.DataArray, words: str, told: str) -> Finding | None:
+    """Say of how many runs the loss rose, and of the one where it did most from where to where."""
+    place = extreme(ratio)
+    if place is None or place.value < WORSE:
+        return None
+    own = loss.sel(run=place.at["run"]) if "run" in place.at else loss
+    step = int(own["step"].values[int(np.nanargmin(own.values))])
+    rose = int((ratio >= WORSE).sum())
+    where = f" in {rose} of {count(ratio.size, 'run')}, most{in_run(place)}" if rose > 1 else in_run(place)
+    ends = told.format(step=step, least=number(float(own.min())), end=number(float(last(own))))
+    return Finding(f"The loss rose {words}{where}: {ends}.", "loss")
+
+
+def _class(result: xr.Dataset) -> list[Finding]:
+    if "class_accuracy" not in result:
+        return []
+    end = typical(_at_end(result, "class_accuracy"))
+    worst, best = extreme(end, least=True), extreme(end)
+    if worst is None or best is None or worst.at == best.at:
+        return []
+    runs = " (medians of the runs)" if "run" in result.dims else ""
+    if share(worst.value) == share(best.value):
+        return []
+    lowest, highest = (_classes(end, share(value)) for value in (worst.value, best.value))
+    are, their = ("is", "its") if lowest.startswith("class ") else ("are", "their")
+    text = f"{lowest[:1].upper()}{lowest[1:]} {are} worst at the end: {share(worst.value)} of {their} targets are"
+    return [Finding(f"{text} answered right, {share(best.value)} of those of {highest}{runs}.", "class_accuracy")]
+
+
+def _classes(end: xr.DataArray, written: str) -> str:
+    """Name the classes of which so many are answered right, or count them."""
+    same = [str(label) for label, value in zip(end["class"].values, end.values, strict=True) if share(value) == written]
+    if len(same) == 1:
+        return f"class {same[0]}"
+    return f"classes {listed(same)}" if len(same) <= FEW else f"{len(same)} of {end.size} classes"
+
+
+def _gap(result: xr.Dataset) -> list[Finding]:
+    """Say how much better training examples are answered."""
+    if "accuracy_gap" not in result:
+        return []
+    end = _at_end(result, "accuracy_gap")
+    place, middle = extreme(abs(end)), float(typical(end))
+    if place is None or max(place.value, abs(middle)) < POINT:
+        return []
+    usual = f"{_points(abs(middle))} {_compared(middle)} often than" if abs(middle) >= POINT else "about as often as"
+    text = f"Training examples are answered right {usual} the probe at the end"
+    if "run" in place.at:
+        value = float(end.sel(run=place.at["run"]))
+        text += (
+            f" (median of the runs), with the largest gap{in_run(place)} ({_points(place.value)} {_compared(value)})"
+        )
+    return [Finding(f"{text}.", "train_accuracy")]
+
+
+def _compared(value: float) -> str:
+    return "more" if value >= 0 else "less"
+
+
+def _pruning(result: xr.Dataset) -> list[Finding]:
+    """Say at which sparsity the accuracy falls by more than a point, at the end."""
+    if "prunable_share" not in result:
+        return []
+    names = ("pruned_share", "pruned_accuracy", "prunable_share", "accuracy")
+    end = {name: _at_end(result, name) for name in names}
+    shares, cost = end["pruned_share"], end["accuracy"] - end["pruned_accuracy"]
+    kept = end["prunable_share"]
+    beyond = shares.where(shares > kept).min("threshold")
+    least = extreme(kept.where(beyond.notnull()), least=True)
+    if least is None:
+        most = extreme(shares.max("threshold"))
+        if most is None:
+            return []
+        text = f"No pruning that was tried, of up to {share(most.value)} of the weights"
+        return [Finding(f"{text}, costs more than a point of accuracy at the end.", "pruning")]
+    one = {"run": least.at["run"]} if "run" in least.at else {}
+    put = float(beyond.sel(one))
+    fall = _points(float(cost.sel(one)[int(np.argmax(shares.sel(one).values == put))]))
+    text = f"Putting {share(put)} of the weights to 0 costs {fall} of accuracy at the end{in_run(least)}"
+    text += f", {share(least.value)} at most one" if least.value > 0 else ", and less was not tried"
+    most = extreme(kept)
+    if most and most.value > least.value:
+        text += f"; most can be pruned{in_run(most)} ({share(most.value)})"
+    return [Finding(f"{text}.", "pruning")]
+
+
+def _at_end(result: xr.Dataset, name: str) -> xr.DataArray:
+    """Give a quantity at the last snapshot of each run, NaN for a run that has diverged."""
+    return last(result[name], known=result["nonfinite"].notnull() if "nonfinite" in result else None)
+
+
+def _points(value: float) -> str:
+    """Write a difference of shares in points.
+
+    >>> _points(0.034), _points(0.01), _points(-0.2)
+    ('3.4 points', '1 point', '-20 points')
+    """
+    points = number(round(100 * value, 1))
+    return f"{points} point" if points == "1" else f"{points} points"

@@ -1,0 +1,71 @@
+"""What stands out in how activations are distributed."""
+
+import numpy as np
+import xarray as xr
+
+from trajlab.reports.findings.finding import Finding, nonfinite
+from trajlab.statistics.extremes import extreme, in_run, last, reference_of, typical
+from trajlab.statistics.wording import number, share
+
+HEADLINES = ("mean", "std", "skewness", "excess_kurtosis", "min", "max", "zeros", "nonfinite")
+
+GROWN = 1.5
+"""A standard deviation that grew by this factor, or fell by it, is told."""
+
+
+def features(result: xr.Dataset) -> list[Finding]:
+    """Say where activations shifted and grew most, and which noise the network tells from examples."""
+    found = nonfinite(result, "std", "activations")
+    first = result.isel(input=0)
+    return [*found, *_shift(first), *_spread(first), *_apart(result)]
+
+
+def _on(result: xr.Dataset) -> str:
+    return f"on the {result['input'].item()} inputs"
+
+
+def _shift(result: xr.Dataset) -> list[Finding]:
+    start, end = result["std"].isel(step=0, drop=True), last(result["std"])
+    place = extreme(last(result["ks"]).where(start > 0))
+    if place is None or place.value == 0:
+        return []
+    before, after = float(start.sel(place.at)), float(end.sel(place.at))
+    text = (
+        f"The activations of `{place.at['layer']}` shifted most {_on(result)}{in_run(place)}: Kolmogorov–Smirnov "
+        f"distance {number(place.value)} from {reference_of(result)}, standard deviation from {number(before)} at the "
+        f"first step to {number(after)}."
+    )
+    return [Finding(text, "ks")]
+
+
+def _spread(result: xr.Dataset) -> list[Finding]:
+    start = result["std"].isel(step=0, drop=True)
+    change = (last(result["std"]) / start).where(start > 0)
+    found = []
+    for words, least in (("grew", False), ("shrank", True)):
+        place = extreme(change, least=least)
+        if place is None or (1 / max(place.value, 1e-300) if least else place.value) < GROWN:
+            continue
+        amount = f"fell to {share(place.value)}" if least else f"grew {number(place.value)}-fold"
+        text = f"`{place.at['layer']}` {words} most {_on(result)}{in_run(place)}: its standard deviation {amount}."
+        found.append(Finding(text, "std"))
+    return found
+
+
+def _apart(result: xr.Dataset) -> list[Finding]:
+    """Say how far activations on each kind of inputs are from those on the valid ones, where they are farthest."""
+    if "ks_valid" not in result:
+        return []
+    end = typical(last(result["ks_valid"]))
+    place = extreme(end)
+    if place is None:
+        return []
+    of_layer = end.sel(layer=place.at["layer"])
+    known = [str(kind) for kind in result["input"].values if np.isfinite(float(of_layer.sel(input=kind)))]
+    told = ", ".join(f"{number(float(of_layer.sel(input=kind)))} on {kind} ones" for kind in known)
+    median = ", in the median run" if "run" in result.dims else ""
+    text = (
+        f"Inputs make the most difference in `{place.at['layer']}` at the end: its activations have a "
+        f"Kolmogorov–Smirnov distance from those on the valid inputs of {told}{median}."
+    )
+    return [Finding(text, "ks_valid")]

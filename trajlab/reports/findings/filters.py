@@ -1,0 +1,48 @@
+"""What stands out in the filters of a layer."""
+
+import numpy as np
+import xarray as xr
+
+from trajlab.reports.findings.finding import Finding, nonfinite
+from trajlab.statistics.extremes import extreme, last
+from trajlab.statistics.wording import listed, share
+
+FEW = 3
+"""Runs up to which each has its number."""
+
+HEADLINES = ("limit",)
+
+
+def filters(result: xr.Dataset) -> list[Finding]:
+    """Say which filter changed most, and which least."""
+    found = nonfinite(result, "kernel")
+    if result.sizes["step"] < 2:
+        return found
+    end, name = last(result["relative"]), result.attrs.get("parameter", "")
+    since = f"of its norm at step {int(result['step'][0]):,}"
+    if end.sizes.get("run", 1) > 1:
+        return [*found, *_of_runs(end, name, since)]
+    most, least = extreme(end), extreme(end, least=True)
+    if most is None or least is None:
+        return found
+    text = f"Filter {most.at['filter']} of `{name}` changed most: by {share(most.value)} {since}"
+    if least.at != most.at:
+        text += f"; filter {least.at['filter']} least, by {share(least.value)}"
+    return [*found, Finding(f"{text}.", "relative")]
+
+
+def _of_runs(end: xr.DataArray, name: str, since: str) -> list[Finding]:
+    """Say how far the filters went that went farthest and least in each run: their numbers tell nothing across runs."""
+    far, near = (_each(end.where(np.isfinite(end)), reduce) for reduce in ("max", "min"))
+    if not far:
+        return []
+    text = f"Within each run, the filter of `{name}` that changed most changed by {far} {since}, the least by {near}"
+    return [Finding(f"{text}.", "relative")]
+
+
+def _each(end: xr.DataArray, reduce: str) -> str:
+    """Write the largest or the least of each run, or of many runs from where to where these go."""
+    values = getattr(end, reduce)("filter").dropna("run").values
+    if len(values) <= FEW:
+        return listed([share(float(value)) for value in values]) if len(values) else ""
+    return f"{share(float(values.min()))} to {share(float(values.max()))}"

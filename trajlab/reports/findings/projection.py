@@ -1,0 +1,74 @@
+"""What stands out in the path: whether it is of lower dimension than a random walk, and which layers' paths are."""
+
+import numpy as np
+import xarray as xr
+
+from trajlab.reports.findings.finding import Finding, nonfinite
+from trajlab.statistics.extremes import ENOUGH, extreme, in_run, large, whole
+from trajlab.statistics.wording import count, share
+
+HEADLINES = ("explained_variance_ratio", "explained_variance_ratio_walk")
+
+ALIKE = 0.05
+"""Shares of the variance that differ by no more than this are called alike."""
+
+
+def projection(result: xr.Dataset) -> list[Finding]:
+    """Say whether the path keeps to a plane more than a random walk does, and in which layers."""
+    return [*nonfinite(result, "scores"), *_left_out(result), *_network(result), *_layers(result)]
+
+
+def _plane(ratio: xr.DataArray) -> xr.DataArray:
+    """Give what the first two components hold."""
+    return ratio.isel(component=slice(2)).sum("component", skipna=False)
+
+
+def _left_out(result: xr.Dataset) -> list[Finding]:
+    place = extreme(result["left_out"])
+    if place is None or place.value == 0:
+        return []
+    name = f" of `{place.at['parameter']}`" if "parameter" in place.at else ""
+    text = f"Left out at all steps, as NaN or Inf at one: {count(place.value, 'entry')}{name}{in_run(place)}."
+    return [Finding(text, "layers" if name else "scores")]
+
+
+def _network(result: xr.Dataset) -> list[Finding]:
+    ratio, null = (whole(result, f"explained_variance_ratio{end}") for end in ("", "_walk"))
+    if ratio is None or null is None:
+        return []
+    plane, walk = _plane(ratio), _plane(null)
+    known = np.isfinite(plane.values) & np.isfinite(walk.values)
+    if not known.any():
+        return []
+    held, chance = plane.values[known], walk.values[known]
+    low, high = share(float(held.min())), share(float(held.max()))
+    text = "Two directions hold " + (f"{low} to {high}" if low != high else low) + " of the variance of the "
+    text += "whole network over the steps" if "parameter" in result.dims else "tensor over the steps"
+    text += f"; a random walk seen at the same steps has {share(float(np.median(chance)))} in two"
+    excess = held - chance
+    if (excess > ALIKE).all():
+        verdict = "the path is of lower dimension than that"
+    elif (excess < -ALIKE).all():
+        verdict = "the path is of higher dimension than that"
+    elif (abs(excess) <= ALIKE).all():
+        verdict = "no sign of a path of lower dimension than that"
+    else:
+        verdict = f"{int((excess > ALIKE).sum())} of {len(excess)} runs keep to a plane more than that"
+    return [Finding(f"{text}: {verdict}.", "explained")]
+
+
+def _layers(result: xr.Dataset) -> list[Finding]:
+    if "parameter" not in result.dims:
+        return []
+    plane, walk = (_plane(result[f"explained_variance_ratio{end}"]) for end in ("", "_walk"))
+    plane, walk = (one.median("run") if "run" in one.dims else one for one in (plane, walk))
+    excess = large(plane - walk)
+    most, least = extreme(excess), extreme(excess, least=True)
+    if most is None or least is None or most.at == least.at:
+        return []
+    high, low = (float(plane.sel(place.at)) for place in (most, least))
+    few = f" Among tensors of at least {ENOUGH} entries," if large(plane).count() < plane.count() else ""
+    text = f"{few} `{most.at['parameter']}` keeps to a plane most, with {share(high)} of its variance, and "
+    text += f"`{least.at['parameter']}` least, with {share(low)}"
+    text += f"; a random walk has {share(float(walk.sel(most.at)))}."
+    return [Finding(text.strip(), "layers")]

@@ -1,0 +1,74 @@
+"""What stands out in how much of each layer is saturated."""
+
+import numpy as np
+import xarray as xr
+
+from trajlab.reports.findings.finding import Finding, nonfinite
+from trajlab.statistics.extremes import Place, extreme, in_run, last, typical
+from trajlab.statistics.wording import listed, share
+
+HEADLINES = ("fraction_saturated", "fraction_low", "fraction_high", "fraction_units_saturated")
+
+CHANGE = 0.1
+"""A share of saturated values that changed by this much is told."""
+
+
+def saturation(result: xr.Dataset) -> list[Finding]:
+    """Say which layer is saturated most at the end, where this rose most, and where whole units are stuck."""
+    found = nonfinite(result, "fraction_saturated", "activations")
+    return [*found, *_without_rule(result), *_end(result), *_risen(result), *_units(result)]
+
+
+def _without_rule(result: xr.Dataset) -> list[Finding]:
+    rules = result["rule"].isel(run=0, missing_dims="ignore").values
+    names = [f"`{name}`" for name, rule in zip(result["layer"].values, rules, strict=True) if rule == "none"]
+    if not names:
+        return []
+    shown = names if len(names) <= 4 else [*names[:3], f"{len(names) - 3} others"]
+    verb = "has" if len(names) == 1 else "have"
+    return [Finding(f"{listed(shown)} {verb} no rule for what is saturated, and no share.", "fraction_saturated")]
+
+
+def _layer(result: xr.Dataset, place: Place) -> str:
+    """Name a layer, and what counts in it."""
+    rule = str(result["rule"].isel(run=0, missing_dims="ignore").sel(layer=place.at["layer"]).item())
+    return f"`{place.at['layer']}` ({rule})"
+
+
+def _end(result: xr.Dataset) -> list[Finding]:
+    place = extreme(last(result["fraction_saturated"]))
+    if place is None:
+        return []
+    if place.value == 0:
+        where = " in any run" if "run" in result.dims else ""
+        return [Finding(f"At the end no value of any layer is saturated{where}.", "fraction_saturated")]
+    text = f"{_layer(result, place)} is saturated most at the end{in_run(place)}: {share(place.value)} of its values"
+    low, high = (float(last(result[f"fraction_{side}"]).sel(place.at)) for side in ("low", "high"))
+    if np.isfinite(low) and np.isfinite(high):
+        text += f", {share(low)} below and {share(high)} above"
+    if "run" in result.dims:
+        middle = float(typical(last(result["fraction_saturated"])).sel(layer=place.at["layer"]))
+        text += f" (median of the runs {share(middle)})"
+    return [Finding(f"{text}.", "fraction_saturated")]
+
+
+def _risen(result: xr.Dataset) -> list[Finding]:
+    array = result["fraction_saturated"]
+    start, end = array.isel(step=0, drop=True), last(array)
+    found = []
+    for words, least in (("rose", False), ("fell", True)):
+        place = extreme(end - start, least=least)
+        if place is not None and (-place.value if least else place.value) >= CHANGE:
+            before, after = float(start.sel(place.at)), float(end.sel(place.at))
+            text = f"Saturation {words} most in {_layer(result, place)}{in_run(place)}: from {share(before)}"
+            found.append(Finding(f"{text} to {share(after)} of the values.", "fraction_saturated"))
+    return found
+
+
+def _units(result: xr.Dataset) -> list[Finding]:
+    place = extreme(last(result["fraction_units_saturated"]))
+    if place is None or place.value == 0:
+        return []
+    most = share(float(result.attrs["most"]))
+    text = f"At the end {share(place.value)} of the units of `{place.at['layer']}`{in_run(place)} are saturated"
+    return [Finding(f"{text} at {most} of the positions or more.", "units")]

@@ -1,0 +1,90 @@
+"""What stands out in singular values: what is more than noise, ranks that fell, heavy tails."""
+
+import numpy as np
+import xarray as xr
+
+from trajlab.reports.findings.finding import Finding, nonfinite
+from trajlab.statistics.extremes import Place, extreme, in_run, last
+from trajlab.statistics.wording import count, number
+
+HEADLINES = ("spectral_norm", "stable_rank", "effective_rank", "mp_spikes", "alpha")
+
+FALLEN = 0.9
+"""Effective rank, in shares of that of the shuffled entries, from which down it is worth a sentence."""
+
+ENOUGH = 50
+"""Singular values from which on an exponent of the tail is worth a sentence."""
+
+
+def spectrum(result: xr.Dataset) -> list[Finding]:
+    """Say where singular values stand out of noise, whose effective rank is below noise's, and how heavy tails are."""
+    return [*nonfinite(result, "singular_values"), *_spikes(result), *_rank(result), *_tail(result)]
+
+
+def _name(place: Place) -> str:
+    return f"`{place.at['parameter']}`" if "parameter" in place.at else "the matrix"
+
+
+def _at(array: xr.DataArray, place: Place) -> float:
+    return float(array.sel({dim: label for dim, label in place.at.items() if dim in array.dims}))
+
+
+def _start(array: xr.DataArray) -> xr.DataArray:
+    return array.isel(step=0, drop=True)
+
+
+def _spikes(result: xr.Dataset) -> list[Finding]:
+    end = last(result["mp_spikes"])
+    place = extreme(end)
+    if place is None:
+        return []
+    if place.value == 0:
+        text = "No matrix ends with a singular value beyond noise: by their spectra they could be random."
+        return [Finding(text, "mp_spikes" if "parameter" in end.dims else "singular_values")]
+    before = _at(_start(result["mp_spikes"]), place)
+    text = f"{_name(place)} ends with {count(place.value, 'singular value')} beyond noise{in_run(place)}"
+    text += f"{', the most of all' if place.at else ''}; {number(before)} at the start"
+    if "mp_spikes_null" in result:
+        text += f", {number(_at(last(result['mp_spikes_null']), place))} once its entries are shuffled"
+    found = [Finding(f"{text[0].upper()}{text[1:]}.", "singular_values")]
+    if "parameter" in end.dims:
+        quiet = (end.max("run") if "run" in end.dims else end) == 0
+        if int(quiet.sum()):
+            names = [f"`{name}`" for name in end["parameter"].values[quiet.values]]
+            some = ", ".join(names[:3]) + (" and others" if len(names) > 3 else "")
+            text = f"{len(names)} of {quiet.size} matrices show nothing beyond noise at the end: {some}."
+            found.append(Finding(text, "mp_spikes"))
+    return found
+
+
+def _rank(result: xr.Dataset) -> list[Finding]:
+    if "effective_rank_null" not in result:
+        return []
+    end, null = last(result["effective_rank"]), last(result["effective_rank_null"])
+    enough = np.minimum(result["rows"], result["columns"]) > 2
+    place = extreme((end / null).where(enough), least=True)
+    if place is None:
+        return []
+    if place.value > FALLEN:
+        text = "No matrix uses clearly fewer directions than its entries shuffled: "
+        text += f"effective ranks are at least {100 * place.value:.1f} % of those."
+        return [Finding(text, "effective_rank")]
+    rank, shuffled, start = (_at(one, place) for one in (end, null, _start(result["effective_rank"])))
+    text = (
+        f"{_name(place)} has the lowest effective rank against noise{in_run(place)}: {number(rank)}, where its "
+        f"shuffled entries have {number(shuffled)}; it was {number(start)} at the start."
+    )
+    return [Finding(text[0].upper() + text[1:], "effective_rank")]
+
+
+def _tail(result: xr.Dataset) -> list[Finding]:
+    enough = np.minimum(result["rows"], result["columns"]) >= ENOUGH
+    place = extreme(last(result["alpha"]).where(enough), least=True)
+    if place is None:
+        return []
+    error = _at(last(result["alpha_se"]), place)
+    text = f"{_name(place)} ends with the heaviest tail{in_run(place)}: exponent {place.value:.1f} ± {error:.1f}"
+    text += f", {_at(_start(result['alpha']), place):.1f} at the start"
+    if "alpha_null" in result:
+        text += f", {_at(last(result['alpha_null']), place):.1f} of its shuffled entries"
+    return [Finding(f"{text[0].upper()}{text[1:]}.", "alpha")]

@@ -1,0 +1,81 @@
+"""The outline of the report: the question that each stage helps to answer, in reading order, and what is said first."""
+
+from itertools import groupby
+from typing import NamedTuple
+
+from trajlab.reports.findings.finding import Finding
+from trajlab.reports.sections import Section, slug
+
+QUESTIONS: dict[str, tuple[str, ...]] = {
+    "Did anything go wrong?": ("alerts",),
+    "Did it learn?": ("evaluation",),
+    "How did the weights move?": ("drift", "projection", "filters", "unit_lines"),
+    "What did the weights become?": ("distribution", "spectrum"),
+    "Which units live?": ("dead_neurons", "saturation"),
+    "What do the layers represent?": ("features", "embedding", "correlation", "augmentation"),
+    "What does the network look at?": ("attribution",),
+    "What do the gradients say?": ("gradient_statistics", "zero_gradients", "sign_flips", "channel_gradients"),
+    "Did runs end in the same place?": ("comparison",),
+}
+"""Stages by question."""
+
+OTHERS = "Other results"
+"""What holds the stages that are of no question, in the order of their names."""
+
+LINES = 12
+"""So many sentences stand at the top: the first of each section, and second ones while there is room."""
+
+
+class Group(NamedTuple):
+    """Sections that answer a question, and the sentences that are told first, each with the title of its section."""
+
+    key: str
+    title: str
+    sections: list[Section]
+    telling: list[tuple[str, Finding]]
+
+
+def rank(stage: str) -> int:
+    """Give the place of a stage in the order of the page."""
+    known = [name for stages in QUESTIONS.values() for name in stages]
+    return known.index(stage) if stage in known else len(known)
+
+
+def question(stage: str) -> str:
+    """Give the question that a stage helps to answer.
+
+    >>> question("drift"), question("my_own")
+    ('How did the weights move?', 'Other results')
+    """
+    return next((asked for asked, stages in QUESTIONS.items() if stage in stages), OTHERS)
+
+
+def grouped(sections: list[Section]) -> list[Group]:
+    """Group sections by question, and choose what is told first.
+
+    Parameters
+    ----------
+    sections
+        All sections, in the order of the page.
+    """
+    calm = {section.key: [found for found in section.findings if not found.alarm] for section in sections}
+    room = LINES - sum(map(bool, calm.values()))
+    groups = []
+    for asked, members in groupby(sections, key=lambda section: question(section.stage)):
+        own, telling = list(members), []
+        for section in own:
+            two = len(calm[section.key]) > 1 and room > 0
+            room -= two
+            telling += [(section.title, found) for found in calm[section.key][: 1 + two]]
+        groups.append(Group(f"group-{slug(asked.lower().rstrip('?'))}", asked, own, telling))
+    return groups
+
+
+def alarms(sections: list[Section]) -> list[tuple[str, Finding]]:
+    """Give what is broken, each sentence once, with the title of the section that says it first."""
+    said: dict[str, tuple[str, Finding]] = {}
+    for section in sections:
+        for found in section.findings:
+            if found.alarm:
+                said.setdefault(found.text, (section.title, found))
+    return list(said.values())

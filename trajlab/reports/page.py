@@ -1,0 +1,172 @@
+"""The report: one page that says what happened in a study."""
+
+import json
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import xarray as xr
+from markupsafe import Markup
+
+from trajlab.errors import BadSetting, MissingData
+from trajlab.reports.claims import VERDICTS, Claim, read_claims, told
+from trajlab.reports.findings import headlines
+from trajlab.reports.head import heading
+from trajlab.reports.outline import alarms, grouped, rank
+from trajlab.reports.sections import Section, section, slug
+from trajlab.runs.disk.atomic import check_free, write_file
+from trajlab.runs.disk.paths import place, reaching
+from trajlab.schema import STORE_FILE
+from trajlab.statistics.read import looked_at, read
+from trajlab.statistics.studies import run_names, set_of_studies, shared_facts
+
+Results = str | Path | Mapping[str, xr.Dataset]
+
+
+def report(
+    results: Results, out: str | Path, *, title: str | None = None, metrics: str | Path | None = None,
+    claims: str | Path | None = None, overwrite: bool = False,
+) -> Path:  # fmt: skip
+    """Write a page of a study: what stands out, then sentences, figures, a table and the origin of each result.
+
+    Results stand by the question that they help to answer. Claims that the study was to test come first.
+    The page is one HTML file that needs nothing else, and the same results give the same bytes.
+
+    Parameters
+    ----------
+    results
+        Results by name, a folder of them as .zarr, a folder of such folders, one for each study, or a single .zarr.
+    out
+        The page.
+    title
+        Its title; by default the name of the study.
+    metrics
+        Write the numbers of `summary` here too, as JSON.
+    claims
+        File of claims that were published, and what became of them here, as `trajlab.reports.claims` writes it.
+    overwrite
+        Whether files that exist are replaced.
+
+    Raises
+    ------
+    OutputExists
+        A file exists and is not to be overwritten.
+    BadSetting
+        The page and its numbers are to be the same file.
+    MissingData
+        There are no results, or not the file of claims.
+    DamagedData
+        What is there is not a result, or one of another version; or the file holds no claims.
+    """
+    targets = [place(path) for path in (out, metrics) if path is not None]
+    if len({path.resolve() for path in targets}) < len(targets):
+        raise BadSetting(f"the page and its numbers were both to be written to {out}. Name another file for one.")
+    for path in targets:
+        if not overwrite:
+            check_free(path)
+    stated = [] if claims is None else read_claims(claims)
+    opened = open_results(results)
+    sections = []
+    for key, result in opened.items():
+        with looked_at(f"{key}{_where(results)}", result):
+            sections.append(section(key, result))
+    numbers = summary(opened)
+    header = heading(opened, title or _study(results, opened))
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )  # fmt: skip
+    environment.filters["code"] = _code
+    page = environment.get_template("page.html").render(
+        groups=grouped(sections), alarms=alarms(sections), claims=[_row(one, sections) for one in stated],
+        verdicts=VERDICTS, **header,
+    )  # fmt: skip
+    write_file(targets[0], page.encode())
+    if metrics is not None:
+        write_file(targets[1], (json.dumps(numbers, indent=1) + "\n").encode())
+    return targets[0]
+
+
+def summary(results: Results) -> dict[str, Any]:
+    """Give a few numbers that sum up each run: {run: {result: {variable: value}}}, where they are finite.
+
+    Results of a single run give {result: {variable: value}}. Each value is the last that is known of the whole
+    network; shares near zero are those at the largest absolute threshold.
+    """
+    found: dict[str, Any] = {}
+    for key, result in open_results(results).items():
+        with looked_at(f"{key}{_where(results)}", result):
+            sums = headlines(result)
+        for variable, array in sums.items():
+            for i, run in enumerate(run_names(result)) if "run" in array.dims else [(0, "")]:
+                value = float(array[i]) if "run" in array.dims else float(array)
+                if np.isfinite(value):
+                    place = found.setdefault(run, {}) if run else found
+                    place.setdefault(key, {})[variable] = value
+    return found
+
+
+def open_results(results: Results) -> dict[str, xr.Dataset]:
+    """Open results in the order of the page.
+
+    Raises
+    ------
+    MissingData
+        There are none.
+    """
+    if isinstance(results, Mapping):
+        found: dict[str, Any] = {
+            name: result.assign_attrs({"stage": name} | result.attrs) for name, result in results.items()
+        }
+    else:
+        folder = place(results)
+        with reaching(folder):
+            if not folder.is_dir():
+                raise MissingData(f"a folder of results was to be read at {folder}; there is none. Run a stage first.")
+            single = (folder / STORE_FILE).exists()
+            inside = [folder] if single else [*sorted(folder.glob("*.zarr")), *sorted(folder.glob("*/*.zarr"))]
+            found = {
+                path.stem if path.parent == folder or single else f"{path.parent.name}/{path.stem}": path
+                for path in inside
+                if single or not path.parent.name.endswith(".zarr")
+            }
+    if not found:
+        raise MissingData(f"results were to be read{_where(results)}; there are none. Run a stage first.")
+    opened = {name: read(result) for name, result in found.items()}
+    return dict(sorted(opened.items(), key=lambda item: (rank(str(item[1].attrs.get("stage", item[0]))), item[0])))
+
+
+def _row(claim: Claim, sections: list[Section]) -> dict[str, Any]:
+    """Give a claim as the page shows it; it leads to a part of the page that is there."""
+    anchors = {one.key for one in sections} | {picture.anchor for one in sections for picture in one.pictures}
+    figure = slug(claim.figure)
+    return claim._asdict() | {
+        "measured": [(one.what, told(one)) for one in claim.measured],
+        "figure": figure if figure in anchors else "",
+    }
+
+
+def _where(results: Results) -> str:
+    return "" if isinstance(results, Mapping) else f" in {results}"
+
+
+def _study(results: Results, opened: dict[str, xr.Dataset]) -> str:
+    """Name the study: as all runs say, or of several what their names begin with, else as the folder."""
+    known = dict.fromkeys(str(shared_facts(result).get("study", "")) for result in opened.values())
+    named = [name for name in known if name]
+    if len(named) == 1:
+        return named[0]
+    if common := set_of_studies(named):
+        return common
+    return (
+        "Training trajectories" if isinstance(results, Mapping) else place(results).resolve().name.removesuffix(".zarr")
+    )
+
+
+def _code(text: str) -> Markup:
+    """Show names between backticks as code."""
+    pieces = escape(text).replace(" %", "\u00a0%").split("`")
+    return Markup("".join(f"<code>{piece}</code>" if i % 2 else piece for i, piece in enumerate(pieces)))

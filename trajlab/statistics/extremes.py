@@ -1,0 +1,111 @@
+"""The last known values of a result, and where its extremes are."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from trajlab.statistics.studies import groups
+
+ENOUGH = 100
+"""Entries from which on a tensor has a distribution worth comparing."""
+
+
+class Place(NamedTuple):
+    """A value and the labels of the dims where it stands."""
+
+    value: float
+    at: dict[str, Any]
+
+
+def last(array: xr.DataArray, known: xr.DataArray | None = None) -> xr.DataArray:
+    """Give the last finite value over the steps, without the coords of these.
+
+    With `known`, at which steps there is a value, give the last of these, which may be NaN.
+    """
+    if "step" not in array.dims:
+        return array
+    known = array.copy(data=np.isfinite(array.values)) if known is None else known
+    position = (known.sizes["step"] - 1 - known.isel(step=slice(None, None, -1)).argmax("step")).compute()
+    of_steps = [name for name, coord in array.coords.items() if "step" in coord.dims]
+    return array.drop_vars(of_steps).isel(step=position).where(known.any("step"))
+
+
+def extreme(array: xr.DataArray, *, least: bool = False) -> Place | None:
+    """Find the largest, or least, finite value; None if there is none."""
+    values = np.where(np.isfinite(array.values), array.values, np.nan)
+    if np.isnan(values).all():
+        return None
+    flat = int(np.nanargmin(values) if least else np.nanargmax(values))
+    where = np.unravel_index(flat, values.shape)
+    labels = {str(d): array[d].values[i] if d in array.coords else i for d, i in zip(array.dims, where, strict=True)}
+    return Place(float(values.flat[flat]), labels)
+
+
+def typical(array: xr.DataArray) -> xr.DataArray:
+    """Give the median over the runs."""
+    return array.median("run", keep_attrs=True) if "run" in array.dims else array
+
+
+def by_group(array: xr.DataArray) -> dict[str, float]:
+    """Give the median over the runs of each group that differs in its seed only; nothing if there is but one group.
+
+    Parameters
+    ----------
+    array
+        A value of each run, (run); of those that are not finite nothing is known.
+    """
+    if "run" not in array.dims:
+        return {}
+    known = {name: array.values[own][np.isfinite(array.values[own])] for name, own in groups(array).items()}
+    medians = {name: float(np.median(values)) for name, values in known.items() if len(values)}
+    return medians if len(medians) > 1 and len(known) < array.sizes["run"] else {}
+
+
+def in_run(place: Place) -> str:
+    """Say in which run something is; nothing if there is one only."""
+    return f" in run `{place.at['run']}`" if "run" in place.at else ""
+
+
+def size_in(sizes: xr.DataArray, place: Place) -> float:
+    """Give how many entries the network has, the one of the run where something is if runs differ."""
+    return float(sizes.sel({dim: label for dim, label in place.at.items() if dim in sizes.dims}).sum())
+
+
+def whole(result: xr.Dataset, name: str) -> xr.DataArray | None:
+    """Give a variable of the whole network: the total, or of a single tensor the variable itself."""
+    found = result.get(f"total_{name}", result.get(name))
+    return None if found is None or {"parameter", "layer"} & set(found.dims) else found
+
+
+def reference_of(result: xr.Dataset) -> str:
+    """Say what a result takes distances from."""
+    reference = int(result.attrs.get("reference", 0))
+    step = {0: "start", -1: "end"}.get(reference, "")
+    if result.attrs.get("reference_of") == "parent":
+        return f"the parent's {step}" if step else f"the parent at step {reference:,}"
+    return f"the {step}" if step else f"step {reference:,}"
+
+
+def with_reference(result: xr.Dataset) -> xr.Dataset:
+    """Say in the names of variables what distances are taken from, in place of a reference."""
+    there, renamed = reference_of(result), {}
+    for name, array in result.data_vars.items():
+        said = str(array.attrs.get("long_name", ""))
+        if "the reference" in said:
+            renamed[name] = array.assign_attrs(long_name=said.replace("the reference", there))
+    return result.assign(renamed) if renamed else result
+
+
+def most_unmoved(result: xr.Dataset) -> Place | None:
+    """Find the run in which most entries never moved; None if all did in every run."""
+    place = extreme(result["unchanged_cause"].sum(["parameter", "cause"]))
+    return place if place is not None and place.value > 0 else None
+
+
+def large(array: xr.DataArray) -> xr.DataArray:
+    """Blank the parameters of fewer entries than are enough, unless that leaves none."""
+    if "parameter" not in array.dims or "numel" not in array.coords:
+        return array
+    enough = array["numel"] >= ENOUGH
+    return array.where(enough) if bool(enough.any()) else array
