@@ -2,28 +2,22 @@
 
 A row is one tensor at one step, flat. A kernel takes the entries ``lo`` to ``hi`` (a tile) of all rows of a block,
 so that rows are read once while the tile stays in cache. Tiles, not blocks, are the units of summation: how many
-steps share a block never changes a sum. Sums are float64. Loops may be reordered, but NaN and Inf are never assumed
-away: a tile that holds one is first compacted to its finite entries.
+steps share a block never changes a sum. Sums are float64. A tile that holds NaN or Inf is first compacted to its
+finite entries.
 """
 
 import numpy as np
-from numba import carray, njit, types
+from numba import carray, types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+from trajlab.scan.jit import inner
 
 TILE = 16_384
 """Entries in a tile."""
 
 SHORT = 16_384
 """Rows of up to this many entries are read whole."""
-
-_FAST = {"reassoc", "contract", "nsz", "arcp"}
-
-jit = njit(nogil=True, cache=True, fastmath=_FAST)
-"""Compiles a kernel and keeps it on disk."""
-
-inner = njit(nogil=True, fastmath=_FAST)
-"""Compiles what kernels call, anew with each kernel: code from the disk is not inlined, and rounds differently."""
 
 
 @intrinsic

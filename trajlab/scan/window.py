@@ -14,7 +14,8 @@ import numpy as np
 from numba import types
 
 from trajlab.runs.disk.rows import Rows, changed, opened
-from trajlab.scan.tiles import TILE, jit, pointer
+from trajlab.scan.jit import jit
+from trajlab.scan.tiles import TILE, pointer
 
 WIDENED = (np.dtype(ml_dtypes.bfloat16), np.dtype(np.float16), np.dtype(ml_dtypes.float8_e4m3fn),
            np.dtype(ml_dtypes.float8_e5m2))  # fmt: skip

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from trajlab.scan.block import Block, Kernel
-from trajlab.scan.tiles import inner, jit, squares, tile
+from trajlab.scan.jit import inner, jit
+from trajlab.scan.tiles import squares, tile
 
 ACROSS = ("nonfinite", "valid", "squares", "aa", "bb", "ab", "changed", "moved_valid", "uu", "vv", "uv")
 """Columns of `across` for rows a and b: entries that are not finite in either; over the others their number, Σ(a-b)²,

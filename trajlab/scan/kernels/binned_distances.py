@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from trajlab.scan.jit import inner, jit
 from trajlab.scan.kernels.float_bins import KEYS, occupied
-from trajlab.scan.tiles import inner, jit
 
 
 @inner

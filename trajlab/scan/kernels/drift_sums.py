@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from trajlab.scan.block import Block, Kernel
+from trajlab.scan.jit import inner, jit
 from trajlab.scan.kernels.causes import CAUSES, causes, either, inert, packed
-from trajlab.scan.tiles import compact, inner, jit, squares, tile
+from trajlab.scan.tiles import compact, squares, tile
 
 PAIRS = (
     "nonfinite", "squares",

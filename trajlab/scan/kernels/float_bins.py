@@ -9,7 +9,8 @@ import math
 
 import numpy as np
 
-from trajlab.scan.tiles import inner, jit, tile
+from trajlab.scan.jit import inner, jit
+from trajlab.scan.tiles import tile
 
 LARGEST = float(np.finfo(np.float32).max)
 

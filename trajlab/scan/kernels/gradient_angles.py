@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from trajlab.scan.block import Block, Kernel
-from trajlab.scan.tiles import compact, inner, jit, squares, tile
+from trajlab.scan.jit import inner, jit
+from trajlab.scan.tiles import compact, squares, tile
 
 SUCCESSIVE = ("valid", "qq", "gg", "gq", "qqqq", "gggg", "ggqq", "gggq", "gqqq")
 """Columns of `successive` over the entries finite in the row g and in the one before, q: their number, and sums of

@@ -6,7 +6,8 @@ import numpy as np
 from scipy.linalg import eigh, eigh_tridiagonal
 from scipy.sparse.linalg import ArpackNoConvergence, eigsh
 
-from trajlab.scan.tiles import jit, tile
+from trajlab.scan.jit import jit
+from trajlab.scan.tiles import tile
 from trajlab.scan.window import addresses
 from trajlab.threads import one_thread
 

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from trajlab.scan.jit import inner, jit
 from trajlab.scan.kernels.convolution_taps import Convolution, taps_of
 from trajlab.scan.kernels.simd import LANES, ROWS, WIDE, tile_1, tile_2, tile_wide
-from trajlab.scan.tiles import inner, jit
 
 NEAR = 32_768
 """Numbers of the sums over output channels that are worked on at once: they stay in the cache beside the processor."""

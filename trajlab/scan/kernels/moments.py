@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from trajlab.scan.block import Block, Kernel
-from trajlab.scan.tiles import compact, inner, jit, tile
+from trajlab.scan.jit import inner, jit
+from trajlab.scan.tiles import compact, tile
 
 MOMENTS = ("count", "mean", "m2", "m3", "m4", "abs", "min", "max", "zeros", "nonfinite")
 """Columns of `moments` over finite entries; m2 to m4 are sums of powers of (w - mean)."""

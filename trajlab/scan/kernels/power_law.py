@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from trajlab.scan.tiles import inner, jit
+from trajlab.scan.jit import inner, jit
 
 FACTS = (
     "spectral_norm", "frobenius_norm", "stable_rank", "effective_rank", "mp_lower", "mp_upper", "mp_threshold",

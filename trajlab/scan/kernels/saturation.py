@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from trajlab.scan.block import computable
-from trajlab.scan.tiles import inner, jit
+from trajlab.scan.jit import inner, jit
 
 SATURATION = ("low", "high", "valid", "nonfinite")
 """For each unit the values in the flat part below and in that above, those that are finite, and those that are not."""

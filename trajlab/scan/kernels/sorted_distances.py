@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from trajlab.scan.jit import inner, jit
 from trajlab.scan.kernels.binned_distances import bars, js, psi_term, scatter
 from trajlab.scan.kernels.float_bins import KEYS, count, occupied
-from trajlab.scan.tiles import inner, jit
 
 
 @inner

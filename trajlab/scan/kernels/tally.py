@@ -5,9 +5,10 @@ import math
 import numpy as np
 
 from trajlab.scan.block import computable
+from trajlab.scan.jit import inner, jit
 from trajlab.scan.kernels.float_bins import KEYS, count
 from trajlab.scan.kernels.moments import moments
-from trajlab.scan.tiles import TILE, inner, jit
+from trajlab.scan.tiles import TILE
 
 TABLES = 4
 """Tables that values are counted in by turns: equal ones that follow each other, as zeros do, would wait for each

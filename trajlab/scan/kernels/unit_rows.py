@@ -6,7 +6,8 @@ from typing import Literal
 import numpy as np
 
 from trajlab.scan.block import Block, Kernel
-from trajlab.scan.tiles import jit, tile
+from trajlab.scan.jit import jit
+from trajlab.scan.tiles import tile
 
 
 @jit

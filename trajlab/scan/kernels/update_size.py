@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from trajlab.scan.block import Block, Kernel
-from trajlab.scan.tiles import compact, inner, jit, squares, tile
+from trajlab.scan.jit import inner, jit
+from trajlab.scan.tiles import compact, squares, tile
 
 UPDATES = ("valid", "change", "size", "apart")
 """Columns of `updates`: the entries finite in the row w and in the one before, v; over these Σ|w − v| and Σ|v|; and of

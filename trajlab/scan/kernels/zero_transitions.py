@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from trajlab.scan.block import Block, Kernel
+from trajlab.scan.jit import inner, jit
 from trajlab.scan.kernels.causes import CAUSES, causes, either, inert, packed
-from trajlab.scan.tiles import inner, jit, squares, tile
+from trajlab.scan.tiles import squares, tile
 
 ONCE = ("valid", "zero_prev", "zero_next", "zero_both", "signed", "flips", "qq", "gg", "gq", "moved", "change")
 """Columns that need no threshold, for gradients q (before) and g over the entries finite in both: their number, those
