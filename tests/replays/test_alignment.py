@@ -125,7 +125,7 @@ def recorded(factory, model, folder, shape):
 
 
 def test_chain__is_tried_on_the_network(tmp_path):
-    here = "tests.test_alignment:"
+    here = "tests.replays.test_alignment:"
     runs = {
         "chain": recorded("pipelines.zoo:digits_cnn", zoo.digits_cnn(), tmp_path / "a", (1, 8, 8)),
         "skip": recorded(here + "Skipping", Skipping(), tmp_path / "b", (4,)),

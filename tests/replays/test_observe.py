@@ -127,7 +127,7 @@ def test_observe__all_observers_share_one_pass_a_step(images):
 
 def test_observe__two_stages_on_a_named_model_share_one_pass(images):
     _, run = trained(Residual)
-    run.facts["describe"] = {"model": {"factory": "tests.test_observing:Residual"}}
+    run.facts["describe"] = {"model": {"factory": "tests.replays.test_observe:Residual"}}
     first, second = (replay(run, probe=images, layers=[name]) for name in ("conv1", ""))
     Residual.runs = 0
     fused(first.observe(Activity()), dict(second))
@@ -350,7 +350,7 @@ def test_observe__layers_of_a_kind(images):
 @pytest.mark.parametrize("scheduler", ["sync", "threads", "processes"])
 def test_observe__any_scheduler_gives_the_same_bits(images, scheduler):
     _, run = trained(Residual)
-    run.facts["describe"] = {"model": {"factory": "tests.test_observing:Residual"}}
+    run.facts["describe"] = {"model": {"factory": "tests.replays.test_observe:Residual"}}
     replayed = replay(run, probe=images)
     observers = Activity(), Pooled(), Gradients()
     expected = [dask.compute(replayed.observe(one), scheduler="sync")[0] for one in observers]

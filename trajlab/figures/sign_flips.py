@@ -169,7 +169,7 @@ def _extrema(result: xr.Dataset, figure: Figure) -> None:
         mesh = heat(array.transpose("parameter", "step"), ax, scale=scale, bar=False)
         ax.set_title(", ".join(filter(None, [words, rates[0].title, mean])))
     axes[1].tick_params(labelleft=False)
-    color_bar(mesh, list(axes), arrays[0].assign_attrs(long_name="share of gradient entries"), scale)
+    color_bar(mesh, list(axes), arrays[0].assign_attrs(long_name="share of gradient entries", share=True), scale)
 
 
 def _signs(result: xr.Dataset, ax: Axes | None, **select: Any) -> Axes:

@@ -1,8 +1,8 @@
 """What one task works on: some consecutive steps of one tensor, and what they are compared with."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -151,6 +151,9 @@ class Kernel:
 
     folds: ClassVar[bool] = False
     """Whether what is known of all steps together is large, and so is joined block by block."""
+
+    pooling: ClassVar[Mapping[str, Literal["max", "min"]]] = {}
+    """Columns pooled over parameters by their maximum or minimum; all others by their sum."""
 
     block_bytes: ClassVar[int | None] = None
     """How many bytes a block holds at most where there is much to do with each; as many as is fast by default."""

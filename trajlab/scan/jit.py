@@ -21,7 +21,7 @@ def jit(function: Callable) -> Any:
     The code goes to the directory named by NUMBA_CACHE_DIR, else beside the source, else into the user's cache. Where
     none of these can be written to, it is compiled anew in each process.
     """
-    kernel = njit(nogil=True, fastmath=_FAST)(function)
+    kernel: Any = njit(nogil=True, fastmath=_FAST)(function)
     with suppress(RuntimeError):  # numba found no directory to write to
         kernel._cache = _KernelCache(function)
     return kernel

@@ -103,7 +103,9 @@ def scan(
     whole = final(base, f"{name}-summary", (len(tensors), summary), *wholes, kernel, shapes, samples)
     names = np.array(list(tensors), dtype=object)
     said = {name: ("parameter", values) for name, values in about(tensors).items()}
-    labels = {"parameter": names, "step": steps, "column": np.array(kernel.columns, dtype=object)} | said
+    pooling = ("column", np.array([kernel.pooling.get(name, "sum") for name in kernel.columns], dtype=object))
+    labels = {"parameter": names, "step": steps, "column": np.array(kernel.columns, dtype=object), "pooling": pooling}
+    labels |= said
     table = xr.DataArray(stacked, labels, ("parameter", "step", "column"), "table")
     facts = xr.DataArray(whole, {"parameter": names} | said, ("parameter", "summary"), "summary")
     if isinstance(tensor, xr.DataArray):

@@ -47,7 +47,9 @@ MEANINGS = {
         "95 % quantile of the correlation of matched features by chance", "1", "95 % quantile over these shuffles"
     ),
     "own_end": Meaning("correlation of features with themselves at the last step", "1", "mean ρ(x_t, x_T) over units"),
-    "kept_end": Meaning("share of features matched with themselves", "1", "matched with the same unit / matched pairs"),
+    "kept_end": Meaning(
+        "share of features matched with themselves", "1", "matched with the same unit / matched pairs", share=True
+    ),
     "features": Meaning("features that vary", "features", "count"),
     "constant": Meaning("features that do not vary", "features", "count of finite ones of variance 0"),
     "nonfinite": Meaning("activations that are NaN or Inf", "activations", "count over positions and units"),

@@ -12,7 +12,7 @@ from trajlab.scan.kernels.distribution import EXACT, SHIFTS, Spread
 from trajlab.scan.kernels.moments import Moments
 from trajlab.scan.scan import Tensor, at_step, scan
 from trajlab.statistics.distributions import DISTANCES, about, closed, described, pooled, quantities_of, shift_meanings
-from trajlab.statistics.result import Meaning, Sums, annotate, stride
+from trajlab.statistics.result import Meaning, Sums, annotate, columns_of, stride
 from trajlab.statistics.standard_errors import root_error, total_error
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
@@ -132,7 +132,7 @@ def distribution(
 def _result(
     moments: xr.DataArray, spread: xr.DataArray, edges: xr.DataArray, *, quantiles: tuple[float, ...], bins: int
 ) -> xr.Dataset:
-    table = moments.to_dataset("column")
+    table = columns_of(moments)
     sums = Sums.of(table)
     quantities = quantities_of(sums)
     quantities |= _errors(sums, quantities["std"])

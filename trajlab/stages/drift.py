@@ -7,7 +7,7 @@ from trajlab.errors import BadSetting
 from trajlab.scan.as_one_task import lazily
 from trajlab.scan.kernels.drift_sums import Pairs
 from trajlab.scan.scan import Tensor, at_step, scan
-from trajlab.statistics.result import Meaning, Sums, annotate, stride, with_totals
+from trajlab.statistics.result import Meaning, Sums, annotate, columns_of, stride, with_totals
 from trajlab.statistics.zero_transitions import by_cause
 
 MEANINGS = {
@@ -18,9 +18,13 @@ MEANINGS = {
     "distance_linf": Meaning("largest change of an entry", "weight", "max|w_t − w_0|"),
     "relative": Meaning("relative distance from the reference", "1", "|w_t − w_0|₂ / |w_0|₂"),
     "cosine": Meaning("cosine with the reference", "1", "w_t·w_0 / (|w_t|₂ |w_0|₂)"),
-    "changed": Meaning("share of entries whose bits changed", "1", "mean of bits(w_t) ≠ bits(w_0)"),
-    "changed_tol": Meaning("share of entries that changed by more", "1", "mean of |w_t − w_0| > atol + rtol·|w_0|"),
-    "sign_changed": Meaning("share of entries of another sign", "1", "mean of sign(w_t) ≠ sign(w_0), of −1, 0, 1"),
+    "changed": Meaning("share of entries whose bits changed", "1", "mean of bits(w_t) ≠ bits(w_0)", share=True),
+    "changed_tol": Meaning(
+        "share of entries that changed by more", "1", "mean of |w_t − w_0| > atol + rtol·|w_0|", share=True
+    ),
+    "sign_changed": Meaning(
+        "share of entries of another sign", "1", "mean of sign(w_t) ≠ sign(w_0), of −1, 0, 1", share=True
+    ),
     "update_l2": Meaning("distance from the snapshot before", "weight", "|w_t − w_prev|₂"),
     "update_ratio": Meaning("relative distance from the snapshot before", "1", "|w_t − w_prev|₂ / |w_prev|₂"),
     "path_length": Meaning("length of the path", "weight", "running sum of update_l2"),
@@ -88,7 +92,7 @@ def drift(
 
 
 def _result(table: xr.DataArray, unchanged: xr.DataArray) -> xr.Dataset:
-    sums = table.to_dataset("column")
+    sums = columns_of(table)
     result = with_totals(_quantities, sums.assign(finite=sums.sampled - sums.nonfinite))
     cause = by_cause(unchanged)
     result["unchanged_cause"] = cause

@@ -21,8 +21,10 @@ TOLERANCE = 0.01
 
 MEANINGS = {
     "loss": Meaning("loss on the probe", "1", "mean of −log softmax(outputs)[label], or of (output − target)²"),
-    "accuracy": Meaning("share of answers that are right", "1", "mean of argmax(outputs) = label"),
-    "class_accuracy": Meaning("share of answers that are right, by class", "1", "hits / targets of the class: recall"),
+    "accuracy": Meaning("share of answers that are right", "1", "mean of argmax(outputs) = label", share=True),
+    "class_accuracy": Meaning(
+        "share of answers that are right, by class", "1", "hits / targets of the class: recall", share=True
+    ),
     "macro_f1": Meaning(
         "macro F1", "1", "mean of 2 hits / (targets + answers) over the classes that are a target or an answer"
     ),
@@ -33,21 +35,31 @@ MEANINGS = {
     "nonfinite": Meaning("outputs that are NaN or Inf", "outputs", "count"),
     "train_loss": Meaning("loss on training examples", "1", "as loss, on the examples recorded as train"),
     "train_accuracy": Meaning(
-        "share of answers that are right on training examples", "1", "as accuracy, on the examples recorded as train"
+        "share of answers that are right on training examples",
+        "1",
+        "as accuracy, on the examples recorded as train",
+        share=True,
     ),
     "running_loss": Meaning("mean loss while training", "1", "mean of the recorded training loss of all steps before"),
     "loss_gap": Meaning("generalization gap of the loss", "1", "loss − train_loss"),
     "accuracy_gap": Meaning("generalization gap of the accuracy", "1", "train_accuracy − accuracy"),
     "pruned_loss": Meaning("loss after pruning", "1", "as loss, with w = 0 where |w| < threshold"),
     "pruned_accuracy": Meaning(
-        "share of answers that are right after pruning", "1", "as accuracy, with w = 0 where |w| < threshold"
+        "share of answers that are right after pruning",
+        "1",
+        "as accuracy, with w = 0 where |w| < threshold",
+        share=True,
     ),
-    "pruned_share": Meaning("share of weights that are pruned", "1", "entries with |w| < threshold / entries"),
+    "pruned_share": Meaning(
+        "share of weights that are pruned", "1", "entries with |w| < threshold / entries", share=True
+    ),
     "prunable_share": Meaning(
-        "share of weights that can be pruned", "1",
+        "share of weights that can be pruned",
+        "1",
         f"largest pruned_share that, as all smaller ones, costs at most {TOLERANCE} of the accuracy; 0 if none does",
+        share=True,
     ),
-}  # fmt: skip
+}
 
 
 def evaluation(

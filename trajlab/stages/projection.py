@@ -12,10 +12,16 @@ from trajlab.statistics.shown_steps import shown_steps
 
 MEANINGS = {
     "explained_variance_ratio": Meaning(
-        "share of the variance over the steps", "1", "λ_k / Σλ, eigenvalues of products of deviations at pairs of steps"
+        "share of the variance over the steps",
+        "1",
+        "λ_k / Σλ, eigenvalues of products of deviations at pairs of steps",
+        share=True,
     ),
     "explained_variance_ratio_walk": Meaning(
-        "share of the variance, random walk", "1", "the same of a walk in many dimensions, seen at the same steps"
+        "share of the variance, random walk",
+        "1",
+        "the same of a walk in many dimensions, seen at the same steps",
+        share=True,
     ),
     "scores": Meaning("position along the component", "weight", "(w_t − center)·v_k, v_k the component of length 1"),
     "distance": Meaning("distance from the anchor", "weight", "|w_t − w_a|₂, a the step of the anchor"),

@@ -17,12 +17,23 @@ from trajlab.statistics.units import on_one_probe, side_by_side
 
 _RULE = "what counts is said by the coord `rule`"
 MEANINGS = {
-    "saturated": Meaning("share of positions where saturated", "1", f"saturated values / finite values; {_RULE}"),
-    "fraction_saturated": Meaning("share of saturated values", "1", f"saturated values / finite values; {_RULE}"),
-    "fraction_low": Meaning("share of values saturated below", "1", f"on the lower side / finite values; {_RULE}"),
-    "fraction_high": Meaning("share of values saturated above", "1", f"on the upper side / finite values; {_RULE}"),
+    "saturated": Meaning(
+        "share of positions where saturated", "1", f"saturated values / finite values; {_RULE}", share=True
+    ),
+    "fraction_saturated": Meaning(
+        "share of saturated values", "1", f"saturated values / finite values; {_RULE}", share=True
+    ),
+    "fraction_low": Meaning(
+        "share of values saturated below", "1", f"on the lower side / finite values; {_RULE}", share=True
+    ),
+    "fraction_high": Meaning(
+        "share of values saturated above", "1", f"on the upper side / finite values; {_RULE}", share=True
+    ),
     "fraction_units_saturated": Meaning(
-        "share of units that are saturated almost everywhere", "1", "mean of saturated ≥ most, over the units"
+        "share of units that are saturated almost everywhere",
+        "1",
+        "mean of saturated ≥ most, over the units",
+        share=True,
     ),
     "nonfinite": Meaning("activations that are NaN or Inf", "activations", "count over positions and units"),
 }

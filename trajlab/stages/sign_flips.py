@@ -12,38 +12,38 @@ from trajlab.scan.as_one_task import lazily
 from trajlab.scan.kernels.drift_sums import Pairs
 from trajlab.scan.kernels.entries import Raster, raster_positions
 from trajlab.scan.scan import Tensor, scan
-from trajlab.statistics.result import Meaning, Sums, annotate, stride, with_totals
+from trajlab.statistics.result import Meaning, Sums, annotate, columns_of, stride, with_totals
 from trajlab.statistics.zero_transitions import by_threshold, kernel_of
 
 _SE = "sqrt of the linearized variance of a ratio over a sample without replacement; 0 if all entries are recorded"
 MEANINGS = {
     "flips": Meaning("gradient entries that changed sign", "entries", "sign(g_t) = −sign(g_prev), both non-zero"),
     "flip_rate": Meaning(
-        "share of gradient entries that changed sign", "1", "flips / non-zero and finite at both steps"
+        "share of gradient entries that changed sign", "1", "flips / non-zero and finite at both steps", share=True
     ),
     "flip_rate_se": Meaning("standard error of the flip rate", "1", _SE),
     "flip_rate_retained": Meaning(
-        "flip rate of near-zero entries", "1", "flip_rate over entries with |g| ≤ tau at both steps"
+        "flip rate of near-zero entries", "1", "flip_rate over entries with |g| ≤ tau at both steps", share=True
     ),
     "flip_rate_retained_se": Meaning("standard error of the flip rate of near-zero entries", "1", _SE),
-    "flip_rate_coin": Meaning("flip rate of a fair coin", "1", "0.5"),
+    "flip_rate_coin": Meaning("flip rate of a fair coin", "1", "0.5", share=True),
     "flip_rate_ar1": Meaning(
-        "flip rate of an AR(1) process", "1", "arccos(ρ)/π, ρ = Σ g_t·g_prev / sqrt(Σg_t² Σg_prev²)"
+        "flip rate of an AR(1) process", "1", "arccos(ρ)/π, ρ = Σ g_t·g_prev / sqrt(Σg_t² Σg_prev²)", share=True
     ),
     "run_length": Meaning("mean steps between flips", "steps", "entry-steps observed so far / flips so far"),
     "minima": Meaning("flips over a minimum", "entries", "flips with (w_t − w_prev)(g_t − g_prev) > 0"),
     "maxima": Meaning("flips over a maximum", "entries", "flips with (w_t − w_prev)(g_t − g_prev) < 0"),
     "minima_rate": Meaning(
-        "share of gradient entries that passed a minimum", "1", "minima / non-zero and finite at both steps"
+        "share of gradient entries that passed a minimum", "1", "minima / non-zero and finite at both steps", share=True
     ),
     "minima_rate_se": Meaning("standard error of the rate of minima", "1", _SE),
     "maxima_rate": Meaning(
-        "share of gradient entries that passed a maximum", "1", "maxima / non-zero and finite at both steps"
+        "share of gradient entries that passed a maximum", "1", "maxima / non-zero and finite at both steps", share=True
     ),
     "maxima_rate_se": Meaning("standard error of the rate of maxima", "1", _SE),
     "weight_flips": Meaning("weights that changed sign", "entries", "sign(w_t) = −sign(w_prev), both non-zero"),
     "weight_flip_rate": Meaning(
-        "share of weights that changed sign", "1", "weight_flips / non-zero and finite at both steps"
+        "share of weights that changed sign", "1", "weight_flips / non-zero and finite at both steps", share=True
     ),
     "sign_map": Meaning("sign of gradient entries near zero", "1", "−1, 0 or +1 where |g| ≤ tau, else NaN"),
 }
@@ -189,7 +189,7 @@ def _gradient_quantities(sums: Sums) -> dict[str, xr.Variable]:
 
 
 def _weight_result(table: xr.DataArray) -> xr.Dataset:
-    sums = stride(table.to_dataset("column")).isel(step=slice(1, None))
+    sums = stride(columns_of(table)).isel(step=slice(1, None))
     return with_totals(_weight_quantities, sums).drop_vars("sampled")
 
 

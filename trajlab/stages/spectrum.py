@@ -10,7 +10,7 @@ from trajlab.scan.as_one_task import lazily
 from trajlab.scan.kernels.power_law import FACTS
 from trajlab.scan.kernels.singular_values import Spectra
 from trajlab.scan.scan import Tensor, by_name, scan
-from trajlab.statistics.result import Meaning, annotate
+from trajlab.statistics.result import Meaning, annotate, columns_of
 
 MEANINGS = {
     "singular_values": Meaning("singular value", "weight", "square roots of the eigenvalues of WᵀW, descending"),
@@ -133,7 +133,7 @@ def _thinned(array: xr.DataArray, every: int) -> xr.DataArray:
 
 def _result(table: xr.DataArray, *, shuffle: bool) -> xr.Dataset:
     names = ["nonfinite", *FACTS, *(f"{name}_null" for name in NULLS if shuffle)]
-    facts = table.sel(column=names).to_dataset("column")
+    facts = columns_of(table.sel(column=names))
     first = 1 + 2 * len(FACTS)
     values = table.isel(column=slice(first, None)).rename(column="component")
     component = ("component", np.arange(1, values.sizes["component"] + 1), {"long_name": "component", "units": "1"})

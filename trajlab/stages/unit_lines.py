@@ -16,7 +16,9 @@ MEANINGS = {
     "normal": Meaning("normal of the line", "weight", "w_k, which points to the side where the unit is active"),
     "offset": Meaning("offset of the line", "weight", "b_k, 0 without a bias"),
     "ends": Meaning("ends of the line", "input", "where {x : w_k·x + b_k = 0} enters and leaves the box; else NaN"),
-    "fraction_crossing": Meaning("share of units whose line crosses the box", "1", "mean of lines with ends"),
+    "fraction_crossing": Meaning(
+        "share of units whose line crosses the box", "1", "mean of lines with ends", share=True
+    ),
     "distance": Meaning("distance of the line from the middle", "input", "|w_k·m + b_k| / |w_k|₂, m the box's middle"),
     "turned": Meaning("angle that the line turned", "degrees", "between w_k and w_k at the first step shown"),
     "box": Meaning("limits of the picture", "input", "from and to on each axis"),

@@ -21,11 +21,17 @@ MEANINGS = {
     "retained": Meaning("entries near zero before and now", "entries", "|g_prev| ≤ tau and |g_t| ≤ tau"),
     "released": Meaning("entries that left near zero", "entries", "|g_prev| ≤ tau < |g_t|"),
     "captured": Meaning("entries that came near zero", "entries", "|g_t| ≤ tau < |g_prev|"),
-    "fraction_near_zero": Meaning("share of entries near zero", "1", "near_zero / entries finite at both steps"),
+    "fraction_near_zero": Meaning(
+        "share of entries near zero", "1", "near_zero / entries finite at both steps", share=True
+    ),
     "fraction_near_zero_se": Meaning("standard error of the share of entries near zero", "1", _SE),
-    "fraction_released": Meaning("share of near-zero entries that left", "1", "released / near zero before"),
+    "fraction_released": Meaning(
+        "share of near-zero entries that left", "1", "released / near zero before", share=True
+    ),
     "fraction_released_se": Meaning("standard error of the share released", "1", _SE),
-    "fraction_captured": Meaning("share of large entries that came near zero", "1", "captured / large before"),
+    "fraction_captured": Meaning(
+        "share of large entries that came near zero", "1", "captured / large before", share=True
+    ),
     "fraction_captured_se": Meaning("standard error of the share captured", "1", _SE),
     "weight_change": Meaning(
         "mean change of the weights", "weight", "mean |w_t − w_prev| over the entries named by among"

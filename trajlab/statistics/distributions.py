@@ -61,10 +61,10 @@ def shift_meanings(anchors: Mapping[str, tuple[str, str]], bound: str) -> dict[s
     """
     found = {}
     for suffix, (words, index) in anchors.items():
-        for name, (title, units, definition) in DISTANCES.items():
-            definition = definition + bound if name in ("wasserstein", "ks") else definition
+        for name, meaning in DISTANCES.items():
+            definition = meaning.definition + (bound if name in ("wasserstein", "ks") else "")
             definition = definition.replace("F_0", f"F_{index}").replace("the reference", words)
-            found[name + suffix] = Meaning(f"{title} from {words}", units, definition)
+            found[name + suffix] = Meaning(f"{meaning.long_name} from {words}", meaning.units, definition)
     return found
 
 

@@ -9,16 +9,26 @@ import xarray as xr
 
 Labeled = TypeVar("Labeled", xr.Dataset, xr.DataArray)
 
-EXTREMES = {"max": "max", "min": "min", "linf": "max"}
-"""Columns, by the last word of their name, that are joined by their extreme; all others are sums."""
-
 
 class Meaning(NamedTuple):
-    """What a variable is: a title for axes, its unit, and the formula."""
+    """Description of a variable of a result, which becomes its attrs.
+
+    Attributes
+    ----------
+    long_name
+        Title for axes and tables.
+    units
+        Its unit; "1" if it has none.
+    definition
+        Its formula.
+    share
+        Whether it is a share of a whole, from 0 to 1, which figures and sentences show in per cent.
+    """
 
     long_name: str
     units: str
     definition: str
+    share: bool = False
 
 
 def annotate(result: xr.Dataset, meanings: Mapping[str, Meaning], **attrs: Any) -> xr.Dataset:
@@ -35,8 +45,22 @@ def annotate(result: xr.Dataset, meanings: Mapping[str, Meaning], **attrs: Any) 
             "long_name": whole + meaning.long_name,
             "units": meaning.units,
             "definition": meaning.definition,
-        }
+        } | ({"share": True} if meaning.share else {})
     return result
+
+
+def columns_of(table: xr.DataArray) -> xr.Dataset:
+    """Return the columns of a scan as variables, each with how it pools over parameters in its attrs.
+
+    Parameters
+    ----------
+    table
+        What `scan` returns, (parameter, step, column) or (step, column), with a coord `pooling` on `column`.
+    """
+    columns = table.drop_vars("pooling").to_dataset("column")
+    for name, pooling in zip(table["column"].values, table["pooling"].values, strict=True):
+        columns[name].attrs["pooling"] = pooling
+    return columns
 
 
 class Sums(SimpleNamespace):
@@ -79,12 +103,15 @@ def with_totals(
 
 
 def pool(table: xr.Dataset, sums: Sums, *, sampled: bool = False) -> Sums:
-    """Join the sums of all parameters into those of the whole network, (step)."""
+    """Pool the columns of all parameters into those of the whole network, (step).
+
+    Columns that a kernel pools by their maximum or minimum say so in the attr `pooling`; all others are sums.
+    """
     pooled = {name: variable for name, variable in vars(sums).items() if "parameter" not in variable.dims}
     for name in map(str, table.data_vars):
-        column, word = getattr(sums, name), name.rpartition("_")[2]
-        if word in EXTREMES:
-            pooled[name] = getattr(column, EXTREMES[word])("parameter", skipna=sampled)
+        column = getattr(sums, name)
+        if (pooling := table[name].attrs.get("pooling", "sum")) != "sum":
+            pooled[name] = getattr(column, pooling)("parameter", skipna=sampled)
         elif sampled:
             pooled[name] = (column * sums.numel / sums.sampled).sum("parameter", min_count=1)
         else:

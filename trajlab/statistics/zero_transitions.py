@@ -36,7 +36,7 @@ def by_threshold(table: xr.DataArray, tau: Sequence[float], relative: Sequence[f
     """
     count = len(tau) + len(relative)
     head, width = len(ONCE) + len(SECANTS), len(PER_TAU)
-    table = stride(table.drop_vars("column")).isel(step=slice(1, None))
+    table = stride(table.drop_vars(["column", "pooling"])).isel(step=slice(1, None))
     dims = table.dims[:-1]
     values = table.values
     by_tau = values[..., head:].reshape(*values.shape[:-1], count, width)

@@ -141,7 +141,7 @@ def trained(seed, order=None, probe=0):
         state["0.weight"], state["0.bias"] = state["0.weight"][order], state["0.bias"][order]
         state["2.weight"] = state["2.weight"][:, order]
     run = trajlab.from_arrays({name: np.stack([state[name] for state in states]) for name in states[0]})
-    run.facts["describe"] = {"model": {"factory": "tests.stages.test_comparison:net", "arguments": {}}}
+    run.facts["describe"] = {"model": {"factory": "tests.stages.comparison.test_comparison:net", "arguments": {}}}
     rng = np.random.default_rng(probe)
     inputs, targets = rng.standard_normal((40, 5)).astype(np.float32), rng.integers(3, size=40)
     run.probe = xr.Dataset(

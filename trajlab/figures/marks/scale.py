@@ -110,6 +110,5 @@ def are_counts(array: xr.DataArray) -> bool:
 
 
 def is_share(array: xr.DataArray) -> bool:
-    """Tell whether a variable is a share of a whole, from 0 to 1."""
-    name = array.attrs.get("long_name", "").removeprefix("whole network: ")
-    return array.attrs.get("units") == "1" and name.startswith(("share", "flip rate"))
+    """Return whether a variable is a share of a whole, from 0 to 1, as its attrs say."""
+    return bool(array.attrs.get("share", False))

@@ -23,7 +23,12 @@ def summed(result: xr.Dataset) -> xr.Dataset:
         return result
     accuracy = result["knn_accuracy"]
     own = accuracy.sel(layer=[name for name in accuracy["layer"].values if name != INPUT])
-    named = {"long_name": "share that neighbors tell, best layer", "units": "1", "definition": "kNN accuracy"}
+    named = {
+        "long_name": "share that neighbors tell, best layer",
+        "units": "1",
+        "share": True,
+        "definition": "kNN accuracy",
+    }
     return result.assign(knn_best=own.max("layer").assign_attrs(named))
 
 

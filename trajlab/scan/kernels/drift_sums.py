@@ -219,6 +219,7 @@ class Pairs(Kernel):
 
     columns = PAIRS
     summary = CAUSES
+    pooling = {"reference_linf": "max"}
     atol: float = 0.0
     rtol: float = 0.0
 

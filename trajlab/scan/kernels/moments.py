@@ -121,6 +121,7 @@ class Moments(Kernel):
     """Kernel: the columns `MOMENTS` of each step."""
 
     columns = MOMENTS
+    pooling = {"min": "min", "max": "max"}
 
     def start(self, block: Block, shared: None) -> np.ndarray:
         """Make the sums."""

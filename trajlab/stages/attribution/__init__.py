@@ -35,9 +35,11 @@ MEANINGS = {
     "adversarial": Meaning("adversarial input", "input", "x + ε sign(∂loss/∂x)"),
     "adversarial_predicted": Meaning("class told of the adversarial input", "class", _CLASS),
     "adversarial_accuracy": Meaning(
-        "share of adversarial inputs answered right", "1", "accuracy on x + ε sign(∂loss/∂x) over the probe"
+        "share of adversarial inputs answered right", "1", "accuracy on x + ε sign(∂loss/∂x) over the probe", share=True
     ),
-    "noise_accuracy": Meaning("share of inputs in noise answered right", "1", "accuracy on x + ε s, s random signs"),
+    "noise_accuracy": Meaning(
+        "share of inputs in noise answered right", "1", "accuracy on x + ε s, s random signs", share=True
+    ),
     "noise_loss": Meaning("loss on inputs in noise", "1", "mean loss on x + ε s, s random signs, over the probe"),
     "adversarial_loss": Meaning("loss on adversarial inputs", "1", "mean loss on x + ε sign(∂loss/∂x) over the probe"),
     "maximum_response": Meaning("input that excites the unit most", "input", "argmax of the mean of A_k over |x|₂ = ρ"),

@@ -13,7 +13,7 @@ from trajlab.scan.as_one_task import lazily
 from trajlab.scan.kernels.between_runs import Across
 from trajlab.scan.scan import Tensor, by_name, position_of, scan
 from trajlab.stages.comparison.unit_matching import MATCHES, feature_table, weight_table
-from trajlab.statistics.result import Meaning, Sums, annotate, stride, with_totals
+from trajlab.statistics.result import Meaning, Sums, annotate, columns_of, stride, with_totals
 from trajlab.statistics.scores import along, score_table
 from trajlab.statistics.units import on_one_probe
 
@@ -23,7 +23,7 @@ MEANINGS = {
     "distance": Meaning("distance between the runs", "weight", "|a_t − b_t|₂"),
     "relative_distance": Meaning("relative distance between the runs", "1", "2 |a_t − b_t|₂ / (|a_t|₂ + |b_t|₂)"),
     "cosine": Meaning("cosine between the runs", "1", "a_t·b_t / (|a_t|₂ |b_t|₂)"),
-    "changed": Meaning("share of entries whose bits differ", "1", "mean of bits(a_t) ≠ bits(b_t)"),
+    "changed": Meaning("share of entries whose bits differ", "1", "mean of bits(a_t) ≠ bits(b_t)", share=True),
     "update_cosine": Meaning(
         "cosine of the ways since the start", "1", "u·v / (|u|₂ |v|₂), u = a_t − a_0, v = b_t − b_0"
     ),
@@ -224,7 +224,7 @@ def _result(
     table: xr.DataArray, *tables: xr.DataArray, shared: np.ndarray, names: tuple[str, ...]
 ) -> xr.Dataset:  # fmt: skip
     found = dict(zip(names, tables, strict=True))
-    result = with_totals(_quantities, table.sel(step=shared).to_dataset("column")).drop_vars("sampled")
+    result = with_totals(_quantities, columns_of(table.sel(step=shared))).drop_vars("sampled")
     everywhere = {"parameter": result["parameter"]} if "parameter" in result.dims else {}
     if everywhere:
         squares = found.get("aligned", xr.full_like(result["distance"], np.nan)).reindex({"step": shared} | everywhere)

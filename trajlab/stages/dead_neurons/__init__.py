@@ -29,7 +29,7 @@ _SHARE = "over the units of the layer of which it is known"
 _PAIR = "count; units known at both snapshots"
 MEANINGS = {
     "active_fraction": Meaning(
-        "share of positions where active", "1", "positions with h > 0 / positions with finite h"
+        "share of positions where active", "1", "positions with h > 0 / positions with finite h", share=True
     ),
     "dead": Meaning("dead", "1", "1 if h > 0 at no position of the probe, else 0"),
     "near_dead": Meaning("nearly dead", "1", "1 if active_fraction < near, else 0"),
@@ -41,12 +41,16 @@ MEANINGS = {
     "revived": Meaning("units that revived", "units", f"dead before, alive now and at some earlier snapshot; {_PAIR}"),
     "born": Meaning("units alive for the first time", "units", f"dead before, alive now and never earlier; {_PAIR}"),
     "nonfinite": Meaning("activations that are NaN or Inf", "activations", "count over positions and units"),
-    "agreement": Meaning("agreement of gradient_dead with dead", "1", f"share of equal ones {_SHARE} both"),
-    "agreement_static": Meaning("agreement of weight_static with dead", "1", f"share of equal ones {_SHARE} both"),
+    "agreement": Meaning("agreement of gradient_dead with dead", "1", f"share of equal ones {_SHARE} both", share=True),
+    "agreement_static": Meaning(
+        "agreement of weight_static with dead", "1", f"share of equal ones {_SHARE} both", share=True
+    ),
 }
 FRACTIONS = ("dead", "near_dead", "dormant", "gradient_dead", "weight_static")
 for _name in FRACTIONS:
-    MEANINGS[f"fraction_{_name}"] = Meaning(f"share of units {MEANINGS[_name].long_name}", "1", f"mean {_SHARE}")
+    MEANINGS[f"fraction_{_name}"] = Meaning(
+        f"share of units {MEANINGS[_name].long_name}", "1", f"mean {_SHARE}", share=True
+    )
 MEANINGS |= LIFETIMES
 
 

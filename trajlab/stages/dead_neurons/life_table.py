@@ -15,24 +15,31 @@ MEANINGS = {
     "dead_steps": Meaning("snapshots at which the unit is dead", "snapshots", "count of dead = 1"),
     "longest_dead": Meaning("longest dead spell", "snapshots", f"most snapshots dead in a row; {_KNOWN}"),
     "longest_dead_span": Meaning(
-        "optimizer steps of the longest dead spell", "steps",
+        "optimizer steps of the longest dead spell",
+        "steps",
         "most steps from the first snapshot dead to the next active, or to the last known if there is none",
     ),
     "dead_at_end": Meaning("dead at the end", "1", "1 if dead at the last snapshot at which it is known, else 0"),
     "at_risk": Meaning(
-        "units that may die for the first time", "units",
+        "units that may die for the first time",
+        "units",
         "count; active at an earlier snapshot, not dead since at any before this, known at this or a later one",
     ),
     "survival": Meaning(
-        "share of units yet to die for the first time", "1", "product over steps of 1 − first deaths / at_risk"
+        "share of units yet to die for the first time",
+        "1",
+        "product over steps of 1 − first deaths / at_risk",
+        share=True,
     ),
-    "fraction_ever_dead": Meaning("share of units ever dead", "1", "dead at any snapshot / known at any"),
-    "fraction_never_active": Meaning("share of units never active", "1", "dead at all snapshots / known at any"),
-    "fraction_ever_died": Meaning("share of units that ever died", "1", "deaths > 0 / known at any"),
+    "fraction_ever_dead": Meaning("share of units ever dead", "1", "dead at any snapshot / known at any", share=True),
+    "fraction_never_active": Meaning(
+        "share of units never active", "1", "dead at all snapshots / known at any", share=True
+    ),
+    "fraction_ever_died": Meaning("share of units that ever died", "1", "deaths > 0 / known at any", share=True),
     "fraction_died_for_good": Meaning(
-        "share of units that died for good", "1", "deaths > 0 and dead at the end / known at any"
+        "share of units that died for good", "1", "deaths > 0 and dead at the end / known at any", share=True
     ),
-}  # fmt: skip
+}
 
 
 def lifetimes(dead: xr.DataArray) -> dict[str, xr.DataArray]:

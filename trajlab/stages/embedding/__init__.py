@@ -29,14 +29,18 @@ MOST_TSNE = 3
 _VOTE = "share of labeled samples whose k nearest other ones mostly have their label"
 MEANINGS = {
     "pca": Meaning("principal component", "activation", "coordinates along the directions of most variance"),
-    "explained_variance_ratio": Meaning("share of the variance", "1", "s² / Σs²"),
+    "explained_variance_ratio": Meaning("share of the variance", "1", "s² / Σs²", share=True),
     "tsne": Meaning("t-SNE", "1", "coordinates in which neighbors are likely where they are among the features"),
     "tsne_kl": Meaning("divergence of t-SNE", "nat", "KL(P ‖ Q) of the neighborhoods among the features and in it"),
     "tsne_perplexity": Meaning("perplexity of t-SNE", "1", "what was asked for, at most (samples − 1)/3"),
-    "knn_accuracy": Meaning("share of samples that neighbors tell (kNN)", "1", _VOTE),
-    "knn_accuracy_pca": Meaning("share of samples that neighbors in the PCA tell", "1", f"{_VOTE}, in `pca`"),
-    "knn_accuracy_tsne": Meaning("share of samples that neighbors in the t-SNE tell", "1", f"{_VOTE}, in `tsne`"),
-    "knn_chance": Meaning("share of the largest class", "1", "largest number of a label / labeled samples"),
+    "knn_accuracy": Meaning("share of samples that neighbors tell (kNN)", "1", _VOTE, share=True),
+    "knn_accuracy_pca": Meaning(
+        "share of samples that neighbors in the PCA tell", "1", f"{_VOTE}, in `pca`", share=True
+    ),
+    "knn_accuracy_tsne": Meaning(
+        "share of samples that neighbors in the t-SNE tell", "1", f"{_VOTE}, in `tsne`", share=True
+    ),
+    "knn_chance": Meaning("share of the largest class", "1", "largest number of a label / labeled samples", share=True),
     "singular_values": Meaning("singular value of the features", "activation", "s of features − their means"),
     "effective_rank": Meaning("effective rank of the features", "1", "exp(−Σ p ln p), p = s/Σs"),
     "participation_ratio": Meaning("participation ratio of the features", "1", "(Σs²)² / Σs⁴"),

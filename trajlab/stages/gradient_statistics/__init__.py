@@ -12,7 +12,7 @@ from trajlab.scan.kernels.gradient_angles import Successive
 from trajlab.scan.kernels.moments import Moments
 from trajlab.scan.scan import Tensor, by_name, scan
 from trajlab.stages.gradient_statistics.epochs import Calendar, calendar
-from trajlab.statistics.result import Meaning, Sums, annotate, stride
+from trajlab.statistics.result import Meaning, Sums, annotate, columns_of, stride
 from trajlab.statistics.standard_errors import root_error, total_error
 
 _SE = "linearized, over a random sample of entries without replacement; 0 if all entries are recorded"
@@ -106,7 +106,7 @@ def gradient_statistics(gradient: Tensor, metrics: xr.Dataset | None = None, *, 
 
 
 def _result(moments: xr.DataArray, angles: xr.DataArray, varying: xr.DataArray, *, epochs: Calendar) -> xr.Dataset:
-    table = moments.to_dataset("column").assign(angles.to_dataset("column").data_vars)
+    table = columns_of(moments).assign(columns_of(angles).data_vars)
     sums, known = Sums.of(table), Sums.of(_by_epoch(varying, epochs))
     found = _at_steps(sums, False) | _over_epochs(known, False)
     if "parameter" in table.dims:
