@@ -31,7 +31,7 @@ from trajlab.running.commands import (
     stage_command,
     stages_by_panel,
 )
-from trajlab.runs.disk.paths import place
+from trajlab.runs.disk.paths import as_path
 from trajlab.stages import stage_names
 
 
@@ -106,9 +106,9 @@ def info(
 
 @app.command()
 def pack(
-    source: Annotated[Path, typer.Argument(parser=place, help="A folder of snapshots, or a folder of runs.")],
+    source: Annotated[Path, typer.Argument(parser=as_path, help="A folder of snapshots, or a folder of runs.")],
     store: Annotated[
-        Path, typer.Argument(parser=place, help="The store to write; for a folder of runs, the folder of stores.")
+        Path, typer.Argument(parser=as_path, help="The store to write; for a folder of runs, the folder of stores.")
     ],
     step_pattern: StepPattern = None,
     overwrite: Overwrite = False,
@@ -128,8 +128,8 @@ def pack(
 
 @app.command("import")
 def import_(
-    source: Annotated[Path, typer.Argument(parser=place, help="A folder of checkpoints, in any layout.")],
-    run: Annotated[Path, typer.Argument(parser=place, help="The run folder to write.")],
+    source: Annotated[Path, typer.Argument(parser=as_path, help="A folder of checkpoints, in any layout.")],
+    run: Annotated[Path, typer.Argument(parser=as_path, help="The run folder to write.")],
     step_pattern: StepPattern = None,
 ) -> None:
     """Write anybody's checkpoints as a run folder of safetensors snapshots."""
@@ -141,7 +141,7 @@ def import_(
 @app.command("run")
 def run_stages(
     run: Run,
-    out: Annotated[Path, typer.Argument(parser=place, help="The folder that gets one <stage>.zarr for each stage.")],
+    out: Annotated[Path, typer.Argument(parser=as_path, help="The folder that gets one <stage>.zarr for each stage.")],
     stages: Annotated[
         str, typer.Option(help="Stages, separated by commas; all that the run can serve by default.")
     ] = "",
@@ -177,11 +177,11 @@ def run_stages(
 
 @app.command()
 def figure(
-    result: Annotated[Path, typer.Argument(parser=place, help="A result, as a stage wrote it.")],
+    result: Annotated[Path, typer.Argument(parser=as_path, help="A result, as a stage wrote it.")],
     out: Annotated[
         Path,
         typer.Argument(
-            parser=place, help="The picture: a .png, .svg or .pdf, or a .gif, .webp, .apng or .mp4 that moves."
+            parser=as_path, help="The picture: a .png, .svg or .pdf, or a .gif, .webp, .apng or .mp4 that moves."
         ),
     ],
     variable: Annotated[str | None, typer.Option(help="Variable to draw; a good one by default.")] = None,
@@ -204,7 +204,7 @@ def figure(
 @app.command()
 def network(
     run: Run,
-    out: Annotated[Path, typer.Argument(parser=place, help="The picture: a .svg, .png or .pdf.")],
+    out: Annotated[Path, typer.Argument(parser=as_path, help="The picture: a .svg, .png or .pdf.")],
     model: Model = None,
     probe: Probe = None,
     step_pattern: StepPattern = None,
@@ -223,15 +223,15 @@ def network(
 
 @app.command()
 def report(
-    results: Annotated[Path, typer.Argument(parser=place, help="A folder of results.")],
-    out: Annotated[Path, typer.Argument(parser=place, help="The page, one self-contained HTML file.")],
+    results: Annotated[Path, typer.Argument(parser=as_path, help="A folder of results.")],
+    out: Annotated[Path, typer.Argument(parser=as_path, help="The page, one self-contained HTML file.")],
     title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
     metrics: Annotated[
-        Path | None, typer.Option(parser=place, help="Write headline numbers of each run as JSON here.")
+        Path | None, typer.Option(parser=as_path, help="Write headline numbers of each run as JSON here.")
     ] = None,
     claims: Annotated[
         Path | None,
-        typer.Option(parser=place, help="JSON file of claims, shown first."),
+        typer.Option(parser=as_path, help="JSON file of claims, shown first."),
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:

@@ -2,7 +2,7 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 
-from trajlab.scan.as_one_task import lazily
+from trajlab.scan.as_one_task import as_one_task
 
 
 def halves(a: xr.DataArray, b: xr.DataArray) -> xr.Dataset:
@@ -16,7 +16,7 @@ def test_lazily__gives_what_the_function_gives(no_compute):
         expected = halves(a, b)
     lazy_a, lazy_b = (array.copy(data=da.from_array(array.values, chunks=-1)) for array in (a, b))
     with no_compute():
-        result = lazily(halves, lazy_a, lazy_b)
+        result = as_one_task(halves, lazy_a, lazy_b)
     assert result.ratio.chunks is not None
     xr.testing.assert_identical(result.compute(), expected)
     xr.testing.assert_identical((result["sum"] + 1).compute(), expected["sum"] + 1)

@@ -3,7 +3,7 @@ import pytest
 
 import trajlab
 from trajlab.errors import BadSetting
-from trajlab.runs.tensors import Life, Recording, Tensors
+from trajlab.runs.tensors import Recording, Series, Tensors
 from trajlab.runs.trajectory import Trajectory
 from trajlab.stages.zero_gradients import zero_gradients
 
@@ -13,7 +13,7 @@ def sampled(run: Trajectory, name: str, index: np.ndarray) -> Trajectory:
     lives = dict(run.gradients.lives)
     life = lives[name]
     values = np.asarray(life.values).reshape(len(life.steps), -1)[:, index]
-    lives[name] = Life(life.steps, values, life.shape, index)
+    lives[name] = Series(life.steps, values, life.shape, index)
     return Trajectory(Recording(run.weights, Tensors(lives), run.buffers))
 
 

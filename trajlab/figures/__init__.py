@@ -19,7 +19,7 @@ from trajlab.figures.marks.choosing import between
 from trajlab.figures.moving import WRITERS
 from trajlab.figures.panel import Frames, Panel
 from trajlab.runs.disk.atomic import check_free, write_file
-from trajlab.runs.disk.paths import place
+from trajlab.runs.disk.paths import as_path
 from trajlab.stages import stage_names
 from trajlab.statistics.extremes import with_reference
 from trajlab.statistics.read import looked_at, read
@@ -96,7 +96,7 @@ def save(
     MissingData
         The result has none of the steps.
     """
-    out = place(out)
+    out = as_path(out)
     ending = out.suffix.removeprefix(".")
     formats = {*FigureCanvasBase.get_supported_filetypes(), *WRITERS}
     if ending not in formats:

@@ -15,7 +15,7 @@ from trajlab.figures.marks.bars import stacked
 from trajlab.figures.marks.canvas import canvas, tall
 from trajlab.figures.marks.choosing import choose
 from trajlab.figures.panel import Panel
-from trajlab.statistics.extremes import Place, in_run, most_unmoved, reference_of
+from trajlab.statistics.extremes import Extreme, in_run, most_unmoved, reference_of
 from trajlab.statistics.wording import count
 
 
@@ -129,7 +129,7 @@ def _rate(result: xr.Dataset, name: str, figure: Figure) -> None:
     bands(rate.assign_attrs(long_name="relative distance per step", units="1"), figure.add_subplot(), log=True)
 
 
-def _unchanged(result: xr.Dataset, place: Place) -> Panel:
+def _unchanged(result: xr.Dataset, place: Extreme) -> Panel:
     """Give the figure of what never moved in the run where the most did not, the tensors named in which some did."""
     one = result.sel(place.at)
     still = (one["unchanged_cause"].sum("cause") > 0).values

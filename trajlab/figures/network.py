@@ -18,7 +18,7 @@ from trajlab.figures.inline import STYLE
 from trajlab.figures.marks.scale import CATEGORIES
 from trajlab.replays.module_graph import Node, wiring
 from trajlab.runs.disk.atomic import check_free, write_file
-from trajlab.runs.disk.paths import place
+from trajlab.runs.disk.paths import as_path
 from trajlab.runs.trajectory import Trajectory
 
 ROW = 0.2
@@ -60,7 +60,7 @@ def save_network(trajectory: Trajectory, out: str | Path, *, overwrite: bool = F
     MissingData
         The run names no model, or has no probe.
     """
-    out = place(out)
+    out = as_path(out)
     ending = out.suffix.removeprefix(".")
     formats = FigureCanvasBase.get_supported_filetypes()
     if ending not in formats:

@@ -11,7 +11,7 @@ import xarray as xr
 from trajlab.errors import BadSetting, MissingData
 from trajlab.replays.alignment import Chain, orders_at, permuted, state_at
 from trajlab.runs.disk.lazy import CHUNK_BYTES
-from trajlab.runs.tensors import Life, Recording, Tensors, attributes_of
+from trajlab.runs.tensors import Recording, Series, Tensors, attributes_of
 from trajlab.runs.trajectory import Trajectory
 
 POINTS = 11
@@ -77,7 +77,7 @@ def between(
             if chain is not None and orders is not None:
                 moved = dask.delayed(permuted, pure=True)(chain, orders, name, end)
                 end = da.from_delayed(moved, here.shape, here.dtype)
-            lives[name] = Life(steps, _line(here, end, alphas), tuple(here.shape))
+            lives[name] = Series(steps, _line(here, end, alphas), tuple(here.shape))
         groups.append(lives)
     line = Trajectory(
         Recording(

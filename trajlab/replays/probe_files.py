@@ -13,7 +13,7 @@ from trajlab.errors import BadSetting, DamagedData, MissingData
 from trajlab.record.probe import probe_facts, probe_tensors
 from trajlab.replays.dtypes import widened
 from trajlab.replays.probe_kinds import MASK
-from trajlab.runs.disk.paths import place, reaching
+from trajlab.runs.disk.paths import as_path, reaching
 from trajlab.runs.disk.rows import widen
 
 MASKS = {"mask": f"{MASK}_inputs", "masks": f"{MASK}_inputs"}
@@ -70,7 +70,7 @@ def read_probe(path: str | Path) -> xr.Dataset:
     DamagedData
         The file can not be read, holds no inputs or ones that are NaN or Inf, or not as many targets.
     """
-    file = place(path)
+    file = as_path(path)
     with reaching(file):
         if not file.is_file():
             there = "a folder" if file.is_dir() else "no such file"

@@ -24,7 +24,7 @@ from trajlab.replays.probe_files import as_probe
 from trajlab.replays.stateless import Network, hollow
 from trajlab.replays.tasks import Passes
 from trajlab.replays.trace import Call, trial
-from trajlab.runs.tensors import Life
+from trajlab.runs.tensors import Series
 from trajlab.runs.trajectory import Trajectory
 
 TRIAL_SAMPLES = 3
@@ -258,7 +258,7 @@ def _identity(trajectory: Trajectory, model: Model | None) -> Any:
     return (model, described(trajectory)) if model is None or isinstance(model, str) else uuid4().hex
 
 
-def _shared_steps(trajectory: Trajectory, lives: Sequence[Life], own: np.ndarray | None) -> np.ndarray:
+def _shared_steps(trajectory: Trajectory, lives: Sequence[Series], own: np.ndarray | None) -> np.ndarray:
     steps = lives[0].steps if lives else trajectory.steps
     for known in [*(life.steps for life in lives), *([] if own is None else [own])]:
         steps = np.intersect1d(steps, known, assume_unique=True)

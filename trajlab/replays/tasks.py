@@ -11,7 +11,7 @@ from dask.task_spec import DataNode, List, Task, TaskRef
 
 from trajlab.replays.forward import Request
 from trajlab.replays.stateless import Network
-from trajlab.runs.tensors import Life
+from trajlab.runs.tensors import Series
 
 
 class Apart(Task):
@@ -54,7 +54,7 @@ class Passes(NamedTuple):
     name: str
     network: Network
     probe: tuple[Any, Any]
-    lives: Sequence[Life]
+    lives: Sequence[Series]
     steps: np.ndarray
     stepwise: bool = False
 
@@ -112,7 +112,7 @@ class _Cut:
 class _Life:
     """The life of one tensor, cut into what the task of each step is given."""
 
-    def __init__(self, life: Life, steps: np.ndarray, sources: list[Any]):
+    def __init__(self, life: Series, steps: np.ndarray, sources: list[Any]):
         self.values: Any = life.values
         self.place = np.searchsorted(life.steps, steps).tolist()
         if isinstance(self.values, da.Array):

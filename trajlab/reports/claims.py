@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from trajlab.errors import DamagedData, MissingData
-from trajlab.runs.disk.paths import place, reaching
+from trajlab.runs.disk.paths import as_path, reaching
 from trajlab.statistics.wording import count, number, share
 
 VERDICTS = {"yes": "✓ holds", "partly": "◐ in part", "no": "✗ does not hold"}
@@ -81,7 +81,7 @@ def read_claims(file: str | Path) -> list[Claim]:
     DamagedData
         It holds no claims.
     """
-    source = place(file)
+    source = as_path(file)
     with reaching(source):
         if not source.is_file():
             raise MissingData(f"claims were to be read from {source}; there is no such file. Write it first.")

@@ -18,7 +18,7 @@ from trajlab.reports.head import heading
 from trajlab.reports.outline import alarms, grouped, rank
 from trajlab.reports.sections import Section, section, slug
 from trajlab.runs.disk.atomic import check_free, write_file
-from trajlab.runs.disk.paths import place, reaching
+from trajlab.runs.disk.paths import as_path, reaching
 from trajlab.schema import STORE_FILE
 from trajlab.statistics.read import looked_at, read
 from trajlab.statistics.studies import run_names, set_of_studies, shared_facts
@@ -61,7 +61,7 @@ def report(
     DamagedData
         What is there is not a result, or one of another version; or the file holds no claims.
     """
-    targets = [place(path) for path in (out, metrics) if path is not None]
+    targets = [as_path(path) for path in (out, metrics) if path is not None]
     if len({path.resolve() for path in targets}) < len(targets):
         raise BadSetting(f"the page and its numbers were both to be written to {out}. Name another file for one.")
     for path in targets:
@@ -122,7 +122,7 @@ def open_results(results: Results) -> dict[str, xr.Dataset]:
             name: result.assign_attrs({"stage": name} | result.attrs) for name, result in results.items()
         }
     else:
-        folder = place(results)
+        folder = as_path(results)
         with reaching(folder):
             if not folder.is_dir():
                 raise MissingData(f"a folder of results was to be read at {folder}; there is none. Run a stage first.")
@@ -162,7 +162,9 @@ def _study(results: Results, opened: dict[str, xr.Dataset]) -> str:
     if common := set_of_studies(named):
         return common
     return (
-        "Training trajectories" if isinstance(results, Mapping) else place(results).resolve().name.removesuffix(".zarr")
+        "Training trajectories"
+        if isinstance(results, Mapping)
+        else as_path(results).resolve().name.removesuffix(".zarr")
     )
 
 

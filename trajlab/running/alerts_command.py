@@ -18,7 +18,7 @@ from trajlab.errors import AlertFired
 from trajlab.running.commands import stage_command
 from trajlab.running.compute import computing, write
 from trajlab.runs.disk.atomic import check_free
-from trajlab.runs.disk.paths import place
+from trajlab.runs.disk.paths import as_path
 from trajlab.schema import RESULT_VERSION
 from trajlab.stages.alerts.rules import RULES, prefix
 from trajlab.statistics.studies import run_names
@@ -32,7 +32,7 @@ MOST = 8
 def alerts_command() -> Callable:
     """Give a function for typer that checks the rules, prints what fired, and writes the result if that is wanted."""
     out = Annotated[
-        Path | None, typer.Argument(parser=place, help="The result, a Zarr store; it is only shown if left out.")
+        Path | None, typer.Argument(parser=as_path, help="The result, a Zarr store; it is only shown if left out.")
     ]
     fail_on = Annotated[
         list[str],

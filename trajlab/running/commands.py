@@ -11,20 +11,20 @@ import typer
 import yaml
 
 from trajlab.errors import BadSetting
-from trajlab.runs.disk.paths import place, reaching
+from trajlab.runs.disk.paths import as_path, reaching
 from trajlab.stages import stage, stage_names, stage_source
 
 Run = Annotated[
-    Path, typer.Argument(parser=place, help="A run: a packed store or a folder of snapshots; or a folder of runs.")
+    Path, typer.Argument(parser=as_path, help="A run: a packed store or a folder of snapshots; or a folder of runs.")
 ]
 Params = Annotated[
-    Path | None, typer.Option(parser=place, help="YAML file; its section of the stage's name holds settings.")
+    Path | None, typer.Option(parser=as_path, help="YAML file; its section of the stage's name holds settings.")
 ]
 On = Annotated[str | None, typer.Option(help="Give the stage gradients or buffers where it asks for weights.")]
 Parent = Annotated[
     Path | None,
     typer.Option(
-        parser=place, help='Another run to compare with; or "recorded", the one that each run restarted from.'
+        parser=as_path, help='Another run to compare with; or "recorded", the one that each run restarted from.'
     ),
 ]
 Model = Annotated[
@@ -38,7 +38,7 @@ Model = Annotated[
 Probe = Annotated[
     Path | None,
     typer.Option(
-        parser=place,
+        parser=as_path,
         help="File of inputs, and targets, to replay on: .safetensors, .npz, .npy or .pt.",
         rich_help_panel="Replaying",
     ),
@@ -130,7 +130,7 @@ def stage_command(
         result = compute_lazily(name, given_run(options), chosen)
         (finish or _write)(result, options)
 
-    out = Annotated[Path, typer.Argument(parser=place, help="The result, a Zarr store that xarray.open_zarr opens.")]
+    out = Annotated[Path, typer.Argument(parser=as_path, help="The result, a Zarr store that xarray.open_zarr opens.")]
     fixed = {"run": (Run, ...), "out": (out, ...)} | (extra or {})
     later = {
         "params": (Params, None), "on": (On, None), "parent": (Parent, None), "step_pattern": (StepPattern, None),

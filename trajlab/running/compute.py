@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressC
 
 from trajlab.errors import MissingData, TrajlabError
 from trajlab.running.fuse import fuse_scans
-from trajlab.runs.disk.atomic import check_free, whole
+from trajlab.runs.disk.atomic import atomic, check_free
 from trajlab.schema import RESULT_VERSION
 
 
@@ -51,7 +51,7 @@ def write(
     with computing(what, workers=workers, scheduler=scheduler):
         computed = dask.compute(*results.values())
     for path, result in zip(results, computed, strict=True):
-        with whole(path, replaces=RESULT_VERSION if overwrite else None) as part, warnings.catch_warnings():
+        with atomic(path, replaces=RESULT_VERSION if overwrite else None) as part, warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Consolidated metadata", UserWarning)
             warnings.filterwarnings("ignore", category=zarr.errors.UnstableSpecificationWarning)
             result.to_zarr(part, mode="w-" if not part.exists() else "a", zarr_format=3, consolidated=True)

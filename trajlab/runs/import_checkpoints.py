@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 from trajlab.errors import MissingData, TrajlabError
-from trajlab.runs.disk.atomic import whole
-from trajlab.runs.disk.paths import place
+from trajlab.runs.disk.atomic import atomic
+from trajlab.runs.disk.paths import as_path
 from trajlab.runs.trajectory import Trajectory
 from trajlab.runs.trajectory import open as open_trajectory
 from trajlab.schema import MODEL_FILE, RUN_FILE, SNAPSHOTS_VERSION, checkpoint_folder
@@ -35,8 +35,8 @@ def import_checkpoints(source: str | Path, run: str | Path, *, step_pattern: str
     trajectory = open_trajectory(source, step_pattern=step_pattern)
     if trajectory.weights.unusable:
         raise MissingData(next(iter(trajectory.weights.unusable.values())))
-    target = place(run)
-    with whole(target) as part:
+    target = as_path(run)
+    with atomic(target) as part:
         for step in trajectory.steps.tolist():
             _write_checkpoint(trajectory, step, part / checkpoint_folder(step))
         (part / RUN_FILE).write_text(json.dumps(_facts(trajectory), indent=1) + "\n")

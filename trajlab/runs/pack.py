@@ -13,12 +13,12 @@ import zarr
 from dask.delayed import Delayed, delayed
 
 from trajlab.errors import MissingData, OutputExists
-from trajlab.runs.disk.atomic import check_free, whole
-from trajlab.runs.disk.paths import is_url, place, reaching
+from trajlab.runs.disk.atomic import atomic, check_free
+from trajlab.runs.disk.paths import as_path, is_url, reaching
 from trajlab.runs.disk.rows import Rows
 from trajlab.runs.disk.upload import is_unfinished, move
 from trajlab.runs.readers.store import ABSENT, is_store, read_store
-from trajlab.runs.tensors import Life, Recording, Tensors, dims_of
+from trajlab.runs.tensors import Recording, Series, Tensors, dims_of
 from trajlab.runs.trajectory import Trajectory
 from trajlab.runs.trajectory import open as open_trajectory
 from trajlab.schema import BUFFERS, GRADIENTS, METRICS, PROBE, STORE_VERSION, WEIGHTS, node_of
@@ -54,11 +54,11 @@ def pack(source: Trajectory | str | Path, store: str | Path, *, overwrite: bool 
     TrajlabError
         The disk is full.
     """
-    target = place(store)
+    target = as_path(store)
     run = source if isinstance(source, Trajectory) else open_trajectory(source)
     with reaching(target):
         exists = target.exists()
-    if run.source and exists and target.resolve() == place(run.source).resolve():
+    if run.source and exists and target.resolve() == as_path(run.source).resolve():
         raise OutputExists(f"{target} was to be packed into itself. Choose another name for the store.")
     if not run.weights and not run.gradients:
         raise MissingData(f"tensors were to be packed into {target}; the run holds none. Name a run with snapshots.")
@@ -67,7 +67,7 @@ def pack(source: Trajectory | str | Path, store: str | Path, *, overwrite: bool 
         earlier = _extended(target, run)
         if _nothing_new(earlier, run):
             return target
-    with whole(target, replaces=STORE_VERSION if exists else None, extends=earlier is not None) as part:
+    with atomic(target, replaces=STORE_VERSION if exists else None, extends=earlier is not None) as part:
         dask.compute(*_write(part, run, target, earlier))
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Consolidated metadata", UserWarning)
@@ -84,7 +84,7 @@ def _nothing_new(earlier: Recording, run: Trajectory) -> bool:
     return all(held) and earlier.metrics.sizes == run.metrics.sizes
 
 
-def _groups(earlier: Recording, run: Trajectory) -> list[tuple[dict[str, Life], Tensors]]:
+def _groups(earlier: Recording, run: Trajectory) -> list[tuple[dict[str, Series], Tensors]]:
     return [
         (earlier.weights.lives, run.weights),
         (earlier.gradients.lives, run.gradients),
@@ -115,7 +115,7 @@ def _extended(target: Path, run: Trajectory) -> Recording:
     return earlier
 
 
-def _row(life: Life, position: int) -> bytes:
+def _row(life: Series, position: int) -> bytes:
     """Give the bits of one row."""
     values = life.values[position : position + 1]
     rows = values.load() if isinstance(values, Rows) else np.asarray(values)
@@ -166,7 +166,7 @@ def _coordinate(group: zarr.Group, name: str, values: np.ndarray, dim: str | Non
 
 
 def _shards(
-    node: zarr.Group, part: Path, target: Path, held: Life | None, life: Life, attrs: dict[str, Any]
+    node: zarr.Group, part: Path, target: Path, held: Series | None, life: Series, attrs: dict[str, Any]
 ) -> Iterator[Delayed]:
     """Create one array, and give the tasks that write its shards; those that are complete already are kept."""
     dtype = life.values.dtype
@@ -194,7 +194,7 @@ def _shards(
             os.link(target / name, part / name)
 
 
-def _piece(life: Life, start: int, stop: int) -> Rows | Callable[[], np.ndarray]:
+def _piece(life: Series, start: int, stop: int) -> Rows | Callable[[], np.ndarray]:
     """Give rows without computing them now: dask must not see an array as its own."""
     values = life.values[start:stop]
     return values if isinstance(values, Rows) else lambda: np.asarray(values)

@@ -17,7 +17,7 @@ SPATIAL = {0: (), 1: ("x",), 2: ("y", "x"), 3: ("z", "y", "x")}
 
 
 @dataclass(eq=False)
-class Life:
+class Series:
     """One tensor at each of the steps at which it was recorded.
 
     Parameters
@@ -63,7 +63,7 @@ class Tensors(Mapping[str, xr.DataArray]):
 
     def __init__(
         self,
-        lives: Mapping[str, Life],
+        lives: Mapping[str, Series],
         attributes: Callable[[str], dict[str, Any]] = lambda name: {},
         unusable: Mapping[str, str] | None = None,
     ):
@@ -97,7 +97,7 @@ class Tensors(Mapping[str, xr.DataArray]):
         return "\n".join([f"{len(self)} tensors"] + [f"  {name} {life.shape}" for name, life in self.lives.items()])
 
 
-def dims_of(life: Life) -> tuple[str, ...]:
+def dims_of(life: Series) -> tuple[str, ...]:
     """Names of a tensor's dims: (step, sample) if it was sampled, else (step, out, in, y, x) as far as it has them."""
     if life.index is not None:
         return "step", "sample"
@@ -151,7 +151,7 @@ class Recording:
     probe: xr.Dataset = field(default_factory=xr.Dataset)
 
 
-def attributes_of(facts: Mapping[str, Any], lives: Mapping[str, Life]) -> Callable[[str], dict[str, Any]]:
+def attributes_of(facts: Mapping[str, Any], lives: Mapping[str, Series]) -> Callable[[str], dict[str, Any]]:
     """Tell a parameter's module and kind, from the classes that run.json names if it does."""
     classes = facts.get("modules", {})
 

@@ -10,13 +10,13 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting, DamagedData, MissingData
-from trajlab.runs.disk.paths import place, reaching
+from trajlab.runs.disk.paths import as_path, reaching
 from trajlab.runs.disk.remote import survey
 from trajlab.runs.disk.upload import is_unfinished
 from trajlab.runs.readers.checkpoints import has_checkpoints
 from trajlab.runs.readers.folder import read_folder
 from trajlab.runs.readers.store import is_store, read_store
-from trajlab.runs.tensors import Life, Recording, Tensors, attributes_of, natural
+from trajlab.runs.tensors import Recording, Series, Tensors, attributes_of, natural
 from trajlab.schema import BUFFERS, GRADIENTS, METRICS, PROBE, RUN_FILE, WEIGHTS, node_of
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ def open(path: str | Path, *, step_pattern: str | None = None) -> Trajectory:
     DamagedData
         A file is damaged, or the store is of another version.
     """
-    folder = place(path)
+    folder = as_path(path)
     with reaching(folder):
         if not folder.is_dir():
             raise MissingData(
@@ -185,7 +185,7 @@ def runs_in(path: str | Path) -> dict[str, Path]:
     BadSetting
         A run is there twice: as a folder of snapshots and as a store.
     """
-    folder = place(path)
+    folder = as_path(path)
     runs: dict[str, Path] = {}
     with reaching(folder):
         if not folder.is_dir() or is_store(folder) or (folder / RUN_FILE).exists() or has_checkpoints(folder):
@@ -242,7 +242,7 @@ def from_arrays(
     longest = max([array.shape[0] for group in groups for array in group.values()] + [measured.sizes.get("step", 0)])
     known = np.arange(longest) if steps is None else _steps(steps, longest)
     lives = [
-        {name: Life(known[: len(array)], array, tuple(array.shape[1:])) for name, array in group.items()}
+        {name: Series(known[: len(array)], array, tuple(array.shape[1:])) for name, array in group.items()}
         for group in groups
     ]
     if "step" not in measured.coords and "step" in measured.dims:

@@ -10,7 +10,7 @@ from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 from dask.task_spec import List, Task, TaskRef
 
 
-def lazily(function: Callable[..., xr.Dataset], *inputs: xr.DataArray) -> xr.Dataset:
+def as_one_task(function: Callable[..., xr.Dataset], *inputs: xr.DataArray) -> xr.Dataset:
     """Call a function of small arrays when its result is asked for, as one task.
 
     What follows a scan works on a few numbers a step: as xarray expressions on dask arrays it would be hundreds of

@@ -19,7 +19,7 @@ from trajlab.replays.observers.channel_gradients import (
     convolution_of,
 )
 from trajlab.replays.observers.observer import Layer, Objective
-from trajlab.scan.as_one_task import lazily
+from trajlab.scan.as_one_task import as_one_task
 from trajlab.statistics.result import Meaning, annotate, stride
 from trajlab.statistics.units import on_one_probe
 
@@ -207,7 +207,7 @@ def channel_gradients(
     found = observe(replayed, observer)
     tables = {name: table for name, table in found.items() if not name.endswith("|sample")}
     tables = {name: table.chunk(-1) for name, table in tables.items()}
-    result = lazily(partial(_result, keys=tuple(tables), layers=chosen), *tables.values())
+    result = as_one_task(partial(_result, keys=tuple(tables), layers=chosen), *tables.values())
     if each_sample:
         result = result.assign(dict(_each(found, chosen)))
     return annotate(result, MEANINGS, objective=objective, **on_one_probe(tables.values()))

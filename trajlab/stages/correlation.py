@@ -14,7 +14,7 @@ from trajlab.replays.feature_matrices import MOST_SAMPLES, Replay, chosen_steps,
 from trajlab.replays.observe import observe
 from trajlab.replays.observers.correlations import Correlations
 from trajlab.replays.probe_kinds import RECORDED, probe_of
-from trajlab.scan.as_one_task import lazily
+from trajlab.scan.as_one_task import as_one_task
 from trajlab.statistics.correlation import CHANGES, changes, feature_matrix, features_of, sample_matrix
 from trajlab.statistics.result import Meaning, annotate
 from trajlab.statistics.shown_steps import in_one_chunk
@@ -166,7 +166,7 @@ def correlation(
     features = tables["features"]
     chosen, kept = chosen_steps(features, most_steps, at if matrix_layer else ())
     ours = [in_one_chunk(tables[name].isel(step=chosen)) for name in ("pairs", "counts")]
-    result = lazily(_result, *ours, _changes(features, chosen, units, shuffles))
+    result = as_one_task(_result, *ours, _changes(features, chosen, units, shuffles))
     result["absolute_null"] = xr.Variable((), _by_chance(features.sizes["sample"]))
     if matrix_layer:
         own = features.data[:, :, place_of(units, matrix_layer)]

@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting
-from trajlab.scan.as_one_task import lazily
+from trajlab.scan.as_one_task import as_one_task
 from trajlab.scan.kernels.distribution import EXACT, SHIFTS, Spread
 from trajlab.scan.kernels.moments import Moments
 from trajlab.scan.scan import Tensor, at_step, scan
@@ -115,7 +115,7 @@ def distribution(
     probabilities = tuple(map(float, quantiles))
     moments, _ = scan(Moments(), weight)
     spread, edges = scan(Spread(probabilities, bins), weight, reference=anchor)
-    result = lazily(partial(_result, quantiles=probabilities, bins=bins), moments, spread, edges)
+    result = as_one_task(partial(_result, quantiles=probabilities, bins=bins), moments, spread, edges)
     return annotate(
         result,
         MEANINGS,

@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting
-from trajlab.scan.as_one_task import lazily
+from trajlab.scan.as_one_task import as_one_task
 from trajlab.scan.kernels.drift_sums import Pairs
 from trajlab.scan.scan import Tensor, at_step, scan
 from trajlab.statistics.result import Meaning, Sums, annotate, columns_of, stride, with_totals
@@ -86,7 +86,7 @@ def drift(
         raise BadSetting(f"rtol={rtol} and atol={atol} were asked for; both are numbers from 0 on. Change the setting.")
     anchor = reference if parent_weight is None else at_step(parent_weight, reference)
     table, unchanged = scan(Pairs(atol, rtol), weight, reference=anchor)
-    result = lazily(_result, table, unchanged)
+    result = as_one_task(_result, table, unchanged)
     of = "itself" if parent_weight is None else "parent"
     return annotate(result, MEANINGS, reference=reference, reference_of=of, rtol=rtol, atol=atol)
 

@@ -10,7 +10,7 @@ from trajlab.errors import BadSetting
 from trajlab.replays.observe import observe
 from trajlab.replays.observers.pruned import COUNTS, Pruned
 from trajlab.replays.probe_kinds import probe_of
-from trajlab.scan.as_one_task import lazily
+from trajlab.scan.as_one_task import as_one_task
 from trajlab.statistics.metrics import LOSSES, metric_name
 from trajlab.statistics.result import Meaning, annotate, stride
 from trajlab.statistics.scores import PER_CLASS, score_table
@@ -138,10 +138,10 @@ def evaluation(
     for kind, value in thresholds:
         pruned = observe(replay(layers=[""], **{_SETTING[kind]: value}), Pruned())
         tables += [score_table(pruned[""], probe), *(in_one_chunk(pruned[name]) for name in COUNTS)]
-    result = lazily(partial(_result, train=train, thresholds=tuple(thresholds)), *tables)
+    result = as_one_task(partial(_result, train=train, thresholds=tuple(thresholds)), *tables)
     recorded = "" if metrics is None else metric_name("", [str(name) for name in metrics], LOSSES)
     if metrics is not None and recorded:
-        result = result.assign(lazily(_running, in_one_chunk(metrics[recorded]), tables[0]))
+        result = result.assign(as_one_task(_running, in_one_chunk(metrics[recorded]), tables[0]))
     return annotate(result, MEANINGS, **attrs)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting, MissingData
-from trajlab.scan.as_one_task import lazily
+from trajlab.scan.as_one_task import as_one_task
 from trajlab.statistics.result import Meaning, annotate
 from trajlab.statistics.shown_steps import in_one_chunk, shown_steps
 
@@ -118,7 +118,7 @@ def filters(
         raise BadSetting(f"the filters of {name!r} were asked for; there are those of {', '.join(known)}. Choose one.")
     life = weights[name]
     life = in_one_chunk(life.isel(step=shown_steps(life, steps, most_steps), out=slice(most_filters)))
-    result = lazily(partial(_result, image=images[name], most=most_filters), life)
+    result = as_one_task(partial(_result, image=images[name], most=most_filters), life)
     return annotate(result, MEANINGS, parameter=name, filters=weights[name].sizes["out"])
 
 

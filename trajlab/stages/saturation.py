@@ -10,7 +10,7 @@ from trajlab.errors import BadSetting, MissingData
 from trajlab.replays.observe import layers_in, observe
 from trajlab.replays.observers.observer import Layer
 from trajlab.replays.observers.saturation import Rule, Saturation
-from trajlab.scan.as_one_task import lazily
+from trajlab.scan.as_one_task import as_one_task
 from trajlab.scan.kernels.saturation import SATURATION
 from trajlab.statistics.result import Meaning, annotate, stride
 from trajlab.statistics.units import on_one_probe, side_by_side
@@ -125,7 +125,7 @@ def saturation(
         )
     tables = observe(activations, observer)
     rules = tuple(observer.rule(layer) for layer in seen)
-    result = lazily(partial(_result, layers=tuple(seen), rules=rules, most=float(most)), *tables.values())
+    result = as_one_task(partial(_result, layers=tuple(seen), rules=rules, most=float(most)), *tables.values())
     return annotate(
         result,
         MEANINGS,

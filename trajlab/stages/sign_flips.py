@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting, MissingData
-from trajlab.scan.as_one_task import lazily
+from trajlab.scan.as_one_task import as_one_task
 from trajlab.scan.kernels.drift_sums import Pairs
 from trajlab.scan.kernels.entries import Raster, raster_positions
 from trajlab.scan.scan import Tensor, scan
@@ -119,11 +119,13 @@ def sign_flips(
         arrays = {"": gradient} if isinstance(gradient, xr.DataArray) else gradient
         shown = {name: _shown(array, raster) for name, array in arrays.items()}
         parts.append(
-            lazily(partial(_gradient_result, shown=shown, tau=kernel.tau, relative=kernel.relative), table, entries)
+            as_one_task(
+                partial(_gradient_result, shown=shown, tau=kernel.tau, relative=kernel.relative), table, entries
+            )
         )
     if weight is not None:
         table, _ = scan(Pairs(), weight, reference=0)
-        flips = lazily(_weight_result, table)
+        flips = as_one_task(_weight_result, table)
         parts.append(flips.rename(stride="weight_stride") if parts else flips)
     result = parts[0] if len(parts) == 1 else xr.merge(parts, join="outer", compat="override")
     return annotate(result, MEANINGS, tau=list(tau), relative=list(relative))

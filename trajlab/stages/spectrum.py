@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting, MissingData
-from trajlab.scan.as_one_task import lazily
+from trajlab.scan.as_one_task import as_one_task
 from trajlab.scan.kernels.power_law import FACTS
 from trajlab.scan.kernels.singular_values import Spectra
 from trajlab.scan.scan import Tensor, by_name, scan
@@ -120,7 +120,7 @@ def spectrum(weight: Tensor, *, every: int = 1, shuffle: bool = True) -> xr.Data
     table, _ = scan(kernel, matrices[""] if isinstance(weight, xr.DataArray) else matrices)
     sizes = np.array(list(shapes.values())) if table.ndim == 3 else np.array(shapes[""])
     table = table.assign_coords({name: (table.dims[:-2], sizes[..., i]) for i, name in enumerate(("rows", "columns"))})
-    result = lazily(partial(_result, shuffle=shuffle), table)
+    result = as_one_task(partial(_result, shuffle=shuffle), table)
     return annotate(result, MEANINGS, every=every, left_out=", ".join(left_out))
 
 

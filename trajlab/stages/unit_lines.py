@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting, MissingData
-from trajlab.scan.as_one_task import lazily
+from trajlab.scan.as_one_task import as_one_task
 from trajlab.statistics.result import Meaning, annotate
 from trajlab.statistics.shown_steps import in_one_chunk, shown_steps
 
@@ -111,7 +111,7 @@ def unit_lines(
     if not 2 <= resolution <= 2048:
         raise BadSetting(f"resolution={resolution} was asked for; it can be from 2 to 2,048. Change the setting.")
     points = _points(probe) if name == flat[0] else {}
-    plane = lazily(partial(_plane, box=tuple(map(float, box)), resolution=resolution), *list(points.values())[:1])
+    plane = as_one_task(partial(_plane, box=tuple(map(float, box)), resolution=resolution), *list(points.values())[:1])
     lives = {"weight": weights[name]}
     bias = name.removesuffix("weight") + "bias"
     if bias in weights and weights[bias].shape[1:] == weights[name].shape[1:2]:
@@ -123,7 +123,7 @@ def unit_lines(
         recorded = recorded.sel(step=np.intersect1d(recorded["step"], life["step"]))
     at = recorded["step"].values[shown_steps(recorded, steps, most_steps)]
     inputs = {key: in_one_chunk(life.sel(step=at)) for key, life in lives.items()} | {"box": plane["box"]} | points
-    result = lazily(partial(_result, names=tuple(inputs), resolution=resolution), *inputs.values())
+    result = as_one_task(partial(_result, names=tuple(inputs), resolution=resolution), *inputs.values())
     hashed = {"probe_sha256": probe.attrs["sha256"]} if probe is not None and points and "sha256" in probe.attrs else {}
     return annotate(result, MEANINGS, parameter=name, **hashed)
 

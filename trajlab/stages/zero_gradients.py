@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import xarray as xr
 
-from trajlab.scan.as_one_task import lazily
+from trajlab.scan.as_one_task import as_one_task
 from trajlab.scan.scan import Tensor, scan
 from trajlab.statistics.result import Meaning, Sums, along, annotate, with_totals
 from trajlab.statistics.zero_transitions import by_cause, by_threshold, kernel_of
@@ -85,7 +85,7 @@ def zero_gradients(
     """
     kernel = kernel_of(tau, relative)
     table, always = scan(kernel, gradient, weight=weight)
-    result = lazily(partial(_result, tau=kernel.tau, relative=kernel.relative), table, always)
+    result = as_one_task(partial(_result, tau=kernel.tau, relative=kernel.relative), table, always)
     return annotate(result, MEANINGS, tau=list(tau), relative=list(relative))
 
 

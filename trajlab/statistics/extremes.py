@@ -11,7 +11,7 @@ ENOUGH = 100
 """Entries from which on a tensor has a distribution worth comparing."""
 
 
-class Place(NamedTuple):
+class Extreme(NamedTuple):
     """A value and the labels of the dims where it stands."""
 
     value: float
@@ -31,7 +31,7 @@ def last(array: xr.DataArray, known: xr.DataArray | None = None) -> xr.DataArray
     return array.drop_vars(of_steps).isel(step=position).where(known.any("step"))
 
 
-def extreme(array: xr.DataArray, *, least: bool = False) -> Place | None:
+def extreme(array: xr.DataArray, *, least: bool = False) -> Extreme | None:
     """Find the largest, or least, finite value; None if there is none."""
     values = np.where(np.isfinite(array.values), array.values, np.nan)
     if np.isnan(values).all():
@@ -39,7 +39,7 @@ def extreme(array: xr.DataArray, *, least: bool = False) -> Place | None:
     flat = int(np.nanargmin(values) if least else np.nanargmax(values))
     where = np.unravel_index(flat, values.shape)
     labels = {str(d): array[d].values[i] if d in array.coords else i for d, i in zip(array.dims, where, strict=True)}
-    return Place(float(values.flat[flat]), labels)
+    return Extreme(float(values.flat[flat]), labels)
 
 
 def typical(array: xr.DataArray) -> xr.DataArray:
@@ -62,17 +62,17 @@ def by_group(array: xr.DataArray) -> dict[str, float]:
     return medians if len(medians) > 1 and len(known) < array.sizes["run"] else {}
 
 
-def in_run(place: Place) -> str:
+def in_run(place: Extreme) -> str:
     """Say in which run something is; nothing if there is one only."""
     return f" in run `{place.at['run']}`" if "run" in place.at else ""
 
 
-def size_in(sizes: xr.DataArray, place: Place) -> float:
+def size_in(sizes: xr.DataArray, place: Extreme) -> float:
     """Give how many entries the network has, the one of the run where something is if runs differ."""
     return float(sizes.sel({dim: label for dim, label in place.at.items() if dim in sizes.dims}).sum())
 
 
-def whole(result: xr.Dataset, name: str) -> xr.DataArray | None:
+def total_of(result: xr.Dataset, name: str) -> xr.DataArray | None:
     """Give a variable of the whole network: the total, or of a single tensor the variable itself."""
     found = result.get(f"total_{name}", result.get(name))
     return None if found is None or {"parameter", "layer"} & set(found.dims) else found
@@ -97,7 +97,7 @@ def with_reference(result: xr.Dataset) -> xr.Dataset:
     return result.assign(renamed) if renamed else result
 
 
-def most_unmoved(result: xr.Dataset) -> Place | None:
+def most_unmoved(result: xr.Dataset) -> Extreme | None:
     """Find the run in which most entries never moved; None if all did in every run."""
     place = extreme(result["unchanged_cause"].sum(["parameter", "cause"]))
     return place if place is not None and place.value > 0 else None

@@ -7,7 +7,7 @@ from pathlib import Path
 import xarray as xr
 
 from trajlab.errors import DamagedData, MissingData, TrajlabError
-from trajlab.runs.disk.paths import place, reaching
+from trajlab.runs.disk.paths import as_path, reaching
 from trajlab.schema import RESULT_VERSION, STORE_FILE
 
 
@@ -24,7 +24,7 @@ def read(result: str | Path | xr.Dataset) -> xr.Dataset:
     if isinstance(result, xr.Dataset):
         where, opened = "the result", result
     else:
-        folder = place(result)
+        folder = as_path(result)
         where = str(folder)
         with reaching(folder):
             if not folder.is_dir():

@@ -23,7 +23,7 @@ from trajlab.errors import BadSetting, DamagedData, MissingData, OutputExists, T
 from trajlab.running.compute import write
 from trajlab.running.run import needs_of
 from trajlab.runs.disk import remote
-from trajlab.runs.disk.paths import place
+from trajlab.runs.disk.paths import as_path
 from trajlab.runs.import_checkpoints import import_checkpoints
 from trajlab.schema import UNFINISHED_FILE
 from trajlab.stages import stage, stage_names
@@ -284,7 +284,7 @@ def test_open__again_sees_what_came_since(bucket, checkpoints):
     another_process.copy_object(Bucket=name, Key=key.format(5), CopySource=f"{name}/{key.format(1)}")
     another_process.close()
     assert trajlab.open(url).steps.tolist() == [0, 1, 5]
-    assert trajlab.open(place(url)).steps.tolist() == [0, 1, 5]
+    assert trajlab.open(as_path(url)).steps.tolist() == [0, 1, 5]
 
 
 def test_open__in_memory(recorded):
@@ -468,7 +468,7 @@ def test_results__are_written_whole_or_not_at_all(bucket, example, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(store, "put_file", failing)
         with pytest.raises(TrajlabError, match=f"{url} was to be reached; Access Denied"):
-            write({place(url): result})
+            write({as_path(url): result})
     assert len(seen) >= 20 and keys(bucket) == [f"drift.zarr/{UNFINISHED_FILE}", "report/thesis.tex"]
 
     with monkeypatch.context() as patch:  # as if the process had been killed: nothing is cleaned up
@@ -476,15 +476,15 @@ def test_results__are_written_whole_or_not_at_all(bucket, example, monkeypatch):
         patch.setattr(uploading, "_remove", lambda *a, **k: None)
         seen.clear()
         with pytest.raises(TrajlabError):
-            write({place(url): result}, overwrite=True)
+            write({as_path(url): result}, overwrite=True)
     assert UNFINISHED_FILE in keys(url) and "zarr.json" not in keys(url) and len(keys(url)) > 10
     with pytest.raises((FileNotFoundError, KeyError, ValueError)):
         xr.open_zarr(url)
     with pytest.raises(DamagedData, match="Compute the stage again"):
         figures.read(url)
     with pytest.raises(OutputExists, match="somebody is writing there now, or was interrupted"):
-        write({place(url): result})
-    write({place(url): result}, overwrite=True)
+        write({as_path(url): result})
+    write({as_path(url): result}, overwrite=True)
     xr.testing.assert_identical(xr.open_zarr(url).compute(), result.compute())
     assert UNFINISHED_FILE not in keys(url)
 
@@ -492,9 +492,9 @@ def test_results__are_written_whole_or_not_at_all(bucket, example, monkeypatch):
 def test_results__the_root_comes_last_and_goes_first(bucket, example, asked):
     url = f"{bucket}/drift.zarr"
     result = trajlab.run("drift", example)
-    write({place(url): result})
+    write({as_path(url): result})
     asked.clear()
-    write({place(url): result[["norm"]]}, overwrite=True)
+    write({as_path(url): result[["norm"]]}, overwrite=True)
     changes = [(method, key.split("/")[-1]) for method, key, _ in asked if method.startswith(("put", "delete"))]
     deletions = [change for change in changes if change[0].startswith("delete")]
     puts = [key for method, key in changes if method == "put_object"]
@@ -509,15 +509,15 @@ def test_results__never_replace_what_is_no_result(bucket, example, recorded):
     run = upload(recorded, f"{bucket}/first")
     for target in (run, bucket, trajlab.pack(example, f"{bucket}/run.zarr")):
         with pytest.raises(OutputExists, match="exists already"):
-            write({place(target): result})
+            write({as_path(target): result})
         with pytest.raises(OutputExists, match="never overwritten"):
-            write({place(target): result}, overwrite=True)
+            write({as_path(target): result}, overwrite=True)
     same(trajlab.open(run), trajlab.open(recorded))
 
 
 def test_results__in_memory(example):
     result = trajlab.run("drift", example)
-    url = place("memory://results/drift.zarr")
+    url = as_path("memory://results/drift.zarr")
     write({url: result})
     with pytest.raises(OutputExists, match="exists already"):
         write({url: result})

@@ -8,7 +8,7 @@ from torch import nn
 import trajlab
 from trajlab.errors import BadSetting, MissingData
 from trajlab.running.fuse import fuse_scans
-from trajlab.runs.tensors import Life
+from trajlab.runs.tensors import Series
 from trajlab.stages.dead_neurons import dead_neurons
 
 
@@ -338,7 +338,7 @@ def test_dead_neurons__of_sampled_gradients_it_tells_what_these_show(rng):
     gradient = rng.standard_normal((6, 5, 8))
     gradient[:, 1] = 0
     index = np.array([2, 9, 15, 17, 30])
-    life = Life(np.arange(6), gradient.reshape(6, -1)[:, index].astype(np.float32), (5, 8), index)
+    life = Series(np.arange(6), gradient.reshape(6, -1)[:, index].astype(np.float32), (5, 8), index)
     run = trajlab.from_arrays({"fc.weight": np.ones((6, 5, 8))}, {"fc.weight": gradient})
     run.gradients.lives["fc.weight"] = life
     result = dead_neurons(gradients=run.gradients, window=2).compute().isel(layer=0)

@@ -6,7 +6,7 @@ from torch import nn
 
 import trajlab
 from trajlab.record import Recorder, every
-from trajlab.runs.tensors import Life, Recording, Tensors
+from trajlab.runs.tensors import Recording, Series, Tensors
 from trajlab.runs.trajectory import Trajectory
 from trajlab.stages.gradient_statistics import gradient_statistics
 
@@ -16,7 +16,7 @@ ESTIMATES = ("mean", "mean_abs", "l1", "l2", "variance", "rms", "angle_prev")
 def sampled(population: dict[str, np.ndarray], index: dict[str, tuple[str, np.ndarray]]) -> Trajectory:
     """Give samples, by name, of the entries of populations, (step, entry) each."""
     lives = {
-        name: Life(np.arange(len(population[of])), population[of][:, at], population[of].shape[1:], at)
+        name: Series(np.arange(len(population[of])), population[of][:, at], population[of].shape[1:], at)
         for name, (of, at) in index.items()
     }
     return Trajectory(Recording(Tensors({}), Tensors(lives), Tensors({})))
@@ -113,7 +113,10 @@ def test_gradient_statistics__nonfinite_entries_are_counted_and_left_out():
 
 
 def test_gradient_statistics__a_parameter_without_a_gradient_is_no_part_of_the_total():
-    lives = {"a": Life(np.arange(3), np.full((3, 4), 2.0), (4,)), "b": Life(np.array([0, 2]), np.ones((2, 9)), (9,))}
+    lives = {
+        "a": Series(np.arange(3), np.full((3, 4), 2.0), (4,)),
+        "b": Series(np.array([0, 2]), np.ones((2, 9)), (9,)),
+    }
     run = Trajectory(Recording(Tensors({}), Tensors(lives), Tensors({})))
     result = trajlab.run("gradient_statistics", run).compute()
     assert result.total_l2.values.tolist() == [5, 4, 5]

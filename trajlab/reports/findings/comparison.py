@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.reports.findings.finding import Finding, nonfinite
-from trajlab.statistics.extremes import last, whole
+from trajlab.statistics.extremes import last, total_of
 from trajlab.statistics.wording import count, number, share
 
 HEADLINES = (
@@ -56,7 +56,7 @@ def _two(pair: tuple[str, str]) -> str:
 
 
 def _ends(result: xr.Dataset) -> list[Finding]:
-    distances = whole(result, "relative_distance")
+    distances = total_of(result, "relative_distance")
     known = {} if distances is None else _each_two(distances)
     if not known:
         return []
@@ -97,7 +97,7 @@ def _connected(result: xr.Dataset) -> list[Finding]:
 
 
 def _ways(result: xr.Dataset) -> list[Finding]:
-    cosines, null = whole(result, "update_cosine"), whole(result, "update_cosine_null")
+    cosines, null = total_of(result, "update_cosine"), total_of(result, "update_cosine_null")
     if cosines is None or null is None:
         return []
     known, chance = _each_two(cosines), _each_two(null)

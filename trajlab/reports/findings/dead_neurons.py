@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.reports.findings.finding import Finding, nonfinite
-from trajlab.statistics.extremes import extreme, in_run, last, typical, whole
+from trajlab.statistics.extremes import extreme, in_run, last, total_of, typical
 from trajlab.statistics.wording import count, listed, share
 
 HEADLINES = (
@@ -40,7 +40,7 @@ def _end(result: xr.Dataset, name: str, word: str) -> list[Finding]:
         return [
             Finding(f"No unit is {word} at any recorded step{' in any run' if 'run' in result.dims else ''}.", name)
         ]
-    found, total = [], whole(result, name)
+    found, total = [], total_of(result, name)
     place = None if total is None else extreme(last(total))
     if place is not None and place.value > 0:
         text = f"At the end {share(place.value)} of the units are {word}{in_run(place)}"

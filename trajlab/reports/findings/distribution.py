@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.reports.findings.finding import Finding, nonfinite
-from trajlab.statistics.extremes import ENOUGH, Place, extreme, in_run, large, last, reference_of
+from trajlab.statistics.extremes import ENOUGH, Extreme, extreme, in_run, large, last, reference_of
 from trajlab.statistics.wording import number, share
 
 HEADLINES = ("std", "skewness", "excess_kurtosis", "min", "max", "zeros", "nonfinite")
@@ -22,7 +22,7 @@ def _start(result: xr.Dataset, name: str) -> xr.DataArray:
     return result[name].isel(step=0, drop=True)
 
 
-def _name(place: Place) -> str:
+def _name(place: Extreme) -> str:
     return f"`{place.at['parameter']}`" if "parameter" in place.at else "the values"
 
 

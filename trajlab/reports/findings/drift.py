@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.reports.findings.finding import Finding, nonfinite
-from trajlab.statistics.extremes import extreme, in_run, last, most_unmoved, reference_of, size_in, typical, whole
+from trajlab.statistics.extremes import extreme, in_run, last, most_unmoved, reference_of, size_in, total_of, typical
 from trajlab.statistics.studies import facts, telling_facts
 from trajlab.statistics.wording import count, number, share
 
@@ -59,7 +59,7 @@ def _layers(result: xr.Dataset) -> list[Finding]:
 
 
 def _ends(result: xr.Dataset) -> list[Finding]:
-    total = whole(result, "relative")
+    total = total_of(result, "relative")
     if total is None:
         return []
     far, near = extreme(last(total)), extreme(last(total), least=True)
@@ -73,7 +73,7 @@ def _ends(result: xr.Dataset) -> list[Finding]:
 
 
 def _runs(result: xr.Dataset) -> list[Finding]:
-    total = whole(result, "relative")
+    total = total_of(result, "relative")
     if total is None or "run" not in total.dims:
         return []
     end, found = last(total).values, []
@@ -95,7 +95,7 @@ def _runs(result: xr.Dataset) -> list[Finding]:
 
 
 def _path(result: xr.Dataset) -> list[Finding]:
-    straight = whole(result, "straightness")
+    straight = total_of(result, "straightness")
     place = None if straight is None else extreme(last(straight), least=True)
     if place is None or place.value > 0.9 or place.value <= 0:
         return []

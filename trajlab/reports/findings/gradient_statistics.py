@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.reports.findings.finding import Finding, nonfinite
-from trajlab.statistics.extremes import extreme, in_run, last, typical, whole
+from trajlab.statistics.extremes import extreme, in_run, last, total_of, typical
 from trajlab.statistics.wording import count, number, share
 
 HEADLINES = ("l2", "rms", "max_abs", "angle_prev", "zeros", "nonfinite")
@@ -61,7 +61,7 @@ def _layers(result: xr.Dataset) -> list[Finding]:
 
 
 def _change(result: xr.Dataset) -> list[Finding]:
-    norm = whole(result, "l2")
+    norm = total_of(result, "l2")
     if norm is None or not bool(norm.notnull().any()):
         return []
     first, final = extreme(typical(_start(norm))), extreme(typical(_end(norm)))
@@ -78,7 +78,7 @@ def _change(result: xr.Dataset) -> list[Finding]:
 
 
 def _spike(result: xr.Dataset) -> list[Finding]:
-    norm = whole(result, "l2")
+    norm = total_of(result, "l2")
     if norm is None or not bool(norm.notnull().any()):
         return []
     place = extreme(norm / norm.median("step"))
@@ -89,7 +89,7 @@ def _spike(result: xr.Dataset) -> list[Finding]:
 
 
 def _turn(result: xr.Dataset) -> list[Finding]:
-    angle = whole(result, "angle_prev")
+    angle = total_of(result, "angle_prev")
     usual = None if angle is None else extreme(typical(angle).median("step"))
     if angle is None or usual is None:
         return []

@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.reports.findings.finding import Finding, nonfinite
-from trajlab.statistics.extremes import ENOUGH, extreme, in_run, large, whole
+from trajlab.statistics.extremes import ENOUGH, extreme, in_run, large, total_of
 from trajlab.statistics.wording import count, share
 
 HEADLINES = ("explained_variance_ratio", "explained_variance_ratio_walk")
@@ -33,7 +33,7 @@ def _left_out(result: xr.Dataset) -> list[Finding]:
 
 
 def _network(result: xr.Dataset) -> list[Finding]:
-    ratio, null = (whole(result, f"explained_variance_ratio{end}") for end in ("", "_walk"))
+    ratio, null = (total_of(result, f"explained_variance_ratio{end}") for end in ("", "_walk"))
     if ratio is None or null is None:
         return []
     plane, walk = _plane(ratio), _plane(null)

@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.reports.findings.finding import Finding, nonfinite
-from trajlab.statistics.extremes import Place, extreme, in_run, last, typical
+from trajlab.statistics.extremes import Extreme, extreme, in_run, last, typical
 from trajlab.statistics.wording import listed, share
 
 HEADLINES = ("fraction_saturated", "fraction_low", "fraction_high", "fraction_units_saturated")
@@ -29,7 +29,7 @@ def _without_rule(result: xr.Dataset) -> list[Finding]:
     return [Finding(f"{listed(shown)} {verb} no rule for what is saturated, and no share.", "fraction_saturated")]
 
 
-def _layer(result: xr.Dataset, place: Place) -> str:
+def _layer(result: xr.Dataset, place: Extreme) -> str:
     """Name a layer, and what counts in it."""
     rule = str(result["rule"].isel(run=0, missing_dims="ignore").sel(layer=place.at["layer"]).item())
     return f"`{place.at['layer']}` ({rule})"

@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.reports.findings.finding import Finding
-from trajlab.statistics.extremes import extreme, last, typical, whole
+from trajlab.statistics.extremes import extreme, last, total_of, typical
 from trajlab.statistics.wording import listed, share
 
 HEADLINES = ("flip_rate", "flip_rate_ar1", "run_length", "minima", "maxima", "weight_flip_rate")
@@ -64,7 +64,7 @@ def _some(group: list[str], of: int) -> str:
 
 
 def _valley(result: xr.Dataset) -> list[Finding]:
-    minima, maxima = whole(result, "minima"), whole(result, "maxima")
+    minima, maxima = total_of(result, "minima"), total_of(result, "maxima")
     if minima is None or maxima is None:
         return []
     over, under = float(minima.sum()), float(maxima.sum())
@@ -79,7 +79,7 @@ def _weights(result: xr.Dataset) -> list[Finding]:
     if "weight_flip_rate" not in result or "parameter" not in result.dims:
         return []
     rate = typical(result["weight_flip_rate"]).mean("step")
-    place, end = extreme(rate), whole(result, "weight_flip_rate")
+    place, end = extreme(rate), total_of(result, "weight_flip_rate")
     if place is None or end is None or place.value == 0:
         return []
     final = float(typical(last(end)))

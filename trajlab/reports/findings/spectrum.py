@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.reports.findings.finding import Finding, nonfinite
-from trajlab.statistics.extremes import Place, extreme, in_run, last
+from trajlab.statistics.extremes import Extreme, extreme, in_run, last
 from trajlab.statistics.wording import count, number
 
 HEADLINES = ("spectral_norm", "stable_rank", "effective_rank", "mp_spikes", "alpha")
@@ -21,11 +21,11 @@ def spectrum(result: xr.Dataset) -> list[Finding]:
     return [*nonfinite(result, "singular_values"), *_spikes(result), *_rank(result), *_tail(result)]
 
 
-def _name(place: Place) -> str:
+def _name(place: Extreme) -> str:
     return f"`{place.at['parameter']}`" if "parameter" in place.at else "the matrix"
 
 
-def _at(array: xr.DataArray, place: Place) -> float:
+def _at(array: xr.DataArray, place: Extreme) -> float:
     return float(array.sel({dim: label for dim, label in place.at.items() if dim in array.dims}))
 
 

@@ -16,7 +16,7 @@ from trajlab.schema import STORE_FILE
 
 
 @contextmanager
-def whole(target: Path, *, replaces: str | None = None, extends: bool = False) -> Iterator[Path]:
+def atomic(target: Path, *, replaces: str | None = None, extends: bool = False) -> Iterator[Path]:
     """Give a temporary folder that takes the target's place if all goes well.
 
     Parameters
@@ -66,7 +66,7 @@ def whole(target: Path, *, replaces: str | None = None, extends: bool = False) -
 
 
 def check_free(target: Path, replaces: str | None = None) -> None:
-    """Refuse a target that exists, unless it may be replaced; see `whole`."""
+    """Refuse a target that exists, unless it may be replaced; see `atomic`."""
     with reaching(target):
         if not target.exists() and not target.is_symlink():
             if is_url(target):

@@ -23,7 +23,7 @@ def is_url(path: object) -> bool:
     return "://" in str(path)
 
 
-def place(path: str | os.PathLike) -> Path:
+def as_path(path: str | os.PathLike) -> Path:
     """Give a path as an object; for a URL that is a `upath.UPath`, which has the methods of `pathlib.Path`.
 
     Nothing is reached yet, and what was known of the object store's folders is forgotten: they may have changed.

@@ -9,11 +9,11 @@ from trajlab.errors import DamagedData
 from trajlab.runs.disk.remote import concurrently
 from trajlab.runs.disk.rows import Rows
 from trajlab.runs.readers.safetensors import Entry, Header, read_header
-from trajlab.runs.tensors import Life
+from trajlab.runs.tensors import Series
 from trajlab.schema import INDICES_FILE
 
 
-def read_segments(folder: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, Life]:
+def read_segments(folder: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, Series]:
     """Give the life of each gradient in a folder of segments, in the order of `shapes`.
 
     Parameters
@@ -59,7 +59,7 @@ def read_segments(folder: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str,
 def _life(
     name: str, parts: list[tuple[np.ndarray, int, Entry]], files: tuple[str, ...],
     index: np.ndarray | None, shape: tuple[int, ...] | None,
-) -> Life:  # fmt: skip
+) -> Series:  # fmt: skip
     row, stored = parts[0][2].shape[1:], parts[0][2].stored
     row_bytes = int(np.prod(row, dtype=np.int64)) * stored.itemsize
     for _, number, entry in parts:
@@ -72,7 +72,7 @@ def _life(
     steps = np.concatenate([own for own, _, _ in parts])
     file = np.concatenate([np.full(len(own), number, np.int32) for own, number, _ in parts])
     offset = np.concatenate([(entry.offset or 0) + row_bytes * np.arange(len(own)) for own, _, entry in parts])
-    return Life(steps, Rows(files, file, offset, row, stored), shape or row, index)
+    return Series(steps, Rows(files, file, offset, row, stored), shape or row, index)
 
 
 def _check_index(

@@ -12,14 +12,14 @@ from trajlab.errors import DamagedData
 from trajlab.runs.disk.rows import Rows, widened
 from trajlab.runs.readers.checkpoints import TORCH_SUFFIXES, Checkpoint
 from trajlab.runs.readers.safetensors import Entry, Header
-from trajlab.runs.tensors import Life, natural
+from trajlab.runs.tensors import Series, natural
 
 BUFFER = re.compile(r"(^|\.)(running_mean|running_var|num_batches_tracked)$")
 PREFIXES = ("module.", "_orig_mod.")
 """What DataParallel and torch.compile put before every name."""
 
 
-def read_checkpoints(checkpoints: list[Checkpoint]) -> tuple[dict[str, Life], dict[str, str]]:
+def read_checkpoints(checkpoints: list[Checkpoint]) -> tuple[dict[str, Series], dict[str, str]]:
     """Give the life of each tensor in a series of checkpoints, from the files' headers alone.
 
     Names lose the prefixes of wrappers, such as ``module.`` and ``_orig_mod.``, if all of them have it.
@@ -77,7 +77,7 @@ def read_checkpoints(checkpoints: list[Checkpoint]) -> tuple[dict[str, Life], di
         else:
             offset = np.array([place.entry.offset for place in own], np.int64)[which]
             values = Rows(tuple(files), file, offset, shape, stored)[:]
-        lives[name] = Life(steps[held], values, shape, origin=stored)
+        lives[name] = Series(steps[held], values, shape, origin=stored)
     return lives, unusable
 
 
@@ -100,7 +100,7 @@ class _Place(NamedTuple):
     entry: Entry
 
 
-def tied(lives: dict[str, Life]) -> dict[str, str]:
+def tied(lives: dict[str, Series]) -> dict[str, str]:
     """Give the tensors that are others under a second name, as the weights of tied layers in PyTorch's files."""
     first: dict[tuple, str] = {}
     aliases = {}
@@ -138,12 +138,12 @@ def _loaded(paths: list[str], names: list[str], shape: tuple[int, ...], stored: 
     return da.stack(rows)
 
 
-def is_buffer(name: str, life: Life) -> bool:
+def is_buffer(name: str, life: Series) -> bool:
     """Tell whether a tensor that nobody described is a buffer: running statistics, counters, masks."""
     return bool(BUFFER.search(name)) or life.stored.kind in "iub"
 
 
-def split(lives: dict[str, Life], parameters: Iterable[str] | None) -> tuple[dict[str, Life], dict[str, Life]]:
+def split(lives: dict[str, Series], parameters: Iterable[str] | None) -> tuple[dict[str, Series], dict[str, Series]]:
     """Part weights from buffers; by the names of the parameters, in their order, where these are known."""
     if parameters is None:
         buffers = {name: life for name, life in lives.items() if is_buffer(name, life)}

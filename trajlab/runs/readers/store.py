@@ -17,7 +17,7 @@ from trajlab.runs.disk.paths import reaching
 from trajlab.runs.disk.remote import concurrently, open_bytes
 from trajlab.runs.disk.rows import Rows, widened
 from trajlab.runs.readers.folder import wrong_facts
-from trajlab.runs.tensors import Life, Recording, Tensors, attributes_of
+from trajlab.runs.tensors import Recording, Series, Tensors, attributes_of
 from trajlab.schema import BUFFERS, GRADIENTS, METRICS, PROBE, RESULT_VERSION, STORE_VERSION, WEIGHTS, tensor_of
 
 ABSENT = 2**64 - 1
@@ -93,7 +93,7 @@ def _dataset(path: Path, group: str, nodes: dict[str, Any]) -> xr.Dataset:
         return dataset.rename({node: tensor_of(str(node)) for node in dataset.data_vars})
 
 
-def _lives(path: Path, group: str, nodes: dict[str, Any]) -> Iterator[tuple[str, Life]]:
+def _lives(path: Path, group: str, nodes: dict[str, Any]) -> Iterator[tuple[str, Series]]:
     if group not in nodes:
         return
     with _reading(path, group):
@@ -102,14 +102,14 @@ def _lives(path: Path, group: str, nodes: dict[str, Any]) -> Iterator[tuple[str,
             raise ValueError(f"the order of its tensors is {order!r}")
         shared = _values(path, f"{group}/step", nodes) if f"{group}/step" in nodes else None
 
-    def life(name: str) -> Life:
+    def life(name: str) -> Series:
         with _reading(path, f"{group}/{name}"):
             return _life(path, f"{group}/{name}", nodes, shared)
 
     yield from zip(map(tensor_of, order), concurrently(life, order, path), strict=True)
 
 
-def _life(path: Path, place: str, nodes: dict[str, Any], steps: np.ndarray | None) -> Life:
+def _life(path: Path, place: str, nodes: dict[str, Any], steps: np.ndarray | None) -> Series:
     steps = _values(path, f"{place}/step", nodes) if steps is None else steps
     index = _values(path, f"{place}/index", nodes) if f"{place}/index" in nodes else None
     node = nodes[f"{place}/value"]
@@ -125,7 +125,7 @@ def _life(path: Path, place: str, nodes: dict[str, Any], steps: np.ndarray | Non
     values = _rows(path / place / "value", node)
     if values is None:
         values = da.from_zarr(str(path), component=f"{place}/value")
-    return Life(steps, values, shape, index, stored)
+    return Series(steps, values, shape, index, stored)
 
 
 def _positions(index: np.ndarray, entries: int) -> bool:

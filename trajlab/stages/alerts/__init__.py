@@ -12,7 +12,7 @@ import xarray as xr
 from trajlab.errors import BadSetting, MissingData
 from trajlab.replays.observe import observe
 from trajlab.replays.observers.activity import Activity
-from trajlab.scan.as_one_task import lazily
+from trajlab.scan.as_one_task import as_one_task
 from trajlab.scan.kernels.distribution import Spread
 from trajlab.scan.kernels.moments import Moments
 from trajlab.scan.kernels.update_size import Updates
@@ -221,7 +221,7 @@ def alerts(
             "metrics, gradients, weights or activations were asked for; the run has none. Name a run with snapshots."
         )
     thresholds = {name: value for name, value in settings.items() if name not in INPUTS}
-    result = lazily(partial(_result, keys=tuple(tables), settings=thresholds), *tables.values())
+    result = as_one_task(partial(_result, keys=tuple(tables), settings=thresholds), *tables.values())
     return annotate(result, MEANINGS, **thresholds)
 
 

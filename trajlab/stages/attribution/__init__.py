@@ -11,7 +11,7 @@ from trajlab.errors import BadSetting
 from trajlab.replays.observers.observer import Objective
 from trajlab.replays.observers.pooled import Pooled
 from trajlab.replays.probe_kinds import chosen_of, masks_of, part_of, taken
-from trajlab.scan.as_one_task import lazily
+from trajlab.scan.as_one_task import as_one_task
 from trajlab.stages.attribution.ascent import own_inputs, strongest_inputs
 from trajlab.stages.attribution.look import NOISE_AT, SCORES_AT, Look, has_labels, input_dims, layer_at, units_of
 from trajlab.statistics.attention_iou import attention_iou, resized
@@ -206,7 +206,7 @@ def attribution(
         found["mask"] = xr.DataArray(taken(masks, index), dims=("sample", *(dim for dim in dims if dim != "channel")))
     told = one_label and whole.sizes["unit"] > 1 and (labels or "targets" not in probe)
     work = partial(_result, names=tuple(found), told=told, units=tuple(shown), ranks=ranks)
-    result = lazily(work, *(in_one_chunk(array) for array in found.values()))
+    result = as_one_task(work, *(in_one_chunk(array) for array in found.values()))
     result = result.assign({name: array.drop_vars("unit", errors="ignore").variable for name, array in large.items()})
     about = {"layer": place.name, "objective": objective, "epsilon": epsilon, "norm": norm, "map_sample": map_sample}
     return annotate(result, MEANINGS, **about, probe_sha256=whole.attrs.get("probe_sha256", ""))

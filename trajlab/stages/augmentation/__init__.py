@@ -11,7 +11,7 @@ from trajlab.replays.feature_matrices import MOST_SAMPLES, Replay, chosen_steps,
 from trajlab.replays.observe import observe
 from trajlab.replays.observers.copies import Copies
 from trajlab.replays.observers.pooled import Pooled
-from trajlab.scan.as_one_task import lazily
+from trajlab.scan.as_one_task import as_one_task
 from trajlab.stages.augmentation.augment import augmented
 from trajlab.statistics.correlation import feature_matrix, sample_matrix
 from trajlab.statistics.result import Meaning, annotate
@@ -140,7 +140,7 @@ def augmentation(
     if originals == 1:
         whole = observe(passed(replay, layers), Copies(1))["spread"]
         ours.append(in_one_chunk(whole.isel(step=chosen)))
-    result = lazily(partial(_result, units=units), *ours)
+    result = as_one_task(partial(_result, units=units), *ours)
     if matrix_layer:
         result = result.assign(_matrices(activations, matrix_layer, units, originals, chosen, kept))
     result = result.assign(images[["position", "examples"]].chunk())

@@ -9,7 +9,7 @@ import xarray as xr
 
 from trajlab.errors import BadSetting, MissingData
 from trajlab.replays.alignment import Chain, aligned_table, chain_among
-from trajlab.scan.as_one_task import lazily
+from trajlab.scan.as_one_task import as_one_task
 from trajlab.scan.kernels.between_runs import Across
 from trajlab.scan.scan import Tensor, by_name, position_of, scan
 from trajlab.stages.comparison.unit_matching import MATCHES, feature_table, weight_table
@@ -189,7 +189,7 @@ def comparison(
                 output = replay(layers=[""])[""]
                 attrs |= on_one_probe([output])
                 tables[name] = score_table(output, probe).rename(step="point")
-    result = lazily(partial(_result, shared=shared, names=tuple(tables)), table, *tables.values())
+    result = as_one_task(partial(_result, shared=shared, names=tuple(tables)), table, *tables.values())
     result["unshared_steps"] = xr.Variable((), unshared)
     return annotate(result, MEANINGS, at=list(at), shuffles=shuffles, **attrs)
 

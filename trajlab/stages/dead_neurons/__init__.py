@@ -9,7 +9,7 @@ import xarray as xr
 from trajlab.errors import BadSetting, MissingData
 from trajlab.replays.observe import observe
 from trajlab.replays.observers.activity import Activity
-from trajlab.scan.as_one_task import lazily
+from trajlab.scan.as_one_task import as_one_task
 from trajlab.scan.kernels.activity import ACTIVITY
 from trajlab.stages.dead_neurons.life_table import MEANINGS as LIFETIMES
 from trajlab.stages.dead_neurons.life_table import lifetimes
@@ -154,7 +154,7 @@ def dead_neurons(
                 if name in arrays and shape_of(arrays[name])[0] == layer.units and (kind, name) not in tables:
                     tables[kind, name] = table(arrays[name])
     quantities = partial(_result, keys=tuple(tables), layers=tuple(layers), tau=tau, near=near, window=window)
-    result = lazily(quantities, *tables.values())
+    result = as_one_task(quantities, *tables.values())
     return annotate(result, MEANINGS, tau=tau, near=near, window=window, **on_one_probe(activity.values()))
 
 

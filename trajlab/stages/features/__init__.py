@@ -11,7 +11,7 @@ from trajlab.errors import BadSetting, MissingData
 from trajlab.replays.observe import layers_in, observe
 from trajlab.replays.observers.distribution import COLUMNS, Values
 from trajlab.replays.probe_kinds import RECORDED, kinds_of, probe_of
-from trajlab.scan.as_one_task import lazily
+from trajlab.scan.as_one_task import as_one_task
 from trajlab.scan.kernels.distribution import EXACT, SHIFTS
 from trajlab.scan.scan import position_of
 from trajlab.stages.features.spread import spreads
@@ -140,7 +140,7 @@ def features(
     position = position_of(found[kinds[0]]["table"].rename("the activations"), reference)
     versus = RECORDED if RECORDED in kinds and len(kinds) > 1 else None
     parts = spreads(found, reference=position, versus=versus, quantiles=probabilities, bins=bins)
-    result = lazily(partial(_result, quantiles=probabilities, bins=bins, versus=versus), *parts)
+    result = as_one_task(partial(_result, quantiles=probabilities, bins=bins, versus=versus), *parts)
     sources = np.array([str(layer.attrs.get("source", "")) for layer in seen], dtype=object)
     labels = {"units": ("layer", np.array([layer.units for layer in seen])), "source": ("layer", sources)}
     return annotate(

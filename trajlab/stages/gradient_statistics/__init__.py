@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import xarray as xr
 
-from trajlab.scan.as_one_task import lazily
+from trajlab.scan.as_one_task import as_one_task
 from trajlab.scan.kernels.epochs import EPOCH, Epochs
 from trajlab.scan.kernels.gradient_angles import Successive
 from trajlab.scan.kernels.moments import Moments
@@ -101,7 +101,7 @@ def gradient_statistics(gradient: Tensor, metrics: xr.Dataset | None = None, *, 
     moments, _ = scan(Moments(), gradient)
     angles, _ = scan(Successive(), gradient)
     _, varying = scan(Epochs(tuple(steps[epochs.starts].tolist())), gradient)
-    result = lazily(partial(_result, epochs=epochs), moments, angles, varying)
+    result = as_one_task(partial(_result, epochs=epochs), moments, angles, varying)
     return annotate(result, MEANINGS, epoch_steps=epoch_steps, epochs=epochs.source, ddof=0)
 
 
