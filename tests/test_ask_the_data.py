@@ -48,7 +48,7 @@ def study(tmp_path_factory):
     torch.set_num_threads(threads)
     torch.set_deterministic_debug_mode("default")
     results = data / "results" / "digits"
-    write({results / f"{name}.zarr": trajlab.run(name, runs, **params[name]) for name in STAGES})
+    write({results / f"{name}.zarr": trajlab.run(name, runs, **params["stages"][name]) for name in STAGES})
     return place
 
 

@@ -129,6 +129,7 @@ def test_alerts__of_several_runs_name_each(example, tmp_path):
     ("text", "message"),
     [
         ("drift: {refrence: 0}", "sets refrence; the settings of drift are reference, rtol, atol"),
+        ("stages: {drift: {refrence: 0}}", "sets refrence; the settings of drift are reference, rtol, atol"),
         ("- drift", "it holds a list"),
         ("drift: {", "settings were to be read from"),
         ("drift: 3", "section drift of"),

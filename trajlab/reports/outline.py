@@ -20,7 +20,7 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
 """Stages by question."""
 
 OTHERS = "Other results"
-"""What holds the stages that are of no question, in the order of their names."""
+"""Heading of results whose stages ask no question."""
 
 LINES = 12
 """So many sentences stand at the top: the first of each section, and second ones while there is room."""
@@ -41,13 +41,14 @@ def rank(stage: str) -> int:
     return known.index(stage) if stage in known else len(known)
 
 
-def question(stage: str) -> str:
-    """Give the question that a stage helps to answer.
+def question(stage: str, own: str = "") -> str:
+    """Return the question that a stage helps to answer: of a stage that is not listed above, the one it asks itself.
 
-    >>> question("drift"), question("my_own")
-    ('How did the weights move?', 'Other results')
+    >>> question("drift"), question("norm", "how large is each layer?"), question("nameless")
+    ('How did the weights move?', 'How large is each layer?', 'Other results')
     """
-    return next((asked for asked, stages in QUESTIONS.items() if stage in stages), OTHERS)
+    listed = next((asked for asked, stages in QUESTIONS.items() if stage in stages), "")
+    return listed or own[:1].upper() + own[1:] or OTHERS
 
 
 def grouped(sections: list[Section]) -> list[Group]:
@@ -61,7 +62,7 @@ def grouped(sections: list[Section]) -> list[Group]:
     calm = {section.key: [found for found in section.findings if not found.alarm] for section in sections}
     room = LINES - sum(map(bool, calm.values()))
     groups = []
-    for asked, members in groupby(sections, key=lambda section: question(section.stage)):
+    for asked, members in groupby(sections, key=lambda section: question(section.stage, section.question)):
         own, telling = list(members), []
         for section in own:
             two = len(calm[section.key]) > 1 and room > 0

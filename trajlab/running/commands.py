@@ -227,7 +227,7 @@ def _replays(function: Callable) -> bool:
 
 
 def read_section(params: Path | None, name: str, known: Sequence[str] | dict[str, Any]) -> dict[str, Any]:
-    """Read a stage's section of a params file; a key that is no setting is an error.
+    """Read a stage's section of a params file, which stands under `stages` or at the top level.
 
     Raises
     ------
@@ -247,7 +247,8 @@ def read_section(params: Path | None, name: str, known: Sequence[str] | dict[str
         raise BadSetting(
             f"sections of settings were expected in {params}; it holds a {type(sections).__name__}. Correct it."
         )
-    section = sections.get(name) or {}
+    stages = sections.get("stages")
+    section = (stages if isinstance(stages, dict) and name in stages else sections).get(name) or {}
     if not isinstance(section, dict):
         raise BadSetting(f"settings were expected in the section {name} of {params}; it is {section!r}. Correct it.")
     unknown = sorted(set(section) - set(known))
