@@ -10,7 +10,7 @@ import trajlab
 PACKAGE = Path(trajlab.__file__).parent
 
 FLOORS = (
-    {"errors", "schema", "threads"},
+    {"errors", "schema", "sizes", "threads"},
     {"runs"},
     {"record", "scan"},
     {"statistics"},

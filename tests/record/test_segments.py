@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from trajlab.record import Recorder, segments
+from trajlab.record import Recorder
 
 
 def run(model, directory, steps, **settings):
@@ -19,7 +19,7 @@ def test_segments__close_after_so_many_rows(tmp_path):
 
 
 def test_segments__close_before_they_grow_too_large(tmp_path, monkeypatch):
-    monkeypatch.setattr(segments, "SEGMENT_BYTES", 100)
+    monkeypatch.setattr("trajlab.sizes.SEGMENT_BYTES", 100)
     names = run(nn.Linear(4, 2), tmp_path / "run", 4)
     assert names == ["0-1.safetensors", "2-3.safetensors"]
 

@@ -323,11 +323,10 @@ def test_observe__what_can_not_be_derived_is_said(images):
 
 
 def test_observe__a_long_probe_goes_in_batches_of_few_bytes(images, monkeypatch):
-    from trajlab.replays import replay as replaying
 
     nets, run = trained(Residual)
     expected = dask.compute(replay(run.with_model(Residual), probe=images).observe(Gradients()))[0]
-    monkeypatch.setattr(replaying, "BATCH_BYTES", 1)
+    monkeypatch.setattr("trajlab.sizes.BATCH_BYTES", 1)
     Residual.runs = 0
     found = dask.compute(replay(run.with_model(Residual), probe=images).observe(Gradients()))[0]
     assert Residual.runs == 1 + 3 * 9

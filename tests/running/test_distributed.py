@@ -59,9 +59,7 @@ def test_cluster__all_stages_give_the_same_numbers(run, cluster):
 
 
 def test_cluster__a_worker_that_is_killed_does_not_change_the_result(run, cluster, monkeypatch):
-    from trajlab.scan.scan import blocks
-
-    monkeypatch.setattr(blocks, "BLOCK_BYTES", 10_000)
+    monkeypatch.setattr("trajlab.sizes.BLOCK_BYTES", 10_000)
     expected = local(run)
     with distributed.Client(cluster) as client:
         victim = next(iter(client.run(os.getpid).values()))

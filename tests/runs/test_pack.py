@@ -16,8 +16,8 @@ from trajlab.runs import pack as packing
 
 @pytest.fixture
 def small_shards(monkeypatch):
-    monkeypatch.setattr(packing, "CHUNK_BYTES", 400)
-    monkeypatch.setattr(packing, "SHARD_BYTES", 1600)
+    monkeypatch.setattr("trajlab.sizes.PACKED_CHUNK_BYTES", 400)
+    monkeypatch.setattr("trajlab.sizes.SHARD_BYTES", 1600)
 
 
 def same(a, b):

@@ -6,13 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import trajlab
+from trajlab import sizes
 from trajlab.errors import BadSetting, MissingData
 from trajlab.scan.kernels.distribution import Spread
 from trajlab.scan.kernels.drift_sums import Pairs
 from trajlab.scan.kernels.moments import Moments
 from trajlab.scan.kernels.zero_transitions import Transitions
 from trajlab.scan.scan import at_step, position_of, scan
-from trajlab.scan.scan import blocks as engine
 
 KERNELS = [Pairs(atol=0.1), Moments(), Spread((0.1, 0.5), 8)]
 
@@ -41,11 +41,11 @@ def test_scan__numbers_do_not_depend_on_chunks_or_blocks(steps, shape, step_chun
     chunked = plain.chunk({"step": step_chunk, "in": other_chunk})
     for kernel in KERNELS:
         expected = computed(kernel, plain, reference=0)
-        before, engine.BLOCK_BYTES = engine.BLOCK_BYTES, block_bytes
+        before, sizes.BLOCK_BYTES = sizes.BLOCK_BYTES, block_bytes
         try:
             found = computed(kernel, chunked, reference=0)
         finally:
-            engine.BLOCK_BYTES = before
+            sizes.BLOCK_BYTES = before
         for one, other in zip(expected, found, strict=True):
             np.testing.assert_array_equal(one, other)
 

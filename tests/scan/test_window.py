@@ -7,13 +7,14 @@ from numba import njit
 
 from trajlab.errors import DamagedData
 from trajlab.runs.disk.rows import Rows, widen
-from trajlab.scan.tiles import TILE, tile
+from trajlab.scan.tiles import tile
 from trajlab.scan.window import Window, readable
+from trajlab.sizes import TILE_ENTRIES
 
 TYPES = ["float32", "float64", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"]
 
 
-def stored(folder, rng, dtype, rows=3, size=2 * TILE + 7, odd=5):
+def stored(folder, rng, dtype, rows=3, size=2 * TILE_ENTRIES + 7, odd=5):
     """Rows in one file each, at an odd place, and their values."""
     values = rng.standard_normal((rows, size)).astype(getattr(ml_dtypes, dtype, dtype))
     files = []
@@ -68,7 +69,7 @@ def test_window__every_bit_pattern_of_half_precision_is_widened_exactly(tmp_path
 
 def test_window__names_the_file_that_was_cut_off(tmp_path, rng):
     rows, _ = stored(tmp_path, rng, "float32")
-    os.truncate(rows.files[1], 4 * TILE + 100)
+    os.truncate(rows.files[1], 4 * TILE_ENTRIES + 100)
     with pytest.raises(DamagedData, match="float32-1"):
         through(Window(rows), 3, rows.size, np.float32)
 

@@ -209,7 +209,7 @@ def test_channel_gradients__any_scheduler_gives_the_same_bits(run, probe, schedu
 
 def test_channel_gradients__go_through_a_long_probe_in_batches(run, probe, monkeypatch):
     expected = given(run, probe).compute()
-    monkeypatch.setattr(replaying, "BATCH", 4)
+    monkeypatch.setattr("trajlab.sizes.BATCH_SAMPLES", 4)
     found = given(run, probe).compute()
     xr.testing.assert_allclose(found, expected, rtol=1e-4)
 

@@ -205,7 +205,7 @@ def test_correlation__any_chunking_gives_the_same_bits(rng, chunks):
 
 def test_correlation__batches_do_not_matter(trained, monkeypatch):
     expected = of(trained).compute()
-    monkeypatch.setattr("trajlab.replays.replay.BATCH", 7)
+    monkeypatch.setattr("trajlab.sizes.BATCH_SAMPLES", 7)
     xr.testing.assert_allclose(of(trained).compute(), expected, atol=1e-4)
 
 

@@ -15,7 +15,6 @@ from trajlab.running.commands import parameter_help, summary
 from trajlab.running.run import needs_of
 from trajlab.running.settings import settings_of
 from trajlab.runs.trajectory import Trajectory
-from trajlab.scan.scan import blocks as engine
 from trajlab.stages import stage, stage_names
 
 FORBIDDEN = {"torch", "matplotlib", "zarr", "safetensors", "os", "pathlib", "open"}
@@ -76,7 +75,7 @@ def test_stage__every_variable_is_described(name, example):
 @pytest.mark.parametrize("chunks", [{"step": 1}, {"step": 4, "out": 2}, {"step": -1, "in": 3}])
 def test_stage__any_chunking_gives_the_same_bits(name, example, chunks, monkeypatch):
     expected = trajlab.run(name, serve(name, example)).compute()
-    monkeypatch.setattr(engine, "BLOCK_BYTES", 500)
+    monkeypatch.setattr("trajlab.sizes.BLOCK_BYTES", 500)
     xr.testing.assert_identical(trajlab.run(name, serve(name, chunked(example, **chunks))).compute(), expected)
 
 

@@ -6,7 +6,6 @@ from sklearn.decomposition import PCA
 
 import trajlab
 from trajlab.errors import BadSetting, MissingData
-from trajlab.scan.scan import step_products as engine
 from trajlab.stages.projection import projection
 
 
@@ -93,9 +92,9 @@ def test_projection__chunks_files_spans_and_schedulers_give_the_same_numbers(rng
         assert projection(mapped).compute().equals(plain)
     chunked = trajlab.from_arrays({"w": dask.array.from_array(values, chunks=(7, 33, 20))}).weights
     assert projection(chunked).compute().equals(plain)
-    monkeypatch.setattr(engine, "PIECE_BYTES", 1)
+    monkeypatch.setattr("trajlab.sizes.SPAN_PIECE_BYTES", 1)
     assert projection(mapped).compute().equals(plain)
-    monkeypatch.setattr(engine, "SPAN_BYTES", 30 * 4 * 600)
+    monkeypatch.setattr("trajlab.sizes.SPAN_BYTES", 30 * 4 * 600)
     for weights in (mapped, chunked):
         found = projection(weights).compute()
         np.testing.assert_allclose(found.total_explained_variance_ratio, plain.total_explained_variance_ratio, 1e-12)

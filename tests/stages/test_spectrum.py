@@ -1,7 +1,6 @@
 import dask
 import numpy as np
 import pytest
-from trajlab.scan.scan.kernels import singular_values as spectra
 
 import trajlab
 from trajlab.errors import BadSetting, MissingData
@@ -75,7 +74,7 @@ def test_spectrum__nan_and_inf_are_counted_and_leave_the_matrix_unknown(rng):
 def test_spectrum__numbers_do_not_depend_on_how_many_matrices_share_a_stack_or_on_threads(run, monkeypatch):
     with dask.config.set(scheduler="sync"):
         expected = trajlab.run("spectrum", run).compute()
-    monkeypatch.setattr(spectra, "STACK_BYTES", 1)
+    monkeypatch.setattr("trajlab.sizes.SVD_STACK_BYTES", 1)
     with dask.config.set(scheduler="threads", num_workers=4):
         found = trajlab.run("spectrum", run).compute()
     assert found.identical(expected)

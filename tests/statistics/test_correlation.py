@@ -81,7 +81,7 @@ def test_cka__of_less_than_four_samples_is_unknown(rng):
 
 
 def test_pairs__agree_with_corrcoef_beyond_a_block(rng, monkeypatch):
-    monkeypatch.setattr("trajlab.statistics.correlation.ROWS", 3)
+    monkeypatch.setattr("trajlab.sizes.CORRELATION_FEATURES", 3)
     x, y = rng.standard_normal((20, 8)), 5 + 1e-3 * rng.standard_normal((20, 5))
     y[:, 2] = -x[:, 1]
     found = pairs([features_of(x), features_of(y)])

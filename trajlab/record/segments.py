@@ -10,12 +10,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from trajlab import sizes
 from trajlab.errors import BadSetting
 from trajlab.record.writer import Writer, write_tensors
 from trajlab.schema import segment_file
-
-SEGMENT_BYTES = 16 * 2**20
-"""A segment is closed before it grows beyond this."""
 
 
 class GradientSegments:
@@ -53,7 +51,7 @@ class GradientSegments:
             for name, parameter in self._parameters.items()
             if parameter.requires_grad
         )
-        self._capacity = max(1, min(rows, SEGMENT_BYTES // max(1, row_bytes)))
+        self._capacity = max(1, min(rows, sizes.SEGMENT_BYTES // max(1, row_bytes)))
         self._start()
 
     @property

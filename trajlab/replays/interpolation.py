@@ -8,9 +8,9 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 
+from trajlab import sizes
 from trajlab.errors import BadSetting, MissingData
 from trajlab.replays.alignment import Chain, orders_at, permuted, state_at
-from trajlab.runs.disk.lazy import CHUNK_BYTES
 from trajlab.runs.tensors import Recording, Series, Tensors, attributes_of
 from trajlab.runs.trajectory import Trajectory
 
@@ -121,7 +121,7 @@ def _shared(steps: Sequence[np.ndarray]) -> np.ndarray:
 def _line(here: Any, there: Any, alphas: np.ndarray) -> da.Array:
     """Give the points between two tensors, (point, ...), as many in a chunk as are small together."""
     ends = [(end if isinstance(end, da.Array) else da.from_array(end, chunks=-1)).rechunk(-1) for end in (here, there)]
-    together = max(1, CHUNK_BYTES // max(here.nbytes, 1))
+    together = max(1, sizes.CHUNK_BYTES // max(here.nbytes, 1))
     along, axes = da.from_array(alphas, chunks=min(together, len(alphas))), tuple(range(1, here.ndim + 1))
     return da.blockwise(
         _points, (0, *axes), along, (0,), ends[0], axes, ends[1], axes, concatenate=True, dtype=here.dtype,

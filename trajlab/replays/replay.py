@@ -12,6 +12,7 @@ import xarray as xr
 from dask.base import tokenize
 from torch import nn
 
+from trajlab import sizes
 from trajlab.errors import BadSetting, MissingData
 from trajlab.replays.dtypes import as_input
 from trajlab.replays.forward import Request
@@ -29,13 +30,6 @@ from trajlab.runs.trajectory import Trajectory
 
 TRIAL_SAMPLES = 3
 """Samples of zeros that the network is tried on; several, so that the axis over samples is told from others."""
-
-BATCH = 256
-"""Samples that go through the network at once at most."""
-
-BATCH_BYTES = 1 << 26
-"""About how many bytes all outputs of a batch together have; smaller batches are faster than large ones, and a backward
-pass has to keep them all."""
 
 
 class Replayed(Observable):
@@ -229,7 +223,7 @@ def _tried(
 def _batch(calls: Sequence[Call]) -> int:
     """Give how many samples go through the network at once: the same for all that is observed."""
     sample = sum(int(np.prod(call.shape)) * call.dtype.itemsize for call in calls)
-    return int(np.clip(BATCH_BYTES // max(sample, 1), 1, BATCH))
+    return int(np.clip(sizes.BATCH_BYTES // max(sample, 1), 1, sizes.BATCH_SAMPLES))
 
 
 def probe_parts(trajectory: Trajectory, probe: Any) -> tuple[Any, Any, np.ndarray | None, str]:

@@ -12,6 +12,7 @@ import numpy as np
 import zarr
 from dask.delayed import Delayed, delayed
 
+from trajlab import sizes
 from trajlab.errors import MissingData, OutputExists
 from trajlab.runs.disk.atomic import atomic, check_free
 from trajlab.runs.disk.paths import as_path, is_url, reaching
@@ -22,12 +23,6 @@ from trajlab.runs.tensors import Recording, Series, Tensors, dims_of
 from trajlab.runs.trajectory import Trajectory
 from trajlab.runs.trajectory import open as open_trajectory
 from trajlab.schema import BUFFERS, GRADIENTS, METRICS, PROBE, STORE_VERSION, WEIGHTS, node_of
-
-CHUNK_BYTES = 1 << 22
-"""About how much one chunk holds: what plain xarray reads at once."""
-
-SHARD_BYTES = 1 << 28
-"""About how much one file holds."""
 
 
 def pack(source: Trajectory | str | Path, store: str | Path, *, overwrite: bool = False) -> Path:
@@ -172,9 +167,8 @@ def _shards(
     dtype = life.values.dtype
     rows, row_shape = len(life.steps), tuple(life.values.shape[0 if isinstance(life.values, Rows) else 1 :])
     row_bytes = max(int(np.prod(row_shape, dtype=np.int64)) * dtype.itemsize, 1)
-    per_chunk = max(1, CHUNK_BYTES // row_bytes)
-    per_chunk = min(per_chunk, 1024)
-    per_shard = per_chunk * max(1, SHARD_BYTES // (per_chunk * row_bytes))
+    per_chunk = min(max(1, sizes.PACKED_CHUNK_BYTES // row_bytes), sizes.PACKED_CHUNK_STEPS)
+    per_shard = per_chunk * max(1, sizes.SHARD_BYTES // (per_chunk * row_bytes))
     tail = tuple(max(n, 1) for n in row_shape)
     node.create_array(
         "value", shape=(rows, *row_shape), dtype=dtype, chunks=(per_chunk, *tail), shards=(per_shard, *tail),

@@ -8,27 +8,12 @@ import numpy as np
 import xarray as xr
 from dask.task_spec import TaskRef
 
+from trajlab import sizes
 from trajlab.errors import BadSetting
 from trajlab.runs.disk.lazy import rows_of
 from trajlab.runs.disk.rows import Rows, views
 from trajlab.scan.block import Block, Kernel, computable, reduce
-from trajlab.scan.tiles import SHORT
 from trajlab.scan.window import readable
-
-BLOCK_BYTES = 1 << 26
-"""About how many bytes of a tensor one task holds in memory."""
-
-BLOCK_STEPS = 32
-"""Steps that one task covers at most where a tensor is long, so that a tile of all of them stays in cache."""
-
-SHORT_BLOCK_STEPS = 4096
-"""Steps that one task covers at most where a tensor is short."""
-
-GROUP_BYTES = 1 << 22
-"""Blocks of less than this are put into one task until they come to it together."""
-
-GROUP_BLOCKS = 16
-"""Blocks that one task takes at most."""
 
 Found = tuple[np.ndarray, Any]
 """What a kernel finds in a block: its columns, (step, column), and what is known of all steps together."""
@@ -76,9 +61,9 @@ class Source:
 
     def blocks(self, most_bytes: int | None = None) -> list[tuple[int, int]]:
         """Give where blocks start and stop: about equally long, and of few bytes unless a tile at a time is read."""
-        most = SHORT_BLOCK_STEPS if self.size <= SHORT else BLOCK_STEPS
-        if most_bytes or self.size <= SHORT or not (isinstance(self.data, Rows) and readable(self.data)):
-            held = min(BLOCK_BYTES, most_bytes or BLOCK_BYTES)
+        most = sizes.SHORT_BLOCK_STEPS if self.size <= sizes.SHORT_ENTRIES else sizes.BLOCK_STEPS
+        if most_bytes or self.size <= sizes.SHORT_ENTRIES or not (isinstance(self.data, Rows) and readable(self.data)):
+            held = min(sizes.BLOCK_BYTES, most_bytes or sizes.BLOCK_BYTES)
             most = min(most, max(1, held // max(self.size * self.itemsize, 1)))
         edges = np.linspace(0, self.steps, -(-self.steps // most) + 1).astype(int).tolist()
         return list(zip(edges[:-1], edges[1:], strict=True))
@@ -183,7 +168,7 @@ def _shape(rows: Rows | np.ndarray) -> tuple[int, ...]:
 def _rows(rows: Rows | np.ndarray | list[np.ndarray] | None) -> Rows | list[np.ndarray]:
     """Give long rows in files as they are, to be read a tile at a time, and all others as arrays."""
     if isinstance(rows, Rows) and readable(rows):
-        return rows if rows.size > SHORT else list(rows.read())
+        return rows if rows.size > sizes.SHORT_ENTRIES else list(rows.read())
     return _arrays(rows)
 
 

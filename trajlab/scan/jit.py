@@ -11,6 +11,8 @@ from typing import Any
 from numba import njit
 from numba.core.caching import FunctionCache
 
+from trajlab import sizes
+
 _FAST = {"reassoc", "contract", "nsz", "arcp"}
 """Sums may be reordered and contracted; NaN and Inf are never assumed away."""
 
@@ -35,8 +37,8 @@ inner = njit(nogil=True, fastmath=_FAST)
 def source_stamp() -> str:
     """Return a hash of all sources that kernels are compiled from."""
     folder, digest = Path(__file__).parent, sha256()
-    for path in sorted(folder.rglob("*.py")):
-        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    for path in sorted([*folder.rglob("*.py"), Path(sizes.__file__)]):  # kernels freeze the sizes that they read
+        digest.update(path.relative_to(folder.parent).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
 

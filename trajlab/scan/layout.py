@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from dask.task_spec import List, Task, TaskRef
 
+from trajlab import sizes
 from trajlab.scan.block import Kernel
-from trajlab.scan.blocks import GROUP_BLOCKS, GROUP_BYTES, Companion, Found, Source, prepare, reduce_blocks
+from trajlab.scan.blocks import Companion, Found, Source, prepare, reduce_blocks
 
 
 class Layout:
@@ -59,10 +60,10 @@ class Layout:
     def _place(self, shared: Any, block: List, size: int) -> tuple[int, int]:
         """Put a block into the last task if there is room in it, else into a new one."""
         last = (f"{self.name}-blocks", len(self.groups) - 1)
-        if not self.groups or size > self._room or len(self.groups[last]) == GROUP_BLOCKS:
+        if not self.groups or size > self._room or len(self.groups[last]) == sizes.GROUP_BLOCKS:
             last = (f"{self.name}-blocks", len(self.groups))
             self.groups[last] = []
-            self._room = GROUP_BYTES
+            self._room = sizes.GROUP_BYTES
         self._room -= size
         self.groups[last].append((shared, block))
         return last[1], len(self.groups[last]) - 1

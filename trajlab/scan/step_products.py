@@ -14,17 +14,12 @@ from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 from dask.task_spec import List, Task, TaskRef
 
+from trajlab import sizes
 from trajlab.runs.disk.rows import Rows
 from trajlab.scan.block import computable
 from trajlab.scan.blocks import Source
 from trajlab.scan.kernels.gram import centered, distances, gram, principal, tile_entries
 from trajlab.scan.scan import Tensor, about, by_name, final, identity
-
-SPAN_BYTES = 1 << 26
-"""About how many bytes of a tensor one task reads, as float32."""
-
-PIECE_BYTES = 1 << 24
-"""About how many of these it holds at once."""
 
 
 class Products(NamedTuple):
@@ -145,7 +140,8 @@ def common_steps(tensors: Mapping[str, xr.DataArray]) -> np.ndarray:
 
 def _products(graph: dict, name: str, key: str, rows: Source) -> tuple:
     """Lay out the tasks of one tensor, a span of entries each, joined one after the other; give the key of the last."""
-    wide = max(256, SPAN_BYTES // (4 * max(rows.steps, 1)), 2 * rows.steps)  # no smaller than its products
+    fitting = sizes.SPAN_BYTES // (4 * max(rows.steps, 1))
+    wide = max(sizes.GRAM_TILE_MIN, fitting, 2 * rows.steps)  # no smaller than its products
     last: tuple = (f"{name}-none", key)
     graph[last] = Task(last, _nothing, rows.steps)
     for number, lo in enumerate(range(0, rows.size if rows.steps else 0, wide)):
@@ -170,7 +166,7 @@ def _pieces(rows: Rows | np.ndarray) -> Iterator[Sequence[np.ndarray]]:
         yield [computable(row) for row in rows]
         return
     tile = tile_entries(len(rows))
-    wide = rows.size if rows.remote else tile * max(1, PIECE_BYTES // (4 * tile * len(rows)))
+    wide = rows.size if rows.remote else tile * max(1, sizes.SPAN_PIECE_BYTES // (4 * tile * len(rows)))
     for lo in range(0, rows.size, wide):
         yield [computable(row) for row in rows.entries(lo, min(lo + wide, rows.size)).read()]
 

@@ -13,12 +13,6 @@ from numba.extending import intrinsic
 
 from trajlab.scan.jit import inner
 
-TILE = 16_384
-"""Entries in a tile."""
-
-SHORT = 16_384
-"""Rows of up to this many entries are read whole."""
-
 
 @intrinsic
 def pointer(typing, address):

@@ -13,9 +13,10 @@ import ml_dtypes
 import numpy as np
 from numba import types
 
+from trajlab import sizes
 from trajlab.runs.disk.rows import Rows, changed, opened
 from trajlab.scan.jit import jit
-from trajlab.scan.tiles import TILE, pointer
+from trajlab.scan.tiles import pointer
 
 WIDENED = (np.dtype(ml_dtypes.bfloat16), np.dtype(np.float16), np.dtype(ml_dtypes.float8_e4m3fn),
            np.dtype(ml_dtypes.float8_e5m2))  # fmt: skip
@@ -65,8 +66,8 @@ class Window:
         """
         with ExitStack() as stack:
             readers = [(where, stack.enter_context(closing(_Reader(tables)))) for where, tables in self._tables]
-            for lo in range(0, size, TILE):
-                hi = min(lo + TILE, size)
+            for lo in range(0, size, sizes.TILE_ENTRIES):
+                hi = min(lo + sizes.TILE_ENTRIES, size)
                 for where, reader in readers:
                     self.addresses[where] = reader.read(lo, hi)
                 yield lo, hi
@@ -86,7 +87,8 @@ class _Reader:
         self.offset = np.concatenate([rows.offset for rows in tables])
         self.opened = {path: opened(path) for path in dict.fromkeys(self.paths)}
         self.descriptor = np.array([self.opened[path] for path in self.paths], np.int32)
-        padded = TILE + 64  # rows that lay a power of two apart would compete for the same places in the cache
+        # Rows that lay a power of two apart would compete for the same lines of the cache.
+        padded = sizes.TILE_ENTRIES + 64
         self.raw = np.empty((len(self.paths), padded * self.stored.itemsize), np.uint8)
         self.wide = np.empty((len(self.paths), padded), np.float32) if self.stored in WIDENED else None
         self.buffers = addresses(list(self.raw))

@@ -10,8 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-ROWS = 512
-"""Features of a layer whose correlations with those of another are held at once."""
+from trajlab import sizes
 
 PAIRS = ("signed", "absolute", "cka")
 """Of two layers: the sum of the correlations between their features, that of their sizes, and the debiased CKA."""
@@ -95,10 +94,10 @@ def cka(a: Features, b: Features) -> float:
 def _sums(a: Features, b: Features) -> tuple[float, float, float]:
     """Sum the correlations, their sizes, and the squared covariances, which is |XᵀY|² of sets of variance 1."""
     signed = absolute = squares = 0.0
-    for first in range(0, len(a.units), ROWS):
-        part = a.directions[:, first : first + ROWS].T @ b.directions
+    for first in range(0, len(a.units), sizes.CORRELATION_FEATURES):
+        part = a.directions[:, first : first + sizes.CORRELATION_FEATURES].T @ b.directions
         signed += part.sum()
-        squares += a.weights[first : first + ROWS] @ (part**2 @ b.weights)
+        squares += a.weights[first : first + sizes.CORRELATION_FEATURES] @ (part**2 @ b.weights)
         absolute += np.abs(part, out=part).sum()
     return signed, absolute, squares
 

@@ -114,7 +114,7 @@ def objective_of(kind, output, targets):
 @pytest.mark.parametrize("net", NETS)
 @pytest.mark.parametrize("kind", ["loss", "logit", "p_logit"])
 def test_raw_gradient__by_the_inputs_is_that_of_autograd(net, kind, batch, monkeypatch):
-    monkeypatch.setattr(replaying, "BATCH", 3)
+    monkeypatch.setattr("trajlab.sizes.BATCH_SAMPLES", 3)
     inputs, targets = batch
     replayed = replaying.replay(run_of(net), model=net, probe=(inputs, targets), layers=[INPUT])
     found = replayed.observe(RawGradient(Objective(kind)))[INPUT]

@@ -17,16 +17,17 @@ from upath import UPath
 from zarr.core.sync import sync
 
 import trajlab
-from trajlab import figures, packing, uploading
 from trajlab.cli import main
 from trajlab.errors import BadSetting, DamagedData, MissingData, OutputExists, TrajlabError
 from trajlab.running.compute import write
 from trajlab.running.run import needs_of
-from trajlab.runs.disk import remote
+from trajlab.runs import pack as packing
+from trajlab.runs.disk import upload as uploading
 from trajlab.runs.disk.paths import as_path
 from trajlab.runs.import_checkpoints import import_checkpoints
 from trajlab.schema import UNFINISHED_FILE
 from trajlab.stages import stage, stage_names
+from trajlab.statistics.read import read
 
 s3fs = pytest.importorskip("s3fs")
 boto3 = pytest.importorskip("boto3")
@@ -156,8 +157,8 @@ def test_open__a_run_folder(bucket, recorded, no_compute):
 
 
 def test_open__a_packed_store(bucket, recorded, tmp_path, monkeypatch):
-    monkeypatch.setattr(packing, "CHUNK_BYTES", 3000)
-    monkeypatch.setattr(packing, "SHARD_BYTES", 6000)
+    monkeypatch.setattr("trajlab.sizes.PACKED_CHUNK_BYTES", 3000)
+    monkeypatch.setattr("trajlab.sizes.SHARD_BYTES", 6000)
     store = trajlab.pack(recorded, tmp_path / "run.zarr")
     run = trajlab.open(upload(store, f"{bucket}/run.zarr"))
     assert len(run.weights["4.weight"].data.dask.layers) == 1  # a table of rows, not chunks through zarr
@@ -247,7 +248,7 @@ def test_open__few_requests_and_none_of_them_for_each_entry_of_a_folder(bucket, 
 
 
 def test_rows__large_ones_come_in_pieces(bucket, checkpoints, asked, monkeypatch, rng):
-    monkeypatch.setattr(remote, "PIECE_BYTES", 1000)
+    monkeypatch.setattr("trajlab.sizes.REQUEST_BYTES", 1000)
     walk = rng.standard_normal((2, 700)).astype(np.float32)
     run = trajlab.open(upload(checkpoints({"w": walk}), f"{bucket}/plain"))
     asked.clear()
@@ -351,8 +352,8 @@ def test_place__what_is_not_installed(monkeypatch):
 
 
 def test_pack__to_a_url_and_back(bucket, recorded, tmp_path, monkeypatch):
-    monkeypatch.setattr(packing, "CHUNK_BYTES", 3000)
-    monkeypatch.setattr(packing, "SHARD_BYTES", 6000)
+    monkeypatch.setattr("trajlab.sizes.PACKED_CHUNK_BYTES", 3000)
+    monkeypatch.setattr("trajlab.sizes.SHARD_BYTES", 6000)
     url = f"{bucket}/runs/first.zarr"
     assert str(trajlab.pack(recorded, url)) == url
     local = trajlab.pack(recorded, tmp_path / "local.zarr")
@@ -373,8 +374,8 @@ def longer(run, steps):
 
 
 def test_pack__packing_again_to_a_url_writes_only_what_is_new(bucket, example, asked, monkeypatch):
-    monkeypatch.setattr(packing, "CHUNK_BYTES", 400)
-    monkeypatch.setattr(packing, "SHARD_BYTES", 1600)
+    monkeypatch.setattr("trajlab.sizes.PACKED_CHUNK_BYTES", 400)
+    monkeypatch.setattr("trajlab.sizes.SHARD_BYTES", 1600)
     url = f"{bucket}/run.zarr"
     trajlab.pack(longer(example, 12), url)
     before = trajlab.open(url)
@@ -481,7 +482,7 @@ def test_results__are_written_whole_or_not_at_all(bucket, example, monkeypatch):
     with pytest.raises((FileNotFoundError, KeyError, ValueError)):
         xr.open_zarr(url)
     with pytest.raises(DamagedData, match="Compute the stage again"):
-        figures.read(url)
+        read(url)
     with pytest.raises(OutputExists, match="somebody is writing there now, or was interrupted"):
         write({as_path(url): result})
     write({as_path(url): result}, overwrite=True)
@@ -522,7 +523,7 @@ def test_results__in_memory(example):
     with pytest.raises(OutputExists, match="exists already"):
         write({url: result})
     write({url: result[["norm"]]}, overwrite=True)
-    xr.testing.assert_identical(figures.read("memory://results/drift.zarr").compute(), result[["norm"]].compute())
+    xr.testing.assert_identical(read("memory://results/drift.zarr").compute(), result[["norm"]].compute())
     fsspec.filesystem("memory").rm("/results", recursive=True)
 
 

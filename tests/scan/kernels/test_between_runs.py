@@ -3,7 +3,7 @@ import pytest
 
 from trajlab.scan.block import Block, reduce
 from trajlab.scan.kernels.between_runs import ACROSS, Across
-from trajlab.scan.tiles import TILE
+from trajlab.sizes import TILE_ENTRIES
 
 
 def table(a, b):
@@ -28,7 +28,7 @@ def test_across__hand_made_case():
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("size", [1, 7, 3 * TILE + 5])
+@pytest.mark.parametrize("size", [1, 7, 3 * TILE_ENTRIES + 5])
 def test_across__agrees_with_numpy(rng, dtype, size):
     a, b = rng.standard_normal((2, 4, size)).astype(dtype)
     b[2, : size // 2] = a[2, : size // 2]

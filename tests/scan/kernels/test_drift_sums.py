@@ -3,7 +3,7 @@ import pytest
 
 from trajlab.scan.block import Block, reduce
 from trajlab.scan.kernels.drift_sums import PAIRS, Pairs
-from trajlab.scan.tiles import TILE
+from trajlab.sizes import TILE_ENTRIES
 
 
 def table(rows, previous, reference, **tolerances):
@@ -27,7 +27,7 @@ def test_pairs__hand_made_case():
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("size", [1, 7, TILE, 3 * TILE + 5])
+@pytest.mark.parametrize("size", [1, 7, TILE_ENTRIES, 3 * TILE_ENTRIES + 5])
 def test_pairs__agree_with_numpy(rng, dtype, size):
     rows = rng.standard_normal((4, size)).astype(dtype)
     rows[2, : size // 2] = rows[1, : size // 2]
@@ -44,8 +44,8 @@ def test_pairs__agree_with_numpy(rng, dtype, size):
 
 
 def test_pairs__nonfinite_entries_are_counted_and_left_out(rng):
-    rows = rng.standard_normal((3, 2 * TILE)).astype(np.float32)
-    rows[1, [3, TILE]] = np.nan, np.inf
+    rows = rng.standard_normal((3, 2 * TILE_ENTRIES)).astype(np.float32)
+    rows[1, [3, TILE_ENTRIES]] = np.nan, np.inf
     rows[0, 5] = -np.inf
     found, _ = table(rows[1:], rows[0], rows[0])
     known = np.isfinite(rows[1:]) & np.isfinite(rows[0])
@@ -53,7 +53,7 @@ def test_pairs__nonfinite_entries_are_counted_and_left_out(rng):
     assert found["nonfinite"].tolist() == [2, 0]
     assert found["reference_valid"].tolist() == known.sum(1).tolist()
     np.testing.assert_allclose(found["reference_l2"], np.nansum(np.where(known, d, 0) ** 2, axis=1), rtol=1e-12)
-    assert found["previous_valid"].tolist() == [2 * TILE - 3, 2 * TILE - 2]
+    assert found["previous_valid"].tolist() == [2 * TILE_ENTRIES - 3, 2 * TILE_ENTRIES - 2]
 
 
 def test_pairs__negative_zero_changed_its_bits_but_not_its_value():
@@ -64,7 +64,7 @@ def test_pairs__negative_zero_changed_its_bits_but_not_its_value():
 
 
 def test_pairs__how_steps_are_blocked_changes_no_bit(rng):
-    rows = rng.standard_normal((6, TILE + 9)).astype(np.float32)
+    rows = rng.standard_normal((6, TILE_ENTRIES + 9)).astype(np.float32)
     whole, changed = table(rows[1:], rows[0], rows[0])
     first, early = table(rows[1:3], rows[0], rows[0])
     second, late = table(rows[3:], rows[2], rows[0])

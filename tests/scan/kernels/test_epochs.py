@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from trajlab.scan.block import Block, reduce
 from trajlab.scan.kernels.epochs import EPOCH, Epochs
-from trajlab.scan.tiles import TILE
+from trajlab.sizes import TILE_ENTRIES
 
 
 def epochs(rows, starts, cuts=()):
@@ -19,7 +19,7 @@ def epochs(rows, starts, cuts=()):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("size", [1, 3, TILE + 3])
+@pytest.mark.parametrize("size", [1, 3, TILE_ENTRIES + 3])
 def test_epochs__agree_with_numpy(rng, dtype, size):
     rows = rng.standard_normal((9, size)).astype(dtype)
     found = epochs(rows, [0, 2, 7], cuts=[1, 3, 4])

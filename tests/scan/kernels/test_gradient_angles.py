@@ -3,7 +3,7 @@ import pytest
 
 from trajlab.scan.block import Block, reduce
 from trajlab.scan.kernels.gradient_angles import SUCCESSIVE, Successive
-from trajlab.scan.tiles import TILE
+from trajlab.sizes import TILE_ENTRIES
 
 
 def table(rows, **block):
@@ -14,10 +14,10 @@ def table(rows, **block):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("bad", [None, np.nan, np.inf])
 def test_successive__agrees_with_numpy(rng, dtype, bad):
-    rows = rng.standard_normal((3, TILE + 5)).astype(dtype)
+    rows = rng.standard_normal((3, TILE_ENTRIES + 5)).astype(dtype)
     if bad is not None:
-        rows[1, 7], rows[2, TILE + 1] = bad, bad
-    found = table(rows, indices=np.arange(TILE + 5))
+        rows[1, 7], rows[2, TILE_ENTRIES + 1] = bad, bad
+    found = table(rows, indices=np.arange(TILE_ENTRIES + 5))
     for step in (1, 2):
         q, g = rows[step - 1].astype(np.float64), rows[step].astype(np.float64)
         known = np.isfinite(q) & np.isfinite(g)

@@ -4,7 +4,7 @@ from scipy import stats
 
 from trajlab.scan.block import Block, reduce
 from trajlab.scan.kernels.moments import MOMENTS, Moments
-from trajlab.scan.tiles import TILE
+from trajlab.sizes import TILE_ENTRIES
 
 
 def table(rows):
@@ -13,7 +13,7 @@ def table(rows):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("size", [1, 2, TILE + 1, 5 * TILE])
+@pytest.mark.parametrize("size", [1, 2, TILE_ENTRIES + 1, 5 * TILE_ENTRIES])
 @pytest.mark.parametrize("mean", [0.0, 1e4])
 def test_moments__agree_with_scipy(rng, dtype, size, mean):
     rows = (rng.standard_normal((3, size)) + mean).astype(dtype)

@@ -3,7 +3,7 @@ import pytest
 
 from trajlab.scan.block import Block, reduce
 from trajlab.scan.kernels.update_size import UPDATES, Updates
-from trajlab.scan.tiles import TILE
+from trajlab.sizes import TILE_ENTRIES
 
 
 def table(rows, kernel=Updates(1e-8, 1e-5), **block):  # noqa: B008
@@ -14,8 +14,8 @@ def table(rows, kernel=Updates(1e-8, 1e-5), **block):  # noqa: B008
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("dirty", [False, True])
 def test_updates__agree_with_numpy(rng, dtype, dirty):
-    rows = rng.standard_normal((4, TILE + 5)).astype(dtype)
-    rows[1] = rows[0] * (1 + rng.uniform(0, 3e-5, TILE + 5))
+    rows = rng.standard_normal((4, TILE_ENTRIES + 5)).astype(dtype)
+    rows[1] = rows[0] * (1 + rng.uniform(0, 3e-5, TILE_ENTRIES + 5))
     rows[3] = rows[2]
     if dirty:
         rows[0, :4], rows[1, 2:6] = np.inf, np.nan

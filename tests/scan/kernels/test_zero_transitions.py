@@ -3,7 +3,7 @@ import pytest
 
 from trajlab.scan.block import Block, reduce
 from trajlab.scan.kernels.zero_transitions import Transitions
-from trajlab.scan.tiles import TILE
+from trajlab.sizes import TILE_ENTRIES
 
 
 def table(kernel, rows, weights=None, **block):
@@ -47,7 +47,7 @@ def gradients(rng, size):
     return rows
 
 
-@pytest.mark.parametrize("size", [5, TILE + 3])
+@pytest.mark.parametrize("size", [5, TILE_ENTRIES + 3])
 @pytest.mark.parametrize("dirty", [False, True])
 def test_transitions__agree_with_numpy(rng, size, dirty):
     rows, weights = gradients(rng, size), rng.standard_normal((3, size)).astype(np.float32)

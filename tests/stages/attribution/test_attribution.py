@@ -322,7 +322,7 @@ def test_attribution__masks_below_zero_are_told(run, batch):
 def test_attribution__any_chunks_and_batches_give_the_same_numbers(batch, chunks, size, scheduler, monkeypatch):
     nets = snapshots(Net)
     expected = attribution(run_of(nets, Net, batch), **FAST).compute(scheduler="sync")
-    monkeypatch.setattr(replaying, "BATCH", size)
+    monkeypatch.setattr("trajlab.sizes.BATCH_SAMPLES", size)
     lazy = replaying.as_probe(batch).chunk(sample=3)
     run = run_of(nets, Net, batch, chunks).with_model(None, probe=lazy)
     with dask.config.set(array_optimize=fuse_scans, scheduler=scheduler, num_workers=3):

@@ -11,7 +11,7 @@ from trajlab.stages.embedding.neighbors import chance, near
 
 @pytest.fixture(params=[512, 7], ids=["whole", "blocks"])
 def rows(request, monkeypatch):
-    monkeypatch.setattr(nearest, "ROWS", request.param)
+    monkeypatch.setattr("trajlab.sizes.NEIGHBOR_SAMPLES", request.param)
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])

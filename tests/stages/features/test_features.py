@@ -99,7 +99,7 @@ def seen(run):
 
 @pytest.mark.parametrize("batch", [7, 256])
 def test_features__agree_with_a_plain_loop_and_scipy(run, seen, batch, monkeypatch):
-    monkeypatch.setattr(trajlab.replays.replay, "BATCH", batch)
+    monkeypatch.setattr("trajlab.sizes.BATCH_SAMPLES", batch)
     kinds = list(seen)
     found = computed(run, inputs=kinds, reference=10)
     assert found.input.values.tolist() == kinds and found.step.values.tolist() == [0, 10, 15, 100]

@@ -6,10 +6,8 @@ from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 from dask.task_spec import Task
 
+from trajlab import sizes
 from trajlab.runs.disk.rows import Rows
-
-CHUNK_BYTES = 1 << 24
-"""About how much one chunk of a lazy array holds."""
 
 
 class _RowsLayer(MaterializedLayer):
@@ -24,7 +22,7 @@ def lazy(rows: Rows) -> da.Array:
     """Give a table of rows as a dask array, (step, ...), chunked along the steps."""
     name = f"rows-{tokenize(rows)}"
     row_bytes = max(rows.size * rows.dtype.itemsize, 1)
-    per_chunk = max(1, min(len(rows), CHUNK_BYTES // row_bytes))
+    per_chunk = max(1, min(len(rows), sizes.CHUNK_BYTES // row_bytes))
     starts = range(0, len(rows), per_chunk)
     tail = (0,) * len(rows.shape)
     layer = {}

@@ -8,17 +8,9 @@ from typing import IO, Any, TypeVar, cast
 
 import numpy as np
 
+from trajlab import sizes
 from trajlab.errors import DamagedData
 from trajlab.runs.disk.paths import is_url, reaching, reason
-
-PIECE_BYTES = 1 << 23
-"""About how much one request fetches; one connection gives only part of what the network can."""
-
-HEAD_BYTES = 1 << 16
-"""How much is read ahead in an open file: enough for most headers."""
-
-REQUESTS = 32
-"""How many places are looked at, at the same time."""
 
 Span = tuple[str, int, int]
 """A file, and where a piece of it starts and stops."""
@@ -41,9 +33,8 @@ def fetch(spans: Sequence[Span]) -> list[np.ndarray]:
         return []
     from fsspec.core import url_to_fs
 
-    requests = [
-        (url, at, min(at + PIECE_BYTES, stop)) for url, start, stop in spans for at in range(start, stop, PIECE_BYTES)
-    ]
+    piece = sizes.REQUEST_BYTES
+    requests = [(url, at, min(at + piece, stop)) for url, start, stop in spans for at in range(start, stop, piece)]
     with reaching(spans[0][0]):
         store, _ = url_to_fs(spans[0][0])
         places = [url_to_fs(url)[1] for url, _, _ in requests]
@@ -51,8 +42,7 @@ def fetch(spans: Sequence[Span]) -> list[np.ndarray]:
         answers = store.cat_ranges(places, starts, stops, on_error="return")
     pieces = iter(_checked(*one) for one in zip(requests, answers, strict=True))
     return [
-        np.frombuffer(_joined([next(pieces) for _ in range(start, stop, PIECE_BYTES)]), np.uint8)
-        for _, start, stop in spans
+        np.frombuffer(_joined([next(pieces) for _ in range(start, stop, piece)]), np.uint8) for _, start, stop in spans
     ]
 
 
@@ -84,14 +74,14 @@ def open_bytes(path: str) -> IO[bytes]:
     from fsspec.core import url_to_fs
 
     store, place = url_to_fs(path)
-    return cast(IO[bytes], store.open(place, "rb", block_size=HEAD_BYTES))
+    return cast(IO[bytes], store.open(place, "rb", block_size=sizes.READAHEAD_BYTES))
 
 
 def concurrently(function: Callable[[Item], Found], items: Iterable[Item], folder: object) -> Iterable[Found]:
     """Call a function of each of many things in a folder; behind a URL many at once, as each waits for an answer."""
     if not is_url(folder):
         return map(function, items)
-    with ThreadPoolExecutor(REQUESTS) as pool:
+    with ThreadPoolExecutor(sizes.REQUESTS) as pool:
         return list(pool.map(function, items))
 
 

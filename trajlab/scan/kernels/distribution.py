@@ -9,17 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from trajlab import sizes
 from trajlab.scan.block import Block, Kernel
 from trajlab.scan.kernels.binned_distances import describe_binned
 from trajlab.scan.kernels.float_bins import EDGES, KEYS, bins_of, count_tile, finite_range, histogram_cuts
 from trajlab.scan.kernels.sorted_distances import describe_sorted
-from trajlab.scan.tiles import SHORT
 
-EXACT = SHORT
+EXACT = sizes.SHORT_ENTRIES
 """Rows of up to this many entries are sorted, and their quantiles and distances are exact."""
-
-SORTED_AT_ONCE = 1 << 18
-"""Entries that are copied and sorted together."""
 
 SHIFTS = ("wasserstein", "ks", "js", "psi")
 """Distances of a row's spread from another's, in the order in which they are computed."""
@@ -89,7 +86,7 @@ class Spread(Kernel):
             describe_binned(counts[1:], counts[0], reference, quantiles, cuts, EDGES, out)
             return out, EDGES[cuts]
         previous = np.sort(block.previous if isinstance(block.previous, np.ndarray) else block.like)
-        at_once = max(1, SORTED_AT_ONCE // max(block.size, 1))
+        at_once = max(1, sizes.SORT_ENTRIES // max(block.size, 1))
         for first in range(0, block.steps, at_once):
             rows = np.sort(block.arrays()[first : first + at_once])
             describe_sorted(rows, previous, reference, quantiles, cuts, EDGES, out[first : first + at_once])

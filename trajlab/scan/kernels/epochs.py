@@ -11,8 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from trajlab import sizes
 from trajlab.scan.block import Block, Kernel
-from trajlab.scan.tiles import TILE, tile
+from trajlab.scan.tiles import tile
 
 EPOCH = ("steps", "entries", "mean", "m2")
 """What is known of each epoch: its recorded steps, the entries that are finite at one or more of them, and of the
@@ -179,7 +180,7 @@ def _added(one: Sums, other: Sums) -> Sums:
 def _closed(found: Sums | np.ndarray) -> np.ndarray:
     if not isinstance(found, Sums):
         return found
-    tiles = [slice(lo, lo + TILE) for lo in range(0, found.finite.size, TILE)]
+    tiles = [slice(lo, lo + sizes.TILE_ENTRIES) for lo in range(0, found.finite.size, sizes.TILE_ENTRIES)]
     return _joined(found.steps, [_of_tile(found.finite[one], found.sums[:, one]) for one in tiles])
 
 

@@ -6,13 +6,11 @@ import numpy as np
 from scipy.linalg import eigh, eigh_tridiagonal
 from scipy.sparse.linalg import ArpackNoConvergence, eigsh
 
+from trajlab import sizes
 from trajlab.scan.jit import jit
 from trajlab.scan.tiles import tile
 from trajlab.scan.window import addresses
 from trajlab.threads import one_thread
-
-TILE_BYTES = 1 << 22
-"""About how much a tile of deviations takes, that all steps share."""
 
 DENSE = 512
 """Steps up to which all eigenvalues are computed to have the largest."""
@@ -62,7 +60,7 @@ def deviations(rows, lo, hi, like, out, nonfinite):
 
 def tile_entries(steps: int) -> int:
     """Give how many entries a tile of deviations has."""
-    return min(max(256, TILE_BYTES // (8 * max(steps, 1))), 8192)
+    return min(max(sizes.GRAM_TILE_MIN, sizes.GRAM_TILE_BYTES // (8 * max(steps, 1))), sizes.GRAM_TILE_MAX)
 
 
 def gram(pieces: Iterable[Sequence[np.ndarray]], steps: int) -> tuple[np.ndarray, np.ndarray]:

@@ -5,12 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from trajlab import sizes
 from trajlab.scan.jit import inner, jit
 from trajlab.scan.kernels.convolution_taps import Convolution, taps_of
 from trajlab.scan.kernels.simd import LANES, ROWS, WIDE, tile_1, tile_2, tile_wide
-
-NEAR = 32_768
-"""Numbers of the sums over output channels that are worked on at once: they stay in the cache beside the processor."""
 
 RUN = 256
 """Positions at most over which numbers are summed as float32."""
@@ -101,8 +99,8 @@ def local_gradients(gradient: np.ndarray, filters: Filters) -> Sums:
         sums.ab_out[:] = np.abs(maps).sum(2, dtype=np.float64)
         return sums
     width = filters.packed.shape[2]
-    run = min(longest, RUN, max(ROWS, NEAR // width // ROWS * ROWS))
-    together = min(samples, max(1, NEAR // (width * run)))
+    run = min(longest, RUN, max(ROWS, sizes.LOCAL_GRADIENT_ENTRIES // width // ROWS * ROWS))
+    together = min(samples, max(1, sizes.LOCAL_GRADIENT_ENTRIES // (width * run)))
     _sum(
         maps,
         maps.view(np.int32),

@@ -5,13 +5,11 @@ from functools import lru_cache
 
 import numpy as np
 
+from trajlab import sizes
 from trajlab.runs.disk.rows import Rows
 from trajlab.scan.block import Block, Kernel
 from trajlab.scan.kernels.power_law import FACTS, facts
 from trajlab.threads import one_thread
-
-STACK_BYTES = 1 << 22
-"""Matrices that together are smaller than this are handed to LAPACK at once."""
 
 SURE = 1e-3
 """Smallest singular value, in units of the largest, that the eigenvalues of the Gram matrix give to 9 digits."""
@@ -60,7 +58,7 @@ class Spectra(Kernel):
         Whether to shuffle.
     """
 
-    block_bytes = 1 << 22  # some tenths of a second
+    block_bytes = sizes.SVD_BLOCK_BYTES
     width: int
     shuffle: bool = True
 
@@ -78,7 +76,7 @@ class Spectra(Kernel):
         orders: list[np.ndarray | None] = [None]
         if self.shuffle:
             orders.append(_order(block.size))
-        many = max(1, STACK_BYTES // max(8 * block.size, 1))
+        many = max(1, sizes.SVD_STACK_BYTES // max(8 * block.size, 1))
         for start in range(0, block.steps, many):
             some = block.rows[start : start + many]
             stack = np.array(some.views() if isinstance(some, Rows) else some, np.float64)

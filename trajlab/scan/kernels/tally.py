@@ -4,11 +4,11 @@ import math
 
 import numpy as np
 
+from trajlab import sizes
 from trajlab.scan.block import computable
 from trajlab.scan.jit import inner, jit
 from trajlab.scan.kernels.float_bins import KEYS, count
 from trajlab.scan.kernels.moments import moments
-from trajlab.scan.tiles import TILE
 
 TABLES = 4
 """Tables that values are counted in by turns: equal ones that follow each other, as zeros do, would wait for each
@@ -34,8 +34,8 @@ def _count_by_turns(w, tables):
 
 @jit
 def _tally(values, rows, like_bits, shift, magnitude, tables, out):
-    for lo in range(0, values.size, TILE):
-        hi = min(lo + TILE, values.size)
+    for lo in range(0, values.size, sizes.TILE_ENTRIES):
+        hi = min(lo + sizes.TILE_ENTRIES, values.size)
         moments(rows, lo, hi, values[:0], like_bits, shift, magnitude, out)
         if tables.size:
             _count_by_turns(values[lo:hi], tables)

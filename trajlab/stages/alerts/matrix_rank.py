@@ -4,7 +4,7 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 
-from trajlab.scan.blocks import BLOCK_BYTES
+from trajlab import sizes
 from trajlab.scan.kernels.singular_values import singular_values
 from trajlab.threads import one_thread
 
@@ -24,7 +24,7 @@ def rank_table(array: xr.DataArray, measure: str) -> xr.DataArray:
     array = array.transpose("step", ...)
     data = array.data if array.chunks else da.from_array(array.values, chunks=-1)
     row = max(1, int(np.prod(array.shape[1:], dtype=np.int64)) * data.dtype.itemsize)
-    whole = data.rechunk({0: max(1, BLOCK_BYTES // row)} | dict.fromkeys(range(1, data.ndim), -1))
+    whole = data.rechunk({0: max(1, sizes.BLOCK_BYTES // row)} | dict.fromkeys(range(1, data.ndim), -1))
     ranks = whole.map_blocks(
         _ranks, measure, drop_axis=list(range(1, data.ndim)), chunks=(whole.chunks[0],), meta=np.empty(0)
     )

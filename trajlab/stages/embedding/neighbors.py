@@ -6,10 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial.distance import cdist
 
-METRICS = ("euclidean", "cosine")
+from trajlab import sizes
 
-ROWS = 512
-"""Samples whose distances to all others are held at once."""
+METRICS = ("euclidean", "cosine")
 
 
 class Near(NamedTuple):
@@ -100,8 +99,8 @@ def _blocks(points: np.ndarray, metric: str) -> Iterator[tuple[int, np.ndarray]]
         norms = np.sqrt((points**2).sum(1, keepdims=True))
         pointless = norms[:, 0] == 0
         points = np.divide(points, norms, out=np.zeros_like(points), where=norms > 0)
-    for lo in range(0, len(points), ROWS):
-        some = slice(lo, lo + ROWS)
+    for lo in range(0, len(points), sizes.NEIGHBOR_SAMPLES):
+        some = slice(lo, lo + sizes.NEIGHBOR_SAMPLES)
         if metric == "euclidean":
             yield lo, cdist(points[some], points)
             continue
