@@ -8,10 +8,19 @@ import xarray as xr
 
 from trajlab.errors import BadSetting
 from trajlab.scan.as_one_task import as_one_task
-from trajlab.scan.kernels.distribution import EXACT, SHIFTS, Spread
+from trajlab.scan.kernels.distribution import EXACT, Spread
 from trajlab.scan.kernels.moments import Moments
 from trajlab.scan.scan import Tensor, at_step, scan
-from trajlab.statistics.distributions import DISTANCES, about, closed, described, pooled, quantities_of, shift_meanings
+from trajlab.statistics.distributions import (
+    DISTANCES,
+    about,
+    closed,
+    described,
+    distribution_parts,
+    pooled,
+    quantities_of,
+    shift_meanings,
+)
 from trajlab.statistics.result import Meaning, Sums, annotate, columns_of, stride
 from trajlab.statistics.standard_errors import root_error, total_error
 
@@ -142,21 +151,13 @@ def _result(
         totals |= _errors(sums, totals["std"], whole.mean)
         quantities |= {f"total_{name}": total for name, total in totals.items()}
     result = xr.Dataset(quantities, table.coords)
-    count = len(quantiles)
-    spread = spread.drop_vars("column")
-    shifts = spread.isel(column=slice(count + bins, None)).variable
-    histogram = spread.isel(column=slice(count, count + bins)).rename(column="bin")
-    parts: dict[str, xr.DataArray | xr.Variable] = {
-        "quantiles": spread.isel(column=slice(count)).rename(column="quantile"),
-        "histogram": histogram,
-        "bin_edges": closed(edges.rename(summary="bin_edge"), result["min"].min("step"), result["max"].max("step")),
-    }
-    for position, name in enumerate(SHIFTS):
-        parts[name] = shifts.isel(column=position)
-        parts[f"{name}_prev"] = shifts.isel(column=len(SHIFTS) + position)
-    chance = shifts.isel(column=slice(2 * len(SHIFTS), None))
-    parts |= _nulls(sums.count, chance.isel(column=0), chance.isel(column=1), histogram.variable)
-    return stride(result.assign(parts)).assign_coords(quantile=list(quantiles))
+    spread = spread.drop_vars(["column", "pooling"])
+    parts = distribution_parts(spread, quantiles=len(quantiles), bins=bins, suffixes=("", "_prev"))
+    edges = closed(edges.rename(summary="bin_edge"), result["min"].min("step"), result["max"].max("step"))
+    chance = spread.isel(column=slice(-2, None)).variable
+    nulls = _nulls(sums.count, chance.isel(column=0), chance.isel(column=1), parts["histogram"].variable)
+    result = result.assign(parts).assign(bin_edges=edges).assign(nulls)
+    return stride(result).assign_coords(quantile=list(quantiles))
 
 
 def _nulls(

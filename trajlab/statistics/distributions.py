@@ -1,6 +1,6 @@
 """How values are distributed, from their moments: of weights, gradients and activations alike."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import xarray as xr
@@ -108,6 +108,31 @@ def pooled(moments: Sums, dim: str) -> Sums:
     sums = {name: (part * scale).sum(dim, skipna=False) for name, part in parts.items()}
     extremes = {"min": moments.min.min(dim), "max": moments.max.max(dim)}
     return Sums(**{"count": total, "mean": mean} | sums | extremes)
+
+
+def distribution_parts(
+    columns: xr.DataArray, *, quantiles: int, bins: int, suffixes: Sequence[str]
+) -> dict[str, xr.DataArray]:
+    """Return quantiles, histogram and distances as variables.
+
+    Parameters
+    ----------
+    columns
+        Along `column`: quantiles, bins of the histogram, and `DISTANCES` from each anchor.
+    quantiles, bins
+        Number of quantiles, and of bins.
+    suffixes
+        What the names of distances from each anchor end with.
+    """
+    shifts = columns.isel(column=slice(quantiles + bins, None))
+    parts = {
+        "quantiles": columns.isel(column=slice(quantiles)).rename(column="quantile"),
+        "histogram": columns.isel(column=slice(quantiles, quantiles + bins)).rename(column="bin"),
+    }
+    for position, name in enumerate(DISTANCES):
+        for anchor, suffix in enumerate(suffixes):
+            parts[name + suffix] = shifts.isel(column=anchor * len(DISTANCES) + position)
+    return parts
 
 
 def closed(edges: xr.DataArray, low: xr.DataArray, high: xr.DataArray) -> xr.DataArray:

@@ -5,7 +5,7 @@ from scipy.spatial.distance import jensenshannon
 
 from trajlab.scan.block import Block, reduce
 from trajlab.scan.kernels.distribution import EXACT, Spread
-from trajlab.scan.kernels.float_bins import EDGES, KEYS, histogram_cuts
+from trajlab.scan.kernels.histogram import EDGES
 
 QUANTILES = (0.0, 0.05, 0.5, 0.99, 1.0)
 
@@ -98,17 +98,6 @@ def test_spread__how_steps_are_blocked_changes_no_bit(rng, size):
         reduce([kernel], Block(list(rows[3:]), previous=rows[2]), shared),
     ]
     np.testing.assert_array_equal(whole, np.concatenate([out for ((out, _),) in parts]))
-
-
-def test_edges__rise_over_all_floats():
-    assert (np.diff(EDGES) >= 0).all()
-    assert EDGES[KEYS // 2] == 0
-
-
-def test_histogram_cuts__are_nearly_even():
-    edges = EDGES[histogram_cuts(-1.0, 3.0, 8)]
-    np.testing.assert_allclose(edges[1:-1], np.linspace(-1, 3, 9)[1:-1], rtol=1 / 128, atol=1e-3)
-    assert edges[0] < -1e38 and edges[-1] > 1e38
 
 
 @pytest.mark.parametrize("size", [50, 2 * EXACT])

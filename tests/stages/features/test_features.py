@@ -1,3 +1,5 @@
+import weakref
+
 import dask
 import numpy as np
 import pytest
@@ -10,11 +12,11 @@ from torch import nn
 import trajlab
 from trajlab.errors import BadSetting, MissingData
 from trajlab.figures import figure, panels
-from trajlab.replays.observers import distribution as observer
 from trajlab.replays.probe_files import as_probe
 from trajlab.replays.probe_kinds import probe_of
 from trajlab.reports.findings import findings, headlines
 from trajlab.running.fuse import fuse_scans
+from trajlab.scan.kernels import histogram
 from trajlab.stages.distribution import distribution
 from trajlab.stages.features import features
 
@@ -188,7 +190,7 @@ def test_features__one_step_and_one_sample_are_enough():
 def test_features__of_more_values_than_a_table_counts(rng, monkeypatch):
     arrays = {"act": layer(rng.standard_normal((3, 200, 100)))}
     expected = of(arrays)
-    monkeypatch.setattr(observer, "FULL", 1000)
+    monkeypatch.setattr(histogram, "TABLE_LIMIT", 1000)
     xr.testing.assert_identical(of(arrays), expected)
 
 
@@ -218,22 +220,21 @@ def test_features__values_are_let_go_as_steps_go_by(run, monkeypatch):
     """At most the ends, the reference, and a few steps on the way hold their values."""
     alive, most = set(), 0
 
-    class Held(observer.Bins):
-        def __del__(self):
-            alive.discard(id(self))
+    finish = histogram.Histogram.finish
 
-    def make(bits, counts):
+    def held(counts):
         nonlocal most
-        held = Held(bits, counts)
-        alive.add(id(held))
+        bins = finish(counts)
+        alive.add(id(bins[0]))
+        weakref.finalize(bins[0], alive.discard, id(bins[0]))
         most = max(most, len(alive))
-        return held
+        return bins
 
     steps = 60
     many = {name: np.repeat(array.values[:1], steps, 0) for name, array in run.weights.items()}
     buffers = {name: np.repeat(array.values[:1], steps, 0) for name, array in run.buffers.items()}
     long = trajlab.from_arrays(many, buffers=buffers)
-    monkeypatch.setattr(observer, "Bins", make)
+    monkeypatch.setattr(histogram.Histogram, "finish", held)
     result = features(lambda **asked: trajlab.replay(long, model=net, **asked), run.probe, layers=["2"])
     with dask.config.set(array_optimize=fuse_scans, scheduler="threads", num_workers=2):
         result.compute()

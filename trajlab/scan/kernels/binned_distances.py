@@ -3,7 +3,7 @@
 import numpy as np
 
 from trajlab.scan.jit import inner, jit
-from trajlab.scan.kernels.float_bins import KEYS, occupied
+from trajlab.scan.kernels.histogram import KEYS, occupied
 
 
 @inner
@@ -131,6 +131,41 @@ def _shift(row, other, row_bars, other_bars, edges, out):
         out[3] = _psi(row[0], row[1], other[0], other[1])
 
 
+@inner
+def _describe(row, before, reference, before_bars, reference_bars, quantiles, cuts, edges, out):
+    """Write what `describe_binned` says of one row, and return the part of `out` that is its histogram."""
+    for k in range(quantiles.size):
+        out[k] = _quantile(row[0], row[1], quantiles[k], edges)
+    at = quantiles.size
+    row_bars = out[at : at + cuts.size - 1]
+    bars(row[0], row[1], cuts, row_bars)
+    at += cuts.size - 1
+    out[at:] = np.nan
+    _shift(row, reference, row_bars, reference_bars, edges, out[at : at + 4])
+    _shift(row, before, row_bars, before_bars, edges, out[at + 4 : at + 8])
+    out[at + 8] = reference[1][-1]
+    out[at + 9] = scatter(row, reference, edges)
+    return row_bars
+
+
+@jit
+def describe_bins(row, previous, reference, quantiles, cuts, edges, out):
+    """Write quantiles, histogram and distances of one row, (column), as `describe_binned` does.
+
+    Parameters
+    ----------
+    row, previous, reference
+        `Bins` of the row, of the one before, which are empty if there is none, and of the reference.
+    quantiles, cuts, edges, out
+        As for `describe_binned`.
+    """
+    reference_bars = np.empty(cuts.size - 1)
+    before_bars = np.empty(cuts.size - 1)
+    bars(reference[0], reference[1], cuts, reference_bars)
+    bars(previous[0], previous[1], cuts, before_bars)
+    _describe(row, previous, reference, before_bars, reference_bars, quantiles, cuts, edges, out)
+
+
 @jit
 def describe_binned(rows, previous, reference, quantiles, cuts, edges, out):
     """Write quantiles, histogram and distances of rows that were counted into fixed bins.
@@ -164,16 +199,5 @@ def describe_binned(rows, previous, reference, quantiles, cuts, edges, out):
     for s in range(rows.shape[0]):
         m = occupied(rows[s], keys[s % 2], upto[s % 2])
         row = keys[s % 2, : m + 1], upto[s % 2, : m + 1]
-        for k in range(quantiles.size):
-            out[s, k] = _quantile(row[0], row[1], quantiles[k], edges)
-        at = quantiles.size
-        row_bars = out[s, at : at + cuts.size - 1]
-        bars(row[0], row[1], cuts, row_bars)
-        at += cuts.size - 1
-        out[s, at:] = np.nan
-        _shift(row, reference, row_bars, reference_bars, edges, out[s, at : at + 4])
-        _shift(row, before, row_bars, before_bars, edges, out[s, at + 4 : at + 8])
-        out[s, at + 8] = reference[1][-1]
-        out[s, at + 9] = scatter(row, reference, edges)
+        before_bars = _describe(row, before, reference, before_bars, reference_bars, quantiles, cuts, edges, out[s])
         before = row
-        before_bars = row_bars

@@ -12,7 +12,7 @@ import numpy as np
 from trajlab import sizes
 from trajlab.scan.block import Block, Kernel
 from trajlab.scan.kernels.binned_distances import describe_binned
-from trajlab.scan.kernels.float_bins import EDGES, KEYS, bins_of, count_tile, finite_range, histogram_cuts
+from trajlab.scan.kernels.histogram import EDGES, KEYS, bins_of, count_rows, finite_range, histogram_cuts
 from trajlab.scan.kernels.sorted_distances import describe_sorted
 
 EXACT = sizes.SHORT_ENTRIES
@@ -20,6 +20,9 @@ EXACT = sizes.SHORT_ENTRIES
 
 SHIFTS = ("wasserstein", "ks", "js", "psi")
 """Distances of a row's spread from another's, in the order in which they are computed."""
+
+CHANCE = ("reference_count", "reference_scatter")
+"""What the distances to be expected by chance are computed from: the reference's entries, and `scatter` of both."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Spread(Kernel):
             + tuple(f"bar_{i}" for i in range(self.bins))
             + tuple(f"reference_{name}" for name in SHIFTS)
             + tuple(f"previous_{name}" for name in SHIFTS)
-            + ("reference_count", "reference_scatter")
+            + CHANCE
         )
 
     @property
@@ -73,9 +76,9 @@ class Spread(Kernel):
         """Count the entries of one tile."""
         counts = state[2]
         if len(counts):
-            count_tile(block.addresses, lo, hi, block.like, counts[1:])
+            count_rows(block.addresses, lo, hi, block.like, counts[1:])
             if block.previous is not None:
-                count_tile(np.array([block.previous_address]), lo, hi, block.like, counts[:1])
+                count_rows(np.array([block.previous_address]), lo, hi, block.like, counts[:1])
 
     def finish(self, block: Block, state: tuple[np.ndarray, Any, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Give the columns of each step, and the edges of the histogram."""

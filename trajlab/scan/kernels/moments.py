@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trajlab import sizes
 from trajlab.scan.block import Block, Kernel
 from trajlab.scan.jit import inner, jit
 from trajlab.scan.tiles import compact, tile
@@ -95,25 +96,27 @@ def _merge(out, n, mean, m2, m3, m4):
 
 @jit
 def moments(rows, lo, hi, like, like_bits, shift, magnitude, out):
-    """Add the moments, extremes and zeros of each row's finite entries to `out`, (step, `MOMENTS`).
+    """Add the moments, extremes and zeros of each row's finite entries to `out`, (step, `MOMENTS`), tile by tile.
 
     `shift` and `magnitude` are the position of the sign bit and the mask of the other bits, as integers of the
     type of `like_bits`.
     """
     for s in range(rows.size):
-        w = tile(rows[s], lo, hi, like)
-        center = np.float64(w[0])
-        powers = _powers(w, center)
-        if math.isfinite(powers[1]):
-            _moments(w, powers, center, tile(rows[s], lo, hi, like_bits), shift, magnitude, out[s])
-        else:
-            finite = np.empty(w.size, like.dtype)
-            m = compact(w, w, finite, np.empty(w.size, like.dtype))
-            out[s, 9] += w.size - m
-            if m > 0:
-                x = finite[:m]
-                center = np.float64(x[0])
-                _moments(x, _powers(x, center), center, x.view(like_bits.dtype), shift, magnitude, out[s])
+        for start in range(lo, hi, sizes.TILE_ENTRIES):
+            stop = min(start + sizes.TILE_ENTRIES, hi)
+            w = tile(rows[s], start, stop, like)
+            center = np.float64(w[0])
+            powers = _powers(w, center)
+            if math.isfinite(powers[1]):
+                _moments(w, powers, center, tile(rows[s], start, stop, like_bits), shift, magnitude, out[s])
+            else:
+                finite = np.empty(w.size, like.dtype)
+                m = compact(w, w, finite, np.empty(w.size, like.dtype))
+                out[s, 9] += w.size - m
+                if m > 0:
+                    x = finite[:m]
+                    center = np.float64(x[0])
+                    _moments(x, _powers(x, center), center, x.view(like_bits.dtype), shift, magnitude, out[s])
 
 
 @dataclass(frozen=True)

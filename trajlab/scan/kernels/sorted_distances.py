@@ -4,7 +4,7 @@ import numpy as np
 
 from trajlab.scan.jit import inner, jit
 from trajlab.scan.kernels.binned_distances import bars, js, psi_term, scatter
-from trajlab.scan.kernels.float_bins import KEYS, count, occupied
+from trajlab.scan.kernels.histogram import KEYS, count, occupied
 
 
 @inner
@@ -129,21 +129,22 @@ def describe_sorted(rows, previous, reference, quantiles, cuts, edges, out):
     quantiles, cuts, edges, out
         As for `describe_binned`.
     """
-    counts = np.zeros(KEYS, np.uint32)
+    tables = np.zeros((1, KEYS), np.uint32)
+    counts = tables[0]
     keys = np.empty((3, KEYS + 1), np.int32)
     upto = np.empty((3, KEYS + 1), np.int64)
     other_bars = np.empty((2, cuts.size - 1))
-    count(reference, counts)
+    count(reference, tables)
     m = occupied(counts, keys[2], upto[2])
     against = _trimmed(reference), keys[2, : m + 1], upto[2, : m + 1]
-    count(previous, counts)
+    count(previous, tables)
     m = occupied(counts, keys[1], upto[1])
     before = _trimmed(previous), keys[1, : m + 1], upto[1, : m + 1]
     bars(against[1], against[2], cuts, other_bars[0])
     bars(before[1], before[2], cuts, other_bars[1])
     before_bars = other_bars[1]
     for s in range(rows.shape[0]):
-        count(rows[s], counts)
+        count(rows[s], tables)
         m = occupied(counts, keys[s % 2], upto[s % 2])
         row = _trimmed(rows[s]), keys[s % 2, : m + 1], upto[s % 2, : m + 1]
         for k in range(quantiles.size):

@@ -12,10 +12,17 @@ from trajlab.replays.observe import layers_in, observe
 from trajlab.replays.observers.distribution import COLUMNS, Values
 from trajlab.replays.probe_kinds import RECORDED, kinds_of, probe_of
 from trajlab.scan.as_one_task import as_one_task
-from trajlab.scan.kernels.distribution import EXACT, SHIFTS
+from trajlab.scan.kernels.distribution import EXACT
 from trajlab.scan.scan import position_of
 from trajlab.stages.features.spread import spreads
-from trajlab.statistics.distributions import closed, described, pooled, quantities_of, shift_meanings
+from trajlab.statistics.distributions import (
+    closed,
+    described,
+    distribution_parts,
+    pooled,
+    quantities_of,
+    shift_meanings,
+)
 from trajlab.statistics.result import Meaning, Sums, annotate, stride
 
 ALL = "all"
@@ -172,18 +179,8 @@ def _result(
     quantities = quantities_of(sums)
     quantities |= {f"total_{name}": total for name, total in quantities_of(pooled(sums, "layer")).items()}
     result = xr.Dataset({**quantities, "channel_variance": columns["variance_along"]}, columns.coords)
-    rest = table.drop_vars("column").isel(column=slice(len(COLUMNS), None))
-    count = len(quantiles)
-    lowest, highest = (result[name] for name in ("min", "max"))
-    parts: dict[str, xr.DataArray] = {
-        "quantiles": rest.isel(column=slice(count)).rename(column="quantile"),
-        "histogram": rest.isel(column=slice(count, count + bins)).rename(column="bin"),
-        "bin_edges": closed(edges, lowest.min(["step", "input"]), highest.max(["step", "input"])),
-    }
-    shifts = rest.isel(column=slice(count + bins, None))
-    for place, name in enumerate(SHIFTS):
-        parts[name] = shifts.isel(column=place)
-        parts[f"{name}_prev"] = shifts.isel(column=len(SHIFTS) + place)
-        if versus is not None:
-            parts[f"{name}_{RECORDED}"] = shifts.isel(column=place - len(SHIFTS))
-    return stride(result.assign(parts)).assign_coords(quantile=list(quantiles))
+    spread = table.drop_vars("column").isel(column=slice(len(COLUMNS), None))
+    suffixes = ("", "_prev") if versus is None else ("", "_prev", f"_{RECORDED}")
+    parts = distribution_parts(spread, quantiles=len(quantiles), bins=bins, suffixes=suffixes)
+    edges = closed(edges, result["min"].min(["step", "input"]), result["max"].max(["step", "input"]))
+    return stride(result.assign(parts).assign(bin_edges=edges)).assign_coords(quantile=list(quantiles))

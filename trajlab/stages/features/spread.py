@@ -10,10 +10,10 @@ from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 from dask.task_spec import List, Task, TaskRef
 
-from trajlab.replays.observers.distribution import COLUMNS, Bins
-from trajlab.scan.kernels.binned_distances import describe_binned
-from trajlab.scan.kernels.distribution import SHIFTS, Spread
-from trajlab.scan.kernels.float_bins import EDGES, KEYS, LARGEST, histogram_cuts, listed
+from trajlab.replays.observers.distribution import COLUMNS
+from trajlab.scan.kernels.binned_distances import describe_bins
+from trajlab.scan.kernels.distribution import CHANCE, SHIFTS, Spread
+from trajlab.scan.kernels.histogram import EDGES, Bins, bins_of, histogram_cuts
 from trajlab.scan.kernels.sorted_distances import describe_sorted
 from trajlab.scan.scan import final
 
@@ -24,8 +24,8 @@ class Spreads(NamedTuple):
     Parameters
     ----------
     table
-        `COLUMNS` of `observers.values`, those of `Spread`, and `SHIFTS` from another kind of inputs at the same step,
-        (input, step, layer, column); all of them one chunk.
+        `COLUMNS` of `Values`, those of `Spread` but for `CHANCE`, and `SHIFTS` from another kind of inputs at the same
+        step, (input, step, layer, column); in one chunk.
     edges
         Edges of the histograms, shared by all steps and kinds, (layer, bin_edge).
     """
@@ -57,6 +57,7 @@ def spreads(
         Number of bars of the histogram.
     """
     spread = Spread(quantiles, bins)
+    spread_columns = spread.columns[: -len(CHANCE)]
     first = next(iter(kinds.values()))
     steps, layers = first["table"].sizes["step"], first["table"].sizes["layer"]
     sources = [found[part].data for found in kinds.values() for part in ("table", "values")]
@@ -75,7 +76,7 @@ def spreads(
         _described,
         versus=None if versus is None else list(kinds).index(versus),
         quantiles=np.array(quantiles, np.float64),
-        columns=len(spread.columns),
+        columns=len(spread_columns),
     )
     references = List(*(values(kind, reference) for kind in kinds))
     for step in range(steps):
@@ -90,7 +91,7 @@ def spreads(
             TaskRef(cuts),
         )
     graph = HighLevelGraph.from_collections(name, tasks, dependencies=sources)
-    names = (*COLUMNS, *spread.columns, *(f"versus_{shift}" for shift in SHIFTS))
+    names = (*COLUMNS, *spread_columns, *(f"versus_{shift}" for shift in SHIFTS))
     coords = {
         "input": np.array(list(kinds), dtype=object),
         "step": first["table"]["step"],
@@ -131,7 +132,6 @@ def _described(
 
     As each step waits for the one before, passes are made in the order of the steps, and values can be let go.
     """
-    at = len(quantiles) + cuts.shape[1] - 1
     out = np.full((len(values), len(cuts), columns + len(SHIFTS)), np.nan)
     for kind, rows in enumerate(values):
         before = previous[kind]
@@ -141,26 +141,23 @@ def _described(
             own[:columns] = _spread(row, then, references[kind][0, layer], cuts[layer], quantiles, columns)
             if versus is not None and versus != kind:
                 apart = _spread(row, None, values[versus][0, layer], cuts[layer], quantiles, columns)
-                own[columns:] = apart[at : at + len(SHIFTS)]
+                own[columns:] = apart[len(quantiles) + cuts.shape[1] - 1 :][: len(SHIFTS)]
     return [*earlier, np.concatenate([np.concatenate(tables), out], axis=2)]
 
 
-def _counted(values: np.ndarray | Bins) -> np.ndarray:
-    """Give finite values in fixed bins by leading bits, (KEYS)."""
-    if isinstance(values, Bins):
-        return values.spread()
-    single = np.clip(values[np.isfinite(values)], -LARGEST, LARGEST).astype(np.float32)
-    return np.bincount(single.view(np.uint32) >> 16, minlength=KEYS)
+def _bins(values: np.ndarray | Bins) -> Bins:
+    return values if isinstance(values, tuple) else bins_of(values)
 
 
 def _spread(
     row: np.ndarray | Bins, previous: Any, reference: Any, cuts: np.ndarray, quantiles: np.ndarray, columns: int
 ) -> np.ndarray:
-    """Give the columns of `Spread` of one layer at one step."""
-    out = np.empty((1, columns))
-    if isinstance(row, Bins) or isinstance(reference, Bins):
-        before = np.zeros(KEYS, np.int64) if previous is None else _counted(previous)
-        describe_binned(_counted(row)[None], before, listed(_counted(reference)), quantiles, cuts, EDGES, out)
+    """Return the columns of `Spread` but for `CHANCE` of one layer at one step."""
+    out = np.empty(columns + len(CHANCE))
+    if isinstance(row, tuple) or isinstance(reference, tuple):
+        previous = np.empty(0, np.float32) if previous is None else previous
+        describe_bins(_bins(row), _bins(previous), _bins(reference), quantiles, cuts, EDGES, out)
     else:
-        describe_sorted(row[None], row[:0] if previous is None else previous, reference, quantiles, cuts, EDGES, out)
-    return out[0]
+        previous = row[:0] if previous is None else previous
+        describe_sorted(row[None], previous, reference, quantiles, cuts, EDGES, out[None])
+    return out[:columns]

@@ -1,14 +1,17 @@
-"""Fixed bins for any float, and counting into them.
+"""Histograms of floats over fixed bins, of weights, gradients and activations alike.
 
 Every float falls into one of 65,536 bins, named by the leading 16 bits of its float32 (sign, exponent, 7 bits of
 mantissa). Such bins are at most 1/128 of their values wide, need no range known beforehand, and add up exactly over
-tiles. A bin's key is its rank in the order of the floats. What is smaller than 2^-133, of either sign, is taken as 0.
+tiles and batches. A bin's key is its rank in the order of the floats. Values smaller than 2^-133, of either sign,
+count as 0.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 
+from trajlab.scan.block import Block
 from trajlab.scan.jit import inner, jit
 from trajlab.scan.tiles import tile
 
@@ -16,6 +19,17 @@ LARGEST = float(np.finfo(np.float32).max)
 
 KEYS = 1 << 16
 """Number of fixed bins."""
+
+TABLES = 4
+"""Number of tables that the values of a layer are counted in by turns: in a single table equal values in a row, such as
+zeros, would each wait for the one before."""
+
+TABLE_LIMIT = 1 << 32
+"""Number of values that a table of 32 bits can hold in one bin."""
+
+Bins = tuple[np.ndarray, np.ndarray]
+"""Bins that hold finite entries: their keys, ascending, then `KEYS`, (bin + 1); and 0, then the number of entries up to
+the end of each bin, (bin + 1)."""
 
 _EXPONENTS = 256
 _MANTISSAS = 128
@@ -46,23 +60,35 @@ def _to_single(value):
 
 
 @inner
-def count(w, counts):
-    """Add the entries of a row to its bins, (KEYS) uint32, by their leading bits."""
+def count(w, tables):
+    """Add entries to their bins by leading bits, by turns in tables, (table, KEYS) uint32."""
     halves = w.view(np.uint16)
     if w.itemsize == 8:
         single = np.empty(w.size, np.float32)
         for i in range(w.size):
             single[i] = _to_single(w[i])
         halves = single.view(np.uint16)
-    for i in range(w.size):
-        counts[halves[2 * i + 1]] += np.uint32(1)
+    n = tables.shape[0]
+    first = tables[0]
+    second = tables[1 % n]
+    third = tables[2 % n]
+    fourth = tables[3 % n]
+    quarter = w.size // 4
+    for i in range(quarter):
+        first[halves[8 * i + 1]] += np.uint32(1)
+        second[halves[8 * i + 3]] += np.uint32(1)
+        third[halves[8 * i + 5]] += np.uint32(1)
+        fourth[halves[8 * i + 7]] += np.uint32(1)
+    for i in range(4 * quarter, w.size):
+        first[halves[2 * i + 1]] += np.uint32(1)
 
 
 @jit
-def count_tile(rows, lo, hi, like, counts):
-    """Add the entries `lo` to `hi` of the rows at addresses to their bins, (step, KEYS)."""
+def count_rows(rows, lo, hi, like, tables):
+    """Add the entries `lo` to `hi` of each row to its bins; each row has an equal number of `tables`, (table, KEYS)."""
+    per_row = tables.shape[0] // rows.size
     for s in range(rows.size):
-        count(tile(rows[s], lo, hi, like), counts[s])
+        count(tile(rows[s], lo, hi, like), tables[s * per_row : (s + 1) * per_row])
 
 
 @inner
@@ -111,8 +137,8 @@ def occupied(counts, keys, upto):
 
 
 @jit
-def listed(counts):
-    """Give the bins that hold finite entries as `occupied` lists them: keys and running sum."""
+def occupied_bins(counts):
+    """Return the `Bins` that counts by leading bits, (KEYS), lie in; the counts are zero afterwards."""
     keys = np.empty(KEYS + 1, np.int32)
     upto = np.empty(KEYS + 1, np.int64)
     m = occupied(counts, keys, upto)
@@ -121,10 +147,36 @@ def listed(counts):
 
 @jit
 def bins_of(w):
-    """Give the bins that hold a row's finite entries as `occupied` lists them: keys and running sum."""
-    counts = np.zeros(KEYS, np.uint32)
+    """Return the `Bins` that the finite entries of a row lie in."""
+    counts = np.zeros((1, KEYS), np.uint32)
     count(w, counts)
-    return listed(counts)
+    return occupied_bins(counts[0])
+
+
+class Histogram:
+    """Counts in fixed bins of any number of values, which come in parts."""
+
+    def __init__(self) -> None:
+        self._tables = np.zeros((TABLES, KEYS), np.uint32)
+        self._in_tables = 0
+        self._counts: Any = 0
+
+    def add(self, block: Block) -> None:
+        """Count the entries of a block of one row in memory."""
+        if self._in_tables + block.size >= TABLE_LIMIT:
+            self._empty_tables()
+        self._in_tables += block.size
+        count_rows(block.addresses, 0, block.size, block.like, self._tables)
+
+    def finish(self) -> Bins:
+        """Return the bins that hold finite values."""
+        self._empty_tables()
+        return occupied_bins(self._counts)
+
+    def _empty_tables(self) -> None:
+        self._counts = self._counts + self._tables.sum(0, dtype=np.int64)
+        self._tables[:] = 0
+        self._in_tables = 0
 
 
 @jit
