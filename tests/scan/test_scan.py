@@ -99,14 +99,14 @@ def test_position_of__says_which_steps_are_near(step):
 
 @pytest.mark.parametrize("dtype", [complex, object])
 def test_scan__takes_real_numbers_only(dtype):
-    with pytest.raises(BadSetting, match="real numbers were expected in w"):
+    with pytest.raises(BadSetting, match="w.*not real numbers"):
         scan(Pairs(), tensor(np.zeros((2, 3), dtype)), reference=0)
 
 
 def test_scan__gradients_that_do_not_fit_their_weights_are_refused():
     gradient, weight = tensor(np.zeros((2, 300))), tensor(np.zeros((2, 3)))
-    with pytest.raises(BadSetting, match="gradients of the 3 entries of w were expected; they have 300"):
+    with pytest.raises(BadSetting, match="w .*3 entries.*300"):
         scan(Transitions((0.1,)), gradient, weight=weight)
     sampled = tensor(np.zeros((2, 2))).rename(out="sample").assign_coords(index=("sample", [0, 3]))
-    with pytest.raises(BadSetting, match="positions outside it"):
+    with pytest.raises(BadSetting, match="position 3"):
         scan(Transitions((0.1,)), sampled, weight=weight)

@@ -9,11 +9,10 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 from dask.base import tokenize
-from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
-from dask.task_spec import List, Task, TaskRef
 
 from trajlab.errors import BadSetting, MissingData
 from trajlab.replays.observers.observer import Layer, Observable, Observer, Output, Seen
+from trajlab.scan.graph import Graph, Pass
 
 
 def observe(activations: Mapping[str, xr.DataArray], observer: Observer) -> dict[str, xr.DataArray]:
@@ -78,62 +77,48 @@ class Watch:
 
 
 def assembled(
-    graph: HighLevelGraph, name: str, steps: np.ndarray, outputs: Mapping[str, Output], *, small: bool,
+    graph: Graph, results: list[Any], steps: np.ndarray, outputs: Mapping[str, Output], *, small: bool,
     attrs: Mapping[str, Any],
 ) -> dict[str, xr.DataArray]:  # fmt: skip
-    """Give the outputs of an observer as arrays.
+    """Return the outputs of an observer as arrays, (step, …) each.
 
     Parameters
     ----------
     graph
-        Has a task ``(name, position)`` for each step, that gives a list of the outputs.
-    name
-        Name of these tasks.
+        Gets the tasks.
+    results
+        The result of the pass of each step.
     steps
         Optimizer steps, (step).
     outputs
-        What they give.
+        The outputs.
     small
         Whether all steps are one chunk.
     attrs
         Attrs of all arrays.
     """
-    source, dependencies = name, {**graph.dependencies}
-    layers: dict[str, Any] = dict(graph.layers)
-    if small:
-        source = f"{name}-steps"
-        every = List(*(TaskRef((name, position)) for position in range(len(steps))))
-        layers[source] = MaterializedLayer({(source, 0): Task((source, 0), _stacked, every)})
-        dependencies[source] = {name}
-    found = {}
+    stacked = graph.add(("steps", 0), _stacked, results) if small else None
+    arrays = {}
     step = xr.Variable("step", steps, {"long_name": "optimizer step", "units": "1"})
-    for position, (key, output) in enumerate(outputs.items()):
-        own = f"{name}-{position}"
-        zeros = (0,) * len(output.shape)
-        chunks = [len(steps)] if small else [1] * len(steps)
-        tasks = {
-            (own, place, *zeros): Task(
-                (own, place, *zeros), _pick if small else _pick_row, TaskRef((source, place)), position
-            )
-            for place in range(len(chunks))
-        }
-        whole = HighLevelGraph({**layers, own: MaterializedLayer(tasks)}, {**dependencies, own: {source}})
-        values = da.Array(whole, own, (tuple(chunks), *((n,) for n in output.shape)), dtype=np.dtype(output.dtype))
+    for number, (name, output) in enumerate(outputs.items()):
+        label, dtype = str(number), np.dtype(output.dtype)
+        if small:
+            shape = (len(steps), *output.shape)
+            values = graph.array(label, shape, list.__getitem__, stacked, number, dtype=dtype)
+        else:
+            rows = [(result, number) for result in results]
+            values = graph.array_of_rows(label, output.shape, _row, rows, dtype=dtype)
         coords = {"step": step, **output.coords}
-        found[key] = xr.DataArray(values, coords, ("step", *output.dims), key, {**output.attrs, **attrs})
-    return found
+        arrays[name] = xr.DataArray(values, coords, ("step", *output.dims), name, {**output.attrs, **attrs})
+    return arrays
 
 
-def _stacked(steps: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:
-    return [np.stack(rows) for rows in zip(*steps, strict=True)]
+def _stacked(steps: Sequence[Sequence[Sequence[np.ndarray]]]) -> list[np.ndarray]:
+    return [np.stack(rows) for rows in zip(*(outputs for (outputs,) in steps), strict=True)]
 
 
-def _pick(found: Sequence[np.ndarray], position: int) -> np.ndarray:
-    return found[position]
-
-
-def _pick_row(found: Sequence[np.ndarray], position: int) -> np.ndarray:
-    return found[position][None]
+def _row(result: Sequence[Sequence[np.ndarray]], number: int) -> np.ndarray:
+    return result[0][number][None]
 
 
 def _observe_arrays(activations: Mapping[str, xr.DataArray], observer: Observer) -> dict[str, xr.DataArray]:
@@ -145,26 +130,28 @@ def _observe_arrays(activations: Mapping[str, xr.DataArray], observer: Observer)
     data = [part if isinstance(part, da.Array) else da.from_array(part, chunks=(1, *part.shape[1:])) for part in data]
     data = [part.rechunk({0: 1} | dict.fromkeys(range(1, part.ndim), -1)) for part in data]
     samples = max((array.sizes["sample"] for array in arrays.values()), default=0)
-    name = "observe-" + tokenize(observer, [part.name for part in data], layers, steps)
-    work: Callable[..., Any] = partial(_observed, observer, layers, samples)
-    tasks: dict[Any, Any] = {
-        (name, place): Task(
-            (name, place), work, List(*(TaskRef((part.name, place, *(0,) * (part.ndim - 1))) for part in data))
+    token = tokenize([part.name for part in data], layers, steps)
+    graph = Graph(f"observe-{tokenize(token, observer)}")
+    work: Callable[..., Any] = partial(_observed, layers, samples)
+    results = [
+        graph.add_pass(
+            ("pass", row), Pass(work, (observer,), (token, row)), [None], [graph.chunk(part, row) for part in data]
         )
-        for place in range(len(steps))
-    }
-    graph = HighLevelGraph.from_collections(name, tasks, dependencies=data)
+        for row in range(len(steps))
+    ]
     outputs = observer.outputs(layers, samples)
-    return assembled(graph, name, steps, outputs, small=observer.small, attrs={})
+    return assembled(graph, results, steps, outputs, small=observer.small, attrs={})
 
 
 def _observed(
-    observer: Observer, layers: Sequence[Layer], samples: int, values: Sequence[np.ndarray]
-) -> list[np.ndarray]:
-    watch = Watch(observer, layers, samples)
-    for place, rows in enumerate(values):
-        observer.add(watch.state, place, Seen(rows[0], 0))
-    return watch.found()
+    layers: Sequence[Layer], samples: int, observers: Sequence[Observer], own: Sequence[None],
+    values: Sequence[np.ndarray],
+) -> list[list[np.ndarray]]:  # fmt: skip
+    watches = [Watch(observer, layers, samples) for observer in observers]
+    for watch in watches:
+        for place, rows in enumerate(values):
+            watch.observer.add(watch.state, place, Seen(rows[0], 0))
+    return [watch.found() for watch in watches]
 
 
 def _labeled(arrays: Mapping[str, xr.DataArray]) -> tuple[Layer, ...]:

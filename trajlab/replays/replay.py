@@ -19,7 +19,7 @@ from trajlab.replays.forward import Request
 from trajlab.replays.layers import choose, layer_of
 from trajlab.replays.model import Model, build, described, fit, names_none, usable
 from trajlab.replays.observe import assembled
-from trajlab.replays.observers.observer import REPLAY, Observable, Observer
+from trajlab.replays.observers.observer import Observable, Observer
 from trajlab.replays.observers.outputs import Raw
 from trajlab.replays.probe_files import as_probe
 from trajlab.replays.stateless import Network, hollow
@@ -69,10 +69,10 @@ class Replayed(Observable):
                 f"{whole[0].dtype}, which nothing can be derived by. Name the layer that embeds them."
             )
         request = Request(observer, self.layers, places, self._target(observer))
-        name, graph = self._passes.graph(request)
+        graph, results = self._passes.graph(request)
         outputs = observer.outputs(self.layers, self.samples)
         attrs = {"probe_sha256": self.probe_sha256}
-        return assembled(graph, name, self._passes.steps, outputs, small=observer.small, attrs=attrs)
+        return assembled(graph, results, self._passes.steps, outputs, small=observer.small, attrs=attrs)
 
     def _target(self, observer: Observer) -> Any:
         if observer.objective is None or observer.objective.kind != "unit":
@@ -181,7 +181,7 @@ def replay(
     steps = _shared_steps(trajectory, lives, own_steps)
     if own_steps is not None:
         inputs = inputs[np.searchsorted(own_steps, steps)]
-    name = f"{REPLAY}-" + tokenize(
+    name = "replay-" + tokenize(
         identity, homes, [life.values for life in lives], steps, inputs, targets, network.attention, prune,
         prune_relative, device,
     )  # fmt: skip

@@ -1,67 +1,75 @@
-"""Several stages in one pass: kernels that read the same blocks of steps are run on them together.
-
-So are observers that look at the same snapshots put through the same network.
-"""
+"""Merge the passes of several stages over the same inputs: kernels over blocks of steps, observers over replays."""
 
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 from dask.array.optimization import optimize
-from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 from dask.task_spec import List, Task, TaskRef
 
-from trajlab.replays.observers.observer import REPLAY
-from trajlab.scan.blocks import Found, reduce_blocks
+from trajlab.scan.graph import Pass
 
 
 def fuse_scans(graph: HighLevelGraph, keys: Sequence[Any], **kwargs: Any) -> dict:
-    """Optimize a graph as dask does, then join the tasks of different kernels that read the same blocks.
+    """Optimize a graph as dask does, then merge passes over the same inputs.
 
-    To be used as `dask.config.set(array_optimize=fuse_scans)` around one `dask.compute` of several results.
+    Use it as ``dask.config.set(array_optimize=fuse_scans)`` around one `dask.compute` of several results.
     """
     tasks = dict(optimize(graph, keys, **kwargs))
-    if any(str(name).startswith(REPLAY) for name in graph.layers):
-        from trajlab.replays.tasks import fuse_passes
-
-        tasks = fuse_passes(tasks)
-    same_rows: dict[str, list[_Shared]] = defaultdict(list)
+    merged: dict[tuple, list[_Merged]] = defaultdict(list)
     for key, task in tasks.items():
-        if isinstance(task, Task) and task.func is reduce_blocks:
-            _, _, blocks = task.args
-            shared_tasks = same_rows[tokenize([block.args[0] for block in blocks.args])]
-            if not any(shared.join(key, blocks) for shared in shared_tasks):
-                shared_tasks.append(_Shared(key, blocks))
-    for shared in (shared for shared_tasks in same_rows.values() for shared in shared_tasks):
-        if len(shared.readers) == 1:
-            continue
-        joint = f"fused-{shared.readers[0]}"
-        kernels = [kernel for key in shared.readers for kernel in tasks[key].args[0].args]
-        known = [known for key in shared.readers for known in tasks[key].args[1].args]
-        blocks = List(*(List(*arguments) for arguments in shared.blocks))
-        tasks[joint] = Task(joint, reduce_blocks, List(*kernels), List(*known), blocks)
-        for position, key in enumerate(shared.readers):
-            tasks[key] = Task(key, _pick, TaskRef(joint), position)
+        one_pass = task.func if isinstance(task, Task) else None
+        if isinstance(one_pass, Pass):
+            same_inputs = merged[one_pass.over]
+            own, inputs = task.args
+            if not any(passes.take(key, one_pass, own.args, inputs) for passes in same_inputs):
+                same_inputs.append(_Merged(key, one_pass, own.args, inputs))
+    for passes in chain.from_iterable(merged.values()):
+        if len(passes.keys) > 1:
+            tasks |= passes.tasks()
     return tasks
 
 
-class _Shared:
-    """Tasks that read the same blocks and do not contradict each other in what they need beside them."""
+class _Merged:
+    """Passes over the same inputs, of which at most one needs a certain input beside them."""
 
-    def __init__(self, key: Any, blocks: List):
-        self.readers = [key]
-        self.blocks = [list(block.args) for block in blocks.args]
+    def __init__(self, key: Any, one_pass: Pass, own: Sequence[Any], inputs: Any):
+        self.keys, self.own, self.inputs = [key], list(own), inputs
+        self.function, self.over = one_pass.function, one_pass.over
+        self.reducers, self.beside = list(one_pass.reducers), dict(one_pass.beside)
 
-    def join(self, key: Any, blocks: List) -> bool:
-        """Take in another task, unless both need something and not the same."""
-        both = [list(zip(own, block.args, strict=True)) for own, block in zip(self.blocks, blocks.args, strict=True)]
-        if any(a is not None and b is not None and tokenize(a) != tokenize(b) for block in both for a, b in block):
+    def take(self, key: Any, one_pass: Pass, own: Sequence[Any], inputs: Any) -> bool:
+        """Take in another pass, unless it needs another input under the same name."""
+        beside = dict(one_pass.beside)
+        if any(self.beside.get(name, token) != token for name, token in beside.items()):
             return False
-        self.blocks = [[b if a is None else a for a, b in block] for block in both]
-        self.readers.append(key)
+        self.keys.append(key)
+        self.own += own
+        self.inputs = _filled(self.inputs, inputs)
+        self.reducers += one_pass.reducers
+        self.beside |= beside
         return True
 
+    def tasks(self) -> dict[Any, Task]:
+        """Return the merged pass, and a task that picks its part of the result in place of each pass."""
+        key = f"fused-{self.keys[0]}"
+        one_pass = Pass(self.function, tuple(self.reducers), self.over, tuple(self.beside.items()))
+        picks = {reader: Task(reader, _pick, TaskRef(key), number) for number, reader in enumerate(self.keys)}
+        return {key: Task(key, one_pass, List(*self.own), self.inputs)} | picks
 
-def _pick(found: list[list[Found]], position: int) -> list[list[Found]]:
-    return [found[position]]
+
+def _filled(one: Any, other: Any) -> Any:
+    """Return nested inputs, with those that the one lacks taken from the other."""
+    if one is None or other is None:
+        return other if one is None else one
+    if isinstance(one, List):
+        return List(*map(_filled, one.args, other.args))
+    if isinstance(one, Task):
+        return Task(None, one.func, *map(_filled, one.args, other.args))
+    return one
+
+
+def _pick(results: list[Any], number: int) -> list[Any]:
+    return [results[number]]

@@ -1,96 +1,150 @@
 """The tasks of a scan: which blocks of steps there are, and which task takes which of them."""
 
+from collections.abc import Sequence
 from functools import reduce
 from typing import Any
 
 import numpy as np
-from dask.task_spec import List, Task, TaskRef
 
 from trajlab import sizes
-from trajlab.scan.block import Kernel
-from trajlab.scan.blocks import Companion, Found, Source, prepare, reduce_blocks
+from trajlab.runs.disk.rows import Rows, views
+from trajlab.scan.block import Block, Kernel, Reduced
+from trajlab.scan.block import reduce as reduce_block
+from trajlab.scan.graph import Graph, Pass, call
+from trajlab.scan.source import Source
+from trajlab.scan.track import flat_rows
 
 
 class Layout:
-    """The tasks of a scan: blocks of all tensors, small ones several to a task.
+    """The tasks of a scan: blocks of all tensors, several small ones to a task.
+
+    Parameters
+    ----------
+    graph
+        Gets the tasks.
+    kernel
+        The kernel.
+    beside
+        What beside the rows the blocks hold, see `Pass`.
 
     Attributes
     ----------
-    groups
-        Blocks by the key of the task that reduces them.
     blocks
-        Of each tensor the places of its blocks: number of the task, and place in it.
+        For each tensor the position of its blocks: number of the task, and position in it.
     """
 
-    def __init__(self, name: str, kernel: Kernel):
-        self.name = name
+    def __init__(self, graph: Graph, kernel: Kernel, beside: tuple[tuple[str, str], ...]):
+        self.graph = graph
         self.kernel = kernel
-        self.groups: dict[tuple, list[tuple[Any, List]]] = {}
+        self.beside = beside
         self.blocks: list[list[tuple[int, int]]] = []
-        self._prepared: dict[tuple, Task] = {}
+        self._groups: list[list[tuple[Any, Any, tuple]]] = []
         self._room = 0
 
     def add(
-        self, key: str, rows: Source, reference: Any, at: int, weights: Companion | None, other: Companion | None,
-        indices: np.ndarray | None,
+        self, key: str, token: str, rows: Source, reference: Any, weights: Source | None, other: Source | None,
+        other_reference: Any, indices: np.ndarray | None,
     ) -> None:  # fmt: skip
-        """Lay out the blocks of one tensor."""
+        """Lay out the blocks of one tensor.
+
+        Parameters
+        ----------
+        key, token
+            Name of the tensor, and what tells its rows apart from all others.
+        rows, reference
+            Its rows, and the one that all are compared with, as an argument.
+        weights, other, other_reference
+            Its weights, and the same tensor of another run with its reference.
+        indices
+            Positions of sampled entries.
+        """
         spans = rows.blocks(self.kernel.block_bytes)
-        opposite = None if other is None or at < 0 else other.cut(at, at + 1)[0]
         shared = None
         if self.kernel.prepares and len(spans) > 1:
-            known = (f"{self.name}-shared", key)
-            ends = rows.cut(0, 1), rows.cut(rows.steps - 1, rows.steps)
-            self._prepared[known] = Task(known, prepare, self.kernel, *ends, reference)
-            shared = TaskRef(known)
-        places = []
+            ends = rows.rows(0, 1), rows.rows(rows.steps - 1, rows.steps)
+            shared = self.graph.add(("shared", key), _prepare, self.kernel, *ends, reference)
+        weights_at = None if weights is None else weights.positions(rows.step)
+        other_at = None if other is None else other.positions(rows.step)
+        positions = []
         for start, stop in spans:
-            recorded: tuple[Any, Any] = (None, None)
-            before = None
-            if weights is not None:
-                recorded, (before, _) = weights.cut(start, stop), weights.cut(start - 1, start)
-            others = (None, None) if other is None else other.cut(start, stop)
-            block = List(
-                rows.cut(start, stop), rows.cut(start - 1, start), reference, *recorded, before, *others, opposite,
-                indices, rows.step[start:stop],
-            )  # fmt: skip
-            places.append(self._place(shared, block, (stop - start) * rows.size * rows.itemsize))
-        self.blocks.append(places)
+            beside: list[Any] = [None, None]
+            if weights is not None and weights_at is not None:
+                beside[0] = weights.track_at(weights_at[start:stop], int(weights_at[start - 1]) if start else -1)
+            if other is not None and other_at is not None:
+                beside[1] = other.track_at(other_at[start:stop], reference=other_reference)
+            track = rows.track(start, stop, reference)
+            block = call(Block, track, *beside, indices, rows.step[start:stop], rows.shape)
+            nbytes = (stop - start) * rows.size * rows.itemsize
+            positions.append(self._position(shared, block, (token, start, stop), nbytes))
+        self.blocks.append(positions)
 
-    def _place(self, shared: Any, block: List, size: int) -> tuple[int, int]:
+    def _position(self, shared: Any, block: Any, over: tuple, nbytes: int) -> tuple[int, int]:
         """Put a block into the last task if there is room in it, else into a new one."""
-        last = (f"{self.name}-blocks", len(self.groups) - 1)
-        if not self.groups or size > self._room or len(self.groups[last]) == sizes.GROUP_BLOCKS:
-            last = (f"{self.name}-blocks", len(self.groups))
-            self.groups[last] = []
+        if not self._groups or nbytes > self._room or len(self._groups[-1]) == sizes.GROUP_BLOCKS:
+            self._groups.append([])
             self._room = sizes.GROUP_BYTES
-        self._room -= size
-        self.groups[last].append((shared, block))
-        return last[1], len(self.groups[last]) - 1
+        self._room -= nbytes
+        self._groups[-1].append((shared, block, over))
+        return len(self._groups) - 1, len(self._groups[-1]) - 1
 
-    def graph(self) -> dict[Any, Task]:
-        """Give all tasks by key."""
-        tasks = {
-            key: Task(
-                key, reduce_blocks, List(self.kernel), List(List(*(shared for shared, _ in group))),
-                List(*(block for _, block in group)),
-            )
-            for key, group in self.groups.items()
-        }  # fmt: skip
-        return self._prepared | tasks
+    def passes(self) -> list[Any]:
+        """Add the task of each group of blocks, and return their results as arguments."""
+        results = []
+        for number, group in enumerate(self._groups):
+            shared, blocks, over = zip(*group, strict=True)
+            one_pass = Pass(reduce_blocks, (self.kernel,), over, self.beside)
+            results.append(self.graph.add_pass(("blocks", number), one_pass, [list(shared)], list(blocks)))
+        return results
 
-    def folds(self) -> tuple[dict[Any, Task], list[List]]:
-        """Give tasks that join what is known of all steps as soon as a block is done, and each tensor's last one."""
-        tasks, last = {}, []
+    def totals(self, results: Sequence[Any]) -> list[list[Any]]:
+        """Add tasks that merge the totals of a tensor block by block, and return the last of each tensor."""
+        last = []
         for number, of_tensor in enumerate(self.blocks):
-            earlier = List()
-            for block, (group, at) in enumerate(of_tensor):
-                key = (f"{self.name}-folded", number, block)
-                tasks[key] = Task(key, _fold, self.kernel, earlier, TaskRef((f"{self.name}-blocks", group)), at)
-                earlier = List(TaskRef(key))
-            last.append(earlier)
-        return tasks, last
+            total: list[Any] = []
+            for block, (group, position) in enumerate(of_tensor):
+                key = ("total", number, block)
+                total = [self.graph.add(key, _merge, self.kernel, total, results[group], position)]
+            last.append(total)
+        return last
 
 
-def _fold(kernel: Kernel, earlier: list[Any], found: list[list[Found]], at: int) -> Any:
-    return reduce(kernel.merge, [*earlier, found[0][at][1]])
+def reduce_blocks(
+    kernels: Sequence[Kernel], shared: Sequence[Sequence[Any]], blocks: Sequence[Block]
+) -> list[list[Reduced]]:
+    """Run kernels over blocks, and return the results of each kernel for each block.
+
+    Parameters
+    ----------
+    kernels
+        The kernels.
+    shared
+        For each kernel and block the result of `prepare`; None where the block is the whole tensor, or nothing is
+        prepared.
+    blocks
+        The blocks, not yet opened.
+    """
+    remote = [table for block in blocks for track in block.tracks() for table in track.tables() if table.remote]
+    fetched = dict(zip(map(id, remote), views(remote), strict=True))
+    results = []
+    for prepared, closed in zip(zip(*shared, strict=True), blocks, strict=True):
+        block = closed.opened(fetched)
+        both = zip(kernels, prepared, strict=True)
+        ready = [_prepare_of(kernel, block) if kernel.prepares and one is None else one for kernel, one in both]
+        results.append(reduce_block(kernels, block, ready))
+    return [list(of_kernel) for of_kernel in zip(*results, strict=True)]
+
+
+def _prepare(kernel: Kernel, first: Any, last: Any, reference: Any) -> Any:
+    """Return what the blocks of a tensor share; rows are tables, or arrays with a first axis over the steps."""
+    return kernel.prepare([*flat_rows(first), *flat_rows(last)], next(iter(flat_rows(reference)), None))
+
+
+def _prepare_of(kernel: Kernel, block: Block) -> Any:
+    rows, reference = block.rows.rows, block.rows.reference
+    if reference is not None and not isinstance(reference, Rows):
+        reference = [reference]
+    return _prepare(kernel, rows[:1], rows[-1:], reference)
+
+
+def _merge(kernel: Kernel, earlier: list[Any], results: list[list[Reduced]], position: int) -> Any:
+    return reduce(kernel.merge, [*earlier, results[0][position][1]])

@@ -4,21 +4,19 @@ Nothing is computed here. `scan` lays out tasks for blocks of steps of each tens
 and what it knows of all steps together as arrays. Results do not depend on where blocks begin.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import reduce
 from typing import Any
 
-import dask.array as da
 import numpy as np
 import xarray as xr
 from dask.base import tokenize
-from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
-from dask.task_spec import List, Task, TaskRef
 
-from trajlab.errors import MissingData
-from trajlab.scan.block import Kernel
-from trajlab.scan.blocks import Companion, Found, Source, Weights
+from trajlab.errors import BadSetting, MissingData
+from trajlab.scan.block import Kernel, Reduced
+from trajlab.scan.graph import Graph
 from trajlab.scan.layout import Layout
+from trajlab.scan.source import Source
 
 Tensor = xr.DataArray | Mapping[str, xr.DataArray]
 """One parameter's life, dims (step, ...), or those of many by name, whose results are stacked on `parameter`."""
@@ -61,46 +59,42 @@ def scan(
     foreign = None if reference is None or isinstance(reference, int) else by_name(reference)
     recorded = {key: array["step"].values for key, array in tensors.items()}
     steps = np.unique(np.concatenate([*recorded.values(), np.empty(0, np.int64)]))
-    name = f"scan-{type(kernel).__name__.lower()}-" + tokenize(
-        repr(kernel),
-        [(key, identity(array)) for key, array in tensors.items()],
-        reference if foreign is None else [(key, identity(array)) for key, array in foreign.items()],
-        [(key, identity(array)) for key, array in weights.items() if key in tensors],
-        [(key, identity(array)) for key, array in others.items() if key in tensors],
-    )
-    sources: list[Any] = []
-    layout = Layout(name, kernel)
-    places, shapes, samples = [], [], []
+    tokens = {key: tokenize(identity(array)) for key, array in tensors.items()}
+    at: dict[str, int] = {}
+    if isinstance(reference, int):
+        at = {key: position_of(array, reference) for key, array in tensors.items()}
+    beside = {
+        "reference": at if foreign is None else _tokens(foreign, tensors),
+        "weights": _tokens(weights, tensors),
+        "other": _tokens(others, tensors),
+    }
+    name = f"scan-{type(kernel).__name__.lower()}-" + tokenize(repr(kernel), tokens, beside)
+    graph = Graph(name)
+    layout = Layout(graph, kernel, tuple((part, tokenize(token)) for part, token in beside.items() if token))
+    positions, shapes, samples = [], [], []
     for key, array in tensors.items():
-        rows = Source(array, sources)
-        against, at = None, -1
+        rows = Source(array, graph)
+        against = None
         if foreign is not None:
-            against = Source(_alike(array, foreign.get(key)), sources).cut(0, 1)
-        elif isinstance(reference, int):
-            at = position_of(array, reference)
-            against = rows.cut(at, at + 1)
-        beside = Weights(weights[key], array, sources) if key in weights else None
-        opposite = None if other is None else Companion(_alike(array, others.get(key)), array, sources)
-        if opposite is not None and at >= 0 and opposite.position[at] < 0:
-            raise MissingData(
-                f"step {reference} of {key or 'a tensor'} was asked for of both runs; one has not recorded it. "
-                "Choose a step that both have."
-            )
+            against = Source(_alike(array, foreign.get(key)), graph).rows(0, 1)
+        elif key in at:
+            against = rows.rows(at[key], at[key] + 1)
+        opposite, opposite_reference = None, None
+        if other is not None:
+            opposite = Source(_alike(array, others.get(key)), graph)
+            opposite_reference = _opposite_reference(key, opposite, recorded[key][at[key]]) if key in at else None
         indices = array["index"].values if "index" in array.coords else None
-        layout.add(key, rows, against, at, beside, opposite, indices)
-        places.append(np.searchsorted(steps, recorded[key]))
+        gradient_of = _weights_of(array, weights[key], graph) if key in weights else None
+        layout.add(key, tokens[key], rows, against, gradient_of, opposite, opposite_reference, indices)
+        positions.append(np.searchsorted(steps, recorded[key]))
         shapes.append(tuple(array.attrs.get("shape", array.shape[1:])))
         samples.append(indices)
-    folds, folded = layout.folds() if kernel.folds else ({}, [])
-    base = HighLevelGraph.from_collections(name, layout.graph() | folds, dependencies=sources)
-    found = List(*(TaskRef(key) for key in layout.groups))
+    results = layout.passes()
     columns, summary = len(kernel.columns), len(kernel.summary)
-    stacked = final(
-        base, f"{name}-columns", (len(tensors), len(steps), columns), _stack, found, layout.blocks, places, len(steps),
-        columns,
-    )  # fmt: skip
-    wholes = (_of_folds, List(*folded)) if kernel.folds else (_summaries, found, layout.blocks)
-    whole = final(base, f"{name}-summary", (len(tensors), summary), *wholes, kernel, shapes, samples)
+    shape = len(tensors), len(steps), columns
+    stacked = graph.array("columns", shape, _stack, results, layout.blocks, positions, shape)
+    totals = (_summaries_of, layout.totals(results)) if kernel.folds else (_summaries, results, layout.blocks)
+    whole = graph.array("summary", (len(tensors), summary), *totals, kernel, shapes, samples)
     names = np.array(list(tensors), dtype=object)
     said = {name: ("parameter", values) for name, values in about(tensors).items()}
     pooling = ("column", np.array([kernel.pooling.get(name, "sum") for name in kernel.columns], dtype=object))
@@ -186,40 +180,62 @@ def _alike(array: xr.DataArray, other: xr.DataArray | None) -> xr.DataArray:
     return other
 
 
+def _tokens(arrays: Mapping[str, xr.DataArray], tensors: Mapping[str, xr.DataArray]) -> dict[str, str]:
+    return {key: tokenize(identity(array)) for key, array in arrays.items() if key in tensors}
+
+
+def _weights_of(gradient: xr.DataArray, weight: xr.DataArray, graph: Graph) -> Source:
+    """Return the weights of a gradient, checked to have its entries."""
+    source = Source(weight, graph)
+    index = gradient["index"].values if "index" in gradient.coords else None
+    entries = int(np.prod(gradient.shape[1:], dtype=np.int64))
+    positions = np.arange(entries) if index is None else index
+    expected = source.size if index is None else len(index)
+    if entries != expected or (len(positions) and not 0 <= positions.min() <= positions.max() < source.size):
+        raise BadSetting(
+            f"cannot scan the gradients of {weight.name or 'a tensor'} beside its weights: these have {source.size} "
+            f"entries, the gradients {entries}, up to position {positions.max(initial=-1)}; pass gradients of the same "
+            "tensor"
+        )
+    return source
+
+
+def _opposite_reference(key: str, other: Source, step: int) -> Any:
+    """Return the row of the other run at the step of the reference as an argument."""
+    (position,) = other.positions(np.array([step]))
+    if position < 0:
+        raise MissingData(
+            f"cannot compare {key or 'a tensor'} of two runs with step {step}: one run has not recorded it; choose a "
+            "step that both have"
+        )
+    return other.rows(int(position), int(position) + 1)
+
+
 def _stack(
-    found: list[list[list[Found]]], blocks: list[list[tuple[int, int]]], places: list[np.ndarray],
-    steps: int, width: int,
+    results: list[list[list[Reduced]]], blocks: list[list[tuple[int, int]]], positions: list[np.ndarray],
+    shape: tuple[int, int, int],
 ) -> np.ndarray:  # fmt: skip
-    out = np.full((len(blocks), steps, width), np.nan)
-    for position, (of_tensor, place) in enumerate(zip(blocks, places, strict=True)):
+    out = np.full(shape, np.nan)
+    for tensor, (of_tensor, position) in enumerate(zip(blocks, positions, strict=True)):
         if of_tensor:
-            out[position, place] = np.concatenate([found[group][0][at][0] for group, at in of_tensor])
+            out[tensor, position] = np.concatenate([results[group][0][at][0] for group, at in of_tensor])
     return out
 
 
 def _summaries(
-    found: list[list[list[Found]]], blocks: list[list[tuple[int, int]]], kernel: Kernel,
+    results: list[list[list[Reduced]]], blocks: list[list[tuple[int, int]]], kernel: Kernel,
     shapes: list[tuple[int, ...]], samples: list[np.ndarray | None],
 ) -> np.ndarray:  # fmt: skip
-    parts = [[found[group][0][at][1] for group, at in of_tensor] for of_tensor in blocks]
-    return _of_folds([[reduce(kernel.merge, part)] if part else [] for part in parts], kernel, shapes, samples)
+    totals = [[results[group][0][at][1] for group, at in of_tensor] for of_tensor in blocks]
+    merged = [[reduce(kernel.merge, of_tensor)] if of_tensor else [] for of_tensor in totals]
+    return _summaries_of(merged, kernel, shapes, samples)
 
 
-def _of_folds(
-    folds: list[list[Any]], kernel: Kernel, shapes: list[tuple[int, ...]], samples: list[np.ndarray | None]
+def _summaries_of(
+    totals: list[list[Any]], kernel: Kernel, shapes: list[tuple[int, ...]], samples: list[np.ndarray | None]
 ) -> np.ndarray:
-    out = np.full((len(folds), len(kernel.summary)), np.nan)
-    for position, (fold, shape, sample) in enumerate(zip(folds, shapes, samples, strict=True)):
-        for whole in fold:
-            out[position] = kernel.summarize(whole, shape, sample)
+    out = np.full((len(totals), len(kernel.summary)), np.nan)
+    for tensor, (of_tensor, shape, sample) in enumerate(zip(totals, shapes, samples, strict=True)):
+        for total in of_tensor:
+            out[tensor] = kernel.summarize(total, shape, sample)
     return out
-
-
-def final(scan: HighLevelGraph, name: str, shape: tuple[int, ...], function: Callable, *arguments: Any) -> da.Array:
-    """Give what a function makes of a scan as an array of one chunk."""
-    key = (name, *(0,) * len(shape))
-    graph = HighLevelGraph(
-        {**scan.layers, name: MaterializedLayer({key: Task(key, function, *arguments)})},
-        {**scan.dependencies, name: set(scan.layers)},
-    )
-    return da.Array(graph, name, tuple((n,) for n in shape), dtype=np.float64, meta=np.empty((0,) * len(shape)))

@@ -11,15 +11,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 from dask.base import tokenize
-from dask.highlevelgraph import HighLevelGraph
-from dask.task_spec import List, Task, TaskRef
 
 from trajlab import sizes
 from trajlab.runs.disk.rows import Rows
-from trajlab.scan.block import computable
-from trajlab.scan.blocks import Source
+from trajlab.scan.graph import Graph
 from trajlab.scan.kernels.gram import centered, distances, gram, principal, tile_entries
-from trajlab.scan.scan import Tensor, about, by_name, final, identity
+from trajlab.scan.scan import Tensor, about, by_name, identity
+from trajlab.scan.source import Source
+from trajlab.scan.track import computable
 
 
 class Products(NamedTuple):
@@ -81,43 +80,43 @@ def principal_components(tensor: Tensor, components: int, center: str, anchors: 
     steps = np.unique(np.concatenate(recorded or [np.empty(0, np.int64)]))
     common = common_steps(tensors)
     name = "gram-" + tokenize(components, center, anchors, [(key, identity(array)) for key, array in tensors.items()])
-    graph: dict[Any, Any] = {}
-    sources: list[Any] = []
-    found: list[tuple] = []
+    graph = Graph(name)
+    parts: list[Any] = []
     total: Any = None
     for key, array in tensors.items():
-        products = _products(graph, name, key, Source(array, sources))
-        own = (f"{name}-principal", key)
-        near = _places(array["step"].values, anchors)
-        graph[own] = Task(own, _principal, TaskRef(products), components, center, near)
-        found.append(own)
-        joined = (f"{name}-total", key)
+        products = _products(graph, key, Source(array, graph))
+        near = _positions(array["step"].values, anchors)
+        parts.append(graph.add(("principal", key), _principal, products, components, center, near))
         scale = int(np.prod(array.attrs.get("shape", array.shape[1:]))) / max(int(np.prod(array.shape[1:])), 1)
         at = np.searchsorted(array["step"].values, common)
-        graph[joined] = Task(joined, _add, None if total is None else TaskRef(total), TaskRef(products), at, scale)
-        total = joined
-    parts = List(*(TaskRef(key) for key in found))
-    places = [np.searchsorted(steps, own) for own in recorded]
+        total = graph.add(("total", key), _add, total, products, at, scale)
+    positions = [np.searchsorted(steps, own) for own in recorded]
     count, length, wide = len(tensors), len(steps), len(anchors)
+    at_steps = (parts, positions, length)
     arrays: dict[str, tuple[tuple[str, ...], tuple[int, ...], Callable, tuple]] = {
         "explained_variance_ratio": (("parameter", "component"), (count, components), _shares, (parts,)),
-        "scores": (("parameter", "step", "component"), (count, length, components), _scores, (parts, places, length)),
-        "distance": (("parameter", "step", "anchor"), (count, length, wide), _distances, (parts, places, length)),
-        "nonfinite": (("parameter", "step"), (count, length), _nonfinite, (parts, places, length)),
+        "scores": (
+            ("parameter", "step", "component"),
+            (count, length, components),
+            _scores,
+            (parts, positions, length),
+        ),
+        "distance": (("parameter", "step", "anchor"), (count, length, wide), _distances, at_steps),
+        "nonfinite": (("parameter", "step"), (count, length), _nonfinite, at_steps),
         "left_out": (("parameter",), (count,), _left_out, (parts,)),
     }
     if not isinstance(tensor, xr.DataArray):
-        whole = (f"{name}-whole",)
-        graph[whole] = Task(whole, _principal, TaskRef(total), components, center, _places(common, anchors))
-        one, shared = List(TaskRef(whole)), [np.searchsorted(steps, common)]
-        own_arguments = {"explained_variance_ratio": (one,), "scores": (one, shared, length)}
-        own_arguments["distance"] = own_arguments["scores"]
-        for key, arguments in own_arguments.items():
+        whole = [graph.add(("whole",), _principal, total, components, center, _positions(common, anchors))]
+        shared = [np.searchsorted(steps, common)]
+        for key, arguments in (
+            ("explained_variance_ratio", (whole,)),
+            ("scores", (whole, shared, length)),
+            ("distance", (whole, shared, length)),
+        ):
             dims, shape, function, _ = arrays[key]
             arrays[f"total_{key}"] = (dims, (1, *shape[1:]), function, arguments)
-    base = HighLevelGraph.from_collections(name, graph, dependencies=sources)
     variables = {
-        key: xr.Variable(dims, final(base, f"{name}-{key}", shape, function, *arguments))
+        key: xr.Variable(dims, graph.array(key, shape, function, *arguments))
         for key, (dims, shape, function, arguments) in arrays.items()
     }
     variables |= {key: one.isel(parameter=0) for key, one in variables.items() if key.startswith("total_")}
@@ -138,18 +137,15 @@ def common_steps(tensors: Mapping[str, xr.DataArray]) -> np.ndarray:
     return recorded[0][np.logical_and.reduce(everywhere)] if everywhere else recorded[0]
 
 
-def _products(graph: dict, name: str, key: str, rows: Source) -> tuple:
-    """Lay out the tasks of one tensor, a span of entries each, joined one after the other; give the key of the last."""
+def _products(graph: Graph, key: str, rows: Source) -> Any:
+    """Add the tasks of one tensor, one for each span of entries, and return their sum as an argument."""
     fitting = sizes.SPAN_BYTES // (4 * max(rows.steps, 1))
     wide = max(sizes.GRAM_TILE_MIN, fitting, 2 * rows.steps)  # no smaller than its products
-    last: tuple = (f"{name}-none", key)
-    graph[last] = Task(last, _nothing, rows.steps)
+    total = graph.add(("none", key), _nothing, rows.steps)
     for number, lo in enumerate(range(0, rows.size if rows.steps else 0, wide)):
-        span, joined = (f"{name}-span", key, number), (f"{name}-joined", key, number)
-        graph[span] = Task(span, _span, rows.entries(lo, min(lo + wide, rows.size)))
-        graph[joined] = Task(joined, _join, TaskRef(last), TaskRef(span))
-        last = joined
-    return last
+        span = graph.add(("span", key, number), _span, rows.entries(lo, min(lo + wide, rows.size)))
+        total = graph.add(("sum", key, number), _join, total, span)
+    return total
 
 
 def _nothing(steps: int) -> Products:
@@ -187,7 +183,7 @@ def _sum(one: Products, other: Products) -> Products:
     return Products(one.gram + other.gram, one.nonfinite + other.nonfinite, one.entries + other.entries)
 
 
-def _places(steps: np.ndarray, anchors: Sequence[int]) -> np.ndarray:
+def _positions(steps: np.ndarray, anchors: Sequence[int]) -> np.ndarray:
     """Give the positions of anchors among steps; -1 where a step was not recorded."""
     order = {step: position for position, step in enumerate(steps.tolist())}
     return np.array([order.get(anchor, -1) for anchor in anchors], np.int64)

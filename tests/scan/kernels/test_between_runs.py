@@ -3,6 +3,7 @@ import pytest
 
 from trajlab.scan.block import Block, reduce
 from trajlab.scan.kernels.between_runs import ACROSS, Across
+from trajlab.scan.track import Track
 from trajlab.sizes import TILE_ENTRIES
 
 
@@ -11,7 +12,7 @@ def table(a, b):
     known = [row for row in b if row is not None]
     places = np.cumsum([row is not None for row in b]) - 1
     places[[row is None for row in b]] = -1
-    block = Block(list(a), reference=a[0], other=known, other_places=places, other_reference=b[0])
+    block = Block(Track(list(a), reference=a[0]), other=Track(known, reference=b[0], positions=places))
     ((out, _),) = reduce([Across()], block)
     return dict(zip(ACROSS, out.T, strict=True))
 

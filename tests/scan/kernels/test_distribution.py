@@ -6,13 +6,14 @@ from scipy.spatial.distance import jensenshannon
 from trajlab.scan.block import Block, reduce
 from trajlab.scan.kernels.distribution import EXACT, Spread
 from trajlab.scan.kernels.histogram import EDGES
+from trajlab.scan.track import Track
 
 QUANTILES = (0.0, 0.05, 0.5, 0.99, 1.0)
 
 
 def describe(rows, previous, reference, bins=32):
     kernel = Spread(QUANTILES, bins)
-    block = Block(list(rows), previous=previous, reference=reference)
+    block = Block(Track(list(rows), previous, reference))
     ((out, edges),) = reduce([kernel], block, [kernel.prepare([reference, rows[-1]], reference)])
     found = dict(zip(kernel.columns, out.T, strict=True))
     bars = np.stack([found[f"bar_{i}"] for i in range(bins)], axis=1)
@@ -92,10 +93,10 @@ def test_spread__how_steps_are_blocked_changes_no_bit(rng, size):
     rows = rng.standard_normal((7, size)).astype(np.float32)
     kernel = Spread(QUANTILES, 16)
     shared = [kernel.prepare([rows[0], rows[-1]], rows[2])]
-    ((whole, _),) = reduce([kernel], Block(list(rows)), shared)
+    ((whole, _),) = reduce([kernel], Block(Track(list(rows))), shared)
     parts = [
-        reduce([kernel], Block(list(rows[:3])), shared),
-        reduce([kernel], Block(list(rows[3:]), previous=rows[2]), shared),
+        reduce([kernel], Block(Track(list(rows[:3]))), shared),
+        reduce([kernel], Block(Track(list(rows[3:]), rows[2])), shared),
     ]
     np.testing.assert_array_equal(whole, np.concatenate([out for ((out, _),) in parts]))
 

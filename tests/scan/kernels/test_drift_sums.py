@@ -3,11 +3,12 @@ import pytest
 
 from trajlab.scan.block import Block, reduce
 from trajlab.scan.kernels.drift_sums import PAIRS, Pairs
+from trajlab.scan.track import Track
 from trajlab.sizes import TILE_ENTRIES
 
 
 def table(rows, previous, reference, **tolerances):
-    ((out, changed),) = reduce([Pairs(**tolerances)], Block(list(rows), previous=previous, reference=reference))
+    ((out, changed),) = reduce([Pairs(**tolerances)], Block(Track(list(rows), previous, reference)))
     return dict(zip(PAIRS, out.T, strict=True)), changed
 
 

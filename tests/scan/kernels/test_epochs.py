@@ -7,13 +7,16 @@ from hypothesis import strategies as st
 
 from trajlab.scan.block import Block, reduce
 from trajlab.scan.kernels.epochs import EPOCH, Epochs
+from trajlab.scan.track import Track
 from trajlab.sizes import TILE_ENTRIES
 
 
 def epochs(rows, starts, cuts=()):
     """Run the kernel over the rows in blocks that end at the cuts."""
     kernel, steps = Epochs(tuple(starts)), np.arange(len(rows))
-    parts = [reduce([kernel], Block(list(rows[part]), step=part))[0][1] for part in np.split(steps, cuts) if len(part)]
+    parts = [
+        reduce([kernel], Block(Track(list(rows[part])), step=part))[0][1] for part in np.split(steps, cuts) if len(part)
+    ]
     found = kernel.summarize(fold(kernel.merge, parts), rows.shape[1:], None)
     return found.reshape(len(starts), len(EPOCH))
 

@@ -3,11 +3,12 @@ import pytest
 
 from trajlab.scan.block import Block, reduce
 from trajlab.scan.kernels.gradient_angles import SUCCESSIVE, Successive
+from trajlab.scan.track import Track
 from trajlab.sizes import TILE_ENTRIES
 
 
-def table(rows, **block):
-    ((out, _),) = reduce([Successive()], Block(list(rows), **block))
+def table(rows, previous=None, **block):
+    ((out, _),) = reduce([Successive()], Block(Track(list(rows), previous), **block))
     return dict(zip(SUCCESSIVE, out.T, strict=True))
 
 

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from trajlab.scan.block import Block, computable
+from trajlab.scan.block import Block
 from trajlab.scan.kernels import histogram
 from trajlab.scan.kernels.histogram import EDGES, KEYS, Histogram, bins_of, count_rows, histogram_cuts
+from trajlab.scan.track import Track, computable
 
 
 def test_edges__rise_over_all_floats():
@@ -29,8 +30,8 @@ def test_bins__hold_hand_counted_values():
 def test_count_rows__agrees_with_numpy_in_any_number_of_tables(rng, tables, dtype, size):
     rows = np.maximum(rng.standard_normal((3, size)), 0).astype(dtype)
     rows[1, size // 2] = np.inf
-    block, counts = Block(list(rows)), np.zeros((3 * tables, KEYS), np.uint32)
-    count_rows(block.addresses, 0, size, block.like, counts)
+    block, counts = Block(Track(list(rows))), np.zeros((3 * tables, KEYS), np.uint32)
+    count_rows(block.rows.addresses, 0, size, block.rows.like, counts)
     bits = rows.astype(np.float32).view(np.uint32) >> 16
     expected = [np.bincount(row, minlength=KEYS) for row in bits]
     np.testing.assert_array_equal(counts.reshape(3, tables, KEYS).sum(1), expected)
@@ -43,7 +44,7 @@ def test_histogram__of_parts_is_that_of_the_whole(rng, monkeypatch, limit, dtype
     values = rng.standard_normal((4, 15)).astype(dtype)
     parts = Histogram()
     for part in values:
-        parts.add(Block([computable(part)]))
+        parts.add(Block(Track([computable(part)])))
     keys, upto = bins_of(computable(values.reshape(-1)))
     np.testing.assert_array_equal(parts.finish(), [keys, upto])
 

@@ -4,11 +4,12 @@ from scipy import stats
 
 from trajlab.scan.block import Block, reduce
 from trajlab.scan.kernels.moments import MOMENTS, Moments
+from trajlab.scan.track import Track
 from trajlab.sizes import TILE_ENTRIES
 
 
 def table(rows):
-    ((out, _),) = reduce([Moments()], Block(list(rows)))
+    ((out, _),) = reduce([Moments()], Block(Track(list(rows))))
     return dict(zip(MOMENTS, out.T, strict=True))
 
 

@@ -3,10 +3,11 @@ import pytest
 
 from trajlab.scan.block import Block, reduce
 from trajlab.scan.kernels.unit_rows import Units
+from trajlab.scan.track import Track
 
 
-def marks(kernel, rows, **more):
-    ((found, _),) = reduce([kernel], Block(list(rows), **more))
+def marks(kernel, rows, previous=None, **block):
+    ((found, _),) = reduce([kernel], Block(Track(list(rows), previous), **block))
     return found
 
 

@@ -3,11 +3,12 @@ import pytest
 
 from trajlab.scan.block import Block, reduce
 from trajlab.scan.kernels.update_size import UPDATES, Updates
+from trajlab.scan.track import Track
 from trajlab.sizes import TILE_ENTRIES
 
 
-def table(rows, kernel=Updates(1e-8, 1e-5), **block):  # noqa: B008
-    ((out, _),) = reduce([kernel], Block(list(rows), **block))
+def table(rows, kernel=Updates(1e-8, 1e-5), previous=None):  # noqa: B008
+    ((out, _),) = reduce([kernel], Block(Track(list(rows), previous)))
     return dict(zip(UPDATES, out.T, strict=True))
 
 

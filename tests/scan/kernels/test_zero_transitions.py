@@ -3,15 +3,16 @@ import pytest
 
 from trajlab.scan.block import Block, reduce
 from trajlab.scan.kernels.zero_transitions import Transitions
+from trajlab.scan.track import Track
 from trajlab.sizes import TILE_ENTRIES
 
 
 def table(kernel, rows, weights=None, **block):
     if weights is not None:
         known = [row is not None for row in weights]
-        places = np.where(known, np.cumsum(known) - 1, -1)
-        block |= {"weights": [row for row in weights if row is not None], "places": places}
-    ((out, nonzero),) = reduce([kernel], Block(list(rows), **block))
+        positions = np.where(known, np.cumsum(known) - 1, -1)
+        block["weights"] = Track([row for row in weights if row is not None], positions=positions)
+    ((out, nonzero),) = reduce([kernel], Block(Track(list(rows)), **block))
     return dict(zip(kernel.columns, out.T, strict=True)), nonzero
 
 

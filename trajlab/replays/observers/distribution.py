@@ -8,11 +8,12 @@ import numpy as np
 
 from trajlab.errors import BadSetting
 from trajlab.replays.observers.observer import Layer, Observer, Output, Seen
-from trajlab.scan.block import Block, computable
+from trajlab.scan.block import Block
 from trajlab.scan.kernels.axis_sums import add_along
 from trajlab.scan.kernels.distribution import EXACT
 from trajlab.scan.kernels.histogram import Bins, Histogram
 from trajlab.scan.kernels.moments import MOMENTS, Moments
+from trajlab.scan.track import Track, computable
 
 COLUMNS = (*MOMENTS, "variance_along")
 """Columns of each layer: its moments, and the variance of the means along a dim."""
@@ -76,14 +77,14 @@ class _Sums:
         self.sorted = np.empty(shape, dtype) if np.prod(shape) <= EXACT else None
         self.histogram = Histogram()
         self.kernel = Moments()
-        self.block = Block([np.empty(0, dtype)])
+        self.block = Block(Track([np.empty(0, dtype)]))
         self.moments = self.kernel.start(self.block, None)
         self.axis = dims.index(along) if along in dims else None
         self.sums = np.zeros((shape[self.axis or 0], 2))
 
     def add(self, seen: Seen) -> None:
-        self.block = Block([computable(seen.values.reshape(-1))])
-        self.kernel.tile(self.block, 0, self.block.size, self.moments)
+        self.block = Block(Track([computable(seen.values.reshape(-1))]))
+        self.kernel.add(self.block, 0, self.block.size, self.moments)
         rows = slice(seen.first, seen.first + len(seen.values))
         if self.sorted is None:
             self.histogram.add(self.block)

@@ -10,9 +10,6 @@ import xarray as xr
 INPUT = "input"
 """Name of the inputs of the network, as a layer."""
 
-REPLAY = "replay"
-"""What the names of tasks begin with that put a probe through a network."""
-
 
 class Layer(NamedTuple):
     """A layer whose outputs are observed.

@@ -1,42 +1,45 @@
-"""Tables of rows as dask arrays, and back."""
+"""Dask arrays of tables of rows, and back."""
 
+from typing import Any
+
+import dask
 import dask.array as da
 import numpy as np
 from dask.base import tokenize
-from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
-from dask.task_spec import Task
 
 from trajlab import sizes
 from trajlab.runs.disk.rows import Rows
 
+_NAME = "trajlab_rows"
 
-class _RowsLayer(MaterializedLayer):
-    """Chunks of steps, each read from a table of rows, and the whole table for readers that want it directly."""
 
-    def __init__(self, mapping: dict, rows: Rows):
-        super().__init__(mapping)
+class _Table:
+    """A table of rows that is read when it is indexed, as dask takes it."""
+
+    def __init__(self, rows: Rows):
         self.rows = rows
+        self.shape, self.dtype = (len(rows), *rows.shape), rows.dtype
+        self.ndim = len(self.shape)
+
+    def __getitem__(self, index: tuple[Any, ...]) -> np.ndarray:
+        steps, *entries = index
+        if isinstance(steps, slice):
+            return self.rows[steps].load()[(slice(None), *entries)]
+        return self.rows[steps : steps + 1].load()[(0, *entries)]
 
 
 def lazy(rows: Rows) -> da.Array:
-    """Give a table of rows as a dask array, (step, ...), chunked along the steps."""
-    name = f"rows-{tokenize(rows)}"
+    """Return a table of rows as a dask array, (step, ...), chunked along the steps."""
     row_bytes = max(rows.size * rows.dtype.itemsize, 1)
-    per_chunk = max(1, min(len(rows), sizes.CHUNK_BYTES // row_bytes))
-    starts = range(0, len(rows), per_chunk)
-    tail = (0,) * len(rows.shape)
-    layer = {}
-    for number, start in enumerate(starts):
-        key = (name, number, *tail)
-        layer[key] = Task(key, Rows.load, rows[start : start + per_chunk])
-    chunks = (tuple(min(per_chunk, len(rows) - start) for start in starts) or (0,), *((n,) for n in rows.shape))
-    if not layer:
-        return da.zeros((0, *rows.shape), dtype=rows.dtype)
-    graph = HighLevelGraph({name: _RowsLayer(layer, rows)}, {name: set()})
-    return da.Array(graph, name, chunks, dtype=rows.dtype, meta=np.empty((0,) * len(chunks), rows.dtype))
+    chunk = max(1, sizes.CHUNK_BYTES // row_bytes)
+    with dask.annotate(**{_NAME: rows}):
+        return da.from_array(
+            _Table(rows), chunks=(chunk, *rows.shape), name=f"rows-{tokenize(rows)}", asarray=False, fancy=False,
+            meta=np.empty((0,) * (1 + len(rows.shape)), rows.dtype), inline_array=True,
+        )  # fmt: skip
 
 
 def rows_of(array: da.Array) -> Rows | None:
-    """Give the table of rows that an array is exactly, None if it is anything else."""
-    layer = array.dask.layers.get(array.name) if isinstance(array.dask, HighLevelGraph) else None
-    return layer.rows if isinstance(layer, _RowsLayer) else None
+    """Return the table of rows that an array is exactly, None if it is anything else."""
+    layer = array.dask.layers.get(array.name)
+    return (layer.annotations or {}).get(_NAME) if layer is not None else None

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from trajlab.scan.block import computable
 from trajlab.scan.jit import inner
+from trajlab.scan.track import computable
 
 ACTIVITY = ("active", "valid", "nonfinite", "positive", "size", "sum", "squares")
 """For each unit the positions at which it is within bounds, finite, and NaN or Inf; and over the finite ones

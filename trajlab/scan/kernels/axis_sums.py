@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from trajlab.scan.block import computable
 from trajlab.scan.jit import inner, jit
+from trajlab.scan.track import computable
 
 
 @inner

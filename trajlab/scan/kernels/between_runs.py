@@ -8,6 +8,7 @@ import numpy as np
 from trajlab.scan.block import Block, Kernel
 from trajlab.scan.jit import inner, jit
 from trajlab.scan.tiles import squares, tile
+from trajlab.scan.track import Track
 
 ACROSS = ("nonfinite", "valid", "squares", "aa", "bb", "ab", "changed", "moved_valid", "uu", "vv", "uv")
 """Columns of `across` for rows a and b: entries that are not finite in either; over the others their number, Σ(a-b)²,
@@ -115,13 +116,21 @@ class Across(Kernel):
         """Make the sums."""
         return np.zeros((block.steps, len(ACROSS)))
 
-    def tile(self, block: Block, lo: int, hi: int, state: np.ndarray) -> None:
+    def add(self, block: Block, lo: int, hi: int, state: np.ndarray) -> None:
         """Add one tile."""
-        starts = block.reference_address, block.other_reference_address
-        across(block.addresses, block.other_addresses, *starts, lo, hi, block.like, block.like_bits, state)
+        other = _other(block)
+        starts = block.rows.reference_address, other.reference_address
+        across(block.rows.addresses, other.addresses, *starts, lo, hi, block.rows.like, block.rows.like_bits, state)
 
     def finish(self, block: Block, state: np.ndarray) -> tuple[np.ndarray, None]:
         """Give the sums."""
-        known = block.other_places
-        state[np.full(block.steps, True) if known is None else known < 0] = np.nan
+        positions = _other(block).positions
+        if positions is not None:
+            state[positions < 0] = np.nan
         return state, None
+
+
+def _other(block: Block) -> Track:
+    if block.other is None:
+        raise ValueError("two runs are compared; the block holds one")
+    return block.other

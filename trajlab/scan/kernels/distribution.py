@@ -72,13 +72,13 @@ class Spread(Kernel):
         rows = 0 if block.size <= EXACT else block.steps + 1
         return *shared, np.zeros((rows, KEYS), np.uint32)
 
-    def tile(self, block: Block, lo: int, hi: int, state: tuple[np.ndarray, Any, np.ndarray]) -> None:
+    def add(self, block: Block, lo: int, hi: int, state: tuple[np.ndarray, Any, np.ndarray]) -> None:
         """Count the entries of one tile."""
         counts = state[2]
         if len(counts):
-            count_rows(block.addresses, lo, hi, block.like, counts[1:])
-            if block.previous is not None:
-                count_rows(np.array([block.previous_address]), lo, hi, block.like, counts[:1])
+            count_rows(block.rows.addresses, lo, hi, block.rows.like, counts[1:])
+            if block.rows.previous is not None:
+                count_rows(np.array([block.rows.previous_address]), lo, hi, block.rows.like, counts[:1])
 
     def finish(self, block: Block, state: tuple[np.ndarray, Any, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Give the columns of each step, and the edges of the histogram."""
@@ -88,10 +88,11 @@ class Spread(Kernel):
         if len(counts):
             describe_binned(counts[1:], counts[0], reference, quantiles, cuts, EDGES, out)
             return out, EDGES[cuts]
-        previous = np.sort(block.previous if isinstance(block.previous, np.ndarray) else block.like)
+        previous = block.rows.previous
+        previous = np.sort(previous if isinstance(previous, np.ndarray) else block.rows.like)
         at_once = max(1, sizes.SORT_ENTRIES // max(block.size, 1))
         for first in range(0, block.steps, at_once):
-            rows = np.sort(block.arrays()[first : first + at_once])
+            rows = np.sort(block.rows.arrays()[first : first + at_once])
             describe_sorted(rows, previous, reference, quantiles, cuts, EDGES, out[first : first + at_once])
             previous = rows[-1]
         return out, EDGES[cuts]

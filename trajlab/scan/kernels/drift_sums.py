@@ -227,15 +227,15 @@ class Pairs(Kernel):
         """Make the sums, and the entries that ever changed."""
         return np.zeros((block.steps, len(PAIRS))), np.zeros(block.size, np.uint8)
 
-    def tile(self, block: Block, lo: int, hi: int, state: tuple[np.ndarray, np.ndarray]) -> None:
+    def add(self, block: Block, lo: int, hi: int, state: tuple[np.ndarray, np.ndarray]) -> None:
         """Add one tile."""
-        rows, previous, reference = block.addresses, block.previous_address, block.reference_address
-        pairs(rows, previous, reference, lo, hi, block.like, block.like_bits, self.atol, self.rtol, *state)
+        rows, previous, reference = block.rows.addresses, block.rows.previous_address, block.rows.reference_address
+        pairs(rows, previous, reference, lo, hi, block.rows.like, block.rows.like_bits, self.atol, self.rtol, *state)
 
     def finish(self, block: Block, state: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
         """Give the sums, and the packed entries that ever changed, None if all did."""
         out, changed = state
-        if block.previous is None:
+        if block.rows.previous is None:
             out[0, _PREVIOUS:] = np.nan
         return out, packed(changed)
 

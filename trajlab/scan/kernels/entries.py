@@ -37,6 +37,6 @@ class Raster(Kernel):
         """Give the entries of each step."""
         positions = raster_positions(block.size, self.entries)
         out = np.full((block.steps, self.entries), np.nan)
-        for step, row in enumerate(block.arrays()):
+        for step, row in enumerate(block.rows.arrays()):
             out[step, : len(positions)] = row[positions]
         return out, None

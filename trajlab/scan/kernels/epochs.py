@@ -130,14 +130,14 @@ class Epochs(Kernel):
             for epoch, start, stop in spans
         ]
 
-    def tile(self, block: Block, lo: int, hi: int, state: State) -> None:
+    def add(self, block: Block, lo: int, hi: int, state: State) -> None:
         """Add one tile."""
         for _, rows, found in state:
             if isinstance(found, Sums):
-                gather(block.addresses[rows], lo, hi, block.like, found.finite[lo:hi], found.sums[:, lo:hi])
+                gather(block.rows.addresses[rows], lo, hi, block.rows.like, found.finite[lo:hi], found.sums[:, lo:hi])
             else:
                 part = _nothing(rows.stop - rows.start, hi - lo)
-                gather(block.addresses[rows], lo, hi, block.like, part.finite, part.sums)
+                gather(block.rows.addresses[rows], lo, hi, block.rows.like, part.finite, part.sums)
                 found.append(_of_tile(part.finite, part.sums))
 
     def finish(self, block: Block, state: State) -> tuple[np.ndarray, Found]:

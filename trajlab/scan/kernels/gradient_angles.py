@@ -79,13 +79,13 @@ class Successive(Kernel):
         """Make the sums."""
         return np.zeros((block.steps, len(SUCCESSIVE)))
 
-    def tile(self, block: Block, lo: int, hi: int, state: np.ndarray) -> None:
+    def add(self, block: Block, lo: int, hi: int, state: np.ndarray) -> None:
         """Add one tile."""
         sampled = block.indices is not None
-        successive(block.addresses, block.previous_address, lo, hi, block.like, sampled, state)
+        successive(block.rows.addresses, block.rows.previous_address, lo, hi, block.rows.like, sampled, state)
 
     def finish(self, block: Block, state: np.ndarray) -> tuple[np.ndarray, None]:
         """Give the sums."""
-        if block.previous is None:
+        if block.rows.previous is None:
             state[0] = np.nan
         return state, None

@@ -166,7 +166,7 @@ class Histogram:
         if self._in_tables + block.size >= TABLE_LIMIT:
             self._empty_tables()
         self._in_tables += block.size
-        count_rows(block.addresses, 0, block.size, block.like, self._tables)
+        count_rows(block.rows.addresses, 0, block.size, block.rows.like, self._tables)
 
     def finish(self) -> Bins:
         """Return the bins that hold finite values."""

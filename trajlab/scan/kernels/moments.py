@@ -133,10 +133,11 @@ class Moments(Kernel):
         out[:, MOMENTS.index("max")] = -np.inf
         return out
 
-    def tile(self, block: Block, lo: int, hi: int, state: np.ndarray) -> None:
+    def add(self, block: Block, lo: int, hi: int, state: np.ndarray) -> None:
         """Add one tile."""
-        sign, magnitude = block.bits(np.iinfo(block.bits).bits - 1), block.bits(np.iinfo(block.bits).max)
-        moments(block.addresses, lo, hi, block.like, block.like_bits, sign, magnitude, state)
+        bits = block.rows.like_bits.dtype.type
+        sign, magnitude = bits(np.iinfo(bits).bits - 1), bits(np.iinfo(bits).max)
+        moments(block.rows.addresses, lo, hi, block.rows.like, block.rows.like_bits, sign, magnitude, state)
 
     def finish(self, block: Block, state: np.ndarray) -> tuple[np.ndarray, None]:
         """Give the sums; extremes of no entry are NaN."""

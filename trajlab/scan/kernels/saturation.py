@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trajlab.scan.block import computable
 from trajlab.scan.jit import inner, jit
+from trajlab.scan.track import computable
 
 SATURATION = ("low", "high", "valid", "nonfinite")
 """For each unit the values in the flat part below and in that above, those that are finite, and those that are not."""

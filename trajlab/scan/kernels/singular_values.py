@@ -78,7 +78,7 @@ class Spectra(Kernel):
             orders.append(_order(block.size))
         many = max(1, sizes.SVD_STACK_BYTES // max(8 * block.size, 1))
         for start in range(0, block.steps, many):
-            some = block.rows[start : start + many]
+            some = block.rows.rows[start : start + many]
             stack = np.array(some.views() if isinstance(some, Rows) else some, np.float64)
             here = out[start : start + many]
             here[:, 0] = (~np.isfinite(stack)).sum(axis=1)

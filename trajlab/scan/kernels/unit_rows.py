@@ -84,19 +84,19 @@ class Units(Kernel):
         """Mark no unit."""
         return np.zeros((block.steps, self.units))
 
-    def tile(self, block: Block, lo: int, hi: int, state: np.ndarray) -> None:
+    def add(self, block: Block, lo: int, hi: int, state: np.ndarray) -> None:
         """Add one tile."""
         changed = self.mode == "changed"
-        before = np.append(block.previous_address, block.addresses[:-1])
+        before = np.append(block.rows.previous_address, block.rows.addresses[:-1])
         units(
-            block.addresses,
+            block.rows.addresses,
             before if changed else np.zeros_like(before),
             lo,
             hi,
-            block.like_bits,
+            block.rows.like_bits,
             np.empty(0, np.int64) if block.indices is None else block.indices,
             self.numel // self.units,
-            -1 if changed else np.iinfo(block.bits).max,
+            -1 if changed else np.iinfo(block.rows.like_bits.dtype).max,
             state,
         )
 
@@ -105,6 +105,6 @@ class Units(Kernel):
         if block.indices is not None:
             known = np.bincount(block.indices // (self.numel // self.units), minlength=self.units) > 0
             state[:, ~known] = np.nan
-        if self.mode == "changed" and block.previous is None:
+        if self.mode == "changed" and block.rows.previous is None:
             state[0] = np.nan
         return state, None

@@ -73,12 +73,12 @@ class Updates(Kernel):
         """Make the sums."""
         return np.zeros((block.steps, len(UPDATES)))
 
-    def tile(self, block: Block, lo: int, hi: int, state: np.ndarray) -> None:
+    def add(self, block: Block, lo: int, hi: int, state: np.ndarray) -> None:
         """Add one tile."""
-        updates(block.addresses, block.previous_address, lo, hi, block.like, self.atol, self.rtol, state)
+        updates(block.rows.addresses, block.rows.previous_address, lo, hi, block.rows.like, self.atol, self.rtol, state)
 
     def finish(self, block: Block, state: np.ndarray) -> tuple[np.ndarray, None]:
         """Give the sums."""
-        if block.previous is None:
+        if block.rows.previous is None:
             state[0] = np.nan
         return state, None

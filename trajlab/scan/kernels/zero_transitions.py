@@ -9,6 +9,7 @@ from trajlab.scan.block import Block, Kernel
 from trajlab.scan.jit import inner, jit
 from trajlab.scan.kernels.causes import CAUSES, causes, either, inert, packed
 from trajlab.scan.tiles import squares, tile
+from trajlab.scan.track import Track
 
 ONCE = ("valid", "zero_prev", "zero_next", "zero_both", "signed", "flips", "qq", "gg", "gq", "moved", "change")
 """Columns that need no threshold, for gradients q (before) and g over the entries finite in both: their number, those
@@ -266,28 +267,29 @@ class Transitions(Kernel):
         return ONCE + SECANTS + tuple(f"{name}_{k}" for k in range(count) for name in PER_TAU)
 
     def start(self, block: Block, shared: None) -> tuple[np.ndarray, ...]:
-        """Make the sums, the entries that were ever not zero, and the thresholds of each step and of the one before."""
+        """Return the sums, the entries that were ever nonzero, and the thresholds of each step and the one before."""
         sums = np.zeros((block.steps + 1, 2))
         for lo, hi in block.tiles() if self.relative else ():
-            add_squares(np.append(block.previous_address, block.addresses), lo, hi, block.like, sums)
+            add_squares(np.append(block.rows.previous_address, block.rows.addresses), lo, hi, block.rows.like, sums)
         with np.errstate(invalid="ignore"):
             rms = np.sqrt(sums[:, 1] / sums[:, 0])
         tau = np.hstack([np.tile(self.tau, (rms.size, 1)), np.outer(rms, self.relative)])
         return np.zeros((block.steps, len(self.columns))), np.zeros(block.size, np.uint8), tau[1:], tau[0]
 
-    def tile(self, block: Block, lo: int, hi: int, state: tuple[np.ndarray, ...]) -> None:
+    def add(self, block: Block, lo: int, hi: int, state: tuple[np.ndarray, ...]) -> None:
         """Add one tile."""
         out, nonzero, tau, tau_previous = state
+        weights = block.weights or Track(positions=np.full(block.steps, -1))
         transitions(
-            block.addresses,
-            block.previous_address,
-            block.weight_addresses,
-            block.weight_previous_address,
+            block.rows.addresses,
+            block.rows.previous_address,
+            weights.addresses,
+            weights.previous_address,
             np.empty(0, np.int64) if block.indices is None else block.indices,
             lo,
             hi,
-            block.like,
-            block.like_weight,
+            block.rows.like,
+            weights.like,
             tau,
             tau_previous,
             out,
@@ -297,7 +299,7 @@ class Transitions(Kernel):
     def finish(self, block: Block, state: tuple[np.ndarray, ...]) -> tuple[np.ndarray, np.ndarray | None]:
         """Give the sums, and the packed entries that were ever not zero, None if all were."""
         out, nonzero = state[:2]
-        if block.previous is None:
+        if block.rows.previous is None:
             out[0] = np.nan
         return out, packed(nonzero)
 

@@ -11,10 +11,8 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 from dask.base import tokenize
-from dask.highlevelgraph import HighLevelGraph
-from dask.task_spec import List, Task, TaskRef
 
-from trajlab.scan.scan import final
+from trajlab.scan.graph import Graph
 from trajlab.stages.embedding.neighbors import near
 from trajlab.stages.embedding.tsne import aligned, embedded, neighborhood, turned
 from trajlab.threads import one_thread
@@ -178,9 +176,6 @@ def reduction(
     plan
         How.
     """
-    graph: dict[Any, Any] = {}
-    known = None if labels is None else TaskRef((labels.name, 0))
-    layers = [_lay_out(graph, life, "" if labels is None else labels.name, known, plan) for life in lives.values()]
     sizes = {
         "step": steps, "layer": len(lives), "sample": next(iter(lives.values())).shape[1],
         "component": plan.components, "direction": directions,
@@ -191,31 +186,28 @@ def reduction(
         if ("tsne" not in name or plan.tsne) and ("knn" not in name or labels is not None)
     }
     shapes = {name: tuple(sizes[dim] for dim in dims) for name, dims in wanted.items()}
-    name = f"embedding-{tokenize(layers, shapes)}"
-    graph[name, 0] = Task((name, 0), _table, List(*map(TaskRef, layers)), shapes)
-    sources: list[Any] = [*lives.values(), *([] if labels is None else [labels])]
-    base = HighLevelGraph.from_collections(name, graph, dependencies=sources)
-    table = TaskRef((name, 0))
+    names = [life.name for life in lives.values()]
+    labeled = "" if labels is None else labels.name
+    graph = Graph(f"embedding-{tokenize(names, labeled, plan, shapes)}")
+    known = None if labels is None else graph.whole(labels)
+    by_array = {life.name: _lay_out(graph, life, known, plan) for life in lives.values()}
+    table = graph.add(("table", 0), _table, [by_array[name] for name in names], shapes)
     return {
-        key: xr.Variable(dims, final(base, f"{name}-{key}", shapes[key], dict.__getitem__, table, key))
+        key: xr.Variable(dims, graph.array(key, shapes[key], dict.__getitem__, table, key))
         for key, dims in wanted.items()
     }
 
 
-def _lay_out(graph: dict[Any, Any], life: da.Array, labeled: str, labels: TaskRef | None, plan: Plan) -> tuple:
-    """Lay out the tasks of one layer, and give the key of the last; layers that are the same share their tasks."""
-    name = f"embedding-{tokenize(life.name, labeled, plan)}"
-    axes = (0,) * (life.ndim - 1)
-    parts = [(f"{name}-reduced", i) for i in range(len(life))]
-    plots = [(f"{name}-mapped", i) for i in range(len(life))] if plan.tsne else []
-    scores, whole = (f"{name}-aligned", 0), (f"{name}-whole", 0)
-    for i, key in enumerate(parts):
-        graph[key] = Task(key, reduced, TaskRef((life.name, i, *axes)), labels, plan)
-    graph[scores] = Task(scores, _aligned, List(*map(TaskRef, parts)))
-    for i, key in enumerate(plots):
-        graph[key] = Task(key, mapped, TaskRef(parts[i]), TaskRef(scores), i, labels, plan)
-    graph[whole] = Task(whole, _joined, *(List(*map(TaskRef, keys)) for keys in (parts, plots)), TaskRef(scores))
-    return whole
+def _lay_out(graph: Graph, life: da.Array, labels: Any, plan: Plan) -> Any:
+    """Add the tasks of one layer, and return the result of the last as an argument."""
+    steps = range(len(life))
+    parts = [graph.add((f"{life.name}-reduced", i), reduced, graph.chunk(life, i), labels, plan) for i in steps]
+    scores = graph.add((f"{life.name}-aligned", 0), _aligned, parts)
+    plots = [
+        graph.add((f"{life.name}-mapped", i), mapped, parts[i], scores, i, labels, plan)
+        for i in (steps if plan.tsne else ())
+    ]
+    return graph.add((f"{life.name}-whole", 0), _joined, parts, plots, scores)
 
 
 def _aligned(parts: Sequence[Reduced]) -> list[np.ndarray]:

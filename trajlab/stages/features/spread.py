@@ -7,15 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 from dask.base import tokenize
-from dask.highlevelgraph import HighLevelGraph
-from dask.task_spec import List, Task, TaskRef
 
 from trajlab.replays.observers.distribution import COLUMNS
+from trajlab.scan.graph import Graph
 from trajlab.scan.kernels.binned_distances import describe_bins
 from trajlab.scan.kernels.distribution import CHANCE, SHIFTS, Spread
 from trajlab.scan.kernels.histogram import EDGES, Bins, bins_of, histogram_cuts
 from trajlab.scan.kernels.sorted_distances import describe_sorted
-from trajlab.scan.scan import final
 
 
 class Spreads(NamedTuple):
@@ -61,36 +59,35 @@ def spreads(
     first = next(iter(kinds.values()))
     steps, layers = first["table"].sizes["step"], first["table"].sizes["layer"]
     sources = [found[part].data for found in kinds.values() for part in ("table", "values")]
-    name = "spreads-" + tokenize([source.name for source in sources], reference, versus, spread)
+    graph = Graph("spreads-" + tokenize([source.name for source in sources], reference, versus, spread))
 
-    def values(kind: str, step: int) -> TaskRef:
-        return TaskRef((kinds[kind]["values"].data.name, step, 0))
+    def values(kind: str, step: int) -> Any:
+        return graph.chunk(kinds[kind]["values"].data, step)
 
-    def table(kind: str, step: int) -> TaskRef:
-        return TaskRef((kinds[kind]["table"].data.name, step, 0, 0))
+    def table(kind: str, step: int) -> Any:
+        return graph.chunk(kinds[kind]["table"].data, step)
 
-    cuts, rows = f"{name}-cuts", f"{name}-rows"
-    ends = List(*(table(kind, step) for kind in kinds for step in dict.fromkeys((0, steps - 1))))
-    tasks: dict[Any, Any] = {cuts: Task(cuts, _cuts, ends, bins)}
+    ends = [table(kind, step) for kind in kinds for step in dict.fromkeys((0, steps - 1))]
+    cuts = graph.add(("cuts",), _cuts, ends, bins)
     describe = partial(
         _described,
         versus=None if versus is None else list(kinds).index(versus),
         quantiles=np.array(quantiles, np.float64),
         columns=len(spread_columns),
     )
-    references = List(*(values(kind, reference) for kind in kinds))
+    references = [values(kind, reference) for kind in kinds]
+    rows: Any = []
     for step in range(steps):
-        tasks[(rows, step)] = Task(
-            (rows, step),
+        rows = graph.add(
+            ("rows", step),
             describe,
-            TaskRef((rows, step - 1)) if step else [],
-            List(*(table(kind, step) for kind in kinds)),
-            List(*(values(kind, step) for kind in kinds)),
-            List(*(values(kind, step - 1) if step else None for kind in kinds)),
+            rows,
+            [table(kind, step) for kind in kinds],
+            [values(kind, step) for kind in kinds],
+            [values(kind, step - 1) if step else None for kind in kinds],
             references,
-            TaskRef(cuts),
+            cuts,
         )
-    graph = HighLevelGraph.from_collections(name, tasks, dependencies=sources)
     names = (*COLUMNS, *spread_columns, *(f"versus_{shift}" for shift in SHIFTS))
     coords = {
         "input": np.array(list(kinds), dtype=object),
@@ -99,8 +96,8 @@ def spreads(
         "column": np.array(names, dtype=object),
     }
     shape = (len(kinds), steps, layers, len(names))
-    stacked = final(graph, f"{name}-table", shape, _stacked, TaskRef((rows, steps - 1)))
-    edges = final(graph, f"{name}-edges", (layers, bins + 1), _edges, TaskRef(cuts))
+    stacked = graph.array("table", shape, _stacked, rows)
+    edges = graph.array("edges", (layers, bins + 1), _edges, cuts)
     return Spreads(
         xr.DataArray(stacked, coords, ("input", "step", "layer", "column")),
         xr.DataArray(edges, {"layer": coords["layer"]}, ("layer", "bin_edge")),

@@ -1,0 +1,97 @@
+"""A tensor of which tasks get some rows or entries."""
+
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+
+from trajlab import sizes
+from trajlab.errors import BadSetting
+from trajlab.runs.disk.lazy import rows_of
+from trajlab.runs.disk.rows import Rows
+from trajlab.scan.graph import Graph, call
+from trajlab.scan.track import Track
+from trajlab.scan.window import readable
+
+
+class Source:
+    """A tensor over training, parts of which are arguments of the tasks of a graph.
+
+    Attributes
+    ----------
+    steps
+        Number of recorded steps.
+    step
+        The optimizer steps, (step).
+    size, itemsize
+        Entries of a row, and bytes of an entry.
+    """
+
+    def __init__(self, array: xr.DataArray, graph: Graph):
+        self.step = array["step"].values
+        self.steps = len(self.step)
+        data = (array if array.dims[0] == "step" else array.transpose("step", ...)).data
+        if data.dtype.kind not in "fiub":
+            raise BadSetting(
+                f"cannot scan {array.name or 'a tensor'}: it holds {data.dtype}, not real numbers; leave it out, or "
+                "pass its real and imaginary parts as two tensors"
+            )
+        self.shape = data.shape[1:]
+        self.size = int(np.prod(self.shape, dtype=np.int64))
+        self.itemsize = data.dtype.itemsize
+        self._graph = graph
+        table = rows_of(data) if isinstance(data, da.Array) else None
+        self._data: Rows | np.ndarray | da.Array = data if table is None else table
+
+    def rows(self, start: int, stop: int) -> Any:
+        """Return the rows from `start` to before `stop` as an argument, None if there are none."""
+        start = max(start, 0)
+        return self._argument(self._data[start:stop]) if start < stop else None
+
+    def entries(self, start: int, stop: int) -> Any:
+        """Return the entries from `start` to before `stop` of all flat rows as an argument."""
+        if isinstance(self._data, Rows):
+            return self._data.entries(start, stop)
+        return self._argument(self._data.reshape(self.steps, -1)[:, start:stop])
+
+    def track(self, start: int, stop: int, reference: Any) -> Any:
+        """Return the track of a block of steps as an argument."""
+        return call(Track, self.rows(start, stop), self.rows(start - 1, start), reference)
+
+    def positions(self, steps: np.ndarray) -> np.ndarray:
+        """Return the position of each optimizer step among the recorded ones, (step); -1 where none was recorded."""
+        return np.where(np.isin(steps, self.step), np.searchsorted(self.step, steps), -1)
+
+    def track_at(self, positions: np.ndarray, previous: int = -1, reference: Any = None) -> Any:
+        """Return the track at the steps of a block of another tensor as an argument.
+
+        Parameters
+        ----------
+        positions
+            Position of each of the block's steps among the recorded ones, (step); -1 where none was recorded.
+        previous
+            Position of the step before the block, -1 for none.
+        reference
+            The row that all are compared with, as an argument.
+        """
+        recorded = positions[positions >= 0]
+        first, stop = (int(recorded[0]), int(recorded[-1]) + 1) if len(recorded) else (0, 0)
+        before = self.rows(previous, previous + 1) if previous >= 0 else None
+        return call(Track, self.rows(first, stop), before, reference, np.where(positions >= 0, positions - first, -1))
+
+    def _argument(self, part: Any) -> Any:
+        return part if isinstance(part, Rows) else self._graph.whole(part)
+
+    def blocks(self, most_bytes: int | None = None) -> list[tuple[int, int]]:
+        """Return where blocks start and stop: about equally long, and small unless rows are read a tile at a time."""
+        most = sizes.SHORT_BLOCK_STEPS if self.size <= sizes.SHORT_ENTRIES else sizes.BLOCK_STEPS
+        if (
+            most_bytes
+            or self.size <= sizes.SHORT_ENTRIES
+            or not (isinstance(self._data, Rows) and readable(self._data))
+        ):
+            held = min(sizes.BLOCK_BYTES, most_bytes or sizes.BLOCK_BYTES)
+            most = min(most, max(1, held // max(self.size * self.itemsize, 1)))
+        edges = np.linspace(0, self.steps, -(-self.steps // most) + 1).astype(int).tolist()
+        return list(zip(edges[:-1], edges[1:], strict=True))
