@@ -6,7 +6,7 @@ import xarray as xr
 from torch import nn
 
 import trajlab
-from trajlab.running.run import needs_of
+from trajlab.running.inputs import needs_of
 from trajlab.runs.trajectory import Trajectory
 from trajlab.stages import stage
 

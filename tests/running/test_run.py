@@ -68,10 +68,10 @@ def test_run__a_parent_is_the_reference(example):
 
 
 def restarts(**parents):
-    """Give runs by name that name their parents, each one further from 0 than the one before, and one step long."""
+    """Return runs of one update that name their parents, the n-th starting at n."""
     runs = {}
-    for place, (name, parent) in enumerate(parents.items(), 1):
-        runs[name] = trajlab.from_arrays({"w": place + np.arange(2.0)[:, None] * np.ones(3)})
+    for start, (name, parent) in enumerate(parents.items(), 1):
+        runs[name] = trajlab.from_arrays({"w": start + np.arange(2.0)[:, None] * np.ones(3)})
         runs[name].facts["describe"] = {} if parent is None else {"parent": parent}
     return runs
 
@@ -88,13 +88,13 @@ def test_run__recorded_parents_are_those_of_each_run():
 @pytest.mark.parametrize(
     ("runs", "stage_name", "error", "message"),
     [
-        (restarts(a=None), "drift", MissingData, "among the runs a were asked for; no run names one"),
-        (restarts(a=None, b="c"), "drift", MissingData, "among the runs a, b .* these are not there: c of b"),
-        (restarts(a=None, b="a"), "comparison", BadSetting, "comparison was given the parent 'recorded'"),
-        (restarts(a="a")["a"], "drift", BadSetting, "drift was given the parent 'recorded'; that can be a run, or"),
+        (restarts(a=None), "drift", MissingData, "parents among a: no run names one"),
+        (restarts(a=None, b="c"), "drift", MissingData, "parents among a, b: .* c of b"),
+        (restarts(a=None, b="a"), "comparison", BadSetting, "'recorded' as parent of comparison"),
+        (restarts(a="a")["a"], "drift", BadSetting, "'recorded' as parent of drift"),
     ],
 )
-def test_run__recorded_parents_that_are_not_there_are_an_error(runs, stage_name, error, message):
+def test_run__missing_recorded_parents_are_an_error(runs, stage_name, error, message):
     with pytest.raises(error, match=message):
         trajlab.run(stage_name, runs, parent="recorded")
 
@@ -107,23 +107,23 @@ def test_run__on_gradients(example):
 
 
 def test_run__unknown_stage_setting_and_input(example):
-    with pytest.raises(BadSetting, match="'drfit' was asked for; there are .*drift"):
+    with pytest.raises(BadSetting, match="'drfit'.* drift"):
         trajlab.run("drfit", example)
-    with pytest.raises(BadSetting, match="drift was given rtoll; its settings are reference, rtol, atol"):
+    with pytest.raises(BadSetting, match="drift .*rtoll.* reference, rtol, atol"):
         trajlab.run("drift", example, rtoll=1)
-    with pytest.raises(BadSetting, match="asks for 'wieght'"):
+    with pytest.raises(BadSetting, match="'wieght'.* weight"):
         trajlab.run(lambda wieght: wieght, example)
-    with pytest.raises(BadSetting, match="it gave a int"):
+    with pytest.raises(BadSetting, match="is a int.* Dataset"):
         trajlab.run(lambda weights: 3, example)
     with pytest.raises(MissingData, match="there are none"):
         trajlab.run("drift", {})
 
 
-def test_run__what_is_missing_is_said():
+def test_run__missing_inputs_are_named():
     run = trajlab.from_arrays({"w": np.zeros((2, 3))})
     with pytest.raises(MissingData, match=r"zero_gradients needs gradient .*no gradients.*Recorder\(gradients=True\)"):
         trajlab.run("zero_gradients", run)
-    with pytest.raises(MissingData, match="no parent was given"):
+    with pytest.raises(MissingData, match="parent_weight.* parent"):
         trajlab.run(lambda parent_weight: parent_weight, run)
 
 
@@ -138,7 +138,7 @@ def test_run__a_function_partly_applied_and_an_object(example):
     xr.testing.assert_identical(part, whole)
     assert trajlab.run(Largest(), example, power=2).Largest.sizes == {"parameter": 5, "step": 21}
     for nothing in (3, max):
-        with pytest.raises(BadSetting, match="a stage was asked for"):
+        with pytest.raises(BadSetting, match="as a stage"):
             trajlab.run(nothing, example)
 
 
@@ -156,7 +156,7 @@ def test_run__settings_of_numpy_are_as_those_of_python(example):
 
 
 def test_run__numbers_that_yaml_reads_as_text(example):
-    with pytest.raises(BadSetting, match=r"it is '1e-7'. Write an exponent as 1\.0e-7"):
+    with pytest.raises(BadSetting, match=r"'1e-7'.* 1\.0e-7"):
         trajlab.run("zero_gradients", example, tau=["1e-7"])
 
 
@@ -166,7 +166,7 @@ def test_run__a_function_may_replay_inputs_of_its_own(example):
         return xr.Dataset({"output": replay(probe=np.ones((2, 2), np.float32), layers=[""])[""]})
 
     run = trajlab.from_arrays({"weight": np.ones((3, 4, 2)), "bias": np.zeros((3, 4))})
-    with pytest.raises(MissingData, match="sizes needs replay of the run; it names no model. Name one with --model"):
+    with pytest.raises(MissingData, match="sizes needs replay .*no model.*--model"):
         trajlab.run(sizes, run)
     run.facts["describe"] = {
         "model": {"factory": "torch.nn:Linear", "arguments": {"in_features": 2, "out_features": 4}}

@@ -4,7 +4,7 @@ import xarray as xr
 
 import trajlab
 from trajlab.running.compute import write
-from trajlab.running.run import needs_of
+from trajlab.running.inputs import needs_of
 from trajlab.stages import stage, stage_names
 
 STAGES = [

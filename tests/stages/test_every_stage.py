@@ -11,8 +11,8 @@ import xarray as xr
 
 import trajlab
 from tests.serving import serve
-from trajlab.running.commands import parameter_help, summary
-from trajlab.running.run import needs_of
+from trajlab.running.help import parameter_help, summary
+from trajlab.running.inputs import needs_of
 from trajlab.running.settings import settings_of
 from trajlab.runs.trajectory import Trajectory
 from trajlab.stages import stage, stage_names

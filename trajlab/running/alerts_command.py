@@ -15,8 +15,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from trajlab.errors import AlertFired
-from trajlab.running.commands import stage_command
 from trajlab.running.compute import computing, write
+from trajlab.running.stage_command import stage_command
 from trajlab.runs.disk.atomic import check_free
 from trajlab.runs.disk.paths import as_path
 from trajlab.schema import RESULT_VERSION

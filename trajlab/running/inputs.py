@@ -1,6 +1,7 @@
-"""What a run gives to a stage that asks for it by name."""
+"""The inputs of a stage: its positional parameters, and what a run has under their names."""
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from trajlab.errors import BadSetting, MissingData
@@ -24,6 +25,24 @@ REMEDIES = {
     "replay": "Name one with --model package.module:factory, or model= in Python; or record with "
     "Recorder(describe={'model': {'factory': 'module:function'}}).",
 }
+
+
+def stage_name(function: Callable) -> str:
+    """Return the name of a stage: a function, a partial function, or a callable object."""
+    function = getattr(function, "func", function)
+    return str(getattr(function, "__name__", type(function).__name__))
+
+
+def needs_of(function: Callable) -> dict[str, inspect.Parameter]:
+    """Return the parameters by which a stage asks for data: the positional ones."""
+    parameters = inspect.signature(function).parameters
+    return {name: p for name, p in parameters.items() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)}
+
+
+def needs_replay(function: Callable) -> bool:
+    """Return whether a stage may ask for a network or a probe."""
+    inputs = {without_prefix(name).rstrip("s") for name in needs_of(function)}
+    return bool(inputs & {"activation", "replay", "probe", "chain"})
 
 
 def without_prefix(name: str) -> str:

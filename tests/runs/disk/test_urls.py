@@ -20,7 +20,7 @@ import trajlab
 from trajlab.cli import main
 from trajlab.errors import BadSetting, DamagedData, MissingData, OutputExists, TrajlabError
 from trajlab.running.compute import write
-from trajlab.running.run import needs_of
+from trajlab.running.inputs import needs_of
 from trajlab.runs import pack as packing
 from trajlab.runs.disk import upload as uploading
 from trajlab.runs.disk.paths import as_path

@@ -5,7 +5,7 @@ import inspect
 import numpy as np
 import pytest
 
-from trajlab.running.run import settings_of
+from trajlab.running.settings import settings_of
 from trajlab.stages.alerts import alerts
 from trajlab.stages.alerts.rules import NEEDS, RULES, prefix
 from trajlab.stages.alerts.rules.curves import loss_not_decreasing, overfit, spike, stuck_loss

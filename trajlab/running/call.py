@@ -1,0 +1,86 @@
+"""One call of a stage with the inputs of one run, or once for each tensor, and the attributes of its result."""
+
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from typing import Any, get_args
+
+import numpy as np
+import xarray as xr
+
+from trajlab.errors import BadSetting
+from trajlab.running.inputs import TENSORS, Inputs, needs_of, stage_name, without_prefix
+from trajlab.runs.trajectory import Trajectory
+from trajlab.schema import RESULT_VERSION
+
+
+def call_stage(
+    function: Callable, inputs: Inputs, runs: dict[str, Trajectory | None], settings: dict[str, Any]
+) -> xr.Dataset:
+    """Call a stage with the inputs that it asks for.
+
+    Parameters
+    ----------
+    function
+        The stage.
+    inputs
+        What looks its inputs up in the runs.
+    runs
+        Runs by the prefix of the parameters that ask for them.
+    settings
+        Values of its settings.
+    """
+    arguments, singles = {}, []
+    for name, parameter in needs_of(function).items():
+        arguments[name] = inputs.get(name, runs, required=parameter.default is parameter.empty)
+        if without_prefix(name) in TENSORS and arguments[name] is not None and not _takes_mapping(parameter):
+            singles.append(name)
+    result = _per_tensor(function, arguments, singles, settings) if singles else _dataset(function, arguments, settings)
+    provenance = {
+        "Conventions": RESULT_VERSION,
+        "stage": stage_name(function),
+        "settings": json.dumps(getattr(function, "keywords", {}) | settings, default=_jsonable),
+        "trajlab": version("trajlab"),
+    }
+    return result.assign_attrs(provenance | ({"on": inputs.on} if inputs.on else {}))
+
+
+def _jsonable(value: Any) -> Any:
+    return value.tolist() if hasattr(value, "tolist") else str(value)
+
+
+def _takes_mapping(parameter: inspect.Parameter) -> bool:
+    """Return whether a parameter takes a mapping of tensors as well as one: its annotation is `scan.Tensor`."""
+    return Mapping[str, xr.DataArray] in get_args(parameter.annotation)
+
+
+def _per_tensor(
+    function: Callable, arguments: dict[str, Any], singles: list[str], settings: dict[str, Any]
+) -> xr.Dataset:
+    """Call a stage once for each tensor, and stack the results on `parameter` or `layer`."""
+    first = arguments[singles[0]]
+    names = [name for name in first if all(name in arguments[single] for single in singles)]
+    dim = "layer" if singles[0].endswith("activation") else "parameter"
+    results = [
+        _dataset(function, arguments | {single: arguments[single][name] for single in singles}, settings)
+        .expand_dims({dim: np.array([name], dtype=object)})
+        for name in names
+    ]  # fmt: skip
+    result = xr.concat(results, dim=dim, join="outer", coords="minimal", compat="override", combine_attrs="override")
+    kinds = {key: [first[name].attrs.get(key, "") for name in names] for key in ("module", "kind")}
+    numel = [int(np.prod(first[name].attrs.get("shape", first[name].shape[1:]), dtype=np.int64)) for name in names]
+    coords = {key: (dim, np.array(values, dtype=object)) for key, values in kinds.items()} | {"numel": (dim, numel)}
+    return result.assign_coords({key: value for key, value in coords.items() if key not in result.coords})
+
+
+def _dataset(function: Callable, arguments: dict[str, Any], settings: dict[str, Any]) -> xr.Dataset:
+    result = function(**arguments, **settings)
+    if isinstance(result, xr.DataArray):
+        return result.to_dataset(name=stage_name(function))
+    if not isinstance(result, xr.Dataset):
+        raise BadSetting(
+            f"cannot use the result of {stage_name(function)}: it is a {type(result).__name__}; "
+            "return a Dataset or a DataArray"
+        )
+    return result

@@ -1,0 +1,88 @@
+"""Arguments and options that several commands share, and what they say of the runs."""
+
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import typer
+
+from trajlab.runs.disk.paths import as_path
+
+RUNS, REPLAY = "Runs", "Replay"
+"""Panels of the help."""
+
+Run = Annotated[
+    Path,
+    typer.Argument(parser=as_path, help="A run (a packed store or a folder of checkpoints), or a folder of runs."),
+]
+Params = Annotated[
+    Path | None,
+    typer.Option(
+        parser=as_path, help="YAML file with settings, in a section of the stage's name; options override them."
+    ),
+]
+On = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TENSORS",
+        help="Compute the stage on gradients or buffers instead of weights.",
+        rich_help_panel=RUNS,
+    ),
+]
+Parent = Annotated[
+    Path | None,
+    typer.Option(
+        parser=as_path,
+        help='Run to compare with; "recorded" takes the parent that each run names in run.json.',
+        rich_help_panel=RUNS,
+    ),
+]
+StepPattern = Annotated[
+    str | None,
+    typer.Option(
+        metavar="REGEX",
+        help="Regular expression whose first group is the step in a checkpoint's name.",
+        rich_help_panel=RUNS,
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODULE:FACTORY",
+        help="Function that builds the network; by default the one that run.json names.",
+        rich_help_panel=REPLAY,
+    ),
+]
+Probe = Annotated[
+    Path | None,
+    typer.Option(
+        parser=as_path,
+        help="Inputs and targets to replay (.safetensors, .npz, .npy or .pt); by default the probe of the run.",
+        rich_help_panel=REPLAY,
+    ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(help="PyTorch device to replay on, such as cuda; by default the CPU.", rich_help_panel=REPLAY),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing results.")]
+Workers = Annotated[int | None, typer.Option(min=1, metavar="N", help="Number of threads; by default one per core.")]
+Scheduler = Annotated[
+    str | None, typer.Option(metavar="ADDRESS", help="Address of a dask.distributed scheduler to compute on.")
+]
+
+
+class RunOptions(NamedTuple):
+    """Options that choose the runs of a stage, and how they are read and replayed."""
+
+    run: Path
+    parent: Path | None = None
+    on: str | None = None
+    step_pattern: str | None = None
+    model: str | None = None
+    probe: Path | None = None
+    device: str | None = None
+
+    @classmethod
+    def of(cls, options: dict[str, Any]) -> "RunOptions":
+        """Pick them from all options of a command."""
+        return cls(**{name: options[name] for name in cls._fields if name in options})

@@ -1,0 +1,80 @@
+"""Stages that compare two runs: one call for each pair, stacked on `run` and `other`."""
+
+from collections.abc import Callable, Mapping
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from trajlab.errors import BadSetting, MissingData
+from trajlab.replays.interpolation import between
+from trajlab.running.call import call_stage
+from trajlab.running.inputs import Inputs, needs_of, stage_name, without_prefix
+from trajlab.running.stack import described, joined
+from trajlab.runs.trajectory import Trajectory
+
+PARENT = "parent"
+"""Label of the parent among the runs that a run is compared with, and the fact by which a run names its own."""
+
+
+def compares(function: Callable) -> bool:
+    """Return whether a stage asks for a second run."""
+    return any(name.startswith("other_") for name in needs_of(function))
+
+
+def call_for_pairs(
+    function: Callable, inputs: Inputs, trajectory: Trajectory | Mapping[str, Trajectory],
+    parent: Trajectory | None, settings: dict[str, Any],
+) -> xr.Dataset:  # fmt: skip
+    """Call a stage for each two runs and for each run with the parent; a run with itself is NaN.
+
+    Raises
+    ------
+    BadSetting
+        A run is called as the parent is.
+    MissingData
+        There is only one run.
+    """
+    runs = {"": trajectory} if isinstance(trajectory, Trajectory) else trajectory
+    if parent is not None and PARENT in runs:
+        raise BadSetting(f"cannot compare with the parent: a run is called {PARENT!r}, too; rename that run")
+    others = dict(runs) if parent is None else {**runs, PARENT: parent}
+    pairs = [(one, other) for one, other in combinations(others, 2) if one in runs]
+    if not pairs:
+        raise MissingData(
+            f"{stage_name(function)} needs two runs; there is one. Name a folder of runs, or a second run with "
+            "--parent (parent= in Python)."
+        )
+    results = {
+        f"{one} and {other}": call_stage(
+            function,
+            inputs,
+            _pair_inputs(function, inputs, others[one], others[other]) | {"parent_": parent},
+            settings,
+        )
+        for one, other in pairs
+    }
+    stacked = joined(results, "pair")
+    if isinstance(trajectory, Trajectory):
+        return stacked.rename(pair="other").assign_coords(other=np.array([PARENT], dtype=object))
+    rows = {name: row for row, name in enumerate(others)}
+    pair_of = np.full((len(others), len(others)), -1)
+    for pair, (one, other) in enumerate(pairs):
+        pair_of[rows[one], rows[other]] = pair_of[rows[other], rows[one]] = pair
+    pair_index = xr.DataArray(pair_of[: len(runs)], {"other": np.array(list(others), dtype=object)}, ("run", "other"))
+    return described(stacked.isel(pair=pair_index).where(pair_index >= 0), runs)
+
+
+def _pair_inputs(
+    function: Callable, inputs: Inputs, one: Trajectory, other: Trajectory
+) -> dict[str, Trajectory | None]:
+    """Return two runs, and the lines between their ends where the stage asks for them, by prefix."""
+    runs: dict[str, Trajectory | None] = {"": one, "other_": other}
+    needs = [name for name in needs_of(function) if inputs.get(without_prefix(name), runs, required=False) is not None]
+    if any(name.startswith("between_") for name in needs):
+        runs["between_"] = between(one, other)
+    if any(name.startswith("aligned_") for name in needs):
+        chain = inputs.get("chain", runs, required=True)
+        runs["aligned_"] = None if chain.reason else between(one, other, align=True, chain=chain)
+    return runs

@@ -1,0 +1,126 @@
+"""A stage as a command of the command line: its settings become options, its docstring their help."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin
+
+import typer
+from rich.markup import escape
+
+from trajlab.running.compute import write
+from trajlab.running.help import description, parameter_help
+from trajlab.running.inputs import needs_replay
+from trajlab.running.options import (
+    Device,
+    Model,
+    On,
+    Overwrite,
+    Params,
+    Parent,
+    Probe,
+    Run,
+    RunOptions,
+    Scheduler,
+    StepPattern,
+    Workers,
+)
+from trajlab.running.run import RECORDED, run
+from trajlab.running.settings import read_settings, settings_of
+from trajlab.runs.disk.paths import as_path
+from trajlab.runs.trajectory import open as open_trajectory
+from trajlab.runs.trajectory import runs_in
+from trajlab.stages import stage
+
+
+def stage_command(
+    name: str, *, finish: Callable[[Any, dict[str, Any]], None] | None = None, extra: dict[str, Any] | None = None
+) -> Callable:
+    """Return a function for typer that computes one stage.
+
+    Parameters
+    ----------
+    name
+        The stage.
+    finish
+        Called with the lazy result and the values of all options; by default the result is written to `out`.
+    extra
+        Annotations and defaults of more parameters, or of `out` in place of its own.
+    """
+    function = stage(name)
+    settings = settings_of(function)
+    helps = parameter_help(function)
+
+    def command(ctx: typer.Context, **options: Any) -> None:
+        set_here = {key: options[key] for key in settings if _on_command_line(ctx, key)}
+        values = read_settings(options["params"], name, settings) | set_here
+        result = lazy_result(name, RunOptions.of(options), values)
+        (finish or _write)(result, options)
+
+    out = Annotated[Path, typer.Argument(parser=as_path, help="Zarr store to write the result to.")]
+    arguments = {"run": (Run, ...), "out": (out, ...)} | (extra or {})
+    replay = {"model": (Model, None), "probe": (Probe, None), "device": (Device, None)}
+    shared = {
+        "on": (On, None), "parent": (Parent, None), "step_pattern": (StepPattern, None),
+        **(replay if needs_replay(function) else {}),
+        "params": (Params, None), "overwrite": (Overwrite, False),
+        "workers": (Workers, None), "scheduler": (Scheduler, None),
+    }  # fmt: skip
+    parameters = [inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)]
+    parameters += [_parameter(key, annotation, default) for key, (annotation, default) in arguments.items()]
+    for key, parameter in settings.items():
+        option = typer.Option(help=escape(helps.get(key, "")), rich_help_panel="Settings")
+        default = list(parameter.default) if isinstance(parameter.default, tuple) else parameter.default
+        parameters.append(_parameter(key, Annotated[_option_type(parameter), option], default))
+    parameters += [_parameter(key, annotation, default) for key, (annotation, default) in shared.items()]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__doc__ = description(function)
+    return command
+
+
+def lazy_result(name: str, options: RunOptions, settings: dict[str, Any]) -> Any:
+    """Run a stage over the run, or the folder of runs, at a path; lazily."""
+    paths = runs_in(options.run)
+    trajectory = (
+        {run_name: open_trajectory(path, step_pattern=options.step_pattern) for run_name, path in paths.items()}
+        if paths
+        else open_trajectory(options.run, step_pattern=options.step_pattern)
+    )
+    parent: Any = options.parent
+    if parent is not None:
+        parent = RECORDED if str(parent) == RECORDED else open_trajectory(parent)
+    probe = None
+    if options.probe is not None:
+        from trajlab.replays.probe_files import read_probe  # imports torch
+
+        probe = read_probe(options.probe)
+    return run(
+        name, trajectory, parent=parent, on=options.on, model=options.model, probe=probe, device=options.device,
+        **settings,
+    )  # fmt: skip
+
+
+def _write(result: Any, options: dict[str, Any]) -> None:
+    write(
+        {options["out"]: result},
+        overwrite=options["overwrite"],
+        workers=options["workers"],
+        scheduler=options["scheduler"],
+    )
+
+
+def _on_command_line(ctx: typer.Context, option: str) -> bool:
+    source = ctx.get_parameter_source(option)
+    return source is not None and source.name != "DEFAULT"
+
+
+def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    empty = inspect.Parameter.empty if default is ... else default
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=empty)
+
+
+def _option_type(parameter: inspect.Parameter) -> Any:
+    """Return the type of an option; a setting that is a sequence becomes an option that can be repeated."""
+    if get_origin(parameter.annotation) is Sequence:
+        return list[get_args(parameter.annotation)[0]]  # type: ignore[misc]
+    return parameter.annotation
