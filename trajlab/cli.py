@@ -8,9 +8,9 @@ import typer
 from rich.markup import escape
 from typer.core import TyperGroup
 
-from trajlab.errors import MissingData
-from trajlab.running.exit_codes import errors_in_one_line, interruptible
+from trajlab.errors import MissingData, errors_in_one_line
 from trajlab.running.help import stages_by_panel
+from trajlab.running.interrupt import interruptible
 from trajlab.running.options import (
     Device,
     Model,

@@ -1,8 +1,14 @@
-"""What can go wrong, said so that a user can act: what was asked, what was found, what to try."""
+"""Errors that a user can act on: each says what failed, what was found, and what to do."""
+
+import errno
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class TrajlabError(Exception):
-    """An error that the user can do something about; the command line prints it in one line and exits with 1."""
+    """An error that the user can act on; the command line prints it in one line and exits with 1."""
 
 
 class DamagedData(TrajlabError):
@@ -10,16 +16,56 @@ class DamagedData(TrajlabError):
 
 
 class MissingData(TrajlabError):
-    """The trajectory lacks what was asked for: a parameter, a step, gradients, a probe."""
+    """A trajectory or a file lacks what is needed: a parameter, a step, gradients, a probe."""
 
 
 class BadSetting(TrajlabError, ValueError):
-    """A setting or an argument has a value that makes no sense here."""
+    """A setting or an argument has an invalid value."""
 
 
 class OutputExists(TrajlabError, FileExistsError):
-    """The place to write to is taken, and nothing is ever overwritten silently."""
+    """The output path exists; nothing is overwritten silently."""
 
 
 class AlertFired(TrajlabError):
-    """A rule fired, or could not be checked, that was asked to be an error."""
+    """A rule named in --fail-on fired, or could not be checked."""
+
+
+FILE_ERRORS = (
+    errno.ENOSPC,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+)
+"""Errors of the file system that a user can remove; any other is a bug and keeps its traceback."""
+
+
+@contextmanager
+def errors_in_one_line(program: str) -> Iterator[None]:
+    """Print an error that the user can act on in one line on stderr, and exit with 1.
+
+    Parameters
+    ----------
+    program
+        Name of the program, which begins the line.
+    """
+    try:
+        yield
+    except TrajlabError as error:
+        _exit(f"{program}: {error}")
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in FILE_ERRORS:
+            raise
+        _exit(f"{program}: cannot read or write {error.filename or 'a file'}: {error.strerror}")
+
+
+def _exit(message: str) -> None:
+    print(message.replace("\n", " "), file=sys.stderr)
+    sys.exit(1)

@@ -115,7 +115,7 @@ def test_run__unknown_stage_setting_and_input(example):
         trajlab.run(lambda wieght: wieght, example)
     with pytest.raises(BadSetting, match="is a int.* Dataset"):
         trajlab.run(lambda weights: 3, example)
-    with pytest.raises(MissingData, match="there are none"):
+    with pytest.raises(MissingData, match="no runs"):
         trajlab.run("drift", {})
 
 
