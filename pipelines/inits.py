@@ -1,8 +1,8 @@
-"""How the weights of a network start: eight schemes, each a function of a weight and a generator.
+"""Initialization of a network: eight schemes, each a function of a weight and a generator.
 
-Weights of linear and convolution layers follow the scheme and their biases are zero, but for the scheme of PyTorch
-itself; normalization layers start at one and zero whatever the scheme. A run draws from its own generator, so equal
-seeds start equal.
+Weights of linear and convolution layers follow the scheme, and their biases are zero except with PyTorch's own scheme.
+Normalization layers start at one and zero whatever the scheme. A run draws from its own generator, so equal seeds give
+equal weights.
 """
 
 import difflib
@@ -39,7 +39,7 @@ def xavier_uniform(weight: torch.Tensor, generator: torch.Generator) -> None:
 
 
 def pytorch(weight: torch.Tensor, generator: torch.Generator) -> None:
-    """Draw from a uniform of variance 1 / (3 fan-in), as layers of PyTorch do where nothing else is asked for."""
+    """Draw from a uniform of variance 1 / (3 fan-in), as layers of PyTorch do by default."""
     nn.init.kaiming_uniform_(weight, a=math.sqrt(5), generator=generator)
 
 
@@ -49,12 +49,12 @@ def orthogonal(weight: torch.Tensor, generator: torch.Generator) -> None:
 
 
 def ones(weight: torch.Tensor, generator: torch.Generator) -> None:
-    """Put one everywhere, so that all units of a layer stay equal."""
+    """Set all weights to one, so that all units of a layer stay equal."""
     nn.init.ones_(weight)
 
 
 def zeros(weight: torch.Tensor, generator: torch.Generator) -> None:
-    """Put zero everywhere, so that only the bias of the last layer can learn."""
+    """Set all weights to zero, so that only the bias of the last layer can learn."""
     nn.init.zeros_(weight)
 
 
@@ -64,24 +64,24 @@ SCHEMES: dict[str, Callable[[torch.Tensor, torch.Generator], None]] = {
 }
 
 RANDOM_BIASES = ("pytorch",)
-"""Schemes whose biases are drawn too, from the same range as the weights, ±1/√fan-in; all others put zero there."""
+"""Schemes that also draw the biases, from ±1/√fan-in; all others set them to zero."""
 
 
 def initialize(model: nn.Module, scheme: str, seed: int) -> None:
-    """Start all layers of a model anew, in place.
+    """Initialize all layers of a model, in place.
 
     Parameters
     ----------
     model
         A network of linear, convolution and normalization layers.
     scheme
-        Name of one of `SCHEMES`.
+        One of `SCHEMES`.
     seed
         Seed of the generator that all layers draw from, in network order.
     """
     if scheme not in SCHEMES:
         close = difflib.get_close_matches(scheme, SCHEMES) or SCHEMES
-        raise BadSetting(f"no init is called {scheme!r}; did you mean {' or '.join(close)}?")
+        raise BadSetting(f"cannot initialize with {scheme!r}; did you mean {' or '.join(close)}?")
     generator = torch.Generator().manual_seed(seed)
     for name, module in model.named_modules():
         if isinstance(module, _WEIGHTED):
@@ -94,4 +94,4 @@ def initialize(model: nn.Module, scheme: str, seed: int) -> None:
         elif isinstance(module, _NORMALIZING):
             module.reset_parameters()
         elif list(module.parameters(recurse=False)):
-            raise BadSetting(f"no init for {name!r} ({type(module).__name__}); add its kind to pipelines.inits")
+            raise BadSetting(f"cannot initialize {name!r} ({type(module).__name__}); add its kind to pipelines.inits")

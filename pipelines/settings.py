@@ -1,9 +1,10 @@
-"""What a study trains: its section of a params.yaml, at the size that the file asks for, and the runs that it names.
+"""The settings of a study: its section of a params.yaml, at the size chosen there, and its runs.
 
-A study is one network on one data set. Its runs are every init with every optimizer, every variant and every seed.
-A variant is a name for changes of the section `training`: another normalization, a restart that is perturbed, another
-kind of gradient. A file may hold several sizes; ``size: small`` puts all that ``sizes: {small: …}`` says over the rest
-of the file, where null takes away.
+A study is one network on one data set. Its runs are all combinations of init, optimizer, variant and seed. A variant
+names changes of the section `training`: another normalization, a perturbed restart, another kind of gradient.
+
+A file may hold several sizes: ``size: small`` merges ``sizes: {small: …}`` into the rest of the file, where null
+removes a key.
 """
 
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ import yaml
 from trajlab.errors import BadSetting
 
 PRETRAINED = "pretrained"
-"""The init that takes weights from a file."""
+"""The init that reads weights from a file."""
 
 
 @dataclass(frozen=True)
@@ -27,40 +28,38 @@ class Training:
     Attributes
     ----------
     model
-        ``factory``, as in ``pipelines.zoo:lenet5``, and its ``arguments``.
+        ``factory``, such as ``pipelines.zoo:lenet5``, and its ``arguments``.
     dataset
-        Name that `pipelines.datasets.load` knows; or a mapping of the ``name`` and arguments that it takes.
+        A name that `pipelines.datasets.load` takes; or a mapping of ``name`` and its arguments.
     batch_size
-        Images of an update; those left over at the end of an epoch are dropped.
+        Images per update; the rest at the end of an epoch is dropped.
     gradients
-        Recorded at every step: all entries (true), none (false), or at most so many of each tensor.
+        Entries recorded at every step: all (true), none (false), or a sample of at most this many per tensor.
     probe
-        The first so many test images are stored with the run, for activations later, and as many training images.
+        Number of test images, and of training images, stored with the run to replay snapshots on: the first ones.
     weights_every, weights_at
-        The weights are recorded every so many steps, or at these; and after the last one. One of the two.
+        Steps between recorded weights, or the recorded steps; one of the two. The end is always recorded.
     steps, epochs
-        How long to train: the number of updates, or of passes over the images. One of the two. A network that is only
-        looked at takes no step.
+        Number of updates, or of passes over the images; one of the two. 0 steps record a network as it is.
     images, test_images
-        So many images of the data set are trained and tested on; by default all.
+        Number of images to train and to test on, the first ones; by default all.
     weights_in_a_row
-        The weights are recorded at so many steps in a row each time; two show what a single update does.
+        Number of consecutive steps recorded each time; two show a single update.
     image_shape
-        Channels, height and width that `pipelines.datasets.fit` brings the images to, those of a folder of files too;
-        by default they stay as they are.
+        Channels, height and width that `pipelines.datasets.images.fit` fits the images to; by default their own.
     weights
-        File with the weights to start from, a state dict that torch or safetensors wrote.
+        File of weights to start from: a state dict of torch or safetensors.
     pretrained
-        File with the weights that the init `pretrained` starts from; where there is none, its runs are left out. The
-        first and the last layer start as `kaiming_normal` if the file has none of their shape.
+        File of weights for the init `pretrained`; its runs are left out if there is no such file. First and last layer
+        start as `kaiming_normal` if theirs in the file are missing or of another shape.
     gradient
-        Which gradients are recorded, one of `pipelines.gradients.KINDS`; the training is the same.
+        Gradients to record, one of `pipelines.gradients.KINDS`; training is the same.
     parent
-        ``variant`` and ``step``: start from that snapshot of the run that differs in the variant only.
+        ``variant`` and ``step`` of the snapshot to start from, of the run that differs in the variant only.
     perturb
-        Functions of `pipelines.perturb` by name, with their arguments; the start is disturbed by each.
+        Functions of `pipelines.perturb` by name, with their arguments; each perturbs the start.
     reorder
-        Added to the seed of the batches, so that a restart sees them in another order.
+        Number added to the seed of the batches, so that a restart sees them in another order.
     """
 
     model: dict[str, Any]
@@ -85,7 +84,7 @@ class Training:
 
 
 class Run(NamedTuple):
-    """What tells a run of a study from the others; a study without variants has one that has no name."""
+    """A run of a study; without variants the variant is empty."""
 
     init: str
     optimizer: str
@@ -94,12 +93,12 @@ class Run(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Name of the run's folder."""
+        """Return the name of the run's folder."""
         return "-".join([self.init, self.optimizer, *([self.variant] if self.variant else []), str(self.seed)])
 
 
 def read_studies(file: Path) -> dict[str, dict[str, Any]]:
-    """Read the sections of all studies in a file with settings, at the size that it asks for.
+    """Read the sections of all studies in a file, at the size chosen there.
 
     >>> from tempfile import mkdtemp
     >>> file = Path(mkdtemp()) / "params.yaml"
@@ -115,7 +114,7 @@ def read_studies(file: Path) -> dict[str, dict[str, Any]]:
 
 
 def runs_of(section: Mapping[str, Any]) -> list[Run]:
-    """Name the runs of a study, each after the one that it starts from."""
+    """Return the runs of a study, each after the one that it restarts from."""
     variants = sorted(section.get("variants") or [""], key=lambda variant: _generation(section, variant))
     return [
         Run(init, optimizer, seed, variant)
@@ -127,14 +126,14 @@ def runs_of(section: Mapping[str, Any]) -> list[Run]:
 
 
 def pretrained(training: Training) -> Path:
-    """Name the file that the init `pretrained` starts from."""
+    """Return the file of weights for the init `pretrained`."""
     if training.pretrained is None:
-        raise BadSetting("a study has the init `pretrained`; its training names no file in the setting `pretrained`")
+        raise BadSetting("cannot start from `pretrained`: the training names no file; set `pretrained` to one")
     return Path(training.pretrained)
 
 
 def generations(section: Mapping[str, Any]) -> list[list[Run]]:
-    """Part the runs of a study into those that start afresh, those that start from these, and so on."""
+    """Group the runs of a study: those that start afresh, those that restart from these, and so on."""
     parts: dict[int, list[Run]] = {}
     for run in runs_of(section):
         parts.setdefault(_generation(section, run.variant), []).append(run)
@@ -142,24 +141,22 @@ def generations(section: Mapping[str, Any]) -> list[list[Run]]:
 
 
 def training_of(section: Mapping[str, Any], variant: str) -> Training:
-    """Give the settings of the training of a variant of a study; they are checked."""
+    """Return the checked training settings of a variant of a study."""
     changes = _variant(section, variant)
     settings = merged(section["training"], changes)
-    known = {field.name: field.default is MISSING for field in fields(Training)}
-    wrong = [name for name in settings if name not in known]
-    wrong += [name for name, needed in known.items() if needed and name not in settings]
-    if wrong:
-        raise BadSetting(
-            f"unknown or missing in a study's training: {', '.join(sorted(wrong))}; it takes {', '.join(known)}"
-        )
-    for one, other in (("steps", "epochs"), ("weights_every", "weights_at")):
-        if (settings.get(one) is None) == (settings.get(other) is None):
-            raise BadSetting(f"a study's training takes {one} or {other}, one of the two")
+    required = {field.name: field.default is MISSING for field in fields(Training)}
+    if unknown := sorted(set(settings) - set(required)):
+        raise BadSetting(f"a study's training has no setting {', '.join(unknown)}; it takes {', '.join(required)}")
+    if missing := [name for name, needed in required.items() if needed and name not in settings]:
+        raise BadSetting(f"a study's training lacks {', '.join(missing)}; set them")
+    for first, second in (("steps", "epochs"), ("weights_every", "weights_at")):
+        if (settings.get(first) is None) == (settings.get(second) is None):
+            raise BadSetting(f"a study's training takes {first} or {second}; set one of the two")
     return Training(**settings)
 
 
 def merged(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Put changes over nested settings; null takes a setting away.
+    """Merge changes into nested settings; null removes a setting.
 
     >>> merged({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": None, "e": 4}})
     {'a': {'c': 2, 'e': 4}, 'd': 3}
@@ -174,22 +171,22 @@ def merged(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str,
     return {name: result[name] for name in [*(n for n in settings if n in result), *result]}
 
 
-def choose(kind: str, name: str, known: Mapping[str, Any]) -> Any:
-    """Give what has a name, or say what names there are."""
-    if name not in known:
-        raise BadSetting(f"no {kind} is called {name!r}; there are {', '.join(map(str, known))}")
-    return known[name]
+def choose(kind: str, name: str, choices: Mapping[str, Any]) -> Any:
+    """Return the choice of a name; `kind` is what the error calls it."""
+    if name not in choices:
+        raise BadSetting(f"cannot find the {kind} {name!r}; choose {', '.join(map(str, choices))}")
+    return choices[name]
 
 
 def _variant(section: Mapping[str, Any], variant: str) -> dict[str, Any]:
     return choose("variant", variant, section.get("variants") or {"": {}}) or {}
 
 
-def _generation(section: Mapping[str, Any], variant: str, below: tuple[str, ...] = ()) -> int:
-    """Count the runs that have to be trained before those of a variant."""
+def _generation(section: Mapping[str, Any], variant: str, descendants: tuple[str, ...] = ()) -> int:
+    """Count the restarts between a fresh start and a variant."""
     parent = _variant(section, variant).get("parent")
     if parent is None:
         return 0
-    if variant in below:
-        raise BadSetting(f"the variants {', '.join(below)} start from each other; let one start afresh")
-    return 1 + _generation(section, parent["variant"], (*below, variant))
+    if variant in descendants:
+        raise BadSetting(f"the variants {', '.join(descendants)} restart from each other; let one start afresh")
+    return 1 + _generation(section, parent["variant"], (*descendants, variant))

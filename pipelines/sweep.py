@@ -1,12 +1,11 @@
 """Train all runs of the studies in a file: ``python -m pipelines.sweep --params pipelines/initialization/params.yaml``.
 
-Runs are trained side by side, each in a process with one thread, which suits small networks: on two cores that is
-nearly twice as fast as one after the other with two threads. A run that starts from another waits for it. For DVC a
-sweep is one stage: it trains everything anew when a setting changes, and spends no time on starting.
+Runs train in parallel, each in a process with one thread, which suits small networks: on two cores that is nearly twice
+as fast as one run at a time with two threads. A run that restarts from another waits for it. For DVC a sweep is one
+stage: it trains all runs again when a setting changes, but starts only once.
 """
 
 import os
-import sys
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import chain, zip_longest
@@ -18,28 +17,27 @@ from typing import Annotated, Any
 import torch
 import typer
 
+from pipelines.options import Data, Device, Download, Params
 from pipelines.settings import Run, choose, generations, read_studies
-from pipelines.train import Data, Device, Download, Params, train
-from trajlab.errors import TrajlabError
+from pipelines.train import train
+from trajlab.errors import errors_in_one_line
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
 
 @app.command()
 def main(
-    studies: Annotated[list[str] | None, typer.Argument(help="Which studies; by default all in the file.")] = None,
+    studies: Annotated[list[str] | None, typer.Argument(help="Studies to train; by default all in the file.")] = None,
     params: Params = Path("params.yaml"),
     data: Data = Path("data"),
     device: Device = "cpu",
-    jobs: Annotated[int, typer.Option(min=1, help="Runs at a time; by default one on each core.")] = (
-        os.cpu_count() or 1
-    ),
+    jobs: Annotated[int, typer.Option(min=1, help="Runs at a time; by default one per core.")] = (os.cpu_count() or 1),
     threads: Annotated[int, typer.Option(help="Threads of PyTorch for each run.")] = 1,
     download: Download = False,
 ) -> None:
     """Train all runs of the studies in a file."""
-    known = read_studies(params)
-    chosen = {study: choose("study", study, known) for study in studies or known}
+    sections = read_studies(params)
+    chosen = {study: choose("study", study, sections) for study in studies or sections}
     waiting = [
         [[(study, section, run) for run in part] for part in generations(section)] for study, section in chosen.items()
     ]
@@ -56,7 +54,7 @@ def _start_worker(threads: int) -> None:
 
 
 def _end_with_sweep() -> None:
-    """Stop where a sweep was killed: its runs are none that DVC would keep."""
+    """End when the sweep is killed, as DVC would not keep the runs."""
     sweep = parent_process()
     if sweep is not None:
         sweep.join()
@@ -69,7 +67,5 @@ def _train_one(task: tuple[str, dict, Run], **settings: Any) -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with errors_in_one_line("pipelines.sweep"):
         app()
-    except TrajlabError as error:
-        sys.exit(f"error: {error}")

@@ -1,4 +1,4 @@
-"""Weights from a file as the start of a network: all of them, or those of a network that learned something else."""
+"""Weights from a file as the start of a network, also those of a network for other images and classes."""
 
 from pathlib import Path
 from pickle import UnpicklingError
@@ -21,9 +21,8 @@ def load_weights(model: nn.Module, file: Path, *, other_ends: bool = False) -> N
     file
         The state dict.
     other_ends
-        Whether the network may have a first and a last layer of its own, for other images and other classes. They keep
-        what they have where the file lacks them or has them in another shape, and layers that only the file has are
-        left aside.
+        Whether first and last layer may differ, for other images and classes. They keep their values if the file lacks
+        them or has them in another shape. Layers that only the file has are ignored.
 
     Raises
     ------
@@ -33,7 +32,7 @@ def load_weights(model: nn.Module, file: Path, *, other_ends: bool = False) -> N
         It holds no state dict, or one that does not fit.
     """
     if not file.is_file():
-        raise MissingData(f"weights to start from were to be read from {file}; there is no such file. Put it there.")
+        raise MissingData(f"cannot read weights from {file}: there is no such file; put it there")
     try:
         state = _read(file)
         if other_ends:
@@ -50,12 +49,12 @@ def _read(file: Path) -> dict[str, torch.Tensor]:
 
 
 def _without_ends(model: nn.Module, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Leave aside what the network lacks, and let its first and its last layer stay as they are if they do not fit."""
-    own = model.state_dict()
-    found = {name: state[name] for name in own if name in state}
+    """Return the state without layers that the network lacks, and with its own first and last layer if they differ."""
+    current = model.state_dict()
+    loaded = {name: state[name] for name in current if name in state}
     weights = [name for name, parameter in model.named_parameters() if parameter.ndim >= 2]
-    for layer in (weights[place].rpartition(".")[0] for place in (0, -1)):
-        mine = {name: value for name, value in own.items() if name.rpartition(".")[0] == layer}
-        if any(name not in found or found[name].shape != value.shape for name, value in mine.items()):
-            found |= mine
-    return found
+    for layer in (weights[position].rpartition(".")[0] for position in (0, -1)):
+        end = {name: value for name, value in current.items() if name.rpartition(".")[0] == layer}
+        if any(name not in loaded or loaded[name].shape != value.shape for name, value in end.items()):
+            loaded |= end
+    return loaded

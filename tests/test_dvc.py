@@ -12,10 +12,10 @@ ROOT = Path(__file__).parent.parent
 
 PIPELINES = sorted([ROOT / "dvc.yaml", *ROOT.glob("pipelines/*/dvc.yaml")])
 
-DISPATCHERS = ("trajlab/cli.py", "trajlab/running/commands.py")
+DISPATCHERS = ("trajlab/cli.py",)
 """Files that import most of what they use inside functions, of which a command calls a few."""
 
-STAGE_COMMAND = ("trajlab/running/run.py", "trajlab/running/compute.py")
+STAGE_COMMAND = ("trajlab/running/stage_command.py",)
 """What every command that computes stages runs through."""
 
 ROOTS = {

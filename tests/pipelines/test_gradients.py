@@ -3,8 +3,7 @@ import torch
 from torch import nn
 
 from pipelines import zoo
-from pipelines.gradients import KINDS, gradient_kind
-from trajlab.errors import BadSetting
+from pipelines.gradients import KINDS
 
 
 def batches(count):
@@ -20,7 +19,7 @@ def trained(kind, steps=4):
     model = nn.Sequential(zoo.mlp_batchnorm(in_features=5), nn.Dropout(0.5))
     updater = torch.optim.SGD(model.parameters(), lr=0.1)
     first, *others = batches(steps + 1)
-    gradient, shown, own = gradient_kind(kind)(model, *first), [], []
+    gradient, shown, own = KINDS[kind](model, *first), [], []
     for inputs, targets in others:
         updater.zero_grad()
         nn.functional.cross_entropy(model(inputs), targets).backward()
@@ -54,7 +53,7 @@ def test_average__is_the_decayed_sum_of_the_gradients():
 
 def test_average__goes_on_from_a_state():
     model = nn.Linear(2, 1)
-    first, second = (gradient_kind("average")(model, torch.zeros(0), torch.zeros(0)) for _ in range(2))
+    first, second = (KINDS["average"](model, torch.zeros(0), torch.zeros(0)) for _ in range(2))
     model.weight.grad, model.bias.grad = torch.ones(1, 2), torch.ones(1)
     first.gradients()
     second.load(first.state())
@@ -67,15 +66,10 @@ def test_probe__is_the_gradient_on_the_fixed_batch():
     model = zoo.mlp_batchnorm(in_features=5)
     inputs, targets = batches(1)[0]
     before = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    with gradient_kind("probe")(model, inputs, targets).shown():
+    with KINDS["probe"](model, inputs, targets).shown():
         shown = [parameter.grad for parameter in model.parameters()]
     torch.testing.assert_close(dict(model.named_buffers()), before, rtol=0, atol=0)
     assert all(parameter.grad is None for parameter in model.parameters())
 
     nn.functional.cross_entropy(model(inputs), targets).backward()
     torch.testing.assert_close(shown, [parameter.grad for parameter in model.parameters()])
-
-
-def test_gradient_kind__says_what_there_is():
-    with pytest.raises(BadSetting, match="'mean'; there are batch, average, probe"):
-        gradient_kind("mean")

@@ -113,5 +113,5 @@ def test_unknown_scheme__names_the_close_ones(wide):
 
 
 def test_unknown_layer__is_named():
-    with pytest.raises(BadSetting, match=r"no init for '0' \(Embedding\)"):
+    with pytest.raises(BadSetting, match=r"'0' \(Embedding\)"):
         initialize(nn.Sequential(nn.Embedding(3, 4)), "ones", seed=0)

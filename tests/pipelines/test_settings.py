@@ -37,7 +37,7 @@ def test_read_studies__puts_the_size_over_the_rest(tmp_path):
     assert small == {"one": STUDY | {"seeds": [0], "training": TRAINING | {"steps": 2}}}
     assert read_studies(file) == {"one": STUDY, "two": {}}
     file.write_text(yaml.safe_dump(settings | {"size": "huge"}))
-    with pytest.raises(BadSetting, match="no size is called 'huge'; there are published, small"):
+    with pytest.raises(BadSetting, match="size 'huge'.* published, small"):
         read_studies(file)
 
 
@@ -58,7 +58,7 @@ def test_runs__from_pretrained_weights_are_those_whose_file_is_there(tmp_path):
     assert {run.init for run in runs_of(section)} == {"a"}
     file.touch()
     assert [run.init for run in runs_of(section)].count("pretrained") == 6
-    with pytest.raises(BadSetting, match="names no file in the setting `pretrained`"):
+    with pytest.raises(BadSetting, match="names no file"):
         runs_of(section | {"training": TRAINING})
 
 
@@ -71,7 +71,7 @@ def test_variants__change_the_training():
     assert training_of(STUDY, "plain").model["arguments"] == {"width": 3}
     named = {"training": TRAINING | {"dataset": {"name": "d", "most": 5}}, "variants": {"a": {"dataset": {"share": 1}}}}
     assert training_of(STUDY | named, "a").dataset == {"name": "d", "most": 5, "share": 1}
-    with pytest.raises(BadSetting, match="no variant is called 'wild'; there are wide"):
+    with pytest.raises(BadSetting, match="variant 'wild'.* wide"):
         training_of(section, "wild")
 
 
@@ -86,7 +86,7 @@ def test_variants__change_the_training():
 )
 def test_training__takes_one_of_two(changes, pair):
     section = {"training": merged(TRAINING, changes)}
-    with pytest.raises(BadSetting, match=f"takes {pair}, one of the two"):
+    with pytest.raises(BadSetting, match=f"{pair}"):
         training_of(section, "")
 
 
@@ -97,5 +97,5 @@ def test_training__records_at_chosen_steps():
 
 def test_variants__that_start_from_each_other_are_named():
     circle = {"x": {"parent": {"variant": "y", "step": 0}}, "y": {"parent": {"variant": "x", "step": 0}}}
-    with pytest.raises(BadSetting, match="x, y start from each other"):
+    with pytest.raises(BadSetting, match="x, y restart from each other"):
         runs_of(STUDY | {"variants": circle})

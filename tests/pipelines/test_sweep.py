@@ -111,5 +111,5 @@ def test_gradients__that_are_shown_are_no_part_of_the_training(trained):
 def test_sweep__ends_at_the_first_run_that_fails(tmp_path):
     broken = STUDY | {"variants": {"plain": {"dataset": "nowhere"}}}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump({"studies": {"tiny": broken}}))
-    with pytest.raises(MissingData, match="no data set 'nowhere'"):
+    with pytest.raises(MissingData, match="data set 'nowhere'"):
         sweep.main(params=tmp_path / "params.yaml", data=tmp_path, jobs=1, threads=1)
