@@ -1,15 +1,15 @@
-"""Hold the claims of an experiment against its results: ``python -m pipelines.claims initialization``.
+"""Check the claims of an experiment against its results: ``python -m pipelines.claims initialization``.
 
-The claims are the functions of pipelines/<experiment>/claims.py, in the order they stand there. Each takes the opened
-results by name and gives a `trajlab.reports.claims.Claim`. Nothing is computed here but the choice of runs and their
-median: a statistic that is missing belongs into a stage. The verdicts go to data/claims/<experiment>.json, which
-``trajlab report --claims`` shows.
+The claims are the functions of pipelines/<experiment>/claims.py, in the order of the file. Each takes the opened
+results by name and returns a `trajlab.reports.claims.Claim`. They only choose runs and take medians: a missing
+statistic belongs into a stage. The verdicts go to data/claims/<experiment>.json, which ``trajlab report --claims``
+shows.
 """
 
 import importlib
 import inspect
-import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,18 +17,18 @@ import numpy as np
 import typer
 import xarray as xr
 
-from trajlab.errors import BadSetting, MissingData, TrajlabError
-from trajlab.reports.claims import Claim, write_claims
+from trajlab.errors import BadSetting, MissingData, errors_in_one_line
+from trajlab.reports.claims import Claim, Measured, write_claims
 from trajlab.reports.page import open_results
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
 
 class Results(dict[str, xr.Dataset]):
-    """Results by name; asking for one that was not computed says which there are."""
+    """Results by name; a missing one is an error that lists the others."""
 
     def __missing__(self, name: str) -> xr.Dataset:
-        raise MissingData(f"a claim needs the result {name}; there are {', '.join(self)}. Compute that stage too.")
+        raise MissingData(f"a claim needs the result {name}; found {', '.join(self)}. Compute that stage, too.")
 
 
 @app.command()
@@ -36,20 +36,20 @@ def main(
     experiment: Annotated[str, typer.Argument(help="Folder of the experiment in pipelines/.")],
     data: Annotated[Path, typer.Option(help="Folder with the results.")] = Path("data"),
 ) -> None:
-    """Hold the claims of an experiment against its results."""
+    """Check the claims of an experiment against its results."""
     results = Results(open_results(data / "results" / experiment))
     claims = [function(results) for function in claims_of(experiment)]
     write_claims(claims, data / "claims" / f"{experiment}.json")
-    for one in claims:
-        print(f"{one.holds:>6}  {one.claim}")
+    for claim in claims:
+        print(f"{claim.holds:>6}  {claim.claim}")
 
 
 def claims_of(experiment: str) -> list[Callable[[Results], Claim]]:
-    """Give the functions that state the claims of an experiment, in the order they stand in its file."""
+    """Return the functions that check the claims of an experiment, in the order of its file."""
     try:
         module = importlib.import_module(f"pipelines.{experiment}.claims")
     except ModuleNotFoundError as error:
-        raise BadSetting(f"no claims of an experiment {experiment!r}: {error}") from error
+        raise BadSetting(f"cannot find claims of an experiment {experiment!r}: {error}") from error
     return [
         function
         for name, function in vars(module).items()
@@ -58,7 +58,7 @@ def claims_of(experiment: str) -> list[Callable[[Results], Claim]]:
 
 
 def of(array: xr.DataArray, **facts: Any) -> xr.DataArray:
-    """Choose the runs of which these facts hold, such as ``init="zeros"``; a list means any of these.
+    """Return the runs with these facts, such as ``init="zeros"``; a list means any of these.
 
     >>> losses = xr.DataArray([3.0, 2.0, 1.0], {"run": list("abc"), "init": ("run", ["x", "x", "y"])}, ("run",))
     >>> of(losses, init="x").values
@@ -68,44 +68,88 @@ def of(array: xr.DataArray, **facts: Any) -> xr.DataArray:
     for name, value in facts.items():
         chosen &= np.isin(array[name].values, value)
     if not chosen.any():
-        asked = ", ".join(f"{name} {value}" for name, value in facts.items())
-        raise MissingData(f"a claim needs runs with {asked}; there are none among {', '.join(array['run'].values)}")
+        wanted = ", ".join(f"{name} {value}" for name, value in facts.items())
+        raise MissingData(f"a claim needs runs with {wanted}; found only {', '.join(array['run'].values)}")
     return array.isel(run=np.flatnonzero(chosen))
 
 
+def by_network(results: Results, stage: str) -> dict[str, xr.Dataset]:
+    """Return the results of a stage by network, from names such as ``lenet_mnist/drift``.
+
+    >>> sorted(by_network(Results({"lenet/drift": xr.Dataset(), "vgg/drift": xr.Dataset()}), "drift"))
+    ['lenet', 'vgg']
+    """
+    return {name.partition("/")[0]: result for name, result in results.items() if name.partition("/")[2] == stage}
+
+
 def last(array: xr.DataArray) -> xr.DataArray:
-    """Give the values at the last step."""
+    """Return the values at the last step."""
     return array.isel(step=-1)
 
 
 def middle(array: xr.DataArray) -> float:
-    """Give the median over all runs that are there, as a number."""
+    """Return the median over all runs as a number."""
     return float(np.median(array))
 
 
+def measured(quantity: str, values: Mapping[Any, xr.DataArray | np.ndarray | list[float]], unit: str = "") -> list:
+    """Return a line of measured values for each name.
+
+    >>> [line.what for line in measured("loss", {"SGD": [1.0], "Adam": [2.0]})]
+    ['loss, SGD', 'loss, Adam']
+    """
+    return [Measured(f"{quantity}, {name}", np.asarray(array), unit) for name, array in values.items()]
+
+
+def medians(values: Mapping[Any, xr.DataArray], form: str = ".2g") -> str:
+    """Write the median over the runs of each name, and "unknown" without any.
+
+    >>> medians({"SGD": xr.DataArray([1.0, 2.0, 4.0]), "Adam": xr.DataArray([0.5])})
+    'SGD 2, Adam 0.5'
+    """
+    texts = {name: f"{middle(array):{form}}" if array.size else "unknown" for name, array in values.items()}
+    return ", ".join(f"{name} {text}" for name, text in texts.items())
+
+
+def increases(values: Sequence[xr.DataArray | np.ndarray]) -> list[bool]:
+    """Return for each array but the first, and for each run, whether its value is larger than in the one before.
+
+    >>> increases([np.array([1, 5]), np.array([2, 4])])
+    [True, False]
+    """
+    return [bool(larger) for a, b in pairwise(values) for larger in (np.asarray(b) > np.asarray(a))]
+
+
+def percent(share: float) -> str:
+    """Write a share in whole per cent.
+
+    >>> percent(0.95)
+    '95 %'
+    """
+    return f"{share:.0%}".replace("%", " %")
+
+
 def updates(results: Results) -> str:
-    """Say after how many updates the networks of each study were last looked at.
+    """Write the number of updates after which the networks of each study were last recorded.
 
     >>> after = xr.Dataset(coords={"step": [0, 1200]})
     >>> updates(Results({"lenet/drift": after, "vgg/drift": after.isel(step=[0])})), updates(Results(drift=after))
     ('Updates: lenet 1,200, vgg 0.', 'Updates: 1,200.')
     """
-    found: dict[str, int] = {}
+    ends: dict[str, int] = {}
     for key, result in results.items():
         if result.sizes.get("step"):
             study = key.rpartition("/")[0]
-            found[study] = max(found.get(study, 0), int(result["step"][-1]))
-    return f"Updates: {', '.join(f'{study} {count:,}'.strip() for study, count in found.items())}."
+            ends[study] = max(ends.get(study, 0), int(result["step"][-1]))
+    return f"Updates: {', '.join(f'{study} {count:,}'.strip() for study, count in ends.items())}."
 
 
-def verdict(each: Iterable[Any]) -> str:
-    """Say whether a claim holds: in each case, in none, or in part."""
-    found = [bool(one) for one in each]
-    return "yes" if found and all(found) else "partly" if any(found) else "no"
+def verdict(cases: Iterable[Any]) -> str:
+    """Return whether a claim holds in all cases (yes), in some (partly), or in none (no)."""
+    holds = [bool(case) for case in cases]
+    return "yes" if holds and all(holds) else "partly" if any(holds) else "no"
 
 
 if __name__ == "__main__":
-    try:
+    with errors_in_one_line("pipelines.claims"):
         app()
-    except TrajlabError as error:
-        sys.exit(f"error: {error}")

@@ -1,4 +1,4 @@
-"""What was claimed of where a network looks, when the ground of its training images gives their class away."""
+"""Claims about where a network looks when the background of its training images predicts their class."""
 
 from itertools import pairwise
 
@@ -6,76 +6,78 @@ import numpy as np
 import xarray as xr
 from scipy.stats import spearmanr
 
-from pipelines.claims import Results, last, of, verdict
+from pipelines.claims import Results, last, measured, of, percent, verdict
 from trajlab.reports.claims import Claim, Measured
 
 PUBLISHED = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-"""Shares of aligned training images that were published and are tried at each size."""
+"""Published alignments, the shares of training images whose background has the color of their class."""
 
 CHANCE = 0.1
-"""Share of aligned training images at which the ground says nothing of ten classes."""
+"""Alignment at which the background is independent of the ten classes."""
 
 TREND = -0.8
-"""Rank correlation below which six values without a relation are in 3 % of all orders (21 of 720)."""
+"""Rank correlation below which 3 % of all orders of six values lie (21 of 720)."""
 
 SURE = 2
-"""Standard errors beyond which a fall from one share to the next is told from none."""
+"""Standard errors by which a fall between two alignments is significant."""
 
 SAME = 0.01
-"""Attention IoUs that differ by less count as the same."""
+"""Attention IoUs that differ by less count as equal."""
 
 WATERBIRDS = "Waterbirds, ResNet-18, Grad-CAM, mean of 20 runs: 0.83 at 50 %, 0.82 at 70 %, 0.75 at 90 %, 0.53 at 100 %"
 
 RULE = (
-    "It holds if the mean of the runs falls from each share from 50 to 100 % to the next, and the rank correlation of "
-    f"each seed is below {TREND}, which six values without a relation are by chance in 3 % of cases."
+    "Criterion: the mean of the runs falls from each alignment from 50 to 100 % to the next, and the rank correlation "
+    f"of each seed is below {TREND}, where 3 % of random orders of six values lie."
 )
 
-ENLARGED = (
-    "Grad-CAM is of the last ReLU, 7x7, enlarged to 28x28: strokes thinner than four pixels are not resolved, which "
-    "keeps it from 1. A map that is the same everywhere has about 0.35 with these masks."
+RESOLUTION = (
+    "Grad-CAM is taken at the last ReLU, 7x7, and enlarged to 28x28. It does not resolve strokes thinner than four "
+    "pixels, which keeps the IoU below 1. A uniform map has an IoU of about 0.35 with these masks."
 )
 
-SLOPES = (
-    "The gradient is of the logit of the class told; its sizes are added over the channels, 28x28. Likely it stays at "
-    "the strokes as long as anything is known of digits: it tells where a small change moves the logit, not what the "
-    "logit is made of, and each of the many pixels of the ground says little."
+GRADIENT = (
+    "The gradient is that of the logit of the predicted class; its absolute values are summed over the channels, "
+    "28x28. It likely stays on the strokes as long as the network knows anything about digits: it shows where a small "
+    "change alters the logit, not what contributes to it, and each of the many background pixels contributes little."
 )
 
 OF_LABELS = (
-    "Nine of ten images have the ground of another class, which says nothing for their label: a map of the label shows "
-    "what the network still knows of the digit, however little it decides."
+    "Nine of ten images have the background of another class, which says nothing for their label. A map of the label "
+    "shows what the network still knows about the digit, however little that decides."
 )
 
 
 def grad_cam_leaves_the_object(results: Results) -> Claim:
-    """Rank the attention IoU of Grad-CAM with the masks by the share of aligned images."""
-    revised = "at first maps were of the label, as they still are in the third line."
-    return _falls(results, "attribution", "grad_cam", "Grad-CAM of the class told", WATERBIRDS, ENLARGED, revised)
+    """Rank the attention IoU of Grad-CAM with the masks by alignment."""
+    revised = "at first maps were of the label, as they still are in the third claim."
+    return _falls(
+        results, "attribution", "grad_cam", "Grad-CAM of the predicted class", WATERBIRDS, RESOLUTION, revised
+    )
 
 
 def gradient_leaves_the_object(results: Results) -> Claim:
-    """Rank the attention IoU of the input gradient with the masks by the share of aligned images."""
-    return _falls(results, "attribution", "input_gradient", "the input gradient", "not published", SLOPES)
+    """Rank the attention IoU of the input gradient with the masks by alignment."""
+    return _falls(results, "attribution", "input_gradient", "the input gradient", "not published", GRADIENT)
 
 
 def grad_cam_of_the_label_leaves_it_too(results: Results) -> Claim:
-    """Rank the attention IoU of Grad-CAM of the label, which is not what was published."""
+    """Rank the attention IoU of Grad-CAM of the label, which was not published, by alignment."""
     name = "Grad-CAM of the label"
-    return _falls(results, "attribution_of_label", "grad_cam", name, "not published", f"{OF_LABELS} {ENLARGED}")
+    return _falls(results, "attribution_of_label", "grad_cam", name, "not published", f"{OF_LABELS} {RESOLUTION}")
 
 
 def bias_is_learned(results: Results) -> Claim:
-    """Rank the accuracy on images of any ground by the share of aligned images."""
-    right = last(results["evaluation"]["accuracy"])
-    accuracy = _by_share(right)
-    ranks = _ranks(accuracy)
+    """Rank the accuracy on images of any background by alignment."""
+    at_end = last(results["evaluation"]["accuracy"])
+    accuracy = _by_alignment(at_end)
+    ranks = _rank_correlations(accuracy)
     return Claim(
-        "Control: the more training images are aligned, the fewer images of any ground are answered right.",
+        "Control: the higher the alignment, the lower the accuracy on images of any background.",
         "the accuracy of the worst group falls; measured here is that of all groups together",
         [
-            *_at_shares(accuracy, "accuracy on images of any ground", "share"),
-            Measured("the same, 10 % aligned, which is chance", of(right, dataset_alignment=CHANCE).values, "share"),
+            *_at_alignments("accuracy on images of any background", accuracy, "share"),
+            Measured("accuracy, 10 % aligned (chance)", of(at_end, dataset_alignment=CHANCE).values, "share"),
             _measured_ranks(ranks),
         ],
         _verdict(accuracy, ranks),
@@ -85,101 +87,101 @@ def bias_is_learned(results: Results) -> Claim:
 
 
 def start_knows_no_bias(results: Results) -> Claim:
-    """Hold the attention IoU of runs of a seed against each other at the start."""
+    """Compare the attention IoU at the start between the runs of a seed."""
     overlap = results["attribution"]["attention_iou"].mean("sample").isel(step=0)
-    maps = {str(name): _by_share(overlap.sel(map=name)) for name in overlap["map"].values}
-    apart = {name: array.max("share") - array.min("share") for name, array in maps.items()}
+    maps = {str(name): _by_alignment(overlap.sel(map=name)) for name in overlap["map"].values}
+    ranges = {name: array.max("alignment") - array.min("alignment") for name, array in maps.items()}
     return Claim(
-        "Control: before the training, the attention IoU does not depend on the share.",
-        "none",
-        [
-            Measured(f"largest less smallest attention IoU of {name} over the shares, step 0", array.values)
-            for name, array in apart.items()
-        ],
-        verdict(np.concatenate([array.values < SAME for array in apart.values()])),
-        f"Less than {SAME} counts as none. Runs of a seed start from the same weights and are asked about the same "
-        "images; batch normalization has seen a batch on grounds of their own when step 0 is recorded.",
+        "Control: before training, the attention IoU does not depend on the alignment.",
+        "no dependence",
+        measured("range of the attention IoU over the alignments, step 0", ranges),
+        verdict(np.concatenate([array.values < SAME for array in ranges.values()])),
+        f"Criterion: a range below {SAME}. Runs of a seed start from the same weights and see the same probe; when "
+        "step 0 is recorded, batch normalization has seen one batch with backgrounds of its own.",
         "attribution",
-        "at first less than 0.000001 was asked, without a thought of batch normalization.",
+        "at first the threshold was 0.000001, which ignored batch normalization.",
     )
 
 
 def _falls(
-    results: Results, figure: str, name: str, called: str, published: str, reason: str, revised: str = ""
+    results: Results, figure: str, map_name: str, words: str, published: str, reason: str, revised: str = ""
 ) -> Claim:
-    overlap = results[figure]["attention_iou"].sel(map=name)
-    by_share = _by_share(last(overlap).mean("sample"))
-    ranks, changes = _ranks(by_share), _changes(_by_share(last(overlap)))
+    overlap = results[figure]["attention_iou"].sel(map=map_name)
+    per_image = _by_alignment(last(overlap))
+    means = _by_alignment(last(overlap).mean("sample"))
+    ranks, changes = _rank_correlations(means), _changes(per_image)
     empty = float(last(overlap).isnull().mean())
-    chance = of(last(overlap).mean("sample"), dataset_alignment=CHANCE)
-    lost = (
-        f" {empty:.1%} of the maps are 0 everywhere and left out; the authors count them as 0.".replace("%", " %")
+    excluded = (
+        f" {100 * empty:.1f} % of the maps are zero everywhere and excluded; the authors count them as 0."
         if empty
         else ""
     )
+    intervals = [f"change from {percent(low)} to {percent(high)}" for low, high in pairwise(PUBLISHED)]
     return Claim(
-        f"The attention IoU of {called} with the object falls monotonically, as the ground of more training images "
-        "goes with their class.",
+        f"The attention IoU of {words} with the object falls monotonically with the share of training images whose "
+        "background has the color of their class.",
         published,
         [
-            *_at_shares(by_share, "attention IoU", ""),
-            Measured("the same, 10 % aligned, which is chance", chance.values),
+            *_at_alignments("attention IoU", means),
+            Measured(
+                "attention IoU, 10 % aligned (chance)",
+                of(last(overlap).mean("sample"), dataset_alignment=CHANCE).values,
+            ),
             _measured_ranks(ranks),
             *(
-                Measured(f"change from {low:.0%} to {high:.0%} / its standard error".replace("%", " %"), one.values)
-                for (low, high), one in zip(pairwise(PUBLISHED), changes, strict=True)
+                Measured(f"{interval} / its standard error", change.values)
+                for interval, change in zip(intervals, changes, strict=True)
             ),
         ],
-        _verdict(by_share, ranks),
-        f"{RULE} {_resolved(changes)} {reason}{lost}",
+        _verdict(means, ranks),
+        f"{RULE} {_significance(changes)} {reason}{excluded}",
         f"{figure}/runs",
         revised,
     )
 
 
-def _by_share(array: xr.DataArray) -> xr.DataArray:
-    """Give what was found of the runs by their share of aligned images and their seed, (share, seed)."""
-    found = [of(array, dataset_alignment=share).sortby("seed") for share in PUBLISHED]
-    return xr.concat([one.drop_vars(one.coords).rename(run="seed") for one in found], dim="share")
+def _by_alignment(array: xr.DataArray) -> xr.DataArray:
+    """Return the values of the runs by alignment and seed, (alignment, seed)."""
+    runs = [of(array, dataset_alignment=alignment).sortby("seed") for alignment in PUBLISHED]
+    return xr.concat([values.drop_vars(values.coords).rename(run="seed") for values in runs], dim="alignment")
 
 
-def _ranks(found: xr.DataArray) -> np.ndarray:
-    """Give the rank correlation of each seed with the share."""
-    return np.array([spearmanr(PUBLISHED, one).statistic for one in found.transpose(..., "share").values])
+def _rank_correlations(array: xr.DataArray) -> np.ndarray:
+    """Return the rank correlation with the alignment for each seed."""
+    return np.array([spearmanr(PUBLISHED, values).statistic for values in array.transpose(..., "alignment").values])
 
 
-def _changes(found: xr.DataArray) -> xr.DataArray:
-    """Give the mean change from each share to the next, image by image, in its standard errors, (change, seed)."""
-    change = found.diff("share")
+def _changes(array: xr.DataArray) -> xr.DataArray:
+    """Return the mean change from each alignment to the next, image by image, in standard errors, (change, seed)."""
+    change = array.diff("alignment")
     return change.mean("sample") / (change.std("sample", ddof=1) / change.count("sample") ** 0.5)
 
 
-def _resolved(changes: xr.DataArray) -> str:
-    """Say from which share on each seed falls by more than its errors."""
+def _significance(changes: xr.DataArray) -> str:
+    """Write from which alignment on each seed falls significantly."""
     clear = (changes < -SURE).all("seed").values
     start = len(clear) - int(clear[::-1].cumprod().sum())
     where = (
-        f"is beyond {SURE} of them in each seed from {PUBLISHED[start]:.0%} on".replace("%", " %")
+        f"is significant in each seed from {percent(PUBLISHED[start])} on"
         if start < len(clear)
-        else f"to the largest share is not beyond {SURE} of them in each seed"
+        else "to the highest alignment is not significant in each seed"
     )
     return (
-        "Standard errors are those of the mean difference of the same image, of one seed, and know nothing of other "
-        f"trainings: the fall {where}" + (", not from each share below." if 0 < start < len(clear) else ".")
+        f"A fall of more than {SURE} standard errors counts as significant. They are those of the mean difference of "
+        f"the same image, within one seed, and ignore the spread between trainings. The fall {where}"
+        + (", not from each lower alignment." if 0 < start < len(clear) else ".")
     )
 
 
-def _verdict(found: xr.DataArray, ranks: np.ndarray) -> str:
-    falls = found.mean("seed").diff("share") < 0
+def _verdict(array: xr.DataArray, ranks: np.ndarray) -> str:
+    falls = array.mean("seed").diff("alignment") < 0
     return verdict([bool(falls.all()), *(ranks < TREND)])
 
 
-def _at_shares(found: xr.DataArray, what: str, unit: str) -> list[Measured]:
-    return [
-        Measured(f"{what}, {share:.0%} aligned".replace("%", " %"), one.values, unit)
-        for share, one in zip(PUBLISHED, found, strict=True)
-    ]
+def _at_alignments(quantity: str, array: xr.DataArray, unit: str = "") -> list[Measured]:
+    names = [f"{percent(alignment)} aligned" for alignment in PUBLISHED]
+    return measured(quantity, dict(zip(names, array, strict=True)), unit)
 
 
 def _measured_ranks(ranks: np.ndarray) -> Measured:
-    return Measured("rank correlation with the share, from 50 to 100 %, each seed", ranks)
+    return Measured("rank correlation with the alignment, from 50 to 100 %, each seed", ranks)

@@ -1,79 +1,77 @@
-"""Which runs the claims are about, and what was found of them."""
+"""The runs that the claims are about, and results of them."""
 
 import numpy as np
 import xarray as xr
 
-from pipelines.claims import Results, last, of
+from pipelines.claims import Results, by_network, last, of
 from trajlab.errors import MissingData
 
 LEARNED = 0.2
-"""Share of right answers above which a run has learned something; a guess has 0.1."""
+"""Accuracy above which a run has learned; a guess has 0.1."""
 
 
-def studies_of(results: Results, name: str, but: str = "none") -> list[str]:
-    """Name the studies of a network that were computed."""
-    found = dict.fromkeys(key.partition("/")[0] for key in results)
-    return sorted(study for study in found if study.startswith(name) and but not in study)
+def studies_of(results: Results, network: str, but: str = "none") -> list[str]:
+    """Return the computed studies of a network."""
+    studies = {key.partition("/")[0] for key in results}
+    return sorted(study for study in studies if study.startswith(network) and but not in study)
 
 
 def of_lenets(results: Results, stage: str) -> list[xr.Dataset]:
-    """Give what a stage found of LeNet, on each data set."""
+    """Return the results of a stage for LeNet on each data set."""
     return [results[f"{study}/{stage}"] for study in studies_of(results, "lenet")]
 
 
 def restarted_studies(results: Results) -> list[str]:
-    """Name the studies that have restarts."""
-    return [key.partition("/")[0] for key in results if key.endswith("/drift_from_parent")]
+    """Return the studies that have restarts."""
+    return list(by_network(results, "drift_from_parent"))
 
 
-def from_parent(results: Results, study: str, variant: str, optimizer: str) -> np.ndarray:
-    """Give how far restarts are from where the runs ended that they restarted from, (run, step)."""
-    far = results[f"{study}/drift_from_parent"]["total_relative"]
-    return of(far, variant=variant, optimizer=optimizer).transpose("run", "step").values
+def distance_from_parent(results: Results, study: str, variant: str, optimizer: str) -> np.ndarray:
+    """Return the distance of restarts from the end of the runs that they restarted from, (run, step)."""
+    distance = results[f"{study}/drift_from_parent"]["total_relative"]
+    return of(distance, variant=variant, optimizer=optimizer).transpose("run", "step").values
 
 
 def has_learned(results: Results, study: str, **facts: str | list[str]) -> np.ndarray:
-    """Tell which runs learned anything."""
+    """Return which runs learned."""
     return last(of(results[f"{study}/evaluation"]["accuracy"], **facts)).values > LEARNED
 
 
 def within_layers(array: xr.DataArray) -> xr.DataArray:
-    """Give the mean over all layers of what is between a layer and itself."""
-    own = [array.sel(layer=layer, layer_other=layer, drop=True) for layer in array["layer"].values]
-    return xr.concat(own, dim="layer").mean("layer")
+    """Return the mean over all layers of the values between a layer and itself."""
+    diagonal = [array.sel(layer=layer, layer_other=layer, drop=True) for layer in array["layer"].values]
+    return xr.concat(diagonal, dim="layer").mean("layer")
 
 
 def drift_of(results: Results, study: str) -> xr.Dataset:
-    """Give what the stage `drift` found of a study."""
+    """Return the result of `drift` for a study."""
     return results[f"{study}/drift"]
 
 
-def kept_share(results: Results, study: str) -> xr.DataArray:
-    """Give the share of the entries of undisturbed runs whose bits are those of the start at the end."""
+def unchanged_share(results: Results, study: str) -> xr.DataArray:
+    """Return the share of entries of unperturbed runs that end with the bits of the start."""
     return 1 - last(of(drift_of(results, study)["total_changed"], variant="plain"))
 
 
 def structural_taps(results: Results, study: str) -> xr.DataArray:
-    """Count the entries of undisturbed runs that are taps which never get a gradient."""
+    """Return the number of entries of unperturbed runs in kernel taps that never get a gradient."""
     return of(drift_of(results, study)["total_unchanged_cause"].sel(cause="structural"), variant="plain")
 
 
-def in_dead_units(results: Results, study: str) -> xr.DataArray:
-    """Give the share of the entries of undisturbed runs that never changed as their unit never did."""
+def share_in_dead_units(results: Results, study: str) -> xr.DataArray:
+    """Return the share of entries of unperturbed runs in units that never changed."""
     drift = drift_of(results, study)
     return of(drift["total_unchanged_cause"].sel(cause="dead_unit"), variant="plain") / drift["numel"].sum().item()
 
 
-def two_seeds(alike: xr.DataArray, optimizer: str) -> list[float]:
-    """Give what is between each two runs of an optimizer and an init that differ in their seed."""
-    runs = of(alike, optimizer=optimizer)
-    found = []
+def between_seeds(comparison: xr.DataArray, optimizer: str) -> list[float]:
+    """Return the values between each two runs of an optimizer and an init that differ in their seed."""
+    runs = of(comparison, optimizer=optimizer)
+    values = []
     for init in sorted(set(runs["init"].values.tolist())):
-        own = of(runs, init=init)
-        seeds = own["seed"].values
-        found += [float(own[i].sel(other=own["run"][j])) for i, j in np.argwhere(seeds[:, None] < seeds)]
-    if not found:
-        raise MissingData(
-            f"runs of two seeds of {optimizer} are needed to compare them; there is one of each. Train two."
-        )
-    return found
+        of_init = of(runs, init=init)
+        seeds = of_init["seed"].values
+        values += [float(of_init[i].sel(other=of_init["run"][j])) for i, j in np.argwhere(seeds[:, None] < seeds)]
+    if not values:
+        raise MissingData(f"cannot compare seeds of {optimizer}: found one seed of each init; train two")
+    return values

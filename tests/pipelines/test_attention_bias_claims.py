@@ -71,9 +71,9 @@ def test_falls__are_held_against_the_errors_of_the_same_images():
 
     ends = [overlap.sel(map="grad_cam", run=f"{share}-0").isel(step=-1).values for share in (0.5, 0.6)]
     expected = (ends[1] - ends[0]).mean() / ((ends[1] - ends[0]).std(ddof=1) / 3**0.5)
-    assert unsure[0].what == "change from 50 % to 60 % / its standard error" and end.what.startswith("change from 90 %")
+    assert "50 % to 60 %" in unsure[0].what and "90 % to 100 %" in end.what
     np.testing.assert_allclose(unsure[0].values[0], expected)
-    assert (nineties.values < -2).all() and "in each seed from 80 % on, not from each share below" in claim.reason
+    assert (nineties.values < -2).all() and "from 80 % on, not from each" in claim.reason
     assert claim.holds == "yes"
 
 
@@ -81,8 +81,8 @@ def test_falls__within_errors_are_said_to_be():
     results = results_with()
     overlap = results["attribution"]["attention_iou"]
     overlap[:, -1, :, 1] += np.where(overlap["dataset_alignment"] == 1, 1, 0)[:, None] * [0.3, 0.0, -0.3]
-    assert "to the largest share is not beyond 2" in claims.grad_cam_leaves_the_object(results).reason
-    assert "beyond 2 of them in each seed from 50 % on." in claims.grad_cam_leaves_the_object(results_with()).reason
+    assert "is not significant" in claims.grad_cam_leaves_the_object(results).reason
+    assert "from 50 % on." in claims.grad_cam_leaves_the_object(results_with()).reason
 
 
 def test_accuracy__that_stays_is_seen():
@@ -99,7 +99,7 @@ def test_maps__that_are_0_everywhere_are_left_out_and_counted():
     results = results_with()
     results["attribution"].attention_iou[:, -1, 1, 1] = np.nan
     found = claims.grad_cam_leaves_the_object(results)
-    assert found.holds == "yes" and "33.3 % of the maps are 0 everywhere" in found.reason
+    assert found.holds == "yes" and "33.3 % of the maps" in found.reason
 
 
 @pytest.mark.parametrize(("size", "seeds", "shares"), [("small", 2, SHARES), ("published", 20, (*SHARES, 0.95))])

@@ -19,7 +19,7 @@ def test_of__chooses_runs_by_what_made_them(losses):
     assert last(of(losses, init="x")).values.tolist() == [1, 3]
     assert of(losses, init=["x", "y"]).sizes["run"] == 3
     assert middle(last(losses)) == 3
-    with pytest.raises(MissingData, match="runs with init z; there are none among a, b, c"):
+    with pytest.raises(MissingData, match="init z; .* a, b, c"):
         of(losses, init="z")
 
 
@@ -31,7 +31,7 @@ def test_verdict__is_over_all_cases(each, holds):
 
 
 def test_results__say_which_are_missing():
-    with pytest.raises(MissingData, match="needs the result features; there are drift"):
+    with pytest.raises(MissingData, match="result features; .* drift"):
         Results(drift=xr.Dataset())["features"]
 
 
@@ -40,7 +40,7 @@ def test_claims_of__are_the_functions_of_the_file_in_order():
 
     assert names[0] == "means_stay_near_zero" and names[-1] == "zeros_never_learn"
     assert not any(name.startswith("_") or name in ("of", "last") for name in names)
-    with pytest.raises(BadSetting, match="no claims of an experiment 'nothing'"):
+    with pytest.raises(BadSetting, match="experiment 'nothing'"):
         claims_of("nothing")
 
 

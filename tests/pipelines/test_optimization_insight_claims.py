@@ -71,7 +71,7 @@ def test_released_share__has_a_shape_and_a_size(released, shape, close):
     assert (claim.holds, size.holds) == (shape, close)
     assert [float(row.values[0]) for row in claim.measured[:3]] == pytest.approx(list(released))
     assert [float(row.values[0]) for row in size.measured] == pytest.approx(np.subtract(released, (0.34, 0.83, 0.73)))
-    assert "Of the near-zero entries 0.5 → 0.5 → 0.5 are zero" in claim.reason
+    assert "0.5 → 0.5 → 0.5 are exactly zero" in claim.reason
 
 
 @pytest.mark.parametrize(
