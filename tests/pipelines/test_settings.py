@@ -86,7 +86,7 @@ def test_variants__change_the_training():
 )
 def test_training__takes_one_of_two(changes, pair):
     section = {"training": merged(TRAINING, changes)}
-    with pytest.raises(BadSetting, match=f"{pair}"):
+    with pytest.raises(BadSetting, match=pair):
         training_of(section, "")
 
 
