@@ -87,8 +87,8 @@ def test_alerts__prints_what_fires_and_what_does_not(store, tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     row = next(line for line in done.stdout.splitlines() if line.startswith("UnchangedTensor"))
     assert row.split() == ["UnchangedTensor", "frozen.weight", "2", "20", "19", "3"]
-    assert "quiet        ExplodingTensor, VanishingGradient" in done.stdout
-    assert "not checked  DeadRelu: there are no activations of ReLUs" in done.stdout
+    assert "quiet        ExplodingTensor, LossNotDecreasing" in done.stdout
+    assert "not checked  DeadRelu: the run has no activations of ReLUs" in done.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["run.zarr"]
 
 
@@ -109,7 +109,7 @@ def test_alerts__writes_the_result_where_it_is_told_to(store, tmp_path):
         (["any"], 1, "UnchangedTensor and WeightUpdateRatio fired."),
         (["DeadRelu"], 1, "trajlab: DeadRelu could not be checked."),
         (["VanishingGradients"], 2, "Did you mean VanishingGradient?"),
-        (["nonsense"], 2, "There are ExplodingTensor, VanishingGradient,"),
+        (["nonsense"], 2, "There are AllZero, DeadRelu,"),
     ],
 )
 def test_alerts__fail_on_the_rules_that_are_asked_for(store, rules, code, message):
@@ -263,7 +263,7 @@ def test_figure__draws_some_steps_of_one_layer_and_lets_filters_move(store, tmp_
 def test_comparison__of_a_folder_of_runs_or_a_run_and_its_parent(example, tmp_path):
     for seed, name in enumerate(("a", "b")):
         trajlab.pack(trajlab.example(seed=seed), tmp_path / "runs" / f"{name}.zarr")
-    done = call("comparison", tmp_path / "runs", tmp_path / "c.zarr", "--at", 0, "--at", -1, "--shuffles", 3)
+    done = call("comparison", tmp_path / "runs", tmp_path / "c.zarr", "--steps", 0, "--steps", -1, "--shuffles", 3)
     assert done.returncode == 0, done.stderr
     result = xr.open_zarr(tmp_path / "c.zarr")
     assert result.total_distance.sizes == {"run": 2, "other": 2, "step": 21}

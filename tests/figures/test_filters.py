@@ -88,7 +88,7 @@ def test_filters__draws_what_has_no_scale(value):
 
 
 def test_filters__the_caption_counts_what_is_left_out():
-    panel = panels(of(np.ones((2, 9, 2, 3, 3)), most_filters=4))[0]
+    panel = panels(of(np.ones((2, 9, 2, 3, 3)), max_filters=4))[0]
 
     assert "one of its 2 channels. The first 4 of 9 filters." in panel.caption
 

@@ -57,7 +57,7 @@ def test_moving__the_same_result_gives_the_same_bytes(result, tmp_path, ending):
 
 def test_moving__steps_may_be_chosen_and_many_are_thinned_out(tmp_path):
     kernels = np.random.default_rng(0).random((400, 1, 1, 2, 2))
-    result = trajlab.run("filters", trajlab.from_arrays({"w": kernels}), most_steps=400).compute()
+    result = trajlab.run("filters", trajlab.from_arrays({"w": kernels}), max_steps=400).compute()
 
     assert len(frames_of(save(result, tmp_path / "few.gif", steps="7:9"))[1]) == 3
     assert MOST / 2 < len(frames_of(save(result, tmp_path / "all.gif"))[1]) <= MOST

@@ -195,7 +195,7 @@ def test_claims__are_made_of_what_the_stages_give(tmp_path):
     for run in runs_of(section):
         train("digits", section, run, tmp_path)
     trained = {name: trajlab.open(path) for name, path in trajlab.runs_in(tmp_path / "snapshots" / "digits").items()}
-    settings = {"comparison": {"at": [0, -1], "shuffles": 2, "line": False}, "correlation": {"shuffles": 2}}
+    settings = {"comparison": {"steps": [0, -1], "shuffles": 2, "interpolation": False}, "correlation": {"shuffles": 2}}
     plain = {name: run for name, run in trained.items() if "plain" in name}
     found = {
         stage: trajlab.run(stage, plain if stage == "comparison" else trained, **settings.get(stage, {})).compute()

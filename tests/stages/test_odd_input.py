@@ -62,5 +62,6 @@ def test_unit_lines__layer_without_units():
 
 def test_gradient_statistics__epochs_may_be_longer_than_any_number_of_steps(example):
     assert (
-        trajlab.run("gradient_statistics", serve("gradient_statistics", example), epoch_steps=2**70).sizes["epoch"] == 1
+        trajlab.run("gradient_statistics", serve("gradient_statistics", example), steps_per_epoch=2**70).sizes["epoch"]
+        == 1
     )

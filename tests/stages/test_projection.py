@@ -149,10 +149,10 @@ def test_distance__of_one_step_of_nothing_and_of_lacking_steps(rng):
 
 @pytest.mark.parametrize("settings", [{"components": 0}, {"center": "median"}, {"anchors": 0}])
 def test_projection__settings_without_sense(example, settings):
-    with pytest.raises(BadSetting, match="one component or more can be found, about the center 'mean' or 'last'"):
+    with pytest.raises(BadSetting, match="components=.*center=.*anchors="):
         projection(example.weights, **settings)
 
 
 def test_projection__of_nothing():
-    with pytest.raises(MissingData, match="a tensor was asked for to project; there is none"):
+    with pytest.raises(MissingData, match="weights"):
         projection({})

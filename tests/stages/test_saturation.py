@@ -25,7 +25,7 @@ def of(arrays, **settings) -> xr.Dataset:
 
 def test_saturation__hand_made_tanh():
     h = [[[0.995, -1.0, 0.5], [0.999, 0.98, -0.995], [0.5, -0.992, np.nan], [1.0, 0.0, np.inf]]]
-    found = of({"act": layer(h, module_class="Tanh", source="fc")}, most=0.7).isel(step=0, layer=0)
+    found = of({"act": layer(h, module_class="Tanh", source="fc")}, min_share=0.7).isel(step=0, layer=0)
 
     np.testing.assert_array_equal(found.saturated, [0.75, 0.5, 0.5])
     assert found.fraction_saturated == 6 / 10 and found.total_fraction_saturated == 6 / 10
@@ -174,18 +174,20 @@ def test_saturation__layers_are_those_that_are_named():
         return trajlab.replay(run, model=conv, probe=probe, **asked)
 
     assert saturation(replay, layers=["1"]).layer.values.tolist() == ["1"]
-    with pytest.raises(BadSetting, match="no module of that name"):
+    with pytest.raises(BadSetting, match="module"):
         saturation(replay, layers=["relu9"])
 
 
-@pytest.mark.parametrize("settings", [{"tanh": 0.0}, {"sigmoid": 0.5}, {"softmax": 1.5}, {"near": -1.0}, {"most": 0.0}])
+@pytest.mark.parametrize(
+    "settings", [{"tanh": 0.0}, {"sigmoid": 0.5}, {"softmax": 1.5}, {"tolerance": -1.0}, {"min_share": 0.0}]
+)
 def test_saturation__settings_out_of_range_are_told(settings):
-    with pytest.raises(BadSetting, match="Change the setting"):
+    with pytest.raises(BadSetting, match="min_share="):
         of({"a": layer(np.zeros((2, 3, 4)), module_class="ReLU")}, **settings)
 
 
 def test_saturation__a_network_without_activations_is_told():
-    with pytest.raises(MissingData, match="the network has none"):
+    with pytest.raises(MissingData, match="layers"):
         of({})
 
 

@@ -105,7 +105,7 @@ def test_sign_flips__agrees_with_numpy(example):
 
 
 def test_sign_flips__the_map_shows_signs_of_small_entries(example):
-    result = trajlab.run("sign_flips", example, tau=[0.3], relative=[], raster=6).compute()
+    result = trajlab.run("sign_flips", example, tau=[0.3], relative=[], sign_map_entries=6).compute()
     shown = result.sign_map.isel(tau=0).sel(step=slice(1, 19))
     assert shown.parameter_of.values.tolist()[:6] == ["conv.weight"] * 6
     for entry in range(shown.sizes["entry"]):

@@ -81,7 +81,7 @@ def test_spectrum__numbers_do_not_depend_on_how_many_matrices_share_a_stack_or_o
 
 
 def test_spectrum__asks_for_a_matrix(run):
-    with pytest.raises(MissingData, match="a matrix was asked for; conv.bias, scale hold vectors or scalars only"):
+    with pytest.raises(MissingData, match="conv.bias, scale"):
         spectrum({name: run.weights[name] for name in ("conv.bias", "scale")})
-    with pytest.raises(BadSetting, match="every=0 was asked for"):
+    with pytest.raises(BadSetting, match="every=0"):
         spectrum(run.weights["fc.weight"], every=0)

@@ -188,14 +188,14 @@ def test_unit_lines__of_a_trained_net(trained):
 
 
 def test_unit_lines__settings_that_make_no_sense(by_hand):
-    with pytest.raises(MissingData, match="a layer with two inputs was asked for; there is none"):
+    with pytest.raises(MissingData, match="two inputs"):
         trajlab.run("unit_lines", trajlab.from_arrays({"w": np.zeros((2, 3, 4))}))
-    with pytest.raises(BadSetting, match="'2.bias' were asked for; two inputs have 0.weight, 2.weight"):
+    with pytest.raises(BadSetting, match="'2.bias'.*0.weight, 2.weight"):
         trajlab.run("unit_lines", by_hand, parameter="2.bias")
     for box in ([0.0, 1.0], [1.0, 0.0, 0.0, 1.0], [0.0, np.nan, 0.0, 1.0]):
-        with pytest.raises(BadSetting, match="it takes four limits"):
+        with pytest.raises(BadSetting, match="four limits"):
             trajlab.run("unit_lines", by_hand, box=box)
-    with pytest.raises(BadSetting, match="resolution=1 "):
+    with pytest.raises(BadSetting, match="resolution=1"):
         trajlab.run("unit_lines", by_hand, resolution=1)
 
 

@@ -21,7 +21,7 @@ OBJECTIVES = {
     "loss": "loss",
     "logit": "logit of the label",
     "p_logit": "logit of the label times its probability",
-    "told_logit": "logit of the class told",
+    "predicted_logit": "logit of the class told",
 }
 """What input gradients are of, by the setting of the stage."""
 
@@ -102,7 +102,7 @@ def panels(result: xr.Dataset) -> list[Panel]:
         "input_gradient": "Gradients are summed over channels, red where more of the input raises the "
         f"{OBJECTIVES.get(str(result.attrs.get('objective')), 'objective')} and blue where it lowers it.",
         "grad_cam": f"Grad-CAM of {result.attrs.get('layer', '')} is brighter where the evidence for the "
-        f"{'class told' if result.attrs.get('objective') == 'told_logit' else 'label'} lies.",
+        f"{'class told' if result.attrs.get('objective') == 'predicted_logit' else 'label'} lies.",
         "adversarial": f"Adversarial inputs are moved by ε = {result.attrs.get('epsilon', 0):g} in each value.",
     }
     caption = " ".join(text for name, text in ways.items() if name in result) + " Each picture has its own scale."

@@ -50,7 +50,7 @@ def panels(result: xr.Dataset) -> list[Panel]:
         found.append(Panel("layers", "Saturated values over the steps", caption, (9.2, 3.0), partial(_lines, share)))
     whole = result["fraction_units_saturated"]
     if bool((whole > 0).any()):
-        caption = f"Units that are saturated at {100 * result.attrs['most']:g} % of the positions or more."
+        caption = f"Units that are saturated at {100 * result.attrs['min_share']:g} % of the positions or more."
         found.append(multiples.panel("units", "Units that are saturated almost everywhere", caption, whole))
     if bool(result["saturated"].notnull().any()):
         caption = "Each row is a unit, the most saturated at the end first; the run and layer with the most of them."

@@ -60,10 +60,10 @@ def place_of(units: Mapping[str, int], layer: str) -> slice:
     return slice(first, first + units[layer])
 
 
-def chosen_steps(array: xr.DataArray, most_steps: int, at: Sequence[int]) -> tuple[list[int], list[int]]:
+def chosen_steps(array: xr.DataArray, max_steps: int, matrix_steps: Sequence[int]) -> tuple[list[int], list[int]]:
     """Give the positions of evenly spaced steps together with some that are asked for, and those of the latter."""
-    kept = sorted({position_of(array.rename("the layers"), step) for step in at})
-    return sorted({*shown_steps(array, (), most_steps), *kept}), kept
+    kept = sorted({position_of(array.rename("the layers"), step) for step in matrix_steps})
+    return sorted({*shown_steps(array, (), max_steps), *kept}), kept
 
 
 def matrices(

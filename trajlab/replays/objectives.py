@@ -11,7 +11,7 @@ from trajlab.replays.observers.observer import Objective
 Outputs = Callable[[str], torch.Tensor]
 """Gives the output of a layer by its name, and that of the network by the empty name."""
 
-KINDS = ("loss", "logit", "p_logit", "told_logit", "unit")
+KINDS = ("loss", "logit", "p_logit", "predicted_logit", "unit")
 
 
 def value_of(objective: Objective, outputs: Outputs, targets: torch.Tensor | None, first: int) -> torch.Tensor:
@@ -62,10 +62,10 @@ def _of_labels(kind: str, logits: torch.Tensor, labels: torch.Tensor) -> torch.T
     """Give the sum over the samples of the mean over their positions; labels of no class count nothing."""
     classes = logits.shape[-1]
     known = (labels >= 0) & (labels < classes)
-    labels = logits.argmax(-1) if kind == "told_logit" else torch.where(known, labels, 0).long()
+    labels = logits.argmax(-1) if kind == "predicted_logit" else torch.where(known, labels, 0).long()
     own = logits.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
     logp = F.log_softmax(logits, -1).gather(-1, labels.unsqueeze(-1)).squeeze(-1)
-    each = {"loss": -logp, "logit": own, "p_logit": logp.exp() * own, "told_logit": own}[kind]
+    each = {"loss": -logp, "logit": own, "p_logit": logp.exp() * own, "predicted_logit": own}[kind]
     each = torch.where(known, each, 0.0).reshape(len(logits), -1)
     return (each.sum(1) / known.reshape(len(logits), -1).sum(1).clamp(min=1)).sum()
 

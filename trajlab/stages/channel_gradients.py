@@ -107,7 +107,7 @@ def channel_gradients(
     *,
     objective: str = "loss",
     layers: Sequence[str] = (),
-    each_sample: bool = False,
+    per_sample: bool = False,
 ) -> xr.Dataset:
     """Which output channels of a convolution emit gradient to its inputs, and which input channels absorb it.
 
@@ -130,7 +130,7 @@ def channel_gradients(
     layers
         Names or patterns of convolutions and linear layers; by default all convolutions. A linear layer is a
         convolution of 1×1 kernels: LG_ij = G_i K_ij.
-    each_sample
+    per_sample
         Whether the values of each sample are given, too.
 
     Returns
@@ -146,7 +146,7 @@ def channel_gradients(
     …_quantile : (step, layer, unit or input_unit, quantile)
         Least, lower quartile, median, upper quartile and largest over the samples.
     …_sample : (step, layer, sample, unit or input_unit)
-        With `each_sample`, the values themselves.
+        With `per_sample`, the values themselves.
     …_channel_mean, …_channel_variance, …_channel_cv : (step, layer)
         Mean, population variance and coefficient of variation over the channels of the mean over samples; a single
         channel has no coefficient, NaN.
@@ -203,12 +203,12 @@ def channel_gradients(
         )
     for layer in chosen:
         convolution_of(layer)
-    observer = (EachChannelGradient if each_sample else ChannelGradients)(Objective(objective))
+    observer = (EachChannelGradient if per_sample else ChannelGradients)(Objective(objective))
     found = observe(replayed, observer)
     tables = {name: table for name, table in found.items() if not name.endswith("|sample")}
     tables = {name: table.chunk(-1) for name, table in tables.items()}
     result = as_one_task(partial(_result, keys=tuple(tables), layers=chosen), *tables.values())
-    if each_sample:
+    if per_sample:
         result = result.assign(dict(_each(found, chosen)))
     return annotate(result, MEANINGS, objective=objective, **on_one_probe(tables.values()))
 

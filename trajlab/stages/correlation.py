@@ -72,10 +72,10 @@ def correlation(
     *,
     layers: Sequence[str] = (),
     kind: str = RECORDED,
-    most_steps: int = 30,
+    max_steps: int = 30,
     shuffles: int = 20,
     matrix_layer: str = "",
-    at: Sequence[int] = (0, -1),
+    matrix_steps: Sequence[int] = (0, -1),
 ) -> xr.Dataset:
     """How the features of all layers go together over the probe, how alike layers are, and how they change.
 
@@ -93,13 +93,13 @@ def correlation(
     kind
         What is put through: "valid", the recorded examples; "train" or another recorded kind; "uniform" or "gaussian"
         noise; or "shuffled" pixels.
-    most_steps
+    max_steps
         Evenly spaced steps that are replayed at most, with the first and the last.
     shuffles
         How often samples are shuffled to learn how alike matched features are by chance; 0 for never.
     matrix_layer
         A layer of which the correlations themselves are kept, of each two features and of each two samples.
-    at
+    matrix_steps
         Recorded steps at which these are kept; 0 is the first and -1 the last.
 
     Returns
@@ -133,7 +133,8 @@ def correlation(
     total_signed, …, total_nonfinite : (step)
         The means over all pairs of features of all layers, and all that is counted.
     feature_correlation : (step, unit, unit_other)
-        Of `matrix_layer` only, at the steps of `at`; NaN at others, and for features that are left out. So is the next.
+        Of `matrix_layer` only, at `matrix_steps`; NaN at other steps, and for features that are left out. So is the
+        next.
     sample_correlation : (step, sample, sample_other)
         Pearson correlation of two samples over the features, of the first 512 samples.
     target : (sample)
@@ -146,7 +147,7 @@ def correlation(
     Raises
     ------
     MissingData
-        The run has no probe, names no model, or a step of `at` was not recorded.
+        The run has no probe, names no model, or a step of `matrix_steps` was not recorded.
     BadSetting
         A pattern fits no module, there is no such kind of inputs or no such layer, or a number is out of range.
 
@@ -164,7 +165,7 @@ def correlation(
     activations = passed(replay, layers, **given)
     tables, units = observe(activations, Correlations()), units_of(activations)
     features = tables["features"]
-    chosen, kept = chosen_steps(features, most_steps, at if matrix_layer else ())
+    chosen, kept = chosen_steps(features, max_steps, matrix_steps if matrix_layer else ())
     ours = [in_one_chunk(tables[name].isel(step=chosen)) for name in ("pairs", "counts")]
     result = as_one_task(_result, *ours, _changes(features, chosen, units, shuffles))
     result["absolute_null"] = xr.Variable((), _by_chance(features.sizes["sample"]))

@@ -48,8 +48,8 @@ def filters(
     *,
     parameter: str = "",
     steps: Sequence[int] = (),
-    most_steps: int = 60,
-    most_filters: int = 64,
+    max_steps: int = 60,
+    max_filters: int = 64,
 ) -> xr.Dataset:
     """Show the filters of a layer as images, at chosen steps and on one scale.
 
@@ -65,9 +65,9 @@ def filters(
         The layer; by default the first convolution, or the first matrix on the pixels of the probe.
     steps
         Recorded steps to show; by default evenly spaced ones.
-    most_steps
+    max_steps
         Number of evenly spaced steps at most.
-    most_filters
+    max_filters
         Filters, and channels of each, that are shown at most: the first ones.
 
     Returns
@@ -102,8 +102,8 @@ def filters(
     ----------
     First-layer filters as images: Krizhevsky, Sutskever and Hinton 2012, figure 3.
     """
-    if most_filters < 1:
-        raise BadSetting(f"most_filters={most_filters} was asked for; at least 1 can be shown. Change the setting.")
+    if max_filters < 1:
+        raise BadSetting(f"max_filters={max_filters} is out of range; choose 1 or more.")
     sample = () if probe is None or "inputs" not in probe else probe["inputs"].shape[1:]
     images = {name: _image(array, sample) for name, array in weights.items()}
     known = [name for name, shape in images.items() if shape]
@@ -117,8 +117,8 @@ def filters(
     if name not in known:
         raise BadSetting(f"the filters of {name!r} were asked for; there are those of {', '.join(known)}. Choose one.")
     life = weights[name]
-    life = in_one_chunk(life.isel(step=shown_steps(life, steps, most_steps), out=slice(most_filters)))
-    result = as_one_task(partial(_result, image=images[name], most=most_filters), life)
+    life = in_one_chunk(life.isel(step=shown_steps(life, steps, max_steps), out=slice(max_filters)))
+    result = as_one_task(partial(_result, image=images[name], most=max_filters), life)
     return annotate(result, MEANINGS, parameter=name, filters=weights[name].sizes["out"])
 
 

@@ -32,7 +32,7 @@ MEANINGS = {
     "fraction_units_saturated": Meaning(
         "share of units that are saturated almost everywhere",
         "1",
-        "mean of saturated ≥ most, over the units",
+        "mean of saturated ≥ min_share, over the units",
         share=True,
     ),
     "nonfinite": Meaning("activations that are NaN or Inf", "activations", "count over positions and units"),
@@ -46,8 +46,8 @@ def saturation(
     tanh: float = 0.99,
     sigmoid: float = 0.01,
     softmax: float = 0.99,
-    near: float = 1e-3,
-    most: float = 0.99,
+    tolerance: float = 1e-3,
+    min_share: float = 0.99,
 ) -> xr.Dataset:
     """How much of each layer is saturated: lies where its activation is flat and passes hardly any gradient.
 
@@ -66,9 +66,9 @@ def saturation(
         A sigmoid is saturated below this and above 1 less this; smooth tails of others this close to their bound.
     softmax
         A softmax is saturated where its largest share is above this.
-    near
+    tolerance
         A GELU, SiLU or Mish is saturated where it is 0, or below 0 by no more than this.
-    most
+    min_share
         Units that are saturated at this share of the positions or more are saturated almost everywhere.
 
     Returns
@@ -99,9 +99,9 @@ def saturation(
     The rule goes by the class of the module and stands in the coord `rule`. ReLU, Hardswish and the shrinking ones:
     a = 0. Hardtanh, ReLU6 and Hardsigmoid: a at one of the bounds. Tanh and Softsign: |a| > tanh. Sigmoid: a < sigmoid
     or a > 1 − sigmoid. ELU, CELU and SELU: below 1 − sigmoid of the value that they tend to. Softplus and LogSigmoid:
-    where their slope is below sigmoid. GELU, SiLU and Mish have no end but tend to 0 from below: −near ≤ a ≤ 0, which
-    takes in the few values of inputs between −2 near and 0. LeakyReLU, PReLU and RReLU are flat nowhere: 0. For others
-    there is no rule, NaN.
+    where their slope is below sigmoid. GELU, SiLU and Mish have no end but tend to 0 from below: −tolerance ≤ a ≤ 0,
+    which takes in the few values of inputs between −2 tolerance and 0. LeakyReLU, PReLU and RReLU are flat nowhere: 0.
+    For others there is no rule, NaN.
 
     Where no activation is a module, the outputs of linear and convolution modules stand for what is made of them:
     values ≤ 0 count, as a ReLU would pass 0. So do those of any layer that is named and is no activation.
@@ -110,13 +110,13 @@ def saturation(
     ----------
     Saturation as layers' activations at the ends of tanh and sigmoid: Glorot and Bengio 2010, AISTATS.
     """
-    shares = {"tanh": tanh, "softmax": softmax, "most": most}
-    if not all(0 < value <= 1 for value in shares.values()) or not 0 <= sigmoid < 0.5 or near < 0:
+    shares = {"tanh": tanh, "softmax": softmax, "min_share": min_share}
+    if not all(0 < value <= 1 for value in shares.values()) or not 0 <= sigmoid < 0.5 or tolerance < 0:
         raise BadSetting(
-            f"tanh={tanh}, sigmoid={sigmoid}, softmax={softmax}, near={near} and most={most} were asked for; sigmoid "
-            "is from 0 to 0.5, near at least 0, and the others from 0 to 1. Change the setting."
+            f"cannot use tanh={tanh}, sigmoid={sigmoid}, softmax={softmax}, tolerance={tolerance} and "
+            f"min_share={min_share}: choose sigmoid from 0 to 0.5, tolerance ≥ 0 and the others above 0, up to 1"
         )
-    observer = Saturation(float(tanh), float(sigmoid), float(softmax), float(near))
+    observer = Saturation(float(tanh), float(sigmoid), float(softmax), float(tolerance))
     activations = replay(layers=list(layers)) if layers else replay(of="nonlinearities")
     seen = layers_in(activations)
     if not seen:
@@ -125,20 +125,22 @@ def saturation(
         )
     tables = observe(activations, observer)
     rules = tuple(observer.rule(layer) for layer in seen)
-    result = as_one_task(partial(_result, layers=tuple(seen), rules=rules, most=float(most)), *tables.values())
+    result = as_one_task(
+        partial(_result, layers=tuple(seen), rules=rules, min_share=float(min_share)), *tables.values()
+    )
     return annotate(
         result,
         MEANINGS,
         tanh=tanh,
         sigmoid=sigmoid,
         softmax=softmax,
-        near=near,
-        most=most,
+        tolerance=tolerance,
+        min_share=min_share,
         **on_one_probe(tables.values()),
     )
 
 
-def _result(*tables: xr.DataArray, layers: tuple[Layer, ...], rules: tuple[Rule, ...], most: float) -> xr.Dataset:
+def _result(*tables: xr.DataArray, layers: tuple[Layer, ...], rules: tuple[Rule, ...], min_share: float) -> xr.Dataset:
     values = side_by_side([table.values for table in tables], layers, tables[0].sizes["step"])
     columns = xr.DataArray(values, dims=("step", "layer", "unit", "column"), coords={"column": list(SATURATION)})
     sums = columns.to_dataset("column")
@@ -154,7 +156,7 @@ def _result(*tables: xr.DataArray, layers: tuple[Layer, ...], rules: tuple[Rule,
         for name, part, has in (("saturated", counts, known), ("low", sums.low, low), ("high", sums.high, high)):
             whole = sums.valid.where(has).sum(over)
             result[f"{prefix}fraction_{name}"] = part.where(has).sum(over) / whole
-        result[f"{prefix}fraction_units_saturated"] = (own >= most).sum(over) / own.count(over)
+        result[f"{prefix}fraction_units_saturated"] = (own >= min_share).sum(over) / own.count(over)
         result[f"{prefix}nonfinite"] = sums.nonfinite.sum(over)
     labels = {
         "step": tables[0]["step"],

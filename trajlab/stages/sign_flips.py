@@ -55,7 +55,7 @@ def sign_flips(
     *,
     tau: Sequence[float] = (1e-7, 1e-5),
     relative: Sequence[float] = (0.01,),
-    raster: int = 32,
+    sign_map_entries: int = 32,
 ) -> xr.Dataset:
     """How often gradient and weight entries change sign from one recorded step to the next.
 
@@ -71,7 +71,7 @@ def sign_flips(
         Entries of up to this size are near zero.
     relative
         Entries of up to this share of the root mean square of their tensor at that step are near zero.
-    raster
+    sign_map_entries
         Entries of each tensor that `sign_map` shows.
 
     Returns
@@ -109,15 +109,15 @@ def sign_flips(
     """
     if gradient is None and weight is None:
         raise MissingData("gradients or weights were asked for; the run has neither. Name a run with snapshots.")
-    if not 1 <= raster <= 4096:
-        raise BadSetting(f"raster={raster} was asked for; 1 to 4,096 entries can be shown. Change the setting.")
+    if not 1 <= sign_map_entries <= 4096:
+        raise BadSetting(f"sign_map_entries={sign_map_entries} is out of range; choose 1 to 4,096 entries.")
     kernel = kernel_of(tau, relative)
     parts = []
     if gradient is not None:
         table, _ = scan(kernel, gradient, weight=weight)
-        entries, _ = scan(Raster(raster), gradient)
+        entries, _ = scan(Raster(sign_map_entries), gradient)
         arrays = {"": gradient} if isinstance(gradient, xr.DataArray) else gradient
-        shown = {name: _shown(array, raster) for name, array in arrays.items()}
+        shown = {name: _shown(array, sign_map_entries) for name, array in arrays.items()}
         parts.append(
             as_one_task(
                 partial(_gradient_result, shown=shown, tau=kernel.tau, relative=kernel.relative), table, entries
@@ -131,9 +131,9 @@ def sign_flips(
     return annotate(result, MEANINGS, tau=list(tau), relative=list(relative))
 
 
-def _shown(array: xr.DataArray, raster: int) -> np.ndarray:
+def _shown(array: xr.DataArray, sign_map_entries: int) -> np.ndarray:
     """Give the positions in the flat parameter of the entries that the sign map shows."""
-    positions = raster_positions(math.prod(array.shape[1:]), raster)
+    positions = raster_positions(math.prod(array.shape[1:]), sign_map_entries)
     return array["index"].values[positions] if "index" in array.coords else positions
 
 

@@ -38,7 +38,7 @@ def unit_lines(
     *,
     parameter: str = "",
     steps: Sequence[int] = (),
-    most_steps: int = 60,
+    max_steps: int = 60,
     box: Sequence[float] = (),
     resolution: int = 160,
 ) -> xr.Dataset:
@@ -58,7 +58,7 @@ def unit_lines(
         The layer's weight; by default the first with two inputs. Points and regions are shown for that one only.
     steps
         Recorded steps to show; by default evenly spaced ones.
-    most_steps
+    max_steps
         Number of evenly spaced steps at most.
     box
         What is shown of the plane: from, to on the first axis, from, to on the second. By default the probe and a
@@ -121,7 +121,7 @@ def unit_lines(
     recorded = lives["weight"]
     for life in lives.values():
         recorded = recorded.sel(step=np.intersect1d(recorded["step"], life["step"]))
-    at = recorded["step"].values[shown_steps(recorded, steps, most_steps)]
+    at = recorded["step"].values[shown_steps(recorded, steps, max_steps)]
     inputs = {key: in_one_chunk(life.sel(step=at)) for key, life in lives.items()} | {"box": plane["box"]} | points
     result = as_one_task(partial(_result, names=tuple(inputs), resolution=resolution), *inputs.values())
     hashed = {"probe_sha256": probe.attrs["sha256"]} if probe is not None and points and "sha256" in probe.attrs else {}

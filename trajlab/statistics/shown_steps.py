@@ -8,7 +8,7 @@ from trajlab.errors import BadSetting
 from trajlab.scan.scan import position_of
 
 
-def shown_steps(array: xr.DataArray, steps: Sequence[int], most_steps: int) -> list[int]:
+def shown_steps(array: xr.DataArray, steps: Sequence[int], max_steps: int) -> list[int]:
     """Give the positions of the steps that are asked for, rising; else evenly spaced ones with the first and the last.
 
     Parameters
@@ -17,13 +17,13 @@ def shown_steps(array: xr.DataArray, steps: Sequence[int], most_steps: int) -> l
         Any array with a dim `step`.
     steps
         The steps; 0 is the first one recorded in any case, and -1 the last. None for evenly spaced ones.
-    most_steps
+    max_steps
         Number of evenly spaced steps at most.
 
     Raises
     ------
     BadSetting
-        `most_steps` is not positive.
+        `max_steps` is not positive.
     MissingData
         A step was not recorded.
 
@@ -33,11 +33,11 @@ def shown_steps(array: xr.DataArray, steps: Sequence[int], most_steps: int) -> l
     >>> shown_steps(life, [], 3), shown_steps(life, [30, 0, -1], 3)
     ([0, 2, 4], [0, 3, 4])
     """
-    if most_steps < 1:
-        raise BadSetting(f"most_steps={most_steps} was asked for; at least 1 step can be shown. Change the setting.")
+    if max_steps < 1:
+        raise BadSetting(f"max_steps={max_steps} was asked for; at least 1 step can be shown. Change the setting.")
     if len(steps):
         return sorted({position_of(array, step) for step in steps})
-    return evenly(array.sizes["step"], most_steps)
+    return evenly(array.sizes["step"], max_steps)
 
 
 def evenly(count: int, most: int) -> list[int]:

@@ -144,7 +144,7 @@ def seen(trained):
 
 
 def test_dead_neurons__agrees_with_a_plain_loop(trained, seen):
-    result = dead_neurons(trajlab.replay(trained, model=Net), tau=0.5, near=0.2).compute()
+    result = dead_neurons(trajlab.replay(trained, model=Net), tau=0.5, min_active_fraction=0.2).compute()
 
     for name, h in seen.items():
         found = result.sel(layer=name).isel(unit=slice(h.shape[2]))
@@ -268,11 +268,11 @@ def test_dead_neurons__in_a_layer_that_does_nothing_scores_are_unknown_and_units
 def test_dead_neurons__thresholds_are_as_said():
     h = np.zeros((1, 100, 3))
     h[0, :1, 0] = h[0, :2, 1] = h[0, :, 2] = 1
-    result = dead_neurons({"relu": layer(h)}, near=0.02, tau=0.02 / (1.03 / 3)).compute()
+    result = dead_neurons({"relu": layer(h)}, min_active_fraction=0.02, tau=0.02 / (1.03 / 3)).compute()
     assert result.near_dead[0, 0].values.tolist() == [1, 0, 0]
     assert result.dormant[0, 0].values.tolist() == [1, 1, 0]
     assert result.dead.sum() == 0
-    assert (result.attrs["near"], result.attrs["window"]) == (0.02, 10)
+    assert (result.attrs["min_active_fraction"], result.attrs["window"]) == (0.02, 10)
 
 
 def test_dead_neurons__one_step_has_no_transitions():
@@ -364,13 +364,13 @@ def test_dead_neurons__every_variable_is_described(trained):
 def test_dead_neurons__of_nothing_says_what_to_try():
     with pytest.raises(MissingData, match="Recorder"):
         dead_neurons()
-    with pytest.raises(MissingData, match="lead into units"):
+    with pytest.raises(MissingData, match="weights"):
         dead_neurons(weights=trajlab.from_arrays({"scale": np.ones((3, 2))}).weights)
 
 
-@pytest.mark.parametrize("settings", [{"window": 0}, {"tau": -1.0}, {"near": 1.5}])
+@pytest.mark.parametrize("settings", [{"window": 0}, {"tau": -1.0}, {"min_active_fraction": 1.5}])
 def test_dead_neurons__settings_out_of_range_are_told(settings):
-    with pytest.raises(BadSetting, match="Change the setting"):
+    with pytest.raises(BadSetting, match="window="):
         dead_neurons({"relu": layer(np.ones((2, 3, 4)))}, **settings)
 
 

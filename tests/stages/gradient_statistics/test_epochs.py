@@ -28,9 +28,9 @@ def test_calendar__from_the_metric(known, epochs, expected):
 def test_calendar__the_setting_goes_first_and_gaps_are_no_matter():
     found = calendar(np.array([0, 3, 11, 12, 29]), metrics([0], [7]), 10)
     assert (found.numbers.tolist(), found.starts.tolist()) == ([0, 1, 2], [0, 2, 4])
-    assert found.source == "epoch_steps"
+    assert found.source == "steps_per_epoch"
 
 
 def test_calendar__a_negative_epoch_makes_no_sense():
-    with pytest.raises(BadSetting, match="epoch_steps=-1"):
+    with pytest.raises(BadSetting, match="steps_per_epoch=-1"):
         calendar(np.arange(3), None, -1)

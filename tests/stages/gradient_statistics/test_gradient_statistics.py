@@ -24,7 +24,7 @@ def sampled(population: dict[str, np.ndarray], index: dict[str, tuple[str, np.nd
 
 def test_gradient_statistics__hand_made_case():
     g = np.array([[3, 4], [-4, 3], [-8, 6], [0, 0]], np.float32)
-    result = gradient_statistics(trajlab.from_arrays({}, {"w": g}).gradients["w"], epoch_steps=2).compute()
+    result = gradient_statistics(trajlab.from_arrays({}, {"w": g}).gradients["w"], steps_per_epoch=2).compute()
     assert result.l2.values.tolist() == [5, 5, 10, 0]
     assert result.l1.values.tolist() == [7, 7, 14, 0]
     assert result.mean_abs.values.tolist() == [3.5, 3.5, 7, 0]

@@ -104,8 +104,8 @@ class Objective:
     ----------
     kind
         ``loss``: cross-entropy of labels, or mean squared error of values; ``logit``: the output of the sample's
-        label; ``p_logit``: that times its softmax; ``told_logit``: the largest output of the sample, where it has a
-        label; ``unit``: the mean output of a unit of a layer, of another unit for each sample.
+        label; ``p_logit``: that times its softmax; ``predicted_logit``: the largest output of the sample, where it
+        has a label; ``unit``: the mean output of a unit of a layer, of another unit for each sample.
     layer
         The layer of ``unit``.
     units

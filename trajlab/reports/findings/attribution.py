@@ -117,7 +117,7 @@ def _of(result: xr.Dataset, name: str) -> str:
     """Say what a map is of."""
     objective = str(result.attrs.get("objective", ""))
     if name == "grad_cam":
-        return " of the class told" if objective == "told_logit" else " of the label" if objective else ""
+        return " of the class told" if objective == "predicted_logit" else " of the label" if objective else ""
     return f" of the {OBJECTIVES[objective]}" if objective in OBJECTIVES else ""
 
 

@@ -69,6 +69,6 @@ def _units(result: xr.Dataset) -> list[Finding]:
     place = extreme(last(result["fraction_units_saturated"]))
     if place is None or place.value == 0:
         return []
-    most = share(float(result.attrs["most"]))
+    most = share(float(result.attrs["min_share"]))
     text = f"At the end {share(place.value)} of the units of `{place.at['layer']}`{in_run(place)} are saturated"
     return [Finding(f"{text} at {most} of the positions or more.", "units")]

@@ -19,7 +19,7 @@ from trajlab.statistics.result import Meaning, annotate
 from trajlab.statistics.shown_steps import in_one_chunk, shown_steps
 
 SLOPES = ("input_gradient", "token_gradient")
-OBJECTIVES = ("loss", "logit", "p_logit", "told_logit")
+OBJECTIVES = ("loss", "logit", "p_logit", "predicted_logit")
 
 _CLASS = "argmax of the outputs; NaN where one is NaN or Inf"
 _IOU = "Σ PQ / Σ((P + Q)/2)², P and Q scaled to sum 1, P |gradient| summed over channels or Grad-CAM"
@@ -58,19 +58,19 @@ def attribution(
     *,
     layer: str = "",
     objective: str = "loss",
-    at: Sequence[int] = (),
-    most_steps: int = 5,
+    steps: Sequence[int] = (),
+    max_steps: int = 5,
     samples: Sequence[int] = (),
-    most_samples: int = 10,
+    max_samples: int = 10,
     map_sample: int = 0,
     units: Sequence[int] = (),
-    most_units: int = 8,
+    max_units: int = 8,
     epsilon: float = 0.2,
     epsilons: Sequence[float] = (0.0, 0.05, 0.1, 0.2, 0.4),
     ascent_steps: int = 20,
     ascent_rate: float = 0.2,
     norm: float = 0.0,
-    ranks: int = 5,
+    top_k: int = 5,
     seed: int = 0,
 ) -> xr.Dataset:
     """Show what in the inputs decides, and what units look for: gradients, Grad-CAM, adversarial and strongest inputs.
@@ -89,20 +89,20 @@ def attribution(
         the output that has units, else the output.
     objective
         What the input gradient is of: the loss, the logit of the label, p_logit, that times its probability, or
-        told_logit, the logit of the class that the network tells, of which Grad-CAM is then, too.
-    at
+        predicted_logit, the logit of the class that the network tells, of which Grad-CAM is then, too.
+    steps
         Recorded steps to show; by default evenly spaced ones.
-    most_steps
+    max_steps
         Number of evenly spaced steps at most.
     samples
         Samples of the probe to show, by their place; by default the first of each class.
-    most_samples
+    max_samples
         Number of these at most.
     map_sample
         Whose activation maps are shown, by its place among the shown samples.
     units
         Units of the layer to show; by default the first.
-    most_units
+    max_units
         Number of these at most.
     epsilon
         How far each value of the adversarial inputs shown is moved, in the units of the inputs.
@@ -115,7 +115,7 @@ def attribution(
     norm
         Norm of these inputs; 0 for the mean norm of the probe's. Inputs much smaller than the probe's may leave units
         without a gradient, where biases outweigh them.
-    ranks
+    top_k
         Samples of the probe that are told of each unit.
     seed
         Seed of the noise that the ascent begins with, and of the random signs.
@@ -171,41 +171,42 @@ def attribution(
     arXiv:1610.02391. Fast gradient sign method: Goodfellow, Shlens and Szegedy 2015, arXiv:1412.6572. Maximum response:
     Erhan, Bengio, Courville and Vincent 2009. Attention IoU: Serianni et al. 2025, arXiv:2503.19846.
     """
-    _check(objective, epsilon, epsilons, ascent_steps, ascent_rate, norm, ranks)
+    _check(objective, epsilon, epsilons, ascent_steps, ascent_rate, norm, top_k)
     place = layer_at(replay, layer)
-    shown = units_of(place, units, most_units)
+    shown = units_of(place, units, max_units)
     whole = replay(layers=[""])[""]
-    steps = whole["step"].values[shown_steps(whole, at, most_steps)]
+    at = whole["step"].values[shown_steps(whole, steps, max_steps)]
     labels, one_label = has_labels(probe, whole, objective), whole.dims == ("step", "sample", "unit")
-    index = chosen_of(probe, samples, min(most_samples, whole.sizes["unit"]) if labels and one_label else most_samples)
+    index = chosen_of(probe, samples, min(max_samples, whole.sizes["unit"]) if labels and one_label else max_samples)
     part, dims = part_of(probe, index), input_dims(probe["inputs"], place)
-    look = Look(replay, probe, part, steps, dims, place)
+    look = Look(replay, probe, part, at, dims, place)
     found = {"index": xr.DataArray(index, dims="sample"), **look.output("output", part)}
     large = {"image": xr.DataArray(part["inputs"].data, dims=("sample", *dims))}
     if "targets" in probe:
         shape = ("sample", *(f"target_{axis}" for axis in range(probe["targets"].ndim - 1)))
         large["target"] = xr.DataArray(part["targets"].data, dims=shape)
         found |= look.gradient(Objective(objective))
-        found |= look.grad_cam(Objective("told_logit" if objective == "told_logit" else "logit")) if labels else {}
+        if labels:
+            found |= look.grad_cam(Objective("predicted_logit" if objective == "predicted_logit" else "logit"))
     if "targets" in probe and probe["inputs"].dtype.kind == "f":
         large |= (attack := look.attack(epsilon))
-        found |= look.output("adversarial_output", own_inputs(attack["adversarial"].data, steps))
+        found |= look.output("adversarial_output", own_inputs(attack["adversarial"].data, at))
         found |= look.attacks(sorted({float(one) for one in epsilons}), seed)
     large |= {name: found[name] for name in (*SLOPES, "grad_cam") if name in found}
     large |= look.activation_map(shown, map_sample, len(index))
     pooled = replay(layers=[place.name]).observe(Pooled())[place.name]
-    found["pooled"] = pooled.sel(step=steps).isel(unit=shown)
+    found["pooled"] = pooled.sel(step=at).isel(unit=shown)
     if ascent_steps and probe["inputs"].dtype.kind == "f":
         own = probe["inputs"].data
         strongest, response = strongest_inputs(
-            replay, place, shown, own, steps, ascents=ascent_steps, rate=ascent_rate, norm=norm, seed=seed
+            replay, place, shown, own, at, ascents=ascent_steps, rate=ascent_rate, norm=norm, seed=seed
         )
         large["maximum_response"] = xr.DataArray(strongest, dims=("step", "unit", *dims))
         found["response"] = response
     if (masks := masks_of(probe, dims)) is not None:
         found["mask"] = xr.DataArray(taken(masks, index), dims=("sample", *(dim for dim in dims if dim != "channel")))
     told = one_label and whole.sizes["unit"] > 1 and (labels or "targets" not in probe)
-    work = partial(_result, names=tuple(found), told=told, units=tuple(shown), ranks=ranks)
+    work = partial(_result, names=tuple(found), told=told, units=tuple(shown), top_k=top_k)
     result = as_one_task(work, *(in_one_chunk(array) for array in found.values()))
     result = result.assign({name: array.drop_vars("unit", errors="ignore").variable for name, array in large.items()})
     about = {"layer": place.name, "objective": objective, "epsilon": epsilon, "norm": norm, "map_sample": map_sample}
@@ -219,23 +220,23 @@ def _check(
     ascent_steps: int,
     ascent_rate: float,
     norm: float,
-    ranks: int,
+    top_k: int,
 ) -> None:
     if objective not in OBJECTIVES:
         raise BadSetting(
             f"the gradient of {objective!r} was asked for; there are {', '.join(OBJECTIVES)}. Choose one of these."
         )
     sizes = (epsilon, *epsilons, ascent_steps, norm)
-    if not all(0 <= size < np.inf for size in sizes) or not 0 < ascent_rate < np.inf or ranks < 1:
+    if not all(0 <= size < np.inf for size in sizes) or not 0 < ascent_rate < np.inf or top_k < 1:
         raise BadSetting(
             f"epsilon={epsilon}, epsilons={list(epsilons)}, ascent_steps={ascent_steps}, ascent_rate={ascent_rate}, "
-            f"norm={norm} and ranks={ranks} were asked for; ascent_rate is above 0, ranks at least 1 and the others at "
+            f"norm={norm} and top_k={top_k} were asked for; ascent_rate is above 0, top_k at least 1 and the others at "
             "least 0. Change the setting."
         )
 
 
 def _result(
-    *arrays: xr.DataArray, names: tuple[str, ...], told: bool, units: tuple[int, ...], ranks: int
+    *arrays: xr.DataArray, names: tuple[str, ...], told: bool, units: tuple[int, ...], top_k: int
 ) -> xr.Dataset:
     found = dict(zip(names, arrays, strict=True))
     output = found["output"]
@@ -243,7 +244,7 @@ def _result(
     for name, source in (("predicted", "output"), ("adversarial_predicted", "adversarial_output")):
         if told and source in found:
             result[name] = xr.Variable(("step", "sample"), _classes(found[source].values))
-    order = np.argsort(-found["pooled"].values, axis=1, kind="stable")[:, :ranks]
+    order = np.argsort(-found["pooled"].values, axis=1, kind="stable")[:, :top_k]
     top = np.take_along_axis(found["pooled"].values, order, axis=1)
     result["top_samples"] = xr.Variable(("step", "rank", "unit"), np.where(np.isnan(top), -1, order))
     result["top_response"] = xr.Variable(("step", "rank", "unit"), top)

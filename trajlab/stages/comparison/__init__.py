@@ -74,10 +74,10 @@ def comparison(
     probe: xr.Dataset | None = None,
     chain: Chain | None = None,
     *,
-    at: Sequence[int] = (-1,),
+    steps: Sequence[int] = (-1,),
     shuffles: int = 20,
     features: bool = True,
-    line: bool = True,
+    interpolation: bool = True,
 ) -> xr.Dataset:
     """How far each two runs are from each other, and whether they went the same way and found the same units.
 
@@ -101,13 +101,13 @@ def comparison(
         The batch, with its `targets`, that the loss is taken on.
     chain
         Which hidden layers follow each other; by default as the shapes of the weights tell.
-    at
+    steps
         Steps at which units are matched, of those that both runs have; 0 is the first and -1 the last of these.
     shuffles
         How often one run is shuffled to tell how alike matched units are by chance.
     features
         Whether units are matched by what they give on the probe too.
-    line
+    interpolation
         Whether the loss along the line is computed, of 11 points.
 
     Returns
@@ -132,7 +132,7 @@ def comparison(
         Pairs that these are the mean of. Units that are constant or not finite have no match.
     aligned_distance : (step, parameter)
         Distance after the hidden units of one run were brought into the order in which its weights agree best with
-        those of the other (Git Re-Basin's weight matching), at the steps of `at`: what is left of the distance where
+        those of the other (Git Re-Basin's weight matching), at the steps of `steps`: what is left of the distance where
         two runs found the same network with its units in another order. Of chains of linear and convolution layers
         only; NaN otherwise, and the attr `alignment` says why.
     line_loss, aligned_line_loss : (alpha)
@@ -156,7 +156,7 @@ def comparison(
     Raises
     ------
     MissingData
-        The runs share no step, their tensors differ in name or shape, or a step of `at` is not one of both.
+        The runs share no step, their tensors differ in name or shape, or a step of `steps` is not one of both.
     BadSetting
         A setting is out of range, or the runs were recorded with different probes.
 
@@ -170,20 +170,20 @@ def comparison(
         raise BadSetting(f"shuffles={shuffles} was asked for; it is a count from 0 on. Change the setting.")
     ours, theirs = by_name(weight), by_name(other_weight)
     shared, unshared = _steps(ours, theirs)
-    steps = _chosen(shared, at)
+    at = _chosen(shared, steps)
     table, _ = scan(Across(), weight, other=other_weight, reference=int(shared[0]))
     tables: dict[str, xr.DataArray] = {}
     attrs: dict[str, Any] = {}
     if isinstance(weight, Mapping):
-        tables["weights"] = weight_table(ours, theirs, steps, shuffles)
+        tables["weights"] = weight_table(ours, theirs, at, shuffles)
         chain = chain_among(ours, chain)
         attrs["alignment"] = chain.reason or f"units of {', '.join(layer.rows[0] for layer in chain.hidden)}"
         if not chain.reason:
-            tables["aligned"] = aligned_table(chain, ours, theirs, steps)
+            tables["aligned"] = aligned_table(chain, ours, theirs, at)
     if features and activations and other_activations:
         attrs |= on_one_probe([*activations.values(), *other_activations.values()])
-        tables["features"] = feature_table(activations, other_activations, steps, shuffles)
-    if line and probe is not None and "targets" in probe:
+        tables["features"] = feature_table(activations, other_activations, at, shuffles)
+    if interpolation and probe is not None and "targets" in probe:
         for name, replay in (("line", between_replay), ("aligned_line", aligned_replay)):
             if replay is not None:
                 output = replay(layers=[""])[""]
@@ -191,7 +191,7 @@ def comparison(
                 tables[name] = score_table(output, probe).rename(step="point")
     result = as_one_task(partial(_result, shared=shared, names=tuple(tables)), table, *tables.values())
     result["unshared_steps"] = xr.Variable((), unshared)
-    return annotate(result, MEANINGS, at=list(at), shuffles=shuffles, **attrs)
+    return annotate(result, MEANINGS, steps=list(steps), shuffles=shuffles, **attrs)
 
 
 def _steps(ours: dict[str, xr.DataArray], theirs: dict[str, xr.DataArray]) -> tuple[np.ndarray, int]:
@@ -215,9 +215,9 @@ def _recorded(tensors: dict[str, xr.DataArray]) -> np.ndarray:
     return first
 
 
-def _chosen(shared: np.ndarray, at: Sequence[int]) -> list[int]:
+def _chosen(shared: np.ndarray, steps: Sequence[int]) -> list[int]:
     both = xr.DataArray(shared, {"step": shared}, ("step",), "both runs")
-    return sorted({int(shared[position_of(both, step)]) for step in at})
+    return sorted({int(shared[position_of(both, step)]) for step in steps})
 
 
 def _result(

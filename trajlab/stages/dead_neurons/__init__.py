@@ -32,7 +32,7 @@ MEANINGS = {
         "share of positions where active", "1", "positions with h > 0 / positions with finite h", share=True
     ),
     "dead": Meaning("dead", "1", "1 if h > 0 at no position of the probe, else 0"),
-    "near_dead": Meaning("nearly dead", "1", "1 if active_fraction < near, else 0"),
+    "near_dead": Meaning("nearly dead", "1", "1 if active_fraction < min_active_fraction, else 0"),
     "dormant": Meaning("dormant", "1", "1 if E|h| ≤ tau · mean_k E|h_k|, else 0"),
     "dormant_score": Meaning("dormancy score", "1", "E|h| / mean_k E|h_k| over the units of the layer"),
     "gradient_dead": Meaning("without gradient", "1", "1 if g = 0 for weight row and bias at `window` recorded steps"),
@@ -60,7 +60,7 @@ def dead_neurons(
     weights: Mapping[str, xr.DataArray] | None = None,
     *,
     tau: float = 0.025,
-    near: float = 0.01,
+    min_active_fraction: float = 0.01,
     window: int = 10,
 ) -> xr.Dataset:
     """Which units are dead, nearly dead or dormant, and when they die, revive and come to life.
@@ -78,7 +78,7 @@ def dead_neurons(
         Weights of parameters by name, likewise.
     tau
         Units that score up to this are dormant.
-    near
+    min_active_fraction
         Units active at less than this share of positions are nearly dead.
     window
         Recorded steps over which a unit has to be without gradient.
@@ -134,10 +134,10 @@ def dead_neurons(
     Score of dormant neurons (ReDo): Sokar et al. 2023, arXiv:2302.12902. Survival: Kaplan & Meier 1958,
     doi:10.1080/01621459.1958.10501452, with late entry as in Klein & Moeschberger 2003, Survival Analysis, eq. 4.6.1.
     """
-    if window < 1 or tau < 0 or not 0 <= near <= 1:
+    if window < 1 or tau < 0 or not 0 <= min_active_fraction <= 1:
         raise BadSetting(
-            f"tau={tau}, near={near} and window={window} were asked for; tau is at least 0, near from 0 to 1 and "
-            "window at least 1. Change the setting."
+            f"cannot use tau={tau}, min_active_fraction={min_active_fraction} and window={window}: choose tau ≥ 0, "
+            "min_active_fraction from 0 to 1 and window ≥ 1"
         )
     activations, gradients, weights = activations or {}, gradients or {}, weights or {}
     activity = observe(activations, Activity()) if activations else {}
@@ -153,14 +153,28 @@ def dead_neurons(
             for name in (layer.weight, layer.bias)[: 2 if kind == "gradient" else 1]:
                 if name in arrays and shape_of(arrays[name])[0] == layer.units and (kind, name) not in tables:
                     tables[kind, name] = table(arrays[name])
-    quantities = partial(_result, keys=tuple(tables), layers=tuple(layers), tau=tau, near=near, window=window)
+    quantities = partial(
+        _result,
+        keys=tuple(tables),
+        layers=tuple(layers),
+        tau=tau,
+        min_active_fraction=min_active_fraction,
+        window=window,
+    )
     result = as_one_task(quantities, *tables.values())
-    return annotate(result, MEANINGS, tau=tau, near=near, window=window, **on_one_probe(activity.values()))
+    return annotate(
+        result,
+        MEANINGS,
+        tau=tau,
+        min_active_fraction=min_active_fraction,
+        window=window,
+        **on_one_probe(activity.values()),
+    )
 
 
 def _result(
-    *tables: xr.DataArray, keys: tuple[tuple[str, str], ...], layers: tuple[Layer, ...], tau: float, near: float,
-    window: int,
+    *tables: xr.DataArray, keys: tuple[tuple[str, str], ...], layers: tuple[Layer, ...], tau: float,
+    min_active_fraction: float, window: int,
 ) -> xr.Dataset:  # fmt: skip
     found = dict(zip(keys, tables, strict=True))
     kinds = list(dict.fromkeys(kind for kind, _ in keys))
@@ -175,7 +189,9 @@ def _result(
     if "activity" in kinds:
         columns = join([at_steps(found["activity", layer.name], steps) for layer in layers])
         rectify = xr.DataArray([layer.rectify for layer in layers], dims="layer")
-        units, counts = _on_probe(columns.assign_coords(column=list(ACTIVITY)).to_dataset("column"), rectify, tau, near)
+        units, counts = _on_probe(
+            columns.assign_coords(column=list(ACTIVITY)).to_dataset("column"), rectify, tau, min_active_fraction
+        )
     if "gradient" in kinds:
         own = [[found.get(("gradient", name)) for name in (layer.weight, layer.bias)] for layer in layers]
         units["gradient_dead"] = join([_without_gradient(parts, steps, window) for parts in own])
@@ -193,7 +209,7 @@ def _result(
 
 
 def _on_probe(
-    sums: xr.Dataset, rectify: xr.DataArray, tau: float, near: float
+    sums: xr.Dataset, rectify: xr.DataArray, tau: float, min_active_fraction: float
 ) -> tuple[dict[str, xr.DataArray], dict[str, xr.DataArray]]:
     """Turn sums over the probe into what each unit is, and into what is to be counted."""
     known = sums.valid > 0
@@ -208,7 +224,7 @@ def _on_probe(
     units = {
         "active_fraction": active_fraction,
         "dead": dead,
-        "near_dead": (active_fraction < near).where(known),
+        "near_dead": (active_fraction < min_active_fraction).where(known),
         "dormant": (value <= tau * mean).where(known),
         "dormant_score": value / mean,
     }

@@ -55,8 +55,8 @@ def embedding(
     probe: xr.Dataset,
     *,
     layers: Sequence[str] = (),
-    at: Sequence[int] = (),
-    most_steps: int = 5,
+    steps: Sequence[int] = (),
+    max_steps: int = 5,
     kind: str = "valid",
     pool: str = "mean",
     components: int = 2,
@@ -79,9 +79,9 @@ def embedding(
     layers
         Layers, or patterns of names; "input" is what goes into the network and "output" what it gives. By default the
         inputs, unless they are integers, such as tokens; all activations; and the output.
-    at
+    steps
         Recorded steps; by default evenly spaced ones.
-    most_steps
+    max_steps
         Number of evenly spaced steps at most. A t-SNE takes a second for each layer and step.
     kind
         Kind of examples: valid, train, uniform, gaussian or shuffled.
@@ -147,28 +147,28 @@ def embedding(
     replayed = replay(layers=hidden or [INPUT], probe=examples)
     seen = observe(replayed, Pooled() if pool == "mean" else Raw())
     some = next(iter(seen.values()))
-    some = some.isel(step=shown_steps(some, at, most_steps))
-    steps = some["step"].values
+    some = some.isel(step=shown_steps(some, steps, max_steps))
+    at = some["step"].values
     lives: dict[str, da.Array] = {}
     if INPUT in names:
         inputs = examples["inputs"]
-        own = inputs.sel(step=steps) if "step" in inputs.dims else inputs.expand_dims("step")
+        own = inputs.sel(step=at) if "step" in inputs.dims else inputs.expand_dims("step")
         own = own.transpose("step", "sample", ...)
         lives[INPUT] = own.chunk(dict.fromkeys(own.dims, -1) | {"step": 1}).data
     for name, array in seen.items() if hidden else ():
         label = OUTPUT + name if not name or name.startswith("[") else name
-        lives[label] = array.sel(step=steps).transpose("step", "sample", ...).data
+        lives[label] = array.sel(step=at).transpose("step", "sample", ...).data
     features = [prod(life.shape[2:]) for life in lives.values()]
     target, labels = _targets(examples, some.sizes["sample"])
     plan = Plan(components, neighbors, metric, tsne, perplexity, seed)
     directions = min(some.sizes["sample"], max(features))
-    found = reduction(lives, len(steps), directions, labels, plan)
+    found = reduction(lives, len(at), directions, labels, plan)
     if labels is not None:
         found["knn_chance"] = xr.Variable((), da.map_blocks(chance, labels, drop_axis=0, dtype=float))
     if target is not None:
         found["target"] = target
     coords = {
-        "step": ("step", steps, {"long_name": "optimizer step", "units": "1"}),
+        "step": ("step", at, {"long_name": "optimizer step", "units": "1"}),
         "layer": np.array(list(lives), dtype=object),
         "features": ("layer", features),
         **{

@@ -45,7 +45,7 @@ for _name in ESTIMATES:
     MEANINGS[f"{_name}_se"] = Meaning(f"standard error of the {MEANINGS[_name].long_name}", MEANINGS[_name].units, _SE)
 
 
-def gradient_statistics(gradient: Tensor, metrics: xr.Dataset | None = None, *, epoch_steps: int = 0) -> xr.Dataset:
+def gradient_statistics(gradient: Tensor, metrics: xr.Dataset | None = None, *, steps_per_epoch: int = 0) -> xr.Dataset:
     """How large the gradients are, which way they point, and how much they vary, at each step and over epochs.
 
     Answers: do early layers still get a gradient, does it vanish or explode, and how noisy is it?
@@ -56,7 +56,7 @@ def gradient_statistics(gradient: Tensor, metrics: xr.Dataset | None = None, *, 
         One parameter's gradients, dims (step, ...) or (step, sample), or those of many by name.
     metrics
         What was measured while training; its column `epoch` says which epoch a step belongs to.
-    epoch_steps
+    steps_per_epoch
         Steps of an epoch. With 0, the metric `epoch` tells epochs apart; without that, all steps are taken as one.
 
     Returns
@@ -88,7 +88,7 @@ def gradient_statistics(gradient: Tensor, metrics: xr.Dataset | None = None, *, 
     Raises
     ------
     BadSetting
-        `epoch_steps` is negative.
+        `steps_per_epoch` is negative.
 
     References
     ----------
@@ -97,12 +97,12 @@ def gradient_statistics(gradient: Tensor, metrics: xr.Dataset | None = None, *, 
     Sampling Techniques).
     """
     steps = np.unique(np.concatenate([array["step"].values for array in by_name(gradient).values()]))
-    epochs = calendar(steps, metrics, epoch_steps)
+    epochs = calendar(steps, metrics, steps_per_epoch)
     moments, _ = scan(Moments(), gradient)
     angles, _ = scan(Successive(), gradient)
     _, varying = scan(Epochs(tuple(steps[epochs.starts].tolist())), gradient)
     result = as_one_task(partial(_result, epochs=epochs), moments, angles, varying)
-    return annotate(result, MEANINGS, epoch_steps=epoch_steps, epochs=epochs.source, ddof=0)
+    return annotate(result, MEANINGS, steps_per_epoch=steps_per_epoch, epochs=epochs.source, ddof=0)
 
 
 def _result(moments: xr.DataArray, angles: xr.DataArray, varying: xr.DataArray, *, epochs: Calendar) -> xr.Dataset:

