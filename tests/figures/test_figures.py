@@ -13,7 +13,6 @@ from trajlab.figures.marks.choosing import between, choose
 from trajlab.figures.marks.scale import MISSING, scale_for
 from trajlab.figures.spectrum import _long
 from trajlab.stages import stage, stage_names
-from trajlab.stages.alerts.rules import RULES
 from trajlab.statistics.studies import groups, telling_facts
 
 
@@ -177,8 +176,9 @@ def test_alerts__are_orange_where_a_rule_fires_and_blank_where_it_was_not_checke
 def test_alerts__what_was_found_lasts_until_it_is_checked_again():
     loss = np.append(np.linspace(3, 1, 21), np.linspace(2, 1, 12))
     run = trajlab.from_arrays({"w": np.ones((33, 1))}, metrics={"loss": loss})
+    result = trajlab.run("alerts", run).compute()
 
-    rows = dict(zip(RULES, figure(trajlab.run("alerts", run).compute()).collections[0].get_array(), strict=True))
+    rows = dict(zip(result.rule.values, figure(result).collections[0].get_array(), strict=True))
 
     assert np.ma.filled(rows["LossNotDecreasing"], -1).tolist() == [-1] * 10 + [0] * 20 + [1] * 3
 

@@ -43,8 +43,7 @@ def alerts(result: xr.Dataset, *, ax: Axes | None = None, variable: str = "fires
     fires, title = choose(result, variable, keep=("run", "step", "check"), **select)
     ax = canvas(ax, height=tall(result.sizes["rule"]))
     rules = [str(rule) for rule in result["rule"].values]
-    own = [_rule(label) for label in fires["check"].values]
-    rows = [_any(fires.isel(check=[i for i, name in enumerate(own) if name == rule])) for rule in rules]
+    rows = [_any(fires.isel(check=np.flatnonzero(fires["rule_of"].values == rule))) for rule in rules]
     _draw(np.stack(rows), fires["step"].values, rules, ax)
     runs = fires.sizes.get("run", 1)
     ax.set_title(", ".join(filter(None, [title, f"any of {runs} runs" if runs > 1 else ""])))
@@ -68,10 +67,6 @@ def panels(result: xr.Dataset) -> list[Panel]:
         height = tall(result.sizes["run"])
         found.append(Panel("runs", "Alerts of each run", caption, (9.2, height + 1.4), partial(_runs, result)))
     return found
-
-
-def _rule(label: object) -> str:
-    return str(label).partition(" ")[0]
 
 
 def _any(fires: xr.DataArray) -> np.ndarray:

@@ -20,7 +20,7 @@ from trajlab.running.stage_command import stage_command
 from trajlab.runs.disk.atomic import check_free
 from trajlab.runs.disk.paths import as_path
 from trajlab.schema import RESULT_VERSION
-from trajlab.stages.alerts.rules import RULES, prefix
+from trajlab.stages.alerts.rules import all_rules
 from trajlab.statistics.studies import run_names
 from trajlab.statistics.wording import count, listed, number
 
@@ -47,14 +47,15 @@ def alerts_command() -> Callable:
 
 def _rules(asked: list[str]) -> list[str]:
     """Take rules by name, written as it may be."""
-    known = {prefix(rule): rule for rule in RULES} | {rule.lower(): rule for rule in RULES} | {ANY: ANY}
+    names = {file: rule.name for file, rule in all_rules().items()}
+    known = names | {name.lower(): name for name in names.values()} | {ANY: ANY}
     found = []
     for name in asked:
         key = name.strip().replace("-", "_").lower()
         if key not in known:
             close = difflib.get_close_matches(key, known, 3, 0.5)
-            names = list(dict.fromkeys(known[one] for one in close)) or [*RULES, ANY]
-            offer = f"Did you mean {', '.join(names)}?" if close else f"There are {', '.join(names)}."
+            offered = list(dict.fromkeys(known[one] for one in close)) or [*names.values(), ANY]
+            offer = f"Did you mean {', '.join(offered)}?" if close else f"There are {', '.join(offered)}."
             raise typer.BadParameter(f"there is no rule {name!r}. {offer}")
         found.append(known[key])
     return found
@@ -76,8 +77,8 @@ def _fail(found: xr.Dataset, asked: list[str]) -> None:
     """Raise if rules that were asked for fired, or were not checked; any asks for none that can not be checked."""
     over = [dim for dim in found["fired"].dims if dim != "rule"]
     fired, checked = (found[name].sum(over).to_series() for name in ("fired", "checked"))
-    burning = [rule for rule in RULES if fired[rule] > 0 and {rule, ANY} & set(asked)]
-    blind = [rule for rule in RULES if checked[rule] == 0 and rule in asked]
+    burning = [rule for rule in fired.index if fired[rule] > 0 and {rule, ANY} & set(asked)]
+    blind = [rule for rule in checked.index if checked[rule] == 0 and rule in asked]
     told = ((burning, "fired"), (blind, "could not be checked"))
     parts = [f"{listed(rules)} {words}" for rules, words in told if rules]
     if parts:
@@ -103,7 +104,7 @@ def show(found: xr.Dataset, console: Console) -> None:
     if quiet.any():
         names = ", ".join(str(rule) for rule in found["rule"].values[quiet.values])
         console.print(f"[green]quiet[/]        {names}", highlight=False)
-    for rule in RULES:
+    for rule in map(str, found["rule"].values):
         here = [str(one["reason"].sel(rule=rule).item()) for _, one in runs]
         lacking = [reason for reason in here if reason]
         if lacking:
@@ -124,14 +125,13 @@ def _table(rows: list[list[str]]) -> Table:
 
 def _rows(found: xr.Dataset) -> Iterator[list[str]]:
     """Give the rows of the table of one run."""
-    labels = [str(label).partition(" ")[::2] for label in found["check"].values]
-    first = found["first_step"].values
-    for rule in RULES:
-        fired = [i for i, (own, _) in enumerate(labels) if own == rule and np.isfinite(first[i])]
+    first, places = found["first_step"].values, found["place_of"].values
+    for rule in map(str, found["rule"].values):
+        fired = [i for i in np.flatnonzero(found["rule_of"].values == rule) if np.isfinite(first[i])]
         fired.sort(key=lambda i: first[i])
         for i in fired[:MOST]:
             value = float(found["value"].isel(check=i).sel(step=int(first[i])))
             spans = (first[i], found["last_step"].values[i], found["duration"].values[i], value)
-            yield [rule, labels[i][1], *map(number, spans)]
+            yield [rule, str(places[i]), *map(number, spans)]
         if len(fired) > MOST:
             yield [rule, f"… and {count(len(fired) - MOST, 'other place')}", "", "", "", ""]

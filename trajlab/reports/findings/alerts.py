@@ -38,15 +38,14 @@ def _most(result: xr.Dataset) -> list[Finding]:
 
 
 def _fired(result: xr.Dataset, rule: str) -> Finding | None:
-    labels = [str(label) for label in result["check"].values]
-    own = [i for i, label in enumerate(labels) if label.partition(" ")[0] == rule]
+    own = np.flatnonzero(result["rule_of"].values == rule)
     first = result["first_step"].isel(check=own)
-    if not own or not bool(first.notnull().any()):
+    if not own.size or not bool(first.notnull().any()):
         return None
     step = float(first.min())
     runs = run_names(result)
     at = np.argwhere(first.transpose(..., "check").values == step)[0]
-    place = labels[own[at[-1]]].partition(" ")[2]
+    place = str(result["place_of"].values[own[at[-1]]])
     where = "of the whole network" if place == "network" else f"of `{place}`"
     where += f" in run `{runs[at[0]]}`" if runs else ""
     ever = first.notnull()

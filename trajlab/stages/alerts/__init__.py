@@ -1,27 +1,21 @@
 """When and where training goes wrong."""
 
-import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import dask.array as da
-import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting, MissingData
-from trajlab.replays.observe import observe
-from trajlab.replays.observers.activity import Activity
 from trajlab.scan.as_one_task import as_one_task
-from trajlab.scan.kernels.distribution import Spread
-from trajlab.scan.kernels.moments import Moments
-from trajlab.scan.kernels.update_size import Updates
-from trajlab.scan.scan import Tensor, by_name, scan
-from trajlab.stages.alerts.evidence import Tables, first_few, gather
-from trajlab.stages.alerts.matrix_rank import MEASURES, rank_table
-from trajlab.stages.alerts.rules.judging import judged
+from trajlab.scan.scan import Tensor, by_name
+from trajlab.stages.alerts.evidence import gather
+from trajlab.stages.alerts.judge import judge
+from trajlab.stages.alerts.matrix_rank import MEASURES
+from trajlab.stages.alerts.rule import Rule
+from trajlab.stages.alerts.rules import all_rules
+from trajlab.stages.alerts.tables import Key, gradient_tables, layer_tables, metric_tables, weight_tables
 from trajlab.statistics.result import Meaning, annotate
-from trajlab.statistics.units import shape_of
 
 INPUTS = ("metrics", "gradient", "weight", "activation")
 MEANINGS = {
@@ -65,7 +59,7 @@ def alerts(
     overfit_patience: int = 1,
     overfit_ratio_threshold: float = 0.1,
     spike_window: int = 50,
-    spike_least: int = 10,
+    spike_min_values: int = 10,
     spike_deviations: float = 10.0,
     dead_relu_threshold_inactivity: float = 1.0,
     dead_relu_threshold_layer: float = 50.0,
@@ -155,7 +149,7 @@ def alerts(
         Overfit counts those at which the validation loss is above the training loss by more than this share of it.
     spike_window
         Values before, that a Spike is told from.
-    spike_least
+    spike_min_values
         Values that this takes at least.
     spike_deviations
         Spike fires above so many robust standard deviations, 1.4826 times the median absolute deviation each.
@@ -208,105 +202,64 @@ def alerts(
     there. The ratio of updates is that of MindInsight's WeightChangeTooLarge and WeightChangeTooSmall. Effective rank:
     Roy and Vetterli 2007.
     """
-    settings = locals().copy()
-    _check(settings)
+    settings = _settings(locals())
+    _check(settings, metrics)
     tables = {
-        **_of_weights(by_name(weight), settings),
-        **_of_gradients(by_name(gradient), settings),
-        **_of_layers(activation if isinstance(activation, Mapping) else by_name(activation), settings),
-        **_of_metrics(metrics, settings),
+        **weight_tables(
+            by_name(weight),
+            atol=unchanged_tensor_atol,
+            rtol=unchanged_tensor_rtol,
+            rank_measure=rank_collapse_measure,
+        ),
+        **gradient_tables(by_name(gradient), early_steps=poor_weight_initialization_steps),
+        **layer_tables(
+            activation if isinstance(activation, Mapping) else by_name(activation),
+            tanh=saturated_activation_threshold_tanh,
+            sigmoid=saturated_activation_threshold_sigmoid,
+        ),
+        **metric_tables(metrics),
     }
     if not tables:
         raise MissingData(
-            "metrics, gradients, weights or activations were asked for; the run has none. Name a run with snapshots."
+            "cannot check any rule: the run has no metrics, gradients, weights or activations; "
+            "name a run with snapshots"
         )
-    thresholds = {name: value for name, value in settings.items() if name not in INPUTS}
-    result = as_one_task(partial(_result, keys=tuple(tables), settings=thresholds), *tables.values())
-    return annotate(result, MEANINGS, **thresholds)
+    work = partial(_result, keys=tuple(tables), checked=tuple(all_rules().values()), settings=settings)
+    return annotate(as_one_task(work, *tables.values()), MEANINGS, **settings)
 
 
-def _check(settings: Mapping[str, Any]) -> None:
-    least = {
-        "unchanged_tensor_num_steps": 2, "poor_weight_initialization_patience": 1,
-        "poor_weight_initialization_steps": 1, "loss_not_decreasing_num_steps": 1, "overfit_patience": 1,
-        "spike_window": 2, "spike_least": 2, "mass_death_window": 1,
-    }  # fmt: skip
-    for name, smallest in least.items():
-        if settings[name] < smallest:
-            raise BadSetting(f"{name}={settings[name]} was asked for; it is at least {smallest}. Change the setting.")
+def _settings(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in arguments.items() if name not in INPUTS}
+
+
+def _check(settings: Mapping[str, Any], metrics: xr.Dataset | None) -> None:
+    for rule in all_rules().values():
+        for name, smallest in rule.minimum.items():
+            if name in settings and settings[name] < smallest:
+                raise BadSetting(f"cannot use {name}={settings[name]}: choose {smallest} or more")
     for name in ("saturated_activation_threshold_tanh", "saturated_activation_threshold_sigmoid"):
         if len(settings[name]) != 2 or not settings[name][0] < settings[name][1]:
-            raise BadSetting(f"{name}={list(settings[name])} was asked for; it is two rising numbers. Change it.")
+            raise BadSetting(f"cannot use {name}={list(settings[name])}: give two numbers, the smaller one first")
     if settings["rank_collapse_measure"] not in MEASURES:
         raise BadSetting(
-            f"rank_collapse_measure={settings['rank_collapse_measure']!r} was asked for; there are "
-            f"{', '.join(MEASURES)}. Choose one of these."
+            f"cannot use rank_collapse_measure={settings['rank_collapse_measure']!r}: choose {' or '.join(MEASURES)}"
         )
-    metrics = settings["metrics"]
-    known = [] if metrics is None else [str(name) for name in metrics]
+    names = [] if metrics is None else [str(name) for name in metrics]
     for name in ("loss", "validation_loss"):
-        if settings[name] and settings[name] not in known:
+        if settings[name] and settings[name] not in names:
             raise BadSetting(
-                f"{name}={settings[name]!r} was asked for; the run measured {', '.join(known) or 'nothing'}. "
-                "Choose one of these."
+                f"cannot find the metric {name}={settings[name]!r}: the run recorded {', '.join(names) or 'none'}; "
+                "name one of its metrics"
             )
 
 
-def _of_weights(weights: dict[str, xr.DataArray], settings: Mapping[str, Any]) -> Tables:
-    if not weights:
-        return {}
-    moments, _ = scan(Moments(), weights)
-    updates, _ = scan(Updates(settings["unchanged_tensor_atol"], settings["unchanged_tensor_rtol"]), weights)
-    fan_in = [int(np.prod(shape_of(array)[1:], dtype=np.int64)) for array in weights.values()]
-    ranks = {
-        ("weight", f"rank of {name}"): rank_table(array, settings["rank_collapse_measure"])
-        for name, array in weights.items()
-        if array.ndim > 2 and math.prod(array.shape[1:]) > 0
-    }
-    tables = {("weight", "moments"): moments.assign_coords(fan_in=("parameter", fan_in))}
-    return tables | {("weight", "updates"): updates} | ranks
-
-
-def _of_gradients(gradients: dict[str, xr.DataArray], settings: Mapping[str, Any]) -> Tables:
-    if not gradients:
-        return {}
-    steps = settings["poor_weight_initialization_steps"]
-    early = {name: array.isel(step=slice(first_few(array["step"].values, steps))) for name, array in gradients.items()}
-    moments, _ = scan(Moments(), gradients)
-    quantiles, _ = scan(Spread((0.05, 0.95), 2), early, reference=0)
-    return {("gradient", "moments"): moments, ("gradient", "quantiles"): quantiles}
-
-
-def _of_layers(activations: Mapping[str, xr.DataArray], settings: Mapping[str, Any]) -> Tables:
-    with np.errstate(over="ignore"):
-        tanh = np.tanh(settings["saturated_activation_threshold_tanh"])
-        sigmoid = 1.0 / (1.0 + np.exp(-np.asarray(settings["saturated_activation_threshold_sigmoid"])))
-    tables = {}
-    bounds = tuple((name, float(low), float(high)) for name, (low, high) in (("Tanh", tanh), ("Sigmoid", sigmoid)))
-    for name, table in observe(activations, Activity(bounds)).items() if activations else ():
-        bounded = table.attrs.get("module_class", "") in dict.fromkeys(name for name, *_ in bounds)
-        relu = table.attrs.get("rectified", False) or not table.attrs.get("activation", True)
-        gives = "unsaturated" if bounded else "active alive" if relu else "alive"
-        tables["layer", name] = table.assign_coords(gives=gives)
-    return tables
-
-
-def _of_metrics(metrics: xr.Dataset | None, settings: Mapping[str, Any]) -> Tables:
-    if metrics is None:
-        return {}
-    columns = {str(name): array for name, array in metrics.items() if array.dims == ("step",)}
-    if not columns:
-        return {}
-    values = da.stack([da.asarray(array.data).astype(np.float64) for array in columns.values()], axis=1).rechunk(-1)
-    labels = {"step": metrics["step"].variable, "column": np.array(list(columns), dtype=object)}
-    return {("metric", ""): xr.DataArray(values, labels, ("step", "column"), "metrics")}
-
-
-def _result(*tables: xr.DataArray, keys: tuple[tuple[str, str], ...], settings: Mapping[str, Any]) -> xr.Dataset:
+def _result(
+    *tables: xr.DataArray, keys: tuple[Key, ...], checked: tuple[Rule, ...], settings: Mapping[str, Any]
+) -> xr.Dataset:
     evidence = gather(
         dict(zip(keys, tables, strict=True)),
-        early=settings["poor_weight_initialization_steps"],
+        early_steps=settings["poor_weight_initialization_steps"],
         loss=settings["loss"],
         validation_loss=settings["validation_loss"],
     )
-    return judged(evidence, settings)
+    return judge(evidence, checked, settings)

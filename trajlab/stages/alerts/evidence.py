@@ -7,17 +7,15 @@ import numpy as np
 import xarray as xr
 
 from trajlab.scan.kernels.activity import ACTIVITY
+from trajlab.stages.alerts.tables import Key, Tables, count_early
 from trajlab.statistics.metrics import LOSSES, VALIDATION_LOSSES, metric_name
 
-Tables = dict[tuple[str, str], xr.DataArray]
-"""What was computed, by kind and name."""
-
-
 NETWORK = "network"
+"""Place of what holds for the whole network."""
 
 
 class Evidence(NamedTuple):
-    """What is known of one place.
+    """What is known of one parameter, gradient, layer or metric.
 
     Parameters
     ----------
@@ -25,152 +23,141 @@ class Evidence(NamedTuple):
         Name of the parameter, with .grad for its gradient; of the layer; of the metric; or `NETWORK`.
     kind
         weight, gradient, layer or metric.
-    known
-        Columns by name, (step, …), and `steps`.
+    columns
+        Numbers by name, (step, …), and their `steps`.
     """
 
     place: str
     kind: str
-    known: dict[str, np.ndarray]
+    columns: dict[str, np.ndarray]
 
 
-def gather(tables: Tables, *, early: int, loss: str, validation_loss: str) -> Iterator[Evidence]:
-    """Give all evidence that the tables hold.
+def gather(tables: Tables, *, early_steps: int, loss: str, validation_loss: str) -> Iterator[Evidence]:
+    """Yield all evidence that the tables hold.
 
     Parameters
     ----------
     tables
-        Moments, updates and ranks of weights, moments and early quantiles of gradients, activity of layers, metrics.
-    early
-        Optimizer steps in which an initialization shows.
+        What was computed of weights, gradients, layers and metrics.
+    early_steps
+        Number of optimizer steps in which a poor initialization shows.
     loss, validation_loss
-        Names of the metrics.
+        Names of the metrics; empty for the usual names.
     """
-    yield from _weights(tables, early)
+    yield from _weights(tables, early_steps)
     yield from _gradients(tables)
-    yield from _layers(tables, early)
-    yield from _metrics(tables, early, loss, validation_loss)
-
-
-def first_few(steps: np.ndarray, early: int) -> int:
-    """Give how many of the steps are among so many optimizer steps from the first one on.
-
-    >>> first_few(np.array([20, 25, 30, 35]), 10)
-    2
-    """
-    return int((steps < steps[:1].sum() + early).sum())
+    yield from _layers(tables, early_steps)
+    yield from _metrics(tables, early_steps, loss, validation_loss)
 
 
 def _rows(table: xr.DataArray) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-    """Give the columns of each parameter at the steps at which it was recorded."""
+    """Yield the columns of each parameter at the steps at which it was recorded."""
     names = [str(name) for name in table["column"].values]
     for i, parameter in enumerate(table["parameter"].values):
         values = table.values[i]
         recorded = ~np.isnan(values[:, 0])
-        yield (
-            str(parameter),
-            {"steps": table["step"].values[recorded]} | dict(zip(names, values[recorded].T, strict=True)),
-        )
+        columns = dict(zip(names, values[recorded].T, strict=True))
+        yield str(parameter), {"steps": table["step"].values[recorded]} | columns
 
 
-def _moments(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    count = columns["count"]
+def _counts(moments: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {
-        "steps": columns["steps"],
-        "nonfinite": columns["nonfinite"],
-        "entries": count + columns["nonfinite"],
+        "steps": moments["steps"],
+        "nonfinite": moments["nonfinite"],
+        "entries": moments["count"] + moments["nonfinite"],
     }
 
 
-def _weights(tables: Tables, early: int) -> Iterator[Evidence]:
-    if ("weight", "moments") not in tables:
+def _weights(tables: Tables, early_steps: int) -> Iterator[Evidence]:
+    if Key("weight", "moments") not in tables:
         return
-    table, updates = tables["weight", "moments"], tables["weight", "updates"]
+    table, updates = tables[Key("weight", "moments")], tables[Key("weight", "updates")]
     variances = []
-    for i, (name, columns) in enumerate(_rows(table)):
-        known = _moments(columns)
-        at = np.isin(table["step"].values, columns["steps"])
-        valid, change, size, apart = updates.values[i, at].T
-        known["apart"] = apart
-        if ("weight", f"rank of {name}") in tables:
-            known |= {
-                "zeros": columns["zeros"],
-                "variance": columns["m2"] / columns["count"],
+    for i, (name, moments) in enumerate(_rows(table)):
+        valid, change, size, not_close = updates.values[i, np.isin(table["step"].values, moments["steps"])].T
+        columns = _counts(moments) | {"not_close": not_close}
+        rank = tables.get(Key("weight", "rank", name))
+        if rank is not None:
+            columns |= {
+                "zeros": moments["zeros"],
+                "variance": moments["m2"] / moments["count"],
                 "change": change / valid,
                 "size": size / valid,
-                "rank": tables["weight", f"rank of {name}"].reindex(step=columns["steps"]).values,
+                "rank": rank.reindex(step=moments["steps"]).values,
             }
-            gain = table["fan_in"].values[i] * known["variance"]
-            variances.append(xr.DataArray(gain, {"step": columns["steps"]}, ("step",)))
-        yield Evidence(name, "weight", known)
-    if not any(kind == "layer" for kind, _ in tables):
-        yield from _variances(variances, "weight", early)
+            gain = table["fan_in"].values[i] * columns["variance"]
+            variances.append(xr.DataArray(gain, {"step": moments["steps"]}, ("step",)))
+        yield Evidence(name, "weight", columns)
+    if not any(key.kind == "layer" for key in tables):
+        yield from _early_variances(variances, "weight", early_steps)
 
 
-def _variances(variances: list[xr.DataArray], kind: str, early: int) -> Iterator[Evidence]:
+def _early_variances(variances: list[xr.DataArray], kind: str, early_steps: int) -> Iterator[Evidence]:
     if len(variances) > 1:
         joined = xr.concat(variances, "layer", join="outer", coords="minimal", compat="override")
-        joined = joined.transpose("layer", "step").isel(step=slice(first_few(joined["step"].values, early)))
-        yield Evidence(NETWORK, kind, {"steps": joined["step"].values, "variances": joined.values})
+        joined = joined.transpose("layer", "step")
+        joined = joined.isel(step=slice(count_early(joined["step"].values, early_steps)))
+        yield Evidence(NETWORK, kind, {"steps": joined["step"].values, "early_variances": joined.values})
 
 
 def _gradients(tables: Tables) -> Iterator[Evidence]:
-    if ("gradient", "moments") not in tables:
+    if Key("gradient", "moments") not in tables:
         return
-    table = tables["gradient", "moments"]
+    table = tables[Key("gradient", "moments")]
     scale = (table["numel"] / table["sampled"]).values
     squares = np.zeros(table.sizes["step"])
-    for i, (name, columns) in enumerate(_rows(table)):
-        known = _moments(columns) | {"zeros": columns["zeros"], "mean_abs": columns["abs"] / columns["count"]}
-        yield Evidence(f"{name}.grad", "gradient", known)
-        own = columns["m2"] + columns["count"] * columns["mean"] ** 2
-        squares[np.isin(table["step"].values, columns["steps"])] += np.nan_to_num(own * scale[i])
+    for i, (name, moments) in enumerate(_rows(table)):
+        more = {"zeros": moments["zeros"], "mean_abs": moments["abs"] / moments["count"]}
+        yield Evidence(f"{name}.grad", "gradient", _counts(moments) | more)
+        of_parameter = moments["m2"] + moments["count"] * moments["mean"] ** 2
+        squares[np.isin(table["step"].values, moments["steps"])] += np.nan_to_num(of_parameter * scale[i])
     yield Evidence(NETWORK, "gradient", {"steps": table["step"].values, "signal": np.sqrt(squares)})
-    for name, columns in _rows(tables["gradient", "quantiles"]):
-        known = {"quantile_05": columns["quantile_0"], "quantile_95": columns["quantile_1"]}
-        yield Evidence(f"{name}.grad", "gradient", {"steps": columns["steps"]} | known)
+    for name, quantiles in _rows(tables[Key("gradient", "quantiles")]):
+        columns = {
+            "steps": quantiles["steps"],
+            "early_quantile_05": quantiles["quantile_0"],
+            "early_quantile_95": quantiles["quantile_1"],
+        }
+        yield Evidence(f"{name}.grad", "gradient", columns)
 
 
-def _layers(tables: Tables, early: int) -> Iterator[Evidence]:
+def _layers(tables: Tables, early_steps: int) -> Iterator[Evidence]:
     variances = []
-    for (kind, name), table in tables.items():
-        if kind != "layer":
+    for key, table in tables.items():
+        if key.kind != "layer":
             continue
         sums = {column: table.values[..., i] for i, column in enumerate(ACTIVITY)}
-        share = sums["active"] / sums["valid"]
-        known = {"steps": table["step"].values, "nonfinite": sums["nonfinite"].sum(1)}
-        known |= dict.fromkeys(str(table["gives"].item()).split(), share)
-        yield Evidence(name, "layer", known)
+        columns = {"steps": table["step"].values, "nonfinite": sums["nonfinite"].sum(1)}
+        columns |= dict.fromkeys(key.evidence, sums["active"] / sums["valid"])
+        yield Evidence(key.of, "layer", columns)
         valid = sums["valid"].sum(1)
         variance = sums["squares"].sum(1) / valid - (sums["sum"].sum(1) / valid) ** 2
-        variances.append(xr.DataArray(variance, {"step": known["steps"]}, ("step",)))
-    yield from _variances(variances, "layer", early)
+        variances.append(xr.DataArray(variance, {"step": columns["steps"]}, ("step",)))
+    yield from _early_variances(variances, "layer", early_steps)
 
 
-def _metrics(tables: Tables, early: int, loss: str, validation_loss: str) -> Iterator[Evidence]:
-    if ("metric", "") not in tables:
+def _metrics(tables: Tables, early_steps: int, loss: str, validation_loss: str) -> Iterator[Evidence]:
+    table = tables.get(Key("metric", "values"))
+    if table is None:
         return
-    table = tables["metric", ""]
     steps, names = table["step"].values, [str(name) for name in table["column"].values]
     columns = dict(zip(names, table.values.T, strict=True))
-    training = columns.get(metric_name(loss, names, LOSSES))
-    validation = columns.get(metric_name(validation_loss, names, VALIDATION_LOSSES))
-    if training is not None:
-        known = ~np.isnan(training)
-        measured, at = training[known], steps[known]
-        place = metric_name(loss, names, LOSSES)
-        yield Evidence(place, "metric", {"steps": at, "loss": measured, "signal": measured})
-        few = first_few(at, early)
-        yield Evidence(place, "metric", {"steps": at[:few], "early_loss": measured[:few]})
-        yield Evidence(place, "metric", {"steps": steps, "nonfinite": _exploded(training)})
-    if training is not None and validation is not None:
-        place = metric_name(validation_loss, names, VALIDATION_LOSSES)
-        yield Evidence(place, "metric", {"steps": steps, "training": training, "validation": validation})
+    training, validation = metric_name(loss, names, LOSSES), metric_name(validation_loss, names, VALIDATION_LOSSES)
+    if training:
+        measured = ~np.isnan(columns[training])
+        values, at = columns[training][measured], steps[measured]
+        yield Evidence(training, "metric", {"steps": at, "loss": values, "signal": values})
+        early = count_early(at, early_steps)
+        yield Evidence(training, "metric", {"steps": at[:early], "early_loss": values[:early]})
+        yield Evidence(training, "metric", {"steps": steps, "nonfinite": _exploded(columns[training])})
+    if training and validation:
+        losses = {"steps": steps, "training_loss": columns[training], "validation_loss": columns[validation]}
+        yield Evidence(validation, "metric", losses)
 
 
 def _exploded(loss: np.ndarray) -> np.ndarray:
-    """Mark infinite losses, and NaN from some step on to the end if none was missing before: that was measured."""
+    """Mark infinite losses, and NaN from some step to the end if none was missing before: those were measured."""
     missing = np.isnan(loss)
     first = int(missing.argmax())
-    ended = bool(missing.any()) and first > 0 and bool(missing[first:].all())
-    return np.isinf(loss).astype(float) + (missing if ended else 0.0)
+    to_the_end = bool(missing.any()) and first > 0 and bool(missing[first:].all())
+    return np.isinf(loss).astype(float) + (missing if to_the_end else 0.0)

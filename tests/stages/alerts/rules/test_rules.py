@@ -5,22 +5,25 @@ import inspect
 import numpy as np
 import pytest
 
+import trajlab
 from trajlab.running.settings import settings_of
 from trajlab.stages.alerts import alerts
-from trajlab.stages.alerts.rules import NEEDS, RULES, prefix
-from trajlab.stages.alerts.rules.curves import loss_not_decreasing, overfit, spike, stuck_loss
-from trajlab.stages.alerts.rules.layers import dead_relu, mass_death, saturated_activation
-from trajlab.stages.alerts.rules.tensors import (
-    all_zero,
-    exploding_tensor,
-    narrow_gradient,
-    rank_collapse,
-    tensor_variance,
-    unchanged_tensor,
-    uneven_variances,
-    vanishing_gradient,
-    weight_update_ratio,
-)
+from trajlab.stages.alerts import rules as folder
+from trajlab.stages.alerts.rules import all_rules
+from trajlab.stages.alerts.rules.all_zero import all_zero
+from trajlab.stages.alerts.rules.dead_relu import dead_relu
+from trajlab.stages.alerts.rules.exploding_tensor import exploding_tensor
+from trajlab.stages.alerts.rules.loss_not_decreasing import loss_not_decreasing
+from trajlab.stages.alerts.rules.mass_death import mass_death
+from trajlab.stages.alerts.rules.overfit import overfit
+from trajlab.stages.alerts.rules.poor_weight_initialization import narrow_gradient, stuck_loss, uneven_variances
+from trajlab.stages.alerts.rules.rank_collapse import rank_collapse
+from trajlab.stages.alerts.rules.saturated_activation import saturated_activation
+from trajlab.stages.alerts.rules.spike import spike
+from trajlab.stages.alerts.rules.tensor_variance import tensor_variance
+from trajlab.stages.alerts.rules.unchanged_tensor import unchanged_tensor
+from trajlab.stages.alerts.rules.vanishing_gradient import vanishing_gradient
+from trajlab.stages.alerts.rules.weight_update_ratio import weight_update_ratio
 
 
 def around(limit):
@@ -32,17 +35,33 @@ def fires(verdict):
     return verdict.fires.tolist()
 
 
-def test_rules__have_a_setting_for_each_threshold_and_say_what_they_need():
-    thresholds = {
-        f"{prefix(name)}_{one}" for name, functions in RULES.items() for f in functions for one in settings_of(f)
-    }
-    others = {
-        "loss", "validation_loss", "poor_weight_initialization_steps", "rank_collapse_measure",
-        "unchanged_tensor_rtol", "unchanged_tensor_atol", "saturated_activation_threshold_tanh",
-        "saturated_activation_threshold_sigmoid",
-    }  # fmt: skip
-    assert set(settings_of(alerts)) == thresholds | others
-    assert list(NEEDS) == list(RULES)
+def test_rules__are_named_as_their_file_and_take_their_thresholds_from_the_settings_of_the_stage():
+    for file, rule in all_rules().items():
+        assert rule.name.lower() == file.replace("_", "")
+        thresholds = {name for function in rule.judge for name in settings_of(function)}
+        assert thresholds | set(rule.minimum) <= set(settings_of(alerts))
+        assert all(name.startswith(file) for name in thresholds)
+
+
+OUTSIDE = """
+from trajlab.stages.alerts.rule import Rule, Verdict
+
+
+def long_run(steps, loss, *, long_run_limit=5):
+    return Verdict(steps.astype(float), steps > long_run_limit)
+
+
+RULE = Rule("LongRun", "loss", (long_run,))
+"""
+
+
+def test_rules__a_file_in_the_folder_is_a_rule(tmp_path, monkeypatch):
+    (tmp_path / "long_run.py").write_text(OUTSIDE)
+    monkeypatch.setattr(folder, "__path__", [*folder.__path__, str(tmp_path)])
+    run = trajlab.from_arrays({}, metrics={"loss": np.linspace(2, 1, 9)}, steps=np.arange(9))
+    result = trajlab.run("alerts", run).compute()
+    assert result.first_step.sel(check="LongRun loss") == 6
+    assert result.fired.sel(rule="LongRun") == 1
 
 
 def test_rules__have_the_defaults_that_people_know():
@@ -63,7 +82,7 @@ def test_rules__have_the_defaults_that_people_know():
 
 
 def test_vanishing_gradient():
-    assert fires(vanishing_gradient(around(1e-7), threshold=1e-7)) == [True, False, False, False]
+    assert fires(vanishing_gradient(around(1e-7), vanishing_gradient_threshold=1e-7)) == [True, False, False, False]
 
 
 def test_exploding_tensor():
@@ -72,12 +91,12 @@ def test_exploding_tensor():
 
 @pytest.mark.parametrize(("threshold", "expected"), [(100, [False, False, True]), (50, [False, True, True])])
 def test_all_zero(threshold, expected):
-    assert fires(all_zero(np.array([3, 4, 8]), np.array([8, 8, 8]), threshold=threshold)) == expected
+    assert fires(all_zero(np.array([3, 4, 8]), np.array([8, 8, 8]), all_zero_threshold=threshold)) == expected
 
 
 def test_all_zero__of_an_empty_tensor_is_unknown():
     with np.errstate(invalid="ignore"):
-        verdict = all_zero(np.zeros(1), np.zeros(1), threshold=100)
+        verdict = all_zero(np.zeros(1), np.zeros(1), all_zero_threshold=100)
     assert np.isnan(verdict.value) and not verdict.fires
 
 
@@ -87,47 +106,58 @@ def test_all_zero__of_an_empty_tensor_is_unknown():
 )
 def test_unchanged_tensor(num_steps, expected):
     apart = np.array([np.nan, 0, 0, 1, 0, 0, 0])
-    assert fires(unchanged_tensor(apart, np.full(7, 9.0), num_steps=num_steps)) == expected
+    assert fires(unchanged_tensor(apart, np.full(7, 9.0), unchanged_tensor_num_steps=num_steps)) == expected
 
 
 def test_tensor_variance():
-    limits = {"max_threshold": 10.0, "min_threshold": 1e-5}
+    limits = {"tensor_variance_max_threshold": 10.0, "tensor_variance_min_threshold": 1e-5}
     assert fires(tensor_variance(around(10.0), **limits)) == [False, False, True, False]
     assert fires(tensor_variance(around(1e-5), **limits)) == [True, False, False, False]
 
 
 def test_weight_update_ratio():
-    limits = {"large_threshold": 10.0, "small_threshold": 0.5, "epsilon": 0.0}
+    limits = {
+        "weight_update_ratio_large_threshold": 10.0,
+        "weight_update_ratio_small_threshold": 0.5,
+        "weight_update_ratio_epsilon": 0.0,
+    }
     one = np.ones(4)
     assert fires(weight_update_ratio(around(10.0), one, **limits)) == [False, False, True, False]
     assert fires(weight_update_ratio(around(0.5), one, **limits)) == [True, False, False, False]
-    limits["epsilon"] = 1e-9
+    limits["weight_update_ratio_epsilon"] = 1e-9
     assert weight_update_ratio(np.array([1.0]), np.array([0.0]), **limits).value.item() == pytest.approx(1e9)
 
 
 def test_poor_weight_initialization__variances():
     variances = np.stack([around(10.0), np.ones(4), np.full(4, 3.0)])
-    assert fires(uneven_variances(variances, threshold=10.0))[:3] == [False, False, True]
+    assert fires(uneven_variances(variances, poor_weight_initialization_threshold=10.0))[:3] == [False, False, True]
     with np.errstate(divide="ignore"):
-        assert fires(uneven_variances(np.array([[1.0], [0.0]]), threshold=10.0)) == [True]
-    assert not uneven_variances(np.array([[1.0], [np.nan]]), threshold=0.5).fires.any()
+        assert fires(uneven_variances(np.array([[1.0], [0.0]]), poor_weight_initialization_threshold=10.0)) == [True]
+    assert not uneven_variances(np.array([[1.0], [np.nan]]), poor_weight_initialization_threshold=0.5).fires.any()
 
 
 def test_poor_weight_initialization__range_of_the_gradient():
     high = around(0.001)
-    assert fires(narrow_gradient(np.zeros(4), high, distribution_range=0.001)) == [True, False, False, False]
+    assert fires(narrow_gradient(np.zeros(4), high, poor_weight_initialization_distribution_range=0.001)) == [
+        True,
+        False,
+        False,
+        False,
+    ]
 
 
 def test_poor_weight_initialization__loss():
     loss = np.array([3.0, 2.0, 2.0, 2.5, np.nan, 2.1, 1.0])
-    assert fires(stuck_loss(loss, patience=4)) == [False] * 5 + [True, False]
-    assert fires(stuck_loss(loss, patience=3)) == [False] * 4 + [True, True, False]
+    assert fires(stuck_loss(loss, poor_weight_initialization_patience=4)) == [False] * 5 + [True, False]
+    assert fires(stuck_loss(loss, poor_weight_initialization_patience=3)) == [False] * 4 + [True, True, False]
 
 
 def test_loss_not_decreasing__looks_every_so_many_steps():
     """The example of the documentation: saved every 3 steps, looked at every 10."""
     steps = np.arange(9, 40, 3)
-    looked = loss_not_decreasing(steps, np.linspace(2, 1, steps.size), num_steps=10, diff_percent=0.1).value
+    looked = loss_not_decreasing(
+        steps, np.linspace(2, 1, steps.size), loss_not_decreasing_num_steps=10, loss_not_decreasing_diff_percent=0.1
+    ).value
     assert steps[np.isfinite(looked)].tolist() == [21, 33]
 
 
@@ -137,13 +167,18 @@ def test_loss_not_decreasing__threshold(limit):
     for value, expected in zip(
         [np.nextafter(loss, 99), loss, np.nextafter(loss, 0)], [True, False, False], strict=True
     ):
-        verdict = loss_not_decreasing(np.array([0, 10]), np.array([64.0, value]), num_steps=10, diff_percent=limit)
+        verdict = loss_not_decreasing(
+            np.array([0, 10]),
+            np.array([64.0, value]),
+            loss_not_decreasing_num_steps=10,
+            loss_not_decreasing_diff_percent=limit,
+        )
         assert fires(verdict) == [False, expected]
 
 
 def test_overfit__threshold():
     steps, train = np.arange(4), np.full(4, 2.0)
-    limits = {"start_step": 0, "patience": 1, "ratio_threshold": 0.5}
+    limits = {"overfit_start_step": 0, "overfit_patience": 1, "overfit_ratio_threshold": 0.5}
     assert fires(overfit(steps, train, around(3.0), **limits)) == [False, False, True, False]
 
 
@@ -152,23 +187,39 @@ def test_overfit__threshold():
 )
 def test_overfit__patience(patience, expected):
     validation = np.array([1, 2, 2, 1, 2, 2, 2.0])
-    verdict = overfit(np.arange(7), np.ones(7), validation, start_step=0, patience=patience, ratio_threshold=0.1)
+    verdict = overfit(
+        np.arange(7),
+        np.ones(7),
+        validation,
+        overfit_start_step=0,
+        overfit_patience=patience,
+        overfit_ratio_threshold=0.1,
+    )
     assert fires(verdict) == expected
-    late = overfit(np.arange(7), np.ones(7), validation, start_step=5, patience=patience, ratio_threshold=0.1)
+    late = overfit(
+        np.arange(7),
+        np.ones(7),
+        validation,
+        overfit_start_step=5,
+        overfit_patience=patience,
+        overfit_ratio_threshold=0.1,
+    )
     assert not late.fires[:5].any() and np.isnan(late.value[:5]).all()
 
 
 def test_overfit__takes_the_mean_of_the_training_loss_since_the_last_validation():
     train = np.array([9.0, 9.0, 1.0, 3.0])
     validation = np.array([np.nan, 9.0, np.nan, 4.0])
-    verdict = overfit(np.arange(4), train, validation, start_step=0, patience=1, ratio_threshold=0.9)
+    verdict = overfit(
+        np.arange(4), train, validation, overfit_start_step=0, overfit_patience=1, overfit_ratio_threshold=0.9
+    )
     np.testing.assert_array_equal(verdict.value, [np.nan, 0, np.nan, 1])
 
 
 @pytest.mark.parametrize("rule", [dead_relu, saturated_activation])
 def test_inactive_layers(rule):
     """Activity of 1 per cent is the limit for a unit, half of the units that for the layer."""
-    limits = {"threshold_inactivity": 1.0, "threshold_layer": 50.0}
+    limits = {f"{rule.__name__}_threshold_inactivity": 1.0, f"{rule.__name__}_threshold_layer": 50.0}
     low, at = 0.0099, 0.01
     active = np.array([[low, low, at, 1], [low, low, low, 1], [at, at, at, at], [low, low, np.nan, np.nan]])
     assert fires(rule(active, **limits)) == [False, True, False, True]
@@ -178,11 +229,11 @@ def test_inactive_layers(rule):
 
 def test_mass_death():
     active = np.array([[1, 1, 1, 0], [1, 0, 1, 0], [1, 0, 0, 0], [0, 0, 0, 1]], float)
-    assert mass_death(active, window=1, share=0.25).value[1:].tolist() == [0.25, 0.25, 0.25]
-    assert fires(mass_death(active, window=1, share=0.25)) == [False] * 4
-    assert mass_death(active, window=2, share=0.25).value[1:].tolist() == [0.25, 0.5, 0.5]
-    assert fires(mass_death(active, window=2, share=0.25)) == [False, False, True, True]
-    assert fires(mass_death(active, window=2, share=0.5)) == [False] * 4
+    assert mass_death(active, mass_death_window=1, mass_death_share=0.25).value[1:].tolist() == [0.25, 0.25, 0.25]
+    assert fires(mass_death(active, mass_death_window=1, mass_death_share=0.25)) == [False] * 4
+    assert mass_death(active, mass_death_window=2, mass_death_share=0.25).value[1:].tolist() == [0.25, 0.5, 0.5]
+    assert fires(mass_death(active, mass_death_window=2, mass_death_share=0.25)) == [False, False, True, True]
+    assert fires(mass_death(active, mass_death_window=2, mass_death_share=0.5)) == [False] * 4
 
 
 def test_spike__threshold():
@@ -190,20 +241,23 @@ def test_spike__threshold():
     before = np.array([1.0, 2, 3, 4, 5])
     limit = 3 + 10 * 1.4826
     for value, expected in ((limit - 1e-9, False), (limit + 1e-9, True), (np.inf, True), (np.nan, False)):
-        verdict = spike(np.append(before, value), window=5, least=5, deviations=10.0)
+        verdict = spike(np.append(before, value), spike_window=5, spike_min_values=5, spike_deviations=10.0)
         assert fires(verdict) == [False] * 5 + [expected]
-    assert spike(np.append(before, 13.0), window=5, least=5, deviations=10 / 1.4826).value[5] == 10 / 1.4826
+    assert (
+        spike(np.append(before, 13.0), spike_window=5, spike_min_values=5, spike_deviations=10 / 1.4826).value[5]
+        == 10 / 1.4826
+    )
 
 
 def test_spike__needs_a_baseline_and_forgets_what_is_long_ago():
     signal = np.array([1.0, 2, 1, np.nan, 900, 2, 1, 2, 1, 2, 90])
     with np.errstate(divide="ignore"):
-        found = spike(signal, window=4, least=3, deviations=10)
+        found = spike(signal, spike_window=4, spike_min_values=3, spike_deviations=10)
     assert np.isnan(found.value[:4]).all()
     assert np.flatnonzero(found.fires).tolist() == [4, 10]
 
 
 def test_rank_collapse():
     rank = np.append(8.0, around(4.0))
-    assert fires(rank_collapse(rank, share=0.5)) == [False, True, False, False, False]
-    assert fires(rank_collapse(np.array([np.nan, 8, 3]), share=0.5)) == [False, False, True]
+    assert fires(rank_collapse(rank, rank_collapse_share=0.5)) == [False, True, False, False, False]
+    assert fires(rank_collapse(np.array([np.nan, 8, 3]), rank_collapse_share=0.5)) == [False, False, True]

@@ -1,0 +1,114 @@
+"""What rules need to know, as lazy tables of a few numbers for each step of each tensor, layer and metric."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+
+from trajlab.replays.observe import observe
+from trajlab.replays.observers.activity import Activity
+from trajlab.scan.kernels.distribution import Spread
+from trajlab.scan.kernels.moments import Moments
+from trajlab.scan.kernels.update_size import Updates
+from trajlab.scan.scan import scan
+from trajlab.stages.alerts.matrix_rank import rank_table
+from trajlab.statistics.units import shape_of
+
+
+class Key(NamedTuple):
+    """What a table holds.
+
+    Parameters
+    ----------
+    kind
+        weight, gradient, layer or metric.
+    table
+        moments, updates, rank, quantiles, activity or values.
+    of
+        The parameter or layer, where a table holds only one.
+    evidence
+        Names under which rules ask for the activity of a layer.
+    """
+
+    kind: str
+    table: str
+    of: str = ""
+    evidence: tuple[str, ...] = ()
+
+
+Tables = dict[Key, xr.DataArray]
+
+
+def weight_tables(weights: Mapping[str, xr.DataArray], *, atol: float, rtol: float, rank_measure: str) -> Tables:
+    """Return moments and updates of all weights, and the rank of each matrix."""
+    if not weights:
+        return {}
+    moments, _ = scan(Moments(), weights)
+    updates, _ = scan(Updates(atol, rtol), weights)
+    fan_in = [int(np.prod(shape_of(array)[1:], dtype=np.int64)) for array in weights.values()]
+    ranks = {
+        Key("weight", "rank", name): rank_table(array, rank_measure)
+        for name, array in weights.items()
+        if array.ndim > 2 and math.prod(array.shape[1:]) > 0
+    }
+    moments = moments.assign_coords(fan_in=("parameter", fan_in))
+    return {Key("weight", "moments"): moments, Key("weight", "updates"): updates} | ranks
+
+
+def gradient_tables(gradients: Mapping[str, xr.DataArray], *, early_steps: int) -> Tables:
+    """Return moments of all gradients, and quantiles of those of the first few optimizer steps."""
+    if not gradients:
+        return {}
+    early = {
+        name: array.isel(step=slice(count_early(array["step"].values, early_steps)))
+        for name, array in gradients.items()
+    }
+    moments, _ = scan(Moments(), gradients)
+    quantiles, _ = scan(Spread((0.05, 0.95), 2), early, reference=0)
+    return {Key("gradient", "moments"): moments, Key("gradient", "quantiles"): quantiles}
+
+
+def layer_tables(activations: Mapping[str, xr.DataArray], *, tanh: Sequence[float], sigmoid: Sequence[float]) -> Tables:
+    """Return the activity of each layer's units on the probe.
+
+    Parameters
+    ----------
+    activations
+        Outputs of layers by name.
+    tanh, sigmoid
+        Inputs, below and above, from which on these functions are saturated.
+    """
+    if not activations:
+        return {}
+    with np.errstate(over="ignore"):
+        limits = {"Tanh": np.tanh(tanh), "Sigmoid": 1.0 / (1.0 + np.exp(-np.asarray(sigmoid)))}
+    bounds = tuple((name, float(low), float(high)) for name, (low, high) in limits.items())
+    tables = {}
+    for name, table in observe(activations, Activity(bounds)).items():
+        bounded = table.attrs.get("module_class", "") in limits
+        relu = table.attrs.get("rectified", False) or not table.attrs.get("activation", True)
+        evidence = ("unsaturated",) if bounded else ("relu_active", "active") if relu else ("active",)
+        tables[Key("layer", "activity", name, evidence)] = table
+    return tables
+
+
+def metric_tables(metrics: xr.Dataset | None) -> Tables:
+    """Return all metrics of a single number a step, as columns of one table."""
+    columns = {str(name): array for name, array in (metrics or {}).items() if array.dims == ("step",)}
+    if metrics is None or not columns:
+        return {}
+    values = da.stack([da.asarray(array.data).astype(np.float64) for array in columns.values()], axis=1).rechunk(-1)
+    labels = {"step": metrics["step"].variable, "column": np.array(list(columns), dtype=object)}
+    return {Key("metric", "values"): xr.DataArray(values, labels, ("step", "column"), "metrics")}
+
+
+def count_early(steps: np.ndarray, early_steps: int) -> int:
+    """Count the recorded steps among the first few optimizer steps from the first recorded one on.
+
+    >>> count_early(np.array([20, 25, 30, 35]), 10)
+    2
+    """
+    return int((steps < steps[:1].sum() + early_steps).sum())
