@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
+
+from trajlab.statistics.matching import best_match, shuffled_match
 
 from trajlab import sizes
 
@@ -122,33 +123,28 @@ def _normalized(hsic: np.ndarray) -> np.ndarray:
 
 
 def changes(start: Features, now: Features, end: Features, *, shuffles: int) -> np.ndarray:
-    """Tell how a layer differs from what it was at the start and will be at the end; give `CHANGES`.
+    """Return `CHANGES`: how a layer differs from what it was at the start and will be at the end.
 
     Parameters
     ----------
     start, now, end
         The features at three steps.
     shuffles
-        How often the samples of the last step are shuffled, to learn how alike matched features are by chance.
+        How often the samples of the last step are shuffled, for the similarity of matched features by chance.
     """
-    found = np.full(len(CHANGES), np.nan)
-    found[0], found[1] = cka(start, now), cka(now, end)
-    if not (len(now.units) and len(end.units)):
-        return found
-    alike = now.directions.T @ end.directions
-    rows, columns = linear_sum_assignment(alike, maximize=True)
-    random, chance = np.random.default_rng(0), []
-    for _ in range(shuffles):
-        mixed = now.directions.T @ end.directions[random.permutation(len(end.directions))]
-        chance.append(mixed[linear_sum_assignment(mixed, maximize=True)].mean())
-    _, own, others = np.intersect1d(now.units, end.units, assume_unique=True, return_indices=True)
-    found[2] = alike[rows, columns].mean()
-    if chance:
-        found[3], found[4] = np.mean(chance), np.quantile(chance, 0.95)
-    if len(own):
-        found[5] = alike[own, others].mean()
-    found[6] = (now.units[rows] == end.units[columns]).mean()
-    return found
+    row = dict.fromkeys(CHANGES, np.nan) | {"cka_start": cka(start, now), "cka_end": cka(now, end)}
+    if len(now.units) and len(end.units):
+        correlation = now.directions.T @ end.directions
+        rows, columns = best_match(correlation)
+        row["matched_end"] = correlation[rows, columns].mean()
+        row["matched_end_null"], row["matched_end_null_95"] = shuffled_match(
+            lambda order: now.directions.T @ end.directions[order], len(end.directions), shuffles=shuffles
+        )
+        _, before, after = np.intersect1d(now.units, end.units, assume_unique=True, return_indices=True)
+        if len(before):
+            row["own_end"] = correlation[before, after].mean()
+        row["kept_end"] = (now.units[rows] == end.units[columns]).mean()
+    return np.array(list(row.values()))
 
 
 def feature_matrix(values: np.ndarray) -> np.ndarray:

@@ -12,11 +12,11 @@ import dask
 import dask.array as da
 import numpy as np
 import xarray as xr
-from scipy.optimize import linear_sum_assignment
 
 from trajlab.replays.observe import observe
 from trajlab.replays.observers.observer import Observable
 from trajlab.replays.observers.sampled_outputs import Picked
+from trajlab.statistics.matching import best_match, shuffled_match
 from trajlab.statistics.units import layers_of
 from trajlab.threads import one_thread
 
@@ -49,15 +49,10 @@ def matches(a: np.ndarray, b: np.ndarray, *, shuffles: int) -> np.ndarray:
     a, b = _directions(a), _directions(b)
     if not (len(a) and len(b)):
         return np.array([*[np.nan] * 4, 0.0])
-    alike = _cosines(a, b)
-    pairs = linear_sum_assignment(alike, maximize=True)
-    random = np.random.default_rng(0)
-    chance = []
-    for _ in range(shuffles):
-        mixed = _cosines(a, b[:, random.permutation(b.shape[1])])
-        chance.append(mixed[linear_sum_assignment(mixed, maximize=True)].mean())
-    null = [np.mean(chance), np.quantile(chance, 0.95)] if chance else [np.nan, np.nan]
-    return np.array([alike[pairs].mean(), alike[greedy(alike)].mean(), *null, len(pairs[0])])
+    similarity = _cosines(a, b)
+    pairs = best_match(similarity)
+    null = shuffled_match(lambda order: _cosines(a, b[:, order]), b.shape[1], shuffles=shuffles)
+    return np.array([similarity[pairs].mean(), similarity[greedy(similarity)].mean(), *null, len(pairs[0])])
 
 
 def greedy(alike: np.ndarray) -> tuple[list[int], list[int]]:
