@@ -20,8 +20,10 @@ class AnyNetwork(nn.Module):
     Weights with four axes are those of convolutions, which the inputs go through, too.
     """
 
-    def __init__(self, shapes: dict[str, list[int]]):
+    def __init__(self, shapes: dict[str, list[int]], buffers: dict[str, list[int]] | None = None):
         super().__init__()
+        for name, shape in (buffers or {}).items():
+            self.register_buffer(name, torch.zeros(shape))
         self.squash = nn.Tanh()
         for name, shape in shapes.items():
             *path, leaf = name.split(".")

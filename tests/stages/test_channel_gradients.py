@@ -10,8 +10,8 @@ from torch.nn import functional as F
 import trajlab
 from trajlab.errors import BadSetting, MissingData
 from trajlab.figures import figure, panels
-from trajlab.replays import replay as replaying
 from trajlab.replays.observers.channel_gradients import alike
+from trajlab.replays.stateless import Network
 from trajlab.reports.findings import findings, headlines
 from trajlab.running.fuse import fuse_scans
 from trajlab.stages.channel_gradients import channel_gradients
@@ -334,10 +334,8 @@ def test_channel_gradients__a_weight_that_is_made_of_others_is_refused(probe):
 
 def test_channel_gradients__share_a_pass_with_other_stages(run, probe, monkeypatch):
     passes = []
-    watched = replaying.network.Network.watched
-    monkeypatch.setattr(
-        replaying.network.Network, "watched", lambda self, *given: passes.append(1) or watched(self, *given)
-    )
+    watched = Network.watched
+    monkeypatch.setattr(Network, "watched", lambda self, *given: passes.append(1) or watched(self, *given))
     settings = {"model": "tests.stages.test_channel_gradients:Net", "probe": probe}
     results = [trajlab.run(name, run, **settings) for name in ("channel_gradients", "dead_neurons")]
     with dask.config.set(array_optimize=fuse_scans, scheduler="sync"):

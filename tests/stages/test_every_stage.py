@@ -26,7 +26,7 @@ STAGES = Path(trajlab.__file__).parent / "stages"
 LIBRARIES = {"numpy", "xarray", "dask", "scipy", "sklearn", "threadpoolctl"}
 STANDARD = {"collections", "dataclasses", "functools", "hashlib", "importlib", "inspect", "itertools", "math",
             "pkgutil", "types", "typing"}  # fmt: skip
-ROOMS = {"errors", "threads", "scan", "statistics", "replays"}
+ROOMS = {"errors", "sizes", "threads", "scan", "statistics", "replays"}
 """What a stage and its helpers may import, beside the folder of the stage."""
 
 READS_OR_WRITES = {"open", "eval", "exec", "to_zarr", "to_netcdf", "open_zarr", "open_dataset", "open_mfdataset",
@@ -41,6 +41,7 @@ def example(example, rng):
     return trajlab.from_arrays(
         {**{name: array.values for name, array in example.weights.items()}, "plane.weight": walk},
         {**{name: array.values for name, array in example.gradients.items()}, "plane.weight": -np.diff(walk, axis=0)},
+        metrics=example.metrics,
     )
 
 
@@ -52,16 +53,22 @@ def chunked(run: Trajectory, **chunks) -> Trajectory:
 
 
 def all_lazy(runs: Trajectory | dict[str, Trajectory]) -> Trajectory | dict[str, Trajectory]:
-    """Return the same with buffers, and all that is recorded as dask arrays, the probe included."""
+    """Return the same with buffers, and all that is recorded as dask arrays, the probe included.
+
+    The metric `epoch` stays in memory, as steps do: the number of epochs is the size of a dim.
+    """
     if not isinstance(runs, Trajectory):
         return {name: all_lazy(run) for name, run in runs.items()}
     lazy = trajlab.from_arrays(
         {name: array.data for name, array in runs.weights.items()},
         {name: array.data for name, array in runs.gradients.items()},
         buffers={"mean": dask.array.zeros((21, 3), chunks=(7, 3), dtype=np.float32)},
-        metrics=runs.metrics.chunk(step=5),
+        metrics=runs.metrics.chunk().assign({name: runs.metrics[name] for name in runs.metrics if name == "epoch"}),
     ).with_model(runs.model, probe=runs.probe.chunk())
-    lazy.facts = runs.facts
+    if described := runs.facts.get("describe"):
+        model = described["model"]
+        arguments = model["arguments"] | {"buffers": {"mean": [3]}}
+        lazy.facts = runs.facts | {"describe": {"model": model | {"arguments": arguments}}}
     return lazy
 
 

@@ -13,6 +13,7 @@ from trajlab.errors import BadSetting
 from trajlab.running.inputs import TENSORS, Inputs, needs_of, stage_name, without_prefix
 from trajlab.runs.trajectory import Trajectory
 from trajlab.schema import RESULT_VERSION
+from trajlab.statistics.result import with_default_attrs
 
 
 def call_stage(
@@ -37,6 +38,7 @@ def call_stage(
         if without_prefix(name) in TENSORS and arguments[name] is not None and not _takes_mapping(parameter):
             singles.append(name)
     result = _per_tensor(function, arguments, singles, settings) if singles else _dataset(function, arguments, settings)
+    result = with_default_attrs(result, (inspect.getdoc(function) or "").partition("\n")[0])
     provenance = {
         "Conventions": RESULT_VERSION,
         "stage": stage_name(function),

@@ -9,9 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trajlab.statistics.matching import best_match, shuffled_match
-
 from trajlab import sizes
+from trajlab.statistics.matching import best_match, shuffled_match
 
 PAIRS = ("signed", "absolute", "cka")
 """Of two layers: the sum of the correlations between their features, that of their sizes, and the debiased CKA."""

@@ -49,6 +49,22 @@ def annotate(result: xr.Dataset, meanings: Mapping[str, Meaning], **attrs: Any) 
     return result
 
 
+def with_default_attrs(result: xr.Dataset, summary: str) -> xr.Dataset:
+    """Describe the variables that their stage did not: by their names, and the first sentence of its docstring.
+
+    Parameters
+    ----------
+    result
+        What a stage returned, perhaps one of a user's own.
+    summary
+        First line of the stage's docstring.
+    """
+    for name, variable in result.data_vars.items():
+        title = str(name).replace("_", " ")
+        variable.attrs = {"long_name": title, "units": "1", "definition": summary or title} | variable.attrs
+    return result
+
+
 def columns_of(table: xr.DataArray) -> xr.Dataset:
     """Return the columns of a scan as variables, each with how it pools over parameters in its attrs.
 

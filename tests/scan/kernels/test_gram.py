@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from trajlab.scan.scan.kernels import gram as deviations
 
+from trajlab.scan.kernels import gram as deviations
 from trajlab.scan.kernels.gram import centered, gram, principal, walk
 
 

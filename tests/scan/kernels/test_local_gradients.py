@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from trajlab.scan.scan.kernels import local_gradients as kernel
 
+from trajlab.scan.kernels import local_gradients as kernel
 from trajlab.scan.kernels.convolution_taps import Convolution
 from trajlab.scan.kernels.local_gradients import Filters, local_gradients
 

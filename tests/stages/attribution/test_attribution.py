@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 import trajlab
 from trajlab.errors import BadSetting, MissingData
-from trajlab.replays import replay as replaying
+from trajlab.replays.probe_files import as_probe, read_probe
 from trajlab.replays.probe_kinds import kinds_of
 from trajlab.running.fuse import fuse_scans
 from trajlab.stages.attribution.ascent import random_signs
@@ -52,7 +52,7 @@ def run_of(nets, build, probe, chunks=None, steps=None):
     weights = {name: array for name, array in arrays.items() if name in trained}
     buffers = {name: array for name, array in arrays.items() if name not in trained}
     run = trajlab.from_arrays(weights, buffers=buffers, steps=steps)
-    return run.with_model(build, probe=replaying.as_probe(probe))
+    return run.with_model(build, probe=as_probe(probe))
 
 
 def attribution(run, **settings):
@@ -190,7 +190,7 @@ def test_attribution__of_one_layer_is_known_by_hand():
     net = nn.Sequential(nn.Linear(2, 2, bias=False))
     weight = np.array([[[2.0, -1.0], [0.0, 3.0]]], np.float32)
     probe = (np.array([[1, 0], [0, 1], [1, 1], [-5, 0]], np.float32), np.array([0, 1, 1, 0]))
-    run = trajlab.from_arrays({"0.weight": weight}).with_model(net, probe=replaying.as_probe(probe))
+    run = trajlab.from_arrays({"0.weight": weight}).with_model(net, probe=as_probe(probe))
 
     found = attribution(
         run, objective="logit", epsilon=1.0, epsilons=(0.0, 3.0), samples=[0, 1], ascent_steps=40, norm=1.0
@@ -221,7 +221,7 @@ def test_attribution__grad_cam_is_known_by_hand():
     }
     run = trajlab.from_arrays({name: array.astype(np.float32) for name, array in weights.items()})
     image = torch.tensor([[[[1.0, -2.0], [0.5, 0.0]]]])
-    probe = replaying.as_probe((image.repeat(2, 1, 1, 1), torch.tensor([0, 1])))
+    probe = as_probe((image.repeat(2, 1, 1, 1), torch.tensor([0, 1])))
 
     found = attribution(run.with_model(net, probe=probe), **FAST).compute()
 
@@ -259,16 +259,16 @@ def masks_for(batch):
 
 
 def given_as_array(batch, mask, place):
-    return replaying.as_probe(batch).assign(mask=(("sample", "y", "x"), mask))
+    return as_probe(batch).assign(mask=(("sample", "y", "x"), mask))
 
 
 def given_as_kind(batch, mask, place):
-    return replaying.as_probe({"valid": batch, "mask": torch.tensor(mask)})
+    return as_probe({"valid": batch, "mask": torch.tensor(mask)})
 
 
 def given_as_file(batch, mask, place):
     np.savez(place / "probe.npz", inputs=batch[0].numpy(), targets=batch[1].numpy(), masks=mask[:, None])
-    return replaying.probing.read_probe(place / "probe.npz")
+    return read_probe(place / "probe.npz")
 
 
 def given_as_recorded(batch, mask, place):
@@ -307,13 +307,13 @@ def test_attribution__without_masks_there_is_no_overlap_with_them(result):
 
 @pytest.mark.parametrize(("mask", "said"), [(np.ones((11, 4, 4)), "expected"), (np.ones((5, 8, 8)), "one for each")])
 def test_attribution__masks_that_do_not_fit_are_told(run, batch, mask, said):
-    probe = replaying.as_probe(batch).assign(mask=(("masked", "y", "x"), mask))
+    probe = as_probe(batch).assign(mask=(("masked", "y", "x"), mask))
     with pytest.raises(BadSetting, match=said):
         attribution(run.with_model(None, probe=probe))
 
 
 def test_attribution__masks_below_zero_are_told(run, batch):
-    probe = replaying.as_probe(batch).assign(mask=(("sample", "y", "x"), -masks_for(batch)))
+    probe = as_probe(batch).assign(mask=(("sample", "y", "x"), -masks_for(batch)))
     with pytest.raises(BadSetting, match="negative"):
         attribution(run.with_model(None, probe=probe), **FAST).compute()
 
@@ -323,7 +323,7 @@ def test_attribution__any_chunks_and_batches_give_the_same_numbers(batch, chunks
     nets = snapshots(Net)
     expected = attribution(run_of(nets, Net, batch), **FAST).compute(scheduler="sync")
     monkeypatch.setattr("trajlab.sizes.BATCH_SAMPLES", size)
-    lazy = replaying.as_probe(batch).chunk(sample=3)
+    lazy = as_probe(batch).chunk(sample=3)
     run = run_of(nets, Net, batch, chunks).with_model(None, probe=lazy)
     with dask.config.set(array_optimize=fuse_scans, scheduler=scheduler, num_workers=3):
         (found,) = dask.compute(attribution(run, **FAST))
@@ -334,7 +334,7 @@ def test_attribution__any_chunks_and_batches_give_the_same_numbers(batch, chunks
 
 
 def test_attribution__is_lazy_also_on_a_lazy_probe(batch, no_compute):
-    lazy = replaying.as_probe(batch).chunk(sample=3)
+    lazy = as_probe(batch).chunk(sample=3)
     run = run_of(snapshots(Net), Net, batch, 1).with_model(None, probe=lazy)
     with no_compute():
         found = attribution(run)
@@ -503,7 +503,7 @@ def test_attribution__a_line_has_a_grad_cam_along_it(rng):
     net = nn.Sequential(nn.Conv1d(2, 3, 3), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(3, 2))
     inputs, targets = rng.standard_normal((4, 2, 9)).astype(np.float32), np.array([0, 1, 0, 1])
     mask = np.ones((4, 9))
-    probe = replaying.as_probe((inputs, targets)).assign(mask=(("sample", "x"), mask))
+    probe = as_probe((inputs, targets)).assign(mask=(("sample", "x"), mask))
     found = attribution(run_of([net], net, (inputs, targets)).with_model(None, probe=probe), **FAST).compute()
     assert found.input_gradient.dims == ("step", "sample", "channel", "x")
     assert found.grad_cam.dims == ("step", "sample", "map_x") and found.attention_iou.sizes["map"] == 2
@@ -550,5 +550,5 @@ def test_attribution__a_module_named_as_the_inputs_is_told(rng):
 
 def test_attribution__every_variable_is_described(result):
     for variable in result.data_vars.values():
-        assert set(variable.attrs) == {"long_name", "units", "definition"}
+        assert set(variable.attrs) >= {"long_name", "units", "definition"}
     assert isinstance(result, xr.Dataset) and result.attrs["probe_sha256"]
