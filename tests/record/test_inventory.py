@@ -39,7 +39,7 @@ def test_inventory__copies_are_independent():
 
 
 def test_inventory__refuses_a_lazy_module():
-    with pytest.raises(BadSetting, match="weight has no shape yet; run the model once"):
+    with pytest.raises(BadSetting, match="weight: it has no shape yet; run the model once"):
         take_inventory(nn.LazyLinear(3))
 
 

@@ -28,7 +28,7 @@ def test_metric_row__converts_numbers_of_all_kinds():
 
 
 def test_metric_row__refuses_the_name_step():
-    with pytest.raises(BadSetting, match="cannot be called step"):
+    with pytest.raises(BadSetting, match="metric called step"):
         metric_row(0, {"step": 3})
 
 

@@ -100,10 +100,10 @@ def test_probe__of_several_kinds_is_told_in_the_inventory(recorded):
 
 @pytest.mark.parametrize("kind", ["a b", "1st", ""])
 def test_probe__kinds_are_names(kind):
-    with pytest.raises(BadSetting, match="kinds of a probe are names such as valid and train"):
+    with pytest.raises(BadSetting, match="names such as valid and train"):
         probe_tensors({"valid": torch.ones(2, 2), kind: torch.ones(2, 2)})
 
 
 def test_probe__each_kind_has_as_many_inputs_as_targets():
-    with pytest.raises(BadSetting, match="the probe has 3 inputs and 2 targets"):
+    with pytest.raises(BadSetting, match="3 inputs and 2 targets"):
         probe_tensors({"valid": torch.ones(2, 2), "train": (torch.ones(3, 2), torch.ones(2))})

@@ -331,10 +331,10 @@ def test_recorder__takes_an_empty_directory(make_model, train, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"when": 10}, r"when takes a function.*every\(10\)"),
-        ({"gradients": 0}, "gradients takes True, False or a number"),
-        ({"describe": {"model": object()}}, "describe must be made of what JSON knows"),
-        ({"probe": "images"}, "probe takes a tensor"),
+        ({"when": 10}, r"when=10: .*function.*every\(10\)"),
+        ({"gradients": 0}, "gradients=0: .*True, False or a number"),
+        ({"describe": {"model": object()}}, "cannot write describe"),
+        ({"probe": "images"}, "a probe of str"),
         ({"probe": (torch.ones(3, 1), torch.ones(2))}, "3 inputs and 2 targets"),
     ],
 )
@@ -357,7 +357,7 @@ def test_step__without_any_gradient_says_where_to_call_it(make_model, tmp_path):
 def test_step__refuses_a_metric_that_is_no_number(value, make_model, read, tmp_path):
     model = make_model()
     with Recorder(model, tmp_path / "run") as recorder:
-        with pytest.raises(BadSetting, match="metric loss must be a number"):
+        with pytest.raises(BadSetting, match="metric loss: .* not one number"):
             one_step(model, recorder, torch.randn(2, 1, 8, 8), loss=value)
     assert read(tmp_path / "run").metrics == []
 
@@ -373,7 +373,7 @@ def test_step__after_close_is_refused(make_model, tmp_path):
 def test_step__refuses_a_replaced_parameter(tmp_path):
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
     with (
-        pytest.raises(BadSetting, match="1.weight is another parameter"),
+        pytest.raises(BadSetting, match="1.weight: it is another parameter"),
         Recorder(model, tmp_path / "run") as recorder,
     ):
         model[1] = nn.Linear(2, 1)

@@ -201,7 +201,7 @@ def test_resume__in_a_folder_that_is_no_run_is_refused(tmp_path):
 
 def test_resume__at_a_negative_step_is_refused(tmp_path):
     Run(tmp_path / "run").to(3)
-    with pytest.raises(BadSetting, match="found -1"):
+    with pytest.raises(BadSetting, match="resume=-1"):
         Run(tmp_path / "run", resume=-1)
 
 
@@ -242,7 +242,7 @@ def test_resume__damaged_files_are_named(tmp_path):
     with pytest.raises(DamagedData, match="trajlab-snapshots-9"):
         Run(tmp_path / "run", resume=True)
     (tmp_path / "run" / "run.json").write_text("{")
-    with pytest.raises(DamagedData, match=r"run\.json is not what a Recorder writes"):
+    with pytest.raises(DamagedData, match=r"run\.json was not written by a Recorder"):
         Run(tmp_path / "run", resume=True)
 
 

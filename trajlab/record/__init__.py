@@ -1,4 +1,4 @@
-"""Recording a training run to disk: the Recorder and its schedules."""
+"""Record a training run to disk: the Recorder and its schedules."""
 
 from trajlab.record.recorder import Recorder
 from trajlab.record.schedules import Schedule, at, bursts, doubling, every

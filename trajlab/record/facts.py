@@ -1,4 +1,4 @@
-"""What run.json says about a run."""
+"""The content of run.json: the facts of a run."""
 
 import json
 import platform
@@ -20,18 +20,18 @@ def run_facts(
     probe: Mapping[str, Any] | None,
     describe: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    """Gather the content of run.json, as it will be read back.
+    """Return the content of run.json as it will be read back.
 
     Parameters
     ----------
     inventory
-        What the model is made of.
+        Parameters, buffers and modules of the model.
     gradients
-        What is recorded of the gradients, None if nothing.
+        The entry of `gradient_facts`, None if no gradients are recorded.
     probe
         Hash and shapes of the probe, None if there is none.
     describe
-        What the user says about the run.
+        The user's description of the run.
     """
     facts = {
         "format": SNAPSHOTS_VERSION,
@@ -55,5 +55,20 @@ def run_facts(
         return json.loads(json.dumps(facts))
     except (TypeError, ValueError) as error:
         raise BadSetting(
-            f"describe must be made of what JSON knows (dicts, lists, strings, numbers, None); {error}"
+            f"cannot write describe to run.json: {error}; use dicts, lists, strings, numbers and None only"
         ) from error
+
+
+def gradient_facts(
+    gradients: bool | int, indices: Mapping[str, torch.Tensor], seed: int, clipped: bool | float | None
+) -> dict[str, Any] | None:
+    """Return the entry of run.json on gradients, None if none are recorded."""
+    if gradients is False:
+        return None
+    return {
+        "entries": "all" if gradients is True else gradients,
+        "seed": seed,
+        "sampled": {name: len(positions) for name, positions in indices.items()},
+        "clipped": clipped,
+        "unscaled": True,
+    }

@@ -1,4 +1,4 @@
-"""Recording under the Trainer of Hugging Face's transformers; needs ``trajlab[huggingface]``."""
+"""Record under the Trainer of Hugging Face's transformers; needs ``trajlab[huggingface]``."""
 
 import os
 from typing import Any
@@ -9,18 +9,18 @@ from trajlab.record.recorder import Recorder
 
 
 class RecorderCallback(TrainerCallback):
-    """Records a run that the Trainer of transformers makes.
+    """Record the training of the Trainer of transformers.
 
-    Gradients are recorded unscaled and after clipping, with the learning rate, a row each optimizer step. When the
-    Trainer goes on from a checkpoint of its own, the recorded run goes on at the same step. The Trainer does not tell
+    Gradients are recorded unscaled and after clipping, with the learning rate, one row each optimizer step. When the
+    Trainer resumes from one of its checkpoints, the recorded run resumes at the same step. The Trainer does not inform
     callbacks of an exception: the run is then saved, unfinished, when the program ends.
 
     Parameters
     ----------
     directory
-        Where the run goes; another folder than the Trainer's ``output_dir``, whose checkpoints have the same names.
+        Folder of the run; another folder than the Trainer's ``output_dir``, whose checkpoints have the same names.
     **settings
-        Those of :class:`trajlab.record.Recorder`.
+        Settings of :class:`trajlab.record.Recorder`.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What a model is made of, under the names of its state_dict."""
+"""The parameters, buffers and modules of a model, under the names of its state_dict."""
 
 from dataclasses import dataclass, field
 
@@ -17,15 +17,15 @@ class Inventory:
     Parameters
     ----------
     model
-        The model inside the wrappers that torch.compile and data parallelism put around it.
+        The model without the wrappers of torch.compile and data parallelism.
     parameters
-        Name to parameter; tied ones stand once, under their first name.
+        Parameters by name; tied ones once, under their first name.
     buffers
-        Names of the buffers that the state_dict holds.
+        Names of the buffers in the state_dict.
     tied
-        Further name of a shared tensor to its first name.
+        First name of a shared tensor by each further name.
     modules
-        Path of each module to the name of its class.
+        Name of the class of each module by its path.
     """
 
     model: nn.Module
@@ -39,16 +39,16 @@ class Inventory:
         self._stored = {*self.parameters, *self.buffers}
 
     def copy_state(self) -> dict[str, torch.Tensor]:
-        """Copy weights and buffers to memory that training does not touch."""
+        """Copy weights and buffers to memory that training does not change."""
         copies = {}
         for key, value in self.model.state_dict(keep_vars=True).items():
-            name = _plain(key)
+            name = _without_wrapper(key)
             if name not in self._stored:
                 continue
             if name in self.parameters and value is not self.parameters[name]:
                 raise BadSetting(
-                    f"{name} is another parameter than when the Recorder was made; "
-                    "make the Recorder after the last change to the structure of the model"
+                    f"cannot record {name}: it is another parameter than when the Recorder was made; make the Recorder "
+                    "after the last change to the structure of the model"
                 )
             copies[name] = torch.empty(value.shape, dtype=value.dtype).copy_(value.detach())
         return copies
@@ -57,30 +57,32 @@ class Inventory:
 def take_inventory(model: nn.Module) -> Inventory:
     """List the parameters, buffers, ties and modules of a model.
 
-    Entries of the state_dict that are neither (``_extra_state``, whatever its type) are left out.
+    Other entries of the state_dict, such as ``_extra_state``, are omitted.
 
     Parameters
     ----------
     model
-        Any module; wrappers of torch.compile, DataParallel and DistributedDataParallel are looked through.
+        Any module, possibly inside wrappers of torch.compile, DataParallel and DistributedDataParallel.
     """
     model = _unwrapped(model)
-    keys = {_plain(key) for key in model.state_dict(keep_vars=True)}
+    keys = {_without_wrapper(key) for key in model.state_dict(keep_vars=True)}
     first_names: dict[int, str] = {}
     parameters, buffers, tied = {}, [], {}
     for key, parameter in model.named_parameters(remove_duplicate=False):
-        name = _plain(key)
+        name = _without_wrapper(key)
         if isinstance(parameter, nn.UninitializedParameter):
-            raise BadSetting(f"{name} has no shape yet; run the model once before making the Recorder")
+            raise BadSetting(
+                f"cannot record {name}: it has no shape yet; run the model once before making the Recorder"
+            )
         if name not in keys:
-            raise BadSetting(f"the state_dict of the model lacks its parameter {name}; it cannot be recorded")
+            raise BadSetting(f"cannot record {name}: the state_dict of the model lacks this parameter; add it there")
         first = first_names.setdefault(id(parameter), name)
         if first == name:
             parameters[name] = parameter
         else:
             tied[name] = first
     for key, buffer in model.named_buffers(remove_duplicate=False):
-        name = _plain(key)
+        name = _without_wrapper(key)
         if name not in keys:
             continue
         first = first_names.setdefault(id(buffer), name)
@@ -89,7 +91,9 @@ def take_inventory(model: nn.Module) -> Inventory:
         else:
             tied[name] = first
     modules = {
-        _plain(path): type(module).__name__ for path, module in model.named_modules() if not hasattr(module, COMPILED)
+        _without_wrapper(path): type(module).__name__
+        for path, module in model.named_modules()
+        if not hasattr(module, COMPILED)
     }
     return Inventory(model, parameters, buffers, tied, modules)
 
@@ -104,5 +108,5 @@ def _unwrapped(model: nn.Module) -> nn.Module:
             return model
 
 
-def _plain(name: str) -> str:
+def _without_wrapper(name: str) -> str:
     return ".".join(part for part in name.split(".") if part != COMPILED)

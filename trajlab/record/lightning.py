@@ -1,4 +1,4 @@
-"""Recording under Lightning's Trainer; needs ``trajlab[lightning]``."""
+"""Record under Lightning's Trainer; needs ``trajlab[lightning]``."""
 
 import os
 from typing import Any
@@ -11,17 +11,17 @@ from trajlab.record.recorder import Recorder
 
 
 class RecorderCallback(pl.Callback):
-    """Records a run that Lightning's Trainer makes.
+    """Record the training of Lightning's Trainer.
 
-    Gradients are recorded unscaled and before clipping, with the loss, a row each optimizer step. When the Trainer
-    goes on from a checkpoint of its own, the recorded run goes on at the same step.
+    Gradients are recorded unscaled and before clipping, with the loss, one row each optimizer step. When the Trainer
+    resumes from one of its checkpoints, the recorded run resumes at the same step.
 
     Parameters
     ----------
     directory
-        Where the run goes.
+        Folder of the run.
     **settings
-        Those of :class:`trajlab.record.Recorder`.
+        Settings of :class:`trajlab.record.Recorder`.
 
     Examples
     --------
@@ -67,6 +67,6 @@ class RecorderCallback(pl.Callback):
             self.recorder.close()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Save what was recorded, and leave the run unfinished."""
+        """Save the recorded steps, and leave the run unfinished."""
         if self.recorder is not None:
             self.recorder.__exit__(type(exception), exception, exception.__traceback__)

@@ -1,4 +1,4 @@
-"""The numbers that training reports: a line of JSON a step."""
+"""The metrics of a run: one line of JSON a step."""
 
 import json
 import time
@@ -14,16 +14,16 @@ from trajlab.errors import BadSetting
 from trajlab.record.writer import naming_failures
 
 FLUSH_SECONDS = 1.0
-"""Rows wait no longer than this for the next one to take them to disk."""
+"""Longest time between two writes while rows arrive."""
 
 
 class MetricsLog:
-    """The file that grows by a line a step.
+    """The file of metrics, one line a step.
 
     Parameters
     ----------
     path
-        Where it is; it is appended to if it exists.
+        The file; rows are appended if it exists.
     """
 
     def __init__(self, path: Path) -> None:
@@ -33,7 +33,7 @@ class MetricsLog:
         self._flushed = time.monotonic()
 
     def append(self, row: Mapping[str, int | float]) -> None:
-        """Take a row; it is written at the next flush, or when a second has passed since the last one."""
+        """Add a row; it is written at the next flush, or once a second has passed since the last one."""
         self._waiting.append(row)
         if time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
@@ -49,7 +49,7 @@ class MetricsLog:
                 rest = rest[self._file.write(rest) :]
 
     def close(self) -> None:
-        """Write what waits and close the file."""
+        """Write the waiting rows and close the file."""
         try:
             self.flush()
         finally:
@@ -57,13 +57,13 @@ class MetricsLog:
 
 
 def metric_row(step: int, metrics: Mapping[str, Any]) -> dict[str, int | float]:
-    """Turn what the user reports into plain numbers.
+    """Convert metrics to plain numbers.
 
     >>> metric_row(3, {"loss": torch.tensor(0.5), "epoch": 1})
     {'step': 3, 'loss': 0.5, 'epoch': 1}
     """
     if "step" in metrics:
-        raise BadSetting("a metric cannot be called step: the Recorder counts steps itself; choose another name")
+        raise BadSetting("cannot record a metric called step: the Recorder counts steps itself; choose another name")
     return {"step": step} | {name: _number(name, value) for name, value in metrics.items()}
 
 
@@ -75,6 +75,6 @@ def _number(name: str, value: Any) -> int | float:
     if isinstance(value, Real):
         return float(value)
     raise BadSetting(
-        f"the metric {name} must be a number or a tensor of one element; found {type(value).__name__}"
-        f"{list(value.shape) if hasattr(value, 'shape') else ''}. Reduce it first, for example with .mean()"
+        f"cannot record the metric {name}: it is a {type(value).__name__}"
+        f"{list(value.shape) if hasattr(value, 'shape') else ''}, not one number; reduce it first, as with .mean()"
     )

@@ -1,4 +1,4 @@
-"""The examples that a run is looked at with later, kept beside it."""
+"""The probe of a run: the examples on which its snapshots are replayed."""
 
 import hashlib
 from collections.abc import Mapping
@@ -10,11 +10,11 @@ from trajlab.errors import BadSetting
 
 Batch = torch.Tensor | tuple[torch.Tensor, torch.Tensor]
 Probe = Batch | Mapping[str, Batch]
-"""Inputs, or inputs and targets; or several kinds of these by name, the first of which is what is looked at usually."""
+"""Inputs, or inputs and targets; or several kinds of these by name, the main one first."""
 
 
 def probe_tensors(probe: Probe | None) -> dict[str, torch.Tensor]:
-    """Copy inputs and targets under the names that they have on disk: those of further kinds begin with the kind."""
+    """Copy inputs and targets under their names on disk, in which further kinds are a prefix."""
     if probe is None:
         return {}
     if not isinstance(probe, Mapping):
@@ -22,7 +22,7 @@ def probe_tensors(probe: Probe | None) -> dict[str, torch.Tensor]:
     tensors: dict[str, torch.Tensor] = {}
     for number, (kind, batch) in enumerate(probe.items()):
         if not str(kind).isidentifier():
-            raise BadSetting(f"kinds of a probe are names such as valid and train; found {kind!r}. Rename it.")
+            raise BadSetting(f"cannot name a kind of probe {kind!r}: use names such as valid and train")
         tensors |= _batch(batch, f"{kind}_" if number else "")
     return tensors
 
@@ -31,11 +31,13 @@ def _batch(probe: Batch, prefix: str) -> dict[str, torch.Tensor]:
     parts = (probe,) if isinstance(probe, torch.Tensor) else tuple(probe)
     if len(parts) not in (1, 2) or not all(isinstance(part, torch.Tensor) and part.ndim for part in parts):
         raise BadSetting(
-            "probe takes a tensor of inputs or a pair of tensors (inputs, targets), examples first; "
-            f"found {', '.join(type(part).__name__ for part in parts)}"
+            f"cannot use a probe of {', '.join(type(part).__name__ for part in parts)}: pass a tensor of inputs or a "
+            "pair of tensors (inputs, targets), each with examples along the first dim"
         )
     if len({len(part) for part in parts}) > 1:
-        raise BadSetting(f"the probe has {len(parts[0])} inputs and {len(parts[1])} targets; it takes as many of both")
+        raise BadSetting(
+            f"cannot use a probe of {len(parts[0])} inputs and {len(parts[1])} targets: pass one target for each input"
+        )
     return {
         prefix + name: torch.empty(part.shape, dtype=part.dtype).copy_(part.detach())
         for name, part in zip(("inputs", "targets"), parts, strict=False)
@@ -43,7 +45,7 @@ def _batch(probe: Batch, prefix: str) -> dict[str, torch.Tensor]:
 
 
 def probe_facts(tensors: dict[str, torch.Tensor]) -> dict[str, Any] | None:
-    """Describe a probe so that two can be told apart: a hash of its bytes, and the shapes; hashes of further kinds."""
+    """Return the facts that identify a probe: a hash of its bytes, its shapes, and the hashes of further kinds."""
     if not tensors:
         return None
     shapes = {name: list(tensor.shape) for name, tensor in tensors.items()}

@@ -1,4 +1,4 @@
-"""The Recorder: what a training loop tells about each step, put on disk."""
+"""The Recorder, which writes each step of a training loop to disk."""
 
 import os
 import weakref
@@ -14,14 +14,14 @@ from torch.amp import GradScaler
 from torch.optim import Optimizer
 
 from trajlab.errors import BadSetting, TrajlabError
-from trajlab.record.facts import run_facts
+from trajlab.record.facts import gradient_facts, run_facts
 from trajlab.record.inventory import take_inventory
 from trajlab.record.metrics import MetricsLog, metric_row
 from trajlab.record.probe import Probe, probe_facts, probe_tensors
 from trajlab.record.sampling import sample_indices
 from trajlab.record.schedules import every
 from trajlab.record.segments import GradientSegments
-from trajlab.record.start import find_place, lay_out
+from trajlab.record.start import begin_run, write_constants
 from trajlab.record.unscaling import loss_scales
 from trajlab.record.writer import Writer, write_checkpoint, write_json
 from trajlab.runs.disk.paths import is_url
@@ -31,33 +31,33 @@ EVERY_STEP = every(1)
 
 
 class Recorder:
-    """Records weights, buffers, gradients and metrics of a training run, without touching the run.
+    """Record weights, buffers, gradients and metrics of a training run, without changing the run.
 
     Call :meth:`step` once for each optimizer step, between ``backward()`` and ``optimizer.step()``. Row t then holds
-    the weights before update t and the gradient taken at them. At the end of the ``with`` block (or with
-    :meth:`close`) the weights after the last update are written too; after an exception only what was recorded is
+    the weights before update t and the gradient at these weights. At the end of the ``with`` block (or with
+    :meth:`close`) the weights after the last update are written too. After an exception only the recorded steps are
     saved, and the run counts as unfinished.
 
-    Names are those of ``model.state_dict()``, without what torch.compile and DistributedDataParallel put before them;
-    tied weights are stored once, extra state that is no parameter and no buffer is left out. In distributed training,
-    record in one process. No random number of the global generators is drawn.
+    Names are those of ``model.state_dict()``, without the prefixes of torch.compile and DistributedDataParallel. Tied
+    weights are stored once; extra state that is neither parameter nor buffer is omitted. In distributed training,
+    record in one process. The Recorder draws no random number from the global generators.
 
     Parameters
     ----------
     model
-        The model that is trained.
+        The model being trained.
     directory
-        Where the run goes: a folder that does not exist or is empty.
+        Folder of the run, which is empty or does not exist yet.
     when
         Steps at which weights and buffers are recorded; a function from the step to a bool, see
         :mod:`trajlab.record.schedules`.
     gradients
-        True to record all entries of the gradients, False for none, a number to keep at most that many entries of
-        each tensor, always the same ones.
+        True to record all entries of the gradients, False for none, a number to sample at most that many entries of
+        each tensor, the same ones at every step.
     probe
-        Examples to look at the network with later: a tensor of inputs or a pair (inputs, targets).
+        Examples for the replay of snapshots: a tensor of inputs or a pair (inputs, targets).
     describe
-        What made the run, to be kept in run.json: model, dataset, optimizer, init, seed, parent…
+        Description of the run for run.json: model, dataset, optimizer, init, seed, parent…
     gradients_when
         Steps at which gradients are recorded.
     clipped
@@ -67,18 +67,18 @@ class Recorder:
     optimizers
         The optimizers, if there are several and ``unscale_`` is called for only some of them.
     seed
-        Seed of the choice of entries.
+        Seed of the sampled entries.
     segment_rows
-        Gradients are written after so many rows, or earlier when they have grown to 16 MiB.
+        Most rows of gradients in one file; it is written earlier when it has grown to 16 MiB.
     resume
-        To go on with the run that is in `directory`, the step at which training goes on: what was recorded at or
-        after it is dropped, as it will come again. True goes on after the last complete row, which is
-        ``recorder.next_step``, and starts a run where there is none.
+        Step at which training resumes the run in `directory`: rows recorded at or after it are dropped, as they will
+        be recorded again. True resumes after the last complete row, at ``recorder.next_step``, and starts a run where
+        there is none.
 
     Attributes
     ----------
     directory : Path
-        Where the run goes.
+        Folder of the run.
     next_step : int
         The step that the next call of :meth:`step` records.
 
@@ -118,13 +118,15 @@ class Recorder:
     ) -> None:
         for name, schedule in {"when": when, "gradients_when": gradients_when}.items():
             if not callable(schedule):
-                raise BadSetting(f"{name} takes a function from a step to a bool; found {schedule!r}. Try every(10)")
+                raise BadSetting(
+                    f"cannot use {name}={schedule!r}: it is not a function from a step to a bool; try every(10)"
+                )
         if gradients is not True and gradients is not False and gradients < 1:
-            raise BadSetting(f"gradients takes True, False or a number of entries from 1 on; found {gradients!r}")
+            raise BadSetting(f"cannot use gradients={gradients!r}: pass True, False or a number of entries from 1 on")
         if is_url(directory):
             raise BadSetting(
-                f"a run was to be recorded at {directory}; files are renamed while recording, which object stores can "
-                "not. Record to a local folder, and copy or pack it to the URL."
+                f"cannot record to {directory}: recording renames files, which object stores cannot; record to a local "
+                "folder, and copy or pack it to the URL"
             )
         self.directory = Path(directory)
         self._when = when
@@ -133,16 +135,16 @@ class Recorder:
         self._optimizers = list(optimizers)
         self._inventory = take_inventory(model)
         parameters = self._inventory.parameters
-        indices = {} if isinstance(gradients, bool) else _draw_indices(parameters, gradients, seed)
+        indices = {} if isinstance(gradients, bool) else _sampled_entries(parameters, gradients, seed)
         probed = probe_tensors(probe)
         facts = run_facts(
             self._inventory,
-            gradients=_gradient_facts(gradients, indices, seed, clipped),
+            gradients=gradient_facts(gradients, indices, seed, clipped),
             probe=probe_facts(probed),
             describe=describe,
         )
-        self.next_step, self._facts = find_place(self.directory, facts, resume, when, self._gradients_when)
-        indices = lay_out(self.directory, self._facts, probed, indices)
+        self.next_step, self._facts = begin_run(self.directory, facts, resume, when, self._gradients_when)
+        indices = write_constants(self.directory, self._facts, probed, indices)
         self._metrics = MetricsLog(self.directory / METRICS_FILE)
         self._writer = Writer()
         folder = self.directory / GRADIENTS_FOLDER
@@ -155,10 +157,10 @@ class Recorder:
         Parameters
         ----------
         **metrics
-            Numbers to keep, such as the loss; tensors of one element are converted.
+            Numbers to record, such as the loss; tensors of one element are converted.
         """
         if not self._finish.alive:
-            raise BadSetting(f"step() on a Recorder that is closed; resume {self.directory} with a new one")
+            raise BadSetting(f"cannot record a step: the Recorder is closed; resume {self.directory} with a new one")
         self._writer.raise_failure()
         step = self.next_step
         row = metric_row(step, metrics)
@@ -176,9 +178,9 @@ class Recorder:
             self._segments.close()
 
     def flush(self) -> None:
-        """Put on disk all that was recorded so far, and wait for it.
+        """Write all rows recorded so far to disk, and wait until they are there.
 
-        Call it when you save the state of your training: a run can be resumed where it is complete on disk.
+        Call it when you save the state of your training: a run can be resumed up to the step to which it is complete.
         """
         if self._finish.alive:
             self._metrics.flush()
@@ -186,7 +188,7 @@ class Recorder:
         self._writer.wait()
 
     def close(self) -> None:
-        """Write the weights after the last update and end the run; called again, do nothing."""
+        """Write the weights after the last update and end the run; a second call has no effect."""
         if not self._finish.alive:
             return
         try:
@@ -214,25 +216,11 @@ class Recorder:
         self._writer.submit(partial(write_checkpoint, folder, state))
 
 
-def _draw_indices(parameters: Mapping[str, torch.Tensor], entries: int, seed: int) -> dict[str, torch.Tensor]:
+def _sampled_entries(parameters: Mapping[str, torch.Tensor], entries: int, seed: int) -> dict[str, torch.Tensor]:
     return {
         name: torch.from_numpy(sample_indices(name, parameter.shape, entries, seed=seed))
         for name, parameter in parameters.items()
         if parameter.numel() > entries
-    }
-
-
-def _gradient_facts(
-    gradients: bool | int, indices: Mapping[str, torch.Tensor], seed: int, clipped: bool | float | None
-) -> dict[str, Any] | None:
-    if gradients is False:
-        return None
-    return {
-        "entries": "all" if gradients is True else gradients,
-        "seed": seed,
-        "sampled": {name: len(drawn) for name, drawn in indices.items()},
-        "clipped": clipped,
-        "unscaled": True,
     }
 
 

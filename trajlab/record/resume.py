@@ -1,4 +1,4 @@
-"""Going on with a run on disk: what is there, whether it is the same run, and dropping what comes again."""
+"""Resume a run on disk: how far it is complete, whether it is the same run, and which rows to drop."""
 
 import json
 import os
@@ -22,24 +22,29 @@ from trajlab.schema import (
 )
 
 IDENTITY = ("parameters", "buffers", "tied", "shapes", "gradients", "probe")
-"""The facts of run.json that a resumed run must share with what is on disk."""
+"""Entries of run.json that a resumed run must share with the run on disk."""
 
 
 def read_run(directory: Path) -> dict[str, Any]:
-    """Read what run.json says about the run."""
+    """Read run.json."""
     path = directory / RUN_FILE
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
         version = facts["format"]
     except (ValueError, KeyError, TypeError) as error:
-        raise DamagedData(f"cannot resume {directory}: {path} is not what a Recorder writes ({error})") from error
+        raise DamagedData(
+            f"cannot resume {directory}: {path} was not written by a Recorder ({error}); restore it, or record to "
+            "another folder"
+        ) from error
     if version != SNAPSHOTS_VERSION:
-        raise DamagedData(f"cannot resume {directory}: it is of format {version}, not {SNAPSHOTS_VERSION}")
+        raise DamagedData(
+            f"cannot resume {directory}: its format is {version}, not {SNAPSHOTS_VERSION}; record to another folder"
+        )
     return facts
 
 
 def check_same_run(directory: Path, recorded: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Refuse to go on with another model, sampling or probe than what the run was recorded with."""
+    """Raise BadSetting if the model, sampling or probe differs from that of the run on disk."""
     now = json.loads(json.dumps(now))
     differences = [
         line
@@ -49,8 +54,8 @@ def check_same_run(directory: Path, recorded: Mapping[str, Any], now: Mapping[st
     ]
     if differences:
         raise BadSetting(
-            f"cannot resume {directory}: it was recorded with other settings: {'; '.join(differences)}. "
-            "Resume with what it was recorded with, or record to another directory"
+            f"cannot resume {directory}: it was recorded with other settings: {'; '.join(differences)}; "
+            "resume with these, or record to another directory"
         )
 
 
@@ -68,30 +73,30 @@ def next_step(directory: Path, when: Callable[[int], bool], gradients_when: Call
     """
     rows = list(_metric_steps(directory))
     end = rows[-1] + 1 if rows else 0
-    awaited = [(when, max(_checkpoints(directory), default=-1))]
+    expected = [(when, max(_checkpoints(directory), default=-1))]
     if gradients_when is not None:
         last = max((steps[-1] for steps in _segments(directory).values()), default=-1)
-        awaited.append((gradients_when, last))
-    for schedule, last in awaited:
+        expected.append((gradients_when, last))
+    for schedule, last in expected:
         end = next((step for step in range(last + 1, end) if schedule(step)), end)
     return end
 
 
 def drop_from(directory: Path, step: int) -> None:
-    """Remove all that was recorded at or after a step, and what was left unfinished.
+    """Remove all rows recorded at or after a step, and unfinished files.
 
-    A crash in here leaves a run that opens, and that can be resumed at `step` or before.
+    A crash meanwhile leaves a run that opens, and that can be resumed at `step` or before.
     """
-    for left_over in [*directory.glob(f"{TEMPORARY}*"), *directory.glob(f"{GRADIENTS_FOLDER}/{TEMPORARY}*")]:
-        shutil.rmtree(left_over) if left_over.is_dir() else left_over.unlink()
+    for unfinished in [*directory.glob(f"{TEMPORARY}*"), *directory.glob(f"{GRADIENTS_FOLDER}/{TEMPORARY}*")]:
+        shutil.rmtree(unfinished) if unfinished.is_dir() else unfinished.unlink()
     facts = read_run(directory)
     if facts["closed"] is not None:
         write_json(directory / RUN_FILE, facts | {"closed": None})
     for checkpoint in sorted(_checkpoints(directory), reverse=True):
         if checkpoint >= step:
             folder = directory / checkpoint_folder(checkpoint)
-            doomed = folder.rename(folder.with_name(TEMPORARY + folder.name))
-            shutil.rmtree(doomed)
+            removed = folder.rename(folder.with_name(TEMPORARY + folder.name))
+            shutil.rmtree(removed)
     segments = _segments(directory)
     for path in sorted(segments, key=lambda path: segments[path][0], reverse=True):
         if segments[path][0] >= step:
@@ -109,7 +114,7 @@ def _differences(fact: str, recorded: Any, now: Any) -> Iterator[str]:
     elif isinstance(recorded, list) and isinstance(now, list):
         gone = [name for name in recorded if name not in now]
         new = [name for name in now if name not in recorded]
-        yield f"{fact} lack {gone} and have {new} besides" if gone or new else f"{fact} stand in another order"
+        yield f"{fact} lack {gone} and have {new} besides" if gone or new else f"{fact} are in another order"
     else:
         yield f"{fact} was {recorded}, is {now}"
 
@@ -125,7 +130,7 @@ def _segments(directory: Path) -> dict[Path, list[int]]:
 
 
 def _rows(path: Path) -> dict[str, Any]:
-    """Read the steps of a segment's rows, and for each parameter those of them at which it had no gradient."""
+    """Read the steps of a segment's rows, and for each parameter those at which it had no gradient."""
     try:
         with safe_open(path, framework="pt") as file:
             return json.loads(file.metadata()["rows"])
@@ -160,7 +165,7 @@ def _metric_lines(path: Path) -> Iterator[tuple[int, bytes]]:
             try:
                 yield json.loads(line)["step"], line
             except (ValueError, KeyError, TypeError) as error:
-                raise DamagedData(f"cannot read {path}: {line!r} is not a row of metrics") from error
+                raise DamagedData(f"cannot read {path}: {line!r} is not a row of metrics; remove the line") from error
 
 
 def _metric_steps(directory: Path) -> Iterator[int]:

@@ -1,4 +1,4 @@
-"""Which entries of a gradient are kept: fixed, seeded, spread evenly over the taps of a kernel."""
+"""Sample the entries of a gradient to record: fixed, seeded, spread evenly over the taps of a kernel."""
 
 import math
 import zlib
@@ -8,11 +8,11 @@ import numpy as np
 
 
 def sample_indices(name: str, shape: Sequence[int], entries: int, *, seed: int = 0) -> np.ndarray:
-    """Draw the entries of one parameter that are recorded.
+    """Sample the entries of one parameter to record.
 
-    Each tap of a convolution kernel gets equally many entries (up to one), so that taps which are always zero
-    show. Within a tap, and in a matrix or vector, each entry is equally likely. The draw depends on the seed,
-    the name and the shape alone: runs of one architecture share their entries.
+    Each tap of a convolution kernel gets equally many entries (up to one), so that taps that are always zero show.
+    Within a tap, and in a matrix or vector, each entry is equally likely. The sample depends on the seed, the name and
+    the shape alone: runs of one architecture share their entries.
 
     Parameters
     ----------
@@ -21,9 +21,9 @@ def sample_indices(name: str, shape: Sequence[int], entries: int, *, seed: int =
     shape
         Its shape; the axes after the second are the taps.
     entries
-        How many entries to keep.
+        Number of entries to sample.
     seed
-        Seed of the draw.
+        Seed of the sample.
 
     Returns
     -------

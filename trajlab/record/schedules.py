@@ -1,4 +1,4 @@
-"""When to record: rules from a step to yes or no, that combine with ``|`` and ``&``."""
+"""Schedules of recording: functions from a step to a bool, which combine with ``|`` and ``&``."""
 
 import operator
 from collections.abc import Callable, Iterable
@@ -9,14 +9,14 @@ from trajlab.errors import BadSetting
 
 @dataclass(frozen=True)
 class Schedule:
-    """A rule that says for each step whether to record it.
+    """A function that returns for each step whether to record it.
 
-    Any function from a step to a bool will do where a schedule is asked for; this one can be combined.
+    Any function from a step to a bool is accepted as a schedule; this one can be combined.
 
     Parameters
     ----------
     rule
-        The function that decides.
+        The function.
 
     Examples
     --------
@@ -30,7 +30,7 @@ class Schedule:
     rule: Callable[[int], bool]
 
     def __call__(self, step: int) -> bool:
-        """Say whether to record this step."""
+        """Return whether to record this step."""
         return self.rule(step)
 
     def __or__(self, other: Callable[[int], bool]) -> "Schedule":
@@ -89,11 +89,11 @@ def bursts(schedule: Callable[[int], bool], *, length: int = 2) -> Schedule:
     return Schedule(lambda step: any(schedule(step - back) for back in range(min(length, step + 1))))
 
 
-def _step_number(asked: str, value: int, *, smallest: int) -> int:
+def _step_number(argument: str, value: int, *, smallest: int) -> int:
     try:
         number = operator.index(value)
     except TypeError:
         number = smallest - 1
     if number < smallest:
-        raise BadSetting(f"{asked} takes whole numbers from {smallest} on; found {value!r}")
+        raise BadSetting(f"cannot use {value!r} in {argument}: pass an integer from {smallest} on")
     return number

@@ -1,4 +1,4 @@
-"""Gradients, gathered a row per step and written a segment at a time."""
+"""Segments of gradients: gathered one row a step, written one file at a time."""
 
 import json
 import math
@@ -17,20 +17,20 @@ from trajlab.schema import segment_file
 
 
 class GradientSegments:
-    """The segment that is being filled, in memory on the device of the gradients.
+    """The segment being filled, in memory on the device of the gradients.
 
     Parameters
     ----------
     parameters
-        Name to parameter, in network order.
+        Parameters by name, in network order.
     indices
-        Name to flat indices, for each parameter of which only a sample is kept.
+        Flat indices by name, of each parameter whose gradient is sampled.
     folder
-        Where the segments go.
+        Folder of the segments.
     writer
-        Who writes them.
+        The thread that writes them.
     rows
-        A segment is closed after so many rows, or earlier if it has grown to 16 MiB.
+        Most rows of a segment; one of 16 MiB is closed earlier.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class GradientSegments:
         self._folder = folder
         self._writer = writer
         row_bytes = sum(
-            math.prod(self._kept_shape(name, parameter)) * parameter.element_size()
+            math.prod(self._row_shape(name, parameter)) * parameter.element_size()
             for name, parameter in self._parameters.items()
             if parameter.requires_grad
         )
@@ -56,19 +56,19 @@ class GradientSegments:
 
     @property
     def full(self) -> bool:
-        """Whether it is time to close the segment."""
+        """Whether the segment has to be closed."""
         return len(self._steps) >= self._capacity
 
     @torch.no_grad()
     def append(self, step: int, scales: Mapping[str, float]) -> None:
-        """Copy the gradients that the parameters hold now.
+        """Copy the current gradients of the parameters.
 
         Parameters
         ----------
         step
-            The step that they belong to.
+            Their step.
         scales
-            Name to a factor that is to be divided out.
+            Factors to divide by, by name.
         """
         row = len(self._steps)
         absent = []
@@ -88,15 +88,15 @@ class GradientSegments:
                 target.mul_(1 / scales[name])
         if len(absent) == len(self._parameters):
             raise BadSetting(
-                f"asked to record gradients at step {step}; none of the {len(absent)} parameters has one. "
-                "Call step() after backward() and before zero_grad(), or record with gradients=False"
+                f"cannot record gradients at step {step}: none of the {len(absent)} parameters has one; call step() "
+                "after backward() and before zero_grad(), or record with gradients=False"
             )
         for name in absent:
             self._absent[name].append(step)
         self._steps.append(step)
 
     def close(self) -> None:
-        """Hand the rows gathered so far to the writer and start the next segment."""
+        """Pass the rows gathered so far to the writer and start the next segment."""
         if not self._steps:
             return
         tensors = {name: self._present_rows(name).cpu() for name in self._buffers}
@@ -115,20 +115,20 @@ class GradientSegments:
         self._absent: defaultdict[str, list[int]] = defaultdict(list)
         self._buffers: dict[str, torch.Tensor] = {}
 
-    def _kept_shape(self, name: str, parameter: torch.Tensor) -> tuple[int, ...]:
+    def _row_shape(self, name: str, parameter: torch.Tensor) -> tuple[int, ...]:
         return tuple(self._indices[name].shape if name in self._indices else parameter.shape)
 
     def _buffer(self, name: str, gradient: torch.Tensor) -> torch.Tensor:
         buffer = self._buffers.get(name)
         if buffer is None:
-            shape = (self._capacity, *self._kept_shape(name, gradient))
+            shape = (self._capacity, *self._row_shape(name, gradient))
             buffer = self._buffers[name] = torch.empty(shape, dtype=gradient.dtype, device=gradient.device)
             if name in self._indices:
                 self._indices[name] = self._indices[name].to(gradient.device)
         if buffer.dtype is not gradient.dtype:
             raise BadSetting(
-                f"the gradient of {name} has become {gradient.dtype}, it was {buffer.dtype} in the rows before; "
-                "call flush() on the Recorder when the dtype of the model changes"
+                f"cannot record the gradient of {name}: it is {gradient.dtype}, in the rows before it was "
+                f"{buffer.dtype}; call flush() on the Recorder when the dtype of the model changes"
             )
         return buffer
 

@@ -1,4 +1,4 @@
-"""Where a run begins: in an empty folder, or in the middle of the run that is there."""
+"""The start of a recording: in an empty folder, or at a step of the run that is there."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,14 +13,14 @@ from trajlab.record.writer import TEMPORARY, naming_failures, write_json, write_
 from trajlab.schema import GRADIENTS_FOLDER, INDICES_FILE, PROBE_FILE, RUN_FILE
 
 
-def find_place(
+def begin_run(
     directory: Path,
     facts: Mapping[str, Any],
     resume: bool | int,
     when: Callable[[int], bool],
     gradients_when: Callable[[int], bool] | None,
 ) -> tuple[int, dict[str, Any]]:
-    """Decide where recording begins, and make room there.
+    """Determine the first step to record, and drop the rows that will be recorded again.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def find_place(
     facts
         The content of run.json for a new run.
     resume
-        False for a new run; True to go on after the last complete row; a step to go on there.
+        False for a new run; True to resume after the last complete row; a step to resume there.
     when, gradients_when
         The schedules of weights and gradients, None for no gradients.
 
@@ -39,15 +39,17 @@ def find_place(
     """
     if directory.exists() and not directory.is_dir():
         raise OutputExists(f"cannot record to {directory}: it is a file; name a folder")
-    found = sorted(path.name for path in directory.iterdir()) if directory.exists() else []
-    if resume is False and found:
+    names = sorted(path.name for path in directory.iterdir()) if directory.exists() else []
+    if resume is False and names:
         raise OutputExists(
-            f"cannot record to {directory}: it holds {', '.join(found[:3])}{'…' if len(found) > 3 else ''}. "
-            "Name an empty folder, or go on with the run there with resume=True"
+            f"cannot record to {directory}: it holds {', '.join(names[:3])}{'…' if len(names) > 3 else ''}; name an "
+            "empty folder, or resume the run there with resume=True"
         )
-    if RUN_FILE not in found:
-        if any(not name.startswith(TEMPORARY) for name in found):
-            raise OutputExists(f"cannot resume {directory}: it is not a run, it has no {RUN_FILE}; name another folder")
+    if RUN_FILE not in names:
+        if any(not name.startswith(TEMPORARY) for name in names):
+            raise OutputExists(
+                f"cannot resume {directory}: it is not a run, as it has no {RUN_FILE}; name another folder"
+            )
         if resume is not True and resume > 0:
             raise MissingData(f"cannot resume {directory} at step {resume}: no run is there; start with resume=True")
         return 0, dict(facts)
@@ -56,27 +58,27 @@ def find_place(
     end = next_step(directory, when, gradients_when)
     begin = end if resume is True else resume
     if begin < 0:
-        raise BadSetting(f"resume takes True, False or a step from 0 on; found {resume!r}")
+        raise BadSetting(f"cannot use resume={resume!r}: pass True, False or a step from 0 on")
     if begin > end:
         raise MissingData(
-            f"cannot resume {directory} at step {begin}: it is complete up to step {end} only. Go back to {end} or "
+            f"cannot resume {directory} at step {begin}: it is complete up to step {end} only; resume at {end} or "
             "before, and call flush() on the Recorder when you save the state of your training"
         )
     drop_from(directory, begin)
     return begin, recorded | {"closed": None, "describe": facts["describe"] or recorded["describe"]}
 
 
-def lay_out(
+def write_constants(
     directory: Path,
     facts: Mapping[str, Any],
     probe: Mapping[str, torch.Tensor],
     indices: Mapping[str, torch.Tensor],
 ) -> dict[str, torch.Tensor]:
-    """Write what stays the same over a run: run.json, the probe, the indices of the sampled entries.
+    """Write the constants of a run: run.json, the probe, the indices of the sampled entries.
 
     Returns
     -------
-    The indices, those that are on disk if they were there before.
+    The indices; those on disk if the run is resumed.
     """
     with naming_failures(directory):
         directory.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What a GradScaler has multiplied the gradients with, and not yet divided out."""
+"""The factors by which a GradScaler has scaled the gradients and not yet unscaled them."""
 
 from collections.abc import Iterable, Mapping
 
@@ -11,21 +11,21 @@ from torch.optim import Optimizer
 def loss_scales(
     scaler: GradScaler | None, optimizers: Iterable[Optimizer], parameters: Mapping[str, Tensor]
 ) -> dict[str, float]:
-    """Find the factors that the gradients still carry.
+    """Return the factors by which gradients are still scaled.
 
     Parameters
     ----------
     scaler
-        What scales the loss, if anything does.
+        The scaler of the loss, if there is one.
     optimizers
         The optimizers, when there are several and ``unscale_`` was called for only some of them. Without them,
-        one call is taken to have unscaled all gradients.
+        one call counts for all gradients.
     parameters
-        Name to parameter.
+        Parameters by name.
 
     Returns
     -------
-    Name to factor, of the parameters whose gradients are still scaled.
+    Factors by the names of the parameters whose gradients are still scaled.
     """
     if scaler is None or not scaler.is_enabled():
         return {}

@@ -1,4 +1,4 @@
-"""Writing without a trace of the half-done: under a temporary name, then renamed, from a thread of its own."""
+"""Write files completely or not at all: under a temporary name, then renamed, from a thread of its own."""
 
 import json
 import os
@@ -18,24 +18,24 @@ from trajlab.errors import TrajlabError
 from trajlab.schema import MODEL_FILE
 
 TEMPORARY = ".tmp-"
-"""What the names of unfinished files and folders begin with."""
+"""Prefix of the names of unfinished files and folders."""
 
 
 @contextmanager
 def naming_failures(path: Path) -> Iterator[None]:
-    """Turn a failure to write into an error that names the file."""
+    """Turn a failed write into an error that names the file."""
     try:
         yield
     except (OSError, SafetensorError) as error:
         raise TrajlabError(
-            f"cannot write {path}: {error}; what was recorded before is intact: "
-            "make room or mend the disk, then go on with Recorder(..., resume=True)"
+            f"cannot write {path}: {error}; earlier steps are intact, so free space or repair the disk, then continue "
+            "with Recorder(..., resume=True)"
         ) from error
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside `path`; what the block writes there takes its place at the end."""
+    """Yield a temporary name beside `path`; the file written there replaces it at the end of the block."""
     temporary = path.with_name(TEMPORARY + path.name)
     try:
         yield temporary
@@ -47,24 +47,24 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
-    """Write a safetensors file, all or nothing."""
+    """Write a safetensors file, completely or not at all."""
     with naming_failures(path), replacing(path) as temporary:
         save_file(dict(tensors), temporary, metadata=dict(metadata))
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file, all or nothing."""
+    """Write a text file, completely or not at all."""
     with naming_failures(path), replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file, all or nothing."""
+    """Write a JSON file, completely or not at all."""
     write_text(path, json.dumps(content, indent=1) + "\n")
 
 
 def write_checkpoint(folder: Path, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Write a folder that holds the weights and buffers of one step, all or nothing."""
+    """Write a folder with the weights and buffers of one step, completely or not at all."""
     temporary = folder.with_name(TEMPORARY + folder.name)
     with naming_failures(folder / MODEL_FILE):
         try:
@@ -86,10 +86,10 @@ def _flush_to_disk(path: Path) -> None:
 
 
 class Writer:
-    """A thread that does one write after another, in the order they came.
+    """A thread that writes files one after another, in the order of submission.
 
-    At most one write waits while another is done, so memory stays flat when the disk is slower than training.
-    After a failure nothing more is written: no gap can open up between what came before and after it.
+    At most one write waits while another is in progress, so that memory stays constant when the disk is slower than
+    training. After a failure nothing more is written, so that the files have no gap.
     """
 
     def __init__(self) -> None:
@@ -99,30 +99,30 @@ class Writer:
         self._thread.start()
 
     def submit(self, job: Callable[[], None]) -> None:
-        """Hand over a write; waits while another one is waiting already."""
+        """Submit a write; blocks while another one is waiting already."""
         self._jobs.put(job)
 
     def raise_failure(self) -> None:
-        """Raise what went wrong in the thread, if anything did."""
+        """Raise the error of the thread, if there was one."""
         if self._failure is not None:
             raise TrajlabError(str(self._failure)) from self._failure
 
     def wait(self) -> None:
-        """Wait until all that was handed over is on disk; raise what went wrong."""
+        """Wait until all submitted files are on disk; raise the error if one failed."""
         self._jobs.join()
         self.raise_failure()
 
     def stop(self) -> None:
-        """Finish what was handed over, then end the thread."""
+        """Finish all submitted writes, then end the thread."""
         if self._thread.is_alive():
             self._jobs.put(None)
             self._thread.join()
 
     def _work(self) -> None:
-        while self._do_one():
+        while self._write_next():
             pass
 
-    def _do_one(self) -> bool:
+    def _write_next(self) -> bool:
         job = self._jobs.get()
         try:
             if job is not None and self._failure is None:
