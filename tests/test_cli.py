@@ -210,7 +210,7 @@ def test_info__says_what_is_in_a_run(store):
     assert "21, steps 0 to 20, every 1" in text
     assert "97 entries in 5 tensors, float32" in text
     assert "4 × 1 × 3 × 3" in text
-    assert "frozen.weight never got a gradient" in text
+    assert "frozen.weight never had a gradient" in text
     assert "There is no probe" in text
 
 
@@ -240,7 +240,7 @@ def test_pack__that_is_told_to_end_leaves_nothing_behind(checkpoints, tmp_path):
     code = (
         "import os, signal, time\nfrom trajlab.runs import pack\nfrom trajlab.cli import main\n"
         "def slow(*arguments):\n    os.kill(os.getpid(), signal.SIGTERM)\n    time.sleep(0.2)\n"
-        "pack._write_shard = slow\nmain()"
+        "pack.write_shard = slow\nmain()"
     )
     command = [sys.executable, "-c", code, "pack", str(folder), str(tmp_path / "run.zarr")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)

@@ -94,8 +94,8 @@ def info(
 
     from trajlab.running.show_inventory import show_inventory
     from trajlab.runs.inventory import inventory
-    from trajlab.runs.trajectory import open as open_trajectory
-    from trajlab.runs.trajectory import runs_in
+    from trajlab.runs.open import open as open_trajectory
+    from trajlab.runs.open import runs_in
 
     console = Console(soft_wrap=True)
     for number, path in enumerate(list(runs_in(run).values()) or [run]):
@@ -116,9 +116,9 @@ def pack(
 ) -> None:
     """Write a run as one Zarr store that plain xarray opens. Packing again adds only the new steps."""
     from trajlab.running.compute import computing
+    from trajlab.runs.open import open as open_trajectory
+    from trajlab.runs.open import runs_in
     from trajlab.runs.pack import pack as pack_run
-    from trajlab.runs.trajectory import open as open_trajectory
-    from trajlab.runs.trajectory import runs_in
 
     runs = {path: store / f"{name}.zarr" for name, path in runs_in(source).items()} or {source: store}
     for path, target in runs.items():
@@ -214,8 +214,8 @@ def network(
     """Draw the network of a run: its modules, their output shapes and their connections."""
     from trajlab.figures.network import save_network
     from trajlab.replays.probe_files import read_probe
-    from trajlab.runs.trajectory import open as open_trajectory
-    from trajlab.runs.trajectory import runs_in
+    from trajlab.runs.open import open as open_trajectory
+    from trajlab.runs.open import runs_in
 
     trajectory = open_trajectory(next(iter(runs_in(run).values()), run), step_pattern=step_pattern)
     inputs = None if probe is None else read_probe(probe)

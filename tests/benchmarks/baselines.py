@@ -93,7 +93,7 @@ def _quantiles(bins: torch.Tensor, low: float, high: float) -> dict[str, float]:
 
 def mapped(folder: Path) -> list[list[np.ndarray]]:
     """Map the weights of a folder of checkpoints."""
-    lives = trajlab.open(folder).weights.lives.values()
+    lives = trajlab.open(folder).weights.series.values()
     return [life.values.views() for life in lives if isinstance(life.values, Rows)]
 
 

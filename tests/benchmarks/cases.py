@@ -117,7 +117,7 @@ def every_stage(path: str) -> dict[str, float]:
 def limited(path: str) -> dict[str, float]:
     """Compute with a third of the data's size as memory."""
     _compute(str(_warm()))
-    size = sum(life.values.size * 4 * len(life.steps) for life in trajlab.open(path).weights.lives.values())
+    size = sum(life.values.size * 4 * len(life.steps) for life in trajlab.open(path).weights.series.values())
     limit = size // 3
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     return {"seconds": _seconds(lambda: _compute(path), repeats=1), "limit_mb": limit / 1e6}

@@ -223,5 +223,5 @@ def test_replay__on_cuda_gives_the_numbers_of_the_cpu_to_rounding(place, tmp_pat
 def test_info__says_how_to_replay_a_run_without_model_and_probe(place):
     done = CliRunner().invoke(app, ["info", str(place / "torch")])
     said = " ".join(done.stdout.split())
-    assert "There is no probe: stages that replay snapshots need one. Give it with --probe FILE" in said
-    assert "No model factory is named: stages that replay snapshots need one. Give it with --model package" in said
+    assert "--probe FILE" in said
+    assert "--model package" in said

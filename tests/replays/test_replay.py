@@ -312,7 +312,7 @@ def test_replay__two_times_the_same_is_computed_once(example_net):
     first, second = replay(run, probe=probe)["relu"], replay(run, probe=probe)["relu"]
     assert first.data.name == second.data.name
     other = replay(run, probe=probe + 1)["relu"]
-    run.weights.lives["fc1.bias"].values[0] += 1
+    run.weights.series["fc1.bias"].values[0] += 1
     assert len({first.data.name, other.data.name, replay(run, probe=probe)["relu"].data.name}) == 3
 
 
@@ -618,7 +618,7 @@ def test_replay__a_probe_that_the_model_does_not_take_is_told(run):
 
 def test_replay__steps_that_lack_a_tensor_are_left_out():
     run = trajectory(lambda: nn.Sequential(nn.Linear(4, 3), nn.ReLU()))
-    life = run.weights.lives["0.bias"]
+    life = run.weights.series["0.bias"]
     life.steps, life.values = life.steps[1:3], life.values[1:3]
     layer = replay(run, model=nn.Sequential(nn.Linear(4, 3), nn.ReLU()), probe=torch.ones(2, 4))["1"]
     assert layer.step.values.tolist() == [10, 20]

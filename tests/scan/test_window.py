@@ -6,7 +6,8 @@ import pytest
 from numba import njit
 
 from trajlab.errors import DamagedData
-from trajlab.runs.disk.rows import Rows, widen
+from trajlab.runs.disk.element_types import widen
+from trajlab.runs.disk.rows import Rows
 from trajlab.scan.tiles import tile
 from trajlab.scan.window import Window, readable
 from trajlab.sizes import TILE_ENTRIES

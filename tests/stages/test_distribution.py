@@ -5,7 +5,7 @@ from scipy.spatial.distance import jensenshannon
 
 import trajlab
 from trajlab.errors import BadSetting
-from trajlab.runs.tensors import Recording, Series, Tensors
+from trajlab.runs.tensors import Series, Tensors
 from trajlab.runs.trajectory import Trajectory
 from trajlab.stages.distribution import distribution
 
@@ -114,7 +114,7 @@ def test_distribution__errors_of_sampled_gradients_cover_the_truth(rng):
         for name, values in whole.items():
             index = np.sort(rng.choice(values.size, 500, replace=False))
             lives[name] = Series(np.arange(1), values[None, index], values.shape, index)
-        run = Trajectory(Recording(Tensors({}), Tensors(lives), Tensors({})))
+        run = Trajectory(Tensors({}), Tensors(lives))
         found = trajlab.run("distribution", run, on="gradients").isel(step=0).compute()
         of_a = found.sel(parameter="a")
         for name, estimate, error, truth in (

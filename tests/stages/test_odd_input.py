@@ -5,7 +5,7 @@ import pytest
 
 import trajlab
 from tests.serving import serve
-from trajlab.runs.tensors import Recording, Series, Tensors
+from trajlab.runs.tensors import Series, Tensors
 from trajlab.runs.trajectory import Trajectory
 
 
@@ -15,7 +15,7 @@ def test_stage__matrices_may_appear_later_and_vanish(name, rng):
         Series(np.array([0, 5]), rng.random((2, 4, 3)), (4, 3)),
         Series(np.array([5, 9]), rng.random((2, 4, 3)), (4, 3)),
     )
-    run = Trajectory(Recording(Tensors({"a.weight": early, "b.weight": late}), Tensors({}), Tensors({})))
+    run = Trajectory(Tensors({"a.weight": early, "b.weight": late}))
     assert trajlab.run(name, run).compute().step.values.tolist() == [0, 5, 9]
 
 

@@ -3,18 +3,18 @@ import pytest
 
 import trajlab
 from trajlab.errors import BadSetting
-from trajlab.runs.tensors import Recording, Series, Tensors
+from trajlab.runs.tensors import Series, Tensors
 from trajlab.runs.trajectory import Trajectory
 from trajlab.stages.zero_gradients import zero_gradients
 
 
 def sampled(run: Trajectory, name: str, index: np.ndarray) -> Trajectory:
     """Keep only some entries of one gradient."""
-    lives = dict(run.gradients.lives)
+    lives = dict(run.gradients.series)
     life = lives[name]
     values = np.asarray(life.values).reshape(len(life.steps), -1)[:, index]
     lives[name] = Series(life.steps, values, life.shape, index)
-    return Trajectory(Recording(run.weights, Tensors(lives), run.buffers))
+    return Trajectory(run.weights, Tensors(lives), run.buffers)
 
 
 def test_zero_gradients__hand_made_case():

@@ -1,6 +1,5 @@
 """The straight line between the ends of two runs, as a trajectory of its own."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import dask
@@ -11,7 +10,7 @@ import xarray as xr
 from trajlab import sizes
 from trajlab.errors import BadSetting, MissingData
 from trajlab.replays.alignment import Chain, orders_at, permuted, state_at
-from trajlab.runs.tensors import Recording, Series, Tensors, attributes_of
+from trajlab.runs.tensors import Series, Tensors, attributes_of, common_steps
 from trajlab.runs.trajectory import Trajectory
 
 POINTS = 11
@@ -80,22 +79,19 @@ def between(
             lives[name] = Series(steps, _line(here, end, alphas), tuple(here.shape))
         groups.append(lives)
     line = Trajectory(
-        Recording(
-            weights=Tensors(groups[0], attributes_of(one.facts, groups[0])),
-            gradients=Tensors({}),
-            buffers=Tensors(groups[1]),
-            facts=one.facts | {"between": [one.source, other.source], "aligned": align},
-            metrics=xr.Dataset({"alpha": ("step", alphas)}, {"step": steps}),
-            probe=one.probe,
-        ),
-        " to ".join(run.source for run in (one, other) if run.source),
+        Tensors(groups[0], attributes_of(one.facts, groups[0])),
+        buffers=Tensors(groups[1]),
+        metrics=xr.Dataset({"alpha": ("step", alphas)}, {"step": steps}),
+        probe=one.probe,
+        facts=one.facts | {"between": [one.source, other.source], "aligned": align},
+        source=" to ".join(run.source for run in (one, other) if run.source),
     )
     return line.with_model(one.model, device=one.device)
 
 
 def _last_step(one: Trajectory, other: Trajectory) -> int:
     """Find the last step at which both runs recorded all tensors, and that these are the same."""
-    lives = [run.weights.lives | run.buffers.lives for run in (one, other)]
+    lives = [run.weights.series | run.buffers.series for run in (one, other)]
     shapes = [{name: tuple(life.shape) for name, life in run.items()} for run in lives]
     different = [name for name in (*shapes[0], *shapes[1]) if shapes[0].get(name) != shapes[1].get(name)]
     if different:
@@ -103,19 +99,12 @@ def _last_step(one: Trajectory, other: Trajectory) -> int:
             f"the line between two runs was asked for; {different[0]} is {shapes[0].get(different[0], 'not')} in one "
             f"and {shapes[1].get(different[0], 'not')} in the other. Only runs of one architecture have a line."
         )
-    steps = _shared([life.steps for run in lives for life in run.values()])
+    steps = common_steps(life.steps for run in lives for life in run.values())
     if not len(steps):
         raise MissingData(
             "the line between two runs was asked for; they share no step. Compare runs recorded at the same steps."
         )
     return int(steps[-1])
-
-
-def _shared(steps: Sequence[np.ndarray]) -> np.ndarray:
-    shared = steps[0] if steps else np.empty(0, np.int64)
-    for one in steps:
-        shared = np.intersect1d(shared, one)
-    return shared
 
 
 def _line(here: Any, there: Any, alphas: np.ndarray) -> da.Array:

@@ -129,7 +129,7 @@ def fit(model: nn.Module, trajectory: Trajectory) -> dict[str, str]:
     BadSetting
         The model has names that the run lacks or the other way round, or tensors of other shapes.
     """
-    recorded = trajectory.weights.lives | trajectory.buffers.lives
+    recorded = trajectory.weights.series | trajectory.buffers.series
     tied = trajectory.facts.get("tied", {})
     own = {name: value for name, value in model.state_dict(keep_vars=True).items() if isinstance(value, torch.Tensor)}
     same = defaultdict(list)

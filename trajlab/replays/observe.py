@@ -12,6 +12,7 @@ from dask.base import tokenize
 
 from trajlab.errors import BadSetting, MissingData
 from trajlab.replays.observers.observer import Layer, Observable, Observer, Output, Seen
+from trajlab.runs.tensors import common_steps
 from trajlab.scan.graph import Graph, Pass
 
 
@@ -172,10 +173,7 @@ def _by_sample(name: str, array: xr.DataArray) -> xr.DataArray:
 
 
 def _shared_steps(arrays: Mapping[str, xr.DataArray]) -> np.ndarray:
-    shared: np.ndarray | None = None
-    for array in arrays.values():
-        own = array["step"].values
-        shared = own if shared is None else np.intersect1d(shared, own)
-    if shared is None or not len(shared):
+    shared = common_steps(array["step"].values for array in arrays.values())
+    if not len(shared):
         raise MissingData("steps at which all layers are known were asked for; there are none. Replay them together.")
     return shared

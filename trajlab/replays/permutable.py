@@ -21,7 +21,7 @@ def chain(trajectory: Trajectory) -> Chain:
     before and after the units of each layer were permuted: where the output differs, something else reads these
     units, such as a branch or a normalization over groups, and there is no chain.
     """
-    lives = (trajectory.weights.lives, trajectory.buffers.lives)
+    lives = (trajectory.weights.series, trajectory.buffers.series)
     found = chain_of(*({name: tuple(life.shape) for name, life in group.items()} for group in lives))
     if found.reason or names_none(trajectory) or "inputs" not in trajectory.probe:
         return found

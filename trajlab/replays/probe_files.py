@@ -13,8 +13,8 @@ from trajlab.errors import BadSetting, DamagedData, MissingData
 from trajlab.record.probe import probe_facts, probe_tensors
 from trajlab.replays.dtypes import widened
 from trajlab.replays.probe_kinds import MASK
+from trajlab.runs.disk.element_types import widen
 from trajlab.runs.disk.paths import as_path, reaching
-from trajlab.runs.disk.rows import widen
 
 MASKS = {"mask": f"{MASK}_inputs", "masks": f"{MASK}_inputs"}
 """What masks may be called in a file, and what they are called as a kind of the probe."""

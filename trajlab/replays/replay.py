@@ -25,7 +25,7 @@ from trajlab.replays.probe_files import as_probe
 from trajlab.replays.stateless import Network, hollow
 from trajlab.replays.tasks import Passes
 from trajlab.replays.trace import Call, trial
-from trajlab.runs.tensors import Series
+from trajlab.runs.tensors import Series, common_steps
 from trajlab.runs.trajectory import Trajectory
 
 TRIAL_SAMPLES = 3
@@ -176,7 +176,7 @@ def replay(
     chosen = choose(calls, [layers] if isinstance(layers, str) else layers, of)
     attention = {call.place.path for call in chosen if call.is_attention}
     network = Network(built, tuple(homes), _batch(calls), device, tuple(sorted(attention)), prune, prune_relative)
-    recorded = trajectory.weights.lives | trajectory.buffers.lives
+    recorded = trajectory.weights.series | trajectory.buffers.series
     lives = [recorded[home] for home in homes.values()]
     steps = _shared_steps(trajectory, lives, own_steps)
     if own_steps is not None:
@@ -253,9 +253,8 @@ def _identity(trajectory: Trajectory, model: Model | None) -> Any:
 
 
 def _shared_steps(trajectory: Trajectory, lives: Sequence[Series], own: np.ndarray | None) -> np.ndarray:
-    steps = lives[0].steps if lives else trajectory.steps
-    for known in [*(life.steps for life in lives), *([] if own is None else [own])]:
-        steps = np.intersect1d(steps, known, assume_unique=True)
+    recorded = [life.steps for life in lives] or [trajectory.steps]
+    steps = common_steps(recorded if own is None else [*recorded, own])
     if not len(steps):
         raise MissingData(
             f"steps of {trajectory.source or 'the run'} with all weights and buffers were asked for; there are none. "

@@ -10,7 +10,8 @@ from torch import nn
 
 from trajlab.replays.forward import Pass, Request
 from trajlab.replays.torch_settings import alone
-from trajlab.runs.disk.rows import Rows, widen
+from trajlab.runs.disk.element_types import widen
+from trajlab.runs.disk.rows import Rows
 
 
 @dataclass(eq=False)

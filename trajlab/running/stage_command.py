@@ -28,8 +28,8 @@ from trajlab.running.options import (
 from trajlab.running.run import RECORDED, run
 from trajlab.running.settings import read_settings, settings_of
 from trajlab.runs.disk.paths import as_path
-from trajlab.runs.trajectory import open as open_trajectory
-from trajlab.runs.trajectory import runs_in
+from trajlab.runs.open import open as open_trajectory
+from trajlab.runs.open import runs_in
 from trajlab.stages import stage
 
 

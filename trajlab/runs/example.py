@@ -1,8 +1,9 @@
-"""A small trajectory for trying things out, for docs and for tests."""
+"""A small trajectory for experiments, documentation and tests."""
 
 import numpy as np
 
-from trajlab.runs.trajectory import Trajectory, from_arrays
+from trajlab.runs.from_arrays import from_arrays
+from trajlab.runs.trajectory import Trajectory
 
 SHAPES = {
     "conv.weight": (4, 1, 3, 3),
@@ -14,15 +15,15 @@ SHAPES = {
 
 
 def example(steps: int = 20, *, seed: int = 0) -> Trajectory:
-    """Make a small trajectory whose story is known.
+    """Build a small trajectory with known properties.
 
-    Each weight slides down its own noisy parabola. Some do not: no gradient reaches the outer taps of the kernels of
-    ``conv``, the last unit of ``fc`` is dead from the start, and ``frozen`` gets no gradient at all.
+    Each weight descends a noisy parabola, with three exceptions: no gradient reaches the corners of the kernels of
+    ``conv``, the last unit of ``fc`` is dead from the start, and ``frozen`` has no gradient at all.
 
     Parameters
     ----------
     steps
-        Number of updates; there is one snapshot more than that, and as many gradients.
+        Number of updates and gradients; there is one snapshot more.
     seed
         Seed of the initial weights and of the noise.
 

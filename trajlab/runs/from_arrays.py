@@ -1,4 +1,4 @@
-"""A trajectory of arrays in memory."""
+"""Build a trajectory from arrays in memory."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,7 +19,7 @@ def from_arrays(
     buffers: Mapping[str, Any] | None = None,
     metrics: xr.Dataset | Mapping[str, Any] | None = None,
 ) -> Trajectory:
-    """Make a trajectory of arrays in memory, or of dask arrays.
+    """Build a trajectory from arrays in memory, or from dask arrays.
 
     Parameters
     ----------
@@ -28,12 +28,12 @@ def from_arrays(
     steps
         Optimizer steps of the rows, rising; 0, 1, 2, … by default.
     metrics
-        What was measured at each step, (step) each.
+        Values logged at each step, (step) each.
 
     Raises
     ------
     BadSetting
-        Something is no array of numbers, or there is not one step for each row.
+        A value is not an array of numbers, or the number of steps is not that of the rows.
 
     Examples
     --------
@@ -44,69 +44,70 @@ def from_arrays(
     groups = [_arrays(group) for group in (weights, gradients, buffers)]
     measured = _columns(metrics)
     longest = max([array.shape[0] for group in groups for array in group.values()] + [measured.sizes.get("step", 0)])
-    known = np.arange(longest) if steps is None else _steps(steps, longest)
-    lives = [
-        {name: Series(known[: len(array)], array, tuple(array.shape[1:])) for name, array in group.items()}
+    numbers = np.arange(longest) if steps is None else _steps(steps, longest)
+    series = [
+        {name: Series(numbers[: len(array)], array, tuple(array.shape[1:])) for name, array in group.items()}
         for group in groups
     ]
     if "step" not in measured.coords and "step" in measured.dims:
-        measured = measured.assign_coords(step=known[: measured.sizes["step"]])
+        measured = measured.assign_coords(step=numbers[: measured.sizes["step"]])
     return Trajectory(
-        Tensors(lives[0], attributes_of({}, lives[0])),
-        Tensors(lives[1], attributes_of({}, lives[1])),
-        Tensors(lives[2]),
+        Tensors(series[0], attributes_of({}, series[0])),
+        Tensors(series[1], attributes_of({}, series[1])),
+        Tensors(series[2]),
         metrics=measured,
     )
 
 
 def _arrays(group: Mapping[str, Any] | None) -> dict[str, Any]:
     if not isinstance(group, Mapping | None):
-        raise BadSetting(f"arrays by name were expected; found a {type(group).__name__}. Give {{name: array}}.")
+        raise BadSetting(f"cannot use a {type(group).__name__} as arrays by name; pass {{name: array}}")
     for name in group or {}:
         if not isinstance(name, str):
-            raise BadSetting(f"names of tensors are text; found {name!r}. Rename it.")
+            raise BadSetting(f"cannot name a tensor {name!r}: names are strings; rename it")
     return {name: _array(name, values) for name, values in (group or {}).items()}
 
 
 def _array(name: str, values: Any) -> Any:
-    """Give the values of one tensor as an array of numpy or dask."""
+    """Return the values of one tensor as an array of numpy or dask."""
     try:
         if hasattr(values, "detach"):
             values = values.detach().cpu()
             values = values.float() if str(values.dtype) == "torch.bfloat16" else values
         array = values if hasattr(values, "dask") or isinstance(values, np.ndarray) else np.asarray(values)
     except (ValueError, TypeError, RuntimeError) as error:
-        raise BadSetting(f"{name} was to be one array over the steps; {error}. Give rows of one shape.") from error
+        raise BadSetting(f"cannot make one array of {name}: {error}; pass rows of one shape") from error
     if array.ndim == 0:
-        raise BadSetting(f"{name} was to have a first dim over the steps; it has no dim. Stack the steps first.")
+        raise BadSetting(f"cannot find the steps of {name}: it has no dim; stack the steps along a first dim")
     if array.dtype.kind not in "fiubcV":
-        raise BadSetting(f"{name} was to hold numbers; it is {array.dtype}. Leave it out, or give rows of one shape.")
+        raise BadSetting(f"cannot use {name}: it holds {array.dtype}, not numbers; omit it, or pass rows of one shape")
     if np.isnan(array.shape).any():
-        raise BadSetting(f"the shape of {name} is not known, {array.shape}. Call its compute_chunk_sizes() first.")
+        raise BadSetting(f"cannot use {name}: its shape {array.shape} is unknown; call its compute_chunk_sizes() first")
     return array
 
 
 def _steps(steps: Any, rows: int) -> np.ndarray:
-    """Give the steps of some rows."""
+    """Return the steps of some rows as integers."""
     try:
-        given = np.asarray(steps)
-        known = given.astype(np.int64)
-        fit = known.shape == (rows,) and bool((known == given).all()) and bool((np.diff(known) > 0).all())
+        values = np.asarray(steps)
+        numbers = values.astype(np.int64)
+        fit = numbers.shape == (rows,) and bool((numbers == values).all()) and bool((np.diff(numbers) > 0).all())
     except (ValueError, TypeError, OverflowError):
         fit = False
     if not fit:
-        raise BadSetting(f"{rows} rising steps were expected; found {steps!r:.200}. Give a whole number for each row.")
-    return known
+        raise BadSetting(
+            f"cannot use the steps {steps!r:.200}: they are not {rows} rising steps; pass an integer for each row"
+        )
+    return numbers
 
 
 def _columns(metrics: xr.Dataset | Mapping[str, Any] | None) -> xr.Dataset:
-    """Give what was measured, (step) each."""
+    """Return metrics as a dataset, (step) each."""
     if metrics is None or isinstance(metrics, xr.Dataset):
         return xr.Dataset() if metrics is None else metrics
     try:
         return xr.Dataset({name: ("step", np.asarray(values)) for name, values in metrics.items()})
     except (ValueError, TypeError, AttributeError) as error:
         raise BadSetting(
-            "metrics were to be rows of numbers of the same length by name; "
-            f"{' '.join(str(error).split())[:200]}. Give one number for each step."
+            f"cannot use the metrics: {' '.join(str(error).split())[:200]}; pass one number for each step, by name"
         ) from error

@@ -1,4 +1,4 @@
-"""Anybody's checkpoints into a run folder of ours."""
+"""Import any folder of checkpoints as a run folder."""
 
 import json
 from pathlib import Path
@@ -6,31 +6,31 @@ from pathlib import Path
 from trajlab.errors import MissingData, TrajlabError
 from trajlab.runs.disk.atomic import atomic
 from trajlab.runs.disk.paths import as_path
+from trajlab.runs.open import open as open_trajectory
 from trajlab.runs.trajectory import Trajectory
-from trajlab.runs.trajectory import open as open_trajectory
 from trajlab.schema import MODEL_FILE, RUN_FILE, SNAPSHOTS_VERSION, checkpoint_folder
 
 
 def import_checkpoints(source: str | Path, run: str | Path, *, step_pattern: str | None = None) -> Path:
-    """Write a folder of checkpoints in any layout that `trajlab.open` reads as a run folder of ours.
+    """Write a folder of checkpoints, in any layout that `trajlab.open` reads, as a run folder.
 
-    Weights and buffers keep their element types; optimizer states and the like stay behind.
+    Weights and buffers keep their element types. Optimizer states and the like are not imported.
 
     Parameters
     ----------
     source
         The folder of checkpoints.
     run
-        The run folder to write; it is complete or not there.
+        The run folder to write; it is complete or absent.
     step_pattern
         Regular expression whose first group is the step in the name of a checkpoint.
 
     Raises
     ------
     OutputExists
-        There is something at `run`.
+        `run` exists.
     MissingData
-        A tensor changes its shape on the way and can not be one array.
+        A tensor changes its shape between steps and cannot be one array.
     """
     trajectory = open_trajectory(source, step_pattern=step_pattern)
     if trajectory.weights.unusable:
@@ -53,18 +53,18 @@ def _write_checkpoint(trajectory: Trajectory, step: int, folder: Path) -> None:
         save_file(tensors, folder / MODEL_FILE)
     except SafetensorError as error:
         raise TrajlabError(
-            f"step {step} was to be written to {folder.parent}; {error}. "
-            "Nothing was changed there: free space or choose another place."
+            f"cannot write step {step} to {folder.parent}: {error}; nothing was changed there, so free space or choose "
+            "another folder"
         ) from error
 
 
 def _facts(trajectory: Trajectory) -> dict:
-    lives = trajectory.weights.lives
+    weights = trajectory.weights.series
     return {
         "format": SNAPSHOTS_VERSION,
-        "parameters": list(lives),
+        "parameters": list(weights),
         "buffers": list(trajectory.buffers),
-        "shapes": {name: list(life.shape) for name, life in lives.items()},
+        "shapes": {name: list(series.shape) for name, series in weights.items()},
         "gradients": None,
         "probe": None,
         "describe": {"imported_from": trajectory.source},

@@ -1,4 +1,4 @@
-"""What is in a run: steps, gaps, tensors, sizes, and what is missing."""
+"""Inventory of a run: steps, gaps, tensors, sizes, and what is missing."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -12,16 +12,16 @@ from trajlab.schema import SNAPSHOTS_VERSION
 
 @dataclass(frozen=True)
 class Inventory:
-    """What is in a run, in words and numbers.
+    """Inventory of a run.
 
     Attributes
     ----------
     facts
-        Title and text of each thing worth saying, in order.
+        Title and text of each property, in order.
     tensors
         Name, kind, shape, stored type, number of snapshots and number of gradient rows of each parameter.
     missing
-        A sentence for each thing that a stage may ask for and that is not there, or not whole.
+        A sentence for each input of stages that the run lacks in whole or in part.
     """
 
     facts: list[tuple[str, str]]
@@ -30,12 +30,12 @@ class Inventory:
 
 
 def inventory(trajectory: Trajectory) -> Inventory:
-    """Take stock of a run from headers alone: no tensor is read."""
+    """Take the inventory of a run from headers alone; no tensor is read."""
     weights, gradients, buffers = trajectory.weights, trajectory.gradients, trajectory.buffers
     steps = trajectory.steps
-    gradient_steps = _steps(gradients)
-    entries = sum(_numel(life.shape) for life in weights.lives.values())
-    types = Counter(life.stored.name for life in weights.lives.values())
+    gradient_steps = gradients.steps
+    entries = sum(_numel(series.shape) for series in weights.series.values())
+    types = Counter(series.stored.name for series in weights.series.values())
     described = trajectory.facts.get("describe", {})
     facts = [
         ("source", trajectory.source),
@@ -53,21 +53,21 @@ def inventory(trajectory: Trajectory) -> Inventory:
         (
             name,
             str(weights[name].attrs.get("kind", "")),
-            " × ".join(map(str, life.shape)) or "scalar",
-            life.stored.name,
-            len(life.steps),
-            len(gradients.lives[name].steps) if name in gradients.lives else 0,
+            " × ".join(map(str, series.shape)) or "scalar",
+            series.stored.name,
+            len(series.steps),
+            len(gradients.series[name].steps) if name in gradients.series else 0,
         )
-        for name, life in weights.lives.items()
+        for name, series in weights.series.items()
     ]
     return Inventory(facts, tensors, _missing(trajectory, steps))
 
 
 def _missing(trajectory: Trajectory, steps: np.ndarray) -> list[str]:
-    notes = list(trajectory.weights.unusable.values())
-    for name, life in trajectory.weights.lives.items():
-        if len(life.steps) < len(steps):
-            absent = np.setdiff1d(steps, life.steps)
+    notes = [f"{reason}." for reason in trajectory.weights.unusable.values()]
+    for name, series in trajectory.weights.series.items():
+        if len(series.steps) < len(steps):
+            absent = np.setdiff1d(steps, series.steps)
             notes.append(f"{name} is missing at {len(absent)} of {len(steps)} snapshots, first at step {absent[0]}.")
     if trajectory.facts.get("format") == SNAPSHOTS_VERSION and trajectory.facts.get("closed", 0) is None:
         notes.append("The run is not finished: its recording was not closed, so there is no closing snapshot.")
@@ -76,10 +76,10 @@ def _missing(trajectory: Trajectory, steps: np.ndarray) -> list[str]:
     else:
         without = [name for name in trajectory.weights if name not in trajectory.gradients]
         if without:
-            notes.append(f"{', '.join(without)} never got a gradient.")
+            notes.append(f"{', '.join(without)} never had a gradient.")
     if "inputs" not in trajectory.probe:
         notes.append(
-            "There is no probe: stages that replay snapshots need one. Give it with --probe FILE, "
+            "There is no probe: stages that replay snapshots need one. Pass it with --probe FILE, "
             "or record with Recorder(probe=(inputs, targets))."
         )
     elif "targets" not in trajectory.probe:
@@ -87,14 +87,10 @@ def _missing(trajectory: Trajectory, steps: np.ndarray) -> list[str]:
     model = trajectory.facts.get("describe", {}).get("model")
     if trajectory.model is None and not (isinstance(model, dict) and "factory" in model):
         notes.append(
-            "No model factory is named: stages that replay snapshots need one. Give it with "
+            "No model factory is named: stages that replay snapshots need one. Pass it with "
             "--model package.module:factory, or record with describe={'model': {'factory': 'module:function'}}."
         )
     return notes
-
-
-def _steps(tensors: Tensors) -> np.ndarray:
-    return np.unique(np.concatenate([life.steps for life in tensors.lives.values()] or [np.empty(0, np.int64)]))
 
 
 def _span(steps: np.ndarray) -> str:
@@ -108,7 +104,7 @@ def _span(steps: np.ndarray) -> str:
 
 
 def _gaps(steps: np.ndarray) -> str:
-    """Name the places where steps lie further apart than on both sides: snapshots seem to be missing there."""
+    """Return where steps lie further apart than on both sides, so that snapshots seem to be missing."""
     strides = np.diff(steps)
     gaps = [
         f"{steps[i]}–{steps[i + 1]}"
@@ -119,29 +115,31 @@ def _gaps(steps: np.ndarray) -> str:
 
 
 def _sampling(gradients: Tensors) -> str:
-    sampled = [life for life in gradients.lives.values() if life.index is not None]
+    sampled = [series for series in gradients.series.values() if series.index is not None]
     if not sampled:
         return ", all entries"
-    most = max(len(life.index) for life in sampled if life.index is not None)
+    most = max(len(series.index) for series in sampled if series.index is not None)
     return f", at most {most:,} entries of each tensor"
 
 
 def _probe(trajectory: Trajectory) -> str:
     probe = trajectory.probe
     kinds = [str(name).removesuffix("inputs") for name in probe if str(name).endswith("inputs")]
-    told = []
+    texts = []
     for kind in sorted(kinds):
         shape = " × ".join(map(str, probe[f"{kind}inputs"].shape))
         targets = "" if f"{kind}targets" in probe else " without targets"
         sha256 = probe.attrs.get(f"{kind}sha256", "")[:12]
-        told.append(f"{kind.rstrip('_')} {shape}{targets}, sha256 {sha256}".lstrip())
-    return "; ".join(told) or "none"
+        texts.append(f"{kind.rstrip('_')} {shape}{targets}, sha256 {sha256}".lstrip())
+    return "; ".join(texts) or "none"
 
 
 def _bytes(tensors: Tensors) -> int:
     return sum(
-        len(life.steps) * life.stored.itemsize * (_numel(life.shape) if life.index is None else len(life.index))
-        for life in tensors.lives.values()
+        len(series.steps)
+        * series.stored.itemsize
+        * (_numel(series.shape) if series.index is None else len(series.index))
+        for series in tensors.series.values()
     )
 
 
@@ -151,12 +149,12 @@ def _numel(shape: tuple[int, ...]) -> int:
 
 def _plain(value: object) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_plain(one)}" for key, one in value.items() if one not in ({}, None))
+        return ", ".join(f"{key} {_plain(item)}" for key, item in value.items() if item not in ({}, None))
     return str(value)
 
 
 def _readable(size: float) -> str:
-    """Write a number of bytes with its unit.
+    """Format a number of bytes with its unit.
 
     >>> _readable(26_370_344)
     '26.4 MB'

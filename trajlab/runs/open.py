@@ -1,5 +1,6 @@
 """Open a run, whatever it is stored as, and list the runs in a folder."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from trajlab.errors import BadSetting, DamagedData, MissingData
@@ -8,29 +9,32 @@ from trajlab.runs.disk.remote import survey
 from trajlab.runs.disk.upload import is_unfinished
 from trajlab.runs.readers.checkpoints import has_checkpoints
 from trajlab.runs.readers.folder import read_folder
+from trajlab.runs.readers.formats import Format
 from trajlab.runs.readers.store import is_store, read_store
 from trajlab.runs.tensors import natural
 from trajlab.runs.trajectory import Trajectory
 from trajlab.schema import RUN_FILE
 
 
-def open(path: str | Path, *, step_pattern: str | None = None) -> Trajectory:
+def open(path: str | Path, *, step_pattern: str | None = None, formats: Sequence[Format] = ()) -> Trajectory:
     """Open a packed store, a run folder, or any folder of checkpoints, lazily.
 
-    Checkpoints are safetensors, single or sharded, or PyTorch files that hold weights only; folders or flat files
-    with the step in the name or in the file.
+    Checkpoints are files, or folders of files, with the step in the name or in the file. They are read in the formats
+    of `trajlab.runs.readers.formats`: safetensors and PyTorch files of weights, single or sharded.
 
     Parameters
     ----------
     path
-        The store or the folder, or its URL.
+        Path or URL of the store or folder.
     step_pattern
-        Regular expression whose first group is the step in the name of a checkpoint, for odd names.
+        Regular expression whose first group is the step in the name of a checkpoint, for unusual names.
+    formats
+        Further formats of checkpoint files; see `trajlab.runs.readers.formats.Format`.
 
     Raises
     ------
     MissingData
-        There is nothing at the path, or nothing in the folder.
+        The path does not exist, or the folder holds no checkpoints.
     DamagedData
         A file is damaged, or the store is of another version.
     """
@@ -38,51 +42,58 @@ def open(path: str | Path, *, step_pattern: str | None = None) -> Trajectory:
     with reaching(folder):
         if not folder.is_dir():
             raise MissingData(
-                f"a packed store or a folder of checkpoints was to be opened at {folder}; "
-                f"there is {'a file' if folder.exists() else 'nothing'}. Name the folder of the run."
+                f"cannot open {folder}: there is {'a file' if folder.exists() else 'nothing'}; name a packed store or "
+                "a folder of checkpoints"
             )
-        inside = runs_in(folder)
+        inside = runs_in(folder, formats=formats)
         if inside:
             raise MissingData(
-                f"a run was to be opened at {folder}; it is a folder of runs: {', '.join(inside)}. Open one of them, "
-                "or all as {name: trajlab.open(path) for name, path in trajlab.runs_in(folder).items()}."
+                f"cannot open {folder} as a run: it is a folder of runs: {', '.join(inside)}; open one of them, or all "
+                "as {name: trajlab.open(path) for name, path in trajlab.runs_in(folder).items()}"
             )
         if is_store(folder):
             return read_store(folder)
         survey(folder)
         if is_unfinished(folder):
             raise DamagedData(
-                f"a run was to be opened at {folder}; somebody is writing there now, or was interrupted. Wait, or "
-                "write it again."
+                f"cannot open {folder}: another process is writing there, or a write was interrupted; wait, or write "
+                "it again"
             )
-        return read_folder(folder, step_pattern)
+        return read_folder(folder, step_pattern, formats)
 
 
-def runs_in(path: str | Path) -> dict[str, Path]:
-    """Give the runs in a study's folder by name; empty if the folder is itself a run, or holds none.
+def runs_in(path: str | Path, *, formats: Sequence[Format] = ()) -> dict[str, Path]:
+    """Return the paths of the runs in a study's folder by name; empty if the folder is itself a run, or holds none.
+
+    Parameters
+    ----------
+    path
+        Path or URL of the folder.
+    formats
+        Further formats of checkpoint files.
 
     Raises
     ------
     BadSetting
-        A run is there twice: as a folder of snapshots and as a store.
+        The folder holds a run twice: as a folder of snapshots and as a store.
     """
     folder = as_path(path)
     runs: dict[str, Path] = {}
     with reaching(folder):
-        if not folder.is_dir() or is_store(folder) or (folder / RUN_FILE).exists() or has_checkpoints(folder):
+        if not folder.is_dir() or _is_run(folder, formats):
             return runs
         inside = [entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
         inside.sort(key=lambda entry: natural(entry.name))
-        for entry in filter(_is_run, inside):
+        for entry in (entry for entry in inside if _is_run(entry, formats)):
             name = entry.name.removesuffix(".zarr")
             if name in runs:
                 raise BadSetting(
-                    f"runs were looked for in {folder}; {runs[name].name} and {entry.name} are both the run {name}. "
-                    "Keep stores and folders of snapshots in different folders, or name one of the two."
+                    f"cannot tell which is the run {name} of {folder}: both {runs[name].name} and {entry.name} are; "
+                    "keep stores and folders of snapshots in different folders, or name one of the two"
                 )
             runs[name] = entry
     return runs
 
 
-def _is_run(folder: Path) -> bool:
-    return is_store(folder) or (folder / RUN_FILE).exists() or has_checkpoints(folder)
+def _is_run(folder: Path, formats: Sequence[Format]) -> bool:
+    return is_store(folder) or (folder / RUN_FILE).exists() or has_checkpoints(folder, formats)

@@ -1,8 +1,9 @@
-"""What every reader gives: the life of each tensor, with its place in the network."""
+"""Series of tensors over the steps, by name, and what names and shapes say of their place in the network."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import dask.array as da
@@ -29,9 +30,9 @@ class Series:
     shape
         Shape of the whole tensor; differs from the values' where only a sample of the entries was recorded.
     index
-        Positions of the recorded entries in the flat tensor, (sample); None if all are there.
+        Positions of the recorded entries in the flat tensor, (sample); None if all were recorded.
     origin
-        Element type that training stored, where a packed store had to widen it.
+        Element type that training stored, where it differs from that of the values.
     """
 
     steps: np.ndarray
@@ -49,66 +50,73 @@ class Series:
 
 
 class Tensors(Mapping[str, xr.DataArray]):
-    """Tensors by name in network order; each becomes a lazy array when it is asked for.
+    """Tensors by name in network order; each becomes a lazy array on access.
 
     Parameters
     ----------
-    lives
+    series
         The tensors, in network order.
     attributes
-        Gives what stands in the attrs of a tensor besides its shape and stored type.
+        Function of a name that returns attrs of the tensor besides its shape and stored type.
     unusable
-        Tensors that were found but can not be given, with the reason.
+        Tensors that are on disk but cannot be one array, with the reason.
     """
 
     def __init__(
         self,
-        lives: Mapping[str, Series],
+        series: Mapping[str, Series],
         attributes: Callable[[str], dict[str, Any]] = lambda name: {},
         unusable: Mapping[str, str] | None = None,
     ):
-        self.lives = dict(lives)
+        self.series = dict(series)
         self.unusable = dict(unusable or {})
         self._attributes = attributes
         self._built: dict[str, xr.DataArray] = {}
 
+    @property
+    def steps(self) -> np.ndarray:
+        """Steps at which any of the tensors was recorded, (step)."""
+        return np.unique(np.concatenate([series.steps for series in self.series.values()] or [np.empty(0, np.int64)]))
+
     def __getitem__(self, name: str) -> xr.DataArray:
-        if name not in self.lives:
+        if name not in self.series:
             if name in self.unusable:
                 raise MissingData(self.unusable[name])
             raise KeyError(name)
         if name not in self._built:
-            life = self.lives[name]
-            values = lazy(life.values) if isinstance(life.values, Rows) else life.values
-            coords: dict[str, Any] = {"step": ("step", life.steps, {"long_name": "optimizer step", "units": "1"})}
-            if life.index is not None:
-                coords["index"] = ("sample", life.index, {"long_name": "position in the flat parameter"})
-            attrs = {"shape": list(life.shape), "stored_dtype": life.stored.name} | self._attributes(name)
-            self._built[name] = xr.DataArray(values, coords, dims_of(life), name, attrs)
+            series = self.series[name]
+            values = lazy(series.values) if isinstance(series.values, Rows) else series.values
+            coords: dict[str, Any] = {"step": ("step", series.steps, {"long_name": "optimizer step", "units": "1"})}
+            if series.index is not None:
+                coords["index"] = ("sample", series.index, {"long_name": "position in the flat parameter"})
+            attrs = {"shape": list(series.shape), "stored_dtype": series.stored.name} | self._attributes(name)
+            self._built[name] = xr.DataArray(values, coords, dims_of(series), name, attrs)
         return self._built[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.lives)
+        return iter(self.series)
 
     def __len__(self) -> int:
-        return len(self.lives)
+        return len(self.series)
 
     def __repr__(self) -> str:
-        return "\n".join([f"{len(self)} tensors"] + [f"  {name} {life.shape}" for name, life in self.lives.items()])
+        return "\n".join(
+            [f"{len(self)} tensors"] + [f"  {name} {series.shape}" for name, series in self.series.items()]
+        )
 
 
-def dims_of(life: Series) -> tuple[str, ...]:
-    """Names of a tensor's dims: (step, sample) if it was sampled, else (step, out, in, y, x) as far as it has them."""
-    if life.index is not None:
+def dims_of(series: Series) -> tuple[str, ...]:
+    """Return a tensor's dims: (step, sample) if it was sampled, else (step, out, in, y, x) as far as it has them."""
+    if series.index is not None:
         return "step", "sample"
-    dims = len(life.shape)
+    dims = len(series.shape)
     if dims > 5:
         return ("step", *(f"dim_{i}" for i in range(dims)))
     return ("step", *("out", "in")[:dims], *SPATIAL[max(dims - 2, 0)])
 
 
 def module_of(name: str) -> str:
-    """Path of the module that holds a parameter.
+    """Return the path of the module that holds a parameter.
 
     >>> module_of("layer1.0.conv1.weight")
     'layer1.0.conv1'
@@ -117,7 +125,7 @@ def module_of(name: str) -> str:
 
 
 def kind_of(name: str, shape: tuple[int, ...], module_class: str = "") -> str:
-    """Kind of a parameter: bias, conv, linear, norm, embedding or other; guessed from its shape without a class.
+    """Return the kind of a parameter: bias, conv, linear, norm, embedding or other; without a class, by its shape.
 
     >>> kind_of("conv1.weight", (6, 1, 5, 5)), kind_of("conv1.bias", (6,)), kind_of("bn.weight", (6,), "BatchNorm2d")
     ('conv', 'bias', 'norm')
@@ -131,7 +139,7 @@ def kind_of(name: str, shape: tuple[int, ...], module_class: str = "") -> str:
 
 
 def natural(name: str) -> list[tuple[int, Any]]:
-    """Sort key that puts layers.2 before layers.10.
+    """Return a sort key that puts layers.2 before layers.10.
 
     >>> sorted(["layers.10", "layers.2"], key=natural)
     ['layers.2', 'layers.10']
@@ -139,24 +147,22 @@ def natural(name: str) -> list[tuple[int, Any]]:
     return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", name) if part]
 
 
-@dataclass(eq=False)
-class Recording:
-    """All that a reader found: tensors, facts of the run, metrics and probe."""
+def common_steps(steps: Iterable[np.ndarray]) -> np.ndarray:
+    """Return the steps that are in all of several arrays of rising steps; none for no array.
 
-    weights: Tensors
-    gradients: Tensors
-    buffers: Tensors
-    facts: dict[str, Any] = field(default_factory=dict)
-    metrics: xr.Dataset = field(default_factory=xr.Dataset)
-    probe: xr.Dataset = field(default_factory=xr.Dataset)
+    >>> common_steps([np.array([0, 5, 9]), np.array([5, 7, 9])])
+    array([5, 9])
+    """
+    arrays = list(steps)
+    return reduce(np.intersect1d, arrays) if arrays else np.empty(0, np.int64)
 
 
-def attributes_of(facts: Mapping[str, Any], lives: Mapping[str, Series]) -> Callable[[str], dict[str, Any]]:
-    """Tell a parameter's module and kind, from the classes that run.json names if it does."""
+def attributes_of(facts: Mapping[str, Any], series: Mapping[str, Series]) -> Callable[[str], dict[str, Any]]:
+    """Return a function that returns a parameter's module and kind, by the classes in run.json if it has them."""
     classes = facts.get("modules", {})
 
     def attributes(name: str) -> dict[str, Any]:
         module = module_of(name)
-        return {"module": module, "kind": kind_of(name, lives[name].shape, classes.get(module, ""))}
+        return {"module": module, "kind": kind_of(name, series[name].shape, classes.get(module, ""))}
 
     return attributes

@@ -5,7 +5,7 @@ task takes a span of entries at all steps. Nothing is computed: one graph is lai
 and no task holds more than a piece of its span, a tile of it in float64, and some squares of steps by steps.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from dask.base import tokenize
 
 from trajlab import sizes
 from trajlab.runs.disk.rows import Rows
+from trajlab.runs.tensors import common_steps
 from trajlab.scan.graph import Graph
 from trajlab.scan.kernels.gram import centered, distances, gram, principal, tile_entries
 from trajlab.scan.scan import Tensor, about, by_name, identity
@@ -78,7 +79,7 @@ def principal_components(tensor: Tensor, components: int, center: str, anchors: 
     tensors = by_name(tensor)
     recorded = [array["step"].values for array in tensors.values()]
     steps = np.unique(np.concatenate(recorded or [np.empty(0, np.int64)]))
-    common = common_steps(tensors)
+    common = common_steps(recorded)
     name = "gram-" + tokenize(components, center, anchors, [(key, identity(array)) for key, array in tensors.items()])
     graph = Graph(name)
     parts: list[Any] = []
@@ -128,13 +129,6 @@ def principal_components(tensor: Tensor, components: int, center: str, anchors: 
     } | {key: ("parameter", values) for key, values in about(tensors).items()}
     result = xr.Dataset(variables, labels)
     return result.isel(parameter=0).drop_vars("parameter") if isinstance(tensor, xr.DataArray) else result
-
-
-def common_steps(tensors: Mapping[str, xr.DataArray]) -> np.ndarray:
-    """Give the steps that all tensors were recorded at."""
-    recorded = [array["step"].values for array in tensors.values()]
-    everywhere = [np.isin(recorded[0], other) for other in recorded[1:]]
-    return recorded[0][np.logical_and.reduce(everywhere)] if everywhere else recorded[0]
 
 
 def _products(graph: Graph, key: str, rows: Source) -> Any:

@@ -99,8 +99,8 @@ class _Reader:
         start, nbytes = self.offset + lo * self.stored.itemsize, (hi - lo) * self.stored.itemsize
         failed = read_tile(self.descriptor, start, self.buffers, nbytes)
         if failed >= 0:
-            asked = f"bytes {start[failed]} to {start[failed] + nbytes} were asked for"
-            raise changed(self.paths[failed], asked, "it ends before")
+            action = f"read bytes {start[failed]} to {start[failed] + nbytes}"
+            raise changed(self.paths[failed], action, "it ends before")
         if self.wide is not None:
             widen_tile(self.raw.view(f"u{self.stored.itemsize}"), _table(self.stored), hi - lo, self.wide)
         return self.found - np.uint64(lo * self.itemsize)

@@ -4,9 +4,10 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting, MissingData
+from trajlab.runs.tensors import common_steps
 from trajlab.scan.kernels.gram import walk
 from trajlab.scan.scan import Tensor, by_name
-from trajlab.scan.step_products import common_steps, principal_components
+from trajlab.scan.step_products import principal_components
 from trajlab.statistics.result import Meaning, annotate
 from trajlab.statistics.shown_steps import shown_steps
 
@@ -97,7 +98,7 @@ def projection(weight: Tensor, *, components: int = 10, center: str = "mean", an
         raise MissingData("a tensor was asked for to project; there is none. Name a run with weights.")
     longest = max(tensors.values(), key=lambda array: array.sizes["step"])
     count = max(1, min(components, longest.sizes["step"] - 1))
-    shared = common_steps(tensors)
+    shared = common_steps(array["step"].values for array in tensors.values())
     known = longest["step"] if not len(shared) else xr.DataArray(shared, dims="step")
     chosen = known.values[shown_steps(known, (), anchors)].tolist()
     result = principal_components(weight, count, center, chosen)

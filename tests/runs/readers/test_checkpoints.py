@@ -115,7 +115,7 @@ def test_open__a_step_that_is_there_twice_is_an_error(checkpoints):
     (folder / "checkpoint-01").mkdir()
     (folder / "checkpoint-1" / "model.safetensors").rename(folder / "checkpoint-01" / "model.safetensors")
     checkpoints({"w": np.zeros((1, 5), np.float32)}, steps=["001"], folder=folder)
-    with pytest.raises(DamagedData, match="both of step 1"):
+    with pytest.raises(DamagedData, match="step 1: both"):
         trajlab.open(folder)
 
 
@@ -124,7 +124,7 @@ def test_open__a_parameter_that_changes_its_shape_is_named_and_the_rest_stays(tm
     save_file({"a": torch.zeros(4), "b": torch.ones(2)}, tmp_path / "step7.safetensors")
     run = trajlab.open(tmp_path)
     assert run.weights["b"].values.tolist() == [[0, 0], [1, 1]]
-    with pytest.raises(MissingData, match=r"a was asked for.*\(3,\) at step 0.*\(4,\) at step 7"):
+    with pytest.raises(MissingData, match=r"a as one array.*\(3,\) at step 0.*\(4,\) at step 7"):
         run.weights["a"]
 
 
@@ -211,14 +211,14 @@ def test_open__what_stands_in_the_place_of_a_file_is_named(checkpoints, kind, mo
         place.mkdir()
     elif kind == "not readable":
         place.write_bytes(b"")
-        monkeypatch.setattr("trajlab.runs.readers.checkpoints.read_header", _refuse)
+        monkeypatch.setattr("trajlab.runs.readers.formats.safetensors.read_header", _refuse)
     else:
         place.symlink_to({"to nothing": "nowhere", "to itself": place.name}[kind])
-    with pytest.raises(MissingData, match=r"step \d needs .*safetensors; [A-Z]"):
+    with pytest.raises(MissingData, match=r"safetensors of step \d: [A-Z]"):
         trajlab.open(folder)
 
 
-def _refuse(path, known):
+def _refuse(path, cache):
     raise PermissionError(errno.EACCES, "Permission denied", path)
 
 

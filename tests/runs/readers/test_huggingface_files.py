@@ -135,5 +135,5 @@ def test_accelerate__save_state(tmp_path, safe):
         accelerator.save_state(str(tmp_path / "saved" / f"step_{step}"), safe_serialization=safe)
         states[step] = {name: value.clone() for name, value in model.state_dict().items()}
     check(trajlab.open(tmp_path / "saved"), states)
-    with pytest.raises(MissingData, match="it is a folder of runs: saved. Open one of them"):
+    with pytest.raises(MissingData, match="folder of runs: saved; open one of them"):
         trajlab.open(tmp_path)

@@ -65,7 +65,7 @@ def test_model_checkpoint(tmp_path, settings, steps):
     assert run.steps.tolist() == steps
     assert list(run.weights) == [name for name, _ in Module().named_parameters()]
     assert set(run.buffers) == {name for name, _ in Module().named_buffers()}
-    assert all(isinstance(life.values, Rows) for life in run.weights.lives.values())
+    assert all(isinstance(life.values, Rows) for life in run.weights.series.values())
     for step in steps:
         found = run.at(step)
         assert set(found) == set(states[step])

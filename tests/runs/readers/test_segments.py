@@ -48,14 +48,14 @@ def test_segments__a_parameter_without_a_gradient_at_some_steps(folder, rng):
 def test_segments__a_step_recorded_twice_is_an_error(folder, rng):
     write(folder, 0, rng.standard_normal((4, 3, 2)).astype(np.float32))
     write(folder, 3, rng.standard_normal((4, 3, 2)).astype(np.float32))
-    with pytest.raises(DamagedData, match=r"step 3 is in 0-3\.safetensors and in 3-6\.safetensors"):
+    with pytest.raises(DamagedData, match=r"step 3: it is in 0-3\.safetensors and in 3-6\.safetensors"):
         trajlab.open(folder)
 
 
 def test_segments__a_file_without_steps_is_named(folder):
     (folder / "gradients").mkdir()
     save_file({"w": np.zeros((2, 3, 2), np.float32)}, folder / "gradients" / "0-1.safetensors")
-    with pytest.raises(DamagedData, match="no segment of gradients"):
+    with pytest.raises(DamagedData, match="not a segment of gradients"):
         trajlab.open(folder)
 
 
@@ -63,7 +63,7 @@ def test_segments__rows_that_do_not_fit_the_steps_are_named(folder):
     metadata = {"rows": '{"steps": [0, 1, 2], "absent": {}}'}
     (folder / "gradients").mkdir()
     save_file({"w": np.zeros((2, 3, 2), np.float32)}, folder / "gradients" / "0-2.safetensors", metadata)
-    with pytest.raises(DamagedData, match="3 rows of w were expected"):
+    with pytest.raises(DamagedData, match="cannot read w .* 3 rows"):
         trajlab.open(folder)
 
 
@@ -77,5 +77,5 @@ def test_segments__positions_that_do_not_fit_are_an_error(folder, index):
 
 def test_segments__gradients_of_another_shape_are_an_error(folder):
     write(folder, 0, np.zeros((2, 2), np.float32))
-    with pytest.raises(DamagedData, match=r"gradients of w of shape \(3, 2\)"):
+    with pytest.raises(DamagedData, match=r"gradients of w .*shape \(3, 2\)"):
         trajlab.open(folder)

@@ -340,7 +340,7 @@ def test_dead_neurons__of_sampled_gradients_it_tells_what_these_show(rng):
     index = np.array([2, 9, 15, 17, 30])
     life = Series(np.arange(6), gradient.reshape(6, -1)[:, index].astype(np.float32), (5, 8), index)
     run = trajlab.from_arrays({"fc.weight": np.ones((6, 5, 8))}, {"fc.weight": gradient})
-    run.gradients.lives["fc.weight"] = life
+    run.gradients.series["fc.weight"] = life
     result = dead_neurons(gradients=run.gradients, window=2).compute().isel(layer=0)
     np.testing.assert_array_equal(result.gradient_dead[3], [0, 1, 0, 0, np.nan])
     assert result.fraction_gradient_dead[3] == 0.25

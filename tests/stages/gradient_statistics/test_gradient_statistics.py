@@ -6,7 +6,7 @@ from torch import nn
 
 import trajlab
 from trajlab.record import Recorder, every
-from trajlab.runs.tensors import Recording, Series, Tensors
+from trajlab.runs.tensors import Series, Tensors
 from trajlab.runs.trajectory import Trajectory
 from trajlab.stages.gradient_statistics import gradient_statistics
 
@@ -19,7 +19,7 @@ def sampled(population: dict[str, np.ndarray], index: dict[str, tuple[str, np.nd
         name: Series(np.arange(len(population[of])), population[of][:, at], population[of].shape[1:], at)
         for name, (of, at) in index.items()
     }
-    return Trajectory(Recording(Tensors({}), Tensors(lives), Tensors({})))
+    return Trajectory(Tensors({}), Tensors(lives))
 
 
 def test_gradient_statistics__hand_made_case():
@@ -117,7 +117,7 @@ def test_gradient_statistics__a_parameter_without_a_gradient_is_no_part_of_the_t
         "a": Series(np.arange(3), np.full((3, 4), 2.0), (4,)),
         "b": Series(np.array([0, 2]), np.ones((2, 9)), (9,)),
     }
-    run = Trajectory(Recording(Tensors({}), Tensors(lives), Tensors({})))
+    run = Trajectory(Tensors({}), Tensors(lives))
     result = trajlab.run("gradient_statistics", run).compute()
     assert result.total_l2.values.tolist() == [5, 4, 5]
     assert result.total_epoch_length.values.tolist() == [3]

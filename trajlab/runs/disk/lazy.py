@@ -1,4 +1,4 @@
-"""Dask arrays of tables of rows, and back."""
+"""Convert tables of rows to dask arrays, and back."""
 
 from typing import Any
 
@@ -40,6 +40,6 @@ def lazy(rows: Rows) -> da.Array:
 
 
 def rows_of(array: da.Array) -> Rows | None:
-    """Return the table of rows that an array is exactly, None if it is anything else."""
+    """Return the table of rows of an array that `lazy` made, None for any other array."""
     layer = array.dask.layers.get(array.name)
     return (layer.annotations or {}).get(_NAME) if layer is not None else None

@@ -1,4 +1,4 @@
-"""Where things lie: a path on this machine, or a URL of an object store such as s3://bucket/run."""
+"""Paths on this machine and URLs of object stores, such as s3://bucket/run."""
 
 import errno
 import os
@@ -11,11 +11,11 @@ from typing import Any, cast
 from trajlab.errors import BadSetting, MissingData, TrajlabError
 
 CLIENTS = ("aiobotocore", "aiohttp", "azure", "botocore", "gcsfs", "google")
-"""Packages whose errors say that an object store could not be reached."""
+"""Packages whose errors mean that an object store cannot be reached."""
 
 
 def is_url(path: object) -> bool:
-    """Tell whether a path is a URL.
+    """Return whether a path is a URL.
 
     >>> is_url("s3://bucket/run"), is_url(Path("runs/first"))
     (True, False)
@@ -24,49 +24,49 @@ def is_url(path: object) -> bool:
 
 
 def as_path(path: str | os.PathLike) -> Path:
-    """Give a path as an object; for a URL that is a `upath.UPath`, which has the methods of `pathlib.Path`.
+    """Return a path as an object; for a URL that is a `upath.UPath`, which has the methods of `pathlib.Path`.
 
-    Nothing is reached yet, and what was known of the object store's folders is forgotten: they may have changed.
-    Credentials and options are those that fsspec finds in the environment and its configuration, as the processes of
-    a cluster do.
+    No request is sent yet. Cached listings of the object store are dropped, as its folders may have changed.
+    Credentials and options are those that fsspec finds in the environment and its configuration, as they reach all
+    processes of a cluster.
 
     Raises
     ------
     BadSetting
-        The URL is of no known kind, was damaged by `pathlib`, or brings options that tasks would not know.
+        The URL is of an unknown kind, was damaged by `pathlib`, or has options of its own.
     MissingData
-        The package that reaches this kind of store is not installed.
+        The package for this kind of store is not installed.
     """
     text = str(path)
     if text.startswith("file://"):
         return Path(text.removeprefix("file://"))
     if not is_url(path):
         if isinstance(path, Path) and re.match(r"[a-z0-9]{2,}:/", text) and not path.exists():
-            raise BadSetting(f"{text} was given; pathlib takes a slash out of URLs. Give the URL as a text.")
+            raise BadSetting(f'cannot use {text}: pathlib collapses "//" in URLs; pass the URL as a string')
         return Path(path)
     if getattr(path, "storage_options", None):
         raise BadSetting(
-            f"{text} was given with options; the processes that read it would not know them. Set them in the "
-            "environment (AWS_ENDPOINT_URL, …) or in fsspec's configuration, and give the URL alone."
+            f"cannot use {text} with options of its own: other processes that read it lack them; set them in the "
+            "environment (AWS_ENDPOINT_URL, …) or in fsspec's configuration, and pass the URL alone"
         )
     from upath import UPath
 
     try:
-        found = UPath(text.rstrip("/"))
-        found.fs.invalidate_cache()
+        url = UPath(text.rstrip("/"))
+        url.fs.invalidate_cache()
     except ValueError as error:
-        raise BadSetting(f"{text} was to be reached; {error}. URLs such as s3://bucket/run are known.") from error
+        raise BadSetting(f"cannot reach {text}: {error}; use a URL such as s3://bucket/run") from error
     except ImportError as error:
         raise MissingData(
-            f"{text} was to be reached; {error}. `pip install trajlab[s3]` brings what s3:// needs, other stores need "
-            "the package of fsspec that is named here."
+            f"cannot reach {text}: {error}; s3:// needs `pip install trajlab[s3]`, other stores the package of fsspec "
+            "that is named here"
         ) from error
-    return cast(Path, found)
+    return cast(Path, url)
 
 
 @contextmanager
 def reaching(path: object) -> Iterator[None]:
-    """Turn errors of an object store into ours; those of a local path, and of a full disk, stay as they are."""
+    """Turn errors of an object store into ours; those of local paths and of full disks stay as they are."""
     try:
         yield
     except Exception as error:
@@ -74,12 +74,12 @@ def reaching(path: object) -> Iterator[None]:
         if not is_url(path) or not (store or type(error).__module__.partition(".")[0] in CLIENTS):
             raise
         raise TrajlabError(
-            f"{path} was to be reached; {reason(error)}. Check the address, the credentials and the network."
+            f"cannot reach {path}: {reason(error)}; check the address, the credentials and the network"
         ) from error
 
 
 def reason(error: BaseException) -> str:
-    """Give the first line of what an error says.
+    """Return the first line of an error's message.
 
     >>> reason(OSError(22, "The range is not satisfiable")), reason(KeyError())
     ('The range is not satisfiable', 'KeyError()')

@@ -1,4 +1,4 @@
-"""Bytes of objects behind URLs: fetched by ranges, many at once; whole objects are never read where a range will do."""
+"""Fetch bytes of objects behind URLs by ranges, many at once; never a whole object where a range will do."""
 
 import errno
 from collections.abc import Callable, Iterable, Sequence
@@ -13,21 +13,21 @@ from trajlab.errors import DamagedData
 from trajlab.runs.disk.paths import is_url, reaching, reason
 
 Span = tuple[str, int, int]
-"""A file, and where a piece of it starts and stops."""
+"""A file, and the first byte of a piece of it and the byte after its last."""
 
 Item = TypeVar("Item")
-Found = TypeVar("Found")
+Value = TypeVar("Value")
 
 
 def fetch(spans: Sequence[Span]) -> list[np.ndarray]:
-    """Fetch pieces of objects, all at once, as read-only bytes.
+    """Fetch spans of objects, all at once, as read-only bytes.
 
     Raises
     ------
     DamagedData
-        An object is gone, or ends before the piece that it should hold.
+        An object is missing, or ends before the span does.
     TrajlabError
-        The object store could not be reached.
+        The object store cannot be reached.
     """
     if not spans:
         return []
@@ -37,10 +37,10 @@ def fetch(spans: Sequence[Span]) -> list[np.ndarray]:
     requests = [(url, at, min(at + piece, stop)) for url, start, stop in spans for at in range(start, stop, piece)]
     with reaching(spans[0][0]):
         store, _ = url_to_fs(spans[0][0])
-        places = [url_to_fs(url)[1] for url, _, _ in requests]
+        paths = [url_to_fs(url)[1] for url, _, _ in requests]
         starts, stops = [start for _, start, _ in requests], [stop for _, _, stop in requests]
-        answers = store.cat_ranges(places, starts, stops, on_error="return")
-    pieces = iter(_checked(*one) for one in zip(requests, answers, strict=True))
+        answers = store.cat_ranges(paths, starts, stops, on_error="return")
+    pieces = iter(_checked(request, answer) for request, answer in zip(requests, answers, strict=True))
     return [
         np.frombuffer(_joined([next(pieces) for _ in range(start, stop, piece)]), np.uint8) for _, start, stop in spans
     ]
@@ -51,15 +51,15 @@ def _checked(request: Span, answer: bytes | Exception) -> bytes:
     if isinstance(answer, bytes):
         if len(answer) == stop - start:
             return answer
-        found = f"it ends at byte {start + len(answer)}"
+        problem = f"it ends at byte {start + len(answer)}"
     elif isinstance(answer, FileNotFoundError) or getattr(answer, "errno", None) == errno.EINVAL:
-        found = reason(answer)
+        problem = reason(answer)
     else:
         with reaching(url):
             raise answer
     raise DamagedData(
-        f"bytes {start} to {stop} of {url} were asked for; {found}. "
-        "The object changed after the trajectory was opened: open it again, or restore the object."
+        f"cannot fetch bytes {start} to {stop} of {url}: {problem}; the object changed after the trajectory was "
+        "opened, so open it again, or restore the object"
     )
 
 
@@ -68,17 +68,17 @@ def _joined(pieces: list[bytes]) -> bytes:
 
 
 def open_bytes(path: str) -> IO[bytes]:
-    """Open a file for reading; one behind a URL is read by ranges as one seeks in it."""
+    """Open a file for reading; one behind a URL is read by ranges."""
     if not is_url(path):
         return open(path, "rb")
     from fsspec.core import url_to_fs
 
-    store, place = url_to_fs(path)
-    return cast(IO[bytes], store.open(place, "rb", block_size=sizes.READAHEAD_BYTES))
+    store, key = url_to_fs(path)
+    return cast(IO[bytes], store.open(key, "rb", block_size=sizes.READAHEAD_BYTES))
 
 
-def concurrently(function: Callable[[Item], Found], items: Iterable[Item], folder: object) -> Iterable[Found]:
-    """Call a function of each of many things in a folder; behind a URL many at once, as each waits for an answer."""
+def concurrently(function: Callable[[Item], Value], items: Iterable[Item], folder: object) -> Iterable[Value]:
+    """Call a function with each of several things in a folder; behind a URL many at once, as each waits."""
     if not is_url(folder):
         return map(function, items)
     with ThreadPoolExecutor(sizes.REQUESTS) as pool:
@@ -86,7 +86,7 @@ def concurrently(function: Callable[[Item], Found], items: Iterable[Item], folde
 
 
 def survey(folder: Path) -> None:
-    """List all that is in a folder behind a URL in one go, so that looking at each entry asks for nothing more."""
+    """List a whole folder behind a URL in one request, so that looking at its entries needs no more."""
     if is_url(folder):
         remote: Any = folder
         remote.fs.find(remote.path)

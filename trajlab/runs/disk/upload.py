@@ -1,4 +1,4 @@
-"""Writing a folder to an object store whole or not at all: under a mark that it is unfinished, its root last."""
+"""Upload a folder to an object store completely or not at all: under a mark that it is unfinished, its root last."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,30 +11,30 @@ from trajlab.runs.disk.remote import concurrently
 from trajlab.schema import RUN_FILE, STORE_FILE, UNFINISHED_FILE
 
 ROOTS = (STORE_FILE, RUN_FILE)
-"""Files without which a folder opens as nothing of ours; they are written last and removed first."""
+"""Files without which a folder opens neither as a store nor as a run; they are written last and removed first."""
 
 
 @contextmanager
 def uploaded(target: Path, *, extends: bool = False) -> Iterator[Path]:
-    """Give a local folder whose files go to a URL if all goes well.
+    """Yield a local folder whose files are uploaded to a URL when the block ends without an error.
 
-    An object store can not rename a folder, so the order of writing stands in for it: first a mark that the folder is
-    unfinished, then all files but the root, then the root, without which neither xarray nor trajlab opens anything;
-    last the mark goes. What stood there is removed before, root first. If something fails, all that was written is
-    removed but the mark, as other threads may still be writing; if the process is killed, the root is missing. Both
-    times the folder is unfinished until it is written anew.
+    An object store cannot rename a folder, so the order of writing replaces the renaming: first a mark that the folder
+    is unfinished, then all files but the root, then the root, without which neither xarray nor trajlab opens anything;
+    the mark is removed last. Old content is removed first, beginning with its root. After an error everything is
+    removed but the mark, as other threads may still be writing; after a killed process the root is missing. In both
+    cases the folder stays unfinished until it is written again.
 
     Parameters
     ----------
     target
         The URL.
     extends
-        Add to the store that stands there, whose root stays in its place until the new one is ready.
+        Add to the store at the URL, whose root stays there until the new one is ready.
 
     Raises
     ------
     TrajlabError
-        The object store could not be reached, or does not allow to write.
+        The object store cannot be reached or written to.
     """
     mark = target / UNFINISHED_FILE
     with reaching(target), TemporaryDirectory(prefix="trajlab-", ignore_cleanup_errors=True) as folder:
@@ -54,7 +54,7 @@ def uploaded(target: Path, *, extends: bool = False) -> Iterator[Path]:
 
 
 def check_writable(target: Path) -> None:
-    """Write the mark and remove it again, so that what can not be written is known before anything is computed."""
+    """Write and remove the mark, so that a missing permission shows before anything is computed."""
     mark = target / UNFINISHED_FILE
     with reaching(target):
         mark.write_text("")
@@ -62,7 +62,7 @@ def check_writable(target: Path) -> None:
 
 
 def is_unfinished(target: Path) -> bool:
-    """Tell whether writing to a URL has begun and not ended."""
+    """Return whether a write to a URL has begun and not ended."""
     return is_url(target) and not (target / STORE_FILE).exists() and (target / UNFINISHED_FILE).exists()
 
 
@@ -87,13 +87,13 @@ def _put(folder: Path, target: Path) -> None:
 
 
 def _remove(target: Path, *, only_root: bool = False) -> None:
-    """Remove what stands at a URL, the root first and not the mark."""
+    """Remove the content of a URL, root first, except for the mark."""
     remote: Any = target
     remote.fs.invalidate_cache()
     folder = remote.path.strip("/") + "/"
-    held = {key: key.strip("/").removeprefix(folder) for key in remote.fs.find(remote.path)}
-    roots = [key for key, name in held.items() if name in ROOTS]
-    others = [key for key, name in held.items() if name not in (*ROOTS, UNFINISHED_FILE)]
+    names = {key: key.strip("/").removeprefix(folder) for key in remote.fs.find(remote.path)}
+    roots = [key for key, name in names.items() if name in ROOTS]
+    others = [key for key, name in names.items() if name not in (*ROOTS, UNFINISHED_FILE)]
     for part in (roots, [] if only_root else others):
         if part:
             remote.fs.rm(part)

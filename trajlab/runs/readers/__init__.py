@@ -1,1 +1,1 @@
-"""Readers of checkpoint formats, one file a format."""
+"""Readers of what lies on disk: packed stores, folders of checkpoints and of gradients, and file formats."""

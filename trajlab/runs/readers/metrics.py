@@ -1,4 +1,4 @@
-"""What was measured while training: by our Recorder, or by the Trainer of Hugging Face."""
+"""Read the metrics of a run: those of a Recorder, or the log of Hugging Face's Trainer."""
 
 import json
 from pathlib import Path
@@ -15,19 +15,19 @@ Table = dict[int, dict[str, float]]
 
 
 def read_metrics(folder: Path, last: str) -> xr.Dataset:
-    """Give what was measured at each step, (step) each.
+    """Read the metrics logged at each step, (step) each.
 
     Parameters
     ----------
     folder
         The folder of checkpoints.
     last
-        Name of the last checkpoint in it, in which a Trainer keeps what it logged so far.
+        Name of the last checkpoint in it, in which a Trainer stores its log.
 
     Raises
     ------
     DamagedData
-        A line or a row can not be read.
+        A line or a row cannot be read.
     """
     if (folder / METRICS_FILE).is_file():
         rows = _lines(folder / METRICS_FILE)
@@ -43,20 +43,20 @@ def read_metrics(folder: Path, last: str) -> xr.Dataset:
 
 def _lines(path: Path) -> Table:
     rows: Table = {}
-    whole_lines, _, _torn = path.read_text(errors="replace").rpartition("\n")  # a killed run may leave part of a line
-    for number, line in enumerate(whole_lines.splitlines(), 1):
+    lines, _, _torn = path.read_text(errors="replace").rpartition("\n")  # a killed run may leave part of a line
+    for number, line in enumerate(lines.splitlines(), 1):
         try:
             step, row = _row(json.loads(line))
             rows[step] = row
         except (ValueError, KeyError, AttributeError, TypeError, OverflowError) as error:
             raise DamagedData(
-                f"line {number} of {path} was to be read as metrics; it is {line[:60]!r}. Mend or remove the line."
+                f"cannot read line {number} of {path} as metrics: it is {line[:60]!r}; correct or remove the line"
             ) from error
     return rows
 
 
 def _log(path: Path) -> Table:
-    """Read the log of a Trainer, in which training and evaluation at one step are rows of their own."""
+    """Read the log of a Trainer, in which training and evaluation at one step are two rows."""
     rows: Table = {}
     try:
         for logged in json.loads(path.read_text())["log_history"]:
@@ -64,7 +64,7 @@ def _log(path: Path) -> Table:
             rows[step] = rows.get(step, {}) | row
     except (ValueError, KeyError, AttributeError, TypeError, OverflowError) as error:
         raise DamagedData(
-            f"{path} was to be read for its log_history; it has none ({error!r}). Restore it, or remove it."
+            f"cannot read the log_history of {path}: {error!r}; restore the file, or remove it"
         ) from error
     return rows
 

@@ -1,4 +1,4 @@
-"""Segments of recorded gradients: several steps of all parameters in one safetensors file."""
+"""Read segments of recorded gradients: several steps of all parameters in one safetensors file."""
 
 import json
 from pathlib import Path
@@ -8,13 +8,14 @@ import numpy as np
 from trajlab.errors import DamagedData
 from trajlab.runs.disk.remote import concurrently
 from trajlab.runs.disk.rows import Rows
-from trajlab.runs.readers.safetensors import Entry, Header, read_header
+from trajlab.runs.readers.formats import Entry, Header
+from trajlab.runs.readers.formats.safetensors import read_header
 from trajlab.runs.tensors import Series
 from trajlab.schema import INDICES_FILE
 
 
 def read_segments(folder: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str, Series]:
-    """Give the life of each gradient in a folder of segments, in the order of `shapes`.
+    """Return the series of each gradient in a folder of segments, in the order of `shapes`.
 
     Parameters
     ----------
@@ -26,37 +27,37 @@ def read_segments(folder: Path, shapes: dict[str, tuple[int, ...]]) -> dict[str,
     Raises
     ------
     DamagedData
-        A segment is cut off, two segments hold the same step, or a gradient's shape does not fit its parameter.
+        A segment is cut off, two segments hold one step, or a gradient's shape does not fit its parameter.
     """
     if not folder.is_dir():
         return {}
     names = sorted((e.name for e in folder.iterdir() if _first(e.name) is not None), key=lambda n: (_first(n), n))
     indices = _indices(folder / INDICES_FILE)
-    held: dict[str, list[tuple[np.ndarray, int, Entry]]] = {}
+    parts: dict[str, list[tuple[np.ndarray, int, Entry]]] = {}
     last, last_name = -1, ""
     headers = concurrently(read_header, [str(folder / name) for name in names], folder)
     for number, (name, header) in enumerate(zip(names, headers, strict=True)):
         steps, absent = _rows(folder / name, header)
         if len(steps) and steps[0] <= last:
             raise DamagedData(
-                f"each step was expected once in {folder}; step {steps[0]} is in {last_name} and in {name}. "
-                "Move one of these files out of the folder."
+                f"cannot tell which gradients of {folder} are those of step {steps[0]}: it is in {last_name} and in "
+                f"{name}; move one of these files out of the folder"
             )
         last, last_name = (int(steps[-1]) if len(steps) else last), name
         for parameter, entry in header.entries.items():
-            own = np.setdiff1d(steps, absent.get(parameter, np.empty(0, np.int64)))
-            if entry.shape[:1] != (len(own),):
+            present = np.setdiff1d(steps, absent.get(parameter, np.empty(0, np.int64)))
+            if entry.shape[:1] != (len(present),):
                 raise DamagedData(
-                    f"{len(own)} rows of {parameter} were expected in {folder / name}; its shape is {entry.shape}. "
-                    "The file is damaged: restore it, or move it out of the folder."
+                    f"cannot read {parameter} of {folder / name}: its shape is {entry.shape}, but the file names "
+                    f"{len(present)} rows; it is damaged, so restore it, or move it out of the folder"
                 )
-            held.setdefault(parameter, []).append((own, number, entry))
+            parts.setdefault(parameter, []).append((present, number, entry))
     files = tuple(str(folder / name) for name in names)
-    order = [name for name in shapes if name in held] + sorted(set(held) - set(shapes))
-    return {name: _life(name, held[name], files, indices.get(name), shapes.get(name)) for name in order}
+    order = [name for name in shapes if name in parts] + sorted(set(parts) - set(shapes))
+    return {name: _series(name, parts[name], files, indices.get(name), shapes.get(name)) for name in order}
 
 
-def _life(
+def _series(
     name: str, parts: list[tuple[np.ndarray, int, Entry]], files: tuple[str, ...],
     index: np.ndarray | None, shape: tuple[int, ...] | None,
 ) -> Series:  # fmt: skip
@@ -65,20 +66,21 @@ def _life(
     for _, number, entry in parts:
         if (entry.shape[1:], entry.stored) != (row, stored):
             raise DamagedData(
-                f"gradients of {name} of type {stored} and shape {row} were expected in {files[number]}; found "
-                f"{entry.stored} {entry.shape[1:]}. The file belongs to another run: move it out of the folder."
+                f"cannot read the gradients of {name} in {files[number]}: they are {entry.stored} {entry.shape[1:]}, "
+                f"those in {files[parts[0][1]]} are {stored} {row}; the file belongs to another run, so "
+                "move it out of the folder"
             )
     _check_index(name, index, row, shape, files[0])
-    steps = np.concatenate([own for own, _, _ in parts])
-    file = np.concatenate([np.full(len(own), number, np.int32) for own, number, _ in parts])
-    offset = np.concatenate([(entry.offset or 0) + row_bytes * np.arange(len(own)) for own, _, entry in parts])
+    steps = np.concatenate([present for present, _, _ in parts])
+    file = np.concatenate([np.full(len(present), number, np.int32) for present, number, _ in parts])
+    offset = np.concatenate([(entry.offset or 0) + row_bytes * np.arange(len(rows)) for rows, _, entry in parts])
     return Series(steps, Rows(files, file, offset, row, stored), shape or row, index)
 
 
 def _check_index(
     name: str, index: np.ndarray | None, row: tuple[int, ...], shape: tuple[int, ...] | None, file: str
 ) -> None:
-    """Refuse gradients that do not fit the parameter and the entries that they say they are of."""
+    """Raise DamagedData if gradients fit neither their parameter nor the positions of sampled entries."""
     expected = row if shape is None or index is not None else shape
     numel = int(np.prod(shape, dtype=np.int64)) if shape is not None else None
     if index is None and row == expected:
@@ -87,9 +89,9 @@ def _check_index(
         if not len(index) or (index[0] >= 0 and (numel is None or index[-1] < numel)):
             return
     raise DamagedData(
-        f"gradients of {name} of shape {shape} or of rising positions in it were expected beside {file}; rows have "
-        f"shape {row} and there are {'no' if index is None else len(index)} positions. Move the gradients out of "
-        "the folder."
+        f"cannot read the gradients of {name} beside {file}: rows have shape {row} and there are "
+        f"{'no' if index is None else len(index)} positions, but the parameter has shape {shape}; move the gradients "
+        "out of the folder"
     )
 
 
@@ -99,15 +101,15 @@ def _first(name: str) -> int | None:
 
 
 def _rows(path: Path, header: Header) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Read the steps of a segment's rows, and those of them at which a parameter had no gradient."""
+    """Read the steps of a segment's rows, and the steps at which each parameter had no gradient."""
     try:
         rows = json.loads(header.metadata["rows"])
         absent = {str(name): np.array(steps, np.int64).ravel() for name, steps in rows["absent"].items()}
         return np.array(rows["steps"], np.int64).ravel(), absent
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DamagedData(
-            f"the steps of {path} were to be read from its metadata; there are none. "
-            "It is no segment of gradients: move it out of the folder."
+            f"cannot read the steps of {path}: its metadata has none; it is not a segment of gradients, so move it out "
+            "of the folder"
         ) from error
 
 

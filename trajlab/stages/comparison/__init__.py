@@ -9,6 +9,7 @@ import xarray as xr
 
 from trajlab.errors import BadSetting, MissingData
 from trajlab.replays.alignment import Chain, aligned_table, chain_among
+from trajlab.runs.tensors import common_steps
 from trajlab.scan.as_one_task import as_one_task
 from trajlab.scan.kernels.between_runs import Across
 from trajlab.scan.scan import Tensor, by_name, position_of, scan
@@ -197,7 +198,7 @@ def comparison(
 def _steps(ours: dict[str, xr.DataArray], theirs: dict[str, xr.DataArray]) -> tuple[np.ndarray, int]:
     """Give the steps at which both runs recorded all tensors, and count those of only one run."""
     one, other = _recorded(ours), _recorded(theirs)
-    shared = np.intersect1d(one, other)
+    shared = common_steps([one, other])
     if not len(shared):
         ends = [f"{steps[0]} to {steps[-1]}" if len(steps) else "none" for steps in (one, other)]
         raise MissingData(
@@ -208,11 +209,7 @@ def _steps(ours: dict[str, xr.DataArray], theirs: dict[str, xr.DataArray]) -> tu
 
 
 def _recorded(tensors: dict[str, xr.DataArray]) -> np.ndarray:
-    """Give the steps at which all tensors were recorded."""
-    first, *others = [array["step"].values for array in tensors.values()] or [np.empty(0, np.int64)]
-    for steps in others:
-        first = np.intersect1d(first, steps)
-    return first
+    return common_steps(array["step"].values for array in tensors.values())
 
 
 def _chosen(shared: np.ndarray, steps: Sequence[int]) -> list[int]:

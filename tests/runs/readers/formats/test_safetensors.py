@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from safetensors import SafetensorError, safe_open
 
 from trajlab.errors import DamagedData
-from trajlab.runs.readers import safetensors
-from trajlab.runs.readers.safetensors import read_header
+from trajlab.runs.readers.formats import safetensors
+from trajlab.runs.readers.formats.safetensors import read_header
 
 
 def entry(start, stop, **others):
@@ -29,24 +29,24 @@ def library(path):
 @pytest.mark.parametrize(
     ("header", "message"),
     [
-        ({"a": entry(0, 4), "b": entry(5, 8)}, "'b' should lie at byte 5"),
-        ({"a": entry(0, 5), "b": entry(4, 8)}, "'b' should lie at byte 4"),
-        ({"a": entry(0, 8), "b": entry(0, 8)}, "'b' should lie at byte 0"),
-        ({"a": entry(1, 8)}, "'a' should lie at byte 1"),
-        ({"a": entry(0, 7)}, "should end at byte"),
-        ({"a": entry(0, 9)}, "should end at byte"),
-        ({"a": entry(0, 8, shape=[9])}, "takes 8 bytes"),
+        ({"a": entry(0, 4), "b": entry(5, 8)}, "'b' starts at byte 5"),
+        ({"a": entry(0, 5), "b": entry(4, 8)}, "'b' starts at byte 4"),
+        ({"a": entry(0, 8), "b": entry(0, 8)}, "'b' starts at byte 0"),
+        ({"a": entry(1, 8)}, "'a' starts at byte 1"),
+        ({"a": entry(0, 7)}, "tensors up to byte"),
+        ({"a": entry(0, 9)}, "tensors up to byte"),
+        ({"a": entry(0, 8, shape=[9])}, "has 8 bytes"),
         ({"a": entry(0, 8, shape=[-8])}, "the entry 'a'"),
         ({"a": entry(0, 8, shape=[8.0])}, "the entry 'a'"),
         ({"a": entry(0, 8, shape=None)}, "the entry 'a'"),
         ({"a": entry(0, 8, dtype="F7")}, "the entry 'a'"),
         ({"a": entry(0, 8, data_offsets=[0])}, "the entry 'a'"),
         ({"a": 3}, "the entry 'a'"),
-        ({"__metadata__": {"step": 3}, "a": entry(0, 8)}, "notes that are text"),
-        ([], "no mapping"),
+        ({"__metadata__": {"step": 3}, "a": entry(0, 8)}, "not all strings"),
+        ([], "not a JSON object"),
         (b'{"a": ' + json.dumps(entry(0, 4)).encode() + b', "a": ' + json.dumps(entry(4, 8)).encode() + b"}", "twice"),
-        (b'{"a": ', "no JSON"),
-        (b'{"\xff": 1}', "no text"),
+        (b'{"a": ', "not JSON"),
+        (b'{"\xff": 1}', "UTF-8"),
         (b"[" * 5000, "JSON|recursion"),
     ],
 )

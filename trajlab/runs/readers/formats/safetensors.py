@@ -1,98 +1,69 @@
-"""The header of a safetensors file: where each tensor's bytes lie, without reading them."""
+"""Safetensors files: the header says where each tensor's bytes lie."""
 
 import json
 import math
 import os
 import struct
-from dataclasses import dataclass
-
-import numpy as np
 
 from trajlab.errors import DamagedData
+from trajlab.runs.disk.element_types import DTYPES
 from trajlab.runs.disk.remote import open_bytes
-from trajlab.runs.disk.rows import DTYPES
+from trajlab.runs.readers.formats import Entry, Header
+
+SUFFIXES = (".safetensors",)
+
+LONGEST_HEADER = 100_000_000
+"""Most bytes of a header, as in the safetensors library."""
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One tensor of a file.
+def read_header(path: str, cache: dict[bytes, tuple[Header, int]] | None = None) -> Header:
+    """Read the header of a safetensors file and check that the file is as long as the header says.
 
-    Parameters
-    ----------
-    shape, stored
-        Shape and element type.
-    offset
-        Position of its first byte in the file; None if it does not lie there as it is.
-    """
-
-    shape: tuple[int, ...]
-    stored: np.dtype
-    offset: int | None
-
-
-@dataclass(frozen=True, eq=False)
-class Header:
-    """All tensors of a file by name, and the file's own notes."""
-
-    entries: dict[str, Entry]
-    metadata: dict[str, str]
-
-
-LONGEST = 100_000_000
-"""Bytes that a header has at most, as for the safetensors library."""
-
-Known = dict[bytes, tuple[Header, int]]
-"""Headers by their bytes, each with where its last tensor stops."""
-
-
-def read_header(path: str, known: Known | None = None) -> Header:
-    """Read the header of a safetensors file and check that the file is as long as it says.
-
-    The format: 8 bytes with the length n of the header, n bytes of JSON, then the tensors end to end. What the
+    The format: 8 bytes with the length n of the header, n bytes of JSON, then the tensors end to end. Whatever the
     safetensors library refuses is refused.
 
     Parameters
     ----------
     path
         The file.
-    known
-        Headers read before, which snapshots of one network share; it is added to.
+    cache
+        Headers by their bytes, each with the end of its last tensor: snapshots of one network share them.
 
     Raises
     ------
     DamagedData
-        The file is cut off, is no safetensors file, or holds an element type that is not known here.
+        The file is cut off, is not a safetensors file, or has an unknown element type.
     """
     with open_bytes(path) as file:
         length = file.seek(0, os.SEEK_END)
         file.seek(0)
         (size,) = struct.unpack("<Q", file.read(8).ljust(8, b"\xff"))
-        if size > min(length - 8, LONGEST):
-            raise _damaged(path, f"its header should be {size} bytes long, the file is {length}")
+        if size > min(length - 8, LONGEST_HEADER):
+            raise _damaged(path, f"it states a header of {size} bytes, but has {length} bytes in all")
         raw = file.read(size)
-    known = {} if known is None else known
-    if raw not in known:
+    cache = {} if cache is None else cache
+    if raw not in cache:
         try:
-            known[raw] = _parse(raw)
+            cache[raw] = _parse(raw)
         except (ValueError, RecursionError) as error:
             raise _damaged(path, str(error)) from error
-    header, stop = known[raw]
+    header, stop = cache[raw]
     if stop != length:
-        raise _damaged(path, f"its tensors should end at byte {stop}, the file ends at {length}")
+        raise _damaged(path, f"its header states tensors up to byte {stop}, but it ends at byte {length}")
     return header
 
 
 def _parse(raw: bytes) -> tuple[Header, int]:
-    """Give what the bytes of a header say, and where its last tensor stops; raise ValueError if that can not be."""
+    """Parse the bytes of a header, and return where its last tensor ends; raise ValueError if they are invalid."""
     try:
         header = json.loads(raw.decode(), object_pairs_hook=_mapping)
     except UnicodeDecodeError as error:
-        raise ValueError("its header is no text") from error
+        raise ValueError("its header is not UTF-8") from error
     except json.JSONDecodeError as error:
-        raise ValueError(f"its header is no JSON ({error})") from error
+        raise ValueError(f"its header is not JSON ({error})") from error
     metadata = header.pop("__metadata__", None) or {} if isinstance(header, dict) else None
     if not isinstance(metadata, dict) or not all(isinstance(note, str) for note in metadata.values()):
-        raise ValueError("its header is no mapping of names, with notes that are text")
+        raise ValueError("its header is not a JSON object, or its __metadata__ is not all strings")
     entries, spans = {}, []
     for name, entry in header.items():
         try:
@@ -104,27 +75,28 @@ def _parse(raw: bytes) -> tuple[Header, int]:
         if not all(type(number) is int and 0 <= number < 1 << 63 for number in (start, stop, *shape)):
             raise ValueError(f"the entry {name!r} of its header reads {entry!r}")
         if stop - start != math.prod(shape) * stored.itemsize:
-            raise ValueError(f"{name!r} of shape {shape} takes {stop - start} bytes")
+            raise ValueError(f"{name!r} of {stored} and shape {shape} has {stop - start} bytes")
         entries[name] = Entry(shape, stored, 8 + len(raw) + start)
         spans.append((start, stop, name))
     end = 0
     for start, stop, name in sorted(spans):
         if start != end:
-            raise ValueError(f"{name!r} should lie at byte {start} of the data, the tensor before it ends at {end}")
+            raise ValueError(f"{name!r} starts at byte {start} of the data, the tensor before it ends at byte {end}")
         end = stop
     return Header(entries, metadata), 8 + len(raw) + end
 
 
 def _mapping(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """Make a mapping in which each key is said once."""
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        raise ValueError(f"its header says {next(key for key in made if [k for k, _ in pairs].count(key) > 1)!r} twice")
-    return made
+    """Return a mapping; raise ValueError if a key is repeated."""
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
+        repeated = next(key for key in mapping if [k for k, _ in pairs].count(key) > 1)
+        raise ValueError(f"its header has the key {repeated!r} twice")
+    return mapping
 
 
-def _damaged(path: str, found: str) -> DamagedData:
+def _damaged(path: str, reason: str) -> DamagedData:
     return DamagedData(
-        f"{path} was to be read as safetensors; {found}. "
-        "It is damaged or was cut off while being written: restore it, or move it out of the folder."
+        f"cannot read {path} as safetensors: {reason}; it is damaged or was cut off while being written, so restore it "
+        "or move it out of the folder"
     )

@@ -1,0 +1,94 @@
+"""Formats of checkpoint files: each module of this folder is one.
+
+A new format is a new file here that has the two names of `Format`. A format of your own, in a module or a class of
+yours, is passed to `trajlab.open` as ``formats=[...]``.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any, Protocol
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One tensor of a file.
+
+    Parameters
+    ----------
+    shape, stored
+        Shape and element type.
+    offset
+        Position of its first byte in the file, where its values lie raw, little-endian and in C order; None where
+        they do not, and the file is read with `Header.load` instead.
+    """
+
+    shape: tuple[int, ...]
+    stored: np.dtype
+    offset: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Header:
+    """What a file holds.
+
+    Parameters
+    ----------
+    entries
+        The tensors by name.
+    metadata
+        Notes of the file; its optimizer step under "step", if it states one.
+    load
+        Function of a path and a name that reads a tensor which has no offset.
+    in_network_order
+        Whether the entries are in the order of the network's modules; sorted by name otherwise.
+    """
+
+    entries: dict[str, Entry]
+    metadata: dict[str, str]
+    load: Callable[[str, str], np.ndarray] | None = None
+    in_network_order: bool = False
+
+
+class Format(Protocol):
+    """A format of checkpoint files. Reading must not run code that a file brings.
+
+    Attributes
+    ----------
+    SUFFIXES
+        How names of its files end, with the dot.
+    """
+
+    SUFFIXES: tuple[str, ...]
+
+    def read_header(self, path: str, cache: dict[Any, Any], /) -> Header:
+        """Read what a file holds, without its tensors where the format allows.
+
+        Parameters
+        ----------
+        path
+            The file, or its URL; `trajlab.runs.disk.remote.open_bytes` opens both.
+        cache
+            Empty at the first file of a folder and shared by all: files that say the same may share one header.
+
+        Raises
+        ------
+        DamagedData
+            The file is cut off or is not of this format.
+        """
+
+
+@cache
+def own_formats() -> tuple[Format, ...]:
+    """Return the formats in this folder; safetensors comes first, as it is preferred where a step is stored twice."""
+    names = sorted((module.name for module in iter_modules(__path__)), key=lambda name: (name != "safetensors", name))
+    return tuple(import_module(f"{__name__}.{name}") for name in names)
+
+
+def format_of(name: str, formats: Sequence[Format]) -> Format | None:
+    """Return the format of a file by its name, None if it is of none."""
+    return next((one for one in formats if name.endswith(one.SUFFIXES)), None)
