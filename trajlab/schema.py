@@ -1,4 +1,4 @@
-"""The names that make up a run on disk: files, groups and versions, written down once."""
+"""Names on disk: files, groups and versions."""
 
 import re
 from urllib.parse import quote, unquote
@@ -12,7 +12,7 @@ STORE_VERSION = "trajlab-1"
 RESULT_VERSION = "trajlab-result-1"
 """`Conventions` in the attributes of a result."""
 
-# A run folder, as a Recorder writes it.
+# Files of a run folder.
 RUN_FILE = "run.json"
 METRICS_FILE = "metrics.jsonl"
 PROBE_FILE = "probe.safetensors"
@@ -21,12 +21,13 @@ GRADIENTS_FOLDER = "gradients"
 INDICES_FILE = "indices.safetensors"
 
 TRAINER_FILE = "trainer_state.json"
-"""Where the Trainer of Hugging Face keeps what it logged, in each of its checkpoints."""
+"""Log of Hugging Face's Trainer, in each of its checkpoints."""
+
 STORE_FILE = "zarr.json"
-"""The root of a Zarr group, which a packed store or a result does not open without."""
+"""Metadata at the root of a Zarr group; without it a packed store or a result does not open."""
 
 UNFINISHED_FILE = ".trajlab-unfinished"
-"""Stands in a folder behind a URL as long as it is written."""
+"""Marks a folder behind a URL while it is being written."""
 
 # Groups of a packed store, and of `Trajectory.tree`.
 WEIGHTS = "weights"
@@ -36,11 +37,11 @@ METRICS = "metrics"
 PROBE = "probe"
 
 NOT_NODES = re.compile(r"$|\.+$|step$|zarr\.json$|__")
-"""Names that Zarr, or we, keep for something else."""
+"""Names that Zarr or trajlab reserve."""
 
 
 def node_of(tensor: str) -> str:
-    """Name of the node of a packed store that holds a tensor.
+    """Return the name of the node of a packed store that holds a tensor.
 
     >>> [node_of(name) for name in ("fc.weight", "a/b", "step", "..", "")]
     ['fc.weight', 'a%2Fb', '%73tep', '%2E.', '%']
@@ -50,7 +51,7 @@ def node_of(tensor: str) -> str:
 
 
 def tensor_of(node: str) -> str:
-    """Name of the tensor that a node of a packed store holds.
+    """Return the name of the tensor that a node of a packed store holds.
 
     >>> [tensor_of(node_of(name)) for name in ("a/b", "step", "..", "", "%")]
     ['a/b', 'step', '..', '', '%']
@@ -59,7 +60,7 @@ def tensor_of(node: str) -> str:
 
 
 def checkpoint_folder(step: int) -> str:
-    """Name of the folder that holds the snapshot of a step.
+    """Return the name of the folder that holds the snapshot of a step.
 
     >>> checkpoint_folder(500)
     'checkpoint-500'
@@ -68,7 +69,7 @@ def checkpoint_folder(step: int) -> str:
 
 
 def segment_file(first: int, last: int) -> str:
-    """Name of the file that holds the gradients of the steps `first` to `last`, both included.
+    """Return the name of the file that holds the gradients of the steps `first` to `last`, inclusive.
 
     >>> segment_file(0, 99)
     '0-99.safetensors'

@@ -94,4 +94,4 @@ def test_command_line__a_scheduler_that_does_not_answer(run, tmp_path):
     ]
     done = subprocess.run([*command, "--scheduler", "tcp://127.0.0.1:1"], capture_output=True, text=True, timeout=120)
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith("trajlab: the scheduler tcp://127.0.0.1:1 was to be reached;")
+    assert done.stderr.splitlines()[-1].startswith("trajlab: cannot reach the scheduler tcp://127.0.0.1:1")

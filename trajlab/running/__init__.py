@@ -1,1 +1,1 @@
-"""How stages meet runs: inputs, settings, stacking, computing, the commands."""
+"""Running stages: their inputs and settings, stacking over runs, computing, and the commands."""

@@ -1,4 +1,4 @@
-"""Where lazy results become files: one pass for all of them, a progress bar, each written whole or not at all."""
+"""Compute lazy results in one pass over the data, with a progress bar, and write each atomically."""
 
 import sys
 import warnings
@@ -32,23 +32,23 @@ def write(
     Parameters
     ----------
     results
-        What to write where.
+        Results by the path to write them to.
     overwrite
-        Replace results that exist.
+        Replace existing results.
     workers
-        Number of threads; all cores by default.
+        Number of threads; by default one per core.
     scheduler
         Address of a dask.distributed scheduler to compute on.
 
     Raises
     ------
     OutputExists
-        A result exists and is not to be overwritten; nothing is computed then.
+        A path exists and must not be overwritten; nothing is computed.
     """
     for path in results:
         check_free(path, RESULT_VERSION if overwrite else None)
-    what = next(iter(results)).stem if len(results) == 1 else f"{len(results)} stages"
-    with computing(what, workers=workers, scheduler=scheduler):
+    title = next(iter(results)).stem if len(results) == 1 else f"{len(results)} stages"
+    with computing(title, workers=workers, scheduler=scheduler):
         computed = dask.compute(*results.values())
     for path, result in zip(results, computed, strict=True):
         with atomic(path, replaces=RESULT_VERSION if overwrite else None) as part, warnings.catch_warnings():
@@ -58,8 +58,18 @@ def write(
 
 
 @contextmanager
-def computing(what: str, *, workers: int | None = None, scheduler: str | None = None) -> Iterator[None]:
-    """Make `dask.compute` fuse scans, run where it is told to, and show its progress on a terminal."""
+def computing(title: str, *, workers: int | None = None, scheduler: str | None = None) -> Iterator[None]:
+    """Configure `dask.compute`: fuse scans, use these workers or this scheduler, and show progress on a terminal.
+
+    Parameters
+    ----------
+    title
+        What the progress bar says is computed.
+    workers
+        Number of threads; by default one per core.
+    scheduler
+        Address of a dask.distributed scheduler.
+    """
     settings: dict[str, Any] = {"array_optimize": fuse_scans}
     if workers is not None:
         settings["num_workers"] = workers
@@ -68,7 +78,7 @@ def computing(what: str, *, workers: int | None = None, scheduler: str | None = 
             with _client(scheduler):
                 yield
         elif sys.stderr.isatty():
-            with _Bar(what):
+            with _Bar(title):
                 yield
         else:
             yield
@@ -80,14 +90,14 @@ def _client(address: str) -> Iterator[None]:
         from distributed import Client
     except ImportError as error:
         raise MissingData(
-            f"the scheduler {address} was asked for; dask.distributed is not installed. "
-            "Install trajlab[distributed], or leave --scheduler out."
+            f"cannot use the scheduler {address}: dask.distributed is not installed; install trajlab[distributed] or "
+            "omit --scheduler"
         ) from error
     try:
         client = Client(address, timeout="10s")
     except (OSError, TimeoutError, ValueError) as error:
         raise TrajlabError(
-            f"the scheduler {address} was to be reached; {error or 'it does not answer'}. Check the address."
+            f"cannot reach the scheduler {address}: {error or 'it does not answer'}; check the address"
         ) from error
     with client:
         Console(stderr=True).print(f"dashboard: {client.dashboard_link}", highlight=False)
@@ -95,9 +105,9 @@ def _client(address: str) -> Iterator[None]:
 
 
 class _Bar(Callback):
-    """Counts the tasks of a computation on a bar on standard error."""
+    """Progress bar on stderr that counts the tasks of a computation."""
 
-    def __init__(self, what: str):
+    def __init__(self, title: str):
         super().__init__(start_state=self._begin, posttask=self._advance, finish=self._end)
         self.progress = Progress(
             TextColumn("[bold]{task.description}"),
@@ -108,7 +118,7 @@ class _Bar(Callback):
             TimeRemainingColumn(),
             console=Console(stderr=True),
         )
-        self.task = self.progress.add_task(what, total=None)
+        self.task = self.progress.add_task(title, total=None)
 
     def _begin(self, graph: Mapping, state: Mapping) -> None:
         self.progress.update(self.task, total=sum(len(state[kind]) for kind in ("ready", "waiting")))

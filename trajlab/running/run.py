@@ -29,34 +29,38 @@ def run(
     device: str | None = None,
     **settings: Any,
 ) -> xr.Dataset:
-    """Run a stage, or a function of your own, over a trajectory or several; lazily.
+    """Run a stage, or your own function, over one trajectory or several; lazily.
 
     Parameters
     ----------
     stage_or_name
-        Name of a stage, or a function. Its positional parameters ask for what it needs by name: `weight`, `gradient`,
-        `buffer` or `activation` (called once for each tensor, results stacked on `parameter` or `layer`), the plurals
-        of these, `metrics` and `probe` (called once with everything), `replay` (`trajlab.replay` of the run, to name
-        layers and inputs), `chain` (which hidden layers follow each other), and `parent_…` for the same of the parent.
-        With `other_…` it asks for the same of another run: it is called once for each two runs and for each run with
-        the parent, its results are stacked on `run` and `other`, and must be the same whichever of the two comes
-        first; `between_…` then gives the same of `trajlab.between` the two, and `aligned_…` with their units aligned.
-        A parameter with a default is optional. Keyword-only parameters are settings. It gives a Dataset or a
-        DataArray.
+        Name of a stage, or a function that returns a Dataset or a DataArray. The names of its positional parameters
+        say what it needs:
+
+        - `weight`, `gradient`, `buffer` or `activation`: one tensor. It is called for each, and the results are stacked
+          on `parameter` or `layer`.
+        - The plurals of these, `metrics` and `probe`: everything, in one call.
+        - `replay`: `trajlab.replay` of the run, which takes layers and inputs. `chain`: successive hidden layers.
+        - `parent_…`: the same of the parent.
+        - `other_…`: the same of a second run. It is called for each two runs and for each run with the parent, and the
+          results are stacked on `run` and `other`; the order of the two must not matter. `between_…` is the same of
+          `trajlab.between` the two, `aligned_…` with their units aligned.
+
+        A parameter with a default is optional. Keyword-only parameters are settings.
     trajectory
-        A run, or runs by name, whose results are stacked on `run`.
+        A run, or runs by name; the results of several are stacked on `run`.
     parent
-        The run that this one restarted from, or any other to compare with. Of several runs "recorded" asks for the one
-        that each names as its `parent` in run.json, among these runs; those that name none are left out.
+        The run that this one restarted from, or any other to compare with. "recorded" takes, of several runs, the one
+        among them that each names as `parent` in run.json; runs that name none are excluded.
     on
         Give the stage `gradients` or `buffers` where it asks for weights.
     model
-        The network that snapshots are replayed in, a function that builds it, or its name, "package.module:factory";
-        by default what run.json names.
+        The network to replay snapshots in, a function that builds it, or the name of one, "package.module:factory"; by
+        default the one that run.json names.
     probe
-        What they are replayed on, in any form that `trajlab.replay` takes; by default the probe of the run.
+        Inputs to replay, in any form that `trajlab.replay` takes; by default the probe of the run.
     device
-        Where they are replayed, such as "cuda"; by default the CPU.
+        PyTorch device to replay on, such as "cuda"; by default the CPU.
     settings
         The stage's settings.
 

@@ -1,4 +1,4 @@
-"""Results of several runs as one; the runs need not be of one architecture or have the same steps."""
+"""Stack the results of several runs; architectures and steps may differ."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
@@ -13,20 +13,20 @@ from trajlab.runs.trajectory import Trajectory
 def joined(results: Mapping[str, xr.Dataset], dim: str) -> xr.Dataset:
     """Stack results along a new dim.
 
-    What one lacks is NaN. A coord that says different things of the same label in different results, such as the number
-    of entries of a parameter, gets the new dim.
+    Values missing in a result are NaN. A coord whose values for one label differ between results, such as the number of
+    entries of a parameter, gets the new dim.
 
     Parameters
     ----------
     results
         Results of one stage by name.
     dim
-        The new dim; it gets no labels.
+        The new dim, without labels.
 
     Raises
     ------
     BadSetting
-        The results are on different probes.
+        The results are of different probes.
     """
     _one_probe(results)
     labels = _labels(list(results.values()))
@@ -43,11 +43,11 @@ def joined(results: Mapping[str, xr.Dataset], dim: str) -> xr.Dataset:
 
 
 def described(stacked: xr.Dataset, trajectories: Mapping[str, Trajectory]) -> xr.Dataset:
-    """Name the runs of results that are stacked on `run`, and add what made each as coords."""
+    """Label the runs of stacked results, and add the facts of each run (init, optimizer, seed, …) as coords."""
     facts = [trajectory.facts.get("describe", {}) for trajectory in trajectories.values()]
     coords: dict[str, Any] = {"run": np.array(list(trajectories), dtype=object)}
-    for key in dict.fromkeys(key for one in facts for key in one):
-        values = [one.get(key) for one in facts]
+    for key in dict.fromkeys(key for of_run in facts for key in of_run):
+        values = [of_run.get(key) for of_run in facts]
         if key in stacked.dims or key in stacked.variables:
             continue
         if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
@@ -61,20 +61,18 @@ def _one_probe(results: Mapping[str, xr.Dataset]) -> None:
     probes = sorted({result.attrs["probe_sha256"] for result in results.values() if "probe_sha256" in result.attrs})
     if len(probes) > 1:
         raise BadSetting(
-            f"runs on one probe were expected; {', '.join(results)} were recorded with {len(probes)} different ones "
-            f"({', '.join(probe[:12] for probe in probes)}). Compare runs that were recorded with the same probe."
+            f"cannot stack {', '.join(results)}: they have {len(probes)} different probes "
+            f"({', '.join(probe[:12] for probe in probes)}); compare runs recorded with one probe"
         )
 
 
 def _labels(results: Sequence[xr.Dataset]) -> dict[str, list[Any]]:
-    """Give the labels of each dim in any of the results: numbers rising, names in the order of the largest network."""
+    """Return the union of the labels of each dim: numbers ascending, names in the order of the largest network."""
     labels = {}
     for dim in dict.fromkeys(str(dim) for result in results for dim in result.dims):
-        found = [_own(result, dim) for result in results if dim in result.dims]
-        joined = list(dict.fromkeys(label for own in sorted(found, key=len, reverse=True) for label in own))
-        if any(own != found[0] for own in found):
-            joined = _ordered(joined)
-        labels[dim] = joined
+        by_result = [_labels_of(result, dim) for result in results if dim in result.dims]
+        union = list(dict.fromkeys(label for some in sorted(by_result, key=len, reverse=True) for label in some))
+        labels[dim] = union if all(some == by_result[0] for some in by_result) else _ordered(union)
     return labels
 
 
@@ -87,24 +85,24 @@ def _ordered(labels: list[Any]) -> list[Any]:
     return labels
 
 
-def _own(result: xr.Dataset, dim: str) -> list[Hashable]:
-    """Give what tells the places of a dim apart: its labels, else what other coords say of them, else their number."""
+def _labels_of(result: xr.Dataset, dim: str) -> list[Hashable]:
+    """Return the labels of a dim, else tuples of its other coords, else positions."""
     if dim in result.coords:
         return result[dim].values.tolist()
-    beside = [coord.values.tolist() for coord in result.coords.values() if coord.dims == (dim,)]
-    return list(zip(*beside, strict=True)) if beside else list(range(result.sizes[dim]))
+    coords = [coord.values.tolist() for coord in result.coords.values() if coord.dims == (dim,)]
+    return list(zip(*coords, strict=True)) if coords else list(range(result.sizes[dim]))
 
 
 def _aligned(result: xr.Dataset, labels: Mapping[str, list[Any]]) -> xr.Dataset:
-    """Give all of a result, coords too, at some labels; NaN where it has none."""
-    plain = result.drop_vars([dim for dim in result.dims if dim in result.coords]).reset_coords()
+    """Reindex a result, coords included, to some labels; NaN where it has none."""
+    unlabeled = result.drop_vars([dim for dim in result.dims if dim in result.coords]).reset_coords()
     for dim in map(str, result.dims):
-        own = _own(result, dim)
-        if own != labels[dim]:
-            place = {label: position for position, label in enumerate(labels[dim])}
-            plain = plain.assign_coords({dim: [place[label] for label in own]})
-            plain = plain.reindex({dim: np.arange(len(place))}).drop_vars(dim)
-    return plain
+        of_result = _labels_of(result, dim)
+        if of_result != labels[dim]:
+            positions = {label: position for position, label in enumerate(labels[dim])}
+            unlabeled = unlabeled.assign_coords({dim: [positions[label] for label in of_result]})
+            unlabeled = unlabeled.reindex({dim: np.arange(len(positions))}).drop_vars(dim)
+    return unlabeled
 
 
 def _array(labels: list[Any], like: xr.DataArray) -> np.ndarray:
@@ -112,7 +110,7 @@ def _array(labels: list[Any], like: xr.DataArray) -> np.ndarray:
 
 
 def _shared(coord: xr.DataArray, dim: str, dtype: np.dtype) -> xr.DataArray:
-    """Give a coord without the new dim if all that know it say the same."""
+    """Return a coord without the new dim if all its known values agree."""
     known = coord.notnull()
     first = coord.isel({dim: known.argmax(dim)}).drop_attrs().assign_attrs(coord.attrs)
     if bool(((coord == first) | ~known).all()):
