@@ -73,7 +73,7 @@ def run(
 
     Examples
     --------
-    >>> import trajlab
+    >>> import numpy as np, trajlab
     >>> def largest(weight, *, power=1):
     ...     return abs(weight).max(weight.dims[1:]) ** power
     >>> walk = trajlab.from_arrays({"w": np.arange(6.0).reshape(3, 2)})
