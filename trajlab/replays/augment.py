@@ -10,6 +10,7 @@ import xarray as xr
 
 from trajlab.errors import BadSetting, MissingData
 from trajlab.replays.probe_kinds import derived_hash
+from trajlab.replays.probe_samples import first_of_each_class
 
 CLASSES = 3
 """Samples that are chosen if none are named, each of another class as far as there are so many."""
@@ -109,18 +110,10 @@ def _whole(values: Any) -> Any:
 
 
 def _chosen(samples: tuple[int, ...], targets: np.ndarray | None, count: int) -> np.ndarray:
-    """Give the samples, by default the first of each class; where classes are fewer, the first others too.
-
-    >>> _chosen((), np.array([5, 5, 1, 5]), 3)
-    array([0, 1, 2])
-    """
+    """Return the positions of samples: those named, else the first of each class in the order of the probe."""
     if samples:
         return np.array(samples, np.int64)
-    if targets is None:
-        return np.arange(count)
-    first = np.sort(np.unique(targets, return_index=True)[1])
-    others = np.setdiff1d(np.arange(len(targets)), first)
-    return np.sort(np.concatenate([first, others])[:count])
+    return np.arange(count) if targets is None else first_of_each_class(targets, count, by_position=True)
 
 
 def _range(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,7 +1,7 @@
 """Kinds of a probe: the examples that were recorded, and what is made of them, such as noise of the same range."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import dask
@@ -72,91 +72,6 @@ def probe_of(probe: xr.Dataset, kind: str, *, seed: int = 0) -> xr.Dataset:
     kept = {"targets": probe["targets"]} if kind == "shuffled" and "targets" in probe else {}
     attrs = {"sha256": derived_hash(probe, f"{kind} {seed}"), "kind": kind, "seed": seed}
     return xr.Dataset({"inputs": (inputs.dims, made), **kept}, attrs=attrs)
-
-
-def chosen_of(probe: xr.Dataset, samples: Sequence[int], most: int) -> da.Array:
-    """Give the positions of a few samples of a probe, (sample); lazily.
-
-    Parameters
-    ----------
-    probe
-        The probe.
-    samples
-        The positions, if they are known.
-    most
-        Else so many at most: the first of each class, in the order of the classes, then the first of the others.
-        Where targets are no labels, one for each sample, the first ones.
-
-    Raises
-    ------
-    BadSetting
-        The probe has no such sample, or none is asked for.
-    """
-    count = probe["inputs"].shape[0]
-    if any(not 0 <= sample < count for sample in samples) or most < 1 or not count:
-        raise BadSetting(
-            f"samples={list(samples)} and at most {most} were asked for; the probe has {count}, from 0 on. "
-            "Change the setting."
-        )
-    if len(samples):
-        return da.from_array(np.array(samples, np.int64), chunks=-1)
-    most = min(most, count)
-    targets = probe["targets"] if "targets" in probe else None
-    if targets is None or targets.dtype.kind not in "iu" or targets.ndim > 1:
-        return da.from_array(np.arange(most), chunks=-1)
-    made = dask.delayed(_first_of_each, pure=True)(targets.data, most)
-    return da.from_delayed(made, (most,), np.int64)
-
-
-def _first_of_each(labels: np.ndarray, most: int) -> np.ndarray:
-    _, first = np.unique(labels, return_index=True)
-    others = np.setdiff1d(np.arange(len(labels)), first)
-    return np.concatenate([first, others])[:most].astype(np.int64)
-
-
-def part_of(probe: xr.Dataset, samples: da.Array) -> xr.Dataset:
-    """Give some samples of a probe, `inputs` and perhaps `targets`, by their positions; lazily."""
-    names = [name for name in ("inputs", "targets") if name in probe]
-    return xr.Dataset({name: (probe[name].dims, taken(probe[name].data, samples)) for name in names})
-
-
-def masks_of(probe: xr.Dataset, dims: Sequence[str]) -> Any:
-    """Give the masks of what samples show, (sample, …); None if the probe has none.
-
-    Parameters
-    ----------
-    probe
-        The probe, perhaps with `mask`, or with `mask_inputs` as a recorder keeps them.
-    dims
-        Names of the axes of an input. A mask has those that are no channels.
-
-    Raises
-    ------
-    BadSetting
-        There is not a mask of its shape for each sample.
-    """
-    found = next((probe[name].data for name in (MASK, f"{MASK}_inputs") if name in probe), None)
-    if found is None:
-        return None
-    count, *shape = probe["inputs"].shape
-    wanted = (count, *(size for size, dim in zip(shape, dims, strict=True) if dim != "channel"))
-    if found.shape == (count, 1, *wanted[1:]):
-        found = found.reshape(wanted)
-    if found.shape != wanted:
-        raise BadSetting(
-            f"masks of shape {list(wanted)} were expected, one for each sample; they are {list(found.shape)}. "
-            "Give the probe a mask as large as the input, without channels, for each sample."
-        )
-    return found
-
-
-def taken(values: Any, samples: da.Array) -> da.Array:
-    """Give some rows of an array; lazily."""
-    return remade(values, (*samples.shape, *values.shape[1:]), _rows, samples)
-
-
-def _rows(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    return values[rows]
 
 
 def remade(values: Any, shape: tuple[int, ...], make: Callable[..., np.ndarray], *settings: Any) -> da.Array:

@@ -14,6 +14,7 @@ from trajlab.running.inputs import TENSORS, Inputs, needs_of, stage_name, withou
 from trajlab.runs.trajectory import Trajectory
 from trajlab.schema import RESULT_VERSION
 from trajlab.statistics.result import with_default_attrs
+from trajlab.statistics.units import on_one_probe
 
 
 def call_stage(
@@ -45,7 +46,21 @@ def call_stage(
         "settings": json.dumps(getattr(function, "keywords", {}) | settings, default=_jsonable),
         "trajlab": version("trajlab"),
     }
-    return result.assign_attrs(provenance | ({"on": inputs.on} if inputs.on else {}))
+    if inputs.on == "activations":
+        tensors = next(arguments[name] for name in arguments if without_prefix(name) in ("weight", "weights"))
+        provenance |= on_one_probe(tensors.values())
+    if inputs.on is not None:
+        result = _in_units_of(result, inputs.on.removesuffix("s"))
+        provenance["on"] = inputs.on
+    return result.assign_attrs(provenance)
+
+
+def _in_units_of(result: xr.Dataset, unit: str) -> xr.Dataset:
+    """Return a result of a stage of weights with the units of what took their place."""
+    units = {name: str(variable.attrs["units"]) for name, variable in result.items() if "units" in variable.attrs}
+    return result.assign(
+        {name: result[name].assign_attrs(units=text.replace("weight", unit)) for name, text in units.items()}
+    )
 
 
 def _jsonable(value: Any) -> Any:

@@ -1,9 +1,12 @@
 """The inputs of a stage: its positional parameters, and what a run has under their names."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import xarray as xr
+
+from trajlab import sizes
 from trajlab.errors import BadSetting, MissingData
 from trajlab.runs.trajectory import Trajectory
 
@@ -40,9 +43,9 @@ def needs_of(function: Callable) -> dict[str, inspect.Parameter]:
 
 
 def needs_replay(function: Callable) -> bool:
-    """Return whether a stage may ask for a network or a probe."""
+    """Return whether a stage may need a network or a probe; one that asks for weights alone can run on activations."""
     inputs = {without_prefix(name).rstrip("s") for name in needs_of(function)}
-    return bool(inputs & {"activation", "replay", "probe", "chain"})
+    return bool(inputs & {"activation", "replay", "probe", "chain"}) or inputs <= {"weight", "metric"}
 
 
 def without_prefix(name: str) -> str:
@@ -98,6 +101,8 @@ class Inputs:
             group = self.on
         source = runs.get(prefix)
         value = None if source is None else self._held(source, group)
+        if value is not None and self.on == "activations" and TENSORS.get(kind, kind) == "weights":
+            value = tensors_of(value)
         if callable(value) or (value is not None and len(value)):
             return value
         if not required:
@@ -129,6 +134,42 @@ class Inputs:
         return getattr(source, group)
 
 
+def check_on(stage: str, on: str, needs: Iterable[str]) -> None:
+    """Refuse to run a stage on tensors that cannot take the place of its weights.
+
+    Raises
+    ------
+    BadSetting
+        There are no such tensors, the stage does not ask for weights, or it asks for more than activations can give.
+    """
+    if on not in TENSORS.values():
+        raise BadSetting(f"cannot compute {stage} on {on!r}; choose {', '.join(TENSORS.values())}")
+    groups = {TENSORS.get(name, name) for name in map(without_prefix, needs)}
+    if "weights" not in groups:
+        raise BadSetting(f"cannot compute {stage} on {on}: it asks for no weights; leave on= (--on) out")
+    others = groups - {"weights", "metrics", "probe"}
+    if on == "activations" and others:
+        raise BadSetting(
+            f"cannot compute {stage} on activations: it also asks for {', '.join(sorted(others))}, which belong to "
+            "parameters; leave on= (--on) out"
+        )
+
+
+def tensors_of(activations: Mapping[str, xr.DataArray]) -> dict[str, xr.DataArray]:
+    """Return the activations of layers as tensors that take the place of weights, (step, sample, …) each.
+
+    A pass gives all layers of a snapshot at once: blocks hold so few steps that those of all layers fit into memory.
+    """
+    snapshot = sum(array.nbytes // max(array.sizes["step"], 1) for array in activations.values())
+    steps = max(1, sizes.BLOCK_BYTES // max(snapshot, 1))
+    tensors = {}
+    for name, array in activations.items():
+        array = array.assign_attrs(kind="activation", shape=array.shape[1:])
+        array.encoding["block_steps"] = steps
+        tensors[name or "output"] = array
+    return tensors
+
+
 def _lacking(source: Trajectory | None, group: str) -> str:
     """Say what is not there that a run would need to give something."""
     if source is None or group not in ("replay", "activations"):
@@ -136,4 +177,5 @@ def _lacking(source: Trajectory | None, group: str) -> str:
     from trajlab.replays.model import names_none
 
     lacks = ["it names no model"] if names_none(source) else []
-    return " and ".join([*lacks, *([] if "inputs" in source.probe or group == "replay" else ["there is no probe"])])
+    lacks += [] if "inputs" in source.probe or group == "replay" else ["there is no probe"]
+    return " and ".join(lacks) or "no module of its network is an activation"

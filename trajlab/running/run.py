@@ -7,7 +7,7 @@ import xarray as xr
 
 from trajlab.errors import BadSetting, MissingData
 from trajlab.running.call import call_stage
-from trajlab.running.inputs import Inputs, stage_name
+from trajlab.running.inputs import Inputs, check_on, needs_of, stage_name
 from trajlab.running.pairs import PARENT, call_for_pairs, compares
 from trajlab.running.settings import check_settings
 from trajlab.running.stack import described, joined
@@ -53,7 +53,8 @@ def run(
         The run that this one restarted from, or any other to compare with. "recorded" takes, of several runs, the one
         among them that each names as `parent` in run.json; runs that name none are excluded.
     on
-        Give the stage `gradients` or `buffers` where it asks for weights.
+        What takes the place of the weights that the stage asks for: `gradients`, `buffers`, or `activations`, which
+        replays the snapshots: each layer is then a tensor, (step, sample, unit, …), stacked on `parameter`.
     model
         The network to replay snapshots in, a function that builds it, or the name of one, "package.module:factory"; by
         default the one that run.json names.
@@ -83,8 +84,8 @@ def run(
     function = stage(stage_or_name) if isinstance(stage_or_name, str) else stage_or_name
     settings = check_settings(function, settings)
     name = stage_name(function)
-    if on is not None and on not in ("weights", "gradients", "buffers"):
-        raise BadSetting(f"cannot compute {name} on {on!r}; choose weights, gradients or buffers")
+    if on is not None:
+        check_on(name, on, needs_of(function))
     if not isinstance(trajectory, Trajectory) and not trajectory:
         raise MissingData(f"cannot compute {name}: there are no runs; name at least one")
     trajectory, parent = _equipped(trajectory, model, probe, device), _equipped(parent, model, probe, device)

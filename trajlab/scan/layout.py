@@ -39,6 +39,7 @@ class Layout:
         self.beside = beside
         self.blocks: list[list[tuple[int, int]]] = []
         self._groups: list[list[tuple[Any, Any, tuple]]] = []
+        self._spans: dict[tuple[int, int], int] = {}
         self._room = 0
 
     def add(
@@ -75,16 +76,30 @@ class Layout:
             track = rows.track(start, stop, reference)
             block = call(Block, track, *beside, indices, rows.step[start:stop], rows.shape)
             nbytes = (stop - start) * rows.size * rows.itemsize
-            positions.append(self._position(shared, block, (token, start, stop), nbytes))
+            entry = (shared, block, (token, start, stop))
+            if rows.block_steps:
+                positions.append(self._position_of_span((start, stop), entry))
+            else:
+                positions.append(self._position(entry, nbytes))
         self.blocks.append(positions)
 
-    def _position(self, shared: Any, block: Any, over: tuple, nbytes: int) -> tuple[int, int]:
+    def _position_of_span(self, span: tuple[int, int], entry: tuple[Any, Any, tuple]) -> tuple[int, int]:
+        """Put the blocks of all tensors at the same steps into one task, so that no step is kept for other tensors."""
+        if span not in self._spans:
+            self._spans[span] = len(self._groups)
+            self._groups.append([])
+            self._room = 0
+        number = self._spans[span]
+        self._groups[number].append(entry)
+        return number, len(self._groups[number]) - 1
+
+    def _position(self, entry: tuple[Any, Any, tuple], nbytes: int) -> tuple[int, int]:
         """Put a block into the last task if there is room in it, else into a new one."""
         if not self._groups or nbytes > self._room or len(self._groups[-1]) == sizes.GROUP_BLOCKS:
             self._groups.append([])
             self._room = sizes.GROUP_BYTES
         self._room -= nbytes
-        self._groups[-1].append((shared, block, over))
+        self._groups[-1].append(entry)
         return len(self._groups) - 1, len(self._groups[-1]) - 1
 
     def passes(self) -> list[Any]:

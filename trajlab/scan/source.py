@@ -26,6 +26,9 @@ class Source:
         The optimizer steps, (step).
     size, itemsize
         Entries of a row, and bytes of an entry.
+    block_steps
+        Steps of each block, for tensors that are only made together, such as the activations of all layers in a pass;
+        None for others. It is an entry of the encoding of the array.
     """
 
     def __init__(self, array: xr.DataArray, graph: Graph):
@@ -40,6 +43,7 @@ class Source:
         self.shape = data.shape[1:]
         self.size = int(np.prod(self.shape, dtype=np.int64))
         self.itemsize = data.dtype.itemsize
+        self.block_steps: int | None = array.encoding.get("block_steps")
         self._graph = graph
         table = rows_of(data) if isinstance(data, da.Array) else None
         self._data: Rows | np.ndarray | da.Array = data if table is None else table
@@ -93,5 +97,6 @@ class Source:
         ):
             held = min(sizes.BLOCK_BYTES, most_bytes or sizes.BLOCK_BYTES)
             most = min(most, max(1, held // max(self.size * self.itemsize, 1)))
+        most = self.block_steps or most
         edges = np.linspace(0, self.steps, -(-self.steps // most) + 1).astype(int).tolist()
         return list(zip(edges[:-1], edges[1:], strict=True))

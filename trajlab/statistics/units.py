@@ -13,7 +13,7 @@ from trajlab.scan.scan import scan
 Arrays = Mapping[str, xr.DataArray]
 
 
-class Layer(NamedTuple):
+class UnitLayer(NamedTuple):
     """Some units side by side.
 
     Parameters
@@ -38,23 +38,23 @@ class Layer(NamedTuple):
     rectify: bool
 
 
-def layers_of(activations: Arrays, parameters: Arrays) -> list[Layer]:
+def layers_of(activations: Arrays, parameters: Arrays) -> list[UnitLayer]:
     """Give the layers that have activations, or a table of each unit's; where there are none, those of parameters."""
     if activations:
         return [_of_activations(name, array) for name, array in activations.items()]
     return [_of_parameter(name, array) for name, array in parameters.items() if _leads_into_units(array)]
 
 
-def _of_activations(name: str, array: xr.DataArray) -> Layer:
+def _of_activations(name: str, array: xr.DataArray) -> UnitLayer:
     source = array.attrs.get("source", "")
     weight, bias = (f"{source}.weight", f"{source}.bias") if source else ("", "")
-    return Layer(name, source, array.sizes["unit"], weight, bias, not array.attrs.get("activation", True))
+    return UnitLayer(name, source, array.sizes["unit"], weight, bias, not array.attrs.get("activation", True))
 
 
-def _of_parameter(name: str, array: xr.DataArray) -> Layer:
+def _of_parameter(name: str, array: xr.DataArray) -> UnitLayer:
     module, _, leaf = name.rpartition(".")
     bias = ".".join(filter(None, [module, leaf.replace("weight", "bias")])) if "weight" in leaf else ""
-    return Layer(module if leaf == "weight" and module else name, module, shape_of(array)[0], name, bias, False)
+    return UnitLayer(module if leaf == "weight" and module else name, module, shape_of(array)[0], name, bias, False)
 
 
 def _leads_into_units(array: xr.DataArray) -> bool:

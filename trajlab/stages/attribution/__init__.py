@@ -10,10 +10,10 @@ import xarray as xr
 from trajlab.errors import BadSetting
 from trajlab.replays.observers.observer import Objective
 from trajlab.replays.observers.pooled import Pooled
-from trajlab.replays.probe_kinds import chosen_of, masks_of, part_of, taken
+from trajlab.replays.probe_samples import chosen_of, masks_of, part_of, taken
 from trajlab.scan.as_one_task import as_one_task
 from trajlab.stages.attribution.ascent import own_inputs, strongest_inputs
-from trajlab.stages.attribution.look import NOISE_AT, SCORES_AT, Look, has_labels, input_dims, layer_at, units_of
+from trajlab.stages.attribution.look import Attack, Look, has_labels, input_dims, layer_at, units_of
 from trajlab.statistics.attention_iou import attention_iou, resized
 from trajlab.statistics.result import Meaning, annotate
 from trajlab.statistics.shown_steps import in_one_chunk, shown_steps
@@ -180,7 +180,7 @@ def attribution(
     index = chosen_of(probe, samples, min(max_samples, whole.sizes["unit"]) if labels and one_label else max_samples)
     part, dims = part_of(probe, index), input_dims(probe["inputs"], place)
     look = Look(replay, probe, part, at, dims, place)
-    found = {"index": xr.DataArray(index, dims="sample"), **look.output("output", part)}
+    found: dict[Any, xr.DataArray] = {"index": xr.DataArray(index, dims="sample"), **look.output("output", part)}
     large = {"image": xr.DataArray(part["inputs"].data, dims=("sample", *dims))}
     if "targets" in probe:
         shape = ("sample", *(f"target_{axis}" for axis in range(probe["targets"].ndim - 1)))
@@ -236,7 +236,7 @@ def _check(
 
 
 def _result(
-    *arrays: xr.DataArray, names: tuple[str, ...], told: bool, units: tuple[int, ...], top_k: int
+    *arrays: xr.DataArray, names: tuple[str | Attack, ...], told: bool, units: tuple[int, ...], top_k: int
 ) -> xr.Dataset:
     found = dict(zip(names, arrays, strict=True))
     output = found["output"]
@@ -252,8 +252,8 @@ def _result(
     if "response" in found:
         result["maximum_response_value"] = xr.Variable(("step", "unit"), found["response"].values)
     coords: dict[str, Any] = {"step": output["step"].variable, "unit": list(units)}
-    for begins, kind in ((SCORES_AT, "adversarial"), (NOISE_AT, "noise")):
-        tables = {float(name.removeprefix(begins)): found[name] for name in names if name.startswith(begins)}
+    for kind in ("adversarial", "noise"):
+        tables = {key.epsilon: found[key] for key in names if isinstance(key, Attack) and key.kind == kind}
         if not tables:
             continue
         scores = xr.concat(list(tables.values()), dim="epsilon").transpose("step", "epsilon", "column")

@@ -13,14 +13,23 @@ from trajlab.replays.observers.output_gradients import RawGradient
 from trajlab.stages.attribution.ascent import against, own_inputs, random_signs
 from trajlab.statistics.scores import score_table, task_of
 
-SCORES_AT = "scores at "
-"""What the names of scores under attack begin with; the size of the attack follows."""
-
-NOISE_AT = "scores in noise of "
-"""The same of inputs that are moved as far, but blindly."""
-
 INPUT_DIMS = {0: (), 1: ("feature",), 2: ("y", "x"), 3: ("channel", "y", "x"), 4: ("channel", "z", "y", "x")}
 """Names of the axes of an input, by their number."""
+
+
+class Attack(NamedTuple):
+    """Which inputs a table of scores is of.
+
+    Parameters
+    ----------
+    kind
+        ``adversarial``: inputs moved against the network; ``noise``: inputs moved as far in random directions.
+    epsilon
+        How far each value is moved.
+    """
+
+    kind: str
+    epsilon: float
 
 
 class Look(NamedTuple):
@@ -76,17 +85,17 @@ class Look(NamedTuple):
         moved = against(self.part["inputs"].data, self._by_inputs(Objective(), self.part), epsilon)
         return {"adversarial": xr.DataArray(moved, dims=self._dims)}
 
-    def attacks(self, epsilons: Sequence[float], seed: int) -> dict[str, xr.DataArray]:
-        """Give the scores of the whole probe under attack, and with random signs, (step, column), by name and size."""
+    def attacks(self, epsilons: Sequence[float], seed: int) -> dict[Attack, xr.DataArray]:
+        """Return the scores of the whole probe under attack, and with random signs, (step, column)."""
         inputs, slope = self.probe["inputs"], self._by_inputs(Objective(), None)
         blind = random_signs(inputs.data, seed)[None]
         found = {}
         for epsilon in epsilons:
             moved = own_inputs(against(inputs.data, slope, epsilon), self.at)
             noisy = xr.Dataset({"inputs": (inputs.dims, against(inputs.data, blind, epsilon)[0])})
-            for name, tried in ((SCORES_AT, moved), (NOISE_AT, noisy)):
+            for kind, tried in (("adversarial", moved), ("noise", noisy)):
                 output = self.replay(layers=[""], probe=tried)[""].sel(step=self.at)
-                found[f"{name}{epsilon}"] = score_table(output, self.probe)
+                found[Attack(kind, epsilon)] = score_table(output, self.probe)
         return found
 
     def _by_inputs(self, objective: Objective, probe: xr.Dataset | None) -> Any:

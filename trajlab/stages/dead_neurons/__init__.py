@@ -15,7 +15,7 @@ from trajlab.stages.dead_neurons.life_table import MEANINGS as LIFETIMES
 from trajlab.stages.dead_neurons.life_table import lifetimes
 from trajlab.statistics.result import Meaning, annotate, stride
 from trajlab.statistics.units import (
-    Layer,
+    UnitLayer,
     at_steps,
     changed_table,
     layers_of,
@@ -173,7 +173,7 @@ def dead_neurons(
 
 
 def _result(
-    *tables: xr.DataArray, keys: tuple[tuple[str, str], ...], layers: tuple[Layer, ...], tau: float,
+    *tables: xr.DataArray, keys: tuple[tuple[str, str], ...], layers: tuple[UnitLayer, ...], tau: float,
     min_active_fraction: float, window: int,
 ) -> xr.Dataset:  # fmt: skip
     found = dict(zip(keys, tables, strict=True))
