@@ -80,6 +80,7 @@ def test_run__on_activations_is_lazy_and_the_same_in_blocks_of_one_step(name, im
 
 def test_run__on_activations_holds_few_snapshots(images, monkeypatch):
     steps, alive, most = 40, set(), 0
+    trajlab.run("drift", on="activations", **images).compute()  # compiles kernels, which passes would not wait for
     weights = {name: np.repeat(array.values[:1], steps, 0) for name, array in images["trajectory"].weights.items()}
     finish = Raw.finish
 

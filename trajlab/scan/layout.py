@@ -108,7 +108,10 @@ class Layout:
         for number, group in enumerate(self._groups):
             shared, blocks, over = zip(*group, strict=True)
             one_pass = Pass(reduce_blocks, (self.kernel,), over, self.beside)
-            results.append(self.graph.add_pass(("blocks", number), one_pass, [list(shared)], list(blocks)))
+            own: Any = list(shared)
+            if self._spans and results:
+                own = call(_after, own, results[-1])  # in the order of the steps, so that each is let go
+            results.append(self.graph.add_pass(("blocks", number), one_pass, [own], list(blocks)))
         return results
 
     def totals(self, results: Sequence[Any]) -> list[list[Any]]:
@@ -147,6 +150,11 @@ def reduce_blocks(
         ready = [_prepare_of(kernel, block) if kernel.prepares and one is None else one for kernel, one in both]
         results.append(reduce_block(kernels, block, ready))
     return [list(of_kernel) for of_kernel in zip(*results, strict=True)]
+
+
+def _after(value: Any, earlier: Any) -> Any:
+    """Return a value when an earlier task is done."""
+    return value
 
 
 def _prepare(kernel: Kernel, first: Any, last: Any, reference: Any) -> Any:
