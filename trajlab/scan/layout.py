@@ -104,7 +104,7 @@ class Layout:
 
     def passes(self) -> list[Any]:
         """Add the task of each group of blocks, and return their results as arguments."""
-        results = []
+        results: list[Any] = []
         for number, group in enumerate(self._groups):
             shared, blocks, over = zip(*group, strict=True)
             one_pass = Pass(reduce_blocks, (self.kernel,), over, self.beside)
