@@ -1,4 +1,4 @@
-"""Linear algebra on one thread: tasks share the cores, and a second set of threads would fight them for these."""
+"""Limit linear algebra to one thread: dask's tasks already use all cores."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,10 +19,10 @@ def _controller() -> ThreadpoolController:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Keep BLAS to one thread while any task is within, so that results do not depend on how many there are.
+    """Limit BLAS to one thread in a block, so that results do not depend on the number of threads.
 
-    The limit holds for the whole process: the first task to enter sets it, and the last to leave lifts it, on
-    whatever threads they are.
+    The limit holds for the whole process: the first block to be entered sets it and the last to be left lifts it, on
+    whatever threads they run.
     """
     with _LOCK:
         if not _within:

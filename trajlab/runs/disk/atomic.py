@@ -1,4 +1,4 @@
-"""Writing whole or not at all: under a temporary name first, then renamed; behind a URL see `uploading`."""
+"""Write files and folders completely or not at all: under a temporary name, then renamed; see `upload` for URLs."""
 
 import errno
 import json
@@ -17,24 +17,24 @@ from trajlab.schema import STORE_FILE
 
 @contextmanager
 def atomic(target: Path, *, replaces: str | None = None, extends: bool = False) -> Iterator[Path]:
-    """Give a temporary folder that takes the target's place if all goes well.
+    """Yield a temporary folder that replaces the target when the block ends without an error.
 
     Parameters
     ----------
     target
-        Where the result shall stand.
+        Path or URL to write.
     replaces
         A target that exists is replaced if it is a Zarr group with these `Conventions`; it stays as it is until the
         new one is complete, or until writing begins behind a URL.
     extends
-        Behind a URL, add to what the target holds.
+        Behind a URL, add to the content of the target.
 
     Raises
     ------
     OutputExists
-        The target exists and is not to be replaced, or is something else than what may be.
+        The target exists and may not be replaced.
     TrajlabError
-        The disk is full or the folder can not be written to.
+        The disk is full or the folder cannot be written to.
     """
     check_free(target, replaces)
     if is_url(target):
@@ -59,14 +59,14 @@ def atomic(target: Path, *, replaces: str | None = None, extends: bool = False) 
             raise
         reason = "the disk is full" if error.errno == errno.ENOSPC else str(error)
         raise TrajlabError(
-            f"{target} was to be written; {reason}. Nothing was changed there: free space or choose another place."
+            f"cannot write {target}: {reason}; nothing was changed there, so free space or choose another path"
         ) from error
     finally:
         _remove(part)
 
 
 def check_free(target: Path, replaces: str | None = None) -> None:
-    """Refuse a target that exists, unless it may be replaced; see `atomic`."""
+    """Raise OutputExists if a target exists and may not be replaced; see `atomic`."""
     with reaching(target):
         if not target.exists() and not target.is_symlink():
             if is_url(target):
@@ -77,12 +77,12 @@ def check_free(target: Path, replaces: str | None = None) -> None:
         return
     if unfinished:
         raise OutputExists(
-            f"{target} was to be written; somebody is writing there now, or was interrupted. Wait, choose another "
-            "name, or pass --overwrite."
+            f"cannot write {target}: another process is writing there, or a write was interrupted; wait, choose "
+            "another name, or pass --overwrite"
         )
     if replaces is None:
         raise OutputExists(
-            f"{target} was to be written; it exists already. Choose another name, remove it, or pass --overwrite."
+            f"cannot write {target}: it exists already; choose another name, remove it, or pass --overwrite"
         )
     try:
         found = json.loads((target / STORE_FILE).read_text())["attributes"].get("Conventions")
@@ -90,13 +90,13 @@ def check_free(target: Path, replaces: str | None = None) -> None:
         found = None
     if found != replaces:
         raise OutputExists(
-            f"{target} was to be replaced; it is no {replaces} but {found or 'something else'}, which is never "
-            "overwritten. Choose another name, or remove it yourself."
+            f"cannot replace {target}: it is not {replaces} but {found or 'something else'}, which is never "
+            "overwritten; choose another name, or remove it yourself"
         )
 
 
 def write_file(target: Path, content: bytes) -> None:
-    """Write one file whole or not at all."""
+    """Write one file completely or not at all."""
     if is_url(target):
         with reaching(target):
             target.write_bytes(content)
@@ -111,11 +111,11 @@ def write_file(target: Path, content: bytes) -> None:
 
 
 def _remove_abandoned(target: Path) -> None:
-    """Remove what writers that were killed left beside a target."""
-    for left in target.parent.glob(f".{target.name}.part-*"):
-        writer = left.name.rpartition("-")[2]
+    """Remove the temporary folders that killed processes left beside a target."""
+    for part in target.parent.glob(f".{target.name}.part-*"):
+        writer = part.name.rpartition("-")[2]
         if not (writer.isdigit() and Path(f"/proc/{writer}").exists()) or int(writer) == os.getpid():
-            _remove(left)
+            _remove(part)
 
 
 def _remove(path: Path) -> None:
