@@ -108,8 +108,8 @@ def test_alerts__writes_the_result_where_it_is_told_to(store, tmp_path):
         (["exploding-tensor", "UnchangedTensor"], 1, "trajlab: UnchangedTensor fired."),
         (["any"], 1, "UnchangedTensor and WeightUpdateRatio fired."),
         (["DeadRelu"], 1, "trajlab: DeadRelu could not be checked."),
-        (["VanishingGradients"], 2, "Did you mean VanishingGradient?"),
-        (["nonsense"], 2, "There are AllZero, DeadRelu,"),
+        (["VanishingGradients"], 2, "did you mean VanishingGradient?"),
+        (["nonsense"], 2, "choose AllZero, DeadRelu,"),
     ],
 )
 def test_alerts__fail_on_the_rules_that_are_asked_for(store, rules, code, message):

@@ -1,4 +1,4 @@
-"""The command that shows alerts, and fails on those that it is asked to."""
+"""The command `alerts`: a table of the rules that fired, and exit code 1 for those named in --fail-on."""
 
 import difflib
 import sys
@@ -25,40 +25,44 @@ from trajlab.statistics.studies import run_names
 from trajlab.statistics.wording import count, listed, number
 
 ANY = "any"
-MOST = 8
-"""Places of a rule that the table names."""
+"""Value of --fail-on for all rules."""
+
+MAX_ROWS = 8
+"""Rows of the table for each rule."""
 
 
 def alerts_command() -> Callable:
-    """Give a function for typer that checks the rules, prints what fired, and writes the result if that is wanted."""
+    """Return a function for typer that checks the rules, prints those that fired, and writes the result if `out` is given."""
     out = Annotated[
-        Path | None, typer.Argument(parser=as_path, help="The result, a Zarr store; it is only shown if left out.")
+        Path | None,
+        typer.Argument(parser=as_path, help="Zarr store to write the result to; by default it is only printed."),
     ]
     fail_on = Annotated[
         list[str],
         typer.Option(
             metavar="RULE",
-            callback=_rules,
-            help="Exit with 1 if this rule fires, or can not be checked. May be given several times; any is all rules.",
+            callback=_resolve_rules,
+            help="Exit with 1 if this rule fires or cannot be checked; can be repeated. `any` means all rules.",
         ),
     ]
     return stage_command("alerts", finish=_finish, extra={"out": (out, None), "fail_on": (fail_on, [])})
 
 
-def _rules(asked: list[str]) -> list[str]:
-    """Take rules by name, written as it may be."""
-    names = {file: rule.name for file, rule in all_rules().items()}
-    known = names | {name.lower(): name for name in names.values()} | {ANY: ANY}
-    found = []
-    for name in asked:
+def _resolve_rules(names: list[str]) -> list[str]:
+    """Resolve rule names, ignoring case and hyphens."""
+    by_file = {file: rule.name for file, rule in all_rules().items()}
+    by_key = by_file | {rule.lower(): rule for rule in by_file.values()} | {ANY: ANY}
+    rules = []
+    for name in names:
         key = name.strip().replace("-", "_").lower()
-        if key not in known:
-            close = difflib.get_close_matches(key, known, 3, 0.5)
-            offered = list(dict.fromkeys(known[one] for one in close)) or [*names.values(), ANY]
-            offer = f"Did you mean {', '.join(offered)}?" if close else f"There are {', '.join(offered)}."
-            raise typer.BadParameter(f"there is no rule {name!r}. {offer}")
-        found.append(known[key])
-    return found
+        if key not in by_key:
+            close = difflib.get_close_matches(key, by_key, 3, 0.5)
+            choices = ", ".join(dict.fromkeys(by_key[match] for match in close) or [*by_file.values(), ANY])
+            raise typer.BadParameter(
+                f"there is no rule {name!r}; {f'did you mean {choices}?' if close else f'choose {choices}'}"
+            )
+        rules.append(by_key[key])
+    return rules
 
 
 def _finish(result: xr.Dataset, options: dict[str, Any]) -> None:
@@ -66,50 +70,55 @@ def _finish(result: xr.Dataset, options: dict[str, Any]) -> None:
     if out is not None:
         check_free(out, RESULT_VERSION if options["overwrite"] else None)
     with computing("alerts", workers=options["workers"], scheduler=options["scheduler"]):
-        (found,) = dask.compute(result)
-    show(found, Console(soft_wrap=True, width=None if sys.stdout.isatty() else 200))
+        (alerts,) = dask.compute(result)
+    show(alerts, Console(soft_wrap=True, width=None if sys.stdout.isatty() else 200))
     if out is not None:
-        write({out: found}, overwrite=options["overwrite"])
-    _fail(found, options["fail_on"])
+        write({out: alerts}, overwrite=options["overwrite"])
+    _fail(alerts, options["fail_on"])
 
 
-def _fail(found: xr.Dataset, asked: list[str]) -> None:
-    """Raise if rules that were asked for fired, or were not checked; any asks for none that can not be checked."""
-    over = [dim for dim in found["fired"].dims if dim != "rule"]
-    fired, checked = (found[name].sum(over).to_series() for name in ("fired", "checked"))
-    burning = [rule for rule in fired.index if fired[rule] > 0 and {rule, ANY} & set(asked)]
-    blind = [rule for rule in checked.index if checked[rule] == 0 and rule in asked]
-    told = ((burning, "fired"), (blind, "could not be checked"))
-    parts = [f"{listed(rules)} {words}" for rules, words in told if rules]
+def _fail(alerts: xr.Dataset, fail_on: list[str]) -> None:
+    """Raise AlertFired if a named rule fired or could not be checked; `any` ignores rules that could not."""
+    fired, checked = (alerts[name].sum(_dims_but_rule(alerts)).to_series() for name in ("fired", "checked"))
+    failed = {
+        "fired": [rule for rule in fired.index if fired[rule] > 0 and {rule, ANY} & set(fail_on)],
+        "could not be checked": [rule for rule in checked.index if checked[rule] == 0 and rule in fail_on],
+    }
+    parts = [f"{listed(rules)} {words}" for words, rules in failed.items() if rules]
     if parts:
-        raise AlertFired(f"{'; '.join(parts)}. Look at the table, change a threshold, or take it out of --fail-on.")
+        raise AlertFired(f"{'; '.join(parts)}. See the table, change a threshold, or remove the rule from --fail-on.")
 
 
-def show(found: xr.Dataset, console: Console) -> None:
+def show(alerts: xr.Dataset, console: Console) -> None:
     """Print which rules fire where, which are quiet, and which could not be checked.
 
-    The longest time that a rule fires is in checked steps in a row; the value is that at the first step.
+    "longest" is the largest number of consecutive checked steps at which a rule fires; the value is that at the first
+    step.
     """
-    runs = [(name, found.isel(run=i)) for i, name in enumerate(run_names(found))] or [("", found)]
-    for name, one in runs:
-        rows = list(_rows(one))
+    runs = [(name, alerts.isel(run=i)) for i, name in enumerate(run_names(alerts))] or [("", alerts)]
+    for name, of_run in runs:
+        rows = list(_rows(of_run))
         if name:
             console.print(f"[bold]{escape(name)}[/]{'' if rows else '  nothing fires'}", highlight=False)
         if rows:
             console.print(_table(rows))
         if name:
             console.print()
-    over = [dim for dim in found["fired"].dims if dim != "rule"]
-    quiet = (found["fired"].sum(over) == 0) & (found["checked"].sum(over) > 0)
+    dims = _dims_but_rule(alerts)
+    quiet = (alerts["fired"].sum(dims) == 0) & (alerts["checked"].sum(dims) > 0)
     if quiet.any():
-        names = ", ".join(str(rule) for rule in found["rule"].values[quiet.values])
+        names = ", ".join(str(rule) for rule in alerts["rule"].values[quiet.values])
         console.print(f"[green]quiet[/]        {names}", highlight=False)
-    for rule in map(str, found["rule"].values):
-        here = [str(one["reason"].sel(rule=rule).item()) for _, one in runs]
-        lacking = [reason for reason in here if reason]
-        if lacking:
-            some = f" in {len(lacking)} of {len(here)} runs" if len(lacking) < len(here) else ""
-            console.print(f"[yellow]not checked[/]  {rule}: {escape(lacking[0])}{some}", highlight=False)
+    for rule in map(str, alerts["rule"].values):
+        reasons = [str(of_run["reason"].sel(rule=rule).item()) for _, of_run in runs]
+        unchecked = [reason for reason in reasons if reason]
+        if unchecked:
+            where = f" in {len(unchecked)} of {len(reasons)} runs" if len(unchecked) < len(reasons) else ""
+            console.print(f"[yellow]not checked[/]  {rule}: {escape(unchecked[0])}{where}", highlight=False)
+
+
+def _dims_but_rule(alerts: xr.Dataset) -> list[str]:
+    return [str(dim) for dim in alerts["fired"].dims if dim != "rule"]
 
 
 def _table(rows: list[list[str]]) -> Table:
@@ -123,15 +132,15 @@ def _table(rows: list[list[str]]) -> Table:
     return table
 
 
-def _rows(found: xr.Dataset) -> Iterator[list[str]]:
-    """Give the rows of the table of one run."""
-    first, places = found["first_step"].values, found["place_of"].values
-    for rule in map(str, found["rule"].values):
-        fired = [i for i in np.flatnonzero(found["rule_of"].values == rule) if np.isfinite(first[i])]
+def _rows(alerts: xr.Dataset) -> Iterator[list[str]]:
+    """Yield the rows of the table of one run."""
+    first, last, longest = (alerts[name].values for name in ("first_step", "last_step", "duration"))
+    places = alerts["place_of"].values
+    for rule in map(str, alerts["rule"].values):
+        fired = [i for i in np.flatnonzero(alerts["rule_of"].values == rule) if np.isfinite(first[i])]
         fired.sort(key=lambda i: first[i])
-        for i in fired[:MOST]:
-            value = float(found["value"].isel(check=i).sel(step=int(first[i])))
-            spans = (first[i], found["last_step"].values[i], found["duration"].values[i], value)
-            yield [rule, str(places[i]), *map(number, spans)]
-        if len(fired) > MOST:
-            yield [rule, f"… and {count(len(fired) - MOST, 'other place')}", "", "", "", ""]
+        for i in fired[:MAX_ROWS]:
+            value = float(alerts["value"].isel(check=i).sel(step=int(first[i])))
+            yield [rule, str(places[i]), *map(number, (first[i], last[i], longest[i], value))]
+        if len(fired) > MAX_ROWS:
+            yield [rule, f"… and {count(len(fired) - MAX_ROWS, 'other place')}", "", "", "", ""]
