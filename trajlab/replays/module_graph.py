@@ -157,14 +157,14 @@ class _Tracer:
         if name == "Clone" and sources == [0]:
             self.home[function] = 0
             return
-        self.nodes.append(Node(_plain(name), "function", sources=sources))
+        self.nodes.append(Node(_snake_case(name), "function", sources=sources))
         self.home[function] = len(self.nodes) - 1
 
 
-def _plain(name: str) -> str:
+def _snake_case(name: str) -> str:
     """Give the name of a function of autograd as users call it.
 
-    >>> _plain("Add"), _plain("AvgPool2D"), _plain("UnsafeView")
+    >>> _snake_case("Add"), _snake_case("AvgPool2D"), _snake_case("UnsafeView")
     ('add', 'avg_pool2d', 'unsafe_view')
     """
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z](?!$))", "_", name).lower()

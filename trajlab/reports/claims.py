@@ -65,7 +65,7 @@ class Claim(NamedTuple):
 
 def write_claims(claims: Sequence[Claim], file: str | Path) -> None:
     """Write claims as JSON; what is not finite is null."""
-    rows = [one._asdict() | {"measured": [_plain(measured) for measured in one.measured]} for one in claims]
+    rows = [one._asdict() | {"measured": [_as_json(measured) for measured in one.measured]} for one in claims]
     target = Path(file)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -120,7 +120,7 @@ def _three(values: np.ndarray) -> list[float]:
     return np.quantile(values, [0.0, 0.5, 1.0]).tolist()
 
 
-def _plain(measured: Measured) -> dict[str, Any]:
+def _as_json(measured: Measured) -> dict[str, Any]:
     values = np.asarray(measured.values, np.float64).ravel()
     return measured._asdict() | {"values": [float(value) if np.isfinite(value) else None for value in values]}
 

@@ -156,10 +156,10 @@ def _provenance(result: xr.Dataset) -> list[tuple[str, str]]:
     given = dict(result.attrs)
     first = ("stage", "settings", "on", "trajlab", "Conventions")
     ordered = [name for name in first if name in given] + sorted(set(map(str, given)) - set(first))
-    return [(name, _plain(given[name])) for name in ordered]
+    return [(name, _setting_text(given[name])) for name in ordered]
 
 
-def _plain(value: object) -> str:
+def _setting_text(value: object) -> str:
     if isinstance(value, str):
         return value
     values = np.asarray(value)

@@ -32,7 +32,7 @@ MAX_ROWS = 8
 
 
 def alerts_command() -> Callable:
-    """Return a function for typer that checks the rules, prints those that fired, and writes the result if `out` is given."""
+    """Return a function for typer that checks the rules, prints a table, and writes the result if `out` is given."""
     out = Annotated[
         Path | None,
         typer.Argument(parser=as_path, help="Zarr store to write the result to; by default it is only printed."),

@@ -39,7 +39,7 @@ def inventory(trajectory: Trajectory) -> Inventory:
     described = trajectory.facts.get("describe", {})
     facts = [
         ("source", trajectory.source),
-        *((key, _plain(value)) for key, value in described.items()),
+        *((key, _fact_text(value)) for key, value in described.items()),
         ("snapshots", _span(steps)),
         ("gaps", _gaps(steps) or "none"),
         ("gradients", _span(gradient_steps) + _sampling(gradients) if len(gradient_steps) else "none"),
@@ -147,9 +147,9 @@ def _numel(shape: tuple[int, ...]) -> int:
     return int(np.prod(shape, dtype=np.int64))
 
 
-def _plain(value: object) -> str:
+def _fact_text(value: object) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_plain(item)}" for key, item in value.items() if item not in ({}, None))
+        return ", ".join(f"{key} {_fact_text(item)}" for key, item in value.items() if item not in ({}, None))
     return str(value)
 
 
