@@ -11,10 +11,10 @@ from trajlab.errors import BadSetting, MissingData
 from trajlab.runs.trajectory import Trajectory
 
 TENSORS = {"weight": "weights", "gradient": "gradients", "buffer": "buffers", "activation": "activations"}
-"""Inputs that a stage is given one tensor at a time, and those that hold them all."""
+"""Inputs of one tensor, and the inputs of all of them."""
 
 PREFIXES = ("parent_", "other_", "between_", "aligned_")
-"""What stands before an input that is wanted of another run, or of the line between two."""
+"""Prefixes of inputs from another run, or from the line between two."""
 
 REMEDIES = {
     "weights": "Name a run with snapshots of the weights.",
@@ -49,74 +49,73 @@ def needs_replay(function: Callable) -> bool:
 
 
 def without_prefix(name: str) -> str:
-    """Give what a stage asks for without saying of which run."""
+    """Return the name of an input without the run that it comes from."""
     prefix = next((prefix for prefix in PREFIXES if name.startswith(prefix)), "")
     return name.removeprefix(prefix)
 
 
 class Inputs:
-    """What runs give to a stage; what was asked of a run once is kept for the next time.
+    """Look up the inputs of a stage in runs, each once.
 
     Parameters
     ----------
     stage
         Name of the stage.
     on
-        What it is given where it asks for weights.
+        Tensors that take the place of weights.
     """
 
     def __init__(self, stage: str, on: str | None = None):
         self.stage = stage
         self.on = on
-        self._found: dict[tuple[int, str], tuple[Trajectory, Any]] = {}
+        self._cache: dict[tuple[int, str], tuple[Trajectory, Any]] = {}
 
     def get(self, name: str, runs: Mapping[str, Trajectory | None], *, required: bool) -> Any:
-        """Give what a parameter of the stage asks for.
+        """Return the value of a parameter of the stage, None if it is optional and missing.
 
         Parameters
         ----------
         name
             Name of the parameter.
         runs
-            Runs by the prefix under which they are asked for.
+            Runs by the prefix of the parameters that ask for them.
         required
-            Whether it has to be there.
+            Whether it must exist.
 
         Raises
         ------
         BadSetting
-            No run can give such a thing.
+            There are no such inputs.
         MissingData
-            It is required and not there.
+            It is required and missing.
         """
         kind = without_prefix(name)
         prefix, group = name.removesuffix(kind), TENSORS.get(kind, kind)
         if group not in REMEDIES:
             raise BadSetting(
-                f"{self.stage} asks for {name!r}; a run can give {', '.join([*TENSORS, *REMEDIES])}, and "
-                f"{', '.join(f'{one}…' for one in PREFIXES)} of these. Rename the parameter, or make it keyword-only "
-                "if it is a setting."
+                f"{self.stage} asks for {name!r}, which no run has; name the parameter "
+                f"{', '.join([*TENSORS, *REMEDIES])}, or one of these after {', '.join(PREFIXES)}; or make it "
+                "keyword-only if it is a setting"
             )
         if self.on is not None and group == "weights":
             group = self.on
         source = runs.get(prefix)
-        value = None if source is None else self._held(source, group)
+        value = None if source is None else self._cached(source, group)
         if value is not None and self.on == "activations" and TENSORS.get(kind, kind) == "weights":
             value = tensors_of(value)
         if callable(value) or (value is not None and len(value)):
             return value
         if not required:
             return None
-        found = _lacking(source, group)
-        found = f"no {prefix.rstrip('_')} was given" if source is None else found
-        where = next((run.source for run in (source, runs[""]) if run is not None), "") or "the run"
-        raise MissingData(f"{self.stage} needs {name} of {where}; {found}. {REMEDIES[group]}")
+        lacking = f"there is no {prefix.rstrip('_')}" if source is None else _lacking(source, group)
+        path = next((run.source for run in (source, runs[""]) if run is not None), "") or "the run"
+        raise MissingData(f"{self.stage} needs {name} of {path}; {lacking}. {REMEDIES[group]}")
 
-    def _held(self, source: Trajectory, group: str) -> Any:
+    def _cached(self, source: Trajectory, group: str) -> Any:
         key = id(source), group
-        if key not in self._found:
-            self._found[key] = source, self._look_up(source, group)  # the run stays, so that no other gets its id
-        return self._found[key][1]
+        if key not in self._cache:
+            self._cache[key] = source, self._look_up(source, group)  # keeps the run, so that no other gets its id
+        return self._cache[key][1]
 
     def _look_up(self, source: Trajectory, group: str) -> Any:
         if group == "activations":
@@ -170,9 +169,9 @@ def tensors_of(activations: Mapping[str, xr.DataArray]) -> dict[str, xr.DataArra
     return tensors
 
 
-def _lacking(source: Trajectory | None, group: str) -> str:
-    """Say what is not there that a run would need to give something."""
-    if source is None or group not in ("replay", "activations"):
+def _lacking(source: Trajectory, group: str) -> str:
+    """Write what a run lacks that an input needs."""
+    if group not in ("replay", "activations"):
         return f"there is no {group}" if group in ("probe", "chain") else f"there are no {group}"
     from trajlab.replays.model import names_none
 
