@@ -13,7 +13,7 @@ PARAMS = Path(claims.__file__).with_name("params.yaml")
 
 
 def results_with(grad_cam=(0.7, 0.6, 0.55, 0.5, 0.45, 0.4, 0.2), gradient=None, accuracy=None, start=None, label=None):
-    """Give results of two seeds whose overlaps and accuracies at the end are these, for each share of `SHARES`."""
+    """Return results of two seeds whose overlaps and accuracies at the end are these, for each share of `SHARES`."""
     ends = [np.array(grad_cam if values is None else values) for values in (gradient, grad_cam)]
     overlap = np.full((7, 2, 2, 3, 2), 0.3)  # share, seed, step, sample, map
     overlap[:, :, 0, 0, 1] = 0.3 if start is None else np.array(start)[:, None]

@@ -37,7 +37,7 @@ class Net(nn.Module):
 
 @cache
 def computed():
-    """Give what the stage finds of two runs that learned and two that did not."""
+    """Return what the stage finds of two runs that learned and two that did not."""
     torch.manual_seed(0)
     probe = torch.randn(5, 3, 2, 2), torch.randint(0, 4, (5,))
     runs = {
@@ -51,7 +51,7 @@ def computed():
 
 
 def result(low=2.0, deep=1.0, untrained=(1.0, 1.0), noise=0.1, correlation=0.2):
-    """Give the same with these numbers: ratios of the runs that learned and of those that did not."""
+    """Return the same with these numbers: ratios of the runs that learned and of those that did not."""
     found = computed()
     assert found["layer"].values.tolist() == LAYERS
     learned = np.array([9.0, low, low, deep, deep])
@@ -64,7 +64,7 @@ def result(low=2.0, deep=1.0, untrained=(1.0, 1.0), noise=0.1, correlation=0.2):
 
 
 def pretrained(**changes):
-    """Give the results of a pretrained network, and of its control."""
+    """Return the results of a pretrained network, and of its control."""
     found = result(**changes)
     same = found.isel(run=[2, 2]).assign(found.isel(run=[0, 1]).drop_vars(["run", "optimizer"]).data_vars)
     same, control = same.isel(step=[1], run=[0]), found.isel(run=[3])

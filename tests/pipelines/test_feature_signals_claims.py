@@ -20,7 +20,7 @@ COORDS = RUNS | {"step": [0, 4, 9], "layer": LAYERS}
 
 
 def over_layers(untrained, end, *, originals=0):
-    """Give values of all layers, the same for both runs of an optimizer and for all digits; 9 at the first step."""
+    """Return values of all layers, the same for both runs of an optimizer and for all digits; 9 at the first step."""
     values = np.full((4, 3, 4), 9.0)
     values[:2, 1:], values[2:, 1:] = end, untrained
     if not originals:
@@ -30,7 +30,7 @@ def over_layers(untrained, end, *, originals=0):
 
 @pytest.fixture
 def results():
-    """Give results in which every claim holds, if the first step of any run is not looked at."""
+    """Return results in which every claim holds, if the first step of any run is not looked at."""
     pairs = np.full((4, 3, 4, 4), np.nan)
     pairs[..., range(4), range(4)] = np.reshape([0.2, 0.2, 0.3, 0.3], (4, 1, 1))
     for place, (untrained, end) in enumerate([(0.2, 0.15), (0.2, 0.25), (0.2, 0.35)]):
@@ -52,7 +52,7 @@ def results():
 
 
 def recorded(optimizer, seed):
-    """Give a run of the perceptron with three snapshots of other weights, and images as a probe."""
+    """Return a run of the perceptron with three snapshots of other weights, and images as a probe."""
     generator = torch.Generator().manual_seed(seed)
     state = mlp_batchnorm().state_dict()
     buffers = {name for name in state if "running" in name or "tracked" in name}

@@ -16,7 +16,7 @@ FACTS = {"run": [f"{init}-{seed}" for init in INITS for seed in (0, 1)], "init":
 
 
 def recorded(loss):
-    """Give a run of two snapshots, ten steps apart, and of this mean of the loss while training."""
+    """Return a run of two snapshots, ten steps apart, and of this mean of the loss while training."""
     losses = xr.Dataset({"loss": ("step", loss + np.linspace(-0.3, 0.3, 10))}, {"step": np.arange(10)})
     run = trajlab.from_arrays({"weight": np.zeros((2, 10, 3), np.float32)}, steps=[0, 10])
     run.metrics = losses
@@ -26,7 +26,7 @@ def recorded(loss):
 
 @pytest.fixture(scope="module")
 def evaluation():
-    """Give what the stage makes of such runs, in the published order; what they say of new images is a guess."""
+    """Return what the stage makes of such runs, in the published order; what they say of new images is a guess."""
     means = {"orthogonal": 1.0, "kaiming": 1.5, "xavier": 2.0, "ones": 9.0, "zeros": np.log(10)}
     runs = {run: recorded(means[run.partition("-")[0].partition("_")[0]]) for run in FACTS["run"]}
     return trajlab.run("evaluation", runs).compute().assign_coords(init=FACTS["init"])
@@ -34,7 +34,7 @@ def evaluation():
 
 @pytest.fixture
 def results(evaluation):
-    """Give results in which every claim holds."""
+    """Return results in which every claim holds."""
     coords = FACTS | {"step": [0, 10], "parameter": ["a.weight", "b.weight", "a.bias"]}
     shape = (14, 2, 3)
     growth = np.broadcast_to(np.array([1.0, 1.2])[:, None], shape)

@@ -19,7 +19,7 @@ SPIRALS = {"run": list("abcd"), "init": ("run", ["pytorch"] * 2 + ["kaiming_norm
 
 
 def lines(start=0.5, end=1.0, turned=60.0, zero_end=0.9):
-    """Give the lines of ten units that turn; of biases that start at zero all cross the data at the start."""
+    """Return the lines of ten units that turn; of biases that start at zero all cross the data at the start."""
     angle = np.radians([0.0, 10.0, turned])[:, None] + np.linspace(0, 1, 10)
     weight = np.stack([np.cos(angle), np.sin(angle)], -1)
 
@@ -38,7 +38,7 @@ def path(*early):
 
 
 def filters(*smooth, parameter="conv2.weight", start=0.0):
-    """Give filters that noise moves, of two runs, and by how much what is the same all over a filter moves them too."""
+    """Return `filters` of two runs moved by noise, plus `smooth` times a common offset of each filter."""
     rng = np.random.default_rng(0)
 
     def run(part):
@@ -65,7 +65,7 @@ def attacked(*accuracy, noise=0.85):
 
 @pytest.fixture
 def results():
-    """Give results in which every claim holds."""
+    """Return results in which every claim holds."""
     accuracy = xr.Dataset({"accuracy": (("run", "step"), [[0.5, 0.8, 1]] * 4)}, SPIRALS | {"step": STEPS})
     return {
         "spirals/unit_lines": lines(),

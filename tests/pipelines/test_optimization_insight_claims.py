@@ -23,7 +23,7 @@ PARAMS = Path(__file__).parents[2] / "pipelines" / "optimization_insight" / "par
 
 @cache
 def computed():
-    """Give what the stages find of one run of each kind."""
+    """Return what the stages find of one run of each kind."""
     rng = np.random.default_rng(0)
     shapes = {"conv.weight": (10, 4, 2, 3, 3), "fc.weight": (10, 5, 4)}
     runs = {
@@ -40,7 +40,7 @@ def computed():
 
 
 def made(released=(0.34, 0.83, 0.73), near=(0.4, 0.5, 0.1), flips=(0.48, 0.49, 0.5)):
-    """Give the same with these numbers at the second threshold, the one that the claims look at."""
+    """Return the same with these numbers at the second threshold, the one that the claims look at."""
     zero, signs = computed()["zero_gradients"].copy(deep=True), computed()["sign_flips"].copy(deep=True)
     at = {"tau": TAU[1]}
     for name, parts in (("total_fraction_released", released), ("total_fraction_near_zero", near)):

@@ -27,7 +27,7 @@ def runs(variants=("plain",), seeds=(0,)):
 
 
 def drift(changed, structural=0, far=(0.01, 0.5)):
-    """Give the drift of a run of SGD and one of Adam."""
+    """Return the drift of a run of SGD and one of Adam."""
     counts = np.array([[0, structural, 0, 0]] * 2)
     coords = runs() | {"step": [0, 9], "cause": ["frozen", "structural", "dead_unit", "static"]}
     return xr.Dataset(
@@ -43,7 +43,7 @@ def drift(changed, structural=0, far=(0.01, 0.5)):
 
 
 def comparison(adam=0.6, sgd=0.4, start=0.3, null=0.5):
-    """Give how far runs of two seeds are from each other, and how alike their features are."""
+    """Return how far runs of two seeds are from each other, and how alike their features are."""
     coords = runs(seeds=(0, 1))
     end = np.where(np.array(coords["optimizer"][1]) == "adam", adam, sgd)
     alike = np.stack([np.full(4, start), end], axis=1)[:, None, :, None] * np.ones((4, 4, 2, 3))
@@ -60,7 +60,7 @@ def comparison(adam=0.6, sgd=0.4, start=0.3, null=0.5):
 
 
 def correlation(adam=0.3, sgd=0.2, start=0.1):
-    """Give the correlations of features of runs of SGD and of Adam; between layers they are none."""
+    """Return the correlations of features of runs of SGD and of Adam; between layers they are none."""
     coords = runs() | {"step": [0, 9], "layer": ["a", "b"], "layer_other": ["a", "b"]}
     within = np.array([[start, sgd], [start, adam]])[..., None, None] * np.eye(2)
     found = {"absolute_off_diagonal": (("run", "step", "layer", "layer_other"), within), "absolute_null": 0.05}
@@ -71,7 +71,7 @@ VARIANTS = ("plain", "control", "flipped", "distorted")
 
 
 def from_parent(control=0.2, flipped=0.6, distorted=0.21, start=0.7):
-    """Give how far restarts are from where the plain run ended."""
+    """Return how far restarts are from where the plain run ended."""
     coords = runs(VARIANTS[1:], (0, 1))
     end = dict(zip(VARIANTS[1:], (control, flipped, distorted), strict=True))
     far = [[start, end[variant]] for variant in coords["variant"][1]]
@@ -79,7 +79,7 @@ def from_parent(control=0.2, flipped=0.6, distorted=0.21, start=0.7):
 
 
 def evaluation(distorted=0.9, noise=0.01, variants=VARIANTS, seeds=(0, 1), **optimizers):
-    """Give what runs answer right; by optimizer, or the distorted ones in another share."""
+    """Return what runs answer right; by optimizer, or the distorted ones in another share."""
     coords = runs(variants, seeds)
     end = {"plain": 0.9, "control": 0.9 - noise, "flipped": 0.9, "distorted": distorted - noise}
     right = [
@@ -90,13 +90,13 @@ def evaluation(distorted=0.9, noise=0.01, variants=VARIANTS, seeds=(0, 1), **opt
 
 
 def once(**optimizers):
-    """Give what undisturbed runs of one seed answer right."""
+    """Return what undisturbed runs of one seed answer right."""
     return evaluation(variants=("plain",), seeds=(0,), **optimizers)
 
 
 @pytest.fixture
 def results():
-    """Give results in which every claim holds."""
+    """Return results in which every claim holds."""
     return {
         "lenet_mnist/drift": drift(0.99),
         "lenet_mnist/comparison": comparison(),

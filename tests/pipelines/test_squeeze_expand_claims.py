@@ -24,13 +24,13 @@ RUNS = len(FACTS["run"])
 
 
 def each(*values):
-    """Give the runs of the squeezed nets these values, and those of the others none."""
+    """Return the runs of the squeezed nets these values, and those of the others none."""
     return np.repeat([*values, *[np.nan] * (len(NETS) - len(values))], 2)
 
 
 @pytest.fixture
 def results():
-    """Give results in which every claim holds."""
+    """Return results in which every claim holds."""
     dims = ("run", "step", "parameter")
 
     def weights(start, *end):

@@ -70,7 +70,7 @@ def _check_type(stage_name: str, setting: str, value: Any, annotation: Any) -> N
             raise BadSetting(f"{stage_name} needs {words} for {setting}; found {value!r}{hint}")
 
 
-def read_settings(file: Path | None, stage_name: str, known: Sequence[str] | dict[str, Any]) -> dict[str, Any]:
+def read_settings(file: Path | None, stage_name: str, names: Sequence[str] | dict[str, Any]) -> dict[str, Any]:
     """Read a stage's section of a YAML file; none without a file.
 
     Parameters
@@ -79,7 +79,7 @@ def read_settings(file: Path | None, stage_name: str, known: Sequence[str] | dic
         The YAML file: a mapping with the sections of stages, at its top level or under `stages`.
     stage_name
         Name of the stage.
-    known
+    names
         Names of its settings.
 
     Raises
@@ -102,10 +102,10 @@ def read_settings(file: Path | None, stage_name: str, known: Sequence[str] | dic
     section = (stages if isinstance(stages, dict) and stage_name in stages else sections).get(stage_name) or {}
     if not isinstance(section, dict):
         raise BadSetting(f"cannot read section {stage_name} of {file}: it is {section!r}; write a mapping of settings")
-    unknown = sorted(set(section) - set(known))
+    unknown = sorted(set(section) - set(names))
     if unknown:
         raise BadSetting(
             f"section {stage_name} of {file} sets {', '.join(unknown)}, which {stage_name} does not have; "
-            f"use {', '.join(known)}"
+            f"use {', '.join(names)}"
         )
     return dict(section)
