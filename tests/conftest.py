@@ -1,5 +1,6 @@
 """What all tests share: a scheduler that refuses to compute, and runs on disk."""
 
+import os
 from pathlib import Path
 
 import dask
@@ -8,6 +9,18 @@ import pytest
 from safetensors.numpy import save_file
 
 import trajlab
+
+
+@pytest.fixture(scope="session", autouse=True)
+def state_directory(tmp_path_factory):
+    """Keep the marks of runs that tests record away from those of the user."""
+    before = os.environ.get("XDG_STATE_HOME")
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+    yield
+    if before is None:
+        del os.environ["XDG_STATE_HOME"]
+    else:
+        os.environ["XDG_STATE_HOME"] = before
 
 
 @pytest.fixture

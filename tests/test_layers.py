@@ -19,6 +19,7 @@ FLOORS = (
     {"running", "figures"},
     {"reports"},
     {"cli"},
+    {"__main__"},
 )
 """Rooms of `trajlab/`, from the ground up; rooms on one floor do not import each other."""
 

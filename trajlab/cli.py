@@ -23,6 +23,7 @@ from trajlab.running.options import (
     RunOptions,
     Scheduler,
     StepPattern,
+    Trust,
     Workers,
 )
 from trajlab.runs.disk.paths import as_path
@@ -151,6 +152,7 @@ def run_stages(
     model: Model = None,
     probe: Probe = None,
     device: Device = None,
+    trust: Trust = False,
     params: Params = None,
     overwrite: Overwrite = False,
     workers: Workers = None,
@@ -161,7 +163,7 @@ def run_stages(
     from trajlab.running.settings import read_settings, settings_of
     from trajlab.running.stage_command import lazy_result
 
-    options = RunOptions(run, parent, on, step_pattern, model, probe, device)
+    options = RunOptions(run, parent, on, step_pattern, model, probe, device, trust)
     results = {}
     for name in [name.strip() for name in stages.split(",") if name.strip()] or stage_names():
         settings = read_settings(params, name, settings_of(stage(name)))
@@ -208,6 +210,7 @@ def network(
     out: Annotated[Path, typer.Argument(parser=as_path, help="Image to write (.svg, .png or .pdf).")],
     model: Model = None,
     probe: Probe = None,
+    trust: Trust = False,
     step_pattern: StepPattern = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -217,7 +220,7 @@ def network(
     from trajlab.runs.open import open as open_trajectory
     from trajlab.runs.open import runs_in
 
-    trajectory = open_trajectory(next(iter(runs_in(run).values()), run), step_pattern=step_pattern)
+    trajectory = open_trajectory(next(iter(runs_in(run).values()), run), step_pattern=step_pattern, trust=trust)
     inputs = None if probe is None else read_probe(probe)
     save_network(trajectory.with_model(model, probe=inputs), out, overwrite=overwrite)
 

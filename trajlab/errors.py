@@ -23,6 +23,10 @@ class BadSetting(TrajlabError, ValueError):
     """A setting or an argument has an invalid value."""
 
 
+class UntrustedCode(MissingData):
+    """A data file names code that would have to run, and nobody said that it may."""
+
+
 class OutputExists(TrajlabError, FileExistsError):
     """The output path exists; nothing is overwritten silently."""
 

@@ -25,6 +25,7 @@ from trajlab.record.start import begin_run, write_constants
 from trajlab.record.unscaling import loss_scales
 from trajlab.record.writer import Writer, write_checkpoint, write_json
 from trajlab.runs.disk.paths import is_url
+from trajlab.runs.trust import leave_mark
 from trajlab.schema import GRADIENTS_FOLDER, METRICS_FILE, RUN_FILE, checkpoint_folder
 
 EVERY_STEP = every(1)
@@ -145,6 +146,7 @@ class Recorder:
         )
         self.next_step, self._facts = begin_run(self.directory, facts, resume, when, self._gradients_when)
         indices = write_constants(self.directory, self._facts, probed, indices)
+        leave_mark(self.directory, self._facts)
         self._metrics = MetricsLog(self.directory / METRICS_FILE)
         self._writer = Writer()
         folder = self.directory / GRADIENTS_FOLDER

@@ -86,6 +86,7 @@ def between(
         facts=one.facts | {"between": [one.source, other.source], "aligned": align},
         source=" to ".join(run.source for run in (one, other) if run.source),
     )
+    line.trusted = one.trusted
     return line.with_model(one.model, device=one.device)
 
 

@@ -1,18 +1,17 @@
 """The network of a run: built by its factory, and held against the weights that were recorded."""
 
 import copy
-import os
-import sys
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from importlib import import_module
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
 from trajlab.errors import BadSetting, MissingData, TrajlabError
+from trajlab.replays.factory import named_by_caller, named_by_run
 from trajlab.runs.trajectory import Trajectory
+from trajlab.runs.trust import model_description
 
 Model = nn.Module | Callable[..., nn.Module] | str
 """A network, a function that builds it, or the name of one, "package.module:factory"."""
@@ -20,10 +19,8 @@ Model = nn.Module | Callable[..., nn.Module] | str
 
 def described(trajectory: Trajectory) -> tuple[str, dict[str, Any]] | None:
     """Give the factory that run.json names, and its arguments; None if it names none."""
-    about = trajectory.facts.get("describe", {}).get("model")
-    if not isinstance(about, Mapping) or "factory" not in about:
-        return None
-    return about["factory"], dict(about.get("arguments") or {})
+    model = model_description(trajectory.facts)
+    return None if model is None else (model["factory"], dict(model.get("arguments") or {}))
 
 
 def names_none(trajectory: Trajectory) -> bool:
@@ -38,6 +35,8 @@ def build(trajectory: Trajectory, model: Model | None) -> nn.Module:
     ------
     MissingData
         No model is given and the run names none, or its factory can not be imported.
+    UntrustedCode
+        No model is given, and the run is not trusted to name one.
     BadSetting
         The factory does not take the arguments or fails, or gives no network.
     """
@@ -52,7 +51,10 @@ def build(trajectory: Trajectory, model: Model | None) -> nn.Module:
         )
     asked = factory if model is None else model
     arguments = arguments if asked == factory else {}
-    function = _imported(asked) if isinstance(asked, str) else asked
+    if model is None:
+        function: Callable[..., nn.Module] = named_by_run(trajectory, factory)
+    else:
+        function = named_by_caller(model) if isinstance(model, str) else model
     with torch.random.fork_rng(devices=[]):
         try:
             built = function(**arguments)
@@ -90,32 +92,6 @@ def usable(device: str) -> str:
             "out for the CPU."
         ) from error
     return device
-
-
-def _imported(path: str) -> Callable[..., nn.Module]:
-    """Import a factory; the folder that we are in joins the import path if it takes that.
-
-    It stays there: worker processes that unpickle the network's classes inherit the path.
-    """
-    place, _, name = path.partition(":")
-    if not name:
-        raise BadSetting(
-            f"a model named package.module:factory was asked for; found {path!r}. Name module and factory."
-        )
-    try:
-        try:
-            module = import_module(place)
-        except ModuleNotFoundError:
-            if os.getcwd() in sys.path:
-                raise
-            sys.path.insert(0, os.getcwd())
-            module = import_module(place)
-        return getattr(module, name)
-    except (ImportError, AttributeError) as error:
-        raise MissingData(
-            f"the model factory {path} was asked for; {error}. "
-            f"Run in the folder that {place.partition('.')[0]} is imported from; in Python, replay takes a model too."
-        ) from error
 
 
 def fit(model: nn.Module, trajectory: Trajectory) -> dict[str, str]:

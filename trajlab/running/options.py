@@ -64,6 +64,14 @@ Device = Annotated[
     str | None,
     typer.Option(help="PyTorch device to replay on, such as cuda; by default the CPU.", rich_help_panel=REPLAY),
 ]
+Trust = Annotated[
+    bool,
+    typer.Option(
+        "--trust",
+        help="Import and call the model factory that run.json names, also of runs that you did not record here.",
+        rich_help_panel=REPLAY,
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing results.")]
 Workers = Annotated[int | None, typer.Option(min=1, metavar="N", help="Number of threads; by default one per core.")]
 Scheduler = Annotated[
@@ -81,6 +89,7 @@ class RunOptions(NamedTuple):
     model: str | None = None
     probe: Path | None = None
     device: str | None = None
+    trust: bool = False
 
     @classmethod
     def of(cls, options: dict[str, Any]) -> "RunOptions":

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
@@ -23,6 +24,7 @@ from trajlab.running.options import (
     RunOptions,
     Scheduler,
     StepPattern,
+    Trust,
     Workers,
 )
 from trajlab.running.run import RECORDED, run
@@ -63,7 +65,7 @@ def stage_command(
     shared = {
         "on": (On, None), "parent": (Parent, None), "step_pattern": (StepPattern, None),
         **(replay if needs_replay(function) else {}),
-        "params": (Params, None), "overwrite": (Overwrite, False),
+        "trust": (Trust, False), "params": (Params, None), "overwrite": (Overwrite, False),
         "workers": (Workers, None), "scheduler": (Scheduler, None),
     }  # fmt: skip
     parameters = [inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)]
@@ -81,14 +83,15 @@ def stage_command(
 def lazy_result(name: str, options: RunOptions, settings: dict[str, Any]) -> Any:
     """Run a stage over the run, or the folder of runs, at a path; lazily."""
     paths = runs_in(options.run)
+    opened = partial(open_trajectory, trust=options.trust)
     trajectory = (
-        {run_name: open_trajectory(path, step_pattern=options.step_pattern) for run_name, path in paths.items()}
+        {run_name: opened(path, step_pattern=options.step_pattern) for run_name, path in paths.items()}
         if paths
-        else open_trajectory(options.run, step_pattern=options.step_pattern)
+        else opened(options.run, step_pattern=options.step_pattern)
     )
     parent: Any = options.parent
     if parent is not None:
-        parent = RECORDED if str(parent) == RECORDED else open_trajectory(parent)
+        parent = RECORDED if str(parent) == RECORDED else opened(parent)
     probe = None
     if options.probe is not None:
         from trajlab.replays.probe_files import read_probe  # imports torch

@@ -13,10 +13,13 @@ from trajlab.runs.readers.formats import Format
 from trajlab.runs.readers.store import is_store, read_store
 from trajlab.runs.tensors import natural
 from trajlab.runs.trajectory import Trajectory
+from trajlab.runs.trust import find_mark
 from trajlab.schema import RUN_FILE
 
 
-def open(path: str | Path, *, step_pattern: str | None = None, formats: Sequence[Format] = ()) -> Trajectory:
+def open(
+    path: str | Path, *, step_pattern: str | None = None, formats: Sequence[Format] = (), trust: bool = False
+) -> Trajectory:
     """Open a packed store, a run folder, or any folder of checkpoints, lazily.
 
     Checkpoints are files, or folders of files, with the step in the name or in the file. They are read in the formats
@@ -30,6 +33,9 @@ def open(path: str | Path, *, step_pattern: str | None = None, formats: Sequence
         Regular expression whose first group is the step in the name of a checkpoint, for unusual names.
     formats
         Further formats of checkpoint files; see `trajlab.runs.readers.formats.Format`.
+    trust
+        Import and call the model factory that the run names, when a stage replays it. Runs that you recorded on this
+        machine are trusted where they lie; for others, name the model or trust whoever wrote the folder.
 
     Raises
     ------
@@ -52,14 +58,19 @@ def open(path: str | Path, *, step_pattern: str | None = None, formats: Sequence
                 "as {name: trajlab.open(path) for name, path in trajlab.runs_in(folder).items()}"
             )
         if is_store(folder):
-            return read_store(folder)
+            return _trusted(read_store(folder), trust)
         survey(folder)
         if is_unfinished(folder):
             raise DamagedData(
                 f"cannot open {folder}: another process is writing there, or a write was interrupted; wait, or write "
                 "it again"
             )
-        return read_folder(folder, step_pattern, formats)
+        return _trusted(read_folder(folder, step_pattern, formats), trust)
+
+
+def _trusted(trajectory: Trajectory, trust: bool) -> Trajectory:
+    trajectory.trusted = trust or find_mark(trajectory.source, trajectory.facts) is not None
+    return trajectory
 
 
 def runs_in(path: str | Path, *, formats: Sequence[Format] = ()) -> dict[str, Path]:

@@ -22,6 +22,7 @@ from trajlab.runs.open import open as open_trajectory
 from trajlab.runs.readers.store import is_store, read_store
 from trajlab.runs.tensors import Series, Tensors, dims_of
 from trajlab.runs.trajectory import Trajectory
+from trajlab.runs.trust import find_mark, leave_mark
 from trajlab.schema import BUFFERS, GRADIENTS, METRICS, PROBE, STORE_VERSION, WEIGHTS, node_of
 
 
@@ -66,6 +67,9 @@ def pack(source: Trajectory | str | Path, store: str | Path, *, overwrite: bool 
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Consolidated metadata", UserWarning)
             zarr.consolidate_metadata(str(part))
+    if run.trusted:
+        mark = find_mark(run.source, run.facts) if run.source else None
+        leave_mark(target, run.facts, root=mark.root if mark else None)
     return target
 
 

@@ -32,6 +32,9 @@ class Trajectory:
         What made the run, as in run.json.
     source
         Path or URL of the run; empty for one in memory.
+    trusted
+        Whether the model factory that `facts` name may be imported and called: the caller made the run in memory, said
+        so (``trajlab.open(..., trust=True)``), or recorded it on this machine.
     model, device
         The network of `with_model`, in which snapshots are replayed, and the device on which it runs.
     """
@@ -54,6 +57,7 @@ class Trajectory:
         self.probe = xr.Dataset() if probe is None else probe
         self.facts = {} if facts is None else facts
         self.source = source
+        self.trusted = not source
         self.model: Any = None
         self.model_token = ""
         self.device = "cpu"
