@@ -10,7 +10,7 @@ from trajlab.errors import BadSetting
 from trajlab.figures import figure, panels
 from trajlab.figures.marks.mosaic import BROKEN
 from trajlab.figures.marks.sheet import enlarged, leveled, overlaid, picture, signed
-from trajlab.replays import replay as replaying
+from trajlab.replays.probe_files import as_probe
 from trajlab.reports.findings import findings, headlines
 
 
@@ -61,7 +61,7 @@ def run_of(net, probe, steps=3, seed=0):
         name: rng.standard_normal((steps, *value.shape)).astype(np.float32)
         for name, value in net().state_dict().items()
     }
-    return trajlab.from_arrays(weights, steps=10 * np.arange(steps)).with_model(net, probe=replaying.as_probe(probe))
+    return trajlab.from_arrays(weights, steps=10 * np.arange(steps)).with_model(net, probe=as_probe(probe))
 
 
 @pytest.fixture(scope="module")

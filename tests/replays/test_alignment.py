@@ -10,7 +10,7 @@ from torch import nn
 import trajlab
 from pipelines import zoo
 from trajlab.errors import BadSetting, MissingData
-from trajlab.replays.alignment import aligned_squares, aligning, chain_of, permuted
+from trajlab.replays.alignment import align, aligned_squares, chain_of, permuted
 from trajlab.replays.permutable import chain
 
 NETS = {
@@ -80,7 +80,7 @@ def test_aligning__finds_a_permuted_copy(name):
     weights, _ = split(model)
     links, state = shuffled(model)
     theirs = {key: state[key] for key in weights}
-    orders = aligning(links, weights, theirs)
+    orders = align(links, weights, theirs)
     assert sum(((weights[key].astype(float) - theirs[key]) ** 2).sum() for key in weights) > 1
     assert aligned_squares(links, orders, weights, theirs).sum() == 0
 
@@ -92,7 +92,7 @@ def test_aligning__ends_where_no_other_order_of_a_layer_is_better(seed):
     layout = {"0.weight": (3, 2), "0.bias": (3,), "1.weight": (3, 3), "2.weight": (2, 3)}
     ours, theirs = ({name: rng.standard_normal(shape) for name, shape in layout.items()} for _ in range(2))
     links = chain_of(layout, {})
-    orders = aligning(links, ours, theirs)
+    orders = align(links, ours, theirs)
     found = aligned_squares(links, orders, ours, theirs).sum()
     for position, order in product(range(2), permutations(range(3))):
         other = [np.array(order) if i == position else one for i, one in enumerate(orders)]
@@ -184,11 +184,11 @@ def test_between__aligned_runs_ends_in_the_same_network():
 
 def test_between__says_what_it_can_not_join(example):
     other = trajlab.from_arrays({"w": np.zeros((1, 2))})
-    with pytest.raises(MissingData, match=r"conv.weight is \(4, 1, 3, 3\) in one and not in the other"):
+    with pytest.raises(MissingData, match=r"conv.weight is \(4, 1, 3, 3\) in one and missing in the other"):
         trajlab.between(example, other)
     with pytest.raises(MissingData, match="they share no step"):
         trajlab.between(other, trajlab.from_arrays({"w": np.zeros((1, 2))}, steps=[5]))
     with pytest.raises(BadSetting, match="points=1"):
         trajlab.between(other, other, points=1)
-    with pytest.raises(BadSetting, match="there is no hidden layer. Leave align out"):
+    with pytest.raises(BadSetting, match="no hidden layer.*leave align out"):
         trajlab.between(other, other, align=True)

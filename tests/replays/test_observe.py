@@ -15,7 +15,7 @@ from trajlab.errors import BadSetting, MissingData
 from trajlab.replays.observe import observe
 from trajlab.replays.observers.activity import Activity
 from trajlab.replays.observers.observer import Objective, Observer, Output
-from trajlab.replays.observers.outputs import Raw
+from trajlab.replays.observers.outputs import Outputs
 from trajlab.replays.observers.pooled import Pooled
 from trajlab.replays.replay import replay
 from trajlab.running.fuse import fuse_scans
@@ -194,7 +194,7 @@ def test_observe__a_transformer_on_tokens_gives_gradients_and_attention():
     x, y = torch.randint(0, 11, (300, 6)), torch.randint(0, 3, (300,))
     layers = ["encoder", "encoder.self_attn[1]"]
     replayed = replay(run.with_model(Tokens), probe=(x, y), layers=layers)
-    gradients, outputs = fused(replayed.observe(Gradients()), replayed.observe(Raw()))
+    gradients, outputs = fused(replayed.observe(Gradients()), replayed.observe(Outputs()))
     assert [layer.dims for layer in replayed.layers] == [("unit", "query", "key"), ("position", "unit")]
     for step, net in enumerate(nets):
         embedded = net.embedding(x)
@@ -309,14 +309,14 @@ def test_observe__values_of_the_loss_for_regression_and_labels_of_no_class():
 def test_observe__what_can_not_be_derived_is_said(images):
     _, run = trained(Residual)
     run = run.with_model(Residual)
-    with pytest.raises(MissingData, match="the gradient of the loss was asked for; the probe has no targets"):
+    with pytest.raises(MissingData, match="the loss.*no targets"):
         dask.compute(replay(run, probe=images[0]).observe(Gradients()))
-    with pytest.raises(BadSetting, match="the gradient of 'los' was asked for; there are loss, logit"):
+    with pytest.raises(BadSetting, match="'los'.*loss, logit"):
         dask.compute(replay(run, probe=images).observe(Gradients(Objective("los"))))
     _, tokens = trained(Tokens)
-    with pytest.raises(BadSetting, match="by the inputs was asked for; these are torch.int64"):
+    with pytest.raises(BadSetting, match="torch.int64 inputs.*embedding"):
         replay(tokens.with_model(Tokens), probe=torch.zeros(2, 3).long(), layers=["input"]).observe(Gradients())
-    with pytest.raises(BadSetting, match="arrays of activations have none"):
+    with pytest.raises(BadSetting, match="arrays of activations"):
         observe({"a": xr.DataArray(np.ones((1, 2)), dims=("step", "unit"))}, Gradients())
     with pytest.raises(BadSetting, match=r"outputs have shape \[9, 3\] and targets torch.float32 \[9\]"):
         dask.compute(replay(run, probe=(images[0], torch.ones(9))).observe(Gradients()))
@@ -342,7 +342,7 @@ def test_observe__layers_of_a_kind(images):
     assert list(replay(run, probe=images, of="modules")) == ["conv1", "norm", "relu", "conv2", "relu:1", "split", "fc"]
     attrs = replay(run, probe=images, of="convolutions").layers[0].attrs
     assert attrs["padding"] == [[1, 1], [1, 1]] and attrs["stride"] == [1, 1] and not attrs["transposed"]
-    with pytest.raises(BadSetting, match="of='convs' were asked for; it is one of activations"):
+    with pytest.raises(BadSetting, match="of='convs'.*activations"):
         replay(run, probe=images, of="convs")
 
 

@@ -110,7 +110,7 @@ def test_read_probe__what_is_wrong_is_told(tmp_path, name):
         write(tmp_path / name, found)
     with pytest.raises(error, match=message) as caught:
         read_probe(tmp_path / name)
-    assert f"a probe was to be read from {tmp_path / name}; " in str(caught.value)
+    assert str(tmp_path / name) in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -126,9 +126,9 @@ def test_read_probe__a_pickle_is_not_run(tmp_path):
 
 
 def test_read_probe__of_no_file_is_told(tmp_path):
-    with pytest.raises(MissingData, match="there is no such file"):
+    with pytest.raises(MissingData, match="no such file"):
         read_probe(tmp_path / "a.npy")
-    with pytest.raises(MissingData, match="there is a folder"):
+    with pytest.raises(MissingData, match="a folder"):
         read_probe(tmp_path)
 
 
@@ -145,7 +145,7 @@ def test_as_probe__leaves_a_dataset_as_it_is():
 
 @pytest.mark.parametrize("given", ["text", object(), (INPUTS, "labels"), (INPUTS, LABELS, LABELS)])
 def test_as_probe__what_is_no_array_is_told(given):
-    with pytest.raises(BadSetting, match="Give arrays or tensors|takes a tensor of inputs"):
+    with pytest.raises(BadSetting, match="arrays or tensors|takes a tensor of inputs"):
         as_probe(given)
 
 

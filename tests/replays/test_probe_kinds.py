@@ -91,7 +91,7 @@ def test_probe_of__tokens_stay_tokens(tokens):
     assert len(np.unique(made)) > 40
     shuffled = probe_of(tokens, "shuffled").inputs.values
     np.testing.assert_array_equal(np.sort(shuffled), np.sort(real))
-    with pytest.raises(BadSetting, match="there are valid, uniform, shuffled, as the inputs are integers"):
+    with pytest.raises(BadSetting, match="valid, uniform, shuffled.*integers"):
         probe_of(tokens, "gaussian")
 
 
@@ -140,7 +140,7 @@ def test_probe_of__one_sample_is_enough(kind):
 
 
 def test_probe_of__what_is_not_there_is_told(images, tokens):
-    with pytest.raises(BadSetting, match="'noise' were asked for; there are valid, train, far, uniform"):
+    with pytest.raises(BadSetting, match="'noise'.*valid, train, far, uniform"):
         probe_of(images, "noise")
-    with pytest.raises(MissingData, match=r"the probe has valid, uniform, shuffled. Record with Recorder\(probe="):
+    with pytest.raises(MissingData, match=r"valid, uniform, shuffled.*Recorder\(probe="):
         probe_of(tokens, "train")

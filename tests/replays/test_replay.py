@@ -512,7 +512,7 @@ def test_replay__an_output_that_is_written_over_later_is_kept_as_it_was(run, pro
 
 
 def test_replay__a_pattern_that_fits_nothing_offers_close_names(run, probe):
-    with pytest.raises(BadSetting, match=r"'layer1.0.rule' was asked for.*layer1.0.relu"):
+    with pytest.raises(BadSetting, match=r"'layer1.0.rule'.*layer1.0.relu"):
         replay(run, model=Net, probe=probe, layers=["layer1.0.rule"])
     with pytest.raises(BadSetting, match="conv9"):
         replay(run, model=Net, probe=probe, layers=["act", "conv9*"])
@@ -528,7 +528,7 @@ def test_replay__an_output_without_samples_is_refused():
             return self.total(self.fc(x))
 
     run = trajectory(Odd)
-    with pytest.raises(BadSetting, match="total.*no values for each sample"):
+    with pytest.raises(BadSetting, match="total.*no values per sample"):
         replay(run, model=Odd, probe=torch.randn(5, 4), layers=["total"])
 
 
@@ -547,7 +547,7 @@ def test_replay__an_output_whose_first_dim_is_not_over_samples_is_told_when_comp
             return self.relu(self.fc(x).T)
 
     layer = replay(trajectory(Transposed), model=Transposed, probe=torch.randn(5, 4))["relu"]
-    with pytest.raises(BadSetting, match=r"relu was to give.*\[3, 5\]"):
+    with pytest.raises(BadSetting, match=r"relu.*\[3, 5\]"):
         layer.compute()
 
 
@@ -557,7 +557,7 @@ def test_replay__without_a_probe_says_what_to_try(run):
 
 
 def test_replay__without_a_model_says_what_to_try(run, probe):
-    with pytest.raises(MissingData, match="the run names none.*model="):
+    with pytest.raises(MissingData, match="names no model.*model="):
         replay(run, probe=probe)
 
 
@@ -612,7 +612,7 @@ def test_replay__running_statistics_that_were_not_recorded_are_missing(run, prob
 
 
 def test_replay__a_probe_that_the_model_does_not_take_is_told(run):
-    with pytest.raises(BadSetting, match=r"Net was called with inputs of shape \[3, 7\]"):
+    with pytest.raises(BadSetting, match=r"Net.*\[3, 7\]"):
         replay(run, model=Net, probe=torch.zeros(5, 7))
 
 

@@ -12,7 +12,7 @@ from torch import nn
 import trajlab
 from trajlab import sizes
 from trajlab.errors import BadSetting, MissingData
-from trajlab.replays.observers.outputs import Raw
+from trajlab.replays.observers.outputs import Outputs
 from trajlab.running.inputs import needs_replay
 from trajlab.stages import stage
 
@@ -82,7 +82,7 @@ def test_run__on_activations_holds_few_snapshots(images, monkeypatch):
     steps, alive, most = 40, set(), 0
     trajlab.run("drift", on="activations", **images).compute()  # compiles kernels, which passes would not wait for
     weights = {name: np.repeat(array.values[:1], steps, 0) for name, array in images["trajectory"].weights.items()}
-    finish = Raw.finish
+    finish = Outputs.finish
 
     def counted(observer, state):
         nonlocal most
@@ -92,7 +92,7 @@ def test_run__on_activations_holds_few_snapshots(images, monkeypatch):
         most = max(most, len(alive))
         return finish(observer, state)
 
-    monkeypatch.setattr(Raw, "finish", counted)
+    monkeypatch.setattr(Outputs, "finish", counted)
     monkeypatch.setattr(sizes, "BLOCK_BYTES", 1)
     monkeypatch.setattr(sizes, "GROUP_BYTES", 1)
     long = trajlab.from_arrays(weights)

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 import trajlab
 from trajlab import sizes
 from trajlab.errors import BadSetting, MissingData
-from trajlab.scan.kernels.distribution import Spread
+from trajlab.scan.kernels.distribution import Distribution
 from trajlab.scan.kernels.drift_sums import Pairs
 from trajlab.scan.kernels.moments import Moments
 from trajlab.scan.kernels.zero_transitions import Transitions
 from trajlab.scan.scan import at_step, position_of, scan
 
-KERNELS = [Pairs(atol=0.1), Moments(), Spread((0.1, 0.5), 8)]
+KERNELS = [Pairs(atol=0.1), Moments(), Distribution((0.1, 0.5), 8)]
 
 
 def tensor(values, steps=None):
@@ -71,7 +71,7 @@ def test_scan__takes_any_element_type(rng):
 def test_scan__does_not_touch_what_it_reads(rng):
     values = rng.standard_normal((4, 30)).astype(np.float32)
     values.flags.writeable = False
-    computed(Spread((0.5,), 4), tensor(values), reference=0)
+    computed(Distribution((0.5,), 4), tensor(values), reference=0)
 
 
 def test_scan__few_tasks_for_many_steps(rng):

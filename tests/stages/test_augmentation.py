@@ -8,7 +8,7 @@ from torch import nn
 import trajlab
 from trajlab.errors import BadSetting, MissingData
 from trajlab.replays.augment import augmented
-from trajlab.replays.observers.copies import alike, spread
+from trajlab.replays.observers.copies import copy_correlations, spread
 from trajlab.running.fuse import fuse_scans
 from trajlab.stages.augmentation import augmentation
 
@@ -120,7 +120,7 @@ def test_alike__leaves_out_what_does_not_vary(rng):
     values[0, :, 1] = 3
     values[1, 2] = 1
     values[0, 0, 3] = np.nan
-    found = alike(values)
+    found = copy_correlations(values)
     np.testing.assert_allclose(found[0, 0], np.corrcoef(values[0, :, 0], values[0, :, 2])[0, 1])
     kept = values.reshape(10, 4)[:, :3]
     rows = np.corrcoef(kept[[0, 1, 2, 3, 4, 5, 6, 8, 9]])

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 import trajlab
 from trajlab.errors import BadSetting, MissingData
 from trajlab.figures import figure, panels
-from trajlab.replays.observers.channel_gradients import alike
+from trajlab.replays.observers.channel_gradients import chance_variation
 from trajlab.replays.stateless import Network
 from trajlab.reports.findings import findings, headlines
 from trajlab.running.fuse import fuse_scans
@@ -144,7 +144,7 @@ def test_channel_gradients__agree_with_a_loop_over_channels(run, probe, objectiv
                 np.testing.assert_allclose(here[f"{name}_channel_mean"], mean.mean(), rtol=1e-4)
                 np.testing.assert_allclose(here[f"{name}_channel_variance"], mean.var(), rtol=1e-2)
                 np.testing.assert_allclose(here[f"{name}_channel_cv"], mean.std() / mean.mean(), rtol=1e-2)
-                np.testing.assert_allclose(here[f"{name}_channel_noise"], alike(each), rtol=1e-2)
+                np.testing.assert_allclose(here[f"{name}_channel_noise"], chance_variation(each), rtol=1e-2)
             norm = expected[layer]["norm"]
             np.testing.assert_allclose(here.filter_norm[: len(norm)], norm, rtol=1e-5)
             r = np.corrcoef(norm, expected[layer]["em_sum"].mean(0))[0, 1]

@@ -16,7 +16,7 @@ from matplotlib.path import Path as Curve
 from trajlab.errors import BadSetting
 from trajlab.figures.inline import STYLE
 from trajlab.figures.marks.scale import CATEGORIES
-from trajlab.replays.module_graph import Node, wiring
+from trajlab.replays.module_graph import Node, module_graph
 from trajlab.runs.disk.atomic import check_free, write_file
 from trajlab.runs.disk.paths import as_path
 from trajlab.runs.trajectory import Trajectory
@@ -69,7 +69,7 @@ def save_network(trajectory: Trajectory, out: str | Path, *, overwrite: bool = F
         )
     if not overwrite:
         check_free(out)
-    nodes = wiring(trajectory)
+    nodes = module_graph(trajectory)
     with matplotlib.style.context(STYLE):
         drawing = Figure(figsize=(7.5, 1.0 + ROW * len(nodes)), layout="constrained")
         draw_network(nodes, drawing.add_subplot())

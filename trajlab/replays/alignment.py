@@ -1,4 +1,4 @@
-"""Hidden units brought into the same order in two runs, which changes no network but its place among all weights.
+"""Permuting one run's hidden units to match another's: its function stays the same, its weights change places.
 
 In a chain of linear and convolution layers the units of a hidden layer can be permuted, if all that leads into them
 and out of them is permuted alike. Weight matching (Ainsworth et al. 2022, Git Re-Basin, arXiv:2209.04836) looks for
@@ -54,7 +54,7 @@ class Chain(NamedTuple):
 
 
 def chain_of(weights: Mapping[str, tuple[int, ...]], buffers: Mapping[str, tuple[int, ...]]) -> Chain:
-    """Tell from the shapes of parameters and buffers, in network order, which layers follow each other.
+    """Derive the chain of hidden layers from the shapes of parameters and buffers, in network order.
 
     Examples
     --------
@@ -97,8 +97,8 @@ def chain_of(weights: Mapping[str, tuple[int, ...]], buffers: Mapping[str, tuple
     )
 
 
-def aligning(chain: Chain, ours: State, theirs: State) -> list[Permutation]:
-    """Find for each hidden layer which unit of the second run stands for each unit of the first.
+def align(chain: Chain, ours: State, theirs: State) -> list[Permutation]:
+    """Return for each hidden layer the unit of the second run that matches each unit of the first.
 
     Parameters
     ----------
@@ -130,24 +130,24 @@ def aligning(chain: Chain, ours: State, theirs: State) -> list[Permutation]:
 
 
 def permuted(chain: Chain, orders: Sequence[Permutation], name: str, values: np.ndarray) -> np.ndarray:
-    """Put one parameter or buffer of the second run into the order of the first."""
+    """Permute one parameter or buffer of the second run into the order of the first."""
     for layer, order in zip(chain.hidden, orders, strict=True):
         values = _permuted_by(layer, name, values, order)
     return values
 
 
 def aligned_squares(chain: Chain, orders: Sequence[Permutation], ours: State, theirs: State) -> np.ndarray:
-    """Give the squared distance of each parameter to that of the aligned run, (parameter); NaN if none is finite."""
-    found = []
+    """Return the squared distance of each parameter to that of the aligned run, (parameter); NaN if none is finite."""
+    squares = []
     for name, value in ours.items():
         difference = value.astype(np.float64) - permuted(chain, orders, name, theirs[name])
         finite = np.isfinite(difference)
-        found.append((difference[finite] ** 2).sum() if finite.any() else np.nan)
-    return np.array(found)
+        squares.append((difference[finite] ** 2).sum() if finite.any() else np.nan)
+    return np.array(squares)
 
 
-def chain_among(tensors: Mapping[str, xr.DataArray], known: Chain | None) -> Chain:
-    """Give the chain that is known, or that shapes tell, if all of its parameters are there with all their entries."""
+def chain_in(tensors: Mapping[str, xr.DataArray], known: Chain | None) -> Chain:
+    """Return the known chain, or that derived from shapes, if all entries of its parameters are recorded."""
     if any("index" in array.coords for array in tensors.values()):
         return Chain((), "only samples of the entries are there")
     chain = known or chain_of({name: tuple(array.shape[1:]) for name, array in tensors.items()}, {})
@@ -158,7 +158,7 @@ def chain_among(tensors: Mapping[str, xr.DataArray], known: Chain | None) -> Cha
 def aligned_table(
     chain: Chain, ours: Mapping[str, xr.DataArray], theirs: Mapping[str, xr.DataArray], steps: Sequence[int]
 ) -> xr.DataArray:
-    """Give squared distances between aligned runs, (step, parameter); lazily."""
+    """Return squared distances between aligned runs, (step, parameter); lazily."""
     squares = [
         dask.delayed(aligned_squares, pure=True)(
             chain, orders_at(chain, ours, theirs, step), state_at(ours, step), state_at(theirs, step)
@@ -172,11 +172,11 @@ def aligned_table(
 
 def orders_at(chain: Chain, ours: Mapping[str, xr.DataArray], theirs: Mapping[str, xr.DataArray], step: int) -> Any:
     """Align two runs at a step, lazily; asked for again, it is the same task."""
-    return dask.delayed(aligning, pure=True)(chain, state_at(ours, step), state_at(theirs, step))
+    return dask.delayed(align, pure=True)(chain, state_at(ours, step), state_at(theirs, step))
 
 
 def state_at(tensors: Mapping[str, xr.DataArray], step: int) -> dict[str, Any]:
-    """Give the values of all tensors at a step, which need not be known yet."""
+    """Return the values of all tensors at a step, which need not be known yet."""
     return {name: array.sel(step=step).data for name, array in tensors.items()}
 
 
@@ -185,7 +185,7 @@ def _by_unit(values: np.ndarray) -> np.ndarray:
 
 
 def _leaving(state: State, layer: Hidden) -> np.ndarray:
-    """Give the weights that lead out of each unit, (unit, …)."""
+    """Return the weights that lead out of each unit, (unit, …)."""
     values = state[layer.columns]
     return np.moveaxis(values.reshape(len(values), layer.units, -1), 1, 0).reshape(layer.units, -1)
 

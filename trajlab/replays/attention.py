@@ -1,4 +1,4 @@
-"""Attention: how much each head looks at each position, also where a network gives only what comes of it."""
+"""Attention weights of each head, also of networks that do not return them."""
 
 import math
 from collections import defaultdict
@@ -30,7 +30,7 @@ class Attention(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
     def left(self, path: str) -> list[torch.Tensor]:
-        """Give what a module wrote that is left now, (sample, head, query, key) each."""
+        """Return what a module wrote that is left now, (sample, head, query, key) each."""
         self.stack.pop()
         return self._maps.pop(path, [])
 
@@ -39,7 +39,7 @@ def attention_of(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attn_mask: torch.Tensor | None = None,
     dropout_p: float = 0.0, is_causal: bool = False, scale: float | None = None, enable_gqa: bool = False,
 ) -> torch.Tensor:  # fmt: skip
-    """Give the weights that `scaled_dot_product_attention` multiplies values with, (…, query, key)."""
+    """Return the weights that `scaled_dot_product_attention` multiplies values with, (…, query, key)."""
     with torch.no_grad():
         if enable_gqa:
             key = key.repeat_interleave(query.shape[-3] // key.shape[-3], -3)
@@ -53,11 +53,11 @@ def attention_of(
         return scores.softmax(-1)
 
 
-def tells_if_asked(module: nn.Module) -> bool:
-    """Tell whether a module gives the attention of each head beside its output, if it is asked."""
+def returns_attention(module: nn.Module) -> bool:
+    """Return whether a module gives the attention of each head beside its output, if it is asked."""
     return isinstance(module, nn.MultiheadAttention)
 
 
-def ask(module: nn.Module, inputs: Any, settings: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """Ask such a module, as a hook before its call."""
+def request_attention(module: nn.Module, inputs: Any, settings: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Make such a module return the attention of each head; a hook before its call."""
     return inputs, settings | {"need_weights": True, "average_attn_weights": False}

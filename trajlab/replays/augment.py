@@ -35,7 +35,7 @@ CHANCES = {"jitter": 0.8, "blur": 0.5, "solarize": 0.2, "noise": 0.5}
 
 
 def augmented(probe: xr.Dataset, samples: Sequence[int], copies: int, seed: int) -> xr.Dataset:
-    """Give variations of some images of a probe, as a probe with its `sha256` in attrs; lazily.
+    """Return variations of some images of a probe, as a probe with its `sha256` in attrs; lazily.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def augmented(probe: xr.Dataset, samples: Sequence[int], copies: int, seed: int)
     Augmentations and how often they are applied: Grill et al. 2020, BYOL, arXiv:2006.07733, appendix B.
     """
     if "inputs" not in probe or not probe["inputs"].shape[0]:
-        raise MissingData("images to augment were asked for; the run has no probe. Record with Recorder(probe=inputs).")
+        raise MissingData("cannot augment images: the run has no probe; record with Recorder(probe=inputs)")
     inputs, count = probe["inputs"], probe["inputs"].shape[0]
     if inputs.ndim != 4 or inputs.dtype.kind != "f" or not 1 <= inputs.shape[1] <= 4:
         raise BadSetting(
@@ -76,9 +76,9 @@ def augmented(probe: xr.Dataset, samples: Sequence[int], copies: int, seed: int)
             f"{inputs.dtype} of shape {list(inputs.shape)}. Only images can be augmented."
         )
     if copies < 2:
-        raise BadSetting(f"copies={copies} was asked for; correlations need at least 2. Change the setting.")
+        raise BadSetting(f"cannot augment with copies={copies}: correlations need at least 2")
     if seed < 0:
-        raise BadSetting(f"seed={seed} was asked for; it is at least 0. Change the setting.")
+        raise BadSetting(f"cannot augment with seed={seed}: choose 0 or more")
     missing = [sample for sample in samples if not 0 <= sample < count]
     if missing or len(set(samples)) != len(samples):
         raise BadSetting(
@@ -117,7 +117,7 @@ def _chosen(samples: tuple[int, ...], targets: np.ndarray | None, count: int) ->
 
 
 def _range(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Give the least finite value of each channel, and how far the largest is from it, (channel, 1, 1)."""
+    """Return the least finite value of each channel, and how far the largest is from it, (channel, 1, 1)."""
     finite = np.isfinite(values)
     low = np.min(values, (0, 2, 3), where=finite, initial=np.inf)
     high = np.max(values, (0, 2, 3), where=finite, initial=-np.inf)
@@ -127,7 +127,7 @@ def _range(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _augmented(values: np.ndarray, positions: np.ndarray, copies: int, seed: int) -> np.ndarray:
-    """Give the copies of each image, (sample, channel, y, x).
+    """Return the copies of each image, (sample, channel, y, x).
 
     All that is drawn comes from a generator of each copy's own: nothing depends on torch's, or on the thread.
     """

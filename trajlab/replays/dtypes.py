@@ -17,11 +17,11 @@ def array_type(dtype: torch.dtype) -> np.dtype:
 
 
 def as_input(values: torch.Tensor, types: Iterable[torch.dtype]) -> torch.Tensor:
-    """Give inputs that are floats the element type of the network's first float tensor."""
+    """Return inputs that are floats the element type of the network's first float tensor."""
     floats = [dtype for dtype in types if dtype.is_floating_point]
     return values.to(floats[0]) if values.is_floating_point() and floats else values
 
 
 def as_array(values: torch.Tensor) -> np.ndarray:
-    """Give the values of a tensor as numpy has them, without a copy where that can be."""
+    """Return the values of a tensor as numpy has them, without a copy where that can be."""
     return values.detach().to("cpu", widened(values.dtype)).numpy()

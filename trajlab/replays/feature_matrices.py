@@ -20,7 +20,7 @@ MOST_SAMPLES = 512
 Replay = Callable[..., Mapping[str, xr.DataArray]]
 
 
-def passed(replay: Replay, layers: Sequence[str], **given: Any) -> Mapping[str, xr.DataArray]:
+def replay_layers(replay: Replay, layers: Sequence[str], **given: Any) -> Mapping[str, xr.DataArray]:
     """Replay some layers, or all activations; of a network without any that are modules its output.
 
     Parameters
@@ -37,14 +37,14 @@ def passed(replay: Replay, layers: Sequence[str], **given: Any) -> Mapping[str, 
 
 
 def units_of(activations: Mapping[str, xr.DataArray]) -> dict[str, int]:
-    """Give the number of units of each layer, by its name in results."""
+    """Return the number of units of each layer, by its name in results."""
     if isinstance(activations, Observable):
         return {layer.name or "output": layer.units for layer in activations.layers}
     return {name or "output": array.sizes["unit"] for name, array in activations.items()}
 
 
-def place_of(units: Mapping[str, int], layer: str) -> slice:
-    """Give where the units of a layer are among those of all.
+def units_slice(units: Mapping[str, int], layer: str) -> slice:
+    """Return where the units of a layer are among those of all.
 
     Raises
     ------
@@ -53,15 +53,15 @@ def place_of(units: Mapping[str, int], layer: str) -> slice:
     """
     if layer not in units:
         raise BadSetting(
-            f"matrix_layer={layer!r} was asked for; the layers are {', '.join(units)}. Choose one of these, or name it "
-            "in layers."
+            f"cannot show matrix_layer={layer!r}: the layers are {', '.join(units)}; choose one of these, or add it to "
+            "layers"
         )
     first = sum(list(units.values())[: list(units).index(layer)])
     return slice(first, first + units[layer])
 
 
 def chosen_steps(array: xr.DataArray, max_steps: int, matrix_steps: Sequence[int]) -> tuple[list[int], list[int]]:
-    """Give the positions of evenly spaced steps together with some that are asked for, and those of the latter."""
+    """Return the positions of evenly spaced steps together with some that are asked for, and those of the latter."""
     kept = sorted({position_of(array.rename("the layers"), step) for step in matrix_steps})
     return sorted({*shown_steps(array, (), max_steps), *kept}), kept
 
@@ -69,7 +69,7 @@ def chosen_steps(array: xr.DataArray, max_steps: int, matrix_steps: Sequence[int
 def matrices(
     values: da.Array, chosen: Sequence[int], kept: Sequence[int], size: int, matrix: Callable[[np.ndarray], np.ndarray]
 ) -> da.Array:
-    """Give a square matrix at some steps that are kept, of all that are chosen, and NaN at the others; lazily.
+    """Return a square matrix at some steps that are kept, of all that are chosen, and NaN at the others; lazily.
 
     Parameters
     ----------

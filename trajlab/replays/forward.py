@@ -1,4 +1,4 @@
-"""One pass of a probe through a network, batch by batch, while observers look on."""
+"""A forward pass of a probe through a network, and backward passes, batch by batch, reduced by observers."""
 
 import copy
 from collections import Counter, defaultdict
@@ -12,30 +12,30 @@ from torch import nn
 
 from trajlab.errors import BadSetting
 from trajlab.replays.dtypes import as_array, as_input
-from trajlab.replays.hooks import listening
+from trajlab.replays.hooks import hooked
 from trajlab.replays.objectives import value_of
 from trajlab.replays.observe import Watch
-from trajlab.replays.observers.observer import INPUT, Layer, Objective, Observer, Seen
-from trajlab.replays.trace import Place
+from trajlab.replays.observers.observer import INPUT, Batch, Layer, Objective, Observer
+from trajlab.replays.trace import OutputKey
 
 
 class Request(NamedTuple):
-    """What an observer is to see of a pass.
+    """The layers of a pass that an observer reduces.
 
     Parameters
     ----------
     observer
         The observer.
-    layers, places
-        The layers that it looks at, and where they are in the pass.
+    layers, keys
+        Its layers, and their outputs in the pass.
     target
-        Layer and place whose units the objective of the observer is about, if it is about units.
+        Layer and output whose units are differentiated, for an objective of units.
     """
 
     observer: Observer
     layers: tuple[Layer, ...]
-    places: tuple[Place, ...]
-    target: tuple[Layer, Place] | None = None
+    keys: tuple[OutputKey, ...]
+    target: tuple[Layer, OutputKey] | None = None
 
 
 class Pass:
@@ -65,14 +65,14 @@ class Pass:
         self.state, self.samples, self.device, self.attention = state, samples, device, attention
         self.untied = [name for name, _ in self.model.named_parameters()]  # in a pass ties are not seen
         self.watches = [Watch(request.observer, request.layers, samples) for request in requests]
-        self.wanted: dict[Place, list[tuple[Watch, int]]] = defaultdict(list)
+        self.wanted: dict[OutputKey, list[tuple[Watch, int]]] = defaultdict(list)
         for watch, request in zip(self.watches, requests, strict=True):
-            for position, place in enumerate(request.places):
-                self.wanted[place].append((watch, position))
+            for position, key in enumerate(request.keys):
+                self.wanted[key].append((watch, position))
         self.targets = {request.target[1]: request.target[0] for request in requests if request.target}
         self.objectives = list(dict.fromkeys(r.observer.objective for r in requests if r.observer.objective))
-        self.filled: Counter[Place] = Counter()
-        paths = {place.path for place in (*self.wanted, *self.targets)} | set(attention) | {""}
+        self.filled: Counter[OutputKey] = Counter()
+        paths = {key.path for key in (*self.wanted, *self.targets)} | set(attention) | {""}
         known = dict(self.model.named_modules())
         self.modules = {path: module for path, module in known.items() if path in paths}
         self.takes_input = INPUT not in known
@@ -80,7 +80,7 @@ class Pass:
         self.as_input = partial(as_input, types=types)
 
     def batch(self, first: int, inputs: np.ndarray, targets: np.ndarray | None) -> None:
-        """Put some samples through the network, and back for each objective."""
+        """Run some samples forward through the network, and backward for each objective."""
         self.first, self.size = first, len(inputs)
         self.calls: Counter[str] = Counter()
         self.output: torch.Tensor | None = None
@@ -94,8 +94,8 @@ class Pass:
         with torch.enable_grad() if back else torch.no_grad():
             given = given.clone() if back else given  # a leaf may not be changed in place, as some networks do
             if self.takes_input:
-                self._hear_tensor(Place(INPUT), None, given)
-            with listening(self.modules, self._hear, self.attention):
+                self._hear_tensor(OutputKey(INPUT), None, given)
+            with hooked(self.modules, self._hear, self.attention):
                 torch.func.functional_call(self.model, state, (given,), tie_weights=False)
             labels = None if targets is None else torch.from_numpy(np.array(targets)).to(self.device)
             for number, objective in enumerate(self.objectives):
@@ -106,14 +106,14 @@ class Pass:
                 self._without_gradient(objective)
 
     def found(self) -> list[list[np.ndarray]]:
-        """Give what each observer found."""
-        for place in self.wanted:
-            if self.filled[place] != self.samples:
-                raise _unsteady(place.name, f"{self.filled[place]} samples", (self.samples,))
+        """Return what each observer found."""
+        for key in self.wanted:
+            if self.filled[key] != self.samples:
+                raise _unsteady(key.name, f"{self.filled[key]} samples", (self.samples,))
         return [watch.found() for watch in self.watches]
 
     def _leaves(self, given: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Let gradients flow back to the inputs; to embeddings, where these are no numbers to derive by."""
+        """Make the inputs require gradients; where they are integers, the embeddings."""
         self.leaves = [given.requires_grad_()] if given.is_floating_point() else []
         if self.leaves:
             return self.state
@@ -131,33 +131,31 @@ class Pass:
         if not path and tensors:
             self.output = tensors[0]
         for index, tensor in enumerate([*tensors, *maps]):
-            self._hear_tensor(Place(path, number, index), module, tensor)
+            self._hear_tensor(OutputKey(path, number, index), module, tensor)
 
     def _output(self, objective: Objective, name: str) -> torch.Tensor:
-        """Give what an objective is about: the outputs of units of a layer, else those of the network."""
+        """Return what an objective is about: the outputs of units of a layer, else those of the network."""
         found = self.targeted.get(name) if objective.kind == "unit" else self.output
         if found is None:
-            raise BadSetting(
-                f"the output of {name or 'the network'} was asked for; it gave none. Choose another layer."
-            )
+            raise BadSetting(f"cannot observe {name or 'the network'}: it has no output tensor; choose another layer")
         return found
 
-    def _hear_tensor(self, place: Place, module: nn.Module | None, tensor: torch.Tensor) -> None:
-        if place in self.targets:
-            layer = self.targets[place]
+    def _hear_tensor(self, key: OutputKey, module: nn.Module | None, tensor: torch.Tensor) -> None:
+        if key in self.targets:
+            layer = self.targets[key]
             shaped = tensor.reshape(self.size, *layer.shape).movedim(1 + layer.unit_axis, 1)
             self.targeted[layer.name] = shaped.reshape(self.size, layer.units, -1).clone()
-        if place not in self.wanted:
+        if key not in self.wanted:
             return
-        shape = (self.size, *self.wanted[place][0][0].layers[self.wanted[place][0][1]].shape)
+        shape = (self.size, *self.wanted[key][0][0].layers[self.wanted[key][0][1]].shape)
         if tensor.numel() != np.prod(shape) or (self.size and len(tensor) % self.size):
-            raise _unsteady(place.name, list(tensor.shape), shape)
-        self.filled[place] += self.size
+            raise _unsteady(key.name, list(tensor.shape), shape)
+        self.filled[key] += self.size
         values = as_array(tensor).reshape(shape)
-        parameters = self._parameters(place.path, module)
-        for watch, position in self.wanted[place]:
+        parameters = self._parameters(key.path, module)
+        for watch, position in self.wanted[key]:
             if watch.observer.objective is None:
-                watch.observer.add(watch.state, position, Seen(values, self.first, None, parameters))
+                watch.observer.add(watch.state, position, Batch(values, self.first, None, parameters))
                 continue
             kept = values.copy() if watch.observer.takes_values else values[:0]
             self.waiting.append((watch, position, kept, shape))
@@ -169,13 +167,13 @@ class Pass:
         if watch.observer.objective == self.underway:
             self.arrived.add((number, position))
             array = as_array(gradient).reshape(shape)
-            watch.observer.add(watch.state, position, Seen(values, self.first, array, parameters))
+            watch.observer.add(watch.state, position, Batch(values, self.first, array, parameters))
 
     def _without_gradient(self, objective: Objective) -> None:
-        """Show the outputs on which the objective does not depend, with gradients of 0."""
+        """Add the outputs on which the objective does not depend, with gradients of 0."""
         for number, (watch, position, values, shape) in enumerate(self.waiting):
             if watch.observer.objective == objective and (number, position) not in self.arrived:
-                seen = Seen(values, self.first, np.zeros(shape, np.float32), self._parameters_at(watch, position))
+                seen = Batch(values, self.first, np.zeros(shape, np.float32), self._parameters_at(watch, position))
                 watch.observer.add(watch.state, position, seen)
 
     def _parameters_at(self, watch: Watch, position: int) -> Mapping[str, np.ndarray]:
@@ -183,7 +181,7 @@ class Pass:
         return self._parameters(path, self.modules.get(path))
 
     def _parameters(self, path: str, module: nn.Module | None) -> Mapping[str, np.ndarray]:
-        """Give the parameters of a module; of the network itself those of all modules, tied ones once."""
+        """Return the parameters of a module; of the network itself those of all modules, tied ones once."""
         if module is None:
             return {}
         if not path:
@@ -210,6 +208,6 @@ class _Arrays(Mapping[str, np.ndarray]):
 
 def _unsteady(name: str, found: Any, expected: tuple[int, ...]) -> BadSetting:
     return BadSetting(
-        f"{name} was to give an output of shape {list(expected)}; it gave {found}. "
-        "Its shape depends on more than the number of samples: leave it out of layers."
+        f"cannot observe {name}: its output has {found} instead of shape {list(expected)}, and so depends on more than "
+        "the number of samples; leave it out of layers"
     )

@@ -1,4 +1,4 @@
-"""Listening to the modules of a network while they are called."""
+"""Forward hooks on the modules of a network."""
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from trajlab.replays.attention import Attention, ask, tells_if_asked
+from trajlab.replays.attention import Attention, request_attention, returns_attention
 
 
 @contextmanager
-def listening(modules: Mapping[str, nn.Module], hear: Any, attention: Collection[str] = ()) -> Iterator[None]:
-    """Have `hear(path, module, inputs, tensors, maps)` called each time that a module was called.
+def hooked(modules: Mapping[str, nn.Module], hear: Any, attention: Collection[str] = ()) -> Iterator[None]:
+    """Call `hear(path, module, inputs, tensors, maps)` after each call of a module.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def listening(modules: Mapping[str, nn.Module], hear: Any, attention: Collection
         Paths of the modules whose attention is wanted.
     """
     watch = Attention()
-    followed = {path for path in attention if not tells_if_asked(modules[path])}
+    followed = {path for path in attention if not returns_attention(modules[path])}
 
     def enter(path: str) -> Any:
         return lambda module, inputs: watch.stack.append(path)
@@ -37,7 +37,10 @@ def listening(modules: Mapping[str, nn.Module], hear: Any, attention: Collection
         return hook
 
     handles = [modules[path].register_forward_pre_hook(enter(path)) for path in followed]
-    handles += [modules[path].register_forward_pre_hook(ask, with_kwargs=True) for path in set(attention) - followed]
+    handles += [
+        modules[path].register_forward_pre_hook(request_attention, with_kwargs=True)
+        for path in set(attention) - followed
+    ]
     handles += [module.register_forward_hook(leave(path)) for path, module in modules.items()]
     try:
         with watch if followed else nullcontext():
@@ -48,7 +51,7 @@ def listening(modules: Mapping[str, nn.Module], hear: Any, attention: Collection
 
 
 def tensors_in(output: Any) -> Iterator[torch.Tensor]:
-    """Go over the tensors in what a module gives, which may be nested."""
+    """Iterate over the tensors in the output of a module, which may be nested."""
     if isinstance(output, torch.Tensor):
         yield output
     parts = output.values() if isinstance(output, Mapping) else output if isinstance(output, list | tuple) else ()
@@ -57,5 +60,5 @@ def tensors_in(output: Any) -> Iterator[torch.Tensor]:
 
 
 def first_tensor(output: Any) -> torch.Tensor | None:
-    """Give the first tensor in what a module gives, which may be nested; None if there is none."""
+    """Return the first tensor in what a module gives, which may be nested; None if there is none."""
     return next(tensors_in(output), None)

@@ -1,4 +1,4 @@
-"""The straight line between the ends of two runs, as a trajectory of its own."""
+"""Linear interpolation between the last weights of two runs, as a trajectory."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ POINTS = 11
 def between(
     one: Trajectory, other: Trajectory, *, points: int = POINTS, align: bool = False, chain: Chain | None = None
 ) -> Trajectory:
-    """Give the straight line between the ends of two runs as a trajectory, lazily.
+    """Return the linear interpolation between the last weights of two runs as a trajectory; lazily.
 
     Its steps are the points, 0 the end of the first run and the last one that of the second, where `metrics.alpha`
     goes from 0 to 1. Buffers lie on the line too: the statistics of batch normalization are those between the ends,
@@ -53,7 +53,7 @@ def between(
     array([ 0. ,  2.5,  5. ,  7.5, 10. ])
     """
     if points < 2:
-        raise BadSetting(f"points={points} was asked for; a line has 2 or more. Change it.")
+        raise BadSetting(f"cannot interpolate at points={points}: a line has 2 or more")
     step = _last_step(one, other)
     orders: Any = None
     if align:
@@ -62,9 +62,7 @@ def between(
 
             chain = chain_of_run(one)
         if chain.reason:
-            raise BadSetting(
-                f"the units of {other.source or 'a run'} were to be aligned; {chain.reason}. Leave align out."
-            )
+            raise BadSetting(f"cannot align the units of {other.source or 'a run'}: {chain.reason}; leave align out")
         orders = orders_at(chain, one.weights, other.weights, step)
     steps, alphas = np.arange(points), np.linspace(0.0, 1.0, points)
     groups = []
@@ -91,25 +89,25 @@ def between(
 
 
 def _last_step(one: Trajectory, other: Trajectory) -> int:
-    """Find the last step at which both runs recorded all tensors, and that these are the same."""
+    """Return the last step at which both runs recorded all tensors, which must be the same."""
     lives = [run.weights.series | run.buffers.series for run in (one, other)]
     shapes = [{name: tuple(life.shape) for name, life in run.items()} for run in lives]
     different = [name for name in (*shapes[0], *shapes[1]) if shapes[0].get(name) != shapes[1].get(name)]
     if different:
         raise MissingData(
-            f"the line between two runs was asked for; {different[0]} is {shapes[0].get(different[0], 'not')} in one "
-            f"and {shapes[1].get(different[0], 'not')} in the other. Only runs of one architecture have a line."
+            f"cannot interpolate between two runs: {different[0]} is {shapes[0].get(different[0], 'missing')} in one "
+            f"and {shapes[1].get(different[0], 'missing')} in the other; choose runs of one architecture"
         )
     steps = common_steps(life.steps for run in lives for life in run.values())
     if not len(steps):
         raise MissingData(
-            "the line between two runs was asked for; they share no step. Compare runs recorded at the same steps."
+            "cannot interpolate between two runs: they share no step; choose runs recorded at the same steps"
         )
     return int(steps[-1])
 
 
 def _line(here: Any, there: Any, alphas: np.ndarray) -> da.Array:
-    """Give the points between two tensors, (point, ...), as many in a chunk as are small together."""
+    """Return the points between two tensors, (point, ...), as many in a chunk as are small together."""
     ends = [(end if isinstance(end, da.Array) else da.from_array(end, chunks=-1)).rechunk(-1) for end in (here, there)]
     together = max(1, sizes.CHUNK_BYTES // max(here.nbytes, 1))
     along, axes = da.from_array(alphas, chunks=min(together, len(alphas))), tuple(range(1, here.ndim + 1))
@@ -120,7 +118,7 @@ def _line(here: Any, there: Any, alphas: np.ndarray) -> da.Array:
 
 
 def _points(alphas: np.ndarray, here: np.ndarray, there: np.ndarray) -> np.ndarray:
-    """Give the points at some places; the ends are the tensors themselves, to the bit."""
+    """Return the points at some places; the ends are the tensors themselves, to the bit."""
     out = np.empty((len(alphas), *np.shape(here)), here.dtype)
     for place, alpha in enumerate(alphas):
         if alpha in (0.0, 1.0):

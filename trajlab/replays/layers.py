@@ -11,17 +11,17 @@ from torch import nn
 from trajlab.errors import BadSetting
 from trajlab.replays.dtypes import array_type
 from trajlab.replays.observers.observer import Layer
-from trajlab.replays.trace import Call, Place
+from trajlab.replays.trace import Call, OutputKey
 from trajlab.runs.tensors import SPATIAL
 
 RECTIFIERS = (nn.ReLU, nn.ReLU6)
 KINDS = ("activations", "nonlinearities", "convolutions", "units", "modules")
-"""What may be asked for without naming it: activations; these and softmaxes and the attention of heads; convolutions;
-modules with a matrix or kernels as weight; all modules that are called."""
+"""Selections without names: activations; these, softmaxes and the attention of heads; convolutions; modules with a
+matrix or kernels as weight; all modules that are called."""
 
 
-def choose(calls: Sequence[Call], patterns: Sequence[str] | None, of: str = "activations") -> list[Call]:
-    """Give the outputs that are asked for, in the order of the pass.
+def select_layers(calls: Sequence[Call], patterns: Sequence[str] | None, of: str = "activations") -> list[Call]:
+    """Return the selected outputs, in the order of the pass.
 
     Parameters
     ----------
@@ -40,8 +40,8 @@ def choose(calls: Sequence[Call], patterns: Sequence[str] | None, of: str = "act
     """
     if patterns is None:
         if of not in KINDS:
-            raise BadSetting(f"layers of={of!r} were asked for; it is one of {', '.join(KINDS)}. Choose one of these.")
-        usable = [call for call in calls if call.shape and call.place.path and call.module and not call.place.tensor]
+            raise BadSetting(f"cannot select layers of={of!r}; choose one of {', '.join(KINDS)}")
+        usable = [call for call in calls if call.shape and call.key.path and call.module and not call.key.tensor]
         units = [call for call in usable if call.has_units]
         activations = [call for call in usable if call.is_activation] or units[:-1]
         kinds = {
@@ -52,43 +52,42 @@ def choose(calls: Sequence[Call], patterns: Sequence[str] | None, of: str = "act
             "modules": usable,
         }
         return kinds[of]
-    wanted: set[Place] = set()
+    wanted: set[OutputKey] = set()
     for pattern in patterns:
         fitting = _fitting(calls, pattern)
         if not fitting:
-            names = [call.place.name for call in calls if call.place.path and call.module]
+            names = [call.key.name for call in calls if call.key.path and call.module]
             close = difflib.get_close_matches(pattern, names, 3, 0.4) or names[:5]
             raise BadSetting(
-                f"the layer {pattern!r} was asked for; no module of that name is called. "
-                f"Did you mean {', '.join(close)}?"
+                f"cannot select the layer {pattern!r}: no module of that name is called; did you mean "
+                f"{', '.join(close)}?"
             )
         wanted |= fitting
-    chosen = [call for call in calls if call.place in wanted]
+    chosen = [call for call in calls if call.key in wanted]
     for call in chosen:
         if not call.shape:
             raise BadSetting(
-                f"the output of {call.place.name} was asked for; it has no values for each sample. "
-                "Leave it out of layers."
+                f"cannot observe {call.key.name}: its output has no values per sample; leave it out of layers"
             )
     return chosen
 
 
-def _fitting(calls: Sequence[Call], pattern: str) -> set[Place]:
-    """Find the outputs that a pattern names; a number in brackets at its end is that of a tensor, where one has it."""
+def _fitting(calls: Sequence[Call], pattern: str) -> set[OutputKey]:
+    """Return the outputs that a pattern names; a number in brackets at its end selects a tensor of a module."""
     numbered = re.fullmatch(r"(.*)\[(\d+)\]", pattern)
     found = _named(calls, numbered[1], int(numbered[2])) if numbered and int(numbered[2]) else set()
     return found or _named(calls, pattern, 0)
 
 
-def _named(calls: Sequence[Call], pattern: str, tensor: int) -> set[Place]:
-    places = set()
+def _named(calls: Sequence[Call], pattern: str, tensor: int) -> set[OutputKey]:
+    keys = set()
     for call in calls:
-        name = call.place._replace(tensor=0).name
-        bare = not call.place.path or call.module is None
-        fits = pattern == name if bare else fnmatchcase(call.place.path, pattern) or fnmatchcase(name, pattern)
-        if fits and call.place.tensor == tensor:
-            places.add(call.place)
-    return places
+        name = call.key._replace(tensor=0).name
+        bare = not call.key.path or call.module is None
+        fits = pattern == name if bare else fnmatchcase(call.key.path, pattern) or fnmatchcase(name, pattern)
+        if fits and call.key.tensor == tensor:
+            keys.add(call.key)
+    return keys
 
 
 def layer_of(call: Call, calls: Sequence[Call]) -> Layer:
@@ -99,9 +98,9 @@ def layer_of(call: Call, calls: Sequence[Call]) -> Layer:
         origin = next((one for one in reversed(calls[: calls.index(call) + 1]) if _leads_to(one, call)), None)
         axis = origin.unit_axis if origin else axis
     attrs = {
-        "module": call.place.path,
+        "module": call.key.path,
         "module_class": type(call.module).__name__ if call.module is not None else "",
-        "source": origin.place.path if origin and origin.has_row_per_unit else "",
+        "source": origin.key.path if origin and origin.has_row_per_unit else "",
         "rectified": isinstance(call.module, RECTIFIERS),
         "activation": call.module is None or call.is_attention or call.is_activation,
     }
@@ -115,15 +114,15 @@ def layer_of(call: Call, calls: Sequence[Call]) -> Layer:
     positions = ("position",) if before == 1 else tuple(f"position_{i}" for i in range(before))
     spatial = SPATIAL.get(after) or tuple(f"dim_{i}" for i in range(after))
     dims = ("unit", "query", "key") if call.is_attention else (*positions, "unit", *spatial)
-    return Layer(call.place.name, call.shape, dims, array_type(call.dtype), attrs, call.input_shape)
+    return Layer(call.key.name, call.shape, dims, array_type(call.dtype), attrs, call.input_shape)
 
 
 def _leads_to(one: Call, call: Call) -> bool:
-    """Tell whether the units of a module may be those of an output."""
+    """Return whether the units of a module may be those of an output."""
     return bool(
         one.module is not None
         and one.shape
-        and one.place.path
+        and one.key.path
         and one.has_units
         and len(one.shape) == len(call.shape)
         and one.shape[one.unit_axis] == call.shape[one.unit_axis]
@@ -131,7 +130,7 @@ def _leads_to(one: Call, call: Call) -> bool:
 
 
 def _constants(module: Any) -> dict[str, float]:
-    """Give the numbers that make an activation what it is, such as its bounds or its slope."""
+    """Return the numbers that make an activation what it is, such as its bounds or its slope."""
     named = {name: getattr(module, name, None) for name in getattr(module, "__constants__", ())}
     return {
         name: value for name, value in named.items() if isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,4 +1,4 @@
-"""The network of a run: built by its factory, and held against the weights that were recorded."""
+"""The network of a run: built by its factory, and matched with the recorded tensors."""
 
 import copy
 from collections import defaultdict
@@ -17,15 +17,15 @@ Model = nn.Module | Callable[..., nn.Module] | str
 """A network, a function that builds it, or the name of one, "package.module:factory"."""
 
 
-def described(trajectory: Trajectory) -> tuple[str, dict[str, Any]] | None:
-    """Give the factory that run.json names, and its arguments; None if it names none."""
+def factory_of(trajectory: Trajectory) -> tuple[str, dict[str, Any]] | None:
+    """Return the factory that run.json names, and its arguments; None if it names none."""
     model = model_description(trajectory.facts)
     return None if model is None else (model["factory"], dict(model.get("arguments") or {}))
 
 
-def names_none(trajectory: Trajectory) -> bool:
-    """Tell whether it is not known which network a run trained."""
-    return trajectory.model is None and described(trajectory) is None
+def lacks_model(trajectory: Trajectory) -> bool:
+    """Return whether it is not known which network a run trained."""
+    return trajectory.model is None and factory_of(trajectory) is None
 
 
 def build(trajectory: Trajectory, model: Model | None) -> nn.Module:
@@ -42,15 +42,15 @@ def build(trajectory: Trajectory, model: Model | None) -> nn.Module:
     """
     if isinstance(model, nn.Module):
         return copy.deepcopy(model).eval()
-    factory, arguments = described(trajectory) or ("", {})
+    factory, arguments = factory_of(trajectory) or ("", {})
     if model is None and not factory:
         raise MissingData(
-            f"the model of {trajectory.source or 'the run'} was asked for, to replay it; the run names none. Pass "
-            "model= (--model package.module:factory on the command line), or record with "
-            "describe={'model': {'factory': 'module:function', 'arguments': {…}}}."
+            f"cannot replay {trajectory.source or 'the run'}: it names no model; pass model= (--model "
+            "package.module:factory), or record with describe={'model': {'factory': 'module:function', "
+            "'arguments': {…}}}"
         )
-    asked = factory if model is None else model
-    arguments = arguments if asked == factory else {}
+    builder = factory if model is None else model
+    arguments = arguments if builder == factory else {}
     if model is None:
         function: Callable[..., nn.Module] = named_by_run(trajectory, factory)
     else:
@@ -63,18 +63,19 @@ def build(trajectory: Trajectory, model: Model | None) -> nn.Module:
         except Exception as error:
             why = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
             remedy = (
-                "Correct its arguments." if arguments else "Name a function that needs none and builds the network."
+                "correct its arguments" if arguments else "name a function without arguments that builds the network"
             )
-            raise BadSetting(f"{asked} was called with {arguments or 'no arguments'}; {why}. {remedy}") from error
+            raise BadSetting(f"cannot call {builder} with {arguments or 'no arguments'}: {why}; {remedy}") from error
     if not isinstance(built, nn.Module):
         raise BadSetting(
-            f"{asked} was to give a torch.nn.Module; it gave a {type(built).__name__}. Name a function that builds one."
+            f"cannot replay {builder}: it returned a {type(built).__name__}; name a function that returns a "
+            "torch.nn.Module"
         )
     return built.eval()
 
 
-def usable(device: str) -> str:
-    """Give a device that torch can use.
+def usable_device(device: str) -> str:
+    """Return a device that torch can use.
 
     Raises
     ------
@@ -86,16 +87,16 @@ def usable(device: str) -> str:
     except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:  # torch has no type of its own
         reason = " ".join(str(error).split()).partition(". ")[0][:200].rstrip(".") or type(error).__name__
         count = torch.cuda.device_count()
-        there = ", ".join(["cpu", *(f"cuda:{i}" for i in range(count))])
+        available = ", ".join(["cpu", *(f"cuda:{i}" for i in range(count))])
         raise BadSetting(
-            f"the device {device!r} was asked for, to replay on; {reason}. There is {there}. Leave --device (device=) "
-            "out for the CPU."
+            f"cannot replay on device {device!r}: {reason}; choose one of {available}, or leave --device (device=) out "
+            "for the CPU"
         ) from error
     return device
 
 
 def fit(model: nn.Module, trajectory: Trajectory) -> dict[str, str]:
-    """Give the recorded tensor that goes to each name in the state of a model.
+    """Return the recorded tensor that goes to each name in the state of a model.
 
     Tied weights may be recorded under any of their names. Counters of batches, which eval mode does not read, may
     lack.
@@ -125,11 +126,11 @@ def fit(model: nn.Module, trajectory: Trajectory) -> dict[str, str]:
         if tuple(own[name].shape) != tuple(recorded[home].shape)
     ]
     kinds = {"missing in the run": missing, "not in the model": unexpected, "of another shape": shapes}
-    found = "; ".join(f"{len(names)} {kind} ({_few(names)})" for kind, names in kinds.items() if names)
-    if found:
+    mismatches = ", ".join(f"{len(names)} {kind} ({_few(names)})" for kind, names in kinds.items() if names)
+    if mismatches:
         raise BadSetting(
-            f"{type(model).__name__} was to take the weights of {trajectory.source or 'the run'}; {found}. "
-            "Pass model= (--model) the network that was trained, built with the same arguments."
+            f"cannot load the weights of {trajectory.source or 'the run'} into {type(model).__name__}: {mismatches}; "
+            "pass model= (--model) the network that was trained, built with the same arguments"
         )
     return homes
 

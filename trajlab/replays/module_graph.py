@@ -1,4 +1,4 @@
-"""What feeds what in a network: the graph of its modules, and of the functions between them."""
+"""The graph of a network for `trajlab network`: its modules, and the functions between them."""
 
 import re
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from trajlab.replays.model import Model, build, fit
 from trajlab.replays.observers.observer import INPUT
 from trajlab.replays.replay import TRIAL_SAMPLES, probe_parts
 from trajlab.replays.torch_settings import settings
-from trajlab.replays.trace import Place, output_of, shape_for_one
+from trajlab.replays.trace import OutputKey, output_of, shape_for_one
 from trajlab.runs.trajectory import Trajectory
 
 OUTPUT = "output"
@@ -50,8 +50,8 @@ class Node:
     sources: list[int] = field(default_factory=list)
 
 
-def wiring(trajectory: Trajectory, *, model: Model | None = None, probe: Any = None) -> list[Node]:
-    """Tell what feeds what in the network of a run, in the order of a pass; no snapshot is read.
+def module_graph(trajectory: Trajectory, *, model: Model | None = None, probe: Any = None) -> list[Node]:
+    """Return the graph of the network of a run, in the order of a pass; no snapshot is read.
 
     Modules without modules of their own are nodes. The graph is that of autograd, of a pass in eval mode: what is not
     differentiated, such as a mask, is not seen.
@@ -119,14 +119,14 @@ class _Tracer:
         self.calls[path] = number + 1
         parameters = 0 if number else sum(value.numel() for value in module.parameters())
         shape = shape_for_one(first_tensor(output), self.samples)
-        name = Place(path, number).name
+        name = OutputKey(path, number).name
         self.nodes.append(Node(name, "module", type(module).__name__, shape, parameters, sources))
         for tensor in tensors_in(output):
             if tensor.grad_fn is not None:
                 self.home[tensor.grad_fn] = len(self.nodes) - 1
 
     def _sources(self, tensors: Iterable[torch.Tensor]) -> list[int]:
-        """Find the nodes that gave some tensors; functions between modules become nodes on the way."""
+        """Return the nodes whose outputs some tensors are; functions between modules become nodes."""
         found = []
         for tensor in tensors:
             if tensor.grad_fn is not None:
@@ -136,7 +136,7 @@ class _Tracer:
         return list(dict.fromkeys(found))
 
     def _node(self, function: Any) -> int:
-        """Give the node of a function of autograd; those before it that have none become nodes first."""
+        """Return the node of a function of autograd; those before it that have none become nodes first."""
         waiting = [function]
         while waiting:
             before = [one for one, _ in waiting[-1].next_functions if one is not None]
@@ -162,7 +162,7 @@ class _Tracer:
 
 
 def _snake_case(name: str) -> str:
-    """Give the name of a function of autograd as users call it.
+    """Return the name of a function of autograd as users call it.
 
     >>> _snake_case("Add"), _snake_case("AvgPool2D"), _snake_case("UnsafeView")
     ('add', 'avg_pool2d', 'unsafe_view')

@@ -1,4 +1,4 @@
-"""What is derived in a backward pass: one number for each sample, summed over the samples of a batch."""
+"""Objectives that a backward pass differentiates: one number per sample, summed over the samples of a batch."""
 
 from collections.abc import Callable
 
@@ -15,12 +15,12 @@ KINDS = ("loss", "logit", "p_logit", "predicted_logit", "unit")
 
 
 def value_of(objective: Objective, outputs: Outputs, targets: torch.Tensor | None, first: int) -> torch.Tensor:
-    """Give the objective of a batch.
+    """Return the objective of a batch.
 
     Parameters
     ----------
     objective
-        What is asked for.
+        The objective.
     outputs
         Gives the outputs of the batch.
     targets
@@ -38,12 +38,12 @@ def value_of(objective: Objective, outputs: Outputs, targets: torch.Tensor | Non
     if objective.kind == "unit":
         return _unit(outputs(objective.layer), objective.units[first:])
     if objective.kind not in KINDS:
-        raise BadSetting(f"the gradient of {objective.kind!r} was asked for; there are {', '.join(KINDS)}. Choose one.")
+        raise BadSetting(f"cannot differentiate {objective.kind!r}; choose one of {', '.join(KINDS)}")
     output = outputs("")
     if targets is None:
         raise MissingData(
-            f"the gradient of the {objective.kind} was asked for; the probe has no targets. "
-            "Record with Recorder(probe=(inputs, targets))."
+            f"cannot differentiate the {objective.kind}: the probe has no targets; record with "
+            "Recorder(probe=(inputs, targets))"
         )
     if not targets.is_floating_point() and targets.shape == output.shape[:-1]:
         return _of_labels(objective.kind, output, targets)
@@ -53,13 +53,13 @@ def value_of(objective: Objective, outputs: Outputs, targets: torch.Tensor | Non
         squares = (output - targets.reshape(output.shape).to(output.dtype)) ** 2
         return squares.reshape(len(output), -1).mean(1).sum()
     raise BadSetting(
-        f"the gradient of the {objective.kind} was asked for; outputs have shape {list(output.shape)} and targets "
-        f"{targets.dtype} {list(targets.shape)}. Give labels of classes, or values of the outputs' shape for the loss."
+        f"cannot differentiate the {objective.kind}: outputs have shape {list(output.shape)} and targets "
+        f"{targets.dtype} {list(targets.shape)}; pass class labels, or for the loss values of the outputs' shape"
     )
 
 
 def _of_labels(kind: str, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Give the sum over the samples of the mean over their positions; labels of no class count nothing."""
+    """Return the sum over the samples of the mean over their positions; labels of no class count nothing."""
     classes = logits.shape[-1]
     known = (labels >= 0) & (labels < classes)
     labels = logits.argmax(-1) if kind == "predicted_logit" else torch.where(known, labels, 0).long()
@@ -71,6 +71,6 @@ def _of_labels(kind: str, logits: torch.Tensor, labels: torch.Tensor) -> torch.T
 
 
 def _unit(output: torch.Tensor, units: tuple[int, ...]) -> torch.Tensor:
-    """Give the sum over the samples of the mean output of a unit of each; output is (sample, unit, position)."""
+    """Return the sum over the samples of the mean output of a unit of each; output is (sample, unit, position)."""
     chosen = torch.tensor(units[: len(output)], device=output.device)
     return output[torch.arange(len(output), device=output.device), chosen].mean(-1).sum()

@@ -1,4 +1,4 @@
-"""Observers at work: on the arrays of activations that there are, and what becomes of what they find."""
+"""Observers applied to activations, and their results as lazy arrays."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,19 +11,19 @@ import xarray as xr
 from dask.base import tokenize
 
 from trajlab.errors import BadSetting, MissingData
-from trajlab.replays.observers.observer import Layer, Observable, Observer, Output, Seen
+from trajlab.replays.observers.observer import Batch, Layer, Observable, Observer, Output
 from trajlab.runs.tensors import common_steps
 from trajlab.scan.graph import Graph, Pass
 
 
 def observe(activations: Mapping[str, xr.DataArray], observer: Observer) -> dict[str, xr.DataArray]:
-    """Reduce the outputs of layers to what an observer finds, (step, …) each; lazily.
+    """Reduce the outputs of layers with an observer, and return its results, (step, …) each; lazily.
 
     Parameters
     ----------
     activations
-        What `trajlab.replay` gives, and then the observer looks on during the pass and no output is kept; or arrays by
-        name of the layer, dims (step, sample, …, unit, …).
+        A result of `trajlab.replay`, whose outputs are reduced during the pass and not kept; or arrays by layer name,
+        dims (step, sample, …, unit, …).
     observer
         The reduction. One that has an objective needs a replay.
 
@@ -35,14 +35,12 @@ def observe(activations: Mapping[str, xr.DataArray], observer: Observer) -> dict
     if isinstance(activations, Observable):
         return activations.observe(observer)
     if observer.objective is not None:
-        raise BadSetting(
-            "gradients of activations were asked for; arrays of activations have none. Pass what trajlab.replay gives."
-        )
+        raise BadSetting("cannot observe gradients of arrays of activations; pass the result of trajlab.replay")
     return _observe_arrays(activations, observer)
 
 
 def layers_in(activations: Mapping[str, xr.DataArray]) -> tuple[Layer, ...]:
-    """Say what layers there are, of a replay or of arrays by name of the layer."""
+    """Return the layers of a replay, or of arrays by layer name."""
     if isinstance(activations, Observable):
         return activations.layers
     return _labeled({name: _by_sample(name, array) for name, array in activations.items()})
@@ -50,7 +48,7 @@ def layers_in(activations: Mapping[str, xr.DataArray]) -> tuple[Layer, ...]:
 
 @dataclass(eq=False)
 class Watch:
-    """An observer at work: its state, and where each of its layers is among them.
+    """An observer and its state during a pass.
 
     Parameters
     ----------
@@ -71,7 +69,7 @@ class Watch:
         self.state = self.observer.start(self.layers, self.samples)
 
     def found(self) -> list[np.ndarray]:
-        """Give what was found, in the order of the outputs."""
+        """Return the results, in the order of the outputs."""
         outputs = self.observer.outputs(self.layers, self.samples)
         found = self.observer.finish(self.state)
         return [np.asarray(found[name], output.dtype) for name, output in outputs.items()]
@@ -123,7 +121,7 @@ def _row(result: Sequence[Sequence[np.ndarray]], number: int) -> np.ndarray:
 
 
 def _observe_arrays(activations: Mapping[str, xr.DataArray], observer: Observer) -> dict[str, xr.DataArray]:
-    """Let an observer look at arrays, a step after the other."""
+    """Reduce arrays, step by step."""
     arrays = {name: _by_sample(name, array) for name, array in activations.items()}
     steps = _shared_steps(arrays)
     layers = _labeled(arrays)
@@ -151,7 +149,7 @@ def _observed(
     watches = [Watch(observer, layers, samples) for observer in observers]
     for watch in watches:
         for place, rows in enumerate(values):
-            watch.observer.add(watch.state, place, Seen(rows[0], 0))
+            watch.observer.add(watch.state, place, Batch(rows[0], 0))
     return [watch.found() for watch in watches]
 
 
@@ -165,8 +163,8 @@ def _labeled(arrays: Mapping[str, xr.DataArray]) -> tuple[Layer, ...]:
 def _by_sample(name: str, array: xr.DataArray) -> xr.DataArray:
     if not {"step", "unit"} <= set(array.dims):
         raise BadSetting(
-            f"activations with dims step and unit were expected; {name} has {', '.join(map(str, array.dims))}. "
-            "Rename the dim over its units to unit."
+            f"cannot observe {name}: its dims are {', '.join(map(str, array.dims))}; name those over steps and units "
+            "step and unit"
         )
     array = array if "sample" in array.dims else array.expand_dims("sample")
     return array.transpose("step", "sample", ...)
@@ -175,5 +173,5 @@ def _by_sample(name: str, array: xr.DataArray) -> xr.DataArray:
 def _shared_steps(arrays: Mapping[str, xr.DataArray]) -> np.ndarray:
     shared = common_steps(array["step"].values for array in arrays.values())
     if not len(shared):
-        raise MissingData("steps at which all layers are known were asked for; there are none. Replay them together.")
+        raise MissingData("cannot observe the layers: they share no step; replay them together")
     return shared

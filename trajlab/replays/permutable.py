@@ -7,7 +7,7 @@ import torch
 from trajlab.replays.alignment import Chain, chain_of, permuted
 from trajlab.replays.dtypes import as_input
 from trajlab.replays.hooks import first_tensor
-from trajlab.replays.model import build, fit, names_none
+from trajlab.replays.model import build, fit, lacks_model
 from trajlab.runs.trajectory import Trajectory
 
 SAMPLES = 4
@@ -15,7 +15,7 @@ SAMPLES = 4
 
 
 def chain(trajectory: Trajectory) -> Chain:
-    """Tell which hidden layers of a run follow each other, so that their units can be permuted.
+    """Return the chain of hidden layers of a run, whose units can be permuted.
 
     The shapes of its tensors tell. If the run names its network and has a probe, random weights are put through it
     before and after the units of each layer were permuted: where the output differs, something else reads these
@@ -23,7 +23,7 @@ def chain(trajectory: Trajectory) -> Chain:
     """
     lives = (trajectory.weights.series, trajectory.buffers.series)
     found = chain_of(*({name: tuple(life.shape) for name, life in group.items()} for group in lives))
-    if found.reason or names_none(trajectory) or "inputs" not in trajectory.probe:
+    if found.reason or lacks_model(trajectory) or "inputs" not in trajectory.probe:
         return found
     model = build(trajectory, trajectory.model)
     homes = fit(model, trajectory)

@@ -1,4 +1,4 @@
-"""Probes that are given rather than recorded: arrays, tensors, and files of them."""
+"""Probes passed as arrays, tensors or files instead of recorded ones."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,7 +23,7 @@ SUFFIXES = (".safetensors", ".npz", ".npy", ".pt", ".pth")
 
 
 def as_probe(given: Any) -> xr.Dataset:
-    """Give a probe as a Dataset with `inputs` and perhaps `targets`, and its `sha256` in attrs.
+    """Return a probe as a Dataset with `inputs` and perhaps `targets`, and its `sha256` in attrs.
 
     Parameters
     ----------
@@ -73,26 +73,26 @@ def read_probe(path: str | Path) -> xr.Dataset:
     file = as_path(path)
     with reaching(file):
         if not file.is_file():
-            there = "a folder" if file.is_dir() else "no such file"
-            raise MissingData(f"a probe was to be read from {file}; there is {there}. Name a file of inputs.")
+            reason = "it is a folder" if file.is_dir() else "there is no such file"
+            raise MissingData(f"cannot read a probe from {file}: {reason}; name a file of inputs")
         data = file.read_bytes()
     try:
         found = _parsed(data, file.suffix.lower())
     except Exception as error:
         raise DamagedData(
-            f"a probe was to be read from {file}; {' '.join(str(error).split())[:200]}. Give one of "
-            f"{', '.join(SUFFIXES)} that holds inputs, and perhaps targets."
+            f"cannot read a probe from {file}: {' '.join(str(error).split())[:200]}; name a file of type "
+            f"{', '.join(SUFFIXES)} that holds inputs, and perhaps targets"
         ) from error
     try:
         probe = _named(found) if isinstance(found, Mapping) else as_probe(found)
         _check_finite(probe)
     except BadSetting as error:
-        raise DamagedData(f"a probe was to be read from {file}; {error}") from error
+        raise DamagedData(f"cannot read a probe from {file}: {error}") from error
     return probe
 
 
 def _named(found: Mapping[Any, Any]) -> xr.Dataset:
-    """Give a probe of tensors by name."""
+    """Return a probe of tensors by name."""
     found = {MASKS.get(str(name), str(name)): values for name, values in found.items()}
     kinds = [str(name).removesuffix("inputs") for name in found if str(name).endswith("inputs")]
     known = {f"{kind}{part}" for kind in kinds for part in ("inputs", "targets")}
@@ -110,7 +110,7 @@ def _named(found: Mapping[Any, Any]) -> xr.Dataset:
 
 
 def _check_finite(probe: xr.Dataset) -> None:
-    """Refuse inputs that are NaN or Inf: all outputs would be."""
+    """Raise BadSetting for inputs that are NaN or Inf: all outputs would be."""
     for name in probe:
         if str(name).endswith("inputs"):
             bad = int((~np.isfinite(probe[name].values)).sum())
@@ -139,7 +139,7 @@ def _recorded(given: Any) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
 
 
 def _tensors(given: Any) -> Any:
-    """Give a probe's parts as tensors."""
+    """Return a probe's parts as tensors."""
     if isinstance(given, tuple | list):
         return tuple(_tensor(part) for part in given)
     return _tensor(given)
@@ -151,8 +151,8 @@ def _tensor(part: Any) -> torch.Tensor:
         return torch.as_tensor(widen(part) if isinstance(part, np.ndarray) else part).cpu()
     except (TypeError, ValueError, RuntimeError) as error:
         raise BadSetting(
-            f"a probe was asked for, inputs or a pair of inputs and targets; found {type(part).__name__}: {error}. "
-            "Give arrays or tensors."
+            f"cannot use {type(part).__name__} as a probe: {error}; pass inputs, or a pair of inputs and targets, as "
+            "arrays or tensors"
         ) from error
 
 

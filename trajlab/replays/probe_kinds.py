@@ -1,4 +1,4 @@
-"""Kinds of a probe: the examples that were recorded, and what is made of them, such as noise of the same range."""
+"""Kinds of inputs: recorded examples, and inputs derived from them, such as noise of the same range."""
 
 import hashlib
 from collections.abc import Callable
@@ -22,7 +22,7 @@ MADE = ("uniform", "gaussian", "shuffled")
 
 
 def kinds_of(probe: xr.Dataset) -> list[str]:
-    """Name the kinds that a probe can give: the recorded ones, and those that are made of these."""
+    """Return the kinds of inputs of a probe: recorded ones, and those derived from them."""
     recorded = [str(name).removesuffix("_inputs") for name in probe if str(name).endswith("_inputs")]
     others = [kind for kind in recorded if kind != MASK]
     made = [kind for kind in MADE if kind != "gaussian" or probe["inputs"].dtype.kind == "f"]
@@ -30,7 +30,7 @@ def kinds_of(probe: xr.Dataset) -> list[str]:
 
 
 def probe_of(probe: xr.Dataset, kind: str, *, seed: int = 0) -> xr.Dataset:
-    """Give a probe of a kind, `inputs` and perhaps `targets`, with the `sha256` and the `kind` in attrs; lazily.
+    """Return a probe of a kind, `inputs` and perhaps `targets`, with the `sha256` and the `kind` in attrs; lazily.
 
     Parameters
     ----------
@@ -52,15 +52,15 @@ def probe_of(probe: xr.Dataset, kind: str, *, seed: int = 0) -> xr.Dataset:
     MissingData
         The kind was not recorded.
     """
-    known = kinds_of(probe)
-    if kind not in known:
+    kinds = kinds_of(probe)
+    if kind not in kinds:
         if kind == "train":
             raise MissingData(
-                f"training examples were asked for; the probe has {', '.join(known)}. "
-                "Record with Recorder(probe={'valid': (inputs, targets), 'train': (inputs, targets)})."
+                f"cannot use training examples: the probe has {', '.join(kinds)}; record with "
+                "Recorder(probe={'valid': (inputs, targets), 'train': (inputs, targets)})"
             )
-        why = ", as the inputs are integers" if kind == "gaussian" else ""
-        raise BadSetting(f"inputs of the kind {kind!r} were asked for; there are {', '.join(known)}{why}. Choose one.")
+        why = " (the inputs are integers)" if kind == "gaussian" else ""
+        raise BadSetting(f"cannot use inputs of the kind {kind!r}; choose one of {', '.join(kinds)}{why}")
     if kind == RECORDED:
         return probe[[name for name in ("inputs", "targets") if name in probe]].assign_attrs(kind=kind)
     if kind not in MADE:
@@ -75,25 +75,25 @@ def probe_of(probe: xr.Dataset, kind: str, *, seed: int = 0) -> xr.Dataset:
 
 
 def remade(values: Any, shape: tuple[int, ...], make: Callable[..., np.ndarray], *settings: Any) -> da.Array:
-    """Give what a function makes of inputs, an array of a shape; lazily."""
+    """Return what a function makes of inputs, an array of a shape; lazily."""
     whole = values.rechunk(-1) if isinstance(values, da.Array) else values
     return da.from_delayed(dask.delayed(make, pure=True)(whole, *settings), shape, values.dtype)
 
 
 def derived_hash(probe: xr.Dataset, recipe: str) -> str:
-    """Give the hash of what a recipe makes of a probe; none if the hash of that is unknown."""
+    """Return the hash of what a recipe makes of a probe; none if the hash of that is unknown."""
     source = probe.attrs.get("sha256", "")
     return hashlib.sha256(f"{recipe} of {source}".encode()).hexdigest() if source else ""
 
 
 def _channels(values: np.ndarray) -> np.ndarray:
-    """Give the values of each channel, (channel, value) float64."""
+    """Return the values of each channel, (channel, value) float64."""
     values = values if values.ndim > 2 else values.reshape(1, 1, -1)
     return np.moveaxis(values, 1, 0).reshape(values.shape[1], -1).astype(np.float64)
 
 
 def _spread(of_channels: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Give one number for each channel such that it goes with inputs."""
+    """Return one number for each channel such that it goes with inputs."""
     return of_channels.reshape(1, -1, *(1,) * (values.ndim - 2)) if values.ndim > 2 else of_channels[0]
 
 

@@ -12,8 +12,8 @@ from trajlab.errors import BadSetting
 from trajlab.replays.probe_kinds import MASK, remade
 
 
-def chosen_of(probe: xr.Dataset, samples: Sequence[int], most: int) -> da.Array:
-    """Give the positions of a few samples of a probe, (sample); lazily.
+def select_samples(probe: xr.Dataset, samples: Sequence[int], most: int) -> da.Array:
+    """Return the positions of a few samples of a probe, (sample); lazily.
 
     Parameters
     ----------
@@ -28,13 +28,13 @@ def chosen_of(probe: xr.Dataset, samples: Sequence[int], most: int) -> da.Array:
     Raises
     ------
     BadSetting
-        The probe has no such sample, or none is asked for.
+        The probe has no such sample, or none is selected.
     """
     count = probe["inputs"].shape[0]
     if any(not 0 <= sample < count for sample in samples) or most < 1 or not count:
         raise BadSetting(
-            f"samples={list(samples)} and at most {most} were asked for; the probe has {count}, from 0 on. "
-            "Change the setting."
+            f"cannot show samples={list(samples)}, at most {most}: the probe has {count}, counted from 0; choose among "
+            "these"
         )
     if len(samples):
         return da.from_array(np.array(samples, np.int64), chunks=-1)
@@ -71,14 +71,14 @@ def first_of_each_class(labels: np.ndarray, count: int, *, by_position: bool = F
     return np.sort(positions) if by_position else positions
 
 
-def part_of(probe: xr.Dataset, samples: da.Array) -> xr.Dataset:
-    """Give some samples of a probe, `inputs` and perhaps `targets`, by their positions; lazily."""
+def samples_of(probe: xr.Dataset, samples: da.Array) -> xr.Dataset:
+    """Return some samples of a probe, `inputs` and perhaps `targets`, by their positions; lazily."""
     names = [name for name in ("inputs", "targets") if name in probe]
-    return xr.Dataset({name: (probe[name].dims, taken(probe[name].data, samples)) for name in names})
+    return xr.Dataset({name: (probe[name].dims, take_samples(probe[name].data, samples)) for name in names})
 
 
 def masks_of(probe: xr.Dataset, dims: Sequence[str]) -> Any:
-    """Give the masks of what samples show, (sample, …); None if the probe has none.
+    """Return the masks of what samples show, (sample, …); None if the probe has none.
 
     Parameters
     ----------
@@ -92,23 +92,23 @@ def masks_of(probe: xr.Dataset, dims: Sequence[str]) -> Any:
     BadSetting
         There is not a mask of its shape for each sample.
     """
-    found = next((probe[name].data for name in (MASK, f"{MASK}_inputs") if name in probe), None)
-    if found is None:
+    masks = next((probe[name].data for name in (MASK, f"{MASK}_inputs") if name in probe), None)
+    if masks is None:
         return None
-    count, *shape = probe["inputs"].shape
-    wanted = (count, *(size for size, dim in zip(shape, dims, strict=True) if dim != "channel"))
-    if found.shape == (count, 1, *wanted[1:]):
-        found = found.reshape(wanted)
-    if found.shape != wanted:
+    count, *sizes = probe["inputs"].shape
+    shape = (count, *(size for size, dim in zip(sizes, dims, strict=True) if dim != "channel"))
+    if masks.shape == (count, 1, *shape[1:]):
+        masks = masks.reshape(shape)
+    if masks.shape != shape:
         raise BadSetting(
-            f"masks of shape {list(wanted)} were expected, one for each sample; they are {list(found.shape)}. "
-            "Give the probe a mask as large as the input, without channels, for each sample."
+            f"cannot use masks of shape {list(masks.shape)}; pass a mask for each sample as large as the input without "
+            f"channels, {list(shape)}"
         )
-    return found
+    return masks
 
 
-def taken(values: Any, samples: da.Array) -> da.Array:
-    """Give some rows of an array; lazily."""
+def take_samples(values: Any, samples: da.Array) -> da.Array:
+    """Return some rows of an array; lazily."""
     return remade(values, (*samples.shape, *values.shape[1:]), _rows, samples)
 
 

@@ -1,4 +1,4 @@
-"""Replaying: the snapshots of a run put through its network again, on a fixed batch of examples."""
+"""Replay: forward passes of a fixed batch through the network of a run, with the weights of each step."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -16,11 +16,11 @@ from trajlab import sizes
 from trajlab.errors import BadSetting, MissingData
 from trajlab.replays.dtypes import as_input
 from trajlab.replays.forward import Request
-from trajlab.replays.layers import choose, layer_of
-from trajlab.replays.model import Model, build, described, fit, names_none, usable
+from trajlab.replays.layers import layer_of, select_layers
+from trajlab.replays.model import Model, build, factory_of, fit, lacks_model, usable_device
 from trajlab.replays.observe import assembled
 from trajlab.replays.observers.observer import Observable, Observer
-from trajlab.replays.observers.outputs import Raw
+from trajlab.replays.observers.outputs import Outputs
 from trajlab.replays.probe_files import as_probe
 from trajlab.replays.stateless import Network, hollow
 from trajlab.replays.tasks import Passes
@@ -33,7 +33,7 @@ TRIAL_SAMPLES = 3
 
 
 class Replayed(Observable):
-    """Outputs of layers at each step, by name of the layer: arrays, (step, sample, …), and what observers make of them.
+    """Outputs of layers by layer name: lazy arrays, (step, sample, …), which observers can reduce during the pass.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class Replayed(Observable):
         self._arrays: dict[str, xr.DataArray] | None = None
 
     def observe(self, observer: Observer) -> dict[str, xr.DataArray]:
-        """Give what an observer finds at each step, (step, …) each; lazily.
+        """Return the results of an observer, (step, …) each; lazily.
 
         All that is computed together in `trajlab run`, or under ``dask.config.set(array_optimize=fuse_scans)``, shares
         one pass a step.
@@ -59,16 +59,16 @@ class Replayed(Observable):
         Raises
         ------
         BadSetting
-            The gradient by inputs that are integers is asked for.
+            The observer differentiates with respect to inputs that are integers.
         """
-        places = tuple(call.place for call in self._chosen)
-        whole = [call for call in self._chosen if call.module is None and not call.dtype.is_floating_point]
-        if whole and observer.objective is not None:
+        keys = tuple(call.key for call in self._chosen)
+        integers = [call for call in self._chosen if call.module is None and not call.dtype.is_floating_point]
+        if integers and observer.objective is not None:
             raise BadSetting(
-                f"the gradient of the {observer.objective.kind} by the inputs was asked for; these are "
-                f"{whole[0].dtype}, which nothing can be derived by. Name the layer that embeds them."
+                f"cannot differentiate the {observer.objective.kind} with respect to {integers[0].dtype} inputs; name "
+                "the embedding layer instead"
             )
-        request = Request(observer, self.layers, places, self._target(observer))
+        request = Request(observer, self.layers, keys, self._target(observer))
         graph, results = self._passes.graph(request)
         outputs = observer.outputs(self.layers, self.samples)
         attrs = {"probe_sha256": self.probe_sha256}
@@ -77,14 +77,14 @@ class Replayed(Observable):
     def _target(self, observer: Observer) -> Any:
         if observer.objective is None or observer.objective.kind != "unit":
             return None
-        (call, *_) = choose(self._calls, [observer.objective.layer])
-        return layer_of(call, self._calls)._replace(name=observer.objective.layer), call.place
+        (call, *_) = select_layers(self._calls, [observer.objective.layer])
+        return layer_of(call, self._calls)._replace(name=observer.objective.layer), call.key
 
     @property
     def arrays(self) -> dict[str, xr.DataArray]:
         """All outputs by name of the layer; lazy."""
         if self._arrays is None:
-            self._arrays = self.observe(Raw())
+            self._arrays = self.observe(Outputs())
         return self._arrays
 
     def __getitem__(self, name: str) -> xr.DataArray:
@@ -108,7 +108,7 @@ def replay(
     prune: float = 0.0,
     prune_relative: float = 0.0,
 ) -> Replayed:
-    """Put the weights and buffers of each step through the network, on a fixed batch; lazily.
+    """Run a fixed batch through the network with the weights and buffers of each step; lazily.
 
     The network is in eval mode and computes in the element types that it was built in: those of bfloat16 snapshots
     are widened exactly where its factory builds it in float32. It is tried on zeros once, to learn its layers.
@@ -164,7 +164,7 @@ def replay(
     >>> trajlab.replay(walk, model=net, probe=torch.ones(5, 4))["1"].sizes
     Frozen({'step': 2, 'sample': 5, 'unit': 3})
     """
-    device = usable(trajectory.device if device is None else device)
+    device = usable_device(trajectory.device if device is None else device)
     inputs, targets, own_steps, sha256 = probe_parts(trajectory, probe)
     shape = inputs.shape[1:] if own_steps is None else inputs.shape[2:]
     samples = inputs.shape[0] if own_steps is None else inputs.shape[1]
@@ -173,8 +173,8 @@ def replay(
     model = trajectory.model if model is None else model
     zeros = np.zeros((min(TRIAL_SAMPLES, samples), *shape), inputs.dtype)
     built, homes, calls = _tried(trajectory, model, identity, zeros, device, known)
-    chosen = choose(calls, [layers] if isinstance(layers, str) else layers, of)
-    attention = {call.place.path for call in chosen if call.is_attention}
+    chosen = select_layers(calls, [layers] if isinstance(layers, str) else layers, of)
+    attention = {call.key.path for call in chosen if call.is_attention}
     network = Network(built, tuple(homes), _batch(calls), device, tuple(sorted(attention)), prune, prune_relative)
     recorded = trajectory.weights.series | trajectory.buffers.series
     lives = [recorded[home] for home in homes.values()]
@@ -191,14 +191,14 @@ def replay(
 
 def activations(trajectory: Trajectory) -> Replayed | None:
     """Replay a run with all defaults; None if it has no probe or names no model."""
-    if "inputs" not in trajectory.probe or names_none(trajectory):
+    if "inputs" not in trajectory.probe or lacks_model(trajectory):
         return None
     return replay(trajectory)
 
 
-def replaying(trajectory: Trajectory) -> Callable[..., Replayed] | None:
-    """Give `replay` of a run, for inputs yet to be named; None if it names no model."""
-    return None if names_none(trajectory) else partial(replay, trajectory)
+def replayer(trajectory: Trajectory) -> Callable[..., Replayed] | None:
+    """Return `replay` of a run, for inputs yet to be named; None if it names no model."""
+    return None if lacks_model(trajectory) else partial(replay, trajectory)
 
 
 Tried = tuple[nn.Module, dict[str, str], list[Call]]
@@ -221,18 +221,18 @@ def _tried(
 
 
 def _batch(calls: Sequence[Call]) -> int:
-    """Give how many samples go through the network at once: the same for all that is observed."""
+    """Return how many samples go through the network at once: the same for all that is observed."""
     sample = sum(int(np.prod(call.shape)) * call.dtype.itemsize for call in calls)
     return int(np.clip(sizes.BATCH_BYTES // max(sample, 1), 1, sizes.BATCH_SAMPLES))
 
 
 def probe_parts(trajectory: Trajectory, probe: Any) -> tuple[Any, Any, np.ndarray | None, str]:
-    """Give inputs, targets, the steps if each has inputs of its own, and the hash."""
+    """Return inputs, targets, the steps if each has inputs of its own, and the hash."""
     if probe is None:
         if "inputs" not in trajectory.probe:
             raise MissingData(
-                f"the probe of {trajectory.source or 'the run'} was asked for, to replay it; it has none. "
-                "Record with Recorder(probe=inputs), or pass probe= (--probe FILE on the command line)."
+                f"cannot replay {trajectory.source or 'the run'}: it has no probe; record with Recorder(probe=inputs), "
+                "or pass probe= (--probe FILE)"
             )
         probe = trajectory.probe
     probe = as_probe(probe)
@@ -243,13 +243,13 @@ def probe_parts(trajectory: Trajectory, probe: Any) -> tuple[Any, Any, np.ndarra
 
 
 def _identity(trajectory: Trajectory, model: Model | None) -> Any:
-    """Give what a model is known by: its factory's name, so that replays share their tasks, or a name for once.
+    """Return what a model is known by: its factory's name, so that replays share their tasks, or a name for once.
 
-    An object is not tokenized: dask would pickle and load it, which changes classes of a notebook in place.
+    An object is not tokenized: dask would pickle and load it, which changes classes of a notebook in key.
     """
     if model is None and trajectory.model is not None:
         return trajectory.model_token
-    return (model, described(trajectory)) if model is None or isinstance(model, str) else uuid4().hex
+    return (model, factory_of(trajectory)) if model is None or isinstance(model, str) else uuid4().hex
 
 
 def _shared_steps(trajectory: Trajectory, lives: Sequence[Series], own: np.ndarray | None) -> np.ndarray:
@@ -257,7 +257,7 @@ def _shared_steps(trajectory: Trajectory, lives: Sequence[Series], own: np.ndarr
     steps = common_steps(recorded if own is None else [*recorded, own])
     if not len(steps):
         raise MissingData(
-            f"steps of {trajectory.source or 'the run'} with all weights and buffers were asked for; there are none. "
-            "Record whole snapshots."
+            f"cannot replay {trajectory.source or 'the run'}: no step has all weights and buffers; record whole "
+            "snapshots"
         )
     return steps

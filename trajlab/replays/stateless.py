@@ -1,4 +1,4 @@
-"""A network without weights of its own, that the snapshots of any step are put into."""
+"""A network without weights of its own, run with the weights of any snapshot."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ class Network:
         self, inputs: np.ndarray, targets: np.ndarray | None, tables: Sequence[Any], rows: Sequence[int],
         requests: Sequence[Request],
     ) -> list[list[np.ndarray]]:  # fmt: skip
-        """Put all inputs through the network with the weights of one step; give what each observer found.
+        """Run all inputs through the network with the weights of one step; return the results of each observer.
 
         Torch works on one thread here: steps run side by side instead, and how many threads there are never changes
         the last bits of a number. With an objective, there is a backward pass for it after each batch.
@@ -59,7 +59,7 @@ class Network:
         tables, rows
             For each name a table of rows or an array, and which row of it to take.
         requests
-            Observers, and what they look at.
+            Observers and their layers.
 
         Raises
         ------
@@ -84,7 +84,7 @@ class Network:
         return state
 
     def _pruned(self, value: torch.Tensor) -> torch.Tensor:
-        """Put small entries to 0; relative to an RMS that is NaN none is small."""
+        """Set small entries to 0; relative to an RMS that is NaN none is small."""
         if self.prune > 0:
             value = value.masked_fill(value.abs() < self.prune, 0.0)
         if self.prune_relative > 0:
@@ -94,7 +94,7 @@ class Network:
 
 
 def hollow(model: nn.Module) -> nn.Module:
-    """Take the values out of a network's parameters and stored buffers, in place; others keep theirs, ties stay."""
+    """Move a network's parameters and stored buffers to the device meta, in place; ties and other buffers stay."""
     hollowed: dict[nn.Parameter, nn.Parameter] = {}
     for module in model.modules():
         for name, parameter in list(module.named_parameters(recurse=False, remove_duplicate=False)):

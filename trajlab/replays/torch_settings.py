@@ -1,4 +1,4 @@
-"""What torch is set to while a probe passes, in all threads that are at it."""
+"""Settings of torch during passes, shared by the threads that run them."""
 
 import threading
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import torch
 
 
 class _Settings:
-    """Keep torch to one thread, and to the plain path through attention, in the threads that are inside.
+    """Limit torch to one thread and to the plain path of attention, while any thread is inside.
 
     The fast path of torch's encoder layers passes by the modules that hooks listen to. The last thread out leaves the
     settings as they were.

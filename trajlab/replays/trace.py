@@ -1,4 +1,4 @@
-"""The calls of modules in a pass through a network: a trial run tells what is called, in what order, in what shapes."""
+"""Trace of a network: which modules a trial pass calls, in which order, with which output shapes."""
 
 from typing import Any, NamedTuple
 
@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from trajlab.errors import BadSetting
-from trajlab.replays.hooks import first_tensor, listening
+from trajlab.replays.hooks import first_tensor, hooked
 from trajlab.replays.observers.observer import INPUT
 
 ACTIVATION_HOMES = ("torch.nn.modules.activation", "transformers.activations")
@@ -14,7 +14,7 @@ SOFTMAXES = ("Softmin", "Softmax", "Softmax2d", "LogSoftmax")
 NOT_ELEMENTWISE = ("MultiheadAttention", *SOFTMAXES)
 
 
-class Place(NamedTuple):
+class OutputKey(NamedTuple):
     """Where an output is in a pass: the path of the module, the number of its call, and which of its tensors."""
 
     path: str
@@ -36,7 +36,7 @@ class Call(NamedTuple):
 
     Parameters
     ----------
-    place
+    key
         Where it is.
     module
         The module.
@@ -52,7 +52,7 @@ class Call(NamedTuple):
         Number of axes of the output of several samples.
     """
 
-    place: Place
+    key: OutputKey
     module: Any
     shape: tuple[int, ...]
     dtype: torch.dtype
@@ -63,7 +63,7 @@ class Call(NamedTuple):
     @property
     def is_activation(self) -> bool:
         """Whether the module is an elementwise activation."""
-        return not self.place.tensor and any(
+        return not self.key.tensor and any(
             kind.__module__ in ACTIVATION_HOMES and kind.__name__ not in NOT_ELEMENTWISE
             for kind in type(self.module).__mro__
         )
@@ -71,7 +71,7 @@ class Call(NamedTuple):
     @property
     def is_softmax(self) -> bool:
         """Whether the module is a softmax, or the logarithm of one."""
-        return not self.place.tensor and type(self.module).__name__ in SOFTMAXES and bool(self.shape)
+        return not self.key.tensor and type(self.module).__name__ in SOFTMAXES and bool(self.shape)
 
     @property
     def softmax_axis(self) -> int:
@@ -91,7 +91,7 @@ class Call(NamedTuple):
         """Whether the module has a matrix or kernels as its weight, and so units that it gives the values of."""
         weight = getattr(self.module, "weight", None)
         no_units = nn.Embedding | nn.EmbeddingBag | nn.LayerNorm | nn.RMSNorm
-        matrix = isinstance(weight, torch.Tensor) and weight.ndim > 1 and not self.place.tensor
+        matrix = isinstance(weight, torch.Tensor) and weight.ndim > 1 and not self.key.tensor
         return matrix and not isinstance(self.module, no_units)
 
     @property
@@ -107,7 +107,7 @@ class Call(NamedTuple):
 
 
 def shape_for_one(tensor: torch.Tensor | None, samples: int) -> tuple[int, ...]:
-    """Give the shape of a tensor for one sample, () if it has no values for each."""
+    """Return the shape of a tensor for one sample, () if it has no values for each."""
     if tensor is None or not tensor.ndim or not len(tensor) or len(tensor) % samples:
         return ()
     rows = len(tensor) // samples
@@ -126,19 +126,19 @@ def trial(model: nn.Module, inputs: torch.Tensor) -> list[Call]:
     samples = len(inputs)
     calls: list[Call] = []
     if INPUT not in modules:
-        calls.append(Call(Place(INPUT), None, tuple(inputs.shape[1:]) or (1,), inputs.dtype))
+        calls.append(Call(OutputKey(INPUT), None, tuple(inputs.shape[1:]) or (1,), inputs.dtype))
 
     def hear(path: str, module: nn.Module, given: Any, tensors: list[torch.Tensor], maps: list[torch.Tensor]) -> None:
-        number = sum(call.place.path == path and not call.place.tensor for call in calls)
+        number = sum(call.key.path == path and not call.key.tensor for call in calls)
         into = shape_for_one(first_tensor(given), samples)
-        for place, tensor in enumerate([*tensors, *maps]):
+        for key, tensor in enumerate([*tensors, *maps]):
             shape = shape_for_one(tensor, samples)
-            named = place > 0 and (place >= len(tensors) or "Attention" in type(module).__name__) and len(shape) == 3
-            calls.append(Call(Place(path, number, place), module, shape, tensor.dtype, into, named, tensor.ndim))
+            named = key > 0 and (key >= len(tensors) or "Attention" in type(module).__name__) and len(shape) == 3
+            calls.append(Call(OutputKey(path, number, key), module, shape, tensor.dtype, into, named, tensor.ndim))
         if not tensors:
-            calls.append(Call(Place(path, number), module, (), torch.float32))
+            calls.append(Call(OutputKey(path, number), module, (), torch.float32))
 
-    with torch.no_grad(), listening(modules, hear, modules):
+    with torch.no_grad(), hooked(modules, hear, modules):
         output_of(model, inputs)
     return calls
 
@@ -155,6 +155,6 @@ def output_of(model: nn.Module, inputs: torch.Tensor) -> Any:
         return model(inputs)
     except Exception as error:
         raise BadSetting(
-            f"{type(model).__name__} was called with inputs of shape {list(inputs.shape)} and type {inputs.dtype}; "
-            f"{str(error).strip()}. Pass a probe= that the model takes."
+            f"cannot call {type(model).__name__} with inputs of shape {list(inputs.shape)} and type {inputs.dtype}: "
+            f"{str(error).strip()}; pass a probe= that the model takes"
         ) from error

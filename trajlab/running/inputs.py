@@ -123,9 +123,9 @@ class Inputs:
 
             return activations(source)
         if group == "replay":
-            from trajlab.replays.replay import replaying
+            from trajlab.replays.replay import replayer
 
-            return replaying(source)
+            return replayer(source)
         if group == "chain":
             from trajlab.replays.permutable import chain
 
@@ -173,8 +173,8 @@ def _lacking(source: Trajectory, group: str) -> str:
     """Write what a run lacks that an input needs."""
     if group not in ("replay", "activations"):
         return f"there is no {group}" if group in ("probe", "chain") else f"there are no {group}"
-    from trajlab.replays.model import names_none
+    from trajlab.replays.model import lacks_model
 
-    lacks = ["it names no model"] if names_none(source) else []
+    lacks = ["it names no model"] if lacks_model(source) else []
     lacks += [] if "inputs" in source.probe or group == "replay" else ["there is no probe"]
     return " and ".join(lacks) or "no module of its network is an activation"

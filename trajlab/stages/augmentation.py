@@ -8,7 +8,15 @@ import numpy as np
 import xarray as xr
 
 from trajlab.replays.augment import augmented
-from trajlab.replays.feature_matrices import MOST_SAMPLES, Replay, chosen_steps, matrices, passed, place_of, units_of
+from trajlab.replays.feature_matrices import (
+    MOST_SAMPLES,
+    Replay,
+    chosen_steps,
+    matrices,
+    replay_layers,
+    units_of,
+    units_slice,
+)
 from trajlab.replays.observe import observe
 from trajlab.replays.observers.copies import Copies
 from trajlab.replays.observers.pooled import Pooled
@@ -133,12 +141,12 @@ def augmentation(
     """
     images = augmented(probe, samples, copies, seed)
     originals = images.sizes["original"]
-    activations = passed(replay, layers, probe=images[["inputs"]])
+    activations = replay_layers(replay, layers, probe=images[["inputs"]])
     tables, units = observe(activations, Copies(copies)), units_of(activations)
     chosen, kept = chosen_steps(tables["spread"], max_steps, matrix_steps if matrix_layer else ())
     ours = [in_one_chunk(table.isel(step=chosen)) for table in tables.values()]
     if originals == 1:
-        whole = observe(passed(replay, layers), Copies(1))["spread"]
+        whole = observe(replay_layers(replay, layers), Copies(1))["spread"]
         ours.append(in_one_chunk(whole.isel(step=chosen)))
     result = as_one_task(partial(_result, units=units), *ours)
     if matrix_layer:
@@ -152,7 +160,7 @@ def _matrices(
     activations: Mapping[str, xr.DataArray], layer: str, units: Mapping[str, int], originals: int, chosen: list[int],
     kept: list[int],
 ) -> dict[str, Any]:  # fmt: skip
-    place_of(units, layer)
+    units_slice(units, layer)
     pooled = observe(activations, Pooled())
     values = pooled[layer if layer in pooled else ""].data
     few = min(values.shape[1] // originals, max(1, MOST_SAMPLES // originals))

@@ -10,7 +10,15 @@ import xarray as xr
 from scipy.special import gammaln
 
 from trajlab.errors import BadSetting, MissingData
-from trajlab.replays.feature_matrices import MOST_SAMPLES, Replay, chosen_steps, matrices, passed, place_of, units_of
+from trajlab.replays.feature_matrices import (
+    MOST_SAMPLES,
+    Replay,
+    chosen_steps,
+    matrices,
+    replay_layers,
+    units_of,
+    units_slice,
+)
 from trajlab.replays.observe import observe
 from trajlab.replays.observers.correlations import Correlations
 from trajlab.replays.probe_kinds import RECORDED, probe_of
@@ -162,7 +170,7 @@ def correlation(
     if kind != RECORDED and probe is None:
         raise MissingData(f"inputs of the kind {kind!r} were asked for; the run has no probe. Record with one.")
     given = {} if kind == RECORDED or probe is None else {"probe": probe_of(probe, kind)}
-    activations = passed(replay, layers, **given)
+    activations = replay_layers(replay, layers, **given)
     tables, units = observe(activations, Correlations()), units_of(activations)
     features = tables["features"]
     chosen, kept = chosen_steps(features, max_steps, matrix_steps if matrix_layer else ())
@@ -170,7 +178,7 @@ def correlation(
     result = as_one_task(_result, *ours, _changes(features, chosen, units, shuffles))
     result["absolute_null"] = xr.Variable((), _by_chance(features.sizes["sample"]))
     if matrix_layer:
-        own = features.data[:, :, place_of(units, matrix_layer)]
+        own = features.data[:, :, units_slice(units, matrix_layer)]
         for dim, values, matrix in (("unit", own, feature_matrix), ("sample", own[:, :MOST_SAMPLES], sample_matrix)):
             found = matrices(values, chosen, kept, values.shape[2 if dim == "unit" else 1], matrix)
             result[f"{MATRICES[dim]}_correlation"] = (("step", dim, f"{dim}_other"), found)

@@ -8,7 +8,7 @@ import xarray as xr
 
 from trajlab.errors import BadSetting
 from trajlab.scan.as_one_task import as_one_task
-from trajlab.scan.kernels.distribution import EXACT, Spread
+from trajlab.scan.kernels.distribution import EXACT, Distribution
 from trajlab.scan.kernels.moments import Moments
 from trajlab.scan.scan import Tensor, at_step, scan
 from trajlab.statistics.distributions import (
@@ -59,7 +59,7 @@ def distribution(
     Parameters
     ----------
     weight
-        One parameter's life, dims (step, ...), or those of many by name.
+        One parameter over training, dims (step, ...), or a mapping of several.
     parent_weight
         The same of another run; shifts are then taken from its weights.
     reference
@@ -117,13 +117,13 @@ def distribution(
     """
     if not 2 <= bins <= 4096 or not all(0 <= q <= 1 for q in quantiles):
         raise BadSetting(
-            f"bins={bins} and quantiles={list(quantiles)} were asked for; 2 to 4,096 bins can be made, and quantiles "
-            "from 0 to 1. Change the setting."
+            f"cannot compute distribution with bins={bins} and quantiles={list(quantiles)}; choose 2 to 4,096 bins, "
+            "and quantiles from 0 to 1"
         )
     anchor = reference if parent_weight is None else at_step(parent_weight, reference)
     probabilities = tuple(map(float, quantiles))
     moments, _ = scan(Moments(), weight)
-    spread, edges = scan(Spread(probabilities, bins), weight, reference=anchor)
+    spread, edges = scan(Distribution(probabilities, bins), weight, reference=anchor)
     result = as_one_task(partial(_result, quantiles=probabilities, bins=bins), moments, spread, edges)
     return annotate(
         result,
@@ -163,7 +163,7 @@ def _result(
 def _nulls(
     count: xr.Variable, reference_count: xr.Variable, scatter: xr.Variable, histogram: xr.Variable
 ) -> dict[str, xr.Variable]:
-    """Give how far apart two independent samples of one distribution lie on average."""
+    """Return how far apart two independent samples of one distribution lie on average."""
     scale = 1.0 / count + 1.0 / reference_count
     occupied = (histogram > 0).sum("bin")
     return {
@@ -175,7 +175,7 @@ def _nulls(
 
 
 def _errors(moments: Sums, std: xr.Variable, mean: xr.Variable | None = None) -> dict[str, xr.Variable]:
-    """Give the standard errors of mean and standard deviation, of all parameters together if about a common mean."""
+    """Return the standard errors of mean and standard deviation, of all parameters together if about a common mean."""
     total = mean is not None
     numel = moments.numel.sum("parameter") if total else moments.numel
     mean = moments.mean if mean is None else mean

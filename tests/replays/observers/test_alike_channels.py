@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from trajlab.replays.observers.channel_gradients import LEVEL, alike
+from trajlab.replays.observers.channel_gradients import LEVEL, chance_variation
 
 
 def variation(values):
@@ -22,14 +22,14 @@ def test_alike__is_the_quantile_of_shuffled_channels(channels, scale):
     values = samples(rng, channels, scale=scale)
     shuffled = [variation(rng.permuted(values, axis=1)) for _ in range(2000)]
 
-    np.testing.assert_allclose(alike(values), np.quantile(shuffled, LEVEL), rtol=0.04)
+    np.testing.assert_allclose(chance_variation(values), np.quantile(shuffled, LEVEL), rtol=0.04)
 
 
 def test_alike__channels_are_beyond_it_as_often_as_it_says():
     rng = np.random.default_rng(1)
     draws = [samples(rng) for _ in range(1000)]
 
-    assert 0.03 < np.mean([variation(draw) > alike(draw) for draw in draws]) < 0.07
+    assert 0.03 < np.mean([variation(draw) > chance_variation(draw) for draw in draws]) < 0.07
 
 
 def test_alike__does_not_depend_on_what_all_channels_of_a_sample_have_in_common():
@@ -38,13 +38,13 @@ def test_alike__does_not_depend_on_what_all_channels_of_a_sample_have_in_common(
     values = samples(rng, own=0.02) * channels
 
     assert values.std(0).mean() / np.sqrt(len(values)) / values.mean() > 10 * variation(values)
-    assert variation(values) > 1.4 * alike(values)
+    assert variation(values) > 1.4 * chance_variation(values)
 
 
 def test_alike__is_unknown_where_shuffling_changes_nothing():
     one = np.random.default_rng(3).uniform(1, 2, (4, 5))
     alone = np.vstack([one[:1], np.ones((3, 5))])
 
-    assert all(np.isnan(alike(values)) for values in (one[:1], one[:, :1], 0 * one, alone, one * np.nan))
-    assert alike(np.ones((4, 5))) == 0
-    assert alike(np.vstack([one, np.full((1, 5), np.inf)])) == alike(one)
+    assert all(np.isnan(chance_variation(values)) for values in (one[:1], one[:, :1], 0 * one, alone, one * np.nan))
+    assert chance_variation(np.ones((4, 5))) == 0
+    assert chance_variation(np.vstack([one, np.full((1, 5), np.inf)])) == chance_variation(one)

@@ -9,9 +9,8 @@ from torch.nn import functional as F
 
 import trajlab
 from trajlab.errors import BadSetting
-from trajlab.replays import replay as replaying
 from trajlab.replays.observers.observer import INPUT, Objective
-from trajlab.replays.observers.output_gradients import RawGradient
+from trajlab.replays.observers.output_gradients import OutputGradients
 from trajlab.running.fuse import fuse_scans
 
 
@@ -116,8 +115,8 @@ def objective_of(kind, output, targets):
 def test_raw_gradient__by_the_inputs_is_that_of_autograd(net, kind, batch, monkeypatch):
     monkeypatch.setattr("trajlab.sizes.BATCH_SAMPLES", 3)
     inputs, targets = batch
-    replayed = replaying.replay(run_of(net), model=net, probe=(inputs, targets), layers=[INPUT])
-    found = replayed.observe(RawGradient(Objective(kind)))[INPUT]
+    replayed = trajlab.replay(run_of(net), model=net, probe=(inputs, targets), layers=[INPUT])
+    found = replayed.observe(OutputGradients(Objective(kind)))[INPUT]
 
     for step, one in enumerate(snapshots(net)):
         leaf = inputs.clone().requires_grad_()
@@ -139,8 +138,8 @@ def test_raw_gradient__by_the_inputs_is_that_of_autograd(net, kind, batch, monke
 )
 def test_raw_gradient__by_each_layer_is_that_of_autograd(net, layers, batch):
     inputs, targets = batch
-    replayed = replaying.replay(run_of(net), model=net, probe=(inputs, targets), layers=layers)
-    found = {name: one.values for name, one in replayed.observe(RawGradient()).items()}
+    replayed = trajlab.replay(run_of(net), model=net, probe=(inputs, targets), layers=layers)
+    found = {name: one.values for name, one in replayed.observe(OutputGradients()).items()}
     assert set(found) == set(layers)
 
     for step, one in enumerate(snapshots(net)):
@@ -169,8 +168,8 @@ def test_raw_gradient__by_each_layer_is_that_of_autograd(net, layers, batch):
 @pytest.mark.parametrize(("net", "layer"), [(InPlace, "conv"), (Residual, "conv:1"), (Several, "")])
 def test_raw_gradient__of_a_unit_of_its_own_for_each_sample(net, layer, batch):
     inputs, units = batch[0], (0, 3, 2, 1, 0, 2, 3)
-    replayed = replaying.replay(run_of(net), model=net, probe=inputs, layers=[INPUT])
-    found = replayed.observe(RawGradient(Objective("unit", layer, units)))[INPUT]
+    replayed = trajlab.replay(run_of(net), model=net, probe=inputs, layers=[INPUT])
+    found = replayed.observe(OutputGradients(Objective("unit", layer, units)))[INPUT]
 
     for step, one in enumerate(snapshots(net)):
         outputs = []
@@ -195,8 +194,8 @@ def test_raw_gradient__all_objectives_in_one_pass_give_what_they_give_alone(batc
         Objective("unit", "", (0,) * 7),
         Objective("unit", "conv", (1,) * 7),
     ]
-    replayed = replaying.replay(run, probe=batch, layers=[INPUT])
-    wanted = [replayed.observe(RawGradient(kind))[INPUT] for kind in kinds]
+    replayed = trajlab.replay(run, probe=batch, layers=[INPUT])
+    wanted = [replayed.observe(OutputGradients(kind))[INPUT] for kind in kinds]
     alone = [one.compute().values for one in wanted]
     with dask.config.set(array_optimize=fuse_scans):
         together = dask.compute(*wanted)
@@ -207,8 +206,8 @@ def test_raw_gradient__all_objectives_in_one_pass_give_what_they_give_alone(batc
 
 def test_raw_gradient__leaves_the_inputs_as_they_were(batch):
     inputs = batch[0].numpy().copy()
-    replayed = replaying.replay(run_of(InPlace), model=InPlace, probe=(inputs, batch[1].numpy()), layers=[INPUT])
-    replayed.observe(RawGradient())[INPUT].compute()
+    replayed = trajlab.replay(run_of(InPlace), model=InPlace, probe=(inputs, batch[1].numpy()), layers=[INPUT])
+    replayed.observe(OutputGradients())[INPUT].compute()
     np.testing.assert_array_equal(inputs, batch[0])
 
 
@@ -216,7 +215,7 @@ def test_raw_gradient__by_tokens_is_refused():
     net = nn.Sequential(nn.Embedding(5, 4), nn.Flatten(), nn.Linear(12, 3))
     run = trajlab.from_arrays({name: value[None].numpy() for name, value in net.state_dict().items()})
     probe = (torch.tensor([[0, 1, 2], [4, 4, 0]]), torch.tensor([0, 2]))
-    with pytest.raises(BadSetting, match="int64, which nothing can be derived by"):
-        replaying.replay(run, model=net, probe=probe, layers=[INPUT]).observe(RawGradient())
-    by_table = replaying.replay(run, model=net, probe=probe, layers=["0"]).observe(RawGradient())["0"]
+    with pytest.raises(BadSetting, match="int64 inputs.*embedding"):
+        trajlab.replay(run, model=net, probe=probe, layers=[INPUT]).observe(OutputGradients())
+    by_table = trajlab.replay(run, model=net, probe=probe, layers=["0"]).observe(OutputGradients())["0"]
     assert np.abs(by_table.values).max() > 0

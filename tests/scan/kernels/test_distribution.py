@@ -4,7 +4,7 @@ from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
 from trajlab.scan.block import Block, reduce
-from trajlab.scan.kernels.distribution import EXACT, Spread
+from trajlab.scan.kernels.distribution import EXACT, Distribution
 from trajlab.scan.kernels.histogram import EDGES
 from trajlab.scan.track import Track
 
@@ -12,7 +12,7 @@ QUANTILES = (0.0, 0.05, 0.5, 0.99, 1.0)
 
 
 def describe(rows, previous, reference, bins=32):
-    kernel = Spread(QUANTILES, bins)
+    kernel = Distribution(QUANTILES, bins)
     block = Block(Track(list(rows), previous, reference))
     ((out, edges),) = reduce([kernel], block, [kernel.prepare([reference, rows[-1]], reference)])
     found = dict(zip(kernel.columns, out.T, strict=True))
@@ -91,7 +91,7 @@ def test_spread__a_constant_row_falls_into_one_bin(size):
 @pytest.mark.parametrize("size", [50, 2 * EXACT])
 def test_spread__how_steps_are_blocked_changes_no_bit(rng, size):
     rows = rng.standard_normal((7, size)).astype(np.float32)
-    kernel = Spread(QUANTILES, 16)
+    kernel = Distribution(QUANTILES, 16)
     shared = [kernel.prepare([rows[0], rows[-1]], rows[2])]
     ((whole, _),) = reduce([kernel], Block(Track(list(rows))), shared)
     parts = [

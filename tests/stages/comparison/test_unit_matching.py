@@ -10,7 +10,7 @@ from torch import nn
 
 import trajlab
 from trajlab.replays.observe import observe
-from trajlab.replays.observers.sampled_outputs import Picked
+from trajlab.replays.observers.sampled_outputs import SampledOutputs
 from trajlab.stages.comparison.unit_matching import MATCHES, feature_table, greedy, matches
 
 
@@ -81,6 +81,6 @@ def test_feature_table__of_replays_keeps_few_values_and_says_the_same_as_arrays(
     expected = feature_table(dict(ours), dict(theirs), [0, 1], 3)
     xr.testing.assert_identical(found.compute(), expected.compute())
     assert found.layer.values.tolist() == ["1", "4"]
-    picked = observe(ours, Picked(60))
+    picked = observe(ours, SampledOutputs(60))
     assert picked["1"].dims == ("step", "unit", "sample", "position") and picked["1"].shape == (2, 4, 12, 5)
     assert np.isfinite(found).all() and (found.sel(column="null") > 0).all()

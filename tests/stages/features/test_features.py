@@ -168,7 +168,7 @@ def test_features__variance_is_over_any_dim(rng):
         np.testing.assert_allclose(found.channel_variance.sel(layer="conv"), means.var(1), rtol=1e-5)
         assert np.isnan(found.channel_variance.sel(layer="fc")).all() == (over == "y")
         assert found.attrs["over"] == over
-    with pytest.raises(BadSetting, match="over 'z' was asked for; layers have sample, unit, y, x"):
+    with pytest.raises(BadSetting, match="'z'.*sample, unit, y, x"):
         of(arrays, over="z")
 
 
@@ -272,7 +272,7 @@ def test_features__says_what_it_lacks(run):
         computed(run, inputs=["noise"])
     with pytest.raises(MissingData, match="step 7 of the activations"):
         computed(run, reference=7)
-    with pytest.raises(MissingData, match="the network has none"):
+    with pytest.raises(MissingData, match="--layers"):
         of({})
     with pytest.raises(BadSetting, match="no module of that name"):
         computed(run, layers=["relu"])
@@ -280,7 +280,7 @@ def test_features__says_what_it_lacks(run):
 
 @pytest.mark.parametrize("settings", [{"bins": 1}, {"quantiles": [1.5]}, {"inputs": []}])
 def test_features__settings_out_of_range_are_told(settings):
-    with pytest.raises(BadSetting, match="Change the setting"):
+    with pytest.raises(BadSetting, match="cannot|Change"):
         of({"a": layer(np.zeros((2, 3, 4)))}, **settings)
 
 

@@ -1,11 +1,11 @@
-"""How much each unit does."""
+"""Activity of units."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from trajlab.replays.observers.observer import Layer, Observer, Output, Seen
+from trajlab.replays.observers.observer import Batch, Layer, Observer, Output
 from trajlab.scan.kernels.activity import ACTIVITY, activity
 
 
@@ -22,7 +22,7 @@ class Activity(Observer):
     bounds: tuple[tuple[str, float, float], ...] = ()
 
     def outputs(self, layers: Sequence[Layer], samples: int) -> dict[str, Output]:
-        """Say that there is a table for each layer."""
+        """Describe a table for each layer."""
         columns = {"column": np.array(ACTIVITY, dtype=object)}
         return {
             layer.name: Output(("unit", "column"), (layer.units, len(ACTIVITY)), coords=columns, attrs=layer.attrs)
@@ -30,16 +30,16 @@ class Activity(Observer):
         }
 
     def start(self, layers: Sequence[Layer], samples: int) -> list[tuple[Layer, np.ndarray]]:
-        """Make the sums."""
+        """Return sums of 0."""
         return [(layer, np.zeros((layer.units, len(ACTIVITY)))) for layer in layers]
 
-    def add(self, state: list[tuple[Layer, np.ndarray]], place: int, seen: Seen) -> None:
-        """Add some samples."""
-        layer, sums = state[place]
+    def add(self, state: list[tuple[Layer, np.ndarray]], number: int, batch: Batch) -> None:
+        """Add a batch."""
+        layer, sums = state[number]
         known = {name: (low, high) for name, low, high in self.bounds}
         low, high = known.get(layer.attrs.get("module_class", ""), (0.0, np.inf))
-        sums += activity(seen.values, 1 + layer.unit_axis, low, high)
+        sums += activity(batch.values, 1 + layer.unit_axis, low, high)
 
     def finish(self, state: list[tuple[Layer, np.ndarray]]) -> Mapping[str, np.ndarray]:
-        """Give the tables."""
+        """Return the tables."""
         return {layer.name: sums for layer, sums in state}

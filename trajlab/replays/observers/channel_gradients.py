@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import chdtri
 
 from trajlab.errors import BadSetting
-from trajlab.replays.observers.observer import Layer, Objective, Observer, Output, Seen
+from trajlab.replays.observers.observer import Batch, Layer, Objective, Observer, Output
 from trajlab.scan.kernels.convolution_taps import Convolution
 from trajlab.scan.kernels.local_gradients import Filters, local_gradients
 
@@ -24,7 +24,7 @@ STATISTICS = ("mean", "variance", *(f"quantile_{level:g}" for level in QUANTILES
 """What is kept over the samples."""
 
 LEVEL = 0.95
-"""Channels that are alike vary less than `alike` says in this share of cases."""
+"""Channels that are alike vary less than `chance_variation` says in this share of cases."""
 
 LINEAR = ("Linear", "NonDynamicallyQuantizableLinear")
 
@@ -34,7 +34,7 @@ class ChannelGradients(Observer):
     """Observer: sums of local gradients of each channel of convolutions, as `local_gradients` gives them.
 
     For each layer ``<layer>|unit``, (quantity, statistic, unit), of `OF_OUTPUTS`; ``<layer>|input_unit``, (quantity,
-    statistic, input_unit), of `OF_INPUTS`; ``<layer>|<dim>|alike``, (quantity), what `alike` gives for each;
+    statistic, input_unit), of `OF_INPUTS`; ``<layer>|<dim>|alike``, (quantity), what `chance_variation` gives for each;
     ``<layer>|norm``, (unit), norms of the kernels; and ``<layer>|nonfinite``, how many of the values for each sample
     and channel are NaN or Inf, which the statistics leave out.
 
@@ -48,7 +48,7 @@ class ChannelGradients(Observer):
     takes_values: ClassVar[bool] = False
 
     def outputs(self, layers: Sequence[Layer], samples: int) -> dict[str, Output]:
-        """Say that there are two tables, norms and a count for each layer."""
+        """Describe two tables, norms and a count for each layer."""
         statistics = np.array(STATISTICS, dtype=object)
         found: dict[str, Output] = {}
         for layer in layers:
@@ -63,21 +63,21 @@ class ChannelGradients(Observer):
         return found
 
     def start(self, layers: Sequence[Layer], samples: int) -> list["_Known"]:
-        """Make room for what is known of each sample."""
+        """Allocate what is known of each sample."""
         return [_Known(layer, samples) for layer in layers]
 
-    def add(self, state: list["_Known"], place: int, seen: Seen) -> None:
+    def add(self, state: list["_Known"], number: int, batch: Batch) -> None:
         """Sum the local gradients of some samples."""
-        state[place].add(seen)
+        state[number].add(batch)
 
     def finish(self, state: list["_Known"]) -> Mapping[str, np.ndarray]:
-        """Give the statistics over the samples."""
+        """Return the statistics over the samples."""
         found: dict[str, np.ndarray] = {}
         for known in state:
             name = known.layer.name
             for dim, values in known.values.items():
                 found[f"{name}|{dim}"] = np.stack([_statistics(one) for one in values])
-                found[f"{name}|{dim}|alike"] = np.array([alike(one) for one in values])
+                found[f"{name}|{dim}|alike"] = np.array([chance_variation(one) for one in values])
             found[f"{name}|norm"] = known.norm
             bad = sum(np.count_nonzero(~np.isfinite(values)) for values in known.values.values())
             found[f"{name}|nonfinite"] = np.array(bad)
@@ -91,7 +91,7 @@ class EachChannelGradient(ChannelGradients):
     small: ClassVar[bool] = False
 
     def outputs(self, layers: Sequence[Layer], samples: int) -> dict[str, Output]:
-        """Say that there are the values, too."""
+        """Describe the values, too."""
         found = super().outputs(layers, samples)
         for layer in layers:
             for dim, names, channels in _sides(layer):
@@ -101,7 +101,7 @@ class EachChannelGradient(ChannelGradients):
         return found
 
     def finish(self, state: list["_Known"]) -> Mapping[str, np.ndarray]:
-        """Give the statistics and the values."""
+        """Return the statistics and the values."""
         each = {f"{known.layer.name}|{dim}|sample": values for known in state for dim, values in known.values.items()}
         return {**super().finish(state), **each}
 
@@ -117,30 +117,30 @@ class _Known:
         self.norm = np.full(layer.units, np.nan)
         self.filters: Filters | None = None
 
-    def add(self, seen: Seen) -> None:
+    def add(self, batch: Batch) -> None:
         if self.filters is None:
-            weight = self._weight(seen)
+            weight = self._weight(batch)
             self.filters = Filters.of(weight, convolution_of(self.layer), self.layer.attrs.get("groups", 1))
             self.norm = self.filters.norm
-        gradient = np.moveaxis(np.asarray(seen.gradient), 1 + self.layer.unit_axis, 1)
+        gradient = np.moveaxis(np.asarray(batch.gradient), 1 + self.layer.unit_axis, 1)
         sums = local_gradients(gradient, self.filters)
-        some = slice(seen.first, seen.first + len(gradient))
+        some = slice(batch.first, batch.first + len(gradient))
         for dim, names in (("unit", OF_OUTPUTS), ("input_unit", OF_INPUTS)):
             for position, name in enumerate(names):
                 self.values[dim][position, some] = getattr(sums, name)
 
-    def _weight(self, seen: Seen) -> np.ndarray:
-        weight = seen.parameters.get("weight")
+    def _weight(self, batch: Batch) -> np.ndarray:
+        weight = batch.parameters.get("weight")
         if weight is None:
             raise BadSetting(
                 f"the kernels of {self.layer.name} were asked for; it has no parameter `weight` but "
-                f"{', '.join(seen.parameters) or 'none'}. Leave it out of layers, or fold what its weight is made of."
+                f"{', '.join(batch.parameters) or 'none'}. Leave it out of layers, or fold what its weight is made of."
             )
         return weight if "stride" in self.layer.attrs else weight.reshape(*weight.shape, *(1,) * _axes(self.layer))
 
 
 def convolution_of(layer: Layer) -> Convolution:
-    """Give a layer as a convolution; a linear one as that of 1×1 kernels on the map of its positions.
+    """Return a layer as a convolution; a linear one as that of 1×1 kernels on the map of its positions.
 
     Raises
     ------
@@ -158,13 +158,13 @@ def convolution_of(layer: Layer) -> Convolution:
         ones = (1,) * _axes(layer)
         return Convolution(out or (1,), out or (1,), ones, ones, ones, ((0, 0),) * len(ones))
     raise BadSetting(
-        f"the channels of {layer.name or 'the network'} were asked for; it is no convolution and no linear layer but "
-        f"{attrs.get('module_class') or 'an input'}. Name such layers only."
+        f"cannot compute channel gradients of {layer.name or 'the network'}: it is a "
+        f"{attrs.get('module_class') or 'tensor of inputs'}; name convolutions and linear layers only"
     )
 
 
-def alike(values: np.ndarray) -> float:
-    """Say how much channels that are alike would vary: the quantile `LEVEL` of a coefficient of variation.
+def chance_variation(values: np.ndarray) -> float:
+    """Return how much identical channels vary by chance: the quantile `LEVEL` of the coefficient of variation.
 
     It is that over the channels of the mean over the samples, if the channels of each sample were shuffled: what all
     channels of a sample have in common, such as its loss, stays. Each v_s is the variance over the channels in a sample
@@ -206,13 +206,13 @@ def _axes(layer: Layer) -> int:
 
 
 def _sides(layer: Layer) -> tuple[tuple[str, tuple[str, ...], int], ...]:
-    """Give the channels that come out and those that go in: the dim, what is known of each, and their number."""
+    """Return the channels that come out and those that go in: the dim, what is known of each, and their number."""
     inputs = layer.input_shape[0 if "stride" in layer.attrs else -1]
     return ("unit", OF_OUTPUTS, layer.units), ("input_unit", OF_INPUTS, inputs)
 
 
 def _statistics(values: np.ndarray) -> np.ndarray:
-    """Give `STATISTICS` of each column, (statistic, column), over the rows that are finite."""
+    """Return `STATISTICS` of each column, (statistic, column), over the rows that are finite."""
     values = values.astype(np.float64)
     known = np.isfinite(values)
     if known.all() and len(values):

@@ -1,4 +1,4 @@
-"""How alike copies of samples are to a network."""
+"""Similarity of the features of augmented copies of samples."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from trajlab.replays.observers.correlations import Means, take
-from trajlab.replays.observers.observer import Layer, Observer, Output, Seen
+from trajlab.replays.observers.correlations import Means, add_means
+from trajlab.replays.observers.observer import Batch, Layer, Observer, Output
 from trajlab.replays.observers.pooled import Pooled
 from trajlab.statistics.correlation import features_of
 from trajlab.threads import one_thread
@@ -35,7 +35,7 @@ class Copies(Observer):
     small: ClassVar[bool] = False
 
     def outputs(self, layers: Sequence[Layer], samples: int) -> dict[str, Output]:
-        """Say that there are three tables."""
+        """Describe three tables."""
         names = np.array([layer.name or "output" for layer in layers], dtype=object)
         count, originals = len(layers), samples // self.copies
         alike = {"layer": names, "column": np.array(ALIKE, dtype=object)}
@@ -46,12 +46,12 @@ class Copies(Observer):
         }
 
     def start(self, layers: Sequence[Layer], samples: int) -> Means:
-        """Make room for the features."""
+        """Allocate the features."""
         return Means(Pooled().start(layers, samples), np.zeros(len(layers)))
 
-    def add(self, state: Means, place: int, seen: Seen) -> None:
-        """Take the features of some samples."""
-        take(state, place, seen)
+    def add(self, state: Means, number: int, batch: Batch) -> None:
+        """Add the features of a batch."""
+        add_means(state, number, batch)
 
     def finish(self, state: Means) -> Mapping[str, np.ndarray]:
         """Compare the copies."""
@@ -59,13 +59,13 @@ class Copies(Observer):
         with one_thread():
             return {
                 "spread": np.concatenate([spread(values) for values in each]),
-                "alike": np.stack([alike(values) for values in each]),
+                "alike": np.stack([copy_correlations(values) for values in each]),
                 "nonfinite": state.nonfinite,
             }
 
 
 def spread(values: np.ndarray) -> np.ndarray:
-    """Give `SPREADS` of features (sample, copy, unit), (unit, column); NaN for one with a value that is not finite."""
+    """Return `SPREADS` of features (sample, copy, unit), (unit, column); NaN for units with non-finite values."""
     with np.errstate(invalid="ignore"):
         same = np.ptp(values, axis=1) == 0
         within = np.where(same, 0.0, values.var(1)).mean(0)
@@ -75,8 +75,8 @@ def spread(values: np.ndarray) -> np.ndarray:
     return np.where(known[:, None], np.stack([within, between], axis=1), np.nan)
 
 
-def alike(values: np.ndarray) -> np.ndarray:
-    """Give `ALIKE` of features (sample, copy, unit), (sample, column)."""
+def copy_correlations(values: np.ndarray) -> np.ndarray:
+    """Return `ALIKE` of features (sample, copy, unit), (sample, column)."""
     samples, copies, _ = values.shape
     found = np.full((samples, len(ALIKE)), np.nan)
     if copies == 1:
@@ -96,7 +96,7 @@ def alike(values: np.ndarray) -> np.ndarray:
 
 
 def _means(correlations: np.ndarray, same: int) -> tuple[float, float]:
-    """Give the mean correlation and the mean of their sizes, without so many that are of something with itself."""
+    """Return the mean correlation and the mean of their sizes, without so many that are of something with itself."""
     count = correlations.size - same
     if not count:
         return np.nan, np.nan

@@ -1,4 +1,4 @@
-"""How the features of all layers go together over the samples of the probe."""
+"""Correlations between the features of all layers over the samples of the probe."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from trajlab.replays.observers.observer import Layer, Observer, Output, Seen
+from trajlab.replays.observers.observer import Batch, Layer, Observer, Output
 from trajlab.replays.observers.pooled import Pooled
 from trajlab.statistics.correlation import PAIRS, features_of, pairs
 from trajlab.threads import one_thread
@@ -30,12 +30,12 @@ class Means(NamedTuple):
     nonfinite: np.ndarray
 
 
-def take(state: Means, place: int, seen: Seen) -> None:
-    """Take the features of a layer for some samples."""
-    Pooled().add(state.means, place, seen)
-    own = state.means[place][1][seen.first : seen.first + len(seen.values)]
+def add_means(state: Means, number: int, batch: Batch) -> None:
+    """Add the features of a layer for a batch."""
+    Pooled().add(state.means, number, batch)
+    own = state.means[number][1][batch.first : batch.first + len(batch.values)]
     if not np.isfinite(own).all():
-        state.nonfinite[place] += seen.values.size - np.isfinite(seen.values).sum()
+        state.nonfinite[number] += batch.values.size - np.isfinite(batch.values).sum()
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Correlations(Observer):
     small: ClassVar[bool] = False
 
     def outputs(self, layers: Sequence[Layer], samples: int) -> dict[str, Output]:
-        """Say that there are three tables."""
+        """Describe three tables."""
         names = np.array([layer.name or "output" for layer in layers], dtype=object)
         count = len(layers)
         columns = {"column": np.array(PAIRS, dtype=object)}
@@ -67,12 +67,12 @@ class Correlations(Observer):
         }
 
     def start(self, layers: Sequence[Layer], samples: int) -> Means:
-        """Make room for the features."""
+        """Allocate the features."""
         return Means(Pooled().start(layers, samples), np.zeros(len(layers)))
 
-    def add(self, state: Means, place: int, seen: Seen) -> None:
-        """Take the features of some samples."""
-        take(state, place, seen)
+    def add(self, state: Means, number: int, batch: Batch) -> None:
+        """Add the features of a batch."""
+        add_means(state, number, batch)
 
     def finish(self, state: Means) -> Mapping[str, np.ndarray]:
         """Correlate them."""

@@ -1,4 +1,4 @@
-"""How the values of each layer are distributed."""
+"""The distribution of the activations of each layer."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from trajlab.errors import BadSetting
-from trajlab.replays.observers.observer import Layer, Observer, Output, Seen
+from trajlab.replays.observers.observer import Batch, Layer, Observer, Output
 from trajlab.scan.block import Block
 from trajlab.scan.kernels.axis_sums import add_along
 from trajlab.scan.kernels.distribution import EXACT
@@ -20,7 +20,7 @@ COLUMNS = (*MOMENTS, "variance_along")
 
 
 @dataclass(frozen=True)
-class Values(Observer):
+class ValueDistribution(Observer):
     """Observer: `COLUMNS` of each layer, and its values: sorted where they are few, in fixed bins where they are many.
 
     Parameters
@@ -33,7 +33,7 @@ class Values(Observer):
     along: str = "unit"
 
     def outputs(self, layers: Sequence[Layer], samples: int) -> dict[str, Output]:
-        """Say that there are a table of all layers, and the values of each as an object.
+        """Describe a table of all layers, and the values of each as an object.
 
         Raises
         ------
@@ -42,9 +42,7 @@ class Values(Observer):
         """
         known = dict.fromkeys(["sample", *(dim for layer in layers for dim in layer.dims)])
         if self.along not in known:
-            raise BadSetting(
-                f"the variance over {self.along!r} was asked for; layers have {', '.join(known)}. Choose one of these."
-            )
+            raise BadSetting(f"cannot compute the variance over {self.along!r}; choose one of {', '.join(known)}")
         coords = {"layer": np.array([layer.name for layer in layers], dtype=object)}
         table = {**coords, "column": np.array(COLUMNS, dtype=object)}
         return {
@@ -53,23 +51,23 @@ class Values(Observer):
         }
 
     def start(self, layers: Sequence[Layer], samples: int) -> list["_Sums"]:
-        """Make room."""
+        """Return the empty sums."""
         return [_Sums(layer, samples, self.along) for layer in layers]
 
-    def add(self, state: list["_Sums"], place: int, seen: Seen) -> None:
-        """Add some samples."""
-        state[place].add(seen)
+    def add(self, state: list["_Sums"], number: int, batch: Batch) -> None:
+        """Add a batch."""
+        state[number].add(batch)
 
     def finish(self, state: list["_Sums"]) -> Mapping[str, np.ndarray]:
-        """Give the tables and the values."""
+        """Return the tables and the values."""
         values = np.empty(len(state), object)
-        for place, of_layer in enumerate(state):
-            values[place] = of_layer.values()
+        for number, of_layer in enumerate(state):
+            values[number] = of_layer.values()
         return {"table": np.stack([of_layer.columns() for of_layer in state]), "values": values}
 
 
 class _Sums:
-    """What is known of the values of one layer so far."""
+    """Sums and counts of the values of one layer."""
 
     def __init__(self, layer: Layer, samples: int, along: str):
         shape, dims = (samples, *layer.shape), ("sample", *layer.dims)
@@ -82,16 +80,16 @@ class _Sums:
         self.axis = dims.index(along) if along in dims else None
         self.sums = np.zeros((shape[self.axis or 0], 2))
 
-    def add(self, seen: Seen) -> None:
-        self.block = Block(Track([computable(seen.values.reshape(-1))]))
+    def add(self, batch: Batch) -> None:
+        self.block = Block(Track([computable(batch.values.reshape(-1))]))
         self.kernel.add(self.block, 0, self.block.size, self.moments)
-        rows = slice(seen.first, seen.first + len(seen.values))
+        rows = slice(batch.first, batch.first + len(batch.values))
         if self.sorted is None:
             self.histogram.add(self.block)
         else:
-            self.sorted[rows] = seen.values
+            self.sorted[rows] = batch.values
         if self.axis is not None:
-            add_along(seen.values, self.axis, self.sums[rows] if self.axis == 0 else self.sums)
+            add_along(batch.values, self.axis, self.sums[rows] if self.axis == 0 else self.sums)
 
     def columns(self) -> np.ndarray:
         """Return `COLUMNS`."""

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from trajlab.replays.observers.observer import Layer, Objective, Observer, Output, Seen
+from trajlab.replays.observers.observer import Batch, Layer, Objective, Observer, Output
 
 
 @dataclass(frozen=True)
@@ -19,14 +19,14 @@ class GradCam(Observer):
     Parameters
     ----------
     objective
-        What is derived: the logit of the label, or of the class told.
+        The logit that is differentiated: of the label, or of the predicted class.
     """
 
     objective: Objective = Objective("logit")
     small: ClassVar[bool] = False
 
     def outputs(self, layers: Sequence[Layer], samples: int) -> dict[str, Output]:
-        """Say that there is a map for each layer that has maps."""
+        """Describe a map for each layer that has maps."""
         return {
             layer.name: Output(("sample", *layer.dims[1:]), (samples, *layer.shape[1:]), attrs=layer.attrs)
             for layer in layers
@@ -34,24 +34,24 @@ class GradCam(Observer):
         }
 
     def start(self, layers: Sequence[Layer], samples: int) -> list[tuple[Layer, np.ndarray]]:
-        """Make room for the maps."""
+        """Allocate the maps."""
         return [(layer, np.empty((samples, *layer.shape[1:]))) for layer in layers]
 
-    def add(self, state: list[tuple[Layer, np.ndarray]], place: int, seen: Seen) -> None:
+    def add(self, state: list[tuple[Layer, np.ndarray]], number: int, batch: Batch) -> None:
         """Add up the maps of some samples."""
-        layer, maps = state[place]
+        layer, maps = state[number]
         if not has_maps(layer):
             return
-        assert seen.gradient is not None
-        values, slope = seen.values.astype(np.float64), seen.gradient.astype(np.float64)
+        assert batch.gradient is not None
+        values, slope = batch.values.astype(np.float64), batch.gradient.astype(np.float64)
         alpha = slope.reshape(*slope.shape[:2], -1).mean(2)
-        maps[seen.first : seen.first + len(values)] = np.maximum(np.einsum("su,su...->s...", alpha, values), 0.0)
+        maps[batch.first : batch.first + len(values)] = np.maximum(np.einsum("su,su...->s...", alpha, values), 0.0)
 
     def finish(self, state: list[tuple[Layer, np.ndarray]]) -> Mapping[str, np.ndarray]:
-        """Give the maps."""
+        """Return the maps."""
         return {layer.name: maps for layer, maps in state if has_maps(layer)}
 
 
 def has_maps(layer: Layer) -> bool:
-    """Tell whether the units of a layer have maps, as those of a convolution; the attention of heads is none."""
+    """Return whether the units of a layer have maps, as those of a convolution; the attention of heads is none."""
     return layer.unit_axis == 0 and len(layer.dims) > 1 and "query" not in layer.dims

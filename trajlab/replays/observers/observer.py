@@ -1,4 +1,8 @@
-"""What an observer is: it sees the outputs of layers, batch by batch, and keeps what it reduces them to."""
+"""Observers: folds over the outputs of layers, batch by batch, with the verbs start, add and finish.
+
+Kernels (`trajlab.scan.block.Kernel`) are the same over tiles of weights. Observers have no `merge`: one pass per step
+sees all batches.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -51,14 +55,13 @@ class Layer(NamedTuple):
         return self.shape[self.unit_axis]
 
 
-class Seen(NamedTuple):
-    """What a layer gives for some samples of the probe.
+class Batch(NamedTuple):
+    """The output of a layer for a batch of the probe.
 
     Parameters
     ----------
     values
-        Its output, (sample, *shape); good only while the observer looks at it. Not there (empty) for observers of
-        gradients that do not take values.
+        The output, (sample, *shape), which is valid only during `add`; empty for observers that take gradients only.
     first
         Position of the first of these samples in the probe.
     gradient
@@ -75,7 +78,7 @@ class Seen(NamedTuple):
 
 
 class Output(NamedTuple):
-    """An array that an observer finds at each step.
+    """Description of an array that an observer returns at each step.
 
     Parameters
     ----------
@@ -86,7 +89,7 @@ class Output(NamedTuple):
     coords
         Coordinates of the axes.
     attrs
-        What is to be said of it.
+        Attributes.
     """
 
     dims: tuple[str, ...]
@@ -98,7 +101,7 @@ class Output(NamedTuple):
 
 @dataclass(frozen=True)
 class Objective:
-    """What gradients are of: a sum over the samples, so that each sample has a gradient of its own.
+    """What is differentiated: a sum over the samples, so that each sample has its own gradient.
 
     Parameters
     ----------
@@ -118,16 +121,16 @@ class Objective:
 
 
 class Observer:
-    """A reduction of what layers give: plain settings, so that equal ones are the same task, and the steps of it.
+    """A fold over the outputs of layers: plain settings, so that equal ones share a task, and its verbs.
 
     Attributes
     ----------
     objective
-        Whose gradient it wants; None if it is content with values.
+        Objective to differentiate; None if only values are needed.
     takes_values
-        Whether it wants values beside gradients.
+        Whether it takes values beside gradients.
     small
-        Whether what it finds is small: it is then given for all steps together, in one chunk; else a chunk a step.
+        Whether its arrays are small: all steps are then one chunk; else each step is a chunk.
     """
 
     objective: Objective | None = None
@@ -135,36 +138,36 @@ class Observer:
     small: ClassVar[bool] = True
 
     def outputs(self, layers: Sequence[Layer], samples: int) -> dict[str, Output]:
-        """Say what is found at a step, by name.
+        """Describe the arrays of a step, by name.
 
         Parameters
         ----------
         layers
-            What is observed, in the order of the pass.
+            The observed layers, in the order of the pass.
         samples
             Samples of the probe.
         """
         raise NotImplementedError
 
     def start(self, layers: Sequence[Layer], samples: int) -> Any:
-        """Make the state that what is seen is added to."""
+        """Return the state to which batches are added."""
         raise NotImplementedError
 
-    def add(self, state: Any, place: int, seen: Seen) -> None:
-        """Add what the layer at a place in `layers` gives for some samples; these come in order."""
+    def add(self, state: Any, number: int, batch: Batch) -> None:
+        """Add a batch of the output of layer `number` in `layers`; batches come in order."""
         raise NotImplementedError
 
     def finish(self, state: Any) -> Mapping[str, np.ndarray]:
-        """Give what was found, as said in `outputs`."""
+        """Return what was found, as said in `outputs`."""
         raise NotImplementedError
 
 
 class Observable(Mapping[str, xr.DataArray]):
-    """Outputs of layers that observers can look at while they are computed."""
+    """Outputs of layers that observers can reduce while they are computed; this class does not import torch."""
 
     layers: tuple[Layer, ...]
     samples: int
 
     def observe(self, observer: Observer) -> dict[str, xr.DataArray]:
-        """Give what an observer finds, (step, …) each; lazily."""
+        """Return the results of an observer, (step, …) each; lazily."""
         raise NotImplementedError

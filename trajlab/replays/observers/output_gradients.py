@@ -1,28 +1,28 @@
-"""Gradients by the outputs of layers, or by the inputs."""
+"""Gradients with respect to the outputs of layers, or to the inputs."""
 
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from trajlab.replays.observers.observer import Objective, Seen
-from trajlab.replays.observers.outputs import Raw
+from trajlab.replays.observers.observer import Batch, Objective
+from trajlab.replays.observers.outputs import Outputs
 
 
 @dataclass(frozen=True)
-class RawGradient(Raw):
-    """Observer: the derivative of an objective by all that the layers give, (sample, *shape), by name of the layer.
+class OutputGradients(Outputs):
+    """Observer: the gradient of an objective with respect to the outputs of layers, (sample, *shape), by layer name.
 
     Parameters
     ----------
     objective
-        What is derived.
+        What is differentiated.
     """
 
     objective: Objective = Objective()
     takes_values: ClassVar[bool] = False
 
-    def add(self, state: dict[str, np.ndarray], place: int, seen: Seen) -> None:
-        """Copy those by some samples."""
-        assert seen.gradient is not None
-        super().add(state, place, seen._replace(values=seen.gradient))
+    def add(self, state: dict[str, np.ndarray], number: int, batch: Batch) -> None:
+        """Copy those of a batch."""
+        assert batch.gradient is not None
+        super().add(state, number, batch._replace(values=batch.gradient))

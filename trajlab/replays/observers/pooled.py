@@ -1,4 +1,4 @@
-"""What each unit gives for each sample, as one number."""
+"""Mean activation of each unit for each sample."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from trajlab.replays.observers.observer import Layer, Observer, Output, Seen
+from trajlab.replays.observers.observer import Batch, Layer, Observer, Output
 
 
 @dataclass(frozen=True)
@@ -20,21 +20,21 @@ class Pooled(Observer):
     small: ClassVar[bool] = False
 
     def outputs(self, layers: Sequence[Layer], samples: int) -> dict[str, Output]:
-        """Say that there is a matrix for each layer."""
+        """Describe a matrix for each layer."""
         return {layer.name: Output(("sample", "unit"), (samples, layer.units), attrs=layer.attrs) for layer in layers}
 
     def start(self, layers: Sequence[Layer], samples: int) -> list[tuple[Layer, np.ndarray]]:
-        """Make room for the means."""
+        """Allocate the means."""
         return [(layer, np.empty((samples, layer.units))) for layer in layers]
 
-    def add(self, state: list[tuple[Layer, np.ndarray]], place: int, seen: Seen) -> None:
-        """Take the means of some samples."""
-        layer, means = state[place]
-        values = np.moveaxis(seen.values, 1 + layer.unit_axis, 1)
+    def add(self, state: list[tuple[Layer, np.ndarray]], number: int, batch: Batch) -> None:
+        """Add the means of a batch."""
+        layer, means = state[number]
+        values = np.moveaxis(batch.values, 1 + layer.unit_axis, 1)
         with np.errstate(invalid="ignore", over="ignore"):
             mean = values.reshape(*values.shape[:2], -1).mean(2, dtype=np.float64)
-        means[seen.first : seen.first + len(mean)] = np.where(np.isfinite(mean), mean, np.nan)
+        means[batch.first : batch.first + len(mean)] = np.where(np.isfinite(mean), mean, np.nan)
 
     def finish(self, state: list[tuple[Layer, np.ndarray]]) -> Mapping[str, np.ndarray]:
-        """Give the matrices."""
+        """Return the matrices."""
         return {layer.name: means for layer, means in state}

@@ -1,18 +1,18 @@
-"""What a pruned network gives, and how much of it was pruned."""
+"""Outputs of a pruned network, and the fraction pruned."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from trajlab.replays.observers.observer import Layer, Output, Seen
-from trajlab.replays.observers.outputs import Raw
+from trajlab.replays.observers.observer import Batch, Layer, Output
+from trajlab.replays.observers.outputs import Outputs
 
 COUNTS = ("zeros", "entries")
 
 
 @dataclass(frozen=True)
-class Pruned(Raw):
+class Pruned(Outputs):
     """Observer of a whole network: its output, and how many of the entries of its weights are `zeros`.
 
     Weights are parameters of two dims or more; tied ones count once. After pruning by threshold, the zeros are the
@@ -20,21 +20,21 @@ class Pruned(Raw):
     """
 
     def outputs(self, layers: Sequence[Layer], samples: int) -> dict[str, Output]:
-        """Say that the outputs are found, and two counts."""
+        """Describe the outputs, and two counts."""
         return super().outputs(layers, samples) | {name: Output((), ()) for name in COUNTS}
 
     def start(self, layers: Sequence[Layer], samples: int) -> dict[str, np.ndarray]:
-        """Make room for them."""
+        """Allocate them."""
         return super().start(layers, samples) | {name: np.zeros(()) for name in COUNTS}
 
-    def add(self, state: dict[str, np.ndarray], place: int, seen: Seen) -> None:
-        """Copy the outputs of some samples; count in the first batch."""
-        super().add(state, place, seen)
-        if seen.first == 0:
-            weights = [values for values in seen.parameters.values() if values.ndim > 1]
+    def add(self, state: dict[str, np.ndarray], number: int, batch: Batch) -> None:
+        """Copy the outputs of a batch; count zeros in the first."""
+        super().add(state, number, batch)
+        if batch.first == 0:
+            weights = [values for values in batch.parameters.values() if values.ndim > 1]
             state["zeros"] += sum(values.size - np.count_nonzero(values) for values in weights)
             state["entries"] += sum(values.size for values in weights)
 
     def finish(self, state: dict[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-        """Give them."""
+        """Return them."""
         return state

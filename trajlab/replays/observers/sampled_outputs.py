@@ -1,4 +1,4 @@
-"""Some of what each unit gives for each sample."""
+"""Activations of each unit at a sample of its positions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,12 +6,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from trajlab.replays.observers.observer import Layer, Observer, Output, Seen
+from trajlab.replays.observers.observer import Batch, Layer, Observer, Output
 
 
 @dataclass(frozen=True)
-class Picked(Observer):
-    """Observer: about so many values of each unit, (unit, sample, position), by name of the layer.
+class SampledOutputs(Observer):
+    """Observer: about `values` activations of each unit, (unit, sample, position), by layer name.
 
     Of more positions than fit, some are drawn, the same ones for every sample, unit, step and run.
 
@@ -26,7 +26,7 @@ class Picked(Observer):
     small: ClassVar[bool] = False
 
     def outputs(self, layers: Sequence[Layer], samples: int) -> dict[str, Output]:
-        """Say that there is an array for each layer."""
+        """Describe an array for each layer."""
         return {
             layer.name: Output(
                 ("unit", "sample", "position"),
@@ -38,22 +38,22 @@ class Picked(Observer):
         }
 
     def start(self, layers: Sequence[Layer], samples: int) -> list[Any]:
-        """Make room for the values."""
+        """Allocate the values."""
         picked = [self._positions(layer, samples) for layer in layers]
         return [
             (layer, positions, np.empty((layer.units, samples, len(positions)), layer.dtype))
             for layer, positions in zip(layers, picked, strict=True)
         ]
 
-    def add(self, state: list[Any], place: int, seen: Seen) -> None:
-        """Pick those of some samples."""
-        layer, positions, room = state[place]
-        values = np.moveaxis(seen.values, 1 + layer.unit_axis, 0)
+    def add(self, state: list[Any], number: int, batch: Batch) -> None:
+        """Copy those of a batch."""
+        layer, positions, room = state[number]
+        values = np.moveaxis(batch.values, 1 + layer.unit_axis, 0)
         values = values.reshape(*values.shape[:2], -1)
-        room[:, seen.first : seen.first + values.shape[1]] = values[:, :, positions]
+        room[:, batch.first : batch.first + values.shape[1]] = values[:, :, positions]
 
     def finish(self, state: list[Any]) -> Mapping[str, np.ndarray]:
-        """Give them."""
+        """Return them."""
         return {layer.name: room for layer, _, room in state}
 
     def _positions(self, layer: Layer, samples: int) -> np.ndarray:

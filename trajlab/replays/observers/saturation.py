@@ -1,4 +1,4 @@
-"""How many values of each unit lie where its activation is flat."""
+"""Activations of each unit in the flat parts of its activation function."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from trajlab.replays.observers.observer import Layer, Observer, Output, Seen
+from trajlab.replays.observers.observer import Batch, Layer, Observer, Output
 from trajlab.scan.kernels.saturation import SATURATION, Flat, certainty, saturation
 
 SELU_BOUND = 1.0507009873554805 * 1.6732632423543772
@@ -26,7 +26,7 @@ class Rule(NamedTuple):
     Parameters
     ----------
     words
-        The rule as it is told; empty if there is none.
+        The rule in words; empty if there is none.
     flat
         Where the activation is flat; for a softmax `above` is the bound.
     low, high
@@ -60,7 +60,7 @@ class Saturation(Observer):
     near: float = 1e-3
 
     def outputs(self, layers: Sequence[Layer], samples: int) -> dict[str, Output]:
-        """Say that there is a table for each layer."""
+        """Describe a table for each layer."""
         columns = {"column": np.array(SATURATION, dtype=object)}
         dims, width = ("unit", "column"), len(SATURATION)
         return {
@@ -68,29 +68,29 @@ class Saturation(Observer):
         }
 
     def start(self, layers: Sequence[Layer], samples: int) -> list[tuple[Layer, Rule, np.ndarray]]:
-        """Make the sums."""
+        """Return sums of 0."""
         return [(layer, self.rule(layer), np.zeros((self._rows(layer), len(SATURATION)))) for layer in layers]
 
-    def add(self, state: list[tuple[Layer, Rule, np.ndarray]], place: int, seen: Seen) -> None:
-        """Add some samples."""
-        layer, rule, sums = state[place]
+    def add(self, state: list[tuple[Layer, Rule, np.ndarray]], number: int, batch: Batch) -> None:
+        """Add a batch."""
+        layer, rule, sums = state[number]
         axis = 1 + layer.unit_axis
         if rule.softmax is None:
-            sums += saturation(seen.values, axis, rule.flat)
+            sums += saturation(batch.values, axis, rule.flat)
             return
         own = None if rule.softmax == layer.unit_axis else axis
         logarithm = layer.attrs.get("module_class") == "LogSoftmax"
-        sums += certainty(seen.values, 1 + rule.softmax, own, self.softmax, logarithm)
+        sums += certainty(batch.values, 1 + rule.softmax, own, self.softmax, logarithm)
 
     def finish(self, state: list[tuple[Layer, Rule, np.ndarray]]) -> Mapping[str, np.ndarray]:
-        """Give the tables."""
+        """Return the tables."""
         return {layer.name: sums for layer, _, sums in state}
 
     def _rows(self, layer: Layer) -> int:
         return 1 if self.rule(layer).softmax == layer.unit_axis else layer.units
 
     def rule(self, layer: Layer) -> Rule:
-        """Give the rule of a layer."""
+        """Return the rule of a layer."""
         attrs = layer.attrs
         axis = len(layer.dims) - 1 if layer.dims[-1] == "key" else attrs.get("softmax_axis")
         if axis is not None and axis >= 0:

@@ -1,4 +1,4 @@
-"""What the fixed bins of rows tell: quantiles, histograms, and how far one distribution lies from another."""
+"""Quantiles, histograms and distances of rows that were counted into fixed bins."""
 
 import numpy as np
 
@@ -34,7 +34,7 @@ def js(a, b):
 
 @inner
 def psi_term(p, q):
-    """Give what one bin with shares p and q adds to the population stability index."""
+    """Return what one bin with shares p and q adds to the population stability index."""
     if p == q:
         return 0.0
     if p == 0.0 or q == 0.0:
@@ -90,7 +90,7 @@ def _distances(a_keys, a_upto, b_keys, b_upto, edges):
 
 @inner
 def scatter(row, other, edges):
-    """Give ∫ sqrt(F(1 - F)) dx, F the distribution function of two rows together: how far samples of it lie apart."""
+    """Return ∫ sqrt(F(1 - F)) dx, F the distribution function of two rows together: how far samples of it lie apart."""
     a_keys, a_upto = row
     b_keys, b_upto = other
     n = np.float64(a_upto[-1] + b_upto[-1])

@@ -1,4 +1,4 @@
-"""How the values of each row are spread, and how far that spread moved: histograms, quantiles, KS, Wasserstein.
+"""The distribution of the entries of each row, and how far it shifted: histogram, quantiles, KS, Wasserstein, JS, PSI.
 
 Short rows are sorted, long ones counted in fixed bins.
 """
@@ -26,7 +26,7 @@ CHANCE = ("reference_count", "reference_scatter")
 
 
 @dataclass(frozen=True)
-class Spread(Kernel):
+class Distribution(Kernel):
     """Kernel: quantiles, a histogram, `SHIFTS` from the reference and from the row before, and what chance gives.
 
     The histogram spans the range of the first and the last row; see `histogram_cuts`.
@@ -60,7 +60,7 @@ class Spread(Kernel):
         return tuple(f"edge_{i}" for i in range(self.bins + 1))
 
     def prepare(self, ends: Sequence[np.ndarray], reference: np.ndarray | None) -> tuple[np.ndarray, Any]:
-        """Give where the histogram is cut, and the reference: sorted, or as the bins that it occupies."""
+        """Return where the histogram is cut, and the reference: sorted, or as the bins that it occupies."""
         ranges = np.array([finite_range(row) for row in ends])
         cuts = histogram_cuts(ranges[:, 0].min(), ranges[:, 1].max(), self.bins)
         if reference is None:
@@ -81,7 +81,7 @@ class Spread(Kernel):
                 count_rows(np.array([block.rows.previous_address]), lo, hi, block.rows.like, counts[:1])
 
     def finish(self, block: Block, state: tuple[np.ndarray, Any, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """Give the columns of each step, and the edges of the histogram."""
+        """Return the columns of each step, and the edges of the histogram."""
         cuts, reference, counts = state
         out = np.empty((block.steps, len(self.columns)))
         quantiles = np.array(self.quantiles, np.float64)
@@ -98,9 +98,9 @@ class Spread(Kernel):
         return out, EDGES[cuts]
 
     def merge(self, earlier: np.ndarray, later: np.ndarray) -> np.ndarray:
-        """Keep the edges, which are the same for all blocks."""
+        """Return the edges, which are the same for all blocks."""
         return earlier
 
     def summarize(self, whole: np.ndarray, shape: tuple[int, ...], indices: np.ndarray | None) -> np.ndarray:
-        """Give the edges of the histogram."""
+        """Return the edges of the histogram."""
         return whole

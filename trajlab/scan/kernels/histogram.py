@@ -93,7 +93,7 @@ def count_rows(rows, lo, hi, like, tables):
 
 @inner
 def occupied(counts, keys, upto):
-    """Take all entries out of their bins, and list the bins that held finite ones in the order of the floats.
+    """List the bins that hold finite entries in the order of the floats, and empty all bins.
 
     Parameters
     ----------
@@ -126,11 +126,11 @@ def occupied(counts, keys, upto):
             continue
         for i in range(of_exponent.size if exponent < _EXPONENTS - 1 else 0):
             mantissa = _MANTISSAS - 1 - i if negative else i
-            found = of_exponent[mantissa]
-            total += np.int64(found)
+            entries = of_exponent[mantissa]
+            total += np.int64(entries)
             keys[m] = KEYS - 1 - first - mantissa if negative else KEYS // 2 + first + mantissa
             upto[m + 1] = total
-            m += found != 0
+            m += entries != 0
         of_exponent[:] = 0
     keys[m] = KEYS
     return m
@@ -181,7 +181,7 @@ class Histogram:
 
 @jit
 def finite_range(w):
-    """Give the least and the greatest finite entry; Inf and -Inf if there is none."""
+    """Return the least and the greatest finite entry; Inf and -Inf if there is none."""
     low = np.inf
     high = -np.inf
     for i in range(w.size):
@@ -192,7 +192,7 @@ def finite_range(w):
 
 
 def histogram_cuts(low: float, high: float, bins: int) -> np.ndarray:
-    """Give the fixed bins at which a histogram over about [low, high] is cut, (bins + 1).
+    """Return the fixed bins at which a histogram over about [low, high] is cut, (bins + 1).
 
     The edges are the ones of `EDGES` nearest to evenly spaced ones, so that counts are exact. The outermost bars
     are open: they take all that lies beyond.

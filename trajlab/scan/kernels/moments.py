@@ -127,7 +127,7 @@ class Moments(Kernel):
     pooling = {"min": "min", "max": "max"}
 
     def start(self, block: Block, shared: None) -> np.ndarray:
-        """Make the sums."""
+        """Return sums of 0."""
         out = np.zeros((block.steps, len(MOMENTS)))
         out[:, MOMENTS.index("min")] = np.inf
         out[:, MOMENTS.index("max")] = -np.inf
@@ -140,7 +140,7 @@ class Moments(Kernel):
         moments(block.rows.addresses, lo, hi, block.rows.like, block.rows.like_bits, sign, magnitude, state)
 
     def finish(self, block: Block, state: np.ndarray) -> tuple[np.ndarray, None]:
-        """Give the sums; extremes of no entry are NaN."""
+        """Return the sums; extremes of no entry are NaN."""
         empty = state[:, 0] == 0
         state[empty, MOMENTS.index("min")] = np.nan
         state[empty, MOMENTS.index("max")] = np.nan

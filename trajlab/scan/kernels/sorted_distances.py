@@ -1,4 +1,4 @@
-"""What sorted rows tell: exact quantiles, histograms and distances; both zeros are one value."""
+"""Exact quantiles, histograms and distances of sorted rows; both zeros are one value."""
 
 import numpy as np
 

@@ -10,7 +10,7 @@ import xarray as xr
 
 from trajlab.replays.observe import observe
 from trajlab.replays.observers.activity import Activity
-from trajlab.scan.kernels.distribution import Spread
+from trajlab.scan.kernels.distribution import Distribution
 from trajlab.scan.kernels.moments import Moments
 from trajlab.scan.kernels.update_size import Updates
 from trajlab.scan.scan import scan
@@ -67,7 +67,7 @@ def gradient_tables(gradients: Mapping[str, xr.DataArray], *, early_steps: int) 
         for name, array in gradients.items()
     }
     moments, _ = scan(Moments(), gradients)
-    quantiles, _ = scan(Spread((0.05, 0.95), 2), early, reference=0)
+    quantiles, _ = scan(Distribution((0.05, 0.95), 2), early, reference=0)
     return {Key("gradient", "moments"): moments, Key("gradient", "quantiles"): quantiles}
 
 

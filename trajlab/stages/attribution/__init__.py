@@ -10,7 +10,7 @@ import xarray as xr
 from trajlab.errors import BadSetting
 from trajlab.replays.observers.observer import Objective
 from trajlab.replays.observers.pooled import Pooled
-from trajlab.replays.probe_samples import chosen_of, masks_of, part_of, taken
+from trajlab.replays.probe_samples import masks_of, samples_of, select_samples, take_samples
 from trajlab.scan.as_one_task import as_one_task
 from trajlab.stages.attribution.ascent import own_inputs, strongest_inputs
 from trajlab.stages.attribution.look import Attack, Look, has_labels, input_dims, layer_at, units_of
@@ -177,8 +177,10 @@ def attribution(
     whole = replay(layers=[""])[""]
     at = whole["step"].values[shown_steps(whole, steps, max_steps)]
     labels, one_label = has_labels(probe, whole, objective), whole.dims == ("step", "sample", "unit")
-    index = chosen_of(probe, samples, min(max_samples, whole.sizes["unit"]) if labels and one_label else max_samples)
-    part, dims = part_of(probe, index), input_dims(probe["inputs"], place)
+    index = select_samples(
+        probe, samples, min(max_samples, whole.sizes["unit"]) if labels and one_label else max_samples
+    )
+    part, dims = samples_of(probe, index), input_dims(probe["inputs"], place)
     look = Look(replay, probe, part, at, dims, place)
     found: dict[Any, xr.DataArray] = {"index": xr.DataArray(index, dims="sample"), **look.output("output", part)}
     large = {"image": xr.DataArray(part["inputs"].data, dims=("sample", *dims))}
@@ -204,7 +206,9 @@ def attribution(
         large["maximum_response"] = xr.DataArray(strongest, dims=("step", "unit", *dims))
         found["response"] = response
     if (masks := masks_of(probe, dims)) is not None:
-        found["mask"] = xr.DataArray(taken(masks, index), dims=("sample", *(dim for dim in dims if dim != "channel")))
+        found["mask"] = xr.DataArray(
+            take_samples(masks, index), dims=("sample", *(dim for dim in dims if dim != "channel"))
+        )
     told = one_label and whole.sizes["unit"] > 1 and (labels or "targets" not in probe)
     work = partial(_result, names=tuple(found), told=told, units=tuple(shown), top_k=top_k)
     result = as_one_task(work, *(in_one_chunk(array) for array in found.values()))

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.replays.observers.observer import INPUT, Layer, Objective
-from trajlab.replays.observers.output_gradients import RawGradient
+from trajlab.replays.observers.output_gradients import OutputGradients
 from trajlab.replays.observers.pooled import Pooled
 
 Replay = Callable[..., Any]
@@ -99,7 +99,7 @@ def strongest_inputs(
     objective = Objective("unit", layer.name, tuple(units))
     for _ in range(ascents):
         replayed = replay(layers=[INPUT], probe=own_inputs(inputs, at))
-        slope = replayed.observe(RawGradient(objective))[INPUT].data.reshape(inputs.shape)
+        slope = replayed.observe(OutputGradients(objective))[INPUT].data.reshape(inputs.shape)
         inputs = da.map_blocks(_up, inputs, slope, rate=rate, dtype=like.dtype, meta=inputs._meta)
     pooled = replay(layers=[layer.name], probe=own_inputs(inputs, at)).observe(Pooled())[layer.name]
     place = np.arange(len(units))

@@ -9,7 +9,7 @@ import xarray as xr
 from trajlab.errors import BadSetting
 from trajlab.replays.observers.grad_cam import GradCam, has_maps
 from trajlab.replays.observers.observer import INPUT, Layer, Objective
-from trajlab.replays.observers.output_gradients import RawGradient
+from trajlab.replays.observers.output_gradients import OutputGradients
 from trajlab.stages.attribution.ascent import against, own_inputs, random_signs
 from trajlab.statistics.scores import score_table, task_of
 
@@ -58,7 +58,7 @@ class Look(NamedTuple):
         if not tables:
             return {}
         name = tables[0].name
-        slope = self.replay(layers=[name], probe=self.part).observe(RawGradient(objective))[name].sel(step=self.at)
+        slope = self.replay(layers=[name], probe=self.part).observe(OutputGradients(objective))[name].sel(step=self.at)
         norm = np.sqrt((slope.astype(np.float64) ** 2).sum(slope.dims[-1], skipna=False))
         return {"token_gradient": xr.DataArray(norm.data, dims=self._dims)}
 
@@ -105,7 +105,7 @@ class Look(NamedTuple):
             raise BadSetting(
                 f"gradients by the inputs were asked for; a module is named {INPUT!r}, as the inputs are. Rename it."
             )
-        slope = replayed.observe(RawGradient(objective))[INPUT].sel(step=self.at)
+        slope = replayed.observe(OutputGradients(objective))[INPUT].sel(step=self.at)
         return slope.data.reshape(len(self.at), *(self.probe if probe is None else probe)["inputs"].shape)
 
     @property

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting, MissingData
-from trajlab.replays.alignment import Chain, aligned_table, chain_among
+from trajlab.replays.alignment import Chain, aligned_table, chain_in
 from trajlab.runs.tensors import common_steps
 from trajlab.scan.as_one_task import as_one_task
 from trajlab.scan.kernels.between_runs import Across
@@ -177,7 +177,7 @@ def comparison(
     attrs: dict[str, Any] = {}
     if isinstance(weight, Mapping):
         tables["weights"] = weight_table(ours, theirs, at, shuffles)
-        chain = chain_among(ours, chain)
+        chain = chain_in(ours, chain)
         attrs["alignment"] = chain.reason or f"units of {', '.join(layer.rows[0] for layer in chain.hidden)}"
         if not chain.reason:
             tables["aligned"] = aligned_table(chain, ours, theirs, at)

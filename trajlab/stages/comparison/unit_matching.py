@@ -15,7 +15,7 @@ import xarray as xr
 
 from trajlab.replays.observe import observe
 from trajlab.replays.observers.observer import Observable
-from trajlab.replays.observers.sampled_outputs import Picked
+from trajlab.replays.observers.sampled_outputs import SampledOutputs
 from trajlab.statistics.matching import best_match, shuffled_match
 from trajlab.statistics.units import layers_of
 from trajlab.threads import one_thread
@@ -102,7 +102,9 @@ def feature_table(
 
     Of replays only the values that are compared are kept.
     """
-    ours, theirs = (observe(run, Picked(VALUES)) if isinstance(run, Observable) else run for run in (ours, theirs))
+    ours, theirs = (
+        observe(run, SampledOutputs(VALUES)) if isinstance(run, Observable) else run for run in (ours, theirs)
+    )
     found = {}
     for name in [name for name in ours if name in theirs]:
         two = [run[name].transpose("step", "unit", "sample", ...) for run in (ours, theirs)]

@@ -10,7 +10,7 @@ import xarray as xr
 from trajlab.errors import BadSetting
 from trajlab.replays.observe import observe
 from trajlab.replays.observers.observer import INPUT, Observable
-from trajlab.replays.observers.outputs import Raw
+from trajlab.replays.observers.outputs import Outputs
 from trajlab.replays.observers.pooled import Pooled
 from trajlab.replays.probe_kinds import probe_of
 from trajlab.stages.embedding.neighbors import METRICS, chance
@@ -145,7 +145,7 @@ def embedding(
     names = _names(replay, examples, layers)
     hidden = [name for name in names if name != INPUT]
     replayed = replay(layers=hidden or [INPUT], probe=examples)
-    seen = observe(replayed, Pooled() if pool == "mean" else Raw())
+    seen = observe(replayed, Pooled() if pool == "mean" else Outputs())
     some = next(iter(seen.values()))
     some = some.isel(step=shown_steps(some, steps, max_steps))
     at = some["step"].values

@@ -1,4 +1,4 @@
-"""How the activations of each layer are distributed, and how the distribution shifts."""
+"""Distribution of the activations of each layer, and its shifts."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -9,12 +9,12 @@ import xarray as xr
 
 from trajlab.errors import BadSetting, MissingData
 from trajlab.replays.observe import layers_in, observe
-from trajlab.replays.observers.distribution import COLUMNS, Values
+from trajlab.replays.observers.distribution import COLUMNS, ValueDistribution
 from trajlab.replays.probe_kinds import RECORDED, kinds_of, probe_of
 from trajlab.scan.as_one_task import as_one_task
 from trajlab.scan.kernels.distribution import EXACT
 from trajlab.scan.scan import position_of
-from trajlab.stages.features.spread import spreads
+from trajlab.stages.features.distributions import distributions_of
 from trajlab.statistics.distributions import (
     closed,
     described,
@@ -90,7 +90,7 @@ def features(
         Edges of the bins, the same for all steps and inputs, about evenly spaced over the range of the first and the
         last snapshot.
     channel_variance : (step, input, layer)
-        Variance of the means of the units, over the probe and their positions: how unlike in level they are. With
+        Variance of the means of the units, over the probe and their positions: how much their means differ. With
         another dim in `over`, of the means along that; NaN in layers without it.
     wasserstein, ks, js, psi : (step, input, layer)
         Distance of the distribution from the one at the reference, on the same inputs.
@@ -129,24 +129,24 @@ def features(
     """
     if not 2 <= bins <= 4096 or not all(0 <= q <= 1 for q in quantiles) or not inputs:
         raise BadSetting(
-            f"bins={bins}, quantiles={list(quantiles)} and inputs={list(inputs)} were asked for; 2 to 4,096 bins can "
-            "be made, quantiles from 0 to 1, and at least one kind of inputs is needed. Change the setting."
+            f"cannot compute features with bins={bins}, quantiles={list(quantiles)} and inputs={list(inputs)}; choose "
+            "2 to 4,096 bins, quantiles from 0 to 1, and at least one kind of inputs"
         )
     kinds = kinds_of(probe) if ALL in inputs else list(dict.fromkeys(inputs))
     probes = {kind: probe_of(probe, kind, seed=seed) for kind in kinds}
-    asked = {"layers": list(layers)} if layers else {}
-    replayed = {kind: replay(probe=one, **asked) for kind, one in probes.items()}
+    named = {"layers": list(layers)} if layers else {}
+    replayed = {kind: replay(probe=inputs_of_kind, **named) for kind, inputs_of_kind in probes.items()}
     seen = layers_in(replayed[kinds[0]])
     if not seen:
         raise MissingData(
-            "activations were asked for; the network has none. Name layers, with --layers or layers=; "
-            "'*' is all modules."
+            "cannot find activations: no module of the network is one; name layers with --layers (layers=), '*' for "
+            "all modules"
         )
-    found = {kind: observe(activations, Values(over)) for kind, activations in replayed.items()}
+    found = {kind: observe(activations, ValueDistribution(over)) for kind, activations in replayed.items()}
     probabilities = tuple(map(float, quantiles))
     position = position_of(found[kinds[0]]["table"].rename("the activations"), reference)
     versus = RECORDED if RECORDED in kinds and len(kinds) > 1 else None
-    parts = spreads(found, reference=position, versus=versus, quantiles=probabilities, bins=bins)
+    parts = distributions_of(found, reference=position, versus=versus, quantiles=probabilities, bins=bins)
     result = as_one_task(partial(_result, quantiles=probabilities, bins=bins, versus=versus), *parts)
     sources = np.array([str(layer.attrs.get("source", "")) for layer in seen], dtype=object)
     labels = {"units": ("layer", np.array([layer.units for layer in seen])), "source": ("layer", sources)}
@@ -167,7 +167,7 @@ def features(
 
 
 def _hash(hashes: Sequence[str]) -> str:
-    """Give one hash of all inputs."""
+    """Return one hash of all inputs."""
     return hashes[0] if len(hashes) == 1 else sha256(" ".join(hashes).encode()).hexdigest()
 
 

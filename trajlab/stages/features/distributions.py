@@ -11,12 +11,12 @@ from dask.base import tokenize
 from trajlab.replays.observers.distribution import COLUMNS
 from trajlab.scan.graph import Graph
 from trajlab.scan.kernels.binned_distances import describe_bins
-from trajlab.scan.kernels.distribution import CHANCE, SHIFTS, Spread
+from trajlab.scan.kernels.distribution import CHANCE, SHIFTS, Distribution
 from trajlab.scan.kernels.histogram import EDGES, Bins, bins_of, histogram_cuts
 from trajlab.scan.kernels.sorted_distances import describe_sorted
 
 
-class Spreads(NamedTuple):
+class Distributions(NamedTuple):
     """How the values of layers are spread, on inputs of several kinds.
 
     Parameters
@@ -32,10 +32,10 @@ class Spreads(NamedTuple):
     edges: xr.DataArray
 
 
-def spreads(
+def distributions_of(
     kinds: Mapping[str, Mapping[str, xr.DataArray]], *, reference: int, versus: str | None,
     quantiles: tuple[float, ...], bins: int,
-) -> Spreads:  # fmt: skip
+) -> Distributions:  # fmt: skip
     """Lay out how the values of each layer and step are spread, and how far from other steps; lazily.
 
     The values of a step are there while it and the next one are described, those of the ends and of the reference
@@ -54,7 +54,7 @@ def spreads(
     bins
         Number of bars of the histogram.
     """
-    spread = Spread(quantiles, bins)
+    spread = Distribution(quantiles, bins)
     spread_columns = spread.columns[: -len(CHANCE)]
     first = next(iter(kinds.values()))
     steps, layers = first["table"].sizes["step"], first["table"].sizes["layer"]
@@ -98,14 +98,14 @@ def spreads(
     shape = (len(kinds), steps, layers, len(names))
     stacked = graph.array("table", shape, _stacked, rows)
     edges = graph.array("edges", (layers, bins + 1), _edges, cuts)
-    return Spreads(
+    return Distributions(
         xr.DataArray(stacked, coords, ("input", "step", "layer", "column")),
         xr.DataArray(edges, {"layer": coords["layer"]}, ("layer", "bin_edge")),
     )
 
 
 def _cuts(ends: Sequence[np.ndarray], bins: int) -> np.ndarray:
-    """Give where the histogram of each layer is cut, over the range of the ends of all kinds, (layer, bin + 1)."""
+    """Return where the histogram of each layer is cut, over the range of the ends of all kinds, (layer, bin + 1)."""
     tables = np.stack(ends)
     low = np.fmin.reduce(tables[:, 0, :, COLUMNS.index("min")])
     high = np.fmax.reduce(tables[:, 0, :, COLUMNS.index("max")])
