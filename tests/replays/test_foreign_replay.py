@@ -138,7 +138,7 @@ def test_the_command_itself_finds_modules_where_it_is_called(place, tmp_path):
         (
             "foreign_zoo:sized",
             BadSetting,
-            "called with no arguments.*missing 1 required.*'width'.*Name a function that",
+            "no arguments.*missing 1 required.*'width'.*name a function",
         ),
         ("foreign_zoo:broken", BadSetting, "RuntimeError: no weights to fetch"),
         ("foreign_zoo:number", BadSetting, "'int' object is not callable"),
@@ -175,7 +175,7 @@ def test_a_probe_that_does_not_fit_is_told(place, tmp_path):
     np.savez(tmp_path / "many.npz", inputs=np.zeros((5, 1, 6, 6), np.float32), targets=np.zeros(4, np.int64))
     np.savez(tmp_path / "odd.npz", inputs=np.zeros((5, 1, 6, 6), np.float32), targets=np.zeros((5, 2), np.int64))
     cases = {
-        "flat.npy": (BadSetting, r"Sequential was called with inputs of shape \[3, 36\]"),
+        "flat.npy": (BadSetting, r"Sequential.*\[3, 36\]"),
         "many.npz": (DamagedData, "5 inputs and 4 targets"),
         "odd.npz": (BadSetting, r"labels of shape \(5,\) or values of shape \(5, 3\) were expected as targets"),
     }
@@ -204,7 +204,7 @@ def test_a_device_that_is_not_there_is_told(place, tmp_path, device):
     raised = call("evaluation", place / "torch", tmp_path / "out.zarr", *given)
     assert isinstance(raised, BadSetting), raised
     assert repr(device) in str(raised)
-    assert "There is cpu" in str(raised) and "\n" not in str(raised)
+    assert "cpu" in str(raised) and "\n" not in str(raised)
 
 
 @pytest.mark.gpu

@@ -79,25 +79,25 @@ def test_read_probe__keeps_types_and_widens_what_numpy_lacks(tmp_path, dtype):
 
 
 WRONG = {
-    "text.txt": (b"1 2 3", DamagedData, r"its name ends with .txt. Give one of .safetensors, .npz, .npy, .pt, .pth"),
+    "text.txt": (b"1 2 3", DamagedData, r"ends with .txt.*\.safetensors, .npz, .npy, .pt, .pth"),
     "nothing": (b"1 2 3", DamagedData, "its name ends with nothing"),
-    "cut.safetensors": (b"\x10", DamagedData, "Give one of .safetensors"),
-    "cut.npz": (b"PK\x03\x04", DamagedData, "Give one of .safetensors"),
-    "cut.npy": (b"\x93NUMPY", DamagedData, "Give one of .safetensors"),
-    "cut.pt": (b"PK\x03\x04", DamagedData, "Give one of .safetensors"),
+    "cut.safetensors": (b"\x10", DamagedData, "type .safetensors"),
+    "cut.npz": (b"PK\x03\x04", DamagedData, "type .safetensors"),
+    "cut.npy": (b"\x93NUMPY", DamagedData, "type .safetensors"),
+    "cut.pt": (b"PK\x03\x04", DamagedData, "type .safetensors"),
     "empty.npz": ({}, DamagedData, "it holds nothing. Name its tensors inputs and targets"),
     "names.npz": ({"x": INPUTS, "y": LABELS}, DamagedData, "it holds x, y. Name its tensors inputs and targets"),
     "more.npz": ({"inputs": INPUTS, "labels": LABELS}, DamagedData, "it holds inputs, labels. Name"),
     "train.npz": ({"train_inputs": INPUTS}, DamagedData, "it holds train_inputs. Name"),
     "stray.npz": ({"inputs": INPUTS, "train_targets": LABELS}, DamagedData, "it holds inputs, train_targets. Name"),
-    "fewer.npz": ({"inputs": INPUTS, "targets": LABELS[:4]}, DamagedData, "has 5 inputs and 4 targets"),
-    "fewer.pt": ((INPUTS, LABELS[:4]), DamagedData, "has 5 inputs and 4 targets"),
+    "fewer.npz": ({"inputs": INPUTS, "targets": LABELS[:4]}, DamagedData, "5 inputs and 4 targets"),
+    "fewer.pt": ((INPUTS, LABELS[:4]), DamagedData, "5 inputs and 4 targets"),
     "three.pt": ((INPUTS, LABELS, LABELS), DamagedData, "a tensor of inputs or a pair"),
     "scalar.npy": (np.float32(3), DamagedData, "a tensor of inputs or a pair"),
     "nan.npy": (torch.where(INPUTS > 1, torch.nan, INPUTS), DamagedData, r"\d of the 30 values of its inputs are NaN"),
     "inf.npz": ({"inputs": INPUTS / 0}, DamagedData, "30 of the 30 values of its inputs are NaN or Inf"),
-    "words.npz": ({"inputs": np.array(["a", "b"])}, DamagedData, "Give arrays or tensors"),
-    "model.pt": ({"inputs": "some text"}, DamagedData, "found str"),
+    "words.npz": ({"inputs": np.array(["a", "b"])}, DamagedData, "arrays or tensors"),
+    "model.pt": ({"inputs": "some text"}, DamagedData, "str as a probe"),
 }
 
 
@@ -145,7 +145,7 @@ def test_as_probe__leaves_a_dataset_as_it_is():
 
 @pytest.mark.parametrize("given", ["text", object(), (INPUTS, "labels"), (INPUTS, LABELS, LABELS)])
 def test_as_probe__what_is_no_array_is_told(given):
-    with pytest.raises(BadSetting, match="arrays or tensors|takes a tensor of inputs"):
+    with pytest.raises(BadSetting, match="arrays or tensors|a tensor of inputs"):
         as_probe(given)
 
 

@@ -567,7 +567,7 @@ def test_replay__without_a_model_says_what_to_try(run, probe):
         ("replayed_net", BadSetting, "package.module:factory"),
         ("no_such_net:small", MissingData, "No module named 'no_such_net'"),
         ("replayed_net:large", MissingData, "no attribute 'large'"),
-        ("replayed_net:nothing", BadSetting, "it gave a int"),
+        ("replayed_net:nothing", BadSetting, "returned a int"),
     ],
 )
 def test_replay__a_factory_that_is_wrong_is_told(example_net, model, error, found):

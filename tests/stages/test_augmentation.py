@@ -185,7 +185,7 @@ def test_augmentation__results_of_other_copies_are_of_another_probe(run):
 
 
 def test_augmentation__says_what_it_lacks(run):
-    with pytest.raises(BadSetting, match=r"matrix_layer='conv' .* relu, tanh"):
+    with pytest.raises(BadSetting, match=r"matrix_layer='conv'.*relu, tanh"):
         of(run, matrix_layer="conv")
     with pytest.raises(BadSetting, match="0 to 5"):
         of(run, samples=[6])

@@ -269,7 +269,7 @@ def test_correlation__without_modules_is_of_the_output():
 
 
 def test_correlation__says_what_it_lacks(trained):
-    with pytest.raises(BadSetting, match=r"matrix_layer='conv' .* relu, tanh"):
+    with pytest.raises(BadSetting, match=r"matrix_layer='conv'.*relu, tanh"):
         of(trained, matrix_layer="conv")
     with pytest.raises(BadSetting, match="module"):
         of(trained, layers=["relo"])
