@@ -10,7 +10,7 @@ from torch.nn import functional as F
 import trajlab
 from trajlab.errors import BadSetting, MissingData
 from trajlab.figures import figure, panels
-from trajlab.replays.observers.channel_gradients import chance_variation
+from trajlab.replays.observers.channel_statistics import chance_variation
 from trajlab.replays.stateless import Network
 from trajlab.reports.findings import findings, headlines
 from trajlab.running.fuse import fuse_scans

@@ -1,6 +1,6 @@
 """Element types of torch, as numpy has them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import torch
@@ -25,3 +25,19 @@ def as_input(values: torch.Tensor, types: Iterable[torch.dtype]) -> torch.Tensor
 def as_array(values: torch.Tensor) -> np.ndarray:
     """Return the values of a tensor as numpy has them, without a copy where that can be."""
     return values.detach().to("cpu", widened(values.dtype)).numpy()
+
+
+class Arrays(Mapping[str, np.ndarray]):
+    """Tensors by name, copied from the device when they are read."""
+
+    def __init__(self, tensors: Mapping[str, torch.Tensor]):
+        self.tensors = tensors
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return as_array(self.tensors[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.tensors)
+
+    def __len__(self) -> int:
+        return len(self.tensors)

@@ -2,7 +2,7 @@
 
 import copy
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from trajlab.errors import BadSetting
-from trajlab.replays.dtypes import as_array, as_input
+from trajlab.replays.dtypes import Arrays, as_array, as_input
 from trajlab.replays.hooks import hooked
 from trajlab.replays.objectives import value_of
 from trajlab.replays.observe import Watch
@@ -185,25 +185,9 @@ class Pass:
         if module is None:
             return {}
         if not path:
-            return _Arrays({name: self.state[name] for name in self.untied if name in self.state})
+            return Arrays({name: self.state[name] for name in self.untied if name in self.state})
         own = [(name, f"{path}.{name}") for name, _ in module.named_parameters(recurse=False)]
-        return _Arrays({name: self.state[whole] for name, whole in own if whole in self.state})
-
-
-class _Arrays(Mapping[str, np.ndarray]):
-    """Tensors by name, brought over from the device when they are asked for."""
-
-    def __init__(self, tensors: Mapping[str, torch.Tensor]):
-        self.tensors = tensors
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        return as_array(self.tensors[name])
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.tensors)
-
-    def __len__(self) -> int:
-        return len(self.tensors)
+        return Arrays({name: self.state[whole] for name, whole in own if whole in self.state})
 
 
 def _unsteady(name: str, found: Any, expected: tuple[int, ...]) -> BadSetting:

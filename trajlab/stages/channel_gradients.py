@@ -13,11 +13,11 @@ from trajlab.replays.observe import observe
 from trajlab.replays.observers.channel_gradients import (
     OF_INPUTS,
     OF_OUTPUTS,
-    QUANTILES,
     ChannelGradients,
     EachChannelGradient,
     convolution_of,
 )
+from trajlab.replays.observers.channel_statistics import QUANTILES
 from trajlab.replays.observers.observer import Layer, Objective
 from trajlab.scan.as_one_task import as_one_task
 from trajlab.statistics.result import Meaning, annotate, stride

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from trajlab.replays.observers.channel_gradients import LEVEL, chance_variation
+from trajlab.replays.observers.channel_statistics import LEVEL, chance_variation
 
 
 def variation(values):

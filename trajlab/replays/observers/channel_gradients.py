@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-from scipy.special import chdtri
 
 from trajlab.errors import BadSetting
+from trajlab.replays.observers.channel_statistics import STATISTICS, chance_variation, statistics_of
 from trajlab.replays.observers.observer import Batch, Layer, Objective, Observer, Output
 from trajlab.scan.kernels.convolution_taps import Convolution
 from trajlab.scan.kernels.local_gradients import Filters, local_gradients
@@ -17,14 +17,6 @@ OF_OUTPUTS = ("em_sum", "em_l2", "ab_out")
 
 OF_INPUTS = ("ab_sum", "ab_net")
 """What is known of each input channel, and sample."""
-
-QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
-
-STATISTICS = ("mean", "variance", *(f"quantile_{level:g}" for level in QUANTILES))
-"""What is kept over the samples."""
-
-LEVEL = 0.95
-"""Channels that are alike vary less than `chance_variation` says in this share of cases."""
 
 LINEAR = ("Linear", "NonDynamicallyQuantizableLinear")
 
@@ -76,7 +68,7 @@ class ChannelGradients(Observer):
         for known in state:
             name = known.layer.name
             for dim, values in known.values.items():
-                found[f"{name}|{dim}"] = np.stack([_statistics(one) for one in values])
+                found[f"{name}|{dim}"] = np.stack([statistics_of(one) for one in values])
                 found[f"{name}|{dim}|alike"] = np.array([chance_variation(one) for one in values])
             found[f"{name}|norm"] = known.norm
             bad = sum(np.count_nonzero(~np.isfinite(values)) for values in known.values.values())
@@ -163,44 +155,6 @@ def convolution_of(layer: Layer) -> Convolution:
     )
 
 
-def chance_variation(values: np.ndarray) -> float:
-    """Return how much identical channels vary by chance: the quantile `LEVEL` of the coefficient of variation.
-
-    It is that over the channels of the mean over the samples, if the channels of each sample were shuffled: what all
-    channels of a sample have in common, such as its loss, stays. Each v_s is the variance over the channels in a sample
-    of S; the variance over C channels of the shuffled means has then the mean Σ v_s / S² and the variance
-    2 Σ_{s≠t} v_s v_t / ((C − 1) S⁴), and is taken for a multiple of χ² with both.
-
-    Parameters
-    ----------
-    values
-        (sample, channel); samples with a value that is not finite are left out.
-
-    Returns
-    -------
-    float
-        NaN where shuffling changes nothing, as there is a single channel, or a single sample in which they differ.
-
-    Examples
-    --------
-    >>> losses, channels = np.array([[1.0], [5.0], [20.0]]), np.array([0.9, 0.95, 1.05, 1.1])
-    >>> alike(losses * np.ones(4)), round(alike(losses * channels), 3)
-    (0.0, 0.077)
-    """
-    values = values[np.isfinite(values).all(1)].astype(np.float64)
-    if values.shape[1] < 2 or len(values) < 2 or not values.any():
-        return np.nan
-    size = values.mean()
-    spread = (values / size).var(1)
-    total, pairs = spread.sum(), spread.sum() ** 2 - (spread**2).sum()
-    if not total:
-        return 0.0
-    if pairs <= 1e-12 * total**2:
-        return np.nan
-    freedom = (values.shape[1] - 1) * total**2 / pairs
-    return float(np.sqrt(total * chdtri(freedom, 1 - LEVEL) / freedom) / len(values))
-
-
 def _axes(layer: Layer) -> int:
     return max(len(layer.shape) - 1, 1)
 
@@ -209,14 +163,3 @@ def _sides(layer: Layer) -> tuple[tuple[str, tuple[str, ...], int], ...]:
     """Return the channels that come out and those that go in: the dim, what is known of each, and their number."""
     inputs = layer.input_shape[0 if "stride" in layer.attrs else -1]
     return ("unit", OF_OUTPUTS, layer.units), ("input_unit", OF_INPUTS, inputs)
-
-
-def _statistics(values: np.ndarray) -> np.ndarray:
-    """Return `STATISTICS` of each column, (statistic, column), over the rows that are finite."""
-    values = values.astype(np.float64)
-    known = np.isfinite(values)
-    if known.all() and len(values):
-        return np.stack([values.mean(0), values.var(0), *np.quantile(values, QUANTILES, axis=0)])
-    columns: list[Any] = [_statistics(column[fine][:, None])[:, 0] if fine.any() else np.full(len(STATISTICS), np.nan)
-                          for column, fine in zip(values.T, known.T, strict=True)]  # fmt: skip
-    return np.stack(columns, axis=1) if columns else np.full((len(STATISTICS), 0), np.nan)

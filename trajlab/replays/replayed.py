@@ -1,0 +1,80 @@
+"""The result of a replay: outputs of layers as lazy arrays, or reduced by observers during the passes."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import xarray as xr
+
+from trajlab.errors import BadSetting
+from trajlab.replays.forward import Request
+from trajlab.replays.layers import layer_of, select_layers
+from trajlab.replays.observe import assembled
+from trajlab.replays.observers.observer import Observable, Observer
+from trajlab.replays.observers.outputs import Outputs
+from trajlab.replays.tasks import Passes
+from trajlab.replays.trace import Call
+
+
+class Replayed(Observable):
+    """Outputs of layers by layer name: lazy arrays, (step, sample, …), which observers can reduce during the pass.
+
+    Attributes
+    ----------
+    layers
+        The layers, in the order of the pass.
+    samples
+        Samples of the probe.
+    """
+
+    def __init__(self, passes: Passes, calls: Sequence[Call], chosen: Sequence[Call], samples: int, sha256: str):
+        self.layers = tuple(layer_of(call, calls) for call in chosen)
+        self.samples = samples
+        self.probe_sha256 = sha256
+        self._passes, self._calls, self._chosen = passes, calls, tuple(chosen)
+        self._arrays: dict[str, xr.DataArray] | None = None
+
+    def observe(self, observer: Observer) -> dict[str, xr.DataArray]:
+        """Return the results of an observer, (step, …) each; lazily.
+
+        All that is computed together in `trajlab run`, or under ``dask.config.set(array_optimize=fuse_scans)``, shares
+        one pass a step.
+
+        Raises
+        ------
+        BadSetting
+            The observer differentiates with respect to inputs that are integers.
+        """
+        keys = tuple(call.key for call in self._chosen)
+        integers = [call for call in self._chosen if call.module is None and not call.dtype.is_floating_point]
+        if integers and observer.objective is not None:
+            raise BadSetting(
+                f"cannot differentiate the {observer.objective.kind} with respect to {integers[0].dtype} inputs; name "
+                "the embedding layer instead"
+            )
+        request = Request(observer, self.layers, keys, self._target(observer))
+        graph, results = self._passes.graph(request)
+        outputs = observer.outputs(self.layers, self.samples)
+        attrs = {"probe_sha256": self.probe_sha256}
+        return assembled(graph, results, self._passes.steps, outputs, small=observer.small, attrs=attrs)
+
+    def _target(self, observer: Observer) -> Any:
+        if observer.objective is None or observer.objective.kind != "unit":
+            return None
+        (call, *_) = select_layers(self._calls, [observer.objective.layer])
+        return layer_of(call, self._calls)._replace(name=observer.objective.layer), call.key
+
+    @property
+    def arrays(self) -> dict[str, xr.DataArray]:
+        """All outputs by name of the layer; lazy."""
+        if self._arrays is None:
+            self._arrays = self.observe(Outputs())
+        return self._arrays
+
+    def __getitem__(self, name: str) -> xr.DataArray:
+        return self.arrays[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.arrays)
+
+    def __len__(self) -> int:
+        return len(self.layers)
