@@ -9,8 +9,18 @@ SNAPSHOTS_VERSION = "trajlab-snapshots-1"
 STORE_VERSION = "trajlab-1"
 """`Conventions` in the root attributes of a packed store."""
 
-RESULT_VERSION = "trajlab-result-1"
-"""`Conventions` in the attributes of a result."""
+RESULT_VERSION = "trajlab-result-2"
+"""`Conventions` in the attributes of a result; raised when names or attributes change, or a stage writes more."""
+
+
+def family(version: object) -> str:
+    """Return what a version is of, without its number.
+
+    >>> family("trajlab-result-1") == family(RESULT_VERSION), family(STORE_VERSION), family(None)
+    (True, 'trajlab', '')
+    """
+    return str(version or "").rpartition("-")[0]
+
 
 # Files of a run folder.
 RUN_FILE = "run.json"

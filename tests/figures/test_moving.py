@@ -81,16 +81,16 @@ def test_moving__of_a_run_and_a_parameter(tmp_path):
     other = save(result, tmp_path / "b.gif", run="b", parameter="fc.weight").read_bytes()
 
     assert one != other
-    with pytest.raises(BadSetting, match="run='c' was asked for"):
+    with pytest.raises(BadSetting, match="run='c'"):
         save(result, tmp_path / "c.gif", run="c")
 
 
 def test_moving__what_does_not_move_says_what_does(tmp_path):
     drift = trajlab.run("drift", trajlab.example()).compute()
 
-    with pytest.raises(BadSetting, match="results of distribution, embedding, filters, unit_lines move. Name a .png"):
+    with pytest.raises(BadSetting, match="distribution, embedding, filters, unit_lines.*name a .png"):
         save(drift, tmp_path / "drift.gif")
-    with pytest.raises(BadSetting, match="'std' was asked for as a moving picture; histogram moves"):
+    with pytest.raises(BadSetting, match="'std'.*histogram"):
         save(trajlab.run("distribution", trajlab.example()).compute(), tmp_path / "std.gif", variable="std")
     assert list(tmp_path.iterdir()) == []
 

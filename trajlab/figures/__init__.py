@@ -1,4 +1,4 @@
-"""Figures: a file for each stage that deserves its own, and a default for all others."""
+"""Figures of results: a file for each stage with its own, and a default for all others."""
 
 from importlib import import_module
 from io import BytesIO
@@ -17,15 +17,15 @@ from trajlab.figures import default
 from trajlab.figures.inline import STYLE
 from trajlab.figures.marks.choosing import between
 from trajlab.figures.moving import WRITERS
-from trajlab.figures.panel import Frames, Panel
+from trajlab.figures.panel import Animated, Frames, Panel
 from trajlab.runs.disk.atomic import check_free, write_file
 from trajlab.runs.disk.paths import as_path
 from trajlab.stages import stage_names
-from trajlab.statistics.extremes import with_reference
-from trajlab.statistics.read import looked_at, read
+from trajlab.statistics.prepare import Result, prepare
+from trajlab.statistics.read import read
 
 
-def figure(result: xr.Dataset, *, ax: Axes | None = None, variable: str | None = None, **select: Any) -> Axes:
+def figure(result: xr.Dataset | Result, *, ax: Axes | None = None, variable: str | None = None, **select: Any) -> Axes:
     """Draw a result: what its stage is mostly asked, or one of its variables.
 
     Parameters
@@ -53,18 +53,17 @@ def figure(result: xr.Dataset, *, ax: Axes | None = None, variable: str | None =
     >>> figure(trajlab.run("drift", trajlab.example())).get_xlabel()
     'step'
     """
-    if result.sizes.get("step") == 0:
-        raise MissingData(
-            "a result was to be drawn; it has no steps. Record at least two steps, or name another result."
-        )
-    home, result = _home(result), with_reference(result)
-    draw = getattr(home, str(result.attrs.get("stage", "")), default.default)
-    return draw(result, ax=ax, **({} if variable is None else {"variable": variable}), **select)
+    stage, data = prepare(result)
+    if data.sizes.get("step") == 0:
+        raise MissingData("cannot draw the result: it has no steps; compute the stage on a run with two or more.")
+    draw = getattr(_module(stage), stage, default.default)
+    return draw(data, ax=ax, **({} if variable is None else {"variable": variable}), **select)
 
 
-def panels(result: xr.Dataset) -> list[Panel]:
-    """Give the figures of a result that a report shows; none of a result without steps."""
-    return [] if result.sizes.get("step") == 0 else _home(result).panels(with_reference(result))
+def panels(result: xr.Dataset | Result) -> list[Panel]:
+    """Return the figures of a result that a report shows; none of a result without steps."""
+    stage, data = prepare(result)
+    return [] if data.sizes.get("step") == 0 else _module(stage).panels(data)
 
 
 def save(
@@ -105,17 +104,16 @@ def save(
         )
     if not overwrite:
         check_free(out)
-    drawn = between(read(result), steps)
+    chosen = prepare(between(read(result), steps))
     asked = {"variable": variable, "run": run, "parameter": parameter, "layer": layer, "tau": tau}
     select: dict[str, Any] = {name: label for name, label in asked.items() if label is not None}
-    with looked_at("the result" if isinstance(result, xr.Dataset) else str(result), drawn):
-        picture = WRITERS[ending](_frames(drawn, **select)) if ending in WRITERS else _still(drawn, ending, **select)
+    picture = WRITERS[ending](_frames(chosen, **select)) if ending in WRITERS else _still(chosen, ending, **select)
     write_file(out, picture)
     return out
 
 
-def _still(result: xr.Dataset, ending: str, **select: Any) -> bytes:
-    """Draw a result as a picture that does not move."""
+def _still(result: Result, ending: str, **select: Any) -> bytes:
+    """Draw a still picture of a result."""
     with matplotlib.style.context(STYLE):
         drawing = Figure(figsize=(7.2, 4.0), layout="constrained")
         figure(result, ax=drawing.add_subplot(), **select)
@@ -124,26 +122,20 @@ def _still(result: xr.Dataset, ending: str, **select: Any) -> bytes:
     return picture.getvalue()
 
 
-def _frames(result: xr.Dataset, **select: Any) -> Frames:
-    """Give the frames of a result that moves."""
-    home = _home(result)
-    if not hasattr(home, "frames"):
-        moving = [name for name in stage_names() if hasattr(_module(name), "frames")]
+def _frames(result: Result, **select: Any) -> Frames:
+    """Return the frames of an animation of a result."""
+    module = _module(result.stage)
+    if not isinstance(module, Animated):
+        animated = [name for name in stage_names() if isinstance(_module(name), Animated)]
         raise BadSetting(
-            f"a moving picture was asked for; results of {', '.join(moving)} move. Name a .png for this one."
+            f"cannot animate a result of {result.stage or 'no stage'}: only {', '.join(animated)} can be; name a .png."
         )
-    if result.sizes["step"] == 0:
-        raise MissingData("a result was to be drawn; it has no steps. Name another result.")
-    return home.frames(result, **select)
+    if result.data.sizes["step"] == 0:
+        raise MissingData("cannot animate the result: it has no steps; name another result.")
+    return module.frames(result.data, **select)
 
 
-def _home(result: xr.Dataset) -> ModuleType:
-    """Give the module that draws a result's stage."""
-    name = str(result.attrs.get("stage", ""))
-    return _module(name) if name in stage_names() else default
-
-
-def _module(name: str) -> ModuleType:
-    """Give the module that draws the results of a stage."""
-    own = (Path(__file__).parent / f"{name}.py").exists()
-    return import_module(f"trajlab.figures.{name}") if own else default
+def _module(stage: str) -> ModuleType:
+    """Return the module that draws the results of a stage."""
+    has_own = stage in stage_names() and (Path(__file__).parent / f"{stage}.py").exists()
+    return import_module(f"trajlab.figures.{stage}") if has_own else default

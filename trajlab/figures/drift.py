@@ -15,7 +15,8 @@ from trajlab.figures.marks.bars import stacked
 from trajlab.figures.marks.canvas import canvas, tall
 from trajlab.figures.marks.choosing import choose
 from trajlab.figures.panel import Panel
-from trajlab.statistics.extremes import Extreme, in_run, most_unmoved, reference_of
+from trajlab.statistics.extremes import Extreme, in_run, most_unmoved
+from trajlab.statistics.result import is_from_start, reference_name
 from trajlab.statistics.wording import count
 
 
@@ -96,7 +97,7 @@ def known_rows(array: xr.DataArray) -> tuple[xr.DataArray, int]:
 
 def panels(result: xr.Dataset) -> list[Panel]:
     """Give the figures that the report shows."""
-    found, there = [], reference_of(result)
+    found, there, from_start = [], reference_name(result.attrs), is_from_start(result.attrs)
     if "parameter" in result.dims:
         array, left_out = from_somewhere(result)
         words = f"|w_t − w_0|₂ / |w_0|₂, w_0 being {there}, for each layer from the input at the top."
@@ -106,7 +107,7 @@ def panels(result: xr.Dataset) -> list[Panel]:
     whole = "of the whole network" if total.startswith("total") else "of the tensor"
     title, words = f"Distance {whole} from {there}", caption("", result[total])
     found.append(Panel("total", title, words, (9.2, 3.0), partial(_lines, result, total)))
-    if there == "the start":
+    if from_start:
         straight, rate = (total.replace("relative", name) for name in ("straightness", "update_ratio"))
         words = "Distance from the start over length of the path: 1 is a straight line, near 0 is wandering."
         words, draw = caption(words, result[straight]), partial(_lines, result, straight)
@@ -114,7 +115,7 @@ def panels(result: xr.Dataset) -> list[Panel]:
         words = "Distance from the snapshot before, as a share of the norm there and by the steps between the two."
         words, draw = caption(words, result[rate]), partial(_rate, result, rate)
         found.append(Panel("rate", "Rate of drift", words, (9.2, 3.0), draw))
-    if there == "the start" and "parameter" in result.dims and (place := most_unmoved(result)):
+    if from_start and "parameter" in result.dims and (place := most_unmoved(result)):
         found.append(_unchanged(result, place))
     return found
 

@@ -49,7 +49,7 @@ def panels(result: xr.Dataset) -> list[Panel]:
     for name in ("accuracy", "loss"):
         if f"train_{name}" in result:
             title, caption = f"Generalization gap of the {name}", "Above 0 where training examples do better."
-            found.append(_over_steps(result, f"{name}_gap", title, caption, key=f"train_{name}"))
+            found.append(_over_steps(result, f"{name}_gap", title, caption, key="gap"))
             break
     if "class_accuracy" in result:
         caption = "Share of the targets of a class that are answered right; gray for a class that is no target."

@@ -20,7 +20,7 @@ from trajlab.figures.marks.mosaic import extent, gray_bar, mosaic
 from trajlab.figures.marks.scale import GRID
 from trajlab.figures.panel import Frames, Panel
 from trajlab.statistics.shown_steps import evenly
-from trajlab.statistics.studies import run_names, short_names
+from trajlab.statistics.studies import run_labels, run_names
 from trajlab.statistics.wording import listed
 
 MOMENTS = 4
@@ -148,9 +148,10 @@ def _limit(at: xr.Dataset) -> float:
 def _moments(result: xr.Dataset, figure: Figure) -> None:
     """Draw a few steps side by side, and a few runs one below the other."""
     steps = _shown(result)
-    runs = [run_names(result)[i] for i in evenly(result.sizes["run"], MOST)] if "run" in result.dims else [None]
+    shown = evenly(result.sizes["run"], MOST) if "run" in result.dims else []
+    runs: list[str | None] = [run_names(result)[i] for i in shown] or [None]
     grid = figure.subplots(len(runs), len(steps), squeeze=False)
-    names = [""] if runs == [None] else short_names([str(run) for run in runs])
+    names = [run_labels(result)[i] for i in shown] or [""]
     for row, run, name in zip(grid, runs, names, strict=True):
         for ax, step in zip(row, steps, strict=True):
             _mosaic(moment(result, step=step, run=run)[0], ax)

@@ -19,7 +19,7 @@ from trajlab.figures.marks.labels import name_rows, per_cent, shorten_to
 from trajlab.figures.marks.lines import beside
 from trajlab.figures.marks.scale import CATEGORIES, GRID, INK
 from trajlab.figures.panel import Panel
-from trajlab.statistics.studies import run_names, short_names
+from trajlab.statistics.studies import run_labels, run_names
 
 FEW = 6
 """Components whose shares are drawn."""
@@ -130,7 +130,8 @@ def _planes(result: xr.Dataset, runs: list[str | None], figure: Figure) -> None:
     axes = figure.subplots(ceil(len(runs) / wide), wide, squeeze=False).ravel()
     for ax in axes[len(runs) :]:
         ax.remove()
-    names = [""] if runs == [None] else short_names([str(run) for run in runs])
+    labels = dict(zip(run_names(result), run_labels(result), strict=True))
+    names = [labels.get(str(run), "") for run in runs]
     for ax, run, name in zip(axes, runs, names, strict=False):
         mesh, title = _plane(result, ax, **({} if run is None else {"run": run}))
         ax.set_title(shorten_to(ax, name or title))

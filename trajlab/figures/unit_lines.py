@@ -21,7 +21,7 @@ from trajlab.figures.marks.lines import beside, lines, palette
 from trajlab.figures.marks.scale import CATEGORIES
 from trajlab.figures.panel import Frames, Panel
 from trajlab.statistics.shown_steps import evenly
-from trajlab.statistics.studies import run_names, short_names
+from trajlab.statistics.studies import run_labels, run_names
 
 MOMENTS = 4
 """Steps that the report shows side by side."""
@@ -178,9 +178,10 @@ def _legend(result: xr.Dataset) -> list[Line2D]:
 def _moments(result: xr.Dataset, figure: Figure) -> None:
     """Draw a few steps side by side, and a few runs one below the other."""
     steps = result["step"].values[evenly(result.sizes["step"], MOMENTS)]
-    runs = [run_names(result)[i] for i in evenly(result.sizes["run"], MOST)] if "run" in result.dims else [None]
+    shown = evenly(result.sizes["run"], MOST) if "run" in result.dims else []
+    runs: list[str | None] = [run_names(result)[i] for i in shown] or [None]
     grid = figure.subplots(len(runs), len(steps), squeeze=False, sharex=True, sharey=True)
-    names = [""] if runs == [None] else short_names([str(run) for run in runs])
+    names = [run_labels(result)[i] for i in shown] or [""]
     for row, run, name in zip(grid, runs, names, strict=True):
         for ax, step in zip(row, steps, strict=True):
             _plane(moment(result, step=step, run=run)[0], _classes(result), ax)

@@ -20,7 +20,8 @@ from trajlab.reports.sections import Section, section, slug
 from trajlab.runs.disk.atomic import check_free, write_file
 from trajlab.runs.disk.paths import as_path, reaching
 from trajlab.schema import STORE_FILE
-from trajlab.statistics.read import looked_at, read
+from trajlab.statistics.prepare import Result, prepare
+from trajlab.statistics.read import read
 from trajlab.statistics.studies import run_names, set_of_studies, shared_facts
 
 Results = str | Path | Mapping[str, xr.Dataset]
@@ -69,11 +70,9 @@ def report(
             check_free(path)
     stated = [] if claims is None else read_claims(claims)
     opened = open_results(results)
-    sections = []
-    for key, result in opened.items():
-        with looked_at(f"{key}{_where(results)}", result):
-            sections.append(section(key, result))
-    numbers = summary(opened)
+    prepared = {key: prepare(result) for key, result in opened.items()}
+    sections = [section(key, result) for key, result in prepared.items()]
+    numbers = _summary(prepared)
     header = heading(opened, title or _study(results, opened))
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True,
@@ -96,17 +95,19 @@ def summary(results: Results) -> dict[str, Any]:
     Results of a single run give {result: {variable: value}}. Each value is the last that is known of the whole
     network; shares near zero are those at the largest absolute threshold.
     """
-    found: dict[str, Any] = {}
-    for key, result in open_results(results).items():
-        with looked_at(f"{key}{_where(results)}", result):
-            sums = headlines(result)
-        for variable, array in sums.items():
-            for i, run in enumerate(run_names(result)) if "run" in array.dims else [(0, "")]:
+    return _summary({key: prepare(result) for key, result in open_results(results).items()})
+
+
+def _summary(results: Mapping[str, Result]) -> dict[str, Any]:
+    numbers: dict[str, Any] = {}
+    for key, result in results.items():
+        for variable, array in headlines(result).items():
+            for i, run in enumerate(run_names(result.data)) if "run" in array.dims else [(0, "")]:
                 value = float(array[i]) if "run" in array.dims else float(array)
                 if np.isfinite(value):
-                    place = found.setdefault(run, {}) if run else found
-                    place.setdefault(key, {})[variable] = value
-    return found
+                    of_run = numbers.setdefault(run, {}) if run else numbers
+                    of_run.setdefault(key, {})[variable] = value
+    return numbers
 
 
 def open_results(results: Results) -> dict[str, xr.Dataset]:

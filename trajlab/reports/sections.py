@@ -10,18 +10,15 @@ import xarray as xr
 
 from trajlab.figures import panels
 from trajlab.figures.inline import inline_svg
-from trajlab.figures.marks.labels import title_of
+from trajlab.figures.marks.labels import name_of
 from trajlab.figures.marks.multiples import MOST, counted
 from trajlab.figures.marks.scale import is_share
 from trajlab.reports.findings import findings, headlines
 from trajlab.reports.findings.finding import Finding
 from trajlab.stages import stage, stage_names
-from trajlab.statistics.extremes import with_reference
+from trajlab.statistics.prepare import Result
 from trajlab.statistics.studies import groups, run_names
 from trajlab.statistics.wording import number, share
-
-ORDINALS = ("second", "third", "last")
-"""Layers that a result may be of by its name, as `filters_second`, in place of the first."""
 
 
 class Picture(NamedTuple):
@@ -57,7 +54,7 @@ class Section(NamedTuple):
     provenance: list[tuple[str, str]]
 
 
-def section(key: str, result: xr.Dataset) -> Section:
+def section(key: str, result: Result) -> Section:
     """Write the section of a result.
 
     Parameters
@@ -67,15 +64,7 @@ def section(key: str, result: xr.Dataset) -> Section:
     result
         The result of a stage.
     """
-    name, result = str(result.attrs.get("stage", key)), with_reference(result)
-    lead, question = _words(name)
-    study, _, own = key.rpartition("/")
-    which = own.removeprefix(f"{name}_")
-    if which in ORDINALS:
-        own, question = f"{which} {name}", question.replace("first", which)
-    title = (f"{own} of {study}" if study else own).replace("_", " ")
-    if result.attrs.get("on"):
-        title += f" of {result.attrs['on']}" if result.attrs["on"] not in title else ""
+    lead, question = _words(result.stage)
     pictures = []
     for panel in panels(result):
         anchor = slug(f"{key}-{panel.key}")
@@ -87,8 +76,18 @@ def section(key: str, result: xr.Dataset) -> Section:
         anchor = slug(f"{key}-{finding.figure}")
         said.append(finding._replace(figure=anchor if anchor in anchors else slug(key)))
     return Section(
-        slug(key), name, title, lead, question, said, pictures, _table(result), _meanings(result), _provenance(result)
-    )
+        slug(key), result.stage, _title(key, result), lead, question, said, pictures,
+        _table(result), _meanings(result.data), _provenance(result.data),
+    )  # fmt: skip
+
+
+def _title(key: str, result: Result) -> str:
+    """Return the title of a result: its name, and the parameter, kind of tensor and study that it is of."""
+    study, _, name = key.rpartition("/")
+    attrs = result.data.attrs
+    name = f"{result.stage} of {attrs['parameter']}" if attrs.get("parameter") else name.replace("_", " ")
+    name += f" of {attrs['on']}" if attrs.get("on") and attrs["on"] not in name else ""
+    return f"{name} of {study}" if study else name
 
 
 def slug(name: str) -> str:
@@ -112,14 +111,14 @@ def _words(name: str) -> tuple[str, str]:
     return text.partition("\n")[0], asked[:1].upper() + asked[1:]
 
 
-def _table(result: xr.Dataset) -> Table:
+def _table(result: Result) -> Table:
     """Give the last values of each run, without columns of which nothing is known."""
     found = {name: array for name, array in headlines(result).items() if np.isfinite(array.values.astype(float)).any()}
-    header = [title_of(array).removeprefix("whole network: ") for array in found.values()]
+    header = [name_of(array) for array in found.values()]
     hints = [str(array.attrs.get("definition", "")) for array in found.values()]
-    runs = run_names(result) or [""]
+    runs = run_names(result.data) or [""]
     values = {name: np.broadcast_to(array.values.astype(float), len(runs)).tolist() for name, array in found.items()}
-    together = groups(result) if len(runs) > MOST else {}
+    together = groups(result.data) if len(runs) > MOST else {}
     ordered = [i for own in together.values() for i in own] or range(len(runs))
     rows = [[runs[i], *(written(found[name], values[name][i]) for name in found)] for i in ordered]
     summed = [
@@ -155,7 +154,7 @@ def _provenance(result: xr.Dataset) -> list[tuple[str, str]]:
     """Give the attributes of a result as text, the settings that were given first."""
     given = dict(result.attrs)
     first = ("stage", "settings", "on", "trajlab", "Conventions")
-    ordered = [name for name in first if name in given] + sorted(set(map(str, given)) - set(first))
+    ordered = [name for name in first if name in given] + sorted(set(map(str, given)) - {*first, "variables"})
     return [(name, _setting_text(given[name])) for name in ordered]
 
 

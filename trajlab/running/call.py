@@ -40,11 +40,12 @@ def call_stage(
             singles.append(name)
     result = _per_tensor(function, arguments, singles, settings) if singles else _dataset(function, arguments, settings)
     result = with_default_attrs(result, (inspect.getdoc(function) or "").partition("\n")[0])
-    provenance = {
+    provenance: dict[str, Any] = {
         "Conventions": RESULT_VERSION,
         "stage": stage_name(function),
         "settings": json.dumps(getattr(function, "keywords", {}) | settings, default=_jsonable),
         "trajlab": version("trajlab"),
+        "variables": [str(name) for name in result.data_vars],
     }
     if inputs.on == "activations":
         tensors = next(arguments[name] for name in arguments if without_prefix(name) in ("weight", "weights"))

@@ -21,14 +21,14 @@ from trajlab.statistics.distributions import (
     quantities_of,
     shift_meanings,
 )
-from trajlab.statistics.result import Meaning, Sums, annotate, columns_of, stride
+from trajlab.statistics.result import REFERENCE, Meaning, Sums, annotate, columns_of, stride
 from trajlab.statistics.standard_errors import root_error, total_error
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
 _BOUND = "; the error bound for tensors that are not sorted is in the attrs of the result"
 MEANINGS = described("w", _BOUND) | shift_meanings(
-    {"": ("the reference", "0"), "_prev": ("the snapshot before", "prev")}, _BOUND
+    {"": (REFERENCE, "0"), "_prev": ("the snapshot before", "prev")}, _BOUND
 )
 _CHANCE = {
     "wasserstein": "sqrt(2/π · (1/n + 1/m)) ∫ sqrt(F(1 − F)), F of both rows together",
@@ -129,6 +129,7 @@ def distribution(
         result,
         MEANINGS,
         reference=reference,
+        reference_of="itself" if parent_weight is None else "parent",
         bins=bins,
         ddof=0,
         exact_up_to=EXACT,

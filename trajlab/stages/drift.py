@@ -13,11 +13,11 @@ from trajlab.statistics.zero_transitions import by_cause
 MEANINGS = {
     "norm": Meaning("norm", "weight", "|w_t|₂"),
     "nonfinite": Meaning("entries that are NaN or Inf", "entries", "count"),
-    "distance_l1": Meaning("L1 distance from the reference", "weight", "Σ|w_t − w_0|"),
-    "distance_l2": Meaning("distance from the reference", "weight", "|w_t − w_0|₂"),
+    "distance_l1": Meaning("L1 distance from {reference}", "weight", "Σ|w_t − w_0|"),
+    "distance_l2": Meaning("distance from {reference}", "weight", "|w_t − w_0|₂"),
     "distance_linf": Meaning("largest change of an entry", "weight", "max|w_t − w_0|"),
-    "relative": Meaning("relative distance from the reference", "1", "|w_t − w_0|₂ / |w_0|₂"),
-    "cosine": Meaning("cosine with the reference", "1", "w_t·w_0 / (|w_t|₂ |w_0|₂)"),
+    "relative": Meaning("relative distance from {reference}", "1", "|w_t − w_0|₂ / |w_0|₂"),
+    "cosine": Meaning("cosine with {reference}", "1", "w_t·w_0 / (|w_t|₂ |w_0|₂)"),
     "changed": Meaning("share of entries whose bits changed", "1", "mean of bits(w_t) ≠ bits(w_0)", share=True),
     "changed_tol": Meaning(
         "share of entries that changed by more", "1", "mean of |w_t − w_0| > atol + rtol·|w_0|", share=True

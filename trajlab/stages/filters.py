@@ -53,7 +53,7 @@ def filters(
 ) -> xr.Dataset:
     """Show the filters of a layer as images, at chosen steps and on one scale.
 
-    Answers: what do the first filters look for, when did they find it, and which of them never changed?
+    Answers: what do the filters of a layer look for, when did they find it, and which of them never changed?
 
     Parameters
     ----------

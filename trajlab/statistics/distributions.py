@@ -8,16 +8,16 @@ import xarray as xr
 from trajlab.statistics.result import Meaning, Sums
 
 DISTANCES = {
-    "wasserstein": Meaning("Wasserstein distance", "value", "∫|F_t − F_0|"),
-    "ks": Meaning("Kolmogorov–Smirnov distance", "1", "max|F_t − F_0|"),
+    "wasserstein": Meaning("Wasserstein distance", "value", "∫|F_t − F_{anchor}|"),
+    "ks": Meaning("Kolmogorov–Smirnov distance", "1", "max|F_t − F_{anchor}|"),
     "js": Meaning("Jensen–Shannon distance", "1", "square root of the divergence in base 2 of the histograms"),
     "psi": Meaning(
         "population stability index",
         "1",
-        "Σ(p − q) ln(p/q) over the deciles of the reference; Inf where one is empty",
+        "Σ(p − q) ln(p/q) over the deciles of F_{anchor}; Inf where one is empty",
     ),
 }
-"""Distances of distributions, in the order in which `Spread` computes them; of `F_t` from `F_0`."""
+"""Distances of the distribution F_t from that of an anchor, in the order in which the kernel computes them."""
 
 
 def described(symbol: str, bound: str) -> dict[str, Meaning]:
@@ -63,7 +63,7 @@ def shift_meanings(anchors: Mapping[str, tuple[str, str]], bound: str) -> dict[s
     for suffix, (words, index) in anchors.items():
         for name, meaning in DISTANCES.items():
             definition = meaning.definition + (bound if name in ("wasserstein", "ks") else "")
-            definition = definition.replace("F_0", f"F_{index}").replace("the reference", words)
+            definition = definition.replace("{anchor}", index)
             found[name + suffix] = Meaning(f"{meaning.long_name} from {words}", meaning.units, definition)
     return found
 

@@ -78,25 +78,6 @@ def total_of(result: xr.Dataset, name: str) -> xr.DataArray | None:
     return None if found is None or {"parameter", "layer"} & set(found.dims) else found
 
 
-def reference_of(result: xr.Dataset) -> str:
-    """Say what a result takes distances from."""
-    reference = int(result.attrs.get("reference", 0))
-    step = {0: "start", -1: "end"}.get(reference, "")
-    if result.attrs.get("reference_of") == "parent":
-        return f"the parent's {step}" if step else f"the parent at step {reference:,}"
-    return f"the {step}" if step else f"step {reference:,}"
-
-
-def with_reference(result: xr.Dataset) -> xr.Dataset:
-    """Say in the names of variables what distances are taken from, in place of a reference."""
-    there, renamed = reference_of(result), {}
-    for name, array in result.data_vars.items():
-        said = str(array.attrs.get("long_name", ""))
-        if "the reference" in said:
-            renamed[name] = array.assign_attrs(long_name=said.replace("the reference", there))
-    return result.assign(renamed) if renamed else result
-
-
 def most_unmoved(result: xr.Dataset) -> Extreme | None:
     """Find the run in which most entries never moved; None if all did in every run."""
     place = extreme(result["unchanged_cause"].sum(["parameter", "cause"]))

@@ -10,17 +10,21 @@ import xarray as xr
 Labeled = TypeVar("Labeled", xr.Dataset, xr.DataArray)
 
 
+REFERENCE = "{reference}"
+"""Placeholder, in titles and definitions, for the state that distances are measured from."""
+
+
 class Meaning(NamedTuple):
     """Description of a variable of a result, which becomes its attrs.
 
     Attributes
     ----------
     long_name
-        Title for axes and tables.
+        Title for axes and tables; may hold the placeholder `REFERENCE`.
     units
         Its unit; "1" if it has none.
     definition
-        Its formula.
+        Its formula; may hold the placeholder `REFERENCE`.
     share
         Whether it is a share of a whole, from 0 to 1, which figures and sentences show in per cent.
     """
@@ -32,20 +36,22 @@ class Meaning(NamedTuple):
 
 
 def annotate(result: xr.Dataset, meanings: Mapping[str, Meaning], **attrs: Any) -> xr.Dataset:
-    """Write down what each variable means, and the settings that the result was made with.
+    """Describe each variable in its attrs, and the settings in the attrs of the result.
 
-    Variables named `total_<name>` are described as the same of the whole network.
+    Variables named `total_<name>` hold the same quantity of the whole network: they share its description and have the
+    attr `total`. The settings `reference` and `reference_of` say what `REFERENCE` stands for.
     """
     result = result.assign_attrs(attrs)
     result = result.transpose("step", "parameter", ..., missing_dims="ignore")
+    reference = reference_name(attrs)
     for name, variable in result.data_vars.items():
         meaning = meanings[str(name).removeprefix("total_")]
-        whole = "whole network: " if str(name).startswith("total_") else ""
+        flags = {"share": meaning.share, "total": str(name).startswith("total_")}
         variable.attrs = {
-            "long_name": whole + meaning.long_name,
+            "long_name": meaning.long_name.replace(REFERENCE, reference),
             "units": meaning.units,
-            "definition": meaning.definition,
-        } | ({"share": True} if meaning.share else {})
+            "definition": meaning.definition.replace(REFERENCE, reference),
+        } | {flag: True for flag, is_set in flags.items() if is_set}
     return result
 
 
@@ -63,6 +69,31 @@ def with_default_attrs(result: xr.Dataset, summary: str) -> xr.Dataset:
         title = str(name).replace("_", " ")
         variable.attrs = {"long_name": title, "units": "1", "definition": summary or title} | variable.attrs
     return result
+
+
+def reference_name(attrs: Mapping[Any, Any]) -> str:
+    """Return what a result measures distances from, in words.
+
+    Parameters
+    ----------
+    attrs
+        Attrs of the result: `reference`, a step, and `reference_of`, "parent" if it is a step of the parent run.
+
+    Examples
+    --------
+    >>> reference_name({"reference": 0}), reference_name({"reference": 1200, "reference_of": "parent"})
+    ('the start', 'the parent at step 1,200')
+    """
+    step = int(attrs.get("reference", 0))
+    end = {0: "start", -1: "end"}.get(step, "")
+    if attrs.get("reference_of") == "parent":
+        return f"the parent's {end}" if end else f"the parent at step {step:,}"
+    return f"the {end}" if end else f"step {step:,}"
+
+
+def is_from_start(attrs: Mapping[Any, Any]) -> bool:
+    """Return whether a result measures distances from the start of the run itself."""
+    return attrs.get("reference", 0) == 0 and attrs.get("reference_of") != "parent"
 
 
 def columns_of(table: xr.DataArray) -> xr.Dataset:

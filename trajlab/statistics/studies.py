@@ -13,6 +13,9 @@ USUAL = ("study", "optimizer", "init", "variant", "perturbation", "lr")
 LINEAGE = ("parent", "parent_step")
 """Facts of where a run came from."""
 
+LABEL, GROUP = "run_label", "run_group"
+"""Coords of runs in a prepared result: their short names, and what runs have in common that differ in seed only."""
+
 
 def run_names(result: xr.Dataset | xr.DataArray) -> list[str]:
     """Give the names of the runs that are stacked in a result; none if it is of a single run."""
@@ -22,7 +25,9 @@ def run_names(result: xr.Dataset | xr.DataArray) -> list[str]:
 def facts(result: xr.Dataset | xr.DataArray) -> dict[str, np.ndarray]:
     """Give what is known of each run by name of the fact, in the order it was described."""
     return {
-        str(name): coord.values for name, coord in result.coords.items() if coord.dims == ("run",) and name != "run"
+        str(name): coord.values
+        for name, coord in result.coords.items()
+        if coord.dims == ("run",) and name not in ("run", LABEL, GROUP)
     }
 
 
@@ -98,11 +103,23 @@ def groups(result: xr.Dataset | xr.DataArray) -> dict[str, list[int]]:
     >>> groups(study)
     {'x': [0, 1], 'y': [2]}
     """
-    names = [name for name in telling_facts(result) if name != "seed"]
-    known = facts(result)
-    found: dict[str, list[int]] = {}
-    for position in range(result.sizes["run"]):
-        said = [str(known[name][position]) for name in names]
-        key = " · ".join(filter(None, said)) or "all runs"
-        found.setdefault(key, []).append(position)
-    return found
+    positions: dict[str, list[int]] = {}
+    for position, name in enumerate(group_names(result)):
+        positions.setdefault(name, []).append(position)
+    return positions
+
+
+def group_names(result: xr.Dataset | xr.DataArray) -> list[str]:
+    """Return for each run what it has in common with the runs that differ from it in the seed only."""
+    if GROUP in result.coords:
+        return [str(name) for name in result[GROUP].values]
+    names, values = [name for name in telling_facts(result) if name != "seed"], facts(result)
+    rows = [[str(values[name][i]) for name in names] for i in range(result.sizes["run"])]
+    return [" · ".join(filter(None, row)) or "all runs" for row in rows]
+
+
+def run_labels(result: xr.Dataset | xr.DataArray) -> list[str]:
+    """Return the names of the runs without the pieces that all of them share; none for a single run."""
+    if LABEL in result.coords and result[LABEL].ndim:
+        return [str(name) for name in result[LABEL].values]
+    return short_names(run_names(result))

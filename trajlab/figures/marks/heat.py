@@ -11,13 +11,10 @@ from matplotlib.colors import LogNorm
 from trajlab.figures.marks.choosing import recorded
 from trajlab.figures.marks.labels import name_rows, name_steps, step_axis, title_of, value_axis, wrap
 from trajlab.figures.marks.scale import MISSING, Scale, scale_for
-from trajlab.statistics.studies import short_names
+from trajlab.statistics.studies import run_labels, short_names
 
 FEW = 12
 """Steps up to which each is a column of one width."""
-
-RUNS = ("run", "other")
-"""Dims whose labels are names of runs."""
 
 
 def heat(
@@ -100,7 +97,9 @@ def labels(array: xr.DataArray, dim: str) -> list[str]:
     """Give the labels along a dim, or its positions if it has none; of runs, without what all their names share."""
     if dim not in array.coords:
         return [str(position) for position in range(array.sizes[dim])]
+    if dim == "run":
+        return run_labels(array)
     values = array[dim].values
-    if dim in RUNS:
+    if dim == "other":
         return short_names([str(name) for name in values])
     return [f"{value:g}" for value in values] if values.dtype.kind == "f" else [str(value) for value in values]

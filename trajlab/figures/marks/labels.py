@@ -48,15 +48,24 @@ class _Steps(MaxNLocator):
         return sorted({*ends, *map(float, round_ones)})
 
 
-def title_of(array: xr.DataArray) -> str:
-    """Give the title of a variable with its unit, as an axis shows it.
+def name_of(array: xr.DataArray) -> str:
+    """Return the name of a variable with its unit, as a table shows it.
 
-    >>> title_of(xr.DataArray(0, attrs={"long_name": "norm", "units": "weight"}))
+    >>> name_of(xr.DataArray(0, attrs={"long_name": "norm", "units": "weight"}))
     'norm [weight]'
     """
     name = array.attrs.get("long_name") or str(array.name or "value").replace("_", " ")
     units = array.attrs.get("units", "1")
     return name if units in ("1", "") or units in name else f"{name} [{units}]"
+
+
+def title_of(array: xr.DataArray) -> str:
+    """Return the title of a variable, as an axis shows it: a total says that it is of the whole network.
+
+    >>> title_of(xr.DataArray(0, attrs={"long_name": "norm", "units": "weight", "total": True}))
+    'whole network: norm [weight]'
+    """
+    return f"whole network: {name_of(array)}" if array.attrs.get("total") else name_of(array)
 
 
 def wrap(title: str, inches: float) -> str:

@@ -14,7 +14,7 @@ from trajlab.figures.marks.heat import color_bar, heat
 from trajlab.figures.marks.labels import shorten_to
 from trajlab.figures.marks.scale import scale_for
 from trajlab.figures.panel import Panel
-from trajlab.statistics.studies import groups, run_names, short_names
+from trajlab.statistics.studies import groups, run_labels
 
 MOST = 12
 """Pictures that fit on one page."""
@@ -87,7 +87,7 @@ def parts_of(array: xr.DataArray) -> dict[str, xr.DataArray]:
     if "run" not in array.dims:
         return {"": array}
     if array.sizes["run"] <= MOST:
-        return {name: array.isel(run=i, drop=True) for i, name in enumerate(short_names(run_names(array)))}
+        return {name: array.isel(run=i, drop=True) for i, name in enumerate(run_labels(array))}
     found = list(groups(array).items())
     return {counted(*found[i]): array.isel(run=found[i][1]).mean("run", keep_attrs=True) for i in some_of(len(found))}
 

@@ -8,9 +8,10 @@ import numpy as np
 import xarray as xr
 
 from trajlab.figures.attribution import MAPS
-from trajlab.reports.findings.finding import Finding, nonfinite
+from trajlab.reports.findings.finding import Finding, Headlined, nonfinite
 from trajlab.stages import stage_names
-from trajlab.statistics.extremes import last, with_reference
+from trajlab.statistics.extremes import last
+from trajlab.statistics.prepare import Result, prepare
 
 MOST = 6
 """Columns of a table of a stage without a choice of its own."""
@@ -19,28 +20,28 @@ AVERAGED = ("other", "sample")
 """Dims over which the figures that sum up a run are averaged; over others they are added up."""
 
 
-def findings(result: xr.Dataset) -> list[Finding]:
-    """Say what stands out in a result; nothing for a stage that has no findings of its own but broken numbers."""
-    if result.sizes.get("step") == 0:
+def findings(result: xr.Dataset | Result) -> list[Finding]:
+    """Return what stands out in a result; of a stage without findings of its own, only where it has NaN or Inf."""
+    stage, data = prepare(result)
+    if data.sizes.get("step") == 0:
         return []
-    home = _home(result)
-    name = str(result.attrs.get("stage", ""))
-    return getattr(home, name)(result) if home else nonfinite(result, "")
+    module = _module(stage)
+    return getattr(module, stage)(data) if module else nonfinite(data, "")
 
 
-def headlines(result: xr.Dataset) -> dict[str, xr.DataArray]:
-    """Give the figures that sum up each run, () or (run) each, by variable."""
-    if result.sizes.get("step") == 0:
+def headlines(result: xr.Dataset | Result) -> dict[str, xr.DataArray]:
+    """Return the numbers that sum up each run, () or (run) each, by variable."""
+    stage, data = prepare(result)
+    if data.sizes.get("step") == 0:
         return {}
-    home, result = _home(result), with_reference(result)
-    result = home.summed(result) if home and hasattr(home, "summed") else result
-    own = home.headlines(result) if home and hasattr(home, "headlines") else getattr(home, "HEADLINES", ())
-    chosen = [name for name in own if _name(result, name)]
-    if not chosen:
-        chosen = [str(name) for name, array in result.data_vars.items() if _sums_up(array)][:MOST]
+    module = _module(stage)
+    data = module.headline_data(data) if isinstance(module, Headlined) else data
+    names = [name for name in getattr(module, "HEADLINES", ()) if _name(data, name)]
+    if not names:
+        names = [str(name) for name, array in data.data_vars.items() if _sums_up(array)][:MOST]
     found: dict[str, xr.DataArray] = {}
-    for name in chosen:
-        array = result[_name(result, name)]
+    for name in names:
+        array = data[_name(data, name)]
         if "component" in array.dims:
             title = f"{array.attrs.get('long_name', name)}, component 1"
             array = array.isel(component=0).assign_attrs(long_name=title)
@@ -78,8 +79,8 @@ def _sums_up(array: xr.DataArray) -> bool:
     return array.dtype.kind in "fiub" and set(array.dims) <= {"run", "step"}
 
 
-def _home(result: xr.Dataset) -> ModuleType | None:
-    name = str(result.attrs.get("stage", ""))
-    if name in stage_names() and (Path(__file__).parent / f"{name}.py").exists():
-        return import_module(f"trajlab.reports.findings.{name}")
+def _module(stage: str) -> ModuleType | None:
+    """Return the module of findings of a stage; None if it has none."""
+    if stage in stage_names() and (Path(__file__).parent / f"{stage}.py").exists():
+        return import_module(f"trajlab.reports.findings.{stage}")
     return None

@@ -40,7 +40,7 @@ def _most(result: xr.Dataset) -> list[Finding]:
 def _fired(result: xr.Dataset, rule: str) -> Finding | None:
     own = np.flatnonzero(result["rule_of"].values == rule)
     first = result["first_step"].isel(check=own)
-    if not own.size or not bool(first.notnull().any()):
+    if not bool(first.notnull().any()):
         return None
     step = float(first.min())
     runs = run_names(result)

@@ -4,7 +4,8 @@ import numpy as np
 import xarray as xr
 
 from trajlab.reports.findings.finding import Finding, nonfinite
-from trajlab.statistics.extremes import ENOUGH, Extreme, extreme, in_run, large, last, reference_of
+from trajlab.statistics.extremes import ENOUGH, Extreme, extreme, in_run, large, last
+from trajlab.statistics.result import reference_name
 from trajlab.statistics.wording import number, share
 
 HEADLINES = ("std", "skewness", "excess_kurtosis", "min", "max", "zeros", "nonfinite")
@@ -36,12 +37,12 @@ def _shift(result: xr.Dataset) -> list[Finding]:
     among = f" of all tensors of at least {ENOUGH} entries" if large(shift).count() < shift.count() else ""
     if place.value <= 1:
         of = among.removeprefix(" of all tensors") if among else ""
-        return [Finding(f"No tensor{of} shifted from {reference_of(result)} beyond chance.", "ks")]
+        return [Finding(f"No tensor{of} shifted from {reference_name(result.attrs)} beyond chance.", "ks")]
     chance, distance = (float(one.sel(place.at)) for one in (last(result["ks_null"]), shift))
     text = (
         f"The values of {_name(place)} shifted most{among}{in_run(place)}: Kolmogorov–Smirnov distance "
-        f"{number(distance)} from {reference_of(result)} (chance gives {number(chance)}), standard deviation from "
-        f"{number(before)} to {number(after)}."
+        f"{number(distance)} from {reference_name(result.attrs)} (chance gives {number(chance)}), standard deviation "
+        f"from {number(before)} to {number(after)}."
     )
     return [Finding(text, "ks")]
 

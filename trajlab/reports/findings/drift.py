@@ -4,24 +4,25 @@ import numpy as np
 import xarray as xr
 
 from trajlab.reports.findings.finding import Finding, nonfinite
-from trajlab.statistics.extremes import extreme, in_run, last, most_unmoved, reference_of, size_in, total_of, typical
+from trajlab.statistics.extremes import extreme, in_run, last, most_unmoved, size_in, total_of, typical
+from trajlab.statistics.result import is_from_start, reference_name
 from trajlab.statistics.studies import facts, telling_facts
 from trajlab.statistics.wording import count, number, share
 
 HEADLINES = ("relative", "distance_l2", "path_length", "straightness", "changed", "sign_changed", "unchanged_cause")
 
-FROM_THE_START = ("path_length", "straightness")
-"""Headlines that say nothing of distances from elsewhere: the path begins at the start of the run."""
+OF_THE_PATH = ("path_length", "straightness")
+"""Headlines of the path, which begins at the start of the run: they do not fit distances from elsewhere."""
 
 NOTABLE = 1.25
 """Groups of runs whose medians differ by this factor are told apart in a sentence."""
 
 
-def headlines(result: xr.Dataset) -> tuple[str, ...]:
-    """Name the variables that sum up a run."""
-    if reference_of(result) == "the start":
-        return HEADLINES
-    return tuple(name for name in HEADLINES if name not in FROM_THE_START)
+def headline_data(result: xr.Dataset) -> xr.Dataset:
+    """Leave out the path where distances are not measured from its start."""
+    if is_from_start(result.attrs):
+        return result
+    return result.drop_vars([*OF_THE_PATH, *(f"total_{name}" for name in OF_THE_PATH)], errors="ignore")
 
 
 def drift(result: xr.Dataset) -> list[Finding]:
@@ -32,7 +33,7 @@ def drift(result: xr.Dataset) -> list[Finding]:
     found = nonfinite(result, "relative")
     if result.attrs.get("reference_of") == "parent":
         return [*found, *_ends(result)]
-    if result.attrs.get("reference", 0) == 0:
+    if is_from_start(result.attrs):
         found += [*_layers(result), *_runs(result), *_path(result)]
     return [*found, *_unmoved(result)]
 
@@ -65,7 +66,7 @@ def _ends(result: xr.Dataset) -> list[Finding]:
     far, near = extreme(last(total)), extreme(last(total), least=True)
     if far is None or near is None:
         return []
-    there = reference_of(result)
+    there = reference_name(result.attrs)
     if "run" not in far.at or far.at == near.at:
         return [Finding(f"The run ended {share(far.value)} of the norm away from {there}.", "total")]
     text = f"`{far.at['run']}` ended farthest from {there}, {share(far.value)} of the norm away; `{near.at['run']}` "

@@ -17,7 +17,7 @@ FACTOR = 1.1
 """Effective ranks that differ by a smaller factor are not told to differ."""
 
 
-def summed(result: xr.Dataset) -> xr.Dataset:
+def headline_data(result: xr.Dataset) -> xr.Dataset:
     """Add the kNN accuracy of the layer where it is highest."""
     if "knn_accuracy" not in result:
         return result

@@ -111,7 +111,7 @@ def _gap(result: xr.Dataset) -> list[Finding]:
         text += (
             f" (median of the runs), with the largest gap{in_run(place)} ({_points(place.value)} {_compared(value)})"
         )
-    return [Finding(f"{text}.", "train_accuracy")]
+    return [Finding(f"{text}.", "gap")]
 
 
 def _compared(value: float) -> str:

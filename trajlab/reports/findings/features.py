@@ -4,7 +4,8 @@ import numpy as np
 import xarray as xr
 
 from trajlab.reports.findings.finding import Finding, nonfinite
-from trajlab.statistics.extremes import extreme, in_run, last, reference_of, typical
+from trajlab.statistics.extremes import extreme, in_run, last, typical
+from trajlab.statistics.result import reference_name
 from trajlab.statistics.wording import number, share
 
 HEADLINES = ("mean", "std", "skewness", "excess_kurtosis", "min", "max", "zeros", "nonfinite")
@@ -32,8 +33,8 @@ def _shift(result: xr.Dataset) -> list[Finding]:
     before, after = float(start.sel(place.at)), float(end.sel(place.at))
     text = (
         f"The activations of `{place.at['layer']}` shifted most {_on(result)}{in_run(place)}: Kolmogorov–Smirnov "
-        f"distance {number(place.value)} from {reference_of(result)}, standard deviation from {number(before)} at the "
-        f"first step to {number(after)}."
+        f"distance {number(place.value)} from {reference_name(result.attrs)}, standard deviation from "
+        f"{number(before)} at the first step to {number(after)}."
     )
     return [Finding(text, "ks")]
 

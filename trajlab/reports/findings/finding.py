@@ -1,6 +1,18 @@
-"""A finding: a sentence of the report, and the one that every stage shares."""
+"""A finding, the one that all stages share, and what a module of findings holds.
 
-from typing import NamedTuple
+A module `trajlab.reports.findings.<stage>` says what stands out in the results of a stage. It holds
+
+- `<stage>(data) -> list[Finding]`: the findings, the most telling first; each names the `key` of the panel of
+  `trajlab.figures.<stage>` that shows it;
+- `HEADLINES`: names of the variables that sum up a run, in the table and in `summary`; of each the total of the whole
+  network is taken where there is one (`Summed`);
+- optionally `headline_data(data) -> xr.Dataset`: the Dataset that these are taken from (`Headlined`).
+
+`data` is the Dataset of a prepared result (`trajlab.statistics.prepare`). A stage without a module has no findings.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import xarray as xr
 
@@ -23,6 +35,21 @@ class Finding(NamedTuple):
     text: str
     figure: str = ""
     alarm: bool = False
+
+
+@runtime_checkable
+class Summed(Protocol):
+    """A module that names the numbers that sum up a run."""
+
+    HEADLINES: Sequence[str]
+
+
+@runtime_checkable
+class Headlined(Protocol):
+    """A module that derives these numbers, or leaves some of them out."""
+
+    def headline_data(self, data: xr.Dataset, /) -> xr.Dataset:
+        """Return a result with the variables that `HEADLINES` may name."""
 
 
 def nonfinite(result: xr.Dataset, figure: str, thing: str = "weights") -> list[Finding]:

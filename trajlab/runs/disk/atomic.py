@@ -12,7 +12,7 @@ from pathlib import Path
 from trajlab.errors import OutputExists, TrajlabError
 from trajlab.runs.disk.paths import is_url, reaching
 from trajlab.runs.disk.upload import check_writable, is_unfinished, uploaded
-from trajlab.schema import STORE_FILE
+from trajlab.schema import STORE_FILE, family
 
 
 @contextmanager
@@ -24,8 +24,8 @@ def atomic(target: Path, *, replaces: str | None = None, extends: bool = False) 
     target
         Path or URL to write.
     replaces
-        A target that exists is replaced if it is a Zarr group with these `Conventions`; it stays as it is until the
-        new one is complete, or until writing begins behind a URL.
+        A target that exists is replaced if it is a Zarr group with these `Conventions`, of any version; it stays as it
+        is until the new one is complete, or until writing begins behind a URL.
     extends
         Behind a URL, add to the content of the target.
 
@@ -88,7 +88,7 @@ def check_free(target: Path, replaces: str | None = None) -> None:
         found = json.loads((target / STORE_FILE).read_text())["attributes"].get("Conventions")
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         found = None
-    if found != replaces:
+    if family(found) != family(replaces):
         raise OutputExists(
             f"cannot replace {target}: it is not {replaces} but {found or 'something else'}, which is never "
             "overwritten; choose another name, or remove it yourself"

@@ -18,7 +18,7 @@ from trajlab.runs.disk.shards import raw_rows
 from trajlab.runs.readers.folder import wrong_facts
 from trajlab.runs.tensors import Series, Tensors, attributes_of
 from trajlab.runs.trajectory import Trajectory
-from trajlab.schema import BUFFERS, GRADIENTS, METRICS, PROBE, RESULT_VERSION, STORE_VERSION, WEIGHTS, tensor_of
+from trajlab.schema import BUFFERS, GRADIENTS, METRICS, PROBE, RESULT_VERSION, STORE_VERSION, WEIGHTS, family, tensor_of
 
 
 def is_store(path: Path) -> bool:
@@ -44,7 +44,7 @@ def read_store(path: Path) -> Trajectory:
             f"cannot open {path} as a packed store: its zarr.json was not written by pack ({error!r}); pack the "
             "snapshots again"
         ) from error
-    if version == RESULT_VERSION:
+    if family(version) == family(RESULT_VERSION):
         raise MissingData(
             f"cannot open {path} as a run: it is the result of {attributes.get('stage', 'a stage')}; name the run, or "
             "open the result with xarray.open_zarr"

@@ -23,14 +23,14 @@ from trajlab.statistics.distributions import (
     quantities_of,
     shift_meanings,
 )
-from trajlab.statistics.result import Meaning, Sums, annotate, stride
+from trajlab.statistics.result import REFERENCE, Meaning, Sums, annotate, stride
 
 ALL = "all"
 """What stands for all kinds of inputs that the probe can give."""
 
 _BOUND = "; the error bound for layers of many activations is in the attrs of the result"
 _ANCHORS = {
-    "": ("the reference", "0"),
+    "": (REFERENCE, "0"),
     "_prev": ("the snapshot before", "prev"),
     f"_{RECORDED}": (f"the {RECORDED} inputs", RECORDED),
 }

@@ -1,0 +1,73 @@
+import numpy as np
+
+import trajlab
+from tests.reports.runs import moving, said
+from trajlab.reports.findings import findings, headlines
+from trajlab.reports.page import report
+
+
+def test_report__names_the_layer_that_moved_most(tmp_path):
+    result = trajlab.run("drift", moving(5, slow=0.1, fast=2.0, middling=0.5)).compute()
+
+    page = report({"drift": result}, tmp_path / "r.html").read_text()
+
+    assert "<code>fast</code> moved most: by 200\xa0% of its starting norm" in page
+    assert "<code>slow</code> moved least, by 10\xa0%." in page
+
+
+def test_findings__say_which_runs_went_farther():
+    runs = {}
+    for i, (optimizer, speed) in enumerate([("sgd", 0.9), ("sgd", 0.9), ("adam", 0.3), ("adam", 0.3)]):
+        runs[f"{optimizer}-{i}"] = moving(3, w=speed)
+        runs[f"{optimizer}-{i}"].facts["describe"] = {"optimizer": optimizer, "seed": i}
+
+    texts = [one.text for one in findings(trajlab.run("drift", runs).compute())]
+
+    assert any(
+        "optimizer `sgd` ended 3 times as far from their start as those with `adam`: 90 % against 30 %" in text
+        for text in texts
+    )
+
+
+def test_findings__say_whose_path_is_most_winding():
+    back = np.array([0.0, 3.0, 1.0])[:, None, None] * np.ones((1, 4, 4))
+    runs = {"straight": moving(3, w=1.0), "winding": trajlab.from_arrays({"w": 1.0 + back})}
+
+    texts = [one.text for one in findings(trajlab.run("drift", runs).compute())]
+
+    assert (
+        "The whole network's path is most winding in run `winding`: 5 times as long as the distance it covered."
+    ) in texts
+
+
+def test_report__sums_up_runs_by_their_distance_from_a_parent_without_the_path(tmp_path):
+    own = trajlab.run("drift", moving(3, w=1.0)).compute()
+    parent = trajlab.run("drift", moving(3, w=1.0), parent=moving(3, w=2.0)).compute()
+    later = trajlab.run("drift", moving(3, w=1.0), reference=1).compute()
+
+    assert {"straightness", "path_length"} <= set(headlines(own))
+    for result in (parent, later):
+        assert not {"straightness", "path_length"} & set(headlines(result))
+        assert "relative" in headlines(result)
+
+
+def test_medians__are_of_the_runs_that_have_a_value():
+    line = np.linspace(0, 1, 3)[:, None, None] * np.ones((1, 3, 3))
+    runs = {"a": 1 + line, "b": 1 + 2 * line, "zero": line}
+    result = trajlab.run("drift", {name: trajlab.from_arrays({"w": own}) for name, own in runs.items()}).compute()
+
+    assert "(median of 2 runs)" in said(result)[0]
+
+
+def test_distances__are_named_after_what_they_are_taken_from():
+    line = np.linspace(1, 2, 3)[:, None, None] * np.ones((1, 3, 3))
+    run = trajlab.from_arrays({"w": line})
+    named = {
+        reference: headlines(trajlab.run("drift", run, reference=reference).compute())["relative"].attrs["long_name"]
+        for reference in (0, 1)
+    }
+
+    assert list(named.values()) == [
+        "relative distance from the start",
+        "relative distance from step 1",
+    ]

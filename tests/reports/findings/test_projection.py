@@ -1,0 +1,27 @@
+import numpy as np
+import pytest
+
+import trajlab
+from trajlab.reports.findings import findings, headlines
+
+
+def test_findings__tell_a_path_from_a_random_walk(rng):
+    moves = rng.standard_normal((50, 40, 60))
+    line = moves + np.outer(np.cos(np.arange(50) / 16), rng.standard_normal(2400)).reshape(moves.shape)
+    walks = {"walk": np.cumsum(moves, axis=0), "line": np.cumsum(line, axis=0)}
+    said = {
+        name: findings(trajlab.run("projection", trajlab.from_arrays({"w": path})).compute())[0].text
+        for name, path in walks.items()
+    }
+
+    assert "no sign of a path of lower dimension than that" in said["walk"]
+    assert "a random walk seen at the same steps has 76 % in two" in said["walk"]
+    assert "the path is of lower dimension than that" in said["line"]
+
+
+def test_headlines__name_the_component_that_a_share_is_of(example):
+    found = headlines(trajlab.run("projection", example).compute())
+
+    share = found["explained_variance_ratio"]
+    assert share.attrs["long_name"].endswith("component 1") and share.attrs["total"]
+    assert float(share) == pytest.approx(0.98, abs=0.02)

@@ -1,0 +1,56 @@
+import re
+import warnings
+
+import trajlab
+from tests.reports.runs import moving, named
+from trajlab.reports.page import report
+from trajlab.running.compute import write
+
+
+def test_report__reads_a_folder_of_results_and_names_the_study(tmp_path):
+    run = moving(3, w=1.0)
+    run.facts["describe"] = {"study": "walks", "optimizer": "sgd", "seed": 0}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trajlab.run("drift", {"one": run}).compute().to_zarr(tmp_path / "results/drift.zarr", zarr_format=3)
+
+    page = report(tmp_path / "results", tmp_path / "r.html").read_text()
+
+    assert "<h1>walks</h1>" in page
+    assert "16 entries in 1 tensor" in page
+
+
+def test_report__of_several_studies_is_named_after_what_they_share(tmp_path):
+    for study in ("mnist", "spirals"):
+        runs = {f"{lr}": named(moving(3, w=lr), study=f"looking/{study}", lr=lr) for lr in (0.1, 0.2, 0.3)}
+        write({tmp_path / "all" / study / "drift.zarr": trajlab.run("drift", runs).compute()})
+
+    page = report(tmp_path / "all", tmp_path / "r.html").read_text()
+    one = report(tmp_path / "all" / "mnist", tmp_path / "one.html").read_text()
+
+    assert "<h1>looking</h1>" in page
+    assert "<h1>looking/mnist</h1>" in one
+    assert "6 runs, 2 studies and 3 learning rates" in page
+    table = page.partition('id="runs"')[2].partition("</table>")[0]
+    assert '<td class="word">mnist</td><td>0.1</td>' in table
+
+
+def test_report__of_unlike_studies_is_named_after_their_folder(tmp_path):
+    for study in ("mnist", "spirals"):
+        run = named(moving(3, w=1.0), study=study)
+        write({tmp_path / "all" / study / "drift.zarr": trajlab.run("drift", {"a": run}).compute()})
+
+    assert "<h1>all</h1>" in report(tmp_path / "all", tmp_path / "r.html").read_text()
+
+
+def test_report__shows_no_parents_among_what_sets_runs_apart(tmp_path):
+    parents = {"a": "", "b": "", "b2": "a", "b3": "b"}
+    runs = {
+        name: named(moving(3, w=1.0), variant=name[0], seed=i, parent=parent, parent_step="0" if parent else "")
+        for i, (name, parent) in enumerate(parents.items())
+    }
+
+    page = report({"drift": trajlab.run("drift", runs).compute()}, tmp_path / "r.html").read_text()
+
+    header = page.partition('id="runs"')[2].partition("</thead>")[0]
+    assert re.findall(r"<th(?: [^>]*)?>(.*?)</th>", header) == ["run", "variant", "seed"]

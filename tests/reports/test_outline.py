@@ -1,0 +1,57 @@
+import re
+
+import numpy as np
+
+import trajlab
+from tests.reports.runs import plain
+from trajlab.reports.findings import findings
+from trajlab.reports.outline import LINES, OTHERS, QUESTIONS, question
+from trajlab.reports.page import report
+from trajlab.stages import stage_names
+
+
+def test_report__groups_results_by_question_in_reading_order(results, tmp_path, example):
+    def largest(weight):
+        return abs(weight).max(weight.dims[1:])
+
+    several = {"largest": trajlab.run(largest, example).compute(), "again": results["drift"]} | results
+    page = report(dict(reversed(several.items())), tmp_path / "r.html").read_text()
+
+    nav, main = page.split("<main")
+    order = ["again", "drift", "projection", "distribution", "spectrum", "dead_neurons", "zero_gradients", "sign_flips"]
+    assert re.findall(r'<section id="(\w+)">', main) == [*order, "largest"]
+    headings = re.findall(r"<h2>(.*)</h2>", main)[1:]
+    asked = list(dict.fromkeys(question(name) for name in order[1:]))
+    assert [heading for heading in headings if not heading.endswith(("Runs", "run"))] == [*asked, OTHERS]
+    assert re.findall(r'href="#([^"]+)">', nav)[-2:] == ["group-other-results", "largest"]
+
+
+def test_report__asks_each_stage_one_question():
+    placed = [name for stages in QUESTIONS.values() for name in stages]
+
+    assert len(placed) == len(set(placed))
+    assert set(placed) <= set(stage_names())
+
+
+def test_report__tells_the_first_of_each_stage_at_the_top_and_all_in_the_sections(results, page):
+    top, below = page.split('class="standing"')[1].split("<section", 1)
+    said = {name: [one.text.replace("`", "") for one in findings(result)] for name, result in results.items()}
+
+    assert sum(map(len, said.values())) > LINES >= top.count("<li>") >= len(results)
+    for texts in said.values():
+        assert texts[0] in plain(top)
+        assert [text for text in texts if text not in plain(below)] == []
+
+
+def test_report__says_what_is_broken_once_at_the_top(tmp_path):
+    values = np.ones((6, 3, 3))
+    values[4:, 0, 0] = np.nan
+    run = trajlab.from_arrays({"w": values})
+    result = trajlab.run("drift", run).compute()
+    results = {"drift": result, "drift_again": result}
+    alarm = "NaN or Inf among the weights from step 4 on"
+
+    top, below = report(results, tmp_path / "r.html").read_text().split('class="standing"')[1].split("<section", 1)
+
+    assert top.count(alarm) == 1
+    assert below.count(alarm) == 2

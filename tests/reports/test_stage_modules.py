@@ -1,0 +1,61 @@
+"""Modules of figures and findings hold the hooks that `figures/panel.py` and `findings/finding.py` document."""
+
+import ast
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import trajlab
+from trajlab.figures.panel import Animated, Drawn
+from trajlab.reports.findings.finding import Headlined, Summed
+from trajlab.stages import stage_names
+
+PACKAGE = Path(trajlab.__file__).parent
+FIGURES, FINDINGS = PACKAGE / "figures", PACKAGE / "reports" / "findings"
+HOOKS = {FIGURES: {"panels", "frames"}, FINDINGS: {"headline_data"}}
+MODULES = [(folder, name) for folder in HOOKS for name in stage_names() if (folder / f"{name}.py").exists()]
+
+TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in PACKAGE.rglob("*.py")}
+NODES = [node for tree in TREES.values() for node in ast.walk(tree)]
+NAMED = {getattr(node, "id", "") or getattr(node, "attr", "") for node in NODES}
+NAMED |= {node.name for node in NODES if isinstance(node, ast.alias)}
+"""All names that the package uses."""
+
+
+def unused_functions(path, hooks):
+    """Return public functions of a module that are no hook and that nothing names: most likely misspelled hooks."""
+    functions = {node.name for node in TREES[path].body if isinstance(node, ast.FunctionDef)}
+    return {name for name in functions - hooks - NAMED if not name.startswith("_")}
+
+
+def literals(node):
+    return {part.value for part in ast.walk(node) if isinstance(part, ast.Constant) and isinstance(part.value, str)}
+
+
+def figure_keys(path):
+    """Return the keys of figures that findings name as literals."""
+    calls = [node for node in ast.walk(TREES[path]) if isinstance(node, ast.Call)]
+    keys = [call.args[1] for call in calls if getattr(call.func, "id", "") in ("Finding", "nonfinite") if call.args[1:]]
+    return {literal for key in keys for literal in literals(key)} - {"", "run", "parameter"}
+
+
+@pytest.mark.parametrize(("folder", "name"), MODULES, ids=lambda value: getattr(value, "name", value))
+def test_modules__hold_the_function_of_their_stage_and_no_misspelled_hook(folder, name):
+    module = import_module(".".join(["trajlab", *folder.relative_to(PACKAGE).parts, name]))
+
+    assert callable(getattr(module, name))
+    assert isinstance(module, Drawn if folder == FIGURES else Summed)
+    assert unused_functions(folder / f"{name}.py", HOOKS[folder] | {name}) == set()
+
+
+@pytest.mark.parametrize("name", [name for folder, name in MODULES if folder == FINDINGS])
+def test_findings__name_figures_that_exist(name):
+    assert figure_keys(FINDINGS / f"{name}.py") <= literals(TREES[FIGURES / f"{name}.py"])
+
+
+def test_hooks__are_optional():
+    assert isinstance(import_module("trajlab.figures.filters"), Animated)
+    assert not isinstance(import_module("trajlab.figures.drift"), Animated)
+    assert isinstance(import_module("trajlab.reports.findings.drift"), Headlined)
+    assert not isinstance(import_module("trajlab.reports.findings.filters"), Headlined)

@@ -1,0 +1,37 @@
+import pytest
+import xarray as xr
+
+import trajlab
+from trajlab.errors import DamagedData
+from trajlab.running.compute import write
+from trajlab.schema import RESULT_VERSION
+from trajlab.statistics.read import read
+
+
+@pytest.fixture
+def result(example):
+    return trajlab.run("drift", example)
+
+
+def test_read__computes_a_lazy_result_and_reads_a_stored_one_alike(result, tmp_path):
+    write({tmp_path / "drift.zarr": result})
+
+    assert not any(variable.chunks for variable in read(result).variables.values())
+    xr.testing.assert_equal(read(tmp_path / "drift.zarr"), read(result))
+
+
+def test_read__tells_a_result_of_another_version(result):
+    with pytest.raises(DamagedData, match=f"trajlab-result-1.*{RESULT_VERSION}; compute the stage again"):
+        read(result.assign_attrs(Conventions="trajlab-result-1"))
+    with pytest.raises(DamagedData, match="version none"):
+        read(xr.Dataset({"x": ("step", [1.0, 2.0])}))
+
+
+def test_read__names_the_variables_that_a_result_lost_and_the_version_that_wrote_them(result):
+    with pytest.raises(DamagedData, match=r"lacks `norm` and `total_changed`, which drift of trajlab [\d.]+ wrote"):
+        read(result.drop_vars(["norm", "total_changed"]))
+
+
+def test_read__takes_the_result_of_no_stage(example):
+    read(xr.Dataset({"x": ("step", [1.0, 2.0])}, attrs={"stage": "my_own"}))
+    read(trajlab.run(lambda weight: weight.mean(weight.dims[1:]), example))
