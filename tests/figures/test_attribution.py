@@ -8,8 +8,7 @@ from torch import nn
 import trajlab
 from trajlab.errors import BadSetting
 from trajlab.figures import figure, panels
-from trajlab.figures.marks.mosaic import BROKEN
-from trajlab.figures.marks.sheet import enlarged, leveled, overlaid, picture, signed
+from trajlab.figures.marks.image_grid import BROKEN, enlarged, leveled, overlaid, picture, signed
 from trajlab.replays.probe_files import as_probe
 from trajlab.reports.findings import findings, headlines
 

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from trajlab.errors import BadSetting
 from trajlab.figures import figure, panels, save
 from trajlab.figures.embedding import frames
-from trajlab.figures.marks.depth import by_layer
+from trajlab.figures.marks.by_layer import by_layer
 from trajlab.figures.marks.points import COLORS, MARKERS, look_of
 from trajlab.reports.findings import findings, headlines
 from trajlab.stages.embedding import embedding

@@ -10,7 +10,7 @@ from tests.figures.axes import row_names
 from tests.serving import serve
 from trajlab.errors import BadSetting, MissingData, OutputExists
 from trajlab.figures import figure, panels, save
-from trajlab.figures.marks.scale import MISSING
+from trajlab.figures.marks.colors import MISSING
 from trajlab.reports.findings import findings
 from trajlab.stages import stage_names
 

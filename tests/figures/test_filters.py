@@ -6,7 +6,8 @@ from matplotlib.figure import Figure
 import trajlab
 from trajlab.errors import BadSetting
 from trajlab.figures import figure, panels
-from trajlab.figures.marks.mosaic import BROKEN, FINE, GAP, extent, tiled
+from trajlab.figures.marks.colors import BROKEN
+from trajlab.figures.marks.image_grid import CLEAR, PIXEL, extent, tiled
 
 
 def of(kernels, **settings):
@@ -15,9 +16,9 @@ def of(kernels, **settings):
 
 def tiles(picture, side):
     """The middle of each pixel of each tile, (row, column, y, x, 4)."""
-    pitch = side * FINE + GAP
-    rows, columns = ((length + GAP) // pitch for length in picture.shape[:2])
-    place = np.arange(side) * FINE + FINE // 2
+    pitch = side * PIXEL + CLEAR
+    rows, columns = ((length + CLEAR) // pitch for length in picture.shape[:2])
+    place = np.arange(side) * PIXEL + PIXEL // 2
     return np.array(
         [[picture[r * pitch :, c * pitch :][np.ix_(place, place)] for c in range(columns)] for r in range(rows)]
     )
@@ -61,8 +62,8 @@ def test_mosaic__gaps_are_clear_and_broken_pixels_stand_out():
 
     picture = tiled(images, 1.0)
 
-    assert picture.shape[:2] == extent(images.shape) == (2 * FINE, 4 * FINE + GAP)
-    assert (picture[:, 2 * FINE : 2 * FINE + GAP, 3] == 0).all()
+    assert picture.shape[:2] == extent(images.shape) == (2 * PIXEL, 4 * PIXEL + CLEAR)
+    assert (picture[:, 2 * PIXEL : 2 * PIXEL + CLEAR, 3] == 0).all()
     assert picture[0, 0, :3].tolist() == list(to_rgb(BROKEN))
 
 

@@ -6,7 +6,7 @@ from matplotlib.colors import to_rgb
 
 import trajlab
 from trajlab.figures import figure
-from trajlab.figures.marks.scale import CATEGORIES
+from trajlab.figures.marks.colors import CATEGORIES
 from trajlab.figures.unit_lines import DEEP
 
 

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from trajlab.errors import BadSetting, MissingData
 from trajlab.figures import default
 from trajlab.figures.inline import STYLE
-from trajlab.figures.marks.choosing import between
+from trajlab.figures.marks.selection import between
 from trajlab.figures.moving import WRITERS
 from trajlab.figures.panel import Animated, Frames, Panel
 from trajlab.runs.disk.atomic import check_free, write_file

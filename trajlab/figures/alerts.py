@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 
 from trajlab.figures.default import default
 from trajlab.figures.marks.canvas import canvas, tall
-from trajlab.figures.marks.choosing import choose
+from trajlab.figures.marks.colors import CALM, CELLS, PAPER
 from trajlab.figures.marks.heat import heat
 from trajlab.figures.marks.raster import raster
-from trajlab.figures.marks.scale import CALM, CELLS, PAPER
+from trajlab.figures.marks.selection import choose
 from trajlab.figures.panel import Panel
 from trajlab.statistics.studies import run_names
 

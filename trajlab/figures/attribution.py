@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from trajlab.figures.default import default
 from trajlab.figures.marks import multiples
 from trajlab.figures.marks.canvas import canvas
-from trajlab.figures.marks.choosing import moment, position
+from trajlab.figures.marks.image_grid import leveled, overlaid, picture, ratio, sheet, signed
 from trajlab.figures.marks.lines import lines
-from trajlab.figures.marks.sheet import leveled, overlaid, picture, ratio, sheet, signed
+from trajlab.figures.marks.selection import moment, position
 from trajlab.figures.panel import Panel
 from trajlab.statistics.studies import groups
 

@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 from trajlab.figures.default import default
 from trajlab.figures.marks import multiples
 from trajlab.figures.marks.canvas import canvas
-from trajlab.figures.marks.choosing import choose, recorded
+from trajlab.figures.marks.colors import CATEGORIES
 from trajlab.figures.marks.heat import labels
 from trajlab.figures.marks.labels import name_rows
 from trajlab.figures.marks.lines import beside, lines
-from trajlab.figures.marks.scale import CATEGORIES
-from trajlab.figures.marks.squares import square, squares, up_to_one
+from trajlab.figures.marks.matrix import square, squares, up_to_one
+from trajlab.figures.marks.selection import choose, recorded
 from trajlab.figures.panel import Panel
 from trajlab.statistics.extremes import last
 from trajlab.statistics.shown_steps import evenly

@@ -14,11 +14,12 @@ from trajlab.figures.default import default
 from trajlab.figures.marks import multiples
 from trajlab.figures.marks.boxes import boxes
 from trajlab.figures.marks.canvas import canvas, tall
-from trajlab.figures.marks.choosing import choose, recorded
+from trajlab.figures.marks.colors import CATEGORIES, INK
 from trajlab.figures.marks.heat import labels
 from trajlab.figures.marks.labels import name_rows, shorten, title_of, value_axis, wrap
 from trajlab.figures.marks.lines import beside, palette
-from trajlab.figures.marks.scale import CATEGORIES, INK, spans_decades
+from trajlab.figures.marks.scale import spans_decades
+from trajlab.figures.marks.selection import choose, recorded
 from trajlab.figures.panel import Panel
 from trajlab.statistics.shown_steps import evenly
 from trajlab.statistics.studies import facts, telling_facts
@@ -75,8 +76,9 @@ def panels(result: xr.Dataset) -> list[Panel]:
     ratio = recorded(result["cv_ratio"])
     if bool(ratio.notnull().any()):
         caption = "Coefficient of variation of emission over channels, over that of absorption; above 1 emission "
-        caption += "differs more from channel to channel. Gray where there is one input channel."
-        found.append(multiples.panel("cv_ratio", "Emission against absorption", caption, ratio))
+        caption += "differs more from channel to channel."
+        gray = "Gray: a layer with one input channel."
+        found.append(multiples.panel("cv_ratio", "Emission against absorption", caption, ratio, unknown=gray))
     size = (9.2, min(tall(result.sizes["layer"]) + 0.5, 7.0))
     caption = "Coefficient of variation over the channels of a layer at the last step; a mark for each run."
     found.append(Panel("variation", "Variation among channels", caption, size, partial(_variation, result)))
@@ -151,10 +153,11 @@ def _legend(kinds: list[str]) -> list[Line2D]:
 def _all_boxes(result: xr.Dataset, figure: Figure) -> None:
     end, layers = _end(result), _layers(result)
     axes = figure.subplots(2, len(layers), squeeze=False)
-    for row, (name, (_, _, color)) in enumerate(SIDES.items()):
+    for row, (name, (word, _, color)) in enumerate(SIDES.items()):
         for column, layer in enumerate(layers):
             ax = axes[row, column]
             _boxes(end[f"{name}_quantile"].isel(layer=layer), end[name].isel(layer=layer), ax, color)
+            ax.set_ylabel(f"{word} [{end[name].attrs.get('units', '1')}]")
             if column:
                 ax.set_ylabel("")
             if not row:
@@ -178,7 +181,7 @@ def _boxes(quantiles: xr.DataArray, means: xr.DataArray, ax: Axes, color: str) -
     ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     if channels < 2:
         ax.set_xticks([])
-    ax.set_ylabel(wrap(title_of(means).replace(", mean over samples", ""), 2.0))
+    ax.set_ylabel(wrap(title_of(means), 2.0))
 
 
 def _sorted(result: xr.Dataset, figure: Figure) -> None:
@@ -217,4 +220,4 @@ def _norms(result: xr.Dataset, figure: Figure) -> None:
         ax.set_xlabel(title_of(one["filter_norm"]))
         ax.xaxis.set_major_locator(MaxNLocator(4))
         ax.ticklabel_format(axis="y", scilimits=(-2, 3))
-    axes[0].set_ylabel(title_of(end["em_sum"]).replace(", mean over samples", ""))
+    axes[0].set_ylabel(f"emission [{end['em_sum'].attrs.get('units', '1')}]")

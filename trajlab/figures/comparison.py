@@ -10,12 +10,12 @@ from matplotlib.figure import Figure
 
 from trajlab.figures.default import default
 from trajlab.figures.marks.canvas import canvas, tall
-from trajlab.figures.marks.choosing import choose, recorded
+from trajlab.figures.marks.colors import CATEGORIES
 from trajlab.figures.marks.heat import labels
 from trajlab.figures.marks.labels import height_of, name_rows, title_of, wrap
 from trajlab.figures.marks.lines import beside, lines
 from trajlab.figures.marks.matrix import matrix
-from trajlab.figures.marks.scale import CATEGORIES
+from trajlab.figures.marks.selection import choose, recorded
 from trajlab.figures.panel import Panel
 from trajlab.statistics.extremes import last
 from trajlab.statistics.studies import short_names

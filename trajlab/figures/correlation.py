@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 from trajlab.figures.default import default
 from trajlab.figures.marks import multiples
 from trajlab.figures.marks.canvas import canvas
-from trajlab.figures.marks.choosing import choose, recorded
 from trajlab.figures.marks.heat import labels
 from trajlab.figures.marks.labels import title_of
 from trajlab.figures.marks.lines import lines
+from trajlab.figures.marks.matrix import both_ways, from_zero, square, squares, up_to_one
 from trajlab.figures.marks.scale import Scale
-from trajlab.figures.marks.squares import both_ways, from_zero, square, squares, up_to_one
+from trajlab.figures.marks.selection import choose, recorded
 from trajlab.figures.panel import Panel
 from trajlab.statistics.shown_steps import evenly
 from trajlab.statistics.studies import run_names

@@ -12,11 +12,11 @@ from matplotlib.ticker import MaxNLocator
 from trajlab.figures.default import default
 from trajlab.figures.marks import multiples
 from trajlab.figures.marks.canvas import canvas
-from trajlab.figures.marks.choosing import choose, recorded
+from trajlab.figures.marks.colors import AXIS, CALM, CATEGORIES, CELLS, PAPER
 from trajlab.figures.marks.labels import name_rows, step_axis
 from trajlab.figures.marks.lines import beside, lines
 from trajlab.figures.marks.raster import raster
-from trajlab.figures.marks.scale import CALM, CATEGORIES, CELLS, PAPER
+from trajlab.figures.marks.selection import choose, recorded
 from trajlab.figures.panel import Panel
 
 STATES = {"active": CALM, "dormant": CELLS["sky"], "nearly dead": CELLS["yellow"], "dead": CELLS["orange"]}
@@ -155,7 +155,7 @@ def _turnover(result: xr.Dataset, died: str, figure: Figure) -> None:
         label = name.removeprefix("total_").replace("born", "first active")
         ax.bar(steps, values, width, bottom=0.0 if name == died else bottom, color=color, label=label)
         bottom = bottom if name == died else bottom + values
-    ax.axhline(0, color="0.5", linewidth=0.8)
+    ax.axhline(0, color=AXIS, linewidth=0.8)
     ax.yaxis.set_major_formatter(lambda value, _: f"{abs(value):g}")
     ax.yaxis.set_major_locator(MaxNLocator(6, integer=True))
     ax.margins(y=0.06)

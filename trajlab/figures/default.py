@@ -10,11 +10,11 @@ from matplotlib.axes import Axes
 from trajlab.errors import MissingData
 from trajlab.figures.marks import multiples
 from trajlab.figures.marks.canvas import canvas, tall
-from trajlab.figures.marks.choosing import choose
+from trajlab.figures.marks.colors import CATEGORIES
 from trajlab.figures.marks.heat import heat, labels
 from trajlab.figures.marks.labels import name_rows, shorten, title_of, value_axis
 from trajlab.figures.marks.lines import lines
-from trajlab.figures.marks.scale import CATEGORIES
+from trajlab.figures.marks.selection import choose
 from trajlab.figures.panel import Panel
 
 ROWS = ("layer", "parameter")

@@ -14,12 +14,12 @@ from trajlab.figures.default import default
 from trajlab.figures.drift import known_rows
 from trajlab.figures.marks import multiples
 from trajlab.figures.marks.canvas import canvas
-from trajlab.figures.marks.choosing import choose, recorded
 from trajlab.figures.marks.densities import densities, density_bar
-from trajlab.figures.marks.fan import fan
 from trajlab.figures.marks.histograms import histograms
 from trajlab.figures.marks.labels import shorten
 from trajlab.figures.marks.lines import beside, lines
+from trajlab.figures.marks.quantile_fan import quantile_fan
+from trajlab.figures.marks.selection import choose, recorded
 from trajlab.figures.panel import Frames, Panel
 from trajlab.statistics.extremes import large
 
@@ -49,7 +49,7 @@ def distribution(result: xr.Dataset, *, ax: Axes | None = None, variable: str = 
     array, title = choose(result, variable, keep=("step", last), **select)
     ax = canvas(ax)
     if variable == "quantiles":
-        fan(array, ax)
+        quantile_fan(array, ax)
         beside(ax)
     else:
         densities(array, _edges(result, **select), ax)
@@ -151,7 +151,7 @@ def _grid(result: xr.Dataset, variable: str, shown: list[str], run: str | None, 
     for i, (ax, name) in enumerate(zip(axes, shown, strict=False)):
         select = {"parameter": name} | ({} if run is None else {"run": run})
         if variable == "quantiles":
-            fan(choose(result, variable, keep=("step", "quantile"), **select).array, ax)
+            quantile_fan(choose(result, variable, keep=("step", "quantile"), **select).array, ax)
         else:
             array = choose(result, variable, keep=("step", "bin"), **select).array
             densities(array, _edges(result, **select), ax, bar=False)

@@ -13,7 +13,7 @@ from trajlab.figures.marks import multiples
 from trajlab.figures.marks.bands import bands, caption
 from trajlab.figures.marks.bars import stacked
 from trajlab.figures.marks.canvas import canvas, tall
-from trajlab.figures.marks.choosing import choose
+from trajlab.figures.marks.selection import choose
 from trajlab.figures.panel import Panel
 from trajlab.statistics.extremes import Extreme, in_run, most_unmoved
 from trajlab.statistics.result import is_from_start, reference_name

@@ -11,13 +11,13 @@ from matplotlib.figure import Figure
 
 from trajlab.errors import BadSetting
 from trajlab.figures.default import default
+from trajlab.figures.marks.by_layer import by_layer
 from trajlab.figures.marks.canvas import canvas
-from trajlab.figures.marks.choosing import choose, moment
-from trajlab.figures.marks.depth import by_layer
+from trajlab.figures.marks.colors import MISSING
 from trajlab.figures.marks.labels import shorten, shorten_to
 from trajlab.figures.marks.lines import beside
 from trajlab.figures.marks.points import frame, legend, look_of, points, value_bar
-from trajlab.figures.marks.scale import MISSING
+from trajlab.figures.marks.selection import choose, moment
 from trajlab.figures.marks.singular import LEAST, singular, step_bar
 from trajlab.figures.panel import Frames, Panel
 from trajlab.statistics.shown_steps import evenly

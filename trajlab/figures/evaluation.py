@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from trajlab.figures.default import default
 from trajlab.figures.marks import bands, multiples
+from trajlab.figures.marks.colors import SEQUENTIAL
 from trajlab.figures.marks.labels import height_of, title_of, value_axis, wrap
 from trajlab.figures.marks.lines import beside, styles_of
 from trajlab.figures.panel import Panel
@@ -52,9 +52,9 @@ def panels(result: xr.Dataset) -> list[Panel]:
             found.append(_over_steps(result, f"{name}_gap", title, caption, key="gap"))
             break
     if "class_accuracy" in result:
-        caption = "Share of the targets of a class that are answered right; gray for a class that is no target."
-        array = result["class_accuracy"]
-        found.append(multiples.panel("class_accuracy", "Accuracy by class", caption, array))
+        caption, array = "Recall of each class on the probe.", result["class_accuracy"]
+        gray = "Gray: a class without targets."
+        found.append(multiples.panel("class_accuracy", "Accuracy by class", caption, array, unknown=gray))
     if "pruned_share" in result:
         caption = "Each point is a threshold, squares are relative to the RMS; the leftmost is the network as it is."
         found.append(Panel("pruning", "Pruning by threshold", caption, (9.2, 3.4), partial(_pruning, result)))
@@ -76,7 +76,7 @@ def _pruning(result: xr.Dataset, figure: Figure) -> None:
     axes = figure.subplots(1, 1 + several, sharey=True, squeeze=False)[0]
     one = result if several or "run" not in result.dims else result.isel(run=0)
     positions = evenly(one.sizes["step"], STEPS)
-    colors = [colormaps["viridis"](place) for place in np.linspace(0.0, 0.85, len(positions))]
+    colors = [SEQUENTIAL(place) for place in np.linspace(0.0, 0.85, len(positions))]
     for color, position in zip(colors, positions, strict=True):
         label = f"step {one['step'].values[position]:,}"
         _curve(one.isel(step=position).map(typical), axes[0], color=color, label=label)

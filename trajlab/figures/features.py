@@ -15,12 +15,13 @@ from matplotlib.lines import Line2D
 from trajlab.figures.default import default
 from trajlab.figures.marks import multiples
 from trajlab.figures.marks.canvas import canvas
-from trajlab.figures.marks.choosing import choose, recorded
+from trajlab.figures.marks.colors import CATEGORIES, INK
 from trajlab.figures.marks.densities import densities, density_bar
-from trajlab.figures.marks.fan import fan
-from trajlab.figures.marks.labels import shorten, step_axis, title_of, value_axis
+from trajlab.figures.marks.labels import shorten, step_axis, value_axis
 from trajlab.figures.marks.lines import DASHES, beside, palette
-from trajlab.figures.marks.scale import CATEGORIES, INK, spans_decades
+from trajlab.figures.marks.quantile_fan import quantile_fan
+from trajlab.figures.marks.scale import spans_decades
+from trajlab.figures.marks.selection import choose, recorded
 from trajlab.figures.panel import Panel
 from trajlab.statistics.extremes import typical
 from trajlab.statistics.studies import groups
@@ -51,7 +52,7 @@ def features(result: xr.Dataset, *, ax: Axes | None = None, variable: str = "his
     array, title = choose(result, variable, keep=("step", "quantile", "bin"), **select)
     ax = canvas(ax)
     if variable == "quantiles":
-        fan(array, ax)
+        quantile_fan(array, ax)
         beside(ax)
     else:
         densities(array, _edges(result, **select), ax)
@@ -83,12 +84,12 @@ def panels(result: xr.Dataset) -> list[Panel]:
     found.append(Panel("histogram", f"Histograms over the steps{where}", caption, (9.2, height), draw))
     if result.sizes["input"] > 1:
         runs = " Median of the runs that differ in their seed." if result.sizes.get("run", 1) > 1 else ""
-        names = {"inputs": ("std", "Standard deviation by kind of inputs", "")}
+        names = {"inputs": ("std", "Standard deviation by kind of inputs", "", "standard deviation")}
         if "ks_valid" in result:
             caption = "Kolmogorov–Smirnov distance of the activations from those on the valid inputs at the same step."
-            names["ks_valid"] = ("ks_valid", "Examples and noise apart", caption)
-        for key, (name, title, caption) in names.items():
-            draw = partial(_by_input, result, name, shown)
+            names["ks_valid"] = ("ks_valid", "Examples and noise apart", caption, "Kolmogorov–Smirnov distance")
+        for key, (name, title, caption, label) in names.items():
+            draw = partial(_by_input, result, name, label, shown)
             found.append(Panel(key, title, (caption + runs).strip(), (9.2, height), draw))
     return found
 
@@ -140,7 +141,7 @@ def _histograms(result: xr.Dataset, shown: list[str], run: str | None, figure: F
         density_bar(meshes[0], axes)
 
 
-def _by_input(result: xr.Dataset, variable: str, shown: list[str], figure: Figure) -> None:
+def _by_input(result: xr.Dataset, variable: str, label: str, shown: list[str], figure: Figure) -> None:
     """Draw lines over the steps for each kind of inputs, of several runs the median of each group of like ones."""
     array = recorded(result[variable])
     kinds = [str(kind) for kind in array["input"].values if bool(array.sel(input=kind).notnull().any())]
@@ -160,7 +161,7 @@ def _by_input(result: xr.Dataset, variable: str, shown: list[str], figure: Figur
         value_axis(ax.yaxis, one, log=log)
         ax.margins(x=0.01)
         step_axis(ax, array["step"].values)
-    _finished(axes, shown, title_of(array).split(" from ")[0])
+    _finished(axes, shown, label)
     beside(axes[min(len(axes), 3) - 1], legend)
 
 

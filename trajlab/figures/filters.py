@@ -13,11 +13,11 @@ from trajlab.errors import BadSetting
 from trajlab.figures.default import default
 from trajlab.figures.marks import multiples
 from trajlab.figures.marks.canvas import canvas
-from trajlab.figures.marks.choosing import moment, parameter_of
+from trajlab.figures.marks.colors import GRID
+from trajlab.figures.marks.image_grid import extent, gray_bar, mosaic
 from trajlab.figures.marks.labels import shorten
 from trajlab.figures.marks.lines import lines
-from trajlab.figures.marks.mosaic import extent, gray_bar, mosaic
-from trajlab.figures.marks.scale import GRID
+from trajlab.figures.marks.selection import moment, parameter_of
 from trajlab.figures.panel import Frames, Panel
 from trajlab.statistics.shown_steps import evenly
 from trajlab.statistics.studies import run_labels, run_names

@@ -12,9 +12,9 @@ from trajlab.figures.default import default
 from trajlab.figures.drift import known_rows
 from trajlab.figures.marks import multiples
 from trajlab.figures.marks.canvas import tall
-from trajlab.figures.marks.choosing import choose, recorded
 from trajlab.figures.marks.heat import heat
 from trajlab.figures.marks.lines import lines
+from trajlab.figures.marks.selection import choose, recorded
 from trajlab.figures.panel import Panel
 
 LINES = 12
@@ -47,8 +47,8 @@ def panels(result: xr.Dataset) -> list[Panel]:
     total, whole = ("total_", " of the whole network") if many else ("", "")
     found = []
     if many:
-        caption = "|g|₂ of each tensor, from the input at the top; light gray where there is no gradient."
-        found.append(multiples.panel("l2", "Norm of the gradient", caption, known_rows(result["l2"])[0]))
+        caption, array = "|g|₂ of each tensor, from the input at the top.", known_rows(result["l2"])[0]
+        found.append(multiples.panel("l2", "Norm of the gradient", caption, array, unknown="Gray: no gradient."))
         layers, title = _layers(result)
         caption = (
             f"Root mean square of a gradient entry, {title}: lines that part tell layers that learn from layers that "

@@ -1,4 +1,4 @@
-"""Figures as SVG that lives inside a page and takes the colors of its text and ground."""
+"""Figures as SVG elements of a page, in the colors of its text and ground."""
 
 import re
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from pathlib import Path
 import matplotlib.style
 from matplotlib.figure import Figure
 
-from trajlab.figures.marks.scale import CALM, CATEGORIES, GRID, INK, MISSING, PAPER
+from trajlab.figures.marks.colors import CALM, CATEGORIES, GRID, INK, MISSING, PAPER
 
 THEMED = {
     INK: "var(--ink)",
@@ -26,7 +26,7 @@ DPI = 130
 
 
 def inline_svg(draw: Callable[[Figure], object], size: tuple[float, float], *, name: str, label: str) -> str:
-    """Draw a figure as an SVG element.
+    """Draw a figure and return it as an SVG element.
 
     Parameters
     ----------
@@ -37,14 +37,28 @@ def inline_svg(draw: Callable[[Figure], object], size: tuple[float, float], *, n
     name
         Unique in the page; the same figure under the same name gives the same bytes.
     label
-        What the figure shows, for those who can not see it.
+        Text for screen readers.
     """
     with matplotlib.style.context(STYLE):
         figure = Figure(figsize=size, layout="constrained")
         draw(figure)
         text = StringIO()
         figure.savefig(text, format="svg", dpi=DPI, metadata={"Date": None, "Creator": None})
-    svg = text.getvalue()
+    return inlined(text.getvalue(), name=name, label=label)
+
+
+def inlined(svg: str, *, name: str, label: str) -> str:
+    """Rewrite an SVG file by matplotlib as an element of a page: shorter, in the page's fonts and colors.
+
+    Parameters
+    ----------
+    svg
+        The file.
+    name
+        Prefix of the ids that remain, those that something refers to.
+    label
+        Text for screen readers.
+    """
     svg = svg[svg.index("<svg") :].rstrip()
     svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"\s*<!--.*?-->", "", svg, flags=re.DOTALL)
@@ -64,5 +78,5 @@ def inline_svg(draw: Callable[[Figure], object], size: tuple[float, float], *, n
 
 
 def _brief(coordinates: re.Match[str]) -> str:
-    """Write coordinates to a hundredth of a point, on one line."""
+    """Round coordinates down to a hundredth of a point, on one line."""
     return " " + " ".join(re.sub(r"(\.\d\d)\d+", r"\1", coordinates[0]).split())

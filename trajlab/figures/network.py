@@ -15,7 +15,7 @@ from matplotlib.path import Path as Curve
 
 from trajlab.errors import BadSetting
 from trajlab.figures.inline import STYLE
-from trajlab.figures.marks.scale import CATEGORIES
+from trajlab.figures.marks.colors import CATEGORIES, DETAIL, LINK, NODES, OUTLINE
 from trajlab.replays.module_graph import Node, module_graph
 from trajlab.runs.disk.atomic import check_free, write_file
 from trajlab.runs.disk.paths import as_path
@@ -35,8 +35,8 @@ SORTS = {
 }
 """Sorts of modules, and what stands in the names of their classes."""
 
-OTHER, FUNCTION, END = "other module", "function", "input, output"
-COLORS = dict(zip(SORTS, CATEGORIES, strict=False)) | {OTHER: "0.45", FUNCTION: "white", END: "black"}
+OTHER, FUNCTION, END = NODES
+COLORS = dict(zip(SORTS, CATEGORIES, strict=False)) | NODES
 
 
 def save_network(trajectory: Trajectory, out: str | Path, *, overwrite: bool = False) -> Path:
@@ -91,7 +91,7 @@ def draw_network(nodes: Sequence[Node], ax: Axes) -> Axes:
         _draw(node, row, ax)
     sorts = [sort for sort in COLORS if sort in map(sort_of, nodes)]
     handles: list[Any] = [
-        Line2D([], [], linestyle="", marker="o", color=COLORS[sort], markeredgecolor="0.2", label=sort)
+        Line2D([], [], linestyle="", marker="o", color=COLORS[sort], markeredgecolor=OUTLINE, label=sort)
         for sort in sorts
     ]
     ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 1), ncols=4, frameon=False)
@@ -113,13 +113,13 @@ def sort_of(node: Node) -> str:
 def _draw(node: Node, row: int, ax: Axes) -> None:
     sort = sort_of(node)
     size = 4.5 if sort == FUNCTION else 6
-    ax.plot(0, row, "o", color=COLORS[sort], markeredgecolor="0.2", markersize=size, zorder=3)
+    ax.plot(0, row, "o", color=COLORS[sort], markeredgecolor=OUTLINE, markersize=size, zorder=3)
     style = "italic" if sort == FUNCTION else "normal"
     ax.text(0.15, row, node.name, va="center", fontsize=8, fontstyle=style)
-    ax.text(2.3, row, node.module_class, va="center", fontsize=7, color="0.35")
-    ax.text(3.8, row, " × ".join(map(str, node.shape)), va="center", fontsize=7, color="0.35")
+    ax.text(2.3, row, node.module_class, va="center", fontsize=7, color=DETAIL)
+    ax.text(3.8, row, " × ".join(map(str, node.shape)), va="center", fontsize=7, color=DETAIL)
     if node.parameters:
-        ax.text(5.5, row, f"{node.parameters:,} parameters", va="center", ha="right", fontsize=7, color="0.35")
+        ax.text(5.5, row, f"{node.parameters:,} parameters", va="center", ha="right", fontsize=7, color=DETAIL)
 
 
 def _edge(source: int, row: int, widest: int) -> PathPatch:
@@ -127,4 +127,4 @@ def _edge(source: int, row: int, widest: int) -> PathPatch:
     bulge = 0.0 if row - source == 1 else -0.25 - 1.15 * (row - source) / max(widest, 2)
     points = [(0, source), (bulge, source), (bulge, row), (0, row)]
     curve = Curve(points, [Curve.MOVETO, Curve.CURVE4, Curve.CURVE4, Curve.CURVE4])
-    return PathPatch(curve, facecolor="none", edgecolor="0.4", linewidth=1.0)
+    return PathPatch(curve, facecolor="none", edgecolor=LINK, linewidth=1.0)

@@ -14,10 +14,10 @@ from matplotlib.lines import Line2D
 from trajlab.figures.default import default
 from trajlab.figures.marks import multiples
 from trajlab.figures.marks.canvas import canvas, tall
-from trajlab.figures.marks.choosing import choose, recorded
+from trajlab.figures.marks.colors import CATEGORIES, GRID, INK, SEQUENTIAL
 from trajlab.figures.marks.labels import name_rows, per_cent, shorten_to
 from trajlab.figures.marks.lines import beside
-from trajlab.figures.marks.scale import CATEGORIES, GRID, INK
+from trajlab.figures.marks.selection import choose, recorded
 from trajlab.figures.panel import Panel
 from trajlab.statistics.studies import run_labels, run_names
 
@@ -67,8 +67,8 @@ def panels(result: xr.Dataset) -> list[Panel]:
         caption += f" {len(shown)} of {len(runs)} runs, evenly spaced in their order."
     draw = partial(_planes, result, shown)
     found = [Panel("scores", f"Path {whole} in its plane of most movement", caption, (9.2, height), draw)]
-    caption = "Gray: what a random walk in many dimensions shows at the same steps. Dots: single runs."
-    caption = caption if len(runs) > 1 else caption.partition(" Dots")[0]
+    caption = "Gray: a random walk in many dimensions at the same steps."
+    caption += " Dots: single runs." if len(runs) > 1 else ""
     draw = partial(_shares, result)
     found.append(Panel("explained", f"Variance {whole} by component", caption, (9.2, 2.8), draw))
     apart = result[_whole(result, "distance")].assign_attrs(long_name="distance")
@@ -88,8 +88,8 @@ def _whole(result: xr.Dataset, name: str) -> str:
     return f"total_{name}" if f"total_{name}" in result else name
 
 
-def _plane(result: xr.Dataset, ax: Axes, **select: Any) -> tuple[PathCollection, str]:
-    """Draw one path, and say whose it is."""
+def _plane(result: xr.Dataset, ax: Axes, *, brief: bool = False, **select: Any) -> tuple[PathCollection, str]:
+    """Draw one path and return its marks and title; brief labels name the components by their numbers only."""
     prefix = "" if select.get("parameter") is not None else "total_" if "total_scores" in result else ""
     select = {dim: label for dim, label in select.items() if dim != "parameter" or not prefix}
     scores, title = choose(result, f"{prefix}scores", keep=("step", "component"), **select)
@@ -100,12 +100,13 @@ def _plane(result: xr.Dataset, ax: Axes, **select: Any) -> tuple[PathCollection,
     ax.axhline(0.0, color=GRID, linewidth=0.8, zorder=0)
     ax.axvline(0.0, color=GRID, linewidth=0.8, zorder=0)
     ax.plot(x, y, color=INK, linewidth=0.5, alpha=0.5, zorder=1)
-    mesh = ax.scatter(x, y, c=steps, cmap="viridis", s=12, linewidths=0, zorder=2)
+    mesh = ax.scatter(x, y, c=steps, cmap=SEQUENTIAL, s=12, linewidths=0, zorder=2)
     ax.scatter(x[:1], y[:1], s=42, marker="s", facecolors="none", edgecolors=INK, zorder=3)
     ax.scatter(x[-1:], y[-1:], s=42, marker="o", facecolors="none", edgecolors=INK, zorder=3)
     ax.margins(0.08)
-    ax.set_xlabel(f"component 1 [weight], {_written(shares, 0)}")
-    ax.set_ylabel(f"component 2 [weight], {_written(shares, 1)}")
+    label = "{}: {}" if brief else "component {} [weight], {}"
+    ax.set_xlabel(label.format(1, _written(shares, 0)))
+    ax.set_ylabel(label.format(2, _written(shares, 1)))
     return mesh, title
 
 
@@ -133,11 +134,9 @@ def _planes(result: xr.Dataset, runs: list[str | None], figure: Figure) -> None:
     labels = dict(zip(run_names(result), run_labels(result), strict=True))
     names = [labels.get(str(run), "") for run in runs]
     for ax, run, name in zip(axes, runs, names, strict=False):
-        mesh, title = _plane(result, ax, **({} if run is None else {"run": run}))
+        mesh, title = _plane(result, ax, brief=wide > 1, **({} if run is None else {"run": run}))
         ax.set_title(shorten_to(ax, name or title))
         if wide > 1:
-            ax.set_xlabel(ax.get_xlabel().replace("component ", "").replace(" [weight],", ":"))
-            ax.set_ylabel(ax.get_ylabel().replace("component ", "").replace(" [weight],", ":"))
             ax.tick_params(labelsize="x-small")
     _step_bar(mesh, list(axes[: len(runs)]))
     figure.legend(handles=_ends(), loc="outside lower center", ncols=2, frameon=False)

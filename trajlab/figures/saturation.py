@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from trajlab.figures.default import default
 from trajlab.figures.marks import multiples
 from trajlab.figures.marks.canvas import canvas, tall
-from trajlab.figures.marks.choosing import choose, recorded
 from trajlab.figures.marks.heat import heat
 from trajlab.figures.marks.lines import lines
+from trajlab.figures.marks.selection import choose, recorded
 from trajlab.figures.panel import Panel
 
 MOST = 8

@@ -14,18 +14,17 @@ from trajlab.errors import BadSetting
 from trajlab.figures.default import default
 from trajlab.figures.marks import multiples
 from trajlab.figures.marks.canvas import canvas, tall
-from trajlab.figures.marks.choosing import choose, recorded
+from trajlab.figures.marks.colors import CELLS, FAINT, INK, SEQUENTIAL
 from trajlab.figures.marks.heat import color_bar, heat
 from trajlab.figures.marks.labels import name_rows
 from trajlab.figures.marks.lines import beside, lines
 from trajlab.figures.marks.raster import raster
-from trajlab.figures.marks.scale import CELLS, INK, Scale, scale_for
+from trajlab.figures.marks.scale import Scale, scale_for
+from trajlab.figures.marks.selection import choose, recorded
 from trajlab.figures.panel import Panel
 from trajlab.statistics.studies import groups
 
 COIN = 0.5
-
-ZERO = "#c3c8d0"
 
 FINE = 60
 """Columns of heat maps of extrema, which at single steps jump about; of more steps rolling means are drawn."""
@@ -139,7 +138,7 @@ def _process(expected: xr.DataArray, colors: list[Any], ax: Axes) -> list[Line2D
     found = groups(expected) if "run" in expected.dims else {}
     if len(found) < 2:
         mean, words = (expected.mean("run"), "AR(1), mean of runs") if found else (expected, "AR(1)")
-        return ax.plot(mean["step"].values, mean.values, color="0.55", linewidth=1.0, label=words)
+        return ax.plot(mean["step"].values, mean.values, color=FAINT, linewidth=1.0, label=words)
     style: dict[str, Any] = {"linewidth": 0.9, "linestyle": (0, (4, 1.5))}
     for at in found.values():
         mean = expected.isel(run=at).mean("run")
@@ -162,7 +161,7 @@ def _extrema(result: xr.Dataset, figure: Figure) -> None:
         both = xr.concat(arrays, xr.Variable("extremum", ["minima", "maxima"]), combine_attrs="override")
         lines(both, ax)
         return
-    scale = Scale(Normalize(0.0, float(max(array.max() for array in arrays)) or 1.0), "viridis")
+    scale = Scale(Normalize(0.0, float(max(array.max() for array in arrays)) or 1.0), SEQUENTIAL)
     axes = figure.subplots(1, 2, sharey=True)
     mean = f"mean over {over} recorded steps" if over > 1 else ""
     for ax, array, words in zip(axes, arrays, ("minima", "maxima"), strict=True):
@@ -188,7 +187,7 @@ def _signs(result: xr.Dataset, ax: Axes | None, **select: Any) -> Axes:
         sections, title = [], f"{layer}, {title}"
     ax = canvas(ax, height=5.0)
     raster(
-        signs.values + 1.0, signs["step"].values, ax, colors=(CELLS["blue"], ZERO, CELLS["orange"]),
+        signs.values + 1.0, signs["step"].values, ax, colors=(CELLS["blue"], CELLS["gray"], CELLS["orange"]),
         names=("negative", "zero", "positive"), sections=sections, ground_name="larger, or unknown",
     )  # fmt: skip
     if layer is not None:

@@ -14,10 +14,10 @@ from matplotlib.patches import Patch
 from trajlab.figures.default import default
 from trajlab.figures.marks import multiples
 from trajlab.figures.marks.canvas import canvas
-from trajlab.figures.marks.choosing import choose, recorded
+from trajlab.figures.marks.colors import CATEGORIES, MISSING
 from trajlab.figures.marks.labels import shorten, step_axis
 from trajlab.figures.marks.lines import beside, lines
-from trajlab.figures.marks.scale import CATEGORIES, MISSING
+from trajlab.figures.marks.selection import choose, recorded
 from trajlab.figures.panel import Panel
 
 MOST = 9

@@ -15,10 +15,10 @@ from trajlab.errors import BadSetting
 from trajlab.figures.default import default
 from trajlab.figures.marks import multiples
 from trajlab.figures.marks.canvas import canvas
-from trajlab.figures.marks.choosing import moment, parameter_of
+from trajlab.figures.marks.colors import CATEGORIES, STROKE
 from trajlab.figures.marks.labels import shorten
 from trajlab.figures.marks.lines import beside, lines, palette
-from trajlab.figures.marks.scale import CATEGORIES
+from trajlab.figures.marks.selection import moment, parameter_of
 from trajlab.figures.panel import Frames, Panel
 from trajlab.statistics.shown_steps import evenly
 from trajlab.statistics.studies import run_labels, run_names
@@ -40,9 +40,6 @@ TICK = 0.03
 
 ROOT = 0.12
 """Where on a line its tick is: near an end, as the middles of lines through one point are all there."""
-
-STROKE = "#4d545f"
-"""Color of lines, which is seen on pale regions and, of a picture without these, on light and dark pages."""
 
 PLANE = ("ends", "region", "point", "target", "normal", "offset")
 """Variables that are drawn together."""

@@ -12,10 +12,10 @@ from trajlab.figures.default import default
 from trajlab.figures.drift import by_cause
 from trajlab.figures.marks import multiples
 from trajlab.figures.marks.canvas import canvas, tall
-from trajlab.figures.marks.choosing import choose
+from trajlab.figures.marks.colors import AXIS, CATEGORIES, ON_DARK, ON_LIGHT, PROBABILITIES
 from trajlab.figures.marks.labels import step_axis
 from trajlab.figures.marks.lines import beside, lines
-from trajlab.figures.marks.scale import CATEGORIES
+from trajlab.figures.marks.selection import choose
 from trajlab.figures.panel import Panel
 from trajlab.statistics.studies import groups
 
@@ -89,7 +89,7 @@ def _flow(result: xr.Dataset, total: str, figure: Figure) -> None:
         moved, title = choose(result, f"{total}{name}", keep=("step",))
         share = sign * moved / counted
         ax.fill_between(share["step"].values, share.values, 0, step="mid", color=color, alpha=0.75, lw=0, label=name)
-    ax.axhline(0, color="0.5", linewidth=0.8)
+    ax.axhline(0, color=AXIS, linewidth=0.8)
     ax.yaxis.set_major_formatter(lambda value, _: f"{100 * abs(value):.3g} %")
     ax.set_ylabel("share of entries")
     ax.set_title(title)
@@ -125,11 +125,13 @@ def _matrix(counts: xr.DataArray, ax: Axes) -> None:
     """Draw the share of each state's entries that is in each state next."""
     counts = counts.transpose("state_prev", "state_next")
     shares = (counts / counts.sum("state_next")).values
-    ax.imshow(np.nan_to_num(shares), cmap="Blues", vmin=0, vmax=1)
+    ax.imshow(np.nan_to_num(shares), cmap=PROBABILITIES, vmin=0, vmax=1)
     for i, row in enumerate(shares):
         for j, share in enumerate(row):
             words = "–" if np.isnan(share) else "< 1 %" if 0 < share < 0.01 else f"{100 * share:.0f} %"
-            ax.text(j, i, words, ha="center", va="center", color="#fff" if share > 0.55 else "#111", fontsize="small")
+            ax.text(
+                j, i, words, ha="center", va="center", color=ON_DARK if share > 0.55 else ON_LIGHT, fontsize="small"
+            )
     names = [str(name) for name in counts["state_prev"].values]
     ax.set_xticks(range(len(names)), names)
     ax.set_yticks(range(len(names)), names)

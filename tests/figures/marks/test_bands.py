@@ -144,7 +144,7 @@ def test_kinds_of_inputs__are_shown_for_each_group_of_like_runs():
     coords = {"input": ["valid", "noise"], "step": [0, 10], "layer": ["relu"], "run": ["a", "b", "c"]}
     std = std.assign_coords(coords | {"init": ("run", inits), "seed": ("run", [0, 1, 0])})
     drawing = Figure((9, 3), layout="constrained")
-    _by_input(xr.Dataset({"std": std}), "std", ["relu"], drawing)
+    _by_input(xr.Dataset({"std": std}), "std", "standard deviation", ["relu"], drawing)
 
     (ax,) = drawing.axes
     assert sorted(line.get_ydata()[0] for line in ax.lines) == [2, 2, 1e6, 1e6]

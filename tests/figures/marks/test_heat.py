@@ -97,7 +97,8 @@ def test_multiples__say_what_gray_is():
 
     assert multiples.panel("x", "X", "Some.", array).caption == "Some."
     assert multiples.panel("x", "X", "Some.", array.where(array > 1)).caption == "Some. Gray: not known."
-    assert multiples.panel("x", "X", "Gray where none.", array.where(array > 1)).caption == "Gray where none."
+    own = multiples.panel("x", "X", "Some.", array.where(array > 1), unknown="Gray: none.")
+    assert own.caption == "Some. Gray: none."
 
 
 @pytest.mark.parametrize(("tops", "log"), [([1, 1.5, 2, 12], True), ([1, 2, 3, 4], False), ([1, 12], False)])

@@ -4,7 +4,7 @@ import pytest
 import trajlab
 from trajlab.errors import BadSetting, MissingData
 from trajlab.figures import figure
-from trajlab.figures.marks.choosing import between, choose
+from trajlab.figures.marks.selection import between, choose
 from trajlab.statistics.studies import telling_facts
 
 

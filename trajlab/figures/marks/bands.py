@@ -6,8 +6,8 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
+from trajlab.figures.marks.colors import CATEGORIES
 from trajlab.figures.marks.lines import beside, finish, is_log, lines, styles_of
-from trajlab.figures.marks.scale import CATEGORIES
 from trajlab.statistics.studies import groups
 
 FEW = 8

@@ -4,10 +4,10 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
+from trajlab.figures.marks.colors import CATEGORIES
 from trajlab.figures.marks.heat import labels
 from trajlab.figures.marks.labels import name_rows, per_cent
 from trajlab.figures.marks.lines import beside
-from trajlab.figures.marks.scale import CATEGORIES
 
 
 def stacked(shares: xr.DataArray, ax: Axes, *, parts: str) -> None:

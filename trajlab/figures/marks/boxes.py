@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.axes import Axes
 
-from trajlab.figures.marks.scale import INK
+from trajlab.figures.marks.colors import INK
 
 MOST = 48
 """Boxes that can be told apart on one axis; of more, some are shown, evenly spaced in their order."""

@@ -6,10 +6,10 @@ from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.colors import LogNorm
 
-from trajlab.figures.marks.choosing import recorded
+from trajlab.figures.marks.colors import PAPER, SEQUENTIAL
 from trajlab.figures.marks.heat import edges
 from trajlab.figures.marks.labels import step_axis, value_axis
-from trajlab.figures.marks.scale import PAPER
+from trajlab.figures.marks.selection import recorded
 
 FAINTEST = 1e-3
 """Density, in shares of the highest, that still has a color of its own."""
@@ -41,7 +41,7 @@ def densities(histogram: xr.DataArray, bins: np.ndarray, ax: Axes, *, bar: bool 
     density = counts / np.maximum(counts.sum(axis=0), 1) / widths
     share = np.ma.masked_less_equal(density / density.max(), 0.0)
     x = edges(histogram["step"].values)
-    mesh = ax.pcolormesh(x, bins, share, norm=LogNorm(FAINTEST, 1.0), cmap="viridis", rasterized=True)
+    mesh = ax.pcolormesh(x, bins, share, norm=LogNorm(FAINTEST, 1.0), cmap=SEQUENTIAL, rasterized=True)
     if bar:
         density_bar(mesh, [ax])
 

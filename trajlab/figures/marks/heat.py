@@ -8,9 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.colors import LogNorm
 
-from trajlab.figures.marks.choosing import recorded
+from trajlab.figures.marks.colors import MISSING
 from trajlab.figures.marks.labels import name_rows, name_steps, step_axis, title_of, value_axis, wrap
-from trajlab.figures.marks.scale import MISSING, Scale, scale_for
+from trajlab.figures.marks.scale import Scale, scale_for
+from trajlab.figures.marks.selection import recorded
 from trajlab.statistics.studies import run_labels, short_names
 
 FEW = 12

@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from trajlab.figures.marks.colors import CATEGORIES, INK
 from trajlab.figures.marks.labels import shorten
-from trajlab.figures.marks.scale import CATEGORIES, INK
 from trajlab.figures.panel import Frames
 
 HEAD = 2.0

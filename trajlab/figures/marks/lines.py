@@ -5,13 +5,13 @@ from typing import Any, Literal
 
 import numpy as np
 import xarray as xr
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from trajlab.figures.marks.colors import CATEGORIES, INK, SEQUENTIAL
 from trajlab.figures.marks.heat import labels
 from trajlab.figures.marks.labels import height_of, shorten, step_axis, title_of, value_axis, wrap
-from trajlab.figures.marks.scale import CATEGORIES, INK, is_share, spans_decades
+from trajlab.figures.marks.scale import is_share, spans_decades
 from trajlab.runs.tensors import natural
 from trajlab.statistics.studies import facts, telling_facts
 
@@ -111,8 +111,4 @@ def _levels(values: np.ndarray) -> list[Any]:
 
 def palette(count: int) -> list[Any]:
     """Give so many colors: those that can be told apart, or of more than there are of these, dark to light ones."""
-    return (
-        list(CATEGORIES[:count])
-        if count <= len(CATEGORIES)
-        else list(colormaps["viridis"](np.linspace(0, 0.92, count)))
-    )
+    return list(CATEGORIES[:count]) if count <= len(CATEGORIES) else list(SEQUENTIAL(np.linspace(0, 0.92, count)))

@@ -9,10 +9,10 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from trajlab.figures.marks.canvas import tall
-from trajlab.figures.marks.choosing import recorded
 from trajlab.figures.marks.heat import color_bar, heat
 from trajlab.figures.marks.labels import shorten_to
 from trajlab.figures.marks.scale import scale_for
+from trajlab.figures.marks.selection import recorded
 from trajlab.figures.panel import Panel
 from trajlab.statistics.studies import groups, run_labels
 
@@ -21,15 +21,16 @@ MOST = 12
 
 
 def panel(
-    key: str, title: str, caption: str, array: xr.DataArray, *, center: float | None = None, reach: float = 0.0
-) -> Panel:
+    key: str, title: str, caption: str, array: xr.DataArray, *, center: float | None = None, reach: float = 0.0,
+    unknown: str = "Gray: not known.",
+) -> Panel:  # fmt: skip
     """Give the panel of small multiples of an array, ([run,] row, step)."""
     if array.sizes.get("run", 1) > MOST:
         found = groups(array)
         caption += " “×n” is the mean of n runs that differ in their seed." if len(found) < array.sizes["run"] else ""
         caption += f" {MOST} of {len(found)} groups of runs." if len(found) > MOST else ""
-    if "gray" not in caption.lower() and bool(recorded(array).isnull().any()):
-        caption += " Gray: not known."
+    if bool(recorded(array).isnull().any()):
+        caption += f" {unknown}"
     return Panel(key, title, caption.strip(), size(array), partial(multiples, array, center=center, reach=reach))
 
 

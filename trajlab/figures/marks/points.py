@@ -3,16 +3,14 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.lines import Line2D
 
-from trajlab.figures.marks.scale import CATEGORIES
+from trajlab.figures.marks.colors import CLASSES, SEQUENTIAL
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p")
-COLORS = (*CATEGORIES, "#D9C400", "#7A3B10")
-"""Markers and colors of classes; as neither tells ten classes apart for everybody, each class has its own of both."""
+"""Markers of classes; as neither these nor colors tell ten classes apart for everybody, a class has its own of both."""
 
 MARGIN = 0.06
 """Room about the points, in shares of their extent."""
@@ -39,7 +37,7 @@ def look_of(targets: np.ndarray | None) -> Look:
         return Look(np.empty(0), None)
     known = targets[np.isfinite(targets)]
     labels = np.unique(known[known >= 0])
-    if targets.dtype.kind in "iub" and len(labels) <= len(COLORS):
+    if targets.dtype.kind in "iub" and len(labels) <= len(CLASSES):
         return Look(labels, None)
     return Look(np.empty(0), Normalize(float(known.min()), float(known.max())))
 
@@ -63,13 +61,13 @@ def points(places: np.ndarray, targets: np.ndarray | None, look: Look, ax: Axes,
     style: dict[str, Any] = {"s": size, "linewidths": 0, "rasterized": True}
     x, y = places.T
     if targets is None or not (len(look.classes) or look.norm):
-        ax.scatter(x, y, color=COLORS[0], **style)
+        ax.scatter(x, y, color=CLASSES[0], **style)
     elif look.norm:
-        ax.scatter(x, y, c=targets, cmap="viridis", norm=look.norm, **style)
+        ax.scatter(x, y, c=targets, cmap=SEQUENTIAL, norm=look.norm, **style)
     else:
         others = ~np.isin(targets, look.classes)
-        ax.scatter(x[others], y[others], color=COLORS[7], marker=".", **style)
-        for label, color, marker in zip(look.classes, COLORS, MARKERS, strict=False):
+        ax.scatter(x[others], y[others], color=CLASSES[7], marker=".", **style)
+        for label, color, marker in zip(look.classes, CLASSES, MARKERS, strict=False):
             own = targets == label
             ax.scatter(x[own], y[own], color=color, marker=marker, **style)
     frame(ax, places)
@@ -93,7 +91,7 @@ def legend(look: Look) -> list[Line2D]:
     style: dict[str, Any] = {"linestyle": "none", "markersize": 4.5, "markeredgewidth": 0}
     return [
         Line2D([], [], color=color, marker=marker, label=f"class {label:g}", **style)
-        for label, color, marker in zip(look.classes, COLORS, MARKERS, strict=False)
+        for label, color, marker in zip(look.classes, CLASSES, MARKERS, strict=False)
     ]
 
 
@@ -102,6 +100,6 @@ def value_bar(look: Look, axes: list[Axes]) -> None:
     if look.norm:
         from matplotlib.cm import ScalarMappable
 
-        mappable = ScalarMappable(look.norm, colormaps["viridis"])
+        mappable = ScalarMappable(look.norm, SEQUENTIAL)
         bar = axes[0].figure.colorbar(mappable, ax=axes, label="target", fraction=0.04, pad=0.015)
         bar.outline.set_visible(False)

@@ -7,12 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import BoundaryNorm, ListedColormap, to_rgba
 from matplotlib.patches import Patch
 
+from trajlab.figures.marks.colors import CALM, GRID, INK, PAPER, VEIL
 from trajlab.figures.marks.heat import edges
 from trajlab.figures.marks.labels import name_rows, step_axis
-from trajlab.figures.marks.scale import CALM, GRID, INK, PAPER
-
-CLEAR, VEIL = to_rgba("none"), to_rgba("#56a0dc", 0.17)
-"""What lets the ground through, and what gives a ground, light or dark, its calm tone; cells can not be themed."""
 
 
 def raster(
@@ -40,7 +37,9 @@ def raster(
     norm = BoundaryNorm(np.arange(len(colors) + 1) - 0.5, len(colors))
     rows = np.arange(len(codes) + 1) - 0.5
     shown = np.ma.masked_invalid(codes)
-    shades = [CLEAR if color == ground else VEIL if color == CALM else to_rgba(color) for color in colors]
+    shades = [
+        to_rgba("none") if color == ground else to_rgba(*VEIL) if color == CALM else to_rgba(color) for color in colors
+    ]
     ax.pcolormesh(edges(steps), rows, shown, cmap=ListedColormap(shades), norm=norm, rasterized=True)
     ax.set_ylim(len(codes) - 0.5, -0.5)
     if len(sections):

@@ -1,4 +1,4 @@
-"""Colors: which map suits which values, and from where to where it runs."""
+"""Scales: which color map suits which values, and from where to where it runs."""
 
 from typing import NamedTuple
 
@@ -6,21 +6,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.colors import Colormap, LogNorm, Normalize, PowerNorm, TwoSlopeNorm
 
-CATEGORIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6BB1", "#7F7F7F")
-"""Okabe and Ito's colors that the color-blind can tell apart, less the yellow, which is too light for lines."""
-
-CELLS = {"blue": "#1f7fbf", "orange": "#dc6a1c", "yellow": "#e3a21a", "sky": "#6dbbe8"}
-"""Colors of cells in rasters, which are the same on light and dark ground."""
-
-INK = "#2b2f36"
-GRID = "#d9dce1"
-MISSING = "#e8eaed"
-PAPER = "#fefefe"
-CALM = "#e2edf6"
-"""Colors of text, of rules, of what is not known, of the ground, and of what is as it should be.
-
-A page may put its own in their places.
-"""
+from trajlab.figures.marks.colors import DIVERGING, SEQUENTIAL
 
 DECADES = 2.5
 """Values that span more powers of ten than this are shown on a logarithmic scale."""
@@ -34,7 +20,7 @@ class Scale(NamedTuple):
     """How values become colors."""
 
     norm: Normalize
-    colors: str | Colormap
+    colors: Colormap
     extend: str = "neither"
 
     def show(self, values: np.ndarray) -> np.ndarray:
@@ -63,7 +49,7 @@ def scale_for(
     values = np.asarray(array.values, np.float64)
     finite = values[np.isfinite(values)]
     if finite.size == 0:
-        return Scale(Normalize(0.0, 1.0), "viridis")
+        return Scale(Normalize(0.0, 1.0), SEQUENTIAL)
     low, high = float(finite.min()), float(finite.max())
     extend = {(True, True): "both", (True, False): "max", (False, True): "min"}.get(
         (bool(np.isposinf(values).any()), bool(np.isneginf(values).any())), "neither"
@@ -71,16 +57,16 @@ def scale_for(
     if center is not None or low < 0 < high:
         middle = center or 0.0
         reach = max(high - middle, middle - low, reach) or 1.0
-        return Scale(TwoSlopeNorm(middle, middle - reach, middle + reach), "RdBu_r", extend)
+        return Scale(TwoSlopeNorm(middle, middle - reach, middle + reach), DIVERGING, extend)
     if is_share(array):
         top = 1.0 if high > 0.5 else high or 1.0
-        return Scale(PowerNorm(0.5, 0.0, top) if spans_decades(finite) else Normalize(0.0, top), "viridis", extend)
+        return Scale(PowerNorm(0.5, 0.0, top) if spans_decades(finite) else Normalize(0.0, top), SEQUENTIAL, extend)
     if spans_decades(finite):
-        return Scale(LogNorm(float(finite[finite > 0].min()), high), "viridis", "min" if low == 0 else extend)
+        return Scale(LogNorm(float(finite[finite > 0].min()), high), SEQUENTIAL, "min" if low == 0 else extend)
     if rows is not None and towers(array, rows):
         least = max(float(finite[finite > 0].min()), high / 1e3)
-        return Scale(LogNorm(least, high), "viridis", "min" if low < least else extend)
-    return Scale(Normalize(low, high if high > low else low + (abs(low) or 1.0)), "viridis", extend)
+        return Scale(LogNorm(least, high), SEQUENTIAL, "min" if low < least else extend)
+    return Scale(Normalize(low, high if high > low else low + (abs(low) or 1.0)), SEQUENTIAL, extend)
 
 
 def spans_decades(values: np.ndarray) -> bool:

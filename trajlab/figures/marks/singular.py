@@ -4,12 +4,12 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.ticker import MaxNLocator
 
+from trajlab.figures.marks.colors import SEQUENTIAL
 from trajlab.figures.marks.labels import value_axis
 
 LEAST = 1e-3
@@ -45,7 +45,7 @@ def _step_norm(steps: np.ndarray) -> Normalize:
 
 
 def _colors() -> Any:
-    return colormaps["viridis"].resampled(256)
+    return SEQUENTIAL.resampled(256)
 
 
 def step_bar(steps: np.ndarray, axes: list[Axes]) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from trajlab.figures.marks.choosing import choose
+from trajlab.figures.marks.selection import choose
 from trajlab.reports.findings.finding import Finding
 from trajlab.statistics.extremes import extreme, in_run, last, size_in
 from trajlab.statistics.wording import count, share

@@ -4,12 +4,12 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from trajlab.figures.marks.choosing import recorded
-from trajlab.figures.marks.labels import step_axis, title_of
-from trajlab.figures.marks.scale import CATEGORIES
+from trajlab.figures.marks.colors import CATEGORIES
+from trajlab.figures.marks.labels import step_axis
+from trajlab.figures.marks.selection import recorded
 
 
-def fan(quantiles: xr.DataArray, ax: Axes) -> None:
+def quantile_fan(quantiles: xr.DataArray, ax: Axes) -> None:
     """Draw quantiles as bands, each between one and its counterpart, about the median.
 
     Parameters
@@ -51,6 +51,6 @@ def fan(quantiles: xr.DataArray, ax: Axes) -> None:
                 color=CATEGORIES[0],
                 label="median" if level == 0.5 else f"{100 * level:g} %",
             )
-    ax.set_ylabel(title_of(quantiles).replace("quantile [value]", "value"))
+    ax.set_ylabel("value")
     ax.margins(x=0)
     step_axis(ax, steps)

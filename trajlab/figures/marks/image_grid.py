@@ -1,24 +1,89 @@
-"""Sheets: rows and columns of small pictures, each on a scale of its own or on that of its row or column."""
+"""Grids of images: a mosaic of small ones on one scale, or a sheet with named rows and columns."""
 
 from collections.abc import Sequence
-from math import ceil
+from math import ceil, sqrt
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize, to_rgb
 
-from trajlab.figures.marks.mosaic import BROKEN
+from trajlab.figures.marks.colors import BROKEN, DIVERGING, GRAYS, OVERLAY, SEQUENTIAL
 from trajlab.statistics.attention_iou import resized
 
-FINE = 64
-"""Pixels that a tile is wide or high at least."""
+PIXEL, CLEAR = 4, 2
+"""Pixels of a mosaic that a pixel of an image takes on each side, and that lie between tiles."""
+
+SIDE = 64
+"""Pixels that the longer side of a tile of a sheet has at least."""
 
 GAP = 0.06
-"""Gap between tiles, in shares of their width."""
+"""Gap between the tiles of a sheet, in shares of their width."""
 
 LIGHT, STRONG = 0.25, 0.85
-"""How much of the color of a map hides the picture below it, where the map is least and where it is largest."""
+"""Opacity of a map over a picture, where the map is least and where it is largest."""
+
+
+def mosaic(images: np.ndarray, limit: float, ax: Axes) -> None:
+    """Draw images as tiles: gray where they have one channel, in color where they have three, else a column for each.
+
+    Parameters
+    ----------
+    images
+        The images, (image, channel, y, x).
+    limit
+        Pixels run from -limit to limit, black to white; zero is middle gray.
+    ax
+        Where to draw.
+    """
+    ax.imshow(tiled(images, limit), interpolation="nearest")
+    ax.set_axis_off()
+
+
+def tiled(images: np.ndarray, limit: float) -> np.ndarray:
+    """Give a mosaic as one picture of red, green, blue and opacity, (y, x, 4), with clear gaps between tiles.
+
+    >>> tiled(np.zeros((6, 1, 2, 2)), 1.0).shape, tiled(np.zeros((5, 2, 2, 2)), 1.0).shape
+    ((18, 28, 4), (18, 48, 4))
+    """
+    count, channels, height, width = images.shape
+    tiles = np.moveaxis(images, 1, -1) if channels == 3 else images.swapaxes(0, 1).reshape(-1, height, width)[..., None]
+    finite = np.isfinite(tiles).all(-1, keepdims=True)
+    shade = np.clip(np.where(finite, tiles, 0.0) / (2.0 * limit) + 0.5, 0.0, 1.0)
+    colors = np.where(finite, shade, to_rgb(BROKEN)).repeat(PIXEL, 1).repeat(PIXEL, 2)
+    picture = np.zeros((*extent(images.shape), 4))
+    for position, tile in enumerate(colors):
+        row, column = divmod(position, _columns(count, channels))
+        place = picture[row * (PIXEL * height + CLEAR) :, column * (PIXEL * width + CLEAR) :]
+        place[: PIXEL * height, : PIXEL * width, :3] = tile
+        place[: PIXEL * height, : PIXEL * width, 3] = 1.0
+    return picture
+
+
+def extent(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Give the height and width in pixels of the mosaic of images of a shape, (image, channel, y, x)."""
+    count, channels, height, width = shape
+    wide = _columns(count, channels)
+    tall = ceil(count * (channels if channels != 3 else 1) / wide)
+    return tall * (PIXEL * height + CLEAR) - CLEAR, wide * (PIXEL * width + CLEAR) - CLEAR
+
+
+def gray_bar(axes: list[Axes], limit: float, label: str) -> None:
+    """Add the bar of grays beside axes."""
+    bar = axes[0].figure.colorbar(
+        ScalarMappable(Normalize(-limit, limit), GRAYS), ax=axes, label=label, fraction=0.04, pad=0.015
+    )
+    bar.outline.set_visible(False)
+    if bar.solids is not None:
+        bar.solids.set_rasterized(True)
+
+
+def _columns(count: int, channels: int) -> int:
+    """Give the number of tiles side by side: near a square, and without a gap at the end if that can be had."""
+    if channels not in (1, 3):
+        return count
+    side = ceil(sqrt(count))
+    return next((wide for wide in range(side, 2 * side) if count % wide == 0), side)
 
 
 def picture(image: np.ndarray, limits: tuple[float, float] | None = None) -> np.ndarray:
@@ -39,13 +104,13 @@ def picture(image: np.ndarray, limits: tuple[float, float] | None = None) -> np.
 def signed(image: np.ndarray) -> np.ndarray:
     """Give values, (y, x), in colors that diverge from zero, as strong as the largest of them."""
     limit = max(map(abs, _limits(image))) or 1.0
-    return _whole(colormaps["RdBu_r"](image / (2 * limit) + 0.5)[..., :3], image)
+    return _whole(DIVERGING(image / (2 * limit) + 0.5)[..., :3], image)
 
 
 def leveled(image: np.ndarray, limits: tuple[float, float] | None = None) -> np.ndarray:
     """Give values, (y, x), in colors from dark to light, between limits, by default their own."""
     low, high = limits or _limits(image)
-    return _whole(colormaps["viridis"]((image - low) / (high - low or 1.0))[..., :3], image)
+    return _whole(SEQUENTIAL((image - low) / (high - low or 1.0))[..., :3], image)
 
 
 def overlaid(image: np.ndarray, map: np.ndarray) -> np.ndarray:
@@ -55,12 +120,12 @@ def overlaid(image: np.ndarray, map: np.ndarray) -> np.ndarray:
     top = _limits(map)[1]
     share = np.clip(fine / (top or 1.0), 0.0, 1.0) if top > 0 else np.where(np.isfinite(fine), 0.0, np.nan)
     cover = (LIGHT + (STRONG - LIGHT) * share)[..., None]
-    return _whole((1 - cover) * ground + cover * colormaps["inferno"](np.nan_to_num(share))[..., :3], fine)
+    return _whole((1 - cover) * ground + cover * OVERLAY(np.nan_to_num(share))[..., :3], fine)
 
 
 def enlarged(tile: np.ndarray) -> np.ndarray:
     """Give a tile, (y, x, 3), with every pixel repeated until it is large enough."""
-    times = ceil(FINE / max(tile.shape[:2]))
+    times = ceil(SIDE / max(tile.shape[:2]))
     return tile.repeat(times, 0).repeat(times, 1)
 
 

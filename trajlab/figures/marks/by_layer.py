@@ -5,9 +5,10 @@ from typing import Any
 import xarray as xr
 from matplotlib.axes import Axes
 
+from trajlab.figures.marks.colors import INK
 from trajlab.figures.marks.labels import height_of, per_cent, shorten, step_axis, title_of, wrap
 from trajlab.figures.marks.lines import beside, palette
-from trajlab.figures.marks.scale import INK, is_share
+from trajlab.figures.marks.scale import is_share
 from trajlab.replays.observers.observer import INPUT
 
 FEW = 12
