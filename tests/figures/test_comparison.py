@@ -88,7 +88,7 @@ def test_findings__of_one_pair_do_not_rank_it(connected):
 def test_findings__count_an_equal_copy_as_the_same_place():
     runs = {"a": walk([[1.0, 0.0]]), "b": walk([[1.0, 0.0]]), "c": walk([[2.0, 0.0]])}
     texts = [one.text for one in findings(trajlab.run("comparison", runs).compute())]
-    assert texts[0].startswith("`a` and `b` ended in the same place, to the bit; ")
+    assert texts[0].startswith("`a` and `b` ended with identical weights; ")
 
 
 def test_headlines__are_means_over_the_other_runs(three):

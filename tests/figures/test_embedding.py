@@ -85,7 +85,7 @@ def test_figure__of_values_or_no_targets(result):
 def test_figure__what_neighbors_tell_is_a_line_for_each_layer(result):
     ax = figure(result, variable="knn_accuracy")
     shown = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert shown == ["input", "early", "late", "largest class"]
+    assert shown == ["input", "early", "late", "majority class"]
     np.testing.assert_allclose(ax.lines[2].get_ydata(), result.knn_accuracy.sel(layer="late"))
     assert same_color(ax.lines[0].get_color(), ax.lines[3].get_color())
     assert ax.lines[3].get_ydata()[0] == pytest.approx(1 / 3)
@@ -152,8 +152,7 @@ def test_findings__say_which_layer_tells_the_classes_and_what_changed(result):
     texts = [one.text for one in findings(result)]
     inputs = 100 * result.knn_accuracy.sel(layer="input", step=20).item()
     assert texts[0] == (
-        "At step 20 the 5-NN accuracy is highest in `late`: 100 % "
-        f"(inputs: {inputs:.0f} %; always the largest class: 33 %)."
+        f"At step 20 the 5-NN accuracy is highest in `late`: 100 % (inputs: {inputs:.0f} %; majority class: 33 %)."
     )
     first = 100 * result.knn_accuracy.sel(layer="late", step=0).item()
     assert texts[1].startswith("From step 0 to 20 the kNN accuracy of `late` rises from ")

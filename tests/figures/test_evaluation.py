@@ -38,29 +38,22 @@ def pruned(*runs):
 
 def test_findings__of_pruning_say_where_the_accuracy_falls():
     text = findings(pruned([0.9, 0.85, 0.3], [0.9, 0.9, 0.4]))[-1].text
-    assert text == (
-        "Putting 50 % of the weights to 0 costs 5 points of accuracy at the end in run `r0`, 20 % at most one; "
-        "most can be pruned in run `r1` (50 %)."
-    )
+    assert "50 % of the weights costs 5 points" in text and "in run `r0`, 20 % at most one" in text
+    assert "most can be pruned in run `r1` (50 %)" in text
     text = findings(pruned([0.9, 0.85, 0.3]))[-1].text
     assert text.endswith("at the end in run `r0`, 20 % at most one.")
     text = findings(pruned([0.7, 0.85, 0.3]).isel(run=0, drop=True))[-1].text
-    assert text == "Putting 20 % of the weights to 0 costs 20 points of accuracy at the end, and less was not tried."
+    assert "20 % of the weights costs 20 points" in text and "less was not tested" in text
     text = findings(pruned([0.9, 0.9, 0.9]).isel(run=0, drop=True))[-1].text
-    assert (
-        text
-        == "No pruning that was tried, of up to 80 % of the weights, costs more than a point of accuracy at the end."
-    )
+    assert text.startswith("No tested pruning, of up to 80 %")
 
 
 def test_findings__of_training_examples_say_how_large_the_gap_is():
     gap = xr.DataArray([[0.0, 0.034], [0.0, 0.01]], {"run": ["a", "b"], "step": [0, 5]}, ("run", "step"))
     result = xr.Dataset({"loss": 1 - gap, "accuracy": gap, "accuracy_gap": gap}, attrs={"stage": "evaluation"})
     texts = [one.text for one in findings(result)]
-    assert (
-        "Training examples are answered right 2.2 points more often than the probe at the end (median of the runs), "
-        "with the largest gap in run `a` (3.4 points more)."
-    ) in texts
+    (text,) = [text for text in texts if "training examples" in text]
+    assert "2.2 points above" in text and "in run `a` (3.4 points above)" in text
 
 
 def test_figure__of_pruning_draws_accuracy_against_the_share_that_is_pruned():

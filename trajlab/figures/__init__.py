@@ -100,7 +100,7 @@ def save(
     formats = {*FigureCanvasBase.get_supported_filetypes(), *WRITERS}
     if ending not in formats:
         raise BadSetting(
-            f"the picture {out} was asked for; pictures end in {', '.join(sorted(formats))}. Change the name."
+            f"cannot write the picture {out}: its name must end in one of {', '.join(sorted(formats))}; change it."
         )
     if not overwrite:
         check_free(out)

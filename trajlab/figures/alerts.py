@@ -1,4 +1,4 @@
-"""Figures of which rules fire, where and when."""
+"""Figures of the rules that fire, where and when."""
 
 from functools import partial
 from typing import Any
@@ -18,7 +18,7 @@ from trajlab.figures.panel import Panel
 from trajlab.statistics.studies import run_names
 
 MOST = 40
-"""Places that one picture shows."""
+"""Places that one figure shows."""
 
 STATES = ("quiet", "fires")
 COLORS = (CALM, CELLS["orange"])
@@ -51,7 +51,7 @@ def alerts(result: xr.Dataset, *, ax: Axes | None = None, variable: str = "fires
 
 
 def panels(result: xr.Dataset) -> list[Panel]:
-    """Give the figures that the report shows."""
+    """Return the figures that the report shows."""
     runs = " in any run" if result.sizes.get("run", 1) > 1 else ""
     caption = f"Orange where a rule fires somewhere{runs}; blank where it was not checked."
     height = tall(result.sizes["rule"])
@@ -70,7 +70,7 @@ def panels(result: xr.Dataset) -> list[Panel]:
 
 
 def _any(fires: xr.DataArray) -> np.ndarray:
-    """Tell for each step whether anything fires, (step); NaN where nothing was checked."""
+    """Return for each step whether anything fires, (step); NaN where nothing was checked."""
     values = fires.transpose("step", ...).values.reshape(fires.sizes["step"], -1)
     return np.fmax.reduce(values, axis=1) if values.shape[1] else np.full(len(values), np.nan)
 

@@ -1,4 +1,4 @@
-"""Figures of what in the inputs decides, and of what units look for."""
+"""Figures of attributions: input gradients, Grad-CAM, adversarial inputs, and maximizing inputs of units."""
 
 from functools import partial
 from typing import Any
@@ -21,11 +21,11 @@ OBJECTIVES = {
     "loss": "loss",
     "logit": "logit of the label",
     "p_logit": "logit of the label times its probability",
-    "predicted_logit": "logit of the class told",
+    "predicted_logit": "logit of the predicted class",
 }
-"""What input gradients are of, by the setting of the stage."""
+"""Objectives that input gradients differentiate, by the setting of the stage."""
 
-MAPS = {"grad_cam": "Grad-CAM", "input_gradient": "input gradient", "token_gradient": "gradient by the tokens"}
+MAPS = {"grad_cam": "Grad-CAM", "input_gradient": "input gradient", "token_gradient": "token gradient"}
 """Names of maps."""
 
 ROWS = {
@@ -37,7 +37,7 @@ ROWS = {
 """Rows of the sheet of samples, and their names."""
 
 ABOVE = 18
-"""Points between a sheet and its title, where the names of the columns are."""
+"""Points between a sheet and its title, where the column names stand."""
 
 MOST = 12
 """Columns of a sheet at most."""
@@ -48,12 +48,12 @@ OF_UNITS = ("maximum_response", "activation_map")
 OF_SAMPLES = ("input_gradient", "grad_cam")
 """Variables that are drawn as a sheet of samples by runs, or by steps."""
 
-OVERLAPS = {"attention_iou": "Overlap with the masks", "attention_iou_prev": "Do maps stay?"}
+OVERLAPS = {"attention_iou": "Overlap with the masks", "attention_iou_prev": "Stability of the maps"}
 """Variables that are drawn as their mean over the samples."""
 
 
 def attribution(result: xr.Dataset, *, ax: Axes | None = None, variable: str | None = None, **select: Any) -> Axes:
-    """Draw samples with what decides on them at a step: input, input gradient, Grad-CAM and adversarial input.
+    """Draw samples with their attributions at a step: input, input gradient, Grad-CAM and adversarial input.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def attribution(result: xr.Dataset, *, ax: Axes | None = None, variable: str | N
 
 
 def panels(result: xr.Dataset) -> list[Panel]:
-    """Give the figures that the report shows."""
+    """Return the figures that the report shows."""
     found = []
     run = f" Run {result['run'].values[0]}." if "run" in result.dims else ""
     gray = "" if result["image"].sizes.get("channel", 1) in (1, 3) else " Inputs are the mean over their channels."
@@ -102,37 +102,37 @@ def panels(result: xr.Dataset) -> list[Panel]:
         "input_gradient": "Gradients are summed over channels, red where more of the input raises the "
         f"{OBJECTIVES.get(str(result.attrs.get('objective')), 'objective')} and blue where it lowers it.",
         "grad_cam": f"Grad-CAM of {result.attrs.get('layer', '')} is brighter where the evidence for the "
-        f"{'class told' if result.attrs.get('objective') == 'predicted_logit' else 'label'} lies.",
+        f"{'predicted class' if result.attrs.get('objective') == 'predicted_logit' else 'label'} lies.",
         "adversarial": f"Adversarial inputs are moved by ε = {result.attrs.get('epsilon', 0):g} in each value.",
     }
     caption = " ".join(text for name, text in ways.items() if name in result) + " Each picture has its own scale."
     if _is_image(result["image"]):
         shape, rows = result["image"].shape, sum(name in result for name in ROWS)
         size = _size(shape, rows, min(result.sizes["sample"], MOST))
-        title = f"What decides, at step {int(result['step'][-1]):,}"
+        title = f"Attributions at step {int(result['step'][-1]):,}"
         found.append(Panel("samples", title, caption + gray + run, size, partial(_alone, result)))
         if len(kinds := _kinds(result)) > 1 and "grad_cam" in _rows(result):
             size = _size(shape, 1 + len(kinds), min(result.sizes["sample"], MOST))
-            title = f"Where runs look, at step {int(result['step'][-1]):,}"
+            title = f"Grad-CAM of each kind of run at step {int(result['step'][-1]):,}"
             text = f"{ways['grad_cam']} Of runs that differ in their seed only, the first is shown."
             found.append(Panel("runs", title, text, size, partial(_alone, result, variable="grad_cam")))
         if result.sizes["step"] > 1 and rows > 1:
             draw = partial(_alone, result, sample=0)
             size = _size(shape, rows - 1, result.sizes["step"])
-            found.append(Panel("steps", "What decides on one sample, over the steps", caption + run, size, draw))
+            found.append(Panel("steps", "Attributions of one sample over the steps", caption + run, size, draw))
     captions = {
         "maximum_response": f"The input of {_norm(result)} that gradient ascent found for each unit; zero is middle "
         "gray, and each picture has its own scale. Noise is left where a unit has no gradient.",
-        "activation_map": "What each unit gives of one sample, dark to light; a unit has one scale at all steps.",
+        "activation_map": "Activation of each unit on one sample, dark to light; a unit has one scale at all steps.",
     }
-    names = {"maximum_response": "Inputs that excite units of {} most", "activation_map": "Maps of units of {}"}
+    names = {"maximum_response": "Maximizing inputs of units of {}", "activation_map": "Activation maps of units of {}"}
     for name, text in captions.items():
         if name in result and _is_image(result[name]):
             size = _size(result[name].shape, result.sizes["step"], result.sizes["unit"])
             title = names[name].format(result.attrs.get("layer") or "the output")
             found.append(Panel(name, title, text + run, size, partial(_alone, result, variable=name)))
     if "adversarial_accuracy" in result:
-        caption = "Share of the probe that is answered right after each value was moved by ε against the answer."
+        caption = "Accuracy on the probe after an adversarial step of size ε."
         array = result["adversarial_accuracy"].transpose(..., "epsilon", "step")
         title = "Accuracy under attack"
         found.append(
@@ -154,30 +154,30 @@ def _norm(result: xr.Dataset) -> str:
 
 
 def mean_overlap(result: xr.Dataset, name: str) -> xr.DataArray:
-    """Give the mean overlap over the samples, its maps called by their names."""
+    """Return the mean overlap over the samples, with readable names of the maps."""
     array = result[name].mean("sample", keep_attrs=True)
     names = [MAPS.get(str(one), str(one)) for one in array["map"].values]
     return array.assign_coords(map=np.array(names, dtype=object))
 
 
 def _is_image(array: xr.DataArray) -> bool:
-    """Tell whether an array is of pictures."""
+    """Return whether an array holds images."""
     axes = [str(dim) for dim in array.dims if dim not in ("run", "step", "sample", "unit", "channel")]
     return len(axes) == 2
 
 
 def _size(shape: tuple[int, ...], rows: int, columns: int) -> tuple[float, float]:
-    """Give the size in inches of a sheet of so many tiles."""
+    """Return the size in inches of a sheet of so many tiles."""
     return 9.2, min(8.0 * ratio(shape, rows, columns) + 0.8, 7.0)
 
 
 def _channels(array: xr.DataArray) -> np.ndarray:
-    """Give pictures, (…, channel, y, x)."""
+    """Return pictures, (…, channel, y, x)."""
     return array.values if "channel" in array.dims else array.values[..., None, :, :]
 
 
 def _tile(at: xr.Dataset, name: str) -> np.ndarray:
-    """Give a picture of one sample at one step."""
+    """Return a picture of one sample at one step."""
     image = picture(_channels(at["image"]))
     if name == "input_gradient":
         return signed(_channels(at[name]).sum(0))
@@ -196,11 +196,11 @@ def _samples(result: xr.Dataset, ax: Axes, **select: Any) -> None:
     rows = _rows(result)
     one = [at.isel(sample=i) for i in range(min(at.sizes["sample"], MOST))]
     tiles = [[_tile(sample, name) for sample in one] for name in rows]
-    below, note = ([_told(sample, "adversarial_predicted") for sample in one], "adversarial input is taken for")
+    below, note = ([_told(sample, "adversarial_predicted") for sample in one], "prediction of the adversarial input")
     known = "adversarial_predicted" in at
     sheet(tiles, ax, rows=[ROWS[name] for name in rows], columns=[_name(sample) for sample in one],
           below=below if known else (), note=note if known else "")  # fmt: skip
-    ax.set_title(f"{title}: class, → what it is taken for if that is another", y=1.0, pad=ABOVE)
+    ax.set_title(f"{title}: label, → prediction where it differs", y=1.0, pad=ABOVE)
 
 
 def _over_steps(result: xr.Dataset, ax: Axes, sample: int, **select: Any) -> None:
@@ -213,7 +213,7 @@ def _over_steps(result: xr.Dataset, ax: Axes, sample: int, **select: Any) -> Non
     known = "adversarial_predicted" in result
     sheet(tiles, ax, rows=[ROWS[name] for name in rows], columns=[f"step {int(at['step']):,}" for at in steps],
           below=[_told(at, "adversarial_predicted") for at in steps] if known else (),
-          note="adversarial input is taken for" if known else "")  # fmt: skip
+          note="prediction of the adversarial input" if known else "")  # fmt: skip
     ax.set_title(f"sample {int(one['sample_index'])} of the probe", y=1.0, pad=ABOVE)
 
 
@@ -239,14 +239,14 @@ def _maps(result: xr.Dataset, name: str, ax: Axes | None, **select: Any) -> Axes
 
 
 def _kinds(result: xr.Dataset) -> dict[str, int]:
-    """Give the place of the first run of each kind; runs of a kind differ in their seed only."""
+    """Return the position of the first run of each kind; runs of a kind differ in their seed only."""
     if "run" not in result.dims:
         return {}
     return {kind: places[0] for kind, places in list(groups(result).items())[:MOST]}
 
 
 def _name(at: xr.Dataset) -> str:
-    """Name a sample by its class, and what it is taken for if that is another."""
+    """Return the label of a sample, and its prediction where it differs."""
     if "target" not in at or at["target"].ndim or at["target"].dtype.kind == "f" and float(at["target"]) % 1:
         return f"#{int(at['sample_index'])}"
     told = _told(at, "predicted")

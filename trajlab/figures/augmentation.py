@@ -1,4 +1,4 @@
-"""Figures of how invariant layers are to augmentation."""
+"""Figures of the invariance of layers to augmentation."""
 
 from functools import partial
 from typing import Any
@@ -68,7 +68,7 @@ def augmentation(result: xr.Dataset, *, ax: Axes | None = None, variable: str | 
 
 
 def panels(result: xr.Dataset) -> list[Panel]:
-    """Give the figures that the report shows."""
+    """Return the figures that the report shows."""
     runs = result.sizes.get("run", 1)
     caption = "1 − variance over the copies of an image / variance over the copies of all images."
     array = result["invariance"]
@@ -116,14 +116,14 @@ def _sheet(result: xr.Dataset, ax: Axes) -> None:
     ax.imshow(shown[:-1, :-1], interpolation="nearest")
     place = result["position"].isel(run=0, missing_dims="ignore").values
     ax.set_yticks(np.arange(originals) * (height + 1) + (height - 1) / 2, [f"sample {int(one)}" for one in place])
-    ax.set_xticks(np.arange(count) * (width + 1) + (width - 1) / 2, ["as it is", *["copy"] * (count - 1)])
+    ax.set_xticks(np.arange(count) * (width + 1) + (width - 1) / 2, ["original", *["copy"] * (count - 1)])
     ax.tick_params(length=0)
     for spine in ax.spines.values():
         spine.set_visible(False)
 
 
 def _groups(result: xr.Dataset, variable: str) -> np.ndarray | None:
-    """Give which sample each copy is of, where there are several."""
+    """Return which sample each copy is of, where there are several."""
     if variable != "sample_correlation":
         return None
     place = result["position"].isel(run=0, missing_dims="ignore").values.astype(np.int64)

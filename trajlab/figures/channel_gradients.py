@@ -1,4 +1,4 @@
-"""Figures of which channels emit gradients, and which absorb them."""
+"""Figures of channels that emit and absorb gradients."""
 
 from functools import partial
 from typing import Any
@@ -71,7 +71,7 @@ def channel_gradients(
 
 
 def panels(result: xr.Dataset) -> list[Panel]:
-    """Give the figures that the report shows."""
+    """Return the figures that the report shows."""
     found = []
     ratio = recorded(result["cv_ratio"])
     if bool(ratio.notnull().any()):
@@ -134,7 +134,7 @@ def _variation(result: xr.Dataset, figure: Figure) -> None:
 
 
 def _kinds(end: xr.Dataset) -> dict[str, list[int] | None]:
-    """Give the runs of each kind, told apart by what tells most, where there are marks for all; else all as one."""
+    """Return the runs of each kind, told apart by what tells most, where there are marks for all; else all as one."""
     telling = [name for name in telling_facts(end) if name != "seed"] if "run" in end.dims else []
     values = facts(end)[telling[0]].tolist() if telling else []
     found = {str(one): [i for i, value in enumerate(values) if value == one] for one in dict.fromkeys(values)}

@@ -1,4 +1,4 @@
-"""Figures of how far runs are from each other."""
+"""Figures of the distance between runs, their barriers and matched units."""
 
 from functools import partial
 from typing import Any
@@ -25,10 +25,13 @@ FEW = 8
 
 ENDS = {
     "relative_distance": ("Distance between the ends", "2 |a − b|₂ / (|a|₂ + |b|₂): √2 is unrelated."),
-    "update_cosine": ("Direction of the ways", "Cosine of the ways since the start: 1 is one direction, 0 unrelated."),
-    "aligned_distance": ("Distance between aligned ends", "|a − P b|₂, hidden units in the order that fits best."),
+    "update_cosine": (
+        "Direction of movement",
+        "Cosine between displacements: 1 same direction, 0 unrelated.",
+    ),
+    "aligned_distance": ("Distance between aligned ends", "|a − P b|₂ with hidden units permuted to fit best."),
     "barrier": ("Loss barrier", "Largest rise of the loss on the straight line between the ends: 0 is connected."),
-    "aligned_barrier": ("Loss barrier after alignment", "The same, hidden units in the order that fits best."),
+    "aligned_barrier": ("Loss barrier after alignment", "The same with hidden units permuted to fit best."),
 }
 """Matrices of the report, with their titles and captions."""
 
@@ -69,7 +72,7 @@ def comparison(result: xr.Dataset, *, ax: Axes | None = None, variable: str | No
 
 
 def center_of(variable: str) -> float | None:
-    """Give the value that the colors of a variable diverge from; none of most."""
+    """Return the value that the colors of a variable diverge from; none of most."""
     return 0.0 if "cosine" in variable and "null" not in variable else None
 
 
@@ -121,9 +124,9 @@ def along_lines(array: xr.DataArray, ax: Axes) -> None:
 
 
 def panels(result: xr.Dataset) -> list[Panel]:
-    """Give the figures that the report shows."""
+    """Return the figures that the report shows."""
     distance = whole_name(result, "relative_distance")
-    caption = "2 |a_t − b_t|₂ / (|a_t|₂ + |b_t|₂): 0 is the same place, √2 unrelated."
+    caption = "2 |a_t − b_t|₂ / (|a_t|₂ + |b_t|₂): 0 for equal weights, √2 for unrelated ones."
     draw = partial(_alone, result, distance)
     found = [Panel("distance", "Distance between runs", caption, (9.2, 3.2), draw)]
     if "run" in result.dims:
@@ -134,9 +137,9 @@ def panels(result: xr.Dataset) -> list[Panel]:
             if known in result and {"run", "other"} <= set(result[known].dims) and result[known].notnull().any():
                 found.append(Panel(name, title, caption, size, partial(_matrix, result[known])))
     if "matched_features" in result and bool(result["matched_features"].notnull().any()):
-        caption = "Units of two runs matched one to one by what they give on the probe; a dot for each two runs."
+        caption = "Units matched one to one by their activations on the probe; a dot for each pair of runs."
         size = (9.2, tall(result.sizes["layer"]))
-        found.append(Panel("matched_features", "Units that both runs found", caption, size, partial(_units, result)))
+        found.append(Panel("matched_features", "Matched units", caption, size, partial(_units, result)))
     for name, title in (("line_loss", "Loss along the lines"), ("aligned_line_loss", "Loss along aligned lines")):
         if name in result and bool(np.isfinite(result[name].values).any()):
             caption = "Loss on the probe along the straight line between the ends of each two runs."
@@ -153,7 +156,7 @@ def _matrix(array: xr.DataArray, figure: Figure) -> None:
 
 
 def _units(result: xr.Dataset, figure: Figure) -> None:
-    """Draw how alike matched units are in each layer, a dot for each two runs, beside what chance gives."""
+    """Draw the correlation of matched units in each layer, a dot for each pair of runs, beside that by chance."""
     ax = figure.add_subplot()
     names = labels(result["matched_features"], "layer")
     for name, label, color, marker in (

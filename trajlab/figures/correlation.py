@@ -1,4 +1,4 @@
-"""Figures of how features go together, and of how layers change."""
+"""Figures of the correlation of features, and of how layers change."""
 
 from functools import partial
 from typing import Any
@@ -28,7 +28,7 @@ FEW = 8
 """Layers that have a line each."""
 
 GRIDS = {
-    "cka": ("CKA of layers", "1: the same representation up to a rotation and a scale; 0: unrelated."),
+    "cka": ("CKA of layers", "1: equal up to rotation and scale; 0: unrelated."),
     "signed_off_diagonal": (
         "Correlation between layers",
         "Mean Pearson correlation of the features of two layers, those of a feature with itself left out.",
@@ -38,7 +38,7 @@ HISTORIES = {
     "absolute_off_diagonal": ("Redundancy", "Mean |ρ| of each two different features of a layer: 1 is one feature."),
     "cka_end": ("Similarity to the end", "CKA of each layer with itself at the last step."),
     "cka_start": ("Similarity to the start", "CKA of each layer with itself at the first step."),
-    "own_end": ("Features that keep their place", "Mean correlation of each feature with itself at the last step."),
+    "own_end": ("Features that keep their unit", "Mean correlation of each feature with itself at the last step."),
 }
 MATRICES = {
     "feature_correlation": "Correlation of features",
@@ -71,7 +71,7 @@ def correlation(result: xr.Dataset, *, ax: Axes | None = None, variable: str = "
 
 
 def is_square(array: xr.DataArray) -> bool:
-    """Tell whether a variable holds a value for each two of something at each step."""
+    """Return whether a variable holds a value for each two of something at each step."""
     return len(sides(array)) == 2 and "step" in array.dims
 
 
@@ -83,7 +83,7 @@ def sides(array: xr.DataArray) -> tuple[str, ...]:
 
 
 def last_step(array: xr.DataArray) -> Any:
-    """Give the last step at which something is known."""
+    """Return the last step at which something is known."""
     return recorded(array)["step"].values[-1]
 
 
@@ -97,7 +97,7 @@ def scale_of(variable: str, array: xr.DataArray) -> Scale:
 
 
 def by_class(result: xr.Dataset, variable: str, run: Any = None) -> np.ndarray | None:
-    """Give the classes of samples, for squares of samples that are to be sorted by them; None if there are none."""
+    """Return the classes of samples, for squares of samples that are to be sorted by them; None if there are none."""
     if variable != "sample_correlation" or "target" not in result:
         return None
     target = result["target"]
@@ -107,7 +107,7 @@ def by_class(result: xr.Dataset, variable: str, run: Any = None) -> np.ndarray |
 
 
 def panels(result: xr.Dataset) -> list[Panel]:
-    """Give the figures that the report shows."""
+    """Return the figures that the report shows."""
     count, runs = result.sizes["layer"], result.sizes.get("run", 1)
     mean = f" Mean of {runs} runs." if runs > 1 else ""
     found = []
@@ -134,7 +134,7 @@ def panels(result: xr.Dataset) -> list[Panel]:
 
 
 def history(result: xr.Dataset, name: str) -> xr.DataArray:
-    """Give a variable of each layer over the steps; of each two layers that of a layer with itself."""
+    """Return a variable of each layer over the steps; of each two layers that of a layer with itself."""
     array = result[name]
     if "layer_other" not in array.dims:
         return array

@@ -1,4 +1,4 @@
-"""Figures of which units are dead, and of their lives."""
+"""Figures of dead units: shares, lives and survival."""
 
 from functools import partial
 from typing import Any
@@ -56,7 +56,7 @@ def share_variable(result: xr.Dataset) -> str:
 
 
 def panels(result: xr.Dataset) -> list[Panel]:
-    """Give the figures that the report shows."""
+    """Return the figures that the report shows."""
     found = []
     share = share_variable(result)
     if "layer" in result.dims:
@@ -68,7 +68,7 @@ def panels(result: xr.Dataset) -> list[Panel]:
         found.append(Panel("total", "Dead units of the whole network", "", (9.2, 3.0), partial(_lines, result, total)))
     died = "total_died" if "total_died" in result else "died"
     if died in result and bool((result[died] > 0).any()):
-        caption = "Units that died since the snapshot before (below), and that came to life or back to it (above)."
+        caption = "Units that died since the snapshot before (below), and that became active or revived (above)."
         found.append(Panel("turnover", "Dying and reviving", caption, (9.2, 2.8), partial(_turnover, result, died)))
     if "dead" in result and "unit" in result.dims:
         caption = (

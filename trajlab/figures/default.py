@@ -65,7 +65,7 @@ def default(result: xr.Dataset, *, ax: Axes | None = None, variable: str | None 
 
 
 def panels(result: xr.Dataset) -> list[Panel]:
-    """Give a figure for each of the first few variables."""
+    """Return a figure for each of the first few variables."""
     found: list[Panel] = []
     for name in [first_variable(result), *[str(name) for name in result.data_vars]]:
         array = result[name]
@@ -83,10 +83,10 @@ def panels(result: xr.Dataset) -> list[Panel]:
 
 
 def first_variable(result: xr.Dataset) -> str:
-    """Give the variable that shows most at a glance: the first of numbers over steps and layers, or the first."""
+    """Return the variable that shows most at a glance: the first of numbers over steps and layers, or the first."""
     names = [str(name) for name, array in result.data_vars.items() if _numeric(array)]
     if not names:
-        raise MissingData("a result was to be drawn; it has no variable that holds numbers. Name another result.")
+        raise MissingData("cannot draw the result: it has no numeric variable; name another result.")
     over = [name for name in names if "step" in result[name].dims and any(dim in result[name].dims for dim in ROWS)]
     return (over or [name for name in names if "step" in result[name].dims] or names)[0]
 

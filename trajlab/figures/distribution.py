@@ -1,4 +1,4 @@
-"""Figures of how values are distributed, and how the distribution shifts."""
+"""Figures of the distribution of values, and of how it shifts."""
 
 from functools import partial
 from math import ceil
@@ -22,6 +22,7 @@ from trajlab.figures.marks.quantile_fan import quantile_fan
 from trajlab.figures.marks.selection import choose, recorded
 from trajlab.figures.panel import Frames, Panel
 from trajlab.statistics.extremes import large
+from trajlab.statistics.result import reference_name
 
 MOST = 9
 """Parameters whose values the report shows."""
@@ -58,19 +59,19 @@ def distribution(result: xr.Dataset, *, ax: Axes | None = None, variable: str = 
 
 
 def panels(result: xr.Dataset) -> list[Panel]:
-    """Give the figures that the report shows."""
+    """Return the figures that the report shows."""
     found = []
     if "parameter" in result.dims:
         for key, title, caption in (
             ("std", "Standard deviation", "Of the values of each layer, from the input at the top."),
             (
                 "ks",
-                "Shift from the start",
-                "Kolmogorov–Smirnov distance: 0 is the same distribution, 1 is wholly another.",
+                f"Shift from {reference_name(result.attrs)}",
+                "Kolmogorov–Smirnov distance: 0 for equal distributions, 1 for disjoint ones.",
             ),
         ):
             array, left_out = known_rows(result[key].where(_varied(result)) if key == "ks" else result[key])
-            caption += f" Left out: {left_out} that started with all values the same." if left_out else ""
+            caption += f" Left out: {left_out} whose values were all equal at first." if left_out else ""
             found.append(multiples.panel(key, title, caption, array))
         shown = _shown(result)
         height = 2.1 * ceil(len(shown) / _wide(len(shown))) + 0.3
@@ -78,21 +79,23 @@ def panels(result: xr.Dataset) -> list[Panel]:
         where = f", {run}: the run that shifted most" if run else ""
         caption = "Bands hold the middle 50, 90 and 98 % of the entries; the line is the median."
         draw = partial(_grid, result, "quantiles", shown, run)
-        found.append(Panel("quantiles", f"Where the values lie{where}", caption, (9.2, height), draw))
+        found.append(Panel("quantiles", f"Quantiles of the values{where}", caption, (9.2, height), draw))
         caption = "Density of the values at each step, in shares of the densest bin; blank where there are none."
         draw = partial(_grid, result, "histogram", shown, run)
         found.append(Panel("histogram", f"Histograms over the steps{where}", caption, (9.2, height), draw))
         return found
-    for key, title in (("quantiles", "Where the values lie"), ("histogram", "Histograms over the steps")):
+    for key, title in (("quantiles", "Quantiles of the values"), ("histogram", "Histograms over the steps")):
         found.append(Panel(key, title, "", (9.2, 3.4), partial(_alone, result, key)))
-    found.append(Panel("ks", "Shift from the start", "", (9.2, 3.0), partial(_lines, result["ks"])))
+    found.append(
+        Panel("ks", f"Shift from {reference_name(result.attrs)}", "", (9.2, 3.0), partial(_lines, result["ks"]))
+    )
     return found
 
 
 def frames(
     result: xr.Dataset, *, variable: str = "histogram", parameter: str | None = None, run: str | None = None
 ) -> Frames:
-    """Give the histograms of each step, over the outlines of those at the first.
+    """Return the histograms of each step, over the outlines of those at the first.
 
     Parameters
     ----------
@@ -106,7 +109,7 @@ def frames(
         The run; by default the one that shifted most.
     """
     if variable != "histogram":
-        raise BadSetting(f"{variable!r} was asked for as a moving picture; histogram moves. Leave it out.")
+        raise BadSetting(f"cannot animate {variable!r}: only histogram can be; leave the variable out.")
     many = "parameter" in result.dims
     if run is None and "run" in result.dims:
         run = _most_shifted(result) if many else str(result["run"].values[0])
@@ -119,7 +122,7 @@ def frames(
 
 
 def _varied(result: xr.Dataset) -> xr.DataArray:
-    """Tell which parameters had more than one value at the first step."""
+    """Return which parameters had more than one value at the first step."""
     return recorded(result["std"]).isel(step=0, drop=True) > 0
 
 

@@ -1,4 +1,4 @@
-"""Figures of how far each tensor has moved."""
+"""Figures of how far each tensor moved."""
 
 from functools import partial
 from typing import Any
@@ -76,7 +76,7 @@ def by_cause(result: xr.Dataset, variable: str, words: str, *, ax: Axes | None =
 
 
 def from_somewhere(result: xr.Dataset) -> tuple[xr.DataArray, int]:
-    """Give relative distances without the parameters that started at zero in all runs, and count these.
+    """Return relative distances without the parameters that started at zero in all runs, and count these.
 
     Of the others those runs are blank in which they started at zero.
     """
@@ -96,7 +96,7 @@ def known_rows(array: xr.DataArray) -> tuple[xr.DataArray, int]:
 
 
 def panels(result: xr.Dataset) -> list[Panel]:
-    """Give the figures that the report shows."""
+    """Return the figures that the report shows."""
     found, there, from_start = [], reference_name(result.attrs), is_from_start(result.attrs)
     if "parameter" in result.dims:
         array, left_out = from_somewhere(result)
@@ -131,7 +131,7 @@ def _rate(result: xr.Dataset, name: str, figure: Figure) -> None:
 
 
 def _unchanged(result: xr.Dataset, place: Extreme) -> Panel:
-    """Give the figure of what never moved in the run where the most did not, the tensors named in which some did."""
+    """Return the figure of what never moved in the run where the most did not, the tensors named in which some did."""
     one = result.sel(place.at)
     still = (one["unchanged_cause"].sum("cause") > 0).values
     some = one.isel(parameter=np.flatnonzero(still))
@@ -139,9 +139,11 @@ def _unchanged(result: xr.Dataset, place: Extreme) -> Panel:
         f"Entries whose bits never changed{in_run(place).replace('`', '')}. Structural: the same kernel taps in all "
         "filters; dead unit: all that leads into a unit; frozen: the whole parameter; static: the rest."
     )
-    words += f" {count(int((~still).sum()), 'tensor')} of which all moved left out." if not still.all() else ""
+    words += (
+        f" Left out: {count(int((~still).sum()), 'tensor')} of which every entry changed." if not still.all() else ""
+    )
     size = (9.2, tall(int(still.sum()), most=12.0))
-    return Panel("unchanged", "What never moved, and why", words, size, partial(_causes, some))
+    return Panel("unchanged", "What never changed, and why", words, size, partial(_causes, some))
 
 
 def _causes(result: xr.Dataset, figure: Figure) -> None:

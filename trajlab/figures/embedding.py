@@ -1,4 +1,4 @@
-"""Figures of features in the plane, of what neighbors tell, and of the directions in which features vary."""
+"""Figures of features in the plane, kNN accuracy, effective ranks and singular values."""
 
 from functools import partial
 from math import ceil
@@ -33,7 +33,7 @@ ACROSS = 3
 
 
 def embedding(result: xr.Dataset, *, ax: Axes | None = None, variable: str | None = None, **select: Any) -> Axes:
-    """Draw the samples as points, what neighbors tell and ranks as a line for each layer, or singular values.
+    """Draw samples as points, kNN accuracy and ranks as a line for each layer, or singular values.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def embedding(result: xr.Dataset, *, ax: Axes | None = None, variable: str | Non
         if handles := legend(look_of(_targets(result))):
             beside(ax, handles)
         value_bar(look_of(_targets(result)), [ax])
-        ax.set_title(", ".join([f"{at['layer'].item()}, {title}", *_told(at)]))
+        ax.set_title(", ".join([f"{at['layer'].item()}, {title}", *_accuracy(at)]))
         return ax
     if variable == "singular_values":
         chosen = {"layer": result["layer"].values[-1]} | (
@@ -81,21 +81,21 @@ def embedding(result: xr.Dataset, *, ax: Axes | None = None, variable: str | Non
 
 
 def panels(result: xr.Dataset) -> list[Panel]:
-    """Give the figures that the report shows."""
+    """Return the figures that the report shows."""
     found = []
     columns, rows = len(evenly(result.sizes["step"], STEPS)), len(evenly(result.sizes["layer"], LAYERS))
     down, wide = (columns, rows) if _is_across(result) else (rows, columns)
     size = (9.2, min(8.2 / wide, 1.9) * down + (0.25 * down if _is_across(result) else 0.0) + 0.5)
     run = f" Run {result['run'].values[0]}." if "run" in result.dims else ""
     way = "column" if _is_across(result) else "row"
-    told = " kNN: share of samples that their neighbors among the features tell." if "knn_accuracy" in result else ""
+    told = " kNN: accuracy of the nearest neighbors among the features." if "knn_accuracy" in result else ""
     for name in [name for name in MAPS if name in result]:
         caption = f"Each point is a sample, each {way} a layer; every picture has a scale of its own.{told}{run}"
         found.append(Panel(name, f"Features by {MAPS[name]}", caption, size, partial(_grid, result, name)))
     many = " Strong: median of the runs." if result.sizes.get("run", 1) > 1 else ""
     if "knn_accuracy" in result:
         k = result.attrs.get("neighbors", "")
-        caption = f"By the majority of the {k} nearest others. Dashed: always the largest class.{many}"
+        caption = f"Majority vote of the {k} nearest other samples. Dashed: majority-class rate.{many}"
         draw = partial(_lines, result, "knn_accuracy")
         found.append(Panel("knn_accuracy", "kNN accuracy", caption, (9.2, 3.2), draw))
     caption = f"exp(entropy of s/Σs): in how many directions the features of a layer vary.{many}"
@@ -110,7 +110,7 @@ def panels(result: xr.Dataset) -> list[Panel]:
 
 
 def frames(result: xr.Dataset, *, variable: str | None = None, **select: Any) -> Frames:
-    """Give the points at each step, of a few layers side by side.
+    """Return the points at each step, of a few layers side by side.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def frames(result: xr.Dataset, *, variable: str | None = None, **select: Any) ->
     variable = variable or ("tsne" if "tsne" in result else "pca")
     if variable not in MAPS or variable not in result:
         known = " and ".join(name for name in MAPS if name in result)
-        raise BadSetting(f"{variable!r} was asked for as a moving picture; {known} move. Choose one.")
+        raise BadSetting(f"cannot animate {variable!r}: only {known} can be; choose one.")
     asked = _asked(select)
     layers = [asked.pop("layer")] if "layer" in asked else _few(result, "layer", LAYERS)
     steps = result["step"].values
@@ -135,7 +135,7 @@ def frames(result: xr.Dataset, *, variable: str | None = None, **select: Any) ->
             _points(result, at, variable, ax, size=10.0)
             whole = result.sel(layer=layer) if "run" not in at.coords else result.sel(layer=layer, run=at["run"].item())
             frame(ax, _plane(whole[variable]).reshape(-1, 2))
-            ax.set_title("\n".join([shorten(str(layer)), *_told(at)]))
+            ax.set_title("\n".join([shorten(str(layer)), *_accuracy(at)]))
         figure.suptitle(title)
         figure.legend(handles=legend(look_of(_targets(result))), loc="outside lower center", ncols=5)
 
@@ -147,7 +147,7 @@ def _asked(select: dict[str, Any]) -> dict[str, Any]:
 
 
 def _few(result: xr.Dataset, dim: str, most: int) -> list[Any]:
-    """Give labels of a dim, evenly."""
+    """Return labels of a dim, evenly."""
     return [result[dim].values[i] for i in evenly(result.sizes[dim], most)]
 
 
@@ -158,14 +158,14 @@ def _targets(result: xr.Dataset) -> np.ndarray | None:
     return (target.isel(run=0) if "run" in target.dims else target).values
 
 
-def _told(at: xr.Dataset) -> list[str]:
-    """Say what neighbors tell, if it is known."""
+def _accuracy(at: xr.Dataset) -> list[str]:
+    """Return the kNN accuracy in words; nothing where it is unknown."""
     known = "knn_accuracy" in at and np.isfinite(at["knn_accuracy"])
     return [f"kNN {100 * at['knn_accuracy'].item():.0f} %"] if known else []
 
 
 def _plane(array: xr.DataArray) -> np.ndarray:
-    """Give the first two components, (…, sample, 2); of one alone the other is 0."""
+    """Return the first two components, (…, sample, 2); of one alone the other is 0."""
     values = array.transpose(..., "sample", "component").values[..., :2]
     return values if values.shape[-1] == 2 else np.concatenate([values, 0 * values], axis=-1)
 
@@ -196,7 +196,7 @@ def _grid(result: xr.Dataset, variable: str, figure: Figure) -> None:
                 continue
             at = moment(result, layer=layer, step=step)[0]
             _points(result, at, variable, ax, size=7.0)
-            words = ["all steps" if still else f"step {step:,}", *_told(at)]
+            words = ["all steps" if still else f"step {step:,}", *_accuracy(at)]
             ax.set_title("\n".join([shorten_to(ax, str(layer)), ", ".join(words)] if across else [", ".join(words)]))
         row[0].set_ylabel("" if across else shorten(str(layer)))
     look = look_of(_targets(result))
@@ -206,12 +206,12 @@ def _grid(result: xr.Dataset, variable: str, figure: Figure) -> None:
 
 
 def _is_across(result: xr.Dataset) -> bool:
-    """Tell whether layers stand side by side."""
+    """Return whether layers stand side by side."""
     return result.sizes["step"] <= ACROSS
 
 
 def _is_still(array: xr.DataArray) -> bool:
-    """Tell whether all steps are the same, as they are of the inputs."""
+    """Return whether all steps are the same, as they are of the inputs."""
     first = array.isel(run=0) if "run" in array.dims else array
     return bool(first.equals(xr.zeros_like(first) + first.isel(step=0, drop=True)))
 
@@ -222,7 +222,7 @@ def _lines(result: xr.Dataset, variable: str, figure: Figure) -> None:
 
 
 def _chance(result: xr.Dataset, array: xr.DataArray) -> float | None:
-    """Give the share of the largest class, to hold what neighbors tell against."""
+    """Return the majority-class rate, the baseline of kNN accuracy."""
     return float(result["knn_chance"].max()) if str(array.name).startswith("knn_accuracy") else None
 
 

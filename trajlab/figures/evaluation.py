@@ -1,4 +1,4 @@
-"""Figures of how well the network does on the probe."""
+"""Figures of loss, accuracy and pruning on the probe."""
 
 from functools import partial
 from typing import Any
@@ -42,7 +42,7 @@ def evaluation(result: xr.Dataset, *, ax: Axes | None = None, variable: str | No
 
 
 def panels(result: xr.Dataset) -> list[Panel]:
-    """Give the figures that the report shows."""
+    """Return the figures that the report shows."""
     found = [_over_steps(result, "loss", "Loss on the probe")]
     if "accuracy" in result:
         found.append(_over_steps(result, "accuracy", "Accuracy on the probe"))

@@ -1,4 +1,4 @@
-"""Figures of how activations are distributed, and how the distribution shifts."""
+"""Figures of the distribution of activations, and of how it shifts."""
 
 from functools import partial
 from itertools import cycle
@@ -24,6 +24,7 @@ from trajlab.figures.marks.scale import spans_decades
 from trajlab.figures.marks.selection import choose, recorded
 from trajlab.figures.panel import Panel
 from trajlab.statistics.extremes import typical
+from trajlab.statistics.result import reference_name
 from trajlab.statistics.studies import groups
 
 MOST = 9
@@ -62,15 +63,15 @@ def features(result: xr.Dataset, *, ax: Axes | None = None, variable: str = "his
 
 
 def panels(result: xr.Dataset) -> list[Panel]:
-    """Give the figures that the report shows."""
+    """Return the figures that the report shows."""
     first = str(result["input"].values[0])
     of_first = result.isel(input=0, drop=True)
     found = [
         multiples.panel("std", "Standard deviation of the activations", f"On the {first} inputs.", of_first["std"]),
         multiples.panel(
             "ks",
-            "Shift from the start",
-            f"Kolmogorov–Smirnov distance on the {first} inputs: 0 is the same distribution, 1 is wholly another.",
+            f"Shift from {reference_name(result.attrs)}",
+            f"Kolmogorov–Smirnov distance on the {first} inputs: 0 for equal distributions, 1 for disjoint ones.",
             of_first["ks"],
         ),
     ]
@@ -87,7 +88,12 @@ def panels(result: xr.Dataset) -> list[Panel]:
         names = {"inputs": ("std", "Standard deviation by kind of inputs", "", "standard deviation")}
         if "ks_valid" in result:
             caption = "Kolmogorov–Smirnov distance of the activations from those on the valid inputs at the same step."
-            names["ks_valid"] = ("ks_valid", "Examples and noise apart", caption, "Kolmogorov–Smirnov distance")
+            names["ks_valid"] = (
+                "ks_valid",
+                "Distance between examples and noise",
+                caption,
+                "Kolmogorov–Smirnov distance",
+            )
         for key, (name, title, caption, label) in names.items():
             draw = partial(_by_input, result, name, label, shown)
             found.append(Panel(key, title, (caption + runs).strip(), (9.2, height), draw))
@@ -112,7 +118,7 @@ def _edges(result: xr.Dataset, **select: Any) -> np.ndarray:
 
 
 def _grid(shown: list[str], figure: Figure) -> list[Axes]:
-    """Give axes for layers, three in a row, of which the lowest tell the steps."""
+    """Return axes for layers, three in a row, of which the lowest tell the steps."""
     wide = min(len(shown), 3)
     axes = list(figure.subplots(ceil(len(shown) / wide), wide, squeeze=False, sharex=True).ravel())
     for ax in axes[len(shown) :]:
@@ -166,7 +172,7 @@ def _by_input(result: xr.Dataset, variable: str, label: str, shown: list[str], f
 
 
 def like(array: xr.DataArray) -> dict[str, xr.DataArray]:
-    """Give the median over the runs of each group that differs in its seed only."""
+    """Return the median over the runs of each group that differs in its seed only."""
     if "run" not in array.dims:
         return {"": array}
     return {name: typical(array.isel(run=own)) for name, own in groups(array).items()}

@@ -66,7 +66,7 @@ def filters(
 
 
 def panels(result: xr.Dataset) -> list[Panel]:
-    """Give the figures that the report shows."""
+    """Return the figures that the report shows."""
     known, channels = result.attrs.get("parameter", ""), result.sizes["channel"]
     whole, result = result, _fitting(result)
     tall, wide = extent(result["kernel"].shape[-4:])
@@ -83,17 +83,17 @@ def panels(result: xr.Dataset) -> list[Panel]:
     if result.sizes["step"] > 1:
         caption = f"|k_t − k_0|₂ / |k_0|₂ for each filter k of {known}, k_0 at step {int(result['step'][0]):,}."
         array = whole["relative"].transpose(..., "filter", "step")
-        found.append(multiples.panel("relative", "How far each filter went", caption, array))
+        found.append(multiples.panel("relative", "Relative distance of each filter", caption, array))
         if bool(whole["neighbor_correlation"].notnull().any()):
             caption = "Of weights side by side or one above the other, in all filters shown and all of their channels. "
             caption += "Noise lies in the gray band in 95 % of cases."
             draw = partial(_neighbors, whole)
-            found.append(Panel("neighbors", "How alike neighbors in a filter are", caption, (9.2, 2.8), draw))
+            found.append(Panel("neighbors", "Correlation of neighboring weights", caption, (9.2, 2.8), draw))
     return found
 
 
 def frames(result: xr.Dataset, *, variable: str = "kernel", **select: Any) -> Frames:
-    """Give the mosaic of each step.
+    """Return the mosaic of each step.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def frames(result: xr.Dataset, *, variable: str = "kernel", **select: Any) -> Fr
         Which part of it.
     """
     if variable != "kernel":
-        raise BadSetting(f"{variable!r} was asked for as a moving picture; kernel moves. Leave it out.")
+        raise BadSetting(f"cannot animate {variable!r}: only kernel can be; leave the variable out.")
     steps = result["step"].values
 
     def draw(figure: Figure, position: int) -> None:
@@ -125,7 +125,7 @@ def _bar(at: xr.Dataset, axes: list[Axes]) -> None:
 
 
 def _fitting(result: xr.Dataset) -> xr.Dataset:
-    """Give as many of the filters, and of channels that are rows, as leave each weight a few pixels of the page."""
+    """Return as many of the filters, and of channels that are rows, as leave each weight a few pixels of the page."""
     room = 8.0 * INCH / len(_shown(result)) / LEAST
     most = max(1, int(room / (result.sizes["x"] + 0.5)))
     if result.sizes["channel"] in (1, 3):
@@ -134,13 +134,13 @@ def _fitting(result: xr.Dataset) -> xr.Dataset:
 
 
 def _shown(result: xr.Dataset) -> np.ndarray:
-    """Give the steps that the report shows."""
+    """Return the steps that the report shows."""
     tall, wide = extent(result["kernel"].shape[-4:])
     return result["step"].values[evenly(result.sizes["step"], MOMENTS // 2 if wide > WIDE * tall else MOMENTS)]
 
 
 def _limit(at: xr.Dataset) -> float:
-    """Give the weight that is white, at all steps of a run."""
+    """Return the weight that is white, at all steps of a run."""
     limit = float(at["limit"])
     return limit if np.isfinite(limit) and limit > 0 else 1.0
 

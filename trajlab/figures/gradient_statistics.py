@@ -1,4 +1,4 @@
-"""Figures of how large gradients are, which way they point, and how much they vary."""
+"""Figures of the norm, direction and variance of gradients."""
 
 from functools import partial
 from typing import Any
@@ -21,7 +21,7 @@ LINES = 12
 """Layers that are shown as lines of their own, evenly from the input to the output."""
 
 RIGHT = 90.0
-"""Degrees between gradients that have nothing to do with each other."""
+"""Degrees between unrelated gradients."""
 
 
 def gradient_statistics(result: xr.Dataset, *, ax: Axes | None = None, variable: str = "l2", **select: Any) -> Axes:
@@ -42,7 +42,7 @@ def gradient_statistics(result: xr.Dataset, *, ax: Axes | None = None, variable:
 
 
 def panels(result: xr.Dataset) -> list[Panel]:
-    """Give the figures that the report shows."""
+    """Return the figures that the report shows."""
     many = "parameter" in result.dims
     total, whole = ("total_", " of the whole network") if many else ("", "")
     found = []
@@ -51,12 +51,10 @@ def panels(result: xr.Dataset) -> list[Panel]:
         found.append(multiples.panel("l2", "Norm of the gradient", caption, array, unknown="Gray: no gradient."))
         layers, title = _layers(result)
         caption = (
-            f"Root mean square of a gradient entry, {title}: lines that part tell layers that learn from layers that "
-            "starve."
+            f"Root mean square of a gradient entry, {title}: lines that diverge separate layers that learn from layers "
+            "that starve."
         )
-        found.append(
-            Panel("rms", "Which layers get a gradient", caption, (9.2, 3.4), partial(_lines, layers, log=True))
-        )
+        found.append(Panel("rms", "RMS of the gradient", caption, (9.2, 3.4), partial(_lines, layers, log=True)))
     caption = "Spikes are steps at which training may have gone astray."
     draw = partial(_lines, result[f"{total}l2"], log=True)
     found.append(Panel("total", f"Norm of the gradient{whole}", caption, (9.2, 3.0), draw))
@@ -70,7 +68,7 @@ def panels(result: xr.Dataset) -> list[Panel]:
     if many and result.sizes["epoch"] > 1:
         caption = "Variance of a gradient entry over the steps of an epoch, averaged over the entries of a tensor."
         height = tall(result.sizes["parameter"])
-        found.append(Panel("variance", "How noisy gradients are", caption, (9.2, height), partial(_epochs, result)))
+        found.append(Panel("variance", "Variance of the gradient", caption, (9.2, height), partial(_epochs, result)))
     return found
 
 

@@ -34,7 +34,7 @@ WHITE = 245
 
 
 def _pictures(frames: Frames) -> tuple[Iterator[Image.Image], list[int]]:
-    """Give the frames one after the other, and for how many milliseconds each is shown."""
+    """Return the frames one after the other, and for how many milliseconds each is shown."""
     shown = evenly(len(frames.steps), MOST)
     each = round(1000 * min(max(SECONDS / len(shown), QUICKEST), SLOWEST) / 10) * 10
     console = Console(stderr=True)
@@ -78,9 +78,7 @@ def _in_colors(pictures: list[Image.Image]) -> list[Image.Image]:
 def _film(frames: Frames) -> bytes:
     program = shutil.which("ffmpeg")
     if program is None:
-        raise MissingData(
-            "a film was asked for; ffmpeg, which writes these, was not found. Install it, or name a .gif."
-        )
+        raise MissingData("cannot write an .mp4: ffmpeg is not installed; install it, or name a .gif.")
     drawn, durations = _pictures(frames)
     pictures = list(drawn)
     rest = [pictures[-1]] * round(durations[-1] / durations[0])
@@ -94,7 +92,7 @@ def _film(frames: Frames) -> bytes:
         done = subprocess.run(command, input=b"".join(one.tobytes() for one in pictures + rest), capture_output=True)
         if done.returncode:
             said = done.stderr.decode(errors="replace").strip().replace("\n", "; ")
-            raise TrajlabError(f"a film was to be written; ffmpeg says: {said}. Name a .gif.")
+            raise TrajlabError(f"cannot write an .mp4: ffmpeg says {said!r}; name a .gif.")
         return film.read_bytes()
 
 

@@ -65,7 +65,7 @@ def save_network(trajectory: Trajectory, out: str | Path, *, overwrite: bool = F
     formats = FigureCanvasBase.get_supported_filetypes()
     if ending not in formats:
         raise BadSetting(
-            f"the picture {out} was asked for; pictures end in {', '.join(sorted(formats))}. Change the name."
+            f"cannot write the picture {out}: its name must end in one of {', '.join(sorted(formats))}; change it."
         )
     if not overwrite:
         check_free(out)
@@ -99,7 +99,7 @@ def draw_network(nodes: Sequence[Node], ax: Axes) -> Axes:
 
 
 def sort_of(node: Node) -> str:
-    """Give the sort of a node, one of `COLORS`.
+    """Return the kind of a node, one of `COLORS`.
 
     >>> sort_of(Node("fc", "module", "Linear")), sort_of(Node("add", "function"))
     ('linear', 'function')
@@ -123,7 +123,7 @@ def _draw(node: Node, row: int, ax: Axes) -> None:
 
 
 def _edge(source: int, row: int, widest: int) -> PathPatch:
-    """Give a line to the next row, or a curve past those between, the wider the more these are."""
+    """Return a line to the next row, or a curve around the rows between, the wider the more there are."""
     bulge = 0.0 if row - source == 1 else -0.25 - 1.15 * (row - source) / max(widest, 2)
     points = [(0, source), (bulge, source), (bulge, row), (0, row)]
     curve = Curve(points, [Curve.MOVETO, Curve.CURVE4, Curve.CURVE4, Curve.CURVE4])

@@ -1,4 +1,4 @@
-"""Figures of the path in the plane of its first two components, and of their shares beside those of a random walk."""
+"""Figures of the path in its first two components, and of their variance beside that of a random walk."""
 
 from functools import partial
 from math import ceil
@@ -53,20 +53,20 @@ def projection(result: xr.Dataset, *, ax: Axes | None = None, variable: str = "s
 
 
 def panels(result: xr.Dataset) -> list[Panel]:
-    """Give the figures that the report shows."""
+    """Return the figures that the report shows."""
     runs: list[str | None] = [*run_names(result)] or [None]
     shown = [runs[i] for i in multiples.some_of(len(runs))]
     wide = multiples.columns(len(shown))
     height = (2.3 if wide > 1 else 3.6) * ceil(len(shown) / wide) + 0.3
     whole = "of the whole network" if "parameter" in result.dims else "of the tensor"
     caption = (
-        "Every dot is a snapshot; the per cent are shares of the variance over the steps. A random walk draws an arc "
-        "too: hold the shares against the next figure."
+        "Every dot is a snapshot; percentages are shares of the variance over the steps. A random walk draws an arc, "
+        "too: compare the shares with the next figure."
     )
     if len(shown) < len(runs):
         caption += f" {len(shown)} of {len(runs)} runs, evenly spaced in their order."
     draw = partial(_planes, result, shown)
-    found = [Panel("scores", f"Path {whole} in its plane of most movement", caption, (9.2, height), draw)]
+    found = [Panel("scores", f"Path {whole} in its first two components", caption, (9.2, height), draw)]
     caption = "Gray: a random walk in many dimensions at the same steps."
     caption += " Dots: single runs." if len(runs) > 1 else ""
     draw = partial(_shares, result)
@@ -76,8 +76,8 @@ def panels(result: xr.Dataset) -> list[Panel]:
     found.append(multiples.panel("distance", f"Distance {whole} between snapshots", caption, apart))
     if "parameter" in result.dims:
         caption = (
-            "Bar: what the first two components hold; mark: what they hold of a random walk in many dimensions. "
-            "Tensors of few entries hold more by chance."
+            "Bar: share of the first two components; mark: their share of a random walk in many dimensions. "
+            "Small tensors have larger shares by chance."
         )
         size = (9.2, tall(result.sizes["parameter"]))
         found.append(Panel("layers", "Variance in a plane, by layer", caption, size, partial(_layers, result)))

@@ -1,4 +1,4 @@
-"""Figures of how much of each layer is saturated."""
+"""Figures of saturated values and units."""
 
 from functools import partial
 from typing import Any
@@ -40,7 +40,7 @@ def saturation(result: xr.Dataset, *, ax: Axes | None = None, variable: str | No
 
 
 def panels(result: xr.Dataset) -> list[Panel]:
-    """Give the figures that the report shows."""
+    """Return the figures that the report shows."""
     share = result["fraction_saturated"]
     caption = f"What counts: {_rules(result)}."
     found = [multiples.panel("fraction_saturated", "Saturated values of each layer", caption, share)]
@@ -59,7 +59,7 @@ def panels(result: xr.Dataset) -> list[Panel]:
 
 
 def _rules(result: xr.Dataset) -> str:
-    """Say what counts in which layers."""
+    """Report what counts in which layers."""
     rules = result["rule"].isel(run=0, missing_dims="ignore").values.tolist()
     named = dict.fromkeys(rule for rule in rules if rule not in ("none", ""))
     if len(named) == 1 and "none" not in rules:

@@ -1,4 +1,4 @@
-"""Figures of how often gradients and weights change sign."""
+"""Figures of the sign flips of gradients and weights."""
 
 from functools import partial
 from typing import Any
@@ -56,7 +56,7 @@ def sign_flips(result: xr.Dataset, *, ax: Axes | None = None, variable: str | No
 
 
 def panels(result: xr.Dataset) -> list[Panel]:
-    """Give the figures that the report shows."""
+    """Return the figures that the report shows."""
     found = []
     many = "parameter" in result.dims
     total = "total_" if many else ""
@@ -182,7 +182,7 @@ def _signs(result: xr.Dataset, ax: Axes | None, **select: Any) -> Axes:
     if layer is not None:
         if layer not in of:
             known = ", ".join(dict.fromkeys(sections))
-            raise BadSetting(f"parameter={layer!r} was asked for; the map shows {known}. Choose one of these.")
+            raise BadSetting(f"cannot draw parameter={layer!r}: the sign map holds {known}; choose one of these.")
         signs = signs.isel(entry=np.flatnonzero(of == layer))
         sections, title = [], f"{layer}, {title}"
     ax = canvas(ax, height=5.0)

@@ -62,7 +62,7 @@ def spectrum(result: xr.Dataset, *, ax: Axes | None = None, variable: str = "sin
 
 
 def panels(result: xr.Dataset) -> list[Panel]:
-    """Give the figures that the report shows."""
+    """Return the figures that the report shows."""
     rank, of = _relative_rank(result)
     caption = (
         "A line is a singular value, gray the range of noise (Marchenko–Pastur), and dashed what noise hardly ever "
@@ -96,7 +96,7 @@ def panels(result: xr.Dataset) -> list[Panel]:
 
 
 def _relative_rank(result: xr.Dataset) -> tuple[xr.DataArray, str]:
-    """Give effective ranks in shares of those of the shuffled entries, or of the largest possible."""
+    """Return effective ranks in shares of those of the shuffled entries, or of the largest possible."""
     rank = result["effective_rank"]
     if "effective_rank_null" in result:
         share, of = rank / result["effective_rank_null"], NOISE
@@ -106,7 +106,7 @@ def _relative_rank(result: xr.Dataset) -> tuple[xr.DataArray, str]:
 
 
 def _long(result: xr.Dataset) -> tuple[xr.DataArray, int]:
-    """Give the exponents of matrices with many singular values, unless there are none, and count the others.
+    """Return the exponents of matrices with many singular values, unless there are none, and count the others.
 
     A matrix may be larger in some runs than in others, whose exponents are NaN then.
     """

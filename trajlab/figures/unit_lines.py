@@ -1,4 +1,4 @@
-"""Figures of the plane: lines of units, regions of classes, and the data."""
+"""Figures of the input plane: lines of units, regions of predicted classes, and the data."""
 
 from functools import partial
 from typing import Any
@@ -75,28 +75,28 @@ def unit_lines(
 
 
 def panels(result: xr.Dataset) -> list[Panel]:
-    """Give the figures that the report shows."""
+    """Return the figures that the report shows."""
     columns, rows = len(evenly(result.sizes["step"], MOMENTS)), min(result.sizes.get("run", 1), MOST)
     caption = "A line for each unit; its tick points to the side where the unit is active."
-    caption += " The ground is the class that the network tells." if "region" in result else ""
+    caption += " The background is the predicted class." if "region" in result else ""
     title = f"Lines of {result.attrs.get('parameter', '')} on the plane"
     size = (9.2, min(8.4 / columns + 0.3, 4.0) * rows + 0.4)
     found = [Panel("ends", title, caption, size, partial(_moments, result))]
     if result.sizes["step"] > 1:
-        caption = "All other units are on, or off, for whatever is in the picture."
+        caption = "All other units are on, or off, everywhere in it."
         draw = partial(_lines, result["fraction_crossing"])
         found.append(Panel("crossing", "Units whose line crosses the picture", caption, (9.2, 2.8), draw))
         caption = "From where it was at the first of the steps; a unit that points the other way has turned by 180°."
         array = result["turned"].transpose(..., "unit", "step")
-        found.append(multiples.panel("turned", "How far each line turned", caption, array))
+        found.append(multiples.panel("turned", "Rotation of each line", caption, array))
         caption = "Distance of each line from the middle of the picture."
         array = result["distance"].transpose(..., "unit", "step")
-        found.append(multiples.panel("distance", "How far out each line lies", caption, array))
+        found.append(multiples.panel("distance", "Distance of each line from the center", caption, array))
     return found
 
 
 def frames(result: xr.Dataset, *, variable: str = "ends", **select: Any) -> Frames:
-    """Give the plane at each step.
+    """Return the plane at each step.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def frames(result: xr.Dataset, *, variable: str = "ends", **select: Any) -> Fram
         Which part of it.
     """
     if variable not in PLANE:
-        raise BadSetting(f"{variable!r} was asked for as a moving picture; ends and region move. Leave it out.")
+        raise BadSetting(f"cannot animate {variable!r}: only the plane can be; leave the variable out.")
     steps = result["step"].values
 
     def draw(figure: Figure, position: int) -> None:
@@ -150,14 +150,14 @@ def _plane(at: xr.Dataset, classes: np.ndarray, ax: Axes) -> None:
 
 
 def _classes(result: xr.Dataset) -> np.ndarray:
-    """Give the classes of targets and regions; none where targets are no classes."""
+    """Return the classes of targets and regions; none where targets are no classes."""
     found = [result[name].values.ravel() for name in ("target", "region") if name in result]
     values = np.unique(np.concatenate([one[np.isfinite(one)] for one in found] or [np.empty(0)]))
     return values if (values == values.round()).all() else np.empty(0)
 
 
 def _deep(color: Any) -> Any:
-    """Give the color of the points of a class."""
+    """Return the color of the points of a class."""
     return tuple(DEEP * part for part in to_rgb(color))
 
 

@@ -44,7 +44,7 @@ def zero_gradients(
 
 
 def panels(result: xr.Dataset) -> list[Panel]:
-    """Give the figures that the report shows."""
+    """Return the figures that the report shows."""
     found = []
     many = "parameter" in result.dims
     total = "total_" if many else ""
@@ -56,13 +56,13 @@ def panels(result: xr.Dataset) -> list[Panel]:
     whole = ", whole network" if many else ""
     found.append(Panel("total", f"Share near zero{whole}", f"{which}.", (9.2, 3.0), partial(_lines, array)))
     caption = (
-        f"Of all entries, those that came near zero at a step (above) and those that left (below), {which}; where the "
-        "two balance, entries pass through and are not stuck."
+        f"Share of all entries that enter near zero at a step (above) and that leave it (below), {which}; where both "
+        "balance, entries pass through and are not stuck."
     )
-    found.append(Panel("flow", "Coming and going", caption, (9.2, 3.0), partial(_flow, result, total)))
-    caption = "Each row: where entries in that state were one recorded step later, over all steps."
+    found.append(Panel("flow", "Entering and leaving near zero", caption, (9.2, 3.0), partial(_flow, result, total)))
+    caption = "Each row: states of its entries one recorded step later, over all steps."
     draw = partial(_tables, result, f"{total}transitions")
-    found.append(Panel("transitions", "From state to state", caption, (9.2, 2.7), draw))
+    found.append(Panel("transitions", "Transitions between states", caption, (9.2, 2.7), draw))
     if many and bool((result["always_zero"] > 0).any()):
         caption = "Entries whose gradient was exactly zero at every recorded step, by what they have in common."
         height = tall(result.sizes["parameter"])

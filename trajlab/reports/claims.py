@@ -1,4 +1,4 @@
-"""What was published, what was measured, and whether it holds: claims in a file, and how the report shows them."""
+"""Published claims, what was measured here, and whether they hold: their file, and how the report shows them."""
 
 import json
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from trajlab.runs.disk.paths import as_path, reaching
 from trajlab.statistics.wording import count, number, share
 
 VERDICTS = {"yes": "✓ holds", "partly": "◐ in part", "no": "✗ does not hold"}
-"""How the report says whether a claim holds; told by sign and word, not by color alone."""
+"""Verdicts as the report shows them, by sign and word, not by color alone."""
 
 
 class Measured(NamedTuple):
@@ -84,14 +84,14 @@ def read_claims(file: str | Path) -> list[Claim]:
     source = as_path(file)
     with reaching(source):
         if not source.is_file():
-            raise MissingData(f"claims were to be read from {source}; there is no such file. Write it first.")
+            raise MissingData(f"cannot read claims from {source}: there is no such file; write it first.")
         try:
             rows = json.loads(source.read_text(encoding="utf-8"))
             claims = [Claim(**row | {"measured": [_measured(**one) for one in row["measured"]]}) for row in rows]
             [VERDICTS[one.holds] for one in claims]
         except (ValueError, TypeError, KeyError) as error:
             raise DamagedData(
-                f"claims were to be read from {source}; {type(error).__name__}: {error}. Write the file again."
+                f"cannot read claims from {source}: {type(error).__name__}: {error}; write the file again."
             ) from error
     return claims
 
@@ -116,7 +116,7 @@ def told(measured: Measured) -> str:
 
 
 def _three(values: np.ndarray) -> list[float]:
-    """Give the least, the median and the largest."""
+    """Return the least, the median and the largest."""
     return np.quantile(values, [0.0, 0.5, 1.0]).tolist()
 
 

@@ -1,4 +1,4 @@
-"""What the head of the report says: what was run, in how many steps, on how large a network."""
+"""Head of the report: runs, steps and size of the network."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from trajlab.statistics.wording import count, listed, number
 
 
 def heading(opened: dict[str, xr.Dataset], title: str) -> dict[str, Any]:
-    """Say what was run.
+    """Return the title, the runs and their facts.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def heading(opened: dict[str, xr.Dataset], title: str) -> dict[str, Any]:
 
 
 def _by_study(opened: dict[str, xr.Dataset]) -> dict[str, list[xr.Dataset]]:
-    """Give the results of each study; those of one folder are of one study."""
+    """Return the results of each study; those of one folder are of one study."""
     found: dict[str, list[xr.Dataset]] = {}
     for key, result in opened.items():
         found.setdefault(key.rpartition("/")[0], []).append(result)
@@ -59,7 +59,7 @@ def _by_study(opened: dict[str, xr.Dataset]) -> dict[str, list[xr.Dataset]]:
 
 
 def _all_runs(studies: list[list[xr.Dataset]]) -> xr.Dataset:
-    """Give the runs of all studies and what is known of them, as coords."""
+    """Return a Dataset with the runs of all studies and their facts as coords."""
     widest = [max(own, key=lambda result: (result.sizes.get("run", 0), len(facts(result)))) for own in studies]
     if len(widest) == 1:
         return widest[0]
@@ -76,14 +76,14 @@ def _is_sized(result: xr.Dataset) -> bool:
 
 
 def _column(name: str, values: np.ndarray) -> list[str]:
-    """Give the cells of a column; names of studies without what they begin with in common."""
+    """Return the cells of a column; names of studies without what they begin with in common."""
     cells = [_cell(value) for value in values]
     common = set_of_studies(cells) if name == "study" else ""
     return [cell.removeprefix(f"{common}/") for cell in cells] if common else cells
 
 
 def _thing(name: str) -> str:
-    """Say what a fact is of, as it is counted."""
+    """Return the noun by which the values of a fact are counted."""
     return "learning rate" if name == "lr" else name.removesuffix("s").replace("_", " ")
 
 

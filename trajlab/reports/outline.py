@@ -1,4 +1,4 @@
-"""The outline of the report: the question that each stage helps to answer, in reading order, and what is said first."""
+"""Outline of the report: the question of each stage, in reading order, and the findings at the top."""
 
 from itertools import groupby
 from typing import NamedTuple
@@ -23,11 +23,11 @@ OTHERS = "Other results"
 """Heading of results whose stages ask no question."""
 
 LINES = 12
-"""So many sentences stand at the top: the first of each section, and second ones while there is room."""
+"""Number of findings at the top: the first of each section, and second ones while there is room."""
 
 
 class Group(NamedTuple):
-    """Sections that answer a question, and the sentences that are told first, each with the title of its section."""
+    """Sections that answer a question, and their findings at the top, each with the title of its section."""
 
     key: str
     title: str
@@ -36,7 +36,7 @@ class Group(NamedTuple):
 
 
 def rank(stage: str) -> int:
-    """Give the place of a stage in the order of the page."""
+    """Return the place of a stage in the order of the page."""
     known = [name for stages in QUESTIONS.values() for name in stages]
     return known.index(stage) if stage in known else len(known)
 
@@ -52,7 +52,7 @@ def question(stage: str, own: str = "") -> str:
 
 
 def grouped(sections: list[Section]) -> list[Group]:
-    """Group sections by question, and choose what is told first.
+    """Group sections by question, and choose the findings at the top.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def grouped(sections: list[Section]) -> list[Group]:
 
 
 def alarms(sections: list[Section]) -> list[tuple[str, Finding]]:
-    """Give what is broken, each sentence once, with the title of the section that says it first."""
+    """Return the alarms, each sentence once, with the title of the first section that has it."""
     said: dict[str, tuple[str, Finding]] = {}
     for section in sections:
         for found in section.findings:

@@ -1,4 +1,4 @@
-"""The report: one page that says what happened in a study."""
+"""The report of a study: one page."""
 
 import json
 from collections.abc import Mapping
@@ -31,9 +31,9 @@ def report(
     results: Results, out: str | Path, *, title: str | None = None, metrics: str | Path | None = None,
     claims: str | Path | None = None, overwrite: bool = False,
 ) -> Path:  # fmt: skip
-    """Write a page of a study: what stands out, then sentences, figures, a table and the origin of each result.
+    """Write the page of a study: what stands out, then findings, figures, a table and the origin of each result.
 
-    Results stand by the question that they help to answer. Claims that the study was to test come first.
+    Results are grouped by the question that they help to answer. Claims that the study tests come first.
     The page is one HTML file that needs nothing else, and the same results give the same bytes.
 
     Parameters
@@ -64,7 +64,9 @@ def report(
     """
     targets = [as_path(path) for path in (out, metrics) if path is not None]
     if len({path.resolve() for path in targets}) < len(targets):
-        raise BadSetting(f"the page and its numbers were both to be written to {out}. Name another file for one.")
+        raise BadSetting(
+            f"cannot write the page and its numbers to the same file {out}; name another one with --metrics."
+        )
     for path in targets:
         if not overwrite:
             check_free(path)
@@ -90,7 +92,7 @@ def report(
 
 
 def summary(results: Results) -> dict[str, Any]:
-    """Give a few numbers that sum up each run: {run: {result: {variable: value}}}, where they are finite.
+    """Return the finite numbers that sum up each run: {run: {result: {variable: value}}}.
 
     Results of a single run give {result: {variable: value}}. Each value is the last that is known of the whole
     network; shares near zero are those at the largest absolute threshold.
@@ -126,7 +128,7 @@ def open_results(results: Results) -> dict[str, xr.Dataset]:
         folder = as_path(results)
         with reaching(folder):
             if not folder.is_dir():
-                raise MissingData(f"a folder of results was to be read at {folder}; there is none. Run a stage first.")
+                raise MissingData(f"cannot read the results in {folder}: there is no such folder; run a stage first.")
             single = (folder / STORE_FILE).exists()
             inside = [folder] if single else [*sorted(folder.glob("*.zarr")), *sorted(folder.glob("*/*.zarr"))]
             found = {
@@ -135,13 +137,13 @@ def open_results(results: Results) -> dict[str, xr.Dataset]:
                 if single or not path.parent.name.endswith(".zarr")
             }
     if not found:
-        raise MissingData(f"results were to be read{_where(results)}; there are none. Run a stage first.")
+        raise MissingData(f"cannot write a report: there are no results{_where(results)}; run a stage first.")
     opened = {name: read(result) for name, result in found.items()}
     return dict(sorted(opened.items(), key=lambda item: (rank(str(item[1].attrs.get("stage", item[0]))), item[0])))
 
 
 def _row(claim: Claim, sections: list[Section]) -> dict[str, Any]:
-    """Give a claim as the page shows it; it leads to a part of the page that is there."""
+    """Return a claim as the page shows it; it links to a part of the page if that exists."""
     anchors = {one.key for one in sections} | {picture.anchor for one in sections for picture in one.pictures}
     figure = slug(claim.figure)
     return claim._asdict() | {

@@ -1,4 +1,4 @@
-"""What the report says about each result: its question, figures, a table by run, and where it comes from."""
+"""Section of a result: its question, findings, figures, a table by run, and its origin."""
 
 import inspect
 import json
@@ -40,7 +40,7 @@ class Table(NamedTuple):
 
 
 class Section(NamedTuple):
-    """All that the page says about a result."""
+    """Content of the section of a result."""
 
     key: str
     stage: str
@@ -91,7 +91,7 @@ def _title(key: str, result: Result) -> str:
 
 
 def slug(name: str) -> str:
-    """Give a name that may stand in the address of a part of the page."""
+    """Return a name as an anchor of the page."""
     return re.sub(r"[^\w-]", "-", name)
 
 
@@ -101,7 +101,7 @@ def written(array: xr.DataArray, value: float) -> str:
 
 
 def _words(name: str) -> tuple[str, str]:
-    """Give the first sentence of a stage's docstring and the question it answers."""
+    """Return the first sentence of a stage's docstring and the question it answers."""
     if name not in stage_names():
         return "", ""
     text = inspect.getdoc(stage(name)) or ""
@@ -112,7 +112,7 @@ def _words(name: str) -> tuple[str, str]:
 
 
 def _table(result: Result) -> Table:
-    """Give the last values of each run, without columns of which nothing is known."""
+    """Return the last values of each run, without columns that are unknown in all."""
     found = {name: array for name, array in headlines(result).items() if np.isfinite(array.values.astype(float)).any()}
     header = [name_of(array) for array in found.values()]
     hints = [str(array.attrs.get("definition", "")) for array in found.values()]
@@ -151,7 +151,7 @@ def _meanings(result: xr.Dataset) -> list[tuple[str, str, str, str]]:
 
 
 def _provenance(result: xr.Dataset) -> list[tuple[str, str]]:
-    """Give the attributes of a result as text, the settings that were given first."""
+    """Return the attributes of a result as text, its settings first."""
     given = dict(result.attrs)
     first = ("stage", "settings", "on", "trajlab", "Conventions")
     ordered = [name for name in first if name in given] + sorted(set(map(str, given)) - {*first, "variables"})

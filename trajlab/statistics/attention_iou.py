@@ -1,4 +1,4 @@
-"""How far two maps of the same picture overlap."""
+"""Overlap of two maps of the same image (attention IoU), and resizing of maps."""
 
 from collections.abc import Sequence
 
@@ -6,10 +6,10 @@ import numpy as np
 
 
 def attention_iou(first: np.ndarray, second: np.ndarray, axes: Sequence[int]) -> np.ndarray:
-    """Give Σ PQ / Σ ((P + Q) / 2)² of two maps P and Q that are first scaled to the sum 1.
+    """Return the attention IoU of two maps: Σ PQ / Σ ((P + Q) / 2)², each scaled to the sum 1 first.
 
-    It is 1 for equal maps and 0 for maps that share no position (Serianni et al. 2025, arXiv:2503.19846). A map that
-    is 0 everywhere, or has values that are NaN or Inf, has no overlap, NaN.
+    It is 1 for equal maps and 0 for maps without a common position (Serianni et al. 2025, arXiv:2503.19846). It is NaN
+    for a map that is 0 everywhere or holds NaN or Inf.
 
     Parameters
     ----------
@@ -20,8 +20,8 @@ def attention_iou(first: np.ndarray, second: np.ndarray, axes: Sequence[int]) ->
 
     Examples
     --------
-    >>> one, other = np.array([1.0, 0.0]), np.array([1.0, 1.0])
-    >>> [float(attention_iou(one, map, (-1,))) for map in (3 * one, other, 1 - one, 0 * one)]
+    >>> left, both = np.array([1.0, 0.0]), np.array([1.0, 1.0])
+    >>> [float(attention_iou(left, map, (-1,))) for map in (3 * left, both, 1 - left, 0 * left)]
     [1.0, 0.8, 0.0, nan]
     """
     with np.errstate(all="ignore"):
@@ -32,7 +32,7 @@ def attention_iou(first: np.ndarray, second: np.ndarray, axes: Sequence[int]) ->
 
 
 def resized(maps: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """Give maps at another resolution, linear between the middles of pixels and constant beyond the outermost ones.
+    """Resize maps by linear interpolation between pixel centers, constant beyond the outermost ones.
 
     Parameters
     ----------
@@ -47,10 +47,10 @@ def resized(maps: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     [0.0, 1.0, 3.0, 4.0]
     """
     for axis, size in zip(range(-len(shape), 0), shape, strict=True):
-        own = maps.shape[axis]
-        at = np.clip((np.arange(size) + 0.5) * own / size - 0.5, 0, own - 1)
-        low = np.minimum(at.astype(np.int64), max(own - 2, 0))
+        length = maps.shape[axis]
+        at = np.clip((np.arange(size) + 0.5) * length / size - 0.5, 0, length - 1)
+        low = np.minimum(at.astype(np.int64), max(length - 2, 0))
         share = (at - low).reshape(-1, *(1,) * (-axis - 1))
-        before, after = maps.take(low, axis), maps.take(np.minimum(low + 1, own - 1), axis)
+        before, after = maps.take(low, axis), maps.take(np.minimum(low + 1, length - 1), axis)
         maps = before + share * (after - before)
     return maps

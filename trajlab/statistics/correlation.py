@@ -1,7 +1,7 @@
-"""How features go together over samples: Pearson correlations, CKA, and which feature became which.
+"""Correlation of features over samples: Pearson correlations, CKA, and matching of features between steps.
 
-A feature is a column of numbers, one for each sample. Columns that do not vary, or hold a value that is not finite,
-have no correlation and are left out.
+A feature is a column of numbers, one for each sample. Constant columns, and columns with a value that is not
+finite, have no correlation and are left out.
 """
 
 from collections.abc import Sequence
@@ -13,28 +13,28 @@ from trajlab import sizes
 from trajlab.statistics.matching import best_match, shuffled_match
 
 PAIRS = ("signed", "absolute", "cka")
-"""Of two layers: the sum of the correlations between their features, that of their sizes, and the debiased CKA."""
+"""Columns of two layers: Σρ and Σ|ρ| over pairs of their features, and the debiased CKA."""
 
 CHANGES = ("cka_start", "cka_end", "matched_end", "matched_end_null", "matched_end_null_95", "own_end", "kept_end")
-"""Of a layer at a step: what `changes` gives."""
+"""Columns of a layer at a step, as `changes` returns them."""
 
 FEWEST = 4
-"""Samples that the debiased CKA needs."""
+"""Fewest samples of which the debiased CKA is defined."""
 
 
 class Features(NamedTuple):
-    """Features of a layer that vary.
+    """Features of a layer that are not constant.
 
     Parameters
     ----------
     directions
         Their values less the mean, at length 1, (sample, feature).
     weights
-        Share of each in the variance of them all, (feature).
+        Share of each in their total variance, (feature).
     units
-        Which columns they are, (feature).
+        Positions of their columns, (feature).
     constant
-        Columns that are finite but do not vary.
+        Number of finite columns that are constant.
     """
 
     directions: np.ndarray
@@ -44,12 +44,12 @@ class Features(NamedTuple):
 
     @property
     def sizes(self) -> np.ndarray:
-        """Squared distance of each sample from the mean, as a share of that of them all, (sample)."""
+        """Squared distance of each sample from the mean, as a share of the total, (sample)."""
         return self.directions**2 @ self.weights
 
 
 def features_of(values: np.ndarray) -> Features:
-    """Find the features that vary, of columns (sample, unit).
+    """Standardize the columns (sample, unit) that are finite and not constant.
 
     >>> found = features_of(np.array([[0.0, 1.0, np.nan], [2.0, 1.0, 0.0]]))
     >>> found.directions.ravel(), found.constant
@@ -60,18 +60,18 @@ def features_of(values: np.ndarray) -> Features:
     known = values[:, finite]
     varies[finite] = known.max(0, initial=-np.inf) > known.min(0, initial=np.inf)
     units = np.flatnonzero(varies)
-    centred = values[:, units]
-    centred = centred - centred.sum(0) / max(len(values), 1)
-    largest = abs(centred).max(0, initial=0.0)
-    centred /= largest
-    length = np.sqrt((centred**2).sum(0))
+    centered = values[:, units]
+    centered = centered - centered.sum(0) / max(len(values), 1)
+    largest = abs(centered).max(0, initial=0.0)
+    centered /= largest
+    length = np.sqrt((centered**2).sum(0))
     size = length * largest
     weights = (size / size.max(initial=0.0)) ** 2
-    return Features(centred / length, weights / weights.sum(), units, int(finite.sum() - len(units)))
+    return Features(centered / length, weights / weights.sum(), units, int(finite.sum() - len(units)))
 
 
 def pairs(layers: Sequence[Features]) -> np.ndarray:
-    """Correlate the features of all layers, and give `PAIRS` of each two, (layer, layer, column)."""
+    """Correlate the features of all layers and return `PAIRS` of each two, (layer, layer, column)."""
     found = np.full((len(layers), len(layers), len(PAIRS)), np.nan)
     squares = np.empty((len(layers), len(layers)))
     for i, a in enumerate(layers):
@@ -85,14 +85,14 @@ def pairs(layers: Sequence[Features]) -> np.ndarray:
 
 
 def cka(a: Features, b: Features) -> float:
-    """Give the linear CKA of two sets of features of the same samples, debiased; unknown for under four samples."""
+    """Return the debiased linear CKA of two sets of features of the same samples; NaN for fewer than four samples."""
     two = (a, b)
     squares = np.array([[_sums(one, other)[2] for other in two] for one in two])
     return float(_normalized(_hsic(squares, np.stack([one.sizes for one in two])))[0, 1])
 
 
 def _sums(a: Features, b: Features) -> tuple[float, float, float]:
-    """Sum the correlations, their sizes, and the squared covariances, which is |XᵀY|² of sets of variance 1."""
+    """Return Σρ, Σ|ρ| and the sum of squared covariances, |XᵀY|² of sets of variance 1."""
     signed = absolute = squares = 0.0
     for first in range(0, len(a.units), sizes.CORRELATION_FEATURES):
         part = a.directions[:, first : first + sizes.CORRELATION_FEATURES].T @ b.directions
@@ -103,10 +103,10 @@ def _sums(a: Features, b: Features) -> tuple[float, float, float]:
 
 
 def _hsic(squares: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Give the unbiased HSIC of linear kernels of centred features, up to a factor, (set, set).
+    """Return the unbiased HSIC of linear kernels of centered features, up to a factor, (set, set).
 
     It is tr(K̃L̃) + 1ᵀK̃1·1ᵀL̃1 / ((n−1)(n−2)) − 2·1ᵀK̃L̃1 / (n−2), where K̃ is K without its diagonal (Song et al.
-    2012, eq. 5). As the features are centred, K1 = 0, and all of it follows from |XᵀY|² and the diagonals of K and L.
+    2012, eq. 5). As the features are centered, K1 = 0, and everything follows from |XᵀY|² and the diagonals of K and L.
     """
     n = sizes.shape[1]
     if n < FEWEST:
@@ -122,14 +122,14 @@ def _normalized(hsic: np.ndarray) -> np.ndarray:
 
 
 def changes(start: Features, now: Features, end: Features, *, shuffles: int) -> np.ndarray:
-    """Return `CHANGES`: how a layer differs from what it was at the start and will be at the end.
+    """Compare the features of a layer with those at the start and at the end; return `CHANGES`.
 
     Parameters
     ----------
     start, now, end
         The features at three steps.
     shuffles
-        How often the samples of the last step are shuffled, for the similarity of matched features by chance.
+        Number of shuffles of the samples of the last step, for the correlation of matched features by chance.
     """
     row = dict.fromkeys(CHANGES, np.nan) | {"cka_start": cka(start, now), "cka_end": cka(now, end)}
     if len(now.units) and len(end.units):
@@ -147,7 +147,7 @@ def changes(start: Features, now: Features, end: Features, *, shuffles: int) -> 
 
 
 def feature_matrix(values: np.ndarray) -> np.ndarray:
-    """Correlate columns, (unit, unit) float32; unknown where one is left out.
+    """Correlate columns, (unit, unit) float32; NaN where one is left out.
 
     >>> feature_matrix(np.array([[0.0, 1.0, 5.0], [2.0, 0.0, 5.0]]))[0]
     array([ 1., -1., nan], dtype=float32)
@@ -159,5 +159,5 @@ def feature_matrix(values: np.ndarray) -> np.ndarray:
 
 
 def sample_matrix(values: np.ndarray) -> np.ndarray:
-    """Correlate rows over the columns that are finite, (sample, sample) float32; unknown for rows that do not vary."""
+    """Correlate rows over the finite columns, (sample, sample) float32; NaN for constant rows."""
     return feature_matrix(values[:, np.isfinite(values).all(0)].T)

@@ -1,4 +1,4 @@
-"""How values are distributed, from their moments: of weights, gradients and activations alike."""
+"""Distributions of weights, gradients and activations, from their moments."""
 
 from collections.abc import Mapping, Sequence
 
@@ -21,14 +21,14 @@ DISTANCES = {
 
 
 def described(symbol: str, bound: str) -> dict[str, Meaning]:
-    """Say what moments, quantiles and histograms mean.
+    """Describe moments, quantiles and histograms.
 
     Parameters
     ----------
     symbol
-        How a value is written.
+        Symbol of a value.
     bound
-        What is said after quantities that may have an error.
+        Note on the error, which follows the definition of quantiles.
     """
     return {
         "mean": Meaning("mean", "value", f"Σ{symbol} / n over finite entries"),
@@ -39,7 +39,7 @@ def described(symbol: str, bound: str) -> dict[str, Meaning]:
         "max": Meaning("largest value", "value", f"max {symbol}"),
         "quantiles": Meaning("quantile", "value", "linear interpolation between order statistics" + bound),
         "histogram": Meaning(
-            "entries in a bin", "entries", "count between two bin_edges; the outermost bins take all beyond"
+            "entries in a bin", "entries", "count between two bin_edges; the outermost bins include all values beyond"
         ),
         "bin_edges": Meaning(
             "edges of the bins", "value", "shared over all steps; the outermost are the extremes of all steps"
@@ -50,14 +50,14 @@ def described(symbol: str, bound: str) -> dict[str, Meaning]:
 
 
 def shift_meanings(anchors: Mapping[str, tuple[str, str]], bound: str) -> dict[str, Meaning]:
-    """Say what distances from anchors mean.
+    """Describe the distances of distributions from anchors.
 
     Parameters
     ----------
     anchors
-        By suffix of the name what the distance is from, in words and as an index.
+        By suffix of the name, the anchor in words and as an index.
     bound
-        What is said after quantities that may have an error.
+        Note on the error, which follows the definitions that have one.
     """
     found = {}
     for suffix, (words, index) in anchors.items():
@@ -69,7 +69,7 @@ def shift_meanings(anchors: Mapping[str, tuple[str, str]], bound: str) -> dict[s
 
 
 def quantities_of(sums: Sums) -> dict[str, xr.Variable]:
-    """Give moments and extremes from the columns of `Moments`."""
+    """Return moments and extremes from the columns of `Moments`."""
     count = sums.count
     variance = sums.m2 / count
     return {
@@ -85,18 +85,18 @@ def quantities_of(sums: Sums) -> dict[str, xr.Variable]:
 
 
 def about(moments: Sums, mean: xr.Variable) -> tuple[xr.Variable, xr.Variable, xr.Variable]:
-    """Give the sums of the second to fourth powers of the distance from any mean."""
+    """Return the second to fourth power sums about a given mean."""
     count, m2, m3, m4, d = moments.count, moments.m2, moments.m3, moments.m4, moments.mean - mean
     return m2 + count * d**2, m3 + 3 * d * m2 + count * d**3, m4 + 4 * d * m3 + 6 * d**2 * m2 + count * d**4
 
 
 def pooled(moments: Sums, dim: str) -> Sums:
-    """Join the central moments along a dim into those of all together, about their own mean.
+    """Pool central moments along a dim into those of all entries, about their common mean.
 
     Parameters
     ----------
     moments
-        Columns of `Moments`, `numel` and `sampled`: how many entries there are, and how many of them were looked at.
+        Columns of `Moments`, `numel` and `sampled`: the number of entries, and of those that were recorded.
     dim
         The dim, such as `parameter`.
     """
@@ -136,7 +136,7 @@ def distribution_parts(
 
 
 def closed(edges: xr.DataArray, low: xr.DataArray, high: xr.DataArray) -> xr.DataArray:
-    """Close the outermost bins, that take all beyond, at the extremes of all values."""
+    """Set the outermost edges to the extremes, as the outermost bins include all values beyond."""
     position = xr.DataArray(np.arange(edges.sizes["bin_edge"]), dims="bin_edge")
     last = edges.sizes["bin_edge"] - 1
     return xr.where(position == 0, low, xr.where(position == last, high, edges)).transpose(..., "bin_edge")

@@ -1,4 +1,4 @@
-"""The last known values of a result, and where its extremes are."""
+"""Last values of a result, its extremes, and medians over runs."""
 
 from typing import Any, NamedTuple
 
@@ -8,20 +8,20 @@ import xarray as xr
 from trajlab.statistics.studies import groups
 
 ENOUGH = 100
-"""Entries from which on a tensor has a distribution worth comparing."""
+"""Fewest entries of a tensor whose distribution is compared."""
 
 
 class Extreme(NamedTuple):
-    """A value and the labels of the dims where it stands."""
+    """A value and the labels of its position, by dim."""
 
     value: float
     at: dict[str, Any]
 
 
 def last(array: xr.DataArray, known: xr.DataArray | None = None) -> xr.DataArray:
-    """Give the last finite value over the steps, without the coords of these.
+    """Return the last finite value over the steps, without the coords of steps.
 
-    With `known`, at which steps there is a value, give the last of these, which may be NaN.
+    With `known`, which marks the steps that have a value, return the last of these, which may be NaN.
     """
     if "step" not in array.dims:
         return array
@@ -32,7 +32,7 @@ def last(array: xr.DataArray, known: xr.DataArray | None = None) -> xr.DataArray
 
 
 def extreme(array: xr.DataArray, *, least: bool = False) -> Extreme | None:
-    """Find the largest, or least, finite value; None if there is none."""
+    """Return the largest, or least, finite value; None if there is none."""
     values = np.where(np.isfinite(array.values), array.values, np.nan)
     if np.isnan(values).all():
         return None
@@ -43,17 +43,17 @@ def extreme(array: xr.DataArray, *, least: bool = False) -> Extreme | None:
 
 
 def typical(array: xr.DataArray) -> xr.DataArray:
-    """Give the median over the runs."""
+    """Return the median over the runs."""
     return array.median("run", keep_attrs=True) if "run" in array.dims else array
 
 
 def by_group(array: xr.DataArray) -> dict[str, float]:
-    """Give the median over the runs of each group that differs in its seed only; nothing if there is but one group.
+    """Return the median of each group of runs that differ in their seed only; nothing for a single group.
 
     Parameters
     ----------
     array
-        A value of each run, (run); of those that are not finite nothing is known.
+        A value of each run, (run); values that are not finite are left out.
     """
     if "run" not in array.dims:
         return {}
@@ -63,29 +63,29 @@ def by_group(array: xr.DataArray) -> dict[str, float]:
 
 
 def in_run(place: Extreme) -> str:
-    """Say in which run something is; nothing if there is one only."""
+    """Return ' in run `…`' for an extreme; nothing for a single run."""
     return f" in run `{place.at['run']}`" if "run" in place.at else ""
 
 
 def size_in(sizes: xr.DataArray, place: Extreme) -> float:
-    """Give how many entries the network has, the one of the run where something is if runs differ."""
+    """Return the number of entries of the network; where runs differ, of the run that holds the extreme."""
     return float(sizes.sel({dim: label for dim, label in place.at.items() if dim in sizes.dims}).sum())
 
 
 def total_of(result: xr.Dataset, name: str) -> xr.DataArray | None:
-    """Give a variable of the whole network: the total, or of a single tensor the variable itself."""
+    """Return a variable of the whole network: its total, or the variable itself if the result is of one tensor."""
     found = result.get(f"total_{name}", result.get(name))
     return None if found is None or {"parameter", "layer"} & set(found.dims) else found
 
 
 def most_unmoved(result: xr.Dataset) -> Extreme | None:
-    """Find the run in which most entries never moved; None if all did in every run."""
+    """Return the run with the most entries that never changed; None if all changed in every run."""
     place = extreme(result["unchanged_cause"].sum(["parameter", "cause"]))
     return place if place is not None and place.value > 0 else None
 
 
 def large(array: xr.DataArray) -> xr.DataArray:
-    """Blank the parameters of fewer entries than are enough, unless that leaves none."""
+    """Mask parameters with fewer than `ENOUGH` entries, unless that leaves none."""
     if "parameter" not in array.dims or "numel" not in array.coords:
         return array
     enough = array["numel"] >= ENOUGH

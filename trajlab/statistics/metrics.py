@@ -1,10 +1,10 @@
-"""Names that metrics usually have."""
+"""Usual names of the training and the validation loss."""
 
 LOSSES = ("loss", "train_loss", "training_loss", "loss/train", "train/loss")
 VALIDATION_LOSSES = ("validation_loss", "val_loss", "valid_loss", "eval_loss", "test_loss", "loss/val", "val/loss")
-"""Names that metrics have."""
+"""Names under which training scripts log them."""
 
 
 def metric_name(asked: str, known: list[str], usual: tuple[str, ...]) -> str:
-    """Give the metric that was asked for, or the first of the usual ones; empty if there is none."""
+    """Return the requested metric, or the first usual one; empty if the run has neither."""
     return next((name for name in ([asked] if asked else usual) if name in known), "")

@@ -1,4 +1,4 @@
-"""What every result carries: what its variables mean, and network-wide figures."""
+"""Descriptions of the variables of a result, and totals over the whole network."""
 
 from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
@@ -111,7 +111,7 @@ def columns_of(table: xr.DataArray) -> xr.Dataset:
 
 
 class Sums(SimpleNamespace):
-    """Sums by name, as variables with named dims but without labels, which arithmetic would align each time."""
+    """Columns by name, as variables with dims but no labels, so that arithmetic does not align them."""
 
     @classmethod
     def of(cls, table: xr.Dataset) -> Self:
@@ -125,12 +125,12 @@ def with_totals(
     *,
     shares: Callable[[Sums], dict[str, tuple[xr.Variable, xr.Variable]]] | None = None,
 ) -> xr.Dataset:
-    """Turn sums into quantities of each parameter, and of the whole network under names with `total_`.
+    """Compute quantities of each parameter from sums, and of the whole network under names with `total_`.
 
     Parameters
     ----------
     quantities
-        Gives the quantities of sums, whatever dims these have.
+        Computes the quantities from sums of any dims.
     table
         Sums over the entries of each parameter, (parameter, step), or of one, (step).
     shares
@@ -167,7 +167,7 @@ def pool(table: xr.Dataset, sums: Sums, *, sampled: bool = False) -> Sums:
 
 
 def share_error(part: xr.Variable, whole: xr.Variable, sums: Sums, *, total: bool = False) -> xr.Variable:
-    """Give the standard error of part/whole where both count entries of a random sample without replacement.
+    """Return the standard error of part/whole where both count entries of a random sample without replacement.
 
     It is the linearized variance of a ratio over strata (Cochran 1977, Sampling Techniques, eq. 6.13): each
     parameter is a stratum with sampling rate f = sampled/numel, and an error of 0 where all entries are there.

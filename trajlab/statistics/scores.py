@@ -1,6 +1,6 @@
-"""How right the outputs of a network are: sums over a probe, from which losses and shares are taken.
+"""Scores of a network on a probe: sums from which loss and accuracy follow.
 
-Outputs are held against class labels, as logits along the dim `unit`, or against values of their own shape.
+Outputs are compared with class labels, as logits along the dim `unit`, or with values of their own shape.
 """
 
 from typing import NamedTuple
@@ -12,21 +12,21 @@ import xarray as xr
 from trajlab.errors import BadSetting, MissingData
 
 SCORES = ("nonfinite", "scored", "left_out", "loss", "right")
-"""Columns of scores of one step: outputs that are NaN or Inf; targets that are scored, and those left out, as a
-label is none of the classes or an output is not finite; sums of the loss and of right answers over the scored ones."""
+"""Columns of the scores of a step: outputs that are NaN or Inf; targets that are scored, and those left out because a
+label is no class or an output is not finite; the summed loss and the number of correct predictions over scored ones."""
 
 PER_CLASS = ("support", "said", "hits")
-"""Columns for each class: scored targets of the class, answers that say so, and those of them that are right."""
+"""Columns for each class: scored targets (support), predictions of it, and correct predictions."""
 
 
 class Task(NamedTuple):
-    """What a network is asked: the number of classes, or 0 if it is asked for values."""
+    """Task of a network: the number of classes, or 0 for regression."""
 
     classes: int
 
 
 def task_of(output: xr.DataArray, probe: xr.Dataset) -> Task:
-    """Tell what a network is asked from its outputs and the targets.
+    """Infer the task from the outputs and the targets: classification or regression.
 
     Raises
     ------
@@ -37,7 +37,7 @@ def task_of(output: xr.DataArray, probe: xr.Dataset) -> Task:
     """
     if "targets" not in probe:
         raise MissingData(
-            "targets of the probe were asked for; it has inputs only. Record with Recorder(probe=(inputs, targets))."
+            "cannot score the outputs: the probe has no targets; record with Recorder(probe=(inputs, targets))."
         )
     targets = probe["targets"]
     shape = tuple(output.sizes[dim] for dim in output.dims if dim != "step")
@@ -47,8 +47,8 @@ def task_of(output: xr.DataArray, probe: xr.Dataset) -> Task:
     if targets.dtype.kind == "f" and targets.size == np.prod(shape) and targets.shape[0] == shape[0]:
         return Task(0)
     raise BadSetting(
-        f"labels of shape {places} or values of shape {shape} were expected as targets; they are {targets.dtype} "
-        f"{targets.shape}. Record a probe whose targets fit the outputs."
+        f"cannot score the outputs: the targets are {targets.dtype} {targets.shape}, neither labels of shape {places} "
+        f"nor values of shape {shape}; record a probe whose targets fit the outputs."
     )
 
 
@@ -58,7 +58,7 @@ def score_table(output: xr.DataArray, probe: xr.Dataset) -> xr.DataArray:
     Parameters
     ----------
     output
-        What the network gives, dims (step, sample, …, unit, …).
+        Outputs of the network, dims (step, sample, …, unit, …).
     probe
         Holds the `targets`.
     """
@@ -78,7 +78,7 @@ def score_table(output: xr.DataArray, probe: xr.Dataset) -> xr.DataArray:
 
 
 def along(table: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
-    """Give the loss at the points of a line, (alpha), and its largest rise above the line between those at the ends.
+    """Return the loss along a line, (alpha), and the barrier: its largest rise above the line between the ends.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Which of the recorded steps a picture shows."""
+"""Choice of the recorded steps that are shown."""
 
 from collections.abc import Sequence
 
@@ -9,16 +9,16 @@ from trajlab.scan.scan import position_of
 
 
 def shown_steps(array: xr.DataArray, steps: Sequence[int], max_steps: int) -> list[int]:
-    """Give the positions of the steps that are asked for, rising; else evenly spaced ones with the first and the last.
+    """Return the positions of the requested steps, rising; else of evenly spaced ones with the first and the last.
 
     Parameters
     ----------
     array
         Any array with a dim `step`.
     steps
-        The steps; 0 is the first one recorded in any case, and -1 the last. None for evenly spaced ones.
+        The steps; 0 is always the first recorded one, -1 the last. Empty for evenly spaced ones.
     max_steps
-        Number of evenly spaced steps at most.
+        Largest number of evenly spaced steps.
 
     Raises
     ------
@@ -29,19 +29,19 @@ def shown_steps(array: xr.DataArray, steps: Sequence[int], max_steps: int) -> li
 
     Examples
     --------
-    >>> life = xr.DataArray([0.0] * 5, {"step": [0, 10, 20, 30, 40]}, "step")
-    >>> shown_steps(life, [], 3), shown_steps(life, [30, 0, -1], 3)
+    >>> series = xr.DataArray([0.0] * 5, {"step": [0, 10, 20, 30, 40]}, "step")
+    >>> shown_steps(series, [], 3), shown_steps(series, [30, 0, -1], 3)
     ([0, 2, 4], [0, 3, 4])
     """
     if max_steps < 1:
-        raise BadSetting(f"max_steps={max_steps} was asked for; at least 1 step can be shown. Change the setting.")
+        raise BadSetting(f"cannot show max_steps={max_steps}: it must be 1 or more; change the setting.")
     if len(steps):
         return sorted({position_of(array, step) for step in steps})
     return evenly(array.sizes["step"], max_steps)
 
 
 def evenly(count: int, most: int) -> list[int]:
-    """Give at most so many of `count` positions, every n-th and the last.
+    """Return at most `most` of `count` positions: every n-th and the last.
 
     >>> evenly(7, 7), evenly(7, 4), evenly(7, 3), evenly(7, 1)
     ([0, 1, 2, 3, 4, 5, 6], [0, 2, 4, 6], [0, 3, 6], [6])
@@ -51,5 +51,5 @@ def evenly(count: int, most: int) -> list[int]:
 
 
 def in_one_chunk(array: xr.DataArray) -> xr.DataArray:
-    """Give an array as a lazy one of a single chunk, as `lazily` takes it."""
+    """Return an array as a lazy one of a single chunk, as `lazily` takes it."""
     return array.chunk(dict.fromkeys(array.dims, -1))

@@ -1,9 +1,9 @@
-"""Standard errors of what is estimated from a random sample of a parameter's entries, drawn without replacement.
+"""Standard errors of estimates from a random sample of a parameter's entries, drawn without replacement.
 
-Each parameter is a stratum: of its N entries n were recorded. A total over all entries is estimated by N/n times that
-of the recorded ones, with the variance N²·(1 − n/N)·s²/n (Cochran 1977, Sampling Techniques, theorems 2.2 and 5.2), s²
-the sample's variance with ddof 1. Ratios and roots of totals are linearized: their error is that of the total of their
-residuals.
+Each parameter is a stratum: of its N entries n were recorded. The total over all entries is estimated by N/n times the
+total of the recorded ones, with the variance N²·(1 − n/N)·s²/n, where s² is the sample variance with ddof 1 (Cochran
+1977, Sampling Techniques, theorems 2.2 and 5.2). Ratios and roots of totals are linearized: their error is that of the
+total of their residuals.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ from trajlab.statistics.result import Sums
 
 
 def total_error(first: xr.Variable, second: xr.Variable, sums: Sums, *, total: bool = False) -> xr.Variable:
-    """Give the standard error of the estimated total of e over all entries; 0 where all of them were recorded.
+    """Return the standard error of the estimated total of e over all entries; 0 where all were recorded.
 
     Parameters
     ----------
@@ -32,5 +32,5 @@ def total_error(first: xr.Variable, second: xr.Variable, sums: Sums, *, total: b
 
 
 def root_error(error: xr.Variable, root: xr.Variable) -> xr.Variable:
-    """Give the standard error of a square root from that of its square; 0 where that is 0."""
+    """Return the standard error of a square root from that of its square; 0 where that is 0."""
     return (error / (2.0 * root)).where(error != 0, 0.0)

@@ -1,4 +1,4 @@
-"""What the runs of a study have in common, and what sets them apart."""
+"""Runs of a study: their names, the facts that tell them apart, and groups that differ in the seed only."""
 
 import itertools
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 USUAL = ("study", "optimizer", "init", "variant", "perturbation", "lr")
-"""Facts that runs are told apart by, the most telling first; others follow in the order they were described."""
+"""Facts that distinguish runs, the most telling first; others follow in the order they were described."""
 
 
 LINEAGE = ("parent", "parent_step")
@@ -18,12 +18,12 @@ LABEL, GROUP = "run_label", "run_group"
 
 
 def run_names(result: xr.Dataset | xr.DataArray) -> list[str]:
-    """Give the names of the runs that are stacked in a result; none if it is of a single run."""
+    """Return the names of the runs in a result; none for a single run."""
     return [str(name) for name in result["run"].values] if "run" in result.dims else []
 
 
 def facts(result: xr.Dataset | xr.DataArray) -> dict[str, np.ndarray]:
-    """Give what is known of each run by name of the fact, in the order it was described."""
+    """Return the values of each fact over the runs, by name, in the order they were described."""
     return {
         str(name): coord.values
         for name, coord in result.coords.items()
@@ -32,16 +32,16 @@ def facts(result: xr.Dataset | xr.DataArray) -> dict[str, np.ndarray]:
 
 
 def shared_facts(result: xr.Dataset | xr.DataArray) -> dict[str, object]:
-    """Give the facts that all runs have in common."""
+    """Return the facts that all runs have in common."""
     if "run" not in result.dims:
         return {str(name): coord.item() for name, coord in result.coords.items() if not coord.dims}
     return {name: values[0] for name, values in facts(result).items() if len(set(values.tolist())) == 1}
 
 
 def telling_facts(result: xr.Dataset | xr.DataArray) -> list[str]:
-    """Give the facts by which runs differ, the most telling first and the seed last.
+    """Return the facts by which runs differ, the most telling first and the seed last.
 
-    A fact that says the same as one before it, such as a learning rate that goes with the optimizer, is left out.
+    A fact that follows from one before it, such as a learning rate set for each optimizer, is left out.
     """
     known = facts(result)
     ranked = sorted(
@@ -60,7 +60,7 @@ def telling_facts(result: xr.Dataset | xr.DataArray) -> list[str]:
 
 
 def set_of_studies(names: Sequence[str]) -> str:
-    """Give what the names of studies have in common before their last slash; nothing if that is nothing.
+    """Return the folders that the names of studies share; empty if they share none.
 
     >>> set_of_studies(["looking/mnist", "looking/spirals"]), set_of_studies(["looking/mnist", "other"])
     ('looking', '')
@@ -71,13 +71,13 @@ def set_of_studies(names: Sequence[str]) -> str:
 
 
 def _of_lineage(known: dict[str, np.ndarray]) -> tuple[str, ...]:
-    """Name the facts of where runs came from that tell none apart: the step does where they left at several."""
+    """Return the facts of lineage that do not distinguish runs: not the step where runs left at several."""
     steps = {step for step in known.get("parent_step", np.empty(0)).tolist() if step != ""}
     return LINEAGE if len(steps) < 2 else LINEAGE[:1]
 
 
 def short_names(names: Sequence[str]) -> list[str]:
-    """Give names without the pieces before the last that all of them share, unless that leaves a bare number.
+    """Return names without the pieces before the last that all share, unless that leaves a bare number.
 
     Examples
     --------
@@ -95,7 +95,7 @@ def short_names(names: Sequence[str]) -> list[str]:
 
 
 def groups(result: xr.Dataset | xr.DataArray) -> dict[str, list[int]]:
-    """Give the positions of runs that differ in their seed only, by what they have in common.
+    """Return the positions of runs that differ in their seed only, by what they have in common.
 
     Examples
     --------

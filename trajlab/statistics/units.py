@@ -1,4 +1,4 @@
-"""Units of layers: which parameters lead into them, and small lazy tables of what each of them does."""
+"""Units of layers: the parameters that feed them, and small lazy tables of their activity."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -14,20 +14,20 @@ Arrays = Mapping[str, xr.DataArray]
 
 
 class UnitLayer(NamedTuple):
-    """Some units side by side.
+    """A layer of units.
 
     Parameters
     ----------
     name
         Name of the layer.
     source
-        Path of the module whose parameters lead into the units; empty if it is unknown.
+        Path of the module whose parameters feed the units; empty if unknown.
     units
         Number of units.
     weight, bias
-        Names of these parameters; they need not be there.
+        Names of these parameters, whether or not they exist.
     rectify
-        Whether the network takes max(h, 0) of the values h.
+        Whether a ReLU follows, so that the values are max(h, 0).
     """
 
     name: str
@@ -39,7 +39,7 @@ class UnitLayer(NamedTuple):
 
 
 def layers_of(activations: Arrays, parameters: Arrays) -> list[UnitLayer]:
-    """Give the layers that have activations, or a table of each unit's; where there are none, those of parameters."""
+    """Return the layers that have activations, or a table of units; without activations, those of parameters."""
     if activations:
         return [_of_activations(name, array) for name, array in activations.items()]
     return [_of_parameter(name, array) for name, array in parameters.items() if _leads_into_units(array)]
@@ -63,12 +63,12 @@ def _leads_into_units(array: xr.DataArray) -> bool:
 
 
 def shape_of(array: xr.DataArray) -> tuple[int, ...]:
-    """Shape of a whole parameter, also of one of which only a sample of the entries was recorded."""
+    """Return the shape of a whole parameter, even if only a sample of its entries was recorded."""
     return tuple(array.attrs.get("shape", array.shape[1:]))
 
 
 def on_one_probe(activations: Iterable[Any]) -> dict[str, str]:
-    """Give the hash of the probe that activations are on, for attrs; none if it is unknown.
+    """Return the hash of the probe of activations, for attrs; nothing if unknown.
 
     Raises
     ------
@@ -78,19 +78,19 @@ def on_one_probe(activations: Iterable[Any]) -> dict[str, str]:
     hashes = sorted({array.attrs["probe_sha256"] for array in activations if "probe_sha256" in array.attrs})
     if len(hashes) > 1:
         raise BadSetting(
-            f"activations on one probe were expected; they are on {', '.join(one[:12] for one in hashes)}. "
-            "Replay all layers on the same probe, and compare runs that were recorded with the same."
+            f"cannot combine activations on different probes ({', '.join(sha[:12] for sha in hashes)}): replay all "
+            "layers on one probe, and compare runs recorded with the same one."
         )
     return {"probe_sha256": hashes[0]} if hashes else {}
 
 
 def nonzero_table(gradient: xr.DataArray) -> xr.DataArray:
-    """Tell for each unit whether any gradient leads into it, (step, unit)."""
+    """Mark units with a non-zero gradient of any incoming weight, (step, unit)."""
     return _marks(gradient, Units(shape_of(gradient)[0], int(np.prod(shape_of(gradient))), "nonzero"))
 
 
 def changed_table(weight: xr.DataArray) -> xr.DataArray:
-    """Tell for each unit whether its weights changed in bits since the snapshot before, (step, unit); NaN at first."""
+    """Mark units whose incoming weights changed since the snapshot before, (step, unit); NaN at the first."""
     return _marks(weight, Units(shape_of(weight)[0], int(np.prod(shape_of(weight))), "changed"))
 
 
@@ -100,7 +100,7 @@ def _marks(array: xr.DataArray, kernel: Units) -> xr.DataArray:
 
 
 def at_steps(table: xr.DataArray, steps: np.ndarray) -> np.ndarray:
-    """Give the rows of a table that belong to some steps, NaN where it has none."""
+    """Return the rows of a table at given steps, NaN where it has none."""
     own = table["step"].values
     known = np.isin(own, steps)
     out = np.full((len(steps), *table.shape[1:]), np.nan)
@@ -109,7 +109,7 @@ def at_steps(table: xr.DataArray, steps: np.ndarray) -> np.ndarray:
 
 
 class Wide(Protocol):
-    """What has units side by side."""
+    """An object with a number of units."""
 
     @property
     def units(self) -> int:
@@ -117,7 +117,7 @@ class Wide(Protocol):
 
 
 def side_by_side(tables: Sequence[np.ndarray | None], layers: Sequence[Wide], steps: int) -> np.ndarray:
-    """Join tables of layers, (step, unit, …) each, as (step, layer, unit, …); NaN where there are no units."""
+    """Stack tables of layers, (step, unit, …) each, as (step, layer, unit, …); NaN where a layer has no unit."""
     columns = next(table.shape[2:] for table in tables if table is not None)
     out = np.full((steps, len(layers), max(layer.units for layer in layers), *columns), np.nan)
     for position, table in enumerate(tables):

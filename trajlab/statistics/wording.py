@@ -1,12 +1,12 @@
-"""How numbers are written in sentences and tables."""
+"""Formatting of numbers, counts and lists in sentences and tables."""
 
 import math
 
 
 def share(value: float) -> str:
-    """Write a share in per cent, with as many digits as tell something.
+    """Write a share in per cent with its significant digits.
 
-    What is not all or nothing is not rounded to it.
+    A share that is not 0 or 1 is not rounded to 0 % or 100 %.
 
     >>> share(0.1234), share(0.012), share(0.00042), share(0), share(1.06), share(1)
     ('12 %', '1.2 %', '0.04 %', '0 %', '106 %', '100 %')
@@ -27,7 +27,7 @@ def share(value: float) -> str:
 
 
 def _nearly_all(percent: float) -> str:
-    """Write what is nearly 100 per cent so that it does not seem to be all."""
+    """Write a value near 100 per cent with the digits that tell it from 100 %."""
     for digits in (1, 2):
         if abs(float(f"{percent:.{digits}f}")) != 100:
             return f"{percent:.{digits}f} %"
@@ -35,7 +35,7 @@ def _nearly_all(percent: float) -> str:
 
 
 def number(value: float) -> str:
-    """Write a number with three digits that count.
+    """Write a number with three significant digits.
 
     >>> number(1234567), number(0.012345), number(3.0), number(float("nan")), number(2.5e-7)
     ('1,234,567', '0.0123', '3', '–', '2.5e-07')
@@ -48,7 +48,7 @@ def number(value: float) -> str:
 
 
 def count(n: int | float, thing: str) -> str:
-    """Write how many there are of a thing.
+    """Write a count with its noun, in the plural where needed.
 
     >>> count(1, "unit"), count(2000, "unit"), count(3, "entry")
     ('1 unit', '2,000 units', '3 entries')
@@ -58,7 +58,7 @@ def count(n: int | float, thing: str) -> str:
 
 
 def listed(words: list[str]) -> str:
-    """Join words as in a sentence.
+    """Join words with commas and “and”.
 
     >>> listed(["a", "b", "c"])
     'a, b and c'

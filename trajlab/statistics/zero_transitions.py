@@ -1,4 +1,4 @@
-"""How gradient entries pass from one recorded step to the next, counted for each threshold."""
+"""Transitions of gradient entries into and out of near zero, counted for each threshold."""
 
 from collections.abc import Sequence
 
@@ -22,17 +22,17 @@ def kernel_of(tau: Sequence[float], relative: Sequence[float]) -> Transitions:
     both = [*map(float, tau), *map(float, relative)]
     if not both or len(set(both)) < len(both) or not all(one >= 0 for one in both):
         raise BadSetting(
-            f"tau={list(tau)} and relative={list(relative)} were asked for; one or more thresholds are needed, all "
-            "different and at least 0. Change the setting."
+            f"cannot use the thresholds tau={list(tau)} and relative={list(relative)}: they must be one or more, all "
+            "different and 0 or above; change the setting."
         )
     return Transitions(tuple(map(float, tau)), tuple(map(float, relative)))
 
 
 def by_threshold(table: xr.DataArray, tau: Sequence[float], relative: Sequence[float]) -> xr.Dataset:
-    """Give the columns of the kernel `Transitions` by name, with a dim `tau` where they depend on it.
+    """Return the columns of the kernel `Transitions` by name, with a dim `tau` where they depend on the threshold.
 
-    The first step, which has none before it, is left out. The coord `tau_kind` tells absolute thresholds from those
-    in units of the root mean square of the tensor at the step.
+    The first step, which has no predecessor, is left out. The coord `tau_kind` distinguishes absolute thresholds from
+    multiples of the root mean square of the tensor at the step.
     """
     count = len(tau) + len(relative)
     head, width = len(ONCE) + len(SECANTS), len(PER_TAU)
@@ -50,5 +50,5 @@ def by_threshold(table: xr.DataArray, tau: Sequence[float], relative: Sequence[f
 
 
 def by_cause(summary: xr.DataArray) -> xr.DataArray:
-    """Name the causes in what a kernel knows of entries that were never active, (…, cause)."""
+    """Label the counts of never active entries by cause, (…, cause)."""
     return summary.rename(summary="cause").assign_coords(cause=np.array(CAUSES, dtype=object))

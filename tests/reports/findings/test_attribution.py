@@ -12,8 +12,8 @@ def test_overlaps__of_unlike_runs_are_told_by_their_kind():
     result = xr.Dataset({"attention_iou": (("run", "step", "sample", "map"), overlap)}, coords | kinds)
 
     assert (
-        "Grad-CAM of the class told and the masks have an attention IoU of 0.5 with `x` to 0.3 with `y` at the end "
-        "(medians of runs that differ in their seed, means of the samples)."
+        "Grad-CAM of the predicted class and the masks have an attention IoU of 0.5 with `x` to 0.3 with `y` at the "
+        "end (medians of runs that differ in their seed, means of the samples)."
     ) in said(result.assign_attrs(stage="attribution", objective="predicted_logit"))
     named = headlines(result.assign_attrs(stage="attribution"))["attention_iou"]
     assert named.attrs["long_name"].endswith(", Grad-CAM")

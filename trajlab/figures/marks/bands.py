@@ -23,7 +23,7 @@ CAPTION = "Lines are medians of the runs that differ in their seed, bands their 
 
 
 def is_banded(array: xr.DataArray) -> bool:
-    """Tell whether runs are too many for lines of their own, and groups of them large enough for a range."""
+    """Return whether runs are too many for lines of their own, and groups of them large enough for a range."""
     if "run" not in array.dims or array.sizes["run"] <= FEW:
         return False
     return max(map(len, groups(array).values())) >= SEEDS

@@ -25,7 +25,7 @@ def by_layer(array: xr.DataArray, ax: Axes, *, chance: float | None = None) -> N
     ax
         Where to draw.
     chance
-        Value of the largest class alone, to hold the lines against.
+        Majority-class rate, drawn as a baseline.
     """
     names = [str(name) for name in array["layer"].values]
     own = [name for name in names if name != INPUT]
@@ -41,7 +41,7 @@ def by_layer(array: xr.DataArray, ax: Axes, *, chance: float | None = None) -> N
             line = line.median("run")
         ax.plot(steps, line.values, label=shorten(name), **style, **marker)
     if chance is not None:
-        ax.axhline(chance, color=INK, linestyle="--", linewidth=0.8, label="largest class")
+        ax.axhline(chance, color=INK, linestyle="--", linewidth=0.8, label="majority class")
     if is_share(array):
         ax.set_ylim(0.0, 1.02)
         ax.yaxis.set_major_formatter(per_cent)

@@ -82,7 +82,7 @@ def color_bar(mesh: QuadMesh, axes: Sequence[Axes], array: xr.DataArray, scale: 
 
 
 def edges(steps: np.ndarray) -> np.ndarray:
-    """Give the edges between steps, midway; what is shown begins with the first and ends with the last.
+    """Return the edges between steps, midway; what is shown begins with the first and ends with the last.
 
     >>> edges(np.array([0, 10, 30]))
     array([ 0.,  5., 20., 30.])
@@ -95,7 +95,7 @@ def edges(steps: np.ndarray) -> np.ndarray:
 
 
 def labels(array: xr.DataArray, dim: str) -> list[str]:
-    """Give the labels along a dim, or its positions if it has none; of runs, without what all their names share."""
+    """Return the labels along a dim, or its positions if it has none; of runs, without what all their names share."""
     if dim not in array.coords:
         return [str(position) for position in range(array.sizes[dim])]
     if dim == "run":

@@ -18,7 +18,7 @@ HEAD = 2.0
 def histograms(
     parts: Mapping[str, tuple[np.ndarray, np.ndarray]], steps: np.ndarray, *, columns: int, title: str = ""
 ) -> Frames:
-    """Give the frames of histograms side by side, each on the same axes at all steps.
+    """Return the frames of histograms side by side, each on the same axes at all steps.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def histograms(
 
 
 def _density(counts: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Give the density of values, (step, bin); NaN where there are none, or the bins have no width."""
+    """Return the density of values, (step, bin); NaN where there are none, or the bins have no width."""
     with np.errstate(invalid="ignore", divide="ignore"):
         density = counts / counts.sum(1, keepdims=True) / np.diff(edges)
     return np.where(np.isfinite(density), density, np.nan)

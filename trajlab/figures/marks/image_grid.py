@@ -41,7 +41,7 @@ def mosaic(images: np.ndarray, limit: float, ax: Axes) -> None:
 
 
 def tiled(images: np.ndarray, limit: float) -> np.ndarray:
-    """Give a mosaic as one picture of red, green, blue and opacity, (y, x, 4), with clear gaps between tiles.
+    """Return a mosaic as one picture of red, green, blue and opacity, (y, x, 4), with clear gaps between tiles.
 
     >>> tiled(np.zeros((6, 1, 2, 2)), 1.0).shape, tiled(np.zeros((5, 2, 2, 2)), 1.0).shape
     ((18, 28, 4), (18, 48, 4))
@@ -61,7 +61,7 @@ def tiled(images: np.ndarray, limit: float) -> np.ndarray:
 
 
 def extent(shape: tuple[int, ...]) -> tuple[int, int]:
-    """Give the height and width in pixels of the mosaic of images of a shape, (image, channel, y, x)."""
+    """Return the height and width in pixels of the mosaic of images of a shape, (image, channel, y, x)."""
     count, channels, height, width = shape
     wide = _columns(count, channels)
     tall = ceil(count * (channels if channels != 3 else 1) / wide)
@@ -79,7 +79,7 @@ def gray_bar(axes: list[Axes], limit: float, label: str) -> None:
 
 
 def _columns(count: int, channels: int) -> int:
-    """Give the number of tiles side by side: near a square, and without a gap at the end if that can be had."""
+    """Return the number of tiles side by side: near a square, and if possible without a gap at the end."""
     if channels not in (1, 3):
         return count
     side = ceil(sqrt(count))
@@ -87,7 +87,7 @@ def _columns(count: int, channels: int) -> int:
 
 
 def picture(image: np.ndarray, limits: tuple[float, float] | None = None) -> np.ndarray:
-    """Give an image, (channel, y, x), as red, green and blue, (y, x, 3): three channels in color, else their mean gray.
+    """Return an image, (channel, y, x), as RGB, (y, x, 3): three channels in color, else their mean in gray.
 
     Parameters
     ----------
@@ -102,13 +102,13 @@ def picture(image: np.ndarray, limits: tuple[float, float] | None = None) -> np.
 
 
 def signed(image: np.ndarray) -> np.ndarray:
-    """Give values, (y, x), in colors that diverge from zero, as strong as the largest of them."""
+    """Return values, (y, x), in colors that diverge from zero, as strong as the largest of them."""
     limit = max(map(abs, _limits(image))) or 1.0
     return _whole(DIVERGING(image / (2 * limit) + 0.5)[..., :3], image)
 
 
 def leveled(image: np.ndarray, limits: tuple[float, float] | None = None) -> np.ndarray:
-    """Give values, (y, x), in colors from dark to light, between limits, by default their own."""
+    """Return values, (y, x), in colors from dark to light, between limits, by default their own."""
     low, high = limits or _limits(image)
     return _whole(SEQUENTIAL((image - low) / (high - low or 1.0))[..., :3], image)
 
@@ -124,7 +124,7 @@ def overlaid(image: np.ndarray, map: np.ndarray) -> np.ndarray:
 
 
 def enlarged(tile: np.ndarray) -> np.ndarray:
-    """Give a tile, (y, x, 3), with every pixel repeated until it is large enough."""
+    """Return a tile, (y, x, 3), with every pixel repeated until it is large enough."""
     times = ceil(SIDE / max(tile.shape[:2]))
     return tile.repeat(times, 0).repeat(times, 1)
 
@@ -171,7 +171,7 @@ def sheet(
 
 
 def ratio(shape: tuple[int, ...], rows: int, columns: int) -> float:
-    """Give the height over the width of a sheet of tiles whose last axes have a shape."""
+    """Return the height over the width of a sheet of tiles whose last axes have a shape."""
     tall, wide = shape[-2:]
     return rows * (tall + GAP * wide) / (columns * (1 + GAP) * wide)
 

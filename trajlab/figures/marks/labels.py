@@ -37,7 +37,7 @@ class _Steps(MaxNLocator):
         self.ends = (first, last)
 
     def tick_values(self, vmin: float, vmax: float) -> Sequence[float]:
-        """Give the ticks between limits: the ends, and round steps where those leave room for their names."""
+        """Return the ticks between limits: the ends, and round steps where those leave room for their names."""
         ends = [end for end in self.ends if vmin <= end <= vmax]
         widths = 3 * self.axis.get_tick_space() if isinstance(self.axis, Axis) else 0
         room = (vmax - vmin) * (1 + 0.6 * len(f"{self.ends[1]:,.0f}")) / max(widths, 3)
@@ -74,22 +74,22 @@ def wrap(title: str, inches: float) -> str:
 
 
 def shorten(name: str, longest: int = LONGEST) -> str:
-    """Give a name, or the end of one that is too long."""
+    """Return a name, or the end of one that is too long."""
     return name if len(name) <= longest else "…" + name[1 - longest :]
 
 
 def shorten_to(ax: Axes, name: str) -> str:
-    """Give a name, or the end of one that is too long to stand above axes."""
+    """Return a name, or the end of one that is too long to stand above axes."""
     return shorten(name, max(8, int(PER_INCH * width_of(ax))))
 
 
 def height_of(ax: Axes) -> float:
-    """Give the height of axes in inches."""
+    """Return the height of axes in inches."""
     return ax.get_window_extent().height / ax.get_figure(root=True).dpi  # type: ignore[union-attr]
 
 
 def width_of(ax: Axes) -> float:
-    """Give the width of axes in inches."""
+    """Return the width of axes in inches."""
     return ax.get_window_extent().width / ax.get_figure(root=True).dpi  # type: ignore[union-attr]
 
 

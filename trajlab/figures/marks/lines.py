@@ -45,7 +45,7 @@ def lines(array: xr.DataArray, ax: Axes, *, log: bool = False) -> list[Line2D]:
 
 
 def is_log(array: xr.DataArray, asked: bool = False) -> bool:
-    """Tell whether the scale of a variable is logarithmic: as its values span decades, or as it was asked for."""
+    """Return whether the scale of a variable is logarithmic: because its values span decades, or by request."""
     return spans_decades(array.values) or (asked and bool((array.values > 0).any()))
 
 
@@ -104,11 +104,11 @@ def styles_of(array: xr.DataArray, dim: str) -> tuple[list[dict[str, Any]], list
 
 
 def _levels(values: np.ndarray) -> list[Any]:
-    """Give what a fact says of the runs, each once; names are sorted by the numbers in them."""
+    """Return the distinct values of a fact; names are sorted by the numbers in them."""
     found = set(values.tolist())
     return sorted(found) if values.dtype.kind in "iuf" else sorted(found, key=lambda one: natural(str(one)))
 
 
 def palette(count: int) -> list[Any]:
-    """Give so many colors: those that can be told apart, or of more than there are of these, dark to light ones."""
+    """Return `count` colors: distinct ones, or where there are too few of these, from dark to light."""
     return list(CATEGORIES[:count]) if count <= len(CATEGORIES) else list(SEQUENTIAL(np.linspace(0, 0.92, count)))

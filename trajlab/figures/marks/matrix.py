@@ -150,7 +150,7 @@ def _grouped(ax: Axes, groups: np.ndarray, label: str) -> None:
 
 
 def up_to_one(array: xr.DataArray) -> Scale:
-    """Give the colors of what runs up to 1: both ways from zero where some of it is below, else from the least of it.
+    """Return the scale of values up to 1: diverging from zero where some are negative, else from the least one.
 
     >>> up_to_one(xr.DataArray([-0.5, 0.1])).colors is DIVERGING, up_to_one(xr.DataArray([0.5, 0.6])).norm.vmin
     (True, 0.5)
@@ -161,11 +161,11 @@ def up_to_one(array: xr.DataArray) -> Scale:
 
 
 def from_zero() -> Scale:
-    """Give the colors of what runs from 0 to 1."""
+    """Return the scale of values from 0 to 1."""
     return Scale(Normalize(0.0, 1.0), SEQUENTIAL)
 
 
 def both_ways(reach: float = 1.0) -> Scale:
-    """Give the colors of what runs as far below zero as above."""
+    """Return a scale that diverges from zero, equally far on both sides."""
     reach = reach if np.isfinite(reach) and reach > 0 else 1.0
     return Scale(TwoSlopeNorm(0.0, -reach, reach), DIVERGING)

@@ -24,7 +24,7 @@ def panel(
     key: str, title: str, caption: str, array: xr.DataArray, *, center: float | None = None, reach: float = 0.0,
     unknown: str = "Gray: not known.",
 ) -> Panel:  # fmt: skip
-    """Give the panel of small multiples of an array, ([run,] row, step)."""
+    """Return the panel of small multiples of an array, ([run,] row, step)."""
     if array.sizes.get("run", 1) > MOST:
         found = groups(array)
         caption += " “×n” is the mean of n runs that differ in their seed." if len(found) < array.sizes["run"] else ""
@@ -66,7 +66,7 @@ def multiples(array: xr.DataArray, figure: Figure, *, center: float | None = Non
 
 
 def size(array: xr.DataArray) -> tuple[float, float]:
-    """Give the size in inches that small multiples of an array need."""
+    """Return the size in inches that small multiples of an array need."""
     count = len(parts_of(array)) if "run" in array.dims else 1
     rows = array.sizes.get(_rows(array), 1)
     down = ceil(count / columns(count))
@@ -74,17 +74,17 @@ def size(array: xr.DataArray) -> tuple[float, float]:
 
 
 def _rows(array: xr.DataArray) -> str:
-    """Give the dim of the rows."""
+    """Return the dim of the rows."""
     return next((str(dim) for dim in array.dims if dim not in ("run", "step")), "")
 
 
 def columns(count: int) -> int:
-    """Give the number of pictures side by side."""
+    """Return the number of pictures side by side."""
     return count if count <= 3 else 2 if count == 4 else 4 if count in (7, 8) or count > 9 else 3
 
 
 def parts_of(array: xr.DataArray) -> dict[str, xr.DataArray]:
-    """Give what each picture shows: a run, or where these are too many, the mean of a group of so many (×n) runs."""
+    """Return what each picture shows: a run, or where these are too many, the mean of a group of so many (×n) runs."""
     if "run" not in array.dims:
         return {"": array}
     if array.sizes["run"] <= MOST:
@@ -94,7 +94,7 @@ def parts_of(array: xr.DataArray) -> dict[str, xr.DataArray]:
 
 
 def some_of(count: int) -> list[int]:
-    """Give the positions of as many as fit on a page, spread evenly over all.
+    """Return the positions of as many as fit on a page, spread evenly over all.
 
     >>> some_of(14)
     [0, 1, 2, 4, 5, 6, 7, 8, 9, 11, 12, 13]

@@ -74,7 +74,7 @@ def points(places: np.ndarray, targets: np.ndarray | None, look: Look, ax: Axes,
 
 
 def frame(ax: Axes, places: np.ndarray) -> None:
-    """Give axes the extent of points, the same along both, without ticks."""
+    """Set the limits of axes to the extent of points, equal along both, without ticks."""
     known = places[np.isfinite(places).all(-1)]
     if len(known):
         middle = (known.max(0) + known.min(0)) / 2

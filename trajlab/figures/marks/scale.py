@@ -70,7 +70,7 @@ def scale_for(
 
 
 def spans_decades(values: np.ndarray) -> bool:
-    """Tell whether values, none of them negative, are so different in size that only a logarithm shows them all."""
+    """Return whether values, none of them negative, are so different in size that only a logarithm shows them all."""
     positive = values[np.isfinite(values) & (values > 0)]
     if positive.size == 0 or (values < 0).any():
         return False
@@ -78,7 +78,7 @@ def spans_decades(values: np.ndarray) -> bool:
 
 
 def towers(array: xr.DataArray, rows: str) -> bool:
-    """Tell whether a row takes the whole scale: its largest value is far above those of most others, none negative."""
+    """Return whether one row takes the whole scale: its maximum is far above that of most others, none negative."""
     if array.sizes.get(rows, 0) < 3 or are_counts(array) or bool((array < 0).any()):
         return False
     finite = array.where(np.isfinite(array))
@@ -87,7 +87,7 @@ def towers(array: xr.DataArray, rows: str) -> bool:
 
 
 def are_counts(array: xr.DataArray) -> bool:
-    """Tell whether values are counts: whole numbers, of which some are above one."""
+    """Return whether values are counts: whole numbers, of which some are above one."""
     values = np.asarray(array.values)
     if values.dtype.kind not in "iuf" or array.attrs.get("units", "1") != "1":
         return False

@@ -1,4 +1,4 @@
-"""Which part of a result a figure shows: what was asked for, and sensible choices for the rest."""
+"""Selection of the part of a result that a figure shows: by label, with defaults for the other dims."""
 
 import re
 from collections.abc import Collection
@@ -12,14 +12,14 @@ from trajlab.figures.marks.labels import power_of_ten
 
 
 class Chosen(NamedTuple):
-    """Part of a variable, and in words which part."""
+    """Part of a variable, and its title: which part it is."""
 
     array: xr.DataArray
     title: str
 
 
 def choose(result: xr.Dataset, variable: str, *, keep: Collection[str] = (), **select: Any) -> Chosen:
-    """Choose from a variable what two or three dims can show.
+    """Select from a variable what two or three dims can show.
 
     Parameters
     ----------
@@ -40,8 +40,8 @@ def choose(result: xr.Dataset, variable: str, *, keep: Collection[str] = (), **s
     """
     if variable not in result.data_vars:
         raise BadSetting(
-            f"the variable {variable!r} was asked for; the result has {', '.join(map(str, result.data_vars))}. "
-            "Choose one of these."
+            f"cannot draw the variable {variable!r}: the result has {', '.join(map(str, result.data_vars))}; "
+            "choose one of these."
         )
     array, words = result[variable], []
     for dim, label in select.items():
@@ -68,23 +68,23 @@ def _of_one_label(whole: xr.DataArray, array: xr.DataArray) -> list[str]:
 
 
 def parameter_of(result: xr.Dataset, asked: str | None) -> str:
-    """Give the parameter that a result of a single one is about.
+    """Return the parameter that a result of a single one is about.
 
     Raises
     ------
     BadSetting
-        Another one was asked for.
+        It is not the one requested.
     """
     known = str(result.attrs.get("parameter", ""))
     if asked not in (None, known):
         raise BadSetting(
-            f"parameter={asked!r} was asked for; the result is of {known}. Compute the stage with --parameter {asked}."
+            f"cannot draw parameter={asked!r}: the result is of {known}; compute the stage with --parameter {asked}."
         )
     return known
 
 
 def moment(result: xr.Dataset, **select: Any) -> tuple[xr.Dataset, str]:
-    """Give one step of one run of a result, the last and the first unless others are asked for, and its title.
+    """Return one step of one run of a result, by default the last step of the first run, and its title.
 
     Raises
     ------
@@ -104,7 +104,7 @@ def moment(result: xr.Dataset, **select: Any) -> tuple[xr.Dataset, str]:
 
 
 def between(result: xr.Dataset, steps: str | None) -> xr.Dataset:
-    """Give the steps of a result from one to another, both included, or a single one.
+    """Return the steps of a result between two, both included, or a single one.
 
     Parameters
     ----------
@@ -125,22 +125,23 @@ def between(result: xr.Dataset, steps: str | None) -> xr.Dataset:
     found = re.fullmatch(r"(\d*)(:?)(\d*)", steps.strip())
     if found is None or not (found[1] or found[3]) or "step" not in result.dims:
         has = "steps" if "step" in result.dims else "no steps"
-        raise BadSetting(f"steps={steps!r} was asked for of a result with {has}; steps are written 100:200 or 100.")
+        raise BadSetting(f"cannot select steps={steps!r} of a result with {has}; write 100:200, 100:, :200 or 100.")
     first = int(found[1] or 0)
     chosen = result.sel(step=slice(first, int(found[3]) if found[3] else None if found[2] else first))
     if result.sizes["step"] and not chosen.sizes["step"]:
         known = result["step"].values
         raise MissingData(
-            f"steps {steps} were asked for; the result has {len(known)} from {known[0]} to {known[-1]}. Change --steps."
+            f"cannot select steps {steps}: the result has {len(known)} from {known[0]} to {known[-1]}; change --steps."
         )
     return chosen
 
 
 def position(array: xr.DataArray | xr.Dataset, dim: str, label: Any) -> int:
-    """Find a label; floats may differ in their last digits."""
+    """Return the position of a label; floats may differ in their last digits."""
     if dim not in array.dims:
         name = array.name if isinstance(array, xr.DataArray) else "the result"
-        raise BadSetting(f"{dim}={label!r} was asked for; {name} has {', '.join(map(str, array.dims))}. Leave it out.")
+        dims = ", ".join(map(str, array.dims))
+        raise BadSetting(f"cannot select {dim}={label!r}: {name} has the dims {dims}; leave {dim} out.")
     labels = array[dim].values
     same = (
         np.isclose(labels.astype(float), float(label), rtol=1e-9, atol=0)
@@ -149,12 +150,12 @@ def position(array: xr.DataArray | xr.Dataset, dim: str, label: Any) -> int:
     )
     if not np.any(same):
         some = ", ".join(map(str, labels[:12])) + (", …" if len(labels) > 12 else "")
-        raise BadSetting(f"{dim}={label!r} was asked for; there are {some}. Choose one of these.")
+        raise BadSetting(f"cannot select {dim}={label!r}: the labels are {some}; choose one of these.")
     return int(np.argmax(same))
 
 
 def usual(array: xr.DataArray, dim: str) -> int:
-    """Give the position that is shown of a dim when none is asked for."""
+    """Return the position of a dim that is shown by default."""
     if dim == "tau" and "tau_kind" in array.coords:
         absolute = np.flatnonzero(array["tau_kind"].values == "absolute")
         return int(absolute[-1]) if absolute.size else array.sizes["tau"] - 1
@@ -162,7 +163,7 @@ def usual(array: xr.DataArray, dim: str) -> int:
 
 
 def describe(dim: str, label: Any, array: xr.DataArray) -> str:
-    """Say what was chosen."""
+    """Return a selection in words."""
     if dim == "tau":
         relative = "tau_kind" in array.coords and array["tau_kind"].ndim == 0 and array["tau_kind"].item() == "relative"
         return f"|g| ≤ {power_of_ten(label)}" + (" RMS" if relative else "")
@@ -170,7 +171,7 @@ def describe(dim: str, label: Any, array: xr.DataArray) -> str:
 
 
 def recorded(array: xr.DataArray) -> xr.DataArray:
-    """Drop the steps at which nothing is known, unless that leaves none."""
+    """Drop the steps without any known value, unless that leaves none."""
     if "step" not in array.dims:
         return array
     known = array.notnull().any([dim for dim in array.dims if dim != "step"]).values

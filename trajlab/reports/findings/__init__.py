@@ -1,4 +1,4 @@
-"""Findings: what stands out in a result, in plain sentences, and the numbers that sum it up."""
+"""Findings: what stands out in a result, in sentences, and the numbers that sum it up."""
 
 from importlib import import_module
 from pathlib import Path
@@ -17,7 +17,7 @@ MOST = 6
 """Columns of a table of a stage without a choice of its own."""
 
 AVERAGED = ("other", "sample")
-"""Dims over which the figures that sum up a run are averaged; over others they are added up."""
+"""Dims over which the numbers that sum up a run are averaged; over others they are summed."""
 
 
 def findings(result: xr.Dataset | Result) -> list[Finding]:
@@ -69,7 +69,7 @@ def _usual(array: xr.DataArray, dim: str) -> int:
 
 
 def _name(result: xr.Dataset, name: str) -> str:
-    """Give the name under which a result has a variable of the whole network; empty if it has not."""
+    """Return the name under which a result has a variable of the whole network; empty if it has not."""
     total = f"total_{name}"
     known = total if total in result else name
     return known if known in result and not {"parameter", "layer", "unit"} & set(result[known].dims) else ""

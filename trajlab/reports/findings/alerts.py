@@ -1,4 +1,4 @@
-"""What the rules say."""
+"""Findings on the rules that fire."""
 
 import numpy as np
 import xarray as xr
@@ -14,7 +14,7 @@ BROKEN = ("ExplodingTensor",)
 
 
 def alerts(result: xr.Dataset) -> list[Finding]:
-    """Say how many rules fire, where each does so first, and which are quiet or were not checked."""
+    """Report how many rules fire, where each does so first, and which are quiet or were not checked."""
     fired = [found for rule in map(str, result["rule"].values) if (found := _fired(result, rule))]
     said = sorted([*_most(result), *fired], key=lambda found: not found.alarm)
     return [*said, *_quiet(result, bool(fired)), *_unchecked(result)]

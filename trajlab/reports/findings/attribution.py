@@ -1,4 +1,4 @@
-"""What stands out in what decides: how little fools the network, and whether it keeps looking at the same place."""
+"""Findings on adversarial accuracy, and on the stability and overlap of attributions."""
 
 import numpy as np
 import xarray as xr
@@ -12,7 +12,7 @@ HEADLINES = ("adversarial_accuracy", "attention_iou", "attention_iou_prev")
 
 
 def attribution(result: xr.Dataset) -> list[Finding]:
-    """Say what attacks leave of the accuracy, whether maps stay and meet the masks, and which units want nothing."""
+    """Report the accuracy under attack, the overlap of maps with masks and over steps, and units without a gradient."""
     found = nonfinite(result, "samples", "outputs and gradients of the samples")
     return [*found, *_attack(result), *_masks(result), *_stay(result), *_still(result)]
 
@@ -29,25 +29,21 @@ def _attack(result: xr.Dataset) -> list[Finding]:
     runs = " (medians of the runs)" if "run" in result.dims else ""
     if not sizes[-1] > 0:
         return []
-    attacked = f"after an attack with ε = {number(float(sizes[-1]))}"
-    if sizes[0] == 0:
-        text = (
-            f"{share(float(known[0]))} of the probe is answered right at the end, {share(float(known[-1]))} {attacked}"
-        )
-    else:
-        text = f"{share(float(known[-1]))} of the probe is answered right at the end {attacked}"
-    blindly = (
+    attack = f"the attack with ε = {number(float(sizes[-1]))}"
+    text = f"The accuracy on the probe ends at {share(float(known[-1]))} under {attack}"
+    text += f", {share(float(known[0]))} without it" if sizes[0] == 0 else ""
+    random = (
         typical(last(result["noise_accuracy"])).sel(epsilon=sizes[-1]).item() if "noise_accuracy" in result else np.nan
     )
-    if np.isfinite(blindly):
-        text += f" and {share(blindly)} after steps as large in random directions"
+    if np.isfinite(random):
+        text += f", {share(random)} after random steps of the same size"
     found = [Finding(f"{text}{runs}.", "adversarial_accuracy")]
     if "run" in end.dims:
         hard = end.sel(epsilon=sizes[-1])
         best, worst = extreme(hard), extreme(hard, least=True)
         if best is not None and worst is not None and share(best.value) != share(worst.value):
-            text = f"The attack with ε = {number(float(sizes[-1]))} leaves most{in_run(best)} ({share(best.value)})"
-            found.append(Finding(f"{text} and least{in_run(worst)} ({share(worst.value)}).", "adversarial_accuracy"))
+            text = f"The accuracy under {attack} is highest{in_run(best)} ({share(best.value)}) and lowest"
+            found.append(Finding(f"{text}{in_run(worst)} ({share(worst.value)}).", "adversarial_accuracy"))
     return found
 
 
@@ -107,17 +103,15 @@ def _still(result: xr.Dataset) -> list[Finding]:
     count = int(same.sum())
     if not count:
         return []
-    of = f"{count} of {same.size} units of `{result.attrs.get('layer', '')}`"
-    return [
-        Finding(f"The inputs that excite {of} most are the same to the bit at all steps shown.", "maximum_response")
-    ]
+    units = f"{count} of {same.size} units of `{result.attrs.get('layer', '')}`"
+    return [Finding(f"The maximizing inputs of {units} are identical at all steps shown.", "maximum_response")]
 
 
 def _of(result: xr.Dataset, name: str) -> str:
-    """Say what a map is of."""
+    """Return what a map attributes."""
     objective = str(result.attrs.get("objective", ""))
     if name == "grad_cam":
-        return " of the class told" if objective == "predicted_logit" else " of the label" if objective else ""
+        return " of the predicted class" if objective == "predicted_logit" else " of the label" if objective else ""
     return f" of the {OBJECTIVES[objective]}" if objective in OBJECTIVES else ""
 
 

@@ -1,4 +1,4 @@
-"""What stands out in how invariant layers are to augmentation."""
+"""Findings on the invariance of layers to augmentation."""
 
 import xarray as xr
 
@@ -10,7 +10,7 @@ HEADLINES = ("invariance",)
 
 
 def augmentation(result: xr.Dataset) -> list[Finding]:
-    """Say which layer is most invariant, and where the invariance was learned."""
+    """Report which layer is most invariant, and where the invariance was learned."""
     return [*nonfinite(result, "invariance", "activations"), *_most(result), *_learned(result)]
 
 

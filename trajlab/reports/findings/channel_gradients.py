@@ -1,4 +1,4 @@
-"""What stands out in how channels emit and absorb gradients."""
+"""Findings on the emission and absorption of gradients by channels."""
 
 import xarray as xr
 
@@ -9,14 +9,14 @@ from trajlab.statistics.wording import count, number
 HEADLINES = ("median_cv_ratio", "median_norm_correlation")
 
 ALIKE = 1.1
-"""Variations are told to differ from this factor on."""
+"""Factor from which on variations count as different."""
 
 STRONG = 0.7
-"""Correlations are told to be strong from here on."""
+"""Correlation from which on it counts as strong."""
 
 
 def channel_gradients(result: xr.Dataset) -> list[Finding]:
-    """Say where emission differs more than absorption, and how much of it the norms of filters explain."""
+    """Report where emission differs more than absorption, and how much of it the norms of filters explain."""
     return [*nonfinite(result, "", "emissions and absorptions"), *_variation(result), *_norms(result)]
 
 

@@ -1,4 +1,4 @@
-"""What stands out in how far runs are from each other."""
+"""Findings on the distance between runs, their connection and their matched units."""
 
 import numpy as np
 import xarray as xr
@@ -21,25 +21,25 @@ CONNECTED = 0.05
 """Runs are linearly connected where the loss rises by at most this share of the loss at the worse end."""
 
 UNRELATED = " (unrelated runs of one norm: 141 %)"
-"""What to hold distances against."""
+"""Distance of unrelated runs, for comparison."""
 
 SIGMAS = 3.0
-"""Ways that deviate from chance by so many standard deviations are told to be related."""
+"""Standard deviations from chance from which on displacements count as related."""
 
 
 def comparison(result: xr.Dataset) -> list[Finding]:
-    """Say who ended nearest and farthest, who is connected with whom, who moved alike, and which units are the same."""
+    """Report the nearest and farthest runs, linear connection, similar displacements, and matched units."""
     return [
         *nonfinite(result, "distance"),
         *_ends(result),
         *_connected(result),
-        *_ways(result),
+        *_directions(result),
         *_units(result),
     ]
 
 
 def _each_two(array: xr.DataArray) -> dict[tuple[str, str], float]:
-    """Give the last known value of each two runs, each two once."""
+    """Return the last known value of each pair of runs, each pair once."""
     end = last(array)
     runs = [str(name) for name in end["run"].values] if "run" in end.dims else ["the run"]
     end = end if "run" in end.dims else end.expand_dims(run=runs)
@@ -63,9 +63,9 @@ def _ends(result: xr.Dataset) -> list[Finding]:
     near, far = min(known, key=known.__getitem__), max(known, key=known.__getitem__)
     same = [pair for pair, value in known.items() if value == 0]
     if len(same) == len(known):
-        return [Finding("All runs ended in the same place, to the bit.", "distance")]
+        return [Finding("All runs ended with identical weights.", "distance")]
     text = f"{_two(near)} ended nearest: {share(known[near])} of the mean of their norms apart"
-    text = f"{_two(near)} ended in the same place, to the bit" if same else text
+    text = f"{_two(near)} ended with identical weights" if same else text
     if len(known) == 1:
         text = f"{_two(near)} ended {share(known[near])} of the mean of their norms apart{UNRELATED}"
     if near != far:
@@ -96,7 +96,7 @@ def _connected(result: xr.Dataset) -> list[Finding]:
     return found
 
 
-def _ways(result: xr.Dataset) -> list[Finding]:
+def _directions(result: xr.Dataset) -> list[Finding]:
     cosines, null = total_of(result, "update_cosine"), total_of(result, "update_cosine_null")
     if cosines is None or null is None:
         return []
@@ -109,8 +109,8 @@ def _ways(result: xr.Dataset) -> list[Finding]:
     if not related:
         text = f"No two runs moved in related directions: the largest cosine is {number(known[most])}"
         return [Finding(f"{text} (chance: 0 ± {sigma}).", "update_cosine")]
-    alike = "most alike" if len(known) > 1 else "alike"
-    text = f"{_two(most)} moved {alike}: the cosine of their ways is {number(known[most])} (chance: 0 ± {sigma})"
+    similar = "in the most similar directions" if len(known) > 1 else "in similar directions"
+    text = f"{_two(most)} moved {similar}: cosine {number(known[most])} between displacements (chance: 0 ± {sigma})"
     text += f"; {len(related):,} of {count(len(known), 'pair')} are related beyond chance" if len(known) > 1 else ""
     return [Finding(f"{text[:1].upper()}{text[1:]}.", "update_cosine" if "run" in result.dims else "distance")]
 
@@ -125,8 +125,8 @@ def _units(result: xr.Dataset) -> list[Finding]:
         return []
     most, least = (str(alike["layer"].values[pick(alike.values)]) for pick in (np.nanargmax, np.nanargmin))
     text = (
-        f"Units matched by what they give on the probe correlate by {number(float(alike.sel(layer=most)))} in `{most}` "
-        f"(by chance {number(float(null.sel(layer=most)))})"
+        f"Units matched by their activations on the probe correlate by {number(float(alike.sel(layer=most)))} in "
+        f"`{most}` (by chance {number(float(null.sel(layer=most)))})"
     )
     if most != least:
         text += (

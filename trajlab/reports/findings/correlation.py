@@ -1,4 +1,4 @@
-"""What stands out in how features go together."""
+"""Findings on the similarity, redundancy and settling of layers."""
 
 import numpy as np
 import xarray as xr
@@ -14,7 +14,7 @@ SETTLED = 0.95
 
 
 def correlation(result: xr.Dataset) -> list[Finding]:
-    """Say which layers are alike and which redundant, when they settled, and which features do not vary."""
+    """Report which layers are alike and which redundant, when they settled, and which features do not vary."""
     found = nonfinite(result, "cka", "activations")
     return [*found, *_alike(result), *_redundant(result), *_settled(result), *_constant(result)]
 
@@ -56,7 +56,7 @@ def _redundant(result: xr.Dataset) -> list[Finding]:
 
 
 def _settled(result: xr.Dataset) -> list[Finding]:
-    """Say which layer became first what it is at the end, and which last."""
+    """Report which layer became first what it is at the end, and which last."""
     alike = typical(result["cka_end"]).transpose("step", "layer")
     steps = alike["step"].values
     known = alike.notnull().all("step").values

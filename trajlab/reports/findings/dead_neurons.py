@@ -1,4 +1,4 @@
-"""What stands out in the lives of units."""
+"""Findings on dead, dying and revived units."""
 
 import numpy as np
 import xarray as xr
@@ -19,7 +19,7 @@ HEADLINES = (
 
 
 def dead_neurons(result: xr.Dataset) -> list[Finding]:
-    """Say where most units are dead at the end, how many ever died or came back, when and where."""
+    """Report where most units are dead at the end, how many ever died or came back, when and where."""
     names = {"fraction_dead": "dead", "fraction_gradient_dead": "without gradient"}
     known = next((name for name in names if name in result), None)
     found = nonfinite(result, known or "", "activations")
@@ -86,7 +86,7 @@ def _fed(result: xr.Dataset, layer: str) -> str:
 
 
 def _lives(result: xr.Dataset) -> list[Finding]:
-    """Say how many units were ever dead, and what became of those that died; each unit counts once in a run."""
+    """Report how many units were ever dead, and what became of those that died; each unit counts once in a run."""
     if "deaths" not in result:
         return []
     known = result["deaths"].notnull()
@@ -118,7 +118,7 @@ def _many(who: xr.DataArray) -> str:
 
 
 def _dying(result: xr.Dataset) -> list[Finding]:
-    """Say in which layer the most units ever died."""
+    """Report in which layer the most units ever died."""
     if "fraction_ever_died" not in result or "layer" not in result.dims:
         return []
     place = extreme(result["fraction_ever_died"])

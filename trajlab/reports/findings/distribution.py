@@ -1,4 +1,4 @@
-"""What stands out in how values are distributed."""
+"""Findings on shift, spread and tails of values."""
 
 import numpy as np
 import xarray as xr
@@ -15,7 +15,7 @@ TAILS = 1.0
 
 
 def distribution(result: xr.Dataset) -> list[Finding]:
-    """Say which layer's values shifted most, which spread out, collapsed or grew tails."""
+    """Report which layer's values shifted most, which spread out, collapsed or grew tails."""
     return [*nonfinite(result, "std", "values"), *_shift(result), *_spread(result), *_tails(result)]
 
 

@@ -1,4 +1,4 @@
-"""What stands out in how far each tensor has moved."""
+"""Findings on how far each tensor moved."""
 
 import numpy as np
 import xarray as xr
@@ -15,7 +15,7 @@ OF_THE_PATH = ("path_length", "straightness")
 """Headlines of the path, which begins at the start of the run: they do not fit distances from elsewhere."""
 
 NOTABLE = 1.25
-"""Groups of runs whose medians differ by this factor are told apart in a sentence."""
+"""Factor between the medians of groups of runs from which on a finding compares them."""
 
 
 def headline_data(result: xr.Dataset) -> xr.Dataset:
@@ -26,9 +26,9 @@ def headline_data(result: xr.Dataset) -> xr.Dataset:
 
 
 def drift(result: xr.Dataset) -> list[Finding]:
-    """Say which layer moved most and least, which runs went farther, how straight, and what never moved.
+    """Report the layers that moved most and least, runs that moved farther, straightness, and what never changed.
 
-    Of distances from another run, say which run ended farthest from it, and which nearest.
+    Of distances from another run, report which run ended farthest from it, and which nearest.
     """
     found = nonfinite(result, "relative")
     if result.attrs.get("reference_of") == "parent":
@@ -48,14 +48,14 @@ def _layers(result: xr.Dataset) -> list[Finding]:
         return []
     known = int(np.isfinite(end.sel(most.at).values).sum())
     runs = f" (median of {count(known, 'run')})" if end.sizes.get("run", 1) > 1 else ""
-    text = f"`{most.at['parameter']}` moved most: by {share(most.value)} of its starting norm{runs}"
+    text = f"`{most.at['parameter']}` moved most: {share(most.value)} of its initial norm{runs}"
     if least.at != most.at:
-        text += f"; `{least.at['parameter']}` moved least, by {share(least.value)}"
+        text += f"; `{least.at['parameter']}` moved least: {share(least.value)}"
     found = [Finding(f"{text}.", "relative")]
     top = extreme(end)
     if runs and top is not None:
-        text = f"No tensor went farther than `{top.at['parameter']}`{in_run(top)}"
-        found.append(Finding(f"{text}: {share(top.value)} of its starting norm.", "relative"))
+        text = f"The largest distance of a tensor in any run is that of `{top.at['parameter']}`{in_run(top)}"
+        found.append(Finding(f"{text}: {share(top.value)} of its initial norm.", "relative"))
     return found
 
 
@@ -87,9 +87,9 @@ def _runs(result: xr.Dataset) -> list[Finding]:
         far, near = max(medians, key=medians.__getitem__), min(medians, key=medians.__getitem__)
         if medians[near] > 0 and medians[far] / medians[near] >= NOTABLE:
             text = (
-                f"Runs with {fact} `{far}` ended {number(round(medians[far] / medians[near], 1))} times as far from "
-                f"their start as those with `{near}`: {share(medians[far])} against {share(medians[near])} of the "
-                "starting norm (medians, whole network)."
+                f"Runs with {fact} `{far}` moved {number(round(medians[far] / medians[near], 1))} times as far as "
+                f"those with `{near}`: {share(medians[far])} and {share(medians[near])} of the initial norm (medians, "
+                "whole network)."
             )
             found.append(Finding(text, "total"))
     return found
@@ -100,10 +100,10 @@ def _path(result: xr.Dataset) -> list[Finding]:
     place = None if straight is None else extreme(last(straight), least=True)
     if place is None or place.value > 0.9 or place.value <= 0:
         return []
-    path = "The whole network's path" if "parameter" in result.dims else "The path"
-    path += f" is most winding{in_run(place)}:" if "run" in place.at else " is"
+    path = "The path of the whole network" if "parameter" in result.dims else "The path"
+    path += f" is least straight{in_run(place)}:" if "run" in place.at else " is"
     times = number(round(1 / place.value, 1))
-    return [Finding(f"{path} {times} times as long as the distance it covered.", "straightness")]
+    return [Finding(f"{path} {times} times as long as the distance from start to end.", "straightness")]
 
 
 def _unmoved(result: xr.Dataset) -> list[Finding]:
@@ -112,11 +112,11 @@ def _unmoved(result: xr.Dataset) -> list[Finding]:
     counts, place = result["unchanged_cause"], most_unmoved(result)
     if place is None:
         runs = ", in every run" if "run" in result.dims else ""
-        return [Finding(f"Every entry of every tensor moved at some step{runs}.", "relative")]
+        return [Finding(f"Every entry of every tensor changed at some step{runs}.", "relative")]
     here = counts.sel(place.at)
     row, cause = extreme(here.sum("cause")), extreme(here.sum("parameter"))
     total = size_in(result["numel"], place)
-    text = f"{count(place.value, 'entry')} ({share(place.value / total)}) never moved{in_run(place)}"
+    text = f"{count(place.value, 'entry')} ({share(place.value / total)}) never changed{in_run(place)}"
     if row and cause:
         words = str(cause.at["cause"]).replace("_", " ")
         text += f", most of them in `{row.at['parameter']}`; the main cause is “{words}”"

@@ -1,4 +1,4 @@
-"""What stands out in what neighbors tell of samples, and in how many directions features vary."""
+"""Findings on kNN accuracy and effective rank."""
 
 import numpy as np
 import xarray as xr
@@ -11,10 +11,10 @@ from trajlab.statistics.wording import count, listed, number, share
 HEADLINES = ("knn_best", "knn_chance")
 
 CLEAR = 0.03
-"""Shares that differ by less are not told to differ: it is a handful of samples."""
+"""Smallest difference of kNN accuracies that is reported: less is a handful of samples."""
 
 FACTOR = 1.1
-"""Effective ranks that differ by a smaller factor are not told to differ."""
+"""Smallest factor between effective ranks that is reported."""
 
 
 def headline_data(result: xr.Dataset) -> xr.Dataset:
@@ -24,19 +24,19 @@ def headline_data(result: xr.Dataset) -> xr.Dataset:
     accuracy = result["knn_accuracy"]
     own = accuracy.sel(layer=[name for name in accuracy["layer"].values if name != INPUT])
     named = {
-        "long_name": "share that neighbors tell, best layer",
+        "long_name": "kNN accuracy, best layer",
         "units": "1",
         "share": True,
-        "definition": "kNN accuracy",
+        "definition": "largest kNN accuracy of a layer",
     }
     return result.assign(knn_best=own.max("layer").assign_attrs(named))
 
 
 def embedding(result: xr.Dataset) -> list[Finding]:
-    """Say which layer tells the classes, where that changed most, and whose features lost or won directions."""
+    """Report the layer of the highest kNN accuracy, its largest change, and the largest change of an effective rank."""
     return [
         *nonfinite(result, "singular_values", "features"),
-        *_told(result),
+        *_best(result),
         *_changed(result),
         *_ranks(result),
         *_same(result),
@@ -44,7 +44,7 @@ def embedding(result: xr.Dataset) -> list[Finding]:
 
 
 def _ends(array: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
-    """Give the median over the runs at the first and the last step, of layers but the inputs that are known at both."""
+    """Return the medians over the runs at the first and the last step, of layers known at both, without the inputs."""
     array = typical(array)
     array = array.sel(layer=[name for name in array["layer"].values if name != INPUT])
     known = array.isel(step=[0, -1]).dropna("layer")
@@ -59,7 +59,7 @@ def _between(first: xr.DataArray, last: xr.DataArray) -> str:
     return f"From step {int(first['step']):,} to {int(last['step']):,}"
 
 
-def _told(result: xr.Dataset) -> list[Finding]:
+def _best(result: xr.Dataset) -> list[Finding]:
     if "knn_accuracy" not in result:
         return []
     last = _ends(result["knn_accuracy"])[1]
@@ -69,7 +69,7 @@ def _told(result: xr.Dataset) -> list[Finding]:
     names = [f"`{name}`" for name in last["layer"].values[last.values == best]]
     same = len(names) == last.size > 1
     where = "the same in every layer" if same else f"highest in {listed(names)}"
-    held = [f"always the largest class: {share(float(typical(result['knn_chance'])))}"]
+    held = [f"majority class: {share(float(typical(result['knn_chance'])))}"]
     if INPUT in result["layer"].values:
         inputs = typical(result["knn_accuracy"]).sel(layer=INPUT).sel(step=last["step"]).item()
         held.insert(0, f"inputs: {share(inputs)}")
@@ -117,7 +117,7 @@ def _ranks(result: xr.Dataset) -> list[Finding]:
 
 
 def _same(result: xr.Dataset) -> list[Finding]:
-    """Name layers that give the same for all samples."""
+    """Report layers with equal features for all samples."""
     lost = result["constant"] == result["features"]
     some = lost.any([dim for dim in lost.dims if dim != "layer"])
     names = [f"`{name}`" for name in lost["layer"].values[some.values]]

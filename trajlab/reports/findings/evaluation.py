@@ -1,4 +1,4 @@
-"""What stands out in how well the network does on the probe."""
+"""Findings on loss, accuracy and pruning."""
 
 import numpy as np
 import xarray as xr
@@ -10,17 +10,17 @@ from trajlab.statistics.wording import count, listed, number, share
 HEADLINES = ("loss", "accuracy", "macro_f1", "train_accuracy", "accuracy_gap", "prunable_share")
 
 POINT = 0.01
-"""Shares that differ by less are not told to differ."""
+"""Smallest difference of accuracies that is reported."""
 
 FEW = 3
 """Classes up to which each is named."""
 
 WORSE = 1.2
-"""A loss at the end that is this factor above the least on the way is told."""
+"""Factor of the final loss over the lowest from which on a rise is reported."""
 
 
 def evaluation(result: xr.Dataset) -> list[Finding]:
-    """Say who is best at the end, whether the loss rose again, which class is worst, and what pruning costs."""
+    """Report the best runs at the end, rises of the loss, the worst class, and the cost of pruning."""
     parts = (_end, _risen, _gap, _class, _pruning)
     return [*nonfinite(result, "loss", "outputs"), *(found for part in parts for found in part(result))]
 
@@ -60,7 +60,7 @@ def _risen(result: xr.Dataset) -> list[Finding]:
 
 
 def _rise(loss: xr.DataArray, ratio: xr.DataArray, words: str, told: str) -> Finding | None:
-    """Say of how many runs the loss rose, and of the one where it did most from where to where."""
+    """Report of how many runs the loss rose, and of the one where it did most from where to where."""
     place = extreme(ratio)
     if place is None or place.value < WORSE:
         return None
@@ -83,13 +83,12 @@ def _class(result: xr.Dataset) -> list[Finding]:
     if share(worst.value) == share(best.value):
         return []
     lowest, highest = (_classes(end, share(value)) for value in (worst.value, best.value))
-    are, their = ("is", "its") if lowest.startswith("class ") else ("are", "their")
-    text = f"{lowest[:1].upper()}{lowest[1:]} {are} worst at the end: {share(worst.value)} of {their} targets are"
-    return [Finding(f"{text} answered right, {share(best.value)} of those of {highest}{runs}.", "class_accuracy")]
+    text = f"The accuracy at the end is lowest on {lowest}, {share(worst.value)}, and highest on {highest},"
+    return [Finding(f"{text} {share(best.value)}{runs}.", "class_accuracy")]
 
 
 def _classes(end: xr.DataArray, written: str) -> str:
-    """Name the classes of which so many are answered right, or count them."""
+    """Name the classes of a given accuracy, or count many."""
     same = [str(label) for label, value in zip(end["class"].values, end.values, strict=True) if share(value) == written]
     if len(same) == 1:
         return f"class {same[0]}"
@@ -97,29 +96,27 @@ def _classes(end: xr.DataArray, written: str) -> str:
 
 
 def _gap(result: xr.Dataset) -> list[Finding]:
-    """Say how much better training examples are answered."""
+    """Report the generalization gap of the accuracy."""
     if "accuracy_gap" not in result:
         return []
     end = _at_end(result, "accuracy_gap")
     place, middle = extreme(abs(end)), float(typical(end))
     if place is None or max(place.value, abs(middle)) < POINT:
         return []
-    usual = f"{_points(abs(middle))} {_compared(middle)} often than" if abs(middle) >= POINT else "about as often as"
-    text = f"Training examples are answered right {usual} the probe at the end"
+    usual = f"{_points(abs(middle))} {_side(middle)}" if abs(middle) >= POINT else "within a point of"
+    text = f"The accuracy on training examples ends {usual} that on the probe"
     if "run" in place.at:
         value = float(end.sel(run=place.at["run"]))
-        text += (
-            f" (median of the runs), with the largest gap{in_run(place)} ({_points(place.value)} {_compared(value)})"
-        )
+        text += f" (median of the runs), with the largest gap{in_run(place)} ({_points(place.value)} {_side(value)})"
     return [Finding(f"{text}.", "gap")]
 
 
-def _compared(value: float) -> str:
-    return "more" if value >= 0 else "less"
+def _side(value: float) -> str:
+    return "above" if value >= 0 else "below"
 
 
 def _pruning(result: xr.Dataset) -> list[Finding]:
-    """Say at which sparsity the accuracy falls by more than a point, at the end."""
+    """Report at which sparsity the accuracy falls by more than a point, at the end."""
     if "prunable_share" not in result:
         return []
     names = ("pruned_share", "pruned_accuracy", "prunable_share", "accuracy")
@@ -132,13 +129,13 @@ def _pruning(result: xr.Dataset) -> list[Finding]:
         most = extreme(shares.max("threshold"))
         if most is None:
             return []
-        text = f"No pruning that was tried, of up to {share(most.value)} of the weights"
+        text = f"No tested pruning, of up to {share(most.value)} of the weights"
         return [Finding(f"{text}, costs more than a point of accuracy at the end.", "pruning")]
     one = {"run": least.at["run"]} if "run" in least.at else {}
     put = float(beyond.sel(one))
     fall = _points(float(cost.sel(one)[int(np.argmax(shares.sel(one).values == put))]))
-    text = f"Putting {share(put)} of the weights to 0 costs {fall} of accuracy at the end{in_run(least)}"
-    text += f", {share(least.value)} at most one" if least.value > 0 else ", and less was not tried"
+    text = f"Pruning {share(put)} of the weights costs {fall} of accuracy at the end{in_run(least)}"
+    text += f", {share(least.value)} at most one" if least.value > 0 else ", and less was not tested"
     most = extreme(kept)
     if most and most.value > least.value:
         text += f"; most can be pruned{in_run(most)} ({share(most.value)})"
@@ -146,7 +143,7 @@ def _pruning(result: xr.Dataset) -> list[Finding]:
 
 
 def _at_end(result: xr.Dataset, name: str) -> xr.DataArray:
-    """Give a quantity at the last snapshot of each run, NaN for a run that has diverged."""
+    """Return a quantity at the last snapshot of each run, NaN for a run that has diverged."""
     return last(result[name], known=result["nonfinite"].notnull() if "nonfinite" in result else None)
 
 

@@ -1,4 +1,4 @@
-"""What stands out in how activations are distributed."""
+"""Findings on shift and spread of activations, on examples and noise."""
 
 import numpy as np
 import xarray as xr
@@ -11,11 +11,11 @@ from trajlab.statistics.wording import number, share
 HEADLINES = ("mean", "std", "skewness", "excess_kurtosis", "min", "max", "zeros", "nonfinite")
 
 GROWN = 1.5
-"""A standard deviation that grew by this factor, or fell by it, is told."""
+"""Smallest factor of a standard deviation that is reported."""
 
 
 def features(result: xr.Dataset) -> list[Finding]:
-    """Say where activations shifted and grew most, and which noise the network tells from examples."""
+    """Report where activations shifted and grew most, and which noise the network tells from examples."""
     found = nonfinite(result, "std", "activations")
     first = result.isel(input=0)
     return [*found, *_shift(first), *_spread(first), *_apart(result)]
@@ -54,7 +54,7 @@ def _spread(result: xr.Dataset) -> list[Finding]:
 
 
 def _apart(result: xr.Dataset) -> list[Finding]:
-    """Say how far activations on each kind of inputs are from those on the valid ones, where they are farthest."""
+    """Report how far activations on each kind of inputs are from those on the valid ones, where they are farthest."""
     if "ks_valid" not in result:
         return []
     end = typical(last(result["ks_valid"]))

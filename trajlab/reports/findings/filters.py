@@ -1,4 +1,4 @@
-"""What stands out in the filters of a layer."""
+"""Findings on the filters of a layer."""
 
 import numpy as np
 import xarray as xr
@@ -14,7 +14,7 @@ HEADLINES = ("limit",)
 
 
 def filters(result: xr.Dataset) -> list[Finding]:
-    """Say which filter changed most, and which least."""
+    """Report which filter changed most, and which least."""
     found = nonfinite(result, "kernel")
     if result.sizes["step"] < 2:
         return found
@@ -32,7 +32,7 @@ def filters(result: xr.Dataset) -> list[Finding]:
 
 
 def _of_runs(end: xr.DataArray, name: str, since: str) -> list[Finding]:
-    """Say how far the filters went that went farthest and least in each run: their numbers tell nothing across runs."""
+    """Report the largest and smallest change of a filter within each run: indices do not correspond across runs."""
     far, near = (_each(end.where(np.isfinite(end)), reduce) for reduce in ("max", "min"))
     if not far:
         return []

@@ -53,7 +53,7 @@ class Headlined(Protocol):
 
 
 def nonfinite(result: xr.Dataset, figure: str, thing: str = "weights") -> list[Finding]:
-    """Say where NaN and Inf first appear."""
+    """Report where NaN and Inf first appear."""
     if "nonfinite" not in result or "step" not in result["nonfinite"].dims:
         return []
     bad = result["nonfinite"] > 0

@@ -1,4 +1,4 @@
-"""What stands out in the size, direction and noise of gradients."""
+"""Findings on the norm and direction of gradients."""
 
 import numpy as np
 import xarray as xr
@@ -20,12 +20,12 @@ SPIKE = 10.0
 
 
 def gradient_statistics(result: xr.Dataset) -> list[Finding]:
-    """Say which layers starve, how the gradient of the whole network grew or shrank, and which way it turned."""
+    """Report which layers starve, how the gradient of the whole network grew or shrank, and which way it turned."""
     return [*nonfinite(result, "l2", "gradients"), *_layers(result), *_change(result), *_spike(result), *_turn(result)]
 
 
 def _end(array: xr.DataArray) -> xr.DataArray:
-    """Give the median of the last tenth of the known steps."""
+    """Return the median of the last tenth of the known steps."""
     known = array.dropna("step", how="all")
     return known.isel(step=slice(-max(1, round(PERIOD * known.sizes["step"])), None)).median("step", skipna=True)
 

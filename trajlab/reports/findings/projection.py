@@ -1,4 +1,4 @@
-"""What stands out in the path: whether it is of lower dimension than a random walk, and which layers' paths are."""
+"""Findings on the dimension of the path, compared with a random walk."""
 
 import numpy as np
 import xarray as xr
@@ -14,12 +14,12 @@ ALIKE = 0.05
 
 
 def projection(result: xr.Dataset) -> list[Finding]:
-    """Say whether the path keeps to a plane more than a random walk does, and in which layers."""
+    """Report whether the path keeps to a plane more than a random walk does, and in which layers."""
     return [*nonfinite(result, "scores"), *_left_out(result), *_network(result), *_layers(result)]
 
 
 def _plane(ratio: xr.DataArray) -> xr.DataArray:
-    """Give what the first two components hold."""
+    """Return what the first two components hold."""
     return ratio.isel(component=slice(2)).sum("component", skipna=False)
 
 

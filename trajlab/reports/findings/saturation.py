@@ -1,4 +1,4 @@
-"""What stands out in how much of each layer is saturated."""
+"""Findings on saturated values and units."""
 
 import numpy as np
 import xarray as xr
@@ -10,11 +10,11 @@ from trajlab.statistics.wording import listed, share
 HEADLINES = ("fraction_saturated", "fraction_low", "fraction_high", "fraction_units_saturated")
 
 CHANGE = 0.1
-"""A share of saturated values that changed by this much is told."""
+"""Smallest change of a share of saturated values that is reported."""
 
 
 def saturation(result: xr.Dataset) -> list[Finding]:
-    """Say which layer is saturated most at the end, where this rose most, and where whole units are stuck."""
+    """Report which layer is saturated most at the end, where this rose most, and where whole units are stuck."""
     found = nonfinite(result, "fraction_saturated", "activations")
     return [*found, *_without_rule(result), *_end(result), *_risen(result), *_units(result)]
 

@@ -1,4 +1,4 @@
-"""What stands out in how often entries change sign."""
+"""Findings on sign flips of gradients and weights."""
 
 import numpy as np
 import xarray as xr
@@ -15,7 +15,7 @@ SURE = 3.0
 
 
 def sign_flips(result: xr.Dataset) -> list[Finding]:
-    """Say which layers' gradients keep their sign or alternate more than a coin would, and how weights flip."""
+    """Report which layers' gradients keep their sign or alternate more than a coin would, and how weights flip."""
     return [*_against_coin(result), *_valley(result), *_weights(result)]
 
 

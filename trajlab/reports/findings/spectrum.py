@@ -1,4 +1,4 @@
-"""What stands out in singular values: what is more than noise, ranks that fell, heavy tails."""
+"""Findings on singular values beyond noise, effective ranks and heavy tails."""
 
 import numpy as np
 import xarray as xr
@@ -17,7 +17,7 @@ ENOUGH = 50
 
 
 def spectrum(result: xr.Dataset) -> list[Finding]:
-    """Say where singular values stand out of noise, whose effective rank is below noise's, and how heavy tails are."""
+    """Report singular values beyond noise, effective ranks below those of noise, and heavy tails."""
     return [*nonfinite(result, "singular_values"), *_spikes(result), *_rank(result), *_tail(result)]
 
 

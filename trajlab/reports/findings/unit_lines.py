@@ -1,4 +1,4 @@
-"""What stands out in the lines of units on the plane."""
+"""Findings on the lines of units in the plane."""
 
 import xarray as xr
 
@@ -10,7 +10,7 @@ HEADLINES = ("fraction_crossing",)
 
 
 def unit_lines(result: xr.Dataset) -> list[Finding]:
-    """Say how many units switch anywhere in the picture, at first and at last."""
+    """Report how many units switch anywhere in the picture, at first and at last."""
     crossing = typical(result["fraction_crossing"]).dropna("step")
     if not crossing.size:
         return []

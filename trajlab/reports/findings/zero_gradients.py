@@ -1,4 +1,4 @@
-"""What stands out among gradients near zero."""
+"""Findings on gradients near zero."""
 
 import numpy as np
 import xarray as xr
@@ -17,7 +17,7 @@ LASTING = 0.95
 
 
 def zero_gradients(result: xr.Dataset) -> list[Finding]:
-    """Say where gradients are near zero, since when, whether they leave that state, and what never had any."""
+    """Report where gradients are near zero, since when, whether they leave that state, and what never had any."""
     return [*_near(result), *_since(result), *_leaving(result), *_never(result)]
 
 
@@ -46,7 +46,7 @@ def _near(result: xr.Dataset) -> list[Finding]:
 
 
 def _since(result: xr.Dataset) -> list[Finding]:
-    """Say from which step on half of a network's gradients stay near zero."""
+    """Report from which step on half of a network's gradients stay near zero."""
     name = "total_fraction_near_zero" if "total_fraction_near_zero" in result else "fraction_near_zero"
     if "parameter" in result[name].dims:
         return []
