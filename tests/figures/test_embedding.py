@@ -8,7 +8,8 @@ from trajlab.errors import BadSetting
 from trajlab.figures import figure, panels, save
 from trajlab.figures.embedding import frames
 from trajlab.figures.marks.by_layer import by_layer
-from trajlab.figures.marks.points import COLORS, MARKERS, look_of
+from trajlab.figures.marks.colors import CLASSES
+from trajlab.figures.marks.points import MARKERS, look_of
 from trajlab.reports.findings import findings, headlines
 from trajlab.stages.embedding import embedding
 
@@ -55,14 +56,14 @@ def test_figure__colors_the_points_of_the_last_layer_and_step_by_class(result):
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["class 0", "class 1", "class 2"]
     for label, places in enumerate(by_color(ax).values()):
         np.testing.assert_allclose(places, result.tsne.sel(layer="late", step=20)[LABELS == label])
-    assert [c for c in by_color(ax)] == [to_hex(color) for color in COLORS[:3]]
+    assert [c for c in by_color(ax)] == [to_hex(color) for color in CLASSES[:3]]
     other = figure(result, variable="pca", layer="early", step=0)
     assert other.get_title().startswith("early, step 0, kNN ")
     np.testing.assert_allclose(next(iter(by_color(other).values())), result.pca.sel(layer="early", step=0)[LABELS == 0])
 
 
 def test_figure__ten_classes_differ_in_color_and_marker():
-    assert len(set(COLORS)) == len(set(MARKERS)) == 10
+    assert len(set(CLASSES)) == len(set(MARKERS)) == 10
     assert len(look_of(np.arange(10)).classes) == 10
     many = look_of(np.arange(11))
     assert not len(many.classes) and (many.norm.vmin, many.norm.vmax) == (0, 10)

@@ -55,18 +55,20 @@ def panels(result: xr.Dataset) -> list[Panel]:
     runs = " in any run" if result.sizes.get("run", 1) > 1 else ""
     caption = f"Orange where a rule fires somewhere{runs}; blank where it was not checked."
     height = tall(result.sizes["rule"])
-    found = [Panel("rules", "Which rules fire, and when", caption, (9.2, height), partial(_rules, result))]
+    figures = [Panel("rules", "Which rules fire, and when", caption, (9.2, height), partial(_rules, result))]
     places = _places(result)
     if places.size:
         more = f" The first {MOST} of {places.size}." if places.size > MOST else ""
         caption = f"Every place at which a rule fires{runs}, by rule.{more}"
         height = tall(min(places.size, MOST))
-        found.append(Panel("places", "Where they fire", caption, (9.2, height), partial(_where, result, places[:MOST])))
+        figures.append(
+            Panel("places", "Where they fire", caption, (9.2, height), partial(_where, result, places[:MOST]))
+        )
     if len(run_names(result)) > 1:
         caption = "Number of places at which a rule fires."
         height = tall(result.sizes["run"])
-        found.append(Panel("runs", "Alerts of each run", caption, (9.2, height + 1.4), partial(_runs, result)))
-    return found
+        figures.append(Panel("runs", "Alerts of each run", caption, (9.2, height + 1.4), partial(_runs, result)))
+    return figures
 
 
 def _any(fires: xr.DataArray) -> np.ndarray:
@@ -104,10 +106,10 @@ def _draw(rows: np.ndarray, steps: np.ndarray, names: list[str], ax: Axes) -> No
 
 def _lasting(states: np.ndarray, steps: np.ndarray) -> np.ndarray:
     """Let what was found last until it is checked again, and what was found last for as long as the check before."""
-    known = np.flatnonzero(np.isfinite(states))
-    if not known.size:
+    checked = np.flatnonzero(np.isfinite(states))
+    if not checked.size:
         return states
     last = np.maximum.accumulate(np.where(np.isfinite(states), np.arange(states.size), -1))
     filled = np.where(last >= 0, states[last], np.nan)
-    gap = steps[known[-1]] - steps[known[-2]] if known.size > 1 else 0
-    return np.where(steps < steps[known[-1]] + max(gap, 1), filled, np.nan)
+    gap = steps[checked[-1]] - steps[checked[-2]] if checked.size > 1 else 0
+    return np.where(steps < steps[checked[-1]] + max(gap, 1), filled, np.nan)

@@ -77,14 +77,14 @@ def attribution(result: xr.Dataset, *, ax: Axes | None = None, variable: str | N
     if variable in OVERLAPS and variable in result:
         ax = canvas(ax)
         run = select.get("run")
-        one = result if run is None else result.isel(run=position(result, "run", run))
-        shown = mean_overlap(one, variable)
+        chosen = result if run is None else result.isel(run=position(result, "run", run))
+        shown = mean_overlap(chosen, variable)
         shown = shown.isel(map=-1) if "run" in shown.dims else shown
         lines(shown.squeeze("map") if shown.sizes.get("map") == 1 else shown, ax)
         return ax
     if variable is not None or not _is_image(result["image"]):
-        known = ("adversarial_accuracy", "token_gradient", "attention_iou_prev", "top_response")
-        return default(result, ax=ax, variable=variable or next(name for name in known if name in result), **select)
+        defaults = ("adversarial_accuracy", "token_gradient", "attention_iou_prev", "top_response")
+        return default(result, ax=ax, variable=variable or next(name for name in defaults if name in result), **select)
     ax = canvas(ax, height=4.0)
     if select.get("sample") is not None:
         _over_steps(result, ax, **select)
@@ -95,7 +95,7 @@ def attribution(result: xr.Dataset, *, ax: Axes | None = None, variable: str | N
 
 def panels(result: xr.Dataset) -> list[Panel]:
     """Return the figures that the report shows."""
-    found = []
+    figures = []
     run = f" Run {result['run'].values[0]}." if "run" in result.dims else ""
     gray = "" if result["image"].sizes.get("channel", 1) in (1, 3) else " Inputs are the mean over their channels."
     ways = {
@@ -110,16 +110,16 @@ def panels(result: xr.Dataset) -> list[Panel]:
         shape, rows = result["image"].shape, sum(name in result for name in ROWS)
         size = _size(shape, rows, min(result.sizes["sample"], MOST))
         title = f"Attributions at step {int(result['step'][-1]):,}"
-        found.append(Panel("samples", title, caption + gray + run, size, partial(_alone, result)))
+        figures.append(Panel("samples", title, caption + gray + run, size, partial(_alone, result)))
         if len(kinds := _kinds(result)) > 1 and "grad_cam" in _rows(result):
             size = _size(shape, 1 + len(kinds), min(result.sizes["sample"], MOST))
             title = f"Grad-CAM of each kind of run at step {int(result['step'][-1]):,}"
             text = f"{ways['grad_cam']} Of runs that differ in their seed only, the first is shown."
-            found.append(Panel("runs", title, text, size, partial(_alone, result, variable="grad_cam")))
+            figures.append(Panel("runs", title, text, size, partial(_alone, result, variable="grad_cam")))
         if result.sizes["step"] > 1 and rows > 1:
             draw = partial(_alone, result, sample=0)
             size = _size(shape, rows - 1, result.sizes["step"])
-            found.append(Panel("steps", "Attributions of one sample over the steps", caption + run, size, draw))
+            figures.append(Panel("steps", "Attributions of one sample over the steps", caption + run, size, draw))
     captions = {
         "maximum_response": f"The input of {_norm(result)} that gradient ascent found for each unit; zero is middle "
         "gray, and each picture has its own scale. Noise is left where a unit has no gradient.",
@@ -130,12 +130,12 @@ def panels(result: xr.Dataset) -> list[Panel]:
         if name in result and _is_image(result[name]):
             size = _size(result[name].shape, result.sizes["step"], result.sizes["unit"])
             title = names[name].format(result.attrs.get("layer") or "the output")
-            found.append(Panel(name, title, text + run, size, partial(_alone, result, variable=name)))
+            figures.append(Panel(name, title, text + run, size, partial(_alone, result, variable=name)))
     if "adversarial_accuracy" in result:
         caption = "Accuracy on the probe after an adversarial step of size ε."
         array = result["adversarial_accuracy"].transpose(..., "epsilon", "step")
         title = "Accuracy under attack"
-        found.append(
+        figures.append(
             multiples.panel("adversarial_accuracy", title, caption, array)
             if "run" in array.dims
             else Panel("adversarial_accuracy", title, caption, (9.2, 3.0), partial(_attacks, array.T))
@@ -144,8 +144,8 @@ def panels(result: xr.Dataset) -> list[Panel]:
         if name in result and bool(result[name].notnull().any()):
             array, called = mean_overlap(result, name), str(result[name].attrs["long_name"])
             caption = f"{called[:1].upper()}{called[1:]}, mean over the samples; 1 is the same map."
-            found.append(Panel(name, title, caption, (9.2, 2.8), partial(_overlaps, array)))
-    return found
+            figures.append(Panel(name, title, caption, (9.2, 2.8), partial(_overlaps, array)))
+    return figures
 
 
 def _norm(result: xr.Dataset) -> str:
@@ -156,7 +156,7 @@ def _norm(result: xr.Dataset) -> str:
 def mean_overlap(result: xr.Dataset, name: str) -> xr.DataArray:
     """Return the mean overlap over the samples, with readable names of the maps."""
     array = result[name].mean("sample", keep_attrs=True)
-    names = [MAPS.get(str(one), str(one)) for one in array["map"].values]
+    names = [MAPS.get(str(map_name), str(map_name)) for map_name in array["map"].values]
     return array.assign_coords(map=np.array(names, dtype=object))
 
 
@@ -194,27 +194,30 @@ def _samples(result: xr.Dataset, ax: Axes, **select: Any) -> None:
     """Draw all samples at a step."""
     at, title = moment(result, **select)
     rows = _rows(result)
-    one = [at.isel(sample=i) for i in range(min(at.sizes["sample"], MOST))]
-    tiles = [[_tile(sample, name) for sample in one] for name in rows]
-    below, note = ([_told(sample, "adversarial_predicted") for sample in one], "prediction of the adversarial input")
-    known = "adversarial_predicted" in at
-    sheet(tiles, ax, rows=[ROWS[name] for name in rows], columns=[_name(sample) for sample in one],
-          below=below if known else (), note=note if known else "")  # fmt: skip
+    samples = [at.isel(sample=i) for i in range(min(at.sizes["sample"], MOST))]
+    tiles = [[_tile(sample, name) for sample in samples] for name in rows]
+    below, note = (
+        [_told(sample, "adversarial_predicted") for sample in samples],
+        "prediction of the adversarial input",
+    )
+    is_attacked = "adversarial_predicted" in at
+    sheet(tiles, ax, rows=[ROWS[name] for name in rows], columns=[_name(sample) for sample in samples],
+          below=below if is_attacked else (), note=note if is_attacked else "")  # fmt: skip
     ax.set_title(f"{title}: label, → prediction where it differs", y=1.0, pad=ABOVE)
 
 
 def _over_steps(result: xr.Dataset, ax: Axes, sample: int, **select: Any) -> None:
     """Draw a sample at all steps."""
     rows = [name for name in _rows(result) if name != "image"]
-    one, _ = moment(result.isel(sample=sample), **select, step=None)
+    first, _ = moment(result.isel(sample=sample), **select, step=None)
     run = {"run": select.get("run")}
     steps = [moment(result.isel(sample=sample), step=step, **run)[0] for step in result["step"].values]
     tiles = [[_tile(at, name) for at in steps] for name in rows]
-    known = "adversarial_predicted" in result
+    is_attacked = "adversarial_predicted" in result
     sheet(tiles, ax, rows=[ROWS[name] for name in rows], columns=[f"step {int(at['step']):,}" for at in steps],
-          below=[_told(at, "adversarial_predicted") for at in steps] if known else (),
-          note="prediction of the adversarial input" if known else "")  # fmt: skip
-    ax.set_title(f"sample {int(one['sample_index'])} of the probe", y=1.0, pad=ABOVE)
+          below=[_told(at, "adversarial_predicted") for at in steps] if is_attacked else (),
+          note="prediction of the adversarial input" if is_attacked else "")  # fmt: skip
+    ax.set_title(f"sample {int(first['sample_index'])} of the probe", y=1.0, pad=ABOVE)
 
 
 def _maps(result: xr.Dataset, name: str, ax: Axes | None, **select: Any) -> Axes:
@@ -249,9 +252,9 @@ def _name(at: xr.Dataset) -> str:
     """Return the label of a sample, and its prediction where it differs."""
     if "target" not in at or at["target"].ndim or at["target"].dtype.kind == "f" and float(at["target"]) % 1:
         return f"#{int(at['sample_index'])}"
-    told = _told(at, "predicted")
-    own = f"{float(at['target']):g}"
-    return own if told in ("", own) else f"{own} → {told}"
+    predicted = _told(at, "predicted")
+    label = f"{float(at['target']):g}"
+    return label if predicted in ("", label) else f"{label} → {predicted}"
 
 
 def _told(at: xr.Dataset, name: str) -> str:

@@ -51,9 +51,11 @@ def augmentation(result: xr.Dataset, *, ax: Axes | None = None, variable: str | 
         _sheet(result, ax)
         return ax
     if variable in MATRICES and variable in result:
-        known = recorded(result[variable])
-        select = {"step": known["step"].values[-1]} | {dim: one for dim, one in select.items() if one is not None}
-        array, title = choose(result, variable, keep=[str(dim) for dim in known.dims[-2:]], **select)
+        matrix = recorded(result[variable])
+        select = {"step": matrix["step"].values[-1]} | {
+            dim: label for dim, label in select.items() if label is not None
+        }
+        array, title = choose(result, variable, keep=[str(dim) for dim in matrix.dims[-2:]], **select)
         ax = canvas(ax, height=5.0)
         square(array, ax, up_to_one(array), groups=_groups(result, variable), by="image")
         ax.set_title(title)
@@ -73,23 +75,25 @@ def panels(result: xr.Dataset) -> list[Panel]:
     caption = "1 − variance over the copies of an image / variance over the copies of all images."
     array = result["invariance"]
     if runs > 1 or result.sizes["layer"] > FEW:
-        found = [multiples.panel("invariance", "Invariance", caption, array.transpose(..., "layer", "step"))]
+        figures = [multiples.panel("invariance", "Invariance", caption, array.transpose(..., "layer", "step"))]
     else:
-        found = [Panel("invariance", "Invariance", caption, (9.2, 3.0), partial(_alone, result))]
+        figures = [Panel("invariance", "Invariance", caption, (9.2, 3.0), partial(_alone, result))]
     caption = "Mean correlation over the features of a layer at the end, a dot for each image and run."
     size = 9.2, max(1.8, 0.22 * result.sizes["layer"] + 1.0)
-    found.append(Panel("copies", "Copies of one image and of different images", caption, size, partial(_dots, result)))
+    figures.append(
+        Panel("copies", "Copies of one image and of different images", caption, size, partial(_dots, result))
+    )
     for name, title in MATRICES.items():
         if name in result:
             layer = result.attrs.get("matrix_layer", "")
             caption = f"Of {layer}{' in run ' + run_names(result)[0] if runs > 1 else ''}."
             if name == "sample_correlation":
                 caption += " Copies of one image are side by side; lines part the images."
-            found.append(Panel(name, title, caption, (9.2, 3.2), partial(_moments, result, name)))
+            figures.append(Panel(name, title, caption, (9.2, 3.2), partial(_moments, result, name)))
     caption = "Each row is an image and its first copies; values run from the least to the largest of each channel."
     size = 9.2, min(0.4 + result.sizes["original"] * 9.0 / result.sizes["example"], 8.0)
-    found.append(Panel("examples", "Augmented copies", caption, size, partial(_examples, result)))
-    return found
+    figures.append(Panel("examples", "Augmented copies", caption, size, partial(_examples, result)))
+    return figures
 
 
 def _alone(result: xr.Dataset, figure: Figure) -> None:
@@ -114,8 +118,10 @@ def _sheet(result: xr.Dataset, ax: Axes) -> None:
     shown = np.ones((*picture.shape[:2], 4))
     shown[..., :3] = np.clip(np.nan_to_num(picture, nan=1.0), 0.0, 1.0)
     ax.imshow(shown[:-1, :-1], interpolation="nearest")
-    place = result["position"].isel(run=0, missing_dims="ignore").values
-    ax.set_yticks(np.arange(originals) * (height + 1) + (height - 1) / 2, [f"sample {int(one)}" for one in place])
+    positions = result["position"].isel(run=0, missing_dims="ignore").values
+    ax.set_yticks(
+        np.arange(originals) * (height + 1) + (height - 1) / 2, [f"sample {int(position)}" for position in positions]
+    )
     ax.set_xticks(np.arange(count) * (width + 1) + (width - 1) / 2, ["original", *["copy"] * (count - 1)])
     ax.tick_params(length=0)
     for spine in ax.spines.values():
@@ -126,8 +132,8 @@ def _groups(result: xr.Dataset, variable: str) -> np.ndarray | None:
     """Return which sample each copy is of, where there are several."""
     if variable != "sample_correlation":
         return None
-    place = result["position"].isel(run=0, missing_dims="ignore").values.astype(np.int64)
-    return np.repeat(place, result.sizes["copy"] // len(place)) if len(place) > 1 else None
+    positions = result["position"].isel(run=0, missing_dims="ignore").values.astype(np.int64)
+    return np.repeat(positions, result.sizes["copy"] // len(positions)) if len(positions) > 1 else None
 
 
 def _moments(result: xr.Dataset, name: str, figure: Figure) -> None:

@@ -72,29 +72,31 @@ def channel_gradients(
 
 def panels(result: xr.Dataset) -> list[Panel]:
     """Return the figures that the report shows."""
-    found = []
+    figures = []
     ratio = recorded(result["cv_ratio"])
     if bool(ratio.notnull().any()):
         caption = "Coefficient of variation of emission over channels, over that of absorption; above 1 emission "
         caption += "differs more from channel to channel."
         gray = "Gray: a layer with one input channel."
-        found.append(multiples.panel("cv_ratio", "Emission against absorption", caption, ratio, unknown=gray))
+        figures.append(multiples.panel("cv_ratio", "Emission against absorption", caption, ratio, unknown=gray))
     size = (9.2, min(tall(result.sizes["layer"]) + 0.5, 7.0))
     caption = "Coefficient of variation over the channels of a layer at the last step; a mark for each run."
-    found.append(Panel("variation", "Variation among channels", caption, size, partial(_variation, result)))
+    figures.append(Panel("variation", "Variation among channels", caption, size, partial(_variation, result)))
     who = _which(result)
     caption = f"Channels by falling mean{who}: quartiles, median and range over the samples; points are means."
     size = (9.2, 4.6)
-    found.append(Panel("boxes", "Emission and absorption of each channel", caption, size, partial(_all_boxes, result)))
+    figures.append(
+        Panel("boxes", "Emission and absorption of each channel", caption, size, partial(_all_boxes, result))
+    )
     caption = f"Channels of each layer from largest to least{who}: mean and variance over the samples."
-    found.append(Panel("sorted", "Channels by size", caption, (9.2, 5.0), partial(_sorted, result)))
+    figures.append(Panel("sorted", "Channels by size", caption, (9.2, 5.0), partial(_sorted, result)))
     caption = f"A point is an output channel{who}; r is Pearson's."
     title = "Emission and the norm of the filter"
-    found.append(Panel("norms", title, caption, (9.2, 3.0), partial(_norms, result)))
+    figures.append(Panel("norms", title, caption, (9.2, 3.0), partial(_norms, result)))
     title, array = "How far the norm explains emission", recorded(result["norm_correlation"])
     caption = "Correlation over the channels of emission with the norm of the filter."
-    found.append(multiples.panel("norm_correlation", title, caption, array, center=0.0))
-    return found
+    figures.append(multiples.panel("norm_correlation", title, caption, array, center=0.0))
+    return figures
 
 
 def _layers(result: xr.Dataset) -> list[int]:
@@ -114,11 +116,11 @@ def _which(result: xr.Dataset) -> str:
 def _variation(result: xr.Dataset, figure: Figure) -> None:
     ax = figure.add_subplot()
     end = result.isel(step=-1)
-    known = _kinds(end)
+    kinds = _kinds(end)
     for shift, (name, (*_, color)) in zip((-0.14, 0.14), SIDES.items(), strict=True):
-        for (mark, face), runs in zip(MARKS, known.values(), strict=False):
-            own = end if runs is None else end.isel(run=runs)
-            values = own[f"{name}_channel_cv"].transpose("layer", ...).values.reshape(result.sizes["layer"], -1)
+        for (mark, face), runs in zip(MARKS, kinds.values(), strict=False):
+            chosen = end if runs is None else end.isel(run=runs)
+            values = chosen[f"{name}_channel_cv"].transpose("layer", ...).values.reshape(result.sizes["layer"], -1)
             rows = np.repeat(np.arange(len(values)) + shift, values.shape[1])
             fill = color if face else "none"
             ax.plot(values.ravel(), rows, mark, color=color, markerfacecolor=fill, markersize=4.5, alpha=0.7)
@@ -130,15 +132,15 @@ def _variation(result: xr.Dataset, figure: Figure) -> None:
     ax.set_ylim(result.sizes["layer"] - 0.5, -0.5)
     ax.set_xlabel("coefficient of variation over channels")
     name_rows(ax, labels(result["cv_ratio"], "layer"))
-    beside(ax, _legend(list(known)))
+    beside(ax, _legend(list(kinds)))
 
 
 def _kinds(end: xr.Dataset) -> dict[str, list[int] | None]:
     """Return the runs of each kind, told apart by what tells most, where there are marks for all; else all as one."""
     telling = [name for name in telling_facts(end) if name != "seed"] if "run" in end.dims else []
     values = facts(end)[telling[0]].tolist() if telling else []
-    found = {str(one): [i for i, value in enumerate(values) if value == one] for one in dict.fromkeys(values)}
-    return dict(found) if 1 < len(found) <= len(MARKS) else {"": None}
+    kinds = {str(level): [i for i, value in enumerate(values) if value == level] for level in dict.fromkeys(values)}
+    return dict(kinds) if 1 < len(kinds) <= len(MARKS) else {"": None}
 
 
 def _legend(kinds: list[str]) -> list[Line2D]:
@@ -195,8 +197,8 @@ def _sorted(result: xr.Dataset, figure: Figure) -> None:
                 values = end[name + suffix].isel(layer=layer).values
                 values = np.sort(values[np.isfinite(values)])[::-1]
                 mark = "o" if len(values) == 1 else None
-                place = np.arange(len(values)) / max(len(values) - 1, 1)
-                ax.plot(place, values, color=color, marker=mark, markersize=4, linewidth=1.2)
+                positions = np.arange(len(values)) / max(len(values) - 1, 1)
+                ax.plot(positions, values, color=color, marker=mark, markersize=4, linewidth=1.2)
             if any((line.get_ydata() > 0).any() for line in ax.lines):
                 ax.set_yscale("log")
                 value_axis(ax.yaxis, end[name], log=True)
@@ -213,11 +215,11 @@ def _norms(result: xr.Dataset, figure: Figure) -> None:
     end, layers = _end(result), _layers(result)
     axes = figure.subplots(1, len(layers), squeeze=False)[0]
     for ax, layer in zip(axes, layers, strict=True):
-        one = end.isel(layer=layer)
-        ax.plot(one["filter_norm"].values, one["em_sum"].values, "o", color=CATEGORIES[1], markersize=4, alpha=0.6,
-                markeredgewidth=0)  # fmt: skip
-        ax.set_title(f"{shorten(str(one['layer'].item()), 22)}, r = {float(one['norm_correlation']):.2f}")
-        ax.set_xlabel(title_of(one["filter_norm"]))
+        of_layer = end.isel(layer=layer)
+        style: dict[str, Any] = {"color": CATEGORIES[1], "markersize": 4, "alpha": 0.6, "markeredgewidth": 0}
+        ax.plot(of_layer["filter_norm"].values, of_layer["em_sum"].values, "o", **style)
+        ax.set_title(f"{shorten(str(of_layer['layer'].item()), 22)}, r = {float(of_layer['norm_correlation']):.2f}")
+        ax.set_xlabel(title_of(of_layer["filter_norm"]))
         ax.xaxis.set_major_locator(MaxNLocator(4))
         ax.ticklabel_format(axis="y", scilimits=(-2, 3))
     axes[0].set_ylabel(f"emission [{end['em_sum'].attrs.get('units', '1')}]")

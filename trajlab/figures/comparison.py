@@ -86,11 +86,11 @@ def pairs(array: xr.DataArray) -> xr.DataArray:
     if "run" not in array.dims:
         return array.rename(other="pair")
     runs, others = ([str(name) for name in array[dim].values] for dim in ("run", "other"))
-    known = [(a, b) for a in range(len(runs)) for b in range(len(others)) if others[b] not in runs[: a + 1]]
+    pairs_of = [(a, b) for a in range(len(runs)) for b in range(len(others)) if others[b] not in runs[: a + 1]]
     all_runs = list(dict.fromkeys([*runs, *others]))
     short = dict(zip(all_runs, short_names(all_runs), strict=True))
-    names = np.array([f"{short[runs[a]]} – {short[others[b]]}" for a, b in known], dtype=object)
-    rows, columns = (xr.DataArray([pair[i] for pair in known], dims="pair") for i in (0, 1))
+    names = np.array([f"{short[runs[a]]} – {short[others[b]]}" for a, b in pairs_of], dtype=object)
+    rows, columns = (xr.DataArray([pair[i] for pair in pairs_of], dims="pair") for i in (0, 1))
     return array.drop_vars([name for name in array.coords if "run" in array[name].dims]).isel(
         run=rows, other=columns
     ).drop_vars("other").assign_coords(pair=names)  # fmt: skip
@@ -113,9 +113,9 @@ def along_lines(array: xr.DataArray, ax: Axes) -> None:
     rise = (values - values[:, :1] * (1 - alpha) - values[:, -1:] * alpha).max(1)
     order = np.argsort(-np.nan_to_num(rise, nan=-1.0), kind="stable")
     names = labels(each, "pair")
-    for place, row in enumerate(order):
-        named = place < FEW
-        style: dict[str, Any] = {"color": CATEGORIES[place]} if named else {"color": CATEGORIES[-1], "alpha": 0.3}
+    for rank, row in enumerate(order):
+        named = rank < FEW
+        style: dict[str, Any] = {"color": CATEGORIES[rank]} if named else {"color": CATEGORIES[-1], "alpha": 0.3}
         ax.plot(alpha, values[row], label=names[row] if named else None, zorder=2 if named else 1, **style)
     ax.set_xlabel("α, from the first run to the second")
     ax.set_ylabel(wrap(title_of(array), height_of(ax)))
@@ -128,23 +128,27 @@ def panels(result: xr.Dataset) -> list[Panel]:
     distance = whole_name(result, "relative_distance")
     caption = "2 |a_t − b_t|₂ / (|a_t|₂ + |b_t|₂): 0 for equal weights, √2 for unrelated ones."
     draw = partial(_alone, result, distance)
-    found = [Panel("distance", "Distance between runs", caption, (9.2, 3.2), draw)]
+    figures = [Panel("distance", "Distance between runs", caption, (9.2, 3.2), draw)]
     if "run" in result.dims:
         count = result.sizes["other"]
         size = (min(4.2 + 0.42 * count, 9.2), min(1.8 + 0.36 * count, 9.0))
         for name, (title, caption) in ENDS.items():
-            known = whole_name(result, name)
-            if known in result and {"run", "other"} <= set(result[known].dims) and result[known].notnull().any():
-                found.append(Panel(name, title, caption, size, partial(_matrix, result[known])))
+            variable = whole_name(result, name)
+            if (
+                variable in result
+                and {"run", "other"} <= set(result[variable].dims)
+                and result[variable].notnull().any()
+            ):
+                figures.append(Panel(name, title, caption, size, partial(_matrix, result[variable])))
     if "matched_features" in result and bool(result["matched_features"].notnull().any()):
         caption = "Units matched one to one by their activations on the probe; a dot for each pair of runs."
         size = (9.2, tall(result.sizes["layer"]))
-        found.append(Panel("matched_features", "Matched units", caption, size, partial(_units, result)))
+        figures.append(Panel("matched_features", "Matched units", caption, size, partial(_units, result)))
     for name, title in (("line_loss", "Loss along the lines"), ("aligned_line_loss", "Loss along aligned lines")):
         if name in result and bool(np.isfinite(result[name].values).any()):
             caption = "Loss on the probe along the straight line between the ends of each two runs."
-            found.append(Panel(name, title, caption, (9.2, 3.2), partial(_alone, result, name)))
-    return found
+            figures.append(Panel(name, title, caption, (9.2, 3.2), partial(_alone, result, name)))
+    return figures
 
 
 def _alone(result: xr.Dataset, name: str, figure: Figure) -> None:

@@ -62,7 +62,7 @@ def correlation(result: xr.Dataset, *, ax: Axes | None = None, variable: str = "
     """
     if variable not in result or not is_square(result[variable]):
         return default(result, ax=ax, variable=variable, **select)
-    select = {"step": last_step(result[variable])} | {dim: one for dim, one in select.items() if one is not None}
+    select = {"step": last_step(result[variable])} | {dim: label for dim, label in select.items() if label is not None}
     array, title = choose(result, variable, keep=sides(result[variable]), **select)
     ax = canvas(ax, height=5.0)
     square(array, ax, scale_of(variable, array), groups=by_class(result, variable, select.get("run")))
@@ -110,27 +110,27 @@ def panels(result: xr.Dataset) -> list[Panel]:
     """Return the figures that the report shows."""
     count, runs = result.sizes["layer"], result.sizes.get("run", 1)
     mean = f" Mean of {runs} runs." if runs > 1 else ""
-    found = []
+    figures = []
     for name, (title, caption) in GRIDS.items():
         if count > 1:
             size = (9.2, min(2.6 + 0.04 * count, 4.0))
-            found.append(Panel(name, title, caption + mean, size, partial(moments, result, name)))
+            figures.append(Panel(name, title, caption + mean, size, partial(moments, result, name)))
     for name, (title, caption) in HISTORIES.items():
         array = history(result, name)
         if not bool(array.notnull().any()):
             continue
         if runs > 1 or count > FEW:
-            found.append(multiples.panel(name, title, caption, array.transpose(..., "layer", "step")))
+            figures.append(multiples.panel(name, title, caption, array.transpose(..., "layer", "step")))
         else:
-            found.append(Panel(name, title, caption, (9.2, 3.0), partial(_lines, array)))
+            figures.append(Panel(name, title, caption, (9.2, 3.0), partial(_lines, array)))
     for name, title in MATRICES.items():
         if name in result:
             layer = result.attrs.get("matrix_layer", "")
             caption = f"Of {layer}{' in run ' + run_names(result)[0] if runs > 1 else ''}."
             if by_class(result, name) is not None:
                 caption += " Samples are sorted by class; lines part the classes."
-            found.append(Panel(name, title, caption, (9.2, 3.2), partial(moments, result, name)))
-    return found
+            figures.append(Panel(name, title, caption, (9.2, 3.2), partial(moments, result, name)))
+    return figures
 
 
 def history(result: xr.Dataset, name: str) -> xr.DataArray:
@@ -138,10 +138,10 @@ def history(result: xr.Dataset, name: str) -> xr.DataArray:
     array = result[name]
     if "layer_other" not in array.dims:
         return array
-    place = xr.DataArray(np.arange(array.sizes["layer"]), dims="layer")
-    own = array.isel(layer_other=place, layer=place).drop_vars("layer_other")
+    positions = xr.DataArray(np.arange(array.sizes["layer"]), dims="layer")
+    diagonal = array.isel(layer_other=positions, layer=positions).drop_vars("layer_other")
     title = f"{array.attrs.get('long_name', name)} within layers"
-    return own.assign_coords(layer=result["layer"]).assign_attrs(long_name=title)
+    return diagonal.assign_coords(layer=result["layer"]).assign_attrs(long_name=title)
 
 
 def moments(result: xr.Dataset, name: str, figure: Figure) -> None:

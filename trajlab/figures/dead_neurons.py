@@ -57,29 +57,31 @@ def share_variable(result: xr.Dataset) -> str:
 
 def panels(result: xr.Dataset) -> list[Panel]:
     """Return the figures that the report shows."""
-    found = []
+    figures = []
     share = share_variable(result)
     if "layer" in result.dims:
         array = recorded(result[share])
         caption = f"{str(array.attrs.get('long_name', share)).capitalize()}, from the input at the top."
-        found.append(multiples.panel(share, "Dead units of each layer", caption, array))
+        figures.append(multiples.panel(share, "Dead units of each layer", caption, array))
     total = f"total_{share}" if f"total_{share}" in result else share
     if "layer" not in result[total].dims:
-        found.append(Panel("total", "Dead units of the whole network", "", (9.2, 3.0), partial(_lines, result, total)))
+        figures.append(
+            Panel("total", "Dead units of the whole network", "", (9.2, 3.0), partial(_lines, result, total))
+        )
     died = "total_died" if "total_died" in result else "died"
     if died in result and bool((result[died] > 0).any()):
         caption = "Units that died since the snapshot before (below), and that became active or revived (above)."
-        found.append(Panel("turnover", "Dying and reviving", caption, (9.2, 2.8), partial(_turnover, result, died)))
+        figures.append(Panel("turnover", "Dying and reviving", caption, (9.2, 2.8), partial(_turnover, result, died)))
     if "dead" in result and "unit" in result.dims:
         caption = (
             "Each row is a unit that was ever dead on the probe, by its first death, those dead from the start above; "
             "the run and layer with the most dead units."
         )
-        found.append(Panel("lives", "Lives of the units", caption, (9.2, 4.6), partial(_alone, result)))
+        figures.append(Panel("lives", "Lives of the units", caption, (9.2, 4.6), partial(_alone, result)))
     if "survival" in result:
         caption = "Units yet to die for the first time (Kaplan–Meier); each counts from when it is first active."
-        found.append(Panel("survival", "Survival of the units", caption, (9.2, 3.0), partial(_survival, result)))
-    return found
+        figures.append(Panel("survival", "Survival of the units", caption, (9.2, 3.0), partial(_survival, result)))
+    return figures
 
 
 def most_dead(result: xr.Dataset) -> dict[str, Any]:
@@ -103,9 +105,9 @@ def _lives(result: xr.Dataset, ax: Axes | None, **select: Any) -> Axes:
     chosen = {name: choose(result, name, keep=("step", "unit"), **select) for name in LIFE if name in result}
     dead = recorded(chosen["dead"].array).transpose("unit", "step")
     dead = dead.assign_coords(unit=dead["unit"].values if "unit" in dead.coords else np.arange(dead.sizes["unit"]))
-    known = np.flatnonzero(dead.notnull().any("step").values)
+    units = np.flatnonzero(dead.notnull().any("step").values)
     ever = np.flatnonzero((dead > 0).any("step").values)
-    dead = dead.isel(unit=_by_first_death(dead.values, ever if len(ever) else known))
+    dead = dead.isel(unit=_by_first_death(dead.values, ever if len(ever) else units))
     codes = xr.zeros_like(dead)
     for code, name in enumerate(reversed(LIFE), start=1):
         if name in chosen:
@@ -118,7 +120,7 @@ def _lives(result: xr.Dataset, ax: Axes | None, **select: Any) -> Axes:
         ax.hlines(np.arange(len(dead) + 1) - 0.5, *ax.get_xlim(), color=PAPER, linewidth=0.8)
     name_rows(ax, list(map(str, dead["unit"].values)))
     ax.set_ylabel("unit, by its first death" if len(ever) else "unit")
-    ax.set_title(f"{chosen['dead'].title}, {len(ever)} of {len(known)} units ever dead")
+    ax.set_title(f"{chosen['dead'].title}, {len(ever)} of {len(units)} units ever dead")
     return ax
 
 

@@ -66,20 +66,20 @@ def default(result: xr.Dataset, *, ax: Axes | None = None, variable: str | None 
 
 def panels(result: xr.Dataset) -> list[Panel]:
     """Return a figure for each of the first few variables."""
-    found: list[Panel] = []
+    figures: list[Panel] = []
     for name in [first_variable(result), *[str(name) for name in result.data_vars]]:
         array = result[name]
-        if name in [panel.key for panel in found] or not _numeric(array) or len(found) == 6:
+        if name in [panel.key for panel in figures] or not _numeric(array) or len(figures) == 6:
             continue
         row = next((dim for dim in ROWS if dim in array.dims), None)
         caption = str(array.attrs.get("definition", ""))
         if row and {"run", "step"} <= set(array.dims):
             chosen = choose(result, name, keep=("run", "step", row)).array
-            found.append(multiples.panel(name, title_of(array), caption, chosen))
+            figures.append(multiples.panel(name, title_of(array), caption, chosen))
             continue
         height = tall(array.sizes[row]) if row else 3.2
-        found.append(Panel(name, title_of(array), caption, (9.2, height), partial(_alone, result, name)))
-    return found
+        figures.append(Panel(name, title_of(array), caption, (9.2, height), partial(_alone, result, name)))
+    return figures
 
 
 def first_variable(result: xr.Dataset) -> str:

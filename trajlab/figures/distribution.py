@@ -60,7 +60,7 @@ def distribution(result: xr.Dataset, *, ax: Axes | None = None, variable: str = 
 
 def panels(result: xr.Dataset) -> list[Panel]:
     """Return the figures that the report shows."""
-    found = []
+    figures = []
     if "parameter" in result.dims:
         for key, title, caption in (
             ("std", "Standard deviation", "Of the values of each layer, from the input at the top."),
@@ -72,24 +72,24 @@ def panels(result: xr.Dataset) -> list[Panel]:
         ):
             array, left_out = known_rows(result[key].where(_varied(result)) if key == "ks" else result[key])
             caption += f" Left out: {left_out} whose values were all equal at first." if left_out else ""
-            found.append(multiples.panel(key, title, caption, array))
+            figures.append(multiples.panel(key, title, caption, array))
         shown = _shown(result)
         height = 2.1 * ceil(len(shown) / _wide(len(shown))) + 0.3
         run = _most_shifted(result) if "run" in result.dims else None
         where = f", {run}: the run that shifted most" if run else ""
         caption = "Bands hold the middle 50, 90 and 98 % of the entries; the line is the median."
         draw = partial(_grid, result, "quantiles", shown, run)
-        found.append(Panel("quantiles", f"Quantiles of the values{where}", caption, (9.2, height), draw))
+        figures.append(Panel("quantiles", f"Quantiles of the values{where}", caption, (9.2, height), draw))
         caption = "Density of the values at each step, in shares of the densest bin; blank where there are none."
         draw = partial(_grid, result, "histogram", shown, run)
-        found.append(Panel("histogram", f"Histograms over the steps{where}", caption, (9.2, height), draw))
-        return found
+        figures.append(Panel("histogram", f"Histograms over the steps{where}", caption, (9.2, height), draw))
+        return figures
     for key, title in (("quantiles", "Quantiles of the values"), ("histogram", "Histograms over the steps")):
-        found.append(Panel(key, title, "", (9.2, 3.4), partial(_alone, result, key)))
-    found.append(
+        figures.append(Panel(key, title, "", (9.2, 3.4), partial(_alone, result, key)))
+    figures.append(
         Panel("ks", f"Shift from {reference_name(result.attrs)}", "", (9.2, 3.0), partial(_lines, result["ks"]))
     )
-    return found
+    return figures
 
 
 def frames(
@@ -116,8 +116,8 @@ def frames(
     counts = recorded(choose(result, "histogram", keep=("parameter", "step", "bin"), run=run).array)
     parts = {}
     for name in _shown(result) if many and parameter is None else [parameter]:
-        one = choose(counts.to_dataset(name="histogram"), "histogram", keep=("step", "bin"), parameter=name).array
-        parts[name or ""] = one.transpose("step", "bin").values, _edges(result, parameter=name, run=run)
+        chosen = choose(counts.to_dataset(name="histogram"), "histogram", keep=("step", "bin"), parameter=name).array
+        parts[name or ""] = chosen.transpose("step", "bin").values, _edges(result, parameter=name, run=run)
     return histograms(parts, counts["step"].values, columns=_wide(len(parts)), title=run or "")
 
 
@@ -135,8 +135,8 @@ def _most_shifted(result: xr.Dataset) -> str:
 def _shown(result: xr.Dataset) -> list[str]:
     """Choose parameters through the depth of the network, matrices before biases."""
     names = [str(name) for name in result["parameter"].values]
-    known = result["kind"].isel(run=0, missing_dims="ignore").values if "kind" in result.coords else [""] * len(names)
-    kinds = [str(kind) for kind in known]
+    kind_of = result["kind"].isel(run=0, missing_dims="ignore").values if "kind" in result.coords else [""] * len(names)
+    kinds = [str(kind) for kind in kind_of]
     matrices = [name for name, kind in zip(names, kinds, strict=True) if kind not in ("bias", "norm")] or names
     evenly = np.unique(np.linspace(0, len(matrices) - 1, min(MOST, len(matrices))).round().astype(int))
     return [matrices[i] for i in evenly]
@@ -178,5 +178,5 @@ def _lines(array: xr.DataArray, figure: Figure) -> None:
 
 
 def _edges(result: xr.Dataset, **select: Any) -> np.ndarray:
-    known = {dim: label for dim, label in select.items() if dim in result["bin_edges"].dims}
-    return choose(result, "bin_edges", keep=("bin_edge",), **known).array.values
+    chosen = {dim: label for dim, label in select.items() if dim in result["bin_edges"].dims}
+    return choose(result, "bin_edges", keep=("bin_edge",), **chosen).array.values

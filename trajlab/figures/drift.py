@@ -81,8 +81,8 @@ def from_somewhere(result: xr.Dataset) -> tuple[xr.DataArray, int]:
     Of the others those runs are blank in which they started at zero.
     """
     array = result["relative"]
-    known, sized = (one.copy(data=np.isfinite(one.values)) for one in (array, result["norm"]))
-    nowhere = ~known.any("step") & sized.any("step")
+    has_distance, has_norm = (variable.copy(data=np.isfinite(variable.values)) for variable in (array, result["norm"]))
+    nowhere = ~has_distance.any("step") & has_norm.any("step")
     kept = ~nowhere.all([dim for dim in nowhere.dims if dim != "parameter"])
     if not kept.any():
         return array, 0
@@ -91,33 +91,33 @@ def from_somewhere(result: xr.Dataset) -> tuple[xr.DataArray, int]:
 
 def known_rows(array: xr.DataArray) -> tuple[xr.DataArray, int]:
     """Leave out the parameters of which nothing finite is known in any run, and count them; keep all if none is."""
-    known = np.isfinite(array.transpose("parameter", ...).values.reshape(array.sizes["parameter"], -1)).any(axis=1)
-    return (array.isel(parameter=np.flatnonzero(known)), int((~known).sum())) if known.any() else (array, 0)
+    is_known = np.isfinite(array.transpose("parameter", ...).values.reshape(array.sizes["parameter"], -1)).any(axis=1)
+    return (array.isel(parameter=np.flatnonzero(is_known)), int((~is_known).sum())) if is_known.any() else (array, 0)
 
 
 def panels(result: xr.Dataset) -> list[Panel]:
     """Return the figures that the report shows."""
-    found, there, from_start = [], reference_name(result.attrs), is_from_start(result.attrs)
+    figures, reference, from_start = [], reference_name(result.attrs), is_from_start(result.attrs)
     if "parameter" in result.dims:
         array, left_out = from_somewhere(result)
-        words = f"|w_t − w_0|₂ / |w_0|₂, w_0 being {there}, for each layer from the input at the top."
+        words = f"|w_t − w_0|₂ / |w_0|₂, w_0 being {reference}, for each layer from the input at the top."
         words += f" Left out: {left_out} that were all zeros there." if left_out else ""
-        found.append(multiples.panel("relative", f"Relative distance from {there}", words, array))
+        figures.append(multiples.panel("relative", f"Relative distance from {reference}", words, array))
     total = "total_relative" if "total_relative" in result else "relative"
     whole = "of the whole network" if total.startswith("total") else "of the tensor"
-    title, words = f"Distance {whole} from {there}", caption("", result[total])
-    found.append(Panel("total", title, words, (9.2, 3.0), partial(_lines, result, total)))
+    title, words = f"Distance {whole} from {reference}", caption("", result[total])
+    figures.append(Panel("total", title, words, (9.2, 3.0), partial(_lines, result, total)))
     if from_start:
         straight, rate = (total.replace("relative", name) for name in ("straightness", "update_ratio"))
         words = "Distance from the start over length of the path: 1 is a straight line, near 0 is wandering."
         words, draw = caption(words, result[straight]), partial(_lines, result, straight)
-        found.append(Panel("straightness", "Straightness of the path", words, (9.2, 3.0), draw))
+        figures.append(Panel("straightness", "Straightness of the path", words, (9.2, 3.0), draw))
         words = "Distance from the snapshot before, as a share of the norm there and by the steps between the two."
         words, draw = caption(words, result[rate]), partial(_rate, result, rate)
-        found.append(Panel("rate", "Rate of drift", words, (9.2, 3.0), draw))
-    if from_start and "parameter" in result.dims and (place := most_unmoved(result)):
-        found.append(_unchanged(result, place))
-    return found
+        figures.append(Panel("rate", "Rate of drift", words, (9.2, 3.0), draw))
+    if from_start and "parameter" in result.dims and (point := most_unmoved(result)):
+        figures.append(_unchanged(result, point))
+    return figures
 
 
 def _lines(result: xr.Dataset, name: str, figure: Figure) -> None:
@@ -130,13 +130,13 @@ def _rate(result: xr.Dataset, name: str, figure: Figure) -> None:
     bands(rate.assign_attrs(long_name="relative distance per step", units="1"), figure.add_subplot(), log=True)
 
 
-def _unchanged(result: xr.Dataset, place: Extreme) -> Panel:
+def _unchanged(result: xr.Dataset, point: Extreme) -> Panel:
     """Return the figure of what never moved in the run where the most did not, the tensors named in which some did."""
-    one = result.sel(place.at)
-    still = (one["unchanged_cause"].sum("cause") > 0).values
-    some = one.isel(parameter=np.flatnonzero(still))
+    run = result.sel(point.at)
+    still = (run["unchanged_cause"].sum("cause") > 0).values
+    some = run.isel(parameter=np.flatnonzero(still))
     words = (
-        f"Entries whose bits never changed{in_run(place).replace('`', '')}. Structural: the same kernel taps in all "
+        f"Entries whose bits never changed{in_run(point).replace('`', '')}. Structural: the same kernel taps in all "
         "filters; dead unit: all that leads into a unit; frozen: the whole parameter; static: the rest."
     )
     words += (

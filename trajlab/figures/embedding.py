@@ -82,31 +82,31 @@ def embedding(result: xr.Dataset, *, ax: Axes | None = None, variable: str | Non
 
 def panels(result: xr.Dataset) -> list[Panel]:
     """Return the figures that the report shows."""
-    found = []
+    figures = []
     columns, rows = len(evenly(result.sizes["step"], STEPS)), len(evenly(result.sizes["layer"], LAYERS))
     down, wide = (columns, rows) if _is_across(result) else (rows, columns)
     size = (9.2, min(8.2 / wide, 1.9) * down + (0.25 * down if _is_across(result) else 0.0) + 0.5)
     run = f" Run {result['run'].values[0]}." if "run" in result.dims else ""
     way = "column" if _is_across(result) else "row"
-    told = " kNN: accuracy of the nearest neighbors among the features." if "knn_accuracy" in result else ""
+    accuracy = " kNN: accuracy of the nearest neighbors among the features." if "knn_accuracy" in result else ""
     for name in [name for name in MAPS if name in result]:
-        caption = f"Each point is a sample, each {way} a layer; every picture has a scale of its own.{told}{run}"
-        found.append(Panel(name, f"Features by {MAPS[name]}", caption, size, partial(_grid, result, name)))
+        caption = f"Each point is a sample, each {way} a layer; every picture has a scale of its own.{accuracy}{run}"
+        figures.append(Panel(name, f"Features by {MAPS[name]}", caption, size, partial(_grid, result, name)))
     many = " Strong: median of the runs." if result.sizes.get("run", 1) > 1 else ""
     if "knn_accuracy" in result:
         k = result.attrs.get("neighbors", "")
         caption = f"Majority vote of the {k} nearest other samples. Dashed: majority-class rate.{many}"
         draw = partial(_lines, result, "knn_accuracy")
-        found.append(Panel("knn_accuracy", "kNN accuracy", caption, (9.2, 3.2), draw))
+        figures.append(Panel("knn_accuracy", "kNN accuracy", caption, (9.2, 3.2), draw))
     caption = f"exp(entropy of s/Σs): in how many directions the features of a layer vary.{many}"
     draw = partial(_lines, result, "effective_rank")
-    found.append(Panel("effective_rank", "Effective rank of the features", caption, (9.2, 3.0), draw))
+    figures.append(Panel("effective_rank", "Effective rank of the features", caption, (9.2, 3.0), draw))
     caption = f"Of features less their means, down to {LEAST:g} of the largest.{run}"
     draw = partial(_spectra, result)
     wide = min(rows, 3)
     size = (9.2, 2.2 * ceil(rows / wide) + 0.3)
-    found.append(Panel("singular_values", "Singular values of the features", caption, size, draw))
-    return found
+    figures.append(Panel("singular_values", "Singular values of the features", caption, size, draw))
+    return figures
 
 
 def frames(result: xr.Dataset, *, variable: str | None = None, **select: Any) -> Frames:
@@ -123,8 +123,8 @@ def frames(result: xr.Dataset, *, variable: str | None = None, **select: Any) ->
     """
     variable = variable or ("tsne" if "tsne" in result else "pca")
     if variable not in MAPS or variable not in result:
-        known = " and ".join(name for name in MAPS if name in result)
-        raise BadSetting(f"cannot animate {variable!r}: only {known} can be; choose one.")
+        names = " and ".join(name for name in MAPS if name in result)
+        raise BadSetting(f"cannot animate {variable!r}: only {names} can be; choose one.")
     asked = _asked(select)
     layers = [asked.pop("layer")] if "layer" in asked else _few(result, "layer", LAYERS)
     steps = result["step"].values
@@ -160,8 +160,8 @@ def _targets(result: xr.Dataset) -> np.ndarray | None:
 
 def _accuracy(at: xr.Dataset) -> list[str]:
     """Return the kNN accuracy in words; nothing where it is unknown."""
-    known = "knn_accuracy" in at and np.isfinite(at["knn_accuracy"])
-    return [f"kNN {100 * at['knn_accuracy'].item():.0f} %"] if known else []
+    is_known = "knn_accuracy" in at and np.isfinite(at["knn_accuracy"])
+    return [f"kNN {100 * at['knn_accuracy'].item():.0f} %"] if is_known else []
 
 
 def _plane(array: xr.DataArray) -> np.ndarray:

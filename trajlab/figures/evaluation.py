@@ -43,22 +43,22 @@ def evaluation(result: xr.Dataset, *, ax: Axes | None = None, variable: str | No
 
 def panels(result: xr.Dataset) -> list[Panel]:
     """Return the figures that the report shows."""
-    found = [_over_steps(result, "loss", "Loss on the probe")]
+    figures = [_over_steps(result, "loss", "Loss on the probe")]
     if "accuracy" in result:
-        found.append(_over_steps(result, "accuracy", "Accuracy on the probe"))
+        figures.append(_over_steps(result, "accuracy", "Accuracy on the probe"))
     for name in ("accuracy", "loss"):
         if f"train_{name}" in result:
             title, caption = f"Generalization gap of the {name}", "Above 0 where training examples do better."
-            found.append(_over_steps(result, f"{name}_gap", title, caption, key="gap"))
+            figures.append(_over_steps(result, f"{name}_gap", title, caption, key="gap"))
             break
     if "class_accuracy" in result:
         caption, array = "Recall of each class on the probe.", result["class_accuracy"]
         gray = "Gray: a class without targets."
-        found.append(multiples.panel("class_accuracy", "Accuracy by class", caption, array, unknown=gray))
+        figures.append(multiples.panel("class_accuracy", "Accuracy by class", caption, array, unknown=gray))
     if "pruned_share" in result:
         caption = "Each point is a threshold, squares are relative to the RMS; the leftmost is the network as it is."
-        found.append(Panel("pruning", "Pruning by threshold", caption, (9.2, 3.4), partial(_pruning, result)))
-    return found
+        figures.append(Panel("pruning", "Pruning by threshold", caption, (9.2, 3.4), partial(_pruning, result)))
+    return figures
 
 
 def _over_steps(result: xr.Dataset, name: str, title: str, caption: str = "", *, key: str = "") -> Panel:
@@ -74,12 +74,12 @@ def _pruning(result: xr.Dataset, figure: Figure) -> None:
     """Draw what is left after pruning: at a few steps, and with several runs at the last one for each of them."""
     several = result.sizes.get("run", 1) > 1
     axes = figure.subplots(1, 1 + several, sharey=True, squeeze=False)[0]
-    one = result if several or "run" not in result.dims else result.isel(run=0)
-    positions = evenly(one.sizes["step"], STEPS)
-    colors = [SEQUENTIAL(place) for place in np.linspace(0.0, 0.85, len(positions))]
+    chosen = result if several or "run" not in result.dims else result.isel(run=0)
+    positions = evenly(chosen.sizes["step"], STEPS)
+    colors = [SEQUENTIAL(level) for level in np.linspace(0.0, 0.85, len(positions))]
     for color, position in zip(colors, positions, strict=True):
-        label = f"step {one['step'].values[position]:,}"
-        _curve(one.isel(step=position).map(typical), axes[0], color=color, label=label)
+        label = f"step {chosen['step'].values[position]:,}"
+        _curve(chosen.isel(step=position).map(typical), axes[0], color=color, label=label)
     axes[0].set_title("median of the runs" if several else "")
     beside(axes[0])
     if several:
@@ -92,20 +92,20 @@ def _pruning(result: xr.Dataset, figure: Figure) -> None:
         beside(axes[1], legend)
 
 
-def _curve(one: xr.Dataset, ax: Axes, **style: Any) -> None:
+def _curve(chosen: xr.Dataset, ax: Axes, **style: Any) -> None:
     """Draw accuracy, or loss, against the share of weights pruned, a line for each kind of threshold."""
-    name = "accuracy" if "pruned_accuracy" in one else "loss"
+    name = "accuracy" if "pruned_accuracy" in chosen else "loss"
     for kind, marker in MARKERS.items():
-        own = one.isel(threshold=np.flatnonzero(one["threshold_kind"].values == kind))
-        share = np.concatenate([[0.0], own["pruned_share"].values])
-        values = np.concatenate([[own[name].item()], own[f"pruned_{name}"].values])
+        thresholds = chosen.isel(threshold=np.flatnonzero(chosen["threshold_kind"].values == kind))
+        share = np.concatenate([[0.0], thresholds["pruned_share"].values])
+        values = np.concatenate([[thresholds[name].item()], thresholds[f"pruned_{name}"].values])
         if len(share) > 1:
             ax.plot(share, values, marker=marker, markersize=4.5, **style)
             style.pop("label", None)
-    ax.set_xlabel(title_of(one["pruned_share"]))
-    ax.set_ylabel(wrap(title_of(one[f"pruned_{name}"]), height_of(ax)))
-    value_axis(ax.xaxis, one["pruned_share"])
-    value_axis(ax.yaxis, one[f"pruned_{name}"])
+    ax.set_xlabel(title_of(chosen["pruned_share"]))
+    ax.set_ylabel(wrap(title_of(chosen[f"pruned_{name}"]), height_of(ax)))
+    value_axis(ax.xaxis, chosen["pruned_share"])
+    value_axis(ax.yaxis, chosen[f"pruned_{name}"])
     ax.set_xlim(-0.02, 1.02)
     if name == "accuracy":
         ax.set_ylim(0.0, 1.02)

@@ -66,7 +66,7 @@ def panels(result: xr.Dataset) -> list[Panel]:
     """Return the figures that the report shows."""
     first = str(result["input"].values[0])
     of_first = result.isel(input=0, drop=True)
-    found = [
+    figures = [
         multiples.panel("std", "Standard deviation of the activations", f"On the {first} inputs.", of_first["std"]),
         multiples.panel(
             "ks",
@@ -82,7 +82,7 @@ def panels(result: xr.Dataset) -> list[Panel]:
     where = f", {run}: the run that shifted most" if run else ""
     caption = f"Density at each step on the {first} inputs, in shares of the densest bin; blank where there is none."
     draw = partial(_histograms, of_first, shown, run)
-    found.append(Panel("histogram", f"Histograms over the steps{where}", caption, (9.2, height), draw))
+    figures.append(Panel("histogram", f"Histograms over the steps{where}", caption, (9.2, height), draw))
     if result.sizes["input"] > 1:
         runs = " Median of the runs that differ in their seed." if result.sizes.get("run", 1) > 1 else ""
         names = {"inputs": ("std", "Standard deviation by kind of inputs", "", "standard deviation")}
@@ -96,8 +96,8 @@ def panels(result: xr.Dataset) -> list[Panel]:
             )
         for key, (name, title, caption, label) in names.items():
             draw = partial(_by_input, result, name, label, shown)
-            found.append(Panel(key, title, (caption + runs).strip(), (9.2, height), draw))
-    return found
+            figures.append(Panel(key, title, (caption + runs).strip(), (9.2, height), draw))
+    return figures
 
 
 def _shown(result: xr.Dataset) -> list[str]:
@@ -113,8 +113,8 @@ def _most_shifted(result: xr.Dataset) -> str:
 
 
 def _edges(result: xr.Dataset, **select: Any) -> np.ndarray:
-    known = {dim: label for dim, label in select.items() if dim in result["bin_edges"].dims}
-    return choose(result, "bin_edges", keep=("bin_edge",), **known).array.values
+    chosen = {dim: label for dim, label in select.items() if dim in result["bin_edges"].dims}
+    return choose(result, "bin_edges", keep=("bin_edge",), **chosen).array.values
 
 
 def _grid(shown: list[str], figure: Figure) -> list[Axes]:
@@ -155,16 +155,16 @@ def _by_input(result: xr.Dataset, variable: str, label: str, shown: list[str], f
     styles, legend = _styles(kinds, list(parts))
     axes = _grid(shown, figure)
     for ax, name in zip(axes, shown, strict=True):
-        own = {key: part.sel(layer=name) for key, part in parts.items()}
+        arrays = {key: part.sel(layer=name) for key, part in parts.items()}
         for (key, kind), style in styles.items():
-            ax.plot(array["step"].values, own[key].sel(input=kind).values, **style)
-        one = xr.concat(list(own.values()), "part")
-        log = spans_decades(one.values)
+            ax.plot(array["step"].values, arrays[key].sel(input=kind).values, **style)
+        shown_values = xr.concat(list(arrays.values()), "part")
+        log = spans_decades(shown_values.values)
         if log:
             ax.set_yscale("log")
-        elif not (one < 0).any():
+        elif not (shown_values < 0).any():
             ax.set_ylim(bottom=0.0)
-        value_axis(ax.yaxis, one, log=log)
+        value_axis(ax.yaxis, shown_values, log=log)
         ax.margins(x=0.01)
         step_axis(ax, array["step"].values)
     _finished(axes, shown, label)
@@ -175,7 +175,7 @@ def like(array: xr.DataArray) -> dict[str, xr.DataArray]:
     """Return the median over the runs of each group that differs in its seed only."""
     if "run" not in array.dims:
         return {"": array}
-    return {name: typical(array.isel(run=own)) for name, own in groups(array).items()}
+    return {name: typical(array.isel(run=positions)) for name, positions in groups(array).items()}
 
 
 def _styles(kinds: list[str], names: list[str]) -> tuple[dict[tuple[str, str], dict[str, Any]], list[Line2D]]:

@@ -54,42 +54,42 @@ def filters(
     select
         Which part of it, as in ``step=100``; by default the last step of the first run.
     """
-    known = parameter_of(result, parameter)
+    layer = parameter_of(result, parameter)
     if variable != "kernel":
         return default(result, ax=ax, variable=variable, **select)
     at, title = moment(result, **select)
     ax = canvas(ax, height=4.6)
     _mosaic(at, ax)
     _bar(at, [ax])
-    ax.set_title(f"{known}, {title}")
+    ax.set_title(f"{layer}, {title}")
     return ax
 
 
 def panels(result: xr.Dataset) -> list[Panel]:
     """Return the figures that the report shows."""
-    known, channels = result.attrs.get("parameter", ""), result.sizes["channel"]
+    layer, channels = result.attrs.get("parameter", ""), result.sizes["channel"]
     whole, result = result, _fitting(result)
     tall, wide = extent(result["kernel"].shape[-4:])
     height = min(8.0 / len(_shown(result)) * tall / wide + 0.25, 4.5) * min(result.sizes.get("run", 1), MOST) + 0.3
     how = f" Each column is a filter, each row one of its {channels} channels."
     how = {1: "", 3: " Channels are red, green and blue; zero is gray."}.get(channels, how)
-    one = "On one scale at all steps" + (", one for each run" if "run" in result.dims else "")
-    caption = f"{one}, symmetric about zero.{how}"
+    scale = "On one scale at all steps" + (", one for each run" if "run" in result.dims else "")
+    caption = f"{scale}, symmetric about zero.{how}"
     count = max(whole.sizes["filter"], int(result.attrs.get("filters", 0)))
     left = {"filter": (result.sizes["filter"], count), "channel": (result.sizes["channel"], channels)}
     shown = [f"the first {few} of {all_of} {name}s" for name, (few, all_of) in left.items() if few < all_of]
     caption += f" T{listed(shown)[1:]}." if shown else ""
-    found = [Panel("kernel", f"Filters of {known}", caption, (9.2, height), partial(_moments, result))]
+    figures = [Panel("kernel", f"Filters of {layer}", caption, (9.2, height), partial(_moments, result))]
     if result.sizes["step"] > 1:
-        caption = f"|k_t − k_0|₂ / |k_0|₂ for each filter k of {known}, k_0 at step {int(result['step'][0]):,}."
+        caption = f"|k_t − k_0|₂ / |k_0|₂ for each filter k of {layer}, k_0 at step {int(result['step'][0]):,}."
         array = whole["relative"].transpose(..., "filter", "step")
-        found.append(multiples.panel("relative", "Relative distance of each filter", caption, array))
+        figures.append(multiples.panel("relative", "Relative distance of each filter", caption, array))
         if bool(whole["neighbor_correlation"].notnull().any()):
             caption = "Of weights side by side or one above the other, in all filters shown and all of their channels. "
             caption += "Noise lies in the gray band in 95 % of cases."
             draw = partial(_neighbors, whole)
-            found.append(Panel("neighbors", "Correlation of neighboring weights", caption, (9.2, 2.8), draw))
-    return found
+            figures.append(Panel("neighbors", "Correlation of neighboring weights", caption, (9.2, 2.8), draw))
+    return figures
 
 
 def frames(result: xr.Dataset, *, variable: str = "kernel", **select: Any) -> Frames:

@@ -45,31 +45,31 @@ def panels(result: xr.Dataset) -> list[Panel]:
     """Return the figures that the report shows."""
     many = "parameter" in result.dims
     total, whole = ("total_", " of the whole network") if many else ("", "")
-    found = []
+    figures = []
     if many:
         caption, array = "|g|₂ of each tensor, from the input at the top.", known_rows(result["l2"])[0]
-        found.append(multiples.panel("l2", "Norm of the gradient", caption, array, unknown="Gray: no gradient."))
+        figures.append(multiples.panel("l2", "Norm of the gradient", caption, array, unknown="Gray: no gradient."))
         layers, title = _layers(result)
         caption = (
             f"Root mean square of a gradient entry, {title}: lines that diverge separate layers that learn from layers "
             "that starve."
         )
-        found.append(Panel("rms", "RMS of the gradient", caption, (9.2, 3.4), partial(_lines, layers, log=True)))
+        figures.append(Panel("rms", "RMS of the gradient", caption, (9.2, 3.4), partial(_lines, layers, log=True)))
     caption = "Spikes are steps at which training may have gone astray."
     draw = partial(_lines, result[f"{total}l2"], log=True)
-    found.append(Panel("total", f"Norm of the gradient{whole}", caption, (9.2, 3.0), draw))
+    figures.append(Panel("total", f"Norm of the gradient{whole}", caption, (9.2, 3.0), draw))
     title = "Angle to the gradient before"
     caption = "90° if successive gradients have nothing in common, less where they agree, more where they swing back."
     if many:
         array = known_rows(result["angle_prev"])[0]
-        found.append(multiples.panel("angle", title, caption, array, center=RIGHT))
+        figures.append(multiples.panel("angle", title, caption, array, center=RIGHT))
     else:
-        found.append(Panel("angle", title, caption, (9.2, 3.0), partial(_lines, result["angle_prev"])))
+        figures.append(Panel("angle", title, caption, (9.2, 3.0), partial(_lines, result["angle_prev"])))
     if many and result.sizes["epoch"] > 1:
         caption = "Variance of a gradient entry over the steps of an epoch, averaged over the entries of a tensor."
         height = tall(result.sizes["parameter"])
-        found.append(Panel("variance", "Variance of the gradient", caption, (9.2, height), partial(_epochs, result)))
-    return found
+        figures.append(Panel("variance", "Variance of the gradient", caption, (9.2, height), partial(_epochs, result)))
+    return figures
 
 
 def _layers(result: xr.Dataset) -> tuple[xr.DataArray, str]:

@@ -89,10 +89,12 @@ def _film(frames: Frames) -> bytes:
             "-s", "{}x{}".format(*pictures[0].size), "-r", f"1000/{durations[0]}", "-i", "-", "-pix_fmt", "yuv420p",
             "-threads", "1", "-fflags", "+bitexact", "-flags:v", "+bitexact", str(film),
         ]  # fmt: skip
-        done = subprocess.run(command, input=b"".join(one.tobytes() for one in pictures + rest), capture_output=True)
+        done = subprocess.run(
+            command, input=b"".join(picture.tobytes() for picture in pictures + rest), capture_output=True
+        )
         if done.returncode:
-            said = done.stderr.decode(errors="replace").strip().replace("\n", "; ")
-            raise TrajlabError(f"cannot write an .mp4: ffmpeg says {said!r}; name a .gif.")
+            message = done.stderr.decode(errors="replace").strip().replace("\n", "; ")
+            raise TrajlabError(f"cannot write an .mp4: ffmpeg says {message!r}; name a .gif.")
         return film.read_bytes()
 
 

@@ -106,8 +106,8 @@ def sort_of(node: Node) -> str:
     """
     if node.kind != "module":
         return FUNCTION if node.kind == "function" else END
-    found = (sort for sort, parts in SORTS.items() if any(part in node.module_class for part in parts))
-    return next(found, OTHER)
+    sorts = (sort for sort, parts in SORTS.items() if any(part in node.module_class for part in parts))
+    return next(sorts, OTHER)
 
 
 def _draw(node: Node, row: int, ax: Axes) -> None:

@@ -66,22 +66,22 @@ def panels(result: xr.Dataset) -> list[Panel]:
     if len(shown) < len(runs):
         caption += f" {len(shown)} of {len(runs)} runs, evenly spaced in their order."
     draw = partial(_planes, result, shown)
-    found = [Panel("scores", f"Path {whole} in its first two components", caption, (9.2, height), draw)]
+    figures = [Panel("scores", f"Path {whole} in its first two components", caption, (9.2, height), draw)]
     caption = "Gray: a random walk in many dimensions at the same steps."
     caption += " Dots: single runs." if len(runs) > 1 else ""
     draw = partial(_shares, result)
-    found.append(Panel("explained", f"Variance {whole} by component", caption, (9.2, 2.8), draw))
+    figures.append(Panel("explained", f"Variance {whole} by component", caption, (9.2, 2.8), draw))
     apart = result[_whole(result, "distance")].assign_attrs(long_name="distance")
     caption = "|w_t − w_a|₂ from each snapshot to those of the rows: dark blocks are phases in which little moves."
-    found.append(multiples.panel("distance", f"Distance {whole} between snapshots", caption, apart))
+    figures.append(multiples.panel("distance", f"Distance {whole} between snapshots", caption, apart))
     if "parameter" in result.dims:
         caption = (
             "Bar: share of the first two components; mark: their share of a random walk in many dimensions. "
             "Small tensors have larger shares by chance."
         )
         size = (9.2, tall(result.sizes["parameter"]))
-        found.append(Panel("layers", "Variance in a plane, by layer", caption, size, partial(_layers, result)))
-    return found
+        figures.append(Panel("layers", "Variance in a plane, by layer", caption, size, partial(_layers, result)))
+    return figures
 
 
 def _whole(result: xr.Dataset, name: str) -> str:
@@ -146,15 +146,15 @@ def _shares(result: xr.Dataset, figure: Figure) -> None:
     """Draw the shares of the first components as bars beside those of a random walk, and a dot for each run."""
     ax = figure.add_subplot()
     name = _whole(result, "explained_variance_ratio")
-    found, walk = result[name].isel(component=slice(FEW)), result[_walk(name)].isel(component=slice(FEW))
-    at = found["component"].values.astype(float)
-    mean, null = (one.mean("run") if "run" in one.dims else one for one in (found, walk))
+    shares_of, walk = result[name].isel(component=slice(FEW)), result[_walk(name)].isel(component=slice(FEW))
+    at = shares_of["component"].values.astype(float)
+    mean, null = (array.mean("run") if "run" in array.dims else array for array in (shares_of, walk))
     runs = result.sizes.get("run", 1)
     label = f"mean of {runs} runs" if runs > 1 else "this run"
     ax.bar(at - 0.2, mean.values, width=0.38, color=CATEGORIES[0], label=label)
     ax.bar(at + 0.2, null.values, width=0.38, color=WALK, label="random walk")
     if runs > 1:
-        points = found.transpose("run", "component").values
+        points = shares_of.transpose("run", "component").values
         across = np.broadcast_to(at - 0.2, points.shape)
         ax.scatter(across, points, s=9, color=INK, linewidths=0, alpha=0.7, zorder=3, label="single runs")
     ax.set_xticks(at, [f"{component:.0f}" for component in at])
@@ -172,8 +172,10 @@ def _layers(result: xr.Dataset, figure: Figure) -> None:
     """Draw what the first two components hold of each parameter, and what they hold of a random walk."""
     ax = figure.add_subplot()
     name = "explained_variance_ratio"
-    plane, null = (result[one].isel(component=slice(2)).sum("component", skipna=False) for one in (name, _walk(name)))
-    plane, null = (one.mean("run") if "run" in one.dims else one for one in (plane, null))
+    plane, null = (
+        result[array].isel(component=slice(2)).sum("component", skipna=False) for array in (name, _walk(name))
+    )
+    plane, null = (array.mean("run") if "run" in array.dims else array for array in (plane, null))
     rows = np.arange(plane.sizes["parameter"])
     ax.barh(rows, np.nan_to_num(plane.values), height=0.72, color=CATEGORIES[0], label="first two components")
     ax.scatter(null.values, rows, marker="|", s=60, color=INK, linewidths=1.6, zorder=3, label="random walk")
@@ -181,5 +183,5 @@ def _layers(result: xr.Dataset, figure: Figure) -> None:
     ax.set_xlim(0.0, 1.0)
     ax.xaxis.set_major_formatter(per_cent)
     ax.set_xlabel("share of the variance")
-    name_rows(ax, [str(one) for one in plane["parameter"].values])
+    name_rows(ax, [str(array) for array in plane["parameter"].values])
     beside(ax)

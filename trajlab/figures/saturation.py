@@ -43,19 +43,19 @@ def panels(result: xr.Dataset) -> list[Panel]:
     """Return the figures that the report shows."""
     share = result["fraction_saturated"]
     caption = f"What counts: {_rules(result)}."
-    found = [multiples.panel("fraction_saturated", "Saturated values of each layer", caption, share)]
+    figures = [multiples.panel("fraction_saturated", "Saturated values of each layer", caption, share)]
     if result.sizes["layer"] <= MOST:
         runs = result.sizes.get("run", 1)
         caption = f"Mean of {runs} runs." if runs > 1 else ""
-        found.append(Panel("layers", "Saturated values over the steps", caption, (9.2, 3.0), partial(_lines, share)))
+        figures.append(Panel("layers", "Saturated values over the steps", caption, (9.2, 3.0), partial(_lines, share)))
     whole = result["fraction_units_saturated"]
     if bool((whole > 0).any()):
         caption = f"Units that are saturated at {100 * result.attrs['min_share']:g} % of the positions or more."
-        found.append(multiples.panel("units", "Units that are saturated almost everywhere", caption, whole))
+        figures.append(multiples.panel("units", "Units that are saturated almost everywhere", caption, whole))
     if bool(result["saturated"].notnull().any()):
         caption = "Each row is a unit, the most saturated at the end first; the run and layer with the most of them."
-        found.append(Panel("saturated", "Saturation of the units", caption, (9.2, 4.2), partial(_alone, result)))
-    return found
+        figures.append(Panel("saturated", "Saturation of the units", caption, (9.2, 4.2), partial(_alone, result)))
+    return figures
 
 
 def _rules(result: xr.Dataset) -> str:
@@ -65,7 +65,10 @@ def _rules(result: xr.Dataset) -> str:
     if len(named) == 1 and "none" not in rules:
         return next(iter(named))
     layers = result["layer"].values.tolist()
-    parts = [f"{rule} ({', '.join(n for n, own in zip(layers, rules, strict=True) if own == rule)})" for rule in named]
+    parts = [
+        f"{rule} ({', '.join(n for n, rule_of in zip(layers, rules, strict=True) if rule_of == rule)})"
+        for rule in named
+    ]
     return "; ".join(parts) or "nothing, as no layer has a rule"
 
 

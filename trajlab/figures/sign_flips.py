@@ -57,7 +57,7 @@ def sign_flips(result: xr.Dataset, *, ax: Axes | None = None, variable: str | No
 
 def panels(result: xr.Dataset) -> list[Panel]:
     """Return the figures that the report shows."""
-    found = []
+    figures = []
     many = "parameter" in result.dims
     total = "total_" if many else ""
     if "flip_rate" in result:
@@ -65,10 +65,10 @@ def panels(result: xr.Dataset) -> list[Panel]:
             array = recorded(result["flip_rate"])
             caption = "Blue: signs persist; white: a fair coin's 50 %; red: signs alternate."
             title = "Share of gradient entries that changed sign"
-            found.append(multiples.panel("flip_rate", title, caption, array, center=COIN))
+            figures.append(multiples.panel("flip_rate", title, caption, array, center=COIN))
         caption = "Against a fair coin, and an AR(1) process with the measured correlation of successive gradients."
         draw = partial(_alone, result, f"{total}flip_rate")
-        found.append(Panel("total", "Flip rate of the whole network, against chance", caption, (9.2, 3.0), draw))
+        figures.append(Panel("total", "Flip rate of the whole network, against chance", caption, (9.2, 3.0), draw))
     if "minima_rate" in result and bool(result["minima_rate"].notnull().any()):
         caption = (
             "Share of entries at which the weight passed a minimum or a maximum of the loss along its own axis, by "
@@ -76,21 +76,21 @@ def panels(result: xr.Dataset) -> list[Panel]:
         )
         height = tall(result.sizes["parameter"]) + 0.4 if many else 3.0
         draw = partial(_extrema, result)
-        found.append(Panel("extrema", "Minima and maxima passed, in each layer", caption, (9.2, height), draw))
+        figures.append(Panel("extrema", "Minima and maxima passed, in each layer", caption, (9.2, height), draw))
     if "sign_map" in result:
         chosen = choose(result, "sign_map", keep=("step", "entry"), **_fullest(result))
         caption = f"A few entries of each parameter ({chosen.title}); blank where the gradient is larger."
         draw = partial(_alone, result, "sign_map", **_fullest(result))
-        found.append(Panel("sign_map", "Signs of single entries near zero", caption, (9.2, 5.4), draw))
+        figures.append(Panel("sign_map", "Signs of single entries near zero", caption, (9.2, 5.4), draw))
     if "weight_flip_rate" in result:
         if many:
             array = recorded(result["weight_flip_rate"])
             caption = "Share of weights whose sign is not what it was at the snapshot before."
-            found.append(multiples.panel("weight_flips", "Weights that changed sign", caption, array))
+            figures.append(multiples.panel("weight_flips", "Weights that changed sign", caption, array))
         else:
             draw = partial(_alone, result, "weight_flip_rate")
-            found.append(Panel("weight_flips", "Weights that changed sign", "", (9.2, 3.0), draw))
-    return found
+            figures.append(Panel("weight_flips", "Weights that changed sign", "", (9.2, 3.0), draw))
+    return figures
 
 
 def _alone(result: xr.Dataset, name: str, figure: Figure, **select: Any) -> None:
@@ -99,8 +99,8 @@ def _alone(result: xr.Dataset, name: str, figure: Figure, **select: Any) -> None
 
 def _fullest(result: xr.Dataset) -> dict[str, Any]:
     """Choose the threshold that shows the most entries, and the first run."""
-    known = result["sign_map"].notnull()
-    counts = known.sum([dim for dim in known.dims if dim != "tau"])
+    is_known = result["sign_map"].notnull()
+    counts = is_known.sum([dim for dim in is_known.dims if dim != "tau"])
     first = {"run": result["run"].values[0]} if "run" in result.dims else {}
     return first | {"tau": float(counts["tau"].values[int(counts.argmax("tau"))])}
 
@@ -135,12 +135,12 @@ def _rates(result: xr.Dataset, variable: str, ax: Axes | None, **select: Any) ->
 
 def _process(expected: xr.DataArray, colors: list[Any], ax: Axes) -> list[Line2D]:
     """Draw what an AR(1) process gives: for each group of runs that differ in their seed only, in its color."""
-    found = groups(expected) if "run" in expected.dims else {}
-    if len(found) < 2:
-        mean, words = (expected.mean("run"), "AR(1), mean of runs") if found else (expected, "AR(1)")
+    members = groups(expected) if "run" in expected.dims else {}
+    if len(members) < 2:
+        mean, words = (expected.mean("run"), "AR(1), mean of runs") if members else (expected, "AR(1)")
         return ax.plot(mean["step"].values, mean.values, color=FAINT, linewidth=1.0, label=words)
     style: dict[str, Any] = {"linewidth": 0.9, "linestyle": (0, (4, 1.5))}
-    for at in found.values():
+    for at in members.values():
         mean = expected.isel(run=at).mean("run")
         ax.plot(mean["step"].values, mean.values, color=colors[at[0]], alpha=0.7, **style)
     return [Line2D([], [], color=INK, label="AR(1), mean of seeds", **style)]
@@ -181,8 +181,8 @@ def _signs(result: xr.Dataset, ax: Axes | None, **select: Any) -> Axes:
     sections = [str(name) for name in of]
     if layer is not None:
         if layer not in of:
-            known = ", ".join(dict.fromkeys(sections))
-            raise BadSetting(f"cannot draw parameter={layer!r}: the sign map holds {known}; choose one of these.")
+            names = ", ".join(dict.fromkeys(sections))
+            raise BadSetting(f"cannot draw parameter={layer!r}: the sign map holds {names}; choose one of these.")
         signs = signs.isel(entry=np.flatnonzero(of == layer))
         sections, title = [], f"{layer}, {title}"
     ax = canvas(ax, height=5.0)

@@ -70,29 +70,29 @@ def panels(result: xr.Dataset) -> list[Panel]:
     )
     if "parameter" not in result.dims:
         draw = partial(_alone, result)
-        found = [Panel("singular_values", "Singular values and the range of noise", caption, (9.2, 3.4), draw)]
+        figures = [Panel("singular_values", "Singular values and the range of noise", caption, (9.2, 3.4), draw)]
         for key, title in (("effective_rank", "Effective rank"), ("alpha", "Exponent of the tail")):
-            found.append(Panel(key, title, "", (9.2, 3.0), partial(_lines, result[key])))
-        return found
+            figures.append(Panel(key, title, "", (9.2, 3.0), partial(_lines, result[key])))
+        return figures
     shown = _shown(result)
     run = _most_learned(result) if "run" in result.dims else None
     where = f", {run}: the run with most beyond noise" if run else ""
     height = 2.1 * ceil(len(shown) / min(len(shown), 3)) + 0.3
     draw = partial(_grid, result, shown, run)
-    found = [Panel("singular_values", f"Singular values and the range of noise{where}", caption, (9.2, height), draw)]
+    figures = [Panel("singular_values", f"Singular values and the range of noise{where}", caption, (9.2, height), draw)]
     means = (
         "1 says no more than noise, less is structure" if of == NOISE else "1 is all directions evenly, noise is less"
     )
     caption = f"exp(entropy of s/Σs) in shares of {of}: {means}."
     center = 1.0 if of == NOISE else None
-    found.append(multiples.panel("effective_rank", "Effective rank", caption, rank, center=center, reach=REACH))
+    figures.append(multiples.panel("effective_rank", "Effective rank", caption, rank, center=center, reach=REACH))
     caption = "Singular values that noise of the same variance would hardly ever show."
-    found.append(multiples.panel("mp_spikes", "Singular values beyond noise", caption, result["mp_spikes"]))
+    figures.append(multiples.panel("mp_spikes", "Singular values beyond noise", caption, result["mp_spikes"]))
     alpha, left_out = _long(result)
     caption = "Of the largest eigenvalues of WᵀW: the smaller, the heavier the tail; 2 to 6 is usual after training."
     caption += f" Left out: {left_out} with less than {ENOUGH} singular values." if left_out else ""
-    found.append(multiples.panel("alpha", "Exponent of the tail", caption, alpha))
-    return found
+    figures.append(multiples.panel("alpha", "Exponent of the tail", caption, alpha))
+    return figures
 
 
 def _relative_rank(result: xr.Dataset) -> tuple[xr.DataArray, str]:
@@ -142,8 +142,8 @@ def _values(result: xr.Dataset, ax: Axes, **select: Any) -> str:
     ax.fill_between(steps, low, high, color=MISSING, linewidth=0, zorder=0)
     ax.plot(steps, threshold, color=CATEGORIES[7], linestyle="--", linewidth=0.9)
     rows = values.values[np.isfinite(values.values).any(axis=1)]
-    known = spikes[np.isfinite(spikes)]
-    beyond = int(known[-1]) if len(known) else 0
+    finite = spikes[np.isfinite(spikes)]
+    beyond = int(finite[-1]) if len(finite) else 0
     for i in _ranks(len(rows)):
         color = CATEGORIES[1] if i < beyond else CATEGORIES[0]
         ax.plot(steps, rows[i], color=color, linewidth=1.0 if i < beyond else 0.6, **marker)

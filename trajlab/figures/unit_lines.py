@@ -63,14 +63,14 @@ def unit_lines(
     select
         Which part of it, as in ``step=100``; by default the last step of the first run.
     """
-    known = parameter_of(result, parameter)
+    layer = parameter_of(result, parameter)
     if variable not in PLANE:
         return default(result, ax=ax, variable=variable, **select)
     at, title = moment(result, **select)
     ax = canvas(ax, height=4.8, width=6.4)
     _plane(at, _classes(result), ax)
     beside(ax, _legend(result))
-    ax.set_title(f"{known}, {title}")
+    ax.set_title(f"{layer}, {title}")
     return ax
 
 
@@ -81,18 +81,18 @@ def panels(result: xr.Dataset) -> list[Panel]:
     caption += " The background is the predicted class." if "region" in result else ""
     title = f"Lines of {result.attrs.get('parameter', '')} on the plane"
     size = (9.2, min(8.4 / columns + 0.3, 4.0) * rows + 0.4)
-    found = [Panel("ends", title, caption, size, partial(_moments, result))]
+    figures = [Panel("ends", title, caption, size, partial(_moments, result))]
     if result.sizes["step"] > 1:
         caption = "All other units are on, or off, everywhere in it."
         draw = partial(_lines, result["fraction_crossing"])
-        found.append(Panel("crossing", "Units whose line crosses the picture", caption, (9.2, 2.8), draw))
+        figures.append(Panel("crossing", "Units whose line crosses the picture", caption, (9.2, 2.8), draw))
         caption = "From where it was at the first of the steps; a unit that points the other way has turned by 180°."
         array = result["turned"].transpose(..., "unit", "step")
-        found.append(multiples.panel("turned", "Rotation of each line", caption, array))
+        figures.append(multiples.panel("turned", "Rotation of each line", caption, array))
         caption = "Distance of each line from the middle of the picture."
         array = result["distance"].transpose(..., "unit", "step")
-        found.append(multiples.panel("distance", "Distance of each line from the center", caption, array))
-    return found
+        figures.append(multiples.panel("distance", "Distance of each line from the center", caption, array))
+    return figures
 
 
 def frames(result: xr.Dataset, *, variable: str = "ends", **select: Any) -> Frames:
@@ -138,9 +138,9 @@ def _plane(at: xr.Dataset, classes: np.ndarray, ax: Axes) -> None:
     ax.add_collection(LineCollection(list(strokes), colors=STROKE, linewidths=0.8))
     if "point" in at:
         points = at["point"].transpose("sample", "axis").values
-        known = "target" in at and len(classes) > 0
+        has_classes = "target" in at and len(classes) > 0
         shades = np.array([_deep(color) for color in colors])
-        picked = shades[np.searchsorted(classes, at["target"].values)] if known else _deep(CATEGORIES[0])
+        picked = shades[np.searchsorted(classes, at["target"].values)] if has_classes else _deep(CATEGORIES[0])
         ax.scatter(points[:, 0], points[:, 1], s=9, c=picked, edgecolors="white", linewidths=0.3, zorder=3)
     ax.set_xlim(*box[0])
     ax.set_ylim(*box[1])
@@ -151,8 +151,8 @@ def _plane(at: xr.Dataset, classes: np.ndarray, ax: Axes) -> None:
 
 def _classes(result: xr.Dataset) -> np.ndarray:
     """Return the classes of targets and regions; none where targets are no classes."""
-    found = [result[name].values.ravel() for name in ("target", "region") if name in result]
-    values = np.unique(np.concatenate([one[np.isfinite(one)] for one in found] or [np.empty(0)]))
+    arrays = [result[name].values.ravel() for name in ("target", "region") if name in result]
+    values = np.unique(np.concatenate([values_of[np.isfinite(values_of)] for values_of in arrays] or [np.empty(0)]))
     return values if (values == values.round()).all() else np.empty(0)
 
 

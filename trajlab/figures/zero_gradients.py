@@ -45,31 +45,31 @@ def zero_gradients(
 
 def panels(result: xr.Dataset) -> list[Panel]:
     """Return the figures that the report shows."""
-    found = []
+    figures = []
     many = "parameter" in result.dims
     total = "total_" if many else ""
     if many:
         array, which = choose(result, "fraction_near_zero", keep=("run", "parameter", "step"))
         caption = f"Entries with {which}, from the input at the top."
-        found.append(multiples.panel("near_zero", "Share of gradient entries near zero", caption, array))
+        figures.append(multiples.panel("near_zero", "Share of gradient entries near zero", caption, array))
     array, which = choose(result, f"{total}fraction_near_zero", keep=("run", "step"))
     whole = ", whole network" if many else ""
-    found.append(Panel("total", f"Share near zero{whole}", f"{which}.", (9.2, 3.0), partial(_lines, array)))
+    figures.append(Panel("total", f"Share near zero{whole}", f"{which}.", (9.2, 3.0), partial(_lines, array)))
     caption = (
         f"Share of all entries that enter near zero at a step (above) and that leave it (below), {which}; where both "
         "balance, entries pass through and are not stuck."
     )
-    found.append(Panel("flow", "Entering and leaving near zero", caption, (9.2, 3.0), partial(_flow, result, total)))
+    figures.append(Panel("flow", "Entering and leaving near zero", caption, (9.2, 3.0), partial(_flow, result, total)))
     caption = "Each row: states of its entries one recorded step later, over all steps."
     draw = partial(_tables, result, f"{total}transitions")
-    found.append(Panel("transitions", "Transitions between states", caption, (9.2, 2.7), draw))
+    figures.append(Panel("transitions", "Transitions between states", caption, (9.2, 2.7), draw))
     if many and bool((result["always_zero"] > 0).any()):
         caption = "Entries whose gradient was exactly zero at every recorded step, by what they have in common."
         height = tall(result.sizes["parameter"])
-        found.append(
+        figures.append(
             Panel("always_zero", "What never had a gradient", caption, (9.2, height), partial(_causes, result))
         )
-    return found
+    return figures
 
 
 def _lines(array: xr.DataArray, figure: Figure) -> None:
@@ -101,8 +101,8 @@ def _flow(result: xr.Dataset, total: str, figure: Figure) -> None:
 def _tables(result: xr.Dataset, variable: str, figure: Figure) -> None:
     """Draw a table for each of a few runs, or for the mean of each group of runs."""
     counts, which = choose(result, variable, keep=("run", "step", "state_prev", "state_next"))
-    found = groups(counts) if "run" in counts.dims else {}
-    parts = {name: counts.isel(run=at).sum("run") for name, at in found.items()}
+    members = groups(counts) if "run" in counts.dims else {}
+    parts = {name: counts.isel(run=at).sum("run") for name, at in members.items()}
     if len(parts) > 4 or "run" not in counts.dims:
         parts = {"all runs": counts.sum("run")} if parts else {"": counts}
     axes = figure.subplots(1, max(len(parts), 3), squeeze=False)[0]

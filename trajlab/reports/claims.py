@@ -103,15 +103,17 @@ def told(measured: Measured) -> str:
     ('93 % (91 % to 95 %, 3 runs)', '2.3')
     """
     values = np.asarray(measured.values, np.float64)
-    known = values[~np.isnan(values)]
-    if not len(known):
+    finite = values[~np.isnan(values)]
+    if not len(finite):
         return "unknown"
-    least, middle, most = (share(value) if measured.unit == "share" else number(value) for value in _three(known))
+    least, middle, most = (share(value) if measured.unit == "share" else number(value) for value in _three(finite))
     middle += f" {measured.unit}" if measured.unit not in ("", "share") else ""
     if len(values) == 1:
         return middle
-    runs = count(len(known), "run") + (f", unknown in {len(values) - len(known)}" if len(known) < len(values) else "")
-    same = "the same in " if len(known) > 1 else ""
+    runs = count(len(finite), "run") + (
+        f", unknown in {len(values) - len(finite)}" if len(finite) < len(values) else ""
+    )
+    same = "the same in " if len(finite) > 1 else ""
     return f"{middle} ({same if least == most else f'{least} to {most}, '}{runs})"
 
 

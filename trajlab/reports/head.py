@@ -52,10 +52,10 @@ def heading(opened: dict[str, xr.Dataset], title: str) -> dict[str, Any]:
 
 def _by_study(opened: dict[str, xr.Dataset]) -> dict[str, list[xr.Dataset]]:
     """Return the results of each study; those of one folder are of one study."""
-    found: dict[str, list[xr.Dataset]] = {}
+    studies: dict[str, list[xr.Dataset]] = {}
     for key, result in opened.items():
-        found.setdefault(key.rpartition("/")[0], []).append(result)
-    return found
+        studies.setdefault(key.rpartition("/")[0], []).append(result)
+    return studies
 
 
 def _all_runs(studies: list[list[xr.Dataset]]) -> xr.Dataset:

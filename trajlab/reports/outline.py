@@ -37,8 +37,8 @@ class Group(NamedTuple):
 
 def rank(stage: str) -> int:
     """Return the place of a stage in the order of the page."""
-    known = [name for stages in QUESTIONS.values() for name in stages]
-    return known.index(stage) if stage in known else len(known)
+    names = [name for stages in QUESTIONS.values() for name in stages]
+    return names.index(stage) if stage in names else len(names)
 
 
 def question(stage: str, own: str = "") -> str:
@@ -59,24 +59,24 @@ def grouped(sections: list[Section]) -> list[Group]:
     sections
         All sections, in the order of the page.
     """
-    calm = {section.key: [found for found in section.findings if not found.alarm] for section in sections}
+    calm = {section.key: [finding for finding in section.findings if not finding.alarm] for section in sections}
     room = LINES - sum(map(bool, calm.values()))
     groups = []
     for asked, members in groupby(sections, key=lambda section: question(section.stage, section.question)):
-        own, telling = list(members), []
-        for section in own:
+        members_of, telling = list(members), []
+        for section in members_of:
             two = len(calm[section.key]) > 1 and room > 0
             room -= two
-            telling += [(section.title, found) for found in calm[section.key][: 1 + two]]
-        groups.append(Group(f"group-{slug(asked.lower().rstrip('?'))}", asked, own, telling))
+            telling += [(section.title, finding) for finding in calm[section.key][: 1 + two]]
+        groups.append(Group(f"group-{slug(asked.lower().rstrip('?'))}", asked, members_of, telling))
     return groups
 
 
 def alarms(sections: list[Section]) -> list[tuple[str, Finding]]:
     """Return the alarms, each sentence once, with the title of the first section that has it."""
-    said: dict[str, tuple[str, Finding]] = {}
+    first_of: dict[str, tuple[str, Finding]] = {}
     for section in sections:
-        for found in section.findings:
-            if found.alarm:
-                said.setdefault(found.text, (section.title, found))
-    return list(said.values())
+        for finding in section.findings:
+            if finding.alarm:
+                first_of.setdefault(finding.text, (section.title, finding))
+    return list(first_of.values())

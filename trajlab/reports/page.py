@@ -121,7 +121,7 @@ def open_results(results: Results) -> dict[str, xr.Dataset]:
         There are none.
     """
     if isinstance(results, Mapping):
-        found: dict[str, Any] = {
+        sources: dict[str, Any] = {
             name: result.assign_attrs({"stage": name} | result.attrs) for name, result in results.items()
         }
     else:
@@ -131,14 +131,14 @@ def open_results(results: Results) -> dict[str, xr.Dataset]:
                 raise MissingData(f"cannot read the results in {folder}: there is no such folder; run a stage first.")
             single = (folder / STORE_FILE).exists()
             inside = [folder] if single else [*sorted(folder.glob("*.zarr")), *sorted(folder.glob("*/*.zarr"))]
-            found = {
+            sources = {
                 path.stem if path.parent == folder or single else f"{path.parent.name}/{path.stem}": path
                 for path in inside
                 if single or not path.parent.name.endswith(".zarr")
             }
-    if not found:
+    if not sources:
         raise MissingData(f"cannot write a report: there are no results{_where(results)}; run a stage first.")
-    opened = {name: read(result) for name, result in found.items()}
+    opened = {name: read(result) for name, result in sources.items()}
     return dict(sorted(opened.items(), key=lambda item: (rank(str(item[1].attrs.get("stage", item[0]))), item[0])))
 
 
@@ -158,8 +158,8 @@ def _where(results: Results) -> str:
 
 def _study(results: Results, opened: dict[str, xr.Dataset]) -> str:
     """Name the study: as all runs say, or of several what their names begin with, else as the folder."""
-    known = dict.fromkeys(str(shared_facts(result).get("study", "")) for result in opened.values())
-    named = [name for name in known if name]
+    studies = dict.fromkeys(str(shared_facts(result).get("study", "")) for result in opened.values())
+    named = [name for name in studies if name]
     if len(named) == 1:
         return named[0]
     if common := set_of_studies(named):

@@ -71,12 +71,12 @@ def section(key: str, result: Result) -> Section:
         svg = inline_svg(panel.draw, panel.size, name=anchor, label=f"{panel.title}. {panel.caption}")
         pictures.append(Picture(anchor, panel.title, panel.caption, svg))
     anchors = {picture.anchor for picture in pictures}
-    said = []
+    linked = []
     for finding in findings(result):
         anchor = slug(f"{key}-{finding.figure}")
-        said.append(finding._replace(figure=anchor if anchor in anchors else slug(key)))
+        linked.append(finding._replace(figure=anchor if anchor in anchors else slug(key)))
     return Section(
-        slug(key), result.stage, _title(key, result), lead, question, said, pictures,
+        slug(key), result.stage, _title(key, result), lead, question, linked, pictures,
         _table(result), _meanings(result.data), _provenance(result.data),
     )  # fmt: skip
 
@@ -105,35 +105,37 @@ def _words(name: str) -> tuple[str, str]:
     if name not in stage_names():
         return "", ""
     text = inspect.getdoc(stage(name)) or ""
-    found = re.search(r"Answers: (.*?)(?:\n\n|$)", text, re.DOTALL)
-    question = " ".join(found[1].split()) if found else ""
+    match = re.search(r"Answers: (.*?)(?:\n\n|$)", text, re.DOTALL)
+    question = " ".join(match[1].split()) if match else ""
     asked = question[: question.rfind("?") + 1] or question
     return text.partition("\n")[0], asked[:1].upper() + asked[1:]
 
 
 def _table(result: Result) -> Table:
     """Return the last values of each run, without columns that are unknown in all."""
-    found = {name: array for name, array in headlines(result).items() if np.isfinite(array.values.astype(float)).any()}
-    header = [name_of(array) for array in found.values()]
-    hints = [str(array.attrs.get("definition", "")) for array in found.values()]
+    numbers = {
+        name: array for name, array in headlines(result).items() if np.isfinite(array.values.astype(float)).any()
+    }
+    header = [name_of(array) for array in numbers.values()]
+    hints = [str(array.attrs.get("definition", "")) for array in numbers.values()]
     runs = run_names(result.data) or [""]
-    values = {name: np.broadcast_to(array.values.astype(float), len(runs)).tolist() for name, array in found.items()}
+    values = {name: np.broadcast_to(array.values.astype(float), len(runs)).tolist() for name, array in numbers.items()}
     together = groups(result.data) if len(runs) > MOST else {}
-    ordered = [i for own in together.values() for i in own] or range(len(runs))
-    rows = [[runs[i], *(written(found[name], values[name][i]) for name in found)] for i in ordered]
+    ordered = [i for members in together.values() for i in members] or range(len(runs))
+    rows = [[runs[i], *(written(numbers[name], values[name][i]) for name in numbers)] for i in ordered]
     summed = [
-        [counted(name, own), *(_spread(array, [values[n][i] for i in own]) for n, array in found.items())]
-        for name, own in together.items()
+        [counted(name, members), *(_spread(array, [values[n][i] for i in members]) for n, array in numbers.items())]
+        for name, members in together.items()
     ]
-    return Table(header, hints, rows if found else [], summed if found and len(summed) < len(rows) else [])
+    return Table(header, hints, rows if numbers else [], summed if numbers and len(summed) < len(rows) else [])
 
 
 def _spread(array: xr.DataArray, values: list[float]) -> str:
     """Write the median of values, and on a second line the least and the largest of them where they differ."""
-    known = [value for value in values if np.isfinite(value)]
-    if not known:
+    finite = [value for value in values if np.isfinite(value)]
+    if not finite:
         return written(array, np.nan)
-    least, middle, largest = (written(array, float(f(known))) for f in (np.min, np.median, np.max))
+    least, middle, largest = (written(array, float(f(finite))) for f in (np.min, np.median, np.max))
     return middle if least == largest else f"{middle}\n{least} to {largest}"
 
 
@@ -152,10 +154,10 @@ def _meanings(result: xr.Dataset) -> list[tuple[str, str, str, str]]:
 
 def _provenance(result: xr.Dataset) -> list[tuple[str, str]]:
     """Return the attributes of a result as text, its settings first."""
-    given = dict(result.attrs)
+    attrs = dict(result.attrs)
     first = ("stage", "settings", "on", "trajlab", "Conventions")
-    ordered = [name for name in first if name in given] + sorted(set(map(str, given)) - {*first, "variables"})
-    return [(name, _setting_text(given[name])) for name in ordered]
+    ordered = [name for name in first if name in attrs] + sorted(set(map(str, attrs)) - {*first, "variables"})
+    return [(name, _setting_text(attrs[name])) for name in ordered]
 
 
 def _setting_text(value: object) -> str:

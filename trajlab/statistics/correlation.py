@@ -57,8 +57,8 @@ def features_of(values: np.ndarray) -> Features:
     """
     finite = np.isfinite(values).all(0)
     varies = finite.copy()
-    known = values[:, finite]
-    varies[finite] = known.max(0, initial=-np.inf) > known.min(0, initial=np.inf)
+    columns = values[:, finite]
+    varies[finite] = columns.max(0, initial=-np.inf) > columns.min(0, initial=np.inf)
     units = np.flatnonzero(varies)
     centered = values[:, units]
     centered = centered - centered.sum(0) / max(len(values), 1)
@@ -72,16 +72,16 @@ def features_of(values: np.ndarray) -> Features:
 
 def pairs(layers: Sequence[Features]) -> np.ndarray:
     """Correlate the features of all layers and return `PAIRS` of each two, (layer, layer, column)."""
-    found = np.full((len(layers), len(layers), len(PAIRS)), np.nan)
+    table = np.full((len(layers), len(layers), len(PAIRS)), np.nan)
     squares = np.empty((len(layers), len(layers)))
     for i, a in enumerate(layers):
         for j in range(i, len(layers)):
             signed, absolute, squares[i, j] = _sums(a, layers[j])
-            found[i, j, :2] = found[j, i, :2] = signed, absolute
+            table[i, j, :2] = table[j, i, :2] = signed, absolute
             squares[j, i] = squares[i, j]
     if layers:
-        found[..., 2] = _normalized(_hsic(squares, np.stack([layer.sizes for layer in layers])))
-    return found
+        table[..., 2] = _normalized(_hsic(squares, np.stack([layer.sizes for layer in layers])))
+    return table
 
 
 def cka(a: Features, b: Features) -> float:
@@ -152,9 +152,9 @@ def feature_matrix(values: np.ndarray) -> np.ndarray:
     >>> feature_matrix(np.array([[0.0, 1.0, 5.0], [2.0, 0.0, 5.0]]))[0]
     array([ 1., -1., nan], dtype=float32)
     """
-    found = features_of(values)
+    features = features_of(values)
     matrix = np.full((values.shape[1],) * 2, np.nan, np.float32)
-    matrix[np.ix_(found.units, found.units)] = np.clip(found.directions.T @ found.directions, -1.0, 1.0)
+    matrix[np.ix_(features.units, features.units)] = np.clip(features.directions.T @ features.directions, -1.0, 1.0)
     return matrix
 
 

@@ -59,13 +59,13 @@ def shift_meanings(anchors: Mapping[str, tuple[str, str]], bound: str) -> dict[s
     bound
         Note on the error, which follows the definitions that have one.
     """
-    found = {}
+    meanings = {}
     for suffix, (words, index) in anchors.items():
         for name, meaning in DISTANCES.items():
             definition = meaning.definition + (bound if name in ("wasserstein", "ks") else "")
             definition = definition.replace("{anchor}", index)
-            found[name + suffix] = Meaning(f"{meaning.long_name} from {words}", meaning.units, definition)
-    return found
+            meanings[name + suffix] = Meaning(f"{meaning.long_name} from {words}", meaning.units, definition)
+    return meanings
 
 
 def quantities_of(sums: Sums) -> dict[str, xr.Variable]:

@@ -57,31 +57,33 @@ def by_group(array: xr.DataArray) -> dict[str, float]:
     """
     if "run" not in array.dims:
         return {}
-    known = {name: array.values[own][np.isfinite(array.values[own])] for name, own in groups(array).items()}
-    medians = {name: float(np.median(values)) for name, values in known.items() if len(values)}
-    return medians if len(medians) > 1 and len(known) < array.sizes["run"] else {}
+    values_of = {
+        name: array.values[positions][np.isfinite(array.values[positions])] for name, positions in groups(array).items()
+    }
+    medians = {name: float(np.median(values)) for name, values in values_of.items() if len(values)}
+    return medians if len(medians) > 1 and len(values_of) < array.sizes["run"] else {}
 
 
-def in_run(place: Extreme) -> str:
+def in_run(point: Extreme) -> str:
     """Return ' in run `…`' for an extreme; nothing for a single run."""
-    return f" in run `{place.at['run']}`" if "run" in place.at else ""
+    return f" in run `{point.at['run']}`" if "run" in point.at else ""
 
 
-def size_in(sizes: xr.DataArray, place: Extreme) -> float:
+def size_in(sizes: xr.DataArray, point: Extreme) -> float:
     """Return the number of entries of the network; where runs differ, of the run that holds the extreme."""
-    return float(sizes.sel({dim: label for dim, label in place.at.items() if dim in sizes.dims}).sum())
+    return float(sizes.sel({dim: label for dim, label in point.at.items() if dim in sizes.dims}).sum())
 
 
 def total_of(result: xr.Dataset, name: str) -> xr.DataArray | None:
     """Return a variable of the whole network: its total, or the variable itself if the result is of one tensor."""
-    found = result.get(f"total_{name}", result.get(name))
-    return None if found is None or {"parameter", "layer"} & set(found.dims) else found
+    array = result.get(f"total_{name}", result.get(name))
+    return None if array is None or {"parameter", "layer"} & set(array.dims) else array
 
 
 def most_unmoved(result: xr.Dataset) -> Extreme | None:
     """Return the run with the most entries that never changed; None if all changed in every run."""
-    place = extreme(result["unchanged_cause"].sum(["parameter", "cause"]))
-    return place if place is not None and place.value > 0 else None
+    point = extreme(result["unchanged_cause"].sum(["parameter", "cause"]))
+    return point if point is not None and point.value > 0 else None
 
 
 def large(array: xr.DataArray) -> xr.DataArray:

@@ -5,6 +5,6 @@ VALIDATION_LOSSES = ("validation_loss", "val_loss", "valid_loss", "eval_loss", "
 """Names under which training scripts log them."""
 
 
-def metric_name(asked: str, known: list[str], usual: tuple[str, ...]) -> str:
+def metric_name(requested: str, names: list[str], usual: tuple[str, ...]) -> str:
     """Return the requested metric, or the first usual one; empty if the run has neither."""
-    return next((name for name in ([asked] if asked else usual) if name in known), "")
+    return next((name for name in ([requested] if requested else usual) if name in names), "")

@@ -93,7 +93,7 @@ def along(table: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
 
 def _scored(values: np.ndarray, targets: np.ndarray, task: Task) -> np.ndarray:
     """Score some steps, (step, column)."""
-    return np.stack([_score(one.astype(np.float64), targets, task.classes) for one in values])
+    return np.stack([_score(row.astype(np.float64), targets, task.classes) for row in values])
 
 
 def _score(values: np.ndarray, targets: np.ndarray, classes: int) -> np.ndarray:
@@ -110,7 +110,7 @@ def _score(values: np.ndarray, targets: np.ndarray, classes: int) -> np.ndarray:
     top = logits.max(1, keepdims=True)
     spread = np.log(np.exp(logits - top).sum(1)) + top[:, 0]
     loss = spread - np.take_along_axis(logits, labels[:, None], 1)[:, 0]
-    said = logits.argmax(1)
-    counts = [np.bincount(one, minlength=classes) for one in (labels, said, labels[said == labels])]
-    whole = [(~finite).sum(), scored.sum(), (~scored).sum(), loss.sum(), (said == labels).sum()]
+    predicted = logits.argmax(1)
+    counts = [np.bincount(group, minlength=classes) for group in (labels, predicted, labels[predicted == labels])]
+    whole = [(~finite).sum(), scored.sum(), (~scored).sum(), loss.sum(), (predicted == labels).sum()]
     return np.concatenate([whole, *counts]).astype(np.float64)

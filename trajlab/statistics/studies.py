@@ -43,15 +43,15 @@ def telling_facts(result: xr.Dataset | xr.DataArray) -> list[str]:
 
     A fact that follows from one before it, such as a learning rate set for each optimizer, is left out.
     """
-    known = facts(result)
+    values_of = facts(result)
     ranked = sorted(
-        (name for name in known if name not in _of_lineage(known)),
+        (name for name in values_of if name not in _of_lineage(values_of)),
         key=lambda name: (name == "seed", USUAL.index(name) if name in USUAL else len(USUAL)),
     )
     telling: list[str] = []
     seen: list[list[int]] = []
     for name in ranked:
-        values = known[name].tolist()
+        values = values_of[name].tolist()
         pattern = [values.index(value) for value in values]
         if len(set(pattern)) > 1 and pattern not in seen:
             telling.append(name)
@@ -66,13 +66,13 @@ def set_of_studies(names: Sequence[str]) -> str:
     ('looking', '')
     """
     pieces = [name.split("/")[:-1] for name in names]
-    shared = itertools.takewhile(lambda own: len(set(own)) == 1, zip(*pieces, strict=False))
-    return "/".join(own[0] for own in shared)
+    shared = itertools.takewhile(lambda level: len(set(level)) == 1, zip(*pieces, strict=False))
+    return "/".join(level[0] for level in shared)
 
 
-def _of_lineage(known: dict[str, np.ndarray]) -> tuple[str, ...]:
+def _of_lineage(values_of: dict[str, np.ndarray]) -> tuple[str, ...]:
     """Return the facts of lineage that do not distinguish runs: not the step where runs left at several."""
-    steps = {step for step in known.get("parent_step", np.empty(0)).tolist() if step != ""}
+    steps = {step for step in values_of.get("parent_step", np.empty(0)).tolist() if step != ""}
     return LINEAGE if len(steps) < 2 else LINEAGE[:1]
 
 
@@ -85,13 +85,15 @@ def short_names(names: Sequence[str]) -> list[str]:
     (['plain-0', 'flipped-0'], ['adam-0', 'adam-1'])
     """
     pieces = [name.split("-") for name in names]
-    if len(set(names)) < 2 or len({len(own) for own in pieces}) > 1:
+    if len(set(names)) < 2 or len({len(parts) for parts in pieces}) > 1:
         return list(names)
     last = len(pieces[0]) - 1
-    kept = [place for place, own in enumerate(zip(*pieces, strict=True)) if place == last or len(set(own)) > 1]
-    if kept[0] and any("".join(own[place] for place in kept).isdigit() for own in pieces):
+    kept = [
+        position for position, parts in enumerate(zip(*pieces, strict=True)) if position == last or len(set(parts)) > 1
+    ]
+    if kept[0] and any("".join(parts[position] for position in kept).isdigit() for parts in pieces):
         kept.insert(0, kept[0] - 1)
-    return ["-".join(own[place] for place in kept) for own in pieces]
+    return ["-".join(parts[position] for position in kept) for parts in pieces]
 
 
 def groups(result: xr.Dataset | xr.DataArray) -> dict[str, list[int]]:

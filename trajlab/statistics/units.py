@@ -101,10 +101,10 @@ def _marks(array: xr.DataArray, kernel: Units) -> xr.DataArray:
 
 def at_steps(table: xr.DataArray, steps: np.ndarray) -> np.ndarray:
     """Return the rows of a table at given steps, NaN where it has none."""
-    own = table["step"].values
-    known = np.isin(own, steps)
+    recorded = table["step"].values
+    is_shown = np.isin(recorded, steps)
     out = np.full((len(steps), *table.shape[1:]), np.nan)
-    out[np.searchsorted(steps, own[known])] = table.values[known]
+    out[np.searchsorted(steps, recorded[is_shown])] = table.values[is_shown]
     return out
 
 

@@ -20,7 +20,7 @@ def kernel_of(tau: Sequence[float], relative: Sequence[float]) -> Transitions:
         There is no threshold, the same one twice, or one is negative.
     """
     both = [*map(float, tau), *map(float, relative)]
-    if not both or len(set(both)) < len(both) or not all(one >= 0 for one in both):
+    if not both or len(set(both)) < len(both) or not all(threshold >= 0 for threshold in both):
         raise BadSetting(
             f"cannot use the thresholds tau={list(tau)} and relative={list(relative)}: they must be one or more, all "
             "different and 0 or above; change the setting."

@@ -50,15 +50,21 @@ def bands(array: xr.DataArray, ax: Axes, *, log: bool = False) -> None:
         lines(array, ax, log=log)
         return
     outside = far_groups(array)
-    own = {name: runs for name, runs in groups(array).items() if name not in outside}
-    shown = array.isel(run=sorted(run for runs in own.values() for run in runs))
+    shown_groups = {name: runs for name, runs in groups(array).items() if name not in outside}
+    shown = array.isel(run=sorted(run for runs in shown_groups.values() for run in runs))
     log = is_log(shown, log)
     ordered = array.transpose("step", "run")
     styles, legend = styles_of(array.isel(run=[runs[0] for runs in groups(array).values()]), "run")
     for (name, runs), style in zip(groups(array).items(), styles, strict=True):
-        if name in own:
+        if name in shown_groups:
             values = ordered.isel(run=runs).values.astype(np.float64)
-            _band(array["step"].values, values, ax, log, style if len(own) > 1 or outside else {"color": CATEGORIES[0]})
+            _band(
+                array["step"].values,
+                values,
+                ax,
+                log,
+                style if len(shown_groups) > 1 or outside else {"color": CATEGORIES[0]},
+            )
     finish(shown, ax, log)
     if len(groups(array)) > 1:
         beside(ax, legend)
@@ -72,7 +78,7 @@ def far_groups(array: xr.DataArray) -> list[str]:
     values = np.where(np.isfinite(values), values, np.nan)
     if np.isnan(values).all() or np.nanmin(values) < 0:
         return []
-    tops = {name: float(np.nanmax(values[own], initial=0.0)) for name, own in groups(array).items()}
+    tops = {name: float(np.nanmax(values[runs], initial=0.0)) for name, runs in groups(array).items()}
     usual = float(np.median(list(tops.values())))
     return [name for name, top in tops.items() if top > FAR * usual > 0]
 
@@ -80,8 +86,8 @@ def far_groups(array: xr.DataArray) -> list[str]:
 def _band(steps: np.ndarray, values: np.ndarray, ax: Axes, log: bool, style: dict[str, Any]) -> None:
     """Draw the median of the runs and their range, (step, run), at the steps at which any is known."""
     values = np.where(np.isfinite(values) & ((values > 0) | (not log)), values, np.nan)
-    known = np.isfinite(values).any(1)
-    steps, values = steps[known], values[known]
+    is_known = np.isfinite(values).any(1)
+    steps, values = steps[is_known], values[is_known]
     least, middle, most = (f(values, axis=1) for f in (np.nanmin, np.nanmedian, np.nanmax))
     ax.fill_between(steps, least, most, color=style["color"], alpha=0.18, linewidth=0)
     ax.plot(steps, middle, **style | {"alpha": 1.0})

@@ -26,11 +26,12 @@ def boxes(quantiles: np.ndarray, means: np.ndarray, ax: Axes, *, color: str) -> 
     color
         Color of the boxes.
     """
-    known = np.flatnonzero(np.isfinite(quantiles).all(1) & np.isfinite(means))
-    order = known[np.argsort(-means[known], kind="stable")]
+    is_known = np.flatnonzero(np.isfinite(quantiles).all(1) & np.isfinite(means))
+    order = is_known[np.argsort(-means[is_known], kind="stable")]
     shown = np.unique(np.linspace(0, len(order) - 1, min(MOST, len(order))).round().astype(int))
     stats = [
-        dict(zip(("whislo", "q1", "med", "q3", "whishi"), quantiles[order[place]], strict=True)) for place in shown
+        dict(zip(("whislo", "q1", "med", "q3", "whishi"), quantiles[order[position]], strict=True))
+        for position in shown
     ]
     ax.bxp(
         stats,

@@ -28,12 +28,12 @@ def by_layer(array: xr.DataArray, ax: Axes, *, chance: float | None = None) -> N
         Majority-class rate, drawn as a baseline.
     """
     names = [str(name) for name in array["layer"].values]
-    own = [name for name in names if name != INPUT]
-    colors = dict(zip(own, palette(len(own)), strict=True)) | {INPUT: INK}
+    layers = [name for name in names if name != INPUT]
+    colors = dict(zip(layers, palette(len(layers)), strict=True)) | {INPUT: INK}
     steps = array["step"].values
     marker: dict[str, Any] = {"marker": "o", "markersize": 4} if len(steps) <= FEW else {}
-    for place, name in enumerate(names):
-        line = array.isel(layer=place)
+    for position, name in enumerate(names):
+        line = array.isel(layer=position)
         style: dict[str, Any] = {"color": colors[name], "linestyle": ":" if name == INPUT else "-"}
         if "run" in line.dims:
             for run in range(line.sizes["run"] if line.sizes["run"] > 1 else 0):

@@ -57,12 +57,12 @@ def _density(counts: np.ndarray, edges: np.ndarray) -> np.ndarray:
 def _outlined(density: np.ndarray, position: int, edges: np.ndarray, ax: Axes) -> None:
     ax.set_yticks([])
     ax.spines["left"].set_visible(False)
-    known = density[np.isfinite(density).all(1)]
-    if not len(known):
+    finite = density[np.isfinite(density).all(1)]
+    if not len(finite):
         ax.text(0.5, 0.5, "no spread", transform=ax.transAxes, ha="center", va="center")
         return
-    peaks = known.max(1)
+    peaks = finite.max(1)
     ax.stairs(np.nan_to_num(density[position]), edges, fill=True, color=CATEGORIES[0], alpha=0.75)
-    ax.stairs(known[0], edges, color=INK, linewidth=0.8)
+    ax.stairs(finite[0], edges, color=INK, linewidth=0.8)
     ax.set_xlim(edges[0], edges[-1])
     ax.set_ylim(0.0, 1.05 * min(HEAD * float(np.median(peaks)), float(peaks.max())))

@@ -54,9 +54,9 @@ def tiled(images: np.ndarray, limit: float) -> np.ndarray:
     picture = np.zeros((*extent(images.shape), 4))
     for position, tile in enumerate(colors):
         row, column = divmod(position, _columns(count, channels))
-        place = picture[row * (PIXEL * height + CLEAR) :, column * (PIXEL * width + CLEAR) :]
-        place[: PIXEL * height, : PIXEL * width, :3] = tile
-        place[: PIXEL * height, : PIXEL * width, 3] = 1.0
+        corner = picture[row * (PIXEL * height + CLEAR) :, column * (PIXEL * width + CLEAR) :]
+        corner[: PIXEL * height, : PIXEL * width, :3] = tile
+        corner[: PIXEL * height, : PIXEL * width, 3] = 1.0
     return picture
 
 
@@ -154,9 +154,9 @@ def sheet(
     whole = np.zeros((len(drawn) * (tall + gap) - gap, len(drawn[0]) * (wide + gap) - gap, 4))
     for i, row in enumerate(drawn):
         for j, tile in enumerate(row):
-            place = whole[i * (tall + gap) :, j * (wide + gap) :]
-            place[: tile.shape[0], : tile.shape[1], :3] = tile
-            place[: tile.shape[0], : tile.shape[1], 3] = 1.0
+            corner = whole[i * (tall + gap) :, j * (wide + gap) :]
+            corner[: tile.shape[0], : tile.shape[1], :3] = tile
+            corner[: tile.shape[0], : tile.shape[1], 3] = 1.0
     ax.imshow(whole, interpolation="nearest")
     ax.set_frame_on(False)
     middle = np.arange(len(drawn[0])) * (wide + gap) + wide / 2 - 0.5

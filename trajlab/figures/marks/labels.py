@@ -109,7 +109,9 @@ def name_steps(ax: Axes, steps: np.ndarray) -> None:
     room = int(width_of(ax) / (0.075 * max(map(len, names)) + 0.12))
     last = len(names) - 1
     apart = max(1, int(np.ceil(last / max(1, room - 1))))
-    shown = [place for place in range(0, last, apart) if place == 0 or last - place >= apart] + [last] * (last > 0)
+    shown = [position for position in range(0, last, apart) if position == 0 or last - position >= apart] + [last] * (
+        last > 0
+    )
     shown = shown or [0]
     ax.set_xticks(shown, [names[i] for i in shown])
     ax.set_xlabel("step")

@@ -64,15 +64,15 @@ def finish(array: xr.DataArray, ax: Axes, log: bool) -> None:
 
 def beside(ax: Axes, handles: Sequence[Any] | None = None) -> None:
     """Put the legend to the right of the axes, where it covers no data."""
-    given: dict[str, Any] = {} if handles is None else {"handles": handles}
+    options: dict[str, Any] = {} if handles is None else {"handles": handles}
     columns = 1 + (0 if handles is None else len(handles)) // 18
-    ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0, frameon=False, ncols=columns, **given)
+    ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0, frameon=False, ncols=columns, **options)
 
 
-def _line(one: xr.DataArray, ax: Axes, style: dict[str, Any], log: bool) -> Line2D:
-    known = np.isfinite(one.values.astype(np.float64)) & ((one.values > 0) | (not log))
-    marker: dict[str, Any] = {"marker": "o", "markersize": 4} if known.sum() == 1 else {}
-    return ax.plot(one["step"].values[known], one.values[known], **style, **marker)[0]
+def _line(line: xr.DataArray, ax: Axes, style: dict[str, Any], log: bool) -> Line2D:
+    is_shown = np.isfinite(line.values.astype(np.float64)) & ((line.values > 0) | (not log))
+    marker: dict[str, Any] = {"marker": "o", "markersize": 4} if is_shown.sum() == 1 else {}
+    return ax.plot(line["step"].values[is_shown], line.values[is_shown], **style, **marker)[0]
 
 
 def styles_of(array: xr.DataArray, dim: str) -> tuple[list[dict[str, Any]], list[Line2D]]:
@@ -84,8 +84,8 @@ def styles_of(array: xr.DataArray, dim: str) -> tuple[list[dict[str, Any]], list
             return [{"color": CATEGORIES[0], "alpha": 0.5, "linewidth": 0.9}] * len(names), []
         styles = [{"color": color} for color in palette(len(names))]
         return styles, [Line2D([], [], label=shorten(n), **s) for n, s in zip(names, styles, strict=True)]
-    known = facts(array)
-    levels = {name: _levels(known[name]) for name in telling[:2]}
+    values_of = facts(array)
+    levels = {name: _levels(values_of[name]) for name in telling[:2]}
     colors = dict(zip(levels[telling[0]], palette(len(levels[telling[0]])), strict=True))
     legend = [Line2D([], [], label=f"{telling[0]}: {value}", color=color) for value, color in colors.items()]
     dashes: dict[Any, Any] = {}
@@ -94,8 +94,8 @@ def styles_of(array: xr.DataArray, dim: str) -> tuple[list[dict[str, Any]], list
         legend += [Line2D([], [], label=f"{telling[1]}: {v}", color=INK, linestyle=dash) for v, dash in dashes.items()]
     styles = [
         {
-            "color": colors[known[telling[0]][i]],
-            "linestyle": dashes[known[telling[1]][i]] if dashes else "-",
+            "color": colors[values_of[telling[0]][i]],
+            "linestyle": dashes[values_of[telling[1]][i]] if dashes else "-",
             "alpha": 0.9 if len(names) <= 12 else 0.6,
         }
         for i in range(len(names))
@@ -105,8 +105,8 @@ def styles_of(array: xr.DataArray, dim: str) -> tuple[list[dict[str, Any]], list
 
 def _levels(values: np.ndarray) -> list[Any]:
     """Return the distinct values of a fact; names are sorted by the numbers in them."""
-    found = set(values.tolist())
-    return sorted(found) if values.dtype.kind in "iuf" else sorted(found, key=lambda one: natural(str(one)))
+    distinct = set(values.tolist())
+    return sorted(distinct) if values.dtype.kind in "iuf" else sorted(distinct, key=lambda one: natural(str(one)))
 
 
 def palette(count: int) -> list[Any]:

@@ -155,8 +155,8 @@ def up_to_one(array: xr.DataArray) -> Scale:
     >>> up_to_one(xr.DataArray([-0.5, 0.1])).colors is DIVERGING, up_to_one(xr.DataArray([0.5, 0.6])).norm.vmin
     (True, 0.5)
     """
-    known = array.values[np.isfinite(array.values)]
-    low = float(known.min(initial=1.0))
+    finite = array.values[np.isfinite(array.values)]
+    low = float(finite.min(initial=1.0))
     return both_ways() if low < 0 else Scale(Normalize(low if low < 1 else 0.0, 1.0), SEQUENTIAL)
 
 

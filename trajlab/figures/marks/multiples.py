@@ -26,9 +26,9 @@ def panel(
 ) -> Panel:  # fmt: skip
     """Return the panel of small multiples of an array, ([run,] row, step)."""
     if array.sizes.get("run", 1) > MOST:
-        found = groups(array)
-        caption += " “×n” is the mean of n runs that differ in their seed." if len(found) < array.sizes["run"] else ""
-        caption += f" {MOST} of {len(found)} groups of runs." if len(found) > MOST else ""
+        members = groups(array)
+        caption += " “×n” is the mean of n runs that differ in their seed." if len(members) < array.sizes["run"] else ""
+        caption += f" {MOST} of {len(members)} groups of runs." if len(members) > MOST else ""
     if bool(recorded(array).isnull().any()):
         caption += f" {unknown}"
     return Panel(key, title, caption.strip(), size(array), partial(multiples, array, center=center, reach=reach))
@@ -89,8 +89,10 @@ def parts_of(array: xr.DataArray) -> dict[str, xr.DataArray]:
         return {"": array}
     if array.sizes["run"] <= MOST:
         return {name: array.isel(run=i, drop=True) for i, name in enumerate(run_labels(array))}
-    found = list(groups(array).items())
-    return {counted(*found[i]): array.isel(run=found[i][1]).mean("run", keep_attrs=True) for i in some_of(len(found))}
+    members = list(groups(array).items())
+    return {
+        counted(*members[i]): array.isel(run=members[i][1]).mean("run", keep_attrs=True) for i in some_of(len(members))
+    }
 
 
 def some_of(count: int) -> list[int]:

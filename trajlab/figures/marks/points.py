@@ -35,11 +35,11 @@ def look_of(targets: np.ndarray | None) -> Look:
     """Choose what points look like from the targets of all of them."""
     if targets is None or not np.isfinite(targets).any():
         return Look(np.empty(0), None)
-    known = targets[np.isfinite(targets)]
-    labels = np.unique(known[known >= 0])
+    finite = targets[np.isfinite(targets)]
+    labels = np.unique(finite[finite >= 0])
     if targets.dtype.kind in "iub" and len(labels) <= len(CLASSES):
         return Look(labels, None)
-    return Look(np.empty(0), Normalize(float(known.min()), float(known.max())))
+    return Look(np.empty(0), Normalize(float(finite.min()), float(finite.max())))
 
 
 def points(places: np.ndarray, targets: np.ndarray | None, look: Look, ax: Axes, *, size: float = 8.0) -> None:
@@ -68,17 +68,17 @@ def points(places: np.ndarray, targets: np.ndarray | None, look: Look, ax: Axes,
         others = ~np.isin(targets, look.classes)
         ax.scatter(x[others], y[others], color=CLASSES[7], marker=".", **style)
         for label, color, marker in zip(look.classes, CLASSES, MARKERS, strict=False):
-            own = targets == label
-            ax.scatter(x[own], y[own], color=color, marker=marker, **style)
+            members = targets == label
+            ax.scatter(x[members], y[members], color=color, marker=marker, **style)
     frame(ax, places)
 
 
 def frame(ax: Axes, places: np.ndarray) -> None:
     """Set the limits of axes to the extent of points, equal along both, without ticks."""
-    known = places[np.isfinite(places).all(-1)]
-    if len(known):
-        middle = (known.max(0) + known.min(0)) / 2
-        reach = (0.5 + MARGIN) * float(np.ptp(known, axis=0).max()) or 1.0
+    finite = places[np.isfinite(places).all(-1)]
+    if len(finite):
+        middle = (finite.max(0) + finite.min(0)) / 2
+        reach = (0.5 + MARGIN) * float(np.ptp(finite, axis=0).max()) or 1.0
         ax.set_xlim(middle[0] - reach, middle[0] + reach)
         ax.set_ylim(middle[1] - reach, middle[1] + reach)
     ax.set_aspect("equal")

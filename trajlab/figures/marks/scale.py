@@ -91,8 +91,8 @@ def are_counts(array: xr.DataArray) -> bool:
     values = np.asarray(array.values)
     if values.dtype.kind not in "iuf" or array.attrs.get("units", "1") != "1":
         return False
-    known = values[np.isfinite(values)]
-    return bool(known.size and known.max() > 1 and (known >= 0).all() and (known == known.round()).all())
+    finite = values[np.isfinite(values)]
+    return bool(finite.size and finite.max() > 1 and (finite >= 0).all() and (finite == finite.round()).all())
 
 
 def is_share(array: xr.DataArray) -> bool:

@@ -67,7 +67,7 @@ def _of_one_label(whole: xr.DataArray, array: xr.DataArray) -> list[str]:
     ]
 
 
-def parameter_of(result: xr.Dataset, asked: str | None) -> str:
+def parameter_of(result: xr.Dataset, requested: str | None) -> str:
     """Return the parameter that a result of a single one is about.
 
     Raises
@@ -75,12 +75,13 @@ def parameter_of(result: xr.Dataset, asked: str | None) -> str:
     BadSetting
         It is not the one requested.
     """
-    known = str(result.attrs.get("parameter", ""))
-    if asked not in (None, known):
+    parameter = str(result.attrs.get("parameter", ""))
+    if requested not in (None, parameter):
         raise BadSetting(
-            f"cannot draw parameter={asked!r}: the result is of {known}; compute the stage with --parameter {asked}."
+            f"cannot draw parameter={requested!r}: the result is of {parameter}; compute the stage with "
+            f"--parameter {requested}."
         )
-    return known
+    return parameter
 
 
 def moment(result: xr.Dataset, **select: Any) -> tuple[xr.Dataset, str]:
@@ -122,16 +123,17 @@ def between(result: xr.Dataset, steps: str | None) -> xr.Dataset:
     """
     if steps is None:
         return result
-    found = re.fullmatch(r"(\d*)(:?)(\d*)", steps.strip())
-    if found is None or not (found[1] or found[3]) or "step" not in result.dims:
+    match = re.fullmatch(r"(\d*)(:?)(\d*)", steps.strip())
+    if match is None or not (match[1] or match[3]) or "step" not in result.dims:
         has = "steps" if "step" in result.dims else "no steps"
         raise BadSetting(f"cannot select steps={steps!r} of a result with {has}; write 100:200, 100:, :200 or 100.")
-    first = int(found[1] or 0)
-    chosen = result.sel(step=slice(first, int(found[3]) if found[3] else None if found[2] else first))
+    first = int(match[1] or 0)
+    chosen = result.sel(step=slice(first, int(match[3]) if match[3] else None if match[2] else first))
     if result.sizes["step"] and not chosen.sizes["step"]:
-        known = result["step"].values
+        recorded_steps = result["step"].values
         raise MissingData(
-            f"cannot select steps {steps}: the result has {len(known)} from {known[0]} to {known[-1]}; change --steps."
+            f"cannot select steps {steps}: the result has {len(recorded_steps)} from {recorded_steps[0]} to "
+            f"{recorded_steps[-1]}; change --steps."
         )
     return chosen
 
@@ -174,5 +176,5 @@ def recorded(array: xr.DataArray) -> xr.DataArray:
     """Drop the steps without any known value, unless that leaves none."""
     if "step" not in array.dims:
         return array
-    known = array.notnull().any([dim for dim in array.dims if dim != "step"]).values
-    return array.isel(step=np.flatnonzero(known)) if known.any() else array
+    is_known = array.notnull().any([dim for dim in array.dims if dim != "step"]).values
+    return array.isel(step=np.flatnonzero(is_known)) if is_known.any() else array

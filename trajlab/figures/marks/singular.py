@@ -30,8 +30,10 @@ def singular(values: xr.DataArray, ax: Axes) -> None:
     norm = _step_norm(values["step"].values)
     direction = values["direction"].values
     for step, row in zip(values["step"].values, values.values, strict=True):
-        known = row > LEAST * np.nanmax(row, initial=0.0)
-        ax.plot(direction[known], row[known], color=_colors()(norm(step)), marker="o", markersize=1.6, linewidth=0.9)
+        is_shown = row > LEAST * np.nanmax(row, initial=0.0)
+        ax.plot(
+            direction[is_shown], row[is_shown], color=_colors()(norm(step)), marker="o", markersize=1.6, linewidth=0.9
+        )
     if bool((values > 0).any()):
         ax.set_yscale("log")
         value_axis(ax.yaxis, values, log=True)

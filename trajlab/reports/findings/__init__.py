@@ -39,7 +39,7 @@ def headlines(result: xr.Dataset | Result) -> dict[str, xr.DataArray]:
     names = [name for name in getattr(module, "HEADLINES", ()) if _name(data, name)]
     if not names:
         names = [str(name) for name, array in data.data_vars.items() if _sums_up(array)][:MOST]
-    found: dict[str, xr.DataArray] = {}
+    numbers: dict[str, xr.DataArray] = {}
     for name in names:
         array = data[_name(data, name)]
         if "component" in array.dims:
@@ -58,8 +58,8 @@ def headlines(result: xr.Dataset | Result) -> dict[str, xr.DataArray]:
                 array = array.isel({dim: _usual(array, dim)})
             else:
                 array = array.mean(dim, keep_attrs=True) if dim in AVERAGED else array.sum(dim, keep_attrs=True)
-        found[name] = last(array).assign_attrs(array.attrs)
-    return found
+        numbers[name] = last(array).assign_attrs(array.attrs)
+    return numbers
 
 
 def _usual(array: xr.DataArray, dim: str) -> int:
@@ -71,8 +71,8 @@ def _usual(array: xr.DataArray, dim: str) -> int:
 def _name(result: xr.Dataset, name: str) -> str:
     """Return the name under which a result has a variable of the whole network; empty if it has not."""
     total = f"total_{name}"
-    known = total if total in result else name
-    return known if known in result and not {"parameter", "layer", "unit"} & set(result[known].dims) else ""
+    variable = total if total in result else name
+    return variable if variable in result and not {"parameter", "layer", "unit"} & set(result[variable].dims) else ""
 
 
 def _sums_up(array: xr.DataArray) -> bool:

@@ -15,9 +15,9 @@ BROKEN = ("ExplodingTensor",)
 
 def alerts(result: xr.Dataset) -> list[Finding]:
     """Report how many rules fire, where each does so first, and which are quiet or were not checked."""
-    fired = [found for rule in map(str, result["rule"].values) if (found := _fired(result, rule))]
-    said = sorted([*_most(result), *fired], key=lambda found: not found.alarm)
-    return [*said, *_quiet(result, bool(fired)), *_unchecked(result)]
+    fired = [finding for rule in map(str, result["rule"].values) if (finding := _fired(result, rule))]
+    firing = sorted([*_most(result), *fired], key=lambda finding: not finding.alarm)
+    return [*firing, *_quiet(result, bool(fired)), *_unchecked(result)]
 
 
 def _most(result: xr.Dataset) -> list[Finding]:
@@ -38,24 +38,24 @@ def _most(result: xr.Dataset) -> list[Finding]:
 
 
 def _fired(result: xr.Dataset, rule: str) -> Finding | None:
-    own = np.flatnonzero(result["rule_of"].values == rule)
-    first = result["first_step"].isel(check=own)
+    checks = np.flatnonzero(result["rule_of"].values == rule)
+    first = result["first_step"].isel(check=checks)
     if not bool(first.notnull().any()):
         return None
     step = float(first.min())
     runs = run_names(result)
     at = np.argwhere(first.transpose(..., "check").values == step)[0]
-    place = str(result["place_of"].values[own[at[-1]]])
-    where = "of the whole network" if place == "network" else f"of `{place}`"
+    location = str(result["place_of"].values[checks[at[-1]]])
+    where = "of the whole network" if location == "network" else f"of `{location}`"
     where += f" in run `{runs[at[0]]}`" if runs else ""
     ever = first.notnull()
     more = []
     if int(ever.any([dim for dim in ever.dims if dim != "check"]).sum()) > 1:
-        known = int(ever.any([dim for dim in ever.dims if dim != "check"]).sum())
-        more.append(f"{known} of {count(len(own), 'place')}")
+        places = int(ever.any([dim for dim in ever.dims if dim != "check"]).sum())
+        more.append(f"{places} of {count(len(checks), 'place')}")
     if len(runs) > 1:
         more.append(f"{int(ever.any('check').sum())} of {count(len(runs), 'run')}")
-    last = int(result["last_step"].isel(check=own).max())
+    last = int(result["last_step"].isel(check=checks).max())
     text = f"`{rule}` fires first at step {int(step):,}, {where}"
     text += f", and last at step {last:,}" if last > step else ""
     text += f"; in all at {listed(more)}" if more else ""

@@ -13,8 +13,8 @@ HEADLINES = ("adversarial_accuracy", "attention_iou", "attention_iou_prev")
 
 def attribution(result: xr.Dataset) -> list[Finding]:
     """Report the accuracy under attack, the overlap of maps with masks and over steps, and units without a gradient."""
-    found = nonfinite(result, "samples", "outputs and gradients of the samples")
-    return [*found, *_attack(result), *_masks(result), *_stay(result), *_still(result)]
+    findings = nonfinite(result, "samples", "outputs and gradients of the samples")
+    return [*findings, *_attack(result), *_masks(result), *_stay(result), *_still(result)]
 
 
 def _attack(result: xr.Dataset) -> list[Finding]:
@@ -22,35 +22,35 @@ def _attack(result: xr.Dataset) -> list[Finding]:
         return []
     end = last(result["adversarial_accuracy"])
     middle = typical(end)
-    known = middle.values[np.isfinite(middle.values)]
-    if not known.size:
+    accuracies = middle.values[np.isfinite(middle.values)]
+    if not accuracies.size:
         return []
     sizes = middle["epsilon"].values[np.isfinite(middle.values)]
     runs = " (medians of the runs)" if "run" in result.dims else ""
     if not sizes[-1] > 0:
         return []
     attack = f"the attack with ε = {number(float(sizes[-1]))}"
-    text = f"The accuracy on the probe ends at {share(float(known[-1]))} under {attack}"
-    text += f", {share(float(known[0]))} without it" if sizes[0] == 0 else ""
+    text = f"The accuracy on the probe ends at {share(float(accuracies[-1]))} under {attack}"
+    text += f", {share(float(accuracies[0]))} without it" if sizes[0] == 0 else ""
     random = (
         typical(last(result["noise_accuracy"])).sel(epsilon=sizes[-1]).item() if "noise_accuracy" in result else np.nan
     )
     if np.isfinite(random):
         text += f", {share(random)} after random steps of the same size"
-    found = [Finding(f"{text}{runs}.", "adversarial_accuracy")]
+    findings = [Finding(f"{text}{runs}.", "adversarial_accuracy")]
     if "run" in end.dims:
         hard = end.sel(epsilon=sizes[-1])
         best, worst = extreme(hard), extreme(hard, least=True)
         if best is not None and worst is not None and share(best.value) != share(worst.value):
             text = f"The accuracy under {attack} is highest{in_run(best)} ({share(best.value)}) and lowest"
-            found.append(Finding(f"{text}{in_run(worst)} ({share(worst.value)}).", "adversarial_accuracy"))
-    return found
+            findings.append(Finding(f"{text}{in_run(worst)} ({share(worst.value)}).", "adversarial_accuracy"))
+    return findings
 
 
 def _masks(result: xr.Dataset) -> list[Finding]:
     if "attention_iou" not in result:
         return []
-    found = []
+    findings = []
     for name in result["map"].values:
         each = result["attention_iou"].sel(map=name).mean("sample")
         overlap = typical(each).dropna("step")
@@ -65,8 +65,8 @@ def _masks(result: xr.Dataset) -> list[Finding]:
             text += f" {number(float(overlap[-1]))} at the end"
             text += f", of {number(float(overlap[0]))} at step {int(overlap['step'][0]):,}" if overlap.size > 1 else ""
             text += " (mean of the samples)"
-        found.append(Finding(f"{text}.", "attention_iou"))
-    return found
+        findings.append(Finding(f"{text}.", "attention_iou"))
+    return findings
 
 
 def _stay(result: xr.Dataset) -> list[Finding]:
@@ -74,13 +74,13 @@ def _stay(result: xr.Dataset) -> list[Finding]:
         return []
     name = result["map"].values[-1]
     overlap = typical(result["attention_iou_prev"].sel(map=name).mean("sample"))
-    known = overlap.dropna("step")
-    if not known.size:
+    overlaps = overlap.dropna("step")
+    if not overlaps.size:
         return []
     steps = result["step"].values
-    text = _between(name, steps, known.isel(step=-1))
-    least = known.isel(step=int(known.argmin("step")))
-    if known.size > 1 and number(float(least)) != number(float(known[-1])):
+    text = _between(name, steps, overlaps.isel(step=-1))
+    least = overlaps.isel(step=int(overlaps.argmin("step")))
+    if overlaps.size > 1 and number(float(least)) != number(float(overlaps[-1])):
         before = steps[int(np.searchsorted(steps, least["step"].item())) - 1]
         text += f", least at steps {before:,} and {least['step'].item():,}, by {number(float(least))}"
     runs = ", median of the runs" if "run" in result.dims else ""

@@ -36,8 +36,8 @@ def _learned(result: xr.Dataset) -> list[Finding]:
     most, least = extreme(gain), extreme(gain, least=True)
     if most is None or least is None:
         return []
-    told = most if most.value > -least.value else least
-    before, after = (float(one.sel(told.at)) for one in (array.isel(step=0, drop=True), last(array)))
-    word = "rose" if told.value > 0 else "fell"
-    text = f"It {word} most in `{told.at['layer']}`{in_run(told)}: from {number(before)} at step {steps[0]:,} to"
-    return [Finding(f"{text} {number(after)}.", "invariance")] if told.value else []
+    point = most if most.value > -least.value else least
+    before, after = (float(values.sel(point.at)) for values in (array.isel(step=0, drop=True), last(array)))
+    word = "rose" if point.value > 0 else "fell"
+    text = f"It {word} most in `{point.at['layer']}`{in_run(point)}: from {number(before)} at step {steps[0]:,} to"
+    return [Finding(f"{text} {number(after)}.", "invariance")] if point.value else []

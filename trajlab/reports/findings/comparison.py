@@ -43,12 +43,12 @@ def _each_two(array: xr.DataArray) -> dict[tuple[str, str], float]:
     end = last(array)
     runs = [str(name) for name in end["run"].values] if "run" in end.dims else ["the run"]
     end = end if "run" in end.dims else end.expand_dims(run=runs)
-    found: dict[tuple[str, str], float] = {}
-    for row, one in zip(end.transpose("run", "other").values, runs, strict=True):
+    values: dict[tuple[str, str], float] = {}
+    for row, run in zip(end.transpose("run", "other").values, runs, strict=True):
         for value, other in zip(row, map(str, end["other"].values), strict=True):
-            if np.isfinite(value) and (other, one) not in found:
-                found[one, other] = float(value)
-    return found
+            if np.isfinite(value) and (other, run) not in values:
+                values[run, other] = float(value)
+    return values
 
 
 def _two(pair: tuple[str, str]) -> str:
@@ -57,24 +57,24 @@ def _two(pair: tuple[str, str]) -> str:
 
 def _ends(result: xr.Dataset) -> list[Finding]:
     distances = total_of(result, "relative_distance")
-    known = {} if distances is None else _each_two(distances)
-    if not known:
+    distances_of = {} if distances is None else _each_two(distances)
+    if not distances_of:
         return []
-    near, far = min(known, key=known.__getitem__), max(known, key=known.__getitem__)
-    same = [pair for pair, value in known.items() if value == 0]
-    if len(same) == len(known):
+    near, far = min(distances_of, key=distances_of.__getitem__), max(distances_of, key=distances_of.__getitem__)
+    same = [pair for pair, value in distances_of.items() if value == 0]
+    if len(same) == len(distances_of):
         return [Finding("All runs ended with identical weights.", "distance")]
-    text = f"{_two(near)} ended nearest: {share(known[near])} of the mean of their norms apart"
+    text = f"{_two(near)} ended nearest: {share(distances_of[near])} of the mean of their norms apart"
     text = f"{_two(near)} ended with identical weights" if same else text
-    if len(known) == 1:
-        text = f"{_two(near)} ended {share(known[near])} of the mean of their norms apart{UNRELATED}"
+    if len(distances_of) == 1:
+        text = f"{_two(near)} ended {share(distances_of[near])} of the mean of their norms apart{UNRELATED}"
     if near != far:
-        text += f"; {_two(far)} farthest, {share(known[far])} apart{UNRELATED}"
+        text += f"; {_two(far)} farthest, {share(distances_of[far])} apart{UNRELATED}"
     return [Finding(f"{text[:1].upper()}{text[1:]}.", "relative_distance" if "run" in result.dims else "distance")]
 
 
 def _connected(result: xr.Dataset) -> list[Finding]:
-    found = []
+    findings = []
     for prefix, after in (("", ""), ("aligned_", " after alignment")):
         name, loss = f"{prefix}barrier", f"{prefix}line_loss"
         barriers = _each_two(result[name]) if name in result else {}
@@ -92,26 +92,28 @@ def _connected(result: xr.Dataset) -> list[Finding]:
             text = f"{text[:1].upper()}{text[1:]}"
         elif high not in joined:
             text += f"; the highest barrier, {number(barriers[high])} above the ends, lies between {_two(high)}"
-        found.append(Finding(f"{text}.", name if "run" in result.dims else loss))
-    return found
+        findings.append(Finding(f"{text}.", name if "run" in result.dims else loss))
+    return findings
 
 
 def _directions(result: xr.Dataset) -> list[Finding]:
     cosines, null = total_of(result, "update_cosine"), total_of(result, "update_cosine_null")
     if cosines is None or null is None:
         return []
-    known, chance = _each_two(cosines), _each_two(null)
-    related = {pair: value for pair, value in known.items() if value > SIGMAS * chance[pair]}
-    if not known:
+    cosine_of, chance = _each_two(cosines), _each_two(null)
+    related = {pair: value for pair, value in cosine_of.items() if value > SIGMAS * chance[pair]}
+    if not cosine_of:
         return []
-    most = max(known, key=known.__getitem__)
+    most = max(cosine_of, key=cosine_of.__getitem__)
     sigma = number(chance[most])
     if not related:
-        text = f"No two runs moved in related directions: the largest cosine is {number(known[most])}"
+        text = f"No two runs moved in related directions: the largest cosine is {number(cosine_of[most])}"
         return [Finding(f"{text} (chance: 0 ± {sigma}).", "update_cosine")]
-    similar = "in the most similar directions" if len(known) > 1 else "in similar directions"
-    text = f"{_two(most)} moved {similar}: cosine {number(known[most])} between displacements (chance: 0 ± {sigma})"
-    text += f"; {len(related):,} of {count(len(known), 'pair')} are related beyond chance" if len(known) > 1 else ""
+    similar = "in the most similar directions" if len(cosine_of) > 1 else "in similar directions"
+    text = f"{_two(most)} moved {similar}: cosine {number(cosine_of[most])} between displacements (chance: 0 ± {sigma})"
+    text += (
+        f"; {len(related):,} of {count(len(cosine_of), 'pair')} are related beyond chance" if len(cosine_of) > 1 else ""
+    )
     return [Finding(f"{text[:1].upper()}{text[1:]}.", "update_cosine" if "run" in result.dims else "distance")]
 
 

@@ -15,8 +15,8 @@ SETTLED = 0.95
 
 def correlation(result: xr.Dataset) -> list[Finding]:
     """Report which layers are alike and which redundant, when they settled, and which features do not vary."""
-    found = nonfinite(result, "cka", "activations")
-    return [*found, *_alike(result), *_redundant(result), *_settled(result), *_constant(result)]
+    findings = nonfinite(result, "cka", "activations")
+    return [*findings, *_alike(result), *_redundant(result), *_settled(result), *_constant(result)]
 
 
 def _alike(result: xr.Dataset) -> list[Finding]:
@@ -38,20 +38,20 @@ def _alike(result: xr.Dataset) -> list[Finding]:
 def _redundant(result: xr.Dataset) -> list[Finding]:
     """Name the layer whose features are most alike, and say how that changed."""
     array = typical(result["absolute_off_diagonal"])
-    place = xr.DataArray(np.arange(array.sizes["layer"]), dims="layer")
-    own = array.isel(layer=place, layer_other=place).assign_coords(layer=array["layer"])
-    most = extreme(last(own))
+    positions = xr.DataArray(np.arange(array.sizes["layer"]), dims="layer")
+    within = array.isel(layer=positions, layer_other=positions).assign_coords(layer=array["layer"])
+    most = extreme(last(within))
     if most is None:
         return []
     runs = " (median of the runs)" if "run" in result.dims else ""
-    several = own.sizes["layer"] > 1
+    several = within.sizes["layer"] > 1
     text = (
         f"`{most.at['layer']}` is the most redundant layer" if several else f"Features of `{most.at['layer']}` overlap"
     )
     text += f" at the end: the mean |ρ| of two of its features is {number(most.value)}{runs}"
-    before = float(own.sel(layer=most.at["layer"]).isel(step=0))
-    if own.sizes["step"] > 1 and np.isfinite(before):
-        text += f", at step {int(own['step'][0]):,} it is {number(before)}"
+    before = float(within.sel(layer=most.at["layer"]).isel(step=0))
+    if within.sizes["step"] > 1 and np.isfinite(before):
+        text += f", at step {int(within['step'][0]):,} it is {number(before)}"
     return [Finding(f"{text}.", "absolute_off_diagonal")]
 
 
@@ -59,20 +59,20 @@ def _settled(result: xr.Dataset) -> list[Finding]:
     """Report which layer became first what it is at the end, and which last."""
     alike = typical(result["cka_end"]).transpose("step", "layer")
     steps = alike["step"].values
-    known = alike.notnull().all("step").values
-    if len(steps) < 3 or not known.any():
+    is_known = alike.notnull().all("step").values
+    if len(steps) < 3 or not is_known.any():
         return []
-    below = (alike.values < SETTLED)[:, known]
+    below = (alike.values < SETTLED)[:, is_known]
     since = np.where(below.any(0), len(steps) - below[::-1].argmax(0), 0)
-    names = alike["layer"].values[known]
+    names = alike["layer"].values[is_known]
     runs = " (median of the runs)" if "run" in result.dims else ""
     first, latest = int(since.argmin()), int(since.argmax())
-    what = f"its CKA with itself at the last step stays above {SETTLED} from step"
+    criterion = f"its CKA with itself at the last step stays above {SETTLED} from step"
     if len(names) == 1 or since[first] == since[latest]:
         whole = f"`{names[0]}` has" if len(names) == 1 else "All layers have"
         text = f"{whole} settled by step {steps[since[first]]:,}: from then on the CKA with the last step is above "
         return [Finding(f"{text}{SETTLED}{runs}.", "cka_end")]
-    text = f"`{names[first]}` settles first and `{names[latest]}` last: {what} {steps[since[first]]:,} and"
+    text = f"`{names[first]}` settles first and `{names[latest]}` last: {criterion} {steps[since[first]]:,} and"
     return [Finding(f"{text} {steps[since[latest]]:,} on, respectively{runs}.", "cka_end")]
 
 

@@ -21,11 +21,11 @@ HEADLINES = (
 def dead_neurons(result: xr.Dataset) -> list[Finding]:
     """Report where most units are dead at the end, how many ever died or came back, when and where."""
     names = {"fraction_dead": "dead", "fraction_gradient_dead": "without gradient"}
-    known = next((name for name in names if name in result), None)
-    found = nonfinite(result, known or "", "activations")
+    variable = next((name for name in names if name in result), None)
+    findings = nonfinite(result, variable or "", "activations")
     return [
-        *found,
-        *(_end(result, known, names[known]) if known else []),
+        *findings,
+        *(_end(result, variable, names[variable]) if variable else []),
         *_lives(result),
         *_first(result),
         *_dying(result),
@@ -40,24 +40,24 @@ def _end(result: xr.Dataset, name: str, word: str) -> list[Finding]:
         return [
             Finding(f"No unit is {word} at any recorded step{' in any run' if 'run' in result.dims else ''}.", name)
         ]
-    found, total = [], total_of(result, name)
-    place = None if total is None else extreme(last(total))
-    if place is not None and place.value > 0:
-        text = f"At the end {share(place.value)} of the units are {word}{in_run(place)}"
+    findings, total = [], total_of(result, name)
+    point = None if total is None else extreme(last(total))
+    if point is not None and point.value > 0:
+        text = f"At the end {share(point.value)} of the units are {word}{in_run(point)}"
         runs = last(total).values if total is not None and "run" in total.dims else None
         if runs is not None and np.isfinite(runs).sum() > 1:
             text += f", the most of all runs; the median is {share(float(np.nanmedian(runs)))}"
-        found.append(Finding(f"{text}.", "total"))
+        findings.append(Finding(f"{text}.", "total"))
     start = None if total is None else extreme(typical(total.dropna("step", how="all").isel(step=slice(1))))
     if start is not None and start.value > 0:
         median = " (median of the runs)" if "run" in result.dims else ""
         text = f"At step {start.at['step']:,} already {share(start.value)} of the units are {word}{median}."
-        found.append(Finding(text, "total"))
+        findings.append(Finding(text, "total"))
     layer = extreme(last(result[name])) if "layer" in result.dims else None
     if layer is not None and layer.value > 0:
         text = f"{_fed(result, layer.at['layer'])} has the largest share of units {word} at the end{in_run(layer)}"
-        found.append(Finding(f"{text}: {share(layer.value)}.", name))
-    return found
+        findings.append(Finding(f"{text}: {share(layer.value)}.", name))
+    return findings
 
 
 def _first(result: xr.Dataset) -> list[Finding]:
@@ -68,11 +68,11 @@ def _first(result: xr.Dataset) -> list[Finding]:
     if not bool(on_step.any()):
         return []
     step = on_step["step"].values[int(on_step.argmax("step"))]
-    place = extreme(died.sel(step=step))
-    if place is None:
+    point = extreme(died.sel(step=step))
+    if point is None:
         return []
     text = (
-        f"The first units die by step {step:,}: {int(place.value)} in {_fed(result, place.at['layer'])}{in_run(place)}."
+        f"The first units die by step {step:,}: {int(point.value)} in {_fed(result, point.at['layer'])}{in_run(point)}."
     )
     return [Finding(text, "turnover")]
 
@@ -89,8 +89,8 @@ def _lives(result: xr.Dataset) -> list[Finding]:
     """Report how many units were ever dead, and what became of those that died; each unit counts once in a run."""
     if "deaths" not in result:
         return []
-    known = result["deaths"].notnull()
-    ever, never = result["dead_steps"] > 0, known & result["first_active"].isnull()
+    has_units = result["deaths"].notnull()
+    ever, never = result["dead_steps"] > 0, has_units & result["first_active"].isnull()
     died, back = result["deaths"] > 0, result["revivals"] > 0
     for_good = died & (result["dead_at_end"] == 1)
     if not bool(ever.any()):
@@ -101,16 +101,17 @@ def _lives(result: xr.Dataset) -> list[Finding]:
         "only until they first became active": ever & ~never & ~died,
         "after they had been active": died,
     }
-    told = [f"{int(who.sum()):,} {words}" for words, who in parts.items() if bool(who.any())]
-    text = f"{int(ever.sum()):,} of the {int(known.sum()):,} units{runs} were dead at some snapshot: {listed(told)}."
-    found = [Finding(text, "lives")]
+    counts = [f"{int(who.sum()):,} {words}" for words, who in parts.items() if bool(who.any())]
+    text = f"{int(ever.sum()):,} of the {int(has_units.sum()):,} units{runs} were dead at some snapshot"
+    text = f"{text}: {listed(counts)}."
+    findings = [Finding(text, "lives")]
     if bool(died.any()):
         again = int((for_good & back).sum())
         text = f"Of the {count(int(died.sum()), 'unit')} that died after having been active, {_many(died & back)} came "
         text += f"back to life, and {_many(for_good)} {'was' if int(for_good.sum()) == 1 else 'were'} dead at the end"
         text += f", {again:,} of them after coming back" if again else ""
-        found.append(Finding(f"{text}.", "lives"))
-    return found
+        findings.append(Finding(f"{text}.", "lives"))
+    return findings
 
 
 def _many(who: xr.DataArray) -> str:
@@ -121,8 +122,8 @@ def _dying(result: xr.Dataset) -> list[Finding]:
     """Report in which layer the most units ever died."""
     if "fraction_ever_died" not in result or "layer" not in result.dims:
         return []
-    place = extreme(result["fraction_ever_died"])
-    if place is None or place.value == 0:
+    point = extreme(result["fraction_ever_died"])
+    if point is None or point.value == 0:
         return []
-    text = f"In {_fed(result, place.at['layer'])}{in_run(place)} the largest share of units ever died"
-    return [Finding(f"{text} after having been active: {share(place.value)}.", "survival")]
+    text = f"In {_fed(result, point.at['layer'])}{in_run(point)} the largest share of units ever died"
+    return [Finding(f"{text} after having been active: {share(point.value)}.", "survival")]

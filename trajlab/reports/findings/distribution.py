@@ -23,24 +23,24 @@ def _start(result: xr.Dataset, name: str) -> xr.DataArray:
     return result[name].isel(step=0, drop=True)
 
 
-def _name(place: Extreme) -> str:
-    return f"`{place.at['parameter']}`" if "parameter" in place.at else "the values"
+def _name(point: Extreme) -> str:
+    return f"`{point.at['parameter']}`" if "parameter" in point.at else "the values"
 
 
 def _shift(result: xr.Dataset) -> list[Finding]:
     shift = last(result["ks"]).where(_start(result, "std") > 0)
     beyond = shift / last(result["ks_null"])
-    place = extreme(large(beyond.where(np.isfinite(beyond))))
-    if place is None or not bool((shift > 0).any()):
+    point = extreme(large(beyond.where(np.isfinite(beyond))))
+    if point is None or not bool((shift > 0).any()):
         return []
-    before, after = (float(part.sel(place.at)) for part in (_start(result, "std"), last(result["std"])))
+    before, after = (float(part.sel(point.at)) for part in (_start(result, "std"), last(result["std"])))
     among = f" of all tensors of at least {ENOUGH} entries" if large(shift).count() < shift.count() else ""
-    if place.value <= 1:
+    if point.value <= 1:
         of = among.removeprefix(" of all tensors") if among else ""
         return [Finding(f"No tensor{of} shifted from {reference_name(result.attrs)} beyond chance.", "ks")]
-    chance, distance = (float(one.sel(place.at)) for one in (last(result["ks_null"]), shift))
+    chance, distance = (float(one.sel(point.at)) for one in (last(result["ks_null"]), shift))
     text = (
-        f"The values of {_name(place)} shifted most{among}{in_run(place)}: Kolmogorov–Smirnov distance "
+        f"The values of {_name(point)} shifted most{among}{in_run(point)}: Kolmogorov–Smirnov distance "
         f"{number(distance)} from {reference_name(result.attrs)} (chance gives {number(chance)}), standard deviation "
         f"from {number(before)} to {number(after)}."
     )
@@ -49,22 +49,22 @@ def _shift(result: xr.Dataset) -> list[Finding]:
 
 def _spread(result: xr.Dataset) -> list[Finding]:
     change = (last(result["std"]) / _start(result, "std")).where(_start(result, "std") > 0)
-    found = []
+    findings = []
     wide, narrow = extreme(change), extreme(change, least=True)
     if wide is not None and wide.value >= 1.5:
         text = f"{_name(wide)} spread out most{in_run(wide)}: its standard deviation grew {number(wide.value)}-fold."
-        found.append(Finding(text[0].upper() + text[1:], "std"))
+        findings.append(Finding(text[0].upper() + text[1:], "std"))
     if narrow is not None and narrow.value <= 0.5:
         text = f"{_name(narrow)} shrank most{in_run(narrow)}: its standard deviation fell to {share(narrow.value)}."
-        found.append(Finding(text[0].upper() + text[1:], "std"))
-    return found
+        findings.append(Finding(text[0].upper() + text[1:], "std"))
+    return findings
 
 
 def _tails(result: xr.Dataset) -> list[Finding]:
     start, end = _start(result, "excess_kurtosis"), last(result["excess_kurtosis"])
-    place = extreme(large((end - start).where(end > TAILS)))
-    if place is None or place.value < TAILS:
+    point = extreme(large((end - start).where(end > TAILS)))
+    if point is None or point.value < TAILS:
         return []
-    before, after = float(start.sel(place.at)), float(end.sel(place.at))
-    text = f"{_name(place)} grew the heaviest tails{in_run(place)}: excess kurtosis from {before:.1f} to {after:.1f}."
+    before, after = float(start.sel(point.at)), float(end.sel(point.at))
+    text = f"{_name(point)} grew the heaviest tails{in_run(point)}: excess kurtosis from {before:.1f} to {after:.1f}."
     return [Finding(text[0].upper() + text[1:], "quantiles")]

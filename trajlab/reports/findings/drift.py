@@ -30,12 +30,12 @@ def drift(result: xr.Dataset) -> list[Finding]:
 
     Of distances from another run, report which run ended farthest from it, and which nearest.
     """
-    found = nonfinite(result, "relative")
+    findings = nonfinite(result, "relative")
     if result.attrs.get("reference_of") == "parent":
-        return [*found, *_ends(result)]
+        return [*findings, *_ends(result)]
     if is_from_start(result.attrs):
-        found += [*_layers(result), *_runs(result), *_path(result)]
-    return [*found, *_unmoved(result)]
+        findings += [*_layers(result), *_runs(result), *_path(result)]
+    return [*findings, *_unmoved(result)]
 
 
 def _layers(result: xr.Dataset) -> list[Finding]:
@@ -46,17 +46,17 @@ def _layers(result: xr.Dataset) -> list[Finding]:
     most, least = extreme(usual), extreme(usual, least=True)
     if most is None or least is None:
         return []
-    known = int(np.isfinite(end.sel(most.at).values).sum())
-    runs = f" (median of {count(known, 'run')})" if end.sizes.get("run", 1) > 1 else ""
+    runs_known = int(np.isfinite(end.sel(most.at).values).sum())
+    runs = f" (median of {count(runs_known, 'run')})" if end.sizes.get("run", 1) > 1 else ""
     text = f"`{most.at['parameter']}` moved most: {share(most.value)} of its initial norm{runs}"
     if least.at != most.at:
         text += f"; `{least.at['parameter']}` moved least: {share(least.value)}"
-    found = [Finding(f"{text}.", "relative")]
+    findings = [Finding(f"{text}.", "relative")]
     top = extreme(end)
     if runs and top is not None:
         text = f"The largest distance of a tensor in any run is that of `{top.at['parameter']}`{in_run(top)}"
-        found.append(Finding(f"{text}: {share(top.value)} of its initial norm.", "relative"))
-    return found
+        findings.append(Finding(f"{text}: {share(top.value)} of its initial norm.", "relative"))
+    return findings
 
 
 def _ends(result: xr.Dataset) -> list[Finding]:
@@ -66,10 +66,12 @@ def _ends(result: xr.Dataset) -> list[Finding]:
     far, near = extreme(last(total)), extreme(last(total), least=True)
     if far is None or near is None:
         return []
-    there = reference_name(result.attrs)
+    reference = reference_name(result.attrs)
     if "run" not in far.at or far.at == near.at:
-        return [Finding(f"The run ended {share(far.value)} of the norm away from {there}.", "total")]
-    text = f"`{far.at['run']}` ended farthest from {there}, {share(far.value)} of the norm away; `{near.at['run']}` "
+        return [Finding(f"The run ended {share(far.value)} of the norm away from {reference}.", "total")]
+    text = (
+        f"`{far.at['run']}` ended farthest from {reference}, {share(far.value)} of the norm away; `{near.at['run']}` "
+    )
     return [Finding(f"{text}nearest, {share(near.value)} away.", "total")]
 
 
@@ -77,11 +79,11 @@ def _runs(result: xr.Dataset) -> list[Finding]:
     total = total_of(result, "relative")
     if total is None or "run" not in total.dims:
         return []
-    end, found = last(total).values, []
+    end, findings = last(total).values, []
     for fact in [name for name in telling_facts(result) if name != "seed"][:2]:
         values = facts(result)[fact]
-        known = [level for level in dict.fromkeys(values.tolist()) if np.isfinite(end[values == level]).any()]
-        medians = {level: float(np.nanmedian(end[values == level])) for level in known}
+        levels = [level for level in dict.fromkeys(values.tolist()) if np.isfinite(end[values == level]).any()]
+        medians = {level: float(np.nanmedian(end[values == level])) for level in levels}
         if len(medians) < 2:
             continue
         far, near = max(medians, key=medians.__getitem__), min(medians, key=medians.__getitem__)
@@ -91,32 +93,32 @@ def _runs(result: xr.Dataset) -> list[Finding]:
                 f"those with `{near}`: {share(medians[far])} and {share(medians[near])} of the initial norm (medians, "
                 "whole network)."
             )
-            found.append(Finding(text, "total"))
-    return found
+            findings.append(Finding(text, "total"))
+    return findings
 
 
 def _path(result: xr.Dataset) -> list[Finding]:
     straight = total_of(result, "straightness")
-    place = None if straight is None else extreme(last(straight), least=True)
-    if place is None or place.value > 0.9 or place.value <= 0:
+    point = None if straight is None else extreme(last(straight), least=True)
+    if point is None or point.value > 0.9 or point.value <= 0:
         return []
     path = "The path of the whole network" if "parameter" in result.dims else "The path"
-    path += f" is least straight{in_run(place)}:" if "run" in place.at else " is"
-    times = number(round(1 / place.value, 1))
+    path += f" is least straight{in_run(point)}:" if "run" in point.at else " is"
+    times = number(round(1 / point.value, 1))
     return [Finding(f"{path} {times} times as long as the distance from start to end.", "straightness")]
 
 
 def _unmoved(result: xr.Dataset) -> list[Finding]:
     if "parameter" not in result.dims or "numel" not in result.coords:
         return []
-    counts, place = result["unchanged_cause"], most_unmoved(result)
-    if place is None:
+    counts, point = result["unchanged_cause"], most_unmoved(result)
+    if point is None:
         runs = ", in every run" if "run" in result.dims else ""
         return [Finding(f"Every entry of every tensor changed at some step{runs}.", "relative")]
-    here = counts.sel(place.at)
+    here = counts.sel(point.at)
     row, cause = extreme(here.sum("cause")), extreme(here.sum("parameter"))
-    total = size_in(result["numel"], place)
-    text = f"{count(place.value, 'entry')} ({share(place.value / total)}) never changed{in_run(place)}"
+    total = size_in(result["numel"], point)
+    text = f"{count(point.value, 'entry')} ({share(point.value / total)}) never changed{in_run(point)}"
     if row and cause:
         words = str(cause.at["cause"]).replace("_", " ")
         text += f", most of them in `{row.at['parameter']}`; the main cause is “{words}”"

@@ -22,14 +22,14 @@ def headline_data(result: xr.Dataset) -> xr.Dataset:
     if "knn_accuracy" not in result:
         return result
     accuracy = result["knn_accuracy"]
-    own = accuracy.sel(layer=[name for name in accuracy["layer"].values if name != INPUT])
+    inner = accuracy.sel(layer=[name for name in accuracy["layer"].values if name != INPUT])
     named = {
         "long_name": "kNN accuracy, best layer",
         "units": "1",
         "share": True,
         "definition": "largest kNN accuracy of a layer",
     }
-    return result.assign(knn_best=own.max("layer").assign_attrs(named))
+    return result.assign(knn_best=inner.max("layer").assign_attrs(named))
 
 
 def embedding(result: xr.Dataset) -> list[Finding]:
@@ -47,8 +47,8 @@ def _ends(array: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
     """Return the medians over the runs at the first and the last step, of layers known at both, without the inputs."""
     array = typical(array)
     array = array.sel(layer=[name for name in array["layer"].values if name != INPUT])
-    known = array.isel(step=[0, -1]).dropna("layer")
-    return known.isel(step=0), known.isel(step=-1)
+    at_ends = array.isel(step=[0, -1]).dropna("layer")
+    return at_ends.isel(step=0), at_ends.isel(step=-1)
 
 
 def _medians(result: xr.Dataset) -> str:
@@ -88,13 +88,13 @@ def _changed(result: xr.Dataset) -> list[Finding]:
     if not first.size:
         return []
     change = last.values - first.values
-    place = int(abs(change).argmax())
-    if abs(change[place]) < CLEAR:
+    position = int(abs(change).argmax())
+    if abs(change[position]) < CLEAR:
         text = f"{_between(first, last)} the kNN accuracy changes in no layer by {share(CLEAR)} of the samples"
         return [Finding(f"{text}{_medians(result)}.", "knn_accuracy")]
-    before, after = (share(array.values[place]) for array in (first, last))
-    text = f"{_between(first, last)} the kNN accuracy of `{first['layer'].values[place]}` "
-    text += f"{'rises' if change[place] > 0 else 'falls'} from {before} to {after}"
+    before, after = (share(array.values[position]) for array in (first, last))
+    text = f"{_between(first, last)} the kNN accuracy of `{first['layer'].values[position]}` "
+    text += f"{'rises' if change[position] > 0 else 'falls'} from {before} to {after}"
     text += ", the largest change of all layers" if first.size > 1 else ""
     return [Finding(f"{text}{_medians(result)}.", "knn_accuracy")]
 
@@ -104,14 +104,14 @@ def _ranks(result: xr.Dataset) -> list[Finding]:
     if result.sizes["step"] < 2 or not first.size:
         return []
     ratio = np.log(last.values / first.values)
-    place = int(abs(ratio).argmax())
-    if abs(ratio[place]) < np.log(FACTOR):
+    position = int(abs(ratio).argmax())
+    if abs(ratio[position]) < np.log(FACTOR):
         return []
-    name = first["layer"].values[place]
-    before, after = (number(array.values[place]) for array in (first, last))
+    name = first["layer"].values[position]
+    before, after = (number(array.values[position]) for array in (first, last))
     size = count(int(typical(result["features"]).sel(layer=name)), "feature")
     text = f"{_between(first, last)} the effective rank of the {size} of `{name}` "
-    text += f"{'grows' if ratio[place] > 0 else 'shrinks'} from {before} to {after}"
+    text += f"{'grows' if ratio[position] > 0 else 'shrinks'} from {before} to {after}"
     text += ", relatively the most of all layers" if first.size > 1 else ""
     return [Finding(f"{text}{_medians(result)}.", "effective_rank")]
 

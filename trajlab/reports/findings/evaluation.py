@@ -22,7 +22,7 @@ WORSE = 1.2
 def evaluation(result: xr.Dataset) -> list[Finding]:
     """Report the best runs at the end, rises of the loss, the worst class, and the cost of pruning."""
     parts = (_end, _risen, _gap, _class, _pruning)
-    return [*nonfinite(result, "loss", "outputs"), *(found for part in parts for found in part(result))]
+    return [*nonfinite(result, "loss", "outputs"), *(finding for part in parts for finding in part(result))]
 
 
 def _end(result: xr.Dataset) -> list[Finding]:
@@ -56,19 +56,19 @@ def _risen(result: xr.Dataset) -> list[Finding]:
     parts = (ratio.where(~at_once), "again", "it was least at step {step:,} ({least}) and ends at {end}"), (
         ratio.where(at_once), "from the start", "{least} to {end}"
     )  # fmt: skip
-    return [found for part in parts if (found := _rise(loss, *part)) is not None]
+    return [finding for part in parts if (finding := _rise(loss, *part)) is not None]
 
 
-def _rise(loss: xr.DataArray, ratio: xr.DataArray, words: str, told: str) -> Finding | None:
+def _rise(loss: xr.DataArray, ratio: xr.DataArray, words: str, template: str) -> Finding | None:
     """Report of how many runs the loss rose, and of the one where it did most from where to where."""
-    place = extreme(ratio)
-    if place is None or place.value < WORSE:
+    point = extreme(ratio)
+    if point is None or point.value < WORSE:
         return None
-    own = loss.sel(run=place.at["run"]) if "run" in place.at else loss
-    step = int(own["step"].values[int(np.nanargmin(own.values))])
+    of_run = loss.sel(run=point.at["run"]) if "run" in point.at else loss
+    step = int(of_run["step"].values[int(np.nanargmin(of_run.values))])
     rose = int((ratio >= WORSE).sum())
-    where = f" in {rose} of {count(ratio.size, 'run')}, most{in_run(place)}" if rose > 1 else in_run(place)
-    ends = told.format(step=step, least=number(float(own.min())), end=number(float(last(own))))
+    where = f" in {rose} of {count(ratio.size, 'run')}, most{in_run(point)}" if rose > 1 else in_run(point)
+    ends = template.format(step=step, least=number(float(of_run.min())), end=number(float(last(of_run))))
     return Finding(f"The loss rose {words}{where}: {ends}.", "loss")
 
 
@@ -100,14 +100,14 @@ def _gap(result: xr.Dataset) -> list[Finding]:
     if "accuracy_gap" not in result:
         return []
     end = _at_end(result, "accuracy_gap")
-    place, middle = extreme(abs(end)), float(typical(end))
-    if place is None or max(place.value, abs(middle)) < POINT:
+    point, middle = extreme(abs(end)), float(typical(end))
+    if point is None or max(point.value, abs(middle)) < POINT:
         return []
     usual = f"{_points(abs(middle))} {_side(middle)}" if abs(middle) >= POINT else "within a point of"
     text = f"The accuracy on training examples ends {usual} that on the probe"
-    if "run" in place.at:
-        value = float(end.sel(run=place.at["run"]))
-        text += f" (median of the runs), with the largest gap{in_run(place)} ({_points(place.value)} {_side(value)})"
+    if "run" in point.at:
+        value = float(end.sel(run=point.at["run"]))
+        text += f" (median of the runs), with the largest gap{in_run(point)} ({_points(point.value)} {_side(value)})"
     return [Finding(f"{text}.", "gap")]
 
 
@@ -131,9 +131,9 @@ def _pruning(result: xr.Dataset) -> list[Finding]:
             return []
         text = f"No tested pruning, of up to {share(most.value)} of the weights"
         return [Finding(f"{text}, costs more than a point of accuracy at the end.", "pruning")]
-    one = {"run": least.at["run"]} if "run" in least.at else {}
-    put = float(beyond.sel(one))
-    fall = _points(float(cost.sel(one)[int(np.argmax(shares.sel(one).values == put))]))
+    run = {"run": least.at["run"]} if "run" in least.at else {}
+    put = float(beyond.sel(run))
+    fall = _points(float(cost.sel(run)[int(np.argmax(shares.sel(run).values == put))]))
     text = f"Pruning {share(put)} of the weights costs {fall} of accuracy at the end{in_run(least)}"
     text += f", {share(least.value)} at most one" if least.value > 0 else ", and less was not tested"
     most = extreme(kept)

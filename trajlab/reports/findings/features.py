@@ -16,9 +16,9 @@ GROWN = 1.5
 
 def features(result: xr.Dataset) -> list[Finding]:
     """Report where activations shifted and grew most, and which noise the network tells from examples."""
-    found = nonfinite(result, "std", "activations")
+    findings = nonfinite(result, "std", "activations")
     first = result.isel(input=0)
-    return [*found, *_shift(first), *_spread(first), *_apart(result)]
+    return [*findings, *_shift(first), *_spread(first), *_apart(result)]
 
 
 def _on(result: xr.Dataset) -> str:
@@ -27,13 +27,13 @@ def _on(result: xr.Dataset) -> str:
 
 def _shift(result: xr.Dataset) -> list[Finding]:
     start, end = result["std"].isel(step=0, drop=True), last(result["std"])
-    place = extreme(last(result["ks"]).where(start > 0))
-    if place is None or place.value == 0:
+    point = extreme(last(result["ks"]).where(start > 0))
+    if point is None or point.value == 0:
         return []
-    before, after = float(start.sel(place.at)), float(end.sel(place.at))
+    before, after = float(start.sel(point.at)), float(end.sel(point.at))
     text = (
-        f"The activations of `{place.at['layer']}` shifted most {_on(result)}{in_run(place)}: Kolmogorov–Smirnov "
-        f"distance {number(place.value)} from {reference_name(result.attrs)}, standard deviation from "
+        f"The activations of `{point.at['layer']}` shifted most {_on(result)}{in_run(point)}: Kolmogorov–Smirnov "
+        f"distance {number(point.value)} from {reference_name(result.attrs)}, standard deviation from "
         f"{number(before)} at the first step to {number(after)}."
     )
     return [Finding(text, "ks")]
@@ -42,15 +42,15 @@ def _shift(result: xr.Dataset) -> list[Finding]:
 def _spread(result: xr.Dataset) -> list[Finding]:
     start = result["std"].isel(step=0, drop=True)
     change = (last(result["std"]) / start).where(start > 0)
-    found = []
+    findings = []
     for words, least in (("grew", False), ("shrank", True)):
-        place = extreme(change, least=least)
-        if place is None or (1 / max(place.value, 1e-300) if least else place.value) < GROWN:
+        point = extreme(change, least=least)
+        if point is None or (1 / max(point.value, 1e-300) if least else point.value) < GROWN:
             continue
-        amount = f"fell to {share(place.value)}" if least else f"grew {number(place.value)}-fold"
-        text = f"`{place.at['layer']}` {words} most {_on(result)}{in_run(place)}: its standard deviation {amount}."
-        found.append(Finding(text, "std"))
-    return found
+        amount = f"fell to {share(point.value)}" if least else f"grew {number(point.value)}-fold"
+        text = f"`{point.at['layer']}` {words} most {_on(result)}{in_run(point)}: its standard deviation {amount}."
+        findings.append(Finding(text, "std"))
+    return findings
 
 
 def _apart(result: xr.Dataset) -> list[Finding]:
@@ -58,15 +58,15 @@ def _apart(result: xr.Dataset) -> list[Finding]:
     if "ks_valid" not in result:
         return []
     end = typical(last(result["ks_valid"]))
-    place = extreme(end)
-    if place is None:
+    point = extreme(end)
+    if point is None:
         return []
-    of_layer = end.sel(layer=place.at["layer"])
-    known = [str(kind) for kind in result["input"].values if np.isfinite(float(of_layer.sel(input=kind)))]
-    told = ", ".join(f"{number(float(of_layer.sel(input=kind)))} on {kind} ones" for kind in known)
+    of_layer = end.sel(layer=point.at["layer"])
+    kinds = [str(kind) for kind in result["input"].values if np.isfinite(float(of_layer.sel(input=kind)))]
+    distances = ", ".join(f"{number(float(of_layer.sel(input=kind)))} on {kind} ones" for kind in kinds)
     median = ", in the median run" if "run" in result.dims else ""
     text = (
-        f"Inputs make the most difference in `{place.at['layer']}` at the end: its activations have a "
-        f"Kolmogorov–Smirnov distance from those on the valid inputs of {told}{median}."
+        f"Inputs make the most difference in `{point.at['layer']}` at the end: its activations have a "
+        f"Kolmogorov–Smirnov distance from those on the valid inputs of {distances}{median}."
     )
     return [Finding(text, "ks_valid")]

@@ -15,20 +15,20 @@ HEADLINES = ("limit",)
 
 def filters(result: xr.Dataset) -> list[Finding]:
     """Report which filter changed most, and which least."""
-    found = nonfinite(result, "kernel")
+    findings = nonfinite(result, "kernel")
     if result.sizes["step"] < 2:
-        return found
+        return findings
     end, name = last(result["relative"]), result.attrs.get("parameter", "")
     since = f"of its norm at step {int(result['step'][0]):,}"
     if end.sizes.get("run", 1) > 1:
-        return [*found, *_of_runs(end, name, since)]
+        return [*findings, *_of_runs(end, name, since)]
     most, least = extreme(end), extreme(end, least=True)
     if most is None or least is None:
-        return found
+        return findings
     text = f"Filter {most.at['filter']} of `{name}` changed most: by {share(most.value)} {since}"
     if least.at != most.at:
         text += f"; filter {least.at['filter']} least, by {share(least.value)}"
-    return [*found, Finding(f"{text}.", "relative")]
+    return [*findings, Finding(f"{text}.", "relative")]
 
 
 def _of_runs(end: xr.DataArray, name: str, since: str) -> list[Finding]:

@@ -61,14 +61,14 @@ def nonfinite(result: xr.Dataset, figure: str, thing: str = "weights") -> list[F
         return []
     on_step = bad.any([dim for dim in bad.dims if dim != "step"])
     step = on_step["step"].values[int(on_step.argmax("step"))]
-    place = extreme(result["nonfinite"].sel(step=step))
+    point = extreme(result["nonfinite"].sel(step=step))
     row = (
-        next((f" in `{label}`" for dim, label in place.at.items() if dim in ("parameter", "layer")), "")
-        if place
+        next((f" in `{label}`" for dim, label in point.at.items() if dim in ("parameter", "layer")), "")
+        if point
         else ""
     )
     runs = int(bad.any([d for d in bad.dims if d != "run"]).sum()) if "run" in bad.dims else 0
     more = f"; {runs} runs are affected" if runs > 1 else ""
-    where = f"{row}{in_run(place) if place else ''}"
+    where = f"{row}{in_run(point) if point else ''}"
     text = f"NaN or Inf among the {thing} from step {step:,} on{f', first{where}' if where else ''}{more}."
     return [Finding(text, figure, alarm=True)]

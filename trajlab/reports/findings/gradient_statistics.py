@@ -26,13 +26,15 @@ def gradient_statistics(result: xr.Dataset) -> list[Finding]:
 
 def _end(array: xr.DataArray) -> xr.DataArray:
     """Return the median of the last tenth of the known steps."""
-    known = array.dropna("step", how="all")
-    return known.isel(step=slice(-max(1, round(PERIOD * known.sizes["step"])), None)).median("step", skipna=True)
+    known_steps = array.dropna("step", how="all")
+    return known_steps.isel(step=slice(-max(1, round(PERIOD * known_steps.sizes["step"])), None)).median(
+        "step", skipna=True
+    )
 
 
 def _start(array: xr.DataArray) -> xr.DataArray:
-    known = array.dropna("step", how="all")
-    return known.isel(step=slice(max(1, round(PERIOD * known.sizes["step"])))).median("step", skipna=True)
+    known_steps = array.dropna("step", how="all")
+    return known_steps.isel(step=slice(max(1, round(PERIOD * known_steps.sizes["step"])))).median("step", skipna=True)
 
 
 def _layers(result: xr.Dataset) -> list[Finding]:
@@ -81,11 +83,11 @@ def _spike(result: xr.Dataset) -> list[Finding]:
     norm = total_of(result, "l2")
     if norm is None or not bool(norm.notnull().any()):
         return []
-    place = extreme(norm / norm.median("step"))
-    if place is None or place.value < SPIKE:
+    point = extreme(norm / norm.median("step"))
+    if point is None or point.value < SPIKE:
         return []
-    text = f"At step {place.at['step']:,} the norm of the gradient is {number(round(place.value))} times its median"
-    return [Finding(f"{text}{in_run(place)}.", "total")]
+    text = f"At step {point.at['step']:,} the norm of the gradient is {number(round(point.value))} times its median"
+    return [Finding(f"{text}{in_run(point)}.", "total")]
 
 
 def _turn(result: xr.Dataset) -> list[Finding]:

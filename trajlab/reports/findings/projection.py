@@ -24,11 +24,11 @@ def _plane(ratio: xr.DataArray) -> xr.DataArray:
 
 
 def _left_out(result: xr.Dataset) -> list[Finding]:
-    place = extreme(result["left_out"])
-    if place is None or place.value == 0:
+    point = extreme(result["left_out"])
+    if point is None or point.value == 0:
         return []
-    name = f" of `{place.at['parameter']}`" if "parameter" in place.at else ""
-    text = f"Left out at all steps, as NaN or Inf at one: {count(place.value, 'entry')}{name}{in_run(place)}."
+    name = f" of `{point.at['parameter']}`" if "parameter" in point.at else ""
+    text = f"Left out at all steps, as NaN or Inf at one: {count(point.value, 'entry')}{name}{in_run(point)}."
     return [Finding(text, "layers" if name else "scores")]
 
 
@@ -37,10 +37,10 @@ def _network(result: xr.Dataset) -> list[Finding]:
     if ratio is None or null is None:
         return []
     plane, walk = _plane(ratio), _plane(null)
-    known = np.isfinite(plane.values) & np.isfinite(walk.values)
-    if not known.any():
+    is_known = np.isfinite(plane.values) & np.isfinite(walk.values)
+    if not is_known.any():
         return []
-    held, chance = plane.values[known], walk.values[known]
+    held, chance = plane.values[is_known], walk.values[is_known]
     low, high = share(float(held.min())), share(float(held.max()))
     text = "Two directions hold " + (f"{low} to {high}" if low != high else low) + " of the variance of the "
     text += "whole network over the steps" if "parameter" in result.dims else "tensor over the steps"
@@ -61,12 +61,12 @@ def _layers(result: xr.Dataset) -> list[Finding]:
     if "parameter" not in result.dims:
         return []
     plane, walk = (_plane(result[f"explained_variance_ratio{end}"]) for end in ("", "_walk"))
-    plane, walk = (one.median("run") if "run" in one.dims else one for one in (plane, walk))
+    plane, walk = (array.median("run") if "run" in array.dims else array for array in (plane, walk))
     excess = large(plane - walk)
     most, least = extreme(excess), extreme(excess, least=True)
     if most is None or least is None or most.at == least.at:
         return []
-    high, low = (float(plane.sel(place.at)) for place in (most, least))
+    high, low = (float(plane.sel(point.at)) for point in (most, least))
     few = f" Among tensors of at least {ENOUGH} entries," if large(plane).count() < plane.count() else ""
     text = f"{few} `{most.at['parameter']}` keeps to a plane most, with {share(high)} of its variance, and "
     text += f"`{least.at['parameter']}` least, with {share(low)}"

@@ -15,8 +15,8 @@ CHANGE = 0.1
 
 def saturation(result: xr.Dataset) -> list[Finding]:
     """Report which layer is saturated most at the end, where this rose most, and where whole units are stuck."""
-    found = nonfinite(result, "fraction_saturated", "activations")
-    return [*found, *_without_rule(result), *_end(result), *_risen(result), *_units(result)]
+    findings = nonfinite(result, "fraction_saturated", "activations")
+    return [*findings, *_without_rule(result), *_end(result), *_risen(result), *_units(result)]
 
 
 def _without_rule(result: xr.Dataset) -> list[Finding]:
@@ -29,25 +29,25 @@ def _without_rule(result: xr.Dataset) -> list[Finding]:
     return [Finding(f"{listed(shown)} {verb} no rule for what is saturated, and no share.", "fraction_saturated")]
 
 
-def _layer(result: xr.Dataset, place: Extreme) -> str:
+def _layer(result: xr.Dataset, point: Extreme) -> str:
     """Name a layer, and what counts in it."""
-    rule = str(result["rule"].isel(run=0, missing_dims="ignore").sel(layer=place.at["layer"]).item())
-    return f"`{place.at['layer']}` ({rule})"
+    rule = str(result["rule"].isel(run=0, missing_dims="ignore").sel(layer=point.at["layer"]).item())
+    return f"`{point.at['layer']}` ({rule})"
 
 
 def _end(result: xr.Dataset) -> list[Finding]:
-    place = extreme(last(result["fraction_saturated"]))
-    if place is None:
+    point = extreme(last(result["fraction_saturated"]))
+    if point is None:
         return []
-    if place.value == 0:
+    if point.value == 0:
         where = " in any run" if "run" in result.dims else ""
         return [Finding(f"At the end no value of any layer is saturated{where}.", "fraction_saturated")]
-    text = f"{_layer(result, place)} is saturated most at the end{in_run(place)}: {share(place.value)} of its values"
-    low, high = (float(last(result[f"fraction_{side}"]).sel(place.at)) for side in ("low", "high"))
+    text = f"{_layer(result, point)} is saturated most at the end{in_run(point)}: {share(point.value)} of its values"
+    low, high = (float(last(result[f"fraction_{side}"]).sel(point.at)) for side in ("low", "high"))
     if np.isfinite(low) and np.isfinite(high):
         text += f", {share(low)} below and {share(high)} above"
     if "run" in result.dims:
-        middle = float(typical(last(result["fraction_saturated"])).sel(layer=place.at["layer"]))
+        middle = float(typical(last(result["fraction_saturated"])).sel(layer=point.at["layer"]))
         text += f" (median of the runs {share(middle)})"
     return [Finding(f"{text}.", "fraction_saturated")]
 
@@ -55,20 +55,20 @@ def _end(result: xr.Dataset) -> list[Finding]:
 def _risen(result: xr.Dataset) -> list[Finding]:
     array = result["fraction_saturated"]
     start, end = array.isel(step=0, drop=True), last(array)
-    found = []
+    findings = []
     for words, least in (("rose", False), ("fell", True)):
-        place = extreme(end - start, least=least)
-        if place is not None and (-place.value if least else place.value) >= CHANGE:
-            before, after = float(start.sel(place.at)), float(end.sel(place.at))
-            text = f"Saturation {words} most in {_layer(result, place)}{in_run(place)}: from {share(before)}"
-            found.append(Finding(f"{text} to {share(after)} of the values.", "fraction_saturated"))
-    return found
+        point = extreme(end - start, least=least)
+        if point is not None and (-point.value if least else point.value) >= CHANGE:
+            before, after = float(start.sel(point.at)), float(end.sel(point.at))
+            text = f"Saturation {words} most in {_layer(result, point)}{in_run(point)}: from {share(before)}"
+            findings.append(Finding(f"{text} to {share(after)} of the values.", "fraction_saturated"))
+    return findings
 
 
 def _units(result: xr.Dataset) -> list[Finding]:
-    place = extreme(last(result["fraction_units_saturated"]))
-    if place is None or place.value == 0:
+    point = extreme(last(result["fraction_units_saturated"]))
+    if point is None or point.value == 0:
         return []
     most = share(float(result.attrs["min_share"]))
-    text = f"At the end {share(place.value)} of the units of `{place.at['layer']}`{in_run(place)} are saturated"
+    text = f"At the end {share(point.value)} of the units of `{point.at['layer']}`{in_run(point)} are saturated"
     return [Finding(f"{text} at {most} of the positions or more.", "units")]

@@ -24,14 +24,14 @@ def _against_coin(result: xr.Dataset) -> list[Finding]:
         return []
     rate = result["flip_rate"]
     over = [dim for dim in rate.dims if dim != "parameter"]
-    mean, known = rate.mean(over), rate.notnull().sum(over)
-    error = rate.std(over) / np.sqrt(known.where(known > 0))
+    mean, counts = rate.mean(over), rate.notnull().sum(over)
+    error = rate.std(over) / np.sqrt(counts.where(counts > 0))
     z = (mean - COIN) / error
     names = rate["parameter"].values
     persist = [str(name) for name in names[(z < -SURE).values]]
     swing = [str(name) for name in names[(z > SURE).values]]
     runs = f" and {result.sizes['run']} runs" if result.sizes.get("run", 1) > 1 else ""
-    found = []
+    findings = []
     process = result["flip_rate_ar1"].mean(over)
     for group, words, low in (
         (persist, "keep their sign more than a coin would", True),
@@ -39,21 +39,21 @@ def _against_coin(result: xr.Dataset) -> list[Finding]:
     ):
         if not group:
             continue
-        place = extreme(mean.sel(parameter=np.array(group, object)), least=low)
-        if place is None:
+        point = extreme(mean.sel(parameter=np.array(group, object)), least=low)
+        if point is None:
             continue
-        name = place.at["parameter"]
+        name = point.at["parameter"]
         expected = share(float(process.sel(parameter=name)))
         most = f", most of all `{name}`" if len(group) > 1 else ""
         text = (
-            f"Gradients of {_some(group, len(names))} {words}{most}: {share(place.value)} change sign "
+            f"Gradients of {_some(group, len(names))} {words}{most}: {share(point.value)} change sign "
             f"from step to step, against 50 % of a coin and {expected} of an AR(1) process with their correlation "
             f"(means over steps{runs})."
         )
-        found.append(Finding(text, "flip_rate"))
-    if not found and bool(mean.notnull().any()):
-        found.append(Finding("No layer's gradient signs can be told from the tosses of a coin.", "flip_rate"))
-    return found
+        findings.append(Finding(text, "flip_rate"))
+    if not findings and bool(mean.notnull().any()):
+        findings.append(Finding("No layer's gradient signs can be told from the tosses of a coin.", "flip_rate"))
+    return findings
 
 
 def _some(group: list[str], of: int) -> str:
@@ -79,12 +79,12 @@ def _weights(result: xr.Dataset) -> list[Finding]:
     if "weight_flip_rate" not in result or "parameter" not in result.dims:
         return []
     rate = typical(result["weight_flip_rate"]).mean("step")
-    place, end = extreme(rate), total_of(result, "weight_flip_rate")
-    if place is None or end is None or place.value == 0:
+    point, end = extreme(rate), total_of(result, "weight_flip_rate")
+    if point is None or end is None or point.value == 0:
         return []
     final = float(typical(last(end)))
     text = (
-        f"Weights of `{place.at['parameter']}` change sign most: {share(place.value)} from one snapshot to the next "
+        f"Weights of `{point.at['parameter']}` change sign most: {share(point.value)} from one snapshot to the next "
         f"(mean over steps); of the whole network {share(final)} at the end."
     )
     return [Finding(text, "weight_flips")]

@@ -21,12 +21,12 @@ def spectrum(result: xr.Dataset) -> list[Finding]:
     return [*nonfinite(result, "singular_values"), *_spikes(result), *_rank(result), *_tail(result)]
 
 
-def _name(place: Extreme) -> str:
-    return f"`{place.at['parameter']}`" if "parameter" in place.at else "the matrix"
+def _name(point: Extreme) -> str:
+    return f"`{point.at['parameter']}`" if "parameter" in point.at else "the matrix"
 
 
-def _at(array: xr.DataArray, place: Extreme) -> float:
-    return float(array.sel({dim: label for dim, label in place.at.items() if dim in array.dims}))
+def _at(array: xr.DataArray, point: Extreme) -> float:
+    return float(array.sel({dim: label for dim, label in point.at.items() if dim in array.dims}))
 
 
 def _start(array: xr.DataArray) -> xr.DataArray:
@@ -35,26 +35,26 @@ def _start(array: xr.DataArray) -> xr.DataArray:
 
 def _spikes(result: xr.Dataset) -> list[Finding]:
     end = last(result["mp_spikes"])
-    place = extreme(end)
-    if place is None:
+    point = extreme(end)
+    if point is None:
         return []
-    if place.value == 0:
+    if point.value == 0:
         text = "No matrix ends with a singular value beyond noise: by their spectra they could be random."
         return [Finding(text, "mp_spikes" if "parameter" in end.dims else "singular_values")]
-    before = _at(_start(result["mp_spikes"]), place)
-    text = f"{_name(place)} ends with {count(place.value, 'singular value')} beyond noise{in_run(place)}"
-    text += f"{', the most of all' if place.at else ''}; {number(before)} at the start"
+    before = _at(_start(result["mp_spikes"]), point)
+    text = f"{_name(point)} ends with {count(point.value, 'singular value')} beyond noise{in_run(point)}"
+    text += f"{', the most of all' if point.at else ''}; {number(before)} at the start"
     if "mp_spikes_null" in result:
-        text += f", {number(_at(last(result['mp_spikes_null']), place))} once its entries are shuffled"
-    found = [Finding(f"{text[0].upper()}{text[1:]}.", "singular_values")]
+        text += f", {number(_at(last(result['mp_spikes_null']), point))} once its entries are shuffled"
+    findings = [Finding(f"{text[0].upper()}{text[1:]}.", "singular_values")]
     if "parameter" in end.dims:
         quiet = (end.max("run") if "run" in end.dims else end) == 0
         if int(quiet.sum()):
             names = [f"`{name}`" for name in end["parameter"].values[quiet.values]]
             some = ", ".join(names[:3]) + (" and others" if len(names) > 3 else "")
             text = f"{len(names)} of {quiet.size} matrices show nothing beyond noise at the end: {some}."
-            found.append(Finding(text, "mp_spikes"))
-    return found
+            findings.append(Finding(text, "mp_spikes"))
+    return findings
 
 
 def _rank(result: xr.Dataset) -> list[Finding]:
@@ -62,16 +62,16 @@ def _rank(result: xr.Dataset) -> list[Finding]:
         return []
     end, null = last(result["effective_rank"]), last(result["effective_rank_null"])
     enough = np.minimum(result["rows"], result["columns"]) > 2
-    place = extreme((end / null).where(enough), least=True)
-    if place is None:
+    point = extreme((end / null).where(enough), least=True)
+    if point is None:
         return []
-    if place.value > FALLEN:
+    if point.value > FALLEN:
         text = "No matrix uses clearly fewer directions than its entries shuffled: "
-        text += f"effective ranks are at least {100 * place.value:.1f} % of those."
+        text += f"effective ranks are at least {100 * point.value:.1f} % of those."
         return [Finding(text, "effective_rank")]
-    rank, shuffled, start = (_at(one, place) for one in (end, null, _start(result["effective_rank"])))
+    rank, shuffled, start = (_at(array, point) for array in (end, null, _start(result["effective_rank"])))
     text = (
-        f"{_name(place)} has the lowest effective rank against noise{in_run(place)}: {number(rank)}, where its "
+        f"{_name(point)} has the lowest effective rank against noise{in_run(point)}: {number(rank)}, where its "
         f"shuffled entries have {number(shuffled)}; it was {number(start)} at the start."
     )
     return [Finding(text[0].upper() + text[1:], "effective_rank")]
@@ -79,12 +79,12 @@ def _rank(result: xr.Dataset) -> list[Finding]:
 
 def _tail(result: xr.Dataset) -> list[Finding]:
     enough = np.minimum(result["rows"], result["columns"]) >= ENOUGH
-    place = extreme(last(result["alpha"]).where(enough), least=True)
-    if place is None:
+    point = extreme(last(result["alpha"]).where(enough), least=True)
+    if point is None:
         return []
-    error = _at(last(result["alpha_se"]), place)
-    text = f"{_name(place)} ends with the heaviest tail{in_run(place)}: exponent {place.value:.1f} ± {error:.1f}"
-    text += f", {_at(_start(result['alpha']), place):.1f} at the start"
+    error = _at(last(result["alpha_se"]), point)
+    text = f"{_name(point)} ends with the heaviest tail{in_run(point)}: exponent {point.value:.1f} ± {error:.1f}"
+    text += f", {_at(_start(result['alpha']), point):.1f} at the start"
     if "alpha_null" in result:
-        text += f", {_at(last(result['alpha_null']), place):.1f} of its shuffled entries"
+        text += f", {_at(last(result['alpha_null']), point):.1f} of its shuffled entries"
     return [Finding(f"{text[0].upper()}{text[1:]}.", "alpha")]

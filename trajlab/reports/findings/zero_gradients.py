@@ -92,14 +92,14 @@ def _never(result: xr.Dataset) -> list[Finding]:
     counts = result["always_zero"]
     if not bool(result["fraction_near_zero"].notnull().any()):
         return []
-    place = extreme(counts.sum(["parameter", "cause"]))
-    if place is None or place.value == 0:
+    point = extreme(counts.sum(["parameter", "cause"]))
+    if point is None or point.value == 0:
         return [Finding("Every recorded entry had a gradient at some step.", "total")]
-    here = counts.sel(place.at)
+    here = counts.sel(point.at)
     row, cause = extreme(here.sum("cause")), extreme(here.sum("parameter"))
-    whole_size = size_in(result["sampled"] if "sampled" in result.coords else result["numel"], place)
-    entries = f"{count(place.value, 'recorded entry')} ({share(place.value / whole_size)})"
-    text = f"{entries} never had a gradient{in_run(place)}"
+    whole_size = size_in(result["sampled"] if "sampled" in result.coords else result["numel"], point)
+    entries = f"{count(point.value, 'recorded entry')} ({share(point.value / whole_size)})"
+    text = f"{entries} never had a gradient{in_run(point)}"
     if row and cause:
         words = str(cause.at["cause"]).replace("_", " ")
         text += f", most of them in `{row.at['parameter']}`; the main cause is “{words}”"
