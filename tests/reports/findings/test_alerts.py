@@ -14,9 +14,8 @@ def test_findings__count_the_rules_that_fire_before_each_of_them(rng):
     said = [one.text for one in findings(trajlab.run("alerts", runs).compute())]
     alone = [one.text for one in findings(trajlab.run("alerts", runs["bad"]).compute())]
 
-    assert said[0] == (
-        "5 of 7 rules fire: `AllZero`, `UnchangedTensor`, `TensorVariance`, `WeightUpdateRatio` and "
-        "`PoorWeightInitialization` in 1 of 2 runs."
-    )
+    rules = ("AllZero", "UnchangedTensor", "TensorVariance", "WeightUpdateRatio", "PoorWeightInitialization")
+    assert said[0].startswith("5 of 7 rules fire: ") and said[0].endswith(" in 1 of 2 runs.")
+    assert all(f"`{rule}`" in said[0] for rule in rules)
     assert said[1].startswith("`AllZero` fires first at step 0")
     assert alone[0] == said[0].replace(" in 1 of 2 runs", "")
