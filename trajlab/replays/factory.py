@@ -55,8 +55,7 @@ def named_by_run(trajectory: Trajectory, factory: str) -> Callable[..., nn.Modul
             f"cannot run {factory}, the model factory that {trajectory.source} names: it belongs to Python's standard "
             "library, which builds no networks; name the right one with --model (model=)"
         )
-    mark = find_mark(trajectory.source, trajectory.facts) if trajectory.source else None
-    function = _found(factory, mark.root if mark else "")
+    function = _found(factory, _root(trajectory))
     builds = isfunction(function) or (isclass(function) and issubclass(function, nn.Module))
     if not builds or str(function.__module__).partition(".")[0] != package:
         raise UntrustedCode(
@@ -64,6 +63,14 @@ def named_by_run(trajectory: Trajectory, factory: str) -> Callable[..., nn.Modul
             f"class of the package {package}; name the right one with --model (model=)"
         )
     return function
+
+
+def _root(trajectory: Trajectory) -> str:
+    """Return the folder that the import path may take in: of a run in memory, the caller named the factory."""
+    if not trajectory.source:
+        return os.getcwd()
+    mark = find_mark(trajectory.source, trajectory.facts)
+    return mark.root if mark else ""
 
 
 def _found(factory: str, folder: str) -> Any:
