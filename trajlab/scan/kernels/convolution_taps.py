@@ -6,8 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trajlab.scan.kernels.simd import ROWS
-
 MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 """How numpy names the ways of padding with what is there."""
 
@@ -58,7 +56,7 @@ class Taps(NamedTuple):
     phase_taps
         Where the taps of each phase begin, and the last end.
     base
-        Bases of the positions, phase by phase, each filled up to a multiple of `ROWS` with such as meet only zeros.
+        Bases of the positions, phase by phase.
     phase_bases
         Where the bases of each phase begin, and the last end.
     """
@@ -89,7 +87,7 @@ def _shifted(one: Convolution) -> Taps:
     ]
     pitch = _pitch(length)
     span = int(np.prod(length))
-    order, offset, base, phase_taps, phase_bases, reach = [], [], [], [0], [0], 0
+    order, offset, base, phase_taps, phase_bases = [], [], [], [0], [0]
     for phase in np.ndindex(*(len(phases) for phases in axes)):
         parts = [axes[axis][number] for axis, number in enumerate(phase)]
         taps = _joined([tap for tap, _, _ in parts], _pitch(one.kernel))
@@ -97,16 +95,14 @@ def _shifted(one: Convolution) -> Taps:
             continue
         shift = _joined([shift + before for (_, _, shift), before in zip(parts, low, strict=True)], pitch)
         place = _joined([place for _, place, _ in parts], pitch)
-        idle = np.full(-len(place) % ROWS, span)
         order.append(taps)
         offset.append(shift)
-        base += [place, idle]
+        base.append(place)
         phase_taps.append(phase_taps[-1] + len(taps))
-        phase_bases.append(phase_bases[-1] + len(place) + len(idle))
-        reach = max(reach, int(shift.max()) + 1)
+        phase_bases.append(phase_bases[-1] + len(place))
     target = _joined([np.arange(out) + before for out, before in zip(one.out, low, strict=True)], pitch)
     return Taps(
-        np.arange(len(target)), target, span + reach, _whole(order), _whole(offset), np.array(phase_taps),
+        np.arange(len(target)), target, span, _whole(order), _whole(offset), np.array(phase_taps),
         _whole(base), np.array(phase_bases),
     )  # fmt: skip
 
@@ -128,7 +124,6 @@ def _axis(one: Convolution, axis: int) -> list[tuple[np.ndarray, np.ndarray, np.
 def _gathered(one: Convolution) -> Taps:
     """Put a map into the row for each tap, where inputs that stand in several places gather what leads to any."""
     count = int(np.prod(one.size))
-    width = count + -count % ROWS
     sources, taps, places = [], [], []
     for axis, (size, out, kernel) in enumerate(zip(one.size, one.out, one.kernel, strict=True)):
         stands = np.pad(np.arange(size), one.padding[axis], mode=MODES[one.mode])  # type: ignore[call-overload]
@@ -137,10 +132,10 @@ def _gathered(one: Convolution) -> Taps:
         taps.append(tap.ravel())
         places.append(stands[position * one.stride[axis] + tap * one.dilation[axis]].ravel())
     flat_taps = np.arange(int(np.prod(one.kernel)))
-    target = _joined(taps, _pitch(one.kernel)) * width + _joined(places, _pitch(one.size))
+    target = _joined(taps, _pitch(one.kernel)) * count + _joined(places, _pitch(one.size))
     return Taps(
-        _joined(sources, _pitch(one.out)), target, len(flat_taps) * width, flat_taps, flat_taps * width,
-        np.array([0, len(flat_taps)]), np.arange(width), np.array([0, width]),
+        _joined(sources, _pitch(one.out)), target, len(flat_taps) * count, flat_taps, flat_taps * count,
+        np.array([0, len(flat_taps)]), np.arange(count), np.array([0, count]),
     )  # fmt: skip
 
 

@@ -8,7 +8,6 @@ import numpy as np
 from trajlab import sizes
 from trajlab.scan.jit import inner, jit
 from trajlab.scan.kernels.convolution_taps import Convolution, taps_of
-from trajlab.scan.kernels.simd import LANES, ROWS, WIDE, tile_1, tile_2, tile_wide
 
 RUN = 256
 """Positions at most over which numbers are summed as float32."""
@@ -22,8 +21,8 @@ class Filters(NamedTuple):
     convolution
         The convolution.
     packed
-        (output channel, tap, input channel of its group) float32, in the order of the taps and with zeros after the
-        last channel; each output channel divided by its scale.
+        (output channel, tap, input channel of its group) float32, in the order of the taps; each output channel
+        divided by its scale.
     scale
         A power of two for each output channel, that brings its largest weight to 0.5 to 1.
     norm
@@ -47,11 +46,11 @@ class Filters(NamedTuple):
             weight = weight.reshape(-1, *weight.shape[2:])
         outputs, inputs = weight.shape[:2]
         order = taps_of(convolution).order
-        packed = np.zeros((outputs, len(order), inputs + -inputs % LANES), np.float32)
+        packed = np.zeros((outputs, len(order), inputs), np.float32)
         scale = _power(np.abs(weight).reshape(outputs, -1).max(1, initial=0.0))
         kernels = weight.reshape(outputs, inputs, -1)
         for output in range(outputs):
-            packed[output, :, :inputs] = (kernels[output].T / scale[output])[order]
+            packed[output] = (kernels[output].T / scale[output])[order]
         norm = scale * np.sqrt(np.square(packed, dtype=np.float64).sum((1, 2)))
         return cls(convolution, packed, scale, norm, groups, inputs)
 
@@ -98,21 +97,10 @@ def local_gradients(gradient: np.ndarray, filters: Filters) -> Sums:
     if not (longest and samples and outputs and inputs):
         sums.ab_out[:] = np.abs(maps).sum(2, dtype=np.float64)
         return sums
-    width = filters.packed.shape[2]
-    run = min(longest, RUN, max(ROWS, sizes.LOCAL_GRADIENT_ENTRIES // width // ROWS * ROWS))
-    together = min(samples, max(1, sizes.LOCAL_GRADIENT_ENTRIES // (width * run)))
-    _sum(
-        maps,
-        maps.view(np.int32),
-        filters.packed,
-        filters.scale,
-        filters.groups,
-        filters.inputs,
-        taps,
-        run,
-        together,
-        sums,
-    )
+    columns = max(1, sizes.LOCAL_GRADIENT_ENTRIES // filters.inputs)
+    run = min(longest, RUN, columns)
+    together = min(samples, columns // run)
+    _sum(maps, maps.view(np.int32), filters.packed, filters.scale, filters.groups, taps, run, together, sums)
     return sums
 
 
@@ -129,6 +117,7 @@ def _lay(map_, bits, taps, row):
 
     The largest size is found among the bits without the sign, which are in the order of the sizes, NaN last.
     """
+    row[:] = 0
     top = np.int32(0)
     total = 0.0
     for q in range(map_.size):
@@ -139,50 +128,45 @@ def _lay(map_, bits, taps, row):
     exponent = (top >> 23) - 126
     scale = math.ldexp(1.0, max(exponent, -125)) if exponent < 129 else 1.0
     up = 1.0 / scale
-    row[:] = 0
     for e in range(taps.source.size):
         row[taps.target[e]] += np.float32(map_[taps.source[e]] * up)
     return scale, total
 
 
 @inner
-def _pass(row, kernel, taps, phase, first, last, sizes, squares, net, scale):
-    """Add what a map sends to the positions `first` to `last` of a phase."""
-    width = kernel.shape[1]
-    begin = taps.phase_taps[phase]
-    count = taps.phase_taps[phase + 1] - begin
-    numbers = np.uint64(row.ctypes.data)
-    offsets = np.uint64(taps.offset.ctypes.data + 8 * begin)
-    factors = kernel.ctypes.data + 4 * begin * width
-    for place in range(first, last, ROWS):
-        bases = np.uint64(taps.base.ctypes.data + 8 * place)
-        target = net.ctypes.data + 4 * (place - first) * width
-        j = 0
-        while j < width:
-            weights = np.uint64(factors + 4 * j)
-            size, square = np.uint64(sizes.ctypes.data + 4 * j), np.uint64(squares.ctypes.data + 4 * j)
-            to = np.uint64(target + 4 * j)
-            if j + WIDE * LANES <= width:
-                tile_wide(numbers, bases, offsets, count, weights, width, size, square, to, width, scale)
-                j += WIDE * LANES
-            elif j + 2 * LANES <= width:
-                tile_2(numbers, bases, offsets, count, weights, width, size, square, to, width, scale)
-                j += 2 * LANES
-            else:
-                tile_1(numbers, bases, offsets, count, weights, width, size, square, to, width, scale)
-                j += LANES
+def _gather(rows, taps, begin, end, first, last, out):
+    """Write the numbers that each tap of a phase meets at some positions of each sample, (tap, sample and position)."""
+    count = last - first
+    for t in range(end - begin):
+        offset = taps.offset[begin + t]
+        for s in range(rows.shape[0]):
+            for p in range(count):
+                out[t, s * count + p] = rows[s, taps.base[first + p] + offset]
+
+
+@inner
+def _add(local, share, net, sizes, squares):
+    """Add local gradients, (position, channel), times their share to the net ones, and Σ|v| and Σv² of each channel."""
+    for p in range(local.shape[0]):
+        for j in range(local.shape[1]):
+            value = local[p, j]
+            sizes[j] += abs(value)
+            squares[j] += value * value
+            net[p, j] += share * value
 
 
 @jit
-def _sum(maps, bits, packed, filter_scale, groups, inputs, taps, run, together, sums):
+def _sum(maps, bits, packed, filter_scale, groups, taps, run, together, sums):
     samples, outputs = maps.shape[:2]
-    own = outputs // groups
-    width = packed.shape[2]
-    rows = np.empty((together, own, taps.span), np.float32)
+    own, inputs = outputs // groups, packed.shape[2]
+    rows = np.empty((own, together, taps.span), np.float32)
     scale = np.empty((together, own))
     top = np.empty(together)
-    net = np.empty((together, run, width), np.float32)
-    sizes, squares = np.empty(width, np.float32), np.empty(width, np.float32)
+    most_taps = np.diff(taps.phase_taps).max()
+    met = np.empty(most_taps * together * run, np.float32)
+    local_numbers = np.empty(together * run * inputs, np.float32)
+    net = np.empty((together * run, inputs), np.float32)
+    sizes, squares = np.empty(inputs, np.float32), np.empty(inputs, np.float32)
     for start in range(0, samples, together):
         some = min(together, samples - start)
         for group in range(groups):
@@ -190,37 +174,37 @@ def _sum(maps, bits, packed, filter_scale, groups, inputs, taps, run, together, 
             for s in range(some):
                 top[s] = 0.0
                 for i in range(own):
-                    found, total = _lay(maps[start + s, channel + i], bits[start + s, channel + i], taps, rows[s, i])
+                    found, total = _lay(maps[start + s, channel + i], bits[start + s, channel + i], taps, rows[i, s])
                     sums.ab_out[start + s, channel + i] = total
                     scale[s, i] = found * filter_scale[channel + i]
                     top[s] = max(top[s], scale[s, i])
             for phase in range(taps.phase_taps.size - 1):
-                end = taps.phase_bases[phase + 1]
-                for first in range(taps.phase_bases[phase], end, run):
-                    last = min(first + run, end)
-                    net[:some, : last - first] = 0
+                begin, end = taps.phase_taps[phase], taps.phase_taps[phase + 1]
+                for first in range(taps.phase_bases[phase], taps.phase_bases[phase + 1], run):
+                    count = min(run, taps.phase_bases[phase + 1] - first)
+                    columns = some * count
+                    numbers = met[: (end - begin) * columns].reshape(end - begin, columns)
+                    local = local_numbers[: columns * inputs].reshape(columns, inputs)
+                    net[:columns] = 0
                     for i in range(own):
+                        _gather(rows[i, :some], taps, begin, end, first, first + count, numbers)
+                        np.dot(numbers.T, packed[channel + i][begin:end], local)
                         for s in range(some):
                             if scale[s, i] == 0:
                                 continue
                             sizes[:] = 0
                             squares[:] = 0
-                            share = np.float32(scale[s, i] / top[s])
-                            kernel = packed[channel + i]
-                            _pass(rows[s, i], kernel, taps, phase, first, last, sizes, squares, net[s], share)
-                            size, square = 0.0, 0.0
+                            here = slice(s * count, (s + 1) * count)
+                            _add(local[here], np.float32(scale[s, i] / top[s]), net[here], sizes, squares)
                             for j in range(inputs):
-                                value = scale[s, i] * np.float64(sizes[j])
-                                size += value
-                                square += np.float64(squares[j])
-                                sums.ab_sum[start + s, group * inputs + j] += value
-                            sums.em_sum[start + s, channel + i] += size
-                            sums.em_l2[start + s, channel + i] += square * scale[s, i] ** 2
+                                size = scale[s, i] * np.float64(sizes[j])
+                                sums.em_sum[start + s, channel + i] += size
+                                sums.em_l2[start + s, channel + i] += scale[s, i] ** 2 * np.float64(squares[j])
+                                sums.ab_sum[start + s, group * inputs + j] += size
                     for s in range(some):
-                        for p in range(last - first):
+                        for p in range(s * count, (s + 1) * count):
                             for j in range(inputs):
-                                value = top[s] * np.float64(abs(net[s, p, j]))
-                                sums.ab_net[start + s, group * inputs + j] += value
+                                sums.ab_net[start + s, group * inputs + j] += top[s] * np.float64(abs(net[p, j]))
     for s in range(samples):
         for i in range(outputs):
             sums.em_l2[s, i] = math.sqrt(sums.em_l2[s, i])
