@@ -5,7 +5,8 @@ from contextlib import contextmanager
 from functools import cache
 from threading import Lock
 
-import numpy as np  # noqa: F401  loads the library whose threads are limited
+import numpy as np  # noqa: F401
+import scipy.linalg  # noqa: F401  both load a library whose threads are limited
 from threadpoolctl import OpenBLASController, ThreadpoolController
 
 _LOCK = Lock()

@@ -8,14 +8,13 @@ the order in which the weights of two runs agree best, a layer after the other, 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import dask
 import dask.array as da
 import numpy as np
 import xarray as xr
 from scipy.optimize import linear_sum_assignment
 
 from trajlab.runs.tensors import module_of
-from trajlab.threads import one_thread
+from trajlab.scan.graph import delayed
 
 ROUNDS = 100
 """Rounds over all layers after which weight matching ends in any case."""
@@ -113,10 +112,9 @@ def align(chain: Chain, ours: State, theirs: State) -> list[Permutation]:
     for number in range(ROUNDS):
         settled = True
         for position, layer in enumerate(chain.hidden):
-            with one_thread():
-                agreement = sum(_by_unit(ours[name]) @ _by_unit(moved[name]).T for name in layer.rows)
-                if number:  # in the first round, what follows is not in order yet
-                    agreement = agreement + _leaving(ours, layer) @ _leaving(moved, layer).T
+            agreement = sum(_by_unit(ours[name]) @ _by_unit(moved[name]).T for name in layer.rows)
+            if number:  # in the first round, what follows is not in order yet
+                agreement = agreement + _leaving(ours, layer) @ _leaving(moved, layer).T
             order = linear_sum_assignment(agreement, maximize=True)[1]
             gain = agreement[np.arange(layer.units), order].sum() - np.trace(agreement)
             if gain > 1e-12 * abs(agreement).sum():
@@ -160,7 +158,7 @@ def aligned_table(
 ) -> xr.DataArray:
     """Return squared distances between aligned runs, (step, parameter); lazily."""
     squares = [
-        dask.delayed(aligned_squares, pure=True)(
+        delayed(aligned_squares)(
             chain, orders_at(chain, ours, theirs, step), state_at(ours, step), state_at(theirs, step)
         )
         for step in steps
@@ -172,7 +170,7 @@ def aligned_table(
 
 def orders_at(chain: Chain, ours: Mapping[str, xr.DataArray], theirs: Mapping[str, xr.DataArray], step: int) -> Any:
     """Align two runs at a step, lazily; asked for again, it is the same task."""
-    return dask.delayed(align, pure=True)(chain, state_at(ours, step), state_at(theirs, step))
+    return delayed(align)(chain, state_at(ours, step), state_at(theirs, step))
 
 
 def state_at(tensors: Mapping[str, xr.DataArray], step: int) -> dict[str, Any]:

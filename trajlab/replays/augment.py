@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import dask
 import dask.array as da
 import numpy as np
 import xarray as xr
@@ -11,6 +10,7 @@ import xarray as xr
 from trajlab.errors import BadSetting, MissingData
 from trajlab.replays.probe_kinds import derived_hash
 from trajlab.replays.probe_samples import first_of_each_class
+from trajlab.scan.graph import delayed
 
 CLASSES = 3
 """Samples that are chosen if none are named, each of another class as far as there are so many."""
@@ -87,10 +87,10 @@ def augmented(probe: xr.Dataset, samples: Sequence[int], copies: int, seed: int)
         )
     originals = len(samples) or min(CLASSES, count)
     targets = probe["targets"].data if "targets" in probe and probe["targets"].ndim == 1 else None
-    positions = dask.delayed(_chosen, pure=True)(tuple(samples), _whole(targets), originals)
-    made = dask.delayed(_augmented, pure=True)(_whole(inputs.data), positions, copies, seed)
+    positions = delayed(_chosen)(tuple(samples), _whole(targets), originals)
+    made = delayed(_augmented)(_whole(inputs.data), positions, copies, seed)
     shown = min(EXAMPLES, copies + 1), *inputs.shape[1:]
-    examples = dask.delayed(_examples, pure=True)(_whole(inputs.data), positions, made, shown[0])
+    examples = delayed(_examples)(_whole(inputs.data), positions, made, shown[0])
     recipe = f"augmented {list(samples)} {copies} {seed}"
     return xr.Dataset(
         {

@@ -10,9 +10,9 @@ import xarray as xr
 
 from trajlab.errors import BadSetting
 from trajlab.replays.observers.observer import Observable
+from trajlab.scan.graph import map_blocks
 from trajlab.scan.scan import position_of
 from trajlab.statistics.shown_steps import shown_steps
-from trajlab.threads import one_thread
 
 MOST_SAMPLES = 512
 """Samples that are correlated with each other at most."""
@@ -84,9 +84,7 @@ def matrices(
     """
     work = partial(_at_step, matrix=matrix)
     blocks = [
-        da.map_blocks(
-            work, values[[row]], chunks=(1, size, size), dtype=np.float32, meta=np.empty((0, 0, 0), np.float32)
-        )
+        map_blocks(work, values[[row]], chunks=(1, size, size), dtype=np.float32, meta=np.empty((0, 0, 0), np.float32))
         if row in kept
         else da.full((1, size, size), np.nan, np.float32, chunks=-1)
         for row in chosen
@@ -95,5 +93,4 @@ def matrices(
 
 
 def _at_step(values: np.ndarray, *, matrix: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    with one_thread():
-        return matrix(values[0])[None]
+    return matrix(values[0])[None]

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import dask
 import dask.array as da
 import numpy as np
 import xarray as xr
@@ -12,6 +11,7 @@ from trajlab.errors import BadSetting, MissingData
 from trajlab.replays.alignment import Chain, orders_at, permuted, state_at
 from trajlab.runs.tensors import Series, Tensors, attributes_of, common_steps
 from trajlab.runs.trajectory import Trajectory
+from trajlab.scan.graph import delayed
 
 POINTS = 11
 """Points of a line, both ends among them."""
@@ -72,7 +72,7 @@ def between(
         for name, here in state_at(ours, step).items():
             end = there[name]
             if chain is not None and orders is not None:
-                moved = dask.delayed(permuted, pure=True)(chain, orders, name, end)
+                moved = delayed(permuted)(chain, orders, name, end)
                 end = da.from_delayed(moved, here.shape, here.dtype)
             lives[name] = Series(steps, _line(here, end, alphas), tuple(here.shape))
         groups.append(lives)

@@ -4,12 +4,12 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
-import dask
 import dask.array as da
 import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting, MissingData
+from trajlab.scan.graph import delayed
 
 RECORDED = "valid"
 """Name of the examples that are looked at usually, which are recorded with the run."""
@@ -77,7 +77,7 @@ def probe_of(probe: xr.Dataset, kind: str, *, seed: int = 0) -> xr.Dataset:
 def remade(values: Any, shape: tuple[int, ...], make: Callable[..., np.ndarray], *settings: Any) -> da.Array:
     """Return what a function makes of inputs, an array of a shape; lazily."""
     whole = values.rechunk(-1) if isinstance(values, da.Array) else values
-    return da.from_delayed(dask.delayed(make, pure=True)(whole, *settings), shape, values.dtype)
+    return da.from_delayed(delayed(make)(whole, *settings), shape, values.dtype)
 
 
 def derived_hash(probe: xr.Dataset, recipe: str) -> str:

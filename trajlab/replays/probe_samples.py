@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-import dask
 import dask.array as da
 import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting
 from trajlab.replays.probe_kinds import MASK, remade
+from trajlab.scan.graph import delayed
 
 
 def select_samples(probe: xr.Dataset, samples: Sequence[int], most: int) -> da.Array:
@@ -42,7 +42,7 @@ def select_samples(probe: xr.Dataset, samples: Sequence[int], most: int) -> da.A
     targets = probe["targets"] if "targets" in probe else None
     if targets is None or targets.dtype.kind not in "iu" or targets.ndim > 1:
         return da.from_array(np.arange(most), chunks=-1)
-    positions = dask.delayed(first_of_each_class, pure=True)(targets.data, most)
+    positions = delayed(first_of_each_class)(targets.data, most)
     return da.from_delayed(positions, (most,), np.int64)
 
 

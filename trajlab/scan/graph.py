@@ -171,7 +171,7 @@ def delayed(function: Callable) -> Callable[..., Delayed]:
     return dask.delayed(partial(_on_one_thread, function), pure=True)
 
 
-def map_blocks(function: Callable, *arrays: da.Array, **settings: Any) -> da.Array:
+def map_blocks(function: Callable, *arrays: Any, **settings: Any) -> da.Array:
     """Apply a function to the chunks of arrays, as `dask.array.map_blocks` does; BLAS runs on one thread."""
     return da.map_blocks(partial(_on_one_thread, function), *arrays, **settings)
 

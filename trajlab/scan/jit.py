@@ -23,7 +23,16 @@ def jit(function: Callable) -> Any:
     The code goes to the directory named by NUMBA_CACHE_DIR, else beside the source, else into the user's cache. Where
     none of these can be written to, it is compiled anew in each process.
     """
-    kernel: Any = njit(nogil=True, fastmath=_FAST)(function)
+    return _kept(function, njit(nogil=True, fastmath=_FAST)(function))
+
+
+def exact_jit(function: Callable) -> Any:
+    """Compile a kernel as `jit` does, without fast math: it would fold away rounding errors that are to be kept."""
+    return _kept(function, njit(nogil=True)(function))
+
+
+def _kept(function: Callable, kernel: Any) -> Any:
+    """Keep the machine code of a kernel on disk."""
     with suppress(RuntimeError):  # numba found no directory to write to
         kernel._cache = _KernelCache(function)
     return kernel
@@ -31,6 +40,10 @@ def jit(function: Callable) -> Any:
 
 inner = njit(nogil=True, fastmath=_FAST)
 """Compiles what kernels call, anew with each kernel: code from the disk is not inlined, and rounds differently."""
+
+
+exact_inner = njit(nogil=True)
+"""Compiles what exact kernels call."""
 
 
 @cache

@@ -23,7 +23,6 @@ from trajlab.replays.observers.pooled import Pooled
 from trajlab.scan.as_one_task import as_one_task
 from trajlab.statistics.correlation import feature_matrix, sample_matrix
 from trajlab.statistics.result import Meaning, annotate
-from trajlab.statistics.shown_steps import in_one_chunk
 from trajlab.statistics.units import on_one_probe
 
 MEANINGS = {
@@ -144,10 +143,10 @@ def augmentation(
     activations = replay_layers(replay, layers, probe=images[["inputs"]])
     tables, units = observe(activations, Copies(copies)), units_of(activations)
     chosen, kept = chosen_steps(tables["spread"], max_steps, matrix_steps if matrix_layer else ())
-    ours = [in_one_chunk(table.isel(step=chosen)) for table in tables.values()]
+    ours = [table.isel(step=chosen) for table in tables.values()]
     if originals == 1:
         whole = observe(replay_layers(replay, layers), Copies(1))["spread"]
-        ours.append(in_one_chunk(whole.isel(step=chosen)))
+        ours.append(whole.isel(step=chosen))
     result = as_one_task(partial(_result, units=units), *ours)
     if matrix_layer:
         result = result.assign(_matrices(activations, matrix_layer, units, originals, chosen, kept))

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import dask.array as da
 import numpy as np
 import xarray as xr
 from scipy.special import gammaln
@@ -23,11 +22,10 @@ from trajlab.replays.observe import observe
 from trajlab.replays.observers.correlations import Correlations
 from trajlab.replays.probe_kinds import RECORDED, probe_of
 from trajlab.scan.as_one_task import as_one_task
+from trajlab.scan.graph import map_blocks
 from trajlab.statistics.correlation import CHANGES, changes, feature_matrix, features_of, sample_matrix
 from trajlab.statistics.result import Meaning, annotate
-from trajlab.statistics.shown_steps import in_one_chunk
 from trajlab.statistics.units import on_one_probe
-from trajlab.threads import one_thread
 
 MATRICES = {"unit": "feature", "sample": "sample"}
 """What the matrices of each dim are of."""
@@ -174,7 +172,7 @@ def correlation(
     tables, units = observe(activations, Correlations()), units_of(activations)
     features = tables["features"]
     chosen, kept = chosen_steps(features, max_steps, matrix_steps if matrix_layer else ())
-    ours = [in_one_chunk(tables[name].isel(step=chosen)) for name in ("pairs", "counts")]
+    ours = [tables[name].isel(step=chosen) for name in ("pairs", "counts")]
     result = as_one_task(_result, *ours, _changes(features, chosen, units, shuffles))
     result["absolute_null"] = xr.Variable((), _by_chance(features.sizes["sample"]))
     if matrix_layer:
@@ -200,24 +198,23 @@ def _changes(features: xr.DataArray, chosen: list[int], units: Mapping[str, int]
     now, start, end = (features.data[rows] for rows in (chosen, [0], [-1]))
     work: Callable[..., Any] = partial(_changed, units=tuple(units.values()), shuffles=shuffles)
     shape = ((1,) * len(chosen), (len(units),), (len(CHANGES),))
-    found = da.map_blocks(work, start, now, end, chunks=shape, dtype=float, meta=np.empty((0, 0, 0)))
+    found = map_blocks(work, start, now, end, chunks=shape, dtype=float, meta=np.empty((0, 0, 0)))
     labels = {
         "step": features["step"].values[chosen],
         "layer": np.array(list(units), dtype=object),
         "column": list(CHANGES),
     }
-    return in_one_chunk(xr.DataArray(found, labels, ("step", "layer", "column"), "changes"))
+    return xr.DataArray(found, labels, ("step", "layer", "column"), "changes")
 
 
 def _changed(
     start: np.ndarray, now: np.ndarray, end: np.ndarray, *, units: tuple[int, ...], shuffles: int
 ) -> np.ndarray:
     ends = np.cumsum([0, *units])
-    with one_thread():
-        rows = [
-            changes(*(features_of(values[0, :, first:last]) for values in (start, now, end)), shuffles=shuffles)
-            for first, last in zip(ends[:-1], ends[1:], strict=True)
-        ]
+    rows = [
+        changes(*(features_of(values[0, :, first:last]) for values in (start, now, end)), shuffles=shuffles)
+        for first, last in zip(ends[:-1], ends[1:], strict=True)
+    ]
     return np.array(rows).reshape(1, len(units), len(CHANGES))
 
 

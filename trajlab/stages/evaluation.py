@@ -14,7 +14,6 @@ from trajlab.scan.as_one_task import as_one_task
 from trajlab.statistics.metrics import LOSSES, metric_name
 from trajlab.statistics.result import Meaning, annotate, stride
 from trajlab.statistics.scores import PER_CLASS, score_table
-from trajlab.statistics.shown_steps import in_one_chunk
 
 TOLERANCE = 0.01
 """Pruning is tolerated that costs at most this much of the accuracy."""
@@ -137,11 +136,11 @@ def evaluation(
         tables.append(score_table(replay(layers=[""], probe=examples)[""], examples))
     for kind, value in thresholds:
         pruned = observe(replay(layers=[""], **{_SETTING[kind]: value}), Pruned())
-        tables += [score_table(pruned[""], probe), *(in_one_chunk(pruned[name]) for name in COUNTS)]
+        tables += [score_table(pruned[""], probe), *(pruned[name] for name in COUNTS)]
     result = as_one_task(partial(_result, train=train, thresholds=tuple(thresholds)), *tables)
     recorded = "" if metrics is None else metric_name("", [str(name) for name in metrics], LOSSES)
     if metrics is not None and recorded:
-        result = result.assign(as_one_task(_running, in_one_chunk(metrics[recorded]), tables[0]))
+        result = result.assign(as_one_task(_running, metrics[recorded], tables[0]))
     return annotate(result, MEANINGS, **attrs)
 
 

@@ -10,7 +10,7 @@ import xarray as xr
 from trajlab.errors import BadSetting, MissingData
 from trajlab.scan.as_one_task import as_one_task
 from trajlab.statistics.result import Meaning, annotate
-from trajlab.statistics.shown_steps import in_one_chunk, shown_steps
+from trajlab.statistics.shown_steps import shown_steps
 
 MEANINGS = {
     "kernel": Meaning("weight", "weight", "w_t, a filter as the image that it looks for"),
@@ -117,7 +117,7 @@ def filters(
     if name not in known:
         raise BadSetting(f"the filters of {name!r} were asked for; there are those of {', '.join(known)}. Choose one.")
     life = weights[name]
-    life = in_one_chunk(life.isel(step=shown_steps(life, steps, max_steps), out=slice(max_filters)))
+    life = life.isel(step=shown_steps(life, steps, max_steps), out=slice(max_filters))
     result = as_one_task(partial(_result, image=images[name], most=max_filters), life)
     return annotate(result, MEANINGS, parameter=name, filters=weights[name].sizes["out"])
 

@@ -10,7 +10,7 @@ import xarray as xr
 from trajlab.errors import BadSetting, MissingData
 from trajlab.scan.as_one_task import as_one_task
 from trajlab.statistics.result import Meaning, annotate
-from trajlab.statistics.shown_steps import in_one_chunk, shown_steps
+from trajlab.statistics.shown_steps import shown_steps
 
 MEANINGS = {
     "normal": Meaning("normal of the line", "weight", "w_k, which points to the side where the unit is active"),
@@ -122,7 +122,7 @@ def unit_lines(
     for life in lives.values():
         recorded = recorded.sel(step=np.intersect1d(recorded["step"], life["step"]))
     at = recorded["step"].values[shown_steps(recorded, steps, max_steps)]
-    inputs = {key: in_one_chunk(life.sel(step=at)) for key, life in lives.items()} | {"box": plane["box"]} | points
+    inputs = {key: life.sel(step=at) for key, life in lives.items()} | {"box": plane["box"]} | points
     result = as_one_task(partial(_result, names=tuple(inputs), resolution=resolution), *inputs.values())
     hashed = {"probe_sha256": probe.attrs["sha256"]} if probe is not None and points and "sha256" in probe.attrs else {}
     return annotate(result, MEANINGS, parameter=name, **hashed)
@@ -136,7 +136,7 @@ def _points(probe: xr.Dataset | None) -> dict[str, xr.DataArray]:
     if "targets" in probe and probe["targets"].ndim == 1:
         found["target"] = probe["targets"].variable
     return {
-        name: in_one_chunk(xr.DataArray(values.data, dims=("sample", "axis")[: values.ndim], name=name))
+        name: xr.DataArray(values.data, dims=("sample", "axis")[: values.ndim], name=name)
         for name, values in found.items()
     }
 

@@ -48,8 +48,3 @@ def evenly(count: int, most: int) -> list[int]:
     """
     every = max(1, -(-(count - 1) // (most - 1))) if most > 1 else max(count, 1)
     return [*range(0, count - 1, every)][: max(most - 1, 0)] + [count - 1] if count else []
-
-
-def in_one_chunk(array: xr.DataArray) -> xr.DataArray:
-    """Return an array as a lazy one of a single chunk, as `lazily` takes it."""
-    return array.chunk(dict.fromkeys(array.dims, -1))

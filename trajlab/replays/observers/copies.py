@@ -10,7 +10,6 @@ from trajlab.replays.observers.correlations import Means, add_means
 from trajlab.replays.observers.observer import Batch, Layer, Observer, Output
 from trajlab.replays.observers.pooled import Pooled
 from trajlab.statistics.correlation import features_of
-from trajlab.threads import one_thread
 
 SPREADS = ("within", "between")
 """Of a unit: the mean over the samples of its variance over the copies, and the variance of the means over these."""
@@ -56,12 +55,11 @@ class Copies(Observer):
     def finish(self, state: Means) -> Mapping[str, np.ndarray]:
         """Compare the copies."""
         each = [means.reshape(-1, self.copies, means.shape[1]) for _, means in state.means]
-        with one_thread():
-            return {
-                "spread": np.concatenate([spread(values) for values in each]),
-                "alike": np.stack([copy_correlations(values) for values in each]),
-                "nonfinite": state.nonfinite,
-            }
+        return {
+            "spread": np.concatenate([spread(values) for values in each]),
+            "alike": np.stack([copy_correlations(values) for values in each]),
+            "nonfinite": state.nonfinite,
+        }
 
 
 def spread(values: np.ndarray) -> np.ndarray:

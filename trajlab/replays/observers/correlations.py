@@ -9,7 +9,6 @@ import numpy as np
 from trajlab.replays.observers.observer import Batch, Layer, Observer, Output
 from trajlab.replays.observers.pooled import Pooled
 from trajlab.statistics.correlation import PAIRS, features_of, pairs
-from trajlab.threads import one_thread
 
 COUNTS = ("features", "constant", "nonfinite")
 """Features that vary, features that do not, and activations that are NaN or Inf."""
@@ -76,13 +75,10 @@ class Correlations(Observer):
 
     def finish(self, state: Means) -> Mapping[str, np.ndarray]:
         """Correlate them."""
-        with one_thread():
-            known = [features_of(means) for _, means in state.means]
-            counts = [
-                (len(one.units), one.constant, bad) for one, bad in zip(known, state.nonfinite.tolist(), strict=True)
-            ]
-            return {
-                "pairs": pairs(known),
-                "counts": np.array(counts).reshape(len(known), len(COUNTS)),
-                "features": np.hstack([means for _, means in state.means]),
-            }
+        known = [features_of(means) for _, means in state.means]
+        counts = [(len(one.units), one.constant, bad) for one, bad in zip(known, state.nonfinite.tolist(), strict=True)]
+        return {
+            "pairs": pairs(known),
+            "counts": np.array(counts).reshape(len(known), len(COUNTS)),
+            "features": np.hstack([means for _, means in state.means]),
+        }

@@ -1,18 +1,18 @@
 """How much each entry varies over the steps of an epoch.
 
-An epoch may begin in one block and end in another, so what is known of its entries has to be joined. Sums of values
-and of squares are kept to twice the digits of a float64, which joins them without loss: where blocks begin changes no
-bit of the variance, and no mean, however large, drowns it.
+An epoch may begin in one block and end in another, so the sums of its entries must be merged. Sums of values and of
+squares are kept to twice the digits of a float64. The law is that where blocks begin changes no bit of a variance, and
+no mean drowns it. Plain float64 sums cannot even hold 1e-12: entries near 8 that vary by 1e-6 would lose all digits.
 """
 
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from trajlab import sizes
 from trajlab.scan.block import Block, Kernel
+from trajlab.scan.jit import exact_inner, exact_jit
 from trajlab.scan.tiles import tile
 
 EPOCH = ("steps", "entries", "mean", "m2")
@@ -22,10 +22,8 @@ variances of these over the steps the mean and Σ(variance − mean)²."""
 RESOLUTION = 2.0**-96
 """Share of the mean square below which a variance is no more than rounding."""
 
-_exact = njit(nogil=True)  # no fast math: it would fold away the rounding errors that are to be kept
 
-
-@_exact
+@exact_inner
 def two_sum(a, b):
     """Give a + b and what rounding took from it; Knuth 1997, The Art of Computer Programming 2, theorem 4.2.2B."""
     total = a + b
@@ -33,7 +31,7 @@ def two_sum(a, b):
     return total, (a - (total - part)) + (b - part)
 
 
-@_exact
+@exact_inner
 def two_product(a, b):
     """Give a·b and what rounding took from it; Dekker 1971, doi:10.1007/BF01397083."""
     product = a * b
@@ -46,7 +44,7 @@ def two_product(a, b):
     return product, ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
 
 
-@njit(nogil=True, cache=True)
+@exact_jit
 def gather(rows, lo, hi, like, count, sums):
     """Add one tile of rows to the finite steps of each entry, (entry), and its Σx and Σx² with their rests."""
     for s in range(rows.size):
@@ -62,7 +60,7 @@ def gather(rows, lo, hi, like, count, sums):
                 sums[3, i] += error + rest
 
 
-@njit(nogil=True, cache=True)
+@exact_jit
 def variances(count, sums):
     """Give the variance of each entry over its finite steps, (entry); NaN if there are none."""
     out = np.empty(count.size)

@@ -10,7 +10,6 @@ from trajlab import sizes
 from trajlab.scan.jit import jit
 from trajlab.scan.tiles import tile
 from trajlab.scan.window import addresses
-from trajlab.threads import one_thread
 
 DENSE = 512
 """Steps up to which all eigenvalues are computed to have the largest."""
@@ -83,7 +82,7 @@ def gram(pieces: Iterable[Sequence[np.ndarray]], steps: int) -> tuple[np.ndarray
     total, product = np.zeros((steps, steps)), np.empty((steps, steps))
     nonfinite = np.zeros(steps + 1)
     wide = tile_entries(steps)
-    with one_thread(), np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         for rows in pieces:
             where, like, size = addresses(rows), np.empty(0, rows[0].dtype), rows[0].size
             for lo in range(0, size, wide):
@@ -125,8 +124,7 @@ def principal(gram: np.ndarray, components: int) -> tuple[np.ndarray, np.ndarray
     trace = np.trace(gram)
     values, vectors = np.zeros(components), np.zeros((steps, components))
     if trace > 0.0:
-        with one_thread():
-            largest, directions = _largest(gram, min(components, steps))
+        largest, directions = _largest(gram, min(components, steps))
         largest = largest / trace
         known = largest > steps * np.finfo(np.float64).eps
         values[: len(largest)] = np.where(known, largest, 0.0)

@@ -77,6 +77,30 @@ def _noise(s, large, small):
         spikes = more
 
 
+@inner
+def _effective_rank(s):
+    total = 0.0
+    for i in range(s.size):
+        total += s[i]
+    entropy = 0.0
+    for i in range(s.size):
+        if s[i] > 0.0:
+            share = s[i] / total
+            entropy -= share * math.log(share)
+    return math.exp(entropy) if total > 0.0 else np.nan
+
+
+@jit
+def effective_rank(s):
+    """Return the effective rank exp(−Σ p ln p), p = s/Σs, of singular values; NaN if all are 0.
+
+    References
+    ----------
+    Roy and Vetterli 2007, The effective rank: a measure of effective dimensionality.
+    """
+    return _effective_rank(s)
+
+
 @jit
 def facts(s, rows, columns, out):
     """Fill in `FACTS` of a matrix.
@@ -94,24 +118,17 @@ def facts(s, rows, columns, out):
     exponent = math.frexp(s[0])[1] - 1
     unit = math.ldexp(1.0, exponent)
     s = np.array([math.ldexp(value, -exponent) for value in s])  # exact, and squares stay in the range of float64
-    total = 0.0
     squares = 0.0
-    for i in range(s.size):
-        total += s[i]
-        squares += s[i] * s[i]
-    entropy = 0.0
     rank = 0
     for i in range(s.size):
-        if s[i] > 0.0:
-            share = s[i] / total
-            entropy -= share * math.log(share)
+        squares += s[i] * s[i]
         rank += s[i] > s[0] * large * 2.220446049250313e-16
     deviation, threshold, spikes = _noise(s[:rank], large, small)
     alpha, xmin, distance, count = power_law(s[:rank][::-1] ** 2)
     out[0] = s[0] * unit
     out[1] = math.sqrt(squares) * unit
     out[2] = squares / (s[0] * s[0]) if s[0] > 0.0 else np.nan
-    out[3] = math.exp(entropy) if s[0] > 0.0 else np.nan
+    out[3] = _effective_rank(s)
     out[4] = deviation * (math.sqrt(large) - math.sqrt(small)) * unit
     out[5] = deviation * (math.sqrt(large) + math.sqrt(small)) * unit
     out[6] = threshold * unit

@@ -9,7 +9,6 @@ from trajlab import sizes
 from trajlab.runs.disk.rows import Rows
 from trajlab.scan.block import Block, Kernel
 from trajlab.scan.kernels.power_law import FACTS, facts
-from trajlab.threads import one_thread
 
 SURE = 1e-3
 """Smallest singular value, in units of the largest, that the eigenvalues of the Gram matrix give to 9 digits."""
@@ -88,8 +87,7 @@ class Spectra(Kernel):
             stack = stack[known]
             for which, order in enumerate(orders):
                 matrices = stack if order is None else stack[:, order]
-                with one_thread():
-                    values = singular_values(matrices.reshape(-1, rows, columns))
+                values = singular_values(matrices.reshape(-1, rows, columns))
                 told = np.empty((len(values), len(FACTS)))
                 for one, about in zip(values, told, strict=True):
                     facts(one, rows, columns, about)

@@ -5,8 +5,9 @@ import numpy as np
 import xarray as xr
 
 from trajlab import sizes
+from trajlab.scan.graph import map_blocks
+from trajlab.scan.kernels.power_law import effective_rank
 from trajlab.scan.kernels.singular_values import singular_values
-from trajlab.threads import one_thread
 
 MEASURES = ("effective", "stable")
 
@@ -25,8 +26,8 @@ def rank_table(array: xr.DataArray, measure: str) -> xr.DataArray:
     data = array.data if array.chunks else da.from_array(array.values, chunks=-1)
     row = max(1, int(np.prod(array.shape[1:], dtype=np.int64)) * data.dtype.itemsize)
     whole = data.rechunk({0: max(1, sizes.BLOCK_BYTES // row)} | dict.fromkeys(range(1, data.ndim), -1))
-    ranks = whole.map_blocks(
-        _ranks, measure, drop_axis=list(range(1, data.ndim)), chunks=(whole.chunks[0],), meta=np.empty(0)
+    ranks = map_blocks(
+        _ranks, whole, measure, drop_axis=list(range(1, data.ndim)), chunks=(whole.chunks[0],), meta=np.empty(0)
     )
     return xr.DataArray(ranks.rechunk(-1), {"step": array["step"].variable}, ("step",), array.name)
 
@@ -53,11 +54,8 @@ def rank(matrix: np.ndarray, measure: str) -> float:
     if wide.size == 0 or not np.isfinite(wide).all():
         return np.nan
     wide = np.ldexp(wide, -np.frexp(abs(wide).max())[1])  # exact, and squares stay in the range of float64
-    with one_thread():
-        (values,) = singular_values(wide[np.newaxis])
+    (values,) = singular_values(wide[np.newaxis])
+    if measure == "effective":
+        return float(effective_rank(values))
     with np.errstate(invalid="ignore"):
-        if measure == "stable":
-            return (values**2).sum() / values[0] ** 2
-        share = values / values.sum()
-    known = share[share != 0]
-    return float(np.exp(-(known * np.log(known)).sum()))
+        return float((values**2).sum() / values[0] ** 2)

@@ -16,7 +16,7 @@ from trajlab.stages.attribution.ascent import own_inputs, strongest_inputs
 from trajlab.stages.attribution.look import Attack, Look, has_labels, input_dims, layer_at, units_of
 from trajlab.statistics.attention_iou import attention_iou, resized
 from trajlab.statistics.result import Meaning, annotate
-from trajlab.statistics.shown_steps import in_one_chunk, shown_steps
+from trajlab.statistics.shown_steps import shown_steps
 
 SLOPES = ("input_gradient", "token_gradient")
 OBJECTIVES = ("loss", "logit", "p_logit", "predicted_logit")
@@ -211,7 +211,7 @@ def attribution(
         )
     told = one_label and whole.sizes["unit"] > 1 and (labels or "targets" not in probe)
     work = partial(_result, names=tuple(found), told=told, units=tuple(shown), top_k=top_k)
-    result = as_one_task(work, *(in_one_chunk(array) for array in found.values()))
+    result = as_one_task(work, *found.values())
     result = result.assign({name: array.drop_vars("unit", errors="ignore").variable for name, array in large.items()})
     about = {"layer": place.name, "objective": objective, "epsilon": epsilon, "norm": norm, "map_sample": map_sample}
     return annotate(result, MEANINGS, **about, probe_sha256=whole.attrs.get("probe_sha256", ""))

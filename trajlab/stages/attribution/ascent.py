@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import dask
 import dask.array as da
 import numpy as np
 import xarray as xr
@@ -11,6 +10,7 @@ import xarray as xr
 from trajlab.replays.observers.observer import INPUT, Layer, Objective
 from trajlab.replays.observers.output_gradients import OutputGradients
 from trajlab.replays.observers.pooled import Pooled
+from trajlab.scan.graph import delayed, map_blocks
 
 Replay = Callable[..., Any]
 
@@ -35,7 +35,7 @@ def against(inputs: Any, gradient: da.Array, epsilon: float) -> da.Array:
     It is the fast gradient sign method (Goodfellow et al. 2015, arXiv:1412.6572).
     """
     whole = inputs if isinstance(inputs, da.Array) else da.from_array(inputs, chunks=-1)
-    return da.map_blocks(
+    return map_blocks(
         _against, whole.rechunk(-1)[None], gradient, epsilon=epsilon, dtype=inputs.dtype, meta=gradient._meta
     )
 
@@ -94,13 +94,13 @@ def strongest_inputs(
     """
     shape = tuple(like.shape[1:])
     noise = np.stack([np.random.default_rng([seed, unit]).standard_normal(shape) for unit in units])
-    start = dask.delayed(_scaled, pure=True)(noise, norm or like, like.dtype)
+    start = delayed(_scaled)(noise, norm or like, like.dtype)
     inputs = da.stack([da.from_delayed(start, noise.shape, like.dtype)] * len(at))
     objective = Objective("unit", layer.name, tuple(units))
     for _ in range(ascents):
         replayed = replay(layers=[INPUT], probe=own_inputs(inputs, at))
         slope = replayed.observe(OutputGradients(objective))[INPUT].data.reshape(inputs.shape)
-        inputs = da.map_blocks(_up, inputs, slope, rate=rate, dtype=like.dtype, meta=inputs._meta)
+        inputs = map_blocks(_up, inputs, slope, rate=rate, dtype=like.dtype, meta=inputs._meta)
     pooled = replay(layers=[layer.name], probe=own_inputs(inputs, at)).observe(Pooled())[layer.name]
     place = np.arange(len(units))
     return inputs, pooled.isel(sample=xr.DataArray(place, dims="own"), unit=xr.DataArray(list(units), dims="own"))

@@ -8,7 +8,6 @@ is largest (Li et al. 2015, arXiv:1511.07543, by the Hungarian algorithm), or gr
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import dask
 import dask.array as da
 import numpy as np
 import xarray as xr
@@ -16,9 +15,9 @@ import xarray as xr
 from trajlab.replays.observe import observe
 from trajlab.replays.observers.observer import Observable
 from trajlab.replays.observers.sampled_outputs import SampledOutputs
+from trajlab.scan.graph import delayed
 from trajlab.statistics.matching import best_match, shuffled_match
 from trajlab.statistics.units import layers_of
-from trajlab.threads import one_thread
 
 MATCHES = ("best", "greedy", "null", "null_95", "units")
 """Mean similarity of matched pairs, of pairs matched greedily, and of pairs matched after shuffling: mean and 95 %
@@ -108,7 +107,7 @@ def feature_table(
     found = {}
     for name in [name for name in ours if name in theirs]:
         two = [run[name].transpose("step", "unit", "sample", ...) for run in (ours, theirs)]
-        found[name] = [[dask.delayed(_features, pure=True)(run.sel(step=step).data) for run in two] for step in steps]
+        found[name] = [[delayed(_features)(run.sel(step=step).data) for run in two] for step in steps]
     return _table(found, "layer", steps, shuffles)
 
 
@@ -116,17 +115,16 @@ def _table(found: Mapping[str, Sequence[Sequence[Any]]], dim: str, steps: Sequen
     """Match the rows of both runs for each layer and step, in one task."""
     labels = {dim: np.array(list(found), dtype=object), "step": steps, "column": np.array(MATCHES, dtype=object)}
     shape = len(found), len(steps), len(MATCHES)
-    task = dask.delayed(_each, pure=True)(list(found.values()), shape, shuffles)
+    task = delayed(_each)(list(found.values()), shape, shuffles)
     return xr.DataArray(da.from_delayed(task, shape, float), labels, (dim, "step", "column"), "matches")
 
 
 def _each(found: Sequence[Sequence[Sequence[np.ndarray]]], shape: tuple[int, ...], shuffles: int) -> np.ndarray:
-    with one_thread():
-        return np.array([[matches(a, b, shuffles=shuffles) for a, b in rows] for rows in found]).reshape(shape)
+    return np.array([[matches(a, b, shuffles=shuffles) for a, b in rows] for rows in found]).reshape(shape)
 
 
 def _rows_at(run: Mapping[str, xr.DataArray], names: Sequence[str], step: int) -> Any:
-    return dask.delayed(_incoming, pure=True)(*(run[name].sel(step=step).data for name in names))
+    return delayed(_incoming)(*(run[name].sel(step=step).data for name in names))
 
 
 def _incoming(weight: np.ndarray, *bias: np.ndarray) -> np.ndarray:

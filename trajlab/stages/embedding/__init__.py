@@ -13,6 +13,7 @@ from trajlab.replays.observers.observer import INPUT, Observable
 from trajlab.replays.observers.outputs import Outputs
 from trajlab.replays.observers.pooled import Pooled
 from trajlab.replays.probe_kinds import probe_of
+from trajlab.scan.graph import map_blocks
 from trajlab.stages.embedding.neighbors import METRICS, chance
 from trajlab.stages.embedding.reduce import Plan, reduction
 from trajlab.statistics.result import Meaning, annotate
@@ -164,7 +165,7 @@ def embedding(
     directions = min(some.sizes["sample"], max(features))
     found = reduction(lives, len(at), directions, labels, plan)
     if labels is not None:
-        found["knn_chance"] = xr.Variable((), da.map_blocks(chance, labels, drop_axis=0, dtype=float))
+        found["knn_chance"] = xr.Variable((), map_blocks(chance, labels, drop_axis=0, dtype=float))
     if target is not None:
         found["target"] = target
     coords = {

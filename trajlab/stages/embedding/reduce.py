@@ -13,9 +13,9 @@ import xarray as xr
 from dask.base import tokenize
 
 from trajlab.scan.graph import Graph
+from trajlab.scan.kernels.power_law import effective_rank
 from trajlab.stages.embedding.neighbors import near
 from trajlab.stages.embedding.tsne import aligned, embedded, neighborhood, turned
-from trajlab.threads import one_thread
 
 LAYER = ("step", "layer")
 SHAPES: dict[str, tuple[str, ...]] = {
@@ -100,14 +100,13 @@ def reduced(values: np.ndarray, labels: np.ndarray | None, plan: Plan) -> Reduce
     features = np.ldexp(features, -exponent)  # exact, and squares stay in the range of float64
     varies = np.any(features != features[:1], axis=0)
     centered = np.where(varies, features - features.mean(0), 0.0) if len(features) else features
-    with one_thread():
-        scores, singular = _components(centered)
-        around = near(
-            features if plan.metric == "cosine" else centered, metric=plan.metric, labels=labels,
-            most=neighborhood(plan.perplexity, len(features)) if plan.tsne else 0, neighbors=plan.neighbors,
-        )  # fmt: skip
-        scores = scores[:, : plan.components]
-        accuracy = near(scores, labels=labels, neighbors=plan.neighbors).accuracy
+    scores, singular = _components(centered)
+    around = near(
+        features if plan.metric == "cosine" else centered, metric=plan.metric, labels=labels,
+        most=neighborhood(plan.perplexity, len(features)) if plan.tsne else 0, neighbors=plan.neighbors,
+    )  # fmt: skip
+    scores = scores[:, : plan.components]
+    accuracy = near(scores, labels=labels, neighbors=plan.neighbors).accuracy
     shown = np.full((len(kept), plan.components), np.nan)
     shown[kept, : scores.shape[1]] = np.ldexp(scores, exponent)
     found = {
@@ -136,14 +135,11 @@ def _spread(singular: np.ndarray, components: int) -> dict[str, Any]:
     """Give what singular values say of the number of directions; 0/0 where nothing varies."""
     with np.errstate(invalid="ignore", divide="ignore"):
         variance = (singular / singular.max(initial=0.0)) ** 2
-        share = singular / singular.sum()
         ratio = variance / variance.sum()
-    used = share[share > 0]
-    known = bool(used.size)
     return {
         "explained_variance_ratio": ratio[:components],
-        "effective_rank": np.exp(-(used * np.log(used)).sum()) if known else np.nan,
-        "participation_ratio": 1.0 / (ratio**2).sum() if known else np.nan,
+        "effective_rank": float(effective_rank(singular)),
+        "participation_ratio": 1.0 / (ratio**2).sum() if singular.any() else np.nan,
     }
 
 

@@ -10,8 +10,6 @@ from functools import cache
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from trajlab.threads import one_thread
-
 START = 1e-4
 """Standard deviation of the first component where t-SNE starts, as in scikit-learn."""
 
@@ -67,7 +65,7 @@ def embedded(
     rows = np.arange(count + 1) * places.shape[1]
     graph = csr_matrix((distances.ravel(), places.ravel(), rows), (count, count))
     lowered = lower(perplexity, count)
-    with one_thread(), _openmp().limit(limits=1):
+    with _openmp().limit(limits=1):
         tsne = TSNE(
             scores.shape[1], perplexity=lowered, init=start, metric="precomputed", n_jobs=1, random_state=seed
         )  # fmt: skip
@@ -83,9 +81,8 @@ def turned(maps: Sequence[np.ndarray]) -> list[np.ndarray]:
         known = np.isfinite(own).all(1)
         if before is not None and known.any():
             both = known & np.isfinite(before).all(1)
-            with one_thread():
-                left, _, right = np.linalg.svd(own[both].T @ before[both])
-                own = np.where(known[:, None], np.nan_to_num(own) @ left @ right, np.nan)
+            left, _, right = np.linalg.svd(own[both].T @ before[both])
+            own = np.where(known[:, None], np.nan_to_num(own) @ left @ right, np.nan)
         before = own if known.any() else before
         out.append(own)
     return out
