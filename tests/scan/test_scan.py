@@ -80,9 +80,9 @@ def test_scan__few_tasks_for_many_steps(rng):
 
 
 def test_scan__a_reference_of_another_shape(rng):
-    with pytest.raises(MissingData, match=r"reference of shape \(3,\).*\(4,\)"):
+    with pytest.raises(MissingData, match=r"\(3,\).*\(4,\)"):
         scan(Pairs(), tensor(np.zeros((2, 3))), reference=at_step(tensor(np.zeros((2, 4))), 0))
-    with pytest.raises(MissingData, match="nothing was found"):
+    with pytest.raises(MissingData, match="no such tensor"):
         scan(Pairs(), {"w": tensor(np.zeros((2, 3)))}, reference={})
 
 

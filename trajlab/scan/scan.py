@@ -1,7 +1,7 @@
-"""How a kernel runs over a trajectory: blocks of steps, one graph, dask as the scheduler.
+"""Run a kernel over tensors: blocks of steps, one graph, dask as the scheduler.
 
-Nothing is computed here. `scan` lays out tasks for blocks of steps of each tensor, and gives the kernel's columns
-and what it knows of all steps together as arrays. Results do not depend on where blocks begin.
+Nothing is computed here. `scan` lays out tasks for blocks of steps of each tensor, and returns the kernel's columns
+and its summary of all steps as arrays. Results do not depend on where blocks begin.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from trajlab.scan.layout import Layout
 from trajlab.scan.source import Source
 
 Tensor = xr.DataArray | Mapping[str, xr.DataArray]
-"""One parameter's life, dims (step, ...), or those of many by name, whose results are stacked on `parameter`."""
+"""One tensor over training, dims (step, ...), or a mapping of several, whose results are stacked on `parameter`."""
 
 
 def scan(
@@ -35,13 +35,13 @@ def scan(
     Parameters
     ----------
     kernel
-        What to compute.
+        The kernel.
     tensor
         The rows.
     reference
-        What each row is compared with: a step of the tensor itself (see `position_of`), or the only step of another.
+        The row that all are compared with: a step of the tensor (see `position_of`), or the only step of another.
     weight
-        For gradients: the weights that they belong to; steps at which these were not recorded are known as such.
+        For gradients: their weights; steps at which these were not recorded are marked as such.
     other
         The same tensors of another run, whose rows at the same steps stand beside each row, and if the reference is a
         step of the tensor, whose row at that step stands beside the reference.
@@ -51,7 +51,7 @@ def scan(
     table : (parameter, step, column)
         The kernel's columns of each step; NaN where a parameter has no such step.
     summary : (parameter, summary)
-        What the kernel knows of all steps together.
+        The kernel's summary of all steps.
 
     The dim `parameter` is there if `tensor` is a mapping.
     """
@@ -76,12 +76,12 @@ def scan(
         rows = Source(array, graph)
         against = None
         if foreign is not None:
-            against = Source(_alike(array, foreign.get(key)), graph).rows(0, 1)
+            against = Source(_same_entries(array, foreign.get(key)), graph).rows(0, 1)
         elif key in at:
             against = rows.rows(at[key], at[key] + 1)
         opposite, opposite_reference = None, None
         if other is not None:
-            opposite = Source(_alike(array, others.get(key)), graph)
+            opposite = Source(_same_entries(array, others.get(key)), graph)
             opposite_reference = _opposite_reference(key, opposite, recorded[key][at[key]]) if key in at else None
         indices = array["index"].values if "index" in array.coords else None
         gradient_of = _weights_of(array, weights[key], graph) if key in weights else None
@@ -108,14 +108,14 @@ def scan(
 
 
 def by_name(tensor: Tensor | None) -> dict[str, xr.DataArray]:
-    """Give one tensor, or many, or none, as tensors by name."""
+    """Return one tensor, several, or none as a mapping."""
     if tensor is None:
         return {}
     return {"": tensor} if isinstance(tensor, xr.DataArray) else dict(tensor)
 
 
 def at_step(tensor: Tensor, step: int) -> Tensor:
-    """Give one step of one tensor or of many, as `scan` takes a foreign reference."""
+    """Return one step of one tensor or of several, as `scan` takes a foreign reference."""
     if isinstance(tensor, xr.DataArray):
         at = position_of(tensor, step)
         return tensor.isel(step=slice(at, at + 1))
@@ -124,12 +124,12 @@ def at_step(tensor: Tensor, step: int) -> Tensor:
 
 
 def identity(array: xr.DataArray) -> tuple:
-    """Give what a tensor's tasks depend on."""
+    """Return what the tasks of a tensor depend on."""
     return array.data, array["step"].values, array["index"].values if "index" in array.coords else None
 
 
 def about(tensors: Mapping[str, xr.DataArray]) -> dict[str, np.ndarray]:
-    """Give what is said of each parameter beside its name, (parameter)."""
+    """Return the coords of each parameter beside its name, (parameter)."""
     arrays = list(tensors.values())
     shapes = [tuple(array.attrs.get("shape", array.shape[1:])) for array in arrays]
     return {
@@ -141,7 +141,7 @@ def about(tensors: Mapping[str, xr.DataArray]) -> dict[str, np.ndarray]:
 
 
 def position_of(array: xr.DataArray, step: int) -> int:
-    """Find a step among the recorded ones; 0 is the first one in any case, and -1 the last, -2 the one before.
+    """Return the position of a step among the recorded ones; 0 is always the first, -1 the last, -2 the one before.
 
     Raises
     ------
@@ -151,31 +151,32 @@ def position_of(array: xr.DataArray, step: int) -> int:
     steps = array["step"].values
     if len(steps) and (step == 0 or -len(steps) <= step < 0):
         return step % len(steps)
-    found = np.flatnonzero(steps == step)
-    if len(found):
-        return int(found[0])
+    positions = np.flatnonzero(steps == step)
+    if len(positions):
+        return int(positions[0])
+    name = array.name or "a tensor"
     if not len(steps):
-        raise MissingData(f"step {step} of {array.name or 'a tensor'} was asked for; none is recorded. Leave it out.")
+        raise MissingData(f"cannot use step {step} of {name}: it has no recorded step; leave it out")
     near = sorted(steps.tolist(), key=lambda recorded: abs(recorded - step))[:3]
     raise MissingData(
-        f"step {step} of {array.name or 'a tensor'} was asked for; {len(steps)} steps are recorded, "
-        f"the nearest {', '.join(map(str, sorted(near)))}. Choose one of these, 0 for the first or -1 for the last."
+        f"cannot use step {step} of {name}: {len(steps)} other steps are recorded, the nearest "
+        f"{', '.join(map(str, sorted(near)))}; choose one of these, 0 for the first or -1 for the last"
     )
 
 
-def _alike(array: xr.DataArray, other: xr.DataArray | None) -> xr.DataArray:
-    """Give a tensor back if it is of the shape and type of another, and holds the same entries."""
-    found = "nothing" if other is None else f"{other.dtype} {other.shape[1:]}"
+def _same_entries(array: xr.DataArray, other: xr.DataArray | None) -> xr.DataArray:
+    """Return a tensor, checked to have the shape, type and entries of another."""
+    found = "no such tensor" if other is None else f"{other.dtype} {other.shape[1:]}"
     if other is None or found != f"{array.dtype} {array.shape[1:]}":
         raise MissingData(
-            f"a {array.dtype} reference of shape {array.shape[1:]} was asked for {array.name}; {found} was found. "
-            "Only runs of one architecture can be compared entry by entry."
+            f"cannot compare {array.name} entry by entry: it is {array.dtype} {array.shape[1:]}, the other run has "
+            f"{found}; compare runs of one architecture"
         )
-    samples = [one["index"].values if "index" in one.coords else np.empty(0) for one in (array, other)]
+    samples = [run["index"].values if "index" in run.coords else np.empty(0) for run in (array, other)]
     if not np.array_equal(samples[0], samples[1]):
         raise MissingData(
-            f"the same sampled entries of {array.name} were asked for, to compare it with; others were found. "
-            "Record both runs with the same seed=, or compare their weights."
+            f"cannot compare {array.name} entry by entry: the runs recorded different samples of entries; record both "
+            "with the same seed=, or compare their weights"
         )
     return other
 

@@ -1,4 +1,4 @@
-"""Principal components over the steps and distances between them, from the products of all pairs of steps.
+"""Compute principal components over the steps and distances between steps from the Gram matrix of the steps.
 
 A scan goes through a tensor by blocks of steps; the products of all pairs of steps need all steps at once, so here a
 task takes a span of entries at all steps. Nothing is computed: one graph is laid out, in which each byte is read once
@@ -50,12 +50,12 @@ class Found(NamedTuple):
 
 
 def principal_components(tensor: Tensor, components: int, center: str, anchors: Sequence[int] = ()) -> xr.Dataset:
-    """Find the directions in which tensors moved most, and how far they were from some places on their way; lazily.
+    """Compute principal components of tensors over the steps, and distances from some steps; lazily.
 
     Parameters
     ----------
     tensor
-        One tensor's life, dims (step, ...), or those of many by name.
+        One tensor over training, dims (step, ...), or a mapping of several.
     components
         Number of directions.
     center
@@ -178,7 +178,7 @@ def _sum(one: Products, other: Products) -> Products:
 
 
 def _positions(steps: np.ndarray, anchors: Sequence[int]) -> np.ndarray:
-    """Give the positions of anchors among steps; -1 where a step was not recorded."""
+    """Return the position of each anchor among the steps; -1 where it was not recorded."""
     order = {step: position for position, step in enumerate(steps.tolist())}
     return np.array([order.get(anchor, -1) for anchor in anchors], np.int64)
 

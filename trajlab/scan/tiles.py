@@ -1,4 +1,4 @@
-"""What all kernels stand on: tiles of rows behind bare addresses, and their finite entries.
+"""Tiles of rows at addresses, and their finite entries: the base of all kernels.
 
 A row is one tensor at one step, flat. A kernel takes the entries ``lo`` to ``hi`` (a tile) of all rows of a block,
 so that rows are read once while the tile stays in cache. Tiles, not blocks, are the units of summation: how many
@@ -16,7 +16,7 @@ from trajlab.scan.jit import inner
 
 @intrinsic
 def pointer(typing, address):
-    """Give an address, uint64, as a pointer."""
+    """Return an address, uint64, as a pointer."""
 
     def generate(context, builder, signature, arguments):
         return builder.inttoptr(arguments[0], cgutils.voidptr_t)
@@ -41,7 +41,7 @@ def squares(w):
 
 @inner
 def compact(w, r, w_finite, r_finite):
-    """Copy the entries at which both rows are finite to the buffers' front, and count them."""
+    """Copy the entries at which both rows are finite to the front of the buffers, and return their number."""
     n = 0
     for i in range(w.size):
         if np.isfinite(w[i]) and np.isfinite(r[i]):

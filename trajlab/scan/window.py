@@ -1,4 +1,4 @@
-"""A window on rows: one tile of entries of all of them at a time, in memory already or read into a small buffer.
+"""Read rows one tile of entries at a time, from memory or through a small buffer.
 
 Reading into a buffer that stays in cache takes half the time of mapping the files, where each 64 kB cost a page
 fault; it needs no memory that grows with the tensors, and a file that was cut off is an error instead of a crash.
@@ -26,7 +26,7 @@ _pread = types.ExternalFunction("pread", types.intp(types.intc, types.voidptr, t
 
 
 def readable(rows: Rows) -> bool:
-    """Tell whether tiles of rows can be read: they lie in local files, in a type that kernels or `WIDENED` know."""
+    """Return whether tiles of rows can be read: from local files, in a type of kernels or of `WIDENED`."""
     known = rows.stored in (np.float32, np.float64) or rows.stored in WIDENED
     return known and rows.size > 0 and not rows.remote and hasattr(os, "pread")
 
@@ -57,7 +57,7 @@ class Window:
         ]
 
     def tiles(self, size: int) -> Iterator[tuple[int, int]]:
-        """Go over the entries: `addresses` hold from `lo` to `hi`, as if the whole rows lay there.
+        """Iterate over the entries: `addresses` hold from `lo` to `hi`, as if the whole rows lay there.
 
         Raises
         ------
@@ -74,7 +74,7 @@ class Window:
 
 
 def _stored(group: Rows | Sequence[np.ndarray | None]) -> str:
-    """Give the name of the type that rows in files are stored in, none for rows in memory."""
+    """Return the name of the stored type of rows in files, none for rows in memory."""
     return group.stored.name if isinstance(group, Rows) else ""
 
 
@@ -95,7 +95,7 @@ class _Reader:
         self.found = self.buffers if self.wide is None else addresses(list(self.wide))
 
     def read(self, lo: int, hi: int) -> np.ndarray:
-        """Read the entries `lo` to `hi`; give the addresses at which whole rows would start."""
+        """Read the entries `lo` to `hi`, and return the addresses at which whole rows would start."""
         start, nbytes = self.offset + lo * self.stored.itemsize, (hi - lo) * self.stored.itemsize
         failed = read_tile(self.descriptor, start, self.buffers, nbytes)
         if failed >= 0:
@@ -113,7 +113,7 @@ class _Reader:
 
 @cache
 def _table(stored: np.dtype) -> np.ndarray:
-    """Give the value of each bit pattern as float32; none for bf16, whose bits are the leading ones of a float32."""
+    """Return the value of each bit pattern as float32; none for bf16, whose bits are the leading ones of a float32."""
     if stored == ml_dtypes.bfloat16:
         return np.empty(0, np.float32)
     patterns = np.arange(1 << (8 * stored.itemsize), dtype=f"u{stored.itemsize}")

@@ -117,7 +117,7 @@ def test_comparison__says_what_it_lacks(example):
         trajlab.run("comparison", {"a": example})
     with pytest.raises(MissingData, match="0 to 0.*5 to 5"):
         trajlab.run("comparison", {"a": walk([[0]]), "b": walk([[0]], steps=[5])})
-    with pytest.raises(MissingData, match=r"reference of shape \(1,\) was asked for w; float32 \(2,\)"):
+    with pytest.raises(MissingData, match=r"w .*\(1,\).*float32 \(2,\)"):
         trajlab.run("comparison", {"a": walk([[0]]), "b": walk([[0, 0]])})
     with pytest.raises(BadSetting, match="'parent'"):
         trajlab.run("comparison", {"a": walk([[0]]), "parent": walk([[0]])}, parent=walk([[0]]))
@@ -184,7 +184,7 @@ def test_comparison__refuses_runs_with_different_probes_and_odd_settings():
     assert "matched_features" not in trajlab.run("comparison", runs, features=False)
     with pytest.raises(BadSetting, match="shuffles=-1"):
         trajlab.run("comparison", runs, shuffles=-1)
-    with pytest.raises(MissingData, match="step 9 of both runs"):
+    with pytest.raises(MissingData, match="step 9"):
         trajlab.run("comparison", runs, steps=[9])
 
 

@@ -1,4 +1,4 @@
-"""How much each unit of a layer does over the positions of a probe."""
+"""Activity of each unit of a layer over the positions of a probe."""
 
 import numpy as np
 
@@ -41,7 +41,7 @@ def _activity(h, low, high, out):
 
 
 def activity(values: np.ndarray, axis: int, low: float = 0.0, high: float = np.inf) -> np.ndarray:
-    """Give `ACTIVITY` of each unit, (unit, column) float64.
+    """Compute `ACTIVITY` of each unit, (unit, column) float64.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Each row against the row of another run at the same step."""
+"""Sums that compare each row with that of another run at the same step."""
 
 import math
 from dataclasses import dataclass
@@ -113,7 +113,7 @@ class Across(Kernel):
     columns = ACROSS
 
     def start(self, block: Block, shared: None) -> np.ndarray:
-        """Make the sums."""
+        """Return sums of zero."""
         return np.zeros((block.steps, len(ACROSS)))
 
     def add(self, block: Block, lo: int, hi: int, state: np.ndarray) -> None:
@@ -123,7 +123,7 @@ class Across(Kernel):
         across(block.rows.addresses, other.addresses, *starts, lo, hi, block.rows.like, block.rows.like_bits, state)
 
     def finish(self, block: Block, state: np.ndarray) -> tuple[np.ndarray, None]:
-        """Give the sums."""
+        """Return the sums."""
         positions = _other(block).positions
         if positions is not None:
             state[positions < 0] = np.nan
@@ -132,5 +132,5 @@ class Across(Kernel):
 
 def _other(block: Block) -> Track:
     if block.other is None:
-        raise ValueError("two runs are compared; the block holds one")
+        raise ValueError("cannot compare two runs: the block holds one; pass other= to scan")
     return block.other

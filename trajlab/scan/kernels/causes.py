@@ -6,21 +6,21 @@ CAUSES = ("structural", "dead_unit", "frozen", "static")
 
 
 def packed(active: np.ndarray) -> np.ndarray | None:
-    """Give which entries are active as bits, none at all if no entry is, and None if all are."""
+    """Return a bit for each entry, set if it is active; no bits if no entry is active, None if all are."""
     if active.all():
         return None
     return np.packbits(active) if active.any() else np.empty(0, np.uint8)
 
 
 def either(earlier: np.ndarray | None, later: np.ndarray | None) -> np.ndarray | None:
-    """Join what two runs of steps know of which entries are active."""
+    """Return the entries that are active in either of two runs of steps, packed."""
     if earlier is None or later is None:
         return None
     return earlier | later if earlier.size and later.size else earlier if earlier.size else later
 
 
 def inert(active: np.ndarray | None, size: int) -> np.ndarray:
-    """Give the entries that are not active, (entry)."""
+    """Return which entries are not active, (entry)."""
     if active is None or not active.size:
         return np.full(size, active is not None)
     return ~np.unpackbits(active, count=size).astype(bool)
@@ -64,6 +64,6 @@ def causes(inert: np.ndarray, shape: tuple[int, ...], indices: np.ndarray | None
 
 
 def _whole_group_inert(inert: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:
-    """Tell for each entry whether all entries of its group are inert."""
+    """Return for each entry whether all entries of its group are inert."""
     active = np.bincount(group[~inert], minlength=groups) > 0
     return ~active[group]

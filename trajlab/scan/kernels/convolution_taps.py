@@ -1,4 +1,4 @@
-"""Which entries of the gradient of a convolution's output, by which taps of its kernel, lead back to each input."""
+"""Map each input of a convolution to the output gradients and kernel taps that contribute to its gradient."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -108,7 +108,7 @@ def _shifted(one: Convolution) -> Taps:
 
 
 def _axis(one: Convolution, axis: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Give the phases of an axis: their taps, the places of their positions, and how far each tap shifts these."""
+    """Return the phases of an axis: their taps, the offsets of their positions, and the shift of each tap."""
     size, stride, before = one.size[axis], one.stride[axis], one.padding[axis][0]
     tap = np.arange(one.kernel[axis])
     if one.transposed:
@@ -140,12 +140,12 @@ def _gathered(one: Convolution) -> Taps:
 
 
 def _pitch(shape: Sequence[int]) -> list[int]:
-    """Give how far apart neighbors along each axis are in a flat array."""
+    """Return the stride of each axis in a flat array."""
     return [int(np.prod(shape[axis + 1 :])) for axis in range(len(shape))]
 
 
 def _joined(parts: Sequence[np.ndarray], pitch: Sequence[int]) -> np.ndarray:
-    """Give the flat positions of all combinations of positions along the axes."""
+    """Return the flat positions of all combinations of positions along the axes."""
     flat = np.zeros(1, np.int64)
     for part, apart in zip(parts, pitch, strict=True):
         flat = (flat[:, None] + part * apart).ravel()

@@ -1,4 +1,4 @@
-"""Each row against the row before it and against a reference row."""
+"""Sums that compare each row with the previous row and with a reference."""
 
 import math
 from dataclasses import dataclass
@@ -224,7 +224,7 @@ class Pairs(Kernel):
     rtol: float = 0.0
 
     def start(self, block: Block, shared: None) -> tuple[np.ndarray, np.ndarray]:
-        """Make the sums, and the entries that ever changed."""
+        """Return sums of zero, and marks of no changed entry."""
         return np.zeros((block.steps, len(PAIRS))), np.zeros(block.size, np.uint8)
 
     def add(self, block: Block, lo: int, hi: int, state: tuple[np.ndarray, np.ndarray]) -> None:
@@ -233,16 +233,16 @@ class Pairs(Kernel):
         pairs(rows, previous, reference, lo, hi, block.rows.like, block.rows.like_bits, self.atol, self.rtol, *state)
 
     def finish(self, block: Block, state: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
-        """Give the sums, and the packed entries that ever changed, None if all did."""
+        """Return the sums, and the entries that ever changed, packed."""
         out, changed = state
         if block.rows.previous is None:
             out[0, _PREVIOUS:] = np.nan
         return out, packed(changed)
 
     def merge(self, earlier: np.ndarray | None, later: np.ndarray | None) -> np.ndarray | None:
-        """Join entries that ever changed."""
+        """Return the entries that ever changed."""
         return either(earlier, later)
 
-    def summarize(self, whole: np.ndarray | None, shape: tuple[int, ...], indices: np.ndarray | None) -> np.ndarray:
+    def summarize(self, total: np.ndarray | None, shape: tuple[int, ...], indices: np.ndarray | None) -> np.ndarray:
         """Count the entries that never changed by cause."""
-        return np.zeros(len(CAUSES)) if whole is None else causes(inert(whole, int(np.prod(shape))), shape)
+        return np.zeros(len(CAUSES)) if total is None else causes(inert(total, int(np.prod(shape))), shape)

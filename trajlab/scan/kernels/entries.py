@@ -1,4 +1,4 @@
-"""A few entries of each row, as they are."""
+"""Evenly spaced entries of each row."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from trajlab.scan.block import Block, Kernel
 
 
 def raster_positions(size: int, entries: int) -> np.ndarray:
-    """Give the positions of up to `entries` evenly spaced entries of a row, (entry).
+    """Return the positions of up to `entries` evenly spaced entries of a row, (entry).
 
     >>> raster_positions(7, 4)
     array([0, 2, 4, 6])
@@ -34,7 +34,7 @@ class Raster(Kernel):
         return tuple(f"entry_{i}" for i in range(self.entries))
 
     def finish(self, block: Block, state: None) -> tuple[np.ndarray, None]:
-        """Give the entries of each step."""
+        """Return the entries of each step."""
         positions = raster_positions(block.size, self.entries)
         out = np.full((block.steps, self.entries), np.nan)
         for step, row in enumerate(block.rows.arrays()):

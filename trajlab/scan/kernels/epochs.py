@@ -1,4 +1,4 @@
-"""How much each entry varies over the steps of an epoch.
+"""Variance of each entry over the steps of an epoch.
 
 An epoch may begin in one block and end in another, so the sums of its entries must be merged. Sums of values and of
 squares are kept to twice the digits of a float64. The law is that where blocks begin changes no bit of a variance, and
@@ -25,7 +25,7 @@ RESOLUTION = 2.0**-96
 
 @exact_inner
 def two_sum(a, b):
-    """Give a + b and what rounding took from it; Knuth 1997, The Art of Computer Programming 2, theorem 4.2.2B."""
+    """Return a + b and its rounding error; Knuth 1997, The Art of Computer Programming 2, theorem 4.2.2B."""
     total = a + b
     part = total - a
     return total, (a - (total - part)) + (b - part)
@@ -33,7 +33,7 @@ def two_sum(a, b):
 
 @exact_inner
 def two_product(a, b):
-    """Give a·b and what rounding took from it; Dekker 1971, doi:10.1007/BF01397083."""
+    """Return a·b and its rounding error; Dekker 1971, doi:10.1007/BF01397083."""
     product = a * b
     a_shifted = 134217729.0 * a
     b_shifted = 134217729.0 * b
@@ -62,7 +62,7 @@ def gather(rows, lo, hi, like, count, sums):
 
 @exact_jit
 def variances(count, sums):
-    """Give the variance of each entry over its finite steps, (entry); NaN if there are none."""
+    """Return the variance of each entry over its finite steps, (entry); NaN if there are none."""
     out = np.empty(count.size)
     for i in range(count.size):
         n = np.float64(count[i])
@@ -118,7 +118,7 @@ class Epochs(Kernel):
         return tuple(f"{name}_{epoch}" for epoch in range(len(self.starts)) for name in EPOCH)
 
     def start(self, block: Block, shared: None) -> State:
-        """Make the number, place and results of each epoch in the block."""
+        """Return the number, place and results of each epoch in the block."""
         numbers = np.searchsorted(self.starts, [] if block.step is None else block.step, side="right") - 1
         found, first = np.unique(numbers, return_index=True)
         spans = zip(found.tolist(), first, [*first[1:], block.steps], strict=True)
@@ -139,14 +139,14 @@ class Epochs(Kernel):
                 found.append(_of_tile(part.finite, part.sums))
 
     def finish(self, block: Block, state: State) -> tuple[np.ndarray, Found]:
-        """Give no columns, and what is known of each epoch."""
+        """Return no columns, and the sums or results of each epoch."""
         return np.empty((block.steps, 0)), {
             epoch: found if isinstance(found, Sums) else _joined(rows.stop - rows.start, found)
             for epoch, rows, found in state
         }
 
     def merge(self, earlier: Found, later: Found) -> Found:
-        """Join epochs, and close those that can not go on."""
+        """Return the merged epochs, and reduce those that are complete."""
         joined = earlier | later
         for epoch, before in earlier.items():
             after = later.get(epoch)
@@ -155,10 +155,10 @@ class Epochs(Kernel):
         ends = (min(joined), max(joined))
         return {epoch: found if epoch in ends else _closed(found) for epoch, found in sorted(joined.items())}
 
-    def summarize(self, whole: Found, shape: tuple[int, ...], indices: np.ndarray | None) -> np.ndarray:
-        """Give `EPOCH` of each epoch, NaN of those without a row."""
+    def summarize(self, total: Found, shape: tuple[int, ...], indices: np.ndarray | None) -> np.ndarray:
+        """Return `EPOCH` of each epoch, NaN for those without a row."""
         out = np.full((len(self.starts), len(EPOCH)), np.nan)
-        for epoch, found in whole.items():
+        for epoch, found in total.items():
             out[epoch] = _closed(found)
         return out.ravel()
 
@@ -183,7 +183,7 @@ def _closed(found: Sums | np.ndarray) -> np.ndarray:
 
 
 def _of_tile(finite: np.ndarray, sums: np.ndarray) -> np.ndarray:
-    """Give `EPOCH` of the entries of a tile, but for the steps."""
+    """Return `EPOCH` of the entries of a tile, without the steps."""
     found = variances(finite, sums)
     known = found[~np.isnan(found)]
     mean = known.mean() if known.size else 0.0
@@ -191,7 +191,7 @@ def _of_tile(finite: np.ndarray, sums: np.ndarray) -> np.ndarray:
 
 
 def _joined(steps: int, tiles: list[np.ndarray]) -> np.ndarray:
-    """Give `EPOCH` of all entries, from that of each tile."""
+    """Return `EPOCH` of all entries, from that of each tile."""
     entries, means, m2 = np.reshape(tiles, (-1, 3)).T
     total = entries.sum()
     mean = (entries * means).sum() / total if total else np.nan

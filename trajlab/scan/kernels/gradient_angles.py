@@ -1,4 +1,4 @@
-"""Each row of gradients against the row before it: what the angle between them, and its sampling error, need."""
+"""Sums for the angle between successive gradients, and for its sampling error."""
 
 import math
 from dataclasses import dataclass
@@ -76,7 +76,7 @@ class Successive(Kernel):
     columns = SUCCESSIVE
 
     def start(self, block: Block, shared: None) -> np.ndarray:
-        """Make the sums."""
+        """Return sums of zero."""
         return np.zeros((block.steps, len(SUCCESSIVE)))
 
     def add(self, block: Block, lo: int, hi: int, state: np.ndarray) -> None:
@@ -85,7 +85,7 @@ class Successive(Kernel):
         successive(block.rows.addresses, block.rows.previous_address, lo, hi, block.rows.like, sampled, state)
 
     def finish(self, block: Block, state: np.ndarray) -> tuple[np.ndarray, None]:
-        """Give the sums."""
+        """Return the sums."""
         if block.rows.previous is None:
             state[0] = np.nan
         return state, None

@@ -1,4 +1,4 @@
-"""Products of all pairs of steps of a tensor, and the directions in which it moved most."""
+"""Gram matrix of the steps of a tensor, and its principal components."""
 
 from collections.abc import Iterable, Sequence
 
@@ -58,12 +58,12 @@ def deviations(rows, lo, hi, like, out, nonfinite):
 
 
 def tile_entries(steps: int) -> int:
-    """Give how many entries a tile of deviations has."""
+    """Return the number of entries in a tile of deviations."""
     return min(max(sizes.GRAM_TILE_MIN, sizes.GRAM_TILE_BYTES // (8 * max(steps, 1))), sizes.GRAM_TILE_MAX)
 
 
 def gram(pieces: Iterable[Sequence[np.ndarray]], steps: int) -> tuple[np.ndarray, np.ndarray]:
-    """Give the inner products of the deviations at all pairs of steps, and what was left out.
+    """Return the inner products of the deviations at all pairs of steps, and counts of nonfinite entries.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def gram(pieces: Iterable[Sequence[np.ndarray]], steps: int) -> tuple[np.ndarray
 
 
 def centered(gram: np.ndarray, center: str) -> np.ndarray:
-    """Give the products of the deviations from the mean over the steps, or from the last step."""
+    """Return the products of the deviations from the mean over the steps, or from the last step."""
     at, square = (gram[-1], gram[-1, -1]) if center == "last" else (gram.mean(axis=0), gram.mean())
     found = gram - at
     found -= at[:, None]
@@ -104,7 +104,7 @@ def centered(gram: np.ndarray, center: str) -> np.ndarray:
 
 
 def distances(gram: np.ndarray, anchors: np.ndarray) -> np.ndarray:
-    """Give how far each step is from some of them, (step, anchor); NaN from an anchor at -1, which is no step."""
+    """Return the distance of each step from each anchor, (step, anchor); NaN for an anchor at position -1."""
     squares = np.diagonal(gram)
     with np.errstate(invalid="ignore"):
         apart = np.sqrt(np.maximum(squares[:, None] + squares[anchors] - 2 * gram[:, anchors], 0.0))
@@ -112,7 +112,7 @@ def distances(gram: np.ndarray, anchors: np.ndarray) -> np.ndarray:
 
 
 def principal(gram: np.ndarray, components: int) -> tuple[np.ndarray, np.ndarray]:
-    """Give the share of the largest eigenvalues in the trace, (component), and the scores, (step, component).
+    """Return the explained variance ratios, (component), and the scores, (step, component).
 
     Eigenvalues that are not larger than their rounding error are 0. Of a direction and its opposite that one is
     taken in which the first step that is not at the center lies on the negative side.
@@ -139,7 +139,7 @@ def principal(gram: np.ndarray, components: int) -> tuple[np.ndarray, np.ndarray
 
 
 def _largest(gram: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Give the largest eigenvalues, descending, and their vectors; from the same start each time."""
+    """Return the largest eigenvalues, descending, and their vectors, from a fixed start."""
     steps = len(gram)
     if steps > max(DENSE, 20 * count):
         try:
@@ -152,7 +152,7 @@ def _largest(gram: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def walk(steps: np.ndarray, components: int, center: str) -> np.ndarray:
-    """Give the shares in the variance that the components of a random walk in many dimensions have, (component).
+    """Return the explained variance ratios of a random walk in many dimensions, (component).
 
     The products of its deviations from the mean are the pseudo-inverse of the Laplacian of the path along the steps,
     whose edges weigh 1/stride; those from the last step the inverse of the Laplacian without the last step.

@@ -1,4 +1,4 @@
-"""What each output channel of a convolution sends back to each of its input channels, summed but never kept."""
+"""Sum the gradients that each output channel of a convolution sends back to each input channel."""
 
 import math
 from typing import NamedTuple
@@ -105,7 +105,7 @@ def local_gradients(gradient: np.ndarray, filters: Filters) -> Sums:
 
 
 def _power(largest: np.ndarray) -> np.ndarray:
-    """Give the power of two just above sizes, 1 for zeros and what is not finite."""
+    """Return the power of two just above each size, 1 for zero, NaN and Inf."""
     with np.errstate(invalid="ignore"):
         power = np.ldexp(1.0, np.frexp(largest.astype(np.float64))[1])
     return np.where(np.isfinite(largest) & (largest > 0), power, 1.0)
@@ -113,7 +113,7 @@ def _power(largest: np.ndarray) -> np.ndarray:
 
 @inner
 def _lay(map_, bits, taps, row):
-    """Put a map into its row, divided by its scale; give the scale, 0 if all is zero, and the sum of sizes.
+    """Write a map into its row, divided by its scale; return the scale (0 for a map of zeros) and Σ|v|.
 
     The largest size is found among the bits without the sign, which are in the order of the sizes, NaN last.
     """

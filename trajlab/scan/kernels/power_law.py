@@ -1,4 +1,4 @@
-"""What singular values say: ranks, the edges of noise and what lies beyond, and the power law of the tail."""
+"""Statistics of singular values: ranks, Marchenko–Pastur edges, spikes, and the power law of the tail."""
 
 import math
 
@@ -10,7 +10,7 @@ FACTS = (
     "spectral_norm", "frobenius_norm", "stable_rank", "effective_rank", "mp_lower", "mp_upper", "mp_threshold",
     "mp_spikes", "alpha", "alpha_se", "xmin", "ks",
 )  # fmt: skip
-"""What `facts` gives."""
+"""Columns of `facts`."""
 
 TRACY_WIDOM = 2.0234
 """The 99 % quantile of the Tracy–Widom law of order 1 (Bejan 2005)."""

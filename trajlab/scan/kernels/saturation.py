@@ -70,7 +70,7 @@ def _saturation(h, first, last, above, largest, out):
 
 
 def saturation(values: np.ndarray, axis: int, flat: Flat) -> np.ndarray:
-    """Give `SATURATION` of each unit, (unit, column) float64.
+    """Count `SATURATION` of each unit, (unit, column) float64.
 
     Parameters
     ----------
@@ -100,14 +100,14 @@ def saturation(values: np.ndarray, axis: int, flat: Flat) -> np.ndarray:
 
 
 def _within(bound: float, dtype: np.dtype, side: int) -> np.floating:
-    """Give the number of a type that is nearest to a bound, and not beyond it on the other side."""
+    """Return the number of a type that is nearest to a bound and does not cross it."""
     near = dtype.type(bound)
     beyond = near < bound if side > 0 else near > bound
     return np.nextafter(near, dtype.type(side * np.inf)) if beyond else near
 
 
 def certainty(values: np.ndarray, axis: int, unit_axis: int | None, least: float, logarithm: bool) -> np.ndarray:
-    """Give `SATURATION` of a softmax, whose positions are `high` where the largest share is above a bound.
+    """Count `SATURATION` of a softmax, whose positions are `high` where the largest share is above a bound.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Singular values of each matrix, and what they say of it and of the same entries in another order."""
+"""Singular values of each matrix, their statistics, and those of the same entries shuffled."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,7 +15,7 @@ SURE = 1e-3
 
 
 def singular_values(stack: np.ndarray) -> np.ndarray:
-    """Give the singular values of matrices, (matrix, rank), descending.
+    """Compute the singular values of matrices, (matrix, rank), descending.
 
     They are the roots of the eigenvalues of the smaller Gram matrix, which takes a half to a fifth of the time of a
     singular value decomposition, where that loses nothing: a value s is off by about eps (s₁/s)² of itself, at most
@@ -38,7 +38,7 @@ def singular_values(stack: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def _order(size: int) -> np.ndarray:
-    """Give a random order of entries, always the same."""
+    """Return a fixed random order of entries."""
     return np.random.default_rng(0).permutation(size)
 
 

@@ -1,4 +1,4 @@
-"""What leads into each unit: whether any of it is not zero, or changed since the row before."""
+"""Mark units whose incoming entries are nonzero, or changed since the previous row."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -81,7 +81,7 @@ class Units(Kernel):
         return tuple(f"unit_{i}" for i in range(self.units))
 
     def start(self, block: Block, shared: None) -> np.ndarray:
-        """Mark no unit."""
+        """Return marks of no unit."""
         return np.zeros((block.steps, self.units))
 
     def add(self, block: Block, lo: int, hi: int, state: np.ndarray) -> None:
@@ -101,7 +101,7 @@ class Units(Kernel):
         )
 
     def finish(self, block: Block, state: np.ndarray) -> tuple[np.ndarray, None]:
-        """Give the marks of each step."""
+        """Return the marks of each step."""
         if block.indices is not None:
             known = np.bincount(block.indices // (self.numel // self.units), minlength=self.units) > 0
             state[:, ~known] = np.nan

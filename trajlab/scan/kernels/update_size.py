@@ -1,4 +1,4 @@
-"""How much each row differs from the row before it, and whether it does at all."""
+"""Size of the update from each row to the next, and the number of entries that moved."""
 
 import math
 from dataclasses import dataclass
@@ -70,7 +70,7 @@ class Updates(Kernel):
     rtol: float = 0.0
 
     def start(self, block: Block, shared: None) -> np.ndarray:
-        """Make the sums."""
+        """Return sums of zero."""
         return np.zeros((block.steps, len(UPDATES)))
 
     def add(self, block: Block, lo: int, hi: int, state: np.ndarray) -> None:
@@ -78,7 +78,7 @@ class Updates(Kernel):
         updates(block.rows.addresses, block.rows.previous_address, lo, hi, block.rows.like, self.atol, self.rtol, state)
 
     def finish(self, block: Block, state: np.ndarray) -> tuple[np.ndarray, None]:
-        """Give the sums."""
+        """Return the sums."""
         if block.rows.previous is None:
             state[0] = np.nan
         return state, None

@@ -1,4 +1,4 @@
-"""Each gradient against the one before: zero, small and large entries, sign flips, and how far the weights moved."""
+"""Transitions of gradient entries between zero, small and large, their sign flips, and their weight updates."""
 
 import math
 from dataclasses import dataclass
@@ -297,19 +297,19 @@ class Transitions(Kernel):
         )
 
     def finish(self, block: Block, state: tuple[np.ndarray, ...]) -> tuple[np.ndarray, np.ndarray | None]:
-        """Give the sums, and the packed entries that were ever not zero, None if all were."""
+        """Return the sums, and the entries that were ever nonzero, packed."""
         out, nonzero = state[:2]
         if block.rows.previous is None:
             out[0] = np.nan
         return out, packed(nonzero)
 
     def merge(self, earlier: np.ndarray | None, later: np.ndarray | None) -> np.ndarray | None:
-        """Join entries that were ever not zero."""
+        """Return the entries that were ever nonzero."""
         return either(earlier, later)
 
-    def summarize(self, whole: np.ndarray | None, shape: tuple[int, ...], indices: np.ndarray | None) -> np.ndarray:
+    def summarize(self, total: np.ndarray | None, shape: tuple[int, ...], indices: np.ndarray | None) -> np.ndarray:
         """Count the entries that were always zero by cause."""
-        if whole is None:
+        if total is None:
             return np.zeros(len(CAUSES))
         size = int(np.prod(shape)) if indices is None else indices.size
-        return causes(inert(whole, size), shape, indices)
+        return causes(inert(total, size), shape, indices)
