@@ -101,6 +101,6 @@ class Distribution(Kernel):
         """Return the edges, which are the same for all blocks."""
         return earlier
 
-    def summarize(self, whole: np.ndarray, shape: tuple[int, ...], indices: np.ndarray | None) -> np.ndarray:
+    def summarize(self, total: np.ndarray, shape: tuple[int, ...], indices: np.ndarray | None) -> np.ndarray:
         """Return the edges of the histogram."""
-        return whole
+        return total
