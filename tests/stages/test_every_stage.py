@@ -26,7 +26,7 @@ STAGES = Path(trajlab.__file__).parent / "stages"
 LIBRARIES = {"numpy", "xarray", "dask", "scipy", "sklearn", "threadpoolctl"}
 STANDARD = {"collections", "dataclasses", "functools", "hashlib", "importlib", "inspect", "itertools", "math",
             "pkgutil", "types", "typing"}  # fmt: skip
-ROOMS = {"errors", "sizes", "threads", "scan", "statistics", "replays"}
+ROOMS = {"errors", "runs.tensors", "sizes", "threads", "scan", "statistics", "replays"}
 """What a stage and its helpers may import, beside the folder of the stage."""
 
 READS_OR_WRITES = {"open", "eval", "exec", "to_zarr", "to_netcdf", "open_zarr", "open_dataset", "open_mfdataset",
@@ -89,7 +89,7 @@ def offences(source: str, name: str) -> Iterator[str]:
             modules = [alias.name for alias in node.names]
         for module in modules:
             package, _, rest = module.partition(".")
-            allowed = rest.split(".")[0] in ROOMS or f"{rest}.".startswith(f"stages.{name}.")
+            allowed = rest in ROOMS or rest.split(".")[0] in ROOMS or f"{rest}.".startswith(f"stages.{name}.")
             if not (allowed if package == "trajlab" else package in LIBRARIES | STANDARD):
                 yield module
         if isinstance(node, ast.Call):

@@ -7,7 +7,7 @@ from trajlab.errors import BadSetting
 
 
 def stage_names() -> list[str]:
-    """Names of all stages, alphabetically."""
+    """Return the names of all stages, alphabetically."""
     return sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*") if stage_source(path.stem).exists())
 
 
@@ -18,7 +18,7 @@ def stage_source(name: str) -> Path:
 
 
 def stage(name: str):
-    """Give the function of a stage.
+    """Return the function of a stage.
 
     Raises
     ------
@@ -26,7 +26,5 @@ def stage(name: str):
         There is no such stage.
     """
     if name not in stage_names():
-        raise BadSetting(
-            f"the stage {name!r} was asked for; there are {', '.join(stage_names())}. Choose one of these."
-        )
+        raise BadSetting(f"cannot find the stage {name!r}: choose one of {', '.join(stage_names())}")
     return getattr(import_module(f"trajlab.stages.{name}"), name)

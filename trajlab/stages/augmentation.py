@@ -1,4 +1,4 @@
-"""How invariant layers are to augmentation."""
+"""Invariance of layers to augmentation."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -63,74 +63,74 @@ def augmentation(
     matrix_layer: str = "",
     matrix_steps: Sequence[int] = (0, -1),
 ) -> xr.Dataset:
-    """How invariant each layer is to augmentation: how alike it finds varied copies of an image.
+    """Invariance of each layer to augmentation, from its activations on augmented copies of images.
 
-    Answers: which layers see that shifted, rotated, recolored copies are of one image, and since when?
+    Answers: which layers respond equally to shifted, rotated and recolored copies of an image, and since when?
 
     Parameters
     ----------
     replay
-        Puts the snapshots through the network, as `trajlab.replay` does.
+        Runs the snapshots on inputs, as `trajlab.replay` does.
     probe
         The batch, of images (sample, channel, y, x).
     layers
-        Names of layers, or patterns such as "layer1.*"; by default all activations, or of a network without any that
-        are modules its output.
+        Names of layers, or patterns such as "layer1.*"; by default all activation modules, or the output of a network
+        without any.
     samples
-        Positions of images in the probe; by default the first ones of the first classes, three at most.
+        Positions of images in the probe; by default the first of each of the first three classes.
     copies
-        Augmented copies of each: affine maps, color jitter, blur, solarized ones and noise. They are made once for all
-        steps, and held in memory.
+        Number of augmented copies of each image: affine maps, color jitter, blur, solarization and noise. They are made
+        once for all steps, and held in memory.
     seed
         Seed of the augmentation.
     max_steps
-        Evenly spaced steps that are replayed at most, with the first and the last. Each costs a pass of all copies.
+        Largest number of evenly spaced steps that are replayed, the first and the last included; each costs a pass over
+        all copies.
     matrix_layer
-        A layer of which the correlations themselves are kept, of each two features and of each two copies.
+        Layer whose correlation matrices, of features and of copies, are kept.
     matrix_steps
         Recorded steps at which these are kept; 0 is the first and -1 the last.
 
     Returns
     -------
     invariance : (step, layer)
-        1 where all copies of an image give the same, about 0 where images differ no more than the copies of one do.
+        1 where all copies of an image have equal activations, about 0 where images differ no more than copies of one.
     unit_invariance : (step, layer, unit)
-        The same of each unit. A layer with fewer units ends in NaN; NaN too for a unit that does not vary at all.
+        The same for each unit; NaN for a unit that does not vary. Rows of layers with fewer units end in NaN.
     within, total : (step, layer)
-        Variances that it is the ratio of, summed over the units: the variance over the copies of a sample, mean over
-        the samples, and that over all copies of all samples. Where a single sample is named, the total is that within
-        it plus the variance over the samples of the probe as they are.
+        Variances whose ratio it is, summed over the units: the variance over the copies of a sample, averaged over the
+        samples, and that over all copies of all samples. For a single sample, the total is that within it plus the
+        variance over the unaugmented samples of the probe.
     features_signed, features_absolute, features_clipped : (step, layer, original)
-        Mean Pearson correlation ρ of each two different features over the copies of a sample, of |ρ| and of
+        Mean over pairs of different features of the Pearson correlation ρ over the copies of a sample, of |ρ| and of
         max(ρ, 0).
     copies_signed, copies_absolute, copies_clipped : (step, layer, original)
-        The same of each two different copies of a sample, over the features.
+        The same for pairs of different copies of a sample, over the features.
     others_signed, others_absolute, others_clipped : (step, layer, original)
-        The same of each copy of a sample and each of the other samples; NaN where a single one is named.
+        The same for pairs of copies of different samples; NaN for a single sample.
     constant, nonfinite : (step, layer)
-        Features that do not vary; and activations that are NaN or Inf, whose features are left out.
+        Features that do not vary; and activations that are NaN or Inf, whose features are excluded.
     feature_correlation : (step, feature, feature_other)
-        Of `matrix_layer` only, at `matrix_steps`, and NaN at other steps; mean over the samples. So is the next.
+        Of `matrix_layer` only, at `matrix_steps`, NaN at other steps; mean over the samples.
     sample_correlation : (step, copy, copy_other)
-        Correlation of two copies over the features, of 512 copies at most, those of a sample side by side.
+        The same for two copies over the features, of 512 copies at most, those of a sample side by side.
     position : (original)
-        Which samples of the probe the copies are of.
+        Positions in the probe of the augmented samples.
     total_invariance : (step)
-        From the variances of all units of all layers: mostly of those layers whose values are largest.
+        From the variances of all units of all layers, dominated by layers with large activations.
     examples : (original, example, channel, y, x)
         Each image and its first copies, to look at.
 
-    A feature is a unit. Its value for a copy is the mean over its positions: over the map of a channel. Correlations
-    over the features are of these values as they are: units that are active in all images make all copies alike, so
-    hold `copies_signed` against `others_signed`. The invariance depends on how different the images are that it is
-    taken over: compare layers, steps and runs, but not results of different samples.
+    A feature is a unit, averaged over its positions. Correlations over the features use uncentered units: units that
+    are active in all images make all copies similar, so compare `copies_signed` with `others_signed`. The invariance
+    depends on how different the images are: compare layers, steps and runs, but not results of different samples.
 
     Raises
     ------
     MissingData
-        The run has no probe, names no model, or a step of `matrix_steps` was not recorded.
+        The run has no probe or names no model, or a step of `matrix_steps` was not recorded.
     BadSetting
-        The inputs are no images, a pattern fits no module, there is no such layer or sample, or a number is out of
+        The inputs are no images, a pattern matches no module, a layer or sample does not exist, or a number is out of
         range.
 
     References
@@ -172,7 +172,7 @@ def _matrices(
 
 
 def _features(values: np.ndarray, *, originals: int) -> np.ndarray:
-    """Give the mean over the samples of the correlations of features over their copies, (unit, unit)."""
+    """Return the correlations of features over copies, averaged over the samples, (unit, unit)."""
     found = np.stack([feature_matrix(own) for own in np.split(values, originals)])
     known = np.isfinite(found)
     with np.errstate(invalid="ignore"):

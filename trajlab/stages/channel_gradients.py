@@ -1,4 +1,4 @@
-"""Which channels of a convolution emit gradients, and which absorb them."""
+"""Gradients that channels of a convolution emit and absorb."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -24,16 +24,16 @@ from trajlab.statistics.result import Meaning, annotate, stride
 from trajlab.statistics.units import on_one_probe
 
 OBJECTIVES = {"loss": "loss", "logit": "logit of the label", "p_logit": "p_y · logit_y of the label"}
-"""What gradients may be of."""
+"""Objectives that can be differentiated."""
 
 QUANTITIES = {
     "em_sum": Meaning("emission", "gradient", "Σ_j |LG_ij|"),
     "em_l2": Meaning("emission, L2", "gradient", "sqrt(Σ_j |LG_ij|²)"),
-    "ab_out": Meaning("gradient that arrives at the output", "gradient", "|G_i|"),
+    "ab_out": Meaning("gradient at the output", "gradient", "|G_i|"),
     "ab_sum": Meaning("absorption", "gradient", "Σ_i |LG_ij|"),
     "ab_net": Meaning("net absorption", "gradient", "|Σ_i LG_ij|"),
 }
-"""Names of what is known of a channel and a sample, with |·| the sum over the positions of its map."""
+"""Quantities of a channel and a sample; |·| is the sum over the positions of its map."""
 
 MEANINGS: dict[str, Meaning] = {}
 for _name, _one in QUANTITIES.items():
@@ -59,18 +59,16 @@ for _name, _one in QUANTITIES.items():
             f"standard deviation / mean over channels of {_name}",
         ),
         f"{_name}_channel_noise": Meaning(
-            f"coefficient of variation of {_one.long_name} that channels that are alike may have",
+            f"coefficient of variation of {_one.long_name} for identical channels",
             "1",
             f"95 % quantile of {_name}_channel_cv if the channels of each sample were shuffled, from its first two "
             "moments as those of a multiple of χ²",
         ),
     }
 MEANINGS |= {
-    "cv_ratio": Meaning(
-        "variation of emission against that of absorption", "1", "em_sum_channel_cv / ab_sum_channel_cv"
-    ),
+    "cv_ratio": Meaning("variation of emission relative to absorption", "1", "em_sum_channel_cv / ab_sum_channel_cv"),
     "net_cv_ratio": Meaning(
-        "variation of emission against that of net absorption", "1", "em_sum_channel_cv / ab_net_channel_cv"
+        "variation of emission relative to net absorption", "1", "em_sum_channel_cv / ab_net_channel_cv"
     ),
     "filter_norm": Meaning("norm of the filter", "weight", "|K_i|₂"),
     "filter_norm_channel_cv": Meaning(
@@ -79,18 +77,18 @@ MEANINGS |= {
         "standard deviation / mean over channels of filter_norm",
     ),
     "em_per_norm_channel_cv": Meaning(
-        "coefficient of variation of emission by the norm of the filter over channels",
+        "coefficient of variation of emission per norm of the filter over channels",
         "1",
         "standard deviation / mean over channels of em_sum / filter_norm",
     ),
     "out_correlation": Meaning(
-        "correlation of emission with the gradient that arrives", "1", "Pearson of em_sum and ab_out over channels"
+        "correlation of emission with the gradient at the output", "1", "Pearson of em_sum and ab_out over channels"
     ),
     "norm_correlation": Meaning(
         "correlation of emission with the norm of the filter", "1", "Pearson of em_sum and filter_norm over channels"
     ),
     "median_cv_ratio": Meaning(
-        "variation of emission against that of absorption, median layer", "1", "median over layers of cv_ratio"
+        "variation of emission relative to absorption, median layer", "1", "median over layers of cv_ratio"
     ),
     "median_norm_correlation": Meaning(
         "correlation of emission with the norm of the filter, median layer",
@@ -109,97 +107,93 @@ def channel_gradients(
     layers: Sequence[str] = (),
     per_sample: bool = False,
 ) -> xr.Dataset:
-    """Which output channels of a convolution emit gradient to its inputs, and which input channels absorb it.
+    """Emission of gradients by output channels of convolutions to their inputs, and absorption by input channels.
 
-    Answers: where does the gradient come from and where does it go, is that even among channels, and is it more than
-    the size of the filters?
+    Answers: which channels emit and absorb the gradient, how unevenly, and is that more than the size of the filters?
 
-    With V = conv(A, K), G = ∂L/∂V and the local gradient LG_ij the transposed convolution of G_i with K_ij: what output
-    channel i sends to input channel j. |·| is the sum over the positions of a map of absolute values, and |LG_ij|² in
-    `em_l2` that of squares; all of them for each sample by itself.
+    With V = conv(A, K), G = ∂L/∂V and the local gradient LG_ij the transposed convolution of G_i with K_ij: the
+    gradient from output channel i to input channel j. |·| is the sum of absolute values over the positions of a map,
+    and |LG_ij|² in `em_l2` that of squares; all for each sample by itself.
 
     Parameters
     ----------
     replay
-        Puts the snapshots through the network, as `trajlab.replay` does.
+        Runs the snapshots on inputs, as `trajlab.replay` does.
     probe
-        The batch, with its `targets`.
+        The batch with its `targets`.
     objective
-        What the gradient is of: the `loss` (cross-entropy, or the squared error of values), the `logit` of the
-        sample's label, or `p_logit`, that logit times its softmax.
+        What is differentiated: the `loss` (cross-entropy, or squared error of values), the `logit` of the label, or
+        `p_logit`, that logit times its softmax.
     layers
         Names or patterns of convolutions and linear layers; by default all convolutions. A linear layer is a
         convolution of 1×1 kernels: LG_ij = G_i K_ij.
     per_sample
-        Whether the values of each sample are given, too.
+        Whether to return the values of each sample, too.
 
     Returns
     -------
     em_sum, em_l2, ab_out : (step, layer, unit)
-        Of each output channel Σ_j |LG_ij|, sqrt(Σ_j |LG_ij|²) and |G_i|, the mean over the samples. A layer with fewer
-        channels ends in NaN.
+        For each output channel Σ_j |LG_ij|, sqrt(Σ_j |LG_ij|²) and |G_i|, averaged over the samples. Rows of layers
+        with fewer channels end in NaN.
     ab_sum, ab_net : (step, layer, input_unit)
-        Of each input channel Σ_i |LG_ij| and |Σ_i LG_ij|, likewise. The latter is the size of ∂L/∂A as it comes back
-        through this convolution: A may get more from others that read it.
+        For each input channel Σ_i |LG_ij| and |Σ_i LG_ij|, averaged likewise. The latter is the size of ∂L/∂A through
+        this convolution; other modules that read A may add to it.
     …_variance : (step, layer, unit or input_unit)
         Population variance over the samples.
     …_quantile : (step, layer, unit or input_unit, quantile)
-        Least, lower quartile, median, upper quartile and largest over the samples.
+        Minimum, lower quartile, median, upper quartile and maximum over the samples.
     …_sample : (step, layer, sample, unit or input_unit)
-        With `per_sample`, the values themselves.
+        The values of each sample, with `per_sample`.
     …_channel_mean, …_channel_variance, …_channel_cv : (step, layer)
         Mean, population variance and coefficient of variation over the channels of the mean over samples; a single
         channel has no coefficient, NaN.
     …_channel_noise : (step, layer)
-        What the coefficient of variation of channels that are all alike would stay below in 95 of 100 cases, for these
-        samples: its quantile if the channels of each sample were shuffled. What a sample changes in all its channels
-        together, as its loss does, plays no part. NaN for a single sample and for a single channel; samples with NaN or
-        Inf in any channel are left out of it.
+        95 % quantile of the coefficient of variation if the channels of each sample were shuffled, as for identical
+        channels. What scales all channels of a sample together, as its loss does, does not matter. NaN for a single
+        sample or channel; samples with NaN or Inf in any channel are excluded.
     cv_ratio, net_cv_ratio : (step, layer)
-        Coefficient of variation of `em_sum` over that of `ab_sum`, and of `ab_net`: above 1 where emission differs more
-        from channel to channel than absorption does.
+        Coefficient of variation of `em_sum` divided by that of `ab_sum`, and of `ab_net`: above 1 where emission varies
+        more between channels than absorption.
     filter_norm : (step, layer, unit)
         |K_i|₂.
     filter_norm_channel_cv, em_per_norm_channel_cv : (step, layer)
         Coefficient of variation over the channels of `filter_norm`, and of `em_sum` / `filter_norm`: how much norms
-        differ at all, and how much emission differs from channel to channel when each has its norm divided out.
+        differ, and how much emission differs after dividing by the norm.
     norm_correlation : (step, layer)
-        Pearson correlation of `em_sum` and `filter_norm` over the output channels: how much of the differences in
-        emission is just that of the filters' size.
+        Pearson correlation of `em_sum` and `filter_norm` over the output channels: how far the size of the filters
+        explains differences in emission.
     out_correlation : (step, layer)
-        Pearson correlation of `em_sum` and `ab_out` over the output channels: how much of them is there before the
-        filters.
+        Pearson correlation of `em_sum` and `ab_out` over the output channels: how far the gradient at the output
+        explains them.
     median_cv_ratio, median_norm_correlation : (step)
-        Of the layer in the middle.
+        Median over the layers.
     nonfinite : (step, layer)
-        Values of a sample and channel that are NaN or Inf, which all others leave out. A map G_i that is 0 everywhere
-        sends 0, whatever its filter.
+        Values of a sample and channel that are NaN or Inf, which all else excludes. A map G_i that is 0 everywhere
+        emits 0, whatever its filter.
 
-    Groups of channels send to their own inputs only. Local gradients are float32; sums over runs of at most 256
+    Groups of channels emit to their own inputs only. Local gradients are float32; sums over runs of at most 256
     positions and over output channels too, all others float64: sums are good to about 1e-6 of their size, `ab_net` to
     that of the terms it sums.
 
     Raises
     ------
     MissingData
-        The network has no convolution and no layers are named, or the probe has no targets.
+        The network has no convolution and `layers` names none, or the probe has no targets.
     BadSetting
-        There is no such objective, or a layer that is named is neither a convolution nor linear.
+        The objective does not exist, or a named layer is neither a convolution nor linear.
     """
     if objective not in OBJECTIVES:
-        raise BadSetting(
-            f"gradients of objective={objective!r} were asked for; there are {', '.join(OBJECTIVES)}. Choose one."
-        )
+        raise BadSetting(f"cannot differentiate objective={objective!r}: choose one of {', '.join(OBJECTIVES)}")
     if "targets" not in probe:
         raise MissingData(
-            f"the {OBJECTIVES[objective]} was asked for; the probe has no targets. "
-            "Record with Recorder(probe=(inputs, targets))."
+            f"cannot differentiate the {OBJECTIVES[objective]}: the probe has no targets; "
+            "record with Recorder(probe=(inputs, targets))"
         )
     replayed = replay(layers=list(layers)) if layers else replay(of="convolutions")
     chosen = replayed.layers
     if not chosen:
         raise MissingData(
-            "the convolutions of the network were asked for; it calls none. Name linear layers with layers (--layers)."
+            "cannot find convolutions: the network calls none; name linear layers with --layers (layers= in Python)"
         )
     for layer in chosen:
         convolution_of(layer)
@@ -252,7 +246,7 @@ def _result(*tables: xr.DataArray, keys: tuple[str, ...], layers: tuple[Layer, .
 
 
 def _padded(tables: Sequence[xr.DataArray], dim: str) -> xr.DataArray:
-    """Join tables of layers along `layer`, filled up with NaN along a dim."""
+    """Join tables of layers along `layer`, padded with NaN along a dim."""
     most = max(table.sizes[dim] for table in tables)
     filled = [table.pad({dim: (0, most - table.sizes[dim])}, constant_values=np.nan) for table in tables]
     return xr.concat(filled, "layer").transpose("step", "layer", ...)
@@ -264,7 +258,7 @@ def _over_channels(array: xr.DataArray, dim: str) -> dict[str, xr.DataArray]:
 
 
 def _each(found: dict[str, xr.DataArray], layers: Sequence[Layer]) -> list[tuple[str, xr.Variable]]:
-    """Give the values of each sample, (step, layer, sample, channel), a chunk for each step and layer."""
+    """Return the values of each sample, (step, layer, sample, channel), a chunk for each step and layer."""
     result = []
     for dim, names in (("unit", OF_OUTPUTS), ("input_unit", OF_INPUTS)):
         tables = [found[f"{layer.name}|{dim}|sample"] for layer in layers]

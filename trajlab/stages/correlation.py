@@ -1,4 +1,4 @@
-"""How the features of layers go together, and how they change."""
+"""Correlation of features, CKA between layers, and how representations change."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -28,7 +28,7 @@ from trajlab.statistics.result import Meaning, annotate
 from trajlab.statistics.units import on_one_probe
 
 MATRICES = {"unit": "feature", "sample": "sample"}
-"""What the matrices of each dim are of."""
+"""What is correlated along each dim."""
 
 _OVER = "over the features of both layers"
 MEANINGS = {
@@ -37,17 +37,19 @@ MEANINGS = {
     "absolute_null": Meaning(
         "mean absolute correlation by chance",
         "1",
-        "Γ((n − 1)/2) / (√π Γ(n/2)), of normal features on n samples",
+        "Γ((n − 1)/2) / (√π Γ(n/2)), for independent normal features on n samples",
     ),
     "clipped": Meaning("mean clipped correlation of features", "1", f"mean max(ρ, 0) {_OVER}"),
     "cka": Meaning("CKA of layers", "1", "HSIC₁(K, L) / √(HSIC₁(K, K) HSIC₁(L, L)), K = XXᵀ, L = YYᵀ"),
     "cka_start": Meaning("CKA of a layer with itself at the first step", "1", "CKA(X_t, X_0)"),
     "cka_end": Meaning("CKA of a layer with itself at the last step", "1", "CKA(X_t, X_T)"),
     "matched_end": Meaning(
-        "correlation of features matched with those of the last step", "1", "mean ρ over pairs that maximize it"
+        "correlation of features matched with those of the last step", "1", "mean ρ over the pairs that maximize it"
     ),
     "matched_end_null": Meaning(
-        "correlation of matched features by chance", "1", "the same, mean over shuffles of the samples at the last step"
+        "correlation of matched features by chance",
+        "1",
+        "mean of the same over shuffles of the samples at the last step",
     ),
     "matched_end_null_95": Meaning(
         "95 % quantile of the correlation of matched features by chance", "1", "95 % quantile over these shuffles"
@@ -57,7 +59,7 @@ MEANINGS = {
         "share of features matched with themselves", "1", "matched with the same unit / matched pairs", share=True
     ),
     "features": Meaning("features that vary", "features", "count"),
-    "constant": Meaning("features that do not vary", "features", "count of finite ones of variance 0"),
+    "constant": Meaning("features that do not vary", "features", "count of finite features of variance 0"),
     "nonfinite": Meaning("activations that are NaN or Inf", "activations", "count over positions and units"),
     "feature_correlation": Meaning("correlation of features", "1", "ρ of two units over the probe"),
     "sample_correlation": Meaning("correlation of samples", "1", "ρ of two samples over the features of the layer"),
@@ -83,79 +85,74 @@ def correlation(
     matrix_layer: str = "",
     matrix_steps: Sequence[int] = (0, -1),
 ) -> xr.Dataset:
-    """How the features of all layers go together over the probe, how alike layers are, and how they change.
+    """Correlate the features of all layers over the probe, and compare layers by CKA, also over training.
 
-    Answers: are features redundant, which layers represent the same, and when do layers become what they are at last?
+    Answers: are features redundant, which layers have similar representations, and when do these converge?
 
     Parameters
     ----------
     replay
-        Puts the snapshots through the network, as `trajlab.replay` does.
+        Runs the snapshots on inputs, as `trajlab.replay` does.
     probe
-        The batch, for inputs of another kind and for the targets of its samples.
+        The batch, for other kinds of inputs and for the targets of its samples.
     layers
-        Names of layers, or patterns such as "layer1.*"; by default all activations, or of a network without any that
-        are modules its output.
+        Names of layers, or patterns such as "layer1.*"; by default all activation modules, or the output of a network
+        without any.
     kind
-        What is put through: "valid", the recorded examples; "train" or another recorded kind; "uniform" or "gaussian"
-        noise; or "shuffled" pixels.
+        Kind of inputs: "valid", the recorded examples; "train" or another recorded kind; "uniform" or "gaussian" noise;
+        or "shuffled" pixels.
     max_steps
-        Evenly spaced steps that are replayed at most, with the first and the last.
+        Largest number of evenly spaced steps that are replayed, the first and the last included.
     shuffles
-        How often samples are shuffled to learn how alike matched features are by chance; 0 for never.
+        Number of shuffles of the samples for the correlation of matched features by chance.
     matrix_layer
-        A layer of which the correlations themselves are kept, of each two features and of each two samples.
+        Layer whose correlation matrices, of features and of samples, are kept.
     matrix_steps
         Recorded steps at which these are kept; 0 is the first and -1 the last.
 
     Returns
     -------
     signed, absolute, clipped : (step, layer, layer_other)
-        Mean Pearson correlation ρ of each feature of one layer with each of the other, of |ρ| and of max(ρ, 0). Within
-        a layer each feature is among the others too, with a correlation of 1.
+        Mean over pairs of features, one of each layer, of the Pearson correlation ρ, of |ρ| and of max(ρ, 0). Within a
+        layer, pairs of a feature with itself count, with ρ = 1.
     absolute_null : ()
-        What chance makes of the mean |ρ| of different features, on as many samples.
+        Expected |ρ| of independent features on as many samples.
     signed_off_diagonal, absolute_off_diagonal, clipped_off_diagonal : (step, layer, layer_other)
-        The same without the correlation of a feature with itself, which only a layer with itself has. NaN within a
-        layer of one feature.
+        The same without pairs of a feature with itself. NaN within a layer of one feature.
     cka : (step, layer, layer_other)
-        Linear centred kernel alignment, debiased: 1 for representations that are equal up to a rotation and a scale,
-        about 0 (and as often below) for independent ones. Needs four samples; NaN for a layer whose own estimate of
-        HSIC is not positive.
+        Linear centered kernel alignment, debiased: 1 for representations equal up to rotation and scale, about 0 (and
+        as often below) for independent ones. Needs four samples; NaN for a layer whose HSIC estimate with itself is not
+        positive.
     cka_start, cka_end : (step, layer)
-        CKA of a layer with itself at the first and at the last step: how far the representation has drifted, and how
-        far it has yet to go.
+        CKA of a layer with itself at the first and at the last step: how far the representation has changed, and how
+        far it is from its final state.
     matched_end : (step, layer)
-        How alike the features are to those of the last step, matched one to one so that the mean correlation is
-        largest.
+        Mean correlation with the features of the last step, matched one to one so that it is largest.
     matched_end_null, matched_end_null_95 : (step, layer)
-        The same after the samples of one step were shuffled: what chance gives.
+        The same after shuffling the samples of one step: mean and 95 % quantile by chance.
     own_end, kept_end : (step, layer)
-        Mean correlation of each feature with itself at the last step, and share of the features that are matched with
-        themselves: whether features keep their place.
+        Mean correlation of each feature with itself at the last step, and share of features matched with themselves.
     features, constant, nonfinite : (step, layer)
-        Features that all of the above are of; those of variance 0, which are left out; and activations that are NaN or
-        Inf, whose features are left out, too.
+        Number of features included in the above; features of variance 0, which are excluded; and activations that are
+        NaN or Inf, whose features are excluded, too.
     total_signed, …, total_nonfinite : (step)
-        The means over all pairs of features of all layers, and all that is counted.
+        Means over all pairs of features of all layers, and total counts.
     feature_correlation : (step, unit, unit_other)
-        Of `matrix_layer` only, at `matrix_steps`; NaN at other steps, and for features that are left out. So is the
-        next.
+        Of `matrix_layer` only, at `matrix_steps`; NaN at other steps, and for excluded features.
     sample_correlation : (step, sample, sample_other)
-        Pearson correlation of two samples over the features, of the first 512 samples.
+        The same for two samples over the features, of the first 512 samples.
     target : (sample)
         The labels of these samples, if the probe has any.
 
-    A feature is a unit. Its value for a sample is the mean over its positions: over the map of a channel, as global
-    average pooling gives it, or over the tokens. All features are correlated with all others at each step, which takes
-    time in the square of their number.
+    A feature is a unit, averaged over its positions: over the map of a channel, as in global average pooling, or over
+    tokens. All features are correlated with all others at each step, which takes time quadratic in their number.
 
     Raises
     ------
     MissingData
-        The run has no probe, names no model, or a step of `matrix_steps` was not recorded.
+        The run has no probe or names no model, or a step of `matrix_steps` was not recorded.
     BadSetting
-        A pattern fits no module, there is no such kind of inputs or no such layer, or a number is out of range.
+        A pattern matches no module, a kind of inputs or a layer does not exist, or a number is out of range.
 
     References
     ----------
@@ -164,9 +161,9 @@ def correlation(
     arXiv:1511.07543.
     """
     if shuffles < 0:
-        raise BadSetting(f"shuffles={shuffles} was asked for; it is a count from 0 on. Change the setting.")
+        raise BadSetting(f"cannot use shuffles={shuffles}: choose 0 or more")
     if kind != RECORDED and probe is None:
-        raise MissingData(f"inputs of the kind {kind!r} were asked for; the run has no probe. Record with one.")
+        raise MissingData(f"cannot replay inputs of the kind {kind!r}: the run has no probe; record with one")
     given = {} if kind == RECORDED or probe is None else {"probe": probe_of(probe, kind)}
     activations = replay_layers(replay, layers, **given)
     tables, units = observe(activations, Correlations()), units_of(activations)
@@ -187,14 +184,14 @@ def correlation(
 
 
 def _by_chance(samples: int) -> float:
-    """Give the mean |ρ| of two independent normal features."""
+    """Return the expected |ρ| of two independent normal features."""
     if samples < 2:
         return np.nan
     return float(np.exp(gammaln((samples - 1) / 2) - gammaln(samples / 2)) / np.sqrt(np.pi))
 
 
 def _changes(features: xr.DataArray, chosen: list[int], units: Mapping[str, int], shuffles: int) -> xr.DataArray:
-    """Hold each of some steps against the first and the last, (step, layer, `CHANGES`), a task a step; lazily."""
+    """Compare some steps with the first and the last, (step, layer, `CHANGES`), a task a step; lazily."""
     now, start, end = (features.data[rows] for rows in (chosen, [0], [-1]))
     work: Callable[..., Any] = partial(_changed, units=tuple(units.values()), shuffles=shuffles)
     shape = ((1,) * len(chosen), (len(units),), (len(CHANGES),))

@@ -1,4 +1,4 @@
-"""How far each tensor has moved."""
+"""How far each tensor moved."""
 
 import numpy as np
 import xarray as xr
@@ -20,13 +20,13 @@ MEANINGS = {
     "cosine": Meaning("cosine with {reference}", "1", "w_t·w_0 / (|w_t|₂ |w_0|₂)"),
     "changed": Meaning("share of entries whose bits changed", "1", "mean of bits(w_t) ≠ bits(w_0)", share=True),
     "changed_tol": Meaning(
-        "share of entries that changed by more", "1", "mean of |w_t − w_0| > atol + rtol·|w_0|", share=True
+        "share of entries changed beyond tolerance", "1", "mean of |w_t − w_0| > atol + rtol·|w_0|", share=True
     ),
     "sign_changed": Meaning(
-        "share of entries of another sign", "1", "mean of sign(w_t) ≠ sign(w_0), of −1, 0, 1", share=True
+        "share of entries that changed sign", "1", "mean of sign(w_t) ≠ sign(w_0), each −1, 0 or 1", share=True
     ),
-    "update_l2": Meaning("distance from the snapshot before", "weight", "|w_t − w_prev|₂"),
-    "update_ratio": Meaning("relative distance from the snapshot before", "1", "|w_t − w_prev|₂ / |w_prev|₂"),
+    "update_l2": Meaning("distance from the previous snapshot", "weight", "|w_t − w_prev|₂"),
+    "update_ratio": Meaning("relative distance from the previous snapshot", "1", "|w_t − w_prev|₂ / |w_prev|₂"),
     "path_length": Meaning("length of the path", "weight", "running sum of update_l2"),
     "straightness": Meaning("straightness of the path", "1", "distance_l2 / path_length"),
     "unchanged_cause": Meaning(
@@ -38,52 +38,52 @@ MEANINGS = {
 def drift(
     weight: Tensor, parent_weight: Tensor | None = None, *, reference: int = 0, rtol: float = 0.0, atol: float = 0.0
 ) -> xr.Dataset:
-    """How far each tensor has moved: distance from its start, length and straightness of its path.
+    """How far each tensor moved: distance from its start, length and straightness of its path.
 
-    Answers: did this layer move, how far, by how winding a path, and how much of it moved at all?
+    Answers: did this layer move, how far, along how straight a path, and which share of its entries changed at all?
 
     Parameters
     ----------
     weight
-        One parameter's life, dims (step, ...), or those of many by name.
+        One parameter over training, dims (step, ...), or a mapping of several.
     parent_weight
-        The same of another run; distances are then taken from its weights, and straightness says nothing.
+        The same of another run; distances are then from its weights, and straightness has no meaning.
     reference
-        Step that distances are taken from; 0 is the first one recorded, -1 the last.
+        Reference step of distances; 0 is the first recorded step and -1 the last.
     rtol
-        Share of an entry's size that it may move by and still count as unchanged in `changed_tol`.
+        Relative tolerance of `changed_tol`: changes up to this share of |w_0| do not count.
     atol
-        Distance that an entry may move by and still count as unchanged in `changed_tol`.
+        Absolute tolerance of `changed_tol`, added to the relative one.
 
     Returns
     -------
     norm, distance_l1, distance_l2, distance_linf, relative, cosine : (step, parameter)
-        Size, and where the tensor stands against the reference w_0.
+        Norm of the tensor, and its distance from and cosine with the reference w_0.
     changed, changed_tol, sign_changed : (step, parameter)
         Share of entries that differ from the reference, 0 to 1.
     update_l2, update_ratio, path_length, straightness : (step, parameter)
-        The step from the snapshot before; NaN at the first snapshot, where the path is 0 long.
+        Change since the previous snapshot, and the path so far; NaN at the first snapshot, where the path has length 0.
     unchanged_cause : (parameter, cause)
         Entries whose bits never differed from the reference. Frozen: the whole parameter; structural: the same kernel
         taps in all filters of a convolution; dead unit: the whole row of a unit; static: the rest.
     nonfinite : (step, parameter)
-        Entries that are NaN or Inf. They are left out of all else, as are pairs with one such side.
+        Entries that are NaN or Inf. All else excludes them, and pairs with one such side.
     total_… : (step)
-        The same of the whole network, from the sums over all entries; with many tensors only.
+        The same for the whole network, from the sums over all entries; for a mapping of tensors only.
 
     Raises
     ------
     BadSetting
         A tolerance is negative or not finite.
     MissingData
-        The reference was not recorded, or has another shape.
+        The reference step was not recorded, or has another shape.
 
     References
     ----------
     Distance and update size as in Cockpit (Schneider et al. 2021, arXiv:2102.06604).
     """
     if not (0 <= rtol < np.inf and 0 <= atol < np.inf):
-        raise BadSetting(f"rtol={rtol} and atol={atol} were asked for; both are numbers from 0 on. Change the setting.")
+        raise BadSetting(f"cannot use rtol={rtol} and atol={atol}: choose finite numbers ≥ 0")
     anchor = reference if parent_weight is None else at_step(parent_weight, reference)
     table, unchanged = scan(Pairs(atol, rtol), weight, reference=anchor)
     result = as_one_task(_result, table, unchanged)

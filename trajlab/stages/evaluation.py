@@ -1,4 +1,4 @@
-"""How well the network does on the probe, on training examples, and after pruning."""
+"""Loss and accuracy on the probe, on training examples, and after pruning."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -16,35 +16,35 @@ from trajlab.statistics.result import Meaning, annotate, stride
 from trajlab.statistics.scores import PER_CLASS, score_table
 
 TOLERANCE = 0.01
-"""Pruning is tolerated that costs at most this much of the accuracy."""
+"""Largest loss of accuracy at which weights count as prunable."""
 
 MEANINGS = {
     "loss": Meaning("loss on the probe", "1", "mean of −log softmax(outputs)[label], or of (output − target)²"),
-    "accuracy": Meaning("share of answers that are right", "1", "mean of argmax(outputs) = label", share=True),
-    "class_accuracy": Meaning(
-        "share of answers that are right, by class", "1", "hits / targets of the class: recall", share=True
-    ),
+    "accuracy": Meaning("accuracy", "1", "mean of argmax(outputs) = label", share=True),
+    "class_accuracy": Meaning("accuracy by class", "1", "hits / targets of the class, its recall", share=True),
     "macro_f1": Meaning(
-        "macro F1", "1", "mean of 2 hits / (targets + answers) over the classes that are a target or an answer"
+        "macro F1", "1", "mean of 2 hits / (targets + predictions) over the classes among targets or predictions"
     ),
     "scored": Meaning("targets that are scored", "targets", "count"),
     "left_out": Meaning(
-        "targets that are left out", "targets", "count; label of no class, or an output or a target is NaN or Inf"
+        "targets that are excluded", "targets", "count; no valid label, or an output or a target is NaN or Inf"
     ),
     "nonfinite": Meaning("outputs that are NaN or Inf", "outputs", "count"),
     "train_loss": Meaning("loss on training examples", "1", "as loss, on the examples recorded as train"),
     "train_accuracy": Meaning(
-        "share of answers that are right on training examples",
+        "accuracy on training examples",
         "1",
         "as accuracy, on the examples recorded as train",
         share=True,
     ),
-    "running_loss": Meaning("mean loss while training", "1", "mean of the recorded training loss of all steps before"),
+    "running_loss": Meaning(
+        "mean loss while training", "1", "mean of the recorded training loss over all preceding steps"
+    ),
     "loss_gap": Meaning("generalization gap of the loss", "1", "loss − train_loss"),
     "accuracy_gap": Meaning("generalization gap of the accuracy", "1", "train_accuracy − accuracy"),
     "pruned_loss": Meaning("loss after pruning", "1", "as loss, with w = 0 where |w| < threshold"),
     "pruned_accuracy": Meaning(
-        "share of answers that are right after pruning",
+        "accuracy after pruning",
         "1",
         "as accuracy, with w = 0 where |w| < threshold",
         share=True,
@@ -55,7 +55,7 @@ MEANINGS = {
     "prunable_share": Meaning(
         "share of weights that can be pruned",
         "1",
-        f"largest pruned_share that, as all smaller ones, costs at most {TOLERANCE} of the accuracy; 0 if none does",
+        f"largest pruned_share up to which all cost at most {TOLERANCE} of the accuracy; 0 if there is none",
         share=True,
     ),
 }
@@ -69,61 +69,59 @@ def evaluation(
     prune: Sequence[float] = (),
     prune_relative: Sequence[float] = (),
 ) -> xr.Dataset:
-    """How well the network does on the probe: loss, accuracy and F1 at each snapshot.
+    """Loss, accuracy and F1 on the probe at each snapshot, on training examples, and after pruning.
 
-    Answers: when did the network learn, which classes did it learn last, did it get worse again, and how much of it can
-    be pruned?
+    Answers: when did the network learn, which classes did it learn last, does it overfit, and how much of it can be
+    pruned?
 
     Parameters
     ----------
     replay
-        Puts the snapshots through the network, as `trajlab.replay` does.
+        Runs the snapshots on inputs, as `trajlab.replay` does.
     probe
-        The batch, with its `targets`: labels of classes, or values of the shape of the outputs. The examples of the
-        kind "train", if they were recorded too, are put through the network in a pass of their own.
+        The batch with its `targets`: class labels, or values with the shape of the outputs. Examples of the kind
+        "train", if recorded, are evaluated in a pass of their own.
     metrics
-        What was measured while training.
+        Recorded metrics.
     prune
-        Thresholds: the network is also evaluated with all entries of its weights put to 0 whose size is below. Each
-        costs as much time as the stage without it. Weights are parameters of two dims or more, over all tensors.
+        Absolute thresholds: the network is also evaluated with weights below this size set to zero. Each costs as much
+        time as the stage without. Weights are parameters of two dims or more.
     prune_relative
-        Thresholds in units of the RMS of each tensor; likewise.
+        Relative thresholds: weights smaller than that multiple of their tensor's RMS are set to zero.
 
     Returns
     -------
     loss : (step)
-        Cross-entropy in nats where the targets are labels, which takes the outputs for logits; mean squared error
-        where they are values.
+        Cross-entropy in nats for labels, with the outputs as logits; mean squared error for values.
     accuracy, macro_f1 : (step)
-        Of labels only, as is the next. The answer is the class of the largest output, the first of equal ones.
+        Only for labels. The predicted class is that of the largest output, the first of equal ones.
     class_accuracy : (step, class)
-        NaN for a class that is no target.
+        Recall of each class, only for labels; NaN for a class without targets.
     scored, left_out, nonfinite : (step)
-        Targets that all of these are the mean of; targets that are left out, as the label is negative or of no class,
-        or an output is NaN or Inf; and how many outputs are.
+        Number of targets that enter the means; of targets excluded because the label is no class, or an output is NaN
+        or Inf; and of outputs that are NaN or Inf.
     train_loss, train_accuracy, loss_gap, accuracy_gap : (step)
-        The same on the training examples, and by how much the network does better on them: the generalization gap.
+        The same on training examples, and the generalization gap.
     running_loss : (step)
-        How fast the network learned what it was trained on: mean of the loss that was recorded while training, over all
-        steps before this one; those of NaN or Inf are left out. NaN at the start.
+        Mean of the training loss recorded at all steps before this one, without NaN and Inf; NaN at the first step.
     pruned_loss, pruned_accuracy, pruned_share : (step, threshold)
-        The same after pruning, and the share of the entries of all weights that this puts to 0, or that were 0. The
-        coord `threshold_kind` tells absolute thresholds from relative ones.
+        The same after pruning, and the share of all weights that are zero then. The coord `threshold_kind`
+        distinguishes absolute from relative thresholds.
     prunable_share : (step)
-        The largest share that was tried such that neither it nor a smaller one costs more than a point of accuracy.
+        Largest share tried at which neither it nor a smaller one costs more than one percentage point of accuracy.
 
     Raises
     ------
     MissingData
         The run has no probe with targets, or names no model.
     BadSetting
-        The targets fit the outputs neither as labels nor as values, or a threshold is not above 0 or is
-        given as both kinds.
+        The targets fit the outputs neither as labels nor as values, or a threshold is not positive or is given as both
+        kinds.
 
     References
     ----------
-    Macro F1 as in scikit-learn's f1_score(average="macro"). Pruning by size: Han et al. 2015, arXiv:1506.02626, without
-    training again.
+    Macro F1 as in scikit-learn's f1_score(average="macro"). Magnitude pruning: Han et al. 2015, arXiv:1506.02626,
+    without retraining.
     """
     thresholds = _thresholds(prune, prune_relative)
     output = replay(layers=[""])[""]
@@ -145,18 +143,19 @@ def evaluation(
 
 
 def _thresholds(prune: Sequence[float], relative: Sequence[float]) -> list[tuple[str, float]]:
-    """Give kind and value of each threshold, once."""
-    found = [(kind, one) for kind, given in (("absolute", prune), ("relative", relative)) for one in sorted(set(given))]
-    wrong = [value for _, value in found if not 0 < value < np.inf]
-    if wrong:
-        raise BadSetting(f"the network was to be pruned at {wrong[0]}; thresholds are above 0. Change the setting.")
+    """Return kind and value of each threshold, once."""
+    kinds = {"absolute": prune, "relative": relative}
+    thresholds = [(kind, value) for kind, values in kinds.items() for value in sorted(set(values))]
+    invalid = [value for _, value in thresholds if not 0 < value < np.inf]
+    if invalid:
+        raise BadSetting(f"cannot prune at threshold {invalid[0]}: choose finite thresholds above 0")
     both = sorted(set(prune) & set(relative))
     if both:
         raise BadSetting(
-            f"the network was to be pruned at {both[0]}, both absolute and relative; results tell thresholds apart by "
-            "their value. Change one of the two, or run the stage twice."
+            f"cannot prune at {both[0]}, both absolute and relative: results are labeled by value; change one of "
+            "the two, or run the stage twice"
         )
-    return found
+    return thresholds
 
 
 _SETTING = {"absolute": "prune", "relative": "prune_relative"}
@@ -167,21 +166,21 @@ def _result(
 ) -> xr.Dataset:
     result = _scores(table)
     if train:
-        own = _scores(others[0])
-        result["train_loss"], result["loss_gap"] = own["loss"], result["loss"] - own["loss"]
-        if "accuracy" in own:
-            result["train_accuracy"] = own["accuracy"]
-            result["accuracy_gap"] = own["accuracy"] - result["accuracy"]
+        on_train = _scores(others[0])
+        result["train_loss"], result["loss_gap"] = on_train["loss"], result["loss"] - on_train["loss"]
+        if "accuracy" in on_train:
+            result["train_accuracy"] = on_train["accuracy"]
+            result["accuracy_gap"] = on_train["accuracy"] - result["accuracy"]
     if thresholds:
         kinds, values = zip(*thresholds, strict=True)
-        place = xr.DataArray(list(values), dims="threshold", attrs={"long_name": "threshold", "units": "1"})
+        threshold = xr.DataArray(list(values), dims="threshold", attrs={"long_name": "threshold", "units": "1"})
         parts = others[train:]
         scores = [_scores(part) for part in parts[::3]]
         for name in ("loss", "accuracy"):
             if name in scores[0]:
-                result[f"pruned_{name}"] = _over(place, [one[name] for one in scores])
+                result[f"pruned_{name}"] = _over(threshold, [part[name] for part in scores])
         shares = [zeros / entries for zeros, entries in zip(parts[1::3], parts[2::3], strict=True)]
-        result["pruned_share"] = _over(place, shares)
+        result["pruned_share"] = _over(threshold, shares)
         if "accuracy" in result:
             result["prunable_share"] = _prunable(result)
         result = result.assign_coords(threshold_kind=("threshold", np.array(kinds, dtype=object)))
@@ -189,7 +188,7 @@ def _result(
 
 
 def _running(loss: xr.DataArray, table: xr.DataArray) -> xr.Dataset:
-    """Average what was recorded of all steps before each of those of a table."""
+    """Average the loss over all steps before each step of a table."""
     known = np.isfinite(loss.values)
     sums, counts = (np.concatenate([[0.0], np.cumsum(np.where(known, values, 0.0))]) for values in (loss.values, known))
     before = np.searchsorted(loss["step"].values, table["step"].values)
@@ -201,24 +200,24 @@ def _over(thresholds: xr.DataArray, parts: Sequence[xr.DataArray]) -> xr.DataArr
 
 
 def _prunable(result: xr.Dataset) -> xr.DataArray:
-    """Give the largest share below the least one that costs too much."""
+    """Return the largest share below the smallest one that costs too much accuracy."""
     share, cost = result["pruned_share"], result["accuracy"] - result["pruned_accuracy"]
     too_much = share.where(~(cost <= TOLERANCE + 1e-9), np.inf).min("threshold")
     return share.where(share < too_much, 0.0).max("threshold").where(result["accuracy"].notnull())
 
 
 def _scores(table: xr.DataArray) -> xr.Dataset:
-    """Turn sums into losses and shares."""
+    """Return losses and accuracies from sums."""
     sums = table.to_dataset("column")
     result = {"loss": sums["loss"] / sums["scored"]}
     classes = sum(str(name).startswith("hits_") for name in sums)
     if classes:
         labels = xr.DataArray(np.arange(classes), dims="class", attrs={"long_name": "class", "units": "1"})
-        support, said, hits = (
+        support, predictions, hits = (
             xr.concat([sums[f"{name}_{label}"] for label in range(classes)], dim=labels.rename("class"))
             for name in PER_CLASS
         )
-        f1 = 2 * hits / (support + said)
+        f1 = 2 * hits / (support + predictions)
         result |= {
             "accuracy": sums["right"] / sums["scored"],
             "macro_f1": f1.mean("class"),

@@ -13,33 +13,33 @@ from trajlab.statistics.result import Meaning, annotate
 from trajlab.statistics.shown_steps import shown_steps
 
 MEANINGS = {
-    "kernel": Meaning("weight", "weight", "w_t, a filter as the image that it looks for"),
+    "kernel": Meaning("weight", "weight", "w_t, a filter as the image that excites it most"),
     "limit": Meaning("largest size of a weight", "weight", "max|w_t| over all filters and steps shown"),
     "norm": Meaning("norm of the filter", "weight", "|k_t|₂ over all channels"),
     "relative": Meaning("relative distance of the filter", "1", "|k_t − k_0|₂ / |k_0|₂, k_0 at the first step shown"),
     "neighbor_correlation": Meaning(
         "correlation of neighboring weights",
         "1",
-        "Σ vv' / Σ (v² + v'²)/2 over pairs side by side or one above the other, v = w − mean of w",
+        "Σ vv' / Σ (v² + v'²)/2 over horizontal and vertical neighbors, v = w − mean of w",
     ),
     "neighbor_noise": Meaning(
         "correlation of neighbors in noise",
         "1",
-        "1.96 / √pairs: 95 % of cases lie within, of independent weights",
+        "1.96 / √pairs, which bounds 95 % of cases if weights are independent",
     ),
     "neighbor_chance": Meaning(
         "correlation of neighbors by chance",
         "1",
-        "95 % of cases lie below, if what is not along w_0 of the way from w_0 to w_t had random signs",
+        "95 % quantile if the part of w_t − w_0 orthogonal to w_0 had random signs",
     ),
     "nonfinite": Meaning("entries that are NaN or Inf", "entries", "count over the filters shown"),
 }
 
 NOISE = 1.96
-"""Standard deviations within which a normal variable lies in 95 % of cases."""
+"""Two-sided 95 % quantile of the standard normal distribution."""
 
 ONE_SIDED = 1.645
-"""Standard deviations below which it lies in 95 % of cases."""
+"""One-sided 95 % quantile of the standard normal distribution."""
 
 
 def filters(
@@ -53,77 +53,77 @@ def filters(
 ) -> xr.Dataset:
     """Show the filters of a layer as images, at chosen steps and on one scale.
 
-    Answers: what do the filters of a layer look for, when did they find it, and which of them never changed?
+    Answers: which patterns do the filters of a layer detect, when did these appear, and which filters never changed?
 
     Parameters
     ----------
     weights
         Weights of parameters by name, dims (step, out, in, y, x), or (step, out, in, x) of convolutions over a line.
     probe
-        The fixed batch; its images say what those rows of a matrix look like that are as long as an image.
+        The fixed batch; rows of a matrix that are as long as one of its images are shown as images.
     parameter
-        The layer; by default the first convolution, or the first matrix on the pixels of the probe.
+        Weight of the layer; by default that of the first convolution, or the first matrix over the pixels of the probe.
     steps
         Recorded steps to show; by default evenly spaced ones.
     max_steps
-        Number of evenly spaced steps at most.
+        Largest number of evenly spaced steps.
     max_filters
-        Filters, and channels of each, that are shown at most: the first ones.
+        Largest number of filters, and of channels of each; the first ones are shown.
 
     Returns
     -------
     kernel : (step, filter, channel, y, x)
-        The filters; three channels are red, green and blue.
+        The filters; three channels are shown as red, green and blue.
     limit : ()
-        The images of all steps run from -limit to limit, so that they can be compared.
+        Images of all steps share the scale from -limit to limit.
     norm, relative : (step, filter)
-        Size of each filter, and how far it went from what it was at the first of the steps.
+        Norm of each filter, and its relative distance from the first step shown.
     neighbor_correlation : (step)
-        How alike weights are that are neighbors in the image of a filter and channel, over all channels of the
-        filters shown, after their common mean is taken off: about 0 in noise, 1 in smooth filters, -1 in a
-        checkerboard. NaN without neighbors, or if all weights are equal.
+        Correlation of weights that are neighbors in an image, over all channels of the filters shown, after
+        subtracting their common mean: about 0 for noise, 1 for smooth filters, -1 for a checkerboard. NaN without
+        neighbors, or if all weights are equal.
     neighbor_noise : ()
-        Its size at most, in 95 % of cases, if the weights were independent.
+        Bound on its size in 95 % of cases if the weights were independent.
     neighbor_chance : (step)
-        The correlation below which 95 % of cases lie, if training moved each weight as far as it did from the first of
-        the steps, whichever way its neighbors go: a way off the direction of the weights at that step, of random signs.
-        Above it training made neighbors alike, whatever they were at the start.
+        95 % quantile of the correlation if training had moved each weight as far from the first step shown, but with
+        random signs in the part orthogonal to the weights at that step. Above it, training made neighbors similar,
+        however similar they were at the start.
     nonfinite : (step)
-        Entries that are NaN or Inf. They are left out of all else.
+        Entries that are NaN or Inf. All else excludes them.
 
     Raises
     ------
     MissingData
-        There are no filters, or a step was not recorded.
+        The run has no filters, or a step was not recorded.
     BadSetting
-        The parameter is no layer of filters, or a setting is not positive.
+        The parameter has no filters, or a setting is not positive.
 
     References
     ----------
     First-layer filters as images: Krizhevsky, Sutskever and Hinton 2012, figure 3.
     """
     if max_filters < 1:
-        raise BadSetting(f"max_filters={max_filters} is out of range; choose 1 or more.")
+        raise BadSetting(f"cannot show max_filters={max_filters} filters: choose 1 or more")
     sample = () if probe is None or "inputs" not in probe else probe["inputs"].shape[1:]
     images = {name: _image(array, sample) for name, array in weights.items()}
-    known = [name for name, shape in images.items() if shape]
-    if not known:
+    names = [name for name, shape in images.items() if shape]
+    if not names:
         raise MissingData(
-            "filters were asked for; there is neither a convolution nor a matrix on the pixels of a probe, of which "
-            "all entries were recorded. Name a run with one."
+            "cannot show filters: the run has neither a convolution nor a matrix over the pixels of a probe with all "
+            "entries recorded; name a run with one"
         )
-    known.sort(key=lambda name: weights[name].ndim < 4)
-    name = parameter or known[0]
-    if name not in known:
-        raise BadSetting(f"the filters of {name!r} were asked for; there are those of {', '.join(known)}. Choose one.")
-    life = weights[name]
-    life = life.isel(step=shown_steps(life, steps, max_steps), out=slice(max_filters))
-    result = as_one_task(partial(_result, image=images[name], most=max_filters), life)
+    names.sort(key=lambda name: weights[name].ndim < 4)
+    name = parameter or names[0]
+    if name not in names:
+        raise BadSetting(f"cannot show the filters of {name!r}: choose one of {', '.join(names)}")
+    weight = weights[name]
+    weight = weight.isel(step=shown_steps(weight, steps, max_steps), out=slice(max_filters))
+    result = as_one_task(partial(_result, image=images[name], max_channels=max_filters), weight)
     return annotate(result, MEANINGS, parameter=name, filters=weights[name].sizes["out"])
 
 
 def _image(array: xr.DataArray, sample: tuple[int, ...]) -> tuple[int, ...]:
-    """Give (channel, y, x) of what a row of a parameter looks like; empty if it is no image."""
+    """Return the shape (channel, y, x) of a row of a parameter as an image; empty if it is none."""
     if array.dims == ("step", "out", "in", "y", "x"):
         return array.shape[2:] if array.size else ()
     if array.dims == ("step", "out", "in", "x") and array.attrs.get("kind", "conv") == "conv":
@@ -133,16 +133,16 @@ def _image(array: xr.DataArray, sample: tuple[int, ...]) -> tuple[int, ...]:
     return ()
 
 
-def _result(life: xr.DataArray, *, image: tuple[int, ...], most: int) -> xr.Dataset:
-    kernels = life.values.reshape(*life.shape[:2], *image)
-    rows = kernels.reshape(*life.shape[:2], -1).astype(np.float64)
+def _result(weight: xr.DataArray, *, image: tuple[int, ...], max_channels: int) -> xr.Dataset:
+    kernels = weight.values.reshape(*weight.shape[:2], *image)
+    rows = kernels.reshape(*weight.shape[:2], -1).astype(np.float64)
     finite = np.isfinite(rows)
     both = finite & finite[:1]
     norm = np.sqrt((rows**2).sum(-1, where=finite))
     distance = np.sqrt(((rows - rows[:1]) ** 2).sum(-1, where=both))
     start = np.sqrt((np.broadcast_to(rows[:1], rows.shape) ** 2).sum(-1, where=both))
-    shown = kernels[:, :, :most]
-    alike, chance, pairs = _neighbors(kernels)
+    shown = kernels[:, :, :max_channels]
+    correlation, chance, pairs = _neighbors(kernels)
     limit = np.max(abs(shown), where=np.isfinite(shown), initial=-np.inf)
     return xr.Dataset(
         {
@@ -150,21 +150,21 @@ def _result(life: xr.DataArray, *, image: tuple[int, ...], most: int) -> xr.Data
             "limit": ((), np.float64(limit if limit >= 0 else np.nan)),
             "norm": (("step", "filter"), np.where(finite.any(-1), norm, np.nan)),
             "relative": (("step", "filter"), np.where(both.any(-1), distance / start, np.nan)),
-            "neighbor_correlation": ("step", alike),
+            "neighbor_correlation": ("step", correlation),
             "neighbor_noise": ((), np.float64(NOISE / np.sqrt(pairs) if pairs else np.nan)),
             "neighbor_chance": ("step", chance),
             "nonfinite": ("step", (~finite).sum((1, 2))),
         },
-        {"step": life["step"], "filter": np.arange(life.shape[1])},
+        {"step": weight["step"], "filter": np.arange(weight.shape[1])},
     )
 
 
 def _neighbors(kernels: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-    """Correlate neighbors in images, (step, …, y, x), whose common mean is taken off.
+    """Correlate neighbors in images, (step, …, y, x), after subtracting their common mean.
 
     Returns
     -------
-    The correlation at each step, what it would be at most in 95 % of cases, and the pairs of neighbors of a step.
+    The correlation at each step, its 95 % quantile by chance, and the number of pairs of neighbors of a step.
     """
     finite = np.isfinite(kernels)
     inner = tuple(range(1, kernels.ndim))
@@ -172,19 +172,19 @@ def _neighbors(kernels: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     values -= values.sum(inner, keepdims=True) / finite.sum(inner, keepdims=True)
     values[~finite] = 0.0
     squares = (values**2 * _beside(finite)).sum(inner) / 2
-    alike = (values * _beside(values)).sum(inner) / 2 / squares
+    correlation = (values * _beside(values)).sum(inner) / 2 / squares
 
     start = np.where(finite, values[:1], 0.0)
     size = (start**2).sum(inner, keepdims=True)
     kept = (start * values).sum(inner, keepdims=True) / np.where(size > 0, size, 1.0) * start
-    way = (values - kept) ** 2
+    orthogonal = (values - kept) ** 2
     expected = (kept * _beside(kept)).sum(inner) / 2
-    variance = (way * (_beside(kept) ** 2 + _beside(way) / 2)).sum(inner)
+    variance = (orthogonal * (_beside(kept) ** 2 + _beside(orthogonal) / 2)).sum(inner)
     chance = (expected + ONE_SIDED * np.sqrt(variance)) / squares
-    return alike, chance, float(_beside(np.ones(kernels.shape[1:])).sum() / 2)
+    return correlation, chance, float(_beside(np.ones(kernels.shape[1:])).sum() / 2)
 
 
 def _beside(values: np.ndarray) -> np.ndarray:
-    """Add up the neighbors of each pixel, side by side and one above the other, (…, y, x)."""
+    """Sum the horizontal and vertical neighbors of each pixel, (…, y, x)."""
     wide = np.pad(values.astype(np.float64), [(0, 0)] * (values.ndim - 2) + [(1, 1)] * 2)
     return wide[..., 1:-1, 2:] + wide[..., 1:-1, :-2] + wide[..., 2:, 1:-1] + wide[..., :-2, 1:-1]

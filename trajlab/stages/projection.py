@@ -1,4 +1,4 @@
-"""Principal components over the steps beside those of a random walk, and how far each step is from others."""
+"""Principal components of the path through weight space, compared with a random walk, and distances between steps."""
 
 import numpy as np
 import xarray as xr
@@ -21,68 +21,66 @@ MEANINGS = {
     "explained_variance_ratio_walk": Meaning(
         "share of the variance, random walk",
         "1",
-        "the same of a walk in many dimensions, seen at the same steps",
+        "the same for a random walk in many dimensions at the same steps",
         share=True,
     ),
     "scores": Meaning("position along the component", "weight", "(w_t − center)·v_k, v_k the component of length 1"),
-    "distance": Meaning("distance from the anchor", "weight", "|w_t − w_a|₂, a the step of the anchor"),
+    "distance": Meaning("distance from the anchor", "weight", "|w_t − w_a|₂, a the anchor step"),
     "nonfinite": Meaning("entries that are NaN or Inf", "entries", "count"),
-    "left_out": Meaning("entries left out at all steps", "entries", "count of those that are NaN or Inf at any step"),
+    "left_out": Meaning("entries excluded at all steps", "entries", "count of entries that are NaN or Inf at any step"),
 }
 
 
 def projection(weight: Tensor, *, components: int = 10, center: str = "mean", anchors: int = 50) -> xr.Dataset:
-    """Which directions the weights moved in most, and how they moved there, beside a random walk.
+    """Principal components of the weights over training, compared with a random walk, and distances between steps.
 
-    Answers: is the path low-dimensional, more so than a random walk of as many steps, does it settle or come back, and
-    what does it look like?
+    Answers: is the path low-dimensional, more so than a random walk of as many steps, and does it settle or return?
 
     Parameters
     ----------
     weight
-        One parameter's life, dims (step, ...), or those of many by name.
+        One parameter over training, dims (step, ...), or a mapping of several.
     components
-        Number of directions.
+        Number of principal components.
     center
-        What deviations are taken from: the mean over the steps, or the last step.
+        Origin of the deviations: "mean" over the steps, or the "last" step.
     anchors
-        Number of steps that distances are taken from, evenly spaced, with the first and the last.
+        Number of evenly spaced steps from which distances are taken, the first and the last included.
 
     Returns
     -------
     explained_variance_ratio : (parameter, component)
-        Share of each direction in the sum of squared deviations over the steps; NaN for what never moved.
+        Share of each component in the sum of squared deviations over the steps; NaN for a tensor that never moved.
     explained_variance_ratio_walk : (parameter, component)
-        What a random walk shows.
+        The same for a random walk.
     scores : (step, parameter, component)
-        The path along the directions.
+        The path along the components.
     distance : (step, parameter, anchor)
-        How far each step is from the steps of the anchors.
+        Distance of each step from each anchor step.
     nonfinite, left_out : (step, parameter), (parameter)
-        Entries that are NaN or Inf at a step; an entry that is so at any step is left out at all.
+        Entries that are NaN or Inf at a step. An entry that is NaN or Inf at any step is excluded at every step.
     total_… : (component), (step, component), …
-        The same of the whole network, at the steps that all parameters have; with many tensors only.
+        The same for the whole network, at the steps that all parameters share; for a mapping of tensors only.
 
     Raises
     ------
     MissingData
         There is no tensor.
     BadSetting
-        There is to be no component or no anchor, or `center` is neither "mean" nor "last".
+        `components` or `anchors` is below 1, or `center` is neither "mean" nor "last".
 
     Notes
     -----
-    The directions are those of PCA on the flat weights of all steps: the eigenvectors of the products of all pairs of
-    steps, which are summed in float64 in one pass. Directions whose share is below its rounding error, 2⁻⁵² times the
-    number of steps, are 0. A direction and its opposite are the same to PCA: here the first step is on the negative
-    side.
+    This is PCA of the flat weights over the steps, from the eigenvectors of the products of all pairs of steps. These
+    are summed in float64 in one pass. Components whose share is below its rounding error, 2⁻⁵² times the number of
+    steps, are 0. The sign of a component is chosen so that the first step has a negative score.
 
-    The first direction of a random walk in many dimensions, each step independent of those before, holds 6/π² = 61 %
-    of its variance and the k-th 6/(π²k²), and its scores look like half waves: low dimension and a smooth arc in the
-    plane are no sign of learning as such. For T steps of one stride the shares are 1.5 / ((T² − 1) sin²(πk/2T)); other
-    strides are taken into account. A walk in few dimensions, such as a bias of ten entries, shows more.
+    The first component of a random walk in many dimensions explains 6/π² = 61 % of its variance, the k-th 6/(π²k²), and
+    its scores look like half waves. Low dimension and a smooth arc in the plane are thus no sign of learning. For T
+    steps of one stride the shares are 1.5 / ((T² − 1) sin²(πk/2T)); other strides are taken into account. A walk in few
+    dimensions, such as a bias of ten entries, has larger shares.
 
-    Of sampled gradients only what was recorded is known; in totals each sample counts for its whole parameter.
+    Of sampled gradients only the recorded entries count; in totals each sample is scaled to its whole parameter.
 
     References
     ----------
@@ -90,18 +88,18 @@ def projection(weight: Tensor, *, components: int = 10, center: str = "mean", an
     """
     if components < 1 or anchors < 1 or center not in ("mean", "last"):
         raise BadSetting(
-            f"components={components}, center={center!r} and anchors={anchors} were asked for; one component or more "
-            "can be found, about the center 'mean' or 'last', and one anchor or more. Change the setting."
+            f"cannot use components={components}, center={center!r} and anchors={anchors}: choose one or more "
+            "components and anchors, and center 'mean' or 'last'"
         )
     tensors = by_name(weight)
     if not tensors:
-        raise MissingData("a tensor was asked for to project; there is none. Name a run with weights.")
+        raise MissingData("cannot project: the run has no weights; name a run with weights")
     longest = max(tensors.values(), key=lambda array: array.sizes["step"])
     count = max(1, min(components, longest.sizes["step"] - 1))
     shared = common_steps(array["step"].values for array in tensors.values())
-    known = longest["step"] if not len(shared) else xr.DataArray(shared, dims="step")
-    chosen = known.values[shown_steps(known, (), anchors)].tolist()
-    result = principal_components(weight, count, center, chosen)
+    steps = longest["step"] if not len(shared) else xr.DataArray(shared, dims="step")
+    anchor_steps = steps.values[shown_steps(steps, (), anchors)].tolist()
+    result = principal_components(weight, count, center, anchor_steps)
     walks = [walk(array["step"].values, count, center) for array in tensors.values()]
     if isinstance(weight, xr.DataArray):
         result["explained_variance_ratio_walk"] = ("component", walks[0])

@@ -15,7 +15,7 @@ from trajlab.scan.kernels.saturation import SATURATION
 from trajlab.statistics.result import Meaning, annotate, stride
 from trajlab.statistics.units import on_one_probe, side_by_side
 
-_RULE = "what counts is said by the coord `rule`"
+_RULE = "the coord `rule` says which count"
 MEANINGS = {
     "saturated": Meaning(
         "share of positions where saturated", "1", f"saturated values / finite values; {_RULE}", share=True
@@ -24,13 +24,13 @@ MEANINGS = {
         "share of saturated values", "1", f"saturated values / finite values; {_RULE}", share=True
     ),
     "fraction_low": Meaning(
-        "share of values saturated below", "1", f"on the lower side / finite values; {_RULE}", share=True
+        "share of values saturated below", "1", f"values on the lower side / finite values; {_RULE}", share=True
     ),
     "fraction_high": Meaning(
-        "share of values saturated above", "1", f"on the upper side / finite values; {_RULE}", share=True
+        "share of values saturated above", "1", f"values on the upper side / finite values; {_RULE}", share=True
     ),
     "fraction_units_saturated": Meaning(
-        "share of units that are saturated almost everywhere",
+        "share of units saturated almost everywhere",
         "1",
         "mean of saturated ≥ min_share, over the units",
         share=True,
@@ -49,62 +49,62 @@ def saturation(
     tolerance: float = 1e-3,
     min_share: float = 0.99,
 ) -> xr.Dataset:
-    """How much of each layer is saturated: lies where its activation is flat and passes hardly any gradient.
+    """How much of each layer is saturated: in the flat part of its activation, which passes hardly any gradient.
 
-    Answers: which layers are stuck at the ends of their activations, on which side, and since when?
+    Answers: which layers are saturated, on which side, and since when?
 
     Parameters
     ----------
     replay
-        Puts the snapshots through the network, as `trajlab.replay` does.
+        Runs the snapshots on inputs, as `trajlab.replay` does.
     layers
-        Names of layers, or patterns; by default all activations, softmaxes, and the attention of each head of torch's
-        MultiheadAttention. Attention costs a pass of its own, as a network gives it only if it is asked.
+        Names or patterns of layers; by default all activations, softmaxes, and the attention weights of each head of
+        torch's MultiheadAttention. Attention weights cost a pass of their own.
     tanh
-        A tanh is saturated above this in size, and so is a softsign.
+        A tanh or softsign is saturated where |a| exceeds this.
     sigmoid
-        A sigmoid is saturated below this and above 1 less this; smooth tails of others this close to their bound.
+        A sigmoid is saturated below this and above 1 − this; other smooth activations this close to their bound.
     softmax
-        A softmax is saturated where its largest share is above this.
+        A softmax is saturated where its largest probability exceeds this.
     tolerance
-        A GELU, SiLU or Mish is saturated where it is 0, or below 0 by no more than this.
+        A GELU, SiLU or Mish is saturated where −tolerance ≤ a ≤ 0.
     min_share
-        Units that are saturated at this share of the positions or more are saturated almost everywhere.
+        Units saturated at this share of positions or more count as saturated almost everywhere.
 
     Returns
     -------
     saturated : (step, layer, unit)
-        Share of the positions of the probe at which a unit is saturated. A layer with fewer units ends in NaN. The
-        units of an attention are its heads; those of a softmax over the units are unknown, NaN.
+        Share of the probe's positions at which a unit is saturated. Rows of layers with fewer units end in NaN. The
+        units of attention weights are heads; a softmax over the units has no units, NaN.
     fraction_saturated : (step, layer)
-        The same over all values of a layer; of a softmax, over what it sums to 1: samples, or samples and positions.
+        The same over all values of a layer; of a softmax, over the groups that sum to 1.
     fraction_low, fraction_high : (step, layer)
-        Those on the lower side, such as below −0.99 or at 0, and on the upper side; NaN for a side that is not flat.
+        Saturated values on the lower side, such as below −0.99 or at 0, and on the upper side; NaN for a side that is
+        not flat.
     fraction_units_saturated : (step, layer)
-        Share of the units that are saturated almost everywhere.
+        Share of units saturated almost everywhere.
     nonfinite : (step, layer)
-        Values that are NaN or Inf. They are left out of all else; of a softmax with all that they share it with.
+        Values that are NaN or Inf. All else excludes them, and all values of the same softmax.
     total_… : (step)
-        The same over all layers that have a rule.
+        The same over all layers with a rule.
 
     Raises
     ------
     MissingData
         The run names no model or has no probe, or the network has no activations.
     BadSetting
-        A setting is out of range, or there is no layer of a name.
+        A setting is out of range, or no layer has a name.
 
     Notes
     -----
-    The rule goes by the class of the module and stands in the coord `rule`. ReLU, Hardswish and the shrinking ones:
+    The rule depends on the class of the module; the coord `rule` names it. ReLU, Hardswish, Softshrink and Hardshrink:
     a = 0. Hardtanh, ReLU6 and Hardsigmoid: a at one of the bounds. Tanh and Softsign: |a| > tanh. Sigmoid: a < sigmoid
-    or a > 1 − sigmoid. ELU, CELU and SELU: below 1 − sigmoid of the value that they tend to. Softplus and LogSigmoid:
-    where their slope is below sigmoid. GELU, SiLU and Mish have no end but tend to 0 from below: −tolerance ≤ a ≤ 0,
-    which takes in the few values of inputs between −2 tolerance and 0. LeakyReLU, PReLU and RReLU are flat nowhere: 0.
-    For others there is no rule, NaN.
+    or a > 1 − sigmoid. ELU, CELU and SELU: below 1 − sigmoid times their limit. Softplus and LogSigmoid: where their
+    slope is below sigmoid. GELU, SiLU and Mish tend to 0 from below: −tolerance ≤ a ≤ 0, which includes the few values
+    of inputs between −2 tolerance and 0. LeakyReLU, PReLU and RReLU are flat nowhere: 0. Others have no rule, NaN.
 
-    Where no activation is a module, the outputs of linear and convolution modules stand for what is made of them:
-    values ≤ 0 count, as a ReLU would pass 0. So do those of any layer that is named and is no activation.
+    Where no activation is a module, outputs of linear and convolution modules count as inputs of a ReLU: values ≤ 0 are
+    saturated. The same holds for any layer named in `layers` that is no activation.
 
     References
     ----------
@@ -118,15 +118,15 @@ def saturation(
         )
     observer = Saturation(float(tanh), float(sigmoid), float(softmax), float(tolerance))
     activations = replay(layers=list(layers)) if layers else replay(of="nonlinearities")
-    seen = layers_in(activations)
-    if not seen:
+    found = layers_in(activations)
+    if not found:
         raise MissingData(
-            "activations that may saturate were asked for; the network has none. Name layers, with --layers or layers=."
+            "cannot find layers that saturate: no activation is a module; name layers with --layers (layers= in Python)"
         )
     tables = observe(activations, observer)
-    rules = tuple(observer.rule(layer) for layer in seen)
+    rules = tuple(observer.rule(layer) for layer in found)
     result = as_one_task(
-        partial(_result, layers=tuple(seen), rules=rules, min_share=float(min_share)), *tables.values()
+        partial(_result, layers=tuple(found), rules=rules, min_share=float(min_share)), *tables.values()
     )
     return annotate(
         result,

@@ -1,4 +1,4 @@
-"""How often entries change sign from one step to the next."""
+"""How often gradients and weights change sign from one recorded step to the next."""
 
 import math
 from collections.abc import Sequence
@@ -15,11 +15,14 @@ from trajlab.scan.scan import Tensor, scan
 from trajlab.statistics.result import Meaning, Sums, annotate, columns_of, stride, with_totals
 from trajlab.statistics.zero_transitions import by_threshold, kernel_of
 
-_SE = "sqrt of the linearized variance of a ratio over a sample without replacement; 0 if all entries are recorded"
+_SE = "square root of the linearized variance of a ratio, sampled without replacement; 0 if all entries are recorded"
 MEANINGS = {
     "flips": Meaning("gradient entries that changed sign", "entries", "sign(g_t) = −sign(g_prev), both non-zero"),
     "flip_rate": Meaning(
-        "share of gradient entries that changed sign", "1", "flips / non-zero and finite at both steps", share=True
+        "share of gradient entries that changed sign",
+        "1",
+        "flips / entries non-zero and finite at both steps",
+        share=True,
     ),
     "flip_rate_se": Meaning("standard error of the flip rate", "1", _SE),
     "flip_rate_retained": Meaning(
@@ -30,20 +33,31 @@ MEANINGS = {
     "flip_rate_ar1": Meaning(
         "flip rate of an AR(1) process", "1", "arccos(ρ)/π, ρ = Σ g_t·g_prev / sqrt(Σg_t² Σg_prev²)", share=True
     ),
-    "run_length": Meaning("mean steps between flips", "steps", "entry-steps observed so far / flips so far"),
-    "minima": Meaning("flips over a minimum", "entries", "flips with (w_t − w_prev)(g_t − g_prev) > 0"),
-    "maxima": Meaning("flips over a maximum", "entries", "flips with (w_t − w_prev)(g_t − g_prev) < 0"),
+    "run_length": Meaning(
+        "mean steps between flips", "steps", "Σ entries × stride up to this step / flips up to this step"
+    ),
+    "minima": Meaning("flips across a minimum", "entries", "flips with (w_t − w_prev)(g_t − g_prev) > 0"),
+    "maxima": Meaning("flips across a maximum", "entries", "flips with (w_t − w_prev)(g_t − g_prev) < 0"),
     "minima_rate": Meaning(
-        "share of gradient entries that passed a minimum", "1", "minima / non-zero and finite at both steps", share=True
+        "share of gradient entries that passed a minimum",
+        "1",
+        "minima / entries non-zero and finite at both steps",
+        share=True,
     ),
     "minima_rate_se": Meaning("standard error of the rate of minima", "1", _SE),
     "maxima_rate": Meaning(
-        "share of gradient entries that passed a maximum", "1", "maxima / non-zero and finite at both steps", share=True
+        "share of gradient entries that passed a maximum",
+        "1",
+        "maxima / entries non-zero and finite at both steps",
+        share=True,
     ),
     "maxima_rate_se": Meaning("standard error of the rate of maxima", "1", _SE),
     "weight_flips": Meaning("weights that changed sign", "entries", "sign(w_t) = −sign(w_prev), both non-zero"),
     "weight_flip_rate": Meaning(
-        "share of weights that changed sign", "1", "weight_flips / non-zero and finite at both steps", share=True
+        "share of weights that changed sign",
+        "1",
+        "weight_flips / entries non-zero and finite at both steps",
+        share=True,
     ),
     "sign_map": Meaning("sign of gradient entries near zero", "1", "−1, 0 or +1 where |g| ≤ tau, else NaN"),
 }
@@ -59,44 +73,45 @@ def sign_flips(
 ) -> xr.Dataset:
     """How often gradient and weight entries change sign from one recorded step to the next.
 
-    Answers: does the optimizer oscillate across a valley, drift along one, or toss coins?
+    Answers: does the optimizer oscillate across a valley, drift along one, or do signs flip like a fair coin?
 
     Parameters
     ----------
     gradient
-        One parameter's gradients, dims (step, ...) or (step, sample), or those of many by name.
+        Gradients of one parameter, dims (step, ...) or (step, sample), or a mapping of several.
     weight
-        The weights they belong to; without gradients, only the flips of these are counted.
+        Weights of the same parameters; without gradients, only flips of weights are counted.
     tau
-        Entries of up to this size are near zero.
+        Absolute thresholds: entries with |g| ≤ tau are near zero.
     relative
-        Entries of up to this share of the root mean square of their tensor at that step are near zero.
+        Relative thresholds, in units of the root mean square of the tensor at that step.
     sign_map_entries
-        Entries of each tensor that `sign_map` shows.
+        Number of entries of each tensor in `sign_map`.
 
     Returns
     -------
     flips, flip_rate : (step, parameter)
-        Entries whose sign at this step is the opposite of that at the step before; signs are compared, not products.
+        Entries whose sign is opposite to that at the previous recorded step; signs are compared, not products.
     flip_rate_retained : (step, parameter, tau)
         The rate among entries near zero at both steps.
     flip_rate_coin, flip_rate_ar1 : (step, parameter)
-        What chance gives: a fair coin, and a Gaussian AR(1) process with the measured correlation of g_t and g_prev.
+        Flip rates by chance: of a fair coin, and of a Gaussian AR(1) process with the measured correlation of g_t and
+        g_prev.
     run_length : (step, parameter)
         Mean optimizer steps between flips, up to this step; Inf before the first flip.
     minima, maxima : (step, parameter)
-        Flips at which the weight passed a minimum or a maximum of the loss along its own axis, by the secant; NaN
-        where the weights were not recorded at both steps.
+        Flips at which the weight crossed a minimum or a maximum of the loss along its axis, by the secant; NaN where
+        the weights were not recorded at both steps.
     minima_rate, maxima_rate : (step, parameter)
-        The same as shares of the entries that could flip.
+        The same as shares of entries that are non-zero and finite at both steps.
     sign_map : (step, entry, tau)
-        Signs of a few entries of each parameter, named by the coords `parameter_of` and `index_of`.
+        Signs of a few entries of each parameter; the coords `parameter_of` and `index_of` name them.
     weight_flips, weight_flip_rate : (step, parameter)
         The same for weights.
     total_… : (step, …)
-        The same of the whole network, samples counted for the whole of their tensor; with many tensors only.
+        The same for the whole network, with samples scaled to their whole tensor; for a mapping of tensors only.
 
-    The first recorded step of each has no step before it and is left out. Rates come with standard errors `…_se`.
+    The first recorded step has no previous one and is excluded. Rates have standard errors `…_se`.
 
     References
     ----------
@@ -105,12 +120,14 @@ def sign_flips(
     Raises
     ------
     MissingData
-        There are neither gradients nor weights.
+        The run has neither gradients nor weights.
     """
     if gradient is None and weight is None:
-        raise MissingData("gradients or weights were asked for; the run has neither. Name a run with snapshots.")
+        raise MissingData(
+            "cannot count sign flips: the run has neither gradients nor weights; name a run with snapshots"
+        )
     if not 1 <= sign_map_entries <= 4096:
-        raise BadSetting(f"sign_map_entries={sign_map_entries} is out of range; choose 1 to 4,096 entries.")
+        raise BadSetting(f"cannot show sign_map_entries={sign_map_entries}: choose 1 to 4,096")
     kernel = kernel_of(tau, relative)
     parts = []
     if gradient is not None:
@@ -132,7 +149,7 @@ def sign_flips(
 
 
 def _shown(array: xr.DataArray, sign_map_entries: int) -> np.ndarray:
-    """Give the positions in the flat parameter of the entries that the sign map shows."""
+    """Return the positions in the flat parameter of the entries of the sign map."""
     positions = raster_positions(math.prod(array.shape[1:]), sign_map_entries)
     return array["index"].values[positions] if "index" in array.coords else positions
 

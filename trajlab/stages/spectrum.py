@@ -1,4 +1,4 @@
-"""The singular values of each matrix of weights, and how much of them is more than noise."""
+"""Singular values of weight matrices, compared with those of noise."""
 
 from functools import partial
 
@@ -25,19 +25,21 @@ MEANINGS = {
         "upper edge of noise", "weight", "σ(√n + √m): Marchenko–Pastur, as a singular value; m ≤ n the two sizes of W"
     ),
     "mp_threshold": Meaning(
-        "most that noise shows", "weight", "99 % quantile of s₁ of noise of variance σ²: Tracy–Widom about mp_upper"
+        "largest singular value of noise",
+        "weight",
+        "99 % quantile of s₁ of noise of variance σ²: Tracy–Widom about mp_upper",
     ),
     "mp_spikes": Meaning("singular values beyond noise", "1", "count of s > mp_threshold"),
     "alpha": Meaning(
         "exponent of the tail", "1", "of the density λ^−alpha of the n eigenvalues λ = s² ≥ xmin: 1 + n/Σ ln(λ/xmin)"
     ),
     "alpha_se": Meaning("standard error of the exponent of the tail", "1", "(alpha − 1)/√n"),
-    "xmin": Meaning("smallest eigenvalue of the tail", "weight²", "the λ for which ks is least"),
+    "xmin": Meaning("smallest eigenvalue of the tail", "weight²", "the λ that minimizes ks"),
     "ks": Meaning("distance of the tail from its power law", "1", "Kolmogorov–Smirnov: max|F(λ) − fit(λ)|, λ ≥ xmin"),
-    "nonfinite": Meaning("entries that are NaN or Inf", "entries", "count; nothing else is known of the matrix then"),
+    "nonfinite": Meaning("entries that are NaN or Inf", "entries", "count; all else is NaN where it is above 0"),
 }
 NULLS = ("spectral_norm", "stable_rank", "effective_rank", "mp_spikes", "alpha")
-"""What is also told of the shuffled matrix."""
+"""Quantities that are also computed of the shuffled matrix."""
 for _name in NULLS:
     _meaning = MEANINGS[_name]
     MEANINGS[f"{_name}_null"] = Meaning(
@@ -46,58 +48,58 @@ for _name in NULLS:
 
 
 def spectrum(weight: Tensor, *, every: int = 1, shuffle: bool = True) -> xr.Dataset:
-    """How many singular values of each matrix stand out of noise, what rank it has, and how heavy its tail is.
+    """Singular values of each matrix: how many exceed those of noise, its rank, and the exponent of its tail.
 
-    Answers: has this layer learned structure, of what rank, and does it say more than noise would?
+    Answers: has this layer learned structure, of which rank, and more than noise would show?
 
     Parameters
     ----------
     weight
-        One parameter's life, dims (step, row, ...), or those of many by name.
+        One parameter over training, dims (step, row, ...), or a mapping of several.
     every
-        Look at every so many of the recorded steps only, and at the last.
+        Analyze every n-th recorded step, and the last.
     shuffle
-        Whether to tell the same of each matrix with its entries shuffled, which takes as long again.
+        Whether to analyze each matrix with shuffled entries, too, which doubles the time.
 
     Returns
     -------
     singular_values : (step, parameter, component)
-        Singular values, descending; a matrix with fewer than others ends in NaN.
+        Singular values, descending; rows of matrices with fewer end in NaN.
     spectral_norm, frobenius_norm, stable_rank, effective_rank : (step, parameter)
-        Size, and how many directions share it.
+        Norms, and the number of directions that share them.
     mp_lower, mp_upper, mp_threshold, mp_spikes : (step, parameter)
-        Marchenko–Pastur edges, in units of singular values, what noise hardly ever exceeds, and how many
-        singular values do.
+        Marchenko–Pastur edges as singular values, the 99 % quantile of the largest singular value of noise, and the
+        number of singular values above it.
     alpha, alpha_se, xmin, ks : (step, parameter)
-        Power law of the largest eigenvalues λ = s² of WᵀW.
+        Power-law fit of the largest eigenvalues λ = s² of WᵀW.
     spectral_norm_null, stable_rank_null, effective_rank_null, mp_spikes_null, alpha_null : (step, parameter)
-        The same of the matrix with its entries in a fixed random order: what the values would show without their
+        The same for the matrix with its entries in a fixed random order, which keeps the values and destroys their
         arrangement.
     nonfinite : (step, parameter)
-        Entries that are NaN or Inf; at steps with one all else is NaN.
+        Entries that are NaN or Inf; at steps with any, all else is NaN.
 
     Tensors with more than two dims are matrices of the first by all others: convolutions [out, in·height·width].
-    Vectors and scalars are left out; the attribute `left_out` names them.
+    Vectors and scalars are excluded; the attr `left_out` names them.
 
     Raises
     ------
     MissingData
-        There is no matrix.
+        The run has no matrix.
     BadSetting
-        `every` is not at least 1.
+        `every` is below 1.
 
     Notes
     -----
-    All is computed in float64; singular values are off by at most 1e-9 of themselves. The variance σ² of the noise is
-    the mean square of what is left of the matrix without the singular values beyond noise, Σ_{i>k} s_i² / ((m−k)(n−k)),
-    where k = mp_spikes, found by iteration from k = 0. `mp_upper` is where the largest singular value of a large noise
-    matrix tends; that of a finite one exceeds it once in six times, so `mp_spikes` counts beyond `mp_threshold`.
-    Matrices with an expected value other than zero, or with heavy tails of their entries, have values beyond it
-    without structure of another kind: `mp_spikes_null` shows the latter.
+    All is computed in float64; the relative error of singular values is at most 1e-9. The variance σ² of the noise is
+    the mean square of the matrix without the singular values beyond noise, Σ_{i>k} s_i² / ((m−k)(n−k)),
+    where k = mp_spikes, found by iteration from k = 0. The largest singular value of a large noise matrix tends
+    to `mp_upper`; that of a finite one exceeds it in one of six cases, so `mp_spikes` counts above `mp_threshold`.
+    Matrices with a non-zero mean or heavy-tailed entries exceed it without other structure: `mp_spikes_null` shows the
+    latter.
 
-    Eigenvalues below (s₁ · n · 2⁻⁵²)² count as zero and not in `alpha`, which for some 20 eigenvalues or fewer says
-    little. WeightWatcher gives the same exponent from 20 eigenvalues on; below that it corrects a bias, and it takes a
-    convolution apart into one matrix for each kernel position.
+    Eigenvalues below (s₁ · n · 2⁻⁵²)² count as zero and are excluded from `alpha`, which is unreliable for 20
+    eigenvalues or fewer. WeightWatcher computes the same exponent from 20 eigenvalues on; below that it corrects a
+    bias, and it splits a convolution into one matrix for each kernel position.
 
     References
     ----------
@@ -106,14 +108,14 @@ def spectrum(weight: Tensor, *, every: int = 1, shuffle: bool = True) -> xr.Data
     Tail: Clauset et al. 2009, arXiv:0706.1062; of weights: Martin and Mahoney 2021, arXiv:1810.01075.
     """
     if every < 1:
-        raise BadSetting(f"every={every} was asked for; steps can be kept from every=1 on. Change the setting.")
+        raise BadSetting(f"cannot use every={every}: choose 1 or more")
     tensors = by_name(weight)
     matrices = {name: _thinned(array, every) for name, array in tensors.items() if array.ndim > 2}
     left_out = [name for name in tensors if name not in matrices]
     if not matrices:
         raise MissingData(
-            f"a matrix was asked for; {', '.join(filter(None, left_out)) or 'the tensors'} hold vectors or scalars "
-            "only. Choose another stage, or name a run with matrices."
+            f"cannot compute singular values: {', '.join(filter(None, left_out)) or 'the tensors'} are vectors or "
+            "scalars; name a run with matrices"
         )
     shapes = {name: (array.shape[1], int(np.prod(array.shape[2:]))) for name, array in matrices.items()}
     kernel = Spectra(max(min(shape) for shape in shapes.values()), shuffle)

@@ -1,4 +1,4 @@
-"""Which gradient entries are zero or nearly so, and how they pass into and out of that state."""
+"""Which gradient entries are zero or close to it, and how they enter and leave that state."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -14,7 +14,7 @@ from trajlab.statistics.zero_transitions import by_cause, by_threshold, kernel_o
 STATES = ("zero", "small", "large")
 AMONG = ("all", "retained", "retained_unflipped", "released")
 
-_SE = "sqrt of the linearized variance of a ratio over a sample without replacement; 0 if all entries are recorded"
+_SE = "square root of the linearized variance of a ratio, sampled without replacement; 0 if all entries are recorded"
 MEANINGS = {
     "transitions": Meaning("entries by state before and now", "entries", "zero: g = 0; small: 0 < |g| ≤ tau; large"),
     "near_zero": Meaning("entries that are zero or small", "entries", "|g_t| ≤ tau"),
@@ -26,15 +26,15 @@ MEANINGS = {
     ),
     "fraction_near_zero_se": Meaning("standard error of the share of entries near zero", "1", _SE),
     "fraction_released": Meaning(
-        "share of near-zero entries that left", "1", "released / near zero before", share=True
+        "share of near-zero entries that left", "1", "released / entries near zero before", share=True
     ),
     "fraction_released_se": Meaning("standard error of the share released", "1", _SE),
     "fraction_captured": Meaning(
-        "share of large entries that came near zero", "1", "captured / large before", share=True
+        "share of large entries that came near zero", "1", "captured / entries large before", share=True
     ),
     "fraction_captured_se": Meaning("standard error of the share captured", "1", _SE),
     "weight_change": Meaning(
-        "mean change of the weights", "weight", "mean |w_t − w_prev| over the entries named by among"
+        "mean change of the weights", "weight", "mean |w_t − w_prev| over the entries that the coord `among` names"
     ),
     "always_zero": Meaning(
         "entries that were never non-zero, by cause", "entries", "count of g_t = 0 at all recorded t"
@@ -49,39 +49,40 @@ def zero_gradients(
     tau: Sequence[float] = (1e-7, 1e-5),
     relative: Sequence[float] = (0.01,),
 ) -> xr.Dataset:
-    """Which gradient entries are zero or small, and how they pass into and out of that state.
+    """Which gradient entries are zero or small, and how they enter and leave that state.
 
-    Answers: does part of the network get no gradient, for how long, for what reason, and does it come back?
+    Answers: which part of the network gets no gradient, for how long, why, and does the gradient return?
 
     Parameters
     ----------
     gradient
-        One parameter's gradients, dims (step, ...) or (step, sample), or those of many by name.
+        Gradients of one parameter, dims (step, ...) or (step, sample), or a mapping of several.
     weight
-        The weights they belong to; `weight_change` is NaN where these were not recorded at both steps.
+        Weights of the same parameters; `weight_change` is NaN where they were not recorded at both steps.
     tau
-        Entries of up to this size are small.
+        Absolute thresholds: entries with 0 < |g| ≤ tau are small.
     relative
-        Entries of up to this share of the root mean square of their tensor at that step are small.
+        Relative thresholds, in units of the root mean square of the tensor at that step.
 
     Returns
     -------
     transitions : (step, parameter, tau, state_prev, state_next)
-        Entries by state at the recorded step before and at this one; entries finite at both only.
+        Entries by state at the previous recorded step and at this one; only entries finite at both.
     near_zero, retained, released, captured : (step, parameter, tau)
-        The same in words.
+        Entries near zero now, near zero at both steps, and those that left or entered that state.
     fraction_near_zero, fraction_released, fraction_captured : (step, parameter, tau)
-        Shares, with standard errors `…_se` where only a sample of the entries was recorded.
+        Shares of entries, with standard errors `…_se` where only a sample of the entries was recorded.
     weight_change : (step, parameter, tau, among)
-        Mean change of the weights over all entries, the retained, those of them that did not flip, and the released.
+        Mean change of the weights of all entries, of the retained, of the retained that kept their sign, and of the
+        released.
     always_zero : (parameter, cause)
-        Recorded entries whose gradient was zero at all steps. Frozen: those of the whole parameter; structural: of the
-        same kernel taps in all filters of a convolution; dead unit: of the whole row of a unit; static: the rest.
+        Recorded entries whose gradient was zero at all steps. Frozen: the whole parameter; structural: the same kernel
+        taps in all filters of a convolution; dead unit: the whole row of a unit; static: the rest.
     total_… : (step, …)
-        The same of the whole network, samples counted for the whole of their tensor; with many tensors only.
+        The same for the whole network, with samples scaled to their whole tensor; for a mapping of tensors only.
 
-    The first recorded step has no step before it and is left out. The coord `tau_kind` tells absolute thresholds from
-    relative ones.
+    The first recorded step has no previous one and is excluded. The coord `tau_kind` distinguishes absolute from
+    relative thresholds.
     """
     kernel = kernel_of(tau, relative)
     table, always = scan(kernel, gradient, weight=weight)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from trajlab.stages.dead_neurons.life_table import MEANINGS, lifetimes
+from trajlab.stages.dead_neurons.life_table import MEANINGS, life_table
 
 NAN = np.nan
 
@@ -15,7 +15,7 @@ def lives(rows, steps=None) -> xr.DataArray:
 
 
 def table_of(rows, steps=None):
-    return {name: array.values.squeeze() for name, array in lifetimes(lives(rows, steps)).items()}
+    return {name: array.values.squeeze() for name, array in life_table(lives(rows, steps)).items()}
 
 
 def by_loop(states, steps):
@@ -71,7 +71,7 @@ def survival_by_loop(units, steps):
     return found, risks
 
 
-def test_lifetimes__of_lives_made_by_hand():
+def test_life_table__of_units_made_by_hand():
     table = table_of(["aaaaaa", "addada", "dddddd", "ddaaad", "aaaadd"], steps=[0, 1, 3, 7, 20, 21])
 
     expected = {
@@ -96,12 +96,12 @@ def test_lifetimes__of_lives_made_by_hand():
         np.testing.assert_allclose(table[name], values, err_msg=name)
 
 
-def test_lifetimes__the_longest_span_need_not_be_the_spell_of_most_snapshots():
+def test_life_table__the_longest_span_need_not_be_the_spell_of_most_snapshots():
     table = table_of(["addddada"], steps=[0, 1, 2, 3, 4, 5, 6, 100])
     assert (table["longest_dead"], table["longest_dead_span"]) == (4, 94)
 
 
-def test_lifetimes__gaps_are_passed_over():
+def test_life_table__gaps_are_passed_over():
     table = table_of(["a?d?da?a", "d??dd???", "????????", "a???????"])
 
     np.testing.assert_array_equal(table["deaths"], [1, 0, NAN, 0])
@@ -113,20 +113,20 @@ def test_lifetimes__gaps_are_passed_over():
     assert table["fraction_ever_dead"] == 2 / 3, "a unit that is never known does not count"
 
 
-def test_lifetimes__units_that_are_lost_are_censored():
+def test_life_table__units_that_are_lost_are_censored():
     """Of two units at risk one is lost before the other dies."""
     table = table_of(["aa??", "aaad", "aaaa"])
     np.testing.assert_array_equal(table["at_risk"], [0, 3, 2, 2])
     np.testing.assert_array_equal(table["survival"], [1, 1, 1, 0.5])
 
 
-def test_lifetimes__without_an_active_unit_survival_is_not_known():
+def test_life_table__without_an_active_unit_survival_is_not_known():
     table = table_of(["ddd", "ddd"])
     assert np.isnan(table["survival"]).all()
     assert table["fraction_never_active"] == 1 and table["fraction_ever_died"] == 0
 
 
-def test_lifetimes__one_step_is_a_whole_life():
+def test_life_table__one_step_is_a_whole_life():
     table = table_of(["a", "d"], steps=[40])
     np.testing.assert_array_equal(table["first_active"], [40, NAN])
     np.testing.assert_array_equal(table["longest_dead"], [0, 1])
@@ -134,13 +134,13 @@ def test_lifetimes__one_step_is_a_whole_life():
 
 
 @pytest.mark.parametrize("lost", [0.0, 0.3])
-def test_lifetimes__agree_with_a_loop_over_each_unit(rng, lost):
+def test_life_table__agree_with_a_loop_over_each_unit(rng, lost):
     shape = (25, 3, 40)
     dead = (rng.random(shape) < rng.random(shape[1:])).astype(float)
     dead[rng.random(shape) < lost] = NAN
     dead[:, 2, 30:] = NAN
     steps = np.cumsum(rng.integers(1, 9, shape[0]))
-    table = lifetimes(xr.DataArray(dead, {"step": steps}, ("step", "layer", "unit")))
+    table = life_table(xr.DataArray(dead, {"step": steps}, ("step", "layer", "unit")))
 
     for layer in range(shape[1]):
         for unit in range(shape[2]):
@@ -156,9 +156,9 @@ def test_lifetimes__agree_with_a_loop_over_each_unit(rng, lost):
     np.testing.assert_array_equal(table["total_at_risk"], risk)
 
 
-def test_lifetimes__without_gaps_survival_of_those_active_from_the_start_is_a_plain_share(rng):
+def test_life_table__without_gaps_survival_of_those_active_from_the_start_is_a_plain_share(rng):
     dead = (rng.random((30, 1, 200)) < 0.05).astype(float)
     dead[0] = 0
-    table = lifetimes(xr.DataArray(dead, {"step": np.arange(30)}, ("step", "layer", "unit")))
+    table = life_table(xr.DataArray(dead, {"step": np.arange(30)}, ("step", "layer", "unit")))
     died = np.maximum.accumulate(dead, axis=0)
     np.testing.assert_allclose(table["survival"], 1 - died.mean(2))

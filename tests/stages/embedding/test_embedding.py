@@ -191,10 +191,10 @@ def test_embedding__steps_are_evenly_spaced_or_those_that_are_asked_for(rng):
 @pytest.mark.parametrize(
     "settings, said",
     [
-        ({"pool": "max"}, "pool='max' was asked for; there are mean and flat"),
-        ({"metric": "city"}, "there are euclidean and cosine"),
+        ({"pool": "max"}, "pool='max'.*mean or flat"),
+        ({"metric": "city"}, "euclidean or cosine"),
         ({"components": 0}, "components=0"),
-        ({"components": 4}, r"at most 3. Leave t-SNE out \(--no-tsne\)"),
+        ({"components": 4}, "components=4.*--no-tsne"),
         ({"neighbors": 0}, "neighbors=0"),
         ({"perplexity": 0.5}, "perplexity=0.5"),
         ({"perplexity": np.nan}, "perplexity=nan"),

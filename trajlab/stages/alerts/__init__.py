@@ -20,13 +20,15 @@ from trajlab.statistics.result import Meaning, annotate
 INPUTS = ("metrics", "gradient", "weight", "activation")
 MEANINGS = {
     "fires": Meaning("rule fires", "1", "1 where value is beyond the rule's threshold, 0 where not, NaN if unknown"),
-    "value": Meaning("value that the rule looks at", "as the rule", "see the rule in the help of the stage"),
-    "first_step": Meaning("first step at which it fires", "steps", "NaN if it never does"),
-    "last_step": Meaning("last step at which it fires", "steps", "NaN if it never does"),
-    "duration": Meaning("longest time that it fires", "recorded steps", "most checked steps in a row"),
+    "value": Meaning("value that the rule checks", "as the rule", "see the rule in the help of the stage"),
+    "first_step": Meaning("first step at which the rule fires", "steps", "NaN if it never fires"),
+    "last_step": Meaning("last step at which the rule fires", "steps", "NaN if it never fires"),
+    "duration": Meaning(
+        "longest alert", "recorded steps", "largest number of checked steps in a row at which the rule fires"
+    ),
     "checked": Meaning("places checked", "places", "count of places with a known value"),
-    "fired": Meaning("places that fire", "places", "count of places where it fires at some step"),
-    "reason": Meaning("why the rule was not checked", "text", "what it lacks; empty if it was checked"),
+    "fired": Meaning("places where the rule fires", "places", "count of places where it fires at some step"),
+    "reason": Meaning("reason why the rule was not checked", "text", "what the run lacks; empty if it was checked"),
     "rules_fired": Meaning("rules that fire", "rules", "count of rules that fire somewhere at some step"),
 }
 
@@ -72,49 +74,49 @@ def alerts(
     rank_collapse_measure: str = "effective",
     rank_collapse_share: float = 0.5,
 ) -> xr.Dataset:
-    """When and where training goes wrong: the rules of SageMaker Debugger and MindInsight, and a few more, offline.
+    """Check rules for training problems: those of SageMaker Debugger and MindInsight, and a few more, offline.
 
     Answers: did anything go wrong in this run, where first, since when, and for how long?
 
     A rule is checked wherever the run has what it needs. ExplodingTensor: an entry of a weight or gradient, an
-    activation or the loss is NaN or Inf. VanishingGradient: the mean size of a gradient's entries. AllZero: the per
-    cent of zeros in a gradient or matrix. UnchangedTensor: recorded weights in a row that `numpy.allclose` can not tell
-    apart. TensorVariance: the variance of a matrix. WeightUpdateRatio: mean |w_t − w_prev| / (mean |w_prev| + epsilon)
-    of a matrix, from one snapshot to the next. LossNotDecreasing: the loss against that of some steps before. Overfit:
-    the validation loss against the mean training loss since the validation before. DeadRelu and SaturatedActivation:
-    the per cent of a layer's units that are hardly ever active, or hardly ever between the extremes of tanh or sigmoid,
-    on the probe. Spike: the loss, or the norm of the whole gradient, above the median of what came before. MassDeath:
-    units of a layer that never are active, and were a few snapshots before. RankCollapse: the rank of a matrix against
-    its first one.
+    activation or the loss is NaN or Inf. VanishingGradient: the mean |g| of a gradient. AllZero: the percentage of
+    zeros in a gradient or matrix. UnchangedTensor: recorded weights in a row that are close, as in `numpy.allclose`.
+    TensorVariance: the variance of a matrix. WeightUpdateRatio: mean |w_t − w_prev| / (mean |w_prev| + epsilon) of a
+    matrix, between snapshots. LossNotDecreasing: the decrease of the loss over some steps. Overfit: the validation loss
+    compared with the mean training loss since the previous validation. DeadRelu and SaturatedActivation: the percentage
+    of a layer's units that are rarely active, or rarely between the extremes of tanh or sigmoid, on the probe. Spike:
+    the loss, or the norm of the whole gradient, compared with the median of the values before. MassDeath: units of a
+    layer that are never active, and were a few snapshots before. RankCollapse: the rank of a matrix compared with its
+    first one.
 
-    PoorWeightInitialization looks at what was recorded in the first few optimizer steps. SageMaker's measures the
-    variance of the inputs of ReLUs; here the largest variance of a layer's activations on the probe is held against the
-    smallest, or without a probe that of fan_in·var(w), which is what a matrix makes of inputs of unit size. It fires
-    too if the 5th and 95th percentile of a gradient are close, or if the loss finds no new low.
+    PoorWeightInitialization checks the first few optimizer steps. SageMaker's measures the variance of the inputs of
+    ReLUs; here the largest variance of a layer's activations on the probe is compared with the smallest, or without a
+    probe that of fan_in·var(w), the gain of a matrix for inputs of unit variance. It also fires if the 5th and 95th
+    percentile of a gradient are close, or if the loss does not decrease.
 
-    Matrices are weights of two dims or more, as biases and norms start as constants. Saturation is told from outputs,
-    whose extremes are those of the inputs put through the function.
+    Matrices are weights of two dims or more, as biases and norms start as constants. Saturation is measured on outputs,
+    with the limits of the inputs put through the function.
 
     Parameters
     ----------
     metrics
-        What was measured while training.
+        Recorded metrics.
     gradient
-        Gradients by name, dims (step, ...) or (step, sample); of samples, what these show.
+        Gradients by name, dims (step, ...) or (step, sample); of samples, the recorded entries.
     weight
         Weights by name, dims (step, ...).
     activation
-        Outputs of layers on the probe by name, dims (step, …, unit, …), as `trajlab.replay` gives them.
+        Outputs of layers on the probe by name, dims (step, …, unit, …), as `trajlab.replay` returns them.
     vanishing_gradient_threshold
         VanishingGradient fires below this mean |g|.
     all_zero_threshold
-        AllZero fires from this per cent of zeros on.
+        AllZero fires if at least this percentage of entries is zero.
     unchanged_tensor_num_steps
-        UnchangedTensor fires if so many recorded steps in a row are close.
+        UnchangedTensor fires if this number of recorded steps in a row are close.
     unchanged_tensor_rtol
-        Relative tolerance within which an entry is close to the one before.
+        Relative tolerance of UnchangedTensor.
     unchanged_tensor_atol
-        Absolute tolerance within which an entry is close to the one before.
+        Absolute tolerance of UnchangedTensor.
     tensor_variance_max_threshold
         TensorVariance fires above this variance.
     tensor_variance_min_threshold
@@ -124,64 +126,64 @@ def alerts(
     weight_update_ratio_small_threshold
         WeightUpdateRatio fires below this ratio.
     weight_update_ratio_epsilon
-        Added to the mean |w_prev|, as in SageMaker Debugger and MindInsight.
+        Added to mean |w_prev| in WeightUpdateRatio, as in SageMaker Debugger and MindInsight.
     poor_weight_initialization_threshold
         PoorWeightInitialization fires above this ratio of the largest to the smallest variance of a layer.
     poor_weight_initialization_distribution_range
         PoorWeightInitialization fires if the percentiles of a gradient are closer than this.
     poor_weight_initialization_patience
-        PoorWeightInitialization fires if the lowest loss is so many recorded steps old.
+        PoorWeightInitialization fires if the lowest loss is this number of recorded steps old.
     poor_weight_initialization_steps
-        Optimizer steps, from the first recorded one, that PoorWeightInitialization looks at.
+        Number of optimizer steps, from the first recorded one, that PoorWeightInitialization checks.
     loss
-        Name of the metric that is the training loss; by default the first of the usual ones.
+        Name of the metric with the training loss; by default the first of the usual names.
     validation_loss
-        Name of the metric that is the validation loss; by default the first of the usual ones.
+        Name of the metric with the validation loss; by default the first of the usual names.
     loss_not_decreasing_num_steps
-        LossNotDecreasing looks at the loss every so many steps.
+        Number of optimizer steps between checks of LossNotDecreasing.
     loss_not_decreasing_diff_percent
-        LossNotDecreasing fires if it fell by less per cent since.
+        LossNotDecreasing fires if the loss fell by less than this percentage.
     overfit_start_step
-        Overfit begins at this step.
+        First step that Overfit checks.
     overfit_patience
-        Overfit fires after so many validations in a row.
+        Overfit fires after this number of validations in a row.
     overfit_ratio_threshold
-        Overfit counts those at which the validation loss is above the training loss by more than this share of it.
+        Overfit counts validations at which (validation − training) / training loss exceeds this.
     spike_window
-        Values before, that a Spike is told from.
+        Number of preceding values that form the baseline of Spike.
     spike_min_values
-        Values that this takes at least.
+        Smallest number of values in a baseline of Spike.
     spike_deviations
-        Spike fires above so many robust standard deviations, 1.4826 times the median absolute deviation each.
+        Spike fires above this number of robust standard deviations, each 1.4826 median absolute deviations.
     dead_relu_threshold_inactivity
-        ReLUs active at fewer per cent of positions count as dead.
+        ReLUs active at less than this percentage of positions count as dead.
     dead_relu_threshold_layer
-        DeadRelu fires above this per cent of dead ones in a layer.
+        DeadRelu fires above this percentage of dead units in a layer.
     saturated_activation_threshold_tanh
-        Inputs from which on tanh is saturated, below and above.
+        Inputs below and above which tanh is saturated.
     saturated_activation_threshold_sigmoid
-        Inputs from which on a sigmoid is saturated, below and above.
+        Inputs below and above which a sigmoid is saturated.
     saturated_activation_threshold_inactivity
-        Units between these at fewer per cent of positions count as saturated.
+        Units between these at less than this percentage of positions count as saturated.
     saturated_activation_threshold_layer
-        SaturatedActivation fires above this per cent of saturated ones in a layer.
+        SaturatedActivation fires above this percentage of saturated units in a layer.
     mass_death_window
-        Snapshots within which the units of a MassDeath die.
+        Number of snapshots within which the units of a MassDeath die.
     mass_death_share
-        MassDeath fires above this share of the units of a layer.
+        MassDeath fires above this share of a layer's units.
     rank_collapse_measure
-        Rank that RankCollapse looks at: effective, exp of the entropy of s/Σs, or stable, Σs²/max s².
+        Rank of RankCollapse: effective, exp of the entropy of s/Σs, or stable, Σs²/max s².
     rank_collapse_share
-        RankCollapse fires below this share of the first rank known.
+        RankCollapse fires below this share of the first known rank.
 
     Returns
     -------
     fires, value : (step, check)
-        Whether a rule fires at a place, 1 or 0, and the number it looks at; NaN where it could not be checked. A check
-        is named as its rule and place; the coords `rule_of`, `place_of` and `kind_of` tell these apart. Places are
-        parameters, with .grad for gradients, layers, metrics, and the whole network.
+        Whether a rule fires at a place, 1 or 0, and the number it compares; NaN where it could not be checked. The
+        coords `rule_of`, `place_of` and `kind_of` describe each check. Places are parameters, with .grad for gradients,
+        layers, metrics, and the whole network.
     first_step, last_step, duration : (check)
-        When it fires first and last, and at how many checked steps in a row at most.
+        First and last step at which it fires, and the largest number of checked steps in a row.
     checked, fired : (rule)
         Number of places at which the rule was checked, and at which it fires.
     reason : (rule)
@@ -192,14 +194,14 @@ def alerts(
     Raises
     ------
     BadSetting
-        A window, patience or number of steps is too small, a range is no two rising numbers, or a name is unknown.
+        A window, patience or number of steps is too small, a range is not two rising numbers, or a name is unknown.
     MissingData
-        The run has nothing that a rule could be checked on.
+        The run has no metrics, gradients, weights or activations.
 
     References
     ----------
     Names, meanings and defaults: Amazon SageMaker Debugger, List of built-in rules; TensorVariance has no defaults
-    there. The ratio of updates is that of MindInsight's WeightChangeTooLarge and WeightChangeTooSmall. Effective rank:
+    there. WeightUpdateRatio is that of MindInsight's WeightChangeTooLarge and WeightChangeTooSmall. Effective rank:
     Roy and Vetterli 2007.
     """
     settings = _settings(locals())

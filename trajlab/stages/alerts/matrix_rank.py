@@ -1,4 +1,4 @@
-"""How many directions a matrix still uses."""
+"""Effective and stable rank of matrices over training."""
 
 import dask.array as da
 import numpy as np
@@ -13,12 +13,12 @@ MEASURES = ("effective", "stable")
 
 
 def rank_table(array: xr.DataArray, measure: str) -> xr.DataArray:
-    """Give the rank of a parameter at each step, (step), lazily; a convolution is flattened to [out, in·kh·kw].
+    """Return the rank of a parameter at each step, (step), lazily; a convolution is flattened to [out, in·kh·kw].
 
     Parameters
     ----------
     array
-        One parameter's life, dims (step, out, in, …).
+        One parameter over training, dims (step, out, in, …).
     measure
         Which of `MEASURES`.
     """
@@ -37,9 +37,9 @@ def _ranks(matrices: np.ndarray, measure: str) -> np.ndarray:
 
 
 def rank(matrix: np.ndarray, measure: str) -> float:
-    """Give the effective rank exp(−Σ p ln p), p = s/Σs, or the stable rank Σs²/max s², of singular values s.
+    """Return the effective rank exp(−Σ p ln p), p = s/Σs, or the stable rank Σs²/max s², of singular values s.
 
-    A matrix of zeros has none, 0/0.
+    A matrix of zeros has rank NaN, 0/0.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""What in the inputs decides, and what the units look for."""
+"""Attribution: which parts of the inputs decide, and which inputs excite units."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -12,42 +12,51 @@ from trajlab.replays.observers.observer import Objective
 from trajlab.replays.observers.pooled import Pooled
 from trajlab.replays.probe_samples import masks_of, samples_of, select_samples, take_samples
 from trajlab.scan.as_one_task import as_one_task
-from trajlab.stages.attribution.ascent import own_inputs, strongest_inputs
-from trajlab.stages.attribution.look import Attack, Look, has_labels, input_dims, layer_at, units_of
-from trajlab.statistics.attention_iou import attention_iou, resized
+from trajlab.stages.attribution.ascent import inputs_by_step, maximal_inputs
+from trajlab.stages.attribution.quantities import SLOPES, quantities
+from trajlab.stages.attribution.request import Request, has_labels, input_dims, layer_at, units_of
 from trajlab.statistics.result import Meaning, annotate
 from trajlab.statistics.shown_steps import shown_steps
 
-SLOPES = ("input_gradient", "token_gradient")
 OBJECTIVES = ("loss", "logit", "p_logit", "predicted_logit")
 
 _CLASS = "argmax of the outputs; NaN where one is NaN or Inf"
 _IOU = "Σ PQ / Σ((P + Q)/2)², P and Q scaled to sum 1, P |gradient| summed over channels or Grad-CAM"
 MEANINGS = {
-    "sample_index": Meaning("place of the sample in the probe", "1", "from 0 on"),
+    "sample_index": Meaning("position of the sample in the probe", "1", "counted from 0"),
     "image": Meaning("input", "input", "x"),
     "target": Meaning("target of the sample", "1", "as recorded"),
-    "predicted": Meaning("class that the network tells", "class", _CLASS),
-    "input_gradient": Meaning("gradient by the input", "1 / input", "∂objective/∂x, of the sample's own objective"),
-    "token_gradient": Meaning("gradient by the tokens", "1", "|∂objective/∂e|₂, e the embedding of the token"),
+    "predicted": Meaning("predicted class", "class", _CLASS),
+    "input_gradient": Meaning(
+        "gradient with respect to the input", "1 / input", "∂objective/∂x, of each sample's own objective"
+    ),
+    "token_gradient": Meaning(
+        "gradient with respect to the tokens", "1", "|∂objective/∂e|₂, e the embedding of the token"
+    ),
     "grad_cam": Meaning("Grad-CAM", "1", "max(0, Σ_k α_k A_k), α_k the mean over positions of ∂logit/∂A_k"),
     "activation_map": Meaning("activation of the unit", "1", "A_k of one sample"),
     "adversarial": Meaning("adversarial input", "input", "x + ε sign(∂loss/∂x)"),
-    "adversarial_predicted": Meaning("class told of the adversarial input", "class", _CLASS),
+    "adversarial_predicted": Meaning("predicted class of the adversarial input", "class", _CLASS),
     "adversarial_accuracy": Meaning(
-        "share of adversarial inputs answered right", "1", "accuracy on x + ε sign(∂loss/∂x) over the probe", share=True
+        "accuracy under attack", "1", "accuracy on x + ε sign(∂loss/∂x) over the probe", share=True
     ),
     "noise_accuracy": Meaning(
-        "share of inputs in noise answered right", "1", "accuracy on x + ε s, s random signs", share=True
+        "accuracy under noise", "1", "accuracy on x + ε s over the probe, s random signs", share=True
     ),
-    "noise_loss": Meaning("loss on inputs in noise", "1", "mean loss on x + ε s, s random signs, over the probe"),
-    "adversarial_loss": Meaning("loss on adversarial inputs", "1", "mean loss on x + ε sign(∂loss/∂x) over the probe"),
-    "maximum_response": Meaning("input that excites the unit most", "input", "argmax of the mean of A_k over |x|₂ = ρ"),
-    "maximum_response_value": Meaning("largest response of the unit", "1", "mean of A_k at maximum_response"),
-    "top_samples": Meaning("samples that excite the unit most", "1", "places in the probe; -1 where a response is NaN"),
-    "top_response": Meaning("responses to the samples that excite the unit most", "1", "mean of A_k, falling"),
+    "noise_loss": Meaning("loss under noise", "1", "mean loss on x + ε s, s random signs, over the probe"),
+    "adversarial_loss": Meaning("loss under attack", "1", "mean loss on x + ε sign(∂loss/∂x) over the probe"),
+    "maximum_response": Meaning(
+        "input that maximizes the unit", "input", "argmax of the mean of A_k over |x|₂ = ρ, by gradient ascent"
+    ),
+    "maximum_response_value": Meaning("maximum response of the unit", "1", "mean of A_k at maximum_response"),
+    "top_samples": Meaning(
+        "samples that excite the unit most", "1", "positions in the probe; -1 where a response is NaN"
+    ),
+    "top_response": Meaning("responses to the samples that excite the unit most", "1", "mean of A_k, descending"),
     "attention_iou": Meaning("attention IoU with the mask", "1", f"{_IOU}, Q the mask of the sample"),
-    "attention_iou_prev": Meaning("attention IoU with the step before", "1", f"{_IOU}, Q the same a shown step before"),
+    "attention_iou_prev": Meaning(
+        "attention IoU with the previous step", "1", f"{_IOU}, Q the same at the previous step shown"
+    ),
     "nonfinite": Meaning("values that are NaN or Inf", "values", "count over outputs and gradients of the samples"),
 }
 
@@ -73,94 +82,95 @@ def attribution(
     top_k: int = 5,
     seed: int = 0,
 ) -> xr.Dataset:
-    """Show what in the inputs decides, and what units look for: gradients, Grad-CAM, adversarial and strongest inputs.
+    """Attribute outputs to inputs: gradients, Grad-CAM, adversarial inputs, and the inputs that maximize units.
 
-    Answers: where does the network look, does it keep looking there, how little fools it, and what do its units want?
+    Answers: where does the network look, does it keep looking there, how small a perturbation fools it, and which
+    inputs maximize its units?
 
     Parameters
     ----------
     replay
-        Puts inputs through the network at each step, as `trajlab.replay` does.
+        Runs the snapshots on inputs, as `trajlab.replay` does.
     probe
-        The batch, with its `targets`, and perhaps masks of what the samples show, `mask` or `mask_inputs`, of the
-        shape of the inputs without channels.
+        The batch with its `targets`, and optionally masks of the objects in the samples, `mask` or `mask_inputs`, with
+        the shape of the inputs without channels.
     layer
-        The layer of Grad-CAM, activation maps and units; by default the last convolution, else the last module before
-        the output that has units, else the output.
+        Layer of Grad-CAM, activation maps and units; by default the last convolution, or else the last module with
+        units before the output, or else the output.
     objective
-        What the input gradient is of: the loss, the logit of the label, p_logit, that times its probability, or
-        predicted_logit, the logit of the class that the network tells, of which Grad-CAM is then, too.
+        What is differentiated: loss; logit, the logit of the label; p_logit, that logit times its probability; or
+        predicted_logit, the logit of the predicted class; Grad-CAM then uses it, too.
     steps
         Recorded steps to show; by default evenly spaced ones.
     max_steps
-        Number of evenly spaced steps at most.
+        Largest number of evenly spaced steps.
     samples
-        Samples of the probe to show, by their place; by default the first of each class.
+        Positions in the probe of the samples to show; by default the first of each class.
     max_samples
-        Number of these at most.
+        Largest number of samples chosen by default.
     map_sample
-        Whose activation maps are shown, by its place among the shown samples.
+        Position, among the samples shown, of the one whose activation maps are shown.
     units
         Units of the layer to show; by default the first.
     max_units
-        Number of these at most.
+        Largest number of units chosen by default.
     epsilon
-        How far each value of the adversarial inputs shown is moved, in the units of the inputs.
+        Size ε of the attack for the adversarial inputs shown, in units of the inputs.
     epsilons
-        How far, for the accuracy under attack.
+        Sizes ε for the accuracy under attack.
     ascent_steps
-        Steps of gradient ascent to the inputs that excite units most; with 0 there are none.
+        Number of gradient ascent steps to the inputs that maximize units; 0 to skip these.
     ascent_rate
-        Length of these steps, in norms of the input.
+        Length of an ascent step, relative to the norm of the input.
     norm
-        Norm of these inputs; 0 for the mean norm of the probe's. Inputs much smaller than the probe's may leave units
-        without a gradient, where biases outweigh them.
+        Norm of the inputs that maximize units; 0 for the mean norm of the probe's inputs. Much smaller inputs may leave
+        units without a gradient, where biases dominate.
     top_k
-        Samples of the probe that are told of each unit.
+        Number of samples in `top_samples`.
     seed
-        Seed of the noise that the ascent begins with, and of the random signs.
+        Seed of the noise from which the ascent starts, and of the random signs.
 
     Returns
     -------
     sample_index, image, target : (sample, …)
-        Which samples of the probe are shown, and what they are. Images have dims channel, y and x, other inputs feature
-        or position.
+        The samples shown: their positions in the probe, inputs and targets. Images have dims channel, y and x; other
+        inputs feature or position.
     predicted : (step, sample)
-        The class that the network tells; of networks that give one label for each sample.
+        Predicted class, for networks with one label a sample.
     input_gradient : (step, sample, channel, y, x)
-        Gradient of the sample's objective by the input. Inputs that are integers have none.
+        Gradient of each sample's objective with respect to its input; not for integer inputs.
     token_gradient : (step, sample, position)
-        Of tokens instead: the norm of the gradient by their embedding.
+        For tokens instead: the norm of the gradient with respect to their embedding.
     grad_cam : (step, sample, map_y, map_x)
-        At the layer's own resolution; of labels, where the layer is one of maps.
+        Grad-CAM at the layer's resolution; only with labels, and a layer of maps.
     activation_map : (step, unit, map_y, map_x)
-        Of one sample. Of a layer of attention, such as ``attention[1]``, the units are heads, and the maps are by query
-        and key.
+        Activations of one sample. For attention weights, such as ``attention[1]``, units are heads and maps are query
+        × key.
     adversarial : (step, sample, channel, y, x), adversarial_predicted : (step, sample)
-        The input after one step against it by the fast gradient sign method, not clipped, and what it is taken for.
+        Input after one step of the fast gradient sign method, not clipped, and its predicted class.
     adversarial_accuracy, adversarial_loss : (step, epsilon)
-        Of the whole probe, moved so; the accuracy of labels only.
+        Accuracy, of labels only, and loss on the whole probe under this attack.
     noise_accuracy, noise_loss : (step, epsilon)
-        The same of inputs that are moved as far in random directions: what is left of an attack without its aim.
+        The same for steps of equal size in random directions.
     maximum_response : (step, unit, channel, y, x), maximum_response_value : (step, unit)
-        The input of the norm that gradient ascent on the unit's mean output found, from noise of its own that is the
-        same at all steps, and that output. Where a unit has no gradient it remains noise.
+        Input of fixed norm that maximizes the unit's mean output by gradient ascent, and that output. Ascent starts
+        from noise that differs between units and is the same at all steps; without a gradient it stays there.
     top_samples, top_response : (step, unit, rank)
-        The samples of the probe with the largest mean output of the unit, by their place, and these outputs.
+        Positions in the probe of the samples with the largest mean output of the unit, and these outputs.
     attention_iou : (step, sample, map)
-        Overlap of the maps `input_gradient` (or `token_gradient`) and `grad_cam`, enlarged to the size of the input,
-        with the mask of the sample, if the probe has masks. NaN for a map or a mask that is 0 everywhere.
+        Overlap of `input_gradient` (or `token_gradient`) and `grad_cam`, resized to the input, with the mask of the
+        sample, if the probe has masks. NaN for a map or mask that is 0 everywhere.
     attention_iou_prev : (step, sample, map)
-        Overlap of these maps with those at the step shown before; NaN at the first.
+        Overlap of these maps with those at the previous step shown; NaN at the first.
     nonfinite : (step)
-        Outputs and gradients of the samples shown that are NaN or Inf.
+        Number of outputs and gradients of the samples shown that are NaN or Inf.
 
-    Without targets there are no gradients by the inputs, and so nothing adversarial and no Grad-CAM.
+    Without targets there are no input gradients, no adversarial inputs and no Grad-CAM.
 
     Raises
     ------
     BadSetting
-        A setting is out of range, the layer, a unit or a sample is not there, the objective does not fit the targets,
+        A setting is out of range; the layer, a unit or a sample does not exist; the objective does not fit the targets;
         or masks do not fit the inputs.
     MissingData
         A step was not recorded.
@@ -172,49 +182,57 @@ def attribution(
     Erhan, Bengio, Courville and Vincent 2009. Attention IoU: Serianni et al. 2025, arXiv:2503.19846.
     """
     _check(objective, epsilon, epsilons, ascent_steps, ascent_rate, norm, top_k)
-    place = layer_at(replay, layer)
-    shown = units_of(place, units, max_units)
-    whole = replay(layers=[""])[""]
-    at = whole["step"].values[shown_steps(whole, steps, max_steps)]
-    labels, one_label = has_labels(probe, whole, objective), whole.dims == ("step", "sample", "unit")
+    target_layer = layer_at(replay, layer)
+    unit_numbers = units_of(target_layer, units, max_units)
+    output = replay(layers=[""])[""]
+    at = output["step"].values[shown_steps(output, steps, max_steps)]
+    labels, one_label = has_labels(probe, output, objective), output.dims == ("step", "sample", "unit")
     index = select_samples(
-        probe, samples, min(max_samples, whole.sizes["unit"]) if labels and one_label else max_samples
+        probe, samples, min(max_samples, output.sizes["unit"]) if labels and one_label else max_samples
     )
-    part, dims = samples_of(probe, index), input_dims(probe["inputs"], place)
-    look = Look(replay, probe, part, at, dims, place)
-    found: dict[Any, xr.DataArray] = {"index": xr.DataArray(index, dims="sample"), **look.output("output", part)}
-    large = {"image": xr.DataArray(part["inputs"].data, dims=("sample", *dims))}
+    part, dims = samples_of(probe, index), input_dims(probe["inputs"], target_layer)
+    request = Request(replay, probe, part, at, dims, target_layer)
+    tables: dict[Any, xr.DataArray] = {
+        "index": xr.DataArray(index, dims="sample"),
+        **request.output("output", part),
+    }
+    arrays = {"image": xr.DataArray(part["inputs"].data, dims=("sample", *dims))}
+    differentiable = probe["inputs"].dtype.kind == "f"
     if "targets" in probe:
         shape = ("sample", *(f"target_{axis}" for axis in range(probe["targets"].ndim - 1)))
-        large["target"] = xr.DataArray(part["targets"].data, dims=shape)
-        found |= look.gradient(Objective(objective))
+        arrays["target"] = xr.DataArray(part["targets"].data, dims=shape)
+        tables |= request.gradient(Objective(objective))
         if labels:
-            found |= look.grad_cam(Objective("predicted_logit" if objective == "predicted_logit" else "logit"))
-    if "targets" in probe and probe["inputs"].dtype.kind == "f":
-        large |= (attack := look.attack(epsilon))
-        found |= look.output("adversarial_output", own_inputs(attack["adversarial"].data, at))
-        found |= look.attacks(sorted({float(one) for one in epsilons}), seed)
-    large |= {name: found[name] for name in (*SLOPES, "grad_cam") if name in found}
-    large |= look.activation_map(shown, map_sample, len(index))
-    pooled = replay(layers=[place.name]).observe(Pooled())[place.name]
-    found["pooled"] = pooled.sel(step=at).isel(unit=shown)
-    if ascent_steps and probe["inputs"].dtype.kind == "f":
-        own = probe["inputs"].data
-        strongest, response = strongest_inputs(
-            replay, place, shown, own, at, ascents=ascent_steps, rate=ascent_rate, norm=norm, seed=seed
-        )
-        large["maximum_response"] = xr.DataArray(strongest, dims=("step", "unit", *dims))
-        found["response"] = response
+            tables |= request.grad_cam(Objective("predicted_logit" if objective == "predicted_logit" else "logit"))
+    if "targets" in probe and differentiable:
+        arrays |= (attack := request.attack(epsilon))
+        tables |= request.output("adversarial_output", inputs_by_step(attack["adversarial"].data, at))
+        for (kind, size), scores in request.attacks(sorted({float(size) for size in epsilons}), seed).items():
+            tables[kind, size] = scores
+    arrays |= {name: tables[name] for name in (*SLOPES, "grad_cam") if name in tables}
+    arrays |= request.activation_map(unit_numbers, map_sample, len(index))
+    pooled = replay(layers=[target_layer.name]).observe(Pooled())[target_layer.name]
+    tables["pooled"] = pooled.sel(step=at).isel(unit=unit_numbers)
+    if ascent_steps and differentiable:
+        maximal, response = maximal_inputs(
+            replay, target_layer, unit_numbers, probe["inputs"].data, at, ascents=ascent_steps, rate=ascent_rate,
+            norm=norm, seed=seed,
+        )  # fmt: skip
+        arrays["maximum_response"] = xr.DataArray(maximal, dims=("step", "unit", *dims))
+        tables["response"] = response
     if (masks := masks_of(probe, dims)) is not None:
-        found["mask"] = xr.DataArray(
+        tables["mask"] = xr.DataArray(
             take_samples(masks, index), dims=("sample", *(dim for dim in dims if dim != "channel"))
         )
-    told = one_label and whole.sizes["unit"] > 1 and (labels or "targets" not in probe)
-    work = partial(_result, names=tuple(found), told=told, units=tuple(shown), top_k=top_k)
-    result = as_one_task(work, *found.values())
-    result = result.assign({name: array.drop_vars("unit", errors="ignore").variable for name, array in large.items()})
-    about = {"layer": place.name, "objective": objective, "epsilon": epsilon, "norm": norm, "map_sample": map_sample}
-    return annotate(result, MEANINGS, **about, probe_sha256=whole.attrs.get("probe_sha256", ""))
+    classes = one_label and output.sizes["unit"] > 1 and (labels or "targets" not in probe)
+    work = partial(quantities, names=tuple(tables), classes=classes, units=tuple(unit_numbers), top_k=top_k)
+    result = as_one_task(work, *tables.values())
+    result = result.assign({name: array.drop_vars("unit", errors="ignore").variable for name, array in arrays.items()})
+    attrs = {
+        "layer": target_layer.name, "objective": objective, "epsilon": epsilon, "norm": norm, "map_sample": map_sample,
+        "probe_sha256": output.attrs.get("probe_sha256", ""),
+    }  # fmt: skip
+    return annotate(result, MEANINGS, **attrs)
 
 
 def _check(
@@ -227,82 +245,11 @@ def _check(
     top_k: int,
 ) -> None:
     if objective not in OBJECTIVES:
-        raise BadSetting(
-            f"the gradient of {objective!r} was asked for; there are {', '.join(OBJECTIVES)}. Choose one of these."
-        )
+        raise BadSetting(f"cannot differentiate {objective!r}: choose one of {', '.join(OBJECTIVES)}")
     sizes = (epsilon, *epsilons, ascent_steps, norm)
     if not all(0 <= size < np.inf for size in sizes) or not 0 < ascent_rate < np.inf or top_k < 1:
         raise BadSetting(
-            f"epsilon={epsilon}, epsilons={list(epsilons)}, ascent_steps={ascent_steps}, ascent_rate={ascent_rate}, "
-            f"norm={norm} and top_k={top_k} were asked for; ascent_rate is above 0, top_k at least 1 and the others at "
-            "least 0. Change the setting."
+            f"cannot use epsilon={epsilon}, epsilons={list(epsilons)}, ascent_steps={ascent_steps}, "
+            f"ascent_rate={ascent_rate}, norm={norm} and top_k={top_k}: choose ascent_rate above 0, top_k ≥ 1 and the "
+            "others ≥ 0"
         )
-
-
-def _result(
-    *arrays: xr.DataArray, names: tuple[str | Attack, ...], told: bool, units: tuple[int, ...], top_k: int
-) -> xr.Dataset:
-    found = dict(zip(names, arrays, strict=True))
-    output = found["output"]
-    result = {"sample_index": found["index"].variable}
-    for name, source in (("predicted", "output"), ("adversarial_predicted", "adversarial_output")):
-        if told and source in found:
-            result[name] = xr.Variable(("step", "sample"), _classes(found[source].values))
-    order = np.argsort(-found["pooled"].values, axis=1, kind="stable")[:, :top_k]
-    top = np.take_along_axis(found["pooled"].values, order, axis=1)
-    result["top_samples"] = xr.Variable(("step", "rank", "unit"), np.where(np.isnan(top), -1, order))
-    result["top_response"] = xr.Variable(("step", "rank", "unit"), top)
-    result = {name: variable.transpose(..., "rank", missing_dims="ignore") for name, variable in result.items()}
-    if "response" in found:
-        result["maximum_response_value"] = xr.Variable(("step", "unit"), found["response"].values)
-    coords: dict[str, Any] = {"step": output["step"].variable, "unit": list(units)}
-    for kind in ("adversarial", "noise"):
-        tables = {key.epsilon: found[key] for key in names if isinstance(key, Attack) and key.kind == kind}
-        if not tables:
-            continue
-        scores = xr.concat(list(tables.values()), dim="epsilon").transpose("step", "epsilon", "column")
-        coords["epsilon"] = ("epsilon", list(tables), {"long_name": "size of the attack", "units": "input"})
-        scored = scores.sel(column="scored")
-        result[f"{kind}_loss"] = (scores.sel(column="loss") / scored).variable
-        if told:
-            result[f"{kind}_accuracy"] = (scores.sel(column="right") / scored).variable
-    slopes = {name: found[name] for name in SLOPES if name in found}
-    broken = [(~np.isfinite(one.values)).reshape(len(one), -1).sum(1) for one in (output, *slopes.values())]
-    result["nonfinite"] = xr.Variable("step", np.sum(broken, axis=0))
-    maps = {
-        name: abs(one).sum("channel", skipna=False) if "channel" in one.dims else abs(one)
-        for name, one in slopes.items()
-    }
-    maps |= {"grad_cam": found["grad_cam"]} if "grad_cam" in found else {}
-    if maps:
-        coords["map"] = np.array(list(maps), dtype=object)
-        result |= _overlaps({name: one.values for name, one in maps.items()}, found.get("mask"))
-    return xr.Dataset(result, coords)
-
-
-def _classes(outputs: np.ndarray) -> np.ndarray:
-    """Give the class of each output, (…, unit) to (…)."""
-    return np.where(np.isfinite(outputs).all(-1), outputs.argmax(-1), np.nan)
-
-
-def _overlaps(maps: dict[str, np.ndarray], mask: xr.DataArray | None) -> dict[str, xr.Variable]:
-    """Hold maps, (step, sample, …), against those of the step before, and against masks, (sample, …)."""
-    dims, found = ("step", "sample", "map"), {}
-    before = [np.full(one.shape[:2], np.nan) for one in maps.values()]
-    for out, one in zip(before, maps.values(), strict=True):
-        out[1:] = attention_iou(one[1:], one[:-1], range(2 - one.ndim, 0))
-    found["attention_iou_prev"] = xr.Variable(dims, np.stack(before, axis=-1))
-    if mask is not None:
-        if (mask.values < 0).any():
-            raise BadSetting(
-                "masks without negative values were expected; there are some. Give 0 where nothing is shown."
-            )
-        shape = mask.shape[1:]
-        overlap = [
-            attention_iou(resized(one, shape), mask.values, range(-len(shape), 0))
-            if one.ndim == 2 + len(shape)
-            else np.full(one.shape[:2], np.nan)
-            for one in maps.values()
-        ]
-        found["attention_iou"] = xr.Variable(dims, np.stack(overlap, axis=-1))
-    return found

@@ -1,4 +1,4 @@
-"""Inputs made by following a gradient: those that excite a unit most, and those that raise the loss."""
+"""Inputs made by following a gradient: those that maximize a unit, and adversarial ones."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,8 +15,8 @@ from trajlab.scan.graph import delayed, map_blocks
 Replay = Callable[..., Any]
 
 
-def own_inputs(values: Any, steps: np.ndarray) -> xr.Dataset:
-    """Give a probe whose inputs are other ones at each step.
+def inputs_by_step(values: Any, steps: np.ndarray) -> xr.Dataset:
+    """Return a probe with other inputs at each step.
 
     Parameters
     ----------
@@ -29,33 +29,33 @@ def own_inputs(values: Any, steps: np.ndarray) -> xr.Dataset:
     return xr.Dataset({"inputs": (dims, values)}, {"step": steps})
 
 
-def against(inputs: Any, gradient: da.Array, epsilon: float) -> da.Array:
-    """Give x + ε sign(g), of inputs, (sample, …), and the gradient of their loss, (step, sample, …); lazily.
+def fgsm(inputs: Any, gradient: da.Array, epsilon: float) -> da.Array:
+    """Return x + ε sign(g) of inputs x, (sample, …), and the gradient g of their loss, (step, sample, …); lazily.
 
-    It is the fast gradient sign method (Goodfellow et al. 2015, arXiv:1412.6572).
+    This is the fast gradient sign method (Goodfellow et al. 2015, arXiv:1412.6572).
     """
     whole = inputs if isinstance(inputs, da.Array) else da.from_array(inputs, chunks=-1)
     return map_blocks(
-        _against, whole.rechunk(-1)[None], gradient, epsilon=epsilon, dtype=inputs.dtype, meta=gradient._meta
+        _fgsm, whole.rechunk(-1)[None], gradient, epsilon=epsilon, dtype=inputs.dtype, meta=gradient._meta
     )
 
 
 def random_signs(inputs: Any, seed: int) -> da.Array:
-    """Give −1 or 1 for each value of inputs, of their type."""
+    """Return −1 or 1 for each value of the inputs, in their dtype."""
     signs = np.random.default_rng(seed).choice(np.array([-1, 1], np.int8), inputs.shape)
     return da.from_array(signs.astype(inputs.dtype), chunks=-1)
 
 
-def _against(inputs: np.ndarray, gradient: np.ndarray, epsilon: float) -> np.ndarray:
+def _fgsm(inputs: np.ndarray, gradient: np.ndarray, epsilon: float) -> np.ndarray:
     with np.errstate(all="ignore"):
         return inputs + inputs.dtype.type(epsilon) * np.sign(gradient).astype(inputs.dtype)
 
 
-def strongest_inputs(
+def maximal_inputs(
     replay: Replay,
     layer: Layer,
     units: Sequence[int],
-    like: Any,
+    examples: Any,
     at: np.ndarray,
     *,
     ascents: int,
@@ -63,27 +63,27 @@ def strongest_inputs(
     norm: float,
     seed: int,
 ) -> tuple[da.Array, xr.DataArray]:
-    """Give the inputs of a norm ρ that excite units most, and how much; lazily.
+    """Return the inputs of norm ρ that maximize units, and the maxima; lazily.
 
-    Each begins with noise of its own, the same at all steps, and goes up the gradient g of the mean output of its unit:
-    x ← ρ y/|y|₂, y = x + rate · ρ g/|g|₂ (Erhan et al. 2009). Where there is no gradient it stays.
+    Each starts from its own noise, the same at all steps, and ascends the gradient g of the mean output of its unit:
+    x ← ρ y/|y|₂, y = x + rate · ρ g/|g|₂ (Erhan et al. 2009). Without a gradient it stays.
 
     Parameters
     ----------
     replay
-        Puts inputs through the network at each step.
+        Runs the snapshots on inputs.
     layer, units
-        The layer, and which of its units.
-    like
-        The inputs of the probe, (sample, …).
+        The layer, and the numbers of its units.
+    examples
+        Inputs of the probe, (sample, …).
     at
         Optimizer steps.
     ascents
-        How often to go up.
+        Number of ascent steps.
     rate
-        How far, in norms of the input.
+        Length of a step, relative to the norm of the input.
     norm
-        The norm; 0 for the mean norm of the inputs of the probe.
+        ρ; 0 for the mean norm of the inputs of the probe.
     seed
         Seed of the noise.
 
@@ -92,22 +92,22 @@ def strongest_inputs(
     inputs : (step, unit, …)
     values : (step, unit)
     """
-    shape = tuple(like.shape[1:])
+    shape = tuple(examples.shape[1:])
     noise = np.stack([np.random.default_rng([seed, unit]).standard_normal(shape) for unit in units])
-    start = delayed(_scaled)(noise, norm or like, like.dtype)
-    inputs = da.stack([da.from_delayed(start, noise.shape, like.dtype)] * len(at))
+    start = delayed(_scaled)(noise, norm or examples, examples.dtype)
+    inputs = da.stack([da.from_delayed(start, noise.shape, examples.dtype)] * len(at))
     objective = Objective("unit", layer.name, tuple(units))
     for _ in range(ascents):
-        replayed = replay(layers=[INPUT], probe=own_inputs(inputs, at))
+        replayed = replay(layers=[INPUT], probe=inputs_by_step(inputs, at))
         slope = replayed.observe(OutputGradients(objective))[INPUT].data.reshape(inputs.shape)
-        inputs = map_blocks(_up, inputs, slope, rate=rate, dtype=like.dtype, meta=inputs._meta)
-    pooled = replay(layers=[layer.name], probe=own_inputs(inputs, at)).observe(Pooled())[layer.name]
-    place = np.arange(len(units))
-    return inputs, pooled.isel(sample=xr.DataArray(place, dims="own"), unit=xr.DataArray(list(units), dims="own"))
+        inputs = map_blocks(_up, inputs, slope, rate=rate, dtype=examples.dtype, meta=inputs._meta)
+    pooled = replay(layers=[layer.name], probe=inputs_by_step(inputs, at)).observe(Pooled())[layer.name]
+    samples, numbers = (xr.DataArray(index, dims="own") for index in (np.arange(len(units)), list(units)))
+    return inputs, pooled.isel(sample=samples, unit=numbers)
 
 
 def _scaled(noise: np.ndarray, norm: float | np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Give noise, (unit, …), a norm, or the mean norm of samples, (sample, …)."""
+    """Scale noise, (unit, …), to a norm, or to the mean norm of samples, (sample, …)."""
     axes = tuple(range(1, noise.ndim))
     with np.errstate(all="ignore"):
         norm = float(_norm(norm.astype(np.float64), axes).mean()) if isinstance(norm, np.ndarray) else norm
@@ -115,13 +115,13 @@ def _scaled(noise: np.ndarray, norm: float | np.ndarray, dtype: np.dtype) -> np.
 
 
 def _up(inputs: np.ndarray, slope: np.ndarray, rate: float) -> np.ndarray:
-    """Take one step up on the sphere, of inputs (step, unit, …)."""
+    """Take one ascent step on the sphere of a norm, of inputs (step, unit, …)."""
     x, g = inputs.astype(np.float64), slope.astype(np.float64)
     axes = tuple(range(2, x.ndim))
     with np.errstate(all="ignore"):
         norm, length = _norm(x, axes), _norm(g, axes)
-        way = np.divide(g, length, where=length != 0, out=np.zeros_like(g))
-        moved = x + rate * norm * way
+        direction = np.divide(g, length, where=length != 0, out=np.zeros_like(g))
+        moved = x + rate * norm * direction
         return (norm * moved / _norm(moved, axes)).astype(inputs.dtype)
 
 

@@ -1,4 +1,4 @@
-"""How far runs are from each other."""
+"""Distances between runs, matched units and loss barriers."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -26,10 +26,10 @@ MEANINGS = {
     "cosine": Meaning("cosine between the runs", "1", "a_t·b_t / (|a_t|₂ |b_t|₂)"),
     "changed": Meaning("share of entries whose bits differ", "1", "mean of bits(a_t) ≠ bits(b_t)", share=True),
     "update_cosine": Meaning(
-        "cosine of the ways since the start", "1", "u·v / (|u|₂ |v|₂), u = a_t − a_0, v = b_t − b_0"
+        "cosine between the displacements since the start", "1", "u·v / (|u|₂ |v|₂), u = a_t − a_0, v = b_t − b_0"
     ),
     "update_cosine_null": Meaning(
-        "standard deviation of the cosine of random ways", "1", "1/√n, of two random directions of n entries"
+        "standard deviation of the cosine between random directions", "1", "1/√n, of two random directions of n entries"
     ),
     "aligned_distance": Meaning(
         "distance between aligned runs",
@@ -43,16 +43,16 @@ MEANINGS = {
     ),
     "aligned_barrier": Meaning("loss barrier between aligned runs", "1", "barrier on the line from a to P b"),
     "nonfinite": Meaning("entries that are NaN or Inf in either run", "entries", "count"),
-    "unshared_steps": Meaning("steps that only one of two runs has", "steps", "count; they are left out"),
+    "unshared_steps": Meaning("steps that only one of two runs recorded", "steps", "count; all else excludes them"),
 }
-for _name, _rows in (("weights", "the weights that lead into them"), ("features", "what they give on the probe")):
-    _alike = f"cosine of {_rows}" if _name == "weights" else f"correlation of {_rows}"
+for _name, _rows in (("weights", "incoming weights"), ("features", "activations on the probe")):
+    _similarity = f"cosine of {_rows}" if _name == "weights" else f"correlation of {_rows}"
     MEANINGS |= {
         f"matched_{_name}": Meaning(
-            f"similarity of units matched by {_name}", "1", f"mean {_alike}, over matched pairs"
+            f"similarity of units matched by {_name}", "1", f"mean {_similarity}, over matched pairs"
         ),
         f"matched_{_name}_greedy": Meaning(
-            f"similarity of units matched greedily by {_name}", "1", f"mean {_alike}, the most alike pair first"
+            f"similarity of units matched greedily by {_name}", "1", f"mean {_similarity}, the most similar pair first"
         ),
         f"matched_{_name}_null": Meaning(
             f"similarity of units matched by shuffled {_name}", "1", "mean over shuffles of one run"
@@ -80,95 +80,94 @@ def comparison(
     features: bool = True,
     interpolation: bool = True,
 ) -> xr.Dataset:
-    """How far each two runs are from each other, and whether they went the same way and found the same units.
+    """Compare each two runs: distances, directions of movement, matched units, and the loss on the line between them.
 
-    Answers: did two runs end in the same place, and did a perturbed run come back to its control or its parent?
+    Answers: did two runs reach the same solution, and did a perturbed run return to its control or its parent?
 
     Parameters
     ----------
     weight
-        One parameter's life, dims (step, ...), or those of many by name.
+        One parameter over training, dims (step, ...), or a mapping of several.
     other_weight
         The same of another run.
     activations
-        Outputs of layers on the probe by name, as `trajlab.replay` gives them, to match units by.
+        Outputs of layers on the probe by name, as `trajlab.replay` returns them, to match units by.
     other_activations
         The same of the other run, on the same probe.
     between_replay
-        Puts the points of the straight line between the ends of both runs through the network.
+        Runs the network at points of the straight line between the final weights of both runs.
     aligned_replay
-        The same with the hidden units of the other run brought into the order of the first.
+        The same with the hidden units of the other run permuted to match the first.
     probe
-        The batch, with its `targets`, that the loss is taken on.
+        The batch with its `targets`, for the loss.
     chain
-        Which hidden layers follow each other; by default as the shapes of the weights tell.
+        Order of the hidden layers; by default from the shapes of the weights.
     steps
-        Steps at which units are matched, of those that both runs have; 0 is the first and -1 the last of these.
+        Steps, shared by both runs, at which units are matched; 0 is the first and -1 the last.
     shuffles
-        How often one run is shuffled to tell how alike matched units are by chance.
+        Number of shuffles of one run for the similarity of matched units by chance.
     features
-        Whether units are matched by what they give on the probe too.
+        Whether to match units by their activations on the probe, too.
     interpolation
-        Whether the loss along the line is computed, of 11 points.
+        Whether to compute the loss at 11 points of the line between both runs.
 
     Returns
     -------
     distance, relative_distance, cosine : (step, parameter)
-        How far the runs are from each other at equal steps. The relative distance is taken from the mean of both
-        norms: 0 for equal runs, √2 for orthogonal ones of one norm, at most 2.
+        Distance and cosine at equal steps. The relative distance is in units of the mean of both norms: 0 for equal
+        runs, √2 for orthogonal ones of equal norm, at most 2.
     changed : (step, parameter)
-        Share of entries that are not the same to the bit.
+        Share of entries whose bits differ.
     update_cosine : (step, parameter)
-        Whether both runs moved in the same direction since the first step that both recorded; NaN there.
+        Cosine between the displacements since the first shared step; NaN at that step.
     update_cosine_null : (step, parameter)
-        What chance gives: the cosine of two random directions has mean 0 and this standard deviation.
+        Standard deviation of the cosine between two random directions, whose mean is 0.
     matched_weights, matched_weights_greedy, matched_weights_null, matched_weights_null_95 : (step, parameter)
-        How alike the units of a layer are in the weights and the bias that lead into them, each matched with one of
-        the other run; and after the entries of one run were shuffled. Beyond the first layer runs of different
-        starts look alike only by chance here, as the units that feed them stand in another order.
+        Similarity of the units of a layer, in their incoming weights and bias, with the matched units of the other
+        run, and after shuffling the entries of one run. Beyond the first layer, runs of different initialization match
+        only by chance, as the units of the layer before are in another order.
     matched_features, matched_features_greedy, matched_features_null, matched_features_null_95 : (step, layer)
-        The same by what units give on the probe, whose order is the same for both; of large maps, about 8,192 values
-        of each unit. For the null the samples of one run are shuffled, each with all its positions.
+        The same by activations on the probe, whose samples are in the same order; of large maps, about 8,192 values of
+        each unit. For the null the samples of one run are shuffled, each with all its positions.
     matched_weights_units, matched_features_units : (step, …)
-        Pairs that these are the mean of. Units that are constant or not finite have no match.
+        Number of matched pairs. Units that are constant or not finite have no match.
     aligned_distance : (step, parameter)
-        Distance after the hidden units of one run were brought into the order in which its weights agree best with
-        those of the other (Git Re-Basin's weight matching), at the steps of `steps`: what is left of the distance where
-        two runs found the same network with its units in another order. Of chains of linear and convolution layers
-        only; NaN otherwise, and the attr `alignment` says why.
+        Distance at `steps` after permuting the hidden units of one run to match the other (Git Re-Basin's weight
+        matching), which removes the distance between equal networks with units in another order. For chains of linear
+        and convolution layers only; NaN otherwise, and the attr `alignment` says why.
     line_loss, aligned_line_loss : (alpha)
-        Loss on the probe along the straight line between the ends, as they are and after alignment. Alpha is 0 at the
-        end of the run that comes first in the study. Statistics of batch normalization lie on the line too and are
-        not estimated anew, which raises the loss between the ends.
+        Loss on the probe along the straight line between the final weights, before and after alignment. Alpha is 0 at
+        the run that comes first in the study. Statistics of batch normalization are interpolated, too, not
+        re-estimated, which raises the loss between the ends.
     barrier, aligned_barrier : ()
-        Largest rise of that loss above the straight line between the losses at both ends: 0 where the runs are
-        linearly connected.
+        Largest excess of that loss over the straight line between the losses at both ends: 0 for linearly connected
+        runs.
     nonfinite : (step, parameter)
-        Entries that are NaN or Inf in either run. They are left out of all of the above but matches.
+        Entries that are NaN or Inf in either run. All of the above but matches exclude them.
     unshared_steps : ()
-        Steps that only one of the runs recorded, which are left out.
+        Steps that only one of the runs recorded, which are excluded.
     total_… : (step)
-        The same of the whole network, from the sums over all entries; with many tensors only.
+        The same for the whole network, from the sums over all entries; for a mapping of tensors only.
 
-    Of several runs each of these is stacked on `run` and `other`, the same both ways, and unknown for a run with
-    itself. A parent is one more `other`, at its own equal steps; `drift` takes distances from a fixed step of it.
-    Units are matched with many tensors only.
+    For several runs, results are stacked on `run` and `other`, symmetric, and NaN for a run with itself. A parent is
+    one more `other`, at equal steps; `drift` measures distances from a fixed step of it. Units are matched for a
+    mapping of tensors only.
 
     Raises
     ------
     MissingData
-        The runs share no step, their tensors differ in name or shape, or a step of `steps` is not one of both.
+        The runs share no step, their tensors differ in name or shape, or not both recorded a step of `steps`.
     BadSetting
         A setting is out of range, or the runs were recorded with different probes.
 
     References
     ----------
     Matched units: Li et al. 2015, Convergent learning, arXiv:1511.07543. Alignment: Ainsworth et al. 2022, Git
-    Re-Basin, arXiv:2209.04836. Barriers: Frankle et al. 2020, Linear mode connectivity, arXiv:1912.05671, above the
-    line between the ends as in Entezari et al. 2021, arXiv:2110.06296.
+    Re-Basin, arXiv:2209.04836. Barriers: Frankle et al. 2020, Linear mode connectivity, arXiv:1912.05671, relative to
+    the line between the ends as in Entezari et al. 2021, arXiv:2110.06296.
     """
     if shuffles < 0:
-        raise BadSetting(f"shuffles={shuffles} was asked for; it is a count from 0 on. Change the setting.")
+        raise BadSetting(f"cannot use shuffles={shuffles}: choose 0 or more")
     ours, theirs = by_name(weight), by_name(other_weight)
     shared, unshared = _steps(ours, theirs)
     at = _chosen(shared, steps)
@@ -196,19 +195,20 @@ def comparison(
 
 
 def _steps(ours: dict[str, xr.DataArray], theirs: dict[str, xr.DataArray]) -> tuple[np.ndarray, int]:
-    """Give the steps at which both runs recorded all tensors, and count those of only one run."""
-    one, other = _recorded(ours), _recorded(theirs)
-    shared = common_steps([one, other])
+    """Return the steps at which both runs recorded all tensors, and the number of steps of only one run."""
+    our_steps, their_steps = _recorded(ours), _recorded(theirs)
+    shared = common_steps([our_steps, their_steps])
     if not len(shared):
-        ends = [f"{steps[0]} to {steps[-1]}" if len(steps) else "none" for steps in (one, other)]
+        ranges = [f"{steps[0]} to {steps[-1]}" if len(steps) else "none" for steps in (our_steps, their_steps)]
         raise MissingData(
-            f"steps that both runs recorded were asked for; one has {ends[0]}, the other {ends[1]}, and none are the "
-            "same. Compare runs that were recorded at the same steps."
+            f"cannot compare runs without a shared step: one has {ranges[0]}, the other {ranges[1]}; compare runs that "
+            "were recorded at the same steps"
         )
-    return shared, len(np.union1d(one, other)) - len(shared)
+    return shared, len(np.union1d(our_steps, their_steps)) - len(shared)
 
 
 def _recorded(tensors: dict[str, xr.DataArray]) -> np.ndarray:
+    """Return the steps at which all tensors were recorded."""
     return common_steps(array["step"].values for array in tensors.values())
 
 
@@ -220,23 +220,25 @@ def _chosen(shared: np.ndarray, steps: Sequence[int]) -> list[int]:
 def _result(
     table: xr.DataArray, *tables: xr.DataArray, shared: np.ndarray, names: tuple[str, ...]
 ) -> xr.Dataset:  # fmt: skip
-    found = dict(zip(names, tables, strict=True))
+    by_name = dict(zip(names, tables, strict=True))
     result = with_totals(_quantities, columns_of(table.sel(step=shared))).drop_vars("sampled")
     everywhere = {"parameter": result["parameter"]} if "parameter" in result.dims else {}
     if everywhere:
-        squares = found.get("aligned", xr.full_like(result["distance"], np.nan)).reindex({"step": shared} | everywhere)
+        squares = by_name.get("aligned", xr.full_like(result["distance"], np.nan)).reindex(
+            {"step": shared} | everywhere
+        )
         result["aligned_distance"] = np.sqrt(squares)
         result["total_aligned_distance"] = np.sqrt(squares.sum("parameter", skipna=False))
     for by in ("weights", "features"):
-        if by in found:
-            whole = found[by].reindex({"step": shared} | (everywhere if by == "weights" else {}))
+        if by in by_name:
+            whole = by_name[by].reindex({"step": shared} | (everywhere if by == "weights" else {}))
             coords = whole.isel(column=0, drop=True).coords
             columns = dict(zip(MATCHES, np.moveaxis(whole.values, -1, 0), strict=True))
             of = {f"matched_{by}{suffix}": (whole.dims[:-1], columns[name]) for name, suffix in _SUFFIXES.items()}
             result = result.assign(xr.Dataset(of, coords))
     for name in ("line", "aligned_line"):
-        if name in found:
-            loss, barrier = along(found[name])
+        if name in by_name:
+            loss, barrier = along(by_name[name])
             result = result.assign({f"{name}_loss": loss, name.replace("line", "barrier"): barrier})
     return stride(result)
 

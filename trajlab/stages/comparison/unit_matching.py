@@ -1,8 +1,8 @@
-"""Which unit of one run is which unit of another, how alike they are, and how alike they would be by chance.
+"""Match the units of two runs, and compare their similarity with that by chance.
 
-Units are rows of numbers, (unit, sample, position): what leads into them, or what they give on a probe. Two units are
-as alike as the cosine of their rows. Each unit is matched with one of the other run, so that the mean over the pairs
-is largest (Li et al. 2015, arXiv:1511.07543, by the Hungarian algorithm), or greedily, the most alike pair first.
+Units are rows of numbers, (unit, sample, position): incoming weights, or activations on a probe. The similarity of two
+units is the cosine of their rows. Each unit is matched with one of the other run, so that the mean similarity is
+largest (Li et al. 2015, arXiv:1511.07543, by the Hungarian algorithm), or greedily, the most similar pair first.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,20 +24,20 @@ MATCHES = ("best", "greedy", "null", "null_95", "units")
 quantile over the shuffles; number of matched pairs."""
 
 VALUES = 8192
-"""About how many values of a unit are compared; of more positions some are chosen, the same ones for every sample."""
+"""Number of values of a unit that are compared, about; of more positions a random subset, the same for all samples."""
 
 
 def matches(a: np.ndarray, b: np.ndarray, *, shuffles: int) -> np.ndarray:
-    """Match the units of two runs, and again after the samples of the second were shuffled; give `MATCHES`.
+    """Match the units of two runs, also after shuffling the samples of the second; return `MATCHES`.
 
-    Units whose similarity is unknown, as all their values are equal or one is not finite, are matched with none.
+    Units without a similarity, whose values are all equal or not all finite, are not matched.
 
     Parameters
     ----------
     a, b
         Rows of numbers, (unit, sample, position).
     shuffles
-        How often to shuffle.
+        Number of shuffles.
 
     Examples
     --------
@@ -54,16 +54,16 @@ def matches(a: np.ndarray, b: np.ndarray, *, shuffles: int) -> np.ndarray:
     return np.array([similarity[pairs].mean(), similarity[greedy(similarity)].mean(), *null, len(pairs[0])])
 
 
-def greedy(alike: np.ndarray) -> tuple[list[int], list[int]]:
+def greedy(similarity: np.ndarray) -> tuple[list[int], list[int]]:
     """Match rows with columns, the largest value first.
 
     >>> greedy(np.array([[0.9, 0.8], [0.8, 0.0]]))
     ([0, 1], [0, 1])
     """
     rows, columns = [], []
-    free_rows, free_columns = (np.ones(n, bool) for n in alike.shape)
-    for flat in np.argsort(-alike, axis=None, kind="stable"):
-        row, column = divmod(int(flat), alike.shape[1])
+    free_rows, free_columns = (np.ones(n, bool) for n in similarity.shape)
+    for flat in np.argsort(-similarity, axis=None, kind="stable"):
+        row, column = divmod(int(flat), similarity.shape[1])
         if free_rows[row] and free_columns[column]:
             free_rows[row] = free_columns[column] = False
             rows.append(row)
@@ -76,7 +76,7 @@ def _cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _directions(rows: np.ndarray) -> np.ndarray:
-    """Scale rows to length 1, and drop those that have no direction."""
+    """Scale rows to length 1, and drop those without a direction."""
     with np.errstate(all="ignore"):
         scaled = rows / np.sqrt((rows.reshape(len(rows), -1) ** 2).sum(1))[:, None, None]
     return scaled[np.isfinite(scaled).all((1, 2))]
@@ -85,42 +85,42 @@ def _directions(rows: np.ndarray) -> np.ndarray:
 def weight_table(
     ours: Mapping[str, xr.DataArray], theirs: Mapping[str, xr.DataArray], steps: Sequence[int], shuffles: int
 ) -> xr.DataArray:
-    """Match units by the weights and the bias that lead into them, (parameter, step, `MATCHES`); lazily."""
-    found = {}
+    """Match units by their incoming weights and bias, (parameter, step, `MATCHES`); lazily."""
+    units = {}
     for layer in layers_of({}, ours):
         if "index" not in ours[layer.weight].coords:
             names = [name for name in (layer.weight, layer.bias) if name in ours]
-            found[layer.weight] = [[_rows_at(run, names, step) for run in (ours, theirs)] for step in steps]
-    return _table(found, "parameter", steps, shuffles)
+            units[layer.weight] = [[_rows_at(run, names, step) for run in (ours, theirs)] for step in steps]
+    return _table(units, "parameter", steps, shuffles)
 
 
 def feature_table(
     ours: Mapping[str, xr.DataArray], theirs: Mapping[str, xr.DataArray], steps: Sequence[int], shuffles: int
 ) -> xr.DataArray:
-    """Match units by what they give on the probe, less its mean, (layer, step, `MATCHES`); lazily.
+    """Match units by their centered activations on the probe, (layer, step, `MATCHES`); lazily.
 
-    Of replays only the values that are compared are kept.
+    Replays keep only the values that are compared.
     """
     ours, theirs = (
         observe(run, SampledOutputs(VALUES)) if isinstance(run, Observable) else run for run in (ours, theirs)
     )
-    found = {}
+    units = {}
     for name in [name for name in ours if name in theirs]:
         two = [run[name].transpose("step", "unit", "sample", ...) for run in (ours, theirs)]
-        found[name] = [[delayed(_features)(run.sel(step=step).data) for run in two] for step in steps]
-    return _table(found, "layer", steps, shuffles)
+        units[name] = [[delayed(_features)(run.sel(step=step).data) for run in two] for step in steps]
+    return _table(units, "layer", steps, shuffles)
 
 
-def _table(found: Mapping[str, Sequence[Sequence[Any]]], dim: str, steps: Sequence[int], shuffles: int) -> xr.DataArray:
+def _table(units: Mapping[str, Sequence[Sequence[Any]]], dim: str, steps: Sequence[int], shuffles: int) -> xr.DataArray:
     """Match the rows of both runs for each layer and step, in one task."""
-    labels = {dim: np.array(list(found), dtype=object), "step": steps, "column": np.array(MATCHES, dtype=object)}
-    shape = len(found), len(steps), len(MATCHES)
-    task = delayed(_each)(list(found.values()), shape, shuffles)
+    labels = {dim: np.array(list(units), dtype=object), "step": steps, "column": np.array(MATCHES, dtype=object)}
+    shape = len(units), len(steps), len(MATCHES)
+    task = delayed(_each)(list(units.values()), shape, shuffles)
     return xr.DataArray(da.from_delayed(task, shape, float), labels, (dim, "step", "column"), "matches")
 
 
-def _each(found: Sequence[Sequence[Sequence[np.ndarray]]], shape: tuple[int, ...], shuffles: int) -> np.ndarray:
-    return np.array([[matches(a, b, shuffles=shuffles) for a, b in rows] for rows in found]).reshape(shape)
+def _each(units: Sequence[Sequence[Sequence[np.ndarray]]], shape: tuple[int, ...], shuffles: int) -> np.ndarray:
+    return np.array([[matches(a, b, shuffles=shuffles) for a, b in rows] for rows in units]).reshape(shape)
 
 
 def _rows_at(run: Mapping[str, xr.DataArray], names: Sequence[str], step: int) -> Any:
@@ -133,11 +133,11 @@ def _incoming(weight: np.ndarray, *bias: np.ndarray) -> np.ndarray:
 
 
 def _features(values: np.ndarray) -> np.ndarray:
-    """Give what units give on the probe less the mean, (unit, sample, position)."""
+    """Return the centered activations of units on the probe, (unit, sample, position)."""
     values = values.reshape(*values.shape[:2], -1)
-    most = max(1, VALUES // max(values.shape[1], 1))
-    if values.shape[2] > most:
-        values = values[:, :, np.sort(np.random.default_rng(0).permutation(values.shape[2])[:most])]
+    positions = max(1, VALUES // max(values.shape[1], 1))
+    if values.shape[2] > positions:
+        values = values[:, :, np.sort(np.random.default_rng(0).permutation(values.shape[2])[:positions])]
     values = values.astype(np.float64)
     with np.errstate(all="ignore"):
         varies = np.ptp(values, axis=(1, 2), keepdims=True) > 0

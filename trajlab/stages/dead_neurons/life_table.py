@@ -1,32 +1,38 @@
-"""The lives of units: when each died, came back and was born, and how many are yet to die."""
+"""Life table of units: when each died, revived and was first active, and how many have not yet died."""
 
 import numpy as np
 import xarray as xr
 
 from trajlab.statistics.result import Meaning
 
-_KNOWN = "snapshots at which it is not known are passed over"
+_KNOWN = "snapshots without a known state are skipped"
 MEANINGS = {
-    "deaths": Meaning("times that the unit died", "times", f"count of active before, dead at the next; {_KNOWN}"),
-    "revivals": Meaning("times that the unit came back", "times", "count of dead before, active again at the next"),
-    "first_active": Meaning("birth of the unit", "step", "first step at which it is active; NaN if it never is"),
-    "first_death": Meaning("first death of the unit", "step", "first step dead after it was active; NaN if none"),
-    "last_death": Meaning("last death of the unit", "step", "last step dead after it was active at the one before"),
+    "deaths": Meaning("deaths of the unit", "times", f"count of active before, dead at the next; {_KNOWN}"),
+    "revivals": Meaning("revivals of the unit", "times", "count of dead before, active again at the next"),
+    "first_active": Meaning(
+        "first activity of the unit", "step", "first step at which it is active; NaN if there is none"
+    ),
+    "first_death": Meaning(
+        "first death of the unit", "step", "first step at which it is dead after being active; NaN if there is none"
+    ),
+    "last_death": Meaning(
+        "last death of the unit", "step", "last step at which it is dead after being active at the step before"
+    ),
     "dead_steps": Meaning("snapshots at which the unit is dead", "snapshots", "count of dead = 1"),
-    "longest_dead": Meaning("longest dead spell", "snapshots", f"most snapshots dead in a row; {_KNOWN}"),
+    "longest_dead": Meaning("longest dead spell", "snapshots", f"largest number of dead snapshots in a row; {_KNOWN}"),
     "longest_dead_span": Meaning(
         "optimizer steps of the longest dead spell",
         "steps",
-        "most steps from the first snapshot dead to the next active, or to the last known if there is none",
+        "largest number of steps from a first dead snapshot to the next active one, or else to the last known one",
     ),
-    "dead_at_end": Meaning("dead at the end", "1", "1 if dead at the last snapshot at which it is known, else 0"),
+    "dead_at_end": Meaning("dead at the end", "1", "1 if dead at the last known snapshot, else 0"),
     "at_risk": Meaning(
-        "units that may die for the first time",
+        "units at risk of a first death",
         "units",
-        "count; active at an earlier snapshot, not dead since at any before this, known at this or a later one",
+        "count of units active at an earlier snapshot, not dead since, and known at this or a later one",
     ),
     "survival": Meaning(
-        "share of units yet to die for the first time",
+        "share of units that have not yet died",
         "1",
         "product over steps of 1 − first deaths / at_risk",
         share=True,
@@ -42,24 +48,24 @@ MEANINGS = {
 }
 
 
-def lifetimes(dead: xr.DataArray) -> dict[str, xr.DataArray]:
-    """Give the life table of units, and the survival of their layers.
+def life_table(dead: xr.DataArray) -> dict[str, xr.DataArray]:
+    """Return the life table of units, and the survival of their layers.
 
     Parameters
     ----------
     dead
-        1 where a unit is dead, 0 where it is active and NaN where it is not known, (step, layer, unit); the coord
+        1 where a unit is dead, 0 where it is active and NaN where its state is unknown, (step, layer, unit); the coord
         `step` holds the optimizer steps.
 
     Returns
     -------
     dict
-        What `MEANINGS` says: (layer, unit) for what a unit does, NaN for one that is never known; (layer) for
-        fractions and (step, layer) for `survival` and `at_risk`, with those of all layers under names with `total_`.
+        Variables of `MEANINGS`: (layer, unit) for units, NaN where the state is never known; (layer) for fractions and
+        (step, layer) for `survival` and `at_risk`, with those of all layers under names with `total_`.
 
-        A unit joins those at risk after it was first active, so one that is dead from the start counts from its birth
-        on, and one that is never active does not count. It leaves them when it dies, or after the last snapshot at
-        which it is known: it is censored then. `survival` is NaN until some unit is active.
+        A unit is at risk after it was first active, so one that is dead from the start is at risk from its first
+        activity on, and one that is never active is never at risk. It is at risk until it dies, or is censored after
+        its last known snapshot. `survival` is NaN until some unit is active.
 
     References
     ----------
@@ -69,47 +75,47 @@ def lifetimes(dead: xr.DataArray) -> dict[str, xr.DataArray]:
     Examples
     --------
     >>> dead = [[[0.0, 1]], [[1, 1]], [[1, 0]], [[0, 0]]]
-    >>> table = lifetimes(xr.DataArray(dead, {"step": [0, 5, 10, 20]}, ("step", "layer", "unit")))
+    >>> table = life_table(xr.DataArray(dead, {"step": [0, 5, 10, 20]}, ("step", "layer", "unit")))
     >>> [table[name].values.tolist() for name in ("deaths", "first_death", "first_active", "longest_dead_span")]
     [[[1.0, 0.0]], [[5.0, nan]], [[0.0, 10.0]], [[15.0, 10.0]]]
     >>> table["survival"].values.ravel().tolist()
     [1.0, 0.0, 0.0, 0.0]
     """
     values = dead.transpose("step", "layer", "unit").values
-    lives = _Lives(values, dead["step"].values)
-    found = {name: xr.DataArray(array, dims=("layer", "unit")) for name, array in lives.units().items()}
-    known = found["deaths"].notnull()
+    states = _States(values, dead["step"].values)
+    table = {name: xr.DataArray(array, dims=("layer", "unit")) for name, array in states.units().items()}
+    known = table["deaths"].notnull()
     shares = {
-        "ever_dead": found["dead_steps"] > 0,
-        "never_active": known & found["first_active"].isnull(),
-        "ever_died": found["deaths"] > 0,
-        "died_for_good": (found["deaths"] > 0) & (found["dead_at_end"] == 1),
+        "ever_dead": table["dead_steps"] > 0,
+        "never_active": known & table["first_active"].isnull(),
+        "ever_died": table["deaths"] > 0,
+        "died_for_good": (table["deaths"] > 0) & (table["dead_at_end"] == 1),
     }
     for prefix, over in (("", ["unit"]), ("total_", ["layer", "unit"])):
-        found |= {f"{prefix}fraction_{name}": who.sum(over) / known.sum(over) for name, who in shares.items()}
-        risk = lives.at_risk.sum(2 if not prefix else (1, 2))
-        survival = _survival(lives.first_deaths.sum(2 if not prefix else (1, 2)), risk, lives.born(bool(prefix)))
+        table |= {f"{prefix}fraction_{name}": units.sum(over) / known.sum(over) for name, units in shares.items()}
+        risk = states.at_risk.sum(2 if not prefix else (1, 2))
+        survival = _survival(states.first_deaths.sum(2 if not prefix else (1, 2)), risk, states.born(bool(prefix)))
         dims = ("step", "layer")[: risk.ndim]
-        found |= {f"{prefix}at_risk": xr.DataArray(risk.astype(float), dims=dims)}
-        found |= {f"{prefix}survival": xr.DataArray(survival, dims=dims)}
-    return found
+        table |= {f"{prefix}at_risk": xr.DataArray(risk.astype(float), dims=dims)}
+        table |= {f"{prefix}survival": xr.DataArray(survival, dims=dims)}
+    return table
 
 
 def _survival(deaths: np.ndarray, risk: np.ndarray, born: np.ndarray) -> np.ndarray:
-    """Multiply up the shares that outlive each step, (step, …); where nobody is at risk nobody dies."""
+    """Return the Kaplan–Meier product over the steps, (step, …); steps with nobody at risk leave it unchanged."""
     outlive = 1.0 - deaths / np.maximum(risk, 1)
     return np.where(born, np.cumprod(outlive, axis=0), np.nan)
 
 
-class _Lives:
-    """What is known of units, (step, layer, unit), and the state that each was last known in."""
+class _States:
+    """States of units, (step, layer, unit), and the last known state of each before a step."""
 
     def __init__(self, dead: np.ndarray, steps: np.ndarray):
         self.steps = steps.astype(np.float64)
         self.known = np.isfinite(dead)
         self.dead, self.active = dead == 1, dead == 0
-        place = np.arange(len(dead)).reshape(-1, 1, 1)
-        last = np.maximum.accumulate(np.where(self.known, place, -1), axis=0)
+        position = np.arange(len(dead)).reshape(-1, 1, 1)
+        last = np.maximum.accumulate(np.where(self.known, position, -1), axis=0)
         self.before = np.concatenate([np.full_like(last[:1], -1), last[:-1]])
         was = np.take_along_axis(self.dead, np.maximum(self.before, 0), axis=0)
         was_dead, was_active = (self.before >= 0) & was, (self.before >= 0) & ~was
@@ -124,11 +130,11 @@ class _Lives:
         self.at_risk = self.been_active & ~died_before & known_later
 
     def born(self, together: bool) -> np.ndarray:
-        """Tell whether any unit was active yet, (step, layer), or (step) for all layers together."""
+        """Return whether any unit has been active, (step, layer), or (step) for all layers together."""
         return (self.been_active | self.active).any((1, 2) if together else 2)
 
     def units(self) -> dict[str, np.ndarray]:
-        """Give the table, (layer, unit) each."""
+        """Return the table, (layer, unit) each."""
         ever = self.known.any(0)
         snapshots, span = self._longest()
         table = {
@@ -145,15 +151,15 @@ class _Lives:
         return {name: np.where(ever, values, np.nan) for name, values in table.items()}
 
     def _step(self, when: np.ndarray, *, last: bool = False) -> np.ndarray:
-        place = len(when) - 1 - when[::-1].argmax(0) if last else when.argmax(0)
-        return np.where(when.any(0), self.steps[place], np.nan)
+        position = len(when) - 1 - when[::-1].argmax(0) if last else when.argmax(0)
+        return np.where(when.any(0), self.steps[position], np.nan)
 
     def _at_end(self) -> np.ndarray:
-        place = len(self.known) - 1 - self.known[::-1].argmax(0)
-        return np.take_along_axis(self.dead, place[None], axis=0)[0]
+        position = len(self.known) - 1 - self.known[::-1].argmax(0)
+        return np.take_along_axis(self.dead, position[None], axis=0)[0]
 
     def _longest(self) -> tuple[np.ndarray, np.ndarray]:
-        """Give the longest dead spell of each unit, in snapshots and in optimizer steps."""
+        """Return the longest dead spell of each unit, in snapshots and in optimizer steps."""
         count, begun, most, longest = (np.zeros(self.dead.shape[1:]) for _ in range(4))
         for dead, active, step in zip(self.dead, self.active, self.steps, strict=True):
             begun = np.where(dead & (count == 0), step, begun)

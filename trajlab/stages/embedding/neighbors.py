@@ -1,4 +1,4 @@
-"""Nearest neighbors among samples: who they are, and how often their labels tell that of a sample."""
+"""Nearest neighbors among samples, and kNN accuracy."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -12,14 +12,14 @@ METRICS = ("euclidean", "cosine")
 
 
 class Near(NamedTuple):
-    """What is found around the samples.
+    """Neighbors of the samples.
 
     Attributes
     ----------
     distances, places
-        Of the nearest samples, the sample itself first, (sample, 1 + most).
+        Distances and positions of the nearest samples, the sample itself first, (sample, 1 + most).
     accuracy
-        Share of the labeled samples that their neighbors tell; NaN without two labeled ones.
+        Leave-one-out kNN accuracy over labeled samples; NaN for fewer than two.
     """
 
     distances: np.ndarray
@@ -48,7 +48,7 @@ def near(
     metric
         One of `METRICS`. A sample of zeros has no direction; its cosine distance to all others is 1.
     most
-        Number of nearest samples to give; at most all others.
+        Number of nearest samples to return; at most all others.
     labels
         Integers, (sample); negative ones are no label.
     neighbors
@@ -84,7 +84,7 @@ def near(
 
 
 def chance(labels: np.ndarray) -> np.ndarray:
-    """Give the share of the largest class, which always answering that class gets right, ().
+    """Return the majority-class rate, ().
 
     >>> chance(np.array([0, 1, 1, 1, -1]))
     array(0.75)
@@ -94,7 +94,7 @@ def chance(labels: np.ndarray) -> np.ndarray:
 
 
 def _blocks(points: np.ndarray, metric: str) -> Iterator[tuple[int, np.ndarray]]:
-    """Give the distances of some samples after the other to all samples."""
+    """Yield the distances of blocks of samples to all samples."""
     if metric == "cosine":
         norms = np.sqrt((points**2).sum(1, keepdims=True))
         pointless = norms[:, 0] == 0

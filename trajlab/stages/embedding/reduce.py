@@ -1,4 +1,4 @@
-"""Features of samples in few numbers: principal components, singular values, t-SNE, and what neighbors tell.
+"""Dimensionality reduction of features: PCA, singular values, t-SNE and kNN accuracy.
 
 Each step of a layer is a task of its own, as t-SNE takes a second.
 """
@@ -33,7 +33,7 @@ SHAPES: dict[str, tuple[str, ...]] = {
     "nonfinite": LAYER,
     "constant": LAYER,
 }
-"""What is found, with its dims."""
+"""Dims of each variable."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Plan:
     neighbors
         Neighbors that vote on a label.
     metric
-        What near is among the features, for neighbors and t-SNE.
+        Distance between features, for neighbors and t-SNE.
     tsne
         Whether to embed by t-SNE.
     perplexity
@@ -65,7 +65,7 @@ class Plan:
 
 
 class Reduced(NamedTuple):
-    """What is known of the features of a layer at a step.
+    """Reduced features of a layer at a step.
 
     Attributes
     ----------
@@ -81,12 +81,12 @@ class Reduced(NamedTuple):
 
 
 def reduced(values: np.ndarray, labels: np.ndarray | None, plan: Plan) -> Reduced:
-    """Find principal components, singular values and what neighbors tell.
+    """Compute principal components, singular values and kNN accuracy.
 
     Parameters
     ----------
     values
-        What a layer gives, (1, sample, …); samples with a value that is not finite are left out.
+        Activations of a layer, (1, sample, …); samples with a value that is NaN or Inf are excluded.
     labels
         Labels of the samples, negative where there is none; None without labels.
     plan
@@ -122,7 +122,7 @@ def reduced(values: np.ndarray, labels: np.ndarray | None, plan: Plan) -> Reduce
 
 
 def _components(centered: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Give the coordinates of samples along the directions in which they vary most, and the singular values."""
+    """Return the coordinates of samples along the directions of largest variance, and the singular values."""
     if not centered.size:
         return np.empty((len(centered), 0)), np.empty(0)
     wide = centered.shape[1] > centered.shape[0]
@@ -132,7 +132,7 @@ def _components(centered: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _spread(singular: np.ndarray, components: int) -> dict[str, Any]:
-    """Give what singular values say of the number of directions; 0/0 where nothing varies."""
+    """Return explained variance and effective dimensions from singular values; NaN where nothing varies."""
     with np.errstate(invalid="ignore", divide="ignore"):
         variance = (singular / singular.max(initial=0.0)) ** 2
         ratio = variance / variance.sum()
@@ -146,7 +146,7 @@ def _spread(singular: np.ndarray, components: int) -> dict[str, Any]:
 def mapped(
     part: Reduced, scores: Sequence[np.ndarray], step: int, labels: np.ndarray | None, plan: Plan
 ) -> dict[str, Any]:
-    """Embed samples by t-SNE, from their principal components on, and let neighbors tell there."""
+    """Embed samples by t-SNE, starting from their principal components, and compute kNN accuracy there."""
     places, divergence, perplexity = embedded(part.distances, part.places, scores[step], plan.perplexity, plan.seed)
     kept = np.isfinite(places[:, 0])
     accuracy = near(places[kept], labels=None if labels is None else labels[kept], neighbors=plan.neighbors).accuracy
@@ -161,8 +161,7 @@ def reduction(
     Parameters
     ----------
     lives
-        By name of the layer what it gives, (step, sample, …), a chunk a step; of one that gives the same at all steps,
-        a single one.
+        Activations by layer, (step, sample, …), a chunk a step; only one step where all steps are equal.
     steps
         Number of steps.
     directions
@@ -213,7 +212,7 @@ def _aligned(parts: Sequence[Reduced]) -> list[np.ndarray]:
 def _joined(
     parts: Sequence[Reduced], plots: Sequence[dict[str, Any]], scores: Sequence[np.ndarray]
 ) -> list[dict[str, Any]]:
-    """Put together what was found at each step."""
+    """Join the results of all steps."""
     found = [part.found | {"pca": own} for part, own in zip(parts, scores, strict=True)]
     maps = turned([plot["tsne"] for plot in plots])
     mapped = [plot | {"tsne": own} for plot, own in zip(plots, maps, strict=True)] or [{} for _ in parts]
@@ -221,7 +220,7 @@ def _joined(
 
 
 def _table(layers: Sequence[Sequence[dict[str, Any]]], shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
-    """Put together what was found in all layers, NaN where nothing was."""
+    """Join the results of all layers, NaN where there is none."""
     table = {name: np.full(shape, np.nan) for name, shape in shapes.items()}
     for column, steps in enumerate(layers):
         for name, whole in table.items():

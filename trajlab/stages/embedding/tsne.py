@@ -1,7 +1,7 @@
-"""t-SNE of samples whose nearest ones are known, such that several steps can be compared.
+"""t-SNE from nearest neighbors, aligned over the steps.
 
-It starts where the principal components are, once the signs of these are those of the step before, and is turned to
-where it is nearest to that of the step before.
+It starts from the principal components, with signs aligned to those of the previous step, and is rotated to agree best
+with that of the previous step.
 """
 
 from collections.abc import Sequence
@@ -14,11 +14,11 @@ START = 1e-4
 """Standard deviation of the first component where t-SNE starts, as in scikit-learn."""
 
 FEWEST = 4
-"""Samples from which on there is a t-SNE: perplexity 1 looks at three neighbors."""
+"""Smallest number of samples: perplexity 1 needs three neighbors."""
 
 
 def aligned(scores: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Give each component the sign in which it is nearest to that of the step before, (sample, component) each.
+    """Choose the sign of each component that agrees best with the previous step, (sample, component) each.
 
     The sign of a component is free; at first its largest value is positive.
     """
@@ -37,7 +37,7 @@ def aligned(scores: Sequence[np.ndarray]) -> list[np.ndarray]:
 def embedded(
     distances: np.ndarray, places: np.ndarray, scores: np.ndarray, perplexity: float, seed: int
 ) -> tuple[np.ndarray, float, float]:
-    """Embed samples by t-SNE; give the coordinates, (sample, component), the divergence, and the perplexity.
+    """Embed samples by t-SNE; return the coordinates, (sample, component), the divergence and the perplexity.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def embedded(
 
 
 def turned(maps: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Turn each t-SNE, which has no directions of its own, to where it is nearest to the one of the step before."""
+    """Rotate or mirror each t-SNE, whose orientation is arbitrary, to agree best with that of the previous step."""
     out: list[np.ndarray] = []
     before: np.ndarray | None = None
     for own in maps:
@@ -89,17 +89,17 @@ def turned(maps: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 
 def _unit(scores: np.ndarray) -> np.ndarray:
-    """Give numbers of any size in shares of the largest, so that their squares stay in the range of float64."""
+    """Divide by the largest size, so that squares stay in the range of float64."""
     return scores / (np.nanmax(abs(scores), initial=0.0) or 1.0)
 
 
 def lower(perplexity: float, count: int) -> float:
-    """Lower a perplexity to what so many samples allow."""
+    """Lower a perplexity to the largest that a number of samples allows."""
     return min(perplexity, (count - 1) / 3)
 
 
 def neighborhood(perplexity: float, count: int) -> int:
-    """Give at how many neighbors t-SNE of so many samples looks, as in scikit-learn.
+    """Return the number of neighbors that t-SNE of a number of samples uses, as in scikit-learn.
 
     >>> neighborhood(30.0, 256), neighborhood(30.0, 10), neighborhood(30.0, 3)
     (91, 9, 0)
@@ -109,5 +109,5 @@ def neighborhood(perplexity: float, count: int) -> int:
 
 @cache
 def _openmp() -> ThreadpoolController:
-    """Give what limits the threads that t-SNE would start; the limit holds for the thread that sets it."""
+    """Return what limits the threads that t-SNE would start; the limit holds for the thread that sets it."""
     return ThreadpoolController().select(user_api="openmp")

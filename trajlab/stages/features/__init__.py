@@ -59,7 +59,7 @@ def features(
     Parameters
     ----------
     replay
-        Puts the snapshots through the network, as `trajlab.replay` does.
+        Runs the snapshots on inputs, as `trajlab.replay` does.
     probe
         The batch that inputs of all kinds are taken from, or made of.
     layers

@@ -1,4 +1,4 @@
-"""How large gradients are, which way they point, and how much they vary."""
+"""Size, direction and variance of gradients."""
 
 from collections.abc import Callable
 from functools import partial
@@ -15,10 +15,10 @@ from trajlab.stages.gradient_statistics.epochs import Calendar, calendar
 from trajlab.statistics.result import Meaning, Sums, annotate, columns_of, stride
 from trajlab.statistics.standard_errors import root_error, total_error
 
-_SE = "linearized, over a random sample of entries without replacement; 0 if all entries are recorded"
+_SE = "linearized, for entries sampled without replacement; 0 if all entries are recorded"
 MEANINGS = {
     "mean": Meaning("mean gradient", "gradient", "Σg / n over finite entries"),
-    "mean_abs": Meaning("mean size of a gradient entry", "gradient", "Σ|g| / n"),
+    "mean_abs": Meaning("mean absolute gradient", "gradient", "Σ|g| / n"),
     "max_abs": Meaning("largest gradient entry", "gradient", "max|g| of the recorded entries, a lower bound of all"),
     "l1": Meaning("L1 norm of the gradient", "gradient", "Σ|g|, samples scaled to the whole tensor"),
     "l2": Meaning("norm of the gradient", "gradient", "sqrt(Σg²), samples scaled to the whole tensor"),
@@ -27,13 +27,17 @@ MEANINGS = {
     "zeros": Meaning("gradient entries that are exactly zero", "entries", "count of recorded entries"),
     "nonfinite": Meaning("gradient entries that are NaN or Inf", "entries", "count of recorded entries"),
     "angle_prev": Meaning(
-        "angle to the gradient before", "degrees", "arccos(g_t·g_prev / (|g_t|₂ |g_prev|₂)), entries finite in both"
+        "angle to the previous gradient",
+        "degrees",
+        "arccos(g_t·g_prev / (|g_t|₂ |g_prev|₂)) over entries finite in both",
     ),
-    "epoch_mean": Meaning("mean over the steps of an epoch", "as the quantity", "mean of the known values"),
+    "epoch_mean": Meaning("mean over the steps of an epoch", "as the quantity", "mean of the finite values"),
     "epoch_mean_se": Meaning(
-        "standard error of the mean over an epoch", "as the quantity", "mean of those of the steps, which bounds it"
+        "standard error of the mean over an epoch",
+        "as the quantity",
+        "mean of the standard errors of the steps, an upper bound",
     ),
-    "epoch_max": Meaning("maximum over the steps of an epoch", "as the quantity", "maximum of the known values"),
+    "epoch_max": Meaning("maximum over the steps of an epoch", "as the quantity", "maximum of the finite values"),
     "epoch_length": Meaning("steps with a gradient in an epoch", "steps", "count of recorded steps"),
     "variance_over_steps": Meaning(
         "variance of a gradient entry over the steps of an epoch", "gradient²", "mean over entries of var_t(g), ddof 0"
@@ -46,44 +50,44 @@ for _name in ESTIMATES:
 
 
 def gradient_statistics(gradient: Tensor, metrics: xr.Dataset | None = None, *, steps_per_epoch: int = 0) -> xr.Dataset:
-    """How large the gradients are, which way they point, and how much they vary, at each step and over epochs.
+    """Norms, angles and variance of the gradients, at each step and over epochs.
 
     Answers: do early layers still get a gradient, does it vanish or explode, and how noisy is it?
 
     Parameters
     ----------
     gradient
-        One parameter's gradients, dims (step, ...) or (step, sample), or those of many by name.
+        Gradients of one parameter, dims (step, ...) or (step, sample), or a mapping of several.
     metrics
-        What was measured while training; its column `epoch` says which epoch a step belongs to.
+        Recorded metrics; the metric `epoch` assigns steps to epochs.
     steps_per_epoch
-        Steps of an epoch. With 0, the metric `epoch` tells epochs apart; without that, all steps are taken as one.
+        Optimizer steps of an epoch. With 0, the metric `epoch` defines epochs; without it, all steps form one epoch.
 
     Returns
     -------
     mean, mean_abs, variance, rms : (step, parameter)
-        Of the entries; the variance is the population's, with ddof 0.
+        Moments of the entries; variance with ddof 0.
     max_abs : (step, parameter)
-        The largest recorded entry; of a sample, a lower bound of the largest of all.
+        Largest recorded |g|; of a sample, a lower bound of the largest of all.
     l1, l2 : (step, parameter)
-        Norms of the whole tensor; those of a sample are scaled to it.
+        Norms of the whole tensor; samples are scaled to it.
     angle_prev : (step, parameter)
-        Angle to the gradient recorded before, 0 to 180 degrees, to about 1e-6; NaN at the first step.
+        Angle to the previous recorded gradient, 0 to 180 degrees, accurate to about 1e-6; NaN at the first step.
     zeros, nonfinite : (step, parameter)
-        Recorded entries that are exactly zero, and NaN or Inf. The latter are left out of all else.
+        Recorded entries that are exactly zero, and that are NaN or Inf. All else excludes the latter.
     epoch_mean, epoch_max : (parameter, epoch, quantity)
-        Mean and maximum over the epoch's steps of each of the above.
+        Mean and maximum of each of the above over the steps of an epoch.
     variance_over_steps : (parameter, epoch)
-        Variance of an entry over the epoch's steps at which it is finite, averaged over the entries. It is 0 in an
-        epoch of one recorded step.
+        Variance of an entry over the steps of an epoch at which it is finite, averaged over the entries; 0 in an epoch
+        of one recorded step.
     epoch_length : (parameter, epoch)
-        Steps of the epoch that have a gradient.
+        Number of steps with a gradient.
     …_se : as the estimate
-        Standard errors of what is estimated from a sample of the entries; 0 if all are recorded.
+        Standard errors of estimates from a sample of the entries; 0 if all are recorded.
     total_… : (step) or (epoch)
-        The same of the whole network, samples counted for the whole of their tensor; with many tensors only.
+        The same for the whole network, with samples scaled to their whole tensor; for a mapping of tensors only.
 
-    The attr `epochs` says where the epochs are known from.
+    The attr `epochs` names the source of the epochs.
 
     Raises
     ------
@@ -92,9 +96,9 @@ def gradient_statistics(gradient: Tensor, metrics: xr.Dataset | None = None, *, 
 
     References
     ----------
-    The norm is Cockpit's GradNorm (Schneider et al. 2021, arXiv:2102.06604), and as `torch.nn.utils.clip_grad_norm_`
-    has it for the whole network. Moments are merged by Pébay 2008, SAND2008-6212; standard errors are Cochran's (1977,
-    Sampling Techniques).
+    The norm is Cockpit's GradNorm (Schneider et al. 2021, arXiv:2102.06604), and that of
+    `torch.nn.utils.clip_grad_norm_` for the whole network. Moments are merged as in Pébay 2008, SAND2008-6212; standard
+    errors as in Cochran 1977, Sampling Techniques.
     """
     steps = np.unique(np.concatenate([array["step"].values for array in by_name(gradient).values()]))
     epochs = calendar(steps, metrics, steps_per_epoch)
@@ -121,7 +125,7 @@ def _result(moments: xr.DataArray, angles: xr.DataArray, varying: xr.DataArray, 
 
 
 def _by_epoch(varying: xr.DataArray, epochs: Calendar) -> xr.Dataset:
-    """Name the columns of the kernel `Epochs`, (…, epoch) each."""
+    """Return the columns of the kernel `Epochs` as variables, (…, epoch) each."""
     shape = (*varying.shape[:-1], len(epochs.numbers), len(EPOCH))
     columns = np.moveaxis(varying.values.reshape(shape), -1, 0)
     dims = (*varying.dims[:-1], "epoch")
@@ -174,7 +178,7 @@ def _at_steps(sums: Sums, total: bool) -> dict[str, xr.Variable]:
 
 
 def _angle(sums: Sums, gq: xr.Variable, gg: xr.Variable, qq: xr.Variable, total: bool) -> dict[str, xr.Variable]:
-    """Give the angle whose cosine is gq / sqrt(gg·qq), with its error."""
+    """Return the angle whose cosine is gq / sqrt(gg·qq), with its standard error."""
     size = np.sqrt(gg * qq)
     cosine = (gq / size).clip(-1.0, 1.0)
     first = sums.gq / size - cosine / 2 * (sums.gg / gg + sums.qq / qq)

@@ -1,4 +1,4 @@
-"""Which epoch each step belongs to."""
+"""Assign steps to epochs."""
 
 from typing import NamedTuple
 
@@ -9,16 +9,16 @@ from trajlab.errors import BadSetting
 
 
 class Calendar(NamedTuple):
-    """The epochs that some steps fall into.
+    """Epochs of a sequence of steps.
 
     Parameters
     ----------
     numbers
         Number of each epoch, rising.
     starts
-        Position of its first step among the steps.
+        Position of the first step of each epoch.
     source
-        Where this is known from.
+        Where the epochs are known from.
     """
 
     numbers: np.ndarray
@@ -27,17 +27,17 @@ class Calendar(NamedTuple):
 
 
 def calendar(steps: np.ndarray, metrics: xr.Dataset | None, steps_per_epoch: int) -> Calendar:
-    """Part steps into epochs.
+    """Assign steps to epochs.
 
     Parameters
     ----------
     steps
         Rising steps.
     metrics
-        What was measured while training; its column `epoch`, of which the whole part counts, names the epochs. Between
-        the steps at which it was measured it is taken to rise evenly.
+        Recorded metrics. The integer part of the metric `epoch` numbers the epochs; between the steps at which it was
+        recorded it is interpolated linearly.
     steps_per_epoch
-        Steps of an epoch, which go before the metrics; 0 if that is unknown.
+        Steps of an epoch, which take precedence over the metrics; 0 if unknown.
 
     Raises
     ------
@@ -51,24 +51,24 @@ def calendar(steps: np.ndarray, metrics: xr.Dataset | None, steps_per_epoch: int
     """
     if steps_per_epoch < 0:
         raise BadSetting(
-            f"steps_per_epoch={steps_per_epoch} was asked for; it is 1 or more, or 0 for unknown. Change it."
+            f"cannot use steps_per_epoch={steps_per_epoch}: choose 1 or more, or 0 to take epochs from the metrics"
         )
     if steps_per_epoch:
         numbers, source = steps // min(steps_per_epoch, np.iinfo(np.int64).max), "steps_per_epoch"
     else:
-        known, epochs = _measured(metrics)
-        numbers, source = np.zeros(len(steps), np.int64), "unknown, all steps taken as one"
-        if len(known):
-            rising = np.maximum.accumulate(np.interp(steps, known, epochs))
+        at, epochs = _recorded(metrics)
+        numbers, source = np.zeros(len(steps), np.int64), "unknown, all steps form one epoch"
+        if len(at):
+            rising = np.maximum.accumulate(np.interp(steps, at, epochs))
             numbers, source = np.floor(rising + 1e-9).astype(np.int64), "the metric epoch"
-    found, starts = np.unique(numbers, return_index=True)
-    return Calendar(found, starts, source)
+    epochs_found, starts = np.unique(numbers, return_index=True)
+    return Calendar(epochs_found, starts, source)
 
 
-def _measured(metrics: xr.Dataset | None) -> tuple[np.ndarray, np.ndarray]:
-    """Give the steps at which the epoch was measured, and the epochs."""
+def _recorded(metrics: xr.Dataset | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the steps at which the epoch was recorded, and the epochs."""
     if metrics is None or "epoch" not in metrics or metrics["epoch"].dims != ("step",):
         return np.empty(0), np.empty(0)
     epochs = metrics["epoch"].values.astype(np.float64)
-    known = np.isfinite(epochs)
-    return metrics["step"].values[known], epochs[known]
+    finite = np.isfinite(epochs)
+    return metrics["step"].values[finite], epochs[finite]

@@ -1,0 +1,98 @@
+"""Quantities of attribution, from outputs, gradients, maps and scores."""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from trajlab.errors import BadSetting
+from trajlab.statistics.attention_iou import attention_iou, resized
+
+SLOPES = ("input_gradient", "token_gradient")
+"""Gradients with respect to inputs, of which a result has at most one."""
+
+
+def quantities(
+    *arrays: xr.DataArray,
+    names: tuple[str | tuple[str, float], ...],
+    classes: bool,
+    units: tuple[int, ...],
+    top_k: int,
+) -> xr.Dataset:
+    """Return the quantities that need a few numbers only.
+
+    Parameters
+    ----------
+    arrays
+        Outputs, gradients, Grad-CAM, pooled activations, masks and tables of scores.
+    names
+        Name of each; of tables of scores the kind of perturbation, adversarial or noise, and its size ε.
+    classes
+        Whether the outputs are logits of one label a sample.
+    units
+        Numbers of the units shown.
+    top_k
+        Number of samples in `top_samples`.
+    """
+    by_name = dict(zip(names, arrays, strict=True))
+    output = by_name["output"]
+    result = {"sample_index": by_name["index"].variable}
+    for name, source in (("predicted", "output"), ("adversarial_predicted", "adversarial_output")):
+        if classes and source in by_name:
+            result[name] = xr.Variable(("step", "sample"), _predicted(by_name[source].values))
+    order = np.argsort(-by_name["pooled"].values, axis=1, kind="stable")[:, :top_k]
+    top = np.take_along_axis(by_name["pooled"].values, order, axis=1)
+    result["top_samples"] = xr.Variable(("step", "rank", "unit"), np.where(np.isnan(top), -1, order))
+    result["top_response"] = xr.Variable(("step", "rank", "unit"), top)
+    result = {name: variable.transpose(..., "rank", missing_dims="ignore") for name, variable in result.items()}
+    if "response" in by_name:
+        result["maximum_response_value"] = xr.Variable(("step", "unit"), by_name["response"].values)
+    coords: dict[str, Any] = {"step": output["step"].variable, "unit": list(units)}
+    for kind in ("adversarial", "noise"):
+        tables = {name[1]: by_name[name] for name in names if isinstance(name, tuple) and name[0] == kind}
+        if not tables:
+            continue
+        scores = xr.concat(list(tables.values()), dim="epsilon").transpose("step", "epsilon", "column")
+        coords["epsilon"] = ("epsilon", list(tables), {"long_name": "size of the attack", "units": "input"})
+        scored = scores.sel(column="scored")
+        result[f"{kind}_loss"] = (scores.sel(column="loss") / scored).variable
+        if classes:
+            result[f"{kind}_accuracy"] = (scores.sel(column="right") / scored).variable
+    slopes = {name: by_name[name] for name in SLOPES if name in by_name}
+    nonfinite = [(~np.isfinite(array.values)).reshape(len(array), -1).sum(1) for array in (output, *slopes.values())]
+    result["nonfinite"] = xr.Variable("step", np.sum(nonfinite, axis=0))
+    maps = {
+        name: abs(slope).sum("channel", skipna=False) if "channel" in slope.dims else abs(slope)
+        for name, slope in slopes.items()
+    }
+    maps |= {"grad_cam": by_name["grad_cam"]} if "grad_cam" in by_name else {}
+    if maps:
+        coords["map"] = np.array(list(maps), dtype=object)
+        result |= _overlaps([array.values for array in maps.values()], by_name.get("mask"))
+    return xr.Dataset(result, coords)
+
+
+def _predicted(outputs: np.ndarray) -> np.ndarray:
+    """Return the predicted class, (…, unit) to (…); NaN where an output is NaN or Inf."""
+    return np.where(np.isfinite(outputs).all(-1), outputs.argmax(-1), np.nan)
+
+
+def _overlaps(maps: list[np.ndarray], mask: xr.DataArray | None) -> dict[str, xr.Variable]:
+    """Compare maps, (step, sample, …), with those of the previous step, and with masks, (sample, …)."""
+    dims = ("step", "sample", "map")
+    previous = [np.full(array.shape[:2], np.nan) for array in maps]
+    for overlap, array in zip(previous, maps, strict=True):
+        overlap[1:] = attention_iou(array[1:], array[:-1], range(2 - array.ndim, 0))
+    overlaps = {"attention_iou_prev": xr.Variable(dims, np.stack(previous, axis=-1))}
+    if mask is not None:
+        if (mask.values < 0).any():
+            raise BadSetting("cannot compare maps with masks: a mask has negative values; use 0 outside of the object")
+        shape = mask.shape[1:]
+        with_mask = [
+            attention_iou(resized(array, shape), mask.values, range(-len(shape), 0))
+            if array.ndim == 2 + len(shape)
+            else np.full(array.shape[:2], np.nan)
+            for array in maps
+        ]
+        overlaps["attention_iou"] = xr.Variable(dims, np.stack(with_mask, axis=-1))
+    return overlaps

@@ -1,0 +1,117 @@
+"""Quantities of dead units, from tables of activity, gradients and weights."""
+
+import numpy as np
+import xarray as xr
+
+from trajlab.scan.kernels.activity import ACTIVITY
+from trajlab.stages.dead_neurons.life_table import life_table
+from trajlab.statistics.result import stride
+from trajlab.statistics.units import UnitLayer, at_steps, side_by_side
+
+FRACTIONS = ("dead", "near_dead", "dormant", "gradient_dead", "weight_static")
+"""States of units whose shares are reported."""
+
+
+def quantities(
+    *tables: xr.DataArray, keys: tuple[tuple[str, str], ...], layers: tuple[UnitLayer, ...], tau: float,
+    min_active_fraction: float, window: int,
+) -> xr.Dataset:  # fmt: skip
+    """Return all quantities of the stage.
+
+    Parameters
+    ----------
+    tables
+        Activity of layers, and which gradients are not zero and which weights changed.
+    keys
+        Kind and name of each table.
+    layers
+        The layers, in order.
+    tau, min_active_fraction, window
+        Settings of the stage.
+    """
+    by_key = dict(zip(keys, tables, strict=True))
+    kinds = list(dict.fromkeys(kind for kind, _ in keys))
+    steps = np.unique(np.concatenate([table["step"].values for (kind, _), table in by_key.items() if kind == kinds[0]]))
+
+    def join(parts: list[np.ndarray | None]) -> xr.DataArray:
+        values = side_by_side(parts, layers, len(steps))
+        return xr.DataArray(values, dims=("step", "layer", "unit", "column")[: values.ndim])
+
+    units: dict[str, xr.DataArray] = {}
+    counts: dict[str, xr.DataArray] = {}
+    if "activity" in kinds:
+        columns = join([at_steps(by_key["activity", layer.name], steps) for layer in layers])
+        rectify = xr.DataArray([layer.rectify for layer in layers], dims="layer")
+        units, counts = _on_probe(
+            columns.assign_coords(column=list(ACTIVITY)).to_dataset("column"), rectify, tau, min_active_fraction
+        )
+    if "gradient" in kinds:
+        parameters = [[by_key.get(("gradient", name)) for name in (layer.weight, layer.bias)] for layer in layers]
+        units["gradient_dead"] = join([_without_gradient(parts, steps, window) for parts in parameters])
+    if "weight" in kinds:
+        changed = [by_key.get(("weight", layer.weight)) for layer in layers]
+        units["weight_static"] = join([None if table is None else 1.0 - at_steps(table, steps) for table in changed])
+    labels = {
+        "step": ("step", steps, {"long_name": "optimizer step", "units": "1"}),
+        "layer": np.array([layer.name for layer in layers], dtype=object),
+        "source": ("layer", np.array([layer.source for layer in layers], dtype=object)),
+        "units": ("layer", [layer.units for layer in layers]),
+    }
+    table = life_table(units["dead"].assign_coords(step=steps)) if "dead" in units else {}
+    return stride(xr.Dataset(units | _pooled(units, counts) | table, labels))
+
+
+def _on_probe(
+    sums: xr.Dataset, rectify: xr.DataArray, tau: float, min_active_fraction: float
+) -> tuple[dict[str, xr.DataArray], dict[str, xr.DataArray]]:
+    """Return the state of each unit, and changes of state to be counted, from sums over the probe."""
+    known = sums.valid > 0
+    active_fraction = sums.active / sums.valid
+    dead = (sums.active == 0).where(known)
+    value = xr.where(rectify, sums.positive, sums["size"]) / sums.valid
+    mean = value.sum("unit") / value.count("unit")
+    before = dead.shift(step=1)
+    both = before.notnull() & dead.notnull()
+    back = (before == 1) & (dead == 0)
+    seen_alive = (before == 0).cumsum("step") > 0
+    units = {
+        "active_fraction": active_fraction,
+        "dead": dead,
+        "near_dead": (active_fraction < min_active_fraction).where(known),
+        "dormant": (value <= tau * mean).where(known),
+        "dormant_score": value / mean,
+    }
+    counts = {
+        "died": ((before == 0) & (dead == 1)).where(both),
+        "revived": (back & seen_alive).where(both),
+        "born": (back & ~seen_alive).where(both),
+        "nonfinite": sums.nonfinite,
+    }
+    return units, counts
+
+
+def _without_gradient(tables: list[xr.DataArray | None], steps: np.ndarray, window: int) -> np.ndarray | None:
+    """Return whether none of the parameters of each unit had a gradient over a window, (step, unit)."""
+    known = [table for table in tables if table is not None]
+    if not known:
+        return None
+    recorded = known[0]["step"].values
+    nonzero = np.fmax.reduce([at_steps(table, recorded) for table in known])
+    dead = np.full(nonzero.shape, np.nan)
+    if len(recorded) >= window:
+        dead[window - 1 :] = 1.0 - np.lib.stride_tricks.sliding_window_view(nonzero, window, axis=0).max(-1)
+    return at_steps(known[0].copy(data=dead), steps)
+
+
+def _pooled(units: dict[str, xr.DataArray], counts: dict[str, xr.DataArray]) -> dict[str, xr.DataArray]:
+    """Return the shares and counts of units of each layer, and of all layers."""
+    shares = {f"fraction_{name}": units[name] for name in FRACTIONS if name in units}
+    for name, proxy in (("agreement", "gradient_dead"), ("agreement_static", "weight_static")):
+        if "dead" in units and proxy in units:
+            both = units["dead"].notnull() & units[proxy].notnull()
+            shares[name] = (units["dead"] == units[proxy]).where(both)
+    result: dict[str, xr.DataArray] = {}
+    for prefix, over in (("", ["unit"]), ("total_", ["layer", "unit"])):
+        result |= {prefix + name: share.sum(over) / share.count(over) for name, share in shares.items()}
+        result |= {prefix + name: count.sum(over, min_count=1) for name, count in counts.items()}
+    return result
