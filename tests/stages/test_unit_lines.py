@@ -203,7 +203,7 @@ def test_unit_lines__of_a_net_that_tells_no_classes(by_hand):
     def replay(probe, layers):
         return {"": xr.DataArray(np.zeros((2, len(probe), 3, 4)), dims=("step", "sample", "unit", "x"))}
 
-    with pytest.raises(BadSetting, match=r"expected of each point; they are of shape \(3, 4\)"):
+    with pytest.raises(BadSetting, match=r"shape \(3, 4\)"):
         unit_lines(by_hand.weights, by_hand.probe, replay)
 
 

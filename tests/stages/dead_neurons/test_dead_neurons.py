@@ -375,8 +375,8 @@ def test_dead_neurons__settings_out_of_range_are_told(settings):
 
 
 def test_dead_neurons__activations_without_units_or_on_two_probes_are_refused():
-    with pytest.raises(BadSetting, match="relu has step, sample, channel"):
+    with pytest.raises(BadSetting, match="relu.*step, sample, channel"):
         dead_neurons({"relu": layer(np.ones((2, 3, 4)), "sample", "channel")})
     two = {name: layer(np.ones((2, 3, 4)), probe_sha256=name * 20) for name in "ab"}
-    with pytest.raises(BadSetting, match="one probe"):
+    with pytest.raises(BadSetting, match="probe"):
         dead_neurons(two)
