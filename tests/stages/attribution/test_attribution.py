@@ -305,7 +305,7 @@ def test_attribution__without_masks_there_is_no_overlap_with_them(result):
     assert "attention_iou" not in result and "attention_iou_prev" in result
 
 
-@pytest.mark.parametrize(("mask", "said"), [(np.ones((11, 4, 4)), "expected"), (np.ones((5, 8, 8)), "one for each")])
+@pytest.mark.parametrize(("mask", "said"), [(np.ones((11, 4, 4)), "mask"), (np.ones((5, 8, 8)), "mask")])
 def test_attribution__masks_that_do_not_fit_are_told(run, batch, mask, said):
     probe = as_probe(batch).assign(mask=(("masked", "y", "x"), mask))
     with pytest.raises(BadSetting, match=said):
