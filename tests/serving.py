@@ -65,6 +65,7 @@ def serve(name: str, run: Trajectory) -> Trajectory | dict[str, Trajectory]:
 def _equipped(run: Trajectory, shape: tuple[int, ...] = (3,)) -> Trajectory:
     shapes = {name: list(array.shape[1:]) for name, array in run.weights.items()}
     run = run.with_model()
+    run.trusted = True
     run.facts = run.facts | {
         "describe": {"model": {"factory": "tests.serving:AnyNetwork", "arguments": {"shapes": shapes}}}
     }

@@ -161,7 +161,7 @@ def test_attribution__of_vectors_is_drawn_as_numbers(probe):
     net = lambda: nn.Sequential(nn.Linear(16, 5), nn.ReLU(), nn.Linear(5, 2))  # noqa: E731
     found = trajlab.run("attribution", run_of(net, (probe[0].reshape(6, 16), probe[1])), ascent_steps=0).compute()
     assert drawn(found) == ["adversarial_accuracy", "attention_iou_prev"]
-    assert figure(found).get_ylabel().startswith("share")
+    assert figure(found).get_ylabel().startswith("accuracy")
     assert figure(found, variable="input_gradient").has_data()
 
 

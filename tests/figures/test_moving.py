@@ -98,7 +98,7 @@ def test_moving__what_does_not_move_says_what_does(tmp_path):
 def test_film__needs_ffmpeg(result, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", "")
 
-    with pytest.raises(MissingData, match="ffmpeg, which writes these, was not found. Install it, or name a .gif"):
+    with pytest.raises(MissingData, match="ffmpeg"):
         save(result, tmp_path / "filters.mp4")
     assert list(tmp_path.iterdir()) == []
 
@@ -126,6 +126,6 @@ def test_film__gives_ffmpeg_whole_frames_of_even_size(result, tmp_path, monkeypa
 def test_film__says_what_ffmpeg_says(result, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", program(tmp_path / "bin", "cat > /dev/null; echo no encoder >&2; exit 3"))
 
-    with pytest.raises(TrajlabError, match="ffmpeg says: no encoder. Name a .gif"):
+    with pytest.raises(TrajlabError, match="no encoder"):
         save(result, tmp_path / "filters.mp4")
     assert not (tmp_path / "filters.mp4").exists()

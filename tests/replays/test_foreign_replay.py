@@ -143,7 +143,7 @@ def test_the_command_itself_finds_modules_where_it_is_called(place, tmp_path):
         ("foreign_zoo:broken", BadSetting, "RuntimeError: no weights to fetch"),
         ("foreign_zoo:number", BadSetting, "'int' object is not callable"),
         ("foreign_zoo:nets", MissingData, "no attribute 'nets'"),
-        ("foreign_zoo", BadSetting, "package.module:factory"),
+        ("foreign_zoo", BadSetting, "foreign_zoo.*module:function"),
         ("foreign_zoo:wide", BadSetting, r"7 of another shape \(0.weight \[5, 1, 3, 3\] recorded as \[4, 1, 3, 3\]"),
     ],
 )
@@ -177,7 +177,7 @@ def test_a_probe_that_does_not_fit_is_told(place, tmp_path):
     cases = {
         "flat.npy": (BadSetting, r"Sequential.*\[3, 36\]"),
         "many.npz": (DamagedData, "5 inputs and 4 targets"),
-        "odd.npz": (BadSetting, r"labels of shape \(5,\) or values of shape \(5, 3\) were expected as targets"),
+        "odd.npz": (BadSetting, r"targets .*labels of shape \(5,\).* values of shape \(5, 3\)"),
     }
     for name, (error, found) in cases.items():
         raised = call(
@@ -187,7 +187,7 @@ def test_a_probe_that_does_not_fit_is_told(place, tmp_path):
     raised = call(
         "evaluation", place / "torch", tmp_path / "o", "--model", "foreign_zoo:net", "--probe", place / "probe.npy"
     )
-    assert isinstance(raised, MissingData) and "inputs only" in str(raised)
+    assert isinstance(raised, MissingData) and "no targets" in str(raised)
 
 
 def test_a_layer_that_is_not_there_is_told_with_close_names(place):

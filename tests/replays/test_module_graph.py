@@ -66,7 +66,7 @@ def test_save_network__says_what_it_lacks(tmp_path):
         save_network(run.with_model(Residual), tmp_path / "a.svg")
     with pytest.raises(BadSetting, match=r"Residual.*\[3, 4\]"):
         module_graph(run, model=Residual, probe=torch.zeros(2, 4))
-    with pytest.raises(BadSetting, match=r"pictures end in .*svg"):
+    with pytest.raises(BadSetting, match=r"a.txt.* svg"):
         save_network(run.with_model(Residual), tmp_path / "a.txt")
 
 

@@ -19,8 +19,8 @@ def test_report__folds_all_but_the_first_two_figures_of_a_section(page):
 
 
 def test_report__asks_the_question_of_each_stage(page):
-    assert "Did this layer move, how far, by how winding a path, and how much of it moved at all?" in page
-    assert "Does the optimizer oscillate across a valley, drift along one, or toss coins?" in page
+    assert "Did this layer move, how far" in page
+    assert "Does the optimizer oscillate" in page
 
 
 def test_report__shows_a_users_own_stage(tmp_path, example):
@@ -79,4 +79,4 @@ def test_report__names_the_layer_whose_filters_a_section_shows(tmp_path):
 
     titles = re.findall(r'<section id="([^"]+)">\s*<h3>(.*)</h3>', page)
     assert titles == [(f"filters_{name}", f"filters of {name}.weight") for name in ("conv1", "conv2")]
-    assert plain(page).count("What do the filters of a layer look for") == 2
+    assert plain(page).count("filters of a layer detect") == 2

@@ -68,11 +68,11 @@ def attribution(result: xr.Dataset, *, ax: Axes | None = None, variable: str | N
         Which part of it, as in ``step=100``; by default the last step of the first run, and where a sample is chosen,
         all steps of it.
     """
-    if variable in OF_UNITS and variable in result and _is_image(result[variable]):
+    if variable in OF_UNITS and variable in result and is_image(result[variable]):
         ax = canvas(ax, height=4.8)
         _units(result, variable, ax, **select)
         return ax
-    if variable in OF_SAMPLES and variable in _rows(result) and _is_image(result["image"]):
+    if variable in OF_SAMPLES and variable in _rows(result) and is_image(result["image"]):
         return _maps(result, variable, ax, **select)
     if variable in OVERLAPS and variable in result:
         ax = canvas(ax)
@@ -82,7 +82,7 @@ def attribution(result: xr.Dataset, *, ax: Axes | None = None, variable: str | N
         shown = shown.isel(map=-1) if "run" in shown.dims else shown
         lines(shown.squeeze("map") if shown.sizes.get("map") == 1 else shown, ax)
         return ax
-    if variable is not None or not _is_image(result["image"]):
+    if variable is not None or not is_image(result["image"]):
         defaults = ("adversarial_accuracy", "token_gradient", "attention_iou_prev", "top_response")
         return default(result, ax=ax, variable=variable or next(name for name in defaults if name in result), **select)
     ax = canvas(ax, height=4.0)
@@ -106,7 +106,7 @@ def panels(result: xr.Dataset) -> list[Panel]:
         "adversarial": f"Adversarial inputs are moved by ε = {result.attrs.get('epsilon', 0):g} in each value.",
     }
     caption = " ".join(text for name, text in ways.items() if name in result) + " Each picture has its own scale."
-    if _is_image(result["image"]):
+    if is_image(result["image"]):
         shape, rows = result["image"].shape, sum(name in result for name in ROWS)
         size = _size(shape, rows, min(result.sizes["sample"], MOST))
         title = f"Attributions at step {int(result['step'][-1]):,}"
@@ -127,7 +127,7 @@ def panels(result: xr.Dataset) -> list[Panel]:
     }
     names = {"maximum_response": "Maximizing inputs of units of {}", "activation_map": "Activation maps of units of {}"}
     for name, text in captions.items():
-        if name in result and _is_image(result[name]):
+        if name in result and is_image(result[name]):
             size = _size(result[name].shape, result.sizes["step"], result.sizes["unit"])
             title = names[name].format(result.attrs.get("layer") or "the output")
             figures.append(Panel(name, title, text + run, size, partial(_alone, result, variable=name)))
@@ -160,7 +160,7 @@ def mean_overlap(result: xr.Dataset, name: str) -> xr.DataArray:
     return array.assign_coords(map=np.array(names, dtype=object))
 
 
-def _is_image(array: xr.DataArray) -> bool:
+def is_image(array: xr.DataArray) -> bool:
     """Return whether an array holds images."""
     axes = [str(dim) for dim in array.dims if dim not in ("run", "step", "sample", "unit", "channel")]
     return len(axes) == 2
@@ -187,7 +187,7 @@ def _tile(at: xr.Dataset, name: str) -> np.ndarray:
 
 
 def _rows(result: xr.Dataset) -> list[str]:
-    return [name for name in ROWS if name in result and (name != "grad_cam" or _is_image(result[name]))]
+    return [name for name in ROWS if name in result and (name != "grad_cam" or is_image(result[name]))]
 
 
 def _samples(result: xr.Dataset, ax: Axes, **select: Any) -> None:

@@ -43,6 +43,8 @@ def named_by_run(trajectory: Trajectory, factory: str) -> Callable[..., nn.Modul
     MissingData
         It cannot be imported.
     """
+    if not trajectory.source:  # made in memory, so that the caller named the factory
+        return named_by_caller(factory)
     if not trajectory.trusted:
         raise UntrustedCode(
             f"cannot run {factory}, the model factory that {trajectory.source} names: you did not record this run on "
@@ -55,7 +57,8 @@ def named_by_run(trajectory: Trajectory, factory: str) -> Callable[..., nn.Modul
             f"cannot run {factory}, the model factory that {trajectory.source} names: it belongs to Python's standard "
             "library, which builds no networks; name the right one with --model (model=)"
         )
-    function = _found(factory, _root(trajectory))
+    mark = find_mark(trajectory.source, trajectory.facts)
+    function = _found(factory, mark.root if mark else "")
     builds = isfunction(function) or (isclass(function) and issubclass(function, nn.Module))
     if not builds or str(function.__module__).partition(".")[0] != package:
         raise UntrustedCode(
@@ -63,14 +66,6 @@ def named_by_run(trajectory: Trajectory, factory: str) -> Callable[..., nn.Modul
             f"class of the package {package}; name the right one with --model (model=)"
         )
     return function
-
-
-def _root(trajectory: Trajectory) -> str:
-    """Return the folder that the import path may take in: of a run in memory, the caller named the factory."""
-    if not trajectory.source:
-        return os.getcwd()
-    mark = find_mark(trajectory.source, trajectory.facts)
-    return mark.root if mark else ""
 
 
 def _found(factory: str, folder: str) -> Any:

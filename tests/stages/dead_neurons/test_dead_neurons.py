@@ -195,8 +195,7 @@ def test_dead_neurons__runs_by_name_with_what_the_run_has(trained, monkeypatch):
     assert "dead" not in result
     assert result.layer.values.tolist() == ["conv", "fc1", "fc2"]
 
-    monkeypatch.setitem(trained.facts, "describe", {"model": {"factory": "zoo_of_test:net"}})
-    monkeypatch.setitem(__import__("sys").modules, "zoo_of_test", type("Zoo", (), {"net": Net}))
+    monkeypatch.setitem(trained.facts, "describe", {"model": {"factory": f"{__name__}:Net"}})
     result = trajlab.run("dead_neurons", trained, window=4)
     assert result.layer.values.tolist() == ["relu", "gelu"]
     assert result.source.values.tolist() == ["conv", "fc1"]

@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from trajlab.figures.attribution import MAPS, OBJECTIVES
+from trajlab.figures.attribution import MAPS, OBJECTIVES, is_image
 from trajlab.reports.findings.finding import Finding, nonfinite
 from trajlab.statistics.extremes import by_group, extreme, in_run, last, typical
 from trajlab.statistics.wording import number, share
@@ -103,8 +103,9 @@ def _still(result: xr.Dataset) -> list[Finding]:
     count = int(same.sum())
     if not count:
         return []
+    panel = "maximum_response" if is_image(inputs) else ""
     units = f"{count} of {same.size} units of `{result.attrs.get('layer', '')}`"
-    return [Finding(f"The maximizing inputs of {units} are identical at all steps shown.", "maximum_response")]
+    return [Finding(f"The maximizing inputs of {units} are identical at all steps shown.", panel)]
 
 
 def _of(result: xr.Dataset, name: str) -> str:
