@@ -25,7 +25,7 @@ class OutputKey(NamedTuple):
     def name(self) -> str:
         """Name of the layer.
 
-        >>> Place("relu").name, Place("relu", 1).name, Place("attention", 0, 1).name
+        >>> OutputKey("relu").name, OutputKey("relu", 1).name, OutputKey("attention", 0, 1).name
         ('relu', 'relu:1', 'attention[1]')
         """
         return self.path + (f":{self.call}" if self.call else "") + (f"[{self.tensor}]" if self.tensor else "")

@@ -35,7 +35,7 @@ def chance_variation(values: np.ndarray) -> float:
     Examples
     --------
     >>> losses, channels = np.array([[1.0], [5.0], [20.0]]), np.array([0.9, 0.95, 1.05, 1.1])
-    >>> alike(losses * np.ones(4)), round(alike(losses * channels), 3)
+    >>> chance_variation(losses * np.ones(4)), round(chance_variation(losses * channels), 3)
     (0.0, 0.077)
     """
     values = values[np.isfinite(values).all(1)].astype(np.float64)
