@@ -160,6 +160,7 @@ def test_stage__every_variable_is_described(name, example):
     for variable in result.data_vars.values():
         assert set(variable.attrs) >= {"long_name", "units", "definition"}
     assert result.attrs["stage"] == name
+    assert not {"pooling", "column"} & set(map(str, result.variables))  # of tables of scans only
 
 
 @pytest.mark.parametrize("name", stage_names())

@@ -160,7 +160,9 @@ def _gradient_result(
 ) -> xr.Dataset:  # fmt: skip
     sums = by_threshold(table, tau, relative)
     result = with_totals(_gradient_quantities, sums, shares=_shares)
-    return result.assign(sign_map=_sign_map(sums, entries.rename(column="entry").drop_vars("entry"), shown))
+    return result.assign(
+        sign_map=_sign_map(sums, entries.rename(column="entry").drop_vars(["entry", "pooling"]), shown)
+    )
 
 
 def _sign_map(sums: xr.Dataset, entries: xr.DataArray, shown: dict[str, np.ndarray]) -> xr.DataArray:

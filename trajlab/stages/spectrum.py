@@ -137,6 +137,6 @@ def _result(table: xr.DataArray, *, shuffle: bool) -> xr.Dataset:
     names = ["nonfinite", *FACTS, *(f"{name}_null" for name in NULLS if shuffle)]
     facts = columns_of(table.sel(column=names))
     first = 1 + 2 * len(FACTS)
-    values = table.isel(column=slice(first, None)).rename(column="component")
+    values = table.isel(column=slice(first, None)).drop_vars("pooling").rename(column="component")
     component = ("component", np.arange(1, values.sizes["component"] + 1), {"long_name": "component", "units": "1"})
     return facts.assign(singular_values=values.assign_coords(component=component))[["singular_values", *names]]
