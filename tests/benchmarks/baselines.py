@@ -21,7 +21,7 @@ def torch_loop(folder: Path) -> list[dict[str, dict[str, float]]]:
     Distances of distributions come from histograms of 4,096 bins over the range of the first snapshot: sorting every
     tensor would take several times as long.
     """
-    steps = sorted(int(place.name.removeprefix("checkpoint-")) for place in folder.glob("checkpoint-*"))
+    steps = sorted(int(target.name.removeprefix("checkpoint-")) for target in folder.glob("checkpoint-*"))
     results, first, before, bins_first, bins_before, path = [], {}, {}, {}, {}, {}
     for step in steps:
         state = load_file(folder / f"checkpoint-{step}" / "model.safetensors")
@@ -107,8 +107,8 @@ def bare_passes(folder: Path, inputs: torch.Tensor, targets: torch.Tensor, *, ba
     """Put a batch through each snapshot, one after the other, and back from the loss if asked to; keep the losses."""
     net = cifar_network().eval()
     losses = []
-    for place in sorted(folder.glob("checkpoint-*"), key=lambda place: int(place.name.partition("-")[2])):
-        net.load_state_dict(load_file(place / "model.safetensors"))
+    for target in sorted(folder.glob("checkpoint-*"), key=lambda target: int(target.name.partition("-")[2])):
+        net.load_state_dict(load_file(target / "model.safetensors"))
         with torch.set_grad_enabled(back):
             loss = torch.nn.functional.cross_entropy(net(inputs), targets)
         if back:

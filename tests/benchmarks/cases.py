@@ -68,17 +68,17 @@ def speed(path: str) -> dict[str, float]:
 
     torch.set_num_threads(2)
     rows = mapped(Path(path))
-    found = {"bytes": sum(view.nbytes for views in rows for view in views)}
-    found["numpy_sum"] = _seconds(lambda: numpy_sums(rows))
-    found["numpy_afresh"] = _seconds(lambda: numpy_sums(mapped(Path(path))))
-    found["together"] = _seconds(lambda: _compute(path))
+    actual = {"bytes": sum(view.nbytes for views in rows for view in views)}
+    actual["numpy_sum"] = _seconds(lambda: numpy_sums(rows))
+    actual["numpy_afresh"] = _seconds(lambda: numpy_sums(mapped(Path(path))))
+    actual["together"] = _seconds(lambda: _compute(path))
     for name in WEIGHT_STAGES:
-        found[name] = _seconds(lambda name=name: _compute(path, (name,)))
+        actual[name] = _seconds(lambda name=name: _compute(path, (name,)))
     start = time.perf_counter()
     torch_loop(Path(path))
-    found["torch_loop"] = time.perf_counter() - start
-    found["together_again"] = _seconds(lambda: _compute(path))
-    return found
+    actual["torch_loop"] = time.perf_counter() - start
+    actual["together_again"] = _seconds(lambda: _compute(path))
+    return actual
 
 
 def scan(path: str) -> dict[str, float]:
@@ -129,13 +129,13 @@ def packing(path: str) -> dict[str, float]:
 
     from trajlab.running.compute import computing
 
-    with tempfile.TemporaryDirectory(dir=Path(path).parent) as place:
+    with tempfile.TemporaryDirectory(dir=Path(path).parent) as folder:
         start = time.perf_counter()
-        shutil.copytree(path, Path(place) / "copy")
+        shutil.copytree(path, Path(folder) / "copy")
         copied = time.perf_counter() - start
         start = time.perf_counter()
         with computing("pack"):
-            trajlab.pack(path, Path(place) / "run.zarr")
+            trajlab.pack(path, Path(folder) / "run.zarr")
         return {"copy": copied, "pack": time.perf_counter() - start}
 
 

@@ -19,9 +19,9 @@ def resnet18(folder: Path, snapshots: int = 60) -> Path:
     torch.manual_seed(0)
     state = torchvision.models.resnet18().state_dict()
     for step in range(snapshots):
-        place = folder / f"checkpoint-{10 * step}"
-        place.mkdir(parents=True)
-        save_file(state, place / "model.safetensors")
+        target = folder / f"checkpoint-{10 * step}"
+        target.mkdir(parents=True)
+        save_file(state, target / "model.safetensors")
         for name, value in state.items():
             if value.is_floating_point():
                 state[name] = value + 0.01 * value.abs().mean() * torch.randn_like(value)
@@ -30,11 +30,11 @@ def resnet18(folder: Path, snapshots: int = 60) -> Path:
 
 def repeated(folder: Path, source: Path, snapshots: int) -> Path:
     """Make a longer run of the same files, each linked several times: more steps, no more bytes."""
-    files = [place / "model.safetensors" for place in sorted(source.iterdir())]
+    files = [target / "model.safetensors" for target in sorted(source.iterdir())]
     for step in range(snapshots):
-        place = folder / f"checkpoint-{step}"
-        place.mkdir(parents=True)
-        os.link(files[step % len(files)], place / "model.safetensors")
+        directory = folder / f"checkpoint-{step}"
+        directory.mkdir(parents=True)
+        os.link(files[step % len(files)], directory / "model.safetensors")
     return folder
 
 
@@ -59,9 +59,9 @@ def cifar_walk(folder: Path, snapshots: int) -> Path:
     torch.manual_seed(0)
     state = cifar_network().state_dict()
     for step in range(snapshots):
-        place = folder / f"checkpoint-{10 * step}"
-        place.mkdir(parents=True)
-        save_file(state, place / "model.safetensors")
+        target = folder / f"checkpoint-{10 * step}"
+        target.mkdir(parents=True)
+        save_file(state, target / "model.safetensors")
         for name, value in state.items():
             if value.is_floating_point() and "running" not in name:
                 state[name] = value + 0.01 * value.abs().mean() * torch.randn_like(value)

@@ -22,27 +22,27 @@ def main(folder: Path, snapshots: int = SNAPSHOTS) -> None:
     """Measure everything and print a table."""
     print("measuring replays …", file=sys.stderr)
     walk, few = data.cifar_walk(folder / "walk", snapshots), data.cifar_walk(folder / "few", FEW)
-    found, threads = {}, {}
+    actual, threads = {}, {}
     for kind in ("forward", "back"):
         for name in ("bare", "replayed"):
-            found[f"{name} {kind}"] = case(name, walk, kind, 2)
-            print(name, kind, found[f"{name} {kind}"], file=sys.stderr, flush=True)
+            actual[f"{name} {kind}"] = case(name, walk, kind, 2)
+            print(name, kind, actual[f"{name} {kind}"], file=sys.stderr, flush=True)
     for name, kind in (("bare", "forward"), ("replayed", "forward"), ("replayed", "back")):
         for count in (1, 2):
             threads[f"{name} {kind} {count}"] = case(name, few, kind, count)["seconds"] / FEW
 
     def times(kind: str) -> str:
-        ours, theirs = found[f"replayed {kind}"]["seconds"], found[f"bare {kind}"]["seconds"]
+        ours, theirs = actual[f"replayed {kind}"]["seconds"], actual[f"bare {kind}"]["seconds"]
         return f"{ours / theirs:.2f} × ({ours:.0f} s, {theirs:.0f} s)"
 
     def peaks(kind: str) -> str:
-        ours, theirs = found[f"replayed {kind}"]["peak_mb"], found[f"bare {kind}"]["peak_mb"]
+        ours, theirs = actual[f"replayed {kind}"]["peak_mb"], actual[f"bare {kind}"]["peak_mb"]
         return f"{ours / theirs:.2f} × ({ours:.0f} MB, {theirs:.0f} MB)"
 
     def each(what: str) -> str:
         return f"{threads[f'{what} 1']:.1f} s, {threads[f'{what} 2']:.1f} s"
 
-    count = int(found["replayed forward"]["stages"])
+    count = int(actual["replayed forward"]["stages"])
     stages = "`dead_neurons`" if count == 1 else f"{count} stages in one pass"
     table(
         [
@@ -55,7 +55,7 @@ def main(folder: Path, snapshots: int = SNAPSHOTS) -> None:
             ("`channel_gradients`, a snapshot, 1 Dask worker, 2", "—", each("replayed back")),
         ]
     )
-    print(json.dumps({"replay": found, "threads": threads}), file=sys.stderr)
+    print(json.dumps({"replay": actual, "threads": threads}), file=sys.stderr)
 
 
 if __name__ == "__main__":

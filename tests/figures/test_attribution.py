@@ -14,9 +14,9 @@ from trajlab.reports.findings import findings, headlines
 
 
 def test_picture__of_one_channel_is_gray_from_its_least_to_its_largest_value():
-    found = picture(np.array([[[-3.0, 1.0], [np.nan, -1.0]]]))
-    np.testing.assert_allclose(found[..., 0], [[0, 1], [to_rgb(BROKEN)[0], 0.5]])
-    np.testing.assert_allclose(found[1, 0], to_rgb(BROKEN))
+    actual = picture(np.array([[[-3.0, 1.0], [np.nan, -1.0]]]))
+    np.testing.assert_allclose(actual[..., 0], [[0, 1], [to_rgb(BROKEN)[0], 0.5]])
+    np.testing.assert_allclose(actual[1, 0], to_rgb(BROKEN))
 
 
 def test_picture__of_three_channels_is_in_color_and_of_others_their_mean():
@@ -36,10 +36,10 @@ def test_signed__is_red_above_zero_blue_below_and_pale_at_zero():
 
 def test_overlaid__is_brightest_where_the_map_is_largest_and_keeps_the_picture_where_it_is_0():
     ground = picture(np.eye(8)[None])
-    found = overlaid(ground, np.array([[0.0, 0.0], [0.0, 3.0]]))
-    assert found.shape == (64, 64, 3)
-    assert found[60, 50].sum() > 2 * found[4, 20].sum()
-    np.testing.assert_allclose(found[:8, :8], 0.75, atol=0.01)
+    actual = overlaid(ground, np.array([[0.0, 0.0], [0.0, 3.0]]))
+    assert actual.shape == (64, 64, 3)
+    assert actual[60, 50].sum() > 2 * actual[4, 20].sum()
+    np.testing.assert_allclose(actual[:8, :8], 0.75, atol=0.01)
     np.testing.assert_allclose(overlaid(ground, np.zeros((2, 2)))[8:16, :8], 0, atol=0.01)
     np.testing.assert_allclose(overlaid(ground, np.full((2, 2), np.nan))[0, 0], to_rgb(BROKEN))
 
@@ -94,16 +94,16 @@ def words(labels):
 
 
 def test_attribution__shows_samples_with_what_they_are_taken_for(result):
-    told = result.assign(predicted=result.predicted.copy(), adversarial_predicted=result.adversarial_predicted.copy())
-    told.predicted[-1], told.adversarial_predicted[-1] = [1, 1], [0, np.nan]
+    shown = result.assign(predicted=result.predicted.copy(), adversarial_predicted=result.adversarial_predicted.copy())
+    shown.predicted[-1], shown.adversarial_predicted[-1] = [1, 1], [0, np.nan]
 
-    ax = figure(told)
+    ax = figure(shown)
 
     assert words(ax.get_yticklabels()) == ["input", "gradient", "Grad-CAM", "adversarial"]
     assert words(ax.child_axes[0].get_xticklabels()) == ["0 → 1", "1"]
     assert words(ax.get_xticklabels()) == ["0", "–"]
     assert ax.get_title().startswith("step 20")
-    assert figure(told, step=10).get_title().startswith("step 10")
+    assert figure(shown, step=10).get_title().startswith("step 10")
 
 
 def test_attribution__shows_a_sample_over_the_steps(result):
@@ -159,16 +159,16 @@ def test_attribution__of_broken_numbers_is_drawn(result):
 
 def test_attribution__of_vectors_is_drawn_as_numbers(probe):
     net = lambda: nn.Sequential(nn.Linear(16, 5), nn.ReLU(), nn.Linear(5, 2))  # noqa: E731
-    found = trajlab.run("attribution", run_of(net, (probe[0].reshape(6, 16), probe[1])), ascent_steps=0).compute()
-    assert drawn(found) == ["adversarial_accuracy", "attention_iou_prev"]
-    assert figure(found).get_ylabel().startswith("accuracy")
-    assert figure(found, variable="input_gradient").has_data()
+    actual = trajlab.run("attribution", run_of(net, (probe[0].reshape(6, 16), probe[1])), ascent_steps=0).compute()
+    assert drawn(actual) == ["adversarial_accuracy", "attention_iou_prev"]
+    assert figure(actual).get_ylabel().startswith("accuracy")
+    assert figure(actual, variable="input_gradient").has_data()
 
 
 def test_attribution__without_targets_shows_inputs_and_units(probe):
-    found = trajlab.run("attribution", run_of(network, probe[0]), ascent_steps=1).compute()
-    assert drawn(found) == ["samples", "maximum_response", "activation_map"]
-    assert words(figure(found).child_axes[0].get_xticklabels())[:2] == ["#0", "#1"]
+    actual = trajlab.run("attribution", run_of(network, probe[0]), ascent_steps=1).compute()
+    assert drawn(actual) == ["samples", "maximum_response", "activation_map"]
+    assert words(figure(actual).child_axes[0].get_xticklabels())[:2] == ["#0", "#1"]
 
 
 def test_attribution__of_a_variable_that_is_not_there_is_told(result):
@@ -183,7 +183,7 @@ def test_findings__tell_what_attacks_leave_and_whether_maps_stay(result):
         attention_iou_prev=(("step", "sample", "map"), np.array([np.nan, 0.2, 0.4]).repeat(4).reshape(3, 2, 2)),
         attention_iou=(("step", "sample", "map"), np.array([0.1, 0.2, 0.3]).repeat(4).reshape(3, 2, 2)),
     )
-    texts = [one.text for one in findings(shown)]
+    texts = [finding.text for finding in findings(shown)]
 
     assert "25 % under the attack with ε = 0.4, 90 % without it, 80 % after random steps" in texts[0]
     without = findings(shown.drop_vars("noise_accuracy"))[0].text
@@ -201,7 +201,7 @@ def test_findings__of_several_runs_name_the_hardest_and_the_softest(study):
     shown = study.assign(
         adversarial_accuracy=(("run", "step", "epsilon"), np.array([0.5, 0.25]).repeat(15).reshape(2, 3, 5))
     )
-    texts = " ".join(one.text for one in findings(shown))
+    texts = " ".join(finding.text for finding in findings(shown))
     assert "highest in run `run-0` (50 %) and lowest in run `run-1` (25 %)" in texts
     np.testing.assert_array_equal(headlines(shown)["adversarial_accuracy"], [0.5, 0.25])
 
@@ -209,9 +209,9 @@ def test_findings__of_several_runs_name_the_hardest_and_the_softest(study):
 def test_findings__count_units_whose_input_never_changed(result):
     still = result.maximum_response.copy()
     still[:, 1] = still[0, 1]
-    texts = [one.text for one in findings(result.assign(maximum_response=still))]
+    texts = [finding.text for finding in findings(result.assign(maximum_response=still))]
     assert any("1 of 3 units of `0` are identical at all steps" in text for text in texts)
-    assert not any("identical" in one.text for one in findings(result))
+    assert not any("identical" in sentence.text for sentence in findings(result))
 
 
 def test_findings__nan_is_an_alarm(result):

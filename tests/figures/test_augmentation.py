@@ -49,9 +49,9 @@ def test_panels__draw_all_there_is(copies, channels, runs):
     copies = copies.isel(channel=slice(channels))
     if runs == 2:
         copies = xr.concat([copies, copies], "run").assign_coords(run=np.array(["one", "two"], dtype=object))
-    found = panels(copies)
-    assert [panel.key for panel in found] == ["invariance", "copies", "sample_correlation", "examples"]
-    for panel in found:
+    actual = panels(copies)
+    assert [panel.key for panel in actual] == ["invariance", "copies", "sample_correlation", "examples"]
+    for panel in actual:
         drawing = Figure(panel.size, layout="constrained")
         panel.draw(drawing)
         drawing.canvas.draw()
@@ -80,7 +80,7 @@ def test_figure__of_copies_parts_the_images(copies):
 
 
 def test_findings__say_which_layer_is_invariant_and_learned_it(copies):
-    texts = [one.text for one in findings(copies)]
+    texts = [finding.text for finding in findings(copies)]
     text = "At the end the invariance of `b` to augmentation is 0.7, the most of all layers; that of `a` is the least,"
     assert texts[0] == f"{text} 0.1."
     assert texts[1] == "It rose most in `b`: from 0.2 at step 0 to 0.7."

@@ -7,8 +7,8 @@ from trajlab.figures import figure, panels
 from trajlab.reports.findings import findings, headlines
 
 
-def walk(*places):
-    return trajlab.from_arrays({"w": np.array(places, np.float32)})
+def walk(*position):
+    return trajlab.from_arrays({"w": np.array(position, np.float32)})
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_figure__of_a_run_and_its_parent():
     ).compute()
     assert [text.get_text() for text in figure(result).get_legend().get_texts()] == ["parent"]
     assert [panel.key for panel in panels(result)] == ["distance"]
-    assert any("the run and `parent`" in one.text.lower() for one in findings(result))
+    assert any("the run and `parent`" in finding.text.lower() for finding in findings(result))
 
 
 def test_figure__of_what_has_no_steps_is_a_matrix_of_runs_with_its_values(connected):
@@ -67,11 +67,11 @@ def test_figure__along_lines_names_the_highest_barrier_first(connected):
     ax = figure(connected, variable="line_loss")
     assert ax.get_legend().get_texts()[0].get_text() == "control – far"
     assert max(ax.lines[0].get_ydata()) == 1.5
-    assert {"barrier", "line_loss", "relative_distance", "update_cosine"} <= {one.key for one in panels(connected)}
+    assert {"barrier", "line_loss", "relative_distance", "update_cosine"} <= {panel.key for panel in panels(connected)}
 
 
 def test_findings__say_who_is_near_who_is_connected_and_who_moved_alike(connected):
-    texts = [one.text for one in findings(connected.assign_attrs(stage="comparison"))]
+    texts = [finding.text for finding in findings(connected.assign_attrs(stage="comparison"))]
     assert texts[0].startswith("`control` and `moved` ended nearest: 2.8 %")
     assert texts[1].startswith("2 of 3 pairs of runs are linearly connected")
     assert "the highest barrier, 1 above the ends, lies between `control` and `far`" in texts[1]
@@ -80,14 +80,14 @@ def test_findings__say_who_is_near_who_is_connected_and_who_moved_alike(connecte
 
 def test_findings__of_one_pair_do_not_rank_it(connected):
     pair = connected.sel(run=["control", "far"], other=["control", "far"]).assign_attrs(stage="comparison")
-    texts = [one.text for one in findings(pair)]
+    texts = [finding.text for finding in findings(pair)]
     assert texts[0].startswith("`control` and `far` ended ") and "nearest" not in texts[0]
     assert texts[1] == "`control` and `far` are not linearly connected: the highest barrier is 1 above the ends."
 
 
 def test_findings__count_an_equal_copy_as_the_same_place():
     runs = {"a": walk([[1.0, 0.0]]), "b": walk([[1.0, 0.0]]), "c": walk([[2.0, 0.0]])}
-    texts = [one.text for one in findings(trajlab.run("comparison", runs).compute())]
+    texts = [finding.text for finding in findings(trajlab.run("comparison", runs).compute())]
     assert texts[0].startswith("`a` and `b` ended with identical weights; ")
 
 

@@ -65,15 +65,15 @@ def test_figure__of_others_goes_over_the_steps(result):
 
 @pytest.mark.parametrize("runs", [1, 2])
 def test_panels__draw_all_there_is(result, study, runs):
-    found = panels(result if runs == 1 else study)
+    actual = panels(result if runs == 1 else study)
     expected = {"cka", "signed_off_diagonal", "absolute_off_diagonal", "cka_end", "cka_start", "own_end"}
-    assert {panel.key for panel in found} == expected | {"feature_correlation", "sample_correlation"}
-    for panel in found:
+    assert {panel.key for panel in actual} == expected | {"feature_correlation", "sample_correlation"}
+    for panel in actual:
         drawing = Figure(panel.size, layout="constrained")
         panel.draw(drawing)
         drawing.canvas.draw()
         assert any(ax.has_data() for ax in drawing.axes)
-    grid = next(panel for panel in found if panel.key == "feature_correlation")
+    grid = next(panel for panel in actual if panel.key == "feature_correlation")
     drawing = Figure(grid.size)
     grid.draw(drawing)
     assert [ax.get_title() for ax in drawing.axes][:2] == ["step 0", "step 30"]
@@ -85,7 +85,7 @@ def test_panels__of_one_layer_have_no_squares_of_layers(result):
 
 
 def test_findings__say_what_is_alike_redundant_and_settled(result):
-    texts = [one.text for one in findings(result)]
+    texts = [finding.text for finding in findings(result)]
     assert texts[0].startswith("The CKA of `a` and `b` is ")
     text = "`b` is the most redundant layer at the end: the mean |ρ| of two of its features is 1, at step 0 it is 1."
     assert texts[1] == text
@@ -100,9 +100,9 @@ def test_findings__of_several_layers_name_the_nearest_two(result):
     names = {"layer": [0, 1, 0], "layer_other": [0, 1, 0]}
     three = result.isel(names).assign_coords(dict.fromkeys(names, list("abc")))
     three["cka"] = (("step", "layer", "layer_other"), np.stack([cka] * 4))
-    (found,) = [one for one in findings(three) if "most alike" in one.text]
-    assert found.text.startswith("At the end `a` and `c` are the two layers that are most alike: their CKA is 0.9, ")
-    assert found.text.endswith("that of `b` and `c`, which are least alike, 0.2.")
+    (actual,) = [finding for finding in findings(three) if "most alike" in finding.text]
+    assert actual.text.startswith("At the end `a` and `c` are the two layers that are most alike: their CKA is 0.9, ")
+    assert actual.text.endswith("that of `b` and `c`, which are least alike, 0.2.")
 
 
 def test_findings__count_features_that_do_not_vary_and_broken_activations(result):
@@ -110,7 +110,9 @@ def test_findings__count_features_that_do_not_vary_and_broken_activations(result
     constant[-1, 1], broken[2:, 0] = 2, 5
     features = result.features.copy()
     features[-1, 1] = 3
-    texts = [one.text for one in findings(result.assign(constant=constant, nonfinite=broken, features=features))]
+    texts = [
+        finding.text for finding in findings(result.assign(constant=constant, nonfinite=broken, features=features))
+    ]
     assert texts[0].startswith("NaN or Inf among the activations from step 20 on, first in `a`")
     assert texts[-1] == "2 features of the 5 of `b` do not vary over the probe at the end, the most of all layers."
 

@@ -44,9 +44,9 @@ def stacked(one, other):
 
 def by_color(ax):
     return {
-        to_hex(one.get_facecolor()[0]): np.asarray(one.get_offsets())
-        for one in ax.collections
-        if one.get_offsets().size
+        to_hex(collection.get_facecolor()[0]): np.asarray(collection.get_offsets())
+        for collection in ax.collections
+        if collection.get_offsets().size
     }
 
 
@@ -54,8 +54,8 @@ def test_figure__colors_the_points_of_the_last_layer_and_step_by_class(result):
     ax = figure(result)
     assert ax.get_title() == "late, step 20, kNN 100 %"
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["class 0", "class 1", "class 2"]
-    for label, places in enumerate(by_color(ax).values()):
-        np.testing.assert_allclose(places, result.tsne.sel(layer="late", step=20)[LABELS == label])
+    for label, position in enumerate(by_color(ax).values()):
+        np.testing.assert_allclose(position, result.tsne.sel(layer="late", step=20)[LABELS == label])
     assert [c for c in by_color(ax)] == [to_hex(color) for color in CLASSES[:3]]
     other = figure(result, variable="pca", layer="early", step=0)
     assert other.get_title().startswith("early, step 0, kNN ")
@@ -105,10 +105,10 @@ def test_figure__singular_values_are_a_line_for_each_step(result):
 
 
 def test_panels__draw_the_inputs_once(result):
-    found = {panel.key: panel for panel in panels(result)}
-    assert list(found) == ["tsne", "pca", "knn_accuracy", "effective_rank", "singular_values"]
-    drawing = Figure(figsize=found["tsne"].size)
-    found["tsne"].draw(drawing)
+    actual = {panel.key: panel for panel in panels(result)}
+    assert list(actual) == ["tsne", "pca", "knn_accuracy", "effective_rank", "singular_values"]
+    drawing = Figure(figsize=actual["tsne"].size)
+    actual["tsne"].draw(drawing)
     titles = [ax.get_title() for ax in drawing.axes]
     assert titles[0].startswith("input\nall steps, kNN ") and len(titles) == 1 + 2 * 3
     assert titles[-1] == "late\nstep 20, kNN 100 %"
@@ -150,7 +150,7 @@ def test_panels__and_frames_of_several_runs_show_the_first(result):
 
 
 def test_findings__say_which_layer_tells_the_classes_and_what_changed(result):
-    texts = [one.text for one in findings(result)]
+    texts = [finding.text for finding in findings(result)]
     inputs = 100 * result.knn_accuracy.sel(layer="input", step=20).item()
     assert texts[0] == (
         f"At step 20 the 5-NN accuracy is highest in `late`: 100 % (inputs: {inputs:.0f} %; majority class: 33 %)."
@@ -159,17 +159,19 @@ def test_findings__say_which_layer_tells_the_classes_and_what_changed(result):
     assert texts[1].startswith("From step 0 to 20 the kNN accuracy of `late` rises from ")
     assert f"from {first:.0f} % to 100 %, the largest change of all layers." in texts[1]
     assert texts[2].startswith("From step 0 to 20 the effective rank of the 4 features of `late` shrinks from ")
-    assert {one.figure for one in findings(result)} <= {panel.key for panel in panels(result)}
+    assert {sentence.figure for sentence in findings(result)} <= {panel.key for panel in panels(result)}
 
 
 def test_findings__say_what_is_broken_or_the_same_for_all():
     noise = np.random.default_rng(0).standard_normal((2, 18, 3))
     broken = noise.copy()
     broken[1, 4] = np.nan
-    found = findings(of({"broken": broken, "same": np.ones((2, 18, 3))}, names=[], tsne=False))
-    assert found[0].alarm and found[0].text == "NaN or Inf among the features from step 10 on, first in `broken`."
-    assert found[-1].text == "All samples have the same features in `same`, first at step 0."
-    still = [one.text for one in findings(of({"fc": np.stack([noise[0]] * 2)}, names=[], tsne=False))]
+    sentences = findings(of({"broken": broken, "same": np.ones((2, 18, 3))}, names=[], tsne=False))
+    assert (
+        sentences[0].alarm and sentences[0].text == "NaN or Inf among the features from step 10 on, first in `broken`."
+    )
+    assert sentences[-1].text == "All samples have the same features in `same`, first at step 0."
+    still = [finding.text for finding in findings(of({"fc": np.stack([noise[0]] * 2)}, names=[], tsne=False))]
     assert still[1] == "From step 0 to 10 the kNN accuracy changes in no layer by 3.0 % of the samples."
     assert len(still) == 2
 

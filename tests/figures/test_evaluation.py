@@ -10,7 +10,7 @@ from trajlab.reports.findings import findings
 def test_findings__of_an_evaluation_say_who_is_best_and_whether_the_loss_rose():
     loss = xr.DataArray([[2.0, 0.5, 0.9], [2.0, 1.0, 0.8]], {"run": ["a", "b"], "step": [0, 5, 10]}, ("run", "step"))
     result = xr.Dataset({"loss": loss, "accuracy": 1 - loss / 2}, attrs={"stage": "evaluation"})
-    texts = [one.text for one in findings(result)]
+    texts = [finding.text for finding in findings(result)]
     assert texts[0].startswith("The accuracy on the probe ends at 57 % in the median run, best in run `b` (60 %)")
     assert texts[1] == "The loss rose again in run `a`: it was least at step 5 (0.5) and ends at 0.9."
 
@@ -51,7 +51,7 @@ def test_findings__of_pruning_say_where_the_accuracy_falls():
 def test_findings__of_training_examples_say_how_large_the_gap_is():
     gap = xr.DataArray([[0.0, 0.034], [0.0, 0.01]], {"run": ["a", "b"], "step": [0, 5]}, ("run", "step"))
     result = xr.Dataset({"loss": 1 - gap, "accuracy": gap, "accuracy_gap": gap}, attrs={"stage": "evaluation"})
-    texts = [one.text for one in findings(result)]
+    texts = [finding.text for finding in findings(result)]
     (text,) = [text for text in texts if "training examples" in text]
     assert "2.2 points above" in text and "in run `a` (3.4 points above)" in text
 

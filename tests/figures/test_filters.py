@@ -18,42 +18,42 @@ def tiles(picture, side):
     """The middle of each pixel of each tile, (row, column, y, x, 4)."""
     pitch = side * PIXEL + CLEAR
     rows, columns = ((length + CLEAR) // pitch for length in picture.shape[:2])
-    place = np.arange(side) * PIXEL + PIXEL // 2
+    position = np.arange(side) * PIXEL + PIXEL // 2
     return np.array(
-        [[picture[r * pitch :, c * pitch :][np.ix_(place, place)] for c in range(columns)] for r in range(rows)]
+        [[picture[r * pitch :, c * pitch :][np.ix_(position, position)] for c in range(columns)] for r in range(rows)]
     )
 
 
 def test_mosaic__one_channel_is_gray_from_black_to_white():
     images = np.linspace(-1, 1, 6 * 4).reshape(6, 1, 2, 2)
 
-    found = tiles(tiled(images, 1.0), 2)
+    actual = tiles(tiled(images, 1.0), 2)
 
-    assert found.shape == (2, 3, 2, 2, 4)
+    assert actual.shape == (2, 3, 2, 2, 4)
     expected = (images.reshape(2, 3, 2, 2) + 1) / 2
     for channel in range(3):
-        np.testing.assert_allclose(found[..., channel], expected)
-    assert (found[..., 3] == 1).all()
+        np.testing.assert_allclose(actual[..., channel], expected)
+    assert (actual[..., 3] == 1).all()
 
 
 def test_mosaic__three_channels_are_red_green_and_blue_on_one_scale():
     images = np.zeros((1, 3, 2, 2))
     images[0, 0, 0, 0], images[0, 2, 1, 1] = 2.0, -2.0
 
-    found = tiles(tiled(images, 2.0), 2)[0, 0]
+    actual = tiles(tiled(images, 2.0), 2)[0, 0]
 
-    assert found[0, 0, :3].tolist() == [1.0, 0.5, 0.5]
-    assert found[1, 1, :3].tolist() == [0.5, 0.5, 0.0]
-    assert found[0, 1, :3].tolist() == [0.5, 0.5, 0.5]
+    assert actual[0, 0, :3].tolist() == [1.0, 0.5, 0.5]
+    assert actual[1, 1, :3].tolist() == [0.5, 0.5, 0.0]
+    assert actual[0, 1, :3].tolist() == [0.5, 0.5, 0.5]
 
 
 def test_mosaic__of_many_channels_has_a_column_for_each_filter():
     images = np.random.default_rng(0).uniform(-1, 1, (5, 2, 3, 3))
 
-    found = tiles(tiled(images, 1.0), 3)
+    actual = tiles(tiled(images, 1.0), 3)
 
-    assert found.shape[:2] == (2, 5)
-    np.testing.assert_allclose(found[1, 4, ..., 0], (images[4, 1] + 1) / 2)
+    assert actual.shape[:2] == (2, 5)
+    np.testing.assert_allclose(actual[1, 4, ..., 0], (images[4, 1] + 1) / 2)
 
 
 def test_mosaic__gaps_are_clear_and_broken_pixels_stand_out():

@@ -21,11 +21,11 @@ def result():
 def frames_of(path):
     """All frames and how long each is shown, in milliseconds."""
     with Image.open(path) as picture:
-        found = []
+        actual = []
         for i in range(picture.n_frames):
             picture.seek(i)
-            found.append((picture.info.get("duration"), np.asarray(picture.convert("RGB"), np.int16)))
-    return [duration for duration, _ in found], [pixels for _, pixels in found]
+            actual.append((picture.info.get("duration"), np.asarray(picture.convert("RGB"), np.int16)))
+    return [duration for duration, _ in actual], [pixels for _, pixels in actual]
 
 
 @pytest.mark.parametrize("ending", ["gif", "webp", "apng"])

@@ -16,16 +16,16 @@ def result():
     weight = np.array([[[1.0, 0], [0, 1], [1, 0]]] * 2)
     bias = np.array([[0.5, -0.5, 9.0], [0.0, 0.0, 9.0]])
     run = trajlab.from_arrays({"fc.weight": weight, "fc.bias": bias}, steps=[0, 10])
-    found = trajlab.run("unit_lines", run).compute()
+    actual = trajlab.run("unit_lines", run).compute()
     region = np.array([[[2.0, 2.0], [7.0, 7.0]], [[2.0, 2.0], [np.nan, 2.0]]], np.float32)
     points = np.array([[0.1, 0.2], [-0.3, 0.4], [0.5, -0.6]])
-    return found.assign(
+    return actual.assign(
         region=(("step", "y", "x"), region), point=(("sample", "axis"), points), target=("sample", [7, 2, 7])
     )
 
 
 def strokes(ax):
-    return next(one for one in ax.collections if isinstance(one, LineCollection)).get_segments()
+    return next(collection for collection in ax.collections if isinstance(collection, LineCollection)).get_segments()
 
 
 def test_unit_lines__are_drawn_where_they_cross_the_picture_with_a_tick_to_the_active_side(result):

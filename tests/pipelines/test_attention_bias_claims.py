@@ -17,8 +17,8 @@ def results_with(grad_cam=(0.7, 0.6, 0.55, 0.5, 0.45, 0.4, 0.2), gradient=None, 
     ends = [np.array(grad_cam if values is None else values) for values in (gradient, grad_cam)]
     overlap = np.full((7, 2, 2, 3, 2), 0.3)  # share, seed, step, sample, map
     overlap[:, :, 0, 0, 1] = 0.3 if start is None else np.array(start)[:, None]
-    for place, values in enumerate(ends):
-        overlap[:, :, 1, :, place] = values.reshape(7, 1, 1) + np.array([-0.1, 0.0, 0.1]) + [[0.0], [0.001]]
+    for position, values in enumerate(ends):
+        overlap[:, :, 1, :, position] = values.reshape(7, 1, 1) + np.array([-0.1, 0.0, 0.1]) + [[0.0], [0.001]]
     order = np.random.default_rng(0).permutation(14)
     coords = {
         "run": np.array([f"{share}-{seed}" for share in SHARES for seed in (0, 1)], dtype=object)[order],
@@ -40,12 +40,12 @@ def results_with(grad_cam=(0.7, 0.6, 0.55, 0.5, 0.45, 0.4, 0.2), gradient=None, 
 
 def test_all__hold_where_they_should():
     results = results_with(label=(0.7, 0.5, 0.4, 0.3, 0.2, 0.1, 0.15))
-    found = [claim(results) for claim in claims_of("attention_bias")]
-    assert [one.holds for one in found] == ["yes", "yes", "partly", "yes", "yes"]
-    *at_shares, chance, ranks = found[0].measured[:8]
-    assert [one.what for one in at_shares][::5] == ["attention IoU, 50 % aligned", "attention IoU, 100 % aligned"]
+    actual = [claim(results) for claim in claims_of("attention_bias")]
+    assert [each_claim.holds for each_claim in actual] == ["yes", "yes", "partly", "yes", "yes"]
+    *at_shares, chance, ranks = actual[0].measured[:8]
+    assert [row.what for row in at_shares][::5] == ["attention IoU, 50 % aligned", "attention IoU, 100 % aligned"]
     np.testing.assert_allclose(
-        [one.values for one in at_shares], np.array([0.6, 0.55, 0.5, 0.45, 0.4, 0.2])[:, None] + [0, 0.001]
+        [measured.values for measured in at_shares], np.array([0.6, 0.55, 0.5, 0.45, 0.4, 0.2])[:, None] + [0, 0.001]
     )
     np.testing.assert_allclose(sorted(chance.values), [0.7, 0.701])
     np.testing.assert_allclose(ranks.values, -1)
@@ -54,9 +54,9 @@ def test_all__hold_where_they_should():
 def test_overlap__that_rises_once_holds_in_part_and_one_that_grows_does_not():
     once = results_with(grad_cam=(0.7, 0.6, 0.55, 0.5, 0.51, 0.4, 0.2), gradient=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7))
 
-    found = claims.grad_cam_leaves_the_object(once)
-    assert found.holds == "partly"
-    np.testing.assert_allclose(found.measured[7].values, -33 / 35)
+    claim = claims.grad_cam_leaves_the_object(once)
+    assert claim.holds == "partly"
+    np.testing.assert_allclose(claim.measured[7].values, -33 / 35)
     assert claims.gradient_leaves_the_object(once).holds == "no"
 
 
@@ -90,16 +90,16 @@ def test_accuracy__that_stays_is_seen():
 
 
 def test_start__that_depends_on_the_share_is_seen():
-    found = claims.start_knows_no_bias(results_with(start=np.linspace(0.3, 0.6, 7)))
-    assert found.holds == "partly"
-    np.testing.assert_allclose(found.measured[1].values, 0.25 / 3)
+    claim = claims.start_knows_no_bias(results_with(start=np.linspace(0.3, 0.6, 7)))
+    assert claim.holds == "partly"
+    np.testing.assert_allclose(claim.measured[1].values, 0.25 / 3)
 
 
 def test_maps__that_are_0_everywhere_are_left_out_and_counted():
     results = results_with()
     results["attribution"].attention_iou[:, -1, 1, 1] = np.nan
-    found = claims.grad_cam_leaves_the_object(results)
-    assert found.holds == "yes" and "33.3 % of the maps" in found.reason
+    claim = claims.grad_cam_leaves_the_object(results)
+    assert claim.holds == "yes" and "33.3 % of the maps" in claim.reason
 
 
 @pytest.mark.parametrize(("size", "seeds", "shares"), [("small", 2, SHARES), ("published", 20, (*SHARES, 0.95))])
@@ -113,5 +113,5 @@ def test_params__expand_to_every_share_and_seed(size, seeds, shares, tmp_path):
 
     assert len(runs) == seeds * len(shares) == len({run.name for run in runs})
     assert sorted(one.dataset["alignment"] for one in trainings.values()) == sorted(shares)
-    assert {one.dataset.get("most") for one in trainings.values()} == {4000 if size == "small" else None}
+    assert {training.dataset.get("most") for training in trainings.values()} == {4000 if size == "small" else None}
     assert {one.dataset["name"] for one in trainings.values()} == {"colored_digits"}

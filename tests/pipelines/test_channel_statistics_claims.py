@@ -46,42 +46,42 @@ def computed():
         )
         for name in "abcd"
     }
-    found = trajlab.run("channel_gradients", runs, model=Net, probe=probe).compute()
-    return found.assign_coords(optimizer=("run", ["sgd", "sgd", "still", "still"]))
+    actual = trajlab.run("channel_gradients", runs, model=Net, probe=probe).compute()
+    return actual.assign_coords(optimizer=("run", ["sgd", "sgd", "still", "still"]))
 
 
 def result(low=2.0, deep=1.0, untrained=(1.0, 1.0), noise=0.1, correlation=0.2):
     """Return the same with these numbers: ratios of the runs that learned and of those that did not."""
-    found = computed()
-    assert found["layer"].values.tolist() == LAYERS
+    actual = computed()
+    assert actual["layer"].values.tolist() == LAYERS
     learned = np.array([9.0, low, low, deep, deep])
     control = np.array([9.0, *np.repeat(untrained, 2)])
     ratio = np.stack([np.stack([control, row]) for row in (learned, learned, control, control)])
     numbers = {"cv_ratio": ratio, "norm_correlation": correlation, "median_norm_correlation": correlation}
     for name in ("em_sum", "ab_sum"):
         numbers |= {f"{name}_channel_cv": 0.5, f"{name}_channel_noise": noise}
-    return found.assign({name: (found[name] * 0).fillna(0) + values for name, values in numbers.items()})
+    return actual.assign({name: (actual[name] * 0).fillna(0) + values for name, values in numbers.items()})
 
 
 def pretrained(**changes):
     """Return the results of a pretrained network, and of its control."""
-    found = result(**changes)
-    same = found.isel(run=[2, 2]).assign(found.isel(run=[0, 1]).drop_vars(["run", "optimizer"]).data_vars)
-    same, control = same.isel(step=[1], run=[0]), found.isel(run=[3])
+    actual = result(**changes)
+    same = actual.isel(run=[2, 2]).assign(actual.isel(run=[0, 1]).drop_vars(["run", "optimizer"]).data_vars)
+    same, control = same.isel(step=[1], run=[0]), actual.isel(run=[3])
     return {"net/channel_gradients": same, "net_untrained/channel_gradients": control}
 
 
 @pytest.mark.parametrize("results", [{"net/channel_gradients": result()}, pretrained()])
 def test_all__hold_where_they_should(results):
     results = results | {"net/evaluation": xr.Dataset()}
-    found = {claim.__name__: claim(results) for claim in claims_of("channel_statistics")}
-    assert {name: claim.holds for name, claim in found.items()} == dict.fromkeys(found, "yes")
-    assert all(claim.figure.startswith("net/channel_gradients-") for claim in found.values())
+    actual = {claim.__name__: claim(results) for claim in claims_of("channel_statistics")}
+    assert {name: claim.holds for name, claim in actual.items()} == dict.fromkeys(actual, "yes")
+    assert all(claim.figure.startswith("net/channel_gradients-") for claim in actual.values())
 
 
 def test_pretrained__networks_are_held_against_their_own_control():
-    found = claims.the_pattern_is_learned(pretrained(low=4.0, untrained=(3.0, 2.0))).measured
-    assert [one.values.tolist() for one in found[:4]] == [[4.0], [1.0], [3.0], [2.0]]
+    claim = claims.the_pattern_is_learned(pretrained(low=4.0, untrained=(3.0, 2.0))).measured
+    assert [measured.values.tolist() for measured in claim[:4]] == [[4.0], [1.0], [3.0], [2.0]]
     assert claims.the_pattern_is_learned(pretrained(untrained=(3.0, 1.0))).holds == "no"
 
 
@@ -106,27 +106,27 @@ def test_claims__that_do_not_hold_are_reported_as_such(claim, changes, holds):
 
 
 def test_untrained__runs_are_no_measure_of_training():
-    found = claims.emission_varies_more_in_low_layers({"net/channel_gradients": result(untrained=(7.0, 7.0))})
-    assert [one.values.tolist() for one in found.measured[:1]] == [[2.0, 2.0]]
+    claim = claims.emission_varies_more_in_low_layers({"net/channel_gradients": result(untrained=(7.0, 7.0))})
+    assert [measured.values.tolist() for measured in claim.measured[:1]] == [[2.0, 2.0]]
 
 
 def test_channels__that_differ_in_emission_only_hold_in_part():
-    found = result()
-    bound = found["ab_sum_channel_noise"] + found["ab_sum_channel_cv"]
-    claim = claims.channels_of_a_layer_differ({"net/channel_gradients": found.assign(ab_sum_channel_noise=bound)})
+    actual = result()
+    bound = actual["ab_sum_channel_noise"] + actual["ab_sum_channel_cv"]
+    claim = claims.channels_of_a_layer_differ({"net/channel_gradients": actual.assign(ab_sum_channel_noise=bound)})
 
     assert claim.holds == "partly"
-    assert [one.values.tolist() for one in claim.measured[2::3]] == [[1.0, 1.0], [0.0, 0.0]]
+    assert [measured.values.tolist() for measured in claim.measured[2::3]] == [[1.0, 1.0], [0.0, 0.0]]
 
 
 def test_measured__tells_what_the_stage_found():
-    found = computed()
-    end = found.isel(step=-1, run=[0, 1])
-    of_norms = claims.filter_norms_do_not_explain_emission({"net/channel_gradients": found}).measured
+    actual = computed()
+    end = actual.isel(step=-1, run=[0, 1])
+    of_norms = claims.filter_norms_do_not_explain_emission({"net/channel_gradients": actual}).measured
     names = ["norm_correlation", "filter_norm_channel_cv", "em_sum_channel_cv", "em_per_norm_channel_cv"]
     for row, name in zip(of_norms[::2], [*names, "out_correlation"], strict=True):
         np.testing.assert_allclose(row.values, end[name].median("layer"))
-    net = claims.both_vary_alike_in_deep_layers({"net/channel_gradients": found}).measured[1]
+    net = claims.both_vary_alike_in_deep_layers({"net/channel_gradients": actual}).measured[1]
     np.testing.assert_allclose(net.values, end["net_cv_ratio"].isel(layer=[3, 4]).median("layer"))
 
 

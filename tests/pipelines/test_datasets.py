@@ -119,11 +119,11 @@ def test_cifar10__reads_folders_of_images_where_there_are_no_batches(tmp_path, r
     write_images(tmp_path / "cifar10" / "test", {"cat": 1, "dog": 1}, rng)
     images = datasets.load("cifar10", tmp_path)
     first = np.asarray(Image.open(tmp_path / "cifar10" / "train" / "cat" / "0.png")) / 255
-    place = np.abs(images.train.inputs[:, 0].numpy() - (first[..., 0] - 0.4914) / 0.2470).max((1, 2)).argmin()
+    position = np.abs(images.train.inputs[:, 0].numpy() - (first[..., 0] - 0.4914) / 0.2470).max((1, 2)).argmin()
 
     assert images.test.inputs.shape == (2, 3, 32, 32)
-    np.testing.assert_allclose(images.train.inputs[place, 0], (first[..., 0] - 0.4914) / 0.2470, atol=1e-5)
-    assert images.train.targets[place] == 0
+    np.testing.assert_allclose(images.train.inputs[position, 0], (first[..., 0] - 0.4914) / 0.2470, atol=1e-5)
+    assert images.train.targets[position] == 0
     assert sorted(images.train.targets.tolist()) == [0, 0, 0, 1, 1]
 
 
@@ -204,14 +204,14 @@ def grounds(split):
 
 
 def test_colored_digits__have_the_color_of_their_class_in_the_share_that_is_asked_for(tmp_path):
-    found = {alignment: colored(tmp_path, alignment) for alignment in (0.0, 0.7, 1.0)}
-    own = {share: grounds(images.train) == images.train.targets for share, images in found.items()}
+    actual = {alignment: colored(tmp_path, alignment) for alignment in (0.0, 0.7, 1.0)}
+    own = {share: grounds(images.train) == images.train.targets for share, images in actual.items()}
 
     assert not own[0.0].any() and own[1.0].all()
     assert own[0.7].float().mean().item() == pytest.approx(0.7, abs=0.04)
-    others = (grounds(found[0.0].train) - found[0.0].train.targets) % 10
+    others = (grounds(actual[0.0].train) - actual[0.0].train.targets) % 10
     assert others.bincount(minlength=10)[1:].min() > 100
-    assert torch.equal(found[0.7].train.targets, datasets.load("digits").train.targets)
+    assert torch.equal(actual[0.7].train.targets, datasets.load("digits").train.targets)
 
 
 def test_colored_digits__test_images_have_any_color_and_are_the_same_at_each_alignment(tmp_path):

@@ -33,8 +33,8 @@ def results():
     """Return results in which every claim holds, if the first step of any run is not looked at."""
     pairs = np.full((4, 3, 4, 4), np.nan)
     pairs[..., range(4), range(4)] = np.reshape([0.2, 0.2, 0.3, 0.3], (4, 1, 1))
-    for place, (untrained, end) in enumerate([(0.2, 0.15), (0.2, 0.25), (0.2, 0.35)]):
-        pairs[:2, :, place, place + 1], pairs[2:, :, place, place + 1] = end, untrained
+    for position, (untrained, end) in enumerate([(0.2, 0.15), (0.2, 0.25), (0.2, 0.35)]):
+        pairs[:2, :, position, position + 1], pairs[2:, :, position, position + 1] = end, untrained
     pairs[:, 0] = 9.0
     correlation = xr.Dataset(
         {name: (("run", "step", "layer", "layer_other"), pairs) for name in ("absolute_off_diagonal", "cka")},
@@ -145,11 +145,11 @@ def test_features__that_correlate_more_are_reported_as_such(results):
     pairs = results["correlation"]["absolute_off_diagonal"].copy(deep=True)
     pairs.loc[{"run": ["a", "b"], "step": 4}] = 0.5
     pairs.loc[{"run": ["a", "b"], "step": 9}] = 0.4
-    found = claims.features_decorrelate({"correlation": xr.Dataset({"absolute_off_diagonal": pairs})})
+    claim = claims.features_decorrelate({"correlation": xr.Dataset({"absolute_off_diagonal": pairs})})
 
-    assert found.holds == "no" and "`relu1`, `relu2`, `relu3` fell" in found.reason
-    assert [list(one.values) for one in found.measured[:3]] == [[0.3, 0.3], [0.5, 0.5], [0.4, 0.4]]
-    assert [one.what.rpartition(", ")[2] for one in found.measured[:3]] == [
+    assert claim.holds == "no" and "`relu1`, `relu2`, `relu3` fell" in claim.reason
+    assert [list(measured.values) for measured in claim.measured[:3]] == [[0.3, 0.3], [0.5, 0.5], [0.4, 0.4]]
+    assert [row.what.rpartition(", ")[2] for row in claim.measured[:3]] == [
         "untrained",
         "after one epoch",
         "at the end",

@@ -93,17 +93,17 @@ def test_results__that_are_made_up_have_the_names_and_dims_of_real_ones():
     weights, gradients = ({name: rng.standard_normal(shape) for name, shape in shapes.items()} for _ in range(2))
     run = trajlab.from_arrays(weights, gradients, metrics={"loss": np.ones(20)})
     probe = torch.ones(2, 3, 5, 5), torch.zeros(2, dtype=int)
-    found = {
+    actual = {
         name: trajlab.run(name, {"a": run, "b": run}, model=Net, probe=probe)
         for name in ("gradient_statistics", "alerts", "evaluation", "saturation")
     }
     for name, one in (twins() | stability([1, 1, 1], [[], [], []], [[], [], []])).items():
-        real = found[name.partition("/")[2]]
+        real = actual[name.partition("/")[2]]
         for key, array in one.items():
             assert set(array.dims) == set(real[key].dims), (name, key)
             for dim in {"parameter", "rule"} & {*array.dims}:
                 assert set(array[dim].values) <= set(real[dim].values)
-    alerts = found["alerts"]
+    alerts = actual["alerts"]
     of_checks = {*zip(alerts["rule_of"].values, alerts["kind_of"].values, strict=True)}
     assert {("Spike", "gradient"), ("Spike", "metric"), ("ExplodingTensor", "gradient")} <= of_checks
 
@@ -162,15 +162,15 @@ def test_norms__are_an_early_warning_only_if_they_come_first_and_never_in_stable
 
 def test_early_warning__is_measured_around_the_first_alarm_of_the_loss():
     claim = norms_show_it_before_the_loss(stability([2, 6, 1], [[], [9], []], [[], [12], []]))
-    found = {row.what: float(row.values[0]) for row in claim.measured}
+    actual = {row.what: float(row.values[0]) for row in claim.measured}
 
-    assert found["first alarm of the gradient, unstable"] == 9
-    assert np.isnan(found["first alarm of the loss, diverging"])
-    assert found["norm in the 5 steps before the first alarm of the loss / stable twin's"] == 1
-    assert found["norm at the first alarm of the loss / stable twin's"] == 3
-    assert found["alarms of the loss with one of the gradient in the 5 steps before, unstable"] == 1
-    assert found["all steps with an alarm of the gradient in the 5 steps before, unstable"] == pytest.approx(5 / 20)
-    assert found["units that are 0 almost everywhere at step 1, unstable"] == 0.25
+    assert actual["first alarm of the gradient, unstable"] == 9
+    assert np.isnan(actual["first alarm of the loss, diverging"])
+    assert actual["norm in the 5 steps before the first alarm of the loss / stable twin's"] == 1
+    assert actual["norm at the first alarm of the loss / stable twin's"] == 3
+    assert actual["alarms of the loss with one of the gradient in the 5 steps before, unstable"] == 1
+    assert actual["all steps with an alarm of the gradient in the 5 steps before, unstable"] == pytest.approx(5 / 20)
+    assert actual["units that are 0 almost everywhere at step 1, unstable"] == 0.25
 
 
 @pytest.mark.parametrize(("size", "seeds", "epochs"), [("small", 2, None), ("published", 5, 20)])
@@ -180,7 +180,7 @@ def test_params__name_twins_that_differ_in_their_skip_connections_only(size, see
     section = studies["gradient_flow/twins"]
     plain, residual = (training_of(section, variant) for variant in ("plain", "residual"))
 
-    assert [len(runs_of(one)) for one in studies.values()] == [4 * seeds, 3 * seeds]
+    assert [len(runs_of(study)) for study in studies.values()] == [4 * seeds, 3 * seeds]
     assert plain.epochs == epochs
     assert (plain.model["arguments"], residual.model["arguments"]) == ({"residual": False}, {"residual": True})
     assert vars(plain) | {"model": ""} == vars(residual) | {"model": ""}

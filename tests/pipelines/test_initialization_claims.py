@@ -70,21 +70,21 @@ def test_all__hold_where_they_should(results):
 
 def test_means__that_wander_are_seen(results):
     wandering = at(results, "distribution", "mean", "orthogonal", -0.5, "b.weight")
-    found = claims.means_stay_near_zero(wandering)
+    claim = claims.means_stay_near_zero(wandering)
 
-    assert found.holds == "partly" and "`b.weight` is farthest" in found.reason
-    assert max(found.measured[0].values) == pytest.approx(0.5 / 1.2)
+    assert claim.holds == "partly" and "`b.weight` is farthest" in claim.reason
+    assert max(claim.measured[0].values) == pytest.approx(0.5 / 1.2)
     biased = at(results, "distribution", "mean", "orthogonal", 0.5, "a.bias")
     constant = at(results, "distribution", "mean", "ones", 0.5, "a.weight")
     assert claims.means_stay_near_zero(biased).holds == claims.means_stay_near_zero(constant).holds == "yes"
 
 
 def test_spreads__that_shrink_are_seen(results):
-    found = claims.spreads_grow(at(results, "distribution", "std", "xavier_normal", 0.9, "a.weight"))
+    claim = claims.spreads_grow(at(results, "distribution", "std", "xavier_normal", 0.9, "a.weight"))
 
-    assert found.holds == "partly"
-    assert sorted(found.measured[0].values) == [0.5] * 2 + [1.0] * 8
-    assert min(found.measured[1].values) == pytest.approx(-0.1)
+    assert claim.holds == "partly"
+    assert sorted(claim.measured[0].values) == [0.5] * 2 + [1.0] * 8
+    assert min(claim.measured[1].values) == pytest.approx(-0.1)
 
 
 @pytest.mark.parametrize(("inits", "holds"), [(["kaiming_uniform"], "partly"), (claims.UNIFORM, "no")])
@@ -100,16 +100,16 @@ def test_uniform__tensors_on_the_way_are_told(results):
     for parameter, value in (("a.weight", -1.0), ("b.weight", -1.3)):
         for init in claims.UNIFORM:
             results = at(results, "distribution", "excess_kurtosis", init, value, parameter)
-    found = claims.uniform_becomes_gaussian(results)
+    claim = claims.uniform_becomes_gaussian(results)
 
-    assert "`a.weight` came nearest. Nearer to 0 at each snapshot of each run: `a.weight`." in found.reason
-    assert [(one.what.rpartition(", ")[2], *set(one.values)) for one in found.measured[1:3]] == [
+    assert "`a.weight` came nearest. Nearer to 0 at each snapshot of each run: `a.weight`." in claim.reason
+    assert [(measured.what.rpartition(", ")[2], *set(measured.values)) for measured in claim.measured[1:3]] == [
         ("`a.weight`", -1.0), ("`b.weight`", -1.3),
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("orthogonal", "kaiming", "holds", "told"),
+    ("orthogonal", "kaiming", "holds", "wording"),
     [
         (1.0, 1.5, "yes", "orthogonal is ahead of Kaiming. orthogonal is ahead of Xavier. Kaiming is ahead of Xavier."),
         (1.8, 1.5, "partly", "Kaiming is ahead of orthogonal. orthogonal is ahead of Xavier."),
@@ -117,48 +117,48 @@ def test_uniform__tensors_on_the_way_are_told(results):
         (9.0, 8.0, "no", "Kaiming is ahead of orthogonal. Xavier is ahead of orthogonal. Xavier is ahead of Kaiming."),
     ],
 )
-def test_order__of_learning_is_asked_of_each_two_starts(results, orthogonal, kaiming, holds, told):
+def test_order__of_learning_is_asked_of_each_two_starts(results, orthogonal, kaiming, holds, wording):
     results = at(results, "evaluation", "running_loss", "orthogonal", orthogonal)
     for init in ("kaiming_normal", "kaiming_uniform"):
         results = at(results, "evaluation", "running_loss", init, kaiming)
-    found = claims.orthogonal_learns_fastest(results)
+    claim = claims.orthogonal_learns_fastest(results)
 
-    assert told in found.reason and found.holds == holds
-    assert (claims.LARGER in found.reason) == (kaiming < orthogonal)
-    assert "first 10 updates 3 of 3 pairs" in found.reason
-    assert found.measured[0].values == pytest.approx([orthogonal] * 2)
-    assert found.measured[3].what.endswith("first 10, orthogonal")
+    assert wording in claim.reason and claim.holds == holds
+    assert (claims.LARGER in claim.reason) == (kaiming < orthogonal)
+    assert "first 10 updates 3 of 3 pairs" in claim.reason
+    assert claim.measured[0].values == pytest.approx([orthogonal] * 2)
+    assert claim.measured[3].what.endswith("first 10, orthogonal")
 
 
 def test_order__of_two_starts_whose_runs_overlap_is_unknown(results):
     loss = results["evaluation"]["running_loss"]
     slower = loss + xr.where(loss["run"].isin(["orthogonal-1"]), 1.1, 0.0)
-    found = claims.orthogonal_learns_fastest(
+    claim = claims.orthogonal_learns_fastest(
         results | {"evaluation": results["evaluation"].assign(running_loss=slower)}
     )
 
-    assert found.holds == "partly"
-    assert "The runs of orthogonal and Kaiming overlap. The runs of orthogonal and Xavier overlap." in found.reason
+    assert claim.holds == "partly"
+    assert "The runs of orthogonal and Kaiming overlap. The runs of orthogonal and Xavier overlap." in claim.reason
 
 
 def test_order__on_new_images_is_told_apart(results):
-    found = claims.orthogonal_learns_fastest(at(results, "evaluation", "loss", "xavier_normal", 1.0))
+    claim = claims.orthogonal_learns_fastest(at(results, "evaluation", "loss", "xavier_normal", 1.0))
 
-    assert found.holds == "yes" and "the order is Xavier, orthogonal" in found.reason
+    assert claim.holds == "yes" and "the order is Xavier, orthogonal" in claim.reason
 
 
 def test_features__that_shrink_or_narrow_with_depth_are_seen(results):
     std = results["features"]["std"]
     shrinking = results["features"].assign(std=std.isel(step=[1, 0]).assign_coords(step=std["step"]))
-    found = claims.feature_spread_grows(results | {"features": shrinking})
+    claim = claims.feature_spread_grows(results | {"features": shrinking})
 
-    assert found.holds == "partly"
-    assert found.measured[0].what.endswith("valid inputs") and set(found.measured[0].values) == {0}
-    assert set(found.measured[3].values) == {1}
+    assert claim.holds == "partly"
+    assert claim.measured[0].what.endswith("valid inputs") and set(claim.measured[0].values) == {0}
+    assert set(claim.measured[3].values) == {1}
 
 
 def test_zeros__that_learn_are_seen(results):
-    found = claims.zeros_never_learn(at(results, "evaluation", "loss", "zeros", 2.0))
+    claim = claims.zeros_never_learn(at(results, "evaluation", "loss", "zeros", 2.0))
 
-    assert found.holds == "no"
-    assert found.measured[1].values == pytest.approx([np.log(10) - 2] * 2)
+    assert claim.holds == "no"
+    assert claim.measured[1].values == pytest.approx([np.log(10) - 2] * 2)

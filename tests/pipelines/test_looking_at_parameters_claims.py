@@ -58,9 +58,9 @@ def weights(spikes=1):
 
 def attacked(*accuracy, noise=0.85):
     coords = {"run": RUNS, "step": [0, 9], "epsilon": [0.0, 0.1, 0.2]}
-    found = {"adversarial": accuracy, "noise": (accuracy[0], noise, noise)}
+    actual = {"adversarial": accuracy, "noise": (accuracy[0], noise, noise)}
     dims = ("run", "step", "epsilon")
-    return xr.Dataset({f"{kind}_accuracy": (dims, [[[0.1] * 3, one]] * 2) for kind, one in found.items()}, coords)
+    return xr.Dataset({f"{kind}_accuracy": (dims, [[[0.1] * 3, one]] * 2) for kind, one in actual.items()}, coords)
 
 
 @pytest.fixture
@@ -80,9 +80,9 @@ def results():
 
 
 def test_all__hold_where_they_should(results):
-    found = {claim.__name__: claim(results) for claim in claims_of("looking_at_parameters")}
-    assert {name: claim.holds for name, claim in found.items()} == dict.fromkeys(found, "yes")
-    assert all(claim.figure.rpartition("-")[0] in results or claim.figure in results for claim in found.values())
+    actual = {claim.__name__: claim(results) for claim in claims_of("looking_at_parameters")}
+    assert {name: claim.holds for name, claim in actual.items()} == dict.fromkeys(actual, "yes")
+    assert all(claim.figure.rpartition("-")[0] in results or claim.figure in results for claim in actual.values())
 
 
 @pytest.mark.parametrize(
@@ -113,35 +113,35 @@ def test_claims__that_do_not_hold_are_reported_as_such(results, claim, changes, 
 
 
 def test_lines__are_asked_of_random_biases_only(results):
-    found = claims.lines_come_to_the_data(results | {"spirals/unit_lines": lines(start=0.6, end=0.8, zero_end=0.5)})
+    claim = claims.lines_come_to_the_data(results | {"spirals/unit_lines": lines(start=0.6, end=0.8, zero_end=0.5)})
 
-    assert found.holds == "yes" and "biases of zero are not judged" in found.reason
-    assert {one.what: set(one.values) for one in found.measured if "at the start" not in one.what} == {
+    assert claim.holds == "yes" and "biases of zero are not judged" in claim.reason
+    assert {row.what: set(row.values) for row in claim.measured if "at the start" not in row.what} == {
         "at iteration 100, random biases": {0.7}, "at iteration 100, biases of zero": {1.0},
         "at the end, random biases": {0.8}, "at the end, biases of zero": {0.5},
     }  # fmt: skip
 
 
 def test_lines__that_move_are_told_by_their_biases(results):
-    found = {one.what: one.values for one in claims.lines_move_far(results).measured}
-    assert found["angle that a line turned by the end, median, random biases"] == pytest.approx([60, 60])
-    assert found["distance at the end, median, biases of zero"] == pytest.approx([0.1, 0.1])
+    actual = {measured.what: measured.values for measured in claims.lines_move_far(results).measured}
+    assert actual["angle that a line turned by the end, median, random biases"] == pytest.approx([60, 60])
+    assert actual["distance at the end, median, biases of zero"] == pytest.approx([0.1, 0.1])
 
 
 def test_early__iterations_are_held_against_a_random_walk_by_optimizer(results):
-    found = claims.early_iterations_move_most(results | {"spirals/drift": path(0.5, 4, 0.4, 3)})
-    rows = {one.what: list(one.values) for one in found.measured}
+    claim = claims.early_iterations_move_most(results | {"spirals/drift": path(0.5, 4, 0.4, 3)})
+    rows = {measured.what: list(measured.values) for measured in claim.measured}
 
     assert rows["share of the weights' path up to iteration 100, adam"] == [0.05, 0.04]
     assert rows["share of the weights' path up to iteration 100, sgd"] == [0.4, 0.3]
-    assert found.measured[2].values == pytest.approx([100**0.5 / (100**0.5 + 9899**0.5)])
-    assert "0 runs with adam, 2 runs with sgd, of 4; and more than half of the path: 0" in found.reason
+    assert claim.measured[2].values == pytest.approx([100**0.5 / (100**0.5 + 9899**0.5)])
+    assert "0 runs with adam, 2 runs with sgd, of 4; and more than half of the path: 0" in claim.reason
 
 
 def test_filters__that_training_leaves_as_they_started_are_told(results):
-    found = claims.first_filters_show_structure(results | {"net/filters": filters(1, 0, start=1.0)})
-    assert "Runs beyond chance: net 1 of 2." in found.reason and "at first" in found.revised
-    assert min(found.measured[1].values) > 0.3
+    claim = claims.first_filters_show_structure(results | {"net/filters": filters(1, 0, start=1.0)})
+    assert "Runs beyond chance: net 1 of 2." in claim.reason and "at first" in claim.revised
+    assert min(claim.measured[1].values) > 0.3
 
 
 def test_params__name_the_runs_of_both_sizes(tmp_path):

@@ -34,9 +34,11 @@ def computed():
         for kind in KINDS
     }
     settings = {stage: yaml.safe_load(PARAMS.read_text())[stage] for stage in ("zero_gradients", "sign_flips")}
-    found = {stage: trajlab.run(stage, runs, **settings.get(stage, {})) for stage in (*settings, "gradient_statistics")}
+    actual = {
+        stage: trajlab.run(stage, runs, **settings.get(stage, {})) for stage in (*settings, "gradient_statistics")
+    }
     facts = {"variant": ("run", KINDS), "batch_size": ("run", [256] * 3)}
-    return {stage: result.compute().assign_coords(facts) for stage, result in found.items()}
+    return {stage: result.compute().assign_coords(facts) for stage, result in actual.items()}
 
 
 def made(released=(0.34, 0.83, 0.73), near=(0.4, 0.5, 0.1), flips=(0.48, 0.49, 0.5)):

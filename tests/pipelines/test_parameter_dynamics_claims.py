@@ -16,13 +16,13 @@ STRUCTURAL = 6_946_816
 
 
 def runs(variants=("plain",), seeds=(0,)):
-    found = list(product(("sgd", "adam"), variants, seeds))
+    actual = list(product(("sgd", "adam"), variants, seeds))
     return {
-        "run": [f"x-{optimizer}-{variant}-{seed}" for optimizer, variant, seed in found],
-        "init": ("run", ["x"] * len(found)),
-        "optimizer": ("run", [one[0] for one in found]),
-        "variant": ("run", [one[1] for one in found]),
-        "seed": ("run", [one[2] for one in found]),
+        "run": [f"x-{optimizer}-{variant}-{seed}" for optimizer, variant, seed in actual],
+        "init": ("run", ["x"] * len(actual)),
+        "optimizer": ("run", [one[0] for one in actual]),
+        "variant": ("run", [one[1] for one in actual]),
+        "seed": ("run", [one[2] for one in actual]),
     }
 
 
@@ -63,8 +63,8 @@ def correlation(adam=0.3, sgd=0.2, start=0.1):
     """Return the correlations of features of runs of SGD and of Adam; between layers they are none."""
     coords = runs() | {"step": [0, 9], "layer": ["a", "b"], "layer_other": ["a", "b"]}
     within = np.array([[start, sgd], [start, adam]])[..., None, None] * np.eye(2)
-    found = {"absolute_off_diagonal": (("run", "step", "layer", "layer_other"), within), "absolute_null": 0.05}
-    return xr.Dataset(found, coords)
+    actual = {"absolute_off_diagonal": (("run", "step", "layer", "layer_other"), within), "absolute_null": 0.05}
+    return xr.Dataset(actual, coords)
 
 
 VARIANTS = ("plain", "control", "flipped", "distorted")
@@ -119,7 +119,7 @@ def test_all__hold_where_they_should(results):
 
 
 @pytest.mark.parametrize(
-    ("claim", "key", "found", "holds"),
+    ("claim", "key", "actual", "holds"),
     [
         ("resnet_keeps_most_of_its_parameters", "resnet18_cifar10/drift", drift(0.5), "no"),
         ("kept_parameters_meet_only_padding", "resnet18_cifar10/drift", drift(0.37, STRUCTURAL // 2), "partly"),
@@ -139,10 +139,10 @@ def test_all__hold_where_they_should(results):
         ("flipped_start_ends_far_away", "lenet_mnist/drift_from_parent", from_parent(control=0.58), "partly"),
     ],
 )
-def test_claims__that_do_not_hold_are_reported_as_such(results, claim, key, found, holds):
+def test_claims__that_do_not_hold_are_reported_as_such(results, claim, key, actual, holds):
     if claim == "lenet_and_vgg_change_almost_all":
         results["lenet_mnist/evaluation"] = once()
-    assert getattr(claims, claim)(results | {key: found}).holds == holds
+    assert getattr(claims, claim)(results | {key: actual}).holds == holds
 
 
 def test_runs__that_never_learned_are_shown_but_decide_nothing(results):
@@ -154,29 +154,31 @@ def test_runs__that_never_learned_are_shown_but_decide_nothing(results):
 
     changed, near = claims.lenet_and_vgg_change_almost_all(results), claims.sgd_ends_near_its_start(results)
     assert (changed.holds, near.holds) == ("yes", "yes")
-    told = {one.what: list(one.values) for one in (*changed.measured, *near.measured)}
-    assert told["changed, vgg_cifar10"] == pytest.approx([0.95])
-    assert told["changed in runs that did not learn, vgg_cifar10"] == pytest.approx([0.3])
-    assert told["distance in runs that did not learn, vgg_cifar10, adam"] == [0.01]
+    wording = {measured.what: list(measured.values) for measured in (*changed.measured, *near.measured)}
+    assert wording["changed, vgg_cifar10"] == pytest.approx([0.95])
+    assert wording["changed in runs that did not learn, vgg_cifar10"] == pytest.approx([0.3])
+    assert wording["distance in runs that did not learn, vgg_cifar10, adam"] == [0.01]
 
 
 def test_features__are_compared_between_seeds_of_one_optimizer(results):
-    found = claims.features_of_adam_correlate(results)
+    claim = claims.features_of_adam_correlate(results)
 
-    assert [one.values for one in found.measured] == [pytest.approx([one]) for one in (0.4, 0.6, 0.3, 0.4, 0.6, 0.5)]
-    assert "SGD's runs correlate less than Adam's" in found.reason
+    assert [measured.values for measured in claim.measured] == [
+        pytest.approx([one]) for one in (0.4, 0.6, 0.3, 0.4, 0.6, 0.5)
+    ]
+    assert "SGD's runs correlate less than Adam's" in claim.reason
     alone = results["lenet_mnist/comparison"].isel(run=[0, 2], other=[0, 2])
     with pytest.raises(MissingData, match="seeds of sgd"):
         claims.features_of_adam_correlate(results | {"lenet_mnist/comparison": alone})
 
 
 def test_claims__of_several_data_sets_are_of_all_of_them(results):
-    again = {key.replace("mnist", "cifar10"): one for key, one in results.items() if "lenet" in key}
+    again = {key.replace("mnist", "cifar10"): result for key, result in results.items() if "lenet" in key}
     several = results | again | {"lenet_cifar10/drift_from_parent": from_parent(flipped=0.3)}
 
     assert claims.flipped_start_ends_far_away(several).holds == "partly"
     within = claims.features_of_adam_correlate_within_a_network(several).measured
-    assert [list(one.values) for one in within] == [[0.2] * 2, [0.3] * 2, [0.1] * 2, [0.05]]
+    assert [list(measured.values) for measured in within] == [[0.2] * 2, [0.3] * 2, [0.1] * 2, [0.05]]
 
 
 def test_claims__are_made_of_what_the_stages_give(tmp_path):
@@ -197,13 +199,13 @@ def test_claims__are_made_of_what_the_stages_give(tmp_path):
     trained = {name: trajlab.open(path) for name, path in trajlab.runs_in(tmp_path / "snapshots" / "digits").items()}
     settings = {"comparison": {"steps": [0, -1], "shuffles": 2, "interpolation": False}, "correlation": {"shuffles": 2}}
     plain = {name: run for name, run in trained.items() if "plain" in name}
-    found = {
+    actual = {
         stage: trajlab.run(stage, plain if stage == "comparison" else trained, **settings.get(stage, {})).compute()
         for stage in ("drift", "evaluation", "comparison", "correlation")
     }
-    found["drift_from_parent"] = trajlab.run("drift", trained, parent="recorded", reference=-1).compute()
+    actual["drift_from_parent"] = trajlab.run("drift", trained, parent="recorded", reference=-1).compute()
     studies = ("lenet_digits", "resnet18_digits", "resnet18_stem3_digits", "vgg_digits")
-    results = Results({f"{study}/{stage}": one for study in studies for stage, one in found.items()})
+    results = Results({f"{study}/{stage}": one for study in studies for stage, one in actual.items()})
 
     for claim in claims_of("parameter_dynamics"):
         rows = claim(results).measured

@@ -46,11 +46,13 @@ def results():
         FACTS | {"step": [0, 9], "parameter": ["fc1.weight", "fc2.weight"]},
     )
     rank = np.stack([each(*values) for values in ([90] * 4, [40] * 4, [20, 8, 2, 1], [20, 8, 2, 1], [9] * 4)], 1)
-    told = np.stack([each(*values) for values in ([0.9] * 4, [0.9] * 4, [0.9, 0.8, 0.5, 0.3], [0] * 4, [0.9] * 4)], 1)
+    accuracy = np.stack(
+        [each(*values) for values in ([0.9] * 4, [0.9] * 4, [0.9, 0.8, 0.5, 0.3], [0] * 4, [0.9] * 4)], 1
+    )
     embedding = xr.Dataset(
         {
             "effective_rank": (("run", "step", "layer"), rank[:, None]),
-            "knn_accuracy": (("run", "step", "layer"), told[:, None]),
+            "knn_accuracy": (("run", "step", "layer"), accuracy[:, None]),
             "knn_chance": ("run", np.full(RUNS, 0.11)),
         },
         FACTS | {"step": [9], "layer": LAYERS},
@@ -67,7 +69,7 @@ def test_results__that_are_made_up_have_the_names_and_dims_of_real_ones(results)
         {name: value.detach().numpy()[None].repeat(2, 0) for name, value in net.named_parameters()},
         buffers={name: value.numpy()[None].repeat(2, 0) for name, value in net.named_buffers()},
     )
-    given = {
+    inputs = {
         "model": lambda: zoo.squeeze_mlp([12, 8, 2, 6, 2, 4, 10]),
         "probe": (torch.randn(20, 12), torch.arange(20) % 10),
     }
@@ -75,7 +77,7 @@ def test_results__that_are_made_up_have_the_names_and_dims_of_real_ones(results)
         settings = yaml.safe_load(PARAMS.read_text()).get(name, {}) | (
             {"perplexity": 3.0} if name == "embedding" else {}
         )
-        real = trajlab.run(name, {"a": run, "b": run}, **given, **settings)
+        real = trajlab.run(name, {"a": run, "b": run}, **inputs, **settings)
         for key, array in one.items():
             assert set(array.dims) == set(real[key].dims), (name, key)
         for dim in {"parameter", "layer"} & {*one.dims}:
@@ -97,11 +99,11 @@ def test_all__hold_where_they_should(results):
 
 def test_singular_values__are_ranked_seed_by_seed(results):
     one = changed(results, "spectrum", "spectral_norm", "squeeze2", [3.5, 5.0], parameter="fc1.weight")
-    found = claims.narrower_squeeze_larger_singular_value(one)
+    claim = claims.narrower_squeeze_larger_singular_value(one)
 
-    assert found.holds == "partly" and "5 of 6 do" in found.reason
-    assert [list(measured.values) for measured in found.measured[:4]] == [[3, 3], [4, 4], [3.5, 5.0], [6, 6]]
-    assert "same first layer" in found.reason
+    assert claim.holds == "partly" and "5 of 6 do" in claim.reason
+    assert [list(measured.values) for measured in claim.measured[:4]] == [[3, 3], [4, 4], [3.5, 5.0], [6, 6]]
+    assert "same first layer" in claim.reason
     other = changed(results, "spectrum", "spectral_norm", "squeeze1", 9.0, parameter="fc2.weight")
     assert claims.narrower_squeeze_larger_singular_value(other).holds == "yes"
 
@@ -109,11 +111,11 @@ def test_singular_values__are_ranked_seed_by_seed(results):
 def test_singular_values__that_were_larger_at_the_start_are_not_put_down_to_training(results):
     top = results["spectrum"]["spectral_norm"]
     start = top.where((top["variant"] != "squeeze1") | (top["step"] > 0), 6.0)
-    found = claims.narrower_squeeze_larger_singular_value(
+    claim = claims.narrower_squeeze_larger_singular_value(
         results | {"spectrum": results["spectrum"].assign(spectral_norm=start)}
     )
 
-    assert "same first layer" not in found.reason
+    assert "same first layer" not in claim.reason
 
 
 def test_growth__of_the_whole_layer_is_no_shape(results):
@@ -121,11 +123,11 @@ def test_growth__of_the_whole_layer_is_no_shape(results):
     for net in NETS[:4]:
         grown = changed(grown, "spectrum", "stable_rank", net, 25.0, parameter="fc1.weight")
 
-    found = claims.value_is_more_than_growth(grown)
-    assert found.holds == "no" and "0 of 6 do" in found.reason and "grows by 25 % at most" in found.reason
-    assert list(found.measured[3].values) == [16.0, 16.0]
-    assert "moves 4 " in found.reason and "16 with the narrowest" in found.reason
-    assert list(found.measured[4].values) == pytest.approx([0.1, 0.1])
+    claim = claims.value_is_more_than_growth(grown)
+    assert claim.holds == "no" and "0 of 6 do" in claim.reason and "grows by 25 % at most" in claim.reason
+    assert list(claim.measured[3].values) == [16.0, 16.0]
+    assert "moves 4 " in claim.reason and "16 with the narrowest" in claim.reason
+    assert list(claim.measured[4].values) == pytest.approx([0.1, 0.1])
 
 
 def test_directions__that_an_expansion_brings_back_are_seen(results):
@@ -135,9 +137,9 @@ def test_directions__that_an_expansion_brings_back_are_seen(results):
 
 
 def test_neighbors__that_tell_more_in_a_narrower_squeeze_are_seen(results):
-    told = changed(results, "embedding", "knn_accuracy", "squeeze1", 0.7, layer="relu2")
+    accuracy = changed(results, "embedding", "knn_accuracy", "squeeze1", 0.7, layer="relu2")
 
-    assert claims.narrower_squeeze_tells_fewer_digits(told).holds == "partly"
+    assert claims.narrower_squeeze_tells_fewer_digits(accuracy).holds == "partly"
 
 
 @pytest.mark.parametrize(("size", "seeds", "images"), [("small", 2, 5000), ("published", 3, None)])

@@ -270,11 +270,11 @@ def test_pretrained__weights_of_other_images_and_classes_keep_their_inner_layers
     torch.save(state, file) if suffix == "pth" else save_file(state, file)
     fresh = weights(run("kaiming_normal", seed=3), 0)
     folder = run("pretrained", seed=3, pretrained=str(file))
-    found = weights(folder, 0)
+    actual = weights(folder, 0)
 
     for layer, start in (("conv1", fresh), ("conv2", state), ("fc1", state), ("fc2", fresh)):
         for kind in ("weight", "bias"):
-            torch.testing.assert_close(found[f"{layer}.{kind}"], start[f"{layer}.{kind}"], rtol=0, atol=0)
+            torch.testing.assert_close(actual[f"{layer}.{kind}"], start[f"{layer}.{kind}"], rtol=0, atol=0)
     assert json.loads((folder / "run.json").read_text())["describe"]["pretrained"] == str(file)
 
 

@@ -94,8 +94,8 @@ def test_probe__of_several_kinds_is_known_when_a_run_goes_on(recorded):
 
 def test_probe__of_several_kinds_is_told_in_the_inventory(recorded):
     said = dict(inventory(trajlab.open(recorded)).facts)["probe"]
-    told = [part.partition(", sha256 ")[0] for part in said.split("; ")]
-    assert told == ["4 × 2", "far 2 × 2 without targets", "train 3 × 2"]
+    wording = [part.partition(", sha256 ")[0] for part in said.split("; ")]
+    assert wording == ["4 × 2", "far 2 × 2 without targets", "train 3 × 2"]
 
 
 @pytest.mark.parametrize("kind", ["a b", "1st", ""])

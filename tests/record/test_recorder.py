@@ -41,8 +41,8 @@ def test_recorder__leaves_training_bit_identical(make_model, train, tmp_path):
     assert (np.random.get_state()[1] == numbers).all()  # noqa: NPY002
     for name, value in plain.state_dict().items():
         assert torch.equal(value, model.state_dict()[name]), name
-    for one, other in zip(*(optimizer.state_dict()["state"].values() for optimizer in optimizers), strict=True):
-        assert all(torch.equal(one[key], other[key]) for key in one)
+    for first, second in zip(*(optimizer.state_dict()["state"].values() for optimizer in optimizers), strict=True):
+        assert all(torch.equal(first[key], second[key]) for key in first)
 
 
 def test_recorder__draws_no_global_random_number(make_model, tmp_path):

@@ -56,21 +56,21 @@ def test_loss_scales__stored_value_is_what_the_optimizer_sees(read, tmp_path):
     assert torch.equal(read(tmp_path / "run").gradients["weight"][0], model.weight.grad)
 
 
-@pytest.mark.parametrize("told", [True, False])
-def test_loss_scales__one_of_two_optimizers_unscaled(told, read, tmp_path):
+@pytest.mark.parametrize("is_passed", [True, False])
+def test_loss_scales__one_of_two_optimizers_unscaled(is_passed, read, tmp_path):
     torch.manual_seed(0)
     model, inputs = nn.Sequential(nn.Linear(6, 3), nn.Linear(3, 2)), torch.randn(4, 6)
     optimizers = [torch.optim.SGD(layer.parameters(), lr=0.1) for layer in model]
     scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
     truth = true_gradient(model, inputs)
-    settings = {"optimizers": optimizers} if told else {}
+    settings = {"optimizers": optimizers} if is_passed else {}
     with Recorder(model, tmp_path / "run", scaler=scaler, **settings) as recorder:
         amp_step(model, inputs, scaler)
         scaler.unscale_(optimizers[1])
         recorder.step()
     rows = read(tmp_path / "run").gradients
     assert torch.equal(rows["1.weight"][0], truth["1.weight"])
-    assert torch.equal(rows["0.weight"][0], truth["0.weight"] * (1 if told else 1024))
+    assert torch.equal(rows["0.weight"][0], truth["0.weight"] * (1 if is_passed else 1024))
 
 
 def test_loss_scales__leaves_the_scaler_as_it_is(tmp_path):

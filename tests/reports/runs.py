@@ -27,4 +27,4 @@ def plain(page):
 
 
 def said(result):
-    return [one.text for one in findings(result)]
+    return [finding.text for finding in findings(result)]

@@ -6,7 +6,7 @@ import pytest
 import trajlab
 from tests.reports.test_page import Page, moving
 from trajlab.errors import DamagedData, MissingData
-from trajlab.reports.claims import Claim, Measured, read_claims, told, write_claims
+from trajlab.reports.claims import Claim, Measured, measured_text, read_claims, write_claims
 from trajlab.reports.page import report
 from trajlab.running.compute import write
 
@@ -24,10 +24,10 @@ def file(tmp_path):
 
 
 def test_claims__come_back_as_they_were_written(file):
-    found = read_claims(file)
+    actual = read_claims(file)
 
-    assert [one.claim for one in found] == [one.claim for one in CLAIMS]
-    np.testing.assert_array_equal(found[0].measured[0].values, [0.2, np.nan])
+    assert [claim.claim for claim in actual] == [each_claim.claim for each_claim in CLAIMS]
+    np.testing.assert_array_equal(actual[0].measured[0].values, [0.2, np.nan])
     assert json.loads(file.read_text())[0]["measured"][0]["values"] == [0.2, None]
 
 
@@ -58,7 +58,7 @@ def test_read_claims__knows_three_verdicts(tmp_path):
     ],
 )
 def test_told__gives_median_and_spread(values, text):
-    assert told(Measured("x", values)) == text
+    assert measured_text(Measured("x", values)) == text
 
 
 def test_report__shows_claims_first_and_leads_to_what_is_there(file, tmp_path):

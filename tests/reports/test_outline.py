@@ -35,7 +35,7 @@ def test_report__asks_each_stage_one_question():
 
 def test_report__tells_the_first_of_each_stage_at_the_top_and_all_in_the_sections(results, page):
     top, below = page.split('class="standing"')[1].split("<section", 1)
-    said = {name: [one.text.replace("`", "") for one in findings(result)] for name, result in results.items()}
+    said = {name: [finding.text.replace("`", "") for finding in findings(result)] for name, result in results.items()}
 
     assert sum(map(len, said.values())) > LINES >= top.count("<li>") >= len(results)
     for texts in said.values():

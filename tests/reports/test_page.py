@@ -21,8 +21,8 @@ class Page(HTMLParser):
         self.close()
 
     def handle_starttag(self, tag, attrs):
-        given = dict(attrs)
-        self.ids += [given["id"]] if "id" in given else []
+        inputs = dict(attrs)
+        self.ids += [inputs["id"]] if "id" in inputs else []
         self.links += [value for name, value in attrs if name in ("href", "src", "xlink:href")]
         if tag not in ("meta", "link"):
             self.open.append(tag)
@@ -100,12 +100,12 @@ def test_summary__gives_the_last_finite_value_of_each_run(tmp_path):
     runs = {"near": moving(4, w=0.5), "far": moving(4, w=2.0)}
     result = trajlab.run("drift", runs).compute()
 
-    found = summary({"drift": result})
+    actual = summary({"drift": result})
 
-    assert found["near"]["drift"]["relative"] == pytest.approx(0.5)
-    assert found["far"]["drift"]["relative"] == pytest.approx(2.0)
+    assert actual["near"]["drift"]["relative"] == pytest.approx(0.5)
+    assert actual["far"]["drift"]["relative"] == pytest.approx(2.0)
     report({"drift": result}, tmp_path / "r.html", metrics=tmp_path / "m.json")
-    assert json.loads((tmp_path / "m.json").read_text()) == found
+    assert json.loads((tmp_path / "m.json").read_text()) == actual
 
 
 def test_report__the_page_and_its_numbers_are_two_files(results, tmp_path):
@@ -125,17 +125,17 @@ def test_report__a_result_without_a_variable_of_its_stage_is_named(results, tmp_
 
 @pytest.mark.parametrize("damage", ["foreign", "garbage", "codec", "chunk"])
 def test_report__and_figure_name_a_store_that_is_no_result(results, tmp_path, damage):
-    place = tmp_path / "drift.zarr"
+    folder = tmp_path / "drift.zarr"
     if damage == "foreign":
-        xr.Dataset({"x": ("step", [1.0, 2.0])}).to_zarr(place, zarr_format=3, consolidated=False)
+        xr.Dataset({"x": ("step", [1.0, 2.0])}).to_zarr(folder, zarr_format=3, consolidated=False)
     else:
-        write({place: results["drift"]})
-        path, text = place / "zarr.json", (place / "zarr.json").read_text()
+        write({folder: results["drift"]})
+        path, text = folder / "zarr.json", (folder / "zarr.json").read_text()
         if damage == "chunk":
-            path = min((place / "total_norm" / "c").iterdir())
+            path = min((folder / "total_norm" / "c").iterdir())
         path.write_text({"garbage": "{", "codec": text.replace('"zstd"', "[1]"), "chunk": ""}[damage])
-    for look in (lambda: report(tmp_path, tmp_path / "r.html"), lambda: save(place, tmp_path / "x.png")):
-        with pytest.raises(DamagedData, match=str(place)) as error:
+    for look in (lambda: report(tmp_path, tmp_path / "r.html"), lambda: save(folder, tmp_path / "x.png")):
+        with pytest.raises(DamagedData, match=str(folder)) as error:
             look()
         assert "\n" not in str(error.value)
     assert not (tmp_path / "r.html").exists() and not (tmp_path / "x.png").exists()

@@ -45,10 +45,10 @@ def local(run):
         return {name: trajlab.run(name, serve(name, run)).compute() for name in stage_names()}
 
 
-def same(found, expected):
+def same(actual, expected):
     """Counts agree to the bit, sums to rounding: each process compiles for itself."""
-    assert found.attrs == expected.attrs
-    xr.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+    assert actual.attrs == expected.attrs
+    xr.testing.assert_allclose(actual, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_cluster__all_stages_give_the_same_numbers(run, cluster):
@@ -66,10 +66,10 @@ def test_cluster__a_worker_that_is_killed_does_not_change_the_result(run, cluste
         killer = threading.Timer(0.3, os.kill, (victim, signal.SIGKILL))
         results = [trajlab.run(name, serve(name, run)) for name in stage_names()]
         killer.start()
-        found = dask.compute(*results)
+        actual = dask.compute(*results)
         killer.join()
         time.sleep(0.1)
-    for name, result in zip(stage_names(), found, strict=True):
+    for name, result in zip(stage_names(), actual, strict=True):
         same(result, expected[name])
 
 

@@ -4,6 +4,7 @@ import pytest
 import xarray as xr
 
 import trajlab
+from trajlab.errors import BadSetting
 from trajlab.running.fuse import fuse_scans
 from trajlab.scan.graph import Pass
 
@@ -28,20 +29,48 @@ def run(checkpoints, rng):
 def test_fuse_scans__several_stages_read_each_block_once(run):
     results = [trajlab.run(name, run) for name in ("drift", "distribution", "sign_flips")]
     plain = dask.compute(*results)
-    found, joint, graph = fused(results)
+    actual, joint, graph = fused(results)
     assert len(joint) == 1
     assert sum(isinstance(getattr(task, "func", None), Pass) for task in graph.values()) == 1
-    for one, other in zip(plain, found, strict=True):
-        xr.testing.assert_identical(one, other)
+    for first, second in zip(plain, actual, strict=True):
+        xr.testing.assert_identical(first, second)
 
 
 def test_fuse_scans__does_not_join_what_differs(run):
     results = [trajlab.run("drift", run), trajlab.run("drift", run, reference=3)]
     plain = dask.compute(*results)
-    found, joint, _ = fused(results)
+    actual, joint, _ = fused(results)
     assert joint == []
-    for one, other in zip(plain, found, strict=True):
-        xr.testing.assert_identical(one, other)
+    for first, second in zip(plain, actual, strict=True):
+        xr.testing.assert_identical(first, second)
+
+
+def test_run__several_stages_from_python_share_one_pass(run, monkeypatch):
+    passes = []
+    call = Pass.__call__
+    monkeypatch.setattr(Pass, "__call__", lambda self, *args: passes.append(len(self.reducers)) or call(self, *args))
+    names = ["drift", "distribution", "sign_flips"]
+
+    tree = trajlab.run(names, run, drift={"rtol": 0.5}).compute()
+
+    assert len(passes) == 1
+    for name in names:
+        settings = {"rtol": 0.5} if name == "drift" else {}
+        xr.testing.assert_identical(tree[name].to_dataset(), trajlab.run(name, run, **settings).compute())
+
+
+@pytest.mark.parametrize(
+    ("stages", "settings", "words"),
+    [
+        ([], {}, "0 different names"),
+        (["drift", "drift"], {}, "1 different names"),
+        (["drift", "spectrum"], {"reference": -1}, "drift={"),
+        (["drift", "spectrum"], {"projection": {}}, "drift={"),
+    ],
+)
+def test_run__several_stages_refuse_what_is_ambiguous(run, stages, settings, words):
+    with pytest.raises(BadSetting, match=words):
+        trajlab.run(stages, run, **settings)
 
 
 def test_fuse_scans__leaves_other_graphs_alone():

@@ -38,34 +38,34 @@ def images(rng) -> dict:
 
 
 def test_drift__of_activations_by_hand(line):
-    found = trajlab.run("drift", on="activations", **line).compute()
-    assert found.parameter.values.tolist() == ["1"]
-    assert found.distance_l2.squeeze().values.tolist() == [0.0, 5.0, 5.0]
-    assert found.norm.squeeze().values.tolist() == [5.0, 10.0, 0.0]
-    assert (found.norm.attrs["units"], found.relative.attrs["units"]) == ("activation", "1")
-    assert (found.kind.item(), found.numel.item(), found.attrs["on"]) == ("activation", 2, "activations")
+    actual = trajlab.run("drift", on="activations", **line).compute()
+    assert actual.parameter.values.tolist() == ["1"]
+    assert actual.distance_l2.squeeze().values.tolist() == [0.0, 5.0, 5.0]
+    assert actual.norm.squeeze().values.tolist() == [5.0, 10.0, 0.0]
+    assert (actual.norm.attrs["units"], actual.relative.attrs["units"]) == ("activation", "1")
+    assert (actual.kind.item(), actual.numel.item(), actual.attrs["on"]) == ("activation", 2, "activations")
 
 
 def test_distribution__of_activations_agrees_with_numpy(images):
-    found = trajlab.run("distribution", on="activations", **images).compute()
+    actual = trajlab.run("distribution", on="activations", **images).compute()
     values = trajlab.replay(images["trajectory"], model=images["model"], probe=images["probe"])
-    assert found.parameter.values.tolist() == list(values) == ["1", "4"]
+    assert actual.parameter.values.tolist() == list(values) == ["1", "4"]
     for name in values:
         flat = values[name].values.reshape(4, -1).astype(float)
-        layer = found.sel(parameter=name)
+        layer = actual.sel(parameter=name)
         np.testing.assert_allclose(layer["mean"], flat.mean(1), rtol=1e-12)
         np.testing.assert_allclose(layer["std"], flat.std(1), rtol=1e-12)
-        np.testing.assert_allclose(layer["quantiles"], np.quantile(flat, found["quantile"], axis=1).T, atol=1e-6)
+        np.testing.assert_allclose(layer["quantiles"], np.quantile(flat, actual["quantile"], axis=1).T, atol=1e-6)
         assert layer.ks[3].item() == pytest.approx(stats.ks_2samp(flat[3], flat[0]).statistic)
         assert layer.zeros.values.tolist() == (flat == 0).sum(1).tolist()
-    assert found.attrs["probe_sha256"] == values["1"].attrs["probe_sha256"]
+    assert actual.attrs["probe_sha256"] == values["1"].attrs["probe_sha256"]
 
 
 def test_spectrum__of_activations_is_that_of_samples_by_features(images):
-    found = trajlab.run("spectrum", on="activations", shuffle=False, **images).compute()
+    actual = trajlab.run("spectrum", on="activations", shuffle=False, **images).compute()
     values = trajlab.replay(images["trajectory"], model=images["model"], probe=images["probe"])["4"].values
     expected = np.linalg.svd(values.astype(float), compute_uv=False)
-    np.testing.assert_allclose(found.singular_values.sel(parameter="4")[:, :5], expected, rtol=1e-5)
+    np.testing.assert_allclose(actual.singular_values.sel(parameter="4")[:, :5], expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["drift", "distribution", "spectrum", "projection"])
@@ -102,8 +102,8 @@ def test_run__on_activations_holds_few_snapshots(images, monkeypatch):
 
 
 def test_run__on_activations_of_another_run(line):
-    found = trajlab.run("drift", line.pop("trajectory"), parent=line_scaled(3.0), on="activations", **line).compute()
-    assert found.distance_l2.squeeze().values.tolist() == [10.0, 5.0, 15.0]
+    actual = trajlab.run("drift", line.pop("trajectory"), parent=line_scaled(3.0), on="activations", **line).compute()
+    assert actual.distance_l2.squeeze().values.tolist() == [10.0, 5.0, 15.0]
 
 
 def line_scaled(scale: float) -> trajlab.Trajectory:
@@ -141,5 +141,5 @@ def test_run__on_activations_of_tokens_in_another_type():
     model = nn.Sequential(nn.Embedding(5, 4), nn.Linear(4, 3), nn.GELU()).to(torch.bfloat16)
     weights = {name: value.detach().float().numpy()[None] for name, value in model.state_dict().items()}
     tokens = np.array([[0, 1], [2, 3], [4, 4]])
-    found = trajlab.run("drift", trajlab.from_arrays(weights), model=model, probe=tokens, on="activations").compute()
-    assert found.numel.item() == 3 * 2 * 3 and np.isfinite(found.norm).all()
+    actual = trajlab.run("drift", trajlab.from_arrays(weights), model=model, probe=tokens, on="activations").compute()
+    assert actual.numel.item() == 3 * 2 * 3 and np.isfinite(actual.norm).all()

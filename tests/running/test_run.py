@@ -78,11 +78,11 @@ def restarts(**parents):
 
 def test_run__recorded_parents_are_those_of_each_run():
     runs = restarts(plain=None, other=None, flipped="plain", late="other")
-    found = trajlab.run("drift", runs, parent="recorded", reference=-1).compute()
+    actual = trajlab.run("drift", runs, parent="recorded", reference=-1).compute()
 
-    assert found.run.values.tolist() == ["flipped", "late"]
-    assert found.parent.values.tolist() == ["plain", "other"]
-    np.testing.assert_allclose(found.total_distance_l2, [[3**0.5, 2 * 3**0.5]] * 2)
+    assert actual.run.values.tolist() == ["flipped", "late"]
+    assert actual.parent.values.tolist() == ["plain", "other"]
+    np.testing.assert_allclose(actual.total_distance_l2, [[3**0.5, 2 * 3**0.5]] * 2)
 
 
 @pytest.mark.parametrize(
@@ -143,12 +143,12 @@ def test_run__a_function_partly_applied_and_an_object(example):
 
 
 def test_run__settings_of_numpy_are_as_those_of_python(example):
-    given = {
+    inputs = {
         "zero_gradients": {"tau": [1e-3, 2e-2]},
         "distribution": {"quantiles": [0.0, 0.5]},
         "drift": {"reference": 3},
     }
-    for name, settings in given.items():
+    for name, settings in inputs.items():
         arrays = {key: np.array(value)[()] for key, value in settings.items()}
         xr.testing.assert_identical(
             trajlab.run(name, example, **arrays).compute(), trajlab.run(name, example, **settings).compute()

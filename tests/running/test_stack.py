@@ -56,12 +56,12 @@ def test_stack__each_run_is_as_it_is_alone(study, name, no_compute):
         else:
             of_run = stacked.sel(run=key)
         for variable, expected in alone.data_vars.items():
-            found = of_run[variable]
+            actual = of_run[variable]
             labels = {dim: expected[dim] for dim in expected.dims if dim in alone.indexes}
             positions = {dim: slice(expected.sizes[dim]) for dim in expected.dims if dim not in alone.indexes}
-            here = found.sel(labels).isel(positions).transpose(*expected.dims)
+            here = actual.sel(labels).isel(positions).transpose(*expected.dims)
             np.testing.assert_array_equal(here.values, expected.values, err_msg=f"{variable} of {key}")
-            assert int(found.notnull().sum()) == int(expected.notnull().sum()), variable
+            assert int(actual.notnull().sum()) == int(expected.notnull().sum()), variable
 
 
 def test_stack__coords_come_from_the_runs_that_know_them(study):
@@ -83,8 +83,8 @@ def test_stack__coords_that_runs_agree_on_have_no_dim_run(study):
 
 def test_stack__variables_that_one_run_lacks(study):
     def some(weights, gradients=None):
-        found = xr.Dataset({"tensors": len(weights)})
-        return found if gradients is None else found.assign(gradients=("parameter", np.ones(len(gradients), bool)))
+        actual = xr.Dataset({"tensors": len(weights)})
+        return actual if gradients is None else actual.assign(gradients=("parameter", np.ones(len(gradients), bool)))
 
     bare = trajlab.from_arrays({"w": np.zeros((2, 3))})
     result = trajlab.run(some, {"bare": bare, "small": study["small"]})

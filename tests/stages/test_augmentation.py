@@ -46,15 +46,15 @@ def run():
 def seen(run):
     """Features of copies by a plain loop, (step, sample, copy, unit) by layer."""
     inputs = torch.from_numpy(augmented(run.probe, [0, 2, 3], 10, 4).inputs.values)
-    found = {"relu": [], "tanh": []}
+    actual = {"relu": [], "tanh": []}
     for step in run.steps:
         net = Net()
         net.load_state_dict(run.at(int(step)))
         with torch.no_grad():
             hidden = net.relu(net.conv(inputs))
-            found["relu"].append(hidden.double().mean((2, 3)).numpy())
-            found["tanh"].append(net.tanh(net.fc1(hidden.flatten(1))).double().numpy())
-    return {name: np.stack(rows).reshape(3, 3, 10, -1) for name, rows in found.items()}
+            actual["relu"].append(hidden.double().mean((2, 3)).numpy())
+            actual["tanh"].append(net.tanh(net.fc1(hidden.flatten(1))).double().numpy())
+    return {name: np.stack(rows).reshape(3, 3, 10, -1) for name, rows in actual.items()}
 
 
 def of(run, **settings):
@@ -84,10 +84,10 @@ def test_augmentation__agrees_with_numpy_and_a_plain_loop(run, seen):
                 others = np.delete(rows[sample], sample, axis=1).ravel()
                 between = apart(np.corrcoef(own[sample].T))
                 for kind, expected in (("features", between), ("copies", same), ("others", others)):
-                    found = at.isel(original=sample)
-                    np.testing.assert_allclose(found[f"{kind}_signed"], expected.mean(), atol=1e-4)
-                    np.testing.assert_allclose(found[f"{kind}_absolute"], abs(expected).mean(), atol=1e-4)
-                    np.testing.assert_allclose(found[f"{kind}_clipped"], np.maximum(expected, 0).mean(), atol=1e-4)
+                    actual = at.isel(original=sample)
+                    np.testing.assert_allclose(actual[f"{kind}_signed"], expected.mean(), atol=1e-4)
+                    np.testing.assert_allclose(actual[f"{kind}_absolute"], abs(expected).mean(), atol=1e-4)
+                    np.testing.assert_allclose(actual[f"{kind}_clipped"], np.maximum(expected, 0).mean(), atol=1e-4)
     assert (result.constant == 0).all() and (result.nonfinite == 0).all()
 
 
@@ -100,9 +100,9 @@ def test_augmentation__of_one_sample_takes_the_total_from_the_probe(run, seen):
         with torch.no_grad():
             between = net.relu(net.conv(inputs)).double().mean((2, 3)).numpy().var(0)
         within = seen["relu"][step, 1].var(0)
-        found = result.isel(step=step).sel(layer="relu")
-        np.testing.assert_allclose(found.invariance, 1 - within.sum() / (within + between).sum(), atol=1e-4)
-        np.testing.assert_allclose(found.unit_invariance[:5], between / (within + between), atol=1e-4)
+        actual = result.isel(step=step).sel(layer="relu")
+        np.testing.assert_allclose(actual.invariance, 1 - within.sum() / (within + between).sum(), atol=1e-4)
+        np.testing.assert_allclose(actual.unit_invariance[:5], between / (within + between), atol=1e-4)
     assert np.isnan(result.others_signed).all() and np.isfinite(result.copies_signed).all()
 
 
@@ -120,13 +120,13 @@ def test_alike__leaves_out_what_does_not_vary(rng):
     values[0, :, 1] = 3
     values[1, 2] = 1
     values[0, 0, 3] = np.nan
-    found = copy_correlations(values)
-    np.testing.assert_allclose(found[0, 0], np.corrcoef(values[0, :, 0], values[0, :, 2])[0, 1])
+    actual = copy_correlations(values)
+    np.testing.assert_allclose(actual[0, 0], np.corrcoef(values[0, :, 0], values[0, :, 2])[0, 1])
     kept = values.reshape(10, 4)[:, :3]
     rows = np.corrcoef(kept[[0, 1, 2, 3, 4, 5, 6, 8, 9]])
-    np.testing.assert_allclose(found[0, 2], apart(rows[:5, :5]).mean())
-    np.testing.assert_allclose(found[1, 2], apart(rows[5:, 5:]).mean())
-    np.testing.assert_allclose(found[:, 4], rows[:5, 5:].mean())
+    np.testing.assert_allclose(actual[0, 2], apart(rows[:5, :5]).mean())
+    np.testing.assert_allclose(actual[1, 2], apart(rows[5:, 5:]).mean())
+    np.testing.assert_allclose(actual[:, 4], rows[:5, 5:].mean())
 
 
 def test_augmentation__matrices_stand_at_their_steps(run, seen):

@@ -45,17 +45,17 @@ class Net(nn.Module):
         return self.fc2(self.tanh(self.fc1(self.relu(self.conv(x)).flatten(1))))
 
 
-def record(place, net, inputs, targets, steps=7):
+def record(position, net, inputs, targets, steps=7):
     torch.manual_seed(1)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.5)
     probe = {"valid": (inputs, targets), "train": (inputs.flip(0), targets.flip(0))}
-    with trajlab.Recorder(net, place, when=trajlab.every(2), probe=probe) as recorder:
+    with trajlab.Recorder(net, position, when=trajlab.every(2), probe=probe) as recorder:
         for _ in range(steps):
             optimizer.zero_grad()
             nn.functional.cross_entropy(net(inputs), targets).backward()
             recorder.step(loss=0.0)
             optimizer.step()
-    return trajlab.open(place)
+    return trajlab.open(position)
 
 
 @pytest.fixture(scope="module")
@@ -68,21 +68,21 @@ def trained(tmp_path_factory):
 @pytest.fixture(scope="module")
 def seen(trained):
     """Features by a plain loop, (step, sample, unit) by layer."""
-    found = {"relu": [], "tanh": []}
+    actual = {"relu": [], "tanh": []}
     inputs = torch.from_numpy(np.array(trained.probe["inputs"].values))
     for step in trained.steps:
         net = Net()
         net.load_state_dict(trained.at(int(step)))
         with torch.no_grad():
             hidden = net.relu(net.conv(inputs))
-            found["relu"].append(hidden.double().mean((2, 3)).numpy())
-            found["tanh"].append(net.tanh(net.fc1(hidden.flatten(1))).double().numpy())
-    return {name: np.stack(rows) for name, rows in found.items()}
+            actual["relu"].append(hidden.double().mean((2, 3)).numpy())
+            actual["tanh"].append(net.tanh(net.fc1(hidden.flatten(1))).double().numpy())
+    return {name: np.stack(rows) for name, rows in actual.items()}
 
 
 def of(run, **settings):
-    def replay(**given):
-        return trajlab.replay(run, model=Net, **given)
+    def replay(**inputs):
+        return trajlab.replay(run, model=Net, **inputs)
 
     return correlation(replay, run.probe, **settings)
 
@@ -259,9 +259,9 @@ def test_correlation__without_modules_is_of_the_output():
     weights = {"0.weight": np.stack([np.eye(3, dtype=np.float32)] * 2)}
     run = trajlab.from_arrays(weights)
 
-    def replay(**given):
+    def replay(**inputs):
         model = nn.Sequential(nn.Linear(3, 3, bias=False))
-        return trajlab.replay(run, model=model, probe=torch.randn(9, 3), **given)
+        return trajlab.replay(run, model=model, probe=torch.randn(9, 3), **inputs)
 
     result = correlation(replay, matrix_layer="output").compute()
     assert result.layer.values.tolist() == ["output"]

@@ -69,9 +69,9 @@ def test_cka__does_not_see_rotation_scale_and_shift(rng):
 
 def test_cka__of_independent_features_is_about_0_however_many_they_are(rng):
     """The biased CKA of these is above 0.7."""
-    found = [alike(*rng.standard_normal((2, 30, 100))) for _ in range(40)]
-    assert abs(np.mean(found)) < 3 * np.std(found) / np.sqrt(40) + 0.005
-    assert min(found) < 0 < max(found)
+    actual = [alike(*rng.standard_normal((2, 30, 100))) for _ in range(40)]
+    assert abs(np.mean(actual)) < 3 * np.std(actual) / np.sqrt(40) + 0.005
+    assert min(actual) < 0 < max(actual)
 
 
 def test_cka__of_less_than_four_samples_is_unknown(rng):
@@ -84,58 +84,58 @@ def test_pairs__agree_with_corrcoef_beyond_a_block(rng, monkeypatch):
     monkeypatch.setattr("trajlab.sizes.CORRELATION_FEATURES", 3)
     x, y = rng.standard_normal((20, 8)), 5 + 1e-3 * rng.standard_normal((20, 5))
     y[:, 2] = -x[:, 1]
-    found = pairs([features_of(x), features_of(y)])
+    actual = pairs([features_of(x), features_of(y)])
     whole = np.corrcoef(np.hstack([x, y]).T)
     parts = slice(0, 8), slice(8, 13)
     for i, rows in enumerate(parts):
         for j, columns in enumerate(parts):
             block = whole[rows, columns]
-            np.testing.assert_allclose(found[i, j, :2], [block.sum(), abs(block).sum()], rtol=1e-10, atol=1e-12)
+            np.testing.assert_allclose(actual[i, j, :2], [block.sum(), abs(block).sum()], rtol=1e-10, atol=1e-12)
     assert PAIRS[2] == "cka"
-    assert found[0, 1, 2] == pytest.approx(alike(x, y)) and found[0, 0, 2] == pytest.approx(1)
-    np.testing.assert_array_equal(found, found.swapaxes(0, 1))
+    assert actual[0, 1, 2] == pytest.approx(alike(x, y)) and actual[0, 0, 2] == pytest.approx(1)
+    np.testing.assert_array_equal(actual, actual.swapaxes(0, 1))
 
 
 def test_pairs__of_features_that_do_not_vary_are_unknown(rng):
-    found = pairs([features_of(np.ones((9, 3))), features_of(rng.standard_normal((9, 2)))])
-    assert found[0, 0, 0] == 0 and np.isnan(found[0, :, 2]).all()
-    assert found[1, 1, 2] == pytest.approx(1)
+    actual = pairs([features_of(np.ones((9, 3))), features_of(rng.standard_normal((9, 2)))])
+    assert actual[0, 0, 0] == 0 and np.isnan(actual[0, :, 2]).all()
+    assert actual[1, 1, 2] == pytest.approx(1)
 
 
 @pytest.mark.parametrize("scale", [1e-300, 1e-30, 1e30, 1e150])
 def test_features__of_any_size_have_directions(rng, scale):
     values = scale * rng.standard_normal((7, 4))
-    found = features_of(values)
-    np.testing.assert_allclose((found.directions**2).sum(0), 1)
-    np.testing.assert_allclose(found.directions.T @ found.directions, np.corrcoef((values / scale).T), atol=1e-9)
-    assert found.weights.sum() == pytest.approx(1)
+    actual = features_of(values)
+    np.testing.assert_allclose((actual.directions**2).sum(0), 1)
+    np.testing.assert_allclose(actual.directions.T @ actual.directions, np.corrcoef((values / scale).T), atol=1e-9)
+    assert actual.weights.sum() == pytest.approx(1)
 
 
 def test_features__that_are_broken_are_told_from_constant_ones():
     values = np.array([[1, 2, 0, 5], [1, np.nan, 0, 6], [1, 3, np.inf, 5.0]])
-    found = features_of(values)
-    assert found.units.tolist() == [3] and found.constant == 1
+    actual = features_of(values)
+    assert actual.units.tolist() == [3] and actual.constant == 1
 
 
 def test_changes__follow_a_permutation(rng):
     x = rng.standard_normal((60, 8))
     order = np.array([1, 0, 2, 3, 4, 5, 7, 6])
-    found = changed(x, x[:, order], x, shuffles=20)
-    assert [found["cka_start"], found["cka_end"]] == pytest.approx([1, 1])
-    assert found["matched_end"] == pytest.approx(1)
-    assert found["kept_end"] == 0.5
-    assert found["own_end"] == pytest.approx(np.corrcoef(x.T)[np.arange(8), order].mean())
-    assert 0 < found["matched_end_null"] < found["matched_end_null_95"] < 0.5
+    actual = changed(x, x[:, order], x, shuffles=20)
+    assert [actual["cka_start"], actual["cka_end"]] == pytest.approx([1, 1])
+    assert actual["matched_end"] == pytest.approx(1)
+    assert actual["kept_end"] == 0.5
+    assert actual["own_end"] == pytest.approx(np.corrcoef(x.T)[np.arange(8), order].mean())
+    assert 0 < actual["matched_end_null"] < actual["matched_end_null_95"] < 0.5
 
 
 def test_changes__leave_out_what_does_not_vary(rng):
     start = rng.standard_normal((30, 4))
     now, end = start.copy(), start.copy()
     now[:, 1], end[:, 3] = 7, np.nan
-    found = changed(start, now, end)
-    assert found["own_end"] == pytest.approx(1)
-    assert found["kept_end"] == pytest.approx(2 / 3)
-    assert np.isnan(found["matched_end_null"])
+    actual = changed(start, now, end)
+    assert actual["own_end"] == pytest.approx(1)
+    assert actual["kept_end"] == pytest.approx(2 / 3)
+    assert np.isnan(actual["matched_end_null"])
     nothing = changed(start, np.ones((30, 4)), end, shuffles=2)
     assert all(np.isnan(value) for value in nothing.values())
 

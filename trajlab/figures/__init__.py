@@ -1,6 +1,7 @@
 """Figures of results: a file for each stage with its own, and a default for all others."""
 
 from importlib import import_module
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from types import ModuleType
@@ -137,5 +138,5 @@ def _frames(result: Result, **select: Any) -> Frames:
 
 def _module(stage: str) -> ModuleType:
     """Return the module that draws the results of a stage."""
-    has_own = stage in stage_names() and (Path(__file__).parent / f"{stage}.py").exists()
+    has_own = stage in stage_names() and find_spec(f"trajlab.figures.{stage}") is not None
     return import_module(f"trajlab.figures.{stage}") if has_own else default

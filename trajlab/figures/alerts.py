@@ -56,13 +56,13 @@ def panels(result: xr.Dataset) -> list[Panel]:
     caption = f"Orange where a rule fires somewhere{runs}; blank where it was not checked."
     height = tall(result.sizes["rule"])
     figures = [Panel("rules", "Which rules fire, and when", caption, (9.2, height), partial(_rules, result))]
-    places = _places(result)
-    if places.size:
-        more = f" The first {MOST} of {places.size}." if places.size > MOST else ""
+    checks = _fired_checks(result)
+    if checks.size:
+        more = f" The first {MOST} of {checks.size}." if checks.size > MOST else ""
         caption = f"Every place at which a rule fires{runs}, by rule.{more}"
-        height = tall(min(places.size, MOST))
+        height = tall(min(checks.size, MOST))
         figures.append(
-            Panel("places", "Where they fire", caption, (9.2, height), partial(_where, result, places[:MOST]))
+            Panel("places", "Where they fire", caption, (9.2, height), partial(_where, result, checks[:MOST]))
         )
     if len(run_names(result)) > 1:
         caption = "Number of places at which a rule fires."
@@ -77,7 +77,7 @@ def _any(fires: xr.DataArray) -> np.ndarray:
     return np.fmax.reduce(values, axis=1) if values.shape[1] else np.full(len(values), np.nan)
 
 
-def _places(result: xr.Dataset) -> np.ndarray:
+def _fired_checks(result: xr.Dataset) -> np.ndarray:
     fires = result["fires"].transpose("check", ...).values.reshape(result.sizes["check"], -1)
     return np.flatnonzero((fires == 1).any(1))
 
@@ -86,9 +86,9 @@ def _rules(result: xr.Dataset, figure: Figure) -> None:
     alerts(result, ax=figure.add_subplot())
 
 
-def _where(result: xr.Dataset, places: np.ndarray, figure: Figure) -> None:
-    rows = [_any(result["fires"].isel(check=[i])) for i in places]
-    _draw(np.stack(rows), result["step"].values, [str(result["check"].values[i]) for i in places], figure.add_subplot())
+def _where(result: xr.Dataset, checks: np.ndarray, figure: Figure) -> None:
+    rows = [_any(result["fires"].isel(check=[i])) for i in checks]
+    _draw(np.stack(rows), result["step"].values, [str(result["check"].values[i]) for i in checks], figure.add_subplot())
 
 
 def _runs(result: xr.Dataset, figure: Figure) -> None:

@@ -173,11 +173,11 @@ def _plane(array: xr.DataArray) -> np.ndarray:
 def _points(result: xr.Dataset, at: xr.Dataset, variable: str, ax: Axes, *, size: float) -> None:
     """Draw one layer at one step of one run."""
     target = at["target"].values if "target" in at else None
-    places = _plane(at[variable])
-    if np.isfinite(places[:, 0]).any():
-        places = np.where(np.isfinite(places[:, :1]), np.nan_to_num(places), np.nan)
-    points(places, target, look_of(_targets(result)), ax, size=size)
-    if not np.isfinite(places).any():
+    coordinates = _plane(at[variable])
+    if np.isfinite(coordinates[:, 0]).any():
+        coordinates = np.where(np.isfinite(coordinates[:, :1]), np.nan_to_num(coordinates), np.nan)
+    points(coordinates, target, look_of(_targets(result)), ax, size=size)
+    if not np.isfinite(coordinates).any():
         ax.set_facecolor(MISSING)
     for side in ("top", "right"):
         ax.spines[side].set_visible(True)

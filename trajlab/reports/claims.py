@@ -65,7 +65,7 @@ class Claim(NamedTuple):
 
 def write_claims(claims: Sequence[Claim], file: str | Path) -> None:
     """Write claims as JSON; what is not finite is null."""
-    rows = [one._asdict() | {"measured": [_as_json(measured) for measured in one.measured]} for one in claims]
+    rows = [claim._asdict() | {"measured": [_as_json(measured) for measured in claim.measured]} for claim in claims]
     target = Path(file)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -87,8 +87,8 @@ def read_claims(file: str | Path) -> list[Claim]:
             raise MissingData(f"cannot read claims from {source}: there is no such file; write it first.")
         try:
             rows = json.loads(source.read_text(encoding="utf-8"))
-            claims = [Claim(**row | {"measured": [_measured(**one) for one in row["measured"]]}) for row in rows]
-            [VERDICTS[one.holds] for one in claims]
+            claims = [Claim(**row | {"measured": [_measured(**entry) for entry in row["measured"]]}) for row in rows]
+            [VERDICTS[claim.holds] for claim in claims]
         except (ValueError, TypeError, KeyError) as error:
             raise DamagedData(
                 f"cannot read claims from {source}: {type(error).__name__}: {error}; write the file again."
@@ -96,10 +96,10 @@ def read_claims(file: str | Path) -> list[Claim]:
     return claims
 
 
-def told(measured: Measured) -> str:
+def measured_text(measured: Measured) -> str:
     """Write the median of what was measured, and its spread over the runs.
 
-    >>> told(Measured("changed", [0.91, 0.93, 0.95], "share")), told(Measured("loss", [2.302585]))
+    >>> measured_text(Measured("changed", [0.91, 0.93, 0.95], "share")), measured_text(Measured("loss", [2.302585]))
     ('93 % (91 % to 95 %, 3 runs)', '2.3')
     """
     values = np.asarray(measured.values, np.float64)

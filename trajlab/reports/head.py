@@ -21,24 +21,24 @@ def heading(opened: dict[str, xr.Dataset], title: str) -> dict[str, Any]:
     """
     widest = _all_runs(list(_by_study(opened).values()))
     runs, telling = run_names(widest), telling_facts(widest)
-    known, shared = facts(widest), shared_facts(widest)
-    others = [name for name in known if name not in {*telling, *shared, *LINEAGE}]
-    columns = {name: _column(name, known[name]) for name in [*telling, *others]}
+    values, shared = facts(widest), shared_facts(widest)
+    others = [name for name in values if name not in {*telling, *shared, *LINEAGE}]
+    columns = {name: _column(name, values[name]) for name in [*telling, *others]}
     rows = [[run, *(cells[i] for cells in columns.values())] for i, run in enumerate(runs)]
     lines = [count(len(runs), "run") if runs else "One run"]
     if telling:
-        kinds = [count(len(set(known[name].tolist())), _thing(name)) for name in telling[:3]]
+        kinds = [count(len(set(values[name].tolist())), _thing(name)) for name in telling[:3]]
         lines[0] += f", {listed(kinds)}"
     steps = [result["step"].values for result in opened.values() if "step" in result.dims and result.sizes["step"]]
     if steps:
         first, last = (int(limit) for limit in (min(s.min() for s in steps), max(s.max() for s in steps)))
         lines.append(f"steps {first:,} to {last:,}" if last > first else f"step {first:,}")
-    sized = [next((one for one in own if _is_sized(one)), None) for own in _by_study(opened).values()]
-    known_sizes = [one for one in sized if one is not None]
-    if known_sizes:
-        sizes = np.unique(np.concatenate([np.ravel(one["numel"].sum("parameter")) for one in known_sizes]))
+    sized = [next(filter(_is_sized, results), None) for results in _by_study(opened).values()]
+    sized_results = [result for result in sized if result is not None]
+    if sized_results:
+        sizes = np.unique(np.concatenate([np.ravel(result["numel"].sum("parameter")) for result in sized_results]))
         upto = "up to " if len(sizes) > 1 else ""
-        tensors = max(one.sizes["parameter"] for one in known_sizes)
+        tensors = max(result.sizes["parameter"] for result in sized_results)
         lines.append(f"{upto}{count(float(sizes[-1]), 'entry')} in {upto}{count(tensors, 'tensor')}")
     return {
         "title": title,
@@ -60,14 +60,14 @@ def _by_study(opened: dict[str, xr.Dataset]) -> dict[str, list[xr.Dataset]]:
 
 def _all_runs(studies: list[list[xr.Dataset]]) -> xr.Dataset:
     """Return a Dataset with the runs of all studies and their facts as coords."""
-    widest = [max(own, key=lambda result: (result.sizes.get("run", 0), len(facts(result)))) for own in studies]
+    widest = [max(results, key=lambda result: (result.sizes.get("run", 0), len(facts(result)))) for results in studies]
     if len(widest) == 1:
         return widest[0]
-    runs = [run for one in widest for run in run_names(one)]
+    runs = [run for result in widest for run in run_names(result)]
     coords: dict[str, Any] = {"run": np.array(runs, dtype=object)}
-    for name in dict.fromkeys(name for one in widest for name in facts(one)):
-        known = [facts(one).get(name, [""] * len(run_names(one))) for one in widest]
-        coords[name] = ("run", np.array([value for own in known for value in own], dtype=object))
+    for name in dict.fromkeys(name for result in widest for name in facts(result)):
+        columns = [facts(result).get(name, [""] * len(run_names(result))) for result in widest]
+        coords[name] = ("run", np.array([value for column in columns for value in column], dtype=object))
     return xr.Dataset(coords=coords)
 
 

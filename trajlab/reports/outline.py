@@ -41,14 +41,14 @@ def rank(stage: str) -> int:
     return names.index(stage) if stage in names else len(names)
 
 
-def question(stage: str, own: str = "") -> str:
+def question(stage: str, stated: str = "") -> str:
     """Return the question that a stage helps to answer: of a stage that is not listed above, the one it asks itself.
 
     >>> question("drift"), question("norm", "how large is each layer?"), question("nameless")
     ('How did the weights move?', 'How large is each layer?', 'Other results')
     """
     listed = next((asked for asked, stages in QUESTIONS.items() if stage in stages), "")
-    return listed or own[:1].upper() + own[1:] or OTHERS
+    return listed or stated[:1].upper() + stated[1:] or OTHERS
 
 
 def grouped(sections: list[Section]) -> list[Group]:

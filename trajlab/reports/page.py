@@ -12,7 +12,7 @@ import xarray as xr
 from markupsafe import Markup
 
 from trajlab.errors import BadSetting, MissingData
-from trajlab.reports.claims import VERDICTS, Claim, read_claims, told
+from trajlab.reports.claims import VERDICTS, Claim, measured_text, read_claims
 from trajlab.reports.findings import headlines
 from trajlab.reports.head import heading
 from trajlab.reports.outline import alarms, grouped, rank
@@ -82,7 +82,7 @@ def report(
     )  # fmt: skip
     environment.filters["code"] = _code
     page = environment.get_template("page.html").render(
-        groups=grouped(sections), alarms=alarms(sections), claims=[_row(one, sections) for one in stated],
+        groups=grouped(sections), alarms=alarms(sections), claims=[_row(claim, sections) for claim in stated],
         verdicts=VERDICTS, **header,
     )  # fmt: skip
     write_file(targets[0], page.encode())
@@ -144,10 +144,12 @@ def open_results(results: Results) -> dict[str, xr.Dataset]:
 
 def _row(claim: Claim, sections: list[Section]) -> dict[str, Any]:
     """Return a claim as the page shows it; it links to a part of the page if that exists."""
-    anchors = {one.key for one in sections} | {picture.anchor for one in sections for picture in one.pictures}
+    anchors = {section.key for section in sections} | {
+        picture.anchor for section in sections for picture in section.pictures
+    }
     figure = slug(claim.figure)
     return claim._asdict() | {
-        "measured": [(one.what, told(one)) for one in claim.measured],
+        "measured": [(measured.what, measured_text(measured)) for measured in claim.measured],
         "figure": figure if figure in anchors else "",
     }
 

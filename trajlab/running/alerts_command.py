@@ -135,12 +135,12 @@ def _table(rows: list[list[str]]) -> Table:
 def _rows(alerts: xr.Dataset) -> Iterator[list[str]]:
     """Yield the rows of the table of one run."""
     first, last, longest = (alerts[name].values for name in ("first_step", "last_step", "duration"))
-    places = alerts["place_of"].values
+    place_names = alerts["place_of"].values
     for rule in map(str, alerts["rule"].values):
         fired = [i for i in np.flatnonzero(alerts["rule_of"].values == rule) if np.isfinite(first[i])]
         fired.sort(key=lambda i: first[i])
         for i in fired[:MAX_ROWS]:
             value = float(alerts["value"].isel(check=i).sel(step=int(first[i])))
-            yield [rule, str(places[i]), *map(number, (first[i], last[i], longest[i], value))]
+            yield [rule, str(place_names[i]), *map(number, (first[i], last[i], longest[i], value))]
         if len(fired) > MAX_ROWS:
             yield [rule, f"… and {count(len(fired) - MAX_ROWS, 'other place')}", "", "", "", ""]

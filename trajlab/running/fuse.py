@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
+import dask.array as da
+import xarray as xr
 from dask.array.optimization import optimize
 from dask.highlevelgraph import HighLevelGraph
 from dask.task_spec import List, Task, TaskRef
@@ -23,30 +25,46 @@ def fuse_scans(graph: HighLevelGraph, keys: Sequence[Any], **kwargs: Any) -> dic
         one_pass = task.func if isinstance(task, Task) else None
         if isinstance(one_pass, Pass):
             same_inputs = merged[one_pass.over]
-            own, inputs = task.args
-            if not any(passes.take(key, one_pass, own.args, inputs) for passes in same_inputs):
-                same_inputs.append(_Merged(key, one_pass, own.args, inputs))
+            arguments, inputs = task.args
+            if not any(passes.take(key, one_pass, arguments.args, inputs) for passes in same_inputs):
+                same_inputs.append(_Merged(key, one_pass, arguments.args, inputs))
     for passes in chain.from_iterable(merged.values()):
         if len(passes.keys) > 1:
             tasks |= passes.tasks()
     return tasks
 
 
+class FusedArray(da.Array):
+    """A dask array that shares its passes with those that are computed together with it."""
+
+    __slots__ = ()
+    __dask_optimize__ = staticmethod(fuse_scans)
+
+
+def share_passes(result: xr.Dataset) -> xr.Dataset:
+    """Return a lazy result whose arrays share the passes over the data with others of their kind."""
+    arrays = {name: variable.data for name, variable in result.variables.items() if isinstance(variable.data, da.Array)}
+    sharing: dict[Any, Any] = {
+        name: FusedArray(array.dask, array.name, array.chunks, meta=array) for name, array in arrays.items()
+    }
+    return result.assign({name: result[name].variable.copy(data=array) for name, array in sharing.items()})
+
+
 class _Merged:
     """Passes over the same inputs, of which at most one needs a certain input beside them."""
 
-    def __init__(self, key: Any, one_pass: Pass, own: Sequence[Any], inputs: Any):
-        self.keys, self.own, self.inputs = [key], list(own), inputs
+    def __init__(self, key: Any, one_pass: Pass, arguments: Sequence[Any], inputs: Any):
+        self.keys, self.arguments, self.inputs = [key], list(arguments), inputs
         self.function, self.over = one_pass.function, one_pass.over
         self.reducers, self.beside = list(one_pass.reducers), dict(one_pass.beside)
 
-    def take(self, key: Any, one_pass: Pass, own: Sequence[Any], inputs: Any) -> bool:
+    def take(self, key: Any, one_pass: Pass, arguments: Sequence[Any], inputs: Any) -> bool:
         """Take in another pass, unless it needs another input under the same name."""
         beside = dict(one_pass.beside)
         if any(self.beside.get(name, token) != token for name, token in beside.items()):
             return False
         self.keys.append(key)
-        self.own += own
+        self.arguments += arguments
         self.inputs = _filled(self.inputs, inputs)
         self.reducers += one_pass.reducers
         self.beside |= beside
@@ -57,18 +75,18 @@ class _Merged:
         key = f"fused-{self.keys[0]}"
         one_pass = Pass(self.function, tuple(self.reducers), self.over, tuple(self.beside.items()))
         picks = {reader: Task(reader, _pick, TaskRef(key), number) for number, reader in enumerate(self.keys)}
-        return {key: Task(key, one_pass, List(*self.own), self.inputs)} | picks
+        return {key: Task(key, one_pass, List(*self.arguments), self.inputs)} | picks
 
 
-def _filled(one: Any, other: Any) -> Any:
-    """Return nested inputs, with those that the one lacks taken from the other."""
-    if one is None or other is None:
-        return other if one is None else one
-    if isinstance(one, List):
-        return List(*map(_filled, one.args, other.args))
-    if isinstance(one, Task):
-        return Task(None, one.func, *map(_filled, one.args, other.args))
-    return one
+def _filled(first: Any, second: Any) -> Any:
+    """Return nested inputs, with those that the first lacks taken from the second."""
+    if first is None or second is None:
+        return second if first is None else first
+    if isinstance(first, List):
+        return List(*map(_filled, first.args, second.args))
+    if isinstance(first, Task):
+        return Task(None, first.func, *map(_filled, first.args, second.args))
+    return first
 
 
 def _pick(results: list[Any], number: int) -> list[Any]:

@@ -40,41 +40,41 @@ def call_for_pairs(
     if parent is not None and PARENT in runs:
         raise BadSetting(f"cannot compare with the parent: a run is called {PARENT!r}, too; rename that run")
     others = dict(runs) if parent is None else {**runs, PARENT: parent}
-    pairs = [(one, other) for one, other in combinations(others, 2) if one in runs]
+    pairs = [(first, second) for first, second in combinations(others, 2) if first in runs]
     if not pairs:
         raise MissingData(
             f"{stage_name(function)} needs two runs; there is one. Name a folder of runs, or a second run with "
             "--parent (parent= in Python)."
         )
     results = {
-        f"{one} and {other}": call_stage(
+        f"{first} and {second}": call_stage(
             function,
             inputs,
-            _pair_inputs(function, inputs, others[one], others[other]) | {"parent_": parent},
+            _pair_inputs(function, inputs, others[first], others[second]) | {"parent_": parent},
             settings,
         )
-        for one, other in pairs
+        for first, second in pairs
     }
     stacked = joined(results, "pair")
     if isinstance(trajectory, Trajectory):
         return stacked.rename(pair="other").assign_coords(other=np.array([PARENT], dtype=object))
     rows = {name: row for row, name in enumerate(others)}
     pair_of = np.full((len(others), len(others)), -1)
-    for pair, (one, other) in enumerate(pairs):
-        pair_of[rows[one], rows[other]] = pair_of[rows[other], rows[one]] = pair
+    for pair, (first, second) in enumerate(pairs):
+        pair_of[rows[first], rows[second]] = pair_of[rows[second], rows[first]] = pair
     pair_index = xr.DataArray(pair_of[: len(runs)], {"other": np.array(list(others), dtype=object)}, ("run", "other"))
     return described(stacked.isel(pair=pair_index).where(pair_index >= 0), runs)
 
 
 def _pair_inputs(
-    function: Callable, inputs: Inputs, one: Trajectory, other: Trajectory
+    function: Callable, inputs: Inputs, first: Trajectory, second: Trajectory
 ) -> dict[str, Trajectory | None]:
     """Return two runs, and the lines between their ends where the stage asks for them, by prefix."""
-    runs: dict[str, Trajectory | None] = {"": one, "other_": other}
+    runs: dict[str, Trajectory | None] = {"": first, "other_": second}
     needs = [name for name in needs_of(function) if inputs.get(without_prefix(name), runs, required=False) is not None]
     if any(name.startswith("between_") for name in needs):
-        runs["between_"] = between(one, other)
+        runs["between_"] = between(first, second)
     if any(name.startswith("aligned_") for name in needs):
         chain = inputs.get("chain", runs, required=True)
-        runs["aligned_"] = None if chain.reason else between(one, other, align=True, chain=chain)
+        runs["aligned_"] = None if chain.reason else between(first, second, align=True, chain=chain)
     return runs

@@ -1,12 +1,13 @@
 """Run a stage over a trajectory or several; lazily."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, overload
 
 import xarray as xr
 
 from trajlab.errors import BadSetting, MissingData
 from trajlab.running.call import call_stage
+from trajlab.running.fuse import share_passes
 from trajlab.running.inputs import Inputs, check_on, needs_of, stage_name
 from trajlab.running.pairs import PARENT, call_for_pairs, compares
 from trajlab.running.settings import check_settings
@@ -18,8 +19,18 @@ RECORDED = "recorded"
 """Value of `parent` that takes the parents that runs name in run.json."""
 
 
+Stage = str | Callable[..., xr.Dataset]
+"""A stage by its name, or a function."""
+
+
+@overload
+def run(stage_or_name: Stage, trajectory: Trajectory | Mapping[str, Trajectory], **options: Any) -> xr.Dataset: ...
+@overload
 def run(
-    stage_or_name: str | Callable[..., xr.Dataset],
+    stage_or_name: Sequence[Stage], trajectory: Trajectory | Mapping[str, Trajectory], **options: Any
+) -> xr.DataTree: ...
+def run(
+    stage_or_name: Stage | Sequence[Stage],
     trajectory: Trajectory | Mapping[str, Trajectory],
     *,
     parent: Trajectory | str | None = None,
@@ -28,8 +39,10 @@ def run(
     probe: Any = None,
     device: str | None = None,
     **settings: Any,
-) -> xr.Dataset:
+) -> xr.Dataset | xr.DataTree:
     """Run a stage, or your own function, over one trajectory or several; lazily.
+
+    Several stages give a DataTree with a result each. Computing the tree reads the data once, whatever their number.
 
     Parameters
     ----------
@@ -46,7 +59,7 @@ def run(
           results are stacked on `run` and `other`; the order of the two must not matter. `between_…` is the same of
           `trajlab.between` the two, `aligned_…` with their units aligned.
 
-        A parameter with a default is optional. Keyword-only parameters are settings.
+        A parameter with a default is optional. Keyword-only parameters are settings. A list of stages runs them all.
     trajectory
         A run, or runs by name; the results of several are stacked on `run`.
     parent
@@ -63,7 +76,7 @@ def run(
     device
         PyTorch device to replay on, such as "cuda"; by default the CPU.
     settings
-        The stage's settings.
+        The stage's settings; of several stages, a mapping of settings by the name of the stage.
 
     Raises
     ------
@@ -80,7 +93,46 @@ def run(
     >>> walk = trajlab.from_arrays({"w": np.arange(6.0).reshape(3, 2)})
     >>> trajlab.run(largest, walk, power=2).largest.values.ravel()
     array([ 1.,  9., 25.])
+    >>> results = trajlab.run(["drift", "distribution"], walk, drift={"reference": -1}).compute()
+    >>> results["drift/total_distance_l2"].values
+    array([5.65685425, 2.82842712, 0.        ])
     """
+    shared = {"parent": parent, "on": on, "model": model, "probe": probe, "device": device}
+    if isinstance(stage_or_name, str) or callable(stage_or_name):
+        return _run_stage(stage_or_name, trajectory, **shared, settings=settings)
+    by_name = {each if isinstance(each, str) else stage_name(each): each for each in stage_or_name}
+    _check_together(stage_or_name, by_name, settings)
+    results = {
+        name: _run_stage(each, trajectory, **shared, settings=settings.get(name, {})) for name, each in by_name.items()
+    }
+    return xr.DataTree.from_dict({name: share_passes(result) for name, result in results.items()})
+
+
+def _check_together(stages: Sequence[Stage], by_name: Mapping[str, Stage], settings: Mapping[str, Any]) -> None:
+    """Raise BadSetting if several stages share a name, or settings are not mappings by the name of a stage."""
+    if not by_name or len(by_name) < len(stages):
+        raise BadSetting(
+            f"cannot run {len(stages)} stages together: they have {len(by_name)} different names; name each stage once"
+        )
+    for name, value in settings.items():
+        if name not in by_name or not isinstance(value, Mapping):
+            raise BadSetting(
+                f"cannot use {name}={value!r} for {len(by_name)} stages: settings of several stages are mappings by "
+                f"the name of the stage; write {next(iter(by_name))}={{'setting': value}}"
+            )
+
+
+def _run_stage(
+    stage_or_name: Stage,
+    trajectory: Trajectory | Mapping[str, Trajectory],
+    *,
+    parent: Trajectory | str | None,
+    on: str | None,
+    model: Any,
+    probe: Any,
+    device: str | None,
+    settings: Mapping[str, Any],
+) -> xr.Dataset:
     function = stage(stage_or_name) if isinstance(stage_or_name, str) else stage_or_name
     settings = check_settings(function, settings)
     name = stage_name(function)

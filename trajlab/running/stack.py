@@ -111,10 +111,10 @@ def _array(labels: list[Any], like: xr.DataArray) -> np.ndarray:
 
 def _shared(coord: xr.DataArray, dim: str, dtype: np.dtype) -> xr.DataArray:
     """Return a coord without the new dim if all its known values agree."""
-    known = coord.notnull()
-    first = coord.isel({dim: known.argmax(dim)}).drop_attrs().assign_attrs(coord.attrs)
-    if bool(((coord == first) | ~known).all()):
-        coord, known = first, known.any(dim)
-    if coord.dtype == dtype or (dtype.kind in "iub" and not bool(known.all())):
-        return coord if coord.dtype.kind != "O" else coord.where(known, "")
+    labeled = coord.notnull()
+    first = coord.isel({dim: labeled.argmax(dim)}).drop_attrs().assign_attrs(coord.attrs)
+    if bool(((coord == first) | ~labeled).all()):
+        coord, labeled = first, labeled.any(dim)
+    if coord.dtype == dtype or (dtype.kind in "iub" and not bool(labeled.all())):
+        return coord if coord.dtype.kind != "O" else coord.where(labeled, "")
     return coord.astype(dtype)

@@ -173,15 +173,15 @@ def _matrices(
 
 def _features(values: np.ndarray, *, originals: int) -> np.ndarray:
     """Return the correlations of features over copies, averaged over the samples, (unit, unit)."""
-    found = np.stack([feature_matrix(own) for own in np.split(values, originals)])
-    known = np.isfinite(found)
+    correlations = np.stack([feature_matrix(copies) for copies in np.split(values, originals)])
+    finite = np.isfinite(correlations)
     with np.errstate(invalid="ignore"):
-        return (found.sum(0, where=known) / known.sum(0)).astype(np.float32)
+        return (correlations.sum(0, where=finite) / finite.sum(0)).astype(np.float32)
 
 
 def _copies(values: np.ndarray, *, originals: int, few: int) -> np.ndarray:
     """Correlate the first few copies of all samples, (copy, copy)."""
-    return sample_matrix(np.concatenate([own[:few] for own in np.split(values, originals)]))
+    return sample_matrix(np.concatenate([copies[:few] for copies in np.split(values, originals)]))
 
 
 def _result(
@@ -198,12 +198,12 @@ def _result(
     for layer, (first, last) in enumerate(zip(ends[:-1], ends[1:], strict=True)):
         a, b = within[:, first:last], total[:, first:last]
         each[:, layer, : last - first] = np.where(b > 0, 1 - a / b, np.nan)
-        known = np.isfinite(b)
-        sums[:, :, layer] = [a.sum(1, where=known), b.sum(1, where=known), (b == 0).sum(1)]
+        finite = np.isfinite(b)
+        sums[:, :, layer] = [a.sum(1, where=finite), b.sum(1, where=finite), (b == 0).sum(1)]
     columns = alike.to_dataset("column")
     for name in _PAIRS:
         columns[f"{name}_clipped"] = (columns[f"{name}_signed"] + columns[f"{name}_absolute"]) / 2
-    found = {
+    variables = {
         "invariance": 1 - sums[0] / sums[1],
         "unit_invariance": each,
         "within": sums[0],
@@ -212,6 +212,6 @@ def _result(
         "total_invariance": 1 - sums[0].sum(1) / sums[1].sum(1),
     }
     dims = "step", "layer", "unit"
-    result = xr.Dataset({name: (dims[: values.ndim], values) for name, values in found.items()}, columns.coords)
+    result = xr.Dataset({name: (dims[: values.ndim], values) for name, values in variables.items()}, columns.coords)
     result = result.assign({**columns.data_vars, "nonfinite": nonfinite})
     return result.assign_coords(units=("layer", list(units.values())))

@@ -164,8 +164,8 @@ def correlation(
         raise BadSetting(f"cannot use shuffles={shuffles}: choose 0 or more")
     if kind != RECORDED and probe is None:
         raise MissingData(f"cannot replay inputs of the kind {kind!r}: the run has no probe; record with one")
-    given = {} if kind == RECORDED or probe is None else {"probe": probe_of(probe, kind)}
-    activations = replay_layers(replay, layers, **given)
+    other_probe = {} if kind == RECORDED or probe is None else {"probe": probe_of(probe, kind)}
+    activations = replay_layers(replay, layers, **other_probe)
     tables, units = observe(activations, Correlations()), units_of(activations)
     features = tables["features"]
     chosen, kept = chosen_steps(features, max_steps, matrix_steps if matrix_layer else ())
@@ -173,11 +173,14 @@ def correlation(
     result = as_one_task(_result, *ours, _changes(features, chosen, units, shuffles))
     result["absolute_null"] = xr.Variable((), _by_chance(features.sizes["sample"]))
     if matrix_layer:
-        own = features.data[:, :, units_slice(units, matrix_layer)]
-        for dim, values, matrix in (("unit", own, feature_matrix), ("sample", own[:, :MOST_SAMPLES], sample_matrix)):
-            found = matrices(values, chosen, kept, values.shape[2 if dim == "unit" else 1], matrix)
-            result[f"{MATRICES[dim]}_correlation"] = (("step", dim, f"{dim}_other"), found)
-        batch = given.get("probe", probe)
+        of_layer = features.data[:, :, units_slice(units, matrix_layer)]
+        for dim, values, matrix in (
+            ("unit", of_layer, feature_matrix),
+            ("sample", of_layer[:, :MOST_SAMPLES], sample_matrix),
+        ):
+            matrix_of_steps = matrices(values, chosen, kept, values.shape[2 if dim == "unit" else 1], matrix)
+            result[f"{MATRICES[dim]}_correlation"] = (("step", dim, f"{dim}_other"), matrix_of_steps)
+        batch = other_probe.get("probe", probe)
         if batch is not None and "targets" in batch and batch["targets"].ndim == 1:
             result["target"] = ("sample", batch["targets"].data[:MOST_SAMPLES])
     return annotate(result, MEANINGS, kind=kind, matrix_layer=matrix_layer, **on_one_probe(tables.values()))
@@ -195,13 +198,13 @@ def _changes(features: xr.DataArray, chosen: list[int], units: Mapping[str, int]
     now, start, end = (features.data[rows] for rows in (chosen, [0], [-1]))
     work: Callable[..., Any] = partial(_changed, units=tuple(units.values()), shuffles=shuffles)
     shape = ((1,) * len(chosen), (len(units),), (len(CHANGES),))
-    found = map_blocks(work, start, now, end, chunks=shape, dtype=float, meta=np.empty((0, 0, 0)))
+    compared = map_blocks(work, start, now, end, chunks=shape, dtype=float, meta=np.empty((0, 0, 0)))
     labels = {
         "step": features["step"].values[chosen],
         "layer": np.array(list(units), dtype=object),
         "column": list(CHANGES),
     }
-    return xr.DataArray(found, labels, ("step", "layer", "column"), "changes")
+    return xr.DataArray(compared, labels, ("step", "layer", "column"), "changes")
 
 
 def _changed(
@@ -216,18 +219,18 @@ def _changed(
 
 
 def _result(pairs: xr.DataArray, counts: xr.DataArray, changed: xr.DataArray) -> xr.Dataset:
-    sums, known = pairs.to_dataset("column"), counts.to_dataset("column")
-    others = known["features"].rename(layer="layer_other")
-    count = known["features"] * others
-    same = xr.DataArray(np.eye(pairs.sizes["layer"]), dims=("layer", "layer_other")) * known["features"]
+    sums, sizes = pairs.to_dataset("column"), counts.to_dataset("column")
+    others = sizes["features"].rename(layer="layer_other")
+    count = sizes["features"] * others
+    same = xr.DataArray(np.eye(pairs.sizes["layer"]), dims=("layer", "layer_other")) * sizes["features"]
     sums["clipped"] = (sums["signed"] + sums["absolute"]) / 2
-    found: dict[Any, xr.DataArray] = {name: sums[name] / count for name in MEANS}
-    found |= {f"{name}_off_diagonal": (sums[name] - same) / (count - same) for name in MEANS}
-    found |= {"cka": sums["cka"], **changed.to_dataset("column").data_vars, **known.data_vars}
+    variables: dict[Any, xr.DataArray] = {name: sums[name] / count for name in MEANS}
+    variables |= {f"{name}_off_diagonal": (sums[name] - same) / (count - same) for name in MEANS}
+    variables |= {"cka": sums["cka"], **changed.to_dataset("column").data_vars, **sizes.data_vars}
     both = ["layer", "layer_other"]
     for name in MEANS:
         all_of = sums[name].sum(both)
-        found[f"total_{name}"] = all_of / count.sum(both)
-        found[f"total_{name}_off_diagonal"] = (all_of - same.sum(both)) / (count - same).sum(both)
-    found |= {f"total_{name}": values.sum("layer") for name, values in known.items()}
-    return xr.Dataset(found)
+        variables[f"total_{name}"] = all_of / count.sum(both)
+        variables[f"total_{name}_off_diagonal"] = (all_of - same.sum(both)) / (count - same).sum(both)
+    variables |= {f"total_{name}": values.sum("layer") for name, values in sizes.items()}
+    return xr.Dataset(variables)

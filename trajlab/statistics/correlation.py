@@ -87,8 +87,8 @@ def pairs(layers: Sequence[Features]) -> np.ndarray:
 def cka(a: Features, b: Features) -> float:
     """Return the debiased linear CKA of two sets of features of the same samples; NaN for fewer than four samples."""
     two = (a, b)
-    squares = np.array([[_sums(one, other)[2] for other in two] for one in two])
-    return float(_normalized(_hsic(squares, np.stack([one.sizes for one in two])))[0, 1])
+    squares = np.array([[_sums(first, second)[2] for second in two] for first in two])
+    return float(_normalized(_hsic(squares, np.stack([features.sizes for features in two])))[0, 1])
 
 
 def _sums(a: Features, b: Features) -> tuple[float, float, float]:

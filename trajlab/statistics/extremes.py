@@ -18,17 +18,17 @@ class Extreme(NamedTuple):
     at: dict[str, Any]
 
 
-def last(array: xr.DataArray, known: xr.DataArray | None = None) -> xr.DataArray:
+def last(array: xr.DataArray, has_value: xr.DataArray | None = None) -> xr.DataArray:
     """Return the last finite value over the steps, without the coords of steps.
 
-    With `known`, which marks the steps that have a value, return the last of these, which may be NaN.
+    With `has_value`, which marks the steps that have a value, return the last of these, which may be NaN.
     """
     if "step" not in array.dims:
         return array
-    known = array.copy(data=np.isfinite(array.values)) if known is None else known
-    position = (known.sizes["step"] - 1 - known.isel(step=slice(None, None, -1)).argmax("step")).compute()
+    has_value = array.copy(data=np.isfinite(array.values)) if has_value is None else has_value
+    position = (has_value.sizes["step"] - 1 - has_value.isel(step=slice(None, None, -1)).argmax("step")).compute()
     of_steps = [name for name, coord in array.coords.items() if "step" in coord.dims]
-    return array.drop_vars(of_steps).isel(step=position).where(known.any("step"))
+    return array.drop_vars(of_steps).isel(step=position).where(has_value.any("step"))
 
 
 def extreme(array: xr.DataArray, *, least: bool = False) -> Extreme | None:

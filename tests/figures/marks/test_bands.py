@@ -107,8 +107,8 @@ def test_rate_of_drift__is_by_the_step():
     np.testing.assert_allclose(ax.lines[0].get_ydata(), [1.0, 0.1])
 
 
-@pytest.mark.parametrize(("seeds", "told"), [(3, True), (2, False)])
-def test_drift__says_what_bands_are_where_there_are_any(seeds, told):
+@pytest.mark.parametrize(("seeds", "explained"), [(3, True), (2, False)])
+def test_drift__says_what_bands_are_where_there_are_any(seeds, explained):
     names = [f"{init}-{seed}" for init in "xyzw" for seed in range(seeds)]
     runs = {name: trajlab.from_arrays({"w": np.arange(3.0)[:, None] + np.ones(2) * i}) for i, name in enumerate(names)}
     for name, run in runs.items():
@@ -117,7 +117,7 @@ def test_drift__says_what_bands_are_where_there_are_any(seeds, told):
     captions = {panel.key: panel.caption for panel in panels(trajlab.run("drift", runs).compute())}
 
     for key in ("total", "straightness", "rate"):
-        assert ("bands their ranges" in captions[key]) == told
+        assert ("bands their ranges" in captions[key]) == explained
 
 
 def test_what_never_moved__is_of_the_run_where_the_most_did_not():

@@ -28,7 +28,7 @@ def test_no_other_file_names_a_color():
     named = {path.name: colors_in(path.read_text(encoding="utf-8")) for path in FILES}
 
     assert named.pop("colors.py")
-    assert {name: found for name, found in named.items() if found - {"gray"}} == {}
+    assert {name: actual for name, actual in named.items() if actual - {"gray"}} == {}
 
 
 def test_colors__of_categories_and_classes_differ():

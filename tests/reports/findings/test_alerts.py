@@ -11,8 +11,8 @@ def test_findings__count_the_rules_that_fire_before_each_of_them(rng):
         "bad": trajlab.from_arrays({"a.weight": steady, "b.weight": 0 * steady}),
     }
 
-    said = [one.text for one in findings(trajlab.run("alerts", runs).compute())]
-    alone = [one.text for one in findings(trajlab.run("alerts", runs["bad"]).compute())]
+    said = [finding.text for finding in findings(trajlab.run("alerts", runs).compute())]
+    alone = [sentence.text for sentence in findings(trajlab.run("alerts", runs["bad"]).compute())]
 
     rules = ("AllZero", "UnchangedTensor", "TensorVariance", "WeightUpdateRatio", "PoorWeightInitialization")
     assert said[0].startswith("5 of 7 rules fire: ") and said[0].endswith(" in 1 of 2 runs.")

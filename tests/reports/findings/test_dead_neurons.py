@@ -9,7 +9,7 @@ def test_findings__say_what_feeds_a_layer_without_a_name_of_its_own():
     dead = xr.DataArray([[0.0, 0.0], [0.5, 0.0]], dims=("step", "layer"), coords={"step": [0, 1]})
     result = xr.Dataset({"fraction_dead": dead}, {"layer": ["11", "relu"], "source": ("layer", ["10", "fc"])})
 
-    texts = [one.text for one in findings(result.assign_attrs(stage="dead_neurons"))]
+    texts = [finding.text for finding in findings(result.assign_attrs(stage="dead_neurons"))]
 
     assert texts == ["`11` (fed by `10`) has the largest share of units dead at the end: 50 %."]
 
@@ -21,7 +21,7 @@ def test_findings__of_lives_add_up():
     run = xr.DataArray(alive, {"step": [0, 5, 10, 15]}, ("step", "sample", "unit"))
 
     result = stage("dead_neurons")({"relu": run}).compute().assign_attrs(stage="dead_neurons")
-    texts = [one.text for one in findings(result)]
+    texts = [finding.text for finding in findings(result)]
 
     assert texts[0] == "At the end 50 % of the units are dead."
     assert texts[3:5] == [

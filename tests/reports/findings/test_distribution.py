@@ -10,7 +10,7 @@ def test_findings__compare_the_distributions_of_large_tensors_only():
     large, tiny = rng.normal(size=(12, 12)), rng.normal(size=(2, 1))
     run = trajlab.from_arrays({"large": np.stack([large, large**3]), "tiny": np.stack([tiny, tiny + 100])})
 
-    texts = " ".join(one.text for one in findings(trajlab.run("distribution", run).compute()))
+    texts = " ".join(finding.text for finding in findings(trajlab.run("distribution", run).compute()))
 
     assert "`large` shifted most of all tensors of at least 100 entries: " in texts
     assert "`large` grew the heaviest tails: excess kurtosis from " in texts
@@ -20,7 +20,7 @@ def test_findings__do_not_call_it_tails_where_there_are_none():
     signs = np.resize([1.0, -1.0], (12, 12))
     run = trajlab.from_arrays({"w": np.stack([signs, np.random.default_rng(0).normal(size=(12, 12))])})
 
-    texts = " ".join(one.text for one in findings(trajlab.run("distribution", run).compute()))
+    texts = " ".join(finding.text for finding in findings(trajlab.run("distribution", run).compute()))
 
     assert "shifted most" in texts
     assert "tails" not in texts

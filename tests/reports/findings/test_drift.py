@@ -21,7 +21,7 @@ def test_findings__say_which_runs_went_farther():
         runs[f"{optimizer}-{i}"] = moving(3, w=speed)
         runs[f"{optimizer}-{i}"].facts["describe"] = {"optimizer": optimizer, "seed": i}
 
-    texts = [one.text for one in findings(trajlab.run("drift", runs).compute())]
+    texts = [finding.text for finding in findings(trajlab.run("drift", runs).compute())]
 
     assert any("optimizer `sgd` moved 3 times as far as those with `adam`: 90 % and 30 %" in text for text in texts)
 
@@ -30,7 +30,7 @@ def test_findings__say_whose_path_is_most_winding():
     back = np.array([0.0, 3.0, 1.0])[:, None, None] * np.ones((1, 4, 4))
     runs = {"straight": moving(3, w=1.0), "winding": trajlab.from_arrays({"w": 1.0 + back})}
 
-    texts = [one.text for one in findings(trajlab.run("drift", runs).compute())]
+    texts = [finding.text for finding in findings(trajlab.run("drift", runs).compute())]
 
     assert (
         "The path of the whole network is least straight in run `winding`: 5 times as long as the distance from start "

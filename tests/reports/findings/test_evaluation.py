@@ -41,9 +41,9 @@ def test_gap__below_a_point_is_not_told(gaps, wording):
         [[1, 1], [1, 1]], accuracy=np.full((2, 2), 0.5), accuracy_gap=np.array([[0, gap] for gap in gaps])
     )
 
-    told = [text for text in said(result) if "training examples" in text]
-    assert len(told) == bool(wording)
-    assert all(wording in text for text in told)
+    stated = [text for text in said(result) if "training examples" in text]
+    assert len(stated) == bool(wording)
+    assert all(wording in text for text in stated)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ def test_findings__say_which_filter_changed_most_and_least():
     kernels[1] *= np.array([1.1, 3.0, 1.5])[:, None, None, None]
     result = trajlab.run("filters", trajlab.from_arrays({"conv.weight": kernels})).compute()
 
-    said = [one.text for one in findings(result)]
+    said = [finding.text for finding in findings(result)]
 
     assert said == ["Filter 1 of `conv.weight` changed most: by 200 % of its norm at step 0; filter 0 least, by 10 %."]
     kernels[1, 0] = np.nan

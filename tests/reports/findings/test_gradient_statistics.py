@@ -10,7 +10,8 @@ def test_findings__say_which_layers_starve_and_how_the_gradient_shrank(rng):
     gradients = {name: size * fade * rng.choice([-1, 1], (50, 4, 4)) for name, size in shapes.items()}
 
     texts = [
-        one.text for one in findings(trajlab.run("gradient_statistics", trajlab.from_arrays({}, gradients)).compute())
+        finding.text
+        for finding in findings(trajlab.run("gradient_statistics", trajlab.from_arrays({}, gradients)).compute())
     ]
 
     assert "one of `first.weight` the smallest" in texts[0]
@@ -24,7 +25,7 @@ def test_findings__do_not_average_runs_whose_gradients_turn_otherwise():
     rows = {"along": np.ones((20, 1, 1)), "back": swing}
     runs = {name: trajlab.from_arrays({}, {"w": row * np.ones((20, 3, 3))}) for name, row in rows.items()}
 
-    texts = [one.text for one in findings(trajlab.run("gradient_statistics", runs).compute())]
+    texts = [finding.text for finding in findings(trajlab.run("gradient_statistics", runs).compute())]
 
     assert (
         "Successive gradients agree in run `along`, with a median angle of 0°, and swing back in run `back`, with 180°."
@@ -35,9 +36,9 @@ def test_findings__say_that_no_gradient_arrives_and_where_it_spikes():
     gradients = {"a.weight": np.zeros((30, 2, 2)), "b.weight": np.ones((30, 2, 2))}
     gradients["b.weight"][20] = 50
 
-    found = findings(trajlab.run("gradient_statistics", trajlab.from_arrays({}, gradients)).compute())
+    sentences = findings(trajlab.run("gradient_statistics", trajlab.from_arrays({}, gradients)).compute())
 
-    texts = [one.text for one in found]
+    texts = [finding.text for finding in sentences]
     assert texts[0] == "No gradient reaches 1 weight at the end, the first being `a.weight`."
     assert "At step 20 the norm of the gradient is 50 times its median." in texts
     assert any("Successive gradients agree: the median angle between them is 0°" in text for text in texts)

@@ -20,8 +20,8 @@ def test_findings__tell_a_path_from_a_random_walk(rng):
 
 
 def test_headlines__name_the_component_that_a_share_is_of(example):
-    found = headlines(trajlab.run("projection", example).compute())
+    actual = headlines(trajlab.run("projection", example).compute())
 
-    share = found["explained_variance_ratio"]
+    share = actual["explained_variance_ratio"]
     assert share.attrs["long_name"].endswith("component 1") and share.attrs["total"]
     assert float(share) == pytest.approx(0.98, abs=0.02)

@@ -10,7 +10,7 @@ def test_findings__tell_alternating_signs_from_a_coin():
     steady[20, 0] = -1.0
     run = trajlab.from_arrays({}, {"swing": signs + 1e-3, "steady": steady})
 
-    texts = " ".join(one.text for one in findings(trajlab.run("sign_flips", run).compute()))
+    texts = " ".join(finding.text for finding in findings(trajlab.run("sign_flips", run).compute()))
 
     assert "`steady` keep their sign more than a coin would" in texts
     assert "`swing` alternate more than a coin would: 100 %" in texts

@@ -10,9 +10,9 @@ def test_findings__tell_learned_directions_from_noise(rng):
     still = np.broadcast_to(rng.standard_normal((60, 90)), (4, 60, 90))
     result = trajlab.run("spectrum", trajlab.from_arrays({"learned": learned, "still": still})).compute()
 
-    texts = [one.text for one in findings(result)]
+    texts = [finding.text for finding in findings(result)]
 
     assert "`learned` ends with 1 singular value beyond noise, the most of all; 0 at the start, 0 once its" in texts[0]
     assert texts[1] == "1 of 2 matrices show nothing beyond noise at the end: `still`."
-    only_noise = [one.text for one in findings(result.sel(parameter=["still"]))]
+    only_noise = [sentence.text for sentence in findings(result.sel(parameter=["still"]))]
     assert only_noise[0] == "No matrix ends with a singular value beyond noise: by their spectra they could be random."

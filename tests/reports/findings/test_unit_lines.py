@@ -10,7 +10,7 @@ def test_findings__say_how_many_units_switch_in_the_picture():
     weight, bias = np.ones((2, 4, 2)), np.array([[0.0, 0, 0, 0], [0, 9, 9, 9]])
     run = trajlab.from_arrays({"fc.weight": weight, "fc.bias": bias}, steps=[0, 50])
 
-    said = [one.text for one in findings(trajlab.run("unit_lines", run).compute())]
+    said = [finding.text for finding in findings(trajlab.run("unit_lines", run).compute())]
     still = trajlab.from_arrays({"fc.weight": weight})
 
     assert said == [
@@ -18,7 +18,7 @@ def test_findings__say_how_many_units_switch_in_the_picture():
         "the others are on, or off, on all of it."
     ]
     text = "The lines of all units of `fc.weight` cross the picture at every step shown."
-    assert [one.text for one in findings(trajlab.run("unit_lines", still).compute())] == [text]
+    assert [sentence.text for sentence in findings(trajlab.run("unit_lines", still).compute())] == [text]
 
 
 def test_lines__tell_of_the_run_in_which_the_fewest_cross():

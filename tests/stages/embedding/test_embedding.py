@@ -28,11 +28,11 @@ def served(**layers):
 def probe(targets=None, inputs=None, samples=None):
     samples = samples or len(targets)
     inputs = np.zeros((samples, 2), np.float32) if inputs is None else inputs
-    found = {"inputs": (("sample", *(f"i{i}" for i in range(inputs.ndim - 1))), inputs)}
+    actual = {"inputs": (("sample", *(f"i{i}" for i in range(inputs.ndim - 1))), inputs)}
     if targets is not None:
         targets = np.asarray(targets)
-        found["targets"] = (("sample", *(f"t{i}" for i in range(targets.ndim - 1))), targets)
-    return xr.Dataset(found, attrs={"sha256": "abc"})
+        actual["targets"] = (("sample", *(f"t{i}" for i in range(targets.ndim - 1))), targets)
+    return xr.Dataset(actual, attrs={"sha256": "abc"})
 
 
 LABELS = np.arange(24) % 3
@@ -62,20 +62,20 @@ def test_embedding__agrees_with_scikit_learn_and_numpy(rng, features):
         embedding(served(fc=values), probe(LABELS), layers=["fc"], tsne=False, neighbors=1).compute().sel(layer="fc")
     )
     for step, own in enumerate(values.astype(float)):
-        found, plain = result.isel(step=step), PCA(2).fit(own)
+        actual, plain = result.isel(step=step), PCA(2).fit(own)
         scores = plain.transform(own)
-        np.testing.assert_allclose(abs(found.pca), abs(scores), rtol=1e-6, atol=1e-9)
-        np.testing.assert_allclose(found.explained_variance_ratio, plain.explained_variance_ratio_)
+        np.testing.assert_allclose(abs(actual.pca), abs(scores), rtol=1e-6, atol=1e-9)
+        np.testing.assert_allclose(actual.explained_variance_ratio, plain.explained_variance_ratio_)
         s = np.linalg.svd(own - own.mean(0), compute_uv=False)
-        np.testing.assert_allclose(found.singular_values.dropna("direction"), s, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(actual.singular_values.dropna("direction"), s, rtol=1e-9, atol=1e-12)
         p = s[s > 1e-9] / s.sum()
-        assert found.effective_rank.item() == pytest.approx(np.exp(-(p * np.log(p)).sum()))
-        assert found.participation_ratio.item() == pytest.approx((s**2).sum() ** 2 / (s**4).sum())
+        assert actual.effective_rank.item() == pytest.approx(np.exp(-(p * np.log(p)).sum()))
+        assert actual.participation_ratio.item() == pytest.approx((s**2).sum() ** 2 / (s**4).sum())
         others = [np.delete(np.arange(24), i) for i in range(24)]
         with threadpool_limits(1):
             said = [KNeighborsClassifier(1).fit(own[o], LABELS[o]).predict(own[[i]])[0] for i, o in enumerate(others)]
-        assert found.knn_accuracy.item() == pytest.approx((said == LABELS).mean())
-        assert step == 0 or ((found.pca * result.pca[step - 1]).sum("sample") > 0).all()
+        assert actual.knn_accuracy.item() == pytest.approx((said == LABELS).mean())
+        assert step == 0 or ((actual.pca * result.pca[step - 1]).sum("sample") > 0).all()
     assert "tsne" not in result and result.sizes["direction"] == min(features, 24)
 
 

@@ -19,16 +19,16 @@ def rows(request, monkeypatch):
 def test_near__agrees_with_scikit_learn(rng, rows, metric, neighbors):
     labels = rng.integers(4, size=30)
     points = rng.standard_normal((30, 6)) + 1.5 * np.eye(6)[labels]
-    found = near(points, metric=metric, most=9, labels=labels, neighbors=neighbors)
+    actual = near(points, metric=metric, most=9, labels=labels, neighbors=neighbors)
     with threadpool_limits(1):
         classifier = KNeighborsClassifier(neighbors, metric=metric, algorithm="brute")
         said = cross_val_predict(classifier, points, labels, cv=LeaveOneOut())
-        distances, places = NearestNeighbors(n_neighbors=9, metric=metric, algorithm="brute").fit(points).kneighbors()
-    assert found.accuracy == pytest.approx((said == labels).mean())
-    assert 0.3 < found.accuracy < 1
-    np.testing.assert_array_equal(found.places, np.column_stack([np.arange(30), places]))
-    np.testing.assert_allclose(found.distances[:, 1:], distances, atol=1e-7)
-    assert (found.distances[:, 0] == 0).all()
+        distances, position = NearestNeighbors(n_neighbors=9, metric=metric, algorithm="brute").fit(points).kneighbors()
+    assert actual.accuracy == pytest.approx((said == labels).mean())
+    assert 0.3 < actual.accuracy < 1
+    np.testing.assert_array_equal(actual.indices, np.column_stack([np.arange(30), position]))
+    np.testing.assert_allclose(actual.distances[:, 1:], distances, atol=1e-7)
+    assert (actual.distances[:, 0] == 0).all()
 
 
 def test_near__of_clusters_apart_neighbors_tell_all(rng):
@@ -57,25 +57,25 @@ def test_near__those_at_the_distance_of_the_last_neighbor_share_its_vote():
 def test_near__what_has_no_label_neither_votes_nor_counts(rng):
     points, labels = rng.standard_normal((40, 3)), rng.integers(2, size=40)
     known = rng.random(40) < 0.6
-    found = near(points, labels=np.where(known, labels, -100), neighbors=3, most=4)
-    assert found.accuracy == near(points[known], labels=labels[known], neighbors=3).accuracy
-    np.testing.assert_array_equal(found.places, near(points, most=4).places)
+    actual = near(points, labels=np.where(known, labels, -100), neighbors=3, most=4)
+    assert actual.accuracy == near(points[known], labels=labels[known], neighbors=3).accuracy
+    np.testing.assert_array_equal(actual.indices, near(points, most=4).indices)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 4])
 def test_near__of_few_samples_takes_all_others(count):
-    found = near(np.arange(count, dtype=float)[:, None], labels=np.zeros(count, int), neighbors=9, most=9)
-    assert found.places.shape == (count, max(count, 1))
-    np.testing.assert_equal(found.accuracy, 1.0 if count > 1 else np.nan)
+    actual = near(np.arange(count, dtype=float)[:, None], labels=np.zeros(count, int), neighbors=9, most=9)
+    assert actual.indices.shape == (count, max(count, 1))
+    np.testing.assert_equal(actual.accuracy, 1.0 if count > 1 else np.nan)
 
 
 def test_near__a_sample_of_zeros_has_no_direction(rng):
     points = rng.standard_normal((8, 3))
     points[2] = points[5] = 0
-    found = near(points, metric="cosine", most=7)
+    actual = near(points, metric="cosine", most=7)
     expected = pairwise_distances(points, metric="cosine")
     expected[np.diag_indices(8)] = -1
-    np.testing.assert_allclose(found.distances[:, 1:], np.sort(expected, axis=1)[:, 1:], atol=1e-12)
+    np.testing.assert_allclose(actual.distances[:, 1:], np.sort(expected, axis=1)[:, 1:], atol=1e-12)
 
 
 def test_chance__counts_labels_only():

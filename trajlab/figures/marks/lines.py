@@ -106,7 +106,7 @@ def styles_of(array: xr.DataArray, dim: str) -> tuple[list[dict[str, Any]], list
 def _levels(values: np.ndarray) -> list[Any]:
     """Return the distinct values of a fact; names are sorted by the numbers in them."""
     distinct = set(values.tolist())
-    return sorted(distinct) if values.dtype.kind in "iuf" else sorted(distinct, key=lambda one: natural(str(one)))
+    return sorted(distinct) if values.dtype.kind in "iuf" else sorted(distinct, key=lambda value: natural(str(value)))
 
 
 def palette(count: int) -> list[Any]:

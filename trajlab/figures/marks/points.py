@@ -42,12 +42,12 @@ def look_of(targets: np.ndarray | None) -> Look:
     return Look(np.empty(0), Normalize(float(finite.min()), float(finite.max())))
 
 
-def points(places: np.ndarray, targets: np.ndarray | None, look: Look, ax: Axes, *, size: float = 8.0) -> None:
+def points(coordinates: np.ndarray, targets: np.ndarray | None, look: Look, ax: Axes, *, size: float = 8.0) -> None:
     """Draw points in a square without ticks, as their coordinates mean nothing but how they lie to each other.
 
     Parameters
     ----------
-    places
+    coordinates
         Coordinates, (sample, 2); points that are not finite are left out.
     targets
         Label or value of each, (sample).
@@ -59,7 +59,7 @@ def points(places: np.ndarray, targets: np.ndarray | None, look: Look, ax: Axes,
         Area of a point, in square points.
     """
     style: dict[str, Any] = {"s": size, "linewidths": 0, "rasterized": True}
-    x, y = places.T
+    x, y = coordinates.T
     if targets is None or not (len(look.classes) or look.norm):
         ax.scatter(x, y, color=CLASSES[0], **style)
     elif look.norm:
@@ -70,12 +70,12 @@ def points(places: np.ndarray, targets: np.ndarray | None, look: Look, ax: Axes,
         for label, color, marker in zip(look.classes, CLASSES, MARKERS, strict=False):
             members = targets == label
             ax.scatter(x[members], y[members], color=color, marker=marker, **style)
-    frame(ax, places)
+    frame(ax, coordinates)
 
 
-def frame(ax: Axes, places: np.ndarray) -> None:
+def frame(ax: Axes, coordinates: np.ndarray) -> None:
     """Set the limits of axes to the extent of points, equal along both, without ticks."""
-    finite = places[np.isfinite(places).all(-1)]
+    finite = coordinates[np.isfinite(coordinates).all(-1)]
     if len(finite):
         middle = (finite.max(0) + finite.min(0)) / 2
         reach = (0.5 + MARGIN) * float(np.ptp(finite, axis=0).max()) or 1.0

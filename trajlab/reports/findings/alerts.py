@@ -51,8 +51,8 @@ def _fired(result: xr.Dataset, rule: str) -> Finding | None:
     ever = first.notnull()
     more = []
     if int(ever.any([dim for dim in ever.dims if dim != "check"]).sum()) > 1:
-        places = int(ever.any([dim for dim in ever.dims if dim != "check"]).sum())
-        more.append(f"{places} of {count(len(checks), 'place')}")
+        fired_checks = int(ever.any([dim for dim in ever.dims if dim != "check"]).sum())
+        more.append(f"{fired_checks} of {count(len(checks), 'place')}")
     if len(runs) > 1:
         more.append(f"{int(ever.any('check').sum())} of {count(len(runs), 'run')}")
     last = int(result["last_step"].isel(check=checks).max())

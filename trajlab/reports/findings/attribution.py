@@ -3,7 +3,8 @@
 import numpy as np
 import xarray as xr
 
-from trajlab.figures.attribution import MAPS, OBJECTIVES, is_image
+from trajlab.figures.attribution import MAPS, OBJECTIVES
+from trajlab.figures.attribution.sheets import is_image
 from trajlab.reports.findings.finding import Finding, nonfinite
 from trajlab.statistics.extremes import by_group, extreme, in_run, last, typical
 from trajlab.statistics.wording import number, share

@@ -38,7 +38,7 @@ def _shift(result: xr.Dataset) -> list[Finding]:
     if point.value <= 1:
         of = among.removeprefix(" of all tensors") if among else ""
         return [Finding(f"No tensor{of} shifted from {reference_name(result.attrs)} beyond chance.", "ks")]
-    chance, distance = (float(one.sel(point.at)) for one in (last(result["ks_null"]), shift))
+    chance, distance = (float(array.sel(point.at)) for array in (last(result["ks_null"]), shift))
     text = (
         f"The values of {_name(point)} shifted most{among}{in_run(point)}: Kolmogorov–Smirnov distance "
         f"{number(distance)} from {reference_name(result.attrs)} (chance gives {number(chance)}), standard deviation "

@@ -144,7 +144,7 @@ def _pruning(result: xr.Dataset) -> list[Finding]:
 
 def _at_end(result: xr.Dataset, name: str) -> xr.DataArray:
     """Return a quantity at the last snapshot of each run, NaN for a run that has diverged."""
-    return last(result[name], known=result["nonfinite"].notnull() if "nonfinite" in result else None)
+    return last(result[name], has_value=result["nonfinite"].notnull() if "nonfinite" in result else None)
 
 
 def _points(value: float) -> str:

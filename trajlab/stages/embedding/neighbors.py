@@ -16,14 +16,14 @@ class Near(NamedTuple):
 
     Attributes
     ----------
-    distances, places
+    distances, indices
         Distances and positions of the nearest samples, the sample itself first, (sample, 1 + most).
     accuracy
         Leave-one-out kNN accuracy over labeled samples; NaN for fewer than two.
     """
 
     distances: np.ndarray
-    places: np.ndarray
+    indices: np.ndarray
     accuracy: float
 
 
@@ -57,30 +57,30 @@ def near(
     Examples
     --------
     >>> line = np.array([[0.0], [1.0], [1.5], [9.0]])
-    >>> near(line, most=1).places[:, 1]
+    >>> near(line, most=1).indices[:, 1]
     array([1, 2, 1, 2])
     >>> near(line, labels=np.array([0, 0, 1, 1])).accuracy
     0.5
     """
     most = min(most, max(len(points) - 1, 0))
-    known = np.empty(0, np.int64) if labels is None else np.flatnonzero(labels >= 0)
-    classes = np.empty(0) if labels is None else np.unique(labels[known])
-    is_class = np.empty((0, 0)) if labels is None else (labels[known, None] == classes).astype(np.float64)
-    neighbors = min(neighbors, len(known) - 1)
-    distances, places = np.empty((len(points), 1 + most)), np.empty((len(points), 1 + most), np.int64)
+    labeled = np.empty(0, np.int64) if labels is None else np.flatnonzero(labels >= 0)
+    classes = np.empty(0) if labels is None else np.unique(labels[labeled])
+    is_class = np.empty((0, 0)) if labels is None else (labels[labeled, None] == classes).astype(np.float64)
+    neighbors = min(neighbors, len(labeled) - 1)
+    distances, indices = np.empty((len(points), 1 + most)), np.empty((len(points), 1 + most), np.int64)
     right = 0
     for lo, block in _blocks(points, metric):
-        own = np.arange(len(block))
-        block[own, lo + own] = -1.0
+        diagonal = np.arange(len(block))
+        block[diagonal, lo + diagonal] = -1.0
         order = np.argsort(block, axis=1, kind="stable")[:, : 1 + most]
-        places[lo : lo + len(block)] = order
+        indices[lo : lo + len(block)] = order
         distances[lo : lo + len(block)] = np.maximum(np.take_along_axis(block, order, 1), 0.0)
         if neighbors > 0:
-            asked = (known >= lo) & (known < lo + len(block))
-            block[own, lo + own] = np.inf
-            said = _votes(block[np.ix_(known[asked] - lo, known)], is_class, neighbors).argmax(1)
-            right += int(is_class[asked, said].sum())
-    return Near(distances, places, right / len(known) if neighbors > 0 else np.nan)
+            asked = (labeled >= lo) & (labeled < lo + len(block))
+            block[diagonal, lo + diagonal] = np.inf
+            voted = _votes(block[np.ix_(labeled[asked] - lo, labeled)], is_class, neighbors).argmax(1)
+            right += int(is_class[asked, voted].sum())
+    return Near(distances, indices, right / len(labeled) if neighbors > 0 else np.nan)
 
 
 def chance(labels: np.ndarray) -> np.ndarray:

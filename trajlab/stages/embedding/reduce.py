@@ -69,15 +69,15 @@ class Reduced(NamedTuple):
 
     Attributes
     ----------
-    found
+    variables
         Variables of `SHAPES` without step and layer.
-    distances, places
+    distances, indices
         Nearest samples among those that are finite.
     """
 
-    found: dict[str, Any]
+    variables: dict[str, Any]
     distances: np.ndarray
-    places: np.ndarray
+    indices: np.ndarray
 
 
 def reduced(values: np.ndarray, labels: np.ndarray | None, plan: Plan) -> Reduced:
@@ -109,7 +109,7 @@ def reduced(values: np.ndarray, labels: np.ndarray | None, plan: Plan) -> Reduce
     accuracy = near(scores, labels=labels, neighbors=plan.neighbors).accuracy
     shown = np.full((len(kept), plan.components), np.nan)
     shown[kept, : scores.shape[1]] = np.ldexp(scores, exponent)
-    found = {
+    variables = {
         "pca": shown,
         "singular_values": np.ldexp(singular, exponent),
         **_spread(singular, plan.components),
@@ -118,7 +118,7 @@ def reduced(values: np.ndarray, labels: np.ndarray | None, plan: Plan) -> Reduce
         "nonfinite": float((~kept).sum()),
         "constant": float(np.sum(~varies)) if len(features) else np.nan,
     }
-    return Reduced(found, around.distances, around.places)
+    return Reduced(variables, around.distances, around.indices)
 
 
 def _components(centered: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -147,20 +147,24 @@ def mapped(
     part: Reduced, scores: Sequence[np.ndarray], step: int, labels: np.ndarray | None, plan: Plan
 ) -> dict[str, Any]:
     """Embed samples by t-SNE, starting from their principal components, and compute kNN accuracy there."""
-    places, divergence, perplexity = embedded(part.distances, part.places, scores[step], plan.perplexity, plan.seed)
-    kept = np.isfinite(places[:, 0])
-    accuracy = near(places[kept], labels=None if labels is None else labels[kept], neighbors=plan.neighbors).accuracy
-    return {"tsne": places, "tsne_kl": divergence, "tsne_perplexity": perplexity, "knn_accuracy_tsne": accuracy}
+    coordinates, divergence, perplexity = embedded(
+        part.distances, part.indices, scores[step], plan.perplexity, plan.seed
+    )
+    kept = np.isfinite(coordinates[:, 0])
+    accuracy = near(
+        coordinates[kept], labels=None if labels is None else labels[kept], neighbors=plan.neighbors
+    ).accuracy
+    return {"tsne": coordinates, "tsne_kl": divergence, "tsne_perplexity": perplexity, "knn_accuracy_tsne": accuracy}
 
 
 def reduction(
-    lives: Mapping[str, da.Array], steps: int, directions: int, labels: da.Array | None, plan: Plan
+    activations: Mapping[str, da.Array], steps: int, directions: int, labels: da.Array | None, plan: Plan
 ) -> dict[str, xr.Variable]:
     """Reduce the features of layers at each step, lazily.
 
     Parameters
     ----------
-    lives
+    activations
         Activations by layer, (step, sample, …), a chunk a step; only one step where all steps are equal.
     steps
         Number of steps.
@@ -172,7 +176,7 @@ def reduction(
         How.
     """
     sizes = {
-        "step": steps, "layer": len(lives), "sample": next(iter(lives.values())).shape[1],
+        "step": steps, "layer": len(activations), "sample": next(iter(activations.values())).shape[1],
         "component": plan.components, "direction": directions,
     }  # fmt: skip
     wanted = {
@@ -181,11 +185,11 @@ def reduction(
         if ("tsne" not in name or plan.tsne) and ("knn" not in name or labels is not None)
     }
     shapes = {name: tuple(sizes[dim] for dim in dims) for name, dims in wanted.items()}
-    names = [life.name for life in lives.values()]
+    names = [series.name for series in activations.values()]
     labeled = "" if labels is None else labels.name
     graph = Graph(f"embedding-{tokenize(names, labeled, plan, shapes)}")
-    known = None if labels is None else graph.whole(labels)
-    by_array = {life.name: _lay_out(graph, life, known, plan) for life in lives.values()}
+    labels_argument = None if labels is None else graph.whole(labels)
+    by_array = {series.name: _lay_out(graph, series, labels_argument, plan) for series in activations.values()}
     table = graph.add(("table", 0), _table, [by_array[name] for name in names], shapes)
     return {
         key: xr.Variable(dims, graph.array(key, shapes[key], dict.__getitem__, table, key))
@@ -193,30 +197,30 @@ def reduction(
     }
 
 
-def _lay_out(graph: Graph, life: da.Array, labels: Any, plan: Plan) -> Any:
+def _lay_out(graph: Graph, series: da.Array, labels: Any, plan: Plan) -> Any:
     """Add the tasks of one layer, and return the result of the last as an argument."""
-    steps = range(len(life))
-    parts = [graph.add((f"{life.name}-reduced", i), reduced, graph.chunk(life, i), labels, plan) for i in steps]
-    scores = graph.add((f"{life.name}-aligned", 0), _aligned, parts)
+    steps = range(len(series))
+    parts = [graph.add((f"{series.name}-reduced", i), reduced, graph.chunk(series, i), labels, plan) for i in steps]
+    scores = graph.add((f"{series.name}-aligned", 0), _aligned, parts)
     plots = [
-        graph.add((f"{life.name}-mapped", i), mapped, parts[i], scores, i, labels, plan)
+        graph.add((f"{series.name}-mapped", i), mapped, parts[i], scores, i, labels, plan)
         for i in (steps if plan.tsne else ())
     ]
-    return graph.add((f"{life.name}-whole", 0), _joined, parts, plots, scores)
+    return graph.add((f"{series.name}-whole", 0), _joined, parts, plots, scores)
 
 
 def _aligned(parts: Sequence[Reduced]) -> list[np.ndarray]:
-    return aligned([part.found["pca"] for part in parts])
+    return aligned([part.variables["pca"] for part in parts])
 
 
 def _joined(
     parts: Sequence[Reduced], plots: Sequence[dict[str, Any]], scores: Sequence[np.ndarray]
 ) -> list[dict[str, Any]]:
     """Join the results of all steps."""
-    found = [part.found | {"pca": own} for part, own in zip(parts, scores, strict=True)]
+    variables = [part.variables | {"pca": components} for part, components in zip(parts, scores, strict=True)]
     maps = turned([plot["tsne"] for plot in plots])
-    mapped = [plot | {"tsne": own} for plot, own in zip(plots, maps, strict=True)] or [{} for _ in parts]
-    return [one | other for one, other in zip(found, mapped, strict=True)]
+    plots = [plot | {"tsne": rotated} for plot, rotated in zip(plots, maps, strict=True)] or [{} for _ in parts]
+    return [of_step | plot for of_step, plot in zip(variables, plots, strict=True)]
 
 
 def _table(layers: Sequence[Sequence[dict[str, Any]]], shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
@@ -226,6 +230,6 @@ def _table(layers: Sequence[Sequence[dict[str, Any]]], shapes: dict[str, tuple[i
         for name, whole in table.items():
             for row in range(len(whole)):
                 values = np.asarray(steps[row % len(steps)][name])
-                place: Any = (row, column, *map(slice, values.shape))
-                whole[place] = values
+                index: Any = (row, column, *map(slice, values.shape))
+                whole[index] = values
     return table

@@ -24,27 +24,27 @@ def aligned(scores: Sequence[np.ndarray]) -> list[np.ndarray]:
     """
     out: list[np.ndarray] = []
     before = np.zeros_like(scores[0])
-    for own in scores:
-        known = _unit(np.nan_to_num(own))
-        toward = (known * before).sum(0)
-        largest = np.take_along_axis(known, abs(known).argmax(0)[None], 0)[0] if len(known) else toward
+    for components in scores:
+        scaled = _unit(np.nan_to_num(components))
+        toward = (scaled * before).sum(0)
+        largest = np.take_along_axis(scaled, abs(scaled).argmax(0)[None], 0)[0] if len(scaled) else toward
         sign = np.where(np.where(toward != 0, toward, largest) < 0, -1.0, 1.0)
-        out.append(own * sign)
-        before = np.where(np.isfinite(own).any(0), known * sign, before)
+        out.append(components * sign)
+        before = np.where(np.isfinite(components).any(0), scaled * sign, before)
     return out
 
 
 def embedded(
-    distances: np.ndarray, places: np.ndarray, scores: np.ndarray, perplexity: float, seed: int
+    distances: np.ndarray, indices: np.ndarray, scores: np.ndarray, perplexity: float, seed: int
 ) -> tuple[np.ndarray, float, float]:
     """Embed samples by t-SNE; return the coordinates, (sample, component), the divergence and the perplexity.
 
     Parameters
     ----------
-    distances, places
-        Of the nearest samples of each, itself first, as `neighbors.near` gives them; among those that are known.
+    distances, indices
+        Nearest samples of each, itself first, as `neighbors.near` returns them, among the samples without NaN.
     scores
-        Principal components, (sample, component); NaN for samples that are not known.
+        Principal components, (sample, component); NaN for samples with a value that is not finite.
     perplexity
         Perplexity; it is lowered to a third of the other samples.
     seed
@@ -62,8 +62,8 @@ def embedded(
     start *= START / start[:, 0].std()
     random = START * np.random.default_rng(seed).standard_normal(start.shape)
     start = np.where(np.nan_to_num(start).any(0), start, random).astype(np.float32)
-    rows = np.arange(count + 1) * places.shape[1]
-    graph = csr_matrix((distances.ravel(), places.ravel(), rows), (count, count))
+    rows = np.arange(count + 1) * indices.shape[1]
+    graph = csr_matrix((distances.ravel(), indices.ravel(), rows), (count, count))
     lowered = lower(perplexity, count)
     with _openmp().limit(limits=1):
         tsne = TSNE(
@@ -77,14 +77,14 @@ def turned(maps: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Rotate or mirror each t-SNE, whose orientation is arbitrary, to agree best with that of the previous step."""
     out: list[np.ndarray] = []
     before: np.ndarray | None = None
-    for own in maps:
-        known = np.isfinite(own).all(1)
-        if before is not None and known.any():
-            both = known & np.isfinite(before).all(1)
-            left, _, right = np.linalg.svd(own[both].T @ before[both])
-            own = np.where(known[:, None], np.nan_to_num(own) @ left @ right, np.nan)
-        before = own if known.any() else before
-        out.append(own)
+    for coordinates in maps:
+        finite = np.isfinite(coordinates).all(1)
+        if before is not None and finite.any():
+            both = finite & np.isfinite(before).all(1)
+            left, _, right = np.linalg.svd(coordinates[both].T @ before[both])
+            coordinates = np.where(finite[:, None], np.nan_to_num(coordinates) @ left @ right, np.nan)
+        before = coordinates if finite.any() else before
+        out.append(coordinates)
     return out
 
 
