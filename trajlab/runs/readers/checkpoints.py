@@ -1,23 +1,23 @@
 """Folders of checkpoints, ours or anybody's: which steps they hold, and in which files."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from trajlab.errors import DamagedData, MissingData
-from trajlab.runs.disk.paths import is_url
+from trajlab.errors import DamagedData
 from trajlab.runs.disk.remote import concurrently
 from trajlab.runs.readers.counters import COUNTERS, as_count
-from trajlab.runs.readers.formats import Format, Header, format_of, own_formats
-from trajlab.runs.readers.layout import is_one_model, is_run, is_snapshot, name_of, weight_files
+from trajlab.runs.readers.formats import Format, Header
+from trajlab.runs.readers.layout import is_run, is_snapshot, name_of
 from trajlab.runs.readers.names import PLAIN, SHARDS, UNITS, Name
 from trajlab.runs.readers.network_series import choose_series
 from trajlab.runs.readers.step_patterns import compiled, steps_by
 from trajlab.runs.readers.steps import Source, Stated, Steps, read_steps
+from trajlab.runs.readers.weight_files import read_headers, weight_files
 from trajlab.runs.tensors import natural
 from trajlab.schema import TRAINER_FILE
 
@@ -26,6 +26,9 @@ RECORDED = r"^checkpoint-(-?\d+)$"
 
 TRAINER_STEP = re.compile(rb'"global_step": ?(\d+)')
 """The step in the log of a Trainer, which is written before the rows of the log."""
+
+OWN_RUN = "a run of its own"
+"""Why a folder is left aside."""
 
 START_OF_LOG = 65536
 """Bytes of a Trainer's log that are searched for the step."""
@@ -93,30 +96,26 @@ def find_checkpoints(
     entries = {entry.name: entry for entry in folder.iterdir() if not entry.name.startswith(".")}
     ordered = sorted(entries, key=natural)
     source = _chosen_by(step_pattern, ordered)
-    files, left_aside = {}, {}
-    for entry in ordered:
-        if source is None or entry in source.steps:
-            files[entry] = weight_files(entries[entry], formats) if _may_be(entries[entry], source, formats) else []
-        elif step_pattern != RECORDED and _holds_weights(entries[entry], formats):
-            left_aside[entry] = "the step pattern does not match its name"
-        if source is None and not files[entry] and entries[entry].is_dir() and is_run(entries[entry], formats):
-            left_aside[entry] = "a run of its own"
-    files = _by_shards({entry: of_entry for entry, of_entry in files.items() if of_entry}, formats)
-    names = {entry: name_of(entry, formats) for entry in files}
-    others = choose_series(folder, names, series)
-    chosen = [entry for entry in files if entry not in others]
-    read = partial(_stated, entries, files, names, formats, {})
+    left_aside = {} if step_pattern == RECORDED else _others(entries, source, formats)
+    shards = _by_shards([e for e in ordered if _may_be(entries[e], source, formats) and e not in left_aside], formats)
+    shards = {entry: parts for entry, parts in shards.items() if weight_files(entries[entry], formats)}
+    names = {entry: name_of(entry, formats) for entry in shards}
+    if any(name.numbers_of(*UNITS) for name in names.values()) and source is None:
+        weak = {e for e, name in names.items() if entries[e].is_dir() and not name.numbers_of(*UNITS)}
+        left_aside |= dict.fromkeys(weak, OWN_RUN)
+        names = {entry: name for entry, name in names.items() if entry not in weak}
+    read = partial(_stated, entries, shards, names, formats, {})
+    left_aside |= choose_series(folder, names, series, lambda entry: isinstance(read(entry), Stated))
+    chosen = [entry for entry in names if entry not in left_aside]
     found = dict(zip(chosen, concurrently(read, chosen, folder), strict=True))
-    others |= {entry: one for entry, one in found.items() if isinstance(one, str)}
-    stated = [one for one in found.values() if isinstance(one, Stated)]
-    if source is None:
-        model = _one_model(folder, stated, formats)
-        others |= {one.entry: "it states no step" for one in stated if one not in model}
-        stated = model
-    steps = read_steps(folder, stated, source) if stated else Steps({}, "", {})
-    headers = {one.entry: dict(zip(files[one.entry], one.headers, strict=True)) for one in stated}
+    left_aside |= {entry: reason for entry, reason in found.items() if isinstance(reason, str)}
+    stated = [checkpoint for checkpoint in found.values() if isinstance(checkpoint, Stated)]
+    model = stated if source is not None else _one_model(folder, stated, formats)
+    left_aside |= {checkpoint.entry: "it states no step" for checkpoint in stated if checkpoint not in model}
+    steps = read_steps(folder, model, source) if model else Steps({}, "", {})
+    headers = {checkpoint.entry: dict(checkpoint.headers) for checkpoint in model}
     snapshots = [Checkpoint(step, entry, headers[entry]) for entry, step in steps.steps.items()]
-    return Checkpoints(snapshots, steps.source, left_aside | others | steps.left_aside)
+    return Checkpoints(snapshots, steps.source, left_aside | steps.left_aside)
 
 
 def _chosen_by(step_pattern: str | None, entries: Sequence[str]) -> Source | None:
@@ -126,42 +125,55 @@ def _chosen_by(step_pattern: str | None, entries: Sequence[str]) -> Source | Non
     return Source(f"{f'{factor} × ' if factor > 1 else ''}the number that the step pattern matches", steps)
 
 
+def _others(entries: Mapping[str, Path], source: Source | None, formats: Sequence[Format]) -> dict[str, str]:
+    """Return what holds weights and cannot be a snapshot: folders that are runs, and what no step pattern matches."""
+    others = {}
+    for name, entry in entries.items():
+        if source is not None and name not in source.steps:
+            if weight_files(entry, formats) if not entry.is_dir() else is_run(entry, formats):
+                others[name] = "the step pattern does not match its name"
+        elif source is None and entry.is_dir() and not is_snapshot(entry, formats) and is_run(entry, formats):
+            others[name] = OWN_RUN
+    return others
+
+
 def _may_be(entry: Path, source: Source | None, formats: Sequence[Format]) -> bool:
-    """Return whether an entry may be a snapshot: a file, or a folder that holds one or that the caller chose."""
-    return source is not None or not entry.is_dir() or is_snapshot(entry, formats)
+    """Return whether an entry may be a snapshot: a file or a folder of one step, or whatever the caller chose."""
+    if source is not None:
+        return entry.name in source.steps
+    return not entry.is_dir() or is_snapshot(entry, formats)
 
 
-def _holds_weights(entry: Path, formats: Sequence[Format]) -> bool:
-    if entry.is_dir():
-        return is_snapshot(entry, formats) or is_run(entry, formats)
-    return bool(weight_files(entry, formats))
-
-
-def _by_shards(files: dict[str, list[str]], formats: Sequence[Format]) -> dict[str, list[str]]:
+def _by_shards(entries: Sequence[str], formats: Sequence[Format]) -> dict[str, list[str]]:
     """Join the entries that are shards of one checkpoint under the name of the first."""
     first: dict[str, str] = {}
     joined: dict[str, list[str]] = {}
-    for entry, of_entry in files.items():
+    for entry in entries:
         stem = name_of(entry, formats).stem
         name = first.setdefault(SHARDS.sub("*", stem), entry) if SHARDS.search(stem) else entry
-        joined.setdefault(name, []).extend(of_entry)
+        joined.setdefault(name, []).append(entry)
     return joined
 
 
 def _stated(
-    entries: dict[str, Path], files: dict[str, list[str]], names: dict[str, Name], formats: Sequence[Format],
+    entries: Mapping[str, Path], shards: Mapping[str, list[str]], names: Mapping[str, Name], formats: Sequence[Format],
     cache: dict[Any, Any], entry: str,
 ) -> Stated | str:  # fmt: skip
-    """Read the headers of a checkpoint; if it has no number in the name and holds no weights, return that."""
+    """Read what a checkpoint states; if it holds no weights, or none that can be read and no step, return that."""
     numbers = names[entry].numbers_of(*UNITS) or names[entry].numbers_of(PLAIN)
     step = numbers[-1].value if numbers else None
+    headers: dict[str, Header] = {}
+    weightless: dict[str, str] = {}
     try:
-        headers = [_header(path, step, formats, cache) for path in files[entry]]
+        for part in shards[entry]:
+            headers |= read_headers(entries[part], step, formats, cache, weightless)
     except DamagedData:
-        if numbers or len(files) == 1:
+        if numbers or len(names) == 1:
             raise
         return "it cannot be read as weights"
-    notes = {key: value for header in headers for key, value in header.metadata.items()}
+    if not headers:
+        return f"it holds {next(iter(weightless.values()), 'no weights')}"
+    notes = {key: value for header in headers.values() for key, value in header.metadata.items()}
     counts = {key: as_count(value) for key, value in notes.items() if key.rpartition(".")[2] in COUNTERS}
     counters = {key: count for key, count in counts.items() if count is not None}
     return Stated(entry, names[entry], _logged(entries[entry]) | counters, headers)
@@ -183,21 +195,4 @@ def _one_model(folder: Path, stated: list[Stated], formats: Sequence[Format]) ->
         return stated
     files = weight_files(folder, formats)
     model = [one for one in stated if str(folder / one.entry) in files]
-    return model[:1] if model and is_one_model(files, formats) else stated
-
-
-def _header(path: str, step: int | None, formats: Sequence[Format], cache: dict[Any, Any]) -> Header:
-    reader = format_of(path, (*own_formats(), *formats))
-    try:
-        if reader is None:
-            raise DamagedData(f"cannot read {path}, which the index of its checkpoint names: its format is unknown")
-        return reader.read_header(path, cache.setdefault(reader.SUFFIXES, {}))
-    except DamagedData as error:
-        raise DamagedData(f"step {step}: {error}" if step is not None else str(error)) from error
-    except OSError as error:
-        if is_url(path) and not isinstance(error, FileNotFoundError):
-            raise
-        raise MissingData(
-            f"cannot read {path} of step {step}: {error.strerror or error}; restore it, or move the checkpoint out of "
-            "the folder"
-        ) from error
+    return model[:1] if model and len(set(files.values())) == 1 else stated

@@ -129,6 +129,8 @@ def read_facts(folder: Path) -> dict[str, Any]:
 def wrong_facts(facts: dict[str, Any]) -> list[str]:
     """Return the names of entries of run.json whose values have the wrong type."""
     wrong = [key for key, kind in TYPES.items() if not isinstance(facts.get(key), kind | None)]
+    steps = facts.get("steps") or {}
+    wrong += ["steps"] if "steps" not in wrong and not isinstance(steps.get("left_aside", {}), dict) else []
     names = facts.get("parameters")
     return [*wrong, "parameters"] if isinstance(names, list) and not all(isinstance(n, str) for n in names) else wrong
 

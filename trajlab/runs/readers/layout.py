@@ -1,7 +1,5 @@
 """What lies in a folder: files of weights, the snapshot of one step, a run, or several runs."""
 
-import json
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
@@ -9,15 +7,10 @@ from pathlib import Path
 
 from trajlab.errors import DamagedData
 from trajlab.runs.disk.paths import is_url
-from trajlab.runs.readers.formats import Format, format_of, own_formats
-from trajlab.runs.readers.names import COPIES, GENERIC, IDENTITY, PLAIN, SAVE, SHARDS, UNIT_OF, UNITS, Name, parse
+from trajlab.runs.readers.formats import Format, own_formats
+from trajlab.runs.readers.names import COPIES, GENERIC, IDENTITY, PLAIN, SAVE, UNIT_OF, UNITS, Name, parse
+from trajlab.runs.readers.weight_files import weight_files
 from trajlab.schema import RUN_FILE, STORE_FILE
-
-NOT_WEIGHTS = re.compile(
-    r"^(optimizer|scheduler|scaler|sampler|rng_state|training_args|probe|indices|random_states)|optim_states\."
-)
-INDEX_SUFFIX = ".index.json"
-"""The index of a sharded checkpoint is named as a file of its format, and then so."""
 
 DEEPEST = 3
 """Folders between a study and the checkpoints of a run, as in seed0/lightning_logs/version_0/checkpoints."""
@@ -28,43 +21,8 @@ MOST = 100
 
 def name_of(entry: str, formats: Sequence[Format] = ()) -> Name:
     """Read the name of a file or folder without the suffix of its format."""
-    suffixes = (suffix for one in (*own_formats(), *formats) for suffix in one.SUFFIXES)
-    return parse(entry.removesuffix(max((s for s in suffixes if entry.endswith(s)), key=len, default="")))
-
-
-def weight_files(entry: Path, formats: Sequence[Format] = ()) -> list[str]:
-    """Return the files of weights of one checkpoint: the entry itself, or those in it if it is a folder.
-
-    Raises
-    ------
-    DamagedData
-        The index of a sharded checkpoint cannot be read.
-    """
-    formats = (*own_formats(), *formats)
-    if not entry.is_dir():
-        is_file = entry.is_file() or entry.is_symlink()
-        weights = format_of(entry.name, formats) is not None and not NOT_WEIGHTS.search(entry.name)
-        return [str(entry)] if is_file and weights else []
-    names = sorted(file.name for file in entry.iterdir() if not NOT_WEIGHTS.search(file.name))
-    for name in names:
-        if name.endswith(INDEX_SUFFIX) and format_of(name.removesuffix(INDEX_SUFFIX), formats) is not None:
-            return [str(entry / shard) for shard in _shards(entry / name)]
-    for one in formats:
-        files = [name for name in names if name.endswith(one.SUFFIXES)]
-        models = [name for name in files if name.startswith(("model", "pytorch_model"))] or files
-        if models:
-            return [str(entry / name) for name in models]
-    return []
-
-
-def _shards(index: Path) -> list[str]:
-    try:
-        return sorted(set(json.loads(index.read_text())["weight_map"].values()))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DamagedData(
-            f"cannot read the index of a sharded checkpoint, {index}: it has no weight_map ({error!r}); restore it, or "
-            "move the checkpoint out of the folder"
-        ) from error
+    suffixes = (suffix for of in (*own_formats(), *formats) for suffix in of.SUFFIXES if entry.endswith(suffix))
+    return parse(entry.removesuffix(max(suffixes, key=len, default="")))
 
 
 def is_snapshot(folder: Path, formats: Sequence[Format] = ()) -> bool:
@@ -79,8 +37,8 @@ def is_snapshot(folder: Path, formats: Sequence[Format] = ()) -> bool:
     if is_recorded(folder):
         return False
     inside = [name_of(Path(file).name, formats) for file in weight_files(folder, formats)]
-    steps = {(number.unit, number.value) for held in inside for number in held.numbers_of(*UNITS)}
-    return bool(inside) and len(steps) <= timed
+    steps = {tuple((number.unit, number.value) for number in held.numbers_of(*UNITS)) for held in inside}
+    return bool(inside) and len(steps - {()}) <= timed
 
 
 def is_recorded(folder: Path) -> bool:
@@ -139,9 +97,3 @@ def _run_in(folder: Path, formats: Sequence[Format], depth: int) -> Path | None:
         runs = [run for entry in inside if (run := _run_in(entry, formats, depth - 1)) is not None]
         return runs[0] if len(runs) == 1 else None
     return None
-
-
-def is_one_model(files: Sequence[str], formats: Sequence[Format] = ()) -> bool:
-    """Return whether files are one model: one file, or the shards of one."""
-    shapes = {SHARDS.sub("", name_of(Path(file).name, formats).stem) for file in files}
-    return len(shapes) == 1

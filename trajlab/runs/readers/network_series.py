@@ -1,7 +1,7 @@
 """Series of checkpoints in one folder: those of one network, whose names differ in the step only."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from trajlab.errors import AmbiguousData, BadSetting, MissingData
 from trajlab.runs.readers.names import PLAIN, UNITS, Name
@@ -13,10 +13,13 @@ MOST = 6
 """Most series that an error names."""
 
 
-def choose_series(folder: object, names: Mapping[str, Name], series: str | None) -> dict[str, str]:
+def choose_series(
+    folder: object, names: Mapping[str, Name], series: str | None, holds_weights: Callable[[str], bool]
+) -> dict[str, str]:
     """Return the checkpoints to leave aside, so that those of one network remain, with the reason.
 
-    Checkpoints without a number in the name are left aside where others of another network have one.
+    Where others have a step in the name, checkpoints of another network without one are left aside, and so are files
+    that hold no weights, such as states of optimizers.
 
     Parameters
     ----------
@@ -26,6 +29,8 @@ def choose_series(folder: object, names: Mapping[str, Name], series: str | None)
         Names of the checkpoints by file or folder.
     series
         What the names of the checkpoints to take share, such as "net_G_A", or a regular expression that they match.
+    holds_weights
+        Function that reads whether a checkpoint holds weights; it is called only where names do not tell.
 
     Raises
     ------
@@ -40,11 +45,26 @@ def choose_series(folder: object, names: Mapping[str, Name], series: str | None)
     if series is not None:
         chosen = _members(folder, groups, names, series)
         return {entry: f"it is not of the series {series}" for entry in names if entry not in chosen}
-    numbered = {shape: entries for shape, entries in groups.items() if any(_is_numbered(names[e]) for e in entries)}
-    if len(numbered or groups) > 1:
-        raise AmbiguousData(_several(folder, numbered or groups))
-    chosen = {entry for entries in (numbered or groups).values() for entry in entries}
-    return {entry: "its name states no step" for entry in names if entry not in chosen}
+    candidates = _numbered(groups, names) or groups
+    if len(candidates) > 1:
+        candidates = {shape: e for shape, e in candidates.items() if any(map(holds_weights, e))} or candidates
+    if len(candidates) > 1:
+        raise AmbiguousData(_several(folder, candidates))
+    chosen = {entry for entries in candidates.values() for entry in entries}
+    return {entry: "its name states no step of this network" for entry in names if entry not in chosen}
+
+
+def _numbered(groups: Mapping[str, list[str]], names: Mapping[str, Name]) -> dict[str, list[str]]:
+    """Return the groups with steps in their names; not single names with a number that may be anything."""
+    roles = {
+        shape: {n.role for e in of if not names[e].is_copy for n in names[e].numbers} for shape, of in groups.items()
+    }
+    timed = any(roles[shape] & UNITS.keys() for shape in groups)
+    return {
+        shape: entries
+        for shape, entries in groups.items()
+        if roles[shape] & UNITS.keys() or (PLAIN in roles[shape] and (len(entries) > 1 or not timed))
+    }
 
 
 def _groups(names: Mapping[str, Name]) -> dict[str, list[str]]:

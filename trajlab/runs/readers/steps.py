@@ -29,19 +29,19 @@ class Stated:
     counters
         Counters of training that its files state, by key.
     headers
-        What its files hold.
+        What its files hold, by path.
     """
 
     entry: str
     name: Name
     counters: Mapping[str, int] = field(default_factory=dict)
-    headers: Sequence[Header] = ()
+    headers: Mapping[str, Header] = field(default_factory=dict)
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shapes of its tensors by name, without the prefixes of wrappers."""
         return {
             name.replace("_orig_mod.", "").replace("module.", ""): entry.shape
-            for header in self.headers
+            for header in self.headers.values()
             for name, entry in header.entries.items()
         }
 
@@ -132,13 +132,10 @@ def read_steps(folder: object, checkpoints: Sequence[Stated], chosen: Source | N
 def _originals(checkpoints: Sequence[Stated]) -> list[Stated]:
     """Return the checkpoints whose steps must be told apart; copies of them and others may do without."""
     originals = [one for one in checkpoints if not one.name.is_copy]
-    numbered = [one for one in originals if _is_numbered(one)]
+    timed = [one for one in originals if one.name.numbers_of(*UNITS)]
+    numbered = [one for one in originals if one.name.numbers_of(*UNITS, PLAIN)]
     stating = [one for one in originals if one.counters]
-    return numbered or stating or originals or list(checkpoints[:1])
-
-
-def _is_numbered(one: Stated) -> bool:
-    return bool(one.name.numbers_of(*UNITS, PLAIN))
+    return (timed if 2 * len(timed) > len(numbered) else numbered) or stating or originals or list(checkpoints[:1])
 
 
 def _read(folder: object, checkpoints: Sequence[Stated], originals: Sequence[Stated]) -> Source:
