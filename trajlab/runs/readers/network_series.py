@@ -85,6 +85,9 @@ def _is_numbered(name: Name) -> bool:
 
 
 def _members(folder: object, groups: Mapping[str, list[str]], names: Mapping[str, Name], series: str) -> set[str]:
+    exact = {entry for entry, name in names.items() if series in (entry, name.stem)}
+    if exact:
+        return exact
     for shape, entries in groups.items():
         if series.strip(EDGES) == shape.strip(EDGES) and series.strip(EDGES):
             return set(entries)

@@ -1,14 +1,14 @@
 r"""Patterns of steps: regular expressions such as ``epoch_(\d+)``, which the caller passes or an error suggests."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 
 from trajlab.errors import BadSetting
-from trajlab.runs.readers.names import parse
+from trajlab.runs.readers.names import UNITS, parse
 
 DIGITS = re.compile(r"\d+(?:\.\d+)?")
-BEFORE = re.compile(r"(?:[A-Za-z]+)?[^A-Za-z0-9]*$")
+WORD_BEFORE = re.compile(r"[A-Za-z]+[^A-Za-z0-9]*$")
 """The word before a number, and what stands between them."""
 
 SPECIAL = re.compile(r"[.^$*+?{}\[\]\\|()]")
@@ -77,27 +77,36 @@ def suggested(names: Sequence[str], stems: Mapping[str, str]) -> list[str]:
     --------
     >>> names = ["a_2023_1.pt", "a_2023_2.pt"]
     >>> suggested(names, {name: name.removesuffix(".pt") for name in names})
-    ['a_2023_(\\d+)']
+    ['^a_\\d+_(\\d+)']
     """
-    patterns: dict[str, int] = {}
+    readings: dict[tuple[tuple[str, int], ...], str] = {}
     for name in (*names[:MOST], *names[-MOST:]):
+        timed = {number.stop for number in parse(stems[name]).numbers_of(*UNITS)}
         for match in DIGITS.finditer(stems[name]):
             for pattern in _patterns(stems[name], match):
                 steps, _ = steps_by(re.compile(pattern), names)
-                if len(steps) == len(set(steps.values())) > min(len(names) - 1, 1) and _one_network(steps, stems):
-                    patterns.setdefault(pattern, len(steps))
-                    break
-    return sorted(patterns, key=lambda pattern: ("." in pattern, -patterns[pattern]))[:MOST]
+                if not _one_step_each(steps, stems) or (len(steps) == 1 and match.end() not in timed):
+                    continue
+                readings.setdefault(tuple(steps.items()), pattern)
+                break
+    return sorted(readings.values(), key=_rank(readings))[:MOST]
 
 
-def _one_network(names: Iterable[str], stems: Mapping[str, str]) -> bool:
-    return len({parse(stems[name]).identity for name in names}) == 1
+def _rank(readings: Mapping[tuple[tuple[str, int], ...], str]) -> Callable[[str], tuple[bool, int]]:
+    matched = {pattern: len(steps) for steps, pattern in readings.items()}
+    return lambda pattern: ("." in pattern, -matched[pattern])
+
+
+def _one_step_each(steps: Mapping[str, int], stems: Mapping[str, str]) -> bool:
+    networks = {parse(stems[name]).identity for name in steps}
+    return len(networks) == 1 and len(set(steps.values())) == len(steps)
 
 
 def _patterns(stem: str, match: re.Match) -> list[str]:
-    """Return a pattern for a number in a name: by the word before it, or by all that stands before it."""
+    """Return patterns for a number in a name: by the word before it, by the form of all before it, or by all of it."""
     before = stem[: match.start()]
-    word = BEFORE.search(before)
+    word = WORD_BEFORE.search(before)
+    literal = [SPECIAL.sub(lambda special: "\\" + special[0], text) for text in (word[0] if word else "", before)]
+    form = re.sub(r"\d+", r"\\d+", literal[1])
     digits = r"(\d+\.\d+)" if "." in match[0] else r"(\d+)"
-    texts = [word[0] if word else "", before]
-    return [(SPECIAL.sub(lambda special: "\\" + special[0], text) or "^") + digits for text in texts]
+    return [text + digits for text in (*literal[:1], f"^{form}", f"^{literal[1]}") if text]

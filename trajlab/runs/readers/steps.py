@@ -87,7 +87,7 @@ class Steps:
     left_aside: dict[str, str]
 
 
-ONLY = "0, as neither the name nor the file states one"
+ONLY = "0, as nothing in the name or the file is certain to be one"
 """Source of the step of a lone checkpoint that states none."""
 
 
@@ -180,11 +180,12 @@ def _certain(folder: object, sources: Sequence[Source], originals: Sequence[Stat
     telling = [source for source in (*complete, *plain) if _tells_apart(source, entries)]
     for source in telling:
         uncertain = source.of_saves or source in plain
-        rivals = [other for other in telling if other in plain and other is not source] if uncertain else []
+        rivals = [other for other in telling if other is not source and (other in plain or other.of_saves)]
+        rivals = rivals if uncertain else []
         if not rivals and all(_rises_with(source, other, entries) for other in (complete if uncertain else epochs)):
             return source
     varying = [source for source in complete if len({source.steps[entry] for entry in entries}) > 1]
-    if len(varying) == 1 and not plain:
+    if len(varying) == 1 and not plain and len({one.name.shape for one in originals}) == 1:
         _check_repetition(folder, varying[0], entries)
     raise AmbiguousData(_ambiguity(folder, originals, [*varying, *plain]))
 
