@@ -65,6 +65,14 @@ CERTAIN = [
     ("behind", {"vit_b_16_5": 5, "vit_b_16_10": 10}),
     ("behind", {"checkpoint_3_1000": 1000, "checkpoint_3_2000": 2000, "checkpoint_4_3000": 3000}),
     ("number in the name", {"77": 77, "8": 8, "0009": 9}),
+    ("number in the name", {"-1": -1, "0": 0, "1": 1}),
+    ("behind", {"w1": 1, "w2": 2, "w10": 10}),
+    ("step", {"step_9e4": 90_000, "step_1e5": 100_000}),
+    ("epoch", {"best_epoch_3": 3, "best_epoch_7": 7}),
+    ("behind", {"model_final_5": 5, "model_final_10": 10}),
+    ("update", {"update-1-of-10": 1, "update-2-of-10": 2, "update-10-of-10": 10}),
+    ("epoch", {"epoch=1-step=100": 1, "epoch=2-step=50": 2}),
+    ("epoch", {"epoch10-step1000": 10, "epoch20": 20}),
 ]
 
 
@@ -182,8 +190,13 @@ def works(folder, message):
 
 UNCERTAIN = [
     (["epoch=0.50", "epoch=1.00", "epoch=1.50"], [5, 10, 15]),
-    (["loss_0.61", "loss_0.52"], [52, 61]),
-    (["val_12", "val_15"], [12, 15]),
+    (["loss_0.61", "loss_0.52"], [0]),
+    (["val_12", "val_15"], [0]),
+    (["model_9e4", "model_1e5"], [90_000, 100_000]),
+    (["step_1.5k", "step_2.25k"], [1500, 2250]),
+    (["acc_91_1", "acc_92_2"], [1, 2]),
+    (["1_10", "2_20"], [10, 20]),
+    (["cifar10_net", "cifar100_net"], [10, 100]),
     (["model_20230501", "model_20230502"], [20230501, 20230502]),
     (["epoch_1_iter_100", "epoch_1_iter_200", "epoch_2_iter_100"], [100, 200]),
     (["checkpoint_1_1000", "checkpoint_2_2000"], [1, 2]),

@@ -13,7 +13,7 @@ from trajlab.runs.disk.remote import concurrently
 from trajlab.runs.readers.counters import COUNTERS, as_count
 from trajlab.runs.readers.formats import Format, Header
 from trajlab.runs.readers.layout import is_run, is_snapshot, name_of
-from trajlab.runs.readers.names import PLAIN, SHARDS, UNITS, Name
+from trajlab.runs.readers.names import PLAIN, UNITS, Name
 from trajlab.runs.readers.network_series import choose_series
 from trajlab.runs.readers.step_patterns import compiled, steps_by
 from trajlab.runs.readers.steps import Source, Stated, Steps, read_steps
@@ -97,7 +97,9 @@ def find_checkpoints(
     ordered = sorted(entries, key=natural)
     source = _chosen_by(step_pattern, ordered)
     left_aside = {} if step_pattern == RECORDED else _others(entries, source, formats)
-    shards = _by_shards([e for e in ordered if _may_be(entries[e], source, formats) and e not in left_aside], formats)
+    shards = _by_shards(
+        [e for e in ordered if _may_be(entries[e], source, formats) and e not in left_aside], source, formats
+    )
     shards = {entry: parts for entry, parts in shards.items() if weight_files(entries[entry], formats)}
     names = {entry: name_of(entry, formats) for entry in shards}
     if any(name.numbers_of(*UNITS) for name in names.values()) and source is None:
@@ -107,15 +109,15 @@ def find_checkpoints(
     read = partial(_stated, entries, shards, names, formats, {})
     left_aside |= choose_series(folder, names, series, lambda entry: isinstance(read(entry), Stated))
     chosen = [entry for entry in names if entry not in left_aside]
-    found = dict(zip(chosen, concurrently(read, chosen, folder), strict=True))
-    left_aside |= {entry: reason for entry, reason in found.items() if isinstance(reason, str)}
-    stated = [checkpoint for checkpoint in found.values() if isinstance(checkpoint, Stated)]
+    readings = dict(zip(chosen, concurrently(read, chosen, folder), strict=True))
+    left_aside |= {entry: reason for entry, reason in readings.items() if isinstance(reason, str)}
+    stated = [checkpoint for checkpoint in readings.values() if isinstance(checkpoint, Stated)]
     model = stated if source is not None else _one_model(folder, stated, formats)
     left_aside |= {checkpoint.entry: "it states no step" for checkpoint in stated if checkpoint not in model}
     steps = read_steps(folder, model, source) if model else Steps({}, "", {})
     headers = {checkpoint.entry: dict(checkpoint.headers) for checkpoint in model}
-    snapshots = [Checkpoint(step, entry, headers[entry]) for entry, step in steps.steps.items()]
-    return Checkpoints(snapshots, steps.source, left_aside | steps.left_aside)
+    found = [Checkpoint(step, entry, headers[entry]) for entry, step in steps.steps.items()]
+    return Checkpoints(found, steps.source, left_aside | steps.left_aside)
 
 
 def _chosen_by(step_pattern: str | None, entries: Sequence[str]) -> Source | None:
@@ -144,14 +146,14 @@ def _may_be(entry: Path, source: Source | None, formats: Sequence[Format]) -> bo
     return not entry.is_dir() or is_snapshot(entry, formats)
 
 
-def _by_shards(entries: Sequence[str], formats: Sequence[Format]) -> dict[str, list[str]]:
+def _by_shards(entries: Sequence[str], source: Source | None, formats: Sequence[Format]) -> dict[str, list[str]]:
     """Join the entries that are shards of one checkpoint under the name of the first."""
-    first: dict[str, str] = {}
+    first: dict[tuple[str, int], str] = {}
     joined: dict[str, list[str]] = {}
     for entry in entries:
-        stem = name_of(entry, formats).stem
-        name = first.setdefault(SHARDS.sub("*", stem), entry) if SHARDS.search(stem) else entry
-        joined.setdefault(name, []).append(entry)
+        name = name_of(entry, formats)
+        key = name.of_shards, 0 if source is None else source.steps[entry]
+        joined.setdefault(first.setdefault(key, entry) if name.of_shards != name.stem else entry, []).append(entry)
     return joined
 
 

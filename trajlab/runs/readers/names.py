@@ -98,6 +98,8 @@ class Number:
         The word that says so, or that stands before it; empty if none does.
     start, stop
         Positions of its digits in the stem.
+    is_separate
+        Whether its digits stand apart from letters, or behind a word that is the whole name or names no network.
     """
 
     value: int
@@ -105,6 +107,7 @@ class Number:
     word: str
     start: int
     stop: int
+    is_separate: bool = True
 
     @property
     def unit(self) -> str:
@@ -139,6 +142,16 @@ class Name:
         """Whether it says that the checkpoint is the best or last one, or a second one of its name."""
         return bool(COPIES & {word.lower() for word in self.words}) or bool(COPY_NUMBER.search(self.stem))
 
+    @property
+    def of_shards(self) -> str:
+        """The stem with a star for the number of a shard; all shards of a checkpoint share it.
+
+        >>> parse("model-00001-of-00002").of_shards, parse("epoch-1-of-10").of_shards
+        ('model-*', 'epoch-1-of-10')
+        """
+        shards = list(_shards(self.stem))
+        return f"{self.stem[: shards[0][0]]}*{self.stem[shards[0][1] :]}" if shards else self.stem
+
     @cached_property
     def identity(self) -> tuple[str, ...]:
         """What tells its network from others: its words, and the numbers that are neither steps nor measures.
@@ -158,7 +171,7 @@ class Name:
         ('net_G_A_*', 'model_epoch_*_loss_*')
         """
         spans = [(n.start, n.stop) for n in self.numbers if n.role not in (IDENTITY, NET)]
-        spans += [match.span() for match in FRACTIONS.finditer(self.stem)]
+        spans += [*(match.span() for match in FRACTIONS.finditer(self.stem)), *_shards(self.stem)]
         text, position = "", 0
         for start, stop in sorted(spans):
             if start >= position:
@@ -203,7 +216,8 @@ def parse(stem: str) -> Name:
         elif token["number"]:
             role = _role_without_word(stem, tokens, position, before, after_measure)
         after_measure = role == MEASURE
-        if token["number"] and len(token["number"]) < 19:
+        whole = token["number"] or (token["exponent"] if role in UNITS else "") or ""
+        if re.fullmatch(r"\d{1,18}(?:[eE]\+?\d)?", whole):
             numbers.append(_number(stem, token, role or PLAIN, word or before))
     return Name(stem, tuple(numbers), tuple(word for _, word in sorted(words.items())))
 
@@ -221,9 +235,12 @@ def _role_without_word(
 
 def _number(stem: str, token: re.Match, role: str, word: str) -> Number:
     start, stop = token.span()
-    negative = start > 1 and stem[start - 1] == "-" and stem[start - 2] in "=_:"
-    value = int(token["number"]) * SCALES.get(token["scale"] or "", 1)
-    return Number(-value if negative else value, role, word, start - negative, stop)
+    negative = stem[:start].endswith("-") and (start == 1 or stem[start - 2] in "=_:")
+    digits, _, exponent = (token["number"] or token["exponent"]).lower().partition("e")
+    value = int(digits) * 10 ** int(exponent or 0) * SCALES.get(token["scale"] or "", 1)
+    joined = bool(word) and stem[:start].endswith(word)
+    is_separate = not joined or word.lower() in GENERIC or stem == word + stem[start:stop]
+    return Number(-value if negative else value, role, word, start - negative, stop, is_separate)
 
 
 def role_of(word: str) -> tuple[str | None, str]:
@@ -241,13 +258,20 @@ def role_of(word: str) -> tuple[str | None, str]:
 
 
 def _ignored(stem: str) -> Iterator[tuple[int, int]]:
-    """Yield the spans of dates, hashes and numbers of shards; a number behind a word of steps is no date."""
-    for match in DATES.finditer(stem):
-        before = re.search(r"([A-Za-z]+)[-_=. ]*$", stem[: match.start()])
-        if before is None or role_of(before[1])[0] not in (STEP, EPOCH):
-            yield match.span()
-    yield from (match.span() for match in SHARDS.finditer(stem))
+    """Yield the spans of dates, hashes and numbers of shards; none of them is behind a word of steps."""
+    yield from (match.span() for match in DATES.finditer(stem) if not _counts(stem[: match.start()]))
+    yield from _shards(stem)
     yield from (match.span() for match in CHUNKS.finditer(stem) if _is_hash(match[0]))
+
+
+def _shards(stem: str) -> Iterator[tuple[int, int]]:
+    yield from (match.span() for match in SHARDS.finditer(stem) if not _counts(stem[: match.start()]))
+
+
+def _counts(before: str) -> bool:
+    """Return whether a text ends with a word of steps or epochs."""
+    word = re.search(r"([A-Za-z]+)[-_=. ]*$", before)
+    return word is not None and role_of(word[1])[0] in (STEP, EPOCH)
 
 
 def _is_hash(chunk: str) -> bool:

@@ -109,11 +109,9 @@ def _members(folder: object, groups: Mapping[str, list[str]], names: Mapping[str
 
 def _several(folder: object, groups: Mapping[str, Sequence[str]]) -> str:
     options = " or ".join(f"--series '{shape.strip(EDGES) or shape}'" for shape in list(groups)[:2])
-    of_one = all(len(entries) == 1 for entries in groups.values())
-    joined = ", or all as one run with --series '.'" if of_one else ""
     return (
         f"cannot open {folder} as one run: names differ in more than the step, in {len(groups)} series of checkpoints, "
-        f"{_listed(groups)}; choose one with {options} (series= in Python){joined}"
+        f"{_listed(groups)}; choose one with {options} (series= in Python)"
     )
 
 

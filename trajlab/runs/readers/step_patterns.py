@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 
 from trajlab.errors import BadSetting
-from trajlab.runs.readers.names import UNITS, parse
+from trajlab.runs.readers.names import MEASURE, SCALES, UNITS, parse, role_of
 
-DIGITS = re.compile(r"\d+(?:\.\d+)?")
+DIGITS = re.compile(r"\d+(?:\.\d+)?(?:[eE][-+]?\d+(?![A-Za-z0-9])|[kKMB](?![A-Za-z0-9]))?")
 WORD_BEFORE = re.compile(r"[A-Za-z]+[^A-Za-z0-9]*$")
 """The word before a number, and what stands between them."""
 
@@ -56,8 +56,9 @@ def steps_by(pattern: re.Pattern, names: Iterable[str]) -> tuple[dict[str, int],
 
 def _decimal(text: str) -> Decimal | None:
     """Return a number written in ASCII that fits into 64 bits; None if it is none."""
+    scale = SCALES.get(text[-1], 1)
     try:
-        value = Decimal(text) if text.isascii() else Decimal("NaN")
+        value = scale * Decimal(text.rstrip("kKMB")) if text.isascii() else Decimal("NaN")
     except InvalidOperation:
         return None
     return value if value.is_finite() and abs(value) < 10**15 and value == round(value, 6) else None
@@ -65,6 +66,8 @@ def _decimal(text: str) -> Decimal | None:
 
 def suggested(names: Sequence[str], stems: Mapping[str, str]) -> list[str]:
     r"""Return patterns that would tell the steps of some names apart, those that match most of them first.
+
+    Numbers behind a loss or another measure are not suggested.
 
     Parameters
     ----------
@@ -83,6 +86,9 @@ def suggested(names: Sequence[str], stems: Mapping[str, str]) -> list[str]:
     for name in (*names[:MOST], *names[-MOST:]):
         timed = {number.stop for number in parse(stems[name]).numbers_of(*UNITS)}
         for match in DIGITS.finditer(stems[name]):
+            word = re.search(r"([A-Za-z]+)[^A-Za-z0-9]*$", stems[name][: match.start()])
+            if word and role_of(word[1])[0] == MEASURE:
+                continue
             for pattern in _patterns(stems[name], match):
                 steps, _ = steps_by(re.compile(pattern), names)
                 if not _one_step_each(steps, stems) or (len(steps) == 1 and match.end() not in timed):
@@ -94,7 +100,7 @@ def suggested(names: Sequence[str], stems: Mapping[str, str]) -> list[str]:
 
 def _rank(readings: Mapping[tuple[tuple[str, int], ...], str]) -> Callable[[str], tuple[bool, int]]:
     matched = {pattern: len(steps) for steps, pattern in readings.items()}
-    return lambda pattern: ("." in pattern, -matched[pattern])
+    return lambda pattern: (r"\." in pattern, -matched[pattern])
 
 
 def _one_step_each(steps: Mapping[str, int], stems: Mapping[str, str]) -> bool:
@@ -109,4 +115,6 @@ def _patterns(stem: str, match: re.Match) -> list[str]:
     literal = [SPECIAL.sub(lambda special: "\\" + special[0], text) for text in (word[0] if word else "", before)]
     form = re.sub(r"\d+", r"\\d+", literal[1])
     digits = r"(\d+\.\d+)" if "." in match[0] else r"(\d+)"
+    digits = r"([\d.]+[eE][-+]?\d+)" if "e" in match[0].lower() else digits
+    digits = digits.replace(")", "[kKMB]?)") if match[0][-1] in SCALES else digits
     return [text + digits for text in (*literal[:1], f"^{form}", f"^{literal[1]}") if text]

@@ -13,7 +13,7 @@ from trajlab.errors import AmbiguousData, DamagedData
 from trajlab.runs.readers.counters import EPOCH_COUNTERS, STEP_COUNTERS
 from trajlab.runs.readers.formats import Header
 from trajlab.runs.readers.names import EPOCH, GENERIC, PLAIN, SAVE, STEP, UNITS, Name
-from trajlab.runs.readers.step_patterns import suggested
+from trajlab.runs.readers.step_patterns import DIGITS, suggested
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,9 @@ def _originals(checkpoints: Sequence[Stated]) -> list[Stated]:
     timed = [one for one in originals if one.name.numbers_of(*UNITS)]
     numbered = [one for one in originals if one.name.numbers_of(*UNITS, PLAIN)]
     stating = [one for one in originals if one.counters]
-    return (timed if 2 * len(timed) > len(numbered) else numbered) or stating or originals or list(checkpoints[:1])
+    copies = {tuple(n.value for n in one.name.numbers): one for one in reversed(checkpoints) if one.name.numbers}
+    originals = originals or list(reversed(copies.values())) or list(checkpoints[:1])
+    return (timed if 2 * len(timed) > len(numbered) else numbered) or stating or originals
 
 
 def _read(folder: object, checkpoints: Sequence[Stated], originals: Sequence[Stated]) -> Source:
@@ -252,8 +254,9 @@ def _plain_sources(originals: Sequence[Stated], complete: Sequence[Source]) -> I
         return
     for position, first in enumerate(plain[0]):
         steps = {one.entry: numbers[position].value for one, numbers in zip(originals, plain, strict=True)}
-        if len(set(steps.values())) > 1:
-            before = originals[0].name.stem[: first.start]
+        separate = all(numbers[position].is_separate for numbers in plain)
+        if separate and len(set(steps.values())) > 1:
+            before = DIGITS.sub("*", originals[0].name.stem[: first.start])
             yield Source(f"number behind {before!r} in the name" if before else "number in the name", steps)
 
 
