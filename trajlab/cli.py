@@ -22,6 +22,7 @@ from trajlab.running.options import (
     Run,
     RunOptions,
     Scheduler,
+    Series,
     StepPattern,
     Trust,
     Workers,
@@ -89,6 +90,7 @@ def info(
     run: Run,
     tensors: Annotated[bool, typer.Option(help="List every parameter.")] = True,
     step_pattern: StepPattern = None,
+    series: Series = None,
 ) -> None:
     """Show what a run holds and what it lacks: steps, gaps, parameters, sizes. No tensor is read."""
     from rich.console import Console
@@ -102,7 +104,9 @@ def info(
     for number, path in enumerate(list(runs_in(run).values()) or [run]):
         if number:
             console.print()
-        show_inventory(inventory(open_trajectory(path, step_pattern=step_pattern)), console, tensors=tensors)
+        show_inventory(
+            inventory(open_trajectory(path, step_pattern=step_pattern, series=series)), console, tensors=tensors
+        )
 
 
 @app.command()
@@ -112,11 +116,13 @@ def pack(
         Path, typer.Argument(parser=as_path, help="Zarr store to write; for a folder of runs, the folder of stores.")
     ],
     step_pattern: StepPattern = None,
+    series: Series = None,
     overwrite: Overwrite = False,
     workers: Workers = None,
 ) -> None:
     """Write a run as one Zarr store that plain xarray opens. Packing again adds only the new steps."""
     from trajlab.running.compute import computing
+    from trajlab.running.step_source import say_step_source
     from trajlab.runs.open import open as open_trajectory
     from trajlab.runs.open import runs_in
     from trajlab.runs.pack import pack as pack_run
@@ -124,7 +130,9 @@ def pack(
     runs = {path: store / f"{name}.zarr" for name, path in runs_in(source).items()} or {source: store}
     for path, target in runs.items():
         with computing(f"pack {target.name}", workers=workers):
-            pack_run(open_trajectory(path, step_pattern=step_pattern), target, overwrite=overwrite)
+            trajectory = open_trajectory(path, step_pattern=step_pattern, series=series)
+            say_step_source(trajectory)
+            pack_run(trajectory, target, overwrite=overwrite)
 
 
 @app.command("import")
@@ -132,11 +140,15 @@ def import_(
     source: Annotated[Path, typer.Argument(parser=as_path, help="A folder of checkpoints in any layout.")],
     run: Annotated[Path, typer.Argument(parser=as_path, help="Run folder to write.")],
     step_pattern: StepPattern = None,
+    series: Series = None,
 ) -> None:
     """Convert a folder of checkpoints to a run folder of safetensors snapshots."""
+    from trajlab.running.step_source import say_step_source
     from trajlab.runs.import_checkpoints import import_checkpoints
+    from trajlab.runs.open import open as open_trajectory
 
-    import_checkpoints(source, run, step_pattern=step_pattern)
+    say_step_source(open_trajectory(source, step_pattern=step_pattern, series=series))
+    import_checkpoints(source, run, step_pattern=step_pattern, series=series)
 
 
 @app.command("run")
@@ -149,6 +161,7 @@ def run_stages(
     on: On = None,
     parent: Parent = None,
     step_pattern: StepPattern = None,
+    series: Series = None,
     model: Model = None,
     probe: Probe = None,
     device: Device = None,
@@ -163,7 +176,7 @@ def run_stages(
     from trajlab.running.settings import read_settings, settings_of
     from trajlab.running.stage_command import lazy_result
 
-    options = RunOptions(run, parent, on, step_pattern, model, probe, device, trust)
+    options = RunOptions(run, parent, on, step_pattern, model, probe, device, trust, series)
     results = {}
     for name in [name.strip() for name in stages.split(",") if name.strip()] or stage_names():
         settings = read_settings(params, name, settings_of(stage(name)))
@@ -212,15 +225,19 @@ def network(
     probe: Probe = None,
     trust: Trust = False,
     step_pattern: StepPattern = None,
+    series: Series = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Draw the network of a run: its modules, their output shapes and their connections."""
     from trajlab.figures.network import save_network
     from trajlab.replays.probe_files import read_probe
+    from trajlab.running.step_source import say_step_source
     from trajlab.runs.open import open as open_trajectory
     from trajlab.runs.open import runs_in
 
-    trajectory = open_trajectory(next(iter(runs_in(run).values()), run), step_pattern=step_pattern, trust=trust)
+    path = next(iter(runs_in(run).values()), run)
+    trajectory = open_trajectory(path, step_pattern=step_pattern, series=series, trust=trust)
+    say_step_source(trajectory)
     inputs = None if probe is None else read_probe(probe)
     save_network(trajectory.with_model(model, probe=inputs), out, overwrite=overwrite)
 

@@ -44,6 +44,15 @@ StepPattern = Annotated[
         rich_help_panel=RUNS,
     ),
 ]
+Series = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Checkpoints to read, of a folder with several networks: what their names share, such as net_G_A, or a "
+        "regular expression that they match.",
+        rich_help_panel=RUNS,
+    ),
+]
 Model = Annotated[
     str | None,
     typer.Option(
@@ -90,6 +99,7 @@ class RunOptions(NamedTuple):
     probe: Path | None = None
     device: str | None = None
     trust: bool = False
+    series: str | None = None
 
     @classmethod
     def of(cls, options: dict[str, Any]) -> "RunOptions":

@@ -11,7 +11,9 @@ from trajlab.runs.trajectory import Trajectory
 from trajlab.schema import MODEL_FILE, RUN_FILE, SNAPSHOTS_VERSION, checkpoint_folder
 
 
-def import_checkpoints(source: str | Path, run: str | Path, *, step_pattern: str | None = None) -> Path:
+def import_checkpoints(
+    source: str | Path, run: str | Path, *, step_pattern: str | None = None, series: str | None = None
+) -> Path:
     """Write a folder of checkpoints, in any layout that `trajlab.open` reads, as a run folder.
 
     Weights and buffers keep their element types. Optimizer states and the like are not imported.
@@ -24,6 +26,8 @@ def import_checkpoints(source: str | Path, run: str | Path, *, step_pattern: str
         The run folder to write; it is complete or absent.
     step_pattern
         Regular expression whose first group is the step in the name of a checkpoint.
+    series
+        Which checkpoints to take, where the folder holds several networks, as in `trajlab.open`.
 
     Raises
     ------
@@ -32,7 +36,7 @@ def import_checkpoints(source: str | Path, run: str | Path, *, step_pattern: str
     MissingData
         A tensor changes its shape between steps and cannot be one array.
     """
-    trajectory = open_trajectory(source, step_pattern=step_pattern)
+    trajectory = open_trajectory(source, step_pattern=step_pattern, series=series)
     if trajectory.weights.unusable:
         raise MissingData(next(iter(trajectory.weights.unusable.values())))
     target = as_path(run)
@@ -68,4 +72,5 @@ def _facts(trajectory: Trajectory) -> dict:
         "gradients": None,
         "probe": None,
         "describe": {"imported_from": trajectory.source},
+        "steps": {"source": trajectory.step_source, "left_aside": trajectory.left_aside},
     }

@@ -11,7 +11,6 @@ import pickle
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
-from numbers import Integral
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ from numpy._core.multiarray import _reconstruct, scalar
 
 from trajlab.errors import DamagedData
 from trajlab.runs.disk.remote import open_bytes
+from trajlab.runs.readers.counters import counters_of
 from trajlab.runs.readers.formats import Entry, Header
 
 if TYPE_CHECKING:
@@ -29,9 +29,6 @@ SUFFIXES = (".pt", ".pth", ".ckpt", ".bin")
 
 WEIGHT_KEYS = ("state_dict", "model_state_dict", "model", "module", "net", "network", "weights", "params")
 """Keys under which training scripts store the weights beside other things."""
-
-STEP_KEYS = ("global_step", "step", "iteration", "iter", "num_updates")
-"""Keys under which they store the step."""
 
 INERT: list[Any] = [
     argparse.Namespace,
@@ -59,7 +56,7 @@ def read_header(path: str, cache: dict[Any, Any] | None = None) -> Header:
         mapped = zipfile.is_zipfile(file)
     content = _load(path, "meta")
     entries = {name: _entry(tensor, mapped) for name, tensor in _tensors(_weights(content, path))}
-    return Header(entries, _step(content), load_tensor, in_network_order=True)
+    return Header(entries, counters_of(content), load_tensor, in_network_order=True)
 
 
 def load_tensor(path: str, name: str) -> np.ndarray:
@@ -145,14 +142,6 @@ def _weights(content: Any, path: str) -> Mapping[str, Any]:
         f"cannot find weights in {path}: it holds {kind}; save a state_dict, or one under one of the keys "
         f"{', '.join(WEIGHT_KEYS[:3])}"
     )
-
-
-def _step(content: Any) -> dict[str, str]:
-    if isinstance(content, Mapping):
-        for key in STEP_KEYS:
-            if isinstance(content.get(key), Integral):
-                return {"step": str(int(content[key]))}
-    return {}
 
 
 def _reason(error: Exception) -> str:
