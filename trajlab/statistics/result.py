@@ -159,6 +159,31 @@ def pool(table: xr.Dataset, sums: Sums, *, sampled: bool = False) -> Sums:
     return Sums(**pooled)
 
 
+def share_error(part: xr.Variable, whole: xr.Variable, sums: Sums, *, total: bool = False) -> xr.Variable:
+    """Return the standard error of part/whole where both count entries of a simple random sample without replacement.
+
+    It is the linearized variance of a ratio over strata, about the mean of each (Cochran 1977, Sampling Techniques,
+    eq. 6.13): each parameter is a stratum, with an error of 0 where all entries are there.
+
+    Parameters
+    ----------
+    part, whole
+        Counts of sampled entries; `part` is a subset of `whole`.
+    sums
+        Holds `numel` and `sampled`.
+    total
+        Whether to give the error of the share over all parameters.
+    """
+    n, scale = sums.sampled, sums.numel / sums.sampled
+    over = (lambda x: x.sum("parameter", min_count=1)) if total else (lambda x: x)
+    estimate = over(whole * scale)
+    share = over(part * scale) / estimate
+    squares = part * (1.0 - share) ** 2 + (whole - part) * share**2
+    spread = ((squares - (part - share * whole) ** 2 / n) / (n - 1)).clip(min=0.0)
+    spread = spread.where((n < sums.numel) | spread.isnull() & whole.isnull(), 0.0 * whole)
+    return np.sqrt(over(n * scale**2 * (1.0 - n / sums.numel) * spread)) / estimate
+
+
 def stride(result: Labeled) -> Labeled:
     """Add the coord `stride`: how many optimizer steps lie between each recorded step and the one before."""
     step = result["step"]

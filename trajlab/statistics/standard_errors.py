@@ -71,9 +71,54 @@ def linear_error(covariances: Sums, residual: Mapping[str, xr.Variable | float],
     return np.sqrt(variance.sum("parameter", min_count=1) if total else variance)
 
 
+def total_error(first: xr.Variable, second: xr.Variable, sums: Sums, *, total: bool = False) -> xr.Variable:
+    """Return the standard error of the estimated total of e over all entries; 0 where all were recorded.
+
+    Parameters
+    ----------
+    first, second
+        Σe and Σe² over the recorded entries of each parameter, taken as a simple random sample.
+    sums
+        Holds `numel` and `sampled`, the entries of each parameter and the recorded ones.
+    total
+        Whether to give the error of the total over all parameters.
+    """
+    n, whole = sums.sampled, sums.numel
+    spread = ((second - first**2 / n) / (n - 1)).clip(min=0.0)
+    exact = second.where(second.isnull(), 0.0)
+    variance = (whole**2 * (1 - n / whole) * spread / n).where(exact.isnull() | (n < whole), exact)
+    return np.sqrt(variance.sum("parameter", min_count=1) if total else variance)
+
+
 def root_error(error: xr.Variable, root: xr.Variable) -> xr.Variable:
     """Return the standard error of a square root from that of its square; 0 where that is 0."""
     return (error / (2.0 * root)).where(error != 0, 0.0)
+
+
+def moment_errors(
+    sums: Sums, mean: xr.Variable, variance: xr.Variable, *, total: bool = False
+) -> tuple[xr.Variable, xr.Variable]:
+    """Return the standard errors of mean and variance about a mean, of all parameters together if `total`.
+
+    Parameters
+    ----------
+    sums
+        Columns of the kernels `Moments` and `MomentErrors`, `numel` and `sampled`.
+    mean, variance
+        The estimates.
+    """
+    entries = estimated_entries(sums, total=total)
+    shift = sums.center - mean
+    about_mean = {"one": shift, "deviation": 1.0}
+    about_variance = {"one": shift**2 - variance, "deviation": 2.0 * shift, "square": 1.0}
+    of_mean, of_variance = (linear_error(sums, e, total=total) / entries for e in (about_mean, about_variance))
+    return of_mean, of_variance
+
+
+def estimated_entries(sums: Sums, *, total: bool = False) -> xr.Variable:
+    """Return the estimated number of finite entries of each parameter, or of all together."""
+    entries = sums.count * (sums.numel / sums.sampled)
+    return entries.sum("parameter", min_count=1) if total else entries
 
 
 def rate_meanings(name: str, meaning: Meaning) -> dict[str, Meaning]:
@@ -83,7 +128,7 @@ def rate_meanings(name: str, meaning: Meaning) -> dict[str, Meaning]:
         "square root of the linearized variance of a ratio, stratified by parameter and tap, sampled without "
         "replacement; 0 if all entries are recorded"
     )
-    bound = "95 % Wilson interval for the variance {}_se²; equals the rate if all entries are recorded".format(name)
+    bound = f"95 % Wilson interval for the variance {name}_se²; equals the rate if all entries are recorded"
     return {
         f"{name}_se": Meaning(f"standard error of the {title}", "1", error),
         f"{name}_low": Meaning(f"lower 95 % bound of the {title}", "1", bound, share=True),

@@ -57,9 +57,7 @@ def add_squares(rows, lo, hi, like, out):
         out[s, 1] += total
 
 
-def thresholds(
-    block: Block, tau: tuple[float, ...], relative: tuple[float, ...]
-) -> tuple[np.ndarray, np.ndarray]:
+def thresholds(block: Block, tau: tuple[float, ...], relative: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Return the thresholds at the step before a block and at each of its steps, (1 + step, tau).
 
     Also return the number of finite entries of each row and their sum of squares, (1 + step, 2); 0 if no threshold is
