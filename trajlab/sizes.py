@@ -79,9 +79,6 @@ SORT_ENTRIES = 1 << 18
 SVD_BLOCK_BYTES = 1 << 22
 """Bytes of matrices whose singular values one task computes: some tenths of a second of work."""
 
-SVD_STACK_BYTES = 1 << 22
-"""Bytes of float64 matrices in one call of LAPACK."""
-
 LOCAL_GRADIENT_ENTRIES = 32_768
 """Numbers of local gradients that are summed at once: they stay in the cache of one core."""
 

@@ -83,6 +83,61 @@ def test_sign_flips__noise_flips_as_chance_says(rng):
     assert result.run_length.sel(parameter="coin")[-1] == pytest.approx(2, abs=0.02)
 
 
+def ar1(rng, rho, entries, steps):
+    """Return Gaussian AR(1) processes, (step, entry)."""
+    noise = rng.standard_normal((steps, entries))
+    for t in range(1, steps):
+        noise[t] = rho * noise[t - 1] + np.sqrt(1 - np.square(rho)) * noise[t]
+    return noise
+
+
+def chance(gradients):
+    """Return the mean flip rate and its null."""
+    result = trajlab.run("sign_flips", trajlab.from_arrays({}, {"w": gradients}), relative=[]).compute()
+    return result.flip_rate.mean().item(), result.flip_rate_ar1.mean().item()
+
+
+@pytest.mark.parametrize("rho", [-0.9, -0.5, 0.0, 0.5, 0.9])
+@pytest.mark.parametrize("scale", ["same", "log-normal", "falling", "1e-100"])
+@pytest.mark.parametrize("entries", [5, 4000])
+def test_sign_flips__the_null_is_exact_for_one_correlation_whatever_the_scales(rng, rho, scale, entries):
+    steps = 16_000 // entries + 8
+    noise = ar1(rng, rho, entries, steps)
+    factors = {
+        "same": 1.0,
+        "log-normal": np.exp(1.5 * rng.standard_normal(entries)),
+        "falling": 0.5 ** (np.arange(steps)[:, None] % 20),
+        "1e-100": 1e-100,
+    }
+    rate, null = chance(noise * factors[scale])
+    assert rate == pytest.approx(np.arccos(rho) / np.pi, abs=0.012)
+    assert null == pytest.approx(rate, abs=0.04 if entries == 5 else 0.012)
+
+
+def test_sign_flips__the_null_weighs_small_entries_like_large_ones(rng):
+    """Of 95 % coin tosses and 5 % large constant gradients the null was 0.185 where each counted by its square."""
+    coins = rng.standard_normal((10, 20_000))
+    coins[:, :1000] = 10.0
+    rate, null = chance(coins)
+    assert rate == pytest.approx(0.475, abs=3e-3) and null == pytest.approx(rate, abs=0.01)
+
+
+@pytest.mark.parametrize("part", [0.2, 0.5, 0.8])
+@pytest.mark.parametrize("rhos", [(1.0, 0.0), (0.9, 0.3), (0.9, -0.9), (1.0, -0.45)])
+def test_sign_flips__the_null_of_mixed_correlations_is_off_by_a_known_bound(rng, part, rhos):
+    rho = np.where(np.arange(20_000) < part * 20_000, *rhos)
+    rate, null = chance(ar1(rng, rho, 20_000, 12))
+    assert abs(null - rate) < 0.065
+
+
+def test_sign_flips__the_null_of_discrete_gradients(rng):
+    """Signs alone: a coin flips like the null, and zeros are in neither."""
+    signs = rng.choice([-1.0, 0.0, 1.0], (60, 2000))
+    rate, null = chance(signs)
+    assert rate == pytest.approx(0.5, abs=5e-3) and null == pytest.approx(0.5, abs=5e-3)
+    assert chance(np.ones((3, 5))) == (0, 0)
+
+
 def test_sign_flips__agrees_with_numpy(example):
     result = trajlab.run("sign_flips", example, tau=[0.3]).compute()
     steps = slice(1, 19)

@@ -1,5 +1,6 @@
 """What kernels work on: some consecutive steps of one tensor, with what these are compared with."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
@@ -28,7 +29,9 @@ class Block:
     step
         Optimizer steps of the rows, (step).
     shape
-        Shape of the tensor at one step.
+        Shape of the whole tensor at one step.
+    epsilon
+        Spacing at 1 of the floats that the tensor was stored in; 0 if unknown.
     """
 
     rows: Track
@@ -37,6 +40,7 @@ class Block:
     indices: np.ndarray | None = field(default=None, repr=False)
     step: np.ndarray | None = field(default=None, repr=False)
     shape: tuple[int, ...] = ()
+    epsilon: float = 0.0
 
     @property
     def steps(self) -> int:
@@ -48,6 +52,11 @@ class Block:
         """Entries of a row."""
         rows = self.rows.rows
         return rows.size if isinstance(rows, Rows) else rows[0].size
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether the rows hold only some entries of the tensor."""
+        return self.size < math.prod(self.shape)
 
     def tracks(self) -> list[Track]:
         """Return the tracks that there are."""

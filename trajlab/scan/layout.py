@@ -74,7 +74,7 @@ class Layout:
             if other is not None and other_at is not None:
                 beside[1] = other.track_at(other_at[start:stop], reference=other_reference)
             track = rows.track(start, stop, reference)
-            block = call(Block, track, *beside, indices, rows.step[start:stop], rows.shape)
+            block = call(Block, track, *beside, indices, rows.step[start:stop], rows.shape, rows.epsilon)
             nbytes = (stop - start) * rows.size * rows.itemsize
             entry = (shared, block, (token, start, stop))
             if rows.block_steps:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import dask.array as da
+import ml_dtypes
 import numpy as np
 import xarray as xr
 
@@ -24,8 +25,12 @@ class Source:
         Number of recorded steps.
     step
         The optimizer steps, (step).
+    shape
+        Shape of the whole tensor at one step, of which a row may hold a sample.
     size, itemsize
         Entries of a row, and bytes of an entry.
+    epsilon
+        Spacing at 1 of the floats that the tensor was stored in, 0 for integers.
     block_steps
         Steps of each block, for tensors that are only made together, such as the activations of all layers in a pass;
         None for others. It is an entry of the encoding of the array.
@@ -40,8 +45,9 @@ class Source:
                 f"cannot scan {array.name or 'a tensor'}: it holds {data.dtype}, not real numbers; leave it out, or "
                 "pass its real and imaginary parts as two tensors"
             )
-        self.shape = data.shape[1:]
-        self.size = int(np.prod(self.shape, dtype=np.int64))
+        self.shape = tuple(array.attrs.get("shape", data.shape[1:]))
+        self.size = int(np.prod(data.shape[1:], dtype=np.int64))
+        self.epsilon = _epsilon(array.attrs.get("stored_dtype", data.dtype.name))
         self.itemsize = data.dtype.itemsize
         self.block_steps: int | None = array.encoding.get("block_steps")
         self._graph = graph
@@ -100,3 +106,15 @@ class Source:
         most = self.block_steps or most
         edges = np.linspace(0, self.steps, -(-self.steps // most) + 1).astype(int).tolist()
         return list(zip(edges[:-1], edges[1:], strict=True))
+
+
+def _epsilon(dtype: str) -> float:
+    """Return the spacing at 1 of a type of floats; 0 for other types.
+
+    >>> _epsilon("bfloat16"), _epsilon("int8")
+    (0.0078125, 0.0)
+    """
+    try:
+        return float(ml_dtypes.finfo(dtype).eps)
+    except (TypeError, ValueError):
+        return 0.0

@@ -111,6 +111,10 @@ class Track:
         """Return all rows as flat arrays, for kernels that need single entries."""
         return flat_rows(self.rows) if isinstance(self.rows, Rows) else self.rows
 
+    def row_before(self) -> np.ndarray | None:
+        """Return the row at the step before the block as a flat array; None if there is none."""
+        return next(iter(flat_rows(_group(self.previous))), None) if self.previous is not None else None
+
 
 def _opened(rows: Any, whole: bool) -> Any:
     if not whole and isinstance(rows, Rows) and readable(rows):

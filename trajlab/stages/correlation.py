@@ -116,7 +116,8 @@ def correlation(
         Mean over pairs of features, one of each layer, of the Pearson correlation ρ, of |ρ| and of max(ρ, 0). Within a
         layer, pairs of a feature with itself count, with ρ = 1.
     absolute_null : ()
-        Expected |ρ| of independent features on as many samples.
+        Expected |ρ| of independent normal features on as many samples. Independent features of other distributions
+        come close, but those that are zero for nine samples in ten have a quarter less.
     signed_off_diagonal, absolute_off_diagonal, clipped_off_diagonal : (step, layer, layer_other)
         The same without pairs of a feature with itself. NaN within a layer of one feature.
     cka : (step, layer, layer_other)

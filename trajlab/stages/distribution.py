@@ -9,11 +9,11 @@ import xarray as xr
 from trajlab.errors import BadSetting
 from trajlab.scan.as_one_task import as_one_task
 from trajlab.scan.kernels.distribution import EXACT, Distribution
+from trajlab.scan.kernels.moment_errors import MOMENT_ERRORS, MomentErrors
 from trajlab.scan.kernels.moments import Moments
 from trajlab.scan.scan import Tensor, at_step, scan
 from trajlab.statistics.distributions import (
     DISTANCES,
-    about,
     closed,
     described,
     distribution_parts,
@@ -22,7 +22,7 @@ from trajlab.statistics.distributions import (
     shift_meanings,
 )
 from trajlab.statistics.result import REFERENCE, Meaning, Sums, annotate, columns_of, stride
-from trajlab.statistics.standard_errors import root_error, total_error
+from trajlab.statistics.standard_errors import moment_errors, root_error, scan_errors, with_errors
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
@@ -123,8 +123,9 @@ def distribution(
     anchor = reference if parent_weight is None else at_step(parent_weight, reference)
     probabilities = tuple(map(float, quantiles))
     moments, _ = scan(Moments(), weight)
+    errors = scan_errors(MomentErrors(), weight)
     spread, edges = scan(Distribution(probabilities, bins), weight, reference=anchor)
-    result = as_one_task(partial(_result, quantiles=probabilities, bins=bins), moments, spread, edges)
+    result = as_one_task(partial(_result, quantiles=probabilities, bins=bins), moments, spread, edges, *errors)
     return annotate(
         result,
         MEANINGS,
@@ -140,16 +141,17 @@ def distribution(
 
 
 def _result(
-    moments: xr.DataArray, spread: xr.DataArray, edges: xr.DataArray, *, quantiles: tuple[float, ...], bins: int
-) -> xr.Dataset:
-    table = columns_of(moments)
+    moments: xr.DataArray, spread: xr.DataArray, edges: xr.DataArray, *errors: xr.DataArray,
+    quantiles: tuple[float, ...], bins: int,
+) -> xr.Dataset:  # fmt: skip
+    table = with_errors(columns_of(moments), errors, MOMENT_ERRORS)
     sums = Sums.of(table)
     quantities = quantities_of(sums)
-    quantities |= _errors(sums, quantities["std"])
+    quantities |= _errors(sums, quantities["mean"], quantities["std"])
     if "parameter" in table.dims:
         whole = pooled(sums, "parameter")
         totals = quantities_of(whole)
-        totals |= _errors(sums, totals["std"], whole.mean)
+        totals |= _errors(sums, totals["mean"], totals["std"], total=True)
         quantities |= {f"total_{name}": total for name, total in totals.items()}
     result = xr.Dataset(quantities, table.coords)
     spread = spread.drop_vars(["column", "pooling"])
@@ -175,12 +177,7 @@ def _nulls(
     }
 
 
-def _errors(moments: Sums, std: xr.Variable, mean: xr.Variable | None = None) -> dict[str, xr.Variable]:
-    """Return the standard errors of mean and standard deviation, of all parameters together if about a common mean."""
-    total = mean is not None
-    numel = moments.numel.sum("parameter") if total else moments.numel
-    mean = moments.mean if mean is None else mean
-    m2, _, m4 = about(moments, mean)
-    first = moments.count * (moments.mean - mean)
-    of_variance = total_error(m2, m4, moments, total=total) / numel
-    return {"mean_se": total_error(first, m2, moments, total=total) / numel, "std_se": root_error(of_variance, std)}
+def _errors(sums: Sums, mean: xr.Variable, std: xr.Variable, *, total: bool = False) -> dict[str, xr.Variable]:
+    """Return the standard errors of mean and standard deviation."""
+    of_mean, of_variance = moment_errors(sums, mean, std**2, total=total)
+    return {"mean_se": of_mean, "std_se": root_error(of_variance, std)}

@@ -33,9 +33,20 @@ MEANINGS = {
     "alpha": Meaning(
         "exponent of the tail", "1", "of the density λ^−alpha of the n eigenvalues λ = s² ≥ xmin: 1 + n/Σ ln(λ/xmin)"
     ),
-    "alpha_se": Meaning("standard error of the exponent of the tail", "1", "(alpha − 1)/√n"),
-    "xmin": Meaning("smallest eigenvalue of the tail", "weight²", "the λ that minimizes ks"),
-    "ks": Meaning("distance of the tail from its power law", "1", "Kolmogorov–Smirnov: max|F(λ) − fit(λ)|, λ ≥ xmin"),
+    "alpha_sigma": Meaning(
+        "σ of the exponent of the tail at fixed xmin",
+        "1",
+        "(alpha − 1)/√n, of the maximum likelihood estimate for independent λ; without the choice of xmin",
+    ),
+    "xmin": Meaning(
+        "smallest eigenvalue of the tail", "weight²", "the λ that minimizes max|F(λ−) − fit(λ)|, F just below each λ"
+    ),
+    "ks": Meaning(
+        "distance of the tail from its power law",
+        "1",
+        "two-sided Kolmogorov–Smirnov distance max(D⁺, D⁻): max|F(λ) − fit(λ)| over all λ ≥ xmin, F before and after "
+        "each step",
+    ),
     "nonfinite": Meaning("entries that are NaN or Inf", "entries", "count; all else is NaN where it is above 0"),
 }
 NULLS = ("spectral_norm", "stable_rank", "effective_rank", "mp_spikes", "alpha")
@@ -70,8 +81,9 @@ def spectrum(weight: Tensor, *, every: int = 1, shuffle: bool = True) -> xr.Data
     mp_lower, mp_upper, mp_threshold, mp_spikes : (step, parameter)
         Marchenko–Pastur edges as singular values, the 99 % quantile of the largest singular value of noise, and the
         number of singular values above it.
-    alpha, alpha_se, xmin, ks : (step, parameter)
-        Power-law fit of the largest eigenvalues λ = s² of WᵀW.
+    alpha, alpha_sigma, xmin, ks : (step, parameter)
+        Power-law fit of the largest eigenvalues λ = s² of WᵀW. `alpha_sigma` is σ of the maximum likelihood estimate
+        for a given xmin, no standard error of `alpha`.
     spectral_norm_null, stable_rank_null, effective_rank_null, mp_spikes_null, alpha_null : (step, parameter)
         The same for the matrix with its entries in a fixed random order, which keeps the values and destroys their
         arrangement.
@@ -90,16 +102,25 @@ def spectrum(weight: Tensor, *, every: int = 1, shuffle: bool = True) -> xr.Data
 
     Notes
     -----
-    All is computed in float64; the relative error of singular values is at most 1e-9. The variance σ² of the noise is
-    the mean square of the matrix without the singular values beyond noise, Σ_{i>k} s_i² / ((m−k)(n−k)),
-    where k = mp_spikes, found by iteration from k = 0. The largest singular value of a large noise matrix tends
-    to `mp_upper`; that of a finite one exceeds it in one of six cases, so `mp_spikes` counts above `mp_threshold`.
-    Matrices with a non-zero mean or heavy-tailed entries exceed it without other structure: `mp_spikes_null` shows the
-    latter.
+    All is computed in float64; the relative error of singular values is at most 1e-9. Each matrix is decomposed alone.
+    BLAS may still round differently from run to run, so that numbers agree within 1e-12, not bit by bit.
 
-    Eigenvalues below (s₁ · n · 2⁻⁵²)² count as zero and are excluded from `alpha`, which is unreliable for 20
-    eigenvalues or fewer. WeightWatcher computes the same exponent from 20 eigenvalues on; below that it corrects a
-    bias, and it splits a convolution into one matrix for each kernel position.
+    The variance σ² of the noise is the mean square of the matrix without the singular values beyond noise,
+    Σ_{i>k} s_i² / ((m−k)(n−k)), where k = mp_spikes, found by iteration from k = 0. The largest singular value of a
+    large noise matrix tends to `mp_upper`; that of a finite one exceeds it in one of six cases, so `mp_spikes` counts
+    above `mp_threshold`. Matrices with a non-zero mean or heavy-tailed entries exceed it without other structure:
+    `mp_spikes_null` shows the latter.
+
+    Singular values that rounding alone may have made count as zero, for `mp_spikes` and `alpha`: those below
+    s₁ · n · 2⁻⁵² or 4 ε ‖W‖ (1/√m + 1/√n), where ε is the spacing at 1 of the floats that W was stored in (float32
+    1.2e-7, float16 9.8e-4, bfloat16 7.8e-3). This is 14 times the largest singular value of the rounding of independent
+    entries.
+
+    `alpha` is unreliable for 20 eigenvalues or fewer. In noise it varies by two to three times `alpha_sigma`, as xmin
+    varies as well and eigenvalues repel each other. WeightWatcher computes the same exponent and σ from 20 eigenvalues
+    on; below that it corrects a bias, and it splits a convolution into one matrix for each kernel position. It and
+    powerlaw take the distance on one side only, just below each eigenvalue, so that theirs is up to 1/n smaller
+    than `ks`, for a tail of n.
 
     References
     ----------

@@ -9,12 +9,12 @@ import xarray as xr
 from trajlab.scan.as_one_task import as_one_task
 from trajlab.scan.scan import Tensor, scan
 from trajlab.statistics.result import Meaning, Sums, along, annotate, with_totals
-from trajlab.statistics.zero_transitions import by_cause, by_threshold, kernel_of
+from trajlab.statistics.standard_errors import Rate, rate_meanings, scan_errors, with_rate_errors
+from trajlab.statistics.zero_transitions import by_cause, by_threshold, errors_of, kernel_of, rate
 
 STATES = ("zero", "small", "large")
 AMONG = ("all", "retained", "retained_unflipped", "released")
 
-_SE = "square root of the linearized variance of a ratio, sampled without replacement; 0 if all entries are recorded"
 MEANINGS = {
     "transitions": Meaning("entries by state before and now", "entries", "zero: g = 0; small: 0 < |g| ≤ tau; large"),
     "near_zero": Meaning("entries that are zero or small", "entries", "|g_t| ≤ tau"),
@@ -24,15 +24,12 @@ MEANINGS = {
     "fraction_near_zero": Meaning(
         "share of entries near zero", "1", "near_zero / entries finite at both steps", share=True
     ),
-    "fraction_near_zero_se": Meaning("standard error of the share of entries near zero", "1", _SE),
     "fraction_released": Meaning(
         "share of near-zero entries that left", "1", "released / entries near zero before", share=True
     ),
-    "fraction_released_se": Meaning("standard error of the share released", "1", _SE),
     "fraction_captured": Meaning(
         "share of large entries that came near zero", "1", "captured / entries large before", share=True
     ),
-    "fraction_captured_se": Meaning("standard error of the share captured", "1", _SE),
     "weight_change": Meaning(
         "mean change of the weights", "weight", "mean |w_t − w_prev| over the entries that the coord `among` names"
     ),
@@ -40,6 +37,8 @@ MEANINGS = {
         "entries that were never non-zero, by cause", "entries", "count of g_t = 0 at all recorded t"
     ),
 }
+for _name in ("fraction_near_zero", "fraction_released", "fraction_captured"):
+    MEANINGS |= rate_meanings(_name, MEANINGS[_name])
 
 
 def zero_gradients(
@@ -71,7 +70,10 @@ def zero_gradients(
     near_zero, retained, released, captured : (step, parameter, tau)
         Entries near zero now, near zero at both steps, and those that left or entered that state.
     fraction_near_zero, fraction_released, fraction_captured : (step, parameter, tau)
-        Shares of entries, with standard errors `…_se` where only a sample of the entries was recorded.
+        Shares of entries.
+    …_se, …_low, …_high : as the share
+        Standard error of each share, and the bounds of its 95 % interval, where only a sample of the entries was
+        recorded. Otherwise the error is 0, and both bounds are the share.
     weight_change : (step, parameter, tau, among)
         Mean change of the weights of all entries, of the retained, of the retained that kept their sign, and of the
         released.
@@ -83,18 +85,33 @@ def zero_gradients(
 
     The first recorded step has no previous one and is excluded. The coord `tau_kind` distinguishes absolute from
     relative thresholds.
+
+    Notes
+    -----
+    Errors are linearized, with parameters and, in a sample spread evenly over them, taps of convolutions as strata.
+    With relative thresholds they include the error of the root mean square of the sample. Its heavy tail is
+    extrapolated: ±1.96 errors cover the truth in about 95 % of samples for normal entries, and in 92 % or more for
+    Student's t of 2.5 degrees or log-normal scales of σ = 1.5. The intervals are Wilson's: for rates below 3/n they
+    cover less, 84 % at the least.
+
+    References
+    ----------
+    Cochran 1977, Sampling Techniques; Wilson 1927, Journal of the American Statistical Association 22, 209.
     """
     kernel = kernel_of(tau, relative)
     table, always = scan(kernel, gradient, weight=weight)
-    result = as_one_task(partial(_result, tau=kernel.tau, relative=kernel.relative), table, always)
+    errors = scan_errors(errors_of(kernel), gradient, weight=weight)
+    result = as_one_task(partial(_result, tau=kernel.tau, relative=kernel.relative), table, always, *errors)
     return annotate(result, MEANINGS, tau=list(tau), relative=list(relative))
 
 
 def _result(
-    table: xr.DataArray, always: xr.DataArray, *, tau: tuple[float, ...], relative: tuple[float, ...]
-) -> xr.Dataset:
+    table: xr.DataArray, always: xr.DataArray, *errors: xr.DataArray, tau: tuple[float, ...],
+    relative: tuple[float, ...],
+) -> xr.Dataset:  # fmt: skip
     states = np.array(STATES, dtype=object)
-    result = with_totals(_quantities, by_threshold(table, tau, relative), shares=_shares).assign_coords(
+    sums = by_threshold(table, tau, relative, errors)
+    result = with_rate_errors(with_totals(_quantities, sums, sampled=True), _rates, sums).assign_coords(
         state_prev=states, state_next=states, among=np.array(AMONG, dtype=object)
     )
     cause = by_cause(always)
@@ -110,6 +127,10 @@ def _shares(sums: Sums) -> dict[str, tuple[xr.Variable, xr.Variable]]:
         "fraction_released": (sums.near_prev - sums.near_near, sums.near_prev),
         "fraction_captured": (sums.near_next - sums.near_near, sums.valid - sums.near_prev),
     }
+
+
+def _rates(sums: Sums) -> dict[str, Rate]:
+    return {name: rate(sums, name, *counts) for name, counts in _shares(sums).items()}
 
 
 def _quantities(sums: Sums) -> dict[str, xr.Variable]:
@@ -128,7 +149,7 @@ def _quantities(sums: Sums) -> dict[str, xr.Variable]:
         sums.change_unflipped / sums.moved_unflipped,
         sums.change_released / sums.moved_released,
     ]
-    rows = [along([one.set_dims(near_prev.sizes) for one in row], "state_next") for row in counts]
+    rows = [along([count.set_dims(near_prev.sizes) for count in row], "state_next") for row in counts]
     return {
         "transitions": along(rows, "state_prev").transpose(..., "state_prev", "state_next"),
         "near_zero": near_next,

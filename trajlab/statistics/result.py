@@ -120,10 +120,7 @@ class Sums(SimpleNamespace):
 
 
 def with_totals(
-    quantities: Callable[[Sums], dict[str, xr.Variable]],
-    table: xr.Dataset,
-    *,
-    shares: Callable[[Sums], dict[str, tuple[xr.Variable, xr.Variable]]] | None = None,
+    quantities: Callable[[Sums], dict[str, xr.Variable]], table: xr.Dataset, *, sampled: bool = False
 ) -> xr.Dataset:
     """Compute quantities of each parameter from sums, and of the whole network under names with `total_`.
 
@@ -133,18 +130,14 @@ def with_totals(
         Computes the quantities from sums of any dims.
     table
         Sums over the entries of each parameter, (parameter, step), or of one, (step).
-    shares
-        For sums over samples of entries: the shares among the quantities, as part and whole, which get a standard
-        error under names with `_se`. Sums then count for the whole of their parameter, and a parameter that lacks a
-        step has no entries there; otherwise it leaves the total unknown.
+    sampled
+        Whether the sums are over samples of entries. They then count for the whole of their parameter, and a parameter
+        that lacks a step has no entries there; otherwise it leaves the total unknown.
     """
     sums = Sums.of(table)
     result = quantities(sums)
-    parts = shares(sums) if shares else {}
-    result |= {f"{name}_se": share_error(*part, sums) for name, part in parts.items()}
     if "parameter" in table.dims:
-        totals = quantities(pool(table, sums, sampled=shares is not None))
-        totals |= {f"{name}_se": share_error(*part, sums, total=True) for name, part in parts.items()}
+        totals = quantities(pool(table, sums, sampled=sampled))
         result |= {f"total_{name}": total for name, total in totals.items()}
     return xr.Dataset(result, table.coords)
 
@@ -167,10 +160,10 @@ def pool(table: xr.Dataset, sums: Sums, *, sampled: bool = False) -> Sums:
 
 
 def share_error(part: xr.Variable, whole: xr.Variable, sums: Sums, *, total: bool = False) -> xr.Variable:
-    """Return the standard error of part/whole where both count entries of a random sample without replacement.
+    """Return the standard error of part/whole where both count entries of a simple random sample without replacement.
 
-    It is the linearized variance of a ratio over strata (Cochran 1977, Sampling Techniques, eq. 6.13): each
-    parameter is a stratum with sampling rate f = sampled/numel, and an error of 0 where all entries are there.
+    It is the linearized variance of a ratio over strata, about the mean of each (Cochran 1977, Sampling Techniques,
+    eq. 6.13): each parameter is a stratum, with an error of 0 where all entries are there.
 
     Parameters
     ----------
@@ -181,13 +174,14 @@ def share_error(part: xr.Variable, whole: xr.Variable, sums: Sums, *, total: boo
     total
         Whether to give the error of the share over all parameters.
     """
-    scale = sums.numel / sums.sampled
+    n, scale = sums.sampled, sums.numel / sums.sampled
     over = (lambda x: x.sum("parameter", min_count=1)) if total else (lambda x: x)
     estimate = over(whole * scale)
     share = over(part * scale) / estimate
-    residual = part * (1.0 - share) ** 2 + (whole - part) * share**2
-    variance = over(residual * scale**2 * (1.0 - sums.sampled / sums.numel))
-    return np.sqrt(variance) / estimate
+    squares = part * (1.0 - share) ** 2 + (whole - part) * share**2
+    spread = ((squares - (part - share * whole) ** 2 / n) / (n - 1)).clip(min=0.0)
+    spread = spread.where((n < sums.numel) | spread.isnull() & whole.isnull(), 0.0 * whole)
+    return np.sqrt(over(n * scale**2 * (1.0 - n / sums.numel) * spread)) / estimate
 
 
 def stride(result: Labeled) -> Labeled:

@@ -1,15 +1,74 @@
-"""Standard errors of estimates from a random sample of a parameter's entries, drawn without replacement.
+"""Standard errors and confidence intervals of estimates from a random sample of a parameter's entries.
 
-Each parameter is a stratum: of its N entries n were recorded. The total over all entries is estimated by N/n times the
-total of the recorded ones, with the variance N²·(1 − n/N)·s²/n, where s² is the sample variance with ddof 1 (Cochran
-1977, Sampling Techniques, theorems 2.2 and 5.2). Ratios and roots of totals are linearized: their error is that of the
-total of their residuals.
+Of the N entries of a parameter n were recorded, drawn without replacement and evenly from the taps of a convolution.
+The total over all entries is estimated by N/n times the total of the recorded ones; the kernels of errors compute the
+covariances of such totals. Parameters are strata, so their covariances add up (Cochran 1977, Sampling Techniques,
+theorem 5.3). Ratios and roots of totals are linearized: their error is that of the total of their residuals.
 """
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
 
-from trajlab.statistics.result import Sums
+from trajlab.scan.block import Kernel
+from trajlab.scan.scan import Tensor, by_name, scan
+from trajlab.statistics.result import Meaning, Sums, columns_of
+
+NORMAL_95 = 1.959963984540054
+"""The 97.5 % quantile of the normal distribution."""
+
+
+class Rate(NamedTuple):
+    """A rate part/whole of counts of sampled entries, with the covariances of both estimated totals."""
+
+    part: xr.Variable
+    whole: xr.Variable
+    part_part: xr.Variable
+    part_whole: xr.Variable
+    whole_whole: xr.Variable
+
+
+def is_sampled(tensor: Tensor) -> bool:
+    """Return whether only a sample of the entries of a tensor, or of one of several, was recorded."""
+    shapes = [(array.attrs.get("shape", array.shape[1:]), array.shape[1:]) for array in by_name(tensor).values()]
+    return any(np.prod(whole, dtype=np.int64) > np.prod(recorded, dtype=np.int64) for whole, recorded in shapes)
+
+
+def scan_errors(kernel: Kernel, tensor: Tensor, *, weight: Tensor | None = None) -> list[xr.DataArray]:
+    """Return the columns of a kernel of errors; nothing if all entries were recorded, as there are no errors then."""
+    return [scan(kernel, tensor, weight=weight)[0]] if is_sampled(tensor) else []
+
+
+def with_errors(table: xr.Dataset, errors: Sequence[xr.DataArray], columns: Sequence[str]) -> xr.Dataset:
+    """Return a table with the columns of a kernel of errors; these are 0 if all entries were recorded."""
+    if errors:
+        return table.assign(columns_of(errors[0]).data_vars)
+    zero = 0.0 * next(iter(table.data_vars.values())).variable
+    return table.assign(dict.fromkeys(columns, zero))
+
+
+def linear_error(covariances: Sums, residual: Mapping[str, xr.Variable | float], *, total: bool = False) -> xr.Variable:
+    """Return the standard error of the estimated total of a linear combination of variables over all entries.
+
+    Parameters
+    ----------
+    covariances
+        Covariances `a_b` of the estimated totals of the variables of a kernel.
+    residual
+        Coefficient of each variable, in the order of the kernel.
+    total
+        Whether to return the error of the total over all parameters.
+    """
+    names = list(residual)
+    variance: xr.Variable | float = 0.0
+    for position, first in enumerate(names):
+        for second in names[position:]:
+            factor = residual[first] * residual[second] * (1.0 if first == second else 2.0)
+            variance = variance + factor * getattr(covariances, f"{first}_{second}")
+    variance = variance.clip(min=0.0)
+    return np.sqrt(variance.sum("parameter", min_count=1) if total else variance)
 
 
 def total_error(first: xr.Variable, second: xr.Variable, sums: Sums, *, total: bool = False) -> xr.Variable:
@@ -18,7 +77,7 @@ def total_error(first: xr.Variable, second: xr.Variable, sums: Sums, *, total: b
     Parameters
     ----------
     first, second
-        Σe and Σe² over the recorded entries of each parameter.
+        Σe and Σe² over the recorded entries of each parameter, taken as a simple random sample.
     sums
         Holds `numel` and `sampled`, the entries of each parameter and the recorded ones.
     total
@@ -34,3 +93,109 @@ def total_error(first: xr.Variable, second: xr.Variable, sums: Sums, *, total: b
 def root_error(error: xr.Variable, root: xr.Variable) -> xr.Variable:
     """Return the standard error of a square root from that of its square; 0 where that is 0."""
     return (error / (2.0 * root)).where(error != 0, 0.0)
+
+
+def moment_errors(
+    sums: Sums, mean: xr.Variable, variance: xr.Variable, *, total: bool = False
+) -> tuple[xr.Variable, xr.Variable]:
+    """Return the standard errors of mean and variance about a mean, of all parameters together if `total`.
+
+    Parameters
+    ----------
+    sums
+        Columns of the kernels `Moments` and `MomentErrors`, `numel` and `sampled`.
+    mean, variance
+        The estimates.
+    """
+    entries = estimated_entries(sums, total=total)
+    shift = sums.center - mean
+    about_mean = {"one": shift, "deviation": 1.0}
+    about_variance = {"one": shift**2 - variance, "deviation": 2.0 * shift, "square": 1.0}
+    of_mean, of_variance = (linear_error(sums, e, total=total) / entries for e in (about_mean, about_variance))
+    return of_mean, of_variance
+
+
+def estimated_entries(sums: Sums, *, total: bool = False) -> xr.Variable:
+    """Return the estimated number of finite entries of each parameter, or of all together."""
+    entries = sums.count * (sums.numel / sums.sampled)
+    return entries.sum("parameter", min_count=1) if total else entries
+
+
+def rate_meanings(name: str, meaning: Meaning) -> dict[str, Meaning]:
+    """Return the descriptions of the standard error of a rate, and of the bounds of its interval."""
+    title = meaning.long_name
+    error = (
+        "square root of the linearized variance of a ratio, stratified by parameter and tap, sampled without "
+        "replacement; 0 if all entries are recorded"
+    )
+    bound = f"95 % Wilson interval for the variance {name}_se²; equals the rate if all entries are recorded"
+    return {
+        f"{name}_se": Meaning(f"standard error of the {title}", "1", error),
+        f"{name}_low": Meaning(f"lower 95 % bound of the {title}", "1", bound, share=True),
+        f"{name}_high": Meaning(f"upper 95 % bound of the {title}", "1", bound, share=True),
+    }
+
+
+def with_rate_errors(result: xr.Dataset, rates: Callable[[Sums], dict[str, Rate]], table: xr.Dataset) -> xr.Dataset:
+    """Add the standard errors and intervals of rates to a result, and those of the whole network.
+
+    Parameters
+    ----------
+    result
+        The rates.
+    rates
+        Returns the counts of each rate from the columns of a table.
+    table
+        Sums over the sampled entries, and the covariances of their totals, (parameter, step, …) or (step, …).
+    """
+    sums = Sums.of(table)
+    for name, rate in rates(sums).items():
+        result = result.assign(rate_errors(name, rate, sums))
+        if "parameter" in table.dims:
+            totals = rate_errors(name, rate, sums, total=True)
+            result = result.assign({f"total_{key}": value for key, value in totals.items()})
+    return result
+
+
+def rate_errors(name: str, rate: Rate, sums: Sums, *, total: bool = False) -> dict[str, xr.Variable]:
+    """Return the standard error of a rate, and the bounds of its 95 % confidence interval.
+
+    The interval is Wilson's (1927, JASA 22, 209), so that a rate of 0 or 1 has one, too. Its variance is that of the
+    sample, with the finite population correction. The number of entries that it shifts the rate by is that of a simple
+    random sample, or if smaller the one that would have the same variance.
+
+    Parameters
+    ----------
+    name
+        Name of the rate.
+    rate
+        Its counts.
+    sums
+        Holds `numel` and `sampled`, the entries of each parameter and the recorded ones.
+    total
+        Whether to return the error of the rate over all parameters.
+    """
+    scale = sums.numel / sums.sampled
+    whole, part = rate.whole * scale, rate.part * scale
+    missing = ((sums.numel - sums.sampled) / sums.sampled) * xr.ones_like(whole)
+    if total:
+        missing = missing.where(whole > 0, 0.0).max("parameter")
+        whole, part = (count.sum("parameter", min_count=1) for count in (whole, part))
+    share = part / whole
+    terms = rate.part_part - 2.0 * share * rate.part_whole + share**2 * rate.whole_whole
+    terms = terms.where(missing > 0, 0.0)
+    variance = terms.sum("parameter", skipna=False) if total else terms
+    variance = (variance.clip(min=0.0) / whole**2).where(share.notnull())
+    simple = whole / missing
+    spread = share * (1.0 - share)
+    entries = np.fmin(simple, spread / variance).where(spread > 0, simple)
+    shift = NORMAL_95**2 / entries
+    center = (share + shift / 2.0) / (1.0 + shift)
+    known = variance.where(variance.notnull(), spread / entries)
+    half = np.sqrt(NORMAL_95**2 * known + shift**2 / 4.0) / (1.0 + shift)
+    exact = missing == 0
+    return {
+        f"{name}_se": np.sqrt(variance),
+        f"{name}_low": share.where(exact, (center - half).clip(min=0.0)),
+        f"{name}_high": share.where(exact, (center + half).clip(max=1.0)),
+    }

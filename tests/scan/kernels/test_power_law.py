@@ -10,11 +10,11 @@ from trajlab.scan.kernels.singular_values import singular_values
 RECORDED = json.loads(VALUES.read_text())["values"]
 
 
-def told(matrix):
-    """Give what `facts` says of a matrix, by name, and its singular values."""
-    s = singular_values(np.asarray(matrix, np.float64)[None])[0]
+def told(matrix, epsilon=0.0):
+    """Return `facts` of a matrix by name, and its singular values."""
+    s = singular_values(np.asarray(matrix, np.float64))
     out = np.empty(len(FACTS))
-    facts(s, *np.shape(matrix), out)
+    facts(s, *np.shape(matrix), epsilon, out)
     return dict(zip(FACTS, out.tolist(), strict=True)), s
 
 
@@ -23,9 +23,13 @@ def test_facts__agree_with_weightwatcher(name):
     expected = RECORDED[name]
     found, s = told(matrices()[name])
     np.testing.assert_allclose(found["alpha"], expected["alpha"], rtol=1e-5)
-    np.testing.assert_allclose(found["alpha_se"], expected["sigma"], rtol=1e-5)
+    np.testing.assert_allclose(found["alpha_sigma"], expected["sigma"], rtol=1e-5)
     np.testing.assert_allclose(found["xmin"], expected["xmin"], rtol=1e-5)
-    np.testing.assert_allclose(found["ks"], expected["D"], rtol=1e-5)
+    tail = np.sort(s[s**2 >= found["xmin"] * (1 - 1e-9)] ** 2)
+    fit, n = 1 - (tail / tail[0]) ** (1 - found["alpha"]), len(tail)
+    np.testing.assert_allclose(abs(fit - np.arange(n) / n).max(), expected["D"], rtol=1e-5)  # its distance is one-sided
+    two_sided = np.maximum(abs(fit - np.arange(n) / n), abs(fit - np.arange(1, n + 1) / n)).max()
+    np.testing.assert_allclose(found["ks"], two_sided, rtol=1e-9)
     np.testing.assert_allclose(found["stable_rank"], expected["stable_rank"], rtol=1e-5)
     p = s**2 / (s**2).sum()
     np.testing.assert_allclose(-(p * np.log(p)).sum() / np.log(len(s)), expected["entropy"], rtol=1e-5)
@@ -40,6 +44,8 @@ def test_power_law__every_start_is_tried(rng):
         fit = 1 - (tail / tail[0]) ** (1 - alpha)
         tried.append((abs(fit - np.arange(len(tail)) / len(tail)).max(), alpha, tail[0], len(tail)))
     distance, alpha, xmin, count = min(tried)
+    fit = 1 - (values[-count:] / xmin) ** (1 - alpha)
+    distance = max(distance, abs(fit - np.arange(1, count + 1) / count).max())
     np.testing.assert_allclose(power_law(values), [alpha, xmin, distance, count], rtol=1e-12)
 
 

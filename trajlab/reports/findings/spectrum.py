@@ -82,8 +82,11 @@ def _tail(result: xr.Dataset) -> list[Finding]:
     point = extreme(last(result["alpha"]).where(enough), least=True)
     if point is None:
         return []
-    error = _at(last(result["alpha_se"]), point)
-    text = f"{_name(point)} ends with the heaviest tail{in_run(point)}: exponent {point.value:.1f} ± {error:.1f}"
+    sigma = _at(last(result["alpha_sigma"]), point)
+    text = (
+        f"{_name(point)} ends with the heaviest tail{in_run(point)}: exponent {point.value:.1f} (σ {sigma:.1f} for the "
+    )
+    text += "fitted start of the tail)"
     text += f", {_at(_start(result['alpha']), point):.1f} at the start"
     if "alpha_null" in result:
         text += f", {_at(last(result['alpha_null']), point):.1f} of its shuffled entries"

@@ -12,12 +12,14 @@ import numpy as np
 
 from trajlab import sizes
 from trajlab.scan.block import Block, Kernel
-from trajlab.scan.jit import exact_inner, exact_jit
+from trajlab.scan.jit import exact_inner, exact_jit, jit
+from trajlab.scan.kernels.sample_strata import Strata, add_products, strata_of, total_covariance
 from trajlab.scan.tiles import tile
 
-EPOCH = ("steps", "entries", "mean", "m2")
-"""What is known of each epoch: its recorded steps, the entries that are finite at one or more of them, and of the
-variances of these over the steps the mean and Σ(variance − mean)²."""
+EPOCH = ("steps", "entries", "mean", "one_one", "one_deviation", "deviation_deviation")
+"""Quantities of each epoch: its recorded steps, the entries that are finite at one or more of them, the mean of their
+variances over the steps, and the covariances of the estimated totals of 1 and (variance − mean) over these entries; 0
+where all entries were recorded."""
 
 RESOLUTION = 2.0**-96
 """Share of the mean square below which a variance is no more than rounding."""
@@ -81,12 +83,42 @@ def variances(count, sums):
     return out
 
 
+@jit
+def variance_covariances(values, order, bounds, scale, between, out):
+    """Write the covariances of `EPOCH` of the variances of a sample of entries, NaN where unknown; see `Strata`."""
+    count = 0
+    total = 0.0
+    for i in range(values.size):
+        if not np.isnan(values[i]):
+            count += 1
+            total += values[i]
+    sums = np.zeros((scale.size, 2))
+    products = np.zeros((scale.size, 2, 2))
+    entry = np.ones(2)
+    for t in range(scale.size):
+        for i in range(bounds[t], bounds[t + 1]):
+            value = values[order[i]]
+            if not np.isnan(value):
+                entry[1] = value - total / count
+                sums[t] += entry
+                add_products(entry, products[t])
+    covariance = np.empty((2, 2))
+    total_covariance(sums, products, bounds, scale, between, covariance)
+    out[0] = covariance[0, 0]
+    out[1] = covariance[0, 1]
+    out[2] = covariance[1, 1]
+
+
 class Sums(NamedTuple):
-    """An epoch that may go on beyond a block: its steps, each entry's finite steps, and its Σx and Σx² with rests."""
+    """An epoch that may go on beyond a block: its steps, each entry's finite steps, and its Σx and Σx² with rests.
+
+    Of a sample of entries it also holds their strata, and lasts until all tiles are there.
+    """
 
     steps: int
     finite: np.ndarray
     sums: np.ndarray
+    strata: Strata | None = None
 
 
 Found = dict[int, Sums | np.ndarray]
@@ -123,8 +155,9 @@ class Epochs(Kernel):
         found, first = np.unique(numbers, return_index=True)
         spans = zip(found.tolist(), first, [*first[1:], block.steps], strict=True)
         ends = (found[0], found[-1])
+        strata = strata_of(block) if block.is_sample else None
         return [
-            (epoch, slice(start, stop), _nothing(stop - start, block.size) if epoch in ends else [])
+            (epoch, slice(start, stop), _nothing(stop - start, block.size, strata) if epoch in ends or strata else [])
             for epoch, start, stop in spans
         ]
 
@@ -140,8 +173,11 @@ class Epochs(Kernel):
 
     def finish(self, block: Block, state: State) -> tuple[np.ndarray, Found]:
         """Return no columns, and the sums or results of each epoch."""
+        ends = (state[0][0], state[-1][0]) if state else ()
         return np.empty((block.steps, 0)), {
-            epoch: found if isinstance(found, Sums) else _joined(rows.stop - rows.start, found)
+            epoch: (found if epoch in ends else _closed(found))
+            if isinstance(found, Sums)
+            else _joined(rows.stop - rows.start, found)
             for epoch, rows, found in state
         }
 
@@ -163,8 +199,8 @@ class Epochs(Kernel):
         return out.ravel()
 
 
-def _nothing(steps: int, size: int) -> Sums:
-    return Sums(steps, np.zeros(size, np.int32), np.zeros((4, size)))
+def _nothing(steps: int, size: int, strata: Strata | None = None) -> Sums:
+    return Sums(steps, np.zeros(size, np.int32), np.zeros((4, size)), strata)
 
 
 def _added(one: Sums, other: Sums) -> Sums:
@@ -172,27 +208,29 @@ def _added(one: Sums, other: Sums) -> Sums:
     for i in (0, 2):
         sums[i], error = two_sum.py_func(one.sums[i], other.sums[i])
         sums[i + 1] = one.sums[i + 1] + other.sums[i + 1] + error
-    return Sums(one.steps + other.steps, one.finite + other.finite, sums)
+    return Sums(one.steps + other.steps, one.finite + other.finite, sums, one.strata)
 
 
-def _closed(found: Sums | np.ndarray) -> np.ndarray:
-    if not isinstance(found, Sums):
-        return found
-    tiles = [slice(lo, lo + sizes.TILE_ENTRIES) for lo in range(0, found.finite.size, sizes.TILE_ENTRIES)]
-    return _joined(found.steps, [_of_tile(found.finite[one], found.sums[:, one]) for one in tiles])
+def _closed(epoch: Sums | np.ndarray) -> np.ndarray:
+    if not isinstance(epoch, Sums):
+        return epoch
+    tiles = [slice(lo, lo + sizes.TILE_ENTRIES) for lo in range(0, epoch.finite.size, sizes.TILE_ENTRIES)]
+    out = _joined(epoch.steps, [_of_tile(epoch.finite[tile], epoch.sums[:, tile]) for tile in tiles])
+    if epoch.strata is not None:
+        variance_covariances(variances(epoch.finite, epoch.sums), *epoch.strata, out[3:])
+    return out
 
 
 def _of_tile(finite: np.ndarray, sums: np.ndarray) -> np.ndarray:
-    """Return `EPOCH` of the entries of a tile, without the steps."""
-    found = variances(finite, sums)
-    known = found[~np.isnan(found)]
-    mean = known.mean() if known.size else 0.0
-    return np.array([known.size, mean, ((known - mean) ** 2).sum()])
+    """Return the number of entries of a tile with a variance, and the mean of their variances."""
+    spreads = variances(finite, sums)
+    spreads = spreads[~np.isnan(spreads)]
+    return np.array([spreads.size, spreads.mean() if spreads.size else 0.0])
 
 
 def _joined(steps: int, tiles: list[np.ndarray]) -> np.ndarray:
-    """Return `EPOCH` of all entries, from that of each tile."""
-    entries, means, m2 = np.reshape(tiles, (-1, 3)).T
+    """Return `EPOCH` of all entries, without covariances, from the results of each tile."""
+    entries, means = np.reshape(tiles, (-1, 2)).T
     total = entries.sum()
     mean = (entries * means).sum() / total if total else np.nan
-    return np.array([steps, total, mean, (m2 + entries * (means - mean) ** 2).sum()])
+    return np.array([steps, total, mean, 0.0, 0.0, 0.0])

@@ -1,4 +1,4 @@
-"""Sums for the angle between successive gradients, and for its sampling error."""
+"""Sums for the angle between successive gradients."""
 
 import math
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from trajlab.scan.block import Block, Kernel
 from trajlab.scan.jit import inner, jit
 from trajlab.scan.tiles import compact, squares, tile
 
-SUCCESSIVE = ("valid", "qq", "gg", "gq", "qqqq", "gggg", "ggqq", "gggq", "gqqq")
+SUCCESSIVE = ("valid", "qq", "gg", "gq")
 """Columns of `successive` over the entries finite in the row g and in the one before, q: their number, and sums of
-products. Those of four factors are zero where all entries were recorded."""
+products."""
 
 
 @inner
@@ -25,33 +25,8 @@ def _second(q, g, out):
     out[3] += gq
 
 
-@inner
-def _fourth(q, g, out):
-    qqqq = 0.0
-    gggg = 0.0
-    ggqq = 0.0
-    gggq = 0.0
-    gqqq = 0.0
-    for i in range(g.size):
-        x = np.float64(q[i])
-        y = np.float64(g[i])
-        xx = x * x
-        yy = y * y
-        xy = x * y
-        qqqq += xx * xx
-        gggg += yy * yy
-        ggqq += xy * xy
-        gggq += yy * xy
-        gqqq += xx * xy
-    out[4] += qqqq
-    out[5] += gggg
-    out[6] += ggqq
-    out[7] += gggq
-    out[8] += gqqq
-
-
 @jit
-def successive(rows, previous, lo, hi, like, sampled, out):
+def successive(rows, previous, lo, hi, like, out):
     """Add the products of one tile of each row with the row before it to `out`, (step, `SUCCESSIVE`)."""
     q_finite = np.empty(hi - lo, like.dtype)
     g_finite = np.empty(hi - lo, like.dtype)
@@ -64,8 +39,6 @@ def successive(rows, previous, lo, hi, like, sampled, out):
                 m = compact(q, g, q_finite, g_finite)
                 q, g = q_finite[:m], g_finite[:m]
             _second(q, g, out[s])
-            if sampled:
-                _fourth(q, g, out[s])
         before = rows[s]
 
 
@@ -81,8 +54,7 @@ class Successive(Kernel):
 
     def add(self, block: Block, lo: int, hi: int, state: np.ndarray) -> None:
         """Add one tile."""
-        sampled = block.indices is not None
-        successive(block.rows.addresses, block.rows.previous_address, lo, hi, block.rows.like, sampled, state)
+        successive(block.rows.addresses, block.rows.previous_address, lo, hi, block.rows.like, state)
 
     def finish(self, block: Block, state: np.ndarray) -> tuple[np.ndarray, None]:
         """Return the sums."""

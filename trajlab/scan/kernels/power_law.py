@@ -8,7 +8,7 @@ from trajlab.scan.jit import inner, jit
 
 FACTS = (
     "spectral_norm", "frobenius_norm", "stable_rank", "effective_rank", "mp_lower", "mp_upper", "mp_threshold",
-    "mp_spikes", "alpha", "alpha_se", "xmin", "ks",
+    "mp_spikes", "alpha", "alpha_sigma", "xmin", "ks",
 )  # fmt: skip
 """Columns of `facts`."""
 
@@ -21,7 +21,9 @@ def power_law(values):
     """Fit a power law to the tail of values.
 
     The exponent is the maximum likelihood estimate above xmin, and xmin that value, the largest aside, for which the
-    tail is closest to its fit in the Kolmogorov–Smirnov distance (Clauset et al. 2009, arXiv:0706.1062, eq. 3.1).
+    tail is closest to its fit in the Kolmogorov–Smirnov distance (Clauset et al. 2009, arXiv:0706.1062, eq. 3.1). As in
+    Clauset's plfit, powerlaw and WeightWatcher, xmin minimizes the distance just below the values; the distance that is
+    returned is that on both sides of them.
 
     Parameters
     ----------
@@ -31,8 +33,8 @@ def power_law(values):
     Returns
     -------
     alpha, xmin, distance, count
-        Exponent, start of the tail, Kolmogorov–Smirnov distance, and number of values in the tail; NaN if there are
-        fewer than two values. Where all values are the same to 12 digits alpha is Inf.
+        Exponent, start of the tail, two-sided Kolmogorov–Smirnov distance max(D⁺, D⁻), and number of values in the
+        tail; NaN if there are fewer than two values. Where all values are the same to 12 digits alpha is Inf.
     """
     n = values.size
     best, start, exponent = np.inf, 0, np.nan
@@ -54,7 +56,20 @@ def power_law(values):
             best, start, exponent = distance, i, np.inf if flat else 1.0 + slope
     if n < 2:
         return np.nan, np.nan, np.nan, 0
-    return exponent, values[start], best, n - start
+    return exponent, values[start], _two_sided(logs, start, exponent, best), n - start
+
+
+@inner
+def _two_sided(logs, start, exponent, below):
+    """Return the distance of a tail from its fit on both sides of the values, from that just below them."""
+    if exponent == np.inf:
+        return below
+    count = logs.size - start
+    distance = below
+    for j in range(start, logs.size):
+        above = (j - start + 1.0) / count - (1.0 - math.exp((exponent - 1.0) * (logs[start] - logs[j])))
+        distance = max(distance, above)
+    return distance
 
 
 @inner
@@ -102,8 +117,12 @@ def effective_rank(s):
 
 
 @jit
-def facts(s, rows, columns, out):
+def facts(s, rows, columns, epsilon, out):
     """Fill in `FACTS` of a matrix.
+
+    Singular values that rounding alone may have made count as zero: those of the decomposition in float64, at most
+    s₁·n·2⁻⁵², and those of the entries when they were stored. Rounding adds to each entry noise of at most
+    epsilon/√12 of the root mean square; four times epsilon leaves room for entries that are rounded products.
 
     Parameters
     ----------
@@ -111,6 +130,8 @@ def facts(s, rows, columns, out):
         Its singular values, descending; at least one.
     rows, columns
         Its shape.
+    epsilon
+        Spacing at 1 of the floats that it was stored in.
     out
         (`FACTS`), written to.
     """
@@ -122,7 +143,10 @@ def facts(s, rows, columns, out):
     rank = 0
     for i in range(s.size):
         squares += s[i] * s[i]
-        rank += s[i] > s[0] * large * 2.220446049250313e-16
+    spread = math.sqrt(squares) * (1.0 / math.sqrt(large) + 1.0 / math.sqrt(small))
+    rounding = max(s[0] * large * 2.220446049250313e-16, 4.0 * epsilon * spread)
+    for i in range(s.size):
+        rank += s[i] > rounding
     deviation, threshold, spikes = _noise(s[:rank], large, small)
     alpha, xmin, distance, count = power_law(s[:rank][::-1] ** 2)
     out[0] = s[0] * unit

@@ -14,8 +14,8 @@ SURE = 1e-3
 """Smallest singular value, in units of the largest, that the eigenvalues of the Gram matrix give to 9 digits."""
 
 
-def singular_values(stack: np.ndarray) -> np.ndarray:
-    """Compute the singular values of matrices, (matrix, rank), descending.
+def singular_values(matrix: np.ndarray) -> np.ndarray:
+    """Compute the singular values of a matrix, (rank), descending.
 
     They are the roots of the eigenvalues of the smaller Gram matrix, which takes a half to a fifth of the time of a
     singular value decomposition, where that loses nothing: a value s is off by about eps (s₁/s)² of itself, at most
@@ -23,17 +23,18 @@ def singular_values(stack: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    stack
-        Finite matrices, (matrix, row, column), float64.
+    matrix
+        A finite matrix, (row, column), float64, C-contiguous: BLAS may round a copy of another alignment or order
+        differently.
     """
-    wide = stack if stack.shape[1] <= stack.shape[2] else stack.swapaxes(1, 2)
+    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
     with np.errstate(over="ignore", invalid="ignore"):
-        gram = wide @ wide.swapaxes(1, 2)
-    gram[~np.isfinite(gram).all((1, 2))] = 0.0
-    values = np.sqrt(np.maximum(np.linalg.eigvalsh(gram)[:, ::-1], 0.0))
-    unsure = ~(values[:, -1] > SURE * values[:, 0])
-    values[unsure] = np.linalg.svd(wide[unsure], compute_uv=False)
-    return values
+        gram = wide @ wide.T
+    if np.isfinite(gram).all():
+        values = np.sqrt(np.maximum(np.linalg.eigvalsh(gram)[::-1], 0.0))
+        if values[-1] > SURE * values[0]:
+            return values
+    return np.linalg.svd(wide, compute_uv=False)
 
 
 @lru_cache(maxsize=8)
@@ -68,32 +69,29 @@ class Spectra(Kernel):
         return ("nonfinite", *FACTS, *null, *(f"s{i}" for i in range(1, self.width + 1)))
 
     def finish(self, block: Block, state: None) -> tuple[np.ndarray, None]:
-        """Decompose the matrices, as many at once as make a stack."""
+        """Decompose each matrix alone, so that its bits do not depend on how many share a block."""
         out = np.full((block.steps, len(self.columns)), np.nan)
         rows = block.shape[0]
         columns = block.size // max(rows, 1)
-        orders: list[np.ndarray | None] = [None]
-        if self.shuffle:
-            orders.append(_order(block.size))
-        many = max(1, sizes.SVD_STACK_BYTES // max(8 * block.size, 1))
-        for start in range(0, block.steps, many):
-            some = block.rows.rows[start : start + many]
-            stack = np.array(some.views() if isinstance(some, Rows) else some, np.float64)
-            here = out[start : start + many]
-            here[:, 0] = (~np.isfinite(stack)).sum(axis=1)
-            known = here[:, 0] == 0
-            if not known.any() or block.size == 0:
+        matrix = aligned(block.size)
+        for step in range(block.steps):
+            some = block.rows.rows[step : step + 1]
+            matrix[:] = (some.views() if isinstance(some, Rows) else some)[0]
+            out[step, 0] = np.count_nonzero(~np.isfinite(matrix))
+            if out[step, 0] or block.size == 0:
                 continue
-            stack = stack[known]
-            for which, order in enumerate(orders):
-                matrices = stack if order is None else stack[:, order]
-                values = singular_values(matrices.reshape(-1, rows, columns))
-                told = np.empty((len(values), len(FACTS)))
-                for one, about in zip(values, told, strict=True):
-                    facts(one, rows, columns, about)
-                at = 1 + which * len(FACTS)
-                here[known, at : at + len(FACTS)] = told
-                if order is None:
-                    first = 1 + 2 * len(FACTS)
-                    here[known, first : first + values.shape[1]] = values
+            first = 1 + 2 * len(FACTS)
+            values = singular_values(matrix.reshape(rows, columns))
+            facts(values, rows, columns, block.epsilon, out[step, 1 : 1 + len(FACTS)])
+            out[step, first : first + len(values)] = values
+            if self.shuffle:
+                matrix[:] = matrix[_order(block.size)]
+                values = singular_values(matrix.reshape(rows, columns))
+                facts(values, rows, columns, block.epsilon, out[step, 1 + len(FACTS) : first])
         return out, None
+
+
+def aligned(size: int) -> np.ndarray:
+    """Return an empty array of float64 that begins at a multiple of 64 bytes: BLAS rounds by alignment."""
+    room = np.empty(size + 8)
+    return room[(-room.ctypes.data % 64) // 8 :][:size]

@@ -11,10 +11,14 @@ from trajlab.scan.kernels.causes import CAUSES, causes, either, inert, packed
 from trajlab.scan.tiles import squares, tile
 from trajlab.scan.track import Track
 
-ONCE = ("valid", "zero_prev", "zero_next", "zero_both", "signed", "flips", "qq", "gg", "gq", "moved", "change")
+ONCE = ("valid", "zero_prev", "zero_next", "zero_both", "signed", "flips", "gg", "sine", "cosine") + (
+    "moved",
+    "change",
+)
 """Columns that need no threshold, for gradients q (before) and g over the entries finite in both: their number, those
-that are zero before, now and both times, those non-zero both times, sign flips among these, Σq², Σg², Σqg; the number
-of entries whose weights are known and finite at both steps, and Σ|Δw| of these."""
+that are zero before, now and both times, those non-zero both times, sign flips among these, Σg², and over the
+entries non-zero both times the sums of sine and cosine of twice the angle of the point (q, g): 2qg/(q² + g²) and
+(g² − q²)/(q² + g²); the number of entries whose weights are known and finite at both steps, and Σ|Δw| of these."""
 
 SECANTS = ("minima", "maxima")
 """Sign flips at which the weight moved and Δg·Δw > 0 (convex) or < 0 (concave)."""
@@ -53,6 +57,20 @@ def add_squares(rows, lo, hi, like, out):
         out[s, 1] += total
 
 
+def thresholds(block: Block, tau: tuple[float, ...], relative: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the thresholds at the step before a block and at each of its steps, (1 + step, tau).
+
+    Also return the number of finite entries of each row and their sum of squares, (1 + step, 2); 0 if no threshold is
+    relative.
+    """
+    sums = np.zeros((block.steps + 1, 2))
+    for lo, hi in block.tiles() if relative else ():
+        add_squares(np.append(block.rows.previous_address, block.rows.addresses), lo, hi, block.rows.like, sums)
+    with np.errstate(invalid="ignore"):
+        rms = np.sqrt(sums[:, 1] / sums[:, 0])
+    return np.hstack([np.tile(tau, (rms.size, 1)), np.outer(rms, relative)]), sums
+
+
 @inner
 def _gather(address, lo, hi, like, indices, out):
     """Copy the weights of the entries `lo` to `hi` of a gradient, as float64."""
@@ -67,7 +85,8 @@ def _gather(address, lo, hi, like, indices, out):
 
 
 @inner
-def _once(q, g, out):
+def once_counts(q, g, out):
+    """Add the columns `ONCE` up to the cosines of rows that are finite."""
     zero_prev = 0
     zero_next = 0
     zero_both = 0
@@ -77,22 +96,33 @@ def _once(q, g, out):
         zero_next += g[i] == 0
         zero_both += (q[i] == 0) & (g[i] == 0)
         flips += ((q[i] > 0) & (g[i] < 0)) | ((q[i] < 0) & (g[i] > 0))
-    gq = 0.0
+    sine = 0.0
+    cosine = 0.0
     for i in range(g.size):
-        gq += np.float64(g[i]) * np.float64(q[i])
+        x = abs(np.float64(q[i]))
+        y = abs(np.float64(g[i]))
+        large = max(x, y)
+        ratio = min(x, y) / large if large > 0.0 else 0.0  # squares of tiny entries would underflow
+        share = 1.0 / (1.0 + ratio * ratio)
+        signed = ratio > 0.0
+        toward = 2.0 * ratio * share
+        sine += toward if (q[i] > 0) == (g[i] > 0) else -toward
+        along = (1.0 - ratio * ratio) * share if signed else 0.0
+        cosine += along if y > x else -along
     out[0] += g.size
     out[1] += zero_prev
     out[2] += zero_next
     out[3] += zero_both
     out[4] += g.size - zero_prev - zero_next + zero_both
     out[5] += flips
-    out[6] += squares(q)
-    out[7] += squares(g)
-    out[8] += gq
+    out[6] += squares(g)
+    out[7] += sine
+    out[8] += cosine
 
 
 @inner
-def _near(q, g, tau_prev, tau_next, out):
+def near_counts(q, g, tau_prev, tau_next, out):
+    """Add the columns `PER_TAU` up to the flips of rows that are finite."""
     near_prev = 0
     near_next = 0
     zero_near = 0
@@ -123,7 +153,8 @@ def _near(q, g, tau_prev, tau_next, out):
 
 
 @inner
-def _moved(q, g, dw, out):
+def moved_counts(q, g, dw, out):
+    """Add the number of entries, Σ|Δw|, minima and maxima of rows and changes that are finite."""
     total = 0.0
     minima = 0
     maxima = 0
@@ -220,10 +251,10 @@ def transitions(
                         m += 1
                 x, y = q_kept[:m], g_kept[:m]
             tau_before = tau_previous if s == 0 else tau[s - 1]
-            _once(x, y, out[s])
+            once_counts(x, y, out[s])
             for k in range(tau_previous.size):
                 at = head + k * width
-                _near(x, y, tau_before[k], tau[s, k], out[s, at : at + width])
+                near_counts(x, y, tau_before[k], tau[s, k], out[s, at : at + width])
             if v_before != 0 and weights[s] != 0:
                 _gather(weights[s], lo, hi, like_weight, indices, dw)
                 _gather(v_before, lo, hi, like_weight, indices, v)
@@ -236,7 +267,7 @@ def transitions(
                         g_kept[m] = g[i]
                         dw[m] = change
                         m += 1
-                _moved(q_kept[:m], g_kept[:m], dw[:m], out[s])
+                moved_counts(q_kept[:m], g_kept[:m], dw[:m], out[s])
                 for k in range(tau_previous.size):
                     at = head + k * width
                     _moved_near(q_kept[:m], g_kept[:m], dw[:m], tau_before[k], tau[s, k], out[s, at : at + width])
@@ -268,12 +299,7 @@ class Transitions(Kernel):
 
     def start(self, block: Block, shared: None) -> tuple[np.ndarray, ...]:
         """Return the sums, the entries that were ever nonzero, and the thresholds of each step and the one before."""
-        sums = np.zeros((block.steps + 1, 2))
-        for lo, hi in block.tiles() if self.relative else ():
-            add_squares(np.append(block.rows.previous_address, block.rows.addresses), lo, hi, block.rows.like, sums)
-        with np.errstate(invalid="ignore"):
-            rms = np.sqrt(sums[:, 1] / sums[:, 0])
-        tau = np.hstack([np.tile(self.tau, (rms.size, 1)), np.outer(rms, self.relative)])
+        tau, _ = thresholds(block, self.tau, self.relative)
         return np.zeros((block.steps, len(self.columns))), np.zeros(block.size, np.uint8), tau[1:], tau[0]
 
     def add(self, block: Block, lo: int, hi: int, state: tuple[np.ndarray, ...]) -> None:

@@ -54,7 +54,7 @@ def rank(matrix: np.ndarray, measure: str) -> float:
     if wide.size == 0 or not np.isfinite(wide).all():
         return np.nan
     wide = np.ldexp(wide, -np.frexp(abs(wide).max())[1])  # exact, and squares stay in the range of float64
-    (values,) = singular_values(wide[np.newaxis])
+    values = singular_values(wide)
     if measure == "effective":
         return float(effective_rank(values))
     with np.errstate(invalid="ignore"):

@@ -7,15 +7,24 @@ import numpy as np
 import xarray as xr
 
 from trajlab.scan.as_one_task import as_one_task
+from trajlab.scan.kernels.angle_errors import ANGLE_ERRORS, AngleErrors
 from trajlab.scan.kernels.epochs import EPOCH, Epochs
 from trajlab.scan.kernels.gradient_angles import Successive
+from trajlab.scan.kernels.moment_errors import MOMENT_ERRORS, MomentErrors
 from trajlab.scan.kernels.moments import Moments
 from trajlab.scan.scan import Tensor, by_name, scan
 from trajlab.stages.gradient_statistics.epochs import Calendar, calendar
 from trajlab.statistics.result import Meaning, Sums, annotate, columns_of, stride
-from trajlab.statistics.standard_errors import root_error, total_error
+from trajlab.statistics.standard_errors import (
+    estimated_entries,
+    linear_error,
+    moment_errors,
+    root_error,
+    scan_errors,
+    with_errors,
+)
 
-_SE = "linearized, for entries sampled without replacement; 0 if all entries are recorded"
+_SE = "linearized, stratified by parameter and tap, sampled without replacement; 0 if all entries are recorded"
 MEANINGS = {
     "mean": Meaning("mean gradient", "gradient", "Σg / n over finite entries"),
     "mean_abs": Meaning("mean absolute gradient", "gradient", "Σ|g| / n"),
@@ -83,11 +92,18 @@ def gradient_statistics(gradient: Tensor, metrics: xr.Dataset | None = None, *, 
     epoch_length : (parameter, epoch)
         Number of steps with a gradient.
     …_se : as the estimate
-        Standard errors of estimates from a sample of the entries; 0 if all are recorded.
+        Standard errors of estimates from a sample of the entries, with the taps of convolutions as strata; 0 if all
+        are recorded.
     total_… : (step) or (epoch)
         The same for the whole network, with samples scaled to their whole tensor; for a mapping of tensors only.
 
     The attr `epochs` names the source of the epochs.
+
+    Notes
+    -----
+    The standard errors are linearized. Those of `l2`, `rms`, `variance` and `variance_over_steps` rest on fourth
+    moments of the sample and are too small where entries are heavy-tailed: with Student's t of 2.5 degrees, 300 of
+    3,000 entries, ±1.96 errors cover the truth in about 70 % of samples.
 
     Raises
     ------
@@ -105,23 +121,30 @@ def gradient_statistics(gradient: Tensor, metrics: xr.Dataset | None = None, *, 
     moments, _ = scan(Moments(), gradient)
     angles, _ = scan(Successive(), gradient)
     _, varying = scan(Epochs(tuple(steps[epochs.starts].tolist())), gradient)
-    result = as_one_task(partial(_result, epochs=epochs), moments, angles, varying)
+    errors = [*scan_errors(MomentErrors(), gradient), *scan_errors(AngleErrors(), gradient)]
+    result = as_one_task(partial(_result, epochs=epochs), moments, angles, varying, *errors)
     return annotate(result, MEANINGS, steps_per_epoch=steps_per_epoch, epochs=epochs.source, ddof=0)
 
 
-def _result(moments: xr.DataArray, angles: xr.DataArray, varying: xr.DataArray, *, epochs: Calendar) -> xr.Dataset:
+def _result(
+    moments: xr.DataArray, angles: xr.DataArray, varying: xr.DataArray, *errors: xr.DataArray, epochs: Calendar
+) -> xr.Dataset:
     table = columns_of(moments).assign(columns_of(angles).data_vars)
-    sums, known = Sums.of(table), Sums.of(_by_epoch(varying, epochs))
-    found = _at_steps(sums, False) | _over_epochs(known, False)
+    table = with_errors(with_errors(table, errors[:1], MOMENT_ERRORS), errors[1:], ANGLE_ERRORS)
+    at_steps, over_epochs = Sums.of(table), Sums.of(_by_epoch(varying, epochs))
+    quantities = _at_steps(at_steps, False) | _over_epochs(over_epochs, False)
     if "parameter" in table.dims:
-        totals = _at_steps(sums, True) | _over_epochs(known, True)
-        found |= {f"total_{name}": total for name, total in totals.items()}
+        totals = _at_steps(at_steps, True) | _over_epochs(over_epochs, True)
+        quantities |= {f"total_{name}": total for name, total in totals.items()}
     for total in ("", "total_") if "parameter" in table.dims else ("",):
         for name, reduce, suffix in (("mean", _mean, ""), ("mean_se", _mean, "_se"), ("max", np.fmax.reduceat, "")):
-            rows = [found.get(f"{total}{quantity}{suffix}", 0 * found[f"{total}{quantity}"]) for quantity in QUANTITIES]
-            found[f"{total}epoch_{name}"] = _reduced(rows, reduce, epochs)
+            rows = [
+                quantities.get(f"{total}{quantity}{suffix}", 0 * quantities[f"{total}{quantity}"])
+                for quantity in QUANTITIES
+            ]
+            quantities[f"{total}epoch_{name}"] = _reduced(rows, reduce, epochs)
     labels = {"epoch": epochs.numbers, "quantity": np.array(QUANTITIES, dtype=object)}
-    return stride(xr.Dataset(found, table.coords).assign_coords(labels))
+    return stride(xr.Dataset(quantities, table.coords).assign_coords(labels))
 
 
 def _by_epoch(varying: xr.DataArray, epochs: Calendar) -> xr.Dataset:
@@ -136,58 +159,55 @@ def _at_steps(sums: Sums, total: bool) -> dict[str, xr.Variable]:
     def over(part: xr.Variable) -> xr.Variable:
         return part.sum("parameter", min_count=1) if total else part
 
-    def error(first: xr.Variable, second: xr.Variable) -> xr.Variable:
-        return total_error(first, second, sums, total=total)
-
     count, scale = sums.count, sums.numel / sums.sampled
     squares = sums.m2 + count * sums.mean**2
-    fourth = sums.m4 + 4 * sums.mean * sums.m3 + 6 * sums.mean**2 * sums.m2 + count * sums.mean**4
     entries = over(count * scale)
     mean = over(count * sums.mean * scale) / entries if total else sums.mean.where(count > 0)
-    d = (sums.mean - mean).where(count > 0, 0.0)
-    m2 = sums.m2 + count * d**2
-    m4 = sums.m4 + 4 * d * sums.m3 + 6 * d**2 * sums.m2 + count * d**4
+    m2 = sums.m2 + count * (sums.mean - mean).where(count > 0, 0.0) ** 2
     l1, square = over(sums.abs * scale).where(entries > 0), over(squares * scale).where(entries > 0)
-    mean_abs, variance, mean_square = l1 / entries, over(m2 * scale) / entries, square / entries
+    variance = over(m2 * scale) / entries
     largest = np.fmax(abs(sums.min), abs(sums.max))
-    found = {
+    quantities = {
         "mean": mean,
-        "mean_abs": mean_abs,
+        "mean_abs": l1 / entries,
         "max_abs": largest.max("parameter") if total else largest,
         "l1": l1,
         "l2": np.sqrt(square),
         "variance": variance,
-        "rms": np.sqrt(mean_square),
+        "rms": np.sqrt(square / entries),
         "zeros": over(sums.zeros * scale) if total else sums.zeros,
         "nonfinite": over(sums.nonfinite * scale) if total else sums.nonfinite,
-        "mean_se": error(count * d, m2) / entries,
-        "mean_abs_se": error(
-            sums.abs - mean_abs * count, squares - 2 * mean_abs * sums.abs + mean_abs**2 * count
-        ) / entries,
-        "l1_se": error(sums.abs, squares),
-        "l2_se": root_error(error(squares, fourth), np.sqrt(square)),
-        "variance_se": error(m2 - variance * count, m4 - 2 * variance * m2 + variance**2 * count) / entries,
-        "rms_se": root_error(
-            error(
-                squares - mean_square * count, fourth - 2 * mean_square * squares + mean_square**2 * count
-            ) / entries,
-            np.sqrt(mean_square),
-        ),
-    }  # fmt: skip
-    return found | _angle(sums, over(sums.gq * scale), over(sums.gg * scale), over(sums.qq * scale), total)
+    }
+    angle = _angle(sums, over(sums.gq * scale), over(sums.gg * scale), over(sums.qq * scale), total)
+    return quantities | _errors(sums, quantities, total) | angle
+
+
+def _errors(sums: Sums, quantities: dict[str, xr.Variable], total: bool) -> dict[str, xr.Variable]:
+    """Return the standard errors of moments and norms."""
+
+    def error(residual: dict[str, xr.Variable | float]) -> xr.Variable:
+        return linear_error(sums, residual, total=total)
+
+    entries = estimated_entries(sums, total=total)
+    about_mean, variance = moment_errors(sums, quantities["mean"], quantities["variance"], total=total)
+    square = {"one": sums.center**2, "deviation": 2.0 * sums.center, "square": 1.0}
+    mean_square = quantities["rms"] ** 2
+    return {
+        "mean_se": about_mean,
+        "mean_abs_se": error({"one": -quantities["mean_abs"], "size": 1.0}) / entries,
+        "l1_se": error({"size": 1.0}).where(entries > 0),
+        "l2_se": root_error(error(square), quantities["l2"]),
+        "variance_se": variance,
+        "rms_se": root_error(error(square | {"one": square["one"] - mean_square}) / entries, quantities["rms"]),
+    }
 
 
 def _angle(sums: Sums, gq: xr.Variable, gg: xr.Variable, qq: xr.Variable, total: bool) -> dict[str, xr.Variable]:
     """Return the angle whose cosine is gq / sqrt(gg·qq), with its standard error."""
-    size = np.sqrt(gg * qq)
+    size = np.sqrt(gg) * np.sqrt(qq)
     cosine = (gq / size).clip(-1.0, 1.0)
-    first = sums.gq / size - cosine / 2 * (sums.gg / gg + sums.qq / qq)
-    second = (
-        sums.ggqq / size**2
-        + cosine**2 / 4 * (sums.gggg / gg**2 + 2 * sums.ggqq / size**2 + sums.qqqq / qq**2)
-        - cosine / size * (sums.gggq / gg + sums.gqqq / qq)
-    )
-    error = total_error(first, second, sums, total=total)
+    residual = {"gq": 1.0 / size, "gg": -cosine / (2.0 * gg), "qq": -cosine / (2.0 * qq)}
+    error = linear_error(sums, residual, total=total)
     spread = (error / np.sqrt(1 - cosine**2)).where(error != 0, 0.0)
     return {"angle_prev": np.degrees(np.arccos(cosine)), "angle_prev_se": np.degrees(spread)}
 
@@ -199,8 +219,7 @@ def _over_epochs(sums: Sums, total: bool) -> dict[str, xr.Variable]:
         mean = (mean * entries).sum("parameter", min_count=1)
         entries = entries.sum("parameter", min_count=1)
         mean, length = mean / entries, length.max("parameter")
-    d = sums.mean - mean
-    error = total_error(sums.entries * d, sums.m2 + sums.entries * d**2, sums, total=total) / entries
+    error = linear_error(sums, {"one": sums.mean - mean, "deviation": 1.0}, total=total) / entries
     return {"variance_over_steps": mean, "variance_over_steps_se": error, "epoch_length": length}
 
 

@@ -1,0 +1,214 @@
+"""Coverage of every standard error and interval: samples of gradients whose other entries are known, too."""
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import trajlab.stages
+from trajlab.record.sampling import sample_indices
+from trajlab.runs.tensors import Series, Tensors
+from trajlab.runs.trajectory import Trajectory
+from trajlab.stages.distribution import distribution
+from trajlab.stages.gradient_statistics import gradient_statistics
+from trajlab.stages.sign_flips import sign_flips
+from trajlab.stages.zero_gradients import zero_gradients
+
+STEPS, ENTRIES = 301, 297
+SHAPES = {"conv.weight": (24, 12, 3, 3), "fc.weight": (50, 60), "fc.bias": (20,)}
+TAU = {"tau": (0.05,), "relative": (0.5,)}
+STAGES: dict[str, Callable[[Trajectory], xr.Dataset]] = {
+    "distribution": lambda run: distribution(run.gradients),
+    "gradient_statistics": lambda run: gradient_statistics(run.gradients, steps_per_epoch=3),
+    "sign_flips": lambda run: sign_flips(run.gradients, run.weights, **TAU),
+    "zero_gradients": lambda run: zero_gradients(run.gradients, **TAU),
+}
+"""How each stage with standard errors is simulated."""
+
+UPPER_BOUNDS = {"epoch_mean"}
+"""Quantities whose standard error is said to be an upper bound."""
+
+
+def names_ending(suffix: str) -> list[tuple[str, str]]:
+    """Return stage and name of the quantities with an error or bound, from what the stages say of their variables."""
+    names = set()
+    for module in pkgutil.walk_packages(trajlab.stages.__path__, "trajlab.stages."):
+        stage = module.name.removeprefix("trajlab.stages.").split(".")[0]
+        meanings = getattr(importlib.import_module(module.name), "MEANINGS", {})
+        names |= {(stage, name.removesuffix(suffix)) for name in meanings if name.endswith(suffix)}
+    return sorted(names)
+
+
+ERRORS, INTERVALS = names_ending("_se"), names_ending("_low")
+
+
+@cache
+def runs() -> tuple[Trajectory, Trajectory]:
+    """Return a run with all gradients and one with a sample.
+
+    The entries of a tap are alike but for chance, and new at each step, so that each step is one more sample.
+    """
+    rng = np.random.default_rng(0)
+    taps = np.array([[0, 0.1, 0], [0.1, 1, 0.1], [0, 0.1, 0]])
+    scales = {"conv.weight": taps, "fc.weight": 0.3, "fc.bias": 2.0}
+    gradients, weights, samples = {}, {}, {}
+    for name, shape in SHAPES.items():
+        noise = rng.standard_normal((STEPS, *shape))
+        noise[1:] += 0.6 * noise[:-1]
+        gradients[name] = (scales[name] * (noise + 0.3)).astype(np.float32)
+        weights[name] = rng.standard_normal((STEPS, *shape)).astype(np.float32)
+        index = sample_indices(name, shape, ENTRIES)
+        rows = gradients[name].reshape(STEPS, -1)[:, index]
+        whole = Series(np.arange(STEPS), gradients[name], shape)
+        samples[name] = whole if len(index) == np.prod(shape) else Series(np.arange(STEPS), rows, shape, index)
+    complete = trajlab.from_arrays(weights, gradients)
+    return complete, Trajectory(complete.weights, Tensors(samples))
+
+
+@cache
+def results(stage: str) -> tuple[xr.Dataset, xr.Dataset]:
+    """Return what a stage says of all entries, and of the sample."""
+    complete, sample = (STAGES[stage](run).compute() for run in runs())
+    return complete, sample
+
+
+def values(result: xr.Dataset, name: str) -> np.ndarray:
+    """Return a variable of what was sampled, (replicate, …): steps or epochs first."""
+    array = result[name]
+    if "parameter" in array.dims:
+        array = array.sel(parameter=["conv.weight", "fc.weight"])
+    if "quantity" in array.dims:
+        array = array.sel(quantity=["mean", "mean_abs", "l1", "l2", "variance", "rms", "angle_prev"])
+    array = array.transpose("step" if "step" in array.dims else "epoch", ...)
+    array = array.where(array.notnull().any([dim for dim in array.dims if dim not in ("step", "epoch")]), drop=True)
+    return array.values.reshape(array.shape[0], -1)
+
+
+def test_standard_errors__each_stage_with_one_is_simulated():
+    assert {stage for stage, _ in ERRORS + INTERVALS} == set(STAGES)
+    for stage in STAGES:
+        _, sample = results(stage)
+        reported = {str(name) for name in sample if str(name).endswith(("_se", "_low", "_high"))}
+        described = {f"{name}{end}" for of, name in ERRORS if of == stage for end in ("_se",)}
+        described |= {f"{name}{end}" for of, name in INTERVALS if of == stage for end in ("_low", "_high")}
+        assert reported == described | {f"total_{name}" for name in described}
+
+
+@pytest.mark.parametrize("prefix", ["", "total_"])
+@pytest.mark.parametrize(("stage", "name"), ERRORS)
+def test_standard_errors__cover_the_truth_as_often_as_they_claim(stage, name, prefix):
+    complete, sample = results(stage)
+    miss = values(sample, prefix + name) - values(complete, prefix + name)
+    error = values(sample, f"{prefix}{name}_se")
+    assert (error[np.isfinite(miss)] > 0).all() and np.isfinite(miss).mean() > 0.9
+    covered = np.where(np.isfinite(miss), abs(miss) <= 1.96 * error, np.nan)
+    lowest, highest = (0.9, 0.99) if name not in UPPER_BOUNDS else (0.93, 1.0)
+    assert (np.nanmean(covered, axis=0) >= lowest).all(), np.nanmean(covered, axis=0)
+    assert (np.nanmean(covered, axis=0) <= highest).all(), np.nanmean(covered, axis=0)
+    ratio = np.sqrt(np.nanmean(error**2, axis=0) / np.nanmean(miss**2, axis=0))
+    assert (ratio > 0.85).all() and (ratio < 1.2).all() or name in UPPER_BOUNDS, ratio
+    exact = sample[f"{name}_se"].sel(parameter="fc.bias")
+    assert (exact.where(complete[name].sel(parameter="fc.bias").notnull(), 0) == 0).all()
+
+
+@pytest.mark.parametrize("prefix", ["", "total_"])
+@pytest.mark.parametrize(("stage", "name"), INTERVALS)
+def test_intervals__cover_the_truth_as_often_as_they_claim(stage, name, prefix):
+    complete, sample = results(stage)
+    truth = values(complete, prefix + name)
+    low, rate, high = (values(sample, f"{prefix}{name}{end}") for end in ("_low", "", "_high"))
+    known = np.isfinite(truth)
+    assert (low[known] <= rate[known]).all() and (rate[known] <= high[known]).all()
+    covered = np.where(known, (low <= truth) & (truth <= high), np.nan)
+    assert (np.nanmean(covered, axis=0) >= 0.91).all(), np.nanmean(covered, axis=0)
+    assert (high - low < 4.5 * values(sample, f"{prefix}{name}_se") + 0.02)[known].all()
+    for end in ("_low", "_high"):
+        exact = sample[name + end].sel(parameter="fc.bias")
+        np.testing.assert_array_equal(exact, complete[name].sel(parameter="fc.bias"))
+
+
+HEAVY = {
+    "normal": lambda rng, size: rng.standard_normal(size),
+    "student 3": lambda rng, size: rng.standard_t(3, size),
+    "student 2.5": lambda rng, size: rng.standard_t(2.5, size),
+    "log-normal 1": lambda rng, size: rng.standard_normal(size) * np.exp(rng.standard_normal(size)),
+    "log-normal 1.5": lambda rng, size: rng.standard_normal(size) * np.exp(1.5 * rng.standard_normal(size)),
+}
+
+
+def sampled(rows: np.ndarray, index: np.ndarray, shape: tuple[int, ...]) -> xr.DataArray:
+    """Return rows of sampled entries, (step, sample), as a gradient."""
+    coords = {"step": np.arange(len(rows)), "index": ("sample", index)}
+    return xr.DataArray(rows, coords, ("step", "sample"), "w", {"shape": shape})
+
+
+@pytest.mark.parametrize("kind", HEAVY)
+def test_standard_errors__of_relative_thresholds_hold_for_heavy_tails(kind):
+    """1,024 of 20,000 entries, new ones at each step; the RMS of each sample is off by up to a half."""
+    rng, thresholds = np.random.default_rng(3), (0.01, 0.1, 0.5)
+    population = HEAVY[kind](rng, (300, 20_000)).astype(np.float32)
+    root = np.sqrt((population.astype(np.float64) ** 2).mean(1))
+    truth = np.stack([(abs(population) <= tau * root[:, None]).mean(1) for tau in thresholds], 1)[1:]
+    array = sampled(population[:, :1024], np.arange(1024), (20_000,))
+    result = zero_gradients(array, tau=(), relative=thresholds).compute()
+    miss = abs(result.fraction_near_zero.values - truth)
+    assert ((miss <= 1.96 * result.fraction_near_zero_se.values).mean(0) >= 0.92).all()
+    covered = (result.fraction_near_zero_low.values <= truth) & (truth <= result.fraction_near_zero_high.values)
+    assert (covered.mean(0) >= 0.92).all()
+
+
+@pytest.mark.parametrize("entries", [10, 100, 1000])
+@pytest.mark.parametrize("expected", [0.02, 0.2, 1.0, 4.0])
+def test_intervals__of_rare_entries(entries, expected):
+    """Zeros among 20,000 entries of which the sample holds a few or none: an error of 0 covers no such rate."""
+    rng = np.random.default_rng(5)
+    zeros = round(20_000 * expected / entries)
+    rows = np.ones((801, 20_000), np.float32)
+    for row in rows:
+        row[rng.choice(20_000, zeros, replace=False)] = 0
+    result = zero_gradients(
+        sampled(rows[:, :entries], np.arange(entries), (20_000,)), tau=(0.5,), relative=()
+    ).compute()
+    low, high = result.fraction_near_zero_low.values, result.fraction_near_zero_high.values
+    covered = (low <= zeros / 20_000) & (zeros / 20_000 <= high)
+    assert covered.mean() >= 0.82
+    none = result.fraction_near_zero.values == 0
+    assert (low[none] == 0).all()
+    np.testing.assert_allclose(high[none], 1.96**2 / (entries / (1 - entries / 20_000) + 1.96**2), rtol=1e-4)
+
+
+def test_intervals__of_strata_that_are_sure_have_no_error_but_do_not_claim_certainty():
+    """One parameter never flips and one always: their sample means hold no variance, 9,600 entries were not seen."""
+    index = np.arange(0, 10_000, 25)
+    ones = np.ones((2, 400), np.float32)
+    flips = ones * np.array([[1], [-1]], np.float32)
+    result = sign_flips({"a": sampled(ones, index, (10_000,)), "b": sampled(flips, index, (10_000,))}).compute()
+    assert result.total_flip_rate == 0.5 and result.total_flip_rate_se == 0
+    assert 0.49 < result.total_flip_rate_low < 0.5 < result.total_flip_rate_high < 0.51
+    assert result.flip_rate_high.values.ravel()[0] == pytest.approx(1.96**2 / (400 / 0.96 + 1.96**2), rel=1e-4)
+    assert result.flip_rate_low.values.ravel()[1] == 1 - result.flip_rate_high.values.ravel()[0]
+
+
+def test_standard_errors__of_taps_that_differ_use_them_as_strata():
+    """Nine taps of known zeros and a middle one: the share of zeros is known but for chance within the tap."""
+    rng, shape = np.random.default_rng(2), (40, 30, 3, 3)
+    index = sample_indices("w", shape, 297)
+    full = np.zeros((200, *shape), np.float32)
+    full[..., 1, 1] = rng.standard_normal((200, 40, 30)) * (rng.random((200, 40, 30)) < 0.5)
+    result = zero_gradients(sampled(full.reshape(200, -1)[:, index], index, shape), tau=(0.0,), relative=()).compute()
+    miss = result.fraction_near_zero.values[..., 0] - (full == 0).mean((1, 2, 3, 4))[1:]
+    error = result.fraction_near_zero_se.values[..., 0]
+    assert error.mean() == pytest.approx(miss.std(), rel=0.15) and error.mean() < 0.007
+    assert 0.91 < (abs(miss) <= 1.96 * error).mean() < 0.99
+
+
+def test_standard_errors__of_a_single_entry_are_unknown_but_its_interval_is_not():
+    one = sampled(np.array([[1.0], [0.0], [1.0]]), np.array([3]), (7,))
+    result = zero_gradients(one, tau=(0.5,), relative=()).compute()
+    assert result.fraction_near_zero_se.isnull().all()
+    low, high = result.fraction_near_zero_low.values.ravel(), result.fraction_near_zero_high.values.ravel()
+    assert low[0] > 0.1 and high[0] == 1 and low[1] == 0 and high[1] < 0.9
