@@ -159,21 +159,6 @@ def test_gradient_statistics__intervals_cover_the_truth_as_often_as_they_claim(p
         assert (found[f"{name}_se"].isel({d: -1 for d in found[name].dims if d != "parameter"}) > 0).all()
 
 
-def test_gradient_statistics__intervals_of_totals_cover_the_truth(population):
-    rng = np.random.default_rng(3)
-    values = {"a": population[:, :1500], "b": 0.2 + 3 * population[:, 1500:]}
-    truth = trajlab.run(
-        "gradient_statistics", sampled(values, {n: (n, np.arange(g.shape[1])) for n, g in values.items()})
-    )
-    draws = []
-    for _ in range(120):
-        index = {n: (n, np.sort(rng.choice(g.shape[1], 400, replace=False))) for n, g in values.items()}
-        draws.append(trajlab.run("gradient_statistics", sampled(values, index)).compute())
-    found, truth = xr.concat(draws, "draw"), truth.compute()
-    for name in (*ESTIMATES, "variance_over_steps"):
-        assert covered(found, truth, f"total_{name}", "draw") == pytest.approx(0.95, abs=0.055), name
-
-
 @pytest.mark.parametrize(
     ("stage", "names"),
     [

@@ -2,8 +2,7 @@
 
 A threshold relative to the root mean square (RMS) of a row carries the error of that RMS, as both come from one sample:
 a count changes with the logarithm of the RMS as the entries are dense around the threshold. Heavy tails hide from a
-sample what makes up most of the RMS, so its error is that of the sample or, if larger, that of a Pareto tail fitted to
-the largest entries.
+sample what makes up most of the RMS, so that a Pareto tail fitted to the largest entries adds to its error.
 """
 
 import math
@@ -33,11 +32,12 @@ _INDICATORS = 6
 
 
 @jit
-def log_rms_variance(x, entries):
-    """Return the variance of the logarithm of a row's RMS, estimated from a sample, with a Pareto tail.
+def hidden_variance(x, entries):
+    """Return how much the variance of the logarithm of a row's RMS is larger with a Pareto tail than in a sample.
 
     The tail is fitted by Hill's estimator to the largest √n/2 magnitudes and extrapolated to the quantiles of the whole
     row. With the coefficient of variation c of the mean square the variance is ln(1 + c²)/4, that of a log-normal.
+    Both are those of a simple random sample.
 
     Parameters
     ----------
@@ -62,16 +62,28 @@ def log_rms_variance(x, entries):
     fourth = 0.0
     for i in range(n - k):
         square = (ordered[i] / start) ** 2
-        second += square
-        fourth += square * square
+        second += square / n
+        fourth += square * square / n
+    second_tail = 0.0
+    fourth_tail = 0.0
     slope = 0.0
     for i in range(n - k, n):
+        square = (ordered[i] / start) ** 2
+        second_tail += square / n
+        fourth_tail += square * square / n
         slope += math.log(ordered[i] / start) / k
+    share = (1.0 - n / entries) / n
+    of_sample = _log_variance(second + second_tail, fourth + fourth_tail, share)
     top = k * (entries / n)
-    second = second / n + _power_sum(top, 2.0 * slope) / entries
-    fourth = fourth / n + _power_sum(top, 4.0 * slope) / entries
-    spread = max(fourth / (second * second) - 1.0, 0.0)
-    return math.log1p(spread * (1.0 - n / entries) / n) / 4.0
+    second += _power_sum(top, 2.0 * slope) / entries
+    fourth += _power_sum(top, 4.0 * slope) / entries
+    return max(_log_variance(second, fourth, share) - of_sample, 0.0)
+
+
+@inner
+def _log_variance(second, fourth, share):
+    """Return the variance of the logarithm of an RMS by moments of the entries."""
+    return math.log1p(max(fourth / (second * second) - 1.0, 0.0) * share) / 4.0
 
 
 @inner
@@ -192,8 +204,8 @@ def rate_covariances(
         Whether they are relative, (tau).
     squares_previous, squares
         Number of finite entries of each row, and their sum of squares, (2).
-    spread_previous, spread
-        Variances of the logarithms of the RMS by the tail.
+    hidden_previous, hidden
+        See `hidden_variance`, of each row.
     """
     strata, n = scale.size, q.size
     x = np.empty(n)
@@ -252,11 +264,9 @@ def rate_covariances(
         total_covariance(sums, products, bounds, scale, between, covariance)
         slopes = np.zeros((2, _INDICATORS))
         if relative[k]:
-            hidden_previous = max(entries * entries * spread_previous - covariance[6, 6], 0.0)
-            hidden = max(entries * entries * spread - covariance[7, 7], 0.0)
-            covariance[6, 6] += hidden_previous
-            covariance[7, 7] += hidden
-            covariance[6, 7] += math.sqrt(hidden_previous * hidden)
+            covariance[6, 6] += entries * entries * hidden_previous
+            covariance[7, 7] += entries * entries * hidden
+            covariance[6, 7] += entries * entries * math.sqrt(hidden_previous * hidden)
             covariance[7, 6] = covariance[6, 7]
             window_previous = max(MIN_WINDOW, 2.0 * math.sqrt(covariance[6, 6]) / entries)
             window = max(MIN_WINDOW, 2.0 * math.sqrt(covariance[7, 7]) / entries)
@@ -316,20 +326,20 @@ class TransitionErrors(Kernel):
     ) -> None:
         entries = float(math.prod(block.shape))
         relative = np.arange(tau.shape[1]) >= len(self.tau)
-        spread = 0.0 if q is None else self._spread(q, entries)
+        hidden = 0.0 if q is None else self._hidden(q, entries)
         for step, (g, dw) in enumerate(zip(block.rows.arrays(), _weight_changes(block), strict=True)):
-            spread_before, spread = spread, self._spread(g, entries)
+            hidden_before, hidden = hidden, self._hidden(g, entries)
             if q is not None:
                 rate_covariances(
                     q, g, dw, *strata, entries, tau[step], tau[step + 1], relative, squares[step], squares[step + 1],
-                    spread_before, spread, out[step],
+                    hidden_before, hidden, out[step],
                 )  # fmt: skip
             q = g
 
-    def _spread(self, row: np.ndarray, entries: float) -> float:
-        """Return the variance of the logarithm of the RMS of a row by its tail."""
+    def _hidden(self, row: np.ndarray, entries: float) -> float:
+        """Return `hidden_variance` of a row if a threshold is relative, else 0."""
         finite = row[np.isfinite(row)].astype(np.float64) if self.relative else row[:0]
-        return log_rms_variance(finite, entries * finite.size / row.size) if finite.size else 0.0
+        return hidden_variance(finite, entries * finite.size / row.size) if finite.size else 0.0
 
 
 def _weight_changes(block: Block) -> list[np.ndarray]:
