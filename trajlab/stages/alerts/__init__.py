@@ -79,7 +79,8 @@ def alerts(
     Answers: did anything go wrong in this run, where first, since when, and for how long?
 
     A rule is checked wherever the run has what it needs. ExplodingTensor: an entry of a weight or gradient, an
-    activation or the loss is NaN or Inf. VanishingGradient: the mean |g| of a gradient. AllZero: the percentage of
+    activation, the loss or the validation loss is NaN or Inf; a step at which a loss was not measured does not count,
+    see `trajlab.from_arrays`. VanishingGradient: the mean |g| of a gradient. AllZero: the percentage of
     zeros in a gradient or matrix. UnchangedTensor: recorded weights in a row that are close, as in `numpy.allclose`.
     TensorVariance: the variance of a matrix. WeightUpdateRatio: mean |w_t − w_prev| / (mean |w_prev| + epsilon) of a
     matrix, between snapshots. LossNotDecreasing: the decrease of the loss over some steps. Overfit: the validation loss
