@@ -14,6 +14,9 @@ from trajlab.scan.graph import Graph, call
 from trajlab.scan.track import Track
 from trajlab.scan.window import readable
 
+LARGEST_INTEGER = 2**53
+"""Up to which float64 holds every integer."""
+
 
 class Source:
     """A tensor over training, parts of which are arguments of the tasks of a graph.
@@ -45,6 +48,8 @@ class Source:
         self.itemsize = data.dtype.itemsize
         self.block_steps: int | None = array.encoding.get("block_steps")
         self._graph = graph
+        if data.dtype in (np.int64, np.uint64):
+            data = _exact(data, str(array.name or "a tensor"))
         table = rows_of(data) if isinstance(data, da.Array) else None
         self._data: Rows | np.ndarray | da.Array = data if table is None else table
 
@@ -100,3 +105,18 @@ class Source:
         most = self.block_steps or most
         edges = np.linspace(0, self.steps, -(-self.steps // most) + 1).astype(int).tolist()
         return list(zip(edges[:-1], edges[1:], strict=True))
+
+
+def _exact(data: np.ndarray | da.Array, name: str) -> np.ndarray | da.Array:
+    """Return integers as float64, checked to be the same numbers when they are computed."""
+    return data.map_blocks(_floats, name, dtype=np.float64) if isinstance(data, da.Array) else _floats(data, name)
+
+
+def _floats(integers: np.ndarray, name: str) -> np.ndarray:
+    far = integers[(integers > LARGEST_INTEGER) | (integers < -LARGEST_INTEGER)]
+    if far.size:
+        raise BadSetting(
+            f"cannot scan {name}: it holds the integer {far.flat[0]}, beyond 2⁵³, which float64 rounds; leave it out, "
+            "or pass it as two tensors of its high and its low bits"
+        )
+    return integers.astype(np.float64)

@@ -124,7 +124,8 @@ def distribution(
     probabilities = tuple(map(float, quantiles))
     moments, _ = scan(Moments(), weight)
     spread, edges = scan(Distribution(probabilities, bins), weight, reference=anchor)
-    result = as_one_task(partial(_result, quantiles=probabilities, bins=bins), moments, spread, edges)
+    work = partial(_result, quantiles=probabilities, bins=bins, alone=parent_weight is None)
+    result = as_one_task(work, moments, spread, edges)
     return annotate(
         result,
         MEANINGS,
@@ -140,8 +141,9 @@ def distribution(
 
 
 def _result(
-    moments: xr.DataArray, spread: xr.DataArray, edges: xr.DataArray, *, quantiles: tuple[float, ...], bins: int
-) -> xr.Dataset:
+    moments: xr.DataArray, spread: xr.DataArray, edges: xr.DataArray, *, quantiles: tuple[float, ...], bins: int,
+    alone: bool,
+) -> xr.Dataset:  # fmt: skip
     table = columns_of(moments)
     sums = Sums.of(table)
     quantities = quantities_of(sums)
@@ -158,6 +160,9 @@ def _result(
     chance = spread.isel(column=slice(-2, None)).variable
     nulls = _nulls(sums.count, chance.isel(column=0), chance.isel(column=1), parts["histogram"].variable)
     result = result.assign(parts).assign(bin_edges=edges).assign(nulls)
+    if alone:  # one snapshot says nothing about change
+        compared = table["count"].notnull().sum("step") > 1
+        result = result.assign({name: result[name].where(compared) for name in DISTANCES})
     return stride(result).assign_coords(quantile=list(quantiles))
 
 

@@ -86,13 +86,13 @@ def drift(
         Change since the previous snapshot, and the path so far; NaN at the first snapshot, where the path has length 0.
         Straightness is known where distances are from the first snapshot.
     unchanged_cause : (parameter, cause)
-        Recorded entries whose bits never differed from the reference. Frozen: the whole parameter; structural: the same kernel
-        taps in all filters of a convolution; dead unit: the whole row of a unit; static: the rest.
+        Recorded entries whose bits never differed from the reference. Frozen: the whole parameter; structural: the same
+        kernel taps in all filters of a convolution; dead unit: the whole row of a unit; static: the rest.
     nonfinite : (step, parameter)
         Recorded entries that are NaN or Inf. All else excludes them, and pairs with one such side.
     …_se : as the estimate
-        Standard errors, where only a sample of the entries was recorded, as of gradients: norms, distances and paths are
-        then those of the whole tensor, estimated from the sample; `distance_linf` is a lower bound.
+        Standard errors, where only a sample of the entries was recorded, as of gradients: norms, distances and paths
+        are then those of the whole tensor, estimated from the sample; `distance_linf` is a lower bound.
     total_… : (step)
         The same for the whole network, from the sums over all entries; for a mapping of tensors only. Of tensors that
         were recorded at different steps, totals follow the path over the steps that all share, and are NaN at others.

@@ -63,6 +63,7 @@ def alerts(
     spike_window: int = 50,
     spike_min_values: int = 10,
     spike_deviations: float = 10.0,
+    spike_smallest_deviation: float = 0.01,
     dead_relu_threshold_inactivity: float = 1.0,
     dead_relu_threshold_layer: float = 50.0,
     saturated_activation_threshold_tanh: Sequence[float] = (-9.4999, 9.4999),
@@ -156,6 +157,9 @@ def alerts(
         Smallest number of values in a baseline of Spike.
     spike_deviations
         Spike fires above this number of robust standard deviations, each 1.4826 median absolute deviations.
+    spike_smallest_deviation
+        Smallest robust standard deviation of a baseline, as a share of its median. It is also at least the decimal to
+        which all values of the baseline are rounded.
     dead_relu_threshold_inactivity
         ReLUs active at less than this percentage of positions count as dead.
     dead_relu_threshold_layer
@@ -188,7 +192,8 @@ def alerts(
     checked, fired : (rule)
         Number of places at which the rule was checked, and at which it fires.
     reason : (rule)
-        Why a rule was not checked; empty if it was.
+        Why a rule was not checked; empty if it was. A single snapshot says nothing about change: rules about it are not
+        checked then.
     rules_fired : ()
         Number of rules that fire.
 

@@ -179,7 +179,7 @@ def _at_steps(sums: Sums, total: bool) -> dict[str, xr.Variable]:
 
 def _angle(sums: Sums, gq: xr.Variable, gg: xr.Variable, qq: xr.Variable, total: bool) -> dict[str, xr.Variable]:
     """Return the angle whose cosine is gq / sqrt(gg·qq), with its standard error."""
-    size = np.sqrt(gg * qq)
+    size = np.sqrt(gg) * np.sqrt(qq)
     cosine = (gq / size).clip(-1.0, 1.0)
     first = sums.gq / size - cosine / 2 * (sums.gg / gg + sums.qq / qq)
     second = (
