@@ -9,7 +9,7 @@ import xarray as xr
 
 import trajlab
 from trajlab.record import Recorder, every
-from trajlab.runs.measured import likely_measured, marks_of
+from trajlab.statistics.metrics import likely_measured, marks_of
 
 NAN = math.nan
 
@@ -59,8 +59,9 @@ def test_measured__logs_of_strangers_tell_nan_from_none(tmp_path):
     for step in (10, 20):
         (tmp_path / f"checkpoint-{step}").mkdir()
         save_file({"w": torch.ones(2, 2)}, tmp_path / f"checkpoint-{step}" / "model.safetensors")
-    log = [{"step": 5, "loss": 2.0}, {"step": 7, "eval_loss": 1.0}, {"step": 10, "loss": NAN}, {"step": 15, "loss": 1.0},
-           {"step": 16, "loss": "NaN"}, {"step": 17, "loss": "-Infinity"}, {"step": 20, "train_runtime": 3.0}]  # fmt: skip
+    losses = {5: 2.0, 10: NAN, 15: 1.0, 16: "NaN", 17: "-Infinity"}
+    log = [{"step": step, "loss": loss} for step, loss in losses.items()]
+    log += [{"step": 7, "eval_loss": 1.0}, {"step": 20, "train_runtime": 3.0}]
     (tmp_path / "checkpoint-20" / "trainer_state.json").write_text(json.dumps({"log_history": log}))
     run = trajlab.open(tmp_path)
     assert exploded(run) == [10, 16, 17]

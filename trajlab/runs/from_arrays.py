@@ -121,7 +121,8 @@ def _columns(metrics: xr.Dataset | Mapping[str, Any] | None) -> xr.Dataset:
 def _column(values: Any) -> tuple[np.ndarray, np.ndarray | None]:
     """Return the values of a metric, and at which steps it was measured if there are marks of missing ones."""
     if isinstance(values, np.ma.MaskedArray):
-        return values.astype(np.float64).filled(np.nan), ~np.ma.getmaskarray(values)
+        mask = np.ma.getmaskarray(values)
+        return np.where(mask, np.nan, np.ma.getdata(values).astype(np.float64)), ~mask
     array = np.asarray(values)
     if array.dtype != object:
         return array, None

@@ -37,25 +37,3 @@ def with_marks(metrics: xr.Dataset, measured: Mapping[str, np.ndarray]) -> xr.Da
         if name in measured and np.isnan(metrics[name].values).any()
     }
     return metrics.assign_coords(marks)
-
-
-def marks_of(metric: str, metrics: xr.Dataset) -> xr.DataArray | None:
-    """Return whether a metric was measured, (step) bool; None if the run does not say."""
-    name = mark_of(metric, metrics)
-    return metrics[name] if name in metrics.coords and metrics[name].dims == ("step",) else None
-
-
-def likely_measured(values: np.ndarray, steps: np.ndarray) -> np.ndarray:
-    """Guess at which steps a metric without marks was measured, (step) bool: at all that its interval reaches.
-
-    The interval is the greatest common divisor of the distances between steps with a number. Without two numbers, every
-    step counts as measured.
-
-    >>> likely_measured(np.array([2.0, np.nan, 1.5, np.nan, np.nan]), np.array([0, 5, 10, 15, 20]))
-    array([ True, False,  True, False,  True])
-    """
-    numbers = ~np.isnan(values)
-    interval = int(np.gcd.reduce(np.diff(steps[numbers]))) if numbers.sum() > 1 else 0
-    if not interval:
-        return np.ones(len(steps), bool)
-    return numbers | ((steps - steps[numbers][0]) % interval == 0)

@@ -109,7 +109,7 @@ class Source:
 
 def _exact(data: np.ndarray | da.Array, name: str) -> np.ndarray | da.Array:
     """Return integers as float64, checked to be the same numbers when they are computed."""
-    return data.map_blocks(_floats, name, dtype=np.float64) if isinstance(data, da.Array) else _floats(data, name)
+    return da.map_blocks(_floats, data, name, dtype=np.float64) if isinstance(data, da.Array) else _floats(data, name)
 
 
 def _floats(integers: np.ndarray, name: str) -> np.ndarray:

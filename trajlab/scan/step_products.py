@@ -130,8 +130,8 @@ def principal_components(tensor: Tensor, components: int, center: str, anchors: 
         dims, shape = arrays["distance"][:2]
         arrays["distance_se"] = dims, shape, _distance_errors, (parts, variances, positions, length)
         if not isinstance(tensor, xr.DataArray):
-            arguments = (whole, [total_variance], shared, length)
-            arrays["total_distance_se"] = dims, (1, *shape[1:]), _distance_errors, arguments
+            of_all = (whole, [total_variance], shared, length)
+            arrays["total_distance_se"] = dims, (1, *shape[1:]), _distance_errors, of_all
     variables = {
         key: xr.Variable(dims, graph.array(key, shape, function, *arguments))
         for key, (dims, shape, function, arguments) in arrays.items()

@@ -58,7 +58,7 @@ def _two(pair: tuple[str, str]) -> str:
 def _ends(result: xr.Dataset) -> list[Finding]:
     distances = total_of(result, "relative_distance")
     distances_of = {} if distances is None else _each_two(distances)
-    if not distances_of:
+    if distances is None or not distances_of:
         return []
     near, far = min(distances_of, key=distances_of.__getitem__), max(distances_of, key=distances_of.__getitem__)
     same = [pair for pair, value in distances_of.items() if value == 0]

@@ -6,10 +6,9 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from trajlab.runs.measured import likely_measured
 from trajlab.scan.kernels.activity import ACTIVITY
 from trajlab.stages.alerts.tables import Key, Tables, count_early
-from trajlab.statistics.metrics import LOSSES, VALIDATION_LOSSES, metric_name
+from trajlab.statistics.metrics import LOSSES, VALIDATION_LOSSES, likely_measured, metric_name
 
 NETWORK = "network"
 """Place of what holds for the whole network."""

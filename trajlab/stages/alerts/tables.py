@@ -10,12 +10,12 @@ import xarray as xr
 
 from trajlab.replays.observe import observe
 from trajlab.replays.observers.activity import Activity
-from trajlab.runs.measured import marks_of
 from trajlab.scan.kernels.distribution import Distribution
 from trajlab.scan.kernels.moments import Moments
 from trajlab.scan.kernels.update_size import Updates
 from trajlab.scan.scan import scan
 from trajlab.stages.alerts.matrix_rank import rank_table
+from trajlab.statistics.metrics import marks_of
 from trajlab.statistics.units import shape_of
 
 
