@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 from typer.core import TyperGroup
 
-from trajlab.errors import MissingData, errors_in_one_line
+from trajlab.errors import BadSetting, MissingData, TrajlabError, errors_in_one_line
 from trajlab.running.help import stages_by_panel
 from trajlab.running.interrupt import interruptible
 from trajlab.running.options import (
@@ -173,19 +173,29 @@ def run_stages(
 ) -> None:
     """Compute several stages in one pass over the data."""
     from trajlab.running.compute import write
+    from trajlab.running.left_out import left_out
     from trajlab.running.settings import read_settings, settings_of
     from trajlab.running.stage_command import lazy_result
 
     options = RunOptions(run, parent, on, step_pattern, model, probe, device, trust, series)
-    results = {}
-    for name in [name.strip() for name in stages.split(",") if name.strip()] or stage_names():
+    results: dict[Path, Any] = {}
+    errors: dict[str, TrajlabError] = {}
+    named = [name.strip() for name in stages.split(",") if name.strip()]
+    for name in named or stage_names():
         settings = read_settings(params, name, settings_of(stage(name)))
         try:
             results[out / f"{name}.zarr"] = lazy_result(name, options, settings)
-        except MissingData as error:
-            if stages:
+        except (MissingData, BadSetting) as error:
+            if named or (isinstance(error, BadSetting) and on is None):
                 raise
-            typer.echo(f"trajlab: {name} is left out: {error}", err=True)
+            errors[name] = error
+    if errors:
+        words = left_out(errors, len(stage_names()))
+        if len(set(map(str, errors.values()))) == 1 and not results:
+            raise next(iter(errors.values()))
+        if not results:
+            raise MissingData(f"cannot compute any stage of {run}: {words}; name a run that has what one needs")
+        typer.echo(f"trajlab: {words}", err=True)
     write(results, overwrite=overwrite, workers=workers, scheduler=scheduler)
 
 

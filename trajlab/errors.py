@@ -77,3 +77,19 @@ def errors_in_one_line(program: str) -> Iterator[None]:
 def _exit(message: str) -> None:
     print(message.replace("\n", " "), file=sys.stderr)
     sys.exit(1)
+
+
+class MissingInput(MissingData):
+    """A stage needs an input that the run lacks.
+
+    Parameters
+    ----------
+    message
+        The error in one sentence.
+    reason
+        What the run lacks, in a few words.
+    """
+
+    def __init__(self, message: str, reason: str):
+        super().__init__(message)
+        self.reason = reason

@@ -192,3 +192,16 @@ def test_between__says_what_it_can_not_join(example):
         trajlab.between(other, other, points=1)
     with pytest.raises(BadSetting, match="no hidden layer.*leave align out"):
         trajlab.between(other, other, align=True)
+
+
+def test_between__names_the_steps_of_its_ends_and_takes_each_runs_own_when_asked():
+    one = trajlab.from_arrays({"w": np.arange(3.0)[:, None]}, steps=[0, 40, 80])
+    other = trajlab.from_arrays({"w": 10 + np.arange(3.0)[:, None]}, steps=[0, 50, 100])
+    shared, own = trajlab.between(one, other, points=2), trajlab.between(one, other, points=2, ends="own")
+    assert shared.metrics.ends.values.tolist() == [0, 0] and own.metrics.ends.values.tolist() == [80, 100]
+    assert shared.weights["w"].values.ravel().tolist() == [0, 10]
+    assert own.weights["w"].values.ravel().tolist() == [2, 12]
+    apart = trajlab.from_arrays({"w": np.zeros((1, 1))}, steps=[7])
+    assert trajlab.between(one, apart, ends="own").metrics.ends.values.tolist() == [80, 7]
+    with pytest.raises(BadSetting, match="ends='start'"):
+        trajlab.between(one, other, ends="start")

@@ -1,6 +1,9 @@
 import re
 import warnings
 
+import numpy as np
+import xarray as xr
+
 import trajlab
 from tests.reports.runs import moving, named
 from trajlab.reports.page import report
@@ -54,3 +57,27 @@ def test_report__shows_no_parents_among_what_sets_runs_apart(tmp_path):
 
     header = page.partition('id="runs"')[2].partition("</thead>")[0]
     assert re.findall(r"<th(?: [^>]*)?>(.*?)</th>", header) == ["run", "variant", "seed"]
+
+
+def test_report__has_the_steps_of_the_snapshots_not_of_the_log(tmp_path):
+    weights = {"w": np.arange(12.0).reshape(3, 2, 2)}
+    run = trajlab.from_arrays(weights, steps=[100, 200, 300])
+    run.metrics = xr.Dataset({"loss": ("step", np.linspace(2, 1, 90))}, {"step": 5 * np.arange(90)})
+    alerts = trajlab.run("alerts", run).compute()
+    for results in ({"alerts": alerts}, {"alerts": alerts, "drift": trajlab.run("drift", run).compute()}):
+        page = report(results, tmp_path / "r.html", overwrite=True).read_text()
+        assert "steps 100 to 300" in page and "steps 0 to 445" not in page
+    log = trajlab.from_arrays({}, metrics={"loss": np.linspace(2, 1, 90)})
+    page = report({"alerts": trajlab.run("alerts", log).compute()}, tmp_path / "log.html").read_text()
+    assert "steps 0 to 89" in page
+
+
+def test_report__has_no_heading_about_gradients_without_gradients(example, tmp_path):
+    weights = trajlab.from_arrays({name: array.values for name, array in example.weights.items()})
+    for run, heading in ((weights, False), (example, True)):
+        results = {name: trajlab.run(name, run).compute() for name in ("drift", "spectrum", "sign_flips")}
+        page = report(results, tmp_path / "r.html", overwrite=True).read_text()
+        headings = re.findall(r"<h2>(.*)</h2>", page)
+        assert any("gradients" in text for text in headings) == heading
+        assert len(headings) == len(set(headings))
+        assert page.count('id="sign_flips"') == 1

@@ -132,3 +132,31 @@ def test_distribution__errors_are_zero_where_all_is_recorded(example):
     result = trajlab.run("distribution", example).compute()
     for name in ("mean_se", "std_se", "total_mean_se", "total_std_se"):
         assert (result[name] == 0).all(), name
+
+
+def test_distribution__empty_tensors_leave_totals_alone(rng):
+    tensors = {"a": rng.standard_normal((4, 5, 4)), "b": rng.standard_normal((4, 6))}
+    plain = trajlab.run("distribution", trajlab.from_arrays(tensors)).compute()
+    more = trajlab.run("distribution", trajlab.from_arrays(tensors | {"none": np.zeros((4, 0, 4))})).compute()
+    for name in plain.data_vars:
+        if name.startswith("total_"):
+            assert plain[name].notnull().any() or "_se" in name
+            np.testing.assert_array_equal(more[name], plain[name], err_msg=name)
+
+
+def test_distribution__one_snapshot_is_at_no_distance_from_itself(rng):
+    run = trajlab.from_arrays({"w": rng.standard_normal((1, 300))})
+    result = trajlab.run("distribution", run).compute()
+    assert all(result[name].isnull().all() for name in ("wasserstein", "ks", "js", "psi"))
+    parent = trajlab.from_arrays({"w": 3 + rng.standard_normal((1, 300))})
+    assert trajlab.run("distribution", run, parent=parent).ks.values > 0.5
+
+
+@pytest.mark.parametrize("size", [1e-100, 1e-80, 1e-60, 1.0, 1e60])
+def test_distribution__moments_beyond_the_range_of_powers_are_unknown(rng, size):
+    values = rng.standard_normal((2, 500))
+    result = trajlab.run("distribution", trajlab.from_arrays({"w": size * values})).compute()
+    np.testing.assert_allclose(result["std"][:, 0], size * values.std(1), rtol=1e-9)
+    expected = [np.nan] * 2 if size < 1e-70 else stats.kurtosis(values, axis=1)
+    np.testing.assert_allclose(result.excess_kurtosis[:, 0], expected, rtol=1e-7)
+    assert "1e-70" in result.excess_kurtosis.attrs["definition"]

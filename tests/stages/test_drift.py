@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from safetensors.torch import save_file
 
 import trajlab
+from tests.stages.samples_of_entries import coverage, sample
 from trajlab.errors import MissingData
 from trajlab.stages.drift import drift
 
@@ -118,3 +120,102 @@ def test_drift__finite_entries_that_are_all_zero_have_a_norm():
     np.testing.assert_array_equal(result.norm.sel(parameter="w"), [0, np.nan])
     np.testing.assert_array_equal(result.norm.sel(parameter="empty"), [0, 0])
     np.testing.assert_array_equal(result.total_norm, [0, np.nan])
+
+
+def test_drift__tensors_recorded_at_different_steps_keep_their_own_paths(rng):
+    a, b = (rng.standard_normal((5, 4, 3)).cumsum(0) for _ in range(2))
+    steps = np.arange(5)
+    weights = {
+        "a": xr.DataArray(a, {"step": steps}, ("step", "out", "in"), "a"),
+        "b": xr.DataArray(b[::2], {"step": steps[::2]}, ("step", "out", "in"), "b"),
+    }
+    result = drift(weights).compute()
+    both = np.concatenate([a.reshape(5, -1), b.reshape(5, -1)], 1)[::2]
+    path = np.append(0, np.linalg.norm(np.diff(both, axis=0), axis=1).cumsum())
+    np.testing.assert_allclose(result.total_path_length, [path[0], np.nan, path[1], np.nan, path[2]])
+    np.testing.assert_allclose(result.total_update_l2[[2, 4]], np.diff(path))
+    straight = np.linalg.norm(both - both[0], axis=1)[1:] / path[1:]
+    np.testing.assert_allclose(result.total_straightness[[2, 4]], straight)
+    for name, own in weights.items():
+        alone = drift(own).compute()
+        for variable in ("path_length", "straightness", "update_l2", "relative"):
+            np.testing.assert_allclose(result[variable].sel(parameter=name, step=own.step), alone[variable])
+    apart = drift({"a": weights["a"][[0, 2]], "b": weights["b"][[1]].assign_coords(step=[3])}).compute()
+    assert apart.total_path_length.isnull().all() and apart.total_norm.isnull().all()
+
+
+@pytest.mark.parametrize(("reference", "known"), [(0, True), (10, True), (-3, True), (-1, False), (20, False)])
+def test_drift__straightness_is_of_the_path_from_the_start(rng, reference, known):
+    weights = {"w": rng.standard_normal((3, 8)).cumsum(0), "v": rng.standard_normal((3, 2)).cumsum(0)}
+    run = trajlab.from_arrays(weights, steps=[10, 20, 30])
+    result = trajlab.run("drift", run, reference=reference).compute()
+    for variable in (result.straightness, result.total_straightness):
+        assert (variable.isel(step=-1).notnull() == known).all() and not (variable > 1 + 1e-12).any()
+    from_parent = trajlab.run("drift", run, parent=run, reference=reference).compute()
+    assert from_parent.straightness.isnull().all() and from_parent.total_straightness.isnull().all()
+
+
+def test_drift__one_snapshot_says_nothing_about_change(rng):
+    weights = {"w": rng.standard_normal((1, 4, 3)), "b": np.zeros((1, 4))}
+    run = trajlab.from_arrays(weights, steps=[100])
+    result = trajlab.run("drift", run).compute()
+    assert np.isfinite(result.norm).all() and np.isfinite(result.total_norm).all()
+    unknown = set(result.data_vars) - {"norm", "nonfinite", "total_norm", "total_nonfinite"}
+    assert {name for name in unknown if result[name].notnull().any()} == set()
+    compared = trajlab.run("drift", run, parent=trajlab.from_arrays({k: v + 1 for k, v in weights.items()})).compute()
+    np.testing.assert_allclose(compared.distance_l2, [[np.sqrt(12), 2]])
+    assert (compared.changed == 1).all() and (compared.unchanged_cause == 0).all()
+
+
+def test_drift__sampled_entries_count_for_the_whole_tensor(rng):
+    g = (rng.standard_normal((4, 2000)) * [[1], [2], [3], [4]]).cumsum(0)
+    draws = {f"draw {i}": sample(g, 400, rng) for i in range(150)}
+    result = drift(draws).compute()
+    d, u = g - g[0], np.diff(g, axis=0, prepend=np.nan)
+    norms = {"norm": g, "distance_l2": d, "update_l2": u}
+    truth = {name: np.linalg.norm(values, axis=1) for name, values in norms.items()}
+    truth |= {
+        "distance_l1": abs(d).sum(1),
+        "relative": truth["distance_l2"] / truth["norm"][0],
+        "cosine": g @ g[0] / truth["norm"] / truth["norm"][0],
+        "update_ratio": truth["update_l2"] / np.append(np.nan, truth["norm"][:-1]),
+        "sign_changed": (np.sign(g) != np.sign(g[0])).mean(1),
+    }
+    for name, values in truth.items():
+        estimates, errors = (result[key].transpose("parameter", "step").values[:, 2:] for key in (name, f"{name}_se"))
+        covered = coverage(estimates, errors, values[2:])
+        assert (0.88 < covered).all() and (covered < 1).all(), (name, covered)
+        np.testing.assert_allclose(estimates.mean(0), values[2:], rtol=0.01, err_msg=name)
+    length, error = result.path_length[-1], result.path_length_se[-1]
+    assert coverage(length.values, error.values, truth["update_l2"][1:].sum()) > 0.94
+
+
+def test_drift__totals_weigh_samples_by_the_size_of_their_tensor(rng):
+    """At each step the large tensor holds the same values in another order, so that each step is a new draw."""
+    small = np.tile(rng.standard_normal(30), (200, 1))
+    large = rng.permuted(np.tile(5 * rng.standard_normal(3000), (200, 1)), axis=1)
+    whole = xr.DataArray(small, {"step": np.arange(200)}, ("step", "out"), "b")
+    result = drift({"w": sample(large, 300, rng), "b": whole}).compute()
+    truth = np.linalg.norm([*small[0], *large[0]])
+    covered = coverage(result.total_norm.values, result.total_norm_se.values, truth)
+    assert 0.88 < covered < 0.99
+    np.testing.assert_allclose(result.total_norm.mean(), truth, rtol=0.01)
+    np.testing.assert_allclose(result.norm.sel(parameter="b"), np.linalg.norm(small, axis=1))
+    assert (result.norm_se.sel(parameter="b") == 0).all()
+    assert not any(name.endswith("_se") for name in drift({"b": whole}))
+
+
+def test_drift__sampled_entries_that_never_changed_keep_their_cause(rng):
+    w = np.zeros((3, 8, 4, 3, 3))
+    w[1:, :, :, 1, 1] = 1  # only the middle tap moved
+    w[1:, 0] = 1  # and all that leads into the first unit
+    w[1:, 1] = 0
+    run = sample(w, 200, rng)
+    index = run["index"].values
+    unit, tap = index // 36, index % 9
+    dead = (unit == 1).sum()
+    cause = drift({"w": run}).compute()
+    counts = cause.unchanged_cause.sel(parameter="w")
+    assert counts.sel(cause="dead_unit") == dead
+    assert counts.sel(cause="static") == ((unit > 1) & (tap != 4)).sum()
+    assert cause.total_unchanged_cause.sum() == pytest.approx(float(counts.sum()) * 288 / 200)

@@ -5,7 +5,9 @@ import xarray as xr
 
 import trajlab
 from trajlab.errors import BadSetting, MissingData
+from trajlab.figures import panels
 from trajlab.stages.filters import filters
+from trajlab.statistics.prepare import prepare
 
 
 def of(**arrays):
@@ -162,3 +164,32 @@ def test_filters__of_what_is_none(rng):
         trajlab.run("filters", run, max_steps=0)
     with pytest.raises(MissingData, match="step 5 of conv.weight"):
         trajlab.run("filters", run, steps=[5])
+
+
+def test_filters__over_a_volume_are_slices_one_below_the_other(rng):
+    volume = rng.standard_normal((3, 4, 2, 3, 5, 6))
+    result = trajlab.run("filters", of(conv_weight=volume)).compute()
+    assert result.attrs["slices"] == 3
+    np.testing.assert_array_equal(result.kernel, volume.reshape(3, 4, 2, 15, 6))
+    flat = volume.reshape(3, 4, -1)
+    np.testing.assert_allclose(result.relative[1:], np.linalg.norm(flat - flat[0], axis=-1)[1:] / result.norm[0])
+    checkers = (-1.0) ** np.indices((5, 6)).sum(0) * (-1.0) ** np.arange(3)[:, None, None]
+    within = trajlab.run("filters", of(w=np.tile(checkers, (2, 1, 1, 1, 1, 1)))).compute()
+    np.testing.assert_allclose(within.neighbor_correlation, -1)  # slices that meet are no neighbors
+    panels(prepare(result.assign_attrs(stage="filters")))
+
+
+def test_filters__of_images_come_before_those_over_lines_and_embeddings(rng):
+    run = of(
+        pos=rng.random((2, 1, 9, 7)), line_weight=rng.random((2, 3, 4, 5)), conv_weight=rng.random((2, 3, 3, 2, 2))
+    )
+    assert trajlab.run("filters", run).attrs["parameter"] == "conv.weight"
+    assert (
+        trajlab.run("filters", of(pos=np.ones((2, 1, 9, 7)), b_weight=np.ones((2, 3, 4, 5)))).attrs["parameter"]
+        == "b.weight"
+    )
+    assert trajlab.run("filters", run, parameter="line.weight").kernel.dims == ("step", "filter", "channel", "y", "x")
+
+
+def test_filters__of_one_step_have_no_distance(rng):
+    assert trajlab.run("filters", of(w=rng.random((1, 3, 2, 3, 3)))).relative.isnull().all()

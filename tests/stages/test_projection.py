@@ -5,6 +5,7 @@ from scipy.spatial.distance import cdist
 from sklearn.decomposition import PCA
 
 import trajlab
+from tests.stages.samples_of_entries import coverage, sample
 from trajlab.errors import BadSetting, MissingData
 from trajlab.stages.projection import projection
 
@@ -156,3 +157,26 @@ def test_projection__settings_without_sense(example, settings):
 def test_projection__of_nothing():
     with pytest.raises(MissingData, match="weights"):
         projection({})
+
+
+def test_distance__of_samples_is_that_of_the_whole_tensor(rng):
+    values = rng.standard_normal((3, 1500)).cumsum(0)
+    draws = {f"draw {i}": sample(values, 250, rng) for i in range(150)}
+    whole = {"b": trajlab.from_arrays({"b": rng.standard_normal((3, 20))}).weights["b"]}
+    result = projection(draws | whole, anchors=2, components=1).compute()
+    truth = cdist(values, values[[0, 2]])
+    for anchor, step in ((0, 1), (0, 2), (2, 0)):
+        found = result.sel(step=step, anchor=anchor, parameter=list(draws))
+        column = [0, 2].index(anchor)
+        assert 0.88 < coverage(found.distance.values, found.distance_se.values, truth[step, column]) < 1
+        np.testing.assert_allclose(found.distance.mean(), truth[step, column], rtol=0.01)
+    assert (result.distance_se.sel(parameter="b") == 0).all() and (result.distance_se.sel(step=0, anchor=0) == 0).all()
+    squares = (result.distance**2).sum("parameter")
+    np.testing.assert_allclose(result.total_distance**2, squares.transpose(*result.total_distance.dims), atol=1e-9)
+    combined = np.sqrt(((2 * result.distance * result.distance_se) ** 2).sum("parameter")) / (2 * np.sqrt(squares))
+    moved = combined.sel(step=2, anchor=0)
+    np.testing.assert_allclose(result.total_distance_se.sel(step=2, anchor=0), moved)
+    scaled = np.sqrt(1500 / 250) * abs(result.scores.sel(parameter="draw 0", component=1))
+    alone = draws["draw 0"].drop_vars("index").drop_attrs()
+    np.testing.assert_allclose(scaled, 6 * abs(projection(alone, components=1).compute().scores.sel(component=1)))
+    assert "distance_se" not in projection(whole)

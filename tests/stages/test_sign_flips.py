@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -175,3 +176,29 @@ def test_sign_flips__weights_alone_and_nothing(example):
     assert "flips" not in result
     with pytest.raises(MissingData, match="neither"):
         sign_flips()
+
+
+def test_sign_flips__tensors_recorded_at_different_steps_keep_their_own_strides():
+    """A gradient of every step flips each time, and one of every fifth step flips each time: every 5 steps."""
+    steps = np.arange(21)
+    often = xr.DataArray(np.tile((-1.0) ** steps[:, None], (1, 6)), {"step": steps}, ("step", "out"), "often")
+    rare = often[:5].assign_coords(step=steps[::5]).rename("rare")
+    late = often[:4].assign_coords(step=[7, 9, 10, 16]).rename("late")
+    result = sign_flips({"often": often, "rare": rare, "late": late}).compute()
+    for name, own in (("often", often[:, :]), ("rare", rare[:5]), ("late", late)):
+        alone = sign_flips(own[: own.sizes["step"]]).compute()
+        together = result.run_length.sel(parameter=name, step=alone.step)
+        np.testing.assert_allclose(together, alone.run_length)
+    assert result.run_length.sel(parameter="rare", step=20) == 4.0 * 5 / 4
+    assert result.run_length.sel(parameter="late", step=16) == (2 + 1 + 6) / 3
+    assert result.total_run_length.sel(step=20) == pytest.approx((20 + 20 + 9) / (20 + 4 + 3))
+
+
+def test_sign_flips__totals_of_weights_compare_the_steps_that_all_share():
+    steps = np.arange(5)
+    often = xr.DataArray(np.tile((-1.0) ** steps[:, None], (1, 6)), {"step": steps}, ("step", "out"), "often")
+    rare = often[:3].assign_coords(step=steps[::2]).rename("rare")
+    result = sign_flips(weight={"often": often, "rare": rare}).compute()
+    np.testing.assert_array_equal(result.weight_flip_rate.sel(parameter="often"), [1, 1, 1, 1])
+    np.testing.assert_array_equal(result.weight_flip_rate.sel(parameter="rare"), [np.nan, 1, np.nan, 1])
+    np.testing.assert_array_equal(result.total_weight_flip_rate, [np.nan, 0.5, np.nan, 0.5])

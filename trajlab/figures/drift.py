@@ -17,6 +17,7 @@ from trajlab.figures.marks.selection import choose
 from trajlab.figures.panel import Panel
 from trajlab.statistics.extremes import Extreme, in_run, most_unmoved
 from trajlab.statistics.result import is_from_start, reference_name
+from trajlab.statistics.shared_steps import stride_where
 from trajlab.statistics.wording import count
 
 
@@ -125,8 +126,9 @@ def _lines(result: xr.Dataset, name: str, figure: Figure) -> None:
 
 
 def _rate(result: xr.Dataset, name: str, figure: Figure) -> None:
-    stride = result["stride"]
-    rate = result[name] / stride.where(stride > 0)
+    recorded = result[name.replace("update_ratio", "path_length")].notnull().transpose(..., "step")
+    strides = recorded.copy(data=stride_where(recorded.values, recorded["step"].values))
+    rate = result[name] / strides
     bands(rate.assign_attrs(long_name="relative distance per step", units="1"), figure.add_subplot(), log=True)
 
 

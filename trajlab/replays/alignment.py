@@ -159,7 +159,7 @@ def aligned_table(
     """Return squared distances between aligned runs, (step, parameter); lazily."""
     squares = [
         delayed(aligned_squares)(
-            chain, orders_at(chain, ours, theirs, step), state_at(ours, step), state_at(theirs, step)
+            chain, orders_at(chain, ours, theirs, step, step), state_at(ours, step), state_at(theirs, step)
         )
         for step in steps
     ]
@@ -168,9 +168,11 @@ def aligned_table(
     return xr.DataArray(values, labels, ("step", "parameter"), "squares")
 
 
-def orders_at(chain: Chain, ours: Mapping[str, xr.DataArray], theirs: Mapping[str, xr.DataArray], step: int) -> Any:
-    """Align two runs at a step, lazily; asked for again, it is the same task."""
-    return delayed(align)(chain, state_at(ours, step), state_at(theirs, step))
+def orders_at(
+    chain: Chain, ours: Mapping[str, xr.DataArray], theirs: Mapping[str, xr.DataArray], step: int, their_step: int
+) -> Any:
+    """Align two runs, each at a step of its own, lazily; asked for again, it is the same task."""
+    return delayed(align)(chain, state_at(ours, step), state_at(theirs, their_step))
 
 
 def state_at(tensors: Mapping[str, xr.DataArray], step: int) -> dict[str, Any]:

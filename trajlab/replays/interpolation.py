@@ -16,34 +16,45 @@ from trajlab.scan.graph import delayed
 POINTS = 11
 """Points of a line, both ends among them."""
 
+ENDS = ("shared", "own")
+"""Steps of the ends: the last that both runs recorded, or the last of each run."""
+
 
 def between(
-    one: Trajectory, other: Trajectory, *, points: int = POINTS, align: bool = False, chain: Chain | None = None
+    one: Trajectory,
+    other: Trajectory,
+    *,
+    points: int = POINTS,
+    align: bool = False,
+    chain: Chain | None = None,
+    ends: str = "shared",
 ) -> Trajectory:
     """Return the linear interpolation between the last weights of two runs as a trajectory; lazily.
 
     Its steps are the points, 0 the end of the first run and the last one that of the second, where `metrics.alpha`
-    goes from 0 to 1. Buffers lie on the line too: the statistics of batch normalization are those between the ends,
-    not what a pass of data through the points would give, so that a barrier may be due to them (Jordan et al. 2022,
-    REPAIR, arXiv:2211.08403). Integers are rounded.
+    goes from 0 to 1 and the coord `ends` holds the optimizer steps of both ends. Buffers lie on the line too: the
+    statistics of batch normalization are those between the ends, not what a pass of data through the points would give,
+    so that a barrier may be due to them (Jordan et al. 2022, REPAIR, arXiv:2211.08403). Integers are rounded.
 
     Parameters
     ----------
     one, other
-        The runs, of one architecture. Their ends are at the last step that both recorded.
+        The runs, of one architecture.
     points
         How many points, 2 or more.
     align
         Bring the hidden units of the second run into the order of the first before.
     chain
-        Its hidden layers, if they are known; by default they are told from the first run.
+        Its hidden layers; by default those of the first run.
+    ends
+        "shared" takes both ends at the last step that both runs recorded, "own" takes the last step of each.
 
     Raises
     ------
     MissingData
         The runs share no step, or their tensors differ in name or shape.
     BadSetting
-        There are too few points, or the units can not be aligned.
+        There are too few points, the units can not be aligned, or `ends` is neither "shared" nor "own".
 
     Examples
     --------
@@ -54,7 +65,9 @@ def between(
     """
     if points < 2:
         raise BadSetting(f"cannot interpolate at points={points}: a line has 2 or more")
-    step = _last_step(one, other)
+    if ends not in ENDS:
+        raise BadSetting(f"cannot interpolate with ends={ends!r}: choose {' or '.join(ENDS)}")
+    step, other_step = _last_steps(one, other, ends)
     orders: Any = None
     if align:
         if chain is None:
@@ -63,23 +76,23 @@ def between(
             chain = chain_of_run(one)
         if chain.reason:
             raise BadSetting(f"cannot align the units of {other.source or 'a run'}: {chain.reason}; leave align out")
-        orders = orders_at(chain, one.weights, other.weights, step)
+        orders = orders_at(chain, one.weights, other.weights, step, other_step)
     steps, alphas = np.arange(points), np.linspace(0.0, 1.0, points)
     groups = []
     for ours, theirs in ((one.weights, other.weights), (one.buffers, other.buffers)):
-        lives = {}
-        there = state_at(theirs, step)
+        series = {}
+        there = state_at(theirs, other_step)
         for name, here in state_at(ours, step).items():
             end = there[name]
             if chain is not None and orders is not None:
                 moved = delayed(permuted)(chain, orders, name, end)
                 end = da.from_delayed(moved, here.shape, here.dtype)
-            lives[name] = Series(steps, _line(here, end, alphas), tuple(here.shape))
-        groups.append(lives)
+            series[name] = Series(steps, _line(here, end, alphas), tuple(here.shape))
+        groups.append(series)
     line = Trajectory(
         Tensors(groups[0], attributes_of(one.facts, groups[0])),
         buffers=Tensors(groups[1]),
-        metrics=xr.Dataset({"alpha": ("step", alphas)}, {"step": steps}),
+        metrics=xr.Dataset({"alpha": ("step", alphas)}, {"step": steps, "ends": ("end", [step, other_step])}),
         probe=one.probe,
         facts=one.facts | {"between": [one.source, other.source], "aligned": align},
         source=" to ".join(run.source for run in (one, other) if run.source),
@@ -88,22 +101,27 @@ def between(
     return line.with_model(one.model, device=one.device)
 
 
-def _last_step(one: Trajectory, other: Trajectory) -> int:
-    """Return the last step at which both runs recorded all tensors, which must be the same."""
-    lives = [run.weights.series | run.buffers.series for run in (one, other)]
-    shapes = [{name: tuple(life.shape) for name, life in run.items()} for run in lives]
+def _last_steps(one: Trajectory, other: Trajectory, ends: str) -> tuple[int, int]:
+    """Return the step of each end, at which all tensors of its run were recorded; the tensors must be the same."""
+    both = [run.weights.series | run.buffers.series for run in (one, other)]
+    shapes = [{name: tuple(series.shape) for name, series in run.items()} for run in both]
     different = [name for name in (*shapes[0], *shapes[1]) if shapes[0].get(name) != shapes[1].get(name)]
     if different:
         raise MissingData(
             f"cannot interpolate between two runs: {different[0]} is {shapes[0].get(different[0], 'missing')} in one "
             f"and {shapes[1].get(different[0], 'missing')} in the other; choose runs of one architecture"
         )
-    steps = common_steps(life.steps for run in lives for life in run.values())
-    if not len(steps):
+    recorded = [common_steps(series.steps for series in run.values()) for run in both]
+    if ends == "shared":
+        recorded = [common_steps(recorded)] * 2
+    if not all(map(len, recorded)):
         raise MissingData(
-            "cannot interpolate between two runs: they share no step; choose runs recorded at the same steps"
+            "cannot interpolate between two runs: they share no step; choose runs recorded at the same steps, or "
+            "ends='own' for the last step of each"
+            if ends == "shared"
+            else "cannot interpolate between two runs: one recorded no step with all its tensors; choose another run"
         )
-    return int(steps[-1])
+    return int(recorded[0][-1]), int(recorded[1][-1])
 
 
 def _line(here: Any, there: Any, alphas: np.ndarray) -> da.Array:
@@ -118,12 +136,12 @@ def _line(here: Any, there: Any, alphas: np.ndarray) -> da.Array:
 
 
 def _points(alphas: np.ndarray, here: np.ndarray, there: np.ndarray) -> np.ndarray:
-    """Return the points at some places; the ends are the tensors themselves, to the bit."""
+    """Return the points at some alphas; the ends are the tensors themselves, to the bit."""
     out = np.empty((len(alphas), *np.shape(here)), here.dtype)
-    for place, alpha in enumerate(alphas):
+    for point, alpha in enumerate(alphas):
         if alpha in (0.0, 1.0):
-            out[place] = there if alpha else here
+            out[point] = there if alpha else here
             continue
         values = (1 - alpha) * np.asarray(here, np.float64) + alpha * np.asarray(there, np.float64)
-        out[place] = values.round() if here.dtype.kind in "iub" else values
+        out[point] = values.round() if here.dtype.kind in "iub" else values
     return out

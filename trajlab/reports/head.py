@@ -29,9 +29,9 @@ def heading(opened: dict[str, xr.Dataset], title: str) -> dict[str, Any]:
     if telling:
         kinds = [count(len(set(values[name].tolist())), _thing(name)) for name in telling[:3]]
         lines[0] += f", {listed(kinds)}"
-    steps = [result["step"].values for result in opened.values() if "step" in result.dims and result.sizes["step"]]
-    if steps:
-        first, last = (int(limit) for limit in (min(s.min() for s in steps), max(s.max() for s in steps)))
+    steps = _snapshots(list(opened.values()))
+    if len(steps):
+        first, last = int(steps.min()), int(steps.max())
         lines.append(f"steps {first:,} to {last:,}" if last > first else f"step {first:,}")
     sized = [next(filter(_is_sized, results), None) for results in _by_study(opened).values()]
     sized_results = [result for result in sized if result is not None]
@@ -48,6 +48,22 @@ def heading(opened: dict[str, xr.Dataset], title: str) -> dict[str, Any]:
         "rows": rows,
         "shared": [(name, _cell(value)) for name, value in shared.items() if _cell(value)],
     }
+
+
+def _snapshots(results: list[xr.Dataset]) -> np.ndarray:
+    """Return the steps that results have of snapshots; of gradients or of the log only where none is of snapshots."""
+    of_kind: dict[bool, list[np.ndarray]] = {True: [], False: []}
+    for result in results:
+        if "step" not in result.dims or not result.sizes["step"]:
+            continue
+        steps, is_log = result["step"].values, "kind_of" in result.coords
+        if is_log:
+            known = result["value"].notnull()
+            known = known.any([dim for dim in known.dims if dim not in ("step", "check")])
+            snapshots = steps[known.sel(check=result["kind_of"].isin(["weight", "layer"])).any("check").values]
+            of_kind[True] += [snapshots] if len(snapshots) else []
+        of_kind[not is_log and str(result.attrs.get("on", "")) != "gradients"].append(steps)
+    return np.concatenate([np.empty(0, np.int64), *(of_kind[True] or of_kind[False])])
 
 
 def _by_study(opened: dict[str, xr.Dataset]) -> dict[str, list[xr.Dataset]]:

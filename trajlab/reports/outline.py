@@ -19,6 +19,9 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
 }
 """Stages by question."""
 
+WEIGHTS = "How did the weights move?"
+"""Question to which a stage of gradients and weights belongs in a run without gradients."""
+
 OTHERS = "Other results"
 """Heading of results whose stages ask no question."""
 
@@ -59,10 +62,12 @@ def grouped(sections: list[Section]) -> list[Group]:
     sections
         All sections, in the order of the page.
     """
+    order = list(QUESTIONS)
+    sections = sorted(sections, key=lambda one: order.index(_asked(one)) if _asked(one) in order else len(order))
     calm = {section.key: [finding for finding in section.findings if not finding.alarm] for section in sections}
     room = LINES - sum(map(bool, calm.values()))
     groups = []
-    for asked, members in groupby(sections, key=lambda section: question(section.stage, section.question)):
+    for asked, members in groupby(sections, key=_asked):
         members_of, telling = list(members), []
         for section in members_of:
             two = len(calm[section.key]) > 1 and room > 0
@@ -70,6 +75,10 @@ def grouped(sections: list[Section]) -> list[Group]:
             telling += [(section.title, finding) for finding in calm[section.key][: 1 + two]]
         groups.append(Group(f"group-{slug(asked.lower().rstrip('?'))}", asked, members_of, telling))
     return groups
+
+
+def _asked(section: Section) -> str:
+    return WEIGHTS if section.of_weights else question(section.stage, section.question)
 
 
 def alarms(sections: list[Section]) -> list[tuple[str, Finding]]:

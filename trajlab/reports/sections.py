@@ -52,6 +52,8 @@ class Section(NamedTuple):
     table: Table
     meanings: list[tuple[str, str, str, str]]
     provenance: list[tuple[str, str]]
+    of_weights: bool = False
+    """Whether a stage of gradients and weights had weights only."""
 
 
 def section(key: str, result: Result) -> Section:
@@ -78,6 +80,7 @@ def section(key: str, result: Result) -> Section:
     return Section(
         slug(key), result.stage, _title(key, result), lead, question, linked, pictures,
         _table(result), _meanings(result.data), _provenance(result.data),
+        "weight_flip_rate" in result.data and "flip_rate" not in result.data,
     )  # fmt: skip
 
 

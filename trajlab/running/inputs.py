@@ -7,7 +7,7 @@ from typing import Any
 import xarray as xr
 
 from trajlab import sizes
-from trajlab.errors import BadSetting, MissingData
+from trajlab.errors import BadSetting, MissingInput
 from trajlab.runs.trajectory import Trajectory
 
 TENSORS = {"weight": "weights", "gradient": "gradients", "buffer": "buffers", "activation": "activations"}
@@ -107,9 +107,9 @@ class Inputs:
             return value
         if not required:
             return None
-        lacking = f"there is no {prefix.rstrip('_')}" if source is None else _lacking(source, group)
+        reason = f"there is no {prefix.rstrip('_')}" if source is None else _lacking(source, group)
         path = next((run.source for run in (source, runs[""]) if run is not None), "") or "the run"
-        raise MissingData(f"{self.stage} needs {name} of {path}; {lacking}. {REMEDIES[group]}")
+        raise MissingInput(f"{self.stage} needs {name} of {path}; {reason}. {REMEDIES[group]}", reason)
 
     def _cached(self, source: Trajectory, group: str) -> Any:
         key = id(source), group

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from trajlab.errors import BadSetting, MissingData
+from trajlab.errors import BadSetting, MissingInput
 from trajlab.replays.interpolation import between
 from trajlab.running.call import call_stage
 from trajlab.running.inputs import Inputs, needs_of, stage_name, without_prefix
@@ -42,15 +42,16 @@ def call_for_pairs(
     others = dict(runs) if parent is None else {**runs, PARENT: parent}
     pairs = [(first, second) for first, second in combinations(others, 2) if first in runs]
     if not pairs:
-        raise MissingData(
+        raise MissingInput(
             f"{stage_name(function)} needs two runs; there is one. Name a folder of runs, or a second run with "
-            "--parent (parent= in Python)."
+            "--parent (parent= in Python).",
+            "there is one run",
         )
     results = {
         f"{first} and {second}": call_stage(
             function,
             inputs,
-            _pair_inputs(function, inputs, others[first], others[second]) | {"parent_": parent},
+            _pair_inputs(function, inputs, others[first], others[second], settings) | {"parent_": parent},
             settings,
         )
         for first, second in pairs
@@ -67,14 +68,21 @@ def call_for_pairs(
 
 
 def _pair_inputs(
-    function: Callable, inputs: Inputs, first: Trajectory, second: Trajectory
+    function: Callable, inputs: Inputs, first: Trajectory, second: Trajectory, settings: Mapping[str, Any]
 ) -> dict[str, Trajectory | None]:
-    """Return two runs, and the lines between their ends where the stage asks for them, by prefix."""
+    """Return two runs, and the lines between their ends where the stage asks for them, by prefix.
+
+    The setting `ends` of the stage says at which steps the lines end. Metrics of a line alone need none.
+    """
     runs: dict[str, Trajectory | None] = {"": first, "other_": second}
-    needs = [name for name in needs_of(function) if inputs.get(without_prefix(name), runs, required=False) is not None]
+    ends = settings.get("ends", "shared")
+    kinds = {name: without_prefix(name) for name in needs_of(function)}
+    needs = [
+        name for name, kind in kinds.items() if kind != "metrics" and inputs.get(kind, runs, required=False) is not None
+    ]
     if any(name.startswith("between_") for name in needs):
-        runs["between_"] = between(first, second)
+        runs["between_"] = between(first, second, ends=ends)
     if any(name.startswith("aligned_") for name in needs):
         chain = inputs.get("chain", runs, required=True)
-        runs["aligned_"] = None if chain.reason else between(first, second, align=True, chain=chain)
+        runs["aligned_"] = None if chain.reason else between(first, second, align=True, chain=chain, ends=ends)
     return runs

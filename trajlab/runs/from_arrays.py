@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting
+from trajlab.runs.measured import with_marks
 from trajlab.runs.tensors import Series, Tensors, attributes_of
 from trajlab.runs.trajectory import Trajectory
 
@@ -28,7 +29,9 @@ def from_arrays(
     steps
         Optimizer steps of the rows, rising; 0, 1, 2, … by default.
     metrics
-        Values logged at each step, (step) each.
+        Values logged at each step, (step) each. None, or a masked entry, is a step without a value; NaN is one that was
+        logged, or, of an array of numbers, lies between the steps of a metric logged at intervals. A Dataset may say
+        which with a coord `<metric>_measured`, (step) bool.
 
     Raises
     ------
@@ -106,8 +109,22 @@ def _columns(metrics: xr.Dataset | Mapping[str, Any] | None) -> xr.Dataset:
     if metrics is None or isinstance(metrics, xr.Dataset):
         return xr.Dataset() if metrics is None else metrics
     try:
-        return xr.Dataset({name: ("step", np.asarray(values)) for name, values in metrics.items()})
+        columns = {name: _column(values) for name, values in metrics.items()}
+        dataset = xr.Dataset({name: ("step", values) for name, (values, _) in columns.items()})
+        return with_marks(dataset, {name: mark for name, (_, mark) in columns.items() if mark is not None})
     except (ValueError, TypeError, AttributeError) as error:
         raise BadSetting(
             f"cannot use the metrics: {' '.join(str(error).split())[:200]}; pass one number for each step, by name"
         ) from error
+
+
+def _column(values: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the values of a metric, and at which steps it was measured if there are marks of missing ones."""
+    if isinstance(values, np.ma.MaskedArray):
+        mask = np.ma.getmaskarray(values)
+        return np.where(mask, np.nan, np.ma.getdata(values).astype(np.float64)), ~mask
+    array = np.asarray(values)
+    if array.dtype != object:
+        return array, None
+    measured = np.array([value is not None for value in array], bool)
+    return np.array([np.nan if value is None else float(value) for value in array]), measured

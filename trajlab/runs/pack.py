@@ -21,7 +21,7 @@ from trajlab.runs.disk.upload import is_unfinished
 from trajlab.runs.open import open as open_trajectory
 from trajlab.runs.readers.store import is_store, read_store
 from trajlab.runs.tensors import Series, Tensors, dims_of
-from trajlab.runs.trajectory import Trajectory
+from trajlab.runs.trajectory import Trajectory, nodes_of
 from trajlab.runs.trust import find_mark, leave_mark
 from trajlab.schema import BUFFERS, GRADIENTS, METRICS, PROBE, STORE_VERSION, WEIGHTS, node_of
 
@@ -79,7 +79,11 @@ def _nothing_new(earlier: Trajectory, run: Trajectory) -> bool:
         for packed, tensors in _groups(earlier, run)
         for name, series in tensors.series.items()
     ]
-    return all(same) and earlier.metrics.sizes == run.metrics.sizes
+    return all(same) and earlier.metrics.sizes == run.metrics.sizes and _names(earlier) == _names(run)
+
+
+def _names(run: Trajectory) -> set[str]:
+    return set(map(str, run.metrics.variables))
 
 
 def _groups(earlier: Trajectory, run: Trajectory) -> list[tuple[Tensors, Tensors]]:
@@ -150,7 +154,7 @@ def _write(part: Path, run: Trajectory, target: Path, earlier: Trajectory | None
             yield from _shards(node, part / value, target / value, packed.get(tensor), series, tensors[tensor].attrs)
     for name, dataset in ((METRICS, run.metrics), (PROBE, run.probe)):
         if dataset.sizes:
-            dataset.rename({key: node_of(str(key)) for key in dataset.data_vars}).to_zarr(
+            dataset.rename(nodes_of(dataset)).to_zarr(
                 str(part), group=name, mode="a", consolidated=False, zarr_format=3
             )
 

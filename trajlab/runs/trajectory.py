@@ -25,7 +25,8 @@ class Trajectory:
         ``(step, sample)`` with the coord `index` where only a sample of the entries was recorded. Each has the steps
         at which it was recorded.
     metrics
-        Values logged while training, dims ``(step)``.
+        Values logged while training, dims ``(step)``. A metric with NaN has the coord `<metric>_measured`, (step) bool,
+        where the run tells a NaN that was logged from a step without a value.
     probe
         The fixed batch that snapshots are replayed on: `inputs` and `targets`, with its `sha256` in attrs.
     facts
@@ -99,7 +100,7 @@ class Trajectory:
     @property
     def tree(self) -> xr.DataTree:
         """The run as a tree: /weights/<name>/value and so on, as in a packed store."""
-        metrics = self.metrics.rename({name: node_of(str(name)) for name in self.metrics.data_vars})
+        metrics = self.metrics.rename(nodes_of(self.metrics))
         nodes = {f"/{METRICS}": metrics, f"/{PROBE}": self.probe}
         for group, tensors in ((WEIGHTS, self.weights), (GRADIENTS, self.gradients), (BUFFERS, self.buffers)):
             nodes |= {f"/{group}/{node_of(name)}": tensors[name].to_dataset(name="value") for name in tensors}
@@ -146,3 +147,12 @@ class Trajectory:
             f"<Trajectory: {len(self.weights)} weights, {len(self.gradients)} gradients, "
             f"{len(self.buffers)} buffers; {len(steps)} snapshots, {span}>"
         )
+
+
+def nodes_of(dataset: xr.Dataset) -> dict[str, str]:
+    """Return the names of the nodes of a packed store that hold the variables of a dataset.
+
+    Names of coords get no space, as the attr `coordinates` of a store separates them by spaces.
+    """
+    variables = {str(name): node_of(str(name)) for name in dataset.variables if name not in dataset.dims}
+    return {name: node.replace(" ", "%20") if name in dataset.coords else node for name, node in variables.items()}

@@ -15,6 +15,9 @@ from trajlab.scan.graph import Graph, call
 from trajlab.scan.track import Track
 from trajlab.scan.window import readable
 
+LARGEST_INTEGER = 2**53
+"""Up to which float64 holds every integer."""
+
 
 class Source:
     """A tensor over training, parts of which are arguments of the tasks of a graph.
@@ -51,6 +54,8 @@ class Source:
         self.itemsize = data.dtype.itemsize
         self.block_steps: int | None = array.encoding.get("block_steps")
         self._graph = graph
+        if data.dtype in (np.int64, np.uint64):
+            data = _exact(data, str(array.name or "a tensor"))
         table = rows_of(data) if isinstance(data, da.Array) else None
         self._data: Rows | np.ndarray | da.Array = data if table is None else table
 
@@ -118,3 +123,18 @@ def _epsilon(dtype: str) -> float:
         return float(ml_dtypes.finfo(dtype).eps)
     except (TypeError, ValueError):
         return 0.0
+
+
+def _exact(data: np.ndarray | da.Array, name: str) -> np.ndarray | da.Array:
+    """Return integers as float64, checked to be the same numbers when they are computed."""
+    return da.map_blocks(_floats, data, name, dtype=np.float64) if isinstance(data, da.Array) else _floats(data, name)
+
+
+def _floats(integers: np.ndarray, name: str) -> np.ndarray:
+    far = integers[(integers > LARGEST_INTEGER) | (integers < -LARGEST_INTEGER)]
+    if far.size:
+        raise BadSetting(
+            f"cannot scan {name}: it holds the integer {far.flat[0]}, beyond 2⁵³, which float64 rounds; leave it out, "
+            "or pass it as two tensors of its high and its low bits"
+        )
+    return integers.astype(np.float64)

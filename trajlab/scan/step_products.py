@@ -19,7 +19,7 @@ from trajlab.scan.graph import Graph
 from trajlab.scan.kernels.gram import centered, distances, gram, principal, tile_entries
 from trajlab.scan.scan import Tensor, about, by_name, identity
 from trajlab.scan.source import Source
-from trajlab.scan.track import computable
+from trajlab.scan.track import computable, flat_rows
 
 
 class Products(NamedTuple):
@@ -40,8 +40,8 @@ class Products(NamedTuple):
     entries: int
 
 
-class Found(NamedTuple):
-    """What the products of a tensor, or of all together, tell: see `principal_components`."""
+class Components(NamedTuple):
+    """Principal components of a tensor, or of all together, and distances: see `principal_components`."""
 
     shares: np.ndarray
     scores: np.ndarray
@@ -51,6 +51,8 @@ class Found(NamedTuple):
 
 def principal_components(tensor: Tensor, components: int, center: str, anchors: Sequence[int] = ()) -> xr.Dataset:
     """Compute principal components of tensors over the steps, and distances from some steps; lazily.
+
+    A sample of the entries counts for the whole tensor.
 
     Parameters
     ----------
@@ -69,10 +71,10 @@ def principal_components(tensor: Tensor, components: int, center: str, anchors: 
         Share of each direction in the sum of squared deviations.
     scores : (parameter, step, component)
         Deviations along the directions.
-    distance : (parameter, step, anchor)
-        How far each step is from each anchor.
+    distance, distance_se : (parameter, step, anchor)
+        Distance of each step from each anchor; its standard error where only a sample of some tensor was recorded.
     nonfinite, left_out : (parameter, step), (parameter)
-        Entries that are not finite at a step, and at any step.
+        Recorded entries that are not finite at a step, and at any step.
     total_explained_variance_ratio, total_scores, total_distance : (component), (step, component), (step, anchor)
         The same of all tensors together, at the steps that they have in common; for many tensors only.
     """
@@ -80,17 +82,25 @@ def principal_components(tensor: Tensor, components: int, center: str, anchors: 
     recorded = [array["step"].values for array in tensors.values()]
     steps = np.unique(np.concatenate(recorded or [np.empty(0, np.int64)]))
     common = common_steps(recorded)
+    any_sampled = any(_is_sampled(array) for array in tensors.values())
     name = "gram-" + tokenize(components, center, anchors, [(key, identity(array)) for key, array in tensors.items()])
     graph = Graph(name)
     parts: list[Any] = []
     total: Any = None
+    variances, total_variance = [], None
     for key, array in tensors.items():
-        products = _products(graph, key, Source(array, graph))
+        rows = Source(array, graph)
+        products = _products(graph, key, rows)
         near = _positions(array["step"].values, anchors)
-        parts.append(graph.add(("principal", key), _principal, products, components, center, near))
-        scale = int(np.prod(array.attrs.get("shape", array.shape[1:]))) / max(int(np.prod(array.shape[1:])), 1)
+        entries = int(np.prod(array.attrs.get("shape", array.shape[1:])))
+        scale = entries / max(rows.size, 1)
+        parts.append(graph.add(("principal", key), _principal, products, components, center, near, scale))
         at = np.searchsorted(array["step"].values, common)
         total = graph.add(("total", key), _add, total, products, at, scale)
+        if any_sampled:
+            sample = rows.rows(0, rows.steps) if entries != rows.size else None
+            variances.append(graph.add(("variance", key), _variance, sample, rows.steps, near, entries))
+            total_variance = graph.add(("total_variance", key), _plus, total_variance, variances[-1], at)
     positions = [np.searchsorted(steps, own) for own in recorded]
     count, length, wide = len(tensors), len(steps), len(anchors)
     at_steps = (parts, positions, length)
@@ -116,6 +126,12 @@ def principal_components(tensor: Tensor, components: int, center: str, anchors: 
         ):
             dims, shape, function, _ = arrays[key]
             arrays[f"total_{key}"] = (dims, (1, *shape[1:]), function, arguments)
+    if any_sampled:
+        dims, shape = arrays["distance"][:2]
+        arrays["distance_se"] = dims, shape, _distance_errors, (parts, variances, positions, length)
+        if not isinstance(tensor, xr.DataArray):
+            of_all = (whole, [total_variance], shared, length)
+            arrays["total_distance_se"] = dims, (1, *shape[1:]), _distance_errors, of_all
     variables = {
         key: xr.Variable(dims, graph.array(key, shape, function, *arguments))
         for key, (dims, shape, function, arguments) in arrays.items()
@@ -183,40 +199,80 @@ def _positions(steps: np.ndarray, anchors: Sequence[int]) -> np.ndarray:
     return np.array([order.get(anchor, -1) for anchor in anchors], np.int64)
 
 
-def _principal(products: Products, components: int, center: str, anchors: np.ndarray) -> Found:
+def _principal(products: Products, components: int, center: str, anchors: np.ndarray, scale: float = 1.0) -> Components:
+    """Return the components of one tensor, or of all; a sample of entries counts for `scale` times as many."""
+    products = products if scale == 1.0 else products._replace(gram=scale * products.gram)
     steps = len(products.gram)
     unknown = steps == 0 or products.nonfinite[-1] == products.entries
     apart = np.full((steps, len(anchors)), np.nan) if unknown else distances(products.gram, anchors)
     if unknown or steps < 2:
-        return Found(np.full(components, np.nan), np.full((steps, components), np.nan), apart, products.nonfinite)
+        return Components(np.full(components, np.nan), np.full((steps, components), np.nan), apart, products.nonfinite)
     with np.errstate(over="ignore", invalid="ignore"):
         shares, scores = principal(centered(products.gram, center), components)
-    return Found(shares, scores, apart, products.nonfinite)
+    return Components(shares, scores, apart, products.nonfinite)
 
 
-def _shares(parts: list[Found]) -> np.ndarray:
-    return np.stack([part.shares for part in parts])
+def _is_sampled(array: xr.DataArray) -> bool:
+    return int(np.prod(array.attrs.get("shape", array.shape[1:]))) != int(np.prod(array.shape[1:]))
 
 
-def _scores(parts: list[Found], places: list[np.ndarray], steps: int) -> np.ndarray:
-    return _at_steps([part.scores for part in parts], places, steps)
+def _variance(sample: Any, steps: int, anchors: np.ndarray, entries: int) -> np.ndarray:
+    """Return the variance of the squared distance from each anchor, (step, anchor), as estimated from a sample.
 
-
-def _distances(parts: list[Found], places: list[np.ndarray], steps: int) -> np.ndarray:
-    return _at_steps([part.distance for part in parts], places, steps)
-
-
-def _nonfinite(parts: list[Found], places: list[np.ndarray], steps: int) -> np.ndarray:
-    return _at_steps([part.nonfinite[:-1] for part in parts], places, steps)
-
-
-def _at_steps(found: list[np.ndarray], places: list[np.ndarray], steps: int) -> np.ndarray:
-    """Put what was found of each tensor at its own steps among all, (parameter, step, …)."""
-    out = np.full((len(found), steps, *found[0].shape[1:]), np.nan)
-    for position, (one, place) in enumerate(zip(found, places, strict=True)):
-        out[position, place] = one
+    It is N²·(1 − n/N)·s²/n of the squared differences (Cochran 1977, theorem 2.2); 0 where all entries are there.
+    """
+    out = np.zeros((steps, len(anchors)))
+    if sample is None:
+        return out
+    rows = np.array(flat_rows(sample)).astype(np.float64)
+    rows = rows[:, np.isfinite(rows).all(0)]
+    n = rows.shape[1]
+    for column, anchor in enumerate(anchors):
+        squares = (rows - rows[anchor]) ** 2
+        spread = squares.var(axis=1, ddof=1) if n > 1 else np.full(steps, np.nan)
+        out[:, column] = entries**2 * (1.0 - n / entries) * spread / n if n else np.nan
     return out
 
 
-def _left_out(parts: list[Found]) -> np.ndarray:
+def _plus(total: np.ndarray | None, variance: np.ndarray, at: np.ndarray) -> np.ndarray:
+    return variance[at] if total is None else total + variance[at]
+
+
+def _distance_errors(
+    parts: list[Components], variances: list[np.ndarray], positions: list[np.ndarray], steps: int
+) -> np.ndarray:
+    """Return the standard errors of distances, (parameter, step, anchor); 0 where the variance is."""
+    errors = []
+    for part, variance in zip(parts, variances, strict=True):
+        with np.errstate(invalid="ignore", divide="ignore"):
+            error = np.where(variance > 0, np.sqrt(variance) / (2.0 * part.distance), variance)
+        errors.append(np.where(np.isnan(part.distance), np.nan, error))
+    return _at_steps(errors, positions, steps)
+
+
+def _shares(parts: list[Components]) -> np.ndarray:
+    return np.stack([part.shares for part in parts])
+
+
+def _scores(parts: list[Components], positions: list[np.ndarray], steps: int) -> np.ndarray:
+    return _at_steps([part.scores for part in parts], positions, steps)
+
+
+def _distances(parts: list[Components], positions: list[np.ndarray], steps: int) -> np.ndarray:
+    return _at_steps([part.distance for part in parts], positions, steps)
+
+
+def _nonfinite(parts: list[Components], positions: list[np.ndarray], steps: int) -> np.ndarray:
+    return _at_steps([part.nonfinite[:-1] for part in parts], positions, steps)
+
+
+def _at_steps(values: list[np.ndarray], positions: list[np.ndarray], steps: int) -> np.ndarray:
+    """Put the values of each tensor at its own steps among all, (parameter, step, …)."""
+    out = np.full((len(values), steps, *values[0].shape[1:]), np.nan)
+    for row, (of_tensor, at) in enumerate(zip(values, positions, strict=True)):
+        out[row, at] = of_tensor
+    return out
+
+
+def _left_out(parts: list[Components]) -> np.ndarray:
     return np.array([part.nonfinite[-1] for part in parts])

@@ -125,7 +125,8 @@ def distribution(
     moments, _ = scan(Moments(), weight)
     errors = scan_errors(MomentErrors(), weight)
     spread, edges = scan(Distribution(probabilities, bins), weight, reference=anchor)
-    result = as_one_task(partial(_result, quantiles=probabilities, bins=bins), moments, spread, edges, *errors)
+    work = partial(_result, quantiles=probabilities, bins=bins, alone=parent_weight is None)
+    result = as_one_task(work, moments, spread, edges, *errors)
     return annotate(
         result,
         MEANINGS,
@@ -142,7 +143,7 @@ def distribution(
 
 def _result(
     moments: xr.DataArray, spread: xr.DataArray, edges: xr.DataArray, *errors: xr.DataArray,
-    quantiles: tuple[float, ...], bins: int,
+    quantiles: tuple[float, ...], bins: int, alone: bool,
 ) -> xr.Dataset:  # fmt: skip
     table = with_errors(columns_of(moments), errors, MOMENT_ERRORS)
     sums = Sums.of(table)
@@ -160,6 +161,9 @@ def _result(
     chance = spread.isel(column=slice(-2, None)).variable
     nulls = _nulls(sums.count, chance.isel(column=0), chance.isel(column=1), parts["histogram"].variable)
     result = result.assign(parts).assign(bin_edges=edges).assign(nulls)
+    if alone:  # one snapshot says nothing about change
+        compared = table["count"].notnull().sum("step") > 1
+        result = result.assign({name: result[name].where(compared) for name in DISTANCES})
     return stride(result).assign_coords(quantile=list(quantiles))
 
 

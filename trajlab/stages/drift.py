@@ -1,21 +1,30 @@
 """How far each tensor moved."""
 
+from collections.abc import Mapping
+from functools import partial
+
 import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting
 from trajlab.scan.as_one_task import as_one_task
 from trajlab.scan.kernels.drift_sums import Pairs
-from trajlab.scan.scan import Tensor, at_step, scan
-from trajlab.statistics.result import Meaning, Sums, annotate, columns_of, stride, with_totals
+from trajlab.scan.kernels.term_products import PairProducts
+from trajlab.scan.scan import Tensor, at_step, by_name, position_of, scan
+from trajlab.statistics.result import Meaning, Sums, annotate, columns_of, pool, share_error, stride
+from trajlab.statistics.samples import SAMPLED, estimated, is_sampled, sampled, term_error, with_products
+from trajlab.statistics.shared_steps import at_shared_steps
+from trajlab.statistics.standard_errors import root_error, total_error
 from trajlab.statistics.zero_transitions import by_cause
 
 MEANINGS = {
-    "norm": Meaning("norm", "weight", "|w_t|₂"),
+    "norm": Meaning("norm", "weight", "|w_t|₂, samples scaled to the whole tensor"),
     "nonfinite": Meaning("entries that are NaN or Inf", "entries", "count"),
-    "distance_l1": Meaning("L1 distance from {reference}", "weight", "Σ|w_t − w_0|"),
-    "distance_l2": Meaning("distance from {reference}", "weight", "|w_t − w_0|₂"),
-    "distance_linf": Meaning("largest change of an entry", "weight", "max|w_t − w_0|"),
+    "distance_l1": Meaning(
+        "L1 distance from {reference}", "weight", "Σ|w_t − w_0|, samples scaled to the whole tensor"
+    ),
+    "distance_l2": Meaning("distance from {reference}", "weight", "|w_t − w_0|₂, samples scaled to the whole tensor"),
+    "distance_linf": Meaning("largest change of an entry", "weight", "max|w_t − w_0| of the recorded entries"),
     "relative": Meaning("relative distance from {reference}", "1", "|w_t − w_0|₂ / |w_0|₂"),
     "cosine": Meaning("cosine with {reference}", "1", "w_t·w_0 / (|w_t|₂ |w_0|₂)"),
     "changed": Meaning("share of entries whose bits changed", "1", "mean of bits(w_t) ≠ bits(w_0)", share=True),
@@ -25,7 +34,9 @@ MEANINGS = {
     "sign_changed": Meaning(
         "share of entries that changed sign", "1", "mean of sign(w_t) ≠ sign(w_0), each −1, 0 or 1", share=True
     ),
-    "update_l2": Meaning("distance from the previous snapshot", "weight", "|w_t − w_prev|₂"),
+    "update_l2": Meaning(
+        "distance from the previous snapshot", "weight", "|w_t − w_prev|₂, samples scaled to the whole tensor"
+    ),
     "update_ratio": Meaning("relative distance from the previous snapshot", "1", "|w_t − w_prev|₂ / |w_prev|₂"),
     "path_length": Meaning("length of the path", "weight", "running sum of update_l2"),
     "straightness": Meaning("straightness of the path", "1", "distance_l2 / path_length"),
@@ -33,6 +44,16 @@ MEANINGS = {
         "entries that never changed, by cause", "entries", "count of bits(w_t) = bits(w_0) at all t"
     ),
 }
+_UPPER = "from those of its parts as if they always fell together, an upper bound; 0 if all entries are recorded"
+for _name in (
+    "norm", "distance_l1", "distance_l2", "relative", "cosine", "changed", "changed_tol", "sign_changed", "update_l2",
+    "update_ratio", "path_length", "straightness",
+):  # fmt: skip
+    MEANINGS[f"{_name}_se"] = Meaning(
+        f"standard error of the {MEANINGS[_name].long_name}",
+        MEANINGS[_name].units,
+        _UPPER if _name in ("path_length", "straightness") else SAMPLED,
+    )
 
 
 def drift(
@@ -63,13 +84,21 @@ def drift(
         Share of entries that differ from the reference, 0 to 1.
     update_l2, update_ratio, path_length, straightness : (step, parameter)
         Change since the previous snapshot, and the path so far; NaN at the first snapshot, where the path has length 0.
+        Straightness is known where distances are from the first snapshot.
     unchanged_cause : (parameter, cause)
-        Entries whose bits never differed from the reference. Frozen: the whole parameter; structural: the same kernel
-        taps in all filters of a convolution; dead unit: the whole row of a unit; static: the rest.
+        Recorded entries whose bits never differed from the reference. Frozen: the whole parameter; structural: the same
+        kernel taps in all filters of a convolution; dead unit: the whole row of a unit; static: the rest.
     nonfinite : (step, parameter)
-        Entries that are NaN or Inf. All else excludes them, and pairs with one such side.
+        Recorded entries that are NaN or Inf. All else excludes them, and pairs with one such side.
+    …_se : as the estimate
+        Standard errors, where only a sample of the entries was recorded, as of gradients: norms, distances and paths
+        are then those of the whole tensor, estimated from the sample; `distance_linf` is a lower bound.
     total_… : (step)
-        The same for the whole network, from the sums over all entries; for a mapping of tensors only.
+        The same for the whole network, from the sums over all entries; for a mapping of tensors only. Of tensors that
+        were recorded at different steps, totals follow the path over the steps that all share, and are NaN at others.
+
+    A single snapshot says nothing about change: all but `norm` and `nonfinite` is NaN, unless it is compared with a
+    parent.
 
     Raises
     ------
@@ -85,31 +114,68 @@ def drift(
     if not (0 <= rtol < np.inf and 0 <= atol < np.inf):
         raise BadSetting(f"cannot use rtol={rtol} and atol={atol}: choose finite numbers ≥ 0")
     anchor = reference if parent_weight is None else at_step(parent_weight, reference)
-    table, unchanged = scan(Pairs(atol, rtol), weight, reference=anchor)
-    result = as_one_task(_result, table, unchanged)
+    names, tables = zip(*_tables(weight, anchor, Pairs(atol, rtol)).items(), strict=True)
+    starts = [parent_weight is None and position_of(array, reference) == 0 for array in by_name(weight).values()]
     of = "itself" if parent_weight is None else "parent"
-    return annotate(result, MEANINGS, reference=reference, reference_of=of, rtol=rtol, atol=atol)
+    work = partial(_result, names=names, from_start=np.array(starts, bool), alone=parent_weight is None)
+    return annotate(as_one_task(work, *tables), MEANINGS, reference=reference, reference_of=of, rtol=rtol, atol=atol)
 
 
-def _result(table: xr.DataArray, unchanged: xr.DataArray) -> xr.Dataset:
-    sums = columns_of(table)
-    result = with_totals(_quantities, sums.assign(finite=sums.sampled - sums.nonfinite))
-    cause = by_cause(unchanged)
+def _tables(weight: Tensor, anchor: Tensor | int, kernel: Pairs) -> dict[str, xr.DataArray]:
+    """Return the sums of all tensors, over the shared steps if they differ, and products for those that are sampled."""
+    tables = {}
+    tables["sums"], tables["unchanged"] = scan(kernel, weight, reference=anchor)
+    together = at_shared_steps(weight) if isinstance(weight, Mapping) else None
+    if together is not None and min(array.sizes["step"] for array in together.values()) > 0:
+        tables["shared"], _ = scan(kernel, together, reference=anchor)
+    for name, tensors in (("", by_name(weight)), ("shared_", together if "shared" in tables else None)):
+        some = sampled(tensors or {})
+        if some:
+            of_some = some if isinstance(weight, Mapping) else weight
+            tables[f"{name}products"], _ = scan(PairProducts(), of_some, reference=anchor)
+    return tables
+
+
+def _result(*tables: xr.DataArray, names: tuple[str, ...], from_start: np.ndarray, alone: bool) -> xr.Dataset:
+    by_table = dict(zip(names, tables, strict=True))
+    sums = _with_products(by_table, "sums", "products")
+    many = "parameter" in sums.dims
+    straight = xr.Variable("parameter", from_start) if many else xr.Variable((), from_start.all())
+    result = xr.Dataset(_quantities(sums, straight, alone=alone), sums.coords)
+    cause = by_cause(by_table["unchanged"])
+    if alone:
+        cause = cause.where(sums.squares.notnull().sum("step") > 1)
     result["unchanged_cause"] = cause
-    if "parameter" in cause.dims:
-        result["total_unchanged_cause"] = cause.sum("parameter")
+    if many:
+        shared = _with_products(by_table, "shared", "shared_products") if "shared" in by_table else sums
+        totals = _quantities(shared, xr.Variable((), from_start.all()), alone=alone, total=True)
+        whole = xr.Dataset(totals, {"step": shared["step"]}).reindex(step=sums["step"])
+        scale = (cause.numel / cause.sampled).where(cause.sampled > 0, 1.0)
+        whole["unchanged_cause"] = (cause * scale).sum("parameter", min_count=1)
+        result = result.assign({f"total_{name}": total.variable for name, total in whole.data_vars.items()})
     return stride(result)
 
 
-def _quantities(sums: Sums) -> dict[str, xr.Variable]:
+def _with_products(tables: dict[str, xr.DataArray], sums: str, products: str) -> xr.Dataset:
+    table = columns_of(tables[sums])
+    table = table.assign(finite=table.sampled - table.nonfinite)
+    return with_products(table, columns_of(tables[products]) if products in tables else None)
+
+
+def _quantities(
+    table: xr.Dataset, from_start: xr.Variable, *, alone: bool, total: bool = False
+) -> dict[str, xr.Variable]:
+    """Return the quantities of each parameter, or of all together, and their errors if any is sampled."""
+    whole = estimated(table)
+    sums = pool(whole, Sums.of(whole)) if total else Sums.of(whole)
     known, some = sums.reference_valid > 0, (sums.finite > 0) | (sums.nonfinite == 0)
+    recorded = sums.squares.notnull()
+    compared = recorded.sum("step") > 1 if alone else xr.Variable((), True)
     ww, rr, distance = np.sqrt(sums.reference_ww), np.sqrt(sums.reference_rr), np.sqrt(sums.reference_l2)
     update = np.sqrt(sums.previous_l2).where(sums.previous_valid > 0)
     first = sums.previous_valid.isnull()
-    path = update.where(~first, 0.0).cumsum("step", skipna=False).where(sums.squares.notnull())
-    return {
-        "norm": np.sqrt(sums.squares).where(some),
-        "nonfinite": sums.nonfinite,
+    path = update.where(~first, 0.0).cumsum("step", skipna=False).where(recorded)
+    moved = {
         "distance_l1": sums.reference_l1.where(known),
         "distance_l2": distance.where(known),
         "distance_linf": sums.reference_linf.where(known),
@@ -121,5 +187,51 @@ def _quantities(sums: Sums) -> dict[str, xr.Variable]:
         "update_l2": update,
         "update_ratio": update / np.sqrt(sums.previous_rr),
         "path_length": path,
-        "straightness": distance / path,
+        "straightness": (distance / path).where(from_start),
     }
+    result = {
+        "norm": np.sqrt(sums.squares).where(some),
+        "nonfinite": sums.nonfinite if total else table["nonfinite"].variable,
+        **{name: values.where(compared) for name, values in moved.items()},
+    }
+    return result | (_errors(Sums.of(table), sums, result, total) if is_sampled(table) else {})
+
+
+def _errors(sums: Sums, whole: Sums, result: dict[str, xr.Variable], total: bool) -> dict[str, xr.Variable]:
+    """Return standard errors.
+
+    Parameters
+    ----------
+    sums
+        Sums over the recorded entries of each parameter, and the sums of products of their terms.
+    whole
+        Estimated sums over all entries, of each parameter or of all together.
+    result
+        What was estimated.
+    total
+        Whether of all parameters together.
+    """
+    error = partial(term_error, sums=sums, total=total)
+    size = np.sqrt(whole.reference_ww) * np.sqrt(whole.reference_rr)
+    squares = {"norm": {"squares": 1.0}, "distance_l2": {"reference_l2": 1.0}, "update_l2": {"previous_l2": 1.0}}
+    ratios = {"relative": ("reference_l2", "reference_rr"), "update_ratio": ("previous_l2", "previous_rr")}
+    shares = {"changed": "reference_changed", "changed_tol": "reference_beyond", "sign_changed": "reference_sign"}
+    errors = {name: root_error(error(terms), result[name]) for name, terms in squares.items()}
+    for name, (part, base) in ratios.items():
+        of_square = error({part: 1.0, base: -(result[name] ** 2)}) / getattr(whole, base)
+        errors[name] = root_error(of_square, result[name])
+    half = -result["cosine"] / 2.0
+    errors["cosine"] = error(
+        {
+            "reference_dot": 1.0 / size,
+            "reference_ww": half / whole.reference_ww,
+            "reference_rr": half / whole.reference_rr,
+        }
+    )
+    errors["distance_l1"] = total_error(sums.reference_l1, sums.reference_l2, sums, total=total)
+    for name, part in shares.items():
+        errors[name] = share_error(getattr(sums, part), sums.reference_valid, sums, total=total)
+    errors["path_length"] = errors["update_l2"].fillna(0.0).cumsum("step")
+    relative = errors["distance_l2"] / result["distance_l2"] + errors["path_length"] / result["path_length"]
+    errors["straightness"] = (result["straightness"] * relative).where(errors["path_length"] > 0, 0.0)
+    return {f"{name}_se": values.where(result[name].notnull()) for name, values in errors.items()}

@@ -58,11 +58,13 @@ def filters(
     Parameters
     ----------
     weights
-        Weights of parameters by name, dims (step, out, in, y, x), or (step, out, in, x) of convolutions over a line.
+        Weights of parameters by name, dims (step, out, in, y, x), (step, out, in, x) of convolutions over a line, or
+        (step, out, in, z, y, x) of those over a volume.
     probe
         The fixed batch; rows of a matrix that are as long as one of its images are shown as images.
     parameter
-        Weight of the layer; by default that of the first convolution, or the first matrix over the pixels of the probe.
+        Weight of the layer; by default that of the first convolution over images, then of any, or the first matrix over
+        the pixels of the probe.
     steps
         Recorded steps to show; by default evenly spaced ones.
     max_steps
@@ -73,13 +75,14 @@ def filters(
     Returns
     -------
     kernel : (step, filter, channel, y, x)
-        The filters; three channels are shown as red, green and blue.
+        The filters; three channels are shown as red, green and blue. The slices of a filter over a volume are stacked
+        along y, the attr `slices` of them.
     limit : ()
         Images of all steps share the scale from -limit to limit.
     norm, relative : (step, filter)
-        Norm of each filter, and its relative distance from the first step shown.
+        Norm of each filter, and its relative distance from the first step shown; NaN where one step alone is shown.
     neighbor_correlation : (step)
-        Correlation of weights that are neighbors in an image, over all channels of the filters shown, after
+        Correlation of weights that are neighbors in an image or slice, over all channels of the filters shown, after
         subtracting their common mean: about 0 for noise, 1 for smooth filters, -1 for a checkerboard. NaN without
         neighbors, or if all weights are equal.
     neighbor_noise : ()
@@ -112,19 +115,25 @@ def filters(
             "cannot show filters: the run has neither a convolution nor a matrix over the pixels of a probe with all "
             "entries recorded; name a run with one"
         )
-    names.sort(key=lambda name: weights[name].ndim < 4)
+    names.sort(key=lambda name: _order(name, weights[name]))
     name = parameter or names[0]
     if name not in names:
         raise BadSetting(f"cannot show the filters of {name!r}: choose one of {', '.join(names)}")
     weight = weights[name]
     weight = weight.isel(step=shown_steps(weight, steps, max_steps), out=slice(max_filters))
     result = as_one_task(partial(_result, image=images[name], max_channels=max_filters), weight)
-    return annotate(result, MEANINGS, parameter=name, filters=weights[name].sizes["out"])
+    slices = {"slices": images[name][1]} if len(images[name]) > 3 else {}
+    return annotate(result, MEANINGS, parameter=name, filters=weights[name].sizes["out"], **slices)
+
+
+def _order(name: str, array: xr.DataArray) -> tuple[bool, bool, bool]:
+    """Return a sort key: convolutions over images, then over lines and volumes, then matrices; embeddings last."""
+    return array.ndim < 4, not name.endswith("weight") and array.ndim == 4, array.ndim != 5
 
 
 def _image(array: xr.DataArray, sample: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the shape (channel, y, x) of a row of a parameter as an image; empty if it is none."""
-    if array.dims == ("step", "out", "in", "y", "x"):
+    """Return the shape (channel, y, x) or (channel, z, y, x) of a row of a parameter as images; empty if it is none."""
+    if array.dims in (("step", "out", "in", "y", "x"), ("step", "out", "in", "z", "y", "x")):
         return array.shape[2:] if array.size else ()
     if array.dims == ("step", "out", "in", "x") and array.attrs.get("kind", "conv") == "conv":
         return (array.sizes["in"], 1, array.sizes["x"]) if array.size else ()
@@ -142,6 +151,8 @@ def _result(weight: xr.DataArray, *, image: tuple[int, ...], max_channels: int) 
     distance = np.sqrt(((rows - rows[:1]) ** 2).sum(-1, where=both))
     start = np.sqrt((np.broadcast_to(rows[:1], rows.shape) ** 2).sum(-1, where=both))
     shown = kernels[:, :, :max_channels]
+    shown = shown.reshape(*shown.shape[:3], -1, shown.shape[-1])
+    alone = len(rows) < 2
     correlation, chance, pairs = _neighbors(kernels)
     limit = np.max(abs(shown), where=np.isfinite(shown), initial=-np.inf)
     return xr.Dataset(
@@ -149,7 +160,7 @@ def _result(weight: xr.DataArray, *, image: tuple[int, ...], max_channels: int) 
             "kernel": (("step", "filter", "channel", "y", "x"), shown),
             "limit": ((), np.float64(limit if limit >= 0 else np.nan)),
             "norm": (("step", "filter"), np.where(finite.any(-1), norm, np.nan)),
-            "relative": (("step", "filter"), np.where(both.any(-1), distance / start, np.nan)),
+            "relative": (("step", "filter"), np.where(both.any(-1) & (not alone), distance / start, np.nan)),
             "neighbor_correlation": ("step", correlation),
             "neighbor_noise": ((), np.float64(NOISE / np.sqrt(pairs) if pairs else np.nan)),
             "neighbor_chance": ("step", chance),

@@ -9,6 +9,7 @@ from trajlab.scan.kernels.gram import walk
 from trajlab.scan.scan import Tensor, by_name
 from trajlab.scan.step_products import principal_components
 from trajlab.statistics.result import Meaning, annotate
+from trajlab.statistics.samples import SAMPLED
 from trajlab.statistics.shown_steps import shown_steps
 
 MEANINGS = {
@@ -25,7 +26,10 @@ MEANINGS = {
         share=True,
     ),
     "scores": Meaning("position along the component", "weight", "(w_t − center)·v_k, v_k the component of length 1"),
-    "distance": Meaning("distance from the anchor", "weight", "|w_t − w_a|₂, a the anchor step"),
+    "distance": Meaning(
+        "distance from the anchor", "weight", "|w_t − w_a|₂, a the anchor step, samples scaled to the whole tensor"
+    ),
+    "distance_se": Meaning("standard error of the distance from the anchor", "weight", SAMPLED),
     "nonfinite": Meaning("entries that are NaN or Inf", "entries", "count"),
     "left_out": Meaning("entries excluded at all steps", "entries", "count of entries that are NaN or Inf at any step"),
 }
@@ -55,10 +59,12 @@ def projection(weight: Tensor, *, components: int = 10, center: str = "mean", an
         The same for a random walk.
     scores : (step, parameter, component)
         The path along the components.
-    distance : (step, parameter, anchor)
-        Distance of each step from each anchor step.
+    distance, distance_se : (step, parameter, anchor)
+        Distance of each step from each anchor step, and its standard error where only a sample of the entries was
+        recorded.
     nonfinite, left_out : (step, parameter), (parameter)
-        Entries that are NaN or Inf at a step. An entry that is NaN or Inf at any step is excluded at every step.
+        Recorded entries that are NaN or Inf at a step. An entry that is NaN or Inf at any step is excluded at every
+        step.
     total_… : (component), (step, component), …
         The same for the whole network, at the steps that all parameters share; for a mapping of tensors only.
 
@@ -80,7 +86,8 @@ def projection(weight: Tensor, *, components: int = 10, center: str = "mean", an
     steps of one stride the shares are 1.5 / ((T² − 1) sin²(πk/2T)); other strides are taken into account. A walk in few
     dimensions, such as a bias of ten entries, has larger shares.
 
-    Of sampled gradients only the recorded entries count; in totals each sample is scaled to its whole parameter.
+    A sample of the entries of a gradient counts for the whole tensor: scores and distances are scaled to it. Shares and
+    scores, as estimates from a sample, have no standard error.
 
     References
     ----------

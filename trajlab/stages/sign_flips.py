@@ -1,7 +1,7 @@
 """How often gradients and weights change sign from one recorded step to the next."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -11,10 +11,14 @@ from trajlab.errors import BadSetting, MissingData
 from trajlab.scan.as_one_task import as_one_task
 from trajlab.scan.kernels.drift_sums import Pairs
 from trajlab.scan.kernels.entries import Raster, raster_positions
-from trajlab.scan.scan import Tensor, scan
-from trajlab.statistics.result import Meaning, Sums, annotate, columns_of, stride, with_totals
+from trajlab.scan.scan import Tensor, by_name, scan
+from trajlab.statistics.result import Meaning, Sums, annotate, columns_of, pool, share_error, stride, with_totals
+from trajlab.statistics.samples import estimated, is_sampled
+from trajlab.statistics.shared_steps import at_shared_steps, own_strides
 from trajlab.statistics.standard_errors import Rate, rate_meanings, scan_errors, with_rate_errors
 from trajlab.statistics.zero_transitions import by_threshold, errors_of, kernel_of, rate
+
+_SE = "square root of the linearized variance of a ratio, sampled without replacement; 0 if all entries are recorded"
 
 MEANINGS = {
     "flips": Meaning("gradient entries that changed sign", "entries", "sign(g_t) = −sign(g_prev), both non-zero"),
@@ -36,7 +40,9 @@ MEANINGS = {
         share=True,
     ),
     "run_length": Meaning(
-        "mean steps between flips", "steps", "Σ entries × stride up to this step / flips up to this step"
+        "mean steps between flips",
+        "steps",
+        "Σ entries × steps since their tensor was recorded before, up to this step / flips up to this step",
     ),
     "minima": Meaning("flips across a minimum", "entries", "flips with (w_t − w_prev)(g_t − g_prev) > 0"),
     "maxima": Meaning("flips across a maximum", "entries", "flips with (w_t − w_prev)(g_t − g_prev) < 0"),
@@ -59,6 +65,7 @@ MEANINGS = {
         "weight_flips / entries non-zero and finite at both steps",
         share=True,
     ),
+    "weight_flip_rate_se": Meaning("standard error of the share of weights that changed sign", "1", _SE),
     "sign_map": Meaning("sign of gradient entries near zero", "1", "−1, 0 or +1 where |g| ≤ tau, else NaN"),
 }
 for _name in ("flip_rate", "flip_rate_retained", "minima_rate", "maxima_rate"):
@@ -111,7 +118,9 @@ def sign_flips(
     weight_flips, weight_flip_rate : (step, parameter)
         The same for weights.
     total_… : (step, …)
-        The same for the whole network, with samples scaled to their whole tensor; for a mapping of tensors only.
+        The same for the whole network, with samples scaled to their whole tensor; for a mapping of tensors only. Those
+        of gradients are over the tensors recorded at the step, each since its own step before; those of weights compare
+        the steps that all tensors share, and are NaN at others.
 
     …_se, …_low, …_high : as the rate
         Standard error of each rate of gradients, and the bounds of its 95 % interval, where only a sample of the
@@ -150,22 +159,23 @@ def sign_flips(
         table, _ = scan(kernel, gradient, weight=weight)
         errors = scan_errors(errors_of(kernel), gradient, weight=weight)
         entries, _ = scan(Raster(sign_map_entries), gradient)
-        arrays = {"": gradient} if isinstance(gradient, xr.DataArray) else gradient
+        arrays = by_name(gradient)
         shown = {name: _shown(array, sign_map_entries) for name, array in arrays.items()}
-        parts.append(
-            as_one_task(
-                partial(_gradient_result, shown=shown, tau=kernel.tau, relative=kernel.relative),
-                table,
-                entries,
-                *errors,
-            )
-        )
+        strides = own_strides(arrays, table["step"].values[1:])
+        work = partial(_gradient_result, shown=shown, strides=strides, tau=kernel.tau, relative=kernel.relative)
+        parts.append(as_one_task(work, table, entries, *errors))
     if weight is not None:
         table, _ = scan(Pairs(), weight, reference=0)
-        flips = as_one_task(_weight_result, table)
+        together = at_shared_steps(weight) if isinstance(weight, Mapping) else None
+        shared = [] if together is None or not _any_step(together) else [scan(Pairs(), together, reference=0)[0]]
+        flips = as_one_task(_weight_result, table, *shared)
         parts.append(flips.rename(stride="weight_stride") if parts else flips)
     result = parts[0] if len(parts) == 1 else xr.merge(parts, join="outer", compat="override")
     return annotate(result, MEANINGS, tau=list(tau), relative=list(relative))
+
+
+def _any_step(tensors: Mapping[str, xr.DataArray]) -> bool:
+    return all(array.sizes["step"] for array in tensors.values())
 
 
 def _shown(array: xr.DataArray, sign_map_entries: int) -> np.ndarray:
@@ -176,9 +186,11 @@ def _shown(array: xr.DataArray, sign_map_entries: int) -> np.ndarray:
 
 def _gradient_result(
     table: xr.DataArray, entries: xr.DataArray, *errors: xr.DataArray, shown: dict[str, np.ndarray],
-    tau: tuple[float, ...], relative: tuple[float, ...],
+    strides: np.ndarray, tau: tuple[float, ...], relative: tuple[float, ...],
 ) -> xr.Dataset:  # fmt: skip
     sums = by_threshold(table, tau, relative, errors)
+    steps_before = xr.DataArray(strides if "parameter" in sums.dims else strides[0], dims=sums["signed"].dims)
+    sums = sums.assign(exposure=sums["signed"] * steps_before)
     result = with_rate_errors(with_totals(_gradient_quantities, sums, sampled=True), _rates, sums)
     return result.assign(
         sign_map=_sign_map(sums, entries.rename(column="entry").drop_vars(["entry", "pooling"]), shown)
@@ -220,7 +232,7 @@ def _rates(sums: Sums) -> dict[str, Rate]:
 
 def _gradient_quantities(sums: Sums) -> dict[str, xr.Variable]:
     sine, cosine = sums.sine / sums.signed, sums.cosine / sums.signed
-    observed = (sums.signed * sums.stride).cumsum("step")
+    observed = sums.exposure.cumsum("step")
     flips = sums.flips.cumsum("step")
     rates = {name: part / whole for name, (part, whole) in _shares(sums).items()}
     return rates | {
@@ -233,11 +245,21 @@ def _gradient_quantities(sums: Sums) -> dict[str, xr.Variable]:
     }
 
 
-def _weight_result(table: xr.DataArray) -> xr.Dataset:
+def _weight_result(table: xr.DataArray, shared: xr.DataArray | None = None) -> xr.Dataset:
     sums = stride(columns_of(table)).isel(step=slice(1, None))
-    return with_totals(_weight_quantities, sums).drop_vars("sampled")
+    result = xr.Dataset(_weight_quantities(sums), sums.coords)
+    if "parameter" in sums.dims:
+        together = sums if shared is None else columns_of(shared).isel(step=slice(1, None))
+        totals = xr.Dataset(_weight_quantities(together, total=True), {"step": together["step"]})
+        totals = totals.reindex(step=sums["step"])
+        result = result.assign({f"total_{name}": total.variable for name, total in totals.data_vars.items()})
+    return result.drop_vars("sampled")
 
 
-def _weight_quantities(sums: Sums) -> dict[str, xr.Variable]:
-    rate = sums.previous_flips / sums.previous_signed
-    return {"weight_flips": sums.previous_flips, "weight_flip_rate": rate}
+def _weight_quantities(table: xr.Dataset, *, total: bool = False) -> dict[str, xr.Variable]:
+    sums, whole = Sums.of(table), estimated(table)
+    of = pool(whole, Sums.of(whole)) if total else sums
+    result = {"weight_flips": of.previous_flips, "weight_flip_rate": of.previous_flips / of.previous_signed}
+    if is_sampled(table):
+        result["weight_flip_rate_se"] = share_error(sums.previous_flips, sums.previous_signed, sums, total=total)
+    return result

@@ -19,6 +19,11 @@ DISTANCES = {
 }
 """Distances of the distribution F_t from that of an anchor, in the order in which the kernel computes them."""
 
+SMALLEST_VARIANCE, LARGEST_VARIANCE = 1e-140, 1e140
+"""Variances between which fourth powers stay in the range of float64, in which moments are summed."""
+
+_RANGE = "NaN for standard deviations below 1e-70 or above 1e70, as float64 cannot hold their powers"
+
 
 def described(symbol: str, bound: str) -> dict[str, Meaning]:
     """Describe moments, quantiles and histograms.
@@ -33,8 +38,10 @@ def described(symbol: str, bound: str) -> dict[str, Meaning]:
     return {
         "mean": Meaning("mean", "value", f"Σ{symbol} / n over finite entries"),
         "std": Meaning("standard deviation", "value", f"sqrt(Σ({symbol} − mean)² / n), ddof 0"),
-        "skewness": Meaning("skewness", "1", "m₃ / m₂^1.5, biased as in scipy.stats.skew"),
-        "excess_kurtosis": Meaning("excess kurtosis", "1", "m₄ / m₂² − 3, biased as in scipy.stats.kurtosis"),
+        "skewness": Meaning("skewness", "1", f"m₃ / m₂^1.5, biased as in scipy.stats.skew; {_RANGE}"),
+        "excess_kurtosis": Meaning(
+            "excess kurtosis", "1", f"m₄ / m₂² − 3, biased as in scipy.stats.kurtosis; {_RANGE}"
+        ),
         "min": Meaning("smallest value", "value", f"min {symbol}"),
         "max": Meaning("largest value", "value", f"max {symbol}"),
         "quantiles": Meaning("quantile", "value", "linear interpolation between order statistics" + bound),
@@ -72,11 +79,12 @@ def quantities_of(sums: Sums) -> dict[str, xr.Variable]:
     """Return moments and extremes from the columns of `Moments`."""
     count = sums.count
     variance = sums.m2 / count
+    in_range = (variance == 0) | ((variance > SMALLEST_VARIANCE) & (variance < LARGEST_VARIANCE))
     return {
         "mean": sums.mean.where(count > 0),
         "std": np.sqrt(variance),
-        "skewness": sums.m3 / count / variance**1.5,
-        "excess_kurtosis": sums.m4 / count / variance**2 - 3.0,
+        "skewness": (sums.m3 / count / variance**1.5).where(in_range),
+        "excess_kurtosis": (sums.m4 / count / variance**2 - 3.0).where(in_range),
         "min": sums.min,
         "max": sums.max,
         "zeros": sums.zeros,
@@ -91,7 +99,7 @@ def about(moments: Sums, mean: xr.Variable) -> tuple[xr.Variable, xr.Variable, x
 
 
 def pooled(moments: Sums, dim: str) -> Sums:
-    """Pool central moments along a dim into those of all entries, about their common mean.
+    """Pool central moments along a dim into those of all entries, about their common mean; empty tensors add nothing.
 
     Parameters
     ----------
@@ -100,6 +108,9 @@ def pooled(moments: Sums, dim: str) -> Sums:
     dim
         The dim, such as `parameter`.
     """
+    occupied = {dim: np.flatnonzero(moments.sampled.values > 0)}
+    columns = {name: column.isel(occupied) if dim in column.dims else column for name, column in vars(moments).items()}
+    moments = Sums(**columns)
     scale = moments.numel / moments.sampled
     total = (moments.count * scale).sum(dim, skipna=False)
     mean = (moments.count * moments.mean * scale).sum(dim, skipna=False) / total

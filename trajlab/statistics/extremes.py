@@ -81,8 +81,8 @@ def total_of(result: xr.Dataset, name: str) -> xr.DataArray | None:
 
 
 def most_unmoved(result: xr.Dataset) -> Extreme | None:
-    """Return the run with the most entries that never changed; None if all changed in every run."""
-    point = extreme(result["unchanged_cause"].sum(["parameter", "cause"]))
+    """Return the run with the most entries that never changed; None if all changed in every run, or none is known."""
+    point = extreme(result["unchanged_cause"].sum(["parameter", "cause"], min_count=1))
     return point if point is not None and point.value > 0 else None
 
 

@@ -1,4 +1,9 @@
-"""Usual names of the training and the validation loss."""
+"""Usual names of the training and the validation loss, and at which steps metrics were measured."""
+
+import numpy as np
+import xarray as xr
+
+from trajlab.runs.measured import mark_of
 
 LOSSES = ("loss", "train_loss", "training_loss", "loss/train", "train/loss")
 VALIDATION_LOSSES = ("validation_loss", "val_loss", "valid_loss", "eval_loss", "test_loss", "loss/val", "val/loss")
@@ -8,3 +13,25 @@ VALIDATION_LOSSES = ("validation_loss", "val_loss", "valid_loss", "eval_loss", "
 def metric_name(requested: str, names: list[str], usual: tuple[str, ...]) -> str:
     """Return the requested metric, or the first usual one; empty if the run has neither."""
     return next((name for name in ([requested] if requested else usual) if name in names), "")
+
+
+def marks_of(metric: str, metrics: xr.Dataset) -> xr.DataArray | None:
+    """Return whether a metric was measured, (step) bool; None if the run does not say."""
+    name = mark_of(metric, metrics)
+    return metrics[name] if name in metrics.coords and metrics[name].dims == ("step",) else None
+
+
+def likely_measured(values: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """Guess at which steps a metric without marks was measured, (step) bool: at all that its interval reaches.
+
+    The interval is the greatest common divisor of the distances between steps with a number. Without two numbers, every
+    step counts as measured.
+
+    >>> likely_measured(np.array([2.0, np.nan, 1.5, np.nan, np.nan]), np.array([0, 5, 10, 15, 20]))
+    array([ True, False,  True, False,  True])
+    """
+    numbers = ~np.isnan(values)
+    interval = int(np.gcd.reduce(np.diff(steps[numbers]))) if numbers.sum() > 1 else 0
+    if not interval:
+        return np.ones(len(steps), bool)
+    return numbers | ((steps - steps[numbers][0]) % interval == 0)

@@ -69,3 +69,33 @@ def test_distances__are_named_after_what_they_are_taken_from():
         "relative distance from the start",
         "relative distance from step 1",
     ]
+
+
+def test_findings__of_one_snapshot_say_that_nothing_is_known_about_change(tmp_path):
+    run = trajlab.from_arrays({"w": np.ones((1, 4, 4)), "b": np.zeros((1, 4))}, steps=[700])
+    results = {name: trajlab.run(name, run).compute() for name in ("drift", "alerts", "distribution", "projection")}
+    texts = [one.text for one in findings(results["drift"])]
+    assert len(texts) == 1 and "one snapshot" in texts[0] and "%" not in texts[0]
+    page = report(results, tmp_path / "r.html").read_text()
+    assert "never changed (" not in page and "100\xa0%" not in page and "step 700" in page
+    two = trajlab.run("drift", {"one": run, "many": moving(3, w=1.0)}).compute()
+    assert not any("never changed" in one.text for one in findings(two))
+
+
+def test_findings__say_in_plain_words_that_all_snapshots_are_the_same():
+    still = trajlab.from_arrays({"w": np.ones((5, 4, 4)), "b": np.zeros((5, 4))})
+    assert "All 5 snapshots hold the same weights" in " ".join(said(trajlab.run("drift", still).compute()))
+    both = {"still": still, "moving": moving(5, w=1.0)}
+    texts = said(trajlab.run("drift", both).compute())
+    assert any("1 run (`still`)" in text and "same weights" in text for text in texts)
+    assert not any("same weights" in text for text in said(trajlab.run("drift", moving(5, w=1.0)).compute()))
+
+
+def test_findings__of_sampled_entries_are_shares_of_the_sample():
+    weights = np.ones((3, 8))
+    weights[1:, :6] = 2
+    run = trajlab.from_arrays({"w": weights})
+    sampled = run.weights["w"].rename(out="sample").assign_coords(index=("sample", np.arange(8)))
+    result = trajlab.stages.drift.drift({"w": sampled.assign_attrs(shape=[800])}).compute()
+    result = result.assign_attrs(stage="drift", Conventions=trajlab.run("drift", run).attrs["Conventions"])
+    assert any("2 entries (25 %) never changed" in text for text in said(result))

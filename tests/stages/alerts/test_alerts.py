@@ -194,3 +194,14 @@ def test_alerts__runs_are_stacked_by_the_names_of_their_checks(example):
     assert result.fires.sel(run="b", check="UnchangedTensor frozen.weight").isnull().all()
     assert result.reason.sel(run="b", rule="UnchangedTensor").item() == "the run has no weights"
     assert list(result.rule.values) == [rule.name for rule in all_rules().values()]
+
+
+def test_alerts__one_snapshot_checks_no_rule_of_change(rng):
+    run = trajlab.from_arrays({"a.weight": rng.standard_normal((1, 6, 8)), "b.weight": rng.standard_normal((1, 8, 6))})
+    result = trajlab.run("alerts", run).compute()
+    of_change = ["UnchangedTensor", "WeightUpdateRatio", "RankCollapse"]
+    assert (result.checked.sel(rule=of_change) == 0).all() and (result.reason.sel(rule=of_change) != "").all()
+    checked = ["ExplodingTensor", "AllZero", "TensorVariance"]
+    assert (result.checked.sel(rule=checked) > 0).all() and (result.reason.sel(rule=checked) == "").all()
+    texts = [one.text for one in findings(result)]
+    assert any("Not checked" in text and all(rule in text for rule in of_change) for text in texts)

@@ -7,7 +7,10 @@ from scipy import optimize
 from torch import nn
 
 import trajlab
+from tests.stages.samples_of_entries import coverage, sample
 from trajlab.errors import BadSetting, MissingData
+from trajlab.reports.findings import findings
+from trajlab.stages.comparison import comparison
 from trajlab.statistics.scores import along
 
 
@@ -248,3 +251,87 @@ def test_comparison__long_rows_in_files_of_two_types_at_other_steps(checkpoints,
     expected = (u * v).sum(1) / np.linalg.norm(u, axis=1) / np.linalg.norm(v, axis=1)
     np.testing.assert_allclose(result.total_update_cosine[1:], expected, rtol=1e-10)
     assert result.unshared_steps == 2
+
+
+def perceptron():
+    return nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 2))
+
+
+def test_comparison__lines_name_their_ends_and_may_end_at_each_runs_own_step():
+    """Both runs start at one network and were recorded at other steps ever since."""
+    states, inputs = {}, torch.randn(60, 2, generator=torch.Generator().manual_seed(5))
+    for seed in range(3):
+        torch.manual_seed(seed)
+        states[seed] = perceptron().state_dict()
+    runs = {
+        name: trajlab.from_arrays(
+            {key: np.stack([states[0][key], states[seed][key]]) for key in states[0]}, steps=[0, last]
+        )
+        for name, seed, last in (("a", 1, 80), ("b", 2, 100))
+    }
+    targets = (inputs[:, 0] > 0).long()
+
+    def loss(alpha):
+        model = perceptron()
+        model.load_state_dict({key: (1 - alpha) * states[1][key] + alpha * states[2][key] for key in states[1]})
+        with torch.no_grad():
+            return nn.functional.cross_entropy(model(inputs), targets).item()
+
+    settings = {"model": perceptron, "probe": (inputs, targets), "features": False}
+    shared = trajlab.run("comparison", runs, **settings).compute()
+    own = trajlab.run("comparison", runs, ends="own", **settings).compute()
+    alphas = np.linspace(0, 1, 11)
+    losses = np.array([loss(alpha) for alpha in alphas])
+    for order in ({"run": "a", "other": "b"}, {"run": "b", "other": "a"}):
+        assert shared.line_steps.sel(order).values.tolist() == [0, 0]
+        assert own.line_steps.sel(order).values.tolist() == [80, 100]
+        np.testing.assert_allclose(own.line_loss.sel(order), losses, rtol=1e-4)
+    barrier = (losses - ((1 - alphas) * losses[0] + alphas * losses[-1])).max()
+    assert own.barrier.sel(run="a", other="b") == pytest.approx(barrier, rel=1e-3, abs=1e-6)
+    assert np.ptp(shared.line_loss.sel(run="a", other="b")) < 1e-6
+    told = [" ".join(one.text for one in findings(result)) for result in (shared, own)]
+    assert "ends at step 0" in told[0] and "at step 0, the last that they share" in told[0]
+    assert "ends at steps 80 and 100" in told[1]
+    with pytest.raises(BadSetting, match="ends='all'"):
+        trajlab.run("comparison", runs, ends="all")
+
+
+def test_comparison__sampled_entries_count_for_the_whole_tensor(rng):
+    a = rng.standard_normal((3, 1000)).cumsum(0)
+    b = rng.standard_normal((3, 1000)).cumsum(0) + 0.5 * a
+    ours = {f"draw {i}": sample(a, 200, rng) for i in range(150)}
+    theirs = {name: array.copy(data=b[:, array["index"].values]) for name, array in ours.items()}
+    result = comparison(ours, theirs).compute()
+    norm = np.linalg.norm
+    u, v = a[1:] - a[0], b[1:] - b[0]
+    truth = {
+        "distance": norm(a - b, axis=1),
+        "relative_distance": 2 * norm(a - b, axis=1) / (norm(a, axis=1) + norm(b, axis=1)),
+        "cosine": (a * b).sum(1) / norm(a, axis=1) / norm(b, axis=1),
+        "update_cosine": (u * v).sum(1) / norm(u, axis=1) / norm(v, axis=1),
+    }
+    for name, values in truth.items():
+        rows = slice(-len(values), None)
+        estimates, errors = (result[key].transpose("parameter", "step").values[:, rows] for key in (name, f"{name}_se"))
+        covered = coverage(estimates, errors, values)
+        assert (0.88 < covered).all() and (covered < 1).all(), (name, covered)
+        np.testing.assert_allclose(estimates.mean(0), values, rtol=0.03, err_msg=name)
+    np.testing.assert_allclose(result.total_distance, np.sqrt((result.distance**2).sum("parameter")))
+    expected = np.sqrt((2 * result.distance * result.distance_se).pipe(np.square).sum("parameter"))
+    np.testing.assert_allclose(result.total_distance_se, expected / (2 * result.total_distance))
+    full = comparison({"w": ours["draw 0"].drop_vars("index")}, {"w": theirs["draw 0"].drop_vars("index")})
+    assert full.distance_se.notnull().all()
+
+
+@pytest.mark.parametrize("size", [1e-100, 1e-80, 1e100])
+def test_comparison__of_float64_beyond_the_range_of_float32(rng, size):
+    a, b = rng.standard_normal((2, 3, 40))
+    plain = trajlab.run("comparison", {"a": walk64(a), "b": walk64(b)}).compute()
+    scaled = trajlab.run("comparison", {"a": walk64(size * a), "b": walk64(size * b)}).compute()
+    for name in ("cosine", "update_cosine", "relative_distance", "total_update_cosine"):
+        np.testing.assert_allclose(scaled[name], plain[name], rtol=1e-12)
+    np.testing.assert_allclose(scaled.distance, size * plain.distance, rtol=1e-12)
+
+
+def walk64(values):
+    return trajlab.from_arrays({"w": values})

@@ -58,19 +58,28 @@ def _two(pair: tuple[str, str]) -> str:
 def _ends(result: xr.Dataset) -> list[Finding]:
     distances = total_of(result, "relative_distance")
     distances_of = {} if distances is None else _each_two(distances)
-    if not distances_of:
+    if distances is None or not distances_of:
         return []
     near, far = min(distances_of, key=distances_of.__getitem__), max(distances_of, key=distances_of.__getitem__)
     same = [pair for pair, value in distances_of.items() if value == 0]
+    ended = _ended(result, distances)
     if len(same) == len(distances_of):
-        return [Finding("All runs ended with identical weights.", "distance")]
-    text = f"{_two(near)} ended nearest: {share(distances_of[near])} of the mean of their norms apart"
-    text = f"{_two(near)} ended with identical weights" if same else text
+        return [Finding(f"All runs {ended} with identical weights.", "distance")]
+    text = f"{_two(near)} {ended} nearest: {share(distances_of[near])} of the mean of their norms apart"
+    text = f"{_two(near)} {ended} with identical weights" if same else text
     if len(distances_of) == 1:
-        text = f"{_two(near)} ended {share(distances_of[near])} of the mean of their norms apart{UNRELATED}"
+        text = f"{_two(near)} {ended} {share(distances_of[near])} of the mean of their norms apart{UNRELATED}"
     if near != far:
         text += f"; {_two(far)} farthest, {share(distances_of[far])} apart{UNRELATED}"
     return [Finding(f"{text[:1].upper()}{text[1:]}.", "relative_distance" if "run" in result.dims else "distance")]
+
+
+def _ended(result: xr.Dataset, distances: xr.DataArray) -> str:
+    """Write "ended", or at which step the runs are compared where some recorded others."""
+    if "unshared_steps" not in result or not bool((result["unshared_steps"] > 0).any()):
+        return "ended"
+    known = distances.notnull().any([dim for dim in distances.dims if dim != "step"])
+    return f"were at step {int(known['step'].values[known.values].max()):,}, the last that they share,"
 
 
 def _connected(result: xr.Dataset) -> list[Finding]:
@@ -88,12 +97,26 @@ def _connected(result: xr.Dataset) -> list[Finding]:
         high = max(barriers, key=barriers.__getitem__)
         if len(barriers) == 1:
             text = f"{_two(high)} are {'' if joined else 'not '}linearly connected{after}"
+            text += _at_steps(result)
             text += "" if joined else f": the highest barrier is {number(barriers[high])} above the ends"
             text = f"{text[:1].upper()}{text[1:]}"
         elif high not in joined:
             text += f"; the highest barrier, {number(barriers[high])} above the ends, lies between {_two(high)}"
+        text += _at_steps(result) if len(barriers) > 1 else ""
         findings.append(Finding(f"{text}.", name if "run" in result.dims else loss))
     return findings
+
+
+def _at_steps(result: xr.Dataset) -> str:
+    """Write at which steps the lines end."""
+    if "line_steps" not in result:
+        return ""
+    steps = np.unique(result["line_steps"].values)
+    steps = steps[np.isfinite(steps)]
+    words = (
+        " and ".join(f"{int(step):,}" for step in steps) if len(steps) < 3 else f"{steps[0]:,.0f} to {steps[-1]:,.0f}"
+    )
+    return f" (ends at {'step' if len(steps) == 1 else 'steps'} {words})" if len(steps) else ""
 
 
 def _directions(result: xr.Dataset) -> list[Finding]:

@@ -7,7 +7,7 @@ from trajlab.reports.findings.finding import Finding, nonfinite
 from trajlab.statistics.extremes import extreme, in_run, last, most_unmoved, size_in, total_of, typical
 from trajlab.statistics.result import is_from_start, reference_name
 from trajlab.statistics.studies import facts, telling_facts
-from trajlab.statistics.wording import count, number, share
+from trajlab.statistics.wording import count, listed, number, share
 
 HEADLINES = ("relative", "distance_l2", "path_length", "straightness", "changed", "sign_changed", "unchanged_cause")
 
@@ -33,9 +33,43 @@ def drift(result: xr.Dataset) -> list[Finding]:
     findings = nonfinite(result, "relative")
     if result.attrs.get("reference_of") == "parent":
         return [*findings, *_ends(result)]
+    snapshots = _snapshots(result)
+    if (snapshots <= 1).all():
+        each = " in each run" if "run" in result.dims else ""
+        return [*findings, Finding(f"Only one snapshot was recorded{each}, so nothing is known about change.")]
+    same = _same(result)
+    findings += _frozen(same, snapshots)
+    if bool((same | (snapshots <= 1)).all()):
+        return findings
     if is_from_start(result.attrs):
         findings += [*_layers(result), *_runs(result), *_path(result)]
     return [*findings, *_unmoved(result)]
+
+
+def _snapshots(result: xr.Dataset) -> xr.DataArray:
+    """Count the snapshots of each run."""
+    recorded = result["nonfinite"].notnull()
+    return recorded.any([dim for dim in recorded.dims if dim not in ("run", "step")]).sum("step")
+
+
+def _same(result: xr.Dataset) -> xr.DataArray:
+    """Return whether no entry of any tensor of a run ever changed, (run)."""
+    counts = result["unchanged_cause"].sum("cause", min_count=1)
+    entries = result.get("sampled", result.get("numel"))
+    same = xr.zeros_like(counts, bool) if entries is None else (counts == entries) | counts.isnull()
+    over = [dim for dim in same.dims if dim != "run"]
+    return same.all(over) & counts.notnull().any(over)
+
+
+def _frozen(same: xr.DataArray, snapshots: xr.DataArray) -> list[Finding]:
+    """Report the runs whose snapshots all hold the same weights."""
+    if not bool(same.any()):
+        return []
+    if "run" not in same.dims:
+        return [Finding(f"All {int(snapshots)} snapshots hold the same weights: no entry of any tensor ever changed.")]
+    runs = [f"`{run}`" for run in same["run"].values[same.values]]
+    which = "every run" if bool(same.all()) else f"{count(len(runs), 'run')} ({listed(runs)})"
+    return [Finding(f"All snapshots of {which} hold the same weights: no entry of any tensor ever changed.")]
 
 
 def _layers(result: xr.Dataset) -> list[Finding]:
@@ -112,12 +146,14 @@ def _unmoved(result: xr.Dataset) -> list[Finding]:
     if "parameter" not in result.dims or "numel" not in result.coords:
         return []
     counts, point = result["unchanged_cause"], most_unmoved(result)
+    if counts.isnull().all():
+        return []
     if point is None:
         runs = ", in every run" if "run" in result.dims else ""
         return [Finding(f"Every entry of every tensor changed at some step{runs}.", "relative")]
     here = counts.sel(point.at)
     row, cause = extreme(here.sum("cause")), extreme(here.sum("parameter"))
-    total = size_in(result["numel"], point)
+    total = size_in(result.coords.get("sampled", result["numel"]), point)
     text = f"{count(point.value, 'entry')} ({share(point.value / total)}) never changed{in_run(point)}"
     if row and cause:
         words = str(cause.at["cause"]).replace("_", " ")

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import DamagedData
+from trajlab.runs.measured import with_marks
 from trajlab.schema import METRICS_FILE, TRAINER_FILE
 
 Table = dict[int, dict[str, float]]
@@ -16,6 +17,9 @@ Table = dict[int, dict[str, float]]
 
 def read_metrics(folder: Path, last: str) -> xr.Dataset:
     """Read the metrics logged at each step, (step) each.
+
+    A step at which a metric was not logged is NaN; where a metric has NaN, the coord `<metric>_measured` tells these
+    from a NaN that was logged.
 
     Parameters
     ----------
@@ -38,7 +42,8 @@ def read_metrics(folder: Path, last: str) -> xr.Dataset:
     steps = sorted(rows)
     names = list(dict.fromkeys(name for row in rows.values() for name in row))
     columns = {name: ("step", [rows[step].get(name, np.nan) for step in steps]) for name in names}
-    return xr.Dataset(columns, {"step": np.array(steps, np.int64)})
+    measured = {name: np.array([name in rows[step] for step in steps], bool) for name in names}
+    return with_marks(xr.Dataset(columns, {"step": np.array(steps, np.int64)}), measured)
 
 
 def _lines(path: Path) -> Table:
@@ -47,7 +52,7 @@ def _lines(path: Path) -> Table:
     for number, line in enumerate(lines.splitlines(), 1):
         try:
             step, row = _row(json.loads(line))
-            rows[step] = row
+            rows[step] = rows.get(step, {}) | row
         except (ValueError, KeyError, AttributeError, TypeError, OverflowError) as error:
             raise DamagedData(
                 f"cannot read line {number} of {path} as metrics: it is {line[:60]!r}; correct or remove the line"
@@ -73,4 +78,11 @@ def _row(logged: dict[str, Any]) -> tuple[int, dict[str, float]]:
     row = dict(logged)
     step = int(row.pop("step"))
     np.int64(step)
-    return step, {name: float(value) for name, value in row.items() if name and isinstance(value, int | float)}
+    return step, {name: float(value) for name, value in row.items() if name and _is_number(value)}
+
+
+def _is_number(value: Any) -> bool:
+    """Return whether a value is a number, also NaN or infinity as text, as loggers write them to strict JSON."""
+    if isinstance(value, str):
+        return value.strip().lstrip("+-").lower() in ("nan", "inf", "infinity")
+    return isinstance(value, int | float)

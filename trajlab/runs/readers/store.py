@@ -90,7 +90,7 @@ def _reading(path: Path, part: str) -> Iterator[None]:
 def _dataset(path: Path, group: str, nodes: dict[str, Any]) -> xr.Dataset:
     with _reading(path, group):
         dataset = xr.open_zarr(str(path), group=group, consolidated=True) if group in nodes else xr.Dataset()
-        return dataset.rename({node: tensor_of(str(node)) for node in dataset.data_vars})
+        return dataset.rename({node: tensor_of(str(node)) for node in dataset.variables if node not in dataset.dims})
 
 
 def _group(path: Path, group: str, nodes: dict[str, Any]) -> Iterator[tuple[str, Series]]:

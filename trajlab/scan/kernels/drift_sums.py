@@ -245,4 +245,7 @@ class Pairs(Kernel):
 
     def summarize(self, total: np.ndarray | None, shape: tuple[int, ...], indices: np.ndarray | None) -> np.ndarray:
         """Count the entries that never changed by cause."""
-        return np.zeros(len(CAUSES)) if total is None else causes(inert(total, int(np.prod(shape))), shape)
+        if total is None:
+            return np.zeros(len(CAUSES))
+        size = int(np.prod(shape)) if indices is None else indices.size
+        return causes(inert(total, size), shape, indices)

@@ -63,6 +63,7 @@ def alerts(
     spike_window: int = 50,
     spike_min_values: int = 10,
     spike_deviations: float = 10.0,
+    spike_smallest_deviation: float = 0.01,
     dead_relu_threshold_inactivity: float = 1.0,
     dead_relu_threshold_layer: float = 50.0,
     saturated_activation_threshold_tanh: Sequence[float] = (-9.4999, 9.4999),
@@ -79,7 +80,8 @@ def alerts(
     Answers: did anything go wrong in this run, where first, since when, and for how long?
 
     A rule is checked wherever the run has what it needs. ExplodingTensor: an entry of a weight or gradient, an
-    activation or the loss is NaN or Inf. VanishingGradient: the mean |g| of a gradient. AllZero: the percentage of
+    activation, the loss or the validation loss is NaN or Inf; a step at which a loss was not measured does not count,
+    see `trajlab.from_arrays`. VanishingGradient: the mean |g| of a gradient. AllZero: the percentage of
     zeros in a gradient or matrix. UnchangedTensor: recorded weights in a row that are close, as in `numpy.allclose`.
     TensorVariance: the variance of a matrix. WeightUpdateRatio: mean |w_t − w_prev| / (mean |w_prev| + epsilon) of a
     matrix, between snapshots. LossNotDecreasing: the decrease of the loss over some steps. Overfit: the validation loss
@@ -155,6 +157,9 @@ def alerts(
         Smallest number of values in a baseline of Spike.
     spike_deviations
         Spike fires above this number of robust standard deviations, each 1.4826 median absolute deviations.
+    spike_smallest_deviation
+        Smallest robust standard deviation of a baseline, as a share of its median. It is also at least the decimal to
+        which all values of the baseline are rounded.
     dead_relu_threshold_inactivity
         ReLUs active at less than this percentage of positions count as dead.
     dead_relu_threshold_layer
@@ -187,7 +192,8 @@ def alerts(
     checked, fired : (rule)
         Number of places at which the rule was checked, and at which it fires.
     reason : (rule)
-        Why a rule was not checked; empty if it was.
+        Why a rule was not checked; empty if it was. A single snapshot says nothing about change: rules about it are not
+        checked then.
     rules_fired : ()
         Number of rules that fire.
 

@@ -8,7 +8,7 @@ import xarray as xr
 
 from trajlab.scan.kernels.activity import ACTIVITY
 from trajlab.stages.alerts.tables import Key, Tables, count_early
-from trajlab.statistics.metrics import LOSSES, VALIDATION_LOSSES, metric_name
+from trajlab.statistics.metrics import LOSSES, VALIDATION_LOSSES, likely_measured, metric_name
 
 NETWORK = "network"
 """Place of what holds for the whole network."""
@@ -142,22 +142,23 @@ def _metrics(tables: Tables, early_steps: int, loss: str, validation_loss: str) 
         return
     steps, names = table["step"].values, [str(name) for name in table["column"].values]
     columns = dict(zip(names, table.values.T, strict=True))
+    marks = dict(zip(names, tables[Key("metric", "measured")].values.T, strict=True))
     training, validation = metric_name(loss, names, LOSSES), metric_name(validation_loss, names, VALIDATION_LOSSES)
     if training:
-        measured = ~np.isnan(columns[training])
-        values, at = columns[training][measured], steps[measured]
+        numbers = ~np.isnan(columns[training])
+        values, at = columns[training][numbers], steps[numbers]
         yield Evidence(training, "metric", {"steps": at, "loss": values, "signal": values})
         early = count_early(at, early_steps)
         yield Evidence(training, "metric", {"steps": at[:early], "early_loss": values[:early]})
-        yield Evidence(training, "metric", {"steps": steps, "nonfinite": _exploded(columns[training])})
+    for name in dict.fromkeys(filter(None, (training, validation))):
+        measured = _measured(columns[name], steps, marks[name])
+        nonfinite = np.where(measured, ~np.isfinite(columns[name]), np.nan)
+        yield Evidence(name, "metric", {"steps": steps, "nonfinite": nonfinite})
     if training and validation:
         losses = {"steps": steps, "training_loss": columns[training], "validation_loss": columns[validation]}
         yield Evidence(validation, "metric", losses)
 
 
-def _exploded(loss: np.ndarray) -> np.ndarray:
-    """Mark infinite losses, and NaN from some step to the end if none was missing before: those were measured."""
-    missing = np.isnan(loss)
-    first = int(missing.argmax())
-    to_the_end = bool(missing.any()) and first > 0 and bool(missing[first:].all())
-    return np.isinf(loss).astype(float) + (missing if to_the_end else 0.0)
+def _measured(values: np.ndarray, steps: np.ndarray, marks: np.ndarray) -> np.ndarray:
+    """Return at which steps a metric was measured, (step) bool, by its marks or, without these, by its interval."""
+    return likely_measured(values, steps) if np.isnan(marks).any() else marks == 1

@@ -39,11 +39,12 @@ def judge(evidence: Iterable[Evidence], rules: Sequence[Rule], settings: Mapping
         fires[rows, i] = np.where(np.isnan(verdict.value), np.nan, verdict.fires)
     of_rule = np.array([[name == rule.name for name, _, _ in checks] for rule in rules], bool)
     fired = (of_rule & (fires == 1).any(0)).sum(1)
-    reasons = ["" if of.any() else f"the run has no {rule.needs}" for rule, of in zip(rules, of_rule, strict=True)]
+    checked = (of_rule & np.isfinite(fires).any(0)).sum(1)
+    reasons = [_reason(rule, bool(of.any()), int(n)) for rule, of, n in zip(rules, of_rule, checked, strict=True)]
     columns = {
         "fires": (("step", "check"), fires),
         "value": (("step", "check"), value),
-        "checked": ("rule", (of_rule & np.isfinite(fires).any(0)).sum(1)),
+        "checked": ("rule", checked),
         "fired": ("rule", fired),
         "reason": ("rule", np.array(reasons, dtype=object)),
         "rules_fired": ((), np.asarray((fired > 0).sum())),
@@ -68,8 +69,15 @@ def _verdict(
     if not set(evidence) <= set(columns):
         return None
     thresholds = {parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY}
-    given = {name: settings[name] for name in thresholds if name in settings}
-    return function(*(columns[name] for name in evidence), **given)
+    set_thresholds = {name: settings[name] for name in thresholds if name in settings}
+    return function(*(columns[name] for name in evidence), **set_thresholds)
+
+
+def _reason(rule: Rule, evidence: bool, checked: int) -> str:
+    """Return why a rule was not checked; empty if it was."""
+    if checked:
+        return ""
+    return "the run has too few snapshots or values" if evidence else f"the run has no {rule.needs}"
 
 
 def _spans(steps: np.ndarray, fires: np.ndarray) -> dict[str, tuple[str, np.ndarray]]:

@@ -1,7 +1,7 @@
 """What rules need to know, as lazy tables of a few numbers for each step of each tensor, layer and metric."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import dask.array as da
@@ -15,6 +15,7 @@ from trajlab.scan.kernels.moments import Moments
 from trajlab.scan.kernels.update_size import Updates
 from trajlab.scan.scan import scan
 from trajlab.stages.alerts.matrix_rank import rank_table
+from trajlab.statistics.metrics import marks_of
 from trajlab.statistics.units import shape_of
 
 
@@ -26,7 +27,7 @@ class Key(NamedTuple):
     kind
         weight, gradient, layer or metric.
     table
-        moments, updates, rank, quantiles, activity or values.
+        moments, updates, rank, quantiles, activity, values or measured.
     of
         The parameter or layer, where a table holds only one.
     evidence
@@ -96,13 +97,27 @@ def layer_tables(activations: Mapping[str, xr.DataArray], *, tanh: Sequence[floa
 
 
 def metric_tables(metrics: xr.Dataset | None) -> Tables:
-    """Return all metrics of a single number a step, as columns of one table."""
+    """Return all metrics of a single number a step, as columns of one table, and at which steps each was measured.
+
+    The second is 1, 0, or NaN where the run does not say.
+    """
     columns = {str(name): array for name, array in (metrics or {}).items() if array.dims == ("step",)}
     if metrics is None or not columns:
         return {}
-    values = da.stack([da.asarray(array.data).astype(np.float64) for array in columns.values()], axis=1).rechunk(-1)
+    marks = [marks_of(name, metrics) for name in columns]
+    unknown = xr.DataArray(np.full(metrics.sizes["step"], np.nan), dims="step")
     labels = {"step": metrics["step"].variable, "column": np.array(list(columns), dtype=object)}
-    return {Key("metric", "values"): xr.DataArray(values, labels, ("step", "column"), "metrics")}
+    return {
+        Key("metric", table): xr.DataArray(_side_by_side(arrays), labels, ("step", "column"), table)
+        for table, arrays in (
+            ("values", columns.values()),
+            ("measured", [unknown if mark is None else mark for mark in marks]),
+        )
+    }
+
+
+def _side_by_side(columns: Iterable[xr.DataArray]) -> da.Array:
+    return da.stack([da.asarray(column.data).astype(np.float64) for column in columns], axis=1).rechunk(-1)
 
 
 def count_early(steps: np.ndarray, early_steps: int) -> int:

@@ -9,19 +9,23 @@ import xarray as xr
 
 from trajlab.errors import BadSetting, MissingData
 from trajlab.replays.alignment import Chain, aligned_table, chain_in
+from trajlab.replays.interpolation import ENDS
 from trajlab.runs.tensors import common_steps
 from trajlab.scan.as_one_task import as_one_task
 from trajlab.scan.kernels.between_runs import Across
+from trajlab.scan.kernels.term_products import AcrossProducts
 from trajlab.scan.scan import Tensor, by_name, position_of, scan
 from trajlab.stages.comparison.unit_matching import MATCHES, feature_table, weight_table
-from trajlab.statistics.result import Meaning, Sums, annotate, columns_of, stride, with_totals
+from trajlab.statistics.result import Meaning, Sums, annotate, columns_of, pool, share_error, stride
+from trajlab.statistics.samples import SAMPLED, estimated, is_sampled, sampled, term_error, with_products
 from trajlab.statistics.scores import along, score_table
+from trajlab.statistics.standard_errors import root_error
 from trajlab.statistics.units import on_one_probe
 
 Replay = Callable[..., Mapping[str, xr.DataArray]]
 
 MEANINGS = {
-    "distance": Meaning("distance between the runs", "weight", "|a_t − b_t|₂"),
+    "distance": Meaning("distance between the runs", "weight", "|a_t − b_t|₂, samples scaled to the whole tensor"),
     "relative_distance": Meaning("relative distance between the runs", "1", "2 |a_t − b_t|₂ / (|a_t|₂ + |b_t|₂)"),
     "cosine": Meaning("cosine between the runs", "1", "a_t·b_t / (|a_t|₂ |b_t|₂)"),
     "changed": Meaning("share of entries whose bits differ", "1", "mean of bits(a_t) ≠ bits(b_t)", share=True),
@@ -29,20 +33,25 @@ MEANINGS = {
         "cosine between the displacements since the start", "1", "u·v / (|u|₂ |v|₂), u = a_t − a_0, v = b_t − b_0"
     ),
     "update_cosine_null": Meaning(
-        "standard deviation of the cosine between random directions", "1", "1/√n, of two random directions of n entries"
+        "standard deviation of the cosine between random directions",
+        "1",
+        "1/√n, of two random directions of n recorded entries",
     ),
     "aligned_distance": Meaning(
         "distance between aligned runs",
         "weight",
         "|a_t − P b_t|₂, P the permutation of hidden units by weight matching",
     ),
-    "line_loss": Meaning("loss along the straight line", "1", "loss on the probe at (1 − α) a + α b, of the ends a, b"),
+    "line_loss": Meaning(
+        "loss along the straight line", "1", "loss on the probe at (1 − α) a + α b, a and b at line_steps"
+    ),
     "barrier": Meaning("loss barrier", "1", "max over α of L(α) − ((1 − α) L(0) + α L(1))"),
     "aligned_line_loss": Meaning(
         "loss along the straight line between aligned runs", "1", "loss on the probe at (1 − α) a + α P b"
     ),
     "aligned_barrier": Meaning("loss barrier between aligned runs", "1", "barrier on the line from a to P b"),
     "nonfinite": Meaning("entries that are NaN or Inf in either run", "entries", "count"),
+    "line_steps": Meaning("steps of the ends of the line", "steps", "optimizer step of the run at α = 0 and at α = 1"),
     "unshared_steps": Meaning("steps that only one of two runs recorded", "steps", "count; all else excludes them"),
 }
 for _name, _rows in (("weights", "incoming weights"), ("features", "activations on the probe")):
@@ -62,6 +71,10 @@ for _name, _rows in (("weights", "incoming weights"), ("features", "activations 
         ),
         f"matched_{_name}_units": Meaning(f"units matched by {_name}", "units", "count of pairs"),
     }
+for _name in ("distance", "relative_distance", "cosine", "changed", "update_cosine"):
+    MEANINGS[f"{_name}_se"] = Meaning(
+        f"standard error of the {MEANINGS[_name].long_name}", MEANINGS[_name].units, SAMPLED
+    )
 _SUFFIXES = dict(zip(MATCHES, ("", "_greedy", "_null", "_null_95", "_units"), strict=True))
 
 
@@ -74,11 +87,13 @@ def comparison(
     aligned_replay: Replay | None = None,
     probe: xr.Dataset | None = None,
     chain: Chain | None = None,
+    between_metrics: xr.Dataset | None = None,
     *,
     steps: Sequence[int] = (-1,),
     shuffles: int = 20,
     features: bool = True,
     interpolation: bool = True,
+    ends: str = "shared",
 ) -> xr.Dataset:
     """Compare each two runs: distances, directions of movement, matched units, and the loss on the line between them.
 
@@ -102,6 +117,8 @@ def comparison(
         The batch with its `targets`, for the loss.
     chain
         Order of the hidden layers; by default from the shapes of the weights.
+    between_metrics
+        Steps of the ends of the line, the coord `ends` of its metrics.
     steps
         Steps, shared by both runs, at which units are matched; 0 is the first and -1 the last.
     shuffles
@@ -110,6 +127,9 @@ def comparison(
         Whether to match units by their activations on the probe, too.
     interpolation
         Whether to compute the loss at 11 points of the line between both runs.
+    ends
+        Where the line ends: "shared", at the last step that both runs recorded, or "own", at the last step of each run.
+        All else is compared at the steps that both runs recorded.
 
     Returns
     -------
@@ -136,14 +156,19 @@ def comparison(
         matching), which removes the distance between equal networks with units in another order. For chains of linear
         and convolution layers only; NaN otherwise, and the attr `alignment` says why.
     line_loss, aligned_line_loss : (alpha)
-        Loss on the probe along the straight line between the final weights, before and after alignment. Alpha is 0 at
-        the run that comes first in the study. Statistics of batch normalization are interpolated, too, not
+        Loss on the probe along the straight line between the weights at `ends`, before and after alignment. Alpha is 0
+        at the run that comes first in the study. Statistics of batch normalization are interpolated, too, not
         re-estimated, which raises the loss between the ends.
     barrier, aligned_barrier : ()
         Largest excess of that loss over the straight line between the losses at both ends: 0 for linearly connected
         runs.
+    line_steps : (end)
+        Optimizer steps of the two ends of the line, α = 0 first.
     nonfinite : (step, parameter)
-        Entries that are NaN or Inf in either run. All of the above but matches exclude them.
+        Recorded entries that are NaN or Inf in either run. All of the above but matches exclude them.
+    …_se : as the estimate
+        Standard errors, where only a sample of the entries was recorded, as of gradients; distances are then those of
+        the whole tensor, estimated from the sample.
     unshared_steps : ()
         Steps that only one of the runs recorded, which are excluded.
     total_… : (step)
@@ -168,11 +193,18 @@ def comparison(
     """
     if shuffles < 0:
         raise BadSetting(f"cannot use shuffles={shuffles}: choose 0 or more")
+    if ends not in ENDS:
+        raise BadSetting(f"cannot use ends={ends!r}: choose {' or '.join(ENDS)}")
     ours, theirs = by_name(weight), by_name(other_weight)
     shared, unshared = _steps(ours, theirs)
     at = _chosen(shared, steps)
     table, _ = scan(Across(), weight, other=other_weight, reference=int(shared[0]))
     tables: dict[str, xr.DataArray] = {}
+    some = sampled(ours)
+    if some:
+        others = {name: theirs[name] for name in some} if isinstance(weight, Mapping) else other_weight
+        tensors = some if isinstance(weight, Mapping) else weight
+        tables["products"], _ = scan(AcrossProducts(), tensors, other=others, reference=int(shared[0]))
     attrs: dict[str, Any] = {}
     if isinstance(weight, Mapping):
         tables["weights"] = weight_table(ours, theirs, at, shuffles)
@@ -191,7 +223,10 @@ def comparison(
                 tables[name] = score_table(output, probe).rename(step="point")
     result = as_one_task(partial(_result, shared=shared, names=tuple(tables)), table, *tables.values())
     result["unshared_steps"] = xr.Variable((), unshared)
-    return annotate(result, MEANINGS, steps=list(steps), shuffles=shuffles, **attrs)
+    if between_metrics is not None and {"line", "aligned_line"} & set(tables):
+        line_steps = ("end", between_metrics["ends"].values.astype(np.float64))
+        result = result.assign(line_steps=line_steps).assign_coords(end=("end", [0.0, 1.0], {"long_name": "α"}))
+    return annotate(result, MEANINGS, steps=list(steps), shuffles=shuffles, ends=ends, **attrs)
 
 
 def _steps(ours: dict[str, xr.DataArray], theirs: dict[str, xr.DataArray]) -> tuple[np.ndarray, int]:
@@ -221,7 +256,12 @@ def _result(
     table: xr.DataArray, *tables: xr.DataArray, shared: np.ndarray, names: tuple[str, ...]
 ) -> xr.Dataset:  # fmt: skip
     by_name = dict(zip(names, tables, strict=True))
-    result = with_totals(_quantities, columns_of(table.sel(step=shared))).drop_vars("sampled")
+    products = columns_of(by_name["products"].sel(step=shared)) if "products" in by_name else None
+    sums = with_products(columns_of(table.sel(step=shared)), products)
+    result = xr.Dataset(_quantities(sums), sums.coords).drop_vars("sampled")
+    if "parameter" in sums.dims:
+        totals = _quantities(sums, total=True)
+        result = result.assign({f"total_{name}": total for name, total in totals.items()})
     everywhere = {"parameter": result["parameter"]} if "parameter" in result.dims else {}
     if everywhere:
         squares = by_name.get("aligned", xr.full_like(result["distance"], np.nan)).reindex(
@@ -243,15 +283,57 @@ def _result(
     return stride(result)
 
 
-def _quantities(sums: Sums) -> dict[str, xr.Variable]:
+def _quantities(table: xr.Dataset, *, total: bool = False) -> dict[str, xr.Variable]:
+    """Return the quantities of each parameter, or of all together, and their errors if any is sampled."""
+    whole = estimated(table)
+    sums = pool(whole, Sums.of(whole)) if total else Sums.of(whole)
+    squared_weights = estimated(whole)["moved_valid"].variable
+    if total:
+        squared_weights = squared_weights.sum("parameter", skipna=False)
     known, moved = sums.valid > 0, sums.moved_valid > 0
     aa, bb, distance = np.sqrt(sums.aa), np.sqrt(sums.bb), np.sqrt(sums.squares)
-    return {
+    result = {
         "distance": distance.where(known),
         "relative_distance": 2 * distance / (aa + bb),
         "cosine": (sums.ab / (aa * bb)).clip(-1.0, 1.0),
         "changed": sums.changed / sums.valid,
-        "update_cosine": (sums.uv / np.sqrt(sums.uu * sums.vv)).clip(-1.0, 1.0),
-        "update_cosine_null": (1 / np.sqrt(sums.moved_valid)).where(moved),
-        "nonfinite": sums.nonfinite,
+        "update_cosine": (sums.uv / (np.sqrt(sums.uu) * np.sqrt(sums.vv))).clip(-1.0, 1.0),
+        "update_cosine_null": (np.sqrt(squared_weights) / sums.moved_valid).where(moved),
+        "nonfinite": sums.nonfinite if total else table["nonfinite"].variable,
     }
+    return result | (_errors(Sums.of(table), sums, result, total) if is_sampled(table) else {})
+
+
+def _errors(sums: Sums, whole: Sums, result: dict[str, xr.Variable], total: bool) -> dict[str, xr.Variable]:
+    """Return standard errors.
+
+    Parameters
+    ----------
+    sums
+        Sums over the recorded entries of each parameter, and the sums of products of their terms.
+    whole
+        Estimated sums over all entries, of each parameter or of all together.
+    result
+        What was estimated.
+    total
+        Whether of all parameters together.
+    """
+    error = partial(term_error, sums=sums, total=total)
+    aa, bb = np.sqrt(whole.aa), np.sqrt(whole.bb)
+    relative = result["relative_distance"]
+    slopes = {
+        "squares": 1.0 / (2.0 * whole.squares),
+        "aa": -1.0 / (2.0 * aa * (aa + bb)),
+        "bb": -1.0 / (2.0 * bb * (aa + bb)),
+    }
+    errors = {
+        "distance": root_error(error({"squares": 1.0}), result["distance"]),
+        "relative_distance": (error(slopes) * relative).where(relative != 0, 0.0),
+        "changed": share_error(sums.changed, sums.valid, sums, total=total),
+    }
+    for name, (product, one, other) in {"cosine": ("ab", "aa", "bb"), "update_cosine": ("uv", "uu", "vv")}.items():
+        first, second = getattr(whole, one), getattr(whole, other)
+        half = -result[name] / 2.0
+        size = np.sqrt(first) * np.sqrt(second)
+        errors[name] = error({product: 1.0 / size, one: half / first, other: half / second})
+    return {f"{name}_se": values.where(result[name].notnull()) for name, values in errors.items()}

@@ -261,3 +261,32 @@ def test_rank_collapse():
     rank = np.append(8.0, around(4.0))
     assert fires(rank_collapse(rank, rank_collapse_share=0.5)) == [False, True, False, False, False]
     assert fires(rank_collapse(np.array([np.nan, 8, 3]), rank_collapse_share=0.5)) == [False, False, True]
+
+
+def spikes(signal):
+    return np.flatnonzero(spike(np.asarray(signal), spike_window=50, spike_min_values=10, spike_deviations=10).fires)
+
+
+def test_spike__a_deviation_has_a_least_size(rng):
+    flat = np.ones(20)
+    assert spikes([*flat, 1.0000001, 1.0]).tolist() == []
+    assert spikes([*flat, 1.05]).tolist() == [] and spikes([*flat, 1.2]).tolist() == [20]
+    assert spikes([*(1000 * flat), 1050.0]).tolist() == [] and spikes([*(1000 * flat), 1200.0]).tolist() == [20]
+    tight = 2 + 0.0001 * rng.standard_normal(40)
+    assert spikes([*tight, 2.1]).tolist() == [] and spikes([*tight, 2.3]).tolist() == [40]
+    verdict = spike(np.append(tight, 2.1), spike_window=50, spike_min_values=10, spike_deviations=10,
+                    spike_smallest_deviation=0.0)  # fmt: skip
+    assert verdict.fires[-1]
+
+
+def test_spike__losses_rounded_to_a_decimal_are_no_spikes(rng):
+    logged = np.round(0.0005 + 0.00003 * rng.standard_normal(2000), 4)  # as the Trainer of transformers writes them
+    assert spikes(logged).tolist() == []
+    assert spikes(np.append(logged, 0.005)).tolist() == [2000]
+    assert spikes(np.round(0.69 + 0.004 * rng.standard_normal(500), 2)).tolist() == []
+
+
+def test_rules__about_change_do_not_judge_a_single_snapshot():
+    assert np.isnan(unchanged_tensor(np.array([np.nan]), np.array([9.0]), unchanged_tensor_num_steps=2).value).all()
+    assert np.isnan(rank_collapse(np.array([3.0]), rank_collapse_share=0.5).value).all()
+    assert np.isnan(stuck_loss(np.array([3.0]), poor_weight_initialization_patience=1).value).all()

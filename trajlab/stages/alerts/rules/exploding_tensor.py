@@ -16,4 +16,4 @@ def exploding_tensor(nonfinite: np.ndarray) -> Verdict:
     return Verdict(nonfinite, nonfinite > 0)
 
 
-RULE = Rule("ExplodingTensor", "weights, gradients, activations or loss", (exploding_tensor,))
+RULE = Rule("ExplodingTensor", "weights, gradients, activations or losses", (exploding_tensor,))

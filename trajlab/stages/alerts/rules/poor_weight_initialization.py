@@ -40,7 +40,7 @@ def narrow_gradient(
 
 
 def stuck_loss(early_loss: np.ndarray, *, poor_weight_initialization_patience: int) -> Verdict:
-    """Fire where the lowest loss is n or more recorded steps old.
+    """Fire where the lowest loss is n or more recorded steps old; one loss alone is not checked.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def stuck_loss(early_loss: np.ndarray, *, poor_weight_initialization_patience: i
     for i, loss in enumerate(early_loss):
         if np.isfinite(loss) and (best is None or loss < early_loss[best]):
             best = i
-        value[i] = np.nan if best is None else i - best
+        value[i] = np.nan if best is None or early_loss.size < 2 else i - best
     return Verdict(value, value >= poor_weight_initialization_patience)
 
 

@@ -6,7 +6,7 @@ from trajlab.stages.alerts.rule import Rule, Verdict
 
 
 def rank_collapse(rank: np.ndarray, *, rank_collapse_share: float) -> Verdict:
-    """Fire where the rank of a matrix is below a share of its first known one.
+    """Fire where the rank of a matrix is below a share of its first known one; one alone is not checked.
 
     Parameters
     ----------
@@ -16,7 +16,7 @@ def rank_collapse(rank: np.ndarray, *, rank_collapse_share: float) -> Verdict:
         The share.
     """
     known = rank[np.isfinite(rank)]
-    remaining = rank / (known[0] if known.size else np.nan)
+    remaining = rank / (known[0] if known.size > 1 else np.nan)
     return Verdict(remaining, remaining < rank_collapse_share)
 
 

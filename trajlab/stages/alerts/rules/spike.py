@@ -8,8 +8,22 @@ NORMAL = 1.4826
 """Standard deviation of a normal distribution over its median absolute deviation."""
 
 
-def spike(signal: np.ndarray, *, spike_window: int, spike_min_values: int, spike_deviations: float) -> Verdict:
+DECIMALS = range(2, 7)
+"""Numbers of decimals to which logs round."""
+
+
+def spike(
+    signal: np.ndarray,
+    *,
+    spike_window: int,
+    spike_min_values: int,
+    spike_deviations: float,
+    spike_smallest_deviation: float = 0.01,
+) -> Verdict:
     """Fire where a value exceeds the median of those before it by many robust standard deviations.
+
+    A baseline whose deviation is smaller than a share of its median, or than the decimal to which all its values are
+    rounded, counts as deviating by that much: else any rise above values that are alike would be a spike.
 
     Parameters
     ----------
@@ -21,6 +35,8 @@ def spike(signal: np.ndarray, *, spike_window: int, spike_min_values: int, spike
         Smallest number of values in a baseline.
     spike_deviations
         Upper limit, in units of 1.4826 times the median absolute deviation of the baseline.
+    spike_smallest_deviation
+        Smallest such unit, as a share of the median of the baseline.
     """
     value = np.full(signal.shape, np.nan)
     for i in range(signal.size):
@@ -28,8 +44,20 @@ def spike(signal: np.ndarray, *, spike_window: int, spike_min_values: int, spike
         baseline = baseline[np.isfinite(baseline)]
         if baseline.size >= spike_min_values:
             median = np.median(baseline)
-            value[i] = (signal[i] - median) / (NORMAL * np.median(abs(baseline - median)))
+            deviation = NORMAL * np.median(abs(baseline - median))
+            smallest = max(spike_smallest_deviation * abs(median), _last_decimal(baseline))
+            value[i] = (signal[i] - median) / max(deviation, smallest)
     return Verdict(value, value > spike_deviations)
+
+
+def _last_decimal(values: np.ndarray) -> float:
+    """Return the decimal to which values are rounded, 0 if they are not.
+
+    >>> _last_decimal(np.array([0.0005, 0.0004])), _last_decimal(np.array([0.1, 1 / 3]))
+    (0.0001, 0.0)
+    """
+    decimals = next((n for n in DECIMALS if (np.round(values, n) == values).all()), None)
+    return 0.0 if decimals is None else 10.0**-decimals
 
 
 RULE = Rule("Spike", "loss or gradients", (spike,), {"spike_window": 2, "spike_min_values": 2})

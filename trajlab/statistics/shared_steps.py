@@ -1,0 +1,50 @@
+"""Tensors that were recorded at different steps: their own strides, and the steps that all share."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import xarray as xr
+
+from trajlab.runs.tensors import common_steps
+
+
+def at_shared_steps(tensors: Mapping[str, xr.DataArray]) -> dict[str, xr.DataArray] | None:
+    """Return tensors at the steps at which all were recorded; None if each was at all of them."""
+    recorded = [array["step"].values for array in tensors.values()]
+    shared = common_steps(recorded)
+    if all(len(steps) == len(shared) for steps in recorded):
+        return None
+    return {name: array.isel(step=np.isin(array["step"].values, shared)) for name, array in tensors.items()}
+
+
+def own_strides(tensors: Mapping[str, xr.DataArray], steps: np.ndarray) -> np.ndarray:
+    """Return how many optimizer steps lie between each step of a tensor and the one at which it was recorded before.
+
+    Parameters
+    ----------
+    tensors
+        The tensors.
+    steps
+        The steps of the result.
+
+    Returns
+    -------
+    (parameter, step); NaN at the first step of a tensor, and where it was not recorded.
+    """
+    strides = np.full((len(tensors), len(steps)), np.nan)
+    for row, array in zip(strides, tensors.values(), strict=True):
+        recorded = array["step"].values
+        at = np.isin(recorded[1:], steps)
+        row[np.searchsorted(steps, recorded[1:][at])] = np.diff(recorded)[at]
+    return strides
+
+
+def stride_where(known: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """Return how many optimizer steps lie between each known value and the one before, (…, step); NaN elsewhere.
+
+    >>> stride_where(np.array([True, False, True, True]), np.array([0, 5, 10, 12]))
+    array([nan, nan, 10.,  2.])
+    """
+    last = np.maximum.accumulate(np.where(known, steps, -np.inf), axis=-1)
+    before = np.concatenate([np.full((*last.shape[:-1], 1), -np.inf), last[..., :-1]], axis=-1)
+    return np.where(known & np.isfinite(before), steps - before, np.nan)
