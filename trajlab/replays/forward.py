@@ -20,6 +20,7 @@ from trajlab.replays.objectives import value_of
 from trajlab.replays.observe import Watch
 from trajlab.replays.observers.observer import INPUT, Batch, Layer, Objective, Observer
 from trajlab.replays.trace import OutputKey
+from trajlab.statistics.tasks import Coding
 
 
 class Request(NamedTuple):
@@ -58,14 +59,16 @@ class Pass:
         Where the network runs.
     attention
         Modules whose attention is wanted.
+    coding
+        How targets of two values are written.
     """
 
     def __init__(
         self, model: nn.Module, state: dict[str, torch.Tensor], requests: Sequence[Request], samples: int,
-        *, device: str, attention: Collection[str],
+        *, device: str, attention: Collection[str], coding: Coding,
     ):  # fmt: skip
         self.model = copy.deepcopy(model)
-        self.state, self.samples, self.device, self.attention = state, samples, device, attention
+        self.state, self.samples, self.device, self.attention, self.coding = state, samples, device, attention, coding
         self.untied = [name for name, _ in self.model.named_parameters()]  # in a pass ties are not seen
         self.watches = [Watch(request.observer, request.layers, samples) for request in requests]
         self.wanted: dict[OutputKey, list[tuple[Watch, int]]] = defaultdict(list)
@@ -105,7 +108,7 @@ class Pass:
             labels = None if targets is None else torch.from_numpy(np.array(targets)).to(self.device)
             for number, objective in enumerate(self.objectives):
                 self.underway, self.arrived = objective, set()
-                value = value_of(objective, partial(self._output, objective), labels, first)
+                value = value_of(objective, partial(self._output, objective), labels, first, self.coding)
                 if value.requires_grad:
                     value.backward(retain_graph=number + 1 < len(self.objectives), inputs=self.leaves)
                 self._without_gradient(objective)

@@ -1,6 +1,6 @@
 """Run a stage over a trajectory or several; lazily."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import xarray as xr
@@ -27,6 +27,7 @@ def run(
     model: Any = None,
     probe: Any = None,
     device: str | None = None,
+    unit_axis: Sequence[str] | None = None,
     **settings: Any,
 ) -> xr.Dataset:
     """Run a stage, or your own function, over one trajectory or several; lazily.
@@ -62,6 +63,8 @@ def run(
         Inputs to replay, in any form that `trajlab.replay` takes; by default the probe of the run.
     device
         PyTorch device to replay on, such as "cuda"; by default the CPU.
+    unit_axis
+        Axes over units, as `trajlab.replay` takes them: "-1" for all layers, "relu*=1" for some.
     settings
         The stage's settings.
 
@@ -88,7 +91,7 @@ def run(
         check_on(name, on, needs_of(function))
     if not isinstance(trajectory, Trajectory) and not trajectory:
         raise MissingData(f"cannot compute {name}: there are no runs; name at least one")
-    trajectory, parent = _equipped(trajectory, model, probe, device), _equipped(parent, model, probe, device)
+    trajectory, parent = (_equipped(runs, model, probe, device, unit_axis) for runs in (trajectory, parent))
     inputs = Inputs(name, on)
     if isinstance(parent, str):
         if parent != RECORDED or isinstance(trajectory, Trajectory) or compares(function):
@@ -122,14 +125,14 @@ def _recorded_parents(runs: Mapping[str, Trajectory]) -> dict[str, Trajectory | 
     return parents
 
 
-def _equipped(runs: Any, model: Any, probe: Any, device: str | None) -> Any:
-    """Return runs with a network, a probe and a device to replay them with, if any is given."""
-    if runs is None or isinstance(runs, str) or (model is None and probe is None and device is None):
+def _equipped(runs: Any, model: Any, probe: Any, device: str | None, unit_axis: Sequence[str] | None) -> Any:
+    """Return runs with a network, a probe, a device and unit axes to replay them with, if any is given."""
+    if runs is None or isinstance(runs, str) or all(one is None for one in (model, probe, device, unit_axis)):
         return runs
     if probe is not None:
         from trajlab.replays.probe_files import as_probe  # imports torch
 
         probe = as_probe(probe)
     if isinstance(runs, Trajectory):
-        return runs.with_model(model, probe=probe, device=device)
-    return {name: run.with_model(model, probe=probe, device=device) for name, run in runs.items()}
+        return runs.with_model(model, probe=probe, device=device, unit_axis=unit_axis)
+    return {name: run.with_model(model, probe=probe, device=device, unit_axis=unit_axis) for name, run in runs.items()}

@@ -79,6 +79,7 @@ def comparison(
     shuffles: int = 20,
     features: bool = True,
     interpolation: bool = True,
+    objective: str = "",
 ) -> xr.Dataset:
     """Compare each two runs: distances, directions of movement, matched units, and the loss on the line between them.
 
@@ -110,6 +111,9 @@ def comparison(
         Whether to match units by their activations on the probe, too.
     interpolation
         Whether to compute the loss at 11 points of the line between both runs.
+    objective
+        What this loss is: cross_entropy, binary, multilabel or mse; by default what the targets tell, as in
+        `evaluation`.
 
     Returns
     -------
@@ -188,7 +192,7 @@ def comparison(
             if replay is not None:
                 output = replay(layers=[""])[""]
                 attrs |= on_one_probe([output])
-                tables[name] = score_table(output, probe).rename(step="point")
+                tables[name] = score_table(output, probe, objective).rename(step="point")
     result = as_one_task(partial(_result, shared=shared, names=tuple(tables)), table, *tables.values())
     result["unshared_steps"] = xr.Variable((), unshared)
     return annotate(result, MEANINGS, steps=list(steps), shuffles=shuffles, **attrs)
