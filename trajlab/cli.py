@@ -24,6 +24,7 @@ from trajlab.running.options import (
     Scheduler,
     StepPattern,
     Trust,
+    UnitAxis,
     Workers,
 )
 from trajlab.runs.disk.paths import as_path
@@ -152,6 +153,7 @@ def run_stages(
     model: Model = None,
     probe: Probe = None,
     device: Device = None,
+    unit_axis: UnitAxis = None,
     trust: Trust = False,
     params: Params = None,
     overwrite: Overwrite = False,
@@ -163,7 +165,7 @@ def run_stages(
     from trajlab.running.settings import read_settings, settings_of
     from trajlab.running.stage_command import lazy_result
 
-    options = RunOptions(run, parent, on, step_pattern, model, probe, device, trust)
+    options = RunOptions(run, parent, on, step_pattern, model, probe, device, unit_axis, trust)
     results = {}
     for name in [name.strip() for name in stages.split(",") if name.strip()] or stage_names():
         settings = read_settings(params, name, settings_of(stage(name)))

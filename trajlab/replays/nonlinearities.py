@@ -97,7 +97,7 @@ def nonlinearity_of(
     if name not in KINDS:
         return None
     kind = KINDS[name]
-    numbers = {}
+    numbers: dict[str, float] = {}
     for place, (key, default) in enumerate(NUMBERS.get(kind, {}).items(), 1):
         number = _number(_argument(args, kwargs, place, key, default))
         numbers |= {} if number is None else {key: number}

@@ -32,7 +32,9 @@ class Replayed(Observable):
         self, passes: Passes, calls: Sequence[Call], chosen: Sequence[Call], samples: int, sha256: str,
         *, unit_axis: Sequence[str] = (), unobserved: Sequence[str] = (),
     ):  # fmt: skip
-        self.layers = tuple(layer_of(call, calls, unit_axis) for call in chosen)
+        layers = [layer_of(call, calls, unit_axis) for call in chosen]
+        more = {"unobserved": "; ".join(unobserved)} if unobserved else {}
+        self.layers = tuple(layer._replace(attrs=layer.attrs | more) for layer in layers)
         self.samples = samples
         self.probe_sha256 = sha256
         self.unobserved = tuple(unobserved)
@@ -61,7 +63,6 @@ class Replayed(Observable):
         graph, results = self._passes.graph(request)
         outputs = observer.outputs(self.layers, self.samples)
         attrs = {"probe_sha256": self.probe_sha256}
-        attrs |= {"unobserved": "; ".join(self.unobserved)} if self.unobserved else {}
         return assembled(graph, results, self._passes.steps, outputs, small=observer.small, attrs=attrs)
 
     def _target(self, observer: Observer) -> Any:

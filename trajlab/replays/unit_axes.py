@@ -88,9 +88,10 @@ class UnitAxes:
         if name in CONVOLUTIONS:
             return UnitAxis(tensor.ndim - CONVOLUTIONS[name] - 1)
         if name in ("matmul", "mm", "bmm", "rmatmul"):
-            return self._product(*(args[:2] if name != "rmatmul" else args[1::-1]), tensor)
+            left, right = (args[1], args[0]) if name == "rmatmul" else (args[0], args[1])
+            return self._product(left, right, tensor)
         if name in ("addmm", "baddbmm"):
-            return self._product(*args[1:3], tensor)
+            return self._product(args[1], args[2], tensor)
         if name == "einsum":
             return self._contracted(args, tensor)
         if name in ("cat", "concat", "concatenate", "stack"):
