@@ -25,6 +25,7 @@ from trajlab.running.options import (
     Series,
     StepPattern,
     Trust,
+    UnitAxis,
     Workers,
 )
 from trajlab.runs.disk.paths import as_path
@@ -165,6 +166,7 @@ def run_stages(
     model: Model = None,
     probe: Probe = None,
     device: Device = None,
+    unit_axis: UnitAxis = None,
     trust: Trust = False,
     params: Params = None,
     overwrite: Overwrite = False,
@@ -177,7 +179,7 @@ def run_stages(
     from trajlab.running.settings import read_settings, settings_of
     from trajlab.running.stage_command import lazy_result
 
-    options = RunOptions(run, parent, on, step_pattern, model, probe, device, trust, series)
+    options = RunOptions(run, parent, on, step_pattern, model, probe, device, unit_axis, trust, series)
     results: dict[Path, Any] = {}
     errors: dict[str, TrajlabError] = {}
     named = [name.strip() for name in stages.split(",") if name.strip()]

@@ -343,18 +343,19 @@ def test_replay__a_probe_of_one_sample_is_enough(run, probe):
     np.testing.assert_allclose(layer, by_hand(snapshots(Net), probe[:1])["act"], rtol=1e-5, atol=1e-6)
 
 
-def test_replay__a_network_with_functional_activations_gives_what_goes_into_them(probe):
+def test_replay__functions_that_are_activations_are_layers(probe):
     run = trajectory(Functional)
     x = torch.randn(5, 10)
     layers = replay(run, model=Functional(), probe=x)
 
     assert [(name, layer.dims[2:], layer.attrs["source"]) for name, layer in layers.items()] == [
-        ("conv", ("unit", "x"), "conv"), ("fc1", ("unit",), "fc1"),
+        ("relu", ("unit", "x"), "conv"), ("relu:1", ("unit",), "fc1"),
     ]  # fmt: skip
-    assert not layers["conv"].attrs["rectified"] and not layers["conv"].attrs["activation"]
+    assert layers["relu"].attrs["rectified"] and layers["relu"].attrs["activation"]
+    assert (layers["relu"].attrs["module_class"], layers["relu"].attrs["function"]) == ("ReLU", "relu")
     state = snapshots(Functional)[2]
-    expected = nn.functional.conv1d(x[:, None], state["conv.weight"], state["conv.bias"])
-    np.testing.assert_allclose(layers["conv"][2], expected, rtol=1e-5, atol=1e-6)
+    expected = nn.functional.conv1d(x[:, None], state["conv.weight"], state["conv.bias"]).clamp(min=0)
+    np.testing.assert_allclose(layers["relu"][2], expected, rtol=1e-5, atol=1e-6)
 
 
 def test_replay__transformers_have_positions():
@@ -496,12 +497,13 @@ def test_replay__nonlinearities_are_activations_softmaxes_and_attention():
     assert [layers[name].attrs["softmax_axis"] for name in ("rows", "over", "usual")] == [2, 0, 1]
 
 
-def test_replay__functional_activations_stand_beside_softmaxes():
+def test_replay__a_linear_network_has_no_nonlinearity_but_its_softmax():
     def build():
         return nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2), nn.Softmax(-1))
 
-    layers = replay(trajectory(build), model=build, probe=torch.randn(5, 4), of="nonlinearities")
-    assert list(layers) == ["0", "2"]
+    run, x = trajectory(build), torch.randn(5, 4)
+    assert list(replay(run, model=build, probe=x, of="nonlinearities")) == ["2"]
+    assert list(replay(run, model=build, probe=x)) == ["0"]
 
 
 def test_replay__an_output_that_is_written_over_later_is_kept_as_it_was(run, probe):

@@ -386,3 +386,40 @@ def test_findings__name_layers_and_numbers(study):
 def test_channel_gradients__run_by_name(run, probe):
     with pytest.raises(MissingData):
         trajlab.run(channel_gradients, run, model=Net)
+
+
+@pytest.mark.parametrize("objective", ["loss", "binary", "logit", "p_logit"])
+@pytest.mark.parametrize("negative", [0, -1])
+def test_channel_gradients__of_a_single_output_are_those_of_its_logit(objective, negative):
+    torch.manual_seed(0)
+    run, x = run_of(linear_net()), torch.randn(9, 2)
+    positive = torch.arange(9) % 2 == 0
+    targets = torch.where(positive, 1, negative)
+    result = given(run, (x, targets), model=linear_net, layers=["0"], objective=objective, per_sample=True).compute()
+
+    net = linear_net()
+    net.load_state_dict(run.at(0))
+    hidden = net[0](x).detach().requires_grad_()
+    z = net[1](hidden)[:, 0]
+    own = torch.where(positive, z, -z)
+    loss = nn.functional.binary_cross_entropy_with_logits(z, positive.float(), reduction="sum")
+    values = {"logit": own.sum(), "p_logit": (torch.sigmoid(own) * own).sum()}
+    values.get(objective, loss).backward()
+    np.testing.assert_allclose(result.ab_out_sample[0, 0], abs(hidden.grad), rtol=1e-5)
+    assert (hidden.grad != 0).any()
+
+
+def test_channel_gradients__of_several_labels_are_those_of_their_mean_loss():
+    def build():
+        return nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 4))
+
+    torch.manual_seed(0)
+    run, x, y = run_of(build()), torch.randn(9, 2), (torch.arange(36).reshape(9, 4) % 3 == 0).float()
+    result = given(run, (x, y), model=build, layers=["0"], per_sample=True).compute()
+    net = build()
+    net.load_state_dict(run.at(0))
+    hidden = net[0](x).detach().requires_grad_()
+    nn.functional.binary_cross_entropy_with_logits(net[1](hidden), y, reduction="none").mean(1).sum().backward()
+    np.testing.assert_allclose(result.ab_out_sample[0, 0], abs(hidden.grad), rtol=1e-5)
+    with pytest.raises(BadSetting, match="logit"):
+        given(run, (x, y), model=build, layers=["0"], objective="logit").compute()

@@ -334,3 +334,86 @@ def test_evaluation__a_threshold_of_both_kinds_is_refused():
 def test_evaluation__thresholds_that_make_no_sense_are_told(settings):
     with pytest.raises(BadSetting, match="above 0"):
         evaluation(outputs([[[1, 0]]]), probe([0]), **settings)
+
+
+CODINGS = {"0/1": (0, np.int64), "-1/1": (-1, np.int64), "floats": (0, np.float32), "floats of ±1": (-1, np.float64),
+           "bool": (0, bool), "uint8": (0, np.uint8)}  # fmt: skip
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+@pytest.mark.parametrize("shape", [(40,), (40, 1)])
+def test_evaluation__a_single_output_is_a_logit(rng, coding, shape):
+    negative, dtype = CODINGS[coding]
+    logits, positive = 2 * rng.standard_normal((2, 40, 1)), rng.random(40) < 0.4
+    targets = np.where(positive, 1, negative).astype(dtype).reshape(shape)
+    result = evaluation(outputs(logits), probe(targets)).compute()
+    for step in range(2):
+        z = torch.as_tensor(logits[step, :, 0].astype(np.float32)).double()
+        loss = nn.functional.binary_cross_entropy_with_logits(z, torch.as_tensor(positive).double())
+        found, said = result.isel(step=step), (z > 0).numpy()
+        assert found.loss.item() == pytest.approx(loss.item())
+        assert found.accuracy.item() == pytest.approx((said == positive).mean())
+        assert found.macro_f1.item() == pytest.approx(metrics.f1_score(positive, said, average="macro"))
+        np.testing.assert_allclose(found.class_accuracy, metrics.recall_score(positive, said, average=None))
+        assert (found.scored, found.left_out) == (40, 0)
+
+
+def test_evaluation__labels_of_a_single_output_that_are_neither_are_left_out():
+    result = evaluation(outputs([[[2.0], [-1.0], [np.nan], [3.0], [1.0]]]), probe([1, 0, 1, -100, -1])).compute()
+    assert (result.scored.item(), result.left_out.item(), result.accuracy.item()) == (2, 3, 1.0)
+    assert result.loss.item() == pytest.approx(np.log1p(np.exp([-2.0, -1.0])).mean())
+    maps = np.array([[-1.0, 2.0], [3.0, -4.0]])
+    of_maps = evaluation(
+        outputs(maps[None, None, None], "sample", "unit", "y", "x"), probe([[[0, 1], [1, 1]]])
+    ).compute()
+    assert of_maps.accuracy.item() == 0.75
+    with pytest.raises(BadSetting, match="single output.*up to 3.*objective mse"):
+        evaluation(outputs(np.zeros((1, 3, 1))), probe([0, 3, 1])).compute()
+    values = evaluation(outputs(np.zeros((1, 3, 1))), probe([0, 3, 1]), objective="mse").compute()
+    assert values.loss.item() == pytest.approx(10 / 3) and "accuracy" not in values
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.float32, bool])
+@pytest.mark.parametrize("dims", [("sample", "unit"), ("sample", "unit", "x"), ("sample", "position", "unit")])
+def test_evaluation__several_labels_a_sample_are_scored_each(rng, dtype, dims):
+    sizes = {"sample": 30, "unit": 5, "x": 3, "position": 4}
+    logits = rng.standard_normal((2, *(sizes[dim] for dim in dims)))
+    labels = rng.random(logits.shape[1:]) < 0.3
+    result = evaluation(outputs(logits, *dims), probe(labels.astype(dtype))).compute()
+    for step in range(2):
+        z = torch.as_tensor(logits[step].astype(np.float32)).double()
+        loss = nn.functional.binary_cross_entropy_with_logits(z, torch.as_tensor(labels).double())
+        said, true = (np.moveaxis(array, dims.index("unit"), -1).reshape(-1, 5) for array in ((z > 0).numpy(), labels))
+        found = result.isel(step=step)
+        assert found.loss.item() == pytest.approx(loss.item())
+        assert found.accuracy.item() == pytest.approx((said == true).mean())
+        assert found.macro_f1.item() == pytest.approx(metrics.f1_score(true, said, average="macro"))
+        np.testing.assert_allclose(found.class_accuracy, metrics.recall_score(true, said, average=None))
+
+
+@pytest.mark.parametrize("values", [np.array([0.0, 1.0, 1.0, 0.0]), np.array([0.5, 1.0, 2.0, 0.0])])
+def test_evaluation__floats_on_disk_are_labels_or_values_as_they_tell(values):
+    logits = outputs([[[1.0], [2.0], [-1.0], [0.5]]])
+    lazy = probe(values.astype(np.float32)).chunk()
+    found, expected = (evaluation(logits, each).compute() for each in (lazy, probe(values)))
+    assert found.loss.item() == expected.loss.item()
+    assert found.accuracy.item() == 0.25 if set(values) == {0, 1} else np.isnan(found.accuracy.item())
+
+
+@pytest.mark.parametrize(
+    ("objective", "shape", "targets"),
+    [
+        ("binary", (4, 3), np.zeros(4, int)), ("cross_entropy", (4, 1), np.zeros(4, int)),
+        ("multilabel", (4, 3), np.zeros(4, int)), ("mse", (4, 3), np.zeros(4, int)),
+        ("cross_entropy", (4, 3), np.zeros((4, 3))), ("hinge", (4, 3), np.zeros(4, int)),
+    ],
+)  # fmt: skip
+def test_evaluation__an_objective_that_contradicts_the_targets_is_refused(objective, shape, targets):
+    with pytest.raises(BadSetting, match=objective):
+        evaluation(outputs(np.zeros((1, *shape))), probe(targets), objective=objective)
+
+
+def test_evaluation__an_objective_that_is_asked_for_holds():
+    targets = np.array([[0, 1], [1, 1]], np.float32)
+    mse = evaluation(outputs([[[0.5, 2.0], [1.0, 0.0]]]), probe(targets), objective="mse").compute()
+    assert mse.loss.item() == pytest.approx((0.25 + 1 + 0 + 1) / 4)

@@ -2,7 +2,8 @@
 
 import copy
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -12,11 +13,14 @@ from torch import nn
 
 from trajlab.errors import BadSetting
 from trajlab.replays.dtypes import Arrays, as_array, as_input
+from trajlab.replays.function_calls import FunctionCalls
 from trajlab.replays.hooks import hooked
+from trajlab.replays.nonlinearities import Nonlinearity
 from trajlab.replays.objectives import value_of
 from trajlab.replays.observe import Watch
 from trajlab.replays.observers.observer import INPUT, Batch, Layer, Objective, Observer
 from trajlab.replays.trace import OutputKey
+from trajlab.statistics.tasks import Coding
 
 
 class Request(NamedTuple):
@@ -55,14 +59,16 @@ class Pass:
         Where the network runs.
     attention
         Modules whose attention is wanted.
+    coding
+        How targets of two values are written.
     """
 
     def __init__(
         self, model: nn.Module, state: dict[str, torch.Tensor], requests: Sequence[Request], samples: int,
-        *, device: str, attention: Collection[str],
+        *, device: str, attention: Collection[str], coding: Coding,
     ):  # fmt: skip
         self.model = copy.deepcopy(model)
-        self.state, self.samples, self.device, self.attention = state, samples, device, attention
+        self.state, self.samples, self.device, self.attention, self.coding = state, samples, device, attention, coding
         self.untied = [name for name, _ in self.model.named_parameters()]  # in a pass ties are not seen
         self.watches = [Watch(request.observer, request.layers, samples) for request in requests]
         self.wanted: dict[OutputKey, list[tuple[Watch, int]]] = defaultdict(list)
@@ -72,10 +78,12 @@ class Pass:
         self.targets = {request.target[1]: request.target[0] for request in requests if request.target}
         self.objectives = list(dict.fromkeys(r.observer.objective for r in requests if r.observer.objective))
         self.filled: Counter[OutputKey] = Counter()
-        paths = {key.path for key in (*self.wanted, *self.targets)} | set(attention) | {""}
-        known = dict(self.model.named_modules())
-        self.modules = {path: module for path, module in known.items() if path in paths}
-        self.takes_input = INPUT not in known
+        outputs = [*self.wanted, *self.targets]
+        paths = {key.path for key in outputs if not key.function} | set(attention) | {""}
+        self.all_modules = dict(self.model.named_modules())
+        self.modules = {path: module for path, module in self.all_modules.items() if path in paths}
+        self.hears_functions = any(key.function for key in outputs)
+        self.takes_input = INPUT not in self.all_modules
         types = [value.dtype for value in self.model.state_dict().values() if torch.is_tensor(value)]
         self.as_input = partial(as_input, types=types)
 
@@ -95,15 +103,28 @@ class Pass:
             given = given.clone() if back else given  # a leaf may not be changed in place, as some networks do
             if self.takes_input:
                 self._hear_tensor(OutputKey(INPUT), None, given)
-            with hooked(self.modules, self._hear, self.attention):
+            with self._listening():
                 torch.func.functional_call(self.model, state, (given,), tie_weights=False)
             labels = None if targets is None else torch.from_numpy(np.array(targets)).to(self.device)
             for number, objective in enumerate(self.objectives):
                 self.underway, self.arrived = objective, set()
-                value = value_of(objective, partial(self._output, objective), labels, first)
+                value = value_of(objective, partial(self._output, objective), labels, first, self.coding)
                 if value.requires_grad:
                     value.backward(retain_graph=number + 1 < len(self.objectives), inputs=self.leaves)
                 self._without_gradient(objective)
+
+    @contextmanager
+    def _listening(self) -> Iterator[None]:
+        """Hear the modules and functions whose outputs are wanted."""
+        with hooked(self.modules, self._hear, self.attention):
+            if not self.hears_functions:
+                yield
+                return
+            with FunctionCalls(self.all_modules, self._hear_function).followed():
+                yield
+
+    def _hear_function(self, path: str, number: int, function: Nonlinearity, given: Any, tensor: torch.Tensor) -> None:
+        self._hear_tensor(OutputKey(path, number, function=function.name), None, tensor)
 
     def found(self) -> list[list[np.ndarray]]:
         """Return what each observer found."""
@@ -177,8 +198,8 @@ class Pass:
                 watch.observer.add(watch.state, position, seen)
 
     def _parameters_at(self, watch: Watch, position: int) -> Mapping[str, np.ndarray]:
-        path = watch.layers[position].attrs["module"]
-        return self._parameters(path, self.modules.get(path))
+        attrs = watch.layers[position].attrs
+        return {} if attrs["function"] else self._parameters(attrs["module"], self.modules.get(attrs["module"]))
 
     def _parameters(self, path: str, module: nn.Module | None) -> Mapping[str, np.ndarray]:
         """Return the parameters of a module; of the network itself those of all modules, tied ones once."""

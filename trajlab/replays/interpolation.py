@@ -98,7 +98,7 @@ def between(
         source=" to ".join(run.source for run in (one, other) if run.source),
     )
     line.trusted = one.trusted
-    return line.with_model(one.model, device=one.device)
+    return line.with_model(one.model, device=one.device, unit_axis=one.unit_axis)
 
 
 def _last_steps(one: Trajectory, other: Trajectory, ends: str) -> tuple[int, int]:

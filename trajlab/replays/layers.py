@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-from torch import nn
-
 from trajlab.errors import BadSetting
 from trajlab.replays.dtypes import array_type
 from trajlab.replays.observers.observer import Layer
 from trajlab.replays.trace import Call, OutputKey
 from trajlab.runs.tensors import SPATIAL
 
-RECTIFIERS = (nn.ReLU, nn.ReLU6)
+RECTIFIERS = ("ReLU", "ReLU6")
 KINDS = ("activations", "nonlinearities", "convolutions", "units", "modules")
 """Selections without names: activations; these, softmaxes and the attention of heads; convolutions; modules with a
 matrix or kernels as weight; all modules that are called."""
+
+UNKNOWN_UNITS = "no axis of it can be told to run over the units of a module; name it with --unit-axis (unit_axis=)"
 
 
 def select_layers(calls: Sequence[Call], patterns: Sequence[str] | None, of: str = "activations") -> list[Call]:
@@ -30,36 +30,38 @@ def select_layers(calls: Sequence[Call], patterns: Sequence[str] | None, of: str
     patterns
         Names of layers, or patterns of names; "" is the network itself, `INPUT` what goes into it.
     of
-        Without patterns, one of `KINDS`. Where no activation is a module, the modules that have units, except the
+        Without patterns, one of `KINDS`. In a network without an activation, the modules that have units, except the
         last, stand for them.
 
     Raises
     ------
     BadSetting
-        A pattern fits no module that is called, or one whose output has no values for each sample.
+        A pattern fits no module or function that is called, or one whose output has no values for each sample.
     """
     if patterns is None:
         if of not in KINDS:
             raise BadSetting(f"cannot select layers of={of!r}; choose one of {', '.join(KINDS)}")
-        usable = [call for call in calls if call.shape and call.key.path and call.module and not call.key.tensor]
+        usable = [call for call in calls if call.shape and call.key.whole and call.is_called and not call.key.tensor]
         units = [call for call in usable if call.has_units]
-        activations = [call for call in usable if call.is_activation] or units[:-1]
+        activations = [call for call in usable if call.is_activation]
+        attention = [call for call in calls if call.is_attention and call.shape]
+        nonlinear = {call.key for call in (*activations, *attention, *(call for call in calls if call.is_softmax))}
         kinds = {
-            "activations": activations,
-            "nonlinearities": [c for c in calls if c in activations or c.is_softmax or (c.is_attention and c.shape)],
+            "activations": activations or units[:-1],
+            "nonlinearities": [call for call in calls if call.key in nonlinear],
             "convolutions": [call for call in usable if call.is_convolution],
             "units": units,
-            "modules": usable,
+            "modules": [call for call in usable if call.module is not None],
         }
         return kinds[of]
     wanted: set[OutputKey] = set()
     for pattern in patterns:
         fitting = _fitting(calls, pattern)
         if not fitting:
-            names = [call.key.name for call in calls if call.key.path and call.module]
+            names = [call.key.name for call in calls if call.key.whole and call.is_called]
             close = difflib.get_close_matches(pattern, names, 3, 0.4) or names[:5]
             raise BadSetting(
-                f"cannot select the layer {pattern!r}: no module of that name is called; did you mean "
+                f"cannot select the layer {pattern!r}: no module or function of that name is called; did you mean "
                 f"{', '.join(close)}?"
             )
         wanted |= fitting
@@ -83,33 +85,47 @@ def _named(calls: Sequence[Call], pattern: str, tensor: int) -> set[OutputKey]:
     keys = set()
     for call in calls:
         name = call.key._replace(tensor=0).name
-        bare = not call.key.path or call.module is None
-        fits = pattern == name if bare else fnmatchcase(call.key.path, pattern) or fnmatchcase(name, pattern)
+        bare = not call.key.whole or not call.is_called
+        fits = pattern == name if bare else fnmatchcase(call.key.whole, pattern) or fnmatchcase(name, pattern)
         if fits and call.key.tensor == tensor:
             keys.add(call.key)
     return keys
 
 
-def layer_of(call: Call, calls: Sequence[Call]) -> Layer:
-    """Label an output, from the calls up to it."""
-    axis = 0 if len(call.shape) > 2 else len(call.shape) - 1
-    origin = None
-    if call.module is not None and not call.is_attention:
-        origin = next((one for one in reversed(calls[: calls.index(call) + 1]) if _leads_to(one, call)), None)
-        axis = origin.unit_axis if origin else axis
+def layer_of(call: Call, calls: Sequence[Call], unit_axis: Sequence[str] = ()) -> Layer:
+    """Label an output, from the calls up to it.
+
+    Parameters
+    ----------
+    call
+        The output.
+    calls
+        All outputs of the pass.
+    unit_axis
+        Axes over units that the caller names, as `axis_named` reads them.
+    """
+    axis = call.unit_axis if call.is_called or len(call.shape) == 1 else _usual_axis(call)
+    named = axis_named(call, unit_axis)
+    axis = axis if named is None else named
+    maker = call.units.maker if call.units is not None and not call.is_attention else -1
+    origin = calls[maker] if maker >= 0 and named is None else None
     attrs = {
         "module": call.key.path,
-        "module_class": type(call.module).__name__ if call.module is not None else "",
-        "source": origin.key.path if origin and origin.has_row_per_unit else "",
-        "rectified": isinstance(call.module, RECTIFIERS),
-        "activation": call.module is None or call.is_attention or call.is_activation,
+        "module_class": _class_of(call),
+        "nonlinearity": call.nonlinearity,
+        "function": call.key.function,
+        "source": origin.key.path if origin and _feeds(origin, call) else "",
+        "rectified": _rectified(call),
+        "activation": not call.is_called or call.is_attention or call.is_activation or call.is_softmax,
+        "unknown_units": UNKNOWN_UNITS if axis is None else "",
     }
     if call.is_convolution:
         attrs |= _convolution(call.module)
     if call.is_activation:
-        attrs |= _constants(call.module)
+        attrs |= call.function.numbers if call.function else _constants(call.module)
     if call.is_softmax:
         attrs["softmax_axis"] = call.softmax_axis
+    axis = _usual_axis(call) if axis is None else axis
     before, after = axis, len(call.shape) - axis - 1
     positions = ("position",) if before == 1 else tuple(f"position_{i}" for i in range(before))
     spatial = SPATIAL.get(after) or tuple(f"dim_{i}" for i in range(after))
@@ -117,16 +133,70 @@ def layer_of(call: Call, calls: Sequence[Call]) -> Layer:
     return Layer(call.key.name, call.shape, dims, array_type(call.dtype), attrs, call.input_shape)
 
 
-def _leads_to(one: Call, call: Call) -> bool:
-    """Return whether the units of a module may be those of an output."""
-    return bool(
-        one.module is not None
-        and one.shape
-        and one.key.path
-        and one.has_units
-        and len(one.shape) == len(call.shape)
-        and one.shape[one.unit_axis] == call.shape[one.unit_axis]
+def axis_named(call: Call, unit_axis: Sequence[str]) -> int | None:
+    """Return the axis over units, in the shape for one sample, that the caller names for an output; None if none.
+
+    Parameters
+    ----------
+    call
+        The output.
+    unit_axis
+        Axes of the output of several samples, as in torch, such as "-1" for all layers or "relu*=1" for some; the
+        last that fits holds.
+
+    Raises
+    ------
+    BadSetting
+        One is no number, or no axis of the output.
+    """
+    axis = None
+    for entry in unit_axis:
+        pattern, _, number = str(entry).rpartition("=")
+        if not re.fullmatch(r"[+-]?\d+", number.strip()):
+            raise BadSetting(f"cannot use unit axis {entry!r}: write AXIS or LAYER=AXIS, such as -1 or relu=1")
+        fits = fnmatchcase(call.key.whole, pattern) or fnmatchcase(call.key.name, pattern)
+        if not call.shape or call.is_attention or not (fits if pattern else call.is_called):
+            continue
+        size = call.ndim
+        wanted = int(number) + (size if int(number) < 0 else 0)
+        axis = wanted - (size - len(call.shape))
+        if not 0 <= axis < len(call.shape):
+            if pattern:
+                raise BadSetting(
+                    f"cannot use unit axis {entry!r}: the output of {call.key.name} has {size} axes with that over the "
+                    f"samples first; choose 1 to {size - 1}, or -1 to {1 - size}"
+                )
+            axis = None
+    return axis
+
+
+def _usual_axis(call: Call) -> int:
+    """Return where the units of inputs are most often: the channels of images, or the last axis."""
+    return 0 if len(call.shape) > 2 else len(call.shape) - 1
+
+
+def _feeds(origin: Call, call: Call) -> bool:
+    """Return whether the rows of a module's weight are the units of an output."""
+    return origin.has_row_per_unit and (
+        call.unit_axis is not None
+        and origin.unit_axis is not None
+        and origin.shape[origin.unit_axis] == call.shape[call.unit_axis]
     )
+
+
+def _class_of(call: Call) -> str:
+    """Return the class of a module, or that of torch.nn that computes the same as a function."""
+    if call.function is not None:
+        return call.function.kind
+    return "" if call.module is None else type(call.module).__name__
+
+
+def _rectified(call: Call) -> bool:
+    """Return whether an output is that of a ReLU, or of a function that computes the same."""
+    if call.nonlinearity != "Threshold":
+        return call.nonlinearity in RECTIFIERS
+    numbers = call.function.numbers if call.function else _constants(call.module)
+    return numbers.get("threshold") == numbers.get("value") == 0
 
 
 def _constants(module: Any) -> dict[str, float]:

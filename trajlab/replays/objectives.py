@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from trajlab.errors import BadSetting, MissingData
 from trajlab.replays.observers.observer import Objective
+from trajlab.statistics.tasks import BINARY, CROSS_ENTROPY, MULTILABEL, Coding, Task, settled, task_for
 
 Outputs = Callable[[str], torch.Tensor]
 """Gives the output of a layer by its name, and that of the network by the empty name."""
@@ -14,7 +15,9 @@ Outputs = Callable[[str], torch.Tensor]
 KINDS = ("loss", "logit", "p_logit", "predicted_logit", "unit")
 
 
-def value_of(objective: Objective, outputs: Outputs, targets: torch.Tensor | None, first: int) -> torch.Tensor:
+def value_of(
+    objective: Objective, outputs: Outputs, targets: torch.Tensor | None, first: int, coding: Coding
+) -> torch.Tensor:
     """Return the objective of a batch.
 
     Parameters
@@ -27,6 +30,8 @@ def value_of(objective: Objective, outputs: Outputs, targets: torch.Tensor | Non
         Labels or values of the batch, if there are any.
     first
         Position of the first sample of the batch in the probe.
+    coding
+        How labels of two values are written, as the targets of the whole probe tell.
 
     Raises
     ------
@@ -45,17 +50,50 @@ def value_of(objective: Objective, outputs: Outputs, targets: torch.Tensor | Non
             f"cannot differentiate the {objective.kind}: the probe has no targets; record with "
             "Recorder(probe=(inputs, targets))"
         )
-    if not targets.is_floating_point() and targets.shape == output.shape[:-1]:
-        return _of_labels(objective.kind, output, targets)
-    if not targets.is_floating_point() and output.ndim > 2 and targets.shape == (len(output), *output.shape[2:]):
-        return _of_labels(objective.kind, output.movedim(1, -1), targets)
-    if objective.kind == "loss" and targets.is_floating_point() and targets.numel() == output.numel():
-        squares = (output - targets.reshape(output.shape).to(output.dtype)) ** 2
-        return squares.reshape(len(output), -1).mean(1).sum()
-    raise BadSetting(
-        f"cannot differentiate the {objective.kind}: outputs have shape {list(output.shape)} and targets "
-        f"{targets.dtype} {list(targets.shape)}; pass class labels, or for the loss values of the outputs' shape"
-    )
+    output = output[:, None] if output.ndim == 1 else output
+    task, axis = _task(output, targets, objective.task)
+    kind = settled(task, coding, tuple(targets.shape), tuple(output.shape))
+    if kind not in (CROSS_ENTROPY, BINARY) and objective.kind != "loss":
+        raise BadSetting(
+            f"cannot differentiate the {objective.kind}: outputs have shape {list(output.shape)} and targets "
+            f"{targets.dtype} {list(targets.shape)}, no label of a class each; choose the loss, or pass class labels"
+        )
+    if kind == CROSS_ENTROPY:
+        return _of_labels(objective.kind, output.movedim(axis, -1), targets.long())
+    if kind in (BINARY, MULTILABEL):
+        return _of_logits(objective.kind, output, targets.reshape(output.shape), coding)
+    squares = (output - targets.reshape(output.shape).to(output.dtype)) ** 2
+    return squares.reshape(len(output), -1).mean(1).sum()
+
+
+def _task(output: torch.Tensor, targets: torch.Tensor, asked: str) -> tuple[Task, int]:
+    """Return the task, and the axis of the outputs over the classes: the last, or in maps that of the channels."""
+    axes = (1, -1) if output.ndim > 2 and output.shape[1] == 1 else (-1, 1) if output.ndim > 2 else (-1,)
+    errors = []
+    for axis in axes:
+        try:
+            return task_for(tuple(output.shape), axis % output.ndim, targets, asked), axis
+        except BadSetting as error:
+            errors.append(error)
+    raise errors[0]
+
+
+def _of_logits(kind: str, logits: torch.Tensor, labels: torch.Tensor, coding: Coding) -> torch.Tensor:
+    """Return the sum over the samples of the mean over their outputs, with a label of two values for each.
+
+    The logit of the negative label is −z, so that its probability is σ(−z).
+    """
+    positive = labels == 1
+    known = positive | (labels == coding.negative)
+    own = logits.abs() if kind == "predicted_logit" else torch.where(positive, logits, -logits)
+    each = {"loss": F.softplus(-own), "p_logit": torch.sigmoid(own) * own}.get(kind, own)
+    return _mean(each, known)
+
+
+def _mean(each: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+    """Return the sum over the samples of the mean over what is known of each."""
+    each = torch.where(known, each, 0.0).reshape(len(each), -1)
+    return (each.sum(1) / known.reshape(len(known), -1).sum(1).clamp(min=1)).sum()
 
 
 def _of_labels(kind: str, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -66,8 +104,7 @@ def _of_labels(kind: str, logits: torch.Tensor, labels: torch.Tensor) -> torch.T
     own = logits.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
     logp = F.log_softmax(logits, -1).gather(-1, labels.unsqueeze(-1)).squeeze(-1)
     each = {"loss": -logp, "logit": own, "p_logit": logp.exp() * own, "predicted_logit": own}[kind]
-    each = torch.where(known, each, 0.0).reshape(len(logits), -1)
-    return (each.sum(1) / known.reshape(len(logits), -1).sum(1).clamp(min=1)).sum()
+    return _mean(each, known)
 
 
 def _unit(output: torch.Tensor, units: tuple[int, ...]) -> torch.Tensor:

@@ -1,7 +1,8 @@
 """Replay: forward passes of a fixed batch through the network of a run, with the weights of each step."""
 
+import sys
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 from uuid import uuid4
 from weakref import WeakKeyDictionary
@@ -20,7 +21,7 @@ from trajlab.replays.probe_files import as_probe
 from trajlab.replays.replayed import Replayed
 from trajlab.replays.stateless import Network, hollow
 from trajlab.replays.tasks import Passes
-from trajlab.replays.trace import Call, trial
+from trajlab.replays.trace import Call, Trial, trial
 from trajlab.runs.tensors import Series, common_steps
 from trajlab.runs.trajectory import Trajectory
 
@@ -38,6 +39,7 @@ def replay(
     of: str = "activations",
     prune: float = 0.0,
     prune_relative: float = 0.0,
+    unit_axis: Sequence[str] | None = None,
 ) -> Replayed:
     """Run a fixed batch through the network with the weights and buffers of each step; lazily.
 
@@ -55,29 +57,37 @@ def replay(
         Inputs, (sample, ...), a pair of inputs and targets, or a Dataset with `inputs` and `targets`, whose inputs may
         have a dim `step`, for inputs of each step's own; by default the probe of the run.
     layers
-        Names of modules, or patterns such as "layer1.*.relu", whose outputs are wanted; "" is the network itself, and
-        "input" what goes into it. Of a module that gives several tensors the others are named "attention[1]", …;
-        so is the attention of each head, (unit, query, key), of torch's MultiheadAttention and of modules that call
-        `scaled_dot_product_attention`.
+        Names of modules and functions, or patterns such as "layer1.*.relu", whose outputs are wanted; "" is the network
+        itself, and "input" what goes into it. A function of torch that is an activation or a softmax (`F.relu`,
+        `torch.tanh`, `x.clamp(min=0)`, …) is a layer named after the module whose forward pass calls it, and itself:
+        "layer1.0.relu", or "layer1.0.relu()" where a module has that name. Of a module that gives several tensors the
+        others are named "attention[1]", …; so is the attention of each head, (unit, query, key), of torch's
+        MultiheadAttention and of modules that call `scaled_dot_product_attention`.
     device
         Where the network runs; by default the device of the run, which is the CPU unless it was said otherwise.
     of
-        Without `layers`, what is wanted: all "activations" (in a network whose activations are no modules, the outputs
-        of its linear and convolution modules except the last, which pass 0 where an activation would),
-        "nonlinearities" (these, softmaxes and the attention of heads), "convolutions", "units" (linear modules and
-        convolutions) or all "modules".
+        Without `layers`, what is wanted: all "activations", modules and functions (in a network without any, the
+        outputs of its linear and convolution modules except the last), "nonlinearities" (activations, softmaxes and the
+        attention of heads), "convolutions", "units" (linear modules and convolutions) or all "modules".
     prune, prune_relative
         Entries of weights whose size is below the one, or below the other times the RMS of their tensor, are put to 0,
         as in pruning by threshold. Weights are parameters of two dims or more; biases and the scales of norms are left.
+    unit_axis
+        Axes over units, "AXIS" for all layers or "LAYER=AXIS" for some, counted in the output of several samples as
+        torch counts them: "-1" where channels come last. By default the axis that the convolution, linear module or
+        norm made, followed through transposing and reshaping.
 
     Returns
     -------
     Mapping
         By name of the layer, in the order of the pass, arrays with dims (step, sample, unit, y, x) after
-        convolutions, (step, sample, unit) or (step, sample, position, unit) after linear modules. A module that is
-        called again gives a layer of its own each time: relu, relu:1, …. In attrs: `module` and `module_class`,
-        `source`, the last module before it whose weights have a row for each unit, `activation`, whether it is an
-        activation at all, `rectified`, whether that is a ReLU, and `probe_sha256`. Its method `observe` reduces the
+        convolutions, (step, sample, unit) or (step, sample, position, unit) after linear modules. A module
+        or function that is called again gives a layer of its own each time: relu, relu:1, …. In attrs: `module` and
+        `module_class`, of a function the module that calls it and the class of torch.nn that computes the same,
+        `function`, its name, `nonlinearity`, that class, `source`, the module whose weights have a row for each unit,
+        `activation`, whether it is an activation at all, `rectified`, whether that is a ReLU, `unknown_units`, why it
+        is not known which axis runs over the units, `unobserved`, activations of the network that cannot be observed
+        (in torch.jit, fused kernels, or C++), and `probe_sha256`. Its method `observe` reduces the
         outputs while they are computed, without keeping them: see `trajlab.replays.observers.observer`.
 
     Raises
@@ -103,7 +113,8 @@ def replay(
     known = _known.setdefault(trajectory, {}) if model is None or isinstance(model, str) else {}
     model = trajectory.model if model is None else model
     zeros = np.zeros((min(TRIAL_SAMPLES, samples), *shape), inputs.dtype)
-    built, homes, calls = _tried(trajectory, model, identity, zeros, device, known)
+    built, homes, tried = _tried(trajectory, model, identity, zeros, device, known)
+    calls = tried.calls
     chosen = select_layers(calls, [layers] if isinstance(layers, str) else layers, of)
     attention = {call.key.path for call in chosen if call.is_attention}
     network = Network(built, tuple(homes), _batch(calls), device, tuple(sorted(attention)), prune, prune_relative)
@@ -117,7 +128,16 @@ def replay(
         prune_relative, device,
     )  # fmt: skip
     passes = Passes(name, network, (inputs, targets), lives, steps, own_steps is not None)
-    return Replayed(passes, calls, chosen, samples, sha256)
+    if layers is None and tried.unobserved:
+        _say_unobserved(", ".join(tried.unobserved))
+    axes = trajectory.unit_axis if unit_axis is None else unit_axis
+    return Replayed(passes, calls, chosen, samples, sha256, unit_axis=axes, unobserved=tried.unobserved)
+
+
+@cache
+def _say_unobserved(places: str) -> None:
+    """Name activations that are left out, once, on stderr."""
+    print(f"trajlab: cannot observe {places}; statistics of all activations leave it out", file=sys.stderr)
 
 
 def activations(trajectory: Trajectory) -> Replayed | None:
@@ -132,7 +152,7 @@ def replayer(trajectory: Trajectory) -> Callable[..., Replayed] | None:
     return None if lacks_model(trajectory) else partial(replay, trajectory)
 
 
-Tried = tuple[nn.Module, dict[str, str], list[Call]]
+Tried = tuple[nn.Module, dict[str, str], Trial]
 _known: WeakKeyDictionary[Trajectory, dict[Any, Tried]] = WeakKeyDictionary()
 """Networks that have a name, or that runs were given, by run: each is tried once."""
 
@@ -146,8 +166,8 @@ def _tried(
         built = build(trajectory, model).to(device)
         homes = fit(built, trajectory)
         inputs = as_input(torch.from_numpy(zeros).to(device), [value.dtype for value in built.parameters()])
-        calls = trial(built, inputs)
-        known[key] = hollow(built), homes, calls
+        tried = trial(built, inputs)
+        known[key] = hollow(built), homes, tried
     return known[key]
 
 

@@ -24,13 +24,21 @@ class Replayed(Observable):
         The layers, in the order of the pass.
     samples
         Samples of the probe.
+    unobserved
+        Activations of the network that cannot be observed, in words.
     """
 
-    def __init__(self, passes: Passes, calls: Sequence[Call], chosen: Sequence[Call], samples: int, sha256: str):
-        self.layers = tuple(layer_of(call, calls) for call in chosen)
+    def __init__(
+        self, passes: Passes, calls: Sequence[Call], chosen: Sequence[Call], samples: int, sha256: str,
+        *, unit_axis: Sequence[str] = (), unobserved: Sequence[str] = (),
+    ):  # fmt: skip
+        layers = [layer_of(call, calls, unit_axis) for call in chosen]
+        more = {"unobserved": "; ".join(unobserved)} if unobserved else {}
+        self.layers = tuple(layer._replace(attrs=layer.attrs | more) for layer in layers)
         self.samples = samples
         self.probe_sha256 = sha256
-        self._passes, self._calls, self._chosen = passes, calls, tuple(chosen)
+        self.unobserved = tuple(unobserved)
+        self._passes, self._calls, self._chosen, self._unit_axis = passes, calls, tuple(chosen), tuple(unit_axis)
         self._arrays: dict[str, xr.DataArray] | None = None
 
     def observe(self, observer: Observer) -> dict[str, xr.DataArray]:
@@ -45,7 +53,7 @@ class Replayed(Observable):
             The observer differentiates with respect to inputs that are integers.
         """
         keys = tuple(call.key for call in self._chosen)
-        integers = [call for call in self._chosen if call.module is None and not call.dtype.is_floating_point]
+        integers = [call for call in self._chosen if not call.is_called and not call.dtype.is_floating_point]
         if integers and observer.objective is not None:
             raise BadSetting(
                 f"cannot differentiate the {observer.objective.kind} with respect to {integers[0].dtype} inputs; name "
@@ -61,7 +69,7 @@ class Replayed(Observable):
         if observer.objective is None or observer.objective.kind != "unit":
             return None
         (call, *_) = select_layers(self._calls, [observer.objective.layer])
-        return layer_of(call, self._calls)._replace(name=observer.objective.layer), call.key
+        return layer_of(call, self._calls, self._unit_axis)._replace(name=observer.objective.layer), call.key
 
     @property
     def arrays(self) -> dict[str, xr.DataArray]:

@@ -12,6 +12,7 @@ from trajlab.replays.forward import Pass, Request
 from trajlab.replays.torch_settings import alone
 from trajlab.runs.disk.element_types import widen
 from trajlab.runs.disk.rows import Rows
+from trajlab.statistics.tasks import Coding, coding_of
 
 
 @dataclass(eq=False)
@@ -68,7 +69,10 @@ class Network:
         """
         with alone(self.device), np.errstate(all="ignore"):
             state = self._state(tables, rows)
-            run = Pass(self.model, state, requests, len(inputs), device=self.device, attention=self.attention)
+            coding = Coding() if targets is None else coding_of(targets)
+            run = Pass(
+                self.model, state, requests, len(inputs), device=self.device, attention=self.attention, coding=coding
+            )
             for first in range(0, len(inputs), self.batch):
                 some = slice(first, first + self.batch)
                 run.batch(first, inputs[some], None if targets is None else targets[some])

@@ -1,25 +1,54 @@
-"""Trace of a network: which modules a trial pass calls, in which order, with which output shapes."""
+"""Trace of a network: which modules and functions a trial pass calls, in which order, with which output shapes."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from trajlab.errors import BadSetting
+from trajlab.replays.function_calls import FunctionCalls, is_activation_module
 from trajlab.replays.hooks import first_tensor, hooked
+from trajlab.replays.nonlinearities import SOFTMAXES, Nonlinearity, function_name
 from trajlab.replays.observers.observer import INPUT
+from trajlab.replays.unit_axes import UnitAxes, UnitAxis
 
-ACTIVATION_HOMES = ("torch.nn.modules.activation", "transformers.activations")
-SOFTMAXES = ("Softmin", "Softmax", "Softmax2d", "LogSoftmax")
-NOT_ELEMENTWISE = ("MultiheadAttention", *SOFTMAXES)
+FUSED = ("lstm", "gru", "rnn_tanh", "rnn_relu", "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell",
+         "transformer_encoder_layer_fwd")  # fmt: skip
+"""Functions of torch that compute activations of their own, which are never there as tensors of Python."""
+
+ELEMENTWISE = frozenset(
+    "relu threshold hardtanh hardsigmoid hardswish tanh sigmoid elu celu selu softplus log_sigmoid_forward gelu silu "
+    "mish leaky_relu prelu rrelu glu hardshrink softshrink".split()
+)
+"""Operators below functions that compute activations, as torch.jit calls them."""
 
 
 class OutputKey(NamedTuple):
-    """Where an output is in a pass: the path of the module, the number of its call, and which of its tensors."""
+    """Where an output is in a pass.
+
+    Parameters
+    ----------
+    path
+        Path of the module; of a function, of the module that calls it.
+    call
+        Number of its call.
+    tensor
+        Which of the tensors that it returns.
+    function
+        Name of the function; empty for a module.
+    """
 
     path: str
     call: int = 0
     tensor: int = 0
+    function: str = ""
+
+    @property
+    def whole(self) -> str:
+        """Name of the layer without numbers."""
+        return ".".join(filter(None, (self.path, self.function)))
 
     @property
     def name(self) -> str:
@@ -27,19 +56,21 @@ class OutputKey(NamedTuple):
 
         >>> OutputKey("relu").name, OutputKey("relu", 1).name, OutputKey("attention", 0, 1).name
         ('relu', 'relu:1', 'attention[1]')
+        >>> OutputKey("layer1.0", 1, function="relu").name
+        'layer1.0.relu:1'
         """
-        return self.path + (f":{self.call}" if self.call else "") + (f"[{self.tensor}]" if self.tensor else "")
+        return self.whole + (f":{self.call}" if self.call else "") + (f"[{self.tensor}]" if self.tensor else "")
 
 
 class Call(NamedTuple):
-    """One output of one call of a module in a pass through the network.
+    """One output of one call of a module, or of a nonlinear function, in a pass through the network.
 
     Parameters
     ----------
     key
         Where it is.
     module
-        The module.
+        The module; None for the inputs, and for functions.
     shape
         Shape of the output for one sample, () if it does not give values for each sample.
     dtype
@@ -50,6 +81,11 @@ class Call(NamedTuple):
         Whether it is the attention that each head of a module pays, (head, query, key).
     ndim
         Number of axes of the output of several samples.
+    function
+        The function.
+    units
+        Axis of the output of several samples over its units, and the position of the call of the module that made
+        them; None if it cannot be known.
     """
 
     key: OutputKey
@@ -59,24 +95,41 @@ class Call(NamedTuple):
     input_shape: tuple[int, ...] = ()
     is_attention: bool = False
     ndim: int = 0
+    function: Nonlinearity | None = None
+    units: UnitAxis | None = None
+
+    @property
+    def is_called(self) -> bool:
+        """Whether it is the output of a module or a function, not the inputs."""
+        return self.module is not None or self.function is not None
 
     @property
     def is_activation(self) -> bool:
-        """Whether the module is an elementwise activation."""
-        return not self.key.tensor and any(
-            kind.__module__ in ACTIVATION_HOMES and kind.__name__ not in NOT_ELEMENTWISE
-            for kind in type(self.module).__mro__
-        )
+        """Whether it is the output of an elementwise activation."""
+        if self.function is not None:
+            return not self.function.is_softmax
+        return not self.key.tensor and is_activation_module(self.module) and not self.is_softmax
 
     @property
     def is_softmax(self) -> bool:
-        """Whether the module is a softmax, or the logarithm of one."""
-        return not self.key.tensor and type(self.module).__name__ in SOFTMAXES and bool(self.shape)
+        """Whether it is the output of a softmax, or the logarithm of one."""
+        softmax = self.function.is_softmax if self.function else type(self.module).__name__ in SOFTMAXES
+        return not self.key.tensor and softmax and bool(self.shape)
+
+    @property
+    def nonlinearity(self) -> str:
+        """Class of torch.nn that computes the activation or softmax, or its own class; empty for other modules."""
+        if self.function is not None:
+            return self.function.kind
+        if not (self.is_activation or self.is_softmax):
+            return ""
+        kinds = [kind for kind in type(self.module).__mro__ if kind.__module__ == "torch.nn.modules.activation"]
+        return (kinds[0] if kinds else type(self.module)).__name__
 
     @property
     def softmax_axis(self) -> int:
         """Axis in `shape` along which a softmax sums to 1; -1 if that is the one over the samples."""
-        dim = -3 if isinstance(self.module, nn.Softmax2d) else self.module.dim
+        dim = self.function.dim if self.function else -3 if isinstance(self.module, nn.Softmax2d) else self.module.dim
         if dim is None:
             dim = 0 if self.ndim in (0, 1, 3) else 1  # as torch takes it
         return max(dim % self.ndim - (self.ndim - len(self.shape)), -1)
@@ -89,21 +142,29 @@ class Call(NamedTuple):
     @property
     def has_units(self) -> bool:
         """Whether the module has a matrix or kernels as its weight, and so units that it gives the values of."""
-        weight = getattr(self.module, "weight", None)
-        no_units = nn.Embedding | nn.EmbeddingBag | nn.LayerNorm | nn.RMSNorm
-        matrix = isinstance(weight, torch.Tensor) and weight.ndim > 1 and not self.key.tensor
-        return matrix and not isinstance(self.module, no_units)
+        return not self.key.tensor and makes_units(self.module)
 
     @property
-    def unit_axis(self) -> int:
-        """Axis over the units in the output for one sample, of a module that has units."""
-        return 0 if self.module.weight.ndim > 2 else len(self.shape) - 1
+    def unit_axis(self) -> int | None:
+        """Axis over the units in `shape`; None if it cannot be known."""
+        if len(self.shape) == 1 or self.is_attention:
+            return 0
+        axis = -1 if self.units is None else self.units.axis - (self.ndim - len(self.shape))
+        return axis if axis >= 0 else None
 
     @property
     def has_row_per_unit(self) -> bool:
         """Whether the weight of a module that has units has a row for each; a transposed convolution's has not."""
         transposed = isinstance(self.module, nn.modules.conv._ConvTransposeNd)
-        return not transposed and len(self.module.weight) == self.shape[self.unit_axis]
+        axis = self.unit_axis
+        return axis is not None and not transposed and len(self.module.weight) == self.shape[axis]
+
+
+def makes_units(module: Any) -> bool:
+    """Return whether a module has a matrix or kernels as its weight, and so makes units."""
+    weight = getattr(module, "weight", None)
+    no_units = nn.Embedding | nn.EmbeddingBag | nn.LayerNorm | nn.RMSNorm
+    return isinstance(weight, torch.Tensor) and weight.ndim > 1 and not isinstance(module, no_units)
 
 
 def shape_for_one(tensor: torch.Tensor | None, samples: int) -> tuple[int, ...]:
@@ -114,8 +175,23 @@ def shape_for_one(tensor: torch.Tensor | None, samples: int) -> tuple[int, ...]:
     return (*((rows,) if rows > 1 else ()), *tensor.shape[1:]) or (1,)
 
 
-def trial(model: nn.Module, inputs: torch.Tensor) -> list[Call]:
-    """Run a network once and give the outputs of its modules, in the order in which these end; the inputs come first.
+class Trial(NamedTuple):
+    """What a trial pass tells.
+
+    Parameters
+    ----------
+    calls
+        Outputs of modules and functions, in the order in which these end; the inputs come first.
+    unobserved
+        Activations that are computed where no tensor of theirs can be observed, in words.
+    """
+
+    calls: list[Call]
+    unobserved: list[str]
+
+
+def trial(model: nn.Module, inputs: torch.Tensor) -> Trial:
+    """Run a network once, to learn what it calls.
 
     Raises
     ------
@@ -126,21 +202,77 @@ def trial(model: nn.Module, inputs: torch.Tensor) -> list[Call]:
     samples = len(inputs)
     calls: list[Call] = []
     if INPUT not in modules:
-        calls.append(Call(OutputKey(INPUT), None, tuple(inputs.shape[1:]) or (1,), inputs.dtype))
+        calls.append(Call(OutputKey(INPUT), None, tuple(inputs.shape[1:]) or (1,), inputs.dtype, ndim=inputs.ndim))
 
     def hear(path: str, module: nn.Module, given: Any, tensors: list[torch.Tensor], maps: list[torch.Tensor]) -> None:
-        number = sum(call.key.path == path and not call.key.tensor for call in calls)
+        number = sum(call.key.path == path and not call.key.tensor and call.module is not None for call in calls)
         into = shape_for_one(first_tensor(given), samples)
         for key, tensor in enumerate([*tensors, *maps]):
             shape = shape_for_one(tensor, samples)
             named = key > 0 and (key >= len(tensors) or "Attention" in type(module).__name__) and len(shape) == 3
-            calls.append(Call(OutputKey(path, number, key), module, shape, tensor.dtype, into, named, tensor.ndim))
+            if not key and makes_units(module) and (axis := _axis_made(module, tensor)) is not None:
+                traced.axes.set(tensor, UnitAxis(axis, len(calls)))
+            units = traced.axes.of(tensor)
+            key_of = OutputKey(path, number, key)
+            calls.append(Call(key_of, module, shape, tensor.dtype, into, named, tensor.ndim, units=units))
         if not tensors:
             calls.append(Call(OutputKey(path, number), module, (), torch.float32))
 
-    with torch.no_grad(), hooked(modules, hear, modules):
+    def hear_function(path: str, number: int, function: Nonlinearity, given: Any, tensor: torch.Tensor) -> None:
+        shape, into = shape_for_one(tensor, samples), shape_for_one(first_tensor(given), samples)
+        key = OutputKey(path, number, function=function.name)
+        units = traced.axes.of(tensor)
+        calls.append(Call(key, None, shape, tensor.dtype, into, ndim=tensor.ndim, function=function, units=units))
+
+    traced = _Traced(modules, hear_function)
+    with torch.no_grad(), _Below(traced), hooked(modules, hear, modules), traced.followed():
         output_of(model, inputs)
-    return calls
+    return Trial(calls, list(dict.fromkeys(traced.unobserved)))
+
+
+def _axis_made(module: Any, tensor: torch.Tensor) -> int | None:
+    """Return the axis over the units that a module with a weight makes."""
+    kernels = module.weight.ndim > 2 and not isinstance(module, nn.Bilinear)
+    axis = tensor.ndim - module.weight.ndim + 1 if kernels else tensor.ndim - 1
+    return axis if axis >= 0 else None
+
+
+class _Traced(FunctionCalls):
+    """Function calls of a trial, with the unit axes of all tensors, and the activations that are not seen."""
+
+    def __init__(self, modules: Mapping[str, nn.Module], hear: Any):
+        super().__init__(modules, hear)
+        self.axes = UnitAxes()
+        self.unobserved: list[str] = []
+
+    def call(self, function: Any, args: Any, kwargs: Any) -> Any:
+        name = function_name(function)
+        if name in FUSED:
+            self.miss(name)
+        within = name in FUSED or name in ("scaled_dot_product_attention", "multi_head_attention_forward")
+        self.inside += within
+        try:
+            return self.axes.call(function, args, kwargs)
+        finally:
+            self.inside -= within
+
+    def miss(self, name: str) -> None:
+        """Write down that a function computes activations that cannot be observed."""
+        self.unobserved.append(f"{name} in {self.path or 'the network'}")
+
+
+class _Below(TorchDispatchMode):
+    """Hear the operators below functions: an activation that no function called is one that cannot be observed."""
+
+    def __init__(self, traced: _Traced):
+        super().__init__()
+        self.traced = traced
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func._schema.name.partition("::")[2].strip("_")
+        if name in ELEMENTWISE and not self.traced.inside:
+            self.traced.miss(name)
+        return func(*args, **(kwargs or {}))
 
 
 def output_of(model: nn.Module, inputs: torch.Tensor) -> Any:

@@ -73,6 +73,15 @@ Device = Annotated[
     str | None,
     typer.Option(help="PyTorch device to replay on, such as cuda; by default the CPU.", rich_help_panel=REPLAY),
 ]
+UnitAxis = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="[LAYER=]AXIS",
+        help="Axis over the units in the output of a layer, or of all, counted as in torch with samples first, such as "
+        "-1 or 'relu*=1'; by default followed from the module that made them. Repeat it for several layers.",
+        rich_help_panel=REPLAY,
+    ),
+]
 Trust = Annotated[
     bool,
     typer.Option(
@@ -98,6 +107,7 @@ class RunOptions(NamedTuple):
     model: str | None = None
     probe: Path | None = None
     device: str | None = None
+    unit_axis: list[str] | None = None
     trust: bool = False
     series: str | None = None
 

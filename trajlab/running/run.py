@@ -38,6 +38,7 @@ def run(
     model: Any = None,
     probe: Any = None,
     device: str | None = None,
+    unit_axis: Sequence[str] | None = None,
     **settings: Any,
 ) -> xr.Dataset | xr.DataTree:
     """Run a stage, or your own function, over one trajectory or several; lazily.
@@ -75,6 +76,8 @@ def run(
         Inputs to replay, in any form that `trajlab.replay` takes; by default the probe of the run.
     device
         PyTorch device to replay on, such as "cuda"; by default the CPU.
+    unit_axis
+        Axes over units, as `trajlab.replay` takes them: "-1" for all layers, "relu*=1" for some.
     settings
         The stage's settings; of several stages, a mapping of settings by the name of the stage.
 
@@ -97,7 +100,7 @@ def run(
     >>> results["drift/total_distance_l2"].values
     array([5.65685425, 2.82842712, 0.        ])
     """
-    shared = {"parent": parent, "on": on, "model": model, "probe": probe, "device": device}
+    shared = {"parent": parent, "on": on, "model": model, "probe": probe, "device": device, "unit_axis": unit_axis}
     if isinstance(stage_or_name, str) or callable(stage_or_name):
         return _run_stage(stage_or_name, trajectory, **shared, settings=settings)
     by_name = {each if isinstance(each, str) else stage_name(each): each for each in stage_or_name}
@@ -131,6 +134,7 @@ def _run_stage(
     model: Any,
     probe: Any,
     device: str | None,
+    unit_axis: Sequence[str] | None,
     settings: Mapping[str, Any],
 ) -> xr.Dataset:
     function = stage(stage_or_name) if isinstance(stage_or_name, str) else stage_or_name
@@ -140,7 +144,7 @@ def _run_stage(
         check_on(name, on, needs_of(function))
     if not isinstance(trajectory, Trajectory) and not trajectory:
         raise MissingData(f"cannot compute {name}: there are no runs; name at least one")
-    trajectory, parent = _equipped(trajectory, model, probe, device), _equipped(parent, model, probe, device)
+    trajectory, parent = (_equipped(runs, model, probe, device, unit_axis) for runs in (trajectory, parent))
     inputs = Inputs(name, on)
     if isinstance(parent, str):
         if parent != RECORDED or isinstance(trajectory, Trajectory) or compares(function):
@@ -174,14 +178,14 @@ def _recorded_parents(runs: Mapping[str, Trajectory]) -> dict[str, Trajectory | 
     return parents
 
 
-def _equipped(runs: Any, model: Any, probe: Any, device: str | None) -> Any:
-    """Return runs with a network, a probe and a device to replay them with, if any is given."""
-    if runs is None or isinstance(runs, str) or (model is None and probe is None and device is None):
+def _equipped(runs: Any, model: Any, probe: Any, device: str | None, unit_axis: Sequence[str] | None) -> Any:
+    """Return runs with a network, a probe, a device and unit axes to replay them with, if any is given."""
+    if runs is None or isinstance(runs, str) or all(one is None for one in (model, probe, device, unit_axis)):
         return runs
     if probe is not None:
         from trajlab.replays.probe_files import as_probe  # imports torch
 
         probe = as_probe(probe)
     if isinstance(runs, Trajectory):
-        return runs.with_model(model, probe=probe, device=device)
-    return {name: run.with_model(model, probe=probe, device=device) for name, run in runs.items()}
+        return runs.with_model(model, probe=probe, device=device, unit_axis=unit_axis)
+    return {name: run.with_model(model, probe=probe, device=device, unit_axis=unit_axis) for name, run in runs.items()}

@@ -26,6 +26,7 @@ from trajlab.running.options import (
     Series,
     StepPattern,
     Trust,
+    UnitAxis,
     Workers,
 )
 from trajlab.running.run import RECORDED, run
@@ -63,7 +64,7 @@ def stage_command(
 
     out = Annotated[Path, typer.Argument(parser=as_path, help="Zarr store to write the result to.")]
     arguments = {"run": (Run, ...), "out": (out, ...)} | (extra or {})
-    replay = {"model": (Model, None), "probe": (Probe, None), "device": (Device, None)}
+    replay = {"model": (Model, None), "probe": (Probe, None), "device": (Device, None), "unit_axis": (UnitAxis, None)}
     shared = {
         "on": (On, None), "parent": (Parent, None), "step_pattern": (StepPattern, None),
         "series": (Series, None),
@@ -100,7 +101,7 @@ def lazy_result(name: str, options: RunOptions, settings: dict[str, Any]) -> Any
         probe = read_probe(options.probe)
     return run(
         name, trajectory, parent=parent, on=options.on, model=options.model, probe=probe, device=options.device,
-        **settings,
+        unit_axis=options.unit_axis or None, **settings,
     )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """A training run as labeled lazy arrays over the steps."""
 
+from collections.abc import Sequence
 from copy import copy
 from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
@@ -36,8 +37,9 @@ class Trajectory:
     trusted
         Whether the model factory that `facts` name may be imported and called: the caller made the run in memory, said
         so (``trajlab.open(..., trust=True)``), or recorded it on this machine.
-    model, device
-        The network of `with_model`, in which snapshots are replayed, and the device on which it runs.
+    model, device, unit_axis
+        The network of `with_model`, in which snapshots are replayed, the device on which it runs, and axes over units
+        of its layers.
     """
 
     def __init__(
@@ -62,8 +64,12 @@ class Trajectory:
         self.model: Any = None
         self.model_token = ""
         self.device = "cpu"
+        self.unit_axis: Sequence[str] = ()
 
-    def with_model(self, model: Any = None, *, probe: xr.Dataset | None = None, device: str | None = None) -> Self:
+    def with_model(
+        self, model: Any = None, *, probe: xr.Dataset | None = None, device: str | None = None,
+        unit_axis: Sequence[str] | None = None,
+    ) -> Self:  # fmt: skip
         """Return the same run with another network, probe or device for its replay; None keeps the present one.
 
         Parameters
@@ -74,12 +80,15 @@ class Trajectory:
             `inputs` and `targets`, with its `sha256` in attrs, as `trajlab.read_probe` returns them.
         device
             Device on which the network runs.
+        unit_axis
+            Axes over units, as `trajlab.replay` takes them.
         """
         other = copy(self)
         if model is not None:
             other.model, other.model_token = model, model if isinstance(model, str) else uuid4().hex
         other.probe = self.probe if probe is None else probe
         other.device = self.device if device is None else device
+        other.unit_axis = self.unit_axis if unit_axis is None else unit_axis
         return other
 
     @property

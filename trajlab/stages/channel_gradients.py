@@ -21,10 +21,11 @@ from trajlab.replays.observers.channel_statistics import QUANTILES
 from trajlab.replays.observers.observer import Layer, Objective
 from trajlab.scan.as_one_task import as_one_task
 from trajlab.statistics.result import Meaning, annotate, stride
+from trajlab.statistics.tasks import TASKS
 from trajlab.statistics.units import on_one_probe
 
 OBJECTIVES = {"loss": "loss", "logit": "logit of the label", "p_logit": "p_y · logit_y of the label"}
-"""Objectives that can be differentiated."""
+"""Objectives that can be differentiated, beside the losses of `TASKS`."""
 
 QUANTITIES = {
     "em_sum": Meaning("emission", "gradient", "Σ_j |LG_ij|"),
@@ -122,8 +123,9 @@ def channel_gradients(
     probe
         The batch with its `targets`.
     objective
-        What is differentiated: the `loss` (cross-entropy, or squared error of values), the `logit` of the label, or
-        `p_logit`, that logit times its softmax.
+        What is differentiated: the `loss` that the targets tell, as in `evaluation`, or one that is named
+        (cross_entropy, binary, multilabel, mse), the `logit` of the label, or `p_logit`, that logit times its
+        probability. The logit of the negative label of a single output is −z.
     layers
         Names or patterns of convolutions and linear layers; by default all convolutions. A linear layer is a
         convolution of 1×1 kernels: LG_ij = G_i K_ij.
@@ -182,11 +184,13 @@ def channel_gradients(
     BadSetting
         The objective does not exist, or a named layer is neither a convolution nor linear.
     """
-    if objective not in OBJECTIVES:
-        raise BadSetting(f"cannot differentiate objective={objective!r}: choose one of {', '.join(OBJECTIVES)}")
+    if objective not in OBJECTIVES and objective not in TASKS:
+        raise BadSetting(
+            f"cannot differentiate objective={objective!r}: choose one of {', '.join((*OBJECTIVES, *TASKS))}"
+        )
     if "targets" not in probe:
         raise MissingData(
-            f"cannot differentiate the {OBJECTIVES[objective]}: the probe has no targets; "
+            f"cannot differentiate the {OBJECTIVES.get(objective, 'loss')}: the probe has no targets; "
             "record with Recorder(probe=(inputs, targets))"
         )
     replayed = replay(layers=list(layers)) if layers else replay(of="convolutions")
@@ -197,7 +201,8 @@ def channel_gradients(
         )
     for layer in chosen:
         convolution_of(layer)
-    observer = (EachChannelGradient if per_sample else ChannelGradients)(Objective(objective))
+    wanted = Objective(task=objective) if objective in TASKS else Objective(objective)
+    observer = (EachChannelGradient if per_sample else ChannelGradients)(wanted)
     found = observe(replayed, observer)
     tables = {name: table for name, table in found.items() if not name.endswith("|sample")}
     tables = {name: table.chunk(-1) for name, table in tables.items()}

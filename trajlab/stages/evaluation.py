@@ -19,8 +19,8 @@ TOLERANCE = 0.01
 """Largest loss of accuracy at which weights count as prunable."""
 
 MEANINGS = {
-    "loss": Meaning("loss on the probe", "1", "mean of −log softmax(outputs)[label], or of (output − target)²"),
-    "accuracy": Meaning("accuracy", "1", "mean of argmax(outputs) = label", share=True),
+    "loss": Meaning("loss on the probe", "1", "mean of −log p(label), or of (output − target)²"),
+    "accuracy": Meaning("accuracy", "1", "mean of predicted class = label", share=True),
     "class_accuracy": Meaning("accuracy by class", "1", "hits / targets of the class, its recall", share=True),
     "macro_f1": Meaning(
         "macro F1", "1", "mean of 2 hits / (targets + predictions) over the classes among targets or predictions"
@@ -68,6 +68,7 @@ def evaluation(
     *,
     prune: Sequence[float] = (),
     prune_relative: Sequence[float] = (),
+    objective: str = "",
 ) -> xr.Dataset:
     """Loss, accuracy and F1 on the probe at each snapshot, on training examples, and after pruning.
 
@@ -79,8 +80,8 @@ def evaluation(
     replay
         Runs the snapshots on inputs, as `trajlab.replay` does.
     probe
-        The batch with its `targets`: class labels, or values with the shape of the outputs. Examples of the kind
-        "train", if recorded, are evaluated in a pass of their own.
+        The batch with its `targets`: class labels, or labels or values with the shape of the outputs. Examples of the
+        kind "train", if recorded, are evaluated in a pass of their own.
     metrics
         Recorded metrics.
     prune
@@ -88,15 +89,22 @@ def evaluation(
         time as the stage without. Weights are parameters of two dims or more.
     prune_relative
         Relative thresholds: weights smaller than that multiple of their tensor's RMS are set to zero.
+    objective
+        What the outputs are scored by: cross_entropy of classes, binary for a single output, multilabel, or mse. By
+        default the type and shape of the targets tell: labels of a class each; 0 and 1, or −1 and 1, for a single
+        output; a 0 or 1 for each of several outputs; or other floats of the shape of the outputs, which are values.
 
     Returns
     -------
     loss : (step)
-        Cross-entropy in nats for labels, with the outputs as logits; mean squared error for values.
+        Cross-entropy in nats for labels, with the outputs as logits, of a single output and of several labels the
+        binary one; mean squared error for values.
     accuracy, macro_f1 : (step)
-        Only for labels. The predicted class is that of the largest output, the first of equal ones.
+        Only for labels. The predicted class is that of the largest output, the first of equal ones; of a single output
+        and of several labels, outputs above 0 are positive. Accuracy is the share of right labels.
     class_accuracy : (step, class)
-        Recall of each class, only for labels; NaN for a class without targets.
+        Recall of each class, only for labels; NaN for a class without targets. The classes of a single output are the
+        negative and the positive one; of several labels each is a class.
     scored, left_out, nonfinite : (step)
         Number of targets that enter the means; of targets excluded because the label is no class, or an output is NaN
         or Inf; and of outputs that are NaN or Inf.
@@ -115,8 +123,8 @@ def evaluation(
     MissingData
         The run has no probe with targets, or names no model.
     BadSetting
-        The targets fit the outputs neither as labels nor as values, or a threshold is not positive or is given as both
-        kinds.
+        The targets fit the outputs in no way or not the objective, labels of a single output exceed 1, or a threshold
+        is not positive or is given as both kinds.
 
     References
     ----------
@@ -126,15 +134,15 @@ def evaluation(
     thresholds = _thresholds(prune, prune_relative)
     output = replay(layers=[""])[""]
     attrs = {"probe_sha256": output.attrs.get("probe_sha256", "")}
-    tables = [score_table(output, probe)]
+    tables = [score_table(output, probe, objective)]
     train = "train_inputs" in probe and "train_targets" in probe
     if train:
         examples = probe_of(probe, "train")
         attrs["train_sha256"] = examples.attrs["sha256"]
-        tables.append(score_table(replay(layers=[""], probe=examples)[""], examples))
+        tables.append(score_table(replay(layers=[""], probe=examples)[""], examples, objective))
     for kind, value in thresholds:
         pruned = observe(replay(layers=[""], **{_SETTING[kind]: value}), Pruned())
-        tables += [score_table(pruned[""], probe), *(pruned[name] for name in COUNTS)]
+        tables += [score_table(pruned[""], probe, objective), *(pruned[name] for name in COUNTS)]
     result = as_one_task(partial(_result, train=train, thresholds=tuple(thresholds)), *tables)
     recorded = "" if metrics is None else metric_name("", [str(name) for name in metrics], LOSSES)
     if metrics is not None and recorded:
@@ -223,4 +231,6 @@ def _scores(table: xr.DataArray) -> xr.Dataset:
             "macro_f1": f1.mean("class"),
             "class_accuracy": (hits / support).transpose("step", "class"),
         }
+    elif "right" in sums:
+        result["accuracy"] = sums["right"] / sums["scored"]
     return xr.Dataset(result | {name: sums[name] for name in ("scored", "left_out", "nonfinite")})

@@ -58,8 +58,9 @@ def saturation(
     replay
         Runs the snapshots on inputs, as `trajlab.replay` does.
     layers
-        Names or patterns of layers; by default all activations, softmaxes, and the attention weights of each head of
-        torch's MultiheadAttention. Attention weights cost a pass of their own.
+        Names or patterns of layers; by default all activations and softmaxes, modules and functions such as
+        `torch.tanh`, and the attention weights of each head of torch's MultiheadAttention. Attention weights cost a
+        pass of their own.
     tanh
         A tanh or softsign is saturated where |a| exceeds this.
     sigmoid
@@ -75,7 +76,8 @@ def saturation(
     -------
     saturated : (step, layer, unit)
         Share of the probe's positions at which a unit is saturated. Rows of layers with fewer units end in NaN. The
-        units of attention weights are heads; a softmax over the units has no units, NaN.
+        units of attention weights are heads; a softmax over the units has no units, NaN, nor has a layer of which it is
+        not known which axis runs over them (`--unit-axis` names it).
     fraction_saturated : (step, layer)
         The same over all values of a layer; of a softmax, over the groups that sum to 1.
     fraction_low, fraction_high : (step, layer)
@@ -97,14 +99,15 @@ def saturation(
 
     Notes
     -----
-    The rule depends on the class of the module; the coord `rule` names it. ReLU, Hardswish, Softshrink and Hardshrink:
-    a = 0. Hardtanh, ReLU6 and Hardsigmoid: a at one of the bounds. Tanh and Softsign: |a| > tanh. Sigmoid: a < sigmoid
-    or a > 1 − sigmoid. ELU, CELU and SELU: below 1 − sigmoid times their limit. Softplus and LogSigmoid: where their
-    slope is below sigmoid. GELU, SiLU and Mish tend to 0 from below: −tolerance ≤ a ≤ 0, which includes the few values
-    of inputs between −2 tolerance and 0. LeakyReLU, PReLU and RReLU are flat nowhere: 0. Others have no rule, NaN.
+    The rule depends on the class of the module, or that which computes the same as the function; the coord `rule` names
+    it. ReLU, Hardswish, Softshrink and Hardshrink: a = 0. Threshold: a at its value. Hardtanh, ReLU6 and Hardsigmoid: a
+    at one of the bounds. Tanh and Softsign: |a| > tanh. Sigmoid: a < sigmoid or a > 1 − sigmoid. ELU, CELU and SELU:
+    below 1 − sigmoid times their limit. Softplus and LogSigmoid: where their slope is below sigmoid. GELU, SiLU and
+    Mish tend to 0 from below: −tolerance ≤ a ≤ 0, which includes the few values of inputs between −2 tolerance and 0.
+    LeakyReLU, PReLU and RReLU are flat nowhere: 0. Others have no rule, NaN.
 
-    Where no activation is a module, outputs of linear and convolution modules count as inputs of a ReLU: values ≤ 0 are
-    saturated. The same holds for any layer named in `layers` that is no activation.
+    A layer named in `layers` that is no activation has no rule, NaN. Activations that cannot be observed, in torch.jit
+    or fused functions, are named in the attr `unobserved`.
 
     References
     ----------
@@ -121,7 +124,8 @@ def saturation(
     found = layers_in(activations)
     if not found:
         raise MissingData(
-            "cannot find layers that saturate: no activation is a module; name layers with --layers (layers= in Python)"
+            "cannot find layers that saturate: the network calls no activation that can be observed; name layers with "
+            "--layers (layers= in Python)"
         )
     tables = observe(activations, observer)
     rules = tuple(observer.rule(layer) for layer in found)
@@ -149,7 +153,10 @@ def _result(*tables: xr.DataArray, layers: tuple[Layer, ...], rules: tuple[Rule,
     )
     known = known != ""
     counts = sums.low + sums.high
-    apart = [rule.softmax != layer.unit_axis for rule, layer in zip(rules, layers, strict=True)]
+    apart = [
+        rule.softmax != layer.unit_axis and not layer.attrs.get("unknown_units")
+        for rule, layer in zip(rules, layers, strict=True)
+    ]
     own = (counts / sums.valid).where(known & xr.DataArray(apart, dims="layer"))
     result: dict[str, xr.DataArray] = {"saturated": own}
     for prefix, over in (("", ["unit"]), ("total_", ["layer", "unit"])):

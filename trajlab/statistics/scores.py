@@ -1,58 +1,71 @@
 """Scores of a network on a probe: sums from which loss and accuracy follow.
 
-Outputs are compared with class labels, as logits along the dim `unit`, or with values of their own shape.
+Outputs are compared with class labels, as logits along the dim `unit`, with a label for each output, or with values of
+their own shape: see `trajlab.statistics.tasks`.
 """
-
-from typing import NamedTuple
 
 import dask.array as da
 import numpy as np
 import xarray as xr
 
-from trajlab.errors import BadSetting, MissingData
+from trajlab.errors import MissingData
+from trajlab.statistics.tasks import (
+    BINARY,
+    CROSS_ENTROPY,
+    MSE,
+    MULTILABEL,
+    VALUES,
+    Coding,
+    Task,
+    coding_of,
+    settled,
+    task_for,
+)
 
 SCORES = ("nonfinite", "scored", "left_out", "loss", "right")
 """Columns of the scores of a step: outputs that are NaN or Inf; targets that are scored, and those left out because a
-label is no class or an output is not finite; the summed loss and the number of correct predictions over scored ones."""
+label is no class or an output is not finite; the summed loss and the number of correct predictions over scored ones,
+which values have not."""
 
 PER_CLASS = ("support", "said", "hits")
 """Columns for each class: scored targets (support), predictions of it, and correct predictions."""
 
 
-class Task(NamedTuple):
-    """Task of a network: the number of classes, or 0 for regression."""
+def task_of(output: xr.DataArray, probe: xr.Dataset, objective: str = "") -> Task:
+    """Infer the task from the outputs and the targets.
 
-    classes: int
+    Floats that are not in memory stay undecided: values, or labels of 0 and 1.
 
-
-def task_of(output: xr.DataArray, probe: xr.Dataset) -> Task:
-    """Infer the task from the outputs and the targets: classification or regression.
+    Parameters
+    ----------
+    output
+        Outputs of the network, dims (step, sample, …, unit, …).
+    probe
+        Holds the `targets`.
+    objective
+        One of `trajlab.statistics.tasks.TASKS` to take instead.
 
     Raises
     ------
     MissingData
         The probe has no targets.
     BadSetting
-        The targets fit the outputs neither as labels nor as values.
+        The targets fit the outputs in no way, or not as asked.
     """
     if "targets" not in probe:
         raise MissingData(
             "cannot score the outputs: the probe has no targets; record with Recorder(probe=(inputs, targets))."
         )
     targets = probe["targets"]
-    shape = tuple(output.sizes[dim] for dim in output.dims if dim != "step")
-    places = tuple(output.sizes[dim] for dim in output.dims if dim not in ("step", "unit"))
-    if targets.dtype.kind in "iu" and targets.shape == places:
-        return Task(output.sizes["unit"])
-    if targets.dtype.kind == "f" and targets.size == np.prod(shape) and targets.shape[0] == shape[0]:
-        return Task(0)
-    raise BadSetting(
-        f"cannot score the outputs: the targets are {targets.dtype} {targets.shape}, neither labels of shape {places} "
-        f"nor values of shape {shape}; record a probe whose targets fit the outputs."
-    )
+    dims = [dim for dim in output.dims if dim != "step"]
+    shape = tuple(output.sizes[dim] for dim in dims)
+    task = task_for(shape, dims.index("unit"), targets, objective)
+    if task.kind == VALUES and not isinstance(targets.data, da.Array):
+        return task._replace(kind=settled(task, coding_of(targets.values), targets.shape, shape))
+    return task
 
 
-def score_table(output: xr.DataArray, probe: xr.Dataset) -> xr.DataArray:
+def score_table(output: xr.DataArray, probe: xr.Dataset, objective: str = "") -> xr.DataArray:
     """Score the outputs of each step, (step, column), a task for each chunk of steps; lazily.
 
     Parameters
@@ -61,17 +74,22 @@ def score_table(output: xr.DataArray, probe: xr.Dataset) -> xr.DataArray:
         Outputs of the network, dims (step, sample, …, unit, …).
     probe
         Holds the `targets`.
+    objective
+        What they are scored by; by default what the targets tell.
     """
-    task = task_of(output, probe)
-    values = output.transpose("step", ..., "unit") if task.classes else output.transpose("step", ...)
-    columns = [*SCORES, *(f"{name}_{label}" for name in PER_CLASS for label in range(task.classes))]
-    data = values.data if values.chunks else da.from_array(values.values, chunks=(1, *values.shape[1:]))
-    data = data.rechunk({axis: -1 for axis in range(1, data.ndim)})
+    task = task_of(output, probe, objective)
     targets = probe["targets"].data
     targets = (targets if isinstance(targets, da.Array) else da.from_array(targets, chunks=-1)).rechunk(-1)
+    values = output.transpose("step", ..., "unit") if task.classes else output.transpose("step", ...)
+    if task.kind == MULTILABEL:
+        targets = da.moveaxis(targets, output.transpose("step", ...).dims.index("unit") - 1, -1)
+    columns = list(SCORES[:-1] if task.kind == MSE else SCORES)
+    columns += [f"{name}_{label}" for name in PER_CLASS for label in range(task.classes)]
+    data = values.data if values.chunks else da.from_array(values.values, chunks=(1, *values.shape[1:]))
+    data = data.rechunk({axis: -1 for axis in range(1, data.ndim)})
     table = da.blockwise(
         _scored, (0, -1), data, tuple(range(data.ndim)), targets, tuple(range(-1 - targets.ndim, -1)), task=task,
-        new_axes={-1: len(columns)}, concatenate=True, dtype=np.float64, meta=np.empty((0, 0)),
+        columns=len(columns), new_axes={-1: len(columns)}, concatenate=True, dtype=np.float64, meta=np.empty((0, 0)),
     )  # fmt: skip
     labels = {"step": output["step"], "column": np.array(columns, dtype=object)}
     return xr.DataArray(table.rechunk(-1), labels, ("step", "column"), "scores")
@@ -91,19 +109,28 @@ def along(table: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
     return xr.DataArray(loss, {"alpha": alpha}), xr.DataArray(rise.max())
 
 
-def _scored(values: np.ndarray, targets: np.ndarray, task: Task) -> np.ndarray:
+def _scored(values: np.ndarray, targets: np.ndarray, task: Task, columns: int) -> np.ndarray:
     """Score some steps, (step, column)."""
-    return np.stack([_score(row.astype(np.float64), targets, task.classes) for row in values])
+    coding = coding_of(targets)
+    task = task._replace(kind=settled(task, coding, targets.shape, values.shape[1:]))
+    return np.stack([_score(row.astype(np.float64), targets, task, coding)[:columns] for row in values])
 
 
-def _score(values: np.ndarray, targets: np.ndarray, classes: int) -> np.ndarray:
-    if not classes:
-        wanted = targets.reshape(-1).astype(np.float64)
-        finite = np.isfinite(values).reshape(-1) & np.isfinite(wanted)
-        squares = (values.reshape(-1)[finite] - wanted[finite]) ** 2
-        nonfinite = values.size - np.isfinite(values).sum()
-        return np.array([nonfinite, finite.sum(), (~finite).sum(), squares.sum(), np.nan])
-    logits, labels = values.reshape(-1, classes), targets.reshape(-1)
+def _score(values: np.ndarray, targets: np.ndarray, task: Task, coding: Coding) -> np.ndarray:
+    if task.kind == CROSS_ENTROPY:
+        return _of_classes(values.reshape(-1, task.outputs), targets.reshape(-1))
+    if task.kind in (BINARY, MULTILABEL):
+        return _of_logits(values, targets.reshape(values.shape), task, coding)
+    wanted = targets.reshape(-1).astype(np.float64)
+    finite = np.isfinite(values).reshape(-1) & np.isfinite(wanted)
+    squares = (values.reshape(-1)[finite] - wanted[finite]) ** 2
+    nonfinite = values.size - np.isfinite(values).sum()
+    return np.array([nonfinite, finite.sum(), (~finite).sum(), squares.sum(), np.nan])
+
+
+def _of_classes(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Score logits, (target, class), by labels; the predicted class is that of the largest logit."""
+    classes = logits.shape[1]
     finite = np.isfinite(logits)
     scored = finite.all(1) & (labels >= 0) & (labels < classes)
     logits, labels = logits[scored], labels[scored].astype(np.int64)
@@ -113,4 +140,26 @@ def _score(values: np.ndarray, targets: np.ndarray, classes: int) -> np.ndarray:
     predicted = logits.argmax(1)
     counts = [np.bincount(group, minlength=classes) for group in (labels, predicted, labels[predicted == labels])]
     whole = [(~finite).sum(), scored.sum(), (~scored).sum(), loss.sum(), (predicted == labels).sum()]
+    return np.concatenate([whole, *counts]).astype(np.float64)
+
+
+def _of_logits(logits: np.ndarray, labels: np.ndarray, task: Task, coding: Coding) -> np.ndarray:
+    """Score logits by a label for each; positive is predicted above 0.
+
+    The classes of a single output are the negative and the positive one; those of several outputs are these, of which
+    the positive labels are counted.
+    """
+    finite = np.isfinite(logits)
+    positive = labels == 1
+    scored = finite & (positive | (labels == coding.negative))
+    predicted = logits > 0
+    with np.errstate(invalid="ignore"):
+        losses = np.logaddexp(0.0, np.where(positive, -logits, logits))
+    right = scored & (predicted == positive)
+    whole = [(~finite).sum(), scored.sum(), (~scored).sum(), losses[scored].sum(), right.sum()]
+    groups = (positive, predicted, predicted & positive)
+    counts = [(group & scored).reshape(-1, task.outputs).sum(0) for group in groups]
+    if task.kind == BINARY:
+        negatives = (~positive, ~predicted, ~predicted & ~positive)
+        counts = [np.append((group & scored).sum(), count) for group, count in zip(negatives, counts, strict=True)]
     return np.concatenate([whole, *counts]).astype(np.float64)

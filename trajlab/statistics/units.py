@@ -28,6 +28,12 @@ class UnitLayer(NamedTuple):
         Names of these parameters, whether or not they exist.
     rectify
         Whether a ReLU follows, so that the values are max(h, 0).
+    can_die
+        Whether its units can be dead; None if that is not known.
+    dead_at
+        When a unit is dead, in words.
+    has_units
+        Whether it is known which axis runs over the units.
     """
 
     name: str
@@ -35,7 +41,10 @@ class UnitLayer(NamedTuple):
     units: int
     weight: str
     bias: str
-    rectify: bool
+    rectify: bool = False
+    can_die: bool | None = True
+    dead_at: str = ""
+    has_units: bool = True
 
 
 def layers_of(activations: Arrays, parameters: Arrays) -> list[UnitLayer]:
@@ -48,13 +57,18 @@ def layers_of(activations: Arrays, parameters: Arrays) -> list[UnitLayer]:
 def _of_activations(name: str, array: xr.DataArray) -> UnitLayer:
     source = array.attrs.get("source", "")
     weight, bias = (f"{source}.weight", f"{source}.bias") if source else ("", "")
-    return UnitLayer(name, source, array.sizes["unit"], weight, bias, not array.attrs.get("activation", True))
+    attrs = array.attrs
+    rectify = not attrs.get("activation", True) and "nonlinearity" not in attrs
+    return UnitLayer(
+        name, source, array.sizes["unit"], weight, bias, rectify, attrs.get("can_die", True), attrs.get("dead_at", ""),
+        not attrs.get("unknown_units"),
+    )  # fmt: skip
 
 
 def _of_parameter(name: str, array: xr.DataArray) -> UnitLayer:
     module, _, leaf = name.rpartition(".")
     bias = ".".join(filter(None, [module, leaf.replace("weight", "bias")])) if "weight" in leaf else ""
-    return UnitLayer(module if leaf == "weight" and module else name, module, shape_of(array)[0], name, bias, False)
+    return UnitLayer(module if leaf == "weight" and module else name, module, shape_of(array)[0], name, bias)
 
 
 def _leads_into_units(array: xr.DataArray) -> bool:
@@ -68,20 +82,23 @@ def shape_of(array: xr.DataArray) -> tuple[int, ...]:
 
 
 def on_one_probe(activations: Iterable[Any]) -> dict[str, str]:
-    """Return the hash of the probe of activations, for attrs; nothing if unknown.
+    """Return the hash of the probe of activations, and which others cannot be observed, for attrs.
 
     Raises
     ------
     BadSetting
         They are on different probes.
     """
-    hashes = sorted({array.attrs["probe_sha256"] for array in activations if "probe_sha256" in array.attrs})
+    arrays = list(activations)
+    hashes = sorted({array.attrs["probe_sha256"] for array in arrays if "probe_sha256" in array.attrs})
     if len(hashes) > 1:
         raise BadSetting(
             f"cannot combine activations on different probes ({', '.join(sha[:12] for sha in hashes)}): replay all "
             "layers on one probe, and compare runs recorded with the same one."
         )
-    return {"probe_sha256": hashes[0]} if hashes else {}
+    unobserved = list(dict.fromkeys(array.attrs["unobserved"] for array in arrays if array.attrs.get("unobserved")))
+    attrs = {"probe_sha256": hashes[0]} if hashes else {}
+    return attrs | ({"unobserved": "; ".join(unobserved)} if unobserved else {})
 
 
 def nonzero_table(gradient: xr.DataArray) -> xr.DataArray:

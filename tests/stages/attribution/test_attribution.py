@@ -552,3 +552,28 @@ def test_attribution__every_variable_is_described(result):
     for variable in result.data_vars.values():
         assert set(variable.attrs) >= {"long_name", "units", "definition"}
     assert isinstance(result, xr.Dataset) and result.attrs["probe_sha256"]
+
+
+@pytest.mark.parametrize("negative", [0, -1])
+def test_attribution__of_a_single_output_is_that_of_its_logit(negative):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 1))
+    x = torch.randn(40, 2)
+    positive = x[:, 0] < 0
+    y = torch.where(positive, 1, negative)
+    run = trajlab.from_arrays({name: value.detach().numpy()[None] for name, value in net.state_dict().items()})
+    found = trajlab.run("attribution", run, model=net, probe=(x, y), epsilons=[0.0, 0.3], ascent_steps=0).compute()
+
+    given = x.clone().requires_grad_()
+    z = net(given)[:, 0]
+    nn.functional.binary_cross_entropy_with_logits(z, positive.float(), reduction="sum").backward()
+    index = found.sample_index.values
+    np.testing.assert_allclose(found.input_gradient[0], given.grad[index], rtol=1e-4, atol=1e-7)
+    assert found.predicted[0].values.tolist() == (z[index] > 0).double().tolist()
+    assert sorted(found.target.values.tolist()) == [negative, 1]
+    with torch.no_grad():
+        attacked = net(x + 0.3 * given.grad.sign())[:, 0]
+        losses = nn.functional.binary_cross_entropy_with_logits(attacked, positive.float())
+    assert found.adversarial_loss[0, 1].item() == pytest.approx(losses.item(), rel=1e-5)
+    assert found.adversarial_accuracy[0, 1].item() == pytest.approx(((attacked > 0) == positive).double().mean().item())
+    assert found.adversarial_loss[0, 0] < found.adversarial_loss[0, 1]

@@ -335,3 +335,27 @@ def test_comparison__of_float64_beyond_the_range_of_float32(rng, size):
 
 def walk64(values):
     return trajlab.from_arrays({"w": values})
+
+
+def test_comparison__the_line_of_a_single_output_is_scored_as_a_logit():
+    import torch
+    from torch import nn
+
+    def build():
+        return nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 1))
+
+    torch.manual_seed(0)
+    nets, x = [build(), build()], torch.randn(30, 2)
+    y = (x[:, 0] > 0).long()
+    runs = {
+        name: trajlab.from_arrays({key: value.detach().numpy()[None] for key, value in net.state_dict().items()})
+        for name, net in zip("ab", nets, strict=True)
+    }
+    found = trajlab.run("comparison", runs, model=build, probe=(x, y)).compute()
+    with torch.no_grad():
+        ends = [nn.functional.binary_cross_entropy_with_logits(net(x)[:, 0], y.float()).item() for net in nets]
+    line = found.line_loss.sel(run="a", other="b")
+    np.testing.assert_allclose(line.isel(alpha=[0, -1]), ends, rtol=1e-5)
+    mse = trajlab.run("comparison", runs, model=build, probe=(x, y), objective="mse").compute()
+    with torch.no_grad():
+        assert mse.line_loss.sel(run="a", other="b")[0] == pytest.approx(((nets[0](x)[:, 0] - y) ** 2).mean().item())

@@ -148,16 +148,15 @@ def test_dead_neurons__agrees_with_a_plain_loop(trained, seen):
 
     for name, h in seen.items():
         found = result.sel(layer=name).isel(unit=slice(h.shape[2]))
-        active = (h > 0).mean(1)
-        np.testing.assert_allclose(found.active_fraction, active, atol=1e-12)
-        np.testing.assert_array_equal(found.dead, active == 0)
-        np.testing.assert_array_equal(found.near_dead, active < 0.2)
+        np.testing.assert_allclose(found.active_fraction, (h > 0).mean(1), atol=1e-12)
+        np.testing.assert_array_equal(found.dead, (h == 0).all(1))
+        np.testing.assert_array_equal(found.near_dead, (h != 0).mean(1) < 0.2)
         score = abs(h).mean(1) / abs(h).mean((1, 2))[:, None]
         np.testing.assert_allclose(found.dormant_score, score, rtol=1e-4)
         np.testing.assert_array_equal(found.dormant, score <= 0.5)
         np.testing.assert_allclose(found.fraction_dormant, (score <= 0.5).mean(1))
         assert 0 < found.dead.sum() < found.dead.size
-    total = np.concatenate([(h <= 0).all(1) for h in seen.values()], axis=1).mean(1)
+    total = np.concatenate([(h == 0).all(1) for h in seen.values()], axis=1).mean(1)
     np.testing.assert_allclose(result.total_fraction_dead, total)
     assert np.isnan(result.dead.sel(layer="relu")[:, 6:]).all()
 
@@ -185,7 +184,7 @@ def test_dead_neurons__proxies_agree_with_what_they_stand_for(trained, seen):
             assert found.agreement[position] == pytest.approx(agree.mean())
     assert found.gradient_dead[:, 0].max() == 1
     assert found.gradient_dead[:, 5].max() == 0
-    dead = (seen["gelu"][1:] <= 0).all(1)
+    dead = (seen["gelu"][1:] == 0).all(1)
     np.testing.assert_allclose(result.agreement_static.sel(layer="gelu")[1:], (dead == static).mean(1))
 
 

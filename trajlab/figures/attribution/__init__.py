@@ -32,6 +32,10 @@ OBJECTIVES = {
     "logit": "logit of the label",
     "p_logit": "logit of the label times its probability",
     "predicted_logit": "logit of the predicted class",
+    "cross_entropy": "cross-entropy",
+    "binary": "binary cross-entropy",
+    "multilabel": "binary cross-entropy of the labels",
+    "mse": "squared error",
 }
 """Objectives that input gradients differentiate, by the setting of the stage."""
 

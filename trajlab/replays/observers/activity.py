@@ -2,16 +2,23 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from trajlab.replays.observers.constants import Constants, constants_of
 from trajlab.replays.observers.observer import Batch, Layer, Observer, Output
 from trajlab.scan.kernels.activity import ACTIVITY, activity
+
+COLUMNS = (*ACTIVITY, "at_low", "at_high")
+"""`ACTIVITY`, and the positions at which a unit is at the lower and the upper constant of its activation."""
 
 
 @dataclass(frozen=True)
 class Activity(Observer):
-    """Observer: `ACTIVITY` of each unit over all positions of the probe, (unit, column), by name of the layer.
+    """Observer: `COLUMNS` of each unit over all positions of the probe, (unit, column), by name of the layer.
+
+    In attrs: `can_die`, whether the activation has a constant at all, None if unknown, and `dead_at`, in words.
 
     Parameters
     ----------
@@ -23,23 +30,48 @@ class Activity(Observer):
 
     def outputs(self, layers: Sequence[Layer], samples: int) -> dict[str, Output]:
         """Describe a table for each layer."""
-        columns = {"column": np.array(ACTIVITY, dtype=object)}
+        columns = {"column": np.array(COLUMNS, dtype=object)}
         return {
-            layer.name: Output(("unit", "column"), (layer.units, len(ACTIVITY)), coords=columns, attrs=layer.attrs)
+            layer.name: Output(
+                ("unit", "column"), (layer.units, len(COLUMNS)), coords=columns, attrs=layer.attrs | _described(layer)
+            )
             for layer in layers
         }
 
-    def start(self, layers: Sequence[Layer], samples: int) -> list[tuple[Layer, np.ndarray]]:
+    def start(self, layers: Sequence[Layer], samples: int) -> list[tuple[Layer, Constants, np.ndarray]]:
         """Return sums of 0."""
-        return [(layer, np.zeros((layer.units, len(ACTIVITY)))) for layer in layers]
+        return [(layer, constants_of(layer.attrs), np.zeros((layer.units, len(COLUMNS)))) for layer in layers]
 
-    def add(self, state: list[tuple[Layer, np.ndarray]], number: int, batch: Batch) -> None:
+    def add(self, state: list[tuple[Layer, Constants, np.ndarray]], number: int, batch: Batch) -> None:
         """Add a batch."""
-        layer, sums = state[number]
-        known = {name: (low, high) for name, low, high in self.bounds}
-        low, high = known.get(layer.attrs.get("module_class", ""), (0.0, np.inf))
-        sums += activity(batch.values, 1 + layer.unit_axis, low, high)
+        layer, constants, sums = state[number]
+        limits = {name: (low, high) for name, low, high in self.bounds}
+        low, high = limits.get(kind_of(layer.attrs), (0.0, np.inf))
+        axis = 1 + layer.unit_axis
+        table = activity(batch.values, axis, low, high)
+        sums[:, : len(ACTIVITY)] += table
+        valid = table[:, ACTIVITY.index("valid")]
+        if constants.low is not None:
+            above = table[:, 0] if (low, high) == (constants.low, np.inf) else _between(batch, axis, low=constants.low)
+            sums[:, -2] += valid - above - (_between(batch, axis, high=constants.low) if constants.exact else 0.0)
+        if constants.high is not None:
+            sums[:, -1] += valid - _between(batch, axis, high=constants.high)
 
-    def finish(self, state: list[tuple[Layer, np.ndarray]]) -> Mapping[str, np.ndarray]:
+    def finish(self, state: list[tuple[Layer, Constants, np.ndarray]]) -> Mapping[str, np.ndarray]:
         """Return the tables."""
-        return {layer.name: sums for layer, sums in state}
+        return {layer.name: sums for layer, _, sums in state}
+
+
+def kind_of(attrs: Mapping[str, Any]) -> str:
+    """Return the class of torch.nn that computes the activation of a layer, or else the class of its module."""
+    return str(attrs.get("nonlinearity") or attrs.get("module_class", ""))
+
+
+def _described(layer: Layer) -> dict[str, Any]:
+    constants = constants_of(layer.attrs)
+    return {"can_die": constants.can_die, "dead_at": constants.words}
+
+
+def _between(batch: Batch, axis: int, *, low: float = -np.inf, high: float = np.inf) -> np.ndarray:
+    """Count the positions at which each unit is above one bound and below the other."""
+    return activity(batch.values, axis, low, high)[:, 0]

@@ -26,7 +26,8 @@ class ValueDistribution(Observer):
     Parameters
     ----------
     along
-        The dim along which means are taken; a layer without it has no variance of these, NaN.
+        The dim along which means are taken; a layer without it, or of which it is not known which axis runs over the
+        units, has no variance of these, NaN.
     """
 
     small: ClassVar[bool] = False
@@ -77,7 +78,8 @@ class _Sums:
         self.kernel = Moments()
         self.block = Block(Track([np.empty(0, dtype)]))
         self.moments = self.kernel.start(self.block, None)
-        self.axis = dims.index(along) if along in dims else None
+        unknown = along == "unit" and layer.attrs.get("unknown_units")
+        self.axis = dims.index(along) if along in dims and not unknown else None
         self.sums = np.zeros((shape[self.axis or 0], 2))
 
     def add(self, batch: Batch) -> None:

@@ -106,18 +106,22 @@ class Objective:
     Parameters
     ----------
     kind
-        ``loss``: cross-entropy of labels, or mean squared error of values; ``logit``: the output of the sample's
-        label; ``p_logit``: that times its softmax; ``predicted_logit``: the largest output of the sample, where it
-        has a label; ``unit``: the mean output of a unit of a layer, of another unit for each sample.
+        ``loss``: that of the task; ``logit``: the output of the sample's label, of a single output with its sign turned
+        for the negative label; ``p_logit``: that times its probability; ``predicted_logit``: the same of the predicted
+        class, where the sample has a label; ``unit``: the mean output of a unit of a layer, of another unit for each
+        sample.
     layer
         The layer of ``unit``.
     units
         The unit for each sample.
+    task
+        What the loss is, one of `trajlab.statistics.tasks.TASKS`; by default what the targets tell.
     """
 
     kind: str = "loss"
     layer: str = ""
     units: tuple[int, ...] = ()
+    task: str = ""
 
 
 class Observer:

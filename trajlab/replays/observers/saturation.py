@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from trajlab.replays.observers.activity import kind_of
+from trajlab.replays.observers.constants import RECTIFIERS, is_rectified_later
 from trajlab.replays.observers.observer import Batch, Layer, Observer, Output
 from trajlab.scan.kernels.saturation import SATURATION, Flat, certainty, saturation
 
@@ -79,7 +81,7 @@ class Saturation(Observer):
             sums += saturation(batch.values, axis, rule.flat)
             return
         own = None if rule.softmax == layer.unit_axis else axis
-        logarithm = layer.attrs.get("module_class") == "LogSoftmax"
+        logarithm = kind_of(layer.attrs) == "LogSoftmax"
         sums += certainty(batch.values, 1 + rule.softmax, own, self.softmax, logarithm)
 
     def finish(self, state: list[tuple[Layer, Rule, np.ndarray]]) -> Mapping[str, np.ndarray]:
@@ -97,9 +99,9 @@ class Saturation(Observer):
             return Rule(f"max p > {self.softmax:g}", Flat(above=self.softmax), high=True, softmax=axis)
         if axis is not None:
             return Rule()
-        if not attrs.get("activation", True):
+        if is_rectified_later(attrs):
             return _upto(0.0, "h ≤ 0, rectified later")
-        return self._elementwise(str(attrs.get("module_class", "")), attrs)
+        return self._elementwise(kind_of(attrs), attrs)
 
     def _elementwise(self, kind: str, attrs: Mapping[str, Any]) -> Rule:
         tail = self.sigmoid
@@ -112,8 +114,10 @@ class Saturation(Observer):
         if kind in ("Hardtanh", "ReLU6", "Hardsigmoid"):
             low, high = attrs.get("min_val", 0.0), attrs.get("max_val", 6.0 if kind == "ReLU6" else 1.0)
             return Rule(f"a ≤ {low:g} or a ≥ {high:g}", Flat(-math.inf, low, high), low=True, high=True)
-        if kind in ("ReLU", "ReLUSquaredActivation"):
+        if kind in RECTIFIERS:
             return _upto(0.0, "a = 0")
+        if kind == "Threshold" and "value" in attrs:
+            return Rule(f"a = {attrs['value']:g}", Flat(attrs["value"], attrs["value"]), low=True)
         if kind in ("Hardswish", "Hardshrink", "Softshrink"):
             return Rule("a = 0", Flat(0.0, 0.0), low=True)
         if any(word in kind for word in SMOOTH):

@@ -17,6 +17,9 @@ HEADLINES = (
     "fraction_weight_static",
 )
 
+MOST_NAMED = 6
+"""Layers that a finding names."""
+
 
 def dead_neurons(result: xr.Dataset) -> list[Finding]:
     """Report where most units are dead at the end, how many ever died or came back, when and where."""
@@ -29,7 +32,32 @@ def dead_neurons(result: xr.Dataset) -> list[Finding]:
         *_lives(result),
         *_first(result),
         *_dying(result),
+        *_left_out(result),
     ]
+
+
+def _left_out(result: xr.Dataset) -> list[Finding]:
+    """Name layers whose units cannot be dead, or of which it is not known, and activations that are not seen."""
+    findings = []
+    for start, words in (("never", "Units of {} cannot be dead"), ("unknown", "Dead units of {} are unknown")):
+        reasons = {layer: reason for layer, reason in _dead_at(result).items() if reason.startswith(start)}
+        if reasons:
+            names = listed([f"`{layer}`" for layer in list(reasons)[:MOST_NAMED]])
+            names += f" and {len(reasons) - MOST_NAMED} more" if len(reasons) > MOST_NAMED else ""
+            why = listed(list(dict.fromkeys(reason.partition(": ")[2] for reason in reasons.values())))
+            findings.append(Finding(f"{words.format(names)}: {why}.", "fraction_dead"))
+    if result.attrs.get("unobserved"):
+        findings.append(Finding(f"Activations that cannot be observed: {result.attrs['unobserved']}.", "fraction_dead"))
+    return findings
+
+
+def _dead_at(result: xr.Dataset) -> dict[str, str]:
+    """Return when units of each layer are dead, in words."""
+    if "dead_at" not in result.coords or "layer" not in result.dims:
+        return {}
+    words = result["dead_at"]
+    words = words.isel({dim: 0 for dim in words.dims if dim != "layer"})
+    return dict(zip(map(str, words["layer"].values), map(str, words.values), strict=True))
 
 
 def _end(result: xr.Dataset, name: str, word: str) -> list[Finding]:
@@ -89,7 +117,9 @@ def _lives(result: xr.Dataset) -> list[Finding]:
     """Report how many units were ever dead, and what became of those that died; each unit counts once in a run."""
     if "deaths" not in result:
         return []
-    has_units = result["deaths"].notnull()
+    reasons = _dead_at(result)
+    mortal = [not reasons.get(str(layer), "").startswith("never") for layer in result["layer"].values]
+    has_units = result["deaths"].notnull() & xr.DataArray(mortal, dims="layer")
     ever, never = result["dead_steps"] > 0, has_units & result["first_active"].isnull()
     died, back = result["deaths"] > 0, result["revivals"] > 0
     for_good = died & (result["dead_at_end"] == 1)

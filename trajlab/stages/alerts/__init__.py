@@ -16,6 +16,7 @@ from trajlab.stages.alerts.rule import Rule
 from trajlab.stages.alerts.rules import all_rules
 from trajlab.stages.alerts.tables import Key, gradient_tables, layer_tables, metric_tables, weight_tables
 from trajlab.statistics.result import Meaning, annotate
+from trajlab.statistics.units import on_one_probe
 
 INPUTS = ("metrics", "gradient", "weight", "activation")
 MEANINGS = {
@@ -86,9 +87,12 @@ def alerts(
     TensorVariance: the variance of a matrix. WeightUpdateRatio: mean |w_t − w_prev| / (mean |w_prev| + epsilon) of a
     matrix, between snapshots. LossNotDecreasing: the decrease of the loss over some steps. Overfit: the validation loss
     compared with the mean training loss since the previous validation. DeadRelu and SaturatedActivation: the percentage
-    of a layer's units that are rarely active, or rarely between the extremes of tanh or sigmoid, on the probe. Spike:
+    of a layer's ReLUs that are rarely active, or of its units rarely between the extremes of tanh or sigmoid, on the
+    probe; functions such as `F.relu` are layers, too, and activations that cannot be observed are named in the attr
+    `unobserved`. Spike:
     the loss, or the norm of the whole gradient, compared with the median of the values before. MassDeath: units of a
-    layer that are never active, and were a few snapshots before. RankCollapse: the rank of a matrix compared with its
+    layer that are stuck at the constant of their activation, 0 of a ReLU, and were not a few snapshots before; units of
+    tanh, ELU and their like cannot be. RankCollapse: the rank of a matrix compared with its
     first one.
 
     PoorWeightInitialization checks the first few optimizer steps. SageMaker's measures the variance of the inputs of
@@ -233,7 +237,8 @@ def alerts(
             "name a run with snapshots"
         )
     work = partial(_result, keys=tuple(tables), checked=tuple(all_rules().values()), settings=settings)
-    return annotate(as_one_task(work, *tables.values()), MEANINGS, **settings)
+    unobserved = {name: text for name, text in on_one_probe(tables.values()).items() if name == "unobserved"}
+    return annotate(as_one_task(work, *tables.values()), MEANINGS, **settings, **unobserved)
 
 
 def _settings(arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from trajlab.scan.kernels.activity import ACTIVITY
+from trajlab.replays.observers.activity import COLUMNS
 from trajlab.stages.alerts.tables import Key, Tables, count_early
 from trajlab.statistics.metrics import LOSSES, VALIDATION_LOSSES, likely_measured, metric_name
 
@@ -126,9 +126,11 @@ def _layers(tables: Tables, early_steps: int) -> Iterator[Evidence]:
     for key, table in tables.items():
         if key.kind != "layer":
             continue
-        sums = {column: table.values[..., i] for i, column in enumerate(ACTIVITY)}
+        sums = {column: table.values[..., i] for i, column in enumerate(COLUMNS)}
         columns = {"steps": table["step"].values, "nonfinite": sums["nonfinite"].sum(1)}
-        columns |= dict.fromkeys(key.evidence, sums["active"] / sums["valid"])
+        shares = dict.fromkeys(("unsaturated", "relu_active"), sums["active"] / sums["valid"])
+        shares["active"] = (sums["valid"] - sums["at_low"]) / sums["valid"]
+        columns |= {name: shares[name] for name in key.evidence}
         yield Evidence(key.of, "layer", columns)
         valid = sums["valid"].sum(1)
         variance = sums["squares"].sum(1) / valid - (sums["sum"].sum(1) / valid) ** 2

@@ -9,7 +9,8 @@ import numpy as np
 import xarray as xr
 
 from trajlab.replays.observe import observe
-from trajlab.replays.observers.activity import Activity
+from trajlab.replays.observers.activity import Activity, kind_of
+from trajlab.replays.observers.constants import is_rectified_later
 from trajlab.scan.kernels.distribution import Distribution
 from trajlab.scan.kernels.moments import Moments
 from trajlab.scan.kernels.update_size import Updates
@@ -89,9 +90,11 @@ def layer_tables(activations: Mapping[str, xr.DataArray], *, tanh: Sequence[floa
     bounds = tuple((name, float(low), float(high)) for name, (low, high) in limits.items())
     tables = {}
     for name, table in observe(activations, Activity(bounds)).items():
-        bounded = table.attrs.get("module_class", "") in limits
-        relu = table.attrs.get("rectified", False) or not table.attrs.get("activation", True)
-        evidence = ("unsaturated",) if bounded else ("relu_active", "active") if relu else ("active",)
+        bounded = kind_of(table.attrs) in limits
+        relu = table.attrs.get("rectified", False) or is_rectified_later(table.attrs)
+        evidence = ("unsaturated",) if bounded else ("relu_active",) * bool(relu) + ("active",)
+        known = not table.attrs.get("unknown_units") and (bounded or table.attrs["can_die"])
+        evidence = evidence if known else ()
         tables[Key("layer", "activity", name, evidence)] = table
     return tables
 

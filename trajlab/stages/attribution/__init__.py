@@ -14,13 +14,14 @@ from trajlab.replays.probe_samples import masks_of, samples_of, select_samples, 
 from trajlab.scan.as_one_task import as_one_task
 from trajlab.stages.attribution.ascent import inputs_by_step, maximal_inputs
 from trajlab.stages.attribution.quantities import SLOPES, quantities
-from trajlab.stages.attribution.request import Request, has_labels, input_dims, layer_at, units_of
+from trajlab.stages.attribution.request import Request, input_dims, layer_at, task_asked, units_of
 from trajlab.statistics.result import Meaning, annotate
 from trajlab.statistics.shown_steps import shown_steps
+from trajlab.statistics.tasks import TASKS
 
-OBJECTIVES = ("loss", "logit", "p_logit", "predicted_logit")
+OBJECTIVES = ("loss", "logit", "p_logit", "predicted_logit", *TASKS)
 
-_CLASS = "argmax of the outputs; NaN where one is NaN or Inf"
+_CLASS = "argmax of the outputs, of a single output whether it is above 0; NaN where one is NaN or Inf"
 _IOU = "Σ PQ / Σ((P + Q)/2)², P and Q scaled to sum 1, P |gradient| summed over channels or Grad-CAM"
 MEANINGS = {
     "sample_index": Meaning("position of the sample in the probe", "1", "counted from 0"),
@@ -98,8 +99,10 @@ def attribution(
         Layer of Grad-CAM, activation maps and units; by default the last convolution, or else the last module with
         units before the output, or else the output.
     objective
-        What is differentiated: loss; logit, the logit of the label; p_logit, that logit times its probability; or
-        predicted_logit, the logit of the predicted class; Grad-CAM then uses it, too.
+        What is differentiated: loss, which the targets tell, as in `evaluation`; cross_entropy, binary, multilabel or
+        mse, that loss; logit, the logit of the label; p_logit, that logit times its probability; or predicted_logit,
+        the logit of the predicted class; Grad-CAM then uses it, too. A single output z is the logit of the positive
+        label, and −z that of the negative one.
     steps
         Recorded steps to show; by default evenly spaced ones.
     max_steps
@@ -186,12 +189,14 @@ def attribution(
     unit_numbers = units_of(target_layer, units, max_units)
     output = replay(layers=[""])[""]
     at = output["step"].values[shown_steps(output, steps, max_steps)]
-    labels, one_label = has_labels(probe, output, objective), output.dims == ("step", "sample", "unit")
+    task = task_asked(probe, output, objective)
+    labels, one_label = task is not None and task.has_labels, output.dims == ("step", "sample", "unit")
     index = select_samples(
-        probe, samples, min(max_samples, output.sizes["unit"]) if labels and one_label else max_samples
+        probe, samples, min(max_samples, task.classes) if task and labels and one_label else max_samples
     )
     part, dims = samples_of(probe, index), input_dims(probe["inputs"], target_layer)
-    request = Request(replay, probe, part, at, dims, target_layer)
+    request = Request(replay, probe, part, at, dims, target_layer, task.kind if task else "")
+    kind = "loss" if objective in TASKS else objective
     tables: dict[Any, xr.DataArray] = {
         "index": xr.DataArray(index, dims="sample"),
         **request.output("output", part),
@@ -201,9 +206,10 @@ def attribution(
     if "targets" in probe:
         shape = ("sample", *(f"target_{axis}" for axis in range(probe["targets"].ndim - 1)))
         arrays["target"] = xr.DataArray(part["targets"].data, dims=shape)
-        tables |= request.gradient(Objective(objective))
+        tables |= request.gradient(Objective(kind, task=request.task))
         if labels:
-            tables |= request.grad_cam(Objective("predicted_logit" if objective == "predicted_logit" else "logit"))
+            of_class = "predicted_logit" if objective == "predicted_logit" else "logit"
+            tables |= request.grad_cam(Objective(of_class, task=request.task))
     if "targets" in probe and differentiable:
         arrays |= (attack := request.attack(epsilon))
         tables |= request.output("adversarial_output", inputs_by_step(attack["adversarial"].data, at))
@@ -224,7 +230,7 @@ def attribution(
         tables["mask"] = xr.DataArray(
             take_samples(masks, index), dims=("sample", *(dim for dim in dims if dim != "channel"))
         )
-    classes = one_label and output.sizes["unit"] > 1 and (labels or "targets" not in probe)
+    classes = one_label and (labels or (task is None and output.sizes["unit"] > 1))
     work = partial(quantities, names=tuple(tables), classes=classes, units=tuple(unit_numbers), top_k=top_k)
     result = as_one_task(work, *tables.values())
     result = result.assign({name: array.drop_vars("unit", errors="ignore").variable for name, array in arrays.items()})

@@ -74,7 +74,8 @@ def quantities(
 
 def _predicted(outputs: np.ndarray) -> np.ndarray:
     """Return the predicted class, (…, unit) to (…); NaN where an output is NaN or Inf."""
-    return np.where(np.isfinite(outputs).all(-1), outputs.argmax(-1), np.nan)
+    classes = outputs.argmax(-1) if outputs.shape[-1] > 1 else outputs[..., 0] > 0
+    return np.where(np.isfinite(outputs).all(-1), classes, np.nan)
 
 
 def _overlaps(maps: list[np.ndarray], mask: xr.DataArray | None) -> dict[str, xr.Variable]:

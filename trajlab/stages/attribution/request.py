@@ -12,6 +12,7 @@ from trajlab.replays.observers.observer import INPUT, Layer, Objective
 from trajlab.replays.observers.output_gradients import OutputGradients
 from trajlab.stages.attribution.ascent import fgsm, inputs_by_step, random_signs
 from trajlab.statistics.scores import score_table, task_of
+from trajlab.statistics.tasks import TASKS, Task
 
 INPUT_DIMS = {0: (), 1: ("feature",), 2: ("y", "x"), 3: ("channel", "y", "x"), 4: ("channel", "z", "y", "x")}
 """Names of the axes of an input, by their number."""
@@ -32,6 +33,8 @@ class Request(NamedTuple):
         Dims of an input.
     layer
         Layer of maps and units.
+    task
+        What the loss is, one of `trajlab.statistics.tasks.TASKS`.
     """
 
     replay: Callable[..., Any]
@@ -40,6 +43,7 @@ class Request(NamedTuple):
     at: np.ndarray
     dims: tuple[str, ...]
     layer: Layer
+    task: str = ""
 
     def output(self, name: str, inputs: xr.Dataset) -> dict[str, xr.DataArray]:
         """Return the outputs of the network, (step, sample, …)."""
@@ -83,12 +87,12 @@ class Request(NamedTuple):
 
     def attack(self, epsilon: float) -> dict[str, xr.DataArray]:
         """Return the adversarial samples."""
-        adversarial = fgsm(self.part["inputs"].data, self._by_inputs(Objective(), self.part), epsilon)
+        adversarial = fgsm(self.part["inputs"].data, self._by_inputs(Objective(task=self.task), self.part), epsilon)
         return {"adversarial": xr.DataArray(adversarial, dims=self._dims)}
 
     def attacks(self, epsilons: Sequence[float], seed: int) -> dict[tuple[str, float], xr.DataArray]:
         """Return scores of the whole probe, (step, column), under attack and under noise, by kind and size."""
-        inputs, slope = self.probe["inputs"], self._by_inputs(Objective(), None)
+        inputs, slope = self.probe["inputs"], self._by_inputs(Objective(task=self.task), None)
         signs = random_signs(inputs.data, seed)[None]
         scores = {}
         for epsilon in epsilons:
@@ -96,7 +100,7 @@ class Request(NamedTuple):
             noisy = xr.Dataset({"inputs": (inputs.dims, fgsm(inputs.data, signs, epsilon)[0])})
             for kind, perturbed in (("adversarial", attacked), ("noise", noisy)):
                 output = self.replay(layers=[""], probe=perturbed)[""].sel(step=self.at)
-                scores[kind, epsilon] = score_table(output, self.probe)
+                scores[kind, epsilon] = score_table(output, self.probe, self.task)
         return scores
 
     def _by_inputs(self, objective: Objective, probe: xr.Dataset | None) -> Any:
@@ -140,14 +144,24 @@ def units_of(layer: Layer, units: Sequence[int], max_units: int) -> list[int]:
     return list(dict.fromkeys(map(int, units))) or list(range(min(max_units, layer.units)))
 
 
-def has_labels(probe: xr.Dataset, output: xr.DataArray, objective: str) -> bool:
-    """Return whether the targets are labels; others must fit the outputs."""
+def task_asked(probe: xr.Dataset, output: xr.DataArray, objective: str) -> Task | None:
+    """Return what the outputs are trained for, None without targets.
+
+    Raises
+    ------
+    BadSetting
+        The targets fit the outputs in no way or not as asked, or are no labels where the objective is about one.
+    """
     if "targets" not in probe:
-        return False
-    labels = bool(task_of(output, probe).classes)
-    if not labels and objective != "loss":
-        raise BadSetting(f"cannot differentiate the {objective}: the targets are values, not labels; choose the loss")
-    return labels
+        return None
+    is_loss = objective == "loss" or objective in TASKS
+    task = task_of(output, probe, objective if objective in TASKS else "")
+    if not task.has_labels and not is_loss:
+        raise BadSetting(
+            f"cannot differentiate the {objective}: the targets are values or several labels, not one label a sample; "
+            "choose the loss"
+        )
+    return task
 
 
 def input_dims(inputs: xr.DataArray, layer: Layer) -> tuple[str, ...]:

@@ -94,6 +94,7 @@ def comparison(
     features: bool = True,
     interpolation: bool = True,
     ends: str = "shared",
+    objective: str = "",
 ) -> xr.Dataset:
     """Compare each two runs: distances, directions of movement, matched units, and the loss on the line between them.
 
@@ -130,6 +131,9 @@ def comparison(
     ends
         Where the line ends: "shared", at the last step that both runs recorded, or "own", at the last step of each run.
         All else is compared at the steps that both runs recorded.
+    objective
+        What this loss is: cross_entropy, binary, multilabel or mse; by default what the targets tell, as in
+        `evaluation`.
 
     Returns
     -------
@@ -220,7 +224,7 @@ def comparison(
             if replay is not None:
                 output = replay(layers=[""])[""]
                 attrs |= on_one_probe([output])
-                tables[name] = score_table(output, probe).rename(step="point")
+                tables[name] = score_table(output, probe, objective).rename(step="point")
     result = as_one_task(partial(_result, shared=shared, names=tuple(tables)), table, *tables.values())
     result["unshared_steps"] = xr.Variable((), unshared)
     if between_metrics is not None and {"line", "aligned_line"} & set(tables):

@@ -20,8 +20,8 @@ MEANINGS = {
     "active_fraction": Meaning(
         "share of positions where active", "1", "positions with h > 0 / positions with finite h", share=True
     ),
-    "dead": Meaning("dead", "1", "1 if h > 0 at no position of the probe, else 0"),
-    "near_dead": Meaning("nearly dead", "1", "1 if active_fraction < min_active_fraction, else 0"),
+    "dead": Meaning("dead", "1", "1 if h is the same constant of its activation at all positions of the probe, else 0"),
+    "near_dead": Meaning("nearly dead", "1", "1 if h is off the constant at less than min_active_fraction, else 0"),
     "dormant": Meaning("dormant", "1", "1 if E|h| ≤ tau · mean_k E|h_k|, else 0"),
     "dormant_score": Meaning("dormancy score", "1", "E|h| / mean_k E|h_k| over the units of the layer"),
     "gradient_dead": Meaning(
@@ -62,8 +62,9 @@ def dead_neurons(
     Parameters
     ----------
     activations
-        Outputs of layers on the probe by name, dims (step, …, unit, …), as `trajlab.replay` returns them. Outputs that
-        the network rectifies later, of layers with the attr `activation` False, enter the score as max(h, 0).
+        Outputs of layers on the probe by name, dims (step, …, unit, …), as `trajlab.replay` returns them: of modules
+        and of functions such as `F.relu`. Arrays of yours count as outputs of a ReLU, or of what the attr
+        `module_class` names; those with the attr `activation` False enter the score as max(h, 0).
     gradients
         Gradients of parameters by name, for what is known without a model; of sampled gradients, the recorded entries.
     weights
@@ -71,14 +72,18 @@ def dead_neurons(
     tau
         Units with a dormancy score up to this are dormant.
     min_active_fraction
-        Units active at less than this share of the probe's positions are nearly dead.
+        Units off their constant at less than this share of the probe's positions are nearly dead.
     window
         Number of recorded steps over which a unit must have no gradient.
 
     Returns
     -------
     active_fraction, dead, near_dead, dormant, dormant_score : (step, layer, unit)
-        State of each unit on the probe, 1 for yes and 0 for no. Rows of layers with fewer units end in NaN.
+        State of each unit on the probe, 1 for yes and 0 for no. Rows of layers with fewer units end in NaN. A unit is
+        dead if it is stuck at the constant of its activation at all positions: ReLU and its like at 0, ReLU6 at 0 or 6,
+        Hardtanh and Hardsigmoid at a bound, Threshold at its value; GELU, SiLU, Mish, Softplus, Hardswish and shrinks
+        where all outputs are exactly 0. Tanh, Sigmoid, ELU, LeakyReLU and LogSigmoid have no constant: their units are
+        never dead, 0, however negative they are. The coord `dead_at` says which holds for a layer.
     gradient_dead : (step, layer, unit)
         Whether weight row and bias had no gradient over the window that ends at this step; NaN before the first full
         window, and at steps without a gradient, such as the closing snapshot.
@@ -108,12 +113,15 @@ def dead_neurons(
     nonfinite : (step, layer)
         Activations that are NaN or Inf. All else excludes them.
     total_… : (step)
-        The same over all units of all layers.
+        The same over all units of all layers; what is about death, over the layers whose units can be dead, if there
+        are any.
 
-    With activations, layers and steps are those of the activations, and the coord `source` names the module whose
-    parameters lead into the units. Without, each parameter with two dims or more is a layer, named as its module, at
-    the steps of the gradients, or of the weights. In a layer without any active unit, scores are 0/0, NaN, and all
-    units are dormant.
+    Where it is not known which axis runs over the units, or where the activation is constant, the state is NaN, and
+    `dead_at` says why; `--unit-axis` names the axis. Activations that cannot be observed are named in the attr
+    `unobserved`. With activations, layers and steps are those of the activations, and the coord `source` names the
+    module whose parameters lead into the units. Without, each parameter with two dims or more is a layer, named as its
+    module, at the steps of the gradients, or of the weights. In a layer without any active unit, scores are 0/0, NaN,
+    and all units are dormant.
 
     Raises
     ------

@@ -1,5 +1,7 @@
 """Life table of units: when each died, revived and was first active, and how many have not yet died."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import xarray as xr
 
@@ -48,7 +50,7 @@ MEANINGS = {
 }
 
 
-def life_table(dead: xr.DataArray) -> dict[str, xr.DataArray]:
+def life_table(dead: xr.DataArray, pool: Sequence[int] | None = None) -> dict[str, xr.DataArray]:
     """Return the life table of units, and the survival of their layers.
 
     Parameters
@@ -56,6 +58,8 @@ def life_table(dead: xr.DataArray) -> dict[str, xr.DataArray]:
     dead
         1 where a unit is dead, 0 where it is active and NaN where its state is unknown, (step, layer, unit); the coord
         `step` holds the optimizer steps.
+    pool
+        Positions of the layers that enter the totals; all by default.
 
     Returns
     -------
@@ -91,10 +95,16 @@ def life_table(dead: xr.DataArray) -> dict[str, xr.DataArray]:
         "ever_died": table["deaths"] > 0,
         "died_for_good": (table["deaths"] > 0) & (table["dead_at_end"] == 1),
     }
-    for prefix, over in (("", ["unit"]), ("total_", ["layer", "unit"])):
-        table |= {f"{prefix}fraction_{name}": units.sum(over) / known.sum(over) for name, units in shares.items()}
-        risk = states.at_risk.sum(2 if not prefix else (1, 2))
-        survival = _survival(states.first_deaths.sum(2 if not prefix else (1, 2)), risk, states.born(bool(prefix)))
+    everywhere = list(range(values.shape[1]))
+    for prefix, over, layers in (("", ["unit"], everywhere), ("total_", ["layer", "unit"], list(pool or everywhere))):
+        part, axes = {"layer": layers}, 2 if not prefix else (1, 2)
+        table |= {
+            f"{prefix}fraction_{name}": units.isel(part).sum(over) / known.isel(part).sum(over)
+            for name, units in shares.items()
+        }
+        risk = states.at_risk[:, layers].sum(axes)
+        deaths = states.first_deaths[:, layers].sum(axes)
+        survival = _survival(deaths, risk, states.born(layers, together=bool(prefix)))
         dims = ("step", "layer")[: risk.ndim]
         table |= {f"{prefix}at_risk": xr.DataArray(risk.astype(float), dims=dims)}
         table |= {f"{prefix}survival": xr.DataArray(survival, dims=dims)}
@@ -129,9 +139,9 @@ class _States:
         known_later = np.logical_or.accumulate(self.known[::-1], axis=0)[::-1]
         self.at_risk = self.been_active & ~died_before & known_later
 
-    def born(self, together: bool) -> np.ndarray:
-        """Return whether any unit has been active, (step, layer), or (step) for all layers together."""
-        return (self.been_active | self.active).any((1, 2) if together else 2)
+    def born(self, layers: list[int], *, together: bool) -> np.ndarray:
+        """Return whether any unit has been active, (step, layer), or (step) for some layers together."""
+        return (self.been_active | self.active)[:, layers].any((1, 2) if together else 2)
 
     def units(self) -> dict[str, np.ndarray]:
         """Return the table, (layer, unit) each."""

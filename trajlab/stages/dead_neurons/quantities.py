@@ -1,15 +1,20 @@
 """Quantities of dead units, from tables of activity, gradients and weights."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import xarray as xr
 
-from trajlab.scan.kernels.activity import ACTIVITY
+from trajlab.replays.observers.activity import COLUMNS
 from trajlab.stages.dead_neurons.life_table import life_table
 from trajlab.statistics.result import stride
 from trajlab.statistics.units import UnitLayer, at_steps, side_by_side
 
 FRACTIONS = ("dead", "near_dead", "dormant", "gradient_dead", "weight_static")
 """States of units whose shares are reported."""
+
+OF_ALL_LAYERS = ("fraction_dormant", "fraction_gradient_dead", "fraction_weight_static", "nonfinite")
+"""Quantities whose totals are over all layers, also those whose units cannot be dead."""
 
 
 def quantities(
@@ -41,10 +46,10 @@ def quantities(
     counts: dict[str, xr.DataArray] = {}
     if "activity" in kinds:
         columns = join([at_steps(by_key["activity", layer.name], steps) for layer in layers])
-        rectify = xr.DataArray([layer.rectify for layer in layers], dims="layer")
-        units, counts = _on_probe(
-            columns.assign_coords(column=list(ACTIVITY)).to_dataset("column"), rectify, tau, min_active_fraction
-        )
+        has_units = xr.DataArray([layer.has_units for layer in layers], dims="layer")
+        sums = columns.where(has_units).assign_coords(column=list(COLUMNS)).to_dataset("column")
+        sums["nonfinite"] = columns.isel(column=COLUMNS.index("nonfinite"))
+        units, counts = _on_probe(sums, layers, tau, min_active_fraction)
     if "gradient" in kinds:
         parameters = [[by_key.get(("gradient", name)) for name in (layer.weight, layer.bias)] for layer in layers]
         units["gradient_dead"] = join([_without_gradient(parts, steps, window) for parts in parameters])
@@ -57,17 +62,28 @@ def quantities(
         "source": ("layer", np.array([layer.source for layer in layers], dtype=object)),
         "units": ("layer", [layer.units for layer in layers]),
     }
-    table = life_table(units["dead"].assign_coords(step=steps)) if "dead" in units else {}
-    return stride(xr.Dataset(units | _pooled(units, counts) | table, labels))
+    if "dead" in units:
+        labels["dead_at"] = ("layer", np.array([layer.dead_at for layer in layers], dtype=object))
+    pool = mortal(layers)
+    table = life_table(units["dead"].assign_coords(step=steps), pool) if "dead" in units else {}
+    return stride(xr.Dataset(units | _pooled(units, counts, pool) | table, labels))
+
+
+def mortal(layers: Sequence[UnitLayer]) -> list[int]:
+    """Return the positions of the layers that enter totals of dead units: those whose units can die, or else all."""
+    return [i for i, layer in enumerate(layers) if layer.can_die] or list(range(len(layers)))
 
 
 def _on_probe(
-    sums: xr.Dataset, rectify: xr.DataArray, tau: float, min_active_fraction: float
+    sums: xr.Dataset, layers: Sequence[UnitLayer], tau: float, min_active_fraction: float
 ) -> tuple[dict[str, xr.DataArray], dict[str, xr.DataArray]]:
     """Return the state of each unit, and changes of state to be counted, from sums over the probe."""
     known = sums.valid > 0
-    active_fraction = sums.active / sums.valid
-    dead = (sums.active == 0).where(known)
+    answers = [(layer.rectify, layer.can_die is True, layer.can_die is False) for layer in layers]
+    rectify, can_die, cannot_die = (xr.DataArray(list(column), dims="layer") for column in zip(*answers, strict=True))
+    stuck = (sums.at_low == sums.valid) | (sums.at_high == sums.valid)
+    dead = (stuck & can_die).where(known & (can_die | cannot_die))
+    nearly = ((sums.valid - sums.at_low) / sums.valid < min_active_fraction) & can_die
     value = xr.where(rectify, sums.positive, sums["size"]) / sums.valid
     mean = value.sum("unit") / value.count("unit")
     before = dead.shift(step=1)
@@ -75,9 +91,9 @@ def _on_probe(
     back = (before == 1) & (dead == 0)
     seen_alive = (before == 0).cumsum("step") > 0
     units = {
-        "active_fraction": active_fraction,
+        "active_fraction": sums.active / sums.valid,
         "dead": dead,
-        "near_dead": (active_fraction < min_active_fraction).where(known),
+        "near_dead": nearly.where(known & (can_die | cannot_die)),
         "dormant": (value <= tau * mean).where(known),
         "dormant_score": value / mean,
     }
@@ -103,8 +119,10 @@ def _without_gradient(tables: list[xr.DataArray | None], steps: np.ndarray, wind
     return at_steps(known[0].copy(data=dead), steps)
 
 
-def _pooled(units: dict[str, xr.DataArray], counts: dict[str, xr.DataArray]) -> dict[str, xr.DataArray]:
-    """Return the shares and counts of units of each layer, and of all layers."""
+def _pooled(
+    units: dict[str, xr.DataArray], counts: dict[str, xr.DataArray], pool: Sequence[int]
+) -> dict[str, xr.DataArray]:
+    """Return the shares and counts of units of each layer, and of all layers; of death, of those in the pool."""
     shares = {f"fraction_{name}": units[name] for name in FRACTIONS if name in units}
     for name, proxy in (("agreement", "gradient_dead"), ("agreement_static", "weight_static")):
         if "dead" in units and proxy in units:
@@ -112,6 +130,7 @@ def _pooled(units: dict[str, xr.DataArray], counts: dict[str, xr.DataArray]) -> 
             shares[name] = (units["dead"] == units[proxy]).where(both)
     result: dict[str, xr.DataArray] = {}
     for prefix, over in (("", ["unit"]), ("total_", ["layer", "unit"])):
-        result |= {prefix + name: share.sum(over) / share.count(over) for name, share in shares.items()}
-        result |= {prefix + name: count.sum(over, min_count=1) for name, count in counts.items()}
+        for name, array in (shares | counts).items():
+            part = array.isel(layer=list(pool)) if prefix and name not in OF_ALL_LAYERS else array
+            result[prefix + name] = part.sum(over) / part.count(over) if name in shares else part.sum(over, min_count=1)
     return result

@@ -63,7 +63,7 @@ def features(
     probe
         The batch that inputs of all kinds are taken from, or made of.
     layers
-        Names of layers, or patterns; by default all activations.
+        Names of layers, or patterns; by default all activations, modules and functions such as `F.relu`.
     inputs
         Kinds of inputs: valid (the probe), train if that was recorded, uniform and gaussian (noise like the probe in
         each channel), shuffled (pixels in another order); all is all that there can be. Each costs a pass of its own.
@@ -91,7 +91,8 @@ def features(
         last snapshot.
     channel_variance : (step, input, layer)
         Variance of the means of the units, over the probe and their positions: how much their means differ. With
-        another dim in `over`, of the means along that; NaN in layers without it.
+        another dim in `over`, of the means along that; NaN in layers without it, and where it is not known which axis
+        runs over the units (`--unit-axis` names it).
     wasserstein, ks, js, psi : (step, input, layer)
         Distance of the distribution from the one at the reference, on the same inputs.
     wasserstein_prev, ks_prev, js_prev, psi_prev : (step, input, layer)
@@ -139,8 +140,7 @@ def features(
     seen = layers_in(replayed[kinds[0]])
     if not seen:
         raise MissingData(
-            "cannot find activations: no module of the network is one; name layers with --layers (layers=), '*' for "
-            "all modules"
+            "cannot find activations: the network calls none; name layers with --layers (layers=), '*' for all modules"
         )
     found = {kind: observe(activations, ValueDistribution(over)) for kind, activations in replayed.items()}
     probabilities = tuple(map(float, quantiles))
@@ -150,9 +150,11 @@ def features(
     result = as_one_task(partial(_result, quantiles=probabilities, bins=bins, versus=versus), *parts)
     sources = np.array([str(layer.attrs.get("source", "")) for layer in seen], dtype=object)
     labels = {"units": ("layer", np.array([layer.units for layer in seen])), "source": ("layer", sources)}
+    unobserved = {"unobserved": seen[0].attrs["unobserved"]} if seen[0].attrs.get("unobserved") else {}
     return annotate(
         result.assign_coords(labels),
         MEANINGS,
+        **unobserved,
         over=over,
         reference=reference,
         bins=bins,

@@ -11,7 +11,8 @@ def mass_death(active: np.ndarray, *, mass_death_window: int, mass_death_share: 
     Parameters
     ----------
     active
-        Share of the probe's positions at which each unit is active, (step, unit); a unit that never is counts as dead.
+        Share of the probe's positions at which each unit is off the constant of its activation, (step, unit); a unit
+        that never is counts as dead.
     mass_death_window
         A unit died if it is dead now and was active at one or more of this many snapshots before.
     mass_death_share

@@ -1,0 +1,124 @@
+"""Calls of nonlinear functions between modules, such as `F.relu` in the forward pass of a block."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+from torch._ops import OpOverload
+from torch.overrides import TorchFunctionMode
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from trajlab.replays.nonlinearities import ZEROS, Nonlinearity, function_name, nonlinearity_of
+
+ACTIVATION_HOMES = ("torch.nn.modules.activation", "transformers.activations")
+NOT_ACTIVATIONS = ("MultiheadAttention",)
+
+HearFunction = Callable[[str, int, Nonlinearity, torch.Tensor, torch.Tensor], None]
+"""Is given the path of the module that calls a function, the number of the call, the function, input and output."""
+
+
+def is_activation_module(module: Any) -> bool:
+    """Return whether a module is an activation or a softmax, so that it is the layer, not the function in it."""
+    return any(
+        kind.__module__ in ACTIVATION_HOMES and kind.__name__ not in NOT_ACTIVATIONS for kind in type(module).__mro__
+    )
+
+
+class FunctionCalls(TorchFunctionMode):
+    """While it is on, hears each call of a nonlinear function outside of activation modules; changes no result.
+
+    A function belongs to the innermost module in whose forward pass it is called. Its layer is named after both,
+    ``layer1.0.relu``, with brackets after it where a module has that name, ``layer1.0.relu()``.
+
+    Parameters
+    ----------
+    modules
+        All modules of the network, by path.
+    hear
+        Is told of each call.
+
+    Attributes
+    ----------
+    inside
+        How many activation modules and known functions are being called: what these call is no place of its own.
+    """
+
+    def __init__(self, modules: Mapping[str, nn.Module], hear: HearFunction):
+        super().__init__()
+        self.modules = modules
+        self.inside = 0
+        self._hear = hear
+        self._stack: list[str] = []
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self._zeros = WeakTensorKeyDictionary()
+
+    @property
+    def path(self) -> str:
+        """Path of the module whose forward pass is under way."""
+        return self._stack[-1] if self._stack else ""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if isinstance(func, OpOverload):  # torch.jit and modes of dispatch call these; they are below functions
+            return func(*args, **kwargs)
+        function = None if self.inside else nonlinearity_of(func, args, kwargs, self._is_zeros)
+        self.inside += function is not None
+        try:
+            output = self.call(func, args, kwargs)
+        finally:
+            self.inside -= function is not None
+        if function_name(func) in ZEROS and isinstance(output, torch.Tensor):
+            self._zeros[output] = True
+        if function is not None and isinstance(output, torch.Tensor) and output.is_floating_point():
+            self._tell(function, args[0] if args else kwargs.get("input"), output)
+        return output
+
+    def call(self, function: Any, args: Any, kwargs: Any) -> Any:
+        """Call a function."""
+        return function(*args, **kwargs)
+
+    def _tell(self, function: Nonlinearity, given: Any, output: torch.Tensor) -> None:
+        path = self.path
+        name = f"{path}.{function.name}" if path else function.name
+        label = f"{function.name}()" if name in self.modules else function.name
+        number = self._counts[path, label]
+        self._counts[path, label] += 1
+        self._hear(path, number, function._replace(name=label), given, output)
+
+    def _is_zeros(self, tensor: Any) -> bool:
+        if not isinstance(tensor, torch.Tensor):
+            return False
+        return tensor in self._zeros or (tensor.ndim == 0 and not tensor.is_meta and float(tensor) == 0.0)
+
+    @contextmanager
+    def followed(self) -> Iterator[None]:
+        """Listen, and know which module is being called."""
+        handles = []
+        for path, module in self.modules.items():
+            handles.append(module.register_forward_pre_hook(self._enter(path, is_activation_module(module))))
+            handles.append(
+                module.register_forward_hook(self._leave(path, is_activation_module(module)), always_call=True)
+            )
+        try:
+            with self:
+                yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _enter(self, path: str, activation: bool) -> Any:
+        def hook(module: nn.Module, given: Any) -> None:
+            self._stack.append(path)
+            self.inside += activation
+
+        return hook
+
+    def _leave(self, path: str, activation: bool) -> Any:
+        def hook(module: nn.Module, given: Any, output: Any) -> None:
+            self._stack.pop()
+            self.inside -= activation
+
+        return hook

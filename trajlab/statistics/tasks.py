@@ -1,0 +1,153 @@
+"""What a network is trained for, as its outputs and targets tell: classes, a single logit, labels, or values."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from trajlab.errors import BadSetting
+
+CROSS_ENTROPY, BINARY, MULTILABEL, MSE, VALUES = "cross_entropy", "binary", "multilabel", "mse", ""
+TASKS = (CROSS_ENTROPY, BINARY, MULTILABEL, MSE)
+"""Losses that can be asked for: cross-entropy of classes, binary cross-entropy of a single logit, the same for each of
+several labels, and mean squared error of values."""
+
+
+class Task(NamedTuple):
+    """What the outputs of a network are trained for.
+
+    Parameters
+    ----------
+    kind
+        One of `TASKS`; empty for floats, which are labels if they are 0 and 1, and values otherwise.
+    outputs
+        Number of outputs for each target of a class, or of labels for each sample.
+    """
+
+    kind: str
+    outputs: int
+
+    @property
+    def classes(self) -> int:
+        """Number of classes or labels whose predictions are counted; 0 where it is not known that there are any."""
+        return {CROSS_ENTROPY: self.outputs, BINARY: 2, MULTILABEL: self.outputs}.get(self.kind, 0)
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether each target is the label of one class."""
+        return self.kind in (CROSS_ENTROPY, BINARY)
+
+
+class Coding(NamedTuple):
+    """How targets of two values are written, as all of them together tell.
+
+    Parameters
+    ----------
+    negative
+        Value of the negative label, 0 or −1; the positive one is 1.
+    is_binary
+        Whether there are both, and no third value.
+    largest
+        Largest value; NaN if none is finite.
+    """
+
+    negative: float = 0.0
+    is_binary: bool = False
+    largest: float = np.nan
+
+
+def coding_of(targets: np.ndarray) -> Coding:
+    """Return how targets of two values are written.
+
+    Examples
+    --------
+    >>> coding_of(np.array([-1, 1, 1])), coding_of(np.array([0.0, 1.0, -1.0])).negative
+    (Coding(negative=-1.0, is_binary=True, largest=1.0), 0.0)
+    """
+    values = np.asarray(targets).reshape(-1)
+    values = values[np.isfinite(values)].astype(np.float64)
+    if not values.size:
+        return Coding()
+    zero, one, minus = (bool((values == value).any()) for value in (0, 1, -1))
+    negative = -1.0 if minus and not zero else 0.0
+    binary = one and bool(((values == negative) | (values == 1)).all()) and bool((values == negative).any())
+    return Coding(negative, binary, float(values.max()))
+
+
+def task_for(output: tuple[int, ...], unit_axis: int, targets: Any, asked: str = "") -> Task:
+    """Return what outputs are trained for, from shapes and the element type of the targets.
+
+    Integers that name a class for each position are labels: of a single output 0 and 1, or −1 and 1. Integers and
+    booleans of the shape of several outputs are a label for each. Floats of the shape of the outputs are values,
+    unless all are 0 and 1 (of a single output also −1 and 1), which only their values tell.
+
+    Parameters
+    ----------
+    output
+        Shape of the outputs, samples first.
+    unit_axis
+        Their axis over the units.
+    targets
+        The targets, or what has their `shape` and `dtype`.
+    asked
+        One of `TASKS` to take instead.
+
+    Raises
+    ------
+    BadSetting
+        The targets fit the outputs in no way, or not as asked.
+    """
+    if asked and asked not in TASKS:
+        raise BadSetting(f"cannot use objective={asked!r}: choose one of {', '.join(TASKS)}")
+    shape, dtype = tuple(targets.shape), np.dtype(str(targets.dtype).removeprefix("torch."))
+    units = output[unit_axis]
+    positions = output[:unit_axis] + output[unit_axis + 1 :]
+    whole = shape == output or (units == 1 and shape == positions)
+    as_values = bool(shape) and shape[0] == output[0] and np.prod(shape) == np.prod(output)
+    fits = {
+        CROSS_ENTROPY: dtype.kind in "iub" and shape == positions and units > 1,
+        BINARY: units == 1 and whole,
+        MULTILABEL: units > 1 and shape == output,
+        MSE: as_values,
+    }
+    if asked:
+        if not fits[asked]:
+            raise BadSetting(_misfit(f" by {asked}", dtype, shape, output, positions))
+        return Task(asked, units)
+    if dtype.kind in "iub":
+        for kind in (CROSS_ENTROPY, BINARY, MULTILABEL):
+            if fits[kind]:
+                return Task(kind, units)
+    elif dtype.kind == "f" and as_values:
+        return Task(VALUES, units)
+    raise BadSetting(_misfit("", dtype, shape, output, positions))
+
+
+def settled(task: Task, coding: Coding, shape: tuple[int, ...], output: tuple[int, ...]) -> str:
+    """Return the kind of a task whose floats are labels or values, and check the labels of a single output.
+
+    Raises
+    ------
+    BadSetting
+        A single output has labels of more than two classes.
+    """
+    if task.kind == BINARY and coding.largest > 1:
+        raise BadSetting(
+            f"cannot score a single output by labels up to {coding.largest:g}: it tells two classes apart; choose "
+            "--objective mse (objective=) for values, or a network with an output for each class"
+        )
+    if task.kind != VALUES:
+        return task.kind
+    if not coding.is_binary:
+        return MSE
+    if task.outputs == 1:
+        return BINARY
+    return MULTILABEL if coding.negative == 0 and shape == output else MSE
+
+
+def _misfit(
+    how: str, dtype: np.dtype, shape: tuple[int, ...], output: tuple[int, ...], positions: tuple[int, ...]
+) -> str:
+    return (
+        f"cannot score the outputs{how}: the targets are {dtype} {shape}; give labels of shape {positions} or values "
+        f"of shape {output}, or choose another --objective (objective=)"
+    )
