@@ -104,7 +104,8 @@ def runs_in(path: str | Path, *, formats: Sequence[Format] = ()) -> dict[str, Pa
     with reaching(folder):
         if not folder.is_dir() or is_recorded(folder) or has_steps(folder, formats):
             return runs
-        for name, run in sorted(runs_below(folder, formats), key=lambda item: natural(item[0])):
+        below = runs_below(folder, formats)
+        for run, name in sorted(below.items(), key=lambda item: (natural(item[1]), item[0].name)):
             if name in runs:
                 raise BadSetting(
                     f"cannot tell which is the run {name} of {folder}: both {runs[name].name} and {run.name} are; "

@@ -8,10 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from trajlab.errors import DamagedData
+from trajlab.errors import DamagedData, MissingData
 from trajlab.runs.disk.remote import concurrently
 from trajlab.runs.readers.counters import COUNTERS, as_count
-from trajlab.runs.readers.formats import Format, Header
+from trajlab.runs.readers.formats import Format, Header, own_formats
 from trajlab.runs.readers.layout import is_run, is_snapshot, name_of
 from trajlab.runs.readers.names import PLAIN, UNITS, Name
 from trajlab.runs.readers.network_series import choose_series
@@ -102,6 +102,10 @@ def find_checkpoints(
     )
     shards = {entry: parts for entry, parts in shards.items() if weight_files(entries[entry], formats)}
     names = {entry: name_of(entry, formats) for entry in shards}
+    if source is None:
+        repeats = _in_other_formats(names, entries, formats)
+        left_aside |= dict.fromkeys(repeats, "a file of the same name in another format is preferred")
+        names = {entry: name for entry, name in names.items() if entry not in repeats}
     if any(name.numbers_of(*UNITS) for name in names.values()) and source is None:
         weak = {e for e, name in names.items() if entries[e].is_dir() and not name.numbers_of(*UNITS)}
         left_aside |= dict.fromkeys(weak, OWN_RUN)
@@ -135,7 +139,7 @@ def _others(entries: Mapping[str, Path], source: Source | None, formats: Sequenc
             if weight_files(entry, formats) if not entry.is_dir() else is_run(entry, formats):
                 others[name] = "the step pattern does not match its name"
         elif source is None and entry.is_dir() and not is_snapshot(entry, formats) and is_run(entry, formats):
-            others[name] = OWN_RUN
+            others[name] = "it states no step" if name_of(name).is_copy else OWN_RUN
     return others
 
 
@@ -157,6 +161,17 @@ def _by_shards(entries: Sequence[str], source: Source | None, formats: Sequence[
     return joined
 
 
+def _in_other_formats(names: Mapping[str, Name], entries: Mapping[str, Path], formats: Sequence[Format]) -> set[str]:
+    """Return the files of which one of the same name lies there in a format that is preferred."""
+    rank = {suffix: rank for rank, of in enumerate((*own_formats(), *formats)) for suffix in of.SUFFIXES}
+    by_stem: dict[str, list[str]] = {}
+    for entry, name in names.items():
+        if not entries[entry].is_dir():
+            by_stem.setdefault(name.stem, []).append(entry)
+    ranked = (sorted(same, key=lambda e: rank.get(e.removeprefix(names[e].stem), 0)) for same in by_stem.values())
+    return {entry for same in ranked for entry in same[1:]}
+
+
 def _stated(
     entries: Mapping[str, Path], shards: Mapping[str, list[str]], names: Mapping[str, Name], formats: Sequence[Format],
     cache: dict[Any, Any], entry: str,
@@ -169,7 +184,7 @@ def _stated(
     try:
         for part in shards[entry]:
             headers |= read_headers(entries[part], step, formats, cache, weightless)
-    except DamagedData:
+    except (DamagedData, MissingData):
         if numbers or len(names) == 1:
             raise
         return "it cannot be read as weights"
@@ -177,7 +192,7 @@ def _stated(
         return f"it holds {next(iter(weightless.values()), 'no weights')}"
     notes = {key: value for header in headers.values() for key, value in header.metadata.items()}
     counts = {key: as_count(value) for key, value in notes.items() if key.rpartition(".")[2] in COUNTERS}
-    counters = {key: count for key, count in counts.items() if count is not None}
+    counters = {key: count for key, count in counts.items() if count is not None and count >= 0}
     return Stated(entry, names[entry], _logged(entries[entry]) | counters, headers)
 
 
