@@ -421,3 +421,13 @@ def test_open__a_link_to_the_last_checkpoint_and_one_to_nothing(tmp_path):
     (tmp_path / "best.safetensors").symlink_to(tmp_path / "nothing")
     run = trajlab.open(tmp_path)
     assert run.steps.tolist() == [1, 2] and sorted(run.left_aside) == ["best.safetensors", "latest.safetensors"]
+
+
+def test_open__a_folder_of_which_nothing_can_be_read_names_it(tmp_path):
+    for name in ("weights", "network"):
+        torch.save({"learning_rate": 0.1}, tmp_path / f"{name}.pt")
+    with pytest.raises(MissingData, match="network.pt.*weights.pt"):
+        trajlab.open(tmp_path)
+    save(tmp_path, ["epoch_1"])
+    with pytest.raises(MissingData, match="epoch_1.*step pattern"):
+        trajlab.open(tmp_path, step_pattern=r"upd(\d+)")

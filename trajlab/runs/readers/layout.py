@@ -8,7 +8,8 @@ from pathlib import Path
 from trajlab.errors import DamagedData
 from trajlab.runs.disk.paths import is_url
 from trajlab.runs.readers.formats import Format, own_formats
-from trajlab.runs.readers.names import COPIES, GENERIC, IDENTITY, PLAIN, SAVE, UNIT_OF, UNITS, Name, parse
+from trajlab.runs.readers.name_words import COPIES, GENERIC, IDENTITY, PLAIN, SAVE, UNIT_OF, UNITS
+from trajlab.runs.readers.names import Name, parse
 from trajlab.runs.readers.weight_files import weight_files
 from trajlab.schema import RUN_FILE, STORE_FILE
 
