@@ -105,3 +105,16 @@ def test_info__cuts_no_name_when_it_is_piped(tmp_path):
     (row,) = [line for line in done.stdout.splitlines() if name in line]
     assert row.split()[-2:] == ["2", "0"] and "2 × 3" in row and "float32" in row
     assert "step = step in the name" in done.stdout
+
+
+def test_commands__choose_among_the_checkpoints_of_the_parent_where_it_takes_a_choice(tmp_path):
+    folder = save(tmp_path / "run", "net_A_1", "net_A_2", "net_B_1", "net_B_5")
+    done = call("drift", folder, tmp_path / "a.zarr", "--series", "net_B", "--parent", folder)
+    assert done.returncode == 0, done.stderr
+    distance = xr.open_zarr(tmp_path / "a.zarr").distance_l2.sel(parameter="fc.weight")
+    np.testing.assert_allclose(distance, [0, 6**0.5])
+    base = save(tmp_path / "base", "model")
+    done = call("drift", folder, tmp_path / "b.zarr", "--series", "net_B", "--parent", base)
+    assert done.returncode == 0, done.stderr
+    distance = xr.open_zarr(tmp_path / "b.zarr").distance_l2.sel(parameter="fc.weight")
+    np.testing.assert_allclose(distance, [2 * 6**0.5, 3 * 6**0.5])

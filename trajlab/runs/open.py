@@ -87,6 +87,9 @@ def _trusted(trajectory: Trajectory, trust: bool) -> Trajectory:
 def runs_in(path: str | Path, *, formats: Sequence[Format] = ()) -> dict[str, Path]:
     """Return the paths of the runs in a study's folder by name; empty if the folder is itself a run, or holds none.
 
+    Folders such as seed0, fold_1 and version_0/checkpoints are runs; folders of steps, such as checkpoint-500, are the
+    snapshots of one.
+
     Parameters
     ----------
     path
