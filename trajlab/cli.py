@@ -123,7 +123,7 @@ def pack(
 ) -> None:
     """Write a run as one Zarr store that plain xarray opens. Packing again adds only the new steps."""
     from trajlab.running.compute import computing
-    from trajlab.running.step_source import say_step_source
+    from trajlab.running.step_source import say_step_source, step_attrs
     from trajlab.runs.open import open as open_trajectory
     from trajlab.runs.open import runs_in
     from trajlab.runs.pack import pack as pack_run
@@ -132,7 +132,7 @@ def pack(
     for path, target in runs.items():
         with computing(f"pack {target.name}", workers=workers):
             trajectory = open_trajectory(path, step_pattern=step_pattern, series=series)
-            say_step_source(trajectory)
+            say_step_source(step_attrs(trajectory))
             pack_run(trajectory, target, overwrite=overwrite)
 
 
@@ -144,11 +144,11 @@ def import_(
     series: Series = None,
 ) -> None:
     """Convert a folder of checkpoints to a run folder of safetensors snapshots."""
-    from trajlab.running.step_source import say_step_source
+    from trajlab.running.step_source import say_step_source, step_attrs
     from trajlab.runs.import_checkpoints import import_checkpoints
     from trajlab.runs.open import open as open_trajectory
 
-    say_step_source(open_trajectory(source, step_pattern=step_pattern, series=series))
+    say_step_source(step_attrs(open_trajectory(source, step_pattern=step_pattern, series=series)))
     import_checkpoints(source, run, step_pattern=step_pattern, series=series)
 
 
@@ -178,6 +178,7 @@ def run_stages(
     from trajlab.running.left_out import left_out
     from trajlab.running.settings import read_settings, settings_of
     from trajlab.running.stage_command import lazy_result
+    from trajlab.running.step_source import say_step_source
 
     options = RunOptions(run, parent, on, step_pattern, model, probe, device, unit_axis, trust, series)
     results: dict[Path, Any] = {}
@@ -198,6 +199,7 @@ def run_stages(
         if not results:
             raise MissingData(f"cannot compute any stage of {run}: {words}; name a run that has what one needs")
         typer.echo(f"trajlab: {words}", err=True)
+    say_step_source(*(result.attrs for result in results.values()))
     write(results, overwrite=overwrite, workers=workers, scheduler=scheduler)
 
 
@@ -243,13 +245,13 @@ def network(
     """Draw the network of a run: its modules, their output shapes and their connections."""
     from trajlab.figures.network import save_network
     from trajlab.replays.probe_files import read_probe
-    from trajlab.running.step_source import say_step_source
+    from trajlab.running.step_source import say_step_source, step_attrs
     from trajlab.runs.open import open as open_trajectory
     from trajlab.runs.open import runs_in
 
     path = next(iter(runs_in(run).values()), run)
     trajectory = open_trajectory(path, step_pattern=step_pattern, series=series, trust=trust)
-    say_step_source(trajectory)
+    say_step_source(step_attrs(trajectory))
     inputs = None if probe is None else read_probe(probe)
     save_network(trajectory.with_model(model, probe=inputs), out, overwrite=overwrite)
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, get_args, get_origin
 import typer
 from rich.markup import escape
 
+from trajlab.errors import AmbiguousData
 from trajlab.running.compute import write
 from trajlab.running.help import description, parameter_help
 from trajlab.running.inputs import needs_replay
@@ -35,6 +36,7 @@ from trajlab.running.step_source import say_step_source
 from trajlab.runs.disk.paths import as_path
 from trajlab.runs.open import open as open_trajectory
 from trajlab.runs.open import runs_in
+from trajlab.runs.trajectory import Trajectory
 from trajlab.stages import stage
 
 
@@ -60,6 +62,7 @@ def stage_command(
         set_here = {key: options[key] for key in settings if _on_command_line(ctx, key)}
         values = read_settings(options["params"], name, settings) | set_here
         result = lazy_result(name, RunOptions.of(options), values)
+        say_step_source(result.attrs)
         (finish or _write)(result, options)
 
     out = Annotated[Path, typer.Argument(parser=as_path, help="Zarr store to write the result to.")]
@@ -90,10 +93,9 @@ def lazy_result(name: str, options: RunOptions, settings: dict[str, Any]) -> Any
     opened = partial(open_trajectory, trust=options.trust)
     chosen = partial(opened, step_pattern=options.step_pattern, series=options.series)
     trajectory = {run: chosen(path) for run, path in paths.items()} if paths else chosen(options.run)
-    say_step_source(trajectory)
     parent: Any = options.parent
     if parent is not None:
-        parent = RECORDED if str(parent) == RECORDED else opened(parent)
+        parent = RECORDED if str(parent) == RECORDED else _opened_parent(parent, opened, chosen)
     probe = None
     if options.probe is not None:
         from trajlab.replays.probe_files import read_probe  # imports torch
@@ -103,6 +105,14 @@ def lazy_result(name: str, options: RunOptions, settings: dict[str, Any]) -> Any
         name, trajectory, parent=parent, on=options.on, model=options.model, probe=probe, device=options.device,
         unit_axis=options.unit_axis or None, **settings,
     )  # fmt: skip
+
+
+def _opened_parent(path: Path, *ways: Callable[[Path], Trajectory]) -> Trajectory:
+    """Open the parent in the first of two ways that is not ambiguous: without the options that choose, or with them."""
+    try:
+        return ways[0](path)
+    except AmbiguousData:
+        return ways[1](path)
 
 
 def _write(result: Any, options: dict[str, Any]) -> None:

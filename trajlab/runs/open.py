@@ -87,6 +87,9 @@ def _trusted(trajectory: Trajectory, trust: bool) -> Trajectory:
 def runs_in(path: str | Path, *, formats: Sequence[Format] = ()) -> dict[str, Path]:
     """Return the paths of the runs in a study's folder by name; empty if the folder is itself a run, or holds none.
 
+    Folders such as seed0, fold_1 and version_0/checkpoints are runs; folders of steps, such as checkpoint-500, are the
+    snapshots of one.
+
     Parameters
     ----------
     path
@@ -104,7 +107,8 @@ def runs_in(path: str | Path, *, formats: Sequence[Format] = ()) -> dict[str, Pa
     with reaching(folder):
         if not folder.is_dir() or is_recorded(folder) or has_steps(folder, formats):
             return runs
-        for name, run in sorted(runs_below(folder, formats), key=lambda item: natural(item[0])):
+        below = runs_below(folder, formats)
+        for run, name in sorted(below.items(), key=lambda item: (natural(item[1]), item[0].name)):
             if name in runs:
                 raise BadSetting(
                     f"cannot tell which is the run {name} of {folder}: both {runs[name].name} and {run.name} are; "

@@ -1,24 +1,24 @@
 """Folders of checkpoints, ours or anybody's: which steps they hold, and in which files."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from trajlab.errors import DamagedData
+from trajlab.errors import DamagedData, MissingData
 from trajlab.runs.disk.remote import concurrently
+from trajlab.runs.readers.candidates import Candidates, find_candidates
 from trajlab.runs.readers.counters import COUNTERS, as_count
 from trajlab.runs.readers.formats import Format, Header
-from trajlab.runs.readers.layout import is_run, is_snapshot, name_of
-from trajlab.runs.readers.names import PLAIN, UNITS, Name
+from trajlab.runs.readers.name_words import PLAIN, UNITS
 from trajlab.runs.readers.network_series import choose_series
+from trajlab.runs.readers.step_evidence import Source, Stated
 from trajlab.runs.readers.step_patterns import compiled, steps_by
-from trajlab.runs.readers.steps import Source, Stated, Steps, read_steps
+from trajlab.runs.readers.steps import Steps, read_steps
 from trajlab.runs.readers.weight_files import read_headers, weight_files
-from trajlab.runs.tensors import natural
 from trajlab.schema import TRAINER_FILE
 
 RECORDED = r"^checkpoint-(-?\d+)$"
@@ -26,9 +26,6 @@ RECORDED = r"^checkpoint-(-?\d+)$"
 
 TRAINER_STEP = re.compile(rb'"global_step": ?(\d+)')
 """The step in the log of a Trainer, which is written before the rows of the log."""
-
-OWN_RUN = "a run of its own"
-"""Why a folder is left aside."""
 
 START_OF_LOG = 65536
 """Bytes of a Trainer's log that are searched for the step."""
@@ -93,20 +90,10 @@ def find_checkpoints(
     MissingData
         No name is of the series.
     """
-    entries = {entry.name: entry for entry in folder.iterdir() if not entry.name.startswith(".")}
-    ordered = sorted(entries, key=natural)
-    source = _chosen_by(step_pattern, ordered)
-    left_aside = {} if step_pattern == RECORDED else _others(entries, source, formats)
-    shards = _by_shards(
-        [e for e in ordered if _may_be(entries[e], source, formats) and e not in left_aside], source, formats
-    )
-    shards = {entry: parts for entry, parts in shards.items() if weight_files(entries[entry], formats)}
-    names = {entry: name_of(entry, formats) for entry in shards}
-    if any(name.numbers_of(*UNITS) for name in names.values()) and source is None:
-        weak = {e for e, name in names.items() if entries[e].is_dir() and not name.numbers_of(*UNITS)}
-        left_aside |= dict.fromkeys(weak, OWN_RUN)
-        names = {entry: name for entry, name in names.items() if entry not in weak}
-    read = partial(_stated, entries, shards, names, formats, {})
+    source = _chosen_by(step_pattern, [entry.name for entry in folder.iterdir()])
+    candidates = find_candidates(folder, source, formats, name_others=step_pattern != RECORDED)
+    names, left_aside = candidates.names, candidates.left_aside
+    read = partial(_stated, candidates, formats, {})
     left_aside |= choose_series(folder, names, series, lambda entry: isinstance(read(entry), Stated))
     chosen = [entry for entry in names if entry not in left_aside]
     readings = dict(zip(chosen, concurrently(read, chosen, folder), strict=True))
@@ -127,58 +114,26 @@ def _chosen_by(step_pattern: str | None, entries: Sequence[str]) -> Source | Non
     return Source(f"{f'{factor} × ' if factor > 1 else ''}the number that the step pattern matches", steps)
 
 
-def _others(entries: Mapping[str, Path], source: Source | None, formats: Sequence[Format]) -> dict[str, str]:
-    """Return what holds weights and cannot be a snapshot: folders that are runs, and what no step pattern matches."""
-    others = {}
-    for name, entry in entries.items():
-        if source is not None and name not in source.steps:
-            if weight_files(entry, formats) if not entry.is_dir() else is_run(entry, formats):
-                others[name] = "the step pattern does not match its name"
-        elif source is None and entry.is_dir() and not is_snapshot(entry, formats) and is_run(entry, formats):
-            others[name] = OWN_RUN
-    return others
-
-
-def _may_be(entry: Path, source: Source | None, formats: Sequence[Format]) -> bool:
-    """Return whether an entry may be a snapshot: a file or a folder of one step, or whatever the caller chose."""
-    if source is not None:
-        return entry.name in source.steps
-    return not entry.is_dir() or is_snapshot(entry, formats)
-
-
-def _by_shards(entries: Sequence[str], source: Source | None, formats: Sequence[Format]) -> dict[str, list[str]]:
-    """Join the entries that are shards of one checkpoint under the name of the first."""
-    first: dict[tuple[str, int], str] = {}
-    joined: dict[str, list[str]] = {}
-    for entry in entries:
-        name = name_of(entry, formats)
-        key = name.of_shards, 0 if source is None else source.steps[entry]
-        joined.setdefault(first.setdefault(key, entry) if name.of_shards != name.stem else entry, []).append(entry)
-    return joined
-
-
-def _stated(
-    entries: Mapping[str, Path], shards: Mapping[str, list[str]], names: Mapping[str, Name], formats: Sequence[Format],
-    cache: dict[Any, Any], entry: str,
-) -> Stated | str:  # fmt: skip
+def _stated(candidates: Candidates, formats: Sequence[Format], cache: dict[Any, Any], entry: str) -> Stated | str:
     """Read what a checkpoint states; if it holds no weights, or none that can be read and no step, return that."""
-    numbers = names[entry].numbers_of(*UNITS) or names[entry].numbers_of(PLAIN)
+    name, entries = candidates.names[entry], candidates.entries[entry]
+    numbers = name.numbers_of(*UNITS) or name.numbers_of(PLAIN)
     step = numbers[-1].value if numbers else None
     headers: dict[str, Header] = {}
     weightless: dict[str, str] = {}
     try:
-        for part in shards[entry]:
-            headers |= read_headers(entries[part], step, formats, cache, weightless)
-    except DamagedData:
-        if numbers or len(names) == 1:
+        for path in entries:
+            headers |= read_headers(path, step, formats, cache, weightless)
+    except (DamagedData, MissingData):
+        if numbers or len(candidates.names) == 1:
             raise
         return "it cannot be read as weights"
     if not headers:
         return f"it holds {next(iter(weightless.values()), 'no weights')}"
     notes = {key: value for header in headers.values() for key, value in header.metadata.items()}
     counts = {key: as_count(value) for key, value in notes.items() if key.rpartition(".")[2] in COUNTERS}
-    counters = {key: count for key, count in counts.items() if count is not None}
-    return Stated(entry, names[entry], _logged(entries[entry]) | counters, headers)
+    counters = {key: count for key, count in counts.items() if count is not None and count >= 0}
+    return Stated(entry, name, _logged(entries[0]) | counters, headers)
 
 
 def _logged(entry: Path) -> dict[str, int]:

@@ -28,6 +28,9 @@ from trajlab.schema import GRADIENTS_FOLDER, PROBE_FILE, RUN_FILE, SNAPSHOTS_VER
 TYPES = {"parameters": list, "modules": dict, "describe": dict, "tied": dict, "probe": dict, "steps": dict}
 """Types of entries of run.json."""
 
+MOST = 4
+"""Most files that an error names."""
+
 
 def read_folder(
     folder: Path, step_pattern: str | None = None, formats: Sequence[Format] = (), series: str | None = None
@@ -61,9 +64,10 @@ def read_folder(
     checkpoints = found.snapshots
     if not checkpoints:
         inside = _with_checkpoints(folder, formats)
+        others = ", ".join(f"{name} ({reason})" for name, reason in list(found.left_aside.items())[:MOST])
         raise MissingData(
-            f"cannot find checkpoints in {folder}: it holds no file of weights with a step in its name or in that of "
-            f"its folder{f', but {inside} does' if inside else ''}; name a folder of "
+            f"cannot find checkpoints in {folder}: it holds no file of weights"
+            f"{f' but {others}' if others else ''}{f', but {inside} does' if inside else ''}; name a folder of "
             "checkpoint-<step>/model.safetensors, step3000.pt or the like, or say where the step stands in the name "
             "with --step-pattern"
         )

@@ -4,7 +4,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 from trajlab.errors import AmbiguousData, BadSetting, MissingData
-from trajlab.runs.readers.names import PLAIN, UNITS, Name
+from trajlab.runs.readers.name_words import PLAIN, UNITS
+from trajlab.runs.readers.names import Name
 
 EDGES = "*_-.= "
 """Characters at the ends of a series' name that may be left out."""

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 
 from trajlab.errors import BadSetting
-from trajlab.runs.readers.names import MEASURE, SCALES, UNITS, parse, role_of
+from trajlab.runs.readers.name_words import MEASURE, UNITS, role_of
+from trajlab.runs.readers.names import SCALES, parse
 
 DIGITS = re.compile(r"\d+(?:\.\d+)?(?:[eE][-+]?\d+(?![A-Za-z0-9])|[kKMB](?![A-Za-z0-9]))?")
 WORD_BEFORE = re.compile(r"[A-Za-z]+[^A-Za-z0-9]*$")

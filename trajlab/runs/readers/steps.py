@@ -6,66 +6,13 @@ the same. A source counts only if every checkpoint has it and no two share a ste
 like, those with a decimal point, digits of a net's name, dates and hashes are never steps.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from trajlab.errors import AmbiguousData, DamagedData
-from trajlab.runs.readers.counters import EPOCH_COUNTERS, STEP_COUNTERS
-from trajlab.runs.readers.formats import Header
-from trajlab.runs.readers.names import EPOCH, GENERIC, PLAIN, SAVE, STEP, UNITS, Name
-from trajlab.runs.readers.step_patterns import DIGITS, suggested
-
-
-@dataclass(frozen=True)
-class Stated:
-    """What the files and the name of a checkpoint say.
-
-    Attributes
-    ----------
-    entry
-        Name of the file or folder.
-    name
-        The same, read.
-    counters
-        Counters of training that its files state, by key.
-    headers
-        What its files hold, by path.
-    """
-
-    entry: str
-    name: Name
-    counters: Mapping[str, int] = field(default_factory=dict)
-    headers: Mapping[str, Header] = field(default_factory=dict)
-
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Return the shapes of its tensors by name, without the prefixes of wrappers."""
-        return {
-            name.replace("_orig_mod.", "").replace("module.", ""): entry.shape
-            for header in self.headers.values()
-            for name, entry in header.entries.items()
-        }
-
-
-@dataclass(frozen=True, eq=False)
-class Source:
-    """One reading of the steps.
-
-    Attributes
-    ----------
-    words
-        What is read, such as "epoch in the name".
-    steps
-        Steps by the entries that have it.
-    coarse
-        Whether it counts epochs.
-    of_saves
-        Whether it is a number behind "checkpoint", which may count anything.
-    """
-
-    words: str
-    steps: Mapping[str, int]
-    coarse: bool = False
-    of_saves: bool = False
+from trajlab.runs.readers.name_words import GENERIC, PLAIN, UNITS
+from trajlab.runs.readers.step_evidence import Source, Stated, is_one_network, plain_sources, sources_of
+from trajlab.runs.readers.step_patterns import suggested
 
 
 @dataclass(frozen=True)
@@ -141,7 +88,7 @@ def _originals(checkpoints: Sequence[Stated]) -> list[Stated]:
 
 
 def _read(folder: object, checkpoints: Sequence[Stated], originals: Sequence[Stated]) -> Source:
-    sources = _sources(checkpoints, originals)
+    sources = sources_of(checkpoints, originals)
     return _lone(sources, originals[0]) if len(originals) == 1 else _certain(folder, sources, originals)
 
 
@@ -178,7 +125,7 @@ def _certain(folder: object, sources: Sequence[Source], originals: Sequence[Stat
     entries = [one.entry for one in originals]
     complete = [source for source in sources if set(entries) <= set(source.steps)]
     epochs = [source for source in complete if source.coarse]
-    plain = list(_plain_sources(originals, complete))
+    plain = list(plain_sources(originals, complete))
     telling = [source for source in (*complete, *plain) if _tells_apart(source, entries)]
     for source in telling:
         uncertain = source.of_saves or source in plain
@@ -186,7 +133,7 @@ def _certain(folder: object, sources: Sequence[Source], originals: Sequence[Stat
         rivals = rivals if uncertain else []
         if not rivals and all(_rises_with(source, other, entries) for other in (complete if uncertain else epochs)):
             return source
-    varying = [source for source in complete if len({source.steps[entry] for entry in entries}) > 1]
+    varying = [s for s in complete if s.of_name or len({s.steps[entry] for entry in entries}) > 1]
     if len(varying) == 1 and not plain and len({one.name.shape for one in originals}) == 1:
         _check_repetition(folder, varying[0], entries)
     raise AmbiguousData(_ambiguity(folder, originals, [*varying, *plain]))
@@ -202,76 +149,6 @@ def _rises_with(source: Source, epochs: Source, entries: Sequence[str]) -> bool:
     return all(epochs.steps[a] <= epochs.steps[b] for a, b in zip(ordered, ordered[1:], strict=False))
 
 
-def _sources(checkpoints: Sequence[Stated], originals: Sequence[Stated]) -> list[Source]:
-    """Return what files and names say in the order of evidence, of those checkpoints that say it."""
-    in_files = {key: dict(_stated(key, checkpoints)) for key in _keys(checkpoints)}
-    of_steps = [Source(f"{key} in the file", steps) for key, steps in in_files.items() if not _of_epochs(key)]
-    of_epochs = [Source(f"{key} in the file", steps, coarse=True) for key, steps in in_files.items() if _of_epochs(key)]
-    by_role = {role: list(_named(role, units, checkpoints)) for role, units in UNITS.items()}
-    entries = [one.entry for one in originals]
-    finer = [
-        save for save in by_role[SAVE]
-        if all(save.steps.get(entry, 0) > epoch.steps.get(entry, 0) for epoch in of_epochs for entry in entries)
-    ]  # fmt: skip
-    return list(dict.fromkeys([*of_steps, *by_role[STEP], *finer, *of_epochs, *by_role[EPOCH], *by_role[SAVE]]))
-
-
-def _keys(checkpoints: Sequence[Stated]) -> list[str]:
-    """Return the counters in files, the most telling first and nested ones last."""
-    order = {key: rank for rank, key in enumerate((*STEP_COUNTERS, *EPOCH_COUNTERS))}
-    keys = dict.fromkeys(key for one in checkpoints for key in one.counters)
-    return sorted(keys, key=lambda key: (key.count("."), order[key.rpartition(".")[2]]))
-
-
-def _of_epochs(key: str) -> bool:
-    return key.rpartition(".")[2] in EPOCH_COUNTERS
-
-
-def _stated(key: str, checkpoints: Sequence[Stated]) -> Iterator[tuple[str, int]]:
-    return ((one.entry, one.counters[key]) for one in checkpoints if key in one.counters)
-
-
-def _named(role: str, units: str, checkpoints: Sequence[Stated]) -> Iterator[Source]:
-    """Yield the numbers behind each word of time of a role."""
-    for unit in (words.split()[0] for words in units.split("/")):
-        numbers = {
-            one.entry: [number for number in one.name.numbers_of(role) if number.unit == unit][-1]
-            for one in checkpoints
-            if any(number.unit == unit for number in one.name.numbers_of(role))
-        }
-        if numbers:
-            words = {number.word for number in numbers.values()}
-            word = words.pop() if len(words) == 1 else unit
-            steps = {entry: number.value for entry, number in numbers.items()}
-            yield Source(f"{word} in the name", steps, coarse=role == EPOCH, of_saves=role == SAVE)
-
-
-def _plain_sources(originals: Sequence[Stated], complete: Sequence[Source]) -> Iterator[Source]:
-    """Yield the numbers without a word of time that differ between names, if the checkpoints are of one network."""
-    plain = [one.name.numbers_of(PLAIN) for one in originals]
-    timed = any(one.name.numbers_of(*UNITS) for one in originals)
-    if len({len(numbers) for numbers in plain}) > 1 or (timed and not complete) or not _one_network(originals):
-        return
-    for position, first in enumerate(plain[0]):
-        steps = {one.entry: numbers[position].value for one, numbers in zip(originals, plain, strict=True)}
-        separate = all(numbers[position].is_separate for numbers in plain)
-        if separate and len(set(steps.values())) > 1:
-            before = DIGITS.sub("*", originals[0].name.stem[: first.start])
-            yield Source(f"number behind {before!r} in the name" if before else "number in the name", steps)
-
-
-def _one_network(originals: Sequence[Stated]) -> bool:
-    """Return whether all hold about the same tensors: nearly all names in common, and half of the shapes."""
-    first = originals[0].shapes()
-    for one in originals[1:]:
-        shapes = one.shapes()
-        common = first.keys() & shapes.keys()
-        same = sum(first[name] == shapes[name] for name in common)
-        if len(common) < 0.9 * max(len(first), len(shapes)) or 2 * same < len(common):
-            return False
-    return True
-
-
 def _ambiguity(folder: object, checkpoints: Sequence[Stated], candidates: Sequence[Source]) -> str:
     """Write what could be the step, and the patterns that choose it."""
     names = [one.entry for one in checkpoints]
@@ -282,7 +159,7 @@ def _ambiguity(folder: object, checkpoints: Sequence[Stated], candidates: Sequen
     elif len(units) > 1:
         words = ", others ".join(f"{word} ({entry})" for word, entry in sorted(units.items()))
         reason = f"some names count {words}, and the files state no step that all have"
-    elif not _one_network(checkpoints):
+    elif not is_one_network(checkpoints):
         reason = f"{examples} hold different tensors, so their numbers may name networks instead of steps"
     else:
         reason = f"no number in names such as {examples} is certain to be one, and the files state none that differs"
