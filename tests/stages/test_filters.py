@@ -172,7 +172,7 @@ def test_filters__over_a_volume_are_slices_one_below_the_other(rng):
     assert result.attrs["slices"] == 3
     np.testing.assert_array_equal(result.kernel, volume.reshape(3, 4, 2, 15, 6))
     flat = volume.reshape(3, 4, -1)
-    np.testing.assert_allclose(result.relative[1:], np.linalg.norm(flat - flat[0], axis=-1)[1:] / result.norm[0])
+    np.testing.assert_allclose(result.relative[1:], np.linalg.norm(flat - flat[0], axis=-1)[1:] / result.norm.values[0])
     checkers = (-1.0) ** np.indices((5, 6)).sum(0) * (-1.0) ** np.arange(3)[:, None, None]
     within = trajlab.run("filters", of(w=np.tile(checkers, (2, 1, 1, 1, 1, 1)))).compute()
     np.testing.assert_allclose(within.neighbor_correlation, -1)  # slices that meet are no neighbors

@@ -108,9 +108,10 @@ def pooled(moments: Sums, dim: str) -> Sums:
     dim
         The dim, such as `parameter`.
     """
-    occupied = {dim: np.flatnonzero(moments.sampled.values > 0)}
-    columns = {name: column.isel(occupied) if dim in column.dims else column for name, column in vars(moments).items()}
-    moments = Sums(**columns)
+    if isinstance(moments.sampled, xr.Variable):
+        occupied = {dim: np.flatnonzero(moments.sampled.values > 0)}
+        columns = {name: column for name, column in vars(moments).items() if dim in column.dims}
+        moments = Sums(**vars(moments) | {name: column.isel(occupied) for name, column in columns.items()})
     scale = moments.numel / moments.sampled
     total = (moments.count * scale).sum(dim, skipna=False)
     mean = (moments.count * moments.mean * scale).sum(dim, skipna=False) / total

@@ -288,7 +288,7 @@ def test_comparison__lines_name_their_ends_and_may_end_at_each_runs_own_step():
         np.testing.assert_allclose(own.line_loss.sel(order), losses, rtol=1e-4)
     barrier = (losses - ((1 - alphas) * losses[0] + alphas * losses[-1])).max()
     assert own.barrier.sel(run="a", other="b") == pytest.approx(barrier, rel=1e-3, abs=1e-6)
-    assert np.ptp(shared.line_loss.sel(run="a", other="b")) < 1e-6
+    assert np.ptp(shared.line_loss.sel(run="a", other="b").values) < 1e-6
     told = [" ".join(one.text for one in findings(result)) for result in (shared, own)]
     assert "ends at step 0" in told[0] and "at step 0, the last that they share" in told[0]
     assert "ends at steps 80 and 100" in told[1]
