@@ -184,7 +184,7 @@ def _write(part, whole, covariance, out):
 @jit
 def rate_covariances(
     q, g, dw, order, bounds, scale, between, entries, tau_previous, tau, relative, squares_previous, squares,
-    spread_previous, spread, out,
+    hidden_previous, hidden, out,
 ):  # fmt: skip
     """Write the `COVARIANCES` of `RATES`, and of `RATES_OF_TAU` for each threshold, of the transition between two rows.
 
