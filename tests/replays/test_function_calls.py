@@ -283,3 +283,42 @@ def test_function_calls__gradients_reach_functions_in_place(normed):
     loss = F.cross_entropy(model.fc(torch.relu(model.norm2(model.conv2(hidden))).mean((2, 3))), y, reduction="sum")
     loss.backward()
     np.testing.assert_allclose(found["relu"][0], hidden.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_function_calls__on_parameters_alone_are_no_layers():
+    class Gates(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc, self.gate, self.mix = (
+                nn.Linear(3, 6),
+                nn.Parameter(torch.zeros(6)),
+                nn.Parameter(torch.zeros(6, 3)),
+            )
+
+        def forward(self, x):
+            weight = F.softplus(self.fc.weight) * self.mix.softmax(0)
+            return F.relu(F.linear(x, weight) * torch.sigmoid(self.gate))
+
+    run, x = run_of(Gates()), torch.randn(7, 3)
+    assert list(replay(run, model=Gates(), probe=x)) == ["relu"]
+    assert list(replay(run, model=Gates(), probe=x, of="nonlinearities")) == ["relu"]
+    assert replay(run, model=Gates(), probe=x)["relu"].shape == (1, 7, 6)
+
+
+def test_function_calls__of_a_shared_block_are_counted_on():
+    class Shared(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.block = nn.ModuleList([Calling(torch.relu)])[0]
+            self.back = nn.Linear(2, 3)
+
+        def forward(self, x):
+            return self.block(self.back(self.block(x)))
+
+    model, x = Shared().eval(), torch.randn(5, 3)
+    layers = replay(run_of(model), model=model, probe=x)
+    assert list(layers) == ["block.relu", "block.relu:1"]
+    with torch.no_grad():
+        expected = torch.relu(model.block.fc(model.back(model.block(x))))
+    np.testing.assert_allclose(layers["block.relu:1"][0], expected, rtol=1e-6)
+    assert list(replay(run_of(model), model=model, probe=x, layers=["block.relu"])) == ["block.relu", "block.relu:1"]

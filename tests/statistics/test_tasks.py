@@ -33,7 +33,8 @@ def test_task_for__targets_that_fit_in_no_way_are_refused(targets):
     ("targets", "expected"),
     [
         ([0, 1, 1], Coding(0.0, True, 1.0)), ([-1, 1], Coding(-1.0, True, 1.0)), ([0, 1, -1], Coding(0.0, False, 1.0)),
-        ([0.0, 1.0, np.nan], Coding(0.0, True, 1.0)), ([0, 0], Coding(0.0, False, 0.0)), ([0.5, 1], Coding(0.0, False, 1.0)),
+        ([0.0, 1.0, np.nan], Coding(0.0, True, 1.0)), ([0, 0], Coding(0.0, False, 0.0)),
+        ([0.5, 1], Coding(0.0, False, 1.0)),
     ],
 )  # fmt: skip
 def test_coding_of__tells_how_two_values_are_written(targets, expected):

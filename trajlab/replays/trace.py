@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from trajlab.errors import BadSetting
 from trajlab.replays.function_calls import FunctionCalls, is_activation_module
-from trajlab.replays.hooks import first_tensor, hooked
+from trajlab.replays.hooks import first_tensor, hooked, tensors_in
 from trajlab.replays.nonlinearities import SOFTMAXES, Nonlinearity, function_name
 from trajlab.replays.observers.observer import INPUT
 from trajlab.replays.unit_axes import UnitAxes, UnitAxis
@@ -219,12 +220,15 @@ def trial(model: nn.Module, inputs: torch.Tensor) -> Trial:
             calls.append(Call(OutputKey(path, number), module, (), torch.float32))
 
     def hear_function(path: str, number: int, function: Nonlinearity, given: Any, tensor: torch.Tensor) -> None:
-        shape, into = shape_for_one(tensor, samples), shape_for_one(first_tensor(given), samples)
+        shape = () if tensor in traced.fixed else shape_for_one(tensor, samples)
+        into = shape_for_one(first_tensor(given), samples)
         key = OutputKey(path, number, function=function.name)
         units = traced.axes.of(tensor)
         calls.append(Call(key, None, shape, tensor.dtype, into, ndim=tensor.ndim, function=function, units=units))
 
     traced = _Traced(modules, hear_function)
+    for value in (*model.parameters(), *model.buffers()):
+        traced.fixed[value] = True
     with torch.no_grad(), _Below(traced), hooked(modules, hear, modules), traced.followed():
         output_of(model, inputs)
     return Trial(calls, list(dict.fromkeys(traced.unobserved)))
@@ -238,11 +242,18 @@ def _axis_made(module: Any, tensor: torch.Tensor) -> int | None:
 
 
 class _Traced(FunctionCalls):
-    """Function calls of a trial, with the unit axes of all tensors, and the activations that are not seen."""
+    """Function calls of a trial, with the unit axes of all tensors, and the activations that are not seen.
+
+    Attributes
+    ----------
+    fixed
+        Parameters, buffers and what is computed of them alone, which has no values for each sample.
+    """
 
     def __init__(self, modules: Mapping[str, nn.Module], hear: Any):
         super().__init__(modules, hear)
         self.axes = UnitAxes()
+        self.fixed = WeakTensorKeyDictionary()
         self.unobserved: list[str] = []
 
     def call(self, function: Any, args: Any, kwargs: Any) -> Any:
@@ -251,10 +262,15 @@ class _Traced(FunctionCalls):
             self.miss(name)
         within = name in FUSED or name in ("scaled_dot_product_attention", "multi_head_attention_forward")
         self.inside += within
+        inputs = [*tensors_in(list(args)), *tensors_in(kwargs)]
+        is_fixed = bool(inputs) and all(value in self.fixed for value in inputs)
         try:
-            return self.axes.call(function, args, kwargs)
+            output = self.axes.call(function, args, kwargs)
         finally:
             self.inside -= within
+        for tensor in tensors_in(output) if is_fixed else ():
+            self.fixed[tensor] = True
+        return output
 
     def miss(self, name: str) -> None:
         """Write down that a function computes activations that cannot be observed."""

@@ -173,9 +173,9 @@ def _moved(
     index = index.reshape([size if axis == units.axis else 1 for axis, size in enumerate(shape)])
     try:
         moved = function(index.expand(shape).contiguous(), *args[1:], **kwargs)
+        return [_found(tensor, units) for tensor in tensors_in(moved)]
     except Exception:  # whatever a function of anybody's raises on another type: the axis is not known then
         return []
-    return [_found(tensor, units) for tensor in tensors_in(moved)]
 
 
 def _found(moved: torch.Tensor, units: UnitAxis) -> UnitAxis | None:

@@ -70,8 +70,12 @@ def quantities(
 
 
 def mortal(layers: Sequence[UnitLayer]) -> list[int]:
-    """Return the positions of the layers that enter totals of dead units: those whose units can die, or else all."""
-    return [i for i, layer in enumerate(layers) if layer.can_die] or list(range(len(layers)))
+    """Return the positions of the layers that enter totals of dead units.
+
+    They are those whose units can be dead, else those of which it is not known, so that the total is not, or else all.
+    """
+    by_answer = {answer: [i for i, layer in enumerate(layers) if layer.can_die is answer] for answer in (True, None)}
+    return by_answer[True] or by_answer[None] or list(range(len(layers)))
 
 
 def _on_probe(
