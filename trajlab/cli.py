@@ -13,9 +13,11 @@ from trajlab.running.help import stages_by_panel
 from trajlab.running.interrupt import interruptible
 from trajlab.running.options import (
     Device,
+    Key,
     Model,
     On,
     Overwrite,
+    Parameters,
     Params,
     Parent,
     Probe,
@@ -89,6 +91,8 @@ def info(
     run: Run,
     tensors: Annotated[bool, typer.Option(help="List every parameter.")] = True,
     step_pattern: StepPattern = None,
+    key: Key = None,
+    parameters: Parameters = None,
 ) -> None:
     """Show what a run holds and what it lacks: steps, gaps, parameters, sizes. No tensor is read."""
     from rich.console import Console
@@ -102,7 +106,8 @@ def info(
     for number, path in enumerate(list(runs_in(run).values()) or [run]):
         if number:
             console.print()
-        show_inventory(inventory(open_trajectory(path, step_pattern=step_pattern)), console, tensors=tensors)
+        trajectory = open_trajectory(path, step_pattern=step_pattern, key=key, parameters=parameters)
+        show_inventory(inventory(trajectory), console, tensors=tensors)
 
 
 @app.command()
@@ -112,11 +117,14 @@ def pack(
         Path, typer.Argument(parser=as_path, help="Zarr store to write; for a folder of runs, the folder of stores.")
     ],
     step_pattern: StepPattern = None,
+    key: Key = None,
+    parameters: Parameters = None,
     overwrite: Overwrite = False,
     workers: Workers = None,
 ) -> None:
     """Write a run as one Zarr store that plain xarray opens. Packing again adds only the new steps."""
     from trajlab.running.compute import computing
+    from trajlab.running.left_out import say_left_out
     from trajlab.runs.open import open as open_trajectory
     from trajlab.runs.open import runs_in
     from trajlab.runs.pack import pack as pack_run
@@ -124,7 +132,9 @@ def pack(
     runs = {path: store / f"{name}.zarr" for name, path in runs_in(source).items()} or {source: store}
     for path, target in runs.items():
         with computing(f"pack {target.name}", workers=workers):
-            pack_run(open_trajectory(path, step_pattern=step_pattern), target, overwrite=overwrite)
+            trajectory = open_trajectory(path, step_pattern=step_pattern, key=key, parameters=parameters)
+            say_left_out(trajectory)
+            pack_run(trajectory, target, overwrite=overwrite)
 
 
 @app.command("import")
@@ -132,11 +142,13 @@ def import_(
     source: Annotated[Path, typer.Argument(parser=as_path, help="A folder of checkpoints in any layout.")],
     run: Annotated[Path, typer.Argument(parser=as_path, help="Run folder to write.")],
     step_pattern: StepPattern = None,
+    key: Key = None,
+    parameters: Parameters = None,
 ) -> None:
     """Convert a folder of checkpoints to a run folder of safetensors snapshots."""
     from trajlab.runs.import_checkpoints import import_checkpoints
 
-    import_checkpoints(source, run, step_pattern=step_pattern)
+    import_checkpoints(source, run, step_pattern=step_pattern, key=key, parameters=parameters)
 
 
 @app.command("run")
@@ -149,6 +161,8 @@ def run_stages(
     on: On = None,
     parent: Parent = None,
     step_pattern: StepPattern = None,
+    key: Key = None,
+    parameters: Parameters = None,
     model: Model = None,
     probe: Probe = None,
     device: Device = None,
@@ -163,7 +177,7 @@ def run_stages(
     from trajlab.running.settings import read_settings, settings_of
     from trajlab.running.stage_command import lazy_result
 
-    options = RunOptions(run, parent, on, step_pattern, model, probe, device, trust)
+    options = RunOptions(run, parent, on, step_pattern, model, probe, device, trust, key, parameters)
     results = {}
     for name in [name.strip() for name in stages.split(",") if name.strip()] or stage_names():
         settings = read_settings(params, name, settings_of(stage(name)))
@@ -212,6 +226,8 @@ def network(
     probe: Probe = None,
     trust: Trust = False,
     step_pattern: StepPattern = None,
+    key: Key = None,
+    parameters: Parameters = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Draw the network of a run: its modules, their output shapes and their connections."""
@@ -220,7 +236,8 @@ def network(
     from trajlab.runs.open import open as open_trajectory
     from trajlab.runs.open import runs_in
 
-    trajectory = open_trajectory(next(iter(runs_in(run).values()), run), step_pattern=step_pattern, trust=trust)
+    path = next(iter(runs_in(run).values()), run)
+    trajectory = open_trajectory(path, step_pattern=step_pattern, key=key, parameters=parameters, trust=trust)
     inputs = None if probe is None else read_probe(probe)
     save_network(trajectory.with_model(model, probe=inputs), out, overwrite=overwrite)
 

@@ -44,6 +44,22 @@ StepPattern = Annotated[
         rich_help_panel=RUNS,
     ),
 ]
+Key = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KEY",
+        help="Network to read, of checkpoints with several: its key in a file, or the name of its file or folder.",
+        rich_help_panel=RUNS,
+    ),
+]
+Parameters = Annotated[
+    str | None,
+    typer.Option(
+        metavar="REGEX",
+        help="Regular expression: tensors whose names match are the weights, integers among them; others are buffers.",
+        rich_help_panel=RUNS,
+    ),
+]
 Model = Annotated[
     str | None,
     typer.Option(
@@ -90,6 +106,8 @@ class RunOptions(NamedTuple):
     probe: Path | None = None
     device: str | None = None
     trust: bool = False
+    key: str | None = None
+    parameters: str | None = None
 
     @classmethod
     def of(cls, options: dict[str, Any]) -> "RunOptions":

@@ -8,6 +8,7 @@ import xarray as xr
 from trajlab.errors import BadSetting, MissingData
 from trajlab.running.call import call_stage
 from trajlab.running.inputs import Inputs, check_on, needs_of, stage_name
+from trajlab.running.left_out import takes_tensors, with_left_out
 from trajlab.running.pairs import PARENT, call_for_pairs, compares
 from trajlab.running.settings import check_settings
 from trajlab.running.stack import described, joined
@@ -90,6 +91,7 @@ def run(
         raise MissingData(f"cannot compute {name}: there are no runs; name at least one")
     trajectory, parent = _equipped(trajectory, model, probe, device), _equipped(parent, model, probe, device)
     inputs = Inputs(name, on)
+    finish = with_left_out if takes_tensors(function, on) else _unchanged
     if isinstance(parent, str):
         if parent != RECORDED or isinstance(trajectory, Trajectory) or compares(function):
             raise BadSetting(
@@ -98,14 +100,18 @@ def run(
             )
         parents = _recorded_parents(trajectory)
     elif compares(function):
-        return call_for_pairs(function, inputs, trajectory, parent, settings)
+        return finish(call_for_pairs(function, inputs, trajectory, parent, settings), trajectory)
     elif isinstance(trajectory, Trajectory):
-        return call_stage(function, inputs, {"": trajectory, "parent_": parent}, settings)
+        return finish(call_stage(function, inputs, {"": trajectory, "parent_": parent}, settings), trajectory)
     else:
         parents = dict.fromkeys(trajectory, parent)
     runs = {key: trajectory[key] for key in parents}
     results = {key: call_stage(function, inputs, {"": runs[key], "parent_": parents[key]}, settings) for key in parents}
-    return described(joined(results, "run"), runs)
+    return finish(described(joined(results, "run"), runs), runs)
+
+
+def _unchanged(result: xr.Dataset, runs: Any) -> xr.Dataset:
+    return result
 
 
 def _recorded_parents(runs: Mapping[str, Trajectory]) -> dict[str, Trajectory | None]:

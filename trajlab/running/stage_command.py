@@ -12,11 +12,14 @@ from rich.markup import escape
 from trajlab.running.compute import write
 from trajlab.running.help import description, parameter_help
 from trajlab.running.inputs import needs_replay
+from trajlab.running.left_out import say_left_out, takes_tensors
 from trajlab.running.options import (
     Device,
+    Key,
     Model,
     On,
     Overwrite,
+    Parameters,
     Params,
     Parent,
     Probe,
@@ -64,6 +67,7 @@ def stage_command(
     replay = {"model": (Model, None), "probe": (Probe, None), "device": (Device, None)}
     shared = {
         "on": (On, None), "parent": (Parent, None), "step_pattern": (StepPattern, None),
+        "key": (Key, None), "parameters": (Parameters, None),
         **(replay if needs_replay(function) else {}),
         "trust": (Trust, False), "params": (Params, None), "overwrite": (Overwrite, False),
         "workers": (Workers, None), "scheduler": (Scheduler, None),
@@ -84,14 +88,13 @@ def lazy_result(name: str, options: RunOptions, settings: dict[str, Any]) -> Any
     """Run a stage over the run, or the folder of runs, at a path; lazily."""
     paths = runs_in(options.run)
     opened = partial(open_trajectory, trust=options.trust)
-    trajectory = (
-        {run_name: opened(path, step_pattern=options.step_pattern) for run_name, path in paths.items()}
-        if paths
-        else opened(options.run, step_pattern=options.step_pattern)
-    )
+    chosen = partial(opened, step_pattern=options.step_pattern, key=options.key, parameters=options.parameters)
+    trajectory = {run: chosen(path) for run, path in paths.items()} if paths else chosen(options.run)
     parent: Any = options.parent
     if parent is not None:
-        parent = RECORDED if str(parent) == RECORDED else opened(parent)
+        parent = RECORDED if str(parent) == RECORDED else opened(parent, key=options.key, parameters=options.parameters)
+    if takes_tensors(stage(name), options.on):
+        say_left_out(trajectory)
     probe = None
     if options.probe is not None:
         from trajlab.replays.probe_files import read_probe  # imports torch

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trajlab.errors import BadSetting, DamagedData, MissingData
+from trajlab.runs.choose_parameters import choose_parameters
 from trajlab.runs.disk.paths import as_path, reaching
 from trajlab.runs.disk.remote import survey
 from trajlab.runs.disk.upload import is_unfinished
@@ -18,12 +19,22 @@ from trajlab.schema import RUN_FILE
 
 
 def open(
-    path: str | Path, *, step_pattern: str | None = None, formats: Sequence[Format] = (), trust: bool = False
+    path: str | Path,
+    *,
+    step_pattern: str | None = None,
+    key: str | None = None,
+    parameters: str | None = None,
+    formats: Sequence[Format] = (),
+    trust: bool = False,
 ) -> Trajectory:
     """Open a packed store, a run folder, or any folder of checkpoints, lazily.
 
     Checkpoints are files, or folders of files, with the step in the name or in the file. They are read in the formats
-    of `trajlab.runs.readers.formats`: safetensors and PyTorch files of weights, single or sharded.
+    of `trajlab.runs.readers.formats`: safetensors, PyTorch's files and its distributed checkpoints, NumPy's .npz,
+    Stable-Baselines3's .zip and Keras' .h5, single, sharded, or with a file or folder for each of several models.
+
+    The network of a file is its mapping of tensors that is no optimizer's state. Names of several networks begin with
+    their keys.
 
     Parameters
     ----------
@@ -31,6 +42,11 @@ def open(
         Path or URL of the store or folder.
     step_pattern
         Regular expression whose first group is the step in the name of a checkpoint, for unusual names.
+    key
+        Key of the network to read, of checkpoints with several: the key in a file, or the name of a file or folder.
+    parameters
+        Regular expression that is searched in the names of tensors: those that match are the weights, all others
+        buffers. By default, integers and running statistics are buffers.
     formats
         Further formats of checkpoint files; see `trajlab.runs.readers.formats.Format`.
     trust
@@ -41,6 +57,8 @@ def open(
     ------
     MissingData
         The path does not exist, or the folder holds no checkpoints.
+    BadSetting
+        No network has the key, or no tensor matches the pattern.
     DamagedData
         A file is damaged, or the store is of another version.
     """
@@ -58,14 +76,23 @@ def open(
                 "as {name: trajlab.open(path) for name, path in trajlab.runs_in(folder).items()}"
             )
         if is_store(folder):
-            return _trusted(read_store(folder), trust)
+            if key is not None:
+                raise BadSetting(
+                    f"cannot read the network {key!r} of {folder}: it is a packed store; choose its parameters with "
+                    "--parameters (parameters=), or pack it with this key"
+                )
+            return _chosen(_trusted(read_store(folder), trust), parameters)
         survey(folder)
         if is_unfinished(folder):
             raise DamagedData(
                 f"cannot open {folder}: another process is writing there, or a write was interrupted; wait, or write "
                 "it again"
             )
-        return _trusted(read_folder(folder, step_pattern, formats), trust)
+        return _chosen(_trusted(read_folder(folder, step_pattern, formats, key=key), trust), parameters)
+
+
+def _chosen(trajectory: Trajectory, parameters: str | None) -> Trajectory:
+    return trajectory if parameters is None else choose_parameters(trajectory, parameters)
 
 
 def _trusted(trajectory: Trajectory, trust: bool) -> Trajectory:

@@ -1,6 +1,5 @@
 """Folders of checkpoints, ours or anybody's: which steps they hold, and in which files."""
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,20 +7,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from trajlab.errors import BadSetting, DamagedData, MissingData
-from trajlab.runs.disk.paths import is_url
+from trajlab.errors import BadSetting, DamagedData
 from trajlab.runs.disk.remote import concurrently
-from trajlab.runs.readers.formats import Format, Header, format_of, own_formats
+from trajlab.runs.readers.formats import Format, Header, own_formats
+from trajlab.runs.readers.weight_files import describe_weightless, read_headers, weight_files
 from trajlab.runs.tensors import natural
 
 STEP = re.compile(r"(?:global_?step|step|iteration|iter|checkpoint|ckpt)[-_=]?(\d+)", re.IGNORECASE)
 NUMBER = re.compile(r"(\d+)")
-NOT_WEIGHTS = re.compile(
-    r"^(optimizer|scheduler|scaler|sampler|rng_state|training_args|probe|indices|random_states)|optim_states\."
-)
-INDEX_SUFFIX = ".index.json"
-"""The index of a sharded checkpoint is named as a file of its format, and then so."""
-
 COPY = re.compile(r"^(last|latest|best|final)(?![a-z])", re.IGNORECASE)
 """Names under which trainers store a checkpoint a second time."""
 
@@ -91,7 +84,8 @@ def find_checkpoints(folder: Path, step_pattern: str | None = None, formats: Seq
     pattern = _pattern(step_pattern)
     entries = sorted(folder.iterdir(), key=lambda entry: natural(entry.name))
     checkpoints: dict[int, Checkpoint] = {}
-    read = partial(_headers, pattern, formats, {})
+    weightless: dict[str, str] = {}
+    read = partial(_headers, pattern, formats, {}, weightless)
     for entry, headers in zip(entries, concurrently(read, entries, folder), strict=True):
         if not headers:
             continue
@@ -108,12 +102,19 @@ def find_checkpoints(folder: Path, step_pattern: str | None = None, formats: Seq
                 "--step-pattern"
             )
         checkpoints[step] = Checkpoint(step, entry.name, headers)
+    if not checkpoints and weightless:
+        raise DamagedData(
+            f"cannot find weights in {folder}: {describe_weightless(folder, weightless)}; save a state_dict, alone or "
+            "under a key such as model"
+        )
     return [checkpoints[step] for step in sorted(checkpoints)]
 
 
 def has_checkpoints(folder: Path, formats: Sequence[Format] = ()) -> bool:
     """Return whether a folder holds a checkpoint with a step in its name."""
-    return any(step_of(entry.name, None, formats) is not None and _files(entry, formats) for entry in folder.iterdir())
+    return any(
+        step_of(entry.name, None, formats) is not None and weight_files(entry, formats) for entry in folder.iterdir()
+    )
 
 
 def _pattern(text: str | None) -> re.Pattern | None:
@@ -131,56 +132,14 @@ def _pattern(text: str | None) -> re.Pattern | None:
 
 
 def _headers(
-    pattern: re.Pattern | None, formats: Sequence[Format], cache: dict[Any, Any], entry: Path
+    pattern: re.Pattern | None,
+    formats: Sequence[Format],
+    cache: dict[Any, Any],
+    weightless: dict[str, str],
+    entry: Path,
 ) -> dict[str, Header]:
     """Read the headers of a checkpoint; none if the entry is not one."""
     step = step_of(entry.name, pattern, formats)
     if entry.name.startswith(".") or (step is None and (pattern is not None or entry.is_dir())):
         return {}
-    return {path: _header(path, step, formats, cache) for path in _files(entry, formats)}
-
-
-def _files(entry: Path, formats: Sequence[Format]) -> list[str]:
-    """Return the files of weights of one checkpoint: the entry itself, or those in it if it is a folder."""
-    formats = (*own_formats(), *formats)
-    if not entry.is_dir():
-        is_file = entry.is_file() or entry.is_symlink()
-        weights = format_of(entry.name, formats) is not None and not NOT_WEIGHTS.search(entry.name)
-        return [str(entry)] if is_file and weights else []
-    names = sorted(file.name for file in entry.iterdir() if not NOT_WEIGHTS.search(file.name))
-    for name in names:
-        if name.endswith(INDEX_SUFFIX) and format_of(name.removesuffix(INDEX_SUFFIX), formats) is not None:
-            return [str(entry / shard) for shard in _shards(entry / name)]
-    for one in formats:
-        files = [name for name in names if name.endswith(one.SUFFIXES)]
-        models = [name for name in files if name.startswith(("model", "pytorch_model"))] or files
-        if models:
-            return [str(entry / name) for name in models]
-    return []
-
-
-def _shards(index: Path) -> list[str]:
-    try:
-        return sorted(set(json.loads(index.read_text())["weight_map"].values()))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DamagedData(
-            f"cannot read the index of a sharded checkpoint, {index}: it has no weight_map ({error!r}); restore it, or "
-            "move the checkpoint out of the folder"
-        ) from error
-
-
-def _header(path: str, step: int | None, formats: Sequence[Format], cache: dict[Any, Any]) -> Header:
-    reader = format_of(path, (*own_formats(), *formats))
-    try:
-        if reader is None:
-            raise DamagedData(f"cannot read {path}, which the index of its checkpoint names: its format is unknown")
-        return reader.read_header(path, cache.setdefault(reader.SUFFIXES, {}))
-    except DamagedData as error:
-        raise DamagedData(f"step {step}: {error}" if step is not None else str(error)) from error
-    except OSError as error:
-        if is_url(path) and not isinstance(error, FileNotFoundError):
-            raise
-        raise MissingData(
-            f"cannot read {path} of step {step}: {error.strerror or error}; restore it, or move the checkpoint out of "
-            "the folder"
-        ) from error
+    return read_headers(entry, step, formats, cache, weightless)

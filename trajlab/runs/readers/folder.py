@@ -15,11 +15,12 @@ from trajlab.runs.disk.lazy import lazy
 from trajlab.runs.disk.paths import is_url
 from trajlab.runs.disk.rows import Rows
 from trajlab.runs.readers.checkpoints import find_checkpoints, has_checkpoints, step_of
+from trajlab.runs.readers.foreign_files import describe_foreign
 from trajlab.runs.readers.formats import Format
 from trajlab.runs.readers.formats.safetensors import read_header
 from trajlab.runs.readers.metrics import read_metrics
 from trajlab.runs.readers.segments import read_segments
-from trajlab.runs.readers.series import read_checkpoints, split, tied
+from trajlab.runs.readers.series import read_checkpoints, split, tied, unanalyzed
 from trajlab.runs.tensors import Tensors, attributes_of
 from trajlab.runs.trajectory import Trajectory
 from trajlab.schema import GRADIENTS_FOLDER, PROBE_FILE, RUN_FILE, SNAPSHOTS_VERSION
@@ -31,7 +32,9 @@ RECORDED = r"^checkpoint-(\d+)$"
 """Names of the checkpoints in a folder that a Recorder wrote; its other files are not checkpoints."""
 
 
-def read_folder(folder: Path, step_pattern: str | None = None, formats: Sequence[Format] = ()) -> Trajectory:
+def read_folder(
+    folder: Path, step_pattern: str | None = None, formats: Sequence[Format] = (), *, key: str | None = None
+) -> Trajectory:
     """Open a folder of checkpoints without reading the tensors.
 
     Parameters
@@ -42,9 +45,13 @@ def read_folder(folder: Path, step_pattern: str | None = None, formats: Sequence
         Regular expression whose first group is the step in the name of a checkpoint.
     formats
         Formats of files besides our own.
+    key
+        Key of the networks to read, of files or folders with several.
 
     Raises
     ------
+    BadSetting
+        No network has the key.
     MissingData
         The folder holds no checkpoint.
     DamagedData
@@ -54,22 +61,27 @@ def read_folder(folder: Path, step_pattern: str | None = None, formats: Sequence
     checkpoints = find_checkpoints(folder, RECORDED if facts else step_pattern, formats)
     if not checkpoints:
         inside = _with_checkpoints(folder, formats)
+        if not inside and not is_url(folder) and (foreign := describe_foreign(folder)):
+            raise MissingData(f"cannot find checkpoints in {folder}: {foreign}")
         raise MissingData(
             f"cannot find checkpoints in {folder}: it holds no file of weights with a step in its name or in that of "
             f"its folder{f', but {inside} does' if inside else ''}; name a folder of "
             "checkpoint-<step>/model.safetensors, step3000.pt or the like, or say where the step stands in the name "
             "with --step-pattern"
         )
-    series, unusable = read_checkpoints(checkpoints)
+    recorded = [*facts.get("parameters", ()), *facts.get("buffers", ()), *facts.get("tied", {})]
+    series, unusable, left_out = read_checkpoints(checkpoints, key=key, literal=recorded)
     aliases = {} if facts else tied(series)
     if aliases:
         facts = {"tied": aliases}
         series = {name: tensor for name, tensor in series.items() if name not in aliases}
     weights, buffers = split(series, facts.get("parameters"))
+    if "parameters" not in facts:
+        left_out |= {name: reason for name, tensor in buffers.items() if (reason := unanalyzed(name, tensor))}
     shapes = {name: tensor.shape for name, tensor in weights.items()}
     gradients = read_segments(folder / GRADIENTS_FOLDER, shapes)
     return Trajectory(
-        Tensors(weights, attributes_of(facts, weights), unusable),
+        Tensors(weights, attributes_of(facts, weights), unusable, left_out),
         Tensors(gradients, attributes_of(facts, gradients)),
         Tensors(buffers),
         metrics=read_metrics(folder, checkpoints[-1].name),
