@@ -157,8 +157,8 @@ def _starts_with(steps: np.ndarray, beginning: np.ndarray) -> bool:
 def _write(part: Path, run: Trajectory, target: Path, earlier: Trajectory | None) -> Iterator[Delayed]:
     """Lay out the store in a temporary folder; yield the tasks that write its shards, there or to the target's URL."""
     root = zarr.open_group(str(part), mode="w", zarr_format=3)
-    left_out = {"left_out": run.weights.left_out} if run.weights.left_out else {}
-    root.attrs.update({"Conventions": STORE_VERSION, "run": run.facts} | left_out)
+    left_out: dict[str, Any] = {"left_out": run.weights.left_out} if run.weights.left_out else {}
+    root.attrs.update(left_out | {"Conventions": STORE_VERSION, "run": run.facts})
     groups = ((WEIGHTS, run.weights), (GRADIENTS, run.gradients), (BUFFERS, run.buffers))
     for name, tensors in groups:
         if not tensors:

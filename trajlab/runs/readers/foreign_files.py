@@ -24,7 +24,7 @@ BEGINNINGS = (
 TENSORFLOW = "load them with tf.train.load_checkpoint and save the variables of each step with numpy.savez"
 KINDS = {
     ".onnx": ("ONNX", "save the arrays of its initializers for each step with numpy.savez"),
-    ".msgpack": ("Flax", "restore them with flax.serialization and save the flat parameters of each step with numpy.savez"),
+    ".msgpack": ("Flax", "restore them with flax.serialization, and save the flat arrays of each step with numpy.savez"),
     ".gguf": ("llama.cpp", "name a folder of the checkpoints that they were converted from"),
     ".ggml": ("llama.cpp", "name a folder of the checkpoints that they were converted from"),
     ".pb": ("TensorFlow", TENSORFLOW),
@@ -74,7 +74,8 @@ def describe_foreign(folder: Path) -> str:
         return ""
     suffix, count = suffixes.most_common(1)[0]
     origin, remedy = KINDS[suffix]
-    return f"its {count} file{'s' if count > 1 else ''} {suffix} ({origin}) {'are' if count > 1 else 'is'} not read; {remedy}"
+    files = f"files {suffix} ({origin}) are" if count > 1 else f"file {suffix} ({origin}) is"
+    return f"its {count} {files} not read; {remedy}"
 
 
 def _names(folder: Path) -> Iterable[str]:

@@ -48,7 +48,9 @@ def describe_pickle(file: IO[bytes]) -> str:
 
 def _globals(raw: bytes) -> list[str]:
     """Return the names of the classes and functions that pickles name, in their order."""
-    names, strings, position = [], [], 0
+    names: list[str] = []
+    strings: list[str] = []
+    position = 0
     while position < len(raw):
         stopped = position
         for opcode, argument, at in pickletools.genops(raw[position:]):

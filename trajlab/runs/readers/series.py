@@ -216,7 +216,10 @@ def unanalyzed(name: str, series: Series) -> str:
         return f"it is complex ({stored.name}); save its real and imaginary parts as two tensors to analyze it"
     small = stored.itemsize == 1 and stored.kind in "iu" and len(series.shape) > 0
     if stored.kind in "iu" and (small or (PACKED.search(name) and series.shape)):
-        return f"it holds integers ({stored.name}), perhaps of a quantized weight; choose it with --parameters, or save it dequantized"
+        return (
+            f"it holds integers ({stored.name}), perhaps of a quantized weight; choose it with --parameters, or save it "
+            "dequantized"
+        )
     return ""
 
 

@@ -108,7 +108,7 @@ class _Search:
         nested = any([self.visit(value, (*path, name)) for name, value in inner])
         lone = nested or (bool(inner) and (len(tensors) == 1 or _are_scalars(tensors)))
         if not tensors or lone or not _are_weights(tensors):
-            self.lone += [".".join((*path, name)) for name in tensors]
+            self.lone += [".".join((*path, name)) for name, tensor in tensors.items() if _is_notable(name, tensor)]
             return nested
         self.networks[path] = tensors
         return True
@@ -159,6 +159,11 @@ def _are_weights(tensors: "Mapping[str, Tensor]") -> bool:
         tensor.is_floating_point() or tensor.is_complex() or tensor.is_quantized or "weight" in name
         for name, tensor in tensors.items()
     )
+
+
+def _is_notable(name: str, tensor: "Tensor") -> bool:
+    """Return whether a tensor beside networks is no counter and no state of a random number generator."""
+    return not OPTIMIZER_KEY.search(name) and (tensor.dim() > 0 or tensor.is_floating_point())
 
 
 def _holds(content: Any, search: _Search) -> str:

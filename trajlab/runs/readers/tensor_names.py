@@ -46,9 +46,7 @@ class Names:
         chosen = keys if key is None else [network for network in keys if _is_chosen(network, key)]
         if not chosen and keys:
             named = ", ".join(network for network in keys if network) or "no keys, as each file is one network"
-            raise BadSetting(
-                f"cannot find the network {key!r} in the checkpoints: they hold {named}; choose one of these"
-            )
+            raise BadSetting(f"cannot find the network {key!r} in the checkpoints: they hold {named}; choose one")
         counts = [len({n for header in headers for n in header.networks if n in chosen}) for headers in layouts]
         several = any(count > 1 for count in counts)
         paths = [network.split(".") for network in chosen]
@@ -59,6 +57,7 @@ class Names:
         }
         self.networks = [prefix[:-1] for prefix in self._prefixes.values() if prefix]
         self._literal = frozenset(literal)
+        self._reads_all = key is None
         self._wrapped = self._ambiguous(layouts)
 
     def of(self, header: Header, name: str) -> str | None:
@@ -67,7 +66,9 @@ class Names:
         return full if full is None or full in self._literal or full in self._wrapped else without_wrappers(full)
 
     def _with_key(self, header: Header, name: str) -> str | None:
-        network = max((key for key in header.networks if not key or name.startswith(key + ".")), key=len, default="")
+        network = max((key for key in header.networks if not key or name.startswith(key + ".")), key=len, default=None)
+        if network is None:  # it lies beside the networks of its file
+            return name if self._reads_all else None
         if network not in self._prefixes:
             return None
         return self._prefixes[network] + (name.removeprefix(network + ".") if network else name)
