@@ -24,7 +24,7 @@ BEGINNINGS = (
 TENSORFLOW = "load them with tf.train.load_checkpoint and save the variables of each step with numpy.savez"
 KINDS = {
     ".onnx": ("ONNX", "save the arrays of its initializers for each step with numpy.savez"),
-    ".msgpack": ("Flax", "restore them with flax.serialization, and save the flat arrays of each step with numpy.savez"),
+    ".msgpack": ("Flax", "restore them with flax.serialization and save the arrays of each step with numpy.savez"),
     ".gguf": ("llama.cpp", "name a folder of the checkpoints that they were converted from"),
     ".ggml": ("llama.cpp", "name a folder of the checkpoints that they were converted from"),
     ".pb": ("TensorFlow", TENSORFLOW),

@@ -17,7 +17,7 @@ from trajlab.runs.readers.formats import Entry, Header
 from trajlab.runs.readers.tensor_names import Names
 from trajlab.runs.tensors import Series, common_type, natural, widest
 
-BUFFER = re.compile(r"(^|\.)(running_mean|running_var|num_batches_tracked)$")
+BUFFER = re.compile(r"(^|\.)(running_mean|running_var|num_batches_tracked|moving_mean|moving_variance)$")
 PACKED = re.compile(r"(^|\.)(q?weight|qweight|qzeros|g_idx|W_q|[^.]*_packed)(\.|$)|weight$")
 """Names of quantized weights, or of parts of them, that are stored as integers, as GPTQ, AWQ and bitsandbytes do."""
 
@@ -217,8 +217,8 @@ def unanalyzed(name: str, series: Series) -> str:
     small = stored.itemsize == 1 and stored.kind in "iu" and len(series.shape) > 0
     if stored.kind in "iu" and (small or (PACKED.search(name) and series.shape)):
         return (
-            f"it holds integers ({stored.name}), perhaps of a quantized weight; choose it with --parameters, or save it "
-            "dequantized"
+            f"it holds integers ({stored.name}), perhaps of a quantized weight; choose it with --parameters, or save "
+            "it dequantized"
         )
     return ""
 

@@ -102,7 +102,7 @@ class _Search:
         children = list(_children(node))
         tensors = {name: _as_tensor(value) for name, value in children if _is_tensor(value)}
         if any("." in name for name in tensors):  # a state dict; mappings in it are states of its modules
-            self.networks[path] = tensors
+            self.networks[path] = {name: tensor for name, tensor in tensors.items() if not _is_moment(name)}
             return True
         inner = [(name, value) for name, value in children if _is_nested(value)]
         nested = any([self.visit(value, (*path, name)) for name, value in inner])
@@ -123,6 +123,12 @@ def _is_optimizer(node: Any) -> bool:
     return any(
         isinstance(entry, Mapping) and {"step"} < {*map(str, entry), "step"} <= MOMENTS for entry in (node, *entries)
     )
+
+
+def _is_moment(name: str) -> bool:
+    """Return whether a name in a flat mapping is that of an entry of an optimizer's state."""
+    first, *_, last = name.split(".")
+    return last in MOMENTS - {"step"} or first in ("optimizer", "optim")
 
 
 def _children(node: Any) -> Iterator[tuple[str, Any]]:

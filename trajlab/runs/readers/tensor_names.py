@@ -1,6 +1,5 @@
 """Names of tensors in a trajectory: without the parts that wrappers add, with the keys of several networks."""
 
-import os
 import re
 from collections.abc import Collection, Sequence
 
@@ -50,7 +49,9 @@ class Names:
         counts = [len({n for header in headers for n in header.networks if n in chosen}) for headers in layouts]
         several = any(count > 1 for count in counts)
         paths = [network.split(".") for network in chosen]
-        common = len(os.path.commonprefix(paths)) if several else 0  # type: ignore[type-var]
+        common = 0
+        while several and len({tuple(path[: common + 1]) for path in paths}) == 1 < min(map(len, paths)) - common:
+            common += 1
         self._prefixes = {
             network: ".".join(path[common:]) + "." if several and path[common:] != [""] else ""
             for network, path in zip(chosen, paths, strict=True)

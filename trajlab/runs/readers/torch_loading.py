@@ -59,6 +59,7 @@ def load_weights_only(file: IO[bytes], path: str, device: str) -> Any:
             try:
                 return torch.load(file, map_location=device, weights_only=True)
             except NotImplementedError:  # sparse and quantized tensors do not exist on the meta device
+                torch._utils._sparse_tensors_to_validate.clear()  # torch validates those of a load that failed later
                 file.seek(0)
                 return torch.load(file, map_location="cpu", weights_only=True)
     except (FileNotFoundError, PermissionError, IsADirectoryError):

@@ -92,7 +92,7 @@ class Format(Protocol):
         """
 
 
-PREFERRED = ("safetensors", "torch_files")
+PREFERRED = ("safetensors", "distributed", "torch_files")
 """Formats that are looked for first in a folder with files of several."""
 
 
