@@ -13,7 +13,7 @@ ADAM = {"state": {0: {"step": torch.tensor(3.0), "exp_avg": torch.ones(3)}}, "pa
 def net(scale, outputs=2):
     return {
         "fc.weight": torch.arange(3.0 * outputs).reshape(outputs, 3) * scale,
-        "fc.bias": torch.full((outputs,), scale),
+        "fc.bias": torch.full((outputs,), float(scale)),
     }
 
 

@@ -39,7 +39,7 @@ def read_members(file: IO[bytes]) -> dict[str, Member]:
     try:
         with zipfile.ZipFile(file) as archive:
             members = archive.infolist()
-    except (zipfile.BadZipFile, NotImplementedError, OSError, struct.error) as error:
+    except Exception as error:  # damaged bytes can raise anything
         raise ValueError(str(error) or repr(error)) from error
     length = file.seek(0, io.SEEK_END)
     by_name: dict[str, Member] = {}
@@ -68,11 +68,20 @@ def _start(file: IO[bytes], member: zipfile.ZipInfo, length: int) -> int | None:
 
 
 def open_member(file: IO[bytes], members: Mapping[str, Member], name: str) -> IO[bytes]:
-    """Open a member; one that is not compressed is read in place, and can be sought in."""
+    """Open a member; one that is not compressed is read in place, and can be sought in.
+
+    Raises
+    ------
+    ValueError
+        It cannot be unpacked.
+    """
     member = members[name]
     if member.start is None:
-        with zipfile.ZipFile(file) as archive:
-            return io.BytesIO(archive.read(name))
+        try:
+            with zipfile.ZipFile(file) as archive:
+                return io.BytesIO(archive.read(name))
+        except Exception as error:  # damaged bytes can raise anything
+            raise ValueError(f"its member {name!r} cannot be unpacked: {str(error) or repr(error)}") from error
     return Part(file, member.start, member.size)  # type: ignore[return-value]
 
 

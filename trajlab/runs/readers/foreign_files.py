@@ -13,7 +13,6 @@ BEGINNINGS = (
     (b"<?xml", "it is an XML document, perhaps the error of an object store; download the file again"),
     (b'{"error', "it is the error message of a server (JSON); download the file again, with access to it"),
     (b"GGUF", "it is a GGUF file of llama.cpp; name a folder of the checkpoints that it was converted from"),
-    (b"\x89HDF\r\n\x1a\n", "it is an HDF5 file (Keras); rename it to .weights.h5"),
     (b"\x1f\x8b", "it is compressed with gzip; unpack it with gunzip"),
     (b"\xfd7zXZ", "it is compressed with xz; unpack it with unxz"),
     (b"\x28\xb5\x2f\xfd", "it is compressed with Zstandard; unpack it with unzstd"),
@@ -21,6 +20,7 @@ BEGINNINGS = (
 )
 """How files begin, in lower case where they are text, and what that says."""
 
+HDF5 = b"\x89HDF\r\n\x1a\n"
 TENSORFLOW = "load them with tf.train.load_checkpoint and save the variables of each step with numpy.savez"
 KINDS = {
     ".onnx": ("ONNX", "save the arrays of its initializers for each step with numpy.savez"),
@@ -58,6 +58,8 @@ def describe_file(path: str) -> str:
     if not raw:
         return "it is empty (0 bytes); restore it, or move it out of the folder"
     text = raw.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if raw.startswith(HDF5):
+        return "" if path.endswith((".h5", ".hdf5")) else "it is an HDF5 file (Keras); rename it to .weights.h5"
     return next((words for begin, words in BEGINNINGS if raw.startswith(begin) or text.lower().startswith(begin)), "")
 
 

@@ -55,13 +55,10 @@ def load_weights_only(file: IO[bytes], path: str, device: str) -> Any:
     try:
         with ONE_AT_A_TIME, warnings.catch_warnings(), torch.serialization.safe_globals(INERT):
             warnings.simplefilter("ignore")
-            file.seek(0)
             try:
-                return torch.load(file, map_location=device, weights_only=True)
+                return _load(file, device)
             except NotImplementedError:  # sparse and quantized tensors do not exist on the meta device
-                torch._utils._sparse_tensors_to_validate.clear()  # torch validates those of a load that failed later
-                file.seek(0)
-                return torch.load(file, map_location="cpu", weights_only=True)
+                return _load(file, "cpu")
     except (FileNotFoundError, PermissionError, IsADirectoryError):
         raise
     except Exception as error:  # damaged bytes can raise anything
@@ -76,6 +73,19 @@ def load_weights_only(file: IO[bytes], path: str, device: str) -> Any:
             f"cannot read {path} as a PyTorch checkpoint: {(str(error) or repr(error)).splitlines()[0]}; it is no such "
             "file, is damaged, or was cut off while being written, so restore it or move it out of the folder"
         ) from error
+
+
+def _load(file: IO[bytes], device: str) -> Any:
+    import torch
+
+    file.seek(0)
+    try:
+        return torch.load(file, map_location=device, weights_only=True)
+    except Exception:
+        # Sparse tensors of a load that failed stay on torch's list of those to validate, and fail the next load.
+        pending = getattr(torch._utils, "_get_sparse_tensors_to_validate", None)
+        (pending() if pending else torch._utils._sparse_tensors_to_validate).clear()  # type: ignore[attr-defined]
+        raise
 
 
 def header_of(

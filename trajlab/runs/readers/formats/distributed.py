@@ -61,6 +61,7 @@ def load_tensor(path: str, name: str) -> np.ndarray:
     import torch
     from torch.distributed.checkpoint import DefaultLoadPlanner, FileSystemReader
     from torch.distributed.checkpoint._fsspec_filesystem import FsspecReader
+    from torch.distributed.checkpoint.api import CheckpointException
     from torch.distributed.checkpoint.state_dict_loader import _load_state_dict
 
     shards = _shards(path)
@@ -89,6 +90,9 @@ def load_tensor(path: str, name: str) -> np.ndarray:
             warnings.simplefilter("ignore")
             planner = Planner(flatten_state_dict=False, flatten_sharded_tensors=False)
             _load_state_dict({stored: tensor}, Reader(_folder(path)), planner=planner, no_dist=True)
+    except CheckpointException as error:  # it is no Exception
+        first = next(iter(error.failures.values()))[0]
+        raise _damaged(path, f"{name}: {(str(first) or repr(first)).splitlines()[0]}") from error
     except Exception as error:  # damaged bytes can raise anything
         raise _damaged(path, f"{name}: {(str(error) or repr(error)).splitlines()[0]}") from error
     raw = tensor.reshape(-1).view(torch.uint8).numpy() if tensor.numel() else np.empty(0, np.uint8)

@@ -37,7 +37,7 @@ def read_header(path: str, cache: dict[Any, Any] | None = None) -> Header:
                 return Header({}, {}, holds=f"no {POLICY} of Stable-Baselines3")
             content, start = _policy(file, members, path, "meta")
             return header_of(content, load_tensor, metadata=_counters(file, members), start=start)
-    except (ValueError, zipfile.BadZipFile, MemoryError) as error:
+    except (ValueError, MemoryError) as error:
         raise _damaged(path, error) from error
 
 
@@ -46,7 +46,7 @@ def load_tensor(path: str, name: str) -> np.ndarray:
     try:
         with open_bytes(path) as file:
             content, _ = _policy(file, read_members(file), path, "cpu")
-    except (ValueError, zipfile.BadZipFile, MemoryError) as error:
+    except (ValueError, MemoryError) as error:
         raise _damaged(path, error) from error
     return values_of(content, path, name)
 
