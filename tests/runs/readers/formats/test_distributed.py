@@ -122,9 +122,6 @@ def test_open__shards_that_lie_outside_or_leave_gaps_are_refused(tmp_path):
             trajlab.open(tmp_path).weights["w"].values  # noqa: B018
         assert "\n" not in str(error.value) and ".metadata" in str(error.value), change
 
-    def __reduce__(self):
-        return Metadata, ({},), (None, {"planner_data": "stolen"})
-
 
 def test_open__data_never_runs_code(tmp_path):
     folder, metadata = shards_of(tmp_path, torch.ones(2, 3), (2,))
@@ -157,8 +154,13 @@ def test_read_shards__a_pickle_changes_no_class_of_torch():
     assert Metadata.planner_data is None
 
 
-@pytest.mark.parametrize("name", ["builtins eval", "torch load", "torch.serialization load", "functools partial", "os system",
-                                  "torch.distributed.checkpoint.filesystem FileSystemReader", "builtins getattr"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        "builtins eval", "builtins getattr", "torch load", "torch.serialization load", "functools partial", "os system",
+        "torch.distributed.checkpoint.filesystem FileSystemReader",
+    ],
+)  # fmt: skip
 def test_read_shards__names_nothing_else(name):
     module, _, function = name.partition(" ")
     with pytest.raises(ValueError, match=f"{module}.{function}"):
