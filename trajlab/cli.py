@@ -24,6 +24,7 @@ from trajlab.running.options import (
     Run,
     RunOptions,
     Scheduler,
+    Series,
     StepPattern,
     Trust,
     Workers,
@@ -91,6 +92,7 @@ def info(
     run: Run,
     tensors: Annotated[bool, typer.Option(help="List every parameter.")] = True,
     step_pattern: StepPattern = None,
+    series: Series = None,
     key: Key = None,
     parameters: Parameters = None,
 ) -> None:
@@ -102,11 +104,12 @@ def info(
     from trajlab.runs.open import open as open_trajectory
     from trajlab.runs.open import runs_in
 
+    reading = {"step_pattern": step_pattern, "series": series, "key": key, "parameters": parameters}
     console = Console(soft_wrap=True)
     for number, path in enumerate(list(runs_in(run).values()) or [run]):
         if number:
             console.print()
-        trajectory = open_trajectory(path, step_pattern=step_pattern, key=key, parameters=parameters)
+        trajectory = open_trajectory(path, **reading)
         show_inventory(inventory(trajectory), console, tensors=tensors)
 
 
@@ -117,6 +120,7 @@ def pack(
         Path, typer.Argument(parser=as_path, help="Zarr store to write; for a folder of runs, the folder of stores.")
     ],
     step_pattern: StepPattern = None,
+    series: Series = None,
     key: Key = None,
     parameters: Parameters = None,
     overwrite: Overwrite = False,
@@ -125,14 +129,17 @@ def pack(
     """Write a run as one Zarr store that plain xarray opens. Packing again adds only the new steps."""
     from trajlab.running.compute import computing
     from trajlab.running.left_out import say_left_out
+    from trajlab.running.step_source import say_step_source
     from trajlab.runs.open import open as open_trajectory
     from trajlab.runs.open import runs_in
     from trajlab.runs.pack import pack as pack_run
 
+    reading = {"step_pattern": step_pattern, "series": series, "key": key, "parameters": parameters}
     runs = {path: store / f"{name}.zarr" for name, path in runs_in(source).items()} or {source: store}
     for path, target in runs.items():
         with computing(f"pack {target.name}", workers=workers):
-            trajectory = open_trajectory(path, step_pattern=step_pattern, key=key, parameters=parameters)
+            trajectory = open_trajectory(path, **reading)
+            say_step_source(trajectory)
             say_left_out(trajectory)
             pack_run(trajectory, target, overwrite=overwrite)
 
@@ -142,13 +149,18 @@ def import_(
     source: Annotated[Path, typer.Argument(parser=as_path, help="A folder of checkpoints in any layout.")],
     run: Annotated[Path, typer.Argument(parser=as_path, help="Run folder to write.")],
     step_pattern: StepPattern = None,
+    series: Series = None,
     key: Key = None,
     parameters: Parameters = None,
 ) -> None:
     """Convert a folder of checkpoints to a run folder of safetensors snapshots."""
+    from trajlab.running.step_source import say_step_source
     from trajlab.runs.import_checkpoints import import_checkpoints
+    from trajlab.runs.open import open as open_trajectory
 
-    import_checkpoints(source, run, step_pattern=step_pattern, key=key, parameters=parameters)
+    reading = {"step_pattern": step_pattern, "series": series, "key": key, "parameters": parameters}
+    say_step_source(open_trajectory(source, **reading))
+    import_checkpoints(source, run, **reading)
 
 
 @app.command("run")
@@ -161,6 +173,7 @@ def run_stages(
     on: On = None,
     parent: Parent = None,
     step_pattern: StepPattern = None,
+    series: Series = None,
     key: Key = None,
     parameters: Parameters = None,
     model: Model = None,
@@ -177,7 +190,7 @@ def run_stages(
     from trajlab.running.settings import read_settings, settings_of
     from trajlab.running.stage_command import lazy_result
 
-    options = RunOptions(run, parent, on, step_pattern, model, probe, device, trust, key, parameters)
+    options = RunOptions(run, parent, on, step_pattern, model, probe, device, trust, series, key, parameters)
     results = {}
     for name in [name.strip() for name in stages.split(",") if name.strip()] or stage_names():
         settings = read_settings(params, name, settings_of(stage(name)))
@@ -226,6 +239,7 @@ def network(
     probe: Probe = None,
     trust: Trust = False,
     step_pattern: StepPattern = None,
+    series: Series = None,
     key: Key = None,
     parameters: Parameters = None,
     overwrite: Overwrite = False,
@@ -233,11 +247,14 @@ def network(
     """Draw the network of a run: its modules, their output shapes and their connections."""
     from trajlab.figures.network import save_network
     from trajlab.replays.probe_files import read_probe
+    from trajlab.running.step_source import say_step_source
     from trajlab.runs.open import open as open_trajectory
     from trajlab.runs.open import runs_in
 
     path = next(iter(runs_in(run).values()), run)
-    trajectory = open_trajectory(path, step_pattern=step_pattern, key=key, parameters=parameters, trust=trust)
+    reading = {"step_pattern": step_pattern, "series": series, "key": key, "parameters": parameters}
+    trajectory = open_trajectory(path, trust=trust, **reading)
+    say_step_source(trajectory)
     inputs = None if probe is None else read_probe(probe)
     save_network(trajectory.with_model(model, probe=inputs), out, overwrite=overwrite)
 

@@ -15,6 +15,10 @@ class DamagedData(TrajlabError):
     """A file or store is truncated, corrupt, or of another version."""
 
 
+class AmbiguousData(TrajlabError):
+    """A folder can be read in several ways, and nothing in it says which is right."""
+
+
 class MissingData(TrajlabError):
     """A trajectory or a file lacks what is needed: a parameter, a step, gradients, a probe."""
 

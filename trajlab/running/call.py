@@ -11,6 +11,7 @@ import xarray as xr
 
 from trajlab.errors import BadSetting
 from trajlab.running.inputs import TENSORS, Inputs, needs_of, stage_name, without_prefix
+from trajlab.running.step_source import step_attrs
 from trajlab.runs.trajectory import Trajectory
 from trajlab.schema import RESULT_VERSION
 from trajlab.statistics.result import with_default_attrs
@@ -47,6 +48,7 @@ def call_stage(
         "trajlab": version("trajlab"),
         "variables": [str(name) for name in result.data_vars],
     }
+    provenance |= step_attrs(run) if (run := runs[""]) is not None else {}
     if inputs.on == "activations":
         tensors = next(arguments[name] for name in arguments if without_prefix(name) in ("weight", "weights"))
         provenance |= on_one_probe(tensors.values())

@@ -60,6 +60,15 @@ Parameters = Annotated[
         rich_help_panel=RUNS,
     ),
 ]
+Series = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Checkpoints to read, of a folder with several networks: what their names share, such as net_G_A, or a "
+        "regular expression that they match.",
+        rich_help_panel=RUNS,
+    ),
+]
 Model = Annotated[
     str | None,
     typer.Option(
@@ -108,6 +117,7 @@ class RunOptions(NamedTuple):
     trust: bool = False
     key: str | None = None
     parameters: str | None = None
+    series: str | None = None
 
     @classmethod
     def of(cls, options: dict[str, Any]) -> "RunOptions":

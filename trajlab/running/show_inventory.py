@@ -6,6 +6,9 @@ from rich.table import Table
 
 from trajlab.runs.inventory import Inventory
 
+WIDEST = 100_000
+"""Characters of a line, beyond which even a table with its names in full is cut."""
+
 
 def show_inventory(inventory: Inventory, console: Console, *, tensors: bool) -> None:
     """Print the facts of a run, its parameters if `tensors`, and what it lacks."""
@@ -17,6 +20,7 @@ def show_inventory(inventory: Inventory, console: Console, *, tensors: bool) -> 
         for row in inventory.tensors:
             table.add_row(*(escape(str(cell)) for cell in row))
         console.print()
-        console.print(table)
+        options = console.options.update(max_width=WIDEST)
+        console.print(table, width=max(console.width, table.__rich_measure__(console, options).maximum))
     for note in inventory.missing:
         console.print(f"[yellow]note[/]  {escape(note)}", highlight=False)

@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting
+from trajlab.running.step_source import step_attrs
 from trajlab.runs.trajectory import Trajectory
 
 
@@ -43,7 +44,7 @@ def joined(results: Mapping[str, xr.Dataset], dim: str) -> xr.Dataset:
 
 
 def described(stacked: xr.Dataset, trajectories: Mapping[str, Trajectory]) -> xr.Dataset:
-    """Label the runs of stacked results, and add the facts of each run (init, optimizer, seed, …) as coords."""
+    """Label the runs of stacked results, add the facts of each run (init, …) as coords, and say how steps were read."""
     facts = [trajectory.facts.get("describe", {}) for trajectory in trajectories.values()]
     coords: dict[str, Any] = {"run": np.array(list(trajectories), dtype=object)}
     for key in dict.fromkeys(key for of_run in facts for key in of_run):
@@ -54,7 +55,7 @@ def described(stacked: xr.Dataset, trajectories: Mapping[str, Trajectory]) -> xr
             coords[key] = ("run", values)
         elif all(isinstance(value, str | int | float | None) for value in values):
             coords[key] = ("run", np.array(["" if value is None else str(value) for value in values], dtype=object))
-    return stacked.assign_coords(coords)
+    return stacked.assign_coords(coords).assign_attrs(step_attrs(trajectories))
 
 
 def _one_probe(results: Mapping[str, xr.Dataset]) -> None:

@@ -26,12 +26,14 @@ from trajlab.running.options import (
     Run,
     RunOptions,
     Scheduler,
+    Series,
     StepPattern,
     Trust,
     Workers,
 )
 from trajlab.running.run import RECORDED, run
 from trajlab.running.settings import read_settings, settings_of
+from trajlab.running.step_source import say_step_source
 from trajlab.runs.disk.paths import as_path
 from trajlab.runs.open import open as open_trajectory
 from trajlab.runs.open import runs_in
@@ -68,6 +70,7 @@ def stage_command(
     shared = {
         "on": (On, None), "parent": (Parent, None), "step_pattern": (StepPattern, None),
         "key": (Key, None), "parameters": (Parameters, None),
+        "series": (Series, None),
         **(replay if needs_replay(function) else {}),
         "trust": (Trust, False), "params": (Params, None), "overwrite": (Overwrite, False),
         "workers": (Workers, None), "scheduler": (Scheduler, None),
@@ -88,8 +91,11 @@ def lazy_result(name: str, options: RunOptions, settings: dict[str, Any]) -> Any
     """Run a stage over the run, or the folder of runs, at a path; lazily."""
     paths = runs_in(options.run)
     opened = partial(open_trajectory, trust=options.trust)
-    chosen = partial(opened, step_pattern=options.step_pattern, key=options.key, parameters=options.parameters)
+    chosen = partial(
+        opened, step_pattern=options.step_pattern, series=options.series, key=options.key, parameters=options.parameters
+    )
     trajectory = {run: chosen(path) for run, path in paths.items()} if paths else chosen(options.run)
+    say_step_source(trajectory)
     parent: Any = options.parent
     if parent is not None:
         parent = RECORDED if str(parent) == RECORDED else opened(parent, key=options.key, parameters=options.parameters)

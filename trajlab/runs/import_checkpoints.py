@@ -17,6 +17,7 @@ def import_checkpoints(
     run: str | Path,
     *,
     step_pattern: str | None = None,
+    series: str | None = None,
     key: str | None = None,
     parameters: str | None = None,
 ) -> Path:
@@ -32,6 +33,8 @@ def import_checkpoints(
         The run folder to write; it is complete or absent.
     step_pattern
         Regular expression whose first group is the step in the name of a checkpoint.
+    series
+        Which checkpoints to take, where the folder holds several networks, as in `trajlab.open`.
     key
         Key of the network to import, of checkpoints with several.
     parameters
@@ -44,7 +47,7 @@ def import_checkpoints(
     MissingData
         A tensor changes its shape between steps and cannot be one array.
     """
-    trajectory = open_trajectory(source, step_pattern=step_pattern, key=key, parameters=parameters)
+    trajectory = open_trajectory(source, step_pattern=step_pattern, series=series, key=key, parameters=parameters)
     check_keeps_all(trajectory, "import")
     target = as_path(run)
     with atomic(target) as part:
@@ -79,4 +82,5 @@ def _facts(trajectory: Trajectory) -> dict:
         "gradients": None,
         "probe": None,
         "describe": {"imported_from": trajectory.source},
+        "steps": {"source": trajectory.step_source, "left_aside": trajectory.left_aside},
     }

@@ -41,6 +41,7 @@ def inventory(trajectory: Trajectory) -> Inventory:
         ("source", trajectory.source),
         *((key, _fact_text(value)) for key, value in described.items()),
         ("snapshots", _span(steps)),
+        *([("step", f"step = {trajectory.step_source}")] if trajectory.step_source else []),
         ("gaps", _gaps(steps) or "none"),
         ("gradients", _span(gradient_steps) + _sampling(gradients) if len(gradient_steps) else "none"),
         ("parameters", f"{entries:,} entries in {len(weights)} tensors, {', '.join(types) or 'none'}"),
@@ -70,6 +71,7 @@ def _missing(trajectory: Trajectory, steps: np.ndarray) -> list[str]:
         notes.append(
             f"Parameters are the tensors that match {trajectory.chosen_by!r}; {others} others are kept as buffers."
         )
+    notes += [f"{name} is left aside: {reason}." for name, reason in trajectory.left_aside.items()]
     for name, series in trajectory.weights.series.items():
         if len(series.steps) < len(steps):
             absent = np.setdiff1d(steps, series.steps)

@@ -8,20 +8,20 @@ from trajlab.runs.choose_parameters import choose_parameters
 from trajlab.runs.disk.paths import as_path, reaching
 from trajlab.runs.disk.remote import survey
 from trajlab.runs.disk.upload import is_unfinished
-from trajlab.runs.readers.checkpoints import has_checkpoints
 from trajlab.runs.readers.folder import read_folder
 from trajlab.runs.readers.formats import Format
+from trajlab.runs.readers.layout import has_steps, is_recorded, runs_below
 from trajlab.runs.readers.store import is_store, read_store
 from trajlab.runs.tensors import natural
 from trajlab.runs.trajectory import Trajectory
 from trajlab.runs.trust import find_mark
-from trajlab.schema import RUN_FILE
 
 
 def open(
     path: str | Path,
     *,
     step_pattern: str | None = None,
+    series: str | None = None,
     key: str | None = None,
     parameters: str | None = None,
     formats: Sequence[Format] = (),
@@ -29,9 +29,11 @@ def open(
 ) -> Trajectory:
     """Open a packed store, a run folder, or any folder of checkpoints, lazily.
 
-    Checkpoints are files, or folders of files, with the step in the name or in the file. They are read in the formats
-    of `trajlab.runs.readers.formats`: safetensors, PyTorch's files and its distributed checkpoints, NumPy's .npz,
-    Stable-Baselines3's .zip and Keras' .h5, single, sharded, or with a file or folder for each of several models.
+    Checkpoints are files, or folders of files, with the step in the file or in the name; a folder of one model without
+    a step is one snapshot. The fact `steps` of the trajectory says how steps were read, and which checkpoints were left
+    aside. They are read in the formats of `trajlab.runs.readers.formats`: safetensors, PyTorch's files and its
+    distributed checkpoints, NumPy's .npz, Stable-Baselines3's .zip and Keras' .h5, single, sharded, or with a file or
+    folder for each of several models.
 
     The network of a file is its mapping of tensors that is no optimizer's state. Names of several networks begin with
     their keys.
@@ -42,6 +44,9 @@ def open(
         Path or URL of the store or folder.
     step_pattern
         Regular expression whose first group is the step in the name of a checkpoint, for unusual names.
+    series
+        Which checkpoints to take, where the folder holds those of several networks: the name that they share, such as
+        "net_G_A" for net_G_A_10.pth and net_G_A_20.pth, or a regular expression that their names match.
     key
         Key of the network to read, of checkpoints with several: the key in a file, or the name of a file or folder.
     parameters
@@ -61,6 +66,8 @@ def open(
         No network has the key, or no tensor matches the pattern.
     DamagedData
         A file is damaged, or the store is of another version.
+    AmbiguousData
+        The folder holds several networks, or nothing tells the steps for certain.
     """
     folder = as_path(path)
     with reaching(folder):
@@ -88,7 +95,8 @@ def open(
                 f"cannot open {folder}: another process is writing there, or a write was interrupted; wait, or write "
                 "it again"
             )
-        return _chosen(_trusted(read_folder(folder, step_pattern, formats, key=key), trust), parameters)
+        run = _trusted(read_folder(folder, step_pattern, formats, series, key=key), trust)
+        return _chosen(run, parameters)
 
 
 def _chosen(trajectory: Trajectory, parameters: str | None) -> Trajectory:
@@ -118,20 +126,13 @@ def runs_in(path: str | Path, *, formats: Sequence[Format] = ()) -> dict[str, Pa
     folder = as_path(path)
     runs: dict[str, Path] = {}
     with reaching(folder):
-        if not folder.is_dir() or _is_run(folder, formats):
+        if not folder.is_dir() or is_recorded(folder) or has_steps(folder, formats):
             return runs
-        inside = [entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
-        inside.sort(key=lambda entry: natural(entry.name))
-        for entry in (entry for entry in inside if _is_run(entry, formats)):
-            name = entry.name.removesuffix(".zarr")
+        for name, run in sorted(runs_below(folder, formats), key=lambda item: natural(item[0])):
             if name in runs:
                 raise BadSetting(
-                    f"cannot tell which is the run {name} of {folder}: both {runs[name].name} and {entry.name} are; "
+                    f"cannot tell which is the run {name} of {folder}: both {runs[name].name} and {run.name} are; "
                     "keep stores and folders of snapshots in different folders, or name one of the two"
                 )
-            runs[name] = entry
+            runs[name] = run
     return runs
-
-
-def _is_run(folder: Path, formats: Sequence[Format]) -> bool:
-    return is_store(folder) or (folder / RUN_FILE).exists() or has_checkpoints(folder, formats)

@@ -90,6 +90,16 @@ class Trajectory:
         return self.weights.steps
 
     @property
+    def step_source(self) -> str:
+        """How steps were read from a folder that no Recorder wrote, such as "epoch in the name"; else empty."""
+        return str(self.facts.get("steps", {}).get("source", ""))
+
+    @property
+    def left_aside(self) -> dict[str, str]:
+        """Files and folders of checkpoints beside the run that are not in it, with the reason."""
+        return dict(self.facts.get("steps", {}).get("left_aside", {}))
+
+    @property
     def tree(self) -> xr.DataTree:
         """The run as a tree: /weights/<name>/value and so on, as in a packed store."""
         metrics = self.metrics.rename({name: node_of(str(name)) for name in self.metrics.data_vars})

@@ -10,23 +10,6 @@ from safetensors.torch import save_file
 
 import trajlab
 from trajlab.errors import DamagedData, MissingData
-from trajlab.runs.readers.checkpoints import step_of
-
-
-@pytest.mark.parametrize(
-    ("name", "step"),
-    [
-        ("checkpoint-500", 500),
-        ("step3000", 3000),
-        ("epoch=3-step=700.safetensors", 700),
-        ("global_step12", 12),
-        ("model_iter_000040.safetensors", 40),
-        ("77.safetensors", 77),
-        ("model.safetensors", None),
-    ],
-)
-def test_step_of(name, step):
-    assert step_of(name) == step
 
 
 def test_open__reads_steps_as_numbers(checkpoints, rng):

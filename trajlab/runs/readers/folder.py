@@ -14,10 +14,11 @@ from trajlab.errors import DamagedData, MissingData
 from trajlab.runs.disk.lazy import lazy
 from trajlab.runs.disk.paths import is_url
 from trajlab.runs.disk.rows import Rows
-from trajlab.runs.readers.checkpoints import find_checkpoints, has_checkpoints, step_of
+from trajlab.runs.readers.checkpoints import RECORDED, find_checkpoints
 from trajlab.runs.readers.foreign_files import describe_foreign
 from trajlab.runs.readers.formats import Format
 from trajlab.runs.readers.formats.safetensors import read_header
+from trajlab.runs.readers.layout import has_steps, is_snapshot
 from trajlab.runs.readers.metrics import read_metrics
 from trajlab.runs.readers.segments import read_segments
 from trajlab.runs.readers.series import read_checkpoints, split, tied, unanalyzed
@@ -25,17 +26,21 @@ from trajlab.runs.tensors import Tensors, attributes_of
 from trajlab.runs.trajectory import Trajectory
 from trajlab.schema import GRADIENTS_FOLDER, PROBE_FILE, RUN_FILE, SNAPSHOTS_VERSION
 
-TYPES = {"parameters": list, "modules": dict, "describe": dict, "tied": dict, "probe": dict}
+TYPES = {"parameters": list, "modules": dict, "describe": dict, "tied": dict, "probe": dict, "steps": dict}
 """Types of entries of run.json."""
-
-RECORDED = r"^checkpoint-(\d+)$"
-"""Names of the checkpoints in a folder that a Recorder wrote; its other files are not checkpoints."""
 
 
 def read_folder(
-    folder: Path, step_pattern: str | None = None, formats: Sequence[Format] = (), *, key: str | None = None
+    folder: Path,
+    step_pattern: str | None = None,
+    formats: Sequence[Format] = (),
+    series: str | None = None,
+    *,
+    key: str | None = None,
 ) -> Trajectory:
     """Open a folder of checkpoints without reading the tensors.
+
+    Of a folder that no Recorder wrote, the fact `steps` says how steps were read and what was left aside.
 
     Parameters
     ----------
@@ -45,6 +50,8 @@ def read_folder(
         Regular expression whose first group is the step in the name of a checkpoint.
     formats
         Formats of files besides our own.
+    series
+        Which checkpoints to take, where the folder holds several networks.
     key
         Key of the networks to read, of files or folders with several.
 
@@ -56,13 +63,21 @@ def read_folder(
         The folder holds no checkpoint.
     DamagedData
         A file is damaged or of another version, or two checkpoints are of one step.
+    AmbiguousData
+        Nothing tells the steps, or the network, for certain.
     """
     facts = read_facts(folder)
-    checkpoints = find_checkpoints(folder, RECORDED if facts else step_pattern, formats)
+    found = find_checkpoints(folder, RECORDED if facts else step_pattern, formats, None if facts else series)
+    checkpoints = found.snapshots
     if not checkpoints:
         inside = _with_checkpoints(folder, formats)
         if not inside and not is_url(folder) and (foreign := describe_foreign(folder)):
             raise MissingData(f"cannot find checkpoints in {folder}: {foreign}")
+        if weightless := {name: why for name, why in found.left_aside.items() if why.startswith("it holds")}:
+            raise DamagedData(
+                f"cannot find weights in {folder}: {'; '.join(f'{name}: {why}' for name, why in weightless.items())}; "
+                "save a state_dict, alone or under a key such as model"
+            )
         raise MissingData(
             f"cannot find checkpoints in {folder}: it holds no file of weights with a step in its name or in that of "
             f"its folder{f', but {inside} does' if inside else ''}; name a folder of "
@@ -70,12 +85,14 @@ def read_folder(
             "with --step-pattern"
         )
     recorded = [*facts.get("parameters", ()), *facts.get("buffers", ()), *facts.get("tied", {})]
-    series, unusable, left_out = read_checkpoints(checkpoints, key=key, literal=recorded)
-    aliases = {} if facts else tied(series)
+    tensors, unusable, left_out = read_checkpoints(checkpoints, key=key, literal=recorded)
+    aliases = {} if facts else tied(tensors)
+    if not facts:
+        facts = {"steps": {"source": found.source, "left_aside": found.left_aside}}
     if aliases:
-        facts = {"tied": aliases}
-        series = {name: tensor for name, tensor in series.items() if name not in aliases}
-    weights, buffers = split(series, facts.get("parameters"))
+        facts["tied"] = aliases
+        tensors = {name: tensor for name, tensor in tensors.items() if name not in aliases}
+    weights, buffers = split(tensors, facts.get("parameters"))
     if "parameters" not in facts:
         left_out |= {name: reason for name, tensor in buffers.items() if (reason := unanalyzed(name, tensor))}
     shapes = {name: tensor.shape for name, tensor in weights.items()}
@@ -97,7 +114,7 @@ def _with_checkpoints(folder: Path, formats: Sequence[Format]) -> Path | None:
         return None
     for inside in islice((path for depth in ("*", "*/*", "*/*/*") for path in folder.glob(depth)), 1000):
         with suppress(OSError, DamagedData):
-            if inside.is_dir() and step_of(inside.name) is None and has_checkpoints(inside, formats):
+            if inside.is_dir() and not is_snapshot(inside, formats) and has_steps(inside, formats):
                 return inside
     return None
 
@@ -132,6 +149,8 @@ def read_facts(folder: Path) -> dict[str, Any]:
 def wrong_facts(facts: dict[str, Any]) -> list[str]:
     """Return the names of entries of run.json whose values have the wrong type."""
     wrong = [key for key, kind in TYPES.items() if not isinstance(facts.get(key), kind | None)]
+    steps = facts.get("steps") or {}
+    wrong += ["steps"] if "steps" not in wrong and not isinstance(steps.get("left_aside", {}), dict) else []
     names = facts.get("parameters")
     return [*wrong, "parameters"] if isinstance(names, list) and not all(isinstance(n, str) for n in names) else wrong
 

@@ -127,8 +127,8 @@ def _is_optimizer(node: Any) -> bool:
 
 def _is_moment(name: str) -> bool:
     """Return whether a name in a flat mapping is that of an entry of an optimizer's state."""
-    first, *_, last = name.split(".")
-    return last in MOMENTS - {"step"} or first in ("optimizer", "optim")
+    parts = name.split(".")
+    return parts[-1] in MOMENTS - {"step"} or parts[0] in ("optimizer", "optim")
 
 
 def _children(node: Any) -> Iterator[tuple[str, Any]]:

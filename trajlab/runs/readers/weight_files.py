@@ -195,8 +195,3 @@ def _prefixed(header: Header, key: str, cache: dict[Any, Any]) -> Header:
 
 def _load_by_own_name(load: Callable[[str, str], np.ndarray], prefix: int, path: str, name: str) -> np.ndarray:
     return load(path, name[prefix:])
-
-
-def describe_weightless(folder: Path, weightless: dict[str, str]) -> str:
-    """Write which files of a folder hold no weights, and what they hold."""
-    return "; ".join(f"{Path(path).relative_to(folder)} holds {holds}" for path, holds in list(weightless.items())[:4])

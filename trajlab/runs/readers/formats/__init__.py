@@ -41,7 +41,7 @@ class Header:
     entries
         The tensors by name.
     metadata
-        Notes of the file; its optimizer step under "step", if it states one.
+        Notes of the file; counters of training, such as "global_step" and "epoch", if it states any.
     load
         Function of a path and a name that reads a tensor which has no offset.
     in_network_order

@@ -160,8 +160,7 @@ def _counters(path: str, shards: Shards) -> dict[str, str]:
             count = as_count(load_weights_only(io.BytesIO(shard.read(length)), f"{path} ({name})", "cpu"))
         if count is not None:
             counters[".".join((*parents, last))] = str(count)
-    step = next((counters[name] for name in ("global_step", "step", "iteration") if name in counters), None)
-    return counters | ({"step": step} if step is not None else {})
+    return counters
 
 
 def _folder(path: str) -> str:

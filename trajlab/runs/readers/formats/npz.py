@@ -8,7 +8,7 @@ import numpy as np
 from trajlab.errors import DamagedData
 from trajlab.runs.disk.remote import open_bytes
 from trajlab.runs.disk.zip_members import open_member, read_members
-from trajlab.runs.readers.counters import COUNTERS, STEP_COUNTERS
+from trajlab.runs.readers.counters import COUNTERS
 from trajlab.runs.readers.formats import Entry, Header
 
 SUFFIXES = (".npz",)
@@ -50,8 +50,6 @@ def read_header(path: str, cache: dict[Any, Any] | None = None) -> Header:
         raise
     except Exception as error:  # damaged bytes can raise anything
         raise _damaged(path, error) from error
-    if steps := [counters[name] for name in STEP_COUNTERS if name in counters]:
-        counters["step"] = steps[0]
     holds = "" if entries or left_out else f"the arrays {', '.join(counters)}" if counters else "no arrays"
     return Header(entries, counters, load_array, in_network_order=True, left_out=left_out, holds=holds)
 

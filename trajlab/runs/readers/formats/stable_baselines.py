@@ -69,7 +69,7 @@ def _counters(file: IO[bytes], members: dict[str, Member]) -> dict[str, str]:
         except (ValueError, RecursionError):
             return {}
     steps = settings.get("num_timesteps") if isinstance(settings, dict) else None
-    return {"num_timesteps": str(steps), "step": str(steps)} if type(steps) is int else {}
+    return {"num_timesteps": str(steps)} if type(steps) is int else {}
 
 
 def _damaged(path: str, error: Exception) -> DamagedData:

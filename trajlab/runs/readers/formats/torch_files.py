@@ -6,21 +6,17 @@ demand.
 """
 
 import zipfile
-from collections.abc import Mapping
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 
 from trajlab.runs.disk.remote import open_bytes
+from trajlab.runs.readers.counters import counters_of
 from trajlab.runs.readers.formats import Header
 from trajlab.runs.readers.state_dicts import find_networks
 from trajlab.runs.readers.torch_loading import header_of, load_weights_only, values_of
 
 SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".pth.tar", ".pt.tar", ".ckpt.tar")
-
-STEP_KEYS = ("global_step", "step", "iteration", "iter", "num_updates")
-"""Keys under which training scripts store the step."""
 
 
 def read_header(path: str, cache: dict[Any, Any] | None = None) -> Header:
@@ -34,7 +30,8 @@ def read_header(path: str, cache: dict[Any, Any] | None = None) -> Header:
     with open_bytes(path) as file:
         mapped = zipfile.is_zipfile(file)
         content = load_weights_only(file, path, "meta")
-    return header_of(find_networks(content), load_tensor, metadata=_step(content), start=0 if mapped else None)
+    networks = find_networks(content)
+    return header_of(networks, load_tensor, metadata=counters_of(content), start=0 if mapped else None)
 
 
 def load_tensor(path: str, name: str) -> np.ndarray:
@@ -42,11 +39,3 @@ def load_tensor(path: str, name: str) -> np.ndarray:
     with open_bytes(path) as file:
         content = find_networks(load_weights_only(file, path, "cpu"))
     return values_of(content, path, name)
-
-
-def _step(content: Any) -> dict[str, str]:
-    if isinstance(content, Mapping):
-        for key in STEP_KEYS:
-            if isinstance(content.get(key), Integral):
-                return {"step": str(int(content[key]))}
-    return {}
