@@ -86,7 +86,7 @@ def test_open__a_tensor_beside_networks_is_none_and_is_named(tmp_path, lone):
 
 def test_open__a_loss_beside_an_optimizer_is_no_network(tmp_path):
     torch.save({"loss": torch.tensor(0.5), "optimizer": ADAM}, tmp_path / "step1.pt")
-    with pytest.raises(DamagedData, match=r"step1\.pt holds the keys loss, optimizer"):
+    with pytest.raises(DamagedData, match=r"step1\.pt: it holds the keys loss, optimizer"):
         trajlab.open(tmp_path)
 
 
@@ -144,7 +144,7 @@ def test_open__a_file_with_the_state_of_an_optimizer_does_not_block_the_folder(t
 
 def test_open__files_of_optimizers_alone_are_named(tmp_path):
     torch.save(ADAM, tmp_path / "step1.pt")
-    with pytest.raises(DamagedData, match=r"step1\.pt holds the state of an optimizer"):
+    with pytest.raises(DamagedData, match=r"step1\.pt: it holds the state of an optimizer"):
         trajlab.open(tmp_path)
 
 

@@ -4,6 +4,9 @@ import pickletools
 import zipfile
 from typing import IO
 
+STANDARD = ("torch.", "collections.", "builtins.", "__builtin__.", "numpy.", "_codecs.")
+"""Beginnings of names that say nothing of whose module it is."""
+
 MOST_BYTES = 50_000_000
 """Longest pickle whose opcodes are read."""
 
@@ -39,7 +42,7 @@ def describe_pickle(file: IO[bytes]) -> str:
     modules = [name for name in names if name.startswith("torch.nn.modules.")]
     if not modules:
         return ""
-    foreign = [name for name in names if not name.startswith(("torch.", "collections.", "builtins.", "numpy."))]
+    foreign = [name for name in names if not name.startswith(STANDARD)]
     return (
         f"it is a whole pickled module ({(foreign or modules)[0]}), not a state_dict, and unpickling it would run code "
         "from the file; load it where you trust it and save model.state_dict() instead"

@@ -29,6 +29,9 @@ INERT: list[Any] = [
 ]
 """Types of the settings and numbers that scripts store beside the weights; building them has no side effect."""
 
+FORBIDDEN = ("Unsupported global", "Unsupported class", "GLOBAL", "reduce for unrecognized", "Can only")
+"""Words of torch's messages about what weights_only forbids; others are about bytes that are no pickle of torch."""
+
 ONE_AT_A_TIME = Lock()
 """The types that torch.load may build are a setting of the whole process."""
 
@@ -186,5 +189,5 @@ def _forbidden(error: Exception) -> str:
     """Return the part of torch's message that names what is not allowed; empty if it names nothing."""
     lines = [line.strip() for line in str(error).splitlines()]
     named = [line for line in lines if line.startswith(("WeightsUnpickler error", "Unsupported", "Please use"))]
-    forbids = any("Unsupported" in line or "not an allowed" in line or "GLOBAL" in line for line in lines)
+    forbids = any(words in line for line in lines for words in FORBIDDEN)
     return named[0].rstrip(".") if named and forbids else ""
