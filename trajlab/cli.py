@@ -129,7 +129,7 @@ def pack(
     """Write a run as one Zarr store that plain xarray opens. Packing again adds only the new steps."""
     from trajlab.running.compute import computing
     from trajlab.running.left_out import say_left_out
-    from trajlab.running.step_source import say_step_source
+    from trajlab.running.step_source import say_step_source, step_attrs
     from trajlab.runs.open import open as open_trajectory
     from trajlab.runs.open import runs_in
     from trajlab.runs.pack import pack as pack_run
@@ -139,7 +139,7 @@ def pack(
     for path, target in runs.items():
         with computing(f"pack {target.name}", workers=workers):
             trajectory = open_trajectory(path, **reading)
-            say_step_source(trajectory)
+            say_step_source(step_attrs(trajectory))
             say_left_out(trajectory)
             pack_run(trajectory, target, overwrite=overwrite)
 
@@ -154,12 +154,12 @@ def import_(
     parameters: Parameters = None,
 ) -> None:
     """Convert a folder of checkpoints to a run folder of safetensors snapshots."""
-    from trajlab.running.step_source import say_step_source
+    from trajlab.running.step_source import say_step_source, step_attrs
     from trajlab.runs.import_checkpoints import import_checkpoints
     from trajlab.runs.open import open as open_trajectory
 
     reading = {"step_pattern": step_pattern, "series": series, "key": key, "parameters": parameters}
-    say_step_source(open_trajectory(source, **reading))
+    say_step_source(step_attrs(open_trajectory(source, **reading)))
     import_checkpoints(source, run, **reading)
 
 
@@ -189,6 +189,7 @@ def run_stages(
     from trajlab.running.compute import write
     from trajlab.running.settings import read_settings, settings_of
     from trajlab.running.stage_command import lazy_result
+    from trajlab.running.step_source import say_step_source
 
     options = RunOptions(run, parent, on, step_pattern, model, probe, device, trust, series, key, parameters)
     results = {}
@@ -200,6 +201,7 @@ def run_stages(
             if stages:
                 raise
             typer.echo(f"trajlab: {name} is left out: {error}", err=True)
+    say_step_source(*(result.attrs for result in results.values()))
     write(results, overwrite=overwrite, workers=workers, scheduler=scheduler)
 
 
@@ -247,14 +249,14 @@ def network(
     """Draw the network of a run: its modules, their output shapes and their connections."""
     from trajlab.figures.network import save_network
     from trajlab.replays.probe_files import read_probe
-    from trajlab.running.step_source import say_step_source
+    from trajlab.running.step_source import say_step_source, step_attrs
     from trajlab.runs.open import open as open_trajectory
     from trajlab.runs.open import runs_in
 
     path = next(iter(runs_in(run).values()), run)
     reading = {"step_pattern": step_pattern, "series": series, "key": key, "parameters": parameters}
     trajectory = open_trajectory(path, trust=trust, **reading)
-    say_step_source(trajectory)
+    say_step_source(step_attrs(trajectory))
     inputs = None if probe is None else read_probe(probe)
     save_network(trajectory.with_model(model, probe=inputs), out, overwrite=overwrite)
 

@@ -11,7 +11,7 @@ WIDEST = 100_000
 
 
 def show_inventory(inventory: Inventory, console: Console, *, tensors: bool) -> None:
-    """Print the facts of a run, its parameters if `tensors`, and what it lacks."""
+    """Print the facts of a run, its parameters if `tensors`, and what it lacks; in a pipe no line is cut."""
     width = max(len(title) for title, _ in inventory.facts)
     for title, text in inventory.facts:
         console.print(f"[bold]{title:>{width}}[/]  {escape(text)}", highlight=False)
@@ -20,7 +20,9 @@ def show_inventory(inventory: Inventory, console: Console, *, tensors: bool) -> 
         for row in inventory.tensors:
             table.add_row(*(escape(str(cell)) for cell in row))
         console.print()
-        options = console.options.update(max_width=WIDEST)
-        console.print(table, width=max(console.width, table.__rich_measure__(console, options).maximum))
+        if not console.is_terminal:
+            console.width = WIDEST
+            console.width = console.measure(table).maximum
+        console.print(table)
     for note in inventory.missing:
         console.print(f"[yellow]note[/]  {escape(note)}", highlight=False)

@@ -62,6 +62,7 @@ def stage_command(
         set_here = {key: options[key] for key in settings if _on_command_line(ctx, key)}
         values = read_settings(options["params"], name, settings) | set_here
         result = lazy_result(name, RunOptions.of(options), values)
+        say_step_source(result.attrs)
         (finish or _write)(result, options)
 
     out = Annotated[Path, typer.Argument(parser=as_path, help="Zarr store to write the result to.")]
@@ -95,7 +96,6 @@ def lazy_result(name: str, options: RunOptions, settings: dict[str, Any]) -> Any
         opened, step_pattern=options.step_pattern, series=options.series, key=options.key, parameters=options.parameters
     )
     trajectory = {run: chosen(path) for run, path in paths.items()} if paths else chosen(options.run)
-    say_step_source(trajectory)
     parent: Any = options.parent
     if parent is not None:
         parent = RECORDED if str(parent) == RECORDED else opened(parent, key=options.key, parameters=options.parameters)

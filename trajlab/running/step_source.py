@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import click
 import typer
 
 from trajlab.runs.trajectory import Trajectory
@@ -45,20 +44,23 @@ def _sources(runs: Mapping[str, Trajectory]) -> list[str]:
     return [f"{source} ({_listed(names)})" for source, names in by_source.items() if source]
 
 
-def say_step_source(runs: Trajectory | Mapping[str, Trajectory]) -> None:
-    """Say on stderr how steps were read, and name the checkpoints left aside; each line once in a command."""
-    attrs = step_attrs(runs)
-    by_reason: dict[str, list[str]] = {}
-    for name, reason in attrs.get(LEFT_ASIDE, {}).items():
-        by_reason.setdefault(reason, []).append(name)
-    lines = [f"step = {attrs[STEP_SOURCE]}"] if STEP_SOURCE in attrs else []
-    lines += [f"{_listed(names)} left aside: {reason}" for reason, names in by_reason.items()]
-    context = click.get_current_context(silent=True)
-    said = context.meta.setdefault(__name__, set()) if context is not None else set()
+def say_step_source(*attrs: Mapping[Any, Any]) -> None:
+    """Say on stderr how steps were read, and name the checkpoints left aside, each line once.
+
+    Parameters
+    ----------
+    attrs
+        Attrs of results, or of `step_attrs`.
+    """
+    lines: dict[str, None] = {}
+    for of_result in attrs:
+        by_reason: dict[str, list[str]] = {}
+        for name, reason in of_result.get(LEFT_ASIDE, {}).items():
+            by_reason.setdefault(reason, []).append(name)
+        lines |= {f"step = {of_result[STEP_SOURCE]}": None} if STEP_SOURCE in of_result else {}
+        lines |= {f"{_listed(names)} left aside: {reason}": None for reason, names in by_reason.items()}
     for line in lines:
-        if line not in said:
-            typer.echo(f"trajlab: {line}", err=True)
-            said.add(line)
+        typer.echo(f"trajlab: {line}", err=True)
 
 
 def _listed(names: list[str]) -> str:

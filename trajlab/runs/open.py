@@ -11,6 +11,7 @@ from trajlab.runs.disk.upload import is_unfinished
 from trajlab.runs.readers.folder import read_folder
 from trajlab.runs.readers.formats import Format
 from trajlab.runs.readers.layout import has_steps, is_recorded, runs_below
+from trajlab.runs.readers.lone_checkpoints import is_checkpoint
 from trajlab.runs.readers.store import is_store, read_store
 from trajlab.runs.tensors import natural
 from trajlab.runs.trajectory import Trajectory
@@ -128,7 +129,10 @@ def runs_in(path: str | Path, *, formats: Sequence[Format] = ()) -> dict[str, Pa
     with reaching(folder):
         if not folder.is_dir() or is_recorded(folder) or has_steps(folder, formats):
             return runs
-        for name, run in sorted(runs_below(folder, formats), key=lambda item: natural(item[0])):
+        if is_checkpoint(folder, formats):
+            return runs
+        below = runs_below(folder, formats)
+        for run, name in sorted(below.items(), key=lambda item: (natural(item[1]), item[0].name)):
             if name in runs:
                 raise BadSetting(
                     f"cannot tell which is the run {name} of {folder}: both {runs[name].name} and {run.name} are; "

@@ -114,3 +114,16 @@ def test_open__hidden_files_and_empty_folders_are_nothing(tmp_path):
     (tmp_path / "epoch_4").mkdir()
     run = trajlab.open(tmp_path)
     assert run.steps.tolist() == [1] and not run.left_aside
+
+
+def test_runs_in__a_folder_of_studies_names_no_run_of_one_of_them(tmp_path):
+    save(tmp_path, "adam/seed0/step_1", "adam/seed1/step_1", "sgd/seed0/step_1")
+    assert not trajlab.runs_in(tmp_path)
+    assert list(trajlab.runs_in(tmp_path / "adam")) == ["seed0", "seed1"]
+    with pytest.raises(MissingData, match="seed0"):
+        trajlab.open(tmp_path)
+
+
+def test_runs_in__folders_of_steps_are_not_runs_whatever_lies_in_them(tmp_path):
+    save(tmp_path, "iter_0001000/mp_rank_00/model", "iter_0002000/mp_rank_00/model")
+    assert not trajlab.runs_in(tmp_path)

@@ -394,3 +394,30 @@ def test_open__a_file_that_is_no_checkpoint_is_left_aside_unless_its_name_has_a_
     torch.save({"learning_rate": 0.1}, tmp_path / "epoch_3.pt")
     with pytest.raises(DamagedData, match="epoch_3"):
         trajlab.open(tmp_path)
+
+
+def test_open__a_file_of_the_same_name_in_another_format_is_left_aside(tmp_path):
+    save(tmp_path, ["step_1", "step_2"])
+    torch.save({"fc.weight": torch.zeros(2, 3)}, tmp_path / "step_1.pt")
+    run = trajlab.open(tmp_path)
+    assert order(run) == {1: 0, 2: 1} and list(run.left_aside) == ["step_1.pt"]
+
+
+def test_open__a_file_and_a_folder_of_one_step_are_named(tmp_path):
+    with pytest.raises(DamagedData, match="step 1: both step_1 and step_1.safetensors"):
+        trajlab.open(save(tmp_path, ["step_1", "step_1/model"]))
+
+
+def test_open__a_counter_that_was_reset_before_saving_is_none(tmp_path):
+    for name in ("best", "last"):
+        torch.save({"model": {"fc.weight": torch.zeros(2, 3)}, "epoch": -1}, tmp_path / f"{name}.pt")
+    with pytest.raises(AmbiguousData, match="best"):
+        trajlab.open(tmp_path)
+
+
+def test_open__a_link_to_the_last_checkpoint_and_one_to_nothing(tmp_path):
+    save(tmp_path, ["step_1", "step_2"])
+    (tmp_path / "latest.safetensors").symlink_to(tmp_path / "step_2.safetensors")
+    (tmp_path / "best.safetensors").symlink_to(tmp_path / "nothing")
+    run = trajlab.open(tmp_path)
+    assert run.steps.tolist() == [1, 2] and sorted(run.left_aside) == ["best.safetensors", "latest.safetensors"]

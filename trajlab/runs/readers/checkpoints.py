@@ -8,11 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from trajlab.errors import DamagedData
+from trajlab.errors import DamagedData, MissingData
 from trajlab.runs.disk.remote import concurrently
 from trajlab.runs.readers.counters import COUNTERS, as_count
-from trajlab.runs.readers.formats import Format, Header
+from trajlab.runs.readers.formats import Format, Header, own_formats
 from trajlab.runs.readers.layout import is_run, is_snapshot, name_of
+from trajlab.runs.readers.lone_checkpoints import is_checkpoint
 from trajlab.runs.readers.names import PLAIN, UNITS, Name
 from trajlab.runs.readers.network_series import choose_series
 from trajlab.runs.readers.step_patterns import compiled, steps_by
@@ -93,6 +94,8 @@ def find_checkpoints(
     MissingData
         No name is of the series.
     """
+    if step_pattern is None and is_checkpoint(folder, formats):
+        return _lone(folder, formats)
     entries = {entry.name: entry for entry in folder.iterdir() if not entry.name.startswith(".")}
     ordered = sorted(entries, key=natural)
     source = _chosen_by(step_pattern, ordered)
@@ -102,6 +105,10 @@ def find_checkpoints(
     )
     shards = {entry: parts for entry, parts in shards.items() if weight_files(entries[entry], formats)}
     names = {entry: name_of(entry, formats) for entry in shards}
+    if source is None:
+        repeats = _in_other_formats(names, entries, formats)
+        left_aside |= dict.fromkeys(repeats, "a file of the same name in another format is preferred")
+        names = {entry: name for entry, name in names.items() if entry not in repeats}
     if any(name.numbers_of(*UNITS) for name in names.values()) and source is None:
         weak = {e for e, name in names.items() if entries[e].is_dir() and not name.numbers_of(*UNITS)}
         left_aside |= dict.fromkeys(weak, OWN_RUN)
@@ -120,6 +127,16 @@ def find_checkpoints(
     return Checkpoints(found, steps.source, left_aside | steps.left_aside)
 
 
+def _lone(folder: Path, formats: Sequence[Format]) -> Checkpoints:
+    """Return a folder that is one checkpoint as the only snapshot."""
+    name = folder.resolve().name
+    reading = _stated({name: folder}, {name: [name]}, {name: name_of(name)}, formats, {}, name)
+    if isinstance(reading, str):
+        return Checkpoints([], "", {name: reading})
+    steps = read_steps(folder, [reading])
+    return Checkpoints([Checkpoint(steps.steps[name], name, dict(reading.headers))], steps.source, {})
+
+
 def _chosen_by(step_pattern: str | None, entries: Sequence[str]) -> Source | None:
     if step_pattern is None:
         return None
@@ -135,7 +152,7 @@ def _others(entries: Mapping[str, Path], source: Source | None, formats: Sequenc
             if weight_files(entry, formats) if not entry.is_dir() else is_run(entry, formats):
                 others[name] = "the step pattern does not match its name"
         elif source is None and entry.is_dir() and not is_snapshot(entry, formats) and is_run(entry, formats):
-            others[name] = OWN_RUN
+            others[name] = "it states no step" if name_of(name).is_copy else OWN_RUN
     return others
 
 
@@ -157,6 +174,17 @@ def _by_shards(entries: Sequence[str], source: Source | None, formats: Sequence[
     return joined
 
 
+def _in_other_formats(names: Mapping[str, Name], entries: Mapping[str, Path], formats: Sequence[Format]) -> set[str]:
+    """Return the files of which one of the same name lies there in a format that is preferred."""
+    rank = {suffix: rank for rank, of in enumerate((*own_formats(), *formats)) for suffix in of.SUFFIXES}
+    by_stem: dict[str, list[str]] = {}
+    for entry, name in names.items():
+        if not entries[entry].is_dir():
+            by_stem.setdefault(name.stem, []).append(entry)
+    ranked = (sorted(same, key=lambda e: rank.get(e.removeprefix(names[e].stem), 0)) for same in by_stem.values())
+    return {entry for same in ranked for entry in same[1:]}
+
+
 def _stated(
     entries: Mapping[str, Path], shards: Mapping[str, list[str]], names: Mapping[str, Name], formats: Sequence[Format],
     cache: dict[Any, Any], entry: str,
@@ -169,7 +197,7 @@ def _stated(
     try:
         for part in shards[entry]:
             headers |= read_headers(entries[part], step, formats, cache, weightless)
-    except DamagedData:
+    except (DamagedData, MissingData):
         if numbers or len(names) == 1:
             raise
         return "it cannot be read as weights"
@@ -177,7 +205,7 @@ def _stated(
         return f"it holds {next(iter(weightless.values()), 'no weights')}"
     notes = {key: value for header in headers.values() for key, value in header.metadata.items()}
     counts = {key: as_count(value) for key, value in notes.items() if key.rpartition(".")[2] in COUNTERS}
-    counters = {key: count for key, count in counts.items() if count is not None}
+    counters = {key: count for key, count in counts.items() if count is not None and count >= 0}
     return Stated(entry, names[entry], _logged(entries[entry]) | counters, headers)
 
 

@@ -1,6 +1,6 @@
 """What lies in a folder: files of weights, the snapshot of one step, a run, or several runs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -75,25 +75,26 @@ def _is_model(name: Name) -> bool:
     return bool(words & (GENERIC | COPIES)) or any(UNIT_OF.get(word, ("",))[0] == SAVE for word in words)
 
 
-def runs_below(folder: Path, formats: Sequence[Format] = ()) -> Iterator[tuple[str, Path]]:
-    """Yield the runs in the folders of a folder: the name of each, and where it lies.
+def runs_below(folder: Path, formats: Sequence[Format] = ()) -> dict[Path, str]:
+    """Return the runs in the folders of a folder by where they lie, each with its name.
 
-    A run may lie deeper, as seed0/checkpoints, where it is the only one.
+    A run may lie deeper, as seed0/checkpoints, where each folder holds one: in a folder of studies there are none.
     """
-    for entry in sorted(folder.iterdir()):
-        if entry.is_dir() and not entry.name.startswith("."):
-            run = _run_in(entry, formats, DEEPEST)
-            if run is not None:
-                yield entry.name.removesuffix(".zarr") if run == entry else entry.name, run
+    folders = [entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+    runs = {entry: entry.name.removesuffix(".zarr") for entry in folders if is_run(entry, formats)}
+    deeper = {entry: _runs_in(entry, formats, DEEPEST) for entry in folders if entry not in runs}
+    if all(len(inside) < 2 for inside in deeper.values()):
+        runs |= {run: entry.name for entry, inside in deeper.items() for run in inside}
+    return runs
 
 
-def _run_in(folder: Path, formats: Sequence[Format], depth: int) -> Path | None:
-    if is_run(folder, formats):
-        return folder
-    if not depth or is_url(folder):
-        return None
+def _runs_in(folder: Path, formats: Sequence[Format], depth: int) -> list[Path]:
+    """Return the runs in the folders of a folder, in as many levels; a folder of one step holds none."""
+    if not depth or is_url(folder) or name_of(folder.name).numbers_of(*UNITS):
+        return []
+    runs: list[Path] = []
     with suppress(OSError):
-        inside = (entry for entry in islice(folder.iterdir(), MOST) if entry.is_dir() and not is_recorded(entry))
-        runs = [run for entry in inside if (run := _run_in(entry, formats, depth - 1)) is not None]
-        return runs[0] if len(runs) == 1 else None
-    return None
+        for entry in islice(folder.iterdir(), MOST):
+            if entry.is_dir() and not is_recorded(entry):
+                runs += [entry] if is_run(entry, formats) else _runs_in(entry, formats, depth - 1)
+    return runs

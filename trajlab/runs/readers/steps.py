@@ -60,12 +60,15 @@ class Source:
         Whether it counts epochs.
     of_saves
         Whether it is a number behind "checkpoint", which may count anything.
+    of_name
+        Whether it is a number in the name.
     """
 
     words: str
     steps: Mapping[str, int]
     coarse: bool = False
     of_saves: bool = False
+    of_name: bool = False
 
 
 @dataclass(frozen=True)
@@ -186,7 +189,7 @@ def _certain(folder: object, sources: Sequence[Source], originals: Sequence[Stat
         rivals = rivals if uncertain else []
         if not rivals and all(_rises_with(source, other, entries) for other in (complete if uncertain else epochs)):
             return source
-    varying = [source for source in complete if len({source.steps[entry] for entry in entries}) > 1]
+    varying = [s for s in complete if s.of_name or len({s.steps[entry] for entry in entries}) > 1]
     if len(varying) == 1 and not plain and len({one.name.shape for one in originals}) == 1:
         _check_repetition(folder, varying[0], entries)
     raise AmbiguousData(_ambiguity(folder, originals, [*varying, *plain]))
@@ -243,7 +246,7 @@ def _named(role: str, units: str, checkpoints: Sequence[Stated]) -> Iterator[Sou
             words = {number.word for number in numbers.values()}
             word = words.pop() if len(words) == 1 else unit
             steps = {entry: number.value for entry, number in numbers.items()}
-            yield Source(f"{word} in the name", steps, coarse=role == EPOCH, of_saves=role == SAVE)
+            yield Source(f"{word} in the name", steps, coarse=role == EPOCH, of_saves=role == SAVE, of_name=True)
 
 
 def _plain_sources(originals: Sequence[Stated], complete: Sequence[Source]) -> Iterator[Source]:
