@@ -13,9 +13,11 @@ from trajlab.running.help import stages_by_panel
 from trajlab.running.interrupt import interruptible
 from trajlab.running.options import (
     Device,
+    Key,
     Model,
     On,
     Overwrite,
+    Parameters,
     Params,
     Parent,
     Probe,
@@ -92,6 +94,8 @@ def info(
     tensors: Annotated[bool, typer.Option(help="List every parameter.")] = True,
     step_pattern: StepPattern = None,
     series: Series = None,
+    key: Key = None,
+    parameters: Parameters = None,
 ) -> None:
     """Show what a run holds and what it lacks: steps, gaps, parameters, sizes. No tensor is read."""
     from rich.console import Console
@@ -101,13 +105,13 @@ def info(
     from trajlab.runs.open import open as open_trajectory
     from trajlab.runs.open import runs_in
 
+    reading = {"step_pattern": step_pattern, "series": series, "key": key, "parameters": parameters}
     console = Console(soft_wrap=True)
     for number, path in enumerate(list(runs_in(run).values()) or [run]):
         if number:
             console.print()
-        show_inventory(
-            inventory(open_trajectory(path, step_pattern=step_pattern, series=series)), console, tensors=tensors
-        )
+        trajectory = open_trajectory(path, **reading)
+        show_inventory(inventory(trajectory), console, tensors=tensors)
 
 
 @app.command()
@@ -118,21 +122,26 @@ def pack(
     ],
     step_pattern: StepPattern = None,
     series: Series = None,
+    key: Key = None,
+    parameters: Parameters = None,
     overwrite: Overwrite = False,
     workers: Workers = None,
 ) -> None:
     """Write a run as one Zarr store that plain xarray opens. Packing again adds only the new steps."""
     from trajlab.running.compute import computing
+    from trajlab.running.left_out import say_left_out
     from trajlab.running.step_source import say_step_source, step_attrs
     from trajlab.runs.open import open as open_trajectory
     from trajlab.runs.open import runs_in
     from trajlab.runs.pack import pack as pack_run
 
+    reading = {"step_pattern": step_pattern, "series": series, "key": key, "parameters": parameters}
     runs = {path: store / f"{name}.zarr" for name, path in runs_in(source).items()} or {source: store}
     for path, target in runs.items():
         with computing(f"pack {target.name}", workers=workers):
-            trajectory = open_trajectory(path, step_pattern=step_pattern, series=series)
+            trajectory = open_trajectory(path, **reading)
             say_step_source(step_attrs(trajectory))
+            say_left_out(trajectory)
             pack_run(trajectory, target, overwrite=overwrite)
 
 
@@ -142,14 +151,17 @@ def import_(
     run: Annotated[Path, typer.Argument(parser=as_path, help="Run folder to write.")],
     step_pattern: StepPattern = None,
     series: Series = None,
+    key: Key = None,
+    parameters: Parameters = None,
 ) -> None:
     """Convert a folder of checkpoints to a run folder of safetensors snapshots."""
     from trajlab.running.step_source import say_step_source, step_attrs
     from trajlab.runs.import_checkpoints import import_checkpoints
     from trajlab.runs.open import open as open_trajectory
 
-    say_step_source(step_attrs(open_trajectory(source, step_pattern=step_pattern, series=series)))
-    import_checkpoints(source, run, step_pattern=step_pattern, series=series)
+    reading = {"step_pattern": step_pattern, "series": series, "key": key, "parameters": parameters}
+    say_step_source(step_attrs(open_trajectory(source, **reading)))
+    import_checkpoints(source, run, **reading)
 
 
 @app.command("run")
@@ -163,6 +175,8 @@ def run_stages(
     parent: Parent = None,
     step_pattern: StepPattern = None,
     series: Series = None,
+    key: Key = None,
+    parameters: Parameters = None,
     model: Model = None,
     probe: Probe = None,
     device: Device = None,
@@ -175,12 +189,12 @@ def run_stages(
 ) -> None:
     """Compute several stages in one pass over the data."""
     from trajlab.running.compute import write
-    from trajlab.running.left_out import left_out
     from trajlab.running.settings import read_settings, settings_of
+    from trajlab.running.skipped_stages import skipped_stages
     from trajlab.running.stage_command import lazy_result
     from trajlab.running.step_source import say_step_source
 
-    options = RunOptions(run, parent, on, step_pattern, model, probe, device, unit_axis, trust, series)
+    options = RunOptions(run, parent, on, step_pattern, model, probe, device, unit_axis, trust, series, key, parameters)
     results: dict[Path, Any] = {}
     errors: dict[str, TrajlabError] = {}
     named = [name.strip() for name in stages.split(",") if name.strip()]
@@ -193,7 +207,7 @@ def run_stages(
                 raise
             errors[name] = error
     if errors:
-        words = left_out(errors, len(stage_names()))
+        words = skipped_stages(errors, len(stage_names()))
         if len(set(map(str, errors.values()))) == 1 and not results:
             raise next(iter(errors.values()))
         if not results:
@@ -240,6 +254,8 @@ def network(
     trust: Trust = False,
     step_pattern: StepPattern = None,
     series: Series = None,
+    key: Key = None,
+    parameters: Parameters = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Draw the network of a run: its modules, their output shapes and their connections."""
@@ -250,7 +266,8 @@ def network(
     from trajlab.runs.open import runs_in
 
     path = next(iter(runs_in(run).values()), run)
-    trajectory = open_trajectory(path, step_pattern=step_pattern, series=series, trust=trust)
+    reading = {"step_pattern": step_pattern, "series": series, "key": key, "parameters": parameters}
+    trajectory = open_trajectory(path, trust=trust, **reading)
     say_step_source(step_attrs(trajectory))
     inputs = None if probe is None else read_probe(probe)
     save_network(trajectory.with_model(model, probe=inputs), out, overwrite=overwrite)

@@ -10,6 +10,7 @@ from torch import nn
 
 from trajlab.errors import BadSetting, MissingData, TrajlabError
 from trajlab.replays.factory import named_by_caller, named_by_run
+from trajlab.runs.readers.tensor_names import without_wrappers
 from trajlab.runs.trajectory import Trajectory
 from trajlab.runs.trust import model_description
 
@@ -114,9 +115,10 @@ def fit(model: nn.Module, trajectory: Trajectory) -> dict[str, str]:
         same[id(value)].append(name)
     homes, missing = {}, []
     for name, value in own.items():
-        known = [one for one in (name, tied.get(name), *same[id(value)]) if one in recorded]
-        if known:
-            homes[name] = known[0]
+        candidates = (name, tied.get(name), *same[id(value)], without_wrappers(name))
+        stored = [candidate for candidate in candidates if candidate in recorded]
+        if stored:
+            homes[name] = stored[0]
         elif not name.endswith("num_batches_tracked"):
             missing.append(name)
     unexpected = [name for name in recorded if name not in own and name not in homes.values()]

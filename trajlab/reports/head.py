@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from trajlab.running.left_out import LEFT_OUT
 from trajlab.statistics.studies import LINEAGE, facts, run_names, set_of_studies, shared_facts, telling_facts
 from trajlab.statistics.wording import count, listed, number
 
@@ -46,6 +47,7 @@ def heading(opened: dict[str, xr.Dataset], title: str) -> dict[str, Any]:
         "columns": list(columns),
         "words": [name for name, cells in columns.items() if not all(map(_is_number, filter(None, cells)))],
         "rows": rows,
+        "left_out": _left_out(opened),
         "shared": [(name, _cell(value)) for name, value in shared.items() if _cell(value)],
     }
 
@@ -64,6 +66,15 @@ def _snapshots(results: list[xr.Dataset]) -> np.ndarray:
             of_kind[True] += [snapshots] if len(snapshots) else []
         of_kind[not is_log and str(result.attrs.get("on", "")) != "gradients"].append(steps)
     return np.concatenate([np.empty(0, np.int64), *(of_kind[True] or of_kind[False])])
+
+
+def _left_out(opened: dict[str, xr.Dataset]) -> list[str]:
+    """Return a sentence for each reason for which tensors are not in the results."""
+    by_reason: dict[str, dict[str, None]] = {}
+    for result in opened.values():
+        for name, reason in dict(result.attrs.get(LEFT_OUT, {})).items():
+            by_reason.setdefault(str(reason), {})[str(name)] = None
+    return [f"{listed(list(names))} left out of all totals: {reason}." for reason, names in by_reason.items()]
 
 
 def _by_study(opened: dict[str, xr.Dataset]) -> dict[str, list[xr.Dataset]]:

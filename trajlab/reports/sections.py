@@ -3,6 +3,7 @@
 import inspect
 import json
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -166,5 +167,7 @@ def _provenance(result: xr.Dataset) -> list[tuple[str, str]]:
 def _setting_text(value: object) -> str:
     if isinstance(value, str):
         return value
+    if isinstance(value, Mapping):
+        return "; ".join(f"{key}: {item}" for key, item in value.items())
     values = np.asarray(value)
     return json.dumps(values.tolist()) if values.dtype.kind in "fiub" else str(value)

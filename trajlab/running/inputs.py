@@ -130,6 +130,8 @@ class Inputs:
             from trajlab.replays.permutable import chain
 
             return chain(source)
+        if group == "buffers":
+            return {name: array for name, array in source.buffers.items() if array.dtype.kind != "c"}
         return getattr(source, group)
 
 

@@ -1,38 +1,61 @@
-"""Which stages a run cannot serve, and why, in one line."""
+"""Tensors of a run that a stage leaves out, named on stderr and in the attrs of its result."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from trajlab.errors import MissingInput, TrajlabError
-from trajlab.statistics.wording import count
+import click
+import typer
+import xarray as xr
 
+from trajlab.running.inputs import TENSORS, needs_of, without_prefix
+from trajlab.runs.trajectory import Trajectory
 
-def left_out(errors: Mapping[str, TrajlabError], stages: int) -> str:
-    """Return one line that names the stages that are left out, by reason.
+LEFT_OUT = "left_out"
+"""Attr of a result, and of its totals, that names the tensors that are not in it."""
 
-    Parameters
-    ----------
-    errors
-        What each of them raised, by name.
-    stages
-        Number of all stages.
-
-    Examples
-    --------
-    >>> left_out({"zero_gradients": MissingInput("zero_gradients needs …", "there are no gradients")}, 20)
-    '1 of 20 stages is left out: zero_gradients (there are no gradients)'
-    """
-    names_of: dict[str, list[str]] = {}
-    for name, error in errors.items():
-        names_of.setdefault(_reason(error), []).append(name)
-    groups = [f"{', '.join(names)} ({reason})" for reason, names in names_of.items()]
-    return (
-        f"{len(errors)} of {count(stages, 'stage')} {'is' if len(errors) == 1 else 'are'} left out: {'; '.join(groups)}"
-    )
+SHOWN = 6
+"""Most names in a line."""
 
 
-def _reason(error: TrajlabError) -> str:
-    """Return the reason of an error without what cannot be done and without the remedy."""
-    if isinstance(error, MissingInput):
-        return error.reason
-    words = " ".join(str(error).split())
-    return words.partition(": ")[2].partition("; ")[0] or words
+def takes_tensors(function: Callable, on: str | None) -> bool:
+    """Return whether a stage computes on the tensors of a run, rather than on its activations."""
+    groups = {TENSORS.get(name, name) for name in map(without_prefix, needs_of(function))}
+    return on != "activations" and bool(groups & {"weights", "gradients", "buffers"})
+
+
+def left_out_of(runs: Trajectory | Mapping[str, Trajectory]) -> dict[str, str]:
+    """Return the tensors that are left out of runs by name, with the reason; by run and name where runs differ."""
+    if isinstance(runs, Trajectory):
+        return runs.weights.omitted
+    by_run = {run: trajectory.weights.omitted for run, trajectory in runs.items()}
+    first = next(iter(by_run.values()), {})
+    if all(omitted == first for omitted in by_run.values()):
+        return first
+    return {f"{name} of {run}": reason for run, omitted in by_run.items() for name, reason in omitted.items()}
+
+
+def say_left_out(runs: Trajectory | Mapping[str, Trajectory]) -> None:
+    """Name on stderr what is left out of runs, a line for each reason, once in a command."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in left_out_of(runs).items():
+        by_reason.setdefault(reason, []).append(name)
+    context = click.get_current_context(silent=True)
+    lines = context.meta.setdefault(__name__, set()) if context is not None else set()
+    for reason, names in by_reason.items():
+        more = f" and {len(names) - SHOWN} more (see trajlab info)" if len(names) > SHOWN else ""
+        line = f"trajlab: {', '.join(names[:SHOWN])}{more} left out: {reason}"
+        if line not in lines:
+            typer.echo(line, err=True)
+            lines.add(line)
+
+
+def with_left_out(result: xr.Dataset, runs: Trajectory | Mapping[str, Trajectory]) -> xr.Dataset:
+    """Return a result that names in its attrs, and in those of its totals, what was left out of it."""
+    omitted = left_out_of(runs)
+    if not omitted:
+        return result
+    totals = {
+        name: variable.assign_attrs({LEFT_OUT: ", ".join(omitted)})
+        for name, variable in result.data_vars.items()
+        if str(name).startswith("total_")
+    }
+    return result.assign(totals).assign_attrs({LEFT_OUT: omitted})

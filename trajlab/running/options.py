@@ -44,6 +44,22 @@ StepPattern = Annotated[
         rich_help_panel=RUNS,
     ),
 ]
+Key = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KEY",
+        help="Network to read, of checkpoints with several: its key in a file, or the name of its file or folder.",
+        rich_help_panel=RUNS,
+    ),
+]
+Parameters = Annotated[
+    str | None,
+    typer.Option(
+        metavar="REGEX",
+        help="Regular expression: tensors whose names match are the weights, integers among them; others are buffers.",
+        rich_help_panel=RUNS,
+    ),
+]
 Series = Annotated[
     str | None,
     typer.Option(
@@ -109,6 +125,8 @@ class RunOptions(NamedTuple):
     device: str | None = None
     unit_axis: list[str] | None = None
     trust: bool = False
+    key: str | None = None
+    parameters: str | None = None
     series: str | None = None
 
     @classmethod

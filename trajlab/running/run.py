@@ -9,6 +9,7 @@ from trajlab.errors import BadSetting, MissingData
 from trajlab.running.call import call_stage
 from trajlab.running.fuse import share_passes
 from trajlab.running.inputs import Inputs, check_on, needs_of, stage_name
+from trajlab.running.left_out import takes_tensors, with_left_out
 from trajlab.running.pairs import PARENT, call_for_pairs, compares
 from trajlab.running.settings import check_settings
 from trajlab.running.stack import described, joined
@@ -146,6 +147,7 @@ def _run_stage(
         raise MissingData(f"cannot compute {name}: there are no runs; name at least one")
     trajectory, parent = (_equipped(runs, model, probe, device, unit_axis) for runs in (trajectory, parent))
     inputs = Inputs(name, on)
+    finish = with_left_out if takes_tensors(function, on) else _unchanged
     if isinstance(parent, str):
         if parent != RECORDED or isinstance(trajectory, Trajectory) or compares(function):
             raise BadSetting(
@@ -154,14 +156,18 @@ def _run_stage(
             )
         parents = _recorded_parents(trajectory)
     elif compares(function):
-        return call_for_pairs(function, inputs, trajectory, parent, settings)
+        return finish(call_for_pairs(function, inputs, trajectory, parent, settings), trajectory)
     elif isinstance(trajectory, Trajectory):
-        return call_stage(function, inputs, {"": trajectory, "parent_": parent}, settings)
+        return finish(call_stage(function, inputs, {"": trajectory, "parent_": parent}, settings), trajectory)
     else:
         parents = dict.fromkeys(trajectory, parent)
     runs = {key: trajectory[key] for key in parents}
     results = {key: call_stage(function, inputs, {"": runs[key], "parent_": parents[key]}, settings) for key in parents}
-    return described(joined(results, "run"), runs)
+    return finish(described(joined(results, "run"), runs), runs)
+
+
+def _unchanged(result: xr.Dataset, runs: Any) -> xr.Dataset:
+    return result
 
 
 def _recorded_parents(runs: Mapping[str, Trajectory]) -> dict[str, Trajectory | None]:

@@ -13,11 +13,14 @@ from trajlab.errors import AmbiguousData
 from trajlab.running.compute import write
 from trajlab.running.help import description, parameter_help
 from trajlab.running.inputs import needs_replay
+from trajlab.running.left_out import say_left_out, takes_tensors
 from trajlab.running.options import (
     Device,
+    Key,
     Model,
     On,
     Overwrite,
+    Parameters,
     Params,
     Parent,
     Probe,
@@ -70,6 +73,7 @@ def stage_command(
     replay = {"model": (Model, None), "probe": (Probe, None), "device": (Device, None), "unit_axis": (UnitAxis, None)}
     shared = {
         "on": (On, None), "parent": (Parent, None), "step_pattern": (StepPattern, None),
+        "key": (Key, None), "parameters": (Parameters, None),
         "series": (Series, None),
         **(replay if needs_replay(function) else {}),
         "trust": (Trust, False), "params": (Params, None), "overwrite": (Overwrite, False),
@@ -90,12 +94,14 @@ def stage_command(
 def lazy_result(name: str, options: RunOptions, settings: dict[str, Any]) -> Any:
     """Run a stage over the run, or the folder of runs, at a path; lazily."""
     paths = runs_in(options.run)
-    opened = partial(open_trajectory, trust=options.trust)
+    opened = partial(open_trajectory, trust=options.trust, key=options.key, parameters=options.parameters)
     chosen = partial(opened, step_pattern=options.step_pattern, series=options.series)
     trajectory = {run: chosen(path) for run, path in paths.items()} if paths else chosen(options.run)
     parent: Any = options.parent
     if parent is not None:
         parent = RECORDED if str(parent) == RECORDED else _opened_parent(parent, opened, chosen)
+    if takes_tensors(stage(name), options.on):
+        say_left_out(trajectory)
     probe = None
     if options.probe is not None:
         from trajlab.replays.probe_files import read_probe  # imports torch

@@ -3,16 +3,23 @@
 import json
 from pathlib import Path
 
-from trajlab.errors import MissingData, TrajlabError
+from trajlab.errors import TrajlabError
 from trajlab.runs.disk.atomic import atomic
 from trajlab.runs.disk.paths import as_path
 from trajlab.runs.open import open as open_trajectory
+from trajlab.runs.pack import check_keeps_all
 from trajlab.runs.trajectory import Trajectory
 from trajlab.schema import MODEL_FILE, RUN_FILE, SNAPSHOTS_VERSION, checkpoint_folder
 
 
 def import_checkpoints(
-    source: str | Path, run: str | Path, *, step_pattern: str | None = None, series: str | None = None
+    source: str | Path,
+    run: str | Path,
+    *,
+    step_pattern: str | None = None,
+    series: str | None = None,
+    key: str | None = None,
+    parameters: str | None = None,
 ) -> Path:
     """Write a folder of checkpoints, in any layout that `trajlab.open` reads, as a run folder.
 
@@ -28,6 +35,10 @@ def import_checkpoints(
         Regular expression whose first group is the step in the name of a checkpoint.
     series
         Which checkpoints to take, where the folder holds several networks, as in `trajlab.open`.
+    key
+        Key of the network to import, of checkpoints with several.
+    parameters
+        Regular expression that is searched in the names of tensors: those that match are the weights.
 
     Raises
     ------
@@ -36,9 +47,8 @@ def import_checkpoints(
     MissingData
         A tensor changes its shape between steps and cannot be one array.
     """
-    trajectory = open_trajectory(source, step_pattern=step_pattern, series=series)
-    if trajectory.weights.unusable:
-        raise MissingData(next(iter(trajectory.weights.unusable.values())))
+    trajectory = open_trajectory(source, step_pattern=step_pattern, series=series, key=key, parameters=parameters)
+    check_keeps_all(trajectory, "import")
     target = as_path(run)
     with atomic(target) as part:
         for step in trajectory.steps.tolist():

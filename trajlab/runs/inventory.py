@@ -35,7 +35,7 @@ def inventory(trajectory: Trajectory) -> Inventory:
     steps = trajectory.steps
     gradient_steps = gradients.steps
     entries = sum(_numel(series.shape) for series in weights.series.values())
-    types = Counter(series.stored.name for series in weights.series.values())
+    types = Counter(name for series in weights.series.values() for name in series.type_names.split(", "))
     described = trajectory.facts.get("describe", {})
     facts = [
         ("source", trajectory.source),
@@ -55,7 +55,7 @@ def inventory(trajectory: Trajectory) -> Inventory:
             name,
             str(weights[name].attrs.get("kind", "")),
             " × ".join(map(str, series.shape)) or "scalar",
-            series.stored.name,
+            series.type_names,
             len(series.steps),
             len(gradients.series[name].steps) if name in gradients.series else 0,
         )
@@ -65,7 +65,12 @@ def inventory(trajectory: Trajectory) -> Inventory:
 
 
 def _missing(trajectory: Trajectory, steps: np.ndarray) -> list[str]:
-    notes = [f"{reason}." for reason in trajectory.weights.unusable.values()]
+    notes = [f"{name} is left out: {reason}." for name, reason in trajectory.weights.omitted.items()]
+    if trajectory.chosen_by:
+        others = len(trajectory.buffers)
+        notes.append(
+            f"Parameters are the tensors that match {trajectory.chosen_by!r}; {others} others are kept as buffers."
+        )
     notes += [f"{name} is left aside: {reason}." for name, reason in trajectory.left_aside.items()]
     for name, series in trajectory.weights.series.items():
         if len(series.steps) < len(steps):

@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trajlab.errors import BadSetting, DamagedData, MissingData
+from trajlab.runs.choose_parameters import choose_parameters
 from trajlab.runs.disk.paths import as_path, reaching
 from trajlab.runs.disk.remote import survey
 from trajlab.runs.disk.upload import is_unfinished
 from trajlab.runs.readers.folder import read_folder
 from trajlab.runs.readers.formats import Format
 from trajlab.runs.readers.layout import has_steps, is_recorded, runs_below
+from trajlab.runs.readers.lone_checkpoints import is_checkpoint
 from trajlab.runs.readers.store import is_store, read_store
 from trajlab.runs.tensors import natural
 from trajlab.runs.trajectory import Trajectory
@@ -21,6 +23,8 @@ def open(
     *,
     step_pattern: str | None = None,
     series: str | None = None,
+    key: str | None = None,
+    parameters: str | None = None,
     formats: Sequence[Format] = (),
     trust: bool = False,
 ) -> Trajectory:
@@ -28,8 +32,12 @@ def open(
 
     Checkpoints are files, or folders of files, with the step in the file or in the name; a folder of one model without
     a step is one snapshot. The fact `steps` of the trajectory says how steps were read, and which checkpoints were left
-    aside. They are read in the formats of `trajlab.runs.readers.formats`: safetensors and PyTorch files of weights,
-    single or sharded.
+    aside. They are read in the formats of `trajlab.runs.readers.formats`: safetensors, PyTorch's files and its
+    distributed checkpoints, NumPy's .npz, Stable-Baselines3's .zip and Keras' .h5, single, sharded, or with a file or
+    folder for each of several models.
+
+    The network of a file is its mapping of tensors that is no optimizer's state. Names of several networks begin with
+    their keys.
 
     Parameters
     ----------
@@ -40,6 +48,11 @@ def open(
     series
         Which checkpoints to take, where the folder holds those of several networks: the name that they share, such as
         "net_G_A" for net_G_A_10.pth and net_G_A_20.pth, or a regular expression that their names match.
+    key
+        Key of the network to read, of checkpoints with several: the key in a file, or the name of a file or folder.
+    parameters
+        Regular expression that is searched in the names of tensors: those that match are the weights, all others
+        buffers. By default, integers and running statistics are buffers.
     formats
         Further formats of checkpoint files; see `trajlab.runs.readers.formats.Format`.
     trust
@@ -50,6 +63,8 @@ def open(
     ------
     MissingData
         The path does not exist, or the folder holds no checkpoints.
+    BadSetting
+        No network has the key, or no tensor matches the pattern.
     DamagedData
         A file is damaged, or the store is of another version.
     AmbiguousData
@@ -69,14 +84,24 @@ def open(
                 "as {name: trajlab.open(path) for name, path in trajlab.runs_in(folder).items()}"
             )
         if is_store(folder):
-            return _trusted(read_store(folder), trust)
+            if key is not None:
+                raise BadSetting(
+                    f"cannot read the network {key!r} of {folder}: it is a packed store; choose its parameters with "
+                    "--parameters (parameters=), or pack it with this key"
+                )
+            return _chosen(_trusted(read_store(folder), trust), parameters)
         survey(folder)
         if is_unfinished(folder):
             raise DamagedData(
                 f"cannot open {folder}: another process is writing there, or a write was interrupted; wait, or write "
                 "it again"
             )
-        return _trusted(read_folder(folder, step_pattern, formats, series), trust)
+        run = _trusted(read_folder(folder, step_pattern, formats, series, key=key), trust)
+        return _chosen(run, parameters)
+
+
+def _chosen(trajectory: Trajectory, parameters: str | None) -> Trajectory:
+    return trajectory if parameters is None else choose_parameters(trajectory, parameters)
 
 
 def _trusted(trajectory: Trajectory, trust: bool) -> Trajectory:
@@ -106,6 +131,8 @@ def runs_in(path: str | Path, *, formats: Sequence[Format] = ()) -> dict[str, Pa
     runs: dict[str, Path] = {}
     with reaching(folder):
         if not folder.is_dir() or is_recorded(folder) or has_steps(folder, formats):
+            return runs
+        if is_checkpoint(folder, formats):
             return runs
         below = runs_below(folder, formats)
         for run, name in sorted(below.items(), key=lambda item: (natural(item[1]), item[0].name)):

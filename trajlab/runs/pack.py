@@ -1,6 +1,7 @@
 """Pack a run into one Zarr v3 store: raw shards along the steps, written completely or not at all."""
 
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -45,7 +46,7 @@ def pack(source: Trajectory | str | Path, store: str | Path, *, overwrite: bool 
     OutputExists
         The store holds another run, or steps that the source lacks.
     MissingData
-        The source holds no tensors.
+        The source holds no tensors, or tensors whose shape changes, which the store would lose.
     TrajlabError
         The disk is full.
     """
@@ -57,6 +58,7 @@ def pack(source: Trajectory | str | Path, store: str | Path, *, overwrite: bool 
         raise OutputExists(f"cannot pack {target} into itself; choose another name for the store")
     if not run.weights and not run.gradients:
         raise MissingData(f"cannot pack {run.source or 'the run'}: it holds no tensors; name a run with snapshots")
+    check_keeps_all(run, "pack")
     earlier = None
     if exists and not overwrite:
         earlier = _extended(target, run)
@@ -106,7 +108,8 @@ def _extended(target: Path, run: Trajectory) -> Trajectory:
         for name, series in packed.series.items():
             new = tensors.series.get(name)
             same &= new is not None and new.shape == series.shape and _starts_with(new.steps, series.steps)
-            same &= new is not None and new.stored == series.stored
+            same &= new is not None and new.values.dtype == series.values.dtype
+            same &= new is not None and types_of(new)[: len(series.steps)] == types_of(series)
             if same and new is not None and len(series.steps):
                 same = all(_row(series, at) == _row(new, at) for at in (0, len(series.steps) - 1))
     if not same:
@@ -115,6 +118,33 @@ def _extended(target: Path, run: Trajectory) -> Trajectory:
             "or pass --overwrite"
         )
     return earlier
+
+
+def check_keeps_all(run: Trajectory, verb: str) -> None:
+    """Raise MissingData if a copy of a run would lose tensors, as their shape changes.
+
+    Parameters
+    ----------
+    run
+        The run.
+    verb
+        What is done with it, for the error.
+    """
+    if run.weights.unusable:
+        names = list(run.weights.unusable)
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in list(run.weights.unusable.items())[:4])
+        more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+        keep = "|".join(re.escape(name) for name in names[:4])
+        raise MissingData(
+            f"cannot {verb} {run.source or 'the run'}: {len(names)} tensors are no arrays over the steps and would be "
+            f"lost ({reasons}{more}); {verb} the steps before and after the change as two folders, or leave the "
+            f"tensors out with --parameters '^(?!({keep})$)'"
+        )
+
+
+def types_of(series: Series) -> list[str]:
+    """Return the names of the element types that training stored, one for each step."""
+    return [series.stored_at(position).name for position in range(len(series.steps))]
 
 
 def _row(series: Series, position: int) -> bytes:
@@ -131,7 +161,8 @@ def _starts_with(steps: np.ndarray, beginning: np.ndarray) -> bool:
 def _write(part: Path, run: Trajectory, target: Path, earlier: Trajectory | None) -> Iterator[Delayed]:
     """Lay out the store in a temporary folder; yield the tasks that write its shards, there or to the target's URL."""
     root = zarr.open_group(str(part), mode="w", zarr_format=3)
-    root.attrs.update({"Conventions": STORE_VERSION, "run": run.facts})
+    left_out: dict[str, Any] = {"left_out": run.weights.left_out} if run.weights.left_out else {}
+    root.attrs.update(left_out | {"Conventions": STORE_VERSION, "run": run.facts})
     groups = ((WEIGHTS, run.weights), (GRADIENTS, run.gradients), (BUFFERS, run.buffers))
     for name, tensors in groups:
         if not tensors:
@@ -151,7 +182,9 @@ def _write(part: Path, run: Trajectory, target: Path, earlier: Trajectory | None
             if series.index is not None:
                 _coordinate(node, "index", series.index, "sample")
             value = Path(name) / encoded / "value"
-            yield from _shards(node, part / value, target / value, packed.get(tensor), series, tensors[tensor].attrs)
+            mixed = {} if series.types is None else {"stored_dtypes": types_of(series)}
+            attrs = tensors[tensor].attrs | mixed
+            yield from _shards(node, part / value, target / value, packed.get(tensor), series, attrs)
     for name, dataset in ((METRICS, run.metrics), (PROBE, run.probe)):
         if dataset.sizes:
             dataset.rename(nodes_of(dataset)).to_zarr(

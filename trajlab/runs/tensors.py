@@ -1,7 +1,7 @@
 """Series of tensors over the steps, by name, and what names and shapes say of their place in the network."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import MissingData
+from trajlab.runs.disk.element_types import widened
 from trajlab.runs.disk.lazy import lazy
 from trajlab.runs.disk.rows import Rows
 
@@ -32,7 +33,9 @@ class Series:
     index
         Positions of the recorded entries in the flat tensor, (sample); None if all were recorded.
     origin
-        Element type that training stored, where it differs from that of the values.
+        Element type that training stored, where it differs from that of the values; the widest of several.
+    types
+        Element types that training stored at each step, (step), where they differ; None if there is one.
     """
 
     steps: np.ndarray
@@ -40,13 +43,23 @@ class Series:
     shape: tuple[int, ...]
     index: np.ndarray | None = None
     origin: np.dtype | None = None
+    types: np.ndarray | None = None
 
     @property
     def stored(self) -> np.dtype:
-        """Element type that training stored."""
+        """Element type that training stored, the widest of several."""
         if self.origin is not None:
             return self.origin
         return self.values.stored if isinstance(self.values, Rows) else self.values.dtype
+
+    def stored_at(self, position: int) -> np.dtype:
+        """Return the element type that training stored at one of the steps."""
+        return self.stored if self.types is None else self.types[position]
+
+    @property
+    def type_names(self) -> str:
+        """Names of the element types that training stored, in the order of the steps."""
+        return ", ".join(dict.fromkeys(self.stored_at(position).name for position in range(len(self.steps) or 1)))
 
 
 class Tensors(Mapping[str, xr.DataArray]):
@@ -59,7 +72,9 @@ class Tensors(Mapping[str, xr.DataArray]):
     attributes
         Function of a name that returns attrs of the tensor besides its shape and stored type.
     unusable
-        Tensors that are on disk but cannot be one array, with the reason.
+        Tensors that are on disk but cannot be one array, as their shape changes, with the reason.
+    left_out
+        Tensors that are on disk and cannot be analyzed, such as complex ones, with the reason.
     """
 
     def __init__(
@@ -67,9 +82,11 @@ class Tensors(Mapping[str, xr.DataArray]):
         series: Mapping[str, Series],
         attributes: Callable[[str], dict[str, Any]] = lambda name: {},
         unusable: Mapping[str, str] | None = None,
+        left_out: Mapping[str, str] | None = None,
     ):
         self.series = dict(series)
         self.unusable = dict(unusable or {})
+        self.left_out = dict(left_out or {})
         self._attributes = attributes
         self._built: dict[str, xr.DataArray] = {}
 
@@ -78,10 +95,15 @@ class Tensors(Mapping[str, xr.DataArray]):
         """Steps at which any of the tensors was recorded, (step)."""
         return np.unique(np.concatenate([series.steps for series in self.series.values()] or [np.empty(0, np.int64)]))
 
+    @property
+    def omitted(self) -> dict[str, str]:
+        """All tensors that are on disk but not here, with the reason."""
+        return self.unusable | self.left_out
+
     def __getitem__(self, name: str) -> xr.DataArray:
         if name not in self.series:
-            if name in self.unusable:
-                raise MissingData(self.unusable[name])
+            if name in self.omitted:
+                raise MissingData(f"cannot open {name} as one array: {self.omitted[name]}; name another tensor")
             raise KeyError(name)
         if name not in self._built:
             series = self.series[name]
@@ -89,7 +111,7 @@ class Tensors(Mapping[str, xr.DataArray]):
             coords: dict[str, Any] = {"step": ("step", series.steps, {"long_name": "optimizer step", "units": "1"})}
             if series.index is not None:
                 coords["index"] = ("sample", series.index, {"long_name": "position in the flat parameter"})
-            attrs = {"shape": list(series.shape), "stored_dtype": series.stored.name} | self._attributes(name)
+            attrs = {"shape": list(series.shape), "stored_dtype": series.type_names} | self._attributes(name)
             self._built[name] = xr.DataArray(values, coords, dims_of(series), name, attrs)
         return self._built[name]
 
@@ -145,6 +167,23 @@ def natural(name: str) -> list[tuple[int, Any]]:
     ['layers.2', 'layers.10']
     """
     return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", name) if part]
+
+
+def common_type(types: Sequence[np.dtype]) -> np.dtype | None:
+    """Return the element type that values of several stored types are read as, all exactly; None if there is none.
+
+    >>> common_type([np.dtype("float16"), np.dtype("float64")]), common_type([np.dtype("float32"), np.dtype("int8")])
+    (dtype('float64'), None)
+    """
+    read = {widened(stored) for stored in types}
+    if len({dtype.kind for dtype in read}) > 1:
+        return None
+    return reduce(np.promote_types, read)
+
+
+def widest(types: Iterable[np.dtype]) -> np.dtype:
+    """Return the element type with the most bytes; of several, the first."""
+    return max(types, key=lambda stored: stored.itemsize)
 
 
 def common_steps(steps: Iterable[np.ndarray]) -> np.ndarray:

@@ -37,6 +37,8 @@ class Trajectory:
     trusted
         Whether the model factory that `facts` name may be imported and called: the caller made the run in memory, said
         so (``trajlab.open(..., trust=True)``), or recorded it on this machine.
+    chosen_by
+        Regular expression by which its parameters were chosen; empty if they were not.
     model, device, unit_axis
         The network of `with_model`, in which snapshots are replayed, the device on which it runs, and axes over units
         of its layers.
@@ -61,6 +63,7 @@ class Trajectory:
         self.facts = {} if facts is None else facts
         self.source = source
         self.trusted = not source
+        self.chosen_by = ""
         self.model: Any = None
         self.model_token = ""
         self.device = "cpu"
@@ -145,7 +148,7 @@ class Trajectory:
                     )
                 values = tensors[name].data[position]
                 array = np.array(values.compute(scheduler="sync") if hasattr(values, "compute") else values)
-                state[name] = torch.from_numpy(array).to(getattr(torch, series.stored.name))
+                state[name] = torch.from_numpy(array).to(getattr(torch, series.stored_at(position).name))
         tied = {alias: name for alias, name in self.facts.get("tied", {}).items() if name in state}
         return state | {alias: state[name] for alias, name in tied.items()}
 

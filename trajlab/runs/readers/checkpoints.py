@@ -13,6 +13,8 @@ from trajlab.runs.disk.remote import concurrently
 from trajlab.runs.readers.candidates import Candidates, find_candidates
 from trajlab.runs.readers.counters import COUNTERS, as_count
 from trajlab.runs.readers.formats import Format, Header
+from trajlab.runs.readers.layout import name_of
+from trajlab.runs.readers.lone_checkpoints import is_checkpoint
 from trajlab.runs.readers.name_words import PLAIN, UNITS
 from trajlab.runs.readers.network_series import choose_series
 from trajlab.runs.readers.step_evidence import Source, Stated
@@ -90,6 +92,8 @@ def find_checkpoints(
     MissingData
         No name is of the series.
     """
+    if step_pattern is None and is_checkpoint(folder, formats):
+        return _lone(folder, formats)
     source = _chosen_by(step_pattern, [entry.name for entry in folder.iterdir()])
     candidates = find_candidates(folder, source, formats, name_others=step_pattern != RECORDED)
     names, left_aside = candidates.names, candidates.left_aside
@@ -105,6 +109,17 @@ def find_checkpoints(
     headers = {checkpoint.entry: dict(checkpoint.headers) for checkpoint in model}
     found = [Checkpoint(step, entry, headers[entry]) for entry, step in steps.steps.items()]
     return Checkpoints(found, steps.source, left_aside | steps.left_aside)
+
+
+def _lone(folder: Path, formats: Sequence[Format]) -> Checkpoints:
+    """Return a folder that is one checkpoint as the only snapshot."""
+    name = folder.resolve().name
+    candidates = Candidates({name: [folder]}, {name: name_of(name)}, {})
+    reading = _stated(candidates, formats, {}, name)
+    if isinstance(reading, str):
+        return Checkpoints([], "", {name: reading})
+    steps = read_steps(folder, [reading])
+    return Checkpoints([Checkpoint(steps.steps[name], name, dict(reading.headers))], steps.source, {})
 
 
 def _chosen_by(step_pattern: str | None, entries: Sequence[str]) -> Source | None:

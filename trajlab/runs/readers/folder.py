@@ -15,12 +15,13 @@ from trajlab.runs.disk.lazy import lazy
 from trajlab.runs.disk.paths import is_url
 from trajlab.runs.disk.rows import Rows
 from trajlab.runs.readers.checkpoints import RECORDED, find_checkpoints
+from trajlab.runs.readers.foreign_files import describe_foreign
 from trajlab.runs.readers.formats import Format
 from trajlab.runs.readers.formats.safetensors import read_header
 from trajlab.runs.readers.layout import has_steps, is_snapshot
 from trajlab.runs.readers.metrics import read_metrics
 from trajlab.runs.readers.segments import read_segments
-from trajlab.runs.readers.series import read_checkpoints, split, tied
+from trajlab.runs.readers.series import read_checkpoints, split, tied, unanalyzed
 from trajlab.runs.tensors import Tensors, attributes_of
 from trajlab.runs.trajectory import Trajectory
 from trajlab.schema import GRADIENTS_FOLDER, PROBE_FILE, RUN_FILE, SNAPSHOTS_VERSION
@@ -33,7 +34,12 @@ MOST = 4
 
 
 def read_folder(
-    folder: Path, step_pattern: str | None = None, formats: Sequence[Format] = (), series: str | None = None
+    folder: Path,
+    step_pattern: str | None = None,
+    formats: Sequence[Format] = (),
+    series: str | None = None,
+    *,
+    key: str | None = None,
 ) -> Trajectory:
     """Open a folder of checkpoints without reading the tensors.
 
@@ -49,9 +55,13 @@ def read_folder(
         Formats of files besides our own.
     series
         Which checkpoints to take, where the folder holds several networks.
+    key
+        Key of the networks to read, of files or folders with several.
 
     Raises
     ------
+    BadSetting
+        No network has the key.
     MissingData
         The folder holds no checkpoint.
     DamagedData
@@ -64,6 +74,13 @@ def read_folder(
     checkpoints = found.snapshots
     if not checkpoints:
         inside = _with_checkpoints(folder, formats)
+        if not inside and not is_url(folder) and (foreign := describe_foreign(folder)):
+            raise MissingData(f"cannot find checkpoints in {folder}: {foreign}")
+        if weightless := {name: why for name, why in found.left_aside.items() if why.startswith("it holds")}:
+            raise DamagedData(
+                f"cannot find weights in {folder}: {'; '.join(f'{name}: {why}' for name, why in weightless.items())}; "
+                "save a state_dict, alone or under a key such as model"
+            )
         others = ", ".join(f"{name} ({reason})" for name, reason in list(found.left_aside.items())[:MOST])
         raise MissingData(
             f"cannot find checkpoints in {folder}: it holds no file of weights"
@@ -71,7 +88,8 @@ def read_folder(
             "checkpoint-<step>/model.safetensors, step3000.pt or the like, or say where the step stands in the name "
             "with --step-pattern"
         )
-    tensors, unusable = read_checkpoints(checkpoints)
+    recorded = [*facts.get("parameters", ()), *facts.get("buffers", ()), *facts.get("tied", {})]
+    tensors, unusable, left_out = read_checkpoints(checkpoints, key=key, literal=recorded)
     aliases = {} if facts else tied(tensors)
     if not facts:
         facts = {"steps": {"source": found.source, "left_aside": found.left_aside}}
@@ -79,10 +97,12 @@ def read_folder(
         facts["tied"] = aliases
         tensors = {name: tensor for name, tensor in tensors.items() if name not in aliases}
     weights, buffers = split(tensors, facts.get("parameters"))
+    if "parameters" not in facts:
+        left_out |= {name: reason for name, tensor in buffers.items() if (reason := unanalyzed(name, tensor))}
     shapes = {name: tensor.shape for name, tensor in weights.items()}
     gradients = read_segments(folder / GRADIENTS_FOLDER, shapes)
     return Trajectory(
-        Tensors(weights, attributes_of(facts, weights), unusable),
+        Tensors(weights, attributes_of(facts, weights), unusable, left_out),
         Tensors(gradients, attributes_of(facts, gradients)),
         Tensors(buffers),
         metrics=read_metrics(folder, checkpoints[-1].name),

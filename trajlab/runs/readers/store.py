@@ -11,12 +11,11 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import DamagedData, MissingData, TrajlabError
-from trajlab.runs.disk.element_types import widened
 from trajlab.runs.disk.paths import reaching
 from trajlab.runs.disk.remote import concurrently
 from trajlab.runs.disk.shards import raw_rows
 from trajlab.runs.readers.folder import wrong_facts
-from trajlab.runs.tensors import Series, Tensors, attributes_of
+from trajlab.runs.tensors import Series, Tensors, attributes_of, common_type, widest
 from trajlab.runs.trajectory import Trajectory
 from trajlab.schema import BUFFERS, GRADIENTS, METRICS, PROBE, RESULT_VERSION, STORE_VERSION, WEIGHTS, family, tensor_of
 
@@ -39,6 +38,7 @@ def read_store(path: Path) -> Trajectory:
         attributes = root["attributes"]
         nodes = root["consolidated_metadata"]["metadata"]
         version, facts = attributes.get("Conventions"), attributes.get("run", {})
+        left_out = {str(name): str(reason) for name, reason in attributes.get("left_out", {}).items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DamagedData(
             f"cannot open {path} as a packed store: its zarr.json was not written by pack ({error!r}); pack the "
@@ -61,7 +61,7 @@ def read_store(path: Path) -> Trajectory:
         metrics = _dataset(path, METRICS, nodes).compute(scheduler="sync")
     groups = {group: dict(_group(path, group, nodes)) for group in (WEIGHTS, GRADIENTS, BUFFERS)}
     return Trajectory(
-        Tensors(groups[WEIGHTS], attributes_of(facts, groups[WEIGHTS])),
+        Tensors(groups[WEIGHTS], attributes_of(facts, groups[WEIGHTS]), left_out=left_out),
         Tensors(groups[GRADIENTS], attributes_of(facts, groups[GRADIENTS])),
         Tensors(groups[BUFFERS]),
         metrics=metrics,
@@ -113,19 +113,31 @@ def _series(path: Path, tensor: str, nodes: dict[str, Any], steps: np.ndarray | 
     steps = _values(path, f"{tensor}/step", nodes) if steps is None else steps
     index = _values(path, f"{tensor}/index", nodes) if f"{tensor}/index" in nodes else None
     node = nodes[f"{tensor}/value"]
-    shape, stored = tuple(node["attributes"]["shape"]), np.dtype(node["attributes"]["stored_dtype"])
+    shape, types = tuple(node["attributes"]["shape"]), _types(node, len(steps))
     row = shape if index is None else index.shape
     entries = int(np.prod(shape, dtype=np.int64))
     if node["shape"] != [len(steps), *row] or any(type(length) is not int or length < 0 for length in shape):
         raise ValueError(f"its value has shape {node['shape']}, not that of {len(steps)} steps of shape {row}")
-    if widened(stored) != np.dtype(node["data_type"]):
+    stored = widest(types)
+    if common_type(types) != np.dtype(node["data_type"]):
         raise ValueError(f"its type is {node['data_type']}, training stored {stored}")
     if (np.diff(steps) <= 0).any() or (index is not None and not _valid_index(index, entries)):
         raise ValueError("its steps, or the positions of its entries, do not rise")
     values = raw_rows(path / tensor / "value", node)
     if values is None:
         values = da.from_zarr(str(path), component=f"{tensor}/value")
-    return Series(steps, values, shape, index, stored)
+    mixed = len(types) > 1
+    return Series(steps, values, shape, index, stored, np.array(types, dtype=object) if mixed else None)
+
+
+def _types(node: dict[str, Any], steps: int) -> list[np.dtype]:
+    """Return the element type that training stored, or those of all steps where they differ."""
+    attributes = node["attributes"]
+    if "stored_dtypes" not in attributes:
+        return [np.dtype(attributes["stored_dtype"])]
+    if len(attributes["stored_dtypes"]) != steps:
+        raise ValueError(f"it names {len(attributes['stored_dtypes'])} element types for {steps} steps")
+    return [np.dtype(name) for name in attributes["stored_dtypes"]]
 
 
 def _valid_index(index: np.ndarray, entries: int) -> bool:

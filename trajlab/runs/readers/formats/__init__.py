@@ -5,7 +5,7 @@ yours, is passed to `trajlab.open` as ``formats=[...]``.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
@@ -46,12 +46,22 @@ class Header:
         Function of a path and a name that reads a tensor which has no offset.
     in_network_order
         Whether the entries are in the order of the network's modules; sorted by name otherwise.
+    networks
+        Keys of the networks in the file; the names of their entries begin with them and a dot. Empty for a file that
+        is the state of one network.
+    left_out
+        Tensors that cannot be analyzed by name, with the reason.
+    holds
+        What a file without weights holds, in words.
     """
 
     entries: dict[str, Entry]
     metadata: dict[str, str]
     load: Callable[[str, str], np.ndarray] | None = None
     in_network_order: bool = False
+    networks: tuple[str, ...] = ("",)
+    left_out: dict[str, str] = field(default_factory=dict)
+    holds: str = ""
 
 
 class Format(Protocol):
@@ -82,13 +92,17 @@ class Format(Protocol):
         """
 
 
+PREFERRED = ("safetensors", "distributed", "torch_files")
+"""Formats that are looked for first in a folder with files of several."""
+
+
 @cache
 def own_formats() -> tuple[Format, ...]:
-    """Return the formats in this folder; safetensors comes first, as it is preferred where a step is stored twice."""
-    names = sorted((module.name for module in iter_modules(__path__)), key=lambda name: (name != "safetensors", name))
+    """Return the formats in this folder, those that are preferred first."""
+    names = [*PREFERRED, *sorted({module.name for module in iter_modules(__path__)} - {*PREFERRED})]
     return tuple(import_module(f"{__name__}.{name}") for name in names)
 
 
 def format_of(name: str, formats: Sequence[Format]) -> Format | None:
     """Return the format of a file by its name, None if it is of none."""
-    return next((one for one in formats if name.endswith(one.SUFFIXES)), None)
+    return next((candidate for candidate in formats if name.endswith(candidate.SUFFIXES)), None)

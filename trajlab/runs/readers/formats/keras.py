@@ -1,0 +1,140 @@
+"""Keras' weights in HDF5: `.weights.h5` of Keras 3, and `.h5` of whole models and of weights of Keras 2; needs h5py.
+
+Keras stores kernels with their units last. They are read with the units first, as PyTorch stores them: kernels of dense
+layers (in, out) as (out, in), of convolutions (y, x, in, out) as (out, in, y, x), of recurrent layers (in, unit) as
+(unit, in). Embeddings, vectors, and kernels of more than three dims that no convolution has, stay as they are.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from trajlab.errors import DamagedData, MissingData
+from trajlab.runs.disk.remote import open_bytes
+from trajlab.runs.readers.counters import COUNTERS, as_count
+from trajlab.runs.readers.formats import Entry, Header
+
+SUFFIXES = (".weights.h5", ".h5", ".hdf5")
+
+OPTIMIZER = re.compile(r"^(optimizer|optimizer_weights)$")
+"""Groups at the top that hold the state of the optimizer."""
+
+WRAPPING = {"model_weights", "layers", "_layer_checkpoint_dependencies", "top_level_model_weights", "vars"}
+"""Groups that say nothing of where a tensor lies in the network."""
+
+LAST_TO_FIRST = {2: (1, 0), 3: (2, 1, 0), 4: (3, 2, 0, 1), 5: (4, 3, 0, 1, 2)}
+"""Order of the dims of a kernel with its units first, by how many dims it has."""
+
+DEPTHWISE = {3: (1, 2, 0), 4: (2, 3, 0, 1)}
+"""Order of the dims of a depthwise kernel (y, x, in, multiplier) with its channels first."""
+
+
+def read_header(path: str, cache: dict[Any, Any] | None = None) -> Header:
+    """Read which weights a file of Keras holds, and where those lie that are stored as they are read.
+
+    Raises
+    ------
+    MissingData
+        h5py is not installed.
+    DamagedData
+        The file is cut off or is no HDF5 file.
+    """
+    h5py = _h5py(path)
+    entries, left_out, counters = {}, {}, {}
+    try:
+        with open_bytes(path) as raw, h5py.File(raw, "r") as file:
+            for name, dataset in _datasets(file, h5py):
+                shape, dtype = tuple(dataset.shape or ()), dataset.dtype
+                if name in COUNTERS and shape == () and dtype.kind in "iu":
+                    count = as_count(dataset[()].item())
+                    counters |= {} if count is None else {name: str(count)}
+                elif dtype.kind not in "fiubc":
+                    left_out[name] = f"it holds {dtype}, not numbers"
+                else:
+                    order = _order(dataset.name, shape)
+                    moved = tuple(shape[i] for i in order) if order else shape
+                    entries[name] = Entry(moved, dtype.newbyteorder("="), None if order else _offset(dataset, path))
+    except Exception as error:  # damaged bytes can raise anything
+        raise _damaged(path, error) from error
+    return Header(entries, counters, load_array, left_out=left_out, holds="" if entries else "no weights of Keras")
+
+
+def load_array(path: str, name: str) -> np.ndarray:
+    """Load one tensor that is compressed, or stored with its units last."""
+    h5py = _h5py(path)
+    try:
+        with open_bytes(path) as raw, h5py.File(raw, "r") as file:
+            dataset = next(dataset for key, dataset in _datasets(file, h5py) if key == name)
+            values = np.asarray(dataset[()])
+            order = _order(dataset.name, values.shape)
+    except Exception as error:  # damaged bytes can raise anything
+        raise _damaged(path, error) from error
+    moved = np.ascontiguousarray(values.transpose(order)) if order else values
+    return moved.astype(moved.dtype.newbyteorder("="), copy=False)
+
+
+def _h5py(path: str) -> Any:
+    try:
+        import h5py
+    except ImportError as error:
+        raise MissingData(
+            f"cannot read {path}: files .h5 (Keras) need h5py, which is not installed; run `pip install trajlab[keras]`"
+        ) from error
+    return h5py
+
+
+def _datasets(file: Any, h5py: Any) -> Iterator[tuple[str, Any]]:
+    """Iterate over the weights by name; links to other files, and datasets that lie in others, are not followed."""
+    pending = [((name,), file) for name in file if not OPTIMIZER.match(name)]
+    seen = {}
+    while pending:
+        path, group = pending.pop(0)
+        if len(path) > 32 or len(seen) > 1_000_000:
+            raise ValueError("its groups are nested too deeply, or are too many")
+        if not isinstance(group.get(path[-1], getlink=True), h5py.HardLink):
+            continue
+        node = group[path[-1]]
+        if isinstance(node, h5py.Group):
+            pending = [((*path, name), node) for name in node] + pending
+        elif not node.external and not node.is_virtual:
+            name = _name(path)
+            if name in seen:
+                raise ValueError(f"{seen[name]} and {'/'.join(path)} are both named {name}")
+            seen[name] = "/".join(path)
+            yield name, node
+
+
+def _name(path: tuple[str, ...]) -> str:
+    """Return the name of a tensor by its path.
+
+    >>> _name(("layers", "dense", "vars", "0")), _name(("model_weights", "dense_1", "dense_1", "kernel:0"))
+    ('dense.0', 'dense_1.kernel')
+    """
+    parts: list[str] = []
+    for part in path:
+        plain = part.partition(":")[0]
+        if plain not in WRAPPING and parts[-1:] != [plain]:
+            parts.append(plain)
+    return ".".join(parts) or ".".join(path)
+
+
+def _order(path: str, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """Return the order of dims of a kernel with its units first; None for tensors that stay as they are."""
+    if "depthwise" in path.lower():
+        return DEPTHWISE.get(len(shape))
+    return None if "embedding" in path.lower() else LAST_TO_FIRST.get(len(shape))
+
+
+def _offset(dataset: Any, path: str) -> int | None:
+    """Return where the values of a dataset lie in the file, None where they do not lie raw."""
+    raw = dataset.chunks is None and dataset.compression is None and dataset.dtype.newbyteorder("<") == dataset.dtype
+    return dataset.id.get_offset() if raw and dataset.size else None
+
+
+def _damaged(path: str, error: Exception) -> DamagedData:
+    return DamagedData(
+        f"cannot read {path} as weights of Keras (.h5): {(str(error) or repr(error)).splitlines()[0]}; it is damaged "
+        "or no HDF5 file, so restore it or move it out of the folder"
+    )

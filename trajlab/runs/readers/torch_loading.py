@@ -1,0 +1,193 @@
+"""Loading what torch.save wrote without running code, and the headers of what was loaded."""
+
+import argparse
+import pathlib
+import pickle
+import warnings
+from collections.abc import Callable, Mapping
+from threading import Lock
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+from numpy._core.multiarray import _reconstruct, scalar
+
+from trajlab.errors import DamagedData
+from trajlab.runs.readers.formats import Entry, Header
+from trajlab.runs.readers.pickled_modules import describe_pickle
+from trajlab.runs.readers.state_dicts import Content
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+INERT: list[Any] = [
+    argparse.Namespace,
+    pathlib.PosixPath,
+    np.ndarray,
+    np.dtype,
+    *{type(np.dtype(kind)) for kind in "?bhilqBHILQefdU"},
+    *((of, f"numpy.{core}.multiarray.{of.__name__}") for of in (scalar, _reconstruct) for core in ("core", "_core")),
+]
+"""Types of the settings and numbers that scripts store beside the weights; building them has no side effect."""
+
+FORBIDDEN = ("Unsupported global", "Unsupported class", "GLOBAL", "reduce for unrecognized", "Can only")
+"""Words of torch's messages about what weights_only forbids; others are about bytes that are no pickle of torch."""
+
+ONE_AT_A_TIME = Lock()
+"""The types that torch.load may build are a setting of the whole process."""
+
+
+def load_weights_only(file: IO[bytes], path: str, device: str) -> Any:
+    """Load what torch.save wrote, with ``weights_only=True``.
+
+    Parameters
+    ----------
+    file
+        The open file, or the part of one.
+    path
+        Its path, for errors.
+    device
+        "meta" for shapes and positions alone, "cpu" for the values.
+
+    Raises
+    ------
+    DamagedData
+        The file is damaged, or could only be unpickled by running code.
+    """
+    import torch
+
+    try:
+        with ONE_AT_A_TIME, warnings.catch_warnings(), torch.serialization.safe_globals(INERT):
+            warnings.simplefilter("ignore")
+            try:
+                return _load(file, device)
+            except NotImplementedError:  # sparse and quantized tensors do not exist on the meta device
+                return _load(file, "cpu")
+    except (FileNotFoundError, PermissionError, IsADirectoryError):
+        raise
+    except Exception as error:  # damaged bytes can raise anything
+        if description := describe_pickle(file):
+            raise DamagedData(f"cannot read {path} as weights only: {description}") from error
+        if isinstance(error, pickle.UnpicklingError) and (reason := _forbidden(error)):
+            raise DamagedData(
+                f"cannot read {path} as weights only: {reason}; unpickling it would run code from the file, so load it "
+                "where you trust it and save the state_dict alone with safetensors.torch.save_file or torch.save"
+            ) from error
+        raise DamagedData(
+            f"cannot read {path} as a PyTorch checkpoint: {(str(error) or repr(error)).splitlines()[0]}; it is no such "
+            "file, is damaged, or was cut off while being written, so restore it or move it out of the folder"
+        ) from error
+
+
+def _load(file: IO[bytes], device: str) -> Any:
+    import torch
+
+    file.seek(0)
+    try:
+        return torch.load(file, map_location=device, weights_only=True)
+    except Exception:
+        # Sparse tensors of a load that failed stay on torch's list of those to validate, and fail the next load.
+        pending = getattr(torch._utils, "_get_sparse_tensors_to_validate", None)
+        (pending() if pending else torch._utils._sparse_tensors_to_validate).clear()  # type: ignore[attr-defined]
+        raise
+
+
+def header_of(
+    content: Content,
+    load: Callable[[str, str], np.ndarray],
+    *,
+    metadata: Mapping[str, str] | None = None,
+    start: int | None = None,
+) -> Header:
+    """Return the header of a file with what it holds.
+
+    Parameters
+    ----------
+    content
+        The networks of the file, on the meta device where its tensors lie raw in it.
+    load
+        Function of a path and a name that reads a tensor which has no offset.
+    metadata
+        Notes of the file.
+    start
+        Position in the file from which the offsets of tensors count; None if its tensors cannot be mapped.
+    """
+    entries, left_out = {}, {}
+    for key, tensors in content.networks.items():
+        for name, tensor in tensors.items():
+            full = f"{key}.{name}" if key else name
+            if reason := _unreadable(tensor):
+                left_out[full] = reason
+            else:
+                entries[full] = _entry(tensor, start)
+    beside = dict.fromkeys(content.lone, "it lies beside the network in its file, not in it") if entries else {}
+    return Header(
+        entries, dict(metadata or {}), load, in_network_order=True, networks=tuple(content.networks),
+        left_out=left_out | beside, holds=content.holds,
+    )  # fmt: skip
+
+
+def values_of(content: Content, path: str, name: str) -> np.ndarray:
+    """Return the values of one tensor of a file by its name in the header.
+
+    Raises
+    ------
+    DamagedData
+        The file no longer holds the tensor, or holds it without values.
+    """
+    from torch import uint8
+
+    tensors = {
+        f"{key}.{own}" if key else own: tensor
+        for key, state in content.networks.items()
+        for own, tensor in state.items()
+    }
+    if name not in tensors:
+        raise DamagedData(
+            f"cannot read {name} of {path}: the file no longer holds it; it changed after the trajectory was opened, "
+            "so open it again"
+        )
+    tensor = tensors[name].detach().contiguous()
+    if tensor.is_meta:
+        raise DamagedData(f"cannot read {name} of {path}: it was saved without its values; save it again")
+    raw = tensor.reshape(-1).view(uint8).numpy() if tensor.numel() else np.empty(0, np.uint8)
+    return raw.view(stored_type(tensor.dtype)).reshape(tuple(tensor.shape))
+
+
+def stored_type(dtype: Any) -> np.dtype:
+    """Return the element type of a torch dtype; raise TypeError if numpy has none for it."""
+    import ml_dtypes
+
+    name = str(dtype).removeprefix("torch.")
+    return np.dtype(getattr(ml_dtypes, name)) if hasattr(ml_dtypes, name) else np.dtype(name)
+
+
+def _entry(tensor: "Tensor", start: int | None) -> Entry:
+    offset = None
+    stored = stored_type(tensor.dtype)
+    if start is not None and tensor.is_contiguous():
+        position = getattr(tensor.untyped_storage(), "_checkpoint_offset", None)
+        offset = None if position is None else start + position + tensor.storage_offset() * stored.itemsize
+    return Entry(tuple(tensor.shape), stored, offset)
+
+
+def _unreadable(tensor: "Tensor") -> str:
+    """Return why a tensor has no array of numbers; empty if it has one."""
+    from torch import strided
+
+    if tensor.is_quantized:
+        return f"it is quantized ({str(tensor.dtype).removeprefix('torch.')}); save it dequantized to analyze it"
+    if tensor.layout != strided:
+        return f"it is sparse ({str(tensor.layout).removeprefix('torch.')}); save it dense to analyze it"
+    try:
+        stored_type(tensor.dtype)
+    except TypeError:
+        return f"its type is {str(tensor.dtype).removeprefix('torch.')}, which numpy lacks; save it as float32"
+    return ""
+
+
+def _forbidden(error: Exception) -> str:
+    """Return the part of torch's message that names what is not allowed; empty if it names nothing."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    named = [line for line in lines if line.startswith(("WeightsUnpickler error", "Unsupported", "Please use"))]
+    forbids = any(words in line for line in lines for words in FORBIDDEN)
+    return named[0].rstrip(".") if named and forbids else ""
