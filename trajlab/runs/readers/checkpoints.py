@@ -107,8 +107,8 @@ def find_checkpoints(
     left_aside |= {checkpoint.entry: "it states no step" for checkpoint in stated if checkpoint not in model}
     steps = read_steps(folder, model, source) if model else Steps({}, "", {})
     headers = {checkpoint.entry: dict(checkpoint.headers) for checkpoint in model}
-    found = [Checkpoint(step, entry, headers[entry]) for entry, step in steps.steps.items()]
-    return Checkpoints(found, steps.source, left_aside | steps.left_aside)
+    snapshots = [Checkpoint(step, entry, headers[entry]) for entry, step in steps.steps.items()]
+    return Checkpoints(snapshots, steps.source, left_aside | steps.left_aside)
 
 
 def _lone(folder: Path, formats: Sequence[Format]) -> Checkpoints:
@@ -163,8 +163,10 @@ def _logged(entry: Path) -> dict[str, int]:
 
 def _one_model(folder: Path, stated: list[Stated], formats: Sequence[Format]) -> list[Stated]:
     """Take, of checkpoints without any step, the one that transformers would load, if there is one."""
-    if len(stated) < 2 or any(one.counters or one.name.numbers_of(*UNITS, PLAIN) for one in stated):
+    if len(stated) < 2 or any(
+        checkpoint.counters or checkpoint.name.numbers_of(*UNITS, PLAIN) for checkpoint in stated
+    ):
         return stated
     files = weight_files(folder, formats)
-    model = [one for one in stated if str(folder / one.entry) in files]
+    model = [checkpoint for checkpoint in stated if str(folder / checkpoint.entry) in files]
     return model[:1] if model and len(set(files.values())) == 1 else stated

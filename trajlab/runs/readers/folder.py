@@ -70,18 +70,18 @@ def read_folder(
         Nothing tells the steps, or the network, for certain.
     """
     facts = read_facts(folder)
-    found = find_checkpoints(folder, RECORDED if facts else step_pattern, formats, None if facts else series)
-    checkpoints = found.snapshots
+    listing = find_checkpoints(folder, RECORDED if facts else step_pattern, formats, None if facts else series)
+    checkpoints = listing.snapshots
     if not checkpoints:
         inside = _with_checkpoints(folder, formats)
         if not inside and not is_url(folder) and (foreign := describe_foreign(folder)):
             raise MissingData(f"cannot find checkpoints in {folder}: {foreign}")
-        if weightless := {name: why for name, why in found.left_aside.items() if why.startswith("it holds")}:
+        if weightless := {name: why for name, why in listing.left_aside.items() if why.startswith("it holds")}:
             raise DamagedData(
                 f"cannot find weights in {folder}: {'; '.join(f'{name}: {why}' for name, why in weightless.items())}; "
                 "save a state_dict, alone or under a key such as model"
             )
-        others = ", ".join(f"{name} ({reason})" for name, reason in list(found.left_aside.items())[:MOST])
+        others = ", ".join(f"{name} ({reason})" for name, reason in list(listing.left_aside.items())[:MOST])
         raise MissingData(
             f"cannot find checkpoints in {folder}: it holds no file of weights"
             f"{f' but {others}' if others else ''}{f', but {inside} does' if inside else ''}; name a folder of "
@@ -92,7 +92,7 @@ def read_folder(
     tensors, unusable, left_out = read_checkpoints(checkpoints, key=key, literal=recorded)
     aliases = {} if facts else tied(tensors)
     if not facts:
-        facts = {"steps": {"source": found.source, "left_aside": found.left_aside}}
+        facts = {"steps": {"source": listing.source, "left_aside": listing.left_aside}}
     if aliases:
         facts["tied"] = aliases
         tensors = {name: tensor for name, tensor in tensors.items() if name not in aliases}

@@ -71,7 +71,7 @@ def sources_of(checkpoints: Sequence[Stated], originals: Sequence[Stated]) -> li
     of_steps = [Source(f"{key} in the file", steps) for key, steps in in_files.items() if not _of_epochs(key)]
     of_epochs = [Source(f"{key} in the file", steps, coarse=True) for key, steps in in_files.items() if _of_epochs(key)]
     by_role = {role: list(_named(role, units, checkpoints)) for role, units in UNITS.items()}
-    entries = [one.entry for one in originals]
+    entries = [checkpoint.entry for checkpoint in originals]
     finer = [
         save for save in by_role[SAVE]
         if all(save.steps.get(entry, 0) > epoch.steps.get(entry, 0) for epoch in of_epochs for entry in entries)
@@ -82,7 +82,7 @@ def sources_of(checkpoints: Sequence[Stated], originals: Sequence[Stated]) -> li
 def _keys(checkpoints: Sequence[Stated]) -> list[str]:
     """Return the counters in files, the most telling first and nested ones last."""
     order = {key: rank for rank, key in enumerate((*STEP_COUNTERS, *EPOCH_COUNTERS))}
-    keys = dict.fromkeys(key for one in checkpoints for key in one.counters)
+    keys = dict.fromkeys(key for checkpoint in checkpoints for key in checkpoint.counters)
     return sorted(keys, key=lambda key: (key.count("."), order[key.rpartition(".")[2]]))
 
 
@@ -91,16 +91,16 @@ def _of_epochs(key: str) -> bool:
 
 
 def _stated(key: str, checkpoints: Sequence[Stated]) -> Iterator[tuple[str, int]]:
-    return ((one.entry, one.counters[key]) for one in checkpoints if key in one.counters)
+    return ((checkpoint.entry, checkpoint.counters[key]) for checkpoint in checkpoints if key in checkpoint.counters)
 
 
 def _named(role: str, units: str, checkpoints: Sequence[Stated]) -> Iterator[Source]:
     """Yield the numbers behind each word of time of a role."""
     for unit in (words.split()[0] for words in units.split("/")):
         numbers = {
-            one.entry: [number for number in one.name.numbers_of(role) if number.unit == unit][-1]
-            for one in checkpoints
-            if any(number.unit == unit for number in one.name.numbers_of(role))
+            checkpoint.entry: [number for number in checkpoint.name.numbers_of(role) if number.unit == unit][-1]
+            for checkpoint in checkpoints
+            if any(number.unit == unit for number in checkpoint.name.numbers_of(role))
         }
         if numbers:
             words = {number.word for number in numbers.values()}
@@ -111,12 +111,14 @@ def _named(role: str, units: str, checkpoints: Sequence[Stated]) -> Iterator[Sou
 
 def plain_sources(originals: Sequence[Stated], complete: Sequence[Source]) -> Iterator[Source]:
     """Yield the numbers without a word of time that differ between names, if the checkpoints are of one network."""
-    plain = [one.name.numbers_of(PLAIN) for one in originals]
-    timed = any(one.name.numbers_of(*UNITS) for one in originals)
+    plain = [checkpoint.name.numbers_of(PLAIN) for checkpoint in originals]
+    timed = any(checkpoint.name.numbers_of(*UNITS) for checkpoint in originals)
     if len({len(numbers) for numbers in plain}) > 1 or (timed and not complete) or not is_one_network(originals):
         return
     for position, first in enumerate(plain[0]):
-        steps = {one.entry: numbers[position].value for one, numbers in zip(originals, plain, strict=True)}
+        steps = {
+            checkpoint.entry: numbers[position].value for checkpoint, numbers in zip(originals, plain, strict=True)
+        }
         separate = all(numbers[position].is_separate for numbers in plain)
         if separate and len(set(steps.values())) > 1:
             before = DIGITS.sub("*", originals[0].name.stem[: first.start])
@@ -126,8 +128,8 @@ def plain_sources(originals: Sequence[Stated], complete: Sequence[Source]) -> It
 def is_one_network(originals: Sequence[Stated]) -> bool:
     """Return whether all hold about the same tensors: nearly all names in common, and half of the shapes."""
     first = originals[0].shapes()
-    for one in originals[1:]:
-        shapes = one.shapes()
+    for checkpoint in originals[1:]:
+        shapes = checkpoint.shapes()
         common = first.keys() & shapes.keys()
         same = sum(first[name] == shapes[name] for name in common)
         if len(common) < 0.9 * max(len(first), len(shapes)) or 2 * same < len(common):

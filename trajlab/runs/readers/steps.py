@@ -59,30 +59,34 @@ def read_steps(folder: object, checkpoints: Sequence[Stated], chosen: Source | N
     """
     originals = _originals(checkpoints)
     source = _chosen(folder, chosen, originals) if chosen else _read(folder, checkpoints, originals)
-    if source.words == ONLY and len(checkpoints) > 1 and all(one.name.is_copy for one in checkpoints):
+    if source.words == ONLY and len(checkpoints) > 1 and all(checkpoint.name.is_copy for checkpoint in checkpoints):
         raise AmbiguousData(_ambiguity(folder, checkpoints, []))
-    steps = {one.entry: source.steps[one.entry] for one in originals}
+    steps = {checkpoint.entry: source.steps[checkpoint.entry] for checkpoint in originals}
     left_aside = {}
-    for one in checkpoints:
-        if one.entry in steps:
+    for checkpoint in checkpoints:
+        if checkpoint.entry in steps:
             continue
-        step = source.steps.get(one.entry)
+        step = source.steps.get(checkpoint.entry)
         if step is None:
-            left_aside[one.entry] = "it states no step"
+            left_aside[checkpoint.entry] = "it states no step"
         elif step in steps.values():
-            left_aside[one.entry] = f"it repeats step {step}"
+            left_aside[checkpoint.entry] = f"it repeats step {step}"
         else:
-            steps[one.entry] = step
+            steps[checkpoint.entry] = step
     return Steps(dict(sorted(steps.items(), key=lambda item: item[1])), source.words, left_aside)
 
 
 def _originals(checkpoints: Sequence[Stated]) -> list[Stated]:
     """Return the checkpoints whose steps must be told apart; copies of them and others may do without."""
-    originals = [one for one in checkpoints if not one.name.is_copy]
-    timed = [one for one in originals if one.name.numbers_of(*UNITS)]
-    numbered = [one for one in originals if one.name.numbers_of(*UNITS, PLAIN)]
-    stating = [one for one in originals if one.counters]
-    copies = {tuple(n.value for n in one.name.numbers): one for one in reversed(checkpoints) if one.name.numbers}
+    originals = [checkpoint for checkpoint in checkpoints if not checkpoint.name.is_copy]
+    timed = [checkpoint for checkpoint in originals if checkpoint.name.numbers_of(*UNITS)]
+    numbered = [checkpoint for checkpoint in originals if checkpoint.name.numbers_of(*UNITS, PLAIN)]
+    stating = [checkpoint for checkpoint in originals if checkpoint.counters]
+    copies = {
+        tuple(n.value for n in checkpoint.name.numbers): checkpoint
+        for checkpoint in reversed(checkpoints)
+        if checkpoint.name.numbers
+    }
     originals = originals or list(reversed(copies.values())) or list(checkpoints[:1])
     return (timed if 2 * len(timed) > len(numbered) else numbered) or stating or originals
 
@@ -93,7 +97,7 @@ def _read(folder: object, checkpoints: Sequence[Stated], originals: Sequence[Sta
 
 
 def _chosen(folder: object, source: Source, originals: Sequence[Stated]) -> Source:
-    _check_repetition(folder, source, [one.entry for one in originals])
+    _check_repetition(folder, source, [checkpoint.entry for checkpoint in originals])
     return source
 
 
@@ -109,20 +113,20 @@ def _check_repetition(folder: object, source: Source, entries: Sequence[str]) ->
         )
 
 
-def _lone(sources: Sequence[Source], one: Stated) -> Source:
+def _lone(sources: Sequence[Source], checkpoint: Stated) -> Source:
     """Return the step of a checkpoint that has no other to be told from."""
     for source in sources:
-        if one.entry in source.steps:
+        if checkpoint.entry in source.steps:
             return source
-    plain = one.name.numbers_of(PLAIN)
-    if len(plain) == 1 and all(word.lower() in GENERIC for word in one.name.words):
-        return Source("number in the name", {one.entry: plain[0].value})
-    return Source(ONLY, {one.entry: 0})
+    plain = checkpoint.name.numbers_of(PLAIN)
+    if len(plain) == 1 and all(word.lower() in GENERIC for word in checkpoint.name.words):
+        return Source("number in the name", {checkpoint.entry: plain[0].value})
+    return Source(ONLY, {checkpoint.entry: 0})
 
 
 def _certain(folder: object, sources: Sequence[Source], originals: Sequence[Stated]) -> Source:
     """Return the first source that all have, that tells them apart, and that rises with every other one."""
-    entries = [one.entry for one in originals]
+    entries = [checkpoint.entry for checkpoint in originals]
     complete = [source for source in sources if set(entries) <= set(source.steps)]
     epochs = [source for source in complete if source.coarse]
     plain = list(plain_sources(originals, complete))
@@ -134,7 +138,7 @@ def _certain(folder: object, sources: Sequence[Source], originals: Sequence[Stat
         if not rivals and all(_rises_with(source, other, entries) for other in (complete if uncertain else epochs)):
             return source
     varying = [s for s in complete if s.of_name or len({s.steps[entry] for entry in entries}) > 1]
-    if len(varying) == 1 and not plain and len({one.name.shape for one in originals}) == 1:
+    if len(varying) == 1 and not plain and len({checkpoint.name.shape for checkpoint in originals}) == 1:
         _check_repetition(folder, varying[0], entries)
     raise AmbiguousData(_ambiguity(folder, originals, [*varying, *plain]))
 
@@ -151,8 +155,10 @@ def _rises_with(source: Source, epochs: Source, entries: Sequence[str]) -> bool:
 
 def _ambiguity(folder: object, checkpoints: Sequence[Stated], candidates: Sequence[Source]) -> str:
     """Write what could be the step, and the patterns that choose it."""
-    names = [one.entry for one in checkpoints]
-    units = {n.word: one.entry for one in reversed(checkpoints) for n in one.name.numbers_of(*UNITS)}
+    names = [checkpoint.entry for checkpoint in checkpoints]
+    units = {
+        n.word: checkpoint.entry for checkpoint in reversed(checkpoints) for n in checkpoint.name.numbers_of(*UNITS)
+    }
     examples = ", ".join(names[:3])
     if len(candidates) > 1:
         reason = f"{' and '.join(source.words for source in candidates)} differ, and none of them is certain"
@@ -163,7 +169,7 @@ def _ambiguity(folder: object, checkpoints: Sequence[Stated], candidates: Sequen
         reason = f"{examples} hold different tensors, so their numbers may name networks instead of steps"
     else:
         reason = f"no number in names such as {examples} is certain to be one, and the files state none that differs"
-    patterns = suggested(names, {one.entry: one.name.stem for one in checkpoints})
+    patterns = suggested(names, {checkpoint.entry: checkpoint.name.stem for checkpoint in checkpoints})
     options = " or ".join(f"--step-pattern '{pattern}'" for pattern in patterns)
     remedy = (
         f"say where the step stands with {options} (step_pattern= in Python)"
