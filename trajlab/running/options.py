@@ -115,9 +115,9 @@ class RunOptions(NamedTuple):
     probe: Path | None = None
     device: str | None = None
     trust: bool = False
+    series: str | None = None
     key: str | None = None
     parameters: str | None = None
-    series: str | None = None
 
     @classmethod
     def of(cls, options: dict[str, Any]) -> "RunOptions":
