@@ -33,6 +33,6 @@ def test_import_checkpoints__what_can_not_be_imported(tmp_path):
     with pytest.raises(OutputExists):
         import_checkpoints(tmp_path, tmp_path / "run")
     torch.save({"a": torch.zeros(3)}, tmp_path / "step2.pt")
-    with pytest.raises(MissingData, match="a as one array"):
+    with pytest.raises(MissingData, match="cannot import .* a: its shape changes|\\(a: its shape changes"):
         import_checkpoints(tmp_path, tmp_path / "other")
     assert not (tmp_path / "other").exists()

@@ -125,9 +125,9 @@ class RunOptions(NamedTuple):
     device: str | None = None
     unit_axis: list[str] | None = None
     trust: bool = False
+    series: str | None = None
     key: str | None = None
     parameters: str | None = None
-    series: str | None = None
 
     @classmethod
     def of(cls, options: dict[str, Any]) -> "RunOptions":

@@ -120,6 +120,20 @@ def test_open__what_torch_saved_as_tar(tmp_path, suffix):
     assert run.steps.tolist() == [1, 2] and run.weights["fc.weight"].values[1, 0, 0] == 2
 
 
+def test_open__a_folder_that_is_one_checkpoint_of_several_models(tmp_path):
+    pipeline, state = tmp_path / "pipeline", tmp_path / "state"
+    for model in ("unet", "vae"):
+        (pipeline / model).mkdir(parents=True)
+        save_file(net(1), pipeline / model / "diffusion_pytorch_model.safetensors")
+    (pipeline / "model_index.json").write_text("{}")
+    state.mkdir()
+    save_file(net(1), state / "model.safetensors")
+    save_file(net(2), state / "model_1.safetensors")
+    assert sorted(trajlab.open(pipeline).weights) == prefixed("unet", "vae") and not trajlab.runs_in(pipeline)
+    assert sorted(trajlab.open(state).weights) == prefixed("model", "model_1")
+    assert trajlab.open(state).steps.tolist() == [0]
+
+
 LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 7\n"
 
 

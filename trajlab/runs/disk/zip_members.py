@@ -68,7 +68,7 @@ def _start(file: IO[bytes], member: zipfile.ZipInfo, length: int) -> int | None:
 
 
 def open_member(file: IO[bytes], members: Mapping[str, Member], name: str) -> IO[bytes]:
-    """Open a member; one that is not compressed is read in place, and can be sought in.
+    """Open a member, and unpack it if it is compressed; others are read in place, and can be sought in.
 
     Raises
     ------
@@ -76,13 +76,13 @@ def open_member(file: IO[bytes], members: Mapping[str, Member], name: str) -> IO
         It cannot be unpacked.
     """
     member = members[name]
-    if member.start is None:
-        try:
-            with zipfile.ZipFile(file) as archive:
-                return io.BytesIO(archive.read(name))
-        except Exception as error:  # damaged bytes can raise anything
-            raise ValueError(f"its member {name!r} cannot be unpacked: {str(error) or repr(error)}") from error
-    return Part(file, member.start, member.size)  # type: ignore[return-value]
+    if member.start is not None:
+        return Part(file, member.start, member.size)  # type: ignore[return-value]
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return io.BytesIO(archive.read(name))
+    except Exception as error:  # damaged bytes can raise anything
+        raise ValueError(f"its member {name!r} cannot be unpacked: {str(error) or repr(error)}") from error
 
 
 class Part(io.RawIOBase):

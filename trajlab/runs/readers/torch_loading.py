@@ -32,6 +32,9 @@ INERT: list[Any] = [
 FORBIDDEN = ("Unsupported global", "Unsupported class", "GLOBAL", "reduce for unrecognized", "Can only")
 """Words of torch's messages about what weights_only forbids; others are about bytes that are no pickle of torch."""
 
+BEGINNINGS = ("WeightsUnpickler error", "Unsupported", "Please use", "Trying to load")
+"""How the lines of torch's messages begin that name what is not allowed."""
+
 ONE_AT_A_TIME = Lock()
 """The types that torch.load may build are a setting of the whole process."""
 
@@ -188,6 +191,6 @@ def _unreadable(tensor: "Tensor") -> str:
 def _forbidden(error: Exception) -> str:
     """Return the part of torch's message that names what is not allowed; empty if it names nothing."""
     lines = [line.strip() for line in str(error).splitlines()]
-    named = [line for line in lines if line.startswith(("WeightsUnpickler error", "Unsupported", "Please use"))]
+    named = [line for line in lines if line.startswith(BEGINNINGS)]
     forbids = any(words in line for line in lines for words in FORBIDDEN)
     return named[0].rstrip(".") if named and forbids else ""

@@ -66,7 +66,7 @@ def test_open__another_zip_archive_beside_checkpoints_is_none(tmp_path):
         archive.writestr("main.py", "print()")
     assert trajlab.open(tmp_path).steps.tolist() == [7]
     (tmp_path / "model_7.zip").unlink()
-    with pytest.raises(DamagedData, match=r"code_9\.zip holds no policy\.pth"):
+    with pytest.raises(DamagedData, match=r"code_9\.zip: it holds no policy\.pth"):
         trajlab.open(tmp_path)
 
 

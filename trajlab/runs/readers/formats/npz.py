@@ -1,13 +1,14 @@
 """NumPy's .npz files: one array for each tensor; arrays of objects are never unpickled."""
 
 import math
+import zipfile
 from typing import IO, Any
 
 import numpy as np
 
 from trajlab.errors import DamagedData
 from trajlab.runs.disk.remote import open_bytes
-from trajlab.runs.disk.zip_members import open_member, read_members
+from trajlab.runs.disk.zip_members import read_members
 from trajlab.runs.readers.counters import COUNTERS
 from trajlab.runs.readers.formats import Entry, Header
 
@@ -28,11 +29,12 @@ def read_header(path: str, cache: dict[Any, Any] | None = None) -> Header:
     try:
         with open_bytes(path) as file:
             members = read_members(file)
+            archive = zipfile.ZipFile(file)
             for member in members.values():
                 name = member.name.removesuffix(".npy")
                 if name == member.name:
                     continue
-                with open_member(file, members, member.name) as array:
+                with archive.open(member.name) as array:  # unpacks no more than is read
                     shape, fortran, dtype = _read_array_header(array, name)
                     start = array.tell()
                     if math.prod(shape) * dtype.itemsize != member.size - start:
