@@ -88,7 +88,7 @@ SAMPLES = {
 }
 
 
-@pytest.mark.parametrize(("size", "repeats"), [(3, 300), (10, 300), (100, 200), (1000, 100), (20_000, 12)])
+@pytest.mark.parametrize(("size", "repeats"), [(3, 200), (10, 200), (100, 100), (1000, 60), (20_000, 8)])
 @pytest.mark.parametrize("name", list(SAMPLES))
 def test_distribution__nulls_are_those_of_two_samples_of_one_distribution(name, size, repeats):
     rng = np.random.default_rng(1)
@@ -114,7 +114,8 @@ def test_distribution__an_empty_bin_counts_as_half_an_entry():
 def test_distribution__narrow_tensors_that_move_are_apart(rng, size):
     w = np.stack([1 + 1e-3 * t + 1e-4 * rng.standard_normal(size) for t in range(4)]).astype(np.float32)
     result = distribution(trajlab.from_arrays({"w": w}).weights["w"]).compute()
-    assert result.ks.values.tolist() == [0, 1, 1, 1] and result.js.values.tolist() == [0, 1, 1, 1]
+    np.testing.assert_allclose(result.ks, [0, 1, 1, 1])
+    np.testing.assert_allclose(result.js, [0, 1, 1, 1])
     np.testing.assert_allclose(result.wasserstein[1:], [0.001, 0.002, 0.003], rtol=0.02)
     edges = result.bin_edges.values
     np.testing.assert_allclose(edges[1:-1], np.linspace(w[[0, -1]].min(), w[[0, -1]].max(), 65)[1:-1], atol=2e-5)

@@ -106,8 +106,8 @@ def distribution(
     are counted in 65,536 fixed bins, each at most 1/128 of its values wide. A bin that holds more than 1/128 of the
     entries of a row is split into 1,026, over the range of its entries: resolution is relative to the spread of the
     row, and single values are exact. Entries are taken to spread evenly over a bin. A quantile is then off by at most
-    1/128 of the larger, by size, of the two order statistics next to it, `wasserstein` by (mean|w_t| + mean|w_0|)/256, `ks`
-    by the shares of entries in the fullest bin of each row. Values below 2^-133, and float64 beyond the range of
+    1/128 of the larger, by size, of the two order statistics next to it, `wasserstein` by (mean|w_t| + mean|w_0|)/256,
+    `ks` by the shares of entries in the fullest bin of each row. Values below 2^-133, and float64 beyond the range of
     float32, lie in bins that are wider, but split over the range of their entries; other float64 are counted as float32
     unless their bin is split. The counts of the histogram are
     exact; its edges are the nearest ends of fixed bins, if these are nearer than a quarter of a bin of the histogram.

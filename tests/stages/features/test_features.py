@@ -165,8 +165,9 @@ def test_features__resolution_is_relative_to_the_spread(rng, center, width):
     found = of({"act": layer(h)}).isel(layer=0)
     flat = h.reshape(4, -1).astype(np.float64)
     np.testing.assert_allclose(found.quantiles, np.quantile(flat, found["quantile"], axis=1).T, atol=width / 50, rtol=0)
-    assert found.ks.values.tolist() == [0, 1, 1, 1] and found.js.values.tolist() == [0, 1, 1, 1]
-    assert found.ks_prev.values[1:].tolist() == [1, 1, 1]
+    for name in ("ks", "js"):
+        np.testing.assert_allclose(found[name], [0, 1, 1, 1])
+        np.testing.assert_allclose(found[f"{name}_prev"][1:], [1, 1, 1])
     for step in range(1, 4):
         assert found.wasserstein[step] == pytest.approx(stats.wasserstein_distance(flat[step], flat[0]), rel=1e-3)
         expected, _ = np.histogram(flat[step], found.bin_edges)
