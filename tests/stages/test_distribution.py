@@ -76,33 +76,72 @@ def test_distribution__settings_that_make_no_sense(example, settings):
         trajlab.run("distribution", example, **settings)
 
 
-def permuted(rng, pooled, n, distances, times=300):
-    """Mean distances of two parts of n entries into which all are dealt out at random."""
-    found = []
-    for _ in range(times):
-        shuffled = rng.permutation(pooled)
-        found.append(distances(shuffled[:n], shuffled[n:]))
-    return np.mean(found, axis=0)
+SAMPLES = {
+    "normal": lambda rng, size: rng.standard_normal(size),
+    "offset": lambda rng, size: 1.004 + 1e-4 * rng.standard_normal(size),
+    "large offset": lambda rng, size: 1000 + 1e-3 * rng.standard_normal(size),
+    "cauchy": lambda rng, size: rng.standard_cauchy(size),
+    "2 values": lambda rng, size: rng.integers(0, 2, size),
+    "3 values": lambda rng, size: rng.integers(0, 3, size),
+    "60 % zeros": lambda rng, size: np.where(rng.random(size) < 0.6, 0, rng.standard_normal(size)),
+    "95 % zeros": lambda rng, size: np.where(rng.random(size) < 0.95, 0, rng.standard_normal(size)),
+}
 
 
-@pytest.mark.parametrize("size", [2000, 20_000])
-def test_distribution__nulls_are_those_of_a_permutation(rng, size):
-    w = np.stack([rng.standard_normal(size), rng.standard_t(5, size)]).astype(np.float32)
-    result = trajlab.run("distribution", trajlab.from_arrays({"w": w}), bins=16).compute().isel(parameter=0, step=1)
+@pytest.mark.parametrize(("size", "repeats"), [(3, 200), (10, 200), (100, 100), (1000, 60), (20_000, 8)])
+@pytest.mark.parametrize("name", list(SAMPLES))
+def test_distribution__nulls_are_those_of_two_samples_of_one_distribution(name, size, repeats):
+    rng = np.random.default_rng(1)
+    draw = SAMPLES[name]
+    w = {f"w{i}": np.stack([draw(rng, size), draw(rng, size)]).astype(np.float32) for i in range(repeats)}
+    result = trajlab.run("distribution", trajlab.from_arrays(w)).isel(step=1).compute()
+    for distance in ("wasserstein", "ks", "js", "psi"):
+        seen, null = result[distance], result[f"{distance}_null"]
+        assert np.isfinite(seen).all() and np.isfinite(null).all()
+        error = 4 * float(seen.std()) / np.sqrt(repeats)
+        slack = 0.2 if distance == "psi" else 0.08
+        assert float(seen.mean()) == pytest.approx(float(null.mean()), rel=slack, abs=error), distance
 
-    def distances(a, b):
-        cuts = np.quantile(b, np.arange(1, 10) / 10)
-        p, q = (np.bincount(np.searchsorted(cuts, x), minlength=10) / size for x in (a, b))
-        bars = (np.histogram(x, result.bin_edges)[0] for x in (a, b))
-        psi = ((p - q) * np.log(p / q)).sum()
-        return (
-            stats.ks_2samp(a, b, method="asymp").statistic, stats.wasserstein_distance(a, b),
-            jensenshannon(*bars, base=2), psi,
-        )  # fmt: skip
 
-    expected = permuted(rng, w.ravel(), size, distances, times=200)
-    for name, value, slack in zip(("ks", "wasserstein", "js", "psi"), expected, (0.1, 0.1, 0.15, 0.15), strict=True):
-        assert float(result[f"{name}_null"]) == pytest.approx(value, rel=slack), name
+def test_distribution__an_empty_bin_counts_as_half_an_entry():
+    w = np.stack([np.arange(10), np.repeat(np.arange(5), 2)]).astype(np.float32)
+    result = distribution(trajlab.from_arrays({"w": w}).weights["w"]).compute()
+    expected = 5 * 0.1 * np.log(2) + 5 * (0.05 - 0.1) * np.log(0.05 / 0.1)
+    np.testing.assert_allclose(result.psi, [0, expected])
+
+
+@pytest.mark.parametrize("size", [1000, 50_000])
+def test_distribution__narrow_tensors_that_move_are_apart(rng, size):
+    w = np.stack([1 + 1e-3 * t + 1e-4 * rng.standard_normal(size) for t in range(4)]).astype(np.float32)
+    result = distribution(trajlab.from_arrays({"w": w}).weights["w"]).compute()
+    np.testing.assert_allclose(result.ks, [0, 1, 1, 1])
+    np.testing.assert_allclose(result.js, [0, 1, 1, 1])
+    np.testing.assert_allclose(result.wasserstein[1:], [0.001, 0.002, 0.003], rtol=0.02)
+    edges = result.bin_edges.values
+    np.testing.assert_allclose(edges[1:-1], np.linspace(w[[0, -1]].min(), w[[0, -1]].max(), 65)[1:-1], atol=2e-5)
+    for step in range(4):
+        np.testing.assert_array_equal(result.histogram[step], np.histogram(w[step].astype(np.float64), edges)[0])
+
+
+def test_distribution__of_a_long_tensor_in_blocks_or_in_files_gives_the_same_bits(rng, checkpoints, monkeypatch):
+    w = np.stack([1 + 0.01 * t + 1e-3 * rng.standard_normal(20_000) for t in range(6)]).astype(np.float32)
+    expected = trajlab.run("distribution", trajlab.from_arrays({"w": w})).compute()
+    monkeypatch.setattr("trajlab.sizes.BLOCK_STEPS", 2)
+    for run in (trajlab.from_arrays({"w": w}), trajlab.open(checkpoints({"w": w}))):
+        found = trajlab.run("distribution", run).compute()
+        for name in ("quantiles", "histogram", "bin_edges", "ks", "js_prev", "wasserstein_prev", "psi_null"):
+            np.testing.assert_array_equal(found[name].values, expected[name].values, err_msg=name)
+
+
+def test_distribution__empty_tensors_leave_totals_alone(rng):
+    w = {"a": rng.standard_normal((3, 5, 4)).astype(np.float32), "b": rng.standard_normal((3, 6)).astype(np.float32)}
+    expected = trajlab.run("distribution", trajlab.from_arrays(w)).compute()
+    found = trajlab.run("distribution", trajlab.from_arrays(w | {"empty": np.zeros((3, 0, 4), np.float32)})).compute()
+    totals = [str(name) for name in expected.data_vars if str(name).startswith("total_")]
+    assert {"total_mean", "total_std_se", "total_zeros"} <= set(totals)
+    for name in totals:
+        np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
+        assert np.isfinite(found[name]).all()
 
 
 def test_distribution__errors_of_sampled_gradients_cover_the_truth(rng):

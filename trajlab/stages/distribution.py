@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from functools import partial
 
-import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting
@@ -31,13 +30,15 @@ MEANINGS = described("w", _BOUND) | shift_meanings(
     {"": (REFERENCE, "0"), "_prev": ("the snapshot before", "prev")}, _BOUND
 )
 _CHANCE = {
-    "wasserstein": "sqrt(2/π · (1/n + 1/m)) ∫ sqrt(F(1 − F)), F of both rows together",
-    "ks": "sqrt(π/2) ln 2 · sqrt(1/n + 1/m)",
-    "js": "sqrt((K − 1)(1/n + 1/m) / (8 ln 2)), K bins that hold entries",
-    "psi": "9 (1/n + 1/m)",
+    "wasserstein": "sqrt(2/π · c) ∫ sqrt(F(1 − F)), c = (1/n + 1/m)(n + m)/(n + m − 1), F of both rows together",
+    "ks": "sqrt(c) times the mean of max|B(F)|, B a Brownian bridge, F of both rows together",
+    "js": "root of the mean divergence if the entries of each bin are dealt out anew, less that of its variance",
+    "psi": "mean over the counts to be expected in bins with as many entries of F_{anchor}; about (K − 1)(1/n + 1/m)",
 }
 for _name, _definition in _CHANCE.items():
-    MEANINGS[f"{_name}_null"] = Meaning(f"{DISTANCES[_name].long_name} by chance", DISTANCES[_name].units, _definition)
+    MEANINGS[f"{_name}_null"] = Meaning(
+        f"{DISTANCES[_name].long_name} by chance", DISTANCES[_name].units, _definition.replace("{anchor}", "0")
+    )
 for _name in ("mean", "std"):
     MEANINGS[f"{_name}_se"] = Meaning(
         f"standard error of the {MEANINGS[_name].long_name}", "value", "0 if all entries are recorded"
@@ -78,7 +79,7 @@ def distribution(
     histogram : (step, parameter, bin)
         Entries in each bin, exact.
     bin_edges : (parameter, bin_edge)
-        Edges of the bins, about evenly spaced over the range of the first and the last snapshot.
+        Edges of the bins, evenly spaced over the range of the first and the last snapshot; of long tensors about so.
     wasserstein, ks, js, psi : (step, parameter)
         Distance of the distribution from the one at the reference.
     wasserstein_prev, ks_prev, js_prev, psi_prev : (step, parameter)
@@ -101,18 +102,26 @@ def distribution(
 
     Notes
     -----
-    Tensors of up to 16,384 entries are sorted: all is exact. Longer ones are counted in 65,536 fixed bins, each at most
-    1/128 of its values wide, over which entries are taken to spread evenly. A quantile is then off by at most 1/128 of
-    itself, `wasserstein` by (mean|w_t| + mean|w_0|)/256, `ks` by the share of entries in the fullest fixed bin.
+    Tensors of up to 16,384 entries are sorted: all is exact, and the bins of the histogram are evenly wide. Longer ones
+    are counted in 65,536 fixed bins, each at most 1/128 of its values wide. A bin that holds more than 1/128 of the
+    entries of a row is split into 1,026, over the range of its entries: resolution is relative to the spread of the
+    row, and single values are exact. Entries are taken to spread evenly over a bin. A quantile is then off by at most
+    1/128 of the larger, by size, of the two order statistics next to it, `wasserstein` by (mean|w_t| + mean|w_0|)/256,
+    `ks` by the shares of entries in the fullest bin of each row. Values below 2^-133, and float64 beyond the range of
+    float32, lie in bins that are wider, but split over the range of their entries; other float64 are counted as float32
+    unless their bin is split. The counts of the histogram are
+    exact; its edges are the nearest ends of fixed bins, if these are nearer than a quarter of a bin of the histogram.
 
-    A distance says more than noise where it is well above its `…_null`, what is to be expected if the n entries of the
-    row and the m of the reference, put together, had been dealt out anew. Entries of one tensor at two steps depend on
-    each other, so that the distance may well be below it.
+    `psi` counts an empty bin as half an entry.
+
+    A distance says more than noise where it is well above its `…_null`, the mean if the n entries of the row and the m
+    of the reference, put together, had been dealt out anew. It allows for equal entries and for few. Entries of one
+    tensor at two steps depend on each other, so that the distance may well be below it.
 
     References
     ----------
     Nulls: Smirnov 1948, Annals of Mathematical Statistics 19, for `ks`; del Barrio et al. 1999, Annals of Probability
-    27, for `wasserstein`; the others are those of χ² with 9 and K − 1 degrees of freedom.
+    27, for `wasserstein`; hypergeometric counts for `js`, beta-binomial ones for `psi`.
     Moments are merged by Pébay 2008, SAND2008-6212. PSI: Siddiqi 2006, Credit Risk Scorecards.
     """
     if not 2 <= bins <= 4096 or not all(0 <= q <= 1 for q in quantiles):
@@ -135,9 +144,11 @@ def distribution(
         bins=bins,
         ddof=0,
         exact_up_to=EXACT,
-        quantile_error_bound="0 for tensors of up to exact_up_to entries, else 1/128 of the quantile",
+        quantile_error_bound="0 for tensors of up to exact_up_to entries, else 1/128 of the larger of the two order "
+        "statistics next to it, plus 2^-132",
         wasserstein_error_bound="0 for tensors of up to exact_up_to entries, else (mean|w_t| + mean|w_ref|)/256",
-        ks_error_bound="0 for tensors of up to exact_up_to entries, else the share of entries in the fullest fixed bin",
+        ks_error_bound="0 for tensors of up to exact_up_to entries, else the shares of entries in the fullest bin of "
+        "each row; bins of one value do not count",
     )
 
 
@@ -158,27 +169,12 @@ def _result(
     spread = spread.drop_vars(["column", "pooling"])
     parts = distribution_parts(spread, quantiles=len(quantiles), bins=bins, suffixes=("", "_prev"))
     edges = closed(edges.rename(summary="bin_edge"), result["min"].min("step"), result["max"].max("step"))
-    chance = spread.isel(column=slice(-2, None)).variable
-    nulls = _nulls(sums.count, chance.isel(column=0), chance.isel(column=1), parts["histogram"].variable)
+    nulls = {f"{name}_null": spread.isel(column=i - len(DISTANCES)) for i, name in enumerate(DISTANCES)}
     result = result.assign(parts).assign(bin_edges=edges).assign(nulls)
     if alone:  # one snapshot says nothing about change
         compared = table["count"].notnull().sum("step") > 1
         result = result.assign({name: result[name].where(compared) for name in DISTANCES})
     return stride(result).assign_coords(quantile=list(quantiles))
-
-
-def _nulls(
-    count: xr.Variable, reference_count: xr.Variable, scatter: xr.Variable, histogram: xr.Variable
-) -> dict[str, xr.Variable]:
-    """Return how far apart two independent samples of one distribution lie on average."""
-    scale = 1.0 / count + 1.0 / reference_count
-    occupied = (histogram > 0).sum("bin")
-    return {
-        "wasserstein_null": np.sqrt(2.0 / np.pi * scale) * scatter,
-        "ks_null": np.sqrt(np.pi / 2.0 * scale) * np.log(2.0),
-        "js_null": np.sqrt((occupied - 1) * scale / (8.0 * np.log(2.0))),
-        "psi_null": 9.0 * scale,
-    }
 
 
 def _errors(sums: Sums, mean: xr.Variable, std: xr.Variable, *, total: bool = False) -> dict[str, xr.Variable]:

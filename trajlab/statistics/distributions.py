@@ -14,7 +14,7 @@ DISTANCES = {
     "psi": Meaning(
         "population stability index",
         "1",
-        "Σ(p − q) ln(p/q) over the deciles of F_{anchor}; Inf where one is empty",
+        "Σ(p − q) ln(p/q) over the deciles of F_{anchor}; an empty one counts as half an entry",
     ),
 }
 """Distances of the distribution F_t from that of an anchor, in the order in which the kernel computes them."""
@@ -98,6 +98,11 @@ def about(moments: Sums, mean: xr.Variable) -> tuple[xr.Variable, xr.Variable, x
     return m2 + count * d**2, m3 + 3 * d * m2 + count * d**3, m4 + 4 * d * m3 + 6 * d**2 * m2 + count * d**4
 
 
+def expansion(moments: Sums) -> xr.Variable:
+    """Return how many entries each recorded one stands for; 1 for tensors of no entry, which then add nothing."""
+    return xr.where(moments.sampled > 0, moments.numel / np.maximum(moments.sampled, 1), 1.0)
+
+
 def pooled(moments: Sums, dim: str) -> Sums:
     """Pool central moments along a dim into those of all entries, about their common mean; empty tensors add nothing.
 
@@ -108,11 +113,7 @@ def pooled(moments: Sums, dim: str) -> Sums:
     dim
         The dim, such as `parameter`.
     """
-    if isinstance(moments.sampled, xr.Variable):
-        occupied = {dim: np.flatnonzero(moments.sampled.values > 0)}
-        columns = {name: column for name, column in vars(moments).items() if dim in column.dims}
-        moments = Sums(**vars(moments) | {name: column.isel(occupied) for name, column in columns.items()})
-    scale = moments.numel / moments.sampled
+    scale = expansion(moments)
     total = (moments.count * scale).sum(dim, skipna=False)
     mean = (moments.count * moments.mean * scale).sum(dim, skipna=False) / total
     m2, m3, m4 = about(moments, mean)

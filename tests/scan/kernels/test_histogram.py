@@ -2,26 +2,21 @@ import numpy as np
 import pytest
 
 from trajlab.scan.block import Block
-from trajlab.scan.kernels import histogram
-from trajlab.scan.kernels.histogram import EDGES, KEYS, Histogram, bins_of, count_rows, histogram_cuts
-from trajlab.scan.track import Track, computable
+from trajlab.scan.kernels.histogram import HIGH, KEYS, LOW, OUTERMOST, ZERO, count_rows
+from trajlab.scan.track import Track
 
 
-def test_edges__rise_over_all_floats():
-    assert (np.diff(EDGES) >= 0).all()
-    assert EDGES[KEYS // 2] == 0
-
-
-def test_histogram_cuts__are_nearly_even():
-    edges = EDGES[histogram_cuts(-1.0, 3.0, 8)]
-    np.testing.assert_allclose(edges[1:-1], np.linspace(-1, 3, 9)[1:-1], rtol=1 / 128, atol=1e-3)
-    assert edges[0] < -1e38 and edges[-1] > 1e38
-
-
-def test_bins__hold_hand_counted_values():
-    keys, upto = bins_of(np.array([1.0, 1.003, 2.0, -0.0, 0.0, np.nan, np.inf], np.float32))
-    assert EDGES[keys[:-1]].tolist() == [0, 1, 2]
-    assert upto.tolist() == [0, 2, 4, 5]
+def test_ends_of_bins__rise_over_all_floats_and_leave_none_out():
+    finite = np.isfinite(LOW) & np.isfinite(HIGH)
+    assert (LOW[finite] <= HIGH[finite]).all()
+    low, high = LOW[finite].astype(np.float32), HIGH[finite].astype(np.float32)
+    following = np.nextafter(high[:-1], np.float32(np.inf))
+    positive = low[1:] > np.float32(2.0**-133)
+    np.testing.assert_array_equal(following[positive], low[1:][positive])
+    assert LOW[ZERO] == HIGH[ZERO] == 0
+    assert (LOW[OUTERMOST[0]], HIGH[OUTERMOST[1]]) == (-np.finfo(np.float32).max, np.finfo(np.float32).max)
+    normal = (low > 0) & (low >= np.finfo(np.float32).tiny)
+    assert ((high - low)[normal] <= low[normal] / 128).all()
 
 
 @pytest.mark.parametrize("tables", [1, 2, 4])
@@ -35,20 +30,3 @@ def test_count_rows__agrees_with_numpy_in_any_number_of_tables(rng, tables, dtyp
     bits = rows.astype(np.float32).view(np.uint32) >> 16
     expected = [np.bincount(row, minlength=KEYS) for row in bits]
     np.testing.assert_array_equal(counts.reshape(3, tables, KEYS).sum(1), expected)
-
-
-@pytest.mark.parametrize("limit", [20, 1 << 32])
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_histogram__of_parts_is_that_of_the_whole(rng, monkeypatch, limit, dtype):
-    monkeypatch.setattr(histogram, "TABLE_LIMIT", limit)
-    values = rng.standard_normal((4, 15)).astype(dtype)
-    parts = Histogram()
-    for part in values:
-        parts.add(Block(Track([computable(part)])))
-    keys, upto = bins_of(computable(values.reshape(-1)))
-    np.testing.assert_array_equal(parts.finish(), [keys, upto])
-
-
-def test_histogram__of_nothing_holds_no_bin():
-    keys, upto = Histogram().finish()
-    assert (keys.tolist(), upto.tolist()) == ([KEYS], [0])

@@ -16,7 +16,7 @@ from trajlab.replays.probe_files import as_probe
 from trajlab.replays.probe_kinds import probe_of
 from trajlab.reports.findings import findings, headlines
 from trajlab.running.fuse import fuse_scans
-from trajlab.scan.kernels import histogram
+from trajlab.scan.kernels import split_bins
 from trajlab.stages.distribution import distribution
 from trajlab.stages.features import features
 
@@ -159,6 +159,22 @@ def test_features__are_the_distribution_of_a_tensor_of_the_same_values(rng, size
         np.testing.assert_allclose(found[name], expected[name], rtol=1e-10, err_msg=name)
 
 
+@pytest.mark.parametrize(("center", "width"), [(1, 1e-4), (1000, 1e-3)])
+def test_features__resolution_is_relative_to_the_spread(rng, center, width):
+    h = (center + width * (rng.standard_normal((4, 500, 100)) + 10 * np.arange(4)[:, None, None])).astype(np.float32)
+    found = of({"act": layer(h)}).isel(layer=0)
+    flat = h.reshape(4, -1).astype(np.float64)
+    np.testing.assert_allclose(found.quantiles, np.quantile(flat, found["quantile"], axis=1).T, atol=width / 50, rtol=0)
+    for name in ("ks", "js"):
+        np.testing.assert_allclose(found[name], [0, 1, 1, 1])
+        np.testing.assert_allclose(found[f"{name}_prev"][1:], [1, 1, 1])
+    for step in range(1, 4):
+        assert found.wasserstein[step] == pytest.approx(stats.wasserstein_distance(flat[step], flat[0]), rel=1e-3)
+        expected, _ = np.histogram(flat[step], found.bin_edges)
+        assert np.abs(found.histogram[step] - expected).max() <= 200
+        assert found.histogram[step].sum() == expected.sum()
+
+
 def test_features__variance_is_over_any_dim(rng):
     h = rng.standard_normal((2, 6, 3, 4, 5))
     arrays = {"conv": layer(h, "sample", "unit", "y", "x"), "fc": layer(h[..., 0, 0])}
@@ -190,7 +206,7 @@ def test_features__one_step_and_one_sample_are_enough():
 def test_features__of_more_values_than_a_table_counts(rng, monkeypatch):
     arrays = {"act": layer(rng.standard_normal((3, 200, 100)))}
     expected = of(arrays)
-    monkeypatch.setattr(histogram, "TABLE_LIMIT", 1000)
+    monkeypatch.setattr(split_bins, "TABLE_LIMIT", 1000)
     xr.testing.assert_identical(of(arrays), expected)
 
 
@@ -220,13 +236,13 @@ def test_features__values_are_let_go_as_steps_go_by(run, monkeypatch):
     """At most the ends, the reference, and a few steps on the way hold their values."""
     alive, most = set(), 0
 
-    finish = histogram.Histogram.finish
+    finish = split_bins.Histogram.finish
 
     def held(counts):
         nonlocal most
         bins = finish(counts)
-        alive.add(id(bins[0]))
-        weakref.finalize(bins[0], alive.discard, id(bins[0]))
+        alive.add(id(bins.upto))
+        weakref.finalize(bins.upto, alive.discard, id(bins.upto))
         most = max(most, len(alive))
         return bins
 
@@ -234,7 +250,7 @@ def test_features__values_are_let_go_as_steps_go_by(run, monkeypatch):
     many = {name: np.repeat(array.values[:1], steps, 0) for name, array in run.weights.items()}
     buffers = {name: np.repeat(array.values[:1], steps, 0) for name, array in run.buffers.items()}
     long = trajlab.from_arrays(many, buffers=buffers)
-    monkeypatch.setattr(histogram.Histogram, "finish", held)
+    monkeypatch.setattr(split_bins.Histogram, "finish", held)
     result = features(lambda **asked: trajlab.replay(long, model=net, **asked), run.probe, layers=["2"])
     with dask.config.set(array_optimize=fuse_scans, scheduler="threads", num_workers=2):
         result.compute()

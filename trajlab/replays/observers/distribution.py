@@ -11,8 +11,8 @@ from trajlab.replays.observers.observer import Batch, Layer, Observer, Output
 from trajlab.scan.block import Block
 from trajlab.scan.kernels.axis_sums import add_along
 from trajlab.scan.kernels.distribution import EXACT
-from trajlab.scan.kernels.histogram import Bins, Histogram
 from trajlab.scan.kernels.moments import MOMENTS, Moments
+from trajlab.scan.kernels.split_bins import Bins, Histogram
 from trajlab.scan.track import Track, computable
 
 COLUMNS = (*MOMENTS, "variance_along")
@@ -74,7 +74,7 @@ class _Sums:
         shape, dims = (samples, *layer.shape), ("sample", *layer.dims)
         dtype = layer.dtype if layer.dtype in (np.float32, np.float64) else np.float64
         self.sorted = np.empty(shape, dtype) if np.prod(shape) <= EXACT else None
-        self.histogram = Histogram()
+        self.histogram = Histogram(dtype)
         self.kernel = Moments()
         self.block = Block(Track([np.empty(0, dtype)]))
         self.moments = self.kernel.start(self.block, None)

@@ -1,203 +1,240 @@
-"""Quantiles, histograms and distances of rows that were counted into fixed bins."""
+"""Quantiles and distances of rows that were counted in bins, over which entries are taken to spread evenly."""
 
 import numpy as np
 
 from trajlab.scan.jit import inner, jit
-from trajlab.scan.kernels.histogram import KEYS, occupied
-
-
-@inner
-def bars(keys, upto, cuts, out):
-    """Write a histogram of fixed bins over wider ones, (bin)."""
-    before = 0
-    for k in range(cuts.size - 1):
-        reached = upto[np.searchsorted(keys[:-1], cuts[k + 1])]
-        out[k] = reached - before
-        before = reached
+from trajlab.scan.kernels.chance import (
+    GRID,
+    LARGE_JUMP,
+    divergence,
+    expected_js,
+    expected_ks,
+    expected_psi,
+    expected_wasserstein,
+    gap_by_chance,
+    psi_term,
+    skip_jump,
+)
 
 
 @inner
 def js(a, b):
-    """Jensen-Shannon distance, the square root of the divergence in base 2, of two histograms over the same bins."""
+    """Jensen-Shannon distance, the square root of the divergence in base 2, of two histograms over the same bars."""
     n = a.sum()
     m = b.sum()
-    divergence = 0.0
+    total = 0.0
     for k in range(a.size):
-        p = a[k] / n
-        q = b[k] / m
-        if p > 0.0:
-            divergence += 0.5 * p * np.log2(2.0 * p / (p + q))
-        if q > 0.0:
-            divergence += 0.5 * q * np.log2(2.0 * q / (p + q))
-    return np.sqrt(max(divergence, 0.0))
+        total += divergence(a[k] / n, b[k] / m)
+    return np.sqrt(max(total, 0.0))
 
 
 @inner
-def psi_term(p, q):
-    """Return what one bin with shares p and q adds to the population stability index."""
-    if p == q:
-        return 0.0
-    if p == 0.0 or q == 0.0:
-        return np.inf
-    return (p - q) * np.log(p / q)
+def _upto(bins, i, x):
+    """Count the entries of a row up to x, which lies beyond none of the bins from i on but the first."""
+    low, high, upto = bins
+    if i == low.size or x < low[i]:
+        return np.float64(upto[i])
+    if x >= high[i]:
+        return np.float64(upto[i + 1])
+    return upto[i] + (upto[i + 1] - upto[i]) * ((x - low[i]) / (high[i] - low[i]))
 
 
 @inner
-def _psi(a_keys, a_upto, b_keys, b_upto):
-    """Compute the population stability index of `a` over the deciles of `b`."""
-    n_a = a_upto[-1]
-    n_b = b_upto[-1]
+def _psi(a, b, blocks):
+    """Compute the population stability index of `a` over the deciles of `b`, and the entries of `b` in each, (10)."""
+    n = np.float64(a[2][-1])
+    m = b[2][-1]
     psi = 0.0
-    i = 0
+    before = 0.0
     j = 0
-    for decile in range(1, 10):
-        edge = np.searchsorted(b_upto, (decile * n_b + 9) // 10)
-        if edge > j:
-            position = np.searchsorted(a_keys[:-1], b_keys[edge - 1] + 1)
-            psi += psi_term((a_upto[position] - a_upto[i]) / n_a, (b_upto[edge] - b_upto[j]) / n_b)
-            i = position
-            j = edge
-    return psi + psi_term((n_a - a_upto[i]) / n_a, (n_b - b_upto[j]) / n_b)
+    blocks[:] = 0.0
+    for decile in range(1, 11):
+        end = b[0].size if decile == 10 else np.searchsorted(b[2], (decile * m + 9) // 10)
+        if end == j or (decile < 10 and end == b[0].size):
+            continue
+        after = n
+        if decile < 10:
+            x = b[1][end - 1]
+            after = _upto(a, max(np.searchsorted(a[0], x, "right") - 1, 0), x)
+        blocks[decile - 1] = b[2][end] - b[2][j]
+        psi += psi_term(after - before, n, blocks[decile - 1], np.float64(m))
+        before = after
+        j = end
+    return psi
 
 
 @inner
-def _distances(a_keys, a_upto, b_keys, b_upto, edges):
-    """Wasserstein-1 and KS distance of two rows whose entries are spread evenly within a bin."""
-    n_a = a_upto[-1]
-    n_b = b_upto[-1]
+def _reached(upto, i, before, part, width):
+    """Return the entries up to a part of the rest of a bin, at the start of which there are `before`."""
+    if part == width:
+        return np.float64(upto[i + 1])
+    return before + (upto[i + 1] - before) * (part / width)
+
+
+@inner
+def compared(a, b, seen, by_chance):
+    """Compare the distribution functions of two rows.
+
+    Parameters
+    ----------
+    a, b
+        `Bins` of the rows.
+    seen
+        Gets which times of the bridges their common distribution function takes, (GRID + 1).
+    by_chance
+        Whether to compute what comes by chance, which is 0 otherwise.
+
+    Returns
+    -------
+    area, gap, scatter, jumps
+        Wasserstein-1 distance, Kolmogorov-Smirnov distance, and ∫ sqrt(F(1 - F)) dx with F of both rows together, see
+        `gap_by_chance`, and what `expected_ks` takes as jumps.
+    """
+    n = np.float64(a[2][-1])
+    m = np.float64(b[2][-1])
     area = 0.0
-    ks = 0.0
-    before = 0.0
+    gap = 0.0
+    scatter = 0.0
     i = 0
     j = 0
-    end = np.int64(min(a_keys[0], b_keys[0]))
-    while a_keys[i] < KEYS or b_keys[j] < KEYS:
-        key = np.int64(min(a_keys[i], b_keys[j]))
-        i += a_keys[i] == key
-        j += b_keys[j] == key
-        after = (a_upto[i] * n_b - b_upto[j] * n_a) / (n_a * n_b)
-        area += abs(before) * (edges[key] - edges[end])
-        width = edges[key + 1] - edges[key]
+    a_low = a[0][0]
+    b_low = b[0][0]
+    n_before = 0.0
+    m_before = 0.0
+    before = 0.0
+    spread = 0.0
+    jump_from = 0.0
+    largest = 0.0
+    squares = 0.0
+    large_from = 0.0
+    end = min(a_low, b_low)
+    seen[:] = True
+    a_high = a[1][0]
+    b_high = b[1][0]
+    while i < a[0].size or j < b[0].size:
+        n_after = n_before
+        m_after = m_before
+        if a_low == b_low and a_high == b_high:
+            start = a_low
+            stop = a_high
+            n_after = np.float64(a[2][i + 1])
+            m_after = np.float64(b[2][j + 1])
+        else:
+            start = min(a_low, b_low)
+            stop = min(a_high if a_low == start else a_low, b_high if b_low == start else b_low)
+            if a_low == start:
+                n_after = _reached(a[2], i, n_before, stop - start, a_high - start)
+            if b_low == start:
+                m_after = _reached(b[2], j, m_before, stop - start, b_high - start)
+        after = (n_after * m - m_after * n) / (n * m)
+        area += abs(before) * (start - end)
+        width = stop - start
         if before * after >= 0.0:
             area += 0.5 * width * (abs(before) + abs(after))
         else:
             area += 0.5 * width * (before * before + after * after) / (abs(before) + abs(after))
-        ks = max(ks, abs(after))
+        gap = max(gap, abs(after))
+        if by_chance:
+            share = (n_after + m_after) / (n + m)
+            reached = gap_by_chance(n_after + m_after, n + m)
+            scatter += spread * (start - end) + 0.5 * width * (spread + reached)
+            spread = reached
+            if start > end:
+                jump_from = (n_before + m_before) / (n + m)
+            if width > 0.0:
+                jump_from = share
+            else:
+                squares += (share - jump_from) ** 2 - ((n_before + m_before) / (n + m) - jump_from) ** 2
+                largest = max(largest, share - jump_from)
+                if share - jump_from > LARGE_JUMP:
+                    skip_jump(jump_from, share, seen)
+                    large_from = jump_from if jump_from > 0.0 else share
+        n_before = n_after
+        m_before = m_after
         before = after
-        end = key + 1
-    return area, ks
+        end = stop
+        if a_low == start:
+            a_low = stop
+            if a_high == stop:
+                i += 1
+                a_low = a[0][i] if i < a[0].size else np.inf
+                a_high = a[1][i] if i < a[0].size else np.inf
+        if b_low == start:
+            b_low = stop
+            if b_high == stop:
+                j += 1
+                b_low = b[0][j] if j < b[0].size else np.inf
+                b_high = b[1][j] if j < b[0].size else np.inf
+    return area, gap, scatter, (largest, squares, large_from)
 
 
 @inner
-def scatter(row, other, edges):
-    """Return ∫ sqrt(F(1 - F)) dx, F the distribution function of two rows together: how far samples of it lie apart."""
-    a_keys, a_upto = row
-    b_keys, b_upto = other
-    n = np.float64(a_upto[-1] + b_upto[-1])
-    area = 0.0
-    before = 0.0
-    i = 0
-    j = 0
-    end = np.int64(min(a_keys[0], b_keys[0]))
-    while a_keys[i] < KEYS or b_keys[j] < KEYS:
-        key = np.int64(min(a_keys[i], b_keys[j]))
-        i += a_keys[i] == key
-        j += b_keys[j] == key
-        reached = (a_upto[i] + b_upto[j]) / n
-        after = np.sqrt(reached * (1.0 - reached))
-        area += before * (edges[key] - edges[end]) + 0.5 * (before + after) * (edges[key + 1] - edges[key])
-        before = after
-        end = key + 1
-    return area
+def _order_statistic(bins, k):
+    """Return the entry of rank k, from 0 on."""
+    low, high, upto = bins
+    i = np.searchsorted(upto[1:], k, "right")
+    return low[i] + (high[i] - low[i]) * ((k - upto[i] + 0.5) / (upto[i + 1] - upto[i]))
 
 
 @inner
-def _quantile(keys, upto, q, edges):
-    """Quantile of entries that are spread evenly over their bin."""
-    n = upto[-1]
+def _quantile(bins, q):
+    """Interpolate between two order statistics."""
+    n = bins[2][-1]
     if n == 0:
         return np.nan
     position = q * (n - 1)
-    i = min(np.searchsorted(upto[1:], position, "right"), keys.size - 2)
-    share = (position - upto[i] + 0.5) / (upto[i + 1] - upto[i])
-    return edges[keys[i]] + min(share, 1.0) * (edges[keys[i] + 1] - edges[keys[i]])
+    k = min(np.int64(position), n - 1)
+    value = _order_statistic(bins, k)
+    if position > k:
+        value += (position - k) * (_order_statistic(bins, k + 1) - value)
+    return value
 
 
 @inner
-def _shift(row, other, row_bars, other_bars, edges, out):
-    if row[1][-1] and other[1][-1]:
-        out[0], out[1] = _distances(row[0], row[1], other[0], other[1], edges)
-        out[2] = js(row_bars, other_bars)
-        out[3] = _psi(row[0], row[1], other[0], other[1])
-
-
-@inner
-def _describe(row, before, reference, before_bars, reference_bars, quantiles, cuts, edges, out):
-    """Write what `describe_binned` says of one row, and return the part of `out` that is its histogram."""
-    for k in range(quantiles.size):
-        out[k] = _quantile(row[0], row[1], quantiles[k], edges)
-    at = quantiles.size
-    row_bars = out[at : at + cuts.size - 1]
-    bars(row[0], row[1], cuts, row_bars)
-    at += cuts.size - 1
-    out[at:] = np.nan
-    _shift(row, reference, row_bars, reference_bars, edges, out[at : at + 4])
-    _shift(row, before, row_bars, before_bars, edges, out[at + 4 : at + 8])
-    out[at + 8] = reference[1][-1]
-    out[at + 9] = scatter(row, reference, edges)
-    return row_bars
+def shift_by_chance(row, reference, row_bars, reference_bars, blocks, paths, seen, scatter, jumps, out):
+    """Write the distances to be expected by chance, (4)."""
+    n = np.float64(row)
+    m = np.float64(reference)
+    out[0] = expected_wasserstein(n, m, scatter)
+    out[1] = expected_ks(n, m, seen, jumps, paths)
+    out[2] = expected_js(row_bars, reference_bars)
+    out[3] = expected_psi(blocks, n, m)
 
 
 @jit
-def describe_bins(row, previous, reference, quantiles, cuts, edges, out):
-    """Write quantiles, histogram and distances of one row, (column), as `describe_binned` does.
+def describe_bins(row, previous, reference, row_bars, previous_bars, reference_bars, quantiles, paths, out):
+    """Write quantiles and distances of one row.
 
     Parameters
     ----------
     row, previous, reference
         `Bins` of the row, of the one before, which are empty if there is none, and of the reference.
-    quantiles, cuts, edges, out
-        As for `describe_binned`.
-    """
-    reference_bars = np.empty(cuts.size - 1)
-    before_bars = np.empty(cuts.size - 1)
-    bars(reference[0], reference[1], cuts, reference_bars)
-    bars(previous[0], previous[1], cuts, before_bars)
-    _describe(row, previous, reference, before_bars, reference_bars, quantiles, cuts, edges, out)
-
-
-@jit
-def describe_binned(rows, previous, reference, quantiles, cuts, edges, out):
-    """Write quantiles, histogram and distances of rows that were counted into fixed bins.
-
-    Parameters
-    ----------
-    rows
-        Entries of each row by leading bits, (step, KEYS); zero afterwards.
-    previous
-        Those of the row before the first, (KEYS), none if there is no such row; zero afterwards.
-    reference
-        Bins of the row that each is compared with, see `bins_of`.
+    row_bars, previous_bars, reference_bars
+        Their histograms over the same bars, (bar).
     quantiles
         Which quantiles, (quantile).
-    cuts
-        First key of each bar of the histogram and the end of the last, (bin + 1).
-    edges
-        `EDGES`.
+    paths
+        `bridges()`.
     out
-        Each step's quantiles, histogram, `SHIFTS` from the reference and from the row before, the reference's entries
-        and the `scatter` of both.
+        Gets the quantiles, the histogram, `SHIFTS` from the reference and from the row before, and those from the
+        reference by chance, (column).
     """
-    keys = np.empty((2, KEYS + 1), np.int32)
-    upto = np.empty((2, KEYS + 1), np.int64)
-    reference_bars = np.empty(cuts.size - 1)
-    before_bars = np.empty(cuts.size - 1)
-    bars(reference[0], reference[1], cuts, reference_bars)
-    m = occupied(previous, keys[1], upto[1])
-    before = keys[1, : m + 1], upto[1, : m + 1]
-    bars(before[0], before[1], cuts, before_bars)
-    for s in range(rows.shape[0]):
-        m = occupied(rows[s], keys[s % 2], upto[s % 2])
-        row = keys[s % 2, : m + 1], upto[s % 2, : m + 1]
-        before_bars = _describe(row, before, reference, before_bars, reference_bars, quantiles, cuts, edges, out[s])
-        before = row
+    for k in range(quantiles.size):
+        out[k] = _quantile(row, quantiles[k])
+    at = quantiles.size
+    out[at : at + row_bars.size] = row_bars
+    at += row_bars.size
+    out[at:] = np.nan
+    seen = np.empty(GRID + 1, np.bool_)
+    blocks = np.empty(10)
+    if row[2][-1] and previous[2][-1]:
+        out[at + 4], out[at + 5], _, _ = compared(row, previous, seen, False)
+        out[at + 6] = js(row_bars, previous_bars)
+        out[at + 7] = _psi(row, previous, blocks)
+    if row[2][-1] and reference[2][-1]:
+        out[at], out[at + 1], scatter, jumps = compared(row, reference, seen, True)
+        out[at + 2] = js(row_bars, reference_bars)
+        out[at + 3] = _psi(row, reference, blocks)
+        by_chance = out[at + 8 : at + 12]
+        n, m = row[2][-1], reference[2][-1]
+        shift_by_chance(n, m, row_bars, reference_bars, blocks, paths, seen, scatter, jumps, by_chance)

@@ -1,17 +1,15 @@
-"""Histograms of floats over fixed bins, of weights, gradients and activations alike.
+"""Counts of floats in fixed bins, of weights, gradients and activations alike.
 
 Every float falls into one of 65,536 bins, named by the leading 16 bits of its float32 (sign, exponent, 7 bits of
 mantissa). Such bins are at most 1/128 of their values wide, need no range known beforehand, and add up exactly over
 tiles and batches. A bin's key is its rank in the order of the floats. Values smaller than 2^-133, of either sign,
-count as 0.
+count as 0. Bins that hold many entries are split further, see `split_bins`.
 """
 
 import math
-from typing import Any
 
 import numpy as np
 
-from trajlab.scan.block import Block
 from trajlab.scan.jit import inner, jit
 from trajlab.scan.tiles import tile
 
@@ -20,39 +18,33 @@ LARGEST = float(np.finfo(np.float32).max)
 KEYS = 1 << 16
 """Number of fixed bins."""
 
-TABLES = 4
-"""Number of tables that the values of a layer are counted in by turns: in a single table equal values in a row, such as
-zeros, would each wait for the one before."""
+ZERO = KEYS // 2
+"""Key of the bin of the zeros."""
 
-TABLE_LIMIT = 1 << 32
-"""Number of values that a table of 32 bits can hold in one bin."""
-
-Bins = tuple[np.ndarray, np.ndarray]
-"""Bins that hold finite entries: their keys, ascending, then `KEYS`, (bin + 1); and 0, then the number of entries up to
-the end of each bin, (bin + 1)."""
+OUTERMOST = KEYS // 2 - 0x7F80, KEYS // 2 + 0x7F7F
+"""Keys of the bins of the least and the greatest float32; float64 beyond these are counted there."""
 
 _EXPONENTS = 256
 _MANTISSAS = 128
 
 
-def _edges() -> np.ndarray:
+def _ends() -> tuple[np.ndarray, np.ndarray]:
     keys = np.arange(KEYS, dtype=np.uint32)
-    bits = np.where(keys >= KEYS // 2, keys ^ 0x8000, keys ^ 0xFFFF) << 16
-    negative = bits >= 0x80000000
+    bits = np.where(keys >= ZERO, keys ^ 0x8000, keys ^ 0xFFFF) << 16
     with np.errstate(invalid="ignore"):
-        lower = np.where(negative, bits | 0xFFFF, bits).astype(np.uint32).view(np.float32).astype(np.float64)
-    beyond = float(np.float64(2) ** 128)
-    lower = np.where(np.isfinite(lower), lower, np.where(negative, -beyond, beyond))
-    lower[KEYS // 2 : KEYS // 2 + 2] = 0.0  # both zeros, in a bin of no width
-    return np.append(lower, beyond)
+        small, large = (part.astype(np.uint32).view(np.float32).astype(np.float64) for part in (bits, bits | 0xFFFF))
+    negative = keys < ZERO
+    low, high = np.where(negative, large, small), np.where(negative, small, large)
+    low[ZERO - 1 : ZERO + 1] = high[ZERO - 1 : ZERO + 1] = 0.0
+    return low, high
 
 
-EDGES = _edges()
-"""Lower edges of the bins by key, and the upper edge of the last, (KEYS + 1)."""
+LOW, HIGH = _ends()
+"""Least and greatest float32 in each bin by key, (KEYS); 0 for the bin of the zeros, NaN for those of NaN and Inf."""
 
 
 @inner
-def _to_single(value):
+def to_single(value):
     """Round a float64 to float32; finite values beyond its range to its largest ones."""
     if np.isfinite(value):
         return np.float32(min(max(value, -LARGEST), LARGEST))
@@ -60,14 +52,20 @@ def _to_single(value):
 
 
 @inner
-def count(w, tables):
-    """Add entries to their bins by leading bits, by turns in tables, (table, KEYS) uint32."""
-    halves = w.view(np.uint16)
+def leading_bits(w):
+    """Return the 16-bit halves of the float32 of each entry; those at odd positions lead."""
     if w.itemsize == 8:
         single = np.empty(w.size, np.float32)
         for i in range(w.size):
-            single[i] = _to_single(w[i])
-        halves = single.view(np.uint16)
+            single[i] = to_single(w[i])
+        return single.view(np.uint16)
+    return w.view(np.uint16)
+
+
+@inner
+def count(w, tables):
+    """Add entries to their bins by leading bits, by turns in tables, (table, KEYS) uint32."""
+    halves = leading_bits(w)
     n = tables.shape[0]
     first = tables[0]
     second = tables[1 % n]
@@ -137,46 +135,11 @@ def occupied(counts, keys, upto):
 
 
 @jit
-def occupied_bins(counts):
-    """Return the `Bins` that counts by leading bits, (KEYS), lie in; the counts are zero afterwards."""
-    keys = np.empty(KEYS + 1, np.int32)
-    upto = np.empty(KEYS + 1, np.int64)
-    m = occupied(counts, keys, upto)
-    return keys[: m + 1].copy(), upto[: m + 1].copy()
-
-
-@jit
-def bins_of(w):
-    """Return the `Bins` that the finite entries of a row lie in."""
-    counts = np.zeros((1, KEYS), np.uint32)
-    count(w, counts)
-    return occupied_bins(counts[0])
-
-
-class Histogram:
-    """Counts in fixed bins of any number of values, which come in parts."""
-
-    def __init__(self) -> None:
-        self._tables = np.zeros((TABLES, KEYS), np.uint32)
-        self._in_tables = 0
-        self._counts: Any = 0
-
-    def add(self, block: Block) -> None:
-        """Count the entries of a block of one row in memory."""
-        if self._in_tables + block.size >= TABLE_LIMIT:
-            self._empty_tables()
-        self._in_tables += block.size
-        count_rows(block.rows.addresses, 0, block.size, block.rows.like, self._tables)
-
-    def finish(self) -> Bins:
-        """Return the bins that hold finite values."""
-        self._empty_tables()
-        return occupied_bins(self._counts)
-
-    def _empty_tables(self) -> None:
-        self._counts = self._counts + self._tables.sum(0, dtype=np.int64)
-        self._tables[:] = 0
-        self._in_tables = 0
+def counts_of(w):
+    """Count the entries of a row by leading bits, (KEYS)."""
+    tables = np.zeros((1, KEYS), np.uint32)
+    count(w, tables)
+    return tables[0]
 
 
 @jit
@@ -189,20 +152,3 @@ def finite_range(w):
         low = min(low, x if math.isfinite(x) else np.inf)
         high = max(high, x if math.isfinite(x) else -np.inf)
     return low, high
-
-
-def histogram_cuts(low: float, high: float, bins: int) -> np.ndarray:
-    """Return the fixed bins at which a histogram over about [low, high] is cut, (bins + 1).
-
-    The edges are the ones of `EDGES` nearest to evenly spaced ones, so that counts are exact. The outermost bars
-    are open: they take all that lies beyond.
-    """
-    if not (np.isfinite(low) and np.isfinite(high)):
-        low, high = -0.5, 0.5
-    low, high = max(low, -LARGEST), min(high, LARGEST)
-    if low == high:
-        low, high = low - 0.5, high + 0.5
-    inner = np.linspace(low, high, bins + 1)[1:-1]
-    right = np.searchsorted(EDGES, inner)
-    nearest = right - (inner - EDGES[right - 1] < EDGES[right] - inner)
-    return np.concatenate([[0], nearest, [KEYS]]).astype(np.int64)

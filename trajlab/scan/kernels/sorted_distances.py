@@ -3,8 +3,19 @@
 import numpy as np
 
 from trajlab.scan.jit import inner, jit
-from trajlab.scan.kernels.binned_distances import bars, js, psi_term, scatter
+from trajlab.scan.kernels.bars import bars_of_sorted
+from trajlab.scan.kernels.binned_distances import compared, js, shift_by_chance
+from trajlab.scan.kernels.chance import GRID, psi_term
 from trajlab.scan.kernels.histogram import KEYS, count, occupied
+
+_DEALT = 512
+"""Entries of two rows up to which some that are equal have them dealt out anew."""
+
+_DEALS = 1 << 16
+"""Entries that are dealt out in all."""
+
+_PARTS = 128
+"""Parts that a sorted row is cut into where its whole spread is to be known, not single entries."""
 
 
 @inner
@@ -67,19 +78,84 @@ def _ks(a, b, a_keys, a_upto, b_keys, b_upto):
 
 
 @inner
-def _psi(a, b):
-    """Compute the population stability index of `a` over the deciles of `b`."""
+def _psi(a, b, blocks):
+    """Compute the population stability index of `a` over the deciles of `b`, and the entries of `b` in each, (10)."""
+    n = np.float64(a.size)
+    m = np.float64(b.size)
     psi = 0.0
     i = 0
     j = 0
+    blocks[:] = 0.0
     for decile in range(1, 11):
-        p = i
-        q = j
-        edge = b[(decile * b.size + 9) // 10 - 1]
-        i = a.size if decile == 10 else np.searchsorted(a, edge, "right")
-        j = b.size if decile == 10 else np.searchsorted(b, edge, "right")
-        psi += psi_term((i - p) / a.size, (j - q) / b.size)
+        end = b.size
+        if decile < 10:
+            end = np.searchsorted(b, b[(decile * b.size + 9) // 10 - 1], "right")
+        if end == j or (decile < 10 and end == b.size):
+            continue
+        after = a.size if decile == 10 else np.searchsorted(a, b[end - 1], "right")
+        blocks[decile - 1] = end - j
+        psi += psi_term(np.float64(after - i), n, blocks[decile - 1], m)
+        i = after
+        j = end
     return psi
+
+
+@inner
+def _psi_of_deals(a, b, blocks):
+    """Return the mean stability index of few entries, some equal, when they are dealt out anew.
+
+    Returns
+    -------
+    float
+        NaN if no entries are equal, or they are many.
+    """
+    n = a.size
+    total = n + b.size
+    if total > _DEALT:
+        return np.nan
+    pooled = np.sort(np.concatenate((a, b)))
+    distinct = 1
+    for i in range(1, total):
+        distinct += pooled[i] != pooled[i - 1]
+    if distinct == total:
+        return np.nan
+    first = np.empty_like(a)
+    second = np.empty_like(b)
+    deals = _DEALS // total
+    state = np.uint64(88172645463325252)
+    psi = 0.0
+    for _ in range(deals):
+        i = 0
+        for k in range(total):
+            state ^= state << np.uint64(13)
+            state ^= state >> np.uint64(7)
+            state ^= state << np.uint64(17)  # Marsaglia 2003, Xorshift RNGs
+            if (state >> np.uint64(11)) * 2.0**-53 * (total - k) < n - i:
+                first[i] = pooled[k]
+                i += 1
+            else:
+                second[k - i] = pooled[k]
+        psi += _psi(first, second, blocks)
+    return psi / deals
+
+
+@inner
+def _summarized(values):
+    """Return a sorted row as `Bins` of up to 1/128 of the entries each, and of fewer at both ends."""
+    n = values.size
+    most = max(1, n // _PARTS)
+    low = np.empty(min(n, 4 * _PARTS))
+    high = np.empty(low.size)
+    upto = np.zeros(low.size + 1, np.int64)
+    m = 0
+    while upto[m] < n:
+        first = upto[m]
+        last = first + min(most, max(1, first), max(1, (n - first) // 2))
+        low[m] = values[first]
+        high[m] = values[last - 1]
+        m += 1
+        upto[m] = last
+    return low[:m], high[:m], upto[: m + 1]
 
 
 @inner
@@ -106,19 +182,22 @@ def _trimmed(values):
 
 
 @inner
-def _shift(row, other, row_bars, other_bars, out):
+def _shift(row, other, row_bars, other_bars, blocks, out):
+    """Write the distances of two rows, (4), and return whether both have entries."""
     a, a_keys, a_upto = row
     b, b_keys, b_upto = other
-    if a.size and b.size:
-        out[0] = _wasserstein(a, b)
-        out[1] = _ks(a, b, a_keys, a_upto, b_keys, b_upto)
-        out[2] = js(row_bars, other_bars)
-        out[3] = _psi(a, b)
+    if a.size == 0 or b.size == 0:
+        return False
+    out[0] = _wasserstein(a, b)
+    out[1] = _ks(a, b, a_keys, a_upto, b_keys, b_upto)
+    out[2] = js(row_bars, other_bars)
+    out[3] = _psi(a, b, blocks)
+    return True
 
 
 @jit
-def describe_sorted(rows, previous, reference, quantiles, cuts, edges, out):
-    """Do what `describe_binned` does, exactly, for sorted rows, (step, entry).
+def describe_sorted(rows, previous, reference, quantiles, edges, paths, out):
+    """Do what `describe_bins` does, exactly, for sorted rows, (step, entry).
 
     Parameters
     ----------
@@ -126,22 +205,31 @@ def describe_sorted(rows, previous, reference, quantiles, cuts, edges, out):
         The rows, each sorted.
     previous, reference
         The row before the first, sorted, of no entries if there is none; and the reference.
-    quantiles, cuts, edges, out
-        As for `describe_binned`.
+    quantiles
+        Which quantiles, (quantile).
+    edges
+        Edges of the bars of the histogram, (bar + 1).
+    paths
+        `bridges()`.
+    out
+        Gets the columns of each step, (step, column).
     """
     tables = np.zeros((1, KEYS), np.uint32)
     counts = tables[0]
     keys = np.empty((3, KEYS + 1), np.int32)
     upto = np.empty((3, KEYS + 1), np.int64)
-    other_bars = np.empty((2, cuts.size - 1))
+    other_bars = np.empty((2, edges.size - 1))
+    seen = np.empty(GRID + 1, np.bool_)
+    blocks = np.empty(10)
     count(reference, tables)
     m = occupied(counts, keys[2], upto[2])
     against = _trimmed(reference), keys[2, : m + 1], upto[2, : m + 1]
+    reference_parts = _summarized(against[0])
     count(previous, tables)
     m = occupied(counts, keys[1], upto[1])
     before = _trimmed(previous), keys[1, : m + 1], upto[1, : m + 1]
-    bars(against[1], against[2], cuts, other_bars[0])
-    bars(before[1], before[2], cuts, other_bars[1])
+    bars_of_sorted(against[0], edges, other_bars[0])
+    bars_of_sorted(before[0], edges, other_bars[1])
     before_bars = other_bars[1]
     for s in range(rows.shape[0]):
         count(rows[s], tables)
@@ -150,13 +238,17 @@ def describe_sorted(rows, previous, reference, quantiles, cuts, edges, out):
         for k in range(quantiles.size):
             out[s, k] = _quantile(row[0], quantiles[k])
         at = quantiles.size
-        row_bars = out[s, at : at + cuts.size - 1]
-        bars(row[1], row[2], cuts, row_bars)
-        at += cuts.size - 1
+        row_bars = out[s, at : at + edges.size - 1]
+        bars_of_sorted(row[0], edges, row_bars)
+        at += edges.size - 1
         out[s, at:] = np.nan
-        _shift(row, against, row_bars, other_bars[0], out[s, at : at + 4])
-        _shift(row, before, row_bars, before_bars, out[s, at + 4 : at + 8])
-        out[s, at + 8] = against[2][-1]
-        out[s, at + 9] = scatter(row[1:], against[1:], edges)
+        _shift(row, before, row_bars, before_bars, blocks, out[s, at + 4 : at + 8])
+        if _shift(row, against, row_bars, other_bars[0], blocks, out[s, at : at + 4]):
+            _, _, scatter, jumps = compared(_summarized(row[0]), reference_parts, seen, True)
+            by_chance = out[s, at + 8 : at + 12]
+            n, m = row[0].size, against[0].size
+            shift_by_chance(n, m, row_bars, other_bars[0], blocks, paths, seen, scatter, jumps, by_chance)
+            dealt = _psi_of_deals(row[0], against[0], blocks)
+            by_chance[3] = by_chance[3] if np.isnan(dealt) else dealt
         before = row
         before_bars = row_bars

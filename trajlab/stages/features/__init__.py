@@ -85,7 +85,7 @@ def features(
     quantiles : (step, input, layer, quantile)
         Quantiles; the coord `quantile` says which.
     histogram : (step, input, layer, bin)
-        Activations in each bin, exact.
+        Activations in each bin.
     bin_edges : (layer, bin_edge)
         Edges of the bins, the same for all steps and inputs, about evenly spaced over the range of the first and the
         last snapshot.
@@ -115,10 +115,14 @@ def features(
     Notes
     -----
     Layers of up to 16,384 activations on the whole probe are sorted: all is exact but for distances from inputs on
-    which there are more. More are counted in 65,536 fixed bins, each at most 1/128 of its values wide, over which
-    values are taken to spread evenly. A quantile is then off by at most 1/128 of itself, `wasserstein` by
-    (mean|a_t| + mean|a_0|)/256, `ks` by the share of values in the fullest fixed bin of any width; the bin of the zeros
-    has none.
+    which there are more. More are counted in 65,536 fixed bins, each at most 1/128 of its values wide. A bin that holds
+    more than 1/128 of the first 16,384 values is split into 1,026, over the range of these: resolution is relative to
+    the spread of the values, and single values are exact. Values are taken to spread evenly over a bin. A quantile is
+    then off by at most 1/128 of the larger, by size, of the two order statistics next to it, `wasserstein` by
+    (mean|a_t| + mean|a_0|)/256, `ks` by the shares of values in the fullest bin of each. Counts of the histogram are
+    exact where an edge is the end of a fixed bin, else off by at most the values in the bin that it cuts.
+
+    `psi` counts an empty bin as half a value.
 
     Activations on one sample depend on each other, as do those at two steps: unlike in `distribution`, no distance by
     chance is given.
@@ -161,9 +165,11 @@ def features(
         seed=seed,
         ddof=0,
         exact_up_to=EXACT,
-        quantile_error_bound="0 for layers of up to exact_up_to activations, else 1/128 of the quantile",
+        quantile_error_bound="0 for layers of up to exact_up_to activations, else 1/128 of the larger of the two order "
+        "statistics next to it, plus 2^-132",
         wasserstein_error_bound="0 for layers of up to exact_up_to activations, else (mean|a_t| + mean|a_ref|)/256",
-        ks_error_bound="0 for layers of up to exact_up_to activations, else the share in the fullest fixed bin",
+        ks_error_bound="0 for layers of up to exact_up_to activations, else the shares of values in the fullest bin of "
+        "each; bins of one value do not count",
         probe_sha256=_hash([str(one.attrs.get("sha256", "")) for one in probes.values()]),
     )
 

@@ -10,10 +10,12 @@ from dask.base import tokenize
 
 from trajlab.replays.observers.distribution import COLUMNS
 from trajlab.scan.graph import Graph
+from trajlab.scan.kernels.bars import bar_edges, bars_of_bins, bars_of_row
 from trajlab.scan.kernels.binned_distances import describe_bins
-from trajlab.scan.kernels.distribution import CHANCE, SHIFTS, Distribution
-from trajlab.scan.kernels.histogram import EDGES, Bins, bins_of, histogram_cuts
+from trajlab.scan.kernels.chance import bridges
+from trajlab.scan.kernels.distribution import CHANCE, EXACT, SHIFTS, Distribution
 from trajlab.scan.kernels.sorted_distances import describe_sorted
+from trajlab.scan.kernels.split_bins import Bins, bins_of
 
 
 class Distributions(NamedTuple):
@@ -68,7 +70,7 @@ def distributions_of(
         return graph.chunk(kinds[kind]["table"].data, step)
 
     ends = [table(kind, step) for kind in kinds for step in dict.fromkeys((0, steps - 1))]
-    cuts = graph.add(("cuts",), _cuts, ends, bins)
+    edges = graph.add(("edges",), _edges, ends, bins)
     describe = partial(
         _described,
         versus=None if versus is None else list(kinds).index(versus),
@@ -86,7 +88,7 @@ def distributions_of(
             [values(kind, step) for kind in kinds],
             [values(kind, step - 1) if step else None for kind in kinds],
             references,
-            cuts,
+            edges,
         )
     names = (*COLUMNS, *spread_columns, *(f"versus_{shift}" for shift in SHIFTS))
     coords = {
@@ -97,23 +99,20 @@ def distributions_of(
     }
     shape = (len(kinds), steps, layers, len(names))
     stacked = graph.array("table", shape, _stacked, rows)
-    edges = graph.array("edges", (layers, bins + 1), _edges, cuts)
+    bin_edges = graph.array("bin_edges", (layers, bins + 1), np.asarray, edges)
     return Distributions(
         xr.DataArray(stacked, coords, ("input", "step", "layer", "column")),
-        xr.DataArray(edges, {"layer": coords["layer"]}, ("layer", "bin_edge")),
+        xr.DataArray(bin_edges, {"layer": coords["layer"]}, ("layer", "bin_edge")),
     )
 
 
-def _cuts(ends: Sequence[np.ndarray], bins: int) -> np.ndarray:
-    """Return where the histogram of each layer is cut, over the range of the ends of all kinds, (layer, bin + 1)."""
-    tables = np.stack(ends)
-    low = np.fmin.reduce(tables[:, 0, :, COLUMNS.index("min")])
-    high = np.fmax.reduce(tables[:, 0, :, COLUMNS.index("max")])
-    return np.stack([histogram_cuts(*of_layer, bins) for of_layer in zip(low, high, strict=True)])
-
-
-def _edges(cuts: np.ndarray) -> np.ndarray:
-    return EDGES[cuts]
+def _edges(ends: Sequence[np.ndarray], bins: int) -> np.ndarray:
+    """Return the edges of the histogram of each layer, over the range of the ends of all kinds, (layer, bin + 1)."""
+    columns = {name: np.stack(ends)[:, 0, :, COLUMNS.index(name)] for name in ("min", "max", "count", "nonfinite")}
+    low, high = np.fmin.reduce(columns["min"]), np.fmax.reduce(columns["max"])
+    sorted_rows = ((columns["count"] + columns["nonfinite"]) <= EXACT).all(0)
+    layers = zip(low, high, sorted_rows, strict=True)
+    return np.stack([bar_edges(*limits, bins, sorted_rows=bool(is_sorted)) for *limits, is_sorted in layers])
 
 
 def _stacked(rows: Sequence[np.ndarray]) -> np.ndarray:
@@ -122,39 +121,48 @@ def _stacked(rows: Sequence[np.ndarray]) -> np.ndarray:
 
 def _described(
     earlier: list[np.ndarray], tables: Sequence[np.ndarray], values: Sequence[np.ndarray],
-    previous: Sequence[np.ndarray | None], references: Sequence[np.ndarray], cuts: np.ndarray, *, versus: int | None,
+    previous: Sequence[np.ndarray | None], references: Sequence[np.ndarray], edges: np.ndarray, *, versus: int | None,
     quantiles: np.ndarray, columns: int,
 ) -> list[np.ndarray]:  # fmt: skip
     """Describe the values of all kinds and layers at a step, (input, layer, column), and append this to earlier ones.
 
     As each step waits for the one before, passes are made in the order of the steps, and values can be let go.
     """
-    out = np.full((len(values), len(cuts), columns + len(SHIFTS)), np.nan)
+    out = np.full((len(values), len(edges), columns + len(SHIFTS)), np.nan)
     for kind, rows in enumerate(values):
         before = previous[kind]
         for layer, row in enumerate(rows[0]):
-            then = None if before is None else before[0, layer]
-            own = out[kind, layer]
-            own[:columns] = _spread(row, then, references[kind][0, layer], cuts[layer], quantiles, columns)
+            row_before = None if before is None else before[0, layer]
+            of_layer = out[kind, layer]
+            of_layer[:columns] = _spread(
+                row, row_before, references[kind][0, layer], edges[layer], quantiles, columns
+            )  # fmt: skip
             if versus is not None and versus != kind:
-                apart = _spread(row, None, values[versus][0, layer], cuts[layer], quantiles, columns)
-                own[columns:] = apart[len(quantiles) + cuts.shape[1] - 1 :][: len(SHIFTS)]
+                apart = _spread(row, None, values[versus][0, layer], edges[layer], quantiles, columns)
+                of_layer[columns:] = apart[len(quantiles) + edges.shape[1] - 1 :][: len(SHIFTS)]
     return [*earlier, np.concatenate([np.concatenate(tables), out], axis=2)]
 
 
-def _bins(values: np.ndarray | Bins) -> Bins:
-    return values if isinstance(values, tuple) else bins_of(values)
+def _counted(values: np.ndarray | Bins, edges: np.ndarray) -> tuple[Bins, np.ndarray]:
+    """Return the bins of values, and their bars."""
+    bars = np.empty(len(edges) - 1)
+    if isinstance(values, Bins):
+        bars_of_bins(values, edges, bars)
+        return values, bars
+    bars_of_row(values, edges, bars)
+    return bins_of(values), bars
 
 
 def _spread(
-    row: np.ndarray | Bins, previous: Any, reference: Any, cuts: np.ndarray, quantiles: np.ndarray, columns: int
+    row: np.ndarray | Bins, previous: Any, reference: Any, edges: np.ndarray, quantiles: np.ndarray, columns: int
 ) -> np.ndarray:
-    """Return the columns of `Spread` but for `CHANCE` of one layer at one step."""
+    """Return the columns of `Distribution` but for `CHANCE` of one layer at one step."""
     out = np.empty(columns + len(CHANCE))
-    if isinstance(row, tuple) or isinstance(reference, tuple):
+    if isinstance(row, Bins) or isinstance(reference, Bins):
         previous = np.empty(0, np.float32) if previous is None else previous
-        describe_bins(_bins(row), _bins(previous), _bins(reference), quantiles, cuts, EDGES, out)
+        values, bars = zip(*(_counted(part, edges) for part in (row, previous, reference)), strict=True)
+        describe_bins(*values, *bars, quantiles, bridges(), out)
     else:
         previous = row[:0] if previous is None else previous
-        describe_sorted(row[None], previous, reference, quantiles, cuts, EDGES, out[None])
+        describe_sorted(row[None], previous, reference, quantiles, edges, bridges(), out[None])
     return out[:columns]

@@ -1,0 +1,303 @@
+"""Fixed bins whose fullest ones are split, so that resolution is relative to the spread of a row, not to its values.
+
+A row of weights near 1 occupies a few of the bins of `histogram`. A bin that holds more than `FULL` of the entries is
+split into `PIECES` evenly wide pieces over the range of a sample of its entries, and two for what lies beyond. Each
+piece keeps its least and its greatest entry, so that tied and discrete values are exact.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from trajlab.scan.block import Block
+from trajlab.scan.jit import inner, jit
+from trajlab.scan.kernels.histogram import (
+    HIGH,
+    KEYS,
+    LARGEST,
+    LOW,
+    OUTERMOST,
+    ZERO,
+    count_rows,
+    counts_of,
+    leading_bits,
+    occupied,
+)
+
+FULL = 1 / 128
+"""Share of a row's entries in one bin from which on the bin is split."""
+
+PIECES = 1024
+"""Number of pieces of a bin that is split."""
+
+SAMPLE = 1 << 14
+"""Number of entries that tell where the pieces lie, and of activations those that tell which bins are split."""
+
+TINY = 2.0**-100
+"""Rows with other entries smaller than this, or with none, are searched for tiny values among their zeros."""
+
+TABLES = 4
+"""Number of tables that the values of a layer are counted in by turns: in a single table equal values in a row, such as
+zeros, would each wait for the one before."""
+
+TABLE_LIMIT = 1 << 32
+"""Number of values that a table of 32 bits can hold in one bin."""
+
+
+class Bins(NamedTuple):
+    """Bins that hold finite entries, in ascending order and disjoint.
+
+    Parameters
+    ----------
+    low, high
+        Ends of each bin, both within it, (bin) float64; equal for a single value.
+    upto
+        0, then the number of entries up to the end of each bin, (bin + 1).
+    """
+
+    low: np.ndarray
+    high: np.ndarray
+    upto: np.ndarray
+
+
+class Split(NamedTuple):
+    """How bins are split, and what their pieces hold.
+
+    Parameters
+    ----------
+    slots
+        Position of a bin among the split ones by leading bits, -1 if it is not split, (KEYS).
+    first, last, scale
+        Range of the inner pieces of each split bin, and pieces per unit, (split).
+    counts, low, high
+        Entries, the least and the greatest of each piece, (split, PIECES + 2).
+    """
+
+    slots: np.ndarray
+    first: np.ndarray
+    last: np.ndarray
+    scale: np.ndarray
+    counts: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+@jit
+def occupied_bins(counts, low_of, high_of):
+    """Return the occupied bins, and whether some are to be split.
+
+    Parameters
+    ----------
+    counts
+        Entries by leading bits, (KEYS); zero afterwards.
+    low_of, high_of
+        `LOW` and `HIGH`.
+
+    Returns
+    -------
+    keys, low, high, upto, full
+        Keys of the bins, the parts of `Bins`, and whether one is full. The bin of the zeros may hold tiny values, and
+        is full if no others are well above these.
+    """
+    keys = np.empty(KEYS + 1, np.int32)
+    upto = np.empty(KEYS + 1, np.int64)
+    m = occupied(counts, keys, upto)
+    low = np.empty(m)
+    high = np.empty(m)
+    limit = FULL * upto[m]
+    zeros = False
+    nearest = np.inf
+    full = False
+    for i in range(m):
+        key = keys[i]
+        low[i] = low_of[key]
+        high[i] = high_of[key]
+        over = upto[i + 1] - upto[i] > limit
+        if key == ZERO:
+            zeros = over
+        else:
+            full |= over
+            nearest = min(nearest, abs(low[i]), abs(high[i]))
+    full |= zeros and (nearest < TINY or m == 1)
+    return keys[:m].copy(), low, high, upto[: m + 1].copy(), full
+
+
+def full_bins(keys: np.ndarray, upto: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """Return which of the occupied bins of a row are to be split, (bin): full ones, and those beyond float32.
+
+    Zeros are a bin of their own, unless tiny values are among them.
+    """
+    full = np.diff(upto) > FULL * upto[-1]
+    if full[keys == ZERO].any():
+        full[keys == ZERO] = holds_tiny(w)
+    if w.dtype == np.float64:
+        full |= np.isin(keys, OUTERMOST)
+    return full
+
+
+def split_of(keys: np.ndarray, sample: np.ndarray) -> Split:
+    """Lay out the pieces of bins.
+
+    Parameters
+    ----------
+    keys
+        Keys of the bins that are split, (split).
+    sample
+        Entries of the row that tell where the pieces lie; beyond their middle 98 %, pieces reach half as far again.
+    """
+    slots = np.full(KEYS, -1, np.int16)
+    slots[np.where(keys >= ZERO, keys - ZERO, KEYS - 1 - keys)] = np.arange(len(keys))
+    if ZERO in keys:
+        slots[KEYS // 2] = slots[0]
+    first, last = LOW[keys], HIGH[keys]
+    finite = sample[np.isfinite(sample)].astype(np.float64)
+    single = np.clip(finite, -LARGEST, LARGEST).astype(np.float32)
+    position = slots[single.view(np.uint32) >> 16]
+    for slot in range(len(keys)):
+        within = finite[position == slot]
+        if len(within):
+            low, high = np.quantile(within, [0.01, 0.99], method="closest_observation")
+            first[slot], last[slot] = low - (high / 2 - low / 2), high + (high / 2 - low / 2)
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        scale = PIECES / (last - first)
+    scale[~np.isfinite(scale)] = 0.0
+    shape = len(keys), PIECES + 2
+    return Split(
+        slots, first, last, scale, np.zeros(shape, np.int64), np.full(shape, np.inf), np.full(shape, -np.inf)
+    )  # fmt: skip
+
+
+@jit
+def count_pieces(w, split):
+    """Add the entries of a row to the pieces of the bins that are split."""
+    halves = leading_bits(w)
+    for i in range(w.size):
+        slot = split.slots[halves[2 * i + 1]]
+        if slot < 0:
+            continue
+        x = np.float64(w[i])
+        piece = 1 + min(np.int64((x - split.first[slot]) * split.scale[slot]), PIECES - 1)
+        if x < split.first[slot]:
+            piece = 0
+        if x > split.last[slot]:
+            piece = PIECES + 1
+        split.counts[slot, piece] += 1
+        split.low[slot, piece] = min(split.low[slot, piece], x)
+        split.high[slot, piece] = max(split.high[slot, piece], x)
+
+
+def joined(keys: np.ndarray, bins: Bins, split: Split) -> Bins:
+    """Return occupied bins, with the pieces of those that are split in their places."""
+    slots = split.slots[np.where(keys >= ZERO, keys - ZERO, KEYS - 1 - keys)]
+    whole = slots < 0
+    parts = split.counts > 0
+    rank_of_slot = np.full(len(split.counts), -1)
+    rank_of_slot[slots[~whole]] = np.flatnonzero(~whole)
+    rank = np.concatenate([np.flatnonzero(whole), np.repeat(rank_of_slot, parts.sum(1))])
+    order = np.argsort(rank, kind="stable")
+    low = np.concatenate([bins.low[whole], split.low[parts]])[order]
+    high = np.concatenate([bins.high[whole], split.high[parts]])[order]
+    counts = np.concatenate([np.diff(bins.upto)[whole], split.counts[parts]])[order]
+    return Bins(low, high, np.concatenate([[0], np.cumsum(counts)]))
+
+
+@inner
+def _is_tiny(value):
+    return (value != 0.0) & (abs(value) < 2.0**-133)
+
+
+@jit
+def holds_tiny(w):
+    """Return whether a row holds values that are not 0, but counted as such."""
+    found = 0
+    for i in range(w.size):
+        found += _is_tiny(np.float64(w[i]))
+    return found > 0
+
+
+def bins_of_counts(counts: np.ndarray, dtype: np.dtype, row: Callable[[], np.ndarray]) -> Bins:
+    """Return the bins that the finite entries of a row lie in.
+
+    Parameters
+    ----------
+    counts
+        Its entries by leading bits, (KEYS); zero afterwards.
+    dtype
+        Its element type.
+    row
+        Returns the row; called only if bins are to be split.
+    """
+    keys, *parts, full = occupied_bins(counts, LOW, HIGH)
+    bins = Bins(*parts)
+    if dtype == np.float64 and len(keys):
+        full |= keys[0] == OUTERMOST[0] or keys[-1] == OUTERMOST[1]
+    if not full:
+        return bins
+    w = row()
+    chosen = full_bins(keys, bins.upto, w)
+    if not chosen.any():
+        return bins
+    split = split_of(keys[chosen], w[:: (len(w) // SAMPLE) | 1])
+    count_pieces(w, split)
+    return joined(keys, bins, split)
+
+
+def bins_of(w: np.ndarray) -> Bins:
+    """Return the bins that the finite entries of a row lie in."""
+    return bins_of_counts(counts_of(w), w.dtype, lambda: w)
+
+
+class Histogram:
+    """Counts of any number of values, which come in parts; where the parts end changes nothing.
+
+    The first `SAMPLE` values tell which bins are split.
+    """
+
+    def __init__(self, dtype: np.dtype) -> None:
+        self._tables = np.zeros((TABLES, KEYS), np.uint32)
+        self._in_tables = 0
+        self._counts: Any = 0
+        self._sample: np.ndarray | None = np.empty(SAMPLE, dtype)
+        self._sampled = 0
+        self._split: Split | None = None
+
+    def add(self, block: Block) -> None:
+        """Count the entries of a block of one row in memory."""
+        if self._in_tables + block.size >= TABLE_LIMIT:
+            self._empty_tables()
+        self._in_tables += block.size
+        count_rows(block.rows.addresses, 0, block.size, block.rows.like, self._tables)
+        (values,) = block.rows.arrays()
+        if self._sample is not None:
+            first, values = values[: SAMPLE - self._sampled], values[SAMPLE - self._sampled :]
+            self._sample[self._sampled : self._sampled + len(first)] = first
+            self._sampled += len(first)
+            if self._sampled == SAMPLE:
+                self._lay_out()
+        if self._split is not None:
+            count_pieces(values, self._split)
+
+    def finish(self) -> Bins:
+        """Return the bins that hold finite values."""
+        self._empty_tables()
+        if self._sample is not None:
+            self._lay_out()
+        keys, *parts, _ = occupied_bins(self._counts, LOW, HIGH)
+        return Bins(*parts) if self._split is None else joined(keys, Bins(*parts), self._split)
+
+    def _lay_out(self) -> None:
+        """Split the bins that are full in the sample, and count it in them."""
+        sample, self._sample = self._sample[: self._sampled], None
+        keys, _, _, upto, _ = occupied_bins(counts_of(sample), LOW, HIGH)
+        full = full_bins(keys, upto, sample)
+        beyond = np.setdiff1d(OUTERMOST if sample.dtype == np.float64 else [], keys[full]).astype(keys.dtype)
+        split = np.sort(np.concatenate([keys[full], beyond]))
+        if len(split):
+            self._split = split_of(split, sample)
+            count_pieces(sample, self._split)
+
+    def _empty_tables(self) -> None:
+        self._counts = self._counts + self._tables.sum(0, dtype=np.int64)
+        self._tables[:] = 0
+        self._in_tables = 0
