@@ -6,6 +6,7 @@ of ``unknown`` is one that the source does not state. The table of differences c
 number of training images, which the results know where the file asks for all.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from fnmatch import fnmatch
@@ -25,7 +26,7 @@ UNKNOWN = "unknown"
 OURS = "ours"
 """What a claim that was not published is about."""
 
-SIZES = ("seeds", "images", "epochs")
+SIZES = ("seeds", "images", "epochs", "gradients")
 """Settings of which less is a smaller size of the same experiment, not another one."""
 
 app = typer.Typer(pretty_exceptions_enable=False)
@@ -144,11 +145,17 @@ def _compared(label: str, name: str, stated: Any, here: Any) -> Compared:
     row = Difference(label, "unknown in the source" if stated == UNKNOWN else _text(stated), _text(here))
     if stated == UNKNOWN:
         return Compared(row, "")
-    if name in SIZES and isinstance(stated, int | float):
-        if not isinstance(here, int | float):
-            return Compared(row, "" if here == "all" else ANOTHER)
-        return Compared(row, REPEATED if here >= stated else SMALLER)
+    if name in SIZES:
+        amounts = _amount(stated), _amount(here)
+        if not all(isinstance(amount, int | float) for amount in amounts):
+            return Compared(row, "")
+        return Compared(row, REPEATED if amounts[1] >= amounts[0] else SMALLER)
     return Compared(row, REPEATED if here == stated else ANOTHER)
+
+
+def _amount(value: Any) -> Any:
+    """Return a number of images or entries; all of them are more than any number."""
+    return math.inf if value is True else value
 
 
 def _epochs(settings: Mapping[str, Any]) -> float | str:
