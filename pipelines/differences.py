@@ -1,9 +1,9 @@
 """What an experiment does otherwise than its publication: ``python -m pipelines.differences initialization``.
 
 The section `published` of an experiment's params.yaml states what the publication does, with the names of the settings
-beside it: ``settings`` by study, and ``claims``, which names the studies and variants that each claim is about. A value
-of ``unknown`` is one that the source does not state. The table of differences comes from the file alone, except for the
-number of training images, which the results know where the file asks for all.
+beside it: ``settings`` by study, ``variants`` of a study in them, and ``claims``, which names the studies and variants
+that each claim is about. A value of ``unknown`` is one that the source does not state. The table of differences comes
+from the file alone, except for the number of training images, which the results know where the file asks for all.
 """
 
 import math
@@ -16,7 +16,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 import yaml
 
-from pipelines.settings import read_studies, training_of
+from pipelines.settings import merged, read_studies, training_of
 from trajlab.errors import BadSetting, errors_in_one_line
 from trajlab.reports.claims import ANOTHER, REPEATED, SMALLER, Difference
 
@@ -28,6 +28,12 @@ OURS = "ours"
 
 SIZES = ("seeds", "images", "epochs", "gradients")
 """Settings of which less is a smaller size of the same experiment, not another one."""
+
+LISTS = ("inits",)
+"""Settings of which a part is a smaller size of the same experiment."""
+
+TRAINING_IMAGES = {"mnist": 60_000, "fashion_mnist": 60_000, "cifar10": 50_000}
+"""Training images of whole data sets, where a publication uses all."""
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
@@ -96,12 +102,18 @@ class Publication:
         stated = next((stated for pattern, stated in self.stated["settings"].items() if fnmatch(study, pattern)), None)
         if stated is None:
             raise BadSetting(f"cannot compare {study}: `published: settings` has none of that name; add it")
-        several = len(self.studies) > 1
-        short = study.rpartition("/")[2]
-        return [
-            _compared(f"{short}: {name}" if several else name, name, value, _at(here, name))
-            for name, value in _flat(stated)
-        ]
+        short = f"{study.rpartition('/')[2]}: " if len(self.studies) > 1 else ""
+        stated = dict(stated)
+        variants = stated.pop("variants", None)
+        if variants is not None and variant not in variants:
+            row = Difference(f"{short}variant", "none", variant)
+            return [Compared(row, ANOTHER), *self._rows(short, stated, here)]
+        return self._rows(short, merged(stated, (variants or {}).get(variant) or {}), here)
+
+    def _rows(self, short: str, stated: Mapping[str, Any], here: Mapping[str, Any]) -> list[Compared]:
+        whole = TRAINING_IMAGES.get(_at(here, "dataset.name"), UNKNOWN)
+        resolved = {name: whole if (name, value) == ("images", "all") else value for name, value in stated.items()}
+        return [_compared(short + name, name, value, _at(here, name)) for name, value in _flat(resolved)]
 
     def variants(self, study: str) -> list[str]:
         """Return the variants of a study; the empty name if it has none."""
@@ -150,6 +162,8 @@ def _compared(label: str, name: str, stated: Any, here: Any) -> Compared:
         if not all(isinstance(amount, int | float) for amount in amounts):
             return Compared(row, "")
         return Compared(row, REPEATED if amounts[1] >= amounts[0] else SMALLER)
+    if name in LISTS and isinstance(here, list) and isinstance(stated, list):
+        return Compared(row, ANOTHER if set(here) - set(stated) else REPEATED if len(here) == len(stated) else SMALLER)
     return Compared(row, REPEATED if here == stated else ANOTHER)
 
 

@@ -248,3 +248,29 @@ def test_comparison__long_rows_in_files_of_two_types_at_other_steps(checkpoints,
     expected = (u * v).sum(1) / np.linalg.norm(u, axis=1) / np.linalg.norm(v, axis=1)
     np.testing.assert_allclose(result.total_update_cosine[1:], expected, rtol=1e-10)
     assert result.unshared_steps == 2
+
+
+def test_comparison__matches_the_units_of_chosen_layers_only():
+    runs = {"a": trained(0), "b": trained(1)}
+    everything = trajlab.run("comparison", runs, shuffles=0, interpolation=False).compute()
+    layers = everything["layer"].values.tolist()
+    chosen = trajlab.run(
+        "comparison", runs, shuffles=0, interpolation=False, layers=layers[:1], match_weights=False
+    ).compute()
+
+    assert chosen["layer"].values.tolist() == layers[:1]
+    xr.testing.assert_allclose(
+        chosen["matched_features"], everything["matched_features"].sel(layer=layers[:1]), check_dim_order=True
+    )
+    xr.testing.assert_allclose(chosen["total_distance"], everything["total_distance"])
+    assert "matched_weights" in everything and "matched_weights" not in chosen
+    assert chosen["aligned_distance"].isnull().all()
+
+
+def test_comparison__matches_the_outputs_of_any_module_by_name():
+    runs = {"a": trained(0), "b": trained(1)}
+    result = trajlab.run("comparison", runs, shuffles=0, interpolation=False, layers=["[!r]*"], match_weights=False)
+
+    assert result["layer"].size and not any(name.startswith("relu") for name in result["layer"].values.tolist())
+    with pytest.raises(BadSetting, match="no_such_layer"):
+        trajlab.run("comparison", runs, layers=["no_such_layer"])
