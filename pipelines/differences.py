@@ -16,9 +16,9 @@ from typing import Annotated, Any, NamedTuple
 import typer
 import yaml
 
-from pipelines.settings import merged, read_studies, training_of
+from pipelines.settings import PRETRAINED, merged, pretrained, read_studies, training_of
 from trajlab.errors import BadSetting, errors_in_one_line
-from trajlab.reports.claims import ANOTHER, REPEATED, SMALLER, Difference
+from trajlab.reports.claims import ANOTHER, REPEATED, SMALLER, UNSTATED, Difference
 
 UNKNOWN = "unknown"
 """Value of a setting that the source does not state."""
@@ -137,9 +137,10 @@ class Publication:
         images = training.images or self.images.get(study.rpartition("/")[2]) or "all"
         settings["images"] = images
         settings["epochs"] = _epochs(settings)
+        inits = restricted.get("inits", section["inits"])
         optimizers = restricted.get("optimizers", list(section["optimizers"]))
         return {
-            "inits": restricted.get("inits", section["inits"]),
+            "inits": [init for init in inits if init != PRETRAINED or pretrained(training).is_file()],
             "optimizers": {name: section["optimizers"][name] for name in optimizers},
             "seeds": len(section["seeds"]),
             **settings,
@@ -154,7 +155,7 @@ def verdict_of(rows: list[Compared]) -> str:
 
 
 def _compared(label: str, name: str, stated: Any, here: Any) -> Compared:
-    row = Difference(label, "unknown in the source" if stated == UNKNOWN else _text(stated), _text(here))
+    row = Difference(label, UNSTATED if stated == UNKNOWN else _text(stated), _text(here))
     if stated == UNKNOWN:
         return Compared(row, "")
     if name in SIZES:

@@ -11,6 +11,7 @@ from pipelines.parameter_dynamics.runs import (
     distance_from_parent,
     drift_of,
     has_learned,
+    has_variant,
     of_network,
     restarted_studies,
     share_in_dead_units,
@@ -162,13 +163,9 @@ def distortion_changes_nothing(results: Results) -> Claim:
             name: last(of(results[f"{study}/evaluation"]["accuracy"], variant=name, optimizer=optimizer)).values
             for name in ("plain", *SLIGHTLY)
         }
-        label = f"{study}, {optimizer}"
-        rows += [
-            *measured(
-                "distance from the trained network", {f"{w}, {label}": ends[n] for n, w in SLIGHTLY.items()}, "share"
-            ),
-            *measured("accuracy", {f"{w}, {label}": accuracy[n] for n, w in SLIGHTLY.items()}, "share"),
-        ]
+        labels = {name: f"{words}, {study}, {optimizer}" for name, words in SLIGHTLY.items()}
+        for quantity, values in (("distance from the trained network", ends), ("accuracy", accuracy)):
+            rows += measured(quantity, {label: values[name] for name, label in labels.items()}, "share")
         noise = abs(accuracy["control"] - accuracy["plain"]).max()
         same.append(ends["shifted"].mean() <= MARGIN * ends["control"].mean())
         same.append(abs(accuracy["shifted"].mean() - accuracy["control"].mean()) <= noise)

@@ -37,6 +37,10 @@ REPEATED, SMALLER, ANOTHER = "repeated", "repeated in a smaller size", "another 
 """Verdicts on an experiment beside the published one: the same settings, fewer data or updates, or other settings."""
 
 
+UNSTATED = "unknown in the source"
+"""What a difference shows in place of a setting that the publication does not state."""
+
+
 class Difference(NamedTuple):
     """A setting in which an experiment differs from the publication, or that the source does not state."""
 

@@ -50,6 +50,7 @@ def filters(
     steps: Sequence[int] = (),
     max_steps: int = 60,
     max_filters: int = 64,
+    color: bool = True,
 ) -> xr.Dataset:
     """Show the filters of a layer as images, at chosen steps and on one scale.
 
@@ -69,11 +70,13 @@ def filters(
         Largest number of evenly spaced steps.
     max_filters
         Largest number of filters, and of channels of each; the first ones are shown.
+    color
+        Whether figures show three channels as red, green and blue; else each channel is an image in gray.
 
     Returns
     -------
     kernel : (step, filter, channel, y, x)
-        The filters; three channels are shown as red, green and blue.
+        The filters; figures show three channels as red, green and blue, or each in gray.
     limit : ()
         Images of all steps share the scale from -limit to limit.
     norm, relative : (step, filter)
@@ -119,7 +122,7 @@ def filters(
     weight = weights[name]
     weight = weight.isel(step=shown_steps(weight, steps, max_steps), out=slice(max_filters))
     result = as_one_task(partial(_result, image=images[name], max_channels=max_filters), weight)
-    return annotate(result, MEANINGS, parameter=name, filters=weights[name].sizes["out"])
+    return annotate(result, MEANINGS, parameter=name, filters=weights[name].sizes["out"], color=int(color))
 
 
 def _image(array: xr.DataArray, sample: tuple[int, ...]) -> tuple[int, ...]:
