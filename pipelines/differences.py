@@ -66,10 +66,12 @@ class Publication:
     Raises
     ------
     BadSetting
-        The file has no such section.
+        There is no such file, or it has no such section.
     """
 
     def __init__(self, params: Path, images: Mapping[str, int] | None = None):
+        if not params.is_file():
+            raise BadSetting(f"cannot find the settings of an experiment in {params}: there is no such file; add it")
         settings = yaml.safe_load(params.read_text(encoding="utf-8"))
         if "published" not in settings:
             raise BadSetting(f"cannot compare {params} with a publication: it has no section `published`; add one")
@@ -140,17 +142,17 @@ class Publication:
         inits = restricted.get("inits", section["inits"])
         optimizers = restricted.get("optimizers", list(section["optimizers"]))
         return {
+            **self.stages,
             "inits": [init for init in inits if init != PRETRAINED or pretrained(training).is_file()],
             "optimizers": {name: section["optimizers"][name] for name in optimizers},
             "seeds": len(section["seeds"]),
             **settings,
-            **{name: value for name, value in self.stages.items() if name not in ("size", "sizes", "studies")},
         }
 
 
 def verdict_of(rows: list[Compared]) -> str:
-    """Return the verdict on an experiment from its settings: the worst of any."""
-    verdicts = {row.verdict for row in rows}
+    """Return the verdict on an experiment from its settings: the worst of any; another one if none is stated."""
+    verdicts = {row.verdict for row in rows if row.verdict} or {ANOTHER}
     return next((verdict for verdict in (ANOTHER, SMALLER) if verdict in verdicts), REPEATED)
 
 
