@@ -47,7 +47,7 @@ def test_claims_of__are_the_functions_of_the_file_in_order():
 
 def test_main__writes_the_verdicts(tmp_path, monkeypatch, capsys):
     result = xr.Dataset({"loss": ("step", [2.0, 1.0])}, attrs={"stage": "evaluation"})
-    monkeypatch.setattr(claims, "open_results", lambda folder: {"evaluation": result, "folder": folder})
+    monkeypatch.setattr(claims, "open_results", lambda folder: {"evaluation": result})
 
     def learns(results):
         loss = results["evaluation"]["loss"]
