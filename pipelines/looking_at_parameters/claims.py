@@ -19,8 +19,8 @@ OURS = "the claim is our reading"
 
 BEYOND = (
     "training makes neighboring weights more similar, in each run, than the 95 % quantile under chance: movements of "
-    "the same size regardless of the neighbors. By chance alone this happens in one run of 20, and in all three runs of "
-    "one network in 8,000."
+    "the same size regardless of the neighbors. By chance alone this happens in one run of 20, and in all three runs "
+    "of one network in 8,000."
 )
 
 FROM_THE_START = (
