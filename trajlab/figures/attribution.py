@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from trajlab.figures.default import default
-from trajlab.figures.marks import multiples
+from trajlab.figures.marks import attribute_overlap, multiples
 from trajlab.figures.marks.canvas import canvas
 from trajlab.figures.marks.image_grid import leveled, overlaid, picture, ratio, sheet, signed
 from trajlab.figures.marks.lines import lines
@@ -74,7 +74,9 @@ def attribution(result: xr.Dataset, *, ax: Axes | None = None, variable: str | N
         return ax
     if variable in OF_SAMPLES and variable in _rows(result) and is_image(result["image"]):
         return _maps(result, variable, ax, **select)
-    if variable in OVERLAPS and variable in result:
+    if variable in attribute_overlap.VARIABLES and variable in result:
+        return attribute_overlap.draw(result, ax)
+    if variable in result and str(variable).removesuffix("_unscaled") in OVERLAPS:
         ax = canvas(ax)
         run = select.get("run")
         chosen = result if run is None else result.isel(run=position(result, "run", run))
@@ -145,6 +147,8 @@ def panels(result: xr.Dataset) -> list[Panel]:
             array, called = mean_overlap(result, name), str(result[name].attrs["long_name"])
             caption = f"{called[:1].upper()}{called[1:]}, mean over the samples; 1 is the same map."
             figures.append(Panel(name, title, caption, (9.2, 2.8), partial(_overlaps, array)))
+    if "attribute_iou" in result and bool(result["attribute_iou"].notnull().any()):
+        figures.append(attribute_overlap.panel(result))
     return figures
 
 
