@@ -76,7 +76,7 @@ def attribution(result: xr.Dataset, *, ax: Axes | None = None, variable: str | N
         return _maps(result, variable, ax, **select)
     if variable in attribute_overlap.VARIABLES and variable in result:
         return attribute_overlap.draw(result, ax)
-    if variable in result and str(variable).removesuffix("_unscaled") in OVERLAPS:
+    if variable is not None and variable.removesuffix("_unscaled") in OVERLAPS and variable in result:
         ax = canvas(ax)
         run = select.get("run")
         chosen = result if run is None else result.isel(run=position(result, "run", run))
