@@ -2,12 +2,14 @@
 
 The claims are the functions of pipelines/<experiment>/claims.py, in the order of the file. Each takes the opened
 results by name and returns a `trajlab.reports.claims.Claim`. They only choose runs and take medians: a missing
-statistic belongs into a stage. The verdicts go to data/claims/<experiment>.json, which ``trajlab report --claims``
-shows.
+statistic belongs into a stage. Each claim gets the settings that differ from its publication, and a verdict on the
+experiment, from `pipelines.differences`. All this goes to data/claims/<experiment>.json, which ``trajlab report
+--claims`` shows, and the verdicts and medians to the file of ``--metrics``, for ``dvc metrics diff``.
 """
 
 import importlib
 import inspect
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -17,9 +19,13 @@ import numpy as np
 import typer
 import xarray as xr
 
+from pipelines.differences import Publication
 from trajlab.errors import BadSetting, MissingData, errors_in_one_line
 from trajlab.reports.claims import Claim, Measured, write_claims
 from trajlab.reports.page import open_results
+
+FOLDER = Path(__file__).parent
+"""Folder of the experiments."""
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
@@ -35,13 +41,37 @@ class Results(dict[str, xr.Dataset]):
 def main(
     experiment: Annotated[str, typer.Argument(help="Folder of the experiment in pipelines/.")],
     data: Annotated[Path, typer.Option(help="Folder with the results.")] = Path("data"),
+    metrics: Annotated[Path | None, typer.Option(help="JSON file of verdicts and medians to write, too.")] = None,
 ) -> None:
     """Check the claims of an experiment against its results."""
     results = Results(open_results(data / "results" / experiment))
-    claims = [function(results) for function in claims_of(experiment)]
-    write_claims(claims, data / "claims" / f"{experiment}.json")
-    for claim in claims:
-        print(f"{claim.holds:>6}  {claim.claim}")
+    publication = Publication(FOLDER / experiment / "params.yaml", _images(results, experiment))
+    claims = {
+        function.__name__: _compared(function(results), function, publication) for function in claims_of(experiment)
+    }
+    write_claims(list(claims.values()), data / "claims" / f"{experiment}.json")
+    if metrics is not None:
+        metrics.write_text(json.dumps(summary(claims), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    for claim in claims.values():
+        print(f"{claim.holds:>6}  {claim.claim}  [{claim.verdict}]")
+
+
+def summary(claims: Mapping[str, Claim]) -> dict[str, Any]:
+    """Return verdicts and medians of claims by name, as DVC's metrics take them: numbers and text in nested mappings.
+
+    >>> claim = Claim("It learns.", "yes", [Measured("loss", [1.0, 3.0])], "yes", verdict="repeated")
+    >>> summary({"learns": claim})
+    {'learns': {'holds': 'yes', 'verdict': 'repeated', 'median': {'loss': 2.0}}}
+    """
+    return {
+        name: {
+            "holds": claim.holds,
+            "verdict": claim.verdict,
+            "median": {line.what: _significant(np.median(finite)) for line in claim.measured
+                       if (finite := _finite(line.values)).size},
+        }
+        for name, claim in claims.items()
+    }  # fmt: skip
 
 
 def claims_of(experiment: str) -> list[Callable[[Results], Claim]]:
@@ -55,6 +85,30 @@ def claims_of(experiment: str) -> list[Callable[[Results], Claim]]:
         for name, function in vars(module).items()
         if inspect.isfunction(function) and function.__module__ == module.__name__ and not name.startswith("_")
     ]
+
+
+def _compared(claim: Claim, function: Callable[[Results], Claim], publication: Publication) -> Claim:
+    verdict, differences = publication.of_claim(function.__name__)
+    return claim._replace(verdict=verdict, differences=differences)
+
+
+def _images(results: Results, experiment: str) -> dict[str, int]:
+    """Return the number of training images by study, as the runs recorded it."""
+    images: dict[str, int] = {}
+    for key, result in results.items():
+        if "images" in result.coords:
+            images[key.rpartition("/")[0] or experiment] = int(np.min(result["images"]))
+    return images
+
+
+def _finite(values: Sequence[float] | np.ndarray) -> np.ndarray:
+    array = np.asarray(values, np.float64).ravel()
+    return array[np.isfinite(array)]
+
+
+def _significant(value: float) -> float:
+    """Round to five significant digits, so that metrics are readable."""
+    return float(f"{value:.5g}")
 
 
 def of(array: xr.DataArray, **facts: Any) -> xr.DataArray:

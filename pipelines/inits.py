@@ -63,11 +63,14 @@ SCHEMES: dict[str, Callable[[torch.Tensor, torch.Generator], None]] = {
     for scheme in (kaiming_normal, kaiming_uniform, xavier_normal, xavier_uniform, pytorch, orthogonal, ones, zeros)
 }
 
+GAINED = ("xavier_normal", "xavier_uniform", "orthogonal")
+"""Schemes that a gain multiplies; the others bring their own."""
+
 RANDOM_BIASES = ("pytorch",)
 """Schemes that also draw the biases, from ±1/√fan-in; all others set them to zero."""
 
 
-def initialize(model: nn.Module, scheme: str, seed: int) -> None:
+def initialize(model: nn.Module, scheme: str, seed: int, gain: float = 1.0) -> None:
     """Initialize all layers of a model, in place.
 
     Parameters
@@ -78,7 +81,16 @@ def initialize(model: nn.Module, scheme: str, seed: int) -> None:
         One of `SCHEMES`.
     seed
         Seed of the generator that all layers draw from, in network order.
+    gain
+        Factor of the weights of the schemes in `GAINED`, such as √2 for ReLU; the others have none.
+
+    Raises
+    ------
+    BadSetting
+        There is no such scheme, the gain is not a positive number, or a layer is of another kind.
     """
+    if not 0 < gain < math.inf:
+        raise BadSetting(f"cannot initialize with gain={gain}: choose a number above 0, such as 1 or 1.414")
     if scheme not in SCHEMES:
         close = difflib.get_close_matches(scheme, SCHEMES) or SCHEMES
         raise BadSetting(f"cannot initialize with {scheme!r}; did you mean {' or '.join(close)}?")
@@ -86,6 +98,9 @@ def initialize(model: nn.Module, scheme: str, seed: int) -> None:
     for name, module in model.named_modules():
         if isinstance(module, _WEIGHTED):
             SCHEMES[scheme](module.weight, generator)
+            if scheme in GAINED:
+                with torch.no_grad():
+                    module.weight.mul_(gain)
             if module.bias is not None and scheme in RANDOM_BIASES:
                 bound = 1 / math.sqrt(module.weight[0].numel())
                 nn.init.uniform_(module.bias, -bound, bound, generator=generator)

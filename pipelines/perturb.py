@@ -1,8 +1,10 @@
-"""Seeded perturbations of a network's weights, in place: the starting points of perturbed runs.
+"""Seeded perturbations of a network, in place: the starting points of perturbed runs.
 
-Only tensors of two or more dimensions are perturbed; biases and normalization layers keep their values.
+`flip_signs` and `distort` perturb tensors of two or more dimensions only; biases and normalization layers keep their
+values. `negate` and `shift` change all parameters, as published.
 """
 
+import math
 from collections.abc import Callable, Iterator
 
 import torch
@@ -54,9 +56,49 @@ def distort(model: nn.Module, scale: float, seed: int) -> None:
         weight.mul_(1 + scale * torch.randn(weight.shape, generator=generator).to(weight))
 
 
+@torch.no_grad()
+def negate(model: nn.Module, seed: int, buffers: bool = False) -> None:
+    """Multiply all parameters by −1: weights, biases, and those of normalization layers.
+
+    Parameters
+    ----------
+    model
+        The network.
+    seed
+        Ignored, as nothing is drawn.
+    buffers
+        Whether to negate floating-point buffers, too. Negative running variances make the outputs of batch
+        normalization NaN in evaluation mode until training has averaged them away.
+    """
+    for parameter in model.parameters():
+        parameter.neg_()
+    for buffer in model.buffers() if buffers else ():
+        if buffer.is_floating_point():
+            buffer.neg_()
+
+
+@torch.no_grad()
+def shift(model: nn.Module, amount: float, seed: int) -> None:
+    """Add a number to all parameters.
+
+    Parameters
+    ----------
+    model
+        The network.
+    amount
+        The number; entries that are larger than about 2²⁴ times it keep their float32 value.
+    seed
+        Ignored, as nothing is drawn.
+    """
+    if not math.isfinite(amount):
+        raise BadSetting(f"cannot shift by amount={amount}: choose a finite number")
+    for parameter in model.parameters():
+        parameter.add_(amount)
+
+
 def _weights(model: nn.Module) -> Iterator[nn.Parameter]:
     return (parameter for parameter in model.parameters() if parameter.ndim >= 2)
 
 
-KINDS: dict[str, Callable[..., None]] = {kind.__name__: kind for kind in (flip_signs, distort)}
+KINDS: dict[str, Callable[..., None]] = {kind.__name__: kind for kind in (flip_signs, distort, negate, shift)}
 """Perturbations by name, as the settings of a study name them."""

@@ -1,7 +1,8 @@
 """The settings of a study: its section of a params.yaml, at the size chosen there, and its runs.
 
 A study is one network on one data set. Its runs are all combinations of init, optimizer, variant and seed. A variant
-names changes of the section `training`: another normalization, a perturbed restart, another kind of gradient.
+names changes of the section `training`: another normalization, a perturbed restart, another kind of gradient. It may
+name `inits` and `optimizers` of its own, a part of the study's.
 
 A file may hold several sizes: ``size: small`` merges ``sizes: {small: …}`` into the rest of the file, where null
 removes a key.
@@ -20,6 +21,9 @@ from trajlab.errors import BadSetting
 PRETRAINED = "pretrained"
 """The init that reads weights from a file."""
 
+RUNS = ("inits", "optimizers")
+"""What a variant may restrict beside the settings of its training."""
+
 
 @dataclass(frozen=True)
 class Training:
@@ -32,7 +36,7 @@ class Training:
     dataset
         A name that `pipelines.datasets.load` takes; or a mapping of ``name`` and its arguments.
     batch_size
-        Images per update; the rest at the end of an epoch is dropped.
+        Images per update.
     gradients
         Entries recorded at every step: all (true), none (false), or a sample of at most this many per tensor.
     probe
@@ -47,13 +51,21 @@ class Training:
         Number of consecutive steps recorded each time; two show a single update.
     image_shape
         Channels, height and width that `pipelines.datasets.images.fit` fits the images to; by default their own.
+    image_fit
+        How to enlarge images to that shape, one of `pipelines.datasets.images.FITS`.
     weights
         File of weights to start from: a state dict of torch or safetensors.
     pretrained
         File of weights for the init `pretrained`; its runs are left out if there is no such file. First and last layer
         start as `kaiming_normal` if theirs in the file are missing or of another shape.
+    drop_last
+        Whether to drop the images at the end of an epoch that fill no batch; else they are a smaller one.
+    gain
+        Factor of the weights of the inits in `pipelines.inits.GAINED`.
     gradient
-        Gradients to record, one of `pipelines.gradients.KINDS`; training is the same.
+        What to record in place of the gradients, one of `pipelines.gradients.KINDS`; training is the same.
+    after_update
+        Whether a row holds the weights after its update instead of those that its gradient was taken at.
     parent
         ``variant`` and ``step`` of the snapshot to start from, of the run that differs in the variant only.
     perturb
@@ -75,9 +87,13 @@ class Training:
     test_images: int | None = None
     weights_in_a_row: int = 1
     image_shape: list[int] | None = None
+    image_fit: str = "pad"
     weights: str | None = None
     pretrained: str | None = None
+    drop_last: bool = True
+    gain: float = 1.0
     gradient: str = "batch"
+    after_update: bool = False
     parent: dict[str, Any] | None = None
     perturb: dict[str, dict[str, Any]] | None = None
     reorder: int = 0
@@ -121,7 +137,9 @@ def runs_of(section: Mapping[str, Any]) -> list[Run]:
         for variant, init, optimizer, seed in product(
             variants, section["inits"], section["optimizers"], section["seeds"]
         )
-        if init != PRETRAINED or pretrained(training_of(section, variant)).is_file()
+        if init in _variant(section, variant).get("inits", [init])
+        and optimizer in _variant(section, variant).get("optimizers", [optimizer])
+        and (init != PRETRAINED or pretrained(training_of(section, variant)).is_file())
     ]
 
 
@@ -142,7 +160,7 @@ def generations(section: Mapping[str, Any]) -> list[list[Run]]:
 
 def training_of(section: Mapping[str, Any], variant: str) -> Training:
     """Return the checked training settings of a variant of a study."""
-    changes = _variant(section, variant)
+    changes = {name: value for name, value in _variant(section, variant).items() if name not in RUNS}
     settings = merged(section["training"], changes)
     required = {field.name: field.default is MISSING for field in fields(Training)}
     if unknown := sorted(set(settings) - set(required)):

@@ -23,7 +23,7 @@ from pipelines import datasets, perturb
 from pipelines.datasets.images import Images, first, fit
 from pipelines.evaluate import evaluate, write_curve, write_metrics
 from pipelines.gradients import KINDS
-from pipelines.inits import initialize
+from pipelines.inits import GAINED, initialize
 from pipelines.options import Data, Device, Download, Params
 from pipelines.settings import PRETRAINED, Run, Training, choose, pretrained, read_studies, training_of
 from pipelines.training_state import STATE_FILE, restore_state, save_state
@@ -92,13 +92,15 @@ def train(
     images = _images(settings, download)
     inputs, targets = (part.to(device) for part in images.train)
     steps_per_epoch = len(inputs) // settings.batch_size
+    if not settings.drop_last and len(inputs) % settings.batch_size:
+        steps_per_epoch += 1
     if steps_per_epoch == 0:
         raise BadSetting(f"batch_size={settings.batch_size} is more than the {len(inputs)} images to train on")
     last = settings.steps if settings.epochs is None else settings.epochs * steps_per_epoch
 
     # ---- network
     model = _build(**settings.model)
-    initialize(model, "kaiming_normal" if run.init == PRETRAINED else run.init, run.seed)
+    initialize(model, "kaiming_normal" if run.init == PRETRAINED else run.init, run.seed, settings.gain)
     if settings.weights is not None:
         load_weights(model, Path(settings.weights))
     if run.init == PRETRAINED:
@@ -134,6 +136,7 @@ def train(
             **{f"dataset_{name}" if name != "name" else "dataset": value for name, value in _named(settings).items()},
             "images": len(inputs),
             "init": run.init,
+            **({"gain": settings.gain} if run.init in GAINED and settings.gain != 1 else {}),
             "optimizer": run.optimizer,
             **optimizer_settings,
             **({"variant": run.variant} if run.variant else {}),
@@ -142,6 +145,7 @@ def train(
             **origin,
             **({"perturb": settings.perturb} if settings.perturb else {}),
             "gradient": settings.gradient,
+            **({"after_update": True} if settings.after_update else {}),
             "seed": run.seed,
             "batch_size": settings.batch_size,
             "steps_per_epoch": steps_per_epoch,
@@ -164,9 +168,14 @@ def train(
             optimizer.zero_grad()
             loss.backward()
             accuracy = (logits.argmax(1) == targets[batch]).float().mean().item()
+            if settings.after_update:
+                optimizer.step()
             with gradient.shown():
                 recorder.step(loss=loss.item(), accuracy=accuracy, lr=optimizer.param_groups[0]["lr"], epoch=epoch)
-            optimizer.step()
+            if not settings.after_update:
+                optimizer.step()
+        with gradient.closing(updated=not settings.after_update):
+            recorder.close()
     (folder / STATE_FILE).unlink(missing_ok=True)
 
     # ---- test, for `dvc metrics show` and `dvc plots show`
@@ -190,7 +199,7 @@ def _images(settings: Training, download: bool) -> Images:
         return images
     if masks is not None:
         raise BadSetting(f"cannot fit {settings.dataset} to image_shape={shape}: its masks have their own shape")
-    return Images(fit(images.train, shape), fit(images.test, shape))
+    return Images(*(fit(split, shape, settings.image_fit) for split in (images.train, images.test)))
 
 
 @lru_cache(maxsize=1)

@@ -14,7 +14,7 @@ from typing import Any
 from pipelines.datasets.builtin import digits, spirals
 from pipelines.datasets.colored_digits import colored_digits
 from pipelines.datasets.files import TORCHVISION, read_folder, read_torchvision
-from pipelines.datasets.images import Images
+from pipelines.datasets.images import SCALINGS, Images
 from trajlab.errors import BadSetting, MissingData
 
 
@@ -25,6 +25,7 @@ def load(
     download: bool = False,
     image_size: int | None = None,
     seed: int = 0,
+    scaling: str | None = None,
     **arguments: Any,
 ) -> Images:
     """Read a data set.
@@ -42,6 +43,9 @@ def load(
         Height and width that the images of a folder are resized to; required if they differ in size.
     seed
         Seed of the random split, of the order of a folder's images, and of the colors of `colored_digits`.
+    scaling
+        ``unit`` for pixels from 0 to 1, ``centered`` for pixels from −1 to 1; by default they are normalized by the
+        constants of the data set. Only for images in files.
     **arguments
         Of `colored_digits`: ``alignment`` and ``most``.
     """
@@ -51,6 +55,12 @@ def load(
         raise BadSetting(
             f"the data set {name} has no argument {', '.join(unknown)}; it takes {', '.join(allowed) or 'none'}"
         )
+    in_files = name not in ("colored_digits", "digits", "spirals")
+    if scaling is not None and (scaling not in SCALINGS or not in_files):
+        raise BadSetting(
+            f"cannot scale {name} by scaling={scaling!r}: choose {' or '.join(SCALINGS)}, of images in files, or leave "
+            "it out"
+        )
     if name == "colored_digits":
         return colored_digits(root, download, seed, **arguments)
     if name == "digits":
@@ -58,10 +68,10 @@ def load(
     if name == "spirals":
         return spirals(seed)
     if name == "cifar10" and not download and not (root / TORCHVISION[name][1]).is_dir() and (root / name).is_dir():
-        return read_folder(root / name, "cifar10", image_size, seed)
+        return read_folder(root / name, scaling or "cifar10", image_size, seed)
     if name in TORCHVISION:
-        return read_torchvision(name, root, download)
+        return read_torchvision(name, root, download, scaling)
     if not (root / name).is_dir():
         names = ", ".join(["digits", "spirals", "colored_digits", *TORCHVISION])
         raise MissingData(f"cannot find the data set {name!r}: it is none of {names}, and {root / name} is no folder")
-    return read_folder(root / name, "folder", image_size, seed)
+    return read_folder(root / name, scaling or "folder", image_size, seed)

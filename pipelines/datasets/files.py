@@ -15,8 +15,8 @@ TORCHVISION = {
 """Torchvision's class, and the folder below the root where it keeps its files."""
 
 
-def read_torchvision(name: str, root: Path, download: bool) -> Images:
-    """Read a data set as torchvision lays it out below a root folder."""
+def read_torchvision(name: str, root: Path, download: bool, normalization: str | None = None) -> Images:
+    """Read a data set as torchvision lays it out below a root folder, normalized by its own constants by default."""
     import torchvision
 
     kind, folder = TORCHVISION[name]
@@ -34,7 +34,7 @@ def read_torchvision(name: str, root: Path, download: bool) -> Images:
             ) from error
         pixels = torch.as_tensor(images.data).float() / 255
         pixels = pixels.unsqueeze(1) if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2).contiguous()
-        splits.append(Split(normalize(pixels, name), torch.as_tensor(images.targets).long()))
+        splits.append(Split(normalize(pixels, normalization or name), torch.as_tensor(images.targets).long()))
     return Images(*splits)
 
 

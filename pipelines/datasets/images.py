@@ -17,6 +17,19 @@ NORMALIZATION: dict[str, tuple[list[float], list[float]]] = {
 }
 """Mean and standard deviation of each channel, for pixels from 0 to 1; those of `folder` are ImageNet's."""
 
+SCALINGS: dict[str, tuple[list[float], list[float]]] = {
+    "unit": ([0.0], [1.0]),
+    "centered": ([0.5], [0.5]),
+    "imagenet": NORMALIZATION["folder"],
+}
+"""Scalings for any data set: pixels from 0 to 1, from −1 to 1, and by ImageNet's constants, which need three channels.
+
+Gray images become three equal channels before ImageNet's constants are applied.
+"""
+
+FITS = ("pad", "resize")
+"""Ways to fit images to a larger shape."""
+
 TEST_SHARE = 0.2
 """Share of a data set that is tested on, where the data set has no test set of its own."""
 
@@ -40,8 +53,8 @@ class Images(NamedTuple):
 
 
 def normalize(pixels: torch.Tensor, name: str) -> torch.Tensor:
-    """Normalize pixels from 0 to 1 by the constants of a data set."""
-    mean, std = (torch.tensor(values).reshape(-1, 1, 1) for values in NORMALIZATION[name])
+    """Normalize pixels from 0 to 1 by the constants of a data set, or by a scaling."""
+    mean, std = (torch.tensor(values).reshape(-1, 1, 1) for values in (NORMALIZATION | SCALINGS)[name])
     return (pixels - mean) / std
 
 
@@ -72,8 +85,8 @@ def first(split: Split, count: int | None) -> Split:
     return Split(*(part[:count] for part in split))
 
 
-def fit(split: Split, shape: Sequence[int]) -> Split:
-    """Fit images to a shape: repeat a gray channel, and center smaller images in a dark frame.
+def fit(split: Split, shape: Sequence[int], how: str = "pad") -> Split:
+    """Fit images to a shape: repeat a gray channel, and enlarge smaller images.
 
     Parameters
     ----------
@@ -81,19 +94,26 @@ def fit(split: Split, shape: Sequence[int]) -> Split:
         Images of one channel, or of as many as the shape has.
     shape
         Channels, height and width.
+    how
+        ``pad`` centers an image in a frame of the darkest value of each channel; ``resize`` interpolates it linearly.
 
     Raises
     ------
     BadSetting
-        The images have other channels, or are larger.
+        The images have other channels, or are larger; or there is no such way.
     """
+    if how not in FITS:
+        raise BadSetting(f"cannot fit images by image_fit={how!r}: choose {' or '.join(FITS)}")
     old = tuple(split.inputs.shape[1:])
     if len(old) != 3 or len(shape) != 3 or old[0] not in (1, shape[0]) or old[1] > shape[1] or old[2] > shape[2]:
         raise BadSetting(
             f"cannot fit images of shape {list(old)} to image_shape={list(shape)}: only gray images change their "
             "channels, and none is made smaller"
         )
+    if how == "resize":
+        resized = torch.nn.functional.interpolate(split.inputs, tuple(shape[1:]), mode="bilinear")
+        return Split(resized.expand(-1, shape[0], -1, -1).contiguous(), split.targets)
     above, left = (shape[1] - old[1]) // 2, (shape[2] - old[2]) // 2
-    frame = (left, shape[2] - old[2] - left, above, shape[1] - old[1] - above)
-    framed = torch.nn.functional.pad(split.inputs, frame, value=split.inputs.min().item())
+    framed = split.inputs.amin((0, 2, 3))[:, None, None].repeat(len(split.inputs), 1, *shape[1:])
+    framed[..., above : above + old[1], left : left + old[2]] = split.inputs
     return Split(framed.expand(-1, shape[0], -1, -1).contiguous(), split.targets)

@@ -15,6 +15,9 @@ LAYERS = [*HIDDEN, "fc4"]
 
 UNTRAINED, EPOCH, END = "untrained", "after one epoch", "at the end"
 
+VARIANT = "softmax"
+"""The published network, which ends in a softmax."""
+
 TRAINED, STILL = "adam", "still"
 """Optimizers: one that trains, and one with learning rate 0, with which only batch normalization adapts."""
 
@@ -124,13 +127,16 @@ def invariance_rises_with_depth_and_training(results: Results) -> Claim:
 
 def _by_seed(array: xr.DataArray, optimizer: str) -> xr.DataArray:
     """Return the runs of an optimizer by seed."""
-    return of(array, optimizer=optimizer).swap_dims(run="seed").sortby("seed")
+    return of(array, optimizer=optimizer, variant=VARIANT).swap_dims(run="seed").sortby("seed")
 
 
 def _ends(array: xr.DataArray) -> Moments:
     """Return the values of an untrained network with adapted batch normalization, and of a trained one at the end."""
     untrained, trained = xr.align(
-        *(last(_by_seed(array, optimizer)).drop_vars(["run", "optimizer"]) for optimizer in (STILL, TRAINED)),
+        *(
+            last(_by_seed(array, optimizer)).drop_vars(["run", "optimizer", "variant"])
+            for optimizer in (STILL, TRAINED)
+        ),
         join="exact",
     )
     return {UNTRAINED: untrained, END: trained}

@@ -16,9 +16,14 @@ def studies_of(results: Results, network: str, but: str = "none") -> list[str]:
     return sorted(study for study in studies if study.startswith(network) and but not in study)
 
 
-def of_lenets(results: Results, stage: str) -> list[xr.Dataset]:
-    """Return the results of a stage for LeNet on each data set."""
-    return [results[f"{study}/{stage}"] for study in studies_of(results, "lenet")]
+def of_network(results: Results, network: str, stage: str) -> list[xr.Dataset]:
+    """Return the results of a stage for a network on each data set."""
+    return [results[f"{study}/{stage}"] for study in studies_of(results, network, but="stem3")]
+
+
+def has_variant(results: Results, study: str, variant: str) -> bool:
+    """Return whether a study has restarts of a variant."""
+    return bool((results[f"{study}/drift_from_parent"]["variant"] == variant).any())
 
 
 def restarted_studies(results: Results) -> list[str]:

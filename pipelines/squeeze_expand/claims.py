@@ -13,7 +13,11 @@ WIDTHS = [32, 8, 2, 1]
 FIRST = "fc1.weight"
 SQUEEZED, EXPANDED, DEEPEST = "relu2", "relu3", "relu5"
 
-OTHERS = {"all8": "all layers of 8", "all2": "all layers of 2", "direct2": "one layer of 2"}
+OTHERS = {
+    "squeeze_first8": "squeezes to 8 from the inputs on",
+    "squeeze_first2": "squeezes to 2 from the inputs on",
+    "direct2": "one layer of 2",
+}
 """Networks that are narrow from the first layer on."""
 
 
@@ -65,6 +69,26 @@ def value_is_more_than_growth(results: Results) -> Claim:
         f"{np.median(distance[WIDTHS[0]]):.0f} from its start with the widest squeeze and "
         f"{np.median(distance[WIDTHS[-1]]):.0f} with the narrowest, which explains part of the value, too.",
         "spectrum",
+    )
+
+
+def narrower_squeeze_more_of_one_direction(results: Results) -> Claim:
+    """Compare the share of the largest singular value in the spectrum of the features behind a squeeze."""
+    powers = last(results["embedding"]["singular_values"]) ** 2
+    top = powers.isel(direction=0) / powers.sum("direction")
+    before, behind = (_by_width(top.sel(layer=layer)) for layer in ("relu1", EXPANDED))
+    cases = increases([*behind.values()])
+    return Claim(
+        "The narrower the squeeze, the larger the share of one direction in the power spectrum of the features behind.",
+        "power spectra of the features without numbers; our question",
+        [
+            *measured("share of the largest singular value behind", _labeled(behind), "share"),
+            *measured("share of the largest singular value before", _labeled(before), "share"),
+        ],
+        verdict(cases),
+        "The share is s₁² / Σ s² of the 512 features behind the first squeeze, less their means. Criterion: each "
+        f"narrower squeeze has a larger one, seed by seed; {_count(cases)} do.",
+        "embedding",
     )
 
 

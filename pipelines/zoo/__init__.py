@@ -4,7 +4,7 @@ Every activation is a module of its own name, so that hooks find it. A run names
 arguments, ``{"factory": "pipelines.zoo:lenet5", "arguments": {}}``: the names below must not change.
 """
 
-from pipelines.zoo.convolutional import alexnet, cnn, digits_cnn, lenet5, pooled_cnn
+from pipelines.zoo.convolutional import alexnet, cnn, digits_cnn, lenet5, pooled_cnn, valid_cnn
 from pipelines.zoo.perceptrons import mlp, mlp_batchnorm, squeeze_mlp
 from pipelines.zoo.torchvision_networks import resnet18, vgg
 from pipelines.zoo.twins import twin
@@ -20,5 +20,6 @@ __all__ = [
     "resnet18",
     "squeeze_mlp",
     "twin",
+    "valid_cnn",
     "vgg",
 ]

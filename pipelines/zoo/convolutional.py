@@ -1,6 +1,7 @@
 """Small convolutional networks, LeNet and AlexNet."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from itertools import pairwise
 
 from torch import nn
@@ -26,7 +27,9 @@ def digits_cnn(in_channels: int = 1, num_classes: int = 10) -> nn.Module:
     )
 
 
-def lenet5(in_channels: int = 1, num_classes: int = 10, image_size: int = 28) -> nn.Module:
+def lenet5(
+    in_channels: int = 1, num_classes: int = 10, image_size: int = 28, filters: Sequence[int] = (6, 16)
+) -> nn.Module:
     """LeNet-5 with ReLU and max pooling, as is usual today (61,706 parameters on MNIST).
 
     LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition", 1998. The
@@ -40,19 +43,22 @@ def lenet5(in_channels: int = 1, num_classes: int = 10, image_size: int = 28) ->
         Number of outputs.
     image_size
         Height and width of the images, 28 or 32.
+    filters
+        Filters of the first and of the second convolution; the paper has 6 and 16.
     """
+    first, second = filters
     if image_size not in (28, 32):
         raise BadSetting(f"cannot build lenet5 for image_size={image_size}: choose 28 or 32")
     return nn.Sequential(
         OrderedDict(
-            conv1=nn.Conv2d(in_channels, 6, 5, padding=(32 - image_size) // 2),
+            conv1=nn.Conv2d(in_channels, first, 5, padding=(32 - image_size) // 2),
             relu1=nn.ReLU(),
             pool1=nn.MaxPool2d(2),
-            conv2=nn.Conv2d(6, 16, 5),
+            conv2=nn.Conv2d(first, second, 5),
             relu2=nn.ReLU(),
             pool2=nn.MaxPool2d(2),
             flatten=nn.Flatten(),
-            fc1=nn.Linear(16 * 5 * 5, 120),
+            fc1=nn.Linear(second * 5 * 5, 120),
             relu3=nn.ReLU(),
             fc2=nn.Linear(120, 84),
             relu4=nn.ReLU(),
@@ -87,6 +93,36 @@ def cnn(in_channels: int = 3, num_classes: int = 10, image_size: int = 32) -> nn
             fc1=nn.Linear(16 * (image_size // 4) ** 2, 512),
             relu4=nn.ReLU(),
             fc2=nn.Linear(512, num_classes),
+        )
+    )
+
+
+def valid_cnn(in_channels: int = 3, num_classes: int = 10) -> nn.Module:
+    """Three 3x3 convolutions without padding (32, 64, 64 channels) and a hidden layer of 64 units, for 32x32 images.
+
+    Pooling follows the first two convolutions. With color images it has 122,570 parameters.
+
+    Parameters
+    ----------
+    in_channels
+        Channels of the images.
+    num_classes
+        Number of outputs.
+    """
+    return nn.Sequential(
+        OrderedDict(
+            conv1=nn.Conv2d(in_channels, 32, 3),
+            relu1=nn.ReLU(),
+            pool1=nn.MaxPool2d(2),
+            conv2=nn.Conv2d(32, 64, 3),
+            relu2=nn.ReLU(),
+            pool2=nn.MaxPool2d(2),
+            conv3=nn.Conv2d(64, 64, 3),
+            relu3=nn.ReLU(),
+            flatten=nn.Flatten(),
+            fc1=nn.Linear(64 * 4 * 4, 64),
+            relu4=nn.ReLU(),
+            fc2=nn.Linear(64, num_classes),
         )
     )
 

@@ -26,7 +26,7 @@ def mlp(in_features: int = 2, hidden: int = 20, num_classes: int = 2) -> nn.Modu
     )
 
 
-def mlp_batchnorm(in_features: int = 3 * 32 * 32, num_classes: int = 10) -> nn.Module:
+def mlp_batchnorm(in_features: int = 3 * 32 * 32, num_classes: int = 10, softmax: bool = False) -> nn.Module:
     """Perceptron of four layers, 128-64-32 hidden units, batch normalization before each ReLU.
 
     Ioffe and Szegedy, "Batch normalization: accelerating deep network training by reducing internal covariate
@@ -38,7 +38,10 @@ def mlp_batchnorm(in_features: int = 3 * 32 * 32, num_classes: int = 10) -> nn.M
         Number of inputs: 3,072 for 32x32 color images, 784 for MNIST.
     num_classes
         Number of outputs.
+    softmax
+        Whether the outputs are probabilities instead of logits.
     """
+    ends = {"softmax": nn.Softmax(dim=1)} if softmax else {}
     return nn.Sequential(
         OrderedDict(
             flatten=nn.Flatten(),
@@ -52,6 +55,7 @@ def mlp_batchnorm(in_features: int = 3 * 32 * 32, num_classes: int = 10) -> nn.M
             norm3=nn.BatchNorm1d(32),
             relu3=nn.ReLU(),
             fc4=nn.Linear(32, num_classes),
+            **ends,
         )
     )
 

@@ -108,3 +108,24 @@ def test_filters__as_many_are_shown_as_leave_each_weight_some_pixels():
     assert large.caption.endswith("The first 12 of 40 filters and the first 12 of 40 channels.")
     assert drawing.axes[0].images[0].get_array().shape[:2] == extent((12, 12, 5, 5))
     assert drawing.axes[0].get_window_extent().width / (12 * 5) > 2.0
+
+
+def test_mosaic__three_channels_are_gray_one_below_the_other_by_name():
+    images = np.zeros((2, 3, 2, 2))
+    images[1, 2, 0, 0] = 1.0
+
+    pixels = tiles(tiled(images, 1.0, color=False), 2)
+
+    assert pixels.shape[:2] == (3, 2)
+    assert pixels[2, 1, 0, 0, :3].tolist() == [1.0, 1.0, 1.0] and pixels[1, 1, 0, 0, :3].tolist() == [0.5, 0.5, 0.5]
+
+
+@pytest.mark.parametrize(("color", "words"), [(True, "red, green and blue"), (False, "row one of its 3 channels")])
+def test_filters__of_color_images_are_shown_in_color_or_by_channel(color, words):
+    result = of(np.random.default_rng(0).standard_normal((2, 4, 3, 5, 5)).astype(np.float32), color=color)
+    (panel, *_) = panels(result)
+
+    assert words in panel.caption and result.attrs["color"] == color
+    height, width, _ = figure(result).get_images()[0].get_array().shape
+    rows, columns = ((length + CLEAR) // (5 * PIXEL + CLEAR) for length in (height, width))
+    assert (rows, columns) == ((2, 2) if color else (3, 4))

@@ -28,11 +28,18 @@ def results_with(grad_cam=(0.7, 0.6, 0.55, 0.5, 0.45, 0.4, 0.2), gradient=None, 
     }
     right = np.repeat(grad_cam if accuracy is None else accuracy, 2)[order]
     overlap = overlap.reshape(14, 2, 3, 2)[order]
+    alike = np.broadcast_to(np.repeat(SHARES, 2)[order].reshape(14, 1, 1, 1, 1), (14, 2, 2, 2, 2)).copy()
     more = {} if label is None else {"attribution_of_label": results_with(grad_cam=label)["attribution"]}
     return more | {
         "attribution": xr.Dataset(
-            {"attention_iou": (("run", "step", "sample", "map"), overlap)},
-            coords | {"map": np.array(["input_gradient", "grad_cam"], dtype=object)},
+            {
+                "attention_iou": (("run", "step", "sample", "map"), overlap),
+                "attention_iou_unscaled": (("run", "step", "sample", "map"), overlap),
+                "attribute_iou_group": (("run", "step", "attribute", "attribute_other", "group"), alike),
+            },
+            coords
+            | {"map": np.array(["input_gradient", "grad_cam"], dtype=object), "attribute": [0, 1]}
+            | {"attribute_other": [0, 1], "group": np.array(["neither", "different"], dtype=object)},
         ),
         "evaluation": xr.Dataset({"accuracy": (("run", "step"), np.stack([0 * right + 0.1, right], 1))}, coords),
     }
@@ -41,7 +48,7 @@ def results_with(grad_cam=(0.7, 0.6, 0.55, 0.5, 0.45, 0.4, 0.2), gradient=None, 
 def test_all__hold_where_they_should():
     results = results_with(label=(0.7, 0.5, 0.4, 0.3, 0.2, 0.1, 0.15))
     actual = [claim(results) for claim in claims_of("attention_bias")]
-    assert [each_claim.holds for each_claim in actual] == ["yes", "yes", "partly", "yes", "yes"]
+    assert [each_claim.holds for each_claim in actual] == ["yes", "yes", "partly", "yes", "yes", "yes", "yes"]
     *at_shares, chance, ranks = actual[0].measured[:8]
     assert [row.what for row in at_shares][::5] == ["attention IoU, 50 % aligned", "attention IoU, 100 % aligned"]
     np.testing.assert_allclose(
@@ -102,7 +109,7 @@ def test_maps__that_are_0_everywhere_are_left_out_and_counted():
     assert claim.holds == "yes" and "33.3 % of the maps" in claim.reason
 
 
-@pytest.mark.parametrize(("size", "seeds", "shares"), [("small", 2, SHARES), ("published", 20, (*SHARES, 0.95))])
+@pytest.mark.parametrize(("size", "seeds", "shares"), [("small", 3, SHARES), ("large", 20, (*SHARES, 0.95))])
 def test_params__expand_to_every_share_and_seed(size, seeds, shares, tmp_path):
     text = PARAMS.read_text()
     assert "size: small\n" in text
@@ -115,3 +122,25 @@ def test_params__expand_to_every_share_and_seed(size, seeds, shares, tmp_path):
     assert sorted(one.dataset["alignment"] for one in trainings.values()) == sorted(shares)
     assert {training.dataset.get("most") for training in trainings.values()} == {4000 if size == "small" else None}
     assert {one.dataset["name"] for one in trainings.values()} == {"colored_digits"}
+
+
+def test_unscaled_maps__are_ranked_on_their_own():
+    results = results_with()
+    results["attribution"]["attention_iou_unscaled"] = -results["attribution"]["attention_iou"]
+
+    assert claims.grad_cam_leaves_the_object(results).holds == "yes"
+    assert claims.unscaled_maps_say_the_same(results).holds == "no"
+
+
+def test_maps_of_two_classes__are_compared_without_those_of_one():
+    results = results_with()
+    overlap = results["attribution"]["attribute_iou_group"]
+    claim = claims.maps_of_two_classes_grow_alike(results)
+    assert claim.holds == "yes"
+    assert [list(line.values) for line in claim.measured[:6]] == [[share] * 2 for share in claims.PUBLISHED]
+
+    overlap.loc[{"run": "1.0-1", "group": "different"}] = 0.2
+    assert claims.maps_of_two_classes_grow_alike(results).holds == "partly"
+    for number in (0, 1):
+        overlap.loc[{"attribute": number, "attribute_other": number}] = 9.0
+    assert claims.maps_of_two_classes_grow_alike(results).holds == "partly"

@@ -7,6 +7,7 @@ import xarray as xr
 from pipelines import claims
 from pipelines.claims import Results, claims_of, last, middle, of, verdict
 from trajlab.errors import BadSetting, MissingData
+from trajlab.reports.claims import Difference, read_claims
 
 
 @pytest.fixture
@@ -46,14 +47,45 @@ def test_claims_of__are_the_functions_of_the_file_in_order():
 
 def test_main__writes_the_verdicts(tmp_path, monkeypatch, capsys):
     result = xr.Dataset({"loss": ("step", [2.0, 1.0])}, attrs={"stage": "evaluation"})
-    monkeypatch.setattr(claims, "open_results", lambda folder: {"evaluation": result, "folder": folder})
+    monkeypatch.setattr(claims, "open_results", lambda folder: {"evaluation": result})
 
     def learns(results):
         loss = results["evaluation"]["loss"]
         return claims.Claim("It learns.", "yes", [], verdict([loss[-1] < loss[0]]))
 
     monkeypatch.setattr(claims, "claims_of", lambda experiment: [learns])
-    claims.main("some", data=tmp_path)
+    (tmp_path / "some").mkdir()
+    settings = {"studies": {}, "published": {"source": "", "settings": {}, "claims": {"learns": "ours"}}}
+    (tmp_path / "some" / "params.yaml").write_text(json.dumps(settings))
+    monkeypatch.setattr(claims, "FOLDER", tmp_path)
+    claims.main("some", data=tmp_path, metrics=tmp_path / "metrics.json")
 
     assert json.loads((tmp_path / "claims" / "some.json").read_text())[0]["holds"] == "yes"
-    assert capsys.readouterr().out == "   yes  It learns.\n"
+    assert capsys.readouterr().out == "   yes  It learns.  [another experiment]\n"
+
+
+def test_main__writes_verdicts_and_medians_that_dvc_can_compare(tmp_path, monkeypatch, capsys):
+    result = xr.Dataset(attrs={"stage": "evaluation"}, coords={"images": ("run", [100, 60])})
+    monkeypatch.setattr(claims, "open_results", lambda folder: {"evaluation": result})
+    lines = [claims.Measured("loss", [1.0, 2.0, np.nan]), claims.Measured("none", [np.nan])]
+
+    def learns(results):
+        return claims.Claim("It learns.", "yes", lines, "partly")
+
+    monkeypatch.setattr(claims, "claims_of", lambda experiment: [learns])
+    training = {"model": {}, "dataset": "mnist", "batch_size": 1, "gradients": False, "probe": 1, "epochs": 1}
+    study = {"inits": ["x"], "optimizers": {"sgd": {}}, "seeds": [0], "training": training | {"weights_every": 1}}
+    stated = {"source": "", "settings": {"some": {"images": 80, "epochs": 1}}, "claims": {"learns": {"some": ""}}}
+    (tmp_path / "some").mkdir()
+    (tmp_path / "some" / "params.yaml").write_text(json.dumps({"studies": {"some": study}, "published": stated}))
+    monkeypatch.setattr(claims, "FOLDER", tmp_path)
+    claims.main("some", data=tmp_path, metrics=tmp_path / "metrics.json")
+
+    assert json.loads((tmp_path / "metrics.json").read_text()) == {
+        "learns": {"holds": "partly", "verdict": "repeated in a smaller size", "median": {"loss": 1.5}}
+    }
+    (claim,) = read_claims(tmp_path / "claims" / "some.json")
+    assert claim.verdict == "repeated in a smaller size"
+    assert claim.differences == [Difference("images", "80", "60")]
+    with pytest.raises(BadSetting, match="there is no such file"):
+        claims.main("other", data=tmp_path)

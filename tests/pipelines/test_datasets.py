@@ -167,6 +167,22 @@ def test_fit__repeats_grey_images_in_a_dark_frame():
     assert torch.equal(fit(fitted, [3, 6, 6]).inputs, fitted.inputs)
 
 
+def test_fit__frames_each_channel_in_its_darkest_value():
+    images = Split(torch.tensor([[[[1.0, 2.0]], [[-3.0, 5.0]]]]), torch.tensor([0]))
+    fitted = fit(images, [2, 3, 4]).inputs[0]
+
+    assert fitted[0].tolist() == [[1, 1, 1, 1], [1, 1, 2, 1], [1, 1, 1, 1]]
+    assert fitted[1].tolist() == [[-3, -3, -3, -3], [-3, -3, 5, -3], [-3, -3, -3, -3]]
+
+
+def test_fit__resizes_by_name():
+    images = Split(torch.tensor([[[[0.0, 4.0]]]]), torch.tensor([0]))
+
+    assert fit(images, [3, 1, 4], "resize").inputs[0].tolist() == [[[0, 1, 3, 4]]] * 3
+    with pytest.raises(BadSetting, match="image_fit='stretch'.*pad or resize"):
+        fit(images, [1, 2, 2], "stretch")
+
+
 @pytest.mark.parametrize("shape", [[2, 32, 32], [3, 31, 40], [3, 40, 31], [3072]])
 def test_fit__never_cuts_or_drops(shape):
     colored = Split(torch.zeros(1, 3, 32, 32), torch.zeros(1))
@@ -289,3 +305,21 @@ def test_real_data__is_normalized_by_its_constants(name, shape):
     assert images.train.inputs.mean().item() == pytest.approx(0, abs=0.02)
     assert images.train.inputs.std().item() == pytest.approx(1, abs=0.02)
     assert set(images.test.targets.tolist()) == set(range(10))
+
+
+def test_scaling__replaces_the_constants_of_the_data_set(tmp_path, rng):
+    arrays = write_idx(tmp_path / "MNIST" / "raw", rng)
+    write_images(tmp_path / "cifar10" / "train", {"cat": 3, "dog": 2}, rng)
+    write_images(tmp_path / "cifar10" / "test", {"cat": 1, "dog": 1}, rng)
+    pixels = arrays["train"] / 255
+
+    for scaling, expected in (("unit", pixels), ("centered", 2 * pixels - 1)):
+        images = datasets.load("mnist", tmp_path, scaling=scaling).train.inputs
+        np.testing.assert_allclose(images[:, 0], expected, atol=1e-6)
+    colored = datasets.load("mnist", tmp_path, scaling="imagenet").train.inputs
+    np.testing.assert_allclose(colored[:, 1], (pixels - 0.456) / 0.224, atol=1e-5)
+    folder = datasets.load("cifar10", tmp_path, scaling="unit").train.inputs
+    assert 0 <= folder.min() < 0.1 and 0.9 < folder.max() <= 1
+    for name, scaling in (("mnist", "half"), ("digits", "unit")):
+        with pytest.raises(BadSetting, match=f"scaling='{scaling}'"):
+            datasets.load(name, tmp_path, scaling=scaling)

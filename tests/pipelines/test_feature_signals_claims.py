@@ -16,6 +16,7 @@ from trajlab.replays.probe_files import as_probe
 PARAMS = Path(claims.__file__).with_name("params.yaml")
 LAYERS = claims.LAYERS
 RUNS = {"run": list("abcd"), "optimizer": ("run", ["adam", "adam", "still", "still"]), "seed": ("run", [0, 1, 1, 0])}
+RUNS["variant"] = ("run", ["softmax"] * 4)
 COORDS = RUNS | {"step": [0, 4, 9], "layer": LAYERS}
 
 
@@ -65,7 +66,7 @@ def recorded(optimizer, seed):
         buffers={name: arrays[name] for name in buffers},
         steps=[0, 4, 9],
     )
-    run.facts["describe"] = {"optimizer": optimizer, "seed": seed}
+    run.facts["describe"] = {"optimizer": optimizer, "seed": seed, "variant": "softmax"}
     images = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(9))
     return run.with_model(mlp_batchnorm, probe=as_probe((images, torch.arange(4))))
 
@@ -167,16 +168,20 @@ def test_untrained__network_that_shows_the_same_is_told(results):
     assert "0.30, 0.20, 0.10, 0.00" in copies(results).reason
 
 
-@pytest.mark.parametrize(("size", "seeds", "images"), [("small", 2, 9984), ("published", 3, None)])
+@pytest.mark.parametrize(("size", "seeds", "images"), [("small", 3, 9984), ("all_images", 3, None)])
 def test_params__name_runs_of_the_perceptron_recorded_at_the_start_of_each_epoch(tmp_path, size, seeds, images):
     file = tmp_path / "params.yaml"
     file.write_text(yaml.safe_dump(yaml.safe_load(PARAMS.read_text()) | {"size": size}))
     (study,) = read_studies(file).values()
-    training = training_of(study, "")
+    training = training_of(study, "softmax")
 
-    assert len(runs_of(study)) == 2 * seeds
+    assert len(runs_of(study)) == 4 * seeds
+    assert training_of(study, "logits").model["arguments"] == {}
     assert {run.optimizer for run in runs_of(study)} == {claims.TRAINED, claims.STILL}
     assert study["optimizers"][claims.STILL]["lr"] == 0
     assert training.images == images
     assert training.weights_every == (images or 60_000) // training.batch_size
-    assert training.image_shape == [3, 32, 32] and training.model["arguments"] == {}
+    assert training.image_shape == [3, 32, 32] and training.image_fit == "resize"
+    network = mlp_batchnorm(**training.model["arguments"])
+    assert sum(value.numel() for value in network.parameters()) == 404_458
+    assert network(torch.zeros(2, 3, 32, 32)).sum(1).tolist() == pytest.approx([1, 1])

@@ -173,7 +173,7 @@ def test_early_warning__is_measured_around_the_first_alarm_of_the_loss():
     assert actual["units that are 0 almost everywhere at step 1, unstable"] == 0.25
 
 
-@pytest.mark.parametrize(("size", "seeds", "epochs"), [("small", 2, None), ("published", 5, 20)])
+@pytest.mark.parametrize(("size", "seeds", "epochs"), [("small", 3, None), ("large", 5, 20)])
 def test_params__name_twins_that_differ_in_their_skip_connections_only(size, seeds, epochs):
     settings = yaml.safe_load(PARAMS.read_text())
     studies = merged(settings, choose("size", size, settings["sizes"]))["studies"]

@@ -43,22 +43,61 @@ def test_batch__is_the_gradient_of_the_update():
     torch.testing.assert_close(shown, own, rtol=0, atol=0)
 
 
-def test_average__is_the_decayed_sum_of_the_gradients():
+def test_average__is_the_decayed_mean_of_the_gradients():
     _, shown, own = trained("average")
     for step, averages in enumerate(shown):
+        decays = [0.1 * 0.9 ** (step - t) for t in range(step + 1)]
         for i, average in enumerate(averages):
-            expected = sum(0.1 * 0.9 ** (step - t) * own[t][i] for t in range(step + 1))
+            expected = sum(decay * own[t][i] for t, decay in enumerate(decays)) / sum(decays)
             torch.testing.assert_close(average, expected)
 
 
-def test_average__goes_on_from_a_state():
-    model = nn.Linear(2, 1)
-    first, second = (KINDS["average"](model, torch.zeros(0), torch.zeros(0)) for _ in range(2))
-    model.weight.grad, model.bias.grad = torch.ones(1, 2), torch.ones(1)
-    first.gradients()
-    second.load(first.state())
+def test_uncorrected_average__starts_at_the_first_gradient():
+    _, shown, own = trained("uncorrected_average")
+    average = own[0][0]
+    torch.testing.assert_close(shown[0][0], average)
+    for step in range(1, 4):
+        average = 0.9 * average + 0.1 * own[step][0]
+        torch.testing.assert_close(shown[step][0], average)
 
-    torch.testing.assert_close(second.gradients(), [torch.full((1, 2), 0.19), torch.full((1,), 0.19)])
+
+@pytest.mark.parametrize("kind", ["average", "uncorrected_average"])
+def test_average__goes_on_from_a_state(kind):
+    model = nn.Linear(2, 1)
+    first, second = (KINDS[kind](model, torch.zeros(0), torch.zeros(0)) for _ in range(2))
+    for value in (1.0, 3.0):
+        model.weight.grad, model.bias.grad = torch.full((1, 2), value), torch.full((1,), value)
+        first.gradients()
+    second.load(first.state())
+    expected = {
+        "average": (0.1 * 0.81 * 1 + 0.1 * 0.9 * 3 + 0.1 * 1) / (1 - 0.9**3),
+        "uncorrected_average": 0.9 * (0.9 * 1 + 0.1 * 3) + 0.1 * 1,
+    }
+    model.weight.grad, model.bias.grad = torch.ones(1, 2), torch.ones(1)
+
+    for average in second.gradients():
+        torch.testing.assert_close(average, torch.full_like(average, expected[kind]))
+
+
+@pytest.mark.parametrize(("kind", "updated"), [("average", True), ("average", False), ("uncorrected_average", True)])
+def test_average__of_the_weights_is_shown_and_the_trained_weights_come_back(kind, updated):
+    model = nn.Linear(1, 1, bias=False)
+    gradient = KINDS[kind](model, torch.zeros(0), torch.zeros(0))
+    shown = []
+    for value in (2.0, 4.0):
+        model.weight.data.fill_(value)
+        model.weight.grad = torch.zeros(1, 1)
+        with gradient.shown():
+            shown.append(model.weight.item())
+        assert model.weight.item() == value
+    model.weight.data.fill_(8.0)
+    with gradient.closing(updated):
+        shown.append(model.weight.item())
+
+    assert model.weight.item() == 8
+    second = (0.9 * 2 + 4) / 1.9 if kind == "average" else 0.9 * 2 + 0.1 * 4
+    third = (0.81 * 2 + 0.9 * 4 + 8) / 2.71 if kind == "average" else 0.9 * second + 0.8
+    assert shown == pytest.approx([2, second, third if updated else second])
 
 
 def test_probe__is_the_gradient_on_the_fixed_batch():

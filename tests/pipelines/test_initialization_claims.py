@@ -1,4 +1,6 @@
+import math
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,12 +9,21 @@ import xarray as xr
 from torch import nn
 
 import trajlab
+from pipelines import zoo
 from pipelines.claims import claims_of
 from pipelines.initialization import claims
+from pipelines.settings import read_studies, runs_of, training_of
 from trajlab.replays.probe_files import as_probe
 
+PARAMS = Path(claims.__file__).with_name("params.yaml")
 INITS = ["kaiming_normal", "kaiming_uniform", "xavier_normal", "xavier_uniform", "orthogonal", "ones", "zeros"]
-FACTS = {"run": [f"{init}-{seed}" for init in INITS for seed in (0, 1)], "init": ("run", np.repeat(INITS, 2))}
+GAINED = ["xavier_normal", "xavier_uniform", "orthogonal"]
+FACTS = {
+    "run": [f"{init}-{seed}" for init in INITS + [f"{init}-gain1" for init in GAINED] for seed in (0, 1)],
+    "init": ("run", np.repeat(INITS + GAINED, 2)),
+    "variant": ("run", np.repeat(["published", "gain1"], (14, 6))),
+    "seed": ("run", [0, 1] * 10),
+}
 
 
 def recorded(loss):
@@ -28,15 +39,16 @@ def recorded(loss):
 def evaluation():
     """Return what the stage makes of such runs, in the published order; what they say of new images is a guess."""
     means = {"orthogonal": 1.0, "kaiming": 1.5, "xavier": 2.0, "ones": 9.0, "zeros": np.log(10)}
-    runs = {run: recorded(means[run.partition("-")[0].partition("_")[0]]) for run in FACTS["run"]}
-    return trajlab.run("evaluation", runs).compute().assign_coords(init=FACTS["init"])
+    runs = {run: recorded(means[run.partition("-")[0].partition("_")[0]] + ("gain1" in run)) for run in FACTS["run"]}
+    facts = {name: values for name, values in FACTS.items() if name != "run"}
+    return trajlab.run("evaluation", runs).compute().assign_coords(facts)
 
 
 @pytest.fixture
 def results(evaluation):
     """Return results in which every claim holds."""
     coords = FACTS | {"step": [0, 10], "parameter": ["a.weight", "b.weight", "a.bias"]}
-    shape = (14, 2, 3)
+    shape = (20, 2, 3)
     growth = np.broadcast_to(np.array([1.0, 1.2])[:, None], shape)
     distribution = xr.Dataset(coords=coords).assign(
         {
@@ -49,7 +61,7 @@ def results(evaluation):
         }
     )
     inputs = {"input": ["valid", "train", "uniform"], "layer": ["relu1", "relu2"]}
-    spread = np.broadcast_to(np.array([[1.0, 1.1], [1.2, 1.3]])[:, None], (14, 2, 3, 2))
+    spread = np.broadcast_to(np.array([[1.0, 1.1], [1.2, 1.3]])[:, None], (20, 2, 3, 2))
     features = xr.Dataset({"std": (("run", "step", "input", "layer"), spread)}, FACTS | {"step": [0, 10]} | inputs)
     return {"distribution": distribution, "evaluation": evaluation, "features": features}
 
@@ -124,7 +136,6 @@ def test_order__of_learning_is_asked_of_each_two_starts(results, orthogonal, kai
     claim = claims.orthogonal_learns_fastest(results)
 
     assert wording in claim.reason and claim.holds == holds
-    assert (claims.LARGER in claim.reason) == (kaiming < orthogonal)
     assert "first 10 updates 3 of 3 pairs" in claim.reason
     assert claim.measured[0].values == pytest.approx([orthogonal] * 2)
     assert claim.measured[3].what.endswith("first 10, orthogonal")
@@ -162,3 +173,38 @@ def test_zeros__that_learn_are_seen(results):
 
     assert claim.holds == "no"
     assert claim.measured[1].values == pytest.approx([np.log(10) - 2] * 2)
+
+
+def test_gain__is_compared_init_by_init_and_seed_by_seed(results):
+    claim = claims.gain_decides_the_order(results)
+    assert claim.holds == "yes" and "ahead of Kaiming's with gain √2, and behind with gain 1" in claim.reason
+    assert claim.measured[0].values.tolist() == pytest.approx([1, 1])
+    assert claim.measured[2].values.tolist() == pytest.approx([2, 2])
+
+    loss = results["evaluation"]["running_loss"].copy(deep=True)
+    loss.loc[{"run": "orthogonal-gain1-1"}] = 0.5
+    claim = claims.gain_decides_the_order(results | {"evaluation": results["evaluation"].assign(running_loss=loss)})
+    assert claim.holds == "partly"
+
+
+def test_runs_with_gain_1__are_no_part_of_the_published_claims(results):
+    loss = results["evaluation"]["running_loss"].copy(deep=True)
+    loss.loc[{"run": ["orthogonal-gain1-0", "orthogonal-gain1-1"]}] = 0.1
+    changed = results | {"evaluation": results["evaluation"].assign(running_loss=loss)}
+
+    assert claims.orthogonal_learns_fastest(changed).measured[0].values == pytest.approx([1, 1])
+
+
+def test_params__train_the_published_network_as_published(tmp_path):
+    published = PARAMS.read_text().replace("size: small", "size: published", 1)
+    (tmp_path / "params.yaml").write_text(published)
+    (section,) = read_studies(tmp_path / "params.yaml").values()
+    training = training_of(section, "published")
+
+    assert training.gain**2 == pytest.approx(2) and training_of(section, "gain1").gain == 1
+    assert (training.epochs, training.batch_size, training.drop_last) == (50, 64, False)
+    assert 50 * math.ceil(50_000 / training.batch_size) == 39_100
+    assert training.dataset == {"name": "cifar10", "scaling": "centered"}
+    assert section["optimizers"]["adam"] == {"class": "Adam", "lr": 1e-4}
+    assert sum(value.numel() for value in zoo.cnn().parameters()) == 535_018
+    assert len(runs_of(section)) == 3 * (7 + 3)

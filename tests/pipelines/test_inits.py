@@ -115,3 +115,28 @@ def test_unknown_scheme__names_the_close_ones(wide):
 def test_unknown_layer__is_named():
     with pytest.raises(BadSetting, match=r"'0' \(Embedding\)"):
         initialize(nn.Sequential(nn.Embedding(3, 4)), "ones", seed=0)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_gain__multiplies_the_weights_of_xavier_and_orthogonal_starts(scheme):
+    plain, scaled = zoo.cnn(), zoo.cnn()
+    initialize(plain, scheme, seed=0)
+    initialize(scaled, scheme, seed=0, gain=math.sqrt(2))
+    factor = math.sqrt(2) if scheme in ("xavier_normal", "xavier_uniform", "orthogonal") else 1.0
+
+    torch.testing.assert_close(scaled.conv1.weight, factor * plain.conv1.weight)
+    if scheme != "pytorch":
+        assert all((parameter == 0).all() for name, parameter in scaled.named_parameters() if name.endswith("bias"))
+
+
+def test_gain__sqrt_2_makes_the_rows_of_an_orthogonal_start_of_norm_sqrt_2(wide):
+    initialize(wide, "orthogonal", seed=0, gain=math.sqrt(2))
+    flat = wide[1].weight.flatten(1)
+
+    torch.testing.assert_close(flat @ flat.T, 2 * torch.eye(64), atol=2e-5, rtol=0)
+
+
+@pytest.mark.parametrize("gain", [0.0, -1.0, math.inf, math.nan])
+def test_gain__that_is_no_positive_number_is_named(wide, gain):
+    with pytest.raises(BadSetting, match=f"gain={gain}"):
+        initialize(wide, "orthogonal", seed=0, gain=gain)

@@ -1,8 +1,11 @@
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
+import yaml
 
 import trajlab
 from pipelines.claims import claims_of
@@ -147,19 +150,49 @@ def test_filters__that_training_leaves_as_they_started_are_told(results):
 def test_params__name_the_runs_of_both_sizes(tmp_path):
     small = read_studies(PARAMS)
     file = tmp_path / "params.yaml"
-    file.write_text(PARAMS.read_text().replace("\nsize: small", "\nsize: published"))
+    file.write_text(PARAMS.read_text().replace("\nsize: small", "\nsize: all_images"))
     published = read_studies(file)
 
     assert {"alexnet_mnist"} == {name.partition("/")[2] for name in published.keys() - small.keys()}
-    assert len(small) == 4
+    assert len(small) == 7
     spirals = published["looking_at_parameters/spirals"]
     assert spirals == small["looking_at_parameters/spirals"]
     training = training_of(spirals, "")
     assert [*training.weights_at, training.steps] == [0, *PUBLISHED]
-    assert len(runs_of(spirals)) == 8
+    assert len(runs_of(spirals)) == 12
     assert {*claims.BIASES.values()} == {run.init for run in runs_of(spirals)}
+    second = training_of(published["looking_at_parameters/spirals_second"], "")
+    assert [*second.weights_at, second.steps] == [0, 1, 4, 7, 10, 16, 34, 100, 272, 556, 2222, 4999, 9999]
+    alexnet = published.pop("looking_at_parameters/imagenet_alexnet")
+    assert (training_of(alexnet, "").steps, alexnet["inits"]) == (0, ["pytorch", "pretrained"])
     for name, section in published.items():
-        assert len(runs_of(section)) == (8 if "spirals" in name else 2)
+        assert len(runs_of(section)) == (12 if "spirals" in name else 3)
         assert training_of(section, "").epochs == (None if "spirals" in name else 20)
     for section in small.values():
         assert training_of(section, "").steps is not None
+
+
+def test_params__build_the_published_networks():
+    small = read_studies(PARAMS)
+    networks = {}
+    for name, section in small.items():
+        training = training_of(section, "")
+        module, _, factory = training.model["factory"].partition(":")
+        with torch.device("meta"):
+            networks[name.partition("/")[2]] = getattr(import_module(module), factory)(**training.model["arguments"])
+    counts = {name: sum(value.numel() for value in network.parameters()) for name, network in networks.items()}
+    stated = yaml.safe_load(PARAMS.read_text())["published"]["parameters"]
+
+    assert {name: counts[name] for name in stated} == stated
+    assert counts["imagenet_alexnet"] == 61_100_840 and counts["spirals"] == 102
+    assert networks["wide_lenet_mnist"].conv1.weight.shape[:2] == (32, 1)
+    assert networks["wide_lenet_mnist"].conv2.weight.shape[:2] == (64, 32)
+
+
+def test_filters__of_networks_that_took_no_step_decide_nothing(results):
+    shown = filters(0, 0, parameter="conv1.weight").isel(step=[-1])
+    again = results | {"imagenet_alexnet/filters": shown, "imagenet_alexnet/filters_second": shown}
+
+    assert claims.first_filters_show_structure(again).holds == "yes"
+    measured = claims.second_filters_look_like_noise(again).measured
+    assert not any("imagenet_alexnet" in line.what for line in measured)

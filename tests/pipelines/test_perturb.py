@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pipelines import zoo
-from pipelines.perturb import distort, flip_signs
+from pipelines.perturb import distort, flip_signs, negate, shift
 from trajlab.errors import BadSetting
 
 
@@ -56,3 +56,30 @@ def test_seed__decides_what_is_disturbed(pair, disturb, amount):
 def test_amounts_out_of_range__are_named(pair, disturb, amount):
     with pytest.raises(BadSetting, match=f"={amount}"):
         disturb(pair[0], amount, seed=0)
+
+
+@pytest.mark.parametrize("buffers", [False, True])
+def test_negate__turns_all_signs_of_all_parameters_and_buffers_only_by_name(pair, buffers):
+    model, before = pair
+    for network in pair:
+        network.norm1.running_mean.fill_(3.0)
+    negate(model, seed=0, buffers=buffers)
+
+    for after, old in zip(model.parameters(), before.parameters(), strict=True):
+        assert torch.equal(after, -old)
+    assert (model.norm1.running_mean == (-3 if buffers else 3)).all()
+    assert (model.norm1.running_var == (-1 if buffers else 1)).all()
+    assert model.norm1.num_batches_tracked == before.norm1.num_batches_tracked
+
+
+def test_shift__adds_the_same_to_all_parameters_and_leaves_buffers(pair):
+    model, before = pair
+    shift(model, 1e-6, seed=0)
+
+    for after, old in zip(model.parameters(), before.parameters(), strict=True):
+        torch.testing.assert_close(after.double(), old.double() + 1e-6, atol=1e-7, rtol=0)
+    assert (model.norm1.bias == torch.tensor(1e-6)).all() and torch.equal(
+        model.norm1.running_mean, before.norm1.running_mean
+    )
+    with pytest.raises(BadSetting, match="amount=nan"):
+        shift(model, float("nan"), seed=0)

@@ -99,3 +99,15 @@ def test_variants__that_start_from_each_other_are_named():
     circle = {"x": {"parent": {"variant": "y", "step": 0}}, "y": {"parent": {"variant": "x", "step": 0}}}
     with pytest.raises(BadSetting, match="x, y restart from each other"):
         runs_of(STUDY | {"variants": circle})
+
+
+def test_variants__may_restrict_inits_and_optimizers():
+    section = STUDY | {
+        "optimizers": {"sgd": {}, "adam": {}},
+        "variants": {"all": None, "few": {"inits": ["b"], "optimizers": ["adam"], "gain": 2.0}},
+    }
+    runs = runs_of(section)
+
+    assert {run.name for run in runs if run.variant == "few"} == {"b-adam-few-0", "b-adam-few-1"}
+    assert sum(run.variant == "all" for run in runs) == 8
+    assert training_of(section, "few").gain == 2.0

@@ -13,7 +13,7 @@ from pipelines.settings import read_studies, runs_of, training_of
 from pipelines.squeeze_expand import claims
 
 PARAMS = Path(claims.__file__).with_name("params.yaml")
-NETS = ["squeeze32", "squeeze8", "squeeze2", "squeeze1", "all8", "all2", "direct2"]
+NETS = ["squeeze32", "squeeze8", "squeeze2", "squeeze1", "squeeze_first8", "squeeze_first2", "direct2"]
 LAYERS = ["input", "relu1", "relu2", "relu3", "relu5"]
 FACTS = {
     "run": [f"x-{net}-{seed}" for net in NETS for seed in (1, 0)],
@@ -49,9 +49,12 @@ def results():
     accuracy = np.stack(
         [each(*values) for values in ([0.9] * 4, [0.9] * 4, [0.9, 0.8, 0.5, 0.3], [0] * 4, [0.9] * 4)], 1
     )
+    top = np.stack([each(*values) for values in ([1] * 4, [1] * 4, [1] * 4, [1, 2, 3, 4], [1] * 4)], 1)
+    singular = np.stack([top, np.ones_like(top)], 2)
     embedding = xr.Dataset(
         {
             "effective_rank": (("run", "step", "layer"), rank[:, None]),
+            "singular_values": (("run", "step", "layer", "direction"), singular[:, None]),
             "knn_accuracy": (("run", "step", "layer"), accuracy[:, None]),
             "knn_chance": ("run", np.full(RUNS, 0.11)),
         },
@@ -142,7 +145,7 @@ def test_neighbors__that_tell_more_in_a_narrower_squeeze_are_seen(results):
     assert claims.narrower_squeeze_tells_fewer_digits(accuracy).holds == "partly"
 
 
-@pytest.mark.parametrize(("size", "seeds", "images"), [("small", 2, 5000), ("published", 3, None)])
+@pytest.mark.parametrize(("size", "seeds", "images"), [("small", 3, 5000), ("all_images", 3, None)])
 def test_params__name_the_seven_nets_of_3072_inputs(tmp_path, size, seeds, images):
     file = tmp_path / "params.yaml"
     file.write_text(yaml.safe_dump(yaml.safe_load(PARAMS.read_text()) | {"size": size}))
@@ -151,8 +154,31 @@ def test_params__name_the_seven_nets_of_3072_inputs(tmp_path, size, seeds, image
     assert len(runs_of(study)) == len(NETS) * seeds
     widths = [training_of(study, net).model["arguments"]["widths"] for net in NETS]
     assert [own[1:-1] for own in widths] == [
-        *([1024, s, 512, s, 256] for s in (32, 8, 2, 1)), [8] * 5, [2] * 5, [2]
+        *([1024, s, 512, s, 256] for s in (32, 8, 2, 1)), [8, 1024, 8, 512, 8, 256], [2, 1024, 2, 512, 2, 256], [2]
     ]  # fmt: skip
     assert all(own[0] == 3 * 32 * 32 and own[-1] == 10 for own in widths)
     assert training_of(study, "squeeze2").images == images
     assert zoo.squeeze_mlp(widths[0]).norm5.num_features == 256
+
+
+def test_spectra__of_features_are_ranked_seed_by_seed(results):
+    claim = claims.narrower_squeeze_more_of_one_direction(results)
+    assert [list(line.values) for line in claim.measured[:2]] == [[0.5] * 2, [0.8] * 2]
+
+    flat = changed(results, "embedding", "singular_values", "squeeze1", 1.0, layer="relu3", direction=0)
+    assert claims.narrower_squeeze_more_of_one_direction(flat).holds == "partly"
+
+
+def test_params__train_the_published_networks_as_far_as_known():
+    settings = yaml.safe_load(PARAMS.read_text())
+    (study,) = read_studies(PARAMS).values()
+    counts = {}
+    for net in NETS:
+        training = training_of(study, net)
+        network = zoo.squeeze_mlp(**training.model["arguments"])
+        counts[net] = sum(parameter.numel() for parameter in network.parameters())
+        assert (training.batch_size, training.image_shape) == (256, [3, 32, 32])
+
+    assert counts == settings["published"]["parameters"]
+    assert (counts["squeeze_first8"], counts["squeeze_first2"]) == (59_218, 20_764)
+    assert study["optimizers"]["adam"]["class"] == "Adam"

@@ -35,7 +35,7 @@ STUDY = {
         },
         "control": {"parent": {"variant": "plain", "step": 5}, "reorder": 7},
         "plain": {},
-        "average": {"gradient": "average"},
+        "probe": {"gradient": "probe"},
     },
 }
 
@@ -104,8 +104,8 @@ def test_restarts__start_at_the_snapshot_of_their_parent_and_say_so(trained):
 
 
 def test_gradients__that_are_shown_are_no_part_of_the_training(trained):
-    torch.testing.assert_close(weights(trained, "average", 10), weights(trained, "plain", 10), rtol=0, atol=0)
-    assert facts(trained, "average")["describe"]["gradient"] == "average"
+    torch.testing.assert_close(weights(trained, "probe", 10), weights(trained, "plain", 10), rtol=0, atol=0)
+    assert facts(trained, "probe")["describe"]["gradient"] == "probe"
 
 
 def test_sweep__ends_at_the_first_run_that_fails(tmp_path):

@@ -329,3 +329,41 @@ def test_command__says_in_one_line_what_is_wrong(pytestconfig):
     assert done.stderr.startswith("pipelines.train: ") and "'xavier'" in done.stderr
     assert done.stderr.count("\n") == 1
     assert done.stdout == ""
+
+
+def test_drop_last__off_makes_the_rest_of_an_epoch_a_smaller_batch(run):
+    folder = run(images=130, test_images=20, steps=None, epochs=2, drop_last=False)
+    facts = json.loads((folder / "run.json").read_text())
+
+    assert (facts["closed"], facts["describe"]["steps_per_epoch"]) == (2 * 3, 3)
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [0, 0, 0, 1, 1, 1]
+    assert (rows[2]["accuracy"] * 2) % 1 == 0
+
+
+def test_after_update__records_the_weights_one_update_later_beside_the_same_gradients(run):
+    before = run(weights_every=1, gradients=True)
+    after = run(weights_every=1, gradients=True, after_update=True, data="after")
+
+    for step in (0, 12, STEPS - 1):
+        torch.testing.assert_close(weights(after, step), weights(before, step + 1), rtol=0, atol=0)
+    torch.testing.assert_close(weights(after, STEPS), weights(before, STEPS), rtol=0, atol=0)
+    torch.testing.assert_close(gradients(after), gradients(before), rtol=0, atol=0)
+
+
+def test_average__records_the_average_of_the_weights_to_the_end(run):
+    plain, average = run(weights_every=1), run(weights_every=1, gradient="average", data="average")
+    decays = [0.9 ** (STEPS - step) for step in range(STEPS + 1)]
+    terms = [decay * weights(plain, step)["fc2.weight"].double() for step, decay in enumerate(decays)]
+
+    torch.testing.assert_close(
+        weights(average, STEPS)["fc2.weight"].double(), sum(terms) / sum(decays), rtol=1e-5, atol=1e-7
+    )
+    torch.testing.assert_close(weights(average, 0), weights(plain, 0), rtol=0, atol=1e-6)
+
+
+def test_gain__is_named_in_the_run(run):
+    plain, scaled = run(steps=1), run(steps=1, gain=1.5, data="scaled")
+
+    assert json.loads((scaled / "run.json").read_text())["describe"]["gain"] == 1.5
+    torch.testing.assert_close(weights(scaled, 0)["fc1.weight"], 1.5 * weights(plain, 0)["fc1.weight"])

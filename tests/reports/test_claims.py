@@ -6,7 +6,7 @@ import pytest
 import trajlab
 from tests.reports.test_page import Page, moving
 from trajlab.errors import DamagedData, MissingData
-from trajlab.reports.claims import Claim, Measured, measured_text, read_claims, write_claims
+from trajlab.reports.claims import Claim, Difference, Measured, measured_text, read_claims, write_claims
 from trajlab.reports.page import report
 from trajlab.running.compute import write
 
@@ -95,3 +95,31 @@ def test_report__counts_claims_in_plain_words(tmp_path):
     page = report(results, tmp_path / "r.html", claims=tmp_path / "c.json").read_text()
 
     assert "2 ✓ hold · 1 ◐ in part · 2 ✗ do not hold" in page
+
+
+def test_report__shows_the_verdict_and_what_differs(tmp_path):
+    differences = [Difference("epochs", "50", "5"), Difference("batch_size", "unknown in the source", "64")]
+    stated = [
+        CLAIMS[0]._replace(verdict="repeated in a smaller size", differences=differences),
+        CLAIMS[1]._replace(verdict="repeated"),
+        CLAIMS[2],
+    ]
+    write_claims(stated, tmp_path / "c.json")
+    assert read_claims(tmp_path / "c.json")[0].differences == differences
+    results = {"drift": trajlab.run("drift", moving(3, a=1.0)).compute()}
+    page = report(results, tmp_path / "r.html", claims=tmp_path / "c.json").read_text()
+
+    assert "<strong>Repeated in a smaller size</strong>, as far as the source states" in page
+    assert "<td>epochs</td><td>50</td><td>5</td>" in page
+    assert "<strong>Repeated</strong></p>" in page
+    assert page.count("<th>Published</th>") == 1
+
+
+def test_read_claims__of_a_file_without_verdicts_leaves_them_empty(tmp_path):
+    write_claims(CLAIMS, tmp_path / "c.json")
+    rows = json.loads((tmp_path / "c.json").read_text())
+    for row in rows:
+        del row["verdict"], row["differences"]
+    (tmp_path / "c.json").write_text(json.dumps(rows))
+
+    assert [(claim.verdict, claim.differences) for claim in read_claims(tmp_path / "c.json")] == [("", [])] * 3

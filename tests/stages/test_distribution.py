@@ -133,7 +133,7 @@ def test_distribution__of_a_long_tensor_in_blocks_or_in_files_gives_the_same_bit
             np.testing.assert_array_equal(found[name].values, expected[name].values, err_msg=name)
 
 
-def test_distribution__empty_tensors_leave_totals_alone(rng):
+def test_distribution__a_tensor_without_entries_leaves_totals_alone(rng):
     w = {"a": rng.standard_normal((3, 5, 4)).astype(np.float32), "b": rng.standard_normal((3, 6)).astype(np.float32)}
     expected = trajlab.run("distribution", trajlab.from_arrays(w)).compute()
     found = trajlab.run("distribution", trajlab.from_arrays(w | {"empty": np.zeros((3, 0, 4), np.float32)})).compute()

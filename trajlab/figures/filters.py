@@ -69,10 +69,10 @@ def panels(result: xr.Dataset) -> list[Panel]:
     """Return the figures that the report shows."""
     layer, channels = result.attrs.get("parameter", ""), result.sizes["channel"]
     whole, result = result, _fitting(result)
-    tall, wide = extent(result["kernel"].shape[-4:])
+    tall, wide = extent(result["kernel"].shape[-4:], _in_color(result))
     height = min(8.0 / len(_shown(result)) * tall / wide + 0.25, 4.5) * min(result.sizes.get("run", 1), MOST) + 0.3
     how = f" Each column is a filter, each row one of its {channels} channels."
-    how = {1: "", 3: " Channels are red, green and blue; zero is gray."}.get(channels, how)
+    how = "" if channels == 1 else " Channels are red, green and blue; zero is gray." if _in_color(result) else how
     scale = "On one scale at all steps" + (", one for each run" if "run" in result.dims else "")
     caption = f"{scale}, symmetric about zero.{how}"
     count = max(whole.sizes["filter"], int(result.attrs.get("filters", 0)))
@@ -111,16 +111,21 @@ def frames(result: xr.Dataset, *, variable: str = "kernel", **select: Any) -> Fr
     def draw(figure: Figure, position: int) -> None:
         filters(result, ax=figure.add_subplot(), **(select | {"step": steps[position]}))
 
-    tall, wide = extent(result["kernel"].shape[-4:])
+    tall, wide = extent(result["kernel"].shape[-4:], _in_color(result))
     return Frames(steps, (5.2, min(max(4.2 * tall / wide, 2.0), 6.0) + 0.4), draw)
 
 
 def _mosaic(at: xr.Dataset, ax: Axes) -> None:
-    mosaic(at["kernel"].transpose("filter", "channel", "y", "x").values, _limit(at), ax)
+    mosaic(at["kernel"].transpose("filter", "channel", "y", "x").values, _limit(at), ax, _in_color(at))
+
+
+def _in_color(result: xr.Dataset) -> bool:
+    """Return whether channels are red, green and blue."""
+    return result.sizes["channel"] == 3 and bool(result.attrs.get("color", 1))
 
 
 def _bar(at: xr.Dataset, axes: list[Axes]) -> None:
-    if at.sizes["channel"] != 3:
+    if not _in_color(at):
         gray_bar(axes, _limit(at), "weight")
 
 
@@ -128,14 +133,14 @@ def _fitting(result: xr.Dataset) -> xr.Dataset:
     """Return as many of the filters, and of channels that are rows, as leave each weight a few pixels of the page."""
     room = 8.0 * INCH / len(_shown(result)) / LEAST
     most = max(1, int(room / (result.sizes["x"] + 0.5)))
-    if result.sizes["channel"] in (1, 3):
+    if result.sizes["channel"] == 1 or _in_color(result):
         return result.isel(filter=slice(most**2))
     return result.isel(filter=slice(most), channel=slice(max(most, 4)))
 
 
 def _shown(result: xr.Dataset) -> np.ndarray:
     """Return the steps that the report shows."""
-    tall, wide = extent(result["kernel"].shape[-4:])
+    tall, wide = extent(result["kernel"].shape[-4:], _in_color(result))
     return result["step"].values[evenly(result.sizes["step"], MOMENTS // 2 if wide > WIDE * tall else MOMENTS)]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any
 
@@ -44,6 +45,24 @@ def layers_in(activations: Mapping[str, xr.DataArray]) -> tuple[Layer, ...]:
     if isinstance(activations, Observable):
         return activations.layers
     return _labeled({name: _by_sample(name, array) for name, array in activations.items()})
+
+
+def select(activations: Mapping[str, xr.DataArray], patterns: Sequence[str]) -> Mapping[str, xr.DataArray]:
+    """Return the outputs of the layers that patterns name, of a replay or of arrays by layer name.
+
+    Raises
+    ------
+    BadSetting
+        A pattern names no layer.
+    """
+    if isinstance(activations, Observable):
+        return activations.select(patterns)
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in activations):
+            raise BadSetting(f"cannot select the layer {pattern!r}: choose among {', '.join(activations)}")
+    return {
+        name: array for name, array in activations.items() if any(fnmatchcase(name, pattern) for pattern in patterns)
+    }
 
 
 @dataclass(eq=False)

@@ -65,6 +65,17 @@ class Replayed(Observable):
         attrs = {"probe_sha256": self.probe_sha256}
         return assembled(graph, results, self._passes.steps, outputs, small=observer.small, attrs=attrs)
 
+    def select(self, patterns: Sequence[str]) -> "Replayed":
+        """Return the outputs of other layers of the network, by name or pattern.
+
+        Raises
+        ------
+        BadSetting
+            A pattern fits no module that is called.
+        """
+        chosen = select_layers(self._calls, patterns)
+        return Replayed(self._passes, self._calls, chosen, self.samples, self.probe_sha256)
+
     def _target(self, observer: Observer) -> Any:
         if observer.objective is None or observer.objective.kind != "unit":
             return None

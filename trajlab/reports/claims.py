@@ -33,6 +33,22 @@ class Measured(NamedTuple):
     unit: str = ""
 
 
+REPEATED, SMALLER, ANOTHER = "repeated", "repeated in a smaller size", "another experiment"
+"""Verdicts on an experiment beside the published one: the same settings, fewer data or updates, or other settings."""
+
+
+UNSTATED = "unknown in the source"
+"""What a difference shows in place of a setting that the publication does not state."""
+
+
+class Difference(NamedTuple):
+    """A setting in which an experiment differs from the publication, or that the source does not state."""
+
+    setting: str
+    published: str
+    here: str
+
+
 class Claim(NamedTuple):
     """A claim that was published, and what became of it here.
 
@@ -52,6 +68,10 @@ class Claim(NamedTuple):
         Part of the report that shows it: a result, or a result and the key of a figure.
     revised
         How the criterion was changed after results had been seen; empty if it was not.
+    verdict
+        `REPEATED`, `SMALLER` or `ANOTHER`; empty if the experiment was not compared with a publication.
+    differences
+        The settings that differ from the publication, or that it does not state.
     """
 
     claim: str
@@ -61,11 +81,18 @@ class Claim(NamedTuple):
     reason: str = ""
     figure: str = ""
     revised: str = ""
+    verdict: str = ""
+    differences: Sequence[Difference] = ()
 
 
 def write_claims(claims: Sequence[Claim], file: str | Path) -> None:
     """Write claims as JSON; what is not finite is null."""
-    rows = [claim._asdict() | {"measured": [_as_json(measured) for measured in claim.measured]} for claim in claims]
+    rows = [
+        claim._asdict()
+        | {"measured": [_as_json(measured) for measured in claim.measured]}
+        | {"differences": [difference._asdict() for difference in claim.differences]}
+        for claim in claims
+    ]
     target = Path(file)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -87,7 +114,7 @@ def read_claims(file: str | Path) -> list[Claim]:
             raise MissingData(f"cannot read claims from {source}: there is no such file; write it first.")
         try:
             rows = json.loads(source.read_text(encoding="utf-8"))
-            claims = [Claim(**row | {"measured": [_measured(**entry) for entry in row["measured"]]}) for row in rows]
+            claims = [_claim(row) for row in rows]
             [VERDICTS[claim.holds] for claim in claims]
         except (ValueError, TypeError, KeyError) as error:
             raise DamagedData(
@@ -120,6 +147,12 @@ def measured_text(measured: Measured) -> str:
 def _three(values: np.ndarray) -> list[float]:
     """Return the least, the median and the largest."""
     return np.quantile(values, [0.0, 0.5, 1.0]).tolist()
+
+
+def _claim(row: dict[str, Any]) -> Claim:
+    measured = [_measured(**line) for line in row["measured"]]
+    differences = [Difference(**difference) for difference in row.get("differences", [])]
+    return Claim(**row | {"measured": measured, "differences": differences})
 
 
 def _as_json(measured: Measured) -> dict[str, Any]:

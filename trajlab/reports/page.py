@@ -12,7 +12,7 @@ import xarray as xr
 from markupsafe import Markup
 
 from trajlab.errors import BadSetting, MissingData
-from trajlab.reports.claims import VERDICTS, Claim, measured_text, read_claims
+from trajlab.reports.claims import UNSTATED, VERDICTS, Claim, measured_text, read_claims
 from trajlab.reports.findings import headlines
 from trajlab.reports.head import heading
 from trajlab.reports.outline import alarms, grouped, rank
@@ -83,7 +83,7 @@ def report(
     environment.filters["code"] = _code
     page = environment.get_template("page.html").render(
         groups=grouped(sections), alarms=alarms(sections), claims=[_row(claim, sections) for claim in stated],
-        verdicts=VERDICTS, **header,
+        verdicts=VERDICTS, unstated=UNSTATED, **header,
     )  # fmt: skip
     write_file(targets[0], page.encode())
     if metrics is not None:

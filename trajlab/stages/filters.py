@@ -50,6 +50,7 @@ def filters(
     steps: Sequence[int] = (),
     max_steps: int = 60,
     max_filters: int = 64,
+    color: bool = True,
 ) -> xr.Dataset:
     """Show the filters of a layer as images, at chosen steps and on one scale.
 
@@ -71,12 +72,14 @@ def filters(
         Largest number of evenly spaced steps.
     max_filters
         Largest number of filters, and of channels of each; the first ones are shown.
+    color
+        Whether figures show three channels as red, green and blue; else each channel is an image in gray.
 
     Returns
     -------
     kernel : (step, filter, channel, y, x)
-        The filters; three channels are shown as red, green and blue. The slices of a filter over a volume are stacked
-        along y, the attr `slices` of them.
+        The filters; figures show three channels as red, green and blue, or each in gray. The slices of a filter over a
+        volume are stacked along y, the attr `slices` of them.
     limit : ()
         Images of all steps share the scale from -limit to limit.
     norm, relative : (step, filter)
@@ -123,7 +126,8 @@ def filters(
     weight = weight.isel(step=shown_steps(weight, steps, max_steps), out=slice(max_filters))
     result = as_one_task(partial(_result, image=images[name], max_channels=max_filters), weight)
     slices = {"slices": images[name][1]} if len(images[name]) > 3 else {}
-    return annotate(result, MEANINGS, parameter=name, filters=weights[name].sizes["out"], **slices)
+    filters_of_weight = weights[name].sizes["out"]
+    return annotate(result, MEANINGS, parameter=name, filters=filters_of_weight, color=int(color), **slices)
 
 
 def _order(name: str, array: xr.DataArray) -> tuple[bool, bool, bool]:

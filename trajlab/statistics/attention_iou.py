@@ -31,6 +31,28 @@ def attention_iou(first: np.ndarray, second: np.ndarray, axes: Sequence[int]) ->
         return (p * q).sum(tuple(axes)) / (((p + q) / 2) ** 2).sum(tuple(axes))
 
 
+def scaled(maps: np.ndarray, axes: Sequence[int]) -> np.ndarray:
+    """Scale maps from their smallest value to their largest: to 0 and 1; a constant map becomes NaN.
+
+    Attention IoU is published of maps that are scaled so (Serianni et al. 2025, arXiv:2503.19846).
+
+    Parameters
+    ----------
+    maps
+        The maps.
+    axes
+        Axes over the positions, counted from the end.
+
+    Examples
+    --------
+    >>> scaled(np.array([[1.0, 2.0, 5.0], [3.0, 3.0, 3.0]]), (-1,)).tolist()
+    [[0.0, 0.25, 1.0], [nan, nan, nan]]
+    """
+    with np.errstate(all="ignore"):
+        least, most = (edge(maps, axis=tuple(axes), keepdims=True).astype(np.float64) for edge in (np.min, np.max))
+        return (maps - least) / (most - least)
+
+
 def resized(maps: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     """Resize maps by linear interpolation between pixel centers, constant beyond the outermost ones.
 

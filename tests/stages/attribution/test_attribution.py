@@ -12,7 +12,7 @@ from trajlab.replays.probe_files import as_probe, read_probe
 from trajlab.replays.probe_kinds import kinds_of
 from trajlab.running.fuse import fuse_scans
 from trajlab.stages.attribution.ascent import random_signs
-from trajlab.statistics.attention_iou import attention_iou, resized
+from trajlab.statistics.attention_iou import attention_iou, resized, scaled
 
 FAST = {"ascent_steps": 2, "epsilons": (0.0, 0.3)}
 
@@ -244,6 +244,18 @@ def test_attention_iou__is_1_for_equal_maps_0_for_disjoint_ones_and_nan_for_none
     assert np.isnan(attention_iou(one, 0 * one, axes)) and np.isnan(attention_iou(one, other * np.nan, axes))
 
 
+def test_attention_iou__of_scaled_maps_does_not_see_what_all_positions_share():
+    maps = np.array([[[2.0, 3.0], [2.0, 2.0]], [[5.0, 5.0], [5.0, 5.0]]])
+    mask = np.array([[0.0, 1.0], [0.0, 0.0]])
+    axes = (-2, -1)
+
+    assert scaled(maps, axes)[0].tolist() == [[0, 1], [0, 0]] and np.isnan(scaled(maps, axes)[1]).all()
+    assert attention_iou(scaled(maps, axes), mask, axes)[0] == 1
+    p = 3 / 9
+    expected = p / (((1 + p) / 2) ** 2 + 3 * (2 / 9 / 2) ** 2)
+    assert attention_iou(maps, mask, axes)[0] == pytest.approx(expected)
+
+
 @pytest.mark.parametrize(("small", "large"), [((4, 4), (8, 8)), ((3, 5), (10, 7)), ((1, 2), (6, 6)), ((8, 8), (8, 8))])
 def test_resized__is_bilinear_as_torch_has_it(small, large, rng):
     maps = rng.random((2, 3, *small))
@@ -291,9 +303,16 @@ def test_attribution__overlaps_with_masks_however_they_are_given(run, result, ba
             p = maps / maps.sum((2, 3), keepdims=True)
             q = mask[[2, 3, 0]] / mask[[2, 3, 0]].sum((1, 2), keepdims=True)
         expected = (p * q).sum((2, 3)) / (((p + q) / 2) ** 2).sum((2, 3))
+        np.testing.assert_allclose(found.attention_iou_unscaled[..., place], expected, rtol=1e-5)
+        least, most = maps.min((2, 3), keepdims=True), maps.max((2, 3), keepdims=True)
+        with np.errstate(invalid="ignore"):
+            expected = attention_iou((maps - least) / (most - least), mask[[2, 3, 0]], (-2, -1))
         np.testing.assert_allclose(found.attention_iou[..., place], expected, rtol=1e-5)
         own = (slope, result.grad_cam.values)[place]
         before = attention_iou(own[1:], own[:-1], (-2, -1))
+        np.testing.assert_allclose(found.attention_iou_prev_unscaled[1:, :, place], before, rtol=1e-5)
+        flat = own - own.min((2, 3), keepdims=True)
+        before = attention_iou(flat[1:], flat[:-1], (-2, -1))
         np.testing.assert_allclose(found.attention_iou_prev[1:, :, place], before, rtol=1e-5)
     assert np.isnan(found.attention_iou[:, 1]).all() and (found.attention_iou[:, [0, 2], 0] > 0).all()
     assert np.isnan(found.attention_iou_prev[0]).all()

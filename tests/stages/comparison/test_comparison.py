@@ -359,3 +359,38 @@ def test_comparison__the_line_of_a_single_output_is_scored_as_a_logit():
     mse = trajlab.run("comparison", runs, model=build, probe=(x, y), objective="mse").compute()
     with torch.no_grad():
         assert mse.line_loss.sel(run="a", other="b")[0] == pytest.approx(((nets[0](x)[:, 0] - y) ** 2).mean().item())
+
+
+def test_comparison__matches_the_units_of_chosen_layers_only():
+    runs = {"a": trained(0), "b": trained(1)}
+    everything = trajlab.run("comparison", runs, shuffles=0, interpolation=False).compute()
+    layers = everything["layer"].values.tolist()
+    chosen = trajlab.run(
+        "comparison", runs, shuffles=0, interpolation=False, layers=layers[:1], match_weights=False
+    ).compute()
+
+    assert chosen["layer"].values.tolist() == layers[:1]
+    xr.testing.assert_allclose(
+        chosen["matched_features"], everything["matched_features"].sel(layer=layers[:1]), check_dim_order=True
+    )
+    xr.testing.assert_allclose(chosen["total_distance"], everything["total_distance"])
+    assert "matched_weights" in everything and "matched_weights" not in chosen
+    assert chosen["aligned_distance"].isnull().all()
+
+
+def test_comparison__matches_the_outputs_of_any_module_by_name():
+    runs = {"a": trained(0), "b": trained(1)}
+    result = trajlab.run("comparison", runs, shuffles=0, layers=["2"], match_weights=False).compute()
+    outputs = []
+    for run in runs.values():
+        model = net()
+        model.load_state_dict(run.at(2))
+        outputs.append(model(torch.as_tensor(run.probe.inputs.values)).detach().double())
+    similarity = torch.corrcoef(torch.cat(outputs, dim=1).T)[:3, 3:].numpy()
+    rows, columns = optimize.linear_sum_assignment(-similarity)
+
+    assert result["layer"].values.tolist() == ["2"]
+    matched = result["matched_features"].sel(run="a", other="b", step=2).item()
+    assert matched == pytest.approx(similarity[rows, columns].mean(), rel=1e-6)
+    with pytest.raises(BadSetting, match="no_such_layer"):
+        trajlab.run("comparison", runs, layers=["no_such_layer"])

@@ -21,7 +21,7 @@ from trajlab.figures.attribution.sheets import (
     units_sheet,
 )
 from trajlab.figures.default import default
-from trajlab.figures.marks import multiples
+from trajlab.figures.marks import attribute_overlap, multiples
 from trajlab.figures.marks.canvas import canvas
 from trajlab.figures.marks.lines import lines
 from trajlab.figures.marks.selection import position
@@ -74,7 +74,9 @@ def attribution(result: xr.Dataset, *, ax: Axes | None = None, variable: str | N
         return ax
     if variable in OF_SAMPLES and variable in rows_of(result) and is_image(result["image"]):
         return maps_sheet(result, variable, ax, **select)
-    if variable in OVERLAPS and variable in result:
+    if variable in attribute_overlap.VARIABLES and variable in result:
+        return attribute_overlap.draw(result, ax)
+    if variable is not None and variable.removesuffix("_unscaled") in OVERLAPS and variable in result:
         ax = canvas(ax)
         run = select.get("run")
         chosen = result if run is None else result.isel(run=position(result, "run", run))
@@ -145,6 +147,8 @@ def panels(result: xr.Dataset) -> list[Panel]:
             array, called = mean_overlap(result, name), str(result[name].attrs["long_name"])
             caption = f"{called[:1].upper()}{called[1:]}, mean over the samples; 1 is the same map."
             figures.append(Panel(name, title, caption, (9.2, 2.8), partial(_overlaps, array)))
+    if "attribute_iou" in result and bool(result["attribute_iou"].notnull().any()):
+        figures.append(attribute_overlap.panel(result))
     return figures
 
 

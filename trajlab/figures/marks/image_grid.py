@@ -24,7 +24,7 @@ LIGHT, STRONG = 0.25, 0.85
 """Opacity of a map over a picture, where the map is least and where it is largest."""
 
 
-def mosaic(images: np.ndarray, limit: float, ax: Axes) -> None:
+def mosaic(images: np.ndarray, limit: float, ax: Axes, color: bool = True) -> None:
     """Draw images as tiles: gray where they have one channel, in color where they have three, else a column for each.
 
     Parameters
@@ -35,36 +35,40 @@ def mosaic(images: np.ndarray, limit: float, ax: Axes) -> None:
         Pixels run from -limit to limit, black to white; zero is middle gray.
     ax
         Where to draw.
+    color
+        Whether three channels are red, green and blue; else each is a tile of its own.
     """
-    ax.imshow(tiled(images, limit), interpolation="nearest")
+    ax.imshow(tiled(images, limit, color), interpolation="nearest")
     ax.set_axis_off()
 
 
-def tiled(images: np.ndarray, limit: float) -> np.ndarray:
+def tiled(images: np.ndarray, limit: float, color: bool = True) -> np.ndarray:
     """Return a mosaic as one picture of red, green, blue and opacity, (y, x, 4), with clear gaps between tiles.
 
     >>> tiled(np.zeros((6, 1, 2, 2)), 1.0).shape, tiled(np.zeros((5, 2, 2, 2)), 1.0).shape
     ((18, 28, 4), (18, 48, 4))
     """
     count, channels, height, width = images.shape
-    tiles = np.moveaxis(images, 1, -1) if channels == 3 else images.swapaxes(0, 1).reshape(-1, height, width)[..., None]
+    color = color and channels == 3
+    tiles = np.moveaxis(images, 1, -1) if color else images.swapaxes(0, 1).reshape(-1, height, width)[..., None]
     finite = np.isfinite(tiles).all(-1, keepdims=True)
     shade = np.clip(np.where(finite, tiles, 0.0) / (2.0 * limit) + 0.5, 0.0, 1.0)
     colors = np.where(finite, shade, to_rgb(BROKEN)).repeat(PIXEL, 1).repeat(PIXEL, 2)
-    picture = np.zeros((*extent(images.shape), 4))
+    picture = np.zeros((*extent(images.shape, color), 4))
     for position, tile in enumerate(colors):
-        row, column = divmod(position, _columns(count, channels))
+        row, column = divmod(position, _columns(count, channels, color))
         corner = picture[row * (PIXEL * height + CLEAR) :, column * (PIXEL * width + CLEAR) :]
         corner[: PIXEL * height, : PIXEL * width, :3] = tile
         corner[: PIXEL * height, : PIXEL * width, 3] = 1.0
     return picture
 
 
-def extent(shape: tuple[int, ...]) -> tuple[int, int]:
+def extent(shape: tuple[int, ...], color: bool = True) -> tuple[int, int]:
     """Return the height and width in pixels of the mosaic of images of a shape, (image, channel, y, x)."""
     count, channels, height, width = shape
-    wide = _columns(count, channels)
-    tall = ceil(count * (channels if channels != 3 else 1) / wide)
+    color = color and channels == 3
+    wide = _columns(count, channels, color)
+    tall = ceil(count * (1 if color else channels) / wide)
     return tall * (PIXEL * height + CLEAR) - CLEAR, wide * (PIXEL * width + CLEAR) - CLEAR
 
 
@@ -78,9 +82,9 @@ def gray_bar(axes: list[Axes], limit: float, label: str) -> None:
         bar.solids.set_rasterized(True)
 
 
-def _columns(count: int, channels: int) -> int:
+def _columns(count: int, channels: int, color: bool) -> int:
     """Return the number of tiles side by side: near a square, and if possible without a gap at the end."""
-    if channels not in (1, 3):
+    if channels > 1 and not color:
         return count
     side = ceil(sqrt(count))
     return next((wide for wide in range(side, 2 * side) if count % wide == 0), side)

@@ -175,3 +175,7 @@ class Observable(Mapping[str, xr.DataArray]):
     def observe(self, observer: Observer) -> dict[str, xr.DataArray]:
         """Return the results of an observer, (step, …) each; lazily."""
         raise NotImplementedError
+
+    def select(self, patterns: Sequence[str]) -> "Observable":
+        """Return the same of other layers of the network, by name or pattern."""
+        raise NotImplementedError

@@ -13,6 +13,7 @@ from trajlab.replays.observers.pooled import Pooled
 from trajlab.replays.probe_samples import masks_of, samples_of, select_samples, take_samples
 from trajlab.scan.as_one_task import as_one_task
 from trajlab.stages.attribution.ascent import inputs_by_step, maximal_inputs
+from trajlab.stages.attribution.attributes import check
 from trajlab.stages.attribution.quantities import SLOPES, quantities
 from trajlab.stages.attribution.request import Request, input_dims, layer_at, task_asked, units_of
 from trajlab.statistics.result import Meaning, annotate
@@ -23,6 +24,7 @@ OBJECTIVES = ("loss", "logit", "p_logit", "predicted_logit", *TASKS)
 
 _CLASS = "argmax of the outputs, of a single output whether it is above 0; NaN where one is NaN or Inf"
 _IOU = "Σ PQ / Σ((P + Q)/2)², P and Q scaled to sum 1, P |gradient| summed over channels or Grad-CAM"
+_SCALED = "scaled to min 0 and max 1 first"
 MEANINGS = {
     "sample_index": Meaning("position of the sample in the probe", "1", "counted from 0"),
     "image": Meaning("input", "input", "x"),
@@ -54,9 +56,21 @@ MEANINGS = {
         "samples that excite the unit most", "1", "positions in the probe; -1 where a response is NaN"
     ),
     "top_response": Meaning("responses to the samples that excite the unit most", "1", "mean of A_k, descending"),
-    "attention_iou": Meaning("attention IoU with the mask", "1", f"{_IOU}, Q the mask of the sample"),
+    "attention_iou": Meaning("attention IoU with the mask", "1", f"{_IOU}, {_SCALED}, Q the mask of the sample"),
+    "attention_iou_unscaled": Meaning(
+        "attention IoU of unscaled maps with the mask", "1", f"{_IOU}, Q the mask of the sample"
+    ),
     "attention_iou_prev": Meaning(
-        "attention IoU with the previous step", "1", f"{_IOU}, Q the same at the previous step shown"
+        "attention IoU with the previous step", "1", f"{_IOU}, {_SCALED}, Q the same at the previous step shown"
+    ),
+    "attention_iou_prev_unscaled": Meaning(
+        "attention IoU of unscaled maps with the previous step", "1", f"{_IOU}, Q the same at the previous step shown"
+    ),
+    "attribute_iou": Meaning(
+        "attention IoU of two outputs", "1", f"{_IOU}, {_SCALED}, Grad-CAM of one output and of another"
+    ),
+    "attribute_iou_group": Meaning(
+        "mean attention IoU of two outputs by group", "1", "mean of attribute_iou over samples by their labels"
     ),
     "nonfinite": Meaning("values that are NaN or Inf", "values", "count over outputs and gradients of the samples"),
 }
@@ -73,6 +87,7 @@ def attribution(
     samples: Sequence[int] = (),
     max_samples: int = 10,
     map_sample: int = 0,
+    attributes: Sequence[int] = (),
     units: Sequence[int] = (),
     max_units: int = 8,
     epsilon: float = 0.2,
@@ -113,6 +128,9 @@ def attribution(
         Largest number of samples chosen by default.
     map_sample
         Position, among the samples shown, of the one whose activation maps are shown.
+    attributes
+        Outputs whose Grad-CAM maps are compared pair by pair, such as those of the attributes of a face; by default
+        none.
     units
         Units of the layer to show; by default the first.
     max_units
@@ -161,10 +179,19 @@ def attribution(
     top_samples, top_response : (step, unit, rank)
         Positions in the probe of the samples with the largest mean output of the unit, and these outputs.
     attention_iou : (step, sample, map)
-        Overlap of `input_gradient` (or `token_gradient`) and `grad_cam`, resized to the input, with the mask of the
-        sample, if the probe has masks. NaN for a map or mask that is 0 everywhere.
+        Overlap of `input_gradient` (or `token_gradient`) and `grad_cam`, resized to the input and scaled to min 0 and
+        max 1, with the mask of the sample, if the probe has masks. NaN for a constant map, or a mask that is 0
+        everywhere.
     attention_iou_prev : (step, sample, map)
         Overlap of these maps with those at the previous step shown; NaN at the first.
+    attention_iou_unscaled, attention_iou_prev_unscaled : (step, sample, map)
+        The same of maps as they are, without scaling; NaN for a map that is 0 everywhere.
+    attribute_iou : (step, sample, attribute, attribute_other)
+        Overlap of Grad-CAM of each two of `attributes`, scaled in the same way.
+    attribute_iou_group : (step, attribute, attribute_other, group)
+        Its mean over the samples that have both attributes, the first or the second only, neither, the same of both,
+        or different ones. A label is the attribute of its class; targets (sample, output) above 0 are attributes. NaN
+        for an empty group.
     nonfinite : (step)
         Number of outputs and gradients of the samples shown that are NaN or Inf.
 
@@ -210,6 +237,18 @@ def attribution(
         if labels:
             of_class = "predicted_logit" if objective == "predicted_logit" else "logit"
             tables |= request.grad_cam(Objective(of_class, task=request.task))
+    if attributes:
+        check(attributes, output.sizes["unit"])
+        for number in attributes:
+            maps = request.grad_cam(Objective("unit", "", (number,) * len(index)))
+            if not maps:
+                raise BadSetting(
+                    f"cannot compare attributes at {target_layer.name}: it has no maps; name a convolution"
+                )
+            tables["attribute", number] = maps["grad_cam"]
+        several = "targets" in probe and part["targets"].shape == (len(index), output.sizes["unit"])
+        if labels and one_label or several:
+            tables["targets"] = xr.DataArray(part["targets"].data, dims=part["targets"].dims)
     if "targets" in probe and differentiable:
         arrays |= (attack := request.attack(epsilon))
         tables |= request.output("adversarial_output", inputs_by_step(attack["adversarial"].data, at))

@@ -1,15 +1,23 @@
 """Quantities of attribution, from outputs, gradients, maps and scores."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting
-from trajlab.statistics.attention_iou import attention_iou, resized
+from trajlab.stages.attribution.attributes import between_attributes
+from trajlab.statistics.attention_iou import attention_iou, resized, scaled
 
 SLOPES = ("input_gradient", "token_gradient")
 """Gradients with respect to inputs, of which a result has at most one."""
+
+
+Scale = Callable[[np.ndarray, Sequence[int]], np.ndarray]
+
+SCALES: dict[str, Scale] = {"": scaled, "_unscaled": lambda maps, axes: maps}
+"""How maps are scaled before they are compared, by the suffix of the quantity: as published, and not at all."""
 
 
 def quantities(
@@ -26,7 +34,8 @@ def quantities(
     arrays
         Outputs, gradients, Grad-CAM, pooled activations, masks and tables of scores.
     names
-        Name of each; of tables of scores the kind of perturbation, adversarial or noise, and its size ε.
+        Name of each; of tables of scores the kind of perturbation, adversarial or noise, and its size ε; of Grad-CAM of
+        an output "attribute" and its number.
     classes
         Whether the outputs are logits of one label a sample.
     units
@@ -69,6 +78,11 @@ def quantities(
     if maps:
         coords["map"] = np.array(list(maps), dtype=object)
         result |= _overlaps([array.values for array in maps.values()], by_name.get("mask"))
+    attributes = {int(name[1]): by_name[name] for name in names if isinstance(name, tuple) and name[0] == "attribute"}
+    if attributes:
+        targets = by_name["targets"].values if "targets" in by_name else None
+        pairs, labels = between_attributes(attributes, targets)
+        result, coords = result | pairs, coords | labels
     return xr.Dataset(result, coords)
 
 
@@ -81,19 +95,31 @@ def _predicted(outputs: np.ndarray) -> np.ndarray:
 def _overlaps(maps: list[np.ndarray], mask: xr.DataArray | None) -> dict[str, xr.Variable]:
     """Compare maps, (step, sample, …), with those of the previous step, and with masks, (sample, …)."""
     dims = ("step", "sample", "map")
-    previous = [np.full(array.shape[:2], np.nan) for array in maps]
-    for overlap, array in zip(previous, maps, strict=True):
-        overlap[1:] = attention_iou(array[1:], array[:-1], range(2 - array.ndim, 0))
-    overlaps = {"attention_iou_prev": xr.Variable(dims, np.stack(previous, axis=-1))}
+    overlaps = {
+        f"attention_iou_prev{suffix}": xr.Variable(dims, np.stack([_with_previous(array, how) for array in maps], -1))
+        for suffix, how in SCALES.items()
+    }
     if mask is not None:
         if (mask.values < 0).any():
             raise BadSetting("cannot compare maps with masks: a mask has negative values; use 0 outside of the object")
-        shape = mask.shape[1:]
-        with_mask = [
-            attention_iou(resized(array, shape), mask.values, range(-len(shape), 0))
-            if array.ndim == 2 + len(shape)
-            else np.full(array.shape[:2], np.nan)
-            for array in maps
-        ]
-        overlaps["attention_iou"] = xr.Variable(dims, np.stack(with_mask, axis=-1))
+        for suffix, how in SCALES.items():
+            with_mask = [_with_mask(array, mask.values, how) for array in maps]
+            overlaps[f"attention_iou{suffix}"] = xr.Variable(dims, np.stack(with_mask, axis=-1))
     return overlaps
+
+
+def _with_previous(maps: np.ndarray, how: Scale) -> np.ndarray:
+    """Compare maps, (step, sample, …), with those of the previous step; NaN at the first."""
+    axes = range(2 - maps.ndim, 0)
+    overlap, scaled_maps = np.full(maps.shape[:2], np.nan), how(maps, axes)
+    overlap[1:] = attention_iou(scaled_maps[1:], scaled_maps[:-1], axes)
+    return overlap
+
+
+def _with_mask(maps: np.ndarray, masks: np.ndarray, how: Scale) -> np.ndarray:
+    """Compare maps, (step, sample, …), at the resolution of the masks, (sample, …); NaN if they have other axes."""
+    shape = masks.shape[1:]
+    if maps.ndim != 2 + len(shape):
+        return np.full(maps.shape[:2], np.nan)
+    axes = range(-len(shape), 0)
+    return attention_iou(how(resized(maps, shape), axes), masks, axes)

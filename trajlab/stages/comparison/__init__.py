@@ -10,6 +10,7 @@ import xarray as xr
 from trajlab.errors import BadSetting, MissingData
 from trajlab.replays.alignment import Chain, aligned_table, chain_in
 from trajlab.replays.interpolation import ENDS
+from trajlab.replays.observe import select
 from trajlab.runs.tensors import common_steps
 from trajlab.scan.as_one_task import as_one_task
 from trajlab.scan.kernels.between_runs import Across
@@ -91,7 +92,9 @@ def comparison(
     *,
     steps: Sequence[int] = (-1,),
     shuffles: int = 20,
+    match_weights: bool = True,
     features: bool = True,
+    layers: Sequence[str] = (),
     interpolation: bool = True,
     ends: str = "shared",
     objective: str = "",
@@ -124,8 +127,13 @@ def comparison(
         Steps, shared by both runs, at which units are matched; 0 is the first and -1 the last.
     shuffles
         Number of shuffles of one run for the similarity of matched units by chance.
+    match_weights
+        Whether to match units by their incoming weights, and to align the runs by them.
     features
         Whether to match units by their activations on the probe, too.
+    layers
+        Names of layers whose units are matched by activations, or patterns such as "layer1.*"; by default all
+        activation modules.
     interpolation
         Whether to compute the loss at 11 points of the line between both runs.
     ends
@@ -210,13 +218,17 @@ def comparison(
         tensors = some if isinstance(weight, Mapping) else weight
         tables["products"], _ = scan(AcrossProducts(), tensors, other=others, reference=int(shared[0]))
     attrs: dict[str, Any] = {}
-    if isinstance(weight, Mapping):
+    if isinstance(weight, Mapping) and match_weights:
         tables["weights"] = weight_table(ours, theirs, at, shuffles)
         chain = chain_in(ours, chain)
         attrs["alignment"] = chain.reason or f"units of {', '.join(layer.rows[0] for layer in chain.hidden)}"
         if not chain.reason:
             tables["aligned"] = aligned_table(chain, ours, theirs, at)
+    elif not match_weights:
+        attrs["alignment"] = "match_weights is off"
     if features and activations and other_activations:
+        if layers:
+            activations, other_activations = (select(run, layers) for run in (activations, other_activations))
         attrs |= on_one_probe([*activations.values(), *other_activations.values()])
         tables["features"] = feature_table(activations, other_activations, at, shuffles)
     if interpolation and probe is not None and "targets" in probe:

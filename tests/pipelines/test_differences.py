@@ -1,0 +1,206 @@
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipelines import claims, differences
+from pipelines.claims import claims_of
+from pipelines.differences import Publication, verdict_of
+from trajlab.errors import BadSetting
+from trajlab.reports.claims import ANOTHER, REPEATED, SMALLER, UNSTATED, Difference
+
+FOLDER = Path(claims.__file__).parent
+EXPERIMENTS = sorted(file.parent.name for file in FOLDER.glob("*/claims.py"))
+
+PARAMS = {
+    "size": "small",
+    "sizes": {"small": {"studies": {"a": {"training": {"images": 100}}}}, "published": {}},
+    "studies": {
+        "a": {
+            "inits": ["x", "y"],
+            "optimizers": {"adam": {"class": "Adam", "lr": 0.1}},
+            "seeds": [0, 1, 2],
+            "variants": {"exact": {}, "other": {"gain": 2.0}, "one": {"inits": ["x"]}},
+            "training": {
+                "model": {"factory": "m:f", "arguments": {"width": 3}},
+                "dataset": "mnist", "epochs": 5, "batch_size": 10, "weights_every": 1, "gradients": 4, "probe": 2,
+            },
+        }
+    },
+    "stage": {"tau": [1, 2]},
+    "published": {
+        "source": "somewhere",
+        "settings": {
+            "a": {
+                "inits": ["x", "y"],
+                "optimizers": {"adam": {"class": "Adam", "lr": 0.1}},
+                "seeds": 1,
+                "model": {"factory": "m:f", "arguments": {"width": 3}},
+                "dataset": {"name": "mnist", "scaling": "unknown"},
+                "images": "all",
+                "epochs": 5,
+                "gain": 1.0,
+                "gradients": True,
+                "stage": {"tau": [1, 2]},
+            }
+        },
+        "claims": {
+            "exactly": {"a": "exact"}, "otherwise": {"a": ["exact", "other"]}, "asked": "ours", "none": {"b": ""},
+        },
+    },
+}  # fmt: skip
+
+
+@pytest.fixture
+def publication(tmp_path):
+    """Return the publication, after changes of the settings at the published size."""
+
+    def publication(recorded=None, size="published", stated=None, **training):
+        settings = json.loads(json.dumps(PARAMS)) | {"size": size}
+        settings["studies"]["a"]["training"] |= {"gradients": True} | training
+        settings["published"]["settings"]["a"] |= stated or {}
+        file = tmp_path / "params.yaml"
+        file.write_text(yaml.safe_dump(settings))
+        return Publication(file, recorded)
+
+    return publication
+
+
+def differing(rows):
+    return {row.difference.setting for row in rows if row.verdict != REPEATED}
+
+
+def test_verdict__is_repeated_where_all_stated_settings_agree(publication):
+    verdict, rows = publication({"a": 60_000}).of_claim("exactly")
+
+    assert verdict == REPEATED
+    assert rows == [Difference("dataset.scaling", UNSTATED, "default")]
+
+
+@pytest.mark.parametrize(
+    ("changes", "setting", "here"),
+    [
+        ({"images": 100}, "images", "100"),
+        ({"epochs": 4}, "epochs", "4"),
+        ({"epochs": None, "steps": 600, "images": 60_000}, "epochs", "0.1"),
+        ({"gradients": 4}, "gradients", "4"),
+    ],
+)
+def test_verdict__is_a_smaller_size_where_only_less_was_done(publication, changes, setting, here):
+    rows = publication({"a": 60_000}, **changes).of_variant("a", "exact")
+
+    assert verdict_of(rows) == SMALLER and setting in differing(rows)
+    assert next(row.difference.here for row in rows if row.difference.setting == setting) == here
+
+
+def test_verdict__counts_the_images_that_the_results_have(publication):
+    assert publication({"a": 10_000}).of_claim("exactly")[0] == SMALLER
+    assert publication({"a": 60_000}).of_claim("exactly")[0] == REPEATED
+    assert verdict_of(publication(size="small").of_variant("a", "exact")) == SMALLER
+    assert verdict_of(publication({"a": 60_000}).of_variant("a", "one")) == SMALLER
+
+
+@pytest.mark.parametrize(
+    ("changes", "setting"),
+    [
+        ({"gain": 1.5}, "gain"),
+        ({"model": {"factory": "m:f", "arguments": {"width": 3, "depth": 2}}}, "model.arguments"),
+        ({"dataset": {"name": "fashion_mnist"}}, "dataset.name"),
+    ],
+)
+def test_verdict__is_another_experiment_where_another_setting_differs(publication, changes, setting):
+    rows = publication({"a": 60_000}, **changes).of_variant("a", "exact")
+
+    assert verdict_of(rows) == ANOTHER and setting in differing(rows)
+
+
+def test_verdict__of_several_variants_is_the_worst(publication):
+    verdict, rows = publication({"a": 60_000}).of_claim("otherwise")
+
+    assert verdict == ANOTHER and Difference("gain", "1", "2") in rows
+    assert publication().of_claim("asked")[0] == ANOTHER
+    stated = {"variants": {"exact": {"gain": 1.0}, "one": {}}}
+    assert differing(publication({"a": 60_000}, stated=stated).of_variant("a", "other")) >= {"variant", "gain"}
+
+
+@pytest.mark.parametrize(("claim", "message"), [("unheard", "unheard"), ("none", "match no study")])
+def test_claims__that_are_compared_with_nothing_are_named(publication, claim, message):
+    with pytest.raises(BadSetting, match=message):
+        publication().of_claim(claim)
+
+
+def test_params__without_a_publication_are_named(tmp_path):
+    (tmp_path / "params.yaml").write_text("studies: {}")
+    with pytest.raises(BadSetting, match="published"):
+        Publication(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_experiments__state_what_each_claim_and_each_variant_differs_in(experiment):
+    publication = Publication(FOLDER / experiment / "params.yaml")
+
+    assert set(publication.stated["claims"]) == {function.__name__ for function in claims_of(experiment)}
+    for name in publication.stated["claims"]:
+        assert publication.of_claim(name)[0] in (REPEATED, SMALLER, ANOTHER)
+    for study in publication.studies:
+        for variant in publication.variants(study):
+            assert publication.of_variant(study, variant)
+
+
+@pytest.mark.parametrize(
+    ("experiment", "study", "variant", "verdict"),
+    [
+        ("initialization", "initialization", "published", SMALLER),
+        ("initialization", "initialization", "gain1", ANOTHER),
+        ("optimization_insight", "optimization_insight", "published", SMALLER),
+        ("optimization_insight", "optimization_insight", "batch", ANOTHER),
+        ("squeeze_expand", "squeeze_expand", "squeeze_first8", SMALLER),
+        ("parameter_dynamics", "parameter_dynamics/vgg19_cifar10", "plain", SMALLER),
+        ("parameter_dynamics", "parameter_dynamics/small_vgg_cifar10", "plain", ANOTHER),
+        ("parameter_dynamics", "parameter_dynamics/resnet18_cifar10", "negated_buffers", SMALLER),
+        ("parameter_dynamics", "parameter_dynamics/resnet18_cifar10", "distorted", ANOTHER),
+        ("looking_at_parameters", "looking_at_parameters/spirals_second", "", REPEATED),
+        ("attention_bias", "attention_bias", "aligned100", ANOTHER),
+    ],
+)
+def test_variants__are_what_they_are_called(experiment, study, variant, verdict):
+    assert verdict_of(Publication(FOLDER / experiment / "params.yaml").of_variant(study, variant)) == verdict
+
+
+def test_main__prints_what_differs(capsys):
+    differences.main("initialization")
+    printed = capsys.readouterr().out
+
+    assert "initialization published: repeated in a smaller size" in printed
+    assert "epochs: published 50, here 5" in printed and "gain: published 1.41421, here 1" in printed
+
+
+def rows_of_readme():
+    """Return the experiments of the README's table: what is as published, the verdict and what is ours."""
+    lines = [line for line in (FOLDER.parent / "README.md").read_text().splitlines() if line.startswith("| `")]
+    cells = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines)
+    rows = {row[0].strip("`"): row[1:] for row in cells if row[0].strip("`") in EXPERIMENTS}
+    return {name: (names_in(exact), verdict, names_in(ours)) for name, (exact, verdict, ours) in rows.items()}
+
+
+def names_in(cell):
+    return [name.strip(" `") for name in cell.split(",") if name.strip()]
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_readme__gives_the_verdict_that_follows_from_the_table_of_differences(experiment):
+    exact, verdict, ours = rows_of_readme()[experiment]
+    publication = Publication(FOLDER / experiment / "params.yaml")
+    verdicts = {}
+    for study in publication.studies:
+        for variant in publication.variants(study):
+            outcome = verdict_of(publication.of_variant(study, variant))
+            for name in (variant, study.rpartition("/")[2]):
+                verdicts.setdefault(name, set()).add(outcome)
+    assert set(exact) | set(ours) <= verdicts.keys()
+
+    for name in exact:
+        assert verdict in verdicts[name]
+    assert all(verdicts[name] == {ANOTHER} for name in ours)
+    assert verdict in (REPEATED, SMALLER, ANOTHER) and (exact or verdict == ANOTHER)
