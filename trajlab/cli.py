@@ -105,7 +105,7 @@ def info(
     from trajlab.runs.open import open as open_trajectory
     from trajlab.runs.open import runs_in
 
-    reading = {"step_pattern": step_pattern, "series": series, "key": key, "parameters": parameters}
+    reading: dict[str, Any] = {"step_pattern": step_pattern, "series": series, "key": key, "parameters": parameters}
     console = Console(soft_wrap=True)
     for number, path in enumerate(list(runs_in(run).values()) or [run]):
         if number:
@@ -135,7 +135,7 @@ def pack(
     from trajlab.runs.open import runs_in
     from trajlab.runs.pack import pack as pack_run
 
-    reading = {"step_pattern": step_pattern, "series": series, "key": key, "parameters": parameters}
+    reading: dict[str, Any] = {"step_pattern": step_pattern, "series": series, "key": key, "parameters": parameters}
     runs = {path: store / f"{name}.zarr" for name, path in runs_in(source).items()} or {source: store}
     for path, target in runs.items():
         with computing(f"pack {target.name}", workers=workers):
@@ -159,7 +159,7 @@ def import_(
     from trajlab.runs.import_checkpoints import import_checkpoints
     from trajlab.runs.open import open as open_trajectory
 
-    reading = {"step_pattern": step_pattern, "series": series, "key": key, "parameters": parameters}
+    reading: dict[str, Any] = {"step_pattern": step_pattern, "series": series, "key": key, "parameters": parameters}
     say_step_source(step_attrs(open_trajectory(source, **reading)))
     import_checkpoints(source, run, **reading)
 
@@ -266,7 +266,7 @@ def network(
     from trajlab.runs.open import runs_in
 
     path = next(iter(runs_in(run).values()), run)
-    reading = {"step_pattern": step_pattern, "series": series, "key": key, "parameters": parameters}
+    reading: dict[str, Any] = {"step_pattern": step_pattern, "series": series, "key": key, "parameters": parameters}
     trajectory = open_trajectory(path, trust=trust, **reading)
     say_step_source(step_attrs(trajectory))
     inputs = None if probe is None else read_probe(probe)

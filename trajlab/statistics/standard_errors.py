@@ -62,13 +62,16 @@ def linear_error(covariances: Sums, residual: Mapping[str, xr.Variable | float],
         Whether to return the error of the total over all parameters.
     """
     names = list(residual)
-    variance: xr.Variable | float = 0.0
-    for position, first in enumerate(names):
-        for second in names[position:]:
-            factor = residual[first] * residual[second] * (1.0 if first == second else 2.0)
-            variance = variance + factor * getattr(covariances, f"{first}_{second}")
-    variance = variance.clip(min=0.0)
-    return np.sqrt(variance.sum("parameter", min_count=1) if total else variance)
+    terms = [
+        (1.0 if first == second else 2.0)
+        * (residual[first] * residual[second])
+        * getattr(covariances, f"{first}_{second}")
+        for position, first in enumerate(names)
+        for second in names[position:]
+    ]
+    variance = sum(terms[1:], start=terms[0]).clip(min=0.0)
+    variance = variance.sum("parameter", min_count=1) if total else variance
+    return variance**0.5
 
 
 def total_error(first: xr.Variable, second: xr.Variable, sums: Sums, *, total: bool = False) -> xr.Variable:

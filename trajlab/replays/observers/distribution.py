@@ -72,7 +72,7 @@ class _Sums:
 
     def __init__(self, layer: Layer, samples: int, along: str):
         shape, dims = (samples, *layer.shape), ("sample", *layer.dims)
-        dtype = layer.dtype if layer.dtype in (np.float32, np.float64) else np.float64
+        dtype = layer.dtype if layer.dtype in (np.float32, np.float64) else np.dtype(np.float64)
         self.sorted = np.empty(shape, dtype) if np.prod(shape) <= EXACT else None
         self.histogram = Histogram(dtype)
         self.kernel = Moments()

@@ -274,7 +274,7 @@ class Histogram:
             self._sample[self._sampled : self._sampled + len(first)] = first
             self._sampled += len(first)
             if self._sampled == SAMPLE:
-                self._lay_out()
+                self._lay_out(self._sample)
         if self._split is not None:
             count_pieces(values, self._split)
 
@@ -282,13 +282,13 @@ class Histogram:
         """Return the bins that hold finite values."""
         self._empty_tables()
         if self._sample is not None:
-            self._lay_out()
+            self._lay_out(self._sample)
         keys, *parts, _ = occupied_bins(self._counts, LOW, HIGH)
         return Bins(*parts) if self._split is None else joined(keys, Bins(*parts), self._split)
 
-    def _lay_out(self) -> None:
+    def _lay_out(self, sample: np.ndarray) -> None:
         """Split the bins that are full in the sample, and count it in them."""
-        sample, self._sample = self._sample[: self._sampled], None
+        sample, self._sample = sample[: self._sampled], None
         keys, _, _, upto, _ = occupied_bins(counts_of(sample), LOW, HIGH)
         full = full_bins(keys, upto, sample)
         beyond = np.setdiff1d(OUTERMOST if sample.dtype == np.float64 else [], keys[full]).astype(keys.dtype)

@@ -112,7 +112,7 @@ def _edges(ends: Sequence[np.ndarray], bins: int) -> np.ndarray:
     low, high = np.fmin.reduce(columns["min"]), np.fmax.reduce(columns["max"])
     sorted_rows = ((columns["count"] + columns["nonfinite"]) <= EXACT).all(0)
     layers = zip(low, high, sorted_rows, strict=True)
-    return np.stack([bar_edges(*limits, bins, sorted_rows=bool(is_sorted)) for *limits, is_sorted in layers])
+    return np.stack([bar_edges(least, most, bins, sorted_rows=bool(is_sorted)) for least, most, is_sorted in layers])
 
 
 def _stacked(rows: Sequence[np.ndarray]) -> np.ndarray:

@@ -42,7 +42,9 @@ def read_header(path: str, cache: dict[Any, Any] | None = None) -> Header:
         The file is cut off or is no HDF5 file.
     """
     h5py = _h5py(path)
-    entries, left_out, counters = {}, {}, {}
+    entries: dict[str, Entry] = {}
+    left_out: dict[str, str] = {}
+    counters: dict[str, str] = {}
     try:
         with open_bytes(path) as raw, h5py.File(raw, "r") as file:
             for name, dataset in _datasets(file, h5py):
@@ -87,8 +89,8 @@ def _h5py(path: str) -> Any:
 
 def _datasets(file: Any, h5py: Any) -> Iterator[tuple[str, Any]]:
     """Iterate over the weights by name; links to other files, and datasets that lie in others, are not followed."""
-    pending = [((name,), file) for name in file if not OPTIMIZER.match(name)]
-    seen = {}
+    pending: list[tuple[tuple[str, ...], Any]] = [((name,), file) for name in file if not OPTIMIZER.match(name)]
+    seen: dict[str, str] = {}
     while pending:
         path, group = pending.pop(0)
         if len(path) > 32 or len(seen) > 1_000_000:
