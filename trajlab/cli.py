@@ -129,7 +129,7 @@ def pack(
 ) -> None:
     """Write a run as one Zarr store that plain xarray opens. Packing again adds only the new steps."""
     from trajlab.running.compute import computing
-    from trajlab.running.left_out import say_left_out
+    from trajlab.running.left_out import left_out_of, say_left_out
     from trajlab.running.step_source import say_step_source, step_attrs
     from trajlab.runs.open import open as open_trajectory
     from trajlab.runs.open import runs_in
@@ -141,7 +141,7 @@ def pack(
         with computing(f"pack {target.name}", workers=workers):
             trajectory = open_trajectory(path, **reading)
             say_step_source(step_attrs(trajectory))
-            say_left_out(trajectory)
+            say_left_out(left_out_of(trajectory))
             pack_run(trajectory, target, overwrite=overwrite)
 
 
@@ -189,6 +189,7 @@ def run_stages(
 ) -> None:
     """Compute several stages in one pass over the data."""
     from trajlab.running.compute import write
+    from trajlab.running.left_out import LEFT_OUT, say_left_out
     from trajlab.running.settings import read_settings, settings_of
     from trajlab.running.skipped_stages import skipped_stages
     from trajlab.running.stage_command import lazy_result
@@ -214,6 +215,7 @@ def run_stages(
             raise MissingData(f"cannot compute any stage of {run}: {words}; name a run that has what one needs")
         typer.echo(f"trajlab: {words}", err=True)
     say_step_source(*(result.attrs for result in results.values()))
+    say_left_out(*(result.attrs.get(LEFT_OUT, {}) for result in results.values()))
     write(results, overwrite=overwrite, workers=workers, scheduler=scheduler)
 
 

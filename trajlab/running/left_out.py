@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 
-import click
 import typer
 import xarray as xr
 
@@ -33,19 +32,21 @@ def left_out_of(runs: Trajectory | Mapping[str, Trajectory]) -> dict[str, str]:
     return {f"{name} of {run}": reason for run, omitted in by_run.items() for name, reason in omitted.items()}
 
 
-def say_left_out(runs: Trajectory | Mapping[str, Trajectory]) -> None:
-    """Name on stderr what is left out of runs, a line for each reason, once in a command."""
-    by_reason: dict[str, list[str]] = {}
-    for name, reason in left_out_of(runs).items():
-        by_reason.setdefault(reason, []).append(name)
-    context = click.get_current_context(silent=True)
-    lines = context.meta.setdefault(__name__, set()) if context is not None else set()
+def say_left_out(*omitted: Mapping[str, str]) -> None:
+    """Name on stderr what is left out, a line for each reason.
+
+    Parameters
+    ----------
+    omitted
+        Tensors with the reason, as `left_out_of` returns them and results have them in their attr.
+    """
+    by_reason: dict[str, dict[str, None]] = {}
+    for tensors in omitted:
+        for name, reason in tensors.items():
+            by_reason.setdefault(reason, {})[name] = None
     for reason, names in by_reason.items():
         more = f" and {len(names) - SHOWN} more (see trajlab info)" if len(names) > SHOWN else ""
-        line = f"trajlab: {', '.join(names[:SHOWN])}{more} left out: {reason}"
-        if line not in lines:
-            typer.echo(line, err=True)
-            lines.add(line)
+        typer.echo(f"trajlab: {', '.join(list(names)[:SHOWN])}{more} left out: {reason}", err=True)
 
 
 def with_left_out(result: xr.Dataset, runs: Trajectory | Mapping[str, Trajectory]) -> xr.Dataset:

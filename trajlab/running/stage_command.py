@@ -13,7 +13,7 @@ from trajlab.errors import AmbiguousData
 from trajlab.running.compute import write
 from trajlab.running.help import description, parameter_help
 from trajlab.running.inputs import needs_replay
-from trajlab.running.left_out import say_left_out, takes_tensors
+from trajlab.running.left_out import LEFT_OUT, say_left_out
 from trajlab.running.options import (
     Device,
     Key,
@@ -66,6 +66,7 @@ def stage_command(
         values = read_settings(options["params"], name, settings) | set_here
         result = lazy_result(name, RunOptions.of(options), values)
         say_step_source(result.attrs)
+        say_left_out(result.attrs.get(LEFT_OUT, {}))
         (finish or _write)(result, options)
 
     out = Annotated[Path, typer.Argument(parser=as_path, help="Zarr store to write the result to.")]
@@ -100,8 +101,6 @@ def lazy_result(name: str, options: RunOptions, settings: dict[str, Any]) -> Any
     parent: Any = options.parent
     if parent is not None:
         parent = RECORDED if str(parent) == RECORDED else _opened_parent(parent, opened, chosen)
-    if takes_tensors(stage(name), options.on):
-        say_left_out(trajectory)
     probe = None
     if options.probe is not None:
         from trajlab.replays.probe_files import read_probe  # imports torch
