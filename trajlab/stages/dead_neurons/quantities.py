@@ -87,7 +87,7 @@ def _on_probe(
     rectify, can_die, cannot_die = (xr.DataArray(list(column), dims="layer") for column in zip(*answers, strict=True))
     stuck = (sums.at_low == sums.valid) | (sums.at_high == sums.valid)
     dead = (stuck & can_die).where(known & (can_die | cannot_die))
-    nearly = ((sums.valid - sums.at_low) / sums.valid < min_active_fraction) & can_die
+    nearly = ((sums.valid - np.fmax(sums.at_low, sums.at_high)) / sums.valid < min_active_fraction) & can_die
     value = xr.where(rectify, sums.positive, sums["size"]) / sums.valid
     mean = value.sum("unit") / value.count("unit")
     before = dead.shift(step=1)
