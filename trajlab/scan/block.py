@@ -56,7 +56,7 @@ class Block:
     @property
     def is_sample(self) -> bool:
         """Whether the rows hold only some entries of the tensor."""
-        return self.size < math.prod(self.shape)
+        return 0 < self.size < math.prod(self.shape)
 
     def tracks(self) -> list[Track]:
         """Return the tracks that there are."""

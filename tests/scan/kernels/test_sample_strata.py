@@ -117,6 +117,14 @@ def test_transition_errors__agree_with_numpy(rng):
         np.testing.assert_allclose(out[step], np.ravel(expected), rtol=1e-9, atol=1e-7)
 
 
+def test_transition_errors__of_rows_without_a_finite_entry_are_none(rng):
+    index = sample_indices("w", SHAPE, 90)
+    kernel = TransitionErrors(tau=(0.7,), relative=(0.1,))
+    one = block(np.stack([rng.standard_normal(90), np.full(90, np.nan), np.zeros(90), np.zeros(90)]), index)
+    out, _ = kernel.finish(one, kernel.start(one, None))
+    assert (out[1:3] == 0).all() and np.isfinite(out[3]).all()
+
+
 def test_transition_errors__of_all_entries_are_none(rng):
     kernel = TransitionErrors(tau=(0.7,), relative=(0.1,))
     one = block(rng.standard_normal((2, 900)), None)

@@ -258,7 +258,8 @@ def rate_covariances(
             _counts(q_of, g_of, tau_previous[k], tau[k], sums[t])
             _products_of_counts(sums[t], products[t])
             if relative[k]:
-                mean_previous, mean = squares_previous[1] / squares_previous[0], squares[1] / squares[0]
+                mean_previous = squares_previous[1] / max(squares_previous[0], 1.0)
+                mean = squares[1] / max(squares[0], 1.0)
                 _add_influence(q_of, g_of, tau_previous[k], tau[k], mean_previous, mean, sums[t], products[t])
         covariance = np.empty((wide, wide))
         total_covariance(sums, products, bounds, scale, between, covariance)
