@@ -9,7 +9,7 @@ SNAPSHOTS_VERSION = "trajlab-snapshots-1"
 STORE_VERSION = "trajlab-1"
 """`Conventions` in the root attributes of a packed store."""
 
-RESULT_VERSION = "trajlab-result-2"
+RESULT_VERSION = "trajlab-result-3"
 """`Conventions` in the attributes of a result; raised when names or attributes change, or a stage writes more."""
 
 
