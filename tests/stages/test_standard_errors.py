@@ -5,16 +5,21 @@ import pkgutil
 from collections.abc import Callable
 from functools import cache
 
+import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
 
 import trajlab.stages
+from tests.stages.samples_of_entries import coverage, sample
 from trajlab.record.sampling import sample_indices
 from trajlab.runs.tensors import Series, Tensors
 from trajlab.runs.trajectory import Trajectory
+from trajlab.stages.comparison import comparison
 from trajlab.stages.distribution import distribution
+from trajlab.stages.drift import drift
 from trajlab.stages.gradient_statistics import gradient_statistics
+from trajlab.stages.projection import projection
 from trajlab.stages.sign_flips import sign_flips
 from trajlab.stages.zero_gradients import zero_gradients
 
@@ -46,7 +51,20 @@ def names_ending(suffix: str) -> list[tuple[str, str]]:
     return sorted(names)
 
 
+OF_PATHS: dict[str, Callable[..., xr.Dataset]] = {
+    "comparison": lambda ours, theirs: comparison(ours, theirs),
+    "drift": lambda ours, _: drift(ours, rtol=0.5),
+    "projection": lambda ours, _: projection(ours, anchors=4, components=1),
+    "sign_flips": lambda ours, _: sign_flips(weight=ours),
+}
+"""How stages whose errors are of several steps together are simulated: each tensor is one more sample."""
+
+PATHS = {"straightness", "path_length"}
+"""Quantities of paths whose standard error is said to be an upper bound."""
+
 ERRORS = names_ending("_se")
+ON_PATHS = [(of, name) for of, name in ERRORS if of in OF_PATHS and (of != "sign_flips" or name == "weight_flip_rate")]
+ERRORS_OF_STEPS = [(of, name) for of, name in ERRORS if (of, name) not in ON_PATHS]
 INTERVALS = sorted({*names_ending("_low")} & {*ERRORS})
 
 
@@ -93,17 +111,18 @@ def values(result: xr.Dataset, name: str) -> np.ndarray:
 
 
 def test_standard_errors__each_stage_with_one_is_simulated():
-    assert {stage for stage, _ in ERRORS + INTERVALS} == set(STAGES)
+    assert {stage for stage, _ in ERRORS + INTERVALS} == {*STAGES, *OF_PATHS}
     for stage in STAGES:
         _, sample = results(stage)
         reported = {str(name) for name in sample if str(name).endswith(("_se", "_low", "_high"))}
-        described = {f"{name}{end}" for of, name in ERRORS if of == stage for end in ("_se",)}
+        described = {f"{name}_se" for of, name in ERRORS if of == stage}
+        described -= {"weight_flip_rate_se"}  # of weights, all of which this run holds
         described |= {f"{name}{end}" for of, name in INTERVALS if of == stage for end in ("_low", "_high")}
         assert reported == described | {f"total_{name}" for name in described}
 
 
 @pytest.mark.parametrize("prefix", ["", "total_"])
-@pytest.mark.parametrize(("stage", "name"), ERRORS)
+@pytest.mark.parametrize(("stage", "name"), ERRORS_OF_STEPS)
 def test_standard_errors__cover_the_truth_as_often_as_they_claim(stage, name, prefix):
     complete, sample = results(stage)
     miss = values(sample, prefix + name) - values(complete, prefix + name)
@@ -117,6 +136,35 @@ def test_standard_errors__cover_the_truth_as_often_as_they_claim(stage, name, pr
     assert (ratio > 0.85).all() and (ratio < WIDEST.get(stage, 1.2)).all() or name in UPPER_BOUNDS, ratio
     exact = sample[f"{name}_se"].sel(parameter="fc.bias")
     assert (exact.where(complete[name].sel(parameter="fc.bias").notnull(), 0) == 0).all()
+
+
+@cache
+def paths() -> tuple[dict[str, xr.DataArray], ...]:
+    """Return two runs that hold samples of one tensor each, and these tensors."""
+    rng = np.random.default_rng(1)
+    still = rng.random((2, 1, 2000)) < 0.3
+    ours, theirs = np.where(still, 1.0, 0.2 + rng.standard_normal((2, 5, 2000))).cumsum(1) * np.linspace(0.5, 2, 2000)
+    ours[:, :300] = theirs[:, :300] = ours[:1, :300]  # entries that never change, and are the same in both
+    draws = {f"draw {i}": sample(ours, 400, rng) for i in range(200)}
+    others = {name: array.copy(data=theirs[:, array["index"].values]) for name, array in draws.items()}
+    return draws, others, {"w": entire(ours)}, {"w": entire(theirs)}
+
+
+def entire(values: np.ndarray) -> xr.DataArray:
+    return xr.DataArray(da.from_array(values, chunks=-1), {"step": np.arange(len(values))}, ("step", "out"), "w")
+
+
+@pytest.mark.parametrize(("stage", "name"), ON_PATHS)
+def test_standard_errors__of_several_steps_cover_the_truth_as_often_as_they_claim(stage, name):
+    draws, others, ours, theirs = paths()
+    estimated, exact = OF_PATHS[stage](draws, others).compute(), OF_PATHS[stage](ours, theirs).compute()
+    truth = exact[name].squeeze("parameter").transpose("step", ...).values
+    estimates, errors = (estimated[key].transpose("parameter", "step", ...).values for key in (name, f"{name}_se"))
+    uncertain = np.isfinite(truth) & (np.nan_to_num(estimates).std(0) > 1e-9)
+    covered = coverage(estimates, errors, truth)[uncertain]
+    assert uncertain.any() and (covered > 0.88).all(), covered
+    assert (covered < 1).any() or name in PATHS, covered
+    assert (errors[:, np.isfinite(truth) & ~uncertain] < 1e-6).all() or name in PATHS
 
 
 @pytest.mark.parametrize("prefix", ["", "total_"])
