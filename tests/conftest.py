@@ -51,9 +51,9 @@ def checkpoints(tmp_path):
         folder = folder or tmp_path / "checkpoints"
         longest = max(len(array) for array in arrays.values())
         for row, step in enumerate(range(longest) if steps is None else steps):
-            place = folder / f"checkpoint-{step}"
-            place.mkdir(parents=True)
-            save_file({name: np.ascontiguousarray(a[row]) for name, a in arrays.items()}, place / "model.safetensors")
+            target = folder / f"checkpoint-{step}"
+            target.mkdir(parents=True)
+            save_file({name: np.ascontiguousarray(a[row]) for name, a in arrays.items()}, target / "model.safetensors")
         return folder
 
     return write

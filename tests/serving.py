@@ -43,8 +43,8 @@ class AnyNetwork(nn.Module):
         for convolution in (module for module in self.modules() if isinstance(module, nn.Conv2d)):
             size = (len(inputs), convolution.in_channels, *convolution.kernel_size)
             maps = inputs.flatten(1).sum(1).reshape(-1, 1, 1, 1).expand(size)
-            found = convolution(maps).square().sum(1)
-            outputs = outputs + found.reshape(-1, *(1,) * (inputs.ndim - 1)) * inputs
+            actual = convolution(maps).square().sum(1)
+            outputs = outputs + actual.reshape(-1, *(1,) * (inputs.ndim - 1)) * inputs
         self.squash(outputs)
         return outputs
 

@@ -27,21 +27,21 @@ class Question(NamedTuple):
 
 def read() -> list[Question]:
     section = (ROOT / "README.md").read_text().partition("## Ask the data\n")[2].partition("\n## ")[0]
-    return [Question(*found) for found in re.findall(r"([^\n]+)\n\n```python\n(.*?)```\n", section, re.DOTALL)]
+    return [Question(*actual) for actual in re.findall(r"([^\n]+)\n\n```python\n(.*?)```\n", section, re.DOTALL)]
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     """A folder as `make demo` leaves it, of runs that are shorter."""
-    place = tmp_path_factory.mktemp("demo")
+    folder = tmp_path_factory.mktemp("demo")
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["studies"]["digits"]["training"] |= {"steps": 60}
-    (place / "params.yaml").write_text(yaml.safe_dump(params))
-    data, threads = place / "data", torch.get_num_threads()
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    data, threads = folder / "data", torch.get_num_threads()
     runs = {}
     for init in params["studies"]["digits"]["inits"]:
         for optimizer in params["studies"]["digits"]["optimizers"]:
-            train.main("digits", init, optimizer, 0, data=data, params=place / "params.yaml")
+            train.main("digits", init, optimizer, 0, data=data, params=folder / "params.yaml")
             name = f"{init}-{optimizer}-0"
             run = trajlab.open(data / "snapshots" / "digits" / name)
             runs[name] = trajlab.open(trajlab.pack(run, data / "runs" / "digits" / f"{name}.zarr"))
@@ -49,7 +49,7 @@ def study(tmp_path_factory):
     torch.set_deterministic_debug_mode("default")
     results = data / "results" / "digits"
     write({results / f"{name}.zarr": trajlab.run(name, runs, **params["stages"][name]) for name in STAGES})
-    return place
+    return folder
 
 
 @pytest.fixture(scope="module")

@@ -67,10 +67,10 @@ def test_help__of_a_stage_explains_its_settings_and_its_result():
 def test_stage__writes_what_python_computes(store, tmp_path):
     done = call("drift", store, tmp_path / "drift.zarr", "--reference", -1)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    found = xr.open_zarr(tmp_path / "drift.zarr")
+    actual = xr.open_zarr(tmp_path / "drift.zarr")
     expected = trajlab.run("drift", trajlab.open(store), reference=-1)
-    xr.testing.assert_equal(found.compute(), expected.compute())
-    assert json.loads(found.attrs["settings"]) == {"reference": -1}
+    xr.testing.assert_equal(actual.compute(), expected.compute())
+    assert json.loads(actual.attrs["settings"]) == {"reference": -1}
 
 
 def test_stage__settings_from_a_file_give_way_to_options(store, tmp_path):

@@ -93,10 +93,10 @@ def test_aligning__ends_where_no_other_order_of_a_layer_is_better(seed):
     ours, theirs = ({name: rng.standard_normal(shape) for name, shape in layout.items()} for _ in range(2))
     links = chain_of(layout, {})
     orders = align(links, ours, theirs)
-    found = aligned_squares(links, orders, ours, theirs).sum()
+    actual = aligned_squares(links, orders, ours, theirs).sum()
     for position, order in product(range(2), permutations(range(3))):
         other = [np.array(order) if i == position else one for i, one in enumerate(orders)]
-        assert aligned_squares(links, other, ours, theirs).sum() >= found - 1e-9
+        assert aligned_squares(links, other, ours, theirs).sum() >= actual - 1e-9
 
 
 @pytest.mark.parametrize(

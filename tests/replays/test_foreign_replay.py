@@ -37,7 +37,7 @@ STEPS = (0, 100, 250)
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def folder(tmp_path_factory):
     """Factories, checkpoints of random networks in two forms, and probes."""
     folder = tmp_path_factory.mktemp("foreign")
     (folder / "foreign_zoo.py").write_text(FACTORIES)
@@ -63,8 +63,8 @@ def place(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def importable(place, monkeypatch):
-    monkeypatch.syspath_prepend(str(place))
+def importable(folder, monkeypatch):
+    monkeypatch.syspath_prepend(str(folder))
     yield
     sys.modules.pop("foreign_zoo", None)
 
@@ -77,63 +77,63 @@ def call(*arguments):
     return done.exception
 
 
-def by_hand(place):
+def by_hand(folder):
     """Give outputs and the values after the ReLU at each step, by torch alone."""
-    inputs, targets = torch.load(place / "probe.pt")
-    found = []
+    inputs, targets = torch.load(folder / "probe.pt")
+    actual = []
     for step in STEPS:
         net = sys.modules["foreign_zoo"].net().eval()
-        net.load_state_dict(torch.load(place / "torch" / f"step_{step}.pt"))
+        net.load_state_dict(torch.load(folder / "torch" / f"step_{step}.pt"))
         with torch.no_grad():
-            found.append((net(inputs), net[:3](inputs)))
-    outputs, hidden = (torch.stack(parts) for parts in zip(*found, strict=True))
+            actual.append((net(inputs), net[:3](inputs)))
+    outputs, hidden = (torch.stack(parts) for parts in zip(*actual, strict=True))
     return outputs, hidden, targets
 
 
 @pytest.mark.parametrize("form", ["safetensors", "torch"])
 @pytest.mark.parametrize("probe", ["probe.safetensors", "probe.npz", "probe.pt", "dict.pth"])
-def test_evaluation__of_foreign_checkpoints_is_what_torch_gives(place, tmp_path, form, probe):
-    given = ("--model", "foreign_zoo:net", "--probe", place / probe)
-    assert call("evaluation", place / form, tmp_path / "out.zarr", *given, "--prune", 0.1) is None
+def test_evaluation__of_foreign_checkpoints_is_what_torch_gives(folder, tmp_path, form, probe):
+    inputs = ("--model", "foreign_zoo:net", "--probe", folder / probe)
+    assert call("evaluation", folder / form, tmp_path / "out.zarr", *inputs, "--prune", 0.1) is None
 
-    found = xr.open_zarr(tmp_path / "out.zarr").load()
-    outputs, _, targets = by_hand(place)
+    actual = xr.open_zarr(tmp_path / "out.zarr").load()
+    outputs, _, targets = by_hand(folder)
     losses = [nn.functional.cross_entropy(one, targets).item() for one in outputs]
-    np.testing.assert_allclose(found.loss, losses, rtol=1e-5)
-    np.testing.assert_allclose(found.accuracy, (outputs.argmax(2) == targets).double().mean(1))
-    assert found.step.values.tolist() == list(STEPS)
-    assert (found.pruned_share > 0).all()
+    np.testing.assert_allclose(actual.loss, losses, rtol=1e-5)
+    np.testing.assert_allclose(actual.accuracy, (outputs.argmax(2) == targets).double().mean(1))
+    assert actual.step.values.tolist() == list(STEPS)
+    assert (actual.pruned_share > 0).all()
 
 
 @pytest.mark.parametrize("form", ["safetensors", "torch"])
 @pytest.mark.parametrize("probe", ["probe.npy", "tensor.pt", "probe.safetensors"])
-def test_dead_neurons__of_foreign_checkpoints_is_what_torch_gives(place, tmp_path, form, probe):
-    given = ("--model", "foreign_zoo:net", "--probe", place / probe)
-    assert call("dead_neurons", place / form, tmp_path / "out.zarr", *given) is None
+def test_dead_neurons__of_foreign_checkpoints_is_what_torch_gives(folder, tmp_path, form, probe):
+    inputs = ("--model", "foreign_zoo:net", "--probe", folder / probe)
+    assert call("dead_neurons", folder / form, tmp_path / "out.zarr", *inputs) is None
 
-    found = xr.open_zarr(tmp_path / "out.zarr").load()
-    _, hidden, _ = by_hand(place)
-    np.testing.assert_allclose(found.active_fraction[:, 0], (hidden > 0).double().mean((1, 3, 4)))
-    np.testing.assert_array_equal(found.dead[:, 0, :3], np.eye(3))
-    np.testing.assert_array_equal(found.first_death[0, :3], [np.nan, 100, 250])
-    assert found.layer.values.tolist() == ["2"] and found.source.values.tolist() == ["0"]
+    actual = xr.open_zarr(tmp_path / "out.zarr").load()
+    _, hidden, _ = by_hand(folder)
+    np.testing.assert_allclose(actual.active_fraction[:, 0], (hidden > 0).double().mean((1, 3, 4)))
+    np.testing.assert_array_equal(actual.dead[:, 0, :3], np.eye(3))
+    np.testing.assert_array_equal(actual.first_death[0, :3], [np.nan, 100, 250])
+    assert actual.layer.values.tolist() == ["2"] and actual.source.values.tolist() == ["0"]
 
 
-def test_the_command_itself_finds_modules_where_it_is_called(place, tmp_path):
+def test_the_command_itself_finds_modules_where_it_is_called(folder, tmp_path):
     command = [sys.executable, "-c", "from trajlab.cli import main; main()", "run", "torch", str(tmp_path / "out")]
-    given = ["--stages", "dead_neurons,evaluation", "--model", "foreign_zoo:net", "--probe", "probe.npz"]
-    done = subprocess.run([*command, *given], capture_output=True, text=True, timeout=120, cwd=place)
+    inputs = ["--stages", "dead_neurons,evaluation", "--model", "foreign_zoo:net", "--probe", "probe.npz"]
+    done = subprocess.run([*command, *inputs], capture_output=True, text=True, timeout=120, cwd=folder)
     assert (done.returncode, done.stderr) == (0, "")
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"dead_neurons.zarr", "evaluation.zarr"}
 
-    given[-1] = "nowhere.npz"
-    done = subprocess.run([*command[:-1], str(tmp_path / "b"), *given], capture_output=True, text=True, cwd=place)
+    inputs[-1] = "nowhere.npz"
+    done = subprocess.run([*command[:-1], str(tmp_path / "b"), *inputs], capture_output=True, text=True, cwd=folder)
     assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
     assert "nowhere.npz" in done.stderr and "no such file" in done.stderr
 
 
 @pytest.mark.parametrize(
-    ("model", "error", "found"),
+    ("model", "error", "actual"),
     [
         (
             "foreign_zoo:sized",
@@ -148,29 +148,29 @@ def test_the_command_itself_finds_modules_where_it_is_called(place, tmp_path):
     ],
 )
 @pytest.mark.parametrize("stage", ["evaluation", "dead_neurons"])
-def test_a_model_that_can_not_be_used_is_told(place, tmp_path, stage, model, error, found):
-    given = ("--model", model, "--probe", place / "probe.pt")
-    raised = call(stage, place / "torch", tmp_path / "out.zarr", *given)
-    assert isinstance(raised, error) and re.search(found, str(raised)), raised
+def test_a_model_that_can_not_be_used_is_told(folder, tmp_path, stage, model, error, actual):
+    inputs = ("--model", model, "--probe", folder / "probe.pt")
+    raised = call(stage, folder / "torch", tmp_path / "out.zarr", *inputs)
+    assert isinstance(raised, error) and re.search(actual, str(raised)), raised
     assert "\n" not in str(raised)
     assert not (tmp_path / "out.zarr").exists()
 
 
-def test_without_a_model_or_a_probe_it_is_told_how_to_give_them(place, tmp_path):
-    raised = call("evaluation", place / "torch", tmp_path / "out.zarr", "--probe", place / "probe.pt")
+def test_without_a_model_or_a_probe_it_is_told_how_to_give_them(folder, tmp_path):
+    raised = call("evaluation", folder / "torch", tmp_path / "out.zarr", "--probe", folder / "probe.pt")
     assert isinstance(raised, MissingData) and "--model package.module:factory" in str(raised)
-    raised = call("evaluation", place / "torch", tmp_path / "out.zarr", "--model", "foreign_zoo:net")
+    raised = call("evaluation", folder / "torch", tmp_path / "out.zarr", "--model", "foreign_zoo:net")
     assert isinstance(raised, MissingData) and "--probe FILE" in str(raised)
 
 
-def test_a_model_that_does_not_fit_names_what_does_not(place, tmp_path):
-    given = ("--model", "foreign_zoo:wide", "--probe", place / "probe.pt")
-    text = str(call("evaluation", place / "torch", tmp_path / "out.zarr", *given))
+def test_a_model_that_does_not_fit_names_what_does_not(folder, tmp_path):
+    inputs = ("--model", "foreign_zoo:wide", "--probe", folder / "probe.pt")
+    text = str(call("evaluation", folder / "torch", tmp_path / "out.zarr", *inputs))
     assert "of another shape (0.weight [5, 1, 3, 3] recorded as [4, 1, 3, 3], 0.bias [5] recorded as [4]" in text
     assert "--model" in text
 
 
-def test_a_probe_that_does_not_fit_is_told(place, tmp_path):
+def test_a_probe_that_does_not_fit_is_told(folder, tmp_path):
     np.save(tmp_path / "flat.npy", np.zeros((5, 36), np.float32))
     np.savez(tmp_path / "many.npz", inputs=np.zeros((5, 1, 6, 6), np.float32), targets=np.zeros(4, np.int64))
     np.savez(tmp_path / "odd.npz", inputs=np.zeros((5, 1, 6, 6), np.float32), targets=np.zeros((5, 2), np.int64))
@@ -179,29 +179,35 @@ def test_a_probe_that_does_not_fit_is_told(place, tmp_path):
         "many.npz": (DamagedData, "5 inputs and 4 targets"),
         "odd.npz": (BadSetting, r"targets .*labels of shape \(5,\).* values of shape \(5, 3\)"),
     }
-    for name, (error, found) in cases.items():
+    for name, (error, actual) in cases.items():
         raised = call(
-            "evaluation", place / "torch", tmp_path / "o", "--model", "foreign_zoo:net", "--probe", tmp_path / name
+            "evaluation", folder / "torch", tmp_path / "o", "--model", "foreign_zoo:net", "--probe", tmp_path / name
         )
-        assert isinstance(raised, error) and re.search(found, str(raised)), raised
+        assert isinstance(raised, error) and re.search(actual, str(raised)), raised
     raised = call(
-        "evaluation", place / "torch", tmp_path / "o", "--model", "foreign_zoo:net", "--probe", place / "probe.npy"
+        "evaluation",
+        folder / "torch",
+        tmp_path / "o",
+        "--model",
+        "foreign_zoo:net",
+        "--probe",
+        folder / "probe.npy",
     )
     assert isinstance(raised, MissingData) and "no targets" in str(raised)
 
 
-def test_a_layer_that_is_not_there_is_told_with_close_names(place):
-    run = trajlab.open(place / "torch")
+def test_a_layer_that_is_not_there_is_told_with_close_names(folder):
+    run = trajlab.open(folder / "torch")
     with pytest.raises(BadSetting, match=r"'20'.*did you mean 2"):
-        trajlab.replay(run, model="foreign_zoo:net", probe=trajlab.read_probe(place / "probe.pt"), layers=["20"])
+        trajlab.replay(run, model="foreign_zoo:net", probe=trajlab.read_probe(folder / "probe.pt"), layers=["20"])
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:7", "gpu", "meta"])
-def test_a_device_that_is_not_there_is_told(place, tmp_path, device):
+def test_a_device_that_is_not_there_is_told(folder, tmp_path, device):
     if device == "cuda" and torch.cuda.is_available():
         pytest.skip("there is one")
-    given = ("--model", "foreign_zoo:net", "--probe", place / "probe.pt", "--device", device)
-    raised = call("evaluation", place / "torch", tmp_path / "out.zarr", *given)
+    inputs = ("--model", "foreign_zoo:net", "--probe", folder / "probe.pt", "--device", device)
+    raised = call("evaluation", folder / "torch", tmp_path / "out.zarr", *inputs)
     assert isinstance(raised, BadSetting), raised
     assert repr(device) in str(raised)
     assert "cpu" in str(raised) and "\n" not in str(raised)
@@ -209,19 +215,19 @@ def test_a_device_that_is_not_there_is_told(place, tmp_path, device):
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_replay__on_cuda_gives_the_numbers_of_the_cpu_to_rounding(place, tmp_path):
+def test_replay__on_cuda_gives_the_numbers_of_the_cpu_to_rounding(folder, tmp_path):
     for device in ("cpu", "cuda"):
-        given = ("--model", "foreign_zoo:net", "--probe", place / "probe.pt", "--device", device)
+        inputs = ("--model", "foreign_zoo:net", "--probe", folder / "probe.pt", "--device", device)
         for stage in ("evaluation", "dead_neurons"):
             more = ("--prune-relative", 0.5) if stage == "evaluation" else ()
-            assert call(stage, place / "torch", tmp_path / f"{stage}-{device}.zarr", *given, *more) is None
+            assert call(stage, folder / "torch", tmp_path / f"{stage}-{device}.zarr", *inputs, *more) is None
     for stage in ("evaluation", "dead_neurons"):
         cpu, cuda = (xr.open_zarr(tmp_path / f"{stage}-{device}.zarr").load() for device in ("cpu", "cuda"))
         xr.testing.assert_allclose(cuda, cpu, rtol=1e-3, atol=1e-4)
 
 
-def test_info__says_how_to_replay_a_run_without_model_and_probe(place):
-    done = CliRunner().invoke(app, ["info", str(place / "torch")])
+def test_info__says_how_to_replay_a_run_without_model_and_probe(folder):
+    done = CliRunner().invoke(app, ["info", str(folder / "torch")])
     said = " ".join(done.stdout.split())
     assert "--probe FILE" in said
     assert "--model package" in said

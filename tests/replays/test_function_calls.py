@@ -89,9 +89,9 @@ def test_function_calls__units_without_a_constant_are_not_dead(name):
     assert (result.dead == 0).all() and (result.fraction_dead == 0).all() and (result.total_fraction_dead == 0).all()
     assert (result.near_dead == 0).all() and result.dead_at.item().startswith("never")
     if flat is not None:
-        found = saturation(lambda **asked: replay(run, model=model, probe=x, **asked)).compute()
+        actual = saturation(lambda **asked: replay(run, model=model, probe=x, **asked)).compute()
         with torch.no_grad():
-            assert found.fraction_saturated[0, 0] == pytest.approx(flat(function(model.fc(x))).double().mean().item())
+            assert actual.fraction_saturated[0, 0] == pytest.approx(flat(function(model.fc(x))).double().mean().item())
 
 
 def test_function_calls__layers_that_cannot_die_stay_out_of_totals():
@@ -145,10 +145,10 @@ def test_function_calls__behind_a_normalization_half_of_the_channels_are_dead(no
     alerts = trajlab.run("alerts", run, model=Normed, probe=x, dead_relu_threshold_layer=49.0).compute()
     assert (alerts["value"].sel(check="DeadRelu relu") == 50.0).all()
     assert (alerts.fires.sel(check="DeadRelu relu") == 1).all()
-    found = trajlab.run("saturation", run, model=Normed, probe=x).compute()
+    actual = trajlab.run("saturation", run, model=Normed, probe=x).compute()
     with torch.no_grad():
         hidden = torch.relu(models[1].norm1(models[1].conv1(x)))
-    assert found.fraction_saturated[1, 0] == pytest.approx((hidden == 0).double().mean().item())
+    assert actual.fraction_saturated[1, 0] == pytest.approx((hidden == 0).double().mean().item())
 
 
 @pytest.mark.parametrize("scheduler", ["threads", "processes"])
@@ -163,8 +163,8 @@ def test_function_calls__steps_side_by_side_give_the_same_bits(normed, scheduler
         expected = layers[name].compute(scheduler="sync")
         np.testing.assert_allclose(expected, torch.stack(values), rtol=1e-5, atol=1e-6)
         with dask.config.set(array_optimize=fuse_scans):
-            found = layers[name].compute(scheduler=scheduler, num_workers=3)
-        np.testing.assert_array_equal(found, expected)
+            actual = layers[name].compute(scheduler=scheduler, num_workers=3)
+        np.testing.assert_array_equal(actual, expected)
 
 
 def test_function_calls__modules_give_the_same_bits_under_their_own_names(normed):
@@ -277,12 +277,12 @@ def test_function_calls__gradients_reach_functions_in_place(normed):
 
     run, models, x = normed
     y = torch.randint(4, (20,), generator=torch.Generator().manual_seed(0))
-    found = replay(run, model=Normed, probe=(x, y)).observe(OutputGradients(Objective()))
+    actual = replay(run, model=Normed, probe=(x, y)).observe(OutputGradients(Objective()))
     model = models[0]
     hidden = torch.relu(model.norm1(model.conv1(x))).detach().requires_grad_()
     loss = F.cross_entropy(model.fc(torch.relu(model.norm2(model.conv2(hidden))).mean((2, 3))), y, reduction="sum")
     loss.backward()
-    np.testing.assert_allclose(found["relu"][0], hidden.grad, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(actual["relu"][0], hidden.grad, rtol=1e-4, atol=1e-6)
 
 
 def test_function_calls__on_parameters_alone_are_no_layers():

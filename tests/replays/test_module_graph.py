@@ -20,8 +20,8 @@ def described(build, probe):
 
 
 def test_wiring__a_residual_network_that_works_in_place():
-    found, nodes = described(Residual, torch.zeros(2, 2, 5, 5))
-    assert found == [
+    actual, nodes = described(Residual, torch.zeros(2, 2, 5, 5))
+    assert actual == [
         ("input", []), ("conv1", ["input"]), ("norm", ["conv1"]), ("relu", ["norm"]), ("conv2", ["relu"]),
         ("add", ["conv2", "relu"]), ("relu:1", ["add"]), ("split", ["relu:1"]), ("sub", ["split"]), ("mean", ["sub"]),
         ("fc", ["mean"]), ("output", ["fc"]),
@@ -31,16 +31,16 @@ def test_wiring__a_residual_network_that_works_in_place():
 
 
 def test_wiring__what_is_made_of_tokens_comes_from_the_input():
-    found, _ = described(Tokens, torch.zeros(2, 4).long())
-    sources = dict(found)
+    actual, _ = described(Tokens, torch.zeros(2, 4).long())
+    sources = dict(actual)
     assert sources["embedding"] == ["input"]
     assert sources["head"] == ["mean"] and sources["mean"] == ["encoder.norm2"]
     assert sources["encoder.linear2"] == ["encoder.dropout"] or sources["encoder.linear2"] == ["relu"]
 
 
 def test_wiring__modules_that_give_what_they_get_are_on_the_way():
-    found, _ = described(lambda: nn.Sequential(nn.Linear(3, 2), nn.Dropout(), nn.Identity()), torch.zeros(2, 3))
-    assert found == [("input", []), ("0", ["input"]), ("1", ["0"]), ("2", ["1"]), ("output", ["2"])]
+    actual, _ = described(lambda: nn.Sequential(nn.Linear(3, 2), nn.Dropout(), nn.Identity()), torch.zeros(2, 3))
+    assert actual == [("input", []), ("0", ["input"]), ("1", ["0"]), ("2", ["1"]), ("output", ["2"])]
 
 
 def test_wiring__thousands_of_functions_in_a_row():
@@ -50,14 +50,16 @@ def test_wiring__thousands_of_functions_in_a_row():
             self.fc = nn.Linear(3, 3)
 
         def forward(self, x):
-            found = self.fc(x)
+            actual = self.fc(x)
             for _ in range(1500):
-                found = torch.tanh(found) + x
-            return found
+                actual = torch.tanh(actual) + x
+            return actual
 
-    found, nodes = described(Deep, torch.zeros(2, 3))
-    assert len(found) == 3 + 2 * 1500
-    assert found[2:4] == [("tanh", ["fc"]), ("add", ["tanh", "input"])] and nodes[-1].sources == [len(nodes) - 2]
+    actual_result, nodes = described(Deep, torch.zeros(2, 3))
+    assert len(actual_result) == 3 + 2 * 1500
+    assert actual_result[2:4] == [("tanh", ["fc"]), ("add", ["tanh", "input"])] and nodes[-1].sources == [
+        len(nodes) - 2
+    ]
 
 
 def test_save_network__says_what_it_lacks(tmp_path):

@@ -37,10 +37,10 @@ class Gradients(Observer):
     def start(self, layers, samples):
         return {name: np.full(output.shape, np.nan) for name, output in self.outputs(layers, samples).items()}
 
-    def add(self, state, place, seen):
+    def add(self, state, position, seen):
         rows = slice(seen.first, seen.first + len(seen.gradient))
-        list(state.values())[2 * place][rows] = seen.gradient
-        list(state.values())[2 * place + 1][rows] = seen.values
+        list(state.values())[2 * position][rows] = seen.gradient
+        list(state.values())[2 * position + 1][rows] = seen.values
 
     def finish(self, state):
         return state
@@ -102,9 +102,9 @@ def images():
     return torch.randn(9, 2, 5, 5, generator=generator), torch.randint(0, 3, (9,), generator=generator)
 
 
-def fused(*found):
+def fused(*actual):
     with dask.config.set(array_optimize=fuse_scans):
-        return dask.compute(*found)
+        return dask.compute(*actual)
 
 
 def test_observe__all_observers_share_one_pass_a_step(images):
@@ -154,7 +154,7 @@ def test_observe__gradients_agree_with_autograd(images, kind):
     nets, run = trained(Residual)
     layers = ["input", "conv1", "relu", "relu:1", "split[1]", ""]
     replayed = replay(run.with_model(Residual), probe=images, layers=layers)
-    found = replayed.observe(Gradients(Objective(kind)))
+    actual = replayed.observe(Gradients(Objective(kind)))
     for step, net in enumerate(nets):
         x = images[0].clone().requires_grad_()
         conv1 = net.conv1(x)
@@ -171,22 +171,22 @@ def test_observe__gradients_agree_with_autograd(images, kind):
         }[kind]
         expected = torch.autograd.grad(value, [x, conv1, relu, again, square, logits])
         for name, gradient in zip(layers, expected, strict=True):
-            np.testing.assert_allclose(found[f"gradient {name}"][step], gradient, rtol=1e-4, atol=1e-7)
-    np.testing.assert_array_equal(found["value input"][0], images[0])
+            np.testing.assert_allclose(actual[f"gradient {name}"][step], gradient, rtol=1e-4, atol=1e-7)
+    np.testing.assert_array_equal(actual["value input"][0], images[0])
 
 
 def test_observe__gradient_of_a_unit_of_each_sample(images):
     nets, run = trained(Residual)
     units = (0, 3, 1, 2, 0, 1, 2, 3, 3)
     replayed = replay(run.with_model(Residual), probe=images[0], layers=["input", "fc"])
-    found = replayed.observe(Gradients(Objective("unit", "relu", units)))
+    actual = replayed.observe(Gradients(Objective("unit", "relu", units)))
     for step, net in enumerate(nets):
         x = images[0].clone().requires_grad_()
         relu = F.relu(net.norm(net.conv1(x)))
         value = relu.mean((2, 3))[torch.arange(9), torch.tensor(units)].sum()
         expected = torch.autograd.grad(value, x)[0]
-        np.testing.assert_allclose(found["gradient input"][step], expected, rtol=1e-4, atol=1e-7)
-    assert (found["gradient fc"].compute() == 0).all(), "the unit does not depend on what comes after it"
+        np.testing.assert_allclose(actual["gradient input"][step], expected, rtol=1e-4, atol=1e-7)
+    assert (actual["gradient fc"].compute() == 0).all(), "the unit does not depend on what comes after it"
 
 
 def test_observe__a_transformer_on_tokens_gives_gradients_and_attention():
@@ -236,15 +236,15 @@ def test_observe__attention_of_modules_that_do_not_give_it():
 
     nets, run = trained(build)
     x = torch.randint(0, 11, (5, 6))
-    found = replay(run.with_model(build), probe=x, layers=["*[1]", ""])
-    assert list(found) == ["1[1]", "2[1]", ""]
+    actual = replay(run.with_model(build), probe=x, layers=["*[1]", ""])
+    assert list(actual) == ["1[1]", "2[1]", ""]
     plain = replay(run.with_model(build), probe=x, layers=[""])[""]
-    np.testing.assert_array_equal(found[""], plain)
+    np.testing.assert_array_equal(actual[""], plain)
     for step, net in enumerate(nets):
         q, k, _ = net[1].parts(net[0](x))
         scores = (q @ k.transpose(2, 3) / 2).masked_fill(torch.ones(6, 6).triu(1).bool(), -torch.inf)
-        np.testing.assert_allclose(found["1[1]"][step], scores.softmax(3).detach(), rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(found["2[1]"].sum("key"), 1, rtol=1e-5)
+        np.testing.assert_allclose(actual["1[1]"][step], scores.softmax(3).detach(), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(actual["2[1]"].sum("key"), 1, rtol=1e-5)
 
 
 def test_observe__inputs_of_each_step_of_its_own(images):
@@ -254,22 +254,22 @@ def test_observe__inputs_of_each_step_of_its_own(images):
         {"inputs": (("step", "sample", "c", "y", "x"), dask.array.from_array(inputs.numpy(), chunks=2))},
         {"step": [0, 10, 20]},
     )
-    found = replay(run.with_model(Residual), probe=probe, layers=[""])[""]
+    actual = replay(run.with_model(Residual), probe=probe, layers=[""])[""]
     for step, net in enumerate(nets):
-        np.testing.assert_allclose(found[step], net(inputs[step]).detach(), rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(actual[step], net(inputs[step]).detach(), rtol=1e-4, atol=1e-6)
     part = replay(run.with_model(Residual), probe=probe.sel(step=[20]), layers=[""])[""]
-    np.testing.assert_array_equal(part.sel(step=20), found.sel(step=20))
+    np.testing.assert_array_equal(part.sel(step=20), actual.sel(step=20))
 
 
 def test_observe__pruning_leaves_biases_and_what_is_large(images):
     nets, run = trained(Residual)
-    found = replay(run.with_model(Residual), probe=images, layers=[""], prune=0.1)[""]
+    actual = replay(run.with_model(Residual), probe=images, layers=[""], prune=0.1)[""]
     for step, net in enumerate(nets):
         with torch.no_grad():
             for parameter in net.parameters():
                 if parameter.ndim > 1:
                     parameter[parameter.abs() < 0.1] = 0
-        np.testing.assert_allclose(found[step], net(images[0]).detach(), rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(actual[step], net(images[0]).detach(), rtol=1e-4, atol=1e-6)
 
 
 def test_observe__weights_that_are_shared_have_one_gradient():
@@ -285,11 +285,11 @@ def test_observe__weights_that_are_shared_have_one_gradient():
     w = np.random.default_rng(0).standard_normal((2, 4, 4)).astype(np.float32)
     x, y = torch.randn(5, 4), torch.tensor([0, 1, 2, 3, 0])
     run = trajlab.from_arrays({"a.weight": w}).with_model(Shared)
-    found = replay(run, probe=(x, y)).observe(Gradients())["gradient act"]
+    actual = replay(run, probe=(x, y)).observe(Gradients())["gradient act"]
     for step in range(2):
         hidden = torch.tanh(x @ torch.from_numpy(w[step]).T).requires_grad_()
         loss = F.cross_entropy(hidden @ torch.from_numpy(w[step]).T, y, reduction="sum")
-        np.testing.assert_allclose(found[step], torch.autograd.grad(loss, hidden)[0], rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(actual[step], torch.autograd.grad(loss, hidden)[0], rtol=1e-4, atol=1e-6)
 
 
 def test_observe__values_of_the_loss_for_regression_and_labels_of_no_class():
@@ -298,12 +298,12 @@ def test_observe__values_of_the_loss_for_regression_and_labels_of_no_class():
     x = torch.randn(4, 3)
     wanted = torch.randn(4, 2)
     out = (x @ torch.ones(3, 2)).requires_grad_()
-    found = replay(run, model=net, probe=(x, wanted), layers=[""]).observe(Gradients())["gradient "]
-    np.testing.assert_allclose(found[0], (out - wanted).detach(), rtol=1e-4, atol=1e-6)
+    actual = replay(run, model=net, probe=(x, wanted), layers=[""]).observe(Gradients())["gradient "]
+    np.testing.assert_allclose(actual[0], (out - wanted).detach(), rtol=1e-4, atol=1e-6)
     labels = torch.tensor([0, -100, 1, 7])
-    found = replay(run, model=net, probe=(x, labels), layers=[""]).observe(Gradients())["gradient "]
+    actual = replay(run, model=net, probe=(x, labels), layers=[""]).observe(Gradients())["gradient "]
     expected = torch.autograd.grad(F.cross_entropy(out[[0, 2]], labels[[0, 2]], reduction="sum"), out)[0]
-    np.testing.assert_allclose(found[0], expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(actual[0], expected, rtol=1e-4, atol=1e-6)
 
 
 def test_observe__what_can_not_be_derived_is_said(images):
@@ -328,10 +328,10 @@ def test_observe__a_long_probe_goes_in_batches_of_few_bytes(images, monkeypatch)
     expected = dask.compute(replay(run.with_model(Residual), probe=images).observe(Gradients()))[0]
     monkeypatch.setattr("trajlab.sizes.BATCH_BYTES", 1)
     Residual.runs = 0
-    found = dask.compute(replay(run.with_model(Residual), probe=images).observe(Gradients()))[0]
+    actual = dask.compute(replay(run.with_model(Residual), probe=images).observe(Gradients()))[0]
     assert Residual.runs == 1 + 3 * 9
     for name, array in expected.items():
-        np.testing.assert_allclose(found[name], array, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(actual[name], array, rtol=1e-4, atol=1e-6)
 
 
 def test_observe__layers_of_a_kind(images):
@@ -352,12 +352,12 @@ def test_observe__any_scheduler_gives_the_same_bits(images, scheduler):
     run.facts["describe"] = {"model": {"factory": "tests.replays.test_observe:Residual"}}
     replayed = replay(run, probe=images)
     observers = Activity(), Pooled(), Gradients()
-    expected = [dask.compute(replayed.observe(one), scheduler="sync")[0] for one in observers]
+    expected = [dask.compute(replayed.observe(first), scheduler="sync")[0] for first in observers]
     with dask.config.set(scheduler=scheduler, num_workers=2, array_optimize=fuse_scans):
-        found = dask.compute(*(replayed.observe(one) for one in observers))
-    for one, other in zip(expected, found, strict=True):
-        for name, array in one.items():
-            np.testing.assert_array_equal(other[name], array)
+        actual = dask.compute(*(replayed.observe(first) for first in observers))
+    for first, second in zip(expected, actual, strict=True):
+        for name, array in first.items():
+            np.testing.assert_array_equal(second[name], array)
 
 
 def test_observe__is_lazy(images, no_compute):

@@ -19,15 +19,15 @@ LABELS = torch.tensor([0, 1, 2, 1, 0])
 SHA256 = probe_facts(probe_tensors((INPUTS, LABELS)))["sha256"]
 
 
-def write(path, found):
+def write(path, actual):
     if path.suffix == ".safetensors":
-        save_file(found, path)
+        save_file(actual, path)
     elif path.suffix == ".npz":
-        np.savez(path, **{name: np.asarray(values) for name, values in found.items()})
+        np.savez(path, **{name: np.asarray(values) for name, values in actual.items()})
     elif path.suffix == ".npy":
-        np.save(path, np.asarray(found))
+        np.save(path, np.asarray(actual))
     else:
-        torch.save(found, path)
+        torch.save(actual, path)
     return path
 
 
@@ -62,11 +62,11 @@ def test_read_probe__has_the_kinds_of_a_runs_own_file(tmp_path):
     kinds = {"valid": (INPUTS, LABELS), "train": (INPUTS[:2] + 1, LABELS[:2])}
     with trajlab.Recorder(torch.nn.Linear(3, 1), tmp_path / "run", probe=kinds):
         pass
-    found, recorded = read_probe(tmp_path / "run" / "probe.safetensors"), trajlab.open(tmp_path / "run").probe
-    assert found.attrs == recorded.attrs and set(found.attrs) == {"sha256", "train_sha256"}
-    assert found.sizes["train_sample"] == 2
-    xr.testing.assert_equal(found, recorded.compute())
-    xr.testing.assert_identical(found, as_probe(kinds))
+    actual, recorded = read_probe(tmp_path / "run" / "probe.safetensors"), trajlab.open(tmp_path / "run").probe
+    assert actual.attrs == recorded.attrs and set(actual.attrs) == {"sha256", "train_sha256"}
+    assert actual.sizes["train_sample"] == 2
+    xr.testing.assert_equal(actual, recorded.compute())
+    xr.testing.assert_identical(actual, as_probe(kinds))
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64, torch.int32, torch.uint8, torch.bool])
@@ -103,11 +103,11 @@ WRONG = {
 
 @pytest.mark.parametrize("name", WRONG)
 def test_read_probe__what_is_wrong_is_told(tmp_path, name):
-    found, error, message = WRONG[name]
-    if isinstance(found, bytes):
-        (tmp_path / name).write_bytes(found)
+    actual, error, message = WRONG[name]
+    if isinstance(actual, bytes):
+        (tmp_path / name).write_bytes(actual)
     else:
-        write(tmp_path / name, found)
+        write(tmp_path / name, actual)
     with pytest.raises(error, match=message) as caught:
         read_probe(tmp_path / name)
     assert str(tmp_path / name) in str(caught.value)
@@ -143,10 +143,10 @@ def test_as_probe__leaves_a_dataset_as_it_is():
     assert as_probe(probe) is probe
 
 
-@pytest.mark.parametrize("given", ["text", object(), (INPUTS, "labels"), (INPUTS, LABELS, LABELS)])
-def test_as_probe__what_is_no_array_is_told(given):
+@pytest.mark.parametrize("inputs", ["text", object(), (INPUTS, "labels"), (INPUTS, LABELS, LABELS)])
+def test_as_probe__what_is_no_array_is_told(inputs):
     with pytest.raises(BadSetting, match="arrays or tensors|a tensor of inputs"):
-        as_probe(given)
+        as_probe(inputs)
 
 
 def test_as_probe__the_hash_is_of_the_bytes():

@@ -65,13 +65,13 @@ def test_probe_of__gaussian_has_mean_and_spread_of_each_channel(images):
 
 
 def test_probe_of__shuffled_puts_all_examples_into_one_other_order(images):
-    found = probe_of(images, "shuffled")
-    made, real = (one.reshape(40, 2, -1) for one in (found.inputs.values, images.inputs.values))
+    actual = probe_of(images, "shuffled")
+    made, real = (one.reshape(40, 2, -1) for one in (actual.inputs.values, images.inputs.values))
 
     order = [int(np.flatnonzero(real[0, 0] == value)[0]) for value in made[0, 0]]
     assert sorted(order) == list(range(72)) and order != list(range(72))
     np.testing.assert_array_equal(made, real[..., order])
-    np.testing.assert_array_equal(found.targets, images.targets)
+    np.testing.assert_array_equal(actual.targets, images.targets)
 
 
 def test_probe_of__inputs_without_channels_count_as_one(rng):

@@ -99,7 +99,7 @@ def run():
 
 def by_hand(states, x):
     """What the activations of Net are, written out."""
-    found = {"layer1.0.relu": [], "layer1.0.relu:1": [], "act": []}
+    actual = {"layer1.0.relu": [], "layer1.0.relu:1": [], "act": []}
     for state in states:
         net = Net().eval()
         net.load_state_dict(state)
@@ -107,10 +107,10 @@ def by_hand(states, x):
         with torch.no_grad():
             first = torch.relu(block.norm(block.conv1(x)))
             second = torch.relu(block.conv2(first) + x)
-            found["layer1.0.relu"].append(first)
-            found["layer1.0.relu:1"].append(second)
-            found["act"].append(torch.tanh(net.fc1(second.flatten(1))))
-    return {name: torch.stack(rows).numpy() for name, rows in found.items()}
+            actual["layer1.0.relu"].append(first)
+            actual["layer1.0.relu:1"].append(second)
+            actual["act"].append(torch.tanh(net.fc1(second.flatten(1))))
+    return {name: torch.stack(rows).numpy() for name, rows in actual.items()}
 
 
 def test_replay__agrees_with_a_loop_over_the_snapshots(run, probe):
@@ -206,10 +206,10 @@ def test_replay__any_scheduler_and_chunks_give_the_same_bits(run, probe, chunks,
     expected = dask.compute(dict(replay(run, model=Net, probe=probe)), scheduler="sync")[0]
 
     with dask.config.set(scheduler=scheduler, num_workers=4):
-        found = dask.compute(dict(replay(trajectory(Net, chunks=chunks), model=Net, probe=probe)))[0]
+        actual = dask.compute(dict(replay(trajectory(Net, chunks=chunks), model=Net, probe=probe)))[0]
 
     for name in expected:
-        np.testing.assert_array_equal(found[name], expected[name])
+        np.testing.assert_array_equal(actual[name], expected[name])
 
 
 def test_replay__processes_give_the_same_bits(example_net, monkeypatch):
@@ -217,10 +217,10 @@ def test_replay__processes_give_the_same_bits(example_net, monkeypatch):
     layers = dict(replay(run, probe=probe))
     expected = dask.compute(layers, scheduler="sync")[0]
 
-    found = dask.compute(layers, scheduler="processes", num_workers=1)[0]
+    actual = dask.compute(layers, scheduler="processes", num_workers=1)[0]
 
     for name in expected:
-        np.testing.assert_array_equal(found[name], expected[name])
+        np.testing.assert_array_equal(actual[name], expected[name])
 
 
 FACTORY = """
@@ -281,11 +281,11 @@ def test_replay__leaves_the_global_random_state_alone(example_net):
 
 @pytest.mark.parametrize("scheduler", ["sync", "threads"])
 def test_replay__leaves_the_threads_of_torch_as_they_were(run, probe, scheduler):
-    found = []
+    actual = []
 
     class Watching(Net):
         def forward(self, x):
-            found.append(torch.get_num_threads())
+            actual.append(torch.get_num_threads())
             return super().forward(x)
 
     torch.set_num_threads(2)
@@ -293,7 +293,7 @@ def test_replay__leaves_the_threads_of_torch_as_they_were(run, probe, scheduler)
     with ThreadPoolExecutor(1) as fresh:
         after = fresh.submit(torch.get_num_threads).result()
 
-    assert found == [2, 1, 1, 1, 1]
+    assert actual == [2, 1, 1, 1, 1]
     assert (torch.get_num_threads(), after) == (2, 2)
 
 
@@ -328,8 +328,8 @@ def test_replay__two_models_that_are_given_are_not_mixed_up():
 def test_replay__computes_under_the_fusion_of_scans(run, probe):
     layers = dict(replay(run, model=Net, probe=probe))
     with dask.config.set(array_optimize=fuse_scans):
-        found = dask.compute(layers)[0]
-    np.testing.assert_array_equal(found["act"], layers["act"].compute())
+        actual = dask.compute(layers)[0]
+    np.testing.assert_array_equal(actual["act"], layers["act"].compute())
 
 
 def test_replay__goes_through_a_long_probe_in_batches(run):
@@ -391,8 +391,8 @@ def test_replay__recurrent_networks_give_their_first_output():
 
 
 class Take(nn.Module):
-    def forward(self, found):
-        return found[0]
+    def forward(self, actual):
+        return actual[0]
 
 
 def test_replay__units_of_a_transposed_convolution_have_no_rows():
@@ -564,7 +564,7 @@ def test_replay__without_a_model_says_what_to_try(run, probe):
 
 
 @pytest.mark.parametrize(
-    ("model", "error", "found"),
+    ("model", "error", "actual"),
     [
         ("replayed_net", BadSetting, "package.module"),
         ("no_such_net:small", MissingData, "No module named 'no_such_net'"),
@@ -572,9 +572,9 @@ def test_replay__without_a_model_says_what_to_try(run, probe):
         ("replayed_net:nothing", BadSetting, "returned a int"),
     ],
 )
-def test_replay__a_factory_that_is_wrong_is_told(example_net, model, error, found):
+def test_replay__a_factory_that_is_wrong_is_told(example_net, model, error, actual):
     run, probe = example_net
-    with pytest.raises(error, match=found):
+    with pytest.raises(error, match=actual):
         replay(run, model=model, probe=probe)
 
 

@@ -76,9 +76,9 @@ def test_unit_axes__are_those_of_the_module_that_made_the_tensor(name):
     x = 3 * torch.randn(60, *shape)
     result = trajlab.run("dead_neurons", run_of(model), model=build, probe=x).compute()
     for layer, (units, dead) in expected.items():
-        found = result.sel(layer=layer)
-        assert found.units == units
-        assert np.flatnonzero(found.dead[-1] == 1).tolist() == dead
+        actual = result.sel(layer=layer)
+        assert actual.units == units
+        assert np.flatnonzero(actual.dead[-1] == 1).tolist() == dead
 
 
 def moved(function, tensor, axis):
@@ -113,8 +113,8 @@ def test_unit_axes__of_methods(name, arguments, expected):
     axes.set(x, UnitAxis(3))
     if name == "reshape" and arguments == (3, 20, 6):
         expected = 2
-    found = axes.of(axes.call(getattr(torch.Tensor, name), (x, *arguments), {}))
-    assert found == (None if expected is None else UnitAxis(expected))
+    actual = axes.of(axes.call(getattr(torch.Tensor, name), (x, *arguments), {}))
+    assert actual == (None if expected is None else UnitAxis(expected))
 
 
 def test_unit_axes__of_products_and_joined_tensors():
@@ -152,8 +152,8 @@ def test_unit_axes__that_cannot_be_known_are_named_and_can_be_asked_for():
     result = trajlab.run("dead_neurons", run, model=Heads, probe=x).compute()
     assert np.isnan(result.dead).all() and np.isnan(result.fraction_dead).all()
     assert "unit-axis" in result.dead_at.item()
-    found = trajlab.run("saturation", run, model=Heads, probe=x).compute()
-    assert np.isnan(found.saturated).all() and 0 < found.fraction_saturated.item() < 1
+    actual = trajlab.run("saturation", run, model=Heads, probe=x).compute()
+    assert np.isnan(actual.saturated).all() and 0 < actual.fraction_saturated.item() < 1
     alerts = trajlab.run("alerts", run, model=Heads, probe=x).compute()
     assert alerts.checked.sel(rule="DeadRelu") == 0
 

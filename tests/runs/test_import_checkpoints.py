@@ -14,10 +14,10 @@ def test_import_checkpoints__keeps_every_bit(tmp_path):
     source, run = trajlab.open(tmp_path, step_pattern=r"upd(\d+)"), trajlab.open(tmp_path / "run")
     assert run.steps.tolist() == [3, 9]
     for step in (3, 9):
-        expected, found = source.at(step), run.at(step)
-        assert set(found) == set(expected)
-        assert all(found[name].dtype == expected[name].dtype for name in found)
-        assert all(torch.equal(found[name], expected[name]) for name in found)
+        expected, actual = source.at(step), run.at(step)
+        assert set(actual) == set(expected)
+        assert all(actual[name].dtype == expected[name].dtype for name in actual)
+        assert all(torch.equal(actual[name], expected[name]) for name in actual)
 
 
 def test_import_checkpoints__a_tensor_that_comes_late(tmp_path):

@@ -212,7 +212,7 @@ def test_pack__any_name_of_a_tensor(tmp_path, rng):
 
 
 @pytest.mark.parametrize(
-    ("place", "value"),
+    ("position", "value"),
     [
         (("weights", "attributes", "order"), None),
         (("weights", "attributes", "order"), ["fc.weight", "fc.weight"]),
@@ -231,10 +231,10 @@ def test_pack__any_name_of_a_tensor(tmp_path, rng):
         (("metrics/loss", "codecs"), []),
     ],
 )
-def test_open__metadata_that_is_not_by_pack_is_named(example, tmp_path, place, value):
+def test_open__metadata_that_is_not_by_pack_is_named(example, tmp_path, position, value):
     store = trajlab.pack(example, tmp_path / "run.zarr")
     root = json.loads((store / "zarr.json").read_text())
-    *where, last = place
+    *where, last = position
     node = root["consolidated_metadata"]["metadata"]
     for key in where:
         node = node[key]

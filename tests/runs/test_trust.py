@@ -35,10 +35,10 @@ def strange(folder: Path, factory: str, arguments: dict) -> Path:
     """Write a folder as a stranger leaves it, whose run.json names a factory."""
     rng = np.random.default_rng(0)
     for step in (0, 1, 2):
-        place = folder / f"checkpoint-{step}"
-        place.mkdir(parents=True)
+        target = folder / f"checkpoint-{step}"
+        target.mkdir(parents=True)
         tensors = {"0.weight": rng.standard_normal((3, 2)), "0.bias": rng.standard_normal(3)}
-        save_file({name: tensor.astype(np.float32) for name, tensor in tensors.items()}, place / "model.safetensors")
+        save_file({name: tensor.astype(np.float32) for name, tensor in tensors.items()}, target / "model.safetensors")
     described = {"model": {"factory": factory, "arguments": arguments}}
     facts = {"format": "trajlab-snapshots-1", "names": ["0.weight", "0.bias"], "gradients": None, "describe": described}
     (folder / "run.json").write_text(json.dumps(facts))
@@ -69,9 +69,9 @@ def test_a_strangers_factory_is_not_run(tmp_path, monkeypatch, attack, stage):
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "lying_here.py").write_text("open('PWNED', 'w')\n")
     run = trajlab.open(strange(tmp_path / "run", factory, arguments))
-    with pytest.raises(MissingData) as told:
+    with pytest.raises(MissingData) as wording:
         trajlab.run(stage, run).compute()
-    assert factory in str(told.value) and "--trust" in str(told.value) and "--model" in str(told.value)
+    assert factory in str(wording.value) and "--trust" in str(wording.value) and "--model" in str(wording.value)
     assert not (tmp_path / "PWNED").exists()
 
 

@@ -43,11 +43,11 @@ def test_scan__numbers_do_not_depend_on_chunks_or_blocks(steps, shape, step_chun
         expected = computed(kernel, plain, reference=0)
         before, sizes.BLOCK_BYTES = sizes.BLOCK_BYTES, block_bytes
         try:
-            found = computed(kernel, chunked, reference=0)
+            actual = computed(kernel, chunked, reference=0)
         finally:
             sizes.BLOCK_BYTES = before
-        for one, other in zip(expected, found, strict=True):
-            np.testing.assert_array_equal(one, other)
+        for first, second in zip(expected, actual, strict=True):
+            np.testing.assert_array_equal(first, second)
 
 
 @pytest.mark.parametrize("scheduler", ["sync", "threads", "processes"])
@@ -56,9 +56,9 @@ def test_scan__numbers_do_not_depend_on_the_scheduler(checkpoints, rng, schedule
     with dask.config.set(scheduler="sync"):
         expected = computed(Pairs(), run.weights, reference=0)
     with dask.config.set(scheduler=scheduler):
-        found = computed(Pairs(), run.weights, reference=0)
-    for one, other in zip(expected, found, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-12)
+        actual = computed(Pairs(), run.weights, reference=0)
+    for first, second in zip(expected, actual, strict=True):
+        np.testing.assert_allclose(first, second, rtol=1e-12)
 
 
 def test_scan__takes_any_element_type(rng):

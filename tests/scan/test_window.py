@@ -51,8 +51,8 @@ def test_window__gives_the_very_values_of_every_type(tmp_path, rng, dtype):
 def test_window__rows_in_memory_and_of_several_stored_types_together(tmp_path, rng):
     (single, a), (half, b) = stored(tmp_path, rng, "float32"), stored(tmp_path, rng, "bfloat16", rows=1)
     in_memory = rng.standard_normal(single.size).astype(np.float32)
-    found = through(Window(half, [in_memory], single), 5, single.size, np.float32)
-    np.testing.assert_array_equal(found, np.concatenate([widen(b), in_memory[None], a]))
+    actual = through(Window(half, [in_memory], single), 5, single.size, np.float32)
+    np.testing.assert_array_equal(actual, np.concatenate([widen(b), in_memory[None], a]))
 
 
 def test_window__a_row_that_is_not_there_has_no_address(rng):

@@ -79,8 +79,8 @@ def by_loop(net, state, probe, objective):
     went_in, came_out = {}, {}
 
     def hook(name):
-        def hear(module, given, output):
-            went_in[name], came_out[name] = given[0], output
+        def hear(module, inputs, output):
+            went_in[name], came_out[name] = inputs[0], output
             output.retain_grad()
 
         return hear
@@ -96,7 +96,7 @@ def by_loop(net, state, probe, objective):
         "p_logit": lambda: (own * logits.softmax(1).gather(1, targets[:, None])[:, 0]).sum(),
     }[objective]()
     value.backward()
-    found = {}
+    actual = {}
     for name in LAYERS:
         module, gradient = getattr(net, name), came_out[name].grad
         maps = went_in[name].detach().requires_grad_()
@@ -108,14 +108,14 @@ def by_loop(net, state, probe, objective):
             local.append(torch.autograd.grad(output, maps, alone, retain_graph=True)[0].flatten(2))
         local = torch.stack(local, 1)
         (whole,) = torch.autograd.grad(output, maps, gradient)
-        found[name] = {
+        actual[name] = {
             "em_sum": local.abs().sum((2, 3)), "em_l2": local.square().sum((2, 3)).sqrt(),
             "ab_out": gradient.flatten(2).abs().sum(2), "ab_sum": local.abs().sum((1, 3)),
             "ab_net": whole.flatten(2).abs().sum(2),
             "norm": module.weight.detach().flatten(1).norm(dim=1),
         }  # fmt: skip
-        found[name] = {key: value.detach().numpy() for key, value in found[name].items()}
-    return found
+        actual[name] = {key: value.detach().numpy() for key, value in actual[name].items()}
+    return actual
 
 
 @pytest.mark.parametrize("objective", ["loss", "logit", "p_logit"])
@@ -210,8 +210,8 @@ def test_channel_gradients__any_scheduler_gives_the_same_bits(run, probe, schedu
 def test_channel_gradients__go_through_a_long_probe_in_batches(run, probe, monkeypatch):
     expected = given(run, probe).compute()
     monkeypatch.setattr("trajlab.sizes.BATCH_SAMPLES", 4)
-    found = given(run, probe).compute()
-    xr.testing.assert_allclose(found, expected, rtol=1e-4)
+    actual = given(run, probe).compute()
+    xr.testing.assert_allclose(actual, expected, rtol=1e-4)
 
 
 def test_channel_gradients__count_what_is_not_finite_and_leave_it_out(run, probe):
@@ -289,7 +289,7 @@ def test_channel_gradients__of_a_transformer_on_words_take_positions_for_a_map()
     net.load_state_dict(run.at(0))
     held = {}
 
-    def hear(module, given, output):
+    def hear(module, inputs, output):
         held["out"] = output
         output.retain_grad()
 
@@ -335,7 +335,7 @@ def test_channel_gradients__a_weight_that_is_made_of_others_is_refused(probe):
 def test_channel_gradients__share_a_pass_with_other_stages(run, probe, monkeypatch):
     passes = []
     watched = Network.watched
-    monkeypatch.setattr(Network, "watched", lambda self, *given: passes.append(1) or watched(self, *given))
+    monkeypatch.setattr(Network, "watched", lambda self, *inputs: passes.append(1) or watched(self, *inputs))
     settings = {"model": "tests.stages.test_channel_gradients:Net", "probe": probe}
     results = [trajlab.run(name, run, **settings) for name in ("channel_gradients", "dead_neurons")]
     with dask.config.set(array_optimize=fuse_scans, scheduler="sync"):
@@ -375,7 +375,7 @@ def test_figure__box_plots_show_quartiles_of_channels_from_the_largest(study):
 
 def test_findings__name_layers_and_numbers(study):
     one = study.sel(run="large")
-    texts = [found.text for found in findings(one)]
+    texts = [sentences.text for sentences in findings(one)]
     ratio = one.cv_ratio.isel(step=-1)
     assert f"`{ratio.layer.values[ratio.values.argmax()]}`" in texts[0] and "4 layers" in texts[0]
     assert "`stem`" in texts[1]

@@ -28,20 +28,20 @@ def test_distribution__agrees_with_scipy(example):
     result = trajlab.run("distribution", example, bins=16).compute()
     for name, array in example.weights.items():
         w = array.values.reshape(21, -1).astype(np.float64)
-        found = result.sel(parameter=name)
-        np.testing.assert_allclose(found["mean"], w.mean(1), rtol=1e-10, atol=1e-14)
-        np.testing.assert_allclose(found["std"], w.std(1), rtol=1e-10)
-        np.testing.assert_allclose(found.skewness, stats.skew(w, axis=1), rtol=1e-7, atol=1e-9)
-        np.testing.assert_allclose(found.excess_kurtosis, stats.kurtosis(w, axis=1), rtol=1e-9)
-        np.testing.assert_allclose(found.quantiles, np.quantile(w, result["quantile"], axis=1).T, rtol=1e-6)
+        actual = result.sel(parameter=name)
+        np.testing.assert_allclose(actual["mean"], w.mean(1), rtol=1e-10, atol=1e-14)
+        np.testing.assert_allclose(actual["std"], w.std(1), rtol=1e-10)
+        np.testing.assert_allclose(actual.skewness, stats.skew(w, axis=1), rtol=1e-7, atol=1e-9)
+        np.testing.assert_allclose(actual.excess_kurtosis, stats.kurtosis(w, axis=1), rtol=1e-9)
+        np.testing.assert_allclose(actual.quantiles, np.quantile(w, result["quantile"], axis=1).T, rtol=1e-6)
         for step in (0, 3, 20):
-            assert found.wasserstein[step] == pytest.approx(stats.wasserstein_distance(w[step], w[0]), abs=1e-12)
-            assert found.ks[step] == pytest.approx(stats.ks_2samp(w[step], w[0]).statistic, abs=1e-12)
-            h = found.histogram.values
-            np.testing.assert_array_equal(h[step], np.histogram(w[step], found.bin_edges)[0])
-            assert found.js[step] == pytest.approx(jensenshannon(h[step], h[0], base=2), abs=1e-9)
-        assert found.ks_prev[4] == pytest.approx(stats.ks_2samp(w[4], w[3]).statistic, abs=1e-12)
-        assert np.isnan(found.ks_prev[0])
+            assert actual.wasserstein[step] == pytest.approx(stats.wasserstein_distance(w[step], w[0]), abs=1e-12)
+            assert actual.ks[step] == pytest.approx(stats.ks_2samp(w[step], w[0]).statistic, abs=1e-12)
+            h = actual.histogram.values
+            np.testing.assert_array_equal(h[step], np.histogram(w[step], actual.bin_edges)[0])
+            assert actual.js[step] == pytest.approx(jensenshannon(h[step], h[0], base=2), abs=1e-9)
+        assert actual.ks_prev[4] == pytest.approx(stats.ks_2samp(w[4], w[3]).statistic, abs=1e-12)
+        assert np.isnan(actual.ks_prev[0])
 
 
 def test_distribution__totals_are_over_all_entries(example):
@@ -128,20 +128,20 @@ def test_distribution__of_a_long_tensor_in_blocks_or_in_files_gives_the_same_bit
     expected = trajlab.run("distribution", trajlab.from_arrays({"w": w})).compute()
     monkeypatch.setattr("trajlab.sizes.BLOCK_STEPS", 2)
     for run in (trajlab.from_arrays({"w": w}), trajlab.open(checkpoints({"w": w}))):
-        found = trajlab.run("distribution", run).compute()
+        actual = trajlab.run("distribution", run).compute()
         for name in ("quantiles", "histogram", "bin_edges", "ks", "js_prev", "wasserstein_prev", "psi_null"):
-            np.testing.assert_array_equal(found[name].values, expected[name].values, err_msg=name)
+            np.testing.assert_array_equal(actual[name].values, expected[name].values, err_msg=name)
 
 
 def test_distribution__a_tensor_without_entries_leaves_totals_alone(rng):
     w = {"a": rng.standard_normal((3, 5, 4)).astype(np.float32), "b": rng.standard_normal((3, 6)).astype(np.float32)}
     expected = trajlab.run("distribution", trajlab.from_arrays(w)).compute()
-    found = trajlab.run("distribution", trajlab.from_arrays(w | {"empty": np.zeros((3, 0, 4), np.float32)})).compute()
+    actual = trajlab.run("distribution", trajlab.from_arrays(w | {"empty": np.zeros((3, 0, 4), np.float32)})).compute()
     totals = [str(name) for name in expected.data_vars if str(name).startswith("total_")]
     assert {"total_mean", "total_std_se", "total_zeros"} <= set(totals)
     for name in totals:
-        np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
-        assert np.isfinite(found[name]).all()
+        np.testing.assert_array_equal(actual[name], expected[name], err_msg=name)
+        assert np.isfinite(actual[name]).all()
 
 
 def test_distribution__errors_of_sampled_gradients_cover_the_truth(rng):
@@ -154,13 +154,13 @@ def test_distribution__errors_of_sampled_gradients_cover_the_truth(rng):
             index = np.sort(rng.choice(values.size, 500, replace=False))
             lives[name] = Series(np.arange(1), values[None, index], values.shape, index)
         run = Trajectory(Tensors({}), Tensors(lives))
-        found = trajlab.run("distribution", run, on="gradients").isel(step=0).compute()
-        of_a = found.sel(parameter="a")
+        actual = trajlab.run("distribution", run, on="gradients").isel(step=0).compute()
+        of_a = actual.sel(parameter="a")
         for name, estimate, error, truth in (
             ("mean", of_a["mean"], of_a.mean_se, whole["a"].mean()),
             ("std", of_a["std"], of_a.std_se, whole["a"].std()),
-            ("total_mean", found.total_mean, found.total_mean_se, together.mean()),
-            ("total_std", found.total_std, found.total_std_se, together.std()),
+            ("total_mean", actual.total_mean, actual.total_mean_se, together.mean()),
+            ("total_std", actual.total_std, actual.total_std_se, together.std()),
         ):
             covered[name] += abs(float(estimate) - truth) <= 1.96 * float(error)
     for name, times in covered.items():

@@ -34,7 +34,7 @@ def test_drift__agrees_with_numpy(example):
     flat = {name: w.values.reshape(21, -1).astype(np.float64) for name, w in example.weights.items()}
     flat["total"] = np.hstack(list(flat.values()))
     for name, w in flat.items():
-        found = result.sel(parameter=name) if name in example.weights else result
+        actual = result.sel(parameter=name) if name in example.weights else result
         prefix = "" if name in example.weights else "total_"
         d, u = w - w[0], np.diff(w, axis=0)
         expected = {
@@ -50,7 +50,7 @@ def test_drift__agrees_with_numpy(example):
             "update_ratio": np.append(np.nan, np.linalg.norm(u, axis=1) / np.linalg.norm(w[:-1], axis=1)),
         }
         for variable, values in expected.items():
-            np.testing.assert_allclose(found[prefix + variable], values, rtol=1e-11, atol=1e-12, err_msg=variable)
+            np.testing.assert_allclose(actual[prefix + variable], values, rtol=1e-11, atol=1e-12, err_msg=variable)
 
 
 def test_drift__knows_why_entries_never_changed(example):
@@ -104,9 +104,9 @@ def test_drift__of_half_precision_snapshots_from_a_parent_in_single_precision(tm
             folder.mkdir(parents=True)
             save_file({"w": weight}, folder / "model.safetensors")
     child, parent = (trajlab.open(tmp_path / name) for name in ("child", "parent"))
-    found = trajlab.run("drift", child, parent=parent, reference=-1).compute()
+    actual = trajlab.run("drift", child, parent=parent, reference=-1).compute()
     expected = [np.linalg.norm(values["child", step] - values["parent", 1]) for step in range(2)]
-    np.testing.assert_allclose(found.distance_l2[:, 0], expected, rtol=1e-12)
+    np.testing.assert_allclose(actual.distance_l2[:, 0], expected, rtol=1e-12)
 
 
 def test_drift__cosine_with_a_tiny_reference_keeps_its_digits():

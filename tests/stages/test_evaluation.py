@@ -46,12 +46,12 @@ def test_evaluation__agrees_with_torch_and_scikit_learn(rng, dims):
     for step in range(4):
         logits = torch.as_tensor(np.moveaxis(values[step], dims.index("unit"), -1).reshape(-1, 5)).double()
         flat, said = labels.ravel(), logits.argmax(1).numpy()
-        found = result.isel(step=step)
-        assert found.loss.item() == pytest.approx(nn.functional.cross_entropy(logits, torch.as_tensor(flat)).item())
-        assert found.accuracy.item() == pytest.approx(metrics.accuracy_score(flat, said))
-        assert found.macro_f1.item() == pytest.approx(metrics.f1_score(flat, said, average="macro"))
+        actual = result.isel(step=step)
+        assert actual.loss.item() == pytest.approx(nn.functional.cross_entropy(logits, torch.as_tensor(flat)).item())
+        assert actual.accuracy.item() == pytest.approx(metrics.accuracy_score(flat, said))
+        assert actual.macro_f1.item() == pytest.approx(metrics.f1_score(flat, said, average="macro"))
         recall = metrics.recall_score(flat, said, average=None, labels=range(4))
-        np.testing.assert_allclose(found.class_accuracy[:4], recall)
+        np.testing.assert_allclose(actual.class_accuracy[:4], recall)
 
 
 @pytest.mark.parametrize("shape", [(6, 2), (6, 1)])
@@ -194,12 +194,12 @@ def test_evaluation__pruned_is_what_a_loop_that_masks_weights_gives(name):
 
     assert result.threshold.values.tolist() == [0.05, 0.3, 0.4]
     assert result.threshold_kind.values.tolist() == ["absolute", "absolute", "relative"]
-    for place, (value, relative) in enumerate([(0.05, False), (0.3, False), (0.4, True)]):
+    for position, (value, relative) in enumerate([(0.05, False), (0.3, False), (0.4, True)]):
         expected = by_hand(build, states, inputs, labels, value, relative)
-        found = result.isel(threshold=place)
-        np.testing.assert_allclose(found.pruned_loss, expected[:, 0], rtol=1e-4)
-        np.testing.assert_allclose(found.pruned_accuracy, expected[:, 1], atol=1e-12)
-        np.testing.assert_array_equal(found.pruned_share, expected[:, 2])
+        actual = result.isel(threshold=position)
+        np.testing.assert_allclose(actual.pruned_loss, expected[:, 0], rtol=1e-4)
+        np.testing.assert_allclose(actual.pruned_accuracy, expected[:, 1], atol=1e-12)
+        np.testing.assert_array_equal(actual.pruned_share, expected[:, 2])
         assert 0 < expected[:, 2].min() and expected[:, 2].max() < 1
     assert (result.pruned_loss != result.loss).all()
 
@@ -214,11 +214,11 @@ def test_evaluation__the_share_of_a_bfloat16_run_is_of_what_is_put_to_0(tmp_path
     run = trajlab.open(tmp_path / "run").with_model(lambda: mlp().to(dtype))
 
     threshold = net[0].weight.detach().abs().flatten()[7].item()
-    found = trajlab.run("evaluation", run, prune=[threshold, 0.3]).compute().isel(step=0)
+    actual = trajlab.run("evaluation", run, prune=[threshold, 0.3]).compute().isel(step=0)
 
-    for place, value in enumerate(sorted([threshold, 0.3])):
+    for position, value in enumerate(sorted([threshold, 0.3])):
         below = [(one.detach().to(dtype).abs() < value).sum().item() for one in (net[0].weight, net[2].weight)]
-        assert found.pruned_share[place].item() == sum(below) / 200 > 0
+        assert actual.pruned_share[position].item() == sum(below) / 200 > 0
 
 
 def test_evaluation__pruning_leaves_what_is_not_small():
@@ -253,8 +253,8 @@ def test_evaluation__tells_how_much_can_be_pruned():
     pruned = xr.DataArray(
         [[0.9, 0.89, 0.5], [0.88, 0.9, 0.9], [0.95, 0.9, 0.9], [0.9, 0.9, 0.9]], dims=("step", "threshold")
     )
-    found = _prunable(xr.Dataset({"accuracy": accuracy, "pruned_share": share, "pruned_accuracy": pruned}))
-    np.testing.assert_array_equal(found, [0.3, 0.0, 0.6, np.nan])
+    actual = _prunable(xr.Dataset({"accuracy": accuracy, "pruned_share": share, "pruned_accuracy": pruned}))
+    np.testing.assert_array_equal(actual, [0.3, 0.0, 0.6, np.nan])
 
 
 def test_evaluation__tells_the_gap_to_training_examples():
@@ -283,10 +283,10 @@ def test_evaluation__tells_the_mean_of_the_losses_before_each_snapshot(name):
         {name: ("step", [5.0, np.nan, 2.0, 2.0]), "lr": ("step", [9.0] * 4)}, {"step": [0, 1, 2, 3]}
     )
 
-    found = trajlab.run("evaluation", run).compute().running_loss
+    actual = trajlab.run("evaluation", run).compute().running_loss
 
-    np.testing.assert_allclose(found, [np.nan, 5.0, 5.0, 3.5])
-    np.testing.assert_allclose(found.sel(step=3), run.metrics[name].sel(step=slice(0, 2)).mean())
+    np.testing.assert_allclose(actual, [np.nan, 5.0, 5.0, 3.5])
+    np.testing.assert_allclose(actual.sel(step=3), run.metrics[name].sel(step=slice(0, 2)).mean())
     run.metrics = run.metrics[["lr"]]
     assert "running_loss" not in trajlab.run("evaluation", run)
 
@@ -297,9 +297,9 @@ def test_evaluation__counts_a_loss_that_was_recorded_more_often_than_the_weights
     table = replay(layers=[""])[""].assign_coords(step=weights_at)
     metrics = xr.Dataset({"loss": ("step", loss)}, {"step": np.arange(10)})
 
-    found = evaluation(lambda layers: {"": table}, probe([0, 1]), metrics).running_loss
+    actual = evaluation(lambda layers: {"": table}, probe([0, 1]), metrics).running_loss
 
-    np.testing.assert_allclose(found, [np.nan, loss[:4].mean(), loss.mean()])
+    np.testing.assert_allclose(actual, [np.nan, loss[:4].mean(), loss.mean()])
 
 
 def test_evaluation__with_pruning_is_lazy_and_the_same_on_any_scheduler(no_compute):
@@ -350,12 +350,12 @@ def test_evaluation__a_single_output_is_a_logit(rng, coding, shape):
     for step in range(2):
         z = torch.as_tensor(logits[step, :, 0].astype(np.float32)).double()
         loss = nn.functional.binary_cross_entropy_with_logits(z, torch.as_tensor(positive).double())
-        found, said = result.isel(step=step), (z > 0).numpy()
-        assert found.loss.item() == pytest.approx(loss.item())
-        assert found.accuracy.item() == pytest.approx((said == positive).mean())
-        assert found.macro_f1.item() == pytest.approx(metrics.f1_score(positive, said, average="macro"))
-        np.testing.assert_allclose(found.class_accuracy, metrics.recall_score(positive, said, average=None))
-        assert (found.scored, found.left_out) == (40, 0)
+        actual, said = result.isel(step=step), (z > 0).numpy()
+        assert actual.loss.item() == pytest.approx(loss.item())
+        assert actual.accuracy.item() == pytest.approx((said == positive).mean())
+        assert actual.macro_f1.item() == pytest.approx(metrics.f1_score(positive, said, average="macro"))
+        np.testing.assert_allclose(actual.class_accuracy, metrics.recall_score(positive, said, average=None))
+        assert (actual.scored, actual.left_out) == (40, 0)
 
 
 def test_evaluation__labels_of_a_single_output_that_are_neither_are_left_out():
@@ -384,20 +384,20 @@ def test_evaluation__several_labels_a_sample_are_scored_each(rng, dtype, dims):
         z = torch.as_tensor(logits[step].astype(np.float32)).double()
         loss = nn.functional.binary_cross_entropy_with_logits(z, torch.as_tensor(labels).double())
         said, true = (np.moveaxis(array, dims.index("unit"), -1).reshape(-1, 5) for array in ((z > 0).numpy(), labels))
-        found = result.isel(step=step)
-        assert found.loss.item() == pytest.approx(loss.item())
-        assert found.accuracy.item() == pytest.approx((said == true).mean())
-        assert found.macro_f1.item() == pytest.approx(metrics.f1_score(true, said, average="macro"))
-        np.testing.assert_allclose(found.class_accuracy, metrics.recall_score(true, said, average=None))
+        actual = result.isel(step=step)
+        assert actual.loss.item() == pytest.approx(loss.item())
+        assert actual.accuracy.item() == pytest.approx((said == true).mean())
+        assert actual.macro_f1.item() == pytest.approx(metrics.f1_score(true, said, average="macro"))
+        np.testing.assert_allclose(actual.class_accuracy, metrics.recall_score(true, said, average=None))
 
 
 @pytest.mark.parametrize("values", [np.array([0.0, 1.0, 1.0, 0.0]), np.array([0.5, 1.0, 2.0, 0.0])])
 def test_evaluation__floats_on_disk_are_labels_or_values_as_they_tell(values):
     logits = outputs([[[1.0], [2.0], [-1.0], [0.5]]])
     lazy = probe(values.astype(np.float32)).chunk()
-    found, expected = (evaluation(logits, each).compute() for each in (lazy, probe(values)))
-    assert found.loss.item() == expected.loss.item()
-    assert found.accuracy.item() == 0.25 if set(values) == {0, 1} else np.isnan(found.accuracy.item())
+    actual, expected = (evaluation(logits, each).compute() for each in (lazy, probe(values)))
+    assert actual.loss.item() == expected.loss.item()
+    assert actual.accuracy.item() == 0.25 if set(values) == {0, 1} else np.isnan(actual.accuracy.item())
 
 
 @pytest.mark.parametrize(

@@ -100,8 +100,8 @@ def offences(source: str, name: str) -> Iterator[str]:
 
 @pytest.mark.parametrize("name", stage_names())
 def test_stage__imports_no_torch_no_files_and_no_other_stage(name):
-    found = {(path.name, offence) for path in sources(name) for offence in offences(path.read_text("utf-8"), name)}
-    assert not found
+    actual = {(path.name, offence) for path in sources(name) for offence in offences(path.read_text("utf-8"), name)}
+    assert not actual
 
 
 @pytest.mark.parametrize(

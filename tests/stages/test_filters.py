@@ -71,7 +71,7 @@ def test_filters__neighbors_of_smooth_filters_are_alike_and_those_of_noise_are_n
     result = trajlab.run("filters", of(w=conv)).compute()
     noise = conv[0] - conv[0].mean()
     pairs = [(noise[..., 1:], noise[..., :-1]), (noise[..., 1:, :], noise[..., :-1, :])]
-    squares = sum((one**2 + other**2).sum() / 2 for one, other in pairs)
+    squares = sum((first**2 + other**2).sum() / 2 for first, other in pairs)
     expected = sum((one * other).sum() for one, other in pairs) / squares
     np.testing.assert_allclose(result.neighbor_correlation, [expected, expected, 1, -1])
     assert abs(expected) < 2 * result.neighbor_noise
@@ -85,10 +85,10 @@ def test_filters__neighbors_are_alike_by_chance_as_often_as_ways_of_random_signs
     cases = 1.2 * start + rng.choice([-1, 1], (4000, *start.shape)) * way
     result = trajlab.run("filters", of(w=np.stack([start, *cases])), max_steps=4001).compute()
 
-    found = result.neighbor_correlation.values
+    actual = result.neighbor_correlation.values
     limit = result.neighbor_chance.values
-    assert limit[0] == pytest.approx(found[0])
-    assert 0.04 < np.mean(found[1:] > limit[1:]) < 0.06
+    assert limit[0] == pytest.approx(actual[0])
+    assert 0.04 < np.mean(actual[1:] > limit[1:]) < 0.06
 
 
 def test_filters__that_training_made_smooth_are_beyond_chance(rng):

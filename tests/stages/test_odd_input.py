@@ -24,25 +24,25 @@ def test_sign_flips__runs_of_different_architectures_keep_their_entries_apart(rn
     for name, width in (("a.weight", 2), ("c.weight", 3)):
         walk = rng.standard_normal((3, 2, width))
         runs[name] = trajlab.from_arrays({name: walk}, {name: walk})
-    found = trajlab.run("sign_flips", runs, tau=[10.0], relative=[]).compute()
-    found = found.isel(entry=np.lexsort((found.index_of, found.parameter_of.astype(str))))
-    assert found.parameter_of.values.tolist() == ["a.weight"] * 4 + ["c.weight"] * 6
-    assert found.index_of.values.tolist() == [*range(4), *range(6)]
+    actual = trajlab.run("sign_flips", runs, tau=[10.0], relative=[]).compute()
+    actual = actual.isel(entry=np.lexsort((actual.index_of, actual.parameter_of.astype(str))))
+    assert actual.parameter_of.values.tolist() == ["a.weight"] * 4 + ["c.weight"] * 6
+    assert actual.index_of.values.tolist() == [*range(4), *range(6)]
     for name, run in runs.items():
-        own = found.sign_map.sel(run=name).isel(tau=0)
+        own = actual.sign_map.sel(run=name).isel(tau=0)
         expected = np.sign(run.gradients[name].values[1:]).reshape(2, -1)
-        np.testing.assert_array_equal(own[:, found.parameter_of == name], expected)
-        assert np.isnan(own[:, found.parameter_of != name]).all()
+        np.testing.assert_array_equal(own[:, actual.parameter_of == name], expected)
+        assert np.isnan(own[:, actual.parameter_of != name]).all()
 
 
 @pytest.mark.parametrize("size", [1e-200, 1e200])
 def test_stage__squares_may_leave_the_range_of_numbers(rng, size):
     matrix = rng.standard_normal((1, 6, 8))
     one, far = (trajlab.from_arrays({"w": matrix * scale}) for scale in (1.0, size))
-    expected, found = (trajlab.run("spectrum", run).compute() for run in (one, far))
+    expected, actual = (trajlab.run("spectrum", run).compute() for run in (one, far))
     for name in ("stable_rank", "effective_rank", "alpha", "mp_spikes"):
-        np.testing.assert_allclose(found[name], expected[name], rtol=1e-9)
-    np.testing.assert_allclose(found.frobenius_norm, size * expected.frobenius_norm, rtol=1e-9)
+        np.testing.assert_allclose(actual[name], expected[name], rtol=1e-9)
+    np.testing.assert_allclose(actual.frobenius_norm, size * expected.frobenius_norm, rtol=1e-9)
     trajlab.run("alerts", far).compute()
 
 
@@ -56,8 +56,8 @@ def test_stage__tensors_that_were_never_recorded_are_no_obstacle(name, rng):
 
 
 def test_unit_lines__layer_without_units():
-    found = trajlab.run("unit_lines", trajlab.from_arrays({"w": np.zeros((2, 0, 2))})).compute()
-    assert np.isnan(found.fraction_crossing).all()
+    actual = trajlab.run("unit_lines", trajlab.from_arrays({"w": np.zeros((2, 0, 2))})).compute()
+    assert np.isnan(actual.fraction_crossing).all()
 
 
 def test_gradient_statistics__epochs_may_be_longer_than_any_number_of_steps(example):

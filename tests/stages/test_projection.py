@@ -19,12 +19,12 @@ def test_projection__agrees_with_scikit_learn(example):
     flat = {name: w.values.reshape(21, -1).astype(np.float64) for name, w in example.weights.items()}
     flat["total"] = np.hstack(list(flat.values()))
     for name in ("conv.weight", "fc.weight", "total"):
-        found = result.sel(parameter=name) if name in result.parameter else result
+        actual = result.sel(parameter=name) if name in result.parameter else result
         prefix = "total_" if name == "total" else ""
         pca = PCA(10).fit(flat[name])
         scores = pca.transform(flat[name])
         scores *= -np.sign(scores[0])
-        ratio, position = found[prefix + "explained_variance_ratio"], found[prefix + "scores"]
+        ratio, position = actual[prefix + "explained_variance_ratio"], actual[prefix + "scores"]
         np.testing.assert_allclose(ratio, pca.explained_variance_ratio_, rtol=1e-9)
         np.testing.assert_allclose(position, scores, rtol=1e-9, atol=1e-9)
     assert result.explained_variance_ratio.sel(parameter="frozen.weight").isnull().all()
@@ -65,9 +65,9 @@ def test_projection__entries_that_are_not_finite_at_a_step_are_left_out_at_all(r
     result = trajlab.run("projection", run).compute()
     assert result.left_out.values.tolist() == [3, 2, 0]
     assert result.nonfinite.sel(parameter="w").values.tolist() == [0, 0, 1, 0, 0, 2, 0, 0, 0]
-    found = result.explained_variance_ratio
-    np.testing.assert_allclose(found.sel(parameter="w"), found.sel(parameter="kept"), rtol=1e-12)
-    assert found.sel(parameter="all").isnull().all()
+    actual = result.explained_variance_ratio
+    np.testing.assert_allclose(actual.sel(parameter="w"), actual.sel(parameter="kept"), rtol=1e-12)
+    assert actual.sel(parameter="all").isnull().all()
     assert result.total_explained_variance_ratio.notnull().all()
 
 
@@ -97,9 +97,9 @@ def test_projection__chunks_files_spans_and_schedulers_give_the_same_numbers(rng
     assert projection(mapped).compute().equals(plain)
     monkeypatch.setattr("trajlab.sizes.SPAN_BYTES", 30 * 4 * 600)
     for weights in (mapped, chunked):
-        found = projection(weights).compute()
-        np.testing.assert_allclose(found.total_explained_variance_ratio, plain.total_explained_variance_ratio, 1e-12)
-        np.testing.assert_allclose(found.total_scores, plain.total_scores, rtol=1e-9, atol=1e-9)
+        actual = projection(weights).compute()
+        np.testing.assert_allclose(actual.total_explained_variance_ratio, plain.total_explained_variance_ratio, 1e-12)
+        np.testing.assert_allclose(actual.total_scores, plain.total_scores, rtol=1e-9, atol=1e-9)
 
 
 def test_projection__of_samples_each_counts_for_its_whole_parameter(rng):
@@ -125,8 +125,8 @@ def test_distance__agrees_with_scipy_and_with_drift(example):
     flat = {name: w.values.reshape(21, -1).astype(np.float64) for name, w in example.weights.items()}
 
     assert result.anchor.values.tolist() == result.step.values.tolist()
-    found = result.distance.transpose("parameter", "step", "anchor")
-    np.testing.assert_allclose(found, [cdist(one, one) for one in flat.values()], atol=1e-7)
+    actual = result.distance.transpose("parameter", "step", "anchor")
+    np.testing.assert_allclose(actual, [cdist(one, one) for one in flat.values()], atol=1e-7)
     whole = np.hstack(list(flat.values()))
     np.testing.assert_allclose(result.total_distance.transpose("step", "anchor"), cdist(whole, whole), atol=1e-7)
     np.testing.assert_allclose(result.total_distance.sel(anchor=0), drift.total_distance_l2, rtol=1e-9)
@@ -166,10 +166,10 @@ def test_distance__of_samples_is_that_of_the_whole_tensor(rng):
     result = projection(draws | whole, anchors=2, components=1).compute()
     truth = cdist(values, values[[0, 2]])
     for anchor, step in ((0, 1), (0, 2), (2, 0)):
-        found = result.sel(step=step, anchor=anchor, parameter=list(draws))
+        actual = result.sel(step=step, anchor=anchor, parameter=list(draws))
         column = [0, 2].index(anchor)
-        assert 0.88 < coverage(found.distance.values, found.distance_se.values, truth[step, column]) < 1
-        np.testing.assert_allclose(found.distance.mean(), truth[step, column], rtol=0.01)
+        assert 0.88 < coverage(actual.distance.values, actual.distance_se.values, truth[step, column]) < 1
+        np.testing.assert_allclose(actual.distance.mean(), truth[step, column], rtol=0.01)
     assert (result.distance_se.sel(parameter="b") == 0).all() and (result.distance_se.sel(step=0, anchor=0) == 0).all()
     squares = (result.distance**2).sum("parameter")
     np.testing.assert_allclose(result.total_distance**2, squares.transpose(*result.total_distance.dims), atol=1e-9)

@@ -25,14 +25,14 @@ def of(arrays, **settings) -> xr.Dataset:
 
 def test_saturation__hand_made_tanh():
     h = [[[0.995, -1.0, 0.5], [0.999, 0.98, -0.995], [0.5, -0.992, np.nan], [1.0, 0.0, np.inf]]]
-    found = of({"act": layer(h, module_class="Tanh", source="fc")}, min_share=0.7).isel(step=0, layer=0)
+    actual = of({"act": layer(h, module_class="Tanh", source="fc")}, min_share=0.7).isel(step=0, layer=0)
 
-    np.testing.assert_array_equal(found.saturated, [0.75, 0.5, 0.5])
-    assert found.fraction_saturated == 6 / 10 and found.total_fraction_saturated == 6 / 10
-    assert (found.fraction_low, found.fraction_high) == (3 / 10, 3 / 10)
-    assert found.fraction_units_saturated == pytest.approx(1 / 3)
-    assert found.nonfinite == 2
-    assert (found.rule.item(), found.source.item(), found.units.item()) == ("|a| > 0.99", "fc", 3)
+    np.testing.assert_array_equal(actual.saturated, [0.75, 0.5, 0.5])
+    assert actual.fraction_saturated == 6 / 10 and actual.total_fraction_saturated == 6 / 10
+    assert (actual.fraction_low, actual.fraction_high) == (3 / 10, 3 / 10)
+    assert actual.fraction_units_saturated == pytest.approx(1 / 3)
+    assert actual.nonfinite == 2
+    assert (actual.rule.item(), actual.source.item(), actual.units.item()) == ("|a| > 0.99", "fc", 3)
 
 
 GRID = torch.linspace(-120, 120, 9601).double()
@@ -62,34 +62,34 @@ def test_saturation__the_rule_goes_by_the_module(name):
     run = trajlab.from_arrays({"0.weight": np.ones((2, 1, 1)), "0.bias": np.zeros((2, 1))})
     net = nn.Sequential(nn.Linear(1, 1), module).double()
     probe = GRID[:, None]
-    found = saturation(lambda **asked: trajlab.replay(run, model=net, probe=probe, **asked)).compute()
+    actual = saturation(lambda **asked: trajlab.replay(run, model=net, probe=probe, **asked)).compute()
 
     activations = module(GRID)
     for side, counts in zip(("low", "high"), expected(GRID, activations), strict=True):
-        value = found[f"fraction_{side}"][1, 0].item()
+        value = actual[f"fraction_{side}"][1, 0].item()
         if counts is None:
             assert np.isnan(value)
         else:
             assert value == counts.double().mean().item()
             assert name == "LeakyReLU" or 0 < value < 1
-    assert found.layer.values.tolist() == ["1"] and found.rule.item() != "none"
+    assert actual.layer.values.tolist() == ["1"] and actual.rule.item() != "none"
 
 
 def test_saturation__other_activations_have_no_rule():
-    found = of(
+    actual = of(
         {"a": layer(np.zeros((2, 3, 4)), module_class="Mine"), "b": layer(np.zeros((2, 3, 2)), module_class="ReLU")}
     )
-    assert found.rule.values.tolist() == ["none", "a = 0"]
-    assert np.isnan(found.saturated[:, 0]).all() and np.isnan(found.fraction_saturated[:, 0]).all()
-    assert (found.total_fraction_saturated == 1).all() and (found.total_fraction_units_saturated == 1).all()
-    assert any("`a` has no rule" in one.text for one in findings(found.assign_attrs(stage="saturation")))
+    assert actual.rule.values.tolist() == ["none", "a = 0"]
+    assert np.isnan(actual.saturated[:, 0]).all() and np.isnan(actual.fraction_saturated[:, 0]).all()
+    assert (actual.total_fraction_saturated == 1).all() and (actual.total_fraction_units_saturated == 1).all()
+    assert any("`a` has no rule" in finding.text for finding in findings(actual.assign_attrs(stage="saturation")))
 
 
 def test_saturation__functional_activations_count_where_they_would_pass_zero():
     h = [[[-1.0, 2.0], [0.0, -3.0]]]
-    found = of({"fc": layer(h, activation=False, module_class="Linear")})
-    assert found.saturated[0, 0].values.tolist() == [1.0, 0.5]
-    assert "rectified" in found.rule.item()
+    actual = of({"fc": layer(h, activation=False, module_class="Linear")})
+    assert actual.saturated[0, 0].values.tolist() == [1.0, 0.5]
+    assert "rectified" in actual.rule.item()
 
 
 class Transformer(nn.Module):
@@ -116,11 +116,11 @@ def recorded(build, steps=4, scale=1.5):
 
 def test_saturation__of_a_transformer_is_what_a_loop_of_torch_gives():
     run, tokens = recorded(Transformer, scale=3.0), torch.randint(9, (20, 5))
-    found = saturation(lambda **asked: trajlab.replay(run, model=Transformer, probe=tokens, **asked), softmax=0.9)
-    found = found.compute()
+    actual = saturation(lambda **asked: trajlab.replay(run, model=Transformer, probe=tokens, **asked), softmax=0.9)
+    actual = actual.compute()
 
-    assert found.layer.values.tolist() == ["attention[1]", "act", "softmax"]
-    assert found.units.values.tolist() == [2, 8, 3]
+    assert actual.layer.values.tolist() == ["attention[1]", "act", "softmax"]
+    assert actual.units.values.tolist() == [2, 8, 3]
     for position, step in enumerate(run.steps):
         net = Transformer().eval()
         net.load_state_dict(run.at(int(step)))
@@ -129,17 +129,17 @@ def test_saturation__of_a_transformer_is_what_a_loop_of_torch_gives():
             out, weights = net.attention(x, x, x, average_attn_weights=False)
             act = net.act(out)
             p = net(tokens)
-        at = found.isel(step=position)
+        at = actual.isel(step=position)
         sure = (weights.amax(-1) > 0.9).double()
         np.testing.assert_allclose(at.saturated.sel(layer="attention[1]")[:2], sure.mean((0, 2)), atol=0.011)
         stuck = ((act >= -1e-3) & (act <= 0)).double()
         np.testing.assert_allclose(at.saturated.sel(layer="act")[:8], stuck.mean((0, 1)), atol=0.011)
         np.testing.assert_allclose(at.fraction_saturated.sel(layer="softmax"), (p.amax(1) > 0.9).double().mean())
-    assert np.isnan(found.saturated.sel(layer="softmax")).all()
+    assert np.isnan(actual.saturated.sel(layer="softmax")).all()
     assert (
-        found.fraction_saturated.sel(layer="attention[1]")[-1] > found.fraction_saturated.sel(layer="attention[1]")[0]
+        actual.fraction_saturated.sel(layer="attention[1]")[-1] > actual.fraction_saturated.sel(layer="attention[1]")[0]
     )
-    assert found.stride.values.tolist() == [0, 10, 5, 85]
+    assert actual.stride.values.tolist() == [0, 10, 5, 85]
 
 
 def conv():
@@ -201,7 +201,7 @@ def test_saturation__is_drawn_and_told():
 
             panel.draw(Figure(figsize=panel.size))
         assert [panel.key for panel in panels(result)] == ["fraction_saturated", "layers", "units", "saturated"]
-        texts = [found.text for found in findings(result)]
+        texts = [sentences.text for sentences in findings(result)]
         assert any("saturated most at the end" in text and "0 % below and 100 % above" in text for text in texts)
         assert any("from 0 % to 100 %" in text for text in texts)
         assert figure(result, variable="saturated").get_ylabel() == "unit"

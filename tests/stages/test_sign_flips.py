@@ -146,16 +146,16 @@ def test_sign_flips__agrees_with_numpy(example):
         g = array.values.reshape(20, -1).astype(np.float64)
         flip, signed = np.sign(g[1:]) * np.sign(g[:-1]) < 0, (g[1:] != 0) & (g[:-1] != 0)
         near = (abs(g[1:]) <= 0.3) & (abs(g[:-1]) <= 0.3)
-        found = result.sel(parameter=name, step=steps)
-        np.testing.assert_array_equal(found.flips, flip.sum(1))
-        np.testing.assert_allclose(found.flip_rate, flip.sum(1) / signed.sum(1))
+        actual = result.sel(parameter=name, step=steps)
+        np.testing.assert_array_equal(actual.flips, flip.sum(1))
+        np.testing.assert_allclose(actual.flip_rate, flip.sum(1) / signed.sum(1))
         with np.errstate(invalid="ignore"):
             retained = (flip & near).sum(1) / (signed & near).sum(1)
-        np.testing.assert_allclose(found.flip_rate_retained.isel(tau=0), retained)
+        np.testing.assert_allclose(actual.flip_rate_retained.isel(tau=0), retained)
         w = example.weights[name].values.reshape(21, -1).astype(np.float64)
         curve = (w[1:-1] - w[:-2]) * (g[1:] - g[:-1])
-        np.testing.assert_array_equal(found.minima, (flip & (curve > 0)).sum(1))
-        np.testing.assert_array_equal(found.maxima, (flip & (curve < 0)).sum(1))
+        np.testing.assert_array_equal(actual.minima, (flip & (curve > 0)).sum(1))
+        np.testing.assert_array_equal(actual.maxima, (flip & (curve < 0)).sum(1))
         weight_flip = np.sign(w[1:]) * np.sign(w[:-1]) < 0
         np.testing.assert_array_equal(result.weight_flips.sel(parameter=name), weight_flip.sum(1))
 

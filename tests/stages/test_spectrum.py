@@ -32,14 +32,14 @@ def test_spectrum__agrees_with_numpy(run):
     for name in ("conv.weight", "fc.weight"):
         values = run.weights[name].values.astype(np.float64)
         s = np.linalg.svd(values.reshape(6, values.shape[1], -1), compute_uv=False)
-        found = result.sel(parameter=name)
-        np.testing.assert_allclose(found.singular_values[:, : s.shape[1]], s, rtol=1e-9)
-        assert found.singular_values[:, s.shape[1] :].isnull().all()
-        np.testing.assert_allclose(found.spectral_norm, s[:, 0], rtol=1e-9)
-        np.testing.assert_allclose(found.frobenius_norm, np.linalg.norm(values.reshape(6, -1), axis=1), rtol=1e-12)
-        np.testing.assert_allclose(found.stable_rank, (s**2).sum(1) / s[:, 0] ** 2, rtol=1e-9)
+        actual = result.sel(parameter=name)
+        np.testing.assert_allclose(actual.singular_values[:, : s.shape[1]], s, rtol=1e-9)
+        assert actual.singular_values[:, s.shape[1] :].isnull().all()
+        np.testing.assert_allclose(actual.spectral_norm, s[:, 0], rtol=1e-9)
+        np.testing.assert_allclose(actual.frobenius_norm, np.linalg.norm(values.reshape(6, -1), axis=1), rtol=1e-12)
+        np.testing.assert_allclose(actual.stable_rank, (s**2).sum(1) / s[:, 0] ** 2, rtol=1e-9)
         p = s / s.sum(1, keepdims=True)
-        np.testing.assert_allclose(found.effective_rank, np.exp(-(p * np.log(p)).sum(1)), rtol=1e-9)
+        np.testing.assert_allclose(actual.effective_rank, np.exp(-(p * np.log(p)).sum(1)), rtol=1e-9)
 
 
 def test_spectrum__tells_what_is_learned_from_what_the_values_alone_show(run):

@@ -143,7 +143,7 @@ def test_unit_lines__without_a_model_or_a_probe_on_the_plane_there_are_lines_onl
 def test_unit_lines__a_net_of_one_output_tells_its_sign():
     run = trajlab.from_arrays({"weight": np.array([[[1.0, -1.0]]], np.float32), "bias": np.zeros((1, 1), np.float32)})
     run.probe = xr.Dataset({"inputs": (("sample", "a"), np.array([[-1.0, -1.0], [1.0, 1.0]], np.float32))})
-    replay = lambda **given: trajlab.replay(run, model=nn.Linear(2, 1), **given)  # noqa: E731
+    replay = lambda **inputs: trajlab.replay(run, model=nn.Linear(2, 1), **inputs)  # noqa: E731
     region = unit_lines(run.weights, run.probe, replay, resolution=4).compute().region[0]
     np.testing.assert_array_equal(region, np.tril(np.ones((4, 4)), -1).T)
 

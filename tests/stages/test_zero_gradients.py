@@ -41,12 +41,12 @@ def test_zero_gradients__agrees_with_numpy(example):
         rms = np.sqrt((rows**2).mean(1))
         for k, tau in enumerate((np.full(20, 0.05), 0.2 * rms)):
             near = abs(rows) <= tau[:, None]
-            found = result.sel(parameter=name).isel(tau=k)
-            np.testing.assert_array_equal(found.retained, (near[1:] & near[:-1]).sum(1))
-            np.testing.assert_array_equal(found.captured, (near[1:] & ~near[:-1]).sum(1))
+            actual = result.sel(parameter=name).isel(tau=k)
+            np.testing.assert_array_equal(actual.retained, (near[1:] & near[:-1]).sum(1))
+            np.testing.assert_array_equal(actual.captured, (near[1:] & ~near[:-1]).sum(1))
             with np.errstate(invalid="ignore"):
                 released = (near[:-1] & ~near[1:]).sum(1) / near[:-1].sum(1)
-            np.testing.assert_allclose(found.fraction_released, released)
+            np.testing.assert_allclose(actual.fraction_released, released)
     near = [abs(rows) <= 0.05 for rows in g.values()]
     total = sum((n[:-1] & ~n[1:]).sum(1) for n in near) / sum(n[:-1].sum(1) for n in near)
     np.testing.assert_allclose(result.total_fraction_released.isel(tau=0), total)
@@ -63,8 +63,8 @@ def test_zero_gradients__structural_zeros_show_in_a_sample(example):
     index = np.arange(0, 36, 2)
     result = trajlab.run("zero_gradients", sampled(example, "conv.weight", index)).compute()
     corners = np.isin(index % 9, [0, 2, 6, 8]).sum()
-    found = result.always_zero.sel(parameter="conv.weight")
-    assert found.sel(cause="structural") == corners
+    actual = result.always_zero.sel(parameter="conv.weight")
+    assert actual.sel(cause="structural") == corners
     assert result.total_always_zero.sel(cause="structural") == corners * 36 / len(index)
 
 

@@ -144,11 +144,11 @@ def aligned_squares(chain: Chain, orders: Sequence[Permutation], ours: State, th
     return np.array(squares)
 
 
-def chain_in(tensors: Mapping[str, xr.DataArray], known: Chain | None) -> Chain:
+def chain_in(tensors: Mapping[str, xr.DataArray], chain: Chain | None) -> Chain:
     """Return the known chain, or that derived from shapes, if all entries of its parameters are recorded."""
     if any("index" in array.coords for array in tensors.values()):
         return Chain((), "only samples of the entries are there")
-    chain = known or chain_of({name: tuple(array.shape[1:]) for name, array in tensors.items()}, {})
+    chain = chain or chain_of({name: tuple(array.shape[1:]) for name, array in tensors.items()}, {})
     missing = [name for layer in chain.hidden for name in (*layer.rows, layer.columns) if name not in tensors]
     return Chain((), f"{missing[0]} is not there") if missing else chain
 
@@ -163,7 +163,7 @@ def aligned_table(
         )
         for step in steps
     ]
-    values = da.stack([da.from_delayed(one, (len(ours),), float) for one in squares]).rechunk(-1)
+    values = da.stack([da.from_delayed(square, (len(ours),), float) for square in squares]).rechunk(-1)
     labels = {"step": steps, "parameter": np.array(list(ours), dtype=object)}
     return xr.DataArray(values, labels, ("step", "parameter"), "squares")
 

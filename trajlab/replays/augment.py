@@ -182,7 +182,7 @@ def _varied(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
         varied = functional.gaussian_blur(varied, [size, size], [sigma, sigma])
     if gets["solarize"]:
         varied = functional.solarize(varied, 0.5)
-    found = varied.numpy().astype(np.float64)
+    pixels = varied.numpy().astype(np.float64)
     if gets["noise"]:
-        found = np.clip(found + random.uniform(0.0, NOISE) * random.standard_normal(found.shape), 0.0, 1.0)
-    return found
+        pixels = np.clip(pixels + random.uniform(0.0, NOISE) * random.standard_normal(pixels.shape), 0.0, 1.0)
+    return pixels

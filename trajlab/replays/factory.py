@@ -27,7 +27,7 @@ def named_by_caller(factory: str) -> Callable[..., nn.Module]:
     MissingData
         It cannot be imported.
     """
-    return _found(factory, os.getcwd())
+    return _located(factory, os.getcwd())
 
 
 def named_by_run(trajectory: Trajectory, factory: str) -> Callable[..., nn.Module]:
@@ -58,7 +58,7 @@ def named_by_run(trajectory: Trajectory, factory: str) -> Callable[..., nn.Modul
             "library, which builds no networks; name the right one with --model (model=)"
         )
     mark = find_mark(trajectory.source, trajectory.facts)
-    function = _found(factory, mark.root if mark else "")
+    function = _located(factory, mark.root if mark else "")
     builds = isfunction(function) or (isclass(function) and issubclass(function, nn.Module))
     if not builds or str(function.__module__).partition(".")[0] != package:
         raise UntrustedCode(
@@ -68,7 +68,7 @@ def named_by_run(trajectory: Trajectory, factory: str) -> Callable[..., nn.Modul
     return function
 
 
-def _found(factory: str, folder: str) -> Any:
+def _located(factory: str, folder: str) -> Any:
     """Import a factory; a folder joins the import path if its module is not found without."""
     module_name, _, name = factory.partition(":")
     if not name:

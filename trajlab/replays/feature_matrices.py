@@ -20,7 +20,7 @@ MOST_SAMPLES = 512
 Replay = Callable[..., Mapping[str, xr.DataArray]]
 
 
-def replay_layers(replay: Replay, layers: Sequence[str], **given: Any) -> Mapping[str, xr.DataArray]:
+def replay_layers(replay: Replay, layers: Sequence[str], **options: Any) -> Mapping[str, xr.DataArray]:
     """Replay some layers, or all activations; of a network without any that are modules its output.
 
     Parameters
@@ -29,11 +29,11 @@ def replay_layers(replay: Replay, layers: Sequence[str], **given: Any) -> Mappin
         Puts the snapshots through the network, as `trajlab.replay` does.
     layers
         Names or patterns; none for all activations.
-    given
+    options
         What else it is given, such as a probe.
     """
-    found = replay(**({"layers": list(layers)} if layers else {}), **given)
-    return found if len(found) else replay(layers=[""], **given)
+    activations = replay(**({"layers": list(layers)} if layers else {}), **options)
+    return activations if len(activations) else replay(layers=[""], **options)
 
 
 def units_of(activations: Mapping[str, xr.DataArray]) -> dict[str, int]:

@@ -97,14 +97,14 @@ class Pass:
         self.arrived: set[tuple[int, int]] = set()
         self.waiting: list[tuple[Watch, int, np.ndarray, tuple[int, ...]]] = []
         back = bool(self.objectives)
-        given = self.as_input(torch.from_numpy(np.array(inputs)).to(self.device))
-        state = self._leaves(given) if back else self.state
+        tensor = self.as_input(torch.from_numpy(np.array(inputs)).to(self.device))
+        state = self._leaves(tensor) if back else self.state
         with torch.enable_grad() if back else torch.no_grad():
-            given = given.clone() if back else given  # a leaf may not be changed in place, as some networks do
+            tensor = tensor.clone() if back else tensor  # a leaf may not be changed in place, as some networks do
             if self.takes_input:
-                self._hear_tensor(OutputKey(INPUT), None, given)
+                self._hear_tensor(OutputKey(INPUT), None, tensor)
             with self._listening():
-                torch.func.functional_call(self.model, state, (given,), tie_weights=False)
+                torch.func.functional_call(self.model, state, (tensor,), tie_weights=False)
             labels = None if targets is None else torch.from_numpy(np.array(targets)).to(self.device)
             for number, objective in enumerate(self.objectives):
                 self.underway, self.arrived = objective, set()
@@ -123,7 +123,9 @@ class Pass:
             with FunctionCalls(self.all_modules, self._hear_function).followed():
                 yield
 
-    def _hear_function(self, path: str, number: int, function: Nonlinearity, given: Any, tensor: torch.Tensor) -> None:
+    def _hear_function(
+        self, path: str, number: int, function: Nonlinearity, arguments: Any, tensor: torch.Tensor
+    ) -> None:
         self._hear_tensor(OutputKey(path, number, function=function.name), None, tensor)
 
     def found(self) -> list[list[np.ndarray]]:
@@ -133,9 +135,9 @@ class Pass:
                 raise _unsteady(key.name, f"{self.filled[key]} samples", (self.samples,))
         return [watch.found() for watch in self.watches]
 
-    def _leaves(self, given: torch.Tensor) -> dict[str, torch.Tensor]:
+    def _leaves(self, tensor: torch.Tensor) -> dict[str, torch.Tensor]:
         """Make the inputs require gradients; where they are integers, the embeddings."""
-        self.leaves = [given.requires_grad_()] if given.is_floating_point() else []
+        self.leaves = [tensor.requires_grad_()] if tensor.is_floating_point() else []
         if self.leaves:
             return self.state
         tables = [path for path, module in self.model.named_modules() if isinstance(module, nn.Embedding)]
@@ -156,10 +158,10 @@ class Pass:
 
     def _output(self, objective: Objective, name: str) -> torch.Tensor:
         """Return what an objective is about: the outputs of units of a layer, else those of the network."""
-        found = self.targeted.get(name) if objective.kind == "unit" else self.output
-        if found is None:
+        target = self.targeted.get(name) if objective.kind == "unit" else self.output
+        if target is None:
             raise BadSetting(f"cannot observe {name or 'the network'}: it has no output tensor; choose another layer")
-        return found
+        return target
 
     def _hear_tensor(self, key: OutputKey, module: nn.Module | None, tensor: torch.Tensor) -> None:
         if key in self.targets:
@@ -207,12 +209,12 @@ class Pass:
             return {}
         if not path:
             return Arrays({name: self.state[name] for name in self.untied if name in self.state})
-        own = [(name, f"{path}.{name}") for name, _ in module.named_parameters(recurse=False)]
-        return Arrays({name: self.state[whole] for name, whole in own if whole in self.state})
+        names = [(name, f"{path}.{name}") for name, _ in module.named_parameters(recurse=False)]
+        return Arrays({name: self.state[whole] for name, whole in names if whole in self.state})
 
 
-def _unsteady(name: str, found: Any, expected: tuple[int, ...]) -> BadSetting:
+def _unsteady(name: str, shape: Any, expected: tuple[int, ...]) -> BadSetting:
     return BadSetting(
-        f"cannot observe {name}: its output has {found} instead of shape {list(expected)}, and so depends on more than "
+        f"cannot observe {name}: its output has {shape} instead of shape {list(expected)}, and so depends on more than "
         "the number of samples; leave it out of layers"
     )

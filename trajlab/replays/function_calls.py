@@ -80,13 +80,13 @@ class FunctionCalls(TorchFunctionMode):
         """Call a function."""
         return function(*args, **kwargs)
 
-    def _tell(self, function: Nonlinearity, given: Any, output: torch.Tensor) -> None:
+    def _tell(self, function: Nonlinearity, arguments: Any, output: torch.Tensor) -> None:
         path = self.path
         name = f"{path}.{function.name}" if path else function.name
         label = f"{function.name}()" if name in self.modules else function.name
         number = self._counts[path, label]
         self._counts[path, label] += 1
-        self._hear(path, number, function._replace(name=label), given, output)
+        self._hear(path, number, function._replace(name=label), arguments, output)
 
     def _is_zeros(self, tensor: Any) -> bool:
         if not isinstance(tensor, torch.Tensor):
@@ -110,14 +110,14 @@ class FunctionCalls(TorchFunctionMode):
                 handle.remove()
 
     def _enter(self, path: str, activation: bool) -> Any:
-        def hook(module: nn.Module, given: Any) -> None:
+        def hook(module: nn.Module, arguments: Any) -> None:
             self._stack.append(path)
             self.inside += activation
 
         return hook
 
     def _leave(self, path: str, activation: bool) -> Any:
-        def hook(module: nn.Module, given: Any, output: Any) -> None:
+        def hook(module: nn.Module, arguments: Any, output: Any) -> None:
             self._stack.pop()
             self.inside -= activation
 

@@ -101,9 +101,9 @@ def between(
     return line.with_model(one.model, device=one.device, unit_axis=one.unit_axis)
 
 
-def _last_steps(one: Trajectory, other: Trajectory, ends: str) -> tuple[int, int]:
+def _last_steps(first: Trajectory, second: Trajectory, ends: str) -> tuple[int, int]:
     """Return the step of each end, at which all tensors of its run were recorded; the tensors must be the same."""
-    both = [run.weights.series | run.buffers.series for run in (one, other)]
+    both = [run.weights.series | run.buffers.series for run in (first, second)]
     shapes = [{name: tuple(series.shape) for name, series in run.items()} for run in both]
     different = [name for name in (*shapes[0], *shapes[1]) if shapes[0].get(name) != shapes[1].get(name)]
     if different:

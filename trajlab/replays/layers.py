@@ -77,8 +77,8 @@ def select_layers(calls: Sequence[Call], patterns: Sequence[str] | None, of: str
 def _fitting(calls: Sequence[Call], pattern: str) -> set[OutputKey]:
     """Return the outputs that a pattern names; a number in brackets at its end selects a tensor of a module."""
     numbered = re.fullmatch(r"(.*)\[(\d+)\]", pattern)
-    found = _named(calls, numbered[1], int(numbered[2])) if numbered and int(numbered[2]) else set()
-    return found or _named(calls, pattern, 0)
+    matching = _named(calls, numbered[1], int(numbered[2])) if numbered and int(numbered[2]) else set()
+    return matching or _named(calls, pattern, 0)
 
 
 def _named(calls: Sequence[Call], pattern: str, tensor: int) -> set[OutputKey]:

@@ -109,23 +109,24 @@ def fit(model: nn.Module, trajectory: Trajectory) -> dict[str, str]:
     """
     recorded = trajectory.weights.series | trajectory.buffers.series
     tied = trajectory.facts.get("tied", {})
-    own = {name: value for name, value in model.state_dict(keep_vars=True).items() if isinstance(value, torch.Tensor)}
+    state = model.state_dict(keep_vars=True)
+    tensors = {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
     same = defaultdict(list)
-    for name, value in own.items():
+    for name, value in tensors.items():
         same[id(value)].append(name)
     homes, missing = {}, []
-    for name, value in own.items():
+    for name, value in tensors.items():
         candidates = (name, tied.get(name), *same[id(value)], without_wrappers(name))
         stored = [candidate for candidate in candidates if candidate in recorded]
         if stored:
             homes[name] = stored[0]
         elif not name.endswith("num_batches_tracked"):
             missing.append(name)
-    unexpected = [name for name in recorded if name not in own and name not in homes.values()]
+    unexpected = [name for name in recorded if name not in tensors and name not in homes.values()]
     shapes = [
-        f"{name} {list(own[name].shape)} recorded as {list(recorded[home].shape)}"
+        f"{name} {list(tensors[name].shape)} recorded as {list(recorded[home].shape)}"
         for name, home in homes.items()
-        if tuple(own[name].shape) != tuple(recorded[home].shape)
+        if tuple(tensors[name].shape) != tuple(recorded[home].shape)
     ]
     kinds = {"missing in the run": missing, "not in the model": unexpected, "of another shape": shapes}
     mismatches = ", ".join(f"{len(names)} {kind} ({_few(names)})" for kind, names in kinds.items() if names)

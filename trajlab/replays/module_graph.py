@@ -89,8 +89,8 @@ class _Tracer:
         self.nodes = [Node(INPUT, "input", shape=tuple(inputs.shape[1:]))]
         self.home: dict[Any, int] = {}
         self.calls: dict[str, int] = {}
-        given = inputs.requires_grad_() if inputs.is_floating_point() else inputs
-        self.inputs = given
+        tensor = inputs.requires_grad_() if inputs.is_floating_point() else inputs
+        self.inputs = tensor
         started: list[list[int]] = []
 
         def enter(module: nn.Module, arguments: Any) -> None:
@@ -106,7 +106,7 @@ class _Tracer:
         handles = [module.register_forward_pre_hook(enter) for module in leaves.values()]
         handles += [module.register_forward_hook(leave(path)) for path, module in leaves.items()]
         try:
-            output = output_of(model, given.clone() if given.requires_grad else given)
+            output = output_of(model, tensor.clone() if tensor.requires_grad else tensor)
         finally:
             for handle in handles:
                 handle.remove()
@@ -127,20 +127,20 @@ class _Tracer:
 
     def _sources(self, tensors: Iterable[torch.Tensor]) -> list[int]:
         """Return the nodes whose outputs some tensors are; functions between modules become nodes."""
-        found = []
+        sources = []
         for tensor in tensors:
             if tensor.grad_fn is not None:
-                found.append(self._node(tensor.grad_fn))
+                sources.append(self._node(tensor.grad_fn))
             elif not tensor.is_floating_point() or tensor is self.inputs:
-                found.append(0)
-        return list(dict.fromkeys(found))
+                sources.append(0)
+        return list(dict.fromkeys(sources))
 
     def _node(self, function: Any) -> int:
         """Return the node of a function of autograd; those before it that have none become nodes first."""
         waiting = [function]
         while waiting:
-            before = [one for one, _ in waiting[-1].next_functions if one is not None]
-            unknown = [one for one in before if one not in self.home and not hasattr(one, "variable")]
+            before = [node for node, _ in waiting[-1].next_functions if node is not None]
+            unknown = [node for node in before if node not in self.home and not hasattr(node, "variable")]
             if waiting[-1] in self.home or not unknown:
                 self._settle(waiting.pop(), before)
             else:
@@ -151,8 +151,8 @@ class _Tracer:
         """Make a function a node, unless it is one; a leaf before it is the inputs, or a parameter without a module."""
         if function in self.home:
             return
-        own = [one for one in before if not hasattr(one, "variable") or one.variable is self.inputs]
-        sources = list(dict.fromkeys(0 if hasattr(one, "variable") else self.home[one] for one in own))
+        origins = [origin for origin in before if not hasattr(origin, "variable") or origin.variable is self.inputs]
+        sources = list(dict.fromkeys(0 if hasattr(origin, "variable") else self.home[origin] for origin in origins))
         name = re.sub(r"Backward\d*$", "", type(function).__name__)
         if name == "Clone" and sources == [0]:
             self.home[function] = 0

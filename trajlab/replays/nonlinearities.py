@@ -87,7 +87,7 @@ def nonlinearity_of(
     """
     name = function_name(function)
     if name in CLAMPS:
-        low, high = (_argument(args, kwargs, place, key) for place, key in ((1, "min"), (2, "max")))
+        low, high = (_argument(args, kwargs, position, key) for position, key in ((1, "min"), (2, "max")))
         return _rectifier("clamp", high) if _is_zero(low) and (high is None or _number(high) is not None) else None
     if name in MAXIMA:
         operands = (_argument(args, kwargs, 0, "input"), _argument(args, kwargs, 1, "other"))
@@ -98,8 +98,8 @@ def nonlinearity_of(
         return None
     kind = KINDS[name]
     numbers: dict[str, float] = {}
-    for place, (key, default) in enumerate(NUMBERS.get(kind, {}).items(), 1):
-        number = _number(_argument(args, kwargs, place, key, default))
+    for position, (key, default) in enumerate(NUMBERS.get(kind, {}).items(), 1):
+        number = _number(_argument(args, kwargs, position, key, default))
         numbers |= {} if number is None else {key: number}
     dim = _argument(args, kwargs, 1, "dim") if kind in SOFTMAXES else None
     return Nonlinearity(ALIASES.get(name, name), kind, numbers, dim if isinstance(dim, int) else None)
@@ -111,8 +111,8 @@ def _rectifier(name: str, high: Any) -> Nonlinearity:
     return Nonlinearity(name, "Hardtanh", {"min_val": 0.0, "max_val": float(high)})
 
 
-def _argument(args: Sequence[Any], kwargs: Mapping[str, Any], place: int, key: str, default: Any = None) -> Any:
-    return args[place] if len(args) > place else kwargs.get(key, default)
+def _argument(args: Sequence[Any], kwargs: Mapping[str, Any], position: int, key: str, default: Any = None) -> Any:
+    return args[position] if len(args) > position else kwargs.get(key, default)
 
 
 def _is_zero(value: Any) -> bool:

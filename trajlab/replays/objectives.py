@@ -84,27 +84,27 @@ def _of_logits(kind: str, logits: torch.Tensor, labels: torch.Tensor, coding: Co
     The logit of the negative label is −z, so that its probability is σ(−z).
     """
     positive = labels == 1
-    known = positive | (labels == coding.negative)
-    own = logits.abs() if kind == "predicted_logit" else torch.where(positive, logits, -logits)
-    each = {"loss": F.softplus(-own), "p_logit": torch.sigmoid(own) * own}.get(kind, own)
-    return _mean(each, known)
+    is_label = positive | (labels == coding.negative)
+    chosen = logits.abs() if kind == "predicted_logit" else torch.where(positive, logits, -logits)
+    each = {"loss": F.softplus(-chosen), "p_logit": torch.sigmoid(chosen) * chosen}.get(kind, chosen)
+    return _mean(each, is_label)
 
 
-def _mean(each: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+def _mean(each: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
     """Return the sum over the samples of the mean over what is known of each."""
-    each = torch.where(known, each, 0.0).reshape(len(each), -1)
-    return (each.sum(1) / known.reshape(len(known), -1).sum(1).clamp(min=1)).sum()
+    each = torch.where(counted, each, 0.0).reshape(len(each), -1)
+    return (each.sum(1) / counted.reshape(len(counted), -1).sum(1).clamp(min=1)).sum()
 
 
 def _of_labels(kind: str, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Return the sum over the samples of the mean over their positions; labels of no class count nothing."""
     classes = logits.shape[-1]
-    known = (labels >= 0) & (labels < classes)
-    labels = logits.argmax(-1) if kind == "predicted_logit" else torch.where(known, labels, 0).long()
-    own = logits.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
+    is_class = (labels >= 0) & (labels < classes)
+    labels = logits.argmax(-1) if kind == "predicted_logit" else torch.where(is_class, labels, 0).long()
+    chosen = logits.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
     logp = F.log_softmax(logits, -1).gather(-1, labels.unsqueeze(-1)).squeeze(-1)
-    each = {"loss": -logp, "logit": own, "p_logit": logp.exp() * own, "predicted_logit": own}[kind]
-    return _mean(each, known)
+    each = {"loss": -logp, "logit": chosen, "p_logit": logp.exp() * chosen, "predicted_logit": chosen}[kind]
+    return _mean(each, is_class)
 
 
 def _unit(output: torch.Tensor, units: tuple[int, ...]) -> torch.Tensor:

@@ -162,13 +162,13 @@ def _observe_arrays(activations: Mapping[str, xr.DataArray], observer: Observer)
 
 
 def _observed(
-    layers: Sequence[Layer], samples: int, observers: Sequence[Observer], own: Sequence[None],
+    layers: Sequence[Layer], samples: int, observers: Sequence[Observer], states: Sequence[None],
     values: Sequence[np.ndarray],
 ) -> list[list[np.ndarray]]:  # fmt: skip
     watches = [Watch(observer, layers, samples) for observer in observers]
     for watch in watches:
-        for place, rows in enumerate(values):
-            watch.observer.add(watch.state, place, Batch(rows[0], 0))
+        for position, rows in enumerate(values):
+            watch.observer.add(watch.state, position, Batch(rows[0], 0))
     return [watch.found() for watch in watches]
 
 

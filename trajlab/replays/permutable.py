@@ -22,32 +22,32 @@ def chain(trajectory: Trajectory) -> Chain:
     units, such as a branch or a normalization over groups, and there is no chain.
     """
     lives = (trajectory.weights.series, trajectory.buffers.series)
-    found = chain_of(*({name: tuple(life.shape) for name, life in group.items()} for group in lives))
-    if found.reason or lacks_model(trajectory) or "inputs" not in trajectory.probe:
-        return found
+    successive = chain_of(*({name: tuple(life.shape) for name, life in group.items()} for group in lives))
+    if successive.reason or lacks_model(trajectory) or "inputs" not in trajectory.probe:
+        return successive
     model = build(trajectory, trajectory.model)
     homes = fit(model, trajectory)
     random = torch.Generator().manual_seed(0)
-    own = model.state_dict()
-    recorded = {home: _random(home, own[name], random) for name, home in homes.items()}
+    tensors = model.state_dict()
+    recorded = {home: _random(home, tensors[name], random) for name, home in homes.items()}
     shape = trajectory.probe["inputs"].shape[1:]
-    inputs = as_input(torch.randn(SAMPLES, *shape, generator=random), [value.dtype for value in own.values()])
+    inputs = as_input(torch.randn(SAMPLES, *shape, generator=random), [value.dtype for value in tensors.values()])
 
     def output(state: Mapping[str, torch.Tensor]) -> torch.Tensor:
         with torch.no_grad():
             given = torch.func.functional_call(model, {name: state[home] for name, home in homes.items()}, inputs)
-        found = first_tensor(given)
-        return torch.zeros(()) if found is None else found
+        successive = first_tensor(given)
+        return torch.zeros(()) if successive is None else successive
 
     expected = output(recorded)
     least = 1e-4 * float(expected.abs().max())
-    for layer in found.hidden:
+    for layer in successive.hidden:
         turned = [torch.arange(layer.units).roll(1).numpy()]
         alone = Chain((layer,))
         state = {name: torch.tensor(permuted(alone, turned, name, value.numpy())) for name, value in recorded.items()}
         if not torch.allclose(output(state), expected, rtol=1e-3, atol=least):
             return Chain((), f"the output of {type(model).__name__} changes when units of {layer.rows[0]} are permuted")
-    return found
+    return successive
 
 
 def _random(name: str, like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

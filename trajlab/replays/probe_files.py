@@ -22,12 +22,12 @@ MASKS = {"mask": f"{MASK}_inputs", "masks": f"{MASK}_inputs"}
 SUFFIXES = (".safetensors", ".npz", ".npy", ".pt", ".pth")
 
 
-def as_probe(given: Any) -> xr.Dataset:
+def as_probe(probe: Any) -> xr.Dataset:
     """Return a probe as a Dataset with `inputs` and perhaps `targets`, and its `sha256` in attrs.
 
     Parameters
     ----------
-    given
+    probe
         A Dataset, which is left as it is; inputs, (sample, ...), as an array, a tensor or a DataArray; a pair of inputs
         and targets; or a mapping of kinds, such as "valid" and "train", to these. The hash of a dask array is unknown.
 
@@ -41,15 +41,15 @@ def as_probe(given: Any) -> xr.Dataset:
     >>> as_probe(np.ones((4, 3), np.float32)).inputs.sizes
     Frozen({'sample': 4, 'inputs_0': 3})
     """
-    if isinstance(given, xr.Dataset):
-        return given
-    if isinstance(given, Mapping):
-        return _dataset(*_recorded({kind: _tensors(parts) for kind, parts in given.items()}))
-    parts = given if isinstance(given, tuple | list) else (given,)
+    if isinstance(probe, xr.Dataset):
+        return probe
+    if isinstance(probe, Mapping):
+        return _dataset(*_recorded({kind: _tensors(parts) for kind, parts in probe.items()}))
+    parts = probe if isinstance(probe, tuple | list) else (probe,)
     plain = [part.data if isinstance(part, xr.DataArray) else part for part in parts]
     if any(isinstance(part, da.Array) for part in plain):
         return _labeled(dict(zip(("inputs", "targets"), plain, strict=False)), {"sha256": ""})
-    return _dataset(*_recorded(_tensors(given)))
+    return _dataset(*_recorded(_tensors(probe)))
 
 
 def read_probe(path: str | Path) -> xr.Dataset:
@@ -77,32 +77,32 @@ def read_probe(path: str | Path) -> xr.Dataset:
             raise MissingData(f"cannot read a probe from {file}: {reason}; name a file of inputs")
         data = file.read_bytes()
     try:
-        found = _parsed(data, file.suffix.lower())
+        content = _parsed(data, file.suffix.lower())
     except Exception as error:
         raise DamagedData(
             f"cannot read a probe from {file}: {' '.join(str(error).split())[:200]}; name a file of type "
             f"{', '.join(SUFFIXES)} that holds inputs, and perhaps targets"
         ) from error
     try:
-        probe = _named(found) if isinstance(found, Mapping) else as_probe(found)
+        probe = _named(content) if isinstance(content, Mapping) else as_probe(content)
         _check_finite(probe)
     except BadSetting as error:
         raise DamagedData(f"cannot read a probe from {file}: {error}") from error
     return probe
 
 
-def _named(found: Mapping[Any, Any]) -> xr.Dataset:
+def _named(tensors: Mapping[Any, Any]) -> xr.Dataset:
     """Return a probe of tensors by name."""
-    found = {MASKS.get(str(name), str(name)): values for name, values in found.items()}
-    kinds = [str(name).removesuffix("inputs") for name in found if str(name).endswith("inputs")]
-    known = {f"{kind}{part}" for kind in kinds for part in ("inputs", "targets")}
-    strange = [str(name) for name in found if name not in known]
+    tensors = {MASKS.get(str(name), str(name)): values for name, values in tensors.items()}
+    kinds = [str(name).removesuffix("inputs") for name in tensors if str(name).endswith("inputs")]
+    recognized = {f"{kind}{part}" for kind in kinds for part in ("inputs", "targets")}
+    strange = [str(name) for name in tensors if name not in recognized]
     if "" not in kinds or strange:
         raise BadSetting(
-            f"it holds {', '.join(map(str, found)) or 'nothing'}. Name its tensors inputs and targets, and those of "
+            f"it holds {', '.join(map(str, tensors)) or 'nothing'}. Name its tensors inputs and targets, and those of "
             "further kinds train_inputs and train_targets."
         )
-    tensors = {str(name): _tensor(values) for name, values in found.items()}
+    tensors = {str(name): _tensor(values) for name, values in tensors.items()}
     for kind in kinds:
         parts: Any = tuple(tensors[name] for name in (f"{kind}inputs", f"{kind}targets") if name in tensors)
         probe_tensors(parts)
@@ -133,16 +133,16 @@ def _parsed(data: bytes, suffix: str) -> Any:
     raise ValueError(f"its name ends with {suffix or 'nothing'}")
 
 
-def _recorded(given: Any) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    tensors = probe_tensors(given)
+def _recorded(probe: Any) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    tensors = probe_tensors(probe)
     return tensors, probe_facts(tensors) or {}
 
 
-def _tensors(given: Any) -> Any:
+def _tensors(probe: Any) -> Any:
     """Return a probe's parts as tensors."""
-    if isinstance(given, tuple | list):
-        return tuple(_tensor(part) for part in given)
-    return _tensor(given)
+    if isinstance(probe, tuple | list):
+        return tuple(_tensor(part) for part in probe)
+    return _tensor(probe)
 
 
 def _tensor(part: Any) -> torch.Tensor:
@@ -158,7 +158,7 @@ def _tensor(part: Any) -> torch.Tensor:
 
 def _dataset(tensors: Mapping[str, torch.Tensor], facts: Mapping[str, Any]) -> xr.Dataset:
     arrays = {name: tensor.to(widened(tensor.dtype)).numpy() for name, tensor in tensors.items()}
-    hashes = {"sha256": facts["sha256"], **{f"{kind}_sha256": known for kind, known in facts.get("kinds", {}).items()}}
+    hashes = {"sha256": facts["sha256"], **{f"{kind}_sha256": sha for kind, sha in facts.get("kinds", {}).items()}}
     return _labeled(arrays, hashes)
 
 

@@ -110,10 +110,10 @@ def replay(
     shape = inputs.shape[1:] if own_steps is None else inputs.shape[2:]
     samples = inputs.shape[0] if own_steps is None else inputs.shape[1]
     identity = _identity(trajectory, model)
-    known = _known.setdefault(trajectory, {}) if model is None or isinstance(model, str) else {}
+    trials = _known.setdefault(trajectory, {}) if model is None or isinstance(model, str) else {}
     model = trajectory.model if model is None else model
     zeros = np.zeros((min(TRIAL_SAMPLES, samples), *shape), inputs.dtype)
-    built, homes, tried = _tried(trajectory, model, identity, zeros, device, known)
+    built, homes, tried = _tried(trajectory, model, identity, zeros, device, trials)
     calls = tried.calls
     chosen = select_layers(calls, [layers] if isinstance(layers, str) else layers, of)
     attention = {call.key.path for call in chosen if call.is_attention}
@@ -135,9 +135,9 @@ def replay(
 
 
 @cache
-def _say_unobserved(places: str) -> None:
+def _say_unobserved(names: str) -> None:
     """Name activations that are left out, once, on stderr."""
-    print(f"trajlab: cannot observe {places}; statistics of all activations leave it out", file=sys.stderr)
+    print(f"trajlab: cannot observe {names}; statistics of all activations leave it out", file=sys.stderr)
 
 
 def activations(trajectory: Trajectory) -> Replayed | None:
@@ -158,17 +158,17 @@ _known: WeakKeyDictionary[Trajectory, dict[Any, Tried]] = WeakKeyDictionary()
 
 
 def _tried(
-    trajectory: Trajectory, model: Model | None, identity: Any, zeros: np.ndarray, device: str, known: dict[Any, Tried]
+    trajectory: Trajectory, model: Model | None, identity: Any, zeros: np.ndarray, device: str, trials: dict[Any, Tried]
 ) -> Tried:
     """Build the network, try it, and take its values out, unless it is known."""
     key = tokenize(identity, zeros, device)
-    if key not in known:
+    if key not in trials:
         built = build(trajectory, model).to(device)
         homes = fit(built, trajectory)
         inputs = as_input(torch.from_numpy(zeros).to(device), [value.dtype for value in built.parameters()])
         tried = trial(built, inputs)
-        known[key] = hollow(built), homes, tried
-    return known[key]
+        trials[key] = hollow(built), homes, tried
+    return trials[key]
 
 
 def _batch(calls: Sequence[Call]) -> int:
@@ -203,9 +203,9 @@ def _identity(trajectory: Trajectory, model: Model | None) -> Any:
     return (model, factory_of(trajectory)) if model is None or isinstance(model, str) else uuid4().hex
 
 
-def _shared_steps(trajectory: Trajectory, lives: Sequence[Series], own: np.ndarray | None) -> np.ndarray:
+def _shared_steps(trajectory: Trajectory, lives: Sequence[Series], steps_of_model: np.ndarray | None) -> np.ndarray:
     recorded = [life.steps for life in lives] or [trajectory.steps]
-    steps = common_steps(recorded if own is None else [*recorded, own])
+    steps = common_steps(recorded if steps_of_model is None else [*recorded, steps_of_model])
     if not len(steps):
         raise MissingData(
             f"cannot replay {trajectory.source or 'the run'}: no step has all weights and buffers; record whole "

@@ -15,7 +15,7 @@ from trajlab.scan.graph import Graph, Pass
 
 
 def observed(
-    rows: Sequence[int], stepwise: bool, requests: Sequence[Request], own: Sequence[None], inputs: Sequence[Any]
+    rows: Sequence[int], stepwise: bool, requests: Sequence[Request], states: Sequence[None], inputs: Sequence[Any]
 ) -> list[list[np.ndarray]]:
     """Pass the probe through the network with the weights of a step, and return the outputs of each observer.
 
@@ -27,7 +27,7 @@ def observed(
         Whether the samples are those of the step, as the only row of an array.
     requests
         Observers, and the layers that they observe.
-    own
+    states
         Nothing.
     inputs
         The network, the samples, their targets, and the tables of its tensors.
@@ -71,8 +71,8 @@ class Passes(NamedTuple):
         for number in range(len(self.steps)):
             batch = samples
             if self.stepwise:
-                own = isinstance(samples, da.Array)
-                batch = graph.chunk(samples, number) if own else samples[number : number + 1]
+                is_lazy = isinstance(samples, da.Array)
+                batch = graph.chunk(samples, number) if is_lazy else samples[number : number + 1]
             rows = tuple(table.row(number) for table in tables)
             one_pass = Pass(partial(observed, rows, self.stepwise), (request,), (self.name, number))
             inputs = [network, batch, targets, [table.argument(number) for table in tables]]

@@ -205,9 +205,11 @@ def trial(model: nn.Module, inputs: torch.Tensor) -> Trial:
     if INPUT not in modules:
         calls.append(Call(OutputKey(INPUT), None, tuple(inputs.shape[1:]) or (1,), inputs.dtype, ndim=inputs.ndim))
 
-    def hear(path: str, module: nn.Module, given: Any, tensors: list[torch.Tensor], maps: list[torch.Tensor]) -> None:
+    def hear(
+        path: str, module: nn.Module, arguments: Any, tensors: list[torch.Tensor], maps: list[torch.Tensor]
+    ) -> None:
         number = sum(call.key.path == path and not call.key.tensor and call.module is not None for call in calls)
-        into = shape_for_one(first_tensor(given), samples)
+        into = shape_for_one(first_tensor(arguments), samples)
         for key, tensor in enumerate([*tensors, *maps]):
             shape = shape_for_one(tensor, samples)
             named = key > 0 and (key >= len(tensors) or "Attention" in type(module).__name__) and len(shape) == 3
@@ -219,9 +221,9 @@ def trial(model: nn.Module, inputs: torch.Tensor) -> Trial:
         if not tensors:
             calls.append(Call(OutputKey(path, number), module, (), torch.float32))
 
-    def hear_function(path: str, number: int, function: Nonlinearity, given: Any, tensor: torch.Tensor) -> None:
+    def hear_function(path: str, number: int, function: Nonlinearity, arguments: Any, tensor: torch.Tensor) -> None:
         shape = () if tensor in traced.fixed else shape_for_one(tensor, samples)
-        into = shape_for_one(first_tensor(given), samples)
+        into = shape_for_one(first_tensor(arguments), samples)
         key = OutputKey(path, number, function=function.name)
         units = traced.axes.of(tensor)
         calls.append(Call(key, None, shape, tensor.dtype, into, ndim=tensor.ndim, function=function, units=units))

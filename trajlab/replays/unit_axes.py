@@ -122,7 +122,7 @@ class UnitAxes:
     ) -> UnitAxis | None:
         parts = args[0] if args else kwargs.get("tensors", ())
         dim = args[1] if len(args) > 1 else kwargs.get("dim", 0)
-        units = _agreed([one for one in map(self.of, parts) if one is not None])
+        units = _agreed([axis for axis in map(self.of, parts) if axis is not None])
         if units is None or name != "stack" or not isinstance(dim, int):
             return units
         return units._replace(axis=units.axis + (dim % tensor.ndim <= units.axis))
@@ -160,9 +160,9 @@ class UnitAxes:
 
 def _agreed(units: Sequence[UnitAxis]) -> UnitAxis | None:
     """Return the axis that all name, with the module called last; None if they differ."""
-    if len({one.axis for one in units}) != 1:
+    if len({axis.axis for axis in units}) != 1:
         return None
-    return units[0]._replace(maker=max(one.maker for one in units))
+    return units[0]._replace(maker=max(axis.maker for axis in units))
 
 
 def _moved(
@@ -173,12 +173,12 @@ def _moved(
     index = index.reshape([size if axis == units.axis else 1 for axis, size in enumerate(shape)])
     try:
         moved = function(index.expand(shape).contiguous(), *args[1:], **kwargs)
-        return [_found(tensor, units) for tensor in tensors_in(moved)]
+        return [_located(tensor, units) for tensor in tensors_in(moved)]
     except Exception:  # whatever a function of anybody's raises on another type: the axis is not known then
         return []
 
 
-def _found(moved: torch.Tensor, units: UnitAxis) -> UnitAxis | None:
+def _located(moved: torch.Tensor, units: UnitAxis) -> UnitAxis | None:
     """Return the only axis along which an index varies, if it has each value once there."""
     if not moved.is_floating_point() or not moved.numel():
         return None

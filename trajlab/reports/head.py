@@ -60,9 +60,9 @@ def _snapshots(results: list[xr.Dataset]) -> np.ndarray:
             continue
         steps, is_log = result["step"].values, "kind_of" in result.coords
         if is_log:
-            known = result["value"].notnull()
-            known = known.any([dim for dim in known.dims if dim not in ("step", "check")])
-            snapshots = steps[known.sel(check=result["kind_of"].isin(["weight", "layer"])).any("check").values]
+            is_measured = result["value"].notnull()
+            is_measured = is_measured.any([dim for dim in is_measured.dims if dim not in ("step", "check")])
+            snapshots = steps[is_measured.sel(check=result["kind_of"].isin(["weight", "layer"])).any("check").values]
             of_kind[True] += [snapshots] if len(snapshots) else []
         of_kind[not is_log and str(result.attrs.get("on", "")) != "gradients"].append(steps)
     return np.concatenate([np.empty(0, np.int64), *(of_kind[True] or of_kind[False])])

@@ -63,7 +63,8 @@ def grouped(sections: list[Section]) -> list[Group]:
         All sections, in the order of the page.
     """
     order = list(QUESTIONS)
-    sections = sorted(sections, key=lambda one: order.index(_asked(one)) if _asked(one) in order else len(order))
+    ranks = {asked: rank for rank, asked in enumerate(order)}
+    sections = sorted(sections, key=lambda section: ranks.get(_asked(section), len(order)))
     calm = {section.key: [finding for finding in section.findings if not finding.alarm] for section in sections}
     room = LINES - sum(map(bool, calm.values()))
     groups = []

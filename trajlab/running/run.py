@@ -186,7 +186,7 @@ def _recorded_parents(runs: Mapping[str, Trajectory]) -> dict[str, Trajectory | 
 
 def _equipped(runs: Any, model: Any, probe: Any, device: str | None, unit_axis: Sequence[str] | None) -> Any:
     """Return runs with a network, a probe, a device and unit axes to replay them with, if any is given."""
-    if runs is None or isinstance(runs, str) or all(one is None for one in (model, probe, device, unit_axis)):
+    if runs is None or isinstance(runs, str) or all(option is None for option in (model, probe, device, unit_axis)):
         return runs
     if probe is not None:
         from trajlab.replays.probe_files import as_probe  # imports torch

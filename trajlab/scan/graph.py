@@ -42,9 +42,9 @@ class Pass:
     over: tuple
     beside: tuple[tuple[str, str], ...] = ()
 
-    def __call__(self, own: Sequence[Any], inputs: Any) -> list[Any]:
+    def __call__(self, arguments: Sequence[Any], inputs: Any) -> list[Any]:
         """Return the result of each reducer."""
-        return _on_one_thread(self.function, self.reducers, own, inputs)
+        return _on_one_thread(self.function, self.reducers, arguments, inputs)
 
 
 class PassTask(Task):
@@ -86,7 +86,7 @@ class Graph:
         """
         return self._added(key, Task, _on_one_thread, function, *arguments)
 
-    def add_pass(self, key: tuple, one_pass: Pass, own: Sequence[Any], inputs: Any) -> Any:
+    def add_pass(self, key: tuple, one_pass: Pass, arguments: Sequence[Any], inputs: Any) -> Any:
         """Add a pass over inputs, and return its result as an argument of further tasks.
 
         Parameters
@@ -95,12 +95,12 @@ class Graph:
             Label of the task, and numbers or names.
         one_pass
             The pass.
-        own
+        arguments
             One argument for each reducer.
         inputs
             What all reducers share: a list, or nested lists and calls.
         """
-        return self._added(key, PassTask, one_pass, own, inputs)
+        return self._added(key, PassTask, one_pass, arguments, inputs)
 
     def constant(self, name: str, value: Any) -> Any:
         """Return a large constant as an argument; graphs that name it alike share it."""

@@ -108,10 +108,10 @@ class Layout:
         for number, group in enumerate(self._groups):
             shared, blocks, over = zip(*group, strict=True)
             one_pass = Pass(reduce_blocks, (self.kernel,), over, self.beside)
-            own: Any = list(shared)
+            arguments: Any = list(shared)
             if self._spans and results:
-                own = call(_after, own, results[-1])  # in the order of the steps, so that each is let go
-            results.append(self.graph.add_pass(("blocks", number), one_pass, [own], list(blocks)))
+                arguments = call(_after, arguments, results[-1])  # in the order of the steps, so that each is let go
+            results.append(self.graph.add_pass(("blocks", number), one_pass, [arguments], list(blocks)))
         return results
 
     def totals(self, results: Sequence[Any]) -> list[list[Any]]:
@@ -147,7 +147,7 @@ def reduce_blocks(
     for prepared, closed in zip(zip(*shared, strict=True), blocks, strict=True):
         block = closed.opened(fetched)
         both = zip(kernels, prepared, strict=True)
-        ready = [_prepare_of(kernel, block) if kernel.prepares and one is None else one for kernel, one in both]
+        ready = [_prepare_of(kernel, block) if kernel.prepares and state is None else state for kernel, state in both]
         results.append(reduce_block(kernels, block, ready))
     return [list(of_kernel) for of_kernel in zip(*results, strict=True)]
 

@@ -166,11 +166,11 @@ def position_of(array: xr.DataArray, step: int) -> int:
 
 def _same_entries(array: xr.DataArray, other: xr.DataArray | None) -> xr.DataArray:
     """Return a tensor, checked to have the shape, type and entries of another."""
-    found = "no such tensor" if other is None else f"{other.dtype} {other.shape[1:]}"
-    if other is None or found != f"{array.dtype} {array.shape[1:]}":
+    description = "no such tensor" if other is None else f"{other.dtype} {other.shape[1:]}"
+    if other is None or description != f"{array.dtype} {array.shape[1:]}":
         raise MissingData(
             f"cannot compare {array.name} entry by entry: it is {array.dtype} {array.shape[1:]}, the other run has "
-            f"{found}; compare runs of one architecture"
+            f"{description}; compare runs of one architecture"
         )
     samples = [run["index"].values if "index" in run.coords else np.empty(0) for run in (array, other)]
     if not np.array_equal(samples[0], samples[1]):

@@ -101,7 +101,7 @@ def principal_components(tensor: Tensor, components: int, center: str, anchors: 
             sample = rows.rows(0, rows.steps) if entries != rows.size else None
             variances.append(graph.add(("variance", key), _variance, sample, rows.steps, near, entries))
             total_variance = graph.add(("total_variance", key), _plus, total_variance, variances[-1], at)
-    positions = [np.searchsorted(steps, own) for own in recorded]
+    positions = [np.searchsorted(steps, own_steps) for own_steps in recorded]
     count, length, wide = len(tensors), len(steps), len(anchors)
     at_steps = (parts, positions, length)
     arrays: dict[str, tuple[tuple[str, ...], tuple[int, ...], Callable, tuple]] = {
@@ -136,7 +136,7 @@ def principal_components(tensor: Tensor, components: int, center: str, anchors: 
         key: xr.Variable(dims, graph.array(key, shape, function, *arguments))
         for key, (dims, shape, function, arguments) in arrays.items()
     }
-    variables |= {key: one.isel(parameter=0) for key, one in variables.items() if key.startswith("total_")}
+    variables |= {key: variable.isel(parameter=0) for key, variable in variables.items() if key.startswith("total_")}
     labels = {
         "parameter": np.array(list(tensors), dtype=object),
         "step": steps,
@@ -189,8 +189,8 @@ def _add(total: Products | None, products: Products, at: np.ndarray, scale: floa
     return some if total is None else _sum(total, some)
 
 
-def _sum(one: Products, other: Products) -> Products:
-    return Products(one.gram + other.gram, one.nonfinite + other.nonfinite, one.entries + other.entries)
+def _sum(first: Products, second: Products) -> Products:
+    return Products(first.gram + second.gram, first.nonfinite + second.nonfinite, first.entries + second.entries)
 
 
 def _positions(steps: np.ndarray, anchors: Sequence[int]) -> np.ndarray:

@@ -27,8 +27,8 @@ _pread = types.ExternalFunction("pread", types.intp(types.intc, types.voidptr, t
 
 def readable(rows: Rows) -> bool:
     """Return whether tiles of rows can be read: from local files, in a type of kernels or of `WIDENED`."""
-    known = rows.stored in (np.float32, np.float64) or rows.stored in WIDENED
-    return known and rows.size > 0 and not rows.remote and hasattr(os, "pread")
+    is_of_kernels = rows.stored in (np.float32, np.float64) or rows.stored in WIDENED
+    return is_of_kernels and rows.size > 0 and not rows.remote and hasattr(os, "pread")
 
 
 def addresses(rows: Sequence[np.ndarray | None]) -> np.ndarray:

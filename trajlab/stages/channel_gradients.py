@@ -203,21 +203,21 @@ def channel_gradients(
         convolution_of(layer)
     wanted = Objective(task=objective) if objective in TASKS else Objective(objective)
     observer = (EachChannelGradient if per_sample else ChannelGradients)(wanted)
-    found = observe(replayed, observer)
-    tables = {name: table for name, table in found.items() if not name.endswith("|sample")}
+    observed = observe(replayed, observer)
+    tables = {name: table for name, table in observed.items() if not name.endswith("|sample")}
     tables = {name: table.chunk(-1) for name, table in tables.items()}
     result = as_one_task(partial(_result, keys=tuple(tables), layers=chosen), *tables.values())
     if per_sample:
-        result = result.assign(dict(_each(found, chosen)))
+        result = result.assign(dict(_each(observed, chosen)))
     return annotate(result, MEANINGS, objective=objective, **on_one_probe(tables.values()))
 
 
 def _result(*tables: xr.DataArray, keys: tuple[str, ...], layers: tuple[Layer, ...]) -> xr.Dataset:
-    found = dict(zip(keys, tables, strict=True))
+    by_layer = dict(zip(keys, tables, strict=True))
     result: dict[str, xr.DataArray] = {}
     for dim, names in (("unit", OF_OUTPUTS), ("input_unit", OF_INPUTS)):
-        whole = _padded([found[f"{layer.name}|{dim}"] for layer in layers], dim)
-        noise = xr.concat([found[f"{layer.name}|{dim}|alike"] for layer in layers], "layer").transpose("step", ...)
+        whole = _padded([by_layer[f"{layer.name}|{dim}"] for layer in layers], dim)
+        noise = xr.concat([by_layer[f"{layer.name}|{dim}|alike"] for layer in layers], "layer").transpose("step", ...)
         for name in names:
             mean, variance, *quantiles = whole.sel(quantity=name, drop=True).transpose("statistic", ...)
             levels = xr.DataArray(list(QUANTILES), dims="quantile", attrs={"long_name": "quantile", "units": "1"})
@@ -225,12 +225,12 @@ def _result(*tables: xr.DataArray, keys: tuple[str, ...], layers: tuple[Layer, .
                 name: mean.drop_vars("statistic"),
                 f"{name}_variance": variance.drop_vars("statistic"),
                 f"{name}_quantile": xr.concat(
-                    [one.drop_vars("statistic") for one in quantiles], levels.rename("quantile")
+                    [quantile_table.drop_vars("statistic") for quantile_table in quantiles], levels.rename("quantile")
                 ).transpose(..., "quantile"),
             }
             result |= {f"{name}_channel_{key}": array for key, array in _over_channels(result[name], dim).items()}
             result[f"{name}_channel_noise"] = noise.sel(quantity=name, drop=True)
-    norm = _padded([found[f"{layer.name}|norm"] for layer in layers], "unit")
+    norm = _padded([by_layer[f"{layer.name}|norm"] for layer in layers], "unit")
     result["cv_ratio"] = result["em_sum_channel_cv"] / result["ab_sum_channel_cv"]
     result["net_cv_ratio"] = result["em_sum_channel_cv"] / result["ab_net_channel_cv"]
     result["filter_norm"] = norm
@@ -239,13 +239,13 @@ def _result(*tables: xr.DataArray, keys: tuple[str, ...], layers: tuple[Layer, .
     result["norm_correlation"] = xr.corr(result["em_sum"], norm, "unit")
     result["out_correlation"] = xr.corr(result["em_sum"], result["ab_out"], "unit")
     result |= {f"median_{name}": result[name].median("layer") for name in ("cv_ratio", "norm_correlation")}
-    result["nonfinite"] = xr.concat([found[f"{layer.name}|nonfinite"] for layer in layers], "layer").transpose(
+    result["nonfinite"] = xr.concat([by_layer[f"{layer.name}|nonfinite"] for layer in layers], "layer").transpose(
         "step", "layer"
     )
     labels = {
         "layer": np.array([layer.name for layer in layers], dtype=object),
         "units": ("layer", [layer.units for layer in layers]),
-        "input_units": ("layer", [found[f"{layer.name}|input_unit"].sizes["input_unit"] for layer in layers]),
+        "input_units": ("layer", [by_layer[f"{layer.name}|input_unit"].sizes["input_unit"] for layer in layers]),
     }
     return stride(xr.Dataset(result).assign_coords(labels))
 
@@ -262,11 +262,11 @@ def _over_channels(array: xr.DataArray, dim: str) -> dict[str, xr.DataArray]:
     return {"mean": mean, "variance": variance, "cv": (variance**0.5 / mean).where(array.count(dim) > 1)}
 
 
-def _each(found: dict[str, xr.DataArray], layers: Sequence[Layer]) -> list[tuple[str, xr.Variable]]:
+def _each(observed: dict[str, xr.DataArray], layers: Sequence[Layer]) -> list[tuple[str, xr.Variable]]:
     """Return the values of each sample, (step, layer, sample, channel), a chunk for each step and layer."""
     result = []
     for dim, names in (("unit", OF_OUTPUTS), ("input_unit", OF_INPUTS)):
-        tables = [found[f"{layer.name}|{dim}|sample"] for layer in layers]
+        tables = [observed[f"{layer.name}|{dim}|sample"] for layer in layers]
         most = max(table.sizes[dim] for table in tables)
         rows = [
             da.pad(table.data, [(0, 0)] * 3 + [(0, most - table.sizes[dim])], constant_values=np.nan)

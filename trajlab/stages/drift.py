@@ -168,7 +168,7 @@ def _quantities(
     """Return the quantities of each parameter, or of all together, and their errors if any is sampled."""
     whole = estimated(table)
     sums = pool(whole, Sums.of(whole)) if total else Sums.of(whole)
-    known, some = sums.reference_valid > 0, (sums.finite > 0) | (sums.nonfinite == 0)
+    is_valid, some = sums.reference_valid > 0, (sums.finite > 0) | (sums.nonfinite == 0)
     recorded = sums.squares.notnull()
     compared = recorded.sum("step") > 1 if alone else xr.Variable((), True)
     ww, rr, distance = np.sqrt(sums.reference_ww), np.sqrt(sums.reference_rr), np.sqrt(sums.reference_l2)
@@ -176,9 +176,9 @@ def _quantities(
     first = sums.previous_valid.isnull()
     path = update.where(~first, 0.0).cumsum("step", skipna=False).where(recorded)
     moved = {
-        "distance_l1": sums.reference_l1.where(known),
-        "distance_l2": distance.where(known),
-        "distance_linf": sums.reference_linf.where(known),
+        "distance_l1": sums.reference_l1.where(is_valid),
+        "distance_l2": distance.where(is_valid),
+        "distance_linf": sums.reference_linf.where(is_valid),
         "relative": distance / rr,
         "cosine": (sums.reference_dot / (ww * rr)).clip(-1.0, 1.0),
         "changed": sums.reference_changed / sums.reference_valid,

@@ -197,8 +197,9 @@ def _result(
 
 def _running(loss: xr.DataArray, table: xr.DataArray) -> xr.Dataset:
     """Average the loss over all steps before each step of a table."""
-    known = np.isfinite(loss.values)
-    sums, counts = (np.concatenate([[0.0], np.cumsum(np.where(known, values, 0.0))]) for values in (loss.values, known))
+    is_finite = np.isfinite(loss.values)
+    terms = (np.where(is_finite, loss.values, 0.0), is_finite)
+    sums, counts = (np.concatenate([[0.0], np.cumsum(values)]) for values in terms)
     before = np.searchsorted(loss["step"].values, table["step"].values)
     return xr.Dataset({"running_loss": ("step", sums[before] / counts[before])}, {"step": table["step"]})
 

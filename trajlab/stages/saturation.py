@@ -121,16 +121,16 @@ def saturation(
         )
     observer = Saturation(float(tanh), float(sigmoid), float(softmax), float(tolerance))
     activations = replay(layers=list(layers)) if layers else replay(of="nonlinearities")
-    found = layers_in(activations)
-    if not found:
+    observed_layers = layers_in(activations)
+    if not observed_layers:
         raise MissingData(
             "cannot find layers that saturate: the network calls no activation that can be observed; name layers with "
             "--layers (layers= in Python)"
         )
     tables = observe(activations, observer)
-    rules = tuple(observer.rule(layer) for layer in found)
+    rules = tuple(observer.rule(layer) for layer in observed_layers)
     result = as_one_task(
-        partial(_result, layers=tuple(found), rules=rules, min_share=float(min_share)), *tables.values()
+        partial(_result, layers=tuple(observed_layers), rules=rules, min_share=float(min_share)), *tables.values()
     )
     return annotate(
         result,
@@ -148,22 +148,22 @@ def _result(*tables: xr.DataArray, layers: tuple[Layer, ...], rules: tuple[Rule,
     values = side_by_side([table.values for table in tables], layers, tables[0].sizes["step"])
     columns = xr.DataArray(values, dims=("step", "layer", "unit", "column"), coords={"column": list(SATURATION)})
     sums = columns.to_dataset("column")
-    low, high, known = (
+    low, high, has_rule = (
         xr.DataArray([getattr(rule, side) for rule in rules], dims="layer") for side in ("low", "high", "words")
     )
-    known = known != ""
+    has_rule = has_rule != ""
     counts = sums.low + sums.high
     apart = [
         rule.softmax != layer.unit_axis and not layer.attrs.get("unknown_units")
         for rule, layer in zip(rules, layers, strict=True)
     ]
-    own = (counts / sums.valid).where(known & xr.DataArray(apart, dims="layer"))
-    result: dict[str, xr.DataArray] = {"saturated": own}
+    of_layer = (counts / sums.valid).where(has_rule & xr.DataArray(apart, dims="layer"))
+    result: dict[str, xr.DataArray] = {"saturated": of_layer}
     for prefix, over in (("", ["unit"]), ("total_", ["layer", "unit"])):
-        for name, part, has in (("saturated", counts, known), ("low", sums.low, low), ("high", sums.high, high)):
+        for name, part, has in (("saturated", counts, has_rule), ("low", sums.low, low), ("high", sums.high, high)):
             whole = sums.valid.where(has).sum(over)
             result[f"{prefix}fraction_{name}"] = part.where(has).sum(over) / whole
-        result[f"{prefix}fraction_units_saturated"] = (own >= min_share).sum(over) / own.count(over)
+        result[f"{prefix}fraction_units_saturated"] = (of_layer >= min_share).sum(over) / of_layer.count(over)
         result[f"{prefix}nonfinite"] = sums.nonfinite.sum(over)
     labels = {
         "step": tables[0]["step"],

@@ -69,9 +69,9 @@ def term_error(coefficients: Mapping[str, xr.Variable | float], sums: Sums, *, t
     first = sum((c * values[term] for term, c in coefficients.items()), start=0.0)
     second = sum(
         (
-            c * d * values[product_name(one, other)]
-            for one, c in coefficients.items()
-            for other, d in coefficients.items()
+            c * d * values[product_name(first_term, second_term)]
+            for first_term, c in coefficients.items()
+            for second_term, d in coefficients.items()
         ),
         start=0.0,
     )

@@ -39,12 +39,12 @@ def own_strides(tensors: Mapping[str, xr.DataArray], steps: np.ndarray) -> np.nd
     return strides
 
 
-def stride_where(known: np.ndarray, steps: np.ndarray) -> np.ndarray:
+def stride_where(is_recorded: np.ndarray, steps: np.ndarray) -> np.ndarray:
     """Return how many optimizer steps lie between each known value and the one before, (…, step); NaN elsewhere.
 
     >>> stride_where(np.array([True, False, True, True]), np.array([0, 5, 10, 12]))
     array([nan, nan, 10.,  2.])
     """
-    last = np.maximum.accumulate(np.where(known, steps, -np.inf), axis=-1)
+    last = np.maximum.accumulate(np.where(is_recorded, steps, -np.inf), axis=-1)
     before = np.concatenate([np.full((*last.shape[:-1], 1), -np.inf), last[..., :-1]], axis=-1)
-    return np.where(known & np.isfinite(before), steps - before, np.nan)
+    return np.where(is_recorded & np.isfinite(before), steps - before, np.nan)

@@ -194,8 +194,8 @@ def rate_errors(name: str, rate: Rate, sums: Sums, *, total: bool = False) -> di
     entries = np.fmin(simple, spread / variance).where(spread > 0, simple)
     shift = NORMAL_95**2 / entries
     center = (share + shift / 2.0) / (1.0 + shift)
-    known = variance.where(variance.notnull(), spread / entries)
-    half = np.sqrt(NORMAL_95**2 * known + shift**2 / 4.0) / (1.0 + shift)
+    sampling_variance = variance.where(variance.notnull(), spread / entries)
+    half = np.sqrt(NORMAL_95**2 * sampling_variance + shift**2 / 4.0) / (1.0 + shift)
     exact = missing == 0
     return {
         f"{name}_se": np.sqrt(variance),

@@ -67,9 +67,9 @@ def coding_of(targets: np.ndarray) -> Coding:
     values = values[np.isfinite(values)].astype(np.float64)
     if not values.size:
         return Coding()
-    zero, one, minus = (bool((values == value).any()) for value in (0, 1, -1))
+    zero, plus, minus = (bool((values == value).any()) for value in (0, 1, -1))
     negative = -1.0 if minus and not zero else 0.0
-    binary = one and bool(((values == negative) | (values == 1)).all()) and bool((values == negative).any())
+    binary = plus and bool(((values == negative) | (values == 1)).all()) and bool((values == negative).any())
     return Coding(negative, binary, float(values.max()))
 
 

@@ -80,15 +80,15 @@ def batch():
 
 
 def snapshots(net):
-    found = []
+    actual = []
     for step in range(STEPS):
         torch.manual_seed(step)
-        found.append(net())
-        for module in found[-1].modules():
+        actual.append(net())
+        for module in actual[-1].modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.running_mean.normal_()
                 module.running_var.uniform_(0.5, 2.0)
-    return [one.eval() for one in found]
+    return [one.eval() for one in actual]
 
 
 def run_of(net):
@@ -116,7 +116,7 @@ def test_raw_gradient__by_the_inputs_is_that_of_autograd(net, kind, batch, monke
     monkeypatch.setattr("trajlab.sizes.BATCH_SAMPLES", 3)
     inputs, targets = batch
     replayed = trajlab.replay(run_of(net), model=net, probe=(inputs, targets), layers=[INPUT])
-    found = replayed.observe(OutputGradients(Objective(kind)))[INPUT]
+    actual = replayed.observe(OutputGradients(Objective(kind)))[INPUT]
 
     for step, one in enumerate(snapshots(net)):
         leaf = inputs.clone().requires_grad_()
@@ -124,7 +124,7 @@ def test_raw_gradient__by_the_inputs_is_that_of_autograd(net, kind, batch, monke
         output = output[0] if isinstance(output, tuple) else output
         (expected,) = torch.autograd.grad(objective_of(kind, output, targets), leaf)
         assert expected.abs().max() > 0
-        np.testing.assert_allclose(found[step], expected, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(actual[step], expected, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -139,14 +139,14 @@ def test_raw_gradient__by_the_inputs_is_that_of_autograd(net, kind, batch, monke
 def test_raw_gradient__by_each_layer_is_that_of_autograd(net, layers, batch):
     inputs, targets = batch
     replayed = trajlab.replay(run_of(net), model=net, probe=(inputs, targets), layers=layers)
-    found = {name: one.values for name, one in replayed.observe(OutputGradients()).items()}
-    assert set(found) == set(layers)
+    actual = {name: measured.values for name, measured in replayed.observe(OutputGradients()).items()}
+    assert set(actual) == set(layers)
 
     for step, one in enumerate(snapshots(net)):
         slopes, calls = {}, {}
 
         def listen(name, slopes=slopes, calls=calls):
-            def hook(module, given, output):
+            def hook(module, inputs, output):
                 output = output[0] if isinstance(output, tuple) else output
                 number = calls[name] = calls.get(name, -1) + 1
                 key = f"{name}:{number}" if number else name
@@ -160,22 +160,22 @@ def test_raw_gradient__by_each_layer_is_that_of_autograd(net, layers, batch):
         output = output[0] if isinstance(output, tuple) else output
         F.cross_entropy(output, targets, reduction="sum").backward()
         for name in layers:
-            expected = slopes[name] if name in slopes else np.zeros(found[name].shape[1:])
-            np.testing.assert_allclose(found[name][step].ravel(), np.ravel(expected), rtol=1e-4, atol=1e-6)
-            assert np.abs(found[name]).max() > 0 or name == "unused"
+            expected = slopes[name] if name in slopes else np.zeros(actual[name].shape[1:])
+            np.testing.assert_allclose(actual[name][step].ravel(), np.ravel(expected), rtol=1e-4, atol=1e-6)
+            assert np.abs(actual[name]).max() > 0 or name == "unused"
 
 
 @pytest.mark.parametrize(("net", "layer"), [(InPlace, "conv"), (Residual, "conv:1"), (Several, "")])
 def test_raw_gradient__of_a_unit_of_its_own_for_each_sample(net, layer, batch):
     inputs, units = batch[0], (0, 3, 2, 1, 0, 2, 3)
     replayed = trajlab.replay(run_of(net), model=net, probe=inputs, layers=[INPUT])
-    found = replayed.observe(OutputGradients(Objective("unit", layer, units)))[INPUT]
+    actual = replayed.observe(OutputGradients(Objective("unit", layer, units)))[INPUT]
 
     for step, one in enumerate(snapshots(net)):
         outputs = []
         module = one.get_submodule(layer.partition(":")[0])
         module.register_forward_hook(
-            lambda _, given, output, outputs=outputs: outputs.append(
+            lambda _, settings, output, outputs=outputs: outputs.append(
                 (output[0] if isinstance(output, tuple) else output).clone()
             )
         )
@@ -183,7 +183,7 @@ def test_raw_gradient__of_a_unit_of_its_own_for_each_sample(net, layer, batch):
         one(leaf.clone())
         output = outputs[1 if ":" in layer else 0]
         value = output.reshape(*output.shape[:2], -1).mean(2)[torch.arange(7), torch.tensor(units)].sum()
-        np.testing.assert_allclose(found[step], torch.autograd.grad(value, leaf)[0], rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(actual[step], torch.autograd.grad(value, leaf)[0], rtol=1e-4, atol=1e-6)
 
 
 def test_raw_gradient__all_objectives_in_one_pass_give_what_they_give_alone(batch):
@@ -196,12 +196,12 @@ def test_raw_gradient__all_objectives_in_one_pass_give_what_they_give_alone(batc
     ]
     replayed = trajlab.replay(run, probe=batch, layers=[INPUT])
     wanted = [replayed.observe(OutputGradients(kind))[INPUT] for kind in kinds]
-    alone = [one.compute().values for one in wanted]
+    alone = [first.compute().values for first in wanted]
     with dask.config.set(array_optimize=fuse_scans):
         together = dask.compute(*wanted)
-    for one, other in zip(alone, together, strict=True):
-        assert np.abs(one).max() > 0
-        np.testing.assert_array_equal(one, other)
+    for first, second in zip(alone, together, strict=True):
+        assert np.abs(first).max() > 0
+        np.testing.assert_array_equal(first, second)
 
 
 def test_raw_gradient__leaves_the_inputs_as_they_were(batch):

@@ -74,12 +74,12 @@ def test_distances__are_named_after_what_they_are_taken_from():
 def test_findings__of_one_snapshot_say_that_nothing_is_known_about_change(tmp_path):
     run = trajlab.from_arrays({"w": np.ones((1, 4, 4)), "b": np.zeros((1, 4))}, steps=[700])
     results = {name: trajlab.run(name, run).compute() for name in ("drift", "alerts", "distribution", "projection")}
-    texts = [one.text for one in findings(results["drift"])]
+    texts = [finding.text for finding in findings(results["drift"])]
     assert len(texts) == 1 and "one snapshot" in texts[0] and "%" not in texts[0]
     page = report(results, tmp_path / "r.html").read_text()
     assert "never changed (" not in page and "100\xa0%" not in page and "step 700" in page
     two = trajlab.run("drift", {"one": run, "many": moving(3, w=1.0)}).compute()
-    assert not any("never changed" in one.text for one in findings(two))
+    assert not any("never changed" in sentence.text for sentence in findings(two))
 
 
 def test_findings__say_in_plain_words_that_all_snapshots_are_the_same():

@@ -590,5 +590,5 @@ def test_cluster__workers_open_the_object_store_themselves(bucket, recorded, tmp
     same_results_of = {
         name: xr.open_zarr(f"{bucket}/results/{name}.zarr").compute() for name in ("drift", "sign_flips")
     }
-    for name, found in same_results_of.items():
-        xr.testing.assert_allclose(found, trajlab.run(name, trajlab.open(recorded)).compute(), rtol=1e-12)
+    for name, actual in same_results_of.items():
+        xr.testing.assert_allclose(actual, trajlab.run(name, trajlab.open(recorded)).compute(), rtol=1e-12)

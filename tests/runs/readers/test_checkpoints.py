@@ -24,12 +24,12 @@ def test_open__flat_files_and_sharded_folders(tmp_path, rng):
     flat.mkdir()
     for step in (2, 10):
         save_file({"a": torch.full((2, 2), float(step))}, flat / f"net_step{step}.safetensors")
-        place = sharded / f"checkpoint-{step}"
-        place.mkdir(parents=True)
-        save_file({"a": torch.full((2, 2), float(step))}, place / "model-00001-of-00002.safetensors")
-        save_file({"b": torch.zeros(3)}, place / "model-00002-of-00002.safetensors")
+        folder = sharded / f"checkpoint-{step}"
+        folder.mkdir(parents=True)
+        save_file({"a": torch.full((2, 2), float(step))}, folder / "model-00001-of-00002.safetensors")
+        save_file({"b": torch.zeros(3)}, folder / "model-00002-of-00002.safetensors")
         index = {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}
-        (place / "model.safetensors.index.json").write_text(json.dumps({"weight_map": index}))
+        (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": index}))
     assert trajlab.open(flat).weights["a"].values[:, 0, 0].tolist() == [2, 10]
     run = trajlab.open(sharded)
     assert run.weights["a"].values[:, 0, 0].tolist() == [2, 10]
@@ -188,15 +188,15 @@ def test_open__a_probe_that_is_none_is_named(checkpoints, tensors):
 @pytest.mark.parametrize("kind", ["to nothing", "to itself", "a folder", "not readable"])
 def test_open__what_stands_in_the_place_of_a_file_is_named(checkpoints, kind, monkeypatch):
     folder = checkpoints({"w": np.zeros((3, 5), np.float32)})
-    place = folder / "checkpoint-1" / "model.safetensors"
-    place.unlink()
+    target = folder / "checkpoint-1" / "model.safetensors"
+    target.unlink()
     if kind == "a folder":
-        place.mkdir()
+        target.mkdir()
     elif kind == "not readable":
-        place.write_bytes(b"")
+        target.write_bytes(b"")
         monkeypatch.setattr("trajlab.runs.readers.formats.safetensors.read_header", _refuse)
     else:
-        place.symlink_to({"to nothing": "nowhere", "to itself": place.name}[kind])
+        target.symlink_to({"to nothing": "nowhere", "to itself": target.name}[kind])
     with pytest.raises(MissingData, match=r"safetensors of step \d: [A-Z]"):
         trajlab.open(folder)
 

@@ -29,9 +29,9 @@ def resnet():
 def check(run, states, absent=frozenset()):
     assert run.steps.tolist() == sorted(states)
     for step, state in states.items():
-        found = run.at(step)
-        assert set(found) == set(state) - absent
-        for name, value in found.items():
+        actual = run.at(step)
+        assert set(actual) == set(state) - absent
+        for name, value in actual.items():
             assert value.dtype == state[name].dtype and torch.equal(value, state[name]), name
 
 
@@ -75,16 +75,16 @@ def test_pytorch_model_bin__tied_weights_are_one(tmp_path):
 def test_pytorch_model_bin__sharded_with_an_index(tmp_path):
     states = {}
     for step in (1, 2):
-        place = tmp_path / f"checkpoint-{step}"
-        place.mkdir()
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
         states[step] = resnet().state_dict()
         names = list(states[step])
         files = [f"pytorch_model-{i + 1:05}-of-00002.bin" for i in range(2)]
         for half, file in zip((names[::2], names[1::2]), files, strict=True):
-            torch.save({name: states[step][name] for name in half}, place / file)
+            torch.save({name: states[step][name] for name in half}, folder / file)
         weight_map = {name: files[i % 2] for i, name in enumerate(names)}
-        (place / "pytorch_model.bin.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
-        (place / "vectors.index.json").write_text("[]")  # of something else
+        (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+        (folder / "vectors.index.json").write_text("[]")  # of something else
     check(trajlab.open(tmp_path), states)
 
 

@@ -67,9 +67,9 @@ def test_model_checkpoint(tmp_path, settings, steps):
     assert set(run.buffers) == {name for name, _ in Module().named_buffers()}
     assert all(isinstance(life.values, Rows) for life in run.weights.series.values())
     for step in steps:
-        found = run.at(step)
-        assert set(found) == set(states[step])
-        assert all(torch.equal(found[name], value) for name, value in states[step].items())
+        actual = run.at(step)
+        assert set(actual) == set(states[step])
+        assert all(torch.equal(actual[name], value) for name, value in states[step].items())
 
 
 def test_model_checkpoint__with_settings_that_are_no_tensors(tmp_path):

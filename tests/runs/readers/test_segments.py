@@ -9,11 +9,11 @@ from trajlab.errors import DamagedData
 
 
 def write(folder, first, rows, *, name="w", absent=None, file=None):
-    place = folder / "gradients"
-    place.mkdir(exist_ok=True)
+    target = folder / "gradients"
+    target.mkdir(exist_ok=True)
     steps = list(range(first, first + len(rows) + len(absent or [])))
     metadata = {"rows": json.dumps({"steps": steps, "absent": {name: absent} if absent else {}})}
-    save_file({name: rows}, place / (file or f"{steps[0]}-{steps[-1]}.safetensors"), metadata)
+    save_file({name: rows}, target / (file or f"{steps[0]}-{steps[-1]}.safetensors"), metadata)
 
 
 @pytest.fixture

@@ -14,17 +14,17 @@ def test_activity__agrees_with_numpy(rng, shape, axis, dtype):
     h[rng.random(shape) < 0.1] = np.nan
     h[rng.random(shape) < 0.1] = -np.inf
 
-    found = dict(zip(ACTIVITY, activity(h, axis).T, strict=True))
+    actual = dict(zip(ACTIVITY, activity(h, axis).T, strict=True))
 
     rows = np.moveaxis(h, axis, 0).reshape(shape[axis], -1).astype(np.float64)
     finite = np.where(np.isfinite(rows), rows, 0)
-    np.testing.assert_array_equal(found["active"], (finite > 0).sum(1))
-    np.testing.assert_array_equal(found["valid"], np.isfinite(rows).sum(1))
-    np.testing.assert_array_equal(found["nonfinite"], (~np.isfinite(rows)).sum(1))
-    np.testing.assert_allclose(found["positive"], np.maximum(finite, 0).sum(1), rtol=1e-13)
-    np.testing.assert_allclose(found["size"], abs(finite).sum(1), rtol=1e-13)
-    np.testing.assert_allclose(found["sum"], finite.sum(1), rtol=1e-12, atol=1e-12)
-    np.testing.assert_allclose(found["squares"], (finite**2).sum(1), rtol=1e-13)
+    np.testing.assert_array_equal(actual["active"], (finite > 0).sum(1))
+    np.testing.assert_array_equal(actual["valid"], np.isfinite(rows).sum(1))
+    np.testing.assert_array_equal(actual["nonfinite"], (~np.isfinite(rows)).sum(1))
+    np.testing.assert_allclose(actual["positive"], np.maximum(finite, 0).sum(1), rtol=1e-13)
+    np.testing.assert_allclose(actual["size"], abs(finite).sum(1), rtol=1e-13)
+    np.testing.assert_allclose(actual["sum"], finite.sum(1), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(actual["squares"], (finite**2).sum(1), rtol=1e-13)
 
 
 @pytest.mark.parametrize(("low", "high"), [(-0.5, 0.5), (-np.inf, 0.0)])

@@ -30,9 +30,9 @@ def test_causes__of_a_sample(rng):
     inert[:, :, 0] = True
     inert[2] = True
     index = np.sort(rng.choice(inert.size, 60, replace=False))
-    found = causes(inert.ravel()[index], inert.shape, index)
+    actual = causes(inert.ravel()[index], inert.shape, index)
     tap, unit = index % 9 < 3, index // 18 == 2
-    assert found.tolist() == [tap.sum(), (unit & ~tap).sum(), 0, 0]
+    assert actual.tolist() == [tap.sum(), (unit & ~tap).sum(), 0, 0]
 
 
 def test_causes__of_a_scalar_and_of_nothing():

@@ -17,10 +17,10 @@ def describe(rows, previous, reference, bins=32):
     kernel = Distribution(QUANTILES, bins)
     block = Block(Track(list(rows), previous, reference))
     ((out, edges),) = reduce([kernel], block, [kernel.prepare([reference, rows[-1]], reference)])
-    found = dict(zip(kernel.columns, out.T, strict=True))
-    bars = np.stack([found[f"bar_{i}"] for i in range(bins)], axis=1)
-    quantiles = np.stack([found[f"quantile_{i}"] for i in range(len(QUANTILES))], axis=1)
-    return found, bars, quantiles, edges
+    actual = dict(zip(kernel.columns, out.T, strict=True))
+    bars = np.stack([actual[f"bar_{i}"] for i in range(bins)], axis=1)
+    quantiles = np.stack([actual[f"quantile_{i}"] for i in range(len(QUANTILES))], axis=1)
+    return actual, bars, quantiles, edges
 
 
 def finite(row):
@@ -39,18 +39,18 @@ def decile_psi(a, b):
 def test_spread__short_rows_are_exact(rng, dtype, size):
     rows = (rng.standard_normal((4, size)) * [[1], [2], [2.5], [1]]).astype(dtype)
     rows[2, :3] = np.nan, np.inf, -np.inf
-    found, bars, quantiles, edges = describe(rows[1:], rows[0], rows[0])
+    actual, bars, quantiles, edges = describe(rows[1:], rows[0], rows[0])
     for step, row in enumerate(rows[1:]):
         w, r, p = finite(row), finite(rows[0]), finite(rows[step])
         np.testing.assert_allclose(quantiles[step], np.quantile(w, QUANTILES), rtol=1e-6)
-        assert found["reference_wasserstein"][step] == pytest.approx(stats.wasserstein_distance(w, r), rel=1e-9)
-        assert found["reference_ks"][step] == pytest.approx(stats.ks_2samp(w, r).statistic, rel=1e-12)
-        assert found["previous_wasserstein"][step] == pytest.approx(stats.wasserstein_distance(w, p), rel=1e-9)
-        assert found["previous_ks"][step] == pytest.approx(stats.ks_2samp(w, p).statistic, rel=1e-12)
-        assert found["reference_psi"][step] == pytest.approx(decile_psi(w, r), rel=1e-9)
+        assert actual["reference_wasserstein"][step] == pytest.approx(stats.wasserstein_distance(w, r), rel=1e-9)
+        assert actual["reference_ks"][step] == pytest.approx(stats.ks_2samp(w, r).statistic, rel=1e-12)
+        assert actual["previous_wasserstein"][step] == pytest.approx(stats.wasserstein_distance(w, p), rel=1e-9)
+        assert actual["previous_ks"][step] == pytest.approx(stats.ks_2samp(w, p).statistic, rel=1e-12)
+        assert actual["reference_psi"][step] == pytest.approx(decile_psi(w, r), rel=1e-9)
         np.testing.assert_array_equal(bars[step], np.histogram(w, edges)[0])
     expected = jensenshannon(bars[2], bars[1], base=2)
-    assert found["previous_js"][2] == pytest.approx(expected, rel=1e-9)
+    assert actual["previous_js"][2] == pytest.approx(expected, rel=1e-9)
 
 
 def quantile_bounds(values, probabilities):
@@ -67,27 +67,27 @@ def fullest(values):
 
 
 def assert_bounds(rows):
-    found, bars, quantiles, edges = describe(rows[1:], rows[0], rows[0])
+    actual, bars, quantiles, edges = describe(rows[1:], rows[0], rows[0])
     w, r = finite(rows[1]), finite(rows[0])
     assert (np.abs(quantiles[0] - np.quantile(w, QUANTILES)) <= quantile_bounds(w, QUANTILES)).all()
     bound = (abs(w).mean() + abs(r).mean()) / 256 + 2.0**-132
     wasserstein = np.abs(np.sort(w) - np.sort(r)).mean() if len(w) == len(r) else stats.wasserstein_distance(w, r)
     ks = stats.ks_2samp(w, r, method="asymp").statistic
-    assert abs(found["reference_wasserstein"][0] - wasserstein) <= bound
-    assert abs(found["reference_ks"][0] - ks) <= fullest(rows[0]) + fullest(rows[1]) + 1e-9
+    assert abs(actual["reference_wasserstein"][0] - wasserstein) <= bound
+    assert abs(actual["reference_ks"][0] - ks) <= fullest(rows[0]) + fullest(rows[1]) + 1e-9
     # float64 may be counted as float32
     near = 0
     if rows.dtype == np.float64:
         near = sum((abs(w - edge) <= 1e-7 * abs(edge) + 2.0**-132).sum() for edge in edges[1:-1])
     assert np.abs(np.cumsum(bars[0]) - np.cumsum(np.histogram(w, edges)[0])).max() <= near
-    return found, wasserstein, ks
+    return actual, wasserstein, ks
 
 
 def test_spread__long_rows_keep_their_bounds(rng):
     rows = (rng.standard_t(4, (3, 4 * EXACT)) * [[1], [1.1], [1]]).astype(np.float32)
     rows[1, 7] = np.nan
-    found, *_ = assert_bounds(rows)
-    assert found["reference_psi"][0] == pytest.approx(decile_psi(finite(rows[1]), finite(rows[0])), abs=0.01)
+    actual, *_ = assert_bounds(rows)
+    assert actual["reference_psi"][0] == pytest.approx(decile_psi(finite(rows[1]), finite(rows[0])), abs=0.01)
 
 
 SHAPES = {
@@ -123,25 +123,25 @@ def test_spread__bounds_hold_for_any_values(shape, center, spread, shift, scale,
 def test_spread__resolution_is_relative_to_the_spread(rng, center, width):
     """Whatever the offset, and however far rows drift from the reference."""
     rows = np.stack([center * (1 + width * (rng.standard_normal(50_000) + 100 * t)) for t in range(24)])
-    found, bars, quantiles, edges = describe(rows[1:], rows[0], rows[0], bins=64)
+    actual, bars, quantiles, edges = describe(rows[1:], rows[0], rows[0], bins=64)
     for step in (0, 1, 10, 22):
         np.testing.assert_allclose(quantiles[step][1:-1], np.quantile(rows[step + 1], QUANTILES)[1:-1],
                                    rtol=0, atol=abs(center) * width / 100)  # fmt: skip
-        assert found["reference_ks"][step] == found["previous_ks"][step] == 1
-        assert found["reference_js"][step] == 1
+        assert actual["reference_ks"][step] == actual["previous_ks"][step] == 1
+        assert actual["reference_js"][step] == 1
         expected = stats.wasserstein_distance(rows[step + 1], rows[0])
-        assert found["reference_wasserstein"][step] == pytest.approx(expected, rel=1e-3)
-        assert found["previous_wasserstein"][step] == pytest.approx(100 * abs(center) * width, rel=1e-2)
+        assert actual["reference_wasserstein"][step] == pytest.approx(expected, rel=1e-3)
+        assert actual["previous_wasserstein"][step] == pytest.approx(100 * abs(center) * width, rel=1e-2)
     np.testing.assert_allclose(np.diff(edges[1:-1]), 23 * 100 * abs(center) * width / 64, rtol=0.6)
 
 
 @pytest.mark.parametrize("size", [1000, 50_000])
 def test_spread__of_discrete_values_is_exact(size):
     signs = np.repeat(np.array([-1.0, 1.0], np.float32), size // 2)
-    found, _, quantiles, _ = describe([signs, np.roll(signs, 1), np.abs(signs)], None, signs)
+    actual, _, quantiles, _ = describe([signs, np.roll(signs, 1), np.abs(signs)], None, signs)
     assert quantiles[0].tolist() == [-1, -1, 0, 1, 1]
-    assert found["reference_ks"].tolist() == [0, 0, 0.5]
-    assert found["reference_wasserstein"].tolist() == [0, 0, 1]
+    assert actual["reference_ks"].tolist() == [0, 0, 0.5]
+    assert actual["reference_wasserstein"].tolist() == [0, 0, 1]
     levels = np.tile(np.arange(-128, 128, dtype=np.float32) / 100, size // 256)
     _, _, quantiles, _ = describe([levels], None, levels)
     np.testing.assert_allclose(quantiles[0], np.quantile(levels.astype(np.float64), QUANTILES), rtol=1 / 128)
@@ -150,16 +150,16 @@ def test_spread__of_discrete_values_is_exact(size):
 @pytest.mark.parametrize("size", [50, 2 * EXACT])
 def test_spread__a_row_that_does_not_change_has_no_distance(rng, size):
     row = rng.standard_normal(size).astype(np.float32)
-    found, *_ = describe([row], row, row)
+    actual, *_ = describe([row], row, row)
     for name in ("wasserstein", "ks", "js", "psi"):
-        assert found[f"reference_{name}"][0] == found[f"previous_{name}"][0] == 0
+        assert actual[f"reference_{name}"][0] == actual[f"previous_{name}"][0] == 0
 
 
 @pytest.mark.parametrize("size", [50, 2 * EXACT])
 def test_spread__rows_without_a_finite_entry_have_no_quantile_and_no_distance(size):
-    found, bars, quantiles, _ = describe([np.full(size, np.nan, np.float32)], None, np.zeros(size, np.float32))
+    actual, bars, quantiles, _ = describe([np.full(size, np.nan, np.float32)], None, np.zeros(size, np.float32))
     assert np.isnan(quantiles).all()
-    assert np.isnan(found["reference_ks"][0])
+    assert np.isnan(actual["reference_ks"][0])
     assert bars.sum() == 0
 
 
@@ -197,14 +197,14 @@ def test_spread__values_beyond_single_precision_fall_into_the_outermost_bins(siz
 def test_spread__both_zeros_are_one_value(size):
     zeros = np.zeros(size, np.float32)
     rows = [np.where(np.arange(size) < size // 3, np.float32(-0.0), zeros), -zeros]
-    found, bars, quantiles, _ = describe(rows, zeros, zeros)
+    actual, bars, quantiles, _ = describe(rows, zeros, zeros)
     assert (quantiles == 0).all()
     np.testing.assert_array_equal(bars.max(1), size)
     for name in ("wasserstein", "ks", "js", "psi"):
-        assert (found[f"reference_{name}"] == 0).all() and (found[f"previous_{name}"] == 0).all()
+        assert (actual[f"reference_{name}"] == 0).all() and (actual[f"previous_{name}"] == 0).all()
 
 
 def test_spread__same_shares_of_long_rows_are_no_distance(rng):
     row = rng.standard_normal(2 * EXACT + 7).astype(np.float32)
-    found, *_ = describe([row], row[::-1].copy(), np.tile(row, 3))
-    assert found["reference_ks"][0] == found["previous_ks"][0] == 0
+    actual, *_ = describe([row], row[::-1].copy(), np.tile(row, 3))
+    assert actual["reference_ks"][0] == actual["previous_ks"][0] == 0

@@ -19,19 +19,19 @@ def epochs(rows, starts, cuts=(), **block):
         for part in np.split(steps, cuts)
         if len(part)
     ]
-    found = kernel.summarize(fold(kernel.merge, parts), rows.shape[1:], None)
-    return found.reshape(len(starts), len(EPOCH))
+    actual = kernel.summarize(fold(kernel.merge, parts), rows.shape[1:], None)
+    return actual.reshape(len(starts), len(EPOCH))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("size", [1, 3, TILE_ENTRIES + 3])
 def test_epochs__agree_with_numpy(rng, dtype, size):
     rows = rng.standard_normal((9, size)).astype(dtype)
-    found = epochs(rows, [0, 2, 7], cuts=[1, 3, 4])
+    actual = epochs(rows, [0, 2, 7], cuts=[1, 3, 4])
     for number, part in enumerate((rows[:2], rows[2:7], rows[7:])):
         variance = part.astype(np.float64).var(0)
         expected = [len(part), size, variance.mean(), 0, 0, 0]
-        np.testing.assert_allclose(found[number], expected, rtol=1e-12, atol=1e-300)
+        np.testing.assert_allclose(actual[number], expected, rtol=1e-12, atol=1e-300)
 
 
 @settings(max_examples=60, deadline=None)
@@ -62,8 +62,8 @@ def test_epochs__what_stays_has_no_variance(value, dtype):
 
 def test_epochs__leave_out_steps_that_are_not_finite_and_entries_that_never_are():
     rows = np.array([[1, 1, np.nan], [3, np.inf, np.nan], [5, 3, -np.inf]], np.float32)
-    found = epochs(rows, [0])
-    assert found[0, :3].tolist() == [3, 2, np.mean([np.var([1, 3, 5]), np.var([1, 3])])]
+    actual = epochs(rows, [0])
+    assert actual[0, :3].tolist() == [3, 2, np.mean([np.var([1, 3, 5]), np.var([1, 3])])]
 
 
 def test_epochs__of_one_step_have_no_variance():
@@ -71,8 +71,8 @@ def test_epochs__of_one_step_have_no_variance():
 
 
 def test_epochs__of_an_empty_tensor_are_unknown():
-    found = epochs(np.ones((3, 0), np.float32), [0])
-    assert found[0, :2].tolist() == [3, 0] and np.isnan(found[0, 2])
+    actual = epochs(np.ones((3, 0), np.float32), [0])
+    assert actual[0, :2].tolist() == [3, 0] and np.isnan(actual[0, 2])
 
 
 @settings(max_examples=30, deadline=None)

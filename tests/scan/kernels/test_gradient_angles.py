@@ -18,16 +18,16 @@ def test_successive__agrees_with_numpy(rng, dtype, bad):
     rows = rng.standard_normal((3, TILE_ENTRIES + 5)).astype(dtype)
     if bad is not None:
         rows[1, 7], rows[2, TILE_ENTRIES + 1] = bad, bad
-    found = table(rows)
+    actual = table(rows)
     for step in (1, 2):
         q, g = rows[step - 1].astype(np.float64), rows[step].astype(np.float64)
         known = np.isfinite(q) & np.isfinite(g)
         q, g = q[known], g[known]
-        assert found["valid"][step] == known.sum()
+        assert actual["valid"][step] == known.sum()
         for name in SUCCESSIVE[1:]:
             product = np.prod([{"q": q, "g": g}[letter] for letter in name], axis=0)
-            assert found[name][step] == pytest.approx(product.sum(), rel=1e-12, abs=1e-9), name
-    assert all(np.isnan(column[0]) for column in found.values())
+            assert actual[name][step] == pytest.approx(product.sum(), rel=1e-12, abs=1e-9), name
+    assert all(np.isnan(column[0]) for column in actual.values())
 
 
 def test_successive__goes_on_from_the_row_before_the_block(rng):

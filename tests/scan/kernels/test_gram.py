@@ -16,8 +16,8 @@ def test_gram__is_that_of_the_entries_finite_at_all_steps(steps, size, broken, d
         rows[rng.integers(steps), rng.integers(size)] = rng.choice([np.nan, np.inf])
     kept = rows[:, np.isfinite(rows).all(axis=0)].astype(np.float64)
     kept -= kept.mean(axis=0)
-    found, nonfinite = gram([list(rows)], steps)
-    np.testing.assert_allclose(found, kept @ kept.T, rtol=1e-9, atol=1e-10)
+    actual, nonfinite = gram([list(rows)], steps)
+    np.testing.assert_allclose(actual, kept @ kept.T, rtol=1e-9, atol=1e-10)
     assert nonfinite[:-1].tolist() == (~np.isfinite(rows)).sum(axis=1).tolist()
     assert nonfinite[-1] == size - kept.shape[1]
 
@@ -25,9 +25,9 @@ def test_gram__is_that_of_the_entries_finite_at_all_steps(steps, size, broken, d
 def test_gram__small_steps_far_from_zero_keep_their_digits(rng):
     """Steps of 1e-4 at weights of 100: a product of float32 values, or of ones that are not centered, would fail."""
     moves = rng.integers(-8, 9, (20, 30_000)) * 2.0**-13
-    found, _ = gram([list((100 + moves).astype(np.float32))], 20)
+    actual, _ = gram([list((100 + moves).astype(np.float32))], 20)
     kept = moves - moves.mean(axis=0)
-    np.testing.assert_allclose(found, kept @ kept.T, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(actual, kept @ kept.T, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("dense", [3, 512])
@@ -69,5 +69,5 @@ def test_walk__formula_and_limit():
 def test_walk__is_what_a_simulated_walk_shows(rng):
     steps = np.append(np.arange(20), np.arange(20, 300, 10))
     moves = rng.standard_normal((300, 40_000), np.float32)
-    found, _ = principal(centered(gram([list(np.cumsum(moves, axis=0)[steps])], len(steps))[0], "mean"), 4)
-    np.testing.assert_allclose(found, walk(steps, 4, "mean"), rtol=0.02)
+    actual, _ = principal(centered(gram([list(np.cumsum(moves, axis=0)[steps])], len(steps))[0], "mean"), 4)
+    np.testing.assert_allclose(actual, walk(steps, 4, "mean"), rtol=0.02)

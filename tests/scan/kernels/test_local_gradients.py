@@ -30,12 +30,12 @@ def by_autograd(module: nn.Module, inputs: torch.Tensor, gradient: torch.Tensor)
         local.append(torch.autograd.grad(outputs, inputs, alone, retain_graph=True)[0].flatten(2))
     local = torch.stack(local, 1)
     whole = torch.autograd.grad(outputs, inputs, gradient.double())[0]
-    found = {
+    actual = {
         "em_sum": local.abs().sum((2, 3)), "em_l2": local.square().sum((2, 3)).sqrt(),
         "ab_out": gradient.double().flatten(2).abs().sum(2), "ab_sum": local.abs().sum((1, 3)),
         "ab_net": whole.flatten(2).abs().sum(2),
     }  # fmt: skip
-    return {name: value.numpy() for name, value in found.items()}
+    return {name: value.numpy() for name, value in actual.items()}
 
 
 CASES = {
@@ -78,12 +78,12 @@ def test_local_gradients__are_those_of_autograd_to_rounding(case):
     convolution = convolution_of(module, size, tuple(outputs.shape[2:]))
     filters = Filters.of(module.weight.detach().numpy(), convolution, module.groups)
 
-    found = local_gradients(gradient.numpy(), filters)
+    actual = local_gradients(gradient.numpy(), filters)
 
     expected = by_autograd(module, inputs, gradient)
     for name in QUANTITIES:
         most = np.abs(expected[name]).max()
-        np.testing.assert_allclose(getattr(found, name), expected[name], rtol=2e-6, atol=1e-6 * most, err_msg=name)
+        np.testing.assert_allclose(getattr(actual, name), expected[name], rtol=2e-6, atol=1e-6 * most, err_msg=name)
     if not module.transposed:
         norms = module.weight.detach().double().flatten(1).norm(dim=1).numpy()
         np.testing.assert_allclose(filters.norm, norms, rtol=1e-6)
@@ -93,14 +93,14 @@ IDENTITY = Convolution((1, 2), (1, 2), (1, 1), (1, 1), (1, 1), ((0, 0), (0, 0)))
 
 
 def by_hand(gradient, weight) -> dict[str, list[float]]:
-    found = local_gradients(np.array([gradient], np.float32), Filters.of(np.array(weight, np.float32), IDENTITY))
-    return {name: getattr(found, name)[0].tolist() for name in QUANTITIES}
+    actual = local_gradients(np.array([gradient], np.float32), Filters.of(np.array(weight, np.float32), IDENTITY))
+    return {name: getattr(actual, name)[0].tolist() for name in QUANTITIES}
 
 
 def test_local_gradients__of_two_positions_and_two_channels_by_hand():
     # Two output channels with G = (1, -2) and (3, 0); kernels (1, -1) and (2, 4) to the two input channels.
-    found = by_hand([[[1.0, -2.0]], [[3.0, 0.0]]], [[[[1.0]], [[-1.0]]], [[[2.0]], [[4.0]]]])
-    assert found == {
+    actual = by_hand([[[1.0, -2.0]], [[3.0, 0.0]]], [[[[1.0]], [[-1.0]]], [[[2.0]], [[4.0]]]])
+    assert actual == {
         "em_sum": [6.0, 18.0], "em_l2": [10**0.5, 180**0.5], "ab_out": [3.0, 3.0],
         "ab_sum": [3.0 + 6.0, 3.0 + 12.0], "ab_net": [7.0 + 2.0, 11.0 + 2.0],
     }  # fmt: skip
@@ -108,36 +108,36 @@ def test_local_gradients__of_two_positions_and_two_channels_by_hand():
 
 @pytest.mark.parametrize("size", [1e-36, 1e-25, 1e30])
 def test_local_gradients__squares_do_not_leave_the_range_of_float32(size):
-    found = by_hand([[[size, -2 * size]], [[0.0, 0.0]]], [[[[1e-7]], [[-1e-7]]], [[[2.0]], [[4.0]]]])
-    np.testing.assert_allclose(found["em_l2"], [10**0.5 * size * 1e-7, 0], rtol=1e-6)
-    np.testing.assert_allclose(found["ab_net"], [3 * size * 1e-7] * 2, rtol=1e-6)
+    actual = by_hand([[[size, -2 * size]], [[0.0, 0.0]]], [[[[1e-7]], [[-1e-7]]], [[[2.0]], [[4.0]]]])
+    np.testing.assert_allclose(actual["em_l2"], [10**0.5 * size * 1e-7, 0], rtol=1e-6)
+    np.testing.assert_allclose(actual["ab_net"], [3 * size * 1e-7] * 2, rtol=1e-6)
 
 
 def test_local_gradients__channels_of_very_different_size_are_both_right():
-    found = by_hand([[[1e-30, 0.0]], [[1e5, 0.0]]], [[[[1.0]], [[3.0]]], [[[2.0]], [[4.0]]]])
-    np.testing.assert_allclose(found["em_sum"], [4e-30, 6e5], rtol=1e-6)
-    np.testing.assert_allclose(found["em_l2"], [10**0.5 * 1e-30, 20**0.5 * 1e5], rtol=1e-6)
+    actual = by_hand([[[1e-30, 0.0]], [[1e5, 0.0]]], [[[[1.0]], [[3.0]]], [[[2.0]], [[4.0]]]])
+    np.testing.assert_allclose(actual["em_sum"], [4e-30, 6e5], rtol=1e-6)
+    np.testing.assert_allclose(actual["em_l2"], [10**0.5 * 1e-30, 20**0.5 * 1e5], rtol=1e-6)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("place", [0, 1])
-def test_local_gradients__nan_and_inf_go_on_to_what_they_reach(bad, place):
+@pytest.mark.parametrize("position", [0, 1])
+def test_local_gradients__nan_and_inf_go_on_to_what_they_reach(bad, position):
     gradient = np.zeros((1, 2, 1, 2), np.float32)
     gradient[0, 1] = 1.0
-    gradient[0, 0, 0, place] = bad
+    gradient[0, 0, 0, position] = bad
     weight = np.array([[[[1.0]], [[2.0]]], [[[3.0]], [[4.0]]]], np.float32)
-    found = local_gradients(gradient, Filters.of(weight, IDENTITY))
+    actual = local_gradients(gradient, Filters.of(weight, IDENTITY))
     for name in ("em_sum", "em_l2", "ab_out"):
-        assert not np.isfinite(getattr(found, name)[0, 0]), name
-        assert np.isfinite(getattr(found, name)[0, 1]), name
-    assert not np.isfinite(found.ab_sum).any() and not np.isfinite(found.ab_net).any()
+        assert not np.isfinite(getattr(actual, name)[0, 0]), name
+        assert np.isfinite(getattr(actual, name)[0, 1]), name
+    assert not np.isfinite(actual.ab_sum).any() and not np.isfinite(actual.ab_net).any()
 
 
 def test_local_gradients__a_nan_weight_spoils_its_own_channel_only():
     weight = np.array([[[[np.nan]], [[2.0]]], [[[3.0]], [[4.0]]]], np.float32)
-    found = local_gradients(np.ones((1, 2, 1, 2), np.float32), Filters.of(weight, IDENTITY))
-    assert np.isnan(found.em_sum[0, 0]) and found.em_sum[0, 1] == 14.0
-    assert np.isnan(found.ab_sum[0, 0]) and found.ab_sum[0, 1] == 12.0
+    actual = local_gradients(np.ones((1, 2, 1, 2), np.float32), Filters.of(weight, IDENTITY))
+    assert np.isnan(actual.em_sum[0, 0]) and actual.em_sum[0, 1] == 14.0
+    assert np.isnan(actual.ab_sum[0, 0]) and actual.ab_sum[0, 1] == 12.0
 
 
 def test_local_gradients__of_no_samples_are_none():

@@ -21,16 +21,16 @@ def told(matrix, epsilon=0.0):
 @pytest.mark.parametrize("name", RECORDED)
 def test_facts__agree_with_weightwatcher(name):
     expected = RECORDED[name]
-    found, s = told(matrices()[name])
-    np.testing.assert_allclose(found["alpha"], expected["alpha"], rtol=1e-5)
-    np.testing.assert_allclose(found["alpha_sigma"], expected["sigma"], rtol=1e-5)
-    np.testing.assert_allclose(found["xmin"], expected["xmin"], rtol=1e-5)
-    tail = np.sort(s[s**2 >= found["xmin"] * (1 - 1e-9)] ** 2)
-    fit, n = 1 - (tail / tail[0]) ** (1 - found["alpha"]), len(tail)
+    actual, s = told(matrices()[name])
+    np.testing.assert_allclose(actual["alpha"], expected["alpha"], rtol=1e-5)
+    np.testing.assert_allclose(actual["alpha_sigma"], expected["sigma"], rtol=1e-5)
+    np.testing.assert_allclose(actual["xmin"], expected["xmin"], rtol=1e-5)
+    tail = np.sort(s[s**2 >= actual["xmin"] * (1 - 1e-9)] ** 2)
+    fit, n = 1 - (tail / tail[0]) ** (1 - actual["alpha"]), len(tail)
     np.testing.assert_allclose(abs(fit - np.arange(n) / n).max(), expected["D"], rtol=1e-5)  # its distance is one-sided
     two_sided = np.maximum(abs(fit - np.arange(n) / n), abs(fit - np.arange(1, n + 1) / n)).max()
-    np.testing.assert_allclose(found["ks"], two_sided, rtol=1e-9)
-    np.testing.assert_allclose(found["stable_rank"], expected["stable_rank"], rtol=1e-5)
+    np.testing.assert_allclose(actual["ks"], two_sided, rtol=1e-9)
+    np.testing.assert_allclose(actual["stable_rank"], expected["stable_rank"], rtol=1e-5)
     p = s**2 / (s**2).sum()
     np.testing.assert_allclose(-(p * np.log(p)).sum() / np.log(len(s)), expected["entropy"], rtol=1e-5)
 
@@ -64,8 +64,8 @@ def test_power_law__too_few_values_have_no_tail():
 
 def test_facts__of_noise_nothing_stands_out(rng):
     """The edges hold the spectrum, and one matrix in a hundred has a singular value beyond the threshold."""
-    found = [told(0.3 * rng.standard_normal((40, 90)))[0] for _ in range(300)]
-    assert sum(one["mp_spikes"] > 0 for one in found) <= 9
+    actual = [told(0.3 * rng.standard_normal((40, 90)))[0] for _ in range(300)]
+    assert sum(one["mp_spikes"] > 0 for one in actual) <= 9
     one, s = told(0.3 * rng.standard_normal((400, 900)))
     np.testing.assert_allclose([one["mp_lower"], one["mp_upper"]], [0.3 * 10, 0.3 * 50], rtol=0.01)
     np.testing.assert_allclose([s[-1], s[0]], [one["mp_lower"], one["mp_upper"]], rtol=0.05)
@@ -76,8 +76,8 @@ def test_facts__a_planted_direction_stands_out_above_the_transition(rng, strengt
     """Baik, Ben Arous and Péché: a direction of strength θ (mn)^¼ σ leaves the bulk from θ = 1 on."""
     m, n = 150, 300
     u, v = (x / np.linalg.norm(x) for x in (rng.standard_normal(m), rng.standard_normal(n)))
-    found, s = told(rng.standard_normal((m, n)) + strength * (m * n) ** 0.25 * np.outer(u, v))
-    assert found["mp_spikes"] == spikes
+    actual, s = told(rng.standard_normal((m, n)) + strength * (m * n) ** 0.25 * np.outer(u, v))
+    assert actual["mp_spikes"] == spikes
     if strength > 1:
         ratio = np.sqrt(m / n)
         where = np.sqrt(n * ratio * (1 / strength**2 + strength**2 + ratio + 1 / ratio))
@@ -87,9 +87,9 @@ def test_facts__a_planted_direction_stands_out_above_the_transition(rng, strengt
 def test_facts__many_strong_directions_do_not_hide_behind_the_variance_they_make(rng):
     m, n, k = 100, 200, 12
     signal = rng.standard_normal((m, k)) @ rng.standard_normal((k, n))
-    found, _ = told(rng.standard_normal((m, n)) + signal)
-    assert found["mp_spikes"] == k
-    np.testing.assert_allclose(found["mp_upper"], np.sqrt(m) + np.sqrt(n), rtol=0.03)
+    actual, _ = told(rng.standard_normal((m, n)) + signal)
+    assert actual["mp_spikes"] == k
+    np.testing.assert_allclose(actual["mp_upper"], np.sqrt(m) + np.sqrt(n), rtol=0.03)
 
 
 def test_facts__of_exact_matrices(rng):

@@ -14,14 +14,14 @@ def test_saturation__agrees_with_numpy(rng, shape, axis, dtype):
     h[rng.random(shape) < 0.1] = -np.inf
     h[rng.random(shape) < 0.1] = np.inf
 
-    found = dict(zip(SATURATION, saturation(h, axis, Flat(-np.inf, -0.5, 1.0)).T, strict=True))
+    actual = dict(zip(SATURATION, saturation(h, axis, Flat(-np.inf, -0.5, 1.0)).T, strict=True))
 
     rows = np.moveaxis(h, axis, 0).reshape(shape[axis], -1).astype(np.float64)
     finite = np.isfinite(rows)
-    np.testing.assert_array_equal(found["low"], (finite & (rows <= -0.5)).sum(1))
-    np.testing.assert_array_equal(found["high"], (finite & (rows >= 1.0)).sum(1))
-    np.testing.assert_array_equal(found["valid"], finite.sum(1))
-    np.testing.assert_array_equal(found["nonfinite"], (~finite).sum(1))
+    np.testing.assert_array_equal(actual["low"], (finite & (rows <= -0.5)).sum(1))
+    np.testing.assert_array_equal(actual["high"], (finite & (rows >= 1.0)).sum(1))
+    np.testing.assert_array_equal(actual["valid"], finite.sum(1))
+    np.testing.assert_array_equal(actual["nonfinite"], (~finite).sum(1))
 
 
 def test_saturation__bounds_between_two_numbers_of_the_type_are_kept_to():
@@ -45,15 +45,15 @@ def test_certainty__counts_where_one_share_is_above_the_bound(rng, logarithm):
     values = np.log(shares) if logarithm else shares
     values[0, 1, 2, 3] = np.nan
 
-    found = certainty(values, 3, 1, 0.9, logarithm)
+    actual = certainty(values, 3, 1, 0.9, logarithm)
 
     known = np.isfinite(values).all(3)
     sure = known & (shares.max(3) > 0.9)
-    np.testing.assert_array_equal(found[:, 1], sure.sum((0, 2)))
-    np.testing.assert_array_equal(found[:, 2], known.sum((0, 2)))
-    assert found[:, 3].tolist() == [0, 1, 0] and found[:, 0].sum() == 0
+    np.testing.assert_array_equal(actual[:, 1], sure.sum((0, 2)))
+    np.testing.assert_array_equal(actual[:, 2], known.sum((0, 2)))
+    assert actual[:, 3].tolist() == [0, 1, 0] and actual[:, 0].sum() == 0
     assert 0 < sure.sum() < known.sum()
-    np.testing.assert_array_equal(certainty(values, 3, None, 0.9, logarithm), found.sum(0, keepdims=True))
+    np.testing.assert_array_equal(certainty(values, 3, None, 0.9, logarithm), actual.sum(0, keepdims=True))
 
 
 def test_certainty__of_the_logarithm_of_no_share():

@@ -20,9 +20,9 @@ from trajlab.threads import one_thread
 def test_singular_values__are_those_of_numpy(stack):
     stack = stack.astype(np.float64)
     expected = np.linalg.svd(stack, compute_uv=False)
-    found = np.array([singular_values(matrix) for matrix in stack])
-    assert (np.diff(found) <= 0).all()
-    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-14 * abs(stack).max())
+    actual = np.array([singular_values(matrix) for matrix in stack])
+    assert (np.diff(actual) <= 0).all()
+    np.testing.assert_allclose(actual, expected, rtol=1e-9, atol=1e-14 * abs(stack).max())
 
 
 @pytest.mark.parametrize("condition", [1e2, 1e3, 1e4, 1e8, 1e14])
@@ -32,15 +32,15 @@ def test_singular_values__small_ones_are_as_good_as_large_ones(rng, condition, s
     k = min(shape)
     s = np.geomspace(1.0, 1.0 / condition, k)
     left, right = (np.linalg.qr(rng.standard_normal((n, k)))[0] for n in shape)
-    found = singular_values(left * s @ right.T)
-    np.testing.assert_allclose(found, s, rtol=1e-9, atol=1e-14)
+    actual = singular_values(left * s @ right.T)
+    np.testing.assert_allclose(actual, s, rtol=1e-9, atol=1e-14)
 
 
 @pytest.mark.parametrize("scale", [1e200, 1e-200])
 def test_singular_values__squares_beyond_float64(rng, scale):
     matrix = rng.standard_normal((4, 6))
-    found = singular_values(scale * matrix)
-    np.testing.assert_allclose(found / scale, np.linalg.svd(matrix, compute_uv=False), rtol=1e-12)
+    actual = singular_values(scale * matrix)
+    np.testing.assert_allclose(actual / scale, np.linalg.svd(matrix, compute_uv=False), rtol=1e-12)
 
 
 def test_one_thread__lasts_until_the_last_leaves_and_then_is_lifted():

@@ -7,8 +7,8 @@ from trajlab.scan.track import Track
 
 
 def marks(kernel, rows, previous=None, **block):
-    ((found, _),) = reduce([kernel], Block(Track(list(rows), previous), **block))
-    return found
+    ((actual, _),) = reduce([kernel], Block(Track(list(rows), previous), **block))
+    return actual
 
 
 def in_blocks(kernel, rows, size, **more):
@@ -30,9 +30,9 @@ def test_units__marks_those_with_a_nonzero_entry(rng, shape, dtype):
     rows[4] = 0
     rows[(4, *(n - 1 for n in shape))] = 1e-30
 
-    found = marks(Units(shape[0], int(np.prod(shape)), "nonzero"), rows.reshape(6, -1))
+    actual = marks(Units(shape[0], int(np.prod(shape)), "nonzero"), rows.reshape(6, -1))
 
-    np.testing.assert_array_equal(found, (rows != 0).reshape(6, shape[0], -1).any(-1))
+    np.testing.assert_array_equal(actual, (rows != 0).reshape(6, shape[0], -1).any(-1))
 
 
 @pytest.mark.parametrize("shape", [(3, 4), (1, 30_000), (2, 8191), (300, 100)])
@@ -43,10 +43,10 @@ def test_units__marks_those_that_changed_whatever_the_blocks(rng, shape, size):
     rows[3, -1, 0] = 7
     rows[4] = rows[3]
 
-    found = in_blocks(Units(shape[0], int(np.prod(shape)), "changed"), rows.reshape(5, -1), size)
+    actual = in_blocks(Units(shape[0], int(np.prod(shape)), "changed"), rows.reshape(5, -1), size)
 
-    assert np.isnan(found[0]).all()
-    np.testing.assert_array_equal(found[1:], (rows[1:] != rows[:-1]).any(-1))
+    assert np.isnan(actual[0]).all()
+    np.testing.assert_array_equal(actual[1:], (rows[1:] != rows[:-1]).any(-1))
 
 
 def test_units__nan_and_inf_are_gradients_and_a_negative_zero_is_none():
@@ -68,10 +68,10 @@ def test_units__sampled_entries_are_traced_to_their_units(rng, count):
     indices = np.sort(rng.choice(whole[0].size, count, replace=False))
     sampled = np.ascontiguousarray(whole.reshape(3, -1)[:, indices])
 
-    found = marks(Units(6, whole[0].size, "nonzero"), sampled, indices=indices)
+    actual = marks(Units(6, whole[0].size, "nonzero"), sampled, indices=indices)
 
     for unit in range(6):
         of_unit = indices // 36 == unit
         expected = (sampled[:, of_unit] != 0).any(1) if of_unit.any() else np.full(3, np.nan)
-        np.testing.assert_array_equal(found[:, unit], expected)
-    assert np.isnan(found).any() == (count == 5)
+        np.testing.assert_array_equal(actual[:, unit], expected)
+    assert np.isnan(actual).any() == (count == 5)

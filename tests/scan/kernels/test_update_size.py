@@ -21,15 +21,15 @@ def test_updates__agree_with_numpy(rng, dtype, dirty):
     if dirty:
         rows[0, :4], rows[1, 2:6] = np.inf, np.nan
         rows[2:, 7], rows[3, 8], rows[2, 9], rows[2:, 10] = np.inf, -np.inf, np.inf, np.nan
-    found = table(rows)
+    actual = table(rows)
     for step in (1, 2, 3):
         w, v = rows[step].astype(np.float64), rows[step - 1].astype(np.float64)
         known = np.isfinite(w) & np.isfinite(v)
-        assert found["valid"][step] == known.sum()
-        assert found["change"][step] == pytest.approx(abs(w[known] - v[known]).sum(), rel=1e-12)
-        assert found["size"][step] == pytest.approx(abs(v)[known].sum(), rel=1e-12)
-        assert found["apart"][step] == (~np.isclose(w, v)).sum()
-    assert all(np.isnan(column[0]) for column in found.values())
+        assert actual["valid"][step] == known.sum()
+        assert actual["change"][step] == pytest.approx(abs(w[known] - v[known]).sum(), rel=1e-12)
+        assert actual["size"][step] == pytest.approx(abs(v)[known].sum(), rel=1e-12)
+        assert actual["apart"][step] == (~np.isclose(w, v)).sum()
+    assert all(np.isnan(column[0]) for column in actual.values())
 
 
 def test_updates__go_on_from_the_row_before_the_block(rng):

@@ -15,7 +15,7 @@ VALUES = Path(__file__).with_suffix(".json")
 def matrices() -> dict[str, np.ndarray]:
     """Noise, heavy tails of several exponents, low rank in noise, and a spectrum that decays as a power."""
     rng = np.random.default_rng(0)
-    found = {
+    actual = {
         "normal 60x100": rng.standard_normal((60, 100)),
         "normal 120x120": rng.standard_normal((120, 120)),
         "uniform 30x200": rng.uniform(-0.1, 0.1, (30, 200)),
@@ -23,10 +23,10 @@ def matrices() -> dict[str, np.ndarray]:
         "student-t 3 200x64": rng.standard_t(3, (200, 64)),
     }
     left, right = rng.standard_normal((80, 6)), rng.standard_normal((6, 160))
-    found["low rank in noise 80x160"] = rng.standard_normal((80, 160)) + 0.5 * left @ right
+    actual["low rank in noise 80x160"] = rng.standard_normal((80, 160)) + 0.5 * left @ right
     left, right = (np.linalg.qr(rng.standard_normal((n, 50)))[0] for n in (50, 90))
-    found["power law 50x90"] = left * np.arange(1, 51) ** -0.8 @ right.T
-    return {name: matrix.astype(np.float32) for name, matrix in found.items()}
+    actual["power law 50x90"] = left * np.arange(1, 51) ** -0.8 @ right.T
+    return {name: matrix.astype(np.float32) for name, matrix in actual.items()}
 
 
 def main() -> None:

@@ -15,8 +15,8 @@ def fired(result, rule):
     """Give the first steps at which a rule fires, by place."""
     own = result.where(result.rule_of == rule, drop=True) if "run" not in result.dims else result
     return {
-        str(place): int(step)
-        for place, step in zip(own.place_of.values, own.first_step.values, strict=True)
+        str(position): int(step)
+        for position, step in zip(own.place_of.values, own.first_step.values, strict=True)
         if step == step
     }
 
@@ -42,7 +42,7 @@ def test_alerts__a_healthy_run_is_quiet(rng):
     assert result.rules_fired == 0 and result.first_step.isnull().all()
     unchecked = set(result.rule.values[(result.checked == 0).values])
     assert unchecked == {"Overfit", "DeadRelu", "SaturatedActivation", "MassDeath"}
-    assert [one.text[:13] for one in findings(result)] == ["No rule fires", "Not checked, "]
+    assert [finding.text[:13] for finding in findings(result)] == ["No rule fires", "Not checked, "]
 
 
 def test_alerts__each_rule_on_tensors_fires_where_and_when_it_should(rng):
@@ -69,7 +69,7 @@ def test_alerts__each_rule_on_tensors_fires_where_and_when_it_should(rng):
     unchanged = result.sel(check="UnchangedTensor a.weight")
     assert (unchanged.last_step, unchanged.duration) == (70, 2)
     assert result.fired.sel(rule="VanishingGradient") == 2
-    text = next(one for one in findings(result) if "ExplodingTensor" in one.text)
+    text = next(finding for finding in findings(result) if "ExplodingTensor" in finding.text)
     assert text.alarm and text.text.startswith("`ExplodingTensor` fires first at step 70, of `exploding`")
 
 
@@ -203,5 +203,5 @@ def test_alerts__one_snapshot_checks_no_rule_of_change(rng):
     assert (result.checked.sel(rule=of_change) == 0).all() and (result.reason.sel(rule=of_change) != "").all()
     checked = ["ExplodingTensor", "AllZero", "TensorVariance"]
     assert (result.checked.sel(rule=checked) > 0).all() and (result.reason.sel(rule=checked) == "").all()
-    texts = [one.text for one in findings(result)]
+    texts = [finding.text for finding in findings(result)]
     assert any("Not checked" in text and all(rule in text for rule in of_change) for text in texts)

@@ -29,15 +29,15 @@ class Net(nn.Module):
 
 
 def snapshots(build, steps=3):
-    found = []
+    actual = []
     for step in range(steps):
         torch.manual_seed(step)
-        found.append(build())
-        for module in found[-1].modules():
+        actual.append(build())
+        for module in actual[-1].modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.running_mean.normal_()
                 module.running_var.uniform_(0.5, 2.0)
-    return [one.eval() for one in found]
+    return [one.eval() for one in actual]
 
 
 def run_of(nets, build, probe, chunks=None, steps=None):
@@ -79,11 +79,11 @@ def gradient(net, inputs, targets, kind="loss"):
     """The plain loop of torch: the gradient of each sample's objective by the sample."""
     leaf = inputs.clone().requires_grad_()
     output = net(leaf.clone())
-    place = torch.arange(len(output))
+    position = torch.arange(len(output))
     value = {
         "loss": lambda: F.cross_entropy(output, targets, reduction="sum"),
-        "logit": lambda: output[place, targets].sum(),
-        "p_logit": lambda: (output.softmax(1)[place, targets] * output[place, targets]).sum(),
+        "logit": lambda: output[position, targets].sum(),
+        "p_logit": lambda: (output.softmax(1)[position, targets] * output[position, targets]).sum(),
     }[kind]()
     return torch.autograd.grad(value, leaf)[0], output.detach()
 
@@ -111,13 +111,13 @@ def test_attribution__adversarial_samples_are_those_of_a_plain_loop(result, batc
         moved = (batch[0] + 0.5 * slope.sign())[shown]
         np.testing.assert_allclose(result.adversarial[step], moved, atol=1e-6)
         np.testing.assert_array_equal(result.adversarial_predicted[step], net(moved).argmax(1))
-        for place, epsilon in enumerate((0.0, 0.3)):
+        for position, epsilon in enumerate((0.0, 0.3)):
             with torch.no_grad():
                 output = net(batch[0] + epsilon * slope.sign())
             right = (output.argmax(1) == batch[1]).double().mean()
-            np.testing.assert_allclose(result.adversarial_accuracy[step, place], right)
+            np.testing.assert_allclose(result.adversarial_accuracy[step, position], right)
             np.testing.assert_allclose(
-                result.adversarial_loss[step, place], F.cross_entropy(output, batch[1]), rtol=1e-4
+                result.adversarial_loss[step, position], F.cross_entropy(output, batch[1]), rtol=1e-4
             )
         with torch.no_grad():
             blind = net(batch[0] + 0.3 * torch.from_numpy(random_signs(batch[0].numpy(), 0).compute()))
@@ -142,7 +142,7 @@ def test_attribution__grad_cam_and_maps_are_those_of_a_plain_loop(result, batch)
     assert result.attrs["layer"] == "conv2"
     for step, net in enumerate(snapshots(Net)):
         kept = []
-        handle = net.conv2.register_forward_hook(lambda _, given, output, kept=kept: kept.append(output))
+        handle = net.conv2.register_forward_hook(lambda _, inputs, output, kept=kept: kept.append(output))
         output = net(batch[0][[2, 3, 0]])
         handle.remove()
         (slope,) = torch.autograd.grad(output[torch.arange(3), torch.arange(3)].sum(), kept[0])
@@ -192,22 +192,22 @@ def test_attribution__of_one_layer_is_known_by_hand():
     probe = (np.array([[1, 0], [0, 1], [1, 1], [-5, 0]], np.float32), np.array([0, 1, 1, 0]))
     run = trajlab.from_arrays({"0.weight": weight}).with_model(net, probe=as_probe(probe))
 
-    found = attribution(
+    actual = attribution(
         run, objective="logit", epsilon=1.0, epsilons=(0.0, 3.0), samples=[0, 1], ascent_steps=40, norm=1.0
     ).compute()
 
-    np.testing.assert_array_equal(found.input_gradient[0], weight[0])
-    assert found.input_gradient.dims == ("step", "sample", "feature")
-    np.testing.assert_array_equal(found.adversarial[0], [[0, 1], [1, 0]])
-    assert found.predicted[0].values.tolist() == [0, 1]
-    assert found.adversarial_predicted[0].values.tolist() == [1, 0]
-    assert found.adversarial_accuracy[0].values.tolist() == [0.75, 0.0]
-    np.testing.assert_allclose(found.maximum_response[0], [[2 / 5**0.5, -1 / 5**0.5], [0, 1]], atol=2e-2)
-    np.testing.assert_allclose(found.maximum_response_value[0], [5**0.5, 3], rtol=1e-3)
-    assert found.top_samples[0].values.tolist() == [[0, 2, 1, 3], [1, 2, 0, 3]]
-    assert found.top_response[0, 0].values.tolist() == [2, 1, -1, -10]
-    assert not {"grad_cam", "activation_map"} & set(found)
-    assert found.attrs["layer"] == "0"
+    np.testing.assert_array_equal(actual.input_gradient[0], weight[0])
+    assert actual.input_gradient.dims == ("step", "sample", "feature")
+    np.testing.assert_array_equal(actual.adversarial[0], [[0, 1], [1, 0]])
+    assert actual.predicted[0].values.tolist() == [0, 1]
+    assert actual.adversarial_predicted[0].values.tolist() == [1, 0]
+    assert actual.adversarial_accuracy[0].values.tolist() == [0.75, 0.0]
+    np.testing.assert_allclose(actual.maximum_response[0], [[2 / 5**0.5, -1 / 5**0.5], [0, 1]], atol=2e-2)
+    np.testing.assert_allclose(actual.maximum_response_value[0], [5**0.5, 3], rtol=1e-3)
+    assert actual.top_samples[0].values.tolist() == [[0, 2, 1, 3], [1, 2, 0, 3]]
+    assert actual.top_response[0, 0].values.tolist() == [2, 1, -1, -10]
+    assert not {"grad_cam", "activation_map"} & set(actual)
+    assert actual.attrs["layer"] == "0"
 
 
 def test_attribution__grad_cam_is_known_by_hand():
@@ -223,14 +223,14 @@ def test_attribution__grad_cam_is_known_by_hand():
     image = torch.tensor([[[[1.0, -2.0], [0.5, 0.0]]]])
     probe = as_probe((image.repeat(2, 1, 1, 1), torch.tensor([0, 1])))
 
-    found = attribution(run.with_model(net, probe=probe), **FAST).compute()
+    actual = attribution(run.with_model(net, probe=probe), **FAST).compute()
 
-    np.testing.assert_allclose(found.grad_cam[0, 0], [[1.0, 0.0], [0.5, 0.0]], rtol=1e-6)
-    np.testing.assert_allclose(found.grad_cam[0, 1], [[0.0, 4.0], [0.0, 0.0]], rtol=1e-6)
-    told = attribution(run.with_model(net, probe=probe), objective="predicted_logit", **FAST).compute()
-    assert told.predicted.values.tolist() == [[1, 1]]
-    np.testing.assert_allclose(told.grad_cam[0], [[[0.0, 4.0], [0.0, 0.0]]] * 2, rtol=1e-6)
-    np.testing.assert_allclose(told.input_gradient, -2.0, rtol=1e-6)
+    np.testing.assert_allclose(actual.grad_cam[0, 0], [[1.0, 0.0], [0.5, 0.0]], rtol=1e-6)
+    np.testing.assert_allclose(actual.grad_cam[0, 1], [[0.0, 4.0], [0.0, 0.0]], rtol=1e-6)
+    wording = attribution(run.with_model(net, probe=probe), objective="predicted_logit", **FAST).compute()
+    assert wording.predicted.values.tolist() == [[1, 1]]
+    np.testing.assert_allclose(wording.grad_cam[0], [[[0.0, 4.0], [0.0, 0.0]]] * 2, rtol=1e-6)
+    np.testing.assert_allclose(wording.input_gradient, -2.0, rtol=1e-6)
 
 
 def test_attention_iou__is_1_for_equal_maps_0_for_disjoint_ones_and_nan_for_none():
@@ -270,53 +270,55 @@ def masks_for(batch):
     return mask
 
 
-def given_as_array(batch, mask, place):
+def given_as_array(batch, mask, path):
     return as_probe(batch).assign(mask=(("sample", "y", "x"), mask))
 
 
-def given_as_kind(batch, mask, place):
+def given_as_kind(batch, mask, path):
     return as_probe({"valid": batch, "mask": torch.tensor(mask)})
 
 
-def given_as_file(batch, mask, place):
-    np.savez(place / "probe.npz", inputs=batch[0].numpy(), targets=batch[1].numpy(), masks=mask[:, None])
-    return read_probe(place / "probe.npz")
+def given_as_file(batch, mask, path):
+    np.savez(path / "probe.npz", inputs=batch[0].numpy(), targets=batch[1].numpy(), masks=mask[:, None])
+    return read_probe(path / "probe.npz")
 
 
-def given_as_recorded(batch, mask, place):
-    with trajlab.Recorder(Net(), place / "run", probe={"valid": batch, "mask": torch.tensor(mask, dtype=torch.bool)}):
+def given_as_recorded(batch, mask, path):
+    with trajlab.Recorder(
+        Net(), path / "run", probe={"valid": batch, "mask": torch.tensor(mask, dtype=torch.bool)}
+    ):
         pass
-    return trajlab.open(place / "run").probe
+    return trajlab.open(path / "run").probe
 
 
-@pytest.mark.parametrize("given", [given_as_array, given_as_kind, given_as_file, given_as_recorded])
-def test_attribution__overlaps_with_masks_however_they_are_given(run, result, batch, given, tmp_path):
+@pytest.mark.parametrize("inputs", [given_as_array, given_as_kind, given_as_file, given_as_recorded])
+def test_attribution__overlaps_with_masks_however_they_are_given(run, result, batch, inputs, tmp_path):
     mask = masks_for(batch)
-    probe = given(batch, mask, tmp_path)
+    probe = inputs(batch, mask, tmp_path)
 
-    found = attribution(run.with_model(None, probe=probe), objective="p_logit", **FAST).compute()
+    actual = attribution(run.with_model(None, probe=probe), objective="p_logit", **FAST).compute()
 
     cam = F.interpolate(torch.tensor(result.grad_cam.values), (8, 8), mode="bilinear").numpy()
     slope = abs(result.input_gradient.values).sum(2)
-    for place, maps in enumerate((slope, cam)):
+    for position, maps in enumerate((slope, cam)):
         with np.errstate(invalid="ignore"):
             p = maps / maps.sum((2, 3), keepdims=True)
             q = mask[[2, 3, 0]] / mask[[2, 3, 0]].sum((1, 2), keepdims=True)
         expected = (p * q).sum((2, 3)) / (((p + q) / 2) ** 2).sum((2, 3))
-        np.testing.assert_allclose(found.attention_iou_unscaled[..., place], expected, rtol=1e-5)
+        np.testing.assert_allclose(actual.attention_iou_unscaled[..., position], expected, rtol=1e-5)
         least, most = maps.min((2, 3), keepdims=True), maps.max((2, 3), keepdims=True)
         with np.errstate(invalid="ignore"):
             expected = attention_iou((maps - least) / (most - least), mask[[2, 3, 0]], (-2, -1))
-        np.testing.assert_allclose(found.attention_iou[..., place], expected, rtol=1e-5)
-        own = (slope, result.grad_cam.values)[place]
+        np.testing.assert_allclose(actual.attention_iou[..., position], expected, rtol=1e-5)
+        own = (slope, result.grad_cam.values)[position]
         before = attention_iou(own[1:], own[:-1], (-2, -1))
-        np.testing.assert_allclose(found.attention_iou_prev_unscaled[1:, :, place], before, rtol=1e-5)
+        np.testing.assert_allclose(actual.attention_iou_prev_unscaled[1:, :, position], before, rtol=1e-5)
         flat = own - own.min((2, 3), keepdims=True)
         before = attention_iou(flat[1:], flat[:-1], (-2, -1))
-        np.testing.assert_allclose(found.attention_iou_prev[1:, :, place], before, rtol=1e-5)
-    assert np.isnan(found.attention_iou[:, 1]).all() and (found.attention_iou[:, [0, 2], 0] > 0).all()
-    assert np.isnan(found.attention_iou_prev[0]).all()
-    assert found["map"].values.tolist() == ["input_gradient", "grad_cam"]
+        np.testing.assert_allclose(actual.attention_iou_prev[1:, :, position], before, rtol=1e-5)
+    assert np.isnan(actual.attention_iou[:, 1]).all() and (actual.attention_iou[:, [0, 2], 0] > 0).all()
+    assert np.isnan(actual.attention_iou_prev[0]).all()
+    assert actual["map"].values.tolist() == ["input_gradient", "grad_cam"]
     assert "mask" not in kinds_of(probe)
 
 
@@ -345,19 +347,19 @@ def test_attribution__any_chunks_and_batches_give_the_same_numbers(batch, chunks
     lazy = as_probe(batch).chunk(sample=3)
     run = run_of(nets, Net, batch, chunks).with_model(None, probe=lazy)
     with dask.config.set(array_optimize=fuse_scans, scheduler=scheduler, num_workers=3):
-        (found,) = dask.compute(attribution(run, **FAST))
-    assert set(found) == set(expected)
+        (actual,) = dask.compute(attribution(run, **FAST))
+    assert set(actual) == set(expected)
     for name in expected:
         compare = np.testing.assert_array_equal if size == 256 else np.testing.assert_allclose
-        compare(found[name], expected[name], **({} if size == 256 else {"rtol": 1e-4, "atol": 1e-5}))
+        compare(actual[name], expected[name], **({} if size == 256 else {"rtol": 1e-4, "atol": 1e-5}))
 
 
 def test_attribution__is_lazy_also_on_a_lazy_probe(batch, no_compute):
     lazy = as_probe(batch).chunk(sample=3)
     run = run_of(snapshots(Net), Net, batch, 1).with_model(None, probe=lazy)
     with no_compute():
-        found = attribution(run)
-    assert found.sizes["sample"] == 3
+        actual = attribution(run)
+    assert actual.sizes["sample"] == 3
 
 
 def test_attribution__passes_only_the_steps_that_are_shown(batch):
@@ -369,18 +371,18 @@ def test_attribution__passes_only_the_steps_that_are_shown(batch):
             return super().forward(x)
 
     nets = snapshots(Counting, 6)
-    found = attribution(run_of(nets, Counting, batch), steps=[2], **FAST)
+    actual = attribution(run_of(nets, Counting, batch), steps=[2], **FAST)
     seen.clear()
-    found.compute()
-    assert found.step.values.tolist() == [2]
+    actual.compute()
+    assert actual.step.values.tolist() == [2]
     np.testing.assert_allclose(np.unique(seen), nets[2].fc.bias.sum().item(), rtol=1e-5)
 
 
 def test_attribution__one_step_and_one_sample(batch):
     run = run_of(snapshots(Net, 1), Net, (batch[0][:1], batch[1][:1]))
-    found = attribution(run, **FAST).compute()
-    assert found.sizes["step"] == found.sizes["sample"] == found.sizes["rank"] == 1
-    assert np.isnan(found.attention_iou_prev).all() and np.isfinite(found.input_gradient).all()
+    actual = attribution(run, **FAST).compute()
+    assert actual.sizes["step"] == actual.sizes["sample"] == actual.sizes["rank"] == 1
+    assert np.isnan(actual.attention_iou_prev).all() and np.isfinite(actual.input_gradient).all()
 
 
 def test_attribution__classes_that_the_probe_lacks_leave_room_for_others(batch):
@@ -395,12 +397,12 @@ def test_attribution__dead_units_keep_their_noise_and_constant_outputs_have_no_g
     with torch.no_grad():
         nets[1].conv2.weight.zero_()
     run = run_of(nets, Net, batch)
-    found = attribution(run, norm=1.0, **FAST).compute().isel(step=1)
+    actual = attribution(run, norm=1.0, **FAST).compute().isel(step=1)
     noise = np.random.default_rng([0, 2]).standard_normal((2, 8, 8))
-    np.testing.assert_allclose(found.maximum_response[2], noise / np.linalg.norm(noise), rtol=1e-5)
-    assert (found.input_gradient == 0).all()
-    np.testing.assert_array_equal(found.adversarial, found.image)
-    assert np.isnan(found.attention_iou_prev.sel(map="input_gradient")).all()
+    np.testing.assert_allclose(actual.maximum_response[2], noise / np.linalg.norm(noise), rtol=1e-5)
+    assert (actual.input_gradient == 0).all()
+    np.testing.assert_array_equal(actual.adversarial, actual.image)
+    assert np.isnan(actual.attention_iou_prev.sel(map="input_gradient")).all()
 
 
 def test_attribution__nan_and_inf_are_counted_and_stay(batch):
@@ -408,12 +410,12 @@ def test_attribution__nan_and_inf_are_counted_and_stay(batch):
     with torch.no_grad():
         nets[1].conv1.weight[0, 0, 0, 0] = np.nan
         nets[2].fc.bias[1] = np.inf
-    found = attribution(run_of(nets, Net, batch), **FAST).compute()
-    assert (found.nonfinite > 0).values.tolist() == [False, True, True]
-    assert np.isnan(found.predicted[1:]).all() and np.isnan(found.input_gradient[1]).all()
-    assert np.isnan(found.adversarial_accuracy[1]).all()
-    assert (found.top_samples[1] == -1).all() and (found.top_samples[0] >= 0).all()
-    assert np.isfinite(found.adversarial_accuracy[0]).all() and np.isfinite(found.maximum_response[0]).all()
+    actual = attribution(run_of(nets, Net, batch), **FAST).compute()
+    assert (actual.nonfinite > 0).values.tolist() == [False, True, True]
+    assert np.isnan(actual.predicted[1:]).all() and np.isnan(actual.input_gradient[1]).all()
+    assert np.isnan(actual.adversarial_accuracy[1]).all()
+    assert (actual.top_samples[1] == -1).all() and (actual.top_samples[0] >= 0).all()
+    assert np.isfinite(actual.adversarial_accuracy[0]).all() and np.isfinite(actual.maximum_response[0]).all()
 
 
 def test_attribution__gaps_in_the_steps_are_told(run, result):
@@ -424,10 +426,10 @@ def test_attribution__takes_snapshots_in_bfloat16(batch, tmp_path):
     net = snapshots(Net, 1)[0].to(torch.bfloat16)
     with trajlab.Recorder(net, tmp_path / "run", gradients=False, probe=batch) as recorder:
         recorder.step(loss=0.0)
-    found = attribution(trajlab.open(tmp_path / "run").with_model(Net), **FAST).compute()
+    actual = attribution(trajlab.open(tmp_path / "run").with_model(Net), **FAST).compute()
     wide = net.float()
     slope, _ = gradient(wide, batch[0][[2, 3, 0]], batch[1][[2, 3, 0]])
-    np.testing.assert_allclose(found.input_gradient[0], slope, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(actual.input_gradient[0], slope, rtol=1e-4, atol=1e-6)
 
 
 class Tokens(nn.Module):
@@ -449,73 +451,73 @@ def sentences():
 
 def test_attribution__tokens_have_gradients_by_their_embedding(sentences):
     run = run_of(snapshots(Tokens), Tokens, sentences)
-    found = attribution(run).compute()
+    actual = attribution(run).compute()
 
-    assert not {"input_gradient", "adversarial", "adversarial_accuracy", "maximum_response", "grad_cam"} & set(found)
-    assert found.token_gradient.dims == ("step", "sample", "position")
+    assert not {"input_gradient", "adversarial", "adversarial_accuracy", "maximum_response", "grad_cam"} & set(actual)
+    assert actual.token_gradient.dims == ("step", "sample", "position")
     for step, net in enumerate(snapshots(Tokens)):
         kept = []
-        net.embedding.register_forward_hook(lambda _, given, output, kept=kept: kept.append(output))
+        net.embedding.register_forward_hook(lambda _, inputs, output, kept=kept: kept.append(output))
         loss = F.cross_entropy(net(sentences[0][:3]), sentences[1][:3], reduction="sum")
         expected = torch.autograd.grad(loss, kept[0])[0].norm(dim=2)
-        np.testing.assert_allclose(found.token_gradient[step], expected, rtol=1e-4, atol=1e-6)
-    assert found["map"].values.tolist() == ["token_gradient"]
+        np.testing.assert_allclose(actual.token_gradient[step], expected, rtol=1e-4, atol=1e-6)
+    assert actual["map"].values.tolist() == ["token_gradient"]
 
 
 def test_attribution__of_tokens_the_maps_of_a_layer_of_attention_are_those_of_its_heads(sentences):
     run = run_of(snapshots(Tokens), Tokens, sentences)
-    found = attribution(run, layer="block.self_attn[1]", map_sample=1).compute()
+    actual = attribution(run, layer="block.self_attn[1]", map_sample=1).compute()
     net = snapshots(Tokens)[0]
     with torch.no_grad():
         h = net.embedding(sentences[0][1:2]) + net.position
         expected = net.block.self_attn(h, h, h, need_weights=True, average_attn_weights=False)[1]
-    assert found.activation_map.dims == ("step", "unit", "map_query", "map_key")
-    np.testing.assert_allclose(found.activation_map[0], expected[0], rtol=1e-4, atol=1e-6)
-    assert "grad_cam" not in found
+    assert actual.activation_map.dims == ("step", "unit", "map_query", "map_key")
+    np.testing.assert_allclose(actual.activation_map[0], expected[0], rtol=1e-4, atol=1e-6)
+    assert "grad_cam" not in actual
 
 
 def test_attribution__of_values_there_is_a_loss_under_attack_but_no_accuracy(rng):
     net = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 1))
     probe = (rng.standard_normal((6, 4)).astype(np.float32), rng.standard_normal((6, 1)).astype(np.float32))
     run = run_of([net], net, probe)
-    found = attribution(run, **FAST).compute()
-    assert not {"predicted", "adversarial_accuracy", "grad_cam", "adversarial_predicted"} & set(found)
+    actual = attribution(run, **FAST).compute()
+    assert not {"predicted", "adversarial_accuracy", "grad_cam", "adversarial_predicted"} & set(actual)
     x = torch.tensor(probe[0], requires_grad=True)
     slope = torch.autograd.grad(((net(x) - torch.tensor(probe[1])) ** 2).mean(1).sum(), x)[0]
-    np.testing.assert_allclose(found.input_gradient[0], slope, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(actual.input_gradient[0], slope, rtol=1e-4, atol=1e-6)
     moved = net(x + 0.3 * slope.sign()).detach() - torch.tensor(probe[1])
-    np.testing.assert_allclose(found.adversarial_loss[0, 1], (moved**2).mean(), rtol=1e-4)
-    assert found.attrs["layer"] == "0"
+    np.testing.assert_allclose(actual.adversarial_loss[0, 1], (moved**2).mean(), rtol=1e-4)
+    assert actual.attrs["layer"] == "0"
     with pytest.raises(BadSetting, match="loss"):
         attribution(run, objective="logit")
 
 
 def test_attribution__without_targets_it_shows_what_units_want(batch):
-    found = attribution(run_of(snapshots(Net), Net, batch[0]), **FAST).compute()
+    actual = attribution(run_of(snapshots(Net), Net, batch[0]), **FAST).compute()
     kept = {"image", "sample_index", "predicted", "activation_map", "top_samples", "top_response", "nonfinite"}
-    assert set(found) == kept | {"maximum_response", "maximum_response_value"}
-    assert found.sizes["sample"] == 10
+    assert set(actual) == kept | {"maximum_response", "maximum_response_value"}
+    assert actual.sizes["sample"] == 10
 
 
 def test_attribution__units_have_the_same_noise_whichever_are_asked_for(run, result):
-    found = attribution(run, units=[5, 2], ascent_steps=4, norm=1.0).compute()
-    assert found.unit.values.tolist() == [5, 2]
-    np.testing.assert_allclose(found.maximum_response, result.maximum_response.sel(unit=[5, 2]), rtol=1e-4, atol=1e-6)
-    np.testing.assert_array_equal(found.top_samples, result.top_samples.sel(unit=[5, 2]))
-    np.testing.assert_array_equal(found.activation_map, result.activation_map.sel(unit=[5, 2]))
+    actual = attribution(run, units=[5, 2], ascent_steps=4, norm=1.0).compute()
+    assert actual.unit.values.tolist() == [5, 2]
+    np.testing.assert_allclose(actual.maximum_response, result.maximum_response.sel(unit=[5, 2]), rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(actual.top_samples, result.top_samples.sel(unit=[5, 2]))
+    np.testing.assert_array_equal(actual.activation_map, result.activation_map.sel(unit=[5, 2]))
 
 
 def test_attribution__strongest_inputs_have_the_norm_that_is_asked_for(run, batch):
     for norm, expected in ((1.0, 1.0), (3.0, 3.0), (0.0, batch[0].flatten(1).norm(dim=1).mean())):
-        found = attribution(run, norm=norm, epsilons=[], ascent_steps=3).compute()
-        sizes = np.sqrt((found.maximum_response**2).sum(["channel", "y", "x"]))
+        actual = attribution(run, norm=norm, epsilons=[], ascent_steps=3).compute()
+        sizes = np.sqrt((actual.maximum_response**2).sum(["channel", "y", "x"]))
         np.testing.assert_allclose(sizes, expected, rtol=1e-5)
-        assert "adversarial_accuracy" not in found and "adversarial" in found
+        assert "adversarial_accuracy" not in actual and "adversarial" in actual
 
 
 def test_attribution__of_an_earlier_layer(run, batch):
-    found = attribution(run, layer="conv1", **FAST).compute()
-    assert found.attrs["layer"] == "conv1" and found.grad_cam.shape[2:] == (8, 8) and found.sizes["unit"] == 4
+    actual = attribution(run, layer="conv1", **FAST).compute()
+    assert actual.attrs["layer"] == "conv1" and actual.grad_cam.shape[2:] == (8, 8) and actual.sizes["unit"] == 4
 
 
 def test_attribution__a_line_has_a_grad_cam_along_it(rng):
@@ -523,10 +525,10 @@ def test_attribution__a_line_has_a_grad_cam_along_it(rng):
     inputs, targets = rng.standard_normal((4, 2, 9)).astype(np.float32), np.array([0, 1, 0, 1])
     mask = np.ones((4, 9))
     probe = as_probe((inputs, targets)).assign(mask=(("sample", "x"), mask))
-    found = attribution(run_of([net], net, (inputs, targets)).with_model(None, probe=probe), **FAST).compute()
-    assert found.input_gradient.dims == ("step", "sample", "channel", "x")
-    assert found.grad_cam.dims == ("step", "sample", "map_x") and found.attention_iou.sizes["map"] == 2
-    assert np.isfinite(found.attention_iou.sel(map="input_gradient")).all()
+    actual = attribution(run_of([net], net, (inputs, targets)).with_model(None, probe=probe), **FAST).compute()
+    assert actual.input_gradient.dims == ("step", "sample", "channel", "x")
+    assert actual.grad_cam.dims == ("step", "sample", "map_x") and actual.attention_iou.sizes["map"] == 2
+    assert np.isfinite(actual.attention_iou.sel(map="input_gradient")).all()
 
 
 @pytest.mark.parametrize(
@@ -581,18 +583,20 @@ def test_attribution__of_a_single_output_is_that_of_its_logit(negative):
     positive = x[:, 0] < 0
     y = torch.where(positive, 1, negative)
     run = trajlab.from_arrays({name: value.detach().numpy()[None] for name, value in net.state_dict().items()})
-    found = trajlab.run("attribution", run, model=net, probe=(x, y), epsilons=[0.0, 0.3], ascent_steps=0).compute()
+    actual = trajlab.run("attribution", run, model=net, probe=(x, y), epsilons=[0.0, 0.3], ascent_steps=0).compute()
 
-    given = x.clone().requires_grad_()
-    z = net(given)[:, 0]
+    inputs = x.clone().requires_grad_()
+    z = net(inputs)[:, 0]
     nn.functional.binary_cross_entropy_with_logits(z, positive.float(), reduction="sum").backward()
-    index = found.sample_index.values
-    np.testing.assert_allclose(found.input_gradient[0], given.grad[index], rtol=1e-4, atol=1e-7)
-    assert found.predicted[0].values.tolist() == (z[index] > 0).double().tolist()
-    assert sorted(found.target.values.tolist()) == [negative, 1]
+    index = actual.sample_index.values
+    np.testing.assert_allclose(actual.input_gradient[0], inputs.grad[index], rtol=1e-4, atol=1e-7)
+    assert actual.predicted[0].values.tolist() == (z[index] > 0).double().tolist()
+    assert sorted(actual.target.values.tolist()) == [negative, 1]
     with torch.no_grad():
-        attacked = net(x + 0.3 * given.grad.sign())[:, 0]
+        attacked = net(x + 0.3 * inputs.grad.sign())[:, 0]
         losses = nn.functional.binary_cross_entropy_with_logits(attacked, positive.float())
-    assert found.adversarial_loss[0, 1].item() == pytest.approx(losses.item(), rel=1e-5)
-    assert found.adversarial_accuracy[0, 1].item() == pytest.approx(((attacked > 0) == positive).double().mean().item())
-    assert found.adversarial_loss[0, 0] < found.adversarial_loss[0, 1]
+    assert actual.adversarial_loss[0, 1].item() == pytest.approx(losses.item(), rel=1e-5)
+    assert actual.adversarial_accuracy[0, 1].item() == pytest.approx(
+        ((attacked > 0) == positive).double().mean().item()
+    )
+    assert actual.adversarial_loss[0, 0] < actual.adversarial_loss[0, 1]

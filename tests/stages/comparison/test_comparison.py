@@ -42,7 +42,7 @@ def test_comparison__agrees_with_numpy(example):
     }
     flat["total"] = [np.hstack([pair[i] for pair in flat.values()]) for i in (0, 1)]
     for name, (a, b) in flat.items():
-        found = result.sel(parameter=name) if name in example.weights else result
+        actual = result.sel(parameter=name) if name in example.weights else result
         prefix = "" if name in example.weights else "total_"
         norms = [np.linalg.norm(one, axis=1) for one in (a, b)]
         u, v = a[1:] - a[0], b[1:] - b[0]
@@ -58,11 +58,13 @@ def test_comparison__agrees_with_numpy(example):
                 "update_cosine_null": np.full(21, a.shape[1] ** -0.5),
             }
         for variable, values in expected.items():
-            np.testing.assert_allclose(found[prefix + variable], values, rtol=1e-11, atol=1e-12, err_msg=variable)
+            np.testing.assert_allclose(actual[prefix + variable], values, rtol=1e-11, atol=1e-12, err_msg=variable)
 
 
 def test_comparison__every_two_runs_both_ways_and_the_parent():
-    runs = {name: walk(np.full((3, 2), place), seed=place) for name, place in zip("abc", (0, 1, 3), strict=True)}
+    runs = {
+        name: walk(np.full((3, 2), position), seed=position) for name, position in zip("abc", (0, 1, 3), strict=True)
+    }
     result = trajlab.run("comparison", runs, parent=walk(np.full((3, 2), 7))).compute()
     assert result.run.values.tolist() == ["a", "b", "c"]
     assert result.other.values.tolist() == ["a", "b", "c", "parent"]
@@ -229,8 +231,8 @@ def test_comparison__says_why_units_are_not_aligned():
 def test_comparison__the_barrier_is_the_largest_rise_above_the_ends():
     loss = [1.0, 3.0, 2.0, 5.0]  # above the line from 1 to 5: 0, 2/3, -5/3, 0
     table = xr.DataArray([[value, 1] for value in loss], {"column": ["loss", "scored"]}, ("point", "column"))
-    found, barrier = along(table)
-    assert found.values.tolist() == loss
+    actual, barrier = along(table)
+    assert actual.values.tolist() == loss
     assert barrier.item() == pytest.approx(2 / 3)
 
 
@@ -289,9 +291,9 @@ def test_comparison__lines_name_their_ends_and_may_end_at_each_runs_own_step():
     barrier = (losses - ((1 - alphas) * losses[0] + alphas * losses[-1])).max()
     assert own.barrier.sel(run="a", other="b") == pytest.approx(barrier, rel=1e-3, abs=1e-6)
     assert np.ptp(shared.line_loss.sel(run="a", other="b").values) < 1e-6
-    told = [" ".join(one.text for one in findings(result)) for result in (shared, own)]
-    assert "ends at step 0" in told[0] and "at step 0, the last that they share" in told[0]
-    assert "ends at steps 80 and 100" in told[1]
+    wording = [" ".join(finding.text for finding in findings(result)) for result in (shared, own)]
+    assert "ends at step 0" in wording[0] and "at step 0, the last that they share" in wording[0]
+    assert "ends at steps 80 and 100" in wording[1]
     with pytest.raises(BadSetting, match="ends='all'"):
         trajlab.run("comparison", runs, ends="all")
 
@@ -351,10 +353,10 @@ def test_comparison__the_line_of_a_single_output_is_scored_as_a_logit():
         name: trajlab.from_arrays({key: value.detach().numpy()[None] for key, value in net.state_dict().items()})
         for name, net in zip("ab", nets, strict=True)
     }
-    found = trajlab.run("comparison", runs, model=build, probe=(x, y)).compute()
+    actual = trajlab.run("comparison", runs, model=build, probe=(x, y)).compute()
     with torch.no_grad():
         ends = [nn.functional.binary_cross_entropy_with_logits(net(x)[:, 0], y.float()).item() for net in nets]
-    line = found.line_loss.sel(run="a", other="b")
+    line = actual.line_loss.sel(run="a", other="b")
     np.testing.assert_allclose(line.isel(alpha=[0, -1]), ends, rtol=1e-5)
     mse = trajlab.run("comparison", runs, model=build, probe=(x, y), objective="mse").compute()
     with torch.no_grad():

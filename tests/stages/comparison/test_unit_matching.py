@@ -76,11 +76,11 @@ def test_feature_table__of_replays_keeps_few_values_and_says_the_same_as_arrays(
     states = [[net().state_dict() for _ in range(2)] for _ in range(2)]
     runs = [trajlab.from_arrays({key: torch.stack([s[key] for s in run]) for key in run[0]}) for run in states]
     ours, theirs = (trajlab.replay(run, model=net, probe=probe) for run in runs)
-    found = feature_table(ours, theirs, [0, 1], 3)
+    actual = feature_table(ours, theirs, [0, 1], 3)
     assert ours._arrays is None
     expected = feature_table(dict(ours), dict(theirs), [0, 1], 3)
-    xr.testing.assert_identical(found.compute(), expected.compute())
-    assert found.layer.values.tolist() == ["1", "4"]
+    xr.testing.assert_identical(actual.compute(), expected.compute())
+    assert actual.layer.values.tolist() == ["1", "4"]
     picked = observe(ours, SampledOutputs(60))
     assert picked["1"].dims == ("step", "unit", "sample", "position") and picked["1"].shape == (2, 4, 12, 5)
-    assert np.isfinite(found).all() and (found.sel(column="null") > 0).all()
+    assert np.isfinite(actual).all() and (actual.sel(column="null") > 0).all()

@@ -107,7 +107,7 @@ class Net(nn.Module):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A few steps of a small network, at a learning rate that kills units."""
-    place = tmp_path_factory.mktemp("dead") / "run"
+    folder = tmp_path_factory.mktemp("dead") / "run"
     torch.manual_seed(0)
     net = Net()
     with torch.no_grad():
@@ -118,44 +118,44 @@ def trained(tmp_path_factory):
     optimizer = torch.optim.SGD(net.parameters(), lr=0.05)
     describe = {"model": {"factory": "nowhere:net"}}
     with trajlab.Recorder(
-        net, place, when=trajlab.every(2), gradients=True, probe=inputs, describe=describe
+        net, folder, when=trajlab.every(2), gradients=True, probe=inputs, describe=describe
     ) as recorder:
         for _ in range(13):
             optimizer.zero_grad()
             net(torch.randn(16, 1, 6, 6)).pow(2).mean().backward()
             recorder.step(loss=0.0)
             optimizer.step()
-    return trajlab.open(place)
+    return trajlab.open(folder)
 
 
 @pytest.fixture(scope="module")
 def seen(trained):
     """Activations of the trained run by a plain loop, (sample, unit, ...) for each step."""
-    found = {"relu": [], "gelu": []}
+    actual = {"relu": [], "gelu": []}
     inputs = torch.from_numpy(np.array(trained.probe["inputs"].values))
     for step in trained.steps:
         net = Net().eval()
         net.load_state_dict(trained.at(int(step)))
         with torch.no_grad():
             hidden = torch.relu(net.norm(net.conv(inputs)))
-            found["relu"].append(hidden.transpose(1, 2).transpose(2, 3).reshape(-1, 6))
-            found["gelu"].append(nn.functional.gelu(net.fc1(hidden.flatten(1))))
-    return {name: torch.stack(rows).double().numpy() for name, rows in found.items()}
+            actual["relu"].append(hidden.transpose(1, 2).transpose(2, 3).reshape(-1, 6))
+            actual["gelu"].append(nn.functional.gelu(net.fc1(hidden.flatten(1))))
+    return {name: torch.stack(rows).double().numpy() for name, rows in actual.items()}
 
 
 def test_dead_neurons__agrees_with_a_plain_loop(trained, seen):
     result = dead_neurons(trajlab.replay(trained, model=Net), tau=0.5, min_active_fraction=0.2).compute()
 
     for name, h in seen.items():
-        found = result.sel(layer=name).isel(unit=slice(h.shape[2]))
-        np.testing.assert_allclose(found.active_fraction, (h > 0).mean(1), atol=1e-12)
-        np.testing.assert_array_equal(found.dead, (h == 0).all(1))
-        np.testing.assert_array_equal(found.near_dead, (h != 0).mean(1) < 0.2)
+        actual = result.sel(layer=name).isel(unit=slice(h.shape[2]))
+        np.testing.assert_allclose(actual.active_fraction, (h > 0).mean(1), atol=1e-12)
+        np.testing.assert_array_equal(actual.dead, (h == 0).all(1))
+        np.testing.assert_array_equal(actual.near_dead, (h != 0).mean(1) < 0.2)
         score = abs(h).mean(1) / abs(h).mean((1, 2))[:, None]
-        np.testing.assert_allclose(found.dormant_score, score, rtol=1e-4)
-        np.testing.assert_array_equal(found.dormant, score <= 0.5)
-        np.testing.assert_allclose(found.fraction_dormant, (score <= 0.5).mean(1))
-        assert 0 < found.dead.sum() < found.dead.size
+        np.testing.assert_allclose(actual.dormant_score, score, rtol=1e-4)
+        np.testing.assert_array_equal(actual.dormant, score <= 0.5)
+        np.testing.assert_allclose(actual.fraction_dormant, (score <= 0.5).mean(1))
+        assert 0 < actual.dead.sum() < actual.dead.size
     total = np.concatenate([(h == 0).all(1) for h in seen.values()], axis=1).mean(1)
     np.testing.assert_allclose(result.total_fraction_dead, total)
     assert np.isnan(result.dead.sel(layer="relu")[:, 6:]).all()
@@ -166,24 +166,24 @@ def test_dead_neurons__proxies_agree_with_what_they_stand_for(trained, seen):
 
     weight = np.stack([trained.at(int(step))["fc1.weight"].numpy() for step in trained.steps])
     static = (weight[1:] == weight[:-1]).all(2)
-    found = result.sel(layer="gelu").isel(unit=slice(40))
-    np.testing.assert_array_equal(found.weight_static[1:], static)
-    assert np.isnan(found.weight_static[0]).all()
+    actual = result.sel(layer="gelu").isel(unit=slice(40))
+    np.testing.assert_array_equal(actual.weight_static[1:], static)
+    assert np.isnan(actual.weight_static[0]).all()
 
     gradient = trained.gradients["conv.weight"].values.reshape(13, 6, -1)
     bias = trained.gradients["conv.bias"].values
     live = ((gradient != 0).any(2) | (bias != 0)).astype(int)
-    found = result.sel(layer="relu").isel(unit=slice(6))
+    actual = result.sel(layer="relu").isel(unit=slice(6))
     for position, step in enumerate(trained.steps):
         if step < 3 or step == 13:
-            assert np.isnan(found.gradient_dead[position]).all()
+            assert np.isnan(actual.gradient_dead[position]).all()
         else:
             expected = live[step - 3 : step + 1].sum(0) == 0
-            np.testing.assert_array_equal(found.gradient_dead[position], expected)
+            np.testing.assert_array_equal(actual.gradient_dead[position], expected)
             agree = expected == (seen["relu"][position] <= 0).all(0)
-            assert found.agreement[position] == pytest.approx(agree.mean())
-    assert found.gradient_dead[:, 0].max() == 1
-    assert found.gradient_dead[:, 5].max() == 0
+            assert actual.agreement[position] == pytest.approx(agree.mean())
+    assert actual.gradient_dead[:, 0].max() == 1
+    assert actual.gradient_dead[:, 5].max() == 0
     dead = (seen["gelu"][1:] == 0).all(1)
     np.testing.assert_allclose(result.agreement_static.sel(layer="gelu")[1:], (dead == static).mean(1))
 
@@ -296,12 +296,12 @@ def test_dead_neurons__without_a_model_gradients_tell_over_a_window(story):
 
     assert result.layer.values.tolist() == ["fc", "still"]
     assert result.step.values.tolist() == list(range(9))
-    found = result.sel(layer="fc")
+    actual = result.sel(layer="fc")
     nan = np.nan
-    np.testing.assert_array_equal(found.gradient_dead[:, 0], [nan, 0, 0, 0, 0, 0, 0, 0, 0])
-    np.testing.assert_array_equal(found.gradient_dead[:, 1], [nan, 0, 0, 1, 0, 0, 1, 0, 0])
-    np.testing.assert_array_equal(found.gradient_dead[:, 2], [nan, 1, 1, 1, 1, 1, 1, 1, 1])
-    np.testing.assert_array_equal(found.fraction_gradient_dead, np.array([nan, 1, 1, 2, 1, 1, 2, 1, 1]) / 3)
+    np.testing.assert_array_equal(actual.gradient_dead[:, 0], [nan, 0, 0, 0, 0, 0, 0, 0, 0])
+    np.testing.assert_array_equal(actual.gradient_dead[:, 1], [nan, 0, 0, 1, 0, 0, 1, 0, 0])
+    np.testing.assert_array_equal(actual.gradient_dead[:, 2], [nan, 1, 1, 1, 1, 1, 1, 1, 1])
+    np.testing.assert_array_equal(actual.fraction_gradient_dead, np.array([nan, 1, 1, 2, 1, 1, 2, 1, 1]) / 3)
     assert "agreement" not in result
 
 

@@ -23,52 +23,52 @@ def by_loop(states, steps):
     known = [(step, state) for step, state in zip(steps, states, strict=True) if not np.isnan(state)]
     if not known:
         return {}
-    found = {"deaths": 0, "revivals": 0, "first_active": NAN, "first_death": NAN, "last_death": NAN}
-    found |= {"dead_steps": 0, "longest_dead": 0, "longest_dead_span": 0, "dead_at_end": known[-1][1]}
+    actual = {"deaths": 0, "revivals": 0, "first_active": NAN, "first_death": NAN, "last_death": NAN}
+    actual |= {"dead_steps": 0, "longest_dead": 0, "longest_dead_span": 0, "dead_at_end": known[-1][1]}
     spell, begun, before = 0, None, None
     for step, state in known:
         if state == 0:
             if before == 1:
-                found["longest_dead_span"] = max(found["longest_dead_span"], step - begun)
-                if not np.isnan(found["first_active"]):
-                    found["revivals"] += 1
-            if np.isnan(found["first_active"]):
-                found["first_active"] = step
+                actual["longest_dead_span"] = max(actual["longest_dead_span"], step - begun)
+                if not np.isnan(actual["first_active"]):
+                    actual["revivals"] += 1
+            if np.isnan(actual["first_active"]):
+                actual["first_active"] = step
             spell = 0
         else:
             if before == 0:
-                found["deaths"] += 1
-                found["last_death"] = step
-                if np.isnan(found["first_death"]):
-                    found["first_death"] = step
+                actual["deaths"] += 1
+                actual["last_death"] = step
+                if np.isnan(actual["first_death"]):
+                    actual["first_death"] = step
             if spell == 0:
                 begun = step
             spell += 1
-            found["dead_steps"] += 1
-            found["longest_dead"] = max(found["longest_dead"], spell)
-            found["longest_dead_span"] = max(found["longest_dead_span"], step - begun)
+            actual["dead_steps"] += 1
+            actual["longest_dead"] = max(actual["longest_dead"], spell)
+            actual["longest_dead_span"] = max(actual["longest_dead_span"], step - begun)
         before = state
-    return found
+    return actual
 
 
 def survival_by_loop(units, steps):
     """Give Kaplan and Meier's estimate with late entry, of lives as lists of 0, 1 and NaN."""
-    now, found, risks = NAN, [], []
-    for place in range(len(steps)):
+    now, actual, risks = NAN, [], []
+    for position in range(len(steps)):
         risk = deaths = 0
         for unit in units:
-            been = [state for state in unit[:place] if not np.isnan(state)]
+            been = [state for state in unit[:position] if not np.isnan(state)]
             entered = 0 in been
             died = entered and 1 in been[been.index(0) :]
-            if entered and not died and not np.isnan(unit[place:]).all():
+            if entered and not died and not np.isnan(unit[position:]).all():
                 risk += 1
-                deaths += unit[place] == 1
-        if np.isnan(now) and any(0 in unit[: place + 1] for unit in units):
+                deaths += unit[position] == 1
+        if np.isnan(now) and any(0 in unit[: position + 1] for unit in units):
             now = 1.0
         now *= 1 - deaths / risk if risk else 1
-        found.append(now)
+        actual.append(now)
         risks.append(risk)
-    return found, risks
+    return actual, risks
 
 
 def test_life_table__of_units_made_by_hand():

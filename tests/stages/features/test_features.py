@@ -35,20 +35,20 @@ def of(arrays, **settings) -> xr.Dataset:
 
 def test_features__hand_made():
     h = [[[0.0, 1.0], [0.0, 3.0]], [[0.0, 1.0], [4.0, np.nan]]]
-    found = of({"act": layer(h)}, quantiles=[0.5], bins=2).isel(layer=0)
+    actual = of({"act": layer(h)}, quantiles=[0.5], bins=2).isel(layer=0)
 
-    np.testing.assert_allclose(found["mean"], [1.0, 5 / 3])
-    np.testing.assert_allclose(found["std"], [np.std([0, 0, 1, 3]), np.std([0, 1, 4])])
-    assert found["min"].values.tolist() == [0, 0] and found["max"].values.tolist() == [3, 4]
-    assert found.zeros.values.tolist() == [2, 1] and found.nonfinite.values.tolist() == [0, 1]
-    assert found.quantiles[:, 0].values.tolist() == [0.5, 1.0]
-    np.testing.assert_allclose(found.channel_variance, [np.var([0, 2]), np.var([2, 1])])
-    assert found.histogram.values.tolist() == [[3, 1], [2, 1]]
-    assert found.bin_edges.values.tolist() == [0, 2, 4]
-    np.testing.assert_allclose(found.wasserstein, [0, stats.wasserstein_distance([0, 0, 1, 3], [0, 1, 4])])
-    np.testing.assert_allclose(found.ks, [0, stats.ks_2samp([0, 0, 1, 3], [0, 1, 4]).statistic])
-    assert np.isnan(found.ks_prev[0]) and found.ks_prev[1] == found.ks[1]
-    assert found.total_nonfinite.values.tolist() == [0, 1]
+    np.testing.assert_allclose(actual["mean"], [1.0, 5 / 3])
+    np.testing.assert_allclose(actual["std"], [np.std([0, 0, 1, 3]), np.std([0, 1, 4])])
+    assert actual["min"].values.tolist() == [0, 0] and actual["max"].values.tolist() == [3, 4]
+    assert actual.zeros.values.tolist() == [2, 1] and actual.nonfinite.values.tolist() == [0, 1]
+    assert actual.quantiles[:, 0].values.tolist() == [0.5, 1.0]
+    np.testing.assert_allclose(actual.channel_variance, [np.var([0, 2]), np.var([2, 1])])
+    assert actual.histogram.values.tolist() == [[3, 1], [2, 1]]
+    assert actual.bin_edges.values.tolist() == [0, 2, 4]
+    np.testing.assert_allclose(actual.wasserstein, [0, stats.wasserstein_distance([0, 0, 1, 3], [0, 1, 4])])
+    np.testing.assert_allclose(actual.ks, [0, stats.ks_2samp([0, 0, 1, 3], [0, 1, 4]).statistic])
+    assert np.isnan(actual.ks_prev[0]) and actual.ks_prev[1] == actual.ks[1]
+    assert actual.total_nonfinite.values.tolist() == [0, 1]
 
 
 def net():
@@ -83,10 +83,10 @@ def computed(run, probe=None, **settings) -> xr.Dataset:
 @pytest.fixture(scope="module")
 def seen(run):
     """Activations by a plain loop of torch, (step, sample, unit, …), for each kind of inputs."""
-    found = {}
+    actual = {}
     for kind in ("valid", "train", "uniform"):
         inputs = torch.from_numpy(np.asarray(probe_of(run.probe, kind)["inputs"]))
-        found[kind] = {"2": [], "5": []}
+        actual[kind] = {"2": [], "5": []}
         for step in run.steps:
             model = net().eval()
             model.load_state_dict(run.at(int(step)))
@@ -94,28 +94,28 @@ def seen(run):
                 hidden = inputs
                 for name, module in model.named_children():
                     hidden = module(hidden)
-                    if name in found[kind]:
-                        found[kind][name].append(hidden.double().numpy())
-    return {kind: {name: np.stack(parts) for name, parts in of.items()} for kind, of in found.items()}
+                    if name in actual[kind]:
+                        actual[kind][name].append(hidden.double().numpy())
+    return {kind: {name: np.stack(parts) for name, parts in of.items()} for kind, of in actual.items()}
 
 
 @pytest.mark.parametrize("batch", [7, 256])
 def test_features__agree_with_a_plain_loop_and_scipy(run, seen, batch, monkeypatch):
     monkeypatch.setattr("trajlab.sizes.BATCH_SAMPLES", batch)
     kinds = list(seen)
-    found = computed(run, inputs=kinds, reference=10)
-    assert found.input.values.tolist() == kinds and found.step.values.tolist() == [0, 10, 15, 100]
+    actual = computed(run, inputs=kinds, reference=10)
+    assert actual.input.values.tolist() == kinds and actual.step.values.tolist() == [0, 10, 15, 100]
 
     for kind in kinds:
         for name, h in seen[kind].items():
             flat = h.reshape(len(h), -1)
             valid = seen["valid"][name].reshape(len(h), -1)
-            one = found.sel(input=kind, layer=name)
+            one = actual.sel(input=kind, layer=name)
             for key, function in (("mean", np.mean), ("std", np.std), ("skewness", stats.skew), ("min", np.min)):
                 np.testing.assert_allclose(one[key], function(flat, axis=1), rtol=1e-4, atol=1e-5)
             np.testing.assert_allclose(one.excess_kurtosis, stats.kurtosis(flat, axis=1), rtol=1e-3)
             np.testing.assert_allclose(
-                one.quantiles[:, 4:], np.quantile(flat, found["quantile"][4:], axis=1).T, rtol=0.01
+                one.quantiles[:, 4:], np.quantile(flat, actual["quantile"][4:], axis=1).T, rtol=0.01
             )
             assert (one.histogram.sum("bin") == flat.shape[1]).all()
             channels = np.moveaxis(h, 2, 1).reshape(*h.shape[:1], h.shape[2], -1).mean(2)
@@ -130,17 +130,17 @@ def test_features__agree_with_a_plain_loop_and_scipy(run, seen, batch, monkeypat
                     bound = (abs(flat[step]).mean() + abs(others[step]).mean()) / 256
                     assert one[f"ks{suffix}"][step] == pytest.approx(ks, abs=0.01)
                     assert one[f"wasserstein{suffix}"][step] == pytest.approx(w1, abs=bound)
-    assert found.zeros.sel(layer="2").min() > 0
-    np.testing.assert_allclose(found.total_zeros, found.zeros.sum("layer"))
+    assert actual.zeros.sel(layer="2").min() > 0
+    np.testing.assert_allclose(actual.total_zeros, actual.zeros.sum("layer"))
 
 
 def test_features__totals_are_of_all_activations_together(run, seen):
-    found = computed(run).isel(input=0)
+    actual = computed(run).isel(input=0)
     for step in range(4):
         both = np.concatenate([h[step].reshape(-1) for h in seen["valid"].values()])
-        np.testing.assert_allclose(found["total_mean"][step], both.mean(), rtol=1e-5)
-        np.testing.assert_allclose(found["total_std"][step], both.std(), rtol=1e-5)
-        np.testing.assert_allclose(found["total_excess_kurtosis"][step], stats.kurtosis(both), rtol=1e-4)
+        np.testing.assert_allclose(actual["total_mean"][step], both.mean(), rtol=1e-5)
+        np.testing.assert_allclose(actual["total_std"][step], both.std(), rtol=1e-5)
+        np.testing.assert_allclose(actual["total_excess_kurtosis"][step], stats.kurtosis(both), rtol=1e-4)
 
 
 @pytest.mark.parametrize("size", [(100, 30), (400, 60)])
@@ -148,31 +148,33 @@ def test_features__are_the_distribution_of_a_tensor_of_the_same_values(rng, size
     """Few values are sorted, many counted in fixed bins, as `distribution` does with the same bounds."""
     h = np.maximum(rng.standard_normal((5, *size)) + rng.random((5, 1, 1)), 0).astype(np.float32)
     h[2, 0, 0], h[3, 1, 1] = np.nan, -np.inf
-    found = of({"act": layer(h)}, reference=3).isel(layer=0)
+    actual = of({"act": layer(h)}, reference=3).isel(layer=0)
     weight = xr.DataArray(h, {"step": np.arange(5)}, ("step", "out", "in"))
     expected = distribution(weight, reference=3).compute()
     for name in ("quantiles", "histogram", "bin_edges", "zeros", "nonfinite", "min", "max"):
-        np.testing.assert_array_equal(found[name], expected[name])
+        np.testing.assert_array_equal(actual[name], expected[name])
     for name in ("mean", "std", "skewness", "excess_kurtosis", "wasserstein", "ks", "js", "psi", "wasserstein_prev"):
-        np.testing.assert_allclose(found[name], expected[name], rtol=1e-10, err_msg=name)
+        np.testing.assert_allclose(actual[name], expected[name], rtol=1e-10, err_msg=name)
     for name in ("ks_prev", "js_prev", "psi_prev"):
-        np.testing.assert_allclose(found[name], expected[name], rtol=1e-10, err_msg=name)
+        np.testing.assert_allclose(actual[name], expected[name], rtol=1e-10, err_msg=name)
 
 
 @pytest.mark.parametrize(("center", "width"), [(1, 1e-4), (1000, 1e-3)])
 def test_features__resolution_is_relative_to_the_spread(rng, center, width):
     h = (center + width * (rng.standard_normal((4, 500, 100)) + 10 * np.arange(4)[:, None, None])).astype(np.float32)
-    found = of({"act": layer(h)}).isel(layer=0)
+    actual = of({"act": layer(h)}).isel(layer=0)
     flat = h.reshape(4, -1).astype(np.float64)
-    np.testing.assert_allclose(found.quantiles, np.quantile(flat, found["quantile"], axis=1).T, atol=width / 50, rtol=0)
+    np.testing.assert_allclose(
+        actual.quantiles, np.quantile(flat, actual["quantile"], axis=1).T, atol=width / 50, rtol=0
+    )
     for name in ("ks", "js"):
-        np.testing.assert_allclose(found[name], [0, 1, 1, 1])
-        np.testing.assert_allclose(found[f"{name}_prev"][1:], [1, 1, 1])
+        np.testing.assert_allclose(actual[name], [0, 1, 1, 1])
+        np.testing.assert_allclose(actual[f"{name}_prev"][1:], [1, 1, 1])
     for step in range(1, 4):
-        assert found.wasserstein[step] == pytest.approx(stats.wasserstein_distance(flat[step], flat[0]), rel=1e-3)
-        expected, _ = np.histogram(flat[step], found.bin_edges)
-        assert np.abs(found.histogram[step] - expected).max() <= 200
-        assert found.histogram[step].sum() == expected.sum()
+        assert actual.wasserstein[step] == pytest.approx(stats.wasserstein_distance(flat[step], flat[0]), rel=1e-3)
+        expected, _ = np.histogram(flat[step], actual.bin_edges)
+        assert np.abs(actual.histogram[step] - expected).max() <= 200
+        assert actual.histogram[step].sum() == expected.sum()
 
 
 def test_features__variance_is_over_any_dim(rng):
@@ -180,10 +182,10 @@ def test_features__variance_is_over_any_dim(rng):
     arrays = {"conv": layer(h, "sample", "unit", "y", "x"), "fc": layer(h[..., 0, 0])}
     for over, axis in (("unit", 2), ("sample", 1), ("y", 3)):
         means = np.moveaxis(h, axis, 1).reshape(2, h.shape[axis], -1).mean(2)
-        found = of(arrays, over=over)
-        np.testing.assert_allclose(found.channel_variance.sel(layer="conv"), means.var(1), rtol=1e-5)
-        assert np.isnan(found.channel_variance.sel(layer="fc")).all() == (over == "y")
-        assert found.attrs["over"] == over
+        actual = of(arrays, over=over)
+        np.testing.assert_allclose(actual.channel_variance.sel(layer="conv"), means.var(1), rtol=1e-5)
+        assert np.isnan(actual.channel_variance.sel(layer="fc")).all() == (over == "y")
+        assert actual.attrs["over"] == over
     with pytest.raises(BadSetting, match="'z'.*sample, unit, y, x"):
         of(arrays, over="z")
 
@@ -191,16 +193,16 @@ def test_features__variance_is_over_any_dim(rng):
 def test_features__constant_and_unknown_values():
     h = np.ones((3, 4, 2))
     h[1], h[2] = np.nan, np.inf
-    found = of({"act": layer(h)}).isel(layer=0)
-    assert found["std"][0] == 0 and np.isnan(found["std"][1:]).all()
-    assert np.isnan(found.skewness[0]) and np.isnan(found["min"][1]) and found.channel_variance[0] == 0
-    assert found.nonfinite.values.tolist() == [0, 8, 8]
-    assert found.ks[0] == 0 and np.isnan(found.ks[1:]).all()
+    actual = of({"act": layer(h)}).isel(layer=0)
+    assert actual["std"][0] == 0 and np.isnan(actual["std"][1:]).all()
+    assert np.isnan(actual.skewness[0]) and np.isnan(actual["min"][1]) and actual.channel_variance[0] == 0
+    assert actual.nonfinite.values.tolist() == [0, 8, 8]
+    assert actual.ks[0] == 0 and np.isnan(actual.ks[1:]).all()
 
 
 def test_features__one_step_and_one_sample_are_enough():
-    found = of({"act": layer([[[1.0, 2.0]]])}).isel(layer=0, step=0)
-    assert found["mean"] == 1.5 and np.isnan(found.ks_prev) and found.ks == 0
+    actual = of({"act": layer([[[1.0, 2.0]]])}).isel(layer=0, step=0)
+    assert actual["mean"] == 1.5 and np.isnan(actual.ks_prev) and actual.ks == 0
 
 
 def test_features__of_more_values_than_a_table_counts(rng, monkeypatch):
@@ -260,8 +262,8 @@ def test_features__values_are_let_go_as_steps_go_by(run, monkeypatch):
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
 def test_features__of_networks_in_other_types(run, dtype):
     model = net().to(dtype)
-    found = features(lambda **asked: trajlab.replay(run, model=model, **asked), run.probe).compute()
-    assert (found.nonfinite == 0).all() and (found["std"] > 0).all()
+    actual = features(lambda **asked: trajlab.replay(run, model=model, **asked), run.probe).compute()
+    assert (actual.nonfinite == 0).all() and (actual["std"] > 0).all()
 
 
 def test_features__tokens_have_noise_too(rng):
@@ -276,9 +278,11 @@ def test_features__tokens_have_noise_too(rng):
     state = Tokens().state_dict()
     run = trajlab.from_arrays({name: np.stack([value.numpy()] * 2) for name, value in state.items()})
     probe = as_probe(torch.randint(9, (30, 5)))
-    found = features(lambda **asked: trajlab.replay(run, model=Tokens, **asked), probe, inputs=["all"], over="position")
-    assert found.input.values.tolist() == ["valid", "uniform", "shuffled"]
-    assert (found.compute().channel_variance > 0).all()
+    actual = features(
+        lambda **asked: trajlab.replay(run, model=Tokens, **asked), probe, inputs=["all"], over="position"
+    )
+    assert actual.input.values.tolist() == ["valid", "uniform", "shuffled"]
+    assert (actual.compute().channel_variance > 0).all()
 
 
 def test_features__says_what_it_lacks(run):
@@ -314,7 +318,7 @@ def test_features__are_drawn_and_told(run):
         for panel in panels(result):
             panel.draw(Figure(figsize=panel.size))
         assert [panel.key for panel in panels(result)] == ["std", "ks", "histogram", "inputs", "ks_valid"]
-        texts = [found.text for found in findings(result)]
+        texts = [sentences.text for sentences in findings(result)]
         assert any("shifted most on the valid inputs" in text for text in texts)
         assert any("on uniform ones" in text for text in texts)
         assert "std" in headlines(result)

@@ -21,14 +21,14 @@ def metrics(steps, epochs):
     ],
 )
 def test_calendar__from_the_metric(known, epochs, expected):
-    found = calendar(np.arange(6), metrics(np.array(known, int), np.array(epochs, float)), 0)
-    assert np.repeat(found.numbers, np.diff([*found.starts, 6])).tolist() == expected
+    actual = calendar(np.arange(6), metrics(np.array(known, int), np.array(epochs, float)), 0)
+    assert np.repeat(actual.numbers, np.diff([*actual.starts, 6])).tolist() == expected
 
 
 def test_calendar__the_setting_goes_first_and_gaps_are_no_matter():
-    found = calendar(np.array([0, 3, 11, 12, 29]), metrics([0], [7]), 10)
-    assert (found.numbers.tolist(), found.starts.tolist()) == ([0, 1, 2], [0, 2, 4])
-    assert found.source == "steps_per_epoch"
+    actual = calendar(np.array([0, 3, 11, 12, 29]), metrics([0], [7]), 10)
+    assert (actual.numbers.tolist(), actual.starts.tolist()) == ([0, 1, 2], [0, 2, 4])
+    assert actual.source == "steps_per_epoch"
 
 
 def test_calendar__a_negative_epoch_makes_no_sense():

@@ -43,7 +43,7 @@ def test_gradient_statistics__agrees_with_numpy(example):
     flat = {name: g.values.reshape(20, -1).astype(np.float64) for name, g in example.gradients.items()}
     flat["total"] = np.hstack(list(flat.values()))
     for name, g in flat.items():
-        found = result if name == "total" else result.sel(parameter=name)
+        actual = result if name == "total" else result.sel(parameter=name)
         prefix = "total_" if name == "total" else ""
         cosine = (g[1:] * g[:-1]).sum(1) / np.linalg.norm(g[1:], axis=1) / np.linalg.norm(g[:-1], axis=1)
         steps = {
@@ -53,16 +53,16 @@ def test_gradient_statistics__agrees_with_numpy(example):
             "angle_prev": np.append(np.nan, np.degrees(np.arccos(cosine))),
         }  # fmt: skip
         for quantity, values in steps.items():
-            np.testing.assert_allclose(found[prefix + quantity], values, rtol=1e-11, atol=1e-13, err_msg=quantity)
+            np.testing.assert_allclose(actual[prefix + quantity], values, rtol=1e-11, atol=1e-13, err_msg=quantity)
             by_epoch = values.reshape(4, 5)
             for reduced, function in (("mean", np.nanmean), ("max", np.nanmax)):
-                one = found[f"{prefix}epoch_{reduced}"].sel(quantity=quantity)
+                one = actual[f"{prefix}epoch_{reduced}"].sel(quantity=quantity)
                 np.testing.assert_allclose(one, function(by_epoch, axis=1), rtol=1e-11, atol=1e-13, err_msg=quantity)
         variance = [part.var(0).mean() for part in np.split(g, 4)]
-        np.testing.assert_allclose(found[f"{prefix}variance_over_steps"], variance, rtol=1e-12)
+        np.testing.assert_allclose(actual[f"{prefix}variance_over_steps"], variance, rtol=1e-12)
         for quantity in ESTIMATES:
-            error = found[f"{prefix}{quantity}_se"].values
-            assert (error[np.isfinite(found[prefix + quantity].values)] == 0).all(), quantity
+            error = actual[f"{prefix}{quantity}_se"].values
+            assert (error[np.isfinite(actual[prefix + quantity].values)] == 0).all(), quantity
 
 
 def test_gradient_statistics__agrees_with_autograd_and_clip_grad_norm(tmp_path):
@@ -140,9 +140,9 @@ def population():
     return (0.3 + rng.standard_normal((6, 4000)).cumsum(0)) * size
 
 
-def covered(found: xr.Dataset, truth: xr.Dataset, name: str, dim: str) -> float:
+def covered(actual: xr.Dataset, truth: xr.Dataset, name: str, dim: str) -> float:
     """Share of the estimates along a dim whose 95 % interval holds the truth."""
-    inside = abs(found[name] - truth[name]) <= 1.96 * found[f"{name}_se"]
+    inside = abs(actual[name] - truth[name]) <= 1.96 * actual[f"{name}_se"]
     last = {other: -1 for other in inside.dims if other != dim}
     return float(inside.isel(last).mean())
 
@@ -152,11 +152,11 @@ def test_gradient_statistics__intervals_cover_the_truth_as_often_as_they_claim(p
     rng, values = np.random.default_rng(2), {"w": population.astype(dtype)}
     draws = {f"s{i}": ("w", np.sort(rng.choice(4000, 1000, replace=False))) for i in range(400)}
     truth = trajlab.run("gradient_statistics", sampled(values, {"w": ("w", np.arange(4000))})).compute()
-    found = trajlab.run("gradient_statistics", sampled(values, draws)).compute()
+    actual = trajlab.run("gradient_statistics", sampled(values, draws)).compute()
     for name in (*ESTIMATES, "variance_over_steps"):
-        share = covered(found, truth.isel(parameter=0, drop=True), name, "parameter")
+        share = covered(actual, truth.isel(parameter=0, drop=True), name, "parameter")
         assert share == pytest.approx(0.95, abs=0.04), name
-        assert (found[f"{name}_se"].isel({d: -1 for d in found[name].dims if d != "parameter"}) > 0).all()
+        assert (actual[f"{name}_se"].isel({d: -1 for d in actual[name].dims if d != "parameter"}) > 0).all()
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_rates__intervals_cover_the_truth_as_often_as_they_claim(population, sta
     draws = {f"s{i}": ("w", np.sort(rng.choice(4000, 800, replace=False))) for i in range(400)}
     settings = {"tau": [0.3], "relative": []}
     truth = trajlab.run(stage, sampled(values, {"w": ("w", np.arange(4000))}), **settings).compute()
-    found = trajlab.run(stage, sampled(values, draws), **settings).compute()
+    actual = trajlab.run(stage, sampled(values, draws), **settings).compute()
     for name in names:
-        share = covered(found, truth.isel(parameter=0, drop=True), name, "parameter")
+        share = covered(actual, truth.isel(parameter=0, drop=True), name, "parameter")
         assert share == pytest.approx(0.95, abs=0.04), name

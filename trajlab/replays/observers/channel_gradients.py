@@ -42,17 +42,17 @@ class ChannelGradients(Observer):
     def outputs(self, layers: Sequence[Layer], samples: int) -> dict[str, Output]:
         """Describe two tables, norms and a count for each layer."""
         statistics = np.array(STATISTICS, dtype=object)
-        found: dict[str, Output] = {}
+        tables: dict[str, Output] = {}
         for layer in layers:
             for dim, names, channels in _sides(layer):
                 labels = {"quantity": np.array(names, dtype=object), "statistic": statistics}
                 shape = (len(names), len(STATISTICS), channels)
-                found[f"{layer.name}|{dim}"] = Output(("quantity", "statistic", dim), shape, coords=labels)
+                tables[f"{layer.name}|{dim}"] = Output(("quantity", "statistic", dim), shape, coords=labels)
                 quantity = {"quantity": labels["quantity"]}
-                found[f"{layer.name}|{dim}|alike"] = Output(("quantity",), (len(names),), coords=quantity)
-            found[f"{layer.name}|norm"] = Output(("unit",), (layer.units,))
-            found[f"{layer.name}|nonfinite"] = Output((), ())
-        return found
+                tables[f"{layer.name}|{dim}|alike"] = Output(("quantity",), (len(names),), coords=quantity)
+            tables[f"{layer.name}|norm"] = Output(("unit",), (layer.units,))
+            tables[f"{layer.name}|nonfinite"] = Output((), ())
+        return tables
 
     def start(self, layers: Sequence[Layer], samples: int) -> list["_Known"]:
         """Allocate what is known of each sample."""
@@ -64,16 +64,16 @@ class ChannelGradients(Observer):
 
     def finish(self, state: list["_Known"]) -> Mapping[str, np.ndarray]:
         """Return the statistics over the samples."""
-        found: dict[str, np.ndarray] = {}
-        for known in state:
-            name = known.layer.name
-            for dim, values in known.values.items():
-                found[f"{name}|{dim}"] = np.stack([statistics_of(one) for one in values])
-                found[f"{name}|{dim}|alike"] = np.array([chance_variation(one) for one in values])
-            found[f"{name}|norm"] = known.norm
-            bad = sum(np.count_nonzero(~np.isfinite(values)) for values in known.values.values())
-            found[f"{name}|nonfinite"] = np.array(bad)
-        return found
+        tables: dict[str, np.ndarray] = {}
+        for of_layer in state:
+            name = of_layer.layer.name
+            for dim, values in of_layer.values.items():
+                tables[f"{name}|{dim}"] = np.stack([statistics_of(sample_values) for sample_values in values])
+                tables[f"{name}|{dim}|alike"] = np.array([chance_variation(sample_values) for sample_values in values])
+            tables[f"{name}|norm"] = of_layer.norm
+            bad = sum(np.count_nonzero(~np.isfinite(values)) for values in of_layer.values.values())
+            tables[f"{name}|nonfinite"] = np.array(bad)
+        return tables
 
 
 @dataclass(frozen=True)
@@ -84,17 +84,21 @@ class EachChannelGradient(ChannelGradients):
 
     def outputs(self, layers: Sequence[Layer], samples: int) -> dict[str, Output]:
         """Describe the values, too."""
-        found = super().outputs(layers, samples)
+        tables = super().outputs(layers, samples)
         for layer in layers:
             for dim, names, channels in _sides(layer):
                 labels = {"quantity": np.array(names, dtype=object)}
                 shape = (len(names), samples, channels)
-                found[f"{layer.name}|{dim}|sample"] = Output(("quantity", "sample", dim), shape, np.float32, labels)
-        return found
+                tables[f"{layer.name}|{dim}|sample"] = Output(("quantity", "sample", dim), shape, np.float32, labels)
+        return tables
 
     def finish(self, state: list["_Known"]) -> Mapping[str, np.ndarray]:
         """Return the statistics and the values."""
-        each = {f"{known.layer.name}|{dim}|sample": values for known in state for dim, values in known.values.items()}
+        each = {
+            f"{of_layer.layer.name}|{dim}|sample": values
+            for of_layer in state
+            for dim, values in of_layer.values.items()
+        }
         return {**super().finish(state), **each}
 
 
@@ -147,8 +151,8 @@ def convolution_of(layer: Layer) -> Convolution:
         mode, transposed = attrs["padding_mode"], attrs["transposed"]
         return Convolution(before[1:], out, tuple(attrs["kernel"]), stride, dilation, pads, mode, transposed)
     if attrs.get("module_class") in LINEAR and before[:-1] == out:
-        ones = (1,) * _axes(layer)
-        return Convolution(out or (1,), out or (1,), ones, ones, ones, ((0, 0),) * len(ones))
+        unit_steps = (1,) * _axes(layer)
+        return Convolution(out or (1,), out or (1,), unit_steps, unit_steps, unit_steps, ((0, 0),) * len(unit_steps))
     raise BadSetting(
         f"cannot compute channel gradients of {layer.name or 'the network'}: it is a "
         f"{attrs.get('module_class') or 'tensor of inputs'}; name convolutions and linear layers only"

@@ -55,9 +55,9 @@ def chance_variation(values: np.ndarray) -> float:
 def statistics_of(values: np.ndarray) -> np.ndarray:
     """Return `STATISTICS` of each column, (statistic, column), over the rows that are finite."""
     values = values.astype(np.float64)
-    known = np.isfinite(values)
-    if known.all() and len(values):
+    is_finite = np.isfinite(values)
+    if is_finite.all() and len(values):
         return np.stack([values.mean(0), values.var(0), *np.quantile(values, QUANTILES, axis=0)])
     columns: list[Any] = [statistics_of(column[fine][:, None])[:, 0] if fine.any() else np.full(len(STATISTICS), np.nan)
-                          for column, fine in zip(values.T, known.T, strict=True)]  # fmt: skip
+                          for column, fine in zip(values.T, is_finite.T, strict=True)]  # fmt: skip
     return np.stack(columns, axis=1) if columns else np.full((len(STATISTICS), 0), np.nan)

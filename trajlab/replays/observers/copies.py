@@ -69,8 +69,8 @@ def spread(values: np.ndarray) -> np.ndarray:
         within = np.where(same, 0.0, values.var(1)).mean(0)
         means = np.where(same, values[:, 0], values.mean(1))
         between = np.where(np.ptp(means, axis=0) == 0, 0.0, means.var(0))
-    known = np.isfinite(values).all((0, 1))
-    return np.where(known[:, None], np.stack([within, between], axis=1), np.nan)
+    is_finite = np.isfinite(values).all((0, 1))
+    return np.where(is_finite[:, None], np.stack([within, between], axis=1), np.nan)
 
 
 def copy_correlations(values: np.ndarray) -> np.ndarray:
@@ -83,11 +83,11 @@ def copy_correlations(values: np.ndarray) -> np.ndarray:
         between = features_of(own).directions
         found[row, :2] = _means(between.T @ between, between.shape[1])
     rows = values.reshape(samples * copies, -1)
-    known = features_of(rows[:, np.isfinite(rows).all(0)].T)
-    sample = known.units // copies
+    all_features = features_of(rows[:, np.isfinite(rows).all(0)].T)
+    sample = all_features.units // copies
     for row in range(samples):
         own = sample == row
-        together = known.directions[:, own].T @ known.directions
+        together = all_features.directions[:, own].T @ all_features.directions
         found[row, 2:4] = _means(together[:, own], int(own.sum()))
         found[row, 4:] = _means(together[:, ~own], 0)
     return found

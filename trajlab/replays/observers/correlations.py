@@ -32,8 +32,8 @@ class Means(NamedTuple):
 def add_means(state: Means, number: int, batch: Batch) -> None:
     """Add the features of a layer for a batch."""
     Pooled().add(state.means, number, batch)
-    own = state.means[number][1][batch.first : batch.first + len(batch.values)]
-    if not np.isfinite(own).all():
+    rows = state.means[number][1][batch.first : batch.first + len(batch.values)]
+    if not np.isfinite(rows).all():
         state.nonfinite[number] += batch.values.size - np.isfinite(batch.values).sum()
 
 
@@ -75,10 +75,11 @@ class Correlations(Observer):
 
     def finish(self, state: Means) -> Mapping[str, np.ndarray]:
         """Correlate them."""
-        known = [features_of(means) for _, means in state.means]
-        counts = [(len(one.units), one.constant, bad) for one, bad in zip(known, state.nonfinite.tolist(), strict=True)]
+        all_features = [features_of(means) for _, means in state.means]
+        nonfinite = zip(all_features, state.nonfinite.tolist(), strict=True)
+        counts = [(len(features.units), features.constant, bad) for features, bad in nonfinite]
         return {
-            "pairs": pairs(known),
-            "counts": np.array(counts).reshape(len(known), len(COUNTS)),
+            "pairs": pairs(all_features),
+            "counts": np.array(counts).reshape(len(all_features), len(COUNTS)),
             "features": np.hstack([means for _, means in state.means]),
         }

@@ -41,9 +41,9 @@ class ValueDistribution(Observer):
         BadSetting
             No layer has the dim.
         """
-        known = dict.fromkeys(["sample", *(dim for layer in layers for dim in layer.dims)])
-        if self.along not in known:
-            raise BadSetting(f"cannot compute the variance over {self.along!r}; choose one of {', '.join(known)}")
+        dims = dict.fromkeys(["sample", *(dim for layer in layers for dim in layer.dims)])
+        if self.along not in dims:
+            raise BadSetting(f"cannot compute the variance over {self.along!r}; choose one of {', '.join(dims)}")
         coords = {"layer": np.array([layer.name for layer in layers], dtype=object)}
         table = {**coords, "column": np.array(COLUMNS, dtype=object)}
         return {

@@ -80,9 +80,9 @@ class Saturation(Observer):
         if rule.softmax is None:
             sums += saturation(batch.values, axis, rule.flat)
             return
-        own = None if rule.softmax == layer.unit_axis else axis
+        along = None if rule.softmax == layer.unit_axis else axis
         logarithm = kind_of(layer.attrs) == "LogSoftmax"
-        sums += certainty(batch.values, 1 + rule.softmax, own, self.softmax, logarithm)
+        sums += certainty(batch.values, 1 + rule.softmax, along, self.softmax, logarithm)
 
     def finish(self, state: list[tuple[Layer, Rule, np.ndarray]]) -> Mapping[str, np.ndarray]:
         """Return the tables."""

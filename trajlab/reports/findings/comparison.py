@@ -78,8 +78,8 @@ def _ended(result: xr.Dataset, distances: xr.DataArray) -> str:
     """Write "ended", or at which step the runs are compared where some recorded others."""
     if "unshared_steps" not in result or not bool((result["unshared_steps"] > 0).any()):
         return "ended"
-    known = distances.notnull().any([dim for dim in distances.dims if dim != "step"])
-    return f"were at step {int(known['step'].values[known.values].max()):,}, the last that they share,"
+    is_measured = distances.notnull().any([dim for dim in distances.dims if dim != "step"])
+    return f"were at step {int(is_measured['step'].values[is_measured.values].max()):,}, the last that they share,"
 
 
 def _connected(result: xr.Dataset) -> list[Finding]:

@@ -85,12 +85,12 @@ def check_free(target: Path, replaces: str | None = None) -> None:
             f"cannot write {target}: it exists already; choose another name, remove it, or pass --overwrite"
         )
     try:
-        found = json.loads((target / STORE_FILE).read_text())["attributes"].get("Conventions")
+        conventions = json.loads((target / STORE_FILE).read_text())["attributes"].get("Conventions")
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        found = None
-    if family(found) != family(replaces):
+        conventions = None
+    if family(conventions) != family(replaces):
         raise OutputExists(
-            f"cannot replace {target}: it is not {replaces} but {found or 'something else'}, which is never "
+            f"cannot replace {target}: it is not {replaces} but {conventions or 'something else'}, which is never "
             "overwritten; choose another name, or remove it yourself"
         )
 

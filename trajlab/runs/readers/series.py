@@ -68,16 +68,17 @@ def read_checkpoints(
     for headers, positions in layouts.items():
         at = np.array(positions)
         for number, header in enumerate(headers):
-            left_out |= {own: reason for name, reason in header.left_out.items() if (own := names.of(header, name))}
+            renamed = {names.of(header, name): reason for name, reason in header.left_out.items()}
+            left_out |= {name: reason for name, reason in renamed.items() if name}
             for name, entry in header.entries.items():
-                own = names.of(header, name)
-                if own is None:
+                series_name = names.of(header, name)
+                if series_name is None:
                     continue
-                parts = sources.setdefault(own, [])
+                parts = sources.setdefault(series_name, [])
                 if parts and parts[-1].checkpoints is at:
                     start = first[at[0]]
                     raise DamagedData(
-                        f"cannot tell which values of {own} are those of step {steps[at[0]]}: it is in "
+                        f"cannot tell which values of {series_name} are those of step {steps[at[0]]}: it is in "
                         f"{files[start + parts[-1].number]} and in {files[start + number]}; move one of these files "
                         "out of the folder, or merge them if each holds a part of the tensor"
                     )
@@ -139,7 +140,7 @@ def _series(
     """
     shape = parts[0].entry.shape
     ways = [(part.entry.stored, part.entry.offset is None) for part in parts]
-    way = np.array([ways.index(one) for one in ways])[which]
+    way = np.array([ways.index(each_way) for each_way in ways])[which]
     values: list[Rows | da.Array] = []
     for rows in np.split(np.arange(len(steps)), np.flatnonzero(np.diff(way)) + 1):
         stored, on_demand = ways[way[rows[0]]]

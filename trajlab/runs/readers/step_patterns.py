@@ -50,8 +50,8 @@ def steps_by(pattern: re.Pattern, names: Iterable[str]) -> tuple[dict[str, int],
         value = _decimal(match[1]) if match and match[1] else None
         if value is not None:
             values[name] = value
-    places = max((-int(value.normalize().as_tuple().exponent) for value in values.values()), default=0)
-    factor = 10 ** max(places, 0)
+    decimals = max((-int(value.normalize().as_tuple().exponent) for value in values.values()), default=0)
+    factor = 10 ** max(decimals, 0)
     return {name: int(value * factor) for name, value in values.items()}, factor
 
 

@@ -140,9 +140,9 @@ def values_of(content: Content, path: str, name: str) -> np.ndarray:
     from torch import uint8
 
     tensors = {
-        f"{key}.{own}" if key else own: tensor
+        f"{key}.{name}" if key else name: tensor
         for key, state in content.networks.items()
-        for own, tensor in state.items()
+        for name, tensor in state.items()
     }
     if name not in tensors:
         raise DamagedData(

@@ -77,43 +77,43 @@ def taps_of(convolution: Convolution) -> Taps:
     return _shifted(convolution) if convolution.mode == "zeros" else _gathered(convolution)
 
 
-def _shifted(one: Convolution) -> Taps:
+def _shifted(convolution: Convolution) -> Taps:
     """Put the map into a larger one of zeros, in which each tap is a shift."""
-    axes = [_axis(one, axis) for axis in range(len(one.size))]
+    axes = [_axis(convolution, axis) for axis in range(len(convolution.size))]
     low = [max(0, -min((int(shift.min()) for _, _, shift in phases if len(shift)), default=0)) for phases in axes]
     length = [
-        before + max([out, *(int(place.max() + shift.max()) + 1 for _, place, shift in phases if len(shift))])
-        for phases, before, out in zip(axes, low, one.out, strict=True)
+        before + max([out, *(int(positions.max() + shift.max()) + 1 for _, positions, shift in phases if len(shift))])
+        for phases, before, out in zip(axes, low, convolution.out, strict=True)
     ]
     pitch = _pitch(length)
     span = int(np.prod(length))
     order, offset, base, phase_taps, phase_bases = [], [], [], [0], [0]
     for phase in np.ndindex(*(len(phases) for phases in axes)):
         parts = [axes[axis][number] for axis, number in enumerate(phase)]
-        taps = _joined([tap for tap, _, _ in parts], _pitch(one.kernel))
+        taps = _joined([tap for tap, _, _ in parts], _pitch(convolution.kernel))
         if not len(taps):
             continue
         shift = _joined([shift + before for (_, _, shift), before in zip(parts, low, strict=True)], pitch)
-        place = _joined([place for _, place, _ in parts], pitch)
+        positions = _joined([positions for _, positions, _ in parts], pitch)
         order.append(taps)
         offset.append(shift)
-        base.append(place)
+        base.append(positions)
         phase_taps.append(phase_taps[-1] + len(taps))
-        phase_bases.append(phase_bases[-1] + len(place))
-    target = _joined([np.arange(out) + before for out, before in zip(one.out, low, strict=True)], pitch)
+        phase_bases.append(phase_bases[-1] + len(positions))
+    target = _joined([np.arange(out) + before for out, before in zip(convolution.out, low, strict=True)], pitch)
     return Taps(
         np.arange(len(target)), target, span, _whole(order), _whole(offset), np.array(phase_taps),
         _whole(base), np.array(phase_bases),
     )  # fmt: skip
 
 
-def _axis(one: Convolution, axis: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def _axis(convolution: Convolution, axis: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Return the phases of an axis: their taps, the offsets of their positions, and the shift of each tap."""
-    size, stride, before = one.size[axis], one.stride[axis], one.padding[axis][0]
-    tap = np.arange(one.kernel[axis])
-    if one.transposed:
-        return [(tap, np.arange(size) * stride, tap * one.dilation[axis] - before)]
-    reach = before - tap * one.dilation[axis]
+    size, stride, before = convolution.size[axis], convolution.stride[axis], convolution.padding[axis][0]
+    tap = np.arange(convolution.kernel[axis])
+    if convolution.transposed:
+        return [(tap, np.arange(size) * stride, tap * convolution.dilation[axis] - before)]
+    reach = before - tap * convolution.dilation[axis]
     phases = []
     for rest in range(min(stride, size)):
         met = (rest + reach) % stride == 0
@@ -121,20 +121,20 @@ def _axis(one: Convolution, axis: int) -> list[tuple[np.ndarray, np.ndarray, np.
     return phases
 
 
-def _gathered(one: Convolution) -> Taps:
+def _gathered(convolution: Convolution) -> Taps:
     """Put a map into the row for each tap, where inputs that stand in several places gather what leads to any."""
-    count = int(np.prod(one.size))
-    sources, taps, places = [], [], []
-    for axis, (size, out, kernel) in enumerate(zip(one.size, one.out, one.kernel, strict=True)):
-        stands = np.pad(np.arange(size), one.padding[axis], mode=MODES[one.mode])  # type: ignore[call-overload]
+    count = int(np.prod(convolution.size))
+    sources, taps, stands_at = [], [], []
+    for axis, (size, out, kernel) in enumerate(zip(convolution.size, convolution.out, convolution.kernel, strict=True)):
+        stands = np.pad(np.arange(size), convolution.padding[axis], mode=MODES[convolution.mode])  # type: ignore[call-overload]
         position, tap = np.meshgrid(np.arange(out), np.arange(kernel), indexing="ij")
         sources.append(position.ravel())
         taps.append(tap.ravel())
-        places.append(stands[position * one.stride[axis] + tap * one.dilation[axis]].ravel())
-    flat_taps = np.arange(int(np.prod(one.kernel)))
-    target = _joined(taps, _pitch(one.kernel)) * count + _joined(places, _pitch(one.size))
+        stands_at.append(stands[position * convolution.stride[axis] + tap * convolution.dilation[axis]].ravel())
+    flat_taps = np.arange(int(np.prod(convolution.kernel)))
+    target = _joined(taps, _pitch(convolution.kernel)) * count + _joined(stands_at, _pitch(convolution.size))
     return Taps(
-        _joined(sources, _pitch(one.out)), target, len(flat_taps) * count, flat_taps, flat_taps * count,
+        _joined(sources, _pitch(convolution.out)), target, len(flat_taps) * count, flat_taps, flat_taps * count,
         np.array([0, len(flat_taps)]), np.arange(count), np.array([0, count]),
     )  # fmt: skip
 

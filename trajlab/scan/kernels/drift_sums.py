@@ -188,9 +188,9 @@ def pairs(rows, previous, reference, lo, hi, like, like_bits, atol, rtol, out, c
             m = compact(w, r, first, second)
             x, y = first[:m], second[:m]
             x_bits, y_bits = x.view(like_bits.dtype), y.view(like_bits.dtype)
-            known, unequal, _, _, _ = _counts(x, y, x_bits, y_bits, y_bits)
+            valid, unequal, _, _, _ = _counts(x, y, x_bits, y_bits, y_bits)
             beyond = _beyond(x, y, atol, rtol) if tolerant else np.int64(unequal)
-            _against_reference(compared, m, _sums(x, y, y), squares(x), squares(y), known, beyond, _signs(x, y))
+            _against_reference(compared, m, _sums(x, y, y), squares(x), squares(y), valid, beyond, _signs(x, y))
             m = compact(w, v, first, second)
             x, y = first[:m], second[:m]
             flips, signed = _flips(x, y, x.view(like_bits.dtype), y.view(like_bits.dtype))

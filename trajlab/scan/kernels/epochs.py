@@ -152,9 +152,9 @@ class Epochs(Kernel):
     def start(self, block: Block, shared: None) -> State:
         """Return the number, place and results of each epoch in the block."""
         numbers = np.searchsorted(self.starts, [] if block.step is None else block.step, side="right") - 1
-        found, first = np.unique(numbers, return_index=True)
-        spans = zip(found.tolist(), first, [*first[1:], block.steps], strict=True)
-        ends = (found[0], found[-1])
+        epochs, first = np.unique(numbers, return_index=True)
+        spans = zip(epochs.tolist(), first, [*first[1:], block.steps], strict=True)
+        ends = (epochs[0], epochs[-1])
         strata = strata_of(block) if block.is_sample else None
         return [
             (epoch, slice(start, stop), _nothing(stop - start, block.size, strata) if epoch in ends or strata else [])
@@ -163,22 +163,22 @@ class Epochs(Kernel):
 
     def add(self, block: Block, lo: int, hi: int, state: State) -> None:
         """Add one tile."""
-        for _, rows, found in state:
-            if isinstance(found, Sums):
-                gather(block.rows.addresses[rows], lo, hi, block.rows.like, found.finite[lo:hi], found.sums[:, lo:hi])
+        for _, rows, sums in state:
+            if isinstance(sums, Sums):
+                gather(block.rows.addresses[rows], lo, hi, block.rows.like, sums.finite[lo:hi], sums.sums[:, lo:hi])
             else:
                 part = _nothing(rows.stop - rows.start, hi - lo)
                 gather(block.rows.addresses[rows], lo, hi, block.rows.like, part.finite, part.sums)
-                found.append(_of_tile(part.finite, part.sums))
+                sums.append(_of_tile(part.finite, part.sums))
 
     def finish(self, block: Block, state: State) -> tuple[np.ndarray, Found]:
         """Return no columns, and the sums or results of each epoch."""
         ends = (state[0][0], state[-1][0]) if state else ()
         return np.empty((block.steps, 0)), {
-            epoch: (found if epoch in ends else _closed(found))
-            if isinstance(found, Sums)
-            else _joined(rows.stop - rows.start, found)
-            for epoch, rows, found in state
+            epoch: (sums if epoch in ends else _closed(sums))
+            if isinstance(sums, Sums)
+            else _joined(rows.stop - rows.start, sums)
+            for epoch, rows, sums in state
         }
 
     def merge(self, earlier: Found, later: Found) -> Found:
@@ -189,13 +189,13 @@ class Epochs(Kernel):
             if isinstance(before, Sums) and isinstance(after, Sums):
                 joined[epoch] = _added(before, after)
         ends = (min(joined), max(joined))
-        return {epoch: found if epoch in ends else _closed(found) for epoch, found in sorted(joined.items())}
+        return {epoch: sums if epoch in ends else _closed(sums) for epoch, sums in sorted(joined.items())}
 
     def summarize(self, total: Found, shape: tuple[int, ...], indices: np.ndarray | None) -> np.ndarray:
         """Return `EPOCH` of each epoch, NaN for those without a row."""
         out = np.full((len(self.starts), len(EPOCH)), np.nan)
-        for epoch, found in total.items():
-            out[epoch] = _closed(found)
+        for epoch, sums in total.items():
+            out[epoch] = _closed(sums)
         return out.ravel()
 
 
@@ -203,12 +203,12 @@ def _nothing(steps: int, size: int, strata: Strata | None = None) -> Sums:
     return Sums(steps, np.zeros(size, np.int32), np.zeros((4, size)), strata)
 
 
-def _added(one: Sums, other: Sums) -> Sums:
-    sums = np.empty_like(one.sums)
+def _added(first: Sums, second: Sums) -> Sums:
+    sums = np.empty_like(first.sums)
     for i in (0, 2):
-        sums[i], error = two_sum.py_func(one.sums[i], other.sums[i])
-        sums[i + 1] = one.sums[i + 1] + other.sums[i + 1] + error
-    return Sums(one.steps + other.steps, one.finite + other.finite, sums, one.strata)
+        sums[i], error = two_sum.py_func(first.sums[i], second.sums[i])
+        sums[i + 1] = first.sums[i + 1] + second.sums[i + 1] + error
+    return Sums(first.steps + second.steps, first.finite + second.finite, sums, first.strata)
 
 
 def _closed(epoch: Sums | np.ndarray) -> np.ndarray:

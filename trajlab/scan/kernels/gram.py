@@ -97,10 +97,10 @@ def gram(pieces: Iterable[Sequence[np.ndarray]], steps: int) -> tuple[np.ndarray
 def centered(gram: np.ndarray, center: str) -> np.ndarray:
     """Return the products of the deviations from the mean over the steps, or from the last step."""
     at, square = (gram[-1], gram[-1, -1]) if center == "last" else (gram.mean(axis=0), gram.mean())
-    found = gram - at
-    found -= at[:, None]
-    found += square
-    return found
+    products = gram - at
+    products -= at[:, None]
+    products += square
+    return products
 
 
 def distances(gram: np.ndarray, anchors: np.ndarray) -> np.ndarray:
@@ -126,9 +126,9 @@ def principal(gram: np.ndarray, components: int) -> tuple[np.ndarray, np.ndarray
     if trace > 0.0:
         largest, directions = _largest(gram, min(components, steps))
         largest = largest / trace
-        known = largest > steps * np.finfo(np.float64).eps
-        values[: len(largest)] = np.where(known, largest, 0.0)
-        vectors[:, : len(largest)] = np.where(known, directions, 0.0)
+        significant = largest > steps * np.finfo(np.float64).eps
+        values[: len(largest)] = np.where(significant, largest, 0.0)
+        vectors[:, : len(largest)] = np.where(significant, directions, 0.0)
         shares = values
     for component in range(components):
         column = vectors[:, component]

@@ -158,9 +158,9 @@ def _add(local, share, net, sizes, squares):
 @jit
 def _sum(maps, bits, packed, filter_scale, groups, taps, run, together, sums):
     samples, outputs = maps.shape[:2]
-    own, inputs = outputs // groups, packed.shape[2]
-    rows = np.empty((own, together, taps.span), np.float32)
-    scale = np.empty((together, own))
+    group_outputs, inputs = outputs // groups, packed.shape[2]
+    rows = np.empty((group_outputs, together, taps.span), np.float32)
+    scale = np.empty((together, group_outputs))
     top = np.empty(together)
     most_taps = np.diff(taps.phase_taps).max()
     met = np.empty(most_taps * together * run, np.float32)
@@ -170,13 +170,13 @@ def _sum(maps, bits, packed, filter_scale, groups, taps, run, together, sums):
     for start in range(0, samples, together):
         some = min(together, samples - start)
         for group in range(groups):
-            channel = group * own
+            channel = group * group_outputs
             for s in range(some):
                 top[s] = 0.0
-                for i in range(own):
-                    found, total = _lay(maps[start + s, channel + i], bits[start + s, channel + i], taps, rows[i, s])
+                for i in range(group_outputs):
+                    peak, total = _lay(maps[start + s, channel + i], bits[start + s, channel + i], taps, rows[i, s])
                     sums.ab_out[start + s, channel + i] = total
-                    scale[s, i] = found * filter_scale[channel + i]
+                    scale[s, i] = peak * filter_scale[channel + i]
                     top[s] = max(top[s], scale[s, i])
             for phase in range(taps.phase_taps.size - 1):
                 begin, end = taps.phase_taps[phase], taps.phase_taps[phase + 1]
@@ -186,7 +186,7 @@ def _sum(maps, bits, packed, filter_scale, groups, taps, run, together, sums):
                     numbers = met[: (end - begin) * columns].reshape(end - begin, columns)
                     local = local_numbers[: columns * inputs].reshape(columns, inputs)
                     net[:columns] = 0
-                    for i in range(own):
+                    for i in range(group_outputs):
                         _gather(rows[i, :some], taps, begin, end, first, first + count, numbers)
                         np.dot(numbers.T, packed[channel + i][begin:end], local)
                         for s in range(some):

@@ -136,12 +136,12 @@ def certainty(values: np.ndarray, axis: int, unit_axis: int | None, least: float
     finite = np.isfinite(values) | (np.isneginf(values) if logarithm else False)
     largest = values.max(axis).astype(np.float64)
     sure = (largest > np.log(least)) if logarithm else (largest > least)
-    known = finite.all(axis)
-    parts = [sure & known, known]
+    is_finite = finite.all(axis)
+    parts = [sure & is_finite, is_finite]
     lost = values.shape[axis] - finite.sum(axis)
     if unit_axis is None:
         counts = [part.sum() for part in (*parts, lost)]
         return np.array([[0.0, counts[0], counts[1], counts[2]]])
-    place = unit_axis - (axis < unit_axis)
-    rows = [np.moveaxis(part, place, 0).reshape(values.shape[unit_axis], -1).sum(1) for part in (*parts, lost)]
+    axis_left = unit_axis - (axis < unit_axis)
+    rows = [np.moveaxis(part, axis_left, 0).reshape(values.shape[unit_axis], -1).sum(1) for part in (*parts, lost)]
     return np.stack([np.zeros(len(rows[0])), *rows], axis=1).astype(np.float64)

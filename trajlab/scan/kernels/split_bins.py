@@ -210,10 +210,10 @@ def _is_tiny(value):
 @jit
 def holds_tiny(w):
     """Return whether a row holds values that are not 0, but counted as such."""
-    found = 0
+    tiny = 0
     for i in range(w.size):
-        found += _is_tiny(np.float64(w[i]))
-    return found > 0
+        tiny += _is_tiny(np.float64(w[i]))
+    return tiny > 0
 
 
 def bins_of_counts(counts: np.ndarray, dtype: np.dtype, row: Callable[[], np.ndarray]) -> Bins:

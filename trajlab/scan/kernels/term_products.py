@@ -21,13 +21,13 @@ ACROSS_TERMS = (("squares", "aa", "bb", "ab"), ("uu", "vv", "uv"))
 """The same of the kernel `Across`."""
 
 
-def product_name(one: str, other: str) -> str:
+def product_name(first: str, second: str) -> str:
     """Return the name of the column of the products of two terms, in either order.
 
     >>> product_name("uv", "uu")
     'uu*uv'
     """
-    return "*".join(sorted((one, other)))
+    return "*".join(sorted((first, second)))
 
 
 def _columns(groups: Sequence[Sequence[str]]) -> tuple[str, ...]:
@@ -36,7 +36,7 @@ def _columns(groups: Sequence[Sequence[str]]) -> tuple[str, ...]:
 
 def _products(groups: Sequence[Sequence[str]], terms: Mapping[str, np.ndarray]) -> list[float]:
     pairs = [pair for group in groups for pair in combinations_with_replacement(group, 2)]
-    return [float(terms[one] @ terms[other]) if one in terms else np.nan for one, other in pairs]
+    return [float(terms[first] @ terms[second]) if first in terms else np.nan for first, second in pairs]
 
 
 def _wide(row: Rows | np.ndarray) -> np.ndarray:

@@ -350,10 +350,10 @@ def _weight_changes(block: Block) -> list[np.ndarray]:
     if track is None or block.indices is None:
         return [unknown] * block.steps
     rows, positions = track.arrays(), track.positions
-    places = range(block.steps) if positions is None else positions
+    chosen = range(block.steps) if positions is None else positions
     before, changes = _sampled(track.row_before(), block.indices), []
-    for place in places:
-        weights = _sampled(rows[place] if place >= 0 else None, block.indices)
+    for position in chosen:
+        weights = _sampled(rows[position] if position >= 0 else None, block.indices)
         changes.append(unknown if before is None or weights is None else weights - before)
         before = weights
     return changes

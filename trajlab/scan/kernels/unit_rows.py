@@ -103,8 +103,8 @@ class Units(Kernel):
     def finish(self, block: Block, state: np.ndarray) -> tuple[np.ndarray, None]:
         """Return the marks of each step."""
         if block.indices is not None:
-            known = np.bincount(block.indices // (self.numel // self.units), minlength=self.units) > 0
-            state[:, ~known] = np.nan
+            sampled = np.bincount(block.indices // (self.numel // self.units), minlength=self.units) > 0
+            state[:, ~sampled] = np.nan
         if self.mode == "changed" and block.rows.previous is None:
             state[0] = np.nan
         return state, None

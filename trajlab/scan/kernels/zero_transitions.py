@@ -260,9 +260,9 @@ def transitions(
                 _gather(v_before, lo, hi, like_weight, indices, v)
                 m = 0
                 for i in range(n):
-                    known = np.isfinite(dw[i]) and np.isfinite(v[i])  # of what was read: a difference may be folded
+                    finite = np.isfinite(dw[i]) and np.isfinite(v[i])  # of what was read: a difference may be folded
                     change = dw[i] - v[i]
-                    if known and np.isfinite(q[i]) and np.isfinite(g[i]):
+                    if finite and np.isfinite(q[i]) and np.isfinite(g[i]):
                         q_kept[m] = q[i]
                         g_kept[m] = g[i]
                         dw[m] = change

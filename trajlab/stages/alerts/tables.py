@@ -93,8 +93,8 @@ def layer_tables(activations: Mapping[str, xr.DataArray], *, tanh: Sequence[floa
         bounded = kind_of(table.attrs) in limits
         relu = table.attrs.get("rectified", False) or is_rectified_later(table.attrs)
         evidence = ("unsaturated",) if bounded else ("relu_active",) * bool(relu) + ("active",)
-        known = not table.attrs.get("unknown_units") and (bounded or table.attrs["can_die"])
-        evidence = evidence if known else ()
+        can_be_dead = not table.attrs.get("unknown_units") and (bounded or table.attrs["can_die"])
+        evidence = evidence if can_be_dead else ()
         tables[Key("layer", "activity", name, evidence)] = table
     return tables
 

@@ -71,6 +71,6 @@ def _members(has: np.ndarray) -> list[np.ndarray]:
 
 def _mean(overlap: np.ndarray, members: np.ndarray) -> np.ndarray:
     """Return the mean over the samples of a group, of those whose maps are not constant; NaN without any."""
-    known = members[None] & ~np.isnan(overlap)
+    is_known = members[None] & ~np.isnan(overlap)
     with np.errstate(invalid="ignore"):
-        return np.where(known, overlap, 0.0).sum(1) / known.sum(1)
+        return np.where(is_known, overlap, 0.0).sum(1) / is_known.sum(1)

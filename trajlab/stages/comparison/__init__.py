@@ -306,10 +306,10 @@ def _quantities(table: xr.Dataset, *, total: bool = False) -> dict[str, xr.Varia
     squared_weights = estimated(whole)["moved_valid"].variable
     if total:
         squared_weights = squared_weights.sum("parameter", skipna=False)
-    known, moved = sums.valid > 0, sums.moved_valid > 0
+    is_valid, moved = sums.valid > 0, sums.moved_valid > 0
     aa, bb, distance = np.sqrt(sums.aa), np.sqrt(sums.bb), np.sqrt(sums.squares)
     result = {
-        "distance": distance.where(known),
+        "distance": distance.where(is_valid),
         "relative_distance": 2 * distance / (aa + bb),
         "cosine": (sums.ab / (aa * bb)).clip(-1.0, 1.0),
         "changed": sums.changed / sums.valid,
@@ -347,9 +347,9 @@ def _errors(sums: Sums, whole: Sums, result: dict[str, xr.Variable], total: bool
         "relative_distance": (error(slopes) * relative).where(relative != 0, 0.0),
         "changed": share_error(sums.changed, sums.valid, sums, total=total),
     }
-    for name, (product, one, other) in {"cosine": ("ab", "aa", "bb"), "update_cosine": ("uv", "uu", "vv")}.items():
-        first, second = getattr(whole, one), getattr(whole, other)
+    for name, (product, ours, theirs) in {"cosine": ("ab", "aa", "bb"), "update_cosine": ("uv", "uu", "vv")}.items():
+        first, second = getattr(whole, ours), getattr(whole, theirs)
         half = -result[name] / 2.0
         size = np.sqrt(first) * np.sqrt(second)
-        errors[name] = error({product: 1.0 / size, one: half / first, other: half / second})
+        errors[name] = error({product: 1.0 / size, ours: half / first, theirs: half / second})
     return {f"{name}_se": values.where(result[name].notnull()) for name, values in errors.items()}

@@ -88,10 +88,10 @@ def life_table(dead: xr.DataArray, pool: Sequence[int] | None = None) -> dict[st
     values = dead.transpose("step", "layer", "unit").values
     states = _States(values, dead["step"].values)
     table = {name: xr.DataArray(array, dims=("layer", "unit")) for name, array in states.units().items()}
-    known = table["deaths"].notnull()
+    is_observed = table["deaths"].notnull()
     shares = {
         "ever_dead": table["dead_steps"] > 0,
-        "never_active": known & table["first_active"].isnull(),
+        "never_active": is_observed & table["first_active"].isnull(),
         "ever_died": table["deaths"] > 0,
         "died_for_good": (table["deaths"] > 0) & (table["dead_at_end"] == 1),
     }
@@ -99,7 +99,7 @@ def life_table(dead: xr.DataArray, pool: Sequence[int] | None = None) -> dict[st
     for prefix, over, layers in (("", ["unit"], everywhere), ("total_", ["layer", "unit"], list(pool or everywhere))):
         part, axes = {"layer": layers}, 2 if not prefix else (1, 2)
         table |= {
-            f"{prefix}fraction_{name}": units.isel(part).sum(over) / known.isel(part).sum(over)
+            f"{prefix}fraction_{name}": units.isel(part).sum(over) / is_observed.isel(part).sum(over)
             for name, units in shares.items()
         }
         risk = states.at_risk[:, layers].sum(axes)

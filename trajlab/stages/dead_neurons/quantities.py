@@ -82,11 +82,11 @@ def _on_probe(
     sums: xr.Dataset, layers: Sequence[UnitLayer], tau: float, min_active_fraction: float
 ) -> tuple[dict[str, xr.DataArray], dict[str, xr.DataArray]]:
     """Return the state of each unit, and changes of state to be counted, from sums over the probe."""
-    known = sums.valid > 0
+    is_valid = sums.valid > 0
     answers = [(layer.rectify, layer.can_die is True, layer.can_die is False) for layer in layers]
     rectify, can_die, cannot_die = (xr.DataArray(list(column), dims="layer") for column in zip(*answers, strict=True))
     stuck = (sums.at_low == sums.valid) | (sums.at_high == sums.valid)
-    dead = (stuck & can_die).where(known & (can_die | cannot_die))
+    dead = (stuck & can_die).where(is_valid & (can_die | cannot_die))
     nearly = ((sums.valid - np.fmax(sums.at_low, sums.at_high)) / sums.valid < min_active_fraction) & can_die
     value = xr.where(rectify, sums.positive, sums["size"]) / sums.valid
     mean = value.sum("unit") / value.count("unit")
@@ -97,8 +97,8 @@ def _on_probe(
     units = {
         "active_fraction": sums.active / sums.valid,
         "dead": dead,
-        "near_dead": nearly.where(known & (can_die | cannot_die)),
-        "dormant": (value <= tau * mean).where(known),
+        "near_dead": nearly.where(is_valid & (can_die | cannot_die)),
+        "dormant": (value <= tau * mean).where(is_valid),
         "dormant_score": value / mean,
     }
     counts = {
@@ -112,15 +112,15 @@ def _on_probe(
 
 def _without_gradient(tables: list[xr.DataArray | None], steps: np.ndarray, window: int) -> np.ndarray | None:
     """Return whether none of the parameters of each unit had a gradient over a window, (step, unit)."""
-    known = [table for table in tables if table is not None]
-    if not known:
+    present = [table for table in tables if table is not None]
+    if not present:
         return None
-    recorded = known[0]["step"].values
-    nonzero = np.fmax.reduce([at_steps(table, recorded) for table in known])
+    recorded = present[0]["step"].values
+    nonzero = np.fmax.reduce([at_steps(table, recorded) for table in present])
     dead = np.full(nonzero.shape, np.nan)
     if len(recorded) >= window:
         dead[window - 1 :] = 1.0 - np.lib.stride_tricks.sliding_window_view(nonzero, window, axis=0).max(-1)
-    return at_steps(known[0].copy(data=dead), steps)
+    return at_steps(present[0].copy(data=dead), steps)
 
 
 def _pooled(

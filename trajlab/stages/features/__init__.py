@@ -146,11 +146,11 @@ def features(
         raise MissingData(
             "cannot find activations: the network calls none; name layers with --layers (layers=), '*' for all modules"
         )
-    found = {kind: observe(activations, ValueDistribution(over)) for kind, activations in replayed.items()}
+    observed = {kind: observe(activations, ValueDistribution(over)) for kind, activations in replayed.items()}
     probabilities = tuple(map(float, quantiles))
-    position = position_of(found[kinds[0]]["table"].rename("the activations"), reference)
+    position = position_of(observed[kinds[0]]["table"].rename("the activations"), reference)
     versus = RECORDED if RECORDED in kinds and len(kinds) > 1 else None
-    parts = distributions_of(found, reference=position, versus=versus, quantiles=probabilities, bins=bins)
+    parts = distributions_of(observed, reference=position, versus=versus, quantiles=probabilities, bins=bins)
     result = as_one_task(partial(_result, quantiles=probabilities, bins=bins, versus=versus), *parts)
     sources = np.array([str(layer.attrs.get("source", "")) for layer in seen], dtype=object)
     labels = {"units": ("layer", np.array([layer.units for layer in seen])), "source": ("layer", sources)}
@@ -170,7 +170,7 @@ def features(
         wasserstein_error_bound="0 for layers of up to exact_up_to activations, else (mean|a_t| + mean|a_ref|)/256",
         ks_error_bound="0 for layers of up to exact_up_to activations, else the shares of values in the fullest bin of "
         "each; bins of one value do not count",
-        probe_sha256=_hash([str(one.attrs.get("sha256", "")) for one in probes.values()]),
+        probe_sha256=_hash([str(recorded_probe.attrs.get("sha256", "")) for recorded_probe in probes.values()]),
     )
 
 

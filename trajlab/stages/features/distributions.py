@@ -60,7 +60,7 @@ def distributions_of(
     spread_columns = spread.columns[: -len(CHANCE)]
     first = next(iter(kinds.values()))
     steps, layers = first["table"].sizes["step"], first["table"].sizes["layer"]
-    sources = [found[part].data for found in kinds.values() for part in ("table", "values")]
+    sources = [tables[part].data for tables in kinds.values() for part in ("table", "values")]
     graph = Graph("spreads-" + tokenize([source.name for source in sources], reference, versus, spread))
 
     def values(kind: str, step: int) -> Any:

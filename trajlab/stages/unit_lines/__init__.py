@@ -179,6 +179,6 @@ def _result(*inputs: xr.DataArray, names: tuple[str, ...], resolution: int) -> x
 
 def _classes(outputs: np.ndarray) -> np.ndarray:
     """Return the predicted class, (…, unit) to (…); NaN where an output is NaN or Inf."""
-    known = np.isfinite(outputs).all(-1)
+    is_finite = np.isfinite(outputs).all(-1)
     classes = outputs.argmax(-1) if outputs.shape[-1] > 1 else outputs[..., 0] > 0
-    return np.where(known, classes, np.nan).astype(np.float32)
+    return np.where(is_finite, classes, np.nan).astype(np.float32)

@@ -83,10 +83,10 @@ def test_read_header__takes_nothing_that_the_library_refuses(tmp_path, changes):
         raw[position] = byte
     path = write(tmp_path / "x.safetensors", bytes(raw))
     try:
-        found = {name: held.shape for name, held in read_header(path).entries.items()}
+        actual = {name: held.shape for name, held in read_header(path).entries.items()}
     except DamagedData:
         return
-    assert found == library(path)
+    assert actual == library(path)
 
 
 def test_read_header__headers_that_are_alike_are_read_once(tmp_path, monkeypatch):

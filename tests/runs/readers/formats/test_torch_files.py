@@ -30,10 +30,10 @@ def states(tmp_path, wrap=lambda state, step: state, name="step{}.pt", **keyword
 def check(run, kept, prefix=""):
     assert run.steps.tolist() == sorted(kept)
     for step, state in kept.items():
-        found = run.at(step)
-        assert set(found) == {name.removeprefix(prefix) for name in state}
+        actual = run.at(step)
+        assert set(actual) == {name.removeprefix(prefix) for name in state}
         for name, value in state.items():
-            assert torch.equal(found[name.removeprefix(prefix)], value), name
+            assert torch.equal(actual[name.removeprefix(prefix)], value), name
 
 
 @pytest.mark.parametrize(
@@ -184,11 +184,11 @@ def test_open__an_old_file_that_is_cut_off_is_named_when_it_is_loaded(tmp_path):
 def test_open__optimizer_states_in_files_of_their_own_are_left_alone(tmp_path):
     kept = {}
     for step in (1, 2):
-        place = tmp_path / f"global_step{step}"
-        place.mkdir()
+        folder = tmp_path / f"global_step{step}"
+        folder.mkdir()
         kept[step] = net(step).state_dict()
-        torch.save({"module": kept[step]}, place / "mp_rank_00_model_states.pt")
-        torch.save({"optimizer_state_dict": {}}, place / "zero_pp_rank_0_mp_rank_00_optim_states.pt")
+        torch.save({"module": kept[step]}, folder / "mp_rank_00_model_states.pt")
+        torch.save({"optimizer_state_dict": {}}, folder / "zero_pp_rank_0_mp_rank_00_optim_states.pt")
     check(trajlab.open(tmp_path), kept)
 
 

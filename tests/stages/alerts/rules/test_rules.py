@@ -252,9 +252,9 @@ def test_spike__threshold():
 def test_spike__needs_a_baseline_and_forgets_what_is_long_ago():
     signal = np.array([1.0, 2, 1, np.nan, 900, 2, 1, 2, 1, 2, 90])
     with np.errstate(divide="ignore"):
-        found = spike(signal, spike_window=4, spike_min_values=3, spike_deviations=10)
-    assert np.isnan(found.value[:4]).all()
-    assert np.flatnonzero(found.fires).tolist() == [4, 10]
+        actual = spike(signal, spike_window=4, spike_min_values=3, spike_deviations=10)
+    assert np.isnan(actual.value[:4]).all()
+    assert np.flatnonzero(actual.fires).tolist() == [4, 10]
 
 
 def test_rank_collapse():

@@ -24,9 +24,9 @@ def dead_relu(
 
 def inactive_units(active: np.ndarray, limit_unit: float, limit_layer: float) -> Verdict:
     """Fire where more than a percentage of units is active at less than a percentage of positions."""
-    known = np.isfinite(active)
+    is_known = np.isfinite(active)
     inactive = (100.0 * active < limit_unit).sum(1)
-    percent = 100.0 * inactive / np.where(known.any(1), known.sum(1), np.nan)
+    percent = 100.0 * inactive / np.where(is_known.any(1), is_known.sum(1), np.nan)
     return Verdict(percent, percent > limit_layer)
 
 

@@ -21,8 +21,8 @@ def mass_death(active: np.ndarray, *, mass_death_window: int, mass_death_share: 
     value = np.full(len(active), np.nan)
     for i in range(1, len(active)):
         died = (active[i] == 0) & (active[max(0, i - mass_death_window) : i] > 0).any(0)
-        known = np.isfinite(active[i]).sum()
-        value[i] = died.sum() / known if known else np.nan
+        units = np.isfinite(active[i]).sum()
+        value[i] = died.sum() / units if units else np.nan
     return Verdict(value, value > mass_death_share)
 
 

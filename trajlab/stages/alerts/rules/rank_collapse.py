@@ -15,8 +15,8 @@ def rank_collapse(rank: np.ndarray, *, rank_collapse_share: float) -> Verdict:
     rank_collapse_share
         The share.
     """
-    known = rank[np.isfinite(rank)]
-    remaining = rank / (known[0] if known.size > 1 else np.nan)
+    ranks = rank[np.isfinite(rank)]
+    remaining = rank / (ranks[0] if ranks.size > 1 else np.nan)
     return Verdict(remaining, remaining < rank_collapse_share)
 
 
