@@ -152,6 +152,11 @@ class Context:
         key = (result, variable, run if "run" in array.dims else "", tuple(positions.items()), id(self.results[result]))
         return self.arrays.load(key, whole.isel(positions))
 
+    def position(self, dim: str) -> int:
+        """Return the position that is shown along a free dim of the variable."""
+        array = self.variable
+        return 0 if array is None else chosen(array, self.selection.at)[dim]
+
     def metric(self) -> str:
         """Return the metric that is shown: the selected one, else the first that is a loss; empty if there is none."""
         names = self.metrics()

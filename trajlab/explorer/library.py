@@ -64,6 +64,10 @@ class Library:
     ----------
     folder
         Where computed results are kept.
+    results
+        Results that exist, by name.
+    computed
+        Names of those that lie in `folder`.
     states
         State of each result by name.
     version
@@ -81,6 +85,7 @@ class Library:
         self.source = source
         self.settings = dict(settings or {})
         self.results = dict(source.results)
+        self.computed: set[str] = set()
         self.states = {name: State(READY) for name in self.results}
         self.version = 0
         self._stopping = threading.Event()
@@ -133,8 +138,13 @@ class Library:
         self._ready(name, stored)
         self._queue.remove(name)
 
+    def path_of(self, name: str) -> Path | None:
+        """Return where a result is stored; None if it is in memory only."""
+        return self.folder / f"{name}.zarr" if name in self.computed else self.source.paths.get(name)
+
     def _ready(self, name: str, result: xr.Dataset) -> None:
         self.results[name] = result
+        self.computed.add(name)
         self._set(name, State(READY))
 
     def _set(self, name: str, state: State) -> None:

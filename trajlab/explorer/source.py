@@ -112,7 +112,7 @@ def _add(source: Source, name: str, value: Any) -> None:
             _put(source.results, name, read_lazily(path))
         else:
             _put(source.runs, name, open_trajectory(path))
-            source.paths[name] = path
+        source.paths[name] = path
     else:
         raise BadSetting(
             f"cannot explore a {type(value).__name__}; pass a path, a trajectory, a result, or several of these by name"
@@ -127,6 +127,7 @@ def _add_path(source: Source, path: Path, step_pattern: str | None, trust: bool)
             raise MissingData(f"cannot explore {path}: there is {what}; name a folder of runs, checkpoints or results")
         if _conventions(path) == family(RESULT_VERSION):
             _put(source.results, path.stem, read_lazily(path))
+            source.paths[path.stem] = path
             return
         stores = [*sorted(path.glob("*.zarr")), *sorted(path.glob("*/*.zarr"))] if not _conventions(path) else []
     results = [store for store in stores if _conventions(store) == family(RESULT_VERSION)]
@@ -134,6 +135,7 @@ def _add_path(source: Source, path: Path, step_pattern: str | None, trust: bool)
         name = store.stem if store.parent == path else f"{store.parent.name}/{store.stem}"
         try:
             _put(source.results, name, read_lazily(store))
+            source.paths.setdefault(name, store)
         except TrajlabError as error:
             source.notes.append(f"{name}: {error}")
     runs = {name: run for name, run in runs_in(path).items() if run not in results}
@@ -164,7 +166,8 @@ def read_lazily(path: Path) -> xr.Dataset:
         except Exception:  # zarr raises anything for damaged metadata; `read` says what to do
             opened = read(path)
     stage = str(opened.attrs.get("stage", path.stem))
-    return read(opened).assign_attrs(stage=stage)
+    texts = {name: coord.astype(object) for name, coord in opened.coords.items() if coord.dtype.kind in "TU"}
+    return read(opened).assign_attrs(stage=stage).assign_coords(texts)
 
 
 def _put(table: dict[str, Any], name: str, value: Any) -> None:
