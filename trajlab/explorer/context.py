@@ -128,7 +128,9 @@ class Context:
             return wanted
         return next((name for name in names if wanted and name.startswith(f"{wanted}.")), names[0])
 
-    def part(self, run: str, *, result: str = "", variable: str = "", keep: tuple[str, ...] = ()) -> xr.DataArray | None:
+    def part(
+        self, run: str, *, result: str = "", variable: str = "", keep: tuple[str, ...] = ()
+    ) -> xr.DataArray | None:
         """Return a variable of a run in memory, (step, row) and the dims to keep; None if there is none.
 
         Parameters

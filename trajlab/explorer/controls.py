@@ -42,8 +42,9 @@ class Controls:
         self.way = w.Select(name="cells of several values", options=list(WAYS), **style)
         self.fold = w.Button(name="fold all modules", **style)
         self.step = w.DiscretePlayer(
-            name="step", options=[0, 1], interval=400, show_loop_controls=False, **style, width=270
-        )
+            name="step", options=[0, 1], interval=400, show_loop_controls=False,
+            **(style | {"sizing_mode": "fixed"}), width=280,
+        )  # fmt: skip
         self.window = pn.pane.HTML("", sizing_mode="stretch_width", margin=(0, 8))
         self.whole = w.Button(name="show all steps", **style)
         self._style = style
@@ -60,7 +61,9 @@ class Controls:
             widget.param.watch(lambda event: self._set(**{name: event.new}), value)
 
         self.result.param.watch(lambda event: self._set(result=event.new or "", variable="", at={}), "value")
-        self.variable.param.watch(lambda event: self._set(result=self.result.value or "", variable=event.new or ""), "value")
+        self.variable.param.watch(
+            lambda event: self._set(result=self.result.value or "", variable=event.new or ""), "value"
+        )
         for widget, name in ((self.run, "run"), (self.runs, "runs"), (self.row, "row"), (self.find, "find"),
                              (self.mode, "mode"), (self.way, "way"), (self.step, "step")):  # fmt: skip
             sets(widget, name)
@@ -88,7 +91,9 @@ class Controls:
         _fill(self.variable, {f"{name_of(array)} ({name})": name for name, array in arrays.items()}, variable)
         array = context.variable
         definition = "" if array is None else str(array.attrs.get("definition", ""))
-        self.definition.object = f'<p class="soft"><b>{escape(variable)}</b> = {escape(definition)}</p>' if definition else ""
+        self.definition.object = (
+            f'<p class="soft"><b>{escape(variable)}</b> = {escape(definition)}</p>' if definition else ""
+        )
         dims = [] if array is None else free_dims(array)
         if [select.name for select in self.at] != dims:
             self.at.objects = [self._at(dim) for dim in dims]

@@ -3,7 +3,7 @@
 import os
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +23,9 @@ CHEAPEST = ("drift", "gradient_statistics", "alerts")
 
 FINGERPRINT = "explored"
 """Attr of a result that the page computed: the fingerprint of its runs."""
+
+ASIDE = 8
+"""Values that `Library.aside` keeps."""
 
 WAITING, COMPUTING, READY, MISSING, FAILED = "waiting", "computing", "ready", "not computed", "failed"
 
@@ -88,7 +91,8 @@ class Library:
         self.computed: set[str] = set()
         self.states = {name: State(READY) for name in self.results}
         self.version = 0
-        self._stopping = threading.Event()
+        self._stopping, self._lock = threading.Event(), threading.Lock()
+        self._aside: dict[Hashable, Any] = {}
         self._thread = threading.Thread(target=self._compute_all, name="trajlab-explore", daemon=True)
         self._fingerprint = source.fingerprint() if source.runs else ""
         self.folder = folder or cache_folder(source, self._fingerprint)
@@ -123,6 +127,34 @@ class Library:
         done = sum(state.word not in (WAITING, COMPUTING) for state in self.states.values())
         current = next((f"{name} {s.detail}" for name, s in self.states.items() if s.word == COMPUTING), "")
         return f"computing {current.strip()} · {done} of {total} results" if self.is_busy else ""
+
+    def aside(self, key: Hashable, compute: Callable[[], Any]) -> Any:
+        """Return a value that is computed in a thread of its own; None, or the error, while it is not there.
+
+        Parameters
+        ----------
+        key
+            What identifies the value. Of earlier values the last few are kept.
+        compute
+            Computes it.
+        """
+        with self._lock:
+            if key in self._aside:
+                return self._aside[key]
+            self._aside[key] = None
+            while len(self._aside) > ASIDE:
+                self._aside.pop(next(iter(self._aside)))
+
+        def work() -> None:
+            try:
+                value = compute()
+            except Exception as error:  # shown in place of the value
+                value = error
+            self._aside[key] = value
+            self.version += 1
+
+        threading.Thread(target=work, name="trajlab-aside", daemon=True).start()
+        return None
 
     def _take_stored(self, name: str) -> None:
         """Take a result that is in the folder, if it is of these runs as they are now."""

@@ -17,13 +17,31 @@ from trajlab.explorer.controls import Controls
 from trajlab.explorer.library import Library
 from trajlab.explorer.look import LOOKS
 from trajlab.explorer.quantity import Arrays
-from trajlab.explorer.selection import FIELDS, OVERVIEW, VIEWS, Selection, from_query, to_query
+from trajlab.explorer.selection import (
+    FIELDS,
+    LAYER,
+    MOMENTS,
+    OVERVIEW,
+    RUNS,
+    SAMPLES,
+    Selection,
+    from_query,
+    to_query,
+)
 from trajlab.explorer.style import ground_of, style_of, widget_style
+from trajlab.explorer.views.layer import Layer
+from trajlab.explorer.views.moments import Moments
 from trajlab.explorer.views.overview import Overview
+from trajlab.explorer.views.runs import Runs
+from trajlab.explorer.views.samples import Samples
 from trajlab.explorer.views.view import html, note
 
 VIEW_CLASSES: dict[str, Callable[[Context], Any]] = {
     OVERVIEW: Overview,
+    LAYER: Layer,
+    MOMENTS: Moments,
+    RUNS: Runs,
+    SAMPLES: Samples,
 }
 """Views by name."""
 
@@ -39,6 +57,7 @@ if (!query.has('theme') && window.matchMedia('(prefers-color-scheme: dark)').mat
 }
 """
 """The back button shows the state before, as it is in the address; the first visit has the colors of the system."""
+
 
 class Page:
     """A page of one visitor.
@@ -183,5 +202,3 @@ def served_page(library: Library, arrays: Arrays) -> Any:
     pn.state.curdoc.js_on_event(DocumentReady, CustomJS(code=ON_LOAD))
     pn.state.add_periodic_callback(page.tick, TICK)
     return page.layout
-
-

@@ -24,6 +24,7 @@ class Selection(param.Parameterized):
     runs = param.List(default=[], item_type=str, doc="Runs of the lines; all if empty.")
     row = param.String(doc="Parameter, layer or module.")
     step = param.Integer(default=None, allow_None=True, doc="Step that is looked at.")
+    run_before = param.String(doc="Run that is compared with, of two moments; the same run if empty.")
     before = param.Integer(default=None, allow_None=True, doc="Step that it is compared with.")
     window = param.Tuple(default=None, length=2, allow_None=True, doc="First and last step that are shown.")
     find = param.String(doc="Pattern of the names of rows.")
@@ -77,7 +78,9 @@ def from_query(query: str) -> tuple[dict[str, Any], list[str]]:
     scratch, values, unreadable = Selection(), {}, []
     for name in FIELDS:
         default = scratch.param[name].default
-        values[name] = list(default) if isinstance(default, list) else dict(default) if isinstance(default, dict) else default
+        values[name] = (
+            list(default) if isinstance(default, list) else dict(default) if isinstance(default, dict) else default
+        )
         if name not in pairs:
             continue
         text = pairs[name][-1]

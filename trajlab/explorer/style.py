@@ -15,6 +15,10 @@ def style_of(look: Look) -> str:
     .facts {{ border-collapse: collapse; }}
     .facts th {{ text-align: left; font-weight: 400; color: {look.soft}; padding: 1px 14px 1px 0; vertical-align: top; white-space: nowrap; }}
     .facts td {{ padding: 1px 0; overflow-wrap: anywhere; }}
+    .numbers {{ border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 13px; }}
+    .numbers th, .numbers td {{ padding: 1px 14px 1px 0; text-align: right; font-weight: 400; }}
+    .numbers th {{ color: {look.soft}; }}
+    .numbers th:first-child {{ text-align: left; overflow-wrap: anywhere; color: {look.ink}; }}
     pre {{ background: {look.card}; border: 1px solid {look.rule}; border-radius: 4px; padding: 8px; overflow-x: auto; font-size: 12px; margin: 4px 0; white-space: pre-wrap; overflow-wrap: anywhere; }}
     """
 

@@ -72,7 +72,13 @@ class HeatMap:
         )  # fmt: skip
         title = f"{name_of(part)} · {context.labels[context.run]}"
         self.figure = step_chart(
-            context.look, axis, title, height=height + 90, window=selection.window, y_range=(len(self.rows), 0), **events
+            context.look,
+            axis,
+            title,
+            height=height + 90,
+            window=selection.window,
+            y_range=(len(self.rows), 0),
+            **events,
         )
         self.figure.add_tools(tip)
         mapper = color_mapper(self.scale, context.look)

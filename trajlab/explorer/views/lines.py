@@ -101,4 +101,3 @@ def thinned(
     values = np.where(np.isfinite(values), values, np.nan).astype(np.float64)
     kept, shown = envelope(np.arange(len(steps)), values)
     return context.axis.x(steps[kept]), shown, steps[kept]
-
