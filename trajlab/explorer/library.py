@@ -18,8 +18,8 @@ from trajlab.running.help import stages_by_panel
 from trajlab.running.run import run
 from trajlab.schema import STORE_FILE
 
-CHEAPEST = ("drift", "gradient_statistics", "alerts")
-"""Stages of one pass of sums, which are computed first. Others follow as the help lists them: replays come last."""
+CHEAPEST = ("drift", "gradient_statistics", "distribution", "alerts")
+"""Stages of one pass each, which are computed first. Others follow as the help lists them: replays come last."""
 
 FINGERPRINT = "explored"
 """Attr of a result that the page computed: the fingerprint of its runs."""

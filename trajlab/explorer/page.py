@@ -9,6 +9,7 @@ import pandas as pd
 import panel as pn
 from bokeh.events import DocumentReady
 from bokeh.models import CustomJS
+from panel.io.resources import LOCAL_DIST
 
 from trajlab.errors import TrajlabError
 from trajlab.explorer.code import code_of, computing_code
@@ -195,6 +196,7 @@ class Page:
 
 def served_page(library: Library, arrays: Arrays) -> Any:
     """Build the page of a visitor of the server."""
+    pn.state.curdoc.template_variables["dist_url"] = LOCAL_DIST  # else Panel takes style sheets from its CDN
     theme = pn.state.session_args.get("theme", [b"light"])[0].decode("utf-8", "replace")
     page = Page(library, arrays, theme=theme)
     pn.config.raw_css = [ground_of(LOOKS[page.theme])]

@@ -1,11 +1,11 @@
 """Server of the page: bound to one address, and closed to requests without its token."""
 
 import hmac
+import logging
 import secrets
 from collections.abc import Callable
 from typing import Any
 
-import panel as pn
 from bokeh.server.server import BaseServer
 from bokeh.server.tornado import BokehTornado
 from bokeh.server.util import bind_sockets
@@ -18,6 +18,8 @@ from tornado.routing import Router
 from tornado.web import Application, OutputTransform, RequestHandler
 
 from trajlab.errors import TrajlabError
+
+logging.getLogger("tornado.access").setLevel(logging.ERROR)  # every refused request is a warning else
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
 
@@ -126,6 +128,3 @@ def _sealed(token: str, cookie: str) -> type[OutputTransform]:
             return status, headers, chunk
 
     return Sealed
-
-
-pn.config.console_output = "disable"

@@ -155,11 +155,14 @@ class RoleGrid:
         self.figure.on_event("tap", lambda event: on_tap(event.x, event.y))
         self.figure.grid.grid_line_color = None
         self.figure.xaxis.axis_label = "block"
-        every = max(1, -(-len(blocks) // 16))
+        labels = [block.removeprefix(commonprefix_of(blocks)) for block in blocks]
+        every = max(1, -(-len(blocks) // 32))
         self.figure.xaxis.ticker = FixedTicker(ticks=[i + 0.5 for i in range(0, len(blocks), every)])
         self.figure.xaxis.major_label_overrides = {
-            i + 0.5: plain(shorten(blocks[i], 14)) for i in range(0, len(blocks), every)
+            i + 0.5: plain(shorten(labels[i], 20)) for i in range(0, len(blocks), every)
         }
+        if max(map(len, labels)) > 4:
+            self.figure.xaxis.major_label_orientation = 0.7
         name_rows(self.figure, roles)
         self.scale = scale
         mapper = color_mapper(scale, context.look)
@@ -190,6 +193,17 @@ class RoleGrid:
             return ""
         member = grid.members[int(y), int(x)]
         return self.context.names[member] if member >= 0 else ""
+
+
+def commonprefix_of(blocks: list[str]) -> str:
+    """Return the modules that all blocks lie in, with the dot after them.
+
+    >>> commonprefix_of(["model.layers.0", "model.layers.1"]), commonprefix_of(["layer1.0", "layer2.0"])
+    ('model.layers.', '')
+    """
+    stems = {block.rpartition(".")[0] for block in blocks}
+    stem = stems.pop() if len(stems) == 1 else ""
+    return f"{stem}." if stem else ""
 
 
 def nearest(part: xr.DataArray, step: int) -> int:

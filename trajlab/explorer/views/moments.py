@@ -188,7 +188,7 @@ class Bars:
         tips = [("", "@name"), ("a", "@a{custom}"), ("b", "@b{custom}"), ("change", "@change{custom}")]
         more = f" · the {MOST} largest of {len(table)}" if len(table) > MOST else ""
         self.figure = chart(
-            look, f"{title}: b − a{more}", height=90 + 16 * len(names), tools=[hover(tips, formatters=formatters)],
+            look, f"{title}: b − a{more}", height=100 + 16 * len(names), tools=[hover(tips, formatters=formatters)],
             y_range=(len(names), 0),
         )  # fmt: skip
         self.figure.hbar(y="y", right="change", left=0, height=0.7, source=source, color=look.categories[0])

@@ -21,6 +21,10 @@ from trajlab.reports.findings import headlines
 from trajlab.statistics.wording import number
 
 MOST_COLORS = 8
+"""Values of a fact that have a color each; of more, numbers are shown on a scale."""
+
+DECADES = 30
+"""Ratio of the largest to the smallest value beyond which an axis is logarithmic."""
 
 
 class Runs:
@@ -87,7 +91,9 @@ class Runs:
             shown = pd.concat([facts.map(text_of) if len(facts.columns) else facts, ends], axis=1)
             titles = {str(column): escape(str(column)) for column in shown.columns}
             shown.index.name = "run"
-            self.grid.param.update(titles=titles, frozen_columns=["run"], value=shown)
+            shown[ends.columns] = ends.map(lambda value: float(f"{value:.4g}"))
+            formatters = dict.fromkeys(map(str, shown.columns), {"type": "plaintext"})
+            self.grid.param.update(titles=titles, formatters=formatters, frozen_columns=["run"], value=shown)
         return self._tables[1], self._tables[2]
 
     def _scatter(self, facts: pd.DataFrame, ends: pd.DataFrame, fact: str, outcome: str) -> "Scatter":
@@ -149,6 +155,11 @@ def _default_fact(facts: pd.DataFrame) -> str:
     return next(iter([*ordered, *map(str, facts.columns)]), "")
 
 
+def _spans_decades(values: np.ndarray) -> bool:
+    finite = values[np.isfinite(values)]
+    return bool(finite.size and (finite > 0).all() and finite.max() > DECADES * finite.min())
+
+
 class Scatter:
     """A fact against an end value, a point for each run."""
 
@@ -157,7 +168,7 @@ class Scatter:
         values = as_numbers(fact)
         labels = list(dict.fromkeys(map(text_of, fact)))
         x = np.array([labels.index(text_of(value)) for value in fact], float) if values is None else values
-        positive = values is not None and (x[np.isfinite(x)] > 0).all() and np.nanmax(x) > 30 * np.nanmin(x)
+        positive = values is not None and _spans_decades(x)
         names = [context.labels[run] for run in fact.index]
         groups = ["" if color is None else text_of(value) for value in color] if color is not None else [""] * len(x)
         kinds = list(dict.fromkeys(groups))
@@ -181,6 +192,7 @@ class Scatter:
         tips += [(str(color.name), "@group")] if color is not None else []
         self.figure = chart(
             look, "", height=380, x_axis_type="log" if positive else "linear",
+            y_axis_type="log" if _spans_decades(outcome.to_numpy(float)) else "linear",
             tools=[hover(tips, formatters={"@y": CustomJSHover(code=VALUE)})],
         )  # fmt: skip
         self.figure.scatter("x", "y", source=source, size=10, color="color", fill_alpha=0.8, **(
