@@ -124,4 +124,4 @@ def test_one_snapshot_is_shown(looking, serve, tmp_path, checkpoints):
     import numpy as np
 
     looking.open(serve(checkpoints({"a.w": np.ones((1, 2, 2), np.float32)}), "--stages", "drift"))
-    looking.see("norm" if False else "distance")
+    looking.see("distance")

@@ -35,6 +35,7 @@ class Context:
 
     def __init__(self, library: Library, selection: Selection, look: Look, arrays: Arrays):
         self.library, self.selection, self.look, self.arrays = library, selection, look, arrays
+        self._maps: tuple[tuple[int, ...], dict[str, dict[str, xr.DataArray]]] | None = None
 
     @property
     def results(self) -> dict[str, xr.Dataset]:
@@ -89,8 +90,12 @@ class Context:
 
     def maps(self) -> dict[str, dict[str, xr.DataArray]]:
         """Return the variables that a heat map can show, by result."""
-        variables = {name: maps_of(result) for name, result in self.results.items()}
-        return {name: arrays for name, arrays in variables.items() if arrays}
+        results = self.results
+        key = tuple(map(id, results.values()))
+        if self._maps is None or self._maps[0] != key:
+            variables = {name: maps_of(result) for name, result in results.items()}
+            self._maps = key, {name: arrays for name, arrays in variables.items() if arrays}
+        return self._maps[1]
 
     @property
     def quantity(self) -> tuple[str, str]:

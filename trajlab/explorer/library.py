@@ -74,7 +74,7 @@ class Library:
     states
         State of each result by name.
     version
-        Number that grows whenever `states` or a result changes.
+        Number that grows whenever a result is there, or changes its state; not with the progress of one.
     """
 
     def __init__(
@@ -180,8 +180,9 @@ class Library:
         self._set(name, State(READY))
 
     def _set(self, name: str, state: State) -> None:
+        before = self.states.get(name)
         self.states[name] = state
-        self.version += 1
+        self.version += before is None or before.word != state.word
 
     def _compute_all(self) -> None:
         for name in self._queue:

@@ -144,9 +144,10 @@ class Page:
         if self.tabs.active != active:
             self.tabs.active = active
         try:
-            self.controls.show()
-            self._view().update()
-            self.code.object = self._code()
+            with pn.io.hold():
+                self.controls.show()
+                self._view().update()
+                self.code.object = self._code()
         except TrajlabError as error:
             self.fault.object = note(str(error))
 

@@ -42,15 +42,18 @@ class Layer:
         self.absent.object = "" if context.row else note("No result is there yet.")
         parts = [
             self.series.show(key, self._series),
-            self.fan.show(key, self._fan),
-            self.raster.show(key, self._raster),
+            self.fan.show(key_of(context, context.row, results=["distribution"]), self._fan),
+            self.raster.show(key_of(context, context.row, results=["dead_neurons", "sign_flips"]), self._raster),
         ]
         x = float(context.axis.x(context.step))
         for drawn in parts:
             if drawn is not None:
                 drawn.line.update(location=x, visible=True)
-        for part, draw in ((self.histogram, self._histogram), (self.spectrum, self._spectrum)):
-            drawn = part.show(key, draw)
+        for part, result, draw in (
+            (self.histogram, "distribution", self._histogram),
+            (self.spectrum, "spectrum", self._spectrum),
+        ):
+            drawn = part.show(key_of(context, context.row, results=[result]), draw)
             if drawn is not None:
                 drawn.at_step(context.step)
 

@@ -1,6 +1,6 @@
 """What all views share: panes that are drawn anew only when what they show has changed."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from html import escape
 from typing import Any, Protocol
 
@@ -69,10 +69,18 @@ def note(text: str) -> str:
     return f'<p class="note">{escape(text)}</p>' if text else ""
 
 
-def key_of(context: Context, *more: Hashable) -> Hashable:
-    """Return what most drawings depend on: the selection but for the step, and which results there are."""
+def key_of(context: Context, *more: Hashable, results: Sequence[str] = ()) -> Hashable:
+    """Return what most drawings depend on: the selection but for the step, and the results that they show.
+
+    Parameters
+    ----------
+    context
+        What is selected.
+    more
+        What else the drawing depends on.
+    results
+        Names of results besides that of the selected variable.
+    """
     s = context.selection
-    return (
-        context.quantity, tuple(sorted(s.at.items())), context.run, tuple(context.chosen_runs), s.window,
-        tuple(sorted(context.results)), *more,
-    )  # fmt: skip
+    shown = tuple(id(context.results.get(name)) for name in (context.quantity[0], *results))
+    return (context.quantity, tuple(sorted(s.at.items())), context.run, tuple(context.chosen_runs), s.window, shown, *more)
