@@ -109,7 +109,9 @@ class Page:
         title = html(f"<h1>{escape(library.source.title)}</h1>")
         self.layout = pn.Row(
             pn.Column(pn.Row(title, self.dark), self.controls.layout, width=310, margin=(8, 4)),
-            pn.Column(self.status, self.fault, self.tabs, pn.Row(self.download), self.code, sizing_mode="stretch_width"),
+            pn.Column(
+                self.status, self.fault, self.tabs, pn.Row(self.download), self.code, sizing_mode="stretch_width"
+            ),
             sizing_mode="stretch_width",
         )  # fmt: skip
         for pane in self.layout.select(pn.pane.HTML):

@@ -265,7 +265,8 @@ class Raster:
         scale = scale_for(xr.DataArray(table))
         mapper = color_mapper(scale, context.look)
         source = ColumnDataSource({
-            "image": [scale.show(image)], "value": [image], "x": [low], "y": [0], "dw": [high - low], "dh": [len(table)],
+            "image": [scale.show(image)], "value": [image], "x": [low], "y": [0], "dw": [high - low],
+            "dh": [len(table)],
         })  # fmt: skip
         self.figure.image("image", "x", "y", "dw", "dh", source=source, color_mapper=mapper)
         self.figure.add_layout(color_bar(mapper, context), "right")

@@ -169,4 +169,5 @@ def states_table(context: Context) -> str:
     lines += [("not shown", text) for text in library.source.notes]
     lines.append(("kept in", str(library.folder) if library.source.runs else ""))
     cells = "".join(f"<tr><th>{escape(key)}</th><td>{escape(text)}</td></tr>" for key, text in lines if text)
-    return f"<details><summary>Results: {len(ready)} of {len(library.states)}</summary><table class='facts'>{cells}</table></details>"
+    summary = f"Results: {len(ready)} of {len(library.states)}"
+    return f"<details><summary>{summary}</summary><table class='facts'>{cells}</table></details>"

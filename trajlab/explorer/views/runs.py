@@ -61,7 +61,8 @@ class Runs:
         self.missing.object = "" if several else note("There is one run: name a folder of several to compare them.")
         s = self.context.selection
         fact = s.fact if s.fact in facts else _default_fact(facts)
-        outcome = s.outcome if s.outcome in ends else next(iter(ends.columns), "")
+        differing = [name for name in ends.columns if ends[name].nunique() > 1]
+        outcome = s.outcome if s.outcome in ends else next(iter([*differing, *ends.columns]), "")
         self._showing = True
         try:
             self.fact.param.update(options=list(facts.columns), value=fact or None)
@@ -109,7 +110,7 @@ class Runs:
                 rows.append((name, rank_correlation(values, ends[outcome].to_numpy(float))))
         rows = [row for row in rows if np.isfinite(row[1].rho)]
         if not rows:
-            return note("No fact is a number that differs between three runs or more: there is no rank correlation.")
+            return note("No rank correlation: no fact and the end value are both numbers that differ in three runs.")
         rows.sort(key=lambda row: -abs(row[1].rho))
         body = "".join(
             f"<tr><th>{escape(str(name))}</th><td>{r.rho:.2f}</td><td>{number(r.p)}</td><td>{r.runs}</td></tr>"
@@ -214,5 +215,6 @@ class Scatter:
         if correlation is None or not np.isfinite(correlation.rho):
             text = "no rank correlation: " + ("the fact has no order" if values is None else "too few different values")
         else:
-            text = f"Spearman’s ρ = {correlation.rho:.2f}, p = {number(correlation.p)} by permutation, {correlation.runs} runs"
+            rho, p, count = correlation
+            text = f"Spearman’s ρ = {rho:.2f}, p = {number(p)} by permutation, {count} runs"
         self.figure.title.text = plain(text)

@@ -83,4 +83,5 @@ def key_of(context: Context, *more: Hashable, results: Sequence[str] = ()) -> Ha
     """
     s = context.selection
     shown = tuple(id(context.results.get(name)) for name in (context.quantity[0], *results))
-    return (context.quantity, tuple(sorted(s.at.items())), context.run, tuple(context.chosen_runs), s.window, shown, *more)
+    runs = context.run, tuple(context.chosen_runs)
+    return (context.quantity, tuple(sorted(s.at.items())), runs, s.window, shown, *more)
