@@ -7,8 +7,10 @@ pytest.importorskip("param", reason="the page needs trajlab[explore]")
 from trajlab.explorer.selection import Selection, from_query, to_query  # noqa: E402
 
 STATE = {
-    "view": "Layer", "result": "drift", "variable": "relative", "at": {"tau": "|g| ≤ 10⁻⁵"}, "run": "a & b", "runs": ["a & b", "c"],
-    "row": "x.<script>.weight", "step": 30, "before": 0, "window": (10, 50), "find": "*.bias", "opened": ["m.0"],
+    "view": "Layer", "result": "drift", "variable": "relative", "at": {"tau": "|g| ≤ 10⁻⁵"}, "run": "a & b",
+    "runs": ["a & b", "c"],
+    "row": "x.<script>.weight", "step": 30, "before": 0, "window": (10, 50),
+    "find": "*.bias", "opened": ["m.0"],
 }  # fmt: skip
 
 
@@ -26,8 +28,11 @@ def test_the_default_needs_no_address():
 @pytest.mark.parametrize(
     ("field", "text"),
     [
-        ("step", "zebra"), ("step", "[1]"), ("step", "1.5"), ("view", "nowhere"), ("window", "[1]"), ("window", '["a", 2]'),
-        ("window", "{}"), ("runs", "a"), ("runs", "[1]"), ("at", "[]"), ("opened", "{}"), ("way", "median"), ("window", "7"),
+        ("step", "zebra"), ("step", "[1]"), ("step", "1.5"), ("view", "nowhere"),
+        ("window", "[1]"),
+        ("window", '["a", 2]'), ("window", "{}"), ("runs", "a"), ("runs", "[1]"), ("at", "[]"), ("opened", "{}"),
+        ("way", "median"),
+        ("window", "7"),
     ],
 )  # fmt: skip
 def test_what_is_not_readable_is_named_and_replaced(field, text):

@@ -30,23 +30,23 @@ class Controls:
         self._showing = False
         style = {"stylesheets": [widget_style(context.look)], "sizing_mode": "stretch_width", "margin": (3, 8)}
         w = pn.widgets
-        self.result = w.Select(name="result", **style)
-        self.variable = w.Select(name="variable", **style)
+        self.result = w.Select(label="result", **style)
+        self.variable = w.Select(label="variable", **style)
         self.definition = pn.pane.HTML("", sizing_mode="stretch_width", margin=(0, 8))
         self.at = pn.Column(sizing_mode="stretch_width", margin=0)
-        self.run = w.Select(name="run of the heat map", **style)
-        self.runs = w.MultiSelect(name="runs of the lines (none: all)", size=4, **style)
-        self.row = w.Select(name="parameter or layer", **style)
-        self.find = w.TextInput(name="find rows", placeholder="mlp, *.bias, layers.?.attn*", **style)
-        self.mode = w.Select(name="order of rows", options=list(MODES), **style)
-        self.way = w.Select(name="cells of several values", options=list(WAYS), **style)
-        self.fold = w.Button(name="fold all modules", **style)
+        self.run = w.Select(label="run of the heat map", **style)
+        self.runs = w.MultiSelect(label="runs of the lines (none: all)", size=4, **style)
+        self.row = w.Select(label="parameter or layer", **style)
+        self.find = w.TextInput(label="find rows", placeholder="mlp, *.bias, layers.?.attn*", **style)
+        self.mode = w.Select(label="order of rows", options=list(MODES), **style)
+        self.way = w.Select(label="cells of several values", options=list(WAYS), **style)
+        self.fold = w.Button(label="fold all modules", **style)
         self.step = w.DiscretePlayer(
-            name="step", options=[0, 1], interval=400, show_loop_controls=False,
+            label="step", options=[0, 1], interval=400, show_loop_controls=False,
             **(style | {"sizing_mode": "fixed"}), width=280,
         )  # fmt: skip
         self.window = pn.pane.HTML("", sizing_mode="stretch_width", margin=(0, 8))
-        self.whole = w.Button(name="show all steps", **style)
+        self.whole = w.Button(label="show all steps", **style)
         self._style = style
         self._bind()
         self.layout = pn.Column(
@@ -95,15 +95,15 @@ class Controls:
             f'<p class="soft"><b>{escape(variable)}</b> = {escape(definition)}</p>' if definition else ""
         )
         dims = [] if array is None else free_dims(array)
-        if [select.name for select in self.at] != dims:
+        if [select.label for select in self.at] != dims:
             self.at.objects = [self._at(dim) for dim in dims]
         for select in self.at:
-            texts = list(labels_of(array, select.name))  # type: ignore[arg-type]
-            position = context.position(select.name)
+            texts = list(labels_of(array, select.label))  # type: ignore[arg-type]
+            position = context.position(select.label)
             _fill(select, {text: text for text in texts}, texts[position])
 
     def _at(self, dim: str) -> Any:
-        select = pn.widgets.Select(name=dim, **self._style)
+        select = pn.widgets.Select(label=dim, **self._style)
         select.param.watch(
             lambda event: self._set(at={**self.context.selection.at, dim: event.new}) if event.new else None, "value"
         )

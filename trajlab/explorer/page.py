@@ -92,7 +92,7 @@ class Page:
         self.status = html("", height=22)
         self.fault = html("")
         self.dark = pn.widgets.Button(
-            name="dark" if self.theme == "light" else "light", width=70, stylesheets=[self._widget_style]
+            label="dark" if self.theme == "light" else "light", width=70, stylesheets=[self._widget_style]
         )
         self.dark.on_click(lambda event: self._change_theme())
         self.views: dict[str, Any] = {}
@@ -103,7 +103,7 @@ class Page:
         self.tabs.param.watch(lambda event: setattr(self.selection, "view", list(VIEW_CLASSES)[event.new]), "active")
         self.code = html("")
         self.download = pn.widgets.FileDownload(
-            callback=self._csv, filename="trajlab.csv", label="download CSV", width=140, button_type="default",
+            callback=self._csv, filename="trajlab.csv", label="download CSV", width=140,
             stylesheets=[self._widget_style],
         )  # fmt: skip
         title = html(f"<h1>{escape(library.source.title)}</h1>")

@@ -27,8 +27,8 @@ class Moments:
     def __init__(self, context: Context):
         self.context = context
         style = {"stylesheets": [widget_style(context.look)]}
-        self.run = pn.widgets.Select(name="a: run", **style)
-        self.before = pn.widgets.DiscreteSlider(name="a: step", options=[0, 1], **style)
+        self.run = pn.widgets.Select(label="a: run", **style)
+        self.before = pn.widgets.DiscreteSlider(label="a: step", options=[0, 1], **style)
         self.title = html("")
         self.bars, self.histogram = bokeh_part(), bokeh_part()
         self.layers, self.rows = html(""), html("")

@@ -34,9 +34,9 @@ class Runs:
         self.context = context
         self._tables: tuple[Any, pd.DataFrame, pd.DataFrame] | None = None
         style = {"stylesheets": [widget_style(context.look)], "width": 260}
-        self.fact = pn.widgets.Select(name="fact (x)", **style)
-        self.outcome = pn.widgets.Select(name="end value (y)", **style)
-        self.color = pn.widgets.Select(name="color", **style)
+        self.fact = pn.widgets.Select(label="fact (x)", **style)
+        self.outcome = pn.widgets.Select(label="end value (y)", **style)
+        self.color = pn.widgets.Select(label="color", **style)
         self.scatter, self.ranking, self.missing = bokeh_part(), html(""), html("")
         self.grid = pn.widgets.Tabulator(
             pd.DataFrame(), disabled=True, pagination="local", page_size=20, sizing_mode="stretch_width",

@@ -26,8 +26,8 @@ class Samples:
     def __init__(self, context: Context):
         self.context = context
         style = {"stylesheets": [widget_style(context.look)]}
-        self.layer = pn.widgets.Select(name="layer", **style)
-        self.way = pn.widgets.Select(name="embedding", options=list(WAYS), **style)
+        self.layer = pn.widgets.Select(label="layer", **style)
+        self.way = pn.widgets.Select(label="embedding", options=list(WAYS), **style)
         self.absent = html("")
         self.points = bokeh_part()
         self.layout = pn.Column(
