@@ -14,6 +14,20 @@ def test_dense_steps_are_reduced_within_each_column():
         assert np.allclose(image, value)
 
 
+@pytest.mark.parametrize("way", [MEAN, LARGEST, SMALLEST])
+def test_columns_of_irregular_steps_hold_what_lies_in_them(way):
+    random = np.random.default_rng(0)
+    x = np.unique(random.integers(0, 100_000, 3000)).astype(float)
+    values = random.standard_normal((2, len(x)))
+    values[random.random(values.shape) < 0.2] = np.nan
+    image = columns(values, x, x[0], x[-1] + 1, way=way)
+    edges = np.linspace(x[0], x[-1] + 1, COLUMNS + 1)
+    for column in range(COLUMNS):
+        inside = (x >= edges[column]) & (x < edges[column + 1])
+        if inside.sum() > 1:
+            assert np.allclose(image[:, column], summary(values[:, inside], way), equal_nan=True)
+
+
 def test_one_spike_is_in_the_maximum():
     values = np.zeros((1, 5000))
     values[0, 3210] = 7.0

@@ -47,9 +47,21 @@ def columns(values: np.ndarray, x: np.ndarray, low: float, high: float, *, way: 
     first = np.searchsorted(x, edges[:-1])
     after = np.searchsorted(x, edges[1:])
     crowded = np.flatnonzero(after - first > 1)
-    for column in crowded:
-        image[:, column] = summary(values[:, first[column] : after[column]], way)
+    if len(crowded):
+        image[:, crowded] = _by_interval(values, first[crowded], after[crowded], way)
     return image
+
+
+def _by_interval(values: np.ndarray, first: np.ndarray, after: np.ndarray, way: str) -> np.ndarray:
+    """Reduce rows, (row, step), within intervals of steps that do not overlap, to (row, interval)."""
+    bounds = np.stack([first, after], axis=1).ravel()
+    bounds = bounds[:-1] if bounds[-1] == values.shape[1] else bounds
+    if way != MEAN:
+        return (np.fmax if way == LARGEST else np.fmin).reduceat(values, bounds, axis=1)[:, ::2]
+    is_number = ~np.isnan(values)
+    count = np.add.reduceat(is_number, bounds, axis=1, dtype=np.int64)[:, ::2]
+    total = np.add.reduceat(np.where(is_number, values, 0.0), bounds, axis=1, dtype=np.float64)[:, ::2]
+    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
 
 
 def summary(values: np.ndarray, way: str) -> np.ndarray:
@@ -67,6 +79,8 @@ def summary(values: np.ndarray, way: str) -> np.ndarray:
 def envelope(x: np.ndarray, y: np.ndarray, *, intervals: int = POINTS) -> tuple[np.ndarray, np.ndarray]:
     """Thin out a line so that it looks the same: the least and the largest value of each interval stay, in order.
 
+    An interval of NaN keeps one.
+
     Parameters
     ----------
     x, y
@@ -81,12 +95,12 @@ def envelope(x: np.ndarray, y: np.ndarray, *, intervals: int = POINTS) -> tuple[
     """
     if len(x) <= 2 * intervals:
         return x, y
-    bounds = np.linspace(0, len(x), intervals + 1).astype(int)
-    kept = []
-    for first, after in zip(bounds[:-1], bounds[1:], strict=True):
-        part = y[first:after]
-        if np.isnan(part).all():
-            kept.append(first)
-        else:
-            kept += sorted({first + int(np.nanargmin(part)), first + int(np.nanargmax(part))})
+    width = -(-len(x) // intervals)
+    padded = np.full(-(-len(x) // width) * width, np.nan)
+    padded[: len(y)] = y
+    parts = padded.reshape(-1, width)
+    least = np.where(np.isnan(parts), np.inf, parts).argmin(1)
+    largest = np.where(np.isnan(parts), -np.inf, parts).argmax(1)
+    starts = np.arange(len(parts)) * width
+    kept = np.unique(np.concatenate([starts + least, starts + largest]))
     return x[kept], y[kept]
