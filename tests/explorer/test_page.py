@@ -59,7 +59,7 @@ def test_the_player_moves_the_step(looking, address):
     looking.open(address, "&view=Layer&row=layers.0.up.weight&step=0")
     looking.see("values at step 0")
     looking.page.locator("button.play").click()
-    looking.see("values at step 30")
+    looking.see("values at step 110")
 
 
 def test_two_moments_rank_layers_by_their_change(looking, address):
@@ -72,8 +72,8 @@ def test_two_moments_rank_layers_by_their_change(looking, address):
 def test_runs_correlate_a_fact_with_an_end_value(looking, address):
     looking.open(address, "&view=Runs&fact=lr&outcome=loss,+last")
     looking.see("ρ = 1.00, p = 0.333 by permutation, 3 runs")
-    looking.reads("run-2")
-    looking.page.get_by_text(HOSTILE).first.wait_for()
+    looking.page.locator(".tabulator-cell", has_text="run-2").wait_for()
+    looking.page.locator(".tabulator-cell", has_text=HOSTILE).first.wait_for()
 
 
 def test_samples_say_why_there_are_none(looking, address):

@@ -87,7 +87,8 @@ class Page:
         self.selection = Selection()
         self.context = Context(library, self.selection, look, arrays)
         self._style, self._widget_style = style_of(look), widget_style(look)
-        self._version, self._query, self._location = -1, "", None
+        self._version, self._query = -1, ""
+        self._location: Any = None
         self.controls = Controls(self.context)
         self.status = html("", height=22)
         self.fault = html("")

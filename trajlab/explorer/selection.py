@@ -16,7 +16,7 @@ VIEWS = (OVERVIEW, LAYER, MOMENTS, RUNS, SAMPLES)
 class Selection(param.Parameterized):
     """Runs, quantity, parameter, steps and view that are shown."""
 
-    view: str = param.Selector(default=OVERVIEW, objects=list(VIEWS), doc="View that is open.")
+    view = param.Selector(default=OVERVIEW, objects=list(VIEWS), doc="View that is open.")
     result = param.String(doc="Name of the result that the variable is of.")
     variable = param.String(doc="Variable that is shown.")
     at = param.Dict(default={}, doc="Label of each other dim of the variable, as text.")
@@ -28,9 +28,9 @@ class Selection(param.Parameterized):
     before = param.Integer(default=None, allow_None=True, doc="Step that it is compared with.")
     window = param.Tuple(default=None, length=2, allow_None=True, doc="First and last step that are shown.")
     find = param.String(doc="Pattern of the names of rows.")
-    mode: str = param.Selector(default=MODULES, objects=list(MODES), doc="Order of the rows.")
+    mode = param.Selector(default=MODULES, objects=list(MODES), doc="Order of the rows.")
     opened = param.List(default=[], item_type=str, doc="Unfolded modules.")
-    way: str = param.Selector(default=MEAN, objects=list(WAYS), doc="What a cell shows of several steps or parameters.")
+    way = param.Selector(default=MEAN, objects=list(WAYS), doc="What a cell shows of several steps or parameters.")
     metric = param.String(doc="Metric that is shown.")
     fact = param.String(doc="Fact on the x axis of the runs.")
     outcome = param.String(doc="Number on the y axis of the runs.")

@@ -138,10 +138,10 @@ class RoleGrid:
 
     def __init__(self, context: Context, scale: Scale, on_tap: Callable[[float, float], None]):
         part = context.part(context.run)
-        self.part, self.context = part, context
         self.grid = grid_of(context.names)
         if self.grid is None or part is None:
             raise ValueError("there are no repeated blocks")
+        self.part, self.context = part, context
         roles, blocks = self.grid.roles, self.grid.blocks
         tip = hover([("role", "$y{custom}"), ("block", "$x{custom}"), ("value", "@value{custom}")], formatters={
             "$y": CustomJSHover(args={"names": roles}, code=NAME_AT),
@@ -206,6 +206,6 @@ def commonprefix_of(blocks: list[str]) -> str:
     return f"{stem}." if stem else ""
 
 
-def nearest(part: xr.DataArray, step: int) -> int:
+def nearest(part: xr.DataArray | xr.Dataset, step: int) -> int:
     """Return the position of the recorded step that is nearest to a step."""
     return int(np.argmin(np.abs(part["step"].values - step)))

@@ -146,8 +146,8 @@ class Moments:
     def _change(self) -> pd.DataFrame:
         """Return the change of the selected variable between the two moments, the largest first."""
         context = self.context
-        parts = [context.part(run) for run in (self.run_before, context.run)]
-        if parts[0] is None or parts[1] is None:
+        parts = [part for part in map(context.part, (self.run_before, context.run)) if part is not None]
+        if len(parts) < 2:
             return pd.DataFrame({"a": [], "b": [], "change": []})
         dim, (a, b) = row_dim(parts[0]), self._moments()
         columns = {

@@ -8,7 +8,7 @@ from bokeh.models import ColumnDataSource
 
 from trajlab.explorer.context import Context
 from trajlab.explorer.look import chart, hover, plain
-from trajlab.explorer.quantity import numbers, of_run
+from trajlab.explorer.quantity import numbers
 from trajlab.explorer.style import widget_style
 from trajlab.explorer.views.heat_map import nearest
 from trajlab.explorer.views.view import bokeh_part, html, note
@@ -82,7 +82,7 @@ class Points:
 
     def __init__(self, context: Context, result: xr.Dataset, layer: str, way: str, step: int):
         variable = WAYS[way] if WAYS[way] in result else "pca"
-        part = of_run(result[variable], context.run)
+        part = result[variable]
         points = numbers(part.isel(step=step).sel(layer=layer).transpose("sample", "component"))
         y = points[:, 1] if points.shape[1] > 1 else np.zeros(len(points))
         targets = numbers(result["target"]) if "target" in result else np.full(len(points), np.nan)
