@@ -76,6 +76,13 @@ def test_runs_correlate_a_fact_with_an_end_value(looking, address):
     looking.page.locator(".tabulator-cell", has_text=HOSTILE).first.wait_for()
 
 
+def test_another_metric_is_shown(looking, address):
+    looking.open(address)
+    looking.page.get_by_label("metric").select_option("accuracy")
+    looking.see("accuracy")
+    looking.address_holds("metric=accuracy")
+
+
 def test_samples_say_why_there_are_none(looking, address):
     looking.open(address, "&view=Samples")
     looking.reads("no embedding")

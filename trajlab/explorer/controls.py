@@ -40,6 +40,7 @@ class Controls:
         self.find = w.TextInput(label="find rows", placeholder="mlp, *.bias, layers.?.attn*", **style)
         self.mode = w.Select(label="order of rows", options=list(MODES), **style)
         self.way = w.Select(label="cells of several values", options=list(WAYS), **style)
+        self.metric = w.Select(label="metric", **style)
         self.fold = w.Button(label="fold all modules", **style)
         self.step = w.DiscretePlayer(
             label="step", options=[0, 1], interval=400, show_loop_controls=False,
@@ -51,7 +52,7 @@ class Controls:
         self._bind()
         self.layout = pn.Column(
             self.result, self.variable, self.definition, self.at, self.run, self.runs, self.row, self.find,
-            self.mode, self.way, self.fold, self.step, self.window, self.whole, width=300, margin=0,
+            self.mode, self.way, self.fold, self.metric, self.step, self.window, self.whole, width=300, margin=0,
         )  # fmt: skip
 
     def _bind(self) -> None:
@@ -65,7 +66,8 @@ class Controls:
             lambda event: self._set(result=self.result.value or "", variable=event.new or ""), "value"
         )
         for widget, name in ((self.run, "run"), (self.runs, "runs"), (self.row, "row"), (self.find, "find"),
-                             (self.mode, "mode"), (self.way, "way"), (self.step, "step")):  # fmt: skip
+                             (self.mode, "mode"), (self.way, "way"), (self.metric, "metric"),
+                             (self.step, "step")):  # fmt: skip
             sets(widget, name)
         self.fold.on_click(lambda event: selection.param.update(opened=[]))
         self.whole.on_click(lambda event: selection.param.update(window=None))
@@ -120,6 +122,9 @@ class Controls:
         _fill(self.row, {name: name for name in context.names}, context.row)
         self.find.value, self.mode.value, self.way.value = selection.find, selection.mode, selection.way
         self.fold.visible = bool(selection.opened)
+        metrics = context.metrics()
+        _fill(self.metric, {name: name for name in metrics}, context.metric())
+        self.metric.visible = len(metrics) > 1
         steps = [int(step) for step in context.axis.steps]
         if selection.window is not None:
             first, last = selection.window

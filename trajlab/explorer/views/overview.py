@@ -106,7 +106,7 @@ class Overview:
             return None
 
         def tap(x: float, y: float) -> None:
-            place = self.alerts.drawn.place_at(y)
+            place = self.alerts.drawn.place_at(y).removesuffix(".grad")
             self._tapped(x, place if place in self.context.names else "")
 
         return AlertTimeline(self.context, alerts, self._events(tap))
