@@ -18,6 +18,7 @@ FLOORS = (
     {"stages"},
     {"running", "figures"},
     {"reports"},
+    {"explorer"},
     {"cli"},
     {"__main__"},
 )

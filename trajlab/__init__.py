@@ -25,6 +25,7 @@ _HOMES = {
     "Output": "replays.observers.observer",
     "figure": "figures",
     "report": "reports.page",
+    "explore": "explorer.explore",
     "example": "runs.example",
     "between": "replays.interpolation",
 }

@@ -292,6 +292,55 @@ def report(
     write_report(results, out, title=title, metrics=metrics, claims=claims, overwrite=overwrite)
 
 
+@app.command()
+def explore(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            parser=as_path,
+            metavar="PATH...",
+            help="Runs, checkpoints, folders of runs, or folders of results; local or URLs.",
+        ),
+    ],
+    results: Annotated[
+        Path | None,
+        typer.Option(
+            parser=as_path,
+            help="Folder that keeps computed results; by default one in the user's cache, which is named.",
+        ),
+    ] = None,
+    port: Annotated[int, typer.Option(help="Port to listen on; by default a free one.")] = 0,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on. Any but 127.0.0.1 can be reached from other machines.")
+    ] = "127.0.0.1",
+    browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
+    stages: Annotated[
+        str, typer.Option(metavar="A,B,C", help="Stages to compute; by default all that the runs can serve.")
+    ] = "",
+    step_pattern: StepPattern = None,
+    model: Model = None,
+    probe: Probe = None,
+    device: Device = None,
+    trust: Trust = False,
+) -> None:
+    """Look around in runs and results: a page with heat maps, layers, two moments and all runs, until ctrl-C.
+
+    The first line on stdout is its address. What is not computed yet is computed in the background.
+    """
+    from trajlab.explorer.explore import serve
+
+    inputs = None
+    if probe is not None:
+        from trajlab.replays.probe_files import read_probe
+
+        inputs = read_probe(probe)
+    serve(
+        paths, host=host, port=port, browser=browser, results=results,
+        stages=[name.strip() for name in stages.split(",") if name.strip()] or None,
+        step_pattern=step_pattern, model=model, probe=inputs, device=device, trust=trust,
+    )  # fmt: skip
+
+
 for _name, _summary, _panel in stages_by_panel():
     app.command(_name, help=escape(_summary), rich_help_panel=_panel)(lambda: None)  # _Group imports the stage
 

@@ -284,9 +284,7 @@ def given_as_file(batch, mask, path):
 
 
 def given_as_recorded(batch, mask, path):
-    with trajlab.Recorder(
-        Net(), path / "run", probe={"valid": batch, "mask": torch.tensor(mask, dtype=torch.bool)}
-    ):
+    with trajlab.Recorder(Net(), path / "run", probe={"valid": batch, "mask": torch.tensor(mask, dtype=torch.bool)}):
         pass
     return trajlab.open(path / "run").probe
 

@@ -1,0 +1,52 @@
+"""Lines of Python that make the array behind a view."""
+
+from trajlab.explorer.context import Context
+from trajlab.explorer.quantity import chosen, row_dim
+from trajlab.explorer.selection import LAYER, OVERVIEW
+
+
+def code_of(context: Context) -> str:
+    """Return code that makes the array of the selected variable, as the view shows it, as `array`.
+
+    Parameters
+    ----------
+    context
+        What is selected. In the overview that is the heat map, else the row over all chosen runs.
+    """
+    result, variable = context.quantity
+    if not result:
+        return ""
+    array, selection = context.results[result][variable], context.selection
+    lines = [*_opening(context, result), f"array = result[{variable!r}]"]
+    if "run" in array.dims:
+        runs = context.run if selection.view == OVERVIEW else context.chosen_runs
+        lines.append(f"array = array.sel(run={runs!r})")
+    if selection.view != OVERVIEW and context.row:
+        lines.append(f"array = array.sel({row_dim(array)}={context.row!r})")
+    positions = chosen(array, selection.at)
+    if positions:
+        lines.append(f"array = array.isel({', '.join(f'{dim}={i}' for dim, i in positions.items())})")
+    if selection.window is not None and selection.view in (OVERVIEW, LAYER):
+        first, last = selection.window
+        lines.append(f"array = array.sel(step=slice({first}, {last}))")
+    return "\n".join(lines)
+
+
+def _opening(context: Context, result: str) -> list[str]:
+    """Return the lines that open a stored result, or compute one."""
+    stored = context.library.path_of(result)
+    if stored is not None:
+        return ["import xarray as xr", "", f"result = xr.open_zarr({str(stored)!r}, chunks=None)"]
+    return ["# `results` holds what you passed to trajlab.explore", f"result = results[{result!r}]"]
+
+
+def computing_code(context: Context, result: str) -> str:
+    """Return code that computes a result anew; empty if its runs are not known by their paths."""
+    source = context.library.source
+    if result not in context.library.computed or not source.paths:
+        return ""
+    opened = {name: f"trajlab.open({str(path)!r})" for name, path in source.paths.items() if name in source.runs}
+    runs = next(iter(opened.values())) if source.alone else (
+        "{" + ", ".join(f"{name!r}: {text}" for name, text in opened.items()) + "}"
+    )  # fmt: skip
+    return f"import trajlab\n\nresult = trajlab.run({result!r}, {runs}).compute()"

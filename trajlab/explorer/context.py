@@ -1,0 +1,189 @@
+"""What every view of a page needs: the library, the selection, the colors, and the parts of results they select."""
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from trajlab.explorer.library import Library
+from trajlab.explorer.look import Look
+from trajlab.explorer.quantity import Arrays, chosen, maps_of, of_run, row_dim
+from trajlab.explorer.selection import Selection
+from trajlab.explorer.step_axis import StepAxis
+from trajlab.statistics.metrics import LOSSES, VALIDATION_LOSSES
+from trajlab.statistics.studies import short_names
+
+PREFERRED = (("drift", "relative"), ("gradient_statistics", "l2"), ("distribution", "std"))
+"""Results and variables that are shown first."""
+
+
+class Context:
+    """A selection on a library, with the parts of results that it selects.
+
+    Parameters
+    ----------
+    library
+        Results and runs.
+    selection
+        What is selected.
+    look
+        Colors.
+    arrays
+        Loaded parts, which all pages of a server share.
+    """
+
+    def __init__(self, library: Library, selection: Selection, look: Look, arrays: Arrays):
+        self.library, self.selection, self.look, self.arrays = library, selection, look, arrays
+        self._maps: tuple[tuple[int, ...], dict[str, dict[str, xr.DataArray]]] | None = None
+
+    @property
+    def results(self) -> dict[str, xr.Dataset]:
+        """Results that exist, by name."""
+        return dict(self.library.results)
+
+    @property
+    def runs(self) -> list[str]:
+        """Names of all runs."""
+        names = list(self.library.source.runs)
+        for result in self.results.values():
+            names += [str(name) for name in result["run"].values] if "run" in result.dims else []
+        return list(dict.fromkeys(names)) or ["run"]
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Short names of all runs."""
+        return dict(zip(self.runs, short_names(self.runs), strict=True))
+
+    @property
+    def run(self) -> str:
+        """Run of the heat map."""
+        return self.selection.run if self.selection.run in self.runs else self.chosen_runs[0]
+
+    @property
+    def chosen_runs(self) -> list[str]:
+        """Runs of the lines."""
+        return [run for run in self.selection.runs if run in self.runs] or self.runs
+
+    @cached_property
+    def axis(self) -> StepAxis:
+        """Axis of the steps of all runs."""
+        runs = self.library.source.runs.values()
+        steps = [run.steps for run in runs if len(run.steps)] or [
+            result["step"].values for result in self.results.values() if "step" in result.dims
+        ]
+        return StepAxis(np.unique(np.concatenate(steps)) if steps else np.zeros(1))
+
+    @property
+    def step(self) -> int:
+        """Selected step: the recorded one that is nearest; by default the last."""
+        if self.selection.step is None:
+            return int(self.axis.steps[-1])
+        return self.axis.step(float(self.axis.x(self.selection.step)))
+
+    @property
+    def before(self) -> int:
+        """Step that it is compared with; by default the first."""
+        if self.selection.before is None:
+            return int(self.axis.steps[0])
+        return self.axis.step(float(self.axis.x(self.selection.before)))
+
+    def maps(self) -> dict[str, dict[str, xr.DataArray]]:
+        """Return the variables that a heat map can show, by result."""
+        results = self.results
+        key = tuple(map(id, results.values()))
+        if self._maps is None or self._maps[0] != key:
+            variables = {name: maps_of(result) for name, result in results.items()}
+            self._maps = key, {name: arrays for name, arrays in variables.items() if arrays}
+        return self._maps[1]
+
+    @property
+    def quantity(self) -> tuple[str, str]:
+        """Result and variable that are shown; empty while there is none."""
+        maps = self.maps()
+        wanted = (self.selection.result, self.selection.variable)
+        if wanted[1] in maps.get(wanted[0], {}):
+            return wanted
+        if wanted[0] in maps:
+            return wanted[0], next(iter(maps[wanted[0]]))
+        if wanted[0] and self.library.is_busy and wanted[0] in self.library.states:
+            return "", ""  # it is still to be computed
+        for result, variable in PREFERRED:
+            if variable in maps.get(result, {}):
+                return result, variable
+        return next(((name, next(iter(arrays))) for name, arrays in maps.items()), ("", ""))
+
+    @property
+    def variable(self) -> xr.DataArray | None:
+        """Variable that is shown, of all runs; None while there is none."""
+        result, variable = self.quantity
+        return self.results[result][variable] if result else None
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the rows of the variable."""
+        array = self.variable
+        return [] if array is None else [str(name) for name in array[row_dim(array)].values]
+
+    @property
+    def row(self) -> str:
+        """Row of the variable that is selected: itself, or the first in the selected module; else the first."""
+        names, wanted = self.names, self.selection.row
+        if wanted in names or not names:
+            return wanted
+        return next((name for name in names if wanted and name.startswith(f"{wanted}.")), names[0])
+
+    def part(
+        self, run: str, *, result: str = "", variable: str = "", keep: tuple[str, ...] = ()
+    ) -> xr.DataArray | None:
+        """Return a variable of a run in memory, (step, row) and the dims to keep; None if there is none.
+
+        Parameters
+        ----------
+        run
+            Name of the run.
+        result, variable
+            The variable; by default the selected one.
+        keep
+            Dims that stay besides.
+        """
+        if not result:
+            result, variable = self.quantity
+        if variable not in self.results.get(result, ()):
+            return None
+        array = self.results[result][variable]
+        whole = of_run(array, run)
+        if whole is None:
+            return None
+        positions = chosen(array, self.selection.at, keep=keep)
+        key = (result, variable, run if "run" in array.dims else "", tuple(positions.items()), id(self.results[result]))
+        return self.arrays.load(key, whole.isel(positions))
+
+    def position(self, dim: str) -> int:
+        """Return the position that is shown along a free dim of the variable."""
+        array = self.variable
+        return 0 if array is None else chosen(array, self.selection.at)[dim]
+
+    def metric(self) -> str:
+        """Return the metric that is shown: the selected one, else the first that is a loss; empty if there is none."""
+        names = self.metrics()
+        usual = [name for name in (*LOSSES, *VALIDATION_LOSSES) if name in names]
+        return self.selection.metric if self.selection.metric in names else next(iter([*usual, *names]), "")
+
+    def metrics(self) -> list[str]:
+        """Return the names of the metrics of all runs."""
+        runs = self.library.source.runs.values()
+        return list(dict.fromkeys(str(name) for run in runs for name in run.metrics.data_vars))
+
+    def facts(self) -> dict[str, dict[str, Any]]:
+        """Return the facts of each run that say what made it, by run."""
+        facts: dict[str, dict[str, Any]] = {name: {} for name in self.runs}
+        for name, run in self.library.source.runs.items():
+            described = run.facts.get("describe", {})
+            facts[name] |= {key: value for key, value in described.items() if isinstance(value, str | int | float)}
+        for result in self.results.values():
+            for key, coord in result.coords.items():
+                if coord.dims == ("run",) and key != "run":
+                    for name, value in zip(result["run"].values.astype(str), coord.values.tolist(), strict=True):
+                        facts[name].setdefault(str(key), value)
+        return facts

@@ -1,0 +1,163 @@
+"""The page from Python and notebooks, and from the command line."""
+
+import sys
+import threading
+import webbrowser
+from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from trajlab.errors import BadSetting, MissingData
+from trajlab.explorer.library import Library
+from trajlab.explorer.source import Shown, source_of
+from trajlab.runs.disk.paths import as_path
+from trajlab.stages import stage
+
+
+def explore(
+    shown: Shown | Iterable[Shown],
+    *,
+    results: str | Path | None = None,
+    stages: Sequence[str] | None = None,
+    step_pattern: str | None = None,
+    model: Any = None,
+    probe: Any = None,
+    device: str | None = None,
+    trust: bool = False,
+    theme: str = "light",
+) -> Any:
+    """Show runs and results as a page of views with one selection; missing results are computed in the background.
+
+    Parameters
+    ----------
+    shown
+        A path of a run, of checkpoints, of a folder of runs or of results; a trajectory; a result; several of these by
+        name, or a list of them.
+    results
+        Folder that keeps computed results; by default one in the user's cache, which the page names.
+    stages
+        Stages to compute; by default all that the runs can serve.
+    step_pattern, trust
+        As in `trajlab.open`.
+    model, probe, device
+        As in `trajlab.run`.
+    theme
+        Colors: light or dark.
+
+    Returns
+    -------
+    A Panel object, which a notebook shows and `panel serve` can serve (`.servable()`).
+
+    Raises
+    ------
+    MissingData
+        A path holds neither runs nor results, or Panel is not installed.
+    BadSetting
+        There is no such stage.
+    """
+    require_panel()
+    import panel as pn
+
+    from trajlab.explorer.page import TICK, Page
+    from trajlab.explorer.quantity import Arrays
+
+    if "ipykernel" in sys.modules:
+        pn.extension("tabulator", inline=True)
+    library = library_of(
+        shown, results=results, stages=stages, step_pattern=step_pattern, model=model, probe=probe, device=device,
+        trust=trust,
+    )  # fmt: skip
+    page = Page(library, Arrays(), theme=theme)
+    library.start()
+    pn.state.onload(lambda: pn.state.add_periodic_callback(page.tick, TICK))
+    return page.layout
+
+
+def library_of(
+    shown: Shown | Iterable[Shown],
+    *,
+    results: str | Path | None,
+    stages: Sequence[str] | None,
+    step_pattern: str | None,
+    model: Any,
+    probe: Any,
+    device: str | None,
+    trust: bool,
+) -> Library:
+    """Open what is to be shown; see `explore`. Nothing is computed before `Library.start`."""
+    for name in stages or ():
+        stage(name)  # raises if there is none
+    settings = {"model": model, "probe": probe, "device": device}
+    return Library(
+        source_of(shown, step_pattern=step_pattern, trust=trust),
+        None if results is None else as_path(results),
+        stages=stages,
+        settings={name: value for name, value in settings.items() if value is not None},
+    )
+
+
+def serve(paths: Sequence[Path], *, host: str, port: int, browser: bool, theme: str = "light", **options: Any) -> None:
+    """Serve the page until interrupted. Its address, with the token, is the first line on stdout.
+
+    Parameters
+    ----------
+    paths
+        What is shown.
+    host, port
+        Address to listen on; port 0 takes a free one.
+    browser
+        Whether to open the page in the browser.
+    theme
+        Colors until a visitor chooses others.
+    options
+        Further arguments of `library_of`.
+
+    Raises
+    ------
+    MissingData
+        A path holds neither runs nor results, or Panel is not installed.
+    BadSetting
+        The port is not from 0 to 65,535.
+    TrajlabError
+        The address cannot be bound.
+    """
+    if not 0 <= port <= 65_535:
+        raise BadSetting(f"cannot listen on port {port}: choose 0 to 65535")
+    require_panel()
+    library = library_of(list(paths), **options)
+
+    from trajlab.explorer.page import served_page
+    from trajlab.explorer.quantity import Arrays
+    from trajlab.explorer.server import LOCAL, PageServer
+
+    arrays = Arrays()
+    server = PageServer(lambda: served_page(library, arrays), title=library.source.title, host=host, port=port)
+    if host not in LOCAL:
+        print(
+            f"trajlab: warning: {host} can be reached from other machines; whoever has the address with its token sees "
+            "these runs, and it travels unencrypted",
+            file=sys.stderr,
+        )
+
+    def ready(address: str) -> None:
+        print(address, flush=True)
+        if library.source.runs:
+            print(f"results are kept in {library.folder}; ctrl-C stops", file=sys.stderr, flush=True)
+        if browser:
+            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+        library.start()
+
+    try:
+        server.run(ready)
+    finally:
+        library.stop()
+
+
+def require_panel() -> None:
+    """Raise MissingData if the packages of the page are not installed."""
+    missing = [name for name in ("panel", "bokeh") if find_spec(name) is None]
+    if missing:
+        raise MissingData(
+            f"cannot explore: {' and '.join(missing)} are not installed; run `pip install 'trajlab[explore]'`"
+        )

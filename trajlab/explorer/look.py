@@ -1,0 +1,146 @@
+"""Colors and type of the page, light and dark, and the figures that all views are made of."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from bokeh.events import Reset, SelectionGeometry, Tap
+from bokeh.models import (
+    BoxSelectTool,
+    ColorMapper,
+    FixedTicker,
+    HoverTool,
+    LinearColorMapper,
+    LogColorMapper,
+    NumeralTickFormatter,
+    PlainText,
+    ResetTool,
+    SaveTool,
+    Span,
+    TapTool,
+)
+from bokeh.plotting import figure
+from matplotlib.colors import LogNorm, to_hex
+
+from trajlab.explorer.step_axis import StepAxis
+from trajlab.figures.marks.colors import CATEGORIES, GRID, INK, MISSING, PAPER
+from trajlab.figures.marks.scale import Scale
+
+TICKS = 8
+"""Ticks of the step axis at most, where snapshots are spaced evenly."""
+
+
+class Look(NamedTuple):
+    """Colors of the page.
+
+    Attributes
+    ----------
+    ink, soft
+        Text, and text of less weight.
+    rule, missing, paper, card
+        Lines, unknown values, and the grounds of the page and of its parts.
+    categories
+        Lines and groups.
+    """
+
+    ink: str
+    soft: str
+    rule: str
+    missing: str
+    paper: str
+    card: str
+    categories: tuple[str, ...]
+
+
+LIGHT = Look(INK, "#5b626d", GRID, MISSING, "#f6f7f9", PAPER, CATEGORIES)
+DARK = Look(
+    "#e2e5ea", "#a6adb8", "#3a4049", "#3a4049", "#15181c", "#1b1f24",
+    ("#4a9fdd", "#ee7b35", "#27b98d", "#d98fb8", "#e6ac2e", "#7cc4ee", "#a78bd0", "#a0a0a0"),
+)  # fmt: skip
+LOOKS = {"light": LIGHT, "dark": DARK}
+
+
+def plain(text: str) -> Any:
+    """Return text as a figure shows it: never as a formula, whatever dollar signs it holds."""
+    return PlainText(text=text)
+
+
+def chart(look: Look, title: str, *, height: int, tools: Sequence[Any] = (), **options: Any) -> figure:
+    """Return an empty figure in the colors of the page."""
+    chart = figure(
+        height=height, sizing_mode="stretch_width", tools=[*tools, SaveTool()], toolbar_location="above",
+        background_fill_color=look.card, border_fill_color=look.card, outline_line_color=None, **options,
+    )  # fmt: skip
+    chart.toolbar.logo = None
+    chart.title.text = plain(title)
+    chart.title.text_color, chart.title.text_font_size, chart.title.text_font_style = look.ink, "13px", "normal"
+    chart.grid.grid_line_color = look.rule
+    chart.axis.axis_line_color = chart.axis.major_tick_line_color = look.rule
+    chart.axis.minor_tick_line_color = None
+    chart.axis.major_label_text_color = look.soft
+    chart.axis.axis_label_text_color = look.ink
+    chart.axis.axis_label_text_font_style = "normal"
+    chart.axis.major_label_text_font_size = "11px"
+    chart.axis.axis_label_text_font_size = "12px"
+    return chart
+
+
+def step_chart(
+    look: Look,
+    axis: StepAxis,
+    title: str,
+    *,
+    height: int,
+    window: tuple[int, int] | None,
+    on_window: Callable[[float, float], None],
+    on_tap: Callable[[float, float], None],
+    on_reset: Callable[[], None],
+    **options: Any,
+) -> figure:
+    """Return an empty figure over the steps: a brush selects a window, a click a step, and reset shows all steps."""
+    brush = BoxSelectTool(dimensions="width", persistent=False)
+    low, high = axis.limits(window)
+    shown = chart(look, title, height=height, tools=[brush, TapTool(), ResetTool()], x_range=(low, high), **options)
+    shown.toolbar.active_drag = brush
+    shown.xaxis.axis_label = "step" + (" (snapshots spaced evenly)" if axis.even else "")
+    shown.xaxis.formatter = NumeralTickFormatter(format="0,0")
+    if axis.even:
+        positions = axis.x(axis.steps)
+        inside = np.flatnonzero((positions >= low) & (positions <= high))
+        ticks = inside[:: max(1, -(-len(inside) // TICKS))]
+        shown.xaxis.ticker = FixedTicker(ticks=positions[ticks].tolist())
+        shown.xaxis.major_label_overrides = {float(positions[i]): f"{axis.steps[i]:,.0f}" for i in ticks}
+
+    def brushed(event: SelectionGeometry) -> None:
+        if event.final and event.geometry.get("type") == "rect":
+            on_window(event.geometry["x0"], event.geometry["x1"])
+
+    shown.on_event(SelectionGeometry, brushed)
+    shown.on_event(Tap, lambda event: on_tap(event.x, event.y))
+    shown.on_event(Reset, lambda event: on_reset())
+    return shown
+
+
+def marker(chart: figure, look: Look, x: float | None) -> Span:
+    """Add the line that marks the selected step."""
+    line = Span(
+        dimension="height", location=0.0 if x is None else x, line_color=look.ink, line_dash="dotted", line_width=1.5,
+        visible=x is not None, level="overlay",
+    )  # fmt: skip
+    chart.add_layout(line)
+    return line
+
+
+def color_mapper(scale: Scale, look: Look) -> ColorMapper:
+    """Return a scale of figures as Bokeh takes it."""
+    low, high = float(scale.norm.vmin or 0.0), float(scale.norm.vmax or 0.0)
+    colors = {"nan_color": look.missing, "low": low, "high": high}
+    if isinstance(scale.norm, LogNorm):
+        return LogColorMapper([to_hex(scale.colors(i / 255)) for i in range(256)], **colors)
+    places = np.clip(scale.norm(np.linspace(low, high, 256)), 0.0, 1.0)
+    return LinearColorMapper([to_hex(scale.colors(float(place))) for place in places], **colors)
+
+
+def hover(tooltips: Sequence[tuple[str, str]], **options: Any) -> HoverTool:
+    """Return a tool that shows values under the pointer."""
+    return HoverTool(tooltips=list(tooltips), **options)

@@ -1,0 +1,210 @@
+"""The page: controls on the left, views on the right, and their state in its address."""
+
+from collections.abc import Callable
+from html import escape
+from typing import Any
+from urllib.parse import parse_qs, urlencode
+
+import pandas as pd
+import panel as pn
+from bokeh.events import DocumentReady
+from bokeh.models import CustomJS
+from panel.io.resources import LOCAL_DIST
+
+from trajlab.errors import TrajlabError
+from trajlab.explorer.code import code_of, computing_code
+from trajlab.explorer.context import Context
+from trajlab.explorer.controls import Controls
+from trajlab.explorer.library import Library
+from trajlab.explorer.look import LOOKS
+from trajlab.explorer.quantity import Arrays
+from trajlab.explorer.selection import (
+    FIELDS,
+    LAYER,
+    MOMENTS,
+    OVERVIEW,
+    RUNS,
+    SAMPLES,
+    Selection,
+    from_query,
+    to_query,
+)
+from trajlab.explorer.style import ground_of, style_of, widget_style
+from trajlab.explorer.views.layer import Layer
+from trajlab.explorer.views.moments import Moments
+from trajlab.explorer.views.overview import Overview
+from trajlab.explorer.views.runs import Runs
+from trajlab.explorer.views.samples import Samples
+from trajlab.explorer.views.view import html, note
+
+VIEW_CLASSES: dict[str, Callable[[Context], Any]] = {
+    OVERVIEW: Overview,
+    LAYER: Layer,
+    MOMENTS: Moments,
+    RUNS: Runs,
+    SAMPLES: Samples,
+}
+"""Views by name."""
+
+TICK = 500
+"""Milliseconds between looks at what was computed, and at the address."""
+
+ON_LOAD = """
+window.addEventListener('popstate', () => window.location.reload())
+const query = new URLSearchParams(window.location.search)
+if (!query.has('theme') && window.matchMedia('(prefers-color-scheme: dark)').matches) {
+  query.set('theme', 'dark')
+  window.location.replace('?' + query.toString())
+}
+"""
+"""The back button shows the state before, as it is in the address; the first visit has the colors of the system."""
+
+
+class Page:
+    """A page of one visitor.
+
+    Parameters
+    ----------
+    library
+        What is shown; all visitors share it.
+    arrays
+        Loaded parts of results, which they share, too.
+    theme
+        Name of the colors, light or dark.
+
+    Attributes
+    ----------
+    layout
+        The page as a Panel object.
+    selection
+        What is selected.
+    """
+
+    def __init__(self, library: Library, arrays: Arrays, *, theme: str = "light"):
+        self.library = library
+        self.theme = theme if theme in LOOKS else "light"
+        look = LOOKS[self.theme]
+        self.selection = Selection()
+        self.context = Context(library, self.selection, look, arrays)
+        self._style, self._widget_style = style_of(look), widget_style(look)
+        self._version, self._query = -1, ""
+        self._location: Any = None
+        self.controls = Controls(self.context)
+        self.status = html("", height=22)
+        self.fault = html("")
+        self.dark = pn.widgets.Button(
+            label="dark" if self.theme == "light" else "light", width=70, stylesheets=[self._widget_style]
+        )
+        self.dark.on_click(lambda event: self._change_theme())
+        self.views: dict[str, Any] = {}
+        self.tabs = pn.Tabs(
+            *((name, pn.Column(sizing_mode="stretch_width", margin=0)) for name in VIEW_CLASSES),
+            dynamic=True, sizing_mode="stretch_width", stylesheets=[self._widget_style],
+        )  # fmt: skip
+        self.tabs.param.watch(lambda event: setattr(self.selection, "view", list(VIEW_CLASSES)[event.new]), "active")
+        self.code = html("")
+        self.download = pn.widgets.FileDownload(
+            callback=self._csv, filename="trajlab.csv", label="download CSV", width=140,
+            stylesheets=[self._widget_style],
+        )  # fmt: skip
+        title = html(f"<h1>{escape(library.source.title)}</h1>")
+        self.layout = pn.Row(
+            pn.Column(pn.Row(title, self.dark), self.controls.layout, width=310, margin=(8, 4)),
+            pn.Column(
+                self.status, self.fault, self.tabs, pn.Row(self.download), self.code, sizing_mode="stretch_width"
+            ),
+            sizing_mode="stretch_width",
+        )  # fmt: skip
+        for pane in self.layout.select(pn.pane.HTML):
+            pane.stylesheets = [self._style]
+        self.selection.param.watch(lambda *events: self.update(), list(FIELDS))
+        self.tick()
+
+    def connect(self, location: Any) -> None:
+        """Take the state from the address of the page, and keep it there from now on."""
+        self._location = location
+        values, unreadable = from_query(location.search or "")
+        self._query = to_query(Selection(**values))
+        if self._query:
+            self.selection.param.update(**values)
+        if unreadable:
+            self.fault.object = note(f"The address is not readable in {', '.join(unreadable)}; the defaults are shown.")
+
+    def tick(self) -> None:
+        """Show results that were computed since, and put the state into the address once it rests."""
+        self.status.object = f'<span class="soft">{escape(self.library.progress())}</span>'
+        if self.library.version != self._version:
+            self._version = self.library.version
+            self.update()
+        query = to_query(self.selection)
+        if self._location is not None and query != self._query:
+            self._query = query
+            self._location.search = self._search(query)
+
+    def update(self) -> None:
+        """Show the selection in the controls and in the open view."""
+        active = list(VIEW_CLASSES).index(self.selection.view)
+        if self.tabs.active != active:
+            self.tabs.active = active
+        try:
+            with pn.io.hold():
+                self.controls.show()
+                self._view().update()
+                self.code.object = self._code()
+        except TrajlabError as error:
+            self.fault.object = note(str(error))
+
+    def _view(self) -> Any:
+        name = self.selection.view
+        if name not in self.views:
+            view = VIEW_CLASSES[name](self.context)
+            for pane in view.layout.select(pn.pane.HTML):
+                pane.stylesheets = [self._style]
+            self.views[name] = view
+            self.tabs[list(VIEW_CLASSES).index(name)].objects = [view.layout]
+        return self.views[name]
+
+    def _code(self) -> str:
+        code = code_of(self.context)
+        if not code:
+            return ""
+        anew = computing_code(self.context, self.context.quantity[0])
+        more = f"<p class='soft'>To compute the result anew:</p><pre>{escape(anew)}</pre>" if anew else ""
+        return f"<details><summary>copy as code</summary><pre class='code'>{escape(code)}</pre>{more}</details>"
+
+    def _csv(self) -> Any:
+        from io import StringIO
+
+        table: pd.DataFrame = self._view().table()
+        text = StringIO()
+        table.to_csv(text)
+        text.seek(0)
+        return text
+
+    def _search(self, query: str) -> str:
+        """Return the query of the address: the state, after the token and the theme that are in it now."""
+        present = parse_qs((self._location.search or "").lstrip("?"))
+        kept = {name: present[name][-1] for name in ("token", "theme") if name in present}
+        return "?" + "&".join(filter(None, [urlencode(kept), query]))
+
+    def _change_theme(self) -> None:
+        if self._location is None:
+            return
+        other = "dark" if self.theme == "light" else "light"
+        present = parse_qs((self._location.search or "").lstrip("?"))
+        kept = {"token": present["token"][-1]} if "token" in present else {}
+        query = "&".join(filter(None, [urlencode(kept | {"theme": other}), to_query(self.selection)]))
+        self._location.reload = True
+        self._location.search = f"?{query}"
+
+
+def served_page(library: Library, arrays: Arrays) -> Any:
+    """Build the page of a visitor of the server."""
+    pn.state.curdoc.template_variables["dist_url"] = LOCAL_DIST  # else Panel takes style sheets from its CDN
+    theme = pn.state.session_args.get("theme", [b"light"])[0].decode("utf-8", "replace")
+    page = Page(library, arrays, theme=theme)
+    pn.config.raw_css = [ground_of(LOOKS[page.theme])]
+    page.connect(pn.state.location)
+    pn.state.curdoc.js_on_event(DocumentReady, CustomJS(code=ON_LOAD))
+    pn.state.add_periodic_callback(page.tick, TICK)
+    return page.layout

@@ -1,0 +1,102 @@
+"""Two snapshots, of one run or of two, compared layer by layer."""
+
+from typing import NamedTuple
+
+import dask
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from trajlab.running.compute import computing
+from trajlab.runs.trajectory import Trajectory
+from trajlab.stages import stage
+
+COLUMNS = {
+    "relative": ("drift", "relative change"),
+    "cosine": ("drift", "cosine"),
+    "sign_changed": ("drift", "entries with another sign"),
+    "ks": ("distribution", "Kolmogorov–Smirnov"),
+    "wasserstein": ("distribution", "Wasserstein"),
+}
+"""Columns of the table: variable, and its stage and title."""
+
+
+class Pair(NamedTuple):
+    """Two snapshots compared.
+
+    Attributes
+    ----------
+    table
+        A row for each parameter, the most changed first; columns as in `COLUMNS`.
+    distribution
+        Histograms of both snapshots: step 0 is the first, step 1 the second.
+    skipped
+        Parameters that cannot be compared, with the reason.
+    """
+
+    table: pd.DataFrame
+    distribution: xr.Dataset
+    skipped: list[str]
+
+
+def compare(before: Trajectory, a: int, after: Trajectory, b: int) -> Pair:
+    """Compare the weights of a run at step `a` with those of a run at step `b`.
+
+    Examples
+    --------
+    >>> import trajlab
+    >>> run = trajlab.example()
+    >>> compare(run, 0, run, 20).table.index[-1]
+    'frozen.weight'
+    """
+    stacked, skipped = {}, []
+    for name in after.weights:
+        reason = _obstacle(before, a, after, b, name)
+        if reason:
+            skipped.append(f"{name}: {reason}")
+        else:
+            stacked[name] = _stacked(before, a, after, b, name)
+    skipped += [f"{name}: the second run lacks it" for name in before.weights if name not in after.weights]
+    if not stacked:
+        empty = pd.DataFrame(columns=list(COLUMNS), dtype=float)
+        return Pair(empty, xr.Dataset(), skipped)
+    with computing("two moments"):
+        drift, distribution = dask.compute(*(stage(name)(stacked) for name in ("drift", "distribution")))
+    results = {"drift": drift, "distribution": distribution}
+    table = pd.DataFrame(
+        {name: results[of][name].isel(step=1).values for name, (of, _) in COLUMNS.items()},
+        pd.Index([str(name) for name in drift["parameter"].values], name="parameter"),
+    )
+    return Pair(table.sort_values("relative", ascending=False, na_position="last"), distribution, skipped)
+
+
+def changed_rows(before: Trajectory, a: int, after: Trajectory, b: int, name: str) -> pd.DataFrame:
+    """Return the norm of the change of each row of a parameter, of each entry of a vector; the largest first.
+
+    Rows are the output units of a layer, and the tokens of an embedding. The table is empty if the parameter cannot be
+    compared.
+    """
+    if _obstacle(before, a, after, b, name) or not after.weights.series[name].shape:
+        return pd.DataFrame({"change": [], "relative": []})
+    pair = _stacked(before, a, after, b, name).compute().values.astype(np.float64)
+    rows = pair.reshape(2, pair.shape[1], -1)
+    change, size = np.linalg.norm(rows[1] - rows[0], axis=1), np.linalg.norm(rows[0], axis=1)
+    relative = np.divide(change, size, out=np.full(change.shape, np.nan), where=size > 0)
+    table = pd.DataFrame({"change": change, "relative": relative}, pd.RangeIndex(len(change), name="row"))
+    return table.sort_values("change", ascending=False, na_position="last", kind="stable")
+
+
+def _obstacle(before: Trajectory, a: int, after: Trajectory, b: int, name: str) -> str:
+    """Write why a parameter cannot be compared; empty if it can."""
+    if name not in before.weights:
+        return "the first run lacks it"
+    for run, step in ((before, a), (after, b)):
+        if step not in run.weights.series[name].steps:
+            return f"it was not recorded at step {step}"
+    shapes = [run.weights.series[name].shape for run in (before, after)]
+    return f"its shapes differ, {shapes[0]} and {shapes[1]}" if shapes[0] != shapes[1] else ""
+
+
+def _stacked(before: Trajectory, a: int, after: Trajectory, b: int, name: str) -> xr.DataArray:
+    parts = [run.weights[name].sel(step=step, drop=True) for run, step in ((before, a), (after, b))]
+    return xr.concat(parts, "step", combine_attrs="override").assign_coords(step=[0, 1])

@@ -1,0 +1,167 @@
+"""Rows of the heat map: the module tree, folded and unfolded, and the roles of parameters in repeated blocks."""
+
+import re
+from collections.abc import Collection, Sequence
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+import numpy as np
+
+MOST_ROWS = 60
+"""Rows up to which the module tree is unfolded by default."""
+
+MODULES, ROLES, ALL = "modules", "roles", "all parameters"
+MODES = (MODULES, ROLES, ALL)
+"""Orders of the rows: the module tree, parameters of one role together, and network order."""
+
+
+class Row(NamedTuple):
+    """A row of the heat map.
+
+    Attributes
+    ----------
+    label
+        Name of the parameter, or of the folded module with the number of its parameters.
+    members
+        Positions of its parameters.
+    name
+        Name of the parameter or module.
+    folded
+        Whether it is a module of several parameters.
+    """
+
+    label: str
+    members: tuple[int, ...]
+    name: str
+    folded: bool = False
+
+
+class Place(NamedTuple):
+    """Where a parameter of a repeated block is: ``layers.3.mlp.up.weight`` has role mlp.up.weight in layers.3."""
+
+    block: str
+    role: str
+
+
+class Grid(NamedTuple):
+    """Parameters of repeated blocks by role and block.
+
+    Attributes
+    ----------
+    roles, blocks
+        Names along the two axes, in network order.
+    members
+        Positions of the parameters, (role, block); -1 where a block lacks the role.
+    """
+
+    roles: list[str]
+    blocks: list[str]
+    members: np.ndarray
+
+
+def rows_of(names: Sequence[str], *, mode: str = MODULES, opened: Collection[str] = (), pattern: str = "") -> list[Row]:
+    """Return the rows of the parameters or layers that match a pattern.
+
+    Parameters
+    ----------
+    names
+        Names in network order.
+    mode
+        One of `MODES`.
+    opened
+        Modules that are unfolded beyond the default.
+    pattern
+        See `matches`. A search shows the parameters themselves.
+
+    Examples
+    --------
+    >>> [row.label for row in rows_of(["a.w", "a.b", "c.w"], pattern="*.w")]
+    ['a.w', 'c.w']
+    """
+    shown = [position for position, name in enumerate(names) if matches(name, pattern)]
+    if mode == ROLES:
+        shown.sort(key=_by_role(names))
+    if mode != MODULES or pattern.strip():
+        return [Row(names[i], (i,), names[i]) for i in shown]
+    depth = _depth(names)
+    return _unfolded(names, shown, "", 0, depth, frozenset(opened))
+
+
+def matches(name: str, pattern: str) -> bool:
+    """Return whether a name matches a shell pattern, or holds a text without ``*?[``, ignoring case.
+
+    >>> matches("layers.0.mlp.up.weight", "MLP"), matches("layers.0.mlp.up.weight", "*.bias")
+    (True, False)
+    """
+    pattern, name = pattern.strip().lower(), name.lower()
+    return fnmatchcase(name, pattern) if set("*?[") & set(pattern) else pattern in name
+
+
+def place_of(name: str) -> Place | None:
+    """Split a name at its first number, or return None if it has none.
+
+    >>> place_of("layers.3.mlp.up.weight")
+    Place(block='layers.3', role='mlp.up.weight')
+    """
+    match = re.fullmatch(r"((?:[^.]+\.)*?\d+)\.(.+)", name)
+    return Place(match[1], match[2]) if match else None
+
+
+def grid_of(names: Sequence[str]) -> Grid | None:
+    """Arrange the parameters of repeated blocks by role and block; None if no role is in two blocks."""
+    places = [place_of(name) for name in names]
+    blocks_of: dict[str, list[str]] = {}
+    for place in places:
+        if place is not None:
+            blocks_of.setdefault(place.role, []).append(place.block)
+    roles = [role for role, blocks in blocks_of.items() if len(blocks) > 1]
+    if not roles:
+        return None
+    blocks = list(dict.fromkeys(place.block for place in places if place is not None and place.role in roles))
+    members = np.full((len(roles), len(blocks)), -1)
+    for position, place in enumerate(places):
+        if place is not None and place.role in roles:
+            members[roles.index(place.role), blocks.index(place.block)] = position
+    return Grid(roles, blocks, members)
+
+
+def _by_role(names: Sequence[str]):
+    """Return a sort key of positions: roles in the order in which they first appear."""
+    roles: dict[str, int] = {}
+    ranks = []
+    for name in names:
+        place = place_of(name)
+        ranks.append(roles.setdefault(name if place is None else place.role, len(roles)))
+    return lambda position: (ranks[position], position)
+
+
+def _depth(names: Sequence[str]) -> int:
+    """Return how many levels of the module tree can be unfolded with at most `MOST_ROWS` rows; 1 at least."""
+    parts = [name.split(".") for name in names]
+    deepest = max(map(len, parts), default=1)
+    fitting = [
+        depth for depth in range(1, deepest + 1) if len({tuple(part[:depth]) for part in parts}) <= MOST_ROWS
+    ]  # fmt: skip
+    return max(fitting, default=1)
+
+
+def _unfolded(
+    names: Sequence[str], members: Sequence[int], prefix: str, level: int, depth: int, opened: frozenset[str]
+) -> list[Row]:
+    """Return the rows below a module."""
+    children: dict[str, list[int]] = {}
+    for position in members:
+        part = names[position].split(".")[level]
+        children.setdefault(f"{prefix}{part}", []).append(position)
+    rows = []
+    for child, positions in children.items():
+        leaf = [position for position in positions if names[position] == child]
+        below = [position for position in positions if names[position] != child]
+        rows += [Row(child, (position,), child) for position in leaf]
+        if len(below) == 1:
+            rows.append(Row(names[below[0]], (below[0],), names[below[0]]))
+        elif below and (level + 1 < depth or child in opened):
+            rows += _unfolded(names, below, f"{child}.", level + 1, depth, opened)
+        elif below:
+            rows.append(Row(f"▸ {child} ({len(below)})", tuple(below), child, folded=True))
+    return rows

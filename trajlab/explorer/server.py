@@ -1,0 +1,130 @@
+"""Server of the page: bound to one address, and closed to requests without its token."""
+
+import hmac
+import logging
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+from bokeh.server.server import BaseServer
+from bokeh.server.tornado import BokehTornado
+from bokeh.server.util import bind_sockets
+from panel.io.application import build_applications
+from panel.io.server import INDEX_HTML
+from tornado.httpserver import HTTPServer
+from tornado.httputil import HTTPServerRequest
+from tornado.ioloop import IOLoop
+from tornado.routing import Router
+from tornado.web import Application, OutputTransform, RequestHandler
+
+from trajlab.errors import TrajlabError
+
+logging.getLogger("tornado.access").setLevel(logging.ERROR)  # every refused request is a warning else
+
+LOCAL = ("127.0.0.1", "localhost", "::1")
+
+POLICY = (
+    "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src 'self' ws: wss:; frame-ancestors 'none'"
+)
+"""What the page may load: nothing from other hosts."""
+
+
+class PageServer:
+    """A page at an address of this machine.
+
+    Parameters
+    ----------
+    page
+        Function that builds the page for each visitor.
+    title
+        Title of the page.
+    host, port
+        Address to listen on; port 0 takes a free one.
+
+    Attributes
+    ----------
+    token
+        What every request needs: as `token` in the query, or in the cookie that the first such answer sets.
+    address
+        URL of the page, with the token.
+
+    Raises
+    ------
+    TrajlabError
+        The address cannot be bound.
+    """
+
+    def __init__(self, page: Callable[[], Any], *, title: str, host: str = "127.0.0.1", port: int = 0):
+        self.token = secrets.token_urlsafe(32)
+        try:
+            sockets, self.port = bind_sockets(host, port)
+        except OSError as error:
+            raise TrajlabError(
+                f"cannot listen on {host}:{port}: {error.strerror or error}; choose another --port or --host"
+            ) from error
+        shown = "127.0.0.1" if host in ("", "0.0.0.0") else f"[{host}]" if ":" in host else host
+        self.address = f"http://{shown}:{self.port}/?token={self.token}"
+        origins = {f"{name}:{self.port}" for name in (shown, "127.0.0.1", "localhost")} if host in LOCAL else {"*"}
+        tornado = BokehTornado(
+            build_applications({"/": page}, title={"/": title}), extra_websocket_origins=origins, index=INDEX_HTML
+        )
+        guard = Guard(tornado, self.token, f"trajlab-explore-{self.port}")
+        http = HTTPServer(guard)
+        http.add_sockets(sockets)
+        self._server = BaseServer(IOLoop.current(), tornado, http)
+
+    def run(self, ready: Callable[[str], None]) -> None:
+        """Answer requests until interrupted.
+
+        Parameters
+        ----------
+        ready
+            Called with the address once the server listens.
+        """
+        self._server.start()
+        self._server.io_loop.add_callback(ready, self.address)
+        self._server.io_loop.start()
+
+    def stop(self) -> None:
+        """Stop answering; callable from any thread."""
+        self._server.io_loop.add_callback(self._server.io_loop.stop)
+
+
+class Guard(Router):
+    """Answer 403 to every request, of pages, resources and websockets, that does not show the token."""
+
+    def __init__(self, application: Application, token: str, cookie: str):
+        self.application, self.token, self.cookie = application, token, cookie
+        self.refusal = Application([(r".*", _Refusal)])
+        application.add_transform(_sealed(token, cookie))
+
+    def find_handler(self, request: HTTPServerRequest, **options: Any) -> Any:
+        """Return what answers a request."""
+        allowed = any(hmac.compare_digest(shown.encode(), self.token.encode()) for shown in self._shown(request))
+        return (self.application if allowed else self.refusal).find_handler(request, **options)
+
+    def _shown(self, request: HTTPServerRequest) -> list[str]:
+        """Return the tokens that a request shows."""
+        tokens = [value.decode("utf-8", "replace") for value in request.query_arguments.get("token", [])]
+        cookie = request.cookies.get(self.cookie)
+        return tokens if cookie is None else [*tokens, cookie.value]
+
+
+class _Refusal(RequestHandler):
+    def prepare(self) -> None:
+        self.set_status(403)
+        self.finish("403: this page needs the token in the address that `trajlab explore` printed.\n")
+
+
+def _sealed(token: str, cookie: str) -> type[OutputTransform]:
+    """Return what adds the cookie and the security headers to every answer."""
+
+    class Sealed(OutputTransform):
+        def transform_first_chunk(self, status: int, headers: Any, chunk: bytes, finishing: bool) -> Any:
+            headers.add("Set-Cookie", f"{cookie}={token}; HttpOnly; SameSite=Strict; Path=/")
+            headers["Content-Security-Policy"] = POLICY
+            headers["Referrer-Policy"] = "no-referrer"
+            headers["X-Content-Type-Options"] = "nosniff"
+            return status, headers, chunk
+
+    return Sealed

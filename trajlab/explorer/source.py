@@ -1,0 +1,198 @@
+"""What the page is started on: runs, results, or both."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from trajlab.errors import BadSetting, MissingData, TrajlabError
+from trajlab.runs.disk.paths import as_path, is_url, reaching
+from trajlab.runs.open import open as open_trajectory
+from trajlab.runs.open import runs_in
+from trajlab.runs.trajectory import Trajectory
+from trajlab.schema import RESULT_VERSION, STORE_FILE, family
+from trajlab.statistics.read import read
+
+Shown = str | Path | Trajectory | xr.Dataset | Mapping[str, Any]
+"""A path, a run, a result, or several of these by name."""
+
+
+@dataclass
+class Source:
+    """Runs and results by name.
+
+    Attributes
+    ----------
+    runs
+        Trajectories by the name of the run.
+    results
+        Results by name: of the stage, after that of their folder where that is another one. From disk they are lazy.
+    paths
+        Path of each run and result that has one.
+    notes
+        What was found and is not shown.
+    alone
+        Whether there is a single run that was named itself, so that its results have no dim `run`.
+    """
+
+    runs: dict[str, Trajectory] = field(default_factory=dict)
+    results: dict[str, xr.Dataset] = field(default_factory=dict)
+    paths: dict[str, Path] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    alone: bool = False
+
+    @property
+    def title(self) -> str:
+        """Name of what is shown."""
+        if len(self.runs) == 1:
+            return next(iter(self.runs))
+        return f"{len(self.runs)} runs" if self.runs else "results"
+
+    def fingerprint(self) -> str:
+        """Return a hash of the files of the runs, their sizes and times; it changes when a run does."""
+        digest = sha256(RESULT_VERSION.encode())
+        for name in sorted(self.runs):
+            path = self.paths.get(name)
+            digest.update(f"{name}\0{path}\0".encode())
+            for line in _files(path) if path is not None else [repr(self.runs[name])]:
+                digest.update(line.encode())
+        return digest.hexdigest()
+
+
+def source_of(shown: Shown | Iterable[Shown], *, step_pattern: str | None = None, trust: bool = False) -> Source:
+    """Open what is to be shown; nothing but headers is read.
+
+    Parameters
+    ----------
+    shown
+        A path, a run, a result, several of these by name, or a sequence of all these.
+    step_pattern, trust
+        As in `trajlab.open`.
+
+    Raises
+    ------
+    MissingData
+        A path does not exist, or holds neither runs nor results.
+    BadSetting
+        Two runs or results have the same name, or something else is to be shown.
+    DamagedData
+        A run is damaged, or the only result.
+    """
+    source = Source()
+    several = isinstance(shown, list | tuple)
+    for item in shown if several else [shown]:  # type: ignore[union-attr]
+        if isinstance(item, str | Path):
+            _add_path(source, as_path(item), step_pattern, trust)
+        elif isinstance(item, Mapping) and not isinstance(item, xr.Dataset):
+            for name, value in item.items():
+                _add(source, str(name), value)
+        else:
+            _add(source, "", item)
+    if not source.runs and not source.results:
+        raise MissingData("cannot explore: there are no runs and no results; name a folder that holds some")
+    source.alone = source.alone and len(source.runs) == 1
+    return source
+
+
+def _add(source: Source, name: str, value: Any) -> None:
+    """Add a run or a result in memory."""
+    if isinstance(value, Trajectory):
+        source.alone = not name
+        _put(source.runs, name or Path(value.source).name or "run", value)
+    elif isinstance(value, xr.Dataset):
+        stage = str(value.attrs.get("stage", name or "result"))
+        _put(source.results, name or stage, read(value).assign_attrs(stage=stage))
+    elif isinstance(value, str | Path):
+        path = as_path(value)
+        if name and _conventions(path) == family(RESULT_VERSION):
+            _put(source.results, name, read_lazily(path))
+        else:
+            _put(source.runs, name, open_trajectory(path))
+        source.paths[name] = path
+    else:
+        raise BadSetting(
+            f"cannot explore a {type(value).__name__}; pass a path, a trajectory, a result, or several of these by name"
+        )
+
+
+def _add_path(source: Source, path: Path, step_pattern: str | None, trust: bool) -> None:
+    """Add the runs and results at a path."""
+    with reaching(path):
+        if not path.is_dir():
+            what = "a file" if path.exists() else "nothing"
+            raise MissingData(f"cannot explore {path}: there is {what}; name a folder of runs, checkpoints or results")
+        if _conventions(path) == family(RESULT_VERSION):
+            _put(source.results, path.stem, read_lazily(path))
+            source.paths[path.stem] = path
+            return
+        stores = [*sorted(path.glob("*.zarr")), *sorted(path.glob("*/*.zarr"))] if not _conventions(path) else []
+    results = [store for store in stores if _conventions(store) == family(RESULT_VERSION)]
+    for store in results:
+        name = store.stem if store.parent == path else f"{store.parent.name}/{store.stem}"
+        try:
+            _put(source.results, name, read_lazily(store))
+            source.paths.setdefault(name, store)
+        except TrajlabError as error:
+            source.notes.append(f"{name}: {error}")
+    runs = {name: run for name, run in runs_in(path).items() if run not in results}
+    for name, run in runs.items():
+        try:
+            _put(source.runs, name, open_trajectory(run, step_pattern=step_pattern, trust=trust))
+            source.paths[name] = run
+        except TrajlabError as error:
+            source.notes.append(f"{name}: {error}")
+    if not runs and not results:
+        name = path.name.removesuffix(".zarr") or str(path)
+        _put(source.runs, name, open_trajectory(path, step_pattern=step_pattern, trust=trust))
+        source.paths[name] = path
+        source.alone = True
+
+
+def read_lazily(path: Path) -> xr.Dataset:
+    """Open a stored result without reading its arrays.
+
+    Raises
+    ------
+    DamagedData
+        It is damaged, of another version, or incomplete.
+    """
+    with reaching(path):
+        try:
+            opened = xr.open_zarr(str(path), chunks=None)
+        except Exception:  # zarr raises anything for damaged metadata; `read` says what to do
+            opened = read(path)
+    stage = str(opened.attrs.get("stage", path.stem))
+    texts = {name: coord.astype(object) for name, coord in opened.coords.items() if coord.dtype.kind in "TU"}
+    return read(opened).assign_attrs(stage=stage).assign_coords(texts)
+
+
+def _put(table: dict[str, Any], name: str, value: Any) -> None:
+    if name in table:
+        raise BadSetting(f"cannot explore two things of the name {name}; rename one of them, or name one of them only")
+    table[name] = value
+
+
+def _conventions(path: Path) -> str:
+    """Return what a Zarr group is of, without its version; empty for other folders."""
+    try:
+        with reaching(path):
+            header = json.loads((path / STORE_FILE).read_text(encoding="utf-8"))
+        return family(header["attributes"].get("Conventions"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return ""
+
+
+def _files(path: Path) -> list[str]:
+    """Return name, size and time of all files below a path."""
+    if is_url(path):
+        remote: Any = path
+        with reaching(path):
+            listing = remote.fs.find(remote.path, detail=True)
+        return [f"{name}\0{info.get('size')}\0{info.get('ETag', info.get('LastModified'))}\n" for name, info in
+                sorted(listing.items())]  # fmt: skip
+    files = [file for file in sorted(path.rglob("*")) if file.is_file()]
+    return [f"{file.relative_to(path)}\0{file.stat().st_size}\0{file.stat().st_mtime_ns}\n" for file in files]

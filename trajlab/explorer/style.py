@@ -1,0 +1,53 @@
+"""Style sheets of the page, light and dark."""
+
+from trajlab.explorer.look import Look
+
+
+def style_of(look: Look) -> str:
+    """Return the style sheet of the parts of the page, which is theirs alone."""
+    return f"""
+    :host {{ color: {look.ink}; font: 14px/1.5 system-ui, "Segoe UI", Roboto, "Liberation Sans", Arial, sans-serif; }}
+    h1 {{ font-size: 17px; margin: 0; font-weight: 600; overflow-wrap: anywhere; }}
+    h3 {{ font-size: 14px; margin: 14px 0 4px; font-weight: 600; overflow-wrap: anywhere; }}
+    p, details {{ margin: 2px 0; }}
+    summary {{ cursor: pointer; color: {look.soft}; }}
+    .note, .soft {{ color: {look.soft}; margin: 2px 0; overflow-wrap: anywhere; }}
+    .facts {{ border-collapse: collapse; }}
+    .facts th {{
+      text-align: left; font-weight: 400; color: {look.soft}; padding: 1px 14px 1px 0; vertical-align: top;
+      white-space: nowrap;
+    }}
+    .facts td {{ padding: 1px 0; overflow-wrap: anywhere; }}
+    .numbers {{ border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 13px; }}
+    .numbers th, .numbers td {{ padding: 1px 14px 1px 0; text-align: right; font-weight: 400; }}
+    .numbers th {{ color: {look.soft}; }}
+    .numbers th:first-child {{ text-align: left; overflow-wrap: anywhere; color: {look.ink}; }}
+    pre {{
+      background: {look.card}; border: 1px solid {look.rule}; border-radius: 4px; padding: 8px; font-size: 12px;
+      margin: 4px 0; white-space: pre-wrap; overflow-wrap: anywhere;
+    }}
+    """
+
+
+def ground_of(look: Look) -> str:
+    """Return the style sheet of the document."""
+    scheme = "dark" if look.paper.lower() < "#8" else "light"
+    return f"html, body {{ background: {look.paper}; color: {look.ink}; margin: 0; color-scheme: {scheme}; }}"
+
+
+def widget_style(look: Look) -> str:
+    """Return the style sheet of widgets."""
+    return f"""
+    :host {{ --surface-color: {look.card}; }}
+    label, .bk-input-group > label {{ color: {look.soft}; font-size: 12px; }}
+    .bk-input {{ background-color: {look.card}; color: {look.ink}; border: 1px solid {look.rule}; font-size: 13px; }}
+    .bk-input:focus, .bk-btn:focus-visible, .bk-tab:focus-visible {{
+      outline: 2px solid {look.categories[0]}; outline-offset: 1px;
+    }}
+    select option {{ background-color: {look.card}; color: {look.ink}; }}
+    .bk-btn {{ background-color: {look.card}; color: {look.ink}; border: 1px solid {look.rule}; font-size: 12px; }}
+    .bk-btn.bk-active {{ background-color: {look.categories[0]}; color: #ffffff; }}
+    .bk-tab {{ color: {look.soft}; font-size: 14px; }}
+    .bk-tab.bk-active {{ color: {look.ink}; background: transparent; border-bottom: 2px solid {look.categories[0]}; }}
+    .bk-header {{ border-bottom: 1px solid {look.rule}; }}
+    """

@@ -1,0 +1,1 @@
+"""Views of the page: a file each, all with the same selection."""
