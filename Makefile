@@ -9,6 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 demo: .venv/installed
 	dvc repro
 	@echo "The report: $(CURDIR)/data/reports/digits.html"
+	@echo "To look around: $(BIN)/trajlab explore data/runs/digits data/results/digits"
 
 test: .venv/installed
 	python -m pytest --numprocesses auto --dist worksteal
