@@ -123,7 +123,7 @@ def test_the_command_itself_finds_modules_where_it_is_called(folder, tmp_path):
     command = [sys.executable, "-c", "from trajlab.cli import main; main()", "run", "torch", str(tmp_path / "out")]
     inputs = ["--stages", "dead_neurons,evaluation", "--model", "foreign_zoo:net", "--probe", "probe.npz"]
     done = subprocess.run([*command, *inputs], capture_output=True, text=True, timeout=120, cwd=folder)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, "trajlab: step = step in the name\n")
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"dead_neurons.zarr", "evaluation.zarr"}
 
     inputs[-1] = "nowhere.npz"

@@ -14,7 +14,15 @@ from trajlab.stages import stage_names
 PACKAGE = Path(trajlab.__file__).parent
 FIGURES, FINDINGS = PACKAGE / "figures", PACKAGE / "reports" / "findings"
 HOOKS = {FIGURES: {"panels", "frames"}, FINDINGS: {"headline_data"}}
-MODULES = [(folder, name) for folder in HOOKS for name in stage_names() if (folder / f"{name}.py").exists()]
+
+
+def file_of(folder, name):
+    """Return the file of a stage's module, or of its package."""
+    file = folder / f"{name}.py"
+    return file if file.exists() else folder / name / "__init__.py"
+
+
+MODULES = [(folder, name) for folder in HOOKS for name in stage_names() if file_of(folder, name).exists()]
 
 TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in PACKAGE.rglob("*.py")}
 NODES = [node for tree in TREES.values() for node in ast.walk(tree)]
@@ -46,12 +54,12 @@ def test_modules__hold_the_function_of_their_stage_and_no_misspelled_hook(folder
 
     assert callable(getattr(module, name))
     assert isinstance(module, Drawn if folder == FIGURES else Summed)
-    assert unused_functions(folder / f"{name}.py", HOOKS[folder] | {name}) == set()
+    assert unused_functions(file_of(folder, name), HOOKS[folder] | {name}) == set()
 
 
 @pytest.mark.parametrize("name", [name for folder, name in MODULES if folder == FINDINGS])
 def test_findings__name_figures_that_exist(name):
-    assert figure_keys(FINDINGS / f"{name}.py") <= literals(TREES[FIGURES / f"{name}.py"])
+    assert figure_keys(file_of(FINDINGS, name)) <= literals(TREES[file_of(FIGURES, name)])
 
 
 def test_hooks__are_optional():

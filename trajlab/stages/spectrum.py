@@ -91,7 +91,7 @@ def spectrum(weight: Tensor, *, every: int = 1, shuffle: bool = True) -> xr.Data
         Entries that are NaN or Inf; at steps with any, all else is NaN.
 
     Tensors with more than two dims are matrices of the first by all others: convolutions [out, in·height·width].
-    Vectors and scalars are excluded; the attr `left_out` names them.
+    Vectors and scalars are excluded; the attr `not_matrices` names them.
 
     Raises
     ------
@@ -132,10 +132,10 @@ def spectrum(weight: Tensor, *, every: int = 1, shuffle: bool = True) -> xr.Data
         raise BadSetting(f"cannot use every={every}: choose 1 or more")
     tensors = by_name(weight)
     matrices = {name: _thinned(array, every) for name, array in tensors.items() if array.ndim > 2}
-    left_out = [name for name in tensors if name not in matrices]
+    vectors = [name for name in tensors if name not in matrices]
     if not matrices:
         raise MissingData(
-            f"cannot compute singular values: {', '.join(filter(None, left_out)) or 'the tensors'} are vectors or "
+            f"cannot compute singular values: {', '.join(filter(None, vectors)) or 'the tensors'} are vectors or "
             "scalars; name a run with matrices"
         )
     shapes = {name: (array.shape[1], int(np.prod(array.shape[2:]))) for name, array in matrices.items()}
@@ -144,7 +144,7 @@ def spectrum(weight: Tensor, *, every: int = 1, shuffle: bool = True) -> xr.Data
     sizes = np.array(list(shapes.values())) if table.ndim == 3 else np.array(shapes[""])
     table = table.assign_coords({name: (table.dims[:-2], sizes[..., i]) for i, name in enumerate(("rows", "columns"))})
     result = as_one_task(partial(_result, shuffle=shuffle), table)
-    return annotate(result, MEANINGS, every=every, left_out=", ".join(left_out))
+    return annotate(result, MEANINGS, every=every, not_matrices=", ".join(vectors))
 
 
 def _thinned(array: xr.DataArray, every: int) -> xr.DataArray:

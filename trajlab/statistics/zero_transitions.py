@@ -64,7 +64,8 @@ def _columns(table: xr.DataArray, once: Sequence[str], per_tau: Sequence[str]) -
     """Return the columns of a kernel without the first step, those of each threshold with a dim `tau`."""
     table = stride(table.drop_vars(["column", "pooling"])).isel(step=slice(1, None))
     dims, values = table.dims[:-1], table.values
-    by_tau = values[..., len(once) :].reshape(*values.shape[:-1], -1, len(per_tau))
+    thresholds = (values.shape[-1] - len(once)) // len(per_tau)
+    by_tau = values[..., len(once) :].reshape(*values.shape[:-1], thresholds, len(per_tau))
     columns = {name: (dims, values[..., i]) for i, name in enumerate(once)}
     columns |= {name: ((*dims, "tau"), by_tau[..., i]) for i, name in enumerate(per_tau)}
     return xr.Dataset(columns, table.coords)

@@ -294,7 +294,7 @@ def test_features__says_what_it_lacks(run):
         computed(run, reference=7)
     with pytest.raises(MissingData, match="--layers"):
         of({})
-    with pytest.raises(BadSetting, match="no module of that name"):
+    with pytest.raises(BadSetting, match="no module or function of that name"):
         computed(run, layers=["relu"])
 
 
