@@ -1,11 +1,12 @@
 # make demo   train the digits study, compute every stage, write the report
-# make test   run the tests
+# make test   run the tests, but the slow ones
+# make test-all  run all tests
 # make lint   check style and types
 PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test lint bench
+.PHONY: demo test test-all lint bench
 demo: .venv/installed
 	dvc repro
 	@echo "The report: $(CURDIR)/data/reports/digits.html"
@@ -13,6 +14,9 @@ demo: .venv/installed
 
 test: .venv/installed
 	python -m pytest --numprocesses auto --dist worksteal
+
+test-all: .venv/installed
+	python -m pytest --numprocesses auto --dist worksteal -m "slow or not slow"
 
 bench: .venv/installed
 	python -m tests.benchmarks

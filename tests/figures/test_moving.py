@@ -55,6 +55,7 @@ def test_moving__the_same_result_gives_the_same_bytes(result, tmp_path, ending):
     assert files[0] == files[1]
 
 
+@pytest.mark.slow
 def test_moving__steps_may_be_chosen_and_many_are_thinned_out(tmp_path):
     kernels = np.random.default_rng(0).random((400, 1, 1, 2, 2))
     result = trajlab.run("filters", trajlab.from_arrays({"w": kernels}), max_steps=400).compute()

@@ -192,6 +192,7 @@ def test_claims__of_several_data_sets_are_of_all_of_them(results):
     assert [list(measured.values) for measured in within] == [[0.2] * 2, [0.3] * 2, [0.1] * 2, [0.05]]
 
 
+@pytest.mark.slow
 def test_claims__are_made_of_what_the_stages_give(tmp_path):
     training = {
         "model": {"factory": "pipelines.zoo:squeeze_mlp", "arguments": {"widths": [64, 8, 10]}},

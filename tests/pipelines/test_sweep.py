@@ -48,6 +48,7 @@ def trained(tmp_path_factory):
     return folder / "snapshots" / "digits" / "tiny"
 
 
+@pytest.mark.slow
 def test_sweep__that_is_killed_leaves_no_run_behind(tmp_path):
     endless = {**STUDY, "training": STUDY["training"] | {"epochs": 10**6}}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump({"studies": {"digits/tiny": endless}}))
@@ -81,6 +82,7 @@ def facts(folder, variant):
     return json.loads((folder / f"xavier_normal-sgd-{variant}-0" / "run.json").read_text())
 
 
+@pytest.mark.slow
 def test_sweep__trains_all_runs_for_the_epochs(trained):
     assert len(list(trained.iterdir())) == 4
     assert all(facts(trained, variant)["closed"] == 2 * (160 // 32) for variant in STUDY["variants"])

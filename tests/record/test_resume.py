@@ -24,6 +24,7 @@ def start(directory, steps):
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
 
 
+@pytest.mark.slow
 def test_recorder__killed_at_random_moments_equals_an_uninterrupted_run(read, same, tmp_path):
     steps, moments = 200, random.Random(time.time_ns())
     with start(tmp_path / "whole", steps) as reference:

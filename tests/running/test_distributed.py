@@ -51,6 +51,7 @@ def same(actual, expected):
     xr.testing.assert_allclose(actual, expected, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_cluster__all_stages_give_the_same_numbers(run, cluster):
     expected = local(run)
     with distributed.Client(cluster):
@@ -58,6 +59,7 @@ def test_cluster__all_stages_give_the_same_numbers(run, cluster):
             same(trajlab.run(name, serve(name, run)).compute(), expected[name])
 
 
+@pytest.mark.slow
 def test_cluster__a_worker_that_is_killed_does_not_change_the_result(run, cluster, monkeypatch):
     monkeypatch.setattr("trajlab.sizes.BLOCK_BYTES", 10_000)
     expected = local(run)

@@ -144,6 +144,7 @@ def test_distribution__a_tensor_without_entries_leaves_totals_alone(rng):
         assert np.isfinite(actual[name]).all()
 
 
+@pytest.mark.slow
 def test_distribution__errors_of_sampled_gradients_cover_the_truth(rng):
     whole = {"a": rng.standard_t(8, 3000) * 0.5, "b": rng.gamma(3.0, size=1500)}
     together = np.concatenate([*whole.values()])

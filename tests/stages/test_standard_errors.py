@@ -150,14 +150,20 @@ def paths() -> tuple[dict[str, xr.DataArray], ...]:
     return draws, others, {"w": entire(ours)}, {"w": entire(theirs)}
 
 
+@cache
+def results_of_paths(stage: str) -> tuple[xr.Dataset, xr.Dataset]:
+    """Return what a stage says of the samples, and of the whole tensors."""
+    draws, others, ours, theirs = paths()
+    return OF_PATHS[stage](draws, others).compute(), OF_PATHS[stage](ours, theirs).compute()
+
+
 def entire(values: np.ndarray) -> xr.DataArray:
     return xr.DataArray(da.from_array(values, chunks=-1), {"step": np.arange(len(values))}, ("step", "out"), "w")
 
 
 @pytest.mark.parametrize(("stage", "name"), ON_PATHS)
 def test_standard_errors__of_several_steps_cover_the_truth_as_often_as_they_claim(stage, name):
-    draws, others, ours, theirs = paths()
-    estimated, exact = OF_PATHS[stage](draws, others).compute(), OF_PATHS[stage](ours, theirs).compute()
+    estimated, exact = results_of_paths(stage)
     truth = exact[name].squeeze("parameter").transpose("step", ...).values
     estimates, errors = (estimated[key].transpose("parameter", "step", ...).values for key in (name, f"{name}_se"))
     uncertain = np.isfinite(truth) & (np.nan_to_num(estimates).std(0) > 1e-9)

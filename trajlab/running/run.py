@@ -102,7 +102,7 @@ def run(
     array([5.65685425, 2.82842712, 0.        ])
     """
     shared = {"parent": parent, "on": on, "model": model, "probe": probe, "device": device, "unit_axis": unit_axis}
-    if isinstance(stage_or_name, str) or callable(stage_or_name):
+    if isinstance(stage_or_name, str) or not isinstance(stage_or_name, Sequence):
         return _run_stage(stage_or_name, trajectory, **shared, settings=settings)
     by_name = {each if isinstance(each, str) else stage_name(each): each for each in stage_or_name}
     _check_together(stage_or_name, by_name, settings)

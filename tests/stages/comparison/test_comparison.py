@@ -128,6 +128,7 @@ def test_comparison__says_what_it_lacks(example):
         trajlab.run("comparison", {"a": walk([[0]]), "parent": walk([[0]])}, parent=walk([[0]]))
 
 
+@pytest.mark.slow
 def test_comparison__of_sixteen_runs_has_few_tasks():
     runs = {str(seed): trajlab.example(seed=seed) for seed in range(16)}
     assert len(trajlab.run("comparison", runs).total_distance.__dask_graph__()) < 10_000
