@@ -189,11 +189,12 @@ def run_stages(
 ) -> None:
     """Compute several stages in one pass over the data."""
     from trajlab.running.compute import write
-    from trajlab.running.left_out import LEFT_OUT, say_left_out
+    from trajlab.running.left_out import say_left_out
     from trajlab.running.settings import read_settings, settings_of
     from trajlab.running.skipped_stages import skipped_stages
     from trajlab.running.stage_command import lazy_result
     from trajlab.running.step_source import say_step_source
+    from trajlab.schema import LEFT_OUT
 
     options = RunOptions(run, parent, on, step_pattern, model, probe, device, unit_axis, trust, series, key, parameters)
     results: dict[Path, Any] = {}

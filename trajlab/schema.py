@@ -12,6 +12,9 @@ STORE_VERSION = "trajlab-1"
 RESULT_VERSION = "trajlab-result-3"
 """`Conventions` in the attributes of a result; raised when names or attributes change, or a stage writes more."""
 
+LEFT_OUT = "left_out"
+"""Attr of a result, and of its totals, that names the tensors that are not in it."""
+
 
 def family(version: object) -> str:
     """Return what a version is of, without its number.

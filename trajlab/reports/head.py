@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from trajlab.running.left_out import LEFT_OUT
+from trajlab.schema import LEFT_OUT
 from trajlab.statistics.studies import LINEAGE, facts, run_names, set_of_studies, shared_facts, telling_facts
 from trajlab.statistics.wording import count, listed, number
 

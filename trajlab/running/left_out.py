@@ -7,9 +7,7 @@ import xarray as xr
 
 from trajlab.running.inputs import TENSORS, needs_of, without_prefix
 from trajlab.runs.trajectory import Trajectory
-
-LEFT_OUT = "left_out"
-"""Attr of a result, and of its totals, that names the tensors that are not in it."""
+from trajlab.schema import LEFT_OUT
 
 SHOWN = 6
 """Most names in a line."""

@@ -13,7 +13,7 @@ from trajlab.errors import AmbiguousData
 from trajlab.running.compute import write
 from trajlab.running.help import description, parameter_help
 from trajlab.running.inputs import needs_replay
-from trajlab.running.left_out import LEFT_OUT, say_left_out
+from trajlab.running.left_out import say_left_out
 from trajlab.running.options import (
     Device,
     Key,
@@ -40,6 +40,7 @@ from trajlab.runs.disk.paths import as_path
 from trajlab.runs.open import open as open_trajectory
 from trajlab.runs.open import runs_in
 from trajlab.runs.trajectory import Trajectory
+from trajlab.schema import LEFT_OUT
 from trajlab.stages import stage
 
 
