@@ -386,13 +386,16 @@ def test_open__two_files_of_one_step_are_named(tmp_path):
     assert trajlab.open(tmp_path, series="h_[12]").steps.tolist() == [1, 2]
 
 
-def test_open__a_file_that_is_no_checkpoint_is_left_aside_unless_its_name_has_a_step(tmp_path):
+def test_open__a_file_without_weights_is_left_aside_and_a_damaged_one_of_a_step_is_not(tmp_path):
     save(tmp_path, ["epoch_1", "epoch_2"])
     torch.save({"learning_rate": 0.1}, tmp_path / "weights.pt")
     run = trajlab.open(tmp_path)
     assert run.steps.tolist() == [1, 2] and list(run.left_aside) == ["weights.pt"]
     torch.save({"learning_rate": 0.1}, tmp_path / "epoch_3.pt")
-    with pytest.raises(DamagedData, match="epoch_3"):
+    run = trajlab.open(tmp_path)
+    assert run.steps.tolist() == [1, 2] and "learning_rate" in run.left_aside["epoch_3.pt"]
+    (tmp_path / "epoch_4.pt").write_bytes((tmp_path / "epoch_3.pt").read_bytes()[:200])
+    with pytest.raises(DamagedData, match="epoch_4"):
         trajlab.open(tmp_path)
 
 
@@ -426,7 +429,7 @@ def test_open__a_link_to_the_last_checkpoint_and_one_to_nothing(tmp_path):
 def test_open__a_folder_of_which_nothing_can_be_read_names_it(tmp_path):
     for name in ("weights", "network"):
         torch.save({"learning_rate": 0.1}, tmp_path / f"{name}.pt")
-    with pytest.raises(MissingData, match="network.pt.*weights.pt"):
+    with pytest.raises(DamagedData, match="network.pt.*weights.pt"):
         trajlab.open(tmp_path)
     save(tmp_path, ["epoch_1"])
     with pytest.raises(MissingData, match="epoch_1.*step pattern"):
