@@ -93,6 +93,7 @@ def test_stack__variables_that_one_run_lacks(study):
     assert result.gradients.sel(run="bare").isnull().all()
 
 
+@pytest.mark.slow
 def test_report__and_figures_of_runs_of_different_architecture(study, tmp_path):
     write({tmp_path / f"{name}.zarr": trajlab.run(name, study) for name in STAGES})
     page = trajlab.report(tmp_path, tmp_path / "report.html").read_text()

@@ -578,6 +578,7 @@ def test_command_line__errors_are_one_line(bucket, recorded, tmp_path, cli):
     assert not [key for key in keys(bucket) if "x.zarr" in key]
 
 
+@pytest.mark.slow
 def test_cluster__workers_open_the_object_store_themselves(bucket, recorded, tmp_path, cli):
     distributed = pytest.importorskip("distributed")
     url = upload(recorded, f"{bucket}/first")

@@ -58,7 +58,8 @@ def find_candidates(
     """
     entries = sorted((e for e in folder.iterdir() if not e.name.startswith(".")), key=lambda e: natural(e.name))
     possible = [entry for entry in entries if _may_be(entry, source, formats)]
-    others = [entry for entry in entries if entry not in set(possible)] if name_others else []
+    names = {entry.name for entry in possible}
+    others = [entry for entry in entries if entry.name not in names] if name_others else []
     left_aside = {entry.name: _reason(entry, source) for entry in others if _holds_weights(entry, formats)}
     possible = [entry for entry in possible if weight_files(entry, formats)]
     if source is None:

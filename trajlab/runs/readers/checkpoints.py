@@ -104,7 +104,8 @@ def find_checkpoints(
     left_aside |= {entry: reason for entry, reason in readings.items() if isinstance(reason, str)}
     stated = [checkpoint for checkpoint in readings.values() if isinstance(checkpoint, Stated)]
     model = stated if source is not None else _one_model(folder, stated, formats)
-    left_aside |= {checkpoint.entry: "it states no step" for checkpoint in stated if checkpoint not in model}
+    kept = {checkpoint.entry for checkpoint in model}
+    left_aside |= {checkpoint.entry: "it states no step" for checkpoint in stated if checkpoint.entry not in kept}
     steps = read_steps(folder, model, source) if model else Steps({}, "", {})
     headers = {checkpoint.entry: dict(checkpoint.headers) for checkpoint in model}
     snapshots = [Checkpoint(step, entry, headers[entry]) for entry, step in steps.steps.items()]
