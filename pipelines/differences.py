@@ -27,10 +27,10 @@ OURS = "ours"
 """What a claim that was not published is about."""
 
 SIZES = ("seeds", "images", "epochs", "gradients")
-"""Settings of which less is a smaller size of the same experiment, not another one."""
+"""Settings whose smaller values are a smaller size of the same experiment."""
 
 LISTS = ("inits",)
-"""Settings of which a part is a smaller size of the same experiment."""
+"""Settings whose subsets are a smaller size of the same experiment."""
 
 TRAINING_IMAGES = {"mnist": 60_000, "fashion_mnist": 60_000, "cifar10": 50_000}
 """Training images of whole data sets, where a publication uses all."""

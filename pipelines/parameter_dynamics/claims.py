@@ -151,7 +151,7 @@ def features_of_adam_correlate_within_resnet(results: Results) -> Claim:
 
 def logits_of_adam_correlate(results: Results) -> Claim:
     """Compare the correlation of 1,000 logits of ResNet with the start, SGD and chance."""
-    return _within(results, "logits_resnet18", "ResNet-18, 1,000 logits of which ten are classes.", "they correlate")
+    return _within(results, "logits_resnet18", "ResNet-18, 1,000 logits; ten of them are classes.", "they correlate")
 
 
 def distortion_changes_nothing(results: Results) -> Claim:

@@ -59,16 +59,16 @@ def test_a_port_in_use_is_an_error_of_one_line(address, study):
 
 def test_the_table_of_runs_has_facts_and_end_values(study):
     from trajlab.explorer.context import Context
-    from trajlab.explorer.explore import library_of
+    from trajlab.explorer.explore import collection_of
     from trajlab.explorer.look import LIGHT
     from trajlab.explorer.quantity import Arrays
     from trajlab.explorer.selection import Selection
     from trajlab.explorer.views.runs import end_values
 
-    library = library_of(
+    collection = collection_of(
         study, results=None, stages=[], step_pattern=None, model=None, probe=None, device=None, trust=False
     )
-    context = Context(library, Selection(), LIGHT, Arrays())
+    context = Context(collection, Selection(), LIGHT, Arrays())
     assert np.allclose(end_values(context)["loss, last"], [0.01, 0.1, 1.0])
     assert context.facts()["run-1"] == {"lr": 0.1, "note": context.facts()["run-0"]["note"], "seed": 1}
     assert context.quantity == ("", "")

@@ -7,9 +7,9 @@ import xarray as xr
 pytest.importorskip("bokeh", reason="the page needs trajlab[explore]")
 
 from trajlab.explorer.context import Context  # noqa: E402
-from trajlab.explorer.library import Library  # noqa: E402
 from trajlab.explorer.look import LIGHT  # noqa: E402
 from trajlab.explorer.quantity import Arrays  # noqa: E402
+from trajlab.explorer.result_collection import ResultCollection  # noqa: E402
 from trajlab.explorer.selection import Selection  # noqa: E402
 from trajlab.explorer.source import source_of  # noqa: E402
 from trajlab.explorer.views.samples import Samples  # noqa: E402
@@ -25,8 +25,8 @@ def embedding():
 
 
 def shown(embedding, **state):
-    library = Library(source_of({"embedding": embedding}))
-    view = Samples(Context(library, Selection(**state), LIGHT, Arrays()))
+    collection = ResultCollection(source_of({"embedding": embedding}))
+    view = Samples(Context(collection, Selection(**state), LIGHT, Arrays()))
     view.update()
     return view
 

@@ -27,7 +27,7 @@ def run_of(*models: nn.Module):
 
 
 class Calling(nn.Module):
-    """A hidden layer, of which two units are far below zero, and a function in the place of an activation."""
+    """A network with a function in place of an activation; two of its hidden units are far below zero."""
 
     def __init__(self, function):
         super().__init__()

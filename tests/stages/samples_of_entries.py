@@ -1,4 +1,4 @@
-"""Tensors of which only a sample of the entries was recorded, for simulations of standard errors."""
+"""Tensors with only a sample of their entries recorded, for simulations of standard errors."""
 
 import dask.array as da
 import numpy as np

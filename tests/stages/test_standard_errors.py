@@ -222,7 +222,7 @@ def test_standard_errors__of_relative_thresholds_hold_for_heavy_tails(kind):
 @pytest.mark.parametrize("entries", [10, 100, 1000])
 @pytest.mark.parametrize("expected", [0.02, 0.2, 1.0, 4.0])
 def test_intervals__of_rare_entries(entries, expected):
-    """Zeros among 20,000 entries of which the sample holds a few or none: an error of 0 covers no such rate."""
+    """Zeros among 20,000 entries, few or none in the sample: an error of 0 covers no such rate."""
     rng = np.random.default_rng(5)
     zeros = round(20_000 * expected / entries)
     rows = np.ones((801, 20_000), np.float32)

@@ -34,7 +34,7 @@ def code_of(context: Context) -> str:
 
 def _opening(context: Context, result: str) -> list[str]:
     """Return the lines that open a stored result, or compute one."""
-    stored = context.library.path_of(result)
+    stored = context.collection.path_of(result)
     if stored is not None:
         return ["import xarray as xr", "", f"result = xr.open_zarr({str(stored)!r}, chunks=None)"]
     return ["# `results` holds what you passed to trajlab.explore", f"result = results[{result!r}]"]
@@ -42,8 +42,8 @@ def _opening(context: Context, result: str) -> list[str]:
 
 def computing_code(context: Context, result: str) -> str:
     """Return code that computes a result anew; empty if its runs are not known by their paths."""
-    source = context.library.source
-    if result not in context.library.computed or not source.paths:
+    source = context.collection.source
+    if result not in context.collection.computed or not source.paths:
         return ""
     opened = {name: f"trajlab.open({str(path)!r})" for name, path in source.paths.items() if name in source.runs}
     runs = next(iter(opened.values())) if source.alone else (

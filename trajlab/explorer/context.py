@@ -1,4 +1,4 @@
-"""What every view of a page needs: the library, the selection, the colors, and the parts of results they select."""
+"""What every view of a page needs: the collection, the selection, the colors, and the parts of results they select."""
 
 from functools import cached_property
 from typing import Any
@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from trajlab.explorer.library import Library
 from trajlab.explorer.look import Look
 from trajlab.explorer.quantity import Arrays, chosen, maps_of, of_run, row_dim
+from trajlab.explorer.result_collection import ResultCollection
 from trajlab.explorer.selection import Selection
 from trajlab.explorer.step_axis import StepAxis
 from trajlab.statistics.metrics import LOSSES, VALIDATION_LOSSES
@@ -19,11 +19,11 @@ PREFERRED = (("drift", "relative"), ("gradient_statistics", "l2"), ("distributio
 
 
 class Context:
-    """A selection on a library, with the parts of results that it selects.
+    """A selection on a collection, with the parts of results that it selects.
 
     Parameters
     ----------
-    library
+    collection
         Results and runs.
     selection
         What is selected.
@@ -33,19 +33,19 @@ class Context:
         Loaded parts, which all pages of a server share.
     """
 
-    def __init__(self, library: Library, selection: Selection, look: Look, arrays: Arrays):
-        self.library, self.selection, self.look, self.arrays = library, selection, look, arrays
+    def __init__(self, collection: ResultCollection, selection: Selection, look: Look, arrays: Arrays):
+        self.collection, self.selection, self.look, self.arrays = collection, selection, look, arrays
         self._maps: tuple[tuple[int, ...], dict[str, dict[str, xr.DataArray]]] | None = None
 
     @property
     def results(self) -> dict[str, xr.Dataset]:
         """Results that exist, by name."""
-        return dict(self.library.results)
+        return dict(self.collection.results)
 
     @property
     def runs(self) -> list[str]:
         """Names of all runs."""
-        names = list(self.library.source.runs)
+        names = list(self.collection.source.runs)
         for result in self.results.values():
             names += [str(name) for name in result["run"].values] if "run" in result.dims else []
         return list(dict.fromkeys(names)) or ["run"]
@@ -68,7 +68,7 @@ class Context:
     @cached_property
     def axis(self) -> StepAxis:
         """Axis of the steps of all runs."""
-        runs = self.library.source.runs.values()
+        runs = self.collection.source.runs.values()
         steps = [run.steps for run in runs if len(run.steps)] or [
             result["step"].values for result in self.results.values() if "step" in result.dims
         ]
@@ -106,7 +106,7 @@ class Context:
             return wanted
         if wanted[0] in maps:
             return wanted[0], next(iter(maps[wanted[0]]))
-        if wanted[0] and self.library.is_busy and wanted[0] in self.library.states:
+        if wanted[0] and self.collection.is_busy and wanted[0] in self.collection.states:
             return "", ""  # it is still to be computed
         for result, variable in PREFERRED:
             if variable in maps.get(result, {}):
@@ -172,13 +172,13 @@ class Context:
 
     def metrics(self) -> list[str]:
         """Return the names of the metrics of all runs."""
-        runs = self.library.source.runs.values()
+        runs = self.collection.source.runs.values()
         return list(dict.fromkeys(str(name) for run in runs for name in run.metrics.data_vars))
 
     def facts(self) -> dict[str, dict[str, Any]]:
         """Return the facts of each run that say what made it, by run."""
         facts: dict[str, dict[str, Any]] = {name: {} for name in self.runs}
-        for name, run in self.library.source.runs.items():
+        for name, run in self.collection.source.runs.items():
             described = run.facts.get("describe", {})
             facts[name] |= {key: value for key, value in described.items() if isinstance(value, str | int | float)}
         for result in self.results.values():

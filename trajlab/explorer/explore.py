@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from trajlab.errors import BadSetting, MissingData
-from trajlab.explorer.library import Library
+from trajlab.explorer.result_collection import ResultCollection
 from trajlab.explorer.source import Shown, source_of
 from trajlab.runs.disk.paths import as_path
 from trajlab.stages import stage
@@ -64,17 +64,17 @@ def explore(
 
     if "ipykernel" in sys.modules:
         pn.extension("tabulator", inline=True)
-    library = library_of(
+    collection = collection_of(
         shown, results=results, stages=stages, step_pattern=step_pattern, model=model, probe=probe, device=device,
         trust=trust,
     )  # fmt: skip
-    page = Page(library, Arrays(), theme=theme)
-    library.start()
+    page = Page(collection, Arrays(), theme=theme)
+    collection.start()
     pn.state.onload(lambda: pn.state.add_periodic_callback(page.tick, TICK))
     return page.layout
 
 
-def library_of(
+def collection_of(
     shown: Shown | Iterable[Shown],
     *,
     results: str | Path | None,
@@ -84,12 +84,12 @@ def library_of(
     probe: Any,
     device: str | None,
     trust: bool,
-) -> Library:
-    """Open what is to be shown; see `explore`. Nothing is computed before `Library.start`."""
+) -> ResultCollection:
+    """Open what is to be shown; see `explore`. Nothing is computed before `ResultCollection.start`."""
     for name in stages or ():
         stage(name)  # raises if there is none
     settings = {"model": model, "probe": probe, "device": device}
-    return Library(
+    return ResultCollection(
         source_of(shown, step_pattern=step_pattern, trust=trust),
         None if results is None else as_path(results),
         stages=stages,
@@ -111,7 +111,7 @@ def serve(paths: Sequence[Path], *, host: str, port: int, browser: bool, theme: 
     theme
         Colors until a visitor chooses others.
     options
-        Further arguments of `library_of`.
+        Further arguments of `collection_of`.
 
     Raises
     ------
@@ -125,14 +125,14 @@ def serve(paths: Sequence[Path], *, host: str, port: int, browser: bool, theme: 
     if not 0 <= port <= 65_535:
         raise BadSetting(f"cannot listen on port {port}: choose 0 to 65535")
     require_panel()
-    library = library_of(list(paths), **options)
+    collection = collection_of(list(paths), **options)
 
     from trajlab.explorer.page import served_page
     from trajlab.explorer.quantity import Arrays
     from trajlab.explorer.server import LOCAL, PageServer
 
     arrays = Arrays()
-    server = PageServer(lambda: served_page(library, arrays), title=library.source.title, host=host, port=port)
+    server = PageServer(lambda: served_page(collection, arrays), title=collection.source.title, host=host, port=port)
     if host not in LOCAL:
         print(
             f"trajlab: warning: {host} can be reached from other machines; whoever has the address with its token sees "
@@ -142,16 +142,16 @@ def serve(paths: Sequence[Path], *, host: str, port: int, browser: bool, theme: 
 
     def ready(address: str) -> None:
         print(address, flush=True)
-        if library.source.runs:
-            print(f"results are kept in {library.folder}; ctrl-C stops", file=sys.stderr, flush=True)
+        if collection.source.runs:
+            print(f"results are kept in {collection.folder}; ctrl-C stops", file=sys.stderr, flush=True)
         if browser:
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
-        library.start()
+        collection.start()
 
     try:
         server.run(ready)
     finally:
-        library.stop()
+        collection.stop()
 
 
 def require_panel() -> None:

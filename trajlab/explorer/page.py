@@ -15,9 +15,9 @@ from trajlab.errors import TrajlabError
 from trajlab.explorer.code import code_of, computing_code
 from trajlab.explorer.context import Context
 from trajlab.explorer.controls import Controls
-from trajlab.explorer.library import Library
 from trajlab.explorer.look import LOOKS
 from trajlab.explorer.quantity import Arrays
+from trajlab.explorer.result_collection import ResultCollection
 from trajlab.explorer.selection import (
     FIELDS,
     LAYER,
@@ -65,7 +65,7 @@ class Page:
 
     Parameters
     ----------
-    library
+    collection
         What is shown; all visitors share it.
     arrays
         Loaded parts of results, which they share, too.
@@ -80,12 +80,12 @@ class Page:
         What is selected.
     """
 
-    def __init__(self, library: Library, arrays: Arrays, *, theme: str = "light"):
-        self.library = library
+    def __init__(self, collection: ResultCollection, arrays: Arrays, *, theme: str = "light"):
+        self.collection = collection
         self.theme = theme if theme in LOOKS else "light"
         look = LOOKS[self.theme]
         self.selection = Selection()
-        self.context = Context(library, self.selection, look, arrays)
+        self.context = Context(collection, self.selection, look, arrays)
         self._style, self._widget_style = style_of(look), widget_style(look)
         self._version, self._query = -1, ""
         self._location: Any = None
@@ -107,7 +107,7 @@ class Page:
             callback=self._csv, filename="trajlab.csv", label="download CSV", width=140,
             stylesheets=[self._widget_style],
         )  # fmt: skip
-        title = html(f"<h1>{escape(library.source.title)}</h1>")
+        title = html(f"<h1>{escape(collection.source.title)}</h1>")
         self.layout = pn.Row(
             pn.Column(pn.Row(title, self.dark), self.controls.layout, width=310, margin=(8, 4)),
             pn.Column(
@@ -132,9 +132,9 @@ class Page:
 
     def tick(self) -> None:
         """Show results that were computed since, and put the state into the address once it rests."""
-        self.status.object = f'<span class="soft">{escape(self.library.progress())}</span>'
-        if self.library.version != self._version:
-            self._version = self.library.version
+        self.status.object = f'<span class="soft">{escape(self.collection.progress())}</span>'
+        if self.collection.version != self._version:
+            self._version = self.collection.version
             self.update()
         query = to_query(self.selection)
         if self._location is not None and query != self._query:
@@ -198,11 +198,11 @@ class Page:
         self._location.search = f"?{query}"
 
 
-def served_page(library: Library, arrays: Arrays) -> Any:
+def served_page(collection: ResultCollection, arrays: Arrays) -> Any:
     """Build the page of a visitor of the server."""
     pn.state.curdoc.template_variables["dist_url"] = LOCAL_DIST  # else Panel takes style sheets from its CDN
     theme = pn.state.session_args.get("theme", [b"light"])[0].decode("utf-8", "replace")
-    page = Page(library, arrays, theme=theme)
+    page = Page(collection, arrays, theme=theme)
     pn.config.raw_css = [ground_of(LOOKS[page.theme])]
     page.connect(pn.state.location)
     pn.state.curdoc.js_on_event(DocumentReady, CustomJS(code=ON_LOAD))

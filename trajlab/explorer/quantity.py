@@ -36,7 +36,7 @@ def _is_aside(name: str) -> bool:
 
 
 def free_dims(array: xr.DataArray) -> list[str]:
-    """Return the dims besides run, step and rows, of which a view shows one label."""
+    """Return the dims besides run, step and rows; a view shows one label of each."""
     return [str(dim) for dim in array.dims if dim not in ("run", "step", *ROWS)]
 
 

@@ -31,7 +31,7 @@ ALIASES = {"expit": "sigmoid", "log_sigmoid": "logsigmoid", "clip": "clamp", "cl
 CLAMPS = ("clamp", "clip", "clamp_min")
 MAXIMA = ("maximum", "fmax", "max")
 ZEROS = ("zeros", "zeros_like", "new_zeros")
-"""Functions whose results are zeros, of which the maximum with a tensor is a ReLU."""
+"""Functions that return zeros; the maximum of zeros and a tensor is a ReLU."""
 
 SOFTMAXES = ("Softmin", "Softmax", "Softmax2d", "LogSoftmax")
 

@@ -21,7 +21,7 @@ class Measured(NamedTuple):
     Attributes
     ----------
     what
-        What was measured, of which runs.
+        What was measured, and in which runs.
     values
         One number for each run; NaN where it is unknown.
     unit

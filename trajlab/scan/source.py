@@ -29,7 +29,7 @@ class Source:
     step
         The optimizer steps, (step).
     shape
-        Shape of the whole tensor at one step, of which a row may hold a sample.
+        Shape of the whole tensor at one step; a row may hold a sample of it.
     size, itemsize
         Entries of a row, and bytes of an entry.
     epsilon

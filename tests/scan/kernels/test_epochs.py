@@ -78,7 +78,7 @@ def test_epochs__of_an_empty_tensor_are_unknown():
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**32), st.sets(st.integers(1, 11)), st.sets(st.integers(1, 11)), st.sets(st.integers(1, 11)))
 def test_epochs__of_a_sample_have_covariances_that_do_not_depend_on_blocks(seed, starts, cuts, others):
-    """Nine taps of 40 entries, of which 4 each were recorded."""
+    """Nine taps of 40 entries; 4 entries of each tap were recorded."""
     rng = np.random.default_rng(seed)
     index = np.sort(np.concatenate([rng.choice(40, 4, replace=False) * 9 + tap for tap in range(9)]))
     rows, starts = rng.standard_normal((12, 36)), [0, *sorted(starts)]

@@ -90,7 +90,7 @@ class Moments:
         return self.context.before, self.context.step
 
     def _runs(self) -> tuple | None:
-        runs = self.context.library.source.runs
+        runs = self.context.collection.source.runs
         if self.run_before not in runs or self.context.run not in runs:
             return None
         return runs[self.run_before], runs[self.context.run]
@@ -100,7 +100,7 @@ class Moments:
         if runs is None:
             return None
         key = ("pair", self.run_before, a, self.context.run, b)
-        return self.context.library.aside(key, lambda: compare(runs[0], a, runs[1], b))
+        return self.context.collection.aside(key, lambda: compare(runs[0], a, runs[1], b))
 
     def _layers_table(self, pair: "Pair | Exception | None") -> str:
         if self._runs() is None:
@@ -130,7 +130,7 @@ class Moments:
         if runs is None or context.row not in runs[1].weights:
             return ""
         key = ("rows", self.run_before, a, context.run, b, context.row)
-        table = context.library.aside(key, lambda: changed_rows(runs[0], a, runs[1], b, context.row))
+        table = context.collection.aside(key, lambda: changed_rows(runs[0], a, runs[1], b, context.row))
         if table is None or isinstance(table, Exception) or not len(table):
             return ""
         is_embedding = runs[1].weights[context.row].attrs.get("kind") == "embedding" or "embed" in context.row

@@ -7,8 +7,8 @@ import pandas as pd
 import panel as pn
 
 from trajlab.explorer.context import Context
-from trajlab.explorer.library import COMPUTING, FAILED, READY, WAITING
 from trajlab.explorer.quantity import numbers, row_dim
+from trajlab.explorer.result_collection import COMPUTING, FAILED, READY, WAITING
 from trajlab.explorer.views.alert_timeline import AlertTimeline, alerts_of
 from trajlab.explorer.views.heat_map import HeatMap, RoleGrid
 from trajlab.explorer.views.lines import LineChart
@@ -61,10 +61,10 @@ class Overview:
         )
 
     def _absent(self) -> str:
-        library = self.context.library
+        collection = self.context.collection
         if self.context.quantity[0]:
             return ""
-        if library.is_busy:
+        if collection.is_busy:
             return note("The first results are being computed; they appear here as soon as they are there.")
         return note("There is no result over steps and layers to show as a heat map.")
 
@@ -88,7 +88,7 @@ class Overview:
 
     def _metrics(self) -> LineChart | None:
         metric = self.context.metric()
-        runs = self.context.library.source.runs
+        runs = self.context.collection.source.runs
         lines = {}
         for name in self.context.chosen_runs:
             if name in runs and metric in runs[name].metrics:
@@ -142,7 +142,7 @@ def events_of(context: Context, tap) -> dict:
 
 def facts_table(context: Context) -> str:
     """Return what is known of the run as an HTML table."""
-    run = context.library.source.runs.get(context.run)
+    run = context.collection.source.runs.get(context.run)
     if run is None:
         rows = [(key, str(value)) for key, value in context.facts().get(context.run, {}).items()]
         rows.append(("results", ", ".join(context.results)))
@@ -157,17 +157,17 @@ def facts_table(context: Context) -> str:
 
 def states_table(context: Context) -> str:
     """Return how far each result is as HTML, and what was found and is not shown."""
-    library = context.library
-    waiting = [name for name, state in library.states.items() if state.word in (WAITING, COMPUTING)]
-    ready = [name for name, state in library.states.items() if state.word == READY]
+    collection = context.collection
+    waiting = [name for name, state in collection.states.items() if state.word in (WAITING, COMPUTING)]
+    ready = [name for name, state in collection.states.items() if state.word == READY]
     lines = [("ready", ", ".join(ready)), ("to be computed", ", ".join(waiting))]
     lines += [
         (f"{name} {'failed' if state.word == FAILED else 'was not computed'}", state.detail)
-        for name, state in library.states.items()
+        for name, state in collection.states.items()
         if state.word not in (READY, WAITING, COMPUTING)
     ]
-    lines += [("not shown", text) for text in library.source.notes]
-    lines.append(("kept in", str(library.folder) if library.source.runs else ""))
+    lines += [("not shown", text) for text in collection.source.notes]
+    lines.append(("kept in", str(collection.folder) if collection.source.runs else ""))
     cells = "".join(f"<tr><th>{escape(key)}</th><td>{escape(text)}</td></tr>" for key, text in lines if text)
-    summary = f"Results: {len(ready)} of {len(library.states)}"
+    summary = f"Results: {len(ready)} of {len(collection.states)}"
     return f"<details><summary>{summary}</summary><table class='facts'>{cells}</table></details>"

@@ -124,7 +124,7 @@ class Runs:
 def end_values(context: Context) -> pd.DataFrame:
     """Return the numbers that sum up each run, and the last value of each metric, runs by quantity."""
     table = pd.DataFrame(index=context.runs)
-    for name, run in context.library.source.runs.items():
+    for name, run in context.collection.source.runs.items():
         for metric, array in run.metrics.data_vars.items():
             values = array.values[np.isfinite(array.values.astype(float))]
             table.loc[name, f"{metric}, last"] = float(values[-1]) if len(values) else np.nan

@@ -46,7 +46,7 @@ class Samples:
         result = self._result()
         self.layer.visible = self.way.visible = result is not None
         if result is None:
-            state = self.context.library.states.get("embedding")
+            state = self.context.collection.states.get("embedding")
             reason = "" if state is None else f"{state.word}{': ' + state.detail if state.detail else ''}"
             self.absent.object = note(f"There is no embedding of samples. {reason}")
             self.points.show(None, lambda: None)

@@ -38,7 +38,7 @@ def rows_of(result: xr.Dataset) -> list[str]:
 
 
 def sheet_size(shape: tuple[int, ...], rows: int, columns: int) -> tuple[float, float]:
-    """Return the size in inches of a sheet of so many tiles."""
+    """Return the size in inches of a sheet of tiles."""
     return 9.2, min(8.0 * ratio(shape, rows, columns) + 0.8, 7.0)
 
 

@@ -37,7 +37,7 @@ def dead_neurons(result: xr.Dataset) -> list[Finding]:
 
 
 def _left_out(result: xr.Dataset) -> list[Finding]:
-    """Name layers whose units cannot be dead, or of which it is not known, and activations that are not seen."""
+    """Name layers whose units cannot be dead or are unknown, and activations that cannot be observed."""
     findings = []
     for start, words in (("never", "Units of {} cannot be dead"), ("unknown", "Dead units of {} are unknown")):
         reasons = {layer: reason for layer, reason in _dead_at(result).items() if reason.startswith(start)}

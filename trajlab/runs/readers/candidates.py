@@ -105,7 +105,7 @@ def _by_shards(entries: Sequence[Path], source: Source | None, formats: Sequence
 
 
 def _in_other_formats(entries: Sequence[Path], formats: Sequence[Format]) -> list[Path]:
-    """Return the files of which one of the same name lies there in a format that is preferred."""
+    """Return the files that also exist under the same name in a preferred format."""
     rank = {suffix: rank for rank, of in enumerate((*own_formats(), *formats)) for suffix in of.SUFFIXES}
     by_stem: dict[str, list[Path]] = {}
     for entry in entries:

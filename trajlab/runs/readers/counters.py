@@ -63,7 +63,7 @@ def _counters(content: Mapping, prefix: str, depth: int) -> Iterator[tuple[str, 
 
 
 def _last(value: Any) -> Any:
-    """Return the last entry of a history, of which each says how far training was."""
+    """Return the last entry of a history; each entry states the progress of training."""
     return value[-1] if isinstance(value, list) and value else value
 
 

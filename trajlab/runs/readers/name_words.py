@@ -51,7 +51,7 @@ NETS = re.compile(
     r"|qwen|mistral|falcon|phi|clip",
     re.IGNORECASE,
 )
-"""Words that name networks, of which digits that follow at once are a part."""
+"""Words that name networks; digits directly behind them belong to the name."""
 
 LONG = ("iteration", "checkpoint", "epochs", "epoch", "steps", "step", "iters", "iter", "ckpt", "seed", "fold", "loss")
 """Words that are known at the end of others, too, as in modelepoch3."""

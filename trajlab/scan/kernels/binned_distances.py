@@ -65,7 +65,7 @@ def _psi(a, b, blocks):
 
 @inner
 def _reached(upto, i, before, part, width):
-    """Return the entries up to a part of the rest of a bin, at the start of which there are `before`."""
+    """Return the entries up to a part of the rest of a bin; `before` lie before its start."""
     if part == width:
         return np.float64(upto[i + 1])
     return before + (upto[i + 1] - before) * (part / width)

@@ -25,7 +25,7 @@ FINGERPRINT = "explored"
 """Attr of a result that the page computed: the fingerprint of its runs."""
 
 ASIDE = 8
-"""Values that `Library.aside` keeps."""
+"""Values that `ResultCollection.aside` keeps."""
 
 WAITING, COMPUTING, READY, MISSING, FAILED = "waiting", "computing", "ready", "not computed", "failed"
 
@@ -46,10 +46,10 @@ class State(NamedTuple):
 
 
 class Stopped(Exception):
-    """Raised inside a computation that is to be given up."""
+    """Raised inside a computation that is to stop."""
 
 
-class Library:
+class ResultCollection:
     """Results of a source, stored or computed.
 
     Parameters
@@ -107,7 +107,7 @@ class Library:
         self._thread.start()
 
     def stop(self) -> None:
-        """Give up the computation that runs, so that nothing half-written is left."""
+        """Stop the running computation; nothing half-written stays behind."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(timeout=10)
