@@ -1,5 +1,6 @@
 """A tensor of which tasks get some rows or entries."""
 
+import math
 from typing import Any
 
 import dask.array as da
@@ -111,6 +112,12 @@ class Source:
         most = self.block_steps or most
         edges = np.linspace(0, self.steps, -(-self.steps // most) + 1).astype(int).tolist()
         return list(zip(edges[:-1], edges[1:], strict=True))
+
+
+def is_sample(array: xr.DataArray) -> bool:
+    """Return whether only a sample of the entries of a tensor was recorded."""
+    recorded = math.prod(size for dim, size in array.sizes.items() if dim != "step")
+    return math.prod(array.attrs.get("shape", (recorded,))) != recorded
 
 
 def _epsilon(dtype: str) -> float:

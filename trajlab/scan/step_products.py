@@ -18,7 +18,7 @@ from trajlab.runs.tensors import common_steps
 from trajlab.scan.graph import Graph
 from trajlab.scan.kernels.gram import centered, distances, gram, principal, tile_entries
 from trajlab.scan.scan import Tensor, about, by_name, identity
-from trajlab.scan.source import Source
+from trajlab.scan.source import Source, is_sample
 from trajlab.scan.track import computable, flat_rows
 
 
@@ -82,7 +82,7 @@ def principal_components(tensor: Tensor, components: int, center: str, anchors: 
     recorded = [array["step"].values for array in tensors.values()]
     steps = np.unique(np.concatenate(recorded or [np.empty(0, np.int64)]))
     common = common_steps(recorded)
-    any_sampled = any(_is_sampled(array) for array in tensors.values())
+    any_sampled = any(map(is_sample, tensors.values()))
     name = "gram-" + tokenize(components, center, anchors, [(key, identity(array)) for key, array in tensors.items()])
     graph = Graph(name)
     parts: list[Any] = []
@@ -210,10 +210,6 @@ def _principal(products: Products, components: int, center: str, anchors: np.nda
     with np.errstate(over="ignore", invalid="ignore"):
         shares, scores = principal(centered(products.gram, center), components)
     return Components(shares, scores, apart, products.nonfinite)
-
-
-def _is_sampled(array: xr.DataArray) -> bool:
-    return int(np.prod(array.attrs.get("shape", array.shape[1:]))) != int(np.prod(array.shape[1:]))
 
 
 def _variance(sample: Any, steps: int, anchors: np.ndarray, entries: int) -> np.ndarray:

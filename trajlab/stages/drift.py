@@ -12,7 +12,7 @@ from trajlab.scan.kernels.drift_sums import Pairs
 from trajlab.scan.kernels.term_products import PairProducts
 from trajlab.scan.scan import Tensor, at_step, by_name, position_of, scan
 from trajlab.statistics.result import Meaning, Sums, annotate, columns_of, pool, share_error, stride
-from trajlab.statistics.samples import SAMPLED, estimated, is_sampled, sampled, term_error, with_products
+from trajlab.statistics.samples import SAMPLED, estimated, holds_samples, sampled, term_error, with_products
 from trajlab.statistics.shared_steps import at_shared_steps
 from trajlab.statistics.standard_errors import root_error, total_error
 from trajlab.statistics.zero_transitions import by_cause
@@ -194,23 +194,11 @@ def _quantities(
         "nonfinite": sums.nonfinite if total else table["nonfinite"].variable,
         **{name: values.where(compared) for name, values in moved.items()},
     }
-    return result | (_errors(Sums.of(table), sums, result, total) if is_sampled(table) else {})
+    return result | (_errors(Sums.of(table), sums, result, total) if holds_samples(table) else {})
 
 
 def _errors(sums: Sums, whole: Sums, result: dict[str, xr.Variable], total: bool) -> dict[str, xr.Variable]:
-    """Return standard errors.
-
-    Parameters
-    ----------
-    sums
-        Sums over the recorded entries of each parameter, and the sums of products of their terms.
-    whole
-        Estimated sums over all entries, of each parameter or of all together.
-    result
-        What was estimated.
-    total
-        Whether of all parameters together.
-    """
+    """Return the standard errors of `result` from sums over the sample, `sums`, and estimated ones, `whole`."""
     error = partial(term_error, sums=sums, total=total)
     size = np.sqrt(whole.reference_ww) * np.sqrt(whole.reference_rr)
     squares = {"norm": {"squares": 1.0}, "distance_l2": {"reference_l2": 1.0}, "update_l2": {"previous_l2": 1.0}}

@@ -13,7 +13,7 @@ from trajlab.scan.kernels.drift_sums import Pairs
 from trajlab.scan.kernels.entries import Raster, raster_positions
 from trajlab.scan.scan import Tensor, by_name, scan
 from trajlab.statistics.result import Meaning, Sums, annotate, columns_of, pool, share_error, stride, with_totals
-from trajlab.statistics.samples import estimated, is_sampled
+from trajlab.statistics.samples import estimated, holds_samples
 from trajlab.statistics.shared_steps import at_shared_steps, own_strides
 from trajlab.statistics.standard_errors import Rate, rate_meanings, scan_errors, with_rate_errors
 from trajlab.statistics.zero_transitions import by_threshold, errors_of, kernel_of, rate
@@ -260,6 +260,6 @@ def _weight_quantities(table: xr.Dataset, *, total: bool = False) -> dict[str, x
     sums, whole = Sums.of(table), estimated(table)
     of = pool(whole, Sums.of(whole)) if total else sums
     result = {"weight_flips": of.previous_flips, "weight_flip_rate": of.previous_flips / of.previous_signed}
-    if is_sampled(table):
+    if holds_samples(table):
         result["weight_flip_rate_se"] = share_error(sums.previous_flips, sums.previous_signed, sums, total=total)
     return result

@@ -1,12 +1,12 @@
 """Sums over whole tensors, estimated from a sample of their entries, and the errors of what follows from them."""
 
 from collections.abc import Mapping
-from math import prod
 
 import numpy as np
 import xarray as xr
 
 from trajlab.scan.kernels.term_products import product_name
+from trajlab.scan.source import is_sample
 from trajlab.statistics.result import Sums
 from trajlab.statistics.standard_errors import total_error
 
@@ -15,12 +15,8 @@ SAMPLED = "linearized, for entries sampled without replacement; 0 if all entries
 
 
 def sampled(tensors: Mapping[str, xr.DataArray]) -> dict[str, xr.DataArray]:
-    """Return the tensors of which only a sample of the entries was recorded."""
-    return {
-        name: array
-        for name, array in tensors.items()
-        if prod(array.attrs.get("shape", array.shape[1:])) != prod(array.shape[1:])
-    }
+    """Return the tensors that hold only a sample of their entries."""
+    return {name: array for name, array in tensors.items() if is_sample(array)}
 
 
 def estimated(table: xr.Dataset) -> xr.Dataset:
@@ -78,6 +74,6 @@ def term_error(coefficients: Mapping[str, xr.Variable | float], sums: Sums, *, t
     return total_error(xr.as_variable(first), xr.as_variable(second), sums, total=total)
 
 
-def is_sampled(table: xr.Dataset) -> bool:
+def holds_samples(table: xr.Dataset) -> bool:
     """Return whether only a sample of the entries of some parameter was recorded."""
     return bool(np.any(table["numel"].values != table["sampled"].values))

@@ -14,6 +14,7 @@ import xarray as xr
 
 from trajlab.scan.block import Kernel
 from trajlab.scan.scan import Tensor, by_name, scan
+from trajlab.scan.source import is_sample
 from trajlab.statistics.result import Meaning, Sums, columns_of
 
 NORMAL_95 = 1.959963984540054
@@ -30,15 +31,9 @@ class Rate(NamedTuple):
     whole_whole: xr.Variable
 
 
-def is_sampled(tensor: Tensor) -> bool:
-    """Return whether only a sample of the entries of a tensor, or of one of several, was recorded."""
-    shapes = [(array.attrs.get("shape", array.shape[1:]), array.shape[1:]) for array in by_name(tensor).values()]
-    return any(np.prod(whole, dtype=np.int64) > np.prod(recorded, dtype=np.int64) for whole, recorded in shapes)
-
-
 def scan_errors(kernel: Kernel, tensor: Tensor, *, weight: Tensor | None = None) -> list[xr.DataArray]:
     """Return the columns of a kernel of errors; nothing if all entries were recorded, as there are no errors then."""
-    return [scan(kernel, tensor, weight=weight)[0]] if is_sampled(tensor) else []
+    return [scan(kernel, tensor, weight=weight)[0]] if any(map(is_sample, by_name(tensor).values())) else []
 
 
 def with_errors(table: xr.Dataset, errors: Sequence[xr.DataArray], columns: Sequence[str]) -> xr.Dataset:

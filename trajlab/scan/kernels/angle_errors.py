@@ -6,7 +6,7 @@ import numpy as np
 
 from trajlab.scan.block import Block, Kernel
 from trajlab.scan.jit import jit
-from trajlab.scan.kernels.sample_strata import add_products, strata_of, total_covariance
+from trajlab.scan.kernels.sample_strata import add_products, strata_of, total_covariance, write_pairs
 
 ANGLE_ERRORS = ("gq_gq", "gq_gg", "gq_qq", "gg_gg", "gg_qq", "qq_qq")
 """Columns: covariances of the estimated totals of products of the row g and the one before, q."""
@@ -31,11 +31,7 @@ def angle_covariances(q, g, order, bounds, scale, between, out):
                 add_products(entry, products[t])
     covariance = np.empty((3, 3))
     total_covariance(sums, products, bounds, scale, between, covariance)
-    at = 0
-    for a in range(3):
-        for b in range(a, 3):
-            out[at] = covariance[a, b]
-            at += 1
+    write_pairs(covariance, out)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 
 from trajlab.scan.block import Block, Kernel
 from trajlab.scan.jit import jit
-from trajlab.scan.kernels.sample_strata import add_products, strata_of, total_covariance
+from trajlab.scan.kernels.sample_strata import add_products, strata_of, total_covariance, write_pairs
 
 MOMENT_VARIABLES = ("one", "deviation", "square", "size")
 """Of a finite entry x: 1, y = x − center, y², and |x|; 0 of all others."""
@@ -42,11 +42,7 @@ def moment_covariances(x, order, bounds, scale, between, out):
     covariance = np.empty((4, 4))
     total_covariance(sums, products, bounds, scale, between, covariance)
     out[0] = center
-    at = 1
-    for a in range(4):
-        for b in range(a, 4):
-            out[at] = covariance[a, b]
-            at += 1
+    write_pairs(covariance, out[1:])
 
 
 @dataclass(frozen=True)

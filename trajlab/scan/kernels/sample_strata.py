@@ -59,6 +59,16 @@ def add_products(x, products):
 
 
 @inner
+def write_pairs(covariance, out):
+    """Write each pair of a covariance, (variable, variable), once to `out`, in the order of combinations."""
+    at = 0
+    for a in range(covariance.shape[0]):
+        for b in range(a, covariance.shape[0]):
+            out[at] = covariance[a, b]
+            at += 1
+
+
+@inner
 def total_covariance(sums, products, bounds, scale, between, out):
     """Write the covariances of the estimated totals of variables to `out`, (variable, variable).
 

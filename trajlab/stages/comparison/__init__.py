@@ -18,7 +18,7 @@ from trajlab.scan.kernels.term_products import AcrossProducts
 from trajlab.scan.scan import Tensor, by_name, position_of, scan
 from trajlab.stages.comparison.unit_matching import MATCHES, feature_table, weight_table
 from trajlab.statistics.result import Meaning, Sums, annotate, columns_of, pool, share_error, stride
-from trajlab.statistics.samples import SAMPLED, estimated, is_sampled, sampled, term_error, with_products
+from trajlab.statistics.samples import SAMPLED, estimated, holds_samples, sampled, term_error, with_products
 from trajlab.statistics.scores import along, score_table
 from trajlab.statistics.standard_errors import root_error
 from trajlab.statistics.units import on_one_probe
@@ -317,23 +317,11 @@ def _quantities(table: xr.Dataset, *, total: bool = False) -> dict[str, xr.Varia
         "update_cosine_null": (np.sqrt(squared_weights) / sums.moved_valid).where(moved),
         "nonfinite": sums.nonfinite if total else table["nonfinite"].variable,
     }
-    return result | (_errors(Sums.of(table), sums, result, total) if is_sampled(table) else {})
+    return result | (_errors(Sums.of(table), sums, result, total) if holds_samples(table) else {})
 
 
 def _errors(sums: Sums, whole: Sums, result: dict[str, xr.Variable], total: bool) -> dict[str, xr.Variable]:
-    """Return standard errors.
-
-    Parameters
-    ----------
-    sums
-        Sums over the recorded entries of each parameter, and the sums of products of their terms.
-    whole
-        Estimated sums over all entries, of each parameter or of all together.
-    result
-        What was estimated.
-    total
-        Whether of all parameters together.
-    """
+    """Return the standard errors of `result` from sums over the sample, `sums`, and estimated ones, `whole`."""
     error = partial(term_error, sums=sums, total=total)
     aa, bb = np.sqrt(whole.aa), np.sqrt(whole.bb)
     relative = result["relative_distance"]
