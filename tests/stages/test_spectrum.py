@@ -27,7 +27,7 @@ def run(rng):
 
 def test_spectrum__agrees_with_numpy(run):
     result = trajlab.run("spectrum", run).compute()
-    assert result.attrs["left_out"] == "conv.bias, scale"
+    assert result.attrs["not_matrices"] == "conv.bias, scale"
     assert result["rows"].values.tolist() == [8, 50] and result["columns"].values.tolist() == [75, 80]
     for name in ("conv.weight", "fc.weight"):
         values = run.weights[name].values.astype(np.float64)
