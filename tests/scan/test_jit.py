@@ -1,5 +1,6 @@
 """Machine code on disk is used only for the sources that it was compiled from."""
 
+import ast
 import os
 import shutil
 import subprocess
@@ -9,6 +10,9 @@ from pathlib import Path
 import pytest
 
 import trajlab
+from trajlab.scan import jit
+
+SCAN = Path(jit.__file__).parent
 
 NORM = """
 import trajlab, numpy as np
@@ -61,3 +65,49 @@ def test_damaged_code_on_disk_is_compiled_again(copy):
     for path in [*copy.rglob("*.nbc"), *copy.rglob("*.nbi")]:
         path.write_bytes(path.read_bytes()[:10])
     assert norm(copy) == 5.0
+
+
+def test_the_imports_of_a_file_are_those_that_python_sees():
+    for path in SCAN.rglob("*.py"):
+        expected = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                expected |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+            elif isinstance(node, ast.Import):
+                expected |= {alias.name for alias in node.names}
+        modules = {name for name in expected if name.startswith("trajlab.scan") or name == "trajlab.sizes"}
+        files = {SCAN.parents[0].joinpath(*name.split(".")[1:]).with_suffix(".py") for name in modules}
+        assert {path for path in jit._imports(path) if path.name != "__init__.py"} == {
+            path for path in files if path.is_file()
+        }
+
+
+def test_the_stamp_covers_what_a_kernel_imports_and_only_that(copy):
+    kernels = copy / "trajlab" / "scan" / "kernels"
+    script = f"""
+from pathlib import Path
+from trajlab.scan.jit import source_stamp
+kernels = Path({str(kernels)!r})
+files = {{
+    "direct": kernels / "drift_sums.py",
+    "tiles": kernels.parent / "tiles.py",
+    "sizes": kernels.parents[1] / "sizes.py",
+    "other": kernels / "power_law.py",
+}}
+source = kernels / "drift_sums.py"
+before = source_stamp(source)
+for label, file in files.items():
+    text = file.read_text()
+    file.write_text(text + "# edited")
+    print(label, source_stamp(source) != before)
+    file.write_text(text)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=copy,
+        env=os.environ | {"PYTHONPATH": str(copy)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["direct", "True", "tiles", "True", "sizes", "True", "other", "False"]

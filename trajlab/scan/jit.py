@@ -1,5 +1,7 @@
 """How kernels are compiled, and how their machine code is kept on disk."""
 
+import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -11,7 +13,9 @@ from typing import Any
 from numba import njit
 from numba.core.caching import FunctionCache
 
-from trajlab import sizes
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+_IMPORT = re.compile(r"^ *(?:from|import) (trajlab[.\w]*)(?: import (\([^)]*\)|.*))?", re.MULTILINE)
 
 _FAST = {"reassoc", "contract", "nsz", "arcp"}
 """Sums may be reordered and contracted; NaN and Inf are never assumed away."""
@@ -46,13 +50,40 @@ exact_inner = njit(nogil=True)
 """Compiles what exact kernels call."""
 
 
-@cache
-def source_stamp() -> str:
-    """Return a hash of all sources that kernels are compiled from."""
-    folder, digest = Path(__file__).parent, sha256()
-    for path in sorted([*folder.rglob("*.py"), Path(sizes.__file__)]):  # kernels freeze the sizes that they read
-        digest.update(path.relative_to(folder.parent).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+def source_stamp(path: Path) -> str:
+    """Return a hash of all sources that the kernels of a file may be compiled from.
+
+    Parameters
+    ----------
+    path
+        The file. Its sources are itself, what it imports of this folder, directly or not, this file, and the sizes.
+    """
+    digest = sha256()
+    for source in sorted(_imported(path) | {Path(__file__)}):
+        digest.update(os.path.relpath(source, _PACKAGE).encode() + b"\0" + source.read_bytes() + b"\0")
     return digest.hexdigest()
+
+
+def _imported(path: Path) -> set[Path]:
+    """Return a file and the files of kernels and sizes that it imports, directly or not."""
+    reached, waiting = set(), [path.resolve()]
+    while waiting:
+        source = waiting.pop()
+        if source not in reached:
+            reached.add(source)
+            waiting += _imports(source)
+    return reached
+
+
+@cache
+def _imports(path: Path) -> list[Path]:
+    """Return the files of kernels and sizes that a file imports."""
+    names = set()
+    for module, imported in _IMPORT.findall(path.read_text(encoding="utf-8")):
+        names |= {module, *(f"{module}.{name}" for name in re.findall(r"\w+", imported))}
+    files = (_PACKAGE.joinpath(*name.split(".")[1:]) for name in names)
+    files = [file for stem in files for file in (stem.with_suffix(".py"), stem / "__init__.py") if file.is_file()]
+    return [file for file in files if file.is_relative_to(_PACKAGE / "scan") or file.name == "sizes.py"]
 
 
 class _KernelCache(FunctionCache):
@@ -64,7 +95,7 @@ class _KernelCache(FunctionCache):
 
     def __init__(self, py_func: Callable):
         super().__init__(py_func)
-        self._cache_file._source_stamp = source_stamp()
+        self._cache_file._source_stamp = source_stamp(Path(py_func.__code__.co_filename))
 
     @contextmanager
     def _guard_against_spurious_io_errors(self) -> Iterator[None]:
