@@ -10,10 +10,11 @@ import pytest
 import xarray as xr
 
 import trajlab
+from tests.command_line import call
 
 
-def call(*arguments, **keywords):
-    command = [sys.executable, "-c", "from trajlab.cli import main; main()", *map(str, arguments)]
+def call_in_a_new_process(*arguments, **keywords):
+    command = [sys.executable, "-m", "trajlab", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, **keywords)
 
 
@@ -65,7 +66,7 @@ def test_help__of_a_stage_explains_its_settings_and_its_result():
 
 
 def test_stage__writes_what_python_computes(store, tmp_path):
-    done = call("drift", store, tmp_path / "drift.zarr", "--reference", -1)
+    done = call_in_a_new_process("drift", store, tmp_path / "drift.zarr", "--reference", -1)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     actual = xr.open_zarr(tmp_path / "drift.zarr")
     expected = trajlab.run("drift", trajlab.open(store), reference=-1)
@@ -206,6 +207,11 @@ def test_exit_codes(arguments, code, tmp_path):
     if code == 1:
         assert len(done.stderr.splitlines()) == 1 and done.stderr.startswith("trajlab: ")
     assert "Traceback" not in done.stderr
+
+
+def test_an_error_is_an_exit_code_of_the_process(tmp_path):
+    done = call_in_a_new_process("info", "nowhere", cwd=tmp_path)
+    assert done.returncode == 1 and done.stderr.startswith("trajlab: ") and len(done.stderr.splitlines()) == 1
 
 
 def test_info__says_what_is_in_a_run(store):

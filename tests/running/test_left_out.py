@@ -1,17 +1,10 @@
 """Tensors that are left out are named on stderr, by info, and in the report."""
 
-import subprocess
-import sys
-
 import pytest
 import torch
 
 import trajlab
-
-
-def call(*arguments):
-    command = [sys.executable, "-c", "from trajlab.cli import main; main()", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+from tests.command_line import call
 
 
 @pytest.fixture

@@ -1,14 +1,12 @@
 """How steps were read, in the attrs of results, on stderr and in info; and the options that choose."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import xarray as xr
 from safetensors.numpy import save_file
 
 import trajlab
+from tests.command_line import call
 from trajlab.runs.inventory import inventory
 
 
@@ -17,11 +15,6 @@ def save(folder, *names, tensor="fc.weight"):
     for position, name in enumerate(names):
         save_file({tensor: np.full((2, 3), position, np.float32)}, folder / f"{name}.safetensors")
     return folder
-
-
-def call(*arguments):
-    command = [sys.executable, "-c", "from trajlab.cli import main; main()", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
 def test_run__the_result_says_how_steps_were_read_and_what_was_left_aside(tmp_path):
