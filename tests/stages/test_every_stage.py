@@ -5,6 +5,7 @@ import inspect
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import dask
@@ -34,15 +35,27 @@ READS_OR_WRITES = {"open", "eval", "exec", "to_zarr", "to_netcdf", "open_zarr", 
 COMPUTES = {"compute", "load", "persist"}
 
 
-@pytest.fixture
-def example(example, rng):
-    """With a layer on the plane, as `unit_lines` needs one."""
+def with_plane() -> Trajectory:
+    """Return the example with a layer on the plane, as `unit_lines` needs one."""
+    example, rng = trajlab.example(), np.random.default_rng(0)
     walk = rng.standard_normal((21, 3, 2)).astype(np.float32).cumsum(0)
     return trajlab.from_arrays(
         {**{name: array.values for name, array in example.weights.items()}, "plane.weight": walk},
         {**{name: array.values for name, array in example.gradients.items()}, "plane.weight": -np.diff(walk, axis=0)},
         metrics=example.metrics,
     )
+
+
+@pytest.fixture
+def example():
+    return with_plane()
+
+
+@cache
+def expected(name: str) -> xr.Dataset:
+    """Return the result of the example as it is, in one chunk and on one thread."""
+    with dask.config.set(scheduler="sync"):
+        return trajlab.run(name, serve(name, with_plane())).compute()
 
 
 def chunked(run: Trajectory, **chunks) -> Trajectory:
@@ -166,17 +179,15 @@ def test_stage__every_variable_is_described(name, example):
 @pytest.mark.parametrize("name", stage_names())
 @pytest.mark.parametrize("chunks", [{"step": 1}, {"step": 4, "out": 2}, {"step": -1, "in": 3}])
 def test_stage__any_chunking_gives_the_same_bits(name, example, chunks, monkeypatch):
-    expected = trajlab.run(name, serve(name, example)).compute()
+    whole = expected(name)
     monkeypatch.setattr("trajlab.sizes.BLOCK_BYTES", 500)
-    xr.testing.assert_identical(trajlab.run(name, serve(name, chunked(example, **chunks))).compute(), expected)
+    xr.testing.assert_identical(trajlab.run(name, serve(name, chunked(example, **chunks))).compute(), whole)
 
 
 @pytest.mark.parametrize("name", stage_names())
 def test_stage__any_scheduler_gives_the_same_bits(name, example):
-    with dask.config.set(scheduler="sync"):
-        expected = trajlab.run(name, serve(name, example)).compute()
     with dask.config.set(scheduler="threads", num_workers=4):
-        xr.testing.assert_identical(trajlab.run(name, serve(name, example)).compute(), expected)
+        xr.testing.assert_identical(trajlab.run(name, serve(name, example)).compute(), expected(name))
 
 
 @pytest.mark.parametrize("name", stage_names())
@@ -218,9 +229,7 @@ def test_stage__gaps_in_the_steps_are_allowed_and_said(name, example):
 @pytest.mark.parametrize("name", stage_names())
 def test_stage__a_packed_store_gives_the_same_bits(name, example, tmp_path):
     store = trajlab.open(trajlab.pack(example, tmp_path / "run.zarr"))
-    xr.testing.assert_identical(
-        trajlab.run(name, serve(name, store)).compute(), trajlab.run(name, serve(name, example)).compute()
-    )
+    xr.testing.assert_identical(trajlab.run(name, serve(name, store)).compute(), expected(name))
 
 
 @pytest.mark.parametrize("name", stage_names())
@@ -229,4 +238,4 @@ def test_stage__opens_again_as_it_was_written(name, example, tmp_path):
 
     result = trajlab.run(name, serve(name, example))
     write({tmp_path / "result.zarr": result})
-    xr.testing.assert_equal(xr.open_zarr(tmp_path / "result.zarr").compute(), result.compute())
+    xr.testing.assert_equal(xr.open_zarr(tmp_path / "result.zarr").compute(), expected(name))
