@@ -19,7 +19,7 @@ from trajlab.replays.layers import select_layers
 from trajlab.replays.model import Model, build, factory_of, fit, lacks_model, usable_device
 from trajlab.replays.probe_files import as_probe
 from trajlab.replays.replayed import Replayed
-from trajlab.replays.stateless import Network, hollow
+from trajlab.replays.stateless import Network, hollow, untouched
 from trajlab.replays.tasks import Passes
 from trajlab.replays.trace import Call, Trial, trial
 from trajlab.runs.tensors import Series, common_steps
@@ -166,8 +166,10 @@ def _tried(
         built = build(trajectory, model).to(device)
         homes = fit(built, trajectory)
         inputs = as_input(torch.from_numpy(zeros).to(device), [value.dtype for value in built.parameters()])
+        pristine = hollow(untouched(built))
         tried = trial(built, inputs)
-        trials[key] = hollow(built), homes, tried
+        hollow(built)  # the calls hold its modules
+        trials[key] = pristine, homes, tried
     return trials[key]
 
 

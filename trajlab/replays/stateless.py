@@ -1,5 +1,6 @@
 """A network without weights of its own, run with the weights of any snapshot."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -95,6 +96,11 @@ class Network:
             rms = float(value.double().square().mean().sqrt())
             value = value.masked_fill(value.abs() < self.prune_relative * rms, 0.0)
         return value
+
+
+def untouched(model: nn.Module) -> nn.Module:
+    """Copy a network that no input has passed; it shares the values of parameters and stored buffers."""
+    return copy.deepcopy(model, {id(value): value for value in model.state_dict(keep_vars=True).values()})
 
 
 def hollow(model: nn.Module) -> nn.Module:

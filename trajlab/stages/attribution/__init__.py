@@ -175,9 +175,11 @@ def attribution(
         The same for steps of equal size in random directions.
     maximum_response : (step, unit, channel, y, x), maximum_response_value : (step, unit)
         Input of fixed norm that maximizes the unit's mean output by gradient ascent, and that output. Ascent starts
-        from noise that differs between units and is the same at all steps; without a gradient it stays there.
+        from noise that differs between units and is the same at all steps; without a gradient it stays there. Not for
+        attention weights, whose mean is the same for all inputs.
     top_samples, top_response : (step, unit, rank)
-        Positions in the probe of the samples with the largest mean output of the unit, and these outputs.
+        Positions in the probe of the samples with the largest mean output of the unit, and these outputs; -1 and NaN
+        for attention weights.
     attention_iou : (step, sample, map)
         Overlap of `input_gradient` (or `token_gradient`) and `grad_cam`, resized to the input and scaled to min 0 and
         max 1, with the mask of the sample, if the probe has masks. NaN for a constant map, or a mask that is 0
@@ -257,8 +259,10 @@ def attribution(
     arrays |= {name: tables[name] for name in (*SLOPES, "grad_cam") if name in tables}
     arrays |= request.activation_map(unit_numbers, map_sample, len(index))
     pooled = replay(layers=[target_layer.name]).observe(Pooled())[target_layer.name]
-    tables["pooled"] = pooled.sel(step=at).isel(unit=unit_numbers)
-    if ascent_steps and differentiable:
+    is_attention = target_layer.dims == ("unit", "query", "key")
+    pooled = pooled.sel(step=at).isel(unit=unit_numbers)
+    tables["pooled"] = xr.full_like(pooled, np.nan) if is_attention else pooled  # its mean is 1/keys for any input
+    if ascent_steps and differentiable and not is_attention:
         maximal, response = maximal_inputs(
             replay, target_layer, unit_numbers, probe["inputs"].data, at, ascents=ascent_steps, rate=ascent_rate,
             norm=norm, seed=seed,
