@@ -61,13 +61,15 @@ class Pass:
         Modules whose attention is wanted.
     coding
         How targets of two values are written.
+    ends_in
+        The softmax or sigmoid that the network ends in.
     """
 
     def __init__(
         self, model: nn.Module, state: dict[str, torch.Tensor], requests: Sequence[Request], samples: int,
-        *, device: str, attention: Collection[str], coding: Coding,
+        *, device: str, attention: Collection[str], coding: Coding, ends_in: str = "",
     ):  # fmt: skip
-        self.original, self.size = model, -1
+        self.original, self.size, self.ends_in = model, -1, ends_in
         self.state, self.samples, self.device, self.attention, self.coding = state, samples, device, attention, coding
         self.untied = [name for name, _ in model.named_parameters()]  # in a pass ties are not seen
         self.watches = [Watch(request.observer, request.layers, samples) for request in requests]
@@ -108,7 +110,7 @@ class Pass:
             labels = None if targets is None else torch.from_numpy(np.array(targets)).to(self.device)
             for number, objective in enumerate(self.objectives):
                 self.underway, self.arrived = objective, set()
-                value = value_of(objective, partial(self._output, objective), labels, first, self.coding)
+                value = value_of(objective, partial(self._output, objective), labels, first, self.coding, self.ends_in)
                 if value.requires_grad:
                     value.backward(retain_graph=number + 1 < len(self.objectives), inputs=self.leaves)
                 self._without_gradient(objective)

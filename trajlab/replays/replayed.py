@@ -84,6 +84,18 @@ class Replayed(Observable):
         (call, *_) = select_layers(self._calls, [observer.objective.layer])
         return layer_of(call, self._calls, self._unit_axis)._replace(name=observer.objective.layer), call
 
+    def norms_before(self, name: str) -> list[str]:
+        """Return the paths of the normalizations between the module that makes the units of a layer and the layer."""
+        position = next(i for i, call in enumerate(self._calls) if call.key.name == name and call in self._chosen)
+        call = self._calls[position]
+        maker = call.units.maker if call.units is not None else -1
+        paths = []
+        for between in self._calls[maker + 1 : position] if maker >= 0 else ():
+            weight = getattr(between.module, "weight", None)
+            if weight is not None and tuple(weight.shape) == (len(self._calls[maker].module.weight),):
+                paths.append(between.key.path)
+        return paths
+
     @property
     def arrays(self) -> dict[str, xr.DataArray]:
         """All outputs by name of the layer; lazy."""

@@ -16,6 +16,7 @@ from trajlab.stages.attribution.ascent import inputs_by_step, maximal_inputs
 from trajlab.stages.attribution.attributes import check
 from trajlab.stages.attribution.quantities import SLOPES, quantities
 from trajlab.stages.attribution.request import Request, input_dims, layer_at, task_asked, units_of
+from trajlab.statistics.logits import ENDS_IN
 from trajlab.statistics.result import Meaning, annotate
 from trajlab.statistics.shown_steps import shown_steps
 from trajlab.statistics.tasks import TASKS
@@ -26,10 +27,10 @@ _CLASS = "argmax of the outputs, of a single output whether it is above 0; NaN w
 _IOU = "Σ PQ / Σ((P + Q)/2)², P and Q scaled to sum 1, P |gradient| summed over channels or Grad-CAM"
 _SCALED = "scaled to min 0 and max 1 first"
 MEANINGS = {
-    "sample_index": Meaning("position of the sample in the probe", "1", "counted from 0"),
+    "sample_index": Meaning("position of the sample in the probe", "1", "counted from 0", nominal=True),
     "image": Meaning("input", "input", "x"),
-    "target": Meaning("target of the sample", "1", "as recorded"),
-    "predicted": Meaning("predicted class", "class", _CLASS),
+    "target": Meaning("target of the sample", "1", "as recorded", nominal=True),
+    "predicted": Meaning("predicted class", "class", _CLASS, nominal=True),
     "input_gradient": Meaning(
         "gradient with respect to the input", "1 / input", "∂objective/∂x, of each sample's own objective"
     ),
@@ -39,7 +40,7 @@ MEANINGS = {
     "grad_cam": Meaning("Grad-CAM", "1", "max(0, Σ_k α_k A_k), α_k the mean over positions of ∂logit/∂A_k"),
     "activation_map": Meaning("activation of the unit", "1", "A_k of one sample"),
     "adversarial": Meaning("adversarial input", "input", "x + ε sign(∂loss/∂x)"),
-    "adversarial_predicted": Meaning("predicted class of the adversarial input", "class", _CLASS),
+    "adversarial_predicted": Meaning("predicted class of the adversarial input", "class", _CLASS, nominal=True),
     "adversarial_accuracy": Meaning(
         "accuracy under attack", "1", "accuracy on x + ε sign(∂loss/∂x) over the probe", share=True
     ),
@@ -53,7 +54,7 @@ MEANINGS = {
     ),
     "maximum_response_value": Meaning("maximum response of the unit", "1", "mean of A_k at maximum_response"),
     "top_samples": Meaning(
-        "samples that excite the unit most", "1", "positions in the probe; -1 where a response is NaN"
+        "samples that excite the unit most", "1", "positions in the probe; -1 where a response is NaN", nominal=True
     ),
     "top_response": Meaning("responses to the samples that excite the unit most", "1", "mean of A_k, descending"),
     "attention_iou": Meaning("attention IoU with the mask", "1", f"{_IOU}, {_SCALED}, Q the mask of the sample"),
@@ -274,7 +275,14 @@ def attribution(
             take_samples(masks, index), dims=("sample", *(dim for dim in dims if dim != "channel"))
         )
     classes = one_label and (labels or (task is None and output.sizes["unit"] > 1))
-    work = partial(quantities, names=tuple(tables), classes=classes, units=tuple(unit_numbers), top_k=top_k)
+    work = partial(
+        quantities,
+        names=tuple(tables),
+        classes=classes,
+        units=tuple(unit_numbers),
+        top_k=top_k,
+        ends_in=str(output.attrs.get(ENDS_IN, "")),
+    )
     result = as_one_task(work, *tables.values())
     result = result.assign({name: array.drop_vars("unit", errors="ignore").variable for name, array in arrays.items()})
     attrs = {
