@@ -28,6 +28,7 @@ _HOMES = {
     "explore": "explorer.explore",
     "example": "runs.example",
     "between": "replays.interpolation",
+    "prune": "replays.pruning",
 }
 """Where each public name lives. It is imported when first used, so that `trajlab --help` imports next to nothing."""
 

@@ -164,6 +164,41 @@ def import_(
     import_checkpoints(source, run, **reading)
 
 
+@app.command()
+def prune(
+    run: Run,
+    out: Annotated[Path, typer.Argument(parser=as_path, help="Run folder to write: one checkpoint, and its mask.")],
+    step: Annotated[int, typer.Option(help="Recorded step; 0 is the first and -1 the last.")] = -1,
+    threshold: Annotated[float, typer.Option(help="Set weights below this size to zero.")] = 0.0,
+    relative: Annotated[float, typer.Option(help="Set weights below that multiple of their tensor's RMS to zero.")] = 0,
+    layers: Annotated[
+        list[str] | None, typer.Option(help="Prune only these parameters or modules, names or patterns; repeatable.")
+    ] = None,
+    dead: Annotated[bool, typer.Option(help="Remove the units of ReLUs that are dead on the probe.")] = False,
+    model: Model = None,
+    probe: Probe = None,
+    trust: Trust = False,
+    step_pattern: StepPattern = None,
+    series: Series = None,
+    key: Key = None,
+    parameters: Parameters = None,
+) -> None:
+    """Prune a snapshot by size, layer or dead units: write the checkpoint and the mask of what was kept."""
+    from trajlab.running.prune_command import write_pruned
+    from trajlab.running.step_source import say_step_source, step_attrs
+    from trajlab.runs.open import open as open_trajectory
+
+    reading: dict[str, Any] = {"step_pattern": step_pattern, "series": series, "key": key, "parameters": parameters}
+    trajectory = open_trajectory(run, trust=trust, **reading)
+    say_step_source(step_attrs(trajectory))
+    if probe is not None or model is not None:
+        from trajlab.replays.probe_files import read_probe
+
+        trajectory = trajectory.with_model(model, probe=None if probe is None else read_probe(probe))
+    settings: dict[str, Any] = {"threshold": threshold, "relative": relative, "layers": layers or (), "dead": dead}
+    typer.echo(write_pruned(trajectory, out, step=step, **settings))
+
+
 @app.command("run")
 def run_stages(
     run: Run,
@@ -237,13 +272,23 @@ def figure(
     steps: Annotated[
         str | None, typer.Option(metavar="A:B", help="Steps to draw, as 100:200, 100:, :200 or 100.")
     ] = None,
+    at: Annotated[
+        list[str] | None,
+        typer.Option(metavar="DIM=LABEL", help="Label to draw of any other dim, such as input=gaussian; repeatable."),
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Draw a result, or animate one of filters, unit_lines, distribution or embedding over the steps."""
     from trajlab.figures import save
 
+    labels = {}
+    for text in at or []:
+        dim, equals, label = text.partition("=")
+        if not (dim and equals and label) or dim in labels:
+            raise BadSetting(f"cannot draw --at {text!r}: write DIM=LABEL, such as input=gaussian, once for each dim")
+        labels[dim] = label
     save(
-        result, out, variable=variable, run=run, parameter=parameter, layer=layer, tau=tau, steps=steps,
+        result, out, variable=variable, run=run, parameter=parameter, layer=layer, tau=tau, steps=steps, at=labels,
         overwrite=overwrite,
     )  # fmt: skip
 

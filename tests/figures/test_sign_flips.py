@@ -79,3 +79,16 @@ def test_extrema__are_on_one_scale(study):
     )
     assert minima.norm is maxima.norm
     assert minima.norm.vmax == np.nanmax([result.minima_rate, result.maxima_rate])
+
+
+@pytest.mark.parametrize("variable", ["total_flip_rate", "total_flip_rate_retained"])
+def test_rates__of_many_steps_are_rolling_means(rng, variable):
+    gradients = {"w": rng.standard_normal((81, 4, 5))}
+    run = trajlab.from_arrays({"w": np.ones((81, 4, 5))}, gradients)
+    result = trajlab.run("sign_flips", run, tau=[1.0]).compute()
+
+    ax = figure(result, variable=variable)
+
+    rate = result[variable].isel(tau=0, missing_dims="ignore")[1:]
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), rate.rolling(step=4, center=True, min_periods=1).mean())
+    assert "mean over 4 recorded steps" in ax.get_title()

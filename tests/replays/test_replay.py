@@ -338,6 +338,42 @@ def test_replay__goes_through_a_long_probe_in_batches(run):
     np.testing.assert_allclose(layer, by_hand(snapshots(Net), probe)["act"], rtol=1e-5, atol=1e-6)
 
 
+class Caching(nn.Module):
+    """Keeps what it made for the first batch that it saw, as masks and states are kept."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc, self.kept = nn.Linear(4, 2), None
+
+    def forward(self, x):
+        if self.kept is None:
+            self.kept = torch.arange(len(x))[:, None]
+        return self.fc(x + self.kept)
+
+
+def test_replay__what_a_network_keeps_of_one_batch_does_not_reach_batches_of_another_size(monkeypatch):
+    monkeypatch.setattr("trajlab.sizes.BATCH_SAMPLES", 5)
+    net, inputs = Caching(), torch.randn(7, 4)
+    run = trajlab.from_arrays({name: value.detach().numpy()[None] for name, value in net.named_parameters()})
+    values = replay(run, model=Caching, probe=inputs, layers=[""])[""].values[0]
+    positions = torch.tensor([0, 1, 2, 3, 4, 0, 1])[:, None]
+    np.testing.assert_allclose(values, net.fc(inputs + positions).detach(), rtol=1e-5, atol=1e-6)
+
+
+class ThreeAtMost(nn.Linear):
+    """Takes no more samples than it was once traced with."""
+
+    def forward(self, x):
+        return super().forward(x).reshape(min(len(x), 3), 2)
+
+
+def test_replay__a_network_that_does_not_take_as_many_samples_is_told():
+    run = trajlab.from_arrays({"weight": np.ones((1, 2, 4)), "bias": np.ones((1, 2))})
+    replayed = replay(run, model=lambda: ThreeAtMost(4, 2), probe=torch.ones(7, 4), layers=[""])
+    with pytest.raises(BadSetting, match=r"with 7 samples of shape \[4\].*; pass a model= that takes any number"):
+        replayed[""].compute()
+
+
 def test_replay__a_probe_of_one_sample_is_enough(run, probe):
     layer = replay(run, model=Net, probe=probe[:1])["act"]
     np.testing.assert_allclose(layer, by_hand(snapshots(Net), probe[:1])["act"], rtol=1e-5, atol=1e-6)

@@ -50,8 +50,76 @@ def test_evaluation__agrees_with_torch_and_scikit_learn(rng, dims):
         assert actual.loss.item() == pytest.approx(nn.functional.cross_entropy(logits, torch.as_tensor(flat)).item())
         assert actual.accuracy.item() == pytest.approx(metrics.accuracy_score(flat, said))
         assert actual.macro_f1.item() == pytest.approx(metrics.f1_score(flat, said, average="macro"))
-        recall = metrics.recall_score(flat, said, average=None, labels=range(4))
-        np.testing.assert_allclose(actual.class_accuracy[:4], recall)
+        by_class = metrics.precision_recall_fscore_support(flat, said, labels=range(5), zero_division=np.nan)
+        for name, expected in zip(("precision", "accuracy", "f1"), by_class, strict=False):
+            np.testing.assert_allclose(actual[f"class_{name}"], expected)
+        for average in ("macro", "micro", "weighted"):
+            scores = metrics.precision_recall_fscore_support(flat, said, average=average, zero_division=0)
+            ours = [actual[f"{average}_{name}"].item() for name in ("precision", "recall", "f1")]
+            assert ours == pytest.approx(scores[:3])
+        np.testing.assert_array_equal(actual.confusion, metrics.confusion_matrix(flat, said, labels=range(5)))
+
+
+def test_evaluation__averages_of_several_labels_are_those_of_scikit_learn(rng):
+    values, labels = rng.standard_normal((1, 40, 3)), rng.integers(2, size=(40, 3))
+    actual = evaluation(outputs(values), probe(labels), objective="multilabel").compute().isel(step=0)
+    for average in ("macro", "micro", "weighted"):
+        scores = metrics.precision_recall_fscore_support(labels, values[0] > 0, average=average, zero_division=0)
+        ours = [actual[f"{average}_{name}"].item() for name in ("precision", "recall", "f1")]
+        assert ours == pytest.approx(scores[:3])
+    assert "confusion" not in actual
+
+
+class Ending(nn.Module):
+    def __init__(self, end, units):
+        super().__init__()
+        self.fc, self.end = nn.Linear(4, units), end
+
+    def forward(self, x):
+        return self.end(self.fc(x))
+
+
+ENDS = {
+    "module": (nn.Softmax(-1), 3, "probabilities"),
+    "function": (lambda z: torch.softmax(z, 1).view(-1, 3), 3, "probabilities"),
+    "log": (nn.LogSoftmax(-1), 3, "logits"),
+    "sigmoid": (torch.sigmoid, 1, "probabilities"),
+    "scaled": (lambda z: 2 * torch.softmax(z, 1), 3, "logits"),
+    "other axis": (nn.Softmax(0), 3, "logits"),
+    "none": (nn.Identity(), 3, "logits"),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_evaluation__of_a_network_that_ends_in_a_softmax_or_sigmoid_is_that_of_its_logits(rng, end):
+    function, units, taken = ENDS[end]
+    net = Ending(function, units)
+    inputs, labels = torch.tensor(rng.normal(size=(9, 4)), dtype=torch.float32), torch.arange(9) % max(units, 2)
+    run = trajlab.from_arrays({name: value.detach().numpy()[None] for name, value in net.named_parameters()})
+    run = run.with_model(net, probe=as_probe((inputs, labels)))
+    result = trajlab.run("evaluation", run).compute().isel(step=0)
+    slope = trajlab.run("attribution", run, samples=range(9), ascent_steps=0, epsilons=()).compute().input_gradient[0]
+    leaf = inputs.clone().requires_grad_()
+    logits = net.fc(leaf) if taken == "probabilities" or end == "log" else net(leaf)
+    if units > 1:
+        loss = nn.functional.cross_entropy(logits, labels, reduction="none")
+    else:
+        loss = nn.functional.binary_cross_entropy_with_logits(logits[:, 0], labels.float(), reduction="none")
+    predicted = logits.argmax(1) if units > 1 else logits[:, 0] > 0
+    assert result.attrs["outputs"] == taken
+    assert result.loss.item() == pytest.approx(loss.mean().item(), rel=1e-5)
+    assert result.accuracy.item() == pytest.approx((predicted == labels).float().mean().item())
+    np.testing.assert_allclose(slope, torch.autograd.grad(loss.sum(), leaf)[0], rtol=1e-3, atol=1e-6)
+
+
+def test_evaluation__takes_the_scale_of_the_outputs_that_is_asked_for():
+    p = np.array([[[0.7, 0.2, 0.1], [0.0, 1.0, 0.0]]])
+    result = evaluation(outputs(p), probe([0, 0]), outputs="probabilities").compute().isel(step=0)
+    tiny = np.finfo(np.float32).tiny
+    assert result.loss.item() == pytest.approx(-(np.log(0.7) + np.log(tiny)) / 2)
+    assert result.left_out == 0 and result.nonfinite == 0 and result.attrs["outputs"] == "probabilities"
+    with pytest.raises(BadSetting, match="outputs as 'odds': choose one of logits, probabilities"):
+        evaluation(outputs(p), probe([0, 0]), outputs="odds")
 
 
 @pytest.mark.parametrize("shape", [(6, 2), (6, 1)])

@@ -1,5 +1,6 @@
 """Figures of results: a file for each stage with its own, and a default for all others."""
 
+from collections.abc import Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from io import BytesIO
@@ -16,7 +17,7 @@ from matplotlib.figure import Figure
 from trajlab.errors import BadSetting, MissingData
 from trajlab.figures import default
 from trajlab.figures.inline import STYLE
-from trajlab.figures.marks.selection import between
+from trajlab.figures.marks.selection import between, narrowed
 from trajlab.figures.moving import WRITERS
 from trajlab.figures.panel import Animated, Frames, Panel
 from trajlab.runs.disk.atomic import check_free, write_file
@@ -38,8 +39,9 @@ def figure(result: xr.Dataset | Result, *, ax: Axes | None = None, variable: str
     variable
         Which variable to draw; by default the one that answers the stage's question.
     select
-        Which part of it, as in ``run="adam-0"``, ``parameter="fc1.weight"`` or ``tau=1e-5``. By default runs are
-        averaged in heat maps and bars, and the title says so.
+        Which part of it, by dim, as in ``run="adam-0"``, ``parameter="fc1.weight"``, ``input="gaussian"`` or
+        ``tau=1e-5``. By default runs are averaged in heat maps and bars, and the title says so; single units, images,
+        class numbers and positions have no mean over runs, and are those of the first.
 
     Raises
     ------
@@ -57,6 +59,7 @@ def figure(result: xr.Dataset | Result, *, ax: Axes | None = None, variable: str
     stage, data = prepare(result)
     if data.sizes.get("step") == 0:
         raise MissingData("cannot draw the result: it has no steps; compute the stage on a run with two or more.")
+    data, select = narrowed(data, select)
     draw = getattr(_module(stage), stage, default.default)
     return draw(data, ax=ax, **({} if variable is None else {"variable": variable}), **select)
 
@@ -70,7 +73,7 @@ def panels(result: xr.Dataset | Result) -> list[Panel]:
 def save(
     result: str | Path | xr.Dataset, out: str | Path, *, overwrite: bool = False, variable: str | None = None,
     run: str | None = None, parameter: str | None = None, layer: str | None = None, tau: float | None = None,
-    steps: str | None = None,
+    steps: str | None = None, at: Mapping[str, Any] | None = None,
 ) -> Path:  # fmt: skip
     """Draw a result and write the picture; one that moves if its name ends in .gif, .webp, .apng or .mp4.
 
@@ -86,6 +89,8 @@ def save(
         What to draw, as in `figure`.
     steps
         Steps to draw, ``100:200``, ``100:``, ``:200`` or ``100``; all by default.
+    at
+        Labels of other dims, as in ``{"input": "gaussian"}``.
 
     Raises
     ------
@@ -107,7 +112,7 @@ def save(
         check_free(out)
     chosen = prepare(between(read(result), steps))
     asked = {"variable": variable, "run": run, "parameter": parameter, "layer": layer, "tau": tau}
-    select: dict[str, Any] = {name: label for name, label in asked.items() if label is not None}
+    select: dict[str, Any] = {name: label for name, label in asked.items() if label is not None} | dict(at or {})
     picture = WRITERS[ending](_frames(chosen, **select)) if ending in WRITERS else _still(chosen, ending, **select)
     write_file(out, picture)
     return out
@@ -133,7 +138,8 @@ def _frames(result: Result, **select: Any) -> Frames:
         )
     if result.data.sizes["step"] == 0:
         raise MissingData("cannot animate the result: it has no steps; name another result.")
-    return module.frames(result.data, **select)
+    data, select = narrowed(result.data, select)
+    return module.frames(data, **select)
 
 
 def _module(stage: str) -> ModuleType:

@@ -60,7 +60,8 @@ def correlation(result: xr.Dataset, *, ax: Axes | None = None, variable: str = "
     select
         Which part of it, as in ``step=100``; squares are of the last step by default.
     """
-    if variable not in result or not is_square(result[variable]):
+    square_of = sides(result[variable]) if variable in result else ()
+    if variable not in result or not is_square(result[variable]) or any(select.get(dim) for dim in square_of):
         return default(result, ax=ax, variable=variable, **select)
     select = {"step": last_step(result[variable])} | {dim: label for dim, label in select.items() if label is not None}
     array, title = choose(result, variable, keep=sides(result[variable]), **select)

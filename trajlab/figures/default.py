@@ -11,7 +11,9 @@ from trajlab.errors import MissingData
 from trajlab.figures.marks import multiples
 from trajlab.figures.marks.canvas import canvas, tall
 from trajlab.figures.marks.colors import CATEGORIES
+from trajlab.figures.marks.empty import say_if_empty
 from trajlab.figures.marks.heat import heat, labels
+from trajlab.figures.marks.images import holds_images, images
 from trajlab.figures.marks.labels import name_rows, shorten, title_of, value_axis
 from trajlab.figures.marks.lines import lines
 from trajlab.figures.marks.selection import choose
@@ -23,7 +25,7 @@ FEW = 8
 
 
 def default(result: xr.Dataset, *, ax: Axes | None = None, variable: str | None = None, **select: Any) -> Axes:
-    """Draw a variable as what its dims suggest: a heat map of layers by steps, lines, or bars.
+    """Draw a variable as what its dims suggest: a heat map of layers by steps, lines, bars, or images.
 
     Parameters
     ----------
@@ -37,6 +39,8 @@ def default(result: xr.Dataset, *, ax: Axes | None = None, variable: str | None 
         Which part of it.
     """
     variable = variable or first_variable(result)
+    if variable in result and holds_images(result[variable]):
+        return images(result, variable, ax, **select)
     dims = [str(dim) for dim in result[variable].dims if select.get(str(dim)) is None] if variable in result else []
     row = next((dim for dim in ROWS if dim in dims), None)
     if "step" in dims:
@@ -108,3 +112,4 @@ def _bars(array: xr.DataArray, ax: Axes) -> None:
     name_rows(ax, [shorten(name) for name in labels(array, rows)] if rows else [""])
     value_axis(ax.xaxis, array)
     ax.set_xlabel(title_of(array))
+    say_if_empty(array, ax)

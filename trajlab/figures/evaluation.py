@@ -10,9 +10,12 @@ from matplotlib.figure import Figure
 
 from trajlab.figures.default import default
 from trajlab.figures.marks import bands, multiples
+from trajlab.figures.marks.canvas import canvas
 from trajlab.figures.marks.colors import SEQUENTIAL
 from trajlab.figures.marks.labels import height_of, title_of, value_axis, wrap
 from trajlab.figures.marks.lines import beside, styles_of
+from trajlab.figures.marks.matrix import from_zero, matrix
+from trajlab.figures.marks.selection import choose
 from trajlab.figures.panel import Panel
 from trajlab.statistics.extremes import last, typical
 from trajlab.statistics.shown_steps import evenly
@@ -25,7 +28,7 @@ MARKERS = {"absolute": "o", "relative": "s"}
 
 
 def evaluation(result: xr.Dataset, *, ax: Axes | None = None, variable: str | None = None, **select: Any) -> Axes:
-    """Draw the accuracy over the steps, or the loss where there are no classes.
+    """Draw the accuracy over the steps, or the loss where there are no classes; `confusion` is a square at a step.
 
     Parameters
     ----------
@@ -36,8 +39,17 @@ def evaluation(result: xr.Dataset, *, ax: Axes | None = None, variable: str | No
     variable
         Which variable.
     select
-        Which part of it.
+        Which part of it, as in ``step=100``; the confusion matrix is that of the last step by default.
     """
+    if variable == "confusion" and variable in result:
+        labels = {"step": result["step"].values[-1]} | {
+            dim: label for dim, label in select.items() if label is not None
+        }
+        array, title = choose(_shares(result), variable, keep=("class", "predicted"), **labels)
+        ax = canvas(ax, height=5.0)
+        matrix(array, ax, scale=from_zero())
+        ax.set_title(title)
+        return ax
     return default(result, ax=ax, variable=variable or ("accuracy" if "accuracy" in result else "loss"), **select)
 
 
@@ -55,10 +67,27 @@ def panels(result: xr.Dataset) -> list[Panel]:
         caption, array = "Recall of each class on the probe.", result["class_accuracy"]
         gray = "Gray: a class without targets."
         figures.append(multiples.panel("class_accuracy", "Accuracy by class", caption, array, unknown=gray))
+    if "confusion" in result:
+        caption = "Share of the targets of each class (rows) by predicted class (columns) at the end"
+        caption += ", mean of the runs." if result.sizes.get("run", 1) > 1 else "."
+        size = (9.2, min(1.6 + 0.3 * result.sizes["class"], 5.0))
+        figures.append(Panel("confusion", "Confusion matrix", caption, size, partial(_confusion, result)))
     if "pruned_share" in result:
         caption = "Each point is a threshold, squares are relative to the RMS; the leftmost is the network as it is."
         figures.append(Panel("pruning", "Pruning by threshold", caption, (9.2, 3.4), partial(_pruning, result)))
     return figures
+
+
+def _confusion(result: xr.Dataset, figure: Figure) -> None:
+    evaluation(result, ax=figure.add_subplot(), variable="confusion")
+
+
+def _shares(result: xr.Dataset) -> xr.Dataset:
+    """Return the confusion matrix as shares of the targets of each class; NaN for a class without targets."""
+    counts = result["confusion"]
+    targets = counts.sum("predicted")
+    shares = (counts / targets.where(targets > 0)).assign_attrs(long_name="share of the class", units="1", share=True)
+    return shares.to_dataset(name="confusion")
 
 
 def _over_steps(result: xr.Dataset, name: str, title: str, caption: str = "", *, key: str = "") -> Panel:

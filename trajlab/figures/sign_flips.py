@@ -50,7 +50,7 @@ def sign_flips(result: xr.Dataset, *, ax: Axes | None = None, variable: str | No
     variable = variable or ("flip_rate" if "flip_rate" in result else "weight_flip_rate")
     if variable == "sign_map" and "sign_map" in result:
         return _signs(result, ax, **select)
-    if variable in ("flip_rate", "total_flip_rate", "flip_rate_retained") and variable in result:
+    if variable.removeprefix("total_") in ("flip_rate", "flip_rate_retained") and variable in result:
         return _rates(result, variable, ax, **select)
     return default(result, ax=ax, variable=variable, **select)
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from trajlab.errors import BadSetting
+from trajlab.errors import BadSetting, TrajlabError
 from trajlab.replays.dtypes import Arrays, as_array, as_input
 from trajlab.replays.function_calls import FunctionCalls
 from trajlab.replays.hooks import hooked
@@ -61,15 +61,17 @@ class Pass:
         Modules whose attention is wanted.
     coding
         How targets of two values are written.
+    ends_in
+        The softmax or sigmoid that the network ends in.
     """
 
     def __init__(
         self, model: nn.Module, state: dict[str, torch.Tensor], requests: Sequence[Request], samples: int,
-        *, device: str, attention: Collection[str], coding: Coding,
+        *, device: str, attention: Collection[str], coding: Coding, ends_in: str = "",
     ):  # fmt: skip
-        self.model = copy.deepcopy(model)
+        self.original, self.size, self.ends_in = model, -1, ends_in
         self.state, self.samples, self.device, self.attention, self.coding = state, samples, device, attention, coding
-        self.untied = [name for name, _ in self.model.named_parameters()]  # in a pass ties are not seen
+        self.untied = [name for name, _ in model.named_parameters()]  # in a pass ties are not seen
         self.watches = [Watch(request.observer, request.layers, samples) for request in requests]
         self.wanted: dict[OutputKey, list[tuple[Watch, int]]] = defaultdict(list)
         for watch, request in zip(self.watches, requests, strict=True):
@@ -79,16 +81,16 @@ class Pass:
         self.objectives = list(dict.fromkeys(r.observer.objective for r in requests if r.observer.objective))
         self.filled: Counter[OutputKey] = Counter()
         outputs = [*self.wanted, *self.targets]
-        paths = {key.path for key in outputs if not key.function} | set(attention) | {""}
-        self.all_modules = dict(self.model.named_modules())
-        self.modules = {path: module for path, module in self.all_modules.items() if path in paths}
+        self.paths = {key.path for key in outputs if not key.function} | set(attention) | {""}
         self.hears_functions = any(key.function for key in outputs)
-        self.takes_input = INPUT not in self.all_modules
-        types = [value.dtype for value in self.model.state_dict().values() if torch.is_tensor(value)]
+        self.takes_input = INPUT not in dict(model.named_modules())
+        types = [value.dtype for value in model.state_dict().values() if torch.is_tensor(value)]
         self.as_input = partial(as_input, types=types)
 
     def batch(self, first: int, inputs: np.ndarray, targets: np.ndarray | None) -> None:
         """Run some samples forward through the network, and backward for each objective."""
+        if len(inputs) != self.size:
+            self._renew()
         self.first, self.size = first, len(inputs)
         self.calls: Counter[str] = Counter()
         self.output: torch.Tensor | None = None
@@ -104,14 +106,38 @@ class Pass:
             if self.takes_input:
                 self._hear_tensor(OutputKey(INPUT), None, tensor)
             with self._listening():
-                torch.func.functional_call(self.model, state, (tensor,), tie_weights=False)
+                self._call(state, tensor)
             labels = None if targets is None else torch.from_numpy(np.array(targets)).to(self.device)
             for number, objective in enumerate(self.objectives):
                 self.underway, self.arrived = objective, set()
-                value = value_of(objective, partial(self._output, objective), labels, first, self.coding)
+                value = value_of(objective, partial(self._output, objective), labels, first, self.coding, self.ends_in)
                 if value.requires_grad:
                     value.backward(retain_graph=number + 1 < len(self.objectives), inputs=self.leaves)
                 self._without_gradient(objective)
+
+    def _renew(self) -> None:
+        """Copy the network: what it kept from batches of another size, such as a mask, does not fit the next."""
+        self.model = copy.deepcopy(self.original)
+        self.all_modules = dict(self.model.named_modules())
+        self.modules = {path: module for path, module in self.all_modules.items() if path in self.paths}
+
+    def _call(self, state: dict[str, torch.Tensor], inputs: torch.Tensor) -> None:
+        """Call the network.
+
+        Raises
+        ------
+        BadSetting
+            It does not take a batch of this size, as one that was traced with another.
+        """
+        try:
+            torch.func.functional_call(self.model, state, (inputs,), tie_weights=False)
+        except TrajlabError:
+            raise
+        except Exception as error:
+            raise BadSetting(
+                f"cannot call {type(self.model).__name__} with {self.size} samples of shape {list(inputs.shape[1:])}: "
+                f"{str(error).strip()}; pass a model= that takes any number of samples"
+            ) from error
 
     @contextmanager
     def _listening(self) -> Iterator[None]:
@@ -166,13 +192,13 @@ class Pass:
     def _hear_tensor(self, key: OutputKey, module: nn.Module | None, tensor: torch.Tensor) -> None:
         if key in self.targets:
             layer = self.targets[key]
+            self._check(key, tensor, layer.shape)
             shaped = tensor.reshape(self.size, *layer.shape).movedim(1 + layer.unit_axis, 1)
             self.targeted[layer.name] = shaped.reshape(self.size, layer.units, -1).clone()
         if key not in self.wanted:
             return
         shape = (self.size, *self.wanted[key][0][0].layers[self.wanted[key][0][1]].shape)
-        if tensor.numel() != np.prod(shape) or (self.size and len(tensor) % self.size):
-            raise _unsteady(key.name, list(tensor.shape), shape)
+        self._check(key, tensor, shape[1:])
         self.filled[key] += self.size
         values = as_array(tensor).reshape(shape)
         parameters = self._parameters(key.path, module)
@@ -184,6 +210,11 @@ class Pass:
             self.waiting.append((watch, position, kept, shape))
             if tensor.requires_grad:
                 tensor.register_hook(partial(self._hear_gradient, len(self.waiting) - 1, parameters))
+
+    def _check(self, key: OutputKey, tensor: torch.Tensor, shape: tuple[int, ...]) -> None:
+        """Raise BadSetting if an output has another shape for each sample than in the trial."""
+        if tensor.numel() != self.size * np.prod(shape) or (self.size and len(tensor) % self.size):
+            raise _unsteady(key.name, list(tensor.shape), (self.size, *shape))
 
     def _hear_gradient(self, number: int, parameters: Mapping[str, np.ndarray], gradient: torch.Tensor) -> None:
         watch, position, values, shape = self.waiting[number]

@@ -11,6 +11,7 @@ from trajlab.replays.dtypes import array_type
 from trajlab.replays.observers.observer import Layer
 from trajlab.replays.trace import Call, OutputKey
 from trajlab.runs.tensors import SPATIAL
+from trajlab.statistics.logits import ENDS_IN
 
 RECTIFIERS = ("ReLU", "ReLU6")
 KINDS = ("activations", "nonlinearities", "convolutions", "units", "modules")
@@ -125,6 +126,8 @@ def layer_of(call: Call, calls: Sequence[Call], unit_axis: Sequence[str] = ()) -
         attrs |= call.function.numbers if call.function else _constants(call.module)
     if call.is_softmax:
         attrs["softmax_axis"] = call.softmax_axis
+    if call.ends_in:
+        attrs[ENDS_IN] = call.ends_in
     axis = _usual_axis(call) if axis is None else axis
     before, after = axis, len(call.shape) - axis - 1
     positions = ("position",) if before == 1 else tuple(f"position_{i}" for i in range(before))

@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from trajlab.errors import BadSetting, MissingData
 from trajlab.replays.observers.observer import Objective
+from trajlab.statistics.logits import are_probabilities
 from trajlab.statistics.tasks import BINARY, CROSS_ENTROPY, MULTILABEL, Coding, Task, settled, task_for
 
 Outputs = Callable[[str], torch.Tensor]
@@ -16,7 +17,7 @@ KINDS = ("loss", "logit", "p_logit", "predicted_logit", "unit")
 
 
 def value_of(
-    objective: Objective, outputs: Outputs, targets: torch.Tensor | None, first: int, coding: Coding
+    objective: Objective, outputs: Outputs, targets: torch.Tensor | None, first: int, coding: Coding, ends_in: str = ""
 ) -> torch.Tensor:
     """Return the objective of a batch.
 
@@ -32,6 +33,8 @@ def value_of(
         Position of the first sample of the batch in the probe.
     coding
         How labels of two values are written, as the targets of the whole probe tell.
+    ends_in
+        The softmax or sigmoid that the network ends in, if it does; logits are then those of its probabilities.
 
     Raises
     ------
@@ -58,12 +61,21 @@ def value_of(
             f"cannot differentiate the {objective.kind}: outputs have shape {list(output.shape)} and targets "
             f"{targets.dtype} {list(targets.shape)}, no label of a class each; choose the loss, or pass class labels"
         )
+    if are_probabilities(ends_in, kind):
+        output = _logits_of(output, kind)
     if kind == CROSS_ENTROPY:
         return _of_labels(objective.kind, output.movedim(axis, -1), targets.long())
     if kind in (BINARY, MULTILABEL):
         return _of_logits(objective.kind, output, targets.reshape(output.shape), coding)
     squares = (output - targets.reshape(output.shape).to(output.dtype)) ** 2
     return squares.reshape(len(output), -1).mean(1).sum()
+
+
+def _logits_of(probabilities: torch.Tensor, kind: str) -> torch.Tensor:
+    """Return logits, as `trajlab.statistics.logits.logits_of` does."""
+    tiny = torch.finfo(probabilities.dtype).tiny
+    log = probabilities.clamp(min=tiny).log()
+    return log if kind == CROSS_ENTROPY else log - (1 - probabilities).clamp(min=tiny).log()
 
 
 def _task(output: torch.Tensor, targets: torch.Tensor, asked: str) -> tuple[Task, int]:

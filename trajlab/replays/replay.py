@@ -13,13 +13,13 @@ from dask.base import tokenize
 from torch import nn
 
 from trajlab import sizes
-from trajlab.errors import MissingData
+from trajlab.errors import BadSetting, MissingData
 from trajlab.replays.dtypes import as_input
 from trajlab.replays.layers import select_layers
 from trajlab.replays.model import Model, build, factory_of, fit, lacks_model, usable_device
 from trajlab.replays.probe_files import as_probe
 from trajlab.replays.replayed import Replayed
-from trajlab.replays.stateless import Network, hollow
+from trajlab.replays.stateless import Network, hollow, matching, untouched
 from trajlab.replays.tasks import Passes
 from trajlab.replays.trace import Call, Trial, trial
 from trajlab.runs.tensors import Series, common_steps
@@ -39,6 +39,7 @@ def replay(
     of: str = "activations",
     prune: float = 0.0,
     prune_relative: float = 0.0,
+    prune_only: Sequence[str] = (),
     unit_axis: Sequence[str] | None = None,
 ) -> Replayed:
     """Run a fixed batch through the network with the weights and buffers of each step; lazily.
@@ -69,9 +70,10 @@ def replay(
         Without `layers`, what is wanted: all "activations", modules and functions (in a network without any, the
         outputs of its linear and convolution modules except the last), "nonlinearities" (activations, softmaxes and the
         attention of heads), "convolutions", "units" (linear modules and convolutions) or all "modules".
-    prune, prune_relative
+    prune, prune_relative, prune_only
         Entries of weights whose size is below the one, or below the other times the RMS of their tensor, are put to 0,
         as in pruning by threshold. Weights are parameters of two dims or more; biases and the scales of norms are left.
+        Patterns of names of parameters or modules choose some of them.
     unit_axis
         Axes over units, "AXIS" for all layers or "LAYER=AXIS" for some, counted in the output of several samples as
         torch counts them: "-1" where channels come last. By default the axis that the convolution, linear module or
@@ -115,9 +117,23 @@ def replay(
     zeros = np.zeros((min(TRIAL_SAMPLES, samples), *shape), inputs.dtype)
     built, homes, tried = _tried(trajectory, model, identity, zeros, device, trials)
     calls = tried.calls
+    for pattern in prune_only:
+        if not matching(homes, [pattern]):
+            raise BadSetting(f"cannot prune {pattern!r}: the parameters are {', '.join(homes)}; choose among these")
     chosen = select_layers(calls, [layers] if isinstance(layers, str) else layers, of)
     attention = {call.key.path for call in chosen if call.is_attention}
-    network = Network(built, tuple(homes), _batch(calls), device, tuple(sorted(attention)), prune, prune_relative)
+    ends_in = next((call.ends_in for call in calls if call.ends_in), "")
+    network = Network(
+        built,
+        tuple(homes),
+        _batch(calls),
+        device,
+        tuple(sorted(attention)),
+        prune,
+        prune_relative,
+        tuple(prune_only),
+        ends_in,
+    )
     recorded = trajectory.weights.series | trajectory.buffers.series
     lives = [recorded[home] for home in homes.values()]
     steps = _shared_steps(trajectory, lives, own_steps)
@@ -125,7 +141,7 @@ def replay(
         inputs = inputs[np.searchsorted(own_steps, steps)]
     name = "replay-" + tokenize(
         identity, homes, [life.values for life in lives], steps, inputs, targets, network.attention, prune,
-        prune_relative, device,
+        prune_relative, tuple(prune_only), device,
     )  # fmt: skip
     passes = Passes(name, network, (inputs, targets), lives, steps, own_steps is not None)
     if layers is None and tried.unobserved:
@@ -166,8 +182,10 @@ def _tried(
         built = build(trajectory, model).to(device)
         homes = fit(built, trajectory)
         inputs = as_input(torch.from_numpy(zeros).to(device), [value.dtype for value in built.parameters()])
+        pristine = hollow(untouched(built))
         tried = trial(built, inputs)
-        trials[key] = hollow(built), homes, tried
+        hollow(built)  # the calls hold its modules
+        trials[key] = pristine, homes, tried
     return trials[key]
 
 

@@ -1,7 +1,6 @@
 """The result of a replay: outputs of layers as lazy arrays, or reduced by observers during the passes."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import xarray as xr
 
@@ -9,7 +8,7 @@ from trajlab.errors import BadSetting
 from trajlab.replays.forward import Request
 from trajlab.replays.layers import layer_of, select_layers
 from trajlab.replays.observe import assembled
-from trajlab.replays.observers.observer import Observable, Observer
+from trajlab.replays.observers.observer import Layer, Observable, Observer
 from trajlab.replays.observers.outputs import Outputs
 from trajlab.replays.tasks import Passes
 from trajlab.replays.trace import Call
@@ -59,11 +58,13 @@ class Replayed(Observable):
                 f"cannot differentiate the {observer.objective.kind} with respect to {integers[0].dtype} inputs; name "
                 "the embedding layer instead"
             )
-        request = Request(observer, self.layers, keys, self._target(observer))
-        graph, results = self._passes.graph(request)
+        target = self._target(observer)
+        request = Request(observer, self.layers, keys, target and (target[0], target[1].key))
+        passes = self._passes.asking([target[1].key.path] if target and target[1].is_attention else [])
+        graph, results = passes.graph(request)
         outputs = observer.outputs(self.layers, self.samples)
         attrs = {"probe_sha256": self.probe_sha256}
-        return assembled(graph, results, self._passes.steps, outputs, small=observer.small, attrs=attrs)
+        return assembled(graph, results, passes.steps, outputs, small=observer.small, attrs=attrs)
 
     def select(self, patterns: Sequence[str]) -> "Replayed":
         """Return the outputs of other layers of the network, by name or pattern.
@@ -76,11 +77,24 @@ class Replayed(Observable):
         chosen = select_layers(self._calls, patterns)
         return Replayed(self._passes, self._calls, chosen, self.samples, self.probe_sha256)
 
-    def _target(self, observer: Observer) -> Any:
+    def _target(self, observer: Observer) -> tuple[Layer, Call] | None:
+        """Return the layer whose units an observer differentiates, and its output; None if it differentiates none."""
         if observer.objective is None or observer.objective.kind != "unit":
             return None
         (call, *_) = select_layers(self._calls, [observer.objective.layer])
-        return layer_of(call, self._calls, self._unit_axis)._replace(name=observer.objective.layer), call.key
+        return layer_of(call, self._calls, self._unit_axis)._replace(name=observer.objective.layer), call
+
+    def norms_before(self, name: str) -> list[str]:
+        """Return the paths of the normalizations between the module that makes the units of a layer and the layer."""
+        position = next(i for i, call in enumerate(self._calls) if call.key.name == name and call in self._chosen)
+        call = self._calls[position]
+        maker = call.units.maker if call.units is not None else -1
+        paths = []
+        for between in self._calls[maker + 1 : position] if maker >= 0 else ():
+            weight = getattr(between.module, "weight", None)
+            if weight is not None and tuple(weight.shape) == (len(self._calls[maker].module.weight),):
+                paths.append(between.key.path)
+        return paths
 
     @property
     def arrays(self) -> dict[str, xr.DataArray]:

@@ -1,7 +1,9 @@
 """A network without weights of its own, run with the weights of any snapshot."""
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from trajlab.replays.forward import Pass, Request
 from trajlab.replays.torch_settings import alone
 from trajlab.runs.disk.element_types import widen
 from trajlab.runs.disk.rows import Rows
+from trajlab.runs.tensors import module_of
 from trajlab.statistics.tasks import Coding, coding_of
 
 
@@ -31,9 +34,11 @@ class Network:
         Where it runs.
     attention
         Modules whose attention, of each head, is wanted.
-    prune, prune_relative
+    prune, prune_relative, prune_only
         Entries of weights whose size is below the one, or below the other times the RMS of their tensor, are put to 0;
-        no bias is.
+        no bias is. Only weights that match one of the patterns, if there are any, by their name or their module's.
+    ends_in
+        The softmax or sigmoid that it ends in; empty for none.
     """
 
     model: nn.Module
@@ -43,6 +48,8 @@ class Network:
     attention: tuple[str, ...] = ()
     prune: float = 0.0
     prune_relative: float = 0.0
+    prune_only: tuple[str, ...] = ()
+    ends_in: str = ""
 
     def watched(
         self, inputs: np.ndarray, targets: np.ndarray | None, tables: Sequence[Any], rows: Sequence[int],
@@ -71,8 +78,9 @@ class Network:
             state = self._state(tables, rows)
             coding = Coding() if targets is None else coding_of(targets)
             run = Pass(
-                self.model, state, requests, len(inputs), device=self.device, attention=self.attention, coding=coding
-            )
+                self.model, state, requests, len(inputs), device=self.device, attention=self.attention, coding=coding,
+                ends_in=self.ends_in,
+            )  # fmt: skip
             for first in range(0, len(inputs), self.batch):
                 some = slice(first, first + self.batch)
                 run.batch(first, inputs[some], None if targets is None else targets[some])
@@ -81,6 +89,8 @@ class Network:
     def _state(self, tables: Sequence[Any], rows: Sequence[int]) -> dict[str, torch.Tensor]:
         types = {name: value.dtype for name, value in self.model.state_dict().items() if torch.is_tensor(value)}
         weights = {name for name, value in self.model.named_parameters(remove_duplicate=False) if value.ndim > 1}
+        if self.prune_only:
+            weights = matching(weights, self.prune_only)
         state = {}
         for name, table, row in zip(self.names, tables, rows, strict=True):
             value = _tensor(table, row).to(types[name])
@@ -95,6 +105,24 @@ class Network:
             rms = float(value.double().square().mean().sqrt())
             value = value.masked_fill(value.abs() < self.prune_relative * rms, 0.0)
         return value
+
+
+def matching(parameters: Iterable[str], patterns: Sequence[str]) -> set[str]:
+    """Return the parameters that a pattern matches, by their own name or that of their module.
+
+    >>> sorted(matching(["conv1.weight", "fc.weight", "fc.bias"], ["conv*", "fc.w*"]))
+    ['conv1.weight', 'fc.weight']
+    """
+    return {
+        name
+        for name in parameters
+        if any(fnmatchcase(each, pattern) for each in (name, module_of(name)) for pattern in patterns)
+    }
+
+
+def untouched(model: nn.Module) -> nn.Module:
+    """Copy a network that no input has passed; it shares the values of parameters and stored buffers."""
+    return copy.deepcopy(model, {id(value): value for value in model.state_dict(keep_vars=True).values()})
 
 
 def hollow(model: nn.Module) -> nn.Module:

@@ -1,6 +1,7 @@
 """How a run is replayed with dask: one task a step passes the probe through the network, for one observer or many."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -78,6 +79,17 @@ class Passes(NamedTuple):
             inputs = [network, batch, targets, [table.argument(number) for table in tables]]
             results.append(graph.add_pass(("pass", number), one_pass, [None], inputs))
         return graph, results
+
+    def asking(self, attention: Collection[str]) -> "Passes":
+        """Return passes in which more modules write down the attention of each head, under a name of their own.
+
+        Modules that do so may compute in another order, and their last bits differ.
+        """
+        paths = tuple(sorted({*self.network.attention, *attention}))
+        if paths == self.network.attention:
+            return self
+        network = replace(self.network, attention=paths)
+        return self._replace(name=f"replay-{tokenize(self.name, paths)}", network=network)
 
     def _whole(self, graph: Graph, label: str, values: Any) -> Any:
         """Return inputs or targets that all steps share as an argument."""

@@ -87,6 +87,8 @@ class Call(NamedTuple):
     units
         Axis of the output of several samples over its units, and the position of the call of the module that made
         them; None if it cannot be known.
+    ends_in
+        Of the network itself, class of torch.nn of the softmax or sigmoid whose output it returns; empty for none.
     """
 
     key: OutputKey
@@ -98,6 +100,7 @@ class Call(NamedTuple):
     ndim: int = 0
     function: Nonlinearity | None = None
     units: UnitAxis | None = None
+    ends_in: str = ""
 
     @property
     def is_called(self) -> bool:
@@ -216,8 +219,11 @@ def trial(model: nn.Module, inputs: torch.Tensor) -> Trial:
             if not key and makes_units(module) and (axis := _axis_made(module, tensor)) is not None:
                 traced.axes.set(tensor, UnitAxis(axis, len(calls)))
             units = traced.axes.of(tensor)
-            key_of = OutputKey(path, number, key)
-            calls.append(Call(key_of, module, shape, tensor.dtype, into, named, tensor.ndim, units=units))
+            call = Call(
+                OutputKey(path, number, key), module, shape, tensor.dtype, into, named, tensor.ndim, units=units
+            )
+            calls.append(call if path or key else call._replace(ends_in=last.same_as(call, tensor)))
+            last.hear(call, tensor)
         if not tensors:
             calls.append(Call(OutputKey(path, number), module, (), torch.float32))
 
@@ -227,13 +233,34 @@ def trial(model: nn.Module, inputs: torch.Tensor) -> Trial:
         key = OutputKey(path, number, function=function.name)
         units = traced.axes.of(tensor)
         calls.append(Call(key, None, shape, tensor.dtype, into, ndim=tensor.ndim, function=function, units=units))
+        last.hear(calls[-1], tensor)
 
+    last = _LastProbabilities()
     traced = _Traced(modules, hear_function)
     for value in (*model.parameters(), *model.buffers()):
         traced.fixed[value] = True
     with torch.no_grad(), _Below(traced), hooked(modules, hear, modules), traced.followed():
         output_of(model, inputs)
     return Trial(calls, list(dict.fromkeys(traced.unobserved)))
+
+
+class _LastProbabilities:
+    """The last output of a softmax or a sigmoid."""
+
+    def __init__(self) -> None:
+        self.kind, self.tensor, self.version = "", torch.empty(0), 0
+
+    def hear(self, call: Call, tensor: torch.Tensor) -> None:
+        """Keep the output of a call, if it is one of a softmax over the units, or of a sigmoid."""
+        kind = call.nonlinearity
+        over_units = call.softmax_axis == (call.unit_axis or 0) if call.is_softmax else kind == "Sigmoid"
+        if kind and over_units:
+            self.kind, self.tensor, self.version = kind, tensor, tensor._version
+
+    def same_as(self, call: Call, tensor: torch.Tensor) -> str:
+        """Return its class if the output of the network is a view of it, else nothing."""
+        same = tensor.numel() == self.tensor.numel() and tensor.data_ptr() == self.tensor.data_ptr()
+        return self.kind if same and tensor.numel() and tensor._version == self.version else ""
 
 
 def _axis_made(module: Any, tensor: torch.Tensor) -> int | None:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from trajlab.errors import TrajlabError
 from trajlab.runs.disk.atomic import atomic
@@ -51,10 +52,25 @@ def import_checkpoints(
     check_keeps_all(trajectory, "import")
     target = as_path(run)
     with atomic(target) as part:
-        for step in trajectory.steps.tolist():
-            _write_checkpoint(trajectory, step, part / checkpoint_folder(step))
-        (part / RUN_FILE).write_text(json.dumps(_facts(trajectory), indent=1) + "\n")
+        write_snapshots(trajectory, part, describe={"imported_from": trajectory.source})
     return target
+
+
+def write_snapshots(trajectory: Trajectory, folder: Path, **facts: Any) -> None:
+    """Write the weights and buffers of all steps, and run.json, into a folder.
+
+    Parameters
+    ----------
+    trajectory
+        The run.
+    folder
+        The folder, which exists and is empty.
+    facts
+        Entries of run.json beside those that follow from the tensors.
+    """
+    for step in trajectory.steps.tolist():
+        _write_checkpoint(trajectory, step, folder / checkpoint_folder(step))
+    (folder / RUN_FILE).write_text(json.dumps(_facts(trajectory) | facts, indent=1) + "\n")
 
 
 def _write_checkpoint(trajectory: Trajectory, step: int, folder: Path) -> None:
@@ -81,6 +97,5 @@ def _facts(trajectory: Trajectory) -> dict:
         "shapes": {name: list(series.shape) for name, series in weights.items()},
         "gradients": None,
         "probe": None,
-        "describe": {"imported_from": trajectory.source},
         "steps": {"source": trajectory.step_source, "left_aside": trajectory.left_aside},
     }

@@ -34,7 +34,7 @@ MEANINGS = {
     "nonfinite": Meaning("activations that are NaN or Inf", "activations", "count over copies, positions and units"),
     "feature_correlation": Meaning("correlation of features", "1", "ρ of two units over copies, mean over samples"),
     "sample_correlation": Meaning("correlation of copies", "1", "ρ of two copies over the features of the layer"),
-    "position": Meaning("position of the sample in the probe", "samples", "counted from 0"),
+    "position": Meaning("position of the sample in the probe", "samples", "counted from 0", nominal=True),
     "examples": Meaning("images", "range of the channel", "(x − min) / (max − min), of the channel over the probe"),
 }
 _PAIRS = {

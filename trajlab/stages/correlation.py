@@ -63,7 +63,7 @@ MEANINGS = {
     "nonfinite": Meaning("activations that are NaN or Inf", "activations", "count over positions and units"),
     "feature_correlation": Meaning("correlation of features", "1", "ρ of two units over the probe"),
     "sample_correlation": Meaning("correlation of samples", "1", "ρ of two samples over the features of the layer"),
-    "target": Meaning("target of the sample", "1", "as recorded with the probe"),
+    "target": Meaning("target of the sample", "1", "as recorded with the probe", nominal=True),
 }
 MEANS = ("signed", "absolute", "clipped")
 for _name in MEANS:

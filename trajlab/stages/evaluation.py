@@ -11,9 +11,27 @@ from trajlab.replays.observe import observe
 from trajlab.replays.observers.pruned import COUNTS, Pruned
 from trajlab.replays.probe_kinds import probe_of
 from trajlab.scan.as_one_task import as_one_task
+from trajlab.statistics.logits import ENDS_IN, are_probabilities
 from trajlab.statistics.metrics import LOSSES, metric_name
 from trajlab.statistics.result import Meaning, annotate, stride
-from trajlab.statistics.scores import PER_CLASS, score_table
+from trajlab.statistics.scores import CONFUSED, PER_CLASS, score_table, task_of
+from trajlab.statistics.tasks import MSE
+
+AVERAGES = {
+    "macro": "mean over the classes among targets or predictions",
+    "micro": "of all classes together",
+    "weighted": "mean over the classes, weighted by their targets",
+}
+"""How the scores of classes are averaged, as scikit-learn names it."""
+
+OF_CLASS = {
+    "precision": "hits / predictions, 0 without predictions",
+    "recall": "hits / targets, 0 without targets",
+    "f1": "2 hits / (targets + predictions)",
+}
+
+MOST_CLASSES = 100
+"""Classes up to which the confusion matrix is counted."""
 
 TOLERANCE = 0.01
 """Largest loss of accuracy at which weights count as prunable."""
@@ -22,9 +40,9 @@ MEANINGS = {
     "loss": Meaning("loss on the probe", "1", "mean of −log p(label), or of (output − target)²"),
     "accuracy": Meaning("accuracy", "1", "mean of predicted class = label", share=True),
     "class_accuracy": Meaning("accuracy by class", "1", "hits / targets of the class, its recall", share=True),
-    "macro_f1": Meaning(
-        "macro F1", "1", "mean of 2 hits / (targets + predictions) over the classes among targets or predictions"
-    ),
+    "class_precision": Meaning("precision by class", "1", "hits / predictions of the class", share=True),
+    "class_f1": Meaning("F1 by class", "1", "2 hits / (targets + predictions) of the class"),
+    "confusion": Meaning("confusion matrix", "targets", "count of targets of a class by predicted class"),
     "scored": Meaning("targets that are scored", "targets", "count"),
     "left_out": Meaning(
         "targets that are excluded", "targets", "count; no valid label, or an output or a target is NaN or Inf"
@@ -61,6 +79,13 @@ MEANINGS = {
 }
 
 
+for _average, _how in AVERAGES.items():
+    for _score, _formula in OF_CLASS.items():
+        MEANINGS[f"{_average}_{_score}"] = Meaning(
+            f"{_average} {_score.replace('f1', 'F1')}", "1", f"{_formula}; {_how}", share=_score != "f1"
+        )
+
+
 def evaluation(
     replay: Callable[..., Mapping[str, xr.DataArray]],
     probe: xr.Dataset,
@@ -68,7 +93,9 @@ def evaluation(
     *,
     prune: Sequence[float] = (),
     prune_relative: Sequence[float] = (),
+    prune_layers: Sequence[str] = (),
     objective: str = "",
+    outputs: str = "",
 ) -> xr.Dataset:
     """Loss, accuracy and F1 on the probe at each snapshot, on training examples, and after pruning.
 
@@ -89,22 +116,34 @@ def evaluation(
         time as the stage without. Weights are parameters of two dims or more.
     prune_relative
         Relative thresholds: weights smaller than that multiple of their tensor's RMS are set to zero.
+    prune_layers
+        Names of parameters, of their modules, or patterns of either, such as "conv*": only these are pruned. By default
+        all. `trajlab prune` writes a pruned snapshot and its mask.
     objective
         What the outputs are scored by: cross_entropy of classes, binary for a single output, multilabel, or mse. By
         default the type and shape of the targets tell: labels of a class each; 0 and 1, or −1 and 1, for a single
         output; a 0 or 1 for each of several outputs; or other floats of the shape of the outputs, which are values.
+    outputs
+        What the outputs are: logits, or probabilities. By default they are probabilities if the network returns the
+        output of a softmax over its classes, or of labels that of a sigmoid; the attr `outputs` says which was taken.
 
     Returns
     -------
     loss : (step)
-        Cross-entropy in nats for labels, with the outputs as logits, of a single output and of several labels the
-        binary one; mean squared error for values.
-    accuracy, macro_f1 : (step)
+        Cross-entropy in nats for labels, of a single output and of several labels the binary one; mean squared error
+        for values. Of probabilities p the logits are log p, of labels log p − log(1 − p); a p of 0 counts as the
+        smallest that its element type holds.
+    accuracy : (step)
         Only for labels. The predicted class is that of the largest output, the first of equal ones; of a single output
         and of several labels, outputs above 0 are positive. Accuracy is the share of right labels.
-    class_accuracy : (step, class)
-        Recall of each class, only for labels; NaN for a class without targets. The classes of a single output are the
-        negative and the positive one; of several labels each is a class.
+    class_accuracy, class_precision, class_f1 : (step, class)
+        Recall, precision and F1 of each class, only for labels; NaN for a class without targets, without predictions,
+        or without both. The classes of a single output are the negative and the positive one; of several labels each is
+        a class.
+    macro_precision, macro_recall, macro_f1, micro_…, weighted_… : (step)
+        Their averages as in scikit-learn's precision_recall_fscore_support; an unknown precision or recall counts 0.
+    confusion : (step, class, predicted)
+        Targets of a class by predicted class, for one label a target and at most 100 classes.
     scored, left_out, nonfinite : (step)
         Number of targets that enter the means; of targets excluded because the label is no class, or an output is NaN
         or Inf; and of outputs that are NaN or Inf.
@@ -128,21 +167,27 @@ def evaluation(
 
     References
     ----------
-    Macro F1 as in scikit-learn's f1_score(average="macro"). Magnitude pruning: Han et al. 2015, arXiv:1506.02626,
-    without retraining.
+    Averages of scores: scikit-learn, precision_recall_fscore_support with zero_division=0. Magnitude pruning: Han et
+    al. 2015, arXiv:1506.02626, without retraining.
     """
     thresholds = _thresholds(prune, prune_relative)
     output = replay(layers=[""])[""]
+    task = task_of(output, probe, objective)
     attrs = {"probe_sha256": output.attrs.get("probe_sha256", "")}
-    tables = [score_table(output, probe, objective)]
+    if task.kind:
+        given = are_probabilities(str(output.attrs.get(ENDS_IN, "")), task.kind, outputs)
+        attrs["outputs"] = "" if task.kind == MSE else "probabilities" if given else "logits"
+    confusion = 0 < task.classes <= MOST_CLASSES
+    tables = [score_table(output, probe, objective, outputs, confusion=confusion)]
     train = "train_inputs" in probe and "train_targets" in probe
     if train:
         examples = probe_of(probe, "train")
         attrs["train_sha256"] = examples.attrs["sha256"]
-        tables.append(score_table(replay(layers=[""], probe=examples)[""], examples, objective))
+        tables.append(score_table(replay(layers=[""], probe=examples)[""], examples, objective, outputs))
+    only = {"prune_only": list(prune_layers)} if prune_layers else {}
     for kind, value in thresholds:
-        pruned = observe(replay(layers=[""], **{_SETTING[kind]: value}), Pruned())
-        tables += [score_table(pruned[""], probe, objective), *(pruned[name] for name in COUNTS)]
+        pruned = observe(replay(layers=[""], **{_SETTING[kind]: value}, **only), Pruned())
+        tables += [score_table(pruned[""], probe, objective, outputs), *(pruned[name] for name in COUNTS)]
     result = as_one_task(partial(_result, train=train, thresholds=tuple(thresholds)), *tables)
     recorded = "" if metrics is None else metric_name("", [str(name) for name in metrics], LOSSES)
     if metrics is not None and recorded:
@@ -215,9 +260,23 @@ def _prunable(result: xr.Dataset) -> xr.DataArray:
     return share.where(share < too_much, 0.0).max("threshold").where(result["accuracy"].notnull())
 
 
+def _averages(support: xr.DataArray, predictions: xr.DataArray, hits: xr.DataArray) -> dict[str, xr.DataArray]:
+    """Return precision, recall and F1, averaged over the classes in each of three ways."""
+    parts = {"precision": (hits, predictions), "recall": (hits, support), "f1": (2 * hits, support + predictions)}
+    occurs = support + predictions > 0
+    result = {}
+    for name, (part, whole) in parts.items():
+        score = (part / whole).fillna(0.0).where(occurs)
+        result[f"macro_{name}"] = score.mean("class")
+        result[f"micro_{name}"] = part.sum("class") / whole.sum("class")
+        result[f"weighted_{name}"] = (score * support).sum("class") / support.sum("class")
+    return result
+
+
 def _scores(table: xr.DataArray) -> xr.Dataset:
     """Return losses and accuracies from sums."""
-    sums = table.to_dataset("column")
+    is_pair = np.array([str(name).startswith(CONFUSED) for name in table["column"].values], bool)
+    pairs, sums = table.isel(column=is_pair), table.isel(column=~is_pair).to_dataset("column")
     result = {"loss": sums["loss"] / sums["scored"]}
     classes = sum(str(name).startswith("hits_") for name in sums)
     if classes:
@@ -226,12 +285,18 @@ def _scores(table: xr.DataArray) -> xr.Dataset:
             xr.concat([sums[f"{name}_{label}"] for label in range(classes)], dim=labels.rename("class"))
             for name in PER_CLASS
         )
-        f1 = 2 * hits / (support + predictions)
-        result |= {
-            "accuracy": sums["right"] / sums["scored"],
-            "macro_f1": f1.mean("class"),
-            "class_accuracy": (hits / support).transpose("step", "class"),
-        }
+        of_class = {
+            "accuracy": hits / support, "precision": hits / predictions, "f1": 2 * hits / (support + predictions)
+        }  # fmt: skip
+        result["accuracy"] = sums["right"] / sums["scored"]
+        result |= {f"class_{name}": values.transpose("step", "class") for name, values in of_class.items()}
+        result |= _averages(support, predictions, hits)
+        if pairs.size:
+            named = {"long_name": "predicted class", "units": "1"}
+            predicted = xr.DataArray(labels.values, dims="predicted", attrs=named)
+            coords = {"step": table["step"], "class": labels, "predicted": predicted}
+            counts = pairs.values.reshape(-1, classes, classes)
+            result["confusion"] = xr.DataArray(counts, coords, ("step", "class", "predicted"))
     elif "right" in sums:
         result["accuracy"] = sums["right"] / sums["scored"]
     return xr.Dataset(result | {name: sums[name] for name in ("scored", "left_out", "nonfinite")})

@@ -25,7 +25,9 @@ MEANINGS = {
         "the same for a random walk in many dimensions at the same steps",
         share=True,
     ),
-    "scores": Meaning("position along the component", "weight", "(w_t − center)·v_k, v_k the component of length 1"),
+    "scores": Meaning(
+        "position along the component", "weight", "(w_t − center)·v_k, v_k the component of length 1", nominal=True
+    ),
     "distance": Meaning(
         "distance from the anchor", "weight", "|w_t − w_a|₂, a the anchor step, samples scaled to the whole tensor"
     ),

@@ -12,7 +12,17 @@ from trajlab.scan.as_one_task import as_one_task
 from trajlab.scan.kernels.drift_sums import Pairs
 from trajlab.scan.kernels.entries import Raster, raster_positions
 from trajlab.scan.scan import Tensor, by_name, scan
-from trajlab.statistics.result import Meaning, Sums, annotate, columns_of, pool, share_error, stride, with_totals
+from trajlab.statistics.result import (
+    CONSECUTIVE,
+    Meaning,
+    Sums,
+    annotate,
+    columns_of,
+    pool,
+    share_error,
+    stride,
+    with_totals,
+)
 from trajlab.statistics.samples import estimated, holds_samples
 from trajlab.statistics.shared_steps import at_shared_steps, own_strides
 from trajlab.statistics.standard_errors import Rate, rate_meanings, scan_errors, with_rate_errors
@@ -44,19 +54,25 @@ MEANINGS = {
         "steps",
         "Σ entries × steps since their tensor was recorded before, up to this step / flips up to this step",
     ),
-    "minima": Meaning("flips across a minimum", "entries", "flips with (w_t − w_prev)(g_t − g_prev) > 0"),
-    "maxima": Meaning("flips across a maximum", "entries", "flips with (w_t − w_prev)(g_t − g_prev) < 0"),
+    "minima": Meaning(
+        "flips across a minimum", "entries", "flips with (w_t − w_prev)(g_t − g_prev) > 0", needs=CONSECUTIVE
+    ),
+    "maxima": Meaning(
+        "flips across a maximum", "entries", "flips with (w_t − w_prev)(g_t − g_prev) < 0", needs=CONSECUTIVE
+    ),
     "minima_rate": Meaning(
         "share of gradient entries that passed a minimum",
         "1",
         "minima / entries non-zero and finite at both steps",
         share=True,
+        needs=CONSECUTIVE,
     ),
     "maxima_rate": Meaning(
         "share of gradient entries that passed a maximum",
         "1",
         "maxima / entries non-zero and finite at both steps",
         share=True,
+        needs=CONSECUTIVE,
     ),
     "weight_flips": Meaning("weights that changed sign", "entries", "sign(w_t) = −sign(w_prev), both non-zero"),
     "weight_flip_rate": Meaning(

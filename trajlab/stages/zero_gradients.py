@@ -8,7 +8,7 @@ import xarray as xr
 
 from trajlab.scan.as_one_task import as_one_task
 from trajlab.scan.scan import Tensor, scan
-from trajlab.statistics.result import Meaning, Sums, along, annotate, with_totals
+from trajlab.statistics.result import CONSECUTIVE, Meaning, Sums, along, annotate, with_totals
 from trajlab.statistics.standard_errors import Rate, rate_meanings, scan_errors, with_rate_errors
 from trajlab.statistics.zero_transitions import by_cause, by_threshold, errors_of, kernel_of, rate
 
@@ -31,7 +31,10 @@ MEANINGS = {
         "share of large entries that came near zero", "1", "captured / entries large before", share=True
     ),
     "weight_change": Meaning(
-        "mean change of the weights", "weight", "mean |w_t − w_prev| over the entries that the coord `among` names"
+        "mean change of the weights",
+        "weight",
+        "mean |w_t − w_prev| over the entries that the coord `among` names",
+        needs=CONSECUTIVE,
     ),
     "always_zero": Meaning(
         "entries that were never non-zero, by cause", "entries", "count of g_t = 0 at all recorded t"

@@ -27,12 +27,23 @@ class Meaning(NamedTuple):
         Its formula; may hold the placeholder `REFERENCE`.
     share
         Whether it is a share of a whole, from 0 to 1, which figures and sentences show in per cent.
+    nominal
+        Whether its values are class numbers, positions or coordinates of the run's own, of which no mean over runs
+        exists.
+    needs
+        What must be recorded for it to be known, in words, if it is not known of every run.
     """
 
     long_name: str
     units: str
     definition: str
     share: bool = False
+    nominal: bool = False
+    needs: str = ""
+
+
+CONSECUTIVE = "weights at consecutive steps, recorded with when=bursts(every(100), length=2)"
+"""What must be recorded to know single updates, in words."""
 
 
 def annotate(result: xr.Dataset, meanings: Mapping[str, Meaning], **attrs: Any) -> xr.Dataset:
@@ -46,12 +57,14 @@ def annotate(result: xr.Dataset, meanings: Mapping[str, Meaning], **attrs: Any) 
     reference = reference_name(attrs)
     for name, variable in result.data_vars.items():
         meaning = meanings[str(name).removeprefix("total_")]
-        flags = {"share": meaning.share, "total": str(name).startswith("total_")}
+        flags = {"share": meaning.share, "nominal": meaning.nominal, "total": str(name).startswith("total_")}
         variable.attrs = {
             "long_name": meaning.long_name.replace(REFERENCE, reference),
             "units": meaning.units,
             "definition": meaning.definition.replace(REFERENCE, reference),
         } | {flag: True for flag, is_set in flags.items() if is_set}
+        if meaning.needs:
+            variable.attrs["needs"] = meaning.needs
     return result
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import MissingData
+from trajlab.statistics.logits import ENDS_IN, are_probabilities, logits_of
 from trajlab.statistics.tasks import (
     BINARY,
     CROSS_ENTROPY,
@@ -29,6 +30,9 @@ which values have not."""
 
 PER_CLASS = ("support", "said", "hits")
 """Columns for each class: scored targets (support), predictions of it, and correct predictions."""
+
+CONFUSED = "confused_"
+"""What the columns for each two classes begin with; the class and the predicted class follow."""
 
 
 def task_of(output: xr.DataArray, probe: xr.Dataset, objective: str = "") -> Task:
@@ -65,7 +69,9 @@ def task_of(output: xr.DataArray, probe: xr.Dataset, objective: str = "") -> Tas
     return task
 
 
-def score_table(output: xr.DataArray, probe: xr.Dataset, objective: str = "") -> xr.DataArray:
+def score_table(
+    output: xr.DataArray, probe: xr.Dataset, objective: str = "", scale: str = "", *, confusion: bool = False
+) -> xr.DataArray:
     """Score the outputs of each step, (step, column), a task for each chunk of steps; lazily.
 
     Parameters
@@ -76,8 +82,15 @@ def score_table(output: xr.DataArray, probe: xr.Dataset, objective: str = "") ->
         Holds the `targets`.
     objective
         What they are scored by; by default what the targets tell.
+    scale
+        Whether they are "logits" or "probabilities"; by default what the last module of the network tells.
+    confusion
+        Whether to count also which class is predicted for each class, if each target is the label of one.
     """
     task = task_of(output, probe, objective)
+    ends_in = str(output.attrs.get(ENDS_IN, ""))
+    are_probabilities(ends_in, task.kind, scale)  # raises before anything is computed
+    confusion = confusion and task.has_labels
     targets = probe["targets"].data
     targets = (targets if isinstance(targets, da.Array) else da.from_array(targets, chunks=-1)).rechunk(-1)
     values = output.transpose("step", ..., "unit") if task.classes else output.transpose("step", ...)
@@ -85,10 +98,12 @@ def score_table(output: xr.DataArray, probe: xr.Dataset, objective: str = "") ->
         targets = da.moveaxis(targets, output.transpose("step", ...).dims.index("unit") - 1, -1)
     columns = list(SCORES[:-1] if task.kind == MSE else SCORES)
     columns += [f"{name}_{label}" for name in PER_CLASS for label in range(task.classes)]
+    columns += [f"{CONFUSED}{a}_{b}" for a in range(task.classes) for b in range(task.classes)] if confusion else []
     data = values.data if values.chunks else da.from_array(values.values, chunks=(1, *values.shape[1:]))
     data = data.rechunk({axis: -1 for axis in range(1, data.ndim)})
     table = da.blockwise(
         _scored, (0, -1), data, tuple(range(data.ndim)), targets, tuple(range(-1 - targets.ndim, -1)), task=task,
+        ends_in=ends_in, scale=scale, confusion=confusion,
         columns=len(columns), new_axes={-1: len(columns)}, concatenate=True, dtype=np.float64, meta=np.empty((0, 0)),
     )  # fmt: skip
     labels = {"step": output["step"], "column": np.array(columns, dtype=object)}
@@ -109,18 +124,23 @@ def along(table: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
     return xr.DataArray(loss, {"alpha": alpha}), xr.DataArray(rise.max())
 
 
-def _scored(values: np.ndarray, targets: np.ndarray, task: Task, columns: int) -> np.ndarray:
+def _scored(
+    values: np.ndarray, targets: np.ndarray, task: Task, columns: int, ends_in: str, scale: str, confusion: bool
+) -> np.ndarray:
     """Score some steps, (step, column)."""
     coding = coding_of(targets)
     task = task._replace(kind=settled(task, coding, targets.shape, values.shape[1:]))
-    return np.stack([_score(row.astype(np.float64), targets, task, coding)[:columns] for row in values])
+    rows = values.astype(np.float64)
+    if are_probabilities(ends_in, task.kind, scale):
+        rows = logits_of(rows, task.kind, float(np.finfo(values.dtype).tiny))
+    return np.stack([_score(row, targets, task, coding, confusion)[:columns] for row in rows])
 
 
-def _score(values: np.ndarray, targets: np.ndarray, task: Task, coding: Coding) -> np.ndarray:
+def _score(values: np.ndarray, targets: np.ndarray, task: Task, coding: Coding, confusion: bool) -> np.ndarray:
     if task.kind == CROSS_ENTROPY:
-        return _of_classes(values.reshape(-1, task.outputs), targets.reshape(-1))
+        return _of_classes(values.reshape(-1, task.outputs), targets.reshape(-1), confusion)
     if task.kind in (BINARY, MULTILABEL):
-        return _of_logits(values, targets.reshape(values.shape), task, coding)
+        return _of_logits(values, targets.reshape(values.shape), task, coding, confusion)
     wanted = targets.reshape(-1).astype(np.float64)
     finite = np.isfinite(values).reshape(-1) & np.isfinite(wanted)
     squares = (values.reshape(-1)[finite] - wanted[finite]) ** 2
@@ -128,7 +148,7 @@ def _score(values: np.ndarray, targets: np.ndarray, task: Task, coding: Coding) 
     return np.array([nonfinite, finite.sum(), (~finite).sum(), squares.sum(), np.nan])
 
 
-def _of_classes(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def _of_classes(logits: np.ndarray, labels: np.ndarray, confusion: bool) -> np.ndarray:
     """Score logits, (target, class), by labels; the predicted class is that of the largest logit."""
     classes = logits.shape[1]
     finite = np.isfinite(logits)
@@ -140,10 +160,11 @@ def _of_classes(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     predicted = logits.argmax(1)
     counts = [np.bincount(group, minlength=classes) for group in (labels, predicted, labels[predicted == labels])]
     whole = [(~finite).sum(), scored.sum(), (~scored).sum(), loss.sum(), (predicted == labels).sum()]
-    return np.concatenate([whole, *counts]).astype(np.float64)
+    pairs = [np.bincount(labels * classes + predicted, minlength=classes**2)] if confusion else []
+    return np.concatenate([whole, *counts, *pairs]).astype(np.float64)
 
 
-def _of_logits(logits: np.ndarray, labels: np.ndarray, task: Task, coding: Coding) -> np.ndarray:
+def _of_logits(logits: np.ndarray, labels: np.ndarray, task: Task, coding: Coding, confusion: bool) -> np.ndarray:
     """Score logits by a label for each; positive is predicted above 0.
 
     The classes of a single output are the negative and the positive one; those of several outputs are these, of which
@@ -162,4 +183,6 @@ def _of_logits(logits: np.ndarray, labels: np.ndarray, task: Task, coding: Codin
     if task.kind == BINARY:
         negatives = (~positive, ~predicted, ~predicted & ~positive)
         counts = [np.append((group & scored).sum(), count) for group, count in zip(negatives, counts, strict=True)]
+        if confusion:
+            counts.append(np.bincount((2 * positive + predicted)[scored], minlength=4))
     return np.concatenate([whole, *counts]).astype(np.float64)

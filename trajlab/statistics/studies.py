@@ -16,6 +16,20 @@ LINEAGE = ("parent", "parent_step")
 LABEL, GROUP = "run_label", "run_group"
 """Coords of runs in a prepared result: their short names, and what runs have in common that differ in seed only."""
 
+OF_ONE_RUN = frozenset(
+    "unit unit_other input_unit filter feature feature_other entry y x map_y map_x map_query map_key".split()
+)
+"""Dims whose labels mean something else in each run: unit k of one network is not unit k of another."""
+
+
+def averages_over_runs(array: xr.DataArray) -> bool:
+    """Return whether a mean over runs exists: not of single units or pixels, nor of class numbers and positions.
+
+    >>> averages_over_runs(xr.DataArray(np.ones((2, 3)), dims=("run", "unit")))
+    False
+    """
+    return not OF_ONE_RUN.intersection(map(str, array.dims)) and not array.attrs.get("nominal")
+
 
 def run_names(result: xr.Dataset | xr.DataArray) -> list[str]:
     """Return the names of the runs in a result; none for a single run."""

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
+import xarray as xr
 
 import trajlab
 from trajlab.errors import BadSetting, MissingData
 from trajlab.figures import figure
-from trajlab.figures.marks.selection import between, choose
+from trajlab.figures.marks.selection import between, choose, narrowed
 from trajlab.statistics.studies import telling_facts
 
 
@@ -42,3 +43,38 @@ def test_between__says_which_steps_there_are(relative):
         between(relative, "30:40")
     with pytest.raises(BadSetting, match="no steps"):
         between(relative.max("step"), "3")
+
+
+def of_runs(dims, **attrs):
+    values = np.arange(float(2 * np.prod([2] * len(dims)))).reshape(2, *[2] * len(dims))
+    return xr.Dataset({"v": (("run", *dims), values, attrs)}, {"run": ["a", "b"]})
+
+
+@pytest.mark.parametrize(
+    ("dims", "attrs", "title"),
+    [
+        (("step",), {}, "mean of 2 runs"),
+        (("step", "unit"), {}, "a"),
+        (("step", "filter"), {}, "a"),
+        (("step", "y", "x"), {}, "a"),
+        (("step",), {"nominal": True}, "a"),
+    ],
+)
+def test_choose__averages_runs_only_where_a_mean_means_something(dims, attrs, title):
+    result = of_runs(dims, **attrs)
+    chosen = choose(result, "v", keep=dims)
+    expected = result.v.mean("run") if title.startswith("mean") else result.v.sel(run="a")
+    assert chosen.title == title
+    np.testing.assert_array_equal(chosen.array, expected)
+
+
+@pytest.mark.parametrize(
+    ("labels", "text"), [([0, 5, 10], "5"), ([0.1, 0.25], "0.25"), (["uniform", "gaussian"], "gaussian")]
+)
+def test_narrowed__reads_labels_from_text_and_keeps_their_type(labels, text):
+    result = xr.Dataset({"v": (("dim", "x"), np.ones((len(labels), 2)))}, {"dim": labels})
+    part, chosen = narrowed(result, {"dim": text, "other": "1", "x": None})
+    assert part.sizes == {"dim": 1, "x": 2} and chosen == {"dim": part.dim.item(), "other": "1", "x": None}
+    assert str(part.dim.item()) == text
+    with pytest.raises(BadSetting, match=f"dim='7': the labels are {labels[0]}"):
+        narrowed(result, {"dim": "7"})

@@ -1,3 +1,5 @@
+from functools import partial
+
 import dask
 import numpy as np
 import pytest
@@ -8,6 +10,8 @@ from torch.nn import functional as F
 
 import trajlab
 from trajlab.errors import BadSetting, MissingData
+from trajlab.replays.observers.observer import Objective
+from trajlab.replays.observers.output_gradients import OutputGradients
 from trajlab.replays.probe_files import as_probe, read_probe
 from trajlab.replays.probe_kinds import kinds_of
 from trajlab.running.fuse import fuse_scans
@@ -472,6 +476,40 @@ def test_attribution__of_tokens_the_maps_of_a_layer_of_attention_are_those_of_it
     assert actual.activation_map.dims == ("step", "unit", "map_query", "map_key")
     np.testing.assert_allclose(actual.activation_map[0], expected[0], rtol=1e-4, atol=1e-6)
     assert "grad_cam" not in actual
+
+
+class Attending(nn.Module):
+    def __init__(self, need_weights):
+        super().__init__()
+        self.need_weights = need_weights
+        self.attention, self.fc = nn.MultiheadAttention(8, 2, batch_first=True), nn.Linear(8, 3)
+
+    def forward(self, x):
+        return self.fc(self.attention(x, x, x, need_weights=self.need_weights)[0].mean(1))
+
+
+@pytest.mark.parametrize("need_weights", [True, False])
+def test_attribution__of_attention_shows_its_maps_and_no_inputs_that_maximize_its_mean(rng, need_weights):
+    inputs = torch.tensor(rng.normal(size=(7, 5, 8)), dtype=torch.float32)
+    build = partial(Attending, need_weights)
+    nets = snapshots(build, 1)
+    run = run_of(nets, build, (inputs, torch.arange(7) % 3))
+    result = attribution(run, layer="attention[1]", samples=[6], **FAST).compute()
+    with torch.no_grad():
+        attention = nets[0].attention(inputs[6:], inputs[6:], inputs[6:], average_attn_weights=False)[1]
+    np.testing.assert_allclose(result.activation_map.values[0], attention[0], rtol=1e-5)
+    assert "maximum_response" not in result  # attention sums to 1 over the keys: the mean of a head is 1/5
+    assert (result.top_samples == -1).all() and result.top_response.isnull().all()
+
+
+@pytest.mark.parametrize("need_weights", [True, False])
+def test_observe__differentiates_the_attention_of_a_head_also_of_a_network_that_returns_none(rng, need_weights):
+    inputs = torch.tensor(rng.normal(size=(2, 5, 8)), dtype=torch.float32)
+    build = partial(Attending, need_weights)
+    run = run_of(snapshots(build, 1), build, (inputs, torch.tensor([0, 1])))
+    objective = Objective("unit", "attention[1]", (0, 1))
+    gradient = trajlab.replay(run, layers=["input"]).observe(OutputGradients(objective))["input"].compute()
+    assert gradient.shape == (1, 2, 5, 8) and abs(gradient).max() < 1e-6  # the mean is 1/5 for any input
 
 
 def test_attribution__of_values_there_is_a_loss_under_attack_but_no_accuracy(rng):

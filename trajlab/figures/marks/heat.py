@@ -9,6 +9,7 @@ from matplotlib.collections import QuadMesh
 from matplotlib.colors import LogNorm
 
 from trajlab.figures.marks.colors import MISSING
+from trajlab.figures.marks.empty import say_if_empty
 from trajlab.figures.marks.labels import name_rows, name_steps, step_axis, title_of, value_axis, wrap
 from trajlab.figures.marks.scale import Scale, scale_for
 from trajlab.figures.marks.selection import recorded
@@ -62,6 +63,7 @@ def heat(
         thin = max(1, len(names) // 12)
         ax.set_xticks(np.arange(len(names))[::thin], names[::thin])
         ax.set_xlabel(columns)
+    say_if_empty(array, ax)
     if bar:
         color_bar(mesh, [ax], array, scale)
     return mesh

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from trajlab.figures.marks.colors import CATEGORIES, INK, SEQUENTIAL
+from trajlab.figures.marks.empty import say_if_empty
 from trajlab.figures.marks.heat import labels
 from trajlab.figures.marks.labels import height_of, shorten, step_axis, title_of, value_axis, wrap
 from trajlab.figures.marks.scale import is_share, spans_decades
@@ -39,6 +40,7 @@ def lines(array: xr.DataArray, ax: Axes, *, log: bool = False) -> list[Line2D]:
     else:
         drawn, legend = [_line(array, ax, {"color": CATEGORIES[0]}, log)], []
     finish(array, ax, log)
+    say_if_empty(array, ax)
     if legend:
         beside(ax, legend)
     return drawn

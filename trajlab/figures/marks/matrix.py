@@ -21,8 +21,8 @@ NAMED = ("layer",)
 """Dims whose labels stand beside rows and columns; of others only the numbers."""
 
 
-def matrix(array: xr.DataArray, ax: Axes, *, center: float | None = None) -> None:
-    """Draw a variable of two runs, (run, other), with its values in the cells where there is room.
+def matrix(array: xr.DataArray, ax: Axes, *, center: float | None = None, scale: Scale | None = None) -> None:
+    """Draw a variable of two runs, (run, other), or of two other dims, with its values in the cells if they fit.
 
     Parameters
     ----------
@@ -32,13 +32,17 @@ def matrix(array: xr.DataArray, ax: Axes, *, center: float | None = None) -> Non
         Where to draw.
     center
         Value that the colors diverge from.
+    scale
+        The colors; by default those that suit the values.
     """
-    array = array.transpose("run", "other")
-    scale = scale_for(array, center=center)
+    array = array.transpose("run", "other", ..., missing_dims="ignore")
+    columns = str(array.dims[1])
+    scale = scale or scale_for(array, center=center)
     mesh = heat(array, ax, scale=scale)
-    names = [shorten(name) for name in labels(array, "other")]
-    ax.set_xticks(np.arange(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
-    ax.set_xlabel("")
+    names = [shorten(name) for name in labels(array, columns)]
+    if columns == "other":
+        ax.set_xticks(np.arange(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
+        ax.set_xlabel("")
     if len(names) > MOST:
         return
     colors = mesh.to_rgba(scale.show(array.values.astype(np.float64)))

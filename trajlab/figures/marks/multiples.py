@@ -14,7 +14,7 @@ from trajlab.figures.marks.labels import shorten_to
 from trajlab.figures.marks.scale import scale_for
 from trajlab.figures.marks.selection import recorded
 from trajlab.figures.panel import Panel
-from trajlab.statistics.studies import groups, run_labels
+from trajlab.statistics.studies import averages_over_runs, groups, run_labels
 
 MOST = 12
 """Pictures that fit on one page."""
@@ -27,7 +27,8 @@ def panel(
     """Return the panel of small multiples of an array, ([run,] row, step)."""
     if array.sizes.get("run", 1) > MOST:
         members = groups(array)
-        caption += " “×n” is the mean of n runs that differ in their seed." if len(members) < array.sizes["run"] else ""
+        what = "is the mean of" if averages_over_runs(array) else "is the first of"
+        caption += f" “×n” {what} n runs that differ in their seed." if len(members) < array.sizes["run"] else ""
         caption += f" {MOST} of {len(members)} groups of runs." if len(members) > MOST else ""
     if bool(recorded(array).isnull().any()):
         caption += f" {unknown}"
@@ -84,15 +85,19 @@ def columns(count: int) -> int:
 
 
 def parts_of(array: xr.DataArray) -> dict[str, xr.DataArray]:
-    """Return what each picture shows: a run, or where these are too many, the mean of a group of so many (×n) runs."""
+    """Return what each picture shows: a run, or where these are too many, the mean of a group of so many (×n) runs.
+
+    Of what has no mean over runs, such as single units, it is the first of the group.
+    """
     if "run" not in array.dims:
         return {"": array}
     if array.sizes["run"] <= MOST:
         return {name: array.isel(run=i, drop=True) for i, name in enumerate(run_labels(array))}
     members = list(groups(array).items())
-    return {
-        counted(*members[i]): array.isel(run=members[i][1]).mean("run", keep_attrs=True) for i in some_of(len(members))
-    }
+    shown = {counted(*members[i]): members[i][1] for i in some_of(len(members))}
+    if not averages_over_runs(array):
+        return {name: array.isel(run=runs[0], drop=True) for name, runs in shown.items()}
+    return {name: array.isel(run=runs).mean("run", keep_attrs=True) for name, runs in shown.items()}
 
 
 def some_of(count: int) -> list[int]:

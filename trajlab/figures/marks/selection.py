@@ -1,7 +1,7 @@
 """Selection of the part of a result that a figure shows: by label, with defaults for the other dims."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,6 +9,7 @@ import xarray as xr
 
 from trajlab.errors import BadSetting, MissingData
 from trajlab.figures.marks.labels import power_of_ten
+from trajlab.statistics.studies import averages_over_runs
 
 
 class Chosen(NamedTuple):
@@ -28,8 +29,8 @@ def choose(result: xr.Dataset, variable: str, *, keep: Collection[str] = (), **s
     variable
         Which of its variables.
     keep
-        Dims that stay. Of others, runs are averaged, the largest absolute threshold is taken of `tau`, and the first
-        of the rest.
+        Dims that stay. Of others, runs are averaged, or the first is taken where a mean of them means nothing; the
+        largest absolute threshold is taken of `tau`, and the first of the rest.
     select
         Labels by dim, as in ``run="adam-0"`` or ``parameter="fc1.weight"``.
 
@@ -51,9 +52,9 @@ def choose(result: xr.Dataset, variable: str, *, keep: Collection[str] = (), **s
         words.append(describe(dim, label, array))
     for dim in [str(dim) for dim in array.dims if dim not in keep]:
         if dim == "run":
-            count = array.sizes["run"]
-            words.append(f"mean of {count} runs" if count > 1 else str(array["run"].values[0]))
-            array = array.mean("run", keep_attrs=True) if count > 1 else array.isel(run=0)
+            count, mean = array.sizes["run"], averages_over_runs(result[variable])
+            words.append(f"mean of {count} runs" if count > 1 and mean else str(array["run"].values[0]))
+            array = array.mean("run", keep_attrs=True) if count > 1 and mean else array.isel(run=0)
             continue
         array = array.isel({dim: usual(array, dim)})
         words.append(describe(dim, array[dim].item() if dim in array.coords else 0, array))
@@ -139,21 +140,40 @@ def between(result: xr.Dataset, steps: str | None) -> xr.Dataset:
 
 
 def position(array: xr.DataArray | xr.Dataset, dim: str, label: Any) -> int:
-    """Return the position of a label; floats may differ in their last digits."""
+    """Return the position of a label, or of a text that names it; floats may differ in their last digits."""
     if dim not in array.dims:
         name = array.name if isinstance(array, xr.DataArray) else "the result"
         dims = ", ".join(map(str, array.dims))
         raise BadSetting(f"cannot select {dim}={label!r}: {name} has the dims {dims}; leave {dim} out.")
     labels = array[dim].values
-    same = (
-        np.isclose(labels.astype(float), float(label), rtol=1e-9, atol=0)
-        if labels.dtype.kind == "f"
-        else labels == label
-    )
+    try:
+        number = float(label)
+    except (TypeError, ValueError):
+        number = np.nan
+    if labels.dtype.kind == "f":
+        same = np.isclose(labels.astype(float), number, rtol=1e-9, atol=0)
+    elif labels.dtype.kind in "iu":
+        same = labels == number
+    else:
+        same = np.array([str(each) == str(label) for each in labels], bool)
     if not np.any(same):
         some = ", ".join(map(str, labels[:12])) + (", …" if len(labels) > 12 else "")
         raise BadSetting(f"cannot select {dim}={label!r}: the labels are {some}; choose one of these.")
     return int(np.argmax(same))
+
+
+def narrowed(result: xr.Dataset, select: Mapping[str, Any]) -> tuple[xr.Dataset, dict[str, Any]]:
+    """Return a result at some labels, with dims of one label each, and these labels as the result has them.
+
+    Labels of what is no dim of the result stay as they are, so that what draws the variable refuses them.
+    """
+    labels: dict[str, Any] = {}
+    for dim, label in select.items():
+        if dim in result.dims and label is not None:
+            result = result.isel({dim: [position(result, dim, label)]})
+            label = result[dim].values[0]
+        labels[dim] = label
+    return result, labels
 
 
 def usual(array: xr.DataArray, dim: str) -> int:

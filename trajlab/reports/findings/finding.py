@@ -52,6 +52,14 @@ class Headlined(Protocol):
         """Return a result with the variables that `HEADLINES` may name."""
 
 
+def unknown(result: xr.Dataset, variable: str) -> list[Finding]:
+    """Report that a variable is not known at any step, and what must be recorded so that it is."""
+    if variable not in result or bool(result[variable].notnull().any()) or not result[variable].attrs.get("needs"):
+        return []
+    called = str(result[variable].attrs.get("long_name", variable))
+    return [Finding(f"{called[:1].upper()}{called[1:]}: not known; it needs {result[variable].attrs['needs']}.")]
+
+
 def nonfinite(result: xr.Dataset, figure: str, thing: str = "weights") -> list[Finding]:
     """Report where NaN and Inf first appear."""
     if "nonfinite" not in result or "step" not in result["nonfinite"].dims:

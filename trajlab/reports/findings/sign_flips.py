@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from trajlab.reports.findings.finding import Finding
+from trajlab.reports.findings.finding import Finding, unknown
 from trajlab.statistics.extremes import extreme, last, total_of, typical
 from trajlab.statistics.wording import listed, share
 
@@ -16,7 +16,7 @@ SURE = 3.0
 
 def sign_flips(result: xr.Dataset) -> list[Finding]:
     """Report which layers' gradients keep their sign or alternate more than a coin would, and how weights flip."""
-    return [*_against_coin(result), *_valley(result), *_weights(result)]
+    return [*_against_coin(result), *_valley(result), *_weights(result), *unknown(result, "minima")]
 
 
 def _against_coin(result: xr.Dataset) -> list[Finding]:

@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.figures.marks.selection import choose
-from trajlab.reports.findings.finding import Finding
+from trajlab.reports.findings.finding import Finding, unknown
 from trajlab.statistics.extremes import extreme, in_run, last, size_in
 from trajlab.statistics.wording import count, share
 
@@ -18,7 +18,13 @@ LASTING = 0.95
 
 def zero_gradients(result: xr.Dataset) -> list[Finding]:
     """Report where gradients are near zero, since when, whether they leave that state, and what never had any."""
-    return [*_near(result), *_since(result), *_leaving(result), *_never(result)]
+    return [
+        *_near(result),
+        *_since(result),
+        *_leaving(result),
+        *_never(result),
+        *unknown(result, "weight_change"),
+    ]
 
 
 def _near(result: xr.Dataset) -> list[Finding]:

@@ -16,6 +16,7 @@ from trajlab.stages.attribution.ascent import inputs_by_step, maximal_inputs
 from trajlab.stages.attribution.attributes import check
 from trajlab.stages.attribution.quantities import SLOPES, quantities
 from trajlab.stages.attribution.request import Request, input_dims, layer_at, task_asked, units_of
+from trajlab.statistics.logits import ENDS_IN
 from trajlab.statistics.result import Meaning, annotate
 from trajlab.statistics.shown_steps import shown_steps
 from trajlab.statistics.tasks import TASKS
@@ -26,10 +27,10 @@ _CLASS = "argmax of the outputs, of a single output whether it is above 0; NaN w
 _IOU = "Σ PQ / Σ((P + Q)/2)², P and Q scaled to sum 1, P |gradient| summed over channels or Grad-CAM"
 _SCALED = "scaled to min 0 and max 1 first"
 MEANINGS = {
-    "sample_index": Meaning("position of the sample in the probe", "1", "counted from 0"),
+    "sample_index": Meaning("position of the sample in the probe", "1", "counted from 0", nominal=True),
     "image": Meaning("input", "input", "x"),
-    "target": Meaning("target of the sample", "1", "as recorded"),
-    "predicted": Meaning("predicted class", "class", _CLASS),
+    "target": Meaning("target of the sample", "1", "as recorded", nominal=True),
+    "predicted": Meaning("predicted class", "class", _CLASS, nominal=True),
     "input_gradient": Meaning(
         "gradient with respect to the input", "1 / input", "∂objective/∂x, of each sample's own objective"
     ),
@@ -39,7 +40,7 @@ MEANINGS = {
     "grad_cam": Meaning("Grad-CAM", "1", "max(0, Σ_k α_k A_k), α_k the mean over positions of ∂logit/∂A_k"),
     "activation_map": Meaning("activation of the unit", "1", "A_k of one sample"),
     "adversarial": Meaning("adversarial input", "input", "x + ε sign(∂loss/∂x)"),
-    "adversarial_predicted": Meaning("predicted class of the adversarial input", "class", _CLASS),
+    "adversarial_predicted": Meaning("predicted class of the adversarial input", "class", _CLASS, nominal=True),
     "adversarial_accuracy": Meaning(
         "accuracy under attack", "1", "accuracy on x + ε sign(∂loss/∂x) over the probe", share=True
     ),
@@ -53,7 +54,7 @@ MEANINGS = {
     ),
     "maximum_response_value": Meaning("maximum response of the unit", "1", "mean of A_k at maximum_response"),
     "top_samples": Meaning(
-        "samples that excite the unit most", "1", "positions in the probe; -1 where a response is NaN"
+        "samples that excite the unit most", "1", "positions in the probe; -1 where a response is NaN", nominal=True
     ),
     "top_response": Meaning("responses to the samples that excite the unit most", "1", "mean of A_k, descending"),
     "attention_iou": Meaning("attention IoU with the mask", "1", f"{_IOU}, {_SCALED}, Q the mask of the sample"),
@@ -175,9 +176,11 @@ def attribution(
         The same for steps of equal size in random directions.
     maximum_response : (step, unit, channel, y, x), maximum_response_value : (step, unit)
         Input of fixed norm that maximizes the unit's mean output by gradient ascent, and that output. Ascent starts
-        from noise that differs between units and is the same at all steps; without a gradient it stays there.
+        from noise that differs between units and is the same at all steps; without a gradient it stays there. Not for
+        attention weights, whose mean is the same for all inputs.
     top_samples, top_response : (step, unit, rank)
-        Positions in the probe of the samples with the largest mean output of the unit, and these outputs.
+        Positions in the probe of the samples with the largest mean output of the unit, and these outputs; -1 and NaN
+        for attention weights.
     attention_iou : (step, sample, map)
         Overlap of `input_gradient` (or `token_gradient`) and `grad_cam`, resized to the input and scaled to min 0 and
         max 1, with the mask of the sample, if the probe has masks. NaN for a constant map, or a mask that is 0
@@ -257,8 +260,10 @@ def attribution(
     arrays |= {name: tables[name] for name in (*SLOPES, "grad_cam") if name in tables}
     arrays |= request.activation_map(unit_numbers, map_sample, len(index))
     pooled = replay(layers=[target_layer.name]).observe(Pooled())[target_layer.name]
-    tables["pooled"] = pooled.sel(step=at).isel(unit=unit_numbers)
-    if ascent_steps and differentiable:
+    is_attention = target_layer.dims == ("unit", "query", "key")
+    pooled = pooled.sel(step=at).isel(unit=unit_numbers)
+    tables["pooled"] = xr.full_like(pooled, np.nan) if is_attention else pooled  # its mean is 1/keys for any input
+    if ascent_steps and differentiable and not is_attention:
         maximal, response = maximal_inputs(
             replay, target_layer, unit_numbers, probe["inputs"].data, at, ascents=ascent_steps, rate=ascent_rate,
             norm=norm, seed=seed,
@@ -270,7 +275,14 @@ def attribution(
             take_samples(masks, index), dims=("sample", *(dim for dim in dims if dim != "channel"))
         )
     classes = one_label and (labels or (task is None and output.sizes["unit"] > 1))
-    work = partial(quantities, names=tuple(tables), classes=classes, units=tuple(unit_numbers), top_k=top_k)
+    work = partial(
+        quantities,
+        names=tuple(tables),
+        classes=classes,
+        units=tuple(unit_numbers),
+        top_k=top_k,
+        ends_in=str(output.attrs.get(ENDS_IN, "")),
+    )
     result = as_one_task(work, *tables.values())
     result = result.assign({name: array.drop_vars("unit", errors="ignore").variable for name, array in arrays.items()})
     attrs = {

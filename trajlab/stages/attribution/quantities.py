@@ -9,6 +9,7 @@ import xarray as xr
 from trajlab.errors import BadSetting
 from trajlab.stages.attribution.attributes import between_attributes
 from trajlab.statistics.attention_iou import attention_iou, resized, scaled
+from trajlab.statistics.logits import predicted_classes
 
 SLOPES = ("input_gradient", "token_gradient")
 """Gradients with respect to inputs, of which a result has at most one."""
@@ -26,6 +27,7 @@ def quantities(
     classes: bool,
     units: tuple[int, ...],
     top_k: int,
+    ends_in: str = "",
 ) -> xr.Dataset:
     """Return the quantities that need a few numbers only.
 
@@ -42,13 +44,15 @@ def quantities(
         Numbers of the units shown.
     top_k
         Number of samples in `top_samples`.
+    ends_in
+        The activation that the network ends in.
     """
     by_name = dict(zip(names, arrays, strict=True))
     output = by_name["output"]
     result = {"sample_index": by_name["index"].variable}
     for name, source in (("predicted", "output"), ("adversarial_predicted", "adversarial_output")):
         if classes and source in by_name:
-            result[name] = xr.Variable(("step", "sample"), _predicted(by_name[source].values))
+            result[name] = xr.Variable(("step", "sample"), predicted_classes(by_name[source].values, ends_in))
     order = np.argsort(-by_name["pooled"].values, axis=1, kind="stable")[:, :top_k]
     top = np.take_along_axis(by_name["pooled"].values, order, axis=1)
     result["top_samples"] = xr.Variable(("step", "rank", "unit"), np.where(np.isnan(top), -1, order))
@@ -84,12 +88,6 @@ def quantities(
         pairs, labels = between_attributes(attributes, targets)
         result, coords = result | pairs, coords | labels
     return xr.Dataset(result, coords)
-
-
-def _predicted(outputs: np.ndarray) -> np.ndarray:
-    """Return the predicted class, (…, unit) to (…); NaN where an output is NaN or Inf."""
-    classes = outputs.argmax(-1) if outputs.shape[-1] > 1 else outputs[..., 0] > 0
-    return np.where(np.isfinite(outputs).all(-1), classes, np.nan)
 
 
 def _overlaps(maps: list[np.ndarray], mask: xr.DataArray | None) -> dict[str, xr.Variable]:

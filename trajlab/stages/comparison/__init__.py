@@ -52,7 +52,9 @@ MEANINGS = {
     ),
     "aligned_barrier": Meaning("loss barrier between aligned runs", "1", "barrier on the line from a to P b"),
     "nonfinite": Meaning("entries that are NaN or Inf in either run", "entries", "count"),
-    "line_steps": Meaning("steps of the ends of the line", "steps", "optimizer step of the run at α = 0 and at α = 1"),
+    "line_steps": Meaning(
+        "steps of the ends of the line", "steps", "optimizer step of the run at α = 0 and at α = 1", nominal=True
+    ),
     "unshared_steps": Meaning("steps that only one of two runs recorded", "steps", "count; all else excludes them"),
 }
 for _name, _rows in (("weights", "incoming weights"), ("features", "activations on the probe")):

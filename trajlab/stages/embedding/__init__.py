@@ -29,9 +29,11 @@ MOST_TSNE = 3
 
 _VOTE = "share of labeled samples whose label wins the vote of their k nearest others"
 MEANINGS = {
-    "pca": Meaning("principal component", "activation", "coordinates along the directions of largest variance"),
+    "pca": Meaning(
+        "principal component", "activation", "coordinates along the directions of largest variance", nominal=True
+    ),
     "explained_variance_ratio": Meaning("share of the variance", "1", "s² / Σs²", share=True),
-    "tsne": Meaning("t-SNE", "1", "coordinates that minimize tsne_kl"),
+    "tsne": Meaning("t-SNE", "1", "coordinates that minimize tsne_kl", nominal=True),
     "tsne_kl": Meaning(
         "divergence of t-SNE", "nat", "KL(P ‖ Q), P neighbor probabilities of the features, Q of the embedding"
     ),
@@ -45,7 +47,7 @@ MEANINGS = {
     "participation_ratio": Meaning("participation ratio of the features", "1", "(Σs²)² / Σs⁴"),
     "nonfinite": Meaning("samples with features that are NaN or Inf", "samples", "count"),
     "constant": Meaning("features that are the same for all samples", "features", "count"),
-    "target": Meaning("target of the sample", "1", "label or value of the sample in the probe"),
+    "target": Meaning("target of the sample", "1", "label or value of the sample in the probe", nominal=True),
 }
 
 

@@ -10,6 +10,7 @@ import xarray as xr
 from trajlab.errors import BadSetting, MissingData
 from trajlab.scan.as_one_task import as_one_task
 from trajlab.stages.unit_lines.geometry import ends, plane
+from trajlab.statistics.logits import ENDS_IN, predicted_classes
 from trajlab.statistics.result import Meaning, annotate
 from trajlab.statistics.shown_steps import shown_steps
 
@@ -25,9 +26,9 @@ MEANINGS = {
     ),
     "turned": Meaning("angle by which the line turned", "degrees", "angle between w_k and w_k at the first step shown"),
     "box": Meaning("limits of the box", "input", "lower and upper limit on each axis"),
-    "region": Meaning("predicted class", "class", "argmax of the outputs; of a single output, output > 0"),
+    "region": Meaning("predicted class", "class", "argmax of the outputs; of a single output, logit > 0", nominal=True),
     "point": Meaning("inputs of the probe", "input", "x"),
-    "target": Meaning("classes of the probe", "class", "as recorded"),
+    "target": Meaning("classes of the probe", "class", "as recorded", nominal=True),
 }
 
 
@@ -122,7 +123,9 @@ def unit_lines(
         recorded = recorded.sel(step=np.intersect1d(recorded["step"], array["step"]))
     at = recorded["step"].values[shown_steps(recorded, steps, max_steps)]
     inputs = {key: array.sel(step=at) for key, array in inputs.items()} | {"box": area["box"]} | points
-    result = as_one_task(partial(_result, names=tuple(inputs), resolution=resolution), *inputs.values())
+    ends_in = str(inputs["output"].attrs.get(ENDS_IN, "")) if "output" in inputs else ""
+    work = partial(_result, names=tuple(inputs), resolution=resolution, ends_in=ends_in)
+    result = as_one_task(work, *inputs.values())
     hashed = {"probe_sha256": probe.attrs["sha256"]} if probe is not None and points and "sha256" in probe.attrs else {}
     return annotate(result, MEANINGS, parameter=name, **hashed)
 
@@ -151,7 +154,7 @@ def _output(replay: Callable[..., Mapping[str, xr.DataArray]], grid: xr.DataArra
     return output
 
 
-def _result(*inputs: xr.DataArray, names: tuple[str, ...], resolution: int) -> xr.Dataset:
+def _result(*inputs: xr.DataArray, names: tuple[str, ...], resolution: int, ends_in: str) -> xr.Dataset:
     arrays = dict(zip(names, inputs, strict=True))
     normal = arrays["weight"].values.astype(np.float64)
     offset = arrays["bias"].values.astype(np.float64) if "bias" in arrays else np.zeros(normal.shape[:2])
@@ -171,14 +174,7 @@ def _result(*inputs: xr.DataArray, names: tuple[str, ...], resolution: int) -> x
         "box": (("axis", "limit"), arrays["box"].values),
     }
     if "output" in arrays:
-        region = _classes(arrays["output"].values).reshape(-1, resolution, resolution)
+        region = predicted_classes(arrays["output"].values, ends_in).reshape(-1, resolution, resolution)
         variables["region"] = (("step", "y", "x"), region)
     variables |= {name: (arrays[name].dims, arrays[name].values) for name in ("point", "target") if name in arrays}
     return xr.Dataset(variables, {"step": arrays["weight"]["step"]})
-
-
-def _classes(outputs: np.ndarray) -> np.ndarray:
-    """Return the predicted class, (…, unit) to (…); NaN where an output is NaN or Inf."""
-    is_finite = np.isfinite(outputs).all(-1)
-    classes = outputs.argmax(-1) if outputs.shape[-1] > 1 else outputs[..., 0] > 0
-    return np.where(is_finite, classes, np.nan).astype(np.float32)
