@@ -10,21 +10,18 @@ import warnings
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from trajlab.errors import DamagedData
-from trajlab.runs.disk.paths import is_url
+from trajlab.runs.disk.paths import is_url, reason
 from trajlab.runs.disk.remote import open_bytes
 from trajlab.runs.readers.counters import COUNTERS, as_count
 from trajlab.runs.readers.distributed_metadata import Shards, read_shards
 from trajlab.runs.readers.formats import Header
 from trajlab.runs.readers.state_dicts import find_networks
 from trajlab.runs.readers.torch_loading import ONE_AT_A_TIME, header_of, load_weights_only, stored_type
-
-if TYPE_CHECKING:
-    pass
 
 SUFFIXES = (".metadata",)
 
@@ -92,9 +89,9 @@ def load_tensor(path: str, name: str) -> np.ndarray:
             _load_state_dict({stored: tensor}, Reader(_folder(path)), planner=planner, no_dist=True)
     except CheckpointException as error:  # it is no Exception
         first = next(iter(error.failures.values()))[0]
-        raise _damaged(path, f"{name}: {(str(first) or repr(first)).splitlines()[0]}") from error
+        raise _damaged(path, f"{name}: {reason(first)}") from error
     except Exception as error:  # damaged bytes can raise anything
-        raise _damaged(path, f"{name}: {(str(error) or repr(error)).splitlines()[0]}") from error
+        raise _damaged(path, f"{name}: {reason(error)}") from error
     raw = tensor.reshape(-1).view(torch.uint8).numpy() if tensor.numel() else np.empty(0, np.uint8)
     return raw.view(stored_type(dtype)).reshape(tuple(tensor.shape))
 

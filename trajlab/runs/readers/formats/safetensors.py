@@ -1,11 +1,11 @@
 """Safetensors files: the header says where each tensor's bytes lie."""
 
-import json
 import math
 import os
 import struct
 
 from trajlab.errors import DamagedData
+from trajlab.runs.disk.documents import parse_json
 from trajlab.runs.disk.element_types import DTYPES
 from trajlab.runs.disk.remote import open_bytes
 from trajlab.runs.readers.formats import Entry, Header
@@ -45,7 +45,7 @@ def read_header(path: str, cache: dict[bytes, tuple[Header, int]] | None = None)
     if raw not in cache:
         try:
             cache[raw] = _parse(raw)
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise _damaged(path, str(error)) from error
     header, stop = cache[raw]
     if stop != length:
@@ -56,11 +56,9 @@ def read_header(path: str, cache: dict[bytes, tuple[Header, int]] | None = None)
 def _parse(raw: bytes) -> tuple[Header, int]:
     """Parse the bytes of a header, and return where its last tensor ends; raise ValueError if they are invalid."""
     try:
-        header = json.loads(raw.decode(), object_pairs_hook=_mapping)
-    except UnicodeDecodeError as error:
-        raise ValueError("its header is not UTF-8") from error
-    except json.JSONDecodeError as error:
-        raise ValueError(f"its header is not JSON ({error})") from error
+        header = parse_json(raw, _mapping)
+    except ValueError as error:
+        raise ValueError(f"its header cannot be parsed as JSON: {error}") from error
     metadata = header.pop("__metadata__", None) or {} if isinstance(header, dict) else None
     if not isinstance(metadata, dict) or not all(isinstance(note, str) for note in metadata.values()):
         raise ValueError("its header is not a JSON object, or its __metadata__ is not all strings")
