@@ -93,7 +93,7 @@ class Fuzz:
         self.table = {}
         self.bugs = {}
 
-    def case(self, name, seed, victim=None):
+    def case(self, name, seed):
         """Damage a copy of a target, run one of its commands on it, and return the outcome."""
         target = TARGETS[name]
         template = self.folder / "templates" / re.sub(r"\W", "-", name)
@@ -111,10 +111,6 @@ class Fuzz:
         result = outcome([word.replace("{}", str(work)).replace("{suffix}", path.suffix[1:]) for word in command])
         self._note(name, result, f"{name!r}, {seed}: {path.relative_to(work)}: {command[0]}")
         return result
-
-    def check(self, name, folder, arguments):
-        """Run a command on an input of the corpus."""
-        self._note(name, outcome(arguments), f"corpus {name}: {arguments[0]}")
 
     def _note(self, name, result, where):
         kind = result if result in ("accepted", "refused") else "bug"

@@ -29,7 +29,7 @@ def damage(path, rng):
     """Damage a file in one of many ways."""
     raw = path.read_bytes()
     ways = [_cut, _flip, _overwrite, _insert, _drop, _replace, _link, _away]
-    if raw[:1] in b"{[" and raw[:1]:
+    if path.suffix == ".json":
         ways += [_json] * 12
     if path.suffix == ".jsonl":
         ways += [_line] * 12

@@ -3,7 +3,7 @@
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from dask.delayed import Delayed, delayed
 from zarr.codecs import Crc32cCodec
 
 from trajlab import sizes
-from trajlab.errors import MissingData, OutputExists
+from trajlab.errors import BadSetting, MissingData, OutputExists
 from trajlab.runs.disk.atomic import atomic, check_free
 from trajlab.runs.disk.checksums import checked_encoding
 from trajlab.runs.disk.paths import as_path, is_url, reaching
@@ -27,6 +27,9 @@ from trajlab.runs.tensors import Series, Tensors, dims_of
 from trajlab.runs.trajectory import Trajectory, nodes_of
 from trajlab.runs.trust import find_mark, leave_mark
 from trajlab.schema import BUFFERS, GRADIENTS, METRICS, PROBE, STORE_VERSION, WEIGHTS, node_of
+
+LONGEST_NODE = 255
+"""Longest name of a file or folder on usual file systems."""
 
 
 def pack(source: Trajectory | str | Path, store: str | Path, *, overwrite: bool = False) -> Path:
@@ -173,6 +176,7 @@ def _write(part: Path, run: Trajectory, target: Path, earlier: Trajectory | None
             continue
         group = root.create_group(name)
         order = [node_of(tensor) for tensor in tensors]
+        _check_lengths(tensors, order)
         group.attrs["order"] = order
         steps = [series.steps for series in tensors.series.values()]
         shared = all(np.array_equal(steps[0], other) for other in steps)
@@ -194,6 +198,16 @@ def _write(part: Path, run: Trajectory, target: Path, earlier: Trajectory | None
             named = dataset.rename(nodes_of(dataset))
             named.to_zarr(
                 str(part), group=name, mode="a", consolidated=False, zarr_format=3, encoding=checked_encoding(named)
+            )
+
+
+def _check_lengths(names: Iterable[str], nodes: Iterable[str]) -> None:
+    """Raise BadSetting if the folder of a tensor would have a longer name than file systems allow."""
+    for name, node in zip(names, nodes, strict=True):
+        if len(node) > LONGEST_NODE:
+            raise BadSetting(
+                f"cannot pack the tensor {name[:60]!r}…: found {len(node):,} characters in the name of its folder, "
+                f"{LONGEST_NODE} is the limit; rename it, or leave it out with --parameters '^.{{,80}}$'"
             )
 
 

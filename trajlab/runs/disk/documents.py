@@ -7,8 +7,8 @@ from typing import Any
 DEEPEST = 64
 """Levels of nested lists and mappings beyond which a document is refused."""
 
-MOST = 10_000_000
-"""Lists, mappings and values beyond which a document is refused; aliases of YAML count each time."""
+MOST, MOST_YAML = 10_000_000, 100_000
+"""Values beyond which a document is refused; aliases of YAML count each time."""
 
 LONGEST = 256 << 20
 """Most characters of a document."""
@@ -80,19 +80,19 @@ def parse_yaml(text: bytes) -> Any:
         raise ValueError("it is not UTF-8") from error
     except Exception as error:  # dates, numbers and keys that YAML describes and Python lacks raise anything
         raise ValueError(" ".join(str(error).split())[:200] or repr(error)) from error
-    check_bounds(document)
+    check_bounds(document, MOST_YAML)
     return document
 
 
-def check_bounds(document: Any) -> None:
+def check_bounds(document: Any, most: int = MOST) -> None:
     """Raise ValueError if a document is nested too deeply, holds itself, or is too large."""
     level, count = [document], 0
     for _ in range(DEEPEST + 1):
         children = [child for node in level if isinstance(node, list) for child in node]
         children += [child for node in level if isinstance(node, dict) for child in node.values()]
         count += len(children)
-        if count > MOST:
-            raise ValueError(f"it holds more than {MOST:,} values")
+        if count > most:
+            raise ValueError(f"it holds more than {most:,} values")
         level = [child for child in children if isinstance(child, list | dict)]
         if not level:
             return

@@ -37,7 +37,10 @@ def reading(path: object, remedy: str, *, form: str = "", part: str = "") -> Ite
     what = f"{f'{part} of ' if part else ''}{path}{f' as {form}' if form else ''}"
     try:
         with reaching(path):
-            yield
+            try:
+                yield
+            except FileNotFoundError as error:
+                raise MissingData(f"cannot read {what}: {reason(error)}; {remedy}") from error
     except TrajlabError:
         raise
     except OSError as error:

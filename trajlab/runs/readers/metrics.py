@@ -53,7 +53,7 @@ def _lines(path: Path) -> Table:
         read_bytes(path).decode(errors="replace").rpartition("\n")
     )  # a killed run may leave part of a line
     for number, line in enumerate(lines.splitlines(), 1):
-        with reading(path, "correct or remove the line", part=f"line {number} ({line[:60]!r})", form="metrics"):
+        with reading(path, f"correct or remove the line {line[:60]!r}", part=f"line {number}", form="metrics"):
             step, row = _row(parse_json(line))
             rows[step] = rows.get(step, {}) | row
     return rows

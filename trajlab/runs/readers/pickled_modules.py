@@ -1,12 +1,16 @@
 """What a PyTorch file that is not weights alone holds, read from its pickle's opcodes, which are never executed."""
 
 import pickletools
+import re
 import zipfile
 from collections.abc import Sequence
 from typing import IO
 
-STANDARD = ("torch.", "collections.", "numpy.", "_codecs.encode", "argparse.Namespace", "pathlib.")
-"""Beginnings of names that say nothing of whose objects they are."""
+STANDARD = re.compile(
+    r"(torch|collections|numpy|pathlib)\.|argparse\.Namespace$|_codecs\.encode$"
+    r"|(builtins|__builtin__)\.(set|frozenset|list|dict|tuple|int|float|complex|bool|str|bytes|bytearray|slice|range)$"
+)
+"""Names that say nothing of whose objects they are."""
 
 MOST_NAMED = 3
 """Most names of objects that an error shows."""
@@ -46,7 +50,7 @@ def describe_pickle(file: IO[bytes]) -> str:
     except Exception:  # damaged bytes can raise anything; then there is nothing to tell
         return ""
     modules = [name for name in names if name.startswith("torch.nn.modules.")]
-    foreign = list(dict.fromkeys(name for name in names if not name.startswith(STANDARD)))
+    foreign = list(dict.fromkeys(name for name in names if not STANDARD.match(name)))
     if modules:
         return (
             f"it is a whole pickled module ({(foreign or modules)[0]:.100}), not a state_dict, and unpickling it would "
