@@ -1,12 +1,13 @@
 # make demo   train the digits study, compute every stage, write the report
 # make test   run the tests, but the slow ones
 # make test-all  run all tests
+# make fuzz   read thousands of damaged inputs with every reader and command
 # make lint   check style and types
 PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test test-all lint bench
+.PHONY: demo test test-all fuzz lint bench
 demo: .venv/installed
 	dvc repro
 	@echo "The report: $(CURDIR)/data/reports/digits.html"
@@ -17,6 +18,9 @@ test: .venv/installed
 
 test-all: .venv/installed
 	python -m pytest --numprocesses auto --dist worksteal -m "slow or not slow"
+
+fuzz: .venv/installed
+	python -m tests.fuzz --cases 10000 --seconds 3000
 
 bench: .venv/installed
 	python -m tests.benchmarks

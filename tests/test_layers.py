@@ -10,6 +10,7 @@ import trajlab
 PACKAGE = Path(trajlab.__file__).parent
 
 FLOORS = (
+    {"terminal"},
     {"errors", "schema", "sizes", "threads"},
     {"runs"},
     {"record", "scan"},

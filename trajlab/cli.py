@@ -1,5 +1,6 @@
 """The command line: one command for each stage, and those around them."""
 
+import os
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,7 +9,7 @@ import typer
 from rich.markup import escape
 from typer.core import TyperGroup
 
-from trajlab.errors import BadSetting, MissingData, TrajlabError, errors_in_one_line
+from trajlab.errors import DEBUG, BadSetting, MissingData, TrajlabError, errors_in_one_line
 from trajlab.running.help import stages_by_panel
 from trajlab.running.interrupt import interruptible
 from trajlab.running.options import (
@@ -32,6 +33,7 @@ from trajlab.running.options import (
 )
 from trajlab.runs.disk.paths import as_path
 from trajlab.stages import stage, stage_names
+from trajlab.terminal import say
 
 HELP = """\
 What happened in there? Offline analysis of neural-network training trajectories.
@@ -69,7 +71,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help=HELP,
-    epilog="Exit codes: 0 success, 1 error (one line on stderr), 2 usage error, 130 interrupted.",
+    epilog="Exit codes: 0 success, 1 error (one line on stderr), 2 usage error, 3 bug, 130 interrupted.",
 )
 
 
@@ -84,8 +86,12 @@ def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback, with all causes, below an error.")
+    ] = False,
 ) -> None:
-    pass
+    if debug:
+        os.environ[DEBUG] = "1"
 
 
 @app.command()
@@ -96,6 +102,7 @@ def info(
     series: Series = None,
     key: Key = None,
     parameters: Parameters = None,
+    trust: Trust = False,
 ) -> None:
     """Show what a run holds and what it lacks: steps, gaps, parameters, sizes. No tensor is read."""
     from rich.console import Console
@@ -110,7 +117,7 @@ def info(
     for number, path in enumerate(list(runs_in(run).values()) or [run]):
         if number:
             console.print()
-        trajectory = open_trajectory(path, **reading)
+        trajectory = open_trajectory(path, trust=trust, **reading)
         show_inventory(inventory(trajectory), console, tensors=tensors)
 
 
@@ -124,6 +131,7 @@ def pack(
     series: Series = None,
     key: Key = None,
     parameters: Parameters = None,
+    trust: Trust = False,
     overwrite: Overwrite = False,
     workers: Workers = None,
 ) -> None:
@@ -139,7 +147,7 @@ def pack(
     runs = {path: store / f"{name}.zarr" for name, path in runs_in(source).items()} or {source: store}
     for path, target in runs.items():
         with computing(f"pack {target.name}", workers=workers):
-            trajectory = open_trajectory(path, **reading)
+            trajectory = open_trajectory(path, trust=trust, **reading)
             say_step_source(step_attrs(trajectory))
             say_left_out(left_out_of(trajectory))
             pack_run(trajectory, target, overwrite=overwrite)
@@ -153,15 +161,35 @@ def import_(
     series: Series = None,
     key: Key = None,
     parameters: Parameters = None,
+    trust: Trust = False,
 ) -> None:
     """Convert a folder of checkpoints to a run folder of safetensors snapshots."""
+    from trajlab.running.left_out import left_out_of, say_left_out
     from trajlab.running.step_source import say_step_source, step_attrs
     from trajlab.runs.import_checkpoints import import_checkpoints
     from trajlab.runs.open import open as open_trajectory
 
-    reading: dict[str, Any] = {"step_pattern": step_pattern, "series": series, "key": key, "parameters": parameters}
-    say_step_source(step_attrs(open_trajectory(source, **reading)))
-    import_checkpoints(source, run, **reading)
+    trajectory = open_trajectory(
+        source, step_pattern=step_pattern, series=series, key=key, parameters=parameters, trust=trust
+    )
+    say_step_source(step_attrs(trajectory))
+    say_left_out(left_out_of(trajectory))
+    import_checkpoints(trajectory, run)
+
+
+@app.command()
+def check(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            parser=as_path, metavar="PATH...", help="Packed stores, results, recorded runs, or folders of these."
+        ),
+    ],
+) -> None:
+    """Read stores, results and recorded runs whole, and compare every byte with its checksum."""
+    from trajlab.running.check_command import check_all
+
+    check_all(paths)
 
 
 @app.command()
@@ -249,7 +277,7 @@ def run_stages(
             raise next(iter(errors.values()))
         if not results:
             raise MissingData(f"cannot compute any stage of {run}: {words}; name a run that has what one needs")
-        typer.echo(f"trajlab: {words}", err=True)
+        say(words)
     say_step_source(*(result.attrs for result in results.values()))
     say_left_out(*(result.attrs.get(LEFT_OUT, {}) for result in results.values()))
     write(results, overwrite=overwrite, workers=workers, scheduler=scheduler)
@@ -364,6 +392,9 @@ def explore(
         str, typer.Option(metavar="A,B,C", help="Stages to compute; by default all that the runs can serve.")
     ] = "",
     step_pattern: StepPattern = None,
+    series: Series = None,
+    key: Key = None,
+    parameters: Parameters = None,
     model: Model = None,
     probe: Probe = None,
     device: Device = None,
@@ -383,7 +414,8 @@ def explore(
     serve(
         paths, host=host, port=port, browser=browser, results=results,
         stages=[name.strip() for name in stages.split(",") if name.strip()] or None,
-        step_pattern=step_pattern, model=model, probe=inputs, device=device, trust=trust,
+        step_pattern=step_pattern, series=series, key=key, parameters=parameters, model=model, probe=inputs,
+        device=device, trust=trust,
     )  # fmt: skip
 
 
@@ -393,5 +425,5 @@ for _name, _summary, _panel in stages_by_panel():
 
 def main() -> None:
     """Run the command line."""
-    with interruptible("trajlab"), errors_in_one_line("trajlab"):
+    with interruptible("trajlab"), errors_in_one_line("trajlab", and_bugs=True):
         app()

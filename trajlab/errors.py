@@ -3,8 +3,18 @@
 import errno
 import os
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
+
+from trajlab.terminal import printable
+
+DEBUG = "TRAJLAB_DEBUG"
+"""Environment variable that, if set, shows tracebacks below errors; ``trajlab --debug`` sets it."""
+
+BUG = 3
+"""Exit code of an exception that nobody expected."""
 
 
 class TrajlabError(Exception):
@@ -28,7 +38,7 @@ class BadSetting(TrajlabError, ValueError):
 
 
 class UntrustedCode(MissingData):
-    """A data file names code that would have to run, and nobody said that it may."""
+    """Data names code that would have to run, or leads to other places, and nobody said that it may."""
 
 
 class OutputExists(TrajlabError, FileExistsError):
@@ -41,6 +51,7 @@ class AlertFired(TrajlabError):
 
 FILE_ERRORS = (
     errno.ENOSPC,
+    errno.EDQUOT,
     errno.EACCES,
     errno.EPERM,
     errno.EROFS,
@@ -48,18 +59,27 @@ FILE_ERRORS = (
     errno.ENOTDIR,
     errno.EISDIR,
     errno.ENAMETOOLONG,
+    errno.ELOOP,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.EIO,
 )
-"""Errors of the file system that a user can remove; any other is a bug and keeps its traceback."""
+"""Errors of the file system that a user can remove; any other is a bug."""
 
 
 @contextmanager
-def errors_in_one_line(program: str) -> Iterator[None]:
+def errors_in_one_line(program: str, *, and_bugs: bool = False) -> Iterator[None]:
     """Print an error that the user can act on in one line on stderr, and exit with 1.
+
+    With the environment variable `DEBUG`, the traceback with all causes stands below the line.
 
     Parameters
     ----------
     program
         Name of the program, which begins the line.
+    and_bugs
+        Print other exceptions in one line, too, with where they were raised, and exit with `BUG`; they are raised
+        otherwise.
     """
     try:
         yield
@@ -69,14 +89,33 @@ def errors_in_one_line(program: str) -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
-        if error.errno not in FILE_ERRORS:
-            raise
-        _exit(f"{program}: cannot read or write {error.filename or 'a file'}: {error.strerror}")
+        if error.errno in FILE_ERRORS:
+            _exit(f"{program}: cannot read or write {error.filename or 'a file'}: {error.strerror}")
+        _report(program, error, and_bugs)
+    except MemoryError as error:
+        _exit(f"{program}: cannot finish: memory is exhausted ({error or 'MemoryError'}); choose fewer --workers")
+    except Exception as error:
+        _report(program, error, and_bugs)
 
 
-def _exit(message: str) -> None:
-    print(message.replace("\n", " "), file=sys.stderr)
-    sys.exit(1)
+def _report(program: str, error: Exception, and_bugs: bool) -> NoReturn:
+    """Report an exception that nobody expected; raise it unless it is to be printed."""
+    if not and_bugs:
+        raise error
+    at = traceback.extract_tb(error.__traceback__)[-1]
+    _exit(
+        f"{program}: {type(error).__name__}: {error or 'no message'} ({at.filename}:{at.lineno}, {at.name}). This is a "
+        f"bug in {program}, unless it is in a model or stage of your own: run `{program} --debug …` for the traceback, "
+        "and report it",
+        BUG,
+    )
+
+
+def _exit(message: str, code: int = 1) -> NoReturn:
+    print(printable(message.replace("\n", " ")), file=sys.stderr)
+    if os.environ.get(DEBUG):
+        traceback.print_exc()
+    sys.exit(code)
 
 
 class MissingInput(MissingData):

@@ -29,6 +29,7 @@ def family(version: object) -> str:
 RUN_FILE = "run.json"
 METRICS_FILE = "metrics.jsonl"
 PROBE_FILE = "probe.safetensors"
+MANIFEST_FILE = "manifest.jsonl"
 MODEL_FILE = "model.safetensors"
 GRADIENTS_FOLDER = "gradients"
 INDICES_FILE = "indices.safetensors"

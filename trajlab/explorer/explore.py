@@ -21,6 +21,9 @@ def explore(
     results: str | Path | None = None,
     stages: Sequence[str] | None = None,
     step_pattern: str | None = None,
+    series: str | None = None,
+    key: str | None = None,
+    parameters: str | None = None,
     model: Any = None,
     probe: Any = None,
     device: str | None = None,
@@ -38,7 +41,7 @@ def explore(
         Folder that keeps computed results; by default one in the user's cache, which the page names.
     stages
         Stages to compute; by default all that the runs can serve.
-    step_pattern, trust
+    step_pattern, series, key, parameters, trust
         As in `trajlab.open`.
     model, probe, device
         As in `trajlab.run`.
@@ -65,8 +68,8 @@ def explore(
     if "ipykernel" in sys.modules:
         pn.extension("tabulator", inline=True)
     collection = collection_of(
-        shown, results=results, stages=stages, step_pattern=step_pattern, model=model, probe=probe, device=device,
-        trust=trust,
+        shown, results=results, stages=stages, step_pattern=step_pattern, series=series, key=key,
+        parameters=parameters, model=model, probe=probe, device=device, trust=trust,
     )  # fmt: skip
     page = Page(collection, Arrays(), theme=theme)
     collection.start()
@@ -80,6 +83,9 @@ def collection_of(
     results: str | Path | None,
     stages: Sequence[str] | None,
     step_pattern: str | None,
+    series: str | None,
+    key: str | None,
+    parameters: str | None,
     model: Any,
     probe: Any,
     device: str | None,
@@ -90,7 +96,7 @@ def collection_of(
         stage(name)  # raises if there is none
     settings = {"model": model, "probe": probe, "device": device}
     return ResultCollection(
-        source_of(shown, step_pattern=step_pattern, trust=trust),
+        source_of(shown, trust=trust, step_pattern=step_pattern, series=series, key=key, parameters=parameters),
         None if results is None else as_path(results),
         stages=stages,
         settings={name: value for name, value in settings.items() if value is not None},

@@ -37,6 +37,8 @@ class Source:
         What was found and is not shown.
     alone
         Whether there is a single run that was named itself, so that its results have no dim `run`.
+    reading
+        Options of `trajlab.open` that choose what is read of the runs.
     """
 
     runs: dict[str, Trajectory] = field(default_factory=dict)
@@ -44,6 +46,7 @@ class Source:
     paths: dict[str, Path] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     alone: bool = False
+    reading: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -53,8 +56,9 @@ class Source:
         return f"{len(self.runs)} runs" if self.runs else "results"
 
     def fingerprint(self) -> str:
-        """Return a hash of the files of the runs, their sizes and times; it changes when a run does."""
+        """Return a hash of the files of the runs, their sizes and times, and of how they are read."""
         digest = sha256(RESULT_VERSION.encode())
+        digest.update(json.dumps(sorted(self.reading.items())).encode())
         for name in sorted(self.runs):
             path = self.paths.get(name)
             digest.update(f"{name}\0{path}\0".encode())
@@ -63,15 +67,17 @@ class Source:
         return digest.hexdigest()
 
 
-def source_of(shown: Shown | Iterable[Shown], *, step_pattern: str | None = None, trust: bool = False) -> Source:
+def source_of(shown: Shown | Iterable[Shown], *, trust: bool = False, **reading: str | None) -> Source:
     """Open what is to be shown; nothing but headers is read.
 
     Parameters
     ----------
     shown
         A path, a run, a result, several of these by name, or a sequence of all these.
-    step_pattern, trust
+    trust
         As in `trajlab.open`.
+    reading
+        Options of `trajlab.open` that choose what is read: `step_pattern`, `series`, `key`, `parameters`.
 
     Raises
     ------
@@ -82,11 +88,11 @@ def source_of(shown: Shown | Iterable[Shown], *, step_pattern: str | None = None
     DamagedData
         A run is damaged, or the only result.
     """
-    source = Source()
+    source = Source(reading={name: value for name, value in reading.items() if value is not None})
     several = isinstance(shown, list | tuple)
     for item in shown if several else [shown]:  # type: ignore[union-attr]
         if isinstance(item, str | Path):
-            _add_path(source, as_path(item), step_pattern, trust)
+            _add_path(source, as_path(item), trust)
         elif isinstance(item, Mapping) and not isinstance(item, xr.Dataset):
             for name, value in item.items():
                 _add(source, str(name), value)
@@ -111,7 +117,7 @@ def _add(source: Source, name: str, value: Any) -> None:
         if name and _conventions(path) == family(RESULT_VERSION):
             _put(source.results, name, read_lazily(path))
         else:
-            _put(source.runs, name, open_trajectory(path))
+            _put(source.runs, name, open_trajectory(path, **source.reading))
         source.paths[name] = path
     else:
         raise BadSetting(
@@ -119,7 +125,7 @@ def _add(source: Source, name: str, value: Any) -> None:
         )
 
 
-def _add_path(source: Source, path: Path, step_pattern: str | None, trust: bool) -> None:
+def _add_path(source: Source, path: Path, trust: bool) -> None:
     """Add the runs and results at a path."""
     with reaching(path):
         if not path.is_dir():
@@ -141,13 +147,13 @@ def _add_path(source: Source, path: Path, step_pattern: str | None, trust: bool)
     runs = {name: run for name, run in runs_in(path).items() if run not in results}
     for name, run in runs.items():
         try:
-            _put(source.runs, name, open_trajectory(run, step_pattern=step_pattern, trust=trust))
+            _put(source.runs, name, open_trajectory(run, trust=trust, **source.reading))
             source.paths[name] = run
         except TrajlabError as error:
             source.notes.append(f"{name}: {error}")
     if not runs and not results:
         name = path.name.removesuffix(".zarr") or str(path)
-        _put(source.runs, name, open_trajectory(path, step_pattern=step_pattern, trust=trust))
+        _put(source.runs, name, open_trajectory(path, trust=trust, **source.reading))
         source.paths[name] = path
         source.alone = True
 

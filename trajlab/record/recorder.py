@@ -21,7 +21,7 @@ from trajlab.record.probe import Probe, probe_facts, probe_tensors
 from trajlab.record.sampling import sample_indices
 from trajlab.record.schedules import every
 from trajlab.record.segments import GradientSegments
-from trajlab.record.start import begin_run, write_constants
+from trajlab.record.start import begin_run, note_constants, write_constants
 from trajlab.record.unscaling import loss_scales
 from trajlab.record.writer import Writer, write_checkpoint, write_json
 from trajlab.runs.disk.paths import is_url
@@ -97,7 +97,7 @@ class Recorder:
     ...         recorder.step(loss=loss)
     ...         optimizer.step()
     >>> sorted(path.name for path in directory.iterdir())
-    ['checkpoint-0', 'checkpoint-2', 'checkpoint-3', 'gradients', 'metrics.jsonl', 'run.json']
+    ['checkpoint-0', 'checkpoint-2', 'checkpoint-3', 'gradients', 'manifest.jsonl', 'metrics.jsonl', 'run.json']
     """
 
     def __init__(
@@ -199,6 +199,7 @@ class Recorder:
             self._finish()
         self._writer.raise_failure()
         write_json(self.directory / RUN_FILE, self._facts | {"closed": self.next_step})
+        note_constants(self.directory)
 
     def __enter__(self) -> Self:
         return self

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 
 from trajlab.errors import BadSetting, DamagedData
 from trajlab.record.writer import TEMPORARY, naming_failures, replacing, write_json, write_tensors
+from trajlab.runs.disk.manifest import prune_manifest
 from trajlab.schema import (
     GRADIENTS_FOLDER,
     METRICS_FILE,
@@ -104,6 +105,7 @@ def drop_from(directory: Path, step: int) -> None:
         else:
             _shorten_segment(path, step)
     _shorten_metrics(directory / METRICS_FILE, step)
+    prune_manifest(directory)
 
 
 def _differences(fact: str, recorded: Any, now: Any) -> Iterator[str]:

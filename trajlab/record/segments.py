@@ -12,7 +12,8 @@ from torch import nn
 
 from trajlab import sizes
 from trajlab.errors import BadSetting
-from trajlab.record.writer import Writer, write_tensors
+from trajlab.record.writer import Writer, naming_failures, write_tensors
+from trajlab.runs.disk.manifest import note_files
 from trajlab.schema import segment_file
 
 
@@ -107,7 +108,7 @@ class GradientSegments:
         }
         metadata = {"rows": json.dumps({"steps": self._steps, "absent": absent})}
         path = self._folder / segment_file(self._steps[0], self._steps[-1])
-        self._writer.submit(partial(write_tensors, path, tensors, metadata))
+        self._writer.submit(partial(_write_segment, path, tensors, metadata))
         self._start()
 
     def _start(self) -> None:
@@ -138,3 +139,9 @@ class GradientSegments:
             return buffer
         absent = set(self._absent[name])
         return buffer[[step not in absent for step in self._steps]]
+
+
+def _write_segment(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
+    write_tensors(path, tensors, metadata)
+    with naming_failures(path):
+        note_files(path.parent.parent, path)

@@ -10,7 +10,8 @@ from safetensors.torch import load_file
 from trajlab.errors import BadSetting, MissingData, OutputExists
 from trajlab.record.resume import check_same_run, drop_from, next_step, read_run
 from trajlab.record.writer import TEMPORARY, naming_failures, write_json, write_tensors
-from trajlab.schema import GRADIENTS_FOLDER, INDICES_FILE, PROBE_FILE, RUN_FILE
+from trajlab.runs.disk.manifest import note_files
+from trajlab.schema import GRADIENTS_FOLDER, INDICES_FILE, METRICS_FILE, PROBE_FILE, RUN_FILE
 
 
 def begin_run(
@@ -92,3 +93,10 @@ def write_constants(
         if indices and not path.exists():
             write_tensors(path, indices, {})
     return load_file(path) if indices else {}
+
+
+def note_constants(directory: Path) -> None:
+    """Add to the manifest the files that do not change once a run is closed."""
+    names = (RUN_FILE, METRICS_FILE, PROBE_FILE, f"{GRADIENTS_FOLDER}/{INDICES_FILE}")
+    with naming_failures(directory):
+        note_files(directory, *(directory / name for name in names if (directory / name).is_file()))

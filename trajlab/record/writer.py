@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from trajlab.errors import TrajlabError
+from trajlab.runs.disk.manifest import note_files
 from trajlab.schema import MODEL_FILE
 
 TEMPORARY = ".tmp-"
@@ -72,6 +73,7 @@ def write_checkpoint(folder: Path, tensors: Mapping[str, torch.Tensor]) -> None:
             save_file(dict(tensors), temporary / MODEL_FILE, metadata={"format": "pt"})
             _flush_to_disk(temporary / MODEL_FILE)
             os.rename(temporary, folder)
+            note_files(folder.parent, folder / MODEL_FILE)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise

@@ -14,7 +14,10 @@ from trajlab.record.probe import probe_facts, probe_tensors
 from trajlab.replays.dtypes import widened
 from trajlab.replays.probe_kinds import MASK
 from trajlab.runs.disk.element_types import widen
-from trajlab.runs.disk.paths import as_path, reaching
+from trajlab.runs.disk.paths import as_path
+from trajlab.runs.disk.reading import reading
+from trajlab.runs.disk.remote import read_bytes
+from trajlab.runs.readers.torch_loading import load_weights_only
 
 MASKS = {"mask": f"{MASK}_inputs", "masks": f"{MASK}_inputs"}
 """What masks may be called in a file, and what they are called as a kind of the probe."""
@@ -71,23 +74,17 @@ def read_probe(path: str | Path) -> xr.Dataset:
         The file can not be read, holds no inputs or ones that are NaN or Inf, or not as many targets.
     """
     file = as_path(path)
-    with reaching(file):
+    remedy = f"name a file of type {', '.join(SUFFIXES)} that holds inputs, and perhaps targets"
+    with reading(file, remedy, form="a probe"):
         if not file.is_file():
             reason = "it is a folder" if file.is_dir() else "there is no such file"
             raise MissingData(f"cannot read a probe from {file}: {reason}; name a file of inputs")
-        data = file.read_bytes()
-    try:
-        content = _parsed(data, file.suffix.lower())
-    except Exception as error:
-        raise DamagedData(
-            f"cannot read a probe from {file}: {' '.join(str(error).split())[:200]}; name a file of type "
-            f"{', '.join(SUFFIXES)} that holds inputs, and perhaps targets"
-        ) from error
-    try:
-        probe = _named(content) if isinstance(content, Mapping) else as_probe(content)
-        _check_finite(probe)
-    except BadSetting as error:
-        raise DamagedData(f"cannot read a probe from {file}: {error}") from error
+        content = _parsed(file, read_bytes(file))
+        try:
+            probe = _named(content) if isinstance(content, Mapping) else as_probe(content)
+            _check_finite(probe)
+        except BadSetting as error:
+            raise DamagedData(f"cannot read a probe from {file}: {error}") from error
     return probe
 
 
@@ -118,9 +115,10 @@ def _check_finite(probe: xr.Dataset) -> None:
                 raise BadSetting(f"{bad} of the {probe[name].size} values of its {name} are NaN or Inf. Repair them.")
 
 
-def _parsed(data: bytes, suffix: str) -> Any:
+def _parsed(file: Path, data: bytes) -> Any:
     from io import BytesIO
 
+    suffix = file.suffix.lower()
     if suffix == ".safetensors":
         from safetensors.torch import load
 
@@ -129,7 +127,7 @@ def _parsed(data: bytes, suffix: str) -> Any:
         loaded = np.load(BytesIO(data), allow_pickle=False)
         return dict(loaded) if suffix == ".npz" else loaded
     if suffix in (".pt", ".pth"):
-        return torch.load(BytesIO(data), map_location="cpu", weights_only=True)
+        return load_weights_only(BytesIO(data), str(file), "cpu")
     raise ValueError(f"its name ends with {suffix or 'nothing'}")
 
 

@@ -7,8 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from trajlab.errors import DamagedData, MissingData
-from trajlab.runs.disk.paths import as_path, reaching
+from trajlab.errors import MissingData
+from trajlab.runs.disk.documents import parse_json
+from trajlab.runs.disk.paths import as_path
+from trajlab.runs.disk.reading import reading
+from trajlab.runs.disk.remote import read_bytes
 from trajlab.statistics.wording import count, number, share
 
 VERDICTS = {"yes": "✓ holds", "partly": "◐ in part", "no": "✗ does not hold"}
@@ -109,18 +112,13 @@ def read_claims(file: str | Path) -> list[Claim]:
         It holds no claims.
     """
     source = as_path(file)
-    with reaching(source):
+    with reading(source, "write the file again", form="claims"):
         if not source.is_file():
             raise MissingData(f"cannot read claims from {source}: there is no such file; write it first.")
-        try:
-            rows = json.loads(source.read_text(encoding="utf-8"))
-            claims = [_claim(row) for row in rows]
-            [VERDICTS[claim.holds] for claim in claims]
-        except (ValueError, TypeError, KeyError) as error:
-            raise DamagedData(
-                f"cannot read claims from {source}: {type(error).__name__}: {error}; write the file again."
-            ) from error
-    return claims
+        rows = parse_json(read_bytes(source))
+        if not isinstance(rows, list):
+            raise ValueError("it is not a list of claims")
+        return [_claim(row) for row in rows]
 
 
 def measured_text(measured: Measured) -> str:
@@ -150,9 +148,17 @@ def _three(values: np.ndarray) -> list[float]:
 
 
 def _claim(row: dict[str, Any]) -> Claim:
+    """Return a claim of JSON; raise ValueError or TypeError if it is none."""
     measured = [_measured(**line) for line in row["measured"]]
     differences = [Difference(**difference) for difference in row.get("differences", [])]
-    return Claim(**row | {"measured": measured, "differences": differences})
+    claim = Claim(**row | {"measured": measured, "differences": differences})
+    texts = [value for value in claim if value is not measured and value is not differences]
+    texts += [text for difference in differences for text in difference]
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"an entry of the claim {claim.claim!r:.100} is no text")
+    if claim.holds not in VERDICTS:
+        raise ValueError(f"its verdict is {claim.holds!r:.100}, not one of {', '.join(VERDICTS)}")
+    return claim
 
 
 def _as_json(measured: Measured) -> dict[str, Any]:
@@ -161,4 +167,7 @@ def _as_json(measured: Measured) -> dict[str, Any]:
 
 
 def _measured(what: str, values: list[float | None], unit: str) -> Measured:
-    return Measured(what, [np.nan if value is None else value for value in values], unit)
+    numbers = [np.nan if value is None else float(value) for value in values]
+    if not isinstance(what, str) or not isinstance(unit, str):
+        raise ValueError(f"what was measured, {what!r:.100}, or its unit, {unit!r:.100}, is no text")
+    return Measured(what, numbers, unit)

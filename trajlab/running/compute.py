@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressC
 from trajlab.errors import MissingData, TrajlabError
 from trajlab.running.fuse import fuse_scans
 from trajlab.runs.disk.atomic import atomic, check_free
+from trajlab.runs.disk.checksums import checked_encoding
 from trajlab.schema import RESULT_VERSION
 
 
@@ -54,7 +55,10 @@ def write(
         with atomic(path, replaces=RESULT_VERSION if overwrite else None) as part, warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Consolidated metadata", UserWarning)
             warnings.filterwarnings("ignore", category=zarr.errors.UnstableSpecificationWarning)
-            result.to_zarr(part, mode="w-" if not part.exists() else "a", zarr_format=3, consolidated=True)
+            result.to_zarr(
+                part, mode="w-" if not part.exists() else "a", zarr_format=3, consolidated=True,
+                encoding=checked_encoding(result),
+            )  # fmt: skip
 
 
 @contextmanager

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Mapping
 
-import typer
 import xarray as xr
 
 from trajlab.running.inputs import TENSORS, needs_of, without_prefix
 from trajlab.runs.trajectory import Trajectory
 from trajlab.schema import LEFT_OUT
+from trajlab.terminal import say
 
 SHOWN = 6
 """Most names in a line."""
@@ -44,7 +44,7 @@ def say_left_out(*omitted: Mapping[str, str]) -> None:
             by_reason.setdefault(reason, {})[name] = None
     for reason, names in by_reason.items():
         more = f" and {len(names) - SHOWN} more (see trajlab info)" if len(names) > SHOWN else ""
-        typer.echo(f"trajlab: {', '.join(list(names)[:SHOWN])}{more} left out: {reason}", err=True)
+        say(f"{', '.join(list(names)[:SHOWN])}{more} left out: {reason}")
 
 
 def with_left_out(result: xr.Dataset, runs: Trajectory | Mapping[str, Trajectory]) -> xr.Dataset:

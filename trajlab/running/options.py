@@ -102,7 +102,8 @@ Trust = Annotated[
     bool,
     typer.Option(
         "--trust",
-        help="Import and call the model factory that run.json names, also of runs that you did not record here.",
+        help="Import and call the model factory that run.json names, also of runs that you did not record here, and "
+        "follow symbolic links that leave the folder.",
         rich_help_panel=REPLAY,
     ),
 ]

@@ -7,11 +7,11 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
-import yaml
-
 from trajlab.errors import BadSetting
 from trajlab.running.inputs import stage_name
-from trajlab.runs.disk.paths import reaching
+from trajlab.runs.disk.documents import parse_yaml
+from trajlab.runs.disk.paths import reaching, reason
+from trajlab.runs.disk.remote import read_bytes
 
 
 def settings_of(function: Callable) -> dict[str, inspect.Parameter]:
@@ -60,14 +60,14 @@ def _check_type(stage_name: str, setting: str, value: Any, annotation: Any) -> N
     if get_origin(annotation) is Sequence:
         (item,) = get_args(annotation)
         if isinstance(value, str) or not isinstance(value, Sequence):
-            raise BadSetting(f"{stage_name} needs a list for {setting}; found {value!r}, so write [{value}]")
+            raise BadSetting(f"{stage_name} needs a list for {setting}; found {value!r:.100}, so write [{value}]")
         for element in value:
             _check_type(stage_name, setting, element, item)
     elif annotation in KINDS:
         kind, words = KINDS[annotation]
         if not isinstance(value, kind) or (isinstance(value, bool) and annotation is not bool):
             hint = "; write an exponent as 1.0e-7" if isinstance(value, str) and EXPONENT.fullmatch(value) else ""
-            raise BadSetting(f"{stage_name} needs {words} for {setting}; found {value!r}{hint}")
+            raise BadSetting(f"{stage_name} needs {words} for {setting}; found {value!r:.100}{hint}")
 
 
 def read_settings(file: Path | None, stage_name: str, names: Sequence[str] | dict[str, Any]) -> dict[str, Any]:
@@ -91,9 +91,9 @@ def read_settings(file: Path | None, stage_name: str, names: Sequence[str] | dic
         return {}
     try:
         with reaching(file):
-            sections = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise BadSetting(f"cannot read settings from {file}: {str(error).splitlines()[0]}; correct the file") from error
+            sections = parse_yaml(read_bytes(file))
+    except (OSError, ValueError) as error:
+        raise BadSetting(f"cannot read settings from {file}: {reason(error)}; correct the file") from error
     if not isinstance(sections, dict):
         raise BadSetting(
             f"cannot read settings from {file}: it holds a {type(sections).__name__}; write a mapping of sections"
@@ -101,8 +101,10 @@ def read_settings(file: Path | None, stage_name: str, names: Sequence[str] | dic
     stages = sections.get("stages")
     section = (stages if isinstance(stages, dict) and stage_name in stages else sections).get(stage_name) or {}
     if not isinstance(section, dict):
-        raise BadSetting(f"cannot read section {stage_name} of {file}: it is {section!r}; write a mapping of settings")
-    unknown = sorted(set(section) - set(names))
+        raise BadSetting(
+            f"cannot read section {stage_name} of {file}: it is {section!r:.100}; write a mapping of settings"
+        )
+    unknown = sorted(map(str, set(section) - set(names)))
     if unknown:
         raise BadSetting(
             f"section {stage_name} of {file} sets {', '.join(unknown)}, which {stage_name} does not have; "

@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-import typer
-
 from trajlab.runs.trajectory import Trajectory
+from trajlab.terminal import say
 
 STEP_SOURCE, LEFT_ASIDE = "step_source", "left_aside"
 """Attrs of a result."""
@@ -60,7 +59,7 @@ def say_step_source(*attrs: Mapping[Any, Any]) -> None:
         lines |= {f"step = {of_result[STEP_SOURCE]}": None} if STEP_SOURCE in of_result else {}
         lines |= {f"{_listed(names)} left aside: {reason}": None for reason, names in by_reason.items()}
     for line in lines:
-        typer.echo(f"trajlab: {line}", err=True)
+        say(line)
 
 
 def _listed(names: list[str]) -> str:

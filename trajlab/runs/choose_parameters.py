@@ -1,9 +1,9 @@
 """Choose by their names which tensors of a run count as its parameters."""
 
-import re
 from copy import copy
 
 from trajlab.errors import BadSetting
+from trajlab.runs.patterns import compile_pattern
 from trajlab.runs.tensors import Tensors, attributes_of
 from trajlab.runs.trajectory import Trajectory
 
@@ -23,10 +23,7 @@ def choose_parameters(trajectory: Trajectory, pattern: str) -> Trajectory:
     BadSetting
         The pattern is not a regular expression, or matches no tensor.
     """
-    try:
-        matches = re.compile(pattern).search
-    except re.error as error:
-        raise BadSetting(f"cannot use the pattern {pattern!r}: {error}; correct the regular expression") from error
+    matches = compile_pattern(pattern, "pattern").search
     weights, buffers = trajectory.weights.series, trajectory.buffers.series
     tensors = weights | buffers
     chosen = {name: series for name, series in tensors.items() if matches(name) and series.stored.kind != "c"}

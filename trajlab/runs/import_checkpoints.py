@@ -6,6 +6,7 @@ from typing import Any
 
 from trajlab.errors import TrajlabError
 from trajlab.runs.disk.atomic import atomic
+from trajlab.runs.disk.manifest import note_files
 from trajlab.runs.disk.paths import as_path
 from trajlab.runs.open import open as open_trajectory
 from trajlab.runs.pack import check_keeps_all
@@ -13,15 +14,7 @@ from trajlab.runs.trajectory import Trajectory
 from trajlab.schema import MODEL_FILE, RUN_FILE, SNAPSHOTS_VERSION, checkpoint_folder
 
 
-def import_checkpoints(
-    source: str | Path,
-    run: str | Path,
-    *,
-    step_pattern: str | None = None,
-    series: str | None = None,
-    key: str | None = None,
-    parameters: str | None = None,
-) -> Path:
+def import_checkpoints(source: Trajectory | str | Path, run: str | Path) -> Path:
     """Write a folder of checkpoints, in any layout that `trajlab.open` reads, as a run folder.
 
     Weights and buffers keep their element types. Optimizer states and the like are not imported.
@@ -29,17 +22,9 @@ def import_checkpoints(
     Parameters
     ----------
     source
-        The folder of checkpoints.
+        A trajectory, as `trajlab.open` returns it, or the path of one.
     run
         The run folder to write; it is complete or absent.
-    step_pattern
-        Regular expression whose first group is the step in the name of a checkpoint.
-    series
-        Which checkpoints to take, where the folder holds several networks, as in `trajlab.open`.
-    key
-        Key of the network to import, of checkpoints with several.
-    parameters
-        Regular expression that is searched in the names of tensors: those that match are the weights.
 
     Raises
     ------
@@ -48,7 +33,7 @@ def import_checkpoints(
     MissingData
         A tensor changes its shape between steps and cannot be one array.
     """
-    trajectory = open_trajectory(source, step_pattern=step_pattern, series=series, key=key, parameters=parameters)
+    trajectory = source if isinstance(source, Trajectory) else open_trajectory(source)
     check_keeps_all(trajectory, "import")
     target = as_path(run)
     with atomic(target) as part:
@@ -71,6 +56,7 @@ def write_snapshots(trajectory: Trajectory, folder: Path, **facts: Any) -> None:
     for step in trajectory.steps.tolist():
         _write_checkpoint(trajectory, step, folder / checkpoint_folder(step))
     (folder / RUN_FILE).write_text(json.dumps(_facts(trajectory) | facts, indent=1) + "\n")
+    note_files(folder, folder / RUN_FILE, *sorted(folder.glob(f"*/{MODEL_FILE}")))
 
 
 def _write_checkpoint(trajectory: Trajectory, step: int, folder: Path) -> None:
@@ -95,6 +81,7 @@ def _facts(trajectory: Trajectory) -> dict:
         "parameters": list(weights),
         "buffers": list(trajectory.buffers),
         "shapes": {name: list(series.shape) for name, series in weights.items()},
+        "left_out": trajectory.weights.left_out,
         "gradients": None,
         "probe": None,
         "steps": {"source": trajectory.step_source, "left_aside": trajectory.left_aside},

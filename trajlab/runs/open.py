@@ -56,7 +56,8 @@ def open(
     formats
         Further formats of checkpoint files; see `trajlab.runs.readers.formats.Format`.
     trust
-        Import and call the model factory that the run names, when a stage replays it. Runs that you recorded on this
+        Import and call the model factory that the run names, when a stage replays it, and follow symbolic links that
+        leave the folder. Runs that you recorded on this
         machine are trusted where they lie; for others, name the model or trust whoever wrote the folder.
 
     Raises
@@ -89,14 +90,14 @@ def open(
                     f"cannot read the network {key!r} of {folder}: it is a packed store; choose its parameters with "
                     "--parameters (parameters=), or pack it with this key"
                 )
-            return _chosen(_trusted(read_store(folder), trust), parameters)
+            return _chosen(_trusted(read_store(folder, trust=trust), trust), parameters)
         survey(folder)
         if is_unfinished(folder):
             raise DamagedData(
                 f"cannot open {folder}: another process is writing there, or a write was interrupted; wait, or write "
                 "it again"
             )
-        run = _trusted(read_folder(folder, step_pattern, formats, series, key=key), trust)
+        run = _trusted(read_folder(folder, step_pattern, formats, series, key=key, trust=trust), trust)
         return _chosen(run, parameters)
 
 

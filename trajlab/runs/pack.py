@@ -3,7 +3,7 @@
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +11,25 @@ import dask
 import numpy as np
 import zarr
 from dask.delayed import Delayed, delayed
+from zarr.codecs import Crc32cCodec
 
 from trajlab import sizes
-from trajlab.errors import MissingData, OutputExists
+from trajlab.errors import BadSetting, MissingData, OutputExists
 from trajlab.runs.disk.atomic import atomic, check_free
+from trajlab.runs.disk.checksums import checked_encoding
 from trajlab.runs.disk.paths import as_path, is_url, reaching
 from trajlab.runs.disk.rows import Rows
 from trajlab.runs.disk.shards import write_shard
 from trajlab.runs.disk.upload import is_unfinished
 from trajlab.runs.open import open as open_trajectory
-from trajlab.runs.readers.store import is_store, read_store
+from trajlab.runs.readers.store import has_checksums, is_store, read_store
 from trajlab.runs.tensors import Series, Tensors, dims_of
 from trajlab.runs.trajectory import Trajectory, nodes_of
 from trajlab.runs.trust import find_mark, leave_mark
 from trajlab.schema import BUFFERS, GRADIENTS, METRICS, PROBE, STORE_VERSION, WEIGHTS, node_of
+
+LONGEST_NODE = 255
+"""Longest name of a file or folder on usual file systems."""
 
 
 def pack(source: Trajectory | str | Path, store: str | Path, *, overwrite: bool = False) -> Path:
@@ -64,6 +69,7 @@ def pack(source: Trajectory | str | Path, store: str | Path, *, overwrite: bool 
         earlier = _extended(target, run)
         if _nothing_new(earlier, run):
             return target
+        earlier = earlier if has_checksums(target) else None  # a store of an earlier version is written anew
     with atomic(target, replaces=STORE_VERSION if exists else None, extends=earlier is not None) as part:
         dask.compute(*_write(part, run, target, earlier))
         with warnings.catch_warnings():
@@ -135,10 +141,11 @@ def check_keeps_all(run: Trajectory, verb: str) -> None:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in list(run.weights.unusable.items())[:4])
         more = f" and {len(names) - 4} more" if len(names) > 4 else ""
         keep = "|".join(re.escape(name) for name in names[:4])
+        tensors = f"{len(names)} tensors" if len(names) > 1 else "a tensor"
         raise MissingData(
-            f"cannot {verb} {run.source or 'the run'}: {len(names)} tensors are no arrays over the steps and would be "
-            f"lost ({reasons}{more}); {verb} the steps before and after the change as two folders, or leave the "
-            f"tensors out with --parameters '^(?!({keep})$)'"
+            f"cannot {verb} {run.source or 'the run'}: found {tensors} whose shape or type changes over the steps "
+            f"({reasons}{more}); {verb} the steps before and after the change as two folders, or leave "
+            f"{'them' if len(names) > 1 else 'it'} out with --parameters '^(?!({keep})$)'"
         )
 
 
@@ -169,6 +176,7 @@ def _write(part: Path, run: Trajectory, target: Path, earlier: Trajectory | None
             continue
         group = root.create_group(name)
         order = [node_of(tensor) for tensor in tensors]
+        _check_lengths(tensors, order)
         group.attrs["order"] = order
         steps = [series.steps for series in tensors.series.values()]
         shared = all(np.array_equal(steps[0], other) for other in steps)
@@ -187,14 +195,25 @@ def _write(part: Path, run: Trajectory, target: Path, earlier: Trajectory | None
             yield from _shards(node, part / value, target / value, packed.get(tensor), series, attrs)
     for name, dataset in ((METRICS, run.metrics), (PROBE, run.probe)):
         if dataset.sizes:
-            dataset.rename(nodes_of(dataset)).to_zarr(
-                str(part), group=name, mode="a", consolidated=False, zarr_format=3
+            named = dataset.rename(nodes_of(dataset))
+            named.to_zarr(
+                str(part), group=name, mode="a", consolidated=False, zarr_format=3, encoding=checked_encoding(named)
+            )
+
+
+def _check_lengths(names: Iterable[str], nodes: Iterable[str]) -> None:
+    """Raise BadSetting if the folder of a tensor would have a longer name than file systems allow."""
+    for name, node in zip(names, nodes, strict=True):
+        if len(node) > LONGEST_NODE:
+            raise BadSetting(
+                f"cannot pack the tensor {name[:60]!r}…: found {len(node):,} characters in the name of its folder, "
+                f"{LONGEST_NODE} is the limit; rename it, or leave it out with --parameters '^.{{,80}}$'"
             )
 
 
 def _coordinate(group: zarr.Group, name: str, values: np.ndarray, dim: str | None = None) -> None:
     array = group.create_array(
-        name, shape=values.shape, dtype=values.dtype, chunks=(max(len(values), 1),), compressors=None,
+        name, shape=values.shape, dtype=values.dtype, chunks=(max(len(values), 1),), compressors=Crc32cCodec(),
         dimension_names=[dim or name], config={"write_empty_chunks": True},
     )  # fmt: skip
     array[:] = values
@@ -212,7 +231,7 @@ def _shards(
     tail = tuple(max(n, 1) for n in row_shape)
     node.create_array(
         "value", shape=(rows, *row_shape), dtype=dtype, chunks=(per_chunk, *tail), shards=(per_shard, *tail),
-        compressors=None, filters=None, fill_value=0, dimension_names=dims_of(series), attributes=attrs,
+        compressors=Crc32cCodec(), filters=None, fill_value=0, dimension_names=dims_of(series), attributes=attrs,
     )  # fmt: skip
     if 0 in row_shape:
         return

@@ -160,13 +160,14 @@ def kind_of(name: str, shape: tuple[int, ...], module_class: str = "") -> str:
     return {0: "other", 1: "norm", 2: "linear"}.get(len(shape), "conv")
 
 
-def natural(name: str) -> list[tuple[int, Any]]:
+def natural(name: str) -> list[tuple[int, int, str]]:
     """Return a sort key that puts layers.2 before layers.10.
 
     >>> sorted(["layers.10", "layers.2"], key=natural)
     ['layers.2', 'layers.10']
     """
-    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", name) if part]
+    parts = [(at, part.lstrip("0") if at % 2 else part) for at, part in enumerate(re.split("([0-9]+)", name)) if part]
+    return [(0, len(part), part) if at % 2 else (1, 0, part) for at, part in parts]
 
 
 def common_type(types: Sequence[np.dtype]) -> np.dtype | None:

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import xarray as xr
 
-from trajlab.errors import DamagedData, MissingData, TrajlabError
+from trajlab.errors import DamagedData, MissingData
+from trajlab.runs.disk.inside import check_tree
 from trajlab.runs.disk.paths import as_path, reaching
+from trajlab.runs.disk.reading import reading
 from trajlab.schema import RESULT_VERSION, STORE_FILE
 from trajlab.statistics.wording import listed
 
@@ -38,16 +40,9 @@ def _opened(folder: Path) -> xr.Dataset:
                 names = ", ".join(path.stem for path in stores)
                 raise MissingData(f"cannot open {where}: it holds several results ({names}); name one of them.")
             raise DamagedData(f"cannot open the result {where}: it has no {STORE_FILE}; compute the stage again.")
-        try:
-            with reaching(folder):
-                return xr.open_zarr(where, chunks=None).load()
-        except TrajlabError:
-            raise
-        except Exception as error:  # zarr raises anything for damaged metadata and chunks
-            reason = " ".join((str(error) or repr(error)).split())[:200]
-            raise DamagedData(
-                f"cannot read the result {where}: {type(error).__name__}: {reason}; compute the stage again."
-            ) from error
+        with reading(folder, "compute the stage again", form="a result"):
+            check_tree(folder, folder)
+            return xr.open_zarr(where, chunks=None).load()
 
 
 def _check(result: xr.Dataset, where: str) -> None:

@@ -151,7 +151,7 @@ def test_open__files_of_optimizers_alone_are_named(tmp_path):
 def test_find_networks__a_content_that_holds_itself_ends():
     content = {"a": net(1.0)}
     content["self"] = content
-    with pytest.raises(DamagedData, match="nested"):
+    with pytest.raises(ValueError, match="nested"):
         find_networks(content)
     shared = [net(1.0)]
     for _ in range(40):

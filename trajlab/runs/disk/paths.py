@@ -79,10 +79,13 @@ def reaching(path: object) -> Iterator[None]:
 
 
 def reason(error: BaseException) -> str:
-    """Return the first line of an error's message.
+    """Return the message of an error in one line, with its type where the message alone says little.
 
-    >>> reason(OSError(22, "The range is not satisfiable")), reason(KeyError())
-    ('The range is not satisfiable', 'KeyError()')
+    >>> reason(OSError(22, "The range is not satisfiable")), reason(KeyError("shape"))
+    ('The range is not satisfiable', "KeyError: 'shape'")
     """
     text: Any = error.strerror if isinstance(error, OSError) and error.strerror else error
-    return (str(text) or repr(error)).splitlines()[0].rstrip(".")
+    message = " ".join(str(text).split())[:300].rstrip(".")
+    if isinstance(error, KeyError | IndexError | AttributeError | TypeError) or not message:
+        return f"{type(error).__name__}: {message}" if message else repr(error)
+    return message

@@ -1,6 +1,8 @@
 """Fetch bytes of objects behind URLs by ranges, many at once; never a whole object where a range will do."""
 
 import errno
+import os
+import stat
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -68,13 +70,29 @@ def _joined(pieces: list[bytes]) -> bytes:
 
 
 def open_bytes(path: str) -> IO[bytes]:
-    """Open a file for reading; one behind a URL is read by ranges."""
+    """Open a file for reading; one behind a URL is read by ranges.
+
+    Raises
+    ------
+    OSError
+        It cannot be opened, or is a pipe or a device, which reading would wait for.
+    """
     if not is_url(path):
-        return open(path, "rb")
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise OSError(f"{path} is no file, but a folder, a pipe or a device")
+        return os.fdopen(descriptor, "rb")
     from fsspec.core import url_to_fs
 
     store, key = url_to_fs(path)
     return cast(IO[bytes], store.open(key, "rb", block_size=sizes.READAHEAD_BYTES))
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a whole file; see `open_bytes`."""
+    with open_bytes(str(path)) as file:
+        return file.read()
 
 
 def concurrently(function: Callable[[Item], Value], items: Iterable[Item], folder: object) -> Iterable[Value]:

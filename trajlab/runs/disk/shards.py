@@ -1,11 +1,12 @@
 """Shards of packed tensors: files of raw chunks along the steps, with the index of the chunks at the end.
 
-The layout is the sharding codec of Zarr v3 over little-endian bytes. One row is the tensor at one step; a chunk is some
-rows, a shard some chunks.
+The layout is the sharding codec of Zarr v3 over little-endian bytes with CRC-32C behind each chunk. One row is the
+tensor at one step; a chunk is some rows, a shard some chunks. Zarr checks a chunk whenever it reads one. A scan reads
+tiles of rows in place and does not: a checksum costs as much time as the scan itself, so `trajlab check` does.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,15 @@ ABSENT = 2**64 - 1
 INDEX_ENTRY_BYTES = 16
 CHECKSUM_BYTES = 4
 
+ALIGNMENT = 64
+"""Chunks start at multiples of these bytes, so that their values are aligned in memory, too."""
+
 
 def write_shard(
     path: Path, rows: Rows | Callable[[], np.ndarray], per_chunk: int, per_shard: int, row_bytes: int,
     target: Path | None,
 ) -> None:  # fmt: skip
-    """Write one shard: its chunks end to end, then the index with the start and length of each.
+    """Write one shard: its chunks, each with its checksum behind it, then the index with the start and length of each.
 
     Parameters
     ----------
@@ -51,14 +55,25 @@ def write_shard(
         views = computed.reshape(-1, row_bytes // computed.dtype.itemsize)
     count = len(views)
     chunks = -(-count // per_chunk)
+    chunk_bytes = per_chunk * row_bytes
     index = np.full((per_shard // per_chunk, 2), ABSENT, "<u8")
-    index[:chunks, 0] = np.arange(chunks) * per_chunk * row_bytes
-    index[:chunks, 1] = per_chunk * row_bytes
+    index[:chunks, 0] = np.arange(chunks) * _aligned(chunk_bytes + CHECKSUM_BYTES)
+    index[:chunks, 1] = chunk_bytes + CHECKSUM_BYTES
     tail = index.tobytes()
     with open(path, "wb") as file:
-        for view in views:
-            file.write(np.ascontiguousarray(view).data)
-        file.seek((chunks * per_chunk - count) * row_bytes, os.SEEK_CUR)
+        for number in range(chunks):
+            file.seek(int(index[number, 0]))
+            checksum = 0
+            for view in views[number * per_chunk : (number + 1) * per_chunk]:
+                raw = np.ascontiguousarray(view).reshape(-1).view(np.uint8)
+                checksum = google_crc32c.extend(checksum, raw)
+                file.write(raw.data)
+            missing = (number + 1) * per_chunk - count
+            if missing > 0:
+                checksum = google_crc32c.extend(checksum, bytes(missing * row_bytes))
+                file.seek(missing * row_bytes, os.SEEK_CUR)
+            file.write(checksum.to_bytes(CHECKSUM_BYTES, "little"))
+        file.seek(int(index[chunks - 1, 0]) + _aligned(chunk_bytes + CHECKSUM_BYTES))
         file.write(tail + google_crc32c.value(tail).to_bytes(CHECKSUM_BYTES, "little"))
     if target is not None:
         move(path, target)
@@ -88,7 +103,8 @@ def raw_rows(path: Path, node: dict[str, Any]) -> Rows | None:
             return None
         codecs, inner = sharding["codecs"], sharding["chunk_shape"]
         index_bytes = INDEX_ENTRY_BYTES * (outer[0] // inner[0]) + CHECKSUM_BYTES
-    raw = [codec["name"] for codec in codecs] == ["bytes"] and _little_endian(codecs[0])
+    names = [codec["name"] for codec in codecs]
+    raw = names in (["bytes"], ["bytes", "crc32c"]) and _little_endian(codecs[0])
     if not raw or inner[1:] != shape[1:] or outer[1:] != shape[1:] or not shape[0]:
         return None
     stored = np.dtype(node["data_type"])
@@ -96,7 +112,8 @@ def raw_rows(path: Path, node: dict[str, Any]) -> Rows | None:
     files, file, offset = [], [], []
     for number in range(-(-shape[0] // outer[0])):
         shard = str(path.joinpath("c", str(number), *("0" for _ in shape[1:])))
-        starts = _chunk_starts(shard, index_bytes, outer[0] // inner[0], inner[0] * row_bytes)
+        chunk_bytes = inner[0] * row_bytes + (CHECKSUM_BYTES if "crc32c" in names else 0)
+        starts = _chunk_starts(shard, index_bytes, outer[0] // inner[0], chunk_bytes)
         rows = min(outer[0], shape[0] - number * outer[0])
         starts = starts[: -(-rows // inner[0])]
         if (starts == ABSENT).any():
@@ -105,6 +122,85 @@ def raw_rows(path: Path, node: dict[str, Any]) -> Rows | None:
         file.append(np.full(rows, number, np.int32))
         files.append(shard)
     return Rows(tuple(files), np.concatenate(file), np.concatenate(offset), tuple(shape[1:]), stored)
+
+
+def is_sharded(node: dict[str, Any]) -> bool:
+    """Return whether a node of a store is an array of shards."""
+    return node.get("node_type") == "array" and [codec["name"] for codec in node["codecs"]] == ["sharding_indexed"]
+
+
+def is_checked(node: dict[str, Any]) -> bool:
+    """Return whether the chunks of an array of shards have checksums."""
+    return [codec["name"] for codec in node["codecs"][0]["configuration"]["codecs"]] == ["bytes", "crc32c"]
+
+
+def read_coordinate(path: Path, node: dict[str, Any]) -> np.ndarray | None:
+    """Read a Zarr array of one dim in one raw chunk; None for others.
+
+    Raises
+    ------
+    DamagedData
+        Its file is missing or too short, or its checksum is wrong.
+    """
+    names = [codec["name"] for codec in node["codecs"]]
+    outer = node["chunk_grid"]["configuration"]["chunk_shape"]
+    raw = names in (["bytes"], ["bytes", "crc32c"]) and _little_endian(node["codecs"][0])
+    if not raw or len(node["shape"]) != 1 or outer[0] < node["shape"][0]:
+        return None
+    stored = np.dtype(node["data_type"])
+    if not node["shape"][0]:
+        return np.empty(0, stored)
+    file = str(path / "c" / "0")
+    try:
+        with open_bytes(file) as opened:
+            content = opened.read()
+    except OSError as error:
+        raise _damaged(file, str(error)) from error
+    size = outer[0] * stored.itemsize
+    if len(content) != size + (CHECKSUM_BYTES if "crc32c" in names else 0):
+        raise _damaged(file, f"it has {len(content)} bytes")
+    if "crc32c" in names and not _matches(content[:size], content[size:]):
+        raise _damaged(file, "its checksum is wrong")
+    return np.frombuffer(content, stored, node["shape"][0])
+
+
+def damaged_rows(path: Path, node: dict[str, Any]) -> Iterator[tuple[str, int, int]]:
+    """Read an array of `write_shard`, and yield the file, the first and the last row of each chunk that is damaged.
+
+    Parameters
+    ----------
+    path
+        The array's folder.
+    node
+        Its metadata, as in zarr.json.
+    """
+    rows = node["shape"][0]
+    sharding = node["codecs"][0]["configuration"]
+    per_shard, per_chunk = node["chunk_grid"]["configuration"]["chunk_shape"][0], sharding["chunk_shape"][0]
+    size = int(np.prod(node["shape"][1:], dtype=np.int64)) * np.dtype(node["data_type"]).itemsize * per_chunk
+    chunks = per_shard // per_chunk
+    for number, first in enumerate(range(0, rows, per_shard)):
+        shard = str(path.joinpath("c", str(number), *("0" for _ in node["shape"][1:])))
+        try:
+            starts = _chunk_starts(shard, INDEX_ENTRY_BYTES * chunks + CHECKSUM_BYTES, chunks, size + CHECKSUM_BYTES)
+        except DamagedData:
+            yield shard, first, min(first + per_shard, rows) - 1
+            continue
+        with open_bytes(shard) as file:
+            for row, start in zip(range(first, min(first + per_shard, rows), per_chunk), starts.tolist(), strict=False):
+                if start != ABSENT:
+                    file.seek(start)
+                if start == ABSENT or not _matches(file.read(size), file.read(CHECKSUM_BYTES)):
+                    yield shard, row, min(row + per_chunk, rows) - 1
+
+
+def _matches(raw: bytes, checksum: bytes) -> bool:
+    return google_crc32c.value(raw) == int.from_bytes(checksum, "little")
+
+
+def _aligned(size: int) -> int:
+    """Return a size rounded up to a multiple of the alignment."""
+    return -(-size // ALIGNMENT) * ALIGNMENT
 
 
 def _little_endian(codec: dict[str, Any]) -> bool:
@@ -122,7 +218,7 @@ def _chunk_starts(shard: str, index_bytes: int, chunks: int, chunk_bytes: int) -
             raw, checksum = file.read(INDEX_ENTRY_BYTES * chunks), file.read(CHECKSUM_BYTES)
     except (OSError, ValueError) as error:
         raise _damaged(shard, str(error)) from error
-    if google_crc32c.value(raw) != int.from_bytes(checksum, "little"):
+    if not _matches(raw, checksum):
         raise _damaged(shard, "the checksum of its index is wrong")
     index = np.frombuffer(raw, "<u8").reshape(chunks, 2)
     present = index[index[:, 0] != ABSENT]

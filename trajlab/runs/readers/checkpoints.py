@@ -8,8 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from trajlab.errors import DamagedData, MissingData
+from trajlab.errors import DamagedData, MissingData, UntrustedCode
 from trajlab.runs.disk.remote import concurrently
+from trajlab.runs.patterns import compile_pattern
 from trajlab.runs.readers.candidates import Candidates, find_candidates
 from trajlab.runs.readers.counters import COUNTERS, as_count
 from trajlab.runs.readers.formats import Format, Header
@@ -18,7 +19,7 @@ from trajlab.runs.readers.lone_checkpoints import is_checkpoint
 from trajlab.runs.readers.name_words import PLAIN, UNITS
 from trajlab.runs.readers.network_series import choose_series
 from trajlab.runs.readers.step_evidence import Source, Stated
-from trajlab.runs.readers.step_patterns import compiled, steps_by
+from trajlab.runs.readers.step_patterns import steps_by
 from trajlab.runs.readers.steps import Steps, read_steps
 from trajlab.runs.readers.weight_files import read_headers, weight_files
 from trajlab.schema import TRAINER_FILE
@@ -26,7 +27,7 @@ from trajlab.schema import TRAINER_FILE
 RECORDED = r"^checkpoint-(-?\d+)$"
 """Names of the checkpoints in a folder that a Recorder wrote; its other files are not checkpoints."""
 
-TRAINER_STEP = re.compile(rb'"global_step": ?(\d+)')
+TRAINER_STEP = re.compile(rb'"global_step": ?([0-9]{1,18})(?![0-9])')
 """The step in the log of a Trainer, which is written before the rows of the log."""
 
 START_OF_LOG = 65536
@@ -62,8 +63,9 @@ class Checkpoints:
 
 
 def find_checkpoints(
-    folder: Path, step_pattern: str | None = None, formats: Sequence[Format] = (), series: str | None = None
-) -> Checkpoints:
+    folder: Path, step_pattern: str | None = None, formats: Sequence[Format] = (), series: str | None = None,
+    *, trust: bool = False,
+) -> Checkpoints:  # fmt: skip
     """Find the checkpoints of one network in a folder, sorted by step.
 
     `trajlab.runs.readers.steps` says how steps are read. A checkpoint that is stored a second time, as ``last.ckpt``,
@@ -80,9 +82,13 @@ def find_checkpoints(
     series
         Which checkpoints to take, where the folder holds several networks: the name that they share, or a regular
         expression that their names match.
+    trust
+        Follow symbolic links that leave the folder.
 
     Raises
     ------
+    UntrustedCode
+        A checkpoint is a link that leaves the folder.
     AmbiguousData
         The folder holds several networks, or nothing tells the steps for certain.
     DamagedData
@@ -93,11 +99,11 @@ def find_checkpoints(
         No name is of the series.
     """
     if step_pattern is None and is_checkpoint(folder, formats):
-        return _lone(folder, formats)
+        return _lone(folder, formats, None if trust else folder)
     source = _chosen_by(step_pattern, [entry.name for entry in folder.iterdir()])
     candidates = find_candidates(folder, source, formats, name_others=step_pattern != RECORDED)
     names, left_aside = candidates.names, candidates.left_aside
-    read = partial(_stated, candidates, formats, {})
+    read = partial(_stated, candidates, formats, {}, None if trust else folder)
     left_aside |= choose_series(folder, names, series, lambda entry: isinstance(read(entry), Stated))
     chosen = [entry for entry in names if entry not in left_aside]
     readings = dict(zip(chosen, concurrently(read, chosen, folder), strict=True))
@@ -112,11 +118,11 @@ def find_checkpoints(
     return Checkpoints(snapshots, steps.source, left_aside | steps.left_aside)
 
 
-def _lone(folder: Path, formats: Sequence[Format]) -> Checkpoints:
+def _lone(folder: Path, formats: Sequence[Format], root: Path | None) -> Checkpoints:
     """Return a folder that is one checkpoint as the only snapshot."""
     name = folder.resolve().name
     candidates = Candidates({name: [folder]}, {name: name_of(name)}, {})
-    reading = _stated(candidates, formats, {}, name)
+    reading = _stated(candidates, formats, {}, root, name)
     if isinstance(reading, str):
         return Checkpoints([], "", {name: reading})
     steps = read_steps(folder, [reading])
@@ -126,11 +132,13 @@ def _lone(folder: Path, formats: Sequence[Format]) -> Checkpoints:
 def _chosen_by(step_pattern: str | None, entries: Sequence[str]) -> Source | None:
     if step_pattern is None:
         return None
-    steps, factor = steps_by(compiled(step_pattern), entries)
+    steps, factor = steps_by(compile_pattern(step_pattern, "step pattern", groups=1), entries)
     return Source(f"{f'{factor} × ' if factor > 1 else ''}the number that the step pattern matches", steps)
 
 
-def _stated(candidates: Candidates, formats: Sequence[Format], cache: dict[Any, Any], entry: str) -> Stated | str:
+def _stated(
+    candidates: Candidates, formats: Sequence[Format], cache: dict[Any, Any], root: Path | None, entry: str
+) -> Stated | str:
     """Read what a checkpoint states; if it holds no weights, or none that can be read and no step, return that."""
     name, entries = candidates.names[entry], candidates.entries[entry]
     numbers = name.numbers_of(*UNITS) or name.numbers_of(PLAIN)
@@ -139,7 +147,9 @@ def _stated(candidates: Candidates, formats: Sequence[Format], cache: dict[Any, 
     weightless: dict[str, str] = {}
     try:
         for path in entries:
-            headers |= read_headers(path, step, formats, cache, weightless)
+            headers |= read_headers(path, step, formats, cache, weightless, root)
+    except UntrustedCode:
+        raise
     except (DamagedData, MissingData):
         if numbers or len(candidates.names) == 1:
             raise

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from trajlab.runs.disk.paths import reason
+
 if TYPE_CHECKING:
     import torch
 
@@ -145,7 +147,7 @@ def read_shards(raw: bytes) -> Shards:
     except ValueError:
         raise
     except Exception as error:  # damaged bytes can raise anything
-        raise ValueError((str(error) or repr(error)).splitlines()[0]) from error
+        raise ValueError(reason(error)) from error
 
 
 def _shards(metadata: Any) -> Shards:

@@ -1,20 +1,23 @@
 """Read a folder of checkpoints: one that a Recorder wrote, or any other."""
 
-import json
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import numpy as np
 import xarray as xr
 
 from trajlab.errors import DamagedData, MissingData
+from trajlab.runs.disk.documents import parse_json
+from trajlab.runs.disk.inside import check_inside, check_tree
 from trajlab.runs.disk.lazy import lazy
 from trajlab.runs.disk.paths import is_url
+from trajlab.runs.disk.reading import reading
+from trajlab.runs.disk.remote import read_bytes
 from trajlab.runs.disk.rows import Rows
-from trajlab.runs.readers.checkpoints import RECORDED, find_checkpoints
+from trajlab.runs.readers.checkpoints import RECORDED, Checkpoint, find_checkpoints
 from trajlab.runs.readers.foreign_files import describe_foreign
 from trajlab.runs.readers.formats import Format
 from trajlab.runs.readers.formats.safetensors import read_header
@@ -22,12 +25,18 @@ from trajlab.runs.readers.layout import has_steps, is_snapshot
 from trajlab.runs.readers.metrics import read_metrics
 from trajlab.runs.readers.segments import read_segments
 from trajlab.runs.readers.series import read_checkpoints, split, tied, unanalyzed
+from trajlab.runs.readers.tensor_names import has_network
 from trajlab.runs.tensors import Tensors, attributes_of
 from trajlab.runs.trajectory import Trajectory
-from trajlab.schema import GRADIENTS_FOLDER, PROBE_FILE, RUN_FILE, SNAPSHOTS_VERSION
+from trajlab.schema import GRADIENTS_FOLDER, METRICS_FILE, PROBE_FILE, RUN_FILE, SNAPSHOTS_VERSION
 
-TYPES = {"parameters": list, "modules": dict, "describe": dict, "tied": dict, "probe": dict, "steps": dict}
-"""Types of entries of run.json."""
+TEXTS = dict[str, str]
+TYPES: dict[str, Any] = {
+    "parameters": list[str], "buffers": list[str], "modules": TEXTS, "tied": TEXTS, "left_out": TEXTS,
+    "describe": dict[str, object], "probe": {"sha256": str, "kinds": TEXTS},
+    "steps": {"source": str, "left_aside": TEXTS},
+}  # fmt: skip
+"""Types of entries of run.json; of mappings with these keys, those of each."""
 
 MOST = 4
 """Most files that an error names."""
@@ -40,6 +49,7 @@ def read_folder(
     series: str | None = None,
     *,
     key: str | None = None,
+    trust: bool = False,
 ) -> Trajectory:
     """Open a folder of checkpoints without reading the tensors.
 
@@ -56,10 +66,14 @@ def read_folder(
     series
         Which checkpoints to take, where the folder holds several networks.
     key
-        Key of the networks to read, of files or folders with several.
+        Key of the networks to read, of files or folders with several; checkpoints without it are left aside.
+    trust
+        Follow symbolic links that leave the folder.
 
     Raises
     ------
+    UntrustedCode
+        A file is a link that leaves the folder.
     BadSetting
         No network has the key.
     MissingData
@@ -69,9 +83,13 @@ def read_folder(
     AmbiguousData
         Nothing tells the steps, or the network, for certain.
     """
+    for name in () if trust else (RUN_FILE, METRICS_FILE, PROBE_FILE):
+        check_inside(folder / name, folder)
     facts = read_facts(folder)
-    listing = find_checkpoints(folder, RECORDED if facts else step_pattern, formats, None if facts else series)
-    checkpoints = listing.snapshots
+    listing = find_checkpoints(
+        folder, RECORDED if facts else step_pattern, formats, None if facts else series, trust=trust
+    )
+    checkpoints, without_network = _with_network(listing.snapshots, key)
     if not checkpoints:
         inside = _with_checkpoints(folder, formats)
         if not inside and not is_url(folder) and (foreign := describe_foreign(folder)):
@@ -92,14 +110,17 @@ def read_folder(
     tensors, unusable, left_out = read_checkpoints(checkpoints, key=key, literal=recorded)
     aliases = {} if facts else tied(tensors)
     if not facts:
-        facts = {"steps": {"source": listing.source, "left_aside": listing.left_aside}}
+        facts = {"steps": {"source": listing.source, "left_aside": listing.left_aside | without_network}}
     if aliases:
         facts["tied"] = aliases
         tensors = {name: tensor for name, tensor in tensors.items() if name not in aliases}
     weights, buffers = split(tensors, facts.get("parameters"))
+    left_out |= facts.get("left_out", {})
     if "parameters" not in facts:
         left_out |= {name: reason for name, tensor in buffers.items() if (reason := unanalyzed(name, tensor))}
     shapes = {name: tensor.shape for name, tensor in weights.items()}
+    if not trust:
+        check_tree(folder / GRADIENTS_FOLDER, folder)
     gradients = read_segments(folder / GRADIENTS_FOLDER, shapes)
     return Trajectory(
         Tensors(weights, attributes_of(facts, weights), unusable, left_out),
@@ -110,6 +131,14 @@ def read_folder(
         facts=facts,
         source=str(folder),
     )
+
+
+def _with_network(checkpoints: list[Checkpoint], key: str | None) -> tuple[list[Checkpoint], dict[str, str]]:
+    """Return the checkpoints that have a network of a key, and why the others are left aside; all if none has it."""
+    chosen = [c for c in checkpoints if key is None or has_network(c.headers.values(), key)]
+    if not chosen:
+        return checkpoints, {}
+    return chosen, {c.name: f"it has no network {key!r}" for c in checkpoints if c not in chosen}
 
 
 def _with_checkpoints(folder: Path, formats: Sequence[Format]) -> Path | None:
@@ -128,35 +157,36 @@ def read_facts(folder: Path) -> dict[str, Any]:
     path = folder / RUN_FILE
     if not path.is_file():
         return {}
-    try:
-        facts = json.loads(path.read_text())
-        version = facts["format"]
-        wrong = wrong_facts(facts)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DamagedData(
-            f"cannot read {path}: it is not JSON with a format ({error!r}); restore it, or remove it to open the "
-            "folder as plain checkpoints"
-        ) from error
-    if version != SNAPSHOTS_VERSION:
-        raise DamagedData(
-            f"cannot read {path}: its format is {version!r}, this trajlab reads {SNAPSHOTS_VERSION}; open it with the "
-            "trajlab that wrote it"
-        )
-    if wrong:
-        raise DamagedData(
-            f"cannot read {path}: its entry {wrong[0]} has the wrong type; restore it, or remove it to open the folder "
-            "as plain checkpoints"
-        )
+    with reading(path, "restore it, or remove it to open the folder as plain checkpoints"):
+        facts = parse_json(read_bytes(path))
+        if not isinstance(facts, dict) or "format" not in facts:
+            raise ValueError("it is not a JSON object with a format")
+        if facts["format"] != SNAPSHOTS_VERSION:
+            raise DamagedData(
+                f"cannot read {path}: its format is {facts['format']!r:.100}, this trajlab reads {SNAPSHOTS_VERSION}; "
+                "open it with the trajlab that wrote it"
+            )
+        check_facts(facts)
     return {key: value for key, value in facts.items() if key not in TYPES or value is not None}
 
 
-def wrong_facts(facts: dict[str, Any]) -> list[str]:
-    """Return the names of entries of run.json whose values have the wrong type."""
-    wrong = [key for key, kind in TYPES.items() if not isinstance(facts.get(key), kind | None)]
-    steps = facts.get("steps") or {}
-    wrong += ["steps"] if "steps" not in wrong and not isinstance(steps.get("left_aside", {}), dict) else []
-    names = facts.get("parameters")
-    return [*wrong, "parameters"] if isinstance(names, list) and not all(isinstance(n, str) for n in names) else wrong
+def check_facts(facts: Any) -> None:
+    """Raise ValueError if an entry of run.json has the wrong type."""
+    if not isinstance(facts, dict):
+        raise ValueError(f"its facts of the run are {facts!r:.100}, not a mapping")
+    for key, kind in TYPES.items():
+        if not _fits(facts.get(key), kind):
+            raise ValueError(f"its entry {key} has the wrong type: {facts[key]!r:.100}")
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Return whether a value is None or of a type: one of Python, of its items, or of each of its keys."""
+    if isinstance(kind, dict):
+        return value is None or isinstance(value, dict) and all(_fits(value.get(key), kind[key]) for key in kind)
+    if value is None or not get_args(kind):
+        return value is None or isinstance(value, kind)
+    items = value.values() if isinstance(value, dict) else value
+    return isinstance(value, get_origin(kind)) and all(isinstance(item, get_args(kind)[-1]) for item in items)
 
 
 def _probe(path: Path, facts: dict[str, Any]) -> xr.Dataset:

@@ -1,13 +1,14 @@
 """Read the metrics of a run: those of a Recorder, or the log of Hugging Face's Trainer."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from trajlab.errors import DamagedData
+from trajlab.runs.disk.documents import parse_json
+from trajlab.runs.disk.reading import reading
+from trajlab.runs.disk.remote import read_bytes
 from trajlab.runs.measured import with_marks
 from trajlab.schema import METRICS_FILE, TRAINER_FILE
 
@@ -48,29 +49,23 @@ def read_metrics(folder: Path, last: str) -> xr.Dataset:
 
 def _lines(path: Path) -> Table:
     rows: Table = {}
-    lines, _, _torn = path.read_text(errors="replace").rpartition("\n")  # a killed run may leave part of a line
+    lines, _, _torn = (
+        read_bytes(path).decode(errors="replace").rpartition("\n")
+    )  # a killed run may leave part of a line
     for number, line in enumerate(lines.splitlines(), 1):
-        try:
-            step, row = _row(json.loads(line))
+        with reading(path, f"correct or remove the line {line[:60]!r}", part=f"line {number}", form="metrics"):
+            step, row = _row(parse_json(line))
             rows[step] = rows.get(step, {}) | row
-        except (ValueError, KeyError, AttributeError, TypeError, OverflowError) as error:
-            raise DamagedData(
-                f"cannot read line {number} of {path} as metrics: it is {line[:60]!r}; correct or remove the line"
-            ) from error
     return rows
 
 
 def _log(path: Path) -> Table:
     """Read the log of a Trainer, in which training and evaluation at one step are two rows."""
     rows: Table = {}
-    try:
-        for logged in json.loads(path.read_text())["log_history"]:
+    with reading(path, "restore the file, or remove it", part="the log_history"):
+        for logged in parse_json(read_bytes(path))["log_history"]:
             step, row = _row(logged)
             rows[step] = rows.get(step, {}) | row
-    except (ValueError, KeyError, AttributeError, TypeError, OverflowError) as error:
-        raise DamagedData(
-            f"cannot read the log_history of {path}: {error!r}; restore the file, or remove it"
-        ) from error
     return rows
 
 

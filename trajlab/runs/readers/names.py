@@ -42,6 +42,9 @@ COPY_NUMBER = re.compile(r"(?:-v\d+| ?\(\d+\)|~)$")
 """Ends of names that Lightning, browsers and file managers add to a file whose name is taken."""
 
 FRACTIONS = re.compile(r"\d+\.\d+(?:[eE][-+]?\d+)?|\d+[eE][-+]?\d+")
+LARGEST = 10**18
+"""Numbers from this on fit into no step."""
+
 SCALES = {"k": 10**3, "K": 10**3, "M": 10**6, "B": 10**9}
 
 
@@ -179,7 +182,8 @@ def parse(stem: str) -> Name:
         after_measure = role == MEASURE
         whole = token["number"] or (token["exponent"] if role in UNITS else "") or ""
         if re.fullmatch(r"\d{1,18}(?:[eE]\+?\d)?", whole):
-            numbers.append(_number(stem, token, role or PLAIN, word or before))
+            number = _number(stem, token, role or PLAIN, word or before)
+            numbers += [number] if abs(number.value) < LARGEST else []
     return Name(stem, tuple(numbers), tuple(word for _, word in sorted(words.items())))
 
 

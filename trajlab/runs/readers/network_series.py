@@ -1,9 +1,9 @@
 """Series of checkpoints in one folder: those of one network, whose names differ in the step only."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 
 from trajlab.errors import AmbiguousData, BadSetting, MissingData
+from trajlab.runs.patterns import compile_pattern
 from trajlab.runs.readers.name_words import PLAIN, UNITS
 from trajlab.runs.readers.names import Name
 
@@ -93,12 +93,9 @@ def _members(folder: object, groups: Mapping[str, list[str]], names: Mapping[str
         if series.strip(EDGES) == shape.strip(EDGES) and series.strip(EDGES):
             return set(entries)
     try:
-        pattern = re.compile(series)
-    except re.error as error:
-        raise BadSetting(
-            f"cannot use the series {series!r}: it is neither {_listed(groups)} nor a regular expression ({error}); "
-            "name one of these"
-        ) from error
+        pattern = compile_pattern(series, "series")
+    except BadSetting as error:
+        raise BadSetting(f"{error}, or name one of {_listed(groups)}") from error
     members = {entry for entry in names if pattern.search(entry)}
     if not members:
         raise MissingData(

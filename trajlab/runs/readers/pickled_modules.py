@@ -1,11 +1,21 @@
-"""What a PyTorch file that is not weights alone holds, told from its pickle's opcodes, which are never executed."""
+"""What a PyTorch file that is not weights alone holds, read from its pickle's opcodes, which are never executed."""
 
 import pickletools
+import re
 import zipfile
+from collections.abc import Sequence
 from typing import IO
 
-STANDARD = ("torch.", "collections.", "builtins.", "__builtin__.", "numpy.", "_codecs.")
-"""Beginnings of names that say nothing of whose module it is."""
+STANDARD = re.compile(
+    r"(torch|collections|numpy|pathlib)\.|argparse\.Namespace$|_codecs\.encode$"
+    r"|(builtins|__builtin__)\.(set|frozenset|list|dict|tuple|int|float|complex|bool|str|bytes|bytearray|slice|range)$"
+)
+"""Names that say nothing of whose objects they are."""
+
+MOST_NAMED = 3
+"""Most names of objects that an error shows."""
+
+REMEDY = "load it where you trust it, and save model.state_dict() alone for every step with safetensors.torch.save_file"
 
 MOST_BYTES = 50_000_000
 """Longest pickle whose opcodes are read."""
@@ -40,13 +50,22 @@ def describe_pickle(file: IO[bytes]) -> str:
     except Exception:  # damaged bytes can raise anything; then there is nothing to tell
         return ""
     modules = [name for name in names if name.startswith("torch.nn.modules.")]
-    if not modules:
+    foreign = list(dict.fromkeys(name for name in names if not STANDARD.match(name)))
+    if modules:
+        return (
+            f"it is a whole pickled module ({(foreign or modules)[0]:.100}), not a state_dict, and unpickling it would "
+            f"run code from the file; {REMEDY}"
+        )
+    return describe_objects(foreign)
+
+
+def describe_objects(names: Sequence[str]) -> str:
+    """Return what a file is that holds pickled objects of some classes and functions; empty for none."""
+    if not names:
         return ""
-    foreign = [name for name in names if not name.startswith(STANDARD)]
-    return (
-        f"it is a whole pickled module ({(foreign or modules)[0]}), not a state_dict, and unpickling it would run code "
-        "from the file; load it where you trust it and save model.state_dict() instead"
-    )
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    listed = ", ".join(f"{name:.100}" for name in names[:MOST_NAMED])
+    return f"it holds pickled objects ({listed}{more}), and unpickling them would run code from the file; {REMEDY}"
 
 
 def _globals(raw: bytes) -> list[str]:

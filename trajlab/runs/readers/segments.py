@@ -1,11 +1,12 @@
 """Read segments of recorded gradients: several steps of all parameters in one safetensors file."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 
 from trajlab.errors import DamagedData
+from trajlab.runs.disk.documents import parse_json
+from trajlab.runs.disk.reading import reading
 from trajlab.runs.disk.remote import concurrently
 from trajlab.runs.disk.rows import Rows
 from trajlab.runs.readers.formats import Entry, Header
@@ -97,20 +98,18 @@ def _check_index(
 
 def _first(name: str) -> int | None:
     first, dash, rest = name.removesuffix(".safetensors").partition("-")
-    return int(first) if dash and first.isdigit() and rest.isdigit() and name.endswith(".safetensors") else None
+    numbers = first + rest
+    whole = dash and first and rest and numbers.isascii() and numbers.isdigit() and len(numbers) < 37
+    return int(first) if whole and name.endswith(".safetensors") else None
 
 
 def _rows(path: Path, header: Header) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Read the steps of a segment's rows, and the steps at which each parameter had no gradient."""
-    try:
-        rows = json.loads(header.metadata["rows"])
+    remedy = "it is not a segment of gradients, so move it out of the folder"
+    with reading(path, remedy, part="the steps in the metadata"):
+        rows = parse_json(header.metadata["rows"])
         absent = {str(name): np.array(steps, np.int64).ravel() for name, steps in rows["absent"].items()}
         return np.array(rows["steps"], np.int64).ravel(), absent
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DamagedData(
-            f"cannot read the steps of {path}: its metadata has none; it is not a segment of gradients, so move it out "
-            "of the folder"
-        ) from error
 
 
 def _indices(path: Path) -> dict[str, np.ndarray]:

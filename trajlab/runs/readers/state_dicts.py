@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from trajlab.errors import DamagedData
-
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -65,7 +63,7 @@ def find_networks(content: Any) -> Content:
 
     Raises
     ------
-    DamagedData
+    ValueError
         The content contains itself, or is nested too deeply.
     """
     search = _Search()
@@ -95,7 +93,7 @@ class _Search:
         """Visit a mapping or a list, and return whether it is a network or holds one."""
         self._visited += 1
         if len(path) > DEEPEST or self._visited > MOST:
-            raise DamagedData(f"its mappings are nested more than {DEEPEST} deep, or more than {MOST:,}")
+            raise ValueError(f"its mappings are nested more than {DEEPEST} deep, or more than {MOST:,}")
         if path and OPTIMIZER_KEY.search(path[-1]) or _is_optimizer(node):
             self.optimizers.append(".".join(path))
             return False

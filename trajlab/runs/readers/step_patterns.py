@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 
-from trajlab.errors import BadSetting
 from trajlab.runs.readers.name_words import MEASURE, UNITS, role_of
 from trajlab.runs.readers.names import SCALES, parse
 
@@ -15,25 +14,6 @@ WORD_BEFORE = re.compile(r"[A-Za-z]+[^A-Za-z0-9]*$")
 SPECIAL = re.compile(r"[.^$*+?{}\[\]\\|()]")
 MOST = 3
 """Most patterns that an error suggests."""
-
-
-def compiled(text: str) -> re.Pattern:
-    """Compile a pattern that the caller passes.
-
-    Raises
-    ------
-    BadSetting
-        It is not a regular expression with a group.
-    """
-    try:
-        pattern = re.compile(text)
-    except re.error as error:
-        raise BadSetting(f"cannot use the step pattern {text!r}: {error}; correct the regular expression") from error
-    if pattern.groups < 1:
-        raise BadSetting(
-            f"cannot use the step pattern {text!r}: it has no group; put the digits in one, as in 'update(\\d+)'"
-        )
-    return pattern
 
 
 def steps_by(pattern: re.Pattern, names: Iterable[str]) -> tuple[dict[str, int], int]:

@@ -1,49 +1,89 @@
 """Read a packed store: raw chunks and shards are read in place, all other arrays through zarr."""
 
-import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import dask.array as da
 import numpy as np
 import xarray as xr
+import zarr
+from dask.base import tokenize
 
-from trajlab.errors import DamagedData, MissingData, TrajlabError
-from trajlab.runs.disk.paths import reaching
-from trajlab.runs.disk.remote import concurrently
-from trajlab.runs.disk.shards import raw_rows
-from trajlab.runs.readers.folder import wrong_facts
+from trajlab.errors import DamagedData, MissingData
+from trajlab.runs.disk.documents import parse_json
+from trajlab.runs.disk.inside import check_inside, check_tree
+from trajlab.runs.disk.paths import is_url
+from trajlab.runs.disk.reading import reading
+from trajlab.runs.disk.remote import concurrently, read_bytes
+from trajlab.runs.disk.shards import is_checked, is_sharded, raw_rows, read_coordinate
+from trajlab.runs.readers.folder import check_facts
 from trajlab.runs.tensors import Series, Tensors, attributes_of, common_type, widest
 from trajlab.runs.trajectory import Trajectory
-from trajlab.schema import BUFFERS, GRADIENTS, METRICS, PROBE, RESULT_VERSION, STORE_VERSION, WEIGHTS, family, tensor_of
+from trajlab.schema import (
+    BUFFERS,
+    GRADIENTS,
+    METRICS,
+    PROBE,
+    RESULT_VERSION,
+    STORE_FILE,
+    STORE_VERSION,
+    WEIGHTS,
+    family,
+    tensor_of,
+)
+
+REMEDY = "the store is damaged, so pack the snapshots again"
 
 
 def is_store(path: Path) -> bool:
     """Return whether a path is a Zarr group."""
-    return (path / "zarr.json").is_file()
+    return (path / STORE_FILE).is_file()
 
 
-def read_store(path: Path) -> Trajectory:
-    """Open a packed store without reading its tensors.
+def has_checksums(path: Path) -> bool:
+    """Return whether the tensors of a store have checksums; those of earlier versions have none."""
+    nodes = nodes_of_store(path)
+    sharded = [node for node in nodes.values() if is_sharded(node)]
+    return bool(sharded) and all(is_checked(node) for node in sharded)
+
+
+def nodes_of_store(path: Path) -> dict[str, Any]:
+    """Return the metadata of the arrays and groups of a Zarr group by their paths.
 
     Raises
     ------
     DamagedData
+        Its zarr.json is damaged, or lacks what it consolidates.
+    """
+    with reading(path, REMEDY, part=STORE_FILE):
+        return dict(parse_json(read_bytes(path / STORE_FILE))["consolidated_metadata"]["metadata"])
+
+
+def read_store(path: Path, *, trust: bool = False) -> Trajectory:
+    """Open a packed store without reading its tensors.
+
+    Parameters
+    ----------
+    path
+        The store.
+    trust
+        Follow symbolic links that leave the store.
+
+    Raises
+    ------
+    UntrustedCode
+        A file is a link that leaves the store.
+    DamagedData
         The store is damaged, or of another version.
     """
-    try:
-        root = json.loads((path / "zarr.json").read_text())
+    with reading(path, "its zarr.json was not written by pack; pack the snapshots again", form="a packed store"):
+        root = parse_json(read_bytes(path / STORE_FILE))
         attributes = root["attributes"]
         nodes = root["consolidated_metadata"]["metadata"]
         version, facts = attributes.get("Conventions"), attributes.get("run", {})
         left_out = {str(name): str(reason) for name, reason in attributes.get("left_out", {}).items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DamagedData(
-            f"cannot open {path} as a packed store: its zarr.json was not written by pack ({error!r}); pack the "
-            "snapshots again"
-        ) from error
     if family(version) == family(RESULT_VERSION):
         raise MissingData(
             f"cannot open {path} as a run: it is the result of {attributes.get('stage', 'a stage')}; name the run, or "
@@ -55,11 +95,13 @@ def read_store(path: Path) -> Trajectory:
             "pack the snapshots again, or open it with the trajlab that wrote it"
         )
     with _reading(path, "run"):
-        if wrong := wrong_facts(facts):
-            raise ValueError(f"its entry {wrong[0]} has the wrong type")
+        check_facts(facts)
+    for group in (METRICS, PROBE):
+        with _reading(path, group):
+            check_tree(path / group, path, trust=trust)
     with _reading(path, METRICS):
         metrics = _dataset(path, METRICS, nodes).compute(scheduler="sync")
-    groups = {group: dict(_group(path, group, nodes)) for group in (WEIGHTS, GRADIENTS, BUFFERS)}
+    groups = {group: dict(_group(path, group, nodes, trust)) for group in (WEIGHTS, GRADIENTS, BUFFERS)}
     return Trajectory(
         Tensors(groups[WEIGHTS], attributes_of(facts, groups[WEIGHTS]), left_out=left_out),
         Tensors(groups[GRADIENTS], attributes_of(facts, groups[GRADIENTS])),
@@ -71,29 +113,63 @@ def read_store(path: Path) -> Trajectory:
     )
 
 
-@contextmanager
-def _reading(path: Path, part: str) -> Iterator[None]:
+def _reading(path: Path, part: str) -> AbstractContextManager[None]:
     """Name the part of a store that is not as pack wrote it."""
-    try:
-        with reaching(path):
-            yield
-    except TrajlabError:
-        raise
-    except Exception as error:  # damaged metadata and chunks can make zarr raise anything
-        reason = " ".join((str(error) or repr(error)).split())[:200]
-        raise DamagedData(
-            f"cannot read {part} of {path}: {type(error).__name__}: {reason}; the store is damaged, so pack the "
-            "snapshots again"
-        ) from error
+    return reading(path, REMEDY, part=part)
+
+
+class _Stored:
+    """An array of a store, read through zarr when it is indexed, as dask takes it.
+
+    Parameters
+    ----------
+    path
+        The store.
+    name
+        The array in it.
+    values
+        What is indexed: a Zarr array, or a variable of xarray, which decodes one.
+    """
+
+    def __init__(self, path: Path, name: str, values: Any):
+        self.path, self.name, self.values = path, name, values
+        self.shape, self.dtype, self.ndim = tuple(values.shape), values.dtype, len(values.shape)
+
+    def __getitem__(self, index: tuple[Any, ...]) -> np.ndarray:
+        with _reading(self.path, self.name):
+            return np.asarray(self.values[index])
+
+
+def _lazy(path: Path, name: str, values: Any, chunks: Any) -> da.Array:
+    token = f"stored-{tokenize(str(path), name, tuple(values.shape), str(values.dtype), _changed(path))}"
+    return da.from_array(_Stored(path, name, values), chunks=chunks, name=token, asarray=False, fancy=False)
+
+
+def _changed(path: Path) -> int | str:
+    """Return when a store was written."""
+    return str(path) if is_url(path) else (path / STORE_FILE).stat().st_mtime_ns
+
+
+def _array(path: Path, name: str) -> da.Array:
+    """Open an array of a store that does not lie raw on disk."""
+    array = zarr.open_array(str(path), path=name, mode="r")
+    return _lazy(path, name, array, array.chunks)
 
 
 def _dataset(path: Path, group: str, nodes: dict[str, Any]) -> xr.Dataset:
     with _reading(path, group):
-        dataset = xr.open_zarr(str(path), group=group, consolidated=True) if group in nodes else xr.Dataset()
+        if group not in nodes:
+            return xr.Dataset()
+        dataset = xr.open_zarr(str(path), group=group, consolidated=True, chunks=None)
+        for name, variable in dataset.variables.items():
+            if name not in dataset.indexes:
+                chunks = variable.encoding.get("chunks") or "auto"
+                values = _lazy(path, f"{group}/{name}", variable, chunks) if variable.ndim else variable.values
+                dataset[name] = variable.copy(data=values)
         return dataset.rename({node: tensor_of(str(node)) for node in dataset.variables if node not in dataset.dims})
 
 
-def _group(path: Path, group: str, nodes: dict[str, Any]) -> Iterator[tuple[str, Series]]:
+def _group(path: Path, group: str, nodes: dict[str, Any], trust: bool) -> Iterator[tuple[str, Series]]:
     if group not in nodes:
         return
     with _reading(path, group):
@@ -104,6 +180,8 @@ def _group(path: Path, group: str, nodes: dict[str, Any]) -> Iterator[tuple[str,
 
     def read(name: str) -> Series:
         with _reading(path, f"{group}/{name}"):
+            if not trust:
+                check_inside(path / group / name / "value", path)
             return _series(path, f"{group}/{name}", nodes, shared)
 
     yield from zip(map(tensor_of, order), concurrently(read, order, path), strict=True)
@@ -123,9 +201,8 @@ def _series(path: Path, tensor: str, nodes: dict[str, Any], steps: np.ndarray | 
         raise ValueError(f"its type is {node['data_type']}, training stored {stored}")
     if (np.diff(steps) <= 0).any() or (index is not None and not _valid_index(index, entries)):
         raise ValueError("its steps, or the positions of its entries, do not rise")
-    values = raw_rows(path / tensor / "value", node)
-    if values is None:
-        values = da.from_zarr(str(path), component=f"{tensor}/value")
+    rows = raw_rows(path / tensor / "value", node)
+    values = _array(path, f"{tensor}/value") if rows is None else rows
     mixed = len(types) > 1
     return Series(steps, values, shape, index, stored, np.array(types, dtype=object) if mixed else None)
 
@@ -149,7 +226,5 @@ def _values(path: Path, array: str, nodes: dict[str, Any]) -> np.ndarray:
     node = nodes[array]
     if len(node["shape"]) != 1 or np.dtype(node["data_type"]) != np.int64:
         raise ValueError(f"{array} is {node['data_type']} of shape {node['shape']}, not int64 of one dim")
-    table = raw_rows(path / array, node)
-    if table is None:
-        return da.from_zarr(str(path), component=array).compute(scheduler="sync")
-    return table.load()
+    values = read_coordinate(path / array, node)
+    return _array(path, array).compute(scheduler="sync") if values is None else values

@@ -1,7 +1,7 @@
 """Names of tensors in a trajectory: without the parts that wrappers add, with the keys of several networks."""
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from trajlab.errors import BadSetting
 from trajlab.runs.readers.formats import Header
@@ -85,6 +85,11 @@ class Names:
                     if full is not None and first.setdefault(without_wrappers(full), full) != full:
                         ambiguous |= {full, first[without_wrappers(full)]}
         return ambiguous
+
+
+def has_network(headers: Iterable[Header], key: str) -> bool:
+    """Return whether files hold a network of a key."""
+    return any(_is_chosen(network, key) for header in headers for network in header.networks)
 
 
 def _is_chosen(network: str, key: str) -> bool:

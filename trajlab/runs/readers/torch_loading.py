@@ -2,7 +2,7 @@
 
 import argparse
 import pathlib
-import pickle
+import re
 import warnings
 from collections.abc import Callable, Mapping
 from threading import Lock
@@ -12,8 +12,9 @@ import numpy as np
 from numpy._core.multiarray import _reconstruct, scalar
 
 from trajlab.errors import DamagedData
+from trajlab.runs.disk.paths import reason
 from trajlab.runs.readers.formats import Entry, Header
-from trajlab.runs.readers.pickled_modules import describe_pickle
+from trajlab.runs.readers.pickled_modules import describe_objects, describe_pickle
 from trajlab.runs.readers.state_dicts import Content
 
 if TYPE_CHECKING:
@@ -29,11 +30,13 @@ INERT: list[Any] = [
 ]
 """Types of the settings and numbers that scripts store beside the weights; building them has no side effect."""
 
-FORBIDDEN = ("Unsupported global", "Unsupported class", "GLOBAL", "reduce for unrecognized", "Can only")
-"""Words of torch's messages about what weights_only forbids; others are about bytes that are no pickle of torch."""
+ADVICE = re.compile(
+    r"\(1\)|weights_only|WeightsUnpickler error|Weights only load failed|This file can still be loaded|Please "
+)
+"""Where torch's messages begin to advise how to run the code of a file."""
 
-BEGINNINGS = ("WeightsUnpickler error", "Unsupported", "Please use", "Trying to load")
-"""How the lines of torch's messages begin that name what is not allowed."""
+FORBIDDEN = re.compile(r"(?:GLOBAL|[Uu]nsupported class|[Uu]nsupported global:?) ([\w.]+\.[\w.]+)")
+"""Names of objects that torch's messages say it does not load."""
 
 ONE_AT_A_TIME = Lock()
 """The types that torch.load may build are a setting of the whole process."""
@@ -68,16 +71,12 @@ def load_weights_only(file: IO[bytes], path: str, device: str) -> Any:
     except (FileNotFoundError, PermissionError, IsADirectoryError):
         raise
     except Exception as error:  # damaged bytes can raise anything
-        if description := describe_pickle(file):
+        forbidden = FORBIDDEN.findall(str(error))
+        if description := describe_pickle(file) or describe_objects(forbidden):
             raise DamagedData(f"cannot read {path} as weights only: {description}") from error
-        if isinstance(error, pickle.UnpicklingError) and (reason := _forbidden(error)):
-            raise DamagedData(
-                f"cannot read {path} as weights only: {reason}; unpickling it would run code from the file, so load it "
-                "where you trust it and save the state_dict alone with safetensors.torch.save_file or torch.save"
-            ) from error
         raise DamagedData(
-            f"cannot read {path} as a PyTorch checkpoint: {(str(error) or repr(error)).splitlines()[0]}; it is no such "
-            "file, is damaged, or was cut off while being written, so restore it or move it out of the folder"
+            f"cannot read {path} as a PyTorch checkpoint: {_own_words(error)}; it is no such file, is damaged, or was "
+            "cut off while being written, so restore it or move it out of the folder"
         ) from error
 
 
@@ -188,9 +187,7 @@ def _unreadable(tensor: "Tensor") -> str:
     return ""
 
 
-def _forbidden(error: Exception) -> str:
-    """Return the part of torch's message that names what is not allowed; empty if it names nothing."""
-    lines = [line.strip() for line in str(error).splitlines()]
-    named = [line for line in lines if line.startswith(BEGINNINGS)]
-    forbids = any(words in line for line in lines for words in FORBIDDEN)
-    return named[0].rstrip(".") if named and forbids else ""
+def _own_words(error: Exception) -> str:
+    """Return the first sentence of torch's message, without its advice to load the file by running code."""
+    text = ADVICE.split(reason(error))[0].strip(" .:,;")
+    return text or type(error).__name__

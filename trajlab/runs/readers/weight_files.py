@@ -1,6 +1,7 @@
 """The files of weights of one checkpoint, single, sharded or of several models, and their headers."""
 
-import json
+import math
+import os
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -10,9 +11,13 @@ from typing import Any
 import numpy as np
 
 from trajlab.errors import DamagedData, MissingData
-from trajlab.runs.disk.paths import is_url
+from trajlab.runs.disk.documents import parse_json
+from trajlab.runs.disk.inside import check_inside
+from trajlab.runs.disk.paths import is_url, reason
+from trajlab.runs.disk.reading import reading
+from trajlab.runs.disk.remote import read_bytes
 from trajlab.runs.readers.foreign_files import describe_file
-from trajlab.runs.readers.formats import Format, Header, format_of, own_formats
+from trajlab.runs.readers.formats import MOST_DIMS, Format, Header, format_of, own_formats
 
 NOT_WEIGHTS = re.compile(
     r"^(optimizer|scheduler|scaler|sampler|rng_state|training_args|probe|indices|random_states)|optim_states\."
@@ -20,8 +25,14 @@ NOT_WEIGHTS = re.compile(
 OF_A_RUN = re.compile(r"\.|.*(?<!global_)(step|iter|iteration|epoch|checkpoint|ckpt)[-_=]?\d", re.IGNORECASE)
 """Folders in a folder that are checkpoints of a run, rather than models of a checkpoint, or hidden."""
 
+PLAIN_FILE = re.compile(r"(?!\.{1,2}$)[^/\\\x00-\x1f]{1,255}")
+"""Names of files that lie in the folder itself."""
+
 INDEX_SUFFIX = ".index.json"
 """The index of a sharded checkpoint is named as a file of its format, and then so."""
+
+LEAST, BEST_COMPRESSION = 4096, 1032
+"""Bytes of a small file, and how many bytes one byte of a compressed file may unpack to; 1032 is deflate's bound."""
 
 SHARD = re.compile(
     r"[-_.]?\d+-of-\d+|[-_.]?(zero_pp|mp|tp|pp|ep|dp|model_parallel)?_?rank[-_]?\d+|(?<=consolidated)\.\d+"
@@ -101,18 +112,22 @@ def _model_of(stem: str) -> str:
 
 
 def _shards(index: Path) -> list[str]:
-    try:
-        return sorted(set(json.loads(index.read_text())["weight_map"].values()))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DamagedData(
-            f"cannot read the index of a sharded checkpoint, {index}: it has no weight_map ({error!r}); restore it, or "
-            "move the checkpoint out of the folder"
-        ) from error
+    """Return the files that the index of a sharded checkpoint names; they lie beside it."""
+    with reading(index, "restore it, or move the checkpoint out of the folder", form="the index of shards"):
+        content = parse_json(read_bytes(index))
+        shards = content.get("weight_map") if isinstance(content, dict) else None
+        if not isinstance(shards, dict):
+            raise ValueError("it has no weight_map, a mapping of the names of tensors to files")
+        for tensor, shard in shards.items():
+            if not isinstance(shard, str) or not PLAIN_FILE.fullmatch(shard):
+                raise ValueError(f"its weight_map names {shard!r:.100} for {tensor!r:.100}, which is no file beside it")
+        return sorted(set(shards.values()))
 
 
 def read_headers(
-    entry: Path, step: int | None, formats: Sequence[Format], cache: dict[Any, Any], weightless: dict[str, str]
-) -> dict[str, Header]:
+    entry: Path, step: int | None, formats: Sequence[Format], cache: dict[Any, Any], weightless: dict[str, str],
+    root: Path | None = None,
+) -> dict[str, Header]:  # fmt: skip
     """Read the headers of a checkpoint by path; none if it holds no weights.
 
     Parameters
@@ -127,9 +142,13 @@ def read_headers(
         Shared by all checkpoints of a folder.
     weightless
         Gets what files without weights hold, by path, such as the state of an optimizer.
+    root
+        Folder that no link may leave; None if the folder is trusted.
 
     Raises
     ------
+    UntrustedCode
+        A file is a link that leaves the folder.
     DamagedData
         A file is damaged, or holds the placeholders of ZeRO stage 3.
     MissingData
@@ -137,6 +156,8 @@ def read_headers(
     """
     headers = {}
     for path, key in weight_files(entry, formats).items():
+        if root is not None:
+            check_inside(path, root)
         header = _header(path, step, formats, cache)
         if header.entries or header.left_out:
             headers[path] = _prefixed(header, key, cache) if key else header
@@ -152,8 +173,11 @@ def _header(path: str, step: int | None, formats: Sequence[Format], cache: dict[
         if reader is None:
             raise DamagedData(f"cannot read {path}, which the index of its checkpoint names: its format is unknown")
         header = reader.read_header(path, cache.setdefault(reader.SUFFIXES, {}))
+        _check_sizes(path, header)
         _check_placeholders(path, header)
         return header
+    except MissingData as error:
+        raise MissingData(f"{of_step}{error}") from error
     except DamagedData as error:
         description = describe_file(path)
         raise DamagedData(f"{of_step}{f'cannot read {path}: {description}' if description else error}") from error
@@ -161,9 +185,27 @@ def _header(path: str, step: int | None, formats: Sequence[Format], cache: dict[
         if is_url(path) and not isinstance(error, FileNotFoundError):
             raise
         raise MissingData(
-            f"cannot read {path} of step {step}: {error.strerror or error}; restore it, or move the checkpoint out of "
-            "the folder"
+            f"{of_step}cannot read {path}: {reason(error)}; restore it, or move the checkpoint out of the folder"
         ) from error
+
+
+def _check_sizes(path: str, header: Header) -> None:
+    """Raise DamagedData if a header states tensors that end beyond its file, or that no compression makes so small."""
+    if is_url(path) or path.endswith(".metadata"):
+        return
+    length = os.path.getsize(path)
+    for name, entry in header.entries.items():
+        size = math.prod(entry.shape) * entry.stored.itemsize
+        stop = size + (entry.offset or 0)
+        if stop > (length if entry.offset is not None and size else max(length, LEAST) * BEST_COMPRESSION):
+            raise DamagedData(
+                f"cannot read {path}: it states {size:,} bytes for {name!r:.100}, but has {length:,} bytes in all; it "
+                "is damaged, so restore it or move it out of the folder"
+            )
+        if len(entry.shape) > MOST_DIMS:
+            raise DamagedData(
+                f"cannot read {path}: {name!r:.100} has {len(entry.shape)} dims; leave it out of the file"
+            )
 
 
 def _check_placeholders(path: str, header: Header) -> None:

@@ -92,6 +92,9 @@ class Format(Protocol):
         """
 
 
+MOST_DIMS = 32
+"""Most dims of a tensor; numpy allows 64, of which xarray and Zarr take some."""
+
 PREFERRED = ("safetensors", "distributed", "torch_files")
 """Formats that are looked for first in a folder with files of several."""
 

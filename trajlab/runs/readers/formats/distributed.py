@@ -5,28 +5,30 @@ by torch.distributed.checkpoint, which reads them with ``weights_only=True``.
 """
 
 import io
+import math
 import os
 import warnings
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from trajlab.errors import DamagedData
-from trajlab.runs.disk.paths import is_url
+from trajlab.runs.disk.paths import is_url, reason
 from trajlab.runs.disk.remote import open_bytes
+from trajlab.runs.disk.zip_members import Part
 from trajlab.runs.readers.counters import COUNTERS, as_count
 from trajlab.runs.readers.distributed_metadata import Shards, read_shards
 from trajlab.runs.readers.formats import Header
 from trajlab.runs.readers.state_dicts import find_networks
 from trajlab.runs.readers.torch_loading import ONE_AT_A_TIME, header_of, load_weights_only, stored_type
 
-if TYPE_CHECKING:
-    pass
-
 SUFFIXES = (".metadata",)
+
+MOST_OVERHEAD = 65_536
+"""Most bytes that torch.save adds to those of a tensor."""
 
 LONGEST_COUNTER = 65_536
 """Most bytes of an object beside the tensors that is read as a counter."""
@@ -49,6 +51,7 @@ def read_header(path: str, cache: dict[Any, Any] | None = None) -> Header:
     """
     shards = _shards(path)
     _check_files(path, shards)
+    _check_sizes(path, shards)
     try:
         content = find_networks(_nested(shards))
     except ValueError as error:
@@ -84,6 +87,7 @@ def load_tensor(path: str, name: str) -> np.ndarray:
             raise ValueError("it has an object where a tensor should be")
 
     size, dtype = shards.tensors[stored]
+    _check_stored(path, name, shards, stored)
     try:
         tensor = torch.empty(size, dtype=dtype)
         with ONE_AT_A_TIME, warnings.catch_warnings():
@@ -92,9 +96,9 @@ def load_tensor(path: str, name: str) -> np.ndarray:
             _load_state_dict({stored: tensor}, Reader(_folder(path)), planner=planner, no_dist=True)
     except CheckpointException as error:  # it is no Exception
         first = next(iter(error.failures.values()))[0]
-        raise _damaged(path, f"{name}: {(str(first) or repr(first)).splitlines()[0]}") from error
+        raise _damaged(path, f"{name}: {reason(first)}") from error
     except Exception as error:  # damaged bytes can raise anything
-        raise _damaged(path, f"{name}: {(str(error) or repr(error)).splitlines()[0]}") from error
+        raise _damaged(path, f"{name}: {reason(error)}") from error
     raw = tensor.reshape(-1).view(torch.uint8).numpy() if tensor.numel() else np.empty(0, np.uint8)
     return raw.view(stored_type(dtype)).reshape(tuple(tensor.shape))
 
@@ -127,6 +131,33 @@ def _check_files(path: str, shards: Shards) -> None:
             raise _damaged(path, f"its shard {file} is missing")
         if os.path.getsize(shard) < stop:
             raise _damaged(path, f"its shard {file} ends at byte {os.path.getsize(shard)}, tensors in it at {stop}")
+
+
+def _check_sizes(path: str, shards: Shards) -> None:
+    """Raise DamagedData if the bytes of a shard are fewer than its element type and shape take, or many more."""
+    for name, spans in shards.spans.items():
+        itemsize, sizes = shards.tensors[name][1].itemsize, dict(shards.chunks[name])
+        for at, _, (file, _, length), transforms in spans:
+            expected = math.prod(sizes[at]) * itemsize
+            if not transforms and not expected <= length <= expected + MOST_OVERHEAD:
+                raise _damaged(
+                    path,
+                    f"its shard of {name!r:.100} in {file} has {length:,} bytes, its type and shape take {expected:,}",
+                )
+
+
+def _check_stored(path: str, name: str, shards: Shards, stored: str) -> None:
+    """Raise DamagedData if shards hold another element type, or another shape, than `.metadata` says."""
+    dtype, sizes = shards.tensors[stored][1], dict(shards.chunks[stored])
+    for at, _, (file, start, length), transforms in shards.spans[stored]:
+        if transforms:
+            continue
+        with open_bytes(f"{_folder(path)}/{file}") as opened:
+            part: Any = Part(opened, start, length)
+            tensor = load_weights_only(part, f"{_folder(path)}/{file}", "meta")
+        if getattr(tensor, "dtype", None) != dtype or tuple(tensor.shape) != sizes[at]:
+            is_what = f"{tensor.dtype} {tuple(tensor.shape)}" if hasattr(tensor, "dtype") else type(tensor).__name__
+            raise _damaged(path, f"its shard of {name} in {file} is {is_what}, it says {dtype} {sizes[at]}")
 
 
 def _nested(shards: Shards) -> Mapping[str, Any]:

@@ -7,11 +7,13 @@ layers (in, out) as (out, in), of convolutions (y, x, in, out) as (out, in, y, x
 
 import re
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 
-from trajlab.errors import DamagedData, MissingData
+from trajlab.errors import MissingData
+from trajlab.runs.disk.reading import reading
 from trajlab.runs.disk.remote import open_bytes
 from trajlab.runs.readers.counters import COUNTERS, as_count
 from trajlab.runs.readers.formats import Entry, Header
@@ -45,34 +47,30 @@ def read_header(path: str, cache: dict[Any, Any] | None = None) -> Header:
     entries: dict[str, Entry] = {}
     left_out: dict[str, str] = {}
     counters: dict[str, str] = {}
-    try:
-        with open_bytes(path) as raw, h5py.File(raw, "r") as file:
-            for name, dataset in _datasets(file, h5py):
-                shape, dtype = tuple(dataset.shape or ()), dataset.dtype
-                if name in COUNTERS and shape == () and dtype.kind in "iu":
-                    count = as_count(dataset[()].item())
-                    counters |= {} if count is None else {name: str(count)}
-                elif dtype.kind not in "fiubc":
-                    left_out[name] = f"it holds {dtype}, not numbers"
-                else:
-                    order = _order(dataset.name, shape)
-                    moved = tuple(shape[i] for i in order) if order else shape
-                    entries[name] = Entry(moved, dtype.newbyteorder("="), None if order else _offset(dataset, path))
-    except Exception as error:  # damaged bytes can raise anything
-        raise _damaged(path, error) from error
+    with _reading(path), open_bytes(path) as raw, h5py.File(raw, "r") as file:
+        for name, dataset in _datasets(file, h5py):
+            shape, dtype = tuple(dataset.shape or ()), dataset.dtype
+            if name in COUNTERS and shape == () and dtype.kind in "iu":
+                count = as_count(dataset[()].item())
+                counters |= {} if count is None else {name: str(count)}
+            elif dtype.kind not in "fiubc" or dataset.shape is None:
+                left_out[name] = f"it holds {dtype if dataset.shape is not None else 'nothing'}, not numbers"
+            else:
+                order = _order(dataset.name, shape)
+                moved = tuple(shape[i] for i in order) if order else shape
+                entries[name] = Entry(moved, dtype.newbyteorder("="), None if order else _offset(dataset, path))
     return Header(entries, counters, load_array, left_out=left_out, holds="" if entries else "no weights of Keras")
 
 
 def load_array(path: str, name: str) -> np.ndarray:
     """Load one tensor that is compressed, or stored with its units last."""
     h5py = _h5py(path)
-    try:
-        with open_bytes(path) as raw, h5py.File(raw, "r") as file:
-            dataset = next(dataset for key, dataset in _datasets(file, h5py) if key == name)
-            values = np.asarray(dataset[()])
-            order = _order(dataset.name, values.shape)
-    except Exception as error:  # damaged bytes can raise anything
-        raise _damaged(path, error) from error
+    with _reading(path), open_bytes(path) as raw, h5py.File(raw, "r") as file:
+        dataset = next((dataset for key, dataset in _datasets(file, h5py) if key == name), None)
+        if dataset is None:
+            raise ValueError(f"it no longer holds {name}")
+        values = np.asarray(dataset[()])
+        order = _order(dataset.name, values.shape)
     moved = np.ascontiguousarray(values.transpose(order)) if order else values
     return moved.astype(moved.dtype.newbyteorder("="), copy=False)
 
@@ -135,8 +133,6 @@ def _offset(dataset: Any, path: str) -> int | None:
     return dataset.id.get_offset() if raw and dataset.size else None
 
 
-def _damaged(path: str, error: Exception) -> DamagedData:
-    return DamagedData(
-        f"cannot read {path} as weights of Keras (.h5): {(str(error) or repr(error)).splitlines()[0]}; it is damaged "
-        "or no HDF5 file, so restore it or move it out of the folder"
-    )
+def _reading(path: str) -> AbstractContextManager[None]:
+    remedy = "it is damaged or no HDF5 file, so restore it or move it out of the folder"
+    return reading(path, remedy, form="weights of Keras (.h5)")

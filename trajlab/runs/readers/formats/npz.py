@@ -2,11 +2,12 @@
 
 import math
 import zipfile
+from contextlib import AbstractContextManager
 from typing import IO, Any
 
 import numpy as np
 
-from trajlab.errors import DamagedData
+from trajlab.runs.disk.reading import reading
 from trajlab.runs.disk.remote import open_bytes
 from trajlab.runs.disk.zip_members import read_members
 from trajlab.runs.readers.counters import COUNTERS
@@ -26,43 +27,37 @@ def read_header(path: str, cache: dict[Any, Any] | None = None) -> Header:
         The file is cut off or is no .npz file, or holds an array that would have to be unpickled.
     """
     entries, counters, left_out = {}, {}, {}
-    try:
-        with open_bytes(path) as file:
-            members = read_members(file)
-            archive = zipfile.ZipFile(file)
-            for member in members.values():
-                name = member.name.removesuffix(".npy")
-                if name == member.name:
+    with _reading(path), open_bytes(path) as file:
+        members = read_members(file)
+        archive = zipfile.ZipFile(file)
+        for member in members.values():
+            name = member.name.removesuffix(".npy")
+            if name == member.name:
+                continue
+            with archive.open(member.name) as array:  # unpacks no more than is read
+                shape, fortran, dtype = _read_array_header(array, name)
+                start = array.tell()
+                if math.prod(shape) * dtype.itemsize != member.size - start:
+                    raise ValueError(f"{name!r} of {dtype} and shape {shape} has {member.size - start} bytes")
+                if name in COUNTERS and shape == () and dtype.kind in "iu":
+                    counters[name] = str(int(np.frombuffer(array.read(), dtype)[0]))
                     continue
-                with archive.open(member.name) as array:  # unpacks no more than is read
-                    shape, fortran, dtype = _read_array_header(array, name)
-                    start = array.tell()
-                    if math.prod(shape) * dtype.itemsize != member.size - start:
-                        raise ValueError(f"{name!r} of {dtype} and shape {shape} has {member.size - start} bytes")
-                    if name in COUNTERS and shape == () and dtype.kind in "iu":
-                        counters[name] = str(int(np.frombuffer(array.read(), dtype)[0]))
-                        continue
-                if dtype.kind not in "fiubc":
-                    left_out[name] = f"it holds {_kind(dtype)}, not numbers; save it as float32 to analyze it"
-                    continue
-                raw = member.start is not None and dtype.newbyteorder("<") == dtype and not (fortran and len(shape) > 1)
-                offset = member.start + start if raw and member.start is not None else None
-                entries[name] = Entry(shape, dtype.newbyteorder("="), offset)
-    except OSError:
-        raise
-    except Exception as error:  # damaged bytes can raise anything
-        raise _damaged(path, error) from error
+            if dtype.kind not in "fiubc":
+                left_out[name] = f"it holds {_kind(dtype)}, not numbers; save it as float32 to analyze it"
+                continue
+            raw = member.start is not None and dtype.newbyteorder("<") == dtype and not (fortran and len(shape) > 1)
+            offset = member.start + start if raw and member.start is not None else None
+            entries[name] = Entry(shape, dtype.newbyteorder("="), offset)
     holds = "" if entries or left_out else f"the arrays {', '.join(counters)}" if counters else "no arrays"
     return Header(entries, counters, load_array, in_network_order=True, left_out=left_out, holds=holds)
 
 
 def load_array(path: str, name: str) -> np.ndarray:
     """Load one array that is compressed, or does not lie as it is read."""
-    try:
-        with open_bytes(path) as file, np.load(file, allow_pickle=False) as arrays:
-            array = arrays[name]
-    except Exception as error:  # damaged bytes can raise anything
-        raise _damaged(path, error) from error
+    with _reading(path), open_bytes(path) as file, np.load(file, allow_pickle=False) as arrays:
+        if name not in arrays:
+            raise ValueError(f"it no longer holds {name}")
+        array = arrays[name]
     return np.ascontiguousarray(array).astype(array.dtype.newbyteorder("="), copy=False).reshape(array.shape)
 
 
@@ -85,8 +80,9 @@ def _kind(dtype: np.dtype) -> str:
     return "records" if dtype.names else kinds.get(dtype.kind, f"raw bytes ({dtype})")
 
 
-def _damaged(path: str, error: Exception) -> DamagedData:
-    return DamagedData(
-        f"cannot read {path} as .npz: {(str(error) or repr(error)).splitlines()[0]}; it is damaged or was written "
-        "otherwise than with numpy.savez, so save the arrays again, or move it out of the folder"
+def _reading(path: str) -> AbstractContextManager[None]:
+    remedy = (
+        "it is damaged or was written otherwise than with numpy.savez, so save the arrays again, or move it out of the "
+        "folder"
     )
+    return reading(path, remedy, form=".npz")

@@ -1,12 +1,12 @@
 """Safetensors files: the header says where each tensor's bytes lie."""
 
-import json
 import math
 import os
 import struct
 
-from trajlab.errors import DamagedData
+from trajlab.runs.disk.documents import parse_json
 from trajlab.runs.disk.element_types import DTYPES
+from trajlab.runs.disk.reading import reading
 from trajlab.runs.disk.remote import open_bytes
 from trajlab.runs.readers.formats import Entry, Header
 
@@ -34,33 +34,30 @@ def read_header(path: str, cache: dict[bytes, tuple[Header, int]] | None = None)
     DamagedData
         The file is cut off, is not a safetensors file, or has an unknown element type.
     """
-    with open_bytes(path) as file:
-        length = file.seek(0, os.SEEK_END)
-        file.seek(0)
-        (size,) = struct.unpack("<Q", file.read(8).ljust(8, b"\xff"))
-        if size > min(length - 8, LONGEST_HEADER):
-            raise _damaged(path, f"it states a header of {size} bytes, but has {length} bytes in all")
-        raw = file.read(size)
-    cache = {} if cache is None else cache
-    if raw not in cache:
-        try:
+    remedy = "it is damaged or was cut off while being written, so restore it or move it out of the folder"
+    with reading(path, remedy, form="safetensors"):
+        with open_bytes(path) as file:
+            length = file.seek(0, os.SEEK_END)
+            file.seek(0)
+            (size,) = struct.unpack("<Q", file.read(8).ljust(8, b"\xff"))
+            if size > min(length - 8, LONGEST_HEADER):
+                raise ValueError(f"it states a header of {size} bytes, but has {length} bytes in all")
+            raw = file.read(size)
+        cache = {} if cache is None else cache
+        if raw not in cache:
             cache[raw] = _parse(raw)
-        except (ValueError, RecursionError) as error:
-            raise _damaged(path, str(error)) from error
-    header, stop = cache[raw]
-    if stop != length:
-        raise _damaged(path, f"its header states tensors up to byte {stop}, but it ends at byte {length}")
-    return header
+        header, stop = cache[raw]
+        if stop != length:
+            raise ValueError(f"its header states tensors up to byte {stop}, but it ends at byte {length}")
+        return header
 
 
 def _parse(raw: bytes) -> tuple[Header, int]:
     """Parse the bytes of a header, and return where its last tensor ends; raise ValueError if they are invalid."""
     try:
-        header = json.loads(raw.decode(), object_pairs_hook=_mapping)
-    except UnicodeDecodeError as error:
-        raise ValueError("its header is not UTF-8") from error
-    except json.JSONDecodeError as error:
-        raise ValueError(f"its header is not JSON ({error})") from error
+        header = parse_json(raw, _mapping)
+    except ValueError as error:
+        raise ValueError(f"its header is not JSON that can be read: {error}") from error
     metadata = header.pop("__metadata__", None) or {} if isinstance(header, dict) else None
     if not isinstance(metadata, dict) or not all(isinstance(note, str) for note in metadata.values()):
         raise ValueError("its header is not a JSON object, or its __metadata__ is not all strings")
@@ -93,10 +90,3 @@ def _mapping(pairs: list[tuple[str, object]]) -> dict[str, object]:
         repeated = next(key for key in mapping if [k for k, _ in pairs].count(key) > 1)
         raise ValueError(f"its header has the key {repeated!r} twice")
     return mapping
-
-
-def _damaged(path: str, reason: str) -> DamagedData:
-    return DamagedData(
-        f"cannot read {path} as safetensors: {reason}; it is damaged or was cut off while being written, so restore it "
-        "or move it out of the folder"
-    )

@@ -1,14 +1,16 @@
 """Stable-Baselines3's .zip files: the state dict of the policy; nothing else in them is unpickled."""
 
-import json
 import zipfile
+from contextlib import AbstractContextManager
 from typing import IO, Any
 
 import numpy as np
 
-from trajlab.errors import DamagedData
+from trajlab.runs.disk.documents import parse_json
+from trajlab.runs.disk.reading import reading
 from trajlab.runs.disk.remote import open_bytes
 from trajlab.runs.disk.zip_members import Member, open_member, read_members
+from trajlab.runs.readers.counters import as_count
 from trajlab.runs.readers.formats import Header
 from trajlab.runs.readers.state_dicts import Content, find_networks
 from trajlab.runs.readers.torch_loading import header_of, load_weights_only, values_of
@@ -30,24 +32,18 @@ def read_header(path: str, cache: dict[Any, Any] | None = None) -> Header:
     DamagedData
         The file is cut off, or its policy could only be unpickled by running code.
     """
-    try:
-        with open_bytes(path) as file:
-            members = read_members(file)
-            if POLICY not in members:
-                return Header({}, {}, holds=f"no {POLICY} of Stable-Baselines3")
-            content, start = _policy(file, members, path, "meta")
-            return header_of(content, load_tensor, metadata=_counters(file, members), start=start)
-    except (ValueError, MemoryError) as error:
-        raise _damaged(path, error) from error
+    with _reading(path), open_bytes(path) as file:
+        members = read_members(file)
+        if POLICY not in members:
+            return Header({}, {}, holds=f"no {POLICY} of Stable-Baselines3")
+        content, start = _policy(file, members, path, "meta")
+        return header_of(content, load_tensor, metadata=_counters(file, members), start=start)
 
 
 def load_tensor(path: str, name: str) -> np.ndarray:
     """Load one tensor of a policy that cannot be mapped."""
-    try:
-        with open_bytes(path) as file:
-            content, _ = _policy(file, read_members(file), path, "cpu")
-    except (ValueError, MemoryError) as error:
-        raise _damaged(path, error) from error
+    with _reading(path), open_bytes(path) as file:
+        content, _ = _policy(file, read_members(file), path, "cpu")
     return values_of(content, path, name)
 
 
@@ -65,15 +61,14 @@ def _counters(file: IO[bytes], members: dict[str, Member]) -> dict[str, str]:
         return {}
     with open_member(file, members, SETTINGS) as raw:
         try:
-            settings = json.loads(raw.read())
-        except (ValueError, RecursionError):
+            settings = parse_json(raw.read())
+        except ValueError:
             return {}
     steps = settings.get("num_timesteps") if isinstance(settings, dict) else None
-    return {"num_timesteps": str(steps)} if type(steps) is int else {}
+    count = as_count(steps)
+    return {} if count is None else {"num_timesteps": str(count)}
 
 
-def _damaged(path: str, error: Exception) -> DamagedData:
-    return DamagedData(
-        f"cannot read {path} as a model of Stable-Baselines3: {(str(error) or repr(error)).splitlines()[0]}; it is "
-        "damaged or was cut off while being written, so restore it or move it out of the folder"
-    )
+def _reading(path: str) -> AbstractContextManager[None]:
+    remedy = "it is damaged or was cut off while being written, so restore it or move it out of the folder"
+    return reading(path, remedy, form="a model of Stable-Baselines3")

@@ -6,10 +6,12 @@ demand.
 """
 
 import zipfile
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 
+from trajlab.runs.disk.reading import reading
 from trajlab.runs.disk.remote import open_bytes
 from trajlab.runs.readers.counters import counters_of
 from trajlab.runs.readers.formats import Header
@@ -27,15 +29,21 @@ def read_header(path: str, cache: dict[Any, Any] | None = None) -> Header:
     DamagedData
         The file is cut off, or could only be unpickled by running code.
     """
-    with open_bytes(path) as file:
+    with _reading(path), open_bytes(path) as file:
         mapped = zipfile.is_zipfile(file)
         content = load_weights_only(file, path, "meta")
-    networks = find_networks(content)
-    return header_of(networks, load_tensor, metadata=counters_of(content), start=0 if mapped else None)
+        networks = find_networks(content)
+        return header_of(networks, load_tensor, metadata=counters_of(content), start=0 if mapped else None)
 
 
 def load_tensor(path: str, name: str) -> np.ndarray:
     """Load one tensor of a checkpoint that cannot be mapped."""
-    with open_bytes(path) as file:
-        content = find_networks(load_weights_only(file, path, "cpu"))
-    return values_of(content, path, name)
+    with _reading(path), open_bytes(path) as file:
+        return values_of(find_networks(load_weights_only(file, path, "cpu")), path, name)
+
+
+def _reading(path: str) -> AbstractContextManager[None]:
+    remedy = (
+        "it is no such file, is damaged, or was cut off while being written, so restore it or move it out of the folder"
+    )
+    return reading(path, remedy, form="a PyTorch checkpoint")

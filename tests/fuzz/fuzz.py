@@ -1,0 +1,121 @@
+"""Run commands on damaged inputs in this process, and tell clear errors from bugs."""
+
+import io
+import os
+import re
+import shutil
+import signal
+from collections import Counter
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import numpy as np
+import typer
+from click.exceptions import ClickException
+
+from tests.fuzz.mutations import damage
+from tests.fuzz.targets import TARGETS
+from trajlab.cli import app
+from trajlab.errors import FILE_ERRORS, TrajlabError
+
+SECONDS = 60
+"""Longest time of a command; more is a hang."""
+
+COMMAND = typer.main.get_command(app)
+
+
+class Hang(BaseException):
+    """A command took too long."""
+
+
+def outcome(arguments):
+    """Run a command, and return "accepted", "refused", or what a traceback would show."""
+    text = io.StringIO()
+    try:
+        with redirect_stdout(text), redirect_stderr(text), _at_most(SECONDS):
+            if arguments[0] == "probe":
+                from trajlab.replays.probe_files import read_probe
+
+                read_probe(arguments[1])
+            else:
+                COMMAND.main(list(arguments), standalone_mode=False)
+    except (TrajlabError, ClickException) as error:
+        return _told(error, arguments, text)
+    except OSError as error:
+        return "refused" if error.errno in FILE_ERRORS else _bug(error)
+    except Hang:
+        return f"it hangs: {arguments[0]}"
+    except Exception as error:
+        return _bug(error)
+    return "a terminal obeys what it prints" if "\x1b" in text.getvalue() else "accepted"
+
+
+def _told(error, arguments, text):
+    if "weights_only=False" in str(error):
+        return "its error advises to run code"
+    return "a terminal obeys what it prints" if "\x1b" in text.getvalue() else "refused"
+
+
+def _bug(error):
+    trace, at = error.__traceback__, ""
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        at = f"{Path(file).name}:{trace.tb_lineno}" if "trajlab" in file and "site-packages" not in file else at
+        trace = trace.tb_next
+    return f"{type(error).__name__} at {at}: {re.sub(r'/[^ ]*/', '', str(error))[:100]}"
+
+
+@contextmanager
+def _at_most(seconds):
+    def stop(number, frame):
+        raise Hang
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+class Fuzz:
+    """Damaged inputs, each from its own seed, and what became of them.
+
+    Parameters
+    ----------
+    folder
+        Folder to work in.
+    """
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.table = {}
+        self.bugs = {}
+
+    def case(self, name, seed):
+        """Damage a copy of a target, run one of its commands on it, and return the outcome."""
+        target = TARGETS[name]
+        template = self.folder / "templates" / re.sub(r"\W", "-", name)
+        if not template.exists():
+            template.mkdir(parents=True)
+            target.build(template)
+        rng = np.random.default_rng([seed, list(TARGETS).index(name)])
+        work = self.folder / "work"
+        shutil.rmtree(work, ignore_errors=True)
+        shutil.copytree(template, work)
+        files = sorted({path for pattern in target.victims for path in work.glob(pattern) if path.is_file()})
+        path = files[rng.integers(len(files))]
+        damage(path, rng)
+        command = target.commands[rng.integers(len(target.commands))]
+        result = outcome([word.replace("{}", str(work)).replace("{suffix}", path.suffix[1:]) for word in command])
+        self._note(name, result, f"{name!r}, {seed}: {path.relative_to(work)}: {command[0]}")
+        return result
+
+    def _note(self, name, result, where):
+        kind = result if result in ("accepted", "refused") else "bug"
+        self.table.setdefault(name, Counter())[kind] += 1
+        if kind == "bug":
+            self.bugs.setdefault(result, []).append(where)
+        if (self.folder / "PWNED").exists() or os.path.exists("PWNED"):
+            raise AssertionError(f"data ran code: {where}")

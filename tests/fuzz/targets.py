@@ -1,0 +1,173 @@
+"""Small valid inputs of every kind that trajlab reads, and the commands that read them."""
+
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import yaml
+from safetensors.torch import save_file
+
+import trajlab
+
+
+class Target(NamedTuple):
+    """An input.
+
+    Attributes
+    ----------
+    build
+        Function that writes it into a folder.
+    victims
+        Patterns of the files in the folder that are damaged.
+    commands
+        Command lines that read it; ``{}`` is the folder.
+    """
+
+    build: Callable[[Path], None]
+    victims: tuple[str, ...]
+    commands: tuple[tuple[str, ...], ...]
+
+
+def _states():
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4))
+    for step in (1, 2, 3):
+        with torch.no_grad():
+            net[0].weight.add_(0.1 * step)
+        yield step, {name: value.clone() for name, value in net.state_dict().items()}
+
+
+def _recorded(folder):
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    inputs, targets = torch.randn(6, 3), torch.tensor([0, 1] * 3)
+    with trajlab.Recorder(net, folder / "run", gradients=5, probe=(inputs, targets), segment_rows=2) as recorder:
+        for _ in range(3):
+            optimizer.zero_grad()
+            loss = torch.nn.functional.cross_entropy(net(inputs), targets)
+            loss.backward()
+            recorder.step(loss=loss)
+            optimizer.step()
+
+
+def _torch(folder, **keywords):
+    (folder / "run").mkdir()
+    for step, state in _states():
+        torch.save({"model": state, "epoch": step, "args": {"lr": 0.1}}, folder / "run" / f"step{step}.pt", **keywords)
+
+
+def _sharded(folder):
+    for step, state in _states():
+        inside = folder / "run" / f"checkpoint-{step}"
+        inside.mkdir(parents=True)
+        parts = {
+            "model-00001-of-00002.safetensors": list(state)[:3],
+            "model-00002-of-00002.safetensors": list(state)[3:],
+        }
+        for name, held in parts.items():
+            save_file({key: state[key] for key in held}, inside / name, metadata={"epoch": str(step)})
+        index = {"metadata": {}, "weight_map": {key: name for name, held in parts.items() for key in held}}
+        (inside / "model.safetensors.index.json").write_text(json.dumps(index))
+    (inside / "trainer_state.json").write_text(
+        json.dumps({"global_step": 3, "log_history": [{"step": 1, "loss": 0.5}]})
+    )
+
+
+def _npz(folder):
+    (folder / "run").mkdir()
+    for step, state in _states():
+        save = np.savez if step < 3 else np.savez_compressed
+        save(folder / "run" / f"step{step}.npz", epoch=step, **{name: value.numpy() for name, value in state.items()})
+
+
+def _keras(folder):
+    import h5py
+
+    (folder / "run").mkdir()
+    for step, state in _states():
+        with h5py.File(folder / "run" / f"step{step}.weights.h5", "w") as file:
+            for name, value in state.items():
+                file.create_dataset(f"layers/dense/vars/{name}", data=value.numpy())
+
+
+def _zip(folder):
+    _torch(folder)
+    for path in sorted((folder / "run").glob("*.pt")):
+        with zipfile.ZipFile(path.with_suffix(".zip"), "w") as archive:
+            archive.write(path, "policy.pth")
+            archive.writestr("data", json.dumps({"num_timesteps": int(path.stem.removeprefix("step"))}))
+        path.unlink()
+
+
+def _distributed(folder):
+    import torch.distributed.checkpoint as checkpoint
+
+    for step, state in _states():
+        checkpoint.save({"model": state, "step": step}, checkpoint_id=folder / "run" / f"step_{step}", no_dist=True)
+
+
+def _store(folder):
+    _recorded(folder)
+    trajlab.pack(folder / "run", folder / "run.zarr")
+
+
+def _result(folder):
+    from trajlab.running.compute import write
+
+    write({folder / "results" / "drift.zarr": trajlab.run("drift", trajlab.example(4))})
+
+
+def _params(folder):
+    _recorded(folder)
+    settings = {"stages": {"drift": {"reference": 0, "rtol": 0.1}}, "drift": {"atol": 1.0}}
+    (folder / "params.yaml").write_text(yaml.safe_dump(settings))
+
+
+def _claims(folder):
+    from trajlab.reports.claims import Claim, Difference, Measured, write_claims
+
+    claim = Claim("it moves", "a lot", [Measured("changed", [0.1, 0.2], "share")], "yes", differences=[
+        Difference("data", "all", "few")])  # fmt: skip
+    write_claims([claim, claim], folder / "claims.json")
+
+
+def _probes(folder):
+    inputs, targets = torch.randn(4, 3), torch.tensor([0, 1, 0, 1])
+    save_file({"inputs": inputs, "targets": targets}, folder / "probe.safetensors")
+    np.savez(folder / "probe.npz", inputs=inputs.numpy(), targets=targets.numpy())
+    np.save(folder / "probe.npy", inputs.numpy())
+    torch.save({"inputs": inputs, "targets": targets}, folder / "probe.pt")
+
+
+INFO, DRIFT = ("info", "{}/run"), ("drift", "{}/run", "{}/out.zarr", "--workers", "1")
+FOREIGN = (INFO, DRIFT, ("import", "{}/run", "{}/imported"))
+ANY = ("run/**/*",)
+
+TARGETS = {
+    "recorded run": Target(_recorded, ANY, (INFO, DRIFT, ("pack", "{}/run", "{}/out.zarr"), ("check", "{}/run"))),
+    "PyTorch": Target(_torch, ANY, FOREIGN),
+    "old PyTorch": Target(lambda folder: _torch(folder, _use_new_zipfile_serialization=False), ANY, FOREIGN),
+    "sharded safetensors": Target(_sharded, ANY, FOREIGN),
+    "npz": Target(_npz, ANY, FOREIGN),
+    "Keras": Target(_keras, ANY, FOREIGN),
+    "Stable-Baselines3": Target(_zip, ANY, FOREIGN),
+    "torch.distributed": Target(_distributed, ("run/**/.metadata", "run/**/*.distcp"), FOREIGN),
+    "packed store": Target(
+        _store, ("run.zarr/**/*",),
+        (("info", "{}/run.zarr"), ("drift", "{}/run.zarr", "{}/out.zarr", "--workers", "1"), ("check", "{}/run.zarr"),
+         ("pack", "{}/run.zarr", "{}/again.zarr"), ("pack", "{}/run", "{}/run.zarr")),
+    ),
+    "result": Target(
+        _result, ("results/**/*",),
+        (("report", "{}/results", "{}/report.html"), ("check", "{}/results/drift.zarr"),
+         ("figure", "{}/results/drift.zarr", "{}/drift.png")),
+    ),
+    "params.yaml": Target(_params, ("params.yaml",), ((*DRIFT, "--params", "{}/params.yaml"),)),
+    "claims.json": Target(_claims, ("claims.json",), (("report", "{}", "{}/x.html", "--claims", "{}/claims.json"),)),
+    "probe": Target(_probes, ("probe.*",), (("probe", "{}/probe.{suffix}"),)),
+}  # fmt: skip

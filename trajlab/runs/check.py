@@ -1,0 +1,89 @@
+"""Check the bytes of a packed store, a result or a recorded run against their checksums."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import zarr
+
+from trajlab.errors import DamagedData, MissingData
+from trajlab.runs.disk.manifest import damaged_files, read_manifest
+from trajlab.runs.disk.paths import as_path, is_url, reaching
+from trajlab.runs.disk.reading import reading
+from trajlab.runs.disk.shards import damaged_rows, is_checked, is_sharded
+from trajlab.runs.readers.store import is_store, nodes_of_store
+from trajlab.schema import MANIFEST_FILE, tensor_of
+
+
+class Checked(NamedTuple):
+    """What was read and compared with its checksum.
+
+    Attributes
+    ----------
+    read
+        Number of arrays, or of files, whose checksums were verified.
+    damaged
+        What is damaged, in words.
+    unchecked
+        Number of arrays without checksums, as earlier versions wrote them.
+    """
+
+    read: int
+    damaged: list[str]
+    unchecked: int = 0
+
+
+def check(path: str | Path) -> Checked:
+    """Read a packed store, a result or a recorded run whole, and compare it with its checksums.
+
+    Raises
+    ------
+    MissingData
+        Nothing is there, or it has no checksums.
+    DamagedData
+        Its metadata is damaged.
+    """
+    folder = as_path(path)
+    with reaching(folder):
+        if not folder.is_dir():
+            raise MissingData(f"cannot check {folder}: there is no such folder; name a store, a result or a run")
+        if is_store(folder):
+            return _check_store(folder)
+        files = {} if is_url(folder) else read_manifest(folder)
+    if not files:
+        raise MissingData(
+            f"cannot check {folder}: it has no {MANIFEST_FILE} and is no packed store; pack it, and check the store"
+        )
+    return Checked(len(files), [f"{file}: {how}" for file, how in damaged_files(folder)])
+
+
+def _check_store(store: Path) -> Checked:
+    read, unchecked, damaged = 0, 0, []
+    for name, node in nodes_of_store(store).items():
+        with reading(store, "the store is damaged", part=name):
+            is_array = node["node_type"] == "array"
+            shards = is_array and is_sharded(node) and not is_url(store)
+            has_checksums = is_array and "crc32c" in str(node["codecs"]) and (not is_sharded(node) or is_checked(node))
+        if not is_array:
+            continue
+        read, unchecked = read + has_checksums, unchecked + (not has_checksums)
+        damaged += list(_damaged_chunks(store, name, node) if shards and has_checksums else _damaged_array(store, name))
+    return Checked(read, damaged, unchecked)
+
+
+def _damaged_chunks(store: Path, name: str, node: dict[str, Any]) -> Iterator[str]:
+    for file, first, last in damaged_rows(store / name, node):
+        yield f"{tensor_of(name)}: rows {first} to {last} in {file}"
+
+
+def _damaged_array(store: Path, name: str) -> Iterator[str]:
+    """Read an array through zarr, which verifies its checksums, a chunk of its first dim at a time."""
+    try:
+        with reading(store, "the store is damaged", part=name):
+            array = zarr.open_array(str(store), path=name, mode="r")
+            if not array.ndim:
+                array[()]
+            for start in range(0, array.shape[0] if array.ndim else 0, (array.shards or array.chunks or (1,))[0]):
+                array[start : start + (array.shards or array.chunks)[0]]
+    except DamagedData as error:
+        yield f"{tensor_of(name)}: {error}"

@@ -1,0 +1,76 @@
+"""The manifest of a recorded run: size and checksum (CRC-32C) of each file, a line of JSON for each."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import google_crc32c
+
+from trajlab.runs.disk.documents import parse_json
+from trajlab.schema import MANIFEST_FILE
+
+PIECE_BYTES = 1 << 22
+"""Bytes that are read at once."""
+
+
+class Entry(NamedTuple):
+    """A file of a run: its path in the folder, its size in bytes, and its CRC-32C in hexadecimal digits."""
+
+    file: str
+    bytes: int
+    crc32c: str
+
+
+def note_files(directory: Path, *files: Path) -> None:
+    """Add files that are complete to the manifest; later lines of a file replace earlier ones."""
+    entries = [_entry(directory, file) for file in files]
+    with open(directory / MANIFEST_FILE, "a", encoding="utf-8") as manifest:
+        manifest.writelines(json.dumps(entry._asdict()) + "\n" for entry in entries)
+
+
+def read_manifest(directory: Path) -> dict[str, Entry]:
+    """Return the files of a run by their path in it; lines that are damaged or torn are left out."""
+    path = directory / MANIFEST_FILE
+    if not path.is_file():
+        return {}
+    return {entry.file: entry for line in path.read_text(errors="replace").splitlines() for entry in _parsed(line)}
+
+
+def prune_manifest(directory: Path) -> None:
+    """Drop files that were removed or shortened, as a run that is resumed does."""
+    entries = read_manifest(directory).values()
+    kept = [e for e in entries if (directory / e.file).is_file() and (directory / e.file).stat().st_size == e.bytes]
+    if (directory / MANIFEST_FILE).exists():
+        text = "".join(json.dumps(entry._asdict()) + "\n" for entry in kept)
+        (directory / MANIFEST_FILE).write_text(text, encoding="utf-8")
+
+
+def damaged_files(directory: Path) -> Iterator[tuple[str, str]]:
+    """Read all files of a manifest, and yield those that are missing or differ, with how."""
+    for entry in read_manifest(directory).values():
+        path = directory / entry.file
+        if not path.is_file():
+            yield entry.file, "it is missing"
+        elif path.stat().st_size != entry.bytes:
+            yield entry.file, f"it has {path.stat().st_size:,} bytes, {entry.bytes:,} were written"
+        elif _entry(directory, path) != entry:
+            yield entry.file, "its checksum is wrong"
+
+
+def _entry(directory: Path, file: Path) -> Entry:
+    checksum, size = 0, 0
+    with open(file, "rb") as opened:
+        while piece := opened.read(PIECE_BYTES):
+            checksum, size = google_crc32c.extend(checksum, piece), size + len(piece)
+    return Entry(file.relative_to(directory).as_posix(), size, f"{checksum:08x}")
+
+
+def _parsed(line: str) -> Iterator[Entry]:
+    try:
+        entry = Entry(**parse_json(line))
+    except (ValueError, TypeError):
+        return
+    inside = isinstance(entry.file, str) and not entry.file.startswith("/") and ".." not in entry.file.split("/")
+    if inside and "\0" not in entry.file and type(entry.bytes) is int and isinstance(entry.crc32c, str):
+        yield entry

@@ -1,0 +1,21 @@
+"""Text on a terminal: what names in data may hold is shown, and never obeyed."""
+
+import re
+import sys
+
+COMMANDS = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Characters that move the cursor, change colors or titles, turn the direction of writing, or cannot be encoded."""
+
+
+def printable(text: object) -> str:
+    r"""Return a text with control characters, line ends and marks of direction written as escape sequences of Python.
+
+    >>> printable("fc\x1b[31m.weight\n")
+    'fc\\x1b[31m.weight\\n'
+    """
+    return COMMANDS.sub(lambda match: match[0].encode("unicode_escape").decode(), str(text))
+
+
+def say(line: str) -> None:
+    """Print one line on stderr, behind the name of the program."""
+    print(f"trajlab: {printable(line)}", file=sys.stderr)
