@@ -1,5 +1,8 @@
-"""Usual names of the training and the validation loss, and at which steps metrics were measured."""
+"""Usual names of the training and the validation loss, metrics as columns, and at which steps they were measured."""
 
+from collections.abc import Iterable
+
+import dask.array as da
 import numpy as np
 import xarray as xr
 
@@ -19,6 +22,31 @@ def marks_of(metric: str, metrics: xr.Dataset) -> xr.DataArray | None:
     """Return whether a metric was measured, (step) bool; None if the run does not say."""
     name = mark_of(metric, metrics)
     return metrics[name] if name in metrics.coords and metrics[name].dims == ("step",) else None
+
+
+def metric_columns(metrics: xr.Dataset | None) -> tuple[xr.DataArray, xr.DataArray] | None:
+    """Return all metrics of a single number a step, (step, column), lazily, and at which steps each was measured.
+
+    The second is 1, 0, or NaN where the run does not say. None without such metrics.
+    """
+    columns = {str(name): array for name, array in (metrics or {}).items() if array.dims == ("step",)}
+    if metrics is None or not columns:
+        return None
+    marks = [marks_of(name, metrics) for name in columns]
+    unknown = xr.DataArray(np.full(metrics.sizes["step"], np.nan), dims="step")
+    labels = {"step": metrics["step"].variable, "column": np.array(list(columns), dtype=object)}
+    values = xr.DataArray(_side_by_side(columns.values()), labels, ("step", "column"), "values")
+    measured = _side_by_side([unknown if mark is None else mark for mark in marks])
+    return values, xr.DataArray(measured, labels, ("step", "column"), "measured")
+
+
+def _side_by_side(columns: Iterable[xr.DataArray]) -> da.Array:
+    return da.stack([da.asarray(column.data).astype(np.float64) for column in columns], axis=1).rechunk(-1)
+
+
+def is_measured(values: np.ndarray, steps: np.ndarray, marks: np.ndarray) -> np.ndarray:
+    """Return at which steps a metric was measured, (step) bool: by its marks or, without these, by its interval."""
+    return likely_measured(values, steps) if np.isnan(marks).any() else marks == 1
 
 
 def likely_measured(values: np.ndarray, steps: np.ndarray) -> np.ndarray:

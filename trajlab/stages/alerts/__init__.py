@@ -1,5 +1,6 @@
 """When and where training goes wrong."""
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -19,6 +20,10 @@ from trajlab.statistics.result import Meaning, annotate
 from trajlab.statistics.units import on_one_probe
 
 INPUTS = ("metrics", "gradient", "weight", "activation")
+
+SIGNED = ("loss_not_decreasing_diff_percent", "overfit_ratio_threshold")
+"""Thresholds that may be negative."""
+
 MEANINGS = {
     "fires": Meaning("rule fires", "1", "1 where value is beyond the rule's threshold, 0 where not, NaN if unknown"),
     "value": Meaning("value that the rule checks", "as the rule", "see the rule in the help of the stage"),
@@ -40,6 +45,7 @@ def alerts(
     weight: Tensor | None = None,
     activation: Tensor | None = None,
     *,
+    published: bool = False,
     vanishing_gradient_threshold: float = 1e-7,
     all_zero_threshold: float = 100.0,
     unchanged_tensor_num_steps: int = 3,
@@ -58,6 +64,7 @@ def alerts(
     validation_loss: str = "",
     loss_not_decreasing_num_steps: int = 10,
     loss_not_decreasing_diff_percent: float = 0.1,
+    loss_not_decreasing_window: int = 0,
     overfit_start_step: int = 0,
     overfit_patience: int = 1,
     overfit_ratio_threshold: float = 0.1,
@@ -82,11 +89,12 @@ def alerts(
 
     A rule is checked wherever the run has what it needs. ExplodingTensor: an entry of a weight or gradient, an
     activation, the loss or the validation loss is NaN or Inf; a step at which a loss was not measured does not count,
-    see `trajlab.from_arrays`. VanishingGradient: the mean |g| of a gradient. AllZero: the percentage of
-    zeros in a gradient or matrix. UnchangedTensor: recorded weights in a row that are close, as in `numpy.allclose`.
+    see `trajlab.from_arrays`. VanishingGradient: the mean |g| of the gradient of a matrix. AllZero: the percentage of
+    zeros in a gradient or matrix. UnchangedTensor: recorded matrices in a row that are close, as in `numpy.allclose`.
     TensorVariance: the variance of a matrix. WeightUpdateRatio: mean |w_t − w_prev| / (mean |w_prev| + epsilon) of a
-    matrix, between snapshots. LossNotDecreasing: the decrease of the loss over some steps. Overfit: the validation loss
-    compared with the mean training loss since the previous validation. DeadRelu and SaturatedActivation: the percentage
+    matrix, between snapshots. LossNotDecreasing: the mean loss over a window compared with that over the first one; a
+    loss that has fallen and stays there has converged. Overfit: the validation loss, once it has risen and exceeds the
+    mean training loss since the previous validation. DeadRelu and SaturatedActivation: the percentage
     of a layer's ReLUs that are rarely active, or of its units rarely between the extremes of tanh or sigmoid, on the
     probe; functions such as `F.relu` are layers, too, and activations that cannot be observed are named in the attr
     `unobserved`. Spike:
@@ -95,12 +103,18 @@ def alerts(
     tanh, ELU and their like cannot be. RankCollapse: the rank of a matrix compared with its
     first one.
 
-    PoorWeightInitialization checks the first few optimizer steps. SageMaker's measures the variance of the inputs of
-    ReLUs; here the largest variance of a layer's activations on the probe is compared with the smallest, or without a
-    probe that of fan_in·var(w), the gain of a matrix for inputs of unit variance. It also fires if the 5th and 95th
-    percentile of a gradient are close, or if the loss does not decrease.
+    PoorWeightInitialization checks the first few optimizer steps: the factor by which the variance of activations on
+    the probe changes from layer to layer, or without a probe that of fan_in·var(w), the gain of a matrix for inputs of
+    unit variance; the RMS of a matrix's gradient compared with the largest of all; and whether the loss rises.
 
-    Matrices are weights of two dims or more, as biases and norms start as constants. Saturation is measured on outputs,
+    Five rules fire in healthy runs as they are published, and are checked otherwise by default. With `published`,
+    LossNotDecreasing compares losses of single steps, Overfit the validation loss with the training loss alone,
+    VanishingGradient and UnchangedTensor check biases and norms, too, and PoorWeightInitialization compares the largest
+    with the smallest variance (SageMaker's, of the inputs of ReLUs), the 5th and 95th percentile of each gradient, and
+    the age of the lowest loss.
+
+    Matrices are weights of two dims or more, as biases and norms start as constants, and a bias in front of a
+    normalization has no gradient. Saturation is measured on outputs,
     with the limits of the inputs put through the function.
 
     Parameters
@@ -113,6 +127,8 @@ def alerts(
         Weights by name, dims (step, ...).
     activation
         Outputs of layers on the probe by name, dims (step, …, unit, …), as `trajlab.replay` returns them.
+    published
+        Check the rules of SageMaker Debugger as they are published, on single steps and all tensors.
     vanishing_gradient_threshold
         VanishingGradient fires below this mean |g|.
     all_zero_threshold
@@ -134,11 +150,14 @@ def alerts(
     weight_update_ratio_epsilon
         Added to mean |w_prev| in WeightUpdateRatio, as in SageMaker Debugger and MindInsight.
     poor_weight_initialization_threshold
-        PoorWeightInitialization fires above this ratio of the largest to the smallest variance of a layer.
+        PoorWeightInitialization fires above this ratio of variances from layer to layer; as published, of the largest
+        to the smallest.
     poor_weight_initialization_distribution_range
-        PoorWeightInitialization fires if the percentiles of a gradient are closer than this.
+        PoorWeightInitialization fires if the RMS of a gradient is below this share of the largest; as published, if the
+        percentiles of a gradient are closer than this.
     poor_weight_initialization_patience
-        PoorWeightInitialization fires if the lowest loss is this number of recorded steps old.
+        PoorWeightInitialization fires if the mean of this number of losses is above that of those before; as published,
+        if the lowest loss is this number of recorded steps old.
     poor_weight_initialization_steps
         Number of optimizer steps, from the first recorded one, that PoorWeightInitialization checks.
     loss
@@ -149,18 +168,22 @@ def alerts(
         Number of optimizer steps between checks of LossNotDecreasing.
     loss_not_decreasing_diff_percent
         LossNotDecreasing fires if the loss fell by less than this percentage.
+    loss_not_decreasing_window
+        Number of recorded losses over which LossNotDecreasing averages; 0 for a quarter of all, at most 20.
     overfit_start_step
         First step that Overfit checks.
     overfit_patience
         Overfit fires after this number of validations in a row.
     overfit_ratio_threshold
-        Overfit counts validations at which (validation − training) / training loss exceeds this.
+        Overfit counts validations at which the validation loss exceeds both its lowest value and the training loss by
+        this share; as published, the training loss alone.
     spike_window
         Number of preceding values that form the baseline of Spike.
     spike_min_values
         Smallest number of values in a baseline of Spike.
     spike_deviations
-        Spike fires above this number of robust standard deviations, each 1.4826 median absolute deviations.
+        Spike fires above this number of robust standard deviations, each 1.4826 median absolute deviations; of positive
+        values those of the logarithm.
     spike_smallest_deviation
         Smallest robust standard deviation of a baseline, as a share of its median. It is also at least the decimal to
         which all values of the baseline are rounded.
@@ -204,7 +227,7 @@ def alerts(
     Raises
     ------
     BadSetting
-        A window, patience or number of steps is too small, a range is not two rising numbers, or a name is unknown.
+        A setting is not finite, or too small; a range is not two rising numbers, or a name is unknown.
     MissingData
         The run has no metrics, gradients, weights or activations.
 
@@ -250,8 +273,12 @@ def _check(settings: Mapping[str, Any], metrics: xr.Dataset | None) -> None:
         for name, smallest in rule.minimum.items():
             if name in settings and settings[name] < smallest:
                 raise BadSetting(f"cannot use {name}={settings[name]}: choose {smallest} or more")
+    for name, value in settings.items():
+        if isinstance(value, int | float) and not (math.isfinite(value) and (value >= 0 or name in SIGNED)):
+            raise BadSetting(f"cannot use {name}={value}: choose a finite number{'' if name in SIGNED else ' ≥ 0'}")
     for name in ("saturated_activation_threshold_tanh", "saturated_activation_threshold_sigmoid"):
-        if len(settings[name]) != 2 or not settings[name][0] < settings[name][1]:
+        low, high = settings[name] if len(settings[name]) == 2 else (math.nan, math.nan)
+        if not -math.inf < low < high < math.inf:
             raise BadSetting(f"cannot use {name}={list(settings[name])}: give two numbers, the smaller one first")
     if settings["rank_collapse_measure"] not in MEASURES:
         raise BadSetting(
@@ -274,5 +301,6 @@ def _result(
         early_steps=settings["poor_weight_initialization_steps"],
         loss=settings["loss"],
         validation_loss=settings["validation_loss"],
+        published=settings["published"],
     )
     return judge(evidence, checked, settings)

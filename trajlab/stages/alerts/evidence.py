@@ -8,7 +8,7 @@ import xarray as xr
 
 from trajlab.replays.observers.activity import COLUMNS
 from trajlab.stages.alerts.tables import Key, Tables, count_early
-from trajlab.statistics.metrics import LOSSES, VALIDATION_LOSSES, likely_measured, metric_name
+from trajlab.statistics.metrics import LOSSES, VALIDATION_LOSSES, is_measured, metric_name
 
 NETWORK = "network"
 """Place of what holds for the whole network."""
@@ -24,7 +24,8 @@ class Evidence(NamedTuple):
     kind
         weight, gradient, layer or metric.
     columns
-        Numbers by name, (step, …), and their `steps`.
+        Numbers by name, (step, …), and their `steps`. Names that begin with published_ are what a rule is checked on
+        in the form in which it was published.
     """
 
     place: str
@@ -32,7 +33,9 @@ class Evidence(NamedTuple):
     columns: dict[str, np.ndarray]
 
 
-def gather(tables: Tables, *, early_steps: int, loss: str, validation_loss: str) -> Iterator[Evidence]:
+def gather(
+    tables: Tables, *, early_steps: int, loss: str, validation_loss: str, published: bool
+) -> Iterator[Evidence]:
     """Yield all evidence that the tables hold.
 
     Parameters
@@ -43,11 +46,14 @@ def gather(tables: Tables, *, early_steps: int, loss: str, validation_loss: str)
         Number of optimizer steps in which a poor initialization shows.
     loss, validation_loss
         Names of the metrics; empty for the usual names.
+    published
+        Whether rules are checked as they were published.
     """
-    yield from _weights(tables, early_steps)
-    yield from _gradients(tables)
-    yield from _layers(tables, early_steps)
-    yield from _metrics(tables, early_steps, loss, validation_loss)
+    rules = "published_" if published else ""
+    yield from _weights(tables, early_steps, rules)
+    yield from _gradients(tables, early_steps, rules)
+    yield from _layers(tables, early_steps, rules)
+    yield from _metrics(tables, early_steps, loss, validation_loss, rules)
 
 
 def _rows(table: xr.DataArray) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
@@ -68,15 +74,17 @@ def _counts(moments: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     }
 
 
-def _weights(tables: Tables, early_steps: int) -> Iterator[Evidence]:
+def _weights(tables: Tables, early_steps: int, rules: str) -> Iterator[Evidence]:
     if Key("weight", "moments") not in tables:
         return
     table, updates = tables[Key("weight", "moments")], tables[Key("weight", "updates")]
     variances = []
     for i, (name, moments) in enumerate(_rows(table)):
         valid, change, size, not_close = updates.values[i, np.isin(table["step"].values, moments["steps"])].T
-        columns = _counts(moments) | {"not_close": not_close}
+        columns = _counts(moments)
         rank = tables.get(Key("weight", "rank", name))
+        if rank is not None or rules:
+            columns["not_close"] = not_close
         if rank is not None:
             columns |= {
                 "zeros": moments["zeros"],
@@ -89,39 +97,59 @@ def _weights(tables: Tables, early_steps: int) -> Iterator[Evidence]:
             variances.append(xr.DataArray(gain, {"step": moments["steps"]}, ("step",)))
         yield Evidence(name, "weight", columns)
     if not any(key.kind == "layer" for key in tables):
-        yield from _early_variances(variances, "weight", early_steps)
+        yield from _early_variances(variances, "weight", early_steps, rules)
 
 
-def _early_variances(variances: list[xr.DataArray], kind: str, early_steps: int) -> Iterator[Evidence]:
+def _early_variances(
+    variances: list[xr.DataArray], kind: str, early_steps: int, rules: str
+) -> Iterator[Evidence]:
     if len(variances) > 1:
         joined = xr.concat(variances, "layer", join="outer", coords="minimal", compat="override")
         joined = joined.transpose("layer", "step")
         joined = joined.isel(step=slice(count_early(joined["step"].values, early_steps)))
-        yield Evidence(NETWORK, kind, {"steps": joined["step"].values, "early_variances": joined.values})
+        columns = {"steps": joined["step"].values, f"{rules}early_variances": joined.values}
+        yield Evidence(NETWORK, kind, columns)
 
 
-def _gradients(tables: Tables) -> Iterator[Evidence]:
+def _gradients(tables: Tables, early_steps: int, rules: str) -> Iterator[Evidence]:
     if Key("gradient", "moments") not in tables:
         return
     table = tables[Key("gradient", "moments")]
     scale = (table["numel"] / table["sampled"]).values
+    is_matrix = table["is_matrix"].values
     squares = np.zeros(table.sizes["step"])
     for i, (name, moments) in enumerate(_rows(table)):
-        more = {"zeros": moments["zeros"], "mean_abs": moments["abs"] / moments["count"]}
+        more = {"zeros": moments["zeros"]}
+        if rules or is_matrix[i]:
+            more["mean_abs"] = moments["abs"] / moments["count"]
         yield Evidence(f"{name}.grad", "gradient", _counts(moments) | more)
         of_parameter = moments["m2"] + moments["count"] * moments["mean"] ** 2
         squares[np.isin(table["step"].values, moments["steps"])] += np.nan_to_num(of_parameter * scale[i])
     yield Evidence(NETWORK, "gradient", {"steps": table["step"].values, "signal": np.sqrt(squares)})
-    for name, quantiles in _rows(tables[Key("gradient", "quantiles")]):
-        columns = {
-            "steps": quantiles["steps"],
-            "early_quantile_05": quantiles["quantile_0"],
-            "early_quantile_95": quantiles["quantile_1"],
-        }
-        yield Evidence(f"{name}.grad", "gradient", columns)
+    if rules:
+        for name, quantiles in _rows(tables[Key("gradient", "quantiles")]):
+            columns = {
+                "steps": quantiles["steps"],
+                "early_quantile_05": quantiles["quantile_0"],
+                "early_quantile_95": quantiles["quantile_1"],
+            }
+            yield Evidence(f"{name}.grad", "gradient", columns)
+        return
+    yield from _early_relative_sizes(table.isel(parameter=is_matrix), early_steps)
 
 
-def _layers(tables: Tables, early_steps: int) -> Iterator[Evidence]:
+def _early_relative_sizes(table: xr.DataArray, early_steps: int) -> Iterator[Evidence]:
+    """Compare the RMS of each gradient of a matrix with the largest of any at the same step."""
+    early = table.isel(step=slice(count_early(table["step"].values, early_steps)))
+    sums = {name: early.sel(column=name).values for name in ("count", "mean", "m2")}
+    sizes = np.sqrt(sums["m2"] / sums["count"] + sums["mean"] ** 2)
+    if len(sizes) > 1:
+        for name, size in zip(early["parameter"].values, sizes / np.fmax.reduce(sizes), strict=True):
+            columns = {"steps": early["step"].values, "early_relative_size": size}
+            yield Evidence(f"{name}.grad", "gradient", columns)
+
+
+def _layers(tables: Tables, early_steps: int, rules: str) -> Iterator[Evidence]:
     variances = []
     for key, table in tables.items():
         if key.kind != "layer":
@@ -135,10 +163,10 @@ def _layers(tables: Tables, early_steps: int) -> Iterator[Evidence]:
         valid = sums["valid"].sum(1)
         variance = sums["squares"].sum(1) / valid - (sums["sum"].sum(1) / valid) ** 2
         variances.append(xr.DataArray(variance, {"step": columns["steps"]}, ("step",)))
-    yield from _early_variances(variances, "layer", early_steps)
+    yield from _early_variances(variances, "layer", early_steps, rules)
 
 
-def _metrics(tables: Tables, early_steps: int, loss: str, validation_loss: str) -> Iterator[Evidence]:
+def _metrics(tables: Tables, early_steps: int, loss: str, validation_loss: str, rules: str) -> Iterator[Evidence]:
     table = tables.get(Key("metric", "values"))
     if table is None:
         return
@@ -149,18 +177,18 @@ def _metrics(tables: Tables, early_steps: int, loss: str, validation_loss: str) 
     if training:
         numbers = ~np.isnan(columns[training])
         values, at = columns[training][numbers], steps[numbers]
-        yield Evidence(training, "metric", {"steps": at, "loss": values, "signal": values})
+        yield Evidence(training, "metric", {"steps": at, f"{rules}loss": values, "signal": values})
         early = count_early(at, early_steps)
-        yield Evidence(training, "metric", {"steps": at[:early], "early_loss": values[:early]})
+        yield Evidence(training, "metric", {"steps": at[:early], f"{rules}early_loss": values[:early]})
     for name in dict.fromkeys(filter(None, (training, validation))):
-        measured = _measured(columns[name], steps, marks[name])
+        measured = is_measured(columns[name], steps, marks[name])
         nonfinite = np.where(measured, ~np.isfinite(columns[name]), np.nan)
         yield Evidence(name, "metric", {"steps": steps, "nonfinite": nonfinite})
     if training and validation:
-        losses = {"steps": steps, "training_loss": columns[training], "validation_loss": columns[validation]}
+        losses = {
+            "steps": steps,
+            "training_loss": columns[training],
+            f"{rules}validation_loss": columns[validation],
+        }
         yield Evidence(validation, "metric", losses)
 
-
-def _measured(values: np.ndarray, steps: np.ndarray, marks: np.ndarray) -> np.ndarray:
-    """Return at which steps a metric was measured, (step) bool, by its marks or, without these, by its interval."""
-    return likely_measured(values, steps) if np.isnan(marks).any() else marks == 1

@@ -1,10 +1,9 @@
 """What rules need to know, as lazy tables of a few numbers for each step of each tensor, layer and metric."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import dask.array as da
 import numpy as np
 import xarray as xr
 
@@ -16,7 +15,7 @@ from trajlab.scan.kernels.moments import Moments
 from trajlab.scan.kernels.update_size import Updates
 from trajlab.scan.scan import scan
 from trajlab.stages.alerts.matrix_rank import rank_table
-from trajlab.statistics.metrics import marks_of
+from trajlab.statistics.metrics import metric_columns
 from trajlab.statistics.units import shape_of
 
 
@@ -69,6 +68,8 @@ def gradient_tables(gradients: Mapping[str, xr.DataArray], *, early_steps: int) 
         for name, array in gradients.items()
     }
     moments, _ = scan(Moments(), gradients)
+    is_matrix = np.array([len(shape_of(array)) > 1 for array in gradients.values()], bool)
+    moments = moments.assign_coords(is_matrix=("parameter", is_matrix))
     quantiles, _ = scan(Distribution((0.05, 0.95), 2), early, reference=0)
     return {Key("gradient", "moments"): moments, Key("gradient", "quantiles"): quantiles}
 
@@ -100,27 +101,9 @@ def layer_tables(activations: Mapping[str, xr.DataArray], *, tanh: Sequence[floa
 
 
 def metric_tables(metrics: xr.Dataset | None) -> Tables:
-    """Return all metrics of a single number a step, as columns of one table, and at which steps each was measured.
-
-    The second is 1, 0, or NaN where the run does not say.
-    """
-    columns = {str(name): array for name, array in (metrics or {}).items() if array.dims == ("step",)}
-    if metrics is None or not columns:
-        return {}
-    marks = [marks_of(name, metrics) for name in columns]
-    unknown = xr.DataArray(np.full(metrics.sizes["step"], np.nan), dims="step")
-    labels = {"step": metrics["step"].variable, "column": np.array(list(columns), dtype=object)}
-    return {
-        Key("metric", table): xr.DataArray(_side_by_side(arrays), labels, ("step", "column"), table)
-        for table, arrays in (
-            ("values", columns.values()),
-            ("measured", [unknown if mark is None else mark for mark in marks]),
-        )
-    }
-
-
-def _side_by_side(columns: Iterable[xr.DataArray]) -> da.Array:
-    return da.stack([da.asarray(column.data).astype(np.float64) for column in columns], axis=1).rechunk(-1)
+    """Return all metrics of a single number a step, as columns of one table, and at which steps each was measured."""
+    columns = metric_columns(metrics)
+    return dict(zip((Key("metric", "values"), Key("metric", "measured")), columns, strict=True)) if columns else {}
 
 
 def count_early(steps: np.ndarray, early_steps: int) -> int:

@@ -22,7 +22,8 @@ def spike(
 ) -> Verdict:
     """Fire where a value exceeds the median of those before it by many robust standard deviations.
 
-    A baseline whose deviation is smaller than a share of its median, or than the decimal to which all its values are
+    Positive values are compared by their logarithm, as losses and norms scatter by factors, and further above their
+    median than below it. A baseline whose deviation is smaller than a share of its median, or than the decimal to which all its values are
     rounded, counts as deviating by that much: else any rise above values that are alike would be a spike.
 
     Parameters
@@ -34,7 +35,7 @@ def spike(
     spike_min_values
         Smallest number of values in a baseline.
     spike_deviations
-        Upper limit, in units of 1.4826 times the median absolute deviation of the baseline.
+        Upper limit, in units of 1.4826 times the median absolute deviation of the baseline, or of its logarithm.
     spike_smallest_deviation
         Smallest such unit, as a share of the median of the baseline.
     """
@@ -44,9 +45,12 @@ def spike(
         baseline = baseline[np.isfinite(baseline)]
         if baseline.size >= spike_min_values:
             median = np.median(baseline)
-            deviation = NORMAL * np.median(abs(baseline - median))
             smallest = max(spike_smallest_deviation * abs(median), _last_decimal(baseline))
-            value[i] = (signal[i] - median) / max(deviation, smallest)
+            if min(baseline.min(), signal[i]) > 0:
+                apart, beyond, smallest = np.log(baseline / median), np.log(signal[i] / median), smallest / median
+            else:
+                apart, beyond = baseline - median, signal[i] - median
+            value[i] = beyond / max(NORMAL * np.median(abs(apart)), smallest)
     return Verdict(value, value > spike_deviations)
 
 

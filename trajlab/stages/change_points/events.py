@@ -1,0 +1,152 @@
+"""Changes of one series: where each begins, of which kind it is, and how large."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from trajlab.stages.change_points.one_step import surprise
+from trajlab.stages.change_points.two_windows import shifts
+
+KINDS = ("", "spike", "jump", "slope", "spread", "nonfinite")
+"""Kinds of changes by their code; 0 is none."""
+
+SPIKE, JUMP, SLOPE, SPREAD, NONFINITE = range(1, len(KINDS))
+
+AFTER = 10
+"""Values after an outlier by which a spike that comes back is told from a jump that stays."""
+
+TINY = 1e-6
+"""What is added to a positive series before its logarithm is taken, as a share of its median: zeros stay finite."""
+
+
+class Change(NamedTuple):
+    """A change of a series.
+
+    Attributes
+    ----------
+    position
+        Position of its first value.
+    kind
+        Its code.
+    score
+        How far it deviates from the series' own past, in standard deviations, or standard errors of a difference.
+    before, after
+        The value that the past foretold, and that at the change: its peak for a spike, the typical one after it for a
+        jump. For other kinds the typical values of the windows on both sides.
+    """
+
+    position: int
+    kind: int
+    score: float
+    before: float
+    after: float
+
+
+class Watch(NamedTuple):
+    """How series are watched.
+
+    Attributes
+    ----------
+    window
+        Number of preceding values that form the past.
+    smallest
+        Smallest standard deviation, as a share of the value.
+    rate
+        Probability that a series without changes has one or more, over all its steps.
+    """
+
+    window: int
+    smallest: float
+    rate: float
+
+
+def changes(values: np.ndarray, watch: Watch) -> list[Change]:
+    """Return the changes of a series, by their position.
+
+    A series without negative values is compared by its logarithm. Outliers one step ahead are spikes if the values
+    after them are back, else jumps. What lasts for a window is compared with the window before it.
+
+    Parameters
+    ----------
+    values
+        The series, (step).
+    watch
+        How it is watched.
+    """
+    finite = np.flatnonzero(np.isfinite(values))
+    broken = _nonfinite(values)
+    series = values[finite]
+    if len(series) < 3 or series.min() == series.max() or _counts(series):
+        return broken
+    scaled, smallest = _scaled(series, watch.smallest)
+    rate = watch.rate / (2.0 * len(series))
+    jumps, calm = _outliers(series, scaled, watch.window, smallest, rate)
+    slow = _shifts(series, calm, watch.window // 2, smallest, rate, [change.position for change in jumps])
+    events = [change._replace(position=int(finite[change.position])) for change in [*jumps, *slow]]
+    return sorted([*events, *broken])
+
+
+def _scaled(series: np.ndarray, smallest: float) -> tuple[np.ndarray, float]:
+    """Return a series on the scale on which it is compared, and its smallest standard deviation there."""
+    if series.min() >= 0:
+        return np.log(series + TINY * np.median(series[series > 0])), smallest
+    return series, smallest * float(np.median(abs(series)))
+
+
+def _counts(series: np.ndarray) -> bool:
+    """Return whether a series counts something, such as epochs: integers that never fall."""
+    return bool((series == np.round(series)).all() and (np.diff(series) >= 0).all())
+
+
+def _nonfinite(values: np.ndarray) -> list[Change]:
+    """Return where a series that was finite begins to be Inf; NaN is a step without a value."""
+    is_bad = np.isinf(values)
+    starts = np.flatnonzero(is_bad & ~np.concatenate([[False], is_bad[:-1]]))
+    return [Change(int(i), NONFINITE, np.inf, float("nan"), float(values[i])) for i in starts]
+
+
+def _outliers(
+    series: np.ndarray, scaled: np.ndarray, window: int, smallest: float, rate: float
+) -> tuple[list[Change], np.ndarray]:
+    """Return spikes and jumps, and the series with what is beyond its limit moved to it."""
+    found, calm = [], scaled.copy()
+    deviation, limit, level = surprise(scaled, window=window, smallest=smallest, rate=rate)
+    is_beyond = abs(deviation) > limit
+    positions = np.flatnonzero(is_beyond)
+    for i in positions:
+        calm[i] = level[i]
+    starts = [i for i in positions if not is_beyond[max(0, i - 2) : i].any()]
+    for start, end in zip(starts, [*starts, len(series)][1:], strict=True):
+        last = max(i for i in positions if start <= i < end)
+        found.append(_outlier(series, scaled, start, last, deviation[start : last + 1], level[start], window))
+    return found, calm
+
+
+def _outlier(
+    series: np.ndarray, scaled: np.ndarray, start: int, last: int, deviation: np.ndarray, level: float, window: int
+) -> Change:
+    peak = start + int(np.argmax(abs(deviation)))
+    later = scaled[start + 1 : start + 1 + AFTER]
+    is_back = len(later) > 2 and abs(np.median(later) - level) < 0.5 * abs(scaled[peak] - level)
+    before = float(np.median(series[max(0, start - window) : start][-AFTER:]))
+    after = float(series[peak] if is_back else np.median(series[start : start + 1 + AFTER]))
+    score = float(deviation[np.argmax(abs(deviation))])
+    return Change(int(start), SPIKE if is_back else JUMP, score, before, after)
+
+
+def _shifts(
+    series: np.ndarray, calm: np.ndarray, width: int, smallest: float, rate: float, taken: list[int]
+) -> list[Change]:
+    """Return slow changes: the largest difference within each window, away from outliers."""
+    level, slope, spread, limit = shifts(calm, width=width, smallest=smallest, rate=rate)
+    table = np.abs(np.nan_to_num(np.stack([level, slope, spread])))
+    table[:, [i for at in taken for i in range(max(0, at - width), min(len(series), at + width + 1))]] = 0.0
+    found = []
+    while table.size and table.max() > limit:
+        kind, at = np.unravel_index(np.argmax(table), table.shape)
+        signed = (level, slope, spread)[kind][at]
+        sides = series[max(0, at - width) : at], series[at : at + width]
+        code = (JUMP, SLOPE, SPREAD)[kind]
+        found.append(Change(int(at), code, float(signed), *(float(np.median(side)) for side in sides)))
+        table[:, max(0, at - width) : at + width + 1] = 0.0
+    return found
