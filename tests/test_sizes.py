@@ -10,8 +10,13 @@ from trajlab.stages.distribution import distribution
 from trajlab.stages.drift import drift
 
 SMALL = {
-    "CHUNK_BYTES": 64, "BLOCK_BYTES": 256, "BLOCK_STEPS": 2, "SHORT_BLOCK_STEPS": 2, "GROUP_BYTES": 1, "GROUP_BLOCKS": 1,
-}  # fmt: skip
+    "CHUNK_BYTES": 64,
+    "BLOCK_BYTES": 256,
+    "BLOCK_STEPS": 2,
+    "SHORT_BLOCK_STEPS": 2,
+    "GROUP_BYTES": 1,
+    "GROUP_BLOCKS": 1,
+}
 
 
 def results(run: trajlab.Trajectory) -> xr.Dataset:

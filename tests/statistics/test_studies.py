@@ -59,8 +59,8 @@ def test_short_names__leave_out_what_all_names_share(names, short):
 
 
 def test_telling_facts__rank_by_use_put_the_seed_last_and_leave_out_what_follows():
-    study = runs(seed=[0, 1, 0, 1], note=["a", "b", "c", "d"], lr=[1, 1, 2, 2], optimizer=["adam", "adam", "sgd", "sgd"],
-                 dataset=["mnist"] * 4)  # fmt: skip
+    optimizers = ["adam", "adam", "sgd", "sgd"]
+    study = runs(seed=[0, 1] * 2, note=list("abcd"), lr=[1, 1, 2, 2], optimizer=optimizers, dataset=["mnist"] * 4)
     assert telling_facts(study) == ["optimizer", "note", "seed"]
     assert list(facts(study)) == ["seed", "note", "lr", "optimizer", "dataset"]
     assert shared_facts(study) == {"dataset": "mnist"}

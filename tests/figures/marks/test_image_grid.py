@@ -35,8 +35,13 @@ def test_tiled__runs_from_black_to_white_with_zero_in_the_middle_and_clear_gaps(
 
 @pytest.mark.parametrize(
     ("shape", "color", "tiles"),
-    [((4, 3, 2, 5), True, (2, 2)), ((4, 3, 2, 5), False, (3, 4)), ((4, 2, 2, 5), True, (2, 4)), ((7, 1, 2, 5), True, (3, 3))],
-)  # fmt: skip
+    [
+        ((4, 3, 2, 5), True, (2, 2)),
+        ((4, 3, 2, 5), False, (3, 4)),
+        ((4, 2, 2, 5), True, (2, 4)),
+        ((7, 1, 2, 5), True, (3, 3)),
+    ],
+)
 def test_extent__is_that_of_the_mosaic(shape, color, tiles):
     rows, columns = tiles
     height, width = rows * (2 * PIXEL + CLEAR) - CLEAR, columns * (5 * PIXEL + CLEAR) - CLEAR
