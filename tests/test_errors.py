@@ -1,8 +1,19 @@
 import errno
+import sys
 
 import pytest
 
-from trajlab.errors import BUG, DEBUG, DamagedData, errors_in_one_line
+from trajlab.errors import (
+    BUG,
+    DEBUG,
+    AlertFired,
+    BadSetting,
+    DamagedData,
+    MissingData,
+    MissingInput,
+    OutputExists,
+    errors_in_one_line,
+)
 
 
 def printed(error, capsys, **keywords):
@@ -36,3 +47,46 @@ def test_errors_in_one_line__a_bug_stays_visible_and_has_its_own_exit_code(capsy
     for error in (ZeroDivisionError("division"), OSError(errno.ENOTTY, "x")):
         with pytest.raises(type(error)), errors_in_one_line("pipelines"):
             raise error
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (MissingData("cannot read w:\nit is gone"), "drift: cannot read w: it is gone"),
+        (AlertFired("Spike fired"), "drift: Spike fired"),
+        (OSError(errno.ENOSPC, "No space left on device", "a.zarr"), "a.zarr: No space left on device"),
+        (OSError(errno.EACCES, "Permission denied"), "a file: Permission denied"),
+    ],
+)
+def test_errors_in_one_line__exit_with_1(error, line, capsys):
+    with pytest.raises(SystemExit) as stopped, errors_in_one_line("drift"):
+        raise error
+    out, err = capsys.readouterr()
+    assert stopped.value.code == 1 and not out
+    assert err.count("\n") == 1 and err.rstrip().endswith(line)
+
+
+@pytest.mark.parametrize("bug", [OSError(errno.ENOTTY, "Inappropriate ioctl"), ValueError("x"), KeyError("w")])
+def test_errors_in_one_line__bugs_keep_their_traceback(bug, capsys):
+    with pytest.raises(type(bug)), errors_in_one_line("drift"):
+        raise bug
+    assert not capsys.readouterr().err
+
+
+def test_errors_in_one_line__a_reader_that_has_gone_is_no_error_to_print(tmp_path, monkeypatch, capsys):
+    """As in `trajlab info RUN | head -1`: what is written after that goes nowhere."""
+    with (tmp_path / "out").open("w") as out:
+        monkeypatch.setattr(sys, "stdout", out)
+        with pytest.raises(SystemExit) as stopped, errors_in_one_line("info"):
+            raise BrokenPipeError
+        out.write("more")
+        out.flush()
+    assert stopped.value.code == 1 and not capsys.readouterr().err
+    assert not (tmp_path / "out").read_text()
+
+
+def test_errors__are_those_that_plain_python_would_raise():
+    assert issubclass(BadSetting, ValueError) and issubclass(OutputExists, FileExistsError)
+    error = MissingInput("cannot compute drift: the run has no weights.", "no weights")
+    assert isinstance(error, MissingData)
+    assert (str(error), error.reason) == ("cannot compute drift: the run has no weights.", "no weights")

@@ -86,7 +86,7 @@ def matrices(
     blocks = [
         map_blocks(work, values[[row]], chunks=(1, size, size), dtype=np.float32, meta=np.empty((0, 0, 0), np.float32))
         if row in kept
-        else da.full((1, size, size), np.nan, np.float32, chunks=-1)
+        else da.full((1, size, size), np.nan, dtype=np.float32, chunks=-1)
         for row in chosen
     ]
     return da.concatenate(blocks)

@@ -7,9 +7,7 @@ from matplotlib.figure import Figure
 
 import trajlab
 from trajlab.figures import panels
-from trajlab.figures.features import _by_input
 from trajlab.figures.marks.bands import bands, far_groups, is_banded
-from trajlab.figures.marks.lines import lines
 
 STEPS = np.array([0, 10, 20])
 
@@ -77,25 +75,6 @@ def test_bands__name_what_lies_far_outside():
     assert _draw(growing(["x", "y", "z"], 3)).get_title() == ""
 
 
-def test_lines__pass_over_what_a_logarithm_does_not_show():
-    array = xr.DataArray([0.0, 1.0, 1e4], {"step": STEPS}, "step")
-    ax = Figure().add_subplot()
-
-    (line,) = lines(array, ax, log=True)
-
-    assert ax.get_yscale() == "log"
-    assert line.get_xdata().tolist() == [10, 20]
-    (whole,) = lines(array.where(array < 2, 5.0), Figure().add_subplot())
-    assert whole.get_xdata().tolist() == [0, 10, 20]
-
-
-def test_log_axes__of_few_decades_name_more_than_their_powers_of_ten():
-    ax = Figure().add_subplot()
-    lines(xr.DataArray([0.3, 0.6, 0.8], {"step": STEPS}, "step"), ax, log=True)
-
-    assert len([tick for tick in ax.get_yticks() if 0.3 <= tick <= 0.8]) > 0
-
-
 def test_rate_of_drift__is_by_the_step():
     line = np.array([1.0, 2.0, 4.0])[:, None, None] * np.ones((1, 2, 2))
     result = trajlab.run("drift", trajlab.from_arrays({"w": line}, steps=[0, 1, 11])).compute()
@@ -135,18 +114,3 @@ def test_what_never_moved__is_of_the_run_where_the_most_did_not():
     assert [label.get_text() for label in ax.get_yticklabels()] == ["b"]
     assert max(bar.get_width() for bar in ax.patches) == 1.0
     assert "unchanged" not in {panel.key for panel in panels(trajlab.run("drift", runs["all"]).compute())}
-
-
-def test_kinds_of_inputs__are_shown_for_each_group_of_like_runs():
-    inits = ["x", "x", "y"]
-    values = np.array([1.0, 3.0, 1e6])[:, None, None, None] * np.ones((1, 2, 2, 1))
-    std = xr.DataArray(values, dims=("run", "input", "step", "layer"), attrs={"long_name": "standard deviation"})
-    coords = {"input": ["valid", "noise"], "step": [0, 10], "layer": ["relu"], "run": ["a", "b", "c"]}
-    std = std.assign_coords(coords | {"init": ("run", inits), "seed": ("run", [0, 1, 0])})
-    drawing = Figure((9, 3), layout="constrained")
-    _by_input(xr.Dataset({"std": std}), "std", "standard deviation", ["relu"], drawing)
-
-    (ax,) = drawing.axes
-    assert sorted(line.get_ydata()[0] for line in ax.lines) == [2, 2, 1e6, 1e6]
-    assert ax.get_yscale() == "log"
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["x", "y", "valid", "noise"]

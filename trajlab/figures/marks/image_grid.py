@@ -102,7 +102,8 @@ def picture(image: np.ndarray, limits: tuple[float, float] | None = None) -> np.
     """
     image = np.moveaxis(image, 0, -1) if len(image) == 3 else image.mean(0)[..., None].repeat(3, -1)
     low, high = limits or _limits(image)
-    return _whole(np.clip((image - low) / (high - low or 1.0), 0.0, 1.0))
+    shade = np.clip((image - low) / (high - low or 1.0), 0.0, 1.0)
+    return _whole(np.where(np.isfinite(image), shade, np.nan))
 
 
 def signed(image: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from trajlab.replays.observers.channel_statistics import LEVEL, chance_variation
+from trajlab.replays.observers.channel_statistics import LEVEL, STATISTICS, chance_variation, statistics_of
 
 
 def variation(values):
@@ -48,3 +48,19 @@ def test_alike__is_unknown_where_shuffling_changes_nothing():
     assert all(np.isnan(chance_variation(values)) for values in (one[:1], one[:, :1], 0 * one, alone, one * np.nan))
     assert chance_variation(np.ones((4, 5))) == 0
     assert chance_variation(np.vstack([one, np.full((1, 5), np.inf)])) == chance_variation(one)
+
+
+def test_statistics_of__each_column_over_its_finite_rows():
+    values = np.array([[1.0, np.nan, np.inf], [3, 5, np.nan], [8, np.inf, np.nan]], np.float32)
+
+    columns = dict(zip(STATISTICS, statistics_of(values), strict=True))
+
+    np.testing.assert_allclose(columns["mean"], [4, 5, np.nan])
+    np.testing.assert_allclose(columns["variance"], [26 / 3, 0, np.nan])
+    np.testing.assert_allclose(columns["quantile_0.25"], [2, 5, np.nan])
+    np.testing.assert_allclose([columns["quantile_0"][0], columns["quantile_1"][0]], [1, 8])
+
+
+def test_statistics_of__no_sample_and_no_channel():
+    assert np.isnan(statistics_of(np.empty((0, 2)))).all() and statistics_of(np.empty((0, 2))).shape == (7, 2)
+    assert statistics_of(np.empty((4, 0))).shape == (7, 0)
