@@ -3,11 +3,12 @@
 # make test-all  run all tests
 # make fuzz   read thousands of damaged inputs with every reader and command
 # make lint   check style and types
+# make docs   build the documentation into docs/_build/html; its code runs
 PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test test-all fuzz lint bench
+.PHONY: demo test test-all fuzz lint bench docs
 demo: .venv/installed
 	dvc repro
 	@echo "The report: $(CURDIR)/data/reports/digits.html"
@@ -29,6 +30,10 @@ lint: .venv/installed
 	ruff check
 	ruff format --check
 	mypy
+
+docs: .venv/installed
+	python -m sphinx -W --keep-going -q -j 2 -b html docs docs/_build/html
+	@echo "The documentation: $(CURDIR)/docs/_build/html/index.html"
 
 .venv/installed: requirements.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -1,4 +1,4 @@
-"""The questions of the README, asked of a small study."""
+"""The questions of the tutorial, asked of a small study."""
 
 import ast
 import re
@@ -26,8 +26,8 @@ class Question(NamedTuple):
 
 
 def read() -> list[Question]:
-    section = (ROOT / "README.md").read_text().partition("## Ask the data\n")[2].partition("\n## ")[0]
-    return [Question(*actual) for actual in re.findall(r"([^\n]+)\n\n```python\n(.*?)```\n", section, re.DOTALL)]
+    page = (ROOT / "docs" / "tutorials" / "ask_the_data.md").read_text()
+    return [Question(*actual) for actual in re.findall(r"([^\n]+)\n\n```python\n(.*?)```\n", page, re.DOTALL)]
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def names(study):
     return found
 
 
-def test_readme__asks_twelve_questions_and_answers_each():
+def test_it_asks_twelve_questions_and_answers_each():
     first, *questions = read()
 
     assert len(questions) >= 12
@@ -71,7 +71,7 @@ def test_readme__asks_twelve_questions_and_answers_each():
 
 
 @pytest.mark.parametrize("question", read()[1:], ids=lambda question: question.text)
-def test_readme__the_code_answers_the_question(study, names, monkeypatch, question):
+def test_the_code_answers_the_question(study, names, monkeypatch, question):
     monkeypatch.chdir(study)
     *lines, last = ast.parse(question.code).body
     assert isinstance(last, ast.Expr), "the last line is to show something"

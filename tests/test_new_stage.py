@@ -1,4 +1,4 @@
-"""The README's example of a new stage is one file and one line, and all of trajlab takes it up."""
+"""The documentation's example of a new stage is one file and one line, and all of trajlab takes it up."""
 
 import os
 import re
@@ -16,16 +16,20 @@ ROOT = Path(__file__).parent.parent
 COPIED = ("trajlab", "tests", "pipelines", "dvc.yaml", "params.yaml", "pyproject.toml", "README.md")
 
 
+HOWTO = ROOT / "docs" / "howto"
+
+
 def example() -> tuple[str, str, str]:
-    """Return name and source of the README's stage, and the line that it needs in params.yaml."""
-    section = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Adding a stage")[2]
-    source, line = re.findall(r"```(?:python|yaml)\n(.*?)```", section, re.DOTALL)[:2]
+    """Return name and source of the stage of the how-to, and the line that it needs in params.yaml."""
+    text = (HOWTO / "own_stage.md").read_text(encoding="utf-8")
+    source = (HOWTO / re.search(r"{literalinclude} (\S+)", text)[1]).read_text(encoding="utf-8")
+    line = re.search(r"```yaml\n(.*?)```", text, re.DOTALL)[1]
     return re.search(r"^def (\w+)\(", source, re.MULTILINE)[1], source, line
 
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory):
-    """Copy the repository, and add the stage as the README says."""
+    """Copy the repository, and add the stage, its figure and its finding as the how-to says."""
     folder = tmp_path_factory.mktemp("copy")
     for name in COPIED:
         if (ROOT / name).is_dir():
@@ -34,6 +38,8 @@ def copy(tmp_path_factory):
             shutil.copy(ROOT / name, folder / name)
     name, source, line = example()
     (folder / "trajlab" / "stages" / f"{name}.py").write_text(source, encoding="utf-8")
+    shutil.copy(HOWTO / "files" / f"{name}_figure.py", folder / "trajlab" / "figures" / f"{name}.py")
+    shutil.copy(HOWTO / "files" / f"{name}_finding.py", folder / "trajlab" / "reports" / "findings" / f"{name}.py")
     params = folder / "params.yaml"
     text = params.read_text(encoding="utf-8")
     assert text.count("\nstages:\n") == 1 and len(line.splitlines()) == 1
@@ -78,6 +84,8 @@ def test_it_is_in_the_report_under_a_question_of_its_own_with_a_figure(copy):
     assert [heading for heading in headings if asked.lower() in heading.lower()], headings
     section = page.partition(f'id="{name}"')[2]
     assert "<svg" in section.partition("</section>")[0]
+    assert "grew most: to" in page, "its finding"
+    assert "to the power 1/p" in section, "the caption of its figure"
 
 
 def test_dvc_computes_it(copy):

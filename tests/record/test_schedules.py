@@ -62,3 +62,13 @@ def test_at__refuses_negative_steps():
 def test_bursts__refuses_length_zero():
     with pytest.raises(BadSetting, match="length"):
         bursts(every(2), length=0)
+
+
+def test_repr__lists_ranges_and_counts():
+    assert repr(every(1).until(10) | every(300)) == "<Schedule: steps 0 to 9, 300, 600, 900; 13 of the first 1,000>"
+    assert repr(at([])) == "<Schedule: steps none; 0 of the first 1,000>"
+
+
+def test_repr_html__has_a_tick_for_each_step():
+    html = every(100)._repr_html_()
+    assert html.count("<path") == 10 and 'd="M900.5 0v16"' in html and "&lt;Schedule" in html

@@ -3,15 +3,23 @@
 import operator
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from html import escape
+from itertools import groupby
 
 from trajlab.errors import BadSetting
+
+SHOWN = 1000
+"""Number of first steps that the repr of a schedule is about."""
+
+MOST = 6
+"""Most steps, or ranges of steps, that it lists."""
 
 
 @dataclass(frozen=True)
 class Schedule:
     """A function that returns for each step whether to record it.
 
-    Any function from a step to a bool is accepted as a schedule; this one can be combined.
+    Any function from a step to a bool is accepted as a schedule; this one can be combined, and shows its first steps.
 
     Parameters
     ----------
@@ -25,6 +33,8 @@ class Schedule:
     >>> when = every(1).until(4) | every(10)
     >>> [step for step in range(25) if when(step)]
     [0, 1, 2, 3, 10, 20]
+    >>> when
+    <Schedule: steps 0 to 3, 10, 20, 30, 40, 50, …; 103 of the first 1,000>
     """
 
     rule: Callable[[int], bool]
@@ -38,6 +48,23 @@ class Schedule:
 
     def __and__(self, other: Callable[[int], bool]) -> "Schedule":
         return Schedule(lambda step: self(step) and other(step))
+
+    def __repr__(self) -> str:
+        steps = [step for step in range(SHOWN) if self(step)]
+        groups = groupby(enumerate(steps), key=lambda numbered: numbered[1] - numbered[0])
+        ranges = [[step for _, step in numbered] for _, numbered in groups]
+        words = [f"{span[0]}" if len(span) == 1 else f"{span[0]} to {span[-1]}" for span in ranges]
+        listed = ", ".join(words[:MOST] + ["…"] * (len(words) > MOST))
+        return f"<Schedule: steps {listed or 'none'}; {len(steps):,} of the first {SHOWN:,}>"
+
+    def _repr_html_(self) -> str:
+        """Draw the steps it selects on a line."""
+        ticks = "".join(f'<path d="M{step + 0.5} 0v16"/>' for step in range(SHOWN) if self(step))
+        return (
+            f"<div>{escape(repr(self))}</div>"
+            f'<svg viewBox="0 0 {SHOWN} 16" preserveAspectRatio="none" style="width:100%;height:16px;'
+            f'background:rgba(128,128,128,.2);stroke:currentColor" role="img">{ticks}</svg>'
+        )
 
     def until(self, stop: int) -> "Schedule":
         """Keep the steps before `stop`."""

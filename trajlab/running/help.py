@@ -54,23 +54,23 @@ def _definition(name: str) -> ast.FunctionDef | None:
 
 def parameter_help(function: Callable) -> dict[str, str]:
     """Return the help of each parameter, from the numpydoc section Parameters."""
-    entries = _entries(_sections(function).get("Parameters", ""))
+    entries = _entries(sections(function).get("Parameters", ""))
     return {name: text for names, text in entries for name in names.split(", ")}
 
 
 def description(function: Callable) -> str:
     """Return what a docstring says before its sections, for rich."""
-    return escape(_sections(function)[""])
+    return escape(sections(function)[""])
 
 
 def result_help(function: Callable) -> str:
     """Return the variables of a stage's result, from the numpydoc section Returns, for rich."""
-    entries = _entries(_sections(function).get("Returns", ""))
+    entries = _entries(sections(function).get("Returns", ""))
     variables = [f"[bold]{escape(names.replace(' : ', ' '))}[/]: {escape(text)}" for names, text in entries]
     return "\n\n".join(["Variables of the result (dimensions):", *variables]) if variables else ""
 
 
-def _sections(function: Callable) -> dict[str, str]:
+def sections(function: Callable) -> dict[str, str]:
     """Split a numpydoc docstring by the titles of its sections; the text before the first has none."""
     before, *parts = re.split(r"\n(\w[\w ]*)\n-+\n", inspect.getdoc(function) or "")
     return {"": before.strip()} | dict(zip(parts[::2], parts[1::2], strict=True))

@@ -160,6 +160,13 @@ class Trajectory:
             f"{len(self.buffers)} buffers; {len(steps)} snapshots, {span}>"
         )
 
+    def _repr_html_(self) -> str:
+        """Show the inventory of the run in a notebook; no tensor is read."""
+        from trajlab.runs.inventory import inventory
+        from trajlab.runs.inventory_html import inventory_html
+
+        return inventory_html(repr(self), inventory(self))
+
 
 def nodes_of(dataset: xr.Dataset) -> dict[str, str]:
     """Return the names of the nodes of a packed store that hold the variables of a dataset.
