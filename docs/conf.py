@@ -12,6 +12,7 @@ sys.path[:0] = [str(DOCS), str(DOCS / "extensions"), str(DOCS.parent)]
 os.environ["PYTHONPATH"] = os.pathsep.join([str(DOCS), str(DOCS.parent), os.environ.get("PYTHONPATH", "")])
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="trajlab-docs-state-")
 os.environ["MPLBACKEND"] = "Agg"
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # small networks: threads would only wait for each other
 os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
 
 project = "trajlab"
