@@ -1,56 +1,46 @@
-"""The code of the README: that records a run and replays it, and what stands within sentences."""
+"""The code of the README, and calls that stand within sentences of it and of the documentation."""
 
 import ast
 import inspect
 import re
 from pathlib import Path
 
-import numpy as np
+import matplotlib.pyplot as plt
 import pytest
-import torch
 import xarray as xr
 
 import trajlab
 from trajlab import record
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [README, *(path.read_text(encoding="utf-8") for path in sorted(ROOT.glob("docs/[a-z]*/[a-z]*.md")))]
 
 
-def blocks(title):
-    """Give the Python code of a section."""
-    section = README.partition(f"## {title}\n")[2].partition("\n## ")[0]
-    return re.findall(r"```python\n(.*?)```\n", section, re.DOTALL)
+def test_readme__is_short_and_its_links_lead_somewhere():
+    assert len(README.splitlines()) <= 150
+    for target in re.findall(r"\]\(([^)#]+)", README):
+        assert (ROOT / target).exists(), target
 
 
-@pytest.fixture
-def recorded(tmp_path, monkeypatch):
-    """What the first code of the README leaves behind; gives its names."""
+def test_readme__names_every_stage():
+    assert set(re.findall(r"`(\w+)`", README.partition("## What it computes")[2])) >= set(trajlab.stages.stage_names())
+
+
+def test_readme__records_and_asks(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names: dict = {}
-    exec(blocks("Record a run of your own")[0], names)
-    return names
+    for code in re.findall(r"```python\n(.*?)```\n", README, re.DOTALL):
+        exec(code, names)
+    plt.close("all")
 
-
-def test_readme__replays_snapshots_with_an_observer(recorded):
-    names: dict = {"__name__": "readme"}
-    (code,) = blocks("Replay snapshots")
-    exec(code, names)
-
-    replayed, peaks, probe = names["replayed"], names["peaks"], recorded["inputs"][:64]
-    assert dict(replayed["1"].sizes) == {"step": len(names["run"].steps), "sample": 64, "unit": 16}
-    for step in names["run"].steps:
-        net = names["build"]()
-        net.load_state_dict(names["run"].at(int(step)))
-        with torch.no_grad():
-            hidden, output = net[:2](probe), net(probe)
-        np.testing.assert_allclose(peaks["1"].sel(step=step), hidden.amax(0), rtol=1e-5, atol=1e-6)
-        np.testing.assert_allclose(peaks["2"].sel(step=step), output.amax(0), rtol=1e-5, atol=1e-6)
-    assert set(peaks) == {"1", "2"}
+    assert names["run"].steps.tolist() == [*range(0, 200, 10), 200]
+    assert (names["drift"].relative.isel(step=-1) > 0).all()
 
 
 def inline_calls():
-    """Give the calls within sentences whose functions the README's reader has."""
-    sentences = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
+    """Yield the calls within sentences whose functions the reader has."""
+    sentences = re.sub(r"^```.*?^```", "", "\n".join(PAGES), flags=re.DOTALL | re.MULTILINE)
     for text in re.findall(r"(?<!`)`([^`]+)`(?!`)", sentences):
         try:
             tree = ast.parse(" ".join(text.split()), mode="eval")
@@ -62,7 +52,7 @@ def inline_calls():
 
 
 def resolved(node):
-    """Give what a name stands for, None if it is not ours."""
+    """Return what a name stands for, None if it is not ours."""
     if isinstance(node, ast.Name):
         names = {"trajlab": trajlab, "xr": xr, **{name: getattr(record, name) for name in record.__all__}}
         return names.get(node.id)
@@ -74,12 +64,5 @@ def resolved(node):
 
 
 @pytest.mark.parametrize(("function", "call"), list(inline_calls()))
-def test_readme__calls_within_sentences_fit_the_functions(function, call):
+def test_calls_within_sentences_fit_the_functions(function, call):
     inspect.signature(function).bind_partial(*call.args, **{keyword.arg: keyword.value for keyword in call.keywords})
-
-
-def test_readme__schedules_within_sentences_select_what_it_says():
-    names = {name: getattr(record, name) for name in ("every", "bursts")}
-    schedules = re.findall(r"`((?:every|bursts)\([^`]*)`", README)
-    selected = [[step for step in range(220) if eval(text, names)(step)] for text in schedules]
-    assert selected == [[*range(100), 100, 150, 200], [0, 1, 100, 101, 200, 201]]

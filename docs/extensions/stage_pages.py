@@ -219,9 +219,15 @@ def _index() -> Iterator[str]:
     yield "# Stages\n"
     yield "Each stage answers a question. [The gallery](gallery.md) shows a figure of each.\n"
     for title in dict.fromkeys(map(panel, stage_names())):
-        rows = [(f"[`{name}`]({name}.md)", escaped(summary(name))) for name in stage_names() if panel(name) == title]
-        yield f"## {title}\n\n{table(('stage', 'what it computes'), rows)}"
+        rows = [(f"[`{name}`]({name}.md)", _question(name)) for name in stage_names() if panel(name) == title]
+        yield f"## {title}\n\n{table(('stage', 'what it answers'), rows)}"
     yield "```{toctree}\n:hidden:\n\ngallery\n" + "\n".join(stage_names()) + "\n```\n"
+
+
+def _question(name: str) -> str:
+    """Return what a stage says after "Answers:"; its first line if it does not."""
+    asked = re.search(r"Answers: (.*?)(\n\s*\n|$)", sections(stage(name))[""], re.DOTALL)
+    return escaped(" ".join(asked[1].split())) if asked else escaped(summary(name))
 
 
 def _gallery(drawn: Mapping[str, bool]) -> Iterator[str]:

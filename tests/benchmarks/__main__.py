@@ -1,4 +1,4 @@
-"""Measure the engine against its goals: ``python -m tests.benchmarks [FOLDER]`` prints the table of the README.
+"""Measure the engine against its goals: ``python -m tests.benchmarks [FOLDER]`` prints the table of the documentation.
 
 The folder gets some 10 GB of data; a temporary one by default. Machines differ and are noisy: read the ratios.
 """

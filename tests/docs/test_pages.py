@@ -79,7 +79,7 @@ def test_each_experiment_has_a_page_with_claims_and_differences():
     assert len(experiments()) >= 9
     for name in experiments():
         text = "\n".join(page(name))
-        assert f"](" in overview and f"({name}.md)" in overview
+        assert "](" in overview and f"({name}.md)" in overview
         assert re.search(rf"^### .*: ({ANOTHER}|{SMALLER}|{REPEATED})$", text, re.MULTILINE)
         assert f"({name}.png)" in text and "## Claims" in text
     assert {row[2].strip() for row in rows(overview)[2:]} <= {ANOTHER, SMALLER, REPEATED}

@@ -174,33 +174,3 @@ def test_main__prints_what_differs(capsys):
 
     assert "initialization published: repeated in a smaller size" in printed
     assert "epochs: published 50, here 5" in printed and "gain: published 1.41421, here 1" in printed
-
-
-def rows_of_readme():
-    """Return the experiments of the README's table: what is as published, the verdict and what is ours."""
-    lines = [line for line in (FOLDER.parent / "README.md").read_text().splitlines() if line.startswith("| `")]
-    cells = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines)
-    rows = {row[0].strip("`"): row[1:] for row in cells if row[0].strip("`") in EXPERIMENTS}
-    return {name: (names_in(exact), verdict, names_in(ours)) for name, (exact, verdict, ours) in rows.items()}
-
-
-def names_in(cell):
-    return [name.strip(" `") for name in cell.split(",") if name.strip()]
-
-
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_readme__gives_the_verdict_that_follows_from_the_table_of_differences(experiment):
-    exact, verdict, ours = rows_of_readme()[experiment]
-    publication = Publication(FOLDER / experiment / "params.yaml")
-    verdicts = {}
-    for study in publication.studies:
-        for variant in publication.variants(study):
-            outcome = verdict_of(publication.of_variant(study, variant))
-            for name in (variant, study.rpartition("/")[2]):
-                verdicts.setdefault(name, set()).add(outcome)
-    assert set(exact) | set(ours) <= verdicts.keys()
-
-    for name in exact:
-        assert verdict in verdicts[name]
-    assert all(verdicts[name] == {ANOTHER} for name in ours)
-    assert verdict in (REPEATED, SMALLER, ANOTHER) and (exact or verdict == ANOTHER)
