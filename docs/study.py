@@ -1,6 +1,7 @@
 """Small runs on which the figures of the reference are computed: digits, points in the plane, and short sequences."""
 
 import tempfile
+from collections import OrderedDict
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -23,15 +24,21 @@ OPTIMIZERS: dict[str, Callable] = {
 
 def digits_network() -> nn.Module:
     """Build a convolutional network for images of 8×8 pixels."""
-    return nn.Sequential(
-        nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 16, 3, padding=1), nn.ReLU(),
-        nn.MaxPool2d(2), nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10),
-    )  # fmt: skip
+    layers = {
+        "conv1": nn.Conv2d(1, 8, 3, padding=1), "relu1": nn.ReLU(), "pool1": nn.MaxPool2d(2),
+        "conv2": nn.Conv2d(8, 16, 3, padding=1), "relu2": nn.ReLU(), "pool2": nn.MaxPool2d(2),
+        "flatten": nn.Flatten(), "fc1": nn.Linear(64, 32), "relu3": nn.ReLU(), "fc2": nn.Linear(32, 10),
+    }  # fmt: skip
+    return nn.Sequential(OrderedDict(layers))
 
 
 def plane_network() -> nn.Module:
     """Build a perceptron for points in the plane."""
-    return nn.Sequential(nn.Linear(2, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 2))
+    layers = {
+        "fc1": nn.Linear(2, 16), "relu1": nn.ReLU(), "fc2": nn.Linear(16, 16), "relu2": nn.ReLU(),
+        "fc3": nn.Linear(16, 2),
+    }  # fmt: skip
+    return nn.Sequential(OrderedDict(layers))
 
 
 class SequenceNetwork(nn.Module):

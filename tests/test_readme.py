@@ -23,10 +23,6 @@ def test_readme__is_short_and_its_links_lead_somewhere():
         assert (ROOT / target).exists(), target
 
 
-def test_readme__names_every_stage():
-    assert set(re.findall(r"`(\w+)`", README.partition("## What it computes")[2])) >= set(trajlab.stages.stage_names())
-
-
 def test_readme__records_and_asks(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names: dict = {}
