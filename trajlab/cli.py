@@ -221,6 +221,34 @@ def run_stages(
 
 
 @app.command()
+def explain(
+    run: Run,
+    step: Annotated[int, typer.Option(help="Step to explain.")],
+    window: Annotated[int, typer.Option(help="Number of optimizer steps to look back.")] = 50,
+    step_pattern: StepPattern = None,
+    series: Series = None,
+    key: Key = None,
+    parameters: Parameters = None,
+    params: Params = None,
+) -> None:
+    """Say what was unusual before a step, in the order in which it began, and what usually means that."""
+    from trajlab.running.explain import explain as explain_step
+    from trajlab.running.settings import read_settings, settings_of
+    from trajlab.running.step_source import say_step_source, step_attrs
+    from trajlab.runs.open import open as open_trajectory
+    from trajlab.runs.open import runs_in
+
+    reading: dict[str, Any] = {"step_pattern": step_pattern, "series": series, "key": key, "parameters": parameters}
+    settings = read_settings(params, "change_points", settings_of(stage("change_points")))
+    runs = runs_in(run)
+    for name, path in runs.items() or [("", run)]:
+        trajectory = open_trajectory(path, **reading)
+        say_step_source(step_attrs(trajectory))
+        explanation = explain_step(trajectory, step, window=window, **settings)
+        typer.echo(f"{name}\n{explanation}\n" if name else str(explanation))
+
+
+@app.command()
 def figure(
     result: Annotated[Path, typer.Argument(parser=as_path, help="Result of a stage.")],
     out: Annotated[

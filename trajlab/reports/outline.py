@@ -7,7 +7,7 @@ from trajlab.reports.findings.finding import Finding
 from trajlab.reports.sections import Section, slug
 
 QUESTIONS: dict[str, tuple[str, ...]] = {
-    "Did anything go wrong?": ("alerts",),
+    "Did anything go wrong?": ("alerts", "change_points"),
     "Did it learn?": ("evaluation",),
     "How did the weights move?": ("drift", "projection", "filters", "unit_lines"),
     "What did the weights become?": ("distribution", "spectrum"),

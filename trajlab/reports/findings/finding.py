@@ -30,11 +30,15 @@ class Finding(NamedTuple):
         Key of the figure that shows it; empty for none.
     alarm
         Whether something is broken.
+    surprise
+        How far it is from what was to be expected, in standard deviations: of a null, of other runs, or of the run's
+        own past. 0 where nothing says what was to be expected; such findings follow in the order of the page.
     """
 
     text: str
     figure: str = ""
     alarm: bool = False
+    surprise: float = 0.0
 
 
 @runtime_checkable
