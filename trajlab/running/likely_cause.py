@@ -60,8 +60,8 @@ def _weights_first(start: list[Unusual], events: list[Unusual]) -> str:
             "schedule or the optimizer's state."
         )
     return (
-        f"Only {_names(moved)} moved, before any gradient or loss was unusual: usually a learning rate or a state of the "
-        "optimizer of its own, or weights that were overwritten."
+        f"Only {_names(moved)} moved, before any gradient or loss was unusual: usually a learning rate of its own, a state "
+        "of the optimizer, or weights that were overwritten."
     )
 
 
