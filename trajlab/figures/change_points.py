@@ -11,8 +11,8 @@ from matplotlib.lines import Line2D
 
 from trajlab.figures.default import default
 from trajlab.figures.marks.canvas import canvas, tall
-from trajlab.figures.marks.colors import CATEGORIES, GRID
-from trajlab.figures.marks.labels import name_rows, shorten_to, step_axis
+from trajlab.figures.marks.colors import CATEGORIES, FAINT, GRID
+from trajlab.figures.marks.labels import name_rows, shorten_to, step_axis, value_axis
 from trajlab.figures.marks.lines import beside
 from trajlab.figures.panel import Panel
 from trajlab.statistics.studies import run_names
@@ -122,9 +122,12 @@ def _closeups(result: xr.Dataset, rows: np.ndarray, figure: Figure) -> None:
 def _closeup(series: xr.Dataset, ax: Axes) -> None:
     steps, values = series["step"].values, series["value"].values
     is_known = np.isfinite(values)
-    ax.plot(steps[is_known], values[is_known], color="0.5", linewidth=0.9)
-    if is_known.any() and values[is_known].min() > 0:
+    positive = values[is_known & (values > 0)]
+    if positive.size and values[is_known].min() >= 0:
         ax.set_yscale("log")
+        values = np.maximum(values, positive.min())  # zeros lie at the bottom
+    ax.plot(steps[is_known], values[is_known], color=FAINT, linewidth=0.9)
+    value_axis(ax.yaxis, series["value"], log=ax.get_yscale() == "log")
     for begin, code in zip(series["begins"].values, series["kind"].values, strict=True):
         if np.isfinite(begin):
             at = int(np.argmin(np.abs(np.where(is_known, steps, np.inf) - begin)))

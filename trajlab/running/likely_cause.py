@@ -60,8 +60,8 @@ def _weights_first(start: list[Unusual], events: list[Unusual]) -> str:
             "schedule or the optimizer's state."
         )
     return (
-        f"Only {_names(moved)} moved, before any gradient or loss was unusual: usually a learning rate of its own, a state "
-        "of the optimizer, or weights that were overwritten."
+        f"Only {_names(moved)} moved, before any gradient or loss was unusual: usually a learning rate of its own, its "
+        "optimizer's state, or weights that were overwritten."
     )
 
 
@@ -74,7 +74,9 @@ def _signals_first(start: list[Unusual], events: list[Unusual]) -> str:
         return f"The loss or another metric was unusual for a moment{when}: usually a single bad batch."
     if losses:
         return f"The loss or another metric changed for good{when}: usually other data or labels from this step on."
-    return f"The gradient of {_names(gradients)} was unusual first{when}: usually an unusual batch or an instability there."
+    return (
+        f"The gradient of {_names(gradients)} was unusual first{when}: usually an odd batch, or an instability there."
+    )
 
 
 def _is_gone(event: Unusual) -> bool:

@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from trajlab.reports.findings.finding import Finding
+from trajlab.reports.findings.finding import CERTAIN, Finding
 from trajlab.statistics.studies import run_names
 from trajlab.statistics.unusual import Unusual, quantity_words, unusual_before, verb_words
 from trajlab.statistics.wording import count
@@ -12,6 +12,9 @@ HEADLINES = ("total_changes",)
 
 TOLD = 3
 """Beginnings of changes that are told, those furthest from the past first."""
+
+NOTABLE = 6.0
+"""Standard deviations that a change of a usual run needs."""
 
 TOGETHER = 5
 """Steps within which changes count as one."""
@@ -65,4 +68,4 @@ def _finding(run: str, group: list[Unusual]) -> Finding:
     most = group[int(np.argmax(np.where(np.isfinite(scores), scores, -1.0)))]
     peak = "" if most is lead else f"; most of all, {quantity_words(most)} {verb_words(most)}"
     text = f"Step {lead.step:,}{where}: {quantity_words(lead)} {verb_words(lead)}{more}{peak}{told}."
-    return Finding(text, "begins", surprise=size or np.inf)
+    return Finding(text, "begins", surprise=size / NOTABLE if size else CERTAIN)

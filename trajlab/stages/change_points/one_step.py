@@ -100,7 +100,7 @@ def _level(values: np.ndarray) -> np.ndarray:
 
 
 def _of_past(residuals: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return median and robust standard deviation of the `window` residuals before each; NaN where there are too few."""
+    """Return median and robust standard deviation of the residuals before each; NaN where there are too few."""
     rows = _before(residuals, window)
     counts = np.isfinite(rows).sum(1)
     center = _medians(rows, counts)
