@@ -102,7 +102,9 @@ def explained(result: xr.Dataset, step: int, *, window: int = 50) -> Explanation
     if not events:
         return Explanation(step, first, [], [f"Nothing was unusual from step {first:,} to step {step:,}."])
     sentences = [_sentence(group) for group in _grouped(events)]
-    return Explanation(step, first, events, [*sentences, likely_cause(events)])
+    return Explanation(
+        step, first, events, [*sentences, likely_cause(events, set(map(str, result["quantity_of"].values)))]
+    )
 
 
 def _grouped(events: list[Unusual]) -> list[list[Unusual]]:

@@ -1,6 +1,6 @@
 """What usually means a sequence of unusual events."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from trajlab.statistics.unusual import Unusual
 from trajlab.statistics.wording import listed
@@ -18,13 +18,15 @@ VANISHED = 1e-2
 """Factor to which a gradient has fallen that is as good as gone."""
 
 
-def likely_cause(events: list[Unusual]) -> str:
+def likely_cause(events: list[Unusual], recorded: Collection[str]) -> str:
     """Return a sentence on what usually means this, judged by what came first.
 
     Parameters
     ----------
     events
         At least one, in the order in which they began.
+    recorded
+        Quantities that the run recorded: what was not recorded may have been unusual before.
     """
     start = [event for event in events if event.step <= events[0].step + FIRST - 1]
     lead = events[0]
@@ -34,7 +36,7 @@ def likely_cause(events: list[Unusual]) -> str:
     if rates:
         return "The learning rate itself changed first."
     if lead.quantity in ("update", "weight norm"):
-        return _weights_first(start, events)
+        return _weights_first(start, events, "gradient norm" in recorded)
     vanished = _places(event for event in start if _is_gone(event))
     if vanished:
         return (
@@ -44,8 +46,9 @@ def likely_cause(events: list[Unusual]) -> str:
     return _signals_first(start, events)
 
 
-def _weights_first(start: list[Unusual], events: list[Unusual]) -> str:
+def _weights_first(start: list[Unusual], events: list[Unusual], has_gradients: bool) -> str:
     lead = start[0]
+    before = ", before any gradient or loss was unusual" if has_gradients else ""
     moved = _places(event for event in start if event.step == lead.step and event.quantity in ("update", "weight norm"))
     every = _places(event for event in events if event.quantity != "metric")
     gone = _places(event for event in start if _is_gone(event))
@@ -55,12 +58,9 @@ def _weights_first(start: list[Unusual], events: list[Unusual]) -> str:
             "update."
         )
     if len(moved) > 1 and len(moved) >= MOST * len(every):
-        return (
-            "Most layers moved at once, before any gradient or loss was unusual: usually the learning rate, the "
-            "schedule or the optimizer's state."
-        )
+        return f"Most layers moved at once{before}: usually the learning rate, the schedule or the optimizer's state."
     return (
-        f"Only {_names(moved)} moved, before any gradient or loss was unusual: usually a learning rate of its own, its "
+        f"Only {_names(moved)} moved{before}: usually a learning rate of its own, its "
         "optimizer's state, or weights that were overwritten."
     )
 
