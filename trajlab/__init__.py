@@ -19,6 +19,7 @@ _HOMES = {
     "runs_in": "runs.open",
     "pack": "runs.pack",
     "run": "running.run",
+    "explain": "running.explain",
     "replay": "replays.replay",
     "read_probe": "replays.probe_files",
     "Observer": "replays.observers.observer",

@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from typer.core import TyperGroup
 
-from trajlab.errors import DEBUG, BadSetting, MissingData, TrajlabError, errors_in_one_line
+from trajlab.errors import DEBUG, BadSetting, errors_in_one_line
 from trajlab.running.help import stages_by_panel
 from trajlab.running.interrupt import interruptible
 from trajlab.running.options import (
@@ -43,9 +43,13 @@ and `trajlab drift --help` lists its settings.
 
 \b
   trajlab pack snapshots/ runs/
+  trajlab report runs/
   trajlab run runs/ results/ --stages drift,alerts
   trajlab report results/ report.html
 """
+
+
+OF_RUNS = "If PATH holds runs or checkpoints"
 
 
 class _Group(TyperGroup):
@@ -252,35 +256,58 @@ def run_stages(
 ) -> None:
     """Compute several stages in one pass over the data."""
     from trajlab.running.compute import write
+    from trajlab.running.several import lazy_results
+
+    options = RunOptions(run, parent, on, step_pattern, model, probe, device, unit_axis, trust, series, key, parameters)
+    named = _names(stages)
+    results, skipped = lazy_results(named or stage_names(), options, params=params, required=bool(named))
+    _say(results, skipped)
+    stores = {out / f"{name}.zarr": result for name, result in results.items()}
+    write(stores, overwrite=overwrite, workers=workers, scheduler=scheduler)
+
+
+def _names(stages: str) -> list[str]:
+    return [name.strip() for name in stages.split(",") if name.strip()]
+
+
+def _say(results: dict[str, Any], skipped: str) -> None:
+    """Say on stderr which stages and tensors are left out, and how steps were read."""
     from trajlab.running.left_out import say_left_out
-    from trajlab.running.settings import read_settings, settings_of
-    from trajlab.running.skipped_stages import skipped_stages
-    from trajlab.running.stage_command import lazy_result
     from trajlab.running.step_source import say_step_source
     from trajlab.schema import LEFT_OUT
 
-    options = RunOptions(run, parent, on, step_pattern, model, probe, device, unit_axis, trust, series, key, parameters)
-    results: dict[Path, Any] = {}
-    errors: dict[str, TrajlabError] = {}
-    named = [name.strip() for name in stages.split(",") if name.strip()]
-    for name in named or stage_names():
-        settings = read_settings(params, name, settings_of(stage(name)))
-        try:
-            results[out / f"{name}.zarr"] = lazy_result(name, options, settings)
-        except (MissingData, BadSetting) as error:
-            if named or (isinstance(error, BadSetting) and on is None):
-                raise
-            errors[name] = error
-    if errors:
-        words = skipped_stages(errors, len(stage_names()))
-        if len(set(map(str, errors.values()))) == 1 and not results:
-            raise next(iter(errors.values()))
-        if not results:
-            raise MissingData(f"cannot compute any stage of {run}: {words}; name a run that has what one needs")
-        say(words)
+    if skipped:
+        typer.echo(f"trajlab: {skipped}", err=True)
     say_step_source(*(result.attrs for result in results.values()))
     say_left_out(*(result.attrs.get(LEFT_OUT, {}) for result in results.values()))
-    write(results, overwrite=overwrite, workers=workers, scheduler=scheduler)
+
+
+@app.command()
+def explain(
+    run: Run,
+    step: Annotated[int, typer.Option(help="Step to explain.")],
+    window: Annotated[int, typer.Option(help="Number of optimizer steps to look back.")] = 50,
+    step_pattern: StepPattern = None,
+    series: Series = None,
+    key: Key = None,
+    parameters: Parameters = None,
+    params: Params = None,
+) -> None:
+    """Say what was unusual before a step, in the order in which it began, and what usually means that."""
+    from trajlab.running.explain import explain as explain_step
+    from trajlab.running.settings import read_settings, settings_of
+    from trajlab.running.step_source import say_step_source, step_attrs
+    from trajlab.runs.open import open as open_trajectory
+    from trajlab.runs.open import runs_in
+
+    reading: dict[str, Any] = {"step_pattern": step_pattern, "series": series, "key": key, "parameters": parameters}
+    settings = read_settings(params, "change_points", settings_of(stage("change_points")))
+    runs = runs_in(run)
+    for name, path in runs.items() or [("", run)]:
+        trajectory = open_trajectory(path, **reading)
+        say_step_source(step_attrs(trajectory))
+        explanation = explain_step(trajectory, step, window=window, **settings)
+        typer.echo(f"{name}\n{explanation}\n" if name else str(explanation))
 
 
 @app.command()
@@ -351,19 +378,83 @@ def network(
 
 @app.command()
 def report(
-    results: Annotated[Path, typer.Argument(parser=as_path, help="Folder of results.")],
-    out: Annotated[Path, typer.Argument(parser=as_path, help="HTML page to write, self-contained.")],
+    path: Annotated[
+        Path,
+        typer.Argument(parser=as_path, help="Folder of results; or a run, checkpoints or a folder of runs."),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Argument(
+            parser=as_path, help="HTML page to write, self-contained; by default <name of PATH>.html in this folder."
+        ),
+    ] = None,
     title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
     metrics: Annotated[
         Path | None, typer.Option(parser=as_path, help="JSON file to write the headline numbers of each run to.")
     ] = None,
     claims: Annotated[Path | None, typer.Option(parser=as_path, help="JSON file of claims to show first.")] = None,
+    stages: Annotated[
+        str,
+        typer.Option(
+            metavar="A,B,C",
+            help="Stages to compute of runs, or `all`; by default those that are cheap.",
+            rich_help_panel=OF_RUNS,
+        ),
+    ] = "",
+    results: Annotated[
+        Path | None,
+        typer.Option(
+            parser=as_path,
+            help="Folder to keep the computed results in; by default they are not kept.",
+            rich_help_panel=OF_RUNS,
+        ),
+    ] = None,
+    step_pattern: StepPattern = None,
+    series: Series = None,
+    key: Key = None,
+    parameters: Parameters = None,
+    model: Model = None,
+    probe: Probe = None,
+    device: Device = None,
+    trust: Trust = False,
+    params: Params = None,
     overwrite: Overwrite = False,
+    workers: Workers = None,
 ) -> None:
-    """Write a study's results as a page: findings first, then the figures and tables of each stage."""
-    from trajlab.reports.page import report as write_report
+    """Write a page of results, or of runs and checkpoints themselves: what stands out first, then figures and tables.
 
-    write_report(results, out, title=title, metrics=metrics, claims=claims, overwrite=overwrite)
+    Of runs, cheap stages are computed first: alerts, change_points, drift, distribution and gradient_statistics.
+    """
+    from trajlab.reports.page import report as write_report
+    from trajlab.runs.disk.atomic import check_free
+    from trajlab.statistics.read import holds_results
+
+    name = path.resolve().name.removesuffix(".zarr") or "report"
+    page = Path(f"{name}.html") if out is None else out
+    if not overwrite:
+        check_free(page)
+    shown: Any = path
+    if path.is_dir() and not holds_results(path):
+        from trajlab.running.compute import computed, write
+        from trajlab.running.several import CHEAP, lazy_results
+
+        options = RunOptions(
+            path, step_pattern=step_pattern, model=model, probe=probe, device=device, trust=trust, series=series,
+            key=key, parameters=parameters,
+        )  # fmt: skip
+        named = [] if stages == "all" else _names(stages)
+        wanted = stage_names() if stages == "all" else named or CHEAP
+        lazy, skipped = lazy_results(wanted, options, params=params, required=bool(named))
+        _say(lazy, skipped)
+        shown = computed(lazy, title=f"report of {name}", workers=workers)
+        if results is not None:
+            write({results / f"{stage_name}.zarr": result for stage_name, result in shown.items()}, overwrite=overwrite)
+        title = title or name
+    elif stages or results:
+        raise BadSetting(f"cannot compute stages of {path}: it holds results, not runs; name a run or a folder of runs")
+    write_report(shown, page, title=title, metrics=metrics, claims=claims, overwrite=overwrite)
+    if out is None:
+        typer.echo(page)
 
 
 @app.command()

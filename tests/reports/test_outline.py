@@ -1,11 +1,13 @@
 import re
+from typing import NamedTuple
 
 import numpy as np
 
 import trajlab
 from tests.reports.runs import plain
 from trajlab.reports.findings import findings
-from trajlab.reports.outline import LINES, OTHERS, QUESTIONS, question
+from trajlab.reports.findings.finding import Finding
+from trajlab.reports.outline import MOST, MOST_OF_A_SECTION, OTHERS, QUESTIONS, question, standing
 from trajlab.reports.page import report
 from trajlab.stages import stage_names
 
@@ -33,13 +35,36 @@ def test_report__asks_each_stage_one_question():
     assert set(placed) <= set(stage_names())
 
 
-def test_report__tells_the_first_of_each_stage_at_the_top_and_all_in_the_sections(results, page):
+class Section(NamedTuple):
+    title: str
+    findings: list[Finding]
+
+
+def test_standing__ranks_by_surprise_and_keeps_the_order_of_the_page_where_there_is_none():
+    sections = [
+        Section(
+            "a", [Finding("a0"), Finding("a1", surprise=9.0), Finding("a2", surprise=8.0), Finding("a3", surprise=7.0)]
+        ),
+        Section("b", [Finding("b0"), Finding("b1", alarm=True), Finding("a1", surprise=50.0)]),
+        Section("c", [Finding("c0", surprise=0.5), Finding("c1")]),
+        Section("d", [Finding(f"d{i}", alarm=i > 1) for i in range(4)]),
+    ]
+    first, rest = standing(sections)
+    assert [finding.text for _, finding in first] == ["d2", "d3", "b1", "a1", "a2", "b0", "c0"]
+    assert [finding.text for _, finding in rest] == ["a0", "a3", "c1", "d0", "d1"]
+    assert len(first) == MOST and MOST_OF_A_SECTION == 2
+    assert standing([]) == ([], [])
+
+
+def test_report__tells_seven_findings_at_the_top_the_others_one_click_away_and_all_in_the_sections(results, page):
     top, below = page.split('class="standing"')[1].split("<section", 1)
+    first, others = top.split("<details>")
     said = {name: [finding.text.replace("`", "") for finding in findings(result)] for name, result in results.items()}
 
-    assert sum(map(len, said.values())) > LINES >= top.count("<li>") >= len(results)
+    assert first.count("<li") == MOST
+    assert first.count("<li") + others.count("<li") == len({text for texts in said.values() for text in texts})
     for texts in said.values():
-        assert texts[0] in plain(top)
+        assert [text for text in texts if text not in plain(top)] == []
         assert [text for text in texts if text not in plain(below)] == []
 
 

@@ -1,6 +1,5 @@
 """What the page is started on: runs, results, or both."""
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -14,8 +13,8 @@ from trajlab.runs.disk.paths import as_path, is_url, reaching
 from trajlab.runs.open import open as open_trajectory
 from trajlab.runs.open import runs_in
 from trajlab.runs.trajectory import Trajectory
-from trajlab.schema import RESULT_VERSION, STORE_FILE, family
-from trajlab.statistics.read import read
+from trajlab.schema import RESULT_VERSION, family
+from trajlab.statistics.read import conventions, read
 
 Shown = str | Path | Trajectory | xr.Dataset | Mapping[str, Any]
 """A path, a run, a result, or several of these by name."""
@@ -114,7 +113,7 @@ def _add(source: Source, name: str, value: Any) -> None:
         _put(source.results, name or stage, read(value).assign_attrs(stage=stage))
     elif isinstance(value, str | Path):
         path = as_path(value)
-        if name and _conventions(path) == family(RESULT_VERSION):
+        if name and conventions(path) == family(RESULT_VERSION):
             _put(source.results, name, read_lazily(path))
         else:
             _put(source.runs, name, open_trajectory(path, **source.reading))
@@ -131,12 +130,12 @@ def _add_path(source: Source, path: Path, trust: bool) -> None:
         if not path.is_dir():
             what = "a file" if path.exists() else "nothing"
             raise MissingData(f"cannot explore {path}: there is {what}; name a folder of runs, checkpoints or results")
-        if _conventions(path) == family(RESULT_VERSION):
+        if conventions(path) == family(RESULT_VERSION):
             _put(source.results, path.stem, read_lazily(path))
             source.paths[path.stem] = path
             return
-        stores = [*sorted(path.glob("*.zarr")), *sorted(path.glob("*/*.zarr"))] if not _conventions(path) else []
-    results = [store for store in stores if _conventions(store) == family(RESULT_VERSION)]
+        stores = [*sorted(path.glob("*.zarr")), *sorted(path.glob("*/*.zarr"))] if not conventions(path) else []
+    results = [store for store in stores if conventions(store) == family(RESULT_VERSION)]
     for store in results:
         name = store.stem if store.parent == path else f"{store.parent.name}/{store.stem}"
         try:
@@ -180,16 +179,6 @@ def _put(table: dict[str, Any], name: str, value: Any) -> None:
     if name in table:
         raise BadSetting(f"cannot explore two things of the name {name}; rename one of them, or name one of them only")
     table[name] = value
-
-
-def _conventions(path: Path) -> str:
-    """Return what a Zarr group is of, without its version; empty for other folders."""
-    try:
-        with reaching(path):
-            header = json.loads((path / STORE_FILE).read_text(encoding="utf-8"))
-        return family(header["attributes"].get("Conventions"))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return ""
 
 
 def _files(path: Path) -> list[str]:

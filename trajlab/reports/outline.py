@@ -7,7 +7,7 @@ from trajlab.reports.findings.finding import Finding
 from trajlab.reports.sections import Section, slug
 
 QUESTIONS: dict[str, tuple[str, ...]] = {
-    "Did anything go wrong?": ("alerts",),
+    "Did anything go wrong?": ("alerts", "change_points"),
     "Did it learn?": ("evaluation",),
     "How did the weights move?": ("drift", "projection", "filters", "unit_lines"),
     "What did the weights become?": ("distribution", "spectrum"),
@@ -25,17 +25,23 @@ WEIGHTS = "How did the weights move?"
 OTHERS = "Other results"
 """Heading of results whose stages ask no question."""
 
-LINES = 12
-"""Number of findings at the top: the first of each section, and second ones while there is room."""
+MOST = 7
+"""Findings at the top."""
+
+MOST_OF_A_SECTION = 2
+"""Findings of a section among these."""
 
 
 class Group(NamedTuple):
-    """Sections that answer a question, and their findings at the top, each with the title of its section."""
+    """Sections that answer a question."""
 
     key: str
     title: str
     sections: list[Section]
-    telling: list[tuple[str, Finding]]
+
+
+Told = tuple[str, Finding]
+"""A finding with the title of its section."""
 
 
 def rank(stage: str) -> int:
@@ -55,7 +61,7 @@ def question(stage: str, stated: str = "") -> str:
 
 
 def grouped(sections: list[Section]) -> list[Group]:
-    """Group sections by question, and choose the findings at the top.
+    """Group sections by question.
 
     Parameters
     ----------
@@ -65,28 +71,42 @@ def grouped(sections: list[Section]) -> list[Group]:
     order = list(QUESTIONS)
     ranks = {asked: rank for rank, asked in enumerate(order)}
     sections = sorted(sections, key=lambda section: ranks.get(_asked(section), len(order)))
-    calm = {section.key: [finding for finding in section.findings if not finding.alarm] for section in sections}
-    room = LINES - sum(map(bool, calm.values()))
-    groups = []
-    for asked, members in groupby(sections, key=_asked):
-        members_of, telling = list(members), []
-        for section in members_of:
-            two = len(calm[section.key]) > 1 and room > 0
-            room -= two
-            telling += [(section.title, finding) for finding in calm[section.key][: 1 + two]]
-        groups.append(Group(f"group-{slug(asked.lower().rstrip('?'))}", asked, members_of, telling))
-    return groups
+    return [
+        Group(f"group-{slug(asked.lower().rstrip('?'))}", asked, list(members))
+        for asked, members in groupby(sections, key=_asked)
+    ]
+
+
+def standing(sections: list[Section]) -> tuple[list[Told], list[Told]]:
+    """Return the findings that stand out, at most `MOST`, and all others; each sentence once.
+
+    Those that say that something is broken come first, then the most surprising, at most `MOST_OF_A_SECTION` of a
+    section. Where nothing says what was to be expected, the first of each section follow in the order of the page.
+
+    Parameters
+    ----------
+    sections
+        All sections, in the order of the page.
+    """
+    place: dict[str, tuple[int, int, Told]] = {}
+    for number, section in enumerate(sections):
+        for position, finding in enumerate(section.findings):
+            place.setdefault(finding.text, (number, position, (section.title, finding)))
+    ranked = sorted(place.values(), key=_rank)
+    top: list[tuple[int, int, Told]] = []
+    for candidate in ranked:
+        of_section = sum(number == candidate[0] for number, _, _ in top)
+        if len(top) < MOST and (of_section < MOST_OF_A_SECTION or candidate[2][1].alarm):
+            top.append(candidate)
+    rest = [item for item in sorted(place.values(), key=lambda item: item[:2]) if item not in top]
+    return [told for _, _, told in top], [told for _, _, told in rest]
+
+
+def _rank(item: tuple[int, int, Told]) -> tuple:
+    number, position, (_, finding) = item
+    surprise = finding.surprise if finding.surprise >= 1.0 else 0.0
+    return not finding.alarm, -surprise, position, number
 
 
 def _asked(section: Section) -> str:
     return WEIGHTS if section.of_weights else question(section.stage, section.question)
-
-
-def alarms(sections: list[Section]) -> list[tuple[str, Finding]]:
-    """Return the alarms, each sentence once, with the title of the first section that has it."""
-    first_of: dict[str, tuple[str, Finding]] = {}
-    for section in sections:
-        for finding in section.findings:
-            if finding.alarm:
-                first_of.setdefault(finding.text, (section.title, finding))
-    return list(first_of.values())

@@ -15,7 +15,7 @@ from trajlab.errors import BadSetting, MissingData
 from trajlab.reports.claims import UNSTATED, VERDICTS, Claim, measured_text, read_claims
 from trajlab.reports.findings import headlines
 from trajlab.reports.head import heading
-from trajlab.reports.outline import alarms, grouped, rank
+from trajlab.reports.outline import grouped, rank, standing
 from trajlab.reports.sections import Section, section, slug
 from trajlab.runs.disk.atomic import check_free, write_file
 from trajlab.runs.disk.paths import as_path, reaching
@@ -81,8 +81,9 @@ def report(
         undefined=jinja2.StrictUndefined,
     )  # fmt: skip
     environment.filters["code"] = _code
+    first, rest = standing(sections)
     page = environment.get_template("page.html").render(
-        groups=grouped(sections), alarms=alarms(sections), claims=[_row(claim, sections) for claim in stated],
+        groups=grouped(sections), standing=first, others=rest, claims=[_row(claim, sections) for claim in stated],
         verdicts=VERDICTS, unstated=UNSTATED, **header,
     )  # fmt: skip
     write_file(targets[0], page.encode())

@@ -61,6 +61,22 @@ def write(
             )  # fmt: skip
 
 
+def computed(results: Mapping[str, xr.Dataset], *, title: str, workers: int | None = None) -> dict[str, xr.Dataset]:
+    """Compute results in one pass over the data, and return them in memory.
+
+    Parameters
+    ----------
+    results
+        Results by name.
+    title
+        What the progress bar says is computed.
+    workers
+        Number of threads; by default one per core.
+    """
+    with computing(title, workers=workers):
+        return dict(zip(results, dask.compute(*results.values()), strict=True))
+
+
 @contextmanager
 def computing(title: str, *, workers: int | None = None, scheduler: str | None = None) -> Iterator[None]:
     """Configure `dask.compute`: fuse scans, use these workers or this scheduler, and show progress on a terminal.

@@ -1,6 +1,7 @@
 """Settings of a stage: its keyword-only parameters, from a call or a YAML file."""
 
 import inspect
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
@@ -38,7 +39,8 @@ def check_settings(function: Callable, values: Mapping[str, Any]) -> dict[str, A
     Raises
     ------
     BadSetting
-        This is no stage, it lacks such a setting, or a value is not of the setting's type.
+        This is no stage, it lacks such a setting, or a value is not of the setting's type; or it is NaN or Inf, which
+        no stage of trajlab has a use for.
     """
     try:
         settings = settings_of(function)
@@ -53,6 +55,8 @@ def check_settings(function: Callable, values: Mapping[str, Any]) -> dict[str, A
     plain = {key: value.tolist() if hasattr(value, "tolist") else value for key, value in values.items()}
     for key, value in plain.items():
         _check_type(name, key, value, settings[key].annotation)
+        if function.__module__.startswith("trajlab."):
+            _check_finite(name, key, value)
     return plain
 
 
@@ -68,6 +72,12 @@ def _check_type(stage_name: str, setting: str, value: Any, annotation: Any) -> N
         if not isinstance(value, kind) or (isinstance(value, bool) and annotation is not bool):
             hint = "; write an exponent as 1.0e-7" if isinstance(value, str) and EXPONENT.fullmatch(value) else ""
             raise BadSetting(f"{stage_name} needs {words} for {setting}; found {value!r:.100}{hint}")
+
+
+def _check_finite(stage_name: str, setting: str, value: Any) -> None:
+    values = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+    if any(isinstance(number, float) and not math.isfinite(number) for number in values):
+        raise BadSetting(f"{stage_name} needs a finite number for {setting}; found {value!r}")
 
 
 def read_settings(file: Path | None, stage_name: str, names: Sequence[str] | dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Reading stored results, and checking what they say of themselves."""
 
+import json
 from pathlib import Path
 
 import xarray as xr
@@ -8,7 +9,7 @@ from trajlab.errors import DamagedData, MissingData
 from trajlab.runs.disk.inside import check_tree
 from trajlab.runs.disk.paths import as_path, reaching
 from trajlab.runs.disk.reading import reading
-from trajlab.schema import RESULT_VERSION, STORE_FILE
+from trajlab.schema import RESULT_VERSION, STORE_FILE, family
 from trajlab.statistics.wording import listed
 
 
@@ -61,3 +62,19 @@ def _check(result: xr.Dataset, where: str) -> None:
             f"cannot read {where}: it lacks {listed(lacking)}, which {result.attrs.get('stage', 'its stage')} of "
             f"trajlab {result.attrs.get('trajlab', '(unknown version)')} wrote; compute the stage again."
         )
+
+
+def holds_results(folder: Path) -> bool:
+    """Return whether a folder is a stored result, or holds some, directly or in its folders."""
+    stores = [folder, *sorted(folder.glob("*.zarr")), *sorted(folder.glob("*/*.zarr"))]
+    return any(conventions(store) == family(RESULT_VERSION) for store in stores)
+
+
+def conventions(path: Path) -> str:
+    """Return what a Zarr group is of, without its version; empty for other folders."""
+    try:
+        with reaching(path):
+            header = json.loads((path / STORE_FILE).read_text(encoding="utf-8"))
+        return family(header["attributes"].get("Conventions"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return ""

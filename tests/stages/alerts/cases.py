@@ -66,12 +66,13 @@ def with_random_labels(moment: Moment) -> None:
 
 RELU, TANH, GELU = (partial(perceptron, activation) for activation in (nn.ReLU, nn.Tanh, nn.GELU))
 CNN = convolutional
+DEEP = partial(perceptron, nn.ReLU, 32, 4)
 SIGMOIDS = partial(perceptron, nn.Sigmoid, 24, 10)
 SGD, ADAM = torch.optim.SGD, torch.optim.Adam
 NETWORKS = [
     RELU, TANH, GELU, CNN, partial(convolutional, norm=True), partial(initialized, RELU, nn.init.kaiming_normal_),
     partial(initialized, TANH, nn.init.xavier_normal_), partial(initialized, GELU, nn.init.orthogonal_),
-    partial(initialized, partial(perceptron, nn.ReLU, 32, 4), nn.init.kaiming_normal_), partial(initialized, CNN, nn.init.kaiming_normal_),
+    partial(initialized, DEEP, nn.init.kaiming_normal_), partial(initialized, CNN, nn.init.kaiming_normal_),
 ]  # fmt: skip
 OPTIMIZERS = [
     partial(SGD, lr=0.1), partial(SGD, lr=0.03, momentum=0.9), partial(ADAM, lr=0.003),
@@ -85,8 +86,8 @@ LOSS = ("LossNotDecreasing",)
 SICK = [
     *(Case("learning rate too high", RELU, partial(SGD, lr=lr), seed, (*LOSS, "ExplodingTensor"))
       for seed, lr in enumerate((30.0, 100.0, 300.0))),
-    *(Case("exploding", partial(initialized, partial(perceptron, nn.ReLU, 32, depth), partial(nn.init.normal_, std=2.0)),
-           partial(SGD, lr=1.0), seed, ("ExplodingTensor",)) for seed, depth in enumerate((4, 6))),
+    *(Case("exploding", partial(initialized, network, partial(nn.init.normal_, std=2.0)), partial(SGD, lr=1.0), seed,
+           ("ExplodingTensor",)) for seed, network in enumerate((DEEP, partial(perceptron, nn.ReLU, 32, 6)))),
     *(Case("dead ReLUs", partial(shifted, network, layer), ADAM, seed, ("DeadRelu",))
       for seed, (network, layer) in enumerate(((RELU, 0), (RELU, 2), (CNN, 4)))),
     *(Case("vanishing gradients", partial(initialized, SIGMOIDS, partial(nn.init.normal_, std=std)),

@@ -77,11 +77,17 @@ def test_alerts__rules_on_metrics(rng):
     loss = np.concatenate([np.linspace(2, 1, 60), [50.0], np.linspace(1, 1, 39)])
     validation = np.where(np.arange(100) % 20 == 19, np.linspace(1, 3, 100), np.nan)
     metrics = {"loss": loss, "val_loss": validation, "lr": np.ones(100)}
-    result = trajlab.run("alerts", trajlab.from_arrays({"w": np.ones((100, 2, 2))}, metrics=metrics)).compute()
+    run = trajlab.from_arrays({"w": np.ones((100, 2, 2))}, metrics=metrics)
+    result = trajlab.run("alerts", run, published=True).compute()
     assert fired(result, "LossNotDecreasing") == {"loss": 60}
     assert fired(result, "Spike") == {"loss": 60}
     assert fired(result, "Overfit") == {"val_loss": 39}
-    stuck = trajlab.run("alerts", trajlab.from_arrays({}, metrics={"loss": np.ones(20)}, steps=np.arange(20))).compute()
+    calm = trajlab.run("alerts", run).compute()
+    assert fired(calm, "LossNotDecreasing") == {"loss": 60}  # the spike is in the window
+    assert fired(calm, "Overfit") == {"val_loss": 39}
+    stuck = trajlab.run(
+        "alerts", trajlab.from_arrays({}, metrics={"loss": np.ones(20)}, steps=np.arange(20)), published=True
+    ).compute()
     assert fired(stuck, "PoorWeightInitialization") == {"loss": 5}
     assert stuck.sel(check="PoorWeightInitialization loss").last_step == 9
 
@@ -126,7 +132,7 @@ def test_poor_weight_initialization__variances_of_weights_and_of_activations(rng
     noise = (noise - noise.mean()) / noise.std()
     run = trajlab.from_arrays({"a": noise[None] / 10, "b": np.ascontiguousarray(scale * noise.T)[None] / 20})
     result = trajlab.run("alerts", run).compute()
-    assert fired(result, "PoorWeightInitialization") == expected  # fan_in·var: 100/100 and scale²·400/400
+    assert fired(result, "PoorWeightInitialization") == expected  # two layers; fan_in·var: 100/100 and scale²·400/400
     layers = {"a": layer(noise[None]), "b": layer(scale * noise[None])}
     assert fired(alerts(activation=layers).compute(), "PoorWeightInitialization") == expected
 
@@ -137,7 +143,7 @@ def test_poor_weight_initialization__looks_at_the_first_steps_only(rng):
     run = trajlab.from_arrays(weights, {"a.weight": np.r_[np.ones((15, 1, 4)) * np.arange(4), np.zeros((15, 1, 4))]})
     result = trajlab.run("alerts", run).compute()
     assert fired(result, "PoorWeightInitialization") == {}
-    later = trajlab.run("alerts", run, poor_weight_initialization_steps=20).compute()
+    later = trajlab.run("alerts", run, poor_weight_initialization_steps=20, published=True).compute()
     assert fired(later, "PoorWeightInitialization") == {"network": 15, "a.weight.grad": 15}
 
 
@@ -177,6 +183,10 @@ def test_alerts__a_run_with_nothing_to_check():
     ("settings", "message"),
     [
         ({"spike_window": 1}, "spike_window=1: choose 2 or more"),
+        ({"spike_smallest_deviation": -1.0}, "spike_smallest_deviation=-1.0: choose a finite number ≥ 0"),
+        ({"spike_smallest_deviation": np.nan}, "a finite number for spike_smallest_deviation; found nan"),
+        ({"vanishing_gradient_threshold": np.inf}, "a finite number for vanishing_gradient_threshold; found inf"),
+        ({"saturated_activation_threshold_tanh": [-np.inf, 1.0]}, "a finite number for saturated_activation_thr"),
         ({"saturated_activation_threshold_tanh": [1.0, -1.0]}, "threshold_tanh=.*two numbers"),
         ({"rank_collapse_measure": "stabel"}, "effective or stable"),
         ({"loss": "los"}, "'los'.*loss, epoch"),
@@ -185,6 +195,20 @@ def test_alerts__a_run_with_nothing_to_check():
 def test_alerts__settings_that_make_no_sense(example, settings, message):
     with pytest.raises(BadSetting, match=message):
         trajlab.run("alerts", example, **settings)
+
+
+def test_alerts__settings_of_a_direct_call_are_checked_too(example):
+    for bad in (-1.0, np.nan, np.inf):
+        with pytest.raises(BadSetting, match="spike_smallest_deviation=.*finite number"):
+            alerts(example.metrics, spike_smallest_deviation=bad)
+
+
+def test_alerts__biases_are_checked_as_published_only(rng):
+    still = {"a.weight": walk(rng)["a.weight"], "a.bias": np.ones((12, 6))}
+    run = trajlab.from_arrays(still, {"a.weight": walk(rng)["a.weight"], "a.bias": np.zeros((12, 6))})
+    for published, places in ((False, ({}, {})), (True, ({"a.bias": 2}, {"a.bias.grad": 0}))):
+        result = trajlab.run("alerts", run, published=published).compute()
+        assert (fired(result, "UnchangedTensor"), fired(result, "VanishingGradient")) == places
 
 
 def test_alerts__runs_are_stacked_by_the_names_of_their_checks(example):

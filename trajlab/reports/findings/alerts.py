@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from trajlab.reports.findings.finding import Finding
+from trajlab.reports.findings.finding import CERTAIN, Finding
 from trajlab.statistics.studies import run_names
 from trajlab.statistics.wording import count, listed
 
@@ -11,6 +11,9 @@ HEADLINES = ("rules_fired",)
 
 BROKEN = ("ExplodingTensor",)
 """Rules that tell that something is broken."""
+
+FIRED = 3.0
+"""Surprise of a rule that fires: by default at most one healthy run in twenty does so."""
 
 
 def alerts(result: xr.Dataset) -> list[Finding]:
@@ -59,7 +62,7 @@ def _fired(result: xr.Dataset, rule: str) -> Finding | None:
     text = f"`{rule}` fires first at step {int(step):,}, {where}"
     text += f", and last at step {last:,}" if last > step else ""
     text += f"; in all at {listed(more)}" if more else ""
-    return Finding(f"{text}.", "places", alarm=rule in BROKEN)
+    return Finding(f"{text}.", "places", alarm=rule in BROKEN, surprise=CERTAIN if rule in BROKEN else FIRED)
 
 
 def _quiet(result: xr.Dataset, fired: bool) -> list[Finding]:

@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from trajlab.reports.findings.finding import Finding, nonfinite
+from trajlab.reports.findings.finding import CERTAIN, Finding, nonfinite
 from trajlab.statistics.extremes import last, total_of
 from trajlab.statistics.wording import count, number, share
 
@@ -64,14 +64,15 @@ def _ends(result: xr.Dataset) -> list[Finding]:
     same = [pair for pair, value in distances_of.items() if value == 0]
     ended = _ended(result, distances)
     if len(same) == len(distances_of):
-        return [Finding(f"All runs {ended} with identical weights.", "distance")]
+        return [Finding(f"All runs {ended} with identical weights.", "distance", surprise=CERTAIN)]
     text = f"{_two(near)} {ended} nearest: {share(distances_of[near])} of the mean of their norms apart"
     text = f"{_two(near)} {ended} with identical weights" if same else text
     if len(distances_of) == 1:
         text = f"{_two(near)} {ended} {share(distances_of[near])} of the mean of their norms apart{UNRELATED}"
     if near != far:
         text += f"; {_two(far)} farthest, {share(distances_of[far])} apart{UNRELATED}"
-    return [Finding(f"{text[:1].upper()}{text[1:]}.", "relative_distance" if "run" in result.dims else "distance")]
+    figure = "relative_distance" if "run" in result.dims else "distance"
+    return [Finding(f"{text[:1].upper()}{text[1:]}.", figure, surprise=CERTAIN if same else 0.0)]
 
 
 def _ended(result: xr.Dataset, distances: xr.DataArray) -> str:
@@ -137,7 +138,9 @@ def _directions(result: xr.Dataset) -> list[Finding]:
     text += (
         f"; {len(related):,} of {count(len(cosine_of), 'pair')} are related beyond chance" if len(cosine_of) > 1 else ""
     )
-    return [Finding(f"{text[:1].upper()}{text[1:]}.", "update_cosine" if "run" in result.dims else "distance")]
+    figure = "update_cosine" if "run" in result.dims else "distance"
+    beyond = cosine_of[most] / (SIGMAS * chance[most])
+    return [Finding(f"{text[:1].upper()}{text[1:]}.", figure, surprise=beyond)]
 
 
 def _units(result: xr.Dataset) -> list[Finding]:

@@ -17,6 +17,9 @@ HEADLINES = (
     "fraction_weight_static",
 )
 
+MANY = 0.2
+"""Share of dead units from which on it is a surprise."""
+
 MOST_NAMED = 6
 """Layers that a finding names."""
 
@@ -75,7 +78,7 @@ def _end(result: xr.Dataset, name: str, word: str) -> list[Finding]:
         runs = last(total).values if total is not None and "run" in total.dims else None
         if runs is not None and np.isfinite(runs).sum() > 1:
             text += f", the most of all runs; the median is {share(float(np.nanmedian(runs)))}"
-        findings.append(Finding(f"{text}.", "total"))
+        findings.append(Finding(f"{text}.", "total", surprise=point.value / MANY))
     start = None if total is None else extreme(typical(total.dropna("step", how="all").isel(step=slice(1))))
     if start is not None and start.value > 0:
         median = " (median of the runs)" if "run" in result.dims else ""
@@ -84,7 +87,7 @@ def _end(result: xr.Dataset, name: str, word: str) -> list[Finding]:
     layer = extreme(last(result[name])) if "layer" in result.dims else None
     if layer is not None and layer.value > 0:
         text = f"{_fed(result, layer.at['layer'])} has the largest share of units {word} at the end{in_run(layer)}"
-        findings.append(Finding(f"{text}: {share(layer.value)}.", name))
+        findings.append(Finding(f"{text}: {share(layer.value)}.", name, surprise=layer.value / MANY))
     return findings
 
 

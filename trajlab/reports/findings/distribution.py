@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from trajlab.reports.findings.finding import Finding, nonfinite
+from trajlab.reports.findings.finding import CERTAIN, Finding, nonfinite
 from trajlab.statistics.extremes import ENOUGH, Extreme, extreme, in_run, large, last
 from trajlab.statistics.result import reference_name
 from trajlab.statistics.wording import number, share
@@ -44,7 +44,7 @@ def _shift(result: xr.Dataset) -> list[Finding]:
         f"{number(distance)} from {reference_name(result.attrs)} (chance gives {number(chance)}), standard deviation "
         f"from {number(before)} to {number(after)}."
     )
-    return [Finding(text, "ks")]
+    return [Finding(text, "ks", surprise=point.value)]
 
 
 def _spread(result: xr.Dataset) -> list[Finding]:
@@ -53,10 +53,11 @@ def _spread(result: xr.Dataset) -> list[Finding]:
     wide, narrow = extreme(change), extreme(change, least=True)
     if wide is not None and wide.value >= 1.5:
         text = f"{_name(wide)} spread out most{in_run(wide)}: its standard deviation grew {number(wide.value)}-fold."
-        findings.append(Finding(text[0].upper() + text[1:], "std"))
+        findings.append(Finding(text[0].upper() + text[1:], "std", surprise=np.log(wide.value) / np.log(1.5)))
     if narrow is not None and narrow.value <= 0.5:
         text = f"{_name(narrow)} shrank most{in_run(narrow)}: its standard deviation fell to {share(narrow.value)}."
-        findings.append(Finding(text[0].upper() + text[1:], "std"))
+        fall = np.log2(1.0 / narrow.value) if narrow.value > 0 else CERTAIN
+        findings.append(Finding(text[0].upper() + text[1:], "std", surprise=fall))
     return findings
 
 
@@ -67,4 +68,4 @@ def _tails(result: xr.Dataset) -> list[Finding]:
         return []
     before, after = float(start.sel(point.at)), float(end.sel(point.at))
     text = f"{_name(point)} grew the heaviest tails{in_run(point)}: excess kurtosis from {before:.1f} to {after:.1f}."
-    return [Finding(text[0].upper() + text[1:], "quantiles")]
+    return [Finding(text[0].upper() + text[1:], "quantiles", surprise=point.value / TAILS)]

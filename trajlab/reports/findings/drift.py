@@ -3,7 +3,8 @@
 import numpy as np
 import xarray as xr
 
-from trajlab.reports.findings.finding import Finding, nonfinite
+from trajlab.reports.findings.finding import CERTAIN, Finding, nonfinite
+from trajlab.reports.findings.snapshots import unusual_snapshots
 from trajlab.statistics.extremes import extreme, in_run, last, most_unmoved, size_in, total_of, typical
 from trajlab.statistics.result import is_from_start, reference_name
 from trajlab.statistics.studies import facts, telling_facts
@@ -16,6 +17,9 @@ OF_THE_PATH = ("path_length", "straightness")
 
 NOTABLE = 1.25
 """Factor between the medians of groups of runs from which on a finding compares them."""
+
+UNMOVED = 0.2
+"""Share of entries that never change from which on it is a surprise: some pixels are always dark."""
 
 
 def headline_data(result: xr.Dataset) -> xr.Dataset:
@@ -41,6 +45,7 @@ def drift(result: xr.Dataset) -> list[Finding]:
     findings += _frozen(same, snapshots)
     if bool((same | (snapshots <= 1)).all()):
         return findings
+    findings += unusual_snapshots(result)
     if is_from_start(result.attrs):
         findings += [*_layers(result), *_runs(result), *_path(result)]
     return [*findings, *_unmoved(result)]
@@ -66,10 +71,12 @@ def _frozen(same: xr.DataArray, snapshots: xr.DataArray) -> list[Finding]:
     if not bool(same.any()):
         return []
     if "run" not in same.dims:
-        return [Finding(f"All {int(snapshots)} snapshots hold the same weights: no entry of any tensor ever changed.")]
+        text = f"All {int(snapshots)} snapshots hold the same weights: no entry of any tensor ever changed."
+        return [Finding(text, surprise=CERTAIN)]
     runs = [f"`{run}`" for run in same["run"].values[same.values]]
     which = "every run" if bool(same.all()) else f"{count(len(runs), 'run')} ({listed(runs)})"
-    return [Finding(f"All snapshots of {which} hold the same weights: no entry of any tensor ever changed.")]
+    text = f"All snapshots of {which} hold the same weights: no entry of any tensor ever changed."
+    return [Finding(text, surprise=CERTAIN)]
 
 
 def _layers(result: xr.Dataset) -> list[Finding]:
@@ -127,7 +134,7 @@ def _runs(result: xr.Dataset) -> list[Finding]:
                 f"those with `{near}`: {share(medians[far])} and {share(medians[near])} of the initial norm (medians, "
                 "whole network)."
             )
-            findings.append(Finding(text, "total"))
+            findings.append(Finding(text, "total", surprise=np.log(medians[far] / medians[near]) / np.log(NOTABLE)))
     return findings
 
 
@@ -158,4 +165,4 @@ def _unmoved(result: xr.Dataset) -> list[Finding]:
     if row and cause:
         words = str(cause.at["cause"]).replace("_", " ")
         text += f", most of them in `{row.at['parameter']}`; the main cause is “{words}”"
-    return [Finding(f"{text}.", "unchanged")]
+    return [Finding(f"{text}.", "unchanged", surprise=point.value / total / UNMOVED)]

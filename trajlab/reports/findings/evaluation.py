@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from trajlab.reports.findings.finding import Finding, nonfinite
+from trajlab.reports.findings.finding import CERTAIN, Finding, nonfinite
 from trajlab.statistics.extremes import by_group, extreme, in_run, last, typical
 from trajlab.statistics.wording import count, listed, number, share
 
@@ -69,7 +69,8 @@ def _rise(loss: xr.DataArray, ratio: xr.DataArray, words: str, template: str) ->
     rose = int((ratio >= WORSE).sum())
     where = f" in {rose} of {count(ratio.size, 'run')}, most{in_run(point)}" if rose > 1 else in_run(point)
     ends = template.format(step=step, least=number(float(of_run.min())), end=number(float(last(of_run))))
-    return Finding(f"The loss rose {words}{where}: {ends}.", "loss")
+    surprise = np.log(point.value) / np.log(WORSE) if np.isfinite(point.value) else CERTAIN
+    return Finding(f"The loss rose {words}{where}: {ends}.", "loss", surprise=surprise)
 
 
 def _class(result: xr.Dataset) -> list[Finding]:

@@ -18,6 +18,9 @@ import xarray as xr
 
 from trajlab.statistics.extremes import extreme, in_run
 
+CERTAIN = 100.0
+"""Surprise of what no training does by itself."""
+
 
 class Finding(NamedTuple):
     """A sentence about a result, in which names stand between backticks.
@@ -30,11 +33,15 @@ class Finding(NamedTuple):
         Key of the figure that shows it; empty for none.
     alarm
         Whether something is broken.
+    surprise
+        Its distance from what was to be expected, by a null, by other runs or by the run's own past, over the distance
+        from which on it is worth a sentence; `CERTAIN` of what no training does, 0 where nothing was to be expected.
     """
 
     text: str
     figure: str = ""
     alarm: bool = False
+    surprise: float = 0.0
 
 
 @runtime_checkable
@@ -79,4 +86,4 @@ def nonfinite(result: xr.Dataset, figure: str, thing: str = "weights") -> list[F
     more = f"; {runs} runs are affected" if runs > 1 else ""
     where = f"{row}{in_run(point) if point else ''}"
     text = f"NaN or Inf among the {thing} from step {step:,} on{f', first{where}' if where else ''}{more}."
-    return [Finding(text, figure, alarm=True)]
+    return [Finding(text, figure, alarm=True, surprise=CERTAIN)]

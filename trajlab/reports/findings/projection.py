@@ -54,7 +54,7 @@ def _network(result: xr.Dataset) -> list[Finding]:
         verdict = "no sign of a path of lower dimension than that"
     else:
         verdict = f"{int((excess > ALIKE).sum())} of {len(excess)} runs keep to a plane more than that"
-    return [Finding(f"{text}: {verdict}.", "explained")]
+    return [Finding(f"{text}: {verdict}.", "explained", surprise=float(abs(excess).min()) / ALIKE / 2.0)]
 
 
 def _layers(result: xr.Dataset) -> list[Finding]:

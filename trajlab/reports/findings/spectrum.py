@@ -46,7 +46,7 @@ def _spikes(result: xr.Dataset) -> list[Finding]:
     text += f"{', the most of all' if point.at else ''}; {number(before)} at the start"
     if "mp_spikes_null" in result:
         text += f", {number(_at(last(result['mp_spikes_null']), point))} once its entries are shuffled"
-    findings = [Finding(f"{text[0].upper()}{text[1:]}.", "singular_values")]
+    findings = [Finding(f"{text[0].upper()}{text[1:]}.", "singular_values", surprise=point.value - before)]
     if "parameter" in end.dims:
         quiet = (end.max("run") if "run" in end.dims else end) == 0
         if int(quiet.sum()):
@@ -74,7 +74,7 @@ def _rank(result: xr.Dataset) -> list[Finding]:
         f"{_name(point)} has the lowest effective rank against noise{in_run(point)}: {number(rank)}, where its "
         f"shuffled entries have {number(shuffled)}; it was {number(start)} at the start."
     )
-    return [Finding(text[0].upper() + text[1:], "effective_rank")]
+    return [Finding(text[0].upper() + text[1:], "effective_rank", surprise=(1.0 - point.value) / (1.0 - FALLEN))]
 
 
 def _tail(result: xr.Dataset) -> list[Finding]:

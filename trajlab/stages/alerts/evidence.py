@@ -33,9 +33,7 @@ class Evidence(NamedTuple):
     columns: dict[str, np.ndarray]
 
 
-def gather(
-    tables: Tables, *, early_steps: int, loss: str, validation_loss: str, published: bool
-) -> Iterator[Evidence]:
+def gather(tables: Tables, *, early_steps: int, loss: str, validation_loss: str, published: bool) -> Iterator[Evidence]:
     """Yield all evidence that the tables hold.
 
     Parameters
@@ -100,9 +98,7 @@ def _weights(tables: Tables, early_steps: int, rules: str) -> Iterator[Evidence]
         yield from _early_variances(variances, "weight", early_steps, rules)
 
 
-def _early_variances(
-    variances: list[xr.DataArray], kind: str, early_steps: int, rules: str
-) -> Iterator[Evidence]:
+def _early_variances(variances: list[xr.DataArray], kind: str, early_steps: int, rules: str) -> Iterator[Evidence]:
     if len(variances) > 1:
         joined = xr.concat(variances, "layer", join="outer", coords="minimal", compat="override")
         joined = joined.transpose("layer", "step")
@@ -191,4 +187,3 @@ def _metrics(tables: Tables, early_steps: int, loss: str, validation_loss: str, 
             f"{rules}validation_loss": columns[validation],
         }
         yield Evidence(validation, "metric", losses)
-

@@ -11,10 +11,11 @@ from trajlab.scan.as_one_task import as_one_task
 from trajlab.scan.kernels.moments import Moments
 from trajlab.scan.kernels.update_size import Updates
 from trajlab.scan.scan import Tensor, by_name, scan
-from trajlab.stages.change_points.events import KINDS, Change, Watch, changes
+from trajlab.stages.change_points.events import Change, Watch, changes
 from trajlab.stages.change_points.series import Series, all_series
 from trajlab.statistics.metrics import metric_columns
 from trajlab.statistics.result import Meaning, annotate
+from trajlab.statistics.unusual import KINDS
 
 MEANINGS = {
     "value": Meaning("value of the series", "as the series", "norm, mean |update| per optimizer step, or metric"),
@@ -43,21 +44,21 @@ def change_points(
     false_alarms: float = 0.05,
     max_changes: int = 16,
 ) -> xr.Dataset:
-    """Changes of level, slope and spread of every weight norm, update, gradient norm and metric.
+    """Find changes of level, slope and spread in every weight norm, update, gradient norm and metric.
 
     Answers: when did something change, in which layer first, and did it come back or stay?
 
     Each series is compared with its own past; series without negative values by their logarithm, so that a change is a
     factor. One step ahead, a value is predicted by the median of the last ones or by the last one, whichever has been
     closer so far, and its distance is measured in robust standard deviations of earlier residuals. An outlier whose
-    next values are back is a spike, else it is a jump. Slower changes are found by moving sums: lines through the
-    values before and after a step are compared in level and slope, and the sizes of their residuals in spread.
+    next values are back is a spike, else it is a jump. Slower changes are found by moving sums: a step, or a kink, must
+    explain what a cubic across the windows before and after it does not, and residuals must change in size.
 
     A run without changes has one or more with a probability of at most `false_alarms`, over all series, kinds and steps
     together (Bonferroni). This holds for white noise, autoregressive noise and random walks of normal increments about
-    a steady trend; noise with heavier tails has more spikes, which are then its nature.
+    a smooth trend; noise with heavier tails has more spikes, which are then its nature.
 
-    The first values of a series, at least 20, only teach its past. A trend that bends slowly is no change.
+    The first 20 values of a series, at least, only teach its past.
 
     Parameters
     ----------
@@ -79,8 +80,8 @@ def change_points(
     Returns
     -------
     value : (step, series)
-        The series; the coords `place_of` and `quantity_of` say of what. NaN where it was not recorded, Inf where entries
-        are NaN or Inf.
+        The series; the coords `place_of` and `quantity_of` say of what. NaN where it was not recorded, Inf where
+        entries are NaN or Inf.
     begins, kind, score, before, after : (series, change)
         The changes of each series in the order in which they begin.
     changes : (series)
@@ -117,12 +118,14 @@ def change_points(
     if columns:
         tables["metrics"], tables["measured"] = columns
     if not tables:
-        raise MissingData("cannot find changes: the run has no metrics, gradients or weights; name a run with snapshots")
+        raise MissingData(
+            "cannot find changes: the run has no metrics, gradients or weights; name a run with snapshots"
+        )
     watch = Watch(window, smallest_change, false_alarms)
     work = partial(_result, names=tuple(tables), watch=watch, most=max_changes)
     settings = {"window": window, "smallest_change": smallest_change, "false_alarms": false_alarms}
     result = annotate(as_one_task(work, *tables.values()), MEANINGS, **settings, max_changes=max_changes)
-    flags = {"flag_values": list(range(len(KINDS))), "flag_meanings": " ".join(["none", *KINDS[1:]])}
+    flags = {"flag_values": list(range(len(KINDS))), "flag_meanings": " ".join(KINDS)}
     return result.assign(kind=result["kind"].assign_attrs(flags))
 
 

@@ -6,14 +6,15 @@ import numpy as np
 
 from trajlab.stages.change_points.one_step import surprise
 from trajlab.stages.change_points.two_windows import shifts
-
-KINDS = ("", "spike", "jump", "slope", "spread", "nonfinite")
-"""Kinds of changes by their code; 0 is none."""
+from trajlab.statistics.unusual import KINDS
 
 SPIKE, JUMP, SLOPE, SPREAD, NONFINITE = range(1, len(KINDS))
 
 AFTER = 10
 """Values after an outlier by which a spike that comes back is told from a jump that stays."""
+
+NOTICED = 3.0
+"""Deviation from which on values right before an outlier, on the same side, are taken for the beginning of it."""
 
 TINY = 1e-6
 """What is added to a positive series before its logarithm is taken, as a share of its median: zeros stay finite."""
@@ -109,29 +110,31 @@ def _outliers(
     series: np.ndarray, scaled: np.ndarray, window: int, smallest: float, rate: float
 ) -> tuple[list[Change], np.ndarray]:
     """Return spikes and jumps, and the series with what is beyond its limit moved to it."""
-    found, calm = [], scaled.copy()
+    calm = scaled.copy()
     deviation, limit, level = surprise(scaled, window=window, smallest=smallest, rate=rate)
     is_beyond = abs(deviation) > limit
+    side = np.where(is_beyond, np.sign(deviation), 0.0)
     positions = np.flatnonzero(is_beyond)
-    for i in positions:
-        calm[i] = level[i]
-    starts = [i for i in positions if not is_beyond[max(0, i - 2) : i].any()]
+    calm[positions] = level[positions]
+    starts = [int(i) for i in positions if not (side[max(0, i - 2) : i] == side[i]).any()]
+    found = []
     for start, end in zip(starts, [*starts, len(series)][1:], strict=True):
-        last = max(i for i in positions if start <= i < end)
-        found.append(_outlier(series, scaled, start, last, deviation[start : last + 1], level[start], window))
+        beyond = positions[(positions >= start) & (positions < end)]
+        peak = int(beyond[np.argmax(abs(deviation[beyond]))])
+        onset = start
+        while onset > 0 and deviation[onset - 1] * side[start] > NOTICED:
+            onset -= 1
+        found.append(_outlier(series, scaled, onset, peak, float(deviation[peak]), float(level[onset])))
     return found, calm
 
 
-def _outlier(
-    series: np.ndarray, scaled: np.ndarray, start: int, last: int, deviation: np.ndarray, level: float, window: int
-) -> Change:
-    peak = start + int(np.argmax(abs(deviation)))
-    later = scaled[start + 1 : start + 1 + AFTER]
+def _outlier(series: np.ndarray, scaled: np.ndarray, start: int, peak: int, deviation: float, level: float) -> Change:
+    """Return a spike if the values after its peak are typically back half of the way, else a jump."""
+    later = scaled[peak + 1 : peak + 1 + AFTER]
     is_back = len(later) > 2 and abs(np.median(later) - level) < 0.5 * abs(scaled[peak] - level)
-    before = float(np.median(series[max(0, start - window) : start][-AFTER:]))
-    after = float(series[peak] if is_back else np.median(series[start : start + 1 + AFTER]))
-    score = float(deviation[np.argmax(abs(deviation))])
-    return Change(int(start), SPIKE if is_back else JUMP, score, before, after)
+    before = float(np.median(series[max(0, start - AFTER) : start]))
+    after = float(series[peak] if is_back else np.median(series[peak : peak + 1 + AFTER]))
+    return Change(start, SPIKE if is_back else JUMP, deviation, before, after)
 
 
 def _shifts(

@@ -1,5 +1,6 @@
 """Values that a series' own past does not foretell, one step ahead."""
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -68,32 +69,44 @@ def surprise(values: np.ndarray, *, window: int, smallest: float, rate: float) -
     better = np.argmin(np.nan_to_num(spread, nan=np.inf), 0), np.arange(len(values))
     level = (predictions + center)[better]
     counts = np.clip(np.arange(len(values)) - LEVEL, 1, window)
-    limit = stats.t.isf(rate / 4.0, np.maximum(EFFICIENCY * counts - 1.0, 3.0))  # two sides of two predictions
+    limit = _limits(rate, window)[counts]
     return Surprise((values - level) / np.maximum(spread[better], smallest), limit, level)
 
 
+@cache
+def _limits(rate: float, window: int) -> np.ndarray:
+    """Return the limit of a deviation by the number of residuals that it is estimated from, up to `window`."""
+    counts = np.arange(window + 1)
+    return stats.t.isf(rate / 4.0, np.maximum(EFFICIENCY * counts - 1.0, 3.0))  # two sides of two predictions
+
+
+def _before(values: np.ndarray, window: int) -> np.ndarray:
+    """Return the `window` values before each, sorted, (step, value); missing ones are NaN and come last."""
+    padded = np.concatenate([np.full(window, np.nan), values[:-1]])
+    return np.sort(sliding_window_view(padded, window), axis=1)
+
+
+def _medians(rows: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Return the medians of sorted rows of so many values."""
+    at = np.arange(len(rows))
+    middles = rows[at, np.maximum(counts - 1, 0) // 2], rows[at, np.minimum(counts // 2, rows.shape[1] - 1)]
+    return (middles[0] + middles[1]) / 2.0
+
+
 def _level(values: np.ndarray) -> np.ndarray:
-    """Return the median of the last values before each."""
-    out = np.full(len(values), np.nan)
-    if len(values) > LEVEL:
-        out[LEVEL:] = np.median(sliding_window_view(values, LEVEL)[:-1], axis=1)
-    return out
+    """Return the median of the last values before each; NaN where there are too few."""
+    rows = _before(values, LEVEL)
+    return np.where(np.isnan(rows[:, -1]), np.nan, rows[:, (LEVEL - 1) // 2 : LEVEL // 2 + 1].mean(1))
 
 
 def _of_past(residuals: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return median and robust standard deviation of the `window` residuals before each."""
-    center, spread = np.full((2, len(residuals)), np.nan)
-    first = int(np.isnan(residuals).sum())
-    for i in range(first + LEVEL, min(first + window, len(residuals))):
-        center[i], spread[i] = (part[0] for part in _robust(residuals[None, first:i]))
-    if len(residuals) > first + window:
-        windows = sliding_window_view(residuals[first:], window)[:-1]
-        center[first + window :], spread[first + window :] = _robust(windows)
-    return center, spread
-
-
-def _robust(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    center = np.median(rows, axis=1)
+    """Return median and robust standard deviation of the residuals before each; NaN where there are too few."""
+    rows = _before(residuals, window)
+    counts = np.isfinite(rows).sum(1)
+    center = _medians(rows, counts)
     apart = rows - center[:, None]
-    bound = CLIP * NORMAL * np.median(abs(apart), axis=1)[:, None]
-    return center, np.sqrt((np.clip(apart, -bound, bound) ** 2).mean(1) / CLIPPED)
+    bound = CLIP * NORMAL * _medians(np.sort(abs(apart), axis=1), counts)[:, None]
+    clipped = np.nansum(np.clip(apart, -bound, bound) ** 2, axis=1)
+    enough = counts >= LEVEL
+    spread = np.sqrt(clipped / np.maximum(counts, 1) / CLIPPED)
+    return np.where(enough, center, np.nan), np.where(enough, spread, np.nan)

@@ -48,10 +48,14 @@ def all_series(tables: Mapping[str, xr.DataArray]) -> Iterator[Series]:
     if "update" in tables:
         yield from _updates(tables["update"])
     if "metrics" in tables:
-        table, steps = tables["metrics"], tables["metrics"]["step"].values
-        for name, values, marks in zip(table["column"].values, table.values.T, tables["measured"].values.T, strict=True):
-            is_bad = ~np.isfinite(values) & is_measured(values, steps, marks)
-            yield Series(str(name), "metric", steps, np.where(is_bad, np.inf, values))
+        yield from _metrics(tables["metrics"], tables["measured"])
+
+
+def _metrics(table: xr.DataArray, measured: xr.DataArray) -> Iterator[Series]:
+    steps = table["step"].values
+    for name, values, marks in zip(table["column"].values, table.values.T, measured.values.T, strict=True):
+        is_bad = ~np.isfinite(values) & is_measured(values, steps, marks)
+        yield Series(str(name), "metric", steps, np.where(is_bad, np.inf, values))
 
 
 def _norms(table: xr.DataArray, quantity: str) -> Iterator[Series]:

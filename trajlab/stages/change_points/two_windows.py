@@ -53,7 +53,7 @@ def shifts(values: np.ndarray, *, width: int, smallest: float, rate: float) -> S
     Moving sums: Eichinger and Kirch 2018, A MOSUM procedure for the estimation of multiple random change points.
     """
     level, slope, spread = np.full((3, len(values)), np.nan)
-    limit = float(stats.t.isf(rate / 6.0, 2.0 * width - CURVE - 3))  # two sides of three tests
+    limit = float(stats.t.isf(rate / 6.0, (2.0 * width - CURVE - 3) / 2.0))  # two sides of three tests, heavy tails
     if len(values) < 2 * width + 1:
         return Shift(level, slope, spread, limit)
     side = np.where(np.arange(2 * width) < width, -0.5, 0.5)

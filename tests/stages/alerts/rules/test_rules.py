@@ -13,10 +13,17 @@ from trajlab.stages.alerts.rules import all_rules
 from trajlab.stages.alerts.rules.all_zero import all_zero
 from trajlab.stages.alerts.rules.dead_relu import dead_relu
 from trajlab.stages.alerts.rules.exploding_tensor import exploding_tensor
-from trajlab.stages.alerts.rules.loss_not_decreasing import loss_not_decreasing
+from trajlab.stages.alerts.rules.loss_not_decreasing import loss_not_decreasing, loss_of_single_steps
 from trajlab.stages.alerts.rules.mass_death import mass_death
-from trajlab.stages.alerts.rules.overfit import overfit
-from trajlab.stages.alerts.rules.poor_weight_initialization import narrow_gradient, stuck_loss, uneven_variances
+from trajlab.stages.alerts.rules.overfit import gap_alone, overfit
+from trajlab.stages.alerts.rules.poor_weight_initialization import (
+    geometric_variances,
+    narrow_gradient,
+    rising_loss,
+    small_gradient,
+    stuck_loss,
+    uneven_variances,
+)
 from trajlab.stages.alerts.rules.rank_collapse import rank_collapse
 from trajlab.stages.alerts.rules.saturated_activation import saturated_activation
 from trajlab.stages.alerts.rules.spike import spike
@@ -128,7 +135,28 @@ def test_weight_update_ratio():
     assert weight_update_ratio(np.array([1.0]), np.array([0.0]), **limits).value.item() == pytest.approx(1e9)
 
 
-def test_poor_weight_initialization__variances():
+def test_poor_weight_initialization__growth_from_layer_to_layer():
+    limit = {"poor_weight_initialization_threshold": 10.0}
+    assert geometric_variances(np.array([[1.0], [9.0], [99.0]]), **limit).value == pytest.approx(99**0.5)
+    assert fires(geometric_variances(np.array([[1.0], [9.0], [99.0]]), **limit)) == [False]
+    assert fires(geometric_variances(np.array([[1.0], [50.0], [101.0]]), **limit)) == [True]
+    assert np.isnan(geometric_variances(np.array([[1.0], [np.nan]]), **limit).value).all()
+
+
+def test_poor_weight_initialization__small_gradient():
+    limit = {"poor_weight_initialization_distribution_range": 0.001}
+    assert fires(small_gradient(around(0.001), **limit)) == [True, False, False, False]
+
+
+def test_poor_weight_initialization__rising_loss():
+    patience = {"poor_weight_initialization_patience": 3}
+    assert fires(rising_loss(np.array([1.0, 1.1, 1.0, 5.0, 5.1, 5.0]), **patience)) == [False] * 5 + [True]
+    assert not rising_loss(np.array([1.0, 1.4, 0.8, 1.0, 1.5, 0.9]), **patience).fires.any()
+    assert not rising_loss(np.ones(6), **patience).fires.any()
+    assert np.isnan(rising_loss(np.ones(5), **patience).value).all()
+
+
+def test_poor_weight_initialization__variances_as_published():
     variances = np.stack([around(10.0), np.ones(4), np.full(4, 3.0)])
     assert fires(uneven_variances(variances, poor_weight_initialization_threshold=10.0))[:3] == [False, False, True]
     with np.errstate(divide="ignore"):
@@ -152,22 +180,54 @@ def test_poor_weight_initialization__loss():
     assert fires(stuck_loss(loss, poor_weight_initialization_patience=3)) == [False] * 4 + [True, True, False]
 
 
-def test_loss_not_decreasing__looks_every_so_many_steps():
+def test_loss_not_decreasing__as_published_looks_every_so_many_steps():
     """The example of the documentation: saved every 3 steps, looked at every 10."""
     steps = np.arange(9, 40, 3)
-    looked = loss_not_decreasing(
+    looked = loss_of_single_steps(
         steps, np.linspace(2, 1, steps.size), loss_not_decreasing_num_steps=10, loss_not_decreasing_diff_percent=0.1
     ).value
     assert steps[np.isfinite(looked)].tolist() == [21, 33]
 
 
+NUM_STEPS = {"loss_not_decreasing_num_steps": 10, "loss_not_decreasing_diff_percent": 0.1}
+
+
+def decreasing(loss, **settings):
+    return loss_not_decreasing(np.arange(loss.size), loss, **NUM_STEPS | settings)
+
+
+def test_loss_not_decreasing__compares_windows_with_the_first():
+    loss = np.repeat([4.0, 3.0, 1.0, 1.0, 3.0], 20)
+    verdict = decreasing(loss)
+    checked = np.flatnonzero(np.isfinite(verdict.value))
+    assert checked.tolist() == [39, 49, 59, 69, 79, 89, 99]
+    assert verdict.value[[39, 59, 79, 99]].tolist() == [25.0, 75.0, 75.0, 25.0]
+    assert np.flatnonzero(verdict.fires).tolist() == [99]  # gave back more than half of its fall, 75 %
+    assert decreasing(loss, loss_not_decreasing_window=10).value[19] == 0.0
+
+
+def test_loss_not_decreasing__a_noisy_loss_that_falls_is_quiet_and_a_stuck_one_fires(rng):
+    noise = 0.3 * rng.standard_normal(400)
+    assert not decreasing(np.linspace(3, 2, 400) + noise).fires.any()
+    assert not decreasing(2 * np.exp(-np.arange(400) / 20) + 1 + noise).fires.any()  # converged
+    assert decreasing(3 + noise).fires.any()
+    assert decreasing(np.linspace(2, 3, 400) + noise).fires[-10:].any()
+
+
+def test_loss_not_decreasing__few_losses_and_losses_of_zero():
+    assert np.isnan(decreasing(np.array([1.0])).value).all()
+    assert np.isfinite(decreasing(np.linspace(2, 1, 12)).value).any()
+    with np.errstate(all="ignore"):
+        assert not decreasing(np.zeros(40)).fires.any()
+
+
 @pytest.mark.parametrize("limit", [0.5, 50.0])
-def test_loss_not_decreasing__threshold(limit):
+def test_loss_not_decreasing__threshold_as_published(limit):
     loss = 64.0 * (1 - limit / 100)
     for value, expected in zip(
         [np.nextafter(loss, 99), loss, np.nextafter(loss, 0)], [True, False, False], strict=True
     ):
-        verdict = loss_not_decreasing(
+        verdict = loss_of_single_steps(
             np.array([0, 10]),
             np.array([64.0, value]),
             loss_not_decreasing_num_steps=10,
@@ -176,18 +236,29 @@ def test_loss_not_decreasing__threshold(limit):
         assert fires(verdict) == [False, expected]
 
 
-def test_overfit__threshold():
+def test_overfit__fires_only_if_the_validation_loss_rises():
+    limits = {"overfit_start_step": 0, "overfit_patience": 1, "overfit_ratio_threshold": 0.1}
+    training = np.linspace(2.0, 0.1, 6)
+    falling, rising = np.linspace(2.0, 1.0, 6), np.array([2.0, 1.0, 0.8, 0.85, 0.9, 1.0])
+    assert not overfit(np.arange(6), training, falling, **limits).fires.any()
+    assert gap_alone(np.arange(6), training, falling, **limits).fires.any()
+    assert fires(overfit(np.arange(6), training, rising, **limits)) == [False] * 4 + [True, True]
+    assert fires(overfit(np.arange(6), training, rising, **limits | {"overfit_patience": 2})) == [False] * 5 + [True]
+    assert not overfit(np.arange(6), rising, rising, **limits).fires.any()  # training rises, too
+
+
+def test_overfit__threshold_as_published():
     steps, train = np.arange(4), np.full(4, 2.0)
     limits = {"overfit_start_step": 0, "overfit_patience": 1, "overfit_ratio_threshold": 0.5}
-    assert fires(overfit(steps, train, around(3.0), **limits)) == [False, False, True, False]
+    assert fires(gap_alone(steps, train, around(3.0), **limits)) == [False, False, True, False]
 
 
 @pytest.mark.parametrize(
     ("patience", "expected"), [(1, [0, 1, 1, 0, 1, 1, 1]), (2, [0, 0, 1, 0, 0, 1, 1]), (3, [0, 0, 0, 0, 0, 0, 1])]
 )
-def test_overfit__patience(patience, expected):
+def test_overfit__patience_as_published(patience, expected):
     validation = np.array([1, 2, 2, 1, 2, 2, 2.0])
-    verdict = overfit(
+    verdict = gap_alone(
         np.arange(7),
         np.ones(7),
         validation,
@@ -196,7 +267,7 @@ def test_overfit__patience(patience, expected):
         overfit_ratio_threshold=0.1,
     )
     assert fires(verdict) == expected
-    late = overfit(
+    late = gap_alone(
         np.arange(7),
         np.ones(7),
         validation,

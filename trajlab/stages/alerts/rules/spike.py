@@ -22,8 +22,10 @@ def spike(
 ) -> Verdict:
     """Fire where a value exceeds the median of those before it by many robust standard deviations.
 
-    Positive values are compared by their logarithm, as losses and norms scatter by factors, and further above their
-    median than below it. A baseline whose deviation is smaller than a share of its median, or than the decimal to which all its values are
+    Positive values are compared by their logarithm, as losses and norms scatter by factors, and so further above their
+    median than below it.
+
+    A baseline whose deviation is smaller than a share of its median, or than the decimal to which all its values are
     rounded, counts as deviating by that much: else any rise above values that are alike would be a spike.
 
     Parameters

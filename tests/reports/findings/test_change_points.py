@@ -1,0 +1,28 @@
+import numpy as np
+
+import trajlab
+from trajlab.reports.findings import findings, headlines
+
+
+def test_findings__tell_the_changes_furthest_from_their_past(rng):
+    gradients = {name: rng.standard_normal((200, 6, 5)) for name in ("a.weight", "b.weight")}
+    gradients["b.weight"][120:] *= 50
+    loss = np.exp(0.1 * rng.standard_normal(200))
+    loss[80] = 30.0
+    run = trajlab.from_arrays({}, gradients, metrics={"loss": loss})
+    result = trajlab.run("change_points", run).compute()
+    said = findings(result)
+    assert said[0].text.startswith("Step 80: `loss` rose ") and "for a moment (" in said[0].text
+    assert said[1].text.startswith("Step 120: the gradient norm of `b.weight` rose ")
+    assert "then 1 other changed within 5 steps" in said[1].text
+    assert said[0].surprise > said[1].surprise > 1
+    assert headlines(result)["total_changes"] == 3
+    both = findings(trajlab.run("change_points", {"x": run, "y": run}).compute())
+    assert " in run `x`: " in both[0].text and both[-1].text == "In all, 4 times at which something changed in 2 runs."
+
+
+def test_findings__say_that_nothing_changed(rng):
+    runs = {name: trajlab.from_arrays({}, metrics={"loss": np.exp(0.1 * rng.standard_normal(99))}) for name in "ab"}
+    (finding,) = findings(trajlab.run("change_points", runs).compute())
+    assert finding.text == "No weight norm, update, gradient norm or metric of any of 2 runs ever left its own past."
+    assert finding.surprise == 0

@@ -1,0 +1,56 @@
+"""Several stages over the same runs: those that the runs can serve, and why not the others."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from trajlab.errors import BadSetting, MissingData, TrajlabError
+from trajlab.running.options import RunOptions
+from trajlab.running.settings import read_settings, settings_of
+from trajlab.running.skipped_stages import skipped_stages
+from trajlab.running.stage_command import lazy_result
+from trajlab.stages import stage
+
+CHEAP = ("alerts", "change_points", "drift", "distribution", "gradient_statistics")
+"""Stages that need one pass over the data, no model and no settings."""
+
+
+def lazy_results(
+    names: Sequence[str], options: RunOptions, *, params: Path | None = None, required: bool = False
+) -> tuple[dict[str, Any], str]:
+    """Run several stages over runs, lazily, and say which the runs cannot serve.
+
+    Parameters
+    ----------
+    names
+        The stages.
+    options
+        The runs, and how they are read and replayed.
+    params
+        YAML file of settings.
+    required
+        Whether each stage must be served.
+
+    Raises
+    ------
+    MissingData
+        The runs can serve none of the stages, or not one that is required.
+    BadSetting
+        A setting makes no sense.
+    """
+    results: dict[str, Any] = {}
+    errors: dict[str, TrajlabError] = {}
+    for name in names:
+        settings = read_settings(params, name, settings_of(stage(name)))
+        try:
+            results[name] = lazy_result(name, options, settings)
+        except (MissingData, BadSetting) as error:
+            if required or (isinstance(error, BadSetting) and options.on is None):
+                raise
+            errors[name] = error
+    words = skipped_stages(errors, len(names)) if errors else ""
+    if errors and not results:
+        if len(set(map(str, errors.values()))) == 1:
+            raise next(iter(errors.values()))
+        raise MissingData(f"cannot compute any stage of {options.run}: {words}; name a run that has what one needs")
+    return results, words
