@@ -82,16 +82,24 @@ def _per_tensor(
     first = arguments[singles[0]]
     names = [name for name in first if all(name in arguments[single] for single in singles)]
     dim = "layer" if singles[0].endswith("activation") else "parameter"
-    results = [
-        _dataset(function, arguments | {single: arguments[single][name] for single in singles}, settings)
-        .expand_dims({dim: np.array([name], dtype=object)})
-        for name in names
-    ]  # fmt: skip
+    results = []
+    for name in names:
+        of_tensor = {single: arguments[single][name] for single in singles}
+        result = _without_attrs_of(_dataset(function, arguments | of_tensor, settings), of_tensor)
+        results.append(result.expand_dims({dim: np.array([name], dtype=object)}))
     result = xr.concat(results, dim=dim, join="outer", coords="minimal", compat="override", combine_attrs="override")
     kinds = {key: [first[name].attrs.get(key, "") for name in names] for key in ("module", "kind")}
     numel = [int(np.prod(first[name].attrs.get("shape", first[name].shape[1:]), dtype=np.int64)) for name in names]
     coords = {key: (dim, np.array(values, dtype=object)) for key, values in kinds.items()} | {"numel": (dim, numel)}
     return result.assign_coords({key: value for key, value in coords.items() if key not in result.coords})
+
+
+def _without_attrs_of(result: xr.Dataset, tensors: Mapping[str, xr.DataArray]) -> xr.Dataset:
+    """Drop what arithmetic of xarray carried over from tensors to variables, such as their shape."""
+    inherited = [item for array in tensors.values() for item in array.attrs.items()]
+    for variable in result.data_vars.values():
+        variable.attrs = {key: value for key, value in variable.attrs.items() if (key, value) not in inherited}
+    return result
 
 
 def _dataset(function: Callable, arguments: dict[str, Any], settings: dict[str, Any]) -> xr.Dataset:

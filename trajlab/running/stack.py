@@ -87,11 +87,12 @@ def _ordered(labels: list[Any]) -> list[Any]:
 
 
 def _labels_of(result: xr.Dataset, dim: str) -> list[Hashable]:
-    """Return the labels of a dim, else tuples of its other coords, else positions."""
+    """Return the labels of a dim, else tuples of its other coords if no two are equal, else positions."""
     if dim in result.coords:
         return result[dim].values.tolist()
     coords = [coord.values.tolist() for coord in result.coords.values() if coord.dims == (dim,)]
-    return list(zip(*coords, strict=True)) if coords else list(range(result.sizes[dim]))
+    labels: list[Hashable] = list(zip(*coords, strict=True))
+    return labels if labels and len(set(labels)) == len(labels) else list(range(result.sizes[dim]))
 
 
 def _aligned(result: xr.Dataset, labels: Mapping[str, list[Any]]) -> xr.Dataset:

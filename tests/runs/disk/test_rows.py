@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from trajlab.errors import DamagedData
-from trajlab.runs.disk.lazy import lazy, rows_of
 from trajlab.runs.disk.rows import Rows
 
 
@@ -53,12 +52,3 @@ def test_rows__a_file_that_vanished_is_named(table):
     os.remove(rows.files[1])
     with pytest.raises(DamagedData, match=rows.files[1]):
         rows.load()
-
-
-def test_lazy__knows_its_rows_until_it_is_changed(table):
-    rows, values = table
-    array = lazy(rows)
-    assert rows_of(array) is rows
-    assert rows_of(array[2:]) is None
-    assert rows_of(array + 1) is None
-    np.testing.assert_array_equal((array + 1).compute(), values + 1)

@@ -126,5 +126,5 @@ def _remove(path: Path) -> None:
             if not path.exists():
                 return
             time.sleep(0.05)
-    else:
-        path.unlink(missing_ok=True)
+    elif path.exists() or path.is_symlink():
+        path.unlink()

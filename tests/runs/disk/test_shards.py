@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+import zarr
+
+from trajlab.errors import DamagedData
+from trajlab.runs.disk.shards import raw_rows, write_shard
+
+
+def node_of(steps, per_chunk, per_shard, row_shape=(2, 3), **codecs):
+    """Return the metadata of an array of shards, as Zarr writes it."""
+    zeros = [0] * len(row_shape)
+    bytes_codec = {"name": "bytes", "configuration": {"endian": codecs.get("endian", "little")}}
+    index_codecs = [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}]
+    sharding = {
+        "chunk_shape": [per_chunk, *row_shape], "codecs": codecs.get("inner", [bytes_codec]),
+        "index_codecs": index_codecs[: codecs.get("index_codecs", 2)], "index_location": codecs.get("location", "end"),
+    }  # fmt: skip
+    return {
+        "zarr_format": 3, "node_type": "array", "shape": [steps, *row_shape], "data_type": "float32",
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [per_shard, *row_shape]}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}}, "fill_value": 0.0,
+        "codecs": [{"name": "sharding_indexed", "configuration": sharding}], "attributes": {}, "zeros": zeros,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def values(rng):
+    return rng.standard_normal((7, 2, 3)).astype(np.float32)
+
+
+def written(folder, values, per_chunk=2, per_shard=4):
+    for number in range(-(-len(values) // per_shard)):
+        part = values[number * per_shard : (number + 1) * per_shard]
+        write_shard(folder / "c" / str(number) / "0" / "0", lambda part=part: part, per_chunk, per_shard, 24, None)
+    return folder
+
+
+@pytest.mark.parametrize(("per_chunk", "per_shard"), [(1, 1), (2, 4), (3, 9), (7, 7)])
+def test_write_shard__is_what_raw_rows_and_plain_zarr_read(tmp_path, values, per_chunk, per_shard):
+    written(tmp_path, values, per_chunk, per_shard)
+    node = node_of(7, per_chunk, per_shard)
+    np.testing.assert_array_equal(raw_rows(tmp_path, node).load(), values)
+
+    array = zarr.create_array(
+        str(tmp_path / "plain"), shape=(7, 2, 3), dtype="float32", chunks=(per_chunk, 2, 3), shards=(per_shard, 2, 3),
+        compressors=None, filters=None,
+    )  # fmt: skip
+    array[:] = values
+    for path in (tmp_path / "c").rglob("0"):
+        if path.is_file() and per_shard * (int(path.parts[-3]) + 1) <= 7:  # shards that are full
+            same = tmp_path / "plain" / path.relative_to(tmp_path)
+            assert path.read_bytes() == same.read_bytes()
+    np.testing.assert_array_equal(raw_rows(tmp_path / "plain", node).load(), values)
+
+
+@pytest.mark.parametrize(
+    "codecs",
+    [
+        {"inner": [{"name": "bytes"}, {"name": "zstd"}]},
+        {"endian": "big"},
+        {"location": "start"},
+        {"index_codecs": 1},
+    ],
+    ids=["compressed", "big endian", "index at the start", "no checksum"],
+)
+def test_raw_rows__leaves_other_layouts_to_zarr(tmp_path, codecs):
+    assert raw_rows(tmp_path, node_of(7, 2, 4, **codecs)) is None
+    assert raw_rows(tmp_path, node_of(0, 2, 4)) is None
+    cut_rows = node_of(7, 2, 4)
+    cut_rows["codecs"][0]["configuration"]["chunk_shape"] = [2, 1, 3]
+    assert raw_rows(tmp_path, cut_rows) is None
+
+
+def test_raw_rows__a_chunk_that_was_never_written_is_left_to_zarr(tmp_path, values):
+    written(tmp_path, values[:2], per_chunk=2, per_shard=4)
+    assert raw_rows(tmp_path, node_of(4, 2, 4)) is None
+    np.testing.assert_array_equal(raw_rows(tmp_path, node_of(2, 2, 4)).load(), values[:2])
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda raw: raw[:-5] + bytes([raw[-5] ^ 1]) + raw[-4:], "checksum of its index is wrong"),
+        (lambda raw: raw[:10], "cannot read the shard"),
+        (lambda raw: raw[20:], "points beyond its 112 bytes"),
+        (lambda raw: None, "cannot read the shard"),
+    ],
+    ids=["bit flip", "cut off", "beginning lost", "gone"],
+)
+def test_raw_rows__a_damaged_shard_is_named(tmp_path, values, damage, words):
+    written(tmp_path, values[:4])
+    path = tmp_path / "c" / "0" / "0" / "0"
+    raw = damage(path.read_bytes())
+    path.unlink() if raw is None else path.write_bytes(raw)
+    with pytest.raises(DamagedData, match=rf"c/0/0/0.*{words}|{words}.*c/0/0/0"):
+        raw_rows(tmp_path, node_of(4, 2, 4))
