@@ -68,6 +68,10 @@ def _check_store(store: Path) -> Checked:
             continue
         read, unchecked = read + has_checksums, unchecked + (not has_checksums)
         damaged += list(_damaged_chunks(store, name, node) if shards and has_checksums else _damaged_array(store, name))
+    if not read + unchecked:
+        raise DamagedData(
+            f"cannot check {store}: its zarr.json names no arrays; the store is damaged, so write it again"
+        )
     return Checked(read, damaged, unchecked)
 
 

@@ -1,5 +1,6 @@
 """Refuse what lies in a folder and leads out of it: symbolic links to other places, pipes and devices."""
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -57,4 +58,4 @@ def check_tree(folder: Path, root: Path, *, trust: bool = False) -> None:
             if not trust:
                 check_inside(path, root)
             if name in files and os.path.exists(path) and not stat.S_ISREG(os.stat(path).st_mode):
-                raise OSError(f"{path} is no file, but a pipe, a device or a socket")
+                raise OSError(errno.EINVAL, "It is a pipe or a device, not a file", path)
