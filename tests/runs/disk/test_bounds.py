@@ -7,6 +7,7 @@ import xarray as xr
 import trajlab
 from trajlab.errors import DamagedData
 from trajlab.running.compute import write
+from trajlab.runs.check import check
 from trajlab.schema import RESULT_VERSION
 from trajlab.statistics.read import read
 
@@ -30,6 +31,8 @@ def test_open__metrics_of_a_trillion_steps_without_chunks_take_no_memory(tmp_pat
     store = trajlab.pack(run, tmp_path / "run.zarr")
     for node in ("metrics/loss", "metrics/step"):
         inflate(store, node)
+    with pytest.raises(DamagedData, match=r"states 8,796,093,022,208 bytes, but has"):
+        check(store)
     with pytest.raises(DamagedData, match=r"metrics of .*loss states 8,796,093,022,208 bytes, but has"):
         trajlab.open(store)
 

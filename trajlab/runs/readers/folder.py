@@ -120,8 +120,7 @@ def read_folder(
     if "parameters" not in facts:
         left_out |= {name: reason for name, tensor in buffers.items() if (reason := unanalyzed(name, tensor))}
     shapes = {name: tensor.shape for name, tensor in weights.items()}
-    if not trust:
-        check_tree(folder / GRADIENTS_FOLDER, folder)
+    check_tree(folder / GRADIENTS_FOLDER, folder, trust=trust)
     gradients = read_segments(folder / GRADIENTS_FOLDER, shapes)
     return Trajectory(
         Tensors(weights, attributes_of(facts, weights), unusable, left_out),
