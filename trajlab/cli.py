@@ -33,7 +33,6 @@ from trajlab.running.options import (
 )
 from trajlab.runs.disk.paths import as_path
 from trajlab.stages import stage, stage_names
-from trajlab.terminal import say
 
 HELP = """\
 What happened in there? Offline analysis of neural-network training trajectories.

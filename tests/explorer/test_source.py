@@ -19,6 +19,16 @@ def test_a_strangers_checkpoints_are_one_run(checkpoints):
     assert list(source.runs) == ["checkpoints"] and source.alone and not source.results
 
 
+def test_reading_options_choose_what_is_read_and_are_part_of_the_fingerprint(checkpoints):
+    folder = checkpoints({"a.w": np.ones((3, 2, 2), np.float32), "b.w": np.ones((3, 2), np.float32)})
+    plain, chosen = source_of(folder), source_of(folder, parameters="^a", key=None, series=None, step_pattern=r"(\d+)")
+    assert list(plain.runs["checkpoints"].weights) == ["a.w", "b.w"]
+    assert list(chosen.runs["checkpoints"].weights) == ["a.w"]
+    assert plain.fingerprint() == source_of(folder, parameters=None).fingerprint() != chosen.fingerprint()
+    with pytest.raises(BadSetting, match="'teacher'"):
+        source_of(folder, key="teacher")
+
+
 def test_a_folder_of_runs_and_a_store(study):
     source = source_of(study)
     assert list(source.runs) == ["run-0", "run-1", "run-2"] and not source.alone

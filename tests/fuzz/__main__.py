@@ -32,9 +32,11 @@ def main():
         for number in range(options.cases):
             if time.monotonic() - began > options.seconds:
                 break
-            result = fuzz.case(names[number % len(names)], options.seed + number // len(names))
+            name, seed = names[number % len(names)], options.seed + number // len(names)
+            (Path(folder) / "case.txt").write_text(f"--target '{name}' --seed {seed}")  # for what kills the process
+            result = fuzz.case(name, seed)
             if result not in ("accepted", "refused"):
-                print(number, names[number % len(names)], result, flush=True)
+                print(f"--target '{name}' --seed {seed}: {result}", flush=True)
     print("| input | refused | accepted | bug |\n|---|---|---|---|")
     for name, counts in fuzz.table.items():
         print(f"| {name} | {counts['refused']} | {counts['accepted']} | {counts['bug']} |")

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
+import trajlab
+
 DEEP = "[" * 100_000
 DIGITS = "9" * 5000
 
@@ -93,6 +95,13 @@ def huge(folder):
     (folder / "step1.npz").write_bytes(raw.replace(b"(8,)", b"(9,)"))
 
 
+def piped(folder):
+    """Write a store with a pipe in place of a chunk, which reading would wait for."""
+    trajlab.pack(trajlab.from_arrays({"w": np.ones((2, 3))}), folder / "run.zarr")
+    (folder / "run.zarr" / "weights" / "step" / "c" / "0").unlink()
+    os.mkfifo(folder / "run.zarr" / "weights" / "step" / "c" / "0")
+
+
 INFO, DRIFT, PACK = ("info", "{}"), ("drift", "{}", "{}/out.zarr", "--workers", "1"), ("pack", "{}", "{}/x.zarr")
 
 CORPUS = {
@@ -114,6 +123,8 @@ CORPUS = {
     "metrics at step infinity": (lambda folder: run(folder, metrics='{"step": Infinity}\n'), INFO),
     "half of a character": (lambda folder: run(folder, metrics='{"step": 1, "\\ud800": 1}\n'), INFO),
     "a loop of links": (loop, DRIFT),
+    "a pipe in a store": (piped, ("info", "{}/run.zarr")),
+    "a pipe in a store, checked": (piped, ("check", "{}/run.zarr")),
     "header with a number of many digits": (header('{"w": ' + DIGITS + "}"), INFO),
     "header that is deep": (header(DEEP), INFO),
     "header of many dims": (

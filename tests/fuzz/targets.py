@@ -1,6 +1,7 @@
 """Small valid inputs of every kind that trajlab reads, and the commands that read them."""
 
 import json
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -41,12 +42,20 @@ def _states():
         yield step, {name: value.clone() for name, value in net.state_dict().items()}
 
 
-def _recorded(folder):
+def network(*arguments, **keywords):
+    """Build the network of the recorded run, whatever its facts say of arguments."""
     torch.manual_seed(0)
-    net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
+    return torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
+
+
+def _recorded(folder, name="run"):
+    net = network()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
     inputs, targets = torch.randn(6, 3), torch.tensor([0, 1] * 3)
-    with trajlab.Recorder(net, folder / "run", gradients=5, probe=(inputs, targets), segment_rows=2) as recorder:
+    describe = {"model": {"factory": "os:system", "arguments": {}}, "seed": 1, "parent": None, "optimizer": {"lr": 0.1}}
+    with trajlab.Recorder(
+        net, folder / name, gradients=5, probe=(inputs, targets), segment_rows=2, describe=describe
+    ) as recorder:
         for _ in range(3):
             optimizer.zero_grad()
             loss = torch.nn.functional.cross_entropy(net(inputs), targets)
@@ -111,6 +120,21 @@ def _distributed(folder):
         checkpoint.save({"model": state, "step": step}, checkpoint_id=folder / "run" / f"step_{step}", no_dist=True)
 
 
+def _study(folder):
+    for name in ("a", "b"):
+        _recorded(folder, f"study/{name}")
+    trajlab.pack(folder / "study" / "a", folder / "runs" / "a.zarr")
+    shutil.copytree(folder / "study" / "b", folder / "runs" / "b")
+
+
+def _results(folder):
+    from trajlab.running.compute import write
+
+    _study(folder)
+    runs = {name: trajlab.open(folder / "study" / name) for name in ("a", "b")}
+    write({folder / "results" / "alerts.zarr": trajlab.run("alerts", runs, model=network)})
+
+
 def _store(folder):
     _recorded(folder)
     trajlab.pack(folder / "run", folder / "run.zarr")
@@ -149,7 +173,21 @@ FOREIGN = (INFO, DRIFT, ("import", "{}/run", "{}/imported"))
 ANY = ("run/**/*",)
 
 TARGETS = {
-    "recorded run": Target(_recorded, ANY, (INFO, DRIFT, ("pack", "{}/run", "{}/out.zarr"), ("check", "{}/run"))),
+    "recorded run": Target(
+        _recorded, ANY,
+        (INFO, DRIFT, ("pack", "{}/run", "{}/out.zarr"), ("check", "{}/run"), ("alerts", "{}/run"),
+         ("evaluation", "{}/run", "{}/out.zarr", "--model", "tests.fuzz.targets:network"),
+         ("dead_neurons", "{}/run", "{}/out.zarr")),
+    ),
+    "study": Target(
+        _study, ("study/**/*", "runs/**/*"),
+        (("info", "{}/study"), ("info", "{}/runs"), ("alerts", "{}/runs"), ("pack", "{}/study", "{}/packed"),
+         ("drift", "{}/runs", "{}/out.zarr", "--parent", "recorded"), ("drift", "{}/study", "{}/out.zarr")),
+    ),
+    "results of a study": Target(
+        _results, ("results/**/zarr.json",),
+        (("report", "{}/results", "{}/report.html"), ("figure", "{}/results/alerts.zarr", "{}/alerts.png")),
+    ),
     "PyTorch": Target(_torch, ANY, FOREIGN),
     "old PyTorch": Target(lambda folder: _torch(folder, _use_new_zipfile_serialization=False), ANY, FOREIGN),
     "sharded safetensors": Target(_sharded, ANY, FOREIGN),
@@ -160,7 +198,8 @@ TARGETS = {
     "packed store": Target(
         _store, ("run.zarr/**/*",),
         (("info", "{}/run.zarr"), ("drift", "{}/run.zarr", "{}/out.zarr", "--workers", "1"), ("check", "{}/run.zarr"),
-         ("pack", "{}/run.zarr", "{}/again.zarr"), ("pack", "{}/run", "{}/run.zarr")),
+         ("pack", "{}/run.zarr", "{}/again.zarr"), ("pack", "{}/run", "{}/run.zarr"),
+         ("evaluation", "{}/run.zarr", "{}/out.zarr", "--model", "tests.fuzz.targets:network")),
     ),
     "result": Target(
         _result, ("results/**/*",),

@@ -84,7 +84,7 @@ WRONG = {
     "cut.safetensors": (b"\x10", DamagedData, "type .safetensors"),
     "cut.npz": (b"PK\x03\x04", DamagedData, "type .safetensors"),
     "cut.npy": (b"\x93NUMPY", DamagedData, "type .safetensors"),
-    "cut.pt": (b"PK\x03\x04", DamagedData, "type .safetensors"),
+    "cut.pt": (b"PK\x03\x04", DamagedData, "as a PyTorch checkpoint: PytorchStreamReader failed"),
     "empty.npz": ({}, DamagedData, "it holds nothing. Name its tensors inputs and targets"),
     "names.npz": ({"x": INPUTS, "y": LABELS}, DamagedData, "it holds x, y. Name its tensors inputs and targets"),
     "more.npz": ({"inputs": INPUTS, "labels": LABELS}, DamagedData, "it holds inputs, labels. Name"),

@@ -7,7 +7,6 @@ import xarray as xr
 
 import trajlab
 from trajlab.errors import DamagedData, MissingData
-from trajlab.running.check_command import check_all
 from trajlab.running.compute import write
 from trajlab.runs.check import check
 from trajlab.schema import RESULT_VERSION
@@ -41,8 +40,6 @@ def test_check__a_flipped_bit_in_a_tensor_is_named_with_its_steps(store, example
     assert piece.startswith("weights/conv.weight/value: rows 0 to 1 in ")
     with pytest.raises(ValueError, match="checksum"):  # plain xarray
         xr.open_datatree(store)["weights/conv.weight"].value.isel(step=0).load()
-    with pytest.raises(DamagedData, match=r"1 piece.*conv\.weight"):
-        check_all([store.parent])
 
 
 @pytest.mark.parametrize("array", ["weights/step", "gradients/step", "metrics/loss"])

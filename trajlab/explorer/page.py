@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 from html import escape
+from io import StringIO
 from typing import Any
 from urllib.parse import parse_qs, urlencode
 
-import pandas as pd
 import panel as pn
 from bokeh.events import DocumentReady
 from bokeh.models import CustomJS
@@ -15,6 +15,7 @@ from trajlab.errors import TrajlabError
 from trajlab.explorer.code import code_of, computing_code
 from trajlab.explorer.context import Context
 from trajlab.explorer.controls import Controls
+from trajlab.explorer.csv_text import csv_text
 from trajlab.explorer.look import LOOKS
 from trajlab.explorer.quantity import Arrays
 from trajlab.explorer.result_collection import ResultCollection
@@ -173,13 +174,7 @@ class Page:
         return f"<details><summary>copy as code</summary><pre class='code'>{escape(code)}</pre>{more}</details>"
 
     def _csv(self) -> Any:
-        from io import StringIO
-
-        table: pd.DataFrame = self._view().table()
-        text = StringIO()
-        table.to_csv(text)
-        text.seek(0)
-        return text
+        return StringIO(csv_text(self._view().table()))
 
     def _search(self, query: str) -> str:
         """Return the query of the address: the state, after the token and the theme that are in it now."""

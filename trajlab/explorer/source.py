@@ -1,5 +1,6 @@
 """What the page is started on: runs, results, or both."""
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256

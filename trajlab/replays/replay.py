@@ -1,6 +1,5 @@
 """Replay: forward passes of a fixed batch through the network of a run, with the weights of each step."""
 
-import sys
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any
@@ -24,6 +23,7 @@ from trajlab.replays.tasks import Passes
 from trajlab.replays.trace import Call, Trial, trial
 from trajlab.runs.tensors import Series, common_steps
 from trajlab.runs.trajectory import Trajectory
+from trajlab.terminal import say
 
 TRIAL_SAMPLES = 3
 """Samples of zeros that the network is tried on; several, so that the axis over samples is told from others."""
@@ -153,7 +153,7 @@ def replay(
 @cache
 def _say_unobserved(names: str) -> None:
     """Name activations that are left out, once, on stderr."""
-    print(f"trajlab: cannot observe {names}; statistics of all activations leave it out", file=sys.stderr)
+    say(f"cannot observe {names}; statistics of all activations leave it out")
 
 
 def activations(trajectory: Trajectory) -> Replayed | None:

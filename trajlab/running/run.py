@@ -173,8 +173,10 @@ def _unchanged(result: xr.Dataset, runs: Any) -> xr.Dataset:
 def _recorded_parents(runs: Mapping[str, Trajectory]) -> dict[str, Trajectory | None]:
     """Return the parents that runs name in run.json, by the names of these runs."""
     named = {name: run.facts.get("describe", {}).get(PARENT) for name, run in runs.items()}
-    parents: dict[str, Trajectory | None] = {name: runs[parent] for name, parent in named.items() if parent in runs}
-    missing = [f"{parent} of {name}" for name, parent in named.items() if parent is not None and parent not in runs]
+    parents: dict[str, Trajectory | None] = {
+        name: runs[parent] for name, parent in named.items() if isinstance(parent, str) and parent in runs
+    }
+    missing = [f"{parent} of {name}" for name, parent in named.items() if parent is not None and name not in parents]
     if missing or not parents:
         reason = f"the runs lack {', '.join(missing)}" if missing else "no run names one"
         raise MissingData(

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import zarr
 
 from trajlab.errors import DamagedData, MissingData
+from trajlab.runs.disk.bounds import check_sizes
+from trajlab.runs.disk.inside import check_tree
 from trajlab.runs.disk.manifest import damaged_files, read_manifest
 from trajlab.runs.disk.paths import as_path, is_url, reaching
 from trajlab.runs.disk.reading import reading
@@ -59,7 +61,11 @@ def check(path: str | Path) -> Checked:
 
 def _check_store(store: Path) -> Checked:
     read, unchecked, damaged = 0, 0, []
-    for name, node in nodes_of_store(store).items():
+    nodes = nodes_of_store(store)
+    with reading(store, "the store is damaged, so write it again"):
+        check_tree(store, store, trust=True)
+        check_sizes(store, nodes)
+    for name, node in nodes.items():
         with reading(store, "the store is damaged", part=name):
             is_array = node["node_type"] == "array"
             shards = is_array and is_sharded(node) and not is_url(store)
@@ -68,6 +74,10 @@ def _check_store(store: Path) -> Checked:
             continue
         read, unchecked = read + has_checksums, unchecked + (not has_checksums)
         damaged += list(_damaged_chunks(store, name, node) if shards and has_checksums else _damaged_array(store, name))
+    if not read + unchecked:
+        raise DamagedData(
+            f"cannot check {store}: its zarr.json names no arrays; the store is damaged, so write it again"
+        )
     return Checked(read, damaged, unchecked)
 
 

@@ -6,9 +6,11 @@ from pathlib import Path
 import xarray as xr
 
 from trajlab.errors import DamagedData, MissingData
+from trajlab.runs.disk.bounds import check_sizes
 from trajlab.runs.disk.inside import check_tree
 from trajlab.runs.disk.paths import as_path, reaching
 from trajlab.runs.disk.reading import reading
+from trajlab.runs.readers.store import nodes_of_store
 from trajlab.schema import RESULT_VERSION, STORE_FILE, family
 from trajlab.statistics.wording import listed
 
@@ -43,6 +45,7 @@ def _opened(folder: Path) -> xr.Dataset:
             raise DamagedData(f"cannot open the result {where}: it has no {STORE_FILE}; compute the stage again.")
         with reading(folder, "compute the stage again", form="a result"):
             check_tree(folder, folder)
+            check_sizes(folder, nodes_of_store(folder))
             return xr.open_zarr(where, chunks=None).load()
 
 

@@ -106,6 +106,15 @@ def test_open__key_chooses_a_network(tmp_path):
         trajlab.open(tmp_path, key="acto")
 
 
+def test_open__checkpoints_without_the_key_are_named(tmp_path):
+    for step in (1, 2, 3):
+        content = {"model": net(step), "ema": net(10.0 * step)} if step != 2 else {"model": net(step)}
+        torch.save(content, tmp_path / f"step{step}.pt")
+    run = trajlab.open(tmp_path, key="ema")
+    assert run.steps.tolist() == [1, 3] and run.left_aside == {"step2.pt": "it has no network 'ema'"}
+    assert trajlab.open(tmp_path, key="model").left_aside == {}
+
+
 def test_open__a_copy_that_comes_later_leaves_the_names_of_the_network_as_they_are(tmp_path):
     torch.save({"model": net(1.0)}, tmp_path / "step1.pt")
     torch.save({"model": net(2.0), "ema": net(1.5)}, tmp_path / "step2.pt")
@@ -156,5 +165,5 @@ def test_find_networks__a_content_that_holds_itself_ends():
     shared = [net(1.0)]
     for _ in range(40):
         shared = [shared, shared]
-    with pytest.raises(DamagedData, match="nested"):
+    with pytest.raises(ValueError, match="nested"):
         find_networks(shared)

@@ -1,6 +1,7 @@
 """Which files of a checkpoint hold weights: several models, shards, and files that are something else."""
 
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -207,4 +208,46 @@ def test_open__a_whole_pickled_module_is_named(tmp_path, new, wrap, model):
 def test_open__a_torchscript_archive_is_named(tmp_path):
     torch.jit.save(torch.jit.trace(torch.nn.Linear(2, 1), torch.ones(1, 2)), str(tmp_path / "step1.pt"))
     with pytest.raises(DamagedData, match=r"step1\.pt.*TorchScript.*torch\.jit\.load"):
+        trajlab.open(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("index", "words"),
+    [
+        ([], "no weight_map"),
+        ({"weight_map": 3}, "no weight_map"),
+        ({"weight_map": {"w": 3}}, "3 for 'w'"),
+        ({"weight_map": {"w": "../x.safetensors"}}, r"'\.\./x\.safetensors' for 'w', which is no file beside it"),
+        ({"weight_map": {"w": "/etc/passwd"}}, "'/etc/passwd'"),
+        ({"weight_map": {"w": ".."}}, r"'\.\.'"),
+        ({"weight_map": {"w": "x\0y"}}, "no file beside it"),
+    ],
+)
+def test_open__an_index_that_names_no_files_beside_it(tmp_path, index, words):
+    (tmp_path / "checkpoint-1").mkdir()
+    (tmp_path / "x.safetensors").write_bytes(b"")
+    (tmp_path / "checkpoint-1" / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(DamagedData, match=rf"model\.safetensors\.index\.json as the index of shards: .*{words}"):
+        trajlab.open(tmp_path)
+
+
+def test_open__a_header_that_states_more_than_its_file_can_hold(tmp_path):
+    np.savez_compressed(tmp_path / "step1.npz", w=np.zeros((4, 4)))
+    trajlab.open(tmp_path)
+    with zipfile.ZipFile(tmp_path / "step1.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        with archive.open("w.npy", "w") as member:
+            np.lib.format.write_array_header_1_0(
+                member, {"descr": "<f4", "fortran_order": False, "shape": (1 << 40,)}
+            )  # fmt: skip
+    raw = bytearray((tmp_path / "step1.npz").read_bytes())
+    at = raw.rindex(b"PK\x01\x02")
+    raw[at + 24 : at + 28] = (0xFFFFFFFE).to_bytes(4, "little")
+    (tmp_path / "step1.npz").write_bytes(raw)
+    with pytest.raises(DamagedData, match=r"step1\.npz"):
+        trajlab.open(tmp_path)
+
+
+def test_open__an_expanded_tensor_of_a_terabyte(tmp_path):
+    torch.save({"w": torch.ones(2), "mask": torch.ones(1).expand(1 << 40)}, tmp_path / "step1.pt")
+    with pytest.raises(DamagedData, match=r"it states 4,398,046,511,104 bytes for 'mask'"):
         trajlab.open(tmp_path)

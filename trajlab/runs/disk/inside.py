@@ -4,7 +4,7 @@ import os
 import stat
 from pathlib import Path
 
-from trajlab.errors import UntrustedCode
+from trajlab.errors import DamagedData, UntrustedCode
 from trajlab.runs.disk.paths import is_url
 
 CACHES = (f"{os.sep}.dvc{os.sep}cache{os.sep}", f"{os.sep}blobs{os.sep}")
@@ -46,7 +46,7 @@ def check_tree(folder: Path, root: Path, *, trust: bool = False) -> None:
     ------
     UntrustedCode
         A symbolic link leaves `root`; links are not checked if it is trusted.
-    OSError
+    DamagedData
         A file is a pipe, a device or a socket, which reading would wait for.
     """
     if is_url(root):
@@ -57,4 +57,4 @@ def check_tree(folder: Path, root: Path, *, trust: bool = False) -> None:
             if not trust:
                 check_inside(path, root)
             if name in files and os.path.exists(path) and not stat.S_ISREG(os.stat(path).st_mode):
-                raise OSError(f"{path} is no file, but a pipe, a device or a socket")
+                raise DamagedData(f"cannot read {path}: it is a pipe or a device, not a file; remove it")

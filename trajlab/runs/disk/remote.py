@@ -79,9 +79,12 @@ def open_bytes(path: str) -> IO[bytes]:
     """
     if not is_url(path):
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
             os.close(descriptor)
-            raise OSError(f"{path} is no file, but a folder, a pipe or a device")
+            if stat.S_ISDIR(mode):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+            raise OSError(errno.EINVAL, "It is a pipe or a device, not a file", path)
         return os.fdopen(descriptor, "rb")
     from fsspec.core import url_to_fs
 

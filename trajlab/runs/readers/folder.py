@@ -28,6 +28,7 @@ from trajlab.runs.readers.series import read_checkpoints, split, tied, unanalyze
 from trajlab.runs.readers.tensor_names import has_network
 from trajlab.runs.tensors import Tensors, attributes_of
 from trajlab.runs.trajectory import Trajectory
+from trajlab.runs.trust import model_description
 from trajlab.schema import GRADIENTS_FOLDER, METRICS_FILE, PROBE_FILE, RUN_FILE, SNAPSHOTS_VERSION
 
 TEXTS = dict[str, str]
@@ -119,8 +120,7 @@ def read_folder(
     if "parameters" not in facts:
         left_out |= {name: reason for name, tensor in buffers.items() if (reason := unanalyzed(name, tensor))}
     shapes = {name: tensor.shape for name, tensor in weights.items()}
-    if not trust:
-        check_tree(folder / GRADIENTS_FOLDER, folder)
+    check_tree(folder / GRADIENTS_FOLDER, folder, trust=trust)
     gradients = read_segments(folder / GRADIENTS_FOLDER, shapes)
     return Trajectory(
         Tensors(weights, attributes_of(facts, weights), unusable, left_out),
@@ -177,6 +177,9 @@ def check_facts(facts: Any) -> None:
     for key, kind in TYPES.items():
         if not _fits(facts.get(key), kind):
             raise ValueError(f"its entry {key} has the wrong type: {facts[key]!r:.100}")
+    model = model_description(facts)
+    if model is not None and not isinstance(model.get("arguments") or {}, dict):
+        raise ValueError(f"the arguments of the model in its entry describe are {model['arguments']!r:.100}")
 
 
 def _fits(value: Any, kind: Any) -> bool:

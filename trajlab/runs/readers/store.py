@@ -12,6 +12,7 @@ import zarr
 from dask.base import tokenize
 
 from trajlab.errors import DamagedData, MissingData
+from trajlab.runs.disk.bounds import check_sizes
 from trajlab.runs.disk.documents import parse_json
 from trajlab.runs.disk.inside import check_inside, check_tree
 from trajlab.runs.disk.paths import is_url
@@ -55,10 +56,11 @@ def nodes_of_store(path: Path) -> dict[str, Any]:
     Raises
     ------
     DamagedData
-        Its zarr.json is damaged, or lacks what it consolidates.
+        Its zarr.json is damaged.
     """
     with reading(path, REMEDY, part=STORE_FILE):
-        return dict(parse_json(read_bytes(path / STORE_FILE))["consolidated_metadata"]["metadata"])
+        root = parse_json(read_bytes(path / STORE_FILE))
+        return dict((root.get("consolidated_metadata") or {"metadata": {}})["metadata"])
 
 
 def read_store(path: Path, *, trust: bool = False) -> Trajectory:
@@ -160,6 +162,7 @@ def _dataset(path: Path, group: str, nodes: dict[str, Any]) -> xr.Dataset:
     with _reading(path, group):
         if group not in nodes:
             return xr.Dataset()
+        check_sizes(path, {name: node for name, node in nodes.items() if name.startswith(f"{group}/")})
         dataset = xr.open_zarr(str(path), group=group, consolidated=True, chunks=None)
         for name, variable in dataset.variables.items():
             if name not in dataset.indexes:

@@ -189,5 +189,5 @@ def _unreadable(tensor: "Tensor") -> str:
 
 def _own_words(error: Exception) -> str:
     """Return the first sentence of torch's message, without its advice to load the file by running code."""
-    text = ADVICE.split(reason(error))[0].strip(" .:,;")
+    text = ADVICE.split(reason(error))[0].partition(". ")[0].strip(" .:,;")
     return text or type(error).__name__

@@ -173,7 +173,7 @@ def _header(path: str, step: int | None, formats: Sequence[Format], cache: dict[
         if reader is None:
             raise DamagedData(f"cannot read {path}, which the index of its checkpoint names: its format is unknown")
         header = reader.read_header(path, cache.setdefault(reader.SUFFIXES, {}))
-        _check_sizes(path, header)
+        _check_sizes(path, header, cache)
         _check_placeholders(path, header)
         return header
     except MissingData as error:
@@ -189,11 +189,15 @@ def _header(path: str, step: int | None, formats: Sequence[Format], cache: dict[
         ) from error
 
 
-def _check_sizes(path: str, header: Header) -> None:
+def _check_sizes(path: str, header: Header, cache: dict[Any, Any]) -> None:
     """Raise DamagedData if a header states tensors that end beyond its file, or that no compression makes so small."""
     if is_url(path) or path.endswith(".metadata"):
         return
     length = os.path.getsize(path)
+    checked = cache.setdefault("checked", set())
+    if (header, length) in checked:  # checkpoints of one network share their header
+        return
+    checked.add((header, length))
     for name, entry in header.entries.items():
         size = math.prod(entry.shape) * entry.stored.itemsize
         stop = size + (entry.offset or 0)
@@ -203,9 +207,7 @@ def _check_sizes(path: str, header: Header) -> None:
                 "is damaged, so restore it or move it out of the folder"
             )
         if len(entry.shape) > MOST_DIMS:
-            raise DamagedData(
-                f"cannot read {path}: {name!r:.100} has {len(entry.shape)} dims; leave it out of the file"
-            )
+            raise DamagedData(f"cannot read {path}: {name!r:.100} has {len(entry.shape)} dims; save it with fewer")
 
 
 def _check_placeholders(path: str, header: Header) -> None:

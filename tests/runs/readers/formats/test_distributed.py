@@ -103,6 +103,17 @@ def test_open__a_tensor_in_shards_of_several_ranks(tmp_path):
         trajlab.open(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("entries", "words"), [(100_000, "bytes, its type and shape take"), (4, "it says torch.float16")]
+)
+def test_open__metadata_whose_element_type_is_not_that_of_the_shards(tmp_path, entries, words):
+    folder, metadata = shards_of(tmp_path, torch.ones(entries, 1), (entries,))
+    metadata.state_dict_metadata["w"].properties.dtype = torch.float16
+    (folder / ".metadata").write_bytes(pickle.dumps(metadata))
+    with pytest.raises(DamagedData, match=rf"\.metadata.*__0_0\.distcp.*{words}"):
+        trajlab.open(tmp_path).weights["w"].values  # noqa: B018
+
+
 def test_open__shards_that_lie_outside_or_leave_gaps_are_refused(tmp_path):
     folder, metadata = shards_of(tmp_path, torch.ones(10, 3), (4, 6))
     for change in ("size", "name", "offset", "lost"):

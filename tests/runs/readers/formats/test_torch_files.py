@@ -1,11 +1,14 @@
 import argparse
 import os
 import pickle
+import re
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import trajlab
 from trajlab.errors import DamagedData
@@ -199,3 +202,15 @@ def test_open__tensors_that_are_not_dense_are_left_out(tmp_path):
     )
     run = trajlab.open(tmp_path)
     assert list(run.weights) == ["w"] and run.weights["w"].values.tolist() == [[1, 1, 1]]
+
+
+@pytest.mark.parametrize("new", [True, False])
+def test_open__pickled_objects_are_named_with_a_way_out_that_works(tmp_path, new):
+    content = {"model": net().state_dict(), "ratio": Fraction(1, 2), "rule": re.compile("x")}
+    torch.save(content, tmp_path / "step1.pt", _use_new_zipfile_serialization=new)
+    with pytest.raises(DamagedData, match=r"holds pickled objects \(fractions\.Fraction, re\._compile\)") as error:
+        trajlab.open(tmp_path)
+    assert "safetensors.torch.save_file" in str(error.value) and "weights_only" not in str(error.value)
+    save_file(net().state_dict(), tmp_path / "step1.safetensors")
+    (tmp_path / "step1.pt").unlink()
+    assert trajlab.open(tmp_path).steps.tolist() == [1]
