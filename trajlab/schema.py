@@ -15,6 +15,9 @@ RESULT_VERSION = "trajlab-result-3"
 LEFT_OUT = "left_out"
 """Attr of a result, and of its totals, that names the tensors that are not in it."""
 
+TOTALS_OVER = "totals_over"
+"""Attr of a result that names the steps of its totals, if its tensors were recorded at different steps."""
+
 
 def family(version: object) -> str:
     """Return what a version is of, without its number.

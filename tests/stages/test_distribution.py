@@ -200,3 +200,13 @@ def test_distribution__moments_beyond_the_range_of_powers_are_unknown(rng, size)
     expected = [np.nan] * 2 if size < 1e-70 else stats.kurtosis(values, axis=1)
     np.testing.assert_allclose(result.excess_kurtosis[:, 0], expected, rtol=1e-7)
     assert "1e-70" in result.excess_kurtosis.attrs["definition"]
+
+
+def test_distribution__totals_are_of_steps_at_which_all_tensors_were_recorded(rng):
+    often = xr.DataArray(rng.standard_normal((4, 9)), {"step": np.arange(4)}, ("step", "out"), "often")
+    rare = (10 + often[::3]).rename("rare")
+    result = distribution({"often": often, "rare": rare}).compute()
+    for name in ("mean", "std", "min", "max", "zeros", "nonfinite", "mean_se"):
+        assert result[f"total_{name}"].isnull().values.tolist() == [False, True, True, False], name
+    np.testing.assert_allclose(result["total_mean"][3], np.concatenate([often[3], rare[1]]).mean())
+    assert result.attrs["totals_over"].startswith("the 2 steps at which all were recorded")

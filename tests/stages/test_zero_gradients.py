@@ -131,3 +131,11 @@ def test_zero_gradients__of_inputs_that_are_always_zero_are_zero_and_so_is_the_d
     drift = trajlab.run("drift", run).compute()
     assert drift.unchanged_cause.sum("cause").sel(parameter="0.weight") == 10
     np.testing.assert_allclose(drift.changed.sel(parameter="0.weight")[-1], 20 / 30)
+
+
+def test_zero_gradients__names_tensors_that_are_not_in_each_total():
+    often = xr.DataArray(np.ones((5, 4)), {"step": np.arange(5)}, ("step", "out"), "often")
+    rare = xr.DataArray(np.zeros((3, 4)), {"step": [0, 2, 4]}, ("step", "out"), "rare")
+    result = zero_gradients({"often": often, "rare": rare}, tau=(0.0,), relative=()).compute()
+    assert result.total_near_zero.values.ravel().tolist() == [0, 4, 0, 4]
+    assert result.attrs["totals_over"] == "the tensors recorded at each step; not recorded at all 5 steps: rare (3)"

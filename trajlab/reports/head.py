@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from trajlab.schema import LEFT_OUT
+from trajlab.schema import LEFT_OUT, TOTALS_OVER
 from trajlab.statistics.studies import LINEAGE, facts, run_names, set_of_studies, shared_facts, telling_facts
 from trajlab.statistics.wording import count, listed, number
 
@@ -74,7 +74,9 @@ def _left_out(opened: dict[str, xr.Dataset]) -> list[str]:
     for result in opened.values():
         for name, reason in dict(result.attrs.get(LEFT_OUT, {})).items():
             by_reason.setdefault(str(reason), {})[str(name)] = None
-    return [f"{listed(list(names))} left out of all totals: {reason}." for reason, names in by_reason.items()]
+    tensors = [f"{listed(list(names))} left out of all totals: {reason}." for reason, names in by_reason.items()]
+    steps = dict.fromkeys(result.attrs[TOTALS_OVER] for result in opened.values() if TOTALS_OVER in result.attrs)
+    return tensors + [f"Totals are over {note}." for note in steps]
 
 
 def _by_study(opened: dict[str, xr.Dataset]) -> dict[str, list[xr.Dataset]]:

@@ -1,12 +1,13 @@
 """Tensors of a run that a stage leaves out, named on stderr and in the attrs of its result."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import xarray as xr
 
 from trajlab.running.inputs import TENSORS, needs_of, without_prefix
 from trajlab.runs.trajectory import Trajectory
-from trajlab.schema import LEFT_OUT
+from trajlab.schema import LEFT_OUT, TOTALS_OVER
 from trajlab.terminal import say
 
 SHOWN = 6
@@ -45,6 +46,12 @@ def say_left_out(*omitted: Mapping[str, str]) -> None:
     for reason, names in by_reason.items():
         more = f" and {len(names) - SHOWN} more (see trajlab info)" if len(names) > SHOWN else ""
         say(f"{', '.join(list(names)[:SHOWN])}{more} left out: {reason}")
+
+
+def say_totals_over(attrs: Mapping[Any, Any]) -> None:
+    """Name on stderr the steps of totals, if the tensors of a result were not recorded at the same ones."""
+    if TOTALS_OVER in attrs:
+        say(f"totals are over {attrs[TOTALS_OVER]}")
 
 
 def with_left_out(result: xr.Dataset, runs: Trajectory | Mapping[str, Trajectory]) -> xr.Dataset:

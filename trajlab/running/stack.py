@@ -9,6 +9,7 @@ import xarray as xr
 from trajlab.errors import BadSetting
 from trajlab.running.step_source import step_attrs
 from trajlab.runs.trajectory import Trajectory
+from trajlab.schema import TOTALS_OVER
 
 
 def joined(results: Mapping[str, xr.Dataset], dim: str) -> xr.Dataset:
@@ -37,7 +38,7 @@ def joined(results: Mapping[str, xr.Dataset], dim: str) -> xr.Dataset:
     ).transpose(dim, ...)
     types = {str(name): coord for result in results.values() for name, coord in result.coords.items()}
     indexed = [name for name in labels if name in types]
-    stacked = stacked.assign_coords(
+    stacked = stacked.assign_attrs(_totals_over(results)).assign_coords(
         {name: (name, _array(labels[name], types[name]), types[name].attrs) for name in indexed}
     )
     return stacked.assign_coords({n: _shared(stacked[n], dim, types[n].dtype) for n in types if n not in labels})
@@ -65,6 +66,12 @@ def _one_probe(results: Mapping[str, xr.Dataset]) -> None:
             f"cannot stack {', '.join(results)}: they have {len(probes)} different probes "
             f"({', '.join(probe[:12] for probe in probes)}); compare runs recorded with one probe"
         )
+
+
+def _totals_over(results: Mapping[str, xr.Dataset]) -> dict[str, str]:
+    """Return the attr that names the steps of totals, of those results whose tensors were not recorded together."""
+    notes = {name: str(result.attrs[TOTALS_OVER]) for name, result in results.items() if TOTALS_OVER in result.attrs}
+    return {TOTALS_OVER: ". ".join(f"{name}: {note}" for name, note in notes.items())} if notes else {}
 
 
 def _labels(results: Sequence[xr.Dataset]) -> dict[str, list[Any]]:

@@ -13,7 +13,7 @@ from trajlab.errors import AmbiguousData
 from trajlab.running.compute import write
 from trajlab.running.help import description, parameter_help
 from trajlab.running.inputs import needs_replay
-from trajlab.running.left_out import say_left_out
+from trajlab.running.left_out import say_left_out, say_totals_over
 from trajlab.running.options import (
     Device,
     Key,
@@ -68,6 +68,7 @@ def stage_command(
         result = lazy_result(name, RunOptions.of(options), values)
         say_step_source(result.attrs)
         say_left_out(result.attrs.get(LEFT_OUT, {}))
+        say_totals_over(result.attrs)
         (finish or _write)(result, options)
 
     out = Annotated[Path, typer.Argument(parser=as_path, help="Zarr store to write the result to.")]

@@ -16,10 +16,11 @@ from trajlab import sizes
 from trajlab.runs.disk.rows import Rows
 from trajlab.runs.tensors import common_steps
 from trajlab.scan.graph import Graph
-from trajlab.scan.kernels.gram import centered, distances, gram, principal, tile_entries
+from trajlab.scan.kernels.gram import Components, centered, distances, gram, principal, tile_entries
 from trajlab.scan.scan import Tensor, about, by_name, identity
 from trajlab.scan.source import Source, is_sample
-from trajlab.scan.track import computable, flat_rows
+from trajlab.scan.step_errors import distance_error, distance_variance, share_errors, share_variance
+from trajlab.scan.track import computable
 
 
 class Products(NamedTuple):
@@ -38,15 +39,6 @@ class Products(NamedTuple):
     gram: np.ndarray
     nonfinite: np.ndarray
     entries: int
-
-
-class Components(NamedTuple):
-    """Principal components of a tensor, or of all together, and distances: see `principal_components`."""
-
-    shares: np.ndarray
-    scores: np.ndarray
-    distance: np.ndarray
-    nonfinite: np.ndarray
 
 
 def principal_components(tensor: Tensor, components: int, center: str, anchors: Sequence[int] = ()) -> xr.Dataset:
@@ -71,8 +63,10 @@ def principal_components(tensor: Tensor, components: int, center: str, anchors: 
         Share of each direction in the sum of squared deviations.
     scores : (parameter, step, component)
         Deviations along the directions.
-    distance, distance_se : (parameter, step, anchor)
-        Distance of each step from each anchor; its standard error where only a sample of some tensor was recorded.
+    distance : (parameter, step, anchor)
+        Distance of each step from each anchor.
+    explained_variance_ratio_se, distance_se : as the estimate
+        Standard errors, where only a sample of some tensor was recorded.
     nonfinite, left_out : (parameter, step), (parameter)
         Recorded entries that are not finite at a step, and at any step.
     total_explained_variance_ratio, total_scores, total_distance : (component), (step, component), (step, anchor)
@@ -87,19 +81,26 @@ def principal_components(tensor: Tensor, components: int, center: str, anchors: 
     graph = Graph(name)
     parts: list[Any] = []
     total: Any = None
-    variances, total_variance = [], None
+    samples: list[Any] = []
+    variances: list[Any] = []
+    total_variance: Any = None
+    sizes_of: list[int] = []
+    shared_positions: list[np.ndarray] = []
     for key, array in tensors.items():
         rows = Source(array, graph)
         products = _products(graph, key, rows)
         near = _positions(array["step"].values, anchors)
         entries = int(np.prod(array.attrs.get("shape", array.shape[1:])))
+        sizes_of.append(entries)
         scale = entries / max(rows.size, 1)
         parts.append(graph.add(("principal", key), _principal, products, components, center, near, scale))
         at = np.searchsorted(array["step"].values, common)
+        shared_positions.append(at)
         total = graph.add(("total", key), _add, total, products, at, scale)
         if any_sampled:
             sample = rows.rows(0, rows.steps) if entries != rows.size else None
-            variances.append(graph.add(("variance", key), _variance, sample, rows.steps, near, entries))
+            samples.append(sample)
+            variances.append(graph.add(("variance", key), distance_variance, sample, rows.steps, near, entries))
             total_variance = graph.add(("total_variance", key), _plus, total_variance, variances[-1], at)
     positions = [np.searchsorted(steps, own_steps) for own_steps in recorded]
     count, length, wide = len(tensors), len(steps), len(anchors)
@@ -127,11 +128,23 @@ def principal_components(tensor: Tensor, components: int, center: str, anchors: 
             dims, shape, function, _ = arrays[key]
             arrays[f"total_{key}"] = (dims, (1, *shape[1:]), function, arguments)
     if any_sampled:
-        dims, shape = arrays["distance"][:2]
+        (dims, shape), (share_dims, share_shape) = (arrays[key][:2] for key in ("distance", "explained_variance_ratio"))
         arrays["distance_se"] = dims, shape, _distance_errors, (parts, variances, positions, length)
+        shares = [
+            graph.add(("share_variance", key), share_variance, part, sample, center, np.arange(len(own)), entries)
+            for key, part, sample, own, entries in zip(tensors, parts, samples, recorded, sizes_of, strict=True)
+        ]
+        of_each = ([[variance] for variance in shares],)
+        arrays["explained_variance_ratio_se"] = share_dims, share_shape, share_errors, of_each
         if not isinstance(tensor, xr.DataArray):
             of_all = (whole, [total_variance], shared, length)
             arrays["total_distance_se"] = dims, (1, *shape[1:]), _distance_errors, of_all
+            of_whole = [
+                graph.add(("totalshare_variance", key), share_variance, *whole, sample, center, at, entries)
+                for key, sample, at, entries in zip(tensors, samples, shared_positions, sizes_of, strict=True)
+            ]
+            one = (1, *share_shape[1:])
+            arrays["total_explained_variance_ratio_se"] = share_dims, one, share_errors, ([of_whole],)
     variables = {
         key: xr.Variable(dims, graph.array(key, shape, function, *arguments))
         for key, (dims, shape, function, arguments) in arrays.items()
@@ -212,24 +225,6 @@ def _principal(products: Products, components: int, center: str, anchors: np.nda
     return Components(shares, scores, apart, products.nonfinite)
 
 
-def _variance(sample: Any, steps: int, anchors: np.ndarray, entries: int) -> np.ndarray:
-    """Return the variance of the squared distance from each anchor, (step, anchor), as estimated from a sample.
-
-    It is N²·(1 − n/N)·s²/n of the squared differences (Cochran 1977, theorem 2.2); 0 where all entries are there.
-    """
-    out = np.zeros((steps, len(anchors)))
-    if sample is None:
-        return out
-    rows = np.array(flat_rows(sample)).astype(np.float64)
-    rows = rows[:, np.isfinite(rows).all(0)]
-    n = rows.shape[1]
-    for column, anchor in enumerate(anchors):
-        squares = (rows - rows[anchor]) ** 2
-        spread = squares.var(axis=1, ddof=1) if n > 1 else np.full(steps, np.nan)
-        out[:, column] = entries**2 * (1.0 - n / entries) * spread / n if n else np.nan
-    return out
-
-
 def _plus(total: np.ndarray | None, variance: np.ndarray, at: np.ndarray) -> np.ndarray:
     return variance[at] if total is None else total + variance[at]
 
@@ -237,12 +232,7 @@ def _plus(total: np.ndarray | None, variance: np.ndarray, at: np.ndarray) -> np.
 def _distance_errors(
     parts: list[Components], variances: list[np.ndarray], positions: list[np.ndarray], steps: int
 ) -> np.ndarray:
-    """Return the standard errors of distances, (parameter, step, anchor); 0 where the variance is."""
-    errors = []
-    for part, variance in zip(parts, variances, strict=True):
-        with np.errstate(invalid="ignore", divide="ignore"):
-            error = np.where(variance > 0, np.sqrt(variance) / (2.0 * part.distance), variance)
-        errors.append(np.where(np.isnan(part.distance), np.nan, error))
+    errors = [distance_error(part, variance) for part, variance in zip(parts, variances, strict=True)]
     return _at_steps(errors, positions, steps)
 
 

@@ -21,6 +21,7 @@ from trajlab.statistics.distributions import (
     shift_meanings,
 )
 from trajlab.statistics.result import REFERENCE, Meaning, Sums, annotate, columns_of, stride
+from trajlab.statistics.shared_steps import totals_over
 from trajlab.statistics.standard_errors import moment_errors, root_error, scan_errors, with_errors
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
@@ -91,7 +92,8 @@ def distribution(
     zeros, nonfinite : (step, parameter)
         Entries that are exactly zero, and NaN or Inf. The latter are left out of all else.
     total_… : (step)
-        Moments, extremes and counts of the whole network; with many tensors only.
+        Moments, extremes and counts of the whole network; with many tensors only. Of tensors that were recorded at
+        different steps, totals are NaN at steps that not all share; the attr `totals_over` says so.
 
     Raises
     ------
@@ -149,6 +151,7 @@ def distribution(
         wasserstein_error_bound="0 for tensors of up to exact_up_to entries, else (mean|w_t| + mean|w_ref|)/256",
         ks_error_bound="0 for tensors of up to exact_up_to entries, else the shares of entries in the fullest bin of "
         "each row; bins of one value do not count",
+        **totals_over(weight),
     )
 
 
@@ -180,4 +183,4 @@ def _result(
 def _errors(sums: Sums, mean: xr.Variable, std: xr.Variable, *, total: bool = False) -> dict[str, xr.Variable]:
     """Return the standard errors of mean and standard deviation."""
     of_mean, of_variance = moment_errors(sums, mean, std**2, total=total)
-    return {"mean_se": of_mean, "std_se": root_error(of_variance, std)}
+    return {"mean_se": of_mean.where(mean.notnull()), "std_se": root_error(of_variance, std).where(std.notnull())}

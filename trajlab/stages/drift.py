@@ -11,10 +11,18 @@ from trajlab.scan.as_one_task import as_one_task
 from trajlab.scan.kernels.drift_sums import Pairs
 from trajlab.scan.kernels.term_products import PairProducts
 from trajlab.scan.scan import Tensor, at_step, by_name, position_of, scan
-from trajlab.statistics.result import Meaning, Sums, annotate, columns_of, pool, share_error, stride
-from trajlab.statistics.samples import SAMPLED, estimated, holds_samples, sampled, term_error, with_products
-from trajlab.statistics.shared_steps import at_shared_steps
-from trajlab.statistics.standard_errors import root_error, total_error
+from trajlab.statistics.result import Meaning, Sums, annotate, columns_of, pool, stride
+from trajlab.statistics.samples import (
+    SAMPLED,
+    estimated,
+    estimated_counts,
+    holds_samples,
+    sampled,
+    term_error,
+    with_products,
+)
+from trajlab.statistics.shared_steps import at_shared_steps, totals_over
+from trajlab.statistics.standard_errors import root_error, share_error, total_error
 from trajlab.statistics.zero_transitions import by_cause
 
 MEANINGS = {
@@ -95,7 +103,8 @@ def drift(
         are then those of the whole tensor, estimated from the sample; `distance_linf` is a lower bound.
     total_… : (step)
         The same for the whole network, from the sums over all entries; for a mapping of tensors only. Of tensors that
-        were recorded at different steps, totals follow the path over the steps that all share, and are NaN at others.
+        were recorded at different steps, totals follow the path over the steps that all share, and are NaN at others;
+        the attr `totals_over` says so.
 
     A single snapshot says nothing about change: all but `norm` and `nonfinite` is NaN, unless it is compared with a
     parent.
@@ -118,7 +127,8 @@ def drift(
     starts = [parent_weight is None and position_of(array, reference) == 0 for array in by_name(weight).values()]
     of = "itself" if parent_weight is None else "parent"
     work = partial(_result, names=names, from_start=np.array(starts, bool), alone=parent_weight is None)
-    return annotate(as_one_task(work, *tables), MEANINGS, reference=reference, reference_of=of, rtol=rtol, atol=atol)
+    attrs = {"reference": reference, "reference_of": of, "rtol": rtol, "atol": atol} | totals_over(weight)
+    return annotate(as_one_task(work, *tables), MEANINGS, **attrs)
 
 
 def _tables(weight: Tensor, anchor: Tensor | int, kernel: Pairs) -> dict[str, xr.DataArray]:
@@ -150,8 +160,7 @@ def _result(*tables: xr.DataArray, names: tuple[str, ...], from_start: np.ndarra
         shared = _with_products(by_table, "shared", "shared_products") if "shared" in by_table else sums
         totals = _quantities(shared, xr.Variable((), from_start.all()), alone=alone, total=True)
         whole = xr.Dataset(totals, {"step": shared["step"]}).reindex(step=sums["step"])
-        scale = (cause.numel / cause.sampled).where(cause.sampled > 0, 1.0)
-        whole["unchanged_cause"] = (cause * scale).sum("parameter", min_count=1)
+        whole["unchanged_cause"] = estimated_counts(cause).sum("parameter", min_count=1)
         result = result.assign({f"total_{name}": total.variable for name, total in whole.data_vars.items()})
     return stride(result)
 
@@ -167,14 +176,13 @@ def _quantities(
 ) -> dict[str, xr.Variable]:
     """Return the quantities of each parameter, or of all together, and their errors if any is sampled."""
     whole = estimated(table)
-    sums = pool(whole, Sums.of(whole)) if total else Sums.of(whole)
+    sums = pool(whole) if total else Sums.of(whole)
     is_valid, some = sums.reference_valid > 0, (sums.finite > 0) | (sums.nonfinite == 0)
     recorded = sums.squares.notnull()
     compared = recorded.sum("step") > 1 if alone else xr.Variable((), True)
     ww, rr, distance = np.sqrt(sums.reference_ww), np.sqrt(sums.reference_rr), np.sqrt(sums.reference_l2)
     update = np.sqrt(sums.previous_l2).where(sums.previous_valid > 0)
-    first = sums.previous_valid.isnull()
-    path = update.where(~first, 0.0).cumsum("step", skipna=False).where(recorded)
+    path = _along_path(update, sums).where(recorded)
     moved = {
         "distance_l1": sums.reference_l1.where(is_valid),
         "distance_l2": distance.where(is_valid),
@@ -219,7 +227,12 @@ def _errors(sums: Sums, whole: Sums, result: dict[str, xr.Variable], total: bool
     errors["distance_l1"] = total_error(sums.reference_l1, sums.reference_l2, sums, total=total)
     for name, part in shares.items():
         errors[name] = share_error(getattr(sums, part), sums.reference_valid, sums, total=total)
-    errors["path_length"] = errors["update_l2"].fillna(0.0).cumsum("step")
-    relative = errors["distance_l2"] / result["distance_l2"] + errors["path_length"] / result["path_length"]
-    errors["straightness"] = (result["straightness"] * relative).where(errors["path_length"] > 0, 0.0)
+    errors["path_length"] = _along_path(errors["update_l2"], whole)
+    of_distance, of_path = (errors[name] / result["path_length"] for name in ("distance_l2", "path_length"))
+    errors["straightness"] = (of_distance + result["straightness"] * of_path).where(errors["path_length"] != 0, 0.0)
     return {f"{name}_se": values.where(result[name].notnull()) for name, values in errors.items()}
+
+
+def _along_path(of_updates: xr.Variable, sums: Sums) -> xr.Variable:
+    """Return the running sum over updates; unknown from an unknown update on. No update leads to a first step."""
+    return of_updates.where(sums.previous_valid.notnull(), 0.0).cumsum("step", skipna=False)

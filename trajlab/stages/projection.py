@@ -10,6 +10,7 @@ from trajlab.scan.scan import Tensor, by_name
 from trajlab.scan.step_products import principal_components
 from trajlab.statistics.result import Meaning, annotate
 from trajlab.statistics.samples import SAMPLED
+from trajlab.statistics.shared_steps import totals_over
 from trajlab.statistics.shown_steps import shown_steps
 
 MEANINGS = {
@@ -19,6 +20,7 @@ MEANINGS = {
         "λ_k / Σλ, eigenvalues of products of deviations at pairs of steps",
         share=True,
     ),
+    "explained_variance_ratio_se": Meaning("standard error of the share of the variance over the steps", "1", SAMPLED),
     "explained_variance_ratio_walk": Meaning(
         "share of the variance, random walk",
         "1",
@@ -55,8 +57,9 @@ def projection(weight: Tensor, *, components: int = 10, center: str = "mean", an
 
     Returns
     -------
-    explained_variance_ratio : (parameter, component)
-        Share of each component in the sum of squared deviations over the steps; NaN for a tensor that never moved.
+    explained_variance_ratio, explained_variance_ratio_se : (parameter, component)
+        Share of each component in the sum of squared deviations over the steps; NaN for a tensor that never moved. Its
+        standard error, where only a sample of the entries was recorded.
     explained_variance_ratio_walk : (parameter, component)
         The same for a random walk.
     scores : (step, parameter, component)
@@ -68,7 +71,8 @@ def projection(weight: Tensor, *, components: int = 10, center: str = "mean", an
         Recorded entries that are NaN or Inf at a step. An entry that is NaN or Inf at any step is excluded at every
         step.
     total_… : (component), (step, component), …
-        The same for the whole network, at the steps that all parameters share; for a mapping of tensors only.
+        The same for the whole network, at the steps that all parameters share; for a mapping of tensors only. The attr
+        `totals_over` says if these are not all.
 
     Raises
     ------
@@ -88,8 +92,10 @@ def projection(weight: Tensor, *, components: int = 10, center: str = "mean", an
     steps of one stride the shares are 1.5 / ((T² − 1) sin²(πk/2T)); other strides are taken into account. A walk in few
     dimensions, such as a bias of ten entries, has larger shares.
 
-    A sample of the entries of a gradient counts for the whole tensor: scores and distances are scaled to it. Shares and
-    scores, as estimates from a sample, have no standard error.
+    A sample of the entries of a gradient counts for the whole tensor: scores and distances are scaled to it. The error
+    of a share is linearized. It holds for components whose shares differ by several of their errors: the sample makes
+    the largest of similar shares too large, as it takes its chance variation for structure. Scores, as estimates from
+    a sample, have no standard error.
 
     References
     ----------
@@ -117,4 +123,4 @@ def projection(weight: Tensor, *, components: int = 10, center: str = "mean", an
         result["total_explained_variance_ratio_walk"] = ("component", walk(shared, count, center))
         for name in ("nonfinite", "left_out"):
             result[f"total_{name}"] = result[name].sum("parameter", skipna=False)
-    return annotate(result, MEANINGS, center=center)
+    return annotate(result, MEANINGS, center=center, **totals_over(weight))

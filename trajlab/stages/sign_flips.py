@@ -12,20 +12,10 @@ from trajlab.scan.as_one_task import as_one_task
 from trajlab.scan.kernels.drift_sums import Pairs
 from trajlab.scan.kernels.entries import Raster, raster_positions
 from trajlab.scan.scan import Tensor, by_name, scan
-from trajlab.statistics.result import (
-    CONSECUTIVE,
-    Meaning,
-    Sums,
-    annotate,
-    columns_of,
-    pool,
-    share_error,
-    stride,
-    with_totals,
-)
-from trajlab.statistics.samples import estimated, holds_samples
-from trajlab.statistics.shared_steps import at_shared_steps, own_strides
-from trajlab.statistics.standard_errors import Rate, rate_meanings, scan_errors, with_rate_errors
+from trajlab.statistics.result import CONSECUTIVE, Meaning, Sums, annotate, columns_of, pool, stride
+from trajlab.statistics.samples import estimated, holds_samples, with_totals
+from trajlab.statistics.shared_steps import at_shared_steps, own_strides, totals_over
+from trajlab.statistics.standard_errors import Rate, rate_meanings, scan_errors, share_error, with_rate_errors
 from trajlab.statistics.zero_transitions import by_threshold, errors_of, kernel_of, rate
 
 _SE = "square root of the linearized variance of a ratio, sampled without replacement; 0 if all entries are recorded"
@@ -136,7 +126,7 @@ def sign_flips(
     total_… : (step, …)
         The same for the whole network, with samples scaled to their whole tensor; for a mapping of tensors only. Those
         of gradients are over the tensors recorded at the step, each since its own step before; those of weights compare
-        the steps that all tensors share, and are NaN at others.
+        the steps that all tensors share, and are NaN at others. The attr `totals_over` says so if they differ.
 
     …_se, …_low, …_high : as the rate
         Standard error of each rate of gradients, and the bounds of its 95 % interval, where only a sample of the
@@ -187,7 +177,8 @@ def sign_flips(
         flips = as_one_task(_weight_result, table, *shared)
         parts.append(flips.rename(stride="weight_stride") if parts else flips)
     result = parts[0] if len(parts) == 1 else xr.merge(parts, join="outer", compat="override")
-    return annotate(result, MEANINGS, tau=list(tau), relative=list(relative))
+    notes = totals_over(weight) if gradient is None else totals_over(gradient, at_each_step=True)
+    return annotate(result, MEANINGS, tau=list(tau), relative=list(relative), **notes)
 
 
 def _any_step(tensors: Mapping[str, xr.DataArray]) -> bool:
@@ -207,7 +198,7 @@ def _gradient_result(
     sums = by_threshold(table, tau, relative, errors)
     steps_before = xr.DataArray(strides if "parameter" in sums.dims else strides[0], dims=sums["signed"].dims)
     sums = sums.assign(exposure=sums["signed"] * steps_before)
-    result = with_rate_errors(with_totals(_gradient_quantities, sums, sampled=True), _rates, sums)
+    result = with_rate_errors(with_totals(_gradient_quantities, sums, skipna=True), _rates, sums)
     return result.assign(
         sign_map=_sign_map(sums, entries.rename(column="entry").drop_vars(["entry", "pooling"]), shown)
     )
@@ -273,8 +264,8 @@ def _weight_result(table: xr.DataArray, shared: xr.DataArray | None = None) -> x
 
 
 def _weight_quantities(table: xr.Dataset, *, total: bool = False) -> dict[str, xr.Variable]:
-    sums, whole = Sums.of(table), estimated(table)
-    of = pool(whole, Sums.of(whole)) if total else sums
+    sums = Sums.of(table)
+    of = pool(estimated(table)) if total else sums
     result = {"weight_flips": of.previous_flips, "weight_flip_rate": of.previous_flips / of.previous_signed}
     if holds_samples(table):
         result["weight_flip_rate_se"] = share_error(sums.previous_flips, sums.previous_signed, sums, total=total)

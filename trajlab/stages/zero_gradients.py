@@ -8,7 +8,9 @@ import xarray as xr
 
 from trajlab.scan.as_one_task import as_one_task
 from trajlab.scan.scan import Tensor, scan
-from trajlab.statistics.result import CONSECUTIVE, Meaning, Sums, along, annotate, with_totals
+from trajlab.statistics.result import CONSECUTIVE, Meaning, Sums, along, annotate
+from trajlab.statistics.samples import estimated_counts, with_totals
+from trajlab.statistics.shared_steps import totals_over
 from trajlab.statistics.standard_errors import Rate, rate_meanings, scan_errors, with_rate_errors
 from trajlab.statistics.zero_transitions import by_cause, by_threshold, errors_of, kernel_of, rate
 
@@ -84,7 +86,9 @@ def zero_gradients(
         Recorded entries whose gradient was zero at all steps. Frozen: the whole parameter; structural: the same kernel
         taps in all filters of a convolution; dead unit: the whole row of a unit; static: the rest.
     total_… : (step, …)
-        The same for the whole network, with samples scaled to their whole tensor; for a mapping of tensors only.
+        The same for the whole network, with samples scaled to their whole tensor; for a mapping of tensors only. A
+        tensor without a gradient at a step is no part of it there, and each is compared with its own gradient before;
+        the attr `totals_over` names such tensors.
 
     The first recorded step has no previous one and is excluded. The coord `tau_kind` distinguishes absolute from
     relative thresholds.
@@ -105,7 +109,8 @@ def zero_gradients(
     table, always = scan(kernel, gradient, weight=weight)
     errors = scan_errors(errors_of(kernel), gradient, weight=weight)
     result = as_one_task(partial(_result, tau=kernel.tau, relative=kernel.relative), table, always, *errors)
-    return annotate(result, MEANINGS, tau=list(tau), relative=list(relative))
+    attrs = {"tau": list(tau), "relative": list(relative)} | totals_over(gradient, at_each_step=True)
+    return annotate(result, MEANINGS, **attrs)
 
 
 def _result(
@@ -114,13 +119,13 @@ def _result(
 ) -> xr.Dataset:  # fmt: skip
     states = np.array(STATES, dtype=object)
     sums = by_threshold(table, tau, relative, errors)
-    result = with_rate_errors(with_totals(_quantities, sums, sampled=True), _rates, sums).assign_coords(
+    result = with_rate_errors(with_totals(_quantities, sums, skipna=True), _rates, sums).assign_coords(
         state_prev=states, state_next=states, among=np.array(AMONG, dtype=object)
     )
     cause = by_cause(always)
     result["always_zero"] = cause
     if "parameter" in cause.dims:
-        result["total_always_zero"] = (cause * cause.numel / cause.sampled).sum("parameter")
+        result["total_always_zero"] = estimated_counts(cause).sum("parameter", min_count=1)
     return result
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import xarray as xr
 
-from trajlab.statistics.result import Meaning, Sums
+from trajlab.statistics.result import Meaning, Sums, expansion
 
 DISTANCES = {
     "wasserstein": Meaning("Wasserstein distance", "value", "∫|F_t − F_{anchor}|"),
@@ -98,13 +98,10 @@ def about(moments: Sums, mean: xr.Variable) -> tuple[xr.Variable, xr.Variable, x
     return m2 + count * d**2, m3 + 3 * d * m2 + count * d**3, m4 + 4 * d * m3 + 6 * d**2 * m2 + count * d**4
 
 
-def expansion(moments: Sums) -> xr.Variable:
-    """Return how many entries each recorded one stands for; 1 for tensors of no entry, which then add nothing."""
-    return xr.where(moments.sampled > 0, moments.numel / np.maximum(moments.sampled, 1), 1.0)
-
-
 def pooled(moments: Sums, dim: str) -> Sums:
     """Pool central moments along a dim into those of all entries, about their common mean; empty tensors add nothing.
+
+    What was not recorded at a step leaves the whole unknown there.
 
     Parameters
     ----------
@@ -119,7 +116,10 @@ def pooled(moments: Sums, dim: str) -> Sums:
     m2, m3, m4 = about(moments, mean)
     parts = {"m2": m2, "m3": m3, "m4": m4, "zeros": moments.zeros, "nonfinite": moments.nonfinite}
     sums = {name: (part * scale).sum(dim, skipna=False) for name, part in parts.items()}
-    extremes = {"min": moments.min.min(dim), "max": moments.max.max(dim)}
+    has_entries = moments.count != 0
+    low = moments.min.where(has_entries, np.inf).min(dim, skipna=False)
+    high = moments.max.where(has_entries, -np.inf).max(dim, skipna=False)
+    extremes = {"min": low.where(total != 0), "max": high.where(total != 0)}
     return Sums(**{"count": total, "mean": mean} | sums | extremes)
 
 

@@ -1,6 +1,6 @@
 """Descriptions of the variables of a result, and totals over the whole network."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, NamedTuple, Self, TypeVar
 
@@ -132,69 +132,32 @@ class Sums(SimpleNamespace):
         return cls(**{str(name): variable for name, variable in table.variables.items()})
 
 
-def with_totals(
-    quantities: Callable[[Sums], dict[str, xr.Variable]], table: xr.Dataset, *, sampled: bool = False
-) -> xr.Dataset:
-    """Compute quantities of each parameter from sums, and of the whole network under names with `total_`.
-
-    Parameters
-    ----------
-    quantities
-        Computes the quantities from sums of any dims.
-    table
-        Sums over the entries of each parameter, (parameter, step), or of one, (step).
-    sampled
-        Whether the sums are over samples of entries. They then count for the whole of their parameter, and a parameter
-        that lacks a step has no entries there; otherwise it leaves the total unknown.
-    """
-    sums = Sums.of(table)
-    result = quantities(sums)
-    if "parameter" in table.dims:
-        totals = quantities(pool(table, sums, sampled=sampled))
-        result |= {f"total_{name}": total for name, total in totals.items()}
-    return xr.Dataset(result, table.coords)
+def expansion(sums: Sums) -> xr.Variable:
+    """Return how many entries each recorded one stands for; 1 for tensors of no entry, which then add nothing."""
+    return xr.where(sums.sampled > 0, sums.numel / np.maximum(sums.sampled, 1), 1.0)
 
 
-def pool(table: xr.Dataset, sums: Sums, *, sampled: bool = False) -> Sums:
+def pool(table: xr.Dataset, *, skipna: bool = False) -> Sums:
     """Pool the columns of all parameters into those of the whole network, (step).
 
     Columns that a kernel pools by their maximum or minimum say so in the attr `pooling`; all others are sums.
-    """
-    pooled = {name: variable for name, variable in vars(sums).items() if "parameter" not in variable.dims}
-    for name in map(str, table.data_vars):
-        column = getattr(sums, name)
-        if (pooling := table[name].attrs.get("pooling", "sum")) != "sum":
-            pooled[name] = getattr(column, pooling)("parameter", skipna=sampled)
-        elif sampled:
-            pooled[name] = (column * sums.numel / sums.sampled).sum("parameter", min_count=1)
-        else:
-            pooled[name] = column.sum("parameter", skipna=False)
-    return Sums(**pooled)
-
-
-def share_error(part: xr.Variable, whole: xr.Variable, sums: Sums, *, total: bool = False) -> xr.Variable:
-    """Return the standard error of part/whole where both count entries of a simple random sample without replacement.
-
-    It is the linearized variance of a ratio over strata, about the mean of each (Cochran 1977, Sampling Techniques,
-    eq. 6.13): each parameter is a stratum, with an error of 0 where all entries are there.
 
     Parameters
     ----------
-    part, whole
-        Counts of sampled entries; `part` is a subset of `whole`.
-    sums
-        Holds `numel` and `sampled`.
-    total
-        Whether to give the error of the share over all parameters.
+    table
+        Columns, (parameter, step, …).
+    skipna
+        Whether parameters that were not recorded at a step are left out of it; otherwise the whole is unknown there.
     """
-    n, scale = sums.sampled, sums.numel / sums.sampled
-    over = (lambda x: x.sum("parameter", min_count=1)) if total else (lambda x: x)
-    estimate = over(whole * scale)
-    share = over(part * scale) / estimate
-    squares = part * (1.0 - share) ** 2 + (whole - part) * share**2
-    spread = ((squares - (part - share * whole) ** 2 / n) / (n - 1)).clip(min=0.0)
-    spread = spread.where((n < sums.numel) | spread.isnull() & whole.isnull(), 0.0 * whole)
-    return np.sqrt(over(n * scale**2 * (1.0 - n / sums.numel) * spread)) / estimate
+    pooled = {}
+    for name, column in table.variables.items():
+        if "parameter" not in column.dims:
+            pooled[str(name)] = column
+        elif name in table.data_vars:
+            pooling = column.attrs.get("pooling", "sum")
+            options = {"min_count": 1} if skipna and pooling == "sum" else {"skipna": skipna}
+            pooled[str(name)] = getattr(column, pooling)("parameter", **options)
+    return Sums(**pooled)
 
 
 def stride(result: Labeled) -> Labeled:

@@ -1,13 +1,13 @@
 """Sums over whole tensors, estimated from a sample of their entries, and the errors of what follows from them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import xarray as xr
 
 from trajlab.scan.kernels.term_products import product_name
 from trajlab.scan.source import is_sample
-from trajlab.statistics.result import Sums
+from trajlab.statistics.result import Sums, expansion, pool
 from trajlab.statistics.standard_errors import total_error
 
 SAMPLED = "linearized, for entries sampled without replacement; 0 if all entries are recorded"
@@ -27,9 +27,36 @@ def estimated(table: xr.Dataset) -> xr.Dataset:
     table
         Columns of a scan; those that are no sums have the attr `pooling`.
     """
-    scale = (table["numel"] / table["sampled"]).where(table["sampled"] > 0, 1.0)
+    scale = expansion(Sums.of(table))
     sums = {name: column for name, column in table.items() if column.attrs.get("pooling", "sum") == "sum"}
     return table.assign({name: (column * scale).assign_attrs(column.attrs) for name, column in sums.items()})
+
+
+def estimated_counts(counts: xr.DataArray) -> xr.DataArray:
+    """Scale counts of recorded entries, with the coords of a scan, to all entries of their parameters."""
+    return counts * expansion(Sums.of(counts.coords.to_dataset()))
+
+
+def with_totals(
+    quantities: Callable[[Sums], dict[str, xr.Variable]], table: xr.Dataset, *, skipna: bool = False
+) -> xr.Dataset:
+    """Compute quantities of each parameter, and of the whole network under names with `total_`.
+
+    Parameters
+    ----------
+    quantities
+        Computes the quantities from sums of any dims.
+    table
+        Sums over the recorded entries of each parameter, (parameter, step), or of one, (step). A sample counts for the
+        whole of its parameter in totals.
+    skipna
+        Whether parameters that were not recorded at a step are left out of its total, which is otherwise unknown.
+    """
+    result = quantities(Sums.of(table))
+    if "parameter" in table.dims:
+        totals = quantities(pool(estimated(table), skipna=skipna))
+        result |= {f"total_{name}": total for name, total in totals.items()}
+    return xr.Dataset(result, table.coords)
 
 
 def with_products(table: xr.Dataset, products: xr.Dataset | None) -> xr.Dataset:

@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.runs.tensors import common_steps
+from trajlab.schema import TOTALS_OVER
 
 
 def at_shared_steps(tensors: Mapping[str, xr.DataArray]) -> dict[str, xr.DataArray] | None:
@@ -15,6 +16,30 @@ def at_shared_steps(tensors: Mapping[str, xr.DataArray]) -> dict[str, xr.DataArr
     if all(len(steps) == len(shared) for steps in recorded):
         return None
     return {name: array.isel(step=np.isin(array["step"].values, shared)) for name, array in tensors.items()}
+
+
+def totals_over(tensors: xr.DataArray | Mapping[str, xr.DataArray], *, at_each_step: bool = False) -> dict[str, str]:
+    """Return the attr that says what totals are over, nothing if all tensors were recorded at the same steps.
+
+    Parameters
+    ----------
+    tensors
+        The tensors.
+    at_each_step
+        Whether a total is over the tensors that were recorded at a step, not at the steps that all share only.
+    """
+    together = at_shared_steps(tensors) if isinstance(tensors, Mapping) else None
+    if together is None:
+        return {}
+    recorded = {name: array.sizes["step"] for name, array in tensors.items()}
+    steps = len(np.unique(np.concatenate([array["step"].values for array in tensors.values()])))
+    shared = next(iter(together.values())).sizes["step"]
+    rare = sorted((name for name, count in recorded.items() if count < steps), key=lambda name: recorded[name])
+    names = ", ".join(f"{name} ({recorded[name]})" for name in rare[:3]) + f" and {len(rare) - 3} more" * (
+        len(rare) > 3
+    )
+    over = "the tensors recorded at each step" if at_each_step else f"the {shared} steps at which all were recorded"
+    return {TOTALS_OVER: f"{over}; not recorded at all {steps} steps: {names}"}
 
 
 def own_strides(tensors: Mapping[str, xr.DataArray], steps: np.ndarray) -> np.ndarray:

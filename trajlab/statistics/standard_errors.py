@@ -15,7 +15,7 @@ import xarray as xr
 from trajlab.scan.block import Kernel
 from trajlab.scan.scan import Tensor, by_name, scan
 from trajlab.scan.source import is_sample
-from trajlab.statistics.result import Meaning, Sums, columns_of
+from trajlab.statistics.result import Meaning, Sums, columns_of, expansion
 
 NORMAL_95 = 1.959963984540054
 """The 97.5 % quantile of the normal distribution."""
@@ -44,8 +44,16 @@ def with_errors(table: xr.Dataset, errors: Sequence[xr.DataArray], columns: Sequ
     return table.assign(dict.fromkeys(columns, zero))
 
 
-def linear_error(covariances: Sums, residual: Mapping[str, xr.Variable | float], *, total: bool = False) -> xr.Variable:
+def linear_error(
+    covariances: Sums,
+    residual: Mapping[str, xr.Variable | float],
+    *,
+    recorded: xr.Variable,
+    total: bool = False,
+) -> xr.Variable:
     """Return the standard error of the estimated total of a linear combination of variables over all entries.
+
+    It is unknown where a single entry of several was recorded, and so is that of a total with such a parameter.
 
     Parameters
     ----------
@@ -53,6 +61,8 @@ def linear_error(covariances: Sums, residual: Mapping[str, xr.Variable | float],
         Covariances `a_b` of the estimated totals of the variables of a kernel.
     residual
         Coefficient of each variable, in the order of the kernel.
+    recorded
+        Which parameters were recorded at a step: the others are no part of a total.
     total
         Whether to return the error of the total over all parameters.
     """
@@ -65,12 +75,14 @@ def linear_error(covariances: Sums, residual: Mapping[str, xr.Variable | float],
         for second in names[position:]
     ]
     variance = sum(terms[1:], start=terms[0]).clip(min=0.0)
-    variance = variance.sum("parameter", min_count=1) if total else variance
+    variance = variance.where(recorded, 0.0).sum("parameter", skipna=False) if total else variance
     return variance**0.5
 
 
 def total_error(first: xr.Variable, second: xr.Variable, sums: Sums, *, total: bool = False) -> xr.Variable:
     """Return the standard error of the estimated total of e over all entries; 0 where all were recorded.
+
+    It is unknown where a single entry of several was recorded, and so is that of a total with such a parameter.
 
     Parameters
     ----------
@@ -79,13 +91,36 @@ def total_error(first: xr.Variable, second: xr.Variable, sums: Sums, *, total: b
     sums
         Holds `numel` and `sampled`, the entries of each parameter and the recorded ones.
     total
-        Whether to give the error of the total over all parameters.
+        Whether to return the error of the total over all parameters.
     """
     n, whole = sums.sampled, sums.numel
-    spread = ((second - first**2 / n) / (n - 1)).clip(min=0.0)
+    spread = ((second - first**2 / n) / (n - 1)).clip(min=0.0).where(n > 1)
     exact = second.where(second.isnull(), 0.0)
     variance = (whole**2 * (1 - n / whole) * spread / n).where(exact.isnull() | (n < whole), exact)
-    return np.sqrt(variance.sum("parameter", min_count=1) if total else variance)
+    return np.sqrt(variance.sum("parameter", skipna=False) if total else variance)
+
+
+def share_error(part: xr.Variable, whole: xr.Variable, sums: Sums, *, total: bool = False) -> xr.Variable:
+    """Return the standard error of part/whole where both count entries of a simple random sample without replacement.
+
+    It is the linearized variance of a ratio over strata, about the mean of each (Cochran 1977, Sampling Techniques,
+    eq. 6.13): each parameter is a stratum, with an error of 0 where all entries are there.
+
+    Parameters
+    ----------
+    part, whole
+        Counts of sampled entries; `part` is a subset of `whole`.
+    sums
+        Holds `numel` and `sampled`.
+    total
+        Whether to return the error of the share over all parameters.
+    """
+    scale = expansion(sums)
+    over = (lambda x: x.sum("parameter", skipna=False)) if total else (lambda x: x)
+    estimate = over(whole * scale)
+    share = over(part * scale) / estimate
+    squares = part * (1.0 - share) ** 2 + (whole - part) * share**2
+    return total_error(part - share * whole, squares, sums, total=total) / estimate
 
 
 def root_error(error: xr.Variable, root: xr.Variable) -> xr.Variable:
@@ -106,16 +141,20 @@ def moment_errors(
         The estimates.
     """
     entries = estimated_entries(sums, total=total)
-    shift = sums.center - mean
+    shift = sums.center.where(sums.count != 0, 0.0) - mean
     about_mean = {"one": shift, "deviation": 1.0}
     about_variance = {"one": shift**2 - variance, "deviation": 2.0 * shift, "square": 1.0}
-    of_mean, of_variance = (linear_error(sums, e, total=total) / entries for e in (about_mean, about_variance))
+    recorded = sums.count.notnull()
+    of_mean, of_variance = (
+        linear_error(sums, residual, recorded=recorded, total=total) / entries
+        for residual in (about_mean, about_variance)
+    )
     return of_mean, of_variance
 
 
 def estimated_entries(sums: Sums, *, total: bool = False) -> xr.Variable:
     """Return the estimated number of finite entries of each parameter, or of all together."""
-    entries = sums.count * (sums.numel / sums.sampled)
+    entries = sums.count * expansion(sums)
     return entries.sum("parameter", min_count=1) if total else entries
 
 
@@ -173,15 +212,17 @@ def rate_errors(name: str, rate: Rate, sums: Sums, *, total: bool = False) -> di
     total
         Whether to return the error of the rate over all parameters.
     """
-    scale = sums.numel / sums.sampled
+    scale = expansion(sums)
     whole, part = rate.whole * scale, rate.part * scale
-    missing = ((sums.numel - sums.sampled) / sums.sampled) * xr.ones_like(whole)
+    missing = (scale - 1.0) * xr.ones_like(whole)
+    is_sampled = (missing > 0) & whole.notnull()
     if total:
-        missing = missing.where(whole > 0, 0.0).max("parameter")
+        is_unknown = rate.part_part.isnull() & is_sampled
+        missing = missing.where((whole > 0) | is_unknown, 0.0).max("parameter")
         whole, part = (count.sum("parameter", min_count=1) for count in (whole, part))
     share = part / whole
     terms = rate.part_part - 2.0 * share * rate.part_whole + share**2 * rate.whole_whole
-    terms = terms.where(missing > 0, 0.0)
+    terms = terms.where(is_sampled, 0.0)
     variance = terms.sum("parameter", skipna=False) if total else terms
     variance = (variance.clip(min=0.0) / whole**2).where(share.notnull())
     simple = whole / missing

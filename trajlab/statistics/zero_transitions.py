@@ -7,8 +7,9 @@ import xarray as xr
 
 from trajlab.errors import BadSetting
 from trajlab.scan.kernels.causes import CAUSES
+from trajlab.scan.kernels.transition_counts import ONCE, PER_TAU, SECANTS
 from trajlab.scan.kernels.transition_errors import COVARIANCES, RATES, RATES_OF_TAU, TransitionErrors
-from trajlab.scan.kernels.zero_transitions import ONCE, PER_TAU, SECANTS, Transitions
+from trajlab.scan.kernels.zero_transitions import Transitions
 from trajlab.statistics.result import Sums, stride
 from trajlab.statistics.standard_errors import Rate
 

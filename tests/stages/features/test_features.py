@@ -16,7 +16,7 @@ from trajlab.replays.probe_files import as_probe
 from trajlab.replays.probe_kinds import probe_of
 from trajlab.reports.findings import findings, headlines
 from trajlab.running.fuse import fuse_scans
-from trajlab.scan.kernels import split_bins
+from trajlab.scan.kernels import value_histogram
 from trajlab.stages.distribution import distribution
 from trajlab.stages.features import features
 
@@ -208,7 +208,7 @@ def test_features__one_step_and_one_sample_are_enough():
 def test_features__of_more_values_than_a_table_counts(rng, monkeypatch):
     arrays = {"act": layer(rng.standard_normal((3, 200, 100)))}
     expected = of(arrays)
-    monkeypatch.setattr(split_bins, "TABLE_LIMIT", 1000)
+    monkeypatch.setattr(value_histogram, "TABLE_LIMIT", 1000)
     xr.testing.assert_identical(of(arrays), expected)
 
 
@@ -238,7 +238,7 @@ def test_features__values_are_let_go_as_steps_go_by(run, monkeypatch):
     """At most the ends, the reference, and a few steps on the way hold their values."""
     alive, most = set(), 0
 
-    finish = split_bins.Histogram.finish
+    finish = value_histogram.Histogram.finish
 
     def held(counts):
         nonlocal most
@@ -252,7 +252,7 @@ def test_features__values_are_let_go_as_steps_go_by(run, monkeypatch):
     many = {name: np.repeat(array.values[:1], steps, 0) for name, array in run.weights.items()}
     buffers = {name: np.repeat(array.values[:1], steps, 0) for name, array in run.buffers.items()}
     long = trajlab.from_arrays(many, buffers=buffers)
-    monkeypatch.setattr(split_bins.Histogram, "finish", held)
+    monkeypatch.setattr(value_histogram.Histogram, "finish", held)
     result = features(lambda **asked: trajlab.replay(long, model=net, **asked), run.probe, layers=["2"])
     with dask.config.set(array_optimize=fuse_scans, scheduler="threads", num_workers=2):
         result.compute()

@@ -175,3 +175,12 @@ def test_rates__intervals_cover_the_truth_as_often_as_they_claim(population, sta
     for name in names:
         share = covered(actual, truth.isel(parameter=0, drop=True), name, "parameter")
         assert share == pytest.approx(0.95, abs=0.04), name
+
+
+def test_gradient_statistics__names_tensors_that_are_not_in_each_total(rng):
+    often = rng.standard_normal((5, 6))
+    lives = {"often": Series(np.arange(5), often, (6,)), "rare": Series(np.array([0, 4]), often[::4], (6,))}
+    result = trajlab.run("gradient_statistics", Trajectory(Tensors({}), Tensors(lives))).compute()
+    assert result.attrs["totals_over"] == "the tensors recorded at each step; not recorded at all 5 steps: rare (2)"
+    alone = {"often": lives["often"]}
+    assert "totals_over" not in trajlab.run("gradient_statistics", Trajectory(Tensors({}), Tensors(alone))).attrs

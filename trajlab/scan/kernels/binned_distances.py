@@ -9,12 +9,11 @@ from trajlab.scan.kernels.chance import (
     divergence,
     expected_js,
     expected_ks,
-    expected_psi,
     expected_wasserstein,
     gap_by_chance,
-    psi_term,
     skip_jump,
 )
+from trajlab.scan.kernels.stability_index import BINS, expected_psi, psi_of_bins
 
 
 @inner
@@ -26,41 +25,6 @@ def js(a, b):
     for k in range(a.size):
         total += divergence(a[k] / n, b[k] / m)
     return np.sqrt(max(total, 0.0))
-
-
-@inner
-def _upto(bins, i, x):
-    """Count the entries of a row up to x, which lies beyond none of the bins from i on but the first."""
-    low, high, upto = bins
-    if i == low.size or x < low[i]:
-        return np.float64(upto[i])
-    if x >= high[i]:
-        return np.float64(upto[i + 1])
-    return upto[i] + (upto[i + 1] - upto[i]) * ((x - low[i]) / (high[i] - low[i]))
-
-
-@inner
-def _psi(a, b, blocks):
-    """Compute the population stability index of `a` over the deciles of `b`, and the entries of `b` in each, (10)."""
-    n = np.float64(a[2][-1])
-    m = b[2][-1]
-    psi = 0.0
-    before = 0.0
-    j = 0
-    blocks[:] = 0.0
-    for decile in range(1, 11):
-        end = b[0].size if decile == 10 else np.searchsorted(b[2], (decile * m + 9) // 10)
-        if end == j or (decile < 10 and end == b[0].size):
-            continue
-        after = n
-        if decile < 10:
-            x = b[1][end - 1]
-            after = _upto(a, max(np.searchsorted(a[0], x, "right") - 1, 0), x)
-        blocks[decile - 1] = b[2][end] - b[2][j]
-        psi += psi_term(after - before, n, blocks[decile - 1], np.float64(m))
-        before = after
-        j = end
-    return psi
 
 
 @inner
@@ -146,8 +110,8 @@ def compared(a, b, seen, by_chance):
             else:
                 squares += (share - jump_from) ** 2 - ((n_before + m_before) / (n + m) - jump_from) ** 2
                 largest = max(largest, share - jump_from)
+                skip_jump(jump_from, share, seen)
                 if share - jump_from > LARGE_JUMP:
-                    skip_jump(jump_from, share, seen)
                     large_from = jump_from if jump_from > 0.0 else share
         n_before = n_after
         m_before = m_after
@@ -217,7 +181,7 @@ def describe_bins(row, previous, reference, row_bars, previous_bars, reference_b
         `bridges()`.
     out
         Gets the quantiles, the histogram, `SHIFTS` from the reference and from the row before, and those from the
-        reference by chance, (column).
+        reference by chance if there is room for them, (column).
     """
     for k in range(quantiles.size):
         out[k] = _quantile(row, quantiles[k])
@@ -226,15 +190,16 @@ def describe_bins(row, previous, reference, row_bars, previous_bars, reference_b
     at += row_bars.size
     out[at:] = np.nan
     seen = np.empty(GRID + 1, np.bool_)
-    blocks = np.empty(10)
+    blocks = np.empty((BINS, 2))
     if row[2][-1] and previous[2][-1]:
         out[at + 4], out[at + 5], _, _ = compared(row, previous, seen, False)
         out[at + 6] = js(row_bars, previous_bars)
-        out[at + 7] = _psi(row, previous, blocks)
+        out[at + 7] = psi_of_bins(row, previous, blocks)
     if row[2][-1] and reference[2][-1]:
-        out[at], out[at + 1], scatter, jumps = compared(row, reference, seen, True)
-        out[at + 2] = js(row_bars, reference_bars)
-        out[at + 3] = _psi(row, reference, blocks)
         by_chance = out[at + 8 : at + 12]
-        n, m = row[2][-1], reference[2][-1]
-        shift_by_chance(n, m, row_bars, reference_bars, blocks, paths, seen, scatter, jumps, by_chance)
+        out[at], out[at + 1], scatter, jumps = compared(row, reference, seen, by_chance.size > 0)
+        out[at + 2] = js(row_bars, reference_bars)
+        out[at + 3] = psi_of_bins(row, reference, blocks)
+        if by_chance.size:
+            n, m = row[2][-1], reference[2][-1]
+            shift_by_chance(n, m, row_bars, reference_bars, blocks, paths, seen, scatter, jumps, by_chance)

@@ -34,9 +34,6 @@ that variance, (k): in heavy tails the distance by chance is that of few entries
 _FEW = 8
 """Entries of a bar up to which its divergence by chance is summed over all ways to deal them out."""
 
-_BLOCK = 50
-"""Entries of a bin up to which its term of the stability index is summed over all counts."""
-
 
 @cache
 def bridges() -> np.ndarray:
@@ -130,7 +127,7 @@ def divergence(p, q):
 
 
 @inner
-def _first_share(a, t, n, m):
+def first_share(a, t, n, m):
     """Return the chance that a of t entries are of the first sample, for the least possible a."""
     if a > 0.0:
         return math.exp(_log_binomial(n, a) + _log_binomial(m, t - a) - _log_binomial(n + m, t))
@@ -146,7 +143,7 @@ def _divergence_by_chance(t, n, m):
     total = n + m
     if t <= _FEW:
         a = max(0.0, t - m)
-        p = _first_share(a, t, n, m)
+        p = first_share(a, t, n, m)
         mean = 0.0
         square = 0.0
         while a <= min(t, n):
@@ -166,7 +163,7 @@ def _divergence_by_chance(t, n, m):
 def _distance_of_two_bars(t, n, m):
     """Return the mean distance where t entries, a few, lie in one bar and all others in another."""
     a = max(0.0, t - m)
-    p = _first_share(a, t, n, m)
+    p = first_share(a, t, n, m)
     mean = 0.0
     while a <= min(t, n):
         both = divergence(a / n, (t - a) / m) + divergence((n - a) / n, (m - t + a) / m)
@@ -204,42 +201,3 @@ def expected_js(a, b):
     variance *= held / (held - 1.0)  # the counts of all bars add up to n and m
     degrees = 2.0 * total * total / max(variance, 1e-4 * total * total)
     return math.sqrt(total * 2.0 / degrees) * math.exp(math.lgamma((degrees + 1.0) / 2.0) - math.lgamma(degrees / 2.0))
-
-
-@inner
-def psi_term(a, n, b, m):
-    """Return what a bin of a of n and b of m entries adds to the stability index; no entry counts as half of one."""
-    p = max(a, 0.5) / n
-    q = max(b, 0.5) / m
-    return 0.0 if p == q else (p - q) * math.log(p / q)
-
-
-@inner
-def expected_psi(blocks, n, m):
-    """Return the mean stability index over bins that hold given numbers of the m entries of the reference.
-
-    The share of the distribution between two order statistics is of a beta distribution, the number of the other n
-    entries there beta-binomial.
-    """
-    held = 0
-    for j in range(blocks.size):
-        held += blocks[j] > 0
-    if held < 2:
-        return 0.0
-    total = 0.0
-    for j in range(blocks.size):
-        b = blocks[j]
-        if b == 0.0:
-            continue
-        if b > _BLOCK or n > 16.0 * m:
-            total += (1.0 - b / m) * (1.0 / n + 1.0 / m) * (1.0 + 1.25 / b)
-            continue
-        alpha = b + (j == blocks.size - 1)
-        beta = m + 1.0 - alpha
-        p = math.exp(math.lgamma(beta + n) + math.lgamma(m + 1.0) - math.lgamma(m + 1.0 + n) - math.lgamma(beta))
-        a = 0.0
-        while a <= n and (p > 1e-9 or a * m < 2.0 * b * n):
-            total += p * psi_term(a, n, b, m)
-            p *= (n - a) * (alpha + a) / ((a + 1.0) * max(beta + n - a - 1.0, 1.0))
-            a += 1.0
-    return total

@@ -1,6 +1,7 @@
 """Gram matrix of the steps of a tensor, and its principal components."""
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import eigh, eigh_tridiagonal
@@ -13,6 +14,15 @@ from trajlab.scan.window import addresses
 
 DENSE = 512
 """Steps up to which all eigenvalues are computed to have the largest."""
+
+
+class Components(NamedTuple):
+    """Principal components of a tensor, or of all together, and distances: see `trajlab.scan.step_products`."""
+
+    shares: np.ndarray
+    scores: np.ndarray
+    distance: np.ndarray
+    nonfinite: np.ndarray
 
 
 @jit

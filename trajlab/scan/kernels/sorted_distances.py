@@ -5,14 +5,9 @@ import numpy as np
 from trajlab.scan.jit import inner, jit
 from trajlab.scan.kernels.bars import bars_of_sorted
 from trajlab.scan.kernels.binned_distances import compared, js, shift_by_chance
-from trajlab.scan.kernels.chance import GRID, psi_term
+from trajlab.scan.kernels.chance import GRID
 from trajlab.scan.kernels.histogram import KEYS, count, occupied
-
-_DEALT = 512
-"""Entries of two rows up to which some that are equal have them dealt out anew."""
-
-_DEALS = 1 << 16
-"""Entries that are dealt out in all."""
+from trajlab.scan.kernels.stability_index import BINS, psi_of_deals, psi_of_sorted
 
 _PARTS = 128
 """Parts that a sorted row is cut into where its whole spread is to be known, not single entries."""
@@ -78,70 +73,8 @@ def _ks(a, b, a_keys, a_upto, b_keys, b_upto):
 
 
 @inner
-def _psi(a, b, blocks):
-    """Compute the population stability index of `a` over the deciles of `b`, and the entries of `b` in each, (10)."""
-    n = np.float64(a.size)
-    m = np.float64(b.size)
-    psi = 0.0
-    i = 0
-    j = 0
-    blocks[:] = 0.0
-    for decile in range(1, 11):
-        end = b.size
-        if decile < 10:
-            end = np.searchsorted(b, b[(decile * b.size + 9) // 10 - 1], "right")
-        if end == j or (decile < 10 and end == b.size):
-            continue
-        after = a.size if decile == 10 else np.searchsorted(a, b[end - 1], "right")
-        blocks[decile - 1] = end - j
-        psi += psi_term(np.float64(after - i), n, blocks[decile - 1], m)
-        i = after
-        j = end
-    return psi
-
-
-@inner
-def _psi_of_deals(a, b, blocks):
-    """Return the mean stability index of few entries, some equal, when they are dealt out anew.
-
-    Returns
-    -------
-    float
-        NaN if no entries are equal, or they are many.
-    """
-    n = a.size
-    total = n + b.size
-    if total > _DEALT:
-        return np.nan
-    pooled = np.sort(np.concatenate((a, b)))
-    distinct = 1
-    for i in range(1, total):
-        distinct += pooled[i] != pooled[i - 1]
-    if distinct == total:
-        return np.nan
-    first = np.empty_like(a)
-    second = np.empty_like(b)
-    deals = _DEALS // total
-    state = np.uint64(88172645463325252)
-    psi = 0.0
-    for _ in range(deals):
-        i = 0
-        for k in range(total):
-            state ^= state << np.uint64(13)
-            state ^= state >> np.uint64(7)
-            state ^= state << np.uint64(17)  # Marsaglia 2003, Xorshift RNGs
-            if (state >> np.uint64(11)) * 2.0**-53 * (total - k) < n - i:
-                first[i] = pooled[k]
-                i += 1
-            else:
-                second[k - i] = pooled[k]
-        psi += _psi(first, second, blocks)
-    return psi / deals
-
-
-@inner
 def _summarized(values):
-    """Return a sorted row as `Bins` of up to 1/128 of the entries each, and of fewer at both ends."""
+    """Return a sorted row as `Bins` of up to 1/128 of the entries each, and of single ones at both ends."""
     n = values.size
     most = max(1, n // _PARTS)
     low = np.empty(min(n, 4 * _PARTS))
@@ -150,7 +83,7 @@ def _summarized(values):
     m = 0
     while upto[m] < n:
         first = upto[m]
-        last = first + min(most, max(1, first), max(1, (n - first) // 2))
+        last = first + min(most, max(1, first // 16), max(1, (n - first) // 17))
         low[m] = values[first]
         high[m] = values[last - 1]
         m += 1
@@ -191,7 +124,7 @@ def _shift(row, other, row_bars, other_bars, blocks, out):
     out[0] = _wasserstein(a, b)
     out[1] = _ks(a, b, a_keys, a_upto, b_keys, b_upto)
     out[2] = js(row_bars, other_bars)
-    out[3] = _psi(a, b, blocks)
+    out[3] = psi_of_sorted(a, b, blocks)
     return True
 
 
@@ -220,7 +153,7 @@ def describe_sorted(rows, previous, reference, quantiles, edges, paths, out):
     upto = np.empty((3, KEYS + 1), np.int64)
     other_bars = np.empty((2, edges.size - 1))
     seen = np.empty(GRID + 1, np.bool_)
-    blocks = np.empty(10)
+    blocks = np.empty((BINS, 2))
     count(reference, tables)
     m = occupied(counts, keys[2], upto[2])
     against = _trimmed(reference), keys[2, : m + 1], upto[2, : m + 1]
@@ -244,11 +177,12 @@ def describe_sorted(rows, previous, reference, quantiles, edges, paths, out):
         out[s, at:] = np.nan
         _shift(row, before, row_bars, before_bars, blocks, out[s, at + 4 : at + 8])
         if _shift(row, against, row_bars, other_bars[0], blocks, out[s, at : at + 4]):
-            _, _, scatter, jumps = compared(_summarized(row[0]), reference_parts, seen, True)
             by_chance = out[s, at + 8 : at + 12]
-            n, m = row[0].size, against[0].size
-            shift_by_chance(n, m, row_bars, other_bars[0], blocks, paths, seen, scatter, jumps, by_chance)
-            dealt = _psi_of_deals(row[0], against[0], blocks)
-            by_chance[3] = by_chance[3] if np.isnan(dealt) else dealt
+            if by_chance.size:
+                n, m = row[0].size, against[0].size
+                _, _, scatter, jumps = compared(_summarized(row[0]), reference_parts, seen, True)
+                shift_by_chance(n, m, row_bars, other_bars[0], blocks, paths, seen, scatter, jumps, by_chance)
+                dealt = psi_of_deals(row[0], against[0], blocks)
+                by_chance[3] = by_chance[3] if np.isnan(dealt) else dealt
         before = row
         before_bars = row_bars

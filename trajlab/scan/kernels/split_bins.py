@@ -6,11 +6,10 @@ piece keeps its least and its greatest entry, so that tied and discrete values a
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from trajlab.scan.block import Block
 from trajlab.scan.jit import inner, jit
 from trajlab.scan.kernels.histogram import (
     HIGH,
@@ -19,7 +18,6 @@ from trajlab.scan.kernels.histogram import (
     LOW,
     OUTERMOST,
     ZERO,
-    count_rows,
     counts_of,
     leading_bits,
     occupied,
@@ -32,17 +30,10 @@ PIECES = 1024
 """Number of pieces of a bin that is split."""
 
 SAMPLE = 1 << 14
-"""Number of entries that tell where the pieces lie, and of activations those that tell which bins are split."""
+"""Number of entries that tell where the pieces lie."""
 
 TINY = 2.0**-100
 """Rows with other entries smaller than this, or with none, are searched for tiny values among their zeros."""
-
-TABLES = 4
-"""Number of tables that the values of a layer are counted in by turns: in a single table equal values in a row, such as
-zeros, would each wait for the one before."""
-
-TABLE_LIMIT = 1 << 32
-"""Number of values that a table of 32 bits can hold in one bin."""
 
 
 class Bins(NamedTuple):
@@ -246,58 +237,3 @@ def bins_of_counts(counts: np.ndarray, dtype: np.dtype, row: Callable[[], np.nda
 def bins_of(w: np.ndarray) -> Bins:
     """Return the bins that the finite entries of a row lie in."""
     return bins_of_counts(counts_of(w), w.dtype, lambda: w)
-
-
-class Histogram:
-    """Counts of any number of values, which come in parts; where the parts end changes nothing.
-
-    The first `SAMPLE` values tell which bins are split.
-    """
-
-    def __init__(self, dtype: np.dtype) -> None:
-        self._tables = np.zeros((TABLES, KEYS), np.uint32)
-        self._in_tables = 0
-        self._counts: Any = 0
-        self._sample: np.ndarray | None = np.empty(SAMPLE, dtype)
-        self._sampled = 0
-        self._split: Split | None = None
-
-    def add(self, block: Block) -> None:
-        """Count the entries of a block of one row in memory."""
-        if self._in_tables + block.size >= TABLE_LIMIT:
-            self._empty_tables()
-        self._in_tables += block.size
-        count_rows(block.rows.addresses, 0, block.size, block.rows.like, self._tables)
-        (values,) = block.rows.arrays()
-        if self._sample is not None:
-            first, values = values[: SAMPLE - self._sampled], values[SAMPLE - self._sampled :]
-            self._sample[self._sampled : self._sampled + len(first)] = first
-            self._sampled += len(first)
-            if self._sampled == SAMPLE:
-                self._lay_out(self._sample)
-        if self._split is not None:
-            count_pieces(values, self._split)
-
-    def finish(self) -> Bins:
-        """Return the bins that hold finite values."""
-        self._empty_tables()
-        if self._sample is not None:
-            self._lay_out(self._sample)
-        keys, *parts, _ = occupied_bins(self._counts, LOW, HIGH)
-        return Bins(*parts) if self._split is None else joined(keys, Bins(*parts), self._split)
-
-    def _lay_out(self, sample: np.ndarray) -> None:
-        """Split the bins that are full in the sample, and count it in them."""
-        sample, self._sample = sample[: self._sampled], None
-        keys, _, _, upto, _ = occupied_bins(counts_of(sample), LOW, HIGH)
-        full = full_bins(keys, upto, sample)
-        beyond = np.setdiff1d(OUTERMOST if sample.dtype == np.float64 else [], keys[full]).astype(keys.dtype)
-        split = np.sort(np.concatenate([keys[full], beyond]))
-        if len(split):
-            self._split = split_of(split, sample)
-            count_pieces(sample, self._split)
-
-    def _empty_tables(self) -> None:
-        self._counts = self._counts + self._tables.sum(0, dtype=np.int64)
-        self._tables[:] = 0
-        self._in_tables = 0

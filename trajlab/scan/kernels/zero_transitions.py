@@ -8,33 +8,17 @@ import numpy as np
 from trajlab.scan.block import Block, Kernel
 from trajlab.scan.jit import inner, jit
 from trajlab.scan.kernels.causes import CAUSES, causes, either, inert, packed
+from trajlab.scan.kernels.transition_counts import (
+    ONCE,
+    PER_TAU,
+    SECANTS,
+    moved_counts,
+    moved_near_counts,
+    near_counts,
+    once_counts,
+)
 from trajlab.scan.tiles import squares, tile
 from trajlab.scan.track import Track
-
-ONCE = ("valid", "zero_prev", "zero_next", "zero_both", "signed", "flips", "gg", "sine", "cosine") + (
-    "moved",
-    "change",
-)
-"""Columns that need no threshold, for gradients q (before) and g over the entries finite in both: their number, those
-that are zero before, now and both times, those non-zero both times, sign flips among these, Σg², and over the
-entries non-zero both times the sums of sine and cosine of twice the angle of the point (q, g): 2qg/(q² + g²) and
-(g² − q²)/(q² + g²); the number of entries whose weights are known and finite at both steps, and Σ|Δw| of these."""
-
-SECANTS = ("minima", "maxima")
-"""Sign flips at which the weight moved and Δg·Δw > 0 (convex) or < 0 (concave)."""
-
-PER_TAU = ("near_prev", "near_next", "zero_near", "near_zero", "near_near", "retained_signed", "retained_flips") + (
-    "moved_retained",
-    "change_retained",
-    "moved_unflipped",
-    "change_unflipped",
-    "moved_released",
-    "change_released",
-)
-"""Columns for each threshold, where near means |g| <= tau: entries near before, near now, zero before and near now,
-near before and zero now, near both times; non-zero both times among the latter (retained) and flips among those;
-number and Σ|Δw| of retained entries, of retained ones that did not flip, and of released ones (near before, not now)
-whose weights are known."""
 
 
 @jit
@@ -82,123 +66,6 @@ def _gather(address, lo, hi, like, indices, out):
         w = tile(address, 0, indices[hi - 1] + 1, like)
         for i in range(hi - lo):
             out[i] = w[indices[lo + i]]
-
-
-@inner
-def once_counts(q, g, out):
-    """Add the columns `ONCE` up to the cosines of rows that are finite."""
-    zero_prev = 0
-    zero_next = 0
-    zero_both = 0
-    flips = 0
-    for i in range(g.size):
-        zero_prev += q[i] == 0
-        zero_next += g[i] == 0
-        zero_both += (q[i] == 0) & (g[i] == 0)
-        flips += ((q[i] > 0) & (g[i] < 0)) | ((q[i] < 0) & (g[i] > 0))
-    sine = 0.0
-    cosine = 0.0
-    for i in range(g.size):
-        x = abs(np.float64(q[i]))
-        y = abs(np.float64(g[i]))
-        large = max(x, y)
-        ratio = min(x, y) / large if large > 0.0 else 0.0  # squares of tiny entries would underflow
-        share = 1.0 / (1.0 + ratio * ratio)
-        signed = ratio > 0.0
-        toward = 2.0 * ratio * share
-        sine += toward if (q[i] > 0) == (g[i] > 0) else -toward
-        along = (1.0 - ratio * ratio) * share if signed else 0.0
-        cosine += along if y > x else -along
-    out[0] += g.size
-    out[1] += zero_prev
-    out[2] += zero_next
-    out[3] += zero_both
-    out[4] += g.size - zero_prev - zero_next + zero_both
-    out[5] += flips
-    out[6] += squares(g)
-    out[7] += sine
-    out[8] += cosine
-
-
-@inner
-def near_counts(q, g, tau_prev, tau_next, out):
-    """Add the columns `PER_TAU` up to the flips of rows that are finite."""
-    near_prev = 0
-    near_next = 0
-    zero_near = 0
-    near_zero = 0
-    near_near = 0
-    signed = 0
-    flips = 0
-    for i in range(g.size):
-        b = abs(np.float64(q[i])) <= tau_prev
-        d = abs(np.float64(g[i])) <= tau_next
-        near_prev += b
-        near_next += d
-        near_near += b & d
-    for i in range(g.size):
-        zero_near += (q[i] == 0) & (abs(np.float64(g[i])) <= tau_next)
-        near_zero += (abs(np.float64(q[i])) <= tau_prev) & (g[i] == 0)
-    for i in range(g.size):
-        both = (abs(np.float64(q[i])) <= tau_prev) & (abs(np.float64(g[i])) <= tau_next)
-        signed += both & (q[i] != 0) & (g[i] != 0)
-        flips += both & (((q[i] > 0) & (g[i] < 0)) | ((q[i] < 0) & (g[i] > 0)))
-    out[0] += near_prev
-    out[1] += near_next
-    out[2] += zero_near
-    out[3] += near_zero
-    out[4] += near_near
-    out[5] += signed
-    out[6] += flips
-
-
-@inner
-def moved_counts(q, g, dw, out):
-    """Add the number of entries, Σ|Δw|, minima and maxima of rows and changes that are finite."""
-    total = 0.0
-    minima = 0
-    maxima = 0
-    for i in range(g.size):
-        total += abs(dw[i])
-    for i in range(g.size):
-        flip = ((q[i] > 0) & (g[i] < 0)) | ((q[i] < 0) & (g[i] > 0))
-        minima += flip & (((g[i] > q[i]) & (dw[i] > 0)) | ((g[i] < q[i]) & (dw[i] < 0)))
-        maxima += flip & (((g[i] > q[i]) & (dw[i] < 0)) | ((g[i] < q[i]) & (dw[i] > 0)))
-    out[9] += g.size
-    out[10] += total
-    out[11] += minima
-    out[12] += maxima
-
-
-@inner
-def _moved_near(q, g, dw, tau_prev, tau_next, out):
-    retained = 0
-    unflipped = 0
-    released = 0
-    for i in range(g.size):
-        b = abs(np.float64(q[i])) <= tau_prev
-        d = abs(np.float64(g[i])) <= tau_next
-        flip = ((q[i] > 0) & (g[i] < 0)) | ((q[i] < 0) & (g[i] > 0))
-        retained += b & d
-        unflipped += (b & d) & (not flip)
-        released += b & (not d)
-    change_retained = 0.0
-    change_unflipped = 0.0
-    change_released = 0.0
-    for i in range(g.size):
-        b = abs(np.float64(q[i])) <= tau_prev
-        d = abs(np.float64(g[i])) <= tau_next
-        flip = ((q[i] > 0) & (g[i] < 0)) | ((q[i] < 0) & (g[i] > 0))
-        a = abs(dw[i])
-        change_retained += a if b & d else 0.0
-        change_unflipped += a if (b & d) & (not flip) else 0.0
-        change_released += a if b & (not d) else 0.0
-    out[7] += retained
-    out[8] += change_retained
-    out[9] += unflipped
-    out[10] += change_unflipped
-    out[11] += released
-    out[12] += change_released
 
 
 @jit
@@ -270,7 +137,7 @@ def transitions(
                 moved_counts(q_kept[:m], g_kept[:m], dw[:m], out[s])
                 for k in range(tau_previous.size):
                     at = head + k * width
-                    _moved_near(q_kept[:m], g_kept[:m], dw[:m], tau_before[k], tau[s, k], out[s, at : at + width])
+                    moved_near_counts(q_kept[:m], g_kept[:m], dw[:m], tau_before[k], tau[s, k], out[s, at : at + width])
         before = rows[s]
         v_before = weights[s]
 

@@ -17,10 +17,10 @@ from trajlab.scan.kernels.between_runs import Across
 from trajlab.scan.kernels.term_products import AcrossProducts
 from trajlab.scan.scan import Tensor, by_name, position_of, scan
 from trajlab.stages.comparison.unit_matching import MATCHES, feature_table, weight_table
-from trajlab.statistics.result import Meaning, Sums, annotate, columns_of, pool, share_error, stride
+from trajlab.statistics.result import Meaning, Sums, annotate, columns_of, pool, stride
 from trajlab.statistics.samples import SAMPLED, estimated, holds_samples, sampled, term_error, with_products
 from trajlab.statistics.scores import along, score_table
-from trajlab.statistics.standard_errors import root_error
+from trajlab.statistics.standard_errors import root_error, share_error
 from trajlab.statistics.units import on_one_probe
 
 Replay = Callable[..., Mapping[str, xr.DataArray]]
@@ -36,7 +36,8 @@ MEANINGS = {
     "update_cosine_null": Meaning(
         "standard deviation of the cosine between random directions",
         "1",
-        "1/√n, of two random directions of n recorded entries",
+        "1/√n, of two random directions of n recorded entries; of all parameters together, each of n_t entries and in "
+        "random directions as far as it moved, sqrt(Σ|u_t|²|v_t|²/n_t) / sqrt(Σ|u_t|² Σ|v_t|²)",
     ),
     "aligned_distance": Meaning(
         "distance between aligned runs",
@@ -155,7 +156,9 @@ def comparison(
     update_cosine : (step, parameter)
         Cosine between the displacements since the first shared step; NaN at that step.
     update_cosine_null : (step, parameter)
-        Standard deviation of the cosine between two random directions, whose mean is 0.
+        Standard deviation of the cosine between two random directions, whose mean is 0. That of the whole network is of
+        directions that are random within each parameter, whose displacements keep their lengths: where few parameters
+        move most, it is larger than that of as many entries.
     matched_weights, matched_weights_greedy, matched_weights_null, matched_weights_null_95 : (step, parameter)
         Similarity of the units of a layer, in their incoming weights and bias, with the matched units of the other
         run, and after shuffling the entries of one run. Beyond the first layer, runs of different initialization match
@@ -304,11 +307,8 @@ def _result(
 def _quantities(table: xr.Dataset, *, total: bool = False) -> dict[str, xr.Variable]:
     """Return the quantities of each parameter, or of all together, and their errors if any is sampled."""
     whole = estimated(table)
-    sums = pool(whole, Sums.of(whole)) if total else Sums.of(whole)
-    squared_weights = estimated(whole)["moved_valid"].variable
-    if total:
-        squared_weights = squared_weights.sum("parameter", skipna=False)
-    is_valid, moved = sums.valid > 0, sums.moved_valid > 0
+    sums = pool(whole) if total else Sums.of(whole)
+    is_valid = sums.valid > 0
     aa, bb, distance = np.sqrt(sums.aa), np.sqrt(sums.bb), np.sqrt(sums.squares)
     result = {
         "distance": distance.where(is_valid),
@@ -316,10 +316,28 @@ def _quantities(table: xr.Dataset, *, total: bool = False) -> dict[str, xr.Varia
         "cosine": (sums.ab / (aa * bb)).clip(-1.0, 1.0),
         "changed": sums.changed / sums.valid,
         "update_cosine": (sums.uv / (np.sqrt(sums.uu) * np.sqrt(sums.vv))).clip(-1.0, 1.0),
-        "update_cosine_null": (np.sqrt(squared_weights) / sums.moved_valid).where(moved),
+        "update_cosine_null": _cosine_by_chance(Sums.of(whole), table["moved_valid"].variable, total=total),
         "nonfinite": sums.nonfinite if total else table["nonfinite"].variable,
     }
     return result | (_errors(Sums.of(table), sums, result, total) if holds_samples(table) else {})
+
+
+def _cosine_by_chance(whole: Sums, recorded: xr.Variable, *, total: bool) -> xr.Variable:
+    """Return the standard deviation of the cosine of displacements in random directions within each parameter.
+
+    Parameters
+    ----------
+    whole
+        Estimated sums over all entries of each parameter.
+    recorded
+        Number of recorded entries that the displacements were compared at.
+    total
+        Whether to return that of all parameters together, each of which moves as far as it did.
+    """
+    if not total:
+        return (1.0 / np.sqrt(recorded)).where(recorded > 0)
+    ours, theirs = (square / square.sum("parameter", skipna=False) for square in (whole.uu, whole.vv))
+    return np.sqrt((ours * theirs / recorded).where(recorded != 0, 0.0).sum("parameter", skipna=False))
 
 
 def _errors(sums: Sums, whole: Sums, result: dict[str, xr.Variable], total: bool) -> dict[str, xr.Variable]:

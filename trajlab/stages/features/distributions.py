@@ -156,8 +156,8 @@ def _counted(values: np.ndarray | Bins, edges: np.ndarray) -> tuple[Bins, np.nda
 def _spread(
     row: np.ndarray | Bins, previous: Any, reference: Any, edges: np.ndarray, quantiles: np.ndarray, columns: int
 ) -> np.ndarray:
-    """Return the columns of `Distribution` but for `CHANCE` of one layer at one step."""
-    out = np.empty(columns + len(CHANCE))
+    """Return the columns of `Distribution` but for `CHANCE` of one layer at one step, for which there is no room."""
+    out = np.empty(columns)
     if isinstance(row, Bins) or isinstance(reference, Bins):
         previous = np.empty(0, np.float32) if previous is None else previous
         values, bars = zip(*(_counted(part, edges) for part in (row, previous, reference)), strict=True)
@@ -165,4 +165,4 @@ def _spread(
     else:
         previous = row[:0] if previous is None else previous
         describe_sorted(row[None], previous, reference, quantiles, edges, bridges(), out[None])
-    return out[:columns]
+    return out

@@ -14,7 +14,8 @@ from trajlab.scan.kernels.moment_errors import MOMENT_ERRORS, MomentErrors
 from trajlab.scan.kernels.moments import Moments
 from trajlab.scan.scan import Tensor, by_name, scan
 from trajlab.stages.gradient_statistics.epochs import Calendar, calendar
-from trajlab.statistics.result import Meaning, Sums, annotate, columns_of, stride
+from trajlab.statistics.result import Meaning, Sums, annotate, columns_of, expansion, stride
+from trajlab.statistics.shared_steps import totals_over
 from trajlab.statistics.standard_errors import (
     estimated_entries,
     linear_error,
@@ -95,7 +96,9 @@ def gradient_statistics(gradient: Tensor, metrics: xr.Dataset | None = None, *, 
         Standard errors of estimates from a sample of the entries, with the taps of convolutions as strata; 0 if all
         are recorded.
     total_… : (step) or (epoch)
-        The same for the whole network, with samples scaled to their whole tensor; for a mapping of tensors only.
+        The same for the whole network, with samples scaled to their whole tensor; for a mapping of tensors only. A
+        tensor without a gradient at a step is no part of it there, and `total_angle_prev` compares each with its own
+        gradient before; the attr `totals_over` names such tensors.
 
     The attr `epochs` names the source of the epochs.
 
@@ -123,7 +126,8 @@ def gradient_statistics(gradient: Tensor, metrics: xr.Dataset | None = None, *, 
     _, varying = scan(Epochs(tuple(steps[epochs.starts].tolist())), gradient)
     errors = [*scan_errors(MomentErrors(), gradient), *scan_errors(AngleErrors(), gradient)]
     result = as_one_task(partial(_result, epochs=epochs), moments, angles, varying, *errors)
-    return annotate(result, MEANINGS, steps_per_epoch=steps_per_epoch, epochs=epochs.source, ddof=0)
+    attrs = {"steps_per_epoch": steps_per_epoch, "epochs": epochs.source, "ddof": 0}
+    return annotate(result, MEANINGS, **attrs, **totals_over(gradient, at_each_step=True))
 
 
 def _result(
@@ -159,7 +163,7 @@ def _at_steps(sums: Sums, total: bool) -> dict[str, xr.Variable]:
     def over(part: xr.Variable) -> xr.Variable:
         return part.sum("parameter", min_count=1) if total else part
 
-    count, scale = sums.count, sums.numel / sums.sampled
+    count, scale = sums.count, expansion(sums)
     squares = sums.m2 + count * sums.mean**2
     entries = over(count * scale)
     mean = over(count * sums.mean * scale) / entries if total else sums.mean.where(count > 0)
@@ -186,20 +190,22 @@ def _errors(sums: Sums, quantities: dict[str, xr.Variable], total: bool) -> dict
     """Return the standard errors of moments and norms."""
 
     def error(residual: dict[str, xr.Variable | float]) -> xr.Variable:
-        return linear_error(sums, residual, total=total)
+        return linear_error(sums, residual, recorded=sums.count.notnull(), total=total)
 
     entries = estimated_entries(sums, total=total)
     about_mean, variance = moment_errors(sums, quantities["mean"], quantities["variance"], total=total)
-    square = {"one": sums.center**2, "deviation": 2.0 * sums.center, "square": 1.0}
+    center = sums.center.where(sums.count != 0, 0.0)
+    square = {"one": center**2, "deviation": 2.0 * center, "square": 1.0}
     mean_square = quantities["rms"] ** 2
-    return {
+    errors = {
         "mean_se": about_mean,
         "mean_abs_se": error({"one": -quantities["mean_abs"], "size": 1.0}) / entries,
-        "l1_se": error({"size": 1.0}).where(entries > 0),
+        "l1_se": error({"size": 1.0}),
         "l2_se": root_error(error(square), quantities["l2"]),
         "variance_se": variance,
         "rms_se": root_error(error(square | {"one": square["one"] - mean_square}) / entries, quantities["rms"]),
     }
+    return {name: values.where(entries > 0) for name, values in errors.items()}
 
 
 def _angle(sums: Sums, gq: xr.Variable, gg: xr.Variable, qq: xr.Variable, total: bool) -> dict[str, xr.Variable]:
@@ -207,19 +213,21 @@ def _angle(sums: Sums, gq: xr.Variable, gg: xr.Variable, qq: xr.Variable, total:
     size = np.sqrt(gg) * np.sqrt(qq)
     cosine = (gq / size).clip(-1.0, 1.0)
     residual = {"gq": 1.0 / size, "gg": -cosine / (2.0 * gg), "qq": -cosine / (2.0 * qq)}
-    error = linear_error(sums, residual, total=total)
-    spread = (error / np.sqrt(1 - cosine**2)).where(error != 0, 0.0)
+    error = linear_error(sums, residual, recorded=sums.gg.notnull(), total=total)
+    spread = (error / np.sqrt(1 - cosine**2)).where(error != 0, 0.0).where(cosine.notnull())
     return {"angle_prev": np.degrees(np.arccos(cosine)), "angle_prev_se": np.degrees(spread)}
 
 
 def _over_epochs(sums: Sums, total: bool) -> dict[str, xr.Variable]:
-    entries = (sums.entries * sums.numel / sums.sampled).where(sums.entries > 0)
+    is_known = sums.entries > 0
+    entries = (sums.entries * expansion(sums)).where(is_known)
     mean, length = sums.mean, sums.steps
     if total:
         mean = (mean * entries).sum("parameter", min_count=1)
         entries = entries.sum("parameter", min_count=1)
         mean, length = mean / entries, length.max("parameter")
-    error = linear_error(sums, {"one": sums.mean - mean, "deviation": 1.0}, total=total) / entries
+    residual = {"one": sums.mean - mean, "deviation": 1.0}
+    error = linear_error(sums, residual, recorded=is_known, total=total) / entries
     return {"variance_over_steps": mean, "variance_over_steps_se": error, "epoch_length": length}
 
 
