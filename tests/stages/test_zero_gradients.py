@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import xarray as xr
 
 import trajlab
 from trajlab.errors import BadSetting
