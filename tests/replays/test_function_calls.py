@@ -51,7 +51,52 @@ RECTIFIERS = {
     "threshold": lambda x: F.threshold(x, 0.0, 0.0),
     "maximum": lambda x: torch.maximum(x, torch.zeros_like(x)),
     "relu6": F.relu6,
+    "maximum with a number": lambda x: torch.maximum(x, torch.tensor(0.0)),
+    "product": lambda x: x * (x > 0),
+    "product with floats": lambda x: x.ge(0).to(x.dtype) * x,
+    "product in place": lambda x: x.mul_(x > 0),
+    "where": lambda x: torch.where(x > 0, x, 0.0),
+    "where others": lambda x: torch.where(x <= 0, torch.zeros_like(x), x),
+    "where method": lambda x: x.where(x > 0, 0.0),
+    "masked_fill": lambda x: x.masked_fill(~(x > 0), 0.0),
+    "assignment": lambda x: assigned(x),
 }
+
+
+def assigned(x):
+    x[x < 0] = 0
+    return x
+
+
+@pytest.mark.parametrize(
+    ("name", "function"),
+    [
+        ("where", lambda x: torch.where(x > 0, x, x.exp() - 1)),
+        ("where", lambda x: torch.where(x > 0, x, 0.1 * x)),
+        ("mul", lambda x: x * (x < 0)),
+        ("masked_fill", lambda x: x.masked_fill(x < 0, -1.0)),
+    ],
+)
+def test_function_calls__activations_of_unknown_kind_by_sign_are_named(name, function):
+    model, x = Calling(function).eval(), torch.randn(8, 3)
+    layers = replay(run_of(model), model=model, probe=x, of="units")
+    assert list(layers) == ["fc", "head"]
+    assert layers["fc"].attrs["unobserved"] == f"{name} in the network"
+    assert dead_neurons(layers).compute().fraction_dead.isnull().all()
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x + x * (x.detach().roll(1, 0) > 0),  # a mask of other values
+        lambda x: x * (torch.arange(6) > 0),
+        lambda x: torch.where(x > 1, x, 0.0),
+    ],
+)
+def test_function_calls__masks_of_something_else_are_no_activations(function):
+    model, x = Calling(function).eval(), torch.randn(8, 3)
+    layers = replay(run_of(model), model=model, probe=x, of="units")
+    assert not layers["fc"].attrs.get("unobserved")
 
 
 @pytest.mark.parametrize("name", RECTIFIERS)

@@ -1,5 +1,7 @@
 """Which axis runs over units, in networks that move axes about."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -167,3 +169,11 @@ def test_unit_axes__that_cannot_be_known_are_named_and_can_be_asked_for():
 def test_unit_axes__that_are_none_are_refused(entry):
     with pytest.raises(BadSetting, match="unit axis"):
         replay(run_of(Heads()), model=Heads(), probe=torch.randn(3, 5, 6), unit_axis=[entry])
+
+
+@pytest.mark.parametrize("entry", ["act9=1", "nothing*=1", "fc2=-1"])
+def test_unit_axis__of_a_layer_that_is_not_there_is_refused(entry):
+    model, x = Back().eval(), torch.randn(4, 12, 12)
+    with pytest.raises(BadSetting, match=rf"cannot use unit axis '{re.escape(entry)}'.*(act1|fc)"):
+        trajlab.replay(run_of(model), model=model, probe=x, unit_axis=[entry])
+    assert trajlab.replay(run_of(model), model=model, probe=x, unit_axis=["act1=-1", "-1"])["act1"].dims[-1] == "unit"

@@ -9,12 +9,11 @@ from trajlab.statistics.distributions import (
     closed,
     described,
     distribution_parts,
-    expansion,
     pooled,
     quantities_of,
     shift_meanings,
 )
-from trajlab.statistics.result import Sums
+from trajlab.statistics.result import Sums, expansion
 
 
 def moments(*samples, numel=None):

@@ -16,6 +16,7 @@ from trajlab.statistics.standard_errors import (
     rate_errors,
     rate_meanings,
     root_error,
+    share_error,
     total_error,
     with_errors,
     with_rate_errors,
@@ -62,6 +63,29 @@ def test_linear_error__adds_covariances_twice():
     assert linear_error(sums, {"a": 2.0, "b": -1.0}, total=True) == pytest.approx(6)
     unlikely = Sums(a_a=column(1), a_b=column(1 + 1e-9), b_b=column(1))
     assert linear_error(unlikely, {"a": 1.0, "b": -1.0}) == 0
+
+
+def test_total_error__of_a_single_entry_is_unknown_and_leaves_the_whole_unknown():
+    sizes = {"numel": column(10, 4), "sampled": column(1, 4)}
+    first, second = column(0.1, 3), column(0.1 * 0.1 + 1e-18, 9)  # rounding is no variance
+    np.testing.assert_array_equal(total_error(first, second, Sums(**sizes)), [np.nan, 0])
+    assert np.isnan(total_error(first, second, Sums(**sizes), total=True))
+    unknown = Sums(a_a=column(np.nan, 4))
+    assert np.isnan(linear_error(unknown, {"a": 1.0}, total=True))
+    recorded = xr.Variable("parameter", [False, True])
+    assert linear_error(unknown, {"a": 1.0}, total=True, recorded=recorded) == 2  # the other is no part of the total
+
+
+def test_share_error__is_that_of_the_residuals_of_a_ratio():
+    """2 of 4 finite ones among 5 of 10 entries; all of a second parameter is known."""
+    actual = share_error(column(2, 1), column(4, 4), Sums(**SIZES))
+    spread = (2 * 0.5**2 + 2 * 0.5**2) / 4
+    np.testing.assert_allclose(actual, [np.sqrt(10**2 * 0.5 * spread / 5) / 8, 0])
+    share = 5 / 12
+    spread = (2 * (1 - share) ** 2 + 2 * share**2 - (2 - share * 4) ** 2 / 5) / 4
+    whole = share_error(column(2, 1), column(4, 4), Sums(**SIZES), total=True)
+    assert whole == pytest.approx(np.sqrt(10**2 * 0.5 * spread / 5) / 12)
+    assert np.isnan(share_error(column(1, 1), column(1, 4), Sums(numel=column(9, 4), sampled=column(1, 4)), total=True))
 
 
 def test_root_error__of_0_is_0():

@@ -11,7 +11,15 @@ from torch._ops import OpOverload
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from trajlab.replays.nonlinearities import ZEROS, Nonlinearity, function_name, nonlinearity_of
+from trajlab.replays.nonlinearities import (
+    ZEROS,
+    Nonlinearity,
+    Signs,
+    function_name,
+    nonlinearity_of,
+    selection_of,
+    signs_of,
+)
 
 ACTIVATION_HOMES = ("torch.nn.modules.activation", "transformers.activations")
 NOT_ACTIVATIONS = ("MultiheadAttention",)
@@ -54,6 +62,7 @@ class FunctionCalls(TorchFunctionMode):
         self._stack: list[str] = []
         self._counts: Counter[tuple[str, str]] = Counter()
         self._zeros = WeakTensorKeyDictionary()
+        self._signs = WeakTensorKeyDictionary()
 
     @property
     def path(self) -> str:
@@ -65,6 +74,10 @@ class FunctionCalls(TorchFunctionMode):
         if isinstance(func, OpOverload):  # torch.jit and modes of dispatch call these; they are below functions
             return func(*args, **kwargs)
         function = None if self.inside else nonlinearity_of(func, args, kwargs, self._is_zeros)
+        if function is None and not self.inside:
+            function, is_activation = selection_of(func, args, self._is_zeros, self._signs_of)
+            if is_activation and function is None:
+                self.miss(function_name(func))
         self.inside += function is not None
         try:
             output = self.call(func, args, kwargs)
@@ -72,9 +85,15 @@ class FunctionCalls(TorchFunctionMode):
             self.inside -= function is not None
         if function_name(func) in ZEROS and isinstance(output, torch.Tensor):
             self._zeros[output] = True
-        if function is not None and isinstance(output, torch.Tensor) and output.is_floating_point():
-            self._tell(function, args[0] if args else kwargs.get("input"), output)
+        if isinstance(output, torch.Tensor) and (signs := signs_of(func, args, self._is_zeros, self._signs_of)):
+            self._signs[output] = signs
+        changed = args[0] if function is not None and output is None else output  # x[x < 0] = 0 returns nothing
+        if function is not None and isinstance(changed, torch.Tensor) and changed.is_floating_point():
+            self._tell(function, args[0] if args else kwargs.get("input"), changed)
         return output
+
+    def miss(self, name: str) -> None:
+        """Take note of a function that computes an activation of an unknown kind; here nothing is to be done."""
 
     def call(self, function: Any, args: Any, kwargs: Any) -> Any:
         """Call a function."""
@@ -87,6 +106,9 @@ class FunctionCalls(TorchFunctionMode):
         number = self._counts[path, label]
         self._counts[path, label] += 1
         self._hear(path, number, function._replace(name=label), arguments, output)
+
+    def _signs_of(self, tensor: Any) -> Signs | None:
+        return self._signs.get(tensor) if isinstance(tensor, torch.Tensor) else None
 
     def _is_zeros(self, tensor: Any) -> bool:
         if not isinstance(tensor, torch.Tensor):

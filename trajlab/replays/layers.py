@@ -8,12 +8,12 @@ from typing import Any
 
 from trajlab.errors import BadSetting
 from trajlab.replays.dtypes import array_type
+from trajlab.replays.observers.constants import RECTIFIERS
 from trajlab.replays.observers.observer import Layer
 from trajlab.replays.trace import Call, OutputKey
 from trajlab.runs.tensors import SPATIAL
 from trajlab.statistics.logits import ENDS_IN
 
-RECTIFIERS = ("ReLU", "ReLU6")
 KINDS = ("activations", "nonlinearities", "convolutions", "units", "modules")
 """Selections without names: activations; these, softmaxes and the attention of heads; convolutions; modules with a
 matrix or kernels as weight; all modules that are called."""
@@ -158,7 +158,7 @@ def axis_named(call: Call, unit_axis: Sequence[str]) -> int | None:
         if not re.fullmatch(r"[+-]?\d+", number.strip()):
             raise BadSetting(f"cannot use unit axis {entry!r}: write AXIS or LAYER=AXIS, such as -1 or relu=1")
         fits = fnmatchcase(call.key.whole, pattern) or fnmatchcase(call.key.name, pattern)
-        if not call.shape or call.is_attention or not (fits if pattern else call.is_called):
+        if not _takes_axis(call) or not (fits if pattern else call.is_called):
             continue
         size = call.ndim
         wanted = int(number) + (size if int(number) < 0 else 0)
@@ -171,6 +171,29 @@ def axis_named(call: Call, unit_axis: Sequence[str]) -> int | None:
                 )
             axis = None
     return axis
+
+
+def check_unit_axes(calls: Sequence[Call], unit_axis: Sequence[str]) -> None:
+    """Check that each axis that is named for some layers is that of an output of the network.
+
+    Raises
+    ------
+    BadSetting
+        It names no layer.
+    """
+    layers = {name: None for call in calls if _takes_axis(call) for name in (call.key.whole, call.key.name)}
+    for entry in unit_axis:
+        pattern = str(entry).rpartition("=")[0]
+        if pattern and not any(fnmatchcase(name, pattern) for name in layers):
+            close = difflib.get_close_matches(pattern, layers, 3, 0.4)
+            way_out = (
+                f"did you mean {', '.join(close)}?" if close else f"the layers are {', '.join(filter(None, layers))}"
+            )
+            raise BadSetting(f"cannot use unit axis {entry!r}: no layer is called {pattern!r}; {way_out}")
+
+
+def _takes_axis(call: Call) -> bool:
+    return bool(call.shape) and not call.is_attention
 
 
 def _usual_axis(call: Call) -> int:
@@ -197,7 +220,7 @@ def _class_of(call: Call) -> str:
 def _rectified(call: Call) -> bool:
     """Return whether an output is that of a ReLU, or of a function that computes the same."""
     if call.nonlinearity != "Threshold":
-        return call.nonlinearity in RECTIFIERS
+        return call.nonlinearity in (*RECTIFIERS, "ReLU6")
     numbers = call.function.numbers if call.function else _constants(call.module)
     return numbers.get("threshold") == numbers.get("value") == 0
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
+from weakref import ref
 
 import torch
 
@@ -27,13 +28,42 @@ NUMBERS: dict[str, dict[str, float]] = {
 }
 """Arguments of functions after the input, in order, with their defaults, by kind."""
 
-ALIASES = {"expit": "sigmoid", "log_sigmoid": "logsigmoid", "clip": "clamp", "clamp_min": "clamp", "fmax": "maximum"}
+ALIASES = {
+    "rmul": "mul", "imul": "mul", "multiply": "mul", "expit": "sigmoid", "log_sigmoid": "logsigmoid", "clip": "clamp",
+    "clamp_min": "clamp", "fmax": "maximum",
+}  # fmt: skip
 CLAMPS = ("clamp", "clip", "clamp_min")
 MAXIMA = ("maximum", "fmax", "max")
 ZEROS = ("zeros", "zeros_like", "new_zeros")
 """Functions that return zeros; the maximum of zeros and a tensor is a ReLU."""
 
+SIGN_TESTS = {"gt": True, "ge": True, "greater": True, "greater_equal": True, "lt": False, "le": False, "less": False,
+              "less_equal": False}  # fmt: skip
+"""Comparisons with 0 that select the positive entries of a tensor, or the others."""
+
+CASTS = ("to", "type", "type_as", "float", "double", "half", "bfloat16", "clone", "contiguous")
+"""Functions behind which a selection of entries is still the same."""
+
+INVERSES = ("logical_not", "bitwise_not", "invert")
+SELECTIONS = ("where", "mul", "rmul", "imul", "multiply", "masked_fill", "setitem")
+"""Functions that rectify a tensor if they take the signs of its own entries."""
+
 SOFTMAXES = ("Softmin", "Softmax", "Softmax2d", "LogSoftmax")
+
+
+class Signs(NamedTuple):
+    """Which entries of a tensor a tensor of booleans, or of 0 and 1, selects.
+
+    Parameters
+    ----------
+    of
+        Returns the tensor whose entries were compared with 0; None once it is gone.
+    positive
+        Whether the positive entries are selected, not the others.
+    """
+
+    of: Callable[[], Any]
+    positive: bool
 
 
 class Nonlinearity(NamedTuple):
@@ -103,6 +133,56 @@ def nonlinearity_of(
         numbers |= {} if number is None else {key: number}
     dim = _argument(args, kwargs, 1, "dim") if kind in SOFTMAXES else None
     return Nonlinearity(ALIASES.get(name, name), kind, numbers, dim if isinstance(dim, int) else None)
+
+
+def signs_of(
+    function: Callable, args: Sequence[Any], is_zeros: Callable[[Any], bool], known: Callable[[Any], Signs | None]
+) -> Signs | None:
+    """Return which entries of a tensor the output of a call selects by their sign, None if it does not.
+
+    Parameters
+    ----------
+    function, args
+        The call.
+    is_zeros
+        Tells tensors that were made as zeros.
+    known
+        Returns the same of earlier outputs.
+    """
+    name = function_name(function)
+    if name in SIGN_TESTS and len(args) == 2 and isinstance(args[0], torch.Tensor):
+        return Signs(ref(args[0]), SIGN_TESTS[name]) if _is_zero(args[1]) or is_zeros(args[1]) else None
+    signs = known(args[0]) if args and name in (*CASTS, *INVERSES) else None
+    return signs._replace(positive=not signs.positive) if signs and name in INVERSES else signs
+
+
+def selection_of(
+    function: Callable, args: Sequence[Any], is_zeros: Callable[[Any], bool], known: Callable[[Any], Signs | None]
+) -> tuple[Nonlinearity | None, bool]:
+    """Return the rectifier that a call computes by the signs of a tensor: `x * (x > 0)`, `torch.where(x > 0, x, 0)`, ….
+
+    Also return whether the call is an activation: other functions of a tensor and its own signs, such as
+    `torch.where(x > 0, x, x.exp() - 1)`, are, but it is not known which.
+    """
+    name = function_name(function)
+    if name not in SELECTIONS or len(args) < 2:
+        return None, False
+    chosen = next(((signs, signs.of()) for value in args[:3] if (signs := known(value)) is not None), None)
+    if chosen is None or not any(value is chosen[1] for value in args[:3]) or not chosen[1].is_floating_point():
+        return None, False
+
+    def is_zero(value: Any) -> bool:
+        return _is_zero(value) or is_zeros(value)
+
+    (signs, tensor), fits = chosen, False
+    if name == "where" and len(args) == 3:
+        kept, other = (args[1:] if known(args[0]) else (args[0], args[2]))[:: 1 if signs.positive else -1]
+        fits = kept is tensor and is_zero(other)
+    elif name in ("masked_fill", "setitem") and len(args) == 3:
+        fits = args[0] is tensor and not signs.positive and is_zero(args[2])
+    elif len(args) == 2:
+        fits = signs.positive and any(known(value) is None and value is tensor for value in args)
+    return (Nonlinearity(ALIASES.get(name, name), "ReLU") if fits else None), True
 
 
 def _rectifier(name: str, high: Any) -> Nonlinearity:

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from trajlab.errors import BadSetting, MissingData
 from trajlab.replays.observers.observer import Objective
 from trajlab.statistics.logits import are_probabilities
-from trajlab.statistics.tasks import BINARY, CROSS_ENTROPY, MULTILABEL, Coding, Task, settled, task_for
+from trajlab.statistics.tasks import BINARY, CROSS_ENTROPY, MULTILABEL, SOFT, Coding, Task, settled, task_for
 
 Outputs = Callable[[str], torch.Tensor]
 """Gives the output of a layer by its name, and that of the network by the empty name."""
@@ -55,7 +55,7 @@ def value_of(
         )
     output = output[:, None] if output.ndim == 1 else output
     task, axis = _task(output, targets, objective.task)
-    kind = settled(task, coding, tuple(targets.shape), tuple(output.shape))
+    kind = settled(task, coding, tuple(targets.shape), tuple(output.shape), axis)
     if kind not in (CROSS_ENTROPY, BINARY) and objective.kind != "loss":
         raise BadSetting(
             f"cannot differentiate the {objective.kind}: outputs have shape {list(output.shape)} and targets "
@@ -65,6 +65,9 @@ def value_of(
         output = _logits_of(output, kind)
     if kind == CROSS_ENTROPY:
         return _of_labels(objective.kind, output.movedim(axis, -1), targets.long())
+    if kind == SOFT:
+        each = -(targets.to(output.dtype) * F.log_softmax(output, axis)).sum(axis)
+        return each.reshape(len(output), -1).mean(1).sum()
     if kind in (BINARY, MULTILABEL):
         return _of_logits(objective.kind, output, targets.reshape(output.shape), coding)
     squares = (output - targets.reshape(output.shape).to(output.dtype)) ** 2
@@ -75,7 +78,7 @@ def _logits_of(probabilities: torch.Tensor, kind: str) -> torch.Tensor:
     """Return logits, as `trajlab.statistics.logits.logits_of` does."""
     tiny = torch.finfo(probabilities.dtype).tiny
     log = probabilities.clamp(min=tiny).log()
-    return log if kind == CROSS_ENTROPY else log - (1 - probabilities).clamp(min=tiny).log()
+    return log if kind in (CROSS_ENTROPY, SOFT) else log - (1 - probabilities).clamp(min=tiny).log()
 
 
 def _task(output: torch.Tensor, targets: torch.Tensor, asked: str) -> tuple[Task, int]:

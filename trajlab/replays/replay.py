@@ -14,7 +14,7 @@ from torch import nn
 from trajlab import sizes
 from trajlab.errors import BadSetting, MissingData
 from trajlab.replays.dtypes import as_input
-from trajlab.replays.layers import select_layers
+from trajlab.replays.layers import check_unit_axes, select_layers
 from trajlab.replays.model import Model, build, factory_of, fit, lacks_model, usable_device
 from trajlab.replays.probe_files import as_probe
 from trajlab.replays.replayed import Replayed
@@ -60,9 +60,9 @@ def replay(
     layers
         Names of modules and functions, or patterns such as "layer1.*.relu", whose outputs are wanted; "" is the network
         itself, and "input" what goes into it. A function of torch that is an activation or a softmax (`F.relu`,
-        `torch.tanh`, `x.clamp(min=0)`, …) is a layer named after the module whose forward pass calls it, and itself:
-        "layer1.0.relu", or "layer1.0.relu()" where a module has that name. Of a module that gives several tensors the
-        others are named "attention[1]", …; so is the attention of each head, (unit, query, key), of torch's
+        `torch.tanh`, `x.clamp(min=0)`, `x * (x > 0)`, …) is a layer named after the module whose forward pass calls it,
+        and itself: "layer1.0.relu", or "layer1.0.relu()" where a module has that name. Of a module that gives several
+        tensors the others are named "attention[1]", …; so is the attention of each head, (unit, query, key), of torch's
         MultiheadAttention and of modules that call `scaled_dot_product_attention`.
     device
         Where the network runs; by default the device of the run, which is the CPU unless it was said otherwise.
@@ -89,7 +89,8 @@ def replay(
         `function`, its name, `nonlinearity`, that class, `source`, the module whose weights have a row for each unit,
         `activation`, whether it is an activation at all, `rectified`, whether that is a ReLU, `unknown_units`, why it
         is not known which axis runs over the units, `unobserved`, activations of the network that cannot be observed
-        (in torch.jit, fused kernels, or C++), and `probe_sha256`. Its method `observe` reduces the
+        (in torch.jit, fused kernels, or C++) or whose kind is unknown (`torch.where(x > 0, x, x.exp() - 1)`), and
+        `probe_sha256`. Its method `observe` reduces the
         outputs while they are computed, without keeping them: see `trajlab.replays.observers.observer`.
 
     Raises
@@ -97,7 +98,8 @@ def replay(
     MissingData
         The run has no probe or names no model, and none is given; or no step has all tensors.
     BadSetting
-        The model does not fit the weights or the probe, a pattern fits no module, or there is no such device.
+        The model does not fit the weights or the probe, a pattern fits no module, a unit axis is named for a layer that
+        is not there, or there is no such device.
 
     Examples
     --------
@@ -147,6 +149,7 @@ def replay(
     if layers is None and tried.unobserved:
         _say_unobserved(", ".join(tried.unobserved))
     axes = trajectory.unit_axis if unit_axis is None else unit_axis
+    check_unit_axes(calls, axes)
     return Replayed(passes, calls, chosen, samples, sha256, unit_axis=axes, unobserved=tried.unobserved)
 
 

@@ -3,12 +3,15 @@
 import numpy as np
 
 from trajlab.errors import BadSetting
-from trajlab.statistics.tasks import BINARY, CROSS_ENTROPY, MULTILABEL
+from trajlab.statistics.tasks import BINARY, CROSS_ENTROPY, MULTILABEL, SOFT
 
 ENDS_IN = "ends_in"
 """Attr of a network's output: the softmax or sigmoid that it is the output of, empty for another."""
 
-PROBABILITIES = {CROSS_ENTROPY: ("Softmax", "Softmax2d", "Softmin"), BINARY: ("Sigmoid",), MULTILABEL: ("Sigmoid",)}
+_SOFTMAXES = ("Softmax", "Softmax2d", "Softmin")
+PROBABILITIES = {
+    CROSS_ENTROPY: _SOFTMAXES, SOFT: _SOFTMAXES, BINARY: ("Sigmoid",), MULTILABEL: ("Sigmoid",),
+}  # fmt: skip
 """Activations whose outputs are probabilities, by the task. The output of a log-softmax are logits as they are."""
 
 SCALES = ("logits", "probabilities")
@@ -58,7 +61,7 @@ def logits_of(probabilities: np.ndarray, task: str, tiny: float) -> np.ndarray:
     """
     with np.errstate(all="ignore"):
         log = np.log(np.where(probabilities == 0, tiny, probabilities))
-        if task == CROSS_ENTROPY:
+        if task in (CROSS_ENTROPY, SOFT):
             return log
         rest = 1.0 - probabilities
         return log - np.log(np.where(rest == 0, tiny, rest))

@@ -15,6 +15,7 @@ from trajlab.statistics.tasks import (
     CROSS_ENTROPY,
     MSE,
     MULTILABEL,
+    SOFT,
     VALUES,
     Coding,
     Task,
@@ -65,7 +66,8 @@ def task_of(output: xr.DataArray, probe: xr.Dataset, objective: str = "") -> Tas
     shape = tuple(output.sizes[dim] for dim in dims)
     task = task_for(shape, dims.index("unit"), targets, objective)
     if task.kind == VALUES and not isinstance(targets.data, da.Array):
-        return task._replace(kind=settled(task, coding_of(targets.values), targets.shape, shape))
+        axis = dims.index("unit")
+        return task._replace(kind=settled(task, coding_of(targets.values), targets.shape, shape, axis))
     return task
 
 
@@ -103,7 +105,7 @@ def score_table(
     data = data.rechunk({axis: -1 for axis in range(1, data.ndim)})
     table = da.blockwise(
         _scored, (0, -1), data, tuple(range(data.ndim)), targets, tuple(range(-1 - targets.ndim, -1)), task=task,
-        ends_in=ends_in, scale=scale, confusion=confusion,
+        ends_in=ends_in, scale=scale, confusion=confusion, unit_axis=values.dims.index("unit") - 1,
         columns=len(columns), new_axes={-1: len(columns)}, concatenate=True, dtype=np.float64, meta=np.empty((0, 0)),
     )  # fmt: skip
     labels = {"step": output["step"], "column": np.array(columns, dtype=object)}
@@ -125,14 +127,17 @@ def along(table: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
 
 
 def _scored(
-    values: np.ndarray, targets: np.ndarray, task: Task, columns: int, ends_in: str, scale: str, confusion: bool
-) -> np.ndarray:
+    values: np.ndarray, targets: np.ndarray, task: Task, columns: int, ends_in: str, scale: str, confusion: bool,
+    unit_axis: int,
+) -> np.ndarray:  # fmt: skip
     """Score some steps, (step, column)."""
     coding = coding_of(targets)
-    task = task._replace(kind=settled(task, coding, targets.shape, values.shape[1:]))
+    task = task._replace(kind=settled(task, coding, targets.shape, values.shape[1:], unit_axis))
     rows = values.astype(np.float64)
     if are_probabilities(ends_in, task.kind, scale):
         rows = logits_of(rows, task.kind, float(np.finfo(values.dtype).tiny))
+    if task.kind == SOFT:
+        rows, targets = np.moveaxis(rows, unit_axis + 1, -1), np.moveaxis(targets, unit_axis, -1)
     return np.stack([_score(row, targets, task, coding, confusion)[:columns] for row in rows])
 
 
@@ -141,6 +146,8 @@ def _score(values: np.ndarray, targets: np.ndarray, task: Task, coding: Coding, 
         return _of_classes(values.reshape(-1, task.outputs), targets.reshape(-1), confusion)
     if task.kind in (BINARY, MULTILABEL):
         return _of_logits(values, targets.reshape(values.shape), task, coding, confusion)
+    if task.kind == SOFT:
+        return _of_shares(values.reshape(-1, task.outputs), targets.reshape(-1, task.outputs).astype(np.float64))
     wanted = targets.reshape(-1).astype(np.float64)
     finite = np.isfinite(values).reshape(-1) & np.isfinite(wanted)
     squares = (values.reshape(-1)[finite] - wanted[finite]) ** 2
@@ -162,6 +169,17 @@ def _of_classes(logits: np.ndarray, labels: np.ndarray, confusion: bool) -> np.n
     whole = [(~finite).sum(), scored.sum(), (~scored).sum(), loss.sum(), (predicted == labels).sum()]
     pairs = [np.bincount(labels * classes + predicted, minlength=classes**2)] if confusion else []
     return np.concatenate([whole, *counts, *pairs]).astype(np.float64)
+
+
+def _of_shares(logits: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """Score logits, (target, class), by probabilities of the classes; the true class is that of the largest one."""
+    finite = np.isfinite(logits)
+    scored = finite.all(1) & np.isfinite(shares).all(1)
+    logits, shares = logits[scored], shares[scored]
+    top = logits.max(1, keepdims=True)
+    logp = logits - top - np.log(np.exp(logits - top).sum(1, keepdims=True))
+    right = (logits.argmax(1) == shares.argmax(1)).sum()
+    return np.array([(~finite).sum(), scored.sum(), (~scored).sum(), -(shares * logp).sum(), right], np.float64)
 
 
 def _of_logits(logits: np.ndarray, labels: np.ndarray, task: Task, coding: Coding, confusion: bool) -> np.ndarray:

@@ -48,7 +48,7 @@ def linear_error(
     covariances: Sums,
     residual: Mapping[str, xr.Variable | float],
     *,
-    recorded: xr.Variable,
+    recorded: xr.Variable | bool = True,
     total: bool = False,
 ) -> xr.Variable:
     """Return the standard error of the estimated total of a linear combination of variables over all entries.

@@ -7,6 +7,9 @@ import numpy as np
 from trajlab.errors import BadSetting
 
 CROSS_ENTROPY, BINARY, MULTILABEL, MSE, VALUES = "cross_entropy", "binary", "multilabel", "mse", ""
+SOFT = "soft_cross_entropy"
+"""Cross-entropy of classes with a probability for each, as after label smoothing, mixing of images or distillation."""
+
 TASKS = (CROSS_ENTROPY, BINARY, MULTILABEL, MSE)
 """Losses that can be asked for: cross-entropy of classes, binary cross-entropy of a single logit, the same for each of
 several labels, and mean squared error of values."""
@@ -18,7 +21,8 @@ class Task(NamedTuple):
     Parameters
     ----------
     kind
-        One of `TASKS`; empty for floats, which are labels if they are 0 and 1, and values otherwise.
+        One of `TASKS`, or `SOFT`; empty for floats, which are probabilities if they sum to one, labels if they are 0
+        and 1, and values otherwise.
     outputs
         Number of outputs for each target of a class, or of labels for each sample.
     """
@@ -48,11 +52,14 @@ class Coding(NamedTuple):
         Whether there are both, and no third value.
     largest
         Largest value; NaN if none is finite.
+    simplex
+        Axes behind the samples along which they sum to one, all from 0 to 1.
     """
 
     negative: float = 0.0
     is_binary: bool = False
     largest: float = np.nan
+    simplex: tuple[int, ...] = ()
 
 
 def coding_of(targets: np.ndarray) -> Coding:
@@ -63,6 +70,7 @@ def coding_of(targets: np.ndarray) -> Coding:
     >>> coding_of(np.array([-1, 1, 1])), coding_of(np.array([0.0, 1.0, -1.0])).negative
     (Coding(negative=-1.0, is_binary=True, largest=1.0), 0.0)
     """
+    simplex = _simplex(np.asarray(targets))
     values = np.asarray(targets).reshape(-1)
     values = values[np.isfinite(values)].astype(np.float64)
     if not values.size:
@@ -70,7 +78,15 @@ def coding_of(targets: np.ndarray) -> Coding:
     zero, plus, minus = (bool((values == value).any()) for value in (0, 1, -1))
     negative = -1.0 if minus and not zero else 0.0
     binary = plus and bool(((values == negative) | (values == 1)).all()) and bool((values == negative).any())
-    return Coding(negative, binary, float(values.max()))
+    return Coding(negative, binary, float(values.max()), simplex)
+
+
+def _simplex(targets: np.ndarray) -> tuple[int, ...]:
+    """Return the axes along which floats sum to one, to three digits; of integers and single ones there is none."""
+    if targets.dtype.kind != "f" or not targets.size or not ((targets >= 0) & (targets <= 1)).all():
+        return ()
+    sums = ((axis, targets.sum(axis, dtype=np.float64)) for axis in range(1, targets.ndim) if targets.shape[axis] > 1)
+    return tuple(axis for axis, total in sums if (abs(total - 1.0) <= 1e-3).all())
 
 
 def task_for(output: tuple[int, ...], unit_axis: int, targets: Any, asked: str = "") -> Task:
@@ -78,7 +94,8 @@ def task_for(output: tuple[int, ...], unit_axis: int, targets: Any, asked: str =
 
     Integers that name a class for each position are labels: of a single output 0 and 1, or −1 and 1. Integers and
     booleans of the shape of several outputs are a label for each. Floats of the shape of the outputs are values,
-    unless all are 0 and 1 (of a single output also −1 and 1), which only their values tell.
+    unless they sum to one over the classes, or all are 0 and 1 (of a single output also −1 and 1), which only their
+    values tell.
 
     Parameters
     ----------
@@ -109,6 +126,8 @@ def task_for(output: tuple[int, ...], unit_axis: int, targets: Any, asked: str =
         MULTILABEL: units > 1 and shape == output,
         MSE: as_values,
     }
+    if asked == CROSS_ENTROPY and units > 1 and shape == output and dtype.kind == "f":
+        return Task(SOFT, units)
     if asked:
         if not fits[asked]:
             raise BadSetting(_misfit(f" by {asked}", dtype, shape, output, positions))
@@ -122,8 +141,21 @@ def task_for(output: tuple[int, ...], unit_axis: int, targets: Any, asked: str =
     raise BadSetting(_misfit("", dtype, shape, output, positions))
 
 
-def settled(task: Task, coding: Coding, shape: tuple[int, ...], output: tuple[int, ...]) -> str:
+def settled(
+    task: Task, coding: Coding, shape: tuple[int, ...], output: tuple[int, ...], unit_axis: int = -1
+) -> str:
     """Return the kind of a task whose floats are labels or values, and check the labels of a single output.
+
+    Parameters
+    ----------
+    task
+        The task.
+    coding
+        How its targets are written.
+    shape, output
+        Shapes of targets and outputs, samples first.
+    unit_axis
+        Axis of the outputs over the units.
 
     Raises
     ------
@@ -137,6 +169,8 @@ def settled(task: Task, coding: Coding, shape: tuple[int, ...], output: tuple[in
         )
     if task.kind != VALUES:
         return task.kind
+    if task.outputs > 1 and shape == output and unit_axis % len(output) in coding.simplex:
+        return SOFT
     if not coding.is_binary:
         return MSE
     if task.outputs == 1:

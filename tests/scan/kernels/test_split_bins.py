@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from trajlab.scan.block import Block
-from trajlab.scan.kernels.split_bins import Histogram, bins_of
+from trajlab.scan.kernels.split_bins import bins_of
+from trajlab.scan.kernels.value_histogram import Histogram
 from trajlab.scan.track import Track, computable
 
 
