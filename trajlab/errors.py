@@ -4,7 +4,7 @@ import errno
 import os
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
@@ -15,6 +15,16 @@ DEBUG = "TRAJLAB_DEBUG"
 
 BUG = 3
 """Exit code of an exception that nobody expected."""
+
+
+def first_of(names: Iterable[str], most: int = 6, separator: str = ", ") -> str:
+    """Join the first of many names, and say how many more there are.
+
+    >>> first_of(["a", "b", "c", "d"], 2), first_of(["a", "b"])
+    ('a, b and 2 more', 'a, b')
+    """
+    listed = list(names)
+    return separator.join(listed[:most]) + (f" and {len(listed) - most} more" if len(listed) > most else "")
 
 
 class TrajlabError(Exception):

@@ -93,7 +93,7 @@ def test_fit__names_what_is_missing_unexpected_and_of_another_shape():
     assert "into Linear" in message and "1 missing in the run (bias)" in message
     assert "1 not in the model (scale)" in message and "weight [3, 2] recorded as [9, 2]" in message
     many = trajlab.from_arrays({f"w{i}": np.zeros((1, 1)) for i in range(6)})
-    with pytest.raises(BadSetting, match=r"6 not in the model \(w0, w1, w2, w3, … and 2 more\)"):
+    with pytest.raises(BadSetting, match=r"6 not in the model \(w0, w1, w2, w3 and 2 more\)"):
         fit(nn.ReLU(), many)
     with pytest.raises(BadSetting, match="2 missing in the run .norm.running_mean, norm.running_var"):
         fit(Tied(), trajlab.from_arrays({"head.weight": np.zeros((1, 5, 4)), **NORM}))

@@ -81,3 +81,33 @@ def test_unit__is_the_mean_over_positions_of_a_unit_of_each_sample():
 def test_errors__say_what_does_not_fit(kind, targets, error, words):
     with pytest.raises(error, match=words):
         value(kind, LOGITS, targets)
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+def test_loss__of_probabilities_of_classes_is_their_cross_entropy_unless_values_are_asked_for(axis):
+    rng = np.random.default_rng(0)
+    logits = torch.tensor(rng.standard_normal((4, 5, 3))).movedim(2, axis)
+    targets = torch.tensor(rng.standard_normal((4, 5, 3))).softmax(2).movedim(2, axis)
+    by_class = F.cross_entropy(logits.movedim(axis, 1), targets.movedim(axis, 1), reduction="none").mean(1).sum()
+    assert (
+        value("loss", logits[:, 0], targets[:, 0])
+        == pytest.approx(F.cross_entropy(logits[:, 0], targets[:, 0], reduction="sum").item())
+        or axis == 1
+    )
+    if axis == 2:
+        assert value("loss", logits, targets) == pytest.approx(by_class.item())
+    squares = ((logits - targets) ** 2).mean((1, 2)).sum().item()
+    assert value("loss", logits, targets, task="mse") == pytest.approx(squares)
+
+
+def test_loss__of_one_hot_floats_is_that_of_their_classes():
+    labels = torch.tensor([1, 0])
+    one_hot = F.one_hot(labels, 3).double()
+    assert value("loss", LOGITS, one_hot) == pytest.approx(value("loss", LOGITS, labels))
+    assert value("loss", LOGITS, one_hot, task="multilabel") == pytest.approx(
+        F.binary_cross_entropy_with_logits(LOGITS, one_hot, reduction="none").mean(1).sum().item()
+    )
+    smooth = 0.9 * one_hot + 0.1 / 3
+    assert value("loss", LOGITS, smooth) == pytest.approx(
+        F.cross_entropy(LOGITS, labels, reduction="sum", label_smoothing=0.1).item()
+    )

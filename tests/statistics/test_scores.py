@@ -87,3 +87,24 @@ def test_along__the_barrier_is_the_rise_above_the_line_between_the_ends():
     assert barrier == pytest.approx(3.5)
     falling, none = along(sums.isel(point=[0, 2]))
     assert falling.values.tolist() == [2, 1] and none == 0
+
+
+@pytest.mark.parametrize("dims", [(), ("y",)])
+@pytest.mark.parametrize("wrap", [np.asarray, lambda targets: da.from_array(targets, chunks=1)])
+def test_score_table__of_probabilities_of_classes_is_their_cross_entropy(rng, dims, wrap):
+    values = rng.standard_normal((2, 6, *[4 for _ in dims], 3))
+    shares = rng.dirichlet(np.ones(3), values.shape[1:-1])
+    values[1, 0, ..., 0] = np.nan
+    whole = xr.DataArray(values, {"step": [0, 1]}, ("step", "sample", *dims, "unit"))
+    targets = xr.Dataset({"targets": (("sample", *dims, "class"), wrap(shares))})
+    first, second = (columns(score_table(whole, targets).compute(), step) for step in (0, 1))
+    logp = values - np.log(np.exp(values).sum(-1, keepdims=True))
+    assert first["loss"] == pytest.approx(-(shares * logp[0]).sum())
+    assert first["right"] == (values[0].argmax(-1) == shares.argmax(-1)).sum()
+    assert second["loss"] == pytest.approx(-(shares[1:] * logp[1, 1:]).sum())
+    assert (
+        second["left_out"] == np.prod(shares.shape[1:-1])
+        and second["scored"] == np.prod(shares.shape[:-1]) - second["left_out"]
+    )
+    as_values = columns(score_table(whole, targets, "mse").compute())
+    assert as_values["loss"] == pytest.approx(((values[0] - shares) ** 2).sum())

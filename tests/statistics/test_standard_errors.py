@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from trajlab.scan.kernels.transition_errors import COVARIANCES
 from trajlab.statistics.result import Meaning, Sums
 from trajlab.statistics.standard_errors import (
     NORMAL_95,
@@ -150,15 +151,16 @@ def test_with_rate_errors__adds_totals_where_there_are_parameters():
     table = xr.Dataset({"part": ("parameter", [1.0, 1.0]), "whole": ("parameter", [5.0, 4.0])})
     table = table.assign(numel=("parameter", [10.0, 4.0]), sampled=("parameter", [5.0, 4.0]))
 
-    def rates(sums):
-        zero = 0.0 * sums.part
-        return {"flip_rate": Rate(sums.part, sums.whole, zero, zero, zero)}
+    table = table.assign({f"flip_rate_{which}": 0.0 * table.part for which in COVARIANCES})
 
-    result = with_rate_errors(xr.Dataset(), rates, table)
+    def counts(sums):
+        return {"flip_rate": (sums.part, sums.whole)}
+
+    result = with_rate_errors(xr.Dataset(), counts, table)
     ends = ("se", "low", "high")
     names = {f"flip_rate_{end}" for end in ends}
     assert set(result) == names | {f"total_{name}" for name in names} and not result.total_flip_rate_low.dims
-    alone = with_rate_errors(xr.Dataset(), rates, table.isel(parameter=0))
+    alone = with_rate_errors(xr.Dataset(), counts, table.isel(parameter=0))
     assert set(alone) == names and alone.flip_rate_low == result.flip_rate_low[0]
     described = rate_meanings("flip_rate", Meaning("flip rate", "1", "", share=True))
     assert set(described) == names and [described[f"flip_rate_{end}"].share for end in ends] == [False, True, True]

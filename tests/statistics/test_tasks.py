@@ -52,3 +52,18 @@ def test_coding_of__tells_how_two_values_are_written(targets, expected):
 )  # fmt: skip
 def test_settled__floats_are_labels_where_they_are_two_values(task, coding, expected):
     assert settled(task, coding, (5, task.outputs), (5, task.outputs)) == expected
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+def test_settled__floats_that_sum_to_one_over_the_classes_are_their_probabilities(rng, axis):
+    shares = rng.dirichlet(np.ones(3), (4, 5)).astype(np.float32)
+    targets = np.moveaxis(shares, 2, axis)
+    coding, shape = coding_of(targets), targets.shape
+    assert coding.simplex == (axis,)
+    assert settled(Task("", 3), coding, shape, shape, axis) == "soft_cross_entropy"
+    assert settled(Task("", shape[3 - axis]), coding, shape, shape, 3 - axis) == "mse"
+    assert settled(Task("mse", 3), coding, shape, shape, axis) == "mse"
+    assert task_for(shape, axis, targets, "cross_entropy") == Task("soft_cross_entropy", 3)
+    for other in (targets * 1.01, np.where(targets == targets.max(), -targets, targets), targets * np.nan):
+        assert coding_of(other).simplex == ()
+    assert coding_of(np.eye(3)[[0, 2]]).simplex == (1,) and coding_of(np.eye(3, dtype=int)).simplex == ()

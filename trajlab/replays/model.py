@@ -2,13 +2,13 @@
 
 import copy
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
 
-from trajlab.errors import BadSetting, MissingData, TrajlabError
+from trajlab.errors import BadSetting, MissingData, TrajlabError, first_of
 from trajlab.replays.factory import named_by_caller, named_by_run
 from trajlab.runs.readers.tensor_names import without_wrappers
 from trajlab.runs.trajectory import Trajectory
@@ -129,14 +129,10 @@ def fit(model: nn.Module, trajectory: Trajectory) -> dict[str, str]:
         if tuple(tensors[name].shape) != tuple(recorded[home].shape)
     ]
     kinds = {"missing in the run": missing, "not in the model": unexpected, "of another shape": shapes}
-    mismatches = ", ".join(f"{len(names)} {kind} ({_few(names)})" for kind, names in kinds.items() if names)
+    mismatches = ", ".join(f"{len(names)} {kind} ({first_of(names, 4)})" for kind, names in kinds.items() if names)
     if mismatches:
         raise BadSetting(
             f"cannot load the weights of {trajectory.source or 'the run'} into {type(model).__name__}: {mismatches}; "
             "pass model= (--model) the network that was trained, built with the same arguments"
         )
     return homes
-
-
-def _few(names: Sequence[str], most: int = 4) -> str:
-    return ", ".join(names[:most]) + (f", … and {len(names) - most} more" if len(names) > most else "")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import typer
 
-from trajlab.errors import DamagedData, MissingData
+from trajlab.errors import DamagedData, MissingData, first_of
 from trajlab.runs.check import check
 from trajlab.runs.readers.store import is_store
 from trajlab.schema import MANIFEST_FILE
@@ -40,9 +40,8 @@ def check_all(paths: Sequence[Path]) -> None:
             what = "array" if is_store(path) else "file"
             typer.echo(printable(f"{path}: {count(checked.read, what)} as written"))
     if damaged:
-        more = f"; and {len(damaged) - SHOWN} more" if len(damaged) > SHOWN else ""
         raise DamagedData(
-            f"cannot trust {count(len(damaged), 'piece')} of what was read: {'; '.join(damaged[:SHOWN])}{more}; "
+            f"cannot trust {count(len(damaged), 'piece')} of what was read: {first_of(damaged, SHOWN, '; ')}; "
             "restore them from a copy, pack the snapshots or compute the results again"
         )
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import xarray as xr
 
+from trajlab.errors import first_of
 from trajlab.running.inputs import TENSORS, needs_of, without_prefix
 from trajlab.runs.trajectory import Trajectory
 from trajlab.schema import LEFT_OUT, TOTALS_OVER
@@ -44,8 +45,8 @@ def say_left_out(*omitted: Mapping[str, str]) -> None:
         for name, reason in tensors.items():
             by_reason.setdefault(reason, {})[name] = None
     for reason, names in by_reason.items():
-        more = f" and {len(names) - SHOWN} more (see trajlab info)" if len(names) > SHOWN else ""
-        say(f"{', '.join(list(names)[:SHOWN])}{more} left out: {reason}")
+        all_names = " (see trajlab info)" if len(names) > SHOWN else ""
+        say(f"{first_of(names, SHOWN)}{all_names} left out: {reason}")
 
 
 def say_totals_over(attrs: Mapping[Any, Any]) -> None:

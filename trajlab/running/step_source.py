@@ -3,14 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+from trajlab.errors import first_of
 from trajlab.runs.trajectory import Trajectory
 from trajlab.terminal import say
 
 STEP_SOURCE, LEFT_ASIDE = "step_source", "left_aside"
 """Attrs of a result."""
-
-SHOWN = 6
-"""Most names in a line."""
 
 
 def step_attrs(runs: Trajectory | Mapping[str, Trajectory]) -> dict[str, Any]:
@@ -40,7 +38,7 @@ def _sources(runs: Mapping[str, Trajectory]) -> list[str]:
         by_source.setdefault(run.step_source, []).append(name)
     if len(by_source) == 1:
         return [source for source in by_source if source]
-    return [f"{source} ({_listed(names)})" for source, names in by_source.items() if source]
+    return [f"{source} ({first_of(names)})" for source, names in by_source.items() if source]
 
 
 def say_step_source(*attrs: Mapping[Any, Any]) -> None:
@@ -57,11 +55,6 @@ def say_step_source(*attrs: Mapping[Any, Any]) -> None:
         for name, reason in of_result.get(LEFT_ASIDE, {}).items():
             by_reason.setdefault(reason, []).append(name)
         lines |= {f"step = {of_result[STEP_SOURCE]}": None} if STEP_SOURCE in of_result else {}
-        lines |= {f"{_listed(names)} left aside: {reason}": None for reason, names in by_reason.items()}
+        lines |= {f"{first_of(names)} left aside: {reason}": None for reason, names in by_reason.items()}
     for line in lines:
         say(line)
-
-
-def _listed(names: list[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more

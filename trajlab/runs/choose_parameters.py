@@ -2,7 +2,7 @@
 
 from copy import copy
 
-from trajlab.errors import BadSetting
+from trajlab.errors import BadSetting, first_of
 from trajlab.runs.patterns import compile_pattern
 from trajlab.runs.tensors import Tensors, attributes_of
 from trajlab.runs.trajectory import Trajectory
@@ -28,11 +28,8 @@ def choose_parameters(trajectory: Trajectory, pattern: str) -> Trajectory:
     tensors = weights | buffers
     chosen = {name: series for name, series in tensors.items() if matches(name) and series.stored.kind != "c"}
     if not chosen:
-        names = list(tensors)
-        more = f" and {len(names) - 6} more" if len(names) > 6 else ""
         raise BadSetting(
-            f"cannot choose parameters by {pattern!r}: it matches none of {', '.join(names[:6])}{more}; change "
-            "the pattern"
+            f"cannot choose parameters by {pattern!r}: it matches none of {first_of(tensors)}; change the pattern"
         )
     others = {name: series for name, series in tensors.items() if name not in chosen}
     unusable = {name: reason for name, reason in trajectory.weights.unusable.items() if matches(name)}

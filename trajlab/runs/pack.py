@@ -14,7 +14,7 @@ from dask.delayed import Delayed, delayed
 from zarr.codecs import Crc32cCodec
 
 from trajlab import sizes
-from trajlab.errors import BadSetting, MissingData, OutputExists
+from trajlab.errors import BadSetting, MissingData, OutputExists, first_of
 from trajlab.runs.disk.atomic import atomic, check_free
 from trajlab.runs.disk.checksums import checked_encoding
 from trajlab.runs.disk.paths import as_path, is_url, reaching
@@ -138,13 +138,12 @@ def check_keeps_all(run: Trajectory, verb: str) -> None:
     """
     if run.weights.unusable:
         names = list(run.weights.unusable)
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in list(run.weights.unusable.items())[:4])
-        more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+        reasons = first_of((f"{name}: {reason}" for name, reason in run.weights.unusable.items()), 4, "; ")
         keep = "|".join(re.escape(name) for name in names[:4])
         tensors = f"{len(names)} tensors" if len(names) > 1 else "a tensor"
         raise MissingData(
             f"cannot {verb} {run.source or 'the run'}: found {tensors} whose shape or type changes over the steps "
-            f"({reasons}{more}); {verb} the steps before and after the change as two folders, or leave "
+            f"({reasons}); {verb} the steps before and after the change as two folders, or leave "
             f"{'them' if len(names) > 1 else 'it'} out with --parameters '^(?!({keep})$)'"
         )
 

@@ -121,8 +121,10 @@ def evaluation(
         all. `trajlab prune` writes a pruned snapshot and its mask.
     objective
         What the outputs are scored by: cross_entropy of classes, binary for a single output, multilabel, or mse. By
-        default the type and shape of the targets tell: labels of a class each; 0 and 1, or −1 and 1, for a single
-        output; a 0 or 1 for each of several outputs; or other floats of the shape of the outputs, which are values.
+        default the type and shape of the targets tell: labels of a class each; floats that sum to one over the classes,
+        which are their probabilities (soft labels: the true class is the most probable one); 0 and 1, or −1 and 1, for
+        a single output; a 0 or 1 for each of several outputs; or other floats of the shape of the outputs, which are
+        values.
     outputs
         What the outputs are: logits, or probabilities. By default they are probabilities if the network returns the
         output of a softmax over its classes, or of labels that of a sigmoid; the attr `outputs` says which was taken.

@@ -15,8 +15,8 @@ from trajlab.scan.scan import Tensor, by_name, scan
 from trajlab.statistics.result import CONSECUTIVE, Meaning, Sums, annotate, columns_of, pool, stride
 from trajlab.statistics.samples import estimated, holds_samples, with_totals
 from trajlab.statistics.shared_steps import at_shared_steps, own_strides, totals_over
-from trajlab.statistics.standard_errors import Rate, rate_meanings, scan_errors, share_error, with_rate_errors
-from trajlab.statistics.zero_transitions import by_threshold, errors_of, kernel_of, rate
+from trajlab.statistics.standard_errors import rate_meanings, scan_errors, share_error, with_rate_errors
+from trajlab.statistics.zero_transitions import by_threshold, errors_of, kernel_of
 
 _SE = "square root of the linearized variance of a ratio, sampled without replacement; 0 if all entries are recorded"
 
@@ -198,7 +198,7 @@ def _gradient_result(
     sums = by_threshold(table, tau, relative, errors)
     steps_before = xr.DataArray(strides if "parameter" in sums.dims else strides[0], dims=sums["signed"].dims)
     sums = sums.assign(exposure=sums["signed"] * steps_before)
-    result = with_rate_errors(with_totals(_gradient_quantities, sums, skipna=True), _rates, sums)
+    result = with_rate_errors(with_totals(_gradient_quantities, sums, skipna=True), _shares, sums)
     return result.assign(
         sign_map=_sign_map(sums, entries.rename(column="entry").drop_vars(["entry", "pooling"]), shown)
     )
@@ -231,10 +231,6 @@ def _shares(sums: Sums) -> dict[str, tuple[xr.Variable, xr.Variable]]:
         "minima_rate": (sums.minima.where(sums.moved > 0), sums.signed),
         "maxima_rate": (sums.maxima.where(sums.moved > 0), sums.signed),
     }
-
-
-def _rates(sums: Sums) -> dict[str, Rate]:
-    return {name: rate(sums, name, *counts) for name, counts in _shares(sums).items()}
 
 
 def _gradient_quantities(sums: Sums) -> dict[str, xr.Variable]:

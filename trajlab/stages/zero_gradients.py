@@ -11,8 +11,8 @@ from trajlab.scan.scan import Tensor, scan
 from trajlab.statistics.result import CONSECUTIVE, Meaning, Sums, along, annotate
 from trajlab.statistics.samples import estimated_counts, with_totals
 from trajlab.statistics.shared_steps import totals_over
-from trajlab.statistics.standard_errors import Rate, rate_meanings, scan_errors, with_rate_errors
-from trajlab.statistics.zero_transitions import by_cause, by_threshold, errors_of, kernel_of, rate
+from trajlab.statistics.standard_errors import rate_meanings, scan_errors, with_rate_errors
+from trajlab.statistics.zero_transitions import by_cause, by_threshold, errors_of, kernel_of
 
 STATES = ("zero", "small", "large")
 AMONG = ("all", "retained", "retained_unflipped", "released")
@@ -119,7 +119,7 @@ def _result(
 ) -> xr.Dataset:  # fmt: skip
     states = np.array(STATES, dtype=object)
     sums = by_threshold(table, tau, relative, errors)
-    result = with_rate_errors(with_totals(_quantities, sums, skipna=True), _rates, sums).assign_coords(
+    result = with_rate_errors(with_totals(_quantities, sums, skipna=True), _shares, sums).assign_coords(
         state_prev=states, state_next=states, among=np.array(AMONG, dtype=object)
     )
     cause = by_cause(always)
@@ -135,10 +135,6 @@ def _shares(sums: Sums) -> dict[str, tuple[xr.Variable, xr.Variable]]:
         "fraction_released": (sums.near_prev - sums.near_near, sums.near_prev),
         "fraction_captured": (sums.near_next - sums.near_near, sums.valid - sums.near_prev),
     }
-
-
-def _rates(sums: Sums) -> dict[str, Rate]:
-    return {name: rate(sums, name, *counts) for name, counts in _shares(sums).items()}
 
 
 def _quantities(sums: Sums) -> dict[str, xr.Variable]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import xarray as xr
 
+from trajlab.errors import first_of
 from trajlab.runs.tensors import common_steps
 from trajlab.schema import TOTALS_OVER
 
@@ -35,9 +36,7 @@ def totals_over(tensors: xr.DataArray | Mapping[str, xr.DataArray], *, at_each_s
     steps = len(np.unique(np.concatenate([array["step"].values for array in tensors.values()])))
     shared = next(iter(together.values())).sizes["step"]
     rare = sorted((name for name, count in recorded.items() if count < steps), key=lambda name: recorded[name])
-    names = ", ".join(f"{name} ({recorded[name]})" for name in rare[:3]) + f" and {len(rare) - 3} more" * (
-        len(rare) > 3
-    )
+    names = first_of((f"{name} ({recorded[name]})" for name in rare), 3)
     over = "the tensors recorded at each step" if at_each_step else f"the {shared} steps at which all were recorded"
     return {TOTALS_OVER: f"{over}; not recorded at all {steps} steps: {names}"}
 

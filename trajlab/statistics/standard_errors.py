@@ -13,6 +13,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.scan.block import Kernel
+from trajlab.scan.kernels.transition_errors import COVARIANCES
 from trajlab.scan.scan import Tensor, by_name, scan
 from trajlab.scan.source import is_sample
 from trajlab.statistics.result import Meaning, Sums, columns_of, expansion
@@ -173,20 +174,24 @@ def rate_meanings(name: str, meaning: Meaning) -> dict[str, Meaning]:
     }
 
 
-def with_rate_errors(result: xr.Dataset, rates: Callable[[Sums], dict[str, Rate]], table: xr.Dataset) -> xr.Dataset:
+def with_rate_errors(
+    result: xr.Dataset, counts: Callable[[Sums], dict[str, tuple[xr.Variable, xr.Variable]]], table: xr.Dataset
+) -> xr.Dataset:
     """Add the standard errors and intervals of rates to a result, and those of the whole network.
 
     Parameters
     ----------
     result
         The rates.
-    rates
-        Returns the counts of each rate from the columns of a table.
+    counts
+        Returns numerator and denominator of each rate, by name, from the columns of a table.
     table
-        Sums over the sampled entries, and the covariances of their totals, (parameter, step, …) or (step, …).
+        Sums over the sampled entries, (parameter, step, …) or (step, …), and the covariances of the estimated totals of
+        each numerator and denominator, `<rate>_<covariance>`.
     """
     sums = Sums.of(table)
-    for name, rate in rates(sums).items():
+    for name, parts in counts(sums).items():
+        rate = Rate(*parts, *(getattr(sums, f"{name}_{which}") for which in COVARIANCES))
         result = result.assign(rate_errors(name, rate, sums))
         if "parameter" in table.dims:
             totals = rate_errors(name, rate, sums, total=True)

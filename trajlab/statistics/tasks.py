@@ -141,9 +141,7 @@ def task_for(output: tuple[int, ...], unit_axis: int, targets: Any, asked: str =
     raise BadSetting(_misfit("", dtype, shape, output, positions))
 
 
-def settled(
-    task: Task, coding: Coding, shape: tuple[int, ...], output: tuple[int, ...], unit_axis: int = -1
-) -> str:
+def settled(task: Task, coding: Coding, shape: tuple[int, ...], output: tuple[int, ...], unit_axis: int = -1) -> str:
     """Return the kind of a task whose floats are labels or values, and check the labels of a single output.
 
     Parameters

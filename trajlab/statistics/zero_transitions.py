@@ -10,8 +10,7 @@ from trajlab.scan.kernels.causes import CAUSES
 from trajlab.scan.kernels.transition_counts import ONCE, PER_TAU, SECANTS
 from trajlab.scan.kernels.transition_errors import COVARIANCES, RATES, RATES_OF_TAU, TransitionErrors
 from trajlab.scan.kernels.zero_transitions import Transitions
-from trajlab.statistics.result import Sums, stride
-from trajlab.statistics.standard_errors import Rate
+from trajlab.statistics.result import stride
 
 
 def kernel_of(tau: Sequence[float], relative: Sequence[float]) -> Transitions:
@@ -70,11 +69,6 @@ def _columns(table: xr.DataArray, once: Sequence[str], per_tau: Sequence[str]) -
     columns = {name: (dims, values[..., i]) for i, name in enumerate(once)}
     columns |= {name: ((*dims, "tau"), by_tau[..., i]) for i, name in enumerate(per_tau)}
     return xr.Dataset(columns, table.coords)
-
-
-def rate(sums: Sums, name: str, part: xr.Variable, whole: xr.Variable) -> Rate:
-    """Return a rate of counts with the covariances of its numerator and denominator."""
-    return Rate(part, whole, *(getattr(sums, f"{name}_{which}") for which in COVARIANCES))
 
 
 def by_cause(summary: xr.DataArray) -> xr.DataArray:

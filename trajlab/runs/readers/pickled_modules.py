@@ -6,6 +6,8 @@ import zipfile
 from collections.abc import Sequence
 from typing import IO
 
+from trajlab.errors import first_of
+
 STANDARD = re.compile(
     r"(torch|collections|numpy|pathlib)\.|argparse\.Namespace$|_codecs\.encode$"
     r"|(builtins|__builtin__)\.(set|frozenset|list|dict|tuple|int|float|complex|bool|str|bytes|bytearray|slice|range)$"
@@ -63,9 +65,8 @@ def describe_objects(names: Sequence[str]) -> str:
     """Return what a file is that holds pickled objects of some classes and functions; empty for none."""
     if not names:
         return ""
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    listed = ", ".join(f"{name:.100}" for name in names[:MOST_NAMED])
-    return f"it holds pickled objects ({listed}{more}), and unpickling them would run code from the file; {REMEDY}"
+    objects = first_of((f"{name:.100}" for name in names), MOST_NAMED)
+    return f"it holds pickled objects ({objects}), and unpickling them would run code from the file; {REMEDY}"
 
 
 def _globals(raw: bytes) -> list[str]:
