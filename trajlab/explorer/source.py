@@ -10,6 +10,7 @@ from typing import Any
 import xarray as xr
 
 from trajlab.errors import BadSetting, MissingData, TrajlabError
+from trajlab.runs.disk.inside import check_tree
 from trajlab.runs.disk.paths import as_path, is_url, reaching
 from trajlab.runs.open import open as open_trajectory
 from trajlab.runs.open import runs_in
@@ -167,6 +168,7 @@ def read_lazily(path: Path) -> xr.Dataset:
         It is damaged, of another version, or incomplete.
     """
     with reaching(path):
+        check_tree(path, path)
         try:
             opened = xr.open_zarr(str(path), chunks=None)
         except Exception:  # zarr raises anything for damaged metadata; `read` says what to do

@@ -1,6 +1,7 @@
 """Figures of results: a file for each stage with its own, and a default for all others."""
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from importlib import import_module
 from importlib.util import find_spec
 from io import BytesIO
@@ -22,9 +23,13 @@ from trajlab.figures.moving import WRITERS
 from trajlab.figures.panel import Animated, Frames, Panel
 from trajlab.runs.disk.atomic import check_free, write_file
 from trajlab.runs.disk.paths import as_path
+from trajlab.runs.disk.reading import reading
 from trajlab.stages import stage_names
 from trajlab.statistics.prepare import Result, prepare
 from trajlab.statistics.read import read
+
+REMEDY = "compute the stage again; if that does not help, it is a bug, so see `trajlab --debug figure …`"
+"""What to do about a result that cannot be drawn."""
 
 
 def figure(result: xr.Dataset | Result, *, ax: Axes | None = None, variable: str | None = None, **select: Any) -> Axes:
@@ -110,10 +115,11 @@ def save(
         )
     if not overwrite:
         check_free(out)
-    chosen = prepare(between(read(result), steps))
     asked = {"variable": variable, "run": run, "parameter": parameter, "layer": layer, "tau": tau}
     select: dict[str, Any] = {name: label for name, label in asked.items() if label is not None} | dict(at or {})
-    picture = WRITERS[ending](_frames(chosen, **select)) if ending in WRITERS else _still(chosen, ending, **select)
+    with nullcontext() if isinstance(result, xr.Dataset) else reading(result, REMEDY):
+        chosen = prepare(between(read(result), steps))
+        picture = WRITERS[ending](_frames(chosen, **select)) if ending in WRITERS else _still(chosen, ending, **select)
     write_file(out, picture)
     return out
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import nullcontext
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,16 @@ from trajlab.reports.outline import grouped, rank, standing
 from trajlab.reports.sections import Section, section, slug
 from trajlab.runs.disk.atomic import check_free, write_file
 from trajlab.runs.disk.paths import as_path, reaching
+from trajlab.runs.disk.reading import reading
 from trajlab.schema import STORE_FILE
 from trajlab.statistics.prepare import Result, prepare
 from trajlab.statistics.read import read
 from trajlab.statistics.studies import run_names, set_of_studies, shared_facts
 
 Results = str | Path | Mapping[str, xr.Dataset]
+
+REMEDY = "compute the stage again; if that does not help, it is a bug, so see `trajlab --debug report …`"
+"""What to do about a result that cannot be shown."""
 
 
 def report(
@@ -72,10 +77,11 @@ def report(
             check_free(path)
     stated = [] if claims is None else read_claims(claims)
     opened = open_results(results)
-    prepared = {key: prepare(result) for key, result in opened.items()}
-    sections = [section(key, result) for key, result in prepared.items()]
-    numbers = _summary(prepared)
-    header = heading(opened, title or _study(results, opened))
+    with nullcontext() if isinstance(results, Mapping) else reading(results, REMEDY):
+        prepared = {key: prepare(result) for key, result in opened.items()}
+        sections = [_section(key, result, results) for key, result in prepared.items()]
+        numbers = _summary(prepared)
+        header = heading(opened, title or _study(results, opened))
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
@@ -90,6 +96,12 @@ def report(
     if metrics is not None:
         write_file(targets[1], (json.dumps(numbers, indent=1) + "\n").encode())
     return targets[0]
+
+
+def _section(key: str, result: Result, results: Results) -> Section:
+    """Write a section; what a damaged result on disk makes its stage's figures and findings raise names the result."""
+    with nullcontext() if isinstance(results, Mapping) else reading(results, REMEDY, part=key):
+        return section(key, result)
 
 
 def summary(results: Results) -> dict[str, Any]:

@@ -50,10 +50,10 @@ def number(value: float) -> str:
 def count(n: int | float, thing: str) -> str:
     """Write a count with its noun, in the plural where needed.
 
-    >>> count(1, "unit"), count(2000, "unit"), count(3, "entry")
-    ('1 unit', '2,000 units', '3 entries')
+    >>> count(1, "unit"), count(2000, "unit"), count(3, "entry"), count(2, "array")
+    ('1 unit', '2,000 units', '3 entries', '2 arrays')
     """
-    many = thing[:-1] + "ies" if thing.endswith("y") else thing + "s"
+    many = thing[:-1] + "ies" if thing.endswith("y") and thing[-2:-1] not in "aeiou" else thing + "s"
     return f"{int(n):,} {thing if int(n) == 1 else many}"
 
 

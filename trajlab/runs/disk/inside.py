@@ -25,10 +25,10 @@ def check_inside(path: str | os.PathLike[str], root: Path) -> None:
     """
     if is_url(root):
         return
-    parts = os.path.relpath(path, root).split(os.sep)
-    at = str(root)
-    for part in parts:
-        at = os.path.join(at, part)
+    at, whole = str(root), str(path)
+    below = whole[len(at) :] if whole.startswith(f"{at}{os.sep}") else os.path.relpath(whole, at)
+    for part in filter(None, below.split(os.sep)):
+        at = f"{at}{os.sep}{part}"
         if not os.path.islink(at):
             continue
         home, target = os.path.realpath(root), os.path.realpath(at)

@@ -135,10 +135,12 @@ def read_folder(
 
 def _with_network(checkpoints: list[Checkpoint], key: str | None) -> tuple[list[Checkpoint], dict[str, str]]:
     """Return the checkpoints that have a network of a key, and why the others are left aside; all if none has it."""
-    chosen = [c for c in checkpoints if key is None or has_network(c.headers.values(), key)]
-    if not chosen:
+    if key is None:
         return checkpoints, {}
-    return chosen, {c.name: f"it has no network {key!r}" for c in checkpoints if c not in chosen}
+    lacking = {c.name: f"it has no network {key!r}" for c in checkpoints if not has_network(c.headers.values(), key)}
+    if len(lacking) == len(checkpoints):
+        return checkpoints, {}
+    return [c for c in checkpoints if c.name not in lacking], lacking
 
 
 def _with_checkpoints(folder: Path, formats: Sequence[Format]) -> Path | None:
