@@ -6,12 +6,14 @@ import tempfile
 from importlib.metadata import version as version_of
 from pathlib import Path
 
+import matplotlib
+
 DOCS = Path(__file__).parent
 sys.path[:0] = [str(DOCS), str(DOCS / "extensions"), str(DOCS.parent)]
 # Notebooks run in other processes: they find the modules here, and record into folders that are theirs alone.
 os.environ["PYTHONPATH"] = os.pathsep.join([str(DOCS), str(DOCS.parent), os.environ.get("PYTHONPATH", "")])
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="trajlab-docs-state-")
-os.environ["MPLBACKEND"] = "Agg"
+matplotlib.use("Agg")  # here; notebooks show their figures
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # small networks: threads would only wait for each other
 os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
 
@@ -31,6 +33,7 @@ extensions = [
 exclude_patterns = ["_build", "extensions"]
 nitpicky = True
 default_role = "literal"
+highlight_language = "none"
 suppress_warnings = ["mystnb.unknown_mime_type"]  # of progress bars
 
 # Names in the types of parameters that are no pages of this site; it links to no other, as it is read offline.

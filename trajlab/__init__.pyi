@@ -9,8 +9,10 @@ from trajlab.replays.interpolation import between as between
 from trajlab.replays.observers.observer import Observer as Observer
 from trajlab.replays.observers.observer import Output as Output
 from trajlab.replays.probe_files import read_probe as read_probe
+from trajlab.replays.pruning import prune as prune
 from trajlab.replays.replay import replay as replay
 from trajlab.reports.page import report as report
+from trajlab.running.explain import explain as explain
 from trajlab.running.run import run as run
 from trajlab.runs.example import example as example
 from trajlab.runs.from_arrays import from_arrays as from_arrays

@@ -1,6 +1,7 @@
 """The pages of the documentation that are made from docstrings, commands and settings."""
 
 import re
+from pathlib import Path
 
 import pytest
 import xarray as xr
@@ -10,6 +11,8 @@ from trajlab.running.settings import settings_of
 from trajlab.stages import stage, stage_names
 
 pytest.importorskip("sphinx")
+
+DOCS = Path(__file__).parent.parent.parent / "docs"
 
 
 def rows(page):
@@ -83,3 +86,8 @@ def test_each_experiment_has_a_page_with_claims_and_differences():
         assert re.search(rf"^### .*: ({ANOTHER}|{SMALLER}|{REPEATED})$", text, re.MULTILINE)
         assert f"({name}.png)" in text and "## Claims" in text
     assert {row[2].strip() for row in rows(overview)[2:]} <= {ANOTHER, SMALLER, REPEATED}
+
+
+def test_the_page_of_python_lists_every_public_name():
+    listed = re.findall(r"^   ([\w.]+)$", (DOCS / "reference" / "api.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(listed) >= set(trajlab.__all__) | set(trajlab.record.__all__)

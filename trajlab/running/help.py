@@ -4,6 +4,7 @@ import ast
 import inspect
 import re
 from collections.abc import Callable
+from functools import cache
 
 from rich.markup import escape
 
@@ -46,6 +47,7 @@ def panel(name: str) -> str:
     return PANELS.get(first, PANELS.get(first.removesuffix("s"), OTHERS))
 
 
+@cache
 def _definition(name: str) -> ast.FunctionDef | None:
     source = stage_source(name).read_text(encoding="utf-8")
     functions = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef) and node.name == name]
