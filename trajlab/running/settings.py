@@ -55,7 +55,7 @@ def check_settings(function: Callable, values: Mapping[str, Any]) -> dict[str, A
     plain = {key: value.tolist() if hasattr(value, "tolist") else value for key, value in values.items()}
     for key, value in plain.items():
         _check_type(name, key, value, settings[key].annotation)
-        if function.__module__.startswith("trajlab."):
+        if (function.__module__ or "").startswith("trajlab."):
             _check_finite(name, key, value)
     return plain
 
