@@ -123,7 +123,8 @@ def distribution(
     References
     ----------
     Nulls: Smirnov 1948, Annals of Mathematical Statistics 19, for `ks`; del Barrio et al. 1999, Annals of Probability
-    27, for `wasserstein`; hypergeometric counts for `js`, beta-binomial ones for `psi`.
+    27, for `wasserstein`; hypergeometric counts for `js`, and for `psi` between values that many entries have, else
+    beta-binomial ones.
     Moments are merged by Pébay 2008, SAND2008-6212. PSI: Siddiqi 2006, Credit Risk Scorecards.
     """
     if not 2 <= bins <= 4096 or not all(0 <= q <= 1 for q in quantiles):
