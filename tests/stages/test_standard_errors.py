@@ -333,7 +333,7 @@ def singles() -> tuple[dict[str, xr.DataArray], dict[str, xr.DataArray]]:
         lambda ours, _: drift(ours, rtol=0.5),
         lambda ours, _: projection(ours, anchors=3),
         lambda ours, _: sign_flips(weight=ours),
-        lambda ours, _: sign_flips(ours),
+        lambda ours, _: sign_flips(ours, tau=(9.0,), relative=()),
         lambda ours, _: zero_gradients(ours, **TAU),
         lambda ours, _: gradient_statistics(ours),
         lambda ours, _: distribution(ours),
