@@ -83,13 +83,13 @@ def collection_of(
     results: str | Path | None,
     stages: Sequence[str] | None,
     step_pattern: str | None,
-    series: str | None,
-    key: str | None,
-    parameters: str | None,
     model: Any,
     probe: Any,
     device: str | None,
     trust: bool,
+    series: str | None = None,
+    key: str | None = None,
+    parameters: str | None = None,
 ) -> ResultCollection:
     """Open what is to be shown; see `explore`. Nothing is computed before `ResultCollection.start`."""
     for name in stages or ():
