@@ -10,6 +10,10 @@ REGAINED = 0.5
 SIGMAS = 1.0
 """Standard errors by which the mean of a window must be below that of the first."""
 
+EARLIEST, RISEN = 5, 1.5
+"""Losses whose median is that of the start, and the factor of it up to which the mean of the first window counts: in a
+run that diverges at once, any later loss would be below this mean."""
+
 LONGEST = 50
 """Values of a window of automatic length, where there are four times as many."""
 
@@ -46,8 +50,10 @@ def loss_not_decreasing(
     if loss.size < 2 * window:
         return Verdict(value, value < required)
     windows = np.lib.stride_tricks.sliding_window_view(loss, window)
-    percent = 100.0 / abs(windows[0].mean())
-    fall, error = percent * (windows[0].mean() - windows.mean(1)), percent * windows.std(1) / np.sqrt(window)
+    first = np.median(loss[:EARLIEST])
+    start = min(windows[0].mean(), first + (RISEN - 1.0) * abs(first))
+    percent = 100.0 / abs(start)
+    fall, error = percent * (start - windows.mean(1)), percent * windows.std(1) / np.sqrt(window)
     last, largest = -np.inf, 0.0
     for i in range(2 * window - 1, loss.size):
         if steps[i] - last >= loss_not_decreasing_num_steps:
