@@ -285,3 +285,31 @@ def test_comparison__of_a_folder_of_runs_or_a_run_and_its_parent(example, tmp_pa
     alone = call("comparison", one, tmp_path / "x.zarr")
     assert alone.returncode == 1 and len(alone.stderr.splitlines()) == 1
     assert "comparison needs two runs" in alone.stderr
+
+
+def test_report__of_runs_and_checkpoints_is_one_command(example, tmp_path, checkpoints):
+    folder = checkpoints({name: array.values for name, array in example.weights.items()}, folder=tmp_path / "found")
+    done = call("report", "found", "--stages", "drift,change_points", "--results", "kept", cwd=tmp_path)
+    assert done.returncode == 0 and done.stdout.split() == ["found.html"]
+    page = (tmp_path / "found.html").read_text()
+    assert '<section id="drift">' in page and '<section id="change_points">' in page and "<h1>found</h1>" in page
+    assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == ["change_points.zarr", "drift.zarr"]
+    assert call("report", "kept", "again.html", cwd=tmp_path).returncode == 0
+    assert '<section id="drift">' in (tmp_path / "again.html").read_text()
+    assert "exists already" in call("report", folder, "found.html", cwd=tmp_path).stderr
+    assert "it holds results, not runs" in call("report", "kept", "x.html", "--stages", "drift", cwd=tmp_path).stderr
+
+
+def test_explain__says_what_was_unusual_before_a_step(tmp_path, rng):
+    loss = np.exp(0.1 * rng.standard_normal(80))
+    loss[60] = 30.0
+    run = trajlab.from_arrays({"w": np.ones((80, 2))}, metrics={"loss": loss})
+    trajlab.pack(run, tmp_path / "runs" / "a.zarr")
+    done = call("explain", tmp_path / "runs" / "a.zarr", "--step", 65)
+    assert done.returncode == 0 and done.stdout.startswith("Step 60: `loss` rose ")
+    assert "usually a single bad batch" in done.stdout
+    quiet = call("explain", tmp_path / "runs" / "a.zarr", "--step", 59, "--window", 20)
+    assert quiet.stdout == "Nothing was unusual from step 39 to step 59.\n"
+    study = call("explain", tmp_path / "runs", "--step", 65)
+    assert study.stdout.startswith("a\nStep 60: ")
+    assert "steps 0 to 79 are recorded" in call("explain", tmp_path / "runs", "--step", 900).stderr

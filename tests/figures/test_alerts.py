@@ -21,7 +21,7 @@ def test_alerts__are_orange_where_a_rule_fires_and_blank_where_it_was_not_checke
 def test_alerts__what_was_found_lasts_until_it_is_checked_again():
     loss = np.append(np.linspace(3, 1, 21), np.linspace(2, 1, 12))
     run = trajlab.from_arrays({"w": np.ones((33, 1))}, metrics={"loss": loss})
-    result = trajlab.run("alerts", run).compute()
+    result = trajlab.run("alerts", run, published=True).compute()
 
     rows = dict(zip(result.rule.values, figure(result).collections[0].get_array(), strict=True))
 

@@ -43,14 +43,15 @@ class Section(NamedTuple):
 def test_standing__ranks_by_surprise_and_keeps_the_order_of_the_page_where_there_is_none():
     sections = [
         Section(
-            "a", [Finding("a0"), Finding("a1", surprise=9.0), Finding("a2", surprise=8.0), Finding("a3", surprise=7.0)]
+            "a",
+            [Finding("a0"), Finding("a1", surprise=9.0), Finding("a2", surprise=8.0), Finding("a3", surprise=7.0)],
         ),
         Section("b", [Finding("b0"), Finding("b1", alarm=True), Finding("a1", surprise=50.0)]),
         Section("c", [Finding("c0", surprise=0.5), Finding("c1")]),
         Section("d", [Finding(f"d{i}", alarm=i > 1) for i in range(4)]),
     ]
     first, rest = standing(sections)
-    assert [finding.text for _, finding in first] == ["d2", "d3", "b1", "a1", "a2", "b0", "c0"]
+    assert [finding.text for _, finding in first] == ["b1", "d2", "d3", "a1", "a2", "b0", "c0"]
     assert [finding.text for _, finding in rest] == ["a0", "a3", "c1", "d0", "d1"]
     assert len(first) == MOST and MOST_OF_A_SECTION == 2
     assert standing([]) == ([], [])

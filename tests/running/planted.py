@@ -35,10 +35,10 @@ def _bad_batch(moment: Moment) -> None:
 
 
 def _exploding_layer(moment: Moment) -> None:
-    """Let the gradient of a layer grow by half at every step, after it was computed."""
+    """Let the gradient of a layer be eight times as large, and grow by half at every step."""
     if moment.step >= STEP:
         for parameter in moment.model.get_submodule(LAYER).parameters():
-            parameter.grad *= 4.0 * 1.5 ** (moment.step - STEP)
+            parameter.grad *= 8.0 * 1.5 ** (moment.step - STEP)
 
 
 def _dying_layer(moment: Moment) -> None:

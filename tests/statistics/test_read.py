@@ -5,7 +5,7 @@ import trajlab
 from trajlab.errors import DamagedData
 from trajlab.running.compute import write
 from trajlab.schema import RESULT_VERSION
-from trajlab.statistics.read import read
+from trajlab.statistics.read import conventions, holds_results, read
 
 
 @pytest.fixture
@@ -35,3 +35,11 @@ def test_read__names_the_variables_that_a_result_lost_and_the_version_that_wrote
 def test_read__takes_the_result_of_no_stage(example):
     read(xr.Dataset({"x": ("step", [1.0, 2.0])}, attrs={"stage": "my_own"}))
     read(trajlab.run(lambda weight: weight.mean(weight.dims[1:]), example))
+
+
+def test_holds_results__tells_results_from_runs(result, example, tmp_path):
+    write({tmp_path / "study" / "digits" / "drift.zarr": result})
+    store = trajlab.pack(example, tmp_path / "runs" / "a.zarr")
+    assert all(holds_results(tmp_path / name) for name in ("study", "study/digits", "study/digits/drift.zarr"))
+    assert not any(holds_results(folder) for folder in (store, store.parent, tmp_path / "nowhere"))
+    assert (conventions(store), conventions(tmp_path)) == ("trajlab", "")

@@ -48,10 +48,8 @@ def test_findings__runs_are_one_until_a_step(walk, rng):
     parted[12:] += 1.0
     runs = {"a": walk, "b": parted, "c": walk.copy(), "d": rng.standard_normal((20, 8, 6)).cumsum(0)}
     result = texts({name: trajlab.from_arrays({"w": rows}) for name, rows in runs.items()})
-    assert (
-        "`a` and `c` are one at every step; `a` and `b` part at step 12 and are one before; "
-        "`b` and `c` part at step 12 and are one before." in result
-    )
+    parts = "part at step 12 and are one before"
+    assert f"`a` and `c` are one at every step; `a` and `b` {parts}; `b` and `c` {parts}." in result
     other = texts({name: trajlab.from_arrays({"w": runs[name]}) for name in "ad"})
     assert not [text for text in other if "part at" in text or "are one" in text]
 

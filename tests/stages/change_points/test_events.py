@@ -32,7 +32,7 @@ def test_changes__a_fall_to_zero_is_a_jump_and_a_return_is_another(noise):
     values = np.exp(noise)
     values[150:200] = 0.0
     events = changes(values, WATCH)
-    assert [(change.position, change.kind, change.score > 0) for change in events] == [
+    assert [(event.position, event.kind, event.score > 0) for event in events] == [
         (150, JUMP, False),
         (200, JUMP, True),
     ]
@@ -49,7 +49,7 @@ def test_changes__small_jumps_and_another_spread_show_over_a_window(noise):
 
 def test_changes__a_walk_that_begins_to_drift_changes_its_slope(rng):
     steps = rng.standard_normal(300)
-    steps[150:] += 4.0
+    steps[150:] += 6.0
     events = found(-100 + steps.cumsum())
     assert events and all(kind in (SLOPE, JUMP) for _, kind in events)
     assert min(abs(position - 150) for position, _ in events) <= 5

@@ -169,7 +169,7 @@ def alerts(
     loss_not_decreasing_diff_percent
         LossNotDecreasing fires if the loss fell by less than this percentage.
     loss_not_decreasing_window
-        Number of recorded losses over which LossNotDecreasing averages; 0 for a quarter of all, at most 20.
+        Number of recorded losses over which LossNotDecreasing averages; 0 for a quarter of all, at most 50.
     overfit_start_step
         First step that Overfit checks.
     overfit_patience

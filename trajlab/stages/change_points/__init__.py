@@ -49,8 +49,8 @@ def change_points(
     Answers: when did something change, in which layer first, and did it come back or stay?
 
     Each series is compared with its own past; series without negative values by their logarithm, so that a change is a
-    factor. One step ahead, a value is predicted by the median of the last ones or by the last one, whichever has been
-    closer so far, and its distance is measured in robust standard deviations of earlier residuals. An outlier whose
+    factor. One step ahead, a value is predicted by the median of the last ones and by the last one, and its distance
+    from either is measured in robust standard deviations of earlier residuals. An outlier whose
     next values are back is a spike, else it is a jump. Slower changes are found by moving sums: a step, or a kink, must
     explain what a cubic across the windows before and after it does not, and residuals must change in size.
 

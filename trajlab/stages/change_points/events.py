@@ -11,7 +11,8 @@ from trajlab.statistics.unusual import KINDS
 SPIKE, JUMP, SLOPE, SPREAD, NONFINITE = range(1, len(KINDS))
 
 AFTER = 10
-"""Values after an outlier by which a spike that comes back is told from a jump that stays."""
+"""Values after an outlier by which a spike that comes back is told from a jump that stays; a smaller outlier among them
+is no change of its own."""
 
 NOTICED = 3.0
 """Deviation from which on values right before an outlier, on the same side, are taken for the beginning of it."""
@@ -117,13 +118,15 @@ def _outliers(
     positions = np.flatnonzero(is_beyond)
     calm[positions] = level[positions]
     starts = [int(i) for i in positions if not (side[max(0, i - 2) : i] == side[i]).any()]
-    found = []
+    found: list[Change] = []
     for start, end in zip(starts, [*starts, len(series)][1:], strict=True):
         beyond = positions[(positions >= start) & (positions < end)]
         peak = int(beyond[np.argmax(abs(deviation[beyond]))])
         onset = start
         while onset > 0 and deviation[onset - 1] * side[start] > NOTICED:
             onset -= 1
+        if found and onset - found[-1].position <= AFTER and abs(deviation[peak]) < abs(found[-1].score):
+            continue  # the return of a spike, or the aftermath of a jump
         found.append(_outlier(series, scaled, onset, peak, float(deviation[peak]), float(level[onset])))
     return found, calm
 

@@ -42,7 +42,7 @@ class Surprise(NamedTuple):
 
 
 def surprise(values: np.ndarray, *, window: int, smallest: float, rate: float) -> Surprise:
-    """Compare each value with two predictions from its past, and keep the one that has been better so far.
+    """Compare each value with two predictions from its past, and keep the one that it deviates from more.
 
     One is the median of the last ten values, which fits noise about a level, the other the last value, which fits a
     random walk. Both are corrected by the median of their last residuals, which fits a trend. Residuals deviate as they
@@ -66,11 +66,12 @@ def surprise(values: np.ndarray, *, window: int, smallest: float, rate: float) -
     of_past = [[_of_past(row, size) for row in residuals] for size in (window, RECENT)]
     center = np.stack([row[0] for row in of_past[0]])
     spread = np.stack([np.fmax(row[1], recent[1]) for row, recent in zip(*of_past, strict=True)])
-    better = np.argmin(np.nan_to_num(spread, nan=np.inf), 0), np.arange(len(values))
-    level = (predictions + center)[better]
+    level = predictions + center
+    deviation = (values - level) / np.maximum(spread, smallest)
+    further = np.argmax(np.nan_to_num(np.abs(deviation)), 0), np.arange(len(values))
     counts = np.clip(np.arange(len(values)) - LEVEL, 1, window)
     limit = _limits(rate, window)[counts]
-    return Surprise((values - level) / np.maximum(spread[better], smallest), limit, level)
+    return Surprise(deviation[further], limit, level[further])
 
 
 @cache

@@ -53,9 +53,10 @@ def all_series(tables: Mapping[str, xr.DataArray]) -> Iterator[Series]:
 
 def _metrics(table: xr.DataArray, measured: xr.DataArray) -> Iterator[Series]:
     steps = table["step"].values
-    for name, values, marks in zip(table["column"].values, table.values.T, measured.values.T, strict=True):
+    columns = zip(map(str, table["column"].values), table.values.T, measured.values.T, strict=True)
+    for name, values, marks in sorted(columns, key=lambda column: column[0]):  # a store keeps no order of metrics
         is_bad = ~np.isfinite(values) & is_measured(values, steps, marks)
-        yield Series(str(name), "metric", steps, np.where(is_bad, np.inf, values))
+        yield Series(name, "metric", steps, np.where(is_bad, np.inf, values))
 
 
 def _norms(table: xr.DataArray, quantity: str) -> Iterator[Series]:

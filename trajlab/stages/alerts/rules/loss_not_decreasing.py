@@ -7,10 +7,14 @@ from trajlab.stages.alerts.rule import Rule, Verdict
 REGAINED = 0.5
 """Share of its largest fall that a loss may give back before it no longer counts as fallen."""
 
-SIGMAS = 2.0
+SIGMAS = 1.0
 """Standard errors by which the mean of a window must be below that of the first."""
 
-LONGEST = 20
+EARLIEST, RISEN = 5, 1.5
+"""Losses whose median is that of the start, and the factor of it up to which the mean of the first window counts: in a
+run that diverges at once, any later loss would be below this mean."""
+
+LONGEST = 50
 """Values of a window of automatic length, where there are four times as many."""
 
 
@@ -37,17 +41,19 @@ def loss_not_decreasing(
     loss_not_decreasing_num_steps
         The loss is checked at the end of the second window, then at each next step at least this many later.
     loss_not_decreasing_diff_percent
-        Percentage by which it must have fallen; and by two standard errors of the difference.
+        Percentage by which it must have fallen; and by a standard error of the difference.
     loss_not_decreasing_window
-        Number of recorded losses in a window; 0 for a quarter of all, at most 20.
+        Number of recorded losses in a window; 0 for a quarter of all, at most 50.
     """
     window = loss_not_decreasing_window or int(np.clip(loss.size // 4, 1, LONGEST))
     value, required = np.full((2, loss.size), np.nan)
     if loss.size < 2 * window:
         return Verdict(value, value < required)
     windows = np.lib.stride_tricks.sliding_window_view(loss, window)
-    percent = 100.0 / abs(windows[0].mean())
-    fall, error = percent * (windows[0].mean() - windows.mean(1)), percent * windows.std(1) / np.sqrt(window)
+    first = np.median(loss[:EARLIEST])
+    start = min(windows[0].mean(), first + (RISEN - 1.0) * abs(first))
+    percent = 100.0 / abs(start)
+    fall, error = percent * (start - windows.mean(1)), percent * windows.std(1) / np.sqrt(window)
     last, largest = -np.inf, 0.0
     for i in range(2 * window - 1, loss.size):
         if steps[i] - last >= loss_not_decreasing_num_steps:
