@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import trajlab
+from tests.command_line import call
 from trajlab.errors import BadSetting, MissingData
 from trajlab.explorer.explore import require_panel
 
@@ -46,7 +47,7 @@ def test_without_the_extra_the_error_says_what_to_install(monkeypatch):
 
 
 def test_errors_are_one_line(tmp_path):
-    done = trajlab_command("explore", tmp_path / "nowhere", "--no-browser")
+    done = call("explore", tmp_path / "nowhere", "--no-browser")
     assert done.returncode == 1 and done.stdout == ""
     assert len(done.stderr.splitlines()) == 1 and "nowhere" in done.stderr
 

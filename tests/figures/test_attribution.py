@@ -1,53 +1,14 @@
 import numpy as np
 import pytest
 import xarray as xr
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from torch import nn
 
 import trajlab
 from trajlab.errors import BadSetting
 from trajlab.figures import figure, panels
-from trajlab.figures.marks.image_grid import BROKEN, enlarged, leveled, overlaid, picture, signed
 from trajlab.replays.probe_files import as_probe
 from trajlab.reports.findings import findings, headlines
-
-
-def test_picture__of_one_channel_is_gray_from_its_least_to_its_largest_value():
-    actual = picture(np.array([[[-3.0, 1.0], [np.nan, -1.0]]]))
-    np.testing.assert_allclose(actual[..., 0], [[0, 1], [to_rgb(BROKEN)[0], 0.5]])
-    np.testing.assert_allclose(actual[1, 0], to_rgb(BROKEN))
-
-
-def test_picture__of_three_channels_is_in_color_and_of_others_their_mean():
-    image = np.zeros((3, 1, 2))
-    image[0, 0, 0], image[2, 0, 1] = 4.0, 2.0
-    np.testing.assert_allclose(picture(image)[0], [[1, 0, 0], [0, 0, 0.5]])
-    np.testing.assert_allclose(picture(np.stack([image[0], -image[0]]))[..., 1], 0)
-    np.testing.assert_allclose(picture(image, (-4.0, 4.0))[0, 0], [1, 0.5, 0.5])
-
-
-def test_signed__is_red_above_zero_blue_below_and_pale_at_zero():
-    above, zero, below = signed(np.array([[2.0, 0.0, -2.0]]))[0]
-    assert above[0] > above[2] + 0.2 and below[2] > below[0] + 0.2
-    assert zero.min() > 0.95 and zero.max() - zero.min() < 0.01
-    assert np.ptp(signed(np.zeros((2, 2)))) < 0.01
-
-
-def test_overlaid__is_brightest_where_the_map_is_largest_and_keeps_the_picture_where_it_is_0():
-    ground = picture(np.eye(8)[None])
-    actual = overlaid(ground, np.array([[0.0, 0.0], [0.0, 3.0]]))
-    assert actual.shape == (64, 64, 3)
-    assert actual[60, 50].sum() > 2 * actual[4, 20].sum()
-    np.testing.assert_allclose(actual[:8, :8], 0.75, atol=0.01)
-    np.testing.assert_allclose(overlaid(ground, np.zeros((2, 2)))[8:16, :8], 0, atol=0.01)
-    np.testing.assert_allclose(overlaid(ground, np.full((2, 2), np.nan))[0, 0], to_rgb(BROKEN))
-
-
-def test_leveled__shares_limits():
-    dark, light = (leveled(np.full((1, 1), value), (0.0, 2.0))[0, 0] for value in (0.0, 2.0))
-    assert light.sum() > dark.sum()
-    assert enlarged(leveled(np.zeros((9, 4)))).shape == (72, 32, 3)
 
 
 def network():

@@ -13,6 +13,7 @@ from torch import nn
 from typer.testing import CliRunner
 
 import trajlab
+from tests import command_line
 from trajlab.cli import app
 from trajlab.errors import BadSetting, DamagedData, MissingData, TrajlabError
 
@@ -127,7 +128,7 @@ def test_the_command_itself_finds_modules_where_it_is_called(folder, tmp_path):
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"dead_neurons.zarr", "evaluation.zarr"}
 
     inputs[-1] = "nowhere.npz"
-    done = subprocess.run([*command[:-1], str(tmp_path / "b"), *inputs], capture_output=True, text=True, cwd=folder)
+    done = command_line.call("run", "torch", tmp_path / "b", *inputs, cwd=folder)
     assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
     assert "nowhere.npz" in done.stderr and "no such file" in done.stderr
 

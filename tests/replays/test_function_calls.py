@@ -196,7 +196,7 @@ def test_function_calls__behind_a_normalization_half_of_the_channels_are_dead(no
     assert actual.fraction_saturated[1, 0] == pytest.approx((hidden == 0).double().mean().item())
 
 
-@pytest.mark.parametrize("scheduler", ["threads", "processes"])
+@pytest.mark.parametrize("scheduler", ["threads", pytest.param("processes", marks=pytest.mark.slow)])
 def test_function_calls__steps_side_by_side_give_the_same_bits(normed, scheduler):
     run, models, x = normed
     layers = dict(replay(run, model=Normed, probe=x))

@@ -346,7 +346,7 @@ def test_observe__layers_of_a_kind(images):
         replay(run, probe=images, of="convs")
 
 
-@pytest.mark.parametrize("scheduler", ["sync", "threads", "processes"])
+@pytest.mark.parametrize("scheduler", ["sync", "threads", pytest.param("processes", marks=pytest.mark.slow)])
 def test_observe__any_scheduler_gives_the_same_bits(images, scheduler):
     _, run = trained(Residual)
     run.facts["describe"] = {"model": {"factory": "tests.replays.test_observe:Residual"}}

@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 
@@ -13,6 +11,7 @@ import pytest
 import xarray as xr
 
 import trajlab
+from tests.command_line import call
 from tests.serving import serve
 from trajlab.stages import stage_names
 
@@ -76,24 +75,13 @@ def test_cluster__a_worker_that_is_killed_does_not_change_the_result(run, cluste
 
 
 def test_command_line__computes_on_a_scheduler(run, cluster, tmp_path):
-    command = [sys.executable, "-c", "from trajlab.cli import main; main()", "run", run.source, str(tmp_path / "out")]
-    done = subprocess.run(
-        [*command, "--stages", "drift,sign_flips", "--scheduler", cluster.scheduler_address],
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+    stages = ("--stages", "drift,sign_flips")
+    done = call("run", run.source, tmp_path / "out", *stages, "--scheduler", cluster.scheduler_address)
     assert done.returncode == 0, done.stderr
     xr.testing.assert_allclose(xr.open_zarr(tmp_path / "out" / "drift.zarr").compute(), local(run)["drift"], rtol=1e-12)
 
 
 def test_command_line__a_scheduler_that_does_not_answer(run, tmp_path):
-    command = [
-        sys.executable,
-        "-c",
-        "from trajlab.cli import main; main()",
-        "drift",
-        run.source,
-        str(tmp_path / "x.zarr"),
-    ]
-    done = subprocess.run([*command, "--scheduler", "tcp://127.0.0.1:1"], capture_output=True, text=True, timeout=120)
+    done = call("drift", run.source, tmp_path / "x.zarr", "--scheduler", "tcp://127.0.0.1:1")
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("trajlab: cannot reach the scheduler tcp://127.0.0.1:1")

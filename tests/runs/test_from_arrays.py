@@ -1,4 +1,5 @@
 import dask.array as da
+import ml_dtypes
 import numpy as np
 import pytest
 import torch
@@ -55,6 +56,17 @@ def test_from_arrays__takes_tensors_of_torch():
     run = trajlab.from_arrays({"a": values, "b": values.detach().bfloat16()}, metrics={"loss": [1, 2]})
     np.testing.assert_array_equal(run.weights["a"], values.detach())
     np.testing.assert_array_equal(run.weights["b"], values.detach().bfloat16().float())
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, ml_dtypes.float8_e5m2])
+@pytest.mark.parametrize("lazy", [False, True])
+def test_from_arrays__short_floats_are_widened_and_remembered_and_can_be_packed(tmp_path, dtype, lazy):
+    values = np.array([[0.5, -2], [1, 4]]).astype(dtype)
+    run = trajlab.from_arrays({"w": da.from_array(values) if lazy else values})
+    packed = trajlab.open(trajlab.pack(run, tmp_path / "run.zarr"))
+    for array in (run.weights["w"], packed.weights["w"]):
+        assert array.dtype == np.float32 and array.attrs["stored_dtype"] == np.dtype(dtype).name
+        assert array.values.tolist() == [[0.5, -2], [1, 4]]
 
 
 def test_from_arrays__scalars_without_steps_are_refused():

@@ -37,7 +37,7 @@ ENTRIES = {
 @pytest.mark.parametrize("size", [1, 2, 5, 100])
 def test_update_cosine_null__is_the_spread_of_cosines_of_random_directions(rng, kind, size):
     """Each step is an independent pair of directions from the start."""
-    moves = ENTRIES[kind](rng, 2, 600, size)
+    moves = ENTRIES[kind](rng, 2, 250, size)
     runs = [trajlab.from_arrays({"w": np.concatenate([np.zeros((1, size)), move])}).weights for move in moves]
     result = comparison(*runs, match_weights=False).compute().isel(step=slice(1, None))
     spread = np.sqrt((result.update_cosine**2).mean())

@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting
+from trajlab.runs.disk.element_types import widened
 from trajlab.runs.measured import with_marks
 from trajlab.runs.tensors import Series, Tensors, attributes_of
 from trajlab.runs.trajectory import Trajectory
@@ -48,10 +49,7 @@ def from_arrays(
     measured = _columns(metrics)
     longest = max([array.shape[0] for group in groups for array in group.values()] + [measured.sizes.get("step", 0)])
     numbers = np.arange(longest) if steps is None else _steps(steps, longest)
-    series = [
-        {name: Series(numbers[: len(array)], array, tuple(array.shape[1:])) for name, array in group.items()}
-        for group in groups
-    ]
+    series = [{name: _series(numbers[: len(array)], array) for name, array in group.items()} for group in groups]
     if "step" not in measured.coords and "step" in measured.dims:
         measured = measured.assign_coords(step=numbers[: measured.sizes["step"]])
     return Trajectory(
@@ -60,6 +58,13 @@ def from_arrays(
         Tensors(series[2]),
         metrics=measured,
     )
+
+
+def _series(steps: np.ndarray, array: Any) -> Series:
+    """Return a tensor over some steps; short floats are widened exactly, as those of files are."""
+    dtype = widened(array.dtype)
+    values, origin = (array, None) if dtype == array.dtype else (array.astype(dtype), array.dtype)
+    return Series(steps, values, tuple(array.shape[1:]), origin=origin)
 
 
 def _arrays(group: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -111,3 +111,21 @@ def test_sheet__puts_names_in_the_middle_of_rows_and_columns():
 def test_enlarged__repeats_pixels_until_a_tile_is_large_enough():
     assert enlarged(np.zeros((3, 5, 3))).shape == (39, 65, 3)
     assert enlarged(np.zeros((100, 5, 3))).shape == (100, 5, 3)
+
+
+def test_picture__of_three_channels_is_in_color_and_of_others_their_mean():
+    image = np.zeros((3, 1, 2))
+    image[0, 0, 0], image[2, 0, 1] = 4.0, 2.0
+    np.testing.assert_allclose(picture(image)[0], [[1, 0, 0], [0, 0, 0.5]])
+    np.testing.assert_allclose(picture(np.stack([image[0], -image[0]]))[..., 1], 0)
+    np.testing.assert_allclose(picture(image, (-4.0, 4.0))[0, 0], [1, 0.5, 0.5])
+
+
+def test_overlaid__is_brightest_where_the_map_is_largest_and_keeps_the_picture_where_it_is_0():
+    ground = picture(np.eye(8)[None])
+    actual = overlaid(ground, np.array([[0.0, 0.0], [0.0, 3.0]]))
+    assert actual.shape == (64, 64, 3)
+    assert actual[60, 50].sum() > 2 * actual[4, 20].sum()
+    np.testing.assert_allclose(actual[:8, :8], 0.75, atol=0.01)
+    np.testing.assert_allclose(overlaid(ground, np.zeros((2, 2)))[8:16, :8], 0, atol=0.01)
+    np.testing.assert_allclose(overlaid(ground, np.full((2, 2), np.nan))[0, 0], to_rgb(BROKEN))

@@ -49,7 +49,7 @@ def test_causes__resnet18_with_the_imagenet_stem_on_small_images():
     gradients = []
     for _ in range(2):
         optimizer.zero_grad()
-        loss = torch.nn.functional.cross_entropy(model(torch.randn(16, 3, 32, 32)), torch.arange(16) % 10)
+        loss = torch.nn.functional.cross_entropy(model(torch.randn(4, 3, 32, 32)), torch.arange(4))
         loss.backward()
         gradients.append({name: weight.grad.clone().numpy() for name, weight in model.named_parameters()})
         optimizer.step()

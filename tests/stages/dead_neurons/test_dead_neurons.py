@@ -209,7 +209,7 @@ def test_dead_neurons__is_lazy(trained, no_compute):
         dead_neurons(trajlab.replay(trained, model=Net), trained.gradients, trained.weights)
 
 
-@pytest.mark.parametrize("scheduler", ["threads", "processes"])
+@pytest.mark.parametrize("scheduler", ["threads", pytest.param("processes", marks=pytest.mark.slow)])
 def test_dead_neurons__any_scheduler_gives_the_same_bits(trained, scheduler):
     result = dead_neurons(trajlab.replay(trained, model=Net), trained.gradients, trained.weights)
     expected = result.compute(scheduler="sync")

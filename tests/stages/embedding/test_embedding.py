@@ -289,7 +289,7 @@ def run(rng):
     return recorded(Convolutional, CASES["convolutional"][1](rng))[0]
 
 
-@pytest.mark.parametrize("scheduler", ["threads", "processes"])
+@pytest.mark.parametrize("scheduler", ["threads", pytest.param("processes", marks=pytest.mark.slow)])
 def test_embedding__any_scheduler_gives_the_same_bits(apart, scheduler):
     arrays = served(fc=xr.DataArray(apart, {"step": [0, 1]}, ("step", "sample", "unit")).chunk(step=1))
     result = embedding(arrays, probe(LABELS), layers=["fc"])

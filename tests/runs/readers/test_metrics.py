@@ -1,0 +1,50 @@
+import json
+
+import numpy as np
+import pytest
+
+from trajlab.errors import DamagedData
+from trajlab.runs.readers.metrics import read_metrics
+
+
+def lines(folder, *rows, end="\n"):
+    (folder / "metrics.jsonl").write_text(
+        "\n".join(row if isinstance(row, str) else json.dumps(row) for row in rows) + end
+    )
+    return read_metrics(folder, "last")
+
+
+def test_read_metrics__rows_of_one_step_are_joined_and_sorted(tmp_path):
+    table = lines(tmp_path, {"step": 5, "loss": 1}, {"step": 0, "loss": 2, "note": "x"}, {"step": 5, "acc": 0.5, "": 3})
+    assert table.step.values.tolist() == [0, 5] and table.loss.values.tolist() == [2, 1]
+    np.testing.assert_array_equal(table.acc, [np.nan, 0.5])
+    assert set(table.data_vars) == {"loss", "acc"}
+
+
+def test_read_metrics__a_nan_that_was_logged_is_told_from_none(tmp_path):
+    table = lines(
+        tmp_path, '{"step": 0, "loss": NaN}', {"step": 1}, {"step": 2, "loss": "-Infinity"}, {"step": 3, "loss": 1}
+    )
+    assert table.loss_measured.values.tolist() == [True, False, True, True] and table.loss[2] == -np.inf
+
+
+@pytest.mark.parametrize(
+    "row", ["{", "[1]", '{"loss": 1}', '{"step": "x"}', '{"step": 1e400}', '{"step": 99999999999999999999}']
+)
+def test_read_metrics__a_line_that_is_none_is_named(tmp_path, row):
+    with pytest.raises(DamagedData, match="metrics.jsonl.*line 2|line 2.*metrics.jsonl"):
+        lines(tmp_path, {"step": 0, "loss": 1}, row)
+
+
+def test_read_metrics__of_a_killed_run_a_torn_line_is_left_out(tmp_path):
+    assert lines(tmp_path, {"step": 0, "loss": 1}, '{"step": 1, "lo', end="").step.values.tolist() == [0]
+
+
+def test_read_metrics__of_a_trainer_join_training_and_evaluation(tmp_path):
+    (tmp_path / "last").mkdir()
+    log = [{"step": 10, "loss": 2.0}, {"step": 10, "eval_loss": 3.0}, {"step": 20, "loss": 1.0}]
+    (tmp_path / "last" / "trainer_state.json").write_text(json.dumps({"log_history": log}))
+    table = read_metrics(tmp_path, "last")
+    assert table.loss.values.tolist() == [2, 1]
+    np.testing.assert_array_equal(table.eval_loss, [3, np.nan])
+    assert not read_metrics(tmp_path, "other").sizes["step"]
