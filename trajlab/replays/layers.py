@@ -15,8 +15,8 @@ from trajlab.runs.tensors import SPATIAL
 from trajlab.statistics.logits import ENDS_IN
 
 KINDS = ("activations", "nonlinearities", "convolutions", "units", "modules")
-"""Selections without names: activations; these, softmaxes and the attention of heads; convolutions; modules with a
-matrix or kernels as weight; all modules that are called."""
+"""Selections without names: activations, of gated MLPs the product that enters the next weight; activations, softmaxes
+and the attention of heads; convolutions; modules with a matrix or kernels as weight; all modules that are called."""
 
 UNKNOWN_UNITS = "no axis of it can be told to run over the units of a module; name it with --unit-axis (unit_axis=)"
 
@@ -44,9 +44,10 @@ def select_layers(calls: Sequence[Call], patterns: Sequence[str] | None, of: str
             raise BadSetting(f"cannot select layers of={of!r}; choose one of {', '.join(KINDS)}")
         usable = [call for call in calls if call.shape and call.key.whole and call.is_called and not call.key.tensor]
         units = [call for call in usable if call.has_units]
-        activations = [call for call in usable if call.is_activation]
+        activations = [call for call in usable if (call.is_activation and not call.is_gate) or call.is_gated]
         attention = [call for call in calls if call.is_attention and call.shape]
-        nonlinear = {call.key for call in (*activations, *attention, *(call for call in calls if call.is_softmax))}
+        elementwise = [call for call in usable if call.is_activation]
+        nonlinear = {call.key for call in (*elementwise, *attention, *(call for call in calls if call.is_softmax))}
         kinds = {
             "activations": activations or units[:-1],
             "nonlinearities": [call for call in calls if call.key in nonlinear],
@@ -117,7 +118,11 @@ def layer_of(call: Call, calls: Sequence[Call], unit_axis: Sequence[str] = ()) -
         "function": call.key.function,
         "source": origin.key.path if origin and _feeds(origin, call) else "",
         "rectified": _rectified(call),
-        "activation": not call.is_called or call.is_attention or call.is_activation or call.is_softmax,
+        "activation": not call.is_called
+        or call.is_attention
+        or call.is_activation
+        or call.is_softmax
+        or bool(call.function),
         "unknown_units": UNKNOWN_UNITS if axis is None else "",
     }
     if call.is_convolution:

@@ -34,6 +34,8 @@ class UnitLayer(NamedTuple):
         When a unit is dead, in words.
     has_units
         Whether it is known which axis runs over the units.
+    smooth
+        Whether the activation only tends to its constant.
     """
 
     name: str
@@ -45,6 +47,7 @@ class UnitLayer(NamedTuple):
     can_die: bool | None = True
     dead_at: str = ""
     has_units: bool = True
+    smooth: bool = False
 
 
 def layers_of(activations: Arrays, parameters: Arrays) -> list[UnitLayer]:
@@ -61,7 +64,7 @@ def _of_activations(name: str, array: xr.DataArray) -> UnitLayer:
     rectify = not attrs.get("activation", True) and "nonlinearity" not in attrs
     return UnitLayer(
         name, source, array.sizes["unit"], weight, bias, rectify, attrs.get("can_die", True), attrs.get("dead_at", ""),
-        not attrs.get("unknown_units"),
+        not attrs.get("unknown_units"), bool(attrs.get("smooth")),
     )  # fmt: skip
 
 

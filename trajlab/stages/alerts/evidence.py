@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from trajlab.replays.observers.activity import COLUMNS
+from trajlab.replays.observers.activity import COLUMNS, is_flat
 from trajlab.stages.alerts.tables import Key, Tables, count_early
 from trajlab.statistics.metrics import LOSSES, VALIDATION_LOSSES, is_measured, metric_name
 
@@ -154,6 +154,8 @@ def _layers(tables: Tables, early_steps: int, rules: str) -> Iterator[Evidence]:
         columns = {"steps": table["step"].values, "nonfinite": sums["nonfinite"].sum(1)}
         shares = dict.fromkeys(("unsaturated", "relu_active"), sums["active"] / sums["valid"])
         shares["active"] = (sums["valid"] - sums["at_low"]) / sums["valid"]
+        if table.attrs.get("smooth"):
+            shares["active"][is_flat(sums["squares"], sums["size"], sums["valid"])] = 0.0
         columns |= {name: shares[name] for name in key.evidence}
         yield Evidence(key.of, "layer", columns)
         valid = sums["valid"].sum(1)
