@@ -154,7 +154,7 @@ def _layers(tables: Tables, early_steps: int, rules: str) -> Iterator[Evidence]:
         columns = {"steps": table["step"].values, "nonfinite": sums["nonfinite"].sum(1)}
         shares = dict.fromkeys(("unsaturated", "relu_active"), sums["active"] / sums["valid"])
         shares["active"] = (sums["valid"] - sums["at_low"]) / sums["valid"]
-        if table.attrs.get("smooth"):
+        if key.smooth:
             shares["active"][is_flat(sums["squares"], sums["size"], sums["valid"])] = 0.0
         columns |= {name: shares[name] for name in key.evidence}
         yield Evidence(key.of, "layer", columns)

@@ -32,12 +32,15 @@ class Key(NamedTuple):
         The parameter or layer, where a table holds only one.
     evidence
         Names under which rules ask for the activity of a layer.
+    smooth
+        Whether the activation of a layer only tends to its constant.
     """
 
     kind: str
     table: str
     of: str = ""
     evidence: tuple[str, ...] = ()
+    smooth: bool = False
 
 
 Tables = dict[Key, xr.DataArray]
@@ -96,7 +99,7 @@ def layer_tables(activations: Mapping[str, xr.DataArray], *, tanh: Sequence[floa
         evidence = ("unsaturated",) if bounded else ("relu_active",) * bool(relu) + ("active",)
         can_be_dead = not table.attrs.get("unknown_units") and (bounded or table.attrs["can_die"])
         evidence = evidence if can_be_dead else ()
-        tables[Key("layer", "activity", name, evidence)] = table
+        tables[Key("layer", "activity", name, evidence, table.attrs["smooth"])] = table
     return tables
 
 
