@@ -29,13 +29,13 @@ from trajlab.runs.readers.tensor_names import has_network
 from trajlab.runs.tensors import Tensors, attributes_of
 from trajlab.runs.trajectory import Trajectory
 from trajlab.runs.trust import model_description
-from trajlab.schema import GRADIENTS_FOLDER, METRICS_FILE, PROBE_FILE, RUN_FILE, SNAPSHOTS_VERSION
+from trajlab.schema import CONFIG_FILE, GRADIENTS_FOLDER, METRICS_FILE, PROBE_FILE, RUN_FILE, SNAPSHOTS_VERSION
 
 TEXTS = dict[str, str]
 TYPES: dict[str, Any] = {
     "parameters": list[str], "buffers": list[str], "modules": TEXTS, "tied": TEXTS, "left_out": TEXTS,
     "describe": dict[str, object], "probe": {"sha256": str, "kinds": TEXTS},
-    "steps": {"source": str, "left_aside": TEXTS},
+    "steps": {"source": str, "left_aside": TEXTS}, "config": dict[str, object],
 }  # fmt: skip
 """Types of entries of run.json; of mappings with these keys, those of each."""
 
@@ -112,6 +112,7 @@ def read_folder(
     aliases = {} if facts else tied(tensors)
     if not facts:
         facts = {"steps": {"source": listing.source, "left_aside": listing.left_aside | without_network}}
+        facts |= _config(folder, checkpoints[-1].name)
     if aliases:
         facts["tied"] = aliases
         tensors = {name: tensor for name, tensor in tensors.items() if name not in aliases}
@@ -124,7 +125,7 @@ def read_folder(
     gradients = read_segments(folder / GRADIENTS_FOLDER, shapes)
     return Trajectory(
         Tensors(weights, attributes_of(facts, weights), unusable, left_out),
-        Tensors(gradients, attributes_of(facts, gradients)),
+        Tensors(gradients, attributes_of(facts, gradients, weights)),
         Tensors(buffers),
         metrics=read_metrics(folder, checkpoints[-1].name),
         probe=_probe(folder / PROBE_FILE, facts),
@@ -152,6 +153,16 @@ def _with_checkpoints(folder: Path, formats: Sequence[Format]) -> Path | None:
             if inside.is_dir() and not is_snapshot(inside, formats) and has_steps(inside, formats):
                 return inside
     return None
+
+
+def _config(folder: Path, last: str) -> dict[str, Any]:
+    """Return config.json of transformers as the fact `config`; empty where there is none, or one of another kind."""
+    for path in (folder / last / CONFIG_FILE, folder / CONFIG_FILE):
+        with suppress(OSError, ValueError):
+            config = json.loads(path.read_text())
+            if isinstance(config, dict) and "model_type" in config:
+                return {"config": config}
+    return {}
 
 
 def read_facts(folder: Path) -> dict[str, Any]:

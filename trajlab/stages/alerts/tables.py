@@ -16,7 +16,7 @@ from trajlab.scan.kernels.update_size import Updates
 from trajlab.scan.scan import scan
 from trajlab.stages.alerts.matrix_rank import rank_table
 from trajlab.statistics.metrics import metric_columns
-from trajlab.statistics.units import shape_of
+from trajlab.statistics.units import shape_of, units_of
 
 
 class Key(NamedTuple):
@@ -52,7 +52,7 @@ def weight_tables(weights: Mapping[str, xr.DataArray], *, atol: float, rtol: flo
         return {}
     moments, _ = scan(Moments(), weights)
     updates, _ = scan(Updates(atol, rtol), weights)
-    fan_in = [int(np.prod(shape_of(array)[1:], dtype=np.int64)) for array in weights.values()]
+    fan_in = [int(np.prod(shape_of(array), dtype=np.int64)) // max(units_of(array), 1) for array in weights.values()]
     ranks = {
         Key("weight", "rank", name): rank_table(array, rank_measure)
         for name, array in weights.items()

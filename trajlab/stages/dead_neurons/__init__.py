@@ -12,7 +12,7 @@ from trajlab.scan.as_one_task import as_one_task
 from trajlab.stages.dead_neurons.life_table import MEANINGS as LIFE_TABLE
 from trajlab.stages.dead_neurons.quantities import FRACTIONS, quantities
 from trajlab.statistics.result import Meaning, annotate
-from trajlab.statistics.units import changed_table, layers_of, nonzero_table, on_one_probe, shape_of
+from trajlab.statistics.units import changed_table, layers_of, nonzero_table, on_one_probe, units_of
 
 _SHARE = "over the units of the layer with a known value"
 _PAIR = "count; units known at both snapshots"
@@ -161,7 +161,7 @@ def dead_neurons(
     for kind, table, arrays in (("gradient", nonzero_table, gradients), ("weight", changed_table, weights)):
         for layer in layers:
             for name in (layer.weight, layer.bias)[: 2 if kind == "gradient" else 1]:
-                if name in arrays and shape_of(arrays[name])[0] == layer.units and (kind, name) not in tables:
+                if name in arrays and units_of(arrays[name]) == layer.units and (kind, name) not in tables:
                     tables[kind, name] = table(arrays[name])
     work = partial(
         quantities,
