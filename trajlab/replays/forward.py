@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from trajlab.errors import BadSetting, TrajlabError
+from trajlab.replays.attention import masked_scores, with_masked_zeros
 from trajlab.replays.dtypes import Arrays, as_array, as_input
 from trajlab.replays.function_calls import FunctionCalls
 from trajlab.replays.hooks import hooked
@@ -152,6 +153,9 @@ class Pass:
     def _hear_function(
         self, path: str, number: int, function: Nonlinearity, arguments: Any, tensor: torch.Tensor
     ) -> None:
+        if function.kind == "Softmax" and isinstance(arguments, torch.Tensor) and arguments.shape == tensor.shape:
+            masked = masked_scores(arguments)
+            tensor = with_masked_zeros(tensor, masked) if bool(masked.any()) else tensor
         self._hear_tensor(OutputKey(path, number, function=function.name), None, tensor)
 
     def found(self) -> list[list[np.ndarray]]:

@@ -23,6 +23,7 @@ from trajlab.replays.tasks import Passes
 from trajlab.replays.trace import Call, Trial, trial
 from trajlab.runs.tensors import Series, common_steps
 from trajlab.runs.trajectory import Trajectory
+from trajlab.statistics.next_tokens import with_next_tokens
 from trajlab.terminal import say
 
 TRIAL_SAMPLES = 3
@@ -69,7 +70,8 @@ def replay(
     of
         Without `layers`, what is wanted: all "activations", modules and functions (in a network without any, the
         outputs of its linear and convolution modules except the last), "nonlinearities" (activations, softmaxes and the
-        attention of heads), "convolutions", "units" (linear modules and convolutions) or all "modules".
+        attention of heads), "attention" (of heads), "convolutions", "units" (linear modules and convolutions) or all
+        "modules".
     prune, prune_relative, prune_only
         Entries of weights whose size is below the one, or below the other times the RMS of their tensor, are put to 0,
         as in pruning by threshold. Weights are parameters of two dims or more; biases and the scales of norms are left.
@@ -207,7 +209,7 @@ def probe_parts(trajectory: Trajectory, probe: Any) -> tuple[Any, Any, np.ndarra
                 "or pass probe= (--probe FILE)"
             )
         probe = trajectory.probe
-    probe = as_probe(probe)
+    probe = with_next_tokens(as_probe(probe))
     inputs, targets = probe["inputs"], probe.get("targets")
     steps = inputs["step"].values if "step" in inputs.dims else None
     inputs = inputs if steps is None else inputs.transpose("step", ...)

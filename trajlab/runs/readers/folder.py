@@ -159,7 +159,7 @@ def _config(folder: Path, last: str) -> dict[str, Any]:
     """Return config.json of transformers as the fact `config`; empty where there is none, or one of another kind."""
     for path in (folder / last / CONFIG_FILE, folder / CONFIG_FILE):
         with suppress(OSError, ValueError):
-            config = json.loads(path.read_text())
+            config = parse_json(read_bytes(path)) if path.is_file() else None
             if isinstance(config, dict) and "model_type" in config:
                 return {"config": config}
     return {}
