@@ -7,6 +7,7 @@ import xarray as xr
 
 from trajlab.errors import BadSetting, MissingData
 from trajlab.running.call import call_stage
+from trajlab.running.comparable import comparable
 from trajlab.running.fuse import share_passes
 from trajlab.running.inputs import Inputs, check_on, needs_of, stage_name
 from trajlab.running.left_out import takes_tensors, with_left_out
@@ -158,10 +159,11 @@ def _run_stage(
     elif compares(function):
         return finish(call_for_pairs(function, inputs, trajectory, parent, settings), trajectory)
     elif isinstance(trajectory, Trajectory):
+        trajectory = comparable(trajectory, parent, function)
         return finish(call_stage(function, inputs, {"": trajectory, "parent_": parent}, settings), trajectory)
     else:
         parents = dict.fromkeys(trajectory, parent)
-    runs = {key: trajectory[key] for key in parents}
+    runs = {key: comparable(trajectory[key], parents[key], function) for key in parents}
     results = {key: call_stage(function, inputs, {"": runs[key], "parent_": parents[key]}, settings) for key in parents}
     return finish(described(joined(results, "run"), runs), runs)
 

@@ -101,6 +101,11 @@ class Tensors(Mapping[str, xr.DataArray]):
         """All tensors that are on disk but not here, with the reason."""
         return self.unusable | self.left_out
 
+    def without(self, reasons: Mapping[str, str]) -> "Tensors":
+        """Return the tensors without some, which are left out for a reason each."""
+        series = {name: tensor for name, tensor in self.series.items() if name not in reasons}
+        return Tensors(series, self._attributes, self.unusable, self.left_out | dict(reasons))
+
     def __getitem__(self, name: str) -> xr.DataArray:
         if name not in self.series:
             if name in self.omitted:
@@ -198,7 +203,7 @@ def common_steps(steps: Iterable[np.ndarray]) -> np.ndarray:
 def attributes_of(
     facts: Mapping[str, Any], series: Mapping[str, Series], weights: Mapping[str, Series] | None = None
 ) -> Callable[[str], dict[str, Any]]:
-    """Return a function that returns a parameter's module, kind, dims and unit axes, see `layout_of`.
+    """Return a function that returns a parameter's module, kind, dims and unit axes, and whether training froze it.
 
     Parameters
     ----------
@@ -209,13 +214,14 @@ def attributes_of(
     weights
         Of gradients, all parameters, which may be more.
     """
-    classes, model_type = facts.get("modules", {}), architecture_of(facts)
+    classes, model_type, frozen = facts.get("modules", {}), architecture_of(facts), set(facts.get("frozen") or ())
     shapes = {name: tensor.shape for name, tensor in {**(weights or {}), **series}.items()}
 
     def attributes(name: str) -> dict[str, Any]:
         module = module_of(name)
         layout = layout_of(name, shapes, classes.get(module, ""), model_type)
         axes = {"dims": layout.dims, "unit_axes": list(layout.unit_axes)} if layout.dims else {}
-        return {"module": module, "kind": layout.kind} | axes
+        still = {"frozen": True} if name in frozen else {}
+        return {"module": module, "kind": layout.kind} | axes | still
 
     return attributes

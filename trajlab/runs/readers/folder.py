@@ -157,7 +157,9 @@ def _with_checkpoints(folder: Path, formats: Sequence[Format]) -> Path | None:
 
 def _config(folder: Path, last: str) -> dict[str, Any]:
     """Return config.json of transformers as the fact `config`; empty where there is none, or one of another kind."""
-    for path in (folder / last / CONFIG_FILE, folder / CONFIG_FILE):
+    for path in (folder / last / CONFIG_FILE, folder / CONFIG_FILE, folder.parent / CONFIG_FILE):
+        if path.parent == folder.parent and not folder.is_file():
+            continue
         with suppress(OSError, ValueError):
             config = parse_json(read_bytes(path)) if path.is_file() else None
             if isinstance(config, dict) and "model_type" in config:

@@ -58,7 +58,8 @@ def weight_tables(weights: Mapping[str, xr.DataArray], *, atol: float, rtol: flo
         for name, array in weights.items()
         if array.ndim > 2 and math.prod(array.shape[1:]) > 0
     }
-    moments = moments.assign_coords(fan_in=("parameter", fan_in))
+    frozen = [bool(array.attrs.get("frozen")) for array in weights.values()]
+    moments = moments.assign_coords(fan_in=("parameter", fan_in), frozen=("parameter", frozen))
     return {Key("weight", "moments"): moments, Key("weight", "updates"): updates} | ranks
 
 
