@@ -53,7 +53,8 @@ def test_network_order__is_that_of_the_pass():
     "names",
     [
         ["conv1.weight", "bn1.weight", "bn1.bias", "layer1.0.conv1.weight", "layer1.0.bn1.weight",
-         "layer1.0.conv2.weight", "layer1.0.bn2.weight", "layer1.0.downsample.0.weight", "layer2.0.conv1.weight", "fc.weight", "fc.bias"],
+         "layer1.0.conv2.weight", "layer1.0.bn2.weight", "layer1.0.downsample.0.weight", "layer2.0.conv1.weight",
+         "fc.weight", "fc.bias"],
         ["0.weight", "0.bias", "2.weight", "10.weight"],
         ["encoder.a.weight", "decoder.a.weight"],
         ["block_2.a", "block_10.a"],

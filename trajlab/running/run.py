@@ -53,8 +53,8 @@ def run(
         Name of a stage, or a function that returns a Dataset or a DataArray. The names of its positional parameters
         say what it needs:
 
-        - `weight`, `gradient`, `buffer` or `activation`: one tensor. It is called for each, and the results are stacked
-          on `parameter` or `layer`.
+        - `weight`, `gradient`, `buffer`, `activation` or `adapter`: one tensor. It is called for each, and the results
+          are stacked on `parameter` or `layer`.
         - The plurals of these, `metrics` and `probe`: everything, in one call.
         - `replay`: `trajlab.replay` of the run, which takes layers and inputs. `chain`: successive hidden layers.
         - `parent_…`: the same of the parent.
@@ -69,8 +69,9 @@ def run(
         The run that this one restarted from, or any other to compare with. "recorded" takes, of several runs, the one
         among them that each names as `parent` in run.json; runs that name none are excluded.
     on
-        What takes the place of the weights that the stage asks for: `gradients`, `buffers`, or `activations`, which
-        replays the snapshots: each layer is then a tensor, (step, sample, unit, …), stacked on `parameter`.
+        What takes the place of the weights that the stage asks for: `gradients`, `buffers`, `adapters`, the updates
+        ΔW = scale · B A of LoRA, or `activations`, which replays the snapshots: each layer is then a tensor,
+        (step, sample, unit, …), stacked on `parameter`.
     model
         The network to replay snapshots in, a function that builds it, or the name of one, "package.module:factory"; by
         default the one that run.json names.
