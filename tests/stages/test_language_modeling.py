@@ -4,12 +4,16 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from matplotlib.figure import Figure
 from sklearn.metrics import top_k_accuracy_score
 
 import trajlab
 from trajlab.errors import BadSetting
+from trajlab.figures import panels
 from trajlab.replays.observers.output_gradients import OutputGradients
+from trajlab.reports.findings import findings
 from trajlab.stages.evaluation import evaluation
+from trajlab.statistics.wording import number
 
 transformers = pytest.importorskip("transformers")
 
@@ -97,6 +101,18 @@ def test_evaluation__a_vocabulary_that_is_scored_in_parts_gives_the_same(rng, mo
     monkeypatch.setattr("trajlab.statistics.scores.AT_ONCE", 40)
     xr.testing.assert_allclose(evaluation(lambda layers: {"": output}, probe, top_k=[2]).compute(), whole)
     assert whole.position_loss.mean("position").values == pytest.approx(whole.loss.values)
+
+
+def test_evaluation__figures_and_findings_of_sequences(run, tokens):
+    result = trajlab.run("evaluation", run, model=gpt2, probe=(tokens, tokens)).compute()
+    keys = {panel.key for panel in panels(result)}
+    assert {"loss", "perplexity", "position_loss"} <= keys
+    texts = [finding.text for finding in findings(result)]
+    assert any(f"perplexity ends at {number(float(result.perplexity[-1]))}" in text for text in texts)
+    assert any("highest at position" in text for text in texts)
+    assert {finding.figure for finding in findings(result)} <= keys
+    for panel in panels(result):
+        panel.draw(Figure(panel.size))
 
 
 def test_evaluation__rejects_a_top_k_of_zero(run, tokens):

@@ -88,12 +88,12 @@ def mark_masked(module: nn.MultiheadAttention, inputs: Any, settings: dict[str, 
     if shares is None or shares.ndim != 4:
         return output
     masked = torch.zeros_like(shares, dtype=torch.bool)
-    for name, shape in (("key_padding_mask", (-1, 1, 1, shares.shape[-1])), ("attn_mask", None)):
+    for name in ("key_padding_mask", "attn_mask"):
         mask = named.get(name)
         if mask is None:
             continue
         mask = mask if mask.dtype == torch.bool else masked_scores(mask)
-        if shape is None:
-            shape = mask.shape if mask.ndim == 2 else (-1, module.num_heads, *mask.shape[-2:])
-        masked = masked | mask.reshape(shape)
+        if name == "key_padding_mask":
+            mask = mask.reshape(-1, 1, 1, shares.shape[-1])
+        masked = masked | (mask if mask.ndim != 3 else mask.reshape(-1, module.num_heads, *mask.shape[-2:]))
     return output[0], with_masked_zeros(shares, masked)
