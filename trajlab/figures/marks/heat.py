@@ -83,8 +83,8 @@ def row_groups(array: xr.DataArray, rows: str) -> list[Group] | None:
     """Return the rows by role where they are many parameters or layers of repeated blocks, else None."""
     if rows not in ("parameter", "layer") or rows not in array.coords:
         return None
-    kinds = array["kind"] if "kind" in array.coords else None
-    kinds = kinds.values.tolist() if kinds is not None and kinds.dims == (rows,) else []
+    has_kinds = "kind" in array.coords and array["kind"].dims == (rows,)
+    kinds = array["kind"].values.tolist() if has_kinds else []
     return groups_of([str(name) for name in array[rows].values], kinds)
 
 
