@@ -1,5 +1,6 @@
 """Replay: forward passes of a fixed batch through the network of a run, with the weights of each step."""
 
+import inspect
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any
@@ -17,6 +18,7 @@ from trajlab.replays.dtypes import as_input
 from trajlab.replays.layers import check_unit_axes, select_layers
 from trajlab.replays.model import Model, build, factory_of, fit, lacks_model, usable_device
 from trajlab.replays.probe_files import as_probe
+from trajlab.replays.probe_kinds import PADDING
 from trajlab.replays.replayed import Replayed
 from trajlab.replays.stateless import Network, hollow, matching, untouched
 from trajlab.replays.tasks import Passes
@@ -138,6 +140,7 @@ def replay(
         tuple(prune_only),
         ends_in,
     )
+    network.padding = padding = _padding(trajectory.probe if probe is None else probe, built)
     recorded = trajectory.weights.series | trajectory.buffers.series
     lives = [recorded[home] for home in homes.values()]
     steps = _shared_steps(trajectory, lives, own_steps)
@@ -145,7 +148,7 @@ def replay(
         inputs = inputs[np.searchsorted(own_steps, steps)]
     name = "replay-" + tokenize(
         identity, homes, [life.values for life in lives], steps, inputs, targets, network.attention, prune,
-        prune_relative, tuple(prune_only), device,
+        prune_relative, tuple(prune_only), device, padding,
     )  # fmt: skip
     passes = Passes(name, network, (inputs, targets), lives, steps, own_steps is not None)
     if layers is None and tried.unobserved:
@@ -214,6 +217,26 @@ def probe_parts(trajectory: Trajectory, probe: Any) -> tuple[Any, Any, np.ndarra
     steps = inputs["step"].values if "step" in inputs.dims else None
     inputs = inputs if steps is None else inputs.transpose("step", ...)
     return inputs.data, None if targets is None else targets.data, steps, str(probe.attrs.get("sha256", ""))
+
+
+def _padding(probe: Any, model: nn.Module) -> np.ndarray | None:
+    """Return the mask of padding of a probe, None if it has none.
+
+    Raises
+    ------
+    BadSetting
+        The network takes no mask.
+    """
+    probe = as_probe(probe)
+    if PADDING not in probe:
+        return None
+    parameters = inspect.signature(model.forward).parameters.values()
+    if not any(p.name == PADDING or p.kind is p.VAR_KEYWORD for p in parameters):
+        raise BadSetting(
+            f"cannot call {type(model).__name__} with an {PADDING}: it takes none; leave it out of the probe, or pass "
+            "a model that does"
+        )
+    return np.asarray(probe[PADDING].values)
 
 
 def _identity(trajectory: Trajectory, model: Model | None) -> Any:
