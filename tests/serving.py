@@ -17,11 +17,15 @@ IMAGES = ("augmentation",)
 class AnyNetwork(nn.Module):
     """Take any parameters: an activation, and three outputs that depend on the inputs and the sum of all entries.
 
-    Weights with four axes are those of convolutions, which the inputs go through, too.
+    Weights with four axes are those of convolutions, which the inputs go through, too. With `attends`, the values of
+    an input attend to each other, in one causal head.
     """
 
-    def __init__(self, shapes: dict[str, list[int]], buffers: dict[str, list[int]] | None = None):
+    def __init__(
+        self, shapes: dict[str, list[int]], buffers: dict[str, list[int]] | None = None, attends: bool = False
+    ):
         super().__init__()
+        self.attends = attends
         for name, shape in (buffers or {}).items():
             self.register_buffer(name, torch.zeros(shape))
         self.squash = nn.Tanh()
@@ -46,6 +50,9 @@ class AnyNetwork(nn.Module):
             actual = convolution(maps).square().sum(1)
             outputs = outputs + actual.reshape(-1, *(1,) * (inputs.ndim - 1)) * inputs
         self.squash(outputs)
+        if self.attends:
+            values = torch.tanh(outputs).reshape(len(outputs), 1, -1, 1)
+            nn.functional.scaled_dot_product_attention(values, values, values, is_causal=True)
         return outputs
 
 
@@ -59,15 +66,18 @@ def serve(name: str, run: Trajectory) -> Trajectory | dict[str, Trajectory]:
         }
         return {"forth": _equipped(run), "back": _equipped(trajlab.from_arrays(**backwards, steps=run.steps))}
     shape = (3, 6, 5) if name in IMAGES else (3,)
-    return _equipped(run, shape) if "replay" in needs and needs["replay"].default is needs["replay"].empty else run
+    equipped = _equipped(run, shape, attends=name == "attention")
+    return equipped if "replay" in needs and needs["replay"].default is needs["replay"].empty else run
 
 
-def _equipped(run: Trajectory, shape: tuple[int, ...] = (3,)) -> Trajectory:
+def _equipped(run: Trajectory, shape: tuple[int, ...] = (3,), *, attends: bool = False) -> Trajectory:
     shapes = {name: list(array.shape[1:]) for name, array in run.weights.items()}
     run = run.with_model()
     run.trusted = True
     run.facts = run.facts | {
-        "describe": {"model": {"factory": "tests.serving:AnyNetwork", "arguments": {"shapes": shapes}}}
+        "describe": {
+            "model": {"factory": "tests.serving:AnyNetwork", "arguments": {"shapes": shapes, "attends": attends}}
+        }
     }
     rng = np.random.default_rng(0)
     inputs, targets = rng.standard_normal((12, *shape)).astype(np.float32), rng.integers(3, size=12)

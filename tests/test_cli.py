@@ -170,6 +170,18 @@ def test_run__leaves_out_what_the_run_can_not_serve(tmp_path):
     assert done.returncode == 1 and not (tmp_path / "out2").exists()
 
 
+def test_run__a_stage_that_does_not_fit_is_left_out_and_stops_no_other(tmp_path):
+    trajlab.pack(trajlab.from_arrays({"w": np.zeros((3, 4), np.float32)}), tmp_path / "run.zarr")
+    np.save(tmp_path / "tokens.npy", np.zeros((4, 6), np.int64))
+    replay = ("--model", "torch.nn:Identity", "--probe", tmp_path / "tokens.npy")
+    done = call("run", tmp_path / "run.zarr", tmp_path / "out", *replay)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"stages are left out: .*saturation[^()]* \([^()]*not in the model", done.stderr)
+    assert (tmp_path / "out" / "drift.zarr").exists()
+    done = call("run", tmp_path / "run.zarr", tmp_path / "out2", "--stages", "drift,saturation", *replay)
+    assert done.returncode == 1 and not (tmp_path / "out2").exists()
+
+
 def test_a_folder_of_runs_is_stacked(example, tmp_path):
     for name in ("a", "b"):
         trajlab.pack(example, tmp_path / "runs" / f"{name}.zarr")

@@ -40,6 +40,12 @@ INDICES_FILE = "indices.safetensors"
 TRAINER_FILE = "trainer_state.json"
 """Log of Hugging Face's Trainer, in each of its checkpoints."""
 
+CONFIG_FILE = "config.json"
+"""Architecture of a network of transformers, in each of its checkpoints."""
+
+ADAPTER_FILE = "adapter_config.json"
+"""Settings of adapters of peft, in each of its checkpoints."""
+
 STORE_FILE = "zarr.json"
 """Metadata at the root of a Zarr group; without it a packed store or a result does not open."""
 

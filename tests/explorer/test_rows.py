@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from trajlab.explorer.rows import ALL, ROLES, Row, grid_of, matches, rows_of
+from trajlab.explorer.rows import ALL, ROLES, Row, matches, rows_of
+from trajlab.statistics.roles import grid_of
 
 BLOCKS = [f"model.layers.{i}.{role}" for i in range(40) for role in ("mlp.up", "mlp.down", "norm")]
 NAMES = ["embed.weight", *BLOCKS, "head.weight"]

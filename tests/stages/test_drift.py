@@ -219,3 +219,32 @@ def test_drift__sampled_entries_that_never_changed_keep_their_cause(rng):
     assert counts.sel(cause="dead_unit") == dead
     assert counts.sel(cause="static") == ((unit > 1) & (tap != 4)).sum()
     assert cause.total_unchanged_cause.sum() == pytest.approx(float(counts.sum()) * 288 / 200)
+
+
+def bfloat16_walk(rng, steps=12):
+    """Weights of a matrix near 0 and of a norm at 1, whose updates of 2e-4 are made in bfloat16 by torch itself."""
+    weights = {"fc.weight": 0.01 * torch.randn(8, 16), "norm.weight": torch.ones(16), "bias": torch.zeros(8)}
+    weights = {name: value.bfloat16() for name, value in weights.items()}
+    rows = {name: [] for name in weights}
+    for _ in range(steps):
+        for name, value in weights.items():
+            rows[name].append(value.clone())
+            weights[name] = value + (2e-4 * torch.randn(value.shape).sign()).bfloat16()
+    return {name: torch.stack(values) for name, values in rows.items()}
+
+
+def test_drift__updates_that_bfloat16_loses_are_a_cause_of_their_own(rng, tmp_path):
+    from safetensors.torch import save_file
+
+    walk = bfloat16_walk(rng)
+    assert (walk["norm.weight"] == 1).all() and (walk["fc.weight"][0] != walk["fc.weight"][-1]).any()
+    for step in range(12):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        save_file({name: rows[step].contiguous() for name, rows in walk.items()}, folder / "model.safetensors")
+    cause = trajlab.run("drift", trajlab.open(tmp_path)).compute().unchanged_cause
+    assert cause.sel(parameter="norm.weight", cause="below_resolution") == 16
+    assert cause.sel(parameter="norm.weight").sum() == 16
+    assert cause.sel(parameter=["fc.weight", "bias"], cause="below_resolution").sum() == 0
+    full = trajlab.from_arrays({name: rows.float().numpy() for name, rows in walk.items()})
+    assert "below_resolution" not in trajlab.run("drift", full).compute().cause

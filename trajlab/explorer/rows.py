@@ -1,11 +1,10 @@
 """Rows of the heat map: the module tree, folded and unfolded, and the roles of parameters in repeated blocks."""
 
-import re
 from collections.abc import Collection, Sequence
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
-import numpy as np
+from trajlab.statistics.roles import place_of
 
 MOST_ROWS = 60
 """Rows up to which the module tree is unfolded by default."""
@@ -34,29 +33,6 @@ class Row(NamedTuple):
     members: tuple[int, ...]
     name: str
     folded: bool = False
-
-
-class Place(NamedTuple):
-    """Where a parameter of a repeated block is: ``layers.3.mlp.up.weight`` has role mlp.up.weight in layers.3."""
-
-    block: str
-    role: str
-
-
-class Grid(NamedTuple):
-    """Parameters of repeated blocks by role and block.
-
-    Attributes
-    ----------
-    roles, blocks
-        Names along the two axes, in network order.
-    members
-        Positions of the parameters, (role, block); -1 where a block lacks the role.
-    """
-
-    roles: list[str]
-    blocks: list[str]
-    members: np.ndarray
 
 
 def rows_of(names: Sequence[str], *, mode: str = MODULES, opened: Collection[str] = (), pattern: str = "") -> list[Row]:
@@ -95,34 +71,6 @@ def matches(name: str, pattern: str) -> bool:
     """
     pattern, name = pattern.strip().lower(), name.lower()
     return fnmatchcase(name, pattern) if set("*?[") & set(pattern) else pattern in name
-
-
-def place_of(name: str) -> Place | None:
-    """Split a name at its first number, or return None if it has none.
-
-    >>> place_of("layers.3.mlp.up.weight")
-    Place(block='layers.3', role='mlp.up.weight')
-    """
-    match = re.fullmatch(r"((?:[^.]+\.)*?\d+)\.(.+)", name)
-    return Place(match[1], match[2]) if match else None
-
-
-def grid_of(names: Sequence[str]) -> Grid | None:
-    """Arrange the parameters of repeated blocks by role and block; None if no role is in two blocks."""
-    places = [place_of(name) for name in names]
-    blocks_of: dict[str, list[str]] = {}
-    for place in places:
-        if place is not None:
-            blocks_of.setdefault(place.role, []).append(place.block)
-    roles = [role for role, blocks in blocks_of.items() if len(blocks) > 1]
-    if not roles:
-        return None
-    blocks = list(dict.fromkeys(place.block for place in places if place is not None and place.role in roles))
-    members = np.full((len(roles), len(blocks)), -1)
-    for position, place in enumerate(places):
-        if place is not None and place.role in roles:
-            members[roles.index(place.role), blocks.index(place.block)] = position
-    return Grid(roles, blocks, members)
 
 
 def _by_role(names: Sequence[str]):

@@ -139,7 +139,8 @@ def _unchanged(result: xr.Dataset, point: Extreme) -> Panel:
     some = run.isel(parameter=np.flatnonzero(still))
     words = (
         f"Entries whose bits never changed{in_run(point).replace('`', '')}. Structural: the same kernel taps in all "
-        "filters; dead unit: all that leads into a unit; frozen: the whole parameter; static: the rest."
+        "filters; dead unit: all that leads into a unit; frozen: the whole parameter; below resolution: the "
+        "type is too coarse for the updates; static: the rest."
     )
     words += (
         f" Left out: {count(int((~still).sum()), 'tensor')} of which every entry changed." if not still.all() else ""

@@ -20,6 +20,9 @@ from trajlab.figures.panel import Panel
 from trajlab.statistics.extremes import last, typical
 from trajlab.statistics.shown_steps import evenly
 
+CLASSES = 200
+"""Classes up to which the recall of each is drawn; a vocabulary has more."""
+
 STEPS = 5
 """Steps at which pruning is drawn at most."""
 
@@ -63,7 +66,11 @@ def panels(result: xr.Dataset) -> list[Panel]:
             title, caption = f"Generalization gap of the {name}", "Above 0 where training examples do better."
             figures.append(_over_steps(result, f"{name}_gap", title, caption, key="gap"))
             break
-    if "class_accuracy" in result:
+    if "position_loss" in result:
+        caption, array = "Mean over the samples; the first positions have little context.", result["position_loss"]
+        figures.append(_over_steps(result, "perplexity", "Perplexity"))
+        figures.append(multiples.panel("position_loss", "Loss by position", caption, array, unknown="Gray: no label."))
+    if "class_accuracy" in result and result.sizes["class"] <= CLASSES:
         caption, array = "Recall of each class on the probe.", result["class_accuracy"]
         gray = "Gray: a class without targets."
         figures.append(multiples.panel("class_accuracy", "Accuracy by class", caption, array, unknown=gray))

@@ -26,6 +26,8 @@ class Inventory:
         First name of a shared tensor by each further name.
     modules
         Name of the class of each module by its path.
+    adapters
+        Scale of each low-rank adapter by its name, by the path of its module, as peft's modules hold them.
     """
 
     model: nn.Module
@@ -33,6 +35,7 @@ class Inventory:
     buffers: list[str]
     tied: dict[str, str]
     modules: dict[str, str]
+    adapters: dict[str, dict[str, float]]
     _stored: set[str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -95,7 +98,16 @@ def take_inventory(model: nn.Module) -> Inventory:
         for path, module in model.named_modules()
         if not hasattr(module, COMPILED)
     }
-    return Inventory(model, parameters, buffers, tied, modules)
+    return Inventory(model, parameters, buffers, tied, modules, _adapters(model))
+
+
+def _adapters(model: nn.Module) -> dict[str, dict[str, float]]:
+    scales = {}
+    for path, module in model.named_modules():
+        scaling = getattr(module, "scaling", None)
+        if hasattr(module, "lora_A") and isinstance(scaling, dict):
+            scales[_without_wrapper(path)] = {str(name): float(scale) for name, scale in scaling.items()}
+    return scales
 
 
 def _unwrapped(model: nn.Module) -> nn.Module:

@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 
 from trajlab.errors import BadSetting, TrajlabError
 from trajlab.record.facts import gradient_facts, run_facts
+from trajlab.record.frozen import FrozenShards
 from trajlab.record.inventory import take_inventory
 from trajlab.record.metrics import MetricsLog, metric_row
 from trajlab.record.probe import Probe, probe_facts, probe_tensors
@@ -149,6 +150,7 @@ class Recorder:
         leave_mark(self.directory, self._facts)
         self._metrics = MetricsLog(self.directory / METRICS_FILE)
         self._writer = Writer()
+        self._frozen_shards = FrozenShards()
         folder = self.directory / GRADIENTS_FOLDER
         self._segments = GradientSegments(parameters, indices, folder, self._writer, rows=segment_rows)
         self._finish = weakref.finalize(self, _finish, self._segments, self._writer, self._metrics, os.getpid())
@@ -216,7 +218,9 @@ class Recorder:
 
     def _submit_checkpoint(self, step: int, state: Mapping[str, torch.Tensor]) -> None:
         folder = self.directory / checkpoint_folder(step)
-        self._writer.submit(partial(write_checkpoint, folder, state))
+        frozen = {name for name, parameter in self._inventory.parameters.items() if not parameter.requires_grad}
+        frozen = frozen if set(state) - frozen else set()
+        self._writer.submit(partial(write_checkpoint, folder, state, frozen, self._frozen_shards))
 
 
 def _sampled_entries(parameters: Mapping[str, torch.Tensor], entries: int, seed: int) -> dict[str, torch.Tensor]:

@@ -74,7 +74,7 @@ class GradientSegments:
         row = len(self._steps)
         absent = []
         for name, parameter in self._parameters.items():
-            gradient = parameter.grad
+            gradient = parameter.grad if parameter.requires_grad else None  # of a frozen one it stays behind
             if gradient is None:
                 absent.append(name)
                 continue

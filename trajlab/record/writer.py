@@ -5,7 +5,7 @@ import os
 import queue
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from trajlab.errors import TrajlabError
+from trajlab.record.frozen import INDEX_FILE, SHARDS, FrozenShards, weight_map
 from trajlab.runs.disk.manifest import note_files
 from trajlab.schema import MODEL_FILE
 
@@ -64,16 +65,37 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=1) + "\n")
 
 
-def write_checkpoint(folder: Path, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Write a folder with the weights and buffers of one step, completely or not at all."""
+def write_checkpoint(
+    folder: Path, tensors: Mapping[str, torch.Tensor], frozen: Collection[str] = (), shards: FrozenShards | None = None
+) -> None:
+    """Write a folder with the weights and buffers of one step, completely or not at all.
+
+    Parameters
+    ----------
+    folder
+        The folder.
+    tensors
+        Weights and buffers by name.
+    frozen
+        Names of those that are frozen, which get a shard of their own.
+    shards
+        Writes these, for all snapshots of a run.
+    """
     temporary = folder.with_name(TEMPORARY + folder.name)
     with naming_failures(folder / MODEL_FILE):
         try:
             temporary.mkdir()
-            save_file(dict(tensors), temporary / MODEL_FILE, metadata={"format": "pt"})
-            _flush_to_disk(temporary / MODEL_FILE)
+            file = temporary / (SHARDS[0] if frozen and shards else MODEL_FILE)
+            if frozen and shards is not None:
+                still = {name: tensor for name, tensor in tensors.items() if name in frozen}
+                shards.write(temporary / SHARDS[1], still, folder / SHARDS[1])
+                (temporary / INDEX_FILE).write_text(json.dumps(weight_map(tensors, frozen), indent=1) + "\n")
+                _flush_to_disk(temporary / SHARDS[1])
+                tensors = {name: tensor for name, tensor in tensors.items() if name not in frozen}
+            save_file(dict(tensors), file, metadata={"format": "pt"})
+            _flush_to_disk(file)
             os.rename(temporary, folder)
-            note_files(folder.parent, folder / MODEL_FILE)
+            note_files(folder.parent, *sorted(folder.iterdir()))
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise

@@ -10,6 +10,20 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 
+def with_masked_zeros(shares: torch.Tensor, masked: torch.Tensor) -> torch.Tensor:
+    """Return shares in which those of masked keys are −0.0, which a softmax never gives and no sum or mean sees.
+
+    Observers thereby tell keys that a query does not see from those that it hardly looks at. Of a query that sees no
+    key all are −0.0, whatever the softmax made of it.
+    """
+    return torch.where(masked, torch.full_like(shares, -0.0), shares)
+
+
+def masked_scores(scores: torch.Tensor) -> torch.Tensor:
+    """Return which scores are masked: −∞, or nearly the smallest number of their type, as transformers adds it."""
+    return scores <= torch.finfo(scores.dtype).min / 2
+
+
 class Attention(TorchFunctionMode):
     """While it is on, writes down the attention of each call of `scaled_dot_product_attention`; changes no result.
 
@@ -39,7 +53,10 @@ def attention_of(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attn_mask: torch.Tensor | None = None,
     dropout_p: float = 0.0, is_causal: bool = False, scale: float | None = None, enable_gqa: bool = False,
 ) -> torch.Tensor:  # fmt: skip
-    """Return the weights that `scaled_dot_product_attention` multiplies values with, (…, query, key)."""
+    """Return the weights that `scaled_dot_product_attention` multiplies values with, (…, query, key).
+
+    Those of masked keys are −0.0, see `with_masked_zeros`.
+    """
     if enable_gqa:
         key = key.repeat_interleave(query.shape[-3] // key.shape[-3], -3)
     scores = query @ key.transpose(-2, -1) * (1 / math.sqrt(query.shape[-1]) if scale is None else scale)
@@ -47,9 +64,10 @@ def attention_of(
         seen = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
         scores = scores.masked_fill(~seen, -math.inf)
     if attn_mask is not None:
-        masked = attn_mask.dtype == torch.bool
-        scores = scores.masked_fill(~attn_mask, -math.inf) if masked else scores + attn_mask
-    return scores.softmax(-1)
+        is_boolean = attn_mask.dtype == torch.bool
+        scores = scores.masked_fill(~attn_mask, -math.inf) if is_boolean else scores + attn_mask
+    masked = masked_scores(scores)
+    return with_masked_zeros(scores.softmax(-1), masked) if bool(masked.any()) else scores.softmax(-1)
 
 
 def returns_attention(module: nn.Module) -> bool:
@@ -60,3 +78,22 @@ def returns_attention(module: nn.Module) -> bool:
 def request_attention(module: nn.Module, inputs: Any, settings: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     """Make such a module return the attention of each head; a hook before its call."""
     return inputs, settings | {"need_weights": True, "average_attn_weights": False}
+
+
+def mark_masked(module: nn.MultiheadAttention, inputs: Any, settings: dict[str, Any], output: Any) -> Any:
+    """Make the attention that such a module returned tell masked keys; a hook after its call."""
+    named = dict(zip(("query", "key", "value", "key_padding_mask", "need_weights", "attn_mask"), inputs, strict=False))
+    named |= settings
+    shares = output[1]
+    if shares is None or shares.ndim != 4:
+        return output
+    masked = torch.zeros_like(shares, dtype=torch.bool)
+    for name in ("key_padding_mask", "attn_mask"):
+        mask = named.get(name)
+        if mask is None:
+            continue
+        mask = mask if mask.dtype == torch.bool else masked_scores(mask)
+        if name == "key_padding_mask":
+            mask = mask.reshape(-1, 1, 1, shares.shape[-1])
+        masked = masked | (mask if mask.ndim != 3 else mask.reshape(-1, module.num_heads, *mask.shape[-2:]))
+    return output[0], with_masked_zeros(shares, masked)

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from trajlab.errors import BadSetting, TrajlabError
+from trajlab.replays.attention import masked_scores, with_masked_zeros
 from trajlab.replays.dtypes import Arrays, as_array, as_input
 from trajlab.replays.function_calls import FunctionCalls
 from trajlab.replays.hooks import hooked
@@ -21,6 +22,8 @@ from trajlab.replays.observe import Watch
 from trajlab.replays.observers.observer import INPUT, Batch, Layer, Objective, Observer
 from trajlab.replays.trace import OutputKey
 from trajlab.statistics.tasks import Coding
+
+EMPTY: Mapping[str, np.ndarray] = {}
 
 
 class Request(NamedTuple):
@@ -87,8 +90,20 @@ class Pass:
         types = [value.dtype for value in model.state_dict().values() if torch.is_tensor(value)]
         self.as_input = partial(as_input, types=types)
 
-    def batch(self, first: int, inputs: np.ndarray, targets: np.ndarray | None) -> None:
-        """Run some samples forward through the network, and backward for each objective."""
+    def batch(
+        self, first: int, inputs: np.ndarray, targets: np.ndarray | None, settings: Mapping[str, np.ndarray] = EMPTY
+    ) -> None:
+        """Run some samples forward through the network, and backward for each objective.
+
+        Parameters
+        ----------
+        first
+            Position of the first sample.
+        inputs, targets
+            The samples.
+        settings
+            What the network is called with by name beside the inputs, such as the mask of padding.
+        """
         if len(inputs) != self.size:
             self._renew()
         self.first, self.size = first, len(inputs)
@@ -106,7 +121,8 @@ class Pass:
             if self.takes_input:
                 self._hear_tensor(OutputKey(INPUT), None, tensor)
             with self._listening():
-                self._call(state, tensor)
+                named = {name: torch.from_numpy(np.array(value)).to(self.device) for name, value in settings.items()}
+                self._call(state, tensor, named)
             labels = None if targets is None else torch.from_numpy(np.array(targets)).to(self.device)
             for number, objective in enumerate(self.objectives):
                 self.underway, self.arrived = objective, set()
@@ -121,7 +137,7 @@ class Pass:
         self.all_modules = dict(self.model.named_modules())
         self.modules = {path: module for path, module in self.all_modules.items() if path in self.paths}
 
-    def _call(self, state: dict[str, torch.Tensor], inputs: torch.Tensor) -> None:
+    def _call(self, state: dict[str, torch.Tensor], inputs: torch.Tensor, settings: dict[str, torch.Tensor]) -> None:
         """Call the network.
 
         Raises
@@ -130,7 +146,7 @@ class Pass:
             It does not take a batch of this size, as one that was traced with another.
         """
         try:
-            torch.func.functional_call(self.model, state, (inputs,), tie_weights=False)
+            torch.func.functional_call(self.model, state, (inputs,), settings, tie_weights=False)
         except TrajlabError:
             raise
         except Exception as error:
@@ -152,6 +168,9 @@ class Pass:
     def _hear_function(
         self, path: str, number: int, function: Nonlinearity, arguments: Any, tensor: torch.Tensor
     ) -> None:
+        if function.kind == "Softmax" and isinstance(arguments, torch.Tensor) and arguments.shape == tensor.shape:
+            masked = masked_scores(arguments)
+            tensor = with_masked_zeros(tensor, masked) if bool(masked.any()) else tensor
         self._hear_tensor(OutputKey(path, number, function=function.name), None, tensor)
 
     def found(self) -> list[list[np.ndarray]]:

@@ -17,6 +17,7 @@ from trajlab.replays.nonlinearities import (
     Signs,
     function_name,
     nonlinearity_of,
+    product_of,
     selection_of,
     signs_of,
 )
@@ -35,11 +36,18 @@ def is_activation_module(module: Any) -> bool:
     )
 
 
+def activation_class(module: Any) -> str:
+    """Return the class of torch.nn that an activation module computes, or its own class."""
+    kinds = [kind for kind in type(module).__mro__ if kind.__module__ == "torch.nn.modules.activation"]
+    return (kinds[0] if kinds else type(module)).__name__
+
+
 class FunctionCalls(TorchFunctionMode):
     """While it is on, hears each call of a nonlinear function outside of activation modules; changes no result.
 
     A function belongs to the innermost module in whose forward pass it is called. Its layer is named after both,
-    ``layer1.0.relu``, with brackets after it where a module has that name, ``layer1.0.relu()``.
+    ``layer1.0.relu``, with brackets after it where a module has that name, ``layer1.0.relu()``. The product of an
+    activation and another tensor of its shape, as in gated MLPs, is a function, too: ``mlp.gated``.
 
     Parameters
     ----------
@@ -63,6 +71,7 @@ class FunctionCalls(TorchFunctionMode):
         self._counts: Counter[tuple[str, str]] = Counter()
         self._zeros = WeakTensorKeyDictionary()
         self._signs = WeakTensorKeyDictionary()
+        self._activated = WeakTensorKeyDictionary()
 
     @property
     def path(self) -> str:
@@ -78,6 +87,8 @@ class FunctionCalls(TorchFunctionMode):
             function, is_activation = selection_of(func, args, self._is_zeros, self._signs_of)
             if is_activation and function is None:
                 self.miss(function_name(func))
+            if not is_activation:
+                function = product_of(func, args, self._activated_by)
         self.inside += function is not None
         try:
             output = self.call(func, args, kwargs)
@@ -99,7 +110,12 @@ class FunctionCalls(TorchFunctionMode):
         """Call a function."""
         return function(*args, **kwargs)
 
+    def _activated_by(self, tensor: torch.Tensor) -> str:
+        return self._activated.get(tensor, "")
+
     def _tell(self, function: Nonlinearity, arguments: Any, output: torch.Tensor) -> None:
+        if not function.is_product:
+            self._activated[output] = function.kind
         path = self.path
         name = f"{path}.{function.name}" if path else function.name
         label = f"{function.name}()" if name in self.modules else function.name
@@ -142,5 +158,7 @@ class FunctionCalls(TorchFunctionMode):
         def hook(module: nn.Module, arguments: Any, output: Any) -> None:
             self._stack.pop()
             self.inside -= activation
+            if activation and isinstance(output, torch.Tensor):
+                self._activated[output] = activation_class(module)
 
         return hook

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from trajlab.replays.attention import Attention, request_attention, returns_attention
+from trajlab.replays.attention import Attention, mark_masked, request_attention, returns_attention
 
 
 @contextmanager
@@ -40,6 +40,11 @@ def hooked(modules: Mapping[str, nn.Module], hear: Any, attention: Collection[st
     handles += [
         modules[path].register_forward_pre_hook(request_attention, with_kwargs=True)
         for path in set(attention) - followed
+    ]
+    handles += [
+        modules[path].register_forward_hook(mark_masked, with_kwargs=True)
+        for path in set(attention) - followed
+        if isinstance(modules[path], nn.MultiheadAttention)
     ]
     handles += [module.register_forward_hook(leave(path)) for path, module in modules.items()]
     try:

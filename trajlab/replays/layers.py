@@ -14,9 +14,10 @@ from trajlab.replays.trace import Call, OutputKey
 from trajlab.runs.tensors import SPATIAL
 from trajlab.statistics.logits import ENDS_IN
 
-KINDS = ("activations", "nonlinearities", "convolutions", "units", "modules")
-"""Selections without names: activations; these, softmaxes and the attention of heads; convolutions; modules with a
-matrix or kernels as weight; all modules that are called."""
+KINDS = ("activations", "nonlinearities", "attention", "convolutions", "units", "modules")
+"""Selections without names: activations, of gated MLPs the product that enters the next weight; activations, softmaxes
+and the attention of heads; this alone; convolutions; modules with a matrix or kernels as weight; all modules that are
+called."""
 
 UNKNOWN_UNITS = "no axis of it can be told to run over the units of a module; name it with --unit-axis (unit_axis=)"
 
@@ -44,12 +45,16 @@ def select_layers(calls: Sequence[Call], patterns: Sequence[str] | None, of: str
             raise BadSetting(f"cannot select layers of={of!r}; choose one of {', '.join(KINDS)}")
         usable = [call for call in calls if call.shape and call.key.whole and call.is_called and not call.key.tensor]
         units = [call for call in usable if call.has_units]
-        activations = [call for call in usable if call.is_activation]
-        attention = [call for call in calls if call.is_attention and call.shape]
-        nonlinear = {call.key for call in (*activations, *attention, *(call for call in calls if call.is_softmax))}
+        activations = [call for call in usable if (call.is_activation and not call.is_gate) or call.is_gated]
+        maps = [call for call in calls if is_attention_map(call)]
+        computed = {call.key.path for call in maps}
+        attention = [call for call in calls if call.is_attention and call.shape and call.key.path not in computed]
+        elementwise = [call for call in usable if call.is_activation]
+        nonlinear = {call.key for call in (*elementwise, *attention, *(call for call in calls if call.is_softmax))}
         kinds = {
             "activations": activations or units[:-1],
             "nonlinearities": [call for call in calls if call.key in nonlinear],
+            "attention": [call for call in calls if call.key in {found.key for found in (*attention, *maps)}],
             "convolutions": [call for call in usable if call.is_convolution],
             "units": units,
             "modules": [call for call in usable if call.module is not None],
@@ -73,6 +78,12 @@ def select_layers(calls: Sequence[Call], patterns: Sequence[str] | None, of: str
                 f"cannot observe {call.key.name}: its output has no values per sample; leave it out of layers"
             )
     return chosen
+
+
+def is_attention_map(call: Call) -> bool:
+    """Return whether a softmax is that of a module of attention, (head, query, key), as an eager one computes it."""
+    within = any(word in call.key.path.lower() for word in ("attn", "attention"))
+    return call.is_softmax and within and len(call.shape) == 3 and call.softmax_axis == 2
 
 
 def _fitting(calls: Sequence[Call], pattern: str) -> set[OutputKey]:
@@ -107,7 +118,7 @@ def layer_of(call: Call, calls: Sequence[Call], unit_axis: Sequence[str] = ()) -
     """
     axis = call.unit_axis if call.is_called or len(call.shape) == 1 else _usual_axis(call)
     named = axis_named(call, unit_axis)
-    axis = axis if named is None else named
+    axis = 0 if is_attention_map(call) else axis if named is None else named
     maker = call.units.maker if call.units is not None and not call.is_attention else -1
     origin = calls[maker] if maker >= 0 and named is None else None
     attrs = {
@@ -117,7 +128,11 @@ def layer_of(call: Call, calls: Sequence[Call], unit_axis: Sequence[str] = ()) -
         "function": call.key.function,
         "source": origin.key.path if origin and _feeds(origin, call) else "",
         "rectified": _rectified(call),
-        "activation": not call.is_called or call.is_attention or call.is_activation or call.is_softmax,
+        "activation": not call.is_called
+        or call.is_attention
+        or call.is_activation
+        or call.is_softmax
+        or bool(call.function),
         "unknown_units": UNKNOWN_UNITS if axis is None else "",
     }
     if call.is_convolution:
@@ -132,7 +147,8 @@ def layer_of(call: Call, calls: Sequence[Call], unit_axis: Sequence[str] = ()) -
     before, after = axis, len(call.shape) - axis - 1
     positions = ("position",) if before == 1 else tuple(f"position_{i}" for i in range(before))
     spatial = SPATIAL.get(after) or tuple(f"dim_{i}" for i in range(after))
-    dims = ("unit", "query", "key") if call.is_attention else (*positions, "unit", *spatial)
+    is_map = call.is_attention or is_attention_map(call)
+    dims = ("unit", "query", "key") if is_map else (*positions, "unit", *spatial)
     return Layer(call.key.name, call.shape, dims, array_type(call.dtype), attrs, call.input_shape)
 
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from trajlab.errors import BadSetting, MissingData, TrajlabError, first_of
 from trajlab.replays.factory import named_by_caller, named_by_run
+from trajlab.replays.transformers_model import architecture_class, build_from_config
 from trajlab.runs.readers.tensor_names import without_wrappers
 from trajlab.runs.trajectory import Trajectory
 from trajlab.runs.trust import model_description
@@ -26,24 +27,31 @@ def factory_of(trajectory: Trajectory) -> tuple[str, dict[str, Any]] | None:
 
 def lacks_model(trajectory: Trajectory) -> bool:
     """Return whether it is not known which network a run trained."""
-    return trajectory.model is None and factory_of(trajectory) is None
+    if trajectory.model is not None or factory_of(trajectory) is not None:
+        return False
+    return not architecture_class(trajectory.facts)
 
 
 def build(trajectory: Trajectory, model: Model | None) -> nn.Module:
     """Build the network of a run in eval mode; a network that is given is copied.
+
+    A checkpoint of transformers brings its network: the class of transformers that its config.json names.
 
     Raises
     ------
     MissingData
         No model is given and the run names none, or its factory can not be imported.
     UntrustedCode
-        No model is given, and the run is not trusted to name one.
+        No model is given, and the run is not trusted to name one, or its config.json asks for code of its own.
     BadSetting
         The factory does not take the arguments or fails, or gives no network.
     """
     if isinstance(model, nn.Module):
         return copy.deepcopy(model).eval()
     factory, arguments = factory_of(trajectory) or ("", {})
+    if model is None and not factory and architecture_class(trajectory.facts):
+        with torch.random.fork_rng(devices=[]):
+            return build_from_config(trajectory.facts, trajectory.source).eval()
     if model is None and not factory:
         raise MissingData(
             f"cannot replay {trajectory.source or 'the run'}: it names no model; pass model= (--model "

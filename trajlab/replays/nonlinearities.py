@@ -6,6 +6,8 @@ from weakref import ref
 
 import torch
 
+from trajlab.replays.observers.constants import GATED
+
 KINDS = {
     "relu": "ReLU", "relu6": "ReLU6", "threshold": "Threshold", "hardtanh": "Hardtanh", "hardsigmoid": "Hardsigmoid",
     "hardswish": "Hardswish", "tanh": "Tanh", "sigmoid": "Sigmoid", "expit": "Sigmoid", "elu": "ELU", "celu": "CELU",
@@ -47,6 +49,10 @@ CASTS = ("to", "type", "type_as", "float", "double", "half", "bfloat16", "clone"
 INVERSES = ("logical_not", "bitwise_not", "invert")
 SELECTIONS = ("where", "mul", "rmul", "imul", "multiply", "masked_fill", "setitem")
 """Functions that rectify a tensor if they take the signs of its own entries."""
+
+GATES = ("ReLU", "GELU", "SiLU", "Mish")
+"""What the names of activations contain that gate the units of an MLP, as in SwiGLU and GEGLU; Shazeer 2020,
+arXiv:2002.05202."""
 
 SOFTMAXES = ("Softmin", "Softmax", "Softmax2d", "LogSoftmax")
 
@@ -90,6 +96,11 @@ class Nonlinearity(NamedTuple):
     def is_softmax(self) -> bool:
         """Whether it is a softmax, or the logarithm of one."""
         return self.kind in SOFTMAXES
+
+    @property
+    def is_product(self) -> bool:
+        """Whether it is the product of an activation and another tensor of its shape."""
+        return self.kind.startswith(GATED)
 
 
 def function_name(function: Callable) -> str:
@@ -183,6 +194,25 @@ def selection_of(
     elif len(args) == 2:
         fits = signs.positive and any(known(value) is None and value is tensor for value in args)
     return (Nonlinearity(ALIASES.get(name, name), "ReLU") if fits else None), True
+
+
+def product_of(function: Callable, args: Sequence[Any], kind_of: Callable[[Any], str]) -> Nonlinearity | None:
+    """Return the product of an activation and another tensor of its shape, None if a call computes none.
+
+    Parameters
+    ----------
+    function, args
+        The call.
+    kind_of
+        Returns the kind of the activation that a tensor is the output of; empty for other tensors.
+    """
+    if function_name(function) not in ("mul", "rmul", "multiply") or len(args) < 2:
+        return None
+    left, right = args[:2]
+    if not all(isinstance(value, torch.Tensor) for value in (left, right)) or left.shape != right.shape:
+        return None
+    kinds = [kind for kind in map(kind_of, (left, right)) if any(gate in kind for gate in GATES)]
+    return Nonlinearity("gated", GATED + kinds[0]) if len(kinds) == 1 else None
 
 
 def _rectifier(name: str, high: Any) -> Nonlinearity:

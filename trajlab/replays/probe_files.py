@@ -1,5 +1,6 @@
 """Probes passed as arrays, tensors or files instead of recorded ones."""
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,19 @@ import xarray as xr
 from trajlab.errors import BadSetting, DamagedData, MissingData
 from trajlab.record.probe import probe_facts, probe_tensors
 from trajlab.replays.dtypes import widened
-from trajlab.replays.probe_kinds import MASK
+from trajlab.replays.probe_kinds import MASK, PADDING
 from trajlab.runs.disk.element_types import widen
 from trajlab.runs.disk.paths import as_path
 from trajlab.runs.disk.reading import reading
 from trajlab.runs.disk.remote import read_bytes
 from trajlab.runs.readers.torch_loading import load_weights_only
+from trajlab.statistics.next_tokens import IGNORED
 
 MASKS = {"mask": f"{MASK}_inputs", "masks": f"{MASK}_inputs"}
 """What masks may be called in a file, and what they are called as a kind of the probe."""
+
+NAMES = {"input_ids": "inputs", "pixel_values": "inputs", "labels": "targets"}
+"""What the tensors of a batch of transformers are called here."""
 
 SUFFIXES = (".safetensors", ".npz", ".npy", ".pt", ".pth")
 
@@ -32,7 +37,8 @@ def as_probe(probe: Any) -> xr.Dataset:
     ----------
     probe
         A Dataset, which is left as it is; inputs, (sample, ...), as an array, a tensor or a DataArray; a pair of inputs
-        and targets; or a mapping of kinds, such as "valid" and "train", to these. The hash of a dask array is unknown.
+        and targets; a mapping of kinds, such as "valid" and "train", to these; or a batch of transformers, a mapping of
+        `input_ids` or `pixel_values`, `labels` and `attention_mask`. The hash of a dask array is unknown.
 
     Raises
     ------
@@ -46,6 +52,8 @@ def as_probe(probe: Any) -> xr.Dataset:
     """
     if isinstance(probe, xr.Dataset):
         return probe
+    if isinstance(probe, Mapping) and {"input_ids", "pixel_values"} & set(probe):
+        return _named(probe)
     if isinstance(probe, Mapping):
         return _dataset(*_recorded({kind: _tensors(parts) for kind, parts in probe.items()}))
     parts = probe if isinstance(probe, tuple | list) else (probe,)
@@ -62,7 +70,8 @@ def read_probe(path: str | Path) -> xr.Dataset:
     ----------
     path
         A .safetensors or .npz file with `inputs` and perhaps `targets`, and for other kinds `train_inputs`,
-        `train_targets` and so on, as a run's own probe.safetensors; `mask`, `masks` or `mask_inputs` are masks of what
+        `train_targets` and so on, as a run's own probe.safetensors, or `input_ids`, `labels` and `attention_mask`, as
+        transformers calls them; `mask`, `masks` or `mask_inputs` are masks of what
         the examples show, (sample, y, x). Or an .npy file of inputs, or a PyTorch file of a tensor, a pair of tensors,
         or a dict of these names. A path or a URL.
 
@@ -90,7 +99,8 @@ def read_probe(path: str | Path) -> xr.Dataset:
 
 def _named(tensors: Mapping[Any, Any]) -> xr.Dataset:
     """Return a probe of tensors by name."""
-    tensors = {MASKS.get(str(name), str(name)): values for name, values in tensors.items()}
+    tensors = {MASKS.get(str(name), NAMES.get(str(name), str(name))): values for name, values in tensors.items()}
+    padding = tensors.pop(PADDING, None)
     kinds = [str(name).removesuffix("inputs") for name in tensors if str(name).endswith("inputs")]
     recognized = {f"{kind}{part}" for kind in kinds for part in ("inputs", "targets")}
     strange = [str(name) for name in tensors if name not in recognized]
@@ -103,7 +113,27 @@ def _named(tensors: Mapping[Any, Any]) -> xr.Dataset:
     for kind in kinds:
         parts: Any = tuple(tensors[name] for name in (f"{kind}inputs", f"{kind}targets") if name in tensors)
         probe_tensors(parts)
-    return _dataset(tensors, probe_facts(tensors) or {})
+    if padding is None:
+        return _dataset(tensors, probe_facts(tensors) or {})
+    return _padded(tensors, _tensor(padding))
+
+
+def _padded(tensors: dict[str, torch.Tensor], mask: torch.Tensor) -> xr.Dataset:
+    """Return a probe with its `attention_mask`; labels at padding count nowhere."""
+    inputs, targets = tensors["inputs"], tensors.get("targets")
+    if mask.ndim != 2 or mask.shape != inputs.shape[:2]:
+        raise BadSetting(
+            f"its attention_mask has shape {list(mask.shape)}, its inputs {list(inputs.shape)}. Give it an entry for "
+            "each position of the inputs."
+        )
+    keep = mask != 0
+    if targets is not None and targets.shape == mask.shape and not targets.is_floating_point():
+        tensors["targets"] = torch.where(keep, targets.long(), IGNORED)
+    probe = _dataset(tensors, probe_facts(tensors) or {})
+    sha256 = hashlib.sha256(probe.attrs["sha256"].encode() + keep.numpy().tobytes()).hexdigest()
+    return probe.assign({PADDING: (probe["inputs"].dims[:2], keep.numpy().astype(np.int64))}).assign_attrs(
+        sha256=sha256
+    )
 
 
 def _check_finite(probe: xr.Dataset) -> None:

@@ -17,6 +17,9 @@ RECORDED = "valid"
 MASK = "mask"
 """Kind of a probe that is no input: masks of what its examples show."""
 
+PADDING = "attention_mask"
+"""Name in a probe of which positions of its examples are no padding, (sample, position), as transformers takes it."""
+
 MADE = ("uniform", "gaussian", "shuffled")
 """What can be made of any examples: see `probe_of`."""
 
@@ -62,7 +65,7 @@ def probe_of(probe: xr.Dataset, kind: str, *, seed: int = 0) -> xr.Dataset:
         why = " (the inputs are integers)" if kind == "gaussian" else ""
         raise BadSetting(f"cannot use inputs of the kind {kind!r}; choose one of {', '.join(kinds)}{why}")
     if kind == RECORDED:
-        return probe[[name for name in ("inputs", "targets") if name in probe]].assign_attrs(kind=kind)
+        return probe[[name for name in ("inputs", "targets", PADDING) if name in probe]].assign_attrs(kind=kind)
     if kind not in MADE:
         parts = {name: f"{kind}_{name}" for name in ("inputs", "targets") if f"{kind}_{name}" in probe}
         recorded = {name: (("sample", *map(str, probe[key].dims[1:])), probe[key].data) for name, key in parts.items()}

@@ -1,5 +1,6 @@
 """Replay: forward passes of a fixed batch through the network of a run, with the weights of each step."""
 
+import inspect
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any
@@ -17,12 +18,14 @@ from trajlab.replays.dtypes import as_input
 from trajlab.replays.layers import check_unit_axes, select_layers
 from trajlab.replays.model import Model, build, factory_of, fit, lacks_model, usable_device
 from trajlab.replays.probe_files import as_probe
+from trajlab.replays.probe_kinds import PADDING
 from trajlab.replays.replayed import Replayed
 from trajlab.replays.stateless import Network, hollow, matching, untouched
 from trajlab.replays.tasks import Passes
 from trajlab.replays.trace import Call, Trial, trial
 from trajlab.runs.tensors import Series, common_steps
 from trajlab.runs.trajectory import Trajectory
+from trajlab.statistics.next_tokens import with_next_tokens
 from trajlab.terminal import say
 
 TRIAL_SAMPLES = 3
@@ -69,7 +72,8 @@ def replay(
     of
         Without `layers`, what is wanted: all "activations", modules and functions (in a network without any, the
         outputs of its linear and convolution modules except the last), "nonlinearities" (activations, softmaxes and the
-        attention of heads), "convolutions", "units" (linear modules and convolutions) or all "modules".
+        attention of heads), "attention" (of heads), "convolutions", "units" (linear modules and convolutions) or all
+        "modules".
     prune, prune_relative, prune_only
         Entries of weights whose size is below the one, or below the other times the RMS of their tensor, are put to 0,
         as in pruning by threshold. Weights are parameters of two dims or more; biases and the scales of norms are left.
@@ -136,6 +140,7 @@ def replay(
         tuple(prune_only),
         ends_in,
     )
+    network.padding = padding = _padding(trajectory.probe if probe is None else probe, built)
     recorded = trajectory.weights.series | trajectory.buffers.series
     lives = [recorded[home] for home in homes.values()]
     steps = _shared_steps(trajectory, lives, own_steps)
@@ -143,7 +148,7 @@ def replay(
         inputs = inputs[np.searchsorted(own_steps, steps)]
     name = "replay-" + tokenize(
         identity, homes, [life.values for life in lives], steps, inputs, targets, network.attention, prune,
-        prune_relative, tuple(prune_only), device,
+        prune_relative, tuple(prune_only), device, padding,
     )  # fmt: skip
     passes = Passes(name, network, (inputs, targets), lives, steps, own_steps is not None)
     if layers is None and tried.unobserved:
@@ -207,11 +212,31 @@ def probe_parts(trajectory: Trajectory, probe: Any) -> tuple[Any, Any, np.ndarra
                 "or pass probe= (--probe FILE)"
             )
         probe = trajectory.probe
-    probe = as_probe(probe)
+    probe = with_next_tokens(as_probe(probe))
     inputs, targets = probe["inputs"], probe.get("targets")
     steps = inputs["step"].values if "step" in inputs.dims else None
     inputs = inputs if steps is None else inputs.transpose("step", ...)
     return inputs.data, None if targets is None else targets.data, steps, str(probe.attrs.get("sha256", ""))
+
+
+def _padding(probe: Any, model: nn.Module) -> np.ndarray | None:
+    """Return the mask of padding of a probe, None if it has none.
+
+    Raises
+    ------
+    BadSetting
+        The network takes no mask.
+    """
+    probe = as_probe(probe)
+    if PADDING not in probe:
+        return None
+    parameters = inspect.signature(model.forward).parameters.values()
+    if not any(p.name == PADDING or p.kind is p.VAR_KEYWORD for p in parameters):
+        raise BadSetting(
+            f"cannot call {type(model).__name__} with an {PADDING}: it takes none; leave it out of the probe, or pass "
+            "a model that does"
+        )
+    return np.asarray(probe[PADDING].values)
 
 
 def _identity(trajectory: Trajectory, model: Model | None) -> Any:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from trajlab.replays.forward import Pass, Request
+from trajlab.replays.probe_kinds import PADDING
 from trajlab.replays.torch_settings import alone
 from trajlab.runs.disk.element_types import widen
 from trajlab.runs.disk.rows import Rows
@@ -39,6 +40,8 @@ class Network:
         no bias is. Only weights that match one of the patterns, if there are any, by their name or their module's.
     ends_in
         The softmax or sigmoid that it ends in; empty for none.
+    padding
+        Which positions of the inputs are no padding, (sample, position), which it is told; None if it takes none.
     """
 
     model: nn.Module
@@ -50,6 +53,7 @@ class Network:
     prune_relative: float = 0.0
     prune_only: tuple[str, ...] = ()
     ends_in: str = ""
+    padding: np.ndarray | None = None
 
     def watched(
         self, inputs: np.ndarray, targets: np.ndarray | None, tables: Sequence[Any], rows: Sequence[int],
@@ -83,7 +87,8 @@ class Network:
             )  # fmt: skip
             for first in range(0, len(inputs), self.batch):
                 some = slice(first, first + self.batch)
-                run.batch(first, inputs[some], None if targets is None else targets[some])
+                settings = {} if self.padding is None else {PADDING: self.padding[some]}
+                run.batch(first, inputs[some], None if targets is None else targets[some], settings)
             return run.found()
 
     def _state(self, tables: Sequence[Any], rows: Sequence[int]) -> dict[str, torch.Tensor]:

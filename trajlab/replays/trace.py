@@ -1,6 +1,6 @@
 """Trace of a network: which modules and functions a trial pass calls, in which order, with which output shapes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from trajlab.errors import BadSetting
-from trajlab.replays.function_calls import FunctionCalls, is_activation_module
+from trajlab.replays.function_calls import FunctionCalls, activation_class, is_activation_module
 from trajlab.replays.hooks import first_tensor, hooked, tensors_in
 from trajlab.replays.nonlinearities import SOFTMAXES, Nonlinearity, function_name
 from trajlab.replays.observers.observer import INPUT
@@ -24,6 +24,13 @@ ELEMENTWISE = frozenset(
     "mish leaky_relu prelu rrelu glu hardshrink softshrink".split()
 )
 """Operators below functions that compute activations, as torch.jit calls them."""
+
+
+PROJECTIONS = ("linear", "matmul", "mm", "bmm", "addmm", "baddbmm", "grouped_mm")
+"""Functions that multiply by a weight: the product that enters one holds the units of a gated MLP."""
+
+SAME_VALUES = ("view", "reshape", "flatten", "contiguous", "to", "dropout")
+"""Functions behind which a product is still the same in eval mode."""
 
 
 class OutputKey(NamedTuple):
@@ -89,6 +96,10 @@ class Call(NamedTuple):
         them; None if it cannot be known.
     ends_in
         Of the network itself, class of torch.nn of the softmax or sigmoid whose output it returns; empty for none.
+    is_gate
+        Whether it is the activation in the product of a gated MLP.
+    enters_weight
+        Whether it is multiplied by a weight next.
     """
 
     key: OutputKey
@@ -101,6 +112,8 @@ class Call(NamedTuple):
     function: Nonlinearity | None = None
     units: UnitAxis | None = None
     ends_in: str = ""
+    is_gate: bool = False
+    enters_weight: bool = False
 
     @property
     def is_called(self) -> bool:
@@ -110,9 +123,19 @@ class Call(NamedTuple):
     @property
     def is_activation(self) -> bool:
         """Whether it is the output of an elementwise activation."""
+        if self.function is not None and self.function.is_product:
+            return False
         if self.function is not None:
             return not self.function.is_softmax
         return not self.key.tensor and is_activation_module(self.module) and not self.is_softmax
+
+    @property
+    def is_gated(self) -> bool:
+        """Whether it holds the units of a gated MLP: the product of activation and linear output that enters a weight.
+
+        The activation alone is then no unit.
+        """
+        return self.enters_weight and self.function is not None and self.function.is_product
 
     @property
     def is_softmax(self) -> bool:
@@ -127,8 +150,7 @@ class Call(NamedTuple):
             return self.function.kind
         if not (self.is_activation or self.is_softmax):
             return ""
-        kinds = [kind for kind in type(self.module).__mro__ if kind.__module__ == "torch.nn.modules.activation"]
-        return (kinds[0] if kinds else type(self.module)).__name__
+        return activation_class(self.module)
 
     @property
     def softmax_axis(self) -> int:
@@ -222,6 +244,8 @@ def trial(model: nn.Module, inputs: torch.Tensor) -> Trial:
             call = Call(
                 OutputKey(path, number, key), module, shape, tensor.dtype, into, named, tensor.ndim, units=units
             )
+            if is_activation_module(module):
+                traced.positions[tensor] = len(calls)
             calls.append(call if path or key else call._replace(ends_in=last.same_as(call, tensor)))
             last.hear(call, tensor)
         if not tensors:
@@ -232,6 +256,7 @@ def trial(model: nn.Module, inputs: torch.Tensor) -> Trial:
         into = shape_for_one(first_tensor(arguments), samples)
         key = OutputKey(path, number, function=function.name)
         units = traced.axes.of(tensor)
+        traced.positions[tensor] = len(calls)
         calls.append(Call(key, None, shape, tensor.dtype, into, ndim=tensor.ndim, function=function, units=units))
         last.hear(calls[-1], tensor)
 
@@ -241,6 +266,11 @@ def trial(model: nn.Module, inputs: torch.Tensor) -> Trial:
         traced.fixed[value] = True
     with torch.no_grad(), _Below(traced), hooked(modules, hear, modules), traced.followed():
         output_of(model, inputs)
+    for product, gate in traced.entered.items():
+        if product == gate:
+            continue
+        calls[product] = calls[product]._replace(enters_weight=True)
+        calls[gate] = calls[gate]._replace(is_gate=True)
     return Trial(calls, list(dict.fromkeys(traced.unobserved)))
 
 
@@ -277,6 +307,10 @@ class _Traced(FunctionCalls):
     ----------
     fixed
         Parameters, buffers and what is computed of them alone, which has no values for each sample.
+    positions
+        Position among the calls of outputs of activations and functions.
+    entered
+        Position of each product that enters a weight, and of the activation in it.
     """
 
     def __init__(self, modules: Mapping[str, nn.Module], hear: Any):
@@ -284,6 +318,9 @@ class _Traced(FunctionCalls):
         self.axes = UnitAxes()
         self.fixed = WeakTensorKeyDictionary()
         self.unobserved: list[str] = []
+        self.positions = WeakTensorKeyDictionary()
+        self.entered: dict[int, int] = {}
+        self._gates = WeakTensorKeyDictionary()
 
     def call(self, function: Any, args: Any, kwargs: Any) -> Any:
         name = function_name(function)
@@ -299,7 +336,21 @@ class _Traced(FunctionCalls):
             self.inside -= within
         for tensor in tensors_in(output) if is_fixed else ():
             self.fixed[tensor] = True
+        self._follow_products(name, inputs, output)
         return output
+
+    def _follow_products(self, name: str, inputs: Sequence[torch.Tensor], output: Any) -> None:
+        """Follow products of two tensors, one of which is the output of an activation, to the weight they enter."""
+        if name in PROJECTIONS:
+            products = [value for value in inputs if value in self._gates and value in self.positions]
+            self.entered |= {self.positions[value]: self._gates[value] for value in products}
+        elif name in ("mul", "rmul", "multiply") and isinstance(output, torch.Tensor):
+            gates = [self.positions[value] for value in inputs if value in self.positions]
+            if len(gates) == 1:
+                self._gates[output] = gates[0]
+        elif name in SAME_VALUES and inputs and inputs[0] in self._gates and inputs[0] in self.positions:
+            for table in (self._gates, self.positions):
+                table[output] = table[inputs[0]]
 
     def miss(self, name: str) -> None:
         """Write down that a function computes activations that cannot be observed."""

@@ -13,7 +13,7 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
     "What did the weights become?": ("distribution", "spectrum"),
     "Which units live?": ("dead_neurons", "saturation"),
     "What do the layers represent?": ("features", "embedding", "correlation", "augmentation"),
-    "What does the network look at?": ("attribution",),
+    "What does the network look at?": ("attribution", "attention"),
     "What do the gradients say?": ("gradient_statistics", "zero_gradients", "sign_flips", "channel_gradients"),
     "Did runs end in the same place?": ("comparison",),
 }

@@ -8,9 +8,13 @@ import xarray as xr
 
 from trajlab import sizes
 from trajlab.errors import BadSetting, MissingInput
+from trajlab.runs.adapters import adapter_updates
 from trajlab.runs.trajectory import Trajectory
 
-TENSORS = {"weight": "weights", "gradient": "gradients", "buffer": "buffers", "activation": "activations"}
+TENSORS = {
+    "weight": "weights", "gradient": "gradients", "buffer": "buffers", "activation": "activations",
+    "adapter": "adapters",
+}  # fmt: skip
 """Inputs of one tensor, and the inputs of all of them."""
 
 PREFIXES = ("parent_", "other_", "between_", "aligned_")
@@ -22,6 +26,7 @@ REMEDIES = {
     "buffers": "Choose a stage that needs no buffers.",
     "activations": "Name a model and a probe: --model package.module:factory --probe FILE, or model= and probe= in "
     "Python; or record with Recorder(probe=...) and describe={'model': {'factory': 'module:function'}}.",
+    "adapters": "Name a run with LoRA adapters, recorded, or with adapter_config.json beside the weights.",
     "metrics": "Record with recorder.step(loss=...).",
     "probe": "Name one with --probe FILE, or probe= in Python; or record with Recorder(probe=...).",
     "chain": "Record snapshots of the weights.",
@@ -130,6 +135,8 @@ class Inputs:
             from trajlab.replays.permutable import chain
 
             return chain(source)
+        if group == "adapters":
+            return adapter_updates(source)
         if group == "buffers":
             return {name: array for name, array in source.buffers.items() if array.dtype.kind != "c"}
         return getattr(source, group)

@@ -24,7 +24,7 @@ On = Annotated[
     str | None,
     typer.Option(
         metavar="TENSORS",
-        help="Compute the stage on gradients, buffers or activations instead of weights.",
+        help="Compute the stage on gradients, buffers, activations or adapters (LoRA) instead of weights.",
         rich_help_panel=RUNS,
     ),
 ]

@@ -7,6 +7,7 @@ import xarray as xr
 
 from trajlab.errors import BadSetting, MissingData
 from trajlab.running.call import call_stage
+from trajlab.running.comparable import comparable
 from trajlab.running.fuse import share_passes
 from trajlab.running.inputs import Inputs, check_on, needs_of, stage_name
 from trajlab.running.left_out import takes_tensors, with_left_out
@@ -52,8 +53,8 @@ def run(
         Name of a stage, or a function that returns a Dataset or a DataArray. The names of its positional parameters
         say what it needs:
 
-        - `weight`, `gradient`, `buffer` or `activation`: one tensor. It is called for each, and the results are stacked
-          on `parameter` or `layer`.
+        - `weight`, `gradient`, `buffer`, `activation` or `adapter`: one tensor. It is called for each, and the results
+          are stacked on `parameter` or `layer`.
         - The plurals of these, `metrics` and `probe`: everything, in one call.
         - `replay`: `trajlab.replay` of the run, which takes layers and inputs. `chain`: successive hidden layers.
         - `parent_…`: the same of the parent.
@@ -68,8 +69,9 @@ def run(
         The run that this one restarted from, or any other to compare with. "recorded" takes, of several runs, the one
         among them that each names as `parent` in run.json; runs that name none are excluded.
     on
-        What takes the place of the weights that the stage asks for: `gradients`, `buffers`, or `activations`, which
-        replays the snapshots: each layer is then a tensor, (step, sample, unit, …), stacked on `parameter`.
+        What takes the place of the weights that the stage asks for: `gradients`, `buffers`, `adapters`, the updates
+        ΔW = scale · B A of LoRA, or `activations`, which replays the snapshots: each layer is then a tensor,
+        (step, sample, unit, …), stacked on `parameter`.
     model
         The network to replay snapshots in, a function that builds it, or the name of one, "package.module:factory"; by
         default the one that run.json names.
@@ -158,10 +160,11 @@ def _run_stage(
     elif compares(function):
         return finish(call_for_pairs(function, inputs, trajectory, parent, settings), trajectory)
     elif isinstance(trajectory, Trajectory):
+        trajectory = comparable(trajectory, parent, function)
         return finish(call_stage(function, inputs, {"": trajectory, "parent_": parent}, settings), trajectory)
     else:
         parents = dict.fromkeys(trajectory, parent)
-    runs = {key: trajectory[key] for key in parents}
+    runs = {key: comparable(trajectory[key], parents[key], function) for key in parents}
     results = {key: call_stage(function, inputs, {"": runs[key], "parent_": parents[key]}, settings) for key in parents}
     return finish(described(joined(results, "run"), runs), runs)
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from trajlab.errors import BadSetting, MissingData, TrajlabError
+from trajlab.errors import MissingData, TrajlabError
 from trajlab.running.options import RunOptions
 from trajlab.running.settings import read_settings, settings_of
 from trajlab.running.skipped_stages import skipped_stages
@@ -44,8 +44,8 @@ def lazy_results(
         settings = read_settings(params, name, settings_of(stage(name)))
         try:
             results[name] = lazy_result(name, options, settings)
-        except (MissingData, BadSetting) as error:
-            if required or (isinstance(error, BadSetting) and options.on is None):
+        except TrajlabError as error:  # of stages that nobody named, one that does not fit is no reason to stop
+            if required:
                 raise
             errors[name] = error
     words = skipped_stages(errors, len(names)) if errors else ""

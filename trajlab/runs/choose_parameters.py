@@ -42,7 +42,7 @@ def choose_parameters(trajectory: Trajectory, pattern: str) -> Trajectory:
         unusable,
         {name: reason for name, reason in left_out.items() if name not in chosen},
     )
-    run.gradients = Tensors(gradients, attributes_of(run.facts, gradients))
+    run.gradients = Tensors(gradients, attributes_of(run.facts, gradients, chosen))
     run.buffers = Tensors(others)
     run.chosen_by = pattern
     return run

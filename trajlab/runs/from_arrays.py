@@ -54,7 +54,7 @@ def from_arrays(
         measured = measured.assign_coords(step=numbers[: measured.sizes["step"]])
     return Trajectory(
         Tensors(series[0], attributes_of({}, series[0])),
-        Tensors(series[1], attributes_of({}, series[1])),
+        Tensors(series[1], attributes_of({}, series[1], series[0])),
         Tensors(series[2]),
         metrics=measured,
     )

@@ -13,6 +13,7 @@ from trajlab.runs.readers.formats import Format
 from trajlab.runs.readers.layout import has_steps, is_recorded, runs_below
 from trajlab.runs.readers.lone_checkpoints import is_checkpoint
 from trajlab.runs.readers.store import is_store, read_store
+from trajlab.runs.readers.weight_files import weight_files
 from trajlab.runs.tensors import natural
 from trajlab.runs.trajectory import Trajectory
 from trajlab.runs.trust import find_mark
@@ -30,11 +31,11 @@ def open(
 ) -> Trajectory:
     """Open a packed store, a run folder, or any folder of checkpoints, lazily.
 
-    Checkpoints are files, or folders of files, with the step in the file or in the name; a folder of one model without
-    a step is one snapshot. The fact `steps` of the trajectory says how steps were read, and which checkpoints were left
-    aside. They are read in the formats of `trajlab.runs.readers.formats`: safetensors, PyTorch's files and its
-    distributed checkpoints, NumPy's .npz, Stable-Baselines3's .zip and Keras' .h5, single, sharded, or with a file or
-    folder for each of several models.
+    Checkpoints are files, or folders of files, with the step in the file or in the name; one file, and a folder of one
+    model without a step, is one snapshot. The fact `steps` of the trajectory says how steps were read, and which
+    checkpoints were left aside. They are read in the formats of `trajlab.runs.readers.formats`: safetensors, PyTorch's
+    files and its distributed checkpoints, NumPy's .npz, Stable-Baselines3's .zip and Keras' .h5, single, sharded, or
+    with a file or folder for each of several models.
 
     The network of a file is its mapping of tensors that is no optimizer's state. Names of several networks begin with
     their keys.
@@ -42,7 +43,7 @@ def open(
     Parameters
     ----------
     path
-        Path or URL of the store or folder.
+        Path or URL of the store or folder, or of one checkpoint.
     step_pattern
         Regular expression whose first group is the step in the name of a checkpoint, for unusual names.
     series
@@ -73,10 +74,12 @@ def open(
     """
     folder = as_path(path)
     with reaching(folder):
+        if not folder.is_dir() and weight_files(folder, formats):
+            return _chosen(_trusted(read_folder(folder, None, formats, key=key, trust=trust), trust), parameters)
         if not folder.is_dir():
             raise MissingData(
-                f"cannot open {folder}: there is {'a file' if folder.exists() else 'nothing'}; name a packed store or "
-                "a folder of checkpoints"
+                f"cannot open {folder}: there is {'a file' if folder.exists() else 'nothing'}; name a packed store, "
+                "a folder of checkpoints or one checkpoint"
             )
         inside = runs_in(folder, formats=formats)
         if inside:

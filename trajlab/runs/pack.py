@@ -3,7 +3,7 @@
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from trajlab.runs.disk.shards import write_shard
 from trajlab.runs.disk.upload import is_unfinished
 from trajlab.runs.open import open as open_trajectory
 from trajlab.runs.readers.store import has_checksums, is_store, read_store
-from trajlab.runs.tensors import Series, Tensors, dims_of
+from trajlab.runs.tensors import Series, Tensors
 from trajlab.runs.trajectory import Trajectory, nodes_of
 from trajlab.runs.trust import find_mark, leave_mark
 from trajlab.schema import BUFFERS, GRADIENTS, METRICS, PROBE, STORE_VERSION, WEIGHTS, node_of
@@ -190,8 +190,8 @@ def _write(part: Path, run: Trajectory, target: Path, earlier: Trajectory | None
                 _coordinate(node, "index", series.index, "sample")
             value = Path(name) / encoded / "value"
             mixed = {} if series.types is None else {"stored_dtypes": types_of(series)}
-            attrs = tensors[tensor].attrs | mixed
-            yield from _shards(node, part / value, target / value, packed.get(tensor), series, attrs)
+            dims, attrs = [str(dim) for dim in tensors[tensor].dims], tensors[tensor].attrs | mixed
+            yield from _shards(node, part / value, target / value, packed.get(tensor), series, dims, attrs)
     for name, dataset in ((METRICS, run.metrics), (PROBE, run.probe)):
         if dataset.sizes:
             named = dataset.rename(nodes_of(dataset))
@@ -219,8 +219,9 @@ def _coordinate(group: zarr.Group, name: str, values: np.ndarray, dim: str | Non
 
 
 def _shards(
-    node: zarr.Group, part: Path, target: Path, packed: Series | None, series: Series, attrs: dict[str, Any]
-) -> Iterator[Delayed]:
+    node: zarr.Group, part: Path, target: Path, packed: Series | None, series: Series, dims: Sequence[str],
+    attrs: dict[str, Any],
+) -> Iterator[Delayed]:  # fmt: skip
     """Create one array and yield the tasks that write its shards; complete shards of the packed store stay."""
     dtype = series.values.dtype
     rows, row_shape = len(series.steps), tuple(series.values.shape[0 if isinstance(series.values, Rows) else 1 :])
@@ -230,7 +231,7 @@ def _shards(
     tail = tuple(max(n, 1) for n in row_shape)
     node.create_array(
         "value", shape=(rows, *row_shape), dtype=dtype, chunks=(per_chunk, *tail), shards=(per_shard, *tail),
-        compressors=Crc32cCodec(), filters=None, fill_value=0, dimension_names=dims_of(series), attributes=attrs,
+        compressors=Crc32cCodec(), filters=None, fill_value=0, dimension_names=dims, attributes=attrs,
     )  # fmt: skip
     if 0 in row_shape:
         return

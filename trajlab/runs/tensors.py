@@ -14,6 +14,7 @@ from trajlab.errors import MissingData
 from trajlab.runs.disk.element_types import widened
 from trajlab.runs.disk.lazy import lazy
 from trajlab.runs.disk.rows import Rows
+from trajlab.runs.tensor_kinds import architecture_of, layout_of
 
 SPATIAL = {0: (), 1: ("x",), 2: ("y", "x"), 3: ("z", "y", "x")}
 
@@ -100,6 +101,11 @@ class Tensors(Mapping[str, xr.DataArray]):
         """All tensors that are on disk but not here, with the reason."""
         return self.unusable | self.left_out
 
+    def without(self, reasons: Mapping[str, str]) -> "Tensors":
+        """Return the tensors without some, which are left out for a reason each."""
+        series = {name: tensor for name, tensor in self.series.items() if name not in reasons}
+        return Tensors(series, self._attributes, self.unusable, self.left_out | dict(reasons))
+
     def __getitem__(self, name: str) -> xr.DataArray:
         if name not in self.series:
             if name in self.omitted:
@@ -112,7 +118,8 @@ class Tensors(Mapping[str, xr.DataArray]):
             if series.index is not None:
                 coords["index"] = ("sample", series.index, {"long_name": "position in the flat parameter"})
             attrs = {"shape": list(series.shape), "stored_dtype": series.type_names} | self._attributes(name)
-            self._built[name] = xr.DataArray(values, coords, dims_of(series), name, attrs)
+            dims = dims_of(series, attrs.pop("dims", ()))
+            self._built[name] = xr.DataArray(values, coords, dims, name, attrs)
         return self._built[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -127,10 +134,20 @@ class Tensors(Mapping[str, xr.DataArray]):
         )
 
 
-def dims_of(series: Series) -> tuple[str, ...]:
-    """Return a tensor's dims: (step, sample) if it was sampled, else (step, out, in, y, x) as far as it has them."""
+def dims_of(series: Series, names: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return a tensor's dims: (step, sample) if it was sampled, else (step, out, in, y, x) as far as it has them.
+
+    Parameters
+    ----------
+    series
+        The tensor.
+    names
+        Names of its axes, where its module tells others, such as (in, out).
+    """
     if series.index is not None:
         return "step", "sample"
+    if names:
+        return "step", *names
     dims = len(series.shape)
     if dims > 5:
         return ("step", *(f"dim_{i}" for i in range(dims)))
@@ -144,20 +161,6 @@ def module_of(name: str) -> str:
     'layer1.0.conv1'
     """
     return name.rpartition(".")[0]
-
-
-def kind_of(name: str, shape: tuple[int, ...], module_class: str = "") -> str:
-    """Return the kind of a parameter: bias, conv, linear, norm, embedding or other; without a class, by its shape.
-
-    >>> kind_of("conv1.weight", (6, 1, 5, 5)), kind_of("conv1.bias", (6,)), kind_of("bn.weight", (6,), "BatchNorm2d")
-    ('conv', 'bias', 'norm')
-    """
-    if name.rpartition(".")[2].startswith("bias"):
-        return "bias"
-    for word, kind in (("Norm", "norm"), ("Embedding", "embedding"), ("Conv", "conv"), ("Linear", "linear")):
-        if word in module_class:
-            return kind
-    return {0: "other", 1: "norm", 2: "linear"}.get(len(shape), "conv")
 
 
 def natural(name: str) -> list[tuple[int, int, str]]:
@@ -197,12 +200,28 @@ def common_steps(steps: Iterable[np.ndarray]) -> np.ndarray:
     return reduce(np.intersect1d, arrays) if arrays else np.empty(0, np.int64)
 
 
-def attributes_of(facts: Mapping[str, Any], series: Mapping[str, Series]) -> Callable[[str], dict[str, Any]]:
-    """Return a function that returns a parameter's module and kind, by the classes in run.json if it has them."""
-    classes = facts.get("modules", {})
+def attributes_of(
+    facts: Mapping[str, Any], series: Mapping[str, Series], weights: Mapping[str, Series] | None = None
+) -> Callable[[str], dict[str, Any]]:
+    """Return a function that returns a parameter's module, kind, dims and unit axes, and whether training froze it.
+
+    Parameters
+    ----------
+    facts
+        What made the run.
+    series
+        The tensors.
+    weights
+        Of gradients, all parameters, which may be more.
+    """
+    classes, model_type, frozen = facts.get("modules", {}), architecture_of(facts), set(facts.get("frozen") or ())
+    shapes = {name: tensor.shape for name, tensor in {**(weights or {}), **series}.items()}
 
     def attributes(name: str) -> dict[str, Any]:
         module = module_of(name)
-        return {"module": module, "kind": kind_of(name, series[name].shape, classes.get(module, ""))}
+        layout = layout_of(name, shapes, classes.get(module, ""), model_type)
+        axes = {"dims": layout.dims, "unit_axes": list(layout.unit_axes)} if layout.dims else {}
+        still = {"frozen": True} if name in frozen else {}
+        return {"module": module, "kind": layout.kind} | axes | still
 
     return attributes

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from trajlab.runs.disk.rows import Rows
+from trajlab.scan.kernels.causes import UnitShape
 from trajlab.scan.track import Track
 
 
@@ -120,7 +121,7 @@ class Kernel:
     def merge(self, earlier: Any, later: Any) -> Any:
         """Return the total of two neighboring runs of blocks."""
 
-    def summarize(self, total: Any, shape: tuple[int, ...], indices: np.ndarray | None) -> np.ndarray:
+    def summarize(self, total: Any, shape: UnitShape, indices: np.ndarray | None) -> np.ndarray:
         """Return `summary`, (summary) float64, of a tensor of a shape, from the total over all its steps."""
         return np.empty(0)
 

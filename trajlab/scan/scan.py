@@ -15,6 +15,7 @@ from dask.base import tokenize
 from trajlab.errors import BadSetting, MissingData
 from trajlab.scan.block import Kernel, Reduced
 from trajlab.scan.graph import Graph
+from trajlab.scan.kernels.causes import UnitShape
 from trajlab.scan.layout import Layout
 from trajlab.scan.source import Source
 
@@ -87,7 +88,7 @@ def scan(
         gradient_of = _weights_of(array, weights[key], graph) if key in weights else None
         layout.add(key, tokens[key], rows, against, gradient_of, opposite, opposite_reference, indices)
         positions.append(np.searchsorted(steps, recorded[key]))
-        shapes.append(tuple(array.attrs.get("shape", array.shape[1:])))
+        shapes.append(unit_shape(array))
         samples.append(indices)
     results = layout.passes()
     columns, summary = len(kernel.columns), len(kernel.summary)
@@ -138,6 +139,13 @@ def about(tensors: Mapping[str, xr.DataArray]) -> dict[str, np.ndarray]:
         "numel": np.array([int(np.prod(shape, dtype=np.int64)) for shape in shapes], dtype=np.int64),
         "sampled": np.array([int(np.prod(array.shape[1:], dtype=np.int64)) for array in arrays], dtype=np.int64),
     }
+
+
+def unit_shape(array: xr.DataArray) -> UnitShape:
+    """Return the shape of a whole parameter, with its axes over units and whether it has a kernel's taps."""
+    shape = tuple(array.attrs.get("shape", array.shape[1:]))
+    axes = tuple(array.attrs.get("unit_axes", (0,)))
+    return UnitShape(shape, axes, len(shape) > 2 and array.attrs.get("kind", "conv") == "conv")
 
 
 def position_of(array: xr.DataArray, step: int) -> int:
@@ -225,7 +233,7 @@ def _stack(
 
 def _summaries(
     results: list[list[list[Reduced]]], blocks: list[list[tuple[int, int]]], kernel: Kernel,
-    shapes: list[tuple[int, ...]], samples: list[np.ndarray | None],
+    shapes: list[UnitShape], samples: list[np.ndarray | None],
 ) -> np.ndarray:  # fmt: skip
     totals = [[results[group][0][at][1] for group, at in of_tensor] for of_tensor in blocks]
     merged = [[reduce(kernel.merge, of_tensor)] if of_tensor else [] for of_tensor in totals]
@@ -233,7 +241,7 @@ def _summaries(
 
 
 def _summaries_of(
-    totals: list[list[Any]], kernel: Kernel, shapes: list[tuple[int, ...]], samples: list[np.ndarray | None]
+    totals: list[list[Any]], kernel: Kernel, shapes: list[UnitShape], samples: list[np.ndarray | None]
 ) -> np.ndarray:
     out = np.full((len(totals), len(kernel.summary)), np.nan)
     for tensor, (of_tensor, shape, sample) in enumerate(zip(totals, shapes, samples, strict=True)):

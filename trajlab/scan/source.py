@@ -51,7 +51,7 @@ class Source:
             )
         self.shape = tuple(array.attrs.get("shape", data.shape[1:]))
         self.size = int(np.prod(data.shape[1:], dtype=np.int64))
-        self.epsilon = _epsilon(array.attrs.get("stored_dtype", data.dtype.name))
+        self.epsilon = epsilon_of(array.attrs.get("stored_dtype", data.dtype.name))
         self.itemsize = data.dtype.itemsize
         self.block_steps: int | None = array.encoding.get("block_steps")
         self._graph = graph
@@ -120,10 +120,10 @@ def is_sample(array: xr.DataArray) -> bool:
     return math.prod(array.attrs.get("shape", (recorded,))) != recorded
 
 
-def _epsilon(dtype: str) -> float:
+def epsilon_of(dtype: str) -> float:
     """Return the spacing at 1 of a type of floats; 0 for other types.
 
-    >>> _epsilon("bfloat16"), _epsilon("int8")
+    >>> epsilon_of("bfloat16"), epsilon_of("int8")
     (0.0078125, 0.0)
     """
     try:

@@ -11,6 +11,7 @@ from trajlab.scan.as_one_task import as_one_task
 from trajlab.scan.kernels.drift_sums import Pairs
 from trajlab.scan.kernels.term_products import PairProducts
 from trajlab.scan.scan import Tensor, at_step, by_name, position_of, scan
+from trajlab.scan.source import epsilon_of
 from trajlab.statistics.result import Meaning, Sums, annotate, columns_of, pool, stride
 from trajlab.statistics.samples import (
     SAMPLED,
@@ -24,6 +25,12 @@ from trajlab.statistics.samples import (
 from trajlab.statistics.shared_steps import at_shared_steps, totals_over
 from trajlab.statistics.standard_errors import root_error, share_error, total_error
 from trajlab.statistics.zero_transitions import by_cause
+
+LOST = "below_resolution"
+"""Cause of entries whose updates are lost in rounding."""
+
+COARSE = 1e-4
+"""Spacing at 1 from which on a type of floats is coarse: float16, bfloat16 and float8."""
 
 MEANINGS = {
     "norm": Meaning("norm", "weight", "|w_t|₂, samples scaled to the whole tensor"),
@@ -95,7 +102,8 @@ def drift(
         Straightness is known where distances are from the first snapshot.
     unchanged_cause : (parameter, cause)
         Recorded entries whose bits never differed from the reference. Frozen: the whole parameter; structural: the same
-        kernel taps in all filters of a convolution; dead unit: the whole row of a unit; static: the rest.
+        kernel taps in all filters of a convolution; dead unit: all that leads into a unit; below resolution: the type
+        that the tensor is stored in, such as bfloat16, is too coarse for the updates of the network; static: the rest.
     nonfinite : (step, parameter)
         Recorded entries that are NaN or Inf. All else excludes them, and pairs with one such side.
     …_se : as the estimate
@@ -126,7 +134,11 @@ def drift(
     names, tables = zip(*_tables(weight, anchor, Pairs(atol, rtol)).items(), strict=True)
     starts = [parent_weight is None and position_of(array, reference) == 0 for array in by_name(weight).values()]
     of = "itself" if parent_weight is None else "parent"
-    work = partial(_result, names=names, from_start=np.array(starts, bool), alone=parent_weight is None)
+    tensors = by_name(weight).values()
+    spacings = np.array([0.0 if array.attrs.get("frozen") else spacing_of(array) for array in tensors])
+    work = partial(
+        _result, names=names, from_start=np.array(starts, bool), alone=parent_weight is None, spacings=spacings
+    )
     attrs = {"reference": reference, "reference_of": of, "rtol": rtol, "atol": atol} | totals_over(weight)
     return annotate(as_one_task(work, *tables), MEANINGS, **attrs)
 
@@ -146,13 +158,15 @@ def _tables(weight: Tensor, anchor: Tensor | int, kernel: Pairs) -> dict[str, xr
     return tables
 
 
-def _result(*tables: xr.DataArray, names: tuple[str, ...], from_start: np.ndarray, alone: bool) -> xr.Dataset:
+def _result(
+    *tables: xr.DataArray, names: tuple[str, ...], from_start: np.ndarray, alone: bool, spacings: np.ndarray
+) -> xr.Dataset:
     by_table = dict(zip(names, tables, strict=True))
     sums = _with_products(by_table, "sums", "products")
     many = "parameter" in sums.dims
     straight = xr.Variable("parameter", from_start) if many else xr.Variable((), from_start.all())
     result = xr.Dataset(_quantities(sums, straight, alone=alone), sums.coords)
-    cause = by_cause(by_table["unchanged"])
+    cause = _with_resolution(by_cause(by_table["unchanged"]), sums, spacings if many else spacings[0])
     if alone:
         cause = cause.where(sums.squares.notnull().sum("step") > 1)
     result["unchanged_cause"] = cause
@@ -163,6 +177,35 @@ def _result(*tables: xr.DataArray, names: tuple[str, ...], from_start: np.ndarra
         whole["unchanged_cause"] = estimated_counts(cause).sum("parameter", min_count=1)
         result = result.assign({f"total_{name}": total.variable for name, total in whole.data_vars.items()})
     return stride(result)
+
+
+def _with_resolution(cause: xr.DataArray, sums: xr.Dataset, spacings: np.ndarray | float) -> xr.DataArray:
+    """Move entries that never changed to the cause `LOST`, of tensors whose type is too coarse for the updates.
+
+    The size of an update is the median, over all tensors that moved, of the largest RMS change of an entry between
+    snapshots, divided by the root of the number of optimizer steps between them, as of steps in independent directions.
+    It is lost where it is below a quarter of the spacing of the type at 1 times the RMS of the tensor, which is the
+    least that half a unit in the last place can be there.
+    """
+    if not np.any(spacings):
+        return cause
+    step = sums["step"]
+    strides = step.diff("step").reindex(step=step, fill_value=1)
+    moved = np.sqrt(sums.previous_l2 / sums.previous_valid / strides).max("step")
+    size = np.sqrt(sums.squares / sums.finite).max("step").values
+    known = moved.values[np.isfinite(moved.values) & (moved.values > 0)]
+    update = float(np.median(known)) if len(known) else np.nan
+    is_lost = xr.DataArray((spacings / 4 * size > update) & bool(np.isfinite(update)), dims=moved.dims)
+    still = cause.sel(cause=["dead_unit", "frozen", "static"])
+    lost = still.where(is_lost, 0.0).sum("cause", skipna=False).expand_dims(cause=[LOST], axis=-1)
+    kept = cause.where(~is_lost | (cause["cause"] == "structural"), 0.0 * cause)
+    return xr.concat([kept, lost.assign_coords(cause=np.array([LOST], dtype=object))], "cause").transpose(..., "cause")
+
+
+def spacing_of(array: xr.DataArray) -> float:
+    """Return the spacing at 1 of the floats that a tensor was stored in, 0 if they are as fine as float32."""
+    spacing = epsilon_of(str(array.attrs.get("stored_dtype", array.dtype)))
+    return spacing if spacing > COARSE else 0.0
 
 
 def _with_products(tables: dict[str, xr.DataArray], sums: str, products: str) -> xr.Dataset:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -14,7 +15,16 @@ from trajlab.scan.as_one_task import as_one_task
 from trajlab.statistics.logits import ENDS_IN, are_probabilities
 from trajlab.statistics.metrics import LOSSES, metric_name
 from trajlab.statistics.result import Meaning, annotate, stride
-from trajlab.statistics.scores import CONFUSED, PER_CLASS, score_table, task_of
+from trajlab.statistics.scores import (
+    BY_POSITION,
+    CONFUSED,
+    PER_CLASS,
+    SCORES,
+    Extra,
+    extra_of,
+    score_table,
+    task_of,
+)
 from trajlab.statistics.tasks import MSE
 
 AVERAGES = {
@@ -39,6 +49,9 @@ TOLERANCE = 0.01
 MEANINGS = {
     "loss": Meaning("loss on the probe", "1", "mean of −log p(label), or of (output − target)²"),
     "accuracy": Meaning("accuracy", "1", "mean of predicted class = label", share=True),
+    "perplexity": Meaning("perplexity", "1", "exp(loss)"),
+    "top_k_accuracy": Meaning("top-k accuracy", "1", "mean of label among the k largest outputs", share=True),
+    "position_loss": Meaning("loss by position", "1", "mean of −log p(label) over the samples, at each position"),
     "class_accuracy": Meaning("accuracy by class", "1", "hits / targets of the class, its recall", share=True),
     "class_precision": Meaning("precision by class", "1", "hits / predictions of the class", share=True),
     "class_f1": Meaning("F1 by class", "1", "2 hits / (targets + predictions) of the class"),
@@ -96,6 +109,8 @@ def evaluation(
     prune_layers: Sequence[str] = (),
     objective: str = "",
     outputs: str = "",
+    top_k: Sequence[int] = (5,),
+    shift_labels: bool = True,
 ) -> xr.Dataset:
     """Loss, accuracy and F1 on the probe at each snapshot, on training examples, and after pruning.
 
@@ -128,6 +143,11 @@ def evaluation(
     outputs
         What the outputs are: logits, or probabilities. By default they are probabilities if the network returns the
         output of a softmax over its classes, or of labels that of a sigmoid; the attr `outputs` says which was taken.
+    top_k
+        For which k the top-k accuracy is computed, where there are more classes.
+    shift_labels
+        Whether labels that equal the inputs, as models of transformers take them, are shifted: position t is scored by
+        token t + 1. Otherwise the loss would be that of copying the input.
 
     Returns
     -------
@@ -138,6 +158,12 @@ def evaluation(
     accuracy : (step)
         Only for labels. The predicted class is that of the largest output, the first of equal ones; of a single output
         and of several labels, outputs above 0 are positive. Accuracy is the share of right labels.
+    top_k_accuracy : (step, k)
+        Share of labels among the k largest outputs, only for labels of more than k classes.
+    perplexity : (step)
+        Of sequences of labels, (sample, position), such as tokens: exp of the loss.
+    position_loss : (step, position)
+        The loss at each position of the sequences; NaN where no label counts, such as after the last token.
     class_accuracy, class_precision, class_f1 : (step, class)
         Recall, precision and F1 of each class, only for labels; NaN for a class without targets, without predictions,
         or without both. The classes of a single output are the negative and the positive one; of several labels each is
@@ -179,17 +205,23 @@ def evaluation(
     if task.kind:
         given = are_probabilities(str(output.attrs.get(ENDS_IN, "")), task.kind, outputs)
         attrs["outputs"] = "" if task.kind == MSE else "probabilities" if given else "logits"
+    if top_k and min(top_k) < 1:
+        raise BadSetting(f"cannot compute the top-k accuracy of k={min(top_k)}: choose 1 or more")
     confusion = 0 < task.classes <= MOST_CLASSES
-    tables = [score_table(output, probe, objective, outputs, confusion=confusion)]
+    extra = extra_of(probe, task, sorted(set(top_k)), shift=shift_labels)
+    plain = Extra(shift=shift_labels)
+    tables = [score_table(output, probe, objective, outputs, confusion=confusion, extra=extra)]
     train = "train_inputs" in probe and "train_targets" in probe
     if train:
         examples = probe_of(probe, "train")
         attrs["train_sha256"] = examples.attrs["sha256"]
-        tables.append(score_table(replay(layers=[""], probe=examples)[""], examples, objective, outputs))
+        of_examples = replay(layers=[""], probe=examples)[""]
+        tables.append(score_table(of_examples, examples, objective, outputs, extra=plain))
     only = {"prune_only": list(prune_layers)} if prune_layers else {}
     for kind, value in thresholds:
         pruned = observe(replay(layers=[""], **{_SETTING[kind]: value}, **only), Pruned())
-        tables += [score_table(pruned[""], probe, objective, outputs), *(pruned[name] for name in COUNTS)]
+        scores = score_table(pruned[""], probe, objective, outputs, extra=plain)
+        tables += [scores, *(pruned[name] for name in COUNTS)]
     result = as_one_task(partial(_result, train=train, thresholds=tuple(thresholds)), *tables)
     recorded = "" if metrics is None else metric_name("", [str(name) for name in metrics], LOSSES)
     if metrics is not None and recorded:
@@ -277,28 +309,38 @@ def _averages(support: xr.DataArray, predictions: xr.DataArray, hits: xr.DataArr
 
 def _scores(table: xr.DataArray) -> xr.Dataset:
     """Return losses and accuracies from sums."""
-    is_pair = np.array([str(name).startswith(CONFUSED) for name in table["column"].values], bool)
-    pairs, sums = table.isel(column=is_pair), table.isel(column=~is_pair).to_dataset("column")
-    result = {"loss": sums["loss"] / sums["scored"]}
-    classes = sum(str(name).startswith("hits_") for name in sums)
-    if classes:
-        labels = xr.DataArray(np.arange(classes), dims="class", attrs={"long_name": "class", "units": "1"})
-        support, predictions, hits = (
-            xr.concat([sums[f"{name}_{label}"] for label in range(classes)], dim=labels.rename("class"))
-            for name in PER_CLASS
-        )
+    names = [str(name) for name in table["column"].values]
+    sums = table.isel(column=[i for i, name in enumerate(names) if name in SCORES]).to_dataset("column")
+    result: dict[str, Any] = {"loss": sums["loss"] / sums["scored"]}
+    if "right" in sums:
+        result["accuracy"] = sums["right"] / sums["scored"]
+    support, predictions, hits = (_counts(table, f"{name}_", "class", "class") for name in PER_CLASS)
+    if classes := support.sizes["class"]:
         of_class = {
             "accuracy": hits / support, "precision": hits / predictions, "f1": 2 * hits / (support + predictions)
         }  # fmt: skip
-        result["accuracy"] = sums["right"] / sums["scored"]
-        result |= {f"class_{name}": values.transpose("step", "class") for name, values in of_class.items()}
+        result |= {f"class_{name}": values for name, values in of_class.items()}
         result |= _averages(support, predictions, hits)
+        pairs = table.isel(column=[i for i, name in enumerate(names) if name.startswith(CONFUSED)])
         if pairs.size:
             named = {"long_name": "predicted class", "units": "1"}
-            predicted = xr.DataArray(labels.values, dims="predicted", attrs=named)
-            coords = {"step": table["step"], "class": labels, "predicted": predicted}
+            predicted = xr.DataArray(support["class"].values, dims="predicted", attrs=named)
+            coords = {"step": table["step"], "class": support["class"], "predicted": predicted}
             counts = pairs.values.reshape(-1, classes, classes)
             result["confusion"] = xr.DataArray(counts, coords, ("step", "class", "predicted"))
-    elif "right" in sums:
-        result["accuracy"] = sums["right"] / sums["scored"]
+    top = _counts(table, "top_", "k", "k")
+    if top.sizes["k"]:
+        result["top_k_accuracy"] = top / sums["scored"]
+    losses, scored = (_counts(table, f"{name}_", "position", "position") for name in BY_POSITION)
+    if losses.sizes["position"]:
+        result |= {"perplexity": np.exp(result["loss"]), "position_loss": losses / scored.where(scored > 0)}
     return xr.Dataset(result | {name: sums[name] for name in ("scored", "left_out", "nonfinite")})
+
+
+def _counts(table: xr.DataArray, prefix: str, dim: str, words: str) -> xr.DataArray:
+    """Return the columns whose names are a prefix and a number, (step, dim)."""
+    names = [str(name) for name in table["column"].values]
+    at = [i for i, name in enumerate(names) if name.startswith(prefix) and name.removeprefix(prefix).isdigit()]
+    labels = [int(names[i].removeprefix(prefix)) for i in at]
+    counts = table.isel(column=at).drop_vars("column").rename(column=dim)
+    return counts.assign_coords({dim: (dim, labels, {"long_name": words, "units": "1"})})

@@ -10,6 +10,7 @@ from trajlab.scan.as_one_task import as_one_task
 from trajlab.scan.kernels.power_law import FACTS
 from trajlab.scan.kernels.singular_values import Spectra
 from trajlab.scan.scan import Tensor, by_name, scan
+from trajlab.statistics.experts import experts_apart
 from trajlab.statistics.result import Meaning, annotate, columns_of
 
 MEANINGS = {
@@ -91,7 +92,8 @@ def spectrum(weight: Tensor, *, every: int = 1, shuffle: bool = True) -> xr.Data
         Entries that are NaN or Inf; at steps with any, all else is NaN.
 
     Tensors with more than two dims are matrices of the first by all others: convolutions [out, in·height·width].
-    Vectors and scalars are excluded; the attr `not_matrices` names them.
+    A tensor of all experts of a mixture, (expert, out, in), is a matrix for each, named ``experts.up_proj[3]``, and the
+    coord `expert` numbers it. Vectors and scalars are excluded; the attr `not_matrices` names them.
 
     Raises
     ------
@@ -130,7 +132,7 @@ def spectrum(weight: Tensor, *, every: int = 1, shuffle: bool = True) -> xr.Data
     """
     if every < 1:
         raise BadSetting(f"cannot use every={every}: choose 1 or more")
-    tensors = by_name(weight)
+    tensors = experts_apart(by_name(weight))
     matrices = {name: _thinned(array, every) for name, array in tensors.items() if array.ndim > 2}
     vectors = [name for name in tensors if name not in matrices]
     if not matrices:
@@ -140,9 +142,12 @@ def spectrum(weight: Tensor, *, every: int = 1, shuffle: bool = True) -> xr.Data
         )
     shapes = {name: (array.shape[1], int(np.prod(array.shape[2:]))) for name, array in matrices.items()}
     kernel = Spectra(max(min(shape) for shape in shapes.values()), shuffle)
-    table, _ = scan(kernel, matrices[""] if isinstance(weight, xr.DataArray) else matrices)
+    table, _ = scan(kernel, matrices[""] if list(matrices) == [""] and isinstance(weight, xr.DataArray) else matrices)
     sizes = np.array(list(shapes.values())) if table.ndim == 3 else np.array(shapes[""])
     table = table.assign_coords({name: (table.dims[:-2], sizes[..., i]) for i, name in enumerate(("rows", "columns"))})
+    numbers = [array.attrs.get("expert", -1) for array in matrices.values()]
+    if max(numbers) >= 0:
+        table = table.assign_coords(expert=("parameter", numbers, {"long_name": "expert, -1 for others"}))
     result = as_one_task(partial(_result, shuffle=shuffle), table)
     return annotate(result, MEANINGS, every=every, not_matrices=", ".join(vectors))
 

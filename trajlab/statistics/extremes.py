@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
+from trajlab.statistics.roles import APART
 from trajlab.statistics.studies import groups
 
 ENOUGH = 100
@@ -84,6 +85,15 @@ def most_unmoved(result: xr.Dataset) -> Extreme | None:
     """Return the run with the most entries that never changed; None if all changed in every run, or none is known."""
     point = extreme(result["unchanged_cause"].sum(["parameter", "cause"], min_count=1))
     return point if point is not None and point.value > 0 else None
+
+
+def of_weights(array: xr.DataArray) -> xr.DataArray:
+    """Mask biases and norms, unless that leaves none: one that began at zero moves by any multiple of its norm."""
+    if "parameter" not in array.dims or "kind" not in array.coords:
+        return array
+    kinds = array["kind"] if array["kind"].dims == ("parameter",) else array["kind"].isel(run=0, missing_dims="ignore")
+    kept = xr.DataArray(~np.isin(kinds.values, APART), dims="parameter")
+    return array.where(kept) if bool(array.where(kept).notnull().any()) else array
 
 
 def large(array: xr.DataArray) -> xr.DataArray:

@@ -4,12 +4,16 @@ Outputs are compared with class labels, as logits along the dim `unit`, with a l
 their own shape: see `trajlab.statistics.tasks`.
 """
 
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
 import dask.array as da
 import numpy as np
 import xarray as xr
 
 from trajlab.errors import MissingData
 from trajlab.statistics.logits import ENDS_IN, are_probabilities, logits_of
+from trajlab.statistics.next_tokens import with_next_tokens
 from trajlab.statistics.tasks import (
     BINARY,
     CROSS_ENTROPY,
@@ -34,6 +38,39 @@ PER_CLASS = ("support", "said", "hits")
 
 CONFUSED = "confused_"
 """What the columns for each two classes begin with; the class and the predicted class follow."""
+
+BY_POSITION = ("loss_at", "scored_at")
+"""Columns for each position of a sequence: the summed loss and the number of scored targets."""
+
+AT_ONCE = 1 << 22
+"""Logits that are scored at once, so that a large vocabulary takes no more memory."""
+
+
+class Extra(NamedTuple):
+    """What is scored of classes beside loss and accuracy.
+
+    Parameters
+    ----------
+    top_k
+        Largest numbers of predictions among which a label may be.
+    positions
+        Length of a sequence, 0 for none.
+    shift
+        Whether labels that equal the inputs are shifted, see `with_next_tokens`.
+    """
+
+    top_k: tuple[int, ...] = ()
+    positions: int = 0
+    shift: bool = True
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of the columns."""
+        by_position = [f"{name}_{position}" for name in BY_POSITION for position in range(self.positions)]
+        return [*(f"top_{k}" for k in self.top_k), *by_position]
+
+
+PLAIN = Extra()
 
 
 def task_of(output: xr.DataArray, probe: xr.Dataset, objective: str = "") -> Task:
@@ -71,9 +108,18 @@ def task_of(output: xr.DataArray, probe: xr.Dataset, objective: str = "") -> Tas
     return task
 
 
+def extra_of(probe: xr.Dataset, task: Task, top_k: Sequence[int], *, shift: bool) -> Extra:
+    """Return what is scored of classes: top-k accuracy, and of sequences, (sample, position), each position."""
+    if task.kind != CROSS_ENTROPY:
+        return Extra(shift=shift)
+    targets = probe["targets"]
+    return Extra(tuple(k for k in top_k if k < task.outputs), targets.shape[1] if targets.ndim == 2 else 0, shift)
+
+
 def score_table(
-    output: xr.DataArray, probe: xr.Dataset, objective: str = "", scale: str = "", *, confusion: bool = False
-) -> xr.DataArray:
+    output: xr.DataArray, probe: xr.Dataset, objective: str = "", scale: str = "", *, confusion: bool = False,
+    extra: Extra = PLAIN,
+) -> xr.DataArray:  # fmt: skip
     """Score the outputs of each step, (step, column), a task for each chunk of steps; lazily.
 
     Parameters
@@ -88,12 +134,14 @@ def score_table(
         Whether they are "logits" or "probabilities"; by default what the last module of the network tells.
     confusion
         Whether to count also which class is predicted for each class, if each target is the label of one.
+    extra
+        What else is scored of classes.
     """
     task = task_of(output, probe, objective)
     ends_in = str(output.attrs.get(ENDS_IN, ""))
     are_probabilities(ends_in, task.kind, scale)  # raises before anything is computed
     confusion = confusion and task.has_labels
-    targets = probe["targets"].data
+    targets = (with_next_tokens(probe) if extra.shift else probe)["targets"].data
     targets = (targets if isinstance(targets, da.Array) else da.from_array(targets, chunks=-1)).rechunk(-1)
     values = output.transpose("step", ..., "unit") if task.classes else output.transpose("step", ...)
     if task.kind == MULTILABEL:
@@ -101,11 +149,12 @@ def score_table(
     columns = list(SCORES[:-1] if task.kind == MSE else SCORES)
     columns += [f"{name}_{label}" for name in PER_CLASS for label in range(task.classes)]
     columns += [f"{CONFUSED}{a}_{b}" for a in range(task.classes) for b in range(task.classes)] if confusion else []
+    columns += extra.columns
     data = values.data if values.chunks else da.from_array(values.values, chunks=(1, *values.shape[1:]))
     data = data.rechunk({axis: -1 for axis in range(1, data.ndim)})
     table = da.blockwise(
         _scored, (0, -1), data, tuple(range(data.ndim)), targets, tuple(range(-1 - targets.ndim, -1)), task=task,
-        ends_in=ends_in, scale=scale, confusion=confusion, unit_axis=values.dims.index("unit") - 1,
+        ends_in=ends_in, scale=scale, confusion=confusion, unit_axis=values.dims.index("unit") - 1, extra=extra,
         columns=len(columns), new_axes={-1: len(columns)}, concatenate=True, dtype=np.float64, meta=np.empty((0, 0)),
     )  # fmt: skip
     labels = {"step": output["step"], "column": np.array(columns, dtype=object)}
@@ -128,22 +177,35 @@ def along(table: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
 
 def _scored(
     values: np.ndarray, targets: np.ndarray, task: Task, columns: int, ends_in: str, scale: str, confusion: bool,
-    unit_axis: int,
+    unit_axis: int, extra: Extra,
 ) -> np.ndarray:  # fmt: skip
     """Score some steps, (step, column)."""
     coding = coding_of(targets)
     task = task._replace(kind=settled(task, coding, targets.shape, values.shape[1:], unit_axis))
-    rows = values.astype(np.float64)
-    if are_probabilities(ends_in, task.kind, scale):
-        rows = logits_of(rows, task.kind, float(np.finfo(values.dtype).tiny))
+    least = float(np.finfo(values.dtype).tiny) if are_probabilities(ends_in, task.kind, scale) else 0.0
+
+    def logits(part: np.ndarray) -> np.ndarray:
+        part = part.astype(np.float64)
+        return logits_of(part, task.kind, least) if least else part
+
     if task.kind == SOFT:
-        rows, targets = np.moveaxis(rows, unit_axis + 1, -1), np.moveaxis(targets, unit_axis, -1)
-    return np.stack([_score(row, targets, task, coding, confusion)[:columns] for row in rows])
+        values, targets = np.moveaxis(values, unit_axis + 1, -1), np.moveaxis(targets, unit_axis, -1)
+    return np.stack([_score(row, targets, task, coding, confusion, extra, logits)[:columns] for row in values])
 
 
-def _score(values: np.ndarray, targets: np.ndarray, task: Task, coding: Coding, confusion: bool) -> np.ndarray:
+def _score(
+    values: np.ndarray, targets: np.ndarray, task: Task, coding: Coding, confusion: bool, extra: Extra,
+    logits: Callable[[np.ndarray], np.ndarray],
+) -> np.ndarray:  # fmt: skip
     if task.kind == CROSS_ENTROPY:
-        return _of_classes(values.reshape(-1, task.outputs), targets.reshape(-1), confusion)
+        outputs, labels = values.reshape(-1, task.outputs), targets.reshape(-1)
+        rows = max(1, AT_ONCE // task.outputs)
+        if extra.positions:
+            rows = max(rows // extra.positions, 1) * extra.positions
+        starts = range(0, max(len(labels), 1), rows)
+        parts = [_of_classes(logits(outputs[i : i + rows]), labels[i : i + rows], confusion, extra) for i in starts]
+        return np.sum(parts, axis=0)
+    values = logits(values)
     if task.kind in (BINARY, MULTILABEL):
         return _of_logits(values, targets.reshape(values.shape), task, coding, confusion)
     if task.kind == SOFT:
@@ -155,20 +217,32 @@ def _score(values: np.ndarray, targets: np.ndarray, task: Task, coding: Coding, 
     return np.array([nonfinite, finite.sum(), (~finite).sum(), squares.sum(), np.nan])
 
 
-def _of_classes(logits: np.ndarray, labels: np.ndarray, confusion: bool) -> np.ndarray:
-    """Score logits, (target, class), by labels; the predicted class is that of the largest logit."""
+def _of_classes(logits: np.ndarray, labels: np.ndarray, confusion: bool, extra: Extra) -> np.ndarray:
+    """Score logits, (target, class), by labels; the predicted class is that of the largest logit.
+
+    Of equal logits the first counts as the largest, for the top k as well.
+    """
     classes = logits.shape[1]
     finite = np.isfinite(logits)
     scored = finite.all(1) & (labels >= 0) & (labels < classes)
     logits, labels = logits[scored], labels[scored].astype(np.int64)
     top = logits.max(1, keepdims=True)
     spread = np.log(np.exp(logits - top).sum(1)) + top[:, 0]
-    loss = spread - np.take_along_axis(logits, labels[:, None], 1)[:, 0]
+    chosen = np.take_along_axis(logits, labels[:, None], 1)
+    loss = spread - chosen[:, 0]
     predicted = logits.argmax(1)
     counts = [np.bincount(group, minlength=classes) for group in (labels, predicted, labels[predicted == labels])]
     whole = [(~finite).sum(), scored.sum(), (~scored).sum(), loss.sum(), (predicted == labels).sum()]
-    pairs = [np.bincount(labels * classes + predicted, minlength=classes**2)] if confusion else []
-    return np.concatenate([whole, *counts, *pairs]).astype(np.float64)
+    if confusion:
+        counts.append(np.bincount(labels * classes + predicted, minlength=classes**2))
+    if extra.top_k:
+        ties = (logits == chosen) & (np.arange(classes) < labels[:, None])
+        rank = (logits > chosen).sum(1) + ties.sum(1)
+        counts.append(np.array([(rank < k).sum() for k in extra.top_k]))
+    if extra.positions:
+        at = np.flatnonzero(scored) % extra.positions
+        counts += [np.bincount(at, terms, extra.positions) for terms in (loss, None)]
+    return np.concatenate([whole, *counts]).astype(np.float64)
 
 
 def _of_shares(logits: np.ndarray, shares: np.ndarray) -> np.ndarray:

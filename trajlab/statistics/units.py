@@ -1,14 +1,14 @@
 """Units of layers: the parameters that feed them, and small lazy tables of their activity."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting
 from trajlab.scan.kernels.unit_rows import Units
-from trajlab.scan.scan import scan
+from trajlab.scan.scan import scan, unit_shape
 
 Arrays = Mapping[str, xr.DataArray]
 
@@ -34,6 +34,8 @@ class UnitLayer(NamedTuple):
         When a unit is dead, in words.
     has_units
         Whether it is known which axis runs over the units.
+    smooth
+        Whether the activation only tends to its constant.
     """
 
     name: str
@@ -45,6 +47,7 @@ class UnitLayer(NamedTuple):
     can_die: bool | None = True
     dead_at: str = ""
     has_units: bool = True
+    smooth: bool = False
 
 
 def layers_of(activations: Arrays, parameters: Arrays) -> list[UnitLayer]:
@@ -61,14 +64,14 @@ def _of_activations(name: str, array: xr.DataArray) -> UnitLayer:
     rectify = not attrs.get("activation", True) and "nonlinearity" not in attrs
     return UnitLayer(
         name, source, array.sizes["unit"], weight, bias, rectify, attrs.get("can_die", True), attrs.get("dead_at", ""),
-        not attrs.get("unknown_units"),
+        not attrs.get("unknown_units"), bool(attrs.get("smooth")),
     )  # fmt: skip
 
 
 def _of_parameter(name: str, array: xr.DataArray) -> UnitLayer:
     module, _, leaf = name.rpartition(".")
     bias = ".".join(filter(None, [module, leaf.replace("weight", "bias")])) if "weight" in leaf else ""
-    return UnitLayer(module if leaf == "weight" and module else name, module, shape_of(array)[0], name, bias)
+    return UnitLayer(module if leaf == "weight" and module else name, module, units_of(array), name, bias)
 
 
 def _leads_into_units(array: xr.DataArray) -> bool:
@@ -79,6 +82,26 @@ def _leads_into_units(array: xr.DataArray) -> bool:
 def shape_of(array: xr.DataArray) -> tuple[int, ...]:
     """Return the shape of a whole parameter, even if only a sample of its entries was recorded."""
     return tuple(array.attrs.get("shape", array.shape[1:]))
+
+
+def units_of(array: xr.DataArray) -> int:
+    """Return the number of units that a parameter leads into; of a bias, its length."""
+    return unit_shape(array).units
+
+
+def units_first(array: xr.DataArray) -> xr.DataArray:
+    """Return a parameter with its axes over units first, as those of a matrix (in, out) are not."""
+    shape = unit_shape(array)
+    if shape.unit_axes == tuple(range(len(shape.unit_axes))):
+        return array
+    order = (*shape.unit_axes, *(axis for axis in range(len(shape.sizes)) if axis not in shape.unit_axes))
+    sizes = [shape.sizes[axis] for axis in order]
+    attrs = array.attrs | {"shape": sizes, "unit_axes": list(range(len(shape.unit_axes)))}
+    if "index" in array.coords:
+        positions = np.unravel_index(array["index"].values, shape.sizes)
+        index = np.ravel_multi_index([positions[axis] for axis in order], sizes)
+        return array.assign_coords(index=("sample", index)).assign_attrs(attrs)
+    return array.transpose("step", *(array.dims[1 + axis] for axis in order)).assign_attrs(attrs)
 
 
 def on_one_probe(activations: Iterable[Any]) -> dict[str, str]:
@@ -103,16 +126,17 @@ def on_one_probe(activations: Iterable[Any]) -> dict[str, str]:
 
 def nonzero_table(gradient: xr.DataArray) -> xr.DataArray:
     """Mark units with a non-zero gradient of any incoming weight, (step, unit)."""
-    return _marks(gradient, Units(shape_of(gradient)[0], int(np.prod(shape_of(gradient))), "nonzero"))
+    return _marks(gradient, "nonzero")
 
 
 def changed_table(weight: xr.DataArray) -> xr.DataArray:
     """Mark units whose incoming weights changed since the snapshot before, (step, unit); NaN at the first."""
-    return _marks(weight, Units(shape_of(weight)[0], int(np.prod(shape_of(weight))), "changed"))
+    return _marks(weight, "changed")
 
 
-def _marks(array: xr.DataArray, kernel: Units) -> xr.DataArray:
-    table, _ = scan(kernel, array)
+def _marks(array: xr.DataArray, mode: Literal["nonzero", "changed"]) -> xr.DataArray:
+    kernel = Units(units_of(array), int(np.prod(shape_of(array))), mode)
+    table, _ = scan(kernel, units_first(array))
     return table.drop_vars([name for name in table.coords if name != "step"])
 
 

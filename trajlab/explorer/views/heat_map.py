@@ -12,9 +12,10 @@ from trajlab.explorer.context import Context
 from trajlab.explorer.look import chart, color_mapper, hover, marker, plain, step_chart
 from trajlab.explorer.quantity import numbers, row_dim
 from trajlab.explorer.reduction import columns, summary
-from trajlab.explorer.rows import Grid, Row, grid_of, rows_of
+from trajlab.explorer.rows import Row, rows_of
 from trajlab.figures.marks.labels import name_of, shorten
 from trajlab.figures.marks.scale import Scale, scale_for
+from trajlab.statistics.roles import Grid, grid_of
 
 NAMES = 46
 """Rows that are named; of more, every n-th."""

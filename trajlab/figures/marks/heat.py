@@ -8,11 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.colors import LogNorm
 
-from trajlab.figures.marks.colors import MISSING
+from trajlab.figures.marks.colors import MISSING, PAPER
 from trajlab.figures.marks.empty import say_if_empty
-from trajlab.figures.marks.labels import name_rows, name_steps, step_axis, title_of, value_axis, wrap
+from trajlab.figures.marks.labels import name_groups, name_rows, name_steps, step_axis, title_of, value_axis, wrap
 from trajlab.figures.marks.scale import Scale, scale_for
 from trajlab.figures.marks.selection import recorded
+from trajlab.statistics.roles import Group, groups_of
 from trajlab.statistics.studies import run_labels, short_names
 
 FEW = 12
@@ -44,6 +45,9 @@ def heat(
     array = array.transpose(..., columns)
     scale = scale or scale_for(array)
     rows = str(array.dims[0])
+    groups = row_groups(array, rows)
+    if groups is not None:
+        array = array.isel({rows: [member for group in groups for member in group.members]})
     timed = columns == "step" and array.sizes["step"] > FEW
     x = edges(array["step"].values) if timed else np.arange(array.sizes[columns] + 1) - 0.5
     y = np.arange(array.sizes[rows] + 1) - 0.5
@@ -51,7 +55,13 @@ def heat(
     ax.set_facecolor(MISSING)
     mesh = ax.pcolormesh(x, y, values, norm=scale.norm, cmap=scale.colors, rasterized=True)
     ax.set_ylim(array.sizes[rows] - 0.5, -0.5)
-    name_rows(ax, labels(array, rows))
+    if groups is None:
+        name_rows(ax, labels(array, rows))
+    else:
+        sizes = [len(group.members) for group in groups]
+        name_groups(ax, [group.label for group in groups], sizes)
+        for edge in np.cumsum(sizes)[:-1]:
+            ax.axhline(edge - 0.5, color=PAPER, linewidth=0.8)
     if rows not in ("parameter", "layer", "run"):
         ax.set_ylabel(rows)
     if timed:
@@ -67,6 +77,15 @@ def heat(
     if bar:
         color_bar(mesh, [ax], array, scale)
     return mesh
+
+
+def row_groups(array: xr.DataArray, rows: str) -> list[Group] | None:
+    """Return the rows by role where they are many parameters or layers of repeated blocks, else None."""
+    if rows not in ("parameter", "layer") or rows not in array.coords:
+        return None
+    has_kinds = "kind" in array.coords and array["kind"].dims == (rows,)
+    kinds = array["kind"].values.tolist() if has_kinds else []
+    return groups_of([str(name) for name in array[rows].values], kinds)
 
 
 def color_bar(mesh: QuadMesh, axes: Sequence[Axes], array: xr.DataArray, scale: Scale) -> None:

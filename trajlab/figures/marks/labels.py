@@ -103,6 +103,21 @@ def name_rows(ax: Axes, names: Sequence[str], positions: Sequence[float] | None 
     ax.tick_params(axis="y", length=0)
 
 
+def name_groups(ax: Axes, names: Sequence[str], sizes: Sequence[int]) -> None:
+    """Put names beside groups of rows that are counted from the top, the largest groups first while there is room."""
+    ends = np.cumsum(sizes)
+    centers = ends - np.asarray(sizes) / 2 - 0.5
+    room = 0.135 * ends[-1] / max(height_of(ax), 0.135)
+    shown: list[int] = []
+    for group in np.argsort(-np.asarray(sizes), kind="stable"):
+        if all(abs(centers[group] - centers[other]) >= room for other in shown):
+            shown.append(int(group))
+    shown.sort()
+    longest = LONGEST if width_of(ax) < WIDE else 2 * LONGEST
+    ax.set_yticks(centers[shown], [shorten(names[group], longest) for group in shown])
+    ax.tick_params(axis="y", length=0)
+
+
 def name_steps(ax: Axes, steps: np.ndarray) -> None:
     """Put steps below columns of one width, as many as there is room for, the first and the last among them."""
     names = [f"{step:,}" for step in steps]

@@ -9,7 +9,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from trajlab.figures.marks.canvas import tall
-from trajlab.figures.marks.heat import color_bar, heat
+from trajlab.figures.marks.heat import color_bar, heat, row_groups
 from trajlab.figures.marks.labels import shorten_to
 from trajlab.figures.marks.scale import scale_for
 from trajlab.figures.marks.selection import recorded
@@ -30,6 +30,8 @@ def panel(
         what = "is the mean of" if averages_over_runs(array) else "is the first of"
         caption += f" “×n” {what} n runs that differ in their seed." if len(members) < array.sizes["run"] else ""
         caption += f" {MOST} of {len(members)} groups of runs." if len(members) > MOST else ""
+    if row_groups(array, _rows(array)) is not None:
+        caption += " Rows are by role, and in each by block; biases and norms are below."
     if bool(recorded(array).isnull().any()):
         caption += f" {unknown}"
     return Panel(key, title, caption.strip(), size(array), partial(multiples, array, center=center, reach=reach))

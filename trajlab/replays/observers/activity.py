@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from trajlab.replays.observers.constants import Constants, constants_of
+from trajlab.replays.observers.constants import FLAT, Constants, constants_of
 from trajlab.replays.observers.observer import Batch, Layer, Observer, Output
 from trajlab.scan.kernels.activity import ACTIVITY, activity
 
@@ -18,7 +18,8 @@ COLUMNS = (*ACTIVITY, "at_low", "at_high")
 class Activity(Observer):
     """Observer: `COLUMNS` of each unit over all positions of the probe, (unit, column), by name of the layer.
 
-    In attrs: `can_die`, whether the activation has a constant at all, None if unknown, and `dead_at`, in words.
+    In attrs: `can_die`, whether the activation has a constant at all, None if unknown, `dead_at`, in words, and
+    `smooth`, whether it only tends to the constant, so that `is_flat` tells.
 
     Parameters
     ----------
@@ -69,7 +70,22 @@ def kind_of(attrs: Mapping[str, Any]) -> str:
 
 def _described(layer: Layer) -> dict[str, Any]:
     constants = constants_of(layer.attrs)
-    return {"can_die": constants.can_die, "dead_at": constants.words}
+    return {"can_die": constants.can_die, "dead_at": constants.words, "smooth": constants.smooth}
+
+
+def is_flat(squares: np.ndarray, size: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Return which units of a smooth activation are as good as 0 at all positions.
+
+    Parameters
+    ----------
+    squares, size, valid
+        Σh², Σ|h| and the number of finite positions of each unit, (…, unit); NaN where a layer has no unit.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means = size / valid
+        is_known = np.isfinite(means)
+        mean = np.where(is_known, means, 0.0).sum(-1, keepdims=True) / is_known.sum(-1, keepdims=True)
+        return np.sqrt(squares / valid) <= FLAT * mean
 
 
 def _between(batch: Batch, axis: int, *, low: float = -np.inf, high: float = np.inf) -> np.ndarray:

@@ -3,15 +3,26 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+GATED = "Gated "
+"""What the kind of a product of an activation and a linear output begins with; the kind of the activation follows."""
+
 RECTIFIERS = ("ReLU", "ReLUSquaredActivation")
 """0 below 0, by definition."""
 
-VANISHING = ("GELU", "SiLU", "Mish", "Softplus", "Hardswish", "Hardshrink", "Softshrink")
-"""What the names of activations contain that are 0 on a range, or round to it there."""
+SMOOTH = ("GELU", "SiLU", "Mish", "Softplus")
+"""What the names of activations contain that tend to 0 from some value on, and never get there."""
+
+VANISHING = ("Hardswish", "Hardshrink", "Softshrink")
+"""What the names of activations contain that are 0 on a range."""
 
 NEVER = ("Tanh", "Sigmoid", "Softsign", "ELU", "CELU", "SELU", "LogSigmoid", "LeakyReLU", "PReLU", "RReLU",
          "Tanhshrink", "GLU", "Softmin", "Softmax", "Softmax2d", "LogSoftmax")  # fmt: skip
 """Activations without such a range: their units can saturate, but not die."""
+
+
+FLAT = 1e-3
+"""A unit of an activation that vanishes smoothly is dead if the RMS of its output is at most this share of the mean |h|
+of its layer."""
 
 
 class Constants(NamedTuple):
@@ -27,6 +38,8 @@ class Constants(NamedTuple):
         Its lower and upper value; None where it has none.
     exact
         Whether the activation can also be below the lower one.
+    smooth
+        Whether it only tends to the constant: a unit is then dead where it is as good as there, by `FLAT`.
     """
 
     words: str
@@ -34,6 +47,7 @@ class Constants(NamedTuple):
     low: float | None = None
     high: float | None = None
     exact: bool = False
+    smooth: bool = False
 
 
 def is_rectified_later(attrs: Mapping[str, Any]) -> bool:
@@ -60,6 +74,8 @@ def constants_of(attrs: Mapping[str, Any]) -> Constants:
         return Constants("unknown: its activation cannot be observed", None)
     if not kind:
         return Constants("never: it is no activation", False)
+    if kind.removeprefix(GATED) in RECTIFIERS and kind.startswith(GATED):
+        return Constants("h = 0", low=0.0, exact=True)
     if kind in RECTIFIERS or (kind == "LeakyReLU" and attrs.get("negative_slope") == 0):
         return Constants("h = 0", low=0.0)
     if kind in ("ReLU6", "Hardtanh", "Hardsigmoid"):
@@ -67,6 +83,9 @@ def constants_of(attrs: Mapping[str, Any]) -> Constants:
         return Constants(f"h = {low:g} or h = {high:g}", low=float(low), high=float(high))
     if kind == "Threshold" and "value" in attrs:
         return Constants(f"h = {attrs['value']:g}", low=float(attrs["value"]), exact=True)
+    kind = kind.removeprefix(GATED)
+    if any(name in kind for name in SMOOTH):
+        return Constants(f"RMS of h ≤ {FLAT:g} · mean |h| of the layer", low=0.0, exact=True, smooth=True)
     if any(name in kind for name in VANISHING):
         return Constants("h = 0", low=0.0, exact=True)
     if kind in NEVER:

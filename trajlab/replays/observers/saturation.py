@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from trajlab.replays.observers.activity import kind_of
-from trajlab.replays.observers.constants import RECTIFIERS, is_rectified_later
+from trajlab.replays.observers.constants import GATED, RECTIFIERS, is_rectified_later
 from trajlab.replays.observers.observer import Batch, Layer, Observer, Output
 from trajlab.scan.kernels.saturation import SATURATION, Flat, certainty, saturation
 
@@ -104,6 +104,8 @@ class Saturation(Observer):
         return self._elementwise(kind_of(attrs), attrs)
 
     def _elementwise(self, kind: str, attrs: Mapping[str, Any]) -> Rule:
+        if kind.startswith(GATED):
+            return Rule()
         tail = self.sigmoid
         if kind in ("Tanh", "Softsign"):
             flat = Flat(-math.inf, _before(-self.tanh), _after(self.tanh))

@@ -1,5 +1,6 @@
 """Findings: what stands out in a result, in sentences, and the numbers that sum it up."""
 
+import re
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +13,7 @@ from trajlab.reports.findings.finding import Finding, Headlined, nonfinite
 from trajlab.stages import stage_names
 from trajlab.statistics.extremes import last
 from trajlab.statistics.prepare import Result, prepare
+from trajlab.statistics.roles import spoken
 
 MOST = 6
 """Columns of a table of a stage without a choice of its own."""
@@ -26,7 +28,18 @@ def findings(result: xr.Dataset | Result) -> list[Finding]:
     if data.sizes.get("step") == 0:
         return []
     module = _module(stage)
-    return getattr(module, stage)(data) if module else nonfinite(data, "")
+    sentences = getattr(module, stage)(data) if module else nonfinite(data, "")
+    return [finding._replace(text=_by_role(finding.text, data)) for finding in sentences]
+
+
+def _by_role(text: str, data: xr.Dataset) -> str:
+    """Return a sentence in which parameters and layers of repeated blocks are named by their role and block."""
+    rows = {dim: [str(name) for name in data[dim].values] for dim in ("parameter", "layer") if dim in data.coords}
+
+    def said(quoted: re.Match[str]) -> str:
+        return next((spoken(quoted[1], names) for names in rows.values() if quoted[1] in names), quoted[0])
+
+    return re.sub(r"`([^`]+)`", said, text)
 
 
 def headlines(result: xr.Dataset | Result) -> dict[str, xr.DataArray]:

@@ -5,8 +5,9 @@ import xarray as xr
 
 from trajlab.reports.findings.finding import CERTAIN, Finding, nonfinite
 from trajlab.reports.findings.snapshots import unusual_snapshots
-from trajlab.statistics.extremes import extreme, in_run, last, most_unmoved, size_in, total_of, typical
+from trajlab.statistics.extremes import extreme, in_run, last, most_unmoved, of_weights, size_in, total_of, typical
 from trajlab.statistics.result import is_from_start, reference_name
+from trajlab.statistics.roles import grid_of, place_of, spoken
 from trajlab.statistics.studies import facts, telling_facts
 from trajlab.statistics.wording import count, listed, number, share
 
@@ -14,6 +15,9 @@ HEADLINES = ("relative", "distance_l2", "path_length", "straightness", "changed"
 
 OF_THE_PATH = ("path_length", "straightness")
 """Headlines of the path, which begins at the start of the run: they do not fit distances from elsewhere."""
+
+DEEP = 4
+"""Blocks from which on a sentence compares them."""
 
 NOTABLE = 1.25
 """Factor between the medians of groups of runs from which on a finding compares them."""
@@ -82,8 +86,9 @@ def _frozen(same: xr.DataArray, snapshots: xr.DataArray) -> list[Finding]:
 def _layers(result: xr.Dataset) -> list[Finding]:
     if "parameter" not in result.dims:
         return []
-    end = last(result["relative"])
+    end = of_weights(last(result["relative"]))
     usual = typical(end)
+    names = [str(name) for name in result["parameter"].values]
     most, least = extreme(usual), extreme(usual, least=True)
     if most is None or least is None:
         return []
@@ -92,12 +97,28 @@ def _layers(result: xr.Dataset) -> list[Finding]:
     text = f"`{most.at['parameter']}` moved most: {share(most.value)} of its initial norm{runs}"
     if least.at != most.at:
         text += f"; `{least.at['parameter']}` moved least: {share(least.value)}"
-    findings = [Finding(f"{text}.", "relative")]
+    findings = [Finding(f"{text}.", "relative"), *_across_blocks(usual, str(most.at["parameter"]), names)]
     top = extreme(end)
     if runs and top is not None:
         text = f"The largest distance of a tensor in any run is that of `{top.at['parameter']}`{in_run(top)}"
         findings.append(Finding(f"{text}: {share(top.value)} of its initial norm.", "relative"))
     return findings
+
+
+def _across_blocks(usual: xr.DataArray, name: str, names: list[str]) -> list[Finding]:
+    """Report where along the blocks of a deep network the role of a parameter moved least."""
+    place, grid = place_of(name), grid_of(names)
+    if place is None or grid is None or place.role not in grid.roles or len(grid.blocks) < DEEP:
+        return []
+    members = grid.members[grid.roles.index(place.role)]
+    of_role = usual.isel(parameter=members[members >= 0])
+    most, least = extreme(of_role), extreme(of_role, least=True)
+    if most is None or least is None or most.at == least.at:
+        return []
+    role = place.role.removesuffix(".weight")
+    blocks = [spoken(point.at["parameter"], names).partition(" in ")[2] for point in (most, least)]
+    text = f"Over the blocks, `{role}` moved most in {blocks[0]}, {share(most.value)}, and least in {blocks[1]}"
+    return [Finding(f"{text}, {share(least.value)}.", "relative")]
 
 
 def _ends(result: xr.Dataset) -> list[Finding]:

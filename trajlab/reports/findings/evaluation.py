@@ -21,7 +21,7 @@ WORSE = 1.2
 
 def evaluation(result: xr.Dataset) -> list[Finding]:
     """Report the best runs at the end, rises of the loss, the worst class, and the cost of pruning."""
-    parts = (_end, _risen, _gap, _class, _pruning)
+    parts = (_end, _perplexity, _risen, _gap, _class, _pruning)
     return [*nonfinite(result, "loss", "outputs"), *(finding for part in parts for finding in part(result))]
 
 
@@ -45,6 +45,24 @@ def _end(result: xr.Dataset) -> list[Finding]:
             return [Finding(f"{text} ({wording(medians[bottom])}; medians of runs that differ in their seed).", name)]
     text = f"The {words} ends at {wording(float(typical(end)))} in the median run, best{in_run(best)}"
     return [Finding(f"{text} ({wording(best.value)}), worst{in_run(worst)} ({wording(worst.value)}).", name)]
+
+
+def _perplexity(result: xr.Dataset) -> list[Finding]:
+    """Report the perplexity of sequences at the end, and how the loss depends on the position."""
+    if "perplexity" not in result:
+        return []
+    end = float(typical(_at_end(result, "perplexity")))
+    if not np.isfinite(end):
+        return []
+    runs = " (median of the runs)" if "run" in result.dims else ""
+    findings = [Finding(f"The perplexity ends at {number(end)}{runs}.", "perplexity")]
+    losses = typical(_at_end(result, "position_loss"))
+    low, high = extreme(losses, least=True), extreme(losses)
+    if low is not None and high is not None and low.at != high.at:
+        text = f"The loss at the end is lowest at position {low.at['position']}, {number(low.value)}, and highest at"
+        text += f" position {high.at['position']}, {number(high.value)}{runs}."
+        findings.append(Finding(text, "position_loss"))
+    return findings
 
 
 def _risen(result: xr.Dataset) -> list[Finding]:
@@ -74,7 +92,7 @@ def _rise(loss: xr.DataArray, ratio: xr.DataArray, words: str, template: str) ->
 
 
 def _class(result: xr.Dataset) -> list[Finding]:
-    if "class_accuracy" not in result:
+    if "class_accuracy" not in result or "perplexity" in result:
         return []
     end = typical(_at_end(result, "class_accuracy"))
     worst, best = extreme(end, least=True), extreme(end)

@@ -98,8 +98,9 @@ def find_checkpoints(
     MissingData
         No name is of the series.
     """
-    if step_pattern is None and is_checkpoint(folder, formats):
-        return _lone(folder, formats, None if trust else folder)
+    if step_pattern is None and (folder.is_file() or is_checkpoint(folder, formats)):
+        root = folder.parent if folder.is_file() else folder
+        return _lone(folder, formats, None if trust else root)
     source = _chosen_by(step_pattern, [entry.name for entry in folder.iterdir()])
     candidates = find_candidates(folder, source, formats, name_others=step_pattern != RECORDED)
     names, left_aside = candidates.names, candidates.left_aside

@@ -29,13 +29,22 @@ from trajlab.runs.readers.tensor_names import has_network
 from trajlab.runs.tensors import Tensors, attributes_of
 from trajlab.runs.trajectory import Trajectory
 from trajlab.runs.trust import model_description
-from trajlab.schema import GRADIENTS_FOLDER, METRICS_FILE, PROBE_FILE, RUN_FILE, SNAPSHOTS_VERSION
+from trajlab.schema import (
+    ADAPTER_FILE,
+    CONFIG_FILE,
+    GRADIENTS_FOLDER,
+    METRICS_FILE,
+    PROBE_FILE,
+    RUN_FILE,
+    SNAPSHOTS_VERSION,
+)
 
 TEXTS = dict[str, str]
 TYPES: dict[str, Any] = {
     "parameters": list[str], "buffers": list[str], "modules": TEXTS, "tied": TEXTS, "left_out": TEXTS,
     "describe": dict[str, object], "probe": {"sha256": str, "kinds": TEXTS},
-    "steps": {"source": str, "left_aside": TEXTS},
+    "steps": {"source": str, "left_aside": TEXTS}, "frozen": list[str], "config": dict[str, object],
+    "adapter_config": dict[str, object], "adapters": dict[str, dict],
 }  # fmt: skip
 """Types of entries of run.json; of mappings with these keys, those of each."""
 
@@ -112,6 +121,8 @@ def read_folder(
     aliases = {} if facts else tied(tensors)
     if not facts:
         facts = {"steps": {"source": listing.source, "left_aside": listing.left_aside | without_network}}
+        facts |= _config(folder, checkpoints[-1].name, CONFIG_FILE, "config", "model_type")
+        facts |= _config(folder, checkpoints[-1].name, ADAPTER_FILE, "adapter_config", "peft_type")
     if aliases:
         facts["tied"] = aliases
         tensors = {name: tensor for name, tensor in tensors.items() if name not in aliases}
@@ -124,7 +135,7 @@ def read_folder(
     gradients = read_segments(folder / GRADIENTS_FOLDER, shapes)
     return Trajectory(
         Tensors(weights, attributes_of(facts, weights), unusable, left_out),
-        Tensors(gradients, attributes_of(facts, gradients)),
+        Tensors(gradients, attributes_of(facts, gradients, weights)),
         Tensors(buffers),
         metrics=read_metrics(folder, checkpoints[-1].name),
         probe=_probe(folder / PROBE_FILE, facts),
@@ -152,6 +163,18 @@ def _with_checkpoints(folder: Path, formats: Sequence[Format]) -> Path | None:
             if inside.is_dir() and not is_snapshot(inside, formats) and has_steps(inside, formats):
                 return inside
     return None
+
+
+def _config(folder: Path, last: str, file: str, fact: str, entry: str) -> dict[str, Any]:
+    """Return settings in a file beside the weights as a fact; empty where there is none with an entry."""
+    for path in (folder / last / file, folder / file, folder.parent / file):
+        if path.parent == folder.parent and not folder.is_file():
+            continue
+        with suppress(OSError, ValueError):
+            config = parse_json(read_bytes(path)) if path.is_file() else None
+            if isinstance(config, dict) and entry in config:
+                return {fact: config}
+    return {}
 
 
 def read_facts(folder: Path) -> dict[str, Any]:

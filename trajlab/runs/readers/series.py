@@ -12,10 +12,11 @@ from trajlab.errors import DamagedData
 from trajlab.runs.disk.element_types import widen, widened
 from trajlab.runs.disk.lazy import lazy
 from trajlab.runs.disk.rows import Rows
+from trajlab.runs.network_order import network_order
 from trajlab.runs.readers.checkpoints import Checkpoint
 from trajlab.runs.readers.formats import Entry, Header
 from trajlab.runs.readers.tensor_names import Names
-from trajlab.runs.tensors import Series, common_type, natural, widest
+from trajlab.runs.tensors import Series, common_type, widest
 
 BUFFER = re.compile(r"(^|\.)(running_mean|running_var|num_batches_tracked|moving_mean|moving_variance)$")
 PACKED = re.compile(r"(^|\.)(q?weight|qweight|qzeros|g_idx|W_q|[^.]*_packed)(\.|$)|weight$")
@@ -43,7 +44,7 @@ def read_checkpoints(
     -------
     series
         Tensors by name, each with the steps that hold it: in network order where all files keep it, as PyTorch's do,
-        else in natural order of the names. Floats of several precisions are one series of the widest.
+        else as the names tell, see `network_order`. Floats of several precisions are one series of the widest.
     unusable
         Tensors whose shape or kind of number changes between steps, with the reason.
     left_out
@@ -85,7 +86,7 @@ def read_checkpoints(
                 parts.append(_Source(at, number, name, entry, header.load))
     series, unusable = {}, {}
     in_order = all(header.in_network_order for headers in layouts for header in headers)
-    for name in sources if in_order else sorted(sources, key=natural):
+    for name in sources if in_order else sorted(sources, key=network_order):
         parts = sources[name]
         at = np.concatenate([part.checkpoints for part in parts])
         which = np.repeat(np.arange(len(parts)), [len(part.checkpoints) for part in parts])

@@ -106,7 +106,7 @@ def read_store(path: Path, *, trust: bool = False) -> Trajectory:
     groups = {group: dict(_group(path, group, nodes, trust)) for group in (WEIGHTS, GRADIENTS, BUFFERS)}
     return Trajectory(
         Tensors(groups[WEIGHTS], attributes_of(facts, groups[WEIGHTS]), left_out=left_out),
-        Tensors(groups[GRADIENTS], attributes_of(facts, groups[GRADIENTS])),
+        Tensors(groups[GRADIENTS], attributes_of(facts, groups[GRADIENTS], groups[WEIGHTS])),
         Tensors(groups[BUFFERS]),
         metrics=metrics,
         probe=_dataset(path, PROBE, nodes),

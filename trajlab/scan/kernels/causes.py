@@ -1,8 +1,42 @@
 """Why entries never changed, or never got a gradient."""
 
+import math
+from typing import NamedTuple
+
 import numpy as np
 
 CAUSES = ("structural", "dead_unit", "frozen", "static")
+
+
+class UnitShape(NamedTuple):
+    """Shape of a tensor, and what its axes run over.
+
+    Parameters
+    ----------
+    sizes
+        The shape.
+    unit_axes
+        Axes over units.
+    has_taps
+        Whether the axes after the first two are those of a kernel.
+    """
+
+    sizes: tuple[int, ...]
+    unit_axes: tuple[int, ...] = (0,)
+    has_taps: bool = True
+
+    @property
+    def units(self) -> int:
+        """Number of units."""
+        return math.prod(self.sizes[axis] for axis in self.unit_axes) if self.sizes else 1
+
+    def unit_of(self, entries: np.ndarray) -> np.ndarray:
+        """Return the unit of each entry, from its position in the flat tensor."""
+        unit = np.zeros_like(entries)
+        for axis in self.unit_axes if self.sizes else ():
+            within = math.prod(self.sizes[axis + 1 :])
+            unit = unit * self.sizes[axis] + entries // max(within, 1) % self.sizes[axis]
+        return unit
 
 
 def packed(active: np.ndarray) -> np.ndarray | None:
@@ -26,12 +60,12 @@ def inert(active: np.ndarray | None, size: int) -> np.ndarray:
     return ~np.unpackbits(active, count=size).astype(bool)
 
 
-def causes(inert: np.ndarray, shape: tuple[int, ...], indices: np.ndarray | None = None) -> np.ndarray:
+def causes(inert: np.ndarray, shape: UnitShape, indices: np.ndarray | None = None) -> np.ndarray:
     """Count inert entries by cause, (cause) in the order of `CAUSES`.
 
     Each entry counts once, under the first cause that holds: frozen if all entries of the parameter are inert;
-    structural if its kernel tap is inert in all filters of a convolution; dead unit if its whole row, all that
-    leads into one unit, is inert; static otherwise.
+    structural if its kernel tap is inert in all filters of a convolution; dead unit if all that leads into one unit
+    is inert, its row, or of a matrix (in, out) its column; static otherwise.
 
     Parameters
     ----------
@@ -48,7 +82,7 @@ def causes(inert: np.ndarray, shape: tuple[int, ...], indices: np.ndarray | None
 
     >>> inert = np.ones((2, 1, 3, 3), bool)
     >>> inert[:, :, 1, 1] = False
-    >>> causes(inert.ravel(), inert.shape)
+    >>> causes(inert.ravel(), UnitShape(inert.shape))
     array([16.,  0.,  0.,  0.])
     """
     if inert.size == 0 or not inert.any():
@@ -56,10 +90,9 @@ def causes(inert: np.ndarray, shape: tuple[int, ...], indices: np.ndarray | None
     if inert.all():
         return np.array([0.0, 0.0, inert.size, 0.0])
     entries = np.arange(inert.size) if indices is None else indices
-    taps = int(np.prod(shape[2:])) if len(shape) > 2 else 1
+    taps = math.prod(shape.sizes[2:]) if shape.has_taps else 1
     structural = inert & _whole_group_inert(inert, entries % taps, taps) if taps > 1 else np.zeros_like(inert)
-    per_unit = int(np.prod(shape[1:])) if len(shape) > 0 else 1
-    dead = inert & ~structural & _whole_group_inert(inert | structural, entries // per_unit, shape[0] if shape else 1)
+    dead = inert & ~structural & _whole_group_inert(inert | structural, shape.unit_of(entries), shape.units)
     return np.array([structural.sum(), dead.sum(), 0.0, (inert & ~structural & ~dead).sum()], np.float64)
 
 

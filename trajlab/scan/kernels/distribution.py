@@ -16,6 +16,7 @@ from trajlab.runs.disk.rows import Rows
 from trajlab.scan.block import Block, Kernel
 from trajlab.scan.kernels.bars import bar_edges, bars_of_bins, bars_of_row
 from trajlab.scan.kernels.binned_distances import describe_bins
+from trajlab.scan.kernels.causes import UnitShape
 from trajlab.scan.kernels.chance import bridges
 from trajlab.scan.kernels.histogram import KEYS, count_rows, counts_of, finite_range
 from trajlab.scan.kernels.sorted_distances import describe_sorted
@@ -142,7 +143,7 @@ class Distribution(Kernel):
         """Return the edges, which are the same for all blocks."""
         return earlier
 
-    def summarize(self, total: np.ndarray, shape: tuple[int, ...], indices: np.ndarray | None) -> np.ndarray:
+    def summarize(self, total: np.ndarray, shape: UnitShape, indices: np.ndarray | None) -> np.ndarray:
         """Return the edges of the histogram."""
         return total
 

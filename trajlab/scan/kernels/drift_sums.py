@@ -7,7 +7,7 @@ import numpy as np
 
 from trajlab.scan.block import Block, Kernel
 from trajlab.scan.jit import inner, jit
-from trajlab.scan.kernels.causes import CAUSES, causes, either, inert, packed
+from trajlab.scan.kernels.causes import CAUSES, UnitShape, causes, either, inert, packed
 from trajlab.scan.tiles import compact, squares, tile
 
 PAIRS = (
@@ -243,9 +243,9 @@ class Pairs(Kernel):
         """Return the entries that ever changed."""
         return either(earlier, later)
 
-    def summarize(self, total: np.ndarray | None, shape: tuple[int, ...], indices: np.ndarray | None) -> np.ndarray:
+    def summarize(self, total: np.ndarray | None, shape: UnitShape, indices: np.ndarray | None) -> np.ndarray:
         """Count the entries that never changed by cause."""
         if total is None:
             return np.zeros(len(CAUSES))
-        size = int(np.prod(shape)) if indices is None else indices.size
+        size = int(np.prod(shape.sizes)) if indices is None else indices.size
         return causes(inert(total, size), shape, indices)

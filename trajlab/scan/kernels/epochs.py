@@ -13,6 +13,7 @@ import numpy as np
 from trajlab import sizes
 from trajlab.scan.block import Block, Kernel
 from trajlab.scan.jit import exact_inner, exact_jit, jit
+from trajlab.scan.kernels.causes import UnitShape
 from trajlab.scan.kernels.sample_strata import Strata, add_products, strata_of, total_covariance
 from trajlab.scan.tiles import tile
 
@@ -191,7 +192,7 @@ class Epochs(Kernel):
         ends = (min(joined), max(joined))
         return {epoch: sums if epoch in ends else _closed(sums) for epoch, sums in sorted(joined.items())}
 
-    def summarize(self, total: Found, shape: tuple[int, ...], indices: np.ndarray | None) -> np.ndarray:
+    def summarize(self, total: Found, shape: UnitShape, indices: np.ndarray | None) -> np.ndarray:
         """Return `EPOCH` of each epoch, NaN for those without a row."""
         out = np.full((len(self.starts), len(EPOCH)), np.nan)
         for epoch, sums in total.items():

@@ -125,8 +125,9 @@ def certainty(values: np.ndarray, axis: int, unit_axis: int | None, least: float
     Returns
     -------
     array : (unit, column)
-        A position with a value that is NaN or Inf is not valid; all such values are counted. There is no `low`. Of a
-        logarithm, -Inf is a share of 0.
+        A position with a value that is NaN or Inf is not valid; all such values are counted. Nor is one at which all
+        but one share are −0.0, which marks masked ones: it has no choice. There is no `low`. Of a logarithm, -Inf is a
+        share of 0.
 
     Examples
     --------
@@ -137,6 +138,8 @@ def certainty(values: np.ndarray, axis: int, unit_axis: int | None, least: float
     largest = values.max(axis).astype(np.float64)
     sure = (largest > np.log(least)) if logarithm else (largest > least)
     is_finite = finite.all(axis)
+    if values.shape[axis] > 1 and not logarithm:
+        is_finite &= (~np.signbit(values) | (values != 0)).sum(axis) > 1
     parts = [sure & is_finite, is_finite]
     lost = values.shape[axis] - finite.sum(axis)
     if unit_axis is None:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from trajlab.replays.observers.activity import COLUMNS
+from trajlab.replays.observers.activity import COLUMNS, is_flat
 from trajlab.stages.alerts.tables import Key, Tables, count_early
 from trajlab.statistics.metrics import LOSSES, VALIDATION_LOSSES, is_measured, metric_name
 
@@ -79,18 +79,18 @@ def _weights(tables: Tables, early_steps: int, rules: str) -> Iterator[Evidence]
     variances = []
     for i, (name, moments) in enumerate(_rows(table)):
         valid, change, size, not_close = updates.values[i, np.isin(table["step"].values, moments["steps"])].T
+        is_frozen = bool(table["frozen"].values[i])  # it is meant not to change
         columns = _counts(moments)
         rank = tables.get(Key("weight", "rank", name))
-        if rank is not None or rules:
+        if (rank is not None or rules) and not is_frozen:
             columns["not_close"] = not_close
         if rank is not None:
             columns |= {
                 "zeros": moments["zeros"],
                 "variance": moments["m2"] / moments["count"],
-                "change": change / valid,
-                "size": size / valid,
                 "rank": rank.reindex(step=moments["steps"]).values,
             }
+            columns |= {} if is_frozen else {"change": change / valid, "size": size / valid}
             gain = table["fan_in"].values[i] * columns["variance"]
             variances.append(xr.DataArray(gain, {"step": moments["steps"]}, ("step",)))
         yield Evidence(name, "weight", columns)
@@ -154,6 +154,8 @@ def _layers(tables: Tables, early_steps: int, rules: str) -> Iterator[Evidence]:
         columns = {"steps": table["step"].values, "nonfinite": sums["nonfinite"].sum(1)}
         shares = dict.fromkeys(("unsaturated", "relu_active"), sums["active"] / sums["valid"])
         shares["active"] = (sums["valid"] - sums["at_low"]) / sums["valid"]
+        if key.smooth:
+            shares["active"][is_flat(sums["squares"], sums["size"], sums["valid"])] = 0.0
         columns |= {name: shares[name] for name in key.evidence}
         yield Evidence(key.of, "layer", columns)
         valid = sums["valid"].sum(1)

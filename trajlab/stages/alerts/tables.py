@@ -16,7 +16,7 @@ from trajlab.scan.kernels.update_size import Updates
 from trajlab.scan.scan import scan
 from trajlab.stages.alerts.matrix_rank import rank_table
 from trajlab.statistics.metrics import metric_columns
-from trajlab.statistics.units import shape_of
+from trajlab.statistics.units import shape_of, units_of
 
 
 class Key(NamedTuple):
@@ -32,12 +32,15 @@ class Key(NamedTuple):
         The parameter or layer, where a table holds only one.
     evidence
         Names under which rules ask for the activity of a layer.
+    smooth
+        Whether the activation of a layer only tends to its constant.
     """
 
     kind: str
     table: str
     of: str = ""
     evidence: tuple[str, ...] = ()
+    smooth: bool = False
 
 
 Tables = dict[Key, xr.DataArray]
@@ -49,13 +52,14 @@ def weight_tables(weights: Mapping[str, xr.DataArray], *, atol: float, rtol: flo
         return {}
     moments, _ = scan(Moments(), weights)
     updates, _ = scan(Updates(atol, rtol), weights)
-    fan_in = [int(np.prod(shape_of(array)[1:], dtype=np.int64)) for array in weights.values()]
+    fan_in = [int(np.prod(shape_of(array), dtype=np.int64)) // max(units_of(array), 1) for array in weights.values()]
     ranks = {
         Key("weight", "rank", name): rank_table(array, rank_measure)
         for name, array in weights.items()
         if array.ndim > 2 and math.prod(array.shape[1:]) > 0
     }
-    moments = moments.assign_coords(fan_in=("parameter", fan_in))
+    frozen = [bool(array.attrs.get("frozen")) for array in weights.values()]
+    moments = moments.assign_coords(fan_in=("parameter", fan_in), frozen=("parameter", frozen))
     return {Key("weight", "moments"): moments, Key("weight", "updates"): updates} | ranks
 
 
@@ -96,7 +100,7 @@ def layer_tables(activations: Mapping[str, xr.DataArray], *, tanh: Sequence[floa
         evidence = ("unsaturated",) if bounded else ("relu_active",) * bool(relu) + ("active",)
         can_be_dead = not table.attrs.get("unknown_units") and (bounded or table.attrs["can_die"])
         evidence = evidence if can_be_dead else ()
-        tables[Key("layer", "activity", name, evidence)] = table
+        tables[Key("layer", "activity", name, evidence, table.attrs["smooth"])] = table
     return tables
 
 

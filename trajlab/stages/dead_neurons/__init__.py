@@ -12,7 +12,7 @@ from trajlab.scan.as_one_task import as_one_task
 from trajlab.stages.dead_neurons.life_table import MEANINGS as LIFE_TABLE
 from trajlab.stages.dead_neurons.quantities import FRACTIONS, quantities
 from trajlab.statistics.result import Meaning, annotate
-from trajlab.statistics.units import changed_table, layers_of, nonzero_table, on_one_probe, shape_of
+from trajlab.statistics.units import changed_table, layers_of, nonzero_table, on_one_probe, units_of
 
 _SHARE = "over the units of the layer with a known value"
 _PAIR = "count; units known at both snapshots"
@@ -20,10 +20,15 @@ MEANINGS = {
     "active_fraction": Meaning(
         "share of positions where active", "1", "positions with h > 0 / positions with finite h", share=True
     ),
-    "dead": Meaning("dead", "1", "1 if h is the same constant of its activation at all positions of the probe, else 0"),
+    "dead": Meaning(
+        "dead",
+        "1",
+        "1 if h is at the same constant of its activation at all positions of the probe, by `dead_at`, else 0",
+    ),
     "near_dead": Meaning("nearly dead", "1", "1 if h is off the constant at less than min_active_fraction, else 0"),
     "dormant": Meaning("dormant", "1", "1 if E|h| ≤ tau · mean_k E|h_k|, else 0"),
     "dormant_score": Meaning("dormancy score", "1", "E|h| / mean_k E|h_k| over the units of the layer"),
+    "never_positive": Meaning("never positive", "1", "1 if h ≤ 0 at all positions of the probe, else 0"),
     "gradient_dead": Meaning(
         "without gradient", "1", "1 if g = 0 in weight row and bias over `window` recorded steps, else 0"
     ),
@@ -78,19 +83,23 @@ def dead_neurons(
 
     Returns
     -------
-    active_fraction, dead, near_dead, dormant, dormant_score : (step, layer, unit)
+    active_fraction, dead, near_dead, dormant, dormant_score, never_positive : (step, layer, unit)
         State of each unit on the probe, 1 for yes and 0 for no. Rows of layers with fewer units end in NaN. A unit is
         dead if it is stuck at the constant of its activation at all positions: ReLU and its like at 0, ReLU6 at 0 or 6,
-        Hardtanh and Hardsigmoid at a bound, Threshold at its value; GELU, SiLU, Mish, Softplus, Hardswish and shrinks
-        where all outputs are exactly 0. Tanh, Sigmoid, ELU, LeakyReLU and LogSigmoid have no constant: their units are
-        never dead, 0, however negative they are. The coord `dead_at` says which holds for a layer.
+        Hardtanh and Hardsigmoid at a bound, Threshold at its value, Hardswish and shrinks at 0. GELU, SiLU, Mish and
+        Softplus only tend to 0: their units are dead where the RMS of h is at most 0.001 of the layer's mean |h|. Units
+        that are never positive may well transmit: `never_positive` is apart. Tanh, Sigmoid, ELU, LeakyReLU and
+        LogSigmoid have no constant: their units are never dead, 0, however negative they are. The unit of a gated MLP
+        (SwiGLU, GEGLU) is the product that enters the next weight. The coord `dead_at` says which holds for a layer.
     gradient_dead : (step, layer, unit)
         Whether weight row and bias had no gradient over the window that ends at this step; NaN before the first full
         window, and at steps without a gradient, such as the closing snapshot.
     weight_static : (step, layer, unit)
         Whether the unit's weights equal those of the previous snapshot to the bit; NaN at the first.
-    fraction_dead, fraction_near_dead, fraction_dormant, fraction_gradient_dead, fraction_weight_static : (step, layer)
+    fraction_dead, fraction_near_dead, fraction_dormant, fraction_never_positive : (step, layer)
         Shares of the units.
+    fraction_gradient_dead, fraction_weight_static : (step, layer)
+        The same of the proxies.
     died, revived, born : (step, layer)
         Units whose state changed since the previous snapshot; NaN at the first. The number of dead units changes by
         died − revived − born.
@@ -152,7 +161,7 @@ def dead_neurons(
     for kind, table, arrays in (("gradient", nonzero_table, gradients), ("weight", changed_table, weights)):
         for layer in layers:
             for name in (layer.weight, layer.bias)[: 2 if kind == "gradient" else 1]:
-                if name in arrays and shape_of(arrays[name])[0] == layer.units and (kind, name) not in tables:
+                if name in arrays and units_of(arrays[name]) == layer.units and (kind, name) not in tables:
                     tables[kind, name] = table(arrays[name])
     work = partial(
         quantities,

@@ -5,15 +5,21 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from trajlab.replays.observers.activity import COLUMNS
+from trajlab.replays.observers.activity import COLUMNS, is_flat
 from trajlab.stages.dead_neurons.life_table import life_table
 from trajlab.statistics.result import stride
 from trajlab.statistics.units import UnitLayer, at_steps, side_by_side
 
-FRACTIONS = ("dead", "near_dead", "dormant", "gradient_dead", "weight_static")
+FRACTIONS = ("dead", "near_dead", "dormant", "never_positive", "gradient_dead", "weight_static")
 """States of units whose shares are reported."""
 
-OF_ALL_LAYERS = ("fraction_dormant", "fraction_gradient_dead", "fraction_weight_static", "nonfinite")
+OF_ALL_LAYERS = (
+    "fraction_dormant",
+    "fraction_never_positive",
+    "fraction_gradient_dead",
+    "fraction_weight_static",
+    "nonfinite",
+)
 """Quantities whose totals are over all layers, also those whose units cannot be dead."""
 
 
@@ -83,11 +89,15 @@ def _on_probe(
 ) -> tuple[dict[str, xr.DataArray], dict[str, xr.DataArray]]:
     """Return the state of each unit, and changes of state to be counted, from sums over the probe."""
     is_valid = sums.valid > 0
-    answers = [(layer.rectify, layer.can_die is True, layer.can_die is False) for layer in layers]
-    rectify, can_die, cannot_die = (xr.DataArray(list(column), dims="layer") for column in zip(*answers, strict=True))
-    stuck = (sums.at_low == sums.valid) | (sums.at_high == sums.valid)
+    answers = [(layer.rectify, layer.can_die is True, layer.can_die is False, layer.smooth) for layer in layers]
+    rectify, can_die, cannot_die, smooth = (
+        xr.DataArray(list(column), dims="layer") for column in zip(*answers, strict=True)
+    )
+    flat = sums.squares.copy(data=is_flat(sums.squares.values, sums["size"].values, sums.valid.values))
+    stuck = (sums.at_low == sums.valid) | (sums.at_high == sums.valid) | (flat & smooth)
     dead = (stuck & can_die).where(is_valid & (can_die | cannot_die))
-    nearly = ((sums.valid - np.fmax(sums.at_low, sums.at_high)) / sums.valid < min_active_fraction) & can_die
+    off = (sums.valid - np.fmax(sums.at_low, sums.at_high)) / sums.valid
+    nearly = ((off < min_active_fraction) | stuck) & can_die
     value = xr.where(rectify, sums.positive, sums["size"]) / sums.valid
     mean = value.sum("unit") / value.count("unit")
     before = dead.shift(step=1)
@@ -100,6 +110,7 @@ def _on_probe(
         "near_dead": nearly.where(is_valid & (can_die | cannot_die)),
         "dormant": (value <= tau * mean).where(is_valid),
         "dormant_score": value / mean,
+        "never_positive": (sums.positive == 0).where(is_valid),
     }
     counts = {
         "died": ((before == 0) & (dead == 1)).where(both),

@@ -1,0 +1,53 @@
+"""Checkpoints of transformers bring their network, built from config.json."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import trajlab
+from trajlab.errors import BadSetting, MissingData, UntrustedCode
+
+transformers = pytest.importorskip("transformers")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two checkpoints as the Trainer saves them, of a Llama whose lm_head is tied."""
+    config = transformers.LlamaConfig(
+        vocab_size=20, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2,
+        tie_word_embeddings=True,
+    )  # fmt: skip
+    for step in (10, 20):
+        torch.manual_seed(step)
+        transformers.LlamaForCausalLM(config).save_pretrained(tmp_path / f"checkpoint-{step}")
+    return tmp_path
+
+
+def test_build_from_config__losses_are_those_of_the_model_that_was_saved(folder):
+    tokens = np.random.default_rng(0).integers(20, size=(3, 6))
+    result = trajlab.run("evaluation", trajlab.open(folder), probe=(tokens, tokens)).compute()
+    assert result.step.values.tolist() == [10, 20]
+    for step, loss in zip((10, 20), result.loss.values, strict=True):
+        model = transformers.LlamaForCausalLM.from_pretrained(folder / f"checkpoint-{step}")
+        with torch.no_grad():
+            expected = model(torch.tensor(tokens), labels=torch.tensor(tokens)).loss.item()
+        assert loss == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"auto_map": {"AutoModel": "code.Model"}}, UntrustedCode, "code of its own"),
+        ({"architectures": ["NoSuchModel"]}, MissingData, "no model of this name"),
+        ({"architectures": ["pipeline"]}, MissingData, "no model of this name"),
+        ({"num_attention_heads": "many"}, BadSetting, "from its config.json"),
+        ({"architectures": None}, MissingData, "it names no model"),
+    ],
+)
+def test_build_from_config__refuses_what_is_no_model_of_transformers(folder, change, error, message):
+    for path in folder.glob("*/config.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(error, match=message):
+        trajlab.run("evaluation", trajlab.open(folder), probe=(np.zeros((2, 4), int), np.zeros((2, 4), int)))

@@ -1,0 +1,69 @@
+"""Findings on the attention of heads."""
+
+import xarray as xr
+
+from trajlab.reports.findings.finding import Finding, nonfinite
+from trajlab.statistics.extremes import Extreme, extreme, in_run, last
+from trajlab.statistics.wording import number, share
+
+HEADLINES = ("relative_entropy", "first", "largest", "distance")
+
+CHANGE = 0.1
+"""Smallest change of a share that is reported."""
+
+SINK = 2.0
+"""Multiple of uniform attention from which on a head is said to attend to the first token."""
+
+
+def attention(result: xr.Dataset) -> list[Finding]:
+    """Report the sharpest head, attention sinks, what changed most, and how far heads reach."""
+    findings = nonfinite(result, "relative_entropy", "shares")
+    return [*findings, *_sharpest(result), *_sink(result), *_changed(result), *_reach(result)]
+
+
+def _head(point: Extreme) -> str:
+    return f"head {int(point.at['head'])} of `{point.at['layer']}`{in_run(point)}"
+
+
+def _sharpest(result: xr.Dataset) -> list[Finding]:
+    end = last(result["relative_entropy"])
+    low, high = extreme(end, least=True), extreme(end)
+    if low is None or high is None:
+        return []
+    text = f"Attention is sharpest in {_head(low)} at the end: {share(low.value)} of the entropy of uniform attention"
+    text += f", {share(high.value)} in {_head(high)}" if high.at != low.at else ""
+    return [Finding(f"{text}.", "heads")]
+
+
+def _sink(result: xr.Dataset) -> list[Finding]:
+    point = extreme(last(result["first"]))
+    if point is None:
+        return []
+    uniform = float(last(result["uniform"]).sel(point.at))
+    if point.value < SINK * uniform:
+        return []
+    text = f"{_head(point)} gives {share(point.value)} of its attention to the first token at the end"
+    return [Finding(f"{text[:1].upper()}{text[1:]}; uniform attention would give {share(uniform)}.", "first")]
+
+
+def _changed(result: xr.Dataset) -> list[Finding]:
+    array = result["relative_entropy"]
+    start, end = array.isel(step=0, drop=True), last(array)
+    findings = []
+    for words, least in (("rose", False), ("fell", True)):
+        point = extreme(end - start, least=least)
+        if point is not None and (-point.value if least else point.value) >= CHANGE:
+            before, after = float(start.sel(point.at)), float(end.sel(point.at))
+            text = f"The relative entropy of attention {words} most in {_head(point)}"
+            findings.append(Finding(f"{text}: from {share(before)} to {share(after)}.", "relative_entropy"))
+    return findings
+
+
+def _reach(result: xr.Dataset) -> list[Finding]:
+    end = last(result["distance"])
+    near, far = extreme(end, least=True), extreme(end)
+    if near is None or far is None or near.at == far.at:
+        return []
+    text = f"{_head(far)} looks farthest at the end, {number(far.value)} positions on average"
+    text = f"{text[:1].upper()}{text[1:]}, {_head(near)} the least far, {number(near.value)}"
+    return [Finding(f"{text}.", "distance")]

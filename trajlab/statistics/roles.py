@@ -1,0 +1,129 @@
+"""Parameters of repeated blocks by role and block: ``layers.3.mlp.up_proj.weight`` has a role in ``layers.3``."""
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+MANY = 40
+"""Rows from which on those of repeated blocks are shown by role."""
+
+APART = ("bias", "norm")
+"""Kinds of parameters that are shown below all others."""
+
+
+class Place(NamedTuple):
+    """Where a parameter of a repeated block is: ``layers.3.mlp.up.weight`` has role mlp.up.weight in layers.3."""
+
+    block: str
+    role: str
+
+
+class Grid(NamedTuple):
+    """Parameters of repeated blocks by role and block.
+
+    Attributes
+    ----------
+    roles, blocks
+        Names along the two axes, in network order.
+    members
+        Positions of the parameters, (role, block); -1 where a block lacks the role.
+    """
+
+    roles: list[str]
+    blocks: list[str]
+    members: np.ndarray
+
+
+class Group(NamedTuple):
+    """Rows of one role, in the order of the blocks.
+
+    Attributes
+    ----------
+    label
+        The role, or the name of a parameter that is in no repeated block.
+    members
+        Positions of the rows.
+    """
+
+    label: str
+    members: tuple[int, ...]
+
+
+def place_of(name: str) -> Place | None:
+    """Split a name at its first number, or return None if it has none.
+
+    >>> place_of("layers.3.mlp.up.weight")
+    Place(block='layers.3', role='mlp.up.weight')
+    """
+    match = re.fullmatch(r"((?:[^.]+\.)*?\d+)\.(.+)", name)
+    return Place(match[1], match[2]) if match else None
+
+
+def grid_of(names: Sequence[str]) -> Grid | None:
+    """Arrange the parameters of repeated blocks by role and block; None if no role is in two blocks."""
+    places = [place_of(name) for name in names]
+    blocks_of: dict[str, list[str]] = {}
+    for place in places:
+        if place is not None:
+            blocks_of.setdefault(place.role, []).append(place.block)
+    roles = [role for role, blocks in blocks_of.items() if len(blocks) > 1]
+    if not roles:
+        return None
+    blocks = list(dict.fromkeys(place.block for place in places if place is not None and place.role in roles))
+    members = np.full((len(roles), len(blocks)), -1)
+    for position, place in enumerate(places):
+        if place is not None and place.role in roles:
+            members[roles.index(place.role), blocks.index(place.block)] = position
+    return Grid(roles, blocks, members)
+
+
+def groups_of(names: Sequence[str], kinds: Sequence[str] = ()) -> list[Group] | None:
+    """Return many rows by role, biases and norms below all others; None if they are few or no role is repeated.
+
+    Parameters
+    ----------
+    names
+        Names of the rows, in network order.
+    kinds
+        Kinds of parameters, if they are known.
+
+    Examples
+    --------
+    >>> names = [f"h.{block}.{role}" for block in range(30) for role in ("ln.weight", "mlp.weight")]
+    >>> [(group.label, group.members[:2]) for group in groups_of(names, ["norm", "linear"] * 30)]
+    [('mlp', (1, 3)), ('ln', (0, 2))]
+    """
+    grid = grid_of(names) if len(names) > MANY else None
+    if grid is None:
+        return None
+    rows: dict[str, list[int]] = {}
+    for position, name in enumerate(names):
+        place = place_of(name)
+        rows.setdefault(place.role if place is not None and place.role in grid.roles else name, []).append(position)
+    below = {position for position, kind in enumerate(kinds) if kind in APART}
+    groups = [Group(_without_weight(label), tuple(members)) for label, members in rows.items()]
+    return sorted(groups, key=lambda group: group.members[0] in below)
+
+
+def spoken(name: str, names: Sequence[str]) -> str:
+    """Return a parameter as a sentence names it: its role and block, if it is of repeated blocks, else its name.
+
+    >>> spoken("h.3.mlp.c_proj.weight", ["h.3.mlp.c_proj.weight", "h.4.mlp.c_proj.weight"])
+    '`mlp.c_proj` in block 3'
+    >>> spoken("layer1.0.conv1.weight", ["layer1.0.conv1.weight", "layer2.0.conv1.weight"])
+    '`conv1` in `layer1.0`'
+    >>> spoken("fc.weight", ["fc.weight", "0.weight", "2.weight"])
+    '`fc.weight`'
+    """
+    place, grid = place_of(name), grid_of(names)
+    if place is None or grid is None or place.role not in grid.roles or "." not in place.role:
+        return f"`{name}`"
+    stems = {block.rpartition(".")[0] for block in grid.blocks}
+    block = f"block {place.block.rpartition('.')[2]}" if len(stems) == 1 else f"`{place.block}`"
+    return f"`{_without_weight(place.role)}` in {block}"
+
+
+def _without_weight(role: str) -> str:
+    return role.removesuffix(".weight")
