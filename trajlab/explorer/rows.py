@@ -36,8 +36,8 @@ class Row(NamedTuple):
     folded: bool = False
 
 
-class Place(NamedTuple):
-    """Where a parameter of a repeated block is: ``layers.3.mlp.up.weight`` has role mlp.up.weight in layers.3."""
+class BlockParameter(NamedTuple):
+    """Parameter of a numbered block: ``layers.3.mlp.up.weight`` has the role mlp.up.weight in the block layers.3."""
 
     block: str
     role: str
@@ -97,31 +97,33 @@ def matches(name: str, pattern: str) -> bool:
     return fnmatchcase(name, pattern) if set("*?[") & set(pattern) else pattern in name
 
 
-def place_of(name: str) -> Place | None:
+def block_parameter(name: str) -> BlockParameter | None:
     """Split a name at its first number, or return None if it has none.
 
-    >>> place_of("layers.3.mlp.up.weight")
-    Place(block='layers.3', role='mlp.up.weight')
+    >>> block_parameter("layers.3.mlp.up.weight")
+    BlockParameter(block='layers.3', role='mlp.up.weight')
     """
     match = re.fullmatch(r"((?:[^.]+\.)*?\d+)\.(.+)", name)
-    return Place(match[1], match[2]) if match else None
+    return BlockParameter(match[1], match[2]) if match else None
 
 
 def grid_of(names: Sequence[str]) -> Grid | None:
     """Arrange the parameters of repeated blocks by role and block; None if no role is in two blocks."""
-    places = [place_of(name) for name in names]
+    parameters = [block_parameter(name) for name in names]
     blocks_of: dict[str, list[str]] = {}
-    for place in places:
-        if place is not None:
-            blocks_of.setdefault(place.role, []).append(place.block)
+    for parameter in parameters:
+        if parameter is not None:
+            blocks_of.setdefault(parameter.role, []).append(parameter.block)
     roles = [role for role, blocks in blocks_of.items() if len(blocks) > 1]
     if not roles:
         return None
-    blocks = list(dict.fromkeys(place.block for place in places if place is not None and place.role in roles))
+    blocks = list(
+        dict.fromkeys(parameter.block for parameter in parameters if parameter is not None and parameter.role in roles)
+    )
     members = np.full((len(roles), len(blocks)), -1)
-    for position, place in enumerate(places):
-        if place is not None and place.role in roles:
-            members[roles.index(place.role), blocks.index(place.block)] = position
+    for position, parameter in enumerate(parameters):
+        if parameter is not None and parameter.role in roles:
+            members[roles.index(parameter.role), blocks.index(parameter.block)] = position
     return Grid(roles, blocks, members)
 
 
@@ -130,8 +132,8 @@ def _by_role(names: Sequence[str]):
     roles: dict[str, int] = {}
     ranks = []
     for name in names:
-        place = place_of(name)
-        ranks.append(roles.setdefault(name if place is None else place.role, len(roles)))
+        parameter = block_parameter(name)
+        ranks.append(roles.setdefault(name if parameter is None else parameter.role, len(roles)))
     return lambda position: (ranks[position], position)
 
 
