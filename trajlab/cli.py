@@ -106,22 +106,39 @@ def info(
     key: Key = None,
     parameters: Parameters = None,
     trust: Trust = False,
+    follow: Annotated[
+        bool, typer.Option(help="Print a line whenever the run has grown, until its Recorder closes it or ctrl-C.")
+    ] = False,
 ) -> None:
     """Show what a run holds and what it lacks: steps, gaps, parameters, sizes. No tensor is read."""
     from rich.console import Console
 
-    from trajlab.running.show_inventory import show_inventory
+    from trajlab.running.follow import follow as follow_run
+    from trajlab.running.show_inventory import show_growth, show_inventory
     from trajlab.runs.inventory import inventory
     from trajlab.runs.open import open as open_trajectory
     from trajlab.runs.open import runs_in
 
     reading: dict[str, Any] = {"step_pattern": step_pattern, "series": series, "key": key, "parameters": parameters}
     console = Console(soft_wrap=True)
-    for number, path in enumerate(list(runs_in(run).values()) or [run]):
-        if number:
-            console.print()
-        trajectory = open_trajectory(path, trust=trust, **reading)
-        show_inventory(inventory(trajectory), console, tensors=tensors)
+    shown: dict[str, Any] = {}
+
+    def show() -> bool:
+        for name, path in (runs_in(run) or {"": run}).items():
+            trajectory = open_trajectory(path, trust=trust, **reading)
+            if name in shown:
+                show_growth(name, shown[name], trajectory, console)
+            else:
+                if shown:
+                    console.print()
+                show_inventory(inventory(trajectory), console, tensors=tensors)
+            shown[name] = trajectory
+        return False
+
+    if follow:
+        follow_run(run, show)
+    else:
+        show()
 
 
 @app.command()
@@ -489,6 +506,9 @@ def explore(
     probe: Probe = None,
     device: Device = None,
     trust: Trust = False,
+    follow: Annotated[
+        bool, typer.Option(help="Read runs that are still being written again and again, and show them as they grow.")
+    ] = False,
 ) -> None:
     """Look around in runs and results: a page with heat maps, layers, two moments and all runs, until ctrl-C.
 
@@ -505,7 +525,7 @@ def explore(
         paths, host=host, port=port, browser=browser, results=results,
         stages=[name.strip() for name in stages.split(",") if name.strip()] or None,
         step_pattern=step_pattern, series=series, key=key, parameters=parameters, model=model, probe=inputs,
-        device=device, trust=trust,
+        device=device, trust=trust, follow=follow,
     )  # fmt: skip
 
 

@@ -79,7 +79,9 @@ def serve(tmp_path_factory):
             command, stdout=subprocess.PIPE, text=True, env=os.environ | {"XDG_CACHE_HOME": str(cache)}
         )
         processes.append(process)
-        return process.stdout.readline().strip()
+        address = process.stdout.readline().strip()
+        assert address.startswith("http://127.0.0.1:"), "the page did not start; its error is above"
+        return address
 
     yield start
     for process in processes:
@@ -102,13 +104,15 @@ def address(serve, study, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def browser():
-    """Return a browser; tests are skipped where there is none."""
+    """Return a context of a browser, whose cache all tests share; they are skipped where there is none."""
     api = pytest.importorskip("playwright.sync_api", reason="tests in a browser need playwright")
     if CHROMIUM is None:
         pytest.skip("tests in a browser need chromium")
     with api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
+        yield browser.new_context(
+            viewport={"width": 1300, "height": 900}, color_scheme="light", reduced_motion="reduce"
+        )
         browser.close()
 
 
@@ -123,9 +127,9 @@ class Looking:
         Errors and warnings of its console, errors of its scripts, and requests to other hosts.
     """
 
-    def __init__(self, browser):
-        self.page = browser.new_context(viewport={"width": 1300, "height": 900}, color_scheme="light").new_page()
-        self.page.set_default_timeout(60_000)
+    def __init__(self, context):
+        self.page = context.new_page()
+        self.page.set_default_timeout(240_000)
         self.complaints = []
         self.page.on(
             "console",
@@ -159,6 +163,9 @@ class Looking:
         self.page.mouse.move(*self.point(title, last, y))
         self.page.mouse.up()
 
+    def tab(self, name):
+        self.page.locator(".bk-tab", has_text=name).click()
+
     def address_holds(self, text):
         self.page.wait_for_function("(text) => decodeURIComponent(window.location.search).includes(text)", arg=text)
 
@@ -171,5 +178,24 @@ def looking(browser):
     """Return a page in a browser; it must not complain."""
     shown = Looking(browser)
     yield shown
-    shown.page.context.close()
+    shown.page.close()
     assert shown.complaints == []
+
+
+@pytest.fixture
+def drawn(tmp_path):
+    """Return a function that computes the results of a path and draws the page without a browser."""
+    pytest.importorskip("panel", reason="the page needs trajlab[explore]")
+    from trajlab.explorer.arrays import Arrays
+    from trajlab.explorer.explore import collection_of
+    from trajlab.explorer.page import Page
+
+    def draw(path, *, stages=(), **state):
+        collection = collection_of(path, results=tmp_path / "computed", stages=stages)
+        collection.start()
+        collection.wait()
+        page = Page(collection, Arrays())
+        page.selection.param.update(**state)
+        return page
+
+    return draw

@@ -1,21 +1,19 @@
 """The page from Python, and its command."""
 
+import gc
+import socket
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
 
 import trajlab
-from tests.command_line import call
-from trajlab.errors import BadSetting, MissingData
-from trajlab.explorer.explore import require_panel
+from trajlab.errors import BadSetting, MissingData, TrajlabError
+from trajlab.explorer.explore import collection_of, require_panel, serve
 
 pn = pytest.importorskip("panel", reason="the page needs trajlab[explore]")
-
-
-def trajlab_command(*arguments):
-    return subprocess.run([sys.executable, "-m", "trajlab", *map(str, arguments)], capture_output=True, text=True)
 
 
 def test_a_notebook_gets_a_panel_object_that_can_be_served(example):
@@ -46,30 +44,42 @@ def test_without_the_extra_the_error_says_what_to_install(monkeypatch):
         require_panel()
 
 
-def test_errors_are_one_line(tmp_path):
-    done = call("explore", tmp_path / "nowhere", "--no-browser")
-    assert done.returncode == 1 and done.stdout == ""
-    assert len(done.stderr.splitlines()) == 1 and "nowhere" in done.stderr
+def test_a_path_of_nothing_is_an_error(tmp_path):
+    with pytest.raises(MissingData, match="nowhere"):
+        serve([tmp_path / "nowhere"], host="127.0.0.1", port=0, browser=False, stages=[])
 
 
-def test_a_port_in_use_is_an_error_of_one_line(address, study):
-    port = address.partition("?")[0].rstrip("/").rpartition(":")[2]
-    done = trajlab_command("explore", study, "--port", port, "--no-browser")
-    assert done.returncode == 1 and port in done.stderr and len(done.stderr.splitlines()) == 1
+def test_a_port_in_use_is_an_error(study):
+    with socket.create_server(("127.0.0.1", 0)) as server, warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # tornado leaves its socket open
+        port = server.getsockname()[1]
+        with pytest.raises(TrajlabError, match=f"cannot listen on 127.0.0.1:{port}"):
+            serve([study], host="127.0.0.1", port=port, browser=False, stages=[])
+        gc.collect()
 
 
 def test_the_table_of_runs_has_facts_and_end_values(study):
+    from trajlab.explorer.arrays import Arrays
     from trajlab.explorer.context import Context
-    from trajlab.explorer.explore import collection_of
     from trajlab.explorer.look import LIGHT
-    from trajlab.explorer.quantity import Arrays
     from trajlab.explorer.selection import Selection
     from trajlab.explorer.views.runs import end_values
 
-    collection = collection_of(
-        study, results=None, stages=[], step_pattern=None, model=None, probe=None, device=None, trust=False
-    )
+    collection = collection_of(study, stages=[])
     context = Context(collection, Selection(), LIGHT, Arrays())
     assert np.allclose(end_values(context)["loss, last"], [0.01, 0.1, 1.0])
     assert context.facts()["run-1"] == {"lr": 0.1, "note": context.facts()["run-0"]["note"], "seed": 1}
     assert context.quantity == ("", "")
+
+
+@pytest.mark.slow
+def test_a_notebook_shows_the_page(tmp_path):
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    code = "import trajlab\ntrajlab.explore(trajlab.example(), stages=['drift'])"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # those of Jupyter
+        nbclient.NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    outputs = [output.data for output in notebook.cells[0].outputs if "data" in output]
+    assert any("panel.models" in str(data) or "bk-" in str(data) for data in outputs)
+    assert not any(output.output_type == "error" for output in notebook.cells[0].outputs)

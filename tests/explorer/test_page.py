@@ -1,107 +1,51 @@
-"""The page in a browser."""
+"""The page in a browser. A page takes seconds to load, so a test follows one visit through several views."""
 
 import io
 
 import numpy as np
 import pandas as pd
+import pytest
 
 import trajlab
-from tests.explorer.conftest import HOSTILE
+from tests.explorer.conftest import FIND, HOSTILE, run_of
 from trajlab.running.compute import write
 
 HEAT = "relative distance from the start"
 
 
-def test_the_overview_shows_facts_metrics_and_a_heat_map(looking, address):
+def test_the_overview_selects_searches_and_zooms(looking, address):
     looking.open(address)
     looking.see(HEAT)
     looking.see("by role and block")
     looking.see("loss")
     looking.reads("12, steps 0 to 110")
-
-
-def test_a_click_selects_step_and_row_and_stands_in_the_address(looking, address):
-    looking.open(address)
     looking.click(HEAT, 60, 1.5)
     looking.address_holds("step=60")
     looking.address_holds("row=layers.0.down.weight")
-    looking.see("step 60")
-
-
-def test_a_brush_zooms_all_views_and_reset_shows_all_steps(looking, address):
-    looking.open(address)
-    looking.drag(HEAT, 28, 72, 1.5)
-    looking.address_holds("window=[30,+70]")
-    looking.page.get_by_text("Layer", exact=True).click()
-    looking.see("layers.0.up.weight")
-    looking.page.get_by_role("button", name="show all steps").click()
-    looking.page.wait_for_function("() => !location.search.includes('window')")
-
-
-def test_the_address_restores_the_state_and_back_goes_back(looking, address):
-    looking.open(address, "&view=Layer&row=layers.2.up.weight&step=40")
-    looking.see("layers.2.up.weight")
-    looking.see("values at step 40")
-    looking.page.get_by_text("Two moments", exact=True).click()
-    looking.reads("step 0 → b: step 40")
-    looking.address_holds("view=Two+moments")
-    looking.page.go_back()
-    looking.see("values at step 40")
-
-
-def test_an_address_that_is_not_readable_is_named(looking, address):
-    looking.open(address, "&step=zebra&view=nowhere&run=none&row=none")
-    looking.reads("not readable in view, step")
-    looking.see(HEAT)
-
-
-def test_the_player_moves_the_step(looking, address):
-    looking.open(address, "&view=Layer&row=layers.0.up.weight&step=0")
-    looking.see("values at step 0")
-    looking.page.locator("button.play").click()
-    looking.see("values at step 110")
-
-
-def test_two_moments_rank_layers_by_their_change(looking, address):
-    looking.open(address, "&view=Two+moments&run=run-2&row=layers.1.up.weight&step=110&before=100")
-    looking.see("values of layers.1.up.weight")
-    looking.reads("rows of layers.1.up.weight that changed most")
-    looking.reads("0.0909")  # 1 + 11 against 1 + 10 times the weights
-
-
-def test_runs_correlate_a_fact_with_an_end_value(looking, address):
-    looking.open(address, "&view=Runs&fact=lr&outcome=loss,+last")
-    looking.see("ρ = 1.00, p = 0.333 by permutation, 3 runs")
-    looking.page.locator(".tabulator-cell", has_text="run-2").wait_for()
-    looking.page.locator(".tabulator-cell", has_text=HOSTILE).first.wait_for()
-
-
-def test_another_metric_is_shown(looking, address):
-    looking.open(address)
+    looking.see("by role and block · step 60")
     looking.page.get_by_label("metric").select_option("accuracy")
     looking.see("accuracy")
     looking.address_holds("metric=accuracy")
-
-
-def test_samples_say_why_there_are_none(looking, address):
-    looking.open(address, "&view=Samples")
-    looking.reads("no embedding")
-
-
-def test_search_and_order_of_rows(looking, address):
-    looking.open(address)
-    looking.see(HEAT)
+    looking.drag(HEAT, 28, 72, 1.5)
+    looking.address_holds("window=[30,+70]")
     field = looking.page.get_by_placeholder("mlp")
     field.fill("*up*")
     field.press("Enter")
     looking.address_holds("find=*up*")
     looking.click(HEAT, 60, 1.5)
     looking.address_holds("row=layers.1.up.weight")
+    looking.tab("Layer")
+    looking.see("layers.1.up.weight · relative distance")
+    looking.page.get_by_role("button", name="show all steps").click()
+    looking.page.wait_for_function("() => !window.location.search.includes('window')")
 
 
-def test_the_table_and_the_code_give_the_array_of_the_view(looking, address):
-    looking.open(address, "&view=Layer&row=layers.0.up.weight")
-    looking.see("layers.0.up.weight")
+def test_a_layer_is_restored_plays_and_gives_its_numbers_and_back_goes_back(looking, address):
+    looking.open(address, "&view=Layer&row=layers.0.up.weight&step=100")
+    looking.see("layers.0.up.weight · relative distance")
+    looking.see("values at step 100")
+    looking.see("singular values at step 100")
+    looking.see("quantiles of the values")
     with looking.page.expect_download() as download:
         looking.page.get_by_text("download CSV").click()
     table = pd.read_csv(io.StringIO(download.value.path().read_text()), index_col=0)
@@ -111,24 +55,99 @@ def test_the_table_and_the_code_give_the_array_of_the_view(looking, address):
     values = scope["array"].sel(run="run-1").values
     assert np.allclose(values, table["run-1"])
     assert np.allclose(values, 0.1 * np.arange(12), atol=1e-5)
+    with looking.page.expect_download() as download:
+        looking.page.get_by_title("Download SVG").first.click()
+    assert download.value.path().read_text().startswith("<svg") and download.value.suggested_filename == "trajlab.svg"
+    looking.page.locator("button.play").click()
+    looking.see("values at step 110")
+    looking.address_holds("step=110")
+    looking.page.keyboard.press("ArrowLeft")
+    looking.see("values at step 100")
+    looking.page.keyboard.press("ArrowRight")
+    looking.see("values at step 110")
+    looking.page.keyboard.press("3")
+    looking.reads("step 0 → b: step 110")
+    looking.address_holds("view=Two+moments")
+    looking.page.go_back()
+    looking.see("values at step 110")
 
 
-def test_dark_keeps_the_state(looking, address):
-    looking.open(address, "&view=Layer&row=layers.2.up.weight")
-    looking.see("layers.2.up.weight")
+def test_moments_runs_and_samples(looking, address):
+    state = "&view=Two+moments&run=run-2&row=layers.1.up.weight&step=110&before=100&fact=lr&outcome=loss,+last"
+    looking.open(address, state)
+    looking.see("values of layers.1.up.weight")
+    looking.reads("rows of layers.1.up.weight that changed most")
+    looking.reads("0.0909")  # 1 + 11 against 1 + 10 times the weights
+    looking.tab("Runs")
+    looking.see("ρ = 1.00, p = 0.333 by permutation, 3 runs")
+    looking.page.locator(".tabulator-cell", has_text="run-2").wait_for()
+    looking.page.locator(".tabulator-cell", has_text=HOSTILE).first.wait_for()
+    looking.tab("Before a step")
+    looking.reads("There is no change_points of run-2.")
+    looking.tab("Samples")
+    looking.reads("There is no embedding of run-2.")
+
+
+def test_an_address_that_is_not_readable_is_named_and_dark_keeps_the_state(looking, address):
+    looking.open(address, "&step=zebra&view=nowhere&run=none&row=layers.2.up.weight")
+    looking.reads("not readable in view, step")
+    looking.see(HEAT)
     looking.page.get_by_role("button", name="dark").click()
     looking.page.wait_for_url("**theme=dark**")
-    looking.see("layers.2.up.weight")
+    looking.address_holds("row=layers.2.up.weight")
+    looking.see(HEAT)
     assert looking.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(21, 24, 28)"
 
 
-def test_a_folder_of_results_alone_is_shown(looking, serve, tmp_path):
+@pytest.mark.slow
+def test_a_run_that_grows_is_followed_in_a_browser(looking, serve, checkpoints, tmp_path):
+    array = np.arange(12, dtype=np.float32).reshape(2, 6)
+    folder = checkpoints({"a.weight": array}, folder=tmp_path / "run")
+    looking.open(serve(folder, "--stages", "drift", "--follow"))
+    looking.see(HEAT)
+    looking.reads("last step 1")
+    for step in (2, 3):
+        checkpoints({"a.weight": array[:1] + step}, steps=[step], folder=folder)
+        looking.reads(f"last step {step}")
+        looking.reads(f"{step + 1}, steps 0 to {step}")
+    looking.page.wait_for_function(
+        f"(title) => {{ const view = ({FIND})(title); return view != null && view.frame.x_range.end > 3.4 }}", arg=HEAT
+    )
+
+
+@pytest.mark.slow
+def test_a_folder_of_results_alone_in_a_browser(looking, serve, tmp_path):
     write({tmp_path / "drift.zarr": trajlab.run("drift", trajlab.example())})
     looking.open(serve(tmp_path))
     looking.see(HEAT)
     looking.reads("only its results are shown")
 
 
-def test_one_snapshot_is_shown(looking, serve, tmp_path, checkpoints):
-    looking.open(serve(checkpoints({"a.w": np.ones((1, 2, 2), np.float32)}), "--stages", "drift"))
-    looking.see("distance")
+def test_a_folder_of_results_alone_is_shown(drawn, tmp_path):
+    write({tmp_path / "drift.zarr": trajlab.run("drift", trajlab.example())})
+    page = drawn(tmp_path)
+    assert HEAT in page.views["Overview"].map.drawn.figure.title.text.text
+    assert "only its results are shown" in page.views["Overview"].facts.object
+
+
+def test_a_url_is_shown(drawn):
+    trajlab.pack(run_of(0, 0.1), "memory://explored/run.zarr")
+    page = drawn("memory://explored/run.zarr", stages=["drift"])
+    assert HEAT in page.views["Overview"].map.drawn.figure.title.text.text
+    assert page.context.collection.source.paths["run"] is not None
+
+
+def test_a_fault_of_a_view_is_said_and_leaves_the_others(drawn, checkpoints, monkeypatch, caplog):
+    page = drawn(checkpoints({"a.w": np.ones((2, 2, 2), np.float32)}), stages=["drift"])
+    monkeypatch.setattr("trajlab.explorer.views.layer.Layer.update", lambda view: 1 / 0)
+    page.selection.view = "Layer"
+    assert "This view failed" in page.failure.object and "ZeroDivisionError" in caplog.text
+    page.selection.view = "Overview"
+    assert page.failure.object == ""
+
+
+def test_one_snapshot_is_shown(drawn, checkpoints):
+    page = drawn(checkpoints({"a.w": np.ones((1, 2, 2), np.float32)}), stages=["drift"])
+    assert "distance" in page.views["Overview"].map.drawn.figure.title.text.text
+    page.selection.view = "Layer"
+    assert "a.w" in page.views["Layer"].series.drawn.figure.title.text.text

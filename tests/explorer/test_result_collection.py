@@ -1,11 +1,14 @@
+import shutil
+import time
+
 import numpy as np
 import pytest
 import xarray as xr
 
 import trajlab
-from trajlab.explorer.result_collection import FAILED, MISSING, READY, WAITING, ResultCollection, cheapest_first
+from trajlab.errors import BadSetting
+from trajlab.explorer.result_collection import FAILED, MISSING, READY, WAITING, ResultCollection
 from trajlab.explorer.source import source_of
-from trajlab.stages import stage_names
 
 
 def computed(source, folder, stages):
@@ -77,20 +80,59 @@ def test_stopping_leaves_nothing_half_written(folder, tmp_path):
     assert not list((tmp_path / "kept").glob("*")) if (tmp_path / "kept").exists() else True
 
 
-def test_all_stages_are_computed_and_sums_of_weights_first():
-    assert sorted(cheapest_first()) == stage_names()
-    assert cheapest_first()[0] == "drift"
-    assert cheapest_first().index("spectrum") < cheapest_first().index("embedding")
+def until(condition):
+    for _ in range(30_000):
+        if condition():
+            return
+        time.sleep(0.01)
+    pytest.fail("the collection did not follow in five minutes")
 
 
-def test_a_value_aside_arrives_and_an_error_takes_its_place(folder, tmp_path):
-    collection = ResultCollection(source_of(folder), tmp_path, stages=[])
-    version = collection.version
-    assert collection.aside("sum", lambda: 1 + 1) is None
-    assert collection.aside("fault", lambda: 1 / 0) is None
-    for _ in range(500):
-        if collection.version == version + 2:
-            break
-        collection._stopping.wait(0.01)
-    assert collection.aside("sum", lambda: 3) == 2
-    assert isinstance(collection.aside("fault", lambda: 3), ZeroDivisionError)
+def test_a_run_that_grows_is_computed_anew_and_old_results_are_removed(checkpoints, tmp_path, monkeypatch):
+    monkeypatch.setattr("trajlab.explorer.result_collection.POLL", 0.01)
+    array = np.arange(12, dtype=np.float32).reshape(2, 6)
+    folder = checkpoints({"w": array}, folder=tmp_path / "run")
+    collection = ResultCollection(source_of(folder), tmp_path / "kept", stages=["drift", "spectrum"], follow=True)
+    collection.start()
+    for steps in (2, 3, 4, 5):
+        until(lambda steps=steps: collection.results.get("drift", {}).get("step", np.empty(0)).size == steps)
+        first = collection.results["drift"]["relative"]
+        version = collection.version
+        checkpoints({"w": array[:1] + steps}, steps=[steps], folder=folder)
+        until(lambda version=version: collection.version > version)
+        assert first.sizes["step"] == first.values.shape[0] == steps  # a view that reads late reads what it opened
+    collection.stop()
+    assert len(list((tmp_path / "kept").glob("*/drift.zarr"))) == 1
+    assert collection.source.runs["run"].steps.tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_new_run_appears_and_a_damaged_one_stays_as_it_was(study, tmp_path):
+    folder = tmp_path / "study"
+    shutil.copytree(study, folder)
+    collection = ResultCollection(source_of(folder), tmp_path / "kept", stages=[], follow=True)
+    shutil.copytree(study / "run-0.zarr", folder / "run-9.zarr")
+    (folder / "run-1.zarr" / "zarr.json").write_text("{")
+    collection.look_again()
+    assert list(collection.source.runs) == ["run-0", "run-1", "run-2", "run-9"]
+    assert collection.readings == 1 and "run-1" in collection.trouble
+    collection.look_again()
+    assert collection.readings == 1
+
+
+def test_a_file_that_is_cut_short_is_waited_for(checkpoints, tmp_path):
+    folder = checkpoints({"w": np.ones((2, 6), np.float32)}, folder=tmp_path / "run")
+    collection = ResultCollection(source_of(folder), tmp_path / "kept", stages=[], follow=True)
+    checkpoints({"w": np.ones((1, 6), np.float32)}, steps=[2], folder=folder)
+    file = folder / "checkpoint-2" / "model.safetensors"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:20])
+    collection.look_again()
+    assert collection.trouble and collection.source.runs["run"].steps.tolist() == [0, 1]
+    file.write_bytes(whole)
+    collection.look_again()
+    assert not collection.trouble and collection.source.runs["run"].steps.tolist() == [0, 1, 2]
+
+
+def test_runs_in_memory_cannot_be_followed(example):
+    with pytest.raises(BadSetting, match="in memory"):
+        ResultCollection(source_of(example), follow=True)

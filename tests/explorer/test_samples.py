@@ -6,9 +6,9 @@ import xarray as xr
 
 pytest.importorskip("bokeh", reason="the page needs trajlab[explore]")
 
+from trajlab.explorer.arrays import Arrays  # noqa: E402
 from trajlab.explorer.context import Context  # noqa: E402
 from trajlab.explorer.look import LIGHT  # noqa: E402
-from trajlab.explorer.quantity import Arrays  # noqa: E402
 from trajlab.explorer.result_collection import ResultCollection  # noqa: E402
 from trajlab.explorer.selection import Selection  # noqa: E402
 from trajlab.explorer.source import source_of  # noqa: E402
@@ -24,8 +24,8 @@ def embedding():
     )  # fmt: skip
 
 
-def shown(embedding, **state):
-    collection = ResultCollection(source_of({"embedding": embedding}))
+def shown(result, **state):
+    collection = ResultCollection(source_of({result.attrs["stage"]: result}))
     view = Samples(Context(collection, Selection(**state), LIGHT, Arrays()))
     view.update()
     return view

@@ -1,13 +1,13 @@
 """What every view of a page needs: the collection, the selection, the colors, and the parts of results they select."""
 
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from trajlab.explorer.arrays import Arrays
 from trajlab.explorer.look import Look
-from trajlab.explorer.quantity import Arrays, chosen, maps_of, of_run, row_dim
+from trajlab.explorer.quantity import chosen, maps_of, of_run, row_dim
 from trajlab.explorer.result_collection import ResultCollection
 from trajlab.explorer.selection import Selection
 from trajlab.explorer.step_axis import StepAxis
@@ -35,7 +35,8 @@ class Context:
 
     def __init__(self, collection: ResultCollection, selection: Selection, look: Look, arrays: Arrays):
         self.collection, self.selection, self.look, self.arrays = collection, selection, look, arrays
-        self._maps: tuple[tuple[int, ...], dict[str, dict[str, xr.DataArray]]] | None = None
+        self._maps: tuple[tuple[tuple[str, int], ...], dict[str, dict[str, xr.DataArray]]] | None = None
+        self._axis: tuple[tuple[int, int], StepAxis] | None = None
 
     @property
     def results(self) -> dict[str, xr.Dataset]:
@@ -65,9 +66,15 @@ class Context:
         """Runs of the lines."""
         return [run for run in self.selection.runs if run in self.runs] or self.runs
 
-    @cached_property
+    @property
     def axis(self) -> StepAxis:
         """Axis of the steps of all runs."""
+        key = self.collection.readings, len(self.collection.results)
+        if self._axis is None or self._axis[0] != key:
+            self._axis = key, self._steps()
+        return self._axis[1]
+
+    def _steps(self) -> StepAxis:
         runs = self.collection.source.runs.values()
         steps = [run.steps for run in runs if len(run.steps)] or [
             result["step"].values for result in self.results.values() if "step" in result.dims
@@ -91,7 +98,7 @@ class Context:
     def maps(self) -> dict[str, dict[str, xr.DataArray]]:
         """Return the variables that a heat map can show, by result."""
         results = self.results
-        key = tuple(map(id, results.values()))
+        key = tuple((name, self.collection.revision(name)) for name in results)
         if self._maps is None or self._maps[0] != key:
             variables = {name: maps_of(result) for name, result in results.items()}
             self._maps = key, {name: arrays for name, arrays in variables.items() if arrays}
@@ -152,12 +159,36 @@ class Context:
         if variable not in self.results.get(result, ()):
             return None
         array = self.results[result][variable]
+        positions = chosen(array, self.selection.at, keep=keep)
+        if "run" in array.dims:
+            of_all = (result, variable, "", tuple(positions.items()), self.collection.revision(result))
+            loaded = self.arrays.peek(of_all)
+            if loaded is not None:
+                return of_run(loaded, run)
+            self.arrays.fetch(of_all, array.isel(positions))  # the other runs may be looked at next
         whole = of_run(array, run)
         if whole is None:
             return None
-        positions = chosen(array, self.selection.at, keep=keep)
-        key = (result, variable, run if "run" in array.dims else "", tuple(positions.items()), id(self.results[result]))
+        key = (result, variable, run if "run" in array.dims else "", tuple(positions.items()),
+               self.collection.revision(result))  # fmt: skip
         return self.arrays.load(key, whole.isel(positions))
+
+    def result_of_run(self, name: str, variable: str) -> xr.Dataset | None:
+        """Return the result of a stage for the run of the heat map, if it has a variable; None if there is none."""
+        result = self.results.get(name)
+        if result is None or variable not in result:
+            return None
+        if "run" in result.dims:
+            runs = [str(run) for run in result["run"].values]
+            return result.isel(run=runs.index(self.run)) if self.run in runs else None
+        return result
+
+    def why_absent(self, name: str) -> str:
+        """Have a result that a view waits for computed next, and write in a sentence why it is not there yet."""
+        self.collection.hurry(name)
+        state = self.collection.states.get(name)
+        reason = "" if state is None else f" ({state.word}{': ' + state.detail if state.detail else ''})"
+        return f"There is no {name} of {self.labels[self.run]}{reason}."
 
     def position(self, dim: str) -> int:
         """Return the position that is shown along a free dim of the variable."""

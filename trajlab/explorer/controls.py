@@ -4,6 +4,7 @@ from html import escape
 from typing import Any
 
 import panel as pn
+import xarray as xr
 
 from trajlab.explorer.context import Context
 from trajlab.explorer.quantity import free_dims, labels_of
@@ -14,6 +15,20 @@ from trajlab.figures.marks.labels import name_of
 
 ALL_RUNS = 12
 """Runs that the list of runs shows at once."""
+
+
+def definitions(result: xr.Dataset, variable: str) -> str:
+    """Return the definition of a variable as HTML, and below it, folded, those of all variables of its result."""
+    own = str(result[variable].attrs.get("definition", ""))
+    first = f'<p class="soft"><b>{escape(variable)}</b>{f" = {escape(own)}" if own else ""}</p>'
+    entries = [
+        f"<dt>{escape(str(name))}{f' [{escape(unit)}]' if (unit := str(array.attrs.get('units', ''))) else ''}</dt>"
+        f"<dd>{escape(name_of(array))}{f': {escape(text)}' if (text := str(array.attrs.get('definition', ''))) else ''}"
+        f"; dims {escape(', '.join(map(str, array.dims)))}</dd>"
+        for name, array in result.data_vars.items()
+    ]
+    stage = escape(str(result.attrs.get("stage", "")))
+    return f"{first}<details><summary>definitions of {stage}</summary><dl>{''.join(entries)}</dl></details>"
 
 
 class Controls:
@@ -92,10 +107,7 @@ class Controls:
         arrays = maps.get(result, {})
         _fill(self.variable, {f"{name_of(array)} ({name})": name for name, array in arrays.items()}, variable)
         array = context.variable
-        definition = "" if array is None else str(array.attrs.get("definition", ""))
-        self.definition.object = (
-            f'<p class="soft"><b>{escape(variable)}</b> = {escape(definition)}</p>' if definition else ""
-        )
+        self.definition.object = "" if array is None else definitions(context.results[result], variable)
         dims = [] if array is None else free_dims(array)
         if [select.label for select in self.at] != dims:
             self.at.objects = [self._at(dim) for dim in dims]

@@ -11,6 +11,7 @@ from typing import Any
 from trajlab.errors import BadSetting, MissingData
 from trajlab.explorer.result_collection import ResultCollection
 from trajlab.explorer.source import Shown, source_of
+from trajlab.running.follow import follow as follow_path
 from trajlab.runs.disk.paths import as_path
 from trajlab.stages import stage
 
@@ -28,6 +29,7 @@ def explore(
     probe: Any = None,
     device: str | None = None,
     trust: bool = False,
+    follow: bool = False,
     theme: str = "light",
 ) -> Any:
     """Show runs and results as a page of views with one selection; missing results are computed in the background.
@@ -45,6 +47,8 @@ def explore(
         As in `trajlab.open`.
     model, probe, device
         As in `trajlab.run`.
+    follow
+        Show runs that are still being written as they grow; see `ResultCollection`.
     theme
         Colors: light or dark.
 
@@ -62,14 +66,14 @@ def explore(
     require_panel()
     import panel as pn
 
+    from trajlab.explorer.arrays import Arrays
     from trajlab.explorer.page import TICK, Page
-    from trajlab.explorer.quantity import Arrays
 
     if "ipykernel" in sys.modules:
         pn.extension("tabulator", inline=True)
     collection = collection_of(
         shown, results=results, stages=stages, step_pattern=step_pattern, series=series, key=key,
-        parameters=parameters, model=model, probe=probe, device=device, trust=trust,
+        parameters=parameters, model=model, probe=probe, device=device, trust=trust, follow=follow,
     )  # fmt: skip
     page = Page(collection, Arrays(), theme=theme)
     collection.start()
@@ -80,16 +84,17 @@ def explore(
 def collection_of(
     shown: Shown | Iterable[Shown],
     *,
-    results: str | Path | None,
-    stages: Sequence[str] | None,
-    step_pattern: str | None,
-    model: Any,
-    probe: Any,
-    device: str | None,
-    trust: bool,
+    results: str | Path | None = None,
+    stages: Sequence[str] | None = None,
+    step_pattern: str | None = None,
     series: str | None = None,
     key: str | None = None,
     parameters: str | None = None,
+    model: Any = None,
+    probe: Any = None,
+    device: str | None = None,
+    trust: bool = False,
+    follow: bool = False,
 ) -> ResultCollection:
     """Open what is to be shown; see `explore`. Nothing is computed before `ResultCollection.start`."""
     for name in stages or ():
@@ -100,6 +105,7 @@ def collection_of(
         None if results is None else as_path(results),
         stages=stages,
         settings={name: value for name, value in settings.items() if value is not None},
+        follow=follow,
     )
 
 
@@ -131,10 +137,12 @@ def serve(paths: Sequence[Path], *, host: str, port: int, browser: bool, theme: 
     if not 0 <= port <= 65_535:
         raise BadSetting(f"cannot listen on port {port}: choose 0 to 65535")
     require_panel()
+    if options.get("follow"):
+        _await(paths, **{name: options[name] for name in READING if name in options})
     collection = collection_of(list(paths), **options)
 
+    from trajlab.explorer.arrays import Arrays
     from trajlab.explorer.page import served_page
-    from trajlab.explorer.quantity import Arrays
     from trajlab.explorer.server import LOCAL, PageServer
 
     arrays = Arrays()
@@ -158,6 +166,16 @@ def serve(paths: Sequence[Path], *, host: str, port: int, browser: bool, theme: 
         server.run(ready)
     finally:
         collection.stop()
+
+
+def _await(paths: Sequence[Path], **reading: Any) -> None:
+    """Wait until there is something to show at each path, as a run that has just begun has no snapshot."""
+    for path in paths:
+        follow_path(path, lambda path=path: bool(source_of(path, **reading)))  # type: ignore[misc]
+
+
+READING = ("step_pattern", "series", "key", "parameters", "trust")
+"""Options of `trajlab.open`."""
 
 
 def require_panel() -> None:

@@ -1,5 +1,6 @@
 """Colors and type of the page, light and dark, and the figures that all views are made of."""
 
+from base64 import b64encode
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -8,6 +9,8 @@ from bokeh.events import Reset, SelectionGeometry, Tap
 from bokeh.models import (
     BoxSelectTool,
     ColorMapper,
+    CustomAction,
+    CustomJS,
     FixedTicker,
     HoverTool,
     LinearColorMapper,
@@ -25,6 +28,22 @@ from matplotlib.colors import LogNorm, to_hex
 from trajlab.explorer.step_axis import StepAxis
 from trajlab.figures.marks.colors import CATEGORIES, GRID, INK, MISSING, PAPER
 from trajlab.figures.marks.scale import Scale
+
+_SVG = (
+    b"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 24 24'><text x='12' y='16' font-size='11' "
+    b"font-weight='bold' text-anchor='middle' font-family='sans-serif' fill='gray'>SVG</text></svg>"
+)
+SVG_ICON = f"data:image/svg+xml;base64,{b64encode(_SVG).decode()}"
+
+DOWNLOAD_SVG = """
+Bokeh.index.find_one(chart).export('svg').to_blob().then((blob) => {
+  const link = document.createElement('a')
+  link.href = URL.createObjectURL(blob)
+  link.download = 'trajlab.svg'
+  link.click()
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000)
+})
+"""
 
 TICKS = 8
 """Ticks of the step axis at most, where snapshots are spaced evenly."""
@@ -68,10 +87,12 @@ def plain(text: str) -> Any:
 def chart(look: Look, title: str, *, height: int, tools: Sequence[Any] = (), **options: Any) -> figure:
     """Return an empty figure in the colors of the page."""
     chart = figure(
-        height=height, sizing_mode="stretch_width", tools=[*tools, SaveTool()], toolbar_location="above",
-        background_fill_color=look.card, border_fill_color=look.card, outline_line_color=None, **options,
+        height=height, sizing_mode="stretch_width", tools=[*tools, SaveTool(filename="trajlab")],
+        toolbar_location="above", background_fill_color=look.card, border_fill_color=look.card,
+        outline_line_color=None, **options,
     )  # fmt: skip
     chart.toolbar.logo = None
+    chart.add_tools(svg_tool(chart))
     chart.title.text = plain(title)
     chart.title.text_color, chart.title.text_font_size, chart.title.text_font_style = look.ink, "13px", "normal"
     chart.grid.grid_line_color = look.rule
@@ -83,6 +104,13 @@ def chart(look: Look, title: str, *, height: int, tools: Sequence[Any] = (), **o
     chart.axis.major_label_text_font_size = "11px"
     chart.axis.axis_label_text_font_size = "12px"
     return chart
+
+
+def svg_tool(chart: figure) -> CustomAction:
+    """Return the tool that downloads a figure as SVG, beside the one that downloads it as PNG."""
+    return CustomAction(
+        icon=SVG_ICON, description="Download SVG", callback=CustomJS(args={"chart": chart}, code=DOWNLOAD_SVG)
+    )
 
 
 def step_chart(
@@ -121,6 +149,32 @@ def step_chart(
     return shown
 
 
+def style_legend(chart: figure, look: Look, *, title: str = "", beside: bool = False) -> None:
+    """Give the legend of a figure the colors of the page.
+
+    Parameters
+    ----------
+    chart
+        A figure with a legend.
+    look
+        Colors of the page.
+    title
+        Title of the legend.
+    beside
+        Whether to put it to the right of the figure.
+    """
+    (legend,) = chart.legend
+    legend.update(
+        background_fill_alpha=0.0, border_line_color=None, label_text_color=look.ink, title_text_color=look.ink,
+        label_text_font_size="11px", title_text_font_size="11px", title_text_font_style="normal", spacing=0, padding=2,
+        glyph_width=16,
+    )  # fmt: skip
+    if title:
+        legend.title = title  # Bokeh draws it as plain text
+    if beside:
+        chart.add_layout(legend, "right")
+
+
 def marker(chart: figure, look: Look, x: float | None) -> Span:
     """Add the line that marks the selected step."""
     line = Span(
@@ -143,4 +197,4 @@ def color_mapper(scale: Scale, look: Look) -> ColorMapper:
 
 def hover(tooltips: Sequence[tuple[str, str]], **options: Any) -> HoverTool:
     """Return a tool that shows values under the pointer."""
-    return HoverTool(tooltips=list(tooltips), **options)
+    return HoverTool(tooltips=list(tooltips), visible=False, **options)

@@ -1,5 +1,6 @@
 """The page: controls on the left, views on the right, and their state in its address."""
 
+import logging
 from collections.abc import Callable
 from html import escape
 from io import StringIO
@@ -7,19 +8,21 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode
 
 import panel as pn
+import panel.models.tabulator  # noqa: F401  the scripts of tables are in every page, whatever view it begins with
 from bokeh.events import DocumentReady
 from bokeh.models import CustomJS
 from panel.io.resources import LOCAL_DIST
 
 from trajlab.errors import TrajlabError
+from trajlab.explorer.arrays import Arrays
 from trajlab.explorer.code import code_of, computing_code
 from trajlab.explorer.context import Context
 from trajlab.explorer.controls import Controls
 from trajlab.explorer.csv_text import csv_text
 from trajlab.explorer.look import LOOKS
-from trajlab.explorer.quantity import Arrays
 from trajlab.explorer.result_collection import ResultCollection
 from trajlab.explorer.selection import (
+    BEFORE,
     FIELDS,
     LAYER,
     MOMENTS,
@@ -31,6 +34,7 @@ from trajlab.explorer.selection import (
     to_query,
 )
 from trajlab.explorer.style import ground_of, style_of, widget_style
+from trajlab.explorer.views.before import Before
 from trajlab.explorer.views.layer import Layer
 from trajlab.explorer.views.moments import Moments
 from trajlab.explorer.views.overview import Overview
@@ -43,6 +47,7 @@ VIEW_CLASSES: dict[str, Callable[[Context], Any]] = {
     LAYER: Layer,
     MOMENTS: Moments,
     RUNS: Runs,
+    BEFORE: Before,
     SAMPLES: Samples,
 }
 """Views by name."""
@@ -57,8 +62,21 @@ if (!query.has('theme') && window.matchMedia('(prefers-color-scheme: dark)').mat
   query.set('theme', 'dark')
   window.location.replace('?' + query.toString())
 }
+window.addEventListener('keydown', (event) => {
+  const {tagName} = event.composedPath()[0]
+  if (event.ctrlKey || event.altKey || event.metaKey || ['INPUT', 'SELECT', 'TEXTAREA'].includes(tagName)) return
+  const models = [...Bokeh.documents[0]._all_models.values()]
+  const player = models.find((model) => model.type.endsWith('Player'))
+  const tabs = models.find((model) => model.type.endsWith('Tabs'))
+  const move = {ArrowLeft: -1, ArrowRight: 1}[event.key]
+  if (move && player) player.value = Math.max(player.start, Math.min(player.end, player.value + move))
+  if (tabs && event.key >= '1' && event.key <= String(tabs.tabs.length)) tabs.active = Number(event.key) - 1
+})
 """
-"""The back button shows the state before, as it is in the address; the first visit has the colors of the system."""
+"""The back button shows the state before, as it is in the address; the first visit has the colors of the system.
+
+Arrow keys move the step, and digits open views.
+"""
 
 
 class Page:
@@ -92,7 +110,7 @@ class Page:
         self._location: Any = None
         self.controls = Controls(self.context)
         self.status = html("", height=22)
-        self.fault = html("")
+        self.fault, self.failure = html(""), html("")
         self.dark = pn.widgets.Button(
             label="dark" if self.theme == "light" else "light", width=70, stylesheets=[self._widget_style]
         )
@@ -112,7 +130,8 @@ class Page:
         self.layout = pn.Row(
             pn.Column(pn.Row(title, self.dark), self.controls.layout, width=310, margin=(8, 4)),
             pn.Column(
-                self.status, self.fault, self.tabs, pn.Row(self.download), self.code, sizing_mode="stretch_width"
+                self.status, self.fault, self.failure, self.tabs, pn.Row(self.download), self.code,
+                sizing_mode="stretch_width",
             ),
             sizing_mode="stretch_width",
         )  # fmt: skip
@@ -140,7 +159,7 @@ class Page:
         query = to_query(self.selection)
         if self._location is not None and query != self._query:
             self._query = query
-            self._location.search = self._search(query)
+            self._location.search = self._address()
 
     def update(self) -> None:
         """Show the selection in the controls and in the open view."""
@@ -152,8 +171,12 @@ class Page:
                 self.controls.show()
                 self._view().update()
                 self.code.object = self._code()
+            self.failure.object = ""
         except TrajlabError as error:
-            self.fault.object = note(str(error))
+            self.failure.object = note(str(error))
+        except Exception as error:  # a fault of one view must not take the page down
+            logging.getLogger("trajlab").exception("the view %s failed", self.selection.view)
+            self.failure.object = note(f"This view failed, the others may not: {type(error).__name__}: {error}")
 
     def _view(self) -> Any:
         name = self.selection.view
@@ -176,21 +199,18 @@ class Page:
     def _csv(self) -> Any:
         return StringIO(csv_text(self._view().table()))
 
-    def _search(self, query: str) -> str:
-        """Return the query of the address: the state, after the token and the theme that are in it now."""
+    def _address(self, theme: str | None = None) -> str:
+        """Return the query of the address: the token, the theme, by default that which is in it, and the state."""
         present = parse_qs((self._location.search or "").lstrip("?"))
         kept = {name: present[name][-1] for name in ("token", "theme") if name in present}
-        return "?" + "&".join(filter(None, [urlencode(kept), query]))
+        kept |= {} if theme is None else {"theme": theme}
+        return "?" + "&".join(filter(None, [urlencode(kept), to_query(self.selection)]))
 
     def _change_theme(self) -> None:
-        if self._location is None:
-            return
-        other = "dark" if self.theme == "light" else "light"
-        present = parse_qs((self._location.search or "").lstrip("?"))
-        kept = {"token": present["token"][-1]} if "token" in present else {}
-        query = "&".join(filter(None, [urlencode(kept | {"theme": other}), to_query(self.selection)]))
-        self._location.reload = True
-        self._location.search = f"?{query}"
+        """Load the page anew in the other colors."""
+        if self._location is not None:
+            self._location.reload = True
+            self._location.search = self._address("dark" if self.theme == "light" else "light")
 
 
 def served_page(collection: ResultCollection, arrays: Arrays) -> Any:

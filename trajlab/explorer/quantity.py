@@ -1,7 +1,6 @@
 """Parts of the variables of results: which run, which rows, which label of every other dim."""
 
-from collections import OrderedDict
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,8 +10,6 @@ from trajlab.figures.marks.selection import describe, usual
 
 ROWS = ("parameter", "layer")
 """Dims of rows."""
-
-CACHE_BYTES = 256 * 2**20
 
 
 def row_dim(array: xr.DataArray | xr.Dataset) -> str:
@@ -69,30 +66,6 @@ def of_run(array: xr.DataArray, run: str) -> xr.DataArray | None:
         return array
     position = np.flatnonzero(array["run"].values.astype(str) == run)
     return array.isel(run=int(position[0])) if len(position) else None
-
-
-class Arrays:
-    """Parts of variables, loaded once each; the least recently used are dropped beyond `CACHE_BYTES`."""
-
-    def __init__(self) -> None:
-        self._loaded: OrderedDict[Hashable, xr.DataArray] = OrderedDict()
-
-    def load(self, key: Hashable, array: xr.DataArray) -> xr.DataArray:
-        """Return an array in memory.
-
-        Parameters
-        ----------
-        key
-            What identifies it.
-        array
-            The array, which may be lazy.
-        """
-        if key not in self._loaded:
-            self._loaded[key] = array.load() if array.nbytes < CACHE_BYTES else array.compute()
-            while len(self._loaded) > 1 and sum(part.nbytes for part in self._loaded.values()) > CACHE_BYTES:
-                self._loaded.popitem(last=False)
-        self._loaded.move_to_end(key)
-        return self._loaded[key]
 
 
 def numbers(array: xr.DataArray) -> np.ndarray:

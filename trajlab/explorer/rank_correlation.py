@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
 PERMUTATIONS = 9_999
 
@@ -41,6 +40,8 @@ def rank_correlation(first: np.ndarray, second: np.ndarray, *, seed: int = 0) ->
     >>> rank_correlation(np.arange(4.0), np.array([1.0, 2.0, 4.0, 8.0]))
     RankCorrelation(rho=1.0, p=0.08333333333333333, runs=4)
     """
+    from scipy import stats  # slow to import, and not needed for the first view
+
     both = np.isfinite(first) & np.isfinite(second)
     x, y = stats.rankdata(first[both]), stats.rankdata(second[both])
     runs = int(both.sum())

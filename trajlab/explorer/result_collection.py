@@ -1,31 +1,30 @@
 """Results by name: those that exist, and those that are computed in the background, the cheapest first."""
 
 import os
+import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Hashable, Mapping, Sequence
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import platformdirs
 import xarray as xr
-from dask.callbacks import Callback
 
-from trajlab.errors import MissingData, TrajlabError
+from trajlab.errors import BadSetting, MissingData, TrajlabError
+from trajlab.explorer.aside import Aside
+from trajlab.explorer.progress import Progress, Stopped
 from trajlab.explorer.source import Source, read_lazily
+from trajlab.explorer.turns import Turns, cheapest_first
 from trajlab.running.compute import write
-from trajlab.running.help import stages_by_panel
+from trajlab.running.follow import POLL
 from trajlab.running.run import run
 from trajlab.schema import STORE_FILE
 
-CHEAPEST = ("drift", "gradient_statistics", "distribution", "alerts")
-"""Stages of one pass each, which are computed first. Others follow as the help lists them: replays come last."""
-
 FINGERPRINT = "explored"
 """Attr of a result that the page computed: the fingerprint of its runs."""
-
-ASIDE = 8
-"""Values that `ResultCollection.aside` keeps."""
 
 WAITING, COMPUTING, READY, MISSING, FAILED = "waiting", "computing", "ready", "not computed", "failed"
 
@@ -45,12 +44,13 @@ class State(NamedTuple):
     detail: str = ""
 
 
-class Stopped(Exception):
-    """Raised inside a computation that is to stop."""
-
-
 class ResultCollection:
     """Results of a source, stored or computed.
+
+    Runs that are followed are opened again whenever their files have changed, which reads headers and metrics. Their
+    results are then computed anew, the one that was computed longest ago first. After each the computation rests for as
+    long as it took, so that it takes half of the time at most from the training. An old result is shown until the new
+    one is there.
 
     Parameters
     ----------
@@ -62,19 +62,31 @@ class ResultCollection:
         Stages to compute; by default all that the runs can serve, none if there are no runs.
     settings
         Arguments of `trajlab.run`: model, probe, device.
+    follow
+        Whether the runs are still being written.
 
     Attributes
     ----------
     folder
-        Where computed results are kept.
+        Where computed results are kept; of followed runs in a folder of its own for each state of their files.
     results
         Results that exist, by name.
-    computed
-        Names of those that lie in `folder`.
     states
         State of each result by name.
     version
-        Number that grows whenever a result is there, or changes its state; not with the progress of one.
+        Number that grows whenever a result is there, or changes its state, or the runs have grown; not with the
+        progress of a computation.
+    readings
+        How often the runs were opened again.
+    aside
+        Values that views compute from the runs themselves.
+    trouble
+        Why the runs could not be opened again, or a result not be computed anew; empty if they could.
+
+    Raises
+    ------
+    BadSetting
+        Runs in memory are to be followed.
     """
 
     def __init__(
@@ -84,22 +96,31 @@ class ResultCollection:
         *,
         stages: Sequence[str] | None = None,
         settings: Mapping[str, Any] | None = None,
+        follow: bool = False,
     ):
+        if follow and not all(name in source.paths for name in source.runs):
+            raise BadSetting("cannot follow runs in memory; name the paths of runs")
         self.source = source
         self.settings = dict(settings or {})
+        self.follow = follow
         self.results = dict(source.results)
-        self.computed: set[str] = set()
         self.states = {name: State(READY) for name in self.results}
-        self.version = 0
-        self._stopping, self._lock = threading.Event(), threading.Lock()
-        self._aside: dict[Hashable, Any] = {}
+        self.version, self.readings, self.trouble = 0, 0, ""
+        self.aside = Aside(self._advance)
+        self._computed: dict[str, Path] = {}
+        self._revisions: dict[str, int] = {}
+        self._replaced: dict[str, Path] = {}
+        self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._compute_all, name="trajlab-explore", daemon=True)
+        self._entries = source.entries() if follow else []
         self._fingerprint = source.fingerprint() if source.runs else ""
         self.folder = folder or cache_folder(source, self._fingerprint)
+        self._chosen_folder = folder
         wanted = cheapest_first() if stages is None else list(stages)
-        self._queue = [name for name in wanted if name not in self.results] if source.runs else []
-        for name in list(self._queue):
-            self._take_stored(name)
+        self._turns = Turns([name for name in wanted if name not in self.results] if source.runs else [])
+        for name in self._turns.names:
+            if self._take_stored(name):
+                self._turns.take(name, self._fingerprint)
             self.states.setdefault(name, State(WAITING))
 
     def start(self) -> None:
@@ -111,6 +132,8 @@ class ResultCollection:
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(timeout=10)
+        for name in list(self._replaced):
+            self._remove(self._replaced.pop(name))
 
     def wait(self) -> None:
         """Wait until all is computed."""
@@ -118,125 +141,150 @@ class ResultCollection:
 
     @property
     def is_busy(self) -> bool:
-        """Whether something is still to be computed."""
+        """Whether something is still to be computed for the first time."""
         return any(state.word in (WAITING, COMPUTING) for state in self.states.values())
+
+    @property
+    def computed(self) -> set[str]:
+        """Names of the results that lie in `folder`."""
+        return set(self._computed)
 
     def progress(self) -> str:
         """Write how far the computation is, in one line; empty once it is done."""
         total = len(self.states)
         done = sum(state.word not in (WAITING, COMPUTING) for state in self.states.values())
         current = next((f"{name} {s.detail}" for name, s in self.states.items() if s.word == COMPUTING), "")
-        return f"computing {current.strip()} · {done} of {total} results" if self.is_busy else ""
+        lines = [f"computing {current.strip()} · {done} of {total} results"] if self.is_busy else []
+        if self.follow:
+            last = max((int(run.steps[-1]) for run in self.source.runs.values() if len(run.steps)), default=0)
+            lines.append(f"following · last step {last:,}{f' · {self.trouble}' if self.trouble else ''}")
+        return " · ".join(lines)
 
-    def aside(self, key: Hashable, compute: Callable[[], Any]) -> Any:
-        """Return a value that is computed in a thread of its own; None, or the error, while it is not there.
+    def hurry(self, name: str) -> None:
+        """Compute a result next, as a view waits for it."""
+        self._turns.hurry(name)
 
-        Parameters
-        ----------
-        key
-            What identifies the value. Of earlier values the last few are kept.
-        compute
-            Computes it.
-        """
-        with self._lock:
-            if key in self._aside:
-                return self._aside[key]
-            self._aside[key] = None
-            while len(self._aside) > ASIDE:
-                self._aside.pop(next(iter(self._aside)))
-
-        def work() -> None:
-            try:
-                value = compute()
-            except Exception as error:  # shown in place of the value
-                value = error
-            self._aside[key] = value
-            self.version += 1
-
-        threading.Thread(target=work, name="trajlab-aside", daemon=True).start()
-        return None
-
-    def _take_stored(self, name: str) -> None:
-        """Take a result that is in the folder, if it is of these runs as they are now."""
-        path = self.folder / f"{name}.zarr"
-        if not (path / STORE_FILE).exists():
-            return
-        try:
-            stored = read_lazily(path)
-        except TrajlabError:
-            return  # of another version or damaged, and so computed anew
-        if stored.attrs.get(FINGERPRINT) != self._fingerprint:
-            return
-        self._ready(name, stored)
-        self._queue.remove(name)
+    def revision(self, name: str) -> int:
+        """Return a number that changes whenever a result is replaced; -1 while there is none."""
+        return self._revisions.get(name, 0) if name in self.results else -1
 
     def path_of(self, name: str) -> Path | None:
         """Return where a result is stored; None if it is in memory only."""
-        return self.folder / f"{name}.zarr" if name in self.computed else self.source.paths.get(name)
+        return self._computed.get(name) or self.source.paths.get(name)
 
-    def _ready(self, name: str, result: xr.Dataset) -> None:
+    def look_again(self) -> None:
+        """Open the runs again if their files have changed. A run that cannot be opened stays as it was."""
+        try:
+            entries, fingerprint = self.source.entries(), self.source.fingerprint()
+            if (entries, fingerprint) == (self._entries, self._fingerprint):
+                return
+            assert self.source.reopen is not None
+            source = self.source.reopen()
+        except (TrajlabError, OSError) as error:  # cut short, as it is being written; the next look finds it whole
+            self.trouble = str(error)
+            return
+        self.trouble = "; ".join(source.notes)
+        source.paths = self.source.paths | source.paths
+        source.runs = self.source.runs | source.runs
+        source.results = self.source.results
+        source.alone = self.source.alone and source.alone
+        if set(source.runs) != set(self.source.runs):
+            fingerprint = source.fingerprint()
+        self.source, self._entries, self._fingerprint = source, entries, fingerprint
+        self.folder = self._chosen_folder or cache_folder(source, fingerprint)
+        self.readings += 1
+        self.version += 1
+
+    def _compute_all(self) -> None:
+        while not self._stopping.is_set():
+            start = time.monotonic()
+            name = self._turns.next(self._fingerprint)
+            is_first = name is not None and not self._turns.was_taken(name)
+            if name is not None:
+                self._turns.take(name, self._fingerprint)
+                try:
+                    self._try(name)
+                except Stopped:
+                    return
+            elif not self.follow:
+                return
+            if self.follow:
+                self._stopping.wait(0 if is_first else max(POLL, time.monotonic() - start))
+                self.look_again()
+
+    def _try(self, name: str) -> None:
+        """Compute a result. An error is its state; of one that is there already, it is the trouble."""
+        is_there = name in self.results
+        if not is_there:
+            self._set(name, State(COMPUTING))
+        try:
+            self._compute(name)
+        except Stopped:
+            raise
+        except Exception as error:  # a fault of one stage must not take the page down
+            text = str(error) if isinstance(error, TrajlabError) else f"{type(error).__name__}: {error}"
+            if is_there:
+                self.trouble = f"{name}: {text}"
+            else:
+                self._set(name, State(MISSING if isinstance(error, MissingData) else FAILED, text))
+
+    def _compute(self, name: str) -> None:
+        runs = next(iter(self.source.runs.values())) if self.source.alone else self.source.runs
+        lazy = run(name, runs, **self.settings).assign_attrs({FINGERPRINT: self._fingerprint})
+        path = self._path(name)
+
+        def report(detail: str) -> None:
+            if name not in self.results:
+                self._set(name, State(COMPUTING, detail))
+
+        with Progress(report, self._stopping):
+            write({path: lazy}, overwrite=True, workers=max(1, (os.cpu_count() or 2) - 1))  # one core answers clicks
+        self._ready(name, read_lazily(path), path)
+
+    def _path(self, name: str) -> Path:
+        """Return where to keep a result: never where one lies that a view may be reading."""
+        follows_there = self.follow and self._chosen_folder is not None
+        return (self.folder / self._fingerprint[:12] if follows_there else self.folder) / f"{name}.zarr"
+
+    def _take_stored(self, name: str) -> bool:
+        """Take a result that is in the folder, if it is of these runs as they are now."""
+        path = self._path(name)
+        if not (path / STORE_FILE).exists():
+            return False
+        try:
+            stored = read_lazily(path)
+        except TrajlabError:
+            return False  # of another version or damaged, and so computed anew
+        if stored.attrs.get(FINGERPRINT) != self._fingerprint:
+            return False
+        self._ready(name, stored, path)
+        return True
+
+    def _ready(self, name: str, result: xr.Dataset, path: Path) -> None:
+        """Show a result. The one that it replaces is removed once it is replaced, too: a view may be reading it."""
+        before = self._computed.get(name)
         self.results[name] = result
-        self.computed.add(name)
+        self._computed[name] = path
+        self._revisions[name] = self._revisions.get(name, 0) + 1
+        if before is not None and before != path:
+            if name in self._replaced:
+                self._remove(self._replaced[name])
+            self._replaced[name] = before
+        self.version += 1
         self._set(name, State(READY))
+
+    def _remove(self, path: Path) -> None:
+        shutil.rmtree(path, ignore_errors=True)
+        with suppress(OSError):  # others may lie beside it
+            path.parent.rmdir()
+
+    def _advance(self) -> None:
+        self.version += 1
 
     def _set(self, name: str, state: State) -> None:
         before = self.states.get(name)
         self.states[name] = state
         self.version += before is None or before.word != state.word
-
-    def _compute_all(self) -> None:
-        for name in self._queue:
-            if self._stopping.is_set():
-                return
-            self._set(name, State(COMPUTING))
-            try:
-                self._compute(name)
-            except Stopped:
-                return
-            except MissingData as error:
-                self._set(name, State(MISSING, str(error)))
-            except TrajlabError as error:
-                self._set(name, State(FAILED, str(error)))
-            except Exception as error:  # a fault of one stage must not take the page down
-                self._set(name, State(FAILED, f"{type(error).__name__}: {error}"))
-
-    def _compute(self, name: str) -> None:
-        runs = next(iter(self.source.runs.values())) if self.source.alone else self.source.runs
-        lazy = run(name, runs, **self.settings).assign_attrs({FINGERPRINT: self._fingerprint})
-        path = self.folder / f"{name}.zarr"
-        with _Progress(lambda detail: self._set(name, State(COMPUTING, detail)), self._stopping):
-            write({path: lazy}, overwrite=True, workers=max(1, (os.cpu_count() or 2) - 1))  # one core answers clicks
-        self._ready(name, read_lazily(path))
-
-
-class _Progress(Callback):
-    """Report the share of the tasks that are done, and give up when told to."""
-
-    def __init__(self, report: Any, stopping: threading.Event):
-        super().__init__(start_state=self._begin, pretask=self._check, posttask=self._advance)
-        self.report, self.stopping = report, stopping
-        self.total, self.done, self.shown = 1, 0, -1
-
-    def _begin(self, graph: Mapping, state: Mapping) -> None:
-        self.total = max(1, sum(len(state[kind]) for kind in ("ready", "waiting")))
-        self.done = 0
-
-    def _check(self, *task: Any) -> None:
-        if self.stopping.is_set():
-            raise Stopped
-
-    def _advance(self, *task: Any) -> None:
-        self.done += 1
-        percent = min(100, 100 * self.done // self.total)
-        if percent != self.shown:
-            self.shown = percent
-            self.report(f"{percent} %")
-
-
-def cheapest_first() -> list[str]:
-    """Return the names of all stages, the cheapest first."""
-    names = [name for name, _, _ in stages_by_panel()]
-    return [name for name in CHEAPEST if name in names] + [name for name in names if name not in CHEAPEST]
 
 
 def cache_folder(source: Source, fingerprint: str) -> Path:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
-from trajlab.statistics.roles import place_of
+from trajlab.statistics.roles import block_parameter
 
 MOST_ROWS = 60
 """Rows up to which the module tree is unfolded by default."""
@@ -78,8 +78,8 @@ def _by_role(names: Sequence[str]):
     roles: dict[str, int] = {}
     ranks = []
     for name in names:
-        place = place_of(name)
-        ranks.append(roles.setdefault(name if place is None else place.role, len(roles)))
+        parameter = block_parameter(name)
+        ranks.append(roles.setdefault(name if parameter is None else parameter.role, len(roles)))
     return lambda position: (ranks[position], position)
 
 

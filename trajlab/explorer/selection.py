@@ -9,8 +9,9 @@ import param
 from trajlab.explorer.reduction import MEAN, WAYS
 from trajlab.explorer.rows import MODES, MODULES
 
-OVERVIEW, LAYER, MOMENTS, RUNS, SAMPLES = "Overview", "Layer", "Two moments", "Runs", "Samples"
-VIEWS = (OVERVIEW, LAYER, MOMENTS, RUNS, SAMPLES)
+OVERVIEW, LAYER, MOMENTS, RUNS = "Overview", "Layer", "Two moments", "Runs"
+BEFORE, SAMPLES = "Before a step", "Samples"
+VIEWS = (OVERVIEW, LAYER, MOMENTS, RUNS, BEFORE, SAMPLES)
 
 
 class Selection(param.Parameterized):
@@ -35,6 +36,8 @@ class Selection(param.Parameterized):
     fact = param.String(doc="Fact on the x axis of the runs.")
     outcome = param.String(doc="Number on the y axis of the runs.")
     color = param.String(doc="Fact that colors the runs.")
+    back = param.Integer(default=50, bounds=(1, None), doc="Optimizer steps to look back from the step.")
+    only = param.String(doc="Filter of the runs that are compared.")
 
 
 FIELDS = tuple(name for name in Selection.param if name != "name")

@@ -1,7 +1,7 @@
 """What the page is started on: runs, results, or both."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -10,8 +10,9 @@ from typing import Any
 import xarray as xr
 
 from trajlab.errors import BadSetting, MissingData, TrajlabError
+from trajlab.runs.disk.fingerprint import fingerprint
 from trajlab.runs.disk.inside import check_tree
-from trajlab.runs.disk.paths import as_path, is_url, reaching
+from trajlab.runs.disk.paths import as_path, reaching
 from trajlab.runs.open import open as open_trajectory
 from trajlab.runs.open import runs_in
 from trajlab.runs.trajectory import Trajectory
@@ -40,6 +41,10 @@ class Source:
         Whether there is a single run that was named itself, so that its results have no dim `run`.
     reading
         Options of `trajlab.open` that choose what is read of the runs.
+    folders
+        Paths that were named themselves.
+    reopen
+        Opens all of it again.
     """
 
     runs: dict[str, Trajectory] = field(default_factory=dict)
@@ -48,6 +53,8 @@ class Source:
     notes: list[str] = field(default_factory=list)
     alone: bool = False
     reading: Mapping[str, Any] = field(default_factory=dict)
+    folders: list[Path] = field(default_factory=list)
+    reopen: Callable[[], "Source"] | None = None
 
     @property
     def title(self) -> str:
@@ -63,9 +70,12 @@ class Source:
         for name in sorted(self.runs):
             path = self.paths.get(name)
             digest.update(f"{name}\0{path}\0".encode())
-            for line in _files(path) if path is not None else [repr(self.runs[name])]:
-                digest.update(line.encode())
+            digest.update((fingerprint(path) if path is not None else repr(self.runs[name])).encode())
         return digest.hexdigest()
+
+    def entries(self) -> list[str]:
+        """Return the names in the folders that were named themselves, where new runs may appear."""
+        return [entry.name for folder in self.folders for entry in sorted(folder.iterdir())]
 
 
 def source_of(shown: Shown | Iterable[Shown], *, trust: bool = False, **reading: str | None) -> Source:
@@ -89,10 +99,12 @@ def source_of(shown: Shown | Iterable[Shown], *, trust: bool = False, **reading:
     DamagedData
         A run is damaged, or the only result.
     """
-    source = Source(reading={name: value for name, value in reading.items() if value is not None})
+    chosen = {name: value for name, value in reading.items() if value is not None}
+    source = Source(reading=chosen, reopen=lambda: source_of(shown, trust=trust, **chosen))
     several = isinstance(shown, list | tuple)
     for item in shown if several else [shown]:  # type: ignore[union-attr]
         if isinstance(item, str | Path):
+            source.folders.append(as_path(item))
             _add_path(source, as_path(item), trust)
         elif isinstance(item, Mapping) and not isinstance(item, xr.Dataset):
             for name, value in item.items():
@@ -182,15 +194,3 @@ def _put(table: dict[str, Any], name: str, value: Any) -> None:
     if name in table:
         raise BadSetting(f"cannot explore two things of the name {name}; rename one of them, or name one of them only")
     table[name] = value
-
-
-def _files(path: Path) -> list[str]:
-    """Return name, size and time of all files below a path."""
-    if is_url(path):
-        remote: Any = path
-        with reaching(path):
-            listing = remote.fs.find(remote.path, detail=True)
-        return [f"{name}\0{info.get('size')}\0{info.get('ETag', info.get('LastModified'))}\n" for name, info in
-                sorted(listing.items())]  # fmt: skip
-    files = [file for file in sorted(path.rglob("*")) if file.is_file()]
-    return [f"{file.relative_to(path)}\0{file.stat().st_size}\0{file.stat().st_mtime_ns}\n" for file in files]

@@ -18,6 +18,9 @@ def style_of(look: Look) -> str:
       white-space: nowrap;
     }}
     .facts td {{ padding: 1px 0; overflow-wrap: anywhere; }}
+    dl {{ margin: 4px 0; max-height: 340px; overflow-y: auto; font-size: 12px; }}
+    dt {{ font-weight: 600; overflow-wrap: anywhere; }}
+    dd {{ margin: 0 0 6px; color: {look.soft}; overflow-wrap: anywhere; }}
     .numbers {{ border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 13px; }}
     .numbers th, .numbers td {{ padding: 1px 14px 1px 0; text-align: right; font-weight: 400; }}
     .numbers th {{ color: {look.soft}; }}

@@ -3,6 +3,7 @@
 import difflib
 import sys
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +17,7 @@ from rich.table import Table
 
 from trajlab.errors import AlertFired
 from trajlab.running.compute import computing, write
+from trajlab.running.follow import follow
 from trajlab.running.stage_command import stage_command
 from trajlab.runs.disk.atomic import check_free
 from trajlab.runs.disk.paths import as_path
@@ -46,7 +48,15 @@ def alerts_command() -> Callable:
             help="Exit with 1 if this rule fires or cannot be checked; can be repeated. `any` means all rules.",
         ),
     ]
-    return stage_command("alerts", finish=_finish, extra={"out": (out, None), "fail_on": (fail_on, [])})
+    following = Annotated[
+        bool,
+        typer.Option(
+            help="Check the rules again whenever the run has grown, and print what fires then, until its Recorder "
+            "closes it, a rule named in --fail-on fires, or ctrl-C."
+        ),
+    ]
+    extra: dict[str, Any] = {"out": (out, None), "fail_on": (fail_on, []), "follow": (following, False)}
+    return stage_command("alerts", finish=_finish, extra=extra)
 
 
 def _resolve_rules(names: list[str]) -> list[str]:
@@ -66,16 +76,59 @@ def _resolve_rules(names: list[str]) -> list[str]:
     return rules
 
 
-def _finish(result: xr.Dataset, options: dict[str, Any]) -> None:
+def _finish(lazily: Callable[[], xr.Dataset], options: dict[str, Any]) -> None:
     out = options["out"]
     if out is not None:
         check_free(out, RESULT_VERSION if options["overwrite"] else None)
-    with computing("alerts", workers=options["workers"], scheduler=options["scheduler"]):
-        (alerts,) = dask.compute(result)
-    show(alerts, Console(soft_wrap=True, width=None if sys.stdout.isatty() else 200))
+    console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 200)
+
+    def compute() -> xr.Dataset:
+        with computing("alerts", workers=options["workers"], scheduler=options["scheduler"]):
+            (alerts,) = dask.compute(lazily())
+        return alerts
+
+    if options["follow"]:
+        alerts = _followed(compute, console, options)
+    else:
+        alerts = compute()
+        show(alerts, console)
     if out is not None:
         write({out: alerts}, overwrite=options["overwrite"])
     _fail(alerts, options["fail_on"])
+
+
+def _followed(compute: Callable[[], xr.Dataset], console: Console, options: dict[str, Any]) -> xr.Dataset:
+    """Print what fires, and what fires besides whenever the run has grown; return the alerts at the end."""
+    seen: set[tuple[str, str, str]] = set()
+    alerts = xr.Dataset()
+
+    def check() -> bool:
+        nonlocal alerts
+        is_first = not alerts
+        alerts = compute()
+        if is_first:
+            show(alerts, console)
+        fires = _first_steps(alerts)
+        for (run, rule, place), step in fires.items():
+            if not is_first and (run, rule, place) not in seen:
+                parts = f"{run}  " * bool(run) + f"{rule}  {place}  from step {step:,}"
+                console.print(f"{datetime.now():%H:%M:%S}  [red]{escape(parts)}[/]", highlight=False)
+        seen.update(fires)
+        return any({rule, ANY} & set(options["fail_on"]) for _, rule, _ in fires)
+
+    follow(options["run"], check)
+    return alerts
+
+
+def _first_steps(alerts: xr.Dataset) -> dict[tuple[str, str, str], int]:
+    """Return the first step at which each rule fires, by run, rule and place."""
+    runs = [(name, alerts.isel(run=i)) for i, name in enumerate(run_names(alerts))] or [("", alerts)]
+    steps = {}
+    for name, of_run in runs:
+        first = of_run["first_step"].values
+        for i in np.flatnonzero(np.isfinite(first)):
+            steps[name, str(of_run["rule_of"].values[i]), str(of_run["place_of"].values[i])] = int(first[i])
+    return steps
 
 
 def _fail(alerts: xr.Dataset, fail_on: list[str]) -> None:

@@ -1,10 +1,15 @@
 """What `trajlab info` prints of a run."""
 
+from datetime import datetime
+
+import numpy as np
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from trajlab.runs.inventory import Inventory
+from trajlab.runs.trajectory import Trajectory
+from trajlab.statistics.wording import count, number
 from trajlab.terminal import printable
 
 WIDEST = 100_000
@@ -32,3 +37,27 @@ def show_inventory(inventory: Inventory, console: Console, *, tensors: bool) -> 
 def _safe(text: object) -> str:
     """Return a text from data that neither the terminal nor rich takes as a command."""
     return escape(printable(text))
+
+
+def show_growth(name: str, before: Trajectory, run: Trajectory, console: Console) -> None:
+    """Print how far a run is in one line, if it has grown: time, name, last step, snapshots, last value of each metric.
+
+    Parameters
+    ----------
+    name
+        Name of the run; may be empty.
+    before, run
+        The run as it was, and as it is.
+    console
+        Where to print.
+    """
+    if repr(before) == repr(run) and before.metrics.identical(run.metrics):
+        return
+    steps, gradient_steps = run.steps, run.gradients.steps
+    parts = [f"step {steps[-1]:,}" if len(steps) else "no step", count(len(steps), "snapshot")]
+    parts += [f"gradients to step {gradient_steps[-1]:,}"] if len(gradient_steps) else []
+    for metric, array in run.metrics.data_vars.items():
+        measured = np.flatnonzero(~np.isnan(array.values.astype(float)))
+        parts += [f"{metric} {number(array.values[measured[-1]])}"] if len(measured) else []
+    line = " · ".join([*([name] if name else []), *parts])
+    console.print(f"{datetime.now():%H:%M:%S}  {_safe(line)}", highlight=False)

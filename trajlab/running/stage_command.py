@@ -45,7 +45,10 @@ from trajlab.stages import stage
 
 
 def stage_command(
-    name: str, *, finish: Callable[[Any, dict[str, Any]], None] | None = None, extra: dict[str, Any] | None = None
+    name: str,
+    *,
+    finish: Callable[[Callable[[], Any], dict[str, Any]], None] | None = None,
+    extra: dict[str, Any] | None = None,
 ) -> Callable:
     """Return a function for typer that computes one stage.
 
@@ -54,7 +57,8 @@ def stage_command(
     name
         The stage.
     finish
-        Called with the lazy result and the values of all options; by default the result is written to `out`.
+        Called with a function that opens the run and returns the lazy result, and with the values of all options; by
+        default the result is written to `out`.
     extra
         Annotations and defaults of more parameters, or of `out` in place of its own.
     """
@@ -65,11 +69,18 @@ def stage_command(
     def command(ctx: typer.Context, **options: Any) -> None:
         set_here = {key: options[key] for key in settings if _on_command_line(ctx, key)}
         values = read_settings(options["params"], name, settings) | set_here
-        result = lazy_result(name, RunOptions.of(options), values)
-        say_step_source(result.attrs)
-        say_left_out(result.attrs.get(LEFT_OUT, {}))
-        say_totals_over(result.attrs)
-        (finish or _write)(result, options)
+        said: list[str] = []
+
+        def lazily() -> Any:
+            result = lazy_result(name, RunOptions.of(options), values)
+            if not said:
+                said.append(name)
+                say_step_source(result.attrs)
+                say_left_out(result.attrs.get(LEFT_OUT, {}))
+                say_totals_over(result.attrs)
+            return result
+
+        (finish or _write)(lazily, options)
 
     out = Annotated[Path, typer.Argument(parser=as_path, help="Zarr store to write the result to.")]
     arguments = {"run": (Run, ...), "out": (out, ...)} | (extra or {})
@@ -122,9 +133,9 @@ def _opened_parent(path: Path, *ways: Callable[[Path], Trajectory]) -> Trajector
         return ways[1](path)
 
 
-def _write(result: Any, options: dict[str, Any]) -> None:
+def _write(lazily: Callable[[], Any], options: dict[str, Any]) -> None:
     write(
-        {options["out"]: result},
+        {options["out"]: lazily()},
         overwrite=options["overwrite"],
         workers=options["workers"],
         scheduler=options["scheduler"],

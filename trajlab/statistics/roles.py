@@ -13,7 +13,7 @@ APART = ("bias", "norm")
 """Kinds of parameters that are shown below all others."""
 
 
-class Place(NamedTuple):
+class BlockParameter(NamedTuple):
     """Where a parameter of a repeated block is: ``layers.3.mlp.up.weight`` has role mlp.up.weight in layers.3."""
 
     block: str
@@ -51,31 +51,33 @@ class Group(NamedTuple):
     members: tuple[int, ...]
 
 
-def place_of(name: str) -> Place | None:
+def block_parameter(name: str) -> BlockParameter | None:
     """Split a name at its first number, or return None if it has none.
 
-    >>> place_of("layers.3.mlp.up.weight")
-    Place(block='layers.3', role='mlp.up.weight')
+    >>> block_parameter("layers.3.mlp.up.weight")
+    BlockParameter(block='layers.3', role='mlp.up.weight')
     """
     match = re.fullmatch(r"((?:[^.]+\.)*?\d+)\.(.+)", name)
-    return Place(match[1], match[2]) if match else None
+    return BlockParameter(match[1], match[2]) if match else None
 
 
 def grid_of(names: Sequence[str]) -> Grid | None:
     """Arrange the parameters of repeated blocks by role and block; None if no role is in two blocks."""
-    places = [place_of(name) for name in names]
+    parameters = [block_parameter(name) for name in names]
     blocks_of: dict[str, list[str]] = {}
-    for place in places:
-        if place is not None:
-            blocks_of.setdefault(place.role, []).append(place.block)
+    for parameter in parameters:
+        if parameter is not None:
+            blocks_of.setdefault(parameter.role, []).append(parameter.block)
     roles = [role for role, blocks in blocks_of.items() if len(blocks) > 1]
     if not roles:
         return None
-    blocks = list(dict.fromkeys(place.block for place in places if place is not None and place.role in roles))
+    blocks = list(
+        dict.fromkeys(parameter.block for parameter in parameters if parameter is not None and parameter.role in roles)
+    )
     members = np.full((len(roles), len(blocks)), -1)
-    for position, place in enumerate(places):
-        if place is not None and place.role in roles:
-            members[roles.index(place.role), blocks.index(place.block)] = position
+    for position, parameter in enumerate(parameters):
+        if parameter is not None and parameter.role in roles:
+            members[roles.index(parameter.role), blocks.index(parameter.block)] = position
     return Grid(roles, blocks, members)
 
 
@@ -100,8 +102,10 @@ def groups_of(names: Sequence[str], kinds: Sequence[str] = ()) -> list[Group] | 
         return None
     rows: dict[str, list[int]] = {}
     for position, name in enumerate(names):
-        place = place_of(name)
-        rows.setdefault(place.role if place is not None and place.role in grid.roles else name, []).append(position)
+        parameter = block_parameter(name)
+        rows.setdefault(parameter.role if parameter is not None and parameter.role in grid.roles else name, []).append(
+            position
+        )
     below = {position for position, kind in enumerate(kinds) if kind in APART}
     groups = [Group(_without_weight(label), tuple(members)) for label, members in rows.items()]
     return sorted(groups, key=lambda group: group.members[0] in below)
@@ -117,12 +121,12 @@ def spoken(name: str, names: Sequence[str]) -> str:
     >>> spoken("fc.weight", ["fc.weight", "0.weight", "2.weight"])
     '`fc.weight`'
     """
-    place, grid = place_of(name), grid_of(names)
-    if place is None or grid is None or place.role not in grid.roles or "." not in place.role:
+    parameter, grid = block_parameter(name), grid_of(names)
+    if parameter is None or grid is None or parameter.role not in grid.roles or "." not in parameter.role:
         return f"`{name}`"
     stems = {block.rpartition(".")[0] for block in grid.blocks}
-    block = f"block {place.block.rpartition('.')[2]}" if len(stems) == 1 else f"`{place.block}`"
-    return f"`{_without_weight(place.role)}` in {block}"
+    block = f"block {parameter.block.rpartition('.')[2]}" if len(stems) == 1 else f"`{parameter.block}`"
+    return f"`{_without_weight(parameter.role)}` in {block}"
 
 
 def _without_weight(role: str) -> str:

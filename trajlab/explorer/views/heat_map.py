@@ -59,8 +59,8 @@ class HeatMap:
         low, high = axis.limits(selection.window)
         x = axis.x(part["step"].values)
         self.scale = scale_for(xr.DataArray(values, dims=("row", "step"), attrs=part.attrs), rows="row")
-        image = columns(self.scale.show(values), x, low, high, way=selection.way)
         shown = columns(values, x, low, high, way=selection.way)
+        image = self.scale.show(shown)
         height = int(np.clip(ROW_PIXELS * len(self.rows), MIN_PIXELS, MAX_PIXELS))
         names = [row.name if row.folded else row.label for row in self.rows]
         tip = hover(

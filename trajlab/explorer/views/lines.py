@@ -7,7 +7,7 @@ from bokeh.models import ColumnDataSource, CustomJSHover, Legend, LegendItem
 from bokeh.plotting import figure
 
 from trajlab.explorer.context import Context
-from trajlab.explorer.look import hover, marker, plain, step_chart
+from trajlab.explorer.look import hover, marker, plain, step_chart, style_legend
 from trajlab.explorer.reduction import envelope
 from trajlab.explorer.views.heat_map import VALUE
 
@@ -61,31 +61,26 @@ class LineChart:
         for position, (name, line) in enumerate([*lines.items(), *(aside or {}).items()]):
             dashed = position >= len(lines)
             x, y, steps = thinned(context, *line, window)
-            few = len(lines) <= NAMED
-            color = look.categories[position % len(look.categories)] if few or dashed else look.categories[0]
+            few, is_selected = len(lines) <= NAMED, len(lines) > NAMED and name == context.labels[context.run]
+            color = look.categories[position % len(look.categories) if few or dashed else int(is_selected)]
             source = ColumnDataSource({"x": x, "y": y, "step": steps, "name": [name] * len(x)})
             drawn = self.figure.line(
-                "x", "y", source=source, color=look.soft if dashed else color, line_width=1.6,
-                line_alpha=1.0 if few or dashed else 0.45, line_dash="dashed" if dashed else "solid",
+                "x", "y", source=source, color=look.soft if dashed else color, line_width=2.4 if is_selected else 1.6,
+                line_alpha=1.0 if few or dashed or is_selected else 0.45, line_dash="dashed" if dashed else "solid",
             )  # fmt: skip
             lone = ~np.isnan(y) & np.isnan(np.roll(y, 1)) & np.isnan(np.roll(y, -1)) if len(y) > 1 else ~np.isnan(y)
             if lone.any():
                 self.figure.scatter(x[lone], y[lone], color=color, size=5)
-            if few or dashed:
+            if few or dashed or is_selected:
                 items.append(LegendItem(label={"value": name}, renderers=[drawn]))
         tip = hover(
             [("", "@name"), ("step", "@step{0,0}"), ("value", "@y{custom}")],
             mode="mouse", line_policy="nearest", formatters={"@y": CustomJSHover(code=VALUE)},
         )  # fmt: skip
         self.figure.add_tools(tip)
-        if len(items) > 1:
-            self.figure.add_layout(
-                Legend(
-                    items=items, background_fill_alpha=0.0, border_line_color=None, label_text_color=look.ink,
-                    label_text_font_size="11px", spacing=0, padding=2, glyph_width=16, click_policy="hide",
-                ),
-                "right",
-            )  # fmt: skip
+        if len(items) > 1 or len(lines) > NAMED:
+            self.figure.add_layout(Legend(items=items, click_policy="hide"), "right")
+            style_legend(self.figure, look)
         self.line = marker(self.figure, look, float(axis.x(context.step)))
 
 

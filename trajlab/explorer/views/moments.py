@@ -8,7 +8,7 @@ import panel as pn
 from bokeh.models import ColumnDataSource, CustomJSHover
 
 from trajlab.explorer.context import Context
-from trajlab.explorer.look import chart, hover, plain
+from trajlab.explorer.look import chart, hover, plain, style_legend
 from trajlab.explorer.pair import COLUMNS, Pair, changed_rows, compare
 from trajlab.explorer.quantity import numbers, row_dim
 from trajlab.explorer.style import widget_style
@@ -100,7 +100,7 @@ class Moments:
         if runs is None:
             return None
         key = ("pair", self.run_before, a, self.context.run, b)
-        return self.context.collection.aside(key, lambda: compare(runs[0], a, runs[1], b))
+        return self.context.collection.aside.value(key, lambda: compare(runs[0], a, runs[1], b))
 
     def _layers_table(self, pair: "Pair | Exception | None") -> str:
         if self._runs() is None:
@@ -130,7 +130,7 @@ class Moments:
         if runs is None or context.row not in runs[1].weights:
             return ""
         key = ("rows", self.run_before, a, context.run, b, context.row)
-        table = context.collection.aside(key, lambda: changed_rows(runs[0], a, runs[1], b, context.row))
+        table = context.collection.aside.value(key, lambda: changed_rows(runs[0], a, runs[1], b, context.row))
         if table is None or isinstance(table, Exception) or not len(table):
             return ""
         is_embedding = runs[1].weights[context.row].attrs.get("kind") == "embedding" or "embed" in context.row
@@ -219,6 +219,5 @@ class TwoHistograms:
             legend_label="a",
         )
         self.figure.xaxis.axis_label, self.figure.yaxis.axis_label = "value", "entries per unit"
-        self.figure.legend.background_fill_alpha, self.figure.legend.border_line_color = 0.0, None
-        self.figure.legend.label_text_color = look.ink
+        style_legend(self.figure, look)
         self.figure.y_range.start = 0

@@ -27,7 +27,7 @@ class Overview:
             self.absent, self.map.pane, self.grid.pane, self.metrics.pane, self.alerts.pane, self.facts, self.notes,
             sizing_mode="stretch_width",
         )  # fmt: skip
-        self._facts_of = ""
+        self._facts_of: tuple[str, int] | None = None
 
     def update(self) -> None:
         """Show the selection."""
@@ -37,15 +37,15 @@ class Overview:
         drawn = self.map.show(key_of(context, *rows), self._map)
         grid = self.grid.show(key_of(context, drawn is None), self._grid)
         metrics = self.metrics.show(key_of(context, context.metric()), self._metrics)
-        alerts = self.alerts.show((context.run, s.window, "alerts" in context.results), self._alerts)
+        alerts = self.alerts.show(key_of(context, results=["alerts"]), self._alerts)
         x = float(context.axis.x(context.step))
         for part in (drawn, metrics, alerts):
             if part is not None:
                 part.line.update(location=x, visible=True)
         if grid is not None:
             grid.at_step()
-        if self._facts_of != context.run:
-            self._facts_of = context.run
+        if self._facts_of != (context.run, context.collection.readings):
+            self._facts_of = context.run, context.collection.readings
             self.facts.object = facts_table(context)
         self.notes.object = states_table(context)
 

@@ -82,6 +82,6 @@ def key_of(context: Context, *more: Hashable, results: Sequence[str] = ()) -> Ha
         Names of results besides that of the selected variable.
     """
     s = context.selection
-    shown = tuple(id(context.results.get(name)) for name in (context.quantity[0], *results))
-    runs = context.run, tuple(context.chosen_runs)
+    shown = tuple(context.collection.revision(name) for name in (context.quantity[0], *results))
+    runs = context.run, tuple(context.chosen_runs), context.collection.readings
     return (context.quantity, tuple(sorted(s.at.items())), runs, s.window, shown, *more)

@@ -7,7 +7,7 @@ from trajlab.reports.findings.finding import CERTAIN, Finding, nonfinite
 from trajlab.reports.findings.snapshots import unusual_snapshots
 from trajlab.statistics.extremes import extreme, in_run, last, most_unmoved, of_weights, size_in, total_of, typical
 from trajlab.statistics.result import is_from_start, reference_name
-from trajlab.statistics.roles import grid_of, place_of, spoken
+from trajlab.statistics.roles import block_parameter, grid_of, spoken
 from trajlab.statistics.studies import facts, telling_facts
 from trajlab.statistics.wording import count, listed, number, share
 
@@ -107,15 +107,15 @@ def _layers(result: xr.Dataset) -> list[Finding]:
 
 def _across_blocks(usual: xr.DataArray, name: str, names: list[str]) -> list[Finding]:
     """Report where along the blocks of a deep network the role of a parameter moved least."""
-    place, grid = place_of(name), grid_of(names)
-    if place is None or grid is None or place.role not in grid.roles or len(grid.blocks) < DEEP:
+    parameter, grid = block_parameter(name), grid_of(names)
+    if parameter is None or grid is None or parameter.role not in grid.roles or len(grid.blocks) < DEEP:
         return []
-    members = grid.members[grid.roles.index(place.role)]
+    members = grid.members[grid.roles.index(parameter.role)]
     of_role = usual.isel(parameter=members[members >= 0])
     most, least = extreme(of_role), extreme(of_role, least=True)
     if most is None or least is None or most.at == least.at:
         return []
-    role = place.role.removesuffix(".weight")
+    role = parameter.role.removesuffix(".weight")
     blocks = [spoken(point.at["parameter"], names).partition(" in ")[2] for point in (most, least)]
     text = f"Over the blocks, `{role}` moved most in {blocks[0]}, {share(most.value)}, and least in {blocks[1]}"
     return [Finding(f"{text}, {share(least.value)}.", "relative")]

@@ -1,0 +1,62 @@
+"""Parts of variables in memory, which all pages of a server share."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import xarray as xr
+
+CACHE_BYTES = 512 * 2**20
+"""Size of all parts at most; a larger part is kept alone."""
+
+
+class Arrays:
+    """Parts of variables, loaded once each; the least recently used are dropped beyond `CACHE_BYTES`."""
+
+    def __init__(self) -> None:
+        self._loaded: OrderedDict[Hashable, xr.DataArray] = OrderedDict()
+        self._lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(1, "trajlab-arrays")
+        self._coming: dict[Hashable, Future] = {}
+
+    def load(self, key: Hashable, array: xr.DataArray) -> xr.DataArray:
+        """Return an array in memory.
+
+        Parameters
+        ----------
+        key
+            What identifies it.
+        array
+            The array, which may be lazy.
+        """
+        loaded = self.peek(key)
+        if loaded is None:
+            loaded = array.compute()
+            with self._lock:
+                self._loaded[key] = loaded
+                while len(self._loaded) > 1 and sum(part.nbytes for part in self._loaded.values()) > CACHE_BYTES:
+                    self._loaded.popitem(last=False)
+        return loaded
+
+    def peek(self, key: Hashable) -> xr.DataArray | None:
+        """Return an array if it is in memory, else None."""
+        with self._lock:
+            if key in self._loaded:
+                self._loaded.move_to_end(key)
+            return self._loaded.get(key)
+
+    def fetch(self, key: Hashable, array: xr.DataArray) -> None:
+        """Load an array in the background, so that it is there when it is asked for; no more than half of the cache."""
+        if array.nbytes > CACHE_BYTES // 2 or key in self._coming:
+            return
+        for other, waiting in list(self._coming.items()):  # nobody waits for what was looked at before
+            if waiting.cancel() or waiting.done():
+                self._coming.pop(other, None)
+        self._coming[key] = self._pool.submit(self.load, key, array)
+
+    def wait(self) -> None:
+        """Wait until all is loaded that was asked for."""
+        for waiting in list(self._coming.values()):
+            if not waiting.cancelled():
+                waiting.exception()

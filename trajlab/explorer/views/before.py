@@ -1,0 +1,124 @@
+"""What happened before a step: what was unusual in the window before it, in the order in which it began."""
+
+from html import escape
+
+import numpy as np
+import pandas as pd
+import panel as pn
+import xarray as xr
+
+from trajlab.errors import MissingData
+from trajlab.explorer.context import Context
+from trajlab.explorer.quantity import numbers
+from trajlab.explorer.style import widget_style
+from trajlab.explorer.views.lines import NAMED, LineChart
+from trajlab.explorer.views.overview import events_of
+from trajlab.explorer.views.view import bokeh_part, html, note
+from trajlab.running.explain import Explanation, explained
+from trajlab.statistics.unusual import Unusual
+from trajlab.statistics.wording import number
+
+CHANGES = "change_points"
+"""Result that the view is made from."""
+
+LOOKS_BACK = (10, 20, 50, 100, 200, 500, 1_000, 5_000)
+"""Windows, in optimizer steps."""
+
+MOST = 40
+"""Events that are listed."""
+
+
+class Before:
+    """What was unusual before the selected step."""
+
+    def __init__(self, context: Context):
+        self.context = context
+        style = {"stylesheets": [widget_style(context.look)], "width": 260}
+        self.back = pn.widgets.Select(label="optimizer steps to look back", options=list(LOOKS_BACK), **style)
+        self.absent, self.sentences, self.events = html(""), html(""), html("")
+        self.chart = bokeh_part()
+        self.layout = pn.Column(
+            self.back, self.absent, self.sentences, self.chart.pane, self.events, sizing_mode="stretch_width"
+        )
+        self._showing = False
+        self.back.param.watch(lambda event: self._set(event.new), "value")
+
+    def _set(self, back: int) -> None:
+        if not self._showing:
+            self.context.selection.back = back
+
+    def update(self) -> None:
+        """Show the selection."""
+        context, selection = self.context, self.context.selection
+        self._showing = True
+        try:
+            self.back.param.update(options=sorted({*LOOKS_BACK, selection.back}), value=selection.back)
+        finally:
+            self._showing = False
+        result = context.result_of_run(CHANGES, "begins")
+        self.absent.object = "" if result is not None else note(context.why_absent(CHANGES))
+        explanation = None
+        if result is not None:
+            try:
+                explanation = explained(result, context.step, window=selection.back)
+            except MissingData as error:
+                self.absent.object = note(str(error))
+        self.sentences.object = "" if explanation is None else _sentences(explanation)
+        self.events.object = "" if explanation is None else _table(explanation.events)
+        key = (context.run, context.step, selection.back, selection.window, context.collection.revision(CHANGES))
+        drawn = self.chart.show(key, lambda: self._chart(result, explanation))
+        if drawn is not None:
+            drawn.line.update(location=float(context.axis.x(context.step)), visible=True)
+
+    def table(self) -> pd.DataFrame:
+        """Return what was unusual, in the order in which it began."""
+        result = self.context.result_of_run(CHANGES, "begins")
+        if result is None:
+            return pd.DataFrame(columns=Unusual._fields)
+        explanation = explained(result, self.context.step, window=self.context.selection.back)
+        return pd.DataFrame(explanation.events, columns=Unusual._fields)
+
+    def _chart(self, result: xr.Dataset | None, explanation: Explanation | None) -> LineChart | None:
+        """Return the series that were the first to be unusual, each relative to its value before."""
+        if result is None or explanation is None or not explanation.events:
+            return None
+        context = self.context
+        lines: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        names = [f"{place} {quantity}" for place, quantity in zip(*_labels(result), strict=True)]
+        for event in explanation.events:
+            name = f"{event.place} {event.quantity}"
+            if name in names and name not in lines and len(lines) < NAMED and event.before:
+                values = numbers(result["value"].isel(series=names.index(name))) / abs(event.before)
+                is_recorded = np.isfinite(values)
+                lines[name] = result["step"].values[is_recorded], values[is_recorded]
+        if not lines:
+            return None
+        events = events_of(context, lambda x, y: setattr(context.selection, "step", context.axis.step(x)))
+        return LineChart(
+            context, lines, "the first that were unusual", unit="relative to the value before", events=events,
+            height=300,
+        )  # fmt: skip
+
+
+def _labels(result: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    return result["place_of"].values.astype(str), result["quantity_of"].values.astype(str)
+
+
+def _sentences(explanation: Explanation) -> str:
+    head = f"<h3>Steps {explanation.first:,} to {explanation.step:,}</h3>"
+    *events, last = explanation.sentences
+    listed = "".join(f"<li>{escape(text)}</li>" for text in events[:MOST])
+    more = note(f"{len(events) - MOST} more are in the CSV file.") if len(events) > MOST else ""
+    return f"{head}{f'<ol>{listed}</ol>' if listed else ''}{more}<p>{escape(last)}</p>"
+
+
+def _table(events: list[Unusual]) -> str:
+    if not events:
+        return ""
+    head = "".join(f"<th>{name}</th>" for name in ("where", "quantity", "kind", "step", "score", "before", "after"))
+    body = "".join(
+        f"<tr><th>{escape(event.place)}</th><td>{event.quantity}</td><td>{event.kind}</td><td>{event.step:,}</td>"
+        f"<td>{number(event.score)}</td><td>{number(event.before)}</td><td>{number(event.after)}</td></tr>"
+        for event in events[:MOST]
+    )
+    return f"<table class='numbers'><tr>{head}</tr>{body}</table>"
