@@ -81,8 +81,8 @@ def _imports(path: Path) -> list[Path]:
     names = set()
     for module, imported in _IMPORT.findall(path.read_text(encoding="utf-8")):
         names |= {module, *(f"{module}.{name}" for name in re.findall(r"\w+", imported))}
-    files = (_PACKAGE.joinpath(*name.split(".")[1:]) for name in names)
-    files = [file for stem in files for file in (stem.with_suffix(".py"), stem / "__init__.py") if file.is_file()]
+    stems = [_PACKAGE.joinpath(*name.split(".")[1:]) for name in names]
+    files = [file for stem in stems for file in (stem.with_suffix(".py"), stem / "__init__.py") if file.is_file()]
     return [file for file in files if file.is_relative_to(_PACKAGE / "scan") or file.name == "sizes.py"]
 
 
