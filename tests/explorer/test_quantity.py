@@ -4,9 +4,7 @@ import xarray as xr
 
 pytest.importorskip("bokeh", reason="the page needs trajlab[explore]")
 
-from trajlab.explorer import quantity  # noqa: E402
 from trajlab.explorer.quantity import (
-    Arrays,
     chosen,
     free_dims,
     is_map,
@@ -50,35 +48,6 @@ def test_of_run__is_a_part_or_the_whole_of_a_single_run():
     runs = array("run", "step", run=("run", ["a", "b"]))
     assert of_run(runs, "b").dims == ("step",) and of_run(runs, "c") is None
     assert of_run(array("step"), "c").dims == ("step",)
-
-
-def test_arrays__are_loaded_once_and_the_oldest_is_dropped(monkeypatch):
-    monkeypatch.setattr(quantity, "CACHE_BYTES", 100)
-    arrays, loads = Arrays(), []
-
-    def lazy(name, size):
-        return _Counting(name, size, loads)
-
-    assert arrays.load("a", lazy("a", 5)) is arrays.load("a", lazy("a", 5))
-    arrays.load("b", lazy("b", 5))
-    arrays.load("a", lazy("a", 5))
-    arrays.load("c", lazy("c", 5))  # b was used least recently
-    arrays.load("a", lazy("a", 5))
-    arrays.load("b", lazy("b", 5))
-    assert loads == ["a", "b", "c", "b"]
-
-
-class _Counting:
-    """An array that writes down when it is loaded."""
-
-    def __init__(self, name, size, loads):
-        self.name, self.nbytes, self.loads = name, 8 * size, loads
-
-    def load(self):
-        self.loads.append(self.name)
-        return self
-
-    compute = load
 
 
 @pytest.mark.parametrize(("value", "text"), [(0.1, "0.1"), (np.float32(2), "2"), (None, ""), ("x", "x"), (3, "3")])
