@@ -15,7 +15,7 @@ TESTS = Path(__file__).parent
 
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
 
-IN_A_BROWSER = ("explorer/context.py", "explorer/controls.py", "explorer/look.py", "explorer/views")
+IN_A_BROWSER = ("explorer/context.py", "explorer/controls.py", "explorer/views")
 """Parts of the explorer's page, tested where they are shown: tests/explorer/test_page.py drives a browser."""
 
 WITHOUT = ("__main__.py",)
