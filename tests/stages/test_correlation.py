@@ -7,6 +7,7 @@ from torch import nn
 
 import trajlab
 from trajlab.errors import BadSetting, MissingData
+from trajlab.figures import figure
 from trajlab.replays import stateless as network
 from trajlab.running.fuse import fuse_scans
 from trajlab.stages.correlation import correlation
@@ -140,6 +141,24 @@ def test_correlation__a_channel_is_the_mean_of_its_map_and_a_unit_that_of_its_to
     pooled = given(conv=conv.mean(("y", "x")).values, text=text.mean("position").values)
     expected = correlation(pooled).compute().assign_coords(step=[0, 1])
     xr.testing.assert_allclose(correlation(given(conv=conv, text=text)).compute(), expected)
+
+
+def test_correlation__of_each_unit_of_two_layers_agrees_with_numpy(trained, seen):
+    settings = {"matrix_layer": "relu", "matrix_layer_other": "tanh", "matrix_steps": [-1], "max_steps": 2}
+    result = of(trained, **settings).compute()
+    ours, theirs = (seen[name][-1] for name in ("relu", "tanh"))
+    with np.errstate(all="ignore"):
+        expected = np.corrcoef(ours.T, theirs.T)[: ours.shape[1], ours.shape[1] :]
+    np.testing.assert_allclose(result.cross_correlation[-1], expected, atol=1e-5)
+    covariance = np.cov(ours.T, theirs.T)[: ours.shape[1], ours.shape[1] :]
+    np.testing.assert_allclose(result.cross_covariance[-1], covariance, atol=1e-6)
+    assert (
+        result.cross_correlation.dims == ("step", "unit", "unit_across") and result.cross_correlation[0].isnull().all()
+    )
+    ax = figure(result, variable="cross_correlation")
+    assert (ax.get_ylabel(), ax.get_xlabel()) == ("unit of relu", "unit of tanh")
+    with pytest.raises(BadSetting, match="cannot correlate 'tanh' with no layer"):
+        of(trained, matrix_layer_other="tanh")
 
 
 def test_correlation__matrices_stand_at_their_steps(trained, seen):

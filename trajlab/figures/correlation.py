@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from trajlab.figures.default import default
 from trajlab.figures.marks import multiples
 from trajlab.figures.marks.canvas import canvas
-from trajlab.figures.marks.heat import labels
+from trajlab.figures.marks.heat import heat, labels
 from trajlab.figures.marks.labels import title_of
 from trajlab.figures.marks.lines import lines
 from trajlab.figures.marks.matrix import both_ways, from_zero, square, squares, up_to_one
@@ -40,6 +40,9 @@ HISTORIES = {
     "cka_start": ("Similarity to the start", "CKA of each layer with itself at the first step."),
     "own_end": ("Features that keep their unit", "Mean correlation of each feature with itself at the last step."),
 }
+ACROSS = ("cross_correlation", "cross_covariance")
+"""Variables of each unit of a layer with each of another."""
+
 MATRICES = {
     "feature_correlation": "Correlation of features",
     "sample_correlation": "Correlation of samples",
@@ -60,6 +63,15 @@ def correlation(result: xr.Dataset, *, ax: Axes | None = None, variable: str = "
     select
         Which part of it, as in ``step=100``; squares are of the last step by default.
     """
+    if variable in ACROSS and variable in result:
+        select = {"step": last_step(result[variable])} | {d: label for d, label in select.items() if label is not None}
+        array, title = choose(result, variable, keep=("unit", "unit_across"), **select)
+        ax = canvas(ax, height=5.0)
+        heat(array, ax, scale=both_ways(1.0 if variable == "cross_correlation" else _reach(array)))
+        ax.set_ylabel(f"unit of {result.attrs.get('matrix_layer', '')}")
+        ax.set_xlabel(f"unit of {result.attrs.get('matrix_layer_other', '')}")
+        ax.set_title(title)
+        return ax
     square_of = sides(result[variable]) if variable in result else ()
     if variable not in result or not is_square(result[variable]) or any(select.get(dim) for dim in square_of):
         return default(result, ax=ax, variable=variable, **select)
@@ -69,6 +81,10 @@ def correlation(result: xr.Dataset, *, ax: Axes | None = None, variable: str = "
     square(array, ax, scale_of(variable, array), groups=by_class(result, variable, select.get("run")))
     ax.set_title(title)
     return ax
+
+
+def _reach(array: xr.DataArray) -> float:
+    return float(np.nanmax(abs(array.values), initial=0.0))
 
 
 def is_square(array: xr.DataArray) -> bool:
@@ -93,7 +109,7 @@ def scale_of(variable: str, array: xr.DataArray) -> Scale:
     if variable in MATRICES:
         return up_to_one(array)
     if variable.startswith("signed"):
-        return both_ways(float(np.nanmax(abs(array.values), initial=0.0)))
+        return both_ways(_reach(array))
     return from_zero()
 
 
@@ -124,6 +140,14 @@ def panels(result: xr.Dataset) -> list[Panel]:
             figures.append(multiples.panel(name, title, caption, array.transpose(..., "layer", "step")))
         else:
             figures.append(Panel(name, title, caption, (9.2, 3.0), partial(_lines, array)))
+    if "cross_correlation" in result:
+        run = f" in run {run_names(result)[0]}" if runs > 1 else ""
+        caption = (
+            f"Each unit of {result.attrs['matrix_layer']} with each of {result.attrs['matrix_layer_other']}{run}, "
+        )
+        caption += f"at step {int(last_step(result['cross_correlation'])):,}."
+        draw = partial(_across, result)
+        figures.append(Panel("cross_correlation", "Correlation of two layers", caption, (9.2, 4.0), draw))
     for name, title in MATRICES.items():
         if name in result:
             layer = result.attrs.get("matrix_layer", "")
@@ -132,6 +156,10 @@ def panels(result: xr.Dataset) -> list[Panel]:
                 caption += " Samples are sorted by class; lines part the classes."
             figures.append(Panel(name, title, caption, (9.2, 3.2), partial(moments, result, name)))
     return figures
+
+
+def _across(result: xr.Dataset, figure: Figure) -> None:
+    correlation(result, ax=figure.add_subplot(), variable="cross_correlation")
 
 
 def history(result: xr.Dataset, name: str) -> xr.DataArray:

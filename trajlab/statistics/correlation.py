@@ -158,6 +158,30 @@ def feature_matrix(values: np.ndarray) -> np.ndarray:
     return matrix
 
 
+def cross_matrix(values: np.ndarray, *, split: int, covariance: bool = False) -> np.ndarray:
+    """Correlate the first columns with the others, (unit, unit) float32, or return their covariance.
+
+    Parameters
+    ----------
+    values
+        Features of two layers side by side, (sample, unit).
+    split
+        Number of features of the first layer.
+    covariance
+        Whether to return Σ(x − x̄)(y − ȳ)/(n − 1) of finite columns, also of constant ones.
+
+    Examples
+    --------
+    >>> cross_matrix(np.array([[0.0, 1.0, 5.0], [2.0, 0.0, 5.0]]), split=1)
+    array([[-1., nan]], dtype=float32)
+    """
+    if not covariance:
+        return feature_matrix(values)[:split, split:]
+    centered = values - values.sum(0) / max(len(values), 1)
+    with np.errstate(all="ignore"):
+        return (centered[:, :split].T @ centered[:, split:] / (len(values) - 1.0)).astype(np.float32)
+
+
 def sample_matrix(values: np.ndarray) -> np.ndarray:
     """Correlate rows over the finite columns, (sample, sample) float32; NaN for constant rows."""
     return feature_matrix(values[:, np.isfinite(values).all(0)].T)
