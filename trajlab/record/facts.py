@@ -45,6 +45,7 @@ def run_facts(
         "tied": inventory.tied,
         "frozen": [name for name, tensor in inventory.parameters.items() if not tensor.requires_grad],
         "modules": inventory.modules,
+        "not_recorded": inventory.left_out,
         "shapes": {name: list(tensor.shape) for name, tensor in inventory.parameters.items()},
         "gradients": gradients,
         "probe": probe,

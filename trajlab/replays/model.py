@@ -25,8 +25,8 @@ def factory_of(trajectory: Trajectory) -> tuple[str, dict[str, Any]] | None:
 
 
 def lacks_model(trajectory: Trajectory) -> bool:
-    """Return whether it is not known which network a run trained."""
-    return trajectory.model is None and factory_of(trajectory) is None
+    """Return whether it is not known which network a run trained, or the run lacks some of its tensors by choice."""
+    return bool(trajectory.facts.get("not_recorded")) or (trajectory.model is None and factory_of(trajectory) is None)
 
 
 def build(trajectory: Trajectory, model: Model | None) -> nn.Module:
