@@ -155,7 +155,7 @@ def test_correlation__of_each_unit_of_two_layers_agrees_with_numpy(trained, seen
     assert (
         result.cross_correlation.dims == ("step", "unit", "unit_across") and result.cross_correlation[0].isnull().all()
     )
-    ax = figure(result, variable="cross_correlation")
+    ax = figure(result.assign_attrs(stage="correlation"), variable="cross_correlation")
     assert (ax.get_ylabel(), ax.get_xlabel()) == ("unit of relu", "unit of tanh")
     with pytest.raises(BadSetting, match="cannot correlate 'tanh' with no layer"):
         of(trained, matrix_layer_other="tanh")

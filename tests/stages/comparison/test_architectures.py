@@ -46,7 +46,7 @@ def two():
 
 def test_comparison__of_two_architectures_compares_features_and_says_why_not_weights(two):
     runs, (ours, theirs) = two
-    result = trajlab.run("comparison", runs, matrix_layer="2=3").compute()
+    result = trajlab.run("comparison", runs, matrix_layer="3=2").compute()
     pair = result.sel(run="a", other="b")
     expected = np.corrcoef(ours.T, theirs.T)[:6, 6:]
     np.testing.assert_allclose(pair.feature_correlation, expected, atol=1e-6)
@@ -65,7 +65,7 @@ def test_comparison__of_two_architectures_compares_features_and_says_why_not_wei
 
 def test_comparison__of_a_study_of_two_architectures_compares_what_each_pair_shares(two):
     runs = {**two[0], "c": run_of(cnn, 2)[0]}
-    result = trajlab.run("comparison", runs, shuffles=0, matrix_layer="2=3").compute().isel(step=-1)
+    result = trajlab.run("comparison", runs, shuffles=0, matrix_layer="3=2").compute().isel(step=-1)
     assert np.isfinite(result.total_distance.sel(run="a", other="c")) and "line_loss" in result
     assert result.total_distance.sel(run="a", other="b").isnull()
     known = result.feature_cka.sel(run="a").notnull()
