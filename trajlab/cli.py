@@ -416,6 +416,9 @@ def report(
     metrics: Annotated[
         Path | None, typer.Option(parser=as_path, help="JSON file to write the headline numbers of each run to.")
     ] = None,
+    plots: Annotated[
+        Path | None, typer.Option(parser=as_path, help="Folder to write them to over the steps, a CSV for each stage.")
+    ] = None,
     claims: Annotated[Path | None, typer.Option(parser=as_path, help="JSON file of claims to show first.")] = None,
     stages: Annotated[
         str,
@@ -476,7 +479,7 @@ def report(
         title = title or name
     elif stages or results:
         raise BadSetting(f"cannot compute stages of {path}: it holds results, not runs; name a run or a folder of runs")
-    write_report(shown, page, title=title, metrics=metrics, claims=claims, overwrite=overwrite)
+    write_report(shown, page, title=title, metrics=metrics, plots=plots, claims=claims, overwrite=overwrite)
     if out is None:
         typer.echo(page)
 

@@ -30,7 +30,12 @@ def findings(result: xr.Dataset | Result) -> list[Finding]:
 
 
 def headlines(result: xr.Dataset | Result) -> dict[str, xr.DataArray]:
-    """Return the numbers that sum up each run, () or (run) each, by variable."""
+    """Return the numbers that sum up each run, () or (run) each, by variable: the last that are known."""
+    return {name: last(array).assign_attrs(array.attrs) for name, array in headline_series(result).items()}
+
+
+def headline_series(result: xr.Dataset | Result) -> dict[str, xr.DataArray]:
+    """Return the numbers that sum up each run by variable, over the steps where they have any, ([run], [step]) each."""
     stage, data = prepare(result)
     if data.sizes.get("step") == 0:
         return {}
@@ -58,7 +63,7 @@ def headlines(result: xr.Dataset | Result) -> dict[str, xr.DataArray]:
                 array = array.isel({dim: _usual(array, dim)})
             else:
                 array = array.mean(dim, keep_attrs=True) if dim in AVERAGED else array.sum(dim, keep_attrs=True)
-        numbers[name] = last(array).assign_attrs(array.attrs)
+        numbers[name] = array
     return numbers
 
 
