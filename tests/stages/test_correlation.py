@@ -172,6 +172,20 @@ def test_correlation__matrices_stand_at_their_steps(trained, seen):
     np.testing.assert_array_equal(result.target, trained.probe["targets"])
 
 
+def test_correlation__keeps_features_and_their_cosine_of_a_layer(trained, seen):
+    result = of(trained, matrix_layer="relu", matrix_steps=[-1], max_steps=2).compute()
+    values = seen["relu"][-1]
+    np.testing.assert_allclose(result.feature_values[-1], values, rtol=1e-5, atol=1e-6)
+    with np.errstate(all="ignore"):
+        length = np.linalg.norm(values, axis=0)
+        np.testing.assert_allclose(result.feature_cosine[-1], values.T @ values / np.outer(length, length), atol=1e-5)
+    assert result.feature_values[0].isnull().all() and result.feature_cosine[0].isnull().all()
+    ax = figure(result.assign_attrs(stage="correlation"), variable="feature_values")
+    order = np.argsort(result.target.values, kind="stable")
+    np.testing.assert_allclose(ax.collections[0].get_array(), result.feature_values[-1].values[order])
+    assert ax.get_ylabel() == "sample, by class"
+
+
 def test_correlation__of_another_kind_of_inputs(trained):
     layers = ["tanh"]
     result = of(trained, kind="train", layers=layers).compute()

@@ -14,7 +14,7 @@ from trajlab.figures.marks.canvas import canvas
 from trajlab.figures.marks.heat import heat, labels
 from trajlab.figures.marks.labels import title_of
 from trajlab.figures.marks.lines import lines
-from trajlab.figures.marks.matrix import both_ways, from_zero, square, squares, up_to_one
+from trajlab.figures.marks.matrix import both_ways, from_zero, group_rows, square, squares, up_to_one
 from trajlab.figures.marks.scale import Scale
 from trajlab.figures.marks.selection import choose, recorded
 from trajlab.figures.panel import Panel
@@ -45,6 +45,7 @@ ACROSS = ("cross_correlation", "cross_covariance")
 
 MATRICES = {
     "feature_correlation": "Correlation of features",
+    "feature_cosine": "Cosine of features",
     "sample_correlation": "Correlation of samples",
 }
 
@@ -63,6 +64,13 @@ def correlation(result: xr.Dataset, *, ax: Axes | None = None, variable: str = "
     select
         Which part of it, as in ``step=100``; squares are of the last step by default.
     """
+    if variable == "feature_values" and variable in result:
+        select = {"step": last_step(result[variable])} | {d: label for d, label in select.items() if label is not None}
+        array, title = choose(result, variable, keep=("sample", "unit"), **select)
+        ax = canvas(ax, height=5.0)
+        by_sample(array, by_class(result, variable, select.get("run")), ax)
+        ax.set_title(", ".join(filter(None, [str(result.attrs.get("matrix_layer", "")), title])))
+        return ax
     if variable in ACROSS and variable in result:
         select = {"step": last_step(result[variable])} | {d: label for d, label in select.items() if label is not None}
         array, title = choose(result, variable, keep=("unit", "unit_across"), **select)
@@ -81,6 +89,16 @@ def correlation(result: xr.Dataset, *, ax: Axes | None = None, variable: str = "
     square(array, ax, scale_of(variable, array), groups=by_class(result, variable, select.get("run")))
     ax.set_title(title)
     return ax
+
+
+def by_sample(array: xr.DataArray, classes: np.ndarray | None, ax: Axes) -> None:
+    """Draw the features of samples as an image, a row for each sample, by class if there are any."""
+    array = array.transpose("sample", "unit")
+    if classes is not None:
+        array = array.isel(sample=np.argsort(classes, kind="stable"))
+    heat(array, ax)
+    if classes is not None:
+        group_rows(ax, np.sort(classes), "sample, by class")
 
 
 def _reach(array: xr.DataArray) -> float:
@@ -115,7 +133,7 @@ def scale_of(variable: str, array: xr.DataArray) -> Scale:
 
 def by_class(result: xr.Dataset, variable: str, run: Any = None) -> np.ndarray | None:
     """Return the classes of samples, for squares of samples that are to be sorted by them; None if there are none."""
-    if variable != "sample_correlation" or "target" not in result:
+    if variable not in ("sample_correlation", "feature_values") or "target" not in result:
         return None
     target = result["target"]
     target = target.sel(run=run) if "run" in target.dims and run is not None else target
@@ -146,8 +164,13 @@ def panels(result: xr.Dataset) -> list[Panel]:
             f"Each unit of {result.attrs['matrix_layer']} with each of {result.attrs['matrix_layer_other']}{run}, "
         )
         caption += f"at step {int(last_step(result['cross_correlation'])):,}."
-        draw = partial(_across, result)
+        draw = partial(_alone, result, "cross_correlation")
         figures.append(Panel("cross_correlation", "Correlation of two layers", caption, (9.2, 4.0), draw))
+    if "feature_values" in result:
+        caption = f"Of {result.attrs.get('matrix_layer', '')}{' in run ' + run_names(result)[0] if runs > 1 else ''}, "
+        caption += f"at step {int(last_step(result['feature_values'])):,}; a row for each sample, sorted by class."
+        draw = partial(_alone, result, "feature_values")
+        figures.append(Panel("feature_values", "Features of the samples", caption, (9.2, 4.4), draw))
     for name, title in MATRICES.items():
         if name in result:
             layer = result.attrs.get("matrix_layer", "")
@@ -158,8 +181,8 @@ def panels(result: xr.Dataset) -> list[Panel]:
     return figures
 
 
-def _across(result: xr.Dataset, figure: Figure) -> None:
-    correlation(result, ax=figure.add_subplot(), variable="cross_correlation")
+def _alone(result: xr.Dataset, variable: str, figure: Figure) -> None:
+    correlation(result, ax=figure.add_subplot(), variable=variable)
 
 
 def history(result: xr.Dataset, name: str) -> xr.DataArray:

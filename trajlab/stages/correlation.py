@@ -24,7 +24,15 @@ from trajlab.replays.observers.correlations import Correlations
 from trajlab.replays.probe_kinds import RECORDED, probe_of
 from trajlab.scan.as_one_task import as_one_task
 from trajlab.scan.graph import map_blocks
-from trajlab.statistics.correlation import CHANGES, changes, cross_matrix, feature_matrix, features_of, sample_matrix
+from trajlab.statistics.correlation import (
+    CHANGES,
+    changes,
+    cosine_matrix,
+    cross_matrix,
+    feature_matrix,
+    features_of,
+    sample_matrix,
+)
 from trajlab.statistics.result import Meaning, annotate
 from trajlab.statistics.units import on_one_probe
 
@@ -63,6 +71,8 @@ MEANINGS = {
     "constant": Meaning("features that do not vary", "features", "count of finite features of variance 0"),
     "nonfinite": Meaning("activations that are NaN or Inf", "activations", "count over positions and units"),
     "feature_correlation": Meaning("correlation of features", "1", "ρ of two units over the probe"),
+    "feature_cosine": Meaning("cosine of features", "1", "x·y / (|x|₂ |y|₂) of two units over the probe, not centered"),
+    "feature_values": Meaning("features of the samples", "activation", "activation of a unit, averaged over positions"),
     "cross_correlation": Meaning("correlation of features of two layers", "1", "ρ of a unit of each over the probe"),
     "cross_covariance": Meaning(
         "covariance of features of two layers",
@@ -150,6 +160,10 @@ def correlation(
         Means over all pairs of features of all layers, and total counts.
     feature_correlation : (step, unit, unit_other)
         Of `matrix_layer` only, at `matrix_steps`; NaN at other steps, and for excluded features.
+    feature_cosine : (step, unit, unit_other)
+        Their cosine without centering; NaN for a feature that is 0 everywhere or not finite.
+    feature_values : (step, sample, unit)
+        The features themselves, of the first 512 samples.
     cross_correlation, cross_covariance : (step, unit, unit_across)
         Of each unit of `matrix_layer` with each of `matrix_layer_other`, as `feature_correlation`; the covariance of
         constant features is 0.
@@ -196,6 +210,10 @@ def correlation(
         ):
             matrix_of_steps = matrices(values, chosen, kept, (values.shape[2 if dim == "unit" else 1],) * 2, matrix)
             result[f"{MATRICES[dim]}_correlation"] = (("step", dim, f"{dim}_other"), matrix_of_steps)
+        cosines = matrices(of_layer, chosen, kept, (of_layer.shape[2],) * 2, cosine_matrix)
+        result["feature_cosine"] = (("step", "unit", "unit_other"), cosines)
+        some = of_layer[:, :MOST_SAMPLES]
+        result["feature_values"] = (("step", "sample", "unit"), matrices(some, chosen, kept, some.shape[1:], _rounded))
         if matrix_layer_other:
             across = features.data[:, :, units_slice(units, matrix_layer_other)]
             both, split = da.concatenate([of_layer, across], axis=2).rechunk({2: -1}), of_layer.shape[2]
@@ -208,6 +226,10 @@ def correlation(
             result["target"] = ("sample", batch["targets"].data[:MOST_SAMPLES])
     names = {"matrix_layer": matrix_layer, "matrix_layer_other": matrix_layer_other}
     return annotate(result, MEANINGS, kind=kind, **names, **on_one_probe(tables.values()))
+
+
+def _rounded(values: np.ndarray) -> np.ndarray:
+    return values.astype(np.float32)
 
 
 def _by_chance(samples: int) -> float:

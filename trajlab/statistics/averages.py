@@ -1,6 +1,7 @@
 """Exponential moving averages of tensors over the recorded steps, as tensors of their own."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import dask.array as da
 import numpy as np
@@ -50,7 +51,7 @@ def _of_one(array: xr.DataArray, decay: float) -> xr.DataArray:
     data = data.rechunk(dict.fromkeys(range(1, data.ndim), -1))
     state, blocks, first = None, [], 0
     for block in (data.blocks[position] for position in range(data.numblocks[0])):
-        both = delayed(_block)(state, block, decay, first)
+        both: Any = delayed(_block)(state, block, decay, first)
         blocks.append(da.from_delayed(both[0], block.shape, data.dtype, meta=data._meta))
         state, first = both[1], first + block.shape[0]
     return array.copy(data=da.concatenate(blocks))

@@ -158,6 +158,20 @@ def feature_matrix(values: np.ndarray) -> np.ndarray:
     return matrix
 
 
+def cosine_matrix(values: np.ndarray) -> np.ndarray:
+    """Return the cosine of columns, (unit, unit) float32; NaN where one is 0 everywhere or not finite.
+
+    >>> cosine_matrix(np.array([[1.0, 3.0, 0.0], [0.0, 4.0, 0.0]])).round(1)[0]
+    array([1. , 0.6, nan], dtype=float32)
+    """
+    with np.errstate(all="ignore"):
+        largest = abs(values).max(0, initial=0.0)
+        scaled = values / largest
+        directions = scaled / np.sqrt((scaled**2).sum(0))
+        cosines = np.where(np.isfinite(directions).all(0), directions, np.nan)
+        return np.clip(cosines.T @ cosines, -1.0, 1.0).astype(np.float32)
+
+
 def cross_matrix(values: np.ndarray, *, split: int, covariance: bool = False) -> np.ndarray:
     """Correlate the first columns with the others, (unit, unit) float32, or return their covariance.
 

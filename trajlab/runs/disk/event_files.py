@@ -98,6 +98,7 @@ def _fields(message: bytes | memoryview) -> dict[int, list]:
     while start < len(message):
         key, start = _varint(message, start)
         kind = key & 7
+        value: int | bytes | memoryview
         if kind == VARINT:
             value, start = _varint(message, start)
         elif kind in (FIXED32, FIXED64, BYTES):
