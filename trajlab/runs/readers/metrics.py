@@ -74,8 +74,8 @@ def _log(path: Path) -> Table:
 def _event_files(folder: Path) -> list[Path]:
     """Return TensorBoard's event files of a run, the oldest first.
 
-    They lie in its folder, in runs/<name> as the Trainer writes them, or above checkpoints/ as Lightning does. Links are
-    not followed.
+    They lie in its folder, in runs/<name> as the Trainer writes them, or above checkpoints/ as Lightning does. Links
+    are not followed.
     """
     places = [(folder, f"{NAME}*"), (folder, f"runs/*/{NAME}*")]
     places += [(folder.parent, f"{NAME}*")] if folder.name == "checkpoints" else []
