@@ -67,7 +67,8 @@ def grid(result: xr.Dataset, dim: str, shown: Sequence[str], figure: Figure, spe
             _draw(chosen["histogram"], chosen["bin_edges"], ax)
             if number == 0:
                 ax.set_title(shorten(layer, 24))
-        line[0].set_ylabel(shorten(name, 18), rotation=0, ha="right", va="center")
+        label = "\n".join(shorten(part, 18) for part in name.split(" · "))
+        line[0].set_ylabel(label, rotation=0, ha="right", va="center")
     steps = recorded(result["histogram"])["step"].values
     handles = [Line2D([], [], color=INK, label=f"step {steps[0]:,}"),
                Line2D([], [], color=CATEGORIES[0], linewidth=5, label=f"step {steps[-1]:,}")]  # fmt: skip
