@@ -3,6 +3,7 @@
 import ast
 import re
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -137,3 +138,17 @@ def test_stages_are_written_once():
     assert stages_of(ROOT / "dvc.yaml")["compute"]["matrix"] == {"stage": "${stages}"}
     stages = {path.stem for path in (ROOT / "trajlab" / "stages").glob("[a-z]*")}
     assert set(params["stages"]) | {"attention", "unit_lines"} == stages
+
+
+def test_analyses_have_metrics_and_plots_whose_columns_exist():
+    content = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
+    report = content["stages"]["report"]
+    assert report["metrics"] and f"--metrics {report['metrics'][0]}" in report["cmd"]
+    assert f"--plots {report['outs'][1]}" in report["cmd"]
+    plots = {
+        path: how for entry in content["plots"] for path, how in entry.items() if path.startswith(report["outs"][1])
+    }
+    assert len(plots) >= 5
+    for path, how in plots.items():
+        headlines = import_module(f"trajlab.reports.findings.{Path(path).stem}").HEADLINES
+        assert {how["y"]} <= {*headlines} if isinstance(how["y"], str) else {*how["y"]} <= {*headlines}

@@ -365,6 +365,30 @@ def figure(
 
 
 @app.command()
+def export(
+    results: Annotated[Path, typer.Argument(parser=as_path, help="Result of a stage, or a folder of results.")],
+    out: Annotated[
+        Path,
+        typer.Argument(parser=as_path, help="File to write (.csv, .parquet or .json), or a folder for TensorBoard."),
+    ],
+    variable: Annotated[
+        list[str] | None,
+        typer.Option(help="Variable to write, or a pattern such as total_*; repeatable. By default all."),
+    ] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Write results for other tools: a table with a row for each value, JSON, or TensorBoard's event files."""
+    from trajlab.reports.export import export as write_export
+    from trajlab.statistics.wording import count
+
+    left_out = write_export(results, out, variables=variable or (), overwrite=overwrite)
+    if left_out:
+        some = "; ".join(f"{name}: {why}" for name, why in list(left_out.items())[:5])
+        more = "; …" if len(left_out) > 5 else ""
+        typer.echo(f"trajlab: left out {count(len(left_out), 'variable')} ({some}{more})", err=True)
+
+
+@app.command()
 def network(
     run: Run,
     out: Annotated[Path, typer.Argument(parser=as_path, help="Image to write (.svg, .png or .pdf).")],
@@ -377,9 +401,10 @@ def network(
     parameters: Parameters = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Draw the network of a run: its modules, their output shapes and their connections."""
+    """Draw the network of a run and list its modules: output sizes, parameters and multiply–adds of one sample."""
     from trajlab.figures.network import save_network
     from trajlab.replays.probe_files import read_probe
+    from trajlab.running.network_command import show_network
     from trajlab.running.step_source import say_step_source, step_attrs
     from trajlab.runs.open import open as open_trajectory
     from trajlab.runs.open import runs_in
@@ -389,7 +414,7 @@ def network(
     trajectory = open_trajectory(path, trust=trust, **reading)
     say_step_source(step_attrs(trajectory))
     inputs = None if probe is None else read_probe(probe)
-    save_network(trajectory.with_model(model, probe=inputs), out, overwrite=overwrite)
+    show_network(save_network(trajectory.with_model(model, probe=inputs), out, overwrite=overwrite))
 
 
 @app.command()
@@ -407,6 +432,9 @@ def report(
     title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
     metrics: Annotated[
         Path | None, typer.Option(parser=as_path, help="JSON file to write the headline numbers of each run to.")
+    ] = None,
+    plots: Annotated[
+        Path | None, typer.Option(parser=as_path, help="Folder to write them to over the steps, a CSV for each stage.")
     ] = None,
     claims: Annotated[Path | None, typer.Option(parser=as_path, help="JSON file of claims to show first.")] = None,
     stages: Annotated[
@@ -468,7 +496,7 @@ def report(
         title = title or name
     elif stages or results:
         raise BadSetting(f"cannot compute stages of {path}: it holds results, not runs; name a run or a folder of runs")
-    write_report(shown, page, title=title, metrics=metrics, claims=claims, overwrite=overwrite)
+    write_report(shown, page, title=title, metrics=metrics, plots=plots, claims=claims, overwrite=overwrite)
     if out is None:
         typer.echo(page)
 

@@ -67,7 +67,9 @@ def test_figure__of_others_goes_over_the_steps(result):
 def test_panels__draw_all_there_is(result, study, runs):
     actual = panels(result if runs == 1 else study)
     expected = {"cka", "signed_off_diagonal", "absolute_off_diagonal", "cka_end", "cka_start", "own_end"}
-    assert {panel.key for panel in actual} == expected | {"feature_correlation", "sample_correlation"}
+    assert {panel.key for panel in actual} == expected | {
+        "feature_correlation", "feature_cosine", "feature_values", "sample_correlation",
+    }  # fmt: skip
     for panel in actual:
         drawing = Figure(panel.size, layout="constrained")
         panel.draw(drawing)

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from trajlab.errors import BadSetting, OutputExists
+import trajlab
+from trajlab.errors import BadSetting, MissingData, OutputExists
 from trajlab.record import Recorder, at, every
 
 
@@ -463,3 +464,23 @@ def test_recorder__disk_full_names_the_file_and_keeps_what_was_there(read, tmp_p
     run = read(tmp_path / "run")
     assert list(run.checkpoints) == [0] and list(run.gradients["weight"]) == [0, 1]
     assert not list((tmp_path / "run").rglob(".tmp-*"))
+
+
+def test_recorder__records_the_parameters_that_are_named(tmp_path, read):
+    net = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 2))
+    inputs, build = torch.randn(6, 3), "torch.nn:Identity"
+    describe = {"model": {"factory": build}}
+    with Recorder(net, tmp_path / "run", parameters=["0", "3.b*"], probe=inputs, describe=describe) as recorder:
+        net(inputs).sum().backward()
+        recorder.step()
+    recorded = read(tmp_path / "run")
+    assert set(recorded.checkpoints[0]) == set(recorded.gradients) == {"0.weight", "0.bias", "3.bias"}
+    left_out = ["1.weight", "1.bias", "3.weight", "1.running_mean", "1.running_var", "1.num_batches_tracked"]
+    assert recorded.run["not_recorded"] == left_out
+    run = trajlab.open(tmp_path / "run")
+    assert list(run.weights) == ["0.weight", "0.bias", "3.bias"] and set(run.weights.left_out) == set(left_out)
+    assert trajlab.run("drift", run).compute().parameter.size == 3
+    with pytest.raises(MissingData, match="only some of its parameters were recorded, not 1.weight, 1.bias, 3.weight"):
+        trajlab.run("saturation", run)
+    with pytest.raises(BadSetting, match="record 'conv': no parameter or module has that name; choose among 0.weight"):
+        Recorder(net, tmp_path / "other", parameters="conv")

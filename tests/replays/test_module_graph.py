@@ -10,6 +10,7 @@ from trajlab.cli import app
 from trajlab.errors import BadSetting, MissingData
 from trajlab.figures.network import save_network
 from trajlab.replays.module_graph import module_graph
+from trajlab.running.network_command import network_table
 
 
 def described(build, probe):
@@ -83,3 +84,21 @@ def test_network__on_the_command_line(tmp_path, checkpoints):
     assert done.exit_code == 0, done.output
     picture = (tmp_path / "net.svg").read_text()
     assert all(f">{name}<" in picture for name in ("input", "conv1", "add", "BatchNorm2d", "76 parameters"))
+
+
+def test_module_graph__counts_multiply_adds_and_parameters_of_one_sample():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.fc = nn.Conv2d(2, 4, 3, padding=1), nn.Linear(4 * 25, 7)
+            self.extra = nn.Parameter(torch.ones(7, 5))
+
+        def forward(self, x):
+            return self.fc(torch.relu(self.conv(x)).flatten(1)) @ self.extra
+
+    _, nodes = described(Net, torch.zeros(2, 2, 5, 5))
+    counts = {node.name: node.multiply_adds for node in nodes if node.multiply_adds}
+    assert counts == {"conv": 25 * 4 * 2 * 9, "fc": 100 * 7, "output": 7 * 5}
+    columns = [list(column.cells) for column in network_table(nodes).columns]
+    assert columns[0] == ["conv", "fc", "functions outside modules"] and columns[2][0] == "4 × 5 × 5"
+    assert [column.footer for column in network_table(nodes).columns][-2:] == ["783", "2,535"]

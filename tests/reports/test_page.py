@@ -1,7 +1,9 @@
+import csv
 import json
 import warnings
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 import xarray as xr
 
@@ -106,6 +108,18 @@ def test_summary__gives_the_last_finite_value_of_each_run(tmp_path):
     assert actual["far"]["drift"]["relative"] == pytest.approx(2.0)
     report({"drift": result}, tmp_path / "r.html", metrics=tmp_path / "m.json")
     assert json.loads((tmp_path / "m.json").read_text()) == actual
+
+
+def test_report__writes_the_medians_over_the_steps_for_dvc(tmp_path):
+    runs = {f"w{speed}": moving(4, w=speed) for speed in (0.5, 1.0, 2.0)}
+    result = trajlab.run("drift", runs, rtol=0.2).compute()
+    report({"drift": result}, tmp_path / "r.html", plots=tmp_path / "plots")
+    rows = list(csv.DictReader((tmp_path / "plots" / "drift.csv").open()))
+    assert [row["step"] for row in rows] == ["0", "1", "2", "3"]
+    np.testing.assert_allclose([float(row["relative"]) for row in rows], np.linspace(0, 1.0, 4))
+    assert rows[-1]["changed_tol"] and rows[0]["straightness"] == ""
+    plain_numbers = summary({"drift": trajlab.run("drift", runs).compute()})
+    assert "changed_tol" not in plain_numbers["w0.5"]["drift"]
 
 
 def test_report__the_page_and_its_numbers_are_two_files(results, tmp_path):

@@ -7,6 +7,7 @@ from torch import nn
 
 import trajlab
 from trajlab.errors import BadSetting, MissingData
+from trajlab.figures import figure
 from trajlab.replays import stateless as network
 from trajlab.running.fuse import fuse_scans
 from trajlab.stages.correlation import correlation
@@ -142,6 +143,24 @@ def test_correlation__a_channel_is_the_mean_of_its_map_and_a_unit_that_of_its_to
     xr.testing.assert_allclose(correlation(given(conv=conv, text=text)).compute(), expected)
 
 
+def test_correlation__of_each_unit_of_two_layers_agrees_with_numpy(trained, seen):
+    settings = {"matrix_layer": "relu", "matrix_layer_other": "tanh", "matrix_steps": [-1], "max_steps": 2}
+    result = of(trained, **settings).compute()
+    ours, theirs = (seen[name][-1] for name in ("relu", "tanh"))
+    with np.errstate(all="ignore"):
+        expected = np.corrcoef(ours.T, theirs.T)[: ours.shape[1], ours.shape[1] :]
+    np.testing.assert_allclose(result.cross_correlation[-1], expected, atol=1e-5)
+    covariance = np.cov(ours.T, theirs.T)[: ours.shape[1], ours.shape[1] :]
+    np.testing.assert_allclose(result.cross_covariance[-1], covariance, atol=1e-6)
+    assert (
+        result.cross_correlation.dims == ("step", "unit", "unit_across") and result.cross_correlation[0].isnull().all()
+    )
+    ax = figure(result.assign_attrs(stage="correlation"), variable="cross_correlation")
+    assert (ax.get_ylabel(), ax.get_xlabel()) == ("unit of relu", "unit of tanh")
+    with pytest.raises(BadSetting, match="cannot correlate 'tanh' with no layer"):
+        of(trained, matrix_layer_other="tanh")
+
+
 def test_correlation__matrices_stand_at_their_steps(trained, seen):
     result = of(trained, matrix_layer="tanh", matrix_steps=[2, -1], max_steps=2).compute()
     assert result.step.values.tolist() == [0, 2, 7]
@@ -151,6 +170,20 @@ def test_correlation__matrices_stand_at_their_steps(trained, seen):
         np.testing.assert_allclose(result.feature_correlation[position], np.corrcoef(values.T), atol=1e-5)
         np.testing.assert_allclose(result.sample_correlation[position], np.corrcoef(values), atol=1e-5)
     np.testing.assert_array_equal(result.target, trained.probe["targets"])
+
+
+def test_correlation__keeps_features_and_their_cosine_of_a_layer(trained, seen):
+    result = of(trained, matrix_layer="relu", matrix_steps=[-1], max_steps=2).compute()
+    values = seen["relu"][-1]
+    np.testing.assert_allclose(result.feature_values[-1], values, rtol=1e-5, atol=1e-6)
+    with np.errstate(all="ignore"):
+        length = np.linalg.norm(values, axis=0)
+        np.testing.assert_allclose(result.feature_cosine[-1], values.T @ values / np.outer(length, length), atol=1e-5)
+    assert result.feature_values[0].isnull().all() and result.feature_cosine[0].isnull().all()
+    ax = figure(result.assign_attrs(stage="correlation"), variable="feature_values")
+    order = np.argsort(result.target.values, kind="stable")
+    np.testing.assert_allclose(ax.collections[0].get_array(), result.feature_values[-1].values[order])
+    assert ax.get_ylabel() == "sample, by class"
 
 
 def test_correlation__of_another_kind_of_inputs(trained):

@@ -156,8 +156,8 @@ def test_filters__read_no_more_than_they_show():
 
 def test_filters__of_what_is_none(rng):
     run = of(conv_weight=rng.random((2, 3, 1, 2, 2)), fc_weight=rng.random((2, 3, 4)))
-    with pytest.raises(BadSetting, match="'fc.weight'.*conv.weight"):
-        trajlab.run("filters", run, parameter="fc.weight")
+    with pytest.raises(BadSetting, match="'fc.bias': choose one of conv.weight, fc.weight"):
+        trajlab.run("filters", run, parameter="fc.bias")
     with pytest.raises(BadSetting, match="max_filters=0"):
         trajlab.run("filters", run, max_filters=0)
     with pytest.raises(BadSetting, match="max_steps=0"):
@@ -193,3 +193,17 @@ def test_filters__of_images_come_before_those_over_lines_and_embeddings(rng):
 
 def test_filters__of_one_step_have_no_distance(rng):
     assert trajlab.run("filters", of(w=rng.random((1, 3, 2, 3, 3)))).relative.isnull().all()
+
+
+def test_filters__of_a_matrix_that_is_named_show_the_whole_as_one_image(rng):
+    values = rng.normal(size=(3, 4, 600)).astype(np.float32)
+    run = trajlab.from_arrays({"fc.weight": values, "conv.weight": rng.normal(size=(3, 2, 1, 3, 3))})
+    result = trajlab.run("filters", run, parameter="fc.weight").compute()
+    np.testing.assert_array_equal(result.kernel[:, 0, 0], values[:, :, :512])
+    assert dict(result.kernel.sizes) == {"step": 3, "filter": 1, "channel": 1, "y": 4, "x": 512}
+    whole = values[:, :, :512].astype(float)
+    expected = np.linalg.norm(whole - whole[0], axis=(1, 2)) / np.linalg.norm(whole[0])
+    np.testing.assert_allclose(result.relative[:, 0], expected)
+    assert result.attrs["matrix"] == [4, 600]
+    with pytest.raises(BadSetting, match="filters of 'x': choose one of conv.weight, fc.weight"):
+        trajlab.run("filters", run, parameter="x")

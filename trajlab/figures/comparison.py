@@ -11,11 +11,11 @@ from matplotlib.figure import Figure
 from trajlab.figures.default import default
 from trajlab.figures.marks.canvas import canvas, tall
 from trajlab.figures.marks.colors import CATEGORIES
-from trajlab.figures.marks.heat import labels
+from trajlab.figures.marks.heat import color_bar, heat, labels
 from trajlab.figures.marks.labels import height_of, name_rows, title_of, wrap
 from trajlab.figures.marks.lines import beside, lines
-from trajlab.figures.marks.matrix import matrix
-from trajlab.figures.marks.selection import choose, recorded
+from trajlab.figures.marks.matrix import both_ways, matrix
+from trajlab.figures.marks.selection import choose, position, recorded
 from trajlab.figures.panel import Panel
 from trajlab.statistics.extremes import last
 from trajlab.statistics.studies import short_names
@@ -51,7 +51,14 @@ def comparison(result: xr.Dataset, *, ax: Axes | None = None, variable: str | No
     select
         Which part of it.
     """
-    variable = variable or whole_name(result, "relative_distance")
+    variable = variable or (whole_name(result, "relative_distance") if "relative_distance" in result else "feature_cka")
+    if variable == "feature_correlation" and variable in result:
+        array, title = matched_order(result, **select)
+        ax = canvas(ax, height=5.0)
+        heat(array, ax, scale=both_ways())
+        _of_units(ax, matched=True)
+        ax.set_title(f"{title}, units in matched order")
+        return ax
     left = [dim for dim in result[variable].dims if select.get(str(dim)) is None] if variable in result else []
     if set(left) - {"run"} == {"other", "step"}:
         array, title = choose(result, variable, keep=("run", "other", "step"), **select)
@@ -69,6 +76,39 @@ def comparison(result: xr.Dataset, *, ax: Axes | None = None, variable: str | No
         return default(result, ax=ax, variable=variable, **select)
     ax.set_title(title)
     return ax
+
+
+def matched_order(result: xr.Dataset, **select: Any) -> tuple[xr.DataArray, str]:
+    """Return the correlation of the units of two runs with matched units on the diagonal, the most alike first.
+
+    Parameters
+    ----------
+    result
+        Result of the stage `comparison`.
+    select
+        The runs; by default the first two with a matrix.
+    """
+    part, title = _of_two(result[["feature_correlation", "feature_match"]], **select)
+    values, match = part["feature_correlation"], part["feature_match"].values
+    rows = np.flatnonzero(np.isfinite(match))
+    similar = np.abs(values.values[rows, match[rows].astype(int)])
+    rows = rows[np.argsort(-similar, kind="stable")]
+    columns = match[rows].astype(int)
+    unmatched = [i for i in range(values.sizes["unit_other"]) if i not in columns and values[:, i].notnull().any()]
+    others = [i for i in range(values.sizes["unit"]) if i not in rows and values[i].notnull().any()]
+    return values.isel(unit=[*rows, *others], unit_other=[*columns, *unmatched]), title
+
+
+def _of_two(result: xr.Dataset, **select: Any) -> tuple[xr.Dataset, str]:
+    """Return the part of a result that is of two runs, by default of the first two with a value, and their names."""
+    asked = {dim: label for dim, label in select.items() if label is not None}
+    part = result.isel({dim: position(result, dim, label) for dim, label in asked.items()})
+    for dim in ("run", "other"):
+        if dim in part.dims:
+            known = part["feature_match"].notnull().any([d for d in part["feature_match"].dims if d != dim]).values
+            part = part.isel({dim: int(np.argmax(known))})
+    names = [str(part[dim].item()) for dim in ("run", "other") if dim in part.coords]
+    return part, " – ".join(names)
 
 
 def center_of(variable: str) -> float | None:
@@ -128,7 +168,7 @@ def panels(result: xr.Dataset) -> list[Panel]:
     distance = whole_name(result, "relative_distance")
     caption = "2 |a_t − b_t|₂ / (|a_t|₂ + |b_t|₂): 0 for equal weights, √2 for unrelated ones."
     draw = partial(_alone, result, distance)
-    figures = [Panel("distance", "Distance between runs", caption, (9.2, 3.2), draw)]
+    figures = [Panel("distance", "Distance between runs", caption, (9.2, 3.2), draw)] if distance in result else []
     if "run" in result.dims:
         count = result.sizes["other"]
         size = (min(4.2 + 0.42 * count, 9.2), min(1.8 + 0.36 * count, 9.0))
@@ -144,6 +184,11 @@ def panels(result: xr.Dataset) -> list[Panel]:
         caption = "Units matched one to one by their activations on the probe; a dot for each pair of runs."
         size = (9.2, tall(result.sizes["layer"]))
         figures.append(Panel("matched_features", "Matched units", caption, size, partial(_units, result)))
+    if "feature_correlation" in result and bool(result["feature_correlation"].notnull().any()):
+        caption = f"Correlation of the units of {result.attrs.get('matrix_layer', '')} of two runs over the probe, as "
+        caption += "they are (left) and with matched units on the diagonal (right)."
+        draw = partial(_matrices, result)
+        figures.append(Panel("feature_correlation", "Units of two runs", caption, (9.2, 4.0), draw))
     for name, title in (("line_loss", "Loss along the lines"), ("aligned_line_loss", "Loss along aligned lines")):
         if name in result and bool(np.isfinite(result[name].values).any()):
             caption = "Loss on the probe along the straight line between the ends of each two runs."
@@ -153,6 +198,28 @@ def panels(result: xr.Dataset) -> list[Panel]:
 
 def _alone(result: xr.Dataset, name: str, figure: Figure) -> None:
     comparison(result, ax=figure.add_subplot(), variable=name)
+
+
+def _matrices(result: xr.Dataset, figure: Figure) -> None:
+    """Draw the correlation of units as they are, and in matched order."""
+    left, right = figure.subplots(1, 2)
+    part, title = _of_two(result[["feature_correlation", "feature_match"]])
+    heat(part["feature_correlation"], left, scale=both_ways(), bar=False)
+    left.set_title(title)
+    mesh = heat(matched_order(result)[0], right, scale=both_ways(), bar=False)
+    right.set_title("in matched order")
+    _of_units(left)
+    _of_units(right, matched=True)
+    color_bar(mesh, [left, right], part["feature_correlation"], both_ways())
+
+
+def _of_units(ax: Axes, *, matched: bool = False) -> None:
+    """Name the axes of a matrix of the units of two runs; in matched order numbers would be ranks."""
+    ax.set_aspect("equal")
+    for axis, run in ((ax.yaxis, "first"), (ax.xaxis, "second")):
+        axis.set_label_text(f"unit of the {run} run")
+        if matched:
+            axis.set_ticks([])
 
 
 def _matrix(array: xr.DataArray, figure: Figure) -> None:

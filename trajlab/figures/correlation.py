@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from trajlab.figures.default import default
 from trajlab.figures.marks import multiples
 from trajlab.figures.marks.canvas import canvas
-from trajlab.figures.marks.heat import labels
+from trajlab.figures.marks.heat import heat, labels
 from trajlab.figures.marks.labels import title_of
 from trajlab.figures.marks.lines import lines
-from trajlab.figures.marks.matrix import both_ways, from_zero, square, squares, up_to_one
+from trajlab.figures.marks.matrix import both_ways, from_zero, group_rows, square, squares, up_to_one
 from trajlab.figures.marks.scale import Scale
 from trajlab.figures.marks.selection import choose, recorded
 from trajlab.figures.panel import Panel
@@ -40,8 +40,12 @@ HISTORIES = {
     "cka_start": ("Similarity to the start", "CKA of each layer with itself at the first step."),
     "own_end": ("Features that keep their unit", "Mean correlation of each feature with itself at the last step."),
 }
+ACROSS = ("cross_correlation", "cross_covariance")
+"""Variables of each unit of a layer with each of another."""
+
 MATRICES = {
     "feature_correlation": "Correlation of features",
+    "feature_cosine": "Cosine of features",
     "sample_correlation": "Correlation of samples",
 }
 
@@ -60,6 +64,22 @@ def correlation(result: xr.Dataset, *, ax: Axes | None = None, variable: str = "
     select
         Which part of it, as in ``step=100``; squares are of the last step by default.
     """
+    if variable == "feature_values" and variable in result:
+        select = {"step": last_step(result[variable])} | {d: label for d, label in select.items() if label is not None}
+        array, title = choose(result, variable, keep=("sample", "unit"), **select)
+        ax = canvas(ax, height=5.0)
+        by_sample(array, by_class(result, variable, select.get("run")), ax)
+        ax.set_title(", ".join(filter(None, [str(result.attrs.get("matrix_layer", "")), title])))
+        return ax
+    if variable in ACROSS and variable in result:
+        select = {"step": last_step(result[variable])} | {d: label for d, label in select.items() if label is not None}
+        array, title = choose(result, variable, keep=("unit", "unit_across"), **select)
+        ax = canvas(ax, height=5.0)
+        heat(array, ax, scale=both_ways(1.0 if variable == "cross_correlation" else _reach(array)))
+        ax.set_ylabel(f"unit of {result.attrs.get('matrix_layer', '')}")
+        ax.set_xlabel(f"unit of {result.attrs.get('matrix_layer_other', '')}")
+        ax.set_title(title)
+        return ax
     square_of = sides(result[variable]) if variable in result else ()
     if variable not in result or not is_square(result[variable]) or any(select.get(dim) for dim in square_of):
         return default(result, ax=ax, variable=variable, **select)
@@ -69,6 +89,20 @@ def correlation(result: xr.Dataset, *, ax: Axes | None = None, variable: str = "
     square(array, ax, scale_of(variable, array), groups=by_class(result, variable, select.get("run")))
     ax.set_title(title)
     return ax
+
+
+def by_sample(array: xr.DataArray, classes: np.ndarray | None, ax: Axes) -> None:
+    """Draw the features of samples as an image, a row for each sample, by class if there are any."""
+    array = array.transpose("sample", "unit")
+    if classes is not None:
+        array = array.isel(sample=np.argsort(classes, kind="stable"))
+    heat(array, ax)
+    if classes is not None:
+        group_rows(ax, np.sort(classes), "sample, by class")
+
+
+def _reach(array: xr.DataArray) -> float:
+    return float(np.nanmax(abs(array.values), initial=0.0))
 
 
 def is_square(array: xr.DataArray) -> bool:
@@ -93,13 +127,13 @@ def scale_of(variable: str, array: xr.DataArray) -> Scale:
     if variable in MATRICES:
         return up_to_one(array)
     if variable.startswith("signed"):
-        return both_ways(float(np.nanmax(abs(array.values), initial=0.0)))
+        return both_ways(_reach(array))
     return from_zero()
 
 
 def by_class(result: xr.Dataset, variable: str, run: Any = None) -> np.ndarray | None:
     """Return the classes of samples, for squares of samples that are to be sorted by them; None if there are none."""
-    if variable != "sample_correlation" or "target" not in result:
+    if variable not in ("sample_correlation", "feature_values") or "target" not in result:
         return None
     target = result["target"]
     target = target.sel(run=run) if "run" in target.dims and run is not None else target
@@ -124,6 +158,19 @@ def panels(result: xr.Dataset) -> list[Panel]:
             figures.append(multiples.panel(name, title, caption, array.transpose(..., "layer", "step")))
         else:
             figures.append(Panel(name, title, caption, (9.2, 3.0), partial(_lines, array)))
+    if "cross_correlation" in result:
+        run = f" in run {run_names(result)[0]}" if runs > 1 else ""
+        caption = (
+            f"Each unit of {result.attrs['matrix_layer']} with each of {result.attrs['matrix_layer_other']}{run}, "
+        )
+        caption += f"at step {int(last_step(result['cross_correlation'])):,}."
+        draw = partial(_alone, result, "cross_correlation")
+        figures.append(Panel("cross_correlation", "Correlation of two layers", caption, (9.2, 4.0), draw))
+    if "feature_values" in result:
+        caption = f"Of {result.attrs.get('matrix_layer', '')}{' in run ' + run_names(result)[0] if runs > 1 else ''}, "
+        caption += f"at step {int(last_step(result['feature_values'])):,}; a row for each sample, sorted by class."
+        draw = partial(_alone, result, "feature_values")
+        figures.append(Panel("feature_values", "Features of the samples", caption, (9.2, 4.4), draw))
     for name, title in MATRICES.items():
         if name in result:
             layer = result.attrs.get("matrix_layer", "")
@@ -132,6 +179,10 @@ def panels(result: xr.Dataset) -> list[Panel]:
                 caption += " Samples are sorted by class; lines part the classes."
             figures.append(Panel(name, title, caption, (9.2, 3.2), partial(moments, result, name)))
     return figures
+
+
+def _alone(result: xr.Dataset, variable: str, figure: Figure) -> None:
+    correlation(result, ax=figure.add_subplot(), variable=variable)
 
 
 def history(result: xr.Dataset, name: str) -> xr.DataArray:

@@ -12,9 +12,10 @@ from matplotlib.figure import Figure
 from trajlab.errors import BadSetting
 from trajlab.figures.default import default
 from trajlab.figures.drift import known_rows
-from trajlab.figures.marks import multiples
+from trajlab.figures.marks import ends, multiples
 from trajlab.figures.marks.canvas import canvas
 from trajlab.figures.marks.densities import densities, density_bar
+from trajlab.figures.marks.ends import COLUMNS, ENDS, alone
 from trajlab.figures.marks.histograms import histograms
 from trajlab.figures.marks.labels import shorten
 from trajlab.figures.marks.lines import beside, lines
@@ -23,6 +24,7 @@ from trajlab.figures.marks.selection import choose, recorded
 from trajlab.figures.panel import Frames, Panel
 from trajlab.statistics.extremes import large
 from trajlab.statistics.result import reference_name
+from trajlab.statistics.shown_steps import evenly
 
 MOST = 9
 """Parameters whose values the report shows."""
@@ -38,10 +40,13 @@ def distribution(result: xr.Dataset, *, ax: Axes | None = None, variable: str = 
     ax
         Where to draw; a new figure by default.
     variable
-        Which variable.
+        Which variable; `first_and_last` are the histograms of the first and the last step, of several layers and kinds
+        of runs.
     select
         Which part of it, as in ``parameter="fc1.weight"``; by default the first parameter of the first run.
     """
+    if variable == ENDS:
+        return alone(result, "parameter", _ends_shown(result), ax)
     if variable not in ("quantiles", "histogram"):
         return default(result, ax=ax, variable=variable, **select)
     if "run" in result.dims and select.get("run") is None:
@@ -83,7 +88,7 @@ def panels(result: xr.Dataset) -> list[Panel]:
         caption = "Density of the values at each step, in shares of the densest bin; blank where there are none."
         draw = partial(_grid, result, "histogram", shown, run)
         figures.append(Panel("histogram", f"Histograms over the steps{where}", caption, (9.2, height), draw))
-        return figures
+        return [*figures, ends.panel(result, "parameter", shown, "values")]
     for key, title in (("quantiles", "Quantiles of the values"), ("histogram", "Histograms over the steps")):
         figures.append(Panel(key, title, "", (9.2, 3.4), partial(_alone, result, key)))
     figures.append(
@@ -121,6 +126,12 @@ def frames(
     return histograms(parts, counts["step"].values, columns=_wide(len(parts)), title=run or "")
 
 
+def _ends_shown(result: xr.Dataset) -> list[str]:
+    """Choose the parameters whose first and last histograms are shown."""
+    shown = _shown(result) if "parameter" in result.dims else [str(result.attrs.get("parameter", ""))]
+    return [shown[i] for i in evenly(len(shown), COLUMNS)]
+
+
 def _varied(result: xr.Dataset) -> xr.DataArray:
     """Return which parameters had more than one value at the first step."""
     return recorded(result["std"]).isel(step=0, drop=True) > 0
@@ -138,8 +149,8 @@ def _shown(result: xr.Dataset) -> list[str]:
     kind_of = result["kind"].isel(run=0, missing_dims="ignore").values if "kind" in result.coords else [""] * len(names)
     kinds = [str(kind) for kind in kind_of]
     matrices = [name for name, kind in zip(names, kinds, strict=True) if kind not in ("bias", "norm")] or names
-    evenly = np.unique(np.linspace(0, len(matrices) - 1, min(MOST, len(matrices))).round().astype(int))
-    return [matrices[i] for i in evenly]
+    positions = np.unique(np.linspace(0, len(matrices) - 1, min(MOST, len(matrices))).round().astype(int))
+    return [matrices[i] for i in positions]
 
 
 def _wide(count: int) -> int:

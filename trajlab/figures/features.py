@@ -13,10 +13,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from trajlab.figures.default import default
-from trajlab.figures.marks import multiples
+from trajlab.figures.marks import ends, multiples
 from trajlab.figures.marks.canvas import canvas
 from trajlab.figures.marks.colors import CATEGORIES, INK
 from trajlab.figures.marks.densities import densities, density_bar
+from trajlab.figures.marks.ends import COLUMNS, ENDS, alone
 from trajlab.figures.marks.labels import shorten, step_axis, value_axis
 from trajlab.figures.marks.lines import DASHES, beside, palette
 from trajlab.figures.marks.quantile_fan import quantile_fan
@@ -25,6 +26,7 @@ from trajlab.figures.marks.selection import choose, recorded
 from trajlab.figures.panel import Panel
 from trajlab.statistics.extremes import typical
 from trajlab.statistics.result import reference_name
+from trajlab.statistics.shown_steps import evenly
 from trajlab.statistics.studies import groups
 
 MOST = 9
@@ -41,11 +43,15 @@ def features(result: xr.Dataset, *, ax: Axes | None = None, variable: str = "his
     ax
         Where to draw; a new figure by default.
     variable
-        Which variable.
+        Which variable; `first_and_last` are the histograms of the first and the last step, of several layers and kinds
+        of runs, on one kind of inputs.
     select
         Which part of it, as in ``layer="relu1", input="uniform"``; by default the first layer and kind of inputs of the
         first run.
     """
+    if variable == ENDS:
+        of_kind = result.isel(input=0)
+        return alone(of_kind, "layer", [_shown(result)[i] for i in evenly(len(_shown(result)), COLUMNS)], ax)
     if variable not in ("quantiles", "histogram"):
         return default(result, ax=ax, variable=variable, **select)
     if "run" in result.dims and select.get("run") is None:
@@ -83,6 +89,7 @@ def panels(result: xr.Dataset) -> list[Panel]:
     caption = f"Density at each step on the {first} inputs, in shares of the densest bin; blank where there is none."
     draw = partial(_histograms, of_first, shown, run)
     figures.append(Panel("histogram", f"Histograms over the steps{where}", caption, (9.2, height), draw))
+    figures.append(ends.panel(of_first, "layer", shown, f"activations on the {first} inputs"))
     if result.sizes["input"] > 1:
         runs = " Median of the runs that differ in their seed." if result.sizes.get("run", 1) > 1 else ""
         names = {"inputs": ("std", "Standard deviation by kind of inputs", "", "standard deviation")}

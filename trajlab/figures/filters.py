@@ -75,11 +75,14 @@ def panels(result: xr.Dataset) -> list[Panel]:
     how = "" if channels == 1 else " Channels are red, green and blue; zero is gray." if _in_color(result) else how
     scale = "On one scale at all steps" + (", one for each run" if "run" in result.dims else "")
     caption = f"{scale}, symmetric about zero.{how}"
+    if "matrix" in result.attrs:
+        caption += f" Outputs by inputs, {' × '.join(map(str, result.attrs['matrix']))}."
     count = max(whole.sizes["filter"], int(result.attrs.get("filters", 0)))
     left = {"filter": (result.sizes["filter"], count), "channel": (result.sizes["channel"], channels)}
     shown = [f"the first {few} of {all_of} {name}s" for name, (few, all_of) in left.items() if few < all_of]
     caption += f" T{listed(shown)[1:]}." if shown else ""
-    figures = [Panel("kernel", f"Filters of {layer}", caption, (9.2, height), partial(_moments, result))]
+    what = "Matrix" if "matrix" in result.attrs else "Filters of"
+    figures = [Panel("kernel", f"{what} {layer}", caption, (9.2, height), partial(_moments, result))]
     if result.sizes["step"] > 1:
         caption = f"|k_t − k_0|₂ / |k_0|₂ for each filter k of {layer}, k_0 at step {int(result['step'][0]):,}."
         array = whole["relative"].transpose(..., "filter", "step")

@@ -39,8 +39,8 @@ OTHER, FUNCTION, END = NODES
 COLORS = dict(zip(SORTS, CATEGORIES, strict=False)) | NODES
 
 
-def save_network(trajectory: Trajectory, out: str | Path, *, overwrite: bool = False) -> Path:
-    """Draw the network of a run, and write the picture.
+def save_network(trajectory: Trajectory, out: str | Path, *, overwrite: bool = False) -> list[Node]:
+    """Draw the network of a run, write the picture, and return what it shows.
 
     Parameters
     ----------
@@ -71,19 +71,25 @@ def save_network(trajectory: Trajectory, out: str | Path, *, overwrite: bool = F
         check_free(out)
     nodes = module_graph(trajectory)
     with matplotlib.style.context(STYLE):
-        drawing = Figure(figsize=(7.5, 1.0 + ROW * len(nodes)), layout="constrained")
+        drawing = Figure(figsize=(8.6, 1.4 + ROW * len(nodes)), layout="constrained")
         draw_network(nodes, drawing.add_subplot())
         picture = BytesIO()
         drawing.savefig(picture, format=ending, dpi=110, facecolor="white")
     write_file(out, picture.getvalue())
-    return out
+    return nodes
 
 
 def draw_network(nodes: Sequence[Node], ax: Axes) -> Axes:
     """Draw nodes in the order of the pass, one a row; a curve goes to each node from those that feed it."""
     ax.set_axis_off()
     widest = max((row - source for row, node in enumerate(nodes) for source in node.sources), default=1)
-    ax.set(xlim=(-1.1, 5.5), ylim=(len(nodes) - 0.5, -0.5))
+    ax.set(xlim=(-1.1, 6.8), ylim=(len(nodes) + 0.5, -1.2))
+    totals = [sum(getattr(node, name) for node in nodes) for name in ("parameters", "multiply_adds")]
+    for x, name, total in zip((5.6, 6.8), ("parameters", "multiply–adds"), totals, strict=True):
+        ax.text(x, -1, name, va="center", ha="right", fontsize=7, color=DETAIL)
+        ax.text(x, len(nodes), f"{total:,}", va="center", ha="right", fontsize=7, fontweight="bold", color=DETAIL)
+    ax.text(3.8, -1, "output of one sample", va="center", fontsize=7, color=DETAIL)
+    ax.text(2.3, len(nodes), "whole network", va="center", fontsize=7, fontweight="bold", color=DETAIL)
     for row, node in enumerate(nodes):
         for source in node.sources:
             ax.add_patch(_edge(source, row, widest))
@@ -118,8 +124,9 @@ def _draw(node: Node, row: int, ax: Axes) -> None:
     ax.text(0.15, row, node.name, va="center", fontsize=8, fontstyle=style)
     ax.text(2.3, row, node.module_class, va="center", fontsize=7, color=DETAIL)
     ax.text(3.8, row, " × ".join(map(str, node.shape)), va="center", fontsize=7, color=DETAIL)
-    if node.parameters:
-        ax.text(5.5, row, f"{node.parameters:,} parameters", va="center", ha="right", fontsize=7, color=DETAIL)
+    for number, x in ((node.parameters, 5.6), (node.multiply_adds, 6.8)):
+        if number and node.kind == "module":
+            ax.text(x, row, f"{number:,}", va="center", ha="right", fontsize=7, color=DETAIL)
 
 
 def _edge(source: int, row: int, widest: int) -> PathPatch:

@@ -46,6 +46,7 @@ def run_facts(
         "frozen": [name for name, tensor in inventory.parameters.items() if not tensor.requires_grad],
         "modules": inventory.modules,
         "adapters": inventory.adapters,
+        "not_recorded": inventory.left_out,
         "shapes": {name: list(tensor.shape) for name, tensor in inventory.parameters.items()},
         "gradients": gradients,
         "probe": probe,

@@ -1,6 +1,8 @@
 """The parameters, buffers and modules of a model, under the names of its state_dict."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 
 import torch
 from torch import nn
@@ -28,6 +30,8 @@ class Inventory:
         Name of the class of each module by its path.
     adapters
         Scale of each low-rank adapter by its name, by the path of its module, as peft's modules hold them.
+    left_out
+        Names of parameters and buffers that are not recorded, by choice.
     """
 
     model: nn.Module
@@ -36,10 +40,39 @@ class Inventory:
     tied: dict[str, str]
     modules: dict[str, str]
     adapters: dict[str, dict[str, float]]
+    left_out: list[str] = field(default_factory=list)
     _stored: set[str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._stored = {*self.parameters, *self.buffers}
+
+    def choose(self, patterns: Sequence[str]) -> "Inventory":
+        """Return the part whose names, or names of modules, match a pattern.
+
+        Raises
+        ------
+        BadSetting
+            A pattern matches no parameter or buffer.
+        """
+        names = [*self.parameters, *self.buffers]
+        matching = {
+            pattern: {
+                name for name in names if fnmatchcase(name, pattern) or fnmatchcase(name.rpartition(".")[0], pattern)
+            }
+            for pattern in patterns
+        }
+        if missing := [pattern for pattern, fitting in matching.items() if not fitting]:
+            raise BadSetting(
+                f"cannot record {missing[0]!r}: no parameter or module has that name; choose among {', '.join(names)}"
+            )
+        chosen = set().union(*matching.values())
+        return replace(
+            self,
+            parameters={name: value for name, value in self.parameters.items() if name in chosen},
+            buffers=[name for name in self.buffers if name in chosen],
+            tied={name: first for name, first in self.tied.items() if first in chosen},
+            left_out=[name for name in names if name not in chosen],
+        )
 
     def copy_state(self) -> dict[str, torch.Tensor]:
         """Copy weights and buffers to memory that training does not change."""

@@ -2,7 +2,7 @@
 
 import os
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -56,6 +56,9 @@ class Recorder:
     gradients
         True to record all entries of the gradients, False for none, a number to sample at most that many entries of
         each tensor, the same ones at every step.
+    parameters
+        Which parameters and buffers are recorded: their names, those of their modules, or patterns such as
+        "layer1.*"; by default all. A run without some cannot be replayed. run.json names those left out.
     probe
         Examples for the replay of snapshots: a tensor of inputs or a pair (inputs, targets).
     describe
@@ -108,6 +111,7 @@ class Recorder:
         *,
         when: Callable[[int], bool] = EVERY_STEP,
         gradients: bool | int = True,
+        parameters: Sequence[str] | None = None,
         probe: Probe | None = None,
         describe: Mapping[str, Any] | None = None,
         gradients_when: Callable[[int], bool] = EVERY_STEP,
@@ -135,9 +139,10 @@ class Recorder:
         self._gradients_when = gradients_when if gradients is not False else None
         self._scaler = scaler
         self._optimizers = list(optimizers)
-        self._inventory = take_inventory(model)
-        parameters = self._inventory.parameters
-        indices = {} if isinstance(gradients, bool) else _sampled_entries(parameters, gradients, seed)
+        inventory = take_inventory(model)
+        self._inventory = inventory if parameters is None else inventory.choose(as_patterns(parameters))
+        recorded = self._inventory.parameters
+        indices = {} if isinstance(gradients, bool) else _sampled_entries(recorded, gradients, seed)
         probed = probe_tensors(probe)
         facts = run_facts(
             self._inventory,
@@ -152,7 +157,7 @@ class Recorder:
         self._writer = Writer()
         self._frozen_shards = FrozenShards()
         folder = self.directory / GRADIENTS_FOLDER
-        self._segments = GradientSegments(parameters, indices, folder, self._writer, rows=segment_rows)
+        self._segments = GradientSegments(recorded, indices, folder, self._writer, rows=segment_rows)
         self._finish = weakref.finalize(self, _finish, self._segments, self._writer, self._metrics, os.getpid())
 
     def step(self, **metrics: Any) -> None:
@@ -221,6 +226,11 @@ class Recorder:
         frozen = {name for name, parameter in self._inventory.parameters.items() if not parameter.requires_grad}
         frozen = frozen if set(state) - frozen else set()
         self._writer.submit(partial(write_checkpoint, folder, state, frozen, self._frozen_shards))
+
+
+def as_patterns(parameters: Sequence[str] | str) -> list[str]:
+    """Return patterns, also of a single one."""
+    return [parameters] if isinstance(parameters, str) else list(parameters)
 
 
 def _sampled_entries(parameters: Mapping[str, torch.Tensor], entries: int, seed: int) -> dict[str, torch.Tensor]:

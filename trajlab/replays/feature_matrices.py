@@ -67,9 +67,10 @@ def chosen_steps(array: xr.DataArray, max_steps: int, matrix_steps: Sequence[int
 
 
 def matrices(
-    values: da.Array, chosen: Sequence[int], kept: Sequence[int], size: int, matrix: Callable[[np.ndarray], np.ndarray]
-) -> da.Array:
-    """Return a square matrix at some steps that are kept, of all that are chosen, and NaN at the others; lazily.
+    values: da.Array, chosen: Sequence[int], kept: Sequence[int], shape: tuple[int, int],
+    matrix: Callable[[np.ndarray], np.ndarray],
+) -> da.Array:  # fmt: skip
+    """Return a matrix at some steps that are kept, of all that are chosen, and NaN at the others; lazily.
 
     Parameters
     ----------
@@ -77,16 +78,16 @@ def matrices(
         What they are made of, (step, …), a chunk a step.
     chosen, kept
         Positions of steps.
-    size
-        Rows of a matrix.
+    shape
+        Rows and columns of a matrix.
     matrix
         Makes it of the values of a step.
     """
     work = partial(_at_step, matrix=matrix)
     blocks = [
-        map_blocks(work, values[[row]], chunks=(1, size, size), dtype=np.float32, meta=np.empty((0, 0, 0), np.float32))
+        map_blocks(work, values[[row]], chunks=(1, *shape), dtype=np.float32, meta=np.empty((0, 0, 0), np.float32))
         if row in kept
-        else da.full((1, size, size), np.nan, dtype=np.float32, chunks=-1)
+        else da.full((1, *shape), np.nan, dtype=np.float32, chunks=-1)
         for row in chosen
     ]
     return da.concatenate(blocks)

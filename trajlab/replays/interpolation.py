@@ -1,5 +1,6 @@
 """Linear interpolation between the last weights of two runs, as a trajectory."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import dask.array as da
@@ -101,16 +102,29 @@ def between(
     return line.with_model(one.model, device=one.device, unit_axis=one.unit_axis)
 
 
+def between_architectures(first: Trajectory, second: Trajectory) -> str:
+    """Return in which tensor two runs differ in name or shape, in words; empty if in none."""
+    both = [run.weights.series | run.buffers.series for run in (first, second)]
+    return difference(*({name: tuple(series.shape) for name, series in run.items()} for run in both))
+
+
+def difference(ours: Mapping[str, tuple[int, ...]], theirs: Mapping[str, tuple[int, ...]]) -> str:
+    """Return the first tensor in which two mappings of shapes differ, in words; empty if there is none.
+
+    >>> difference({"w": (2, 3)}, {"w": (2, 4)}), difference({"w": (2,)}, {"w": (2,)})
+    ('w is (2, 3) in one and (2, 4) in the other', '')
+    """
+    name = next((name for name in (*ours, *theirs) if ours.get(name) != theirs.get(name)), None)
+    if name is None:
+        return ""
+    return f"{name} is {ours.get(name, 'missing')} in one and {theirs.get(name, 'missing')} in the other"
+
+
 def _last_steps(first: Trajectory, second: Trajectory, ends: str) -> tuple[int, int]:
     """Return the step of each end, at which all tensors of its run were recorded; the tensors must be the same."""
     both = [run.weights.series | run.buffers.series for run in (first, second)]
-    shapes = [{name: tuple(series.shape) for name, series in run.items()} for run in both]
-    different = [name for name in (*shapes[0], *shapes[1]) if shapes[0].get(name) != shapes[1].get(name)]
-    if different:
-        raise MissingData(
-            f"cannot interpolate between two runs: {different[0]} is {shapes[0].get(different[0], 'missing')} in one "
-            f"and {shapes[1].get(different[0], 'missing')} in the other; choose runs of one architecture"
-        )
+    if different := between_architectures(first, second):
+        raise MissingData(f"cannot interpolate between two runs: {different}; choose runs of one architecture")
     recorded = [common_steps(series.steps for series in run.values()) for run in both]
     if ends == "shared":
         recorded = [common_steps(recorded)] * 2

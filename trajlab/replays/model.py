@@ -26,7 +26,9 @@ def factory_of(trajectory: Trajectory) -> tuple[str, dict[str, Any]] | None:
 
 
 def lacks_model(trajectory: Trajectory) -> bool:
-    """Return whether it is not known which network a run trained."""
+    """Return whether it is not known which network a run trained, or the run lacks some of its tensors by choice."""
+    if trajectory.facts.get("not_recorded"):
+        return True
     if trajectory.model is not None or factory_of(trajectory) is not None:
         return False
     return not architecture_class(trajectory.facts)

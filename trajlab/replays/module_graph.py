@@ -1,4 +1,4 @@
-"""The graph of a network for `trajlab network`: its modules, and the functions between them."""
+"""The graph of a network for `trajlab network`: its modules with their costs, and the functions between them."""
 
 import re
 from collections.abc import Iterable
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from trajlab.replays.dtypes import as_input
 from trajlab.replays.hooks import first_tensor, tensors_in
@@ -38,6 +39,9 @@ class Node:
         Shape of what it gives, for one sample.
     parameters
         Number of its own parameters.
+    multiply_adds
+        Multiplications with an addition, of its matrix products and convolutions, for one sample; of the output, those
+        of functions outside the modules.
     sources
         Positions of the nodes that feed it.
     """
@@ -47,6 +51,7 @@ class Node:
     module_class: str = ""
     shape: tuple[int, ...] = ()
     parameters: int = 0
+    multiply_adds: int = 0
     sources: list[int] = field(default_factory=list)
 
 
@@ -54,7 +59,8 @@ def module_graph(trajectory: Trajectory, *, model: Model | None = None, probe: A
     """Return the graph of the network of a run, in the order of a pass; no snapshot is read.
 
     Modules without modules of their own are nodes. The graph is that of autograd, of a pass in eval mode: what is not
-    differentiated, such as a mask, is not seen.
+    differentiated, such as a mask, is not seen. Multiply–adds are what torch.utils.flop_counter counts: those of matrix
+    products, convolutions and attention, not of elementwise functions and norms.
 
     Parameters
     ----------
@@ -91,14 +97,15 @@ class _Tracer:
         self.calls: dict[str, int] = {}
         tensor = inputs.requires_grad_() if inputs.is_floating_point() else inputs
         self.inputs = tensor
-        started: list[list[int]] = []
+        started: list[tuple[list[int], int]] = []
 
         def enter(module: nn.Module, arguments: Any) -> None:
-            started.append(self._sources(tensors_in(arguments)))
+            started.append((self._sources(tensors_in(arguments)), self.counter.get_total_flops()))
 
         def leave(path: str) -> Any:
             def hook(module: nn.Module, arguments: Any, output: Any) -> None:
-                self._module(path, module, started.pop(), output)
+                sources, before = started.pop()
+                self._module(path, module, sources, output, self.counter.get_total_flops() - before)
 
             return hook
 
@@ -106,21 +113,24 @@ class _Tracer:
         handles = [module.register_forward_pre_hook(enter) for module in leaves.values()]
         handles += [module.register_forward_hook(leave(path)) for path, module in leaves.items()]
         try:
-            output = output_of(model, tensor.clone() if tensor.requires_grad else tensor)
+            with FlopCounterMode(display=False) as self.counter:
+                output = output_of(model, tensor.clone() if tensor.requires_grad else tensor)
         finally:
             for handle in handles:
                 handle.remove()
         shape = shape_for_one(first_tensor(output), self.samples)
-        last = Node(OUTPUT, "output", shape=shape, sources=self._sources(tensors_in(output)))
-        self.nodes.append(last)
+        outside = self.counter.get_total_flops() // (2 * self.samples) - sum(node.multiply_adds for node in self.nodes)
+        sources = self._sources(tensors_in(output))
+        self.nodes.append(Node(OUTPUT, "output", shape=shape, multiply_adds=outside, sources=sources))
 
-    def _module(self, path: str, module: nn.Module, sources: list[int], output: Any) -> None:
+    def _module(self, path: str, module: nn.Module, sources: list[int], output: Any, flops: int) -> None:
         number = self.calls.get(path, 0)
         self.calls[path] = number + 1
         parameters = 0 if number else sum(value.numel() for value in module.parameters())
         shape = shape_for_one(first_tensor(output), self.samples)
         name = OutputKey(path, number).name
-        self.nodes.append(Node(name, "module", type(module).__name__, shape, parameters, sources))
+        multiply_adds = flops // (2 * self.samples)  # torch counts both operations, of all samples
+        self.nodes.append(Node(name, "module", type(module).__name__, shape, parameters, multiply_adds, sources))
         for tensor in tensors_in(output):
             if tensor.grad_fn is not None:
                 self.home[tensor.grad_fn] = len(self.nodes) - 1

@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from trajlab.errors import BadSetting, MissingData
 from trajlab.reports.claims import UNSTATED, VERDICTS, Claim, measured_text, read_claims
+from trajlab.reports.curves import curves
 from trajlab.reports.findings import headlines
 from trajlab.reports.head import heading
 from trajlab.reports.outline import grouped, rank, standing
@@ -34,7 +35,7 @@ REMEDY = "compute the stage again; if that does not help, it is a bug, so see `t
 
 def report(
     results: Results, out: str | Path, *, title: str | None = None, metrics: str | Path | None = None,
-    claims: str | Path | None = None, overwrite: bool = False,
+    plots: str | Path | None = None, claims: str | Path | None = None, overwrite: bool = False,
 ) -> Path:  # fmt: skip
     """Write the page of a study: what stands out, then findings, figures, a table and the origin of each result.
 
@@ -51,6 +52,8 @@ def report(
         Its title; by default the name of the study.
     metrics
         Write the numbers of `summary` here too, as JSON.
+    plots
+        Write the same numbers over the steps to this folder, a CSV for each result; of several runs the median.
     claims
         File of claims that were published, and what became of them here, as `trajlab.reports.claims` writes it.
     overwrite
@@ -67,7 +70,7 @@ def report(
     DamagedData
         What is there is not a result, or one of another version; or the file holds no claims.
     """
-    targets = [as_path(path) for path in (out, metrics) if path is not None]
+    targets = [as_path(path) for path in (out, metrics, plots) if path is not None]
     if len({path.resolve() for path in targets}) < len(targets):
         raise BadSetting(
             f"cannot write the page and its numbers to the same file {out}; name another one with --metrics."
@@ -95,6 +98,9 @@ def report(
     write_file(targets[0], page.encode())
     if metrics is not None:
         write_file(targets[1], (json.dumps(numbers, indent=1) + "\n").encode())
+    if plots is not None:
+        for key, table in curves(prepared).items():
+            write_file(targets[-1] / f"{key}.csv", table)
     return targets[0]
 
 

@@ -184,6 +184,8 @@ def _lacking(source: Trajectory, group: str) -> str:
         return f"there is no {group}" if group in ("probe", "chain") else f"there are no {group}"
     from trajlab.replays.model import lacks_model
 
+    if source.facts.get("not_recorded"):
+        return f"only some of its parameters were recorded, not {', '.join(source.facts['not_recorded'][:3])}"
     lacks = ["it names no model"] if lacks_model(source) else []
     lacks += [] if "inputs" in source.probe or group == "replay" else ["there is no probe"]
     return " and ".join(lacks) or "no module of its network is an activation"

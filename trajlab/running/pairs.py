@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting, MissingInput
-from trajlab.replays.interpolation import between
+from trajlab.replays.interpolation import between, between_architectures
 from trajlab.running.call import call_stage
 from trajlab.running.inputs import Inputs, needs_of, stage_name, without_prefix
 from trajlab.running.stack import described, joined
@@ -75,6 +75,8 @@ def _pair_inputs(
     The setting `ends` of the stage says at which steps the lines end. Metrics of a line alone need none.
     """
     runs: dict[str, Trajectory | None] = {"": first, "other_": second}
+    if between_architectures(first, second):
+        return runs  # there is no line between them
     ends = settings.get("ends", "shared")
     kinds = {name: without_prefix(name) for name in needs_of(function)}
     needs = [

@@ -42,7 +42,8 @@ def write_pruned(trajectory: Trajectory, out: Path, **settings: Any) -> str:
     pruned = prune(trajectory, **settings)
     mask = {name: torch.from_numpy(kept) for name, kept in mask_of(trajectory, pruned).items()}
     probe = {str(name): torch.from_numpy(np.array(array.values)) for name, array in pruned.probe.items()}
-    kept = {name: pruned.facts[name] for name in ("describe", "modules", "tied", "pruned") if name in pruned.facts}
+    names = ("describe", "modules", "tied", "not_recorded", "pruned")
+    kept = {name: pruned.facts[name] for name in names if name in pruned.facts}
     with atomic(out) as folder:
         write_snapshots(pruned, folder, **kept | {"probe": probe_facts(probe)})
         save_file(mask, folder / MASK_FILE)

@@ -163,8 +163,8 @@ def _matrices(
     pooled = observe(activations, Pooled())
     values = pooled[layer if layer in pooled else ""].data
     few = min(values.shape[1] // originals, max(1, MOST_SAMPLES // originals))
-    features = matrices(values, chosen, kept, units[layer], partial(_features, originals=originals))
-    copies = matrices(values, chosen, kept, few * originals, partial(_copies, originals=originals, few=few))
+    features = matrices(values, chosen, kept, (units[layer],) * 2, partial(_features, originals=originals))
+    copies = matrices(values, chosen, kept, (few * originals,) * 2, partial(_copies, originals=originals, few=few))
     return {
         "feature_correlation": (("step", "feature", "feature_other"), features),
         "sample_correlation": (("step", "copy", "copy_other"), copies),

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import dask.array as da
 import numpy as np
 import xarray as xr
 from scipy.special import gammaln
@@ -23,7 +24,15 @@ from trajlab.replays.observers.correlations import Correlations
 from trajlab.replays.probe_kinds import RECORDED, probe_of
 from trajlab.scan.as_one_task import as_one_task
 from trajlab.scan.graph import map_blocks
-from trajlab.statistics.correlation import CHANGES, changes, feature_matrix, features_of, sample_matrix
+from trajlab.statistics.correlation import (
+    CHANGES,
+    changes,
+    cosine_matrix,
+    cross_matrix,
+    feature_matrix,
+    features_of,
+    sample_matrix,
+)
 from trajlab.statistics.result import Meaning, annotate
 from trajlab.statistics.units import on_one_probe
 
@@ -62,6 +71,14 @@ MEANINGS = {
     "constant": Meaning("features that do not vary", "features", "count of finite features of variance 0"),
     "nonfinite": Meaning("activations that are NaN or Inf", "activations", "count over positions and units"),
     "feature_correlation": Meaning("correlation of features", "1", "ρ of two units over the probe"),
+    "feature_cosine": Meaning("cosine of features", "1", "x·y / (|x|₂ |y|₂) of two units over the probe, not centered"),
+    "feature_values": Meaning("features of the samples", "activation", "activation of a unit, averaged over positions"),
+    "cross_correlation": Meaning("correlation of features of two layers", "1", "ρ of a unit of each over the probe"),
+    "cross_covariance": Meaning(
+        "covariance of features of two layers",
+        "activation²",
+        "Σ(x − x̄)(y − ȳ)/(n − 1) of a unit of each over the probe",
+    ),
     "sample_correlation": Meaning("correlation of samples", "1", "ρ of two samples over the features of the layer"),
     "target": Meaning("target of the sample", "1", "as recorded with the probe", nominal=True),
 }
@@ -83,6 +100,7 @@ def correlation(
     max_steps: int = 30,
     shuffles: int = 20,
     matrix_layer: str = "",
+    matrix_layer_other: str = "",
     matrix_steps: Sequence[int] = (0, -1),
 ) -> xr.Dataset:
     """Correlate the features of all layers over the probe, and compare layers by CKA, also over training.
@@ -107,6 +125,8 @@ def correlation(
         Number of shuffles of the samples for the correlation of matched features by chance.
     matrix_layer
         Layer whose correlation matrices, of features and of samples, are kept.
+    matrix_layer_other
+        Another layer, with whose features those of `matrix_layer` are correlated one by one.
     matrix_steps
         Recorded steps at which these are kept; 0 is the first and -1 the last.
 
@@ -140,6 +160,13 @@ def correlation(
         Means over all pairs of features of all layers, and total counts.
     feature_correlation : (step, unit, unit_other)
         Of `matrix_layer` only, at `matrix_steps`; NaN at other steps, and for excluded features.
+    feature_cosine : (step, unit, unit_other)
+        Their cosine without centering; NaN for a feature that is 0 everywhere or not finite.
+    feature_values : (step, sample, unit)
+        The features themselves, of the first 512 samples.
+    cross_correlation, cross_covariance : (step, unit, unit_across)
+        Of each unit of `matrix_layer` with each of `matrix_layer_other`, as `feature_correlation`; the covariance of
+        constant features is 0.
     sample_correlation : (step, sample, sample_other)
         The same for two samples over the features, of the first 512 samples.
     target : (sample)
@@ -163,6 +190,8 @@ def correlation(
     """
     if shuffles < 0:
         raise BadSetting(f"cannot use shuffles={shuffles}: choose 0 or more")
+    if matrix_layer_other and not matrix_layer:
+        raise BadSetting(f"cannot correlate {matrix_layer_other!r} with no layer; set matrix_layer, too")
     if kind != RECORDED and probe is None:
         raise MissingData(f"cannot replay inputs of the kind {kind!r}: the run has no probe; record with one")
     other_probe = {} if kind == RECORDED or probe is None else {"probe": probe_of(probe, kind)}
@@ -179,12 +208,28 @@ def correlation(
             ("unit", of_layer, feature_matrix),
             ("sample", of_layer[:, :MOST_SAMPLES], sample_matrix),
         ):
-            matrix_of_steps = matrices(values, chosen, kept, values.shape[2 if dim == "unit" else 1], matrix)
+            matrix_of_steps = matrices(values, chosen, kept, (values.shape[2 if dim == "unit" else 1],) * 2, matrix)
             result[f"{MATRICES[dim]}_correlation"] = (("step", dim, f"{dim}_other"), matrix_of_steps)
+        cosines = matrices(of_layer, chosen, kept, (of_layer.shape[2],) * 2, cosine_matrix)
+        result["feature_cosine"] = (("step", "unit", "unit_other"), cosines)
+        some = of_layer[:, :MOST_SAMPLES]
+        result["feature_values"] = (("step", "sample", "unit"), matrices(some, chosen, kept, some.shape[1:], _rounded))
+        if matrix_layer_other:
+            across = features.data[:, :, units_slice(units, matrix_layer_other)]
+            both, split = da.concatenate([of_layer, across], axis=2).rechunk({2: -1}), of_layer.shape[2]
+            for name in ("correlation", "covariance"):
+                work = partial(cross_matrix, split=split, covariance=name == "covariance")
+                matrix_of_steps = matrices(both, chosen, kept, (split, across.shape[2]), work)
+                result[f"cross_{name}"] = (("step", "unit", "unit_across"), matrix_of_steps)
         batch = other_probe.get("probe", probe)
         if batch is not None and "targets" in batch and batch["targets"].ndim == 1:
             result["target"] = ("sample", batch["targets"].data[:MOST_SAMPLES])
-    return annotate(result, MEANINGS, kind=kind, matrix_layer=matrix_layer, **on_one_probe(tables.values()))
+    names = {"matrix_layer": matrix_layer, "matrix_layer_other": matrix_layer_other}
+    return annotate(result, MEANINGS, kind=kind, **names, **on_one_probe(tables.values()))
+
+
+def _rounded(values: np.ndarray) -> np.ndarray:
+    return values.astype(np.float32)
 
 
 def _by_chance(samples: int) -> float:

@@ -23,6 +23,10 @@ from trajlab.statistics.distributions import (
 from trajlab.statistics.result import REFERENCE, Meaning, Sums, annotate, columns_of, stride
 from trajlab.statistics.shared_steps import totals_over
 from trajlab.statistics.standard_errors import moment_errors, root_error, scan_errors, with_errors
+from trajlab.statistics.updates import updates_of
+
+OF = ("values", "updates")
+"""What may be distributed."""
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
@@ -50,11 +54,12 @@ def distribution(
     weight: Tensor,
     parent_weight: Tensor | None = None,
     *,
+    of: str = "values",
     reference: int = 0,
     bins: int = 64,
     quantiles: Sequence[float] = QUANTILES,
 ) -> xr.Dataset:
-    """How the values of each tensor are distributed, and how far the distribution shifted.
+    """How the values of each tensor, or its updates, are distributed, and how far the distribution shifted.
 
     Answers: did the weights spread out, grow tails or collapse, and when? Serves gradients and activations too.
 
@@ -64,6 +69,9 @@ def distribution(
         One parameter over training, dims (step, ...), or a mapping of several.
     parent_weight
         The same of another run; shifts are then taken from its weights.
+    of
+        "values", or "updates", w_t − w_prev between recorded steps; the coord `stride` counts the optimizer steps
+        between these.
     reference
         Step that shifts are taken from; 0 is the first one recorded, -1 the last.
     bins
@@ -98,7 +106,7 @@ def distribution(
     Raises
     ------
     MissingData
-        The reference was not recorded, or has another shape.
+        The reference was not recorded, or has another shape; or there is no second step for updates.
     BadSetting
         There are not 2 to 4,096 bins, or a quantile is not from 0 to 1.
 
@@ -127,6 +135,11 @@ def distribution(
     beta-binomial ones.
     Moments are merged by Pébay 2008, SAND2008-6212. PSI: Siddiqi 2006, Credit Risk Scorecards.
     """
+    if of not in OF:
+        raise BadSetting(f"cannot compute distribution of={of!r}: choose {' or '.join(OF)}")
+    if of == "updates":
+        weight = updates_of(weight)
+        parent_weight = None if parent_weight is None else updates_of(parent_weight)
     if not 2 <= bins <= 4096 or not all(0 <= q <= 1 for q in quantiles):
         raise BadSetting(
             f"cannot compute distribution with bins={bins} and quantiles={list(quantiles)}; choose 2 to 4,096 bins, "
@@ -142,6 +155,7 @@ def distribution(
     return annotate(
         result,
         MEANINGS,
+        of=of,
         reference=reference,
         reference_of="itself" if parent_weight is None else "parent",
         bins=bins,

@@ -42,6 +42,10 @@ ONE_SIDED = 1.645
 """One-sided 95 % quantile of the standard normal distribution."""
 
 
+SIDE = 512
+"""Rows and columns of a matrix that are shown at most."""
+
+
 def filters(
     weights: Mapping[str, xr.DataArray],
     probe: xr.Dataset | None = None,
@@ -65,7 +69,8 @@ def filters(
         The fixed batch; rows of a matrix that are as long as one of its images are shown as images.
     parameter
         Weight of the layer; by default that of the first convolution over images, then of any, or the first matrix over
-        the pixels of the probe.
+        the pixels of the probe. Of another matrix, which has to be named, the whole is one image, outputs by inputs, of
+        the first 512 of each.
     steps
         Recorded steps to show; by default evenly spaced ones.
     max_steps
@@ -113,21 +118,29 @@ def filters(
     sample = () if probe is None or "inputs" not in probe else probe["inputs"].shape[1:]
     images = {name: _image(array, sample) for name, array in weights.items()}
     names = [name for name, shape in images.items() if shape]
-    if not names:
+    if not names and not parameter:
         raise MissingData(
             "cannot show filters: the run has neither a convolution nor a matrix over the pixels of a probe with all "
-            "entries recorded; name a run with one"
+            "entries recorded; name a run with one, or a matrix with --parameter"
         )
     names.sort(key=lambda name: _order(name, weights[name]))
     name = parameter or names[0]
-    if name not in names:
-        raise BadSetting(f"cannot show the filters of {name!r}: choose one of {', '.join(names)}")
+    matrices = [key for key, array in weights.items() if array.dims == ("step", "out", "in") and key not in names]
+    if name not in [*names, *matrices]:
+        raise BadSetting(f"cannot show the filters of {name!r}: choose one of {', '.join([*names, *matrices])}")
     weight = weights[name]
-    weight = weight.isel(step=shown_steps(weight, steps, max_steps), out=slice(max_filters))
+    weight = weight.isel(step=shown_steps(weight, steps, max_steps))
+    if name in matrices:
+        weight = weight.isel({"out": slice(SIDE), "in": slice(SIDE)}).expand_dims("matrix", 1)
+        images[name] = (1, *weight.shape[2:])
+    else:
+        weight = weight.isel(out=slice(max_filters))
     result = as_one_task(partial(_result, image=images[name], max_channels=max_filters), weight)
     slices = {"slices": images[name][1]} if len(images[name]) > 3 else {}
-    filters_of_weight = weights[name].sizes["out"]
-    return annotate(result, MEANINGS, parameter=name, filters=filters_of_weight, color=int(color), **slices)
+    filters_of_weight = 1 if name in matrices else weights[name].sizes["out"]
+    shape = {"matrix": list(weights[name].shape[1:])} if name in matrices else {}
+    settings = {"parameter": name, "filters": filters_of_weight, "color": int(color)}
+    return annotate(result, MEANINGS, **settings, **slices, **shape)
 
 
 def _order(name: str, array: xr.DataArray) -> tuple[bool, bool, bool]:

@@ -12,6 +12,7 @@ from trajlab.scan.as_one_task import as_one_task
 from trajlab.scan.kernels.drift_sums import Pairs
 from trajlab.scan.kernels.entries import Raster, raster_positions
 from trajlab.scan.scan import Tensor, by_name, scan
+from trajlab.statistics.averages import averaged
 from trajlab.statistics.result import CONSECUTIVE, Meaning, Sums, annotate, columns_of, pool, stride
 from trajlab.statistics.samples import estimated, holds_samples, with_totals
 from trajlab.statistics.shared_steps import at_shared_steps, own_strides, totals_over
@@ -85,6 +86,7 @@ def sign_flips(
     tau: Sequence[float] = (1e-7, 1e-5),
     relative: Sequence[float] = (0.01,),
     sign_map_entries: int = 32,
+    average: float = 0.0,
 ) -> xr.Dataset:
     """How often gradient and weight entries change sign from one recorded step to the next.
 
@@ -102,6 +104,9 @@ def sign_flips(
         Relative thresholds, in units of the root mean square of the tensor at that step.
     sign_map_entries
         Number of entries of each tensor in `sign_map`.
+    average
+        Decay β of a moving average that takes the place of the gradient, over the recorded steps and corrected for its
+        start, as Adam's first moment; 0 for the gradient itself.
 
     Returns
     -------
@@ -162,6 +167,7 @@ def sign_flips(
     kernel = kernel_of(tau, relative)
     parts = []
     if gradient is not None:
+        gradient = averaged(gradient, average)
         table, _ = scan(kernel, gradient, weight=weight)
         errors = scan_errors(errors_of(kernel), gradient, weight=weight)
         entries, _ = scan(Raster(sign_map_entries), gradient)
@@ -178,7 +184,7 @@ def sign_flips(
         parts.append(flips.rename(stride="weight_stride") if parts else flips)
     result = parts[0] if len(parts) == 1 else xr.merge(parts, join="outer", compat="override")
     notes = totals_over(weight) if gradient is None else totals_over(gradient, at_each_step=True)
-    return annotate(result, MEANINGS, tau=list(tau), relative=list(relative), **notes)
+    return annotate(result, MEANINGS, tau=list(tau), relative=list(relative), average=average, **notes)
 
 
 def _any_step(tensors: Mapping[str, xr.DataArray]) -> bool:

@@ -8,6 +8,7 @@ import xarray as xr
 
 from trajlab.scan.as_one_task import as_one_task
 from trajlab.scan.scan import Tensor, scan
+from trajlab.statistics.averages import averaged
 from trajlab.statistics.result import CONSECUTIVE, Meaning, Sums, along, annotate
 from trajlab.statistics.samples import estimated_counts, with_totals
 from trajlab.statistics.shared_steps import totals_over
@@ -52,6 +53,7 @@ def zero_gradients(
     *,
     tau: Sequence[float] = (1e-7, 1e-5),
     relative: Sequence[float] = (0.01,),
+    average: float = 0.0,
 ) -> xr.Dataset:
     """Which gradient entries are zero or small, and how they enter and leave that state.
 
@@ -67,6 +69,9 @@ def zero_gradients(
         Absolute thresholds: entries with 0 < |g| ≤ tau are small.
     relative
         Relative thresholds, in units of the root mean square of the tensor at that step.
+    average
+        Decay β of a moving average that takes the place of the gradient, over the recorded steps and corrected for its
+        start, as Adam's first moment; 0 for the gradient itself.
 
     Returns
     -------
@@ -105,12 +110,13 @@ def zero_gradients(
     ----------
     Cochran 1977, Sampling Techniques; Wilson 1927, Journal of the American Statistical Association 22, 209.
     """
+    gradient = averaged(gradient, average)
     kernel = kernel_of(tau, relative)
     table, always = scan(kernel, gradient, weight=weight)
     errors = scan_errors(errors_of(kernel), gradient, weight=weight)
     result = as_one_task(partial(_result, tau=kernel.tau, relative=kernel.relative), table, always, *errors)
-    attrs = {"tau": list(tau), "relative": list(relative)} | totals_over(gradient, at_each_step=True)
-    return annotate(result, MEANINGS, **attrs)
+    attrs = {"tau": list(tau), "relative": list(relative), "average": average}
+    return annotate(result, MEANINGS, **attrs, **totals_over(gradient, at_each_step=True))
 
 
 def _result(

@@ -158,6 +158,44 @@ def feature_matrix(values: np.ndarray) -> np.ndarray:
     return matrix
 
 
+def cosine_matrix(values: np.ndarray) -> np.ndarray:
+    """Return the cosine of columns, (unit, unit) float32; NaN where one is 0 everywhere or not finite.
+
+    >>> cosine_matrix(np.array([[1.0, 3.0, 0.0], [0.0, 4.0, 0.0]])).round(1)[0]
+    array([1. , 0.6, nan], dtype=float32)
+    """
+    with np.errstate(all="ignore"):
+        largest = abs(values).max(0, initial=0.0)
+        scaled = values / largest
+        directions = scaled / np.sqrt((scaled**2).sum(0))
+        cosines = np.where(np.isfinite(directions).all(0), directions, np.nan)
+        return np.clip(cosines.T @ cosines, -1.0, 1.0).astype(np.float32)
+
+
+def cross_matrix(values: np.ndarray, *, split: int, covariance: bool = False) -> np.ndarray:
+    """Correlate the first columns with the others, (unit, unit) float32, or return their covariance.
+
+    Parameters
+    ----------
+    values
+        Features of two layers side by side, (sample, unit).
+    split
+        Number of features of the first layer.
+    covariance
+        Whether to return Σ(x − x̄)(y − ȳ)/(n − 1) of finite columns, also of constant ones.
+
+    Examples
+    --------
+    >>> cross_matrix(np.array([[0.0, 1.0, 5.0], [2.0, 0.0, 5.0]]), split=1)
+    array([[-1., nan]], dtype=float32)
+    """
+    if not covariance:
+        return feature_matrix(values)[:split, split:]
+    centered = values - values.sum(0) / max(len(values), 1)
+    with np.errstate(all="ignore"):
+        return (centered[:, :split].T @ centered[:, split:] / (len(values) - 1.0)).astype(np.float32)
+
+
 def sample_matrix(values: np.ndarray) -> np.ndarray:
     """Correlate rows over the finite columns, (sample, sample) float32; NaN for constant rows."""
     return feature_matrix(values[:, np.isfinite(values).all(0)].T)

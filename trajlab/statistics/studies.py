@@ -17,7 +17,8 @@ LABEL, GROUP = "run_label", "run_group"
 """Coords of runs in a prepared result: their short names, and what runs have in common that differ in seed only."""
 
 OF_ONE_RUN = frozenset(
-    "unit unit_other input_unit filter feature feature_other entry y x map_y map_x map_query map_key".split()
+    "unit unit_other unit_across input_unit filter feature feature_other entry "
+    "y x map_y map_x map_query map_key".split()
 )
 """Dims whose labels mean something else in each run: unit k of one network is not unit k of another."""
 

@@ -11,7 +11,7 @@ from torch import nn
 import trajlab
 from trajlab.replays.observe import observe
 from trajlab.replays.observers.sampled_outputs import SampledOutputs
-from trajlab.stages.comparison.unit_matching import MATCHES, feature_table, greedy, matches
+from trajlab.stages.comparison.unit_matching import MATCHES, feature_rows, feature_table, greedy, matches
 
 
 def found(a, b, shuffles=0):
@@ -76,9 +76,9 @@ def test_feature_table__of_replays_keeps_few_values_and_says_the_same_as_arrays(
     states = [[net().state_dict() for _ in range(2)] for _ in range(2)]
     runs = [trajlab.from_arrays({key: torch.stack([s[key] for s in run]) for key in run[0]}) for run in states]
     ours, theirs = (trajlab.replay(run, model=net, probe=probe) for run in runs)
-    actual = feature_table(ours, theirs, [0, 1], 3)
+    actual = feature_table(feature_rows(ours, theirs, [0, 1], [])[0], [0, 1], shuffles=3)
     assert ours._arrays is None
-    expected = feature_table(dict(ours), dict(theirs), [0, 1], 3)
+    expected = feature_table(feature_rows(dict(ours), dict(theirs), [0, 1], [])[0], [0, 1], shuffles=3)
     xr.testing.assert_identical(actual.compute(), expected.compute())
     assert actual.layer.values.tolist() == ["1", "4"]
     picked = observe(ours, SampledOutputs(60))

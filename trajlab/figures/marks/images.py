@@ -65,7 +65,8 @@ def images(result: xr.Dataset, variable: str, ax: Axes | None, **select: Any) ->
     ax = canvas(ax, height=min(7.0 * ratio(values.shape, len(rows), wide) + 0.9, 7.0))
     names = [f"{columns} {label}" if wide < 8 else str(label) for label in array[columns].values] if tiles else [""]
     beside = [f"{tiles[0]} {label}" for label in array[tiles[0]].values] if len(tiles) == 2 else [""] * len(rows)
-    sheet([[_tile(image) for image in row] for row in rows], ax, rows=beside, columns=names[:wide])
+    is_pixels = "channel" in array.dims
+    sheet([[_tile(image, is_pixels) for image in row] for row in rows], ax, rows=beside, columns=names[:wide])
     shown = [f"{size} of {count} {dim}s" for dim, size, count in zip(tiles, array.shape, counts, strict=False)
              if size < count]  # fmt: skip
     ax.set_title("; ".join(filter(None, [title_of(whole), title, *shown])), y=1.0, pad=ABOVE)
@@ -77,8 +78,8 @@ def _most(tiles: list[str]) -> list[int]:
     return [WIDE * TALL] if len(tiles) == 1 else [TALL, WIDE]
 
 
-def _tile(image: np.ndarray) -> np.ndarray:
+def _tile(image: np.ndarray, is_pixels: bool) -> np.ndarray:
     """Return a picture of an image, (channel, y, x): pixels, or values from dark to light or diverging from zero."""
-    if len(image) > 1:
+    if is_pixels:
         return picture(image)
     return signed(image[0]) if np.nanmin(image, initial=0.0) < 0 else leveled(image[0])

@@ -95,7 +95,7 @@ def square(
         ax.set_xticks(np.arange(len(names))[::every], names[::every], rotation=45, ha="right", rotation_mode="anchor")
         ax.set_xlabel("")
     elif groups is not None:
-        _grouped(ax, np.sort(groups), f"{rows}, by {by}")
+        group_rows(ax, np.sort(groups), f"{rows}, by {by}", columns=True)
     else:
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_major_locator(MaxNLocator(5, integer=True))
@@ -139,16 +139,17 @@ def squares(
         color_bar(axes[-1].collections[0], list(axes), part, scale)  # type: ignore[arg-type]
 
 
-def _grouped(ax: Axes, groups: np.ndarray, label: str) -> None:
-    """Part groups of rows by lines, and name each in its middle."""
+def group_rows(ax: Axes, groups: np.ndarray, label: str, *, columns: bool = False) -> None:
+    """Part groups of rows, and of columns, by lines, and name each in its middle."""
     bounds = np.flatnonzero(np.diff(groups)) + 1
     for bound in bounds.tolist():
         ax.axhline(bound - 0.5, color=INK, linewidth=0.6)
-        ax.axvline(bound - 0.5, color=INK, linewidth=0.6)
+        if columns:
+            ax.axvline(bound - 0.5, color=INK, linewidth=0.6)
     edges = np.concatenate([[0], bounds, [len(groups)]])
     middles, names = (edges[:-1] + edges[1:] - 1) / 2, [str(groups[first]) for first in edges[:-1]]
     every = max(1, -(-len(names) // 10))
-    for axis in (ax.xaxis, ax.yaxis):
+    for axis in (ax.xaxis, ax.yaxis) if columns else (ax.yaxis,):
         axis.set_ticks(middles[::every], names[::every])
         axis.set_label_text(label)
 

@@ -43,7 +43,12 @@ def _by_role(text: str, data: xr.Dataset) -> str:
 
 
 def headlines(result: xr.Dataset | Result) -> dict[str, xr.DataArray]:
-    """Return the numbers that sum up each run, () or (run) each, by variable."""
+    """Return the numbers that sum up each run, () or (run) each, by variable: the last that are known."""
+    return {name: last(array).assign_attrs(array.attrs) for name, array in headline_series(result).items()}
+
+
+def headline_series(result: xr.Dataset | Result) -> dict[str, xr.DataArray]:
+    """Return the numbers that sum up each run by variable, over the steps where they have any, ([run], [step]) each."""
     stage, data = prepare(result)
     if data.sizes.get("step") == 0:
         return {}
@@ -71,7 +76,7 @@ def headlines(result: xr.Dataset | Result) -> dict[str, xr.DataArray]:
                 array = array.isel({dim: _usual(array, dim)})
             else:
                 array = array.mean(dim, keep_attrs=True) if dim in AVERAGED else array.sum(dim, keep_attrs=True)
-        numbers[name] = last(array).assign_attrs(array.attrs)
+        numbers[name] = array
     return numbers
 
 

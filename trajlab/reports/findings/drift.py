@@ -11,7 +11,8 @@ from trajlab.statistics.roles import block_parameter, grid_of, spoken
 from trajlab.statistics.studies import facts, telling_facts
 from trajlab.statistics.wording import count, listed, number, share
 
-HEADLINES = ("relative", "distance_l2", "path_length", "straightness", "changed", "sign_changed", "unchanged_cause")
+HEADLINES = ("relative", "distance_l2", "path_length", "straightness", "changed", "changed_tol", "sign_changed",
+             "unchanged_cause")  # fmt: skip
 
 OF_THE_PATH = ("path_length", "straightness")
 """Headlines of the path, which begins at the start of the run: they do not fit distances from elsewhere."""
@@ -27,7 +28,9 @@ UNMOVED = 0.2
 
 
 def headline_data(result: xr.Dataset) -> xr.Dataset:
-    """Leave out the path where distances are not measured from its start."""
+    """Leave out the path where distances are not measured from its start, and a tolerance of 0."""
+    if not result.attrs.get("rtol") and not result.attrs.get("atol"):
+        result = result.drop_vars(["changed_tol", "total_changed_tol"], errors="ignore")
     if is_from_start(result.attrs):
         return result
     return result.drop_vars([*OF_THE_PATH, *(f"total_{name}" for name in OF_THE_PATH)], errors="ignore")

@@ -41,8 +41,8 @@ from trajlab.schema import (
 
 TEXTS = dict[str, str]
 TYPES: dict[str, Any] = {
-    "parameters": list[str], "buffers": list[str], "modules": TEXTS, "tied": TEXTS, "left_out": TEXTS,
-    "describe": dict[str, object], "probe": {"sha256": str, "kinds": TEXTS},
+    "parameters": list[str], "not_recorded": list[str], "buffers": list[str], "modules": TEXTS, "tied": TEXTS,
+    "left_out": TEXTS, "describe": dict[str, object], "probe": {"sha256": str, "kinds": TEXTS},
     "steps": {"source": str, "left_aside": TEXTS}, "frozen": list[str], "config": dict[str, object],
     "adapter_config": dict[str, object], "adapters": dict[str, dict],
 }  # fmt: skip
@@ -130,6 +130,7 @@ def read_folder(
     left_out |= facts.get("left_out", {})
     if "parameters" not in facts:
         left_out |= {name: reason for name, tensor in buffers.items() if (reason := unanalyzed(name, tensor))}
+    left_out |= dict.fromkeys(facts.get("not_recorded", ()), "not recorded, by choice of the Recorder's parameters")
     shapes = {name: tensor.shape for name, tensor in weights.items()}
     check_tree(folder / GRADIENTS_FOLDER, folder, trust=trust)
     gradients = read_segments(folder / GRADIENTS_FOLDER, shapes)

@@ -1,5 +1,6 @@
-"""Read the metrics of a run: those of a Recorder, or the log of Hugging Face's Trainer."""
+"""Read the metrics of a run: those of a Recorder, the log of Hugging Face's Trainer, or TensorBoard's event files."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.runs.disk.documents import parse_json
+from trajlab.runs.disk.event_files import NAME, scalars_in
 from trajlab.runs.disk.reading import reading
 from trajlab.runs.disk.remote import read_bytes
 from trajlab.runs.measured import with_marks
@@ -39,7 +41,7 @@ def read_metrics(folder: Path, last: str) -> xr.Dataset:
     elif (folder / last / TRAINER_FILE).is_file():
         rows = _log(folder / last / TRAINER_FILE)
     else:
-        rows = {}
+        rows = _events(_event_files(folder))
     steps = sorted(rows)
     names = list(dict.fromkeys(name for row in rows.values() for name in row))
     columns = {name: ("step", [rows[step].get(name, np.nan) for step in steps]) for name in names}
@@ -66,6 +68,28 @@ def _log(path: Path) -> Table:
         for logged in parse_json(read_bytes(path))["log_history"]:
             step, row = _row(logged)
             rows[step] = rows.get(step, {}) | row
+    return rows
+
+
+def _event_files(folder: Path) -> list[Path]:
+    """Return TensorBoard's event files of a run, the oldest first.
+
+    They lie in its folder, in runs/<name> as the Trainer writes them, or above checkpoints/ as Lightning does. Links
+    are not followed.
+    """
+    places = [(folder, f"{NAME}*"), (folder, f"runs/*/{NAME}*")]
+    places += [(folder.parent, f"{NAME}*")] if folder.name == "checkpoints" else []
+    files = next((files for place, pattern in places if (files := list(place.glob(pattern)))), [])
+    return sorted((path for path in files if not path.is_symlink()), key=lambda path: (path.name, str(path)))
+
+
+def _events(files: Sequence[Path]) -> Table:
+    """Read event files; of a step that was logged again, as after a restart, the last value counts."""
+    rows: Table = {}
+    for path in files:
+        with reading(path, "restore the file, or remove it", part="the events"):
+            for step, tag, value in scalars_in(read_bytes(path)):
+                rows.setdefault(step, {})[tag] = value
     return rows
 
 

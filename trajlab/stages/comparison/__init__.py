@@ -9,15 +9,14 @@ import xarray as xr
 
 from trajlab.errors import BadSetting, MissingData
 from trajlab.replays.alignment import Chain, aligned_table, chain_in
-from trajlab.replays.interpolation import ENDS
-from trajlab.replays.observe import select
+from trajlab.replays.interpolation import ENDS, difference
 from trajlab.runs.tensors import common_steps
 from trajlab.scan.as_one_task import as_one_task
 from trajlab.scan.kernels.between_runs import Across
 from trajlab.scan.kernels.term_products import AcrossProducts
 from trajlab.scan.scan import Tensor, by_name, position_of, scan
 from trajlab.stages.comparison.quantities import MEANINGS, quantities_of
-from trajlab.stages.comparison.unit_matching import MATCHES, feature_table, weight_table
+from trajlab.stages.comparison.unit_matching import MATCHES, feature_rows, feature_table, matrix_table, weight_table
 from trajlab.statistics.result import annotate, columns_of, stride
 from trajlab.statistics.samples import sampled, with_products
 from trajlab.statistics.scores import along, score_table
@@ -25,7 +24,7 @@ from trajlab.statistics.units import on_one_probe
 
 Replay = Callable[..., Mapping[str, xr.DataArray]]
 
-_SUFFIXES = dict(zip(MATCHES, ("", "_greedy", "_null", "_null_95", "_units"), strict=True))
+_SUFFIXES = dict(zip(MATCHES, ("", "_greedy", "_null", "_null_95", "_units"), strict=False))
 
 
 def comparison(
@@ -44,6 +43,8 @@ def comparison(
     match_weights: bool = True,
     features: bool = True,
     layers: Sequence[str] = (),
+    absolute: bool = False,
+    matrix_layer: str = "",
     interpolation: bool = True,
     ends: str = "shared",
     objective: str = "",
@@ -81,8 +82,13 @@ def comparison(
     features
         Whether to match units by their activations on the probe, too.
     layers
-        Names of layers whose units are matched by activations, or patterns such as "layer1.*"; by default all
-        activation modules.
+        Names of layers whose units are matched by activations, or patterns such as "layer1.*"; "A=B" matches those of
+        a layer A of one network with those of B of the other. By default all activation modules of one name, and where
+        two networks share none, the last of each.
+    absolute
+        Whether units are matched by their absolute correlation, so that opposite ones match, too.
+    matrix_layer
+        Layer, or "A=B", whose units' correlation matrix is kept, at the last of `steps`.
     interpolation
         Whether to compute the loss at 11 points of the line between both runs.
     ends
@@ -112,6 +118,14 @@ def comparison(
     matched_features, matched_features_greedy, matched_features_null, matched_features_null_95 : (step, layer)
         The same by activations on the probe, whose samples are in the same order; of large maps, about 8,192 values of
         each unit. For the null the samples of one run are shuffled, each with all its positions.
+    feature_cka : (step, layer)
+        Debiased linear CKA of the features of both runs, averaged over positions, as in `correlation`; it needs no
+        equal number of units.
+    feature_correlation, feature_covariance : (unit, unit_other)
+        Of `matrix_layer` only: each unit of the run that comes first in the study with each of the other; NaN for units
+        that are constant or not finite. Layers with other numbers of positions are compared by their means.
+    feature_match : (unit)
+        The unit of the other run that each is matched with; NaN for none.
     matched_weights_units, matched_features_units : (step, …)
         Number of matched pairs. Units that are constant or not finite have no match.
     aligned_distance : (step, parameter)
@@ -139,12 +153,14 @@ def comparison(
 
     For several runs, results are stacked on `run` and `other`, symmetric, and NaN for a run with itself. A parent is
     one more `other`, at equal steps; `drift` measures distances from a fixed step of it. Units are matched for a
-    mapping of tensors only.
+    mapping of tensors only. Of networks of two architectures only features are compared; the attr `not_compared` says
+    in which tensor they differ.
 
     Raises
     ------
     MissingData
-        The runs share no step, their tensors differ in name or shape, or not both recorded a step of `steps`.
+        The runs share no step, not both recorded a step of `steps`, or their tensors differ in name or shape and there
+        are no features.
     BadSetting
         A setting is out of range, or the runs were recorded with different probes.
 
@@ -161,15 +177,28 @@ def comparison(
     ours, theirs = by_name(weight), by_name(other_weight)
     shared, unshared = _steps(ours, theirs)
     at = _chosen(shared, steps)
-    table, _ = scan(Across(), weight, other=other_weight, reference=int(shared[0]))
+    attrs: dict[str, Any] = {}
     tables: dict[str, xr.DataArray] = {}
-    some = sampled(ours)
+    different = difference(*({name: values.shape[1:] for name, values in run.items()} for run in (ours, theirs)))
+    with_features = features and activations and other_activations
+    if different and isinstance(weight, Mapping) and isinstance(other_weight, Mapping):
+        if not with_features:
+            raise MissingData(
+                f"cannot compare the weights: {different}; compare features with --model and --probe, or runs of one "
+                "architecture"
+            )
+        attrs["not_compared"] = f"weights: {different}"
+    else:
+        different = ""
+        tables["sums"], _ = scan(Across(), weight, other=other_weight, reference=int(shared[0]))
+    some = {} if different else sampled(ours)
     if some:
         others = {name: theirs[name] for name in some} if isinstance(weight, Mapping) else other_weight
         tensors = some if isinstance(weight, Mapping) else weight
         tables["products"], _ = scan(AcrossProducts(), tensors, other=others, reference=int(shared[0]))
-    attrs: dict[str, Any] = {}
-    if isinstance(weight, Mapping) and match_weights:
+    if different:
+        attrs["alignment"] = different
+    elif isinstance(weight, Mapping) and match_weights:
         tables["weights"] = weight_table(ours, theirs, at, shuffles)
         chain = chain_in(ours, chain)
         attrs["alignment"] = chain.reason or f"units of {', '.join(layer.rows[0] for layer in chain.hidden)}"
@@ -178,22 +207,28 @@ def comparison(
     elif not match_weights:
         attrs["alignment"] = "match_weights is off"
     if features and activations and other_activations:
-        if layers:
-            activations, other_activations = (select(run, layers) for run in (activations, other_activations))
         attrs |= on_one_probe([*activations.values(), *other_activations.values()])
-        tables["features"] = feature_table(activations, other_activations, at, shuffles)
+        rows, sizes = feature_rows(activations, other_activations, at, layers)
+        tables["features"] = feature_table(rows, at, shuffles=shuffles, absolute=absolute)
+        if matrix_layer:
+            if matrix_layer not in rows:
+                rows, sizes = feature_rows(activations, other_activations, at, [matrix_layer])
+            if matrix_layer in rows:
+                tables["matrix"] = matrix_table(rows[matrix_layer][-1], sizes[matrix_layer], absolute=absolute)
     if interpolation and probe is not None and "targets" in probe:
         for name, replay in (("line", between_replay), ("aligned_line", aligned_replay)):
             if replay is not None:
                 output = replay(layers=[""])[""]
                 attrs |= on_one_probe([output])
                 tables[name] = score_table(output, probe, objective).rename(step="point")
-    result = as_one_task(partial(_result, shared=shared, names=tuple(tables)), table, *tables.values())
+    result = as_one_task(partial(_result, shared=shared, names=tuple(tables)), *tables.values())
     result["unshared_steps"] = xr.Variable((), unshared)
     if between_metrics is not None and {"line", "aligned_line"} & set(tables):
         line_steps = ("end", between_metrics["ends"].values.astype(np.float64))
         result = result.assign(line_steps=line_steps).assign_coords(end=("end", [0.0, 1.0], {"long_name": "α"}))
-    return annotate(result, MEANINGS, steps=list(steps), shuffles=shuffles, ends=ends, **attrs)
+    return annotate(
+        result, MEANINGS, steps=list(steps), shuffles=shuffles, ends=ends, matrix_layer=matrix_layer, **attrs
+    )
 
 
 def _steps(ours: dict[str, xr.DataArray], theirs: dict[str, xr.DataArray]) -> tuple[np.ndarray, int]:
@@ -219,16 +254,9 @@ def _chosen(shared: np.ndarray, steps: Sequence[int]) -> list[int]:
     return sorted({int(shared[position_of(both, step)]) for step in steps})
 
 
-def _result(
-    table: xr.DataArray, *tables: xr.DataArray, shared: np.ndarray, names: tuple[str, ...]
-) -> xr.Dataset:  # fmt: skip
+def _result(*tables: xr.DataArray, shared: np.ndarray, names: tuple[str, ...]) -> xr.Dataset:
     by_name = dict(zip(names, tables, strict=True))
-    products = columns_of(by_name["products"].sel(step=shared)) if "products" in by_name else None
-    sums = with_products(columns_of(table.sel(step=shared)), products)
-    result = xr.Dataset(quantities_of(sums), sums.coords).drop_vars("sampled")
-    if "parameter" in sums.dims:
-        totals = quantities_of(sums, total=True)
-        result = result.assign({f"total_{name}": total for name, total in totals.items()})
+    result = _of_weights(by_name, shared) if "sums" in by_name else xr.Dataset(coords={"step": shared})
     everywhere = {"parameter": result["parameter"]} if "parameter" in result.dims else {}
     if everywhere:
         squares = by_name.get("aligned", xr.full_like(result["distance"], np.nan)).reindex(
@@ -242,9 +270,26 @@ def _result(
             coords = whole.isel(column=0, drop=True).coords
             columns = dict(zip(MATCHES, np.moveaxis(whole.values, -1, 0), strict=True))
             of = {f"matched_{by}{suffix}": (whole.dims[:-1], columns[name]) for name, suffix in _SUFFIXES.items()}
+            of |= {"feature_cka": (whole.dims[:-1], columns["cka"])} if by == "features" else {}
             result = result.assign(xr.Dataset(of, coords))
+    if "matrix" in by_name:
+        correlation, covariance, match = by_name["matrix"].values
+        for name, values in (("correlation", correlation), ("covariance", covariance)):
+            result[f"feature_{name}"] = (("unit", "unit_other"), values)
+        result["feature_match"] = ("unit", match[:, 0])
     for name in ("line", "aligned_line"):
         if name in by_name:
             loss, barrier = along(by_name[name])
             result = result.assign({f"{name}_loss": loss, name.replace("line", "barrier"): barrier})
     return stride(result)
+
+
+def _of_weights(by_name: dict[str, xr.DataArray], shared: np.ndarray) -> xr.Dataset:
+    """Return distances of each parameter and of all together."""
+    products = columns_of(by_name["products"].sel(step=shared)) if "products" in by_name else None
+    sums = with_products(columns_of(by_name["sums"].sel(step=shared)), products)
+    result = xr.Dataset(quantities_of(sums), sums.coords).drop_vars("sampled")
+    if "parameter" in sums.dims:
+        totals = quantities_of(sums, total=True)
+        result = result.assign({f"total_{name}": total for name, total in totals.items()})
+    return result

@@ -63,6 +63,14 @@ for _name in ("distance", "relative_distance", "cosine", "changed", "update_cosi
     MEANINGS[f"{_name}_se"] = Meaning(
         f"standard error of the {MEANINGS[_name].long_name}", MEANINGS[_name].units, SAMPLED
     )
+MEANINGS |= {
+    "feature_cka": Meaning("CKA of the features of both runs", "1", "debiased CKA of the means over positions"),
+    "feature_correlation": Meaning("correlation of units of both runs", "1", "ρ of a unit of each over the probe"),
+    "feature_covariance": Meaning(
+        "covariance of units of both runs", "activation²", "mean of (x − x̄)(y − ȳ), of a unit of each over the probe"
+    ),
+    "feature_match": Meaning("matched unit of the other run", "unit", "argmax of Σρ over all matchings", nominal=True),
+}
 
 
 def quantities_of(table: xr.Dataset, *, total: bool = False) -> dict[str, xr.Variable]:

@@ -12,22 +12,27 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 
-from trajlab.replays.observe import observe
+from trajlab.errors import BadSetting
+from trajlab.replays.observe import layers_in, observe, select
 from trajlab.replays.observers.observer import Observable
 from trajlab.replays.observers.sampled_outputs import SampledOutputs
 from trajlab.scan.graph import delayed
+from trajlab.statistics.correlation import cka, features_of
 from trajlab.statistics.matching import best_match, shuffled_match
 from trajlab.statistics.units import layers_of
 
-MATCHES = ("best", "greedy", "null", "null_95", "units")
+MATCHES = ("best", "greedy", "null", "null_95", "units", "cka")
 """Mean similarity of matched pairs, of pairs matched greedily, and of pairs matched after shuffling: mean and 95 %
-quantile over the shuffles; number of matched pairs."""
+quantile over the shuffles; number of matched pairs; debiased CKA of the means over positions."""
+
+LAST = "last activation"
+"""Name of the pair of the last layers of two networks that share no name of a layer."""
 
 VALUES = 8192
 """Number of values of a unit that are compared, about; of more positions a random subset, the same for all samples."""
 
 
-def matches(a: np.ndarray, b: np.ndarray, *, shuffles: int) -> np.ndarray:
+def matches(a: np.ndarray, b: np.ndarray, *, shuffles: int, absolute: bool = False) -> np.ndarray:
     """Match the units of two runs, also after shuffling the samples of the second; return `MATCHES`.
 
     Units without a similarity, whose values are all equal or not all finite, are not matched.
@@ -35,9 +40,11 @@ def matches(a: np.ndarray, b: np.ndarray, *, shuffles: int) -> np.ndarray:
     Parameters
     ----------
     a, b
-        Rows of numbers, (unit, sample, position).
+        Rows of numbers, (unit, sample, position). Where they differ in their positions, their means are compared.
     shuffles
         Number of shuffles.
+    absolute
+        Whether the similarity is the absolute cosine.
 
     Examples
     --------
@@ -45,13 +52,50 @@ def matches(a: np.ndarray, b: np.ndarray, *, shuffles: int) -> np.ndarray:
     >>> matches(one, one[[2, 0, 1]], shuffles=0)[:2]
     array([1., 1.])
     """
-    a, b = _directions(a), _directions(b)
+    a, b = _comparable(a, b)
+    alike = cka(*(features_of(rows.mean(2).T) for rows in (a, b)))
+    (a, _), (b, _) = _directions(a), _directions(b)
     if not (len(a) and len(b)):
-        return np.array([*[np.nan] * 4, 0.0])
-    similarity = _cosines(a, b)
+        return np.array([*[np.nan] * 4, 0.0, np.nan])
+    size = np.abs if absolute else np.positive
+    similarity = size(_cosines(a, b))
     pairs = best_match(similarity)
-    null = shuffled_match(lambda order: _cosines(a, b[:, order]), b.shape[1], shuffles=shuffles)
-    return np.array([similarity[pairs].mean(), similarity[greedy(similarity)].mean(), *null, len(pairs[0])])
+    null = shuffled_match(lambda order: size(_cosines(a, b[:, order])), b.shape[1], shuffles=shuffles)
+    return np.array([similarity[pairs].mean(), similarity[greedy(similarity)].mean(), *null, len(pairs[0]), alike])
+
+
+def unit_matrices(a: np.ndarray, b: np.ndarray, *, absolute: bool = False) -> np.ndarray:
+    """Return the correlation and the covariance of units of two runs, and the unit that each is matched with.
+
+    Parameters
+    ----------
+    a, b
+        Centered activations, (unit, sample, position).
+    absolute
+        Whether units are matched by their absolute correlation.
+
+    Returns
+    -------
+    (3, unit, unit_other); of the last matrix all columns are the matched unit, NaN for none.
+    """
+    a, b = _comparable(a, b)
+    result = np.full((3, len(a), len(b)), np.nan)
+    with np.errstate(all="ignore"):
+        result[1] = _cosines(a, b) / (a[0].size if len(a) else 1)
+    (a, rows), (b, columns) = _directions(a), _directions(b)
+    similarity = _cosines(a, b)
+    result[0][np.ix_(rows, columns)] = np.clip(similarity, -1.0, 1.0)
+    if similarity.size:
+        first, second = best_match(abs(similarity) if absolute else similarity)
+        result[2][rows[first]] = columns[second][:, None]
+    return result
+
+
+def _comparable(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows of as many numbers: where positions differ in number, the means over them."""
+    if a.shape[2] == b.shape[2]:
+        return a, b
+    return a.mean(2, keepdims=True), b.mean(2, keepdims=True)
 
 
 def greedy(similarity: np.ndarray) -> tuple[list[int], list[int]]:
@@ -75,11 +119,12 @@ def _cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return a.reshape(len(a), -1) @ b.reshape(len(b), -1).T
 
 
-def _directions(rows: np.ndarray) -> np.ndarray:
-    """Scale rows to length 1, and drop those without a direction."""
+def _directions(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Scale rows to length 1, and drop those without a direction; return also the positions of those that stay."""
     with np.errstate(all="ignore"):
         scaled = rows / np.sqrt((rows.reshape(len(rows), -1) ** 2).sum(1))[:, None, None]
-    return scaled[np.isfinite(scaled).all((1, 2))]
+    is_direction = np.isfinite(scaled).all((1, 2))
+    return scaled[is_direction], np.flatnonzero(is_direction)
 
 
 def weight_table(
@@ -91,36 +136,118 @@ def weight_table(
         if "index" not in ours[layer.weight].coords:
             names = [name for name in (layer.weight, layer.bias) if name in ours]
             units[layer.weight] = [[_rows_at(run, names, step) for run in (ours, theirs)] for step in steps]
-    return _table(units, "parameter", steps, shuffles)
+    return _table(units, "parameter", steps, shuffles=shuffles)
 
 
-def feature_table(
-    ours: Mapping[str, xr.DataArray], theirs: Mapping[str, xr.DataArray], steps: Sequence[int], shuffles: int
-) -> xr.DataArray:
-    """Match units by their centered activations on the probe, (layer, step, `MATCHES`); lazily.
+def feature_rows(
+    ours: Mapping[str, xr.DataArray], theirs: Mapping[str, xr.DataArray], steps: Sequence[int], layers: Sequence[str]
+) -> tuple[dict[str, list[list[Any]]], dict[str, tuple[int, int]]]:
+    """Return the centered activations of units on the probe by pair of layers, for each step those of both runs.
 
     Replays keep only the values that are compared.
+
+    Parameters
+    ----------
+    ours, theirs
+        Activations of both runs by layer.
+    steps
+        Steps at which they are compared.
+    layers
+        Layers to compare, as `paired_layers` reads them.
+
+    Returns
+    -------
+    The tasks that make them, (unit, sample, position) each, and the numbers of units of both runs.
     """
-    ours, theirs = (
-        observe(run, SampledOutputs(VALUES)) if isinstance(run, Observable) else run for run in (ours, theirs)
-    )
-    units = {}
-    for name in [name for name in ours if name in theirs]:
-        two = [run[name].transpose("step", "unit", "sample", ...) for run in (ours, theirs)]
-        units[name] = [[delayed(_features)(run.sel(step=step).data) for run in two] for step in steps]
-    return _table(units, "layer", steps, shuffles)
+    names = paired_layers(ours, theirs, layers)
+    both = []
+    for side, run in enumerate((ours, theirs)):
+        chosen = select(run, list(dict.fromkeys(pair[side] for pair in names.values())))
+        both.append(observe(chosen, SampledOutputs(VALUES)) if isinstance(chosen, Observable) else chosen)
+    units, sizes = {}, {}
+    for label, pair in names.items():
+        two = [run[name].transpose("step", "unit", "sample", ...) for run, name in zip(both, pair, strict=True)]
+        units[label] = [[delayed(_features)(run.sel(step=step).data) for run in two] for step in steps]
+        sizes[label] = two[0].sizes["unit"], two[1].sizes["unit"]
+    return units, sizes
 
 
-def _table(units: Mapping[str, Sequence[Sequence[Any]]], dim: str, steps: Sequence[int], shuffles: int) -> xr.DataArray:
+def paired_layers(
+    ours: Mapping[str, xr.DataArray], theirs: Mapping[str, xr.DataArray], layers: Sequence[str] = ()
+) -> dict[str, tuple[str, str]]:
+    """Return which layer of one network is compared with which of another, by the name of the pair.
+
+    Parameters
+    ----------
+    ours, theirs
+        Activations of both.
+    layers
+        Names or patterns of layers of one name, and "A=B" for a layer A of one network and B of the other. By default
+        all of one name, and where there is none, the last of each. Two networks without such layers have no pair.
+
+    Raises
+    ------
+    BadSetting
+        No layer of either network fits.
+    """
+    pairs: dict[str, tuple[str, str]] = {}
+    for text in layers:
+        first, equals, second = text.partition("=")
+        if not equals:
+            here, there = (_names(select(run, [text])) for run in (ours, theirs))
+            pairs |= {name: (name, name) for name in here if name in there}
+            continue
+        here, there = ([_one(run, name) for name in (first, second)] for run in (ours, theirs))
+        if not any((*here, *there)):
+            raise BadSetting(
+                f"cannot compare the layers {text!r}: one network has {', '.join(_names(ours))}, the other "
+                f"{', '.join(_names(theirs))}; name a layer of each"
+            )
+        if here[0] and there[1]:
+            pairs[text] = here[0], there[1]
+        elif here[1] and there[0]:
+            pairs[text] = here[1], there[0]
+    if not layers:
+        here, there = _names(ours), _names(theirs)
+        pairs = {name: (name, name) for name in here if name in there}
+        pairs = pairs or ({LAST: (here[-1], there[-1])} if here and there else {})
+    return pairs
+
+
+def _names(activations: Mapping[str, xr.DataArray]) -> list[str]:
+    return [layer.name for layer in layers_in(activations)]
+
+
+def _one(activations: Mapping[str, xr.DataArray], name: str) -> str:
+    """Return the layer of a name; empty if there is none, or a pattern fits several."""
+    try:
+        names = _names(select(activations, [name]))
+    except BadSetting:
+        return ""
+    return names[0] if len(names) == 1 else ""
+
+
+def feature_table(units: Mapping[str, Sequence[Sequence[Any]]], steps: Sequence[int], **how: Any) -> xr.DataArray:
+    """Match the units of both runs by their activations, (layer, step, `MATCHES`); lazily."""
+    return _table(units, "layer", steps, **how)
+
+
+def matrix_table(rows: Sequence[Any], sizes: tuple[int, int], *, absolute: bool) -> xr.DataArray:
+    """Return what `unit_matrices` does of the activations of two runs, (matrix, unit, unit_other); lazily."""
+    task = delayed(unit_matrices)(*rows, absolute=absolute)
+    return xr.DataArray(da.from_delayed(task, (3, *sizes), float), dims=("matrix", "unit", "unit_other"))
+
+
+def _table(units: Mapping[str, Sequence[Sequence[Any]]], dim: str, steps: Sequence[int], **how: Any) -> xr.DataArray:
     """Match the rows of both runs for each layer and step, in one task."""
     labels = {dim: np.array(list(units), dtype=object), "step": steps, "column": np.array(MATCHES, dtype=object)}
     shape = len(units), len(steps), len(MATCHES)
-    task = delayed(_each)(list(units.values()), shape, shuffles)
+    task = delayed(_each)(list(units.values()), shape, how)
     return xr.DataArray(da.from_delayed(task, shape, float), labels, (dim, "step", "column"), "matches")
 
 
-def _each(units: Sequence[Sequence[Sequence[np.ndarray]]], shape: tuple[int, ...], shuffles: int) -> np.ndarray:
-    return np.array([[matches(a, b, shuffles=shuffles) for a, b in rows] for rows in units]).reshape(shape)
+def _each(units: Sequence[Sequence[Sequence[np.ndarray]]], shape: tuple[int, ...], how: dict[str, Any]) -> np.ndarray:
+    return np.array([[matches(a, b, **how) for a, b in rows] for rows in units]).reshape(shape)
 
 
 def _rows_at(run: Mapping[str, xr.DataArray], names: Sequence[str], step: int) -> Any:

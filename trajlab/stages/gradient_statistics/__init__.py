@@ -13,7 +13,9 @@ from trajlab.scan.kernels.gradient_angles import Successive
 from trajlab.scan.kernels.moment_errors import MOMENT_ERRORS, MomentErrors
 from trajlab.scan.kernels.moments import Moments
 from trajlab.scan.scan import Tensor, by_name, scan
+from trajlab.stages.gradient_statistics.average_angle import angle_to_average
 from trajlab.stages.gradient_statistics.epochs import Calendar, calendar
+from trajlab.statistics.averages import averaged
 from trajlab.statistics.result import Meaning, Sums, annotate, columns_of, expansion, stride
 from trajlab.statistics.shared_steps import totals_over
 from trajlab.statistics.standard_errors import (
@@ -41,6 +43,11 @@ MEANINGS = {
         "degrees",
         "arccos(g_t·g_prev / (|g_t|₂ |g_prev|₂)) over entries finite in both",
     ),
+    "angle_average": Meaning(
+        "angle to the moving average of the gradients",
+        "degrees",
+        "arccos(g_t·m_t / (|g_t|₂ |m_t|₂)) over entries finite in both, m_t the average up to g_t",
+    ),
     "epoch_mean": Meaning("mean over the steps of an epoch", "as the quantity", "mean of the finite values"),
     "epoch_mean_se": Meaning(
         "standard error of the mean over an epoch",
@@ -54,12 +61,14 @@ MEANINGS = {
     ),
 }
 QUANTITIES = ("mean", "mean_abs", "max_abs", "l1", "l2", "variance", "rms", "zeros", "nonfinite", "angle_prev")
-ESTIMATES = ("mean", "mean_abs", "l1", "l2", "variance", "rms", "angle_prev", "variance_over_steps")
+ESTIMATES = ("mean", "mean_abs", "l1", "l2", "variance", "rms", "angle_prev", "angle_average", "variance_over_steps")
 for _name in ESTIMATES:
     MEANINGS[f"{_name}_se"] = Meaning(f"standard error of the {MEANINGS[_name].long_name}", MEANINGS[_name].units, _SE)
 
 
-def gradient_statistics(gradient: Tensor, metrics: xr.Dataset | None = None, *, steps_per_epoch: int = 0) -> xr.Dataset:
+def gradient_statistics(
+    gradient: Tensor, metrics: xr.Dataset | None = None, *, steps_per_epoch: int = 0, average: float = 0.0
+) -> xr.Dataset:
     """Norms, angles and variance of the gradients, at each step and over epochs.
 
     Answers: do early layers still get a gradient, does it vanish or explode, and how noisy is it?
@@ -72,6 +81,9 @@ def gradient_statistics(gradient: Tensor, metrics: xr.Dataset | None = None, *, 
         Recorded metrics; the metric `epoch` assigns steps to epochs.
     steps_per_epoch
         Optimizer steps of an epoch. With 0, the metric `epoch` defines epochs; without it, all steps form one epoch.
+    average
+        Decay β of a moving average that takes the place of the gradient, over the recorded steps and corrected for its
+        start, as Adam's first moment; 0 for the gradient itself.
 
     Returns
     -------
@@ -83,6 +95,8 @@ def gradient_statistics(gradient: Tensor, metrics: xr.Dataset | None = None, *, 
         Norms of the whole tensor; samples are scaled to it.
     angle_prev : (step, parameter)
         Angle to the previous recorded gradient, 0 to 180 degrees, accurate to about 1e-6; NaN at the first step.
+    angle_average : (step, parameter)
+        With `average` only: angle between the gradient and its moving average, which includes it.
     zeros, nonfinite : (step, parameter)
         Recorded entries that are exactly zero, and that are NaN or Inf. All else excludes the latter.
     epoch_mean, epoch_max : (parameter, epoch, quantity)
@@ -111,7 +125,7 @@ def gradient_statistics(gradient: Tensor, metrics: xr.Dataset | None = None, *, 
     Raises
     ------
     BadSetting
-        `steps_per_epoch` is negative.
+        `steps_per_epoch` is negative, or `average` is not from 0 to below 1.
 
     References
     ----------
@@ -121,12 +135,15 @@ def gradient_statistics(gradient: Tensor, metrics: xr.Dataset | None = None, *, 
     """
     steps = np.unique(np.concatenate([array["step"].values for array in by_name(gradient).values()]))
     epochs = calendar(steps, metrics, steps_per_epoch)
+    raw, gradient = gradient, averaged(gradient, average)
     moments, _ = scan(Moments(), gradient)
     angles, _ = scan(Successive(), gradient)
     _, varying = scan(Epochs(tuple(steps[epochs.starts].tolist())), gradient)
     errors = [*scan_errors(MomentErrors(), gradient), *scan_errors(AngleErrors(), gradient)]
     result = as_one_task(partial(_result, epochs=epochs), moments, angles, varying, *errors)
-    attrs = {"steps_per_epoch": steps_per_epoch, "epochs": epochs.source, "ddof": 0}
+    if average:
+        result = result.assign(angle_to_average(raw, gradient).data_vars)
+    attrs = {"steps_per_epoch": steps_per_epoch, "average": average, "epochs": epochs.source, "ddof": 0}
     return annotate(result, MEANINGS, **attrs, **totals_over(gradient, at_each_step=True))
 
 
