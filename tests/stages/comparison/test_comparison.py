@@ -40,6 +40,10 @@ def test_comparison__agrees_with_numpy(example):
         name: [run.weights[name].values.reshape(21, -1).astype(float) for run in (example, other)]
         for name in example.weights
     }
+    squares = [[((run[1:] - run[0]) ** 2).sum(1) for run in pair] for pair in flat.values()]
+    sizes = [pair[0].shape[1] for pair in flat.values()]
+    spread = np.sqrt(sum(uu * vv / n for (uu, vv), n in zip(squares, sizes, strict=True)))
+    total_null = spread / np.sqrt(np.prod(np.sum(squares, axis=0), axis=0))
     flat["total"] = [np.hstack([pair[i] for pair in flat.values()]) for i in (0, 1)]
     for name, (a, b) in flat.items():
         actual = result.sel(parameter=name) if name in example.weights else result
@@ -55,7 +59,7 @@ def test_comparison__agrees_with_numpy(example):
                 "update_cosine": np.append(
                     np.nan, (u * v).sum(1) / np.linalg.norm(u, axis=1) / np.linalg.norm(v, axis=1)
                 ),
-                "update_cosine_null": np.full(21, a.shape[1] ** -0.5),
+                "update_cosine_null": np.append(np.nan, total_null) if prefix else np.full(21, a.shape[1] ** -0.5),
             }
         for variable, values in expected.items():
             np.testing.assert_allclose(actual[prefix + variable], values, rtol=1e-11, atol=1e-12, err_msg=variable)
