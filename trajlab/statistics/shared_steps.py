@@ -19,7 +19,9 @@ def at_shared_steps(tensors: Mapping[str, xr.DataArray]) -> dict[str, xr.DataArr
     return {name: array.isel(step=np.isin(array["step"].values, shared)) for name, array in tensors.items()}
 
 
-def totals_over(tensors: xr.DataArray | Mapping[str, xr.DataArray], *, at_each_step: bool = False) -> dict[str, str]:
+def totals_over(
+    tensors: xr.DataArray | Mapping[str, xr.DataArray] | None, *, at_each_step: bool = False
+) -> dict[str, str]:
     """Return the attr that says what totals are over, nothing if all tensors were recorded at the same steps.
 
     Parameters
@@ -29,7 +31,9 @@ def totals_over(tensors: xr.DataArray | Mapping[str, xr.DataArray], *, at_each_s
     at_each_step
         Whether a total is over the tensors that were recorded at a step, not at the steps that all share only.
     """
-    together = at_shared_steps(tensors) if isinstance(tensors, Mapping) else None
+    if not isinstance(tensors, Mapping):
+        return {}
+    together = at_shared_steps(tensors)
     if together is None:
         return {}
     recorded = {name: array.sizes["step"] for name, array in tensors.items()}

@@ -104,7 +104,7 @@ def _cosine_by_chance(whole: Sums, recorded: xr.Variable, *, total: bool) -> xr.
         Whether to return that of all parameters together, each of which moves as far as it did.
     """
     if not total:
-        return (1.0 / np.sqrt(recorded)).where(recorded > 0)
+        return (recorded**-0.5).where(recorded > 0)
     ours, theirs = (square / square.sum("parameter", skipna=False) for square in (whole.uu, whole.vv))
     return np.sqrt((ours * theirs / recorded).where(recorded != 0, 0.0).sum("parameter", skipna=False))
 
