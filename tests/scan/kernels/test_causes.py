@@ -4,17 +4,17 @@ import torch
 from torchvision.models import resnet18
 
 import trajlab
-from trajlab.scan.kernels.causes import causes
+from trajlab.scan.kernels.causes import UnitShape, causes
 
 
 def test_causes__a_frozen_parameter():
-    assert causes(np.ones(12, bool), (3, 4)).tolist() == [0, 0, 12, 0]
+    assert causes(np.ones(12, bool), UnitShape((3, 4))).tolist() == [0, 0, 12, 0]
 
 
 def test_causes__outer_taps_of_kernels_on_1x1_maps():
     inert = np.ones((8, 4, 3, 3), bool)
     inert[:, :, 1, 1] = False
-    assert causes(inert.ravel(), inert.shape).tolist() == [8 * 4 * 8, 0, 0, 0]
+    assert causes(inert.ravel(), UnitShape(inert.shape)).tolist() == [8 * 4 * 8, 0, 0, 0]
 
 
 def test_causes__a_dead_unit_beside_unused_taps():
@@ -22,7 +22,7 @@ def test_causes__a_dead_unit_beside_unused_taps():
     inert[:, :, 0, 0] = True
     inert[1] = True
     inert[0, 0, 2, 2] = True
-    assert causes(inert.ravel(), inert.shape).tolist() == [6, 16, 0, 1]
+    assert causes(inert.ravel(), UnitShape(inert.shape)).tolist() == [6, 16, 0, 1]
 
 
 def test_causes__of_a_sample(rng):
@@ -30,14 +30,14 @@ def test_causes__of_a_sample(rng):
     inert[:, :, 0] = True
     inert[2] = True
     index = np.sort(rng.choice(inert.size, 60, replace=False))
-    actual = causes(inert.ravel()[index], inert.shape, index)
+    actual = causes(inert.ravel()[index], UnitShape(inert.shape), index)
     tap, unit = index % 9 < 3, index // 18 == 2
     assert actual.tolist() == [tap.sum(), (unit & ~tap).sum(), 0, 0]
 
 
 def test_causes__of_a_scalar_and_of_nothing():
-    assert causes(np.ones(1, bool), ()).tolist() == [0, 0, 1, 0]
-    assert causes(np.zeros(0, bool), (0, 3)).tolist() == [0, 0, 0, 0]
+    assert causes(np.ones(1, bool), UnitShape(())).tolist() == [0, 0, 1, 0]
+    assert causes(np.zeros(0, bool), UnitShape((0, 3))).tolist() == [0, 0, 0, 0]
 
 
 def test_causes__resnet18_with_the_imagenet_stem_on_small_images():
