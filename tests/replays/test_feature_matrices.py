@@ -43,7 +43,7 @@ def test_chosen_steps__are_evenly_spaced_ones_and_those_asked_for():
 def test_matrices__are_unknown_at_steps_that_are_not_kept(no_compute):
     values = da.from_array(np.arange(12.0).reshape(3, 2, 2), chunks=(1, 2, 2))
     with no_compute():
-        made = matrices(values, [0, 1, 2], [1], 2, lambda of_step: of_step.T.astype("f4"))
+        made = matrices(values, [0, 1, 2], [1], (2, 2), lambda of_step: of_step.T.astype("f4"))
     out = made.compute()
     assert out.dtype == np.float32 and made.chunks[0] == (1, 1, 1)
     np.testing.assert_array_equal(out[1], [[4, 6], [5, 7]])

@@ -102,7 +102,7 @@ def task_of(output: xr.DataArray, probe: xr.Dataset, objective: str = "") -> Tas
     dims = [dim for dim in output.dims if dim != "step"]
     shape = tuple(output.sizes[dim] for dim in dims)
     task = task_for(shape, dims.index("unit"), targets, objective)
-    if task.kind == VALUES and not isinstance(targets.data, da.Array):
+    if task.kind in (VALUES, SOFT) and not isinstance(targets.data, da.Array):
         axis = dims.index("unit")
         return task._replace(kind=settled(task, coding_of(targets.values), targets.shape, shape, axis))
     return task

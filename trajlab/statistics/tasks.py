@@ -158,16 +158,23 @@ def settled(task: Task, coding: Coding, shape: tuple[int, ...], output: tuple[in
     Raises
     ------
     BadSetting
-        A single output has labels of more than two classes.
+        A single output has labels of more than two classes, or what are to be probabilities of the classes do not sum
+        to one.
     """
     if task.kind == BINARY and coding.largest > 1:
         raise BadSetting(
             f"cannot score a single output by labels up to {coding.largest:g}: it tells two classes apart; choose "
             "--objective mse (objective=) for values, or a network with an output for each class"
         )
+    sum_to_one = unit_axis % len(output) in coding.simplex
+    if task.kind == SOFT and not sum_to_one:
+        raise BadSetting(
+            f"cannot score the outputs by {CROSS_ENTROPY}: the targets, floats of shape {shape}, are no probabilities "
+            "that sum to one over the classes; give those or labels, or choose another --objective (objective=)"
+        )
     if task.kind != VALUES:
         return task.kind
-    if task.outputs > 1 and shape == output and unit_axis % len(output) in coding.simplex:
+    if task.outputs > 1 and shape == output and sum_to_one:
         return SOFT
     if not coding.is_binary:
         return MSE

@@ -572,11 +572,11 @@ def test_attribution__a_line_has_a_grad_cam_along_it(rng):
     [
         ({"objective": "entropy"}, "loss, logit, p_logit"),
         ({"epsilon": -1.0}, "epsilon=-1.0"),
-        ({"epsilons": [float("nan")]}, "epsilons="),
+        ({"epsilons": [float("nan")]}, "epsilons"),
         ({"ascent_steps": -1}, "ascent_steps=-1"),
         ({"ascent_rate": 0.0}, "ascent_rate=0.0"),
         ({"top_k": 0}, "top_k=0"),
-        ({"norm": float("inf")}, "norm=inf"),
+        ({"norm": float("inf")}, "norm; found inf"),
         ({"max_units": 0}, "max_units=0"),
         ({"units": [6]}, "conv2 has units 0 to 5"),
         ({"samples": [11]}, "11"),

@@ -317,7 +317,7 @@ def test_features__are_drawn_and_told(run):
     for result in (one, runs):
         for panel in panels(result):
             panel.draw(Figure(figsize=panel.size))
-        assert [panel.key for panel in panels(result)] == ["std", "ks", "histogram", "inputs", "ks_valid"]
+        assert [panel.key for panel in panels(result)] == ["std", "ks", "histogram", "ends", "inputs", "ks_valid"]
         texts = [sentences.text for sentences in findings(result)]
         assert any("shifted most on the valid inputs" in text for text in texts)
         assert any("on uniform ones" in text for text in texts)
@@ -325,4 +325,4 @@ def test_features__are_drawn_and_told(run):
         np.testing.assert_array_equal(headlines(result)["std"], result.total_std.isel(step=-1, input=0))
         assert figure(result, layer="5", input="uniform").get_ylabel() == "activation"
         assert figure(result, variable="quantiles").get_ylabel() == "activation"
-    assert [panel.key for panel in panels(one.isel(input=[0]))] == ["std", "ks", "histogram"]
+    assert [panel.key for panel in panels(one.isel(input=[0]))] == ["std", "ks", "histogram", "ends"]
