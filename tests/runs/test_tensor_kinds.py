@@ -64,6 +64,16 @@ def test_layout_of__is_what_the_modules_of_transformers_say(name, with_config):
     assert compared > 10
 
 
+@pytest.mark.parametrize(
+    ("name", "shape", "module", "kind"),
+    [("a.bias_ih", (2,), "LSTM", "bias"), ("a.weight", (2, 2), "", "linear"), ("a.weight", (2,), "", "norm"),
+     ("scale", (), "", "other"), ("e.weight", (2, 2), "Embedding", "embedding"), ("c.weight", (1,) * 4, "", "conv"),
+     ("w", (2, 2), "ConvTranspose1d", "conv")],
+)  # fmt: skip
+def test_layout_of__goes_by_name_class_and_shape(name, shape, module, kind):
+    assert layout_of(name, {name: shape}, module).kind == kind
+
+
 def test_layout_of__a_conv1d_of_nanogpt_is_a_linear_module():
     shapes = {"h.0.attn.c_attn.weight": (48, 16), "h.0.attn.c_attn.bias": (48,), "h.0.attn.c_proj.weight": (16, 16)}
     assert layout_of("h.0.attn.c_attn.weight", shapes).unit_axes == (0,)

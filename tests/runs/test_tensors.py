@@ -9,7 +9,6 @@ from trajlab.runs.tensors import (
     common_steps,
     common_type,
     dims_of,
-    kind_of,
     natural,
     widest,
 )
@@ -47,16 +46,6 @@ def test_series__of_several_types_name_each():
     types = np.array([np.dtype("f4"), np.dtype("f2"), np.dtype("f4")], object)
     mixed = series(2, origin=np.dtype("f4"), types=types)
     assert mixed.type_names == "float32, float16" and mixed.stored_at(1) == np.float16 and mixed.stored == np.float32
-
-
-@pytest.mark.parametrize(
-    ("name", "shape", "module", "kind"),
-    [("a.bias_ih", (2,), "LSTM", "bias"), ("a.weight", (2, 2), "", "linear"), ("a.weight", (2,), "", "norm"),
-     ("scale", (), "", "other"), ("e.weight", (2, 2), "Embedding", "embedding"), ("c.weight", (1,) * 4, "", "conv"),
-     ("w", (2, 2), "ConvTranspose1d", "conv")],
-)  # fmt: skip
-def test_kind_of__goes_by_name_class_and_shape(name, shape, module, kind):
-    assert kind_of(name, shape, module) == kind
 
 
 def test_natural__sorts_numbers_by_size_and_before_letters():
