@@ -1,6 +1,7 @@
-"""What all tests share: a scheduler that refuses to compute, and runs on disk."""
+"""What all tests share: a scheduler that refuses to compute, runs on disk, and a browser."""
 
 import os
+import shutil
 from pathlib import Path
 
 import dask
@@ -9,6 +10,8 @@ import pytest
 from safetensors.numpy import save_file
 
 import trajlab
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -57,3 +60,20 @@ def checkpoints(tmp_path):
         return folder
 
     return write
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Return a context of a browser, whose cache all tests share; they are skipped where there is none.
+
+    One of a process: a second playwright would start inside the event loop of the first.
+    """
+    api = pytest.importorskip("playwright.sync_api", reason="tests in a browser need playwright")
+    if CHROMIUM is None:
+        pytest.skip("tests in a browser need chromium")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser.new_context(
+            viewport={"width": 1300, "height": 900}, color_scheme="light", reduced_motion="reduce"
+        )
+        browser.close()

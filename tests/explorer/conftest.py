@@ -1,7 +1,6 @@
 """A study on disk, its page, and a browser that looks at it."""
 
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -15,8 +14,6 @@ from trajlab.schema import STORE_FILE
 
 HOSTILE = "<img src=x onerror=console.error(1)>"
 """A name that would run as code, and so complain, if a page did not escape it."""
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 FIND = """(title) => {
   if (window.Bokeh?.documents == null || window.Bokeh?.index == null) return null
@@ -100,20 +97,6 @@ def address(serve, study, tmp_path_factory):
             return address
         time.sleep(0.1)
     pytest.fail("the results of the study were not computed in five minutes")
-
-
-@pytest.fixture(scope="session")
-def browser():
-    """Return a context of a browser, whose cache all tests share; they are skipped where there is none."""
-    api = pytest.importorskip("playwright.sync_api", reason="tests in a browser need playwright")
-    if CHROMIUM is None:
-        pytest.skip("tests in a browser need chromium")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser.new_context(
-            viewport={"width": 1300, "height": 900}, color_scheme="light", reduced_motion="reduce"
-        )
-        browser.close()
 
 
 class Looking:

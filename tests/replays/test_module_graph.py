@@ -10,7 +10,6 @@ from trajlab.cli import app
 from trajlab.errors import BadSetting, MissingData
 from trajlab.figures.network import save_network
 from trajlab.replays.module_graph import module_graph
-from trajlab.running.network_command import network_table
 
 
 def described(build, probe):
@@ -99,6 +98,3 @@ def test_module_graph__counts_multiply_adds_and_parameters_of_one_sample():
     _, nodes = described(Net, torch.zeros(2, 2, 5, 5))
     counts = {node.name: node.multiply_adds for node in nodes if node.multiply_adds}
     assert counts == {"conv": 25 * 4 * 2 * 9, "fc": 100 * 7, "output": 7 * 5}
-    columns = [list(column.cells) for column in network_table(nodes).columns]
-    assert columns[0] == ["conv", "fc", "functions outside modules"] and columns[2][0] == "4 × 5 × 5"
-    assert [column.footer for column in network_table(nodes).columns][-2:] == ["783", "2,535"]

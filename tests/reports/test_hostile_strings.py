@@ -1,7 +1,6 @@
 """Whatever a text in a run or a result says, the page shows it and never obeys it."""
 
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -9,8 +8,6 @@ import pytest
 import trajlab
 from trajlab.reports.claims import Claim, Difference, Measured, write_claims
 from trajlab.reports.page import report
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 pytestmark = pytest.mark.filterwarnings("ignore:constrained_layout not applied")  # the labels are long
 
@@ -71,22 +68,17 @@ def test_report__hostile_texts_stay_texts(page):
     assert "mathdefault" not in text and "{49}" not in text
 
 
-def test_report__hostile_texts_do_nothing_in_a_browser(page):
-    playwright = pytest.importorskip("playwright.sync_api")
-    if CHROMIUM is None:
-        pytest.skip("no Chromium is installed")
+def test_report__hostile_texts_do_nothing_in_a_browser(page, browser):
     requests = []
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        tab = browser.new_page()
-        tab.on("request", lambda request: requests.append(request.url))
-        tab.goto(page.as_uri())
-        tab.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
-        assert tab.evaluate("window.hacked") is None
-        live = "[...document.querySelectorAll('*')].flatMap(e => [...e.attributes].map(a => a.name + '=' + a.value))"
-        attributes = json.dumps(tab.evaluate(f"{live}.filter(a => /^on/.test(a) || /=\\s*javascript:/.test(a))"))
-        assert attributes == "[]"
-        assert tab.evaluate("document.querySelectorAll('img, iframe, object, embed').length") == 0
-        assert tab.evaluate("getComputedStyle(document.body).display") != "none"
-        browser.close()
+    tab = browser.new_page()
+    tab.on("request", lambda request: requests.append(request.url))
+    tab.goto(page.as_uri())
+    tab.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
+    assert tab.evaluate("window.hacked") is None
+    live = "[...document.querySelectorAll('*')].flatMap(e => [...e.attributes].map(a => a.name + '=' + a.value))"
+    attributes = json.dumps(tab.evaluate(f"{live}.filter(a => /^on/.test(a) || /=\\s*javascript:/.test(a))"))
+    assert attributes == "[]"
+    assert tab.evaluate("document.querySelectorAll('img, iframe, object, embed').length") == 0
+    assert tab.evaluate("getComputedStyle(document.body).display") != "none"
+    tab.close()
     assert [url for url in requests if not url.startswith("data:")] == [page.as_uri()]

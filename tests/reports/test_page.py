@@ -114,7 +114,7 @@ def test_report__writes_the_medians_over_the_steps_for_dvc(tmp_path):
     runs = {f"w{speed}": moving(4, w=speed) for speed in (0.5, 1.0, 2.0)}
     result = trajlab.run("drift", runs, rtol=0.2).compute()
     report({"drift": result}, tmp_path / "r.html", plots=tmp_path / "plots")
-    rows = list(csv.DictReader((tmp_path / "plots" / "drift.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "plots" / "drift.csv").read_text().splitlines()))
     assert [row["step"] for row in rows] == ["0", "1", "2", "3"]
     np.testing.assert_allclose([float(row["relative"]) for row in rows], np.linspace(0, 1.0, 4))
     assert rows[-1]["changed_tol"] and rows[0]["straightness"] == ""

@@ -23,7 +23,7 @@ def invoke(command, *arguments):
 
 def test_stage_command__hands_the_result_and_all_options_on(folder, tmp_path):
     handed = []
-    command = stage_command("drift", finish=lambda result, options: handed.append((result, options)))
+    command = stage_command("drift", finish=lambda lazily, options: handed.append((lazily(), options)))
     params = tmp_path / "params.yaml"
     params.write_text("drift: {reference: 10, atol: 0.5}")
     done = invoke(command, folder, "out.zarr", "--reference", "-1", "--params", params, "--workers", 2)

@@ -68,7 +68,7 @@ def coding_of(targets: np.ndarray) -> Coding:
     Examples
     --------
     >>> coding_of(np.array([-1, 1, 1])), coding_of(np.array([0.0, 1.0, -1.0])).negative
-    (Coding(negative=-1.0, is_binary=True, largest=1.0), 0.0)
+    (Coding(negative=-1.0, is_binary=True, largest=1.0, simplex=()), 0.0)
     """
     simplex = _simplex(np.asarray(targets))
     values = np.asarray(targets).reshape(-1)

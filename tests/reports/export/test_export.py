@@ -11,8 +11,6 @@ import trajlab
 from trajlab.cli import app
 from trajlab.errors import BadSetting, MissingData, OutputExists
 from trajlab.reports.export import export
-from trajlab.reports.export.event_series import write_events
-from trajlab.reports.export.tables import as_csv
 from trajlab.running.compute import write
 from trajlab.runs.disk.event_files import scalars_in
 
@@ -49,9 +47,6 @@ def test_export__texts_that_a_spreadsheet_computes_are_marked(results, tmp_path)
     export(results, tmp_path / "all.csv", variables=["relative", "stable_rank"])
     rows = rows_in((tmp_path / "all.csv").read_text())
     assert {row["run"] for row in rows} == {"'=a", "b/../c"} and {row["stage"] for row in rows} == {"drift", "spectrum"}
-    array = xr.DataArray([1.0, -2.0], {"layer": ["@x", "-1,y\nz"]}, "layer")
-    text = as_csv({"s": array.to_dataset(name="v")}).decode()
-    assert [row["layer"] for row in rows_in(text)] == ["'@x", "'-1,y\nz"] and "-2.0" in text
 
 
 def test_export__json_is_strict(results, tmp_path):
@@ -89,14 +84,6 @@ def test_export__tensorboard_has_a_scalar_for_each_series_and_escaped_names(resu
     name = str(drift.parameter.values[0])
     assert values[20, f"relative/{name}"] == np.float32(expected.relative.sel(step=20, parameter=name))
     assert values[20, "total_relative"] == np.float32(expected.total_relative.sel(step=20))
-
-
-def test_export__names_what_tensorboard_cannot_hold(tmp_path):
-    wide = xr.Dataset(
-        {"v": (("step", "unit"), np.zeros((2, 1001))), "w": ("step", [1.0, 2.0]), "x": ("unit", np.ones(1001))}
-    )
-    left_out = write_events({"s": wide.assign_coords(step=[0, 1])}, tmp_path / "events")
-    assert left_out == {"s.v": "1,001 series are more than 1,000", "s.x": "it is not over steps"}
 
 
 def test_export__says_what_is_wrong(results, tmp_path):
