@@ -34,8 +34,10 @@ def read():
         return SimpleNamespace(
             run=json.loads((directory / "run.json").read_text()),
             checkpoints={
-                int(path.parent.name.removeprefix("checkpoint-")): load_file(path)
-                for path in directory.glob("checkpoint-*/model.safetensors")
+                int(folder.name.removeprefix("checkpoint-")): {
+                    name: tensor for path in folder.glob("model*.safetensors") for name, tensor in load_file(path).items()
+                }
+                for folder in directory.glob("checkpoint-*")
             },
             gradients=rows,
             metrics=[json.loads(line) for line in lines],

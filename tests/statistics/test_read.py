@@ -1,9 +1,12 @@
+import errno
+
 import pytest
 import xarray as xr
 
 import trajlab
-from trajlab.errors import DamagedData
+from trajlab.errors import DamagedData, TrajlabError
 from trajlab.running.compute import write
+from trajlab.runs.disk.paths import as_path
 from trajlab.schema import RESULT_VERSION
 from trajlab.statistics.read import conventions, holds_results, read
 
@@ -43,3 +46,17 @@ def test_holds_results__tells_results_from_runs(result, example, tmp_path):
     assert all(holds_results(tmp_path / name) for name in ("study", "study/digits", "study/digits/drift.zarr"))
     assert not any(holds_results(folder) for folder in (store, store.parent, tmp_path / "nowhere"))
     assert (conventions(store), conventions(tmp_path)) == ("trajlab", "")
+
+
+def test_holds_results__behind_a_url_tells_what_is_absent_from_what_is_out_of_reach(result, monkeypatch):
+    write({as_path("memory://holding/study/drift.zarr"): result})
+    folder = as_path("memory://holding/study")
+    assert holds_results(folder) and not holds_results(folder / "nowhere")
+
+    def refuse(*arguments, **keywords):
+        raise PermissionError(errno.EACCES, "Access Denied")
+
+    monkeypatch.setattr(folder.fs, "open", refuse)
+    with pytest.raises(TrajlabError, match="cannot reach memory://holding/study: Access Denied"):
+        holds_results(folder)
+    folder.fs.rm("/holding", recursive=True)

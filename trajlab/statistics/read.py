@@ -74,10 +74,19 @@ def holds_results(folder: Path) -> bool:
 
 
 def conventions(path: Path) -> str:
-    """Return what a Zarr group is of, without its version; empty for other folders."""
+    """Return what a Zarr group is of, without its version; empty for other folders.
+
+    Raises
+    ------
+    TrajlabError
+        The object store cannot be reached.
+    """
     try:
         with reaching(path):
-            header = json.loads((path / STORE_FILE).read_text(encoding="utf-8"))
-        return family(header["attributes"].get("Conventions"))
+            try:
+                content = (path / STORE_FILE).read_text(encoding="utf-8")
+            except FileNotFoundError:  # behind a URL too, where `reaching` would say that the store cannot be reached
+                return ""
+        return family(json.loads(content)["attributes"].get("Conventions"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return ""

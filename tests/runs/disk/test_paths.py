@@ -49,7 +49,7 @@ def test_reaching__turns_errors_of_stores_into_ours_and_no_others():
 
 def test_reaching__knows_errors_of_clients_by_their_package():
     error = type("EndpointConnectionError", (Exception,), {"__module__": "botocore.exceptions"})("no route\nto host")
-    with pytest.raises(TrajlabError, match="memory://a: no route;"), reaching("memory://a"):
+    with pytest.raises(TrajlabError, match="memory://a: no route to host;"), reaching("memory://a"):
         raise error
 
 
@@ -58,7 +58,9 @@ def test_reaching__knows_errors_of_clients_by_their_package():
     [
         (OSError(5, "Broken."), "Broken"),
         (OSError(), "OSError()"),
-        (ValueError("one\ntwo"), "one"),
+        (ValueError("one\ntwo."), "one two"),
+        (ValueError("long " * 100), ("long " * 60).rstrip()),
+        (KeyError("shape"), "KeyError: 'shape'"),
         (ValueError(), "ValueError()"),
     ],
 )

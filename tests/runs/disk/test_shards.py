@@ -1,25 +1,28 @@
+import json
+
 import numpy as np
 import pytest
 import zarr
+from zarr.codecs import Crc32cCodec
 
 from trajlab.errors import DamagedData
-from trajlab.runs.disk.shards import raw_rows, write_shard
+from trajlab.runs.disk.shards import ALIGNMENT, damaged_rows, raw_rows, write_shard
 
 
 def node_of(steps, per_chunk, per_shard, row_shape=(2, 3), **codecs):
     """Return the metadata of an array of shards, as Zarr writes it."""
-    zeros = [0] * len(row_shape)
     bytes_codec = {"name": "bytes", "configuration": {"endian": codecs.get("endian", "little")}}
+    checked = [bytes_codec, {"name": "crc32c"}]
     index_codecs = [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}]
     sharding = {
-        "chunk_shape": [per_chunk, *row_shape], "codecs": codecs.get("inner", [bytes_codec]),
+        "chunk_shape": [per_chunk, *row_shape], "codecs": codecs.get("inner", checked),
         "index_codecs": index_codecs[: codecs.get("index_codecs", 2)], "index_location": codecs.get("location", "end"),
     }  # fmt: skip
     return {
         "zarr_format": 3, "node_type": "array", "shape": [steps, *row_shape], "data_type": "float32",
         "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [per_shard, *row_shape]}},
         "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}}, "fill_value": 0.0,
-        "codecs": [{"name": "sharding_indexed", "configuration": sharding}], "attributes": {}, "zeros": zeros,
+        "codecs": [{"name": "sharding_indexed", "configuration": sharding}], "attributes": {},
     }  # fmt: skip
 
 
@@ -39,18 +42,34 @@ def written(folder, values, per_chunk=2, per_shard=4):
 def test_write_shard__is_what_raw_rows_and_plain_zarr_read(tmp_path, values, per_chunk, per_shard):
     written(tmp_path, values, per_chunk, per_shard)
     node = node_of(7, per_chunk, per_shard)
-    np.testing.assert_array_equal(raw_rows(tmp_path, node).load(), values)
+    rows = raw_rows(tmp_path, node)
+    np.testing.assert_array_equal(rows.load(), values)
+    assert not (rows.offset[::per_chunk] % ALIGNMENT).any()
+    (tmp_path / "zarr.json").write_text(json.dumps(node))
+    np.testing.assert_array_equal(zarr.open_array(str(tmp_path), mode="r")[:], values)
 
+
+@pytest.mark.parametrize("checksum", [None, Crc32cCodec()], ids=["no checksum", "checksum"])
+@pytest.mark.parametrize(("per_chunk", "per_shard"), [(1, 1), (2, 4), (3, 9), (7, 7)])
+def test_raw_rows__are_those_that_plain_zarr_wrote(tmp_path, values, per_chunk, per_shard, checksum):
     array = zarr.create_array(
-        str(tmp_path / "plain"), shape=(7, 2, 3), dtype="float32", chunks=(per_chunk, 2, 3), shards=(per_shard, 2, 3),
-        compressors=None, filters=None,
+        str(tmp_path), shape=(7, 2, 3), dtype="float32", chunks=(per_chunk, 2, 3), shards=(per_shard, 2, 3),
+        compressors=checksum, filters=None,
     )  # fmt: skip
     array[:] = values
-    for path in (tmp_path / "c").rglob("0"):
-        if path.is_file() and per_shard * (int(path.parts[-3]) + 1) <= 7:  # shards that are full
-            same = tmp_path / "plain" / path.relative_to(tmp_path)
-            assert path.read_bytes() == same.read_bytes()
-    np.testing.assert_array_equal(raw_rows(tmp_path / "plain", node).load(), values)
+    node = json.loads((tmp_path / "zarr.json").read_text())
+    np.testing.assert_array_equal(raw_rows(tmp_path, node).load(), values)
+
+
+def test_damaged_rows__are_those_of_chunks_with_a_flipped_bit(tmp_path, values):
+    written(tmp_path, values)
+    node = node_of(7, 2, 4)
+    assert list(damaged_rows(tmp_path, node)) == []
+    path = tmp_path / "c" / "1" / "0" / "0"
+    content = bytearray(path.read_bytes())
+    content[ALIGNMENT] ^= 1  # rows 6 and, as filling, 7
+    path.write_bytes(content)
+    assert list(damaged_rows(tmp_path, node)) == [(str(path), 6, 6)]
 
 
 @pytest.mark.parametrize(
@@ -61,7 +80,7 @@ def test_write_shard__is_what_raw_rows_and_plain_zarr_read(tmp_path, values, per
         {"location": "start"},
         {"index_codecs": 1},
     ],
-    ids=["compressed", "big endian", "index at the start", "no checksum"],
+    ids=["compressed", "big endian", "index at the start", "no checksum of the index"],
 )
 def test_raw_rows__leaves_other_layouts_to_zarr(tmp_path, codecs):
     assert raw_rows(tmp_path, node_of(7, 2, 4, **codecs)) is None
@@ -82,7 +101,7 @@ def test_raw_rows__a_chunk_that_was_never_written_is_left_to_zarr(tmp_path, valu
     [
         (lambda raw: raw[:-5] + bytes([raw[-5] ^ 1]) + raw[-4:], "checksum of its index is wrong"),
         (lambda raw: raw[:10], "cannot read the shard"),
-        (lambda raw: raw[20:], "points beyond its 112 bytes"),
+        (lambda raw: raw[20:], "points beyond its 144 bytes"),
         (lambda raw: None, "cannot read the shard"),
     ],
     ids=["bit flip", "cut off", "beginning lost", "gone"],

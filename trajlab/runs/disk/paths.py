@@ -85,7 +85,7 @@ def reason(error: BaseException) -> str:
     ('The range is not satisfiable', "KeyError: 'shape'")
     """
     text: Any = error.strerror if isinstance(error, OSError) and error.strerror else error
-    message = " ".join(str(text).split())[:300].rstrip(".")
+    message = " ".join(str(text).split())[:300].rstrip(" .")
     if isinstance(error, KeyError | IndexError | AttributeError | TypeError) or not message:
         return f"{type(error).__name__}: {message}" if message else repr(error)
     return message
