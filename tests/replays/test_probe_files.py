@@ -87,7 +87,13 @@ WRONG = {
     "cut.pt": (b"PK\x03\x04", DamagedData, "as a PyTorch checkpoint: PytorchStreamReader failed"),
     "empty.npz": ({}, DamagedData, "it holds nothing. Name its tensors inputs and targets"),
     "names.npz": ({"x": INPUTS, "y": LABELS}, DamagedData, "it holds x, y. Name its tensors inputs and targets"),
-    "more.npz": ({"inputs": INPUTS, "labels": LABELS}, DamagedData, "it holds inputs, labels. Name"),
+    "more.npz": ({"inputs": INPUTS, "weights": LABELS}, DamagedData, "it holds inputs, weights. Name"),
+    "alias.npz": ({"input_ids": INPUTS, "ages": LABELS}, DamagedData, "it holds input_ids, ages. Name"),
+    "twice.npz": (
+        {"inputs": INPUTS, "targets": LABELS, "labels": LABELS},
+        DamagedData,
+        "it holds inputs, targets, labels, of which several are targets. Keep one",
+    ),
     "train.npz": ({"train_inputs": INPUTS}, DamagedData, "it holds train_inputs. Name"),
     "stray.npz": ({"inputs": INPUTS, "train_targets": LABELS}, DamagedData, "it holds inputs, train_targets. Name"),
     "fewer.npz": ({"inputs": INPUTS, "targets": LABELS[:4]}, DamagedData, "5 inputs and 4 targets"),
@@ -112,6 +118,11 @@ def test_read_probe__what_is_wrong_is_told(tmp_path, name):
         read_probe(tmp_path / name)
     assert str(tmp_path / name) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_read_probe__takes_the_names_of_transformers(tmp_path):
+    actual = read_probe(write(tmp_path / "a.npz", {"pixel_values": INPUTS, "labels": LABELS}))
+    xr.testing.assert_identical(actual, read_probe(write(tmp_path / "b.npz", {"inputs": INPUTS, "targets": LABELS})))
 
 
 def test_read_probe__a_pickle_is_not_run(tmp_path):

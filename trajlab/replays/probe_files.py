@@ -99,17 +99,21 @@ def read_probe(path: str | Path) -> xr.Dataset:
 
 def _named(tensors: Mapping[Any, Any]) -> xr.Dataset:
     """Return a probe of tensors by name."""
-    tensors = {MASKS.get(str(name), NAMES.get(str(name), str(name))): values for name, values in tensors.items()}
+    found = ", ".join(map(str, tensors)) or "nothing"
+    terms = [MASKS.get(str(name), NAMES.get(str(name), str(name))) for name in tensors]
+    if len(set(terms)) < len(terms):
+        twice = next(term for term in terms if terms.count(term) > 1)
+        raise BadSetting(f"it holds {found}, of which several are {twice}. Keep one of them.")
+    tensors = dict(zip(terms, tensors.values(), strict=True))
     padding = tensors.pop(PADDING, None)
-    kinds = [str(name).removesuffix("inputs") for name in tensors if str(name).endswith("inputs")]
+    kinds = [name.removesuffix("inputs") for name in tensors if name.endswith("inputs")]
     recognized = {f"{kind}{part}" for kind in kinds for part in ("inputs", "targets")}
-    strange = [str(name) for name in tensors if name not in recognized]
-    if "" not in kinds or strange:
+    if "" not in kinds or not recognized.issuperset(tensors):
         raise BadSetting(
-            f"it holds {', '.join(map(str, tensors)) or 'nothing'}. Name its tensors inputs and targets, and those of "
-            "further kinds train_inputs and train_targets."
+            f"it holds {found}. Name its tensors inputs and targets, and those of further kinds train_inputs and "
+            "train_targets."
         )
-    tensors = {str(name): _tensor(values) for name, values in tensors.items()}
+    tensors = {name: _tensor(values) for name, values in tensors.items()}
     for kind in kinds:
         parts: Any = tuple(tensors[name] for name in (f"{kind}inputs", f"{kind}targets") if name in tensors)
         probe_tensors(parts)
