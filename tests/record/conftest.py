@@ -35,7 +35,9 @@ def read():
             run=json.loads((directory / "run.json").read_text()),
             checkpoints={
                 int(folder.name.removeprefix("checkpoint-")): {
-                    name: tensor for path in folder.glob("model*.safetensors") for name, tensor in load_file(path).items()
+                    name: tensor
+                    for path in folder.glob("model*.safetensors")
+                    for name, tensor in load_file(path).items()
                 }
                 for folder in directory.glob("checkpoint-*")
             },
