@@ -7,6 +7,7 @@ import trajlab
 from tests.runs.readers.formats.hostile import cut, flipped
 from trajlab.errors import DamagedData, MissingData, TrajlabError
 from trajlab.runs.disk.rows import Rows
+from trajlab.runs.readers.formats import keras
 
 
 def test_open__without_h5py_the_message_says_what_to_install(tmp_path, monkeypatch):
@@ -64,6 +65,44 @@ def test_open__weights_of_keras_2(tmp_path, h5py):
     assert run.weights["dense_1.kernel"].values[0].tolist() == [[0, 3], [1, 4], [2, 5]]
     assert run.buffers["bn.moving_mean"].values.tolist() == [[0, 1, 2, 3, 4]]
     assert list(run.weights.omitted) == ["names"]
+
+
+def test_open__layers_are_in_the_order_that_keras_2_lists(tmp_path, h5py):
+    weights = {
+        "stem": ["stem/kernel:0", "stem/bias:0"],
+        "block": ["block/second/kernel:0", "block/first/kernel:0"],
+        "act": [],
+        "dense": ["dense/kernel:0"],
+    }
+    with h5py.File(tmp_path / "weights.1.h5", "w") as file:
+        group = file.create_group("model_weights")
+        group.attrs["layer_names0"], group.attrs["layer_names1"] = [b"stem", b"block"], ["act", "dense", "lost"]
+        for layer, names in weights.items():
+            group.create_group(layer).attrs["weight_names"] = np.array(names, "S")
+            for name in names:
+                group[f"{layer}/{name}"] = np.ones(3)
+        group["aside/aside/kernel:0"] = np.ones(3)
+    names = ["stem.kernel", "stem.bias", "block.second.kernel", "block.first.kernel", "dense.kernel", "aside.kernel"]
+    assert list(trajlab.open(tmp_path).weights) == names
+
+
+def test_open__layers_are_in_order_of_creation_where_it_is_tracked_else_of_names_and_numbers(tmp_path, h5py):
+    layers = [*(f"dense_{i}" if i else "dense" for i in range(11)), "conv2d"]
+    for tracked, expected in ((True, layers), (False, ["conv2d", *layers[:-1]])):
+        with h5py.File(tmp_path / "weights.1.h5", "w") as file:
+            group = file.create_group("layers", track_order=tracked)
+            for layer in layers:
+                group[f"{layer}/vars/0"] = np.ones(3)
+        assert list(trajlab.open(tmp_path).weights) == [f"{layer}.0" for layer in expected]
+
+
+def test_open__a_list_of_layers_that_is_too_long_is_refused(tmp_path, h5py, monkeypatch):
+    monkeypatch.setattr(keras, "MOST_LISTED", 2)
+    with h5py.File(tmp_path / "weights.1.h5", "w") as file:
+        file["a/kernel:0"] = np.ones(3)
+        file.attrs["layer_names"] = ["a", "b", "c"]
+    with pytest.raises(DamagedData, match="list of layers is too long"):
+        trajlab.open(tmp_path)
 
 
 def test_open__links_to_other_files_are_not_followed(tmp_path, h5py):

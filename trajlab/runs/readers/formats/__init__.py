@@ -45,7 +45,8 @@ class Header:
     load
         Function of a path and a name that reads a tensor which has no offset.
     in_network_order
-        Whether the entries are in the order of the network's modules; sorted by name otherwise.
+        Whether the entries are in the order of the network's modules, as far as the file says it; they are sorted by
+        name otherwise.
     networks
         Keys of the networks in the file; the names of their entries begin with them and a dot. Empty for a file that
         is the state of one network.

@@ -3,8 +3,12 @@
 Keras stores kernels with their units last. They are read with the units first, as PyTorch stores them: kernels of dense
 layers (in, out) as (out, in), of convolutions (y, x, in, out) as (out, in, y, x), of recurrent layers (in, unit) as
 (unit, in). Embeddings, vectors, and kernels of more than three dims that no convolution has, stay as they are.
+
+Keras 2 lists its layers and their weights in the order of the network. Keras 3 does not: it numbers the weights of a
+layer, and the layers of each kind, so that these follow each other by their names.
 """
 
+import math
 import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -17,6 +21,7 @@ from trajlab.runs.disk.reading import reading
 from trajlab.runs.disk.remote import open_bytes
 from trajlab.runs.readers.counters import COUNTERS, as_count
 from trajlab.runs.readers.formats import Entry, Header
+from trajlab.runs.tensors import natural
 
 SUFFIXES = (".weights.h5", ".h5", ".hdf5")
 
@@ -28,6 +33,11 @@ WRAPPING = {"model_weights", "layers", "_layer_checkpoint_dependencies", "top_le
 
 LAST_TO_FIRST = {2: (1, 0), 3: (2, 1, 0), 4: (3, 2, 0, 1), 5: (4, 3, 0, 1, 2)}
 """Order of the dims of a kernel with its units first, by how many dims it has."""
+
+LISTS = ("layer_names", "weight_names")
+"""Attributes of Keras 2 that list the layers of a network, and the weights of a layer."""
+
+MOST_LISTED = 1_000_000
 
 DEPTHWISE = {3: (1, 2, 0), 4: (2, 3, 0, 1)}
 """Order of the dims of a depthwise kernel (y, x, in, multiplier) with its channels first."""
@@ -59,7 +69,8 @@ def read_header(path: str, cache: dict[Any, Any] | None = None) -> Header:
                 order = _order(dataset.name, shape)
                 moved = tuple(shape[i] for i in order) if order else shape
                 entries[name] = Entry(moved, dtype.newbyteorder("="), None if order else _offset(dataset, path))
-    return Header(entries, counters, load_array, left_out=left_out, holds="" if entries else "no weights of Keras")
+    holds = "" if entries else "no weights of Keras"
+    return Header(entries, counters, load_array, in_network_order=True, left_out=left_out, holds=holds)
 
 
 def load_array(path: str, name: str) -> np.ndarray:
@@ -87,23 +98,49 @@ def _h5py(path: str) -> Any:
 
 def _datasets(file: Any, h5py: Any) -> Iterator[tuple[str, Any]]:
     """Iterate over the weights by name; links to other files, and datasets that lie in others, are not followed."""
-    pending: list[tuple[tuple[str, ...], Any]] = [((name,), file) for name in file if not OPTIMIZER.match(name)]
+    top = file["/"]
+    pending = [((name,), top, listed) for name, listed in _members(top, [], h5py) if not OPTIMIZER.match(name)]
     seen: dict[str, str] = {}
     while pending:
-        path, group = pending.pop(0)
+        path, group, listed = pending.pop(0)
         if len(path) > 32 or len(seen) > 1_000_000:
             raise ValueError("its groups are nested too deeply, or are too many")
         if not isinstance(group.get(path[-1], getlink=True), h5py.HardLink):
             continue
         node = group[path[-1]]
         if isinstance(node, h5py.Group):
-            pending = [((*path, name), node) for name in node] + pending
+            pending = [((*path, name), node, below) for name, below in _members(node, listed, h5py)] + pending
         elif not node.external and not node.is_virtual:
             name = _name(path)
             if name in seen:
                 raise ValueError(f"{seen[name]} and {'/'.join(path)} are both named {name}")
             seen[name] = "/".join(path)
             yield name, node
+
+
+def _members(group: Any, listed: list[str], h5py: Any) -> Iterator[tuple[str, list[str]]]:
+    """Iterate over the members of a group, each with the paths below it that are listed above it, in their order.
+
+    Members that are listed come first, in the order of the list. The others are in the order of their creation if the
+    file tracks it, else in natural order of their names.
+    """
+    below: dict[str, list[str]] = {}
+    for path in listed or _listed(group):
+        name, _, rest = path.partition("/")
+        below.setdefault(name, []).extend([rest] if rest else [])
+    tracked = group.id.get_create_plist().get_link_creation_order() & h5py.h5p.CRT_ORDER_TRACKED
+    names = dict.fromkeys(group if tracked else sorted(group, key=natural))
+    for name in [*(name for name in below if name in names), *(name for name in names if name not in below)]:
+        yield name, below.get(name, [])
+
+
+def _listed(group: Any) -> list[str]:
+    """Return the layers or weights that a group lists; Keras cuts long lists into numbered pieces."""
+    keys = [key for key in sorted(group.attrs, key=natural) if key.rstrip("0123456789") in LISTS]
+    if sum(math.prod(group.attrs.get_id(key).shape) for key in keys) > MOST_LISTED:
+        raise ValueError("its list of layers is too long")
+    names = [name for key in keys for name in np.ravel(group.attrs[key]).tolist()]
+    return [name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name) for name in names]
 
 
 def _name(path: tuple[str, ...]) -> str:
