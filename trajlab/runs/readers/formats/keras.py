@@ -99,6 +99,7 @@ def _h5py(path: str) -> Any:
 def _datasets(file: Any, h5py: Any) -> Iterator[tuple[str, Any]]:
     """Iterate over the weights by name; links to other files, and datasets that lie in others, are not followed."""
     top = file["/"]
+    pending: list[tuple[tuple[str, ...], Any, list[str]]]
     pending = [((name,), top, listed) for name, listed in _members(top, [], h5py) if not OPTIMIZER.match(name)]
     seen: dict[str, str] = {}
     while pending:
