@@ -12,7 +12,7 @@ def case(name: str, *arguments: object, **environment: str) -> dict[str, float]:
     command = [sys.executable, "-m", "tests.benchmarks.cases", name, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | environment)
     if done.returncode:
-        sys.exit(done.stderr)
+        sys.exit(f"the case {name} exited with {done.returncode}: {done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
