@@ -40,7 +40,7 @@ def test_the_overview_selects_searches_and_zooms(looking, address):
     looking.page.wait_for_function("() => !window.location.search.includes('window')")
 
 
-def test_a_layer_is_restored_plays_and_gives_its_numbers_and_back_goes_back(looking, address):
+def test_a_layer_is_restored_and_gives_its_numbers(looking, address):
     looking.open(address, "&view=Layer&row=layers.0.up.weight&step=100")
     looking.see("layers.0.up.weight · relative distance")
     looking.see("values at step 100")
@@ -58,6 +58,12 @@ def test_a_layer_is_restored_plays_and_gives_its_numbers_and_back_goes_back(look
     with looking.page.expect_download() as download:
         looking.page.get_by_title("Download SVG").first.click()
     assert download.value.path().read_text().startswith("<svg") and download.value.suggested_filename == "trajlab.svg"
+
+
+@pytest.mark.slow  # it presses keys while the slider may still play
+def test_a_layer_plays_and_back_goes_back(looking, address):
+    looking.open(address, "&view=Layer&row=layers.0.up.weight&step=100")
+    looking.see("values at step 100")
     looking.page.locator("button.play").click()
     looking.see("values at step 110")
     looking.address_holds("step=110")
