@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 import torch
 from torch import nn
 
-from trajlab.errors import BadSetting
+from trajlab.errors import BadSetting, first_of
 
 COMPILED = "_orig_mod"
 
@@ -46,8 +46,8 @@ class Inventory:
     def __post_init__(self) -> None:
         self._stored = {*self.parameters, *self.buffers}
 
-    def choose(self, patterns: Sequence[str]) -> "Inventory":
-        """Return the part whose names, or names of modules, match a pattern.
+    def choose(self, patterns: Sequence[str] | str) -> "Inventory":
+        """Return the part whose names, or names of modules, match a pattern, or one of several.
 
         Raises
         ------
@@ -59,11 +59,11 @@ class Inventory:
             pattern: {
                 name for name in names if fnmatchcase(name, pattern) or fnmatchcase(name.rpartition(".")[0], pattern)
             }
-            for pattern in patterns
+            for pattern in ([patterns] if isinstance(patterns, str) else patterns)
         }
         if missing := [pattern for pattern, fitting in matching.items() if not fitting]:
             raise BadSetting(
-                f"cannot record {missing[0]!r}: no parameter or module has that name; choose among {', '.join(names)}"
+                f"cannot record {missing[0]!r}: no parameter or module has that name; choose among {first_of(names)}"
             )
         chosen = set().union(*matching.values())
         return replace(

@@ -111,7 +111,7 @@ class Recorder:
         *,
         when: Callable[[int], bool] = EVERY_STEP,
         gradients: bool | int = True,
-        parameters: Sequence[str] | None = None,
+        parameters: Sequence[str] | str | None = None,
         probe: Probe | None = None,
         describe: Mapping[str, Any] | None = None,
         gradients_when: Callable[[int], bool] = EVERY_STEP,
@@ -140,7 +140,7 @@ class Recorder:
         self._scaler = scaler
         self._optimizers = list(optimizers)
         inventory = take_inventory(model)
-        self._inventory = inventory if parameters is None else inventory.choose(as_patterns(parameters))
+        self._inventory = inventory if parameters is None else inventory.choose(parameters)
         recorded = self._inventory.parameters
         indices = {} if isinstance(gradients, bool) else _sampled_entries(recorded, gradients, seed)
         probed = probe_tensors(probe)
@@ -226,11 +226,6 @@ class Recorder:
         frozen = {name for name, parameter in self._inventory.parameters.items() if not parameter.requires_grad}
         frozen = frozen if set(state) - frozen else set()
         self._writer.submit(partial(write_checkpoint, folder, state, frozen, self._frozen_shards))
-
-
-def as_patterns(parameters: Sequence[str] | str) -> list[str]:
-    """Return patterns, also of a single one."""
-    return [parameters] if isinstance(parameters, str) else list(parameters)
 
 
 def _sampled_entries(parameters: Mapping[str, torch.Tensor], entries: int, seed: int) -> dict[str, torch.Tensor]:

@@ -79,21 +79,20 @@ def write_checkpoint(
     frozen
         Names of those that are frozen, which get a shard of their own.
     shards
-        Writes these, for all snapshots of a run.
+        Writer of that shard, for all snapshots of a run.
     """
     temporary = folder.with_name(TEMPORARY + folder.name)
     with naming_failures(folder / MODEL_FILE):
         try:
             temporary.mkdir()
-            file = temporary / (SHARDS[0] if frozen and shards else MODEL_FILE)
+            file, trained = MODEL_FILE, dict(tensors)
             if frozen and shards is not None:
-                still = {name: tensor for name, tensor in tensors.items() if name in frozen}
+                file, still = SHARDS[0], {name: trained.pop(name) for name in tensors if name in frozen}
                 shards.write(temporary / SHARDS[1], still, folder / SHARDS[1])
                 (temporary / INDEX_FILE).write_text(json.dumps(weight_map(tensors, frozen), indent=1) + "\n")
-                _flush_to_disk(temporary / SHARDS[1])
-                tensors = {name: tensor for name, tensor in tensors.items() if name not in frozen}
-            save_file(dict(tensors), file, metadata={"format": "pt"})
-            _flush_to_disk(file)
+            save_file(trained, temporary / file, metadata={"format": "pt"})
+            for written in temporary.iterdir():
+                _flush_to_disk(written)
             os.rename(temporary, folder)
             note_files(folder.parent, *sorted(folder.iterdir()))
         except BaseException:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import google_crc32c
 
+from trajlab.runs.disk.atomic import write_file
 from trajlab.runs.disk.documents import parse_json
 from trajlab.schema import MANIFEST_FILE
 
@@ -26,7 +27,7 @@ def note_files(directory: Path, *files: Path) -> None:
     """Add files that are complete to the manifest; later lines of a file replace earlier ones."""
     entries = [_entry(directory, file) for file in files]
     with open(directory / MANIFEST_FILE, "a", encoding="utf-8") as manifest:
-        manifest.writelines(json.dumps(entry._asdict()) + "\n" for entry in entries)
+        manifest.writelines(map(_line, entries))
 
 
 def read_manifest(directory: Path) -> dict[str, Entry]:
@@ -42,8 +43,7 @@ def prune_manifest(directory: Path) -> None:
     entries = read_manifest(directory).values()
     kept = [e for e in entries if (directory / e.file).is_file() and (directory / e.file).stat().st_size == e.bytes]
     if (directory / MANIFEST_FILE).exists():
-        text = "".join(json.dumps(entry._asdict()) + "\n" for entry in kept)
-        (directory / MANIFEST_FILE).write_text(text, encoding="utf-8")
+        write_file(directory / MANIFEST_FILE, "".join(map(_line, kept)).encode())
 
 
 def damaged_files(directory: Path) -> Iterator[tuple[str, str]]:
@@ -64,6 +64,10 @@ def _entry(directory: Path, file: Path) -> Entry:
         while piece := opened.read(PIECE_BYTES):
             checksum, size = google_crc32c.extend(checksum, piece), size + len(piece)
     return Entry(file.relative_to(directory).as_posix(), size, f"{checksum:08x}")
+
+
+def _line(entry: Entry) -> str:
+    return json.dumps(entry._asdict()) + "\n"
 
 
 def _parsed(line: str) -> Iterator[Entry]:
