@@ -99,6 +99,26 @@ def test_check__a_recorded_run(tmp_path):
     assert check(tmp_path / "run").damaged == []
 
 
+def test_check__a_run_that_is_resumed_has_no_damage_and_a_segment_cut_short_keeps_a_checksum(tmp_path):
+    model = torch.nn.Linear(2, 1)
+
+    def record(steps, **how):
+        recorder = trajlab.Recorder(model, tmp_path / "run", segment_rows=4, **how)
+        for _ in range(steps):
+            model(torch.ones(4, 2)).sum().backward()
+            recorder.step(loss=1.0)
+        recorder.flush()
+        return recorder
+
+    record(6).close()
+    resumed = record(2, resume=True)  # metrics.jsonl grows, and has no checksum until the run is closed
+    assert check(tmp_path / "run").damaged == []
+    resumed.close()
+    record(0, resume=3)
+    flip(tmp_path / "run" / "gradients" / "0-2.safetensors", -1)
+    assert check(tmp_path / "run").damaged == ["gradients/0-2.safetensors: its checksum is wrong"]
+
+
 def test_check__what_has_no_checksums(tmp_path, checkpoints):
     folder = checkpoints({"w": np.ones((2, 2), np.float32)})
     with pytest.raises(MissingData, match="pack it"):

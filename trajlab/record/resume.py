@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 
 from trajlab.errors import BadSetting, DamagedData
 from trajlab.record.writer import TEMPORARY, naming_failures, replacing, write_json, write_tensors
-from trajlab.runs.disk.manifest import prune_manifest
+from trajlab.runs.disk.manifest import note_files, prune_manifest
 from trajlab.schema import (
     GRADIENTS_FOLDER,
     METRICS_FILE,
@@ -103,9 +103,9 @@ def drop_from(directory: Path, step: int) -> None:
         if segments[path][0] >= step:
             path.unlink()
         else:
-            _shorten_segment(path, step)
+            _shorten_segment(directory, path, step)
     _shorten_metrics(directory / METRICS_FILE, step)
-    prune_manifest(directory)
+    prune_manifest(directory, RUN_FILE, METRICS_FILE)
 
 
 def _differences(fact: str, recorded: Any, now: Any) -> Iterator[str]:
@@ -140,7 +140,7 @@ def _rows(path: Path) -> dict[str, Any]:
         raise DamagedData(f"cannot read {path}: {error}; remove it to resume before its first step") from error
 
 
-def _shorten_segment(path: Path, stop: int) -> None:
+def _shorten_segment(directory: Path, path: Path, stop: int) -> None:
     rows = _rows(path)
     steps = [step for step in rows["steps"] if step < stop]
     kept = {name: [step for step in gaps if step < stop] for name, gaps in rows["absent"].items()}
@@ -155,6 +155,8 @@ def _shorten_segment(path: Path, stop: int) -> None:
         gaps = {key: value for key, value in kept.items() if value}
         write_tensors(path, tensors, {"rows": json.dumps({"steps": steps, "absent": gaps})})
     os.replace(path, name)
+    if name != path:
+        note_files(directory, name)
 
 
 def _metric_lines(path: Path) -> Iterator[tuple[int, bytes]]:

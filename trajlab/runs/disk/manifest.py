@@ -38,9 +38,9 @@ def read_manifest(directory: Path) -> dict[str, Entry]:
     return {entry.file: entry for line in path.read_text(errors="replace").splitlines() for entry in _parsed(line)}
 
 
-def prune_manifest(directory: Path) -> None:
-    """Drop files that were removed or shortened, as a run that is resumed does."""
-    entries = read_manifest(directory).values()
+def prune_manifest(directory: Path, *growing: str) -> None:
+    """Drop files that were removed or shortened, as a run that is resumed does, and those that will grow again."""
+    entries = [entry for entry in read_manifest(directory).values() if entry.file not in growing]
     kept = [e for e in entries if (directory / e.file).is_file() and (directory / e.file).stat().st_size == e.bytes]
     if (directory / MANIFEST_FILE).exists():
         write_file(directory / MANIFEST_FILE, "".join(map(_line, kept)).encode())
