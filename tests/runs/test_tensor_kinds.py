@@ -68,7 +68,7 @@ def test_layout_of__is_what_the_modules_of_transformers_say(name, with_config):
     ("name", "shape", "module", "kind"),
     [("a.bias_ih", (2,), "LSTM", "bias"), ("a.weight", (2, 2), "", "linear"), ("a.weight", (2,), "", "norm"),
      ("scale", (), "", "other"), ("e.weight", (2, 2), "Embedding", "embedding"), ("c.weight", (1,) * 4, "", "conv"),
-     ("w", (2, 2), "ConvTranspose1d", "conv")],
+     ("w", (2, 2), "ConvTranspose1d", "conv"), ("w", (1,) * 6, "ConvTranspose4d", "conv")],
 )  # fmt: skip
 def test_layout_of__kinds_go_by_name_class_and_shape(name, shape, module, kind):
     assert layout_of(name, {name: shape}, module).kind == kind

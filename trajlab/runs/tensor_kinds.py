@@ -23,6 +23,9 @@ POSITIONS = (
 )  # fmt: skip
 """Names of parameters that are added to, or put before, the tokens of a sequence: no module's weight."""
 
+SPATIAL = {0: (), 1: ("x",), 2: ("y", "x"), 3: ("z", "y", "x")}
+"""Names of the axes of a kernel behind those of units and inputs, by their number."""
+
 TRANSPOSED = ("llama4", "gpt_oss")
 """Architectures whose experts have weights (expert, in, out)."""
 
@@ -97,8 +100,8 @@ def is_of_experts(name: str) -> bool:
 def _of_class(module_class: str, name: str, shape: tuple[int, ...]) -> Layout:
     if module_class == "Conv1D":
         return Layout("linear", ("in", "out") if len(shape) == 2 else ())
-    if "ConvTranspose" in module_class and len(shape) > 2:
-        return Layout("conv", ("in", "out", *({3: ("x",), 4: ("y", "x"), 5: ("z", "y", "x")}[len(shape)])))
+    if "ConvTranspose" in module_class and 2 < len(shape) < 6:
+        return Layout("conv", ("in", "out", *SPATIAL[len(shape) - 2]))
     for word, kind in (("Norm", "norm"), ("Embedding", "embedding"), ("Conv", "conv"), ("Linear", "linear")):
         if word in module_class and (kind != "embedding" or len(shape) == 2):
             return Layout(kind, ("token", "feature") if kind == "embedding" else ())
@@ -106,22 +109,22 @@ def _of_class(module_class: str, name: str, shape: tuple[int, ...]) -> Layout:
 
 
 def _numbered(shape: tuple[int, ...]) -> tuple[str, ...]:
-    """Name the axes of a parameter of tokens, the last of which are features."""
+    """Name the axes of a parameter of tokens; the last one is over features."""
     return (*(f"dim_{i}" for i in range(len(shape) - 2)), "token", "feature")[-len(shape) :]
 
 
 def _is_conv1d(name: str, last: str, shapes: Mapping[str, tuple[int, ...]], model_type: str) -> bool:
     """Return whether a matrix is (in, out).
 
-    Its architecture says so, or its bias has the length of its last axis, or that of another matrix of such a name.
+    Its architecture says so, or its bias has the length of its last axis, or that of another matrix of its name or of
+    a c_attn.
     """
     if last not in CONV1D_NAMES:
         return _has_bias_along_last(name, shapes)
     if model_type:
         return model_type in CONV1D_TYPES
-    return any(_has_bias_along_last(other, shapes) for other in shapes if other.split(".")[-2:-1] == [last]) or (
-        any(_has_bias_along_last(other, shapes) for other in shapes if other.split(".")[-2:-1] == ["c_attn"])
-    )
+    named = (other for other in shapes if other.split(".")[-2:-1] in ([last], ["c_attn"]))
+    return any(_has_bias_along_last(other, shapes) for other in named)
 
 
 def _has_bias(name: str, shapes: Mapping[str, tuple[int, ...]]) -> bool:
@@ -140,5 +143,5 @@ def _has_bias_along_last(name: str, shapes: Mapping[str, tuple[int, ...]]) -> bo
 
 
 def architecture_of(facts: Mapping[str, Any]) -> str:
-    """Return the architecture that config.json of transformers names, or run.json a class of; empty if unknown."""
+    """Return the architecture that config.json of transformers names; empty if unknown."""
     return str((facts.get("config") or {}).get("model_type", ""))

@@ -14,9 +14,7 @@ from trajlab.errors import MissingData
 from trajlab.runs.disk.element_types import widened
 from trajlab.runs.disk.lazy import lazy
 from trajlab.runs.disk.rows import Rows
-from trajlab.runs.tensor_kinds import architecture_of, layout_of
-
-SPATIAL = {0: (), 1: ("x",), 2: ("y", "x"), 3: ("z", "y", "x")}
+from trajlab.runs.tensor_kinds import SPATIAL, architecture_of, layout_of
 
 
 @dataclass(eq=False)
