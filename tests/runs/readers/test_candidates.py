@@ -1,5 +1,4 @@
 import numpy as np
-import pytest
 from safetensors.numpy import save_file
 
 from trajlab.runs.readers.candidates import OWN_RUN, find_candidates
@@ -48,9 +47,8 @@ def test_find_candidates__a_chosen_reading_takes_what_has_a_step(tmp_path):
     assert found.left_aside == {"b1.safetensors": "the step pattern does not match its name"}
 
 
-@pytest.mark.parametrize("preferred", ["safetensors"])
-def test_find_candidates__of_one_name_in_two_formats_one_is_taken(tmp_path, preferred):
+def test_find_candidates__of_one_name_in_two_formats_one_is_taken(tmp_path):
     save(tmp_path, "step1.safetensors")
     np.savez(tmp_path / "step1.npz", w=np.ones(2))
     found = find_candidates(tmp_path, None, ())
-    assert list(found.entries) == [f"step1.{preferred}"] and "another format" in found.left_aside["step1.npz"]
+    assert list(found.entries) == ["step1.safetensors"] and "another format" in found.left_aside["step1.npz"]

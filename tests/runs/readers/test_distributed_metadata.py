@@ -1,4 +1,5 @@
 import pickle
+import warnings
 
 import pytest
 import torch
@@ -11,12 +12,9 @@ from trajlab.runs.readers.distributed_metadata import read_shards
 def raw(tmp_path_factory):
     folder = tmp_path_factory.mktemp("dcp")
     state = {"model": {"w": torch.arange(6.0).reshape(2, 3), "b": torch.ones(2, dtype=torch.bfloat16)}, "step": 7}
-    with pytest.MonkeyPatch.context():
-        import warnings
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            dcp.save(state, checkpoint_id=str(folder))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dcp.save(state, checkpoint_id=str(folder))
     return (folder / ".metadata").read_bytes()
 
 
