@@ -67,13 +67,13 @@ def _check_store(store: Path) -> Checked:
         check_sizes(store, nodes)
     for name, node in nodes.items():
         with reading(store, "the store is damaged", part=name):
-            is_array = node["node_type"] == "array"
-            shards = is_array and is_sharded(node) and not is_url(store)
-            has_checksums = is_array and "crc32c" in str(node["codecs"]) and (not is_sharded(node) or is_checked(node))
-        if not is_array:
-            continue
+            if node["node_type"] != "array":
+                continue
+            sharded = is_sharded(node)
+            has_checksums = is_checked(node) if sharded else "crc32c" in str(node["codecs"])
         read, unchecked = read + has_checksums, unchecked + (not has_checksums)
-        damaged += list(_damaged_chunks(store, name, node) if shards and has_checksums else _damaged_array(store, name))
+        in_place = sharded and has_checksums and not is_url(store)
+        damaged += _damaged_chunks(store, name, node) if in_place else _damaged_array(store, name)
     if not read + unchecked:
         raise DamagedData(
             f"cannot check {store}: its zarr.json names no arrays; the store is damaged, so write it again"
@@ -93,7 +93,9 @@ def _damaged_array(store: Path, name: str) -> Iterator[str]:
             array = zarr.open_array(str(store), path=name, mode="r")
             if not array.ndim:
                 array[()]
-            for start in range(0, array.shape[0] if array.ndim else 0, (array.shards or array.chunks or (1,))[0]):
-                array[start : start + (array.shards or array.chunks)[0]]
+                return
+            rows = (array.shards or array.chunks)[0]
+            for start in range(0, array.shape[0], rows):
+                array[start : start + rows]
     except DamagedData as error:
         yield f"{tensor_of(name)}: {error}"

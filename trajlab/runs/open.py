@@ -58,8 +58,8 @@ def open(
         Further formats of checkpoint files; see `trajlab.runs.readers.formats.Format`.
     trust
         Import and call the model factory that the run names, when a stage replays it, and follow symbolic links that
-        leave the folder. Runs that you recorded on this
-        machine are trusted where they lie; for others, name the model or trust whoever wrote the folder.
+        leave the folder. Runs that you recorded on this machine are trusted where they lie; for others, name the model
+        or trust whoever wrote the folder.
 
     Raises
     ------

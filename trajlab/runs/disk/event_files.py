@@ -1,8 +1,8 @@
 """TensorBoard's event files: scalars by tag and step, read and written without TensorBoard.
 
 An event file is a series of records: length, its checksum, a message and its checksum (TensorFlow's TFRecord). A
-message is a protocol buffer `Event`, of which scalars need the fields step (2), summary (5), and of the values in it
-(1) tag (1) and simple_value (2) or tensor (8): event.proto, summary.proto and tensor.proto of TensorBoard.
+message is a protocol buffer `Event`. Scalars need its fields step (2) and summary (5), and of each value (1) in the
+summary tag (1) and simple_value (2) or tensor (8): event.proto, summary.proto and tensor.proto of TensorBoard.
 """
 
 import struct

@@ -51,9 +51,8 @@ def read_metrics(folder: Path, last: str) -> xr.Dataset:
 
 def _lines(path: Path) -> Table:
     rows: Table = {}
-    lines, _, _torn = (
-        read_bytes(path).decode(errors="replace").rpartition("\n")
-    )  # a killed run may leave part of a line
+    text = read_bytes(path).decode(errors="replace")
+    lines, _, _torn = text.rpartition("\n")  # a killed run may leave part of a line
     for number, line in enumerate(lines.splitlines(), 1):
         with reading(path, f"correct or remove the line {line[:60]!r}", part=f"line {number}", form="metrics"):
             step, row = _row(parse_json(line))

@@ -148,7 +148,7 @@ def _lazy(path: Path, name: str, values: Any, chunks: Any) -> da.Array:
 
 
 def _changed(path: Path) -> int | str:
-    """Return when a store was written."""
+    """Return when a store was written; of one behind a URL, which does not say it, the URL."""
     return str(path) if is_url(path) else (path / STORE_FILE).stat().st_mtime_ns
 
 

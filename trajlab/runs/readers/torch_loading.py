@@ -20,6 +20,11 @@ from trajlab.runs.readers.state_dicts import Content
 if TYPE_CHECKING:
     from torch import Tensor
 
+REMEDY = (
+    "it is no such file, is damaged, or was cut off while being written, so restore it or move it out of the folder"
+)
+"""What to do about a file that is no PyTorch checkpoint."""
+
 INERT: list[Any] = [
     argparse.Namespace,
     pathlib.PosixPath,
@@ -74,10 +79,7 @@ def load_weights_only(file: IO[bytes], path: str, device: str) -> Any:
         forbidden = FORBIDDEN.findall(str(error))
         if description := describe_pickle(file) or describe_objects(forbidden):
             raise DamagedData(f"cannot read {path} as weights only: {description}") from error
-        raise DamagedData(
-            f"cannot read {path} as a PyTorch checkpoint: {_own_words(error)}; it is no such file, is damaged, or was "
-            "cut off while being written, so restore it or move it out of the folder"
-        ) from error
+        raise DamagedData(f"cannot read {path} as a PyTorch checkpoint: {_own_words(error)}; {REMEDY}") from error
 
 
 def _load(file: IO[bytes], device: str) -> Any:

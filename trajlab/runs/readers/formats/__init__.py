@@ -94,7 +94,7 @@ class Format(Protocol):
 
 
 MOST_DIMS = 32
-"""Most dims of a tensor; numpy allows 64, of which xarray and Zarr take some."""
+"""Most dims of a tensor; numpy allows 64, and xarray and Zarr add some to those of a tensor."""
 
 PREFERRED = ("safetensors", "distributed", "torch_files")
 """Formats that are looked for first in a folder with files of several."""

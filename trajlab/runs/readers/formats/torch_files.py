@@ -16,7 +16,7 @@ from trajlab.runs.disk.remote import open_bytes
 from trajlab.runs.readers.counters import counters_of
 from trajlab.runs.readers.formats import Header
 from trajlab.runs.readers.state_dicts import find_networks
-from trajlab.runs.readers.torch_loading import header_of, load_weights_only, values_of
+from trajlab.runs.readers.torch_loading import REMEDY, header_of, load_weights_only, values_of
 
 SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".pth.tar", ".pt.tar", ".ckpt.tar")
 
@@ -43,7 +43,4 @@ def load_tensor(path: str, name: str) -> np.ndarray:
 
 
 def _reading(path: str) -> AbstractContextManager[None]:
-    remedy = (
-        "it is no such file, is damaged, or was cut off while being written, so restore it or move it out of the folder"
-    )
-    return reading(path, remedy, form="a PyTorch checkpoint")
+    return reading(path, REMEDY, form="a PyTorch checkpoint")
