@@ -60,7 +60,8 @@ def check(path: str | Path) -> Checked:
 
 
 def _check_store(store: Path) -> Checked:
-    read, unchecked, damaged = 0, 0, []
+    read, unchecked = 0, 0
+    damaged: list[str] = []
     nodes = nodes_of_store(store)
     with reading(store, "the store is damaged, so write it again"):
         check_tree(store, store, trust=True)
