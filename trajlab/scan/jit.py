@@ -56,16 +56,16 @@ def source_stamp(path: Path) -> str:
     Parameters
     ----------
     path
-        The file. Its sources are itself, what it imports of this folder, directly or not, this file, and the sizes.
+        The file. Its sources are itself and what it imports, directly or not, of this folder and of the sizes.
     """
     digest = sha256()
-    for source in sorted(_imported(path) | {Path(__file__)}):
+    for source in sorted(_imported(path)):
         digest.update(os.path.relpath(source, _PACKAGE).encode() + b"\0" + source.read_bytes() + b"\0")
     return digest.hexdigest()
 
 
 def _imported(path: Path) -> set[Path]:
-    """Return a file and the files of kernels and sizes that it imports, directly or not."""
+    """Return a file, and the files of this folder and of the sizes that it imports, directly or not."""
     reached, waiting = set(), [path.resolve()]
     while waiting:
         source = waiting.pop()
@@ -77,7 +77,7 @@ def _imported(path: Path) -> set[Path]:
 
 @cache
 def _imports(path: Path) -> list[Path]:
-    """Return the files of kernels and sizes that a file imports."""
+    """Return the files of this folder and of the sizes that a file imports."""
     names = set()
     for module, imported in _IMPORT.findall(path.read_text(encoding="utf-8")):
         names |= {module, *(f"{module}.{name}" for name in re.findall(r"\w+", imported))}
@@ -87,7 +87,7 @@ def _imports(path: Path) -> list[Path]:
 
 
 class _KernelCache(FunctionCache):
-    """Numba's cache, valid for one state of all kernel sources.
+    """Numba's cache, valid for one state of all sources of a kernel.
 
     Numba compares only the file of the function itself with what it has compiled, but the functions that a kernel
     inlines come from other files.

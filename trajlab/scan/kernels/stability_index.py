@@ -35,14 +35,14 @@ def _term(a, n, b, m):
 
 @inner
 def _is_atom(equal, decile, m):
-    """Return whether so many of m entries are equal at a decile that other samples have their decile there, too."""
+    """Return whether a decile is at a value of so many of the m entries that other samples have it there, too."""
     share = decile / 10.0
     return equal > 1.0 + 2.0 * math.sqrt(m * share * (1.0 - share))
 
 
 @inner
 def _add_bin(a, b, n, m, ends_at_atoms, decile, blocks):
-    """Write down a bin, and return its term."""
+    """Write a bin to the table, and return its term."""
     blocks[decile - 1, 0] = b
     blocks[decile - 1, 1] = a + b if ends_at_atoms else 0.0
     return _term(a, n, b, m)
@@ -88,10 +88,11 @@ def psi_of_sorted(a, b, blocks):
 
 
 @inner
-def _upto(bins, i, x):
-    """Count the entries of a row up to x, which lies beyond none of the bins from i on but the first."""
+def _upto(bins, x):
+    """Count the entries of a row up to x."""
     low, high, upto = bins
-    if i == low.size or x < low[i]:
+    i = max(np.searchsorted(low, x, "right") - 1, 0)
+    if x < low[i]:
         return np.float64(upto[i])
     if x >= high[i]:
         return np.float64(upto[i + 1])
@@ -115,13 +116,13 @@ def psi_of_bins(a, b, blocks):
         if decile < 10 and end == b[0].size:
             x = b[1][end - 1]
             if b[0][end - 1] == x and _is_atom(b[2][end] - b[2][end - 1], decile, m):
-                blocks[BINS - 1, 1] = n - _upto(a, max(np.searchsorted(a[0], x, "right") - 1, 0), x)
+                blocks[BINS - 1, 1] = n - _upto(a, x)
             continue
         after = n
         atom = True
         if decile < 10:
             x = b[1][end - 1]
-            after = _upto(a, max(np.searchsorted(a[0], x, "right") - 1, 0), x)
+            after = _upto(a, x)
             atom = b[0][end - 1] == x and _is_atom(b[2][end] - b[2][end - 1], decile, m)
         of_b = np.float64(b[2][end] - b[2][j])
         psi += _add_bin(after - before, of_b, n, np.float64(m), atom_before and atom, decile, blocks)

@@ -32,6 +32,11 @@ whose weights are known."""
 
 
 @inner
+def _flipped(before, now):
+    return ((before > 0) & (now < 0)) | ((before < 0) & (now > 0))
+
+
+@inner
 def once_counts(q, g, out):
     """Add the columns `ONCE` up to the cosines of rows that are finite."""
     zero_prev = 0
@@ -42,7 +47,7 @@ def once_counts(q, g, out):
         zero_prev += q[i] == 0
         zero_next += g[i] == 0
         zero_both += (q[i] == 0) & (g[i] == 0)
-        flips += ((q[i] > 0) & (g[i] < 0)) | ((q[i] < 0) & (g[i] > 0))
+        flips += _flipped(q[i], g[i])
     sine = 0.0
     cosine = 0.0
     for i in range(g.size):
@@ -89,7 +94,7 @@ def near_counts(q, g, tau_prev, tau_next, out):
     for i in range(g.size):
         both = (abs(np.float64(q[i])) <= tau_prev) & (abs(np.float64(g[i])) <= tau_next)
         signed += both & (q[i] != 0) & (g[i] != 0)
-        flips += both & (((q[i] > 0) & (g[i] < 0)) | ((q[i] < 0) & (g[i] > 0)))
+        flips += both & _flipped(q[i], g[i])
     out[0] += near_prev
     out[1] += near_next
     out[2] += zero_near
@@ -108,7 +113,7 @@ def moved_counts(q, g, dw, out):
     for i in range(g.size):
         total += abs(dw[i])
     for i in range(g.size):
-        flip = ((q[i] > 0) & (g[i] < 0)) | ((q[i] < 0) & (g[i] > 0))
+        flip = _flipped(q[i], g[i])
         minima += flip & (((g[i] > q[i]) & (dw[i] > 0)) | ((g[i] < q[i]) & (dw[i] < 0)))
         maxima += flip & (((g[i] > q[i]) & (dw[i] < 0)) | ((g[i] < q[i]) & (dw[i] > 0)))
     out[9] += g.size
@@ -126,7 +131,7 @@ def moved_near_counts(q, g, dw, tau_prev, tau_next, out):
     for i in range(g.size):
         b = abs(np.float64(q[i])) <= tau_prev
         d = abs(np.float64(g[i])) <= tau_next
-        flip = ((q[i] > 0) & (g[i] < 0)) | ((q[i] < 0) & (g[i] > 0))
+        flip = _flipped(q[i], g[i])
         retained += b & d
         unflipped += (b & d) & (not flip)
         released += b & (not d)
@@ -136,7 +141,7 @@ def moved_near_counts(q, g, dw, tau_prev, tau_next, out):
     for i in range(g.size):
         b = abs(np.float64(q[i])) <= tau_prev
         d = abs(np.float64(g[i])) <= tau_next
-        flip = ((q[i] > 0) & (g[i] < 0)) | ((q[i] < 0) & (g[i] > 0))
+        flip = _flipped(q[i], g[i])
         a = abs(dw[i])
         change_retained += a if b & d else 0.0
         change_unflipped += a if (b & d) & (not flip) else 0.0
