@@ -50,7 +50,7 @@ def once_counts(q, g, out):
         flips += _flipped(q[i], g[i])
     sine = 0.0
     cosine = 0.0
-    for i in range(g.size):
+    for i in range(g.size):  # in a loop with the counts both would be slower
         x = abs(np.float64(q[i]))
         y = abs(np.float64(g[i]))
         large = max(x, y)
@@ -87,14 +87,11 @@ def near_counts(q, g, tau_prev, tau_next, out):
         d = abs(np.float64(g[i])) <= tau_next
         near_prev += b
         near_next += d
+        zero_near += (q[i] == 0) & d
+        near_zero += b & (g[i] == 0)
         near_near += b & d
-    for i in range(g.size):
-        zero_near += (q[i] == 0) & (abs(np.float64(g[i])) <= tau_next)
-        near_zero += (abs(np.float64(q[i])) <= tau_prev) & (g[i] == 0)
-    for i in range(g.size):
-        both = (abs(np.float64(q[i])) <= tau_prev) & (abs(np.float64(g[i])) <= tau_next)
-        signed += both & (q[i] != 0) & (g[i] != 0)
-        flips += both & _flipped(q[i], g[i])
+        signed += (b & d) & (q[i] != 0) & (g[i] != 0)
+        flips += (b & d) & _flipped(q[i], g[i])
     out[0] += near_prev
     out[1] += near_next
     out[2] += zero_near
@@ -128,13 +125,6 @@ def moved_near_counts(q, g, dw, tau_prev, tau_next, out):
     retained = 0
     unflipped = 0
     released = 0
-    for i in range(g.size):
-        b = abs(np.float64(q[i])) <= tau_prev
-        d = abs(np.float64(g[i])) <= tau_next
-        flip = _flipped(q[i], g[i])
-        retained += b & d
-        unflipped += (b & d) & (not flip)
-        released += b & (not d)
     change_retained = 0.0
     change_unflipped = 0.0
     change_released = 0.0
@@ -143,6 +133,9 @@ def moved_near_counts(q, g, dw, tau_prev, tau_next, out):
         d = abs(np.float64(g[i])) <= tau_next
         flip = _flipped(q[i], g[i])
         a = abs(dw[i])
+        retained += b & d
+        unflipped += (b & d) & (not flip)
+        released += b & (not d)
         change_retained += a if b & d else 0.0
         change_unflipped += a if (b & d) & (not flip) else 0.0
         change_released += a if b & (not d) else 0.0
