@@ -1,4 +1,4 @@
-"""A tensor of which tasks get some rows or entries."""
+"""A tensor whose rows, or spans of entries, are arguments of tasks."""
 
 import math
 from typing import Any

@@ -180,7 +180,7 @@ def _span(rows: Rows | np.ndarray) -> Products:
 
 
 def _pieces(rows: Rows | np.ndarray) -> Iterator[Sequence[np.ndarray]]:
-    """Read the entries of all steps by whole tiles, or fetch them all at once; give an array as it is."""
+    """Read the entries of all steps by whole tiles, or fetch them all at once; an array is taken as it is."""
     if not isinstance(rows, Rows):
         yield [computable(row) for row in rows]
         return

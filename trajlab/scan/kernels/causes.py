@@ -78,7 +78,7 @@ def causes(inert: np.ndarray, shape: UnitShape, indices: np.ndarray | None = Non
 
     Examples
     --------
-    A 3x3 kernel of which only the middle tap was ever used:
+    A 3x3 kernel whose middle tap alone was ever used:
 
     >>> inert = np.ones((2, 1, 3, 3), bool)
     >>> inert[:, :, 1, 1] = False
@@ -94,6 +94,13 @@ def causes(inert: np.ndarray, shape: UnitShape, indices: np.ndarray | None = Non
     structural = inert & _whole_group_inert(inert, entries % taps, taps) if taps > 1 else np.zeros_like(inert)
     dead = inert & ~structural & _whole_group_inert(inert | structural, shape.unit_of(entries), shape.units)
     return np.array([structural.sum(), dead.sum(), 0.0, (inert & ~structural & ~dead).sum()], np.float64)
+
+
+def causes_of_inert(active: np.ndarray | None, shape: UnitShape, indices: np.ndarray | None) -> np.ndarray:
+    """Count the entries that are not `active`, bits as `packed` returns them, by cause; see `causes`."""
+    if active is None:
+        return np.zeros(len(CAUSES))
+    return causes(inert(active, math.prod(shape.sizes) if indices is None else indices.size), shape, indices)
 
 
 def _whole_group_inert(inert: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 
 from trajlab.scan.block import Block, Kernel
 from trajlab.scan.jit import inner, jit
-from trajlab.scan.kernels.causes import CAUSES, UnitShape, causes, either, inert, packed
+from trajlab.scan.kernels.causes import CAUSES, UnitShape, causes_of_inert, either, packed
 from trajlab.scan.tiles import compact, squares, tile
 
 PAIRS = (
@@ -245,7 +245,4 @@ class Pairs(Kernel):
 
     def summarize(self, total: np.ndarray | None, shape: UnitShape, indices: np.ndarray | None) -> np.ndarray:
         """Count the entries that never changed by cause."""
-        if total is None:
-            return np.zeros(len(CAUSES))
-        size = int(np.prod(shape.sizes)) if indices is None else indices.size
-        return causes(inert(total, size), shape, indices)
+        return causes_of_inert(total, shape, indices)

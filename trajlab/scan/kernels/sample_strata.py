@@ -73,7 +73,7 @@ def total_covariance(sums, products, bounds, scale, between, out):
     """Write the covariances of the estimated totals of variables to `out`, (variable, variable).
 
     The covariance is Σ over strata of N²(1 − n/N)/(n(n − 1)) (Σab − ΣaΣb/n) (Cochran 1977, Sampling Techniques,
-    theorem 5.3), plus that of which strata got one entry more.
+    theorem 5.3), plus the covariance that comes from the choice of the strata with one entry more.
 
     Parameters
     ----------
