@@ -102,7 +102,7 @@ def principal_components(tensor: Tensor, components: int, center: str, anchors: 
             samples.append(sample)
             variances.append(graph.add(("variance", key), distance_variance, sample, rows.steps, near, entries))
             total_variance = graph.add(("total_variance", key), _plus, total_variance, variances[-1], at)
-    positions = [np.searchsorted(steps, own_steps) for own_steps in recorded]
+    positions = [np.searchsorted(steps, of_tensor) for of_tensor in recorded]
     count, length, wide = len(tensors), len(steps), len(anchors)
     at_steps = (parts, positions, length)
     arrays: dict[str, tuple[tuple[str, ...], tuple[int, ...], Callable, tuple]] = {
@@ -131,8 +131,8 @@ def principal_components(tensor: Tensor, components: int, center: str, anchors: 
         (dims, shape), (share_dims, share_shape) = (arrays[key][:2] for key in ("distance", "explained_variance_ratio"))
         arrays["distance_se"] = dims, shape, _distance_errors, (parts, variances, positions, length)
         shares = [
-            graph.add(("share_variance", key), share_variance, part, sample, center, np.arange(len(own)), entries)
-            for key, part, sample, own, entries in zip(tensors, parts, samples, recorded, sizes_of, strict=True)
+            graph.add(("share_variance", key), share_variance, part, sample, center, np.arange(len(of_tensor)), entries)
+            for key, part, sample, of_tensor, entries in zip(tensors, parts, samples, recorded, sizes_of, strict=True)
         ]
         of_each = ([[variance] for variance in shares],)
         arrays["explained_variance_ratio_se"] = share_dims, share_shape, share_errors, of_each
