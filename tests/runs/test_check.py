@@ -1,5 +1,6 @@
 import json
 
+import fsspec
 import numpy as np
 import pytest
 import torch
@@ -123,6 +124,11 @@ def test_check__what_has_no_checksums(tmp_path, checkpoints):
     folder = checkpoints({"w": np.ones((2, 2), np.float32)})
     with pytest.raises(MissingData, match="pack it"):
         check(folder)
+    store = fsspec.filesystem("memory")
+    store.pipe("/check/run/manifest.jsonl", b"{}")
+    with pytest.raises(MissingData, match="runs behind URLs are not checked"):
+        check("memory://check/run")
+    store.rm("/check", recursive=True)
     with pytest.raises(MissingData, match="no such folder"):
         check(tmp_path / "nowhere")
     store = trajlab.pack(trajlab.from_arrays({"w": np.ones((2, 2))}), tmp_path / "run.zarr")

@@ -41,7 +41,7 @@ def check(path: str | Path) -> Checked:
     Raises
     ------
     MissingData
-        Nothing is there, or it has no checksums.
+        Nothing is there, it has no checksums, or it is a recorded run behind a URL.
     DamagedData
         Its metadata is damaged.
     """
@@ -51,7 +51,12 @@ def check(path: str | Path) -> Checked:
             raise MissingData(f"cannot check {folder}: there is no such folder; name a store, a result or a run")
         if is_store(folder):
             return _check_store(folder)
-        files = {} if is_url(folder) else read_manifest(folder)
+        if is_url(folder):
+            raise MissingData(
+                f"cannot check {folder}: it is no packed store, and runs behind URLs are not checked; check the run "
+                "where it was recorded, or pack it and check the store"
+            )
+        files = read_manifest(folder)
     if not files:
         raise MissingData(
             f"cannot check {folder}: it has no {MANIFEST_FILE} and is no packed store; pack it, and check the store"
