@@ -103,7 +103,7 @@ def _named(tensors: Mapping[Any, Any]) -> xr.Dataset:
     terms = [MASKS.get(str(name), NAMES.get(str(name), str(name))) for name in tensors]
     if len(set(terms)) < len(terms):
         twice = next(term for term in terms if terms.count(term) > 1)
-        raise BadSetting(f"it holds {found}, of which several are {twice}. Keep one of them.")
+        raise BadSetting(f"it holds {found}; several are {twice}. Keep one of them.")
     tensors = dict(zip(terms, tensors.values(), strict=True))
     padding = tensors.pop(PADDING, None)
     kinds = [name.removesuffix("inputs") for name in tensors if name.endswith("inputs")]

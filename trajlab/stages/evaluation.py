@@ -157,7 +157,7 @@ def evaluation(
         smallest that its element type holds.
     accuracy : (step)
         Only for labels. The predicted class is that of the largest output, the first of equal ones; of a single output
-        and of several labels, outputs above 0 are positive. Accuracy is the share of right labels.
+        and of several labels, logits above 0 are positive. Accuracy is the share of right labels.
     top_k_accuracy : (step, k)
         Share of labels among the k largest outputs, only for labels of more than k classes.
     perplexity : (step)

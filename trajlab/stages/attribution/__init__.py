@@ -23,7 +23,7 @@ from trajlab.statistics.tasks import TASKS
 
 OBJECTIVES = ("loss", "logit", "p_logit", "predicted_logit", *TASKS)
 
-_CLASS = "argmax of the outputs, of a single output whether it is above 0; NaN where one is NaN or Inf"
+_CLASS = "argmax of the outputs, of a single output whether its logit is above 0; NaN where one is NaN or Inf"
 _IOU = "Σ PQ / Σ((P + Q)/2)², P and Q scaled to sum 1, P |gradient| summed over channels or Grad-CAM"
 _SCALED = "scaled to min 0 and max 1 first"
 MEANINGS = {

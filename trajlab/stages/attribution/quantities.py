@@ -12,7 +12,7 @@ from trajlab.statistics.attention_iou import attention_iou, resized, scaled
 from trajlab.statistics.logits import predicted_classes
 
 SLOPES = ("input_gradient", "token_gradient")
-"""Gradients with respect to inputs, of which a result has at most one."""
+"""Gradients with respect to inputs; a result has at most one of them."""
 
 
 Scale = Callable[[np.ndarray, Sequence[int]], np.ndarray]

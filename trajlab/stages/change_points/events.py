@@ -1,4 +1,4 @@
-"""Changes of one series: where each begins, of which kind it is, and how large."""
+"""Changes of one series: where each begins, its kind, and its size."""
 
 from typing import NamedTuple
 

@@ -20,7 +20,7 @@ class Series(NamedTuple):
     place
         Parameter, metric, or `NETWORK`.
     quantity
-        What is measured: weight norm, update, gradient norm, metric, or entries that are not finite.
+        What is measured: weight norm, update, gradient norm, or metric.
     steps
         Steps at which it was recorded, (step).
     values
