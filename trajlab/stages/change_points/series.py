@@ -7,9 +7,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.statistics.metrics import is_measured
-
-NETWORK = "network"
-"""Place of what holds for the whole network."""
+from trajlab.statistics.unusual import NETWORK
 
 
 class Series(NamedTuple):
