@@ -314,7 +314,7 @@ def test_evaluation__pruning_leaves_what_is_not_small():
 
 def test_evaluation__tells_how_much_can_be_pruned():
     """Of thresholds whose shares are known: a point less is tolerated, what lies beyond the first fall is not."""
-    from trajlab.stages.evaluation import _prunable
+    from trajlab.stages.evaluation.quantities import _prunable
 
     accuracy = xr.DataArray([0.9, 0.9, 0.9, np.nan], dims="step")
     share = xr.DataArray([[0.1, 0.3, 0.6]] * 4, dims=("step", "threshold"))
