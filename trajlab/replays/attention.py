@@ -11,7 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 
 def with_masked_zeros(shares: torch.Tensor, masked: torch.Tensor) -> torch.Tensor:
-    """Return shares in which those of masked keys are −0.0, which a softmax never gives and no sum or mean sees.
+    """Return shares with −0.0 for masked keys, which a softmax never returns and no sum or mean sees.
 
     Observers thereby tell keys that a query does not see from those that it hardly looks at. Of a query that sees no
     key all are −0.0, whatever the softmax made of it.

@@ -13,6 +13,7 @@ from torch import nn
 
 from trajlab.errors import BadSetting, TrajlabError
 from trajlab.replays.attention import masked_scores, with_masked_zeros
+from trajlab.replays.calls import OutputKey
 from trajlab.replays.dtypes import Arrays, as_array, as_input
 from trajlab.replays.function_calls import FunctionCalls
 from trajlab.replays.hooks import hooked
@@ -20,7 +21,6 @@ from trajlab.replays.nonlinearities import Nonlinearity
 from trajlab.replays.objectives import value_of
 from trajlab.replays.observe import Watch
 from trajlab.replays.observers.observer import INPUT, Batch, Layer, Objective, Observer
-from trajlab.replays.trace import OutputKey
 from trajlab.statistics.tasks import Coding
 
 EMPTY: Mapping[str, np.ndarray] = {}

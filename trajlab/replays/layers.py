@@ -7,10 +7,10 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from trajlab.errors import BadSetting
+from trajlab.replays.calls import Call, OutputKey
 from trajlab.replays.dtypes import array_type
 from trajlab.replays.observers.constants import RECTIFIERS
 from trajlab.replays.observers.observer import Layer
-from trajlab.replays.trace import Call, OutputKey
 from trajlab.runs.tensors import SPATIAL
 from trajlab.statistics.logits import ENDS_IN
 
@@ -49,12 +49,13 @@ def select_layers(calls: Sequence[Call], patterns: Sequence[str] | None, of: str
         maps = [call for call in calls if is_attention_map(call)]
         computed = {call.key.path for call in maps}
         attention = [call for call in calls if call.is_attention and call.shape and call.key.path not in computed]
+        attending = {call.key for call in (*attention, *maps)}
         elementwise = [call for call in usable if call.is_activation]
         nonlinear = {call.key for call in (*elementwise, *attention, *(call for call in calls if call.is_softmax))}
         kinds = {
             "activations": activations or units[:-1],
             "nonlinearities": [call for call in calls if call.key in nonlinear],
-            "attention": [call for call in calls if call.key in {found.key for found in (*attention, *maps)}],
+            "attention": [call for call in calls if call.key in attending],
             "convolutions": [call for call in usable if call.is_convolution],
             "units": units,
             "modules": [call for call in usable if call.module is not None],

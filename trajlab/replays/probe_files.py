@@ -99,18 +99,18 @@ def read_probe(path: str | Path) -> xr.Dataset:
 
 def _named(tensors: Mapping[Any, Any]) -> xr.Dataset:
     """Return a probe of tensors by name."""
-    found = ", ".join(map(str, tensors)) or "nothing"
+    names = ", ".join(map(str, tensors)) or "nothing"
     terms = [MASKS.get(str(name), NAMES.get(str(name), str(name))) for name in tensors]
     if len(set(terms)) < len(terms):
         twice = next(term for term in terms if terms.count(term) > 1)
-        raise BadSetting(f"it holds {found}; several are {twice}. Keep one of them.")
+        raise BadSetting(f"it holds {names}; several are {twice}. Keep one of them.")
     tensors = dict(zip(terms, tensors.values(), strict=True))
     padding = tensors.pop(PADDING, None)
     kinds = [name.removesuffix("inputs") for name in tensors if name.endswith("inputs")]
     recognized = {f"{kind}{part}" for kind in kinds for part in ("inputs", "targets")}
     if "" not in kinds or not recognized.issuperset(tensors):
         raise BadSetting(
-            f"it holds {found}. Name its tensors inputs and targets, and those of further kinds train_inputs and "
+            f"it holds {names}. Name its tensors inputs and targets, and those of further kinds train_inputs and "
             "train_targets."
         )
     tensors = {name: _tensor(values) for name, values in tensors.items()}
