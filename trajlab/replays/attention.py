@@ -24,6 +24,14 @@ def masked_scores(scores: torch.Tensor) -> torch.Tensor:
     return scores <= torch.finfo(scores.dtype).min / 2
 
 
+def with_unseen_marked(shares: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+    """Return the softmax of scores with −0.0 for the masked ones, see `with_masked_zeros`."""
+    if not scores.is_floating_point() or scores.shape != shares.shape:
+        return shares
+    masked = masked_scores(scores)
+    return with_masked_zeros(shares, masked) if bool(masked.any()) else shares
+
+
 class Attention(TorchFunctionMode):
     """While it is on, writes down the attention of each call of `scaled_dot_product_attention`; changes no result.
 
@@ -66,8 +74,7 @@ def attention_of(
     if attn_mask is not None:
         is_boolean = attn_mask.dtype == torch.bool
         scores = scores.masked_fill(~attn_mask, -math.inf) if is_boolean else scores + attn_mask
-    masked = masked_scores(scores)
-    return with_masked_zeros(scores.softmax(-1), masked) if bool(masked.any()) else scores.softmax(-1)
+    return with_unseen_marked(scores.softmax(-1), scores)
 
 
 def returns_attention(module: nn.Module) -> bool:
