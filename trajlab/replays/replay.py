@@ -17,8 +17,9 @@ from trajlab import sizes
 from trajlab.errors import BadSetting, MissingData
 from trajlab.replays.calls import Call
 from trajlab.replays.dtypes import as_input
-from trajlab.replays.layers import check_unit_axes, select_layers
+from trajlab.replays.layers import select_layers
 from trajlab.replays.model import Model, build, factory_of, fit, lacks_model, usable_device
+from trajlab.replays.named_axes import check_unit_axes
 from trajlab.replays.probe_files import as_probe
 from trajlab.replays.probe_kinds import PADDING
 from trajlab.replays.replayed import Replayed
