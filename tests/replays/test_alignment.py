@@ -30,7 +30,7 @@ def shapes(group):
 
 
 def shuffled(model, seed=0):
-    """Give the state of a network with all its hidden units in another order."""
+    """Return the state of a network with all its hidden units in another order."""
     weights, buffers = split(model)
     links = chain_of(shapes(weights), shapes(buffers))
     rng = np.random.default_rng(seed)

@@ -79,7 +79,7 @@ def call(*arguments):
 
 
 def by_hand(folder):
-    """Give outputs and the values after the ReLU at each step, by torch alone."""
+    """Return outputs and the values after the ReLU at each step, by torch alone."""
     inputs, targets = torch.load(folder / "probe.pt")
     actual = []
     for step in STEPS:

@@ -16,7 +16,7 @@ from trajlab.statistics.tasks import Coding
 
 
 class Branching(nn.Module):
-    """Two outputs, of which the loss is of the first only; changes its input in place."""
+    """Two outputs: the loss depends on the first alone. The forward pass changes its input in place."""
 
     def __init__(self):
         super().__init__()

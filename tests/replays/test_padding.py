@@ -65,6 +65,8 @@ def test_padding__a_mask_of_another_shape_and_a_network_without_are_refused(batc
     np.savez(tmp_path / "probe.npz", **(batch | {"attention_mask": batch["attention_mask"][:, :3]}))
     with pytest.raises(DamagedData, match="attention_mask has shape"):
         read_probe(tmp_path / "probe.npz")
+    with pytest.raises(BadSetting, match="cannot use the batch as a probe: it holds .*, types. Name its tensors"):
+        as_probe(batch | {"types": batch["labels"]})
     with pytest.raises(BadSetting, match="it takes none"):
         trajlab.replay(
             trajlab.from_arrays({"weight": np.ones((1, 20, 4))}), model=nn.Embedding(20, 4), probe=as_probe(batch)

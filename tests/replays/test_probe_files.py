@@ -92,7 +92,7 @@ WRONG = {
     "twice.npz": (
         {"inputs": INPUTS, "targets": LABELS, "labels": LABELS},
         DamagedData,
-        "it holds inputs, targets, labels, of which several are targets. Keep one",
+        "it holds inputs, targets, labels; several are targets. Keep one",
     ),
     "train.npz": ({"train_inputs": INPUTS}, DamagedData, "it holds train_inputs. Name"),
     "stray.npz": ({"inputs": INPUTS, "train_targets": LABELS}, DamagedData, "it holds inputs, train_targets. Name"),

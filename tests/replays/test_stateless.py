@@ -3,11 +3,11 @@ import pytest
 import torch
 from torch import nn
 
+from trajlab.replays.calls import OutputKey
 from trajlab.replays.forward import Request
 from trajlab.replays.observers.observer import INPUT, Layer
 from trajlab.replays.observers.outputs import Outputs
 from trajlab.replays.stateless import Network, hollow
-from trajlab.replays.trace import OutputKey
 
 OUTPUT = Layer("", (2,), ("unit",), np.dtype(np.float32), {})
 

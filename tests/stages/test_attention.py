@@ -11,6 +11,7 @@ import trajlab
 from trajlab.errors import BadSetting, MissingData
 from trajlab.figures import figure, panels
 from trajlab.replays.observers.attention import COLUMNS, HeadAttention
+from trajlab.replays.observers.output_gradients import OutputGradients
 from trajlab.reports.findings import findings
 from trajlab.stages.attention import attention
 
@@ -105,6 +106,38 @@ def test_attention__of_torchs_own_module(rng):
     assert counted == 12
     for name, heads in zip(("entropy", "largest", "distance", "first", "uniform"), expected, strict=True):
         np.testing.assert_allclose(result[name][0, 0], heads, rtol=1e-4)
+
+
+class Uniform(nn.Module):
+    """Causal attention of equal scores, by a function or by a module."""
+
+    def __init__(self, softmax):
+        super().__init__()
+        self.linear, self.softmax = nn.Linear(4, 4), softmax
+
+    def forward(self, x):
+        scores = 0 * self.linear(x) @ x.transpose(1, 2)
+        seen = torch.ones(scores.shape[1:], dtype=torch.bool).tril()
+        shares = self.softmax(scores.masked_fill(~seen, -torch.inf)[:, None])
+        return (shares @ x[:, None])[:, 0]
+
+
+@pytest.mark.parametrize("softmax", [nn.Softmax(-1), lambda scores: scores.softmax(-1)], ids=["module", "function"])
+def test_attention__masked_keys_of_a_softmax_are_not_seen(rng, softmax):
+    net = nn.Sequential()
+    net.attention = Uniform(softmax)
+    state = {name: value.detach().numpy()[None] for name, value in net.named_parameters()}
+    x = rng.standard_normal((3, 6, 4)).astype(np.float32)
+    result = trajlab.run("attention", trajlab.from_arrays(state), model=net, probe=x).compute()
+    assert result.layer.values.tolist() == ["attention.softmax"] and result.queries.item() == 3 * 5
+    assert result.relative_entropy.item() == pytest.approx(1)
+    assert result.first.item() == pytest.approx(result.uniform.item())
+    layers = trajlab.replay(trajlab.from_arrays(state), model=net, probe=(x, x), layers=["attention.softmax"])
+    gradient = layers.observe(OutputGradients())["attention.softmax"].values[0, :, 0]
+    leaf = torch.full((3, 6, 6), 1 / 6).tril().double()
+    leaf = (leaf / leaf.sum(-1, keepdim=True)).requires_grad_()
+    ((leaf @ torch.tensor(x).double() - torch.tensor(x)) ** 2).mean((1, 2)).sum().backward()
+    np.testing.assert_allclose(gradient, leaf.grad, rtol=1e-4, atol=1e-6)
 
 
 class Causal(nn.Module):

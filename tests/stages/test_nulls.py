@@ -132,7 +132,7 @@ def test_matched_end_null__is_the_correlation_of_independent_features(rng, kind,
 @pytest.mark.parametrize("kind", ENTRIES)
 @pytest.mark.parametrize(("shape", "cases"), [((1, 1, 3, 3), 300), ((8, 4, 3, 3), 300)])
 def test_neighbor_chance__is_passed_by_training_of_random_signs_in_5_percent(rng, kind, shape, cases):
-    """Smooth filters, of which each weight moves on its own: neighbors are similar, as they were at the start."""
+    """Smooth filters whose weights move independently: neighbors are as similar as they were at the start."""
     start = np.ones(shape) + rng.standard_normal((*shape[:2], 1, 1)) + 0.5 * rng.standard_normal(shape)
     moves = 0.7 * ENTRIES[kind](rng, cases, *shape)
     rows = np.concatenate([start[None], start + moves])

@@ -137,7 +137,7 @@ def test_standard_errors__each_stage_with_one_is_simulated():
         _, sample = results(stage)
         reported = {str(name) for name in sample if str(name).endswith(("_se", "_low", "_high"))}
         described = {f"{name}_se" for of, name in ERRORS if of == stage}
-        described -= {"weight_flip_rate_se"}  # of weights, all of which this run holds
+        described -= {"weight_flip_rate_se"}  # of weights, which this run holds in full
         described -= {f"{name}_se" for name in AVERAGED}
         described |= {f"{name}{end}" for of, name in INTERVALS if of == stage for end in ("_low", "_high")}
         assert reported == described | {f"total_{name}" for name in described}
@@ -327,7 +327,7 @@ def test_standard_errors__of_shares_of_components_of_the_network_cover_the_truth
 
 
 def singles() -> tuple[dict[str, xr.DataArray], dict[str, xr.DataArray]]:
-    """Return two runs of a tensor of seven entries, of which one was recorded, and one that is there as a whole."""
+    """Return two runs: a tensor of seven entries, one of them recorded, and a tensor recorded in full."""
     rng = np.random.default_rng(6)
     runs = []
     for _ in range(2):

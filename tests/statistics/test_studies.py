@@ -26,7 +26,7 @@ def runs(*names, **facts):
 
 @pytest.fixture
 def restarts():
-    """Eight runs, six of which went on from the start of a plain one, which they name."""
+    """Eight runs: two plain ones, and six that went on from the start of a plain one and name it as their parent."""
     variants = ["control", "control", "flipped", "flipped", "moved", "moved", "plain", "plain"]
     parents = ["" if variant == "plain" else f"plain-{i % 2}" for i, variant in enumerate(variants)]
     steps = ["0" if parent else "" for parent in parents]

@@ -64,6 +64,7 @@ def test_settled__floats_that_sum_to_one_over_the_classes_are_their_probabilitie
     assert settled(Task("", shape[3 - axis]), coding, shape, shape, 3 - axis) == "mse"
     assert settled(Task("mse", 3), coding, shape, shape, axis) == "mse"
     assert task_for(shape, axis, targets, "cross_entropy") == Task("soft_cross_entropy", 3)
+    assert task_for(shape, axis, targets, "soft_cross_entropy") == Task("soft_cross_entropy", 3)
     for other in (targets * 1.01, np.where(targets == targets.max(), -targets, targets), targets * np.nan):
         assert coding_of(other).simplex == ()
     assert coding_of(np.eye(3)[[0, 2]]).simplex == (1,) and coding_of(np.eye(3, dtype=int)).simplex == ()

@@ -171,7 +171,7 @@ def aligned_table(
 def orders_at(
     chain: Chain, ours: Mapping[str, xr.DataArray], theirs: Mapping[str, xr.DataArray], step: int, their_step: int
 ) -> Any:
-    """Align two runs, each at a step of its own, lazily; asked for again, it is the same task."""
+    """Align two runs, each at a step of its own, lazily; the same call returns the same task."""
     return delayed(align)(chain, state_at(ours, step), state_at(theirs, their_step))
 
 

@@ -11,7 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 
 def with_masked_zeros(shares: torch.Tensor, masked: torch.Tensor) -> torch.Tensor:
-    """Return shares in which those of masked keys are −0.0, which a softmax never gives and no sum or mean sees.
+    """Return shares with −0.0 for masked keys, which a softmax never returns and no sum or mean sees.
 
     Observers thereby tell keys that a query does not see from those that it hardly looks at. Of a query that sees no
     key all are −0.0, whatever the softmax made of it.
@@ -22,6 +22,14 @@ def with_masked_zeros(shares: torch.Tensor, masked: torch.Tensor) -> torch.Tenso
 def masked_scores(scores: torch.Tensor) -> torch.Tensor:
     """Return which scores are masked: −∞, or nearly the smallest number of their type, as transformers adds it."""
     return scores <= torch.finfo(scores.dtype).min / 2
+
+
+def with_unseen_marked(shares: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+    """Return the softmax of scores with −0.0 for the masked ones, see `with_masked_zeros`."""
+    if not scores.is_floating_point() or scores.shape != shares.shape:
+        return shares
+    masked = masked_scores(scores)
+    return with_masked_zeros(shares, masked) if bool(masked.any()) else shares
 
 
 class Attention(TorchFunctionMode):
@@ -66,8 +74,7 @@ def attention_of(
     if attn_mask is not None:
         is_boolean = attn_mask.dtype == torch.bool
         scores = scores.masked_fill(~attn_mask, -math.inf) if is_boolean else scores + attn_mask
-    masked = masked_scores(scores)
-    return with_masked_zeros(scores.softmax(-1), masked) if bool(masked.any()) else scores.softmax(-1)
+    return with_unseen_marked(scores.softmax(-1), scores)
 
 
 def returns_attention(module: nn.Module) -> bool:

@@ -13,7 +13,7 @@ from trajlab.replays.probe_samples import first_of_each_class
 from trajlab.scan.graph import delayed
 
 CLASSES = 3
-"""Samples that are chosen if none are named, each of another class as far as there are so many."""
+"""Samples that are chosen if none are named, each of another class as long as there is one."""
 
 EXAMPLES = 8
 """Images that are kept of each sample to look at: itself, and its first copies."""
@@ -72,8 +72,8 @@ def augmented(probe: xr.Dataset, samples: Sequence[int], copies: int, seed: int)
     inputs, count = probe["inputs"], probe["inputs"].shape[0]
     if inputs.ndim != 4 or inputs.dtype.kind != "f" or not 1 <= inputs.shape[1] <= 4:
         raise BadSetting(
-            "images to augment were asked for, (sample, channel, y, x) of floats with 1 to 4 channels; the inputs are "
-            f"{inputs.dtype} of shape {list(inputs.shape)}. Only images can be augmented."
+            f"cannot augment inputs of type {inputs.dtype} and shape {list(inputs.shape)}: choose images, (sample, "
+            "channel, y, x) of floats with 1 to 4 channels"
         )
     if copies < 2:
         raise BadSetting(f"cannot augment with copies={copies}: correlations need at least 2")
@@ -82,8 +82,7 @@ def augmented(probe: xr.Dataset, samples: Sequence[int], copies: int, seed: int)
     missing = [sample for sample in samples if not 0 <= sample < count]
     if missing or len(set(samples)) != len(samples):
         raise BadSetting(
-            f"samples {', '.join(map(str, samples))} were asked for; the probe has 0 to {count - 1}, each to be named "
-            "once. Choose among these."
+            f"cannot augment samples {', '.join(map(str, samples))}: the probe has 0 to {count - 1}; name each once"
         )
     originals = len(samples) or min(CLASSES, count)
     targets = probe["targets"].data if "targets" in probe and probe["targets"].ndim == 1 else None

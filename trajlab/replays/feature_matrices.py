@@ -61,7 +61,7 @@ def units_slice(units: Mapping[str, int], layer: str) -> slice:
 
 
 def chosen_steps(array: xr.DataArray, max_steps: int, matrix_steps: Sequence[int]) -> tuple[list[int], list[int]]:
-    """Return the positions of evenly spaced steps together with some that are asked for, and those of the latter."""
+    """Return the positions of evenly spaced steps and of the matrix steps together, and those of the matrix steps."""
     kept = sorted({position_of(array.rename("the layers"), step) for step in matrix_steps})
     return sorted({*shown_steps(array, (), max_steps), *kept}), kept
 

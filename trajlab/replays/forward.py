@@ -12,15 +12,15 @@ import torch
 from torch import nn
 
 from trajlab.errors import BadSetting, TrajlabError
-from trajlab.replays.attention import masked_scores, with_masked_zeros
+from trajlab.replays.attention import with_unseen_marked
+from trajlab.replays.calls import OutputKey
 from trajlab.replays.dtypes import Arrays, as_array, as_input
 from trajlab.replays.function_calls import FunctionCalls
-from trajlab.replays.hooks import hooked
+from trajlab.replays.hooks import first_tensor, hooked
 from trajlab.replays.nonlinearities import Nonlinearity
 from trajlab.replays.objectives import value_of
 from trajlab.replays.observe import Watch
 from trajlab.replays.observers.observer import INPUT, Batch, Layer, Objective, Observer
-from trajlab.replays.trace import OutputKey
 from trajlab.statistics.tasks import Coding
 
 EMPTY: Mapping[str, np.ndarray] = {}
@@ -168,10 +168,8 @@ class Pass:
     def _hear_function(
         self, path: str, number: int, function: Nonlinearity, arguments: Any, tensor: torch.Tensor
     ) -> None:
-        if function.kind == "Softmax" and isinstance(arguments, torch.Tensor) and arguments.shape == tensor.shape:
-            masked = masked_scores(arguments)
-            tensor = with_masked_zeros(tensor, masked) if bool(masked.any()) else tensor
-        self._hear_tensor(OutputKey(path, number, function=function.name), None, tensor)
+        scores = arguments if function.kind == "Softmax" and isinstance(arguments, torch.Tensor) else None
+        self._hear_tensor(OutputKey(path, number, function=function.name), None, tensor, scores)
 
     def found(self) -> list[list[np.ndarray]]:
         """Return what each observer found."""
@@ -198,8 +196,9 @@ class Pass:
         self.calls[path] += 1
         if not path and tensors:
             self.output = tensors[0]
+        scores = first_tensor(inputs) if isinstance(module, nn.Softmax) else None
         for index, tensor in enumerate([*tensors, *maps]):
-            self._hear_tensor(OutputKey(path, number, index), module, tensor)
+            self._hear_tensor(OutputKey(path, number, index), module, tensor, scores)
 
     def _output(self, objective: Objective, name: str) -> torch.Tensor:
         """Return what an objective is about: the outputs of units of a layer, else those of the network."""
@@ -208,7 +207,10 @@ class Pass:
             raise BadSetting(f"cannot observe {name or 'the network'}: it has no output tensor; choose another layer")
         return target
 
-    def _hear_tensor(self, key: OutputKey, module: nn.Module | None, tensor: torch.Tensor) -> None:
+    def _hear_tensor(
+        self, key: OutputKey, module: nn.Module | None, tensor: torch.Tensor, scores: torch.Tensor | None = None
+    ) -> None:
+        """Give an output to the observers that want it; that of a softmax with its scores, for the masked ones."""
         if key in self.targets:
             layer = self.targets[key]
             self._check(key, tensor, layer.shape)
@@ -219,7 +221,7 @@ class Pass:
         shape = (self.size, *self.wanted[key][0][0].layers[self.wanted[key][0][1]].shape)
         self._check(key, tensor, shape[1:])
         self.filled[key] += self.size
-        values = as_array(tensor).reshape(shape)
+        values = as_array(tensor if scores is None else with_unseen_marked(tensor, scores)).reshape(shape)
         parameters = self._parameters(key.path, module)
         for watch, position in self.wanted[key]:
             if watch.observer.objective is None:

@@ -7,10 +7,11 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from trajlab.errors import BadSetting
+from trajlab.replays.calls import Call, OutputKey
 from trajlab.replays.dtypes import array_type
+from trajlab.replays.named_axes import axis_named
 from trajlab.replays.observers.constants import RECTIFIERS
 from trajlab.replays.observers.observer import Layer
-from trajlab.replays.trace import Call, OutputKey
 from trajlab.runs.tensors import SPATIAL
 from trajlab.statistics.logits import ENDS_IN
 
@@ -49,12 +50,13 @@ def select_layers(calls: Sequence[Call], patterns: Sequence[str] | None, of: str
         maps = [call for call in calls if is_attention_map(call)]
         computed = {call.key.path for call in maps}
         attention = [call for call in calls if call.is_attention and call.shape and call.key.path not in computed]
+        attending = {call.key for call in (*attention, *maps)}
         elementwise = [call for call in usable if call.is_activation]
         nonlinear = {call.key for call in (*elementwise, *attention, *(call for call in calls if call.is_softmax))}
         kinds = {
             "activations": activations or units[:-1],
             "nonlinearities": [call for call in calls if call.key in nonlinear],
-            "attention": [call for call in calls if call.key in {found.key for found in (*attention, *maps)}],
+            "attention": [call for call in calls if call.key in attending],
             "convolutions": [call for call in usable if call.is_convolution],
             "units": units,
             "modules": [call for call in usable if call.module is not None],
@@ -150,66 +152,6 @@ def layer_of(call: Call, calls: Sequence[Call], unit_axis: Sequence[str] = ()) -
     is_map = call.is_attention or is_attention_map(call)
     dims = ("unit", "query", "key") if is_map else (*positions, "unit", *spatial)
     return Layer(call.key.name, call.shape, dims, array_type(call.dtype), attrs, call.input_shape)
-
-
-def axis_named(call: Call, unit_axis: Sequence[str]) -> int | None:
-    """Return the axis over units, in the shape for one sample, that the caller names for an output; None if none.
-
-    Parameters
-    ----------
-    call
-        The output.
-    unit_axis
-        Axes of the output of several samples, as in torch, such as "-1" for all layers or "relu*=1" for some; the
-        last that fits holds.
-
-    Raises
-    ------
-    BadSetting
-        One is no number, or no axis of the output.
-    """
-    axis = None
-    for entry in unit_axis:
-        pattern, _, number = str(entry).rpartition("=")
-        if not re.fullmatch(r"[+-]?\d+", number.strip()):
-            raise BadSetting(f"cannot use unit axis {entry!r}: write AXIS or LAYER=AXIS, such as -1 or relu=1")
-        fits = fnmatchcase(call.key.whole, pattern) or fnmatchcase(call.key.name, pattern)
-        if not _takes_axis(call) or not (fits if pattern else call.is_called):
-            continue
-        size = call.ndim
-        wanted = int(number) + (size if int(number) < 0 else 0)
-        axis = wanted - (size - len(call.shape))
-        if not 0 <= axis < len(call.shape):
-            if pattern:
-                raise BadSetting(
-                    f"cannot use unit axis {entry!r}: the output of {call.key.name} has {size} axes with that over the "
-                    f"samples first; choose 1 to {size - 1}, or -1 to {1 - size}"
-                )
-            axis = None
-    return axis
-
-
-def check_unit_axes(calls: Sequence[Call], unit_axis: Sequence[str]) -> None:
-    """Check that each axis that is named for some layers is that of an output of the network.
-
-    Raises
-    ------
-    BadSetting
-        It names no layer.
-    """
-    layers = {name: None for call in calls if _takes_axis(call) for name in (call.key.whole, call.key.name)}
-    for entry in unit_axis:
-        pattern = str(entry).rpartition("=")[0]
-        if pattern and not any(fnmatchcase(name, pattern) for name in layers):
-            close = difflib.get_close_matches(pattern, layers, 3, 0.4)
-            way_out = (
-                f"did you mean {', '.join(close)}?" if close else f"the layers are {', '.join(filter(None, layers))}"
-            )
-            raise BadSetting(f"cannot use unit axis {entry!r}: no layer is called {pattern!r}; {way_out}")
-
-
-def _takes_axis(call: Call) -> bool:
-    return bool(call.shape) and not call.is_attention
 
 
 def _usual_axis(call: Call) -> int:

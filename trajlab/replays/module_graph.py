@@ -10,13 +10,14 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from trajlab.replays.calls import OutputKey, shape_for_one
 from trajlab.replays.dtypes import as_input
 from trajlab.replays.hooks import first_tensor, tensors_in
 from trajlab.replays.model import Model, build, fit
 from trajlab.replays.observers.observer import INPUT
 from trajlab.replays.replay import TRIAL_SAMPLES, probe_parts
 from trajlab.replays.torch_settings import settings
-from trajlab.replays.trace import OutputKey, output_of, shape_for_one
+from trajlab.replays.trace import output_of
 from trajlab.runs.trajectory import Trajectory
 
 OUTPUT = "output"

@@ -46,8 +46,9 @@ SIGN_TESTS = {"gt": True, "ge": True, "greater": True, "greater_equal": True, "l
 CASTS = ("to", "type", "type_as", "float", "double", "half", "bfloat16", "clone", "contiguous")
 """Functions behind which a selection of entries is still the same."""
 
+PRODUCTS = ("mul", "rmul", "multiply")
 INVERSES = ("logical_not", "bitwise_not", "invert")
-SELECTIONS = ("where", "mul", "rmul", "imul", "multiply", "masked_fill", "setitem")
+SELECTIONS = ("where", *PRODUCTS, "imul", "masked_fill", "setitem")
 """Functions that rectify a tensor if they take the signs of its own entries."""
 
 GATES = ("ReLU", "GELU", "SiLU", "Mish")
@@ -147,7 +148,7 @@ def nonlinearity_of(
 
 
 def signs_of(
-    function: Callable, args: Sequence[Any], is_zeros: Callable[[Any], bool], known: Callable[[Any], Signs | None]
+    function: Callable, args: Sequence[Any], is_zeros: Callable[[Any], bool], earlier: Callable[[Any], Signs | None]
 ) -> Signs | None:
     """Return which entries of a tensor the output of a call selects by their sign, None if it does not.
 
@@ -157,18 +158,18 @@ def signs_of(
         The call.
     is_zeros
         Tells tensors that were made as zeros.
-    known
+    earlier
         Returns the same of earlier outputs.
     """
     name = function_name(function)
     if name in SIGN_TESTS and len(args) == 2 and isinstance(args[0], torch.Tensor):
         return Signs(ref(args[0]), SIGN_TESTS[name]) if _is_zero(args[1]) or is_zeros(args[1]) else None
-    signs = known(args[0]) if args and name in (*CASTS, *INVERSES) else None
+    signs = earlier(args[0]) if args and name in (*CASTS, *INVERSES) else None
     return signs._replace(positive=not signs.positive) if signs and name in INVERSES else signs
 
 
 def selection_of(
-    function: Callable, args: Sequence[Any], is_zeros: Callable[[Any], bool], known: Callable[[Any], Signs | None]
+    function: Callable, args: Sequence[Any], is_zeros: Callable[[Any], bool], earlier: Callable[[Any], Signs | None]
 ) -> tuple[Nonlinearity | None, bool]:
     """Return the rectifier that a call computes by the signs of a tensor: `x * (x > 0)`, `torch.where(x > 0, x, 0)`, ….
 
@@ -178,7 +179,7 @@ def selection_of(
     name = function_name(function)
     if name not in SELECTIONS or len(args) < 2:
         return None, False
-    chosen = next(((signs, signs.of()) for value in args[:3] if (signs := known(value)) is not None), None)
+    chosen = next(((signs, signs.of()) for value in args[:3] if (signs := earlier(value)) is not None), None)
     if chosen is None or not any(value is chosen[1] for value in args[:3]) or not chosen[1].is_floating_point():
         return None, False
 
@@ -187,12 +188,12 @@ def selection_of(
 
     (signs, tensor), fits = chosen, False
     if name == "where" and len(args) == 3:
-        kept, other = (args[1:] if known(args[0]) else (args[0], args[2]))[:: 1 if signs.positive else -1]
+        kept, other = (args[1:] if earlier(args[0]) else (args[0], args[2]))[:: 1 if signs.positive else -1]
         fits = kept is tensor and is_zero(other)
     elif name in ("masked_fill", "setitem") and len(args) == 3:
         fits = args[0] is tensor and not signs.positive and is_zero(args[2])
     elif len(args) == 2:
-        fits = signs.positive and any(known(value) is None and value is tensor for value in args)
+        fits = signs.positive and any(earlier(value) is None and value is tensor for value in args)
     return (Nonlinearity(ALIASES.get(name, name), "ReLU") if fits else None), True
 
 
@@ -206,7 +207,7 @@ def product_of(function: Callable, args: Sequence[Any], kind_of: Callable[[Any],
     kind_of
         Returns the kind of the activation that a tensor is the output of; empty for other tensors.
     """
-    if function_name(function) not in ("mul", "rmul", "multiply") or len(args) < 2:
+    if function_name(function) not in PRODUCTS or len(args) < 2:
         return None
     left, right = args[:2]
     if not all(isinstance(value, torch.Tensor) for value in (left, right)) or left.shape != right.shape:

@@ -54,7 +54,7 @@ def value_of(
             "Recorder(probe=(inputs, targets))"
         )
     output = output[:, None] if output.ndim == 1 else output
-    task, axis = _task(output, targets, objective.task)
+    task, axis = _task(output, targets, coding, objective.task)
     kind = settled(task, coding, tuple(targets.shape), tuple(output.shape), axis)
     if kind not in (CROSS_ENTROPY, BINARY) and objective.kind != "loss":
         raise BadSetting(
@@ -81,11 +81,14 @@ def _logits_of(probabilities: torch.Tensor, kind: str) -> torch.Tensor:
     return log if kind in (CROSS_ENTROPY, SOFT) else log - (1 - probabilities).clamp(min=tiny).log()
 
 
-def _task(output: torch.Tensor, targets: torch.Tensor, asked: str) -> tuple[Task, int]:
-    """Return the task, and the axis of the outputs over the classes: the last, or in maps that of the channels."""
+def _task(output: torch.Tensor, targets: torch.Tensor, coding: Coding, asked: str) -> tuple[Task, int]:
+    """Return the task, and the axis of the outputs over the classes: the last, or in maps that of the channels.
+
+    Targets that are probabilities sum to one over the classes, which tells the axis.
+    """
     axes = (1, -1) if output.ndim > 2 and output.shape[1] == 1 else (-1, 1) if output.ndim > 2 else (-1,)
     errors = []
-    for axis in axes:
+    for axis in sorted(axes, key=lambda axis: axis % output.ndim not in coding.simplex):
         try:
             return task_for(tuple(output.shape), axis % output.ndim, targets, asked), axis
         except BadSetting as error:

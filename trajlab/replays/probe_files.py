@@ -53,7 +53,10 @@ def as_probe(probe: Any) -> xr.Dataset:
     if isinstance(probe, xr.Dataset):
         return probe
     if isinstance(probe, Mapping) and {"input_ids", "pixel_values"} & set(probe):
-        return _named(probe)
+        try:
+            return _named(probe)
+        except BadSetting as error:
+            raise BadSetting(f"cannot use the batch as a probe: {error}") from error
     if isinstance(probe, Mapping):
         return _dataset(*_recorded({kind: _tensors(parts) for kind, parts in probe.items()}))
     parts = probe if isinstance(probe, tuple | list) else (probe,)
@@ -71,9 +74,9 @@ def read_probe(path: str | Path) -> xr.Dataset:
     path
         A .safetensors or .npz file with `inputs` and perhaps `targets`, and for other kinds `train_inputs`,
         `train_targets` and so on, as a run's own probe.safetensors, or `input_ids`, `labels` and `attention_mask`, as
-        transformers calls them; `mask`, `masks` or `mask_inputs` are masks of what
-        the examples show, (sample, y, x). Or an .npy file of inputs, or a PyTorch file of a tensor, a pair of tensors,
-        or a dict of these names. A path or a URL.
+        transformers calls them; `mask`, `masks` or `mask_inputs` are masks of what the examples show, (sample, y, x).
+        Or an .npy file of inputs, or a PyTorch file of a tensor, a pair of tensors, or a dict of these names. A path or
+        a URL.
 
     Raises
     ------
@@ -103,7 +106,7 @@ def _named(tensors: Mapping[Any, Any]) -> xr.Dataset:
     terms = [MASKS.get(str(name), NAMES.get(str(name), str(name))) for name in tensors]
     if len(set(terms)) < len(terms):
         repeated = next(term for term in terms if terms.count(term) > 1)
-        raise BadSetting(f"it holds {names}, of which several are {repeated}. Keep one of them.")
+        raise BadSetting(f"it holds {names}; several are {repeated}. Keep one of them.")
     tensors = dict(zip(terms, tensors.values(), strict=True))
     padding = tensors.pop(PADDING, None)
     kinds = [name.removesuffix("inputs") for name in tensors if name.endswith("inputs")]

@@ -18,7 +18,7 @@ MASK = "mask"
 """Kind of a probe that is no input: masks of what its examples show."""
 
 PADDING = "attention_mask"
-"""Name in a probe of which positions of its examples are no padding, (sample, position), as transformers takes it."""
+"""Name in a probe of the mask that is 0 at padding, (sample, position), as transformers takes it."""
 
 MADE = ("uniform", "gaussian", "shuffled")
 """What can be made of any examples: see `probe_of`."""

@@ -22,8 +22,8 @@ def select_samples(probe: xr.Dataset, samples: Sequence[int], most: int) -> da.A
     samples
         The positions, if they are known.
     most
-        Else so many at most: the first of each class, in the order of the classes, then the first of the others.
-        Where targets are no labels, one for each sample, the first ones.
+        Largest number of samples otherwise: the first of each class, in the order of the classes, then the first of
+        the others. Where targets are no labels, one for each sample, the first ones.
 
     Raises
     ------

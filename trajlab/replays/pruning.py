@@ -8,7 +8,7 @@ import numpy as np
 from trajlab.errors import BadSetting, MissingData
 from trajlab.replays.observers.activity import Activity
 from trajlab.replays.replay import activations, replay
-from trajlab.replays.stateless import matching
+from trajlab.replays.stateless import check_prunable, matching
 from trajlab.runs.tensors import Series, Tensors, attributes_of
 from trajlab.runs.trajectory import Trajectory
 from trajlab.scan.scan import position_of
@@ -109,12 +109,8 @@ def mask_of(original: Trajectory, pruned: Trajectory) -> dict[str, np.ndarray]:
 
 def _matching(trajectory: Trajectory, patterns: Sequence[str]) -> list[str]:
     names = list(trajectory.weights)
-    chosen: set[str] = set()
-    for pattern in patterns:
-        fitting = matching(names, [pattern])
-        if not fitting:
-            raise BadSetting(f"cannot prune {pattern!r}: the parameters are {', '.join(names)}; choose among these")
-        chosen |= fitting
+    check_prunable(names, patterns)
+    chosen = matching(names, patterns)
     return [name for name in names if name in chosen] if patterns else names
 
 

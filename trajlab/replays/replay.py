@@ -9,20 +9,23 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
+import xarray as xr
 from dask.base import tokenize
 from torch import nn
 
 from trajlab import sizes
 from trajlab.errors import BadSetting, MissingData
+from trajlab.replays.calls import Call
 from trajlab.replays.dtypes import as_input
-from trajlab.replays.layers import check_unit_axes, select_layers
+from trajlab.replays.layers import select_layers
 from trajlab.replays.model import Model, build, factory_of, fit, lacks_model, usable_device
+from trajlab.replays.named_axes import check_unit_axes
 from trajlab.replays.probe_files import as_probe
 from trajlab.replays.probe_kinds import PADDING
 from trajlab.replays.replayed import Replayed
-from trajlab.replays.stateless import Network, hollow, matching, untouched
+from trajlab.replays.stateless import Network, check_prunable, hollow, untouched
 from trajlab.replays.tasks import Passes
-from trajlab.replays.trace import Call, Trial, trial
+from trajlab.replays.trace import Trial, trial
 from trajlab.runs.tensors import Series, common_steps
 from trajlab.runs.trajectory import Trajectory
 from trajlab.statistics.next_tokens import with_next_tokens
@@ -114,6 +117,7 @@ def replay(
     Frozen({'step': 2, 'sample': 5, 'unit': 3})
     """
     device = usable_device(trajectory.device if device is None else device)
+    probe = None if probe is None else as_probe(probe)
     inputs, targets, own_steps, sha256 = probe_parts(trajectory, probe)
     shape = inputs.shape[1:] if own_steps is None else inputs.shape[2:]
     samples = inputs.shape[0] if own_steps is None else inputs.shape[1]
@@ -123,24 +127,15 @@ def replay(
     zeros = np.zeros((min(TRIAL_SAMPLES, samples), *shape), inputs.dtype)
     built, homes, tried = _tried(trajectory, model, identity, zeros, device, trials)
     calls = tried.calls
-    for pattern in prune_only:
-        if not matching(homes, [pattern]):
-            raise BadSetting(f"cannot prune {pattern!r}: the parameters are {', '.join(homes)}; choose among these")
+    check_prunable(list(homes), prune_only)
     chosen = select_layers(calls, [layers] if isinstance(layers, str) else layers, of)
     attention = {call.key.path for call in chosen if call.is_attention}
     ends_in = next((call.ends_in for call in calls if call.ends_in), "")
+    padding = _padding(trajectory.probe if probe is None else probe, built)
     network = Network(
-        built,
-        tuple(homes),
-        _batch(calls),
-        device,
-        tuple(sorted(attention)),
-        prune,
-        prune_relative,
-        tuple(prune_only),
-        ends_in,
-    )
-    network.padding = padding = _padding(trajectory.probe if probe is None else probe, built)
+        built, tuple(homes), _batch(calls), device, tuple(sorted(attention)), prune, prune_relative, tuple(prune_only),
+        ends_in, padding,
+    )  # fmt: skip
     recorded = trajectory.weights.series | trajectory.buffers.series
     lives = [recorded[home] for home in homes.values()]
     steps = _shared_steps(trajectory, lives, own_steps)
@@ -219,7 +214,7 @@ def probe_parts(trajectory: Trajectory, probe: Any) -> tuple[Any, Any, np.ndarra
     return inputs.data, None if targets is None else targets.data, steps, str(probe.attrs.get("sha256", ""))
 
 
-def _padding(probe: Any, model: nn.Module) -> np.ndarray | None:
+def _padding(probe: xr.Dataset, model: nn.Module) -> np.ndarray | None:
     """Return the mask of padding of a probe, None if it has none.
 
     Raises
@@ -227,7 +222,6 @@ def _padding(probe: Any, model: nn.Module) -> np.ndarray | None:
     BadSetting
         The network takes no mask.
     """
-    probe = as_probe(probe)
     if PADDING not in probe:
         return None
     parameters = inspect.signature(model.forward).parameters.values()

@@ -5,13 +5,13 @@ from collections.abc import Iterator, Sequence
 import xarray as xr
 
 from trajlab.errors import BadSetting
+from trajlab.replays.calls import Call
 from trajlab.replays.forward import Request
 from trajlab.replays.layers import layer_of, select_layers
 from trajlab.replays.observe import assembled
 from trajlab.replays.observers.observer import Layer, Observable, Observer
 from trajlab.replays.observers.outputs import Outputs
 from trajlab.replays.tasks import Passes
-from trajlab.replays.trace import Call
 
 
 class Replayed(Observable):

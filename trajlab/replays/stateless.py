@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from trajlab.errors import BadSetting
 from trajlab.replays.forward import Pass, Request
 from trajlab.replays.probe_kinds import PADDING
 from trajlab.replays.torch_settings import alone
@@ -123,6 +124,21 @@ def matching(parameters: Iterable[str], patterns: Sequence[str]) -> set[str]:
         for name in parameters
         if any(fnmatchcase(each, pattern) for each in (name, module_of(name)) for pattern in patterns)
     }
+
+
+def check_prunable(parameters: Sequence[str], patterns: Sequence[str]) -> None:
+    """Check that each pattern matches a parameter, as `matching` does.
+
+    Raises
+    ------
+    BadSetting
+        One matches none.
+    """
+    for pattern in patterns:
+        if not matching(parameters, [pattern]):
+            raise BadSetting(
+                f"cannot prune {pattern!r}: the parameters are {', '.join(parameters)}; choose among these"
+            )
 
 
 def untouched(model: nn.Module) -> nn.Module:

@@ -99,7 +99,7 @@ class Passes(NamedTuple):
 
 
 class _Table:
-    """A tensor over training, of which the task of each step gets a table or chunk that holds its row."""
+    """A tensor over training; the task of each step gets the table or chunk that holds its row."""
 
     def __init__(self, series: Series, steps: np.ndarray, graph: Graph):
         self._values: Any = series.values

@@ -81,7 +81,7 @@ def standing(sections: list[Section]) -> tuple[list[Told], list[Told]]:
     """Return the findings that stand out, at most `MOST`, and all others; each sentence once.
 
     Those that say that something is broken come first, then the most surprising, at most `MOST_OF_A_SECTION` of a
-    section. Where nothing says what was to be expected, the first of each section follow in the order of the page.
+    section. Where no finding has an expectation, the first of each section follow in the order of the page.
 
     Parameters
     ----------

@@ -103,8 +103,8 @@ def _result(*tables: xr.DataArray, layers: tuple[Layer, ...]) -> xr.Dataset:
     for prefix, over in (("", []), ("total_", ["layer", "head"])):
         queries = sums["queries"].sum(over) if over else sums["queries"]
         for name in MEANS:
-            known = sums[name].notnull()
-            whole = sums["queries"].where(known).sum(over) if over else queries
+            is_known = sums[name].notnull()
+            whole = sums["queries"].where(is_known).sum(over) if over else queries
             result[prefix + name] = (sums[name].sum(over) if over else sums[name]) / whole.where(whole > 0)
         result[f"{prefix}queries"] = queries
         result[f"{prefix}nonfinite"] = sums["nonfinite"].sum(over) if over else sums["nonfinite"]

@@ -38,7 +38,7 @@ _CHANCE = {
     "wasserstein": "sqrt(2/π · c) ∫ sqrt(F(1 − F)), c = (1/n + 1/m)(n + m)/(n + m − 1), F of both rows together",
     "ks": "sqrt(c) times the mean of max|B(F)|, B a Brownian bridge, F of both rows together",
     "js": "root of the mean divergence if the entries of each bin are dealt out anew, less that of its variance",
-    "psi": "mean over the counts to be expected in bins with as many entries of F_{anchor}; about (K − 1)(1/n + 1/m)",
+    "psi": "mean over counts drawn by chance in bins with as many entries of F_{anchor}; about (K − 1)(1/n + 1/m)",
 }
 for _name, _definition in _CHANCE.items():
     MEANINGS[f"{_name}_null"] = Meaning(

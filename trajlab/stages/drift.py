@@ -193,8 +193,8 @@ def _with_resolution(cause: xr.DataArray, sums: xr.Dataset, spacings: np.ndarray
     strides = step.diff("step").reindex(step=step, fill_value=1)
     moved = np.sqrt(sums.previous_l2 / sums.previous_valid / strides).max("step")
     size = np.sqrt(sums.squares / sums.finite).max("step").values
-    known = moved.values[np.isfinite(moved.values) & (moved.values > 0)]
-    update = float(np.median(known)) if len(known) else np.nan
+    updates = moved.values[np.isfinite(moved.values) & (moved.values > 0)]
+    update = float(np.median(updates)) if len(updates) else np.nan
     is_lost = xr.DataArray((spacings / 4 * size > update) & bool(np.isfinite(update)), dims=moved.dims)
     still = cause.sel(cause=["dead_unit", "frozen", "static"])
     lost = still.where(is_lost, 0.0).sum("cause", skipna=False).expand_dims(cause=[LOST], axis=-1)

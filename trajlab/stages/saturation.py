@@ -76,8 +76,8 @@ def saturation(
     -------
     saturated : (step, layer, unit)
         Share of the probe's positions at which a unit is saturated. Rows of layers with fewer units end in NaN. The
-        units of attention weights are heads; a softmax over the units has no units, NaN, nor has a layer of which it is
-        not known which axis runs over them (`--unit-axis` names it).
+        units of attention weights are heads. NaN for a softmax over the units, and for a layer whose axis over the
+        units is unknown (`--unit-axis` names it).
     fraction_saturated : (step, layer)
         The same over all values of a layer; of a softmax, over the groups that sum to 1.
     fraction_low, fraction_high : (step, layer)

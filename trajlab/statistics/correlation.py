@@ -19,7 +19,7 @@ CHANGES = ("cka_start", "cka_end", "matched_end", "matched_end_null", "matched_e
 """Columns of a layer at a step, as `changes` returns them."""
 
 FEWEST = 4
-"""Fewest samples of which the debiased CKA is defined."""
+"""Fewest samples for which the debiased CKA is defined."""
 
 
 class Features(NamedTuple):

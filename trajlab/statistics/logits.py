@@ -12,7 +12,7 @@ _SOFTMAXES = ("Softmax", "Softmax2d", "Softmin")
 PROBABILITIES = {
     CROSS_ENTROPY: _SOFTMAXES, SOFT: _SOFTMAXES, BINARY: ("Sigmoid",), MULTILABEL: ("Sigmoid",),
 }  # fmt: skip
-"""Activations whose outputs are probabilities, by the task. The output of a log-softmax are logits as they are."""
+"""Activations whose outputs are probabilities, by the task. The outputs of a log-softmax are logits already."""
 
 SCALES = ("logits", "probabilities")
 """What outputs may be."""
@@ -33,7 +33,7 @@ def are_probabilities(ends_in: str, task: str, asked: str = "") -> bool:
     Raises
     ------
     BadSetting
-        Another scale is asked for.
+        `asked` is no scale.
 
     Examples
     --------

@@ -74,7 +74,7 @@ def holds_results(folder: Path) -> bool:
 
 
 def conventions(path: Path) -> str:
-    """Return what a Zarr group is of, without its version; empty for other folders.
+    """Return the conventions of a Zarr group, without their version; empty for other folders.
 
     Raises
     ------

@@ -28,8 +28,7 @@ class Meaning(NamedTuple):
     share
         Whether it is a share of a whole, from 0 to 1, which figures and sentences show in per cent.
     nominal
-        Whether its values are class numbers, positions or coordinates of the run's own, of which no mean over runs
-        exists.
+        Whether its values are class numbers, positions or coordinates of the run's own, which have no mean over runs.
     needs
         What must be recorded for it to be known, in words, if it is not known of every run.
     """

@@ -259,8 +259,8 @@ def _of_shares(logits: np.ndarray, shares: np.ndarray) -> np.ndarray:
 def _of_logits(logits: np.ndarray, labels: np.ndarray, task: Task, coding: Coding, confusion: bool) -> np.ndarray:
     """Score logits by a label for each; positive is predicted above 0.
 
-    The classes of a single output are the negative and the positive one; those of several outputs are these, of which
-    the positive labels are counted.
+    The classes of a single output are the negative and the positive one; those of several outputs are these, and
+    their positive labels are counted.
     """
     finite = np.isfinite(logits)
     positive = labels == 1

@@ -11,8 +11,8 @@ SOFT = "soft_cross_entropy"
 """Cross-entropy of classes with a probability for each, as after label smoothing, mixing of images or distillation."""
 
 TASKS = (CROSS_ENTROPY, BINARY, MULTILABEL, MSE)
-"""Losses that can be asked for: cross-entropy of classes, binary cross-entropy of a single logit, the same for each of
-several labels, and mean squared error of values."""
+"""Losses to choose from: cross-entropy of classes, binary cross-entropy of a single logit, the same for each of several
+labels, and mean squared error of values."""
 
 
 class Task(NamedTuple):
@@ -42,7 +42,7 @@ class Task(NamedTuple):
 
 
 class Coding(NamedTuple):
-    """How targets of two values are written, as all of them together tell.
+    """How targets are written, as all of them together tell: labels of two values, and probabilities of classes.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ class Coding(NamedTuple):
 
 
 def coding_of(targets: np.ndarray) -> Coding:
-    """Return how targets of two values are written.
+    """Return how targets are written.
 
     Examples
     --------
@@ -106,14 +106,14 @@ def task_for(output: tuple[int, ...], unit_axis: int, targets: Any, asked: str =
     targets
         The targets, or what has their `shape` and `dtype`.
     asked
-        One of `TASKS` to take instead.
+        One of `TASKS`, or `SOFT`, to take instead.
 
     Raises
     ------
     BadSetting
         The targets fit the outputs in no way, or not as asked.
     """
-    if asked and asked not in TASKS:
+    if asked and asked not in (*TASKS, SOFT):
         raise BadSetting(f"cannot use objective={asked!r}: choose one of {', '.join(TASKS)}")
     shape, dtype = tuple(targets.shape), np.dtype(str(targets.dtype).removeprefix("torch."))
     units = output[unit_axis]
@@ -125,8 +125,9 @@ def task_for(output: tuple[int, ...], unit_axis: int, targets: Any, asked: str =
         BINARY: units == 1 and whole,
         MULTILABEL: units > 1 and shape == output,
         MSE: as_values,
+        SOFT: dtype.kind == "f" and shape == output and units > 1,
     }
-    if asked == CROSS_ENTROPY and units > 1 and shape == output and dtype.kind == "f":
+    if asked == CROSS_ENTROPY and fits[SOFT]:
         return Task(SOFT, units)
     if asked:
         if not fits[asked]:
@@ -158,8 +159,8 @@ def settled(task: Task, coding: Coding, shape: tuple[int, ...], output: tuple[in
     Raises
     ------
     BadSetting
-        A single output has labels of more than two classes, or what are to be probabilities of the classes do not sum
-        to one.
+        A single output has labels of more than two classes, or targets that the caller scores by cross-entropy are
+        floats that do not sum to one over the classes.
     """
     if task.kind == BINARY and coding.largest > 1:
         raise BadSetting(

@@ -9,6 +9,9 @@ import xarray as xr
 
 from trajlab.statistics.wording import number
 
+NETWORK = "network"
+"""Place of what holds for the whole network."""
+
 KINDS = ("none", "spike", "jump", "slope", "spread", "nonfinite")
 """Kinds of changes by their code in results of `change_points`."""
 
@@ -25,7 +28,7 @@ class Unusual(NamedTuple):
     step
         First step of the change.
     place
-        Parameter, metric, or network.
+        Parameter, metric, or `NETWORK`.
     quantity
         One of `WITHIN_A_STEP`.
     kind
@@ -74,7 +77,7 @@ def _order(event: Unusual, width: int) -> tuple:
     certain = event.step + width * (event.kind in ("slope", "spread"))
     is_finite = event.kind != "nonfinite"
     rank = WITHIN_A_STEP.index(event.quantity)
-    return certain, is_finite, rank, event.place == "network", -abs(event.score)
+    return certain, is_finite, rank, event.place == NETWORK, -abs(event.score)
 
 
 def factor_words(event: Unusual) -> str:
@@ -97,7 +100,7 @@ def factor_words(event: Unusual) -> str:
 
 def place_words(event: Unusual) -> str:
     """Name the place of a change."""
-    return "the whole network" if event.place == "network" else f"`{event.place}`"
+    return "the whole network" if event.place == NETWORK else f"`{event.place}`"
 
 
 def quantity_words(event: Unusual) -> str:

@@ -10,7 +10,7 @@ def variation(values):
 
 
 def samples(rng, channels=40, own=0.3, scale=1.0):
-    """Give 24 samples that differ by a scale that all channels have in common, and in each channel by itself."""
+    """Return 24 samples that differ in a scale that all channels share, and in each channel independently."""
     common = np.exp(scale * rng.standard_normal((24, 1)))
     return common * (1 + own * rng.uniform(-1, 1, (24, channels)))
 

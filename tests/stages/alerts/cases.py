@@ -12,7 +12,7 @@ from trajlab.runs.trajectory import Trajectory
 
 
 class Case(NamedTuple):
-    """A run to be trained; `rules` are those of which one at least must fire, and none of a healthy run."""
+    """A run to train; at least one of `rules` must fire, and none in the healthy run beside it."""
 
     sickness: str
     network: Callable[[], nn.Module]

@@ -12,7 +12,7 @@ from trajlab.stages.alerts.rules import all_rules
 
 
 def fired(result, rule):
-    """Give the first steps at which a rule fires, by place."""
+    """Return the first steps at which a rule fires, by place."""
     own = result.where(result.rule_of == rule, drop=True) if "run" not in result.dims else result
     return {
         str(position): int(step)

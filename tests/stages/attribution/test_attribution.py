@@ -215,7 +215,7 @@ def test_attribution__of_one_layer_is_known_by_hand():
 
 
 def test_attribution__grad_cam_is_known_by_hand():
-    """Units a and −a, of which only the first speaks for class 0: the map is where the image is positive."""
+    """Units a and −a: only the first speaks for class 0, so the map is where the image is positive."""
     net = nn.Sequential(
         nn.Conv2d(1, 2, 1, bias=False), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 2, bias=False)
     )
@@ -435,7 +435,7 @@ def test_attribution__takes_snapshots_in_bfloat16(batch, tmp_path):
 
 
 class Tokens(nn.Module):
-    """A transformer of one block, whose attention can be asked for."""
+    """A transformer of one block, which returns its attention on request."""
 
     def __init__(self):
         super().__init__()
@@ -526,6 +526,19 @@ def test_attribution__of_values_there_is_a_loss_under_attack_but_no_accuracy(rng
     assert actual.attrs["layer"] == "0"
     with pytest.raises(BadSetting, match="loss"):
         attribution(run, objective="logit")
+
+
+@pytest.mark.parametrize("objective", ["loss", "cross_entropy"])
+def test_attribution__of_soft_labels_is_that_of_their_cross_entropy(rng, objective):
+    net = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 3))
+    shares = rng.dirichlet(np.ones(3), 6).astype(np.float32)
+    probe = (rng.standard_normal((6, 4)).astype(np.float32), shares)
+    actual = attribution(run_of([net], net, probe), objective=objective, **FAST).compute()
+    x = torch.tensor(probe[0], requires_grad=True)
+    slope = torch.autograd.grad(F.cross_entropy(net(x), torch.tensor(shares), reduction="sum"), x)[0]
+    np.testing.assert_allclose(actual.input_gradient[0], slope, rtol=1e-4, atol=1e-6)
+    moved = F.cross_entropy(net(x + 0.3 * slope.sign()), torch.tensor(shares)).detach()
+    np.testing.assert_allclose(actual.adversarial_loss[0, 1], moved, rtol=1e-4)
 
 
 def test_attribution__without_targets_it_shows_what_units_want(batch):

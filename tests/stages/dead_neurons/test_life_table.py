@@ -19,7 +19,7 @@ def table_of(rows, steps=None):
 
 
 def by_loop(states, steps):
-    """Give the life table of one unit, a list of 0, 1 and NaN, by going along it."""
+    """Compute the life table of one unit, a list of 0, 1 and NaN, step by step."""
     known = [(step, state) for step, state in zip(steps, states, strict=True) if not np.isnan(state)]
     if not known:
         return {}
@@ -52,7 +52,7 @@ def by_loop(states, steps):
 
 
 def survival_by_loop(units, steps):
-    """Give Kaplan and Meier's estimate with late entry, of lives as lists of 0, 1 and NaN."""
+    """Compute the Kaplan–Meier estimate with late entry from lists of 0, 1 and NaN."""
     now, actual, risks = NAN, [], []
     for position in range(len(steps)):
         risk = deaths = 0

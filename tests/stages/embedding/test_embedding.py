@@ -15,7 +15,7 @@ from trajlab.stages.embedding import embedding
 
 
 def served(**layers):
-    """Give a replay of these activations, dims (step, sample, unit) unless they are arrays already."""
+    """Return a replay of these activations, dims (step, sample, unit) unless they are arrays already."""
     arrays = {
         name: values
         if isinstance(values, xr.DataArray)

@@ -14,7 +14,7 @@ ESTIMATES = ("mean", "mean_abs", "l1", "l2", "variance", "rms", "angle_prev")
 
 
 def sampled(population: dict[str, np.ndarray], index: dict[str, tuple[str, np.ndarray]]) -> Trajectory:
-    """Give samples, by name, of the entries of populations, (step, entry) each."""
+    """Return samples of the entries of populations, (step, entry) each, by name."""
     lives = {
         name: Series(np.arange(len(population[of])), population[of][:, at], population[of].shape[1:], at)
         for name, (of, at) in index.items()

@@ -129,8 +129,8 @@ class _Known:
         weight = batch.parameters.get("weight")
         if weight is None:
             raise BadSetting(
-                f"the kernels of {self.layer.name} were asked for; it has no parameter `weight` but "
-                f"{', '.join(batch.parameters) or 'none'}. Leave it out of layers, or fold what its weight is made of."
+                f"cannot read the kernels of {self.layer.name}: it has no parameter `weight` but "
+                f"{', '.join(batch.parameters) or 'none'}; leave it out of layers, or fold what its weight is made of"
             )
         return weight if "stride" in self.layer.attrs else weight.reshape(*weight.shape, *(1,) * _axes(self.layer))
 

@@ -94,7 +94,7 @@ def copy_correlations(values: np.ndarray) -> np.ndarray:
 
 
 def _means(correlations: np.ndarray, same: int) -> tuple[float, float]:
-    """Return the mean correlation and the mean of their sizes, without so many that are of something with itself."""
+    """Return the means of ρ and |ρ|, without the `same` entries that correlate something with itself."""
     count = correlations.size - same
     if not count:
         return np.nan, np.nan

@@ -27,8 +27,8 @@ class ValueDistribution(Observer):
     Parameters
     ----------
     along
-        The dim along which means are taken; a layer without it, or of which it is not known which axis runs over the
-        units, has no variance of these, NaN.
+        The dim along which means are taken. Their variance is NaN for a layer without it, or whose axis over the units
+        is unknown.
     """
 
     small: ClassVar[bool] = False

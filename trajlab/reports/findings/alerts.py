@@ -5,6 +5,7 @@ import xarray as xr
 
 from trajlab.reports.findings.finding import CERTAIN, Finding
 from trajlab.statistics.studies import run_names
+from trajlab.statistics.unusual import NETWORK
 from trajlab.statistics.wording import count, listed
 
 HEADLINES = ("rules_fired",)
@@ -49,7 +50,7 @@ def _fired(result: xr.Dataset, rule: str) -> Finding | None:
     runs = run_names(result)
     at = np.argwhere(first.transpose(..., "check").values == step)[0]
     location = str(result["place_of"].values[checks[at[-1]]])
-    where = "of the whole network" if location == "network" else f"of `{location}`"
+    where = "of the whole network" if location == NETWORK else f"of `{location}`"
     where += f" in run `{runs[at[0]]}`" if runs else ""
     ever = first.notnull()
     more = []

@@ -34,8 +34,8 @@ class Finding(NamedTuple):
     alarm
         Whether something is broken.
     surprise
-        Its distance from what was to be expected, by a null, by other runs or by the run's own past, over the distance
-        from which on it is worth a sentence; `CERTAIN` of what no training does, 0 where nothing was to be expected.
+        Distance of a number from its expectation, in units of the smallest distance worth a sentence. The expectation
+        is a null, other runs, or the run's own past. `CERTAIN` for what no training does, 0 without an expectation.
     """
 
     text: str

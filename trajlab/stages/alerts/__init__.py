@@ -246,7 +246,7 @@ def alerts(
             rtol=unchanged_tensor_rtol,
             rank_measure=rank_collapse_measure,
         ),
-        **gradient_tables(by_name(gradient), early_steps=poor_weight_initialization_steps),
+        **gradient_tables(by_name(gradient), early_steps=poor_weight_initialization_steps, published=published),
         **layer_tables(
             activation if isinstance(activation, Mapping) else by_name(activation),
             tanh=saturated_activation_threshold_tanh,

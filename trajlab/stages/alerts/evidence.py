@@ -9,9 +9,7 @@ import xarray as xr
 from trajlab.replays.observers.activity import COLUMNS, is_flat
 from trajlab.stages.alerts.tables import Key, Tables, count_early
 from trajlab.statistics.metrics import LOSSES, VALIDATION_LOSSES, is_measured, metric_name
-
-NETWORK = "network"
-"""Place of what holds for the whole network."""
+from trajlab.statistics.unusual import NETWORK
 
 
 class Evidence(NamedTuple):

@@ -63,19 +63,21 @@ def weight_tables(weights: Mapping[str, xr.DataArray], *, atol: float, rtol: flo
     return {Key("weight", "moments"): moments, Key("weight", "updates"): updates} | ranks
 
 
-def gradient_tables(gradients: Mapping[str, xr.DataArray], *, early_steps: int) -> Tables:
-    """Return moments of all gradients, and quantiles of those of the first few optimizer steps."""
+def gradient_tables(gradients: Mapping[str, xr.DataArray], *, early_steps: int, published: bool) -> Tables:
+    """Return moments of all gradients, and for published rules quantiles of the first few optimizer steps."""
     if not gradients:
         return {}
-    early = {
-        name: array.isel(step=slice(count_early(array["step"].values, early_steps)))
-        for name, array in gradients.items()
-    }
     moments, _ = scan(Moments(), gradients)
     is_matrix = np.array([len(shape_of(array)) > 1 for array in gradients.values()], bool)
     moments = moments.assign_coords(is_matrix=("parameter", is_matrix))
-    quantiles, _ = scan(Distribution((0.05, 0.95), 2), early, reference=0)
-    return {Key("gradient", "moments"): moments, Key("gradient", "quantiles"): quantiles}
+    tables = {Key("gradient", "moments"): moments}
+    if published:
+        early = {
+            name: array.isel(step=slice(count_early(array["step"].values, early_steps)))
+            for name, array in gradients.items()
+        }
+        tables[Key("gradient", "quantiles")], _ = scan(Distribution((0.05, 0.95), 2), early, reference=0)
+    return tables
 
 
 def layer_tables(activations: Mapping[str, xr.DataArray], *, tanh: Sequence[float], sigmoid: Sequence[float]) -> Tables:

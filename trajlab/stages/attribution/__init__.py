@@ -14,67 +14,14 @@ from trajlab.replays.probe_samples import masks_of, samples_of, select_samples, 
 from trajlab.scan.as_one_task import as_one_task
 from trajlab.stages.attribution.ascent import inputs_by_step, maximal_inputs
 from trajlab.stages.attribution.attributes import check
-from trajlab.stages.attribution.quantities import SLOPES, quantities
+from trajlab.stages.attribution.quantities import MEANINGS, SLOPES, quantities
 from trajlab.stages.attribution.request import Request, input_dims, layer_at, task_asked, units_of
 from trajlab.statistics.logits import ENDS_IN
-from trajlab.statistics.result import Meaning, annotate
+from trajlab.statistics.result import annotate
 from trajlab.statistics.shown_steps import shown_steps
 from trajlab.statistics.tasks import TASKS
 
 OBJECTIVES = ("loss", "logit", "p_logit", "predicted_logit", *TASKS)
-
-_CLASS = "argmax of the outputs, of a single output whether it is above 0; NaN where one is NaN or Inf"
-_IOU = "Σ PQ / Σ((P + Q)/2)², P and Q scaled to sum 1, P |gradient| summed over channels or Grad-CAM"
-_SCALED = "scaled to min 0 and max 1 first"
-MEANINGS = {
-    "sample_index": Meaning("position of the sample in the probe", "1", "counted from 0", nominal=True),
-    "image": Meaning("input", "input", "x"),
-    "target": Meaning("target of the sample", "1", "as recorded", nominal=True),
-    "predicted": Meaning("predicted class", "class", _CLASS, nominal=True),
-    "input_gradient": Meaning(
-        "gradient with respect to the input", "1 / input", "∂objective/∂x, of each sample's own objective"
-    ),
-    "token_gradient": Meaning(
-        "gradient with respect to the tokens", "1", "|∂objective/∂e|₂, e the embedding of the token"
-    ),
-    "grad_cam": Meaning("Grad-CAM", "1", "max(0, Σ_k α_k A_k), α_k the mean over positions of ∂logit/∂A_k"),
-    "activation_map": Meaning("activation of the unit", "1", "A_k of one sample"),
-    "adversarial": Meaning("adversarial input", "input", "x + ε sign(∂loss/∂x)"),
-    "adversarial_predicted": Meaning("predicted class of the adversarial input", "class", _CLASS, nominal=True),
-    "adversarial_accuracy": Meaning(
-        "accuracy under attack", "1", "accuracy on x + ε sign(∂loss/∂x) over the probe", share=True
-    ),
-    "noise_accuracy": Meaning(
-        "accuracy under noise", "1", "accuracy on x + ε s over the probe, s random signs", share=True
-    ),
-    "noise_loss": Meaning("loss under noise", "1", "mean loss on x + ε s, s random signs, over the probe"),
-    "adversarial_loss": Meaning("loss under attack", "1", "mean loss on x + ε sign(∂loss/∂x) over the probe"),
-    "maximum_response": Meaning(
-        "input that maximizes the unit", "input", "argmax of the mean of A_k over |x|₂ = ρ, by gradient ascent"
-    ),
-    "maximum_response_value": Meaning("maximum response of the unit", "1", "mean of A_k at maximum_response"),
-    "top_samples": Meaning(
-        "samples that excite the unit most", "1", "positions in the probe; -1 where a response is NaN", nominal=True
-    ),
-    "top_response": Meaning("responses to the samples that excite the unit most", "1", "mean of A_k, descending"),
-    "attention_iou": Meaning("attention IoU with the mask", "1", f"{_IOU}, {_SCALED}, Q the mask of the sample"),
-    "attention_iou_unscaled": Meaning(
-        "attention IoU of unscaled maps with the mask", "1", f"{_IOU}, Q the mask of the sample"
-    ),
-    "attention_iou_prev": Meaning(
-        "attention IoU with the previous step", "1", f"{_IOU}, {_SCALED}, Q the same at the previous step shown"
-    ),
-    "attention_iou_prev_unscaled": Meaning(
-        "attention IoU of unscaled maps with the previous step", "1", f"{_IOU}, Q the same at the previous step shown"
-    ),
-    "attribute_iou": Meaning(
-        "attention IoU of two outputs", "1", f"{_IOU}, {_SCALED}, Grad-CAM of one output and of another"
-    ),
-    "attribute_iou_group": Meaning(
-        "mean attention IoU of two outputs by group", "1", "mean of attribute_iou over samples by their labels"
-    ),
-    "nonfinite": Meaning("values that are NaN or Inf", "values", "count over outputs and gradients of the samples"),
-}
 
 
 def attribution(

@@ -19,7 +19,7 @@ INPUT_DIMS = {0: (), 1: ("feature",), 2: ("y", "x"), 3: ("channel", "y", "x"), 4
 
 
 class Request(NamedTuple):
-    """Some samples of the probe at some steps, of which attributions are computed.
+    """Samples of the probe, and steps, at which attributions are computed.
 
     Parameters
     ----------

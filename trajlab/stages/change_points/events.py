@@ -1,4 +1,4 @@
-"""Changes of one series: where each begins, of which kind it is, and how large."""
+"""Changes of one series: where each begins, its kind, and its size."""
 
 from typing import NamedTuple
 
@@ -118,17 +118,17 @@ def _outliers(
     positions = np.flatnonzero(is_beyond)
     calm[positions] = level[positions]
     starts = [int(i) for i in positions if not (side[max(0, i - 2) : i] == side[i]).any()]
-    found: list[Change] = []
+    outliers: list[Change] = []
     for start, end in zip(starts, [*starts, len(series)][1:], strict=True):
         beyond = positions[(positions >= start) & (positions < end)]
         peak = int(beyond[np.argmax(abs(deviation[beyond]))])
         onset = start
         while onset > 0 and deviation[onset - 1] * side[start] > NOTICED:
             onset -= 1
-        if found and onset - found[-1].position <= AFTER and abs(deviation[peak]) < abs(found[-1].score):
+        if outliers and onset - outliers[-1].position <= AFTER and abs(deviation[peak]) < abs(outliers[-1].score):
             continue  # the return of a spike, or the aftermath of a jump
-        found.append(_outlier(series, scaled, onset, peak, float(deviation[peak]), float(level[onset])))
-    return found, calm
+        outliers.append(_outlier(series, scaled, onset, peak, float(deviation[peak]), float(level[onset])))
+    return outliers, calm
 
 
 def _outlier(series: np.ndarray, scaled: np.ndarray, start: int, peak: int, deviation: float, level: float) -> Change:
@@ -147,12 +147,12 @@ def _shifts(
     level, slope, spread, limit = shifts(calm, width=width, smallest=smallest, rate=rate)
     table = np.abs(np.nan_to_num(np.stack([level, slope, spread])))
     table[:, [i for at in taken for i in range(max(0, at - width), min(len(series), at + width + 1))]] = 0.0
-    found = []
+    slow = []
     while table.size and table.max() > limit:
         kind, at = np.unravel_index(np.argmax(table), table.shape)
         signed = (level, slope, spread)[kind][at]
         sides = series[max(0, at - width) : at], series[at : at + width]
         code = (JUMP, SLOPE, SPREAD)[kind]
-        found.append(Change(int(at), code, float(signed), *(float(np.median(side)) for side in sides)))
+        slow.append(Change(int(at), code, float(signed), *(float(np.median(side)) for side in sides)))
         table[:, max(0, at - width) : at + width + 1] = 0.0
-    return found
+    return slow

@@ -88,7 +88,7 @@ def _before(values: np.ndarray, window: int) -> np.ndarray:
 
 
 def _medians(rows: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Return the medians of sorted rows of so many values."""
+    """Return the medians of sorted rows, each of its first `counts` values."""
     at = np.arange(len(rows))
     middles = rows[at, np.maximum(counts - 1, 0) // 2], rows[at, np.minimum(counts // 2, rows.shape[1] - 1)]
     return (middles[0] + middles[1]) / 2.0

@@ -7,9 +7,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.statistics.metrics import is_measured
-
-NETWORK = "network"
-"""Place of what holds for the whole network."""
+from trajlab.statistics.unusual import NETWORK
 
 
 class Series(NamedTuple):
@@ -20,7 +18,7 @@ class Series(NamedTuple):
     place
         Parameter, metric, or `NETWORK`.
     quantity
-        What is measured: weight norm, update, gradient norm, metric, or entries that are not finite.
+        What is measured: weight norm, update, gradient norm, or metric.
     steps
         Steps at which it was recorded, (step).
     values

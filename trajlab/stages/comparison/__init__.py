@@ -24,7 +24,7 @@ from trajlab.statistics.units import on_one_probe
 
 Replay = Callable[..., Mapping[str, xr.DataArray]]
 
-_SUFFIXES = dict(zip(MATCHES, ("", "_greedy", "_null", "_null_95", "_units"), strict=False))
+_SUFFIXES = dict(zip(MATCHES[:-1], ("", "_greedy", "_null", "_null_95", "_units"), strict=True))
 
 
 def comparison(

@@ -101,7 +101,7 @@ def _cosine_by_chance(whole: Sums, recorded: xr.Variable, *, total: bool) -> xr.
     recorded
         Number of recorded entries that the displacements were compared at.
     total
-        Whether to return that of all parameters together, each of which moves as far as it did.
+        Whether to return that of all parameters together, where each moves as far as it did.
     """
     if not total:
         return (recorded**-0.5).where(recorded > 0)

@@ -12,11 +12,11 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 
-from trajlab.errors import BadSetting
-from trajlab.replays.observe import layers_in, observe, select
+from trajlab.replays.observe import observe, select
 from trajlab.replays.observers.observer import Observable
 from trajlab.replays.observers.sampled_outputs import SampledOutputs
 from trajlab.scan.graph import delayed
+from trajlab.stages.comparison.layer_pairs import paired_layers
 from trajlab.statistics.correlation import cka, features_of
 from trajlab.statistics.matching import best_match, shuffled_match
 from trajlab.statistics.units import layers_of
@@ -24,9 +24,6 @@ from trajlab.statistics.units import layers_of
 MATCHES = ("best", "greedy", "null", "null_95", "units", "cka")
 """Mean similarity of matched pairs, of pairs matched greedily, and of pairs matched after shuffling: mean and 95 %
 quantile over the shuffles; number of matched pairs; debiased CKA of the means over positions."""
-
-LAST = "last activation"
-"""Name of the pair of the last layers of two networks that share no name of a layer."""
 
 VALUES = 8192
 """Number of values of a unit that are compared, about; of more positions a random subset, the same for all samples."""
@@ -170,61 +167,6 @@ def feature_rows(
         units[label] = [[delayed(_features)(run.sel(step=step).data) for run in two] for step in steps]
         sizes[label] = two[0].sizes["unit"], two[1].sizes["unit"]
     return units, sizes
-
-
-def paired_layers(
-    ours: Mapping[str, xr.DataArray], theirs: Mapping[str, xr.DataArray], layers: Sequence[str] = ()
-) -> dict[str, tuple[str, str]]:
-    """Return which layer of one network is compared with which of another, by the name of the pair.
-
-    Parameters
-    ----------
-    ours, theirs
-        Activations of both.
-    layers
-        Names or patterns of layers of one name, and "A=B" for a layer A of one network and B of the other. By default
-        all of one name, and where there is none, the last of each. Two networks without such layers have no pair.
-
-    Raises
-    ------
-    BadSetting
-        No layer of either network fits.
-    """
-    pairs: dict[str, tuple[str, str]] = {}
-    for text in layers:
-        first, equals, second = text.partition("=")
-        if not equals:
-            here, there = (_names(select(run, [text])) for run in (ours, theirs))
-            pairs |= {name: (name, name) for name in here if name in there}
-            continue
-        here, there = ([_one(run, name) for name in (first, second)] for run in (ours, theirs))
-        if not any((*here, *there)):
-            raise BadSetting(
-                f"cannot compare the layers {text!r}: one network has {', '.join(_names(ours))}, the other "
-                f"{', '.join(_names(theirs))}; name a layer of each"
-            )
-        if here[0] and there[1]:
-            pairs[text] = here[0], there[1]
-        elif here[1] and there[0]:
-            pairs[text] = here[1], there[0]
-    if not layers:
-        here, there = _names(ours), _names(theirs)
-        pairs = {name: (name, name) for name in here if name in there}
-        pairs = pairs or ({LAST: (here[-1], there[-1])} if here and there else {})
-    return pairs
-
-
-def _names(activations: Mapping[str, xr.DataArray]) -> list[str]:
-    return [layer.name for layer in layers_in(activations)]
-
-
-def _one(activations: Mapping[str, xr.DataArray], name: str) -> str:
-    """Return the layer of a name; empty if there is none, or a pattern fits several."""
-    try:
-        names = _names(select(activations, [name]))
-    except BadSetting:
-        return ""
-    return names[0] if len(names) == 1 else ""
 
 
 def feature_table(units: Mapping[str, Sequence[Sequence[Any]]], steps: Sequence[int], **how: Any) -> xr.DataArray:

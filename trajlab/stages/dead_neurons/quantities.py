@@ -78,7 +78,7 @@ def quantities(
 def mortal(layers: Sequence[UnitLayer]) -> list[int]:
     """Return the positions of the layers that enter totals of dead units.
 
-    They are those whose units can be dead, else those of which it is not known, so that the total is not, or else all.
+    They are those whose units can be dead; without any, those that are unknown, so that the total is, too; else all.
     """
     by_answer = {answer: [i for i, layer in enumerate(layers) if layer.can_die is answer] for answer in (True, None)}
     return by_answer[True] or by_answer[None] or list(range(len(layers)))

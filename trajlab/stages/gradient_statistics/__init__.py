@@ -100,7 +100,7 @@ def gradient_statistics(
     zeros, nonfinite : (step, parameter)
         Recorded entries that are exactly zero, and that are NaN or Inf. All else excludes the latter.
     epoch_mean, epoch_max : (parameter, epoch, quantity)
-        Mean and maximum of each of the above over the steps of an epoch.
+        Mean and maximum over the steps of an epoch of each of the above, `angle_average` excepted.
     variance_over_steps : (parameter, epoch)
         Variance of an entry over the steps of an epoch at which it is finite, averaged over the entries; 0 in an epoch
         of one recorded step.

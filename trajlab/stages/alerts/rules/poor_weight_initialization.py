@@ -8,6 +8,12 @@ SIGMAS = 4.0
 """Standard errors by which the loss must have risen."""
 
 
+def _range(variances: np.ndarray) -> np.ndarray:
+    """Return the ratio of the largest to the smallest variance, (layer, step) to (step); NaN for a single layer."""
+    largest, smallest = np.fmax.reduce(variances), np.fmin.reduce(variances)
+    return np.where(np.isfinite(variances).sum(0) > 1, largest / smallest, np.nan)
+
+
 def geometric_variances(early_variances: np.ndarray, *, poor_weight_initialization_threshold: float) -> Verdict:
     """Fire where the variance changes by more than a factor from layer to layer, in the geometric mean.
 
@@ -21,9 +27,8 @@ def geometric_variances(early_variances: np.ndarray, *, poor_weight_initializati
     poor_weight_initialization_threshold
         The factor.
     """
-    largest, smallest = np.fmax.reduce(early_variances), np.fmin.reduce(early_variances)
-    layers = np.isfinite(early_variances).sum(0)
-    ratio = np.where(layers > 1, largest / smallest, np.nan) ** (1.0 / np.maximum(layers - 1, 1))
+    steps_between = np.maximum(np.isfinite(early_variances).sum(0) - 1, 1)
+    ratio = _range(early_variances) ** (1.0 / steps_between)
     return Verdict(ratio, ratio > poor_weight_initialization_threshold)
 
 
@@ -69,8 +74,7 @@ def uneven_variances(published_early_variances: np.ndarray, *, poor_weight_initi
     poor_weight_initialization_threshold
         The factor.
     """
-    largest, smallest = np.fmax.reduce(published_early_variances), np.fmin.reduce(published_early_variances)
-    ratio = np.where(np.isfinite(published_early_variances).sum(0) > 1, largest / smallest, np.nan)
+    ratio = _range(published_early_variances)
     return Verdict(ratio, ratio > poor_weight_initialization_threshold)
 
 

@@ -15,7 +15,7 @@ from trajlab.stages.evaluation import evaluation
 
 
 def outputs(values, *dims):
-    """Give a replay whose network gives these outputs, dims (step, sample, unit) unless said otherwise."""
+    """Return a replay whose network returns these outputs, dims (step, sample, unit) unless said otherwise."""
     values = np.asarray(values, np.float32)
     dims = ("step", *(dims or ("sample", "unit")))
     array = xr.DataArray(values, {"step": np.arange(len(values))}, dims)
@@ -204,7 +204,7 @@ class Tied(nn.Module):
 
 
 def trained(build, inputs, labels, steps=4):
-    """Give state dicts of a network that moves at random, and the same as a run with the inputs as its probe."""
+    """Return state dicts of a network on a random walk, and the same as a run with the inputs as its probe."""
     torch.manual_seed(3)
     net, states = build(), []
     for _ in range(steps):
@@ -222,7 +222,7 @@ def trained(build, inputs, labels, steps=4):
 
 
 def by_hand(build, states, inputs, labels, threshold, relative=False):
-    """Give loss, accuracy and the share of entries pruned, by masking the weights of each step."""
+    """Compute loss, accuracy and the share of entries pruned, by masking the weights of each step."""
     rows = []
     for state in states:
         net, below, entries = build(), 0, 0
@@ -314,7 +314,7 @@ def test_evaluation__pruning_leaves_what_is_not_small():
 
 def test_evaluation__tells_how_much_can_be_pruned():
     """Of thresholds whose shares are known: a point less is tolerated, what lies beyond the first fall is not."""
-    from trajlab.stages.evaluation import _prunable
+    from trajlab.stages.evaluation.quantities import _prunable
 
     accuracy = xr.DataArray([0.9, 0.9, 0.9, np.nan], dims="step")
     share = xr.DataArray([[0.1, 0.3, 0.6]] * 4, dims=("step", "threshold"))
