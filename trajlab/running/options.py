@@ -131,7 +131,7 @@ READING_OPTIONS: dict[str, Any] = get_type_hints(Reading, include_extras=True)
 
 
 def with_reading_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Replace the parameter `reading` of a command by the options of Reading; the command receives their values in it."""
+    """Replace the parameter `reading` of a command by the options of Reading, whose values it receives there."""
     parameters: list[inspect.Parameter] = []
     for name, parameter in inspect.signature(command).parameters.items():
         options = READING_OPTIONS if name == "reading" else {}
