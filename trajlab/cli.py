@@ -107,7 +107,12 @@ def info(
         bool, typer.Option(help="Print a line whenever the run has grown, until its Recorder closes it or ctrl-C.")
     ] = False,
 ) -> None:
-    """Show what a run holds and what it lacks: steps, gaps, parameters, sizes. No tensor is read."""
+    """Show what a run holds and what it lacks: steps, gaps, parameters, sizes. No tensor is read.
+
+    A table lists each parameter with its kind, shape, type and number of snapshots and gradients. With --follow, a
+    line is added whenever the run has grown: time, run, last step, number of snapshots, last step with gradients, and
+    the last value of each metric.
+    """
     from rich.console import Console
 
     from trajlab.running.follow import follow as follow_run
@@ -193,7 +198,11 @@ def check(
         ),
     ],
 ) -> None:
-    """Read stores, results and recorded runs whole, and compare every byte with its checksum."""
+    """Read stores, results and recorded runs whole, and compare every byte with its checksum.
+
+    Each that is as written is printed with the number of its arrays or files. If one is damaged, the error names the
+    damaged pieces once all are checked.
+    """
     from trajlab.running.check_command import check_all
 
     check_all(paths)
@@ -202,7 +211,7 @@ def check(
 @app.command()
 @with_reading_options
 def prune(
-    run: Run,
+    run: Annotated[Path, typer.Argument(parser=as_path, help="A run: a packed store, or a folder of checkpoints.")],
     out: Annotated[Path, typer.Argument(parser=as_path, help="Run folder to write: one checkpoint, and its mask.")],
     *,
     step: Annotated[int, typer.Option(help="Recorded step; 0 is the first and -1 the last.")] = -1,
@@ -217,7 +226,12 @@ def prune(
     trust: Trust = False,
     reading: Reading,
 ) -> None:
-    """Prune a snapshot by size, layer or dead units: write the checkpoint and the mask of what was kept."""
+    """Prune a snapshot by size, layer or dead units: write the checkpoint and the mask of what was kept.
+
+    OUT holds one checkpoint, the probe, and `mask.safetensors` with a boolean tensor for each parameter, False where an
+    entry was set to zero. The line that is printed counts the entries set to zero and the units removed, and says
+    how much the outputs on the probe changed.
+    """
     from trajlab.running.open_run import open_run
     from trajlab.running.prune_command import write_pruned
 
@@ -252,7 +266,11 @@ def run_stages(
     workers: Workers = None,
     scheduler: Scheduler = None,
 ) -> None:
-    """Compute several stages in one pass over the data."""
+    """Compute several stages in one pass over the data.
+
+    OUT holds a result for each, a Zarr store that `trajlab report`, `trajlab figure` and xarray read. Stages that the
+    run cannot serve are named on stderr, with the reason.
+    """
     from trajlab.running.compute import write
     from trajlab.running.several import lazy_results
 
@@ -292,7 +310,11 @@ def explain(
     reading: Reading,
     params: Params = None,
 ) -> None:
-    """Say what was unusual before a step, in the order in which it began, and what usually means that."""
+    """Say what was unusual before a step, in the order in which it began, and what usually means that.
+
+    A sentence is printed for each quantity that left its own past: step, norm, update, gradient or metric, tensor, and
+    by how much. The last sentence is what usually means this. Each run of a folder has a paragraph.
+    """
     from trajlab.running.explain import explain as explain_step
     from trajlab.running.open_run import open_run
     from trajlab.running.settings import read_settings, settings_of
@@ -356,7 +378,12 @@ def export(
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write results for other tools: a table with a row for each value, JSON, or TensorBoard's event files."""
+    """Write results for other tools: a table with a row for each value, JSON, or TensorBoard's event files.
+
+    The columns of a table are the stage, the variable, its labels (step, run, parameter, and others) and the value.
+    JSON has attrs, coords and variables of each stage. Event files have a scalar for each series over the steps, in a
+    folder for each stage and run; variables that are not over steps are left out, and named on stderr.
+    """
     from trajlab.reports.export import export as write_export
     from trajlab.statistics.wording import count
 
@@ -379,7 +406,11 @@ def network(
     reading: Reading,
     overwrite: Overwrite = False,
 ) -> None:
-    """Draw the network of a run and list its modules: output sizes, parameters and multiply–adds of one sample."""
+    """Draw the network of a run and list its modules: output sizes, parameters and multiply–adds of one sample.
+
+    The image is written to OUT. The table that is printed has a row for each module in the order of the pass: name,
+    class, output size, parameters and multiply–adds, with their sums. Of a folder of runs, the first is drawn.
+    """
     from trajlab.figures.network import save_network
     from trajlab.replays.probe_files import read_probe
     from trajlab.running.network_command import show_network
@@ -411,7 +442,8 @@ def report(
         Path | None, typer.Option(parser=as_path, help="JSON file to write the headline numbers of each run to.")
     ] = None,
     plots: Annotated[
-        Path | None, typer.Option(parser=as_path, help="Folder to write them to over the steps, a CSV for each stage.")
+        Path | None,
+        typer.Option(parser=as_path, help="Folder to write these numbers to over the steps, a CSV for each stage."),
     ] = None,
     claims: Annotated[Path | None, typer.Option(parser=as_path, help="JSON file of claims to show first.")] = None,
     stages: Annotated[
@@ -441,7 +473,8 @@ def report(
 ) -> None:
     """Write a page of results, or of runs and checkpoints themselves: what stands out first, then figures and tables.
 
-    Of runs, cheap stages are computed first: alerts, change_points, drift, distribution and gradient_statistics.
+    Of runs, cheap stages are computed first: alerts, change_points, drift, distribution and gradient_statistics. The
+    path of the page is printed if OUT is not given.
     """
     from trajlab.reports.page import report as write_report
     from trajlab.runs.disk.atomic import check_free
