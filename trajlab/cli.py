@@ -10,7 +10,7 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 from trajlab.errors import DEBUG, BadSetting, errors_in_one_line
-from trajlab.running.help import stages_by_panel
+from trajlab.running.help import stages_by_panel, unwrapped
 from trajlab.running.interrupt import interruptible
 from trajlab.running.options import (
     Device,
@@ -63,7 +63,10 @@ class _Group(TyperGroup):
             only = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
             only.command(name, epilog=result_help(stage(name)))(command)
             self.commands[name] = typer.main.get_command(only)
-        return super().resolve_command(ctx, args)
+        called, command, rest = super().resolve_command(ctx, args)
+        if command is not None and command.help:
+            command.help = unwrapped(command.help)
+        return called, command, rest
 
 
 app = typer.Typer(
