@@ -76,7 +76,7 @@ def _jumping(result: xr.Dataset) -> list[Finding]:
 
 
 def _still(result: xr.Dataset) -> list[Finding]:
-    """Report tensors of which no entry changed, in networks where others moved."""
+    """Report tensors without any changed entry, in networks where others moved."""
     if "parameter" not in result.dims or "changed" not in result:
         return []
     changed = result["changed"].transpose("parameter", ...).values.reshape(result.sizes["parameter"], -1)
