@@ -139,8 +139,8 @@ def with_reading_options(command: Callable[..., None]) -> Callable[..., None]:
         parameters += [] if options else [parameter]
 
     @wraps(command)
-    def wrapper(**options: Any) -> None:
-        command(reading={key: options.pop(key) for key in READING_OPTIONS}, **options)
+    def wrapper(*arguments: Any, **options: Any) -> None:
+        command(*arguments, reading={key: options.pop(key, None) for key in READING_OPTIONS}, **options)
 
     wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     return wrapper
