@@ -10,26 +10,24 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 from trajlab.errors import DEBUG, BadSetting, errors_in_one_line
-from trajlab.running.help import stages_by_panel
+from trajlab.running.help import stages_by_panel, unwrapped
 from trajlab.running.interrupt import interruptible
 from trajlab.running.options import (
     Device,
-    Key,
     Model,
     On,
     Overwrite,
-    Parameters,
     Params,
     Parent,
     Probe,
+    Reading,
     Run,
     RunOptions,
     Scheduler,
-    Series,
-    StepPattern,
     Trust,
     UnitAxis,
     Workers,
+    with_reading_options,
 )
 from trajlab.runs.disk.paths import as_path
 from trajlab.stages import stage, stage_names
@@ -65,7 +63,10 @@ class _Group(TyperGroup):
             only = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
             only.command(name, epilog=result_help(stage(name)))(command)
             self.commands[name] = typer.main.get_command(only)
-        return super().resolve_command(ctx, args)
+        called, command, rest = super().resolve_command(ctx, args)
+        if command is not None and command.help:
+            command.help = unwrapped(command.help)
+        return called, command, rest
 
 
 app = typer.Typer(
@@ -98,19 +99,23 @@ def _options(
 
 
 @app.command()
+@with_reading_options
 def info(
     run: Run,
+    *,
     tensors: Annotated[bool, typer.Option(help="List every parameter.")] = True,
-    step_pattern: StepPattern = None,
-    series: Series = None,
-    key: Key = None,
-    parameters: Parameters = None,
+    reading: Reading,
     trust: Trust = False,
     follow: Annotated[
         bool, typer.Option(help="Print a line whenever the run has grown, until its Recorder closes it or ctrl-C.")
     ] = False,
 ) -> None:
-    """Show what a run holds and what it lacks: steps, gaps, parameters, sizes. No tensor is read."""
+    """Show what a run holds and what it lacks: steps, gaps, parameters, sizes. No tensor is read.
+
+    A table lists each parameter with its kind, shape, type and number of snapshots and gradients. With --follow, a
+    line is added whenever the run has grown: time, run, last step, number of snapshots, last step with gradients, and
+    the last value of each metric.
+    """
     from rich.console import Console
 
     from trajlab.running.follow import follow as follow_run
@@ -119,7 +124,6 @@ def info(
     from trajlab.runs.open import open as open_trajectory
     from trajlab.runs.open import runs_in
 
-    reading: dict[str, Any] = {"step_pattern": step_pattern, "series": series, "key": key, "parameters": parameters}
     console = Console(soft_wrap=True)
     shown: dict[str, Any] = {}
 
@@ -142,15 +146,14 @@ def info(
 
 
 @app.command()
+@with_reading_options
 def pack(
     source: Annotated[Path, typer.Argument(parser=as_path, help="A folder of checkpoints, or a folder of runs.")],
     store: Annotated[
         Path, typer.Argument(parser=as_path, help="Zarr store to write; for a folder of runs, the folder of stores.")
     ],
-    step_pattern: StepPattern = None,
-    series: Series = None,
-    key: Key = None,
-    parameters: Parameters = None,
+    *,
+    reading: Reading,
     trust: Trust = False,
     overwrite: Overwrite = False,
     workers: Workers = None,
@@ -158,41 +161,33 @@ def pack(
     """Write a run as one Zarr store that plain xarray opens. Packing again adds only the new steps."""
     from trajlab.running.compute import computing
     from trajlab.running.left_out import left_out_of, say_left_out
-    from trajlab.running.step_source import say_step_source, step_attrs
-    from trajlab.runs.open import open as open_trajectory
+    from trajlab.running.open_run import open_run
     from trajlab.runs.open import runs_in
     from trajlab.runs.pack import pack as pack_run
 
-    reading: dict[str, Any] = {"step_pattern": step_pattern, "series": series, "key": key, "parameters": parameters}
     runs = {path: store / f"{name}.zarr" for name, path in runs_in(source).items()} or {source: store}
     for path, target in runs.items():
         with computing(f"pack {target.name}", workers=workers):
-            trajectory = open_trajectory(path, trust=trust, **reading)
-            say_step_source(step_attrs(trajectory))
+            trajectory = open_run(path, reading, trust=trust)
             say_left_out(left_out_of(trajectory))
             pack_run(trajectory, target, overwrite=overwrite)
 
 
 @app.command("import")
+@with_reading_options
 def import_(
     source: Annotated[Path, typer.Argument(parser=as_path, help="A folder of checkpoints in any layout.")],
     run: Annotated[Path, typer.Argument(parser=as_path, help="Run folder to write.")],
-    step_pattern: StepPattern = None,
-    series: Series = None,
-    key: Key = None,
-    parameters: Parameters = None,
+    *,
+    reading: Reading,
     trust: Trust = False,
 ) -> None:
     """Convert a folder of checkpoints to a run folder of safetensors snapshots."""
     from trajlab.running.left_out import left_out_of, say_left_out
-    from trajlab.running.step_source import say_step_source, step_attrs
+    from trajlab.running.open_run import open_run
     from trajlab.runs.import_checkpoints import import_checkpoints
-    from trajlab.runs.open import open as open_trajectory
 
-    trajectory = open_trajectory(
-        source, step_pattern=step_pattern, series=series, key=key, parameters=parameters, trust=trust
-    )
-    say_step_source(step_attrs(trajectory))
+    trajectory = open_run(source, reading, trust=trust)
     say_left_out(left_out_of(trajectory))
     import_checkpoints(trajectory, run)
 
@@ -206,16 +201,22 @@ def check(
         ),
     ],
 ) -> None:
-    """Read stores, results and recorded runs whole, and compare every byte with its checksum."""
+    """Read stores, results and recorded runs whole, and compare every byte with its checksum.
+
+    Each that is as written is printed with the number of its arrays or files. If one is damaged, the error names the
+    damaged pieces once all are checked.
+    """
     from trajlab.running.check_command import check_all
 
     check_all(paths)
 
 
 @app.command()
+@with_reading_options
 def prune(
-    run: Run,
+    run: Annotated[Path, typer.Argument(parser=as_path, help="A run: a packed store, or a folder of checkpoints.")],
     out: Annotated[Path, typer.Argument(parser=as_path, help="Run folder to write: one checkpoint, and its mask.")],
+    *,
     step: Annotated[int, typer.Option(help="Recorded step; 0 is the first and -1 the last.")] = -1,
     threshold: Annotated[float, typer.Option(help="Set weights below this size to zero.")] = 0.0,
     relative: Annotated[float, typer.Option(help="Set weights below that multiple of their tensor's RMS to zero.")] = 0,
@@ -226,19 +227,18 @@ def prune(
     model: Model = None,
     probe: Probe = None,
     trust: Trust = False,
-    step_pattern: StepPattern = None,
-    series: Series = None,
-    key: Key = None,
-    parameters: Parameters = None,
+    reading: Reading,
 ) -> None:
-    """Prune a snapshot by size, layer or dead units: write the checkpoint and the mask of what was kept."""
-    from trajlab.running.prune_command import write_pruned
-    from trajlab.running.step_source import say_step_source, step_attrs
-    from trajlab.runs.open import open as open_trajectory
+    """Prune a snapshot by size, layer or dead units: write the checkpoint and the mask of what was kept.
 
-    reading: dict[str, Any] = {"step_pattern": step_pattern, "series": series, "key": key, "parameters": parameters}
-    trajectory = open_trajectory(run, trust=trust, **reading)
-    say_step_source(step_attrs(trajectory))
+    OUT holds one checkpoint, the probe, and `mask.safetensors` with a boolean tensor for each parameter, False where an
+    entry was set to zero. The line that is printed counts the entries set to zero and the units removed, and says
+    how much the outputs on the probe changed.
+    """
+    from trajlab.running.open_run import open_run
+    from trajlab.running.prune_command import write_pruned
+
+    trajectory = open_run(run, reading, trust=trust)
     if probe is not None or model is not None:
         from trajlab.replays.probe_files import read_probe
 
@@ -248,18 +248,17 @@ def prune(
 
 
 @app.command("run")
+@with_reading_options
 def run_stages(
     run: Run,
     out: Annotated[Path, typer.Argument(parser=as_path, help="Folder to write a <stage>.zarr to for each stage.")],
+    *,
     stages: Annotated[
         str, typer.Option(metavar="A,B,C", help="Stages, separated by commas; by default all that the run can serve.")
     ] = "",
     on: On = None,
     parent: Parent = None,
-    step_pattern: StepPattern = None,
-    series: Series = None,
-    key: Key = None,
-    parameters: Parameters = None,
+    reading: Reading,
     model: Model = None,
     probe: Probe = None,
     device: Device = None,
@@ -270,11 +269,17 @@ def run_stages(
     workers: Workers = None,
     scheduler: Scheduler = None,
 ) -> None:
-    """Compute several stages in one pass over the data."""
+    """Compute several stages in one pass over the data.
+
+    OUT holds a result for each, a Zarr store that `trajlab report`, `trajlab figure` and xarray read. Stages that the
+    run cannot serve are named on stderr, with the reason.
+    """
     from trajlab.running.compute import write
     from trajlab.running.several import lazy_results
 
-    options = RunOptions(run, parent, on, step_pattern, model, probe, device, unit_axis, trust, series, key, parameters)
+    options = RunOptions(
+        run, parent=parent, on=on, model=model, probe=probe, device=device, unit_axis=unit_axis, trust=trust, **reading
+    )
     named = _names(stages)
     results, skipped = lazy_results(named or stage_names(), options, params=params, required=bool(named))
     _say(results, skipped)
@@ -299,30 +304,29 @@ def _say(results: dict[str, Any], skipped: str) -> None:
 
 
 @app.command()
+@with_reading_options
 def explain(
     run: Run,
+    *,
     step: Annotated[int, typer.Option(help="Step to explain.")],
     window: Annotated[int, typer.Option(help="Number of optimizer steps to look back.")] = 50,
-    step_pattern: StepPattern = None,
-    series: Series = None,
-    key: Key = None,
-    parameters: Parameters = None,
+    reading: Reading,
     params: Params = None,
 ) -> None:
-    """Say what was unusual before a step, in the order in which it began, and what usually means that."""
+    """Say what was unusual before a step, in the order in which it began, and what usually means that.
+
+    A sentence is printed for each quantity that left its own past: step, norm, update, gradient or metric, tensor, and
+    by how much. The last sentence is what usually means this. Each run of a folder has a paragraph.
+    """
     from trajlab.running.explain import explain as explain_step
+    from trajlab.running.open_run import open_run
     from trajlab.running.settings import read_settings, settings_of
-    from trajlab.running.step_source import say_step_source, step_attrs
-    from trajlab.runs.open import open as open_trajectory
     from trajlab.runs.open import runs_in
 
-    reading: dict[str, Any] = {"step_pattern": step_pattern, "series": series, "key": key, "parameters": parameters}
     settings = read_settings(params, "change_points", settings_of(stage("change_points")))
     runs = runs_in(run)
     for name, path in runs.items() or [("", run)]:
-        trajectory = open_trajectory(path, **reading)
-        say_step_source(step_attrs(trajectory))
-        explanation = explain_step(trajectory, step, window=window, **settings)
+        explanation = explain_step(open_run(path, reading), step, window=window, **settings)
         typer.echo(f"{name}\n{explanation}\n" if name else str(explanation))
 
 
@@ -377,7 +381,12 @@ def export(
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write results for other tools: a table with a row for each value, JSON, or TensorBoard's event files."""
+    """Write results for other tools: a table with a row for each value, JSON, or TensorBoard's event files.
+
+    The columns of a table are the stage, the variable, its labels (step, run, parameter, and others) and the value.
+    JSON has attrs, coords and variables of each stage. Event files have a scalar for each series over the steps, in a
+    folder for each stage and run; variables that are not over steps are left out, and named on stderr.
+    """
     from trajlab.reports.export import export as write_export
     from trajlab.statistics.wording import count
 
@@ -389,35 +398,36 @@ def export(
 
 
 @app.command()
+@with_reading_options
 def network(
     run: Run,
     out: Annotated[Path, typer.Argument(parser=as_path, help="Image to write (.svg, .png or .pdf).")],
+    *,
     model: Model = None,
     probe: Probe = None,
     trust: Trust = False,
-    step_pattern: StepPattern = None,
-    series: Series = None,
-    key: Key = None,
-    parameters: Parameters = None,
+    reading: Reading,
     overwrite: Overwrite = False,
 ) -> None:
-    """Draw the network of a run and list its modules: output sizes, parameters and multiply–adds of one sample."""
+    """Draw the network of a run and list its modules: output sizes, parameters and multiply–adds of one sample.
+
+    The image is written to OUT. The table that is printed has a row for each module in the order of the pass: name,
+    class, output size, parameters and multiply–adds, with their sums. Of a folder of runs, the first is drawn.
+    """
     from trajlab.figures.network import save_network
     from trajlab.replays.probe_files import read_probe
     from trajlab.running.network_command import show_network
-    from trajlab.running.step_source import say_step_source, step_attrs
-    from trajlab.runs.open import open as open_trajectory
+    from trajlab.running.open_run import open_run
     from trajlab.runs.open import runs_in
 
     path = next(iter(runs_in(run).values()), run)
-    reading: dict[str, Any] = {"step_pattern": step_pattern, "series": series, "key": key, "parameters": parameters}
-    trajectory = open_trajectory(path, trust=trust, **reading)
-    say_step_source(step_attrs(trajectory))
+    trajectory = open_run(path, reading, trust=trust)
     inputs = None if probe is None else read_probe(probe)
     show_network(save_network(trajectory.with_model(model, probe=inputs), out, overwrite=overwrite))
 
 
 @app.command()
+@with_reading_options
 def report(
     path: Annotated[
         Path,
@@ -429,12 +439,14 @@ def report(
             parser=as_path, help="HTML page to write, self-contained; by default <name of PATH>.html in this folder."
         ),
     ] = None,
+    *,
     title: Annotated[str | None, typer.Option(help="Title of the page.")] = None,
     metrics: Annotated[
         Path | None, typer.Option(parser=as_path, help="JSON file to write the headline numbers of each run to.")
     ] = None,
     plots: Annotated[
-        Path | None, typer.Option(parser=as_path, help="Folder to write them to over the steps, a CSV for each stage.")
+        Path | None,
+        typer.Option(parser=as_path, help="Folder to write these numbers to over the steps, a CSV for each stage."),
     ] = None,
     claims: Annotated[Path | None, typer.Option(parser=as_path, help="JSON file of claims to show first.")] = None,
     stages: Annotated[
@@ -453,10 +465,7 @@ def report(
             rich_help_panel=OF_RUNS,
         ),
     ] = None,
-    step_pattern: StepPattern = None,
-    series: Series = None,
-    key: Key = None,
-    parameters: Parameters = None,
+    reading: Reading,
     model: Model = None,
     probe: Probe = None,
     device: Device = None,
@@ -467,7 +476,8 @@ def report(
 ) -> None:
     """Write a page of results, or of runs and checkpoints themselves: what stands out first, then figures and tables.
 
-    Of runs, cheap stages are computed first: alerts, change_points, drift, distribution and gradient_statistics.
+    Of runs, cheap stages are computed first: alerts, change_points, drift, distribution and gradient_statistics. The
+    path of the page is printed if OUT is not given.
     """
     from trajlab.reports.page import report as write_report
     from trajlab.runs.disk.atomic import check_free
@@ -482,10 +492,7 @@ def report(
         from trajlab.running.compute import computed, write
         from trajlab.running.several import CHEAP, lazy_results
 
-        options = RunOptions(
-            path, step_pattern=step_pattern, model=model, probe=probe, device=device, trust=trust, series=series,
-            key=key, parameters=parameters,
-        )  # fmt: skip
+        options = RunOptions(path, model=model, probe=probe, device=device, trust=trust, **reading)
         named = [] if stages == "all" else _names(stages)
         wanted = stage_names() if stages == "all" else named or CHEAP
         lazy, skipped = lazy_results(wanted, options, params=params, required=bool(named))
@@ -502,6 +509,7 @@ def report(
 
 
 @app.command()
+@with_reading_options
 def explore(
     paths: Annotated[
         list[Path],
@@ -511,6 +519,7 @@ def explore(
             help="Runs, checkpoints, folders of runs, or folders of results; local or URLs.",
         ),
     ],
+    *,
     results: Annotated[
         Path | None,
         typer.Option(
@@ -526,10 +535,7 @@ def explore(
     stages: Annotated[
         str, typer.Option(metavar="A,B,C", help="Stages to compute; by default all that the runs can serve.")
     ] = "",
-    step_pattern: StepPattern = None,
-    series: Series = None,
-    key: Key = None,
-    parameters: Parameters = None,
+    reading: Reading,
     model: Model = None,
     probe: Probe = None,
     device: Device = None,
@@ -551,9 +557,8 @@ def explore(
         inputs = read_probe(probe)
     serve(
         paths, host=host, port=port, browser=browser, results=results,
-        stages=[name.strip() for name in stages.split(",") if name.strip()] or None,
-        step_pattern=step_pattern, series=series, key=key, parameters=parameters, model=model, probe=inputs,
-        device=device, trust=trust, follow=follow,
+        stages=_names(stages) or None, model=model, probe=inputs, device=device, trust=trust, follow=follow,
+        **reading,
     )  # fmt: skip
 
 

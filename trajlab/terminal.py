@@ -16,6 +16,13 @@ def printable(text: object) -> str:
     return COMMANDS.sub(lambda match: match[0].encode("unicode_escape").decode(), str(text))
 
 
+def printable_markup(text: object) -> str:
+    """Return a text from data that neither the terminal nor rich takes as a command."""
+    from rich.markup import escape
+
+    return escape(printable(text))
+
+
 def say(line: str) -> None:
     """Print one line on stderr, behind the name of the program."""
     print(f"trajlab: {printable(line)}", file=sys.stderr)

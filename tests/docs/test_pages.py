@@ -7,6 +7,7 @@ import pytest
 import xarray as xr
 
 import trajlab
+import trajlab.record
 from trajlab.running.settings import settings_of
 from trajlab.stages import stage, stage_names
 

@@ -31,7 +31,7 @@ MARKERS = {"absolute": "o", "relative": "s"}
 
 
 def evaluation(result: xr.Dataset, *, ax: Axes | None = None, variable: str | None = None, **select: Any) -> Axes:
-    """Draw the accuracy over the steps, or the loss where there are no classes; `confusion` is a square at a step.
+    """Draw the accuracy over the steps, or the loss where there are no classes; `confusion` is the matrix at a step.
 
     Parameters
     ----------

@@ -25,7 +25,7 @@ from trajlab.schema import RESULT_VERSION
 from trajlab.stages.alerts.rules import all_rules
 from trajlab.statistics.studies import run_names
 from trajlab.statistics.wording import count, listed, number
-from trajlab.terminal import printable
+from trajlab.terminal import printable_markup
 
 ANY = "any"
 """Value of --fail-on for all rules."""
@@ -153,7 +153,7 @@ def show(alerts: xr.Dataset, console: Console) -> None:
     for name, of_run in runs:
         rows = list(_rows(of_run))
         if name:
-            console.print(f"[bold]{_safe(name)}[/]{'' if rows else '  nothing fires'}", highlight=False)
+            console.print(f"[bold]{printable_markup(name)}[/]{'' if rows else '  nothing fires'}", highlight=False)
         if rows:
             console.print(_table(rows))
         if name:
@@ -161,7 +161,7 @@ def show(alerts: xr.Dataset, console: Console) -> None:
     dims = _dims_but_rule(alerts)
     quiet = (alerts["fired"].sum(dims) == 0) & (alerts["checked"].sum(dims) > 0)
     if quiet.any():
-        names = _safe(", ".join(map(str, alerts["rule"].values[quiet.values])))
+        names = printable_markup(", ".join(map(str, alerts["rule"].values[quiet.values])))
         console.print(f"[green]quiet[/]        {names}", highlight=False)
     for rule in map(str, alerts["rule"].values):
         reasons = [str(of_run["reason"].sel(rule=rule).item()) for _, of_run in runs]
@@ -169,14 +169,9 @@ def show(alerts: xr.Dataset, console: Console) -> None:
         if unchecked:
             where = f" in {len(unchecked)} of {len(reasons)} runs" if len(unchecked) < len(reasons) else ""
             console.print(
-                f"[yellow]not checked[/]  {_safe(rule)}: {_safe(unchecked[0])}{where}",
+                f"[yellow]not checked[/]  {printable_markup(rule)}: {printable_markup(unchecked[0])}{where}",
                 highlight=False,
             )
-
-
-def _safe(text: object) -> str:
-    """Return a text from data that neither the terminal nor rich takes as a command."""
-    return escape(printable(text))
 
 
 def _dims_but_rule(alerts: xr.Dataset) -> list[str]:
@@ -190,7 +185,7 @@ def _table(rows: list[list[str]]) -> Table:
     for title in ("from step", "to step", "longest", "value"):
         table.add_column(title, justify="right")
     for row in rows:
-        table.add_row(*(_safe(cell) for cell in row))
+        table.add_row(*(printable_markup(cell) for cell in row))
     return table
 
 

@@ -1,6 +1,5 @@
 """Look again at runs that are still being written, whenever their files change."""
 
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +8,7 @@ from trajlab.errors import DamagedData, MissingData
 from trajlab.runs.disk.fingerprint import fingerprint
 from trajlab.runs.open import runs_in
 from trajlab.runs.readers.folder import read_facts
+from trajlab.terminal import say
 
 POLL = 2.0
 """Seconds between two looks at the files, at least: looking takes no more than half of the time."""
@@ -53,7 +53,7 @@ def follow(path: Path, act: Callable[[], bool], *, sleep: Callable[[float], obje
                     raise
                 if str(error) != said:
                     said = str(error)
-                    print(f"trajlab: waiting for more: {error}", file=sys.stderr, flush=True)
+                    say(f"waiting for more: {error}")
         sleep(max(POLL, time.monotonic() - start))
 
 

@@ -65,6 +65,18 @@ def description(function: Callable) -> str:
     return escape(sections(function)[""])
 
 
+def unwrapped(text: str) -> str:
+    r"""Return a help text with each paragraph on one line, as rich keeps line ends; lists and verbatim text stay.
+
+    >>> unwrapped("First\nparagraph.\n\n- a\n- b")
+    'First paragraph.\n\n- a\n- b'
+    """
+    paragraphs = text.split("\n\n")
+    return "\n\n".join(
+        part if re.search(r"\x08|^\s*[-*] ", part, re.MULTILINE) else " ".join(part.split()) for part in paragraphs
+    )
+
+
 def result_help(function: Callable) -> str:
     """Return the variables of a stage's result, from the numpydoc section Returns, for rich."""
     entries = _entries(sections(function).get("Returns", ""))

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from trajlab.replays.module_graph import Node
+from trajlab.terminal import printable_markup
 
 
 def network_table(nodes: Sequence[Node]) -> Table:
@@ -20,7 +21,8 @@ def network_table(nodes: Sequence[Node]) -> Table:
     for node in nodes:
         if node.kind == "module":
             shape = " × ".join(map(str, node.shape))
-            table.add_row(node.name, node.module_class, shape, f"{node.parameters:,}", f"{node.multiply_adds:,}")
+            name, kind = printable_markup(node.name), printable_markup(node.module_class)
+            table.add_row(name, kind, shape, f"{node.parameters:,}", f"{node.multiply_adds:,}")
         elif node.kind == "output" and node.multiply_adds:
             table.add_row("functions outside modules", "", "", "0", f"{node.multiply_adds:,}")
     return table

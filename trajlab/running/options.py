@@ -1,7 +1,10 @@
 """Arguments and options that several commands share, and what they say of the runs."""
 
+import inspect
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypedDict, get_type_hints
 
 import typer
 
@@ -112,6 +115,35 @@ Workers = Annotated[int | None, typer.Option(min=1, metavar="N", help="Number of
 Scheduler = Annotated[
     str | None, typer.Option(metavar="ADDRESS", help="Address of a dask.distributed scheduler to compute on.")
 ]
+
+
+class Reading(TypedDict):
+    """Options that say which checkpoints are read, and how: those that `trajlab.open` takes."""
+
+    step_pattern: StepPattern
+    series: Series
+    key: Key
+    parameters: Parameters
+
+
+READING_OPTIONS: dict[str, Any] = get_type_hints(Reading, include_extras=True)
+"""Annotation of each, for typer."""
+
+
+def with_reading_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Replace the parameter `reading` of a command by the options of Reading, whose values it receives there."""
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in inspect.signature(command).parameters.items():
+        options = READING_OPTIONS if name == "reading" else {}
+        parameters += [parameter.replace(name=key, annotation=of, default=None) for key, of in options.items()]
+        parameters += [] if options else [parameter]
+
+    @wraps(command)
+    def wrapper(*arguments: Any, **options: Any) -> None:
+        command(*arguments, reading={key: options.pop(key, None) for key in READING_OPTIONS}, **options)
+
+    wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return wrapper
 
 
 class RunOptions(NamedTuple):

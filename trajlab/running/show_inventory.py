@@ -4,13 +4,12 @@ from datetime import datetime
 
 import numpy as np
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from trajlab.runs.inventory import Inventory
 from trajlab.runs.trajectory import Trajectory
 from trajlab.statistics.wording import count, number
-from trajlab.terminal import printable
+from trajlab.terminal import printable_markup
 
 WIDEST = 100_000
 """Characters of a line, beyond which even a table with its names in full is cut."""
@@ -20,23 +19,18 @@ def show_inventory(inventory: Inventory, console: Console, *, tensors: bool) -> 
     """Print the facts of a run, its parameters if `tensors`, and what it lacks; in a pipe no line is cut."""
     width = max(len(title) for title, _ in inventory.facts)
     for title, text in inventory.facts:
-        console.print(f"[bold]{_safe(title):>{width}}[/]  {_safe(text)}", highlight=False)
+        console.print(f"[bold]{printable_markup(title):>{width}}[/]  {printable_markup(text)}", highlight=False)
     if tensors:
         table = Table("parameter", "kind", "shape", "type", "snapshots", "gradients", box=None, pad_edge=False)
         for row in inventory.tensors:
-            table.add_row(*(_safe(cell) for cell in row))
+            table.add_row(*(printable_markup(cell) for cell in row))
         console.print()
         if not console.is_terminal:
             console.width = WIDEST
             console.width = console.measure(table).maximum
         console.print(table)
     for note in inventory.missing:
-        console.print(f"[yellow]note[/]  {_safe(note)}", highlight=False)
-
-
-def _safe(text: object) -> str:
-    """Return a text from data that neither the terminal nor rich takes as a command."""
-    return escape(printable(text))
+        console.print(f"[yellow]note[/]  {printable_markup(note)}", highlight=False)
 
 
 def show_growth(name: str, before: Trajectory, run: Trajectory, console: Console) -> None:
@@ -60,4 +54,4 @@ def show_growth(name: str, before: Trajectory, run: Trajectory, console: Console
         measured = np.flatnonzero(~np.isnan(array.values.astype(float)))
         parts += [f"{metric} {number(array.values[measured[-1]])}"] if len(measured) else []
     line = " · ".join([*([name] if name else []), *parts])
-    console.print(f"{datetime.now():%H:%M:%S}  {_safe(line)}", highlight=False)
+    console.print(f"{datetime.now():%H:%M:%S}  {printable_markup(line)}", highlight=False)

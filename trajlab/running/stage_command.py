@@ -15,20 +15,17 @@ from trajlab.running.help import description, parameter_help
 from trajlab.running.inputs import needs_replay
 from trajlab.running.left_out import say_left_out, say_totals_over
 from trajlab.running.options import (
+    READING_OPTIONS,
     Device,
-    Key,
     Model,
     On,
     Overwrite,
-    Parameters,
     Params,
     Parent,
     Probe,
     Run,
     RunOptions,
     Scheduler,
-    Series,
-    StepPattern,
     Trust,
     UnitAxis,
     Workers,
@@ -86,9 +83,7 @@ def stage_command(
     arguments = {"run": (Run, ...), "out": (out, ...)} | (extra or {})
     replay = {"model": (Model, None), "probe": (Probe, None), "device": (Device, None), "unit_axis": (UnitAxis, None)}
     shared = {
-        "on": (On, None), "parent": (Parent, None), "step_pattern": (StepPattern, None),
-        "key": (Key, None), "parameters": (Parameters, None),
-        "series": (Series, None),
+        "on": (On, None), "parent": (Parent, None), **{key: (option, None) for key, option in READING_OPTIONS.items()},
         **(replay if needs_replay(function) else {}),
         "trust": (Trust, False), "params": (Params, None), "overwrite": (Overwrite, False),
         "workers": (Workers, None), "scheduler": (Scheduler, None),

@@ -65,6 +65,7 @@ def test_panel__says_whose_run_is_shown_and_of_many_layers_shows_four():
     layers = [f"layers.{i}" for i in range(9)]
     shown = panel(result(("he", "xavier"), layers), "layer", layers, "weights")
     assert shown.key == "ends" and "weights" in shown.caption and "a row for each kind of run" in shown.caption
+    assert "4 of 9 layers" in shown.caption and "of 1 layers" not in panel(result(), "layer", ["fc"], "weights").caption
     figure = Figure(shown.size)
     shown.draw(figure)
     assert [ax.get_title() for ax in figure.axes if ax.get_title()] == ["layers.0", "layers.3", "layers.6", "layers.8"]

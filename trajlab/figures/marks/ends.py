@@ -13,14 +13,14 @@ from matplotlib.lines import Line2D
 from trajlab.errors import BadSetting
 from trajlab.figures.marks.canvas import canvas
 from trajlab.figures.marks.colors import CATEGORIES, INK
-from trajlab.figures.marks.labels import shorten
+from trajlab.figures.marks.labels import shorten, shorten_to
 from trajlab.figures.marks.selection import recorded
 from trajlab.figures.panel import Panel
 from trajlab.statistics.shown_steps import evenly
 from trajlab.statistics.studies import groups, run_labels
 
 ENDS = "first_and_last"
-"""Name by which a figure of the histograms of the first and the last step is asked for."""
+"""Value of `variable` that draws the histograms of the first and the last step."""
 
 ROWS, COLUMNS = 8, 4
 """Kinds of runs, and layers, at most."""
@@ -66,7 +66,7 @@ def grid(result: xr.Dataset, dim: str, shown: Sequence[str], figure: Figure, spe
             chosen = part.sel({dim: layer}) if dim in part.dims else part
             _draw(chosen["histogram"], chosen["bin_edges"], ax)
             if number == 0:
-                ax.set_title(shorten(layer, 24))
+                ax.set_title(shorten_to(ax, layer))
         label = "\n".join(shorten(part, 18) for part in name.split(" · "))
         line[0].set_ylabel(label, rotation=0, ha="right", va="center")
     steps = recorded(result["histogram"])["step"].values
@@ -100,8 +100,10 @@ def panel(result: xr.Dataset, dim: str, shown: Sequence[str], what: str) -> Pane
     """Return the panel of the grid."""
     caption = f"Density of the {what} at the first step (line) and at the last (filled)"
     several = len(rows_of(result)) > 1
-    caption += "; a row for each kind of run, of which the first is shown." if several else "."
+    caption += ", a row for each kind of run. A row shows the first run of its kind." if several else "."
     shown = shown[:COLUMNS] if len(shown) <= COLUMNS else [shown[i] for i in evenly(len(shown), COLUMNS)]
+    count = result.sizes.get(dim, 1)
+    caption += f" {len(shown)} of {count} {dim}s." if len(shown) < count else ""
     draw = partial(grid, result, dim, shown)
     return Panel("ends", "First and last step", caption, (9.2, size_of(result, shown)[1]), draw)
 

@@ -22,7 +22,7 @@ ABOVE = 18
 
 
 def holds_images(array: xr.DataArray) -> bool:
-    """Return whether a variable holds images, of which each is a picture.
+    """Return whether the last two dims of a variable are those of images.
 
     >>> holds_images(xr.DataArray(np.zeros((2, 3, 4)), dims=("unit", "y", "x")))
     True

@@ -150,8 +150,11 @@ def value_axis(axis: Axis, array: xr.DataArray, *, log: bool = False) -> None:
     """Format the ticks of an axis or a color bar: powers of ten, per cent, or plain numbers."""
     if log:
         low, high = sorted(axis.get_view_interval())
-        few = low > 0 and high < 100 * low
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12) if few else LogLocator(numticks=6))
+        if 0 < high < 5 * low:  # 1, 2 and 5 would be one tick or none
+            axis.set_major_locator(MaxNLocator(nbins=4))
+        else:
+            few = low > 0 and high < 100 * low
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12) if few else LogLocator(numticks=6))
         axis.set_major_formatter(FuncFormatter(lambda value, _: power_of_ten(value)))
         axis.set_minor_formatter(NullFormatter())
     elif is_share(array):

@@ -87,9 +87,10 @@ def columns(count: int) -> int:
 
 
 def parts_of(array: xr.DataArray) -> dict[str, xr.DataArray]:
-    """Return what each picture shows: a run, or where these are too many, the mean of a group of so many (×n) runs.
+    """Return the array that each picture shows, by its title.
 
-    Of what has no mean over runs, such as single units, it is the first of the group.
+    A picture shows a run. With more than MOST runs it shows the mean of a group of n runs, marked ×n, or its first run
+    for variables without a mean over runs, such as single units.
     """
     if "run" not in array.dims:
         return {"": array}

@@ -2,7 +2,7 @@
 
 import xarray as xr
 
-from trajlab.reports.findings.finding import Finding, nonfinite
+from trajlab.reports.findings.finding import Finding, largest_changes, nonfinite
 from trajlab.statistics.extremes import Extreme, extreme, in_run, last
 from trajlab.statistics.wording import number, share
 
@@ -47,16 +47,13 @@ def _sink(result: xr.Dataset) -> list[Finding]:
 
 
 def _changed(result: xr.Dataset) -> list[Finding]:
-    array = result["relative_entropy"]
-    start, end = array.isel(step=0, drop=True), last(array)
-    findings = []
-    for words, least in (("rose", False), ("fell", True)):
-        point = extreme(end - start, least=least)
-        if point is not None and (-point.value if least else point.value) >= CHANGE:
-            before, after = float(start.sel(point.at)), float(end.sel(point.at))
-            text = f"The relative entropy of attention {words} most in {_head(point)}"
-            findings.append(Finding(f"{text}: from {share(before)} to {share(after)}.", "relative_entropy"))
-    return findings
+    return [
+        Finding(
+            f"The relative entropy of attention {verb} most in {_head(point)}: from {share(before)} to {share(after)}.",
+            "relative_entropy",
+        )
+        for verb, point, before, after in largest_changes(result["relative_entropy"], CHANGE)
+    ]
 
 
 def _reach(result: xr.Dataset) -> list[Finding]:

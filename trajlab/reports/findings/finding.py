@@ -11,12 +11,12 @@ A module `trajlab.reports.findings.<stage>` says what stands out in the results 
 `data` is the Dataset of a prepared result (`trajlab.statistics.prepare`). A stage without a module has no findings.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import xarray as xr
 
-from trajlab.statistics.extremes import extreme, in_run
+from trajlab.statistics.extremes import Extreme, extreme, in_run, last
 
 CERTAIN = 100.0
 """Surprise of what no training does by itself."""
@@ -87,3 +87,15 @@ def nonfinite(result: xr.Dataset, figure: str, thing: str = "weights") -> list[F
     where = f"{row}{in_run(point) if point else ''}"
     text = f"NaN or Inf among the {thing} from step {step:,} on{f', first{where}' if where else ''}{more}."
     return [Finding(text, figure, alarm=True, surprise=CERTAIN)]
+
+
+def largest_changes(array: xr.DataArray, smallest: float) -> Iterator[tuple[str, Extreme, float, float]]:
+    """Yield where a variable rose most and fell most since the first step: verb, place, values before and after.
+
+    Changes smaller than `smallest` are left out.
+    """
+    start, end = array.isel(step=0, drop=True), last(array)
+    for verb, least in (("rose", False), ("fell", True)):
+        point = extreme(end - start, least=least)
+        if point is not None and (-point.value if least else point.value) >= smallest:
+            yield verb, point, float(start.sel(point.at)), float(end.sel(point.at))

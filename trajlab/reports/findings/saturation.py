@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from trajlab.reports.findings.finding import Finding, nonfinite
+from trajlab.reports.findings.finding import Finding, largest_changes, nonfinite
 from trajlab.statistics.extremes import Extreme, extreme, in_run, last, typical
 from trajlab.statistics.wording import listed, share
 
@@ -53,16 +53,14 @@ def _end(result: xr.Dataset) -> list[Finding]:
 
 
 def _risen(result: xr.Dataset) -> list[Finding]:
-    array = result["fraction_saturated"]
-    start, end = array.isel(step=0, drop=True), last(array)
-    findings = []
-    for words, least in (("rose", False), ("fell", True)):
-        point = extreme(end - start, least=least)
-        if point is not None and (-point.value if least else point.value) >= CHANGE:
-            before, after = float(start.sel(point.at)), float(end.sel(point.at))
-            text = f"Saturation {words} most in {_layer(result, point)}{in_run(point)}: from {share(before)}"
-            findings.append(Finding(f"{text} to {share(after)} of the values.", "fraction_saturated"))
-    return findings
+    return [
+        Finding(
+            f"Saturation {verb} most in {_layer(result, point)}{in_run(point)}: from {share(before)} to {share(after)} "
+            "of the values.",
+            "fraction_saturated",
+        )
+        for verb, point, before, after in largest_changes(result["fraction_saturated"], CHANGE)
+    ]
 
 
 def _units(result: xr.Dataset) -> list[Finding]:
