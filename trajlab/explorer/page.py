@@ -69,13 +69,16 @@ window.addEventListener('keydown', (event) => {
   const player = models.find((model) => model.type.endsWith('Player'))
   const tabs = models.find((model) => model.type.endsWith('Tabs'))
   const move = {ArrowLeft: -1, ArrowRight: 1}[event.key]
-  if (move && player) player.value = Math.max(player.start, Math.min(player.end, player.value + move))
+  if (move && player) {
+    player.direction = 0
+    player.value = Math.max(player.start, Math.min(player.end, player.value + move))
+  }
   if (tabs && event.key >= '1' && event.key <= String(tabs.tabs.length)) tabs.active = Number(event.key) - 1
 })
 """
 """The back button shows the state before, as it is in the address; the first visit has the colors of the system.
 
-Arrow keys move the step, and digits open views.
+Arrow keys move the step, and pause the slider if it plays; digits open views.
 """
 
 
