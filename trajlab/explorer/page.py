@@ -15,7 +15,7 @@ from panel.io.resources import LOCAL_DIST
 
 from trajlab.errors import TrajlabError
 from trajlab.explorer.arrays import Arrays
-from trajlab.explorer.code import code_of, computing_code
+from trajlab.explorer.code import code_of, coded_quantity, computing_code
 from trajlab.explorer.context import Context
 from trajlab.explorer.controls import Controls
 from trajlab.explorer.csv_text import csv_text
@@ -195,7 +195,7 @@ class Page:
         code = code_of(self.context)
         if not code:
             return ""
-        anew = computing_code(self.context, self.context.quantity[0])
+        anew = computing_code(self.context, coded_quantity(self.context)[0])
         more = f"<p class='soft'>To compute the result anew:</p><pre>{escape(anew)}</pre>" if anew else ""
         return f"<details><summary>copy as code</summary><pre class='code'>{escape(code)}</pre>{more}</details>"
 
