@@ -42,11 +42,11 @@ class TileSheet:
         columns: Sequence[str],
         on_column: Callable[[int], None],
     ):
-        places = [(row, column) for row in range(len(rows)) for column in range(len(columns))]
+        cells = [(row, column) for row in range(len(rows)) for column in range(len(columns))]
         source = ColumnDataSource(
-            {"image": [rgba(tiles[row][column]) for row, column in places],
-             "x": [column for _, column in places], "y": [row for row, _ in places],
-             "row": [rows[row] for row, _ in places], "column": [columns[column] for _, column in places]}
+            {"image": [rgba(tiles[row][column]) for row, column in cells],
+             "x": [column for _, column in cells], "y": [row for row, _ in cells],
+             "row": [rows[row] for row, _ in cells], "column": [columns[column] for _, column in cells]}
         )  # fmt: skip
         self.figure = chart(
             context.look, title, height=TILE_PIXELS, tools=[hover([("", "@row"), ("", "@column")])],
