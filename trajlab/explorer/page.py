@@ -9,6 +9,8 @@ from urllib.parse import parse_qs, urlencode
 
 import panel as pn
 import panel.models.tabulator  # noqa: F401  the scripts of tables are in every page, whatever view it begins with
+from bokeh.core.validation import silence
+from bokeh.core.validation.warnings import EMPTY_LAYOUT
 from bokeh.events import DocumentReady
 from bokeh.models import CustomJS
 from panel.io.resources import LOCAL_DIST
@@ -41,6 +43,8 @@ from trajlab.explorer.views.overview import Overview
 from trajlab.explorer.views.runs import Runs
 from trajlab.explorer.views.samples import Samples
 from trajlab.explorer.views.view import html, note
+
+silence(EMPTY_LAYOUT)  # views that are not open yet, and a variable without further dims, are empty columns
 
 VIEW_CLASSES: dict[str, Callable[[Context], Any]] = {
     OVERVIEW: Overview,
