@@ -53,7 +53,8 @@ class TileSheet:
             x_range=(-GAP, len(columns)), y_range=(len(rows), -GAP), x_axis_location="above",
         )  # fmt: skip
         self.figure.update(
-            sizing_mode=None, height=None, frame_height=TILE_PIXELS * len(rows), frame_width=TILE_PIXELS * len(columns)
+            sizing_mode=None, height=None, frame_height=TILE_PIXELS * len(rows),
+            frame_width=TILE_PIXELS * len(columns), frame_align=False,
         )
         self.figure.image_rgba("image", "x", "y", dw=1 - GAP, dh=1 - GAP, source=source)
         self.figure.grid.grid_line_color = None
