@@ -55,7 +55,7 @@ class TileSheet:
         self.figure.update(
             sizing_mode=None, height=None, frame_height=TILE_PIXELS * len(rows),
             frame_width=TILE_PIXELS * len(columns), frame_align=False,
-        )
+        )  # fmt: skip
         self.figure.image_rgba("image", "x", "y", dw=1 - GAP, dh=1 - GAP, source=source)
         self.figure.grid.grid_line_color = None
         self.figure.axis.major_tick_line_color = None
