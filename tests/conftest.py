@@ -48,7 +48,7 @@ def example():
 
 @pytest.fixture
 def checkpoints(tmp_path):
-    """Write arrays {name: [step, ...]} as a folder of checkpoints, and give the folder."""
+    """Write arrays {name: [step, ...]} as a folder of checkpoints, and return the folder."""
 
     def write(arrays: dict[str, np.ndarray], steps=None, folder: Path | None = None) -> Path:
         folder = folder or tmp_path / "checkpoints"

@@ -6,6 +6,7 @@ import pytest
 pytest.importorskip("bokeh", reason="the page needs trajlab[explore]")
 
 import trajlab  # noqa: E402
+from trajlab.explorer.code import code_of  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +23,9 @@ def test_what_was_unusual_before_the_step_is_said_listed_and_drawn(drawn, run):
     table = view.table()
     assert table[["step", "place", "kind"]].values.tolist() == [[80, "loss", "spike"]]
     assert "spike" in view.events.object
+    scope = {}
+    exec(code_of(page.context), scope)
+    assert scope["array"].max() == 5.0 and "change_points" in page.code.object
     assert "the first that were unusual" in view.chart.drawn.figure.title.text.text
     page.selection.step = 79
     assert "Nothing was unusual" in view.sentences.object and view.chart.drawn is None and not len(view.table())

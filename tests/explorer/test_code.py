@@ -7,7 +7,7 @@ import xarray as xr
 pytest.importorskip("bokeh", reason="the page needs trajlab[explore]")
 
 from trajlab.explorer.code import code_of, computing_code  # noqa: E402
-from trajlab.explorer.selection import LAYER, OVERVIEW  # noqa: E402
+from trajlab.explorer.selection import BEFORE, LAYER, MOMENTS, OVERVIEW, RUNS, SAMPLES  # noqa: E402
 
 RESULT = xr.Dataset(
     {"rate": (("run", "step", "parameter", "tau"), np.arange(48.0).reshape(2, 3, 4, 2))},
@@ -21,7 +21,7 @@ def context(view, *, stored=None, window=None, row="x", paths=None, alone=False)
     collection = SimpleNamespace(path_of=lambda result: stored, source=source, computed={"drift"})
     return SimpleNamespace(
         quantity=("drift", "rate"), results={"drift": RESULT}, selection=selection, collection=collection, run="b",
-        chosen_runs=["a", "b"], row=row,
+        chosen_runs=["a", "b"], row=row, run_before="b", before=0, step=9,
     )  # fmt: skip
 
 
@@ -36,7 +36,14 @@ def test_code__makes_the_array_that_a_view_shows():
     xr.testing.assert_identical(overview, RESULT.rate.sel(run="b").isel(tau=1).sel(step=slice(0, 5)))
     layer = made(code_of(context(LAYER)))
     xr.testing.assert_identical(layer, RESULT.rate.sel(run=["a", "b"], parameter="x").isel(tau=1))
-    assert code_of(SimpleNamespace(quantity=("", ""))) == ""
+    moments = context(MOMENTS)
+    xr.testing.assert_identical(made(code_of(moments)), RESULT.rate.sel(run="b").sel(step=[0, 9]).isel(tau=1))
+    moments.run_before = "a"
+    xr.testing.assert_identical(made(code_of(moments)), RESULT.rate.sel(run=["a", "b"], step=[0, 9]).isel(tau=1))
+    nothing = context(OVERVIEW)
+    nothing.quantity = "", ""
+    assert code_of(nothing) == ""
+    assert code_of(context(RUNS)) == code_of(context(SAMPLES)) == code_of(context(BEFORE)) == ""
 
 
 def test_code__opens_a_result_that_is_stored():

@@ -4,6 +4,7 @@ import gc
 import socket
 import subprocess
 import sys
+import threading
 import warnings
 
 import numpy as np
@@ -20,6 +21,9 @@ def test_a_notebook_gets_a_panel_object_that_can_be_served(example):
     shown = trajlab.explore(example, stages=["drift"])
     assert isinstance(shown, pn.viewable.Viewable)
     assert shown.servable
+    for thread in threading.enumerate():
+        if thread.name == "trajlab-explore":
+            thread.join()  # as it changes the filters of warnings, which are those of all threads
 
 
 def test_a_stage_that_is_not_there_is_named(example):

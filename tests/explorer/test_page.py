@@ -12,6 +12,9 @@ from trajlab.running.compute import write
 
 HEAT = "relative distance from the start"
 
+PLAYER = "[...Bokeh.documents[0]._all_models.values()].find((model) => model.type.endsWith('Player'))"
+"""The slider that plays; its direction is 0 while it does not."""
+
 
 def test_the_overview_selects_searches_and_zooms(looking, address):
     looking.open(address)
@@ -60,7 +63,6 @@ def test_a_layer_is_restored_and_gives_its_numbers(looking, address):
     assert download.value.path().read_text().startswith("<svg") and download.value.suggested_filename == "trajlab.svg"
 
 
-@pytest.mark.slow  # it presses keys while the slider may still play
 def test_a_layer_plays_and_back_goes_back(looking, address):
     looking.open(address, "&view=Layer&row=layers.0.up.weight&step=100")
     looking.see("values at step 100")
@@ -69,7 +71,9 @@ def test_a_layer_plays_and_back_goes_back(looking, address):
     looking.address_holds("step=110")
     looking.page.keyboard.press("ArrowLeft")
     looking.see("values at step 100")
+    looking.page.locator("button.play").click()
     looking.page.keyboard.press("ArrowRight")
+    assert looking.page.evaluate(f"{PLAYER}.direction") == 0, "it plays on"
     looking.see("values at step 110")
     looking.page.keyboard.press("3")
     looking.reads("step 0 → b: step 110")

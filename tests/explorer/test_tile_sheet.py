@@ -5,7 +5,7 @@ import xarray as xr
 pytest.importorskip("bokeh", reason="the page needs trajlab[explore]")
 
 from tests.explorer.test_samples import shown  # noqa: E402
-from trajlab.explorer.views.tile_sheet import rgba  # noqa: E402
+from trajlab.explorer.views.tile_sheet import TILE_PIXELS, rgba  # noqa: E402
 
 
 @pytest.fixture
@@ -30,6 +30,8 @@ def test_each_sample_has_a_row_and_each_step_a_column_which_selects_it(attributi
     assert corner[0] != corner[1]  # the first row is the upper one, and hot in its corner
     assert data["y"][:3] == [0, 0, 0] and data["y"][-1] == 2
     units = view.activations.drawn.figure
+    for figure in (sheet, units):
+        assert figure.sizing_mode is None and figure.frame_width == TILE_PIXELS * len(figure.xaxis[0].ticker.ticks)
     assert "sample 5" in units.title.text.text and len(next(r for r in units.renderers).data_source.data["row"]) == 6
 
 

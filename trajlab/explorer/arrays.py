@@ -47,7 +47,7 @@ class Arrays:
             return self._loaded.get(key)
 
     def fetch(self, key: Hashable, array: xr.DataArray) -> None:
-        """Load an array in the background, so that it is there when it is asked for; no more than half of the cache."""
+        """Load an array in the background, unless it would fill more than half of the cache."""
         if array.nbytes > CACHE_BYTES // 2 or key in self._coming:
             return
         for other, waiting in list(self._coming.items()):  # nobody waits for what was looked at before
@@ -56,7 +56,7 @@ class Arrays:
         self._coming[key] = self._pool.submit(self.load, key, array)
 
     def wait(self) -> None:
-        """Wait until all is loaded that was asked for."""
+        """Wait until the background has loaded all arrays."""
         for waiting in list(self._coming.values()):
             if not waiting.cancelled():
                 waiting.exception()

@@ -2,26 +2,39 @@
 
 from trajlab.explorer.context import Context
 from trajlab.explorer.quantity import chosen, row_dim
-from trajlab.explorer.selection import LAYER, OVERVIEW
+from trajlab.explorer.selection import BEFORE, CHANGES, LAYER, MOMENTS, OVERVIEW, RUNS, SAMPLES
+
+
+def coded_quantity(context: Context) -> tuple[str, str]:
+    """Return the result and the variable that the open view is drawn from; empty if no single one, or none yet."""
+    view = context.selection.view
+    if view == BEFORE:
+        return (CHANGES, "value") if "value" in context.results.get(CHANGES, ()) else ("", "")
+    return ("", "") if view in (RUNS, SAMPLES) else context.quantity
 
 
 def code_of(context: Context) -> str:
-    """Return code that makes the array of the selected variable, as the view shows it, as `array`.
+    """Return code that makes the array that the view is drawn from, as `array`; empty if there is no single one.
 
     Parameters
     ----------
     context
-        What is selected. In the overview that is the heat map, else the row over all chosen runs.
+        What is selected. Overview: the heat map. Layer: the row over all chosen runs. Two moments: the variable at
+        both. Before a step: the series that are searched for what is unusual.
     """
-    result, variable = context.quantity
+    result, variable = coded_quantity(context)
     if not result:
         return ""
     array, selection = context.results[result][variable], context.selection
     lines = [*_opening(context, result), f"array = result[{variable!r}]"]
     if "run" in array.dims:
-        runs = context.run if selection.view == OVERVIEW else context.chosen_runs
+        runs: str | list[str] = context.chosen_runs if selection.view == LAYER else context.run
+        if selection.view == MOMENTS and context.run_before != context.run:
+            runs = [context.run_before, context.run]
         lines.append(f"array = array.sel(run={runs!r})")
-    if selection.view != OVERVIEW and context.row:
+    if selection.view == MOMENTS:
+        lines.append(f"array = array.sel(step=[{context.before}, {context.step}], method='nearest')")
+    if selection.view == LAYER and context.row:
         lines.append(f"array = array.sel({row_dim(array)}={context.row!r})")
     positions = chosen(array, selection.at)
     if positions:

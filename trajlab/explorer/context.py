@@ -95,6 +95,11 @@ class Context:
             return int(self.axis.steps[0])
         return self.axis.step(float(self.axis.x(self.selection.before)))
 
+    @property
+    def run_before(self) -> str:
+        """Run that it is compared with; by default the same."""
+        return self.selection.run_before if self.selection.run_before in self.runs else self.run
+
     def maps(self) -> dict[str, dict[str, xr.DataArray]]:
         """Return the variables that a heat map can show, by result."""
         results = self.results

@@ -19,8 +19,8 @@ ALL_RUNS = 12
 
 def definitions(result: xr.Dataset, variable: str) -> str:
     """Return the definition of a variable as HTML, and below it, folded, those of all variables of its result."""
-    own = str(result[variable].attrs.get("definition", ""))
-    first = f'<p class="soft"><b>{escape(variable)}</b>{f" = {escape(own)}" if own else ""}</p>'
+    definition = str(result[variable].attrs.get("definition", ""))
+    first = f'<p class="soft"><b>{escape(variable)}</b>{f" = {escape(definition)}" if definition else ""}</p>'
     entries = [
         f"<dt>{escape(str(name))}{f' [{escape(unit)}]' if (unit := str(array.attrs.get('units', ''))) else ''}</dt>"
         f"<dd>{escape(name_of(array))}{f': {escape(text)}' if (text := str(array.attrs.get('definition', ''))) else ''}"

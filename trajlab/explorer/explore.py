@@ -72,8 +72,8 @@ def explore(
     if "ipykernel" in sys.modules:
         pn.extension("tabulator", inline=True)
     collection = collection_of(
-        shown, results=results, stages=stages, step_pattern=step_pattern, series=series, key=key,
-        parameters=parameters, model=model, probe=probe, device=device, trust=trust, follow=follow,
+        shown, results=results, stages=stages, model=model, probe=probe, device=device, follow=follow, trust=trust,
+        step_pattern=step_pattern, series=series, key=key, parameters=parameters,
     )  # fmt: skip
     page = Page(collection, Arrays(), theme=theme)
     collection.start()
@@ -86,22 +86,21 @@ def collection_of(
     *,
     results: str | Path | None = None,
     stages: Sequence[str] | None = None,
-    step_pattern: str | None = None,
-    series: str | None = None,
-    key: str | None = None,
-    parameters: str | None = None,
+    follow: bool = False,
     model: Any = None,
     probe: Any = None,
     device: str | None = None,
-    trust: bool = False,
-    follow: bool = False,
+    **reading: Any,
 ) -> ResultCollection:
-    """Open what is to be shown; see `explore`. Nothing is computed before `ResultCollection.start`."""
+    """Open what is to be shown; see `explore`, and for `reading` `source_of`.
+
+    Nothing is computed before `ResultCollection.start`.
+    """
     for name in stages or ():
         stage(name)  # raises if there is none
     settings = {"model": model, "probe": probe, "device": device}
     return ResultCollection(
-        source_of(shown, trust=trust, step_pattern=step_pattern, series=series, key=key, parameters=parameters),
+        source_of(shown, **reading),
         None if results is None else as_path(results),
         stages=stages,
         settings={name: value for name, value in settings.items() if value is not None},

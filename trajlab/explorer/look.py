@@ -150,7 +150,7 @@ def step_chart(
 
 
 def style_legend(chart: figure, look: Look, *, title: str = "", beside: bool = False) -> None:
-    """Give the legend of a figure the colors of the page.
+    """Color the legend of a figure as the page is.
 
     Parameters
     ----------
@@ -191,8 +191,8 @@ def color_mapper(scale: Scale, look: Look) -> ColorMapper:
     colors = {"nan_color": look.missing, "low": low, "high": high}
     if isinstance(scale.norm, LogNorm):
         return LogColorMapper([to_hex(scale.colors(i / 255)) for i in range(256)], **colors)
-    places = np.clip(scale.norm(np.linspace(low, high, 256)), 0.0, 1.0)
-    return LinearColorMapper([to_hex(scale.colors(float(place))) for place in places], **colors)
+    shares = np.clip(scale.norm(np.linspace(low, high, 256)), 0.0, 1.0)
+    return LinearColorMapper([to_hex(scale.colors(float(share))) for share in shares], **colors)
 
 
 def hover(tooltips: Sequence[tuple[str, str]], **options: Any) -> HoverTool:

@@ -9,13 +9,15 @@ from urllib.parse import parse_qs, urlencode
 
 import panel as pn
 import panel.models.tabulator  # noqa: F401  the scripts of tables are in every page, whatever view it begins with
+from bokeh.core.validation import silence
+from bokeh.core.validation.warnings import EMPTY_LAYOUT
 from bokeh.events import DocumentReady
 from bokeh.models import CustomJS
 from panel.io.resources import LOCAL_DIST
 
 from trajlab.errors import TrajlabError
 from trajlab.explorer.arrays import Arrays
-from trajlab.explorer.code import code_of, computing_code
+from trajlab.explorer.code import code_of, coded_quantity, computing_code
 from trajlab.explorer.context import Context
 from trajlab.explorer.controls import Controls
 from trajlab.explorer.csv_text import csv_text
@@ -41,6 +43,8 @@ from trajlab.explorer.views.overview import Overview
 from trajlab.explorer.views.runs import Runs
 from trajlab.explorer.views.samples import Samples
 from trajlab.explorer.views.view import html, note
+
+silence(EMPTY_LAYOUT)  # views that are not open yet, and a variable without further dims, are empty columns
 
 VIEW_CLASSES: dict[str, Callable[[Context], Any]] = {
     OVERVIEW: Overview,
@@ -69,13 +73,16 @@ window.addEventListener('keydown', (event) => {
   const player = models.find((model) => model.type.endsWith('Player'))
   const tabs = models.find((model) => model.type.endsWith('Tabs'))
   const move = {ArrowLeft: -1, ArrowRight: 1}[event.key]
-  if (move && player) player.value = Math.max(player.start, Math.min(player.end, player.value + move))
+  if (move && player) {
+    player.direction = 0
+    player.value = Math.max(player.start, Math.min(player.end, player.value + move))
+  }
   if (tabs && event.key >= '1' && event.key <= String(tabs.tabs.length)) tabs.active = Number(event.key) - 1
 })
 """
 """The back button shows the state before, as it is in the address; the first visit has the colors of the system.
 
-Arrow keys move the step, and digits open views.
+Arrow keys move the step, and pause the slider if it plays; digits open views.
 """
 
 
@@ -192,7 +199,7 @@ class Page:
         code = code_of(self.context)
         if not code:
             return ""
-        anew = computing_code(self.context, self.context.quantity[0])
+        anew = computing_code(self.context, coded_quantity(self.context)[0])
         more = f"<p class='soft'>To compute the result anew:</p><pre>{escape(anew)}</pre>" if anew else ""
         return f"<details><summary>copy as code</summary><pre class='code'>{escape(code)}</pre>{more}</details>"
 

@@ -45,8 +45,8 @@ def labels_of(array: xr.DataArray, dim: str) -> dict[str, int]:
     """
     texts = {}
     for position in range(array.sizes[dim]):
-        one = array.isel({dim: position})
-        text = describe(dim, one[dim].item(), one) if dim in array.coords else f"{dim} {position}"
+        part = array.isel({dim: position})
+        text = describe(dim, part[dim].item(), part) if dim in array.coords else f"{dim} {position}"
         texts[text if text not in texts else f"{text} ({position})"] = position
     return texts
 

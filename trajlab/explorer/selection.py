@@ -13,6 +13,9 @@ OVERVIEW, LAYER, MOMENTS, RUNS = "Overview", "Layer", "Two moments", "Runs"
 BEFORE, SAMPLES = "Before a step", "Samples"
 VIEWS = (OVERVIEW, LAYER, MOMENTS, RUNS, BEFORE, SAMPLES)
 
+CHANGES = "change_points"
+"""Result that the view of what was before a step is made from."""
+
 
 class Selection(param.Parameterized):
     """Runs, quantity, parameter, steps and view that are shown."""

@@ -58,7 +58,8 @@ class Series:
     @property
     def type_names(self) -> str:
         """Names of the element types that training stored, in the order of the steps."""
-        return ", ".join(dict.fromkeys(self.stored_at(position).name for position in range(len(self.steps) or 1)))
+        types = [self.stored] if self.types is None else self.types
+        return ", ".join(dict.fromkeys(dtype.name for dtype in dict.fromkeys(types)))  # names are slow to make
 
 
 class Tensors(Mapping[str, xr.DataArray]):

@@ -52,7 +52,7 @@ def sample_sheet(context: Context, result: xr.Dataset, on_step: Callable[[int], 
     ]
     title = name_of(result[variable]) + (f" of {layer_of(result)}" if variable == CAM else "")
     return TileSheet(
-        context, tiles, f"{title} · rows: sample · target", rows=rows,
+        context, tiles, f"{title}\nrows: sample · target", rows=rows,
         columns=["input", *(f"step {step:,}" for step in steps)],
         on_column=lambda column: on_step(int(steps[column - 1])) if column else None,
     )  # fmt: skip
@@ -76,7 +76,7 @@ def activation_sheet(context: Context, result: xr.Dataset, on_step: Callable[[in
     units = maps["unit"].values if "unit" in maps.coords else np.arange(maps.sizes["unit"])
     sample = int(result["sample_index"].values[int(result.attrs.get("map_sample", 0))])
     return TileSheet(
-        context, tiles, f"activation maps of {layer_of(result)} · sample {sample} · each tile on its own scale",
+        context, tiles, f"activation maps of {layer_of(result)} · sample {sample}\neach tile on its own scale",
         rows=[f"unit {unit}" for unit in units], columns=[f"step {step:,}" for step in steps],
         on_column=lambda column: on_step(int(steps[column])),
     )  # fmt: skip

@@ -10,6 +10,7 @@ import xarray as xr
 from trajlab.errors import MissingData
 from trajlab.explorer.context import Context
 from trajlab.explorer.quantity import numbers
+from trajlab.explorer.selection import CHANGES
 from trajlab.explorer.style import widget_style
 from trajlab.explorer.views.lines import NAMED, LineChart
 from trajlab.explorer.views.overview import events_of
@@ -17,9 +18,6 @@ from trajlab.explorer.views.view import bokeh_part, html, note
 from trajlab.running.explain import Explanation, explained
 from trajlab.statistics.unusual import Unusual
 from trajlab.statistics.wording import number
-
-CHANGES = "change_points"
-"""Result that the view is made from."""
 
 LOOKS_BACK = (10, 20, 50, 100, 200, 500, 1_000, 5_000)
 """Windows, in optimizer steps."""
@@ -55,34 +53,37 @@ class Before:
             self.back.param.update(options=sorted({*LOOKS_BACK, selection.back}), value=selection.back)
         finally:
             self._showing = False
-        result = context.result_of_run(CHANGES, "begins")
-        self.absent.object = "" if result is not None else note(context.why_absent(CHANGES))
-        explanation = None
-        if result is not None:
-            try:
-                explanation = explained(result, context.step, window=selection.back)
-            except MissingData as error:
-                self.absent.object = note(str(error))
+        explanation, reason = self._explained()
+        self.absent.object = note(reason)
         self.sentences.object = "" if explanation is None else _sentences(explanation)
         self.events.object = "" if explanation is None else _table(explanation.events)
         key = (context.run, context.step, selection.back, selection.window, context.collection.revision(CHANGES))
-        drawn = self.chart.show(key, lambda: self._chart(result, explanation))
+        drawn = self.chart.show(key, lambda: self._chart(explanation))
         if drawn is not None:
             drawn.line.update(location=float(context.axis.x(context.step)), visible=True)
 
     def table(self) -> pd.DataFrame:
         """Return what was unusual, in the order in which it began."""
-        result = self.context.result_of_run(CHANGES, "begins")
-        if result is None:
-            return pd.DataFrame(columns=Unusual._fields)
-        explanation = explained(result, self.context.step, window=self.context.selection.back)
-        return pd.DataFrame(explanation.events, columns=Unusual._fields)
+        explanation, _ = self._explained()
+        return pd.DataFrame([] if explanation is None else explanation.events, columns=Unusual._fields)
 
-    def _chart(self, result: xr.Dataset | None, explanation: Explanation | None) -> LineChart | None:
+    def _explained(self) -> tuple[Explanation | None, str]:
+        """Return what was unusual; None, and the reason, if that cannot be known."""
+        context = self.context
+        result = context.result_of_run(CHANGES, "begins")
+        if result is None:
+            return None, context.why_absent(CHANGES)
+        try:
+            return explained(result, context.step, window=context.selection.back), ""
+        except MissingData as error:  # the step is of another run
+            return None, str(error)
+
+    def _chart(self, explanation: Explanation | None) -> LineChart | None:
         """Return the series that were the first to be unusual, each relative to its value before."""
+        context = self.context
+        result = context.result_of_run(CHANGES, "begins")
         if result is None or explanation is None or not explanation.events:
             return None
-        context = self.context
         lines: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         names = [f"{place} {quantity}" for place, quantity in zip(*_labels(result), strict=True)]
         for event in explanation.events:
@@ -94,10 +95,8 @@ class Before:
         if not lines:
             return None
         events = events_of(context, lambda x, y: setattr(context.selection, "step", context.axis.step(x)))
-        return LineChart(
-            context, lines, "the first that were unusual", unit="relative to the value before", events=events,
-            height=300,
-        )  # fmt: skip
+        title = "the first that were unusual" + (f": {next(iter(lines))}" if len(lines) == 1 else "")
+        return LineChart(context, lines, title, unit="relative to the value before", events=events, height=300)
 
 
 def _labels(result: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:

@@ -5,20 +5,16 @@ from html import escape
 import numpy as np
 import pandas as pd
 import panel as pn
-from bokeh.models import ColumnDataSource, CustomJSHover
 
 from trajlab.explorer.context import Context
-from trajlab.explorer.look import chart, hover, plain, style_legend
 from trajlab.explorer.pair import COLUMNS, Pair, changed_rows, compare
 from trajlab.explorer.quantity import numbers, row_dim
 from trajlab.explorer.style import widget_style
-from trajlab.explorer.views.heat_map import VALUE, name_rows, nearest
+from trajlab.explorer.views.heat_map import nearest
+from trajlab.explorer.views.moment_charts import MOST, Bars, TwoHistograms
 from trajlab.explorer.views.view import bokeh_part, html, key_of, note
 from trajlab.figures.marks.labels import name_of
 from trajlab.statistics.wording import number
-
-MOST = 25
-"""Layers and rows that are listed."""
 
 
 class Moments:
@@ -45,23 +41,17 @@ class Moments:
         if not self._showing:
             self.context.selection.param.update(**values)
 
-    @property
-    def run_before(self) -> str:
-        """Run of step a."""
-        wanted = self.context.selection.run_before
-        return wanted if wanted in self.context.runs else self.context.run
-
     def update(self) -> None:
         """Show the selection."""
         context = self.context
         self._show_controls()
         a, b = self._moments()
-        first, second = context.labels[self.run_before], context.labels[context.run]
+        first, second = context.labels[context.run_before], context.labels[context.run]
         names = (f"{first}, " if first != second else "", f"{second}, " if first != second else "")
         self.title.object = f"<h3>a: {escape(names[0])}step {a:,} → b: {escape(names[1])}step {b:,}</h3>"
         pair = self._pair()
         self.layers.object = self._layers_table(pair)
-        key = key_of(context, a, b, self.run_before)
+        key = key_of(context, a, b, self.context.run_before)
         self.bars.show(key, self._bars)
         self.histogram.show((key, context.row, pair is None), lambda: self._histogram(pair))
         self.rows.object = self._rows_table()
@@ -77,7 +67,7 @@ class Moments:
         self._showing = True
         try:
             options = {context.labels[run]: run for run in context.runs}
-            self.run.param.update(options=options, value=self.run_before)
+            self.run.param.update(options=options, value=self.context.run_before)
             self.run.visible = len(options) > 1
             if self.before.options != steps:
                 self.before.options = steps
@@ -91,15 +81,15 @@ class Moments:
 
     def _runs(self) -> tuple | None:
         runs = self.context.collection.source.runs
-        if self.run_before not in runs or self.context.run not in runs:
+        if self.context.run_before not in runs or self.context.run not in runs:
             return None
-        return runs[self.run_before], runs[self.context.run]
+        return runs[self.context.run_before], runs[self.context.run]
 
     def _pair(self) -> "Pair | Exception | None":
         runs, (a, b) = self._runs(), self._moments()
         if runs is None:
             return None
-        key = ("pair", self.run_before, a, self.context.run, b)
+        key = ("pair", self.context.run_before, a, self.context.run, b)
         return self.context.collection.aside.value(key, lambda: compare(runs[0], a, runs[1], b))
 
     def _layers_table(self, pair: "Pair | Exception | None") -> str:
@@ -129,7 +119,7 @@ class Moments:
         runs, (a, b), context = self._runs(), self._moments(), self.context
         if runs is None or context.row not in runs[1].weights:
             return ""
-        key = ("rows", self.run_before, a, context.run, b, context.row)
+        key = ("rows", self.context.run_before, a, context.run, b, context.row)
         table = context.collection.aside.value(key, lambda: changed_rows(runs[0], a, runs[1], b, context.row))
         if table is None or isinstance(table, Exception) or not len(table):
             return ""
@@ -146,7 +136,7 @@ class Moments:
     def _change(self) -> pd.DataFrame:
         """Return the change of the selected variable between the two moments, the largest first."""
         context = self.context
-        parts = [part for part in map(context.part, (self.run_before, context.run)) if part is not None]
+        parts = [part for part in map(context.part, (self.context.run_before, context.run)) if part is not None]
         if len(parts) < 2:
             return pd.DataFrame({"a": [], "b": [], "change": []})
         dim, (a, b) = row_dim(parts[0]), self._moments()
@@ -158,13 +148,13 @@ class Moments:
         table["change"] = table["b"] - table["a"]
         return table.reindex(table["change"].abs().sort_values(ascending=False, na_position="last").index)
 
-    def _bars(self) -> "Bars | None":
+    def _bars(self) -> Bars | None:
         table = self._change()
         table = table[np.isfinite(table["change"])]
         array = self.context.variable
         return None if array is None or table.empty else Bars(self.context, table, name_of(array))
 
-    def _histogram(self, pair: "Pair | Exception | None") -> "TwoHistograms | None":
+    def _histogram(self, pair: "Pair | Exception | None") -> TwoHistograms | None:
         if not isinstance(pair, Pair) or self.context.row not in pair.table.index:
             return None
         part = pair.distribution.sel(parameter=self.context.row)
@@ -172,52 +162,3 @@ class Moments:
         if not np.isfinite(edges).all() or not (np.diff(edges) > 0).all():
             return None
         return TwoHistograms(self.context, edges, numbers(part["histogram"].transpose("step", "bin")))
-
-
-class Bars:
-    """Change of a variable between two moments, for the layers that changed most."""
-
-    def __init__(self, context: Context, table: pd.DataFrame, title: str):
-        look, shown = context.look, table.head(MOST)
-        names = [str(name) for name in shown.index]
-        source = ColumnDataSource(
-            {"y": np.arange(len(names)) + 0.5, "change": shown["change"].values, "a": shown["a"].values,
-             "b": shown["b"].values, "name": names}
-        )  # fmt: skip
-        formatters = {f"@{name}": CustomJSHover(code=VALUE) for name in ("a", "b", "change")}
-        tips = [("", "@name"), ("a", "@a{custom}"), ("b", "@b{custom}"), ("change", "@change{custom}")]
-        more = f" · the {MOST} largest of {len(table)}" if len(table) > MOST else ""
-        self.figure = chart(
-            look, f"{title}: b − a{more}", height=100 + 16 * len(names), tools=[hover(tips, formatters=formatters)],
-            y_range=(len(names), 0),
-        )  # fmt: skip
-        self.figure.hbar(y="y", right="change", left=0, height=0.7, source=source, color=look.categories[0])
-        self.figure.ygrid.grid_line_color = None
-        name_rows(self.figure, names)
-
-
-class TwoHistograms:
-    """Histogram of a parameter at b, with that at a as an outline."""
-
-    def __init__(self, context: Context, edges: np.ndarray, counts: np.ndarray):
-        look = context.look
-        density = counts / np.diff(edges)
-        source = ColumnDataSource({"left": edges[:-1], "right": edges[1:], "top": density[1], "entries": counts[1]})
-        tip = hover([("from", "@left"), ("to", "@right"), ("entries in b", "@entries{0,0}")])
-        self.figure = chart(look, "", height=300, tools=[tip])
-        self.figure.title.text = plain(f"values of {context.row}")
-        self.figure.quad(
-            "left", "right", "top", 0, source=source, fill_color=look.categories[0], line_color=None, fill_alpha=0.75,
-            legend_label="b",
-        )  # fmt: skip
-        self.figure.step(
-            edges,
-            np.append(density[0], density[0][-1:]),
-            mode="after",
-            color=look.ink,
-            line_width=1.2,
-            legend_label="a",
-        )
-        self.figure.xaxis.axis_label, self.figure.yaxis.axis_label = "value", "entries per unit"
-        style_legend(self.figure, look)
-        self.figure.y_range.start = 0

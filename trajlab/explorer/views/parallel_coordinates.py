@@ -76,11 +76,13 @@ class ParallelCoordinates:
             **legend,
         )  # fmt: skip
         for position, (_, ticks) in enumerate(axes):
+            is_last = position == len(axes) - 1  # to its right, names would be cut off
             self.figure.line([position, position], [0, 1], color=look.soft, line_width=1)
             self.figure.text(
-                [position] * len(ticks), list(ticks.values()), text=[shorten(text, 16) for text in ticks], x_offset=5,
-                text_baseline="middle", text_color=look.ink, text_font_size="11px", padding=2,
-                background_fill_color=look.card, background_fill_alpha=0.75,
+                [position] * len(ticks), list(ticks.values()), text=[shorten(text, 16) for text in ticks],
+                x_offset=-5 if is_last else 5, text_align="right" if is_last else "left", text_baseline="middle",
+                text_color=look.ink, text_font_size="11px", padding=2, background_fill_color=look.card,
+                background_fill_alpha=0.75,
             )  # fmt: skip
         if colors.is_named and color is not None:
             style_legend(self.figure, look, title=str(color.name), beside=True)

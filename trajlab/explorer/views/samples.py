@@ -21,7 +21,8 @@ class Samples:
         self.layer = pn.widgets.Select(label="layer", **style)
         self.way = pn.widgets.Select(label="embedding", options=list(WAYS), **style)
         self.absent = html("")
-        self.points, self.maps, self.activations = bokeh_part(), bokeh_part(), bokeh_part()
+        self.points = bokeh_part()
+        self.maps, self.activations = bokeh_part(stretches=False), bokeh_part(stretches=False)
         self.layout = pn.Column(
             self.absent, pn.Row(self.layer, self.way), self.points.pane, self.maps.pane, self.activations.pane,
             sizing_mode="stretch_width",

@@ -42,19 +42,20 @@ class TileSheet:
         columns: Sequence[str],
         on_column: Callable[[int], None],
     ):
-        places = [(row, column) for row in range(len(rows)) for column in range(len(columns))]
+        cells = [(row, column) for row in range(len(rows)) for column in range(len(columns))]
         source = ColumnDataSource(
-            {"image": [rgba(tiles[row][column]) for row, column in places],
-             "x": [column for _, column in places], "y": [row for row, _ in places],
-             "row": [rows[row] for row, _ in places], "column": [columns[column] for _, column in places]}
+            {"image": [rgba(tiles[row][column]) for row, column in cells],
+             "x": [column for _, column in cells], "y": [row for row, _ in cells],
+             "row": [rows[row] for row, _ in cells], "column": [columns[column] for _, column in cells]}
         )  # fmt: skip
         self.figure = chart(
             context.look, title, height=TILE_PIXELS, tools=[hover([("", "@row"), ("", "@column")])],
             x_range=(-GAP, len(columns)), y_range=(len(rows), -GAP), x_axis_location="above",
         )  # fmt: skip
         self.figure.update(
-            sizing_mode=None, height=None, frame_height=TILE_PIXELS * len(rows), frame_width=TILE_PIXELS * len(columns)
-        )
+            sizing_mode=None, height=None, frame_height=TILE_PIXELS * len(rows),
+            frame_width=TILE_PIXELS * len(columns), frame_align=False,
+        )  # fmt: skip
         self.figure.image_rgba("image", "x", "y", dw=1 - GAP, dh=1 - GAP, source=source)
         self.figure.grid.grid_line_color = None
         self.figure.axis.major_tick_line_color = None

@@ -54,9 +54,10 @@ class Part:
         return self.drawn
 
 
-def bokeh_part() -> Part:
-    """Return an empty pane for a figure."""
-    return Part(pn.pane.Bokeh(None, sizing_mode="stretch_width", visible=False, theme=None))
+def bokeh_part(*, stretches: bool = True) -> Part:
+    """Return an empty pane for a figure: as wide as the page, or of the figure's own size."""
+    sizing = {"sizing_mode": "stretch_width"} if stretches else {}
+    return Part(pn.pane.Bokeh(None, visible=False, theme=None, **sizing))
 
 
 def html(text: str, **options: Any) -> pn.pane.HTML:
