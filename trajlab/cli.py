@@ -59,9 +59,9 @@ class _Group(TyperGroup):
             from trajlab.running.help import result_help
             from trajlab.running.stage_command import stage_command
 
-            command = alerts_command() if name == "alerts" else stage_command(name)
+            function = alerts_command() if name == "alerts" else stage_command(name)
             only = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-            only.command(name, epilog=result_help(stage(name)))(command)
+            only.command(name, epilog=result_help(stage(name)))(function)
             self.commands[name] = typer.main.get_command(only)
         called, command, rest = super().resolve_command(ctx, args)
         if command is not None and command.help:
