@@ -84,10 +84,7 @@ class Kernel:
     """A fold over blocks: plain settings, and the verbs start, add, finish and merge."""
 
     prepares: ClassVar[bool] = False
-    """Whether the blocks of a tensor share the result of `prepare`."""
-
-    folds: ClassVar[bool] = False
-    """Whether the total over all steps is large, and so is merged block by block."""
+    """Whether the blocks of a tensor, if there are several, share the result of `prepare`."""
 
     pooling: ClassVar[Mapping[str, Literal["max", "min"]]] = {}
     """Columns pooled over parameters by their maximum or minimum; all others by their sum."""
@@ -105,8 +102,12 @@ class Kernel:
         """Names of the results of all steps together."""
         return ()
 
-    def prepare(self, ends: Sequence[np.ndarray], reference: np.ndarray | None) -> Any:
-        """Return what all blocks share, from the first and the last row of the tensor and the reference."""
+    def folds(self, size: int) -> bool:
+        """Return whether totals over rows of a size are large: they are then merged one by one, and not kept."""
+        return False
+
+    def prepare(self, block: Block) -> Any:
+        """Return what all blocks share, from a block of the first and the last row of the tensor."""
 
     def start(self, block: Block, shared: Any) -> Any:
         """Return the state to which tiles are added."""
@@ -133,7 +134,8 @@ Reduced = tuple[np.ndarray, Any]
 def reduce(kernels: Sequence[Kernel], block: Block, shared: Sequence[Any] | None = None) -> list[Reduced]:
     """Run kernels over one block in a single pass: all kernels take each tile while it is in cache.
 
-    `shared` holds the result of each kernel's `prepare`, None for kernels that prepare nothing.
+    `shared` holds the result of each kernel's `prepare`; None for kernels that prepare nothing, and where the block is
+    the whole tensor.
     """
     shared = [None] * len(kernels) if shared is None else shared
     states = [kernel.start(block, prepared) for kernel, prepared in zip(kernels, shared, strict=True)]

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trajlab import sizes
 from trajlab.scan.block import Block, Kernel
 from trajlab.scan.jit import inner, jit
-from trajlab.scan.kernels.causes import CAUSES, UnitShape, causes_of_inert, either, packed
+from trajlab.scan.kernels.causes import CAUSES, UnitShape, bits_of, causes, compressed, either, set_bits
 from trajlab.scan.tiles import compact, squares, tile
 
 PAIRS = (
@@ -145,9 +146,10 @@ def pairs(rows, previous, reference, lo, hi, like, like_bits, atol, rtol, out, c
     out
         (step, `PAIRS`), added to.
     changed
-        Whether an entry ever differed from the reference, (entry), uint8.
+        Bits of the entries that ever differed from the reference, added to; see `causes`.
     """
     n = hi - lo
+    differs = np.zeros(n, np.uint8)
     first = np.empty(0, like.dtype)
     second = np.empty(0, like.dtype)
     r = tile(reference, lo, hi, like)
@@ -198,13 +200,14 @@ def pairs(rows, previous, reference, lo, hi, like, like_bits, atol, rtol, out, c
         if not saturated:
             saturated = differing == n
             if saturated:
-                changed[lo:hi] = 1
+                differs[:] = 1
             else:
                 for i in range(n):
-                    changed[lo + i] |= w_bits[i] != r_bits[i]
+                    differs[i] |= w_bits[i] != r_bits[i]
         before = rows[s]
         vv = ww
         v_zeros = w_zeros
+    set_bits(differs, lo, changed)
 
 
 @dataclass(frozen=True)
@@ -223,9 +226,13 @@ class Pairs(Kernel):
     atol: float = 0.0
     rtol: float = 0.0
 
+    def folds(self, size: int) -> bool:
+        """Return whether the bits of the entries of a tensor are many."""
+        return size > sizes.FOLD_ENTRIES
+
     def start(self, block: Block, shared: None) -> tuple[np.ndarray, np.ndarray]:
-        """Return sums of zero, and marks of no changed entry."""
-        return np.zeros((block.steps, len(PAIRS))), np.zeros(block.size, np.uint8)
+        """Return sums of zero, and bits of no changed entry."""
+        return np.zeros((block.steps, len(PAIRS))), bits_of(block.size)
 
     def add(self, block: Block, lo: int, hi: int, state: tuple[np.ndarray, np.ndarray]) -> None:
         """Add one tile."""
@@ -233,11 +240,11 @@ class Pairs(Kernel):
         pairs(rows, previous, reference, lo, hi, block.rows.like, block.rows.like_bits, self.atol, self.rtol, *state)
 
     def finish(self, block: Block, state: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return the sums, and the entries that ever changed, packed."""
+        """Return the sums, and the entries that ever changed, as bits."""
         out, changed = state
         if block.rows.previous is None:
             out[0, _PREVIOUS:] = np.nan
-        return out, packed(changed)
+        return out, compressed(changed, block.size)
 
     def merge(self, earlier: np.ndarray | None, later: np.ndarray | None) -> np.ndarray | None:
         """Return the entries that ever changed."""
@@ -245,4 +252,4 @@ class Pairs(Kernel):
 
     def summarize(self, total: np.ndarray | None, shape: UnitShape, indices: np.ndarray | None) -> np.ndarray:
         """Count the entries that never changed by cause."""
-        return causes_of_inert(total, shape, indices)
+        return causes(total, shape, indices)
