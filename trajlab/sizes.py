@@ -42,6 +42,10 @@ TILE_ENTRIES = 16_384
 """Entries of a row that a kernel reads at once and sums up: 64 kB of float32, so that tiles of two rows stay in L2.
 A multiple of 8, so that tiles share no byte of bits."""
 
+WINDOW_ENTRIES = 1 << 19
+"""Entries of all rows that are read at once, at least a tile of each: with few steps a tile alone takes less time to
+compute than to hand out."""
+
 SHORT_ENTRIES = 16_384
 """Rows of up to this many entries are read whole. `distribution` can then sort them, and its quantiles are exact."""
 

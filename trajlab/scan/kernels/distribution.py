@@ -95,6 +95,7 @@ class Distribution(Kernel):
     """
 
     prepares = True
+    takes_spans = True
     quantiles: tuple[float, ...]
     bins: int
 
@@ -117,7 +118,7 @@ class Distribution(Kernel):
     def prepare(self, block: Block) -> Reference:
         """Return the edges of the histogram, and the reference."""
         ends = _nothing()
-        for lo, hi in block.tiles():
+        for lo, hi in block.spans():
             _add_ends(block, lo, hi, ends)
         return self._reference(block, ends)
 
@@ -127,7 +128,7 @@ class Distribution(Kernel):
         return State(_nothing() if shared is None else shared, np.zeros((rows, KEYS), np.uint32))
 
     def add(self, block: Block, lo: int, hi: int, state: State) -> None:
-        """Count the entries of one tile."""
+        """Count the entries of some tiles."""
         if len(state.counts):
             count_rows(block.rows.addresses, lo, hi, block.rows.like, state.counts[1:])
             if block.rows.previous is not None:
@@ -189,7 +190,7 @@ def _nothing() -> Ends:
 
 
 def _add_ends(block: Block, lo: int, hi: int, ends: Ends) -> None:
-    """Add one tile of the first row, of the last one, and of the reference."""
+    """Add some tiles of the first row, of the last one, and of the reference."""
     rows = block.rows
     widen_range(rows.addresses[[0, -1]], lo, hi, rows.like, rows.like_bits, ends.range)
     if block.size > EXACT and rows.reference is not None:
