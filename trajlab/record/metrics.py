@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 
 from trajlab.errors import BadSetting
-from trajlab.record.writer import naming_failures
+from trajlab.record.writer import Writer, naming_failures
 
 FLUSH_SECONDS = 1.0
 """Longest time between two writes while rows arrive."""
@@ -24,10 +25,13 @@ class MetricsLog:
     ----------
     path
         The file; rows are appended if it exists.
+    writer
+        The thread that writes them.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, writer: Writer) -> None:
         self._path = path
+        self._writer = writer
         self._file = open(path, "ab", buffering=0)
         self._waiting: list[Mapping[str, int | float]] = []
         self._flushed = time.monotonic()
@@ -39,21 +43,21 @@ class MetricsLog:
             self.flush()
 
     def flush(self) -> None:
-        """Write the rows; NaN and infinity are written as ``NaN`` and ``Infinity``, as Python's json does."""
-        lines = "".join(json.dumps(row) + "\n" for row in self._waiting)
-        self._waiting.clear()
+        """Submit the rows to the writer; NaN and infinity stand as ``NaN`` and ``Infinity``, as json writes."""
+        rows, self._waiting = self._waiting, []
         self._flushed = time.monotonic()
-        with naming_failures(self._path):
-            rest = memoryview(lines.encode())
-            while rest:
-                rest = rest[self._file.write(rest) :]
+        if rows:
+            self._writer.submit(partial(self._write, rows), small=True)
 
     def close(self) -> None:
-        """Write the waiting rows and close the file."""
-        try:
-            self.flush()
-        finally:
-            self._file.close()
+        """Close the file; the writer has stopped."""
+        self._file.close()
+
+    def _write(self, rows: Sequence[Mapping[str, int | float]]) -> None:
+        with naming_failures(self._path):
+            rest = memoryview("".join(json.dumps(row) + "\n" for row in rows).encode())
+            while rest:
+                rest = rest[self._file.write(rest) :]
 
 
 def metric_row(step: int, metrics: Mapping[str, Any]) -> dict[str, int | float]:

@@ -11,6 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from trajlab.errors import BadSetting, DamagedData
+from trajlab.record.folder_lock import LOCK_FILE
 from trajlab.record.writer import TEMPORARY, naming_failures, replacing, write_json, write_tensors
 from trajlab.runs.disk.manifest import note_files, prune_manifest
 from trajlab.schema import (
@@ -89,7 +90,10 @@ def drop_from(directory: Path, step: int) -> None:
     A crash meanwhile leaves a run that opens, and that can be resumed at `step` or before.
     """
     for unfinished in [*directory.glob(f"{TEMPORARY}*"), *directory.glob(f"{GRADIENTS_FOLDER}/{TEMPORARY}*")]:
-        shutil.rmtree(unfinished) if unfinished.is_dir() else unfinished.unlink()
+        if unfinished.is_dir():
+            shutil.rmtree(unfinished)
+        elif unfinished.name != LOCK_FILE:
+            unfinished.unlink()
     facts = read_run(directory)
     if facts["closed"] is not None:
         write_json(directory / RUN_FILE, facts | {"closed": None})
