@@ -52,8 +52,13 @@ def test_metrics_log__writes_each_second(tmp_path, monkeypatch):
     log.append({"step": 0})
     writer.wait()
     assert (tmp_path / "metrics.jsonl").read_text() == ""
+    assert log.add({"loss": 2.0})
     now[0] = 1.5
     log.append({"step": 1})
+    writer.wait()
+    assert (tmp_path / "metrics.jsonl").read_text() == '{"step": 0, "loss": 2.0}\n'
+    log.flush()
+    assert not log.add({"loss": 3.0})
     writer.stop()
-    assert (tmp_path / "metrics.jsonl").read_text() == '{"step": 0}\n{"step": 1}\n'
+    assert (tmp_path / "metrics.jsonl").read_text() == '{"step": 0, "loss": 2.0}\n{"step": 1}\n'
     log.close()

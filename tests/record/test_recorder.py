@@ -454,6 +454,27 @@ def test_step__gradients_of_another_type_begin_another_segment(read, tmp_path):
     assert [rows[0].dtype, rows[1].dtype] == [torch.float32, torch.float64]
 
 
+def test_add_metrics__belong_to_the_step_before(read, tmp_path):
+    model = nn.Linear(2, 1)
+    with Recorder(model, tmp_path / "run", gradients=False) as recorder:
+        assert not recorder.add_metrics(accuracy=1)
+        for step in range(2):
+            recorder.step(loss=step)
+            assert recorder.add_metrics(accuracy=step / 2)
+        recorder.flush()
+        assert not recorder.add_metrics(accuracy=1)
+        recorder.close(accuracy=0.75)
+    assert read(tmp_path / "run").metrics == [
+        {"step": 0, "loss": 0, "accuracy": 0}, {"step": 1, "loss": 1, "accuracy": 0.5}, {"step": 2, "accuracy": 0.75},
+    ]  # fmt: skip
+    metrics = trajlab.open(tmp_path / "run").metrics
+    assert metrics.accuracy.values.tolist() == [0, 0.5, 0.75]
+    resumed = Recorder(model, tmp_path / "run", gradients=False, resume=True)
+    assert resumed.next_step == 2
+    resumed.close()
+    assert len(read(tmp_path / "run").metrics) == 2
+
+
 def test_close__says_if_step_was_never_called_or_too_often(capsys, tmp_path):
     model = nn.Linear(2, 1)
     optimizer = torch.optim.SGD(model.parameters(), 0.1)

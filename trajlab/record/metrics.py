@@ -19,7 +19,7 @@ FLUSH_SECONDS = 1.0
 
 
 class MetricsLog:
-    """The file of metrics, one line a step.
+    """The file of metrics, one line a step; the last row is held back until the next, so that metrics can be added.
 
     Parameters
     ----------
@@ -34,16 +34,35 @@ class MetricsLog:
         self._writer = writer
         self._file = open(path, "ab", buffering=0)
         self._waiting: list[Mapping[str, int | float]] = []
+        self._last: dict[str, int | float] | None = None
         self._flushed = time.monotonic()
 
     def append(self, row: Mapping[str, int | float]) -> None:
-        """Add a row; it is written at the next flush, or once a second has passed since the last one."""
-        self._waiting.append(row)
+        """Add a row; the rows before it are written once a second has passed since the last flush."""
+        self._release_last()
+        self._last = dict(row)
         if time.monotonic() - self._flushed > FLUSH_SECONDS:
-            self.flush()
+            self.write_waiting()
+
+    def add(self, metrics: Mapping[str, int | float]) -> bool:
+        """Add metrics to the last row; return whether it was not yet written."""
+        if self._last is None:
+            return False
+        self._last |= metrics
+        return True
 
     def flush(self) -> None:
         """Submit the rows to the writer; NaN and infinity stand as ``NaN`` and ``Infinity``, as json writes."""
+        self._release_last()
+        self.write_waiting()
+
+    def _release_last(self) -> None:
+        if self._last is not None:
+            self._waiting.append(self._last)
+            self._last = None
+
+    def write_waiting(self) -> None:
+        """Submit the rows before the last one to the writer."""
         rows, self._waiting = self._waiting, []
         self._flushed = time.monotonic()
         if rows:
@@ -58,6 +77,12 @@ class MetricsLog:
             rest = memoryview("".join(json.dumps(row) + "\n" for row in rows).encode())
             while rest:
                 rest = rest[self._file.write(rest) :]
+
+
+def append_row(path: Path, row: Mapping[str, int | float]) -> None:
+    """Write one more row to a file of metrics that was closed."""
+    with naming_failures(path), open(path, "ab") as file:
+        file.write((json.dumps(row) + "\n").encode())
 
 
 def metric_row(step: int, metrics: Mapping[str, Any]) -> dict[str, int | float]:

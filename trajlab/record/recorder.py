@@ -174,7 +174,7 @@ class Recorder:
         self._error: Exception | None = None
         self._closed = False
         self._recording: Recording | Witness | None = None
-        self._make: Callable[[], Recording | Witness] = partial(
+        self._make: Callable[[], Recording | Witness | None] = partial(
             Recording, model, self.directory, when=when, gradients=gradients, parameters=parameters, probe=probe,
             describe=describe, gradients_when=gradients_when, clipped=clipped, scaler=scaler,
             optimizers=list(optimizers), seed=seed, segment_rows=segment_rows, resume=resume, stop=steps, limit=limit,
@@ -190,7 +190,7 @@ class Recorder:
             seed=seed,
         )
         if not self._writes:
-            self._make = self._watch
+            self._make = self._watch if self._sharded else lambda: None
             if self._rank == 1:
                 others = f"the {size - 1} processes from rank 1 on" if size > 2 else "rank 1"
                 say(f"rank 0 records to {self.directory}, and {others} not; ranks='each' records a folder for each")
@@ -226,6 +226,23 @@ class Recorder:
         self._try(self._step, metrics)
         self._count += 1
 
+    def add_metrics(self, **metrics: Any) -> bool:
+        """Add metrics to the step that was recorded last, such as those that are known after the update only.
+
+        Parameters
+        ----------
+        **metrics
+            Numbers to record, as of `step`.
+
+        Returns
+        -------
+        Whether they were added: not if nothing is recorded, or if `flush` has written the row.
+        """
+        added: list[bool] = []
+        if not self._is_fork() and isinstance(recording := self._recording, Recording):
+            self._try(lambda: added.append(recording.add_metrics(metrics)))
+        return added == [True]
+
     def flush(self) -> None:
         """Write all rows recorded so far to disk, and wait until they are there.
 
@@ -234,13 +251,19 @@ class Recorder:
         if not self._is_fork() and isinstance(self._recording, Recording):
             self._try(self._recording.flush)
 
-    def close(self) -> None:
-        """Write the weights after the last update and end the run; a second call has no effect."""
+    def close(self, **metrics: Any) -> None:
+        """Write the weights after the last update and end the run; a second call has no effect.
+
+        Parameters
+        ----------
+        **metrics
+            Metrics of the weights after the last update, such as those of an evaluation.
+        """
         if self._is_fork() or self._closed:
             return
         self._closed = True
         if self._recording is not None:
-            self._try(self._recording.close)
+            self._try(self._recording.close, metrics)
         self._say_missing()
 
     def __enter__(self) -> Self:

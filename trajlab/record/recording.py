@@ -19,7 +19,7 @@ from trajlab.record.folder_lock import FolderLock
 from trajlab.record.frozen import FrozenShards
 from trajlab.record.gathering import GradientGathering
 from trajlab.record.inventory import Inventory, take_inventory
-from trajlab.record.metrics import MetricsLog, metric_row
+from trajlab.record.metrics import MetricsLog, append_row, metric_row
 from trajlab.record.probe import Probe, probe_facts, probe_tensors
 from trajlab.record.recordable import check_recordable
 from trajlab.record.sampling import sampled_entries
@@ -131,12 +131,16 @@ class Recording:
         self.collected = step + 1
         self._metrics.append(row)
         self.next_step = step + 1
+        if state is not None or self._segments.full:
+            self._metrics.write_waiting()
         if state is not None:
-            self._metrics.flush()
             self._submit_checkpoint(step, state)
         if self._segments.full:
-            self._metrics.flush()
             self._segments.close()
+
+    def add_metrics(self, metrics: Mapping[str, Any]) -> bool:
+        """Add metrics to the step that was recorded last; return whether its row was not yet written."""
+        return self._metrics.add(metric_row(self.next_step - 1, metrics))
 
     def flush(self) -> None:
         """Write all rows recorded so far to disk, and wait until they are there."""
@@ -145,8 +149,9 @@ class Recording:
             self._segments.close()
         self._writer.wait()
 
-    def close(self) -> None:
-        """Write the weights after the last update and end the run."""
+    def close(self, metrics: Mapping[str, Any]) -> None:
+        """Write the weights after the last update, with metrics of them, and end the run."""
+        row = metric_row(self.next_step, metrics)
         try:
             state = self._inventory.copy_state()
             self.collected += 1
@@ -158,6 +163,8 @@ class Recording:
         self._writer.raise_failure()
         frozen = [name for name in self._facts["parameters"] if name in self._frozen]
         write_json(self._directory / RUN_FILE, self._facts | {"closed": self.next_step, "frozen": frozen})
+        if metrics:
+            append_row(self._directory / METRICS_FILE, row)
         note_constants(self._directory)
         if problem := self._updates.problem():
             say(f"{self._directory}: {problem}")

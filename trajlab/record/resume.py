@@ -75,6 +75,8 @@ def next_step(directory: Path, when: Callable[[int], bool], gradients_when: Call
     """
     rows = list(_metric_steps(directory))
     end = rows[-1] + 1 if rows else 0
+    closed = read_run(directory)["closed"] if (directory / RUN_FILE).exists() else None
+    end = end if closed is None else min(end, closed)  # a row may hold metrics of the weights after the last update
     expected = [(when, max(_checkpoints(directory), default=-1))]
     if gradients_when is not None:
         last = max((steps[-1] for steps in _segments(directory).values()), default=-1)

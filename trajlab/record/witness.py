@@ -1,6 +1,7 @@
 """A process that does not write, but takes part in gathering what is sharded."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -45,7 +46,7 @@ class Witness:
         if self._gradients_when is not None and self._gradients_when(step):
             self._gathering.read_all()
 
-    def close(self) -> None:
+    def close(self, metrics: Mapping[str, Any]) -> None:
         """Take part in gathering the weights after the last update."""
         self._gather_state()
 
