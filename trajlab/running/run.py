@@ -1,6 +1,7 @@
 """Run a stage over a trajectory or several; lazily."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, overload
 
 import xarray as xr
@@ -149,7 +150,9 @@ def _run_stage(
         raise MissingData(f"cannot compute {name}: there are no runs; name at least one")
     trajectory, parent = (_equipped(runs, model, probe, device, unit_axis) for runs in (trajectory, parent))
     inputs = Inputs(name, on)
-    finish = with_left_out if takes_tensors(function, on) else _unchanged
+    finish = _unchanged
+    if takes_tensors(function, on):
+        finish = partial(with_left_out, optimizer="moments" in needs_of(function))
     if isinstance(parent, str):
         if parent != RECORDED or isinstance(trajectory, Trajectory) or compares(function):
             raise BadSetting(
