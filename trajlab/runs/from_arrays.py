@@ -9,7 +9,7 @@ import xarray as xr
 from trajlab.errors import BadSetting
 from trajlab.runs.disk.element_types import widened
 from trajlab.runs.measured import with_marks
-from trajlab.runs.optimizer import OptimizerState, moment_name, split_name
+from trajlab.runs.optimizer import OptimizerState, moment_attributes, moment_name, split_name
 from trajlab.runs.tensors import Series, Tensors, attributes_of
 from trajlab.runs.trajectory import Trajectory
 
@@ -63,14 +63,13 @@ def from_arrays(
     series = [{name: _series(numbers[: len(array)], array) for name, array in group.items()} for group in groups]
     if "step" not in measured.coords and "step" in measured.dims:
         measured = measured.assign_coords(step=numbers[: measured.sizes["step"]])
-    attributes = attributes_of({}, series[0])
     return Trajectory(
-        Tensors(series[0], attributes),
+        Tensors(series[0], attributes_of({}, series[0])),
         Tensors(series[1], attributes_of({}, series[1], series[0])),
         Tensors(series[2]),
         metrics=measured,
         optimizer=OptimizerState(
-            Tensors(series[3], lambda name: attributes(split_name(name)[0])),
+            Tensors(series[3], moment_attributes({}, series[0])),
             _hyperparameters(hyperparameters, series[3]),
         ),
     )

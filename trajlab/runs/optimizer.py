@@ -1,11 +1,12 @@
 """State of the optimizer over training: moments of parameters as tensors, and hyperparameters by step."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from trajlab.runs.tensors import Tensors
+from trajlab.runs.tensors import Series, Tensors, attributes_of
 
 UPDATES = "updates"
 """Number of updates that the moments of a parameter have seen, torch's `step`."""
@@ -75,3 +76,22 @@ def split_name(name: str) -> tuple[str, str]:
     """
     parameter, _, entry = name.rpartition("/")
     return parameter, entry
+
+
+def moment_attributes(facts: Mapping[str, Any], weights: Mapping[str, Series]) -> Callable[[str], dict[str, Any]]:
+    """Return a function of the name of a moment that returns the attrs of its parameter.
+
+    Parameters
+    ----------
+    facts
+        What made the run.
+    weights
+        The parameters.
+    """
+    attributes = attributes_of(facts, weights)
+
+    def of_moment(name: str) -> dict[str, Any]:
+        parameter, _ = split_name(name)
+        return attributes(parameter) if parameter in weights else {}
+
+    return of_moment

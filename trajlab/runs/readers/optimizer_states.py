@@ -9,14 +9,14 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import TrajlabError, first_of
-from trajlab.runs.optimizer import UPDATES, OptimizerState, moment_name, split_name
+from trajlab.runs.optimizer import UPDATES, OptimizerState, moment_attributes, moment_name, split_name
 from trajlab.runs.readers.checkpoints import Checkpoint
 from trajlab.runs.readers.formats import Header
 from trajlab.runs.readers.optimizer_content import Key
 from trajlab.runs.readers.optimizer_files import OptimizerFile, optimizer_files, read_optimizer_file, shapes_of
 from trajlab.runs.readers.parameter_order import Shape, determined, determined_by_shape, names_of_keys
 from trajlab.runs.readers.series import read_checkpoints
-from trajlab.runs.tensors import Tensors, attributes_of
+from trajlab.runs.tensors import Tensors
 from trajlab.runs.trajectory import Trajectory
 from trajlab.runs.transformers_model import architecture_class, parameter_shapes
 
@@ -74,8 +74,7 @@ def read_optimizer_states(
     places = {name: place for place, name in enumerate(run.weights)}
     ordered = sorted(series, key=lambda name: (places.get(split_name(name)[0], len(places)), *split_name(name)))
     series = {name: series[name] for name in ordered}
-    attributes = attributes_of(run.facts, run.weights.series)
-    tensors = Tensors(series, lambda name: attributes(split_name(name)[0]), unusable)
+    tensors = Tensors(series, moment_attributes(run.facts, run.weights.series), unusable)
     return OptimizerState(tensors, _hyperparameters(rows, list(run.weights)), left_out | unusable | unread)
 
 

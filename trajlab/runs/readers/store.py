@@ -19,7 +19,7 @@ from trajlab.runs.disk.paths import is_url
 from trajlab.runs.disk.reading import reading
 from trajlab.runs.disk.remote import concurrently, read_bytes
 from trajlab.runs.disk.shards import is_checked, is_sharded, raw_rows, read_coordinate
-from trajlab.runs.optimizer import OptimizerState, split_name
+from trajlab.runs.optimizer import OptimizerState, moment_attributes
 from trajlab.runs.readers.folder import check_facts
 from trajlab.runs.tensors import Series, Tensors, attributes_of, common_type, widest
 from trajlab.runs.trajectory import Trajectory
@@ -112,8 +112,7 @@ def read_store(path: Path, *, trust: bool = False) -> Trajectory:
     with _reading(path, HYPERPARAMETERS):
         hyperparameters = _dataset(path, HYPERPARAMETERS, nodes).compute(scheduler="sync")
     groups = {group: dict(_group(path, group, nodes, trust)) for group in (WEIGHTS, GRADIENTS, BUFFERS, OPTIMIZER)}
-    attributes_of_weight = attributes_of(facts, groups[WEIGHTS])
-    moments = Tensors(groups[OPTIMIZER], lambda name: attributes_of_weight(split_name(name)[0]))
+    moments = Tensors(groups[OPTIMIZER], moment_attributes(facts, groups[WEIGHTS]))
     return Trajectory(
         Tensors(groups[WEIGHTS], attributes_of(facts, groups[WEIGHTS]), left_out=left_out),
         Tensors(groups[GRADIENTS], attributes_of(facts, groups[GRADIENTS], groups[WEIGHTS])),

@@ -30,8 +30,8 @@ def adam_updates(first, second, second_before, lo, hi, like, like_second, scales
     like, like_second
         Empty arrays of the element types.
     scales
-        1/(1 − β₁ᵏ), 1/(1 − β₂ᵏ), ε, and the largest share of a second moment that is left without a gradient,
-        (step, 4).
+        1/(1 − β₁ᵏ), 1/(1 − β₂ᵏ), ε, and c and d of c·v + d, the largest second moment that is left of one without a
+        gradient, (step, 5).
     out
         The sums so far.
     """
@@ -74,7 +74,7 @@ def adam_updates(first, second, second_before, lo, hi, like, like_second, scales
                 for i in range(v.size):
                     if w[i] > 0 and np.isfinite(w[i]) and np.isfinite(v[i]):
                         compared += 1
-                        fading += np.float64(v[i]) <= scales[s, 3] * np.float64(w[i])
+                        fading += np.float64(v[i]) <= scales[s, 3] * np.float64(w[i]) + scales[s, 4]
                 out[s, 7] += compared
                 out[s, 8] += fading
         before = second[s]
@@ -109,7 +109,7 @@ class AdamUpdates(Kernel):
             adam_updates(block.rows.addresses, second, before, lo, hi, block.rows.like, like, scales, state)
 
     def _scales_of(self, block: Block) -> np.ndarray:
-        """Return the scales at the steps of a block, (step, 4)."""
+        """Return the scales at the steps of a block, (step, 5)."""
         steps = np.empty(0, np.int64) if block.step is None else block.step
         return np.array(self.scales, np.float64)[np.searchsorted(np.array(self.steps), steps)]
 

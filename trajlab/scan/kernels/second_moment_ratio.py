@@ -46,7 +46,7 @@ class SecondMomentRatio(Kernel):
             g, second = g[finite], second[finite]
             now, after, beta, epsilon = self.scales[at[step]]
             v = now * second
-            r = g / np.maximum(after * (beta * second + (1 - beta) * g), epsilon**2)
-            r = np.where(g == 0, 0.0, r)
+            divisor = np.maximum(after * (beta * second + (1 - beta) * g), epsilon**2)
+            r = np.divide(g, divisor, out=np.zeros_like(g), where=g > 0)
             out[step] = g.size, g.sum(), v.sum(), r.sum(), g @ g, g @ v, v @ v, r @ r
         return out, None

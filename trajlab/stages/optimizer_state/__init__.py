@@ -160,7 +160,7 @@ def optimizer_state(
     gradients = gradients or {}
     for number, group in enumerate(alike(factors)):
         steps, of_group = factors[group[0]]
-        updates = AdamUpdates(tuple(steps.tolist()), _rows(of_group, "first", "second", "epsilon", "fade"))
+        updates = AdamUpdates(tuple(steps.tolist()), _rows(of_group, "first", "second", "epsilon", "fade", "floor"))
         divisors = {name: seconds[name] for name in group}
         tables[f"updates_{number}"], _ = scan(updates, {name: firsts[name] for name in group}, weight=divisors)
         recorded = {name: _at(gradients[name], firsts[name]) for name in group if name in gradients}

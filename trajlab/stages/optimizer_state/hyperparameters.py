@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
-from trajlab.scan.source import epsilon_of
+from trajlab.scan.source import epsilon_of, smallest_of
 
 ROUNDINGS = 1.5
 """Relative error of a faded moment after one update, in spacings of its type at 1: that of β₂, and of two products."""
@@ -26,8 +26,9 @@ class Factors(NamedTuple):
         1/(1 − β₂ᵏ⁺¹).
     beta, epsilon
         β₂ and ε.
-    fade
-        Largest share of the second moment at the step before that is left if no gradient came since.
+    fade, floor
+        The largest second moment that is left if no gradient came since the step before is `fade` times that, plus
+        `floor`.
     """
 
     first: np.ndarray
@@ -36,6 +37,7 @@ class Factors(NamedTuple):
     beta: np.ndarray
     epsilon: np.ndarray
     fade: np.ndarray
+    floor: np.ndarray
 
 
 def factors_of(hyperparameters: xr.Dataset, parameter: str, steps: np.ndarray, stored: str) -> Factors:
@@ -57,14 +59,17 @@ def factors_of(hyperparameters: xr.Dataset, parameter: str, steps: np.ndarray, s
     )
     corrected = setting_of(hyperparameters, "bias_correction", parameter, steps) != 0  # NaN, of torch's, is not 0
     corrected &= setting_of(hyperparameters, "correct_bias", parameter, steps) != 0
+    k = np.where(k > 0, k, np.nan)
     with np.errstate(all="ignore"):
         first, second, following = (
             np.where(corrected, 1 / (1 - beta**count), 1.0) for beta, count in ((beta1, k), (beta2, k), (beta2, k + 1))
         )
         since = np.append(np.nan, np.diff(k))
         slack = ROUNDINGS * since * epsilon_of(stored)
-        fade = np.where((since > 0) & (slack <= TELLING * (1 - beta2**since)), beta2**since * (1 + slack), np.nan)
-    return Factors(first, second, following, beta2, epsilon, fade)
+        is_fine = (since > 0) & (slack <= TELLING * (1 - beta2**since))
+        fade = np.where(is_fine, beta2**since * (1 + slack), np.nan)
+    floor = since * smallest_of(stored)
+    return Factors(first, second, following, beta2, epsilon, fade, floor)
 
 
 def setting_of(hyperparameters: xr.Dataset, name: str, parameter: str, steps: np.ndarray) -> np.ndarray:
