@@ -1,6 +1,5 @@
 import threading
 
-import dask
 import dask.array as da
 import numpy as np
 import pytest
