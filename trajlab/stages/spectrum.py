@@ -174,9 +174,9 @@ def spectrum(
 
     The attr `operations` says about how many floating-point operations all takes; a core does some 2·10¹⁰ a second.
 
-    Each matrix is decomposed alone. BLAS may still round differently from run to run, so that numbers agree closely, not
-    bit by bit. Subspaces are those of a choice where the k-th and the next singular value are the same: their overlap
-    is then low although nothing changed. In noise these are close, and steps that change little turn them.
+    Each matrix is decomposed alone. BLAS may still round differently from run to run, so that numbers agree closely,
+    not bit by bit. Where the k-th and the next singular value are close, as in noise, small changes turn the subspace:
+    a low overlap says little then.
 
     The variance σ² of the noise is the mean square of the matrix without the singular values beyond noise,
     Σ_{i>k} s_i² / ((m−k)(n−k)), where k = mp_spikes, found by iteration from k = 0. The largest singular value of a
@@ -205,8 +205,8 @@ def spectrum(
     """
     if min(every, exact_size, leading) < 1 or subspace < 0:
         raise BadSetting(
-            f"cannot use every={every}, exact_size={exact_size}, leading={leading} and subspace={subspace}: choose 1 or "
-            "more, and a subspace of 0 or more"
+            f"cannot use every={every}, exact_size={exact_size}, leading={leading} and subspace={subspace}: choose 1 "
+            "or more, and a subspace of 0 or more"
         )
     if of not in OF:
         raise BadSetting(f"cannot compute the spectrum of={of!r}: choose {', '.join(OF)}")
@@ -245,9 +245,7 @@ def spectrum(
         array.sizes["step"] * operations(*shapes[name], exact_size) * (1 + shuffle) for name, array in matrices.items()
     )
     attrs = {"approximated": ", ".join(large)} if large else {}
-    return annotate(
-        result, MEANINGS, every=every, of=of, not_matrices=", ".join(vectors), operations=times, **attrs
-    )
+    return annotate(result, MEANINGS, every=every, of=of, not_matrices=", ".join(vectors), operations=times, **attrs)
 
 
 def _thinned(array: xr.DataArray, every: int) -> xr.DataArray:

@@ -46,8 +46,8 @@ def leading_values(matrix: np.ndarray, count: int) -> Leading:
     """Compute the largest singular values of a matrix by a randomized block Krylov method.
 
     For an approximate eigenpair (λ, v) of the Gram matrix A with residual r = |A v − λ v|, |v| = 1, there is an
-    eigenvalue within r of λ. So the singular value s = √λ is off by at most r/s, and by at most √r. Values are never too large, as the
-    k-th largest eigenvalue of a projection is at most that of A.
+    eigenvalue within r of λ. So the singular value s = √λ is off by at most r/s, and by at most √r. Values are never
+    too large, as the k-th largest eigenvalue of a projection is at most that of A.
 
     Parameters
     ----------
@@ -99,9 +99,7 @@ def _orthonormal(vectors: np.ndarray, basis: np.ndarray) -> np.ndarray:
     return vectors
 
 
-def traces(
-    matrix: np.ndarray, without: np.ndarray, *functions: Callable[[np.ndarray], np.ndarray]
-) -> np.ndarray:
+def traces(matrix: np.ndarray, without: np.ndarray, *functions: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """Estimate Σ f(λ) over eigenvalues λ of the smaller Gram matrix by stochastic Lanczos quadrature.
 
     Parameters

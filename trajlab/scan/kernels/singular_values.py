@@ -19,7 +19,7 @@ SURE = 1e-3
 """Smallest singular value, in units of the largest, that the eigenvalues of the Gram matrix give to 9 digits."""
 
 FINE = 2.0**-30
-"""Spacing at 1 of stored floats from which up their rounding moves singular values by more than the Gram matrix does."""
+"""Spacing at 1 of stored floats from which up rounding moves singular values further than the Gram matrix does."""
 
 DENSE = 256
 """Smaller side of a matrix up to which all eigenvectors are computed to have the largest."""
@@ -54,8 +54,8 @@ def decompose(
     """Compute the singular values of a matrix, and some singular vectors of the largest.
 
     They are the roots of the eigenvalues of the smaller Gram matrix in float64, which takes a fifth of the time of a
-    singular value decomposition. With u = 2⁻⁵² and n the smaller side, an eigenvalue is off by at most √n u s₁², so that
-    s is off by at most √n u s₁²/s, and never by more than n^¼ √u s₁. The rounding of entries that were stored in
+    singular value decomposition. With u = 2⁻⁵² and n the smaller side, an eigenvalue is off by at most √n u s₁². So s
+    is off by at most √n u s₁²/s, and never by more than n^¼ √u s₁. The rounding of entries that were stored in
     float32 or less moved them further. Matrices stored in float64 are decomposed, unless all s are above `SURE` of the
     largest, where the error is at most 1e-9 s.
 

@@ -65,7 +65,7 @@ class Spectra(Kernel):
         previous = self._subspaces_of(block, block.rows.previous)
         stored = _each_row(block.weights.rows) if self.is_difference and block.weights is not None else None
         for of_step, row in zip(out, _each_row(block.rows.rows), strict=True):
-            norm = np.hypot(*[_norm(next(stored))] * 2) if stored is not None else _norm(row)
+            norm = _norm(row) if stored is None else 2**0.5 * _norm(next(stored))
             of_step[0] = _nonfinite(row)
             now = None
             if not of_step[0] and row.size:
@@ -107,13 +107,15 @@ class Spectra(Kernel):
         return decomposition, error
 
     def _decompose(self, matrix: np.ndarray, block: Block) -> Decomposition:
-        vectors = subspace_size(*matrix.shape, self.subspace) if self.subspace else 0
+        rows, columns = matrix.shape
+        vectors = subspace_size(rows, columns, self.subspace) if self.subspace else 0
         return decompose(
             matrix, epsilon=block.epsilon, exact_size=self.exact_size, leading=self.leading, vectors=vectors
         )
 
     def _subspaces(self, matrix: np.ndarray, decomposition: Decomposition) -> Subspaces | None:
-        return subspaces(matrix, decomposition, subspace_size(*matrix.shape, self.subspace))
+        rows, columns = matrix.shape
+        return subspaces(matrix, decomposition, subspace_size(rows, columns, self.subspace))
 
     def _subspaces_of(self, block: Block, row: Any) -> Subspaces | None:
         """Return the subspaces of a row beside the block; None without one, or if they are not needed."""
@@ -134,7 +136,7 @@ def _each_row(rows: Any) -> Iterator[np.ndarray]:
 
 
 def _nonfinite(row: np.ndarray) -> int:
-    return sum(np.count_nonzero(~np.isfinite(part)) for part in _pieces(row))
+    return sum(int(np.count_nonzero(~np.isfinite(part))) for part in _pieces(row))
 
 
 def _norm(row: np.ndarray) -> float:

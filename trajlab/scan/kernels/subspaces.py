@@ -23,7 +23,7 @@ class Subspaces(NamedTuple):
 
 
 def subspace_size(rows: int, columns: int, most: int) -> int:
-    """Return the dim of the subspaces of a matrix: `most`, and at most half of its smaller side, beyond which they meet.
+    """Return the dim of the subspaces of a matrix: `most`, but at most half of its smaller side.
 
     >>> subspace_size(64, 10, 8), subspace_size(1, 5, 8)
     (5, 1)
@@ -63,5 +63,7 @@ def overlaps(first: Subspaces | None, second: Subspaces | None) -> tuple[float, 
     """
     if first is None or second is None:
         return np.nan, np.nan
-    rows, columns = (float((a.T @ b).ravel() @ (a.T @ b).ravel()) / a.shape[1] for a, b in zip(first, second, strict=True))
+    rows, columns = (
+        float((a.T @ b).ravel() @ (a.T @ b).ravel()) / a.shape[1] for a, b in zip(first, second, strict=True)
+    )
     return rows, columns
