@@ -1,5 +1,6 @@
 """The command `alerts`: a table of the rules that fired, and exit code 1 for those named in --fail-on."""
 
+import difflib
 import sys
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -14,14 +15,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from trajlab.errors import AlertFired, BadSetting
+from trajlab.errors import AlertFired
 from trajlab.running.compute import computing, write
 from trajlab.running.follow import follow
 from trajlab.running.stage_command import stage_command
 from trajlab.runs.disk.atomic import check_free
 from trajlab.runs.disk.paths import as_path
 from trajlab.schema import RESULT_VERSION
-from trajlab.stages.alerts.rules import rule_names
+from trajlab.stages.alerts.rules import as_key, rule_keys
 from trajlab.statistics.studies import run_names
 from trajlab.statistics.wording import count, listed, number
 from trajlab.terminal import printable_markup
@@ -60,10 +61,15 @@ def alerts_command() -> Callable:
 
 def _resolve_rules(names: list[str]) -> list[str]:
     """Resolve rule names, ignoring case and hyphens."""
-    try:
-        return rule_names(names, also=[ANY])
-    except BadSetting as error:
-        raise typer.BadParameter(str(error)) from error
+    by_key = rule_keys() | {ANY: ANY}
+    for name in names:
+        if as_key(name) not in by_key:
+            close = difflib.get_close_matches(as_key(name), by_key, 3, 0.5)
+            choices = ", ".join(dict.fromkeys(by_key[match] for match in close or by_key))
+            raise typer.BadParameter(
+                f"there is no rule {name!r}; {f'did you mean {choices}?' if close else f'choose {choices}'}"
+            )
+    return [by_key[as_key(name)] for name in names]
 
 
 def _finish(lazily: Callable[[], xr.Dataset], options: dict[str, Any]) -> None:

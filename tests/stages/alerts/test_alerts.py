@@ -189,7 +189,7 @@ def test_alerts__a_run_with_nothing_to_check():
         ({"saturated_activation_threshold_tanh": [1.0, -1.0]}, "threshold_tanh=.*two numbers"),
         ({"rank_collapse_measure": "stabel"}, "effective or stable"),
         ({"rank_collapse_steps": 0}, "rank_collapse_steps=0: choose 1 or more"),
-        ({"rules": ["DeadRely"]}, "no rule 'DeadRely'; did you mean DeadRelu"),
+        ({"rules": ["DeadRely"]}, "no rule 'DeadRely'; choose AllZero, DeadRelu"),
         ({"loss": "los"}, "'los'.*loss, epoch"),
     ],
 )

@@ -3,7 +3,6 @@
 This folder is the list of them: a file that holds a `RULE` is a rule. Its thresholds are settings of the stage.
 """
 
-import difflib
 import inspect
 from collections.abc import Iterable
 from importlib import import_module
@@ -19,34 +18,34 @@ def all_rules() -> dict[str, Rule]:
     return {name: import_module(f"{__name__}.{name}").RULE for name in names}
 
 
-def rule_names(texts: Iterable[str], also: Iterable[str] = ()) -> list[str]:
-    """Return the names of rules, ignoring case and hyphens.
+def rule_keys() -> dict[str, str]:
+    """Return the names of rules by how they may be written: theirs or that of their file, in lower case."""
+    by_file = {file: rule.name for file, rule in all_rules().items()}
+    return by_file | {name.lower(): name for name in by_file.values()}
 
-    Parameters
-    ----------
-    texts
-        Names of rules, or of their files.
-    also
-        Names that are no rules and may be among them.
+
+def as_key(text: str) -> str:
+    """Return the key of the name of a rule, ignoring case and hyphens.
+
+    >>> as_key("Dead-ReLU")
+    'dead_relu'
+    """
+    return text.strip().replace("-", "_").lower()
+
+
+def rule_names(texts: Iterable[str]) -> list[str]:
+    """Return the names of rules, ignoring case and hyphens.
 
     Raises
     ------
     BadSetting
         There is no such rule.
     """
-    by_file = {file: rule.name for file, rule in all_rules().items()}
-    by_key = by_file | {name.lower(): name for name in (*by_file.values(), *also)}
-    names = []
+    by_key = rule_keys()
     for text in texts:
-        key = text.strip().replace("-", "_").lower()
-        if key not in by_key:
-            close = difflib.get_close_matches(key, by_key, 3, 0.5)
-            choices = ", ".join(dict.fromkeys(by_key[match] for match in close) or [*by_file.values(), *also])
-            raise BadSetting(
-                f"there is no rule {text!r}; {f'did you mean {choices}?' if close else f'choose {choices}'}"
-            )
-        names.append(by_key[key])
-    return names
+        if as_key(text) not in by_key:
+            raise BadSetting(f"there is no rule {text!r}; choose {', '.join(dict.fromkeys(by_key.values()))}")
+    return [by_key[as_key(text)] for text in texts]
 
 
 def evidence_for(rules: Iterable[Rule]) -> set[str]:
