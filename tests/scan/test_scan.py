@@ -116,6 +116,27 @@ def test_scan__gradients_that_do_not_fit_their_weights_are_refused():
         scan(Transitions((0.1,)), sampled, weight=weight)
 
 
+@pytest.mark.parametrize("dtype", [ml_dtypes.bfloat16, np.float16, np.float32, np.float64])
+def test_scan__numbers_do_not_depend_on_where_rows_lie_or_how_many_tiles_are_read_at_once(
+    tmp_path, monkeypatch, rng, dtype
+):
+    rows = rng.standard_normal((4, 129, 260))
+    rows[2] = rows[1]
+    rows[:, 0, :9], rows[1, 70, 3:6] = 0.0, (np.nan, np.inf, -np.inf)
+    rows[3, 0, :5], rows[3, 128, 259] = -0.0, 1e-42
+    rows = rows.astype(dtype)
+    for step, row in enumerate(rows):
+        save_file({"w": row, "empty": row[:0]}, tmp_path / f"model-{step}.safetensors")
+    run = trajlab.open(tmp_path)
+    for kernel in (*KERNELS, Transitions((0.1,), (0.5,))):
+        expected = computed(kernel, tensor(run.weights["w"].values), reference=0)
+        for window in (1, 1 << 18, 1 << 30):
+            monkeypatch.setattr(sizes, "WINDOW_ENTRIES", window)
+            for actual, right in zip(computed(kernel, run.weights["w"], reference=0), expected, strict=True):
+                np.testing.assert_array_equal(actual, right)
+        assert len(computed(kernel, run.weights["empty"], reference=0)[0]) == 4
+
+
 @pytest.mark.parametrize("kernel", [Pairs(), Moments(), Distribution((0.1, 0.5), 8)])
 @pytest.mark.parametrize("center", [0.0, 1.0])
 def test_scan__keeps_less_than_a_byte_for_each_entry_of_a_long_tensor(tmp_path, monkeypatch, rng, kernel, center):

@@ -120,6 +120,10 @@ class Track:
         """Return all rows as flat arrays, for kernels that need single entries."""
         return flat_rows(self.rows) if isinstance(self.rows, Rows) else self.rows
 
+    def row(self, step: int) -> Rows | np.ndarray:
+        """Return one row, a table of it or a flat array; see `pieces_of`."""
+        return self.rows[step : step + 1] if isinstance(self.rows, Rows) else self.rows[step]
+
     def row_before(self) -> np.ndarray | None:
         """Return the row at the step before the block as a flat array; None if there is none."""
         return next(iter(flat_rows(_group(self.previous))), None) if self.previous is not None else None

@@ -6,12 +6,11 @@ or are cut by an edge of the histogram. No array is as long as a long row.
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from trajlab import sizes
-from trajlab.runs.disk.rows import Rows
 from trajlab.scan.block import Block, Kernel
 from trajlab.scan.kernels.bars import add_to_bars, bar_edges, bars_of_bins
 from trajlab.scan.kernels.binned_distances import describe_bins
@@ -160,7 +159,7 @@ class Distribution(Kernel):
         quantiles, edges = np.array(self.quantiles, np.float64), reference.edges
         previous = _counted(counts[0], block, partial(pieces_of, block.rows.previous), edges)
         for step in range(block.steps):
-            row = _counted(counts[step + 1], block, partial(pieces_of, _row(block.rows.rows, step)), edges)
+            row = _counted(counts[step + 1], block, partial(pieces_of, block.rows.row(step)), edges)
             values, bars = zip(row, previous, (reference.values, reference.bars), strict=True)
             describe_bins(*values, *bars, quantiles, bridges(), out[step])
             previous = row
@@ -195,11 +194,6 @@ def _add_ends(block: Block, lo: int, hi: int, ends: Ends) -> None:
     widen_range(rows.addresses[[0, -1]], lo, hi, rows.like, rows.like_bits, ends.range)
     if block.size > EXACT and rows.reference is not None:
         count_rows(np.array([rows.reference_address]), lo, hi, rows.like, ends.reference[None])
-
-
-def _row(rows: Any, step: int) -> Any:
-    """Return one row, a table of it or a flat array."""
-    return rows[step : step + 1] if isinstance(rows, Rows) else rows[step]
 
 
 def _counted(counts: np.ndarray, block: Block, row: Row, edges: np.ndarray) -> tuple[Bins, np.ndarray]:
