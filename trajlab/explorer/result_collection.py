@@ -20,7 +20,6 @@ from trajlab.explorer.source import Source, read_lazily
 from trajlab.explorer.turns import Turns, cheapest_first
 from trajlab.running.compute import write
 from trajlab.running.follow import POLL
-from trajlab.running.run import run
 from trajlab.schema import STORE_FILE
 
 FINGERPRINT = "explored"
@@ -229,6 +228,8 @@ class ResultCollection:
                 self._set(name, State(MISSING if isinstance(error, MissingData) else FAILED, text))
 
     def _compute(self, name: str) -> None:
+        from trajlab.running.run import run  # kernels and their compiler, which the first view does without
+
         runs = next(iter(self.source.runs.values())) if self.source.alone else self.source.runs
         lazy = run(name, runs, **self.settings).assign_attrs({FINGERPRINT: self._fingerprint})
         path = self._path(name)
