@@ -69,7 +69,7 @@ class Context:
     @property
     def axis(self) -> StepAxis:
         """Axis of the steps of all runs."""
-        key = self.collection.readings, len(self.collection.results)
+        key = self.collection.runs.readings, len(self.collection.results)
         if self._axis is None or self._axis[0] != key:
             self._axis = key, self._steps()
         return self._axis[1]
