@@ -79,6 +79,9 @@ SORT_ENTRIES = 1 << 18
 SVD_BLOCK_BYTES = 1 << 22
 """Bytes of matrices whose singular values one task computes: some tenths of a second of work."""
 
+MATRIX_PART_BYTES = 1 << 25
+"""Bytes of a matrix that are in float64 at once while it is multiplied."""
+
 LOCAL_GRADIENT_ENTRIES = 32_768
 """Numbers of local gradients that are summed at once: they stay in the cache of one core."""
 

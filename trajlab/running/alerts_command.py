@@ -29,7 +29,7 @@ from trajlab.runs.disk.paths import as_path
 from trajlab.runs.open import open as open_trajectory
 from trajlab.runs.open import runs_in
 from trajlab.schema import RESULT_VERSION
-from trajlab.stages.alerts.rules import all_rules
+from trajlab.stages.alerts.rules import as_key, rule_keys
 from trajlab.statistics.studies import run_names
 from trajlab.statistics.wording import count, listed, number
 from trajlab.terminal import printable_markup
@@ -69,19 +69,15 @@ def alerts_command() -> Callable:
 
 def _resolve_rules(names: list[str]) -> list[str]:
     """Resolve rule names, ignoring case and hyphens."""
-    by_file = {file: rule.name for file, rule in all_rules().items()}
-    by_key = by_file | {rule.lower(): rule for rule in by_file.values()} | {ANY: ANY}
-    rules = []
+    by_key = rule_keys() | {ANY: ANY}
     for name in names:
-        key = name.strip().replace("-", "_").lower()
-        if key not in by_key:
-            close = difflib.get_close_matches(key, by_key, 3, 0.5)
-            choices = ", ".join(dict.fromkeys(by_key[match] for match in close) or [*by_file.values(), ANY])
+        if as_key(name) not in by_key:
+            close = difflib.get_close_matches(as_key(name), by_key, 3, 0.5)
+            choices = ", ".join(dict.fromkeys(by_key[match] for match in close or by_key))
             raise typer.BadParameter(
                 f"there is no rule {name!r}; {f'did you mean {choices}?' if close else f'choose {choices}'}"
             )
-        rules.append(by_key[key])
-    return rules
+    return [by_key[as_key(name)] for name in names]
 
 
 def _finish(lazily: Callable[[], xr.Dataset], options: dict[str, Any]) -> None:
@@ -151,6 +147,7 @@ def _fail(alerts: xr.Dataset, fail_on: list[str]) -> None:
     failed = {
         "fired": [rule for rule in fired.index if fired[rule] > 0 and {rule, ANY} & set(fail_on)],
         "could not be checked": [rule for rule in checked.index if checked[rule] == 0 and rule in fail_on],
+        "left out by --rules": [rule for rule in fail_on if rule not in {*checked.index, ANY}],
     }
     parts = [f"{listed(rules)} {words}" for words, rules in failed.items() if rules]
     if parts:

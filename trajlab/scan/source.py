@@ -132,6 +132,18 @@ def epsilon_of(dtype: str) -> float:
         return 0.0
 
 
+def smallest_of(dtype: str) -> float:
+    """Return the smallest number above 0 of a type of floats; 0 for other types.
+
+    >>> smallest_of("bfloat16") == 2.0**-133, smallest_of("int8")
+    (True, 0.0)
+    """
+    try:
+        return float(ml_dtypes.finfo(dtype).smallest_subnormal)
+    except (TypeError, ValueError):
+        return 0.0
+
+
 def _exact(data: np.ndarray | da.Array, name: str) -> np.ndarray | da.Array:
     """Return integers as float64, checked to be the same numbers when they are computed."""
     return da.map_blocks(_floats, data, name, dtype=np.float64) if isinstance(data, da.Array) else _floats(data, name)
