@@ -170,7 +170,7 @@ class Context:
             loaded = self.arrays.peek(of_all)
             if loaded is not None:
                 return of_run(loaded, run)
-            self.arrays.fetch(of_all, array.isel(positions))  # the other runs may be looked at next
+            self.arrays.want(of_all, array.isel(positions))  # the other runs may be looked at next
         whole = of_run(array, run)
         if whole is None:
             return None

@@ -148,6 +148,7 @@ class Page:
         except Exception as error:  # a fault of one view must not take the page down
             logging.getLogger("trajlab").exception("the view %s failed", self.selection.view)
             self.failure.object = note(f"This view failed, the others may not: {type(error).__name__}: {error}")
+        self.context.arrays.fetch()
 
     def _view(self) -> Any:
         name = self.selection.view

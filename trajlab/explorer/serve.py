@@ -90,6 +90,7 @@ def serve(paths: Sequence[Path], *, host: str, port: int, browser: bool, theme: 
         server.run(ready)
         opening.result()
     finally:
+        arrays.stop()
         if opening.done() and opening.exception() is None:
             opening.result().stop()
 
