@@ -16,7 +16,14 @@ from trajlab.scan.kernels.between_runs import Across
 from trajlab.scan.kernels.term_products import AcrossProducts
 from trajlab.scan.scan import Tensor, by_name, position_of, scan
 from trajlab.stages.comparison.quantities import MEANINGS, quantities_of
-from trajlab.stages.comparison.unit_matching import MATCHES, feature_rows, feature_table, matrix_table, weight_table
+from trajlab.stages.comparison.unit_matching import (
+    MATCHES,
+    feature_rows,
+    feature_table,
+    matrix_table,
+    unmatched_layers,
+    weight_table,
+)
 from trajlab.statistics.result import annotate, columns_of, stride
 from trajlab.statistics.samples import sampled, with_products
 from trajlab.statistics.scores import along, score_table
@@ -40,6 +47,7 @@ def comparison(
     *,
     steps: Sequence[int] = (-1,),
     shuffles: int = 20,
+    max_units: int = 2048,
     match_weights: bool = True,
     features: bool = True,
     layers: Sequence[str] = (),
@@ -76,7 +84,10 @@ def comparison(
     steps
         Steps, shared by both runs, at which units are matched; 0 is the first and -1 the last.
     shuffles
-        Number of shuffles of one run for the similarity of matched units by chance.
+        Number of shuffles of one run for the similarity of matched units by chance; at most 5 of more than 256 units.
+    max_units
+        Units of a layer beyond which it is not matched, as the time grows with the cube of their number: it is NaN, and
+        the attr `not_matched` names it. Embeddings and heads of large vocabularies are such layers.
     match_weights
         Whether to match units by their incoming weights, and to align the runs by them.
     features
@@ -170,14 +181,15 @@ def comparison(
     Re-Basin, arXiv:2209.04836. Barriers: Frankle et al. 2020, Linear mode connectivity, arXiv:1912.05671, relative to
     the line between the ends as in Entezari et al. 2021, arXiv:2110.06296.
     """
-    if shuffles < 0:
-        raise BadSetting(f"cannot use shuffles={shuffles}: choose 0 or more")
+    if shuffles < 0 or max_units < 1:
+        raise BadSetting(f"cannot use shuffles={shuffles} and max_units={max_units}: choose 0 or more, and 1 or more")
     if ends not in ENDS:
         raise BadSetting(f"cannot use ends={ends!r}: choose {' or '.join(ENDS)}")
     ours, theirs = by_name(weight), by_name(other_weight)
     shared, unshared = _steps(ours, theirs)
     at = _chosen(shared, steps)
     attrs: dict[str, Any] = {}
+    large: list[str] = []
     tables: dict[str, xr.DataArray] = {}
     different = difference(*({name: values.shape[1:] for name, values in run.items()} for run in (ours, theirs)))
     with_features = features and activations and other_activations
@@ -199,8 +211,11 @@ def comparison(
     if different:
         attrs["alignment"] = different
     elif isinstance(weight, Mapping) and match_weights:
-        tables["weights"] = weight_table(ours, theirs, at, shuffles)
+        tables["weights"] = weight_table(ours, theirs, at, shuffles, max_units)
+        large += unmatched_layers(ours, max_units)
         chain = chain_in(ours, chain)
+        if not chain.reason and max(layer.units for layer in chain.hidden) > max_units:
+            chain = Chain((), f"a layer has more than {max_units} units")
         attrs["alignment"] = chain.reason or f"units of {', '.join(layer.rows[0] for layer in chain.hidden)}"
         if not chain.reason:
             tables["aligned"] = aligned_table(chain, ours, theirs, at)
@@ -209,7 +224,9 @@ def comparison(
     if features and activations and other_activations:
         attrs |= on_one_probe([*activations.values(), *other_activations.values()])
         rows, sizes = feature_rows(activations, other_activations, at, layers)
-        tables["features"] = feature_table(rows, at, shuffles=shuffles, absolute=absolute)
+        matched = {name: of_layer for name, of_layer in rows.items() if max(sizes[name]) <= max_units}
+        tables["features"] = feature_table(matched, at, shuffles=shuffles, absolute=absolute)
+        large += [name for name in rows if name not in matched]
         if matrix_layer:
             if matrix_layer not in rows:
                 rows, sizes = feature_rows(activations, other_activations, at, [matrix_layer])
@@ -221,6 +238,8 @@ def comparison(
                 output = replay(layers=[""])[""]
                 attrs |= on_one_probe([output])
                 tables[name] = score_table(output, probe, objective).rename(step="point")
+    if large:
+        attrs["not_matched"] = f"{', '.join(dict.fromkeys(large))}: more than {max_units} units"
     result = as_one_task(partial(_result, shared=shared, names=tuple(tables)), *tables.values())
     result["unshared_steps"] = xr.Variable((), unshared)
     if between_metrics is not None and {"line", "aligned_line"} & set(tables):
