@@ -205,8 +205,10 @@ def principal_components(tensor: Tensor, components: int, center: str, anchors: 
 def _products(graph: Graph, key: str, rows: Source) -> Any:
     """Add the tasks of one tensor, one for each span of entries, and return their sum as an argument."""
     if rows.size < rows.steps:
-        return graph.add(("deviations", key), _deviations, rows.entries(0, rows.size)) if rows.size else graph.add(
-            ("none", key), _nothing, rows.steps
+        return (
+            graph.add(("deviations", key), _deviations, rows.entries(0, rows.size))
+            if rows.size
+            else graph.add(("none", key), _nothing, rows.steps)
         )
     fitting = sizes.SPAN_BYTES // (4 * max(rows.steps, 1))
     wide = max(sizes.GRAM_TILE_MIN, fitting, 2 * rows.steps)  # no smaller than its products

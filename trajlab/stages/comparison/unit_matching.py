@@ -12,7 +12,7 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 
-from trajlab.replays.observe import observe, select
+from trajlab.replays.observe import layers_in, observe, select
 from trajlab.replays.observers.observer import Observable
 from trajlab.replays.observers.sampled_outputs import SampledOutputs
 from trajlab.scan.graph import delayed
@@ -33,7 +33,9 @@ VALUES = 8192
 """Number of values of a unit that are compared, about; of more positions a random subset, the same for all samples."""
 
 
-def matches(a: np.ndarray, b: np.ndarray, *, shuffles: int, absolute: bool = False) -> np.ndarray:
+def matches(
+    a: np.ndarray, b: np.ndarray, *, shuffles: int, absolute: bool = False, with_cka: bool = True
+) -> np.ndarray:
     """Match the units of two runs, also after shuffling the samples of the second; return `MATCHES`.
 
     Units without a similarity, whose values are all equal or not all finite, are not matched.
@@ -46,6 +48,8 @@ def matches(a: np.ndarray, b: np.ndarray, *, shuffles: int, absolute: bool = Fal
         Number of shuffles; of more than `MANY_UNITS` at most `FEW_SHUFFLES`.
     absolute
         Whether the similarity is the absolute cosine.
+    with_cka
+        Whether to compute the CKA, too; otherwise it is NaN.
 
     Examples
     --------
@@ -54,7 +58,7 @@ def matches(a: np.ndarray, b: np.ndarray, *, shuffles: int, absolute: bool = Fal
     array([1., 1.])
     """
     a, b = _comparable(a, b)
-    alike = cka(*(features_of(rows.mean(2).T) for rows in (a, b)))
+    alike = cka(*(features_of(rows.mean(2).T) for rows in (a, b))) if with_cka else np.nan
     (a, _), (b, _) = _directions(a), _directions(b)
     if not (len(a) and len(b)):
         return np.array([*[np.nan] * 4, 0.0, np.nan])
@@ -144,12 +148,46 @@ def weight_table(
 
     Layers of more than `max_units` units are left out.
     """
-    units = {}
-    for layer in layers_of({}, ours):
-        if "index" not in ours[layer.weight].coords and ours[layer.weight].shape[1] <= max_units:
-            names = [name for name in (layer.weight, layer.bias) if name in ours]
-            units[layer.weight] = [[_rows_at(run, names, step) for run in (ours, theirs)] for step in steps]
-    return _table(units, "parameter", steps, shuffles=shuffles)
+    both = [weight_rows(run, steps, max_units) for run in (ours, theirs)]
+    units = {name: [list(rows) for rows in zip(both[0][name], both[1][name], strict=True)] for name in both[0]}
+    return _table(units, "parameter", steps, shuffles=shuffles, with_cka=False)
+
+
+def weight_rows(run: Mapping[str, xr.DataArray], steps: Sequence[int], max_units: int) -> dict[str, list[Any]]:
+    """Return the incoming weights and bias of the units of each layer, for each step the task that makes them."""
+    rows = {}
+    for layer in layers_of({}, run):
+        if "index" not in run[layer.weight].coords and run[layer.weight].shape[1] <= max_units:
+            names = [name for name in (layer.weight, layer.bias) if name in run]
+            rows[layer.weight] = [_rows_at(run, names, step) for step in steps]
+    return rows
+
+
+def unit_rows(
+    run: Mapping[str, xr.DataArray], steps: Sequence[int], layers: Sequence[str], max_units: int
+) -> dict[str, list[Any]]:
+    """Return the centered activations of the units of each layer of a run, for each step the task that makes them.
+
+    Parameters
+    ----------
+    run
+        Activations by layer.
+    steps
+        The steps.
+    layers
+        Names or patterns of layers; all by default.
+    max_units
+        Most units of a layer.
+    """
+    chosen = select(run, layers) if layers else run
+    names = [layer.name for layer in layers_in(chosen)]
+    observed = observe(chosen, SampledOutputs(VALUES)) if isinstance(chosen, Observable) else chosen
+    arrays = {name: observed[name].transpose("step", "unit", "sample", ...) for name in names}
+    return {
+        name: [delayed(_features)(array.sel(step=step).data) for step in steps]
+        for name, array in arrays.items()
+        if array.sizes["unit"] <= max_units
+    }
 
 
 def unmatched_layers(ours: Mapping[str, xr.DataArray], max_units: int) -> list[str]:
