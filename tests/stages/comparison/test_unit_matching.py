@@ -36,7 +36,23 @@ def test_matches__are_the_best_of_all_there_are(seed, units, others):
 
 
 def test_greedy__takes_the_most_alike_pair_first():
-    assert greedy(np.array([[0.5, 0.9, 0.1], [0.2, 0.8, 0.3]])) == ([0, 1], [1, 2])
+    rows, columns = greedy(np.array([[0.5, 0.9, 0.1], [0.2, 0.8, 0.3]]))
+    assert (rows.tolist(), columns.tolist()) == ([0, 1], [1, 2])
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 7), (5, 12), (12, 5), (0, 3)])
+@pytest.mark.parametrize("ties", [False, True])
+def test_greedy__pairs_are_those_of_one_by_one(rng, shape, ties):
+    similarity = rng.standard_normal(shape)
+    similarity = similarity.round() if ties else similarity
+    expected, rows, columns = [], set(), set()
+    for flat in np.argsort(-similarity, axis=None, kind="stable"):
+        row, column = divmod(int(flat), shape[1])
+        if row not in rows and column not in columns:
+            rows.add(row)
+            columns.add(column)
+            expected.append((row, column))
+    assert list(zip(*(part.tolist() for part in greedy(similarity)), strict=True)) == sorted(expected)
 
 
 def test_matches__a_permuted_copy_is_the_same_and_chance_is_less(rng):

@@ -26,8 +26,9 @@ class ChannelGradients(Observer):
 
     For each layer ``<layer>|unit``, (quantity, statistic, unit), of `OF_OUTPUTS`; ``<layer>|input_unit``, (quantity,
     statistic, input_unit), of `OF_INPUTS`; ``<layer>|<dim>|alike``, (quantity), what `chance_variation` gives for each;
-    ``<layer>|<dim>|variance_alike`` what `chance_variation_of_variance` gives for the first; ``<layer>|norm``, (unit), norms of the kernels; and ``<layer>|nonfinite``, how many of the values for each sample
-    and channel are NaN or Inf, which the statistics leave out.
+    ``<layer>|<dim>|variance_alike``, what `chance_variation_of_variance` gives for the first; ``<layer>|norm``, (unit),
+    norms of the kernels; and ``<layer>|nonfinite``, how many of the values for each sample and channel are NaN or Inf,
+    which the statistics leave out.
 
     Parameters
     ----------

@@ -124,8 +124,8 @@ def comparison(
     feature_correlation, feature_covariance : (unit, unit_other)
         Of `matrix_layer` only: each unit of the run that comes first in the study with each of the other; NaN for units
         that are constant or not finite. Layers with other numbers of positions are compared by their means.
-    feature_match : (unit)
-        The unit of the other run that each is matched with; NaN for none.
+    feature_match, feature_match_greedy : (unit)
+        The unit of the other run that each is matched with, so that the sum is largest, and greedily; NaN for none.
     matched_weights_units, matched_features_units : (step, …)
         Number of matched pairs. Units that are constant or not finite have no match.
     aligned_distance : (step, parameter)
@@ -273,10 +273,11 @@ def _result(*tables: xr.DataArray, shared: np.ndarray, names: tuple[str, ...]) -
             of |= {"feature_cka": (whole.dims[:-1], columns["cka"])} if by == "features" else {}
             result = result.assign(xr.Dataset(of, coords))
     if "matrix" in by_name:
-        correlation, covariance, match = by_name["matrix"].values
+        correlation, covariance, match, greedy_match = by_name["matrix"].values
         for name, values in (("correlation", correlation), ("covariance", covariance)):
             result[f"feature_{name}"] = (("unit", "unit_other"), values)
         result["feature_match"] = ("unit", match[:, 0])
+        result["feature_match_greedy"] = ("unit", greedy_match[:, 0])
     for name in ("line", "aligned_line"):
         if name in by_name:
             loss, barrier = along(by_name[name])

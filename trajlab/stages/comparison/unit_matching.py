@@ -62,7 +62,7 @@ def matches(a: np.ndarray, b: np.ndarray, *, shuffles: int, absolute: bool = Fal
 
 
 def unit_matrices(a: np.ndarray, b: np.ndarray, *, absolute: bool = False) -> np.ndarray:
-    """Return the correlation and the covariance of units of two runs, and the unit that each is matched with.
+    """Return the correlation and the covariance of units of two runs, and the units that each is matched with.
 
     Parameters
     ----------
@@ -73,18 +73,20 @@ def unit_matrices(a: np.ndarray, b: np.ndarray, *, absolute: bool = False) -> np
 
     Returns
     -------
-    (3, unit, unit_other); of the last matrix all columns are the matched unit, NaN for none.
+    (4, unit, unit_other); of the last two matrices all columns are the matched unit, NaN for none: of the matching with
+    the largest sum, and of the greedy one.
     """
     a, b = _comparable(a, b)
-    result = np.full((3, len(a), len(b)), np.nan)
+    result = np.full((4, len(a), len(b)), np.nan)
     with np.errstate(all="ignore"):
         result[1] = _cosines(a, b) / (a[0].size if len(a) else 1)
     (a, rows), (b, columns) = _directions(a), _directions(b)
     similarity = _cosines(a, b)
     result[0][np.ix_(rows, columns)] = np.clip(similarity, -1.0, 1.0)
     if similarity.size:
-        first, second = best_match(abs(similarity) if absolute else similarity)
-        result[2][rows[first]] = columns[second][:, None]
+        size = abs(similarity) if absolute else similarity
+        for matrix, (first, second) in zip(result[2:], (best_match(size), greedy(size)), strict=True):
+            matrix[rows[first]] = columns[second][:, None]
     return result
 
 
@@ -95,21 +97,26 @@ def _comparable(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return a.mean(2, keepdims=True), b.mean(2, keepdims=True)
 
 
-def greedy(similarity: np.ndarray) -> tuple[list[int], list[int]]:
-    """Match rows with columns, the largest value first.
+def greedy(similarity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Match rows with columns, the largest value first; of equal ones that in the first row, then column.
 
-    >>> greedy(np.array([[0.9, 0.8], [0.8, 0.0]]))
-    ([0, 1], [0, 1])
+    All pairs that are each other's largest at once are matched together, which gives the same pairs as one by one.
+
+    >>> rows, columns = greedy(np.array([[0.9, 0.8], [0.8, 0.0]]))
+    >>> rows, columns
+    (array([0, 1]), array([0, 1]))
     """
-    rows, columns = [], []
-    free_rows, free_columns = (np.ones(n, bool) for n in similarity.shape)
-    for flat in np.argsort(-similarity, axis=None, kind="stable"):
-        row, column = divmod(int(flat), similarity.shape[1])
-        if free_rows[row] and free_columns[column]:
-            free_rows[row] = free_columns[column] = False
-            rows.append(row)
-            columns.append(column)
-    return rows, columns
+    rows, columns = (np.arange(count) for count in similarity.shape)
+    left, pairs = similarity, [np.empty((2, 0), int)]
+    while left.size:
+        column_of_row, row_of_column = left.argmax(1), left.argmax(0)
+        chosen = np.flatnonzero(row_of_column[column_of_row] == np.arange(len(left)))
+        pairs.append(np.stack([rows[chosen], columns[column_of_row[chosen]]]))
+        free = np.delete(np.arange(left.shape[1]), column_of_row[chosen])
+        left = np.delete(left, chosen, 0)[:, free]
+        rows, columns = np.delete(rows, chosen), columns[free]
+    matched = np.concatenate(pairs, 1)
+    return tuple(matched[:, np.argsort(matched[0])])
 
 
 def _cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -177,7 +184,7 @@ def feature_table(units: Mapping[str, Sequence[Sequence[Any]]], steps: Sequence[
 def matrix_table(rows: Sequence[Any], sizes: tuple[int, int], *, absolute: bool) -> xr.DataArray:
     """Return what `unit_matrices` does of the activations of two runs, (matrix, unit, unit_other); lazily."""
     task = delayed(unit_matrices)(*rows, absolute=absolute)
-    return xr.DataArray(da.from_delayed(task, (3, *sizes), float), dims=("matrix", "unit", "unit_other"))
+    return xr.DataArray(da.from_delayed(task, (4, *sizes), float), dims=("matrix", "unit", "unit_other"))
 
 
 def _table(units: Mapping[str, Sequence[Sequence[Any]]], dim: str, steps: Sequence[int], **how: Any) -> xr.DataArray:
