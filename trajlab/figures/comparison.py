@@ -36,6 +36,10 @@ ENDS = {
 """Matrices of the report, with their titles and captions."""
 
 
+SQUARE = 1.5
+"""Ratio of the numbers of units up to which cells of a matrix are square."""
+
+
 def comparison(result: xr.Dataset, *, ax: Axes | None = None, variable: str | None = None, **select: Any) -> Axes:
     """Draw how far runs are from each other: lines over the steps, a matrix of runs, or losses along lines.
 
@@ -220,7 +224,8 @@ def _matrices(result: xr.Dataset, figure: Figure) -> None:
 
 def _of_units(ax: Axes, *, matched: bool = False) -> None:
     """Name the axes of a matrix of the units of two runs; in matched order numbers would be ranks."""
-    ax.set_aspect("equal")
+    (low, high), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+    ax.set_aspect("equal" if SQUARE > abs((high - low) / (top - bottom)) > 1 / SQUARE else "auto")
     for axis, run in ((ax.yaxis, "first"), (ax.xaxis, "second")):
         axis.set_label_text(f"unit of the {run} run")
         if matched:
