@@ -133,8 +133,8 @@ def comparison(
     feature_correlation, feature_covariance : (unit, unit_other)
         Of `matrix_layer` only: each unit of the run that comes first in the study with each of the other; NaN for units
         that are constant or not finite. Layers with other numbers of positions are compared by their means.
-    feature_match : (unit)
-        The unit of the other run that each is matched with; NaN for none.
+    feature_match, feature_match_greedy : (unit)
+        The unit of the other run that each is matched with, so that the sum is largest, and greedily; NaN for none.
     matched_weights_units, matched_features_units : (step, …)
         Number of matched pairs. Units that are constant or not finite have no match.
     aligned_distance : (step, parameter)

@@ -75,10 +75,11 @@ def _result(*tables: xr.DataArray, shared: np.ndarray, names: tuple[str, ...]) -
             of |= {"feature_cka": (whole.dims[:-1], columns["cka"])} if by == "features" else {}
             result = result.assign(xr.Dataset(of, coords))
     if "matrix" in by_name:
-        correlation, covariance, match = by_name["matrix"].values
+        correlation, covariance, match, greedy_match = by_name["matrix"].values
         for name, values in (("correlation", correlation), ("covariance", covariance)):
             result[f"feature_{name}"] = (("unit", "unit_other"), values)
         result["feature_match"] = ("unit", match[:, 0])
+        result["feature_match_greedy"] = ("unit", greedy_match[:, 0])
     for name in ("line", "aligned_line"):
         if name in by_name:
             loss, barrier = _along(by_name[name])

@@ -71,7 +71,7 @@ def matches(
 
 
 def unit_matrices(a: np.ndarray, b: np.ndarray, *, absolute: bool = False) -> np.ndarray:
-    """Return the correlation and the covariance of units of two runs, and the unit that each is matched with.
+    """Return the correlation and the covariance of units of two runs, and the units that each is matched with.
 
     Parameters
     ----------
@@ -82,18 +82,20 @@ def unit_matrices(a: np.ndarray, b: np.ndarray, *, absolute: bool = False) -> np
 
     Returns
     -------
-    (3, unit, unit_other); of the last matrix all columns are the matched unit, NaN for none.
+    (4, unit, unit_other); of the last two matrices all columns are the matched unit, NaN for none: of the matching with
+    the largest sum, and of the greedy one.
     """
     a, b = _comparable(a, b)
-    result = np.full((3, len(a), len(b)), np.nan)
+    result = np.full((4, len(a), len(b)), np.nan)
     with np.errstate(all="ignore"):
         result[1] = _cosines(a, b) / (a[0].size if len(a) else 1)
     (a, rows), (b, columns) = _directions(a), _directions(b)
     similarity = _cosines(a, b)
     result[0][np.ix_(rows, columns)] = np.clip(similarity, -1.0, 1.0)
     if similarity.size:
-        first, second = best_match(abs(similarity) if absolute else similarity)
-        result[2][rows[first]] = columns[second][:, None]
+        size = abs(similarity) if absolute else similarity
+        for matrix, (first, second) in zip(result[2:], (best_match(size), greedy(size)), strict=True):
+            matrix[rows[first]] = columns[second][:, None]
     return result
 
 
@@ -236,7 +238,7 @@ def feature_table(units: Mapping[str, Sequence[Sequence[Any]]], steps: Sequence[
 def matrix_table(rows: Sequence[Any], sizes: tuple[int, int], *, absolute: bool) -> xr.DataArray:
     """Return what `unit_matrices` does of the activations of two runs, (matrix, unit, unit_other); lazily."""
     task = delayed(unit_matrices)(*rows, absolute=absolute)
-    return xr.DataArray(da.from_delayed(task, (3, *sizes), float), dims=("matrix", "unit", "unit_other"))
+    return xr.DataArray(da.from_delayed(task, (4, *sizes), float), dims=("matrix", "unit", "unit_other"))
 
 
 def _table(units: Mapping[str, Sequence[Sequence[Any]]], dim: str, steps: Sequence[int], **how: Any) -> xr.DataArray:
