@@ -96,6 +96,9 @@ MATRIX_PART_BYTES = 1 << 25
 LOCAL_GRADIENT_ENTRIES = 32_768
 """Numbers of local gradients that are summed at once: they stay in the cache of one core."""
 
+LOCAL_GRADIENT_PAIRS = 1 << 22
+"""Pairs of an output and an input channel whose squares are kept at once, over all samples summed together."""
+
 # Replays and statistics
 
 BATCH_SAMPLES = 256
