@@ -228,8 +228,9 @@ def _of_units(ax: Axes, *, matched: bool = False) -> None:
     ax.set_aspect("equal" if SQUARE > abs((high - low) / (top - bottom)) > 1 / SQUARE else "auto")
     for axis, run in ((ax.yaxis, "first"), (ax.xaxis, "second")):
         axis.set_label_text(f"unit of the {run} run")
-        if matched:
-            axis.set_ticks([])
+        count = round(abs(np.ptp(axis.get_view_interval())))
+        ticks = np.arange(0, count, -(-count // 5)) if not matched else np.arange(0)
+        axis.set_ticks(ticks, [str(tick) for tick in ticks])
 
 
 def _matrix(array: xr.DataArray, figure: Figure) -> None:

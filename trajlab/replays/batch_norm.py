@@ -47,7 +47,7 @@ def normalize_each_sample(model: nn.Module, samples: int) -> None:
     """
     for path, module in model.named_modules():
         if isinstance(module, BatchNorm):
-            module.forward = partial(_normalize, module, path, samples)
+            module.forward = partial(_normalize, module, path, samples)  # type: ignore[method-assign]
 
 
 def _normalize(module: BatchNorm, path: str, samples: int, inputs: torch.Tensor) -> torch.Tensor:

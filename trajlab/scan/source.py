@@ -70,6 +70,10 @@ class Source:
         start = max(start, 0)
         return self._argument(self._data[start:stop]) if start < stop else None
 
+    def ends(self) -> Any:
+        """Return the first and the last row as an argument."""
+        return self._argument(self._data[[0, -1]])
+
     def entries(self, start: int, stop: int) -> Any:
         """Return the entries from `start` to before `stop` of all flat rows as an argument."""
         if isinstance(self._data, Rows):

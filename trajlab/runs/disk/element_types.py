@@ -41,6 +41,5 @@ def widen(values: np.ndarray) -> np.ndarray:
     """Convert values to the type that `widened` returns; exact, and without a copy where the type stays."""
     if values.dtype == ml_dtypes.bfloat16:
         bits = values.view(np.uint16).astype(np.uint32)
-        bits <<= 16
-        return bits.view(np.float32)
+        return np.left_shift(bits, 16, out=bits).view(np.float32)
     return values.astype(widened(values.dtype), copy=False)
