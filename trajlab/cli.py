@@ -481,8 +481,8 @@ def report(
 ) -> None:
     """Write a page of results, or of runs and checkpoints themselves: what stands out first, then figures and tables.
 
-    Of runs, cheap stages are computed first: alerts, change_points, drift, distribution and gradient_statistics. The
-    path of the page is printed if OUT is not given.
+    Of runs, cheap stages are computed first: learning_curves, alerts, change_points, drift, distribution and
+    gradient_statistics. The path of the page is printed if OUT is not given.
     """
     from trajlab.reports.page import report as write_report
     from trajlab.runs.disk.atomic import check_free

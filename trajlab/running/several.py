@@ -11,7 +11,7 @@ from trajlab.running.skipped_stages import skipped_stages
 from trajlab.running.stage_command import lazy_result
 from trajlab.stages import stage
 
-CHEAP = ("alerts", "change_points", "drift", "distribution", "gradient_statistics")
+CHEAP = ("learning_curves", "alerts", "change_points", "drift", "distribution", "gradient_statistics")
 """Stages that need one pass over the data, no model and no settings."""
 
 
