@@ -28,6 +28,7 @@ from trajlab.runs.readers.optimizer_states import is_in_order, read_optimizer_st
 from trajlab.runs.readers.segments import read_segments
 from trajlab.runs.readers.series import read_checkpoints, split, tied, unanalyzed
 from trajlab.runs.readers.tensor_names import has_network
+from trajlab.runs.readers.trainer_facts import trainer_facts
 from trajlab.runs.tensors import Tensors, attributes_of
 from trajlab.runs.trajectory import Trajectory
 from trajlab.runs.trust import model_description
@@ -125,6 +126,8 @@ def read_folder(
         facts = {"steps": {"source": listing.source, "left_aside": listing.left_aside | without_network}}
         facts |= _config(folder, checkpoints[-1].name, CONFIG_FILE, "config", "model_type")
         facts |= _config(folder, checkpoints[-1].name, ADAPTER_FILE, "adapter_config", "peft_type")
+        if said := trainer_facts(folder, checkpoints[-1].name, facts.get("config", {})):
+            facts["describe"] = said
     if aliases:
         facts["tied"] = aliases
         tensors = {name: tensor for name, tensor in tensors.items() if name not in aliases}
