@@ -29,7 +29,7 @@ def test_loss__is_drawn_as_logged_and_smoothed_with_points_of_rare_evaluations()
 def test_panels__are_those_of_the_metrics_that_there_are():
     result = trajlab.run("learning_curves", run()).compute()
     chosen = {panel.key: panel for panel in panels(result)}
-    assert list(chosen) == ["loss", "rate", "norm"]
+    assert list(chosen) == ["loss", "rate"]
     assert "moving average" in chosen["loss"].caption and "moving average" not in chosen["rate"].caption
     for panel in chosen.values():
         panel.draw(Figure(panel.size))

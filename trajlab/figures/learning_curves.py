@@ -17,8 +17,10 @@ from trajlab.figures.marks.selection import choose, recorded
 from trajlab.figures.panel import Panel
 
 LOSSES = ("training loss", "validation loss")
+RATES = ("learning rate", "gradient norm")
+SCORES = ("score",)
 SIZE = (9.2, 3.0)
-FAINT_LINE = {"linewidth": 0.8, "alpha": 0.35}
+FAINT_LINE: dict[str, Any] = {"linewidth": 0.8, "alpha": 0.35}
 
 
 def learning_curves(result: xr.Dataset, *, ax: Axes | None = None, variable: str | None = None, **select: Any) -> Axes:
@@ -51,14 +53,13 @@ def panels(result: xr.Dataset) -> list[Panel]:
     smoothing = float(result.attrs.get("smoothing", 0.0))
     faint = f" The faint line is as logged, the other its moving average (β = {smoothing:g})." if smoothing else ""
     for key, title, roles in (
-        ("loss", "Loss", LOSSES), ("rate", "Learning rate", ("learning rate",)),
-        ("norm", "Norm of the gradient, as logged", ("gradient norm",)), ("score", "Scores", ("score",)),
+        ("loss", "Loss", LOSSES), ("rate", "Learning rate and norm of the gradient", RATES), ("score", "Scores", SCORES)
     ):  # fmt: skip
         names = of_role(result, *roles)
         if names:
             averaged = "" if "run" in result.dims or key == "rate" else faint
             caption = f"{', '.join(names)}.{averaged}"
-            figures.append(Panel(key, title, caption, SIZE, partial(_panel, result, names, key != "rate")))
+            figures.append(Panel(key, title, caption, SIZE, partial(_panel, result, names, key)))
     return figures
 
 
@@ -82,13 +83,17 @@ def _chosen(result: xr.Dataset, names: list[str], select: dict[str, Any]) -> xr.
     return result.sel(metric=names, **select)
 
 
-def _panel(result: xr.Dataset, names: list[str], smooth: bool, figure: Figure) -> None:
-    if "run" not in result.dims:
-        _curves(result.sel(metric=names), figure.add_subplot(), smooth=smooth)
+def _panel(result: xr.Dataset, names: list[str], key: str, figure: Figure) -> None:
+    """Draw metrics of one run in one picture, those of several runs, or of unlike size, side by side."""
+    if "run" not in result.dims and key != "rate":
+        _curves(result.sel(metric=names), figure.add_subplot())
         return
     axes = figure.subplots(1, min(len(names), 2), squeeze=False)[0]
     for ax, name in zip(axes, names, strict=False):
-        array, _ = choose(result, "smoothed" if smooth else "value", keep=("run", "step"), metric=name)
+        if "run" not in result.dims:
+            _curves(result.sel(metric=[name]), ax, smooth=False)
+            continue
+        array, _ = choose(result, "value" if key == "rate" else "smoothed", keep=("run", "step"), metric=name)
         lines(recorded(array.assign_attrs(long_name=name, units="1")), ax)
         if ax is not axes[-1] and ax.get_legend() is not None:
             ax.get_legend().remove()

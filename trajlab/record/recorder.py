@@ -18,6 +18,7 @@ from trajlab.record.facts import gradient_facts, run_facts
 from trajlab.record.frozen import FrozenShards
 from trajlab.record.inventory import take_inventory
 from trajlab.record.metrics import MetricsLog, metric_row
+from trajlab.record.moments import copy_moments
 from trajlab.record.probe import Probe, probe_facts, probe_tensors
 from trajlab.record.sampling import sample_indices
 from trajlab.record.schedules import every
@@ -70,7 +71,11 @@ class Recorder:
     scaler
         The GradScaler, if the loss is scaled; gradients are recorded unscaled, whether ``unscale_`` was called or not.
     optimizers
-        The optimizers, if there are several and ``unscale_`` is called for only some of them.
+        The optimizers, if there are several and ``unscale_`` is called for only some of them, or their moments are
+        recorded.
+    moments
+        Whether the state of the optimizers is recorded with each snapshot, as before the update: with Adam it is twice
+        as large as the weights.
     seed
         Seed of the sampled entries.
     segment_rows
@@ -118,6 +123,7 @@ class Recorder:
         clipped: bool | float | None = None,
         scaler: GradScaler | None = None,
         optimizers: Iterable[Optimizer] = (),
+        moments: bool = False,
         seed: int = 0,
         segment_rows: int = 100,
         resume: bool | int = False,
@@ -134,11 +140,14 @@ class Recorder:
                 f"cannot record to {directory}: recording renames files, which object stores cannot; record to a local "
                 "folder, and copy or pack it to the URL"
             )
+        self._optimizers = list(optimizers)
+        if moments and not self._optimizers:
+            raise BadSetting("cannot record moments: no optimizer is named; pass optimizers=[optimizer]")
+        self._moments = moments
         self.directory = Path(directory)
         self._when = when
         self._gradients_when = gradients_when if gradients is not False else None
         self._scaler = scaler
-        self._optimizers = list(optimizers)
         inventory = take_inventory(model)
         self._inventory = inventory if parameters is None else inventory.choose(parameters)
         recorded = self._inventory.parameters
@@ -225,7 +234,8 @@ class Recorder:
         folder = self.directory / checkpoint_folder(step)
         frozen = {name for name, parameter in self._inventory.parameters.items() if not parameter.requires_grad}
         frozen = frozen if set(state) - frozen else set()
-        self._writer.submit(partial(write_checkpoint, folder, state, frozen, self._frozen_shards))
+        optimizers = copy_moments(self._optimizers, self._inventory.parameters) if self._moments else None
+        self._writer.submit(partial(write_checkpoint, folder, state, frozen, self._frozen_shards, optimizers))
 
 
 def _sampled_entries(parameters: Mapping[str, torch.Tensor], entries: int, seed: int) -> dict[str, torch.Tensor]:

@@ -22,7 +22,7 @@ MEANINGS = {
 def learning_curves(metrics: xr.Dataset, *, smoothing: float = 0.6) -> xr.Dataset:
     """Loss, learning rate, gradient norm and scores over the steps, as training logged them.
 
-    Answers: how did training go: did the loss fall, when did it stop to, and how far is the validation loss?
+    Answers: how did training go: did the loss fall, when did it stop, and how far is the validation loss?
 
     Parameters
     ----------
