@@ -558,7 +558,7 @@ def explore(
 
     The first line on stdout is its address. What is not computed yet is computed in the background.
     """
-    from trajlab.explorer.explore import serve
+    from trajlab.explorer.serve import serve
 
     inputs = None
     if probe is not None:

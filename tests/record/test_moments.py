@@ -47,3 +47,11 @@ def test_moments__need_an_optimizer(tmp_path):
     with pytest.raises(BadSetting, match="no optimizer is named"):
         Recorder(nn.Linear(2, 1), tmp_path / "run", moments=True)
     assert not (tmp_path / "run").exists()
+
+
+def test_moments__are_in_the_estimate(tmp_path):
+    model = nn.Linear(10, 10)
+    plain = Recorder(model, tmp_path / "a", gradients=False).estimate
+    optimizers = [torch.optim.Adam(model.parameters())]
+    with Recorder(model, tmp_path / "b", gradients=False, optimizers=optimizers, moments=True) as recorder:
+        assert recorder.estimate.snapshot_bytes == 3 * plain.snapshot_bytes

@@ -39,6 +39,16 @@ def copy_moments(optimizers: Sequence[Optimizer], parameters: Mapping[str, torch
     return states
 
 
+def moment_bytes(optimizers: Sequence[Optimizer]) -> int:
+    """Return about how many bytes the moments of optimizers take: two of each entry of Adam and its like, else one."""
+    return sum(
+        parameter.numel() * parameter.element_size() * (2 if "betas" in group else 1)
+        for optimizer in optimizers
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    )
+
+
 def _copied(entries: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: value.detach().to("cpu", copy=True) if isinstance(value, torch.Tensor) else value
