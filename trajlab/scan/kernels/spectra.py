@@ -74,7 +74,6 @@ class Spectra(Kernel):
     """
 
     block_bytes = sizes.SVD_BLOCK_BYTES
-    folds = True
     width: int
     shuffle: bool = True
     exact_size: int = EXACT_SIZE
@@ -93,6 +92,10 @@ class Spectra(Kernel):
     def summary(self) -> tuple[str, ...]:
         """Names of `OVERLAPS` at each step of a matrix, by its position."""
         return tuple(f"{name}_{step}" for step in range(self.steps) for name in OVERLAPS)
+
+    def folds(self, size: int) -> bool:
+        """Return that subspaces are merged one by one: those of a block are large."""
+        return True
 
     def finish(self, block: Block, state: None) -> tuple[np.ndarray, Path]:
         """Decompose each matrix alone, so that its bits do not depend on how many share a block."""
