@@ -9,6 +9,7 @@ import pytest
 import trajlab
 from tests.explorer.conftest import FIND, HOSTILE, run_of
 from trajlab.running.compute import write
+from trajlab.runs.disk.paths import as_path
 
 HEAT = "relative distance from the start"
 
@@ -142,7 +143,7 @@ def test_a_folder_of_results_alone_is_shown(drawn, tmp_path):
 
 def test_a_url_is_shown(drawn):
     trajlab.pack(run_of(0, 0.1), "memory://explored/run.zarr")
-    page = drawn("memory://explored/run.zarr", stages=["drift"])
+    page = drawn(as_path("memory://explored/run.zarr"), stages=["drift"])  # as the command line passes it
     assert HEAT in page.views["Overview"].map.drawn.figure.title.text.text
     assert page.context.collection.source.paths["run"] is not None
 
