@@ -128,10 +128,12 @@ def test_a_run_that_grows_is_followed_in_a_browser(looking, serve, checkpoints, 
 
 @pytest.mark.slow
 def test_a_folder_of_results_alone_in_a_browser(looking, serve, tmp_path):
-    write({tmp_path / "drift.zarr": trajlab.run("drift", trajlab.example())})
+    write({tmp_path / "drift.zarr": trajlab.run("drift", run_of(0, 0.1, steps=150))})
     looking.open(serve(tmp_path))
     looking.see(HEAT)
     looking.reads("only its results are shown")
+    slider = f"Bokeh.index.find_one({PLAYER})?.shadow_el.querySelector('input[type=range]')"
+    looking.page.wait_for_function(f"() => {slider}?.value == '149'")  # the last step, and not the hundredth
 
 
 def test_a_folder_of_results_alone_is_shown(drawn, tmp_path):
