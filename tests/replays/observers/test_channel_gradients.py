@@ -55,7 +55,7 @@ def test_channel_gradients__count_what_is_not_finite_and_leave_it_out(rng):
 
 def test_channel_gradients__a_weight_that_is_made_of_others_is_named(rng):
     g = gradients(rng)
-    with pytest.raises(BadSetting, match="fc .*no parameter `weight` but weight_g, weight_v"):
+    with pytest.raises(BadSetting, match="of fc: it has no parameter `weight` but weight_g, weight_v"):
         parameters = {"weight_g": WEIGHT, "weight_v": WEIGHT}
         folded(ChannelGradients(), [LINEAR], [g], gradients=[g], parameters=parameters)
 
