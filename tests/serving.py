@@ -65,9 +65,24 @@ def serve(name: str, run: Trajectory) -> Trajectory | dict[str, Trajectory]:
             for group in ("weights", "gradients")
         }
         return {"forth": _equipped(run), "back": _equipped(trajlab.from_arrays(**backwards, steps=run.steps))}
+    if "moments" in needs:
+        return with_moments(run)
     shape = (3, 6, 5) if name in IMAGES else (3,)
     equipped = _equipped(run, shape, attends=name == "attention")
     return equipped if "replay" in needs and needs["replay"].default is needs["replay"].empty else run
+
+
+def with_moments(run: Trajectory) -> Trajectory:
+    """Give a run with the moments of an Adam whose gradients were its weights."""
+    tensors = {name: array.data for name, array in run.weights.items()}
+    steps = run.steps
+    return trajlab.from_arrays(
+        tensors, {name: array.data for name, array in run.gradients.items()}, steps=steps, metrics=run.metrics,
+        moments={"exp_avg": tensors, "exp_avg_sq": {name: array * array for name, array in tensors.items()}},
+        hyperparameters={
+            "lr": 0.1, "beta1": 0.9, "beta2": 0.99, "eps": 1e-8, "amsgrad": 0, "updates": steps.astype(float) + 1
+        },
+    )  # fmt: skip
 
 
 def _equipped(run: Trajectory, shape: tuple[int, ...] = (3,), *, attends: bool = False) -> Trajectory:

@@ -292,15 +292,20 @@ def _names(stages: str) -> list[str]:
 
 
 def _say(results: dict[str, Any], skipped: str) -> None:
-    """Say on stderr which stages and tensors are left out, and how steps were read."""
+    """Say on stderr which stages and tensors are left out, how steps were read, and what takes long."""
+    from trajlab.running.cost import say_cost
     from trajlab.running.left_out import say_left_out
+    from trajlab.running.settings import settings_of
     from trajlab.running.step_source import say_step_source
     from trajlab.schema import LEFT_OUT
+    from trajlab.stages import stage
 
     if skipped:
         typer.echo(f"trajlab: {skipped}", err=True)
     say_step_source(*(result.attrs for result in results.values()))
     say_left_out(*(result.attrs.get(LEFT_OUT, {}) for result in results.values()))
+    for name, result in results.items():
+        say_cost(name, result, settings_of(stage(name)))
 
 
 @app.command()
@@ -548,7 +553,7 @@ def explore(
 
     The first line on stdout is its address. What is not computed yet is computed in the background.
     """
-    from trajlab.explorer.explore import serve
+    from trajlab.explorer.serve import serve
 
     inputs = None
     if probe is not None:

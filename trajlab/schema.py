@@ -56,6 +56,8 @@ UNFINISHED_FILE = ".trajlab-unfinished"
 WEIGHTS = "weights"
 GRADIENTS = "gradients"
 BUFFERS = "buffers"
+OPTIMIZER = "optimizer"
+HYPERPARAMETERS = "hyperparameters"
 METRICS = "metrics"
 PROBE = "probe"
 

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from contextlib import suppress
 
 COMMANDS = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Characters that move the cursor, change colors or titles, turn the direction of writing, or cannot be encoded."""
@@ -24,5 +25,6 @@ def printable_markup(text: object) -> str:
 
 
 def say(line: str) -> None:
-    """Print one line on stderr, behind the name of the program."""
-    print(f"trajlab: {printable(line)}", file=sys.stderr)
+    """Print one line on stderr, behind the name of the program; no error if stderr is closed or its disk is full."""
+    with suppress(OSError, ValueError):
+        print(f"trajlab: {printable(line)}", file=sys.stderr)

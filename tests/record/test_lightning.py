@@ -58,6 +58,34 @@ def test_recorder_callback__records_a_row_each_optimizer_step(read, tmp_path):
     data = torch.randn(24, 3, generator=torch.Generator().manual_seed(1))[:8]
     loss = nn.functional.linear(data, run.checkpoints[0]["layer.weight"], run.checkpoints[0]["layer.bias"])
     assert run.metrics[0]["loss"] == pytest.approx(loss.square().mean().item(), rel=1e-5)
+    gradient = torch.cat([rows[0].flatten() for rows in run.gradients.values()])
+    assert run.metrics[0]["grad_norm"] == pytest.approx(gradient.norm().item(), rel=1e-5)
+    assert run.metrics[0]["lr"] == 0.1
+    assert run.run["describe"] == {"optimizer": "SGD", "lr": 0.1}
+
+
+def test_recorder_callback__records_what_the_module_logs_at_its_step(read, tmp_path):
+    class Logging(Regression):
+        def training_step(self, batch):
+            loss = super().training_step(batch)
+            self.log("train/loss", loss)
+            return loss
+
+        def validation_step(self, batch):
+            self.log("size", self.layer.weight.abs().sum())
+
+        def val_dataloader(self):
+            return torch.utils.data.DataLoader(torch.zeros(1, 3))
+
+    callback = RecorderCallback(tmp_path / "run")
+    fit(tmp_path, callback, module=Logging(), steps=4, val_check_interval=2, check_val_every_n_epoch=None)
+    run = read(tmp_path / "run")
+    assert [row["step"] for row in run.metrics] == [0, 1, 2, 3, 4] and run.run["closed"] == 4
+    assert all(row["train/loss"] == pytest.approx(row["loss"]) for row in run.metrics[:4])
+    assert [row["step"] for row in run.metrics if "size" in row] == [2, 4]
+    for step in (2, 4):
+        size = run.checkpoints[step]["layer.weight"].abs().sum().item()
+        assert run.metrics[step]["size"] == pytest.approx(size, rel=1e-5)
 
 
 def test_recorder_callback__goes_on_from_a_checkpoint(read, same, tmp_path):

@@ -8,6 +8,7 @@ import torch
 from trajlab.errors import BadSetting
 from trajlab.record import metrics
 from trajlab.record.metrics import MetricsLog, metric_row
+from trajlab.record.writer import Writer
 
 
 def test_metric_row__converts_numbers_of_all_kinds():
@@ -33,8 +34,11 @@ def test_metric_row__refuses_the_name_step():
 
 
 def test_metrics_log__keeps_nan_and_infinity(tmp_path):
-    log = MetricsLog(tmp_path / "metrics.jsonl")
+    writer = Writer()
+    log = MetricsLog(tmp_path / "metrics.jsonl", writer)
     log.append({"step": 0, "loss": math.nan, "norm": math.inf})
+    log.flush()
+    writer.stop()
     log.close()
     row = json.loads((tmp_path / "metrics.jsonl").read_text())
     assert math.isnan(row["loss"]) and row["norm"] == math.inf
@@ -43,10 +47,18 @@ def test_metrics_log__keeps_nan_and_infinity(tmp_path):
 def test_metrics_log__writes_each_second(tmp_path, monkeypatch):
     now = [0.0]
     monkeypatch.setattr(metrics.time, "monotonic", lambda: now[0])
-    log = MetricsLog(tmp_path / "metrics.jsonl")
+    writer = Writer()
+    log = MetricsLog(tmp_path / "metrics.jsonl", writer)
     log.append({"step": 0})
+    writer.wait()
     assert (tmp_path / "metrics.jsonl").read_text() == ""
+    assert log.add({"loss": 2.0})
     now[0] = 1.5
     log.append({"step": 1})
-    assert (tmp_path / "metrics.jsonl").read_text() == '{"step": 0}\n{"step": 1}\n'
+    writer.wait()
+    assert (tmp_path / "metrics.jsonl").read_text() == '{"step": 0, "loss": 2.0}\n'
+    log.flush()
+    assert not log.add({"loss": 3.0})
+    writer.stop()
+    assert (tmp_path / "metrics.jsonl").read_text() == '{"step": 0, "loss": 2.0}\n{"step": 1}\n'
     log.close()

@@ -1,6 +1,8 @@
+import contextlib
 import gc
 import json
 import math
+import os
 import subprocess
 import sys
 import textwrap
@@ -153,7 +155,7 @@ def test_recorder__frozen_unused_and_late_parameters(read, tmp_path):
         "used.weight": [0, 1, 2, 3, 4],
         "late.weight": [2, 3, 4],
     }
-    assert run.run["frozen"] == ["frozen.weight", "late.weight"]
+    assert run.run["frozen"] == ["frozen.weight"]
     assert run.checkpoints[5].keys() == {f"{name}.weight" for name in model}
 
 
@@ -371,14 +373,196 @@ def test_step__after_close_is_refused(make_model, tmp_path):
         recorder.step()
 
 
-def test_step__refuses_a_replaced_parameter(tmp_path):
+def test_step__follows_a_replaced_parameter(read, tmp_path):
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
+    with Recorder(model, tmp_path / "run", when=at([1])) as recorder:
+        one_step(model, recorder, torch.ones(1, 2))
+        model[1] = nn.Linear(2, 1)
+        one_step(model, recorder, torch.full((1, 2), 3.0))
+        gradient = model[1].weight.grad.clone()
+    run = read(tmp_path / "run")
+    assert torch.equal(run.gradients["1.weight"][1], gradient)
+    assert torch.equal(run.checkpoints[1]["1.weight"], model[1].weight)
+
+
+def test_step__a_parameter_of_another_shape_is_an_error(tmp_path):
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
     with (
-        pytest.raises(BadSetting, match="1.weight: it is another parameter"),
+        pytest.raises(
+            BadSetting, match=r"1.weight: its shape changed from \[1, 2\] to \[3, 2\]; record the steps after"
+        ),
         Recorder(model, tmp_path / "run") as recorder,
     ):
-        model[1] = nn.Linear(2, 1)
+        model[1] = nn.Linear(2, 3)
         one_step(model, recorder, torch.ones(1, 2))
+
+
+@pytest.mark.parametrize("gradients", [True, 2])
+def test_step__records_parameters_that_are_added_and_removed(gradients, read, capsys, tmp_path):
+    model = nn.ModuleDict({"first": nn.Linear(3, 3), "second": nn.Linear(3, 3)})
+    with Recorder(model, tmp_path / "run", gradients=gradients) as recorder:
+        for step in range(6):
+            if step == 2:
+                model["third"] = nn.Linear(3, 3)
+            if step == 4:
+                del model["second"]
+            model.zero_grad()
+            sum(module(torch.ones(1, 3)).sum() for module in model.values()).backward()
+            recorder.step(loss=step)
+    run = read(tmp_path / "run")
+    assert {name: list(rows) for name, rows in run.gradients.items() if "weight" in name} == {
+        "first.weight": [0, 1, 2, 3, 4, 5],
+        "second.weight": [0, 1, 2, 3],
+        "third.weight": [2, 3, 4, 5],
+    }
+    lines = capsys.readouterr().err.splitlines()
+    assert ["before step 2: third.weight, third.bias began" in lines[0], "second.bias ended" in lines[1]] == [
+        True,
+        True,
+    ]
+    opened = trajlab.open(tmp_path / "run")
+    assert opened.weights["third.weight"].step.values.tolist() == [2, 3, 4, 5, 6]
+    assert opened.weights["second.weight"].step.values.tolist() == [0, 1, 2, 3]
+    assert opened.gradients["third.weight"].step.values.tolist() == [2, 3, 4, 5]
+    assert trajlab.run("drift", opened).compute().parameter.size == 6
+
+
+@pytest.mark.parametrize("gradients", [True, 2])
+def test_recorder__lazy_modules_are_recorded_from_the_first_step_on(gradients, read, tmp_path):
+    model = nn.Sequential(nn.LazyLinear(3), nn.Linear(3, 1))
+    with Recorder(model, tmp_path / "run", gradients=gradients, when=every(2)) as recorder:
+        assert recorder.estimate is None and recorder.next_step == 0
+        for step in range(3):
+            one_step(model, recorder, torch.ones(2, 4), loss=step)
+        assert recorder.next_step == 3 and recorder.estimate.snapshot_bytes == 19 * 4
+    run = read(tmp_path / "run")
+    assert run.run["shapes"]["0.weight"] == [3, 4] and sorted(run.checkpoints) == [0, 2, 3]
+    assert list(run.gradients["0.weight"]) == [0, 1, 2]
+    with pytest.raises(BadSetting, match="cannot resume with parameters that have no shape yet"):
+        Recorder(nn.LazyLinear(3), tmp_path / "run", resume=True)
+
+
+def test_step__gradients_of_another_type_begin_another_segment(read, tmp_path):
+    model = nn.Linear(4, 2)
+    with Recorder(model, tmp_path / "run") as recorder:
+        for dtype in (torch.float32, torch.float64):
+            model.zero_grad()
+            model.to(dtype)
+            model(torch.ones(1, 4, dtype=dtype)).sum().backward()
+            recorder.step()
+    rows = read(tmp_path / "run").gradients["weight"]
+    assert [rows[0].dtype, rows[1].dtype] == [torch.float32, torch.float64]
+
+
+def test_add_metrics__belong_to_the_step_before(read, tmp_path):
+    model = nn.Linear(2, 1)
+    with Recorder(model, tmp_path / "run", gradients=False) as recorder:
+        assert not recorder.add_metrics(accuracy=1)
+        for step in range(2):
+            recorder.step(loss=step)
+            assert recorder.add_metrics(accuracy=step / 2)
+        recorder.flush()
+        assert not recorder.add_metrics(accuracy=1)
+        recorder.close(accuracy=0.75)
+    assert read(tmp_path / "run").metrics == [
+        {"step": 0, "loss": 0, "accuracy": 0}, {"step": 1, "loss": 1, "accuracy": 0.5}, {"step": 2, "accuracy": 0.75},
+    ]  # fmt: skip
+    metrics = trajlab.open(tmp_path / "run").metrics
+    assert metrics.accuracy.values.tolist() == [0, 0.5, 0.75]
+    resumed = Recorder(model, tmp_path / "run", gradients=False, resume=True)
+    assert resumed.next_step == 2
+    resumed.close()
+    assert len(read(tmp_path / "run").metrics) == 2
+
+
+def test_close__says_if_step_was_never_called_or_too_often(capsys, tmp_path):
+    model = nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    Recorder(model, tmp_path / "never").close()
+    assert "never: no step was recorded: call step() between" in capsys.readouterr().err
+    for name, calls in (("once", 1), ("twice", 2)):
+        with Recorder(model, tmp_path / name) as recorder:
+            for _ in range(4):
+                for _ in range(calls):
+                    one_step(model, recorder, torch.ones(1, 2))
+                optimizer.step()
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "twice: the weights had not changed at 4 of 7 steps since the step before: call step() once" in err
+
+
+def test_recorder__of_two_processes_one_records(make_model, tmp_path):
+    with Recorder(make_model(), tmp_path / "run", resume=True):
+        with pytest.raises(OutputExists, match=rf"process {os.getpid()} on .* is recording there"):
+            Recorder(make_model(), tmp_path / "run", resume=True)
+    assert not list((tmp_path / "run").glob(".tmp-*"))
+    Recorder(make_model(), tmp_path / "run", resume=True).close()
+
+
+def test_recorder__a_process_that_was_killed_holds_no_lock(make_model, tmp_path):
+    program = f"""
+        import os, torch
+        from trajlab.record import Recorder
+        recorder = Recorder(torch.nn.Linear(2, 1), {str(tmp_path / "run")!r})
+        os.kill(os.getpid(), 9)
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(program)], timeout=60)
+    assert (tmp_path / "run" / ".tmp-lock").exists()
+    Recorder(nn.Linear(2, 1), tmp_path / "run", resume=True).close()
+    assert not (tmp_path / "run" / ".tmp-lock").exists()
+
+
+def test_recorder__does_nothing_in_a_fork(read, capfd, tmp_path):
+    model = nn.Linear(2, 1)
+    with Recorder(model, tmp_path / "run") as recorder:
+        one_step(model, recorder, torch.ones(1, 2))
+        child = os.fork()
+        if not child:
+            status = 1
+            with contextlib.suppress(BaseException):
+                for _ in range(2):
+                    recorder.step(loss=3)
+                recorder.flush()
+                recorder.close()
+                status = recorder.next_step
+            os._exit(status)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+        one_step(model, recorder, torch.ones(1, 2))
+    assert capfd.readouterr().err.count("was forked and does not record") == 1
+    assert list(read(tmp_path / "run").gradients["weight"]) == [0, 1] and read(tmp_path / "run").run["closed"] == 2
+
+
+def test_recorder__says_if_the_run_will_be_large(make_model, capsys, tmp_path):
+    model = make_model()
+    recorder = Recorder(model, tmp_path / "run", steps=10, when=every(5), gradients=4, limit=1000)
+    snapshot = sum(value.numel() * value.element_size() for value in model.state_dict().values())
+    estimate = recorder.estimate
+    assert (estimate.snapshot_bytes, estimate.row_bytes, estimate.snapshots, estimate.rows) == (snapshot, 92, 3, 10)
+    assert estimate.total_bytes == 3 * snapshot + 920
+    line = capsys.readouterr().err
+    assert "run will take about" in line and "in 10 steps: 3 snapshots of" in line and "the limit of 1.0 kB" in line
+    recorder.close()
+    capsys.readouterr()
+    with Recorder(model, tmp_path / "other") as other:
+        assert other.estimate.steps == 1000 and capsys.readouterr().err == ""
+
+
+def test_recorder__other_ranks_do_not_record_unless_each_does(make_model, monkeypatch, capsys, read, tmp_path):
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    model = make_model()
+    for rank in (0, 1, 2):
+        monkeypatch.setenv("RANK", str(rank))
+        with Recorder(model, tmp_path / "run", when=every(2)) as recorder:
+            one_step(model, recorder, torch.randn(2, 1, 8, 8), loss=rank)
+            assert recorder.next_step == 1
+        with Recorder(model, tmp_path / "each", ranks="each") as recorder:
+            one_step(model, recorder, torch.randn(2, 1, 8, 8), loss=rank)
+    assert capsys.readouterr().err.count("rank 0 records to") == 1
+    assert read(tmp_path / "run").metrics == [{"step": 0, "loss": 0}]
+    assert [read(tmp_path / "each" / f"rank-{rank}").metrics[0]["loss"] for rank in range(3)] == [0, 1, 2]
+    monkeypatch.setenv("RANK", "1")
+    assert Recorder(model, tmp_path / "run", when=every(2), resume=True).next_step == 1
+    assert Recorder(model, tmp_path / "run", resume=5).next_step == 5
 
 
 def test_recorder__exception_keeps_what_is_there_and_does_not_close(make_model, train, read, tmp_path):

@@ -85,7 +85,7 @@ class Run:
             self.recorder.close()
         else:
             self.recorder.flush()
-            self.recorder._finish()
+            self.recorder._recording.end()
 
 
 @pytest.fixture

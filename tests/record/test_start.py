@@ -34,12 +34,6 @@ def test_begin_run__says_why_it_cannot_begin_there(tmp_path, files, resume, erro
         begin(tmp_path, resume)
 
 
-def test_begin_run__a_file_is_no_folder(tmp_path):
-    (tmp_path / "run").write_text("")
-    with pytest.raises(OutputExists, match="run: it is a file"):
-        begin(tmp_path / "run")
-
-
 def test_write_constants__indices_on_disk_hold_when_a_run_is_resumed(tmp_path):
     facts, first = FACTS | {"gradients": {"entries": 2}}, {"w": torch.tensor([1, 5])}
     probe = {"inputs": torch.ones(2, 3)}

@@ -12,11 +12,11 @@ from trajlab.record.writer import Writer, write_checkpoint, write_json, write_te
 def test_write__leaves_no_half_written_file(tmp_path, monkeypatch):
     write_json(tmp_path / "run.json", {"before": 1})
 
-    def fail(tensors, path, metadata):
+    def fail(path, tensors, metadata):
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(writer, "save_file", fail)
+    monkeypatch.setattr(writer, "write_safetensors", fail)
     with pytest.raises(TrajlabError, match=r"a\.safetensors.*No space left"):
         write_tensors(tmp_path / "a.safetensors", {"w": torch.ones(2)}, {})
     with pytest.raises(TrajlabError, match="checkpoint-3/model.safetensors.*No space left"):

@@ -1,6 +1,5 @@
 import threading
 
-import dask
 import dask.array as da
 import numpy as np
 import pytest
@@ -8,7 +7,6 @@ import xarray as xr
 
 from trajlab.errors import OutputExists, TrajlabError
 from trajlab.running.compute import computing, write
-from trajlab.running.fuse import fuse_scans
 from trajlab.schema import RESULT_VERSION
 
 
@@ -48,13 +46,10 @@ def test_write__leaves_nothing_after_an_error(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_computing__sets_the_number_of_threads_and_fuses_scans():
-    before = dask.config.get("array_optimize", None)
+def test_computing__sets_the_number_of_threads():
     with computing("x", workers=1):
-        assert dask.config.get("array_optimize") is fuse_scans
         threads = da.map_blocks(lambda block: block + threading.get_ident(), da.zeros(8, chunks=1, dtype=np.int64))
         assert len(set(threads.compute().tolist())) == 1
-    assert dask.config.get("array_optimize", None) is before
 
 
 def test_computing__shows_progress_on_a_terminal_only(monkeypatch, capsys):

@@ -2,11 +2,13 @@ import dask
 import numpy as np
 import pytest
 import xarray as xr
+from dask.array.optimization import optimize
 
 import trajlab
 from trajlab.errors import BadSetting
 from trajlab.running.fuse import fuse_scans
 from trajlab.scan.graph import Pass
+from trajlab.scan.window import _Reader
 
 
 def fused(results):
@@ -19,6 +21,12 @@ def fused(results):
     with dask.config.set(array_optimize=watch):
         computed = dask.compute(*results)
     return computed, [key for key in held if str(key).startswith("fused-")], held
+
+
+@pytest.fixture
+def long_rows(monkeypatch):
+    """Make rows of 20 entries long ones, which are read a tile at a time."""
+    monkeypatch.setattr("trajlab.sizes.SHORT_ENTRIES", 20)
 
 
 @pytest.fixture
@@ -45,18 +53,45 @@ def test_fuse_scans__does_not_join_what_differs(run):
         xr.testing.assert_identical(first, second)
 
 
-def test_run__several_stages_from_python_share_one_pass(run, monkeypatch):
-    passes = []
-    call = Pass.__call__
-    monkeypatch.setattr(Pass, "__call__", lambda self, *args: passes.append(len(self.reducers)) or call(self, *args))
-    names = ["drift", "distribution", "sign_flips"]
+@pytest.fixture
+def reads(monkeypatch):
+    """Collect the bytes that tiles are read from files in, by pass over the data."""
+    nbytes = []
+    read = _Reader.read
+    monkeypatch.setattr(
+        _Reader, "read", lambda self, lo, hi: nbytes.append((hi - lo) * self.stored.itemsize) or read(self, lo, hi)
+    )
+    return nbytes
 
-    tree = trajlab.run(names, run, drift={"rtol": 0.5}).compute()
 
-    assert len(passes) == 1
-    for name in names:
-        settings = {"rtol": 0.5} if name == "drift" else {}
-        xr.testing.assert_identical(tree[name].to_dataset(), trajlab.run(name, run, **settings).compute())
+NAMES = ("drift", "distribution", "sign_flips")
+
+
+def test_run__several_stages_from_python_read_the_files_once(run, long_rows, reads):
+    tree = trajlab.run(NAMES, run, drift={"rtol": 0.5}).compute()
+
+    once, reads[:] = list(reads), []
+    alone = {name: trajlab.run(name, run, **({"rtol": 0.5} if name == "drift" else {})).compute() for name in NAMES}
+    assert once and len(reads) == len(NAMES) * len(once) and sum(reads) == len(NAMES) * sum(once)
+    for name in NAMES:
+        xr.testing.assert_identical(tree[name].to_dataset(), alone[name])
+
+
+def test_compute__several_results_read_the_files_once(run, long_rows, reads):
+    results = [trajlab.run(name, run) for name in NAMES]
+    dask.compute(results[0])
+    alone, reads[:] = list(reads), []
+    dask.compute(*results)
+    assert reads == alone
+
+
+def test_compute__a_setting_of_the_user_holds(run, long_rows, reads):
+    results = [trajlab.run(name, run) for name in NAMES]
+    with dask.config.set(array_optimize=optimize):
+        dask.compute(results[0])
+        alone, reads[:] = list(reads), []
+        dask.compute(*results)
+    assert len(reads) == len(NAMES) * len(alone)
 
 
 @pytest.mark.parametrize(

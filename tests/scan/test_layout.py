@@ -1,3 +1,4 @@
+import dask
 import numpy as np
 import pytest
 import xarray as xr
@@ -6,6 +7,7 @@ from trajlab import sizes
 from trajlab.scan.graph import Graph
 from trajlab.scan.kernels.drift_sums import Pairs
 from trajlab.scan.layout import Layout
+from trajlab.scan.scan import scan
 from trajlab.scan.source import Source
 
 
@@ -51,21 +53,63 @@ def test_layout__tensors_that_are_made_together_share_the_tasks_of_their_steps()
     assert len(layout.passes()) == 3
 
 
-def test_layout__totals_are_merged_block_by_block_in_order():
-    class Steps(Pairs):
-        folds = True
+class Total:
+    """A total that counts how many of its kind there are at the same time."""
 
-        def merge(self, earlier, later):
-            return earlier + later
+    alive, most = 0, 0
 
-        def finish(self, block, state):
-            return np.zeros((block.steps, len(self.columns))), block.step.tolist()
+    def __init__(self, steps):
+        self.steps = steps
+        Total.alive += 1
+        Total.most = max(Total.most, Total.alive)
 
-    sizes_before, sizes.SHORT_BLOCK_STEPS = sizes.SHORT_BLOCK_STEPS, 2
-    try:
-        graph, layout = layout_of(tensor(5, 3), tensor(4, 3), kernel=Steps())
-    finally:
-        sizes.SHORT_BLOCK_STEPS = sizes_before
-    totals = layout.totals(layout.passes())
-    result = graph.array("all", (2,), lambda parts: np.array([str(part[0]) for part in parts], object), totals)
-    assert result.compute(scheduler="sync").tolist() == ["[0, 1, 2, 3, 4]", "[0, 1, 2, 3]"]
+    def __del__(self):
+        Total.alive -= 1
+
+
+class Steps(Pairs):
+    """Lists the steps of all blocks in its total."""
+
+    summary = ("first", "last", "count")
+
+    def add(self, block, lo, hi, state):
+        pass
+
+    def merge(self, earlier, later):
+        return Total(earlier.steps + later.steps)
+
+    def finish(self, block, state):
+        return np.zeros((block.steps, len(self.columns))), Total(block.step.tolist())
+
+    def summarize(self, total, shape, indices):
+        assert total.steps == sorted(total.steps)
+        return np.array([total.steps[0], total.steps[-1], len(total.steps)])
+
+
+class Folding(Steps):
+    def folds(self, size):
+        return size > 2
+
+
+@pytest.mark.parametrize("kernel", [Steps(), Folding()])
+def test_layout__totals_are_merged_in_the_order_of_the_steps(monkeypatch, kernel):
+    monkeypatch.setattr(sizes, "SHORT_BLOCK_STEPS", 2)
+    lives = {"a": tensor(5, 3), "b": tensor(4, 3), "c": tensor(3, 2), "d": np.zeros((0, 3), np.float32)}
+    arrays = {name: xr.DataArray(rows, {"step": np.arange(len(rows))}, ("step", "in")) for name, rows in lives.items()}
+    _, summary = scan(kernel, arrays)
+    expected = [[0, 4, 5], [0, 3, 4], [0, 2, 3], [np.nan] * 3]
+    np.testing.assert_array_equal(summary.compute(scheduler="sync"), expected)
+
+
+def test_layout__totals_of_large_tensors_are_let_go_one_by_one(monkeypatch):
+    monkeypatch.setattr(sizes, "SHORT_BLOCK_STEPS", 1)
+    monkeypatch.setattr(sizes, "GROUP_BLOCKS", 1)
+    arrays = {str(i): xr.DataArray(tensor(9, 3), {"step": np.arange(9)}, ("step", "in")) for i in range(6)}
+    most = {}
+    for kernel in (Steps(), Folding()):
+        Total.alive = Total.most = 0
+        table, summary = scan(kernel, arrays)
+        dask.compute(table, summary, scheduler="sync")
+        most[type(kernel)] = Total.most
+    assert most[Steps] >= 6 * 9
+    assert most[Folding] <= 4

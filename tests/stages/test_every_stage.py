@@ -77,6 +77,8 @@ def all_lazy(runs: Trajectory | dict[str, Trajectory]) -> Trajectory | dict[str,
         {name: array.data for name, array in runs.gradients.items()},
         buffers={"mean": dask.array.zeros((21, 3), chunks=(7, 3), dtype=np.float32)},
         metrics=runs.metrics.chunk().assign({name: runs.metrics[name] for name in runs.metrics if name == "epoch"}),
+        moments={entry: {name: a.data for name, a in of.items()} for entry, of in runs.optimizer.moments.items()},
+        hyperparameters=runs.optimizer.hyperparameters,
     ).with_model(runs.model, probe=runs.probe.chunk())
     if described := runs.facts.get("describe"):
         model = described["model"]

@@ -12,7 +12,7 @@ import xarray as xr
 import trajlab
 import trajlab.stages
 from tests.replays.observers import test_channel_statistics
-from tests.scan.kernels import test_gram
+from tests.scan.kernels import test_gram, test_subspaces
 from tests.stages import test_distribution, test_sign_flips
 from trajlab.replays.observers.channel_statistics import chance_variation
 from trajlab.scan.kernels.gram import centered, gram, principal, walk
@@ -200,6 +200,7 @@ SIMULATED = {
     r"neighbor_chance": [test_neighbor_chance__is_passed_by_training_of_random_signs_in_5_percent],
     r"mp_(threshold|lower|upper)": [test_mp_threshold__is_exceeded_by_one_matrix_of_noise_in_a_hundred],
     rf"({'|'.join(NULLS)})_null": [test_spectrum_nulls__are_those_of_matrices_of_noise],
+    r"(row|column)_overlap_null": [test_subspaces.test_overlap_null__is_the_mean_of_random_subspaces],
     r".*_variance_channel_noise": [
         test_channel_statistics.test_variance_alike__identical_channels_are_beyond_it_in_one_case_of_20
     ],

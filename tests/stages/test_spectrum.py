@@ -3,6 +3,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 import xarray as xr
+from scipy.linalg import subspace_angles
 
 import trajlab
 from trajlab.errors import BadSetting, MissingData
@@ -60,7 +61,7 @@ def test_spectrum__every_so_many_steps_and_the_last(run):
     whole, some = (trajlab.run("spectrum", run, every=n, shuffle=False).compute() for n in (1, 4))
     assert some.step.values.tolist() == [0, 8, 9]
     np.testing.assert_array_equal(some.alpha, whole.alpha.sel(step=[0, 8, 9]))
-    assert not [name for name in some if name.endswith("_null")]
+    assert [name for name in some if name.endswith("_null")] == ["row_overlap_null", "column_overlap_null"]
 
 
 def test_spectrum__nan_and_inf_are_counted_and_leave_the_matrix_unknown(rng):
@@ -110,8 +111,73 @@ def test_spectrum__noise_keeps_its_singular_values_whatever_it_was_stored_in(rng
     np.testing.assert_allclose(stored.alpha, exact.alpha, rtol=0.1)
 
 
+def test_spectrum__of_large_matrices_says_what_it_knows(run):
+    whole = trajlab.run("spectrum", run).compute().sel(parameter="fc.weight")
+    some = trajlab.run("spectrum", run, exact_size=20, leading=5).compute()
+    assert some.attrs["approximated"] == "fc.weight" and some.sizes["component"] == 8
+    assert some.attrs["operations"] > 0
+    some = some.sel(parameter="fc.weight")
+    error = some.singular_values_error
+    assert (error <= 1e-3 * some.spectral_norm).all() and (error > 0).all()
+    known = some.singular_values[:, :5]
+    assert known[:, 0].notnull().all()
+    assert (abs(known - whole.singular_values[:, :5]) <= error + 1e-9).where(known.notnull(), True).all()
+    assert some.singular_values[:, 5:].isnull().all()
+    for name in ("spectral_norm", "frobenius_norm", "stable_rank", "mp_spikes", "mp_upper"):
+        np.testing.assert_allclose(some[name], whole[name], rtol=1e-5)
+    assert (abs(some.effective_rank - whole.effective_rank) < 4 * some.effective_rank_error + 1e-6).all()
+    for name in ("alpha", "alpha_sigma", "xmin", "ks", "alpha_null"):
+        assert some[name].isnull().all()
+
+
+@pytest.mark.parametrize("of", ["updates", "drift"])
+def test_spectrum__of_changes_is_that_of_the_differences(run, of, no_compute):
+    with no_compute():
+        lazy = trajlab.run("spectrum", trajlab.from_arrays(lazily(run), steps=[0, 1, 2, 4, 8, 9]), of=of)
+    result = lazy.compute().sel(parameter="fc.weight")
+    values = run.weights["fc.weight"].values.astype(np.float64)
+    changes = np.diff(values, axis=0) if of == "updates" else values[1:] - values[0]
+    assert result.step.values.tolist() == [1, 2, 4, 8, 9]
+    np.testing.assert_allclose(result.spectral_norm, np.linalg.norm(changes, 2, axis=(1, 2)), rtol=1e-5)
+    assert (result.mp_spikes == 1).all() and (abs(result.stable_rank - 1) < 1e-6).all()  # one direction grows
+    # The rounding of the weights, a millionth of the change, is no direction of its own.
+    assert (result.effective_rank < 1.01).all()
+
+
+def lazily(run):
+    return {name: array.copy(data=array.values).chunk(step=2).data for name, array in run.weights.items()}
+
+
+def test_spectrum__overlap_of_subspaces_is_that_of_scipys_angles(rng):
+    values = rng.standard_normal((4, 30, 40)) + 0.3 * rng.standard_normal((30, 2)) @ rng.standard_normal((2, 40))
+    result = spectrum(trajlab.from_arrays({"w": values}).weights, subspace=3).compute().sel(parameter="w")
+    left, _, right = np.linalg.svd(values)
+    bases = {"row": left[:, :, :3], "column": right[:, :3].transpose(0, 2, 1)}
+    for side, basis in bases.items():
+        for name, pairs in ((side + "_overlap", range(3)), (side + "_overlap_start", [0, 0, 0])):
+            expected = [np.mean(np.cos(subspace_angles(basis[t + 1], basis[s])) ** 2) for t, s in enumerate(pairs)]
+            np.testing.assert_allclose(result[name][1:], expected, rtol=1e-6)
+    assert result.row_overlap.isnull().values.tolist() == [True, False, False, False]
+    assert result.row_overlap_start[0] == pytest.approx(1)
+    assert (result.row_overlap_null, result.column_overlap_null) == (3 / 30, 3 / 40)
+
+
+def test_spectrum__overlap_does_not_depend_on_blocks_and_is_unknown_beyond_the_rank(run, rng, monkeypatch):
+    rank_one = np.outer(rng.standard_normal(9), rng.standard_normal(8))
+    weights = {"fc.weight": run.weights["fc.weight"].values, "low": (1 + np.arange(6.0))[:, None, None] * rank_one}
+    names = ["row_overlap", "column_overlap", "row_overlap_start", "column_overlap_start"]
+    lazy = trajlab.run("spectrum", trajlab.from_arrays(weights), subspace=2)[names]
+    expected = lazy.compute()
+    assert expected.sel(parameter="low").to_array().isnull().all()
+    assert (expected.sel(parameter="fc.weight").to_array()[:, 1:] > 0).all()
+    monkeypatch.setattr("trajlab.scan.kernels.spectra.Spectra.block_bytes", 1)
+    split = trajlab.run("spectrum", trajlab.from_arrays(weights), subspace=2)[names].compute()
+    xr.testing.assert_allclose(split, expected, rtol=1e-9)
+
+
 def test_spectrum__asks_for_a_matrix(run):
     with pytest.raises(MissingData, match="conv.bias, scale"):
         spectrum({name: run.weights[name] for name in ("conv.bias", "scale")})
-    with pytest.raises(BadSetting, match="every=0"):
-        spectrum(run.weights["fc.weight"], every=0)
+    for setting, value in (("every", 0), ("exact_size", 0), ("leading", 0), ("subspace", -1), ("of", "steps")):
+        with pytest.raises(BadSetting, match=f"{setting}='?{value}"):
+            spectrum(run.weights["fc.weight"], **{setting: value})

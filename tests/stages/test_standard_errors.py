@@ -20,6 +20,7 @@ from trajlab.stages.comparison import comparison
 from trajlab.stages.distribution import distribution
 from trajlab.stages.drift import drift
 from trajlab.stages.gradient_statistics import gradient_statistics
+from trajlab.stages.optimizer_state import optimizer_state
 from trajlab.stages.projection import projection
 from trajlab.stages.sign_flips import sign_flips
 from trajlab.stages.zero_gradients import zero_gradients
@@ -31,6 +32,9 @@ STAGES: dict[str, Callable[[Trajectory], xr.Dataset]] = {
     "distribution": lambda run: distribution(run.gradients),
     "gradient_statistics": lambda run: gradient_statistics(run.gradients, steps_per_epoch=3),
     "sign_flips": lambda run: sign_flips(run.gradients, run.weights, **TAU),
+    "optimizer_state": lambda run: optimizer_state(
+        *moments(run), run.weights, {name: array for name, array in run.gradients.items()}
+    ),
     "zero_gradients": lambda run: zero_gradients(run.gradients, **TAU),
 }
 """How each stage with standard errors is simulated."""
@@ -41,8 +45,9 @@ AVERAGED = {"angle_average"}
 UPPER_BOUNDS = {"epoch_mean"}
 """Quantities whose standard error is said to be an upper bound."""
 
-WIDEST = {"zero_gradients": 2.1, "sign_flips": 1.3}
-"""How many times as large as the spread errors may be: a tail is extrapolated for relative thresholds."""
+WIDEST = {"zero_gradients": 2.1, "sign_flips": 1.3, "optimizer_state": 1.3}
+"""How many times as large as the spread errors may be: a tail is extrapolated for relative thresholds, and samples by
+taps are taken as simple random ones."""
 
 
 def names_ending(suffix: str) -> list[tuple[str, str]]:
@@ -97,6 +102,18 @@ def runs() -> tuple[Trajectory, Trajectory]:
         samples[name] = whole if len(index) == np.prod(shape) else Series(np.arange(STEPS), rows, shape, index)
     complete = trajlab.from_arrays(weights, gradients)
     return complete, Trajectory(complete.weights, Tensors(samples))
+
+
+def moments(run: Trajectory) -> tuple[dict[str, dict[str, xr.DataArray]], xr.Dataset]:
+    """Return moments of Adam that vary as the gradients of their taps do, and hyperparameters."""
+    rng, second = np.random.default_rng(1), {}
+    for name, array in run.weights.items():
+        taps = np.array([[0.02, 0.1, 0.02], [0.1, 1, 0.1], [0.02, 0.1, 0.02]]) if name == "conv.weight" else 1.0
+        second[name] = array.copy(data=(np.square(taps) * rng.uniform(0.5, 2.0, array.shape)).astype(np.float32))
+    settings = {"lr": 0.1, "beta1": 0.9, "beta2": 0.9, "eps": 1e-2, "amsgrad": 0.0, "updates": 100.0}
+    labels = {"step": np.arange(STEPS), "parameter": np.array(list(second), object)}
+    values = {name: (("step", "parameter"), np.full((STEPS, len(second)), value)) for name, value in settings.items()}
+    return {"exp_avg": second, "exp_avg_sq": second}, xr.Dataset(values, labels)
 
 
 @cache

@@ -1,4 +1,7 @@
-"""Figures of results: a file for each stage with its own, and a default for all others."""
+"""Figures of results: a file for each stage with its own, and a default for all others.
+
+matplotlib's figures are imported when something is drawn: the page of `trajlab explore` needs the colors alone.
+"""
 
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -7,20 +10,12 @@ from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib.style
 import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.backend_bases import FigureCanvasBase
-from matplotlib.figure import Figure
 
 from trajlab.errors import BadSetting, MissingData
-from trajlab.figures import default
-from trajlab.figures.inline import STYLE
 from trajlab.figures.marks.selection import between, narrowed
-from trajlab.figures.moving import WRITERS
-from trajlab.figures.panel import Animated, Frames, Panel
 from trajlab.runs.disk.atomic import check_free, write_file
 from trajlab.runs.disk.paths import as_path
 from trajlab.runs.disk.reading import reading
@@ -28,11 +23,18 @@ from trajlab.stages import stage_names
 from trajlab.statistics.prepare import Result, prepare
 from trajlab.statistics.read import read
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from trajlab.figures.panel import Frames, Panel
+
 REMEDY = "compute the stage again; if that does not help, it is a bug, so see `trajlab --debug figure …`"
 """What to do about a result that cannot be drawn."""
 
 
-def figure(result: xr.Dataset | Result, *, ax: Axes | None = None, variable: str | None = None, **select: Any) -> Axes:
+def figure(
+    result: xr.Dataset | Result, *, ax: "Axes | None" = None, variable: str | None = None, **select: Any
+) -> "Axes":
     """Draw a result: what its stage is mostly asked, or one of its variables.
 
     Parameters
@@ -65,11 +67,12 @@ def figure(result: xr.Dataset | Result, *, ax: Axes | None = None, variable: str
     if data.sizes.get("step") == 0:
         raise MissingData("cannot draw the result: it has no steps; compute the stage on a run with two or more.")
     data, select = narrowed(data, select)
-    draw = getattr(_module(stage), stage, default.default)
+    module = _module(stage)
+    draw = getattr(module, stage if hasattr(module, stage) else "default")
     return draw(data, ax=ax, **({} if variable is None else {"variable": variable}), **select)
 
 
-def panels(result: xr.Dataset | Result) -> list[Panel]:
+def panels(result: xr.Dataset | Result) -> "list[Panel]":
     """Return the figures of a result that a report shows; none of a result without steps."""
     stage, data = prepare(result)
     return [] if data.sizes.get("step") == 0 else _module(stage).panels(data)
@@ -106,6 +109,10 @@ def save(
     MissingData
         The result has none of the steps.
     """
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    from trajlab.figures.moving import WRITERS
+
     out = as_path(out)
     ending = out.suffix.removeprefix(".")
     formats = {*FigureCanvasBase.get_supported_filetypes(), *WRITERS}
@@ -126,6 +133,11 @@ def save(
 
 def _still(result: Result, ending: str, **select: Any) -> bytes:
     """Draw a still picture of a result."""
+    import matplotlib.style
+    from matplotlib.figure import Figure
+
+    from trajlab.figures.inline import STYLE
+
     with matplotlib.style.context(STYLE):
         drawing = Figure(figsize=(7.2, 4.0), layout="constrained")
         figure(result, ax=drawing.add_subplot(), **select)
@@ -134,8 +146,10 @@ def _still(result: Result, ending: str, **select: Any) -> bytes:
     return picture.getvalue()
 
 
-def _frames(result: Result, **select: Any) -> Frames:
+def _frames(result: Result, **select: Any) -> "Frames":
     """Return the frames of an animation of a result."""
+    from trajlab.figures.panel import Animated
+
     module = _module(result.stage)
     if not isinstance(module, Animated):
         animated = [name for name in stage_names() if isinstance(_module(name), Animated)]
@@ -151,4 +165,4 @@ def _frames(result: Result, **select: Any) -> Frames:
 def _module(stage: str) -> ModuleType:
     """Return the module that draws the results of a stage."""
     has_own = stage in stage_names() and find_spec(f"trajlab.figures.{stage}") is not None
-    return import_module(f"trajlab.figures.{stage}") if has_own else default
+    return import_module(f"trajlab.figures.{stage if has_own else 'default'}")

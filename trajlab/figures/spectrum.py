@@ -18,6 +18,7 @@ from trajlab.figures.marks.colors import CATEGORIES, MISSING
 from trajlab.figures.marks.labels import shorten, step_axis
 from trajlab.figures.marks.lines import beside, lines
 from trajlab.figures.marks.selection import choose, recorded
+from trajlab.figures.marks.thinning import thinned_band, thinned_line
 from trajlab.figures.panel import Panel
 
 MOST = 9
@@ -139,14 +140,14 @@ def _values(result: xr.Dataset, ax: Axes, **select: Any) -> str:
         for name in ("mp_lower", "mp_upper", "mp_threshold", "mp_spikes")
     )
     marker: dict[str, Any] = {"marker": "o", "markersize": 3} if len(steps) == 1 else {}
-    ax.fill_between(steps, low, high, color=MISSING, linewidth=0, zorder=0)
-    ax.plot(steps, threshold, color=CATEGORIES[7], linestyle="--", linewidth=0.9)
+    ax.fill_between(*thinned_band(steps, low, high), color=MISSING, linewidth=0, zorder=0)
+    ax.plot(*thinned_line(steps, threshold), color=CATEGORIES[7], linestyle="--", linewidth=0.9)
     rows = values.values[np.isfinite(values.values).any(axis=1)]
     finite = spikes[np.isfinite(spikes)]
     beyond = int(finite[-1]) if len(finite) else 0
     for i in _ranks(len(rows)):
         color = CATEGORIES[1] if i < beyond else CATEGORIES[0]
-        ax.plot(steps, rows[i], color=color, linewidth=1.0 if i < beyond else 0.6, **marker)
+        ax.plot(*thinned_line(steps, rows[i]), color=color, linewidth=1.0 if i < beyond else 0.6, **marker)
     ax.set_ylim(bottom=0.0)
     ax.set_ylabel("singular value [weight]")
     ax.margins(x=0.01)

@@ -7,7 +7,9 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+
+from trajlab.record.tensor_file import write_safetensors
+from trajlab.runs.disk.manifest import Checksum
 
 SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
 """Files of a snapshot with frozen parameters, as Hugging Face names shards: all else, and the frozen ones."""
@@ -26,9 +28,10 @@ class FrozenShards:
     def __init__(self) -> None:
         self._digest = b""
         self._path = Path()
+        self._checksum = Checksum.of(b"")
 
-    def write(self, path: Path, tensors: Mapping[str, torch.Tensor], final: Path) -> None:
-        """Write the shard to a path in a folder that will be renamed.
+    def write(self, path: Path, tensors: Mapping[str, torch.Tensor], final: Path) -> Checksum:
+        """Write the shard to a path in a folder that will be renamed, and return its checksum.
 
         Parameters
         ----------
@@ -41,13 +44,14 @@ class FrozenShards:
         """
         digest = digest_of(tensors)
         if digest != self._digest or not self._path.is_file():
-            save_file(dict(tensors), path, metadata={"format": "pt"})
+            self._checksum = write_safetensors(path, tensors, {"format": "pt"})
         else:
             try:
                 os.link(self._path, path)
             except OSError:
                 shutil.copyfile(self._path, path)
         self._digest, self._path = digest, final
+        return self._checksum
 
 
 def digest_of(tensors: Mapping[str, torch.Tensor]) -> bytes:

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from typing import Any
 
 import torch
 from torch import nn
 
 from trajlab.errors import BadSetting, first_of
+from trajlab.record.gathering import is_sharded, whole
 
 COMPILED = "_orig_mod"
 
@@ -42,9 +44,31 @@ class Inventory:
     adapters: dict[str, dict[str, float]]
     left_out: list[str] = field(default_factory=list)
     _stored: set[str] = field(init=False, repr=False)
+    _members: list[dict[str, Any]] = field(init=False, repr=False)
+    _structure: list[int] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._stored = {*self.parameters, *self.buffers}
+        self._members = [
+            members for module in self.model.modules() for members in (module._modules, module._parameters)
+        ]
+        self._structure = self._identities()
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the model still has the modules and parameters of which the inventory was taken."""
+        return self._identities() == self._structure
+
+    @property
+    def is_sharded(self) -> bool:
+        """Whether parameters are sharded over processes."""
+        return any(map(is_sharded, self.parameters.values()))
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Return the recorded parameters and buffers by name, as the state_dict holds them."""
+        state = self.model.state_dict(keep_vars=True)
+        named = {_without_wrapper(key): value for key, value in state.items()}
+        return {name: value for name, value in named.items() if name in self._stored}
 
     def choose(self, patterns: Sequence[str] | str) -> "Inventory":
         """Return the part whose names, or names of modules, match a pattern, or one of several.
@@ -75,19 +99,14 @@ class Inventory:
         )
 
     def copy_state(self) -> dict[str, torch.Tensor]:
-        """Copy weights and buffers to memory that training does not change."""
-        copies = {}
-        for key, value in self.model.state_dict(keep_vars=True).items():
-            name = _without_wrapper(key)
-            if name not in self._stored:
-                continue
-            if name in self.parameters and value is not self.parameters[name]:
-                raise BadSetting(
-                    f"cannot record {name}: it is another parameter than when the Recorder was made; make the Recorder "
-                    "after the last change to the structure of the model"
-                )
-            copies[name] = torch.empty(value.shape, dtype=value.dtype).copy_(value.detach())
-        return copies
+        """Copy weights and buffers to memory that training does not change; sharded ones are gathered one at a time."""
+        return {
+            name: torch.empty(value.shape, dtype=value.dtype).copy_(whole(value.detach()))
+            for name, value in self.tensors().items()
+        }
+
+    def _identities(self) -> list[int]:
+        return [id(member) for members in self._members for member in members.values()]
 
 
 def take_inventory(model: nn.Module) -> Inventory:
@@ -98,7 +117,7 @@ def take_inventory(model: nn.Module) -> Inventory:
     Parameters
     ----------
     model
-        Any module, possibly inside wrappers of torch.compile, DataParallel and DistributedDataParallel.
+        Any module, possibly inside wrappers of torch.compile, DataParallel, DistributedDataParallel and DeepSpeed.
     """
     model = _unwrapped(model)
     keys = {_without_wrapper(key) for key in model.state_dict(keep_vars=True)}
@@ -134,6 +153,16 @@ def take_inventory(model: nn.Module) -> Inventory:
     return Inventory(model, parameters, buffers, tied, modules, _adapters(model))
 
 
+def has_uninitialized(model: nn.Module) -> bool:
+    """Return whether a model has lazy modules, whose parameters have no shape before the first pass."""
+    return any(isinstance(parameter, nn.UninitializedParameter) for parameter in model.parameters())
+
+
+def has_sharded(model: nn.Module) -> bool:
+    """Return whether parameters of a model are sharded over processes."""
+    return any(map(is_sharded, model.parameters()))
+
+
 def _adapters(model: nn.Module) -> dict[str, dict[str, float]]:
     scales = {}
     for path, module in model.named_modules():
@@ -143,11 +172,13 @@ def _adapters(model: nn.Module) -> dict[str, dict[str, float]]:
     return scales
 
 
-def _unwrapped(model: nn.Module) -> nn.Module:
+def _unwrapped(model: Any) -> nn.Module:
     while True:
         if hasattr(model, COMPILED):
             model = getattr(model, COMPILED)
-        elif isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        elif isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel) or (
+            hasattr(model, "zero_optimization_stage") and isinstance(getattr(model, "module", None), nn.Module)
+        ):
             model = model.module
         else:
             return model

@@ -1,35 +1,37 @@
 """The Recorder, which writes each step of a training loop to disk."""
 
 import os
-import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
-import torch
 from torch import nn
 from torch.amp import GradScaler
 from torch.optim import Optimizer
 
 from trajlab.errors import BadSetting, TrajlabError
-from trajlab.record.facts import gradient_facts, run_facts
-from trajlab.record.frozen import FrozenShards
-from trajlab.record.inventory import take_inventory
-from trajlab.record.metrics import MetricsLog, metric_row
-from trajlab.record.probe import Probe, probe_facts, probe_tensors
-from trajlab.record.sampling import sample_indices
+from trajlab.record.estimate import Estimate
+from trajlab.record.gathering import all_succeeded
+from trajlab.record.inventory import has_sharded, has_uninitialized
+from trajlab.record.probe import Probe
+from trajlab.record.ranks import rank_and_size
+from trajlab.record.recording import Recording
+from trajlab.record.resume import next_step
 from trajlab.record.schedules import every
-from trajlab.record.segments import GradientSegments
-from trajlab.record.start import begin_run, note_constants, write_constants
-from trajlab.record.unscaling import loss_scales
-from trajlab.record.writer import Writer, write_checkpoint, write_json
+from trajlab.record.witness import Witness
 from trajlab.runs.disk.paths import is_url
-from trajlab.runs.trust import leave_mark
-from trajlab.schema import GRADIENTS_FOLDER, METRICS_FILE, RUN_FILE, checkpoint_folder
+from trajlab.terminal import say
 
 EVERY_STEP = every(1)
+
+LIMIT_BYTES = 1e11
+"""Size of a run above which it is said before the first write."""
+
+PATIENCE_SECONDS = 300
+"""Time after which a write that does not end turns recording off, with ``on_error="warn"``."""
 
 
 class Recorder:
@@ -41,8 +43,13 @@ class Recorder:
     saved, and the run counts as unfinished.
 
     Names are those of ``model.state_dict()``, without the prefixes of torch.compile and DistributedDataParallel. Tied
-    weights are stored once; extra state that is neither parameter nor buffer is omitted. In distributed training,
-    record in one process. The Recorder draws no random number from the global generators.
+    weights are stored once; extra state that is neither parameter nor buffer is omitted. The Recorder draws no random
+    number from the global generators. Parameters that are added, removed or frozen on the way are recorded as long as
+    they are there; a model with lazy modules is recorded from its first step on.
+
+    In distributed training make the Recorder, and call its methods, in every process: the first one writes. Parameters
+    that are sharded (FSDP2, tensor parallel) are gathered one at a time, and of sampled gradients only the entries that
+    are recorded. In a process that was forked, such as a worker of a DataLoader, a Recorder does nothing.
 
     Parameters
     ----------
@@ -79,6 +86,16 @@ class Recorder:
         Step at which training resumes the run in `directory`: rows recorded at or after it are dropped, as they will
         be recorded again. True resumes after the last complete row, at ``recorder.next_step``, and starts a run where
         there is none.
+    on_error
+        "raise", or "warn": an error of recording, such as a full disk, a tensor that cannot be recorded or a write that
+        does not end within five minutes, is said in one line and turns recording off, and training goes on; the end of
+        the run says what is missing. Wrong arguments are always raised.
+    ranks
+        Which processes of a distributed training record: "first", or "each" to a folder ``rank-<number>`` of its own.
+    steps
+        Number of steps of the training, if it is known, for the estimate.
+    limit
+        Bytes: a run that will take more, or more than the disk has free, is said before it begins; None for no limit.
 
     Attributes
     ----------
@@ -86,6 +103,9 @@ class Recorder:
         Folder of the run.
     next_step : int
         The step that the next call of :meth:`step` records.
+    estimate : Estimate or None
+        Bytes of a snapshot, of a row of gradients and of the run, or of its next thousand steps if `steps` is unknown.
+        None where nothing is recorded, and before the first step of a model with lazy modules.
 
     Examples
     --------
@@ -121,6 +141,10 @@ class Recorder:
         seed: int = 0,
         segment_rows: int = 100,
         resume: bool | int = False,
+        on_error: Literal["raise", "warn"] = "raise",
+        ranks: Literal["first", "each"] = "first",
+        steps: int | None = None,
+        limit: float | None = LIMIT_BYTES,
     ) -> None:
         for name, schedule in {"when": when, "gradients_when": gradients_when}.items():
             if not callable(schedule):
@@ -129,36 +153,63 @@ class Recorder:
                 )
         if gradients is not True and gradients is not False and gradients < 1:
             raise BadSetting(f"cannot use gradients={gradients!r}: pass True, False or a number of entries from 1 on")
+        if on_error not in ("raise", "warn"):
+            raise BadSetting(f"cannot use on_error={on_error!r}: pass 'raise' or 'warn'")
+        if ranks not in ("first", "each"):
+            raise BadSetting(f"cannot use ranks={ranks!r}: pass 'first' or 'each'")
         if is_url(directory):
             raise BadSetting(
                 f"cannot record to {directory}: recording renames files, which object stores cannot; record to a local "
                 "folder, and copy or pack it to the URL"
             )
-        self.directory = Path(directory)
-        self._when = when
-        self._gradients_when = gradients_when if gradients is not False else None
-        self._scaler = scaler
-        self._optimizers = list(optimizers)
-        inventory = take_inventory(model)
-        self._inventory = inventory if parameters is None else inventory.choose(parameters)
-        recorded = self._inventory.parameters
-        indices = {} if isinstance(gradients, bool) else _sampled_entries(recorded, gradients, seed)
-        probed = probe_tensors(probe)
-        facts = run_facts(
-            self._inventory,
-            gradients=gradient_facts(gradients, indices, seed, clipped),
-            probe=probe_facts(probed),
-            describe=describe,
+        self._rank, size = rank_and_size()
+        self._sharded = has_sharded(model)
+        if self._sharded and ranks == "each":
+            raise BadSetting("cannot use ranks='each' with sharded parameters: no process holds a whole network")
+        self.directory = Path(directory) / f"rank-{self._rank}" if ranks == "each" and size > 1 else Path(directory)
+        self._writes = ranks == "each" or self._rank == 0
+        self._raises = on_error == "raise"
+        self._process, self._said_fork = os.getpid(), False
+        self._schedules = (when, None if gradients is False else gradients_when)
+        self._error: Exception | None = None
+        self._closed = False
+        self._recording: Recording | Witness | None = None
+        self._make: Callable[[], Recording | Witness | None] = partial(
+            Recording, model, self.directory, when=when, gradients=gradients, parameters=parameters, probe=probe,
+            describe=describe, gradients_when=gradients_when, clipped=clipped, scaler=scaler,
+            optimizers=list(optimizers), seed=seed, segment_rows=segment_rows, resume=resume, stop=steps, limit=limit,
+            patience=None if self._raises else PATIENCE_SECONDS,
+        )  # fmt: skip
+        self._watch = partial(
+            Witness,
+            model,
+            parameters=parameters,
+            when=when,
+            gradients=gradients,
+            gradients_when=gradients_when,
+            seed=seed,
         )
-        self.next_step, self._facts = begin_run(self.directory, facts, resume, when, self._gradients_when)
-        indices = write_constants(self.directory, self._facts, probed, indices)
-        leave_mark(self.directory, self._facts)
-        self._metrics = MetricsLog(self.directory / METRICS_FILE)
-        self._writer = Writer()
-        self._frozen_shards = FrozenShards()
-        folder = self.directory / GRADIENTS_FOLDER
-        self._segments = GradientSegments(recorded, indices, folder, self._writer, rows=segment_rows)
-        self._finish = weakref.finalize(self, _finish, self._segments, self._writer, self._metrics, os.getpid())
+        if not self._writes:
+            self._make = self._watch if self._sharded else lambda: None
+            if self._rank == 1:
+                others = f"the {size - 1} processes from rank 1 on" if size > 2 else "rank 1"
+                say(f"rank 0 records to {self.directory}, and {others} not; ranks='each' records a folder for each")
+        self._first = self._count = 0 if resume is False else self._resumed(resume)
+        self._waits = has_uninitialized(model)
+        if self._waits and resume is not False:
+            raise BadSetting("cannot resume with parameters that have no shape yet; run the model once before")
+        if not self._waits:
+            self._try(self._begin)
+
+    @property
+    def next_step(self) -> int:
+        """The step that the next call of :meth:`step` records."""
+        return self._recording.next_step if isinstance(self._recording, Recording) else self._count
+
+    @property
+    def estimate(self) -> Estimate | None:
+        """Bytes that the recording takes."""
+        return self._recording.estimate if isinstance(self._recording, Recording) else None
 
     def step(self, **metrics: Any) -> None:
         """Record one step; call it between ``backward()`` and ``optimizer.step()``.
@@ -168,45 +219,52 @@ class Recorder:
         **metrics
             Numbers to record, such as the loss; tensors of one element are converted.
         """
-        if not self._finish.alive:
+        if self._is_fork():
+            return
+        if self._closed:
             raise BadSetting(f"cannot record a step: the Recorder is closed; resume {self.directory} with a new one")
-        self._writer.raise_failure()
-        step = self.next_step
-        row = metric_row(step, metrics)
-        state = self._inventory.copy_state() if self._when(step) else None
-        if self._gradients_when is not None and self._gradients_when(step):
-            scales = loss_scales(self._scaler, self._optimizers, self._inventory.parameters)
-            self._segments.append(step, scales)
-        self._metrics.append(row)
-        self.next_step = step + 1
-        if state is not None:
-            self._metrics.flush()
-            self._submit_checkpoint(step, state)
-        if self._segments.full:
-            self._metrics.flush()
-            self._segments.close()
+        self._try(self._step, metrics)
+        self._count += 1
+
+    def add_metrics(self, **metrics: Any) -> bool:
+        """Add metrics to the step that was recorded last, such as those that are known after the update only.
+
+        Parameters
+        ----------
+        **metrics
+            Numbers to record, as of `step`.
+
+        Returns
+        -------
+        Whether they were added: not if nothing is recorded, or if `flush` has written the row.
+        """
+        added: list[bool] = []
+        if not self._is_fork() and isinstance(recording := self._recording, Recording):
+            self._try(lambda: added.append(recording.add_metrics(metrics)))
+        return added == [True]
 
     def flush(self) -> None:
         """Write all rows recorded so far to disk, and wait until they are there.
 
         Call it when you save the state of your training: a run can be resumed up to the step to which it is complete.
         """
-        if self._finish.alive:
-            self._metrics.flush()
-            self._segments.close()
-        self._writer.wait()
+        if not self._is_fork() and isinstance(self._recording, Recording):
+            self._try(self._recording.flush)
 
-    def close(self) -> None:
-        """Write the weights after the last update and end the run; a second call has no effect."""
-        if not self._finish.alive:
+    def close(self, **metrics: Any) -> None:
+        """Write the weights after the last update and end the run; a second call has no effect.
+
+        Parameters
+        ----------
+        **metrics
+            Metrics of the weights after the last update, such as those of an evaluation.
+        """
+        if self._is_fork() or self._closed:
             return
-        try:
-            self._submit_checkpoint(self.next_step, self._inventory.copy_state())
-        finally:
-            self._finish()
-        self._writer.raise_failure()
-        write_json(self.directory / RUN_FILE, self._facts | {"closed": self.next_step})
-        note_constants(self.directory)
+        self._closed = True
+        if self._recording is not None:
+            self._try(self._recording.close, metrics)
+        self._say_missing()
 
     def __enter__(self) -> Self:
         return self
@@ -217,30 +275,84 @@ class Recorder:
         if error is None:
             self.close()
             return
-        self._finish()
-        if not isinstance(error, TrajlabError):
-            self._writer.raise_failure()
+        if self._is_fork() or self._closed:
+            return
+        self._closed = True
+        if isinstance(self._recording, Recording):
+            self._try(self._recording.end)
+            if not isinstance(error, TrajlabError):
+                self._try(self._recording.raise_failure)
+        self._say_missing()
 
-    def _submit_checkpoint(self, step: int, state: Mapping[str, torch.Tensor]) -> None:
-        folder = self.directory / checkpoint_folder(step)
-        frozen = {name for name, parameter in self._inventory.parameters.items() if not parameter.requires_grad}
-        frozen = frozen if set(state) - frozen else set()
-        self._writer.submit(partial(write_checkpoint, folder, state, frozen, self._frozen_shards))
+    def _begin(self) -> None:
+        """Begin the recording, if it can begin in all processes."""
+        self._waits = False
+        try:
+            self._recording = self._make()
+        except Exception:
+            if self._sharded:
+                all_succeeded(False)
+            raise
+        if self._sharded and not all_succeeded(True):
+            if isinstance(self._recording, Recording):
+                self._recording.end()
+            self._recording = None
+            raise TrajlabError("cannot record sharded parameters: another process could not begin")
 
+    def _step(self, metrics: Mapping[str, Any]) -> None:
+        if self._waits:
+            self._begin()
+        if isinstance(self._recording, Recording):
+            self._recording.step(metrics)
+        elif self._recording is not None:
+            self._recording.step(self._count)
 
-def _sampled_entries(parameters: Mapping[str, torch.Tensor], entries: int, seed: int) -> dict[str, torch.Tensor]:
-    return {
-        name: torch.from_numpy(sample_indices(name, parameter.shape, entries, seed=seed))
-        for name, parameter in parameters.items()
-        if parameter.numel() > entries
-    }
+    def _try(self, action: Callable[..., None], *arguments: Any) -> None:
+        """Do something; an error turns recording off where it is not to be raised."""
+        try:
+            action(*arguments)
+        except Exception as error:
+            if self._raises:
+                raise
+            self._turn_off(error)
 
+    def _turn_off(self, error: Exception) -> None:
+        """Say why nothing is recorded from now on; go on with gathering, which other processes wait for."""
+        recording, self._error = self._recording, self._error or error
+        say(f"recording to {self.directory} is off from step {self._count} on, training goes on: {error}")
+        self._recording = None
+        if isinstance(recording, Recording):
+            with suppress(Exception):
+                recording.end()
+            if self._sharded:
+                self._recording = self._watch()
+                if recording.collected <= self._count:
+                    self._recording.step(self._count)
 
-def _finish(segments: GradientSegments, writer: Writer, metrics: MetricsLog, process: int) -> None:
-    if os.getpid() != process:
-        return
-    try:
-        metrics.close()
-    finally:
-        segments.close()
-        writer.stop()
+    def _say_missing(self) -> None:
+        """Say what is missing of a run whose recording was turned off."""
+        if self._error is None:
+            return
+        try:
+            complete = next_step(self.directory, *self._schedules)
+        except Exception:
+            complete = self._first
+        missing = f"steps {complete} to {self._count - 1} and " if self._count > complete else ""
+        say(f"{self.directory} lacks {missing}the weights after the last update, as recording failed: {self._error}")
+
+    def _resumed(self, resume: bool | int) -> int:
+        """Return the step at which a process that does not write resumes."""
+        if resume is not True:
+            return int(resume)
+        with suppress(Exception):
+            return next_step(self.directory, *self._schedules)
+        return 0
+
+    def _is_fork(self) -> bool:
+        """Return whether this process was forked from the one that records; say it once."""
+        if os.getpid() == self._process:
+            return False
+        if not self._said_fork:
+            self._said_fork = True
+            say(f"process {os.getpid()} was forked and does not record to {self.directory}")
+        return True

@@ -11,6 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from trajlab.errors import BadSetting, DamagedData
+from trajlab.record.folder_lock import LOCK_FILE
 from trajlab.record.writer import TEMPORARY, naming_failures, replacing, write_json, write_tensors
 from trajlab.runs.disk.manifest import note_files, prune_manifest
 from trajlab.schema import (
@@ -74,6 +75,8 @@ def next_step(directory: Path, when: Callable[[int], bool], gradients_when: Call
     """
     rows = list(_metric_steps(directory))
     end = rows[-1] + 1 if rows else 0
+    closed = read_run(directory)["closed"] if (directory / RUN_FILE).exists() else None
+    end = end if closed is None else min(end, closed)  # a row may hold metrics of the weights after the last update
     expected = [(when, max(_checkpoints(directory), default=-1))]
     if gradients_when is not None:
         last = max((steps[-1] for steps in _segments(directory).values()), default=-1)
@@ -89,7 +92,10 @@ def drop_from(directory: Path, step: int) -> None:
     A crash meanwhile leaves a run that opens, and that can be resumed at `step` or before.
     """
     for unfinished in [*directory.glob(f"{TEMPORARY}*"), *directory.glob(f"{GRADIENTS_FOLDER}/{TEMPORARY}*")]:
-        shutil.rmtree(unfinished) if unfinished.is_dir() else unfinished.unlink()
+        if unfinished.is_dir():
+            shutil.rmtree(unfinished)
+        elif unfinished.name != LOCK_FILE:
+            unfinished.unlink()
     facts = read_run(directory)
     if facts["closed"] is not None:
         write_json(directory / RUN_FILE, facts | {"closed": None})

@@ -2,9 +2,10 @@
 
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import torch
 
 
 def sample_indices(name: str, shape: Sequence[int], entries: int, *, seed: int = 0) -> np.ndarray:
@@ -49,3 +50,12 @@ def sample_indices(name: str, shape: Sequence[int], entries: int, *, seed: int =
     counts[favored] += 1
     drawn = [random.choice(channels, count, replace=False) * taps + tap for tap, count in enumerate(counts)]
     return np.sort(np.concatenate(drawn))
+
+
+def sampled_entries(parameters: Mapping[str, torch.Tensor], entries: int, seed: int) -> dict[str, torch.Tensor]:
+    """Return the flat indices of the sampled entries of each parameter that has more, by name."""
+    return {
+        name: torch.from_numpy(sample_indices(name, parameter.shape, entries, seed=seed))
+        for name, parameter in parameters.items()
+        if parameter.numel() > entries
+    }

@@ -12,6 +12,7 @@ from torch import nn
 
 from trajlab import sizes
 from trajlab.errors import BadSetting
+from trajlab.record.gathering import GradientGathering, is_sharded
 from trajlab.record.writer import Writer, naming_failures, write_tensors
 from trajlab.runs.disk.manifest import note_files
 from trajlab.schema import segment_file
@@ -22,10 +23,6 @@ class GradientSegments:
 
     Parameters
     ----------
-    parameters
-        Parameters by name, in network order.
-    indices
-        Flat indices by name, of each parameter whose gradient is sampled.
     folder
         Folder of the segments.
     writer
@@ -34,26 +31,42 @@ class GradientSegments:
         Most rows of a segment; one of 16 MiB is closed earlier.
     """
 
-    def __init__(
+    def __init__(self, folder: Path, writer: Writer, *, rows: int) -> None:
+        self._folder = folder
+        self._writer = writer
+        self._most_rows = rows
+
+    def begin(
         self,
         parameters: Mapping[str, nn.Parameter],
         indices: Mapping[str, torch.Tensor],
-        folder: Path,
-        writer: Writer,
-        *,
-        rows: int,
+        gathering: GradientGathering,
     ) -> None:
+        """Begin a segment of these parameters.
+
+        Parameters
+        ----------
+        parameters
+            Parameters by name, in network order.
+        indices
+            Flat indices by name, of each parameter whose gradient is sampled.
+        gathering
+            Gathers the gradients of those that are sharded.
+        """
         self._parameters = dict(parameters)
         self._indices = dict(indices)
-        self._folder = folder
-        self._writer = writer
-        row_bytes = sum(
+        self._gathering = gathering
+        self._memory: dict[str, tuple[tuple[int, ...], torch.Tensor]] = {}
+        self._start()
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row of the parameters that are trained now."""
+        return sum(
             math.prod(self._row_shape(name, parameter)) * parameter.element_size()
             for name, parameter in self._parameters.items()
             if parameter.requires_grad
         )
-        self._capacity = max(1, min(rows, sizes.SEGMENT_BYTES // max(1, row_bytes)))
-        self._start()
 
     @property
     def full(self) -> bool:
@@ -71,29 +84,37 @@ class GradientSegments:
         scales
             Factors to divide by, by name.
         """
+        self._gathering.collect()
+        gradients = {
+            name: parameter.grad
+            for name, parameter in self._parameters.items()
+            if parameter.requires_grad and parameter.grad is not None  # that of a frozen one stays behind
+        }
+        if not gradients:
+            raise BadSetting(
+                f"cannot record gradients at step {step}: none of the {len(self._parameters)} parameters has one; call "
+                "step() after backward() and before zero_grad(), or record with gradients=False"
+            )
+        if any(self._buffers[name].dtype is not gradients[name].dtype for name in self._buffers if name in gradients):
+            self.close()
         row = len(self._steps)
-        absent = []
-        for name, parameter in self._parameters.items():
-            gradient = parameter.grad if parameter.requires_grad else None  # of a frozen one it stays behind
-            if gradient is None:
-                absent.append(name)
+        targets = {name: self._buffer(name, gradient)[row] for name, gradient in gradients.items()}
+        for name, gradient in gradients.items():
+            target = targets[name]
+            if is_sharded(gradient):
+                target.copy_(self._gathering.read(name, gradient).reshape(target.shape))
                 continue
-            target = self._buffer(name, gradient)[row]
             if gradient.layout is not torch.strided:
                 gradient = gradient.to_dense()
             if name in self._indices:
-                torch.index_select(gradient.reshape(-1), 0, self._indices[name], out=target)
+                torch.index_select(_memory_of(gradient), 0, self._positions(name, gradient), out=target)
             else:
                 target.copy_(gradient)
-            if name in scales:
-                target.mul_(1 / scales[name])
-        if len(absent) == len(self._parameters):
-            raise BadSetting(
-                f"cannot record gradients at step {step}: none of the {len(absent)} parameters has one; call step() "
-                "after backward() and before zero_grad(), or record with gradients=False"
-            )
-        for name in absent:
-            self._absent[name].append(step)
+        for name in scales.keys() & targets.keys():
+            targets[name].mul_(1 / scales[name])
+        for name in self._parameters:
+            if name not in gradients:
+                self._absent[name].append(step)
         self._steps.append(step)
 
     def close(self) -> None:
@@ -112,6 +133,7 @@ class GradientSegments:
         self._start()
 
     def _start(self) -> None:
+        self._capacity = max(1, min(self._most_rows, sizes.SEGMENT_BYTES // max(1, self.row_bytes)))
         self._steps: list[int] = []
         self._absent: defaultdict[str, list[int]] = defaultdict(list)
         self._buffers: dict[str, torch.Tensor] = {}
@@ -126,12 +148,16 @@ class GradientSegments:
             buffer = self._buffers[name] = torch.empty(shape, dtype=gradient.dtype, device=gradient.device)
             if name in self._indices:
                 self._indices[name] = self._indices[name].to(gradient.device)
-        if buffer.dtype is not gradient.dtype:
-            raise BadSetting(
-                f"cannot record the gradient of {name}: it is {gradient.dtype}, in the rows before it was "
-                f"{buffer.dtype}; call flush() on the Recorder when the dtype of the model changes"
-            )
+                self._memory.pop(name, None)
         return buffer
+
+    def _positions(self, name: str, gradient: torch.Tensor) -> torch.Tensor:
+        """Return where in memory the sampled entries are, which is another order than the flat one in channels-last."""
+        if name not in self._memory or self._memory[name][0] != gradient.stride():
+            axes = torch.unravel_index(self._indices[name], gradient.shape)
+            positions = sum(axis * stride for axis, stride in zip(axes, gradient.stride(), strict=True))
+            self._memory[name] = gradient.stride(), torch.as_tensor(positions)
+        return self._memory[name][1]
 
     def _present_rows(self, name: str) -> torch.Tensor:
         buffer = self._buffers[name][: len(self._steps)]
@@ -141,7 +167,13 @@ class GradientSegments:
         return buffer[[step not in absent for step in self._steps]]
 
 
+def _memory_of(tensor: torch.Tensor) -> torch.Tensor:
+    """Return the memory from the first to the last entry of a tensor as a vector."""
+    span = 1 + sum((length - 1) * stride for length, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    return tensor.as_strided((span,), (1,))
+
+
 def _write_segment(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
-    write_tensors(path, tensors, metadata)
+    checksum = write_tensors(path, tensors, metadata)
     with naming_failures(path):
-        note_files(path.parent.parent, path)
+        note_files(path.parent.parent, written={path: checksum})

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from trajlab.errors import BadSetting, MissingData, OutputExists
+from trajlab.record.folder_lock import LOCK_FILE
 from trajlab.record.resume import check_same_run, drop_from, next_step, read_run
 from trajlab.record.writer import TEMPORARY, naming_failures, write_json, write_tensors
 from trajlab.runs.disk.manifest import note_files
@@ -38,9 +39,7 @@ def begin_run(
     -------
     The first step to record, and the content of run.json.
     """
-    if directory.exists() and not directory.is_dir():
-        raise OutputExists(f"cannot record to {directory}: it is a file; name a folder")
-    names = sorted(path.name for path in directory.iterdir()) if directory.exists() else []
+    names = sorted(path.name for path in directory.iterdir() if path.name != LOCK_FILE) if directory.exists() else []
     if resume is False and names:
         raise OutputExists(
             f"cannot record to {directory}: it holds {', '.join(names[:3])}{'…' if len(names) > 3 else ''}; name an "

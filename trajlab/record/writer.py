@@ -12,11 +12,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import save_file
 
 from trajlab.errors import TrajlabError
 from trajlab.record.frozen import INDEX_FILE, SHARDS, FrozenShards, weight_map
-from trajlab.runs.disk.manifest import note_files
+from trajlab.record.tensor_file import write_safetensors
+from trajlab.runs.disk.manifest import Checksum, note_files
 from trajlab.schema import MODEL_FILE
 
 TEMPORARY = ".tmp-"
@@ -29,6 +29,8 @@ def naming_failures(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, SafetensorError) as error:
+        if isinstance(error, TrajlabError):
+            raise
         raise TrajlabError(
             f"cannot write {path}: {error}; earlier steps are intact, so free space or repair the disk, then continue "
             "with Recorder(..., resume=True)"
@@ -48,10 +50,10 @@ def replacing(path: Path) -> Iterator[Path]:
         raise
 
 
-def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
-    """Write a safetensors file, completely or not at all."""
+def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> Checksum:
+    """Write a safetensors file, completely or not at all; return its checksum."""
     with naming_failures(path), replacing(path) as temporary:
-        save_file(dict(tensors), temporary, metadata=dict(metadata))
+        return write_safetensors(temporary, tensors, metadata)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -85,16 +87,18 @@ def write_checkpoint(
     with naming_failures(folder / MODEL_FILE):
         try:
             temporary.mkdir()
-            file, trained = MODEL_FILE, dict(tensors)
+            file, trained, written = MODEL_FILE, dict(tensors), {}
             if frozen and shards is not None:
                 file, still = SHARDS[0], {name: trained.pop(name) for name in tensors if name in frozen}
-                shards.write(temporary / SHARDS[1], still, folder / SHARDS[1])
-                (temporary / INDEX_FILE).write_text(json.dumps(weight_map(tensors, frozen), indent=1) + "\n")
-            save_file(trained, temporary / file, metadata={"format": "pt"})
-            for written in temporary.iterdir():
-                _flush_to_disk(written)
+                written[SHARDS[1]] = shards.write(temporary / SHARDS[1], still, folder / SHARDS[1])
+                index = (json.dumps(weight_map(tensors, frozen), indent=1) + "\n").encode()
+                (temporary / INDEX_FILE).write_bytes(index)
+                written[INDEX_FILE] = Checksum.of(index)
+            written[file] = write_safetensors(temporary / file, trained, {"format": "pt"})
+            for name in written:
+                _flush_to_disk(temporary / name)
             os.rename(temporary, folder)
-            note_files(folder.parent, *sorted(folder.iterdir()))
+            note_files(folder.parent, written={folder / name: checksum for name, checksum in written.items()})
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
@@ -111,19 +115,34 @@ def _flush_to_disk(path: Path) -> None:
 class Writer:
     """A thread that writes files one after another, in the order of submission.
 
-    At most one write waits while another is in progress, so that memory stays constant when the disk is slower than
+    At most one file waits while another is being written, so that memory stays constant when the disk is slower than
     training. After a failure nothing more is written, so that the files have no gap.
+
+    Parameters
+    ----------
+    patience
+        Seconds after which a write that does not end, as on a mount that was lost, is an error; None waits forever.
     """
 
-    def __init__(self) -> None:
-        self._jobs: queue.Queue[Callable[[], None] | None] = queue.Queue(maxsize=1)
+    def __init__(self, patience: float | None = None) -> None:
+        self._jobs: queue.SimpleQueue[tuple[Callable[[], object], bool] | threading.Event | None] = queue.SimpleQueue()
+        self._files = threading.Semaphore(2)
+        self._patience = patience
         self._failure: Exception | None = None
         self._thread = threading.Thread(target=self._work, name="trajlab-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, job: Callable[[], None]) -> None:
-        """Submit a write; blocks while another one is waiting already."""
-        self._jobs.put(job)
+    def submit(self, job: Callable[[], object], *, small: bool = False) -> None:
+        """Submit a write; blocks while another one is waiting already, unless this one is small.
+
+        Raises
+        ------
+        TrajlabError
+            The writes before it do not end.
+        """
+        if not small and not self._files.acquire(timeout=self._patience):
+            raise self._stalled()
+        self._jobs.put((job, small))
 
     def raise_failure(self) -> None:
         """Raise the error of the thread, if there was one."""
@@ -132,26 +151,41 @@ class Writer:
 
     def wait(self) -> None:
         """Wait until all submitted files are on disk; raise the error if one failed."""
-        self._jobs.join()
+        done = threading.Event()
+        self._jobs.put(done)
+        while self._thread.is_alive() and not done.wait(self._patience or 1.0):
+            if self._patience is not None:
+                raise self._stalled()
         self.raise_failure()
 
-    def stop(self) -> None:
-        """Finish all submitted writes, then end the thread."""
+    def stop(self, last: Callable[[], object] = lambda: None) -> None:
+        """Finish all submitted writes, then end the thread.
+
+        Parameters
+        ----------
+        last
+            Called by the thread in the end, after a failure, too; if a write does not end, when it ends after all.
+        """
         if self._thread.is_alive():
+            self._last = last
             self._jobs.put(None)
-            self._thread.join()
+            self._thread.join(self._patience)
+
+    def _stalled(self) -> TrajlabError:
+        return TrajlabError(f"cannot write: nothing was written in {self._patience:.0f} s; check the disk or its mount")
 
     def _work(self) -> None:
-        while self._write_next():
-            pass
-
-    def _write_next(self) -> bool:
-        job = self._jobs.get()
-        try:
-            if job is not None and self._failure is None:
-                job()
-        except Exception as error:
-            self._failure = error
-        finally:
-            self._jobs.task_done()
-        return job is not None
+        while (submitted := self._jobs.get()) is not None:
+            if isinstance(submitted, threading.Event):
+                submitted.set()
+                continue
+            job, small = submitted
+            try:
+                if self._failure is None:
+                    job()
+            except Exception as error:
+                self._failure = error
+            finally:
+                if not small:
+                    self._files.release()
+        self._last()

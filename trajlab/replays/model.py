@@ -10,9 +10,9 @@ from torch import nn
 
 from trajlab.errors import BadSetting, MissingData, TrajlabError, first_of
 from trajlab.replays.factory import named_by_caller, named_by_run
-from trajlab.replays.transformers_model import architecture_class, build_from_config
 from trajlab.runs.readers.tensor_names import without_wrappers
 from trajlab.runs.trajectory import Trajectory
+from trajlab.runs.transformers_model import architecture_class, build_from_config
 from trajlab.runs.trust import model_description
 
 Model = nn.Module | Callable[..., nn.Module] | str

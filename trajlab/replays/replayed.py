@@ -43,8 +43,7 @@ class Replayed(Observable):
     def observe(self, observer: Observer) -> dict[str, xr.DataArray]:
         """Return the results of an observer, (step, …) each; lazily.
 
-        All that is computed together in `trajlab run`, or under ``dask.config.set(array_optimize=fuse_scans)``, shares
-        one pass a step.
+        All that stages compute together shares one pass a step.
 
         Raises
         ------

@@ -14,6 +14,7 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
     "Which units live?": ("dead_neurons", "saturation"),
     "What do the layers represent?": ("features", "embedding", "correlation", "augmentation"),
     "What does the network look at?": ("attribution", "attention"),
+    "What did the optimizer do?": ("optimizer_state",),
     "What do the gradients say?": ("gradient_statistics", "zero_gradients", "sign_flips", "channel_gradients"),
     "Did runs end in the same place?": ("comparison",),
 }

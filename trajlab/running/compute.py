@@ -15,7 +15,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from trajlab.errors import MissingData, TrajlabError
-from trajlab.running.fuse import fuse_scans
 from trajlab.runs.disk.atomic import atomic, check_free
 from trajlab.runs.disk.checksums import checked_encoding
 from trajlab.schema import RESULT_VERSION
@@ -79,7 +78,7 @@ def computed(results: Mapping[str, xr.Dataset], *, title: str, workers: int | No
 
 @contextmanager
 def computing(title: str, *, workers: int | None = None, scheduler: str | None = None) -> Iterator[None]:
-    """Configure `dask.compute`: fuse scans, use these workers or this scheduler, and show progress on a terminal.
+    """Configure `dask.compute`: use these workers or this scheduler, and show progress on a terminal.
 
     Parameters
     ----------
@@ -90,10 +89,7 @@ def computing(title: str, *, workers: int | None = None, scheduler: str | None =
     scheduler
         Address of a dask.distributed scheduler.
     """
-    settings: dict[str, Any] = {"array_optimize": fuse_scans}
-    if workers is not None:
-        settings["num_workers"] = workers
-    with dask.config.set(settings):
+    with dask.config.set({} if workers is None else {"num_workers": workers}):
         if scheduler is not None:
             with _client(scheduler):
                 yield

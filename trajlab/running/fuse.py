@@ -1,12 +1,15 @@
-"""Merge the passes of several stages over the same inputs: kernels over blocks of steps, observers over replays."""
+"""Merge the passes of several stages over the same inputs: kernels over blocks of steps, observers over replays.
+
+Importing this module makes it dask's default optimization of arrays, the hook that dask has for it: results that one
+`dask.compute` takes share their passes. Graphs of other libraries stay as they are, and so does a user's own setting.
+"""
 
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
-import dask.array as da
-import xarray as xr
+import dask
 from dask.array.optimization import optimize
 from dask.highlevelgraph import HighLevelGraph
 from dask.task_spec import List, Task, TaskRef
@@ -17,7 +20,10 @@ from trajlab.scan.graph import Pass
 def fuse_scans(graph: HighLevelGraph, keys: Sequence[Any], **kwargs: Any) -> dict:
     """Optimize a graph as dask does, then merge passes over the same inputs.
 
-    Use it as ``dask.config.set(array_optimize=fuse_scans)`` around one `dask.compute` of several results.
+    Parameters
+    ----------
+    graph, keys, kwargs
+        What dask passes to the function that its setting `array_optimize` names.
     """
     tasks = dict(optimize(graph, keys, **kwargs))
     merged: dict[tuple, list[_Merged]] = defaultdict(list)
@@ -32,22 +38,6 @@ def fuse_scans(graph: HighLevelGraph, keys: Sequence[Any], **kwargs: Any) -> dic
         if len(passes.keys) > 1:
             tasks |= passes.tasks()
     return tasks
-
-
-class FusedArray(da.Array):
-    """A dask array that shares its passes with those that are computed together with it."""
-
-    __slots__ = ()
-    __dask_optimize__ = staticmethod(fuse_scans)
-
-
-def share_passes(result: xr.Dataset) -> xr.Dataset:
-    """Return a lazy result whose arrays share the passes over the data with others of their kind."""
-    arrays = {name: variable.data for name, variable in result.variables.items() if isinstance(variable.data, da.Array)}
-    sharing: dict[Any, Any] = {
-        name: FusedArray(array.dask, array.name, array.chunks, meta=array) for name, array in arrays.items()
-    }
-    return result.assign({name: result[name].variable.copy(data=array) for name, array in sharing.items()})
 
 
 class _Merged:
@@ -91,3 +81,6 @@ def _filled(first: Any, second: Any) -> Any:
 
 def _pick(results: list[Any], number: int) -> list[Any]:
     return [results[number]]
+
+
+dask.config.update_defaults({"array_optimize": fuse_scans})

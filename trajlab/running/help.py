@@ -14,6 +14,7 @@ PANELS = {
     "metrics": "What went wrong",
     "weight": "From weights",
     "gradient": "From gradients",
+    "moments": "From the optimizer",
     "activation": "By replaying snapshots",
     "replay": "By replaying snapshots",
     "other": "Across runs",

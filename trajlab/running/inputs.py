@@ -27,6 +27,9 @@ REMEDIES = {
     "activations": "Name a model and a probe: --model package.module:factory --probe FILE, or model= and probe= in "
     "Python; or record with Recorder(probe=...) and describe={'model': {'factory': 'module:function'}}.",
     "adapters": "Name a run with LoRA adapters, recorded, or with adapter_config.json beside the weights.",
+    "moments": "Name a folder whose checkpoints keep the state of the optimizer, as the Trainer's optimizer.pt does; "
+    "`trajlab info` says what of it could not be matched.",
+    "hyperparameters": "Name a folder whose checkpoints keep the state of the optimizer.",
     "metrics": "Record with recorder.step(loss=...).",
     "probe": "Name one with --probe FILE, or probe= in Python; or record with Recorder(probe=...).",
     "chain": "Record snapshots of the weights.",
@@ -139,6 +142,8 @@ class Inputs:
             return adapter_updates(source)
         if group == "buffers":
             return {name: array for name, array in source.buffers.items() if array.dtype.kind != "c"}
+        if group in ("moments", "hyperparameters"):
+            return getattr(source.optimizer, group)
         return getattr(source, group)
 
 
@@ -180,6 +185,9 @@ def tensors_of(activations: Mapping[str, xr.DataArray]) -> dict[str, xr.DataArra
 
 def _lacking(source: Trajectory, group: str) -> str:
     """Write what a run lacks that an input needs."""
+    if group == "moments" and source.optimizer.left_out:
+        name, why = next(iter(source.optimizer.left_out.items()))
+        return f"no moment of its optimizer could be matched: {name}: {why}"
     if group not in ("replay", "activations"):
         return f"there is no {group}" if group in ("probe", "chain") else f"there are no {group}"
     from trajlab.replays.model import lacks_model

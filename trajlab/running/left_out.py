@@ -21,11 +21,19 @@ def takes_tensors(function: Callable, on: str | None) -> bool:
     return on != "activations" and bool(groups & {"weights", "gradients", "buffers"})
 
 
-def left_out_of(runs: Trajectory | Mapping[str, Trajectory]) -> dict[str, str]:
-    """Return the tensors that are left out of runs by name, with the reason; by run and name where runs differ."""
+def left_out_of(runs: Trajectory | Mapping[str, Trajectory], *, optimizer: bool = False) -> dict[str, str]:
+    """Return the tensors that are left out of runs by name, with the reason; by run and name where runs differ.
+
+    Parameters
+    ----------
+    runs
+        A run, or runs by name.
+    optimizer
+        Whether what could not be used of the state of the optimizer counts.
+    """
     if isinstance(runs, Trajectory):
-        return runs.weights.omitted
-    by_run = {run: trajectory.weights.omitted for run, trajectory in runs.items()}
+        return runs.weights.omitted | (runs.optimizer.left_out if optimizer else {})
+    by_run = {run: left_out_of(trajectory, optimizer=optimizer) for run, trajectory in runs.items()}
     first = next(iter(by_run.values()), {})
     if all(omitted == first for omitted in by_run.values()):
         return first
@@ -55,9 +63,19 @@ def say_totals_over(attrs: Mapping[Any, Any]) -> None:
         say(f"totals are over {attrs[TOTALS_OVER]}")
 
 
-def with_left_out(result: xr.Dataset, runs: Trajectory | Mapping[str, Trajectory]) -> xr.Dataset:
-    """Return a result that names in its attrs, and in those of its totals, what was left out of it."""
-    omitted = left_out_of(runs)
+def with_left_out(
+    result: xr.Dataset, runs: Trajectory | Mapping[str, Trajectory], *, optimizer: bool = False
+) -> xr.Dataset:
+    """Return a result that names in its attrs, and in those of its totals, what was left out of it.
+
+    Parameters
+    ----------
+    result
+        The result, which may name tensors itself.
+    runs, optimizer
+        As in `left_out_of`.
+    """
+    omitted = left_out_of(runs, optimizer=optimizer) | dict(result.attrs.get(LEFT_OUT, {}))
     if not omitted:
         return result
     totals = {

@@ -1,14 +1,15 @@
 """Run a stage over a trajectory or several; lazily."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, overload
 
 import xarray as xr
 
+import trajlab.running.fuse  # noqa: F401  results that are computed together share their passes
 from trajlab.errors import BadSetting, MissingData
 from trajlab.running.call import call_stage
 from trajlab.running.comparable import comparable
-from trajlab.running.fuse import share_passes
 from trajlab.running.inputs import Inputs, check_on, needs_of, stage_name
 from trajlab.running.left_out import takes_tensors, with_left_out
 from trajlab.running.pairs import PARENT, call_for_pairs, compares
@@ -45,7 +46,8 @@ def run(
 ) -> xr.Dataset | xr.DataTree:
     """Run a stage, or your own function, over one trajectory or several; lazily.
 
-    Several stages give a DataTree with a result each. Computing the tree reads the data once, whatever their number.
+    Several stages give a DataTree with a result each. Computing the tree reads the data once, whatever their number. So
+    does one `dask.compute` of several results of the same runs.
 
     Parameters
     ----------
@@ -111,7 +113,7 @@ def run(
     results = {
         name: _run_stage(each, trajectory, **shared, settings=settings.get(name, {})) for name, each in by_name.items()
     }
-    return xr.DataTree.from_dict({name: share_passes(result) for name, result in results.items()})
+    return xr.DataTree.from_dict(results)
 
 
 def _check_together(stages: Sequence[Stage], by_name: Mapping[str, Stage], settings: Mapping[str, Any]) -> None:
@@ -149,7 +151,9 @@ def _run_stage(
         raise MissingData(f"cannot compute {name}: there are no runs; name at least one")
     trajectory, parent = (_equipped(runs, model, probe, device, unit_axis) for runs in (trajectory, parent))
     inputs = Inputs(name, on)
-    finish = with_left_out if takes_tensors(function, on) else _unchanged
+    finish = _unchanged
+    if takes_tensors(function, on):
+        finish = partial(with_left_out, optimizer="moments" in needs_of(function))
     if isinstance(parent, str):
         if parent != RECORDED or isinstance(trajectory, Trajectory) or compares(function):
             raise BadSetting(

@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from trajlab.errors import AmbiguousData
 from trajlab.running.compute import write
+from trajlab.running.cost import say_cost
 from trajlab.running.help import description, parameter_help
 from trajlab.running.inputs import needs_replay
 from trajlab.running.left_out import say_left_out, say_totals_over
@@ -75,6 +76,7 @@ def stage_command(
                 say_step_source(result.attrs)
                 say_left_out(result.attrs.get(LEFT_OUT, {}))
                 say_totals_over(result.attrs)
+                say_cost(name, result, settings)
             return result
 
         (finish or _write)(lazily, options)

@@ -9,6 +9,7 @@ import xarray as xr
 from trajlab.errors import BadSetting
 from trajlab.runs.disk.element_types import widened
 from trajlab.runs.measured import with_marks
+from trajlab.runs.optimizer import OptimizerState, moment_attributes, moment_name, split_name
 from trajlab.runs.tensors import Series, Tensors, attributes_of
 from trajlab.runs.trajectory import Trajectory
 
@@ -20,6 +21,8 @@ def from_arrays(
     steps: Any = None,
     buffers: Mapping[str, Any] | None = None,
     metrics: xr.Dataset | Mapping[str, Any] | None = None,
+    moments: Mapping[str, Mapping[str, Any]] | None = None,
+    hyperparameters: xr.Dataset | Mapping[str, Any] | None = None,
 ) -> Trajectory:
     """Build a trajectory from arrays in memory, or from dask arrays.
 
@@ -33,6 +36,13 @@ def from_arrays(
         Values logged at each step, (step) each. None, or a masked entry, is a step without a value; NaN is one that was
         logged, or, of an array of numbers, lies between the steps of a metric logged at intervals. A Dataset may say
         which with a coord `<metric>_measured`, (step) bool.
+    moments
+        Moments of the optimizer by entry and parameter, such as ``{"exp_avg": {"fc.weight": array}}``, (step, ...)
+        each.
+    hyperparameters
+        Hyperparameters of the optimizer under torch's names, and `updates`, the number of updates that the moments have
+        seen: a number, or one for each step, (step); or a Dataset of them, (step, parameter). `betas` are `beta1` and
+        `beta2`.
 
     Raises
     ------
@@ -45,7 +55,8 @@ def from_arrays(
     >>> run.weights["w"].dims
     ('step', 'out', 'in')
     """
-    groups = [_arrays(group) for group in (weights, gradients, buffers)]
+    named = {moment_name(name, entry): array for entry, of in (moments or {}).items() for name, array in of.items()}
+    groups = [_arrays(group) for group in (weights, gradients, buffers, named)]
     measured = _columns(metrics)
     longest = max([array.shape[0] for group in groups for array in group.values()] + [measured.sizes.get("step", 0)])
     numbers = np.arange(longest) if steps is None else _steps(steps, longest)
@@ -57,6 +68,32 @@ def from_arrays(
         Tensors(series[1], attributes_of({}, series[1], series[0])),
         Tensors(series[2]),
         metrics=measured,
+        optimizer=OptimizerState(
+            Tensors(series[3], moment_attributes({}, series[0])),
+            _hyperparameters(hyperparameters, series[3]),
+        ),
+    )
+
+
+def _hyperparameters(values: xr.Dataset | Mapping[str, Any] | None, moments: Mapping[str, Series]) -> xr.Dataset:
+    """Return hyperparameters by step and parameter, those of all parameters repeated for each."""
+    if values is None or isinstance(values, xr.Dataset):
+        return xr.Dataset() if values is None else values
+    parameters = np.array(list(dict.fromkeys(split_name(name)[0] for name in moments)), object)
+    steps = np.unique(np.concatenate([series.steps for series in moments.values()] or [np.empty(0, np.int64)]))
+    dims = ("step", "parameter")
+    try:
+        columns = {
+            name: np.broadcast_to(np.asarray(value, np.float64).reshape(-1, 1), (len(steps), len(parameters)))
+            for name, value in values.items()
+        }
+    except (ValueError, TypeError) as error:
+        raise BadSetting(
+            f"cannot use the hyperparameters: {' '.join(str(error).split())[:200]}; pass a number, or one for each of "
+            f"the {len(steps)} steps, by name"
+        ) from error
+    return xr.Dataset(
+        {name: (dims, column) for name, column in columns.items()}, dict(zip(dims, (steps, parameters), strict=True))
     )
 
 

@@ -1,10 +1,13 @@
 """Inventory of a run: steps, gaps, tensors, sizes, and what is missing."""
 
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 
+from trajlab.errors import TrajlabError
+from trajlab.runs.optimizer import split_name
 from trajlab.runs.tensors import Tensors
 from trajlab.runs.trajectory import Trajectory
 from trajlab.schema import SNAPSHOTS_VERSION
@@ -46,6 +49,7 @@ def inventory(trajectory: Trajectory) -> Inventory:
         ("gradients", _span(gradient_steps) + _sampling(gradients) if len(gradient_steps) else "none"),
         ("parameters", f"{entries:,} entries in {len(weights)} tensors, {', '.join(types) or 'none'}"),
         ("buffers", f"{len(buffers)} tensors"),
+        ("optimizer", _optimizer(trajectory)),
         ("metrics", ", ".join(map(str, trajectory.metrics.data_vars)) or "none"),
         ("probe", _probe(trajectory)),
         ("size", _readable(_bytes(weights) + _bytes(gradients) + _bytes(buffers))),
@@ -71,6 +75,11 @@ def _missing(trajectory: Trajectory, steps: np.ndarray) -> list[str]:
         notes.append(
             f"Parameters are the tensors that match {trajectory.chosen_by!r}; {others} others are kept as buffers."
         )
+    with suppress(TrajlabError):
+        notes += [
+            f"Of the optimizer, {name} {'are' if name.startswith('parameters ') else 'is'} left out: {reason}."
+            for name, reason in trajectory.optimizer.left_out.items()
+        ]
     notes += [f"{name} is left aside: {reason}." for name, reason in trajectory.left_aside.items()]
     for name, series in trajectory.weights.series.items():
         if len(series.steps) < len(steps):
@@ -98,6 +107,20 @@ def _missing(trajectory: Trajectory, steps: np.ndarray) -> list[str]:
             "--model package.module:factory, or record with describe={'model': {'factory': 'module:function'}}."
         )
     return notes
+
+
+def _optimizer(trajectory: Trajectory) -> str:
+    """Return which moments of how many parameters the state of the optimizer has, and at which snapshots."""
+    try:
+        state = trajectory.optimizer
+    except TrajlabError as error:
+        return f"{error}"
+    if not len(state):
+        return "none"
+    names = [split_name(name) for name in state.tensors]
+    entries = ", ".join(dict.fromkeys(entry for _, entry in names))
+    parameters = len({parameter for parameter, _ in names})
+    return f"{entries} of {parameters} of {len(trajectory.weights)} tensors at {_span(state.steps)}"
 
 
 def _span(steps: np.ndarray) -> str:

@@ -22,11 +22,22 @@ from trajlab.runs.disk.rows import Rows
 from trajlab.runs.disk.shards import write_shard
 from trajlab.runs.disk.upload import is_unfinished
 from trajlab.runs.open import open as open_trajectory
+from trajlab.runs.optimizer import split_name
 from trajlab.runs.readers.store import has_checksums, is_store, read_store
 from trajlab.runs.tensors import Series, Tensors
 from trajlab.runs.trajectory import Trajectory, nodes_of
 from trajlab.runs.trust import find_mark, leave_mark
-from trajlab.schema import BUFFERS, GRADIENTS, METRICS, PROBE, STORE_VERSION, WEIGHTS, node_of
+from trajlab.schema import (
+    BUFFERS,
+    GRADIENTS,
+    HYPERPARAMETERS,
+    METRICS,
+    OPTIMIZER,
+    PROBE,
+    STORE_VERSION,
+    WEIGHTS,
+    node_of,
+)
 
 LONGEST_NODE = 255
 """Longest name of a file or folder on usual file systems."""
@@ -99,6 +110,7 @@ def _groups(earlier: Trajectory, run: Trajectory) -> list[tuple[Tensors, Tensors
         (earlier.weights, run.weights),
         (earlier.gradients, run.gradients),
         (earlier.buffers, run.buffers),
+        (earlier.optimizer.tensors, run.optimizer.tensors),
     ]
 
 
@@ -167,21 +179,23 @@ def _starts_with(steps: np.ndarray, beginning: np.ndarray) -> bool:
 def _write(part: Path, run: Trajectory, target: Path, earlier: Trajectory | None) -> Iterator[Delayed]:
     """Lay out the store in a temporary folder; yield the tasks that write its shards, there or to the target's URL."""
     root = zarr.open_group(str(part), mode="w", zarr_format=3)
-    left_out: dict[str, Any] = {"left_out": run.weights.left_out} if run.weights.left_out else {}
-    root.attrs.update(left_out | {"Conventions": STORE_VERSION, "run": run.facts})
-    groups = ((WEIGHTS, run.weights), (GRADIENTS, run.gradients), (BUFFERS, run.buffers))
-    for name, tensors in groups:
+    left_out: dict[str, Any] = {"left_out": run.weights.left_out, "optimizer_left_out": run.optimizer.left_out}
+    said = {key: reasons for key, reasons in left_out.items() if reasons}
+    root.attrs.update(said | {"Conventions": STORE_VERSION, "run": run.facts})
+    packed_before = [None] * 4 if earlier is None else [before for before, _ in _groups(earlier, run)]
+    tensors_of = (run.weights, run.gradients, run.buffers, run.optimizer.tensors)
+    for name, tensors, before in zip((WEIGHTS, GRADIENTS, BUFFERS, OPTIMIZER), tensors_of, packed_before, strict=True):
         if not tensors:
             continue
         group = root.create_group(name)
-        order = [node_of(tensor) for tensor in tensors]
+        order = [_node(name, tensor) for tensor in tensors]
         _check_lengths(tensors, order)
         group.attrs["order"] = order
         steps = [series.steps for series in tensors.series.values()]
         shared = all(np.array_equal(steps[0], other) for other in steps)
         if shared:
             _coordinate(group, "step", steps[0])
-        packed = {} if earlier is None else getattr(earlier, name).series
+        packed = {} if before is None else before.series
         for encoded, (tensor, series) in zip(order, tensors.series.items(), strict=True):
             node = group.create_group(encoded)
             if not shared:
@@ -192,7 +206,9 @@ def _write(part: Path, run: Trajectory, target: Path, earlier: Trajectory | None
             mixed = {} if series.types is None else {"stored_dtypes": types_of(series)}
             dims, attrs = [str(dim) for dim in tensors[tensor].dims], tensors[tensor].attrs | mixed
             yield from _shards(node, part / value, target / value, packed.get(tensor), series, dims, attrs)
-    for name, dataset in ((METRICS, run.metrics), (PROBE, run.probe)):
+    for name, dataset in (
+        (METRICS, run.metrics), (PROBE, run.probe), (HYPERPARAMETERS, run.optimizer.hyperparameters)
+    ):  # fmt: skip
         if dataset.sizes:
             named = dataset.rename(nodes_of(dataset))
             named.to_zarr(
@@ -200,10 +216,15 @@ def _write(part: Path, run: Trajectory, target: Path, earlier: Trajectory | None
             )
 
 
+def _node(group: str, tensor: str) -> str:
+    """Return the path of a tensor in its group: a name, or for moments two."""
+    return "/".join(map(node_of, split_name(tensor))) if group == OPTIMIZER else node_of(tensor)
+
+
 def _check_lengths(names: Iterable[str], nodes: Iterable[str]) -> None:
     """Raise BadSetting if the folder of a tensor would have a longer name than file systems allow."""
     for name, node in zip(names, nodes, strict=True):
-        if len(node) > LONGEST_NODE:
+        if max(map(len, node.split("/"))) > LONGEST_NODE:
             raise BadSetting(
                 f"cannot pack the tensor {name[:60]!r}…: found {len(node):,} characters in the name of its folder, "
                 f"{LONGEST_NODE} is the limit; rename it, or leave it out with --parameters '^.{{,80}}$'"

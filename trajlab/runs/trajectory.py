@@ -1,6 +1,6 @@
 """A training run as labeled lazy arrays over the steps."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
@@ -9,8 +9,18 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import MissingData
+from trajlab.runs.optimizer import OptimizerState, split_name
 from trajlab.runs.tensors import Tensors
-from trajlab.schema import BUFFERS, GRADIENTS, METRICS, PROBE, WEIGHTS, node_of
+from trajlab.schema import (
+    BUFFERS,
+    GRADIENTS,
+    HYPERPARAMETERS,
+    METRICS,
+    OPTIMIZER,
+    PROBE,
+    WEIGHTS,
+    node_of,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -30,6 +40,10 @@ class Trajectory:
         where the run tells a NaN that was logged from a step without a value.
     probe
         The fixed batch that snapshots are replayed on: `inputs` and `targets`, with its `sha256` in attrs.
+    optimizer
+        State of the optimizer, where checkpoints keep it: `moments` by entry and parameter, such as
+        ``run.optimizer.moments["exp_avg"]["fc.weight"]``, and `hyperparameters`, (step, parameter). It is looked for
+        when it is first asked for.
     facts
         What made the run, as in run.json.
     source
@@ -54,6 +68,7 @@ class Trajectory:
         probe: xr.Dataset | None = None,
         facts: dict[str, Any] | None = None,
         source: str = "",
+        optimizer: "OptimizerState | Callable[[Trajectory], OptimizerState] | None" = None,
     ):
         self.weights = weights
         self.gradients = Tensors({}) if gradients is None else gradients
@@ -62,6 +77,7 @@ class Trajectory:
         self.probe = xr.Dataset() if probe is None else probe
         self.facts = {} if facts is None else facts
         self.source = source
+        self._optimizer = OptimizerState() if optimizer is None else optimizer
         self.trusted = not source
         self.chosen_by = ""
         self.model: Any = None
@@ -95,6 +111,13 @@ class Trajectory:
         return other
 
     @property
+    def optimizer(self) -> OptimizerState:
+        """State of the optimizer; empty if no checkpoint keeps it."""
+        if not isinstance(self._optimizer, OptimizerState):
+            self._optimizer = self._optimizer(self)
+        return self._optimizer
+
+    @property
     def steps(self) -> np.ndarray:
         """Steps at which any weight was recorded, (step)."""
         return self.weights.steps
@@ -111,11 +134,16 @@ class Trajectory:
 
     @property
     def tree(self) -> xr.DataTree:
-        """The run as a tree: /weights/<name>/value and so on, as in a packed store."""
+        """The run as a tree: /weights/<name>/value, /optimizer/<name>/exp_avg/value and so on, as in a packed store."""
         metrics = self.metrics.rename(nodes_of(self.metrics))
         nodes = {f"/{METRICS}": metrics, f"/{PROBE}": self.probe}
         for group, tensors in ((WEIGHTS, self.weights), (GRADIENTS, self.gradients), (BUFFERS, self.buffers)):
             nodes |= {f"/{group}/{node_of(name)}": tensors[name].to_dataset(name="value") for name in tensors}
+        if len(self.optimizer):
+            nodes[f"/{HYPERPARAMETERS}"] = self.optimizer.hyperparameters
+        for name in self.optimizer.tensors:
+            path = "/".join(map(node_of, split_name(name)))
+            nodes[f"/{OPTIMIZER}/{path}"] = self.optimizer.tensors[name].to_dataset(name="value")
         return xr.DataTree.from_dict(nodes)
 
     def at(self, step: int, *, partial: bool = False) -> "dict[str, torch.Tensor]":

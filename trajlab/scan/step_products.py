@@ -16,7 +16,17 @@ from trajlab import sizes
 from trajlab.runs.disk.rows import Rows
 from trajlab.runs.tensors import common_steps
 from trajlab.scan.graph import Graph
-from trajlab.scan.kernels.gram import Components, centered, distances, gram, principal, tile_entries
+from trajlab.scan.kernels.gram import (
+    Components,
+    centered,
+    deviations_of,
+    distances,
+    distances_of_deviations,
+    gram,
+    principal,
+    principal_of_deviations,
+    tile_entries,
+)
 from trajlab.scan.scan import Tensor, about, by_name, identity
 from trajlab.scan.source import Source, is_sample
 from trajlab.scan.step_errors import distance_error, distance_variance, share_errors, share_variance
@@ -24,21 +34,53 @@ from trajlab.scan.track import computable
 
 
 class Products(NamedTuple):
-    """Inner products of deviations from the mean over the steps.
+    """Inner products of deviations from the mean over the steps, or where these are fewer numbers the deviations.
 
     Attributes
     ----------
     gram
-        (step, step).
+        Products, (step, step); None if there are deviations.
+    deviations
+        (step, entry), of fewer entries than steps.
     nonfinite
         Entries that are not finite at each step, and at any, (step + 1).
     entries
         How many there were.
     """
 
-    gram: np.ndarray
+    gram: np.ndarray | None
+    deviations: np.ndarray | None
     nonfinite: np.ndarray
     entries: int
+
+    @property
+    def steps(self) -> int:
+        """Number of steps."""
+        return len(self.nonfinite) - 1
+
+    def products(self) -> np.ndarray:
+        """Return the products, (step, step)."""
+        if self.gram is not None:
+            return self.gram
+        assert self.deviations is not None
+        return self.deviations @ self.deviations.T
+
+    def at(self, steps: np.ndarray) -> "Products":
+        """Return those at some steps, by position."""
+        counts = self.nonfinite[np.append(steps, -1)]
+        if len(steps) == self.steps:
+            return self._replace(nonfinite=counts)
+        gram = None if self.gram is None else self.gram[np.ix_(steps, steps)]
+        rows = None if self.deviations is None else self.deviations[steps]
+        return Products(gram, rows, counts, self.entries)
+
+    def scaled(self, scale: float) -> "Products":
+        """Return those of a sample of entries that counts for `scale` times as many."""
+        if scale == 1.0:
+            return self
+        gram = None if self.gram is None else scale * self.gram
+        rows = None if self.deviations is None else np.sqrt(scale) * self.deviations
+        return self._replace(gram=gram, deviations=rows)
 
 
 def principal_components(tensor: Tensor, components: int, center: str, anchors: Sequence[int] = ()) -> xr.Dataset:
@@ -162,6 +204,12 @@ def principal_components(tensor: Tensor, components: int, center: str, anchors: 
 
 def _products(graph: Graph, key: str, rows: Source) -> Any:
     """Add the tasks of one tensor, one for each span of entries, and return their sum as an argument."""
+    if rows.size < rows.steps:
+        return (
+            graph.add(("deviations", key), _deviations, rows.entries(0, rows.size))
+            if rows.size
+            else graph.add(("none", key), _nothing, rows.steps)
+        )
     fitting = sizes.SPAN_BYTES // (4 * max(rows.steps, 1))
     wide = max(sizes.GRAM_TILE_MIN, fitting, 2 * rows.steps)  # no smaller than its products
     total = graph.add(("none", key), _nothing, rows.steps)
@@ -172,11 +220,20 @@ def _products(graph: Graph, key: str, rows: Source) -> Any:
 
 
 def _nothing(steps: int) -> Products:
-    return Products(np.zeros((steps, steps)), np.zeros(steps + 1), 0)
+    return Products(None, np.zeros((steps, 0)), np.zeros(steps + 1), 0)
 
 
 def _span(rows: Rows | np.ndarray) -> Products:
-    return Products(*gram(_pieces(rows), len(rows)), rows.size if isinstance(rows, Rows) else rows.shape[1])
+    products, nonfinite = gram(_pieces(rows), len(rows))
+    return Products(products, None, nonfinite, _entries(rows))
+
+
+def _deviations(rows: Rows | np.ndarray) -> Products:
+    return Products(None, *deviations_of(_pieces(rows), len(rows)), _entries(rows))
+
+
+def _entries(rows: Rows | np.ndarray) -> int:
+    return rows.size if isinstance(rows, Rows) else rows.shape[1]
 
 
 def _pieces(rows: Rows | np.ndarray) -> Iterator[Sequence[np.ndarray]]:
@@ -196,14 +253,17 @@ def _join(earlier: Products, later: Products) -> Products:
 
 def _add(total: Products | None, products: Products, at: np.ndarray, scale: float) -> Products:
     """Add the products of a tensor at the steps that all have; a sample of entries counts for all."""
-    counts = products.nonfinite[np.append(at, -1)]
-    shared = products.gram if len(at) == len(products.gram) else products.gram[np.ix_(at, at)]
-    some = Products(shared if scale == 1.0 else scale * shared, counts, products.entries)
+    some = products.at(at).scaled(scale)
     return some if total is None else _sum(total, some)
 
 
 def _sum(first: Products, second: Products) -> Products:
-    return Products(first.gram + second.gram, first.nonfinite + second.nonfinite, first.entries + second.entries)
+    """Add the products of two tensors, or join their deviations as long as these are fewer numbers."""
+    nonfinite, entries = first.nonfinite + second.nonfinite, first.entries + second.entries
+    rows = first.deviations, second.deviations
+    if rows[0] is not None and rows[1] is not None and rows[0].shape[1] + rows[1].shape[1] < first.steps:
+        return Products(None, np.hstack([rows[0], rows[1]]), nonfinite, entries)
+    return Products(first.products() + second.products(), None, nonfinite, entries)
 
 
 def _positions(steps: np.ndarray, anchors: Sequence[int]) -> np.ndarray:
@@ -214,14 +274,20 @@ def _positions(steps: np.ndarray, anchors: Sequence[int]) -> np.ndarray:
 
 def _principal(products: Products, components: int, center: str, anchors: np.ndarray, scale: float = 1.0) -> Components:
     """Return the components of one tensor, or of all; a sample of entries counts for `scale` times as many."""
-    products = products if scale == 1.0 else products._replace(gram=scale * products.gram)
-    steps = len(products.gram)
-    unknown = steps == 0 or products.nonfinite[-1] == products.entries
-    apart = np.full((steps, len(anchors)), np.nan) if unknown else distances(products.gram, anchors)
-    if unknown or steps < 2:
+    products = products.scaled(scale)
+    steps, rows = products.steps, products.deviations
+    if steps == 0 or products.nonfinite[-1] == products.entries:
+        apart = np.full((steps, len(anchors)), np.nan)
+    else:
+        apart = distances(products.products(), anchors) if rows is None else distances_of_deviations(rows, anchors)
+    if steps < 2 or products.nonfinite[-1] == products.entries:
         return Components(np.full(components, np.nan), np.full((steps, components), np.nan), apart, products.nonfinite)
     with np.errstate(over="ignore", invalid="ignore"):
-        shares, scores = principal(centered(products.gram, center), components)
+        if rows is None:
+            shares, scores = principal(centered(products.products(), center), components)
+        else:
+            origin = rows[-1] if center == "last" else rows.mean(0)
+            shares, scores = principal_of_deviations(rows - origin, components)
     return Components(shares, scores, apart, products.nonfinite)
 
 

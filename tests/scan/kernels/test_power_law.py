@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.scan.kernels.weightwatcher_values import VALUES, matrices
-from trajlab.scan.kernels.power_law import FACTS, facts, power_law
+from trajlab.scan.kernels.power_law import FACTS, facts, leading_facts, power_law, rounding
 from trajlab.scan.kernels.singular_values import singular_values
 
 RECORDED = json.loads(VALUES.read_text())["values"]
@@ -14,7 +14,7 @@ def told(matrix, epsilon=0.0):
     """Return `facts` of a matrix by name, and its singular values."""
     s = singular_values(np.asarray(matrix, np.float64))
     out = np.empty(len(FACTS))
-    facts(s, *np.shape(matrix), epsilon, out)
+    facts(s, *np.shape(matrix), rounding(np.linalg.norm(s), epsilon), out)
     return dict(zip(FACTS, out.tolist(), strict=True)), s
 
 
@@ -106,3 +106,16 @@ def test_facts__of_exact_matrices(rng):
     assert np.isnan([zero["stable_rank"], zero["effective_rank"], zero["alpha"]]).all()
     single, _ = told([[2.0]])
     assert single["stable_rank"] == single["effective_rank"] == 1 and single["mp_spikes"] == 0
+
+
+def test_leading_facts__are_those_of_all_singular_values_or_unknown(rng):
+    matrix = rng.standard_normal((60, 90)) + np.outer(rng.standard_normal(60), rng.standard_normal(90))
+    every, s = told(matrix)
+    for count in (1, 20):
+        out = np.empty(len(FACTS))
+        leading_facts(s[:count], (s[count:] ** 2).sum(), 60, 90, 0.0, out)
+        some = dict(zip(FACTS, out.tolist(), strict=True))
+        edges = ("mp_lower", "mp_upper", "mp_threshold", "mp_spikes")  # one spike, so that one value says too little
+        known = ["spectral_norm", "frobenius_norm", "stable_rank", *(edges if count > 1 else ())]
+        np.testing.assert_allclose([some[name] for name in known], [every[name] for name in known], rtol=1e-12)
+        assert all(np.isnan(some[name]) for name in set(FACTS) - {*known})

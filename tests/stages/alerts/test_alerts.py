@@ -188,6 +188,8 @@ def test_alerts__a_run_with_nothing_to_check():
         ({"saturated_activation_threshold_tanh": [-np.inf, 1.0]}, "a finite number for saturated_activation_thr"),
         ({"saturated_activation_threshold_tanh": [1.0, -1.0]}, "threshold_tanh=.*two numbers"),
         ({"rank_collapse_measure": "stabel"}, "effective or stable"),
+        ({"rank_collapse_steps": 0}, "rank_collapse_steps=0: choose 1 or more"),
+        ({"rules": ["DeadRely"]}, "no rule 'DeadRely'; choose AllZero, DeadRelu"),
         ({"loss": "los"}, "'los'.*loss, epoch"),
     ],
 )
@@ -217,6 +219,26 @@ def test_alerts__runs_are_stacked_by_the_names_of_their_checks(example):
     assert result.fires.sel(run="b", check="UnchangedTensor frozen.weight").isnull().all()
     assert result.reason.sel(run="b", rule="UnchangedTensor").item() == "the run has no weights"
     assert list(result.rule.values) == [rule.name for rule in all_rules().values()]
+
+
+def test_alerts__chosen_rules_are_checked_and_what_others_need_is_not_computed(example, monkeypatch):
+    whole = trajlab.run("alerts", example).compute()
+    monkeypatch.setattr("trajlab.stages.alerts.tables.rank_table", lambda *arguments: pytest.fail("a rank"))
+    some = trajlab.run("alerts", example, rules=["all-zero", "UnchangedTensor"]).compute()
+    assert some.rule.values.tolist() == ["AllZero", "UnchangedTensor"] and some.operations == 0
+    places = whole.rule_of.isin(some.rule).values
+    for name in ("fires", "value", "first_step"):
+        expected = whole[name].isel(check=places)
+        expected = expected.sel(step=some.step) if "step" in expected.dims else expected
+        np.testing.assert_array_equal(some[name], expected)
+
+
+def test_alerts__ranks_are_checked_at_some_steps(example):
+    whole, some = (trajlab.run("alerts", example, rank_collapse_steps=steps).compute() for steps in (50, 3))
+    assert some.operations < whole.operations
+    values, few = (result.value.sel(check="RankCollapse fc.weight") for result in (whole, some))
+    assert values.notnull().all() and few.dropna("step").step.values.tolist() == [0, 10, 20]
+    np.testing.assert_allclose(few.dropna("step"), values.sel(step=[0, 10, 20]), rtol=1e-9)
 
 
 def test_alerts__one_snapshot_checks_no_rule_of_change(rng):

@@ -1,11 +1,12 @@
 """The manifest of a recorded run: size and checksum (CRC-32C) of each file, a line of JSON for each."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import google_crc32c
+import numpy as np
 
 from trajlab.runs.disk.atomic import write_file
 from trajlab.runs.disk.documents import parse_json
@@ -13,6 +14,31 @@ from trajlab.schema import MANIFEST_FILE
 
 PIECE_BYTES = 1 << 22
 """Bytes that are read at once."""
+
+
+class Checksum(NamedTuple):
+    """Size in bytes and CRC-32C of what a file holds; pieces are bytes or arrays of bytes."""
+
+    size: int
+    crc32c: int
+
+    @classmethod
+    def of(cls, content: bytes) -> "Checksum":
+        """Return the checksum of some bytes."""
+        return cls(len(content), google_crc32c.value(content))
+
+    @classmethod
+    def of_file(cls, path: Path) -> "Checksum":
+        """Read a file, and return its checksum."""
+        checksum = cls.of(b"")
+        with open(path, "rb") as file:
+            while piece := file.read(PIECE_BYTES):
+                checksum = checksum.extend(piece)
+        return checksum
+
+    def extend(self, piece: bytes | np.ndarray) -> "Checksum":
+        """Return the checksum of what was hashed so far and of a piece behind it."""
+        return Checksum(self.size + len(piece), google_crc32c.extend(self.crc32c, piece))
 
 
 class Entry(NamedTuple):
@@ -23,11 +49,22 @@ class Entry(NamedTuple):
     crc32c: str
 
 
-def note_files(directory: Path, *files: Path) -> None:
-    """Add files that are complete to the manifest; later lines of a file replace earlier ones."""
-    entries = [_entry(directory, file) for file in files]
+def note_files(directory: Path, *files: Path, written: Mapping[Path, Checksum] | None = None) -> None:
+    """Add files that are complete to the manifest; later lines of a file replace earlier ones.
+
+    Parameters
+    ----------
+    directory
+        The folder of the run.
+    *files
+        Files whose checksum is read from disk.
+    written
+        Files whose checksum was taken while they were written.
+    """
+    checksums = {file: Checksum.of_file(file) for file in files} | dict(written or {})
+    lines = [_line(_entry(directory, file, checksum)) for file, checksum in checksums.items()]
     with open(directory / MANIFEST_FILE, "a", encoding="utf-8") as manifest:
-        manifest.writelines(map(_line, entries))
+        manifest.writelines(lines)
 
 
 def read_manifest(directory: Path) -> dict[str, Entry]:
@@ -54,16 +91,12 @@ def damaged_files(directory: Path) -> Iterator[tuple[str, str]]:
             yield entry.file, "it is missing"
         elif path.stat().st_size != entry.bytes:
             yield entry.file, f"it has {path.stat().st_size:,} bytes, {entry.bytes:,} were written"
-        elif _entry(directory, path) != entry:
+        elif _entry(directory, path, Checksum.of_file(path)) != entry:
             yield entry.file, "its checksum is wrong"
 
 
-def _entry(directory: Path, file: Path) -> Entry:
-    checksum, size = 0, 0
-    with open(file, "rb") as opened:
-        while piece := opened.read(PIECE_BYTES):
-            checksum, size = google_crc32c.extend(checksum, piece), size + len(piece)
-    return Entry(file.relative_to(directory).as_posix(), size, f"{checksum:08x}")
+def _entry(directory: Path, file: Path, checksum: Checksum) -> Entry:
+    return Entry(file.relative_to(directory).as_posix(), checksum.size, f"{checksum.crc32c:08x}")
 
 
 def _line(entry: Entry) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -23,6 +24,7 @@ from trajlab.runs.readers.formats import Format
 from trajlab.runs.readers.formats.safetensors import read_header
 from trajlab.runs.readers.layout import has_steps, is_snapshot
 from trajlab.runs.readers.metrics import read_metrics
+from trajlab.runs.readers.optimizer_states import is_in_order, read_optimizer_states
 from trajlab.runs.readers.segments import read_segments
 from trajlab.runs.readers.series import read_checkpoints, split, tied, unanalyzed
 from trajlab.runs.readers.tensor_names import has_network
@@ -142,7 +144,11 @@ def read_folder(
         probe=_probe(folder / PROBE_FILE, facts),
         facts=facts,
         source=str(folder),
-    )
+        optimizer=partial(
+            read_optimizer_states, folder=folder, checkpoints=checkpoints, trust=trust,
+            in_order="parameters" in facts or is_in_order(checkpoints),
+        ),
+    )  # fmt: skip
 
 
 def _with_network(checkpoints: list[Checkpoint], key: str | None) -> tuple[list[Checkpoint], dict[str, str]]:

@@ -19,13 +19,16 @@ from trajlab.runs.disk.paths import is_url
 from trajlab.runs.disk.reading import reading
 from trajlab.runs.disk.remote import concurrently, read_bytes
 from trajlab.runs.disk.shards import is_checked, is_sharded, raw_rows, read_coordinate
+from trajlab.runs.optimizer import OptimizerState, moment_attributes
 from trajlab.runs.readers.folder import check_facts
 from trajlab.runs.tensors import Series, Tensors, attributes_of, common_type, widest
 from trajlab.runs.trajectory import Trajectory
 from trajlab.schema import (
     BUFFERS,
     GRADIENTS,
+    HYPERPARAMETERS,
     METRICS,
+    OPTIMIZER,
     PROBE,
     RESULT_VERSION,
     STORE_FILE,
@@ -85,7 +88,10 @@ def read_store(path: Path, *, trust: bool = False) -> Trajectory:
         attributes = root["attributes"]
         nodes = root["consolidated_metadata"]["metadata"]
         version, facts = attributes.get("Conventions"), attributes.get("run", {})
-        left_out = {str(name): str(reason) for name, reason in attributes.get("left_out", {}).items()}
+        left_out, of_optimizer = (
+            {str(name): str(reason) for name, reason in attributes.get(key, {}).items()}
+            for key in ("left_out", "optimizer_left_out")
+        )
     if family(version) == family(RESULT_VERSION):
         raise MissingData(
             f"cannot open {path} as a run: it is the result of {attributes.get('stage', 'a stage')}; name the run, or "
@@ -98,12 +104,15 @@ def read_store(path: Path, *, trust: bool = False) -> Trajectory:
         )
     with _reading(path, "run"):
         check_facts(facts)
-    for group in (METRICS, PROBE):
+    for group in (METRICS, PROBE, HYPERPARAMETERS):
         with _reading(path, group):
             check_tree(path / group, path, trust=trust)
     with _reading(path, METRICS):
         metrics = _dataset(path, METRICS, nodes).compute(scheduler="sync")
-    groups = {group: dict(_group(path, group, nodes, trust)) for group in (WEIGHTS, GRADIENTS, BUFFERS)}
+    with _reading(path, HYPERPARAMETERS):
+        hyperparameters = _dataset(path, HYPERPARAMETERS, nodes).compute(scheduler="sync")
+    groups = {group: dict(_group(path, group, nodes, trust)) for group in (WEIGHTS, GRADIENTS, BUFFERS, OPTIMIZER)}
+    moments = Tensors(groups[OPTIMIZER], moment_attributes(facts, groups[WEIGHTS]))
     return Trajectory(
         Tensors(groups[WEIGHTS], attributes_of(facts, groups[WEIGHTS]), left_out=left_out),
         Tensors(groups[GRADIENTS], attributes_of(facts, groups[GRADIENTS], groups[WEIGHTS])),
@@ -112,6 +121,7 @@ def read_store(path: Path, *, trust: bool = False) -> Trajectory:
         probe=_dataset(path, PROBE, nodes),
         facts=facts,
         source=str(path),
+        optimizer=OptimizerState(moments, hyperparameters, of_optimizer),
     )
 
 

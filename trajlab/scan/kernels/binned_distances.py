@@ -141,7 +141,7 @@ def _order_statistic(bins, k):
 
 
 @inner
-def _quantile(bins, q):
+def quantile_of_bins(bins, q):
     """Interpolate between two order statistics."""
     n = bins[2][-1]
     if n == 0:
@@ -184,7 +184,7 @@ def describe_bins(row, previous, reference, row_bars, previous_bars, reference_b
         reference by chance if there is room for them, (column).
     """
     for k in range(quantiles.size):
-        out[k] = _quantile(row, quantiles[k])
+        out[k] = quantile_of_bins(row, quantiles[k])
     at = quantiles.size
     out[at : at + row_bars.size] = row_bars
     at += row_bars.size

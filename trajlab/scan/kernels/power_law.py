@@ -73,9 +73,12 @@ def _two_sided(logs, start, exponent, below):
 
 
 @inner
-def _noise(s, large, small):
-    """Deviation of the entries of the noise in a matrix, what its singular values hardly exceed, and how many do."""
-    tail = np.zeros(s.size + 1)
+def _noise(s, rest, large, small):
+    """Deviation of the entries of the noise in a matrix, what its singular values hardly exceed, and how many do.
+
+    `rest` is the sum of the squares of those that `s` lacks.
+    """
+    tail = np.full(s.size + 1, rest)
     for i in range(s.size - 1, -1, -1):
         tail[i] = tail[i + 1] + s[i] * s[i]
     root = math.sqrt(large - 0.5) + math.sqrt(small - 0.5)
@@ -117,12 +120,11 @@ def effective_rank(s):
 
 
 @jit
-def facts(s, rows, columns, epsilon, out):
+def facts(s, rows, columns, noise, out):
     """Fill in `FACTS` of a matrix.
 
     Singular values that rounding alone may have made count as zero: those of the decomposition in float64, at most
-    s₁·n·2⁻⁵², and those of the entries when they were stored. Rounding adds to each entry noise of at most
-    epsilon/√12 of the root mean square; four times epsilon leaves room for entries that are rounded products.
+    s₁·n·2⁻⁵², and those of the entries when they were stored, see `rounding`.
 
     Parameters
     ----------
@@ -130,24 +132,53 @@ def facts(s, rows, columns, epsilon, out):
         Its singular values, descending; at least one.
     rows, columns
         Its shape.
-    epsilon
-        Spacing at 1 of the floats that it was stored in.
+    noise
+        Frobenius norm that the rounding of its entries has at most.
     out
         (`FACTS`), written to.
     """
+    _fill(s, 0.0, rows, columns, noise, out)
+
+
+@jit
+def leading_facts(s, rest, rows, columns, noise, out):
+    """Fill in those of `FACTS` that the largest singular values and the norm of a matrix say; NaN for all others.
+
+    The effective rank and the tail need all singular values. Where all of `s` are beyond noise, more may be, and
+    `mp_spikes` and the edges are NaN, too.
+
+    Parameters
+    ----------
+    s
+        Its largest singular values, descending; at least one.
+    rest
+        Sum of the squares of all others.
+    rows, columns, noise, out
+        As in `facts`.
+    """
+    _fill(s, rest, rows, columns, noise, out)
+    out[3] = np.nan
+    out[8:] = np.nan
+    if out[7] == s.size:
+        out[4:8] = np.nan
+
+
+@inner
+def _fill(s, rest, rows, columns, noise, out):
     large, small = max(rows, columns), min(rows, columns)
     exponent = math.frexp(s[0])[1] - 1
     unit = math.ldexp(1.0, exponent)
     s = np.array([math.ldexp(value, -exponent) for value in s])  # exact, and squares stay in the range of float64
-    squares = 0.0
+    rest = math.ldexp(rest, -2 * exponent)
+    squares = rest
     rank = 0
     for i in range(s.size):
         squares += s[i] * s[i]
-    spread = math.sqrt(squares) * (1.0 / math.sqrt(large) + 1.0 / math.sqrt(small))
-    rounding = max(s[0] * large * 2.220446049250313e-16, 4.0 * epsilon * spread)
+    spread = math.ldexp(noise, -exponent) * (1.0 / math.sqrt(large) + 1.0 / math.sqrt(small))
+    rounding = max(s[0] * large * 2.220446049250313e-16, spread)
     for i in range(s.size):
         rank += s[i] > rounding
-    deviation, threshold, spikes = _noise(s[:rank], large, small)
+    deviation, threshold, spikes = _noise(s[:rank], rest, large, small)
     alpha, xmin, distance, count = power_law(s[:rank][::-1] ** 2)
     out[0] = s[0] * unit
     out[1] = math.sqrt(squares) * unit
@@ -161,3 +192,19 @@ def facts(s, rows, columns, epsilon, out):
     out[9] = (alpha - 1.0) / math.sqrt(count) if count else np.nan
     out[10] = xmin * unit * unit
     out[11] = distance
+
+
+def rounding(norm: float, epsilon: float) -> float:
+    """Return the Frobenius norm that the rounding of the entries of a matrix has at most.
+
+    Rounding adds to each entry noise of at most epsilon/√12 of the root mean square; four times epsilon leaves room for
+    entries that are rounded products.
+
+    Parameters
+    ----------
+    norm
+        Frobenius norm of what was stored.
+    epsilon
+        Spacing at 1 of the floats that it was stored in.
+    """
+    return 4.0 * epsilon * norm

@@ -12,14 +12,19 @@ from trajlab.scan.as_one_task import as_one_task
 from trajlab.scan.scan import Tensor, by_name
 from trajlab.stages.alerts.evidence import gather
 from trajlab.stages.alerts.judge import judge
-from trajlab.stages.alerts.matrix_rank import MEASURES
+from trajlab.stages.alerts.matrix_rank import MEASURES, matrices_of, rank_operations
 from trajlab.stages.alerts.rule import Rule
-from trajlab.stages.alerts.rules import all_rules
+from trajlab.stages.alerts.rules import all_rules, evidence_for, rule_names
 from trajlab.stages.alerts.tables import Key, gradient_tables, layer_tables, metric_tables, weight_tables
 from trajlab.statistics.result import Meaning, annotate
 from trajlab.statistics.units import on_one_probe
 
 INPUTS = ("metrics", "gradient", "weight", "activation")
+
+OF_LAYERS = {
+    "active", "relu_active", "unsaturated", "nonfinite", "early_variances", "published_early_variances",
+}  # fmt: skip
+"""Evidence that activations give."""
 
 SIGNED = ("loss_not_decreasing_diff_percent", "overfit_ratio_threshold")
 """Thresholds that may be negative."""
@@ -45,6 +50,7 @@ def alerts(
     weight: Tensor | None = None,
     activation: Tensor | None = None,
     *,
+    rules: Sequence[str] = (),
     published: bool = False,
     vanishing_gradient_threshold: float = 1e-7,
     all_zero_threshold: float = 100.0,
@@ -82,6 +88,7 @@ def alerts(
     mass_death_share: float = 0.25,
     rank_collapse_measure: str = "effective",
     rank_collapse_share: float = 0.5,
+    rank_collapse_steps: int = 50,
 ) -> xr.Dataset:
     """Check rules for training problems: those of SageMaker Debugger and MindInsight, and a few more, offline.
 
@@ -127,6 +134,8 @@ def alerts(
         Weights by name, dims (step, ...).
     activation
         Outputs of layers on the probe by name, dims (step, …, unit, …), as `trajlab.replay` returns them.
+    rules
+        Names of the rules to check, such as DeadRelu; all by default. What only others need is not computed.
     published
         Check the rules of SageMaker Debugger as they are published, on single steps and all tensors.
     vanishing_gradient_threshold
@@ -207,6 +216,9 @@ def alerts(
         Rank of RankCollapse: effective, exp of the entropy of s/Σs, or stable, Σs²/max s².
     rank_collapse_share
         RankCollapse fires below this share of the first known rank.
+    rank_collapse_steps
+        Most recorded steps at which RankCollapse is checked, evenly spaced, the first and the last included: all
+        singular values of each matrix are its most expensive evidence.
 
     Returns
     -------
@@ -227,7 +239,7 @@ def alerts(
     Raises
     ------
     BadSetting
-        A setting is not finite, or too small; a range is not two rising numbers, or a name is unknown.
+        A setting is not finite, or too small; a range is not two rising numbers, or a name or rule is unknown.
     MissingData
         The run has no metrics, gradients, weights or activations.
 
@@ -239,16 +251,22 @@ def alerts(
     """
     settings = _settings(locals())
     _check(settings, metrics)
+    names = set(rule_names(rules)) or {rule.name for rule in all_rules().values()}
+    checked = tuple(rule for rule in all_rules().values() if rule.name in names)
+    evidence = evidence_for(checked)
+    matrices = matrices_of(by_name(weight), rank_collapse_steps) if "rank" in evidence else {}
+    layers = activation if isinstance(activation, Mapping) else by_name(activation)
     tables = {
         **weight_tables(
             by_name(weight),
+            matrices,
             atol=unchanged_tensor_atol,
             rtol=unchanged_tensor_rtol,
             rank_measure=rank_collapse_measure,
         ),
         **gradient_tables(by_name(gradient), early_steps=poor_weight_initialization_steps, published=published),
         **layer_tables(
-            activation if isinstance(activation, Mapping) else by_name(activation),
+            layers if evidence & OF_LAYERS else {},
             tanh=saturated_activation_threshold_tanh,
             sigmoid=saturated_activation_threshold_sigmoid,
         ),
@@ -259,9 +277,10 @@ def alerts(
             "cannot check any rule: the run has no metrics, gradients, weights or activations; "
             "name a run with snapshots"
         )
-    work = partial(_result, keys=tuple(tables), checked=tuple(all_rules().values()), settings=settings)
+    work = partial(_result, keys=tuple(tables), checked=checked, settings=settings)
     unobserved = {name: text for name, text in on_one_probe(tables.values()).items() if name == "unobserved"}
-    return annotate(as_one_task(work, *tables.values()), MEANINGS, **settings, **unobserved)
+    attrs = settings | unobserved | {"operations": rank_operations(matrices)}
+    return annotate(as_one_task(work, *tables.values()), MEANINGS, **attrs)
 
 
 def _settings(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -280,6 +299,8 @@ def _check(settings: Mapping[str, Any], metrics: xr.Dataset | None) -> None:
         low, high = settings[name] if len(settings[name]) == 2 else (math.nan, math.nan)
         if not -math.inf < low < high < math.inf:
             raise BadSetting(f"cannot use {name}={list(settings[name])}: give two numbers, the smaller one first")
+    if settings["rank_collapse_steps"] < 1:
+        raise BadSetting(f"cannot use rank_collapse_steps={settings['rank_collapse_steps']}: choose 1 or more")
     if settings["rank_collapse_measure"] not in MEASURES:
         raise BadSetting(
             f"cannot use rank_collapse_measure={settings['rank_collapse_measure']!r}: choose {' or '.join(MEASURES)}"

@@ -74,20 +74,19 @@ def _weights(tables: Tables, early_steps: int, rules: str) -> Iterator[Evidence]
     if Key("weight", "moments") not in tables:
         return
     table, updates = tables[Key("weight", "moments")], tables[Key("weight", "updates")]
+    ranks = tables.get(Key("weight", "rank"))
     variances = []
     for i, (name, moments) in enumerate(_rows(table)):
+        is_matrix = bool(table["is_matrix"].values[i])
         valid, change, size, not_close = updates.values[i, np.isin(table["step"].values, moments["steps"])].T
         is_frozen = bool(table["frozen"].values[i])  # it is meant not to change
         columns = _counts(moments)
-        rank = tables.get(Key("weight", "rank", name))
-        if (rank is not None or rules) and not is_frozen:
+        if (is_matrix or rules) and not is_frozen:
             columns["not_close"] = not_close
-        if rank is not None:
-            columns |= {
-                "zeros": moments["zeros"],
-                "variance": moments["m2"] / moments["count"],
-                "rank": rank.reindex(step=moments["steps"]).values,
-            }
+        if is_matrix:
+            columns |= {"zeros": moments["zeros"], "variance": moments["m2"] / moments["count"]}
+            if ranks is not None:
+                columns["rank"] = ranks.sel(parameter=name).reindex(step=moments["steps"]).values
             columns |= {} if is_frozen else {"change": change / valid, "size": size / valid}
             gain = table["fan_in"].values[i] * columns["variance"]
             variances.append(xr.DataArray(gain, {"step": moments["steps"]}, ("step",)))

@@ -27,7 +27,7 @@ class Key(NamedTuple):
     kind
         weight, gradient, layer or metric.
     table
-        moments, updates, rank, quantiles, activity, values or measured.
+        moments, updates, rank (parameter, step), quantiles, activity, values or measured.
     of
         The parameter or layer, where a table holds only one.
     evidence
@@ -46,21 +46,40 @@ class Key(NamedTuple):
 Tables = dict[Key, xr.DataArray]
 
 
-def weight_tables(weights: Mapping[str, xr.DataArray], *, atol: float, rtol: float, rank_measure: str) -> Tables:
-    """Return moments and updates of all weights, and the rank of each matrix."""
+def weight_tables(
+    weights: Mapping[str, xr.DataArray],
+    matrices: Mapping[str, xr.DataArray],
+    *,
+    atol: float,
+    rtol: float,
+    rank_measure: str,
+) -> Tables:
+    """Return moments and updates of all weights, and the ranks of matrices.
+
+    Parameters
+    ----------
+    weights
+        Weights by name.
+    matrices
+        Those whose ranks are needed, at the steps at which they are.
+    atol, rtol
+        Tolerances of updates.
+    rank_measure
+        Kind of the rank.
+    """
     if not weights:
         return {}
     moments, _ = scan(Moments(), weights)
     updates, _ = scan(Updates(atol, rtol), weights)
-    fan_in = [int(np.prod(shape_of(array), dtype=np.int64)) // max(units_of(array), 1) for array in weights.values()]
-    ranks = {
-        Key("weight", "rank", name): rank_table(array, rank_measure)
-        for name, array in weights.items()
-        if array.ndim > 2 and math.prod(array.shape[1:]) > 0
+    arrays = list(weights.values())
+    coords = {
+        "fan_in": [int(np.prod(shape_of(array), dtype=np.int64)) // max(units_of(array), 1) for array in arrays],
+        "frozen": [bool(array.attrs.get("frozen")) for array in arrays],
+        "is_matrix": [array.ndim > 2 and math.prod(array.shape[1:]) > 0 for array in arrays],
     }
-    frozen = [bool(array.attrs.get("frozen")) for array in weights.values()]
-    moments = moments.assign_coords(fan_in=("parameter", fan_in), frozen=("parameter", frozen))
-    return {Key("weight", "moments"): moments, Key("weight", "updates"): updates} | ranks
+    moments = moments.assign_coords({name: ("parameter", values) for name, values in coords.items()})
+    tables = {Key("weight", "moments"): moments, Key("weight", "updates"): updates}
+    return tables | ({Key("weight", "rank"): rank_table(matrices, rank_measure)} if matrices else {})
 
 
 def gradient_tables(gradients: Mapping[str, xr.DataArray], *, early_steps: int, published: bool) -> Tables:

@@ -12,7 +12,7 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 
-from trajlab.replays.observe import observe, select
+from trajlab.replays.observe import layers_in, observe, select
 from trajlab.replays.observers.observer import Observable
 from trajlab.replays.observers.sampled_outputs import SampledOutputs
 from trajlab.scan.graph import delayed
@@ -25,11 +25,17 @@ MATCHES = ("best", "greedy", "null", "null_95", "units", "cka")
 """Mean similarity of matched pairs, of pairs matched greedily, and of pairs matched after shuffling: mean and 95 %
 quantile over the shuffles; number of matched pairs; debiased CKA of the means over positions."""
 
+MANY_UNITS, FEW_SHUFFLES = 256, 5
+"""Units beyond which few shuffles do: the mean similarity of so many pairs hardly varies, and the time of the Hungarian
+algorithm grows with the cube of their number."""
+
 VALUES = 8192
 """Number of values of a unit that are compared, about; of more positions a random subset, the same for all samples."""
 
 
-def matches(a: np.ndarray, b: np.ndarray, *, shuffles: int, absolute: bool = False) -> np.ndarray:
+def matches(
+    a: np.ndarray, b: np.ndarray, *, shuffles: int, absolute: bool = False, with_cka: bool = True
+) -> np.ndarray:
     """Match the units of two runs, also after shuffling the samples of the second; return `MATCHES`.
 
     Units without a similarity, whose values are all equal or not all finite, are not matched.
@@ -39,9 +45,11 @@ def matches(a: np.ndarray, b: np.ndarray, *, shuffles: int, absolute: bool = Fal
     a, b
         Rows of numbers, (unit, sample, position). Where they differ in their positions, their means are compared.
     shuffles
-        Number of shuffles.
+        Number of shuffles; of more than `MANY_UNITS` at most `FEW_SHUFFLES`.
     absolute
         Whether the similarity is the absolute cosine.
+    with_cka
+        Whether to compute the CKA, too; otherwise it is NaN.
 
     Examples
     --------
@@ -50,14 +58,15 @@ def matches(a: np.ndarray, b: np.ndarray, *, shuffles: int, absolute: bool = Fal
     array([1., 1.])
     """
     a, b = _comparable(a, b)
-    alike = cka(*(features_of(rows.mean(2).T) for rows in (a, b)))
+    alike = cka(*(features_of(rows.mean(2).T) for rows in (a, b))) if with_cka else np.nan
     (a, _), (b, _) = _directions(a), _directions(b)
     if not (len(a) and len(b)):
         return np.array([*[np.nan] * 4, 0.0, np.nan])
     size = np.abs if absolute else np.positive
     similarity = size(_cosines(a, b))
     pairs = best_match(similarity)
-    null = shuffled_match(lambda order: size(_cosines(a, b[:, order])), b.shape[1], shuffles=shuffles)
+    few = min(shuffles, FEW_SHUFFLES) if max(similarity.shape) > MANY_UNITS else shuffles
+    null = shuffled_match(lambda order: size(_cosines(a, b[:, order])), b.shape[1], shuffles=few)
     return np.array([similarity[pairs].mean(), similarity[greedy(similarity)].mean(), *null, len(pairs[0]), alike])
 
 
@@ -98,25 +107,24 @@ def _comparable(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def greedy(similarity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Match rows with columns, the largest value first; of equal ones that in the first row, then column.
+    """Match rows with columns, the largest value first, and of equal ones that of the first row and column.
 
-    All pairs that are each other's largest at once are matched together, which gives the same pairs as one by one.
+    A pair that is each other's best among the free ones is matched at any rate before either could be with another, so
+    that all such pairs are matched at once.
 
-    >>> rows, columns = greedy(np.array([[0.9, 0.8], [0.8, 0.0]]))
-    >>> rows, columns
+    >>> greedy(np.array([[0.9, 0.8], [0.8, 0.0]]))
     (array([0, 1]), array([0, 1]))
     """
-    rows, columns = (np.arange(count) for count in similarity.shape)
-    left, pairs = similarity, [np.empty((2, 0), int)]
-    while left.size:
-        column_of_row, row_of_column = left.argmax(1), left.argmax(0)
-        chosen = np.flatnonzero(row_of_column[column_of_row] == np.arange(len(left)))
-        pairs.append(np.stack([rows[chosen], columns[column_of_row[chosen]]]))
-        free = np.delete(np.arange(left.shape[1]), column_of_row[chosen])
-        left = np.delete(left, chosen, 0)[:, free]
-        rows, columns = np.delete(rows, chosen), columns[free]
-    matched = np.concatenate(pairs, 1)
-    return tuple(matched[:, np.argsort(matched[0])])
+    free = [np.arange(n) for n in similarity.shape]
+    match = np.full(len(similarity), -1)
+    while similarity.size:
+        best = similarity.argmax(1)
+        mutual = np.flatnonzero(similarity.argmax(0)[best] == np.arange(len(best)))
+        match[free[0][mutual]] = free[1][best[mutual]]
+        free = [np.delete(left, gone) for left, gone in zip(free, (mutual, best[mutual]), strict=True)]
+        similarity = np.delete(np.delete(similarity, mutual, 0), best[mutual], 1)
+    rows = np.flatnonzero(match >= 0)
+    return rows, match[rows]
 
 
 def _cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -132,15 +140,61 @@ def _directions(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def weight_table(
-    ours: Mapping[str, xr.DataArray], theirs: Mapping[str, xr.DataArray], steps: Sequence[int], shuffles: int
+    ours: Mapping[str, xr.DataArray],
+    theirs: Mapping[str, xr.DataArray],
+    steps: Sequence[int],
+    shuffles: int,
+    max_units: int,
 ) -> xr.DataArray:
-    """Match units by their incoming weights and bias, (parameter, step, `MATCHES`); lazily."""
-    units = {}
-    for layer in layers_of({}, ours):
-        if "index" not in ours[layer.weight].coords:
-            names = [name for name in (layer.weight, layer.bias) if name in ours]
-            units[layer.weight] = [[_rows_at(run, names, step) for run in (ours, theirs)] for step in steps]
-    return _table(units, "parameter", steps, shuffles=shuffles)
+    """Match units by their incoming weights and bias, (parameter, step, `MATCHES`); lazily.
+
+    Layers of more than `max_units` units are left out.
+    """
+    both = [weight_rows(run, steps, max_units) for run in (ours, theirs)]
+    units = {name: [list(rows) for rows in zip(both[0][name], both[1][name], strict=True)] for name in both[0]}
+    return _table(units, "parameter", steps, shuffles=shuffles, with_cka=False)
+
+
+def weight_rows(run: Mapping[str, xr.DataArray], steps: Sequence[int], max_units: int) -> dict[str, list[Any]]:
+    """Return the incoming weights and bias of the units of each layer, for each step the task that makes them."""
+    rows = {}
+    for layer in layers_of({}, run):
+        if "index" not in run[layer.weight].coords and run[layer.weight].shape[1] <= max_units:
+            names = [name for name in (layer.weight, layer.bias) if name in run]
+            rows[layer.weight] = [_rows_at(run, names, step) for step in steps]
+    return rows
+
+
+def unit_rows(
+    run: Mapping[str, xr.DataArray], steps: Sequence[int], layers: Sequence[str], max_units: int
+) -> dict[str, list[Any]]:
+    """Return the centered activations of the units of each layer of a run, for each step the task that makes them.
+
+    Parameters
+    ----------
+    run
+        Activations by layer.
+    steps
+        The steps.
+    layers
+        Names or patterns of layers; all by default.
+    max_units
+        Most units of a layer.
+    """
+    chosen = select(run, layers) if layers else run
+    names = [layer.name for layer in layers_in(chosen)]
+    observed = observe(chosen, SampledOutputs(VALUES)) if isinstance(chosen, Observable) else chosen
+    arrays = {name: observed[name].transpose("step", "unit", "sample", ...) for name in names}
+    return {
+        name: [delayed(_features)(array.sel(step=step).data) for step in steps]
+        for name, array in arrays.items()
+        if array.sizes["unit"] <= max_units
+    }
+
+
+def unmatched_layers(ours: Mapping[str, xr.DataArray], max_units: int) -> list[str]:
+    """Name the layers, by their weights, that have more than `max_units` units."""
+    return [layer.weight for layer in layers_of({}, ours) if ours[layer.weight].shape[1] > max_units]
 
 
 def feature_rows(

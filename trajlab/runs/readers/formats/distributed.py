@@ -33,6 +33,9 @@ MOST_OVERHEAD = 65_536
 LONGEST_COUNTER = 65_536
 """Most bytes of an object beside the tensors that is read as a counter."""
 
+LONGEST_SETTING = 64 << 20
+"""Most bytes of a setting of an optimizer, such as the names of its parameters."""
+
 
 def read_header(path: str, cache: dict[Any, Any] | None = None) -> Header:
     """Read which tensors a folder of torch.distributed.checkpoint holds.
@@ -101,6 +104,42 @@ def load_tensor(path: str, name: str) -> np.ndarray:
         raise _damaged(path, f"{name}: {reason(error)}") from error
     raw = tensor.reshape(-1).view(torch.uint8).numpy() if tensor.numel() else np.empty(0, np.uint8)
     return raw.view(stored_type(dtype)).reshape(tuple(tensor.shape))
+
+
+def optimizer_content(path: str) -> tuple[Mapping[str, Any], dict[int, str]]:
+    """Return the nested state of a folder with the settings and counts of optimizers, and all else on the meta device.
+
+    Parameters
+    ----------
+    path
+        Its file `.metadata`.
+
+    Returns
+    -------
+    content
+        Nested mappings.
+    names
+        Name of each tensor for `load_tensor`, by its id.
+    """
+    import torch
+
+    shards = _shards(path)
+    content = _nested(shards)
+    names = {}
+    for name, parts in shards.paths.items():
+        node: Any = content
+        for part in parts[:-1]:
+            node = node[part]
+        if name in shards.objects and "param_groups" in parts and shards.objects[name][2] <= LONGEST_SETTING:
+            file, start, length = shards.objects[name]
+            with open_bytes(f"{_folder(path)}/{file}") as shard:
+                shard.seek(start)
+                node[parts[-1]] = load_weights_only(io.BytesIO(shard.read(length)), f"{path} ({name})", "cpu")
+        elif name in shards.tensors and parts[-1] == "step" and shards.tensors[name][0] in ((), (1,)):
+            node[parts[-1]] = torch.from_numpy(load_tensor(path, ".".join(parts)).astype(np.float64))
+        elif name in shards.tensors:
+            names[id(node[parts[-1]])] = ".".join(parts)
+    return content, names
 
 
 def _shards(path: str) -> Shards:

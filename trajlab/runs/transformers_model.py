@@ -1,11 +1,12 @@
 """The network of a checkpoint of transformers, built from its config.json by transformers' own class."""
 
 from collections.abc import Mapping
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from trajlab.errors import BadSetting, MissingData, UntrustedCode
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 def architecture_class(facts: Mapping[str, Any]) -> str:
@@ -14,7 +15,7 @@ def architecture_class(facts: Mapping[str, Any]) -> str:
     return str(names[0]) if isinstance(names, list) and names else ""
 
 
-def build_from_config(facts: Mapping[str, Any], source: str) -> nn.Module:
+def build_from_config(facts: Mapping[str, Any], source: str) -> "nn.Module":
     """Build the network that config.json describes, with random weights and without a cache of keys and values.
 
     Only classes of the package transformers itself are called; nothing is downloaded, and no code of the folder runs.
@@ -64,3 +65,20 @@ def build_from_config(facts: Mapping[str, Any], source: str) -> nn.Module:
             f"cannot build {name} of {source} from its config.json: {why}; name a function that builds the network "
             "with --model (model=)"
         ) from error
+
+
+def parameter_shapes(facts: Mapping[str, Any], source: str) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the parameters of the network that config.json describes, in the order of the network.
+
+    Nothing is allocated. Tied parameters have the first of their names.
+
+    Parameters
+    ----------
+    facts, source
+        As in `build_from_config`, which says what is raised.
+    """
+    import torch
+
+    with torch.device("meta"):
+        network = build_from_config(facts, source)
+    return {name: tuple(parameter.shape) for name, parameter in network.named_parameters()}
