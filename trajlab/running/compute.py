@@ -93,7 +93,7 @@ def computing(title: str, *, workers: int | None = None, scheduler: str | None =
         if scheduler is not None:
             with _client(scheduler):
                 yield
-        elif sys.stderr.isatty():
+        elif sys.stderr is not None and sys.stderr.isatty():
             with _Bar(title):
                 yield
         else:
