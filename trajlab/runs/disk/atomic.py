@@ -21,7 +21,9 @@ OLD = ".old-"
 
 
 @contextmanager
-def atomic(target: Path, *, replaces: str | None = None, extends: bool = False) -> Iterator[Path]:
+def atomic(
+    target: Path, *, replaces: str | None = None, extends: bool = False, streams: bool = False
+) -> Iterator[Path]:
     """Yield a temporary folder that replaces the target when the block ends without an error.
 
     Parameters
@@ -33,6 +35,8 @@ def atomic(target: Path, *, replaces: str | None = None, extends: bool = False) 
         is until the new one is complete, or until writing begins behind a URL.
     extends
         Behind a URL, add to the content of the target.
+    streams
+        Behind a URL, the block itself moves files to the target.
 
     Raises
     ------
@@ -43,7 +47,7 @@ def atomic(target: Path, *, replaces: str | None = None, extends: bool = False) 
     """
     check_free(target, replaces)
     if is_url(target):
-        with uploaded(target, extends=extends) as part:
+        with uploaded(target, extends=extends, streams=streams) as part:
             yield part
         return
     part = target.with_name(f"{_part_prefix(target)}{os.getpid()}")
@@ -64,10 +68,7 @@ def atomic(target: Path, *, replaces: str | None = None, extends: bool = False) 
     except OSError as error:
         if isinstance(error, TrajlabError):
             raise
-        reason = "the disk is full" if error.errno == errno.ENOSPC else str(error)
-        raise TrajlabError(
-            f"cannot write {target}: {reason}; nothing was changed there, so free space or choose another path"
-        ) from error
+        raise _failed(target, error) from error
     finally:
         _remove(part)
 
@@ -118,8 +119,18 @@ def write_file(target: Path, content: bytes) -> None:
         with _locked(part):
             part.write_bytes(content)
             part.replace(target)
+    except OSError as error:
+        raise _failed(target, error) from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def _failed(target: Path, error: OSError) -> TrajlabError:
+    """Return the error of a target that could not be written."""
+    reason = "the disk is full" if error.errno == errno.ENOSPC else str(error)
+    return TrajlabError(
+        f"cannot write {target}: {reason}; nothing was changed there, so free space or choose another path"
+    )
 
 
 def _part_prefix(target: Path) -> str:
