@@ -1,14 +1,16 @@
 # make demo   train the digits study, compute every stage, write the report
 # make test   run the tests, but the slow ones
 # make test-all  run all tests
+# make test-oldest test-newest  run them with the oldest versions that pyproject.toml allows, or the newest; needs uv
 # make fuzz   read thousands of damaged inputs with every reader and command
 # make lint   check style and types
+# make stub   write the types of trajlab.run, after a setting of a stage changed
 # make docs   build the documentation into docs/_build/html; its code runs
 PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test test-all fuzz lint bench docs
+.PHONY: demo test test-all test-oldest test-newest fuzz lint bench stub docs
 demo: .venv/installed
 	dvc repro
 	@echo "The report: $(CURDIR)/data/reports/digits.html"
@@ -20,6 +22,17 @@ test: .venv/installed
 test-all: .venv/installed
 	python -m pytest --numprocesses auto --dist worksteal -m "slow or not slow"
 
+# Only direct dependencies are the oldest: what they depend on may warn that it is newer than they expected.
+test-oldest: RESOLUTION := lowest-direct
+test-newest: RESOLUTION := highest
+test-oldest test-newest: test-%:
+	uv venv --clear --python 3.11 .venv-$*
+	uv pip install --python .venv-$*/bin/python --resolution $(RESOLUTION) --editable \
+		'.[distributed,explore,huggingface,keras,lightning,notebook,parquet,s3]'
+	uv pip install --python .venv-$*/bin/python --editable '.[tests]'
+	NUMBA_CACHE_DIR=.venv-$*/numba .venv-$*/bin/python -m pytest --numprocesses auto --dist worksteal \
+		-W default::DeprecationWarning
+
 fuzz: .venv/installed
 	python -m tests.fuzz --cases 10000 --seconds 3000
 
@@ -30,6 +43,9 @@ lint: .venv/installed
 	ruff check
 	ruff format --check
 	mypy
+
+stub: .venv/installed
+	python -m tests.run_stub
 
 docs: .venv/installed
 	python -m sphinx -W --keep-going -q -j 2 -b html docs docs/_build/html

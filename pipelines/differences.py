@@ -26,7 +26,7 @@ UNKNOWN = "unknown"
 OURS = "ours"
 """What a claim that was not published is about."""
 
-SIZES = ("seeds", "images", "epochs", "gradients")
+SIZES = ("seeds", "images", "epochs", "gradients", "probe")
 """Settings whose smaller values are a smaller size of the same experiment."""
 
 LISTS = ("inits",)

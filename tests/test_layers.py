@@ -20,7 +20,7 @@ FLOORS = (
     {"running", "figures"},
     {"reports"},
     {"explorer"},
-    {"cli"},
+    {"cli", "notebook"},
     {"__main__"},
 )
 """Rooms of `trajlab/`, from the ground up; rooms on one floor do not import each other."""

@@ -1,6 +1,7 @@
-"""The public names are typed for those who use them."""
+"""The public names are typed for those who use them, and `trajlab.run` with the settings of each stage."""
 
 import ast
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -8,9 +9,13 @@ from pathlib import Path
 import pytest
 
 import trajlab
+from tests.run_stub import STUB, stub
+from trajlab.running.settings import settings_of
+from trajlab.stages import stage, stage_names
 
 CONSUMER = """\
 from pathlib import Path
+from typing import Any
 
 import torch
 import xarray as xr
@@ -29,7 +34,19 @@ state: dict[str, torch.Tensor] = run.at(0)
 line: trajlab.Trajectory = trajlab.between(run, run)
 with trajlab.Recorder(torch.nn.Linear(2, 1), "runs/second", when=schedule) as recorder:
     recorder.step(loss=0.5)
-trajlab.open(3)
+settings: dict[str, Any] = {"reference": -1}
+for name in ("drift", "spectrum"):
+    drift = trajlab.run(name, run, **settings)
+
+
+def sparsity(weight: xr.DataArray, *, below: float = 1e-3) -> xr.DataArray:
+    return weight < below
+
+
+drift = trajlab.run(sparsity, run, below=0.1)
+trajlab.open(3)  # arg-type
+trajlab.run("drift", run, refrence=-1)  # call-overload
+trajlab.run("drift", run, rtol="small")  # call-overload
 """
 
 
@@ -45,10 +62,30 @@ def test_the_stub_has_the_public_names():
     assert (Path(trajlab.__file__).parent / "py.typed").exists()
 
 
+def test_the_stub_of_run_has_the_settings_of_each_stage():
+    text = STUB.read_text(encoding="utf-8")
+    assert text == stub(), "a stage or a setting changed: run `make stub`"
+
+    overloads = {ast.unparse(node.args.args[0].annotation): node for node in ast.parse(text).body if is_function(node)}
+    for name in stage_names():
+        arguments = overloads[f"Literal['{name}']"].args
+        defaults = dict(zip((option.arg for option in arguments.kwonlyargs), arguments.kw_defaults, strict=True))
+        for setting, parameter in settings_of(stage(name)).items():
+            assert ast.literal_eval(defaults.pop(setting)) == parameter.default
+        assert set(defaults) == set(settings_of(inspect.unwrap(trajlab.run)))
+
+
+def is_function(node):
+    return isinstance(node, ast.FunctionDef)
+
+
 @pytest.mark.slow
 def test_a_consumer_is_checked_strictly(tmp_path):
     (tmp_path / "consumer.py").write_text(CONSUMER, encoding="utf-8")
     command = [sys.executable, "-m", "mypy", "--strict", "--config-file", "", "consumer.py"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     errors = [line for line in done.stdout.splitlines() if line.startswith("consumer.py")]
-    assert len(errors) == 1 and 'to "open" has incompatible type "int"' in errors[0], done.stdout + done.stderr
+    lines = CONSUMER.splitlines()
+    wrong = {number: line.rpartition("# ")[2] for number, line in enumerate(lines, 1) if "  # " in line}
+    codes = {int(error.split(":")[1]): error.rpartition("[")[2].rstrip("]") for error in errors if " error: " in error}
+    assert codes == wrong, done.stdout + done.stderr

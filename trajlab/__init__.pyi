@@ -13,7 +13,7 @@ from trajlab.replays.pruning import prune as prune
 from trajlab.replays.replay import replay as replay
 from trajlab.reports.page import report as report
 from trajlab.running.explain import explain as explain
-from trajlab.running.run import run as run
+from trajlab.running.typed_run import run as run
 from trajlab.runs.example import example as example
 from trajlab.runs.from_arrays import from_arrays as from_arrays
 from trajlab.runs.open import open as open

@@ -39,7 +39,12 @@ CHUNK_BYTES = 1 << 24
 # The pass over the steps
 
 TILE_ENTRIES = 16_384
-"""Entries of a row that a kernel reads at once and sums up: 64 kB of float32, so that tiles of two rows stay in L2."""
+"""Entries of a row that a kernel reads at once and sums up: 64 kB of float32, so that tiles of two rows stay in L2.
+A multiple of 8, so that tiles share no byte of bits."""
+
+WINDOW_ENTRIES = 1 << 19
+"""Entries of all rows that are read at once, at least a tile of each: with few steps a tile alone takes less time to
+compute than to hand out."""
 
 SHORT_ENTRIES = 16_384
 """Rows of up to this many entries are read whole. `distribution` can then sort them, and its quantiles are exact."""
@@ -65,6 +70,12 @@ SPAN_BYTES = 1 << 26
 SPAN_PIECE_BYTES = 1 << 24
 """Bytes of a span in memory at once."""
 
+ROW_PIECE_ENTRIES = 1 << 20
+"""Entries in memory at once of a long row that is read once more, such as one with bins that are to be split."""
+
+FOLD_ENTRIES = 1 << 18
+"""Entries of a row from which on what a block keeps of each entry is merged block by block, not at the end."""
+
 # Kernels
 
 GRAM_TILE_BYTES = 1 << 22
@@ -84,6 +95,9 @@ MATRIX_PART_BYTES = 1 << 25
 
 LOCAL_GRADIENT_ENTRIES = 32_768
 """Numbers of local gradients that are summed at once: they stay in the cache of one core."""
+
+LOCAL_GRADIENT_PAIRS = 1 << 22
+"""Pairs of an output and an input channel whose squares are kept at once, over all samples summed together."""
 
 # Replays and statistics
 

@@ -1,9 +1,11 @@
 """A page for each published experiment, from its params.yaml, its README.md and the docstrings of its claims."""
 
 import ast
+import json
 import re
 import shutil
 from collections.abc import Iterator
+from itertools import chain, repeat
 from pathlib import Path
 
 from markdown_text import escaped, table
@@ -61,7 +63,7 @@ def page(name: str) -> Iterator[str]:
     yield (PIPELINES / name / "README.md").read_text(encoding="utf-8")
     yield f"Published: {escaped(str(publication.stated['source']))}.\n"
     yield f"```\ndvc repro pipelines/{name}/dvc.yaml\n```\n"
-    yield "## Claims\n\nWhat is checked, and on which networks. The report of the experiment gives the verdicts.\n"
+    yield "## Claims\n\nWhat is checked, and on which networks. The report of the experiment shows all runs.\n"
     checks = _checks(PIPELINES / name / "claims.py")
     about = publication.stated["claims"]
     rows = [
@@ -69,6 +71,8 @@ def page(name: str) -> Iterator[str]:
         for claim, words in checks.items()
     ]
     yield table(("check", "published for"), rows)
+    for path in sorted((PIPELINES / name).glob("claims*.json")):
+        yield from results(json.loads(path.read_text(encoding="utf-8")), path.stem.removeprefix("claims_"), checks)
     yield "## Settings that differ\n\nAt the default size; what is not listed is as published.\n"
     for study in publication.studies:
         for variant in publication.variants(study):
@@ -78,6 +82,30 @@ def page(name: str) -> Iterator[str]:
             differences = [row.difference for row in compared if row.verdict != REPEATED]
             rows = [(escaped(d.setting), escaped(d.published), escaped(d.here)) for d in differences]
             yield table(("setting", "published", "here"), rows) if rows else "Nothing differs.\n"
+
+
+def results(claims: dict[str, dict], size: str, checks: dict[str, str]) -> Iterator[str]:
+    """Yield the lines of what was measured: verdicts, and medians over the runs.
+
+    Parameters
+    ----------
+    claims
+        Verdicts and medians by claim, as `pipelines.claims` writes them.
+    size
+        The size of the experiment; ``claims`` for the default one.
+    checks
+        First lines of the claims by name.
+    """
+    yield f"## Results at {'the default size' if size == 'claims' else f'`size: {size}`'}\n"
+    rows = [(escaped(checks.get(name, name)), claim["holds"], claim["verdict"]) for name, claim in claims.items()]
+    yield table(("check", "the claim holds", "experiment"), rows)
+    yield "Medians over the runs:\n"
+    rows = [
+        (escaped(checks.get(name, name)) if first else "", escaped(what), f"{value:g}")
+        for name, claim in claims.items()
+        for first, (what, value) in zip(chain([True], repeat(False)), claim["median"].items(), strict=False)
+    ]
+    yield table(("check", "measured", "median"), rows)
 
 
 def _networks(about: object) -> str:

@@ -20,6 +20,7 @@ from pipelines.parameter_dynamics.runs import (
     unchanged_share,
     within_layers,
 )
+from trajlab.errors import MissingData
 from trajlab.reports.claims import Claim, Measured
 
 ONE_BY_ONE = 6_946_816
@@ -36,6 +37,11 @@ SLIGHTLY = {"control": "control", "shifted": "shifted by 10⁻⁶", "distorted":
 
 NEGATED = {"control": "control", "negated": "all signs flipped", "negated_buffers": "buffers' signs flipped, too"}
 """Restarts at the opposite of the trained network, and the control, by variant."""
+
+BETWEEN = "between"
+"""Folder of the comparisons of two architectures."""
+
+FOUR = "VGG-19 makes four updates in the small size."
 
 MARGIN = 1.1
 """Ratio up to which two distances count as equal."""
@@ -147,6 +153,56 @@ def features_of_adam_correlate_within_a_network(results: Results) -> Claim:
 def features_of_adam_correlate_within_resnet(results: Results) -> Claim:
     """Compare the correlation of the 512 penultimate features of ResNet with the start, SGD and chance."""
     return _within(results, "resnet18", "ResNet-18, the 512 features before the last layer.", "they correlate")
+
+
+def features_of_adam_correlate_in_vgg(results: Results) -> Claim:
+    """Match the 512 penultimate features of small VGGs of two seeds."""
+    return _between(
+        results, "small_vgg", f"VGG with one linear layer, the 512 features before it. {FOUR}", "they correlate"
+    )
+
+
+def features_of_adam_correlate_within_vgg(results: Results) -> Claim:
+    """Compare the correlation of the penultimate features of VGGs with the start, SGD and chance."""
+    of_what = f"VGG-19, the 4,096 features before the last layer, and small VGG, its 512. {FOUR}"
+    return _within(results, ("vgg19", "small_vgg"), of_what, "they correlate")
+
+
+def features_correlate_across_architectures(results: Results) -> Claim:
+    """Match the penultimate features of two architectures that Adam trained, and compare with chance and the start."""
+    rows, more = [], []
+    for key, result in results.items():
+        study, _, name = key.partition("/")
+        if study != BETWEEN:
+            continue
+        pair = result.isel(run=0, other=1, layer=0)
+        values = {
+            words: (pair[f"matched_features{suffix}"].isel(step=-1).item())
+            for words, suffix in (
+                ("matched", ""),
+                ("matched greedily", "_greedy"),
+                ("95 % quantile by chance", "_null_95"),
+            )
+        } | {"matched, before training": pair["matched_features"].isel(step=0).item()}
+        end = int(result["step"][-1])
+        rows += measured(
+            f"correlation of features, {name}, after {end:,} updates", {words: [v] for words, v in values.items()}
+        )
+        more += [
+            values["matched"] > values["95 % quantile by chance"],
+            values["matched"] > values["matched, before training"],
+        ]
+    if not rows:
+        raise MissingData(f"a claim needs comparisons of two architectures in {BETWEEN}; found none. Compute them.")
+    return Claim(
+        "Features that Adam learns in two architectures correlate.",
+        "matrices, as they are and sorted by greedy and optimal matching, without numbers",
+        rows,
+        verdict(more),
+        "Criterion: matched features correlate more than with shuffled samples, and more than before training. One run "
+        "of each architecture on CIFAR-10, at the last step that both recorded; VGG-19 has made four updates then.",
+        next(key for key in results if key.startswith(f"{BETWEEN}/")),
+    )
 
 
 def logits_of_adam_correlate(results: Results) -> Claim:
@@ -261,8 +317,9 @@ def _between(results: Results, network: str, of_what: str, published: str) -> Cl
     )
 
 
-def _within(results: Results, network: str, of_what: str, published: str) -> Claim:
-    correlations = of_network(results, network, "correlation")
+def _within(results: Results, networks: str | tuple[str, ...], of_what: str, published: str) -> Claim:
+    networks = (networks,) if isinstance(networks, str) else networks
+    correlations = [result for network in networks for result in of_network(results, network, "correlation")]
     within = [of(within_layers(result["absolute_off_diagonal"]), variant="plain") for result in correlations]
     end = {name: np.concatenate([last(of(array, optimizer=name)) for array in within]) for name in OPTIMIZERS}
     start = np.concatenate([of(array, optimizer="adam").isel(step=0) for array in within])
@@ -277,6 +334,6 @@ def _within(results: Results, network: str, of_what: str, published: str) -> Cla
         ],
         verdict([*(end["adam"] > start), *(end["adam"] > end["sgd"])]),
         f"Criterion: they correlate more than before training, and more than SGD's. {of_what}",
-        f"{studies_of(results, network, but='stem3')[0]}/correlation",
+        f"{studies_of(results, networks[0], but='stem3')[0]}/correlation",
         "at first only LeNet was asked.",
     )

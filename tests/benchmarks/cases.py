@@ -4,16 +4,17 @@ import json
 import resource
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
 import dask
 
 import trajlab
+from tests.benchmarks.measure import WEIGHT_STAGES, Peak, compute, seconds, warm
+from tests.benchmarks.reading import bare_read, cold, large
 from trajlab.running.fuse import fuse_scans
 
-WEIGHT_STAGES = ("drift", "distribution", "sign_flips")
+__all__ = ["bare_read", "cold", "large"]  # measured elsewhere
 
 REPLAY_STAGES = ("dead_neurons", "saturation", "features")
 """Stages that are measured together in one pass of a probe, as far as there are such."""
@@ -21,78 +22,36 @@ REPLAY_STAGES = ("dead_neurons", "saturation", "features")
 SAMPLES = 256
 
 
-def _seconds(call, repeats: int = 3) -> float:
-    """Least time of several calls, after one that is not counted: compiled code loaded, files in the page cache."""
-    call()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return min(times)
-
-
-def _compute(path: str, stages: tuple[str, ...] = WEIGHT_STAGES) -> tuple:
-    run = trajlab.open(path)
-    results = [trajlab.run(name, run) for name in stages]
-    with dask.config.set(array_optimize=fuse_scans, num_workers=2):
-        return dask.compute(*results)
-
-
-class _Peak(threading.Thread):
-    """Watches the resident memory of this process, mapped files included, while a block runs; in MB above before."""
-
-    def __enter__(self) -> "_Peak":
-        self.before, self.most, self.over = self._resident(), 0.0, threading.Event()
-        self.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.over.set()
-        self.join()
-
-    def run(self) -> None:
-        while not self.over.wait(0.002):
-            self.most = max(self.most, self._resident() - self.before)
-
-    @staticmethod
-    def _resident() -> float:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
-
-
 def speed(path: str) -> dict[str, float]:
     """Stages in one pass and alone, beside the plain sum and the loop in PyTorch, all in one run."""
     import torch
 
-    from tests.benchmarks.baselines import mapped, numpy_sums, torch_loop
+    from tests.benchmarks.baselines import lean_loop, mapped, numpy_sums, torch_loop
 
     torch.set_num_threads(2)
     rows = mapped(Path(path))
     actual = {"bytes": sum(view.nbytes for views in rows for view in views)}
-    actual["numpy_sum"] = _seconds(lambda: numpy_sums(rows))
-    actual["numpy_afresh"] = _seconds(lambda: numpy_sums(mapped(Path(path))))
-    actual["together"] = _seconds(lambda: _compute(path))
+    actual["numpy_sum"] = seconds(lambda: numpy_sums(rows))
+    actual["numpy_afresh"] = seconds(lambda: numpy_sums(mapped(Path(path))))
+    actual["together"] = seconds(lambda: compute(path))
     for name in WEIGHT_STAGES:
-        actual[name] = _seconds(lambda name=name: _compute(path, (name,)))
+        actual[name] = seconds(lambda name=name: compute(path, (name,)))
     start = time.perf_counter()
     torch_loop(Path(path))
     actual["torch_loop"] = time.perf_counter() - start
-    actual["together_again"] = _seconds(lambda: _compute(path))
+    actual["drift_and_distribution"] = seconds(lambda: compute(path, ("drift", "distribution")))
+    actual["lean_loop"] = seconds(lambda: lean_loop(Path(path)), repeats=1)
+    actual["together_again"] = seconds(lambda: compute(path))
     return actual
 
 
 def scan(path: str) -> dict[str, float]:
     """Time and peak memory above the imports of the weight stages in one pass."""
-    _compute(str(_warm()))
-    with _Peak() as peak:
-        results = _compute(path)
+    compute(str(warm()))
+    with Peak() as peak:
+        results = compute(path)
     held = sum(result.nbytes for result in results) / 1e6
-    return {"seconds": _seconds(lambda: _compute(path), repeats=3), "peak_mb": peak.most, "results_mb": held}
-
-
-def _warm() -> Path:
-    """Make a tiny run, to load all compiled code."""
-    return trajlab.pack(trajlab.example(), Path(tempfile.mkdtemp()) / "warm.zarr")
+    return {"seconds": seconds(lambda: compute(path), repeats=3), "peak_mb": peak.most, "results_mb": held}
 
 
 def opening(path: str) -> dict[str, float]:
@@ -103,7 +62,7 @@ def opening(path: str) -> dict[str, float]:
         for name in run.weights:
             run.weights[name]
 
-    return {"seconds": _seconds(all_arrays, repeats=3)}
+    return {"seconds": seconds(all_arrays, repeats=3)}
 
 
 def every_stage(path: str) -> dict[str, float]:
@@ -111,16 +70,16 @@ def every_stage(path: str) -> dict[str, float]:
     stages = (*WEIGHT_STAGES, "zero_gradients")
     run = trajlab.open(path)
     tasks = sum(len(trajlab.run(name, run).__dask_graph__()) for name in stages)
-    return {"seconds": _seconds(lambda: _compute(path, stages), repeats=1), "tasks": tasks}
+    return {"seconds": seconds(lambda: compute(path, stages), repeats=1), "tasks": tasks}
 
 
 def limited(path: str) -> dict[str, float]:
     """Compute with a third of the data's size as memory."""
-    _compute(str(_warm()))
+    compute(str(warm()))
     size = sum(life.values.size * 4 * len(life.steps) for life in trajlab.open(path).weights.series.values())
     limit = size // 3
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-    return {"seconds": _seconds(lambda: _compute(path), repeats=1), "limit_mb": limit / 1e6}
+    return {"seconds": seconds(lambda: compute(path), repeats=1), "limit_mb": limit / 1e6}
 
 
 def packing(path: str) -> dict[str, float]:
@@ -142,7 +101,7 @@ def packing(path: str) -> dict[str, float]:
 def first_call(path: str) -> dict[str, float]:
     """Time of the first stage in a new process, compiled code on disk or not as the environment says."""
     start = time.perf_counter()
-    _compute(path, ("drift",))
+    compute(path, ("drift",))
     return {"seconds": time.perf_counter() - start}
 
 
@@ -163,7 +122,7 @@ def replayed(path: str, kind: str, workers: str) -> dict[str, float]:
     known = tuple(name for name in REPLAY_STAGES if name in stage_names())
     stages = ("channel_gradients",) if kind == "back" else known
     _replay(path, stages, int(workers), samples=2)
-    with _Peak() as peak:
+    with Peak() as peak:
         start = time.perf_counter()
         results = _replay(path, stages, int(workers))
         seconds = time.perf_counter() - start
@@ -181,7 +140,7 @@ def bare(path: str, kind: str, threads: str) -> dict[str, float]:
     torch.set_num_threads(int(threads))
     inputs, targets = cifar_images(SAMPLES)
     bare_passes(Path(path), inputs[:2], targets[:2], back=kind == "back")
-    with _Peak() as peak:
+    with Peak() as peak:
         start = time.perf_counter()
         bare_passes(Path(path), inputs, targets, back=kind == "back")
         seconds = time.perf_counter() - start

@@ -38,6 +38,19 @@ def repeated(folder: Path, source: Path, snapshots: int) -> Path:
     return folder
 
 
+def embedding(folder: Path, dtype: torch.dtype, entries: int, snapshots: int = 3) -> Path:
+    """Write one tensor whose updates are about as small as bf16 resolves, so that some entries do not change."""
+    random = torch.Generator().manual_seed(0)
+    weight = (0.02 * torch.randn(entries // 8192, 8192, generator=random)).to(dtype)
+    for step in range(snapshots):
+        target = folder / f"checkpoint-{step}"
+        target.mkdir(parents=True)
+        save_file({"model.embed_tokens.weight": weight}, target / "model.safetensors")
+        for rows in weight.split(2048):
+            rows += (3e-5 * torch.randn(rows.shape, generator=random)).to(dtype)
+    return folder
+
+
 def small_net(store: Path, steps: int = 5000) -> Path:
     """Pack weights and gradients of 100,000 parameters in 10 tensors at every step, 4 GB."""
     rng = np.random.default_rng(0)

@@ -89,6 +89,20 @@ def test_each_experiment_has_a_page_with_claims_and_differences():
     assert {row[2].strip() for row in rows(overview)[2:]} <= {ANOTHER, SMALLER, REPEATED}
 
 
+def test_results_of_an_experiment_are_shown_by_claim():
+    from experiment_pages import results
+
+    measured = {
+        "learns": {"holds": "yes", "verdict": "repeated", "median": {"loss, SGD": 0.25, "|g|": 2.0}},
+        "stays": {"holds": "no", "verdict": "another experiment", "median": {}},
+    }
+    text = "\n".join(results(measured, "all_images", {"learns": "Compare the loss."}))
+    assert "## Results at `size: all_images`" in text
+    assert "| Compare the loss. | yes | repeated |" in text and "| stays | no | another experiment |" in text
+    assert "| Compare the loss. | loss, SGD | 0.25 |" in text and "|  | \\|g\\| | 2 |" in text
+    assert "default size" in "\n".join(results(measured, "claims", {}))
+
+
 def test_the_page_of_python_lists_every_public_name():
     listed = re.findall(r"^   ([\w.]+)$", (DOCS / "reference" / "api.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert set(listed) >= set(trajlab.__all__) | set(trajlab.record.__all__)

@@ -33,11 +33,22 @@ def test_an_array_is_loaded_once_and_the_least_recently_used_is_dropped(monkeypa
     assert len(large.loads) == 1 and arrays.peek(0) is None
 
 
-def test_what_was_fetched_is_there(monkeypatch):
+def test_what_was_wanted_last_is_fetched_once_and_nothing_that_is_large(monkeypatch):
     monkeypatch.setattr(module, "CACHE_BYTES", 1000)
-    arrays, part = Arrays(), counting(50)
-    arrays.fetch("part", part)
-    arrays.fetch("part", part)
-    arrays.fetch("large", counting(100))
+    arrays, part, before = Arrays(), counting(50), counting(50)
+    arrays.want("before", before)
+    arrays.want("part", part)
+    arrays.want("large", counting(100))
+    assert not part.loads, "the click is not answered yet"
+    arrays.fetch()
+    arrays.want("part", part)
+    arrays.fetch()
     arrays.wait()
+    assert not before.loads
     assert len(part.loads) == 1 and arrays.peek("part").size == 50 and arrays.peek("large") is None
+
+
+def test_nothing_is_loaded_after_the_stop():
+    arrays = Arrays()
+    arrays.stop()
+    assert arrays.load("part", counting(5)).size == 5, "a view that is drawn still gets its numbers"

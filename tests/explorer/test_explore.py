@@ -1,7 +1,5 @@
-"""The page from Python, and its command."""
+"""The page from Python."""
 
-import gc
-import socket
 import subprocess
 import sys
 import threading
@@ -11,8 +9,8 @@ import numpy as np
 import pytest
 
 import trajlab
-from trajlab.errors import BadSetting, MissingData, TrajlabError
-from trajlab.explorer.explore import collection_of, require_panel, serve
+from trajlab.errors import BadSetting, MissingData
+from trajlab.explorer.explore import collection_of, require_panel
 
 pn = pytest.importorskip("panel", reason="the page needs trajlab[explore]")
 
@@ -46,20 +44,6 @@ def test_without_the_extra_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setattr("trajlab.explorer.explore.find_spec", lambda name: None)
     with pytest.raises(MissingData, match=r"pip install 'trajlab\[explore\]'"):
         require_panel()
-
-
-def test_a_path_of_nothing_is_an_error(tmp_path):
-    with pytest.raises(MissingData, match="nowhere"):
-        serve([tmp_path / "nowhere"], host="127.0.0.1", port=0, browser=False, stages=[])
-
-
-def test_a_port_in_use_is_an_error(study):
-    with socket.create_server(("127.0.0.1", 0)) as server, warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)  # tornado leaves its socket open
-        port = server.getsockname()[1]
-        with pytest.raises(TrajlabError, match=f"cannot listen on 127.0.0.1:{port}"):
-            serve([study], host="127.0.0.1", port=port, browser=False, stages=[])
-        gc.collect()
 
 
 def test_the_table_of_runs_has_facts_and_end_values(study):

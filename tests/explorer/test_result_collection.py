@@ -49,7 +49,7 @@ def test_what_cannot_be_computed_says_why(folder, tmp_path):
 
 
 def test_a_fault_of_one_stage_leaves_the_others(folder, tmp_path, monkeypatch):
-    import trajlab.explorer.result_collection as module
+    import trajlab.running.run as module
 
     run = module.run
 
@@ -114,9 +114,9 @@ def test_a_new_run_appears_and_a_damaged_one_stays_as_it_was(study, tmp_path):
     (folder / "run-1.zarr" / "zarr.json").write_text("{")
     collection.look_again()
     assert list(collection.source.runs) == ["run-0", "run-1", "run-2", "run-9"]
-    assert collection.readings == 1 and "run-1" in collection.trouble
+    assert collection.runs.readings == 1 and "run-1" in collection.runs.trouble
     collection.look_again()
-    assert collection.readings == 1
+    assert collection.runs.readings == 1
 
 
 def test_a_file_that_is_cut_short_is_waited_for(checkpoints, tmp_path):
@@ -127,10 +127,10 @@ def test_a_file_that_is_cut_short_is_waited_for(checkpoints, tmp_path):
     whole = file.read_bytes()
     file.write_bytes(whole[:20])
     collection.look_again()
-    assert collection.trouble and collection.source.runs["run"].steps.tolist() == [0, 1]
+    assert collection.runs.trouble and collection.source.runs["run"].steps.tolist() == [0, 1]
     file.write_bytes(whole)
     collection.look_again()
-    assert not collection.trouble and collection.source.runs["run"].steps.tolist() == [0, 1, 2]
+    assert not collection.runs.trouble and collection.source.runs["run"].steps.tolist() == [0, 1, 2]
 
 
 def test_runs_in_memory_cannot_be_followed(example):

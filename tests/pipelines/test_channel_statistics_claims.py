@@ -4,13 +4,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torchvision
 import xarray as xr
+import yaml
 from torch import nn
 
 import trajlab
 from pipelines.channel_statistics import claims
 from pipelines.claims import claims_of
+from pipelines.differences import Publication, verdict_of
 from pipelines.settings import read_studies, runs_of, training_of
+from trajlab.reports.claims import ANOTHER, REPEATED, SMALLER
 
 PARAMS = Path(claims.__file__).with_name("params.yaml")
 LAYERS = ["conv1", "layer1.0.conv1", "layer1.0.conv2", "layer4.0.conv1", "layer4.0.conv2"]
@@ -50,7 +54,7 @@ def computed():
     return actual.assign_coords(optimizer=("run", ["sgd", "sgd", "still", "still"]))
 
 
-def result(low=2.0, deep=1.0, untrained=(1.0, 1.0), noise=0.1, correlation=0.2):
+def result(low=2.0, deep=1.0, untrained=(1.0, 1.0), noise=0.1, correlation=0.2, variance=2.0):
     """Return the same with these numbers: ratios of the runs that learned and of those that did not."""
     actual = computed()
     assert actual["layer"].values.tolist() == LAYERS
@@ -58,9 +62,16 @@ def result(low=2.0, deep=1.0, untrained=(1.0, 1.0), noise=0.1, correlation=0.2):
     control = np.array([9.0, *np.repeat(untrained, 2)])
     ratio = np.stack([np.stack([control, row]) for row in (learned, learned, control, control)])
     numbers = {"cv_ratio": ratio, "norm_correlation": correlation, "median_norm_correlation": correlation}
+    numbers["variance_ratio"] = variance
     for name in ("em_sum", "ab_sum"):
-        numbers |= {f"{name}_channel_cv": 0.5, f"{name}_channel_noise": noise}
+        for end in ("", "_variance"):
+            numbers |= {f"{name}{end}_channel_cv": 0.5, f"{name}{end}_channel_noise": noise}
     return actual.assign({name: (actual[name] * 0).fillna(0) + values for name, values in numbers.items()})
+
+
+def both(results, study="net"):
+    """Return results of a study with both settings."""
+    return {f"{study}/channel_gradients": results, f"{study}/channel_gradients_published": results}
 
 
 def pretrained(**changes):
@@ -68,15 +79,17 @@ def pretrained(**changes):
     actual = result(**changes)
     same = actual.isel(run=[2, 2]).assign(actual.isel(run=[0, 1]).drop_vars(["run", "optimizer"]).data_vars)
     same, control = same.isel(step=[1], run=[0]), actual.isel(run=[3])
-    return {"net/channel_gradients": same, "net_untrained/channel_gradients": control}
+    return both(same) | both(control, "net_untrained")
 
 
-@pytest.mark.parametrize("results", [{"net/channel_gradients": result()}, pretrained()])
+@pytest.mark.parametrize("results", [both(result()), pretrained()])
 def test_all__hold_where_they_should(results):
     results = results | {"net/evaluation": xr.Dataset()}
     actual = {claim.__name__: claim(results) for claim in claims_of("channel_statistics")}
     assert {name: claim.holds for name, claim in actual.items()} == dict.fromkeys(actual, "yes")
-    assert all(claim.figure.startswith("net/channel_gradients-") for claim in actual.values())
+    assert all(claim.figure.startswith("net/channel_gradients") for claim in actual.values())
+    lines = [[row.what for row in claim.measured] for claim in actual.values()]
+    assert all(len(set(names)) == len(names) for names in lines)
 
 
 def test_pretrained__networks_are_held_against_their_own_control():
@@ -89,6 +102,8 @@ def test_pretrained__networks_are_held_against_their_own_control():
     ("claim", "changes", "holds"),
     [
         ("channels_of_a_layer_differ", {"noise": 0.6}, "no"),
+        ("channels_of_a_layer_differ_in_variance", {"noise": 0.6}, "no"),
+        ("emission_varies_more_over_images", {"variance": 0.9}, "no"),
         ("emission_varies_more_in_low_layers", {"low": 1.1}, "no"),
         ("both_vary_alike_in_deep_layers", {"deep": 2.0}, "no"),
         ("both_vary_alike_in_deep_layers", {"deep": 0.5}, "no"),
@@ -99,10 +114,9 @@ def test_pretrained__networks_are_held_against_their_own_control():
     ],
 )
 def test_claims__that_do_not_hold_are_reported_as_such(claim, changes, holds):
-    results = {"net/channel_gradients": result(**changes)}
+    results = both(result(**changes))
     assert getattr(claims, claim)(results).holds == holds
-    both = {"other/channel_gradients": result()} | results
-    assert getattr(claims, claim)(both).holds == "partly"
+    assert getattr(claims, claim)(both(result(), "other") | results).holds == "partly"
 
 
 def test_untrained__runs_are_no_measure_of_training():
@@ -130,12 +144,45 @@ def test_measured__tells_what_the_stage_found():
     np.testing.assert_allclose(net.values, end["net_cv_ratio"].isel(layer=[3, 4]).median("layer"))
 
 
+def test_emission__over_images_is_compared_in_low_and_deep_layers():
+    actual = computed()
+    end = actual.isel(step=-1, run=[0, 1])
+    rows = claims.emission_varies_more_over_images(both(actual)).measured
+    for row, (name, layers) in zip(
+        rows,
+        [("variance_ratio", slice(None)), ("variance_ratio", [1, 2]), ("variance_ratio", [3, 4]),
+         ("relative_variance_ratio", [1, 2]), ("relative_variance_ratio", [3, 4])],
+        strict=True,
+    ):  # fmt: skip
+        np.testing.assert_allclose(row.values, end[name].isel(layer=layers).median("layer"))
+
+
+def test_published__settings_of_the_networks_are_those_of_torchvision():
+    stated = yaml.safe_load(PARAMS.read_text())
+    assert stated["channel_gradients_published"] == {"objective": "p_logit", "mode": "train"}
+    for name, count in stated["published"]["parameters"].items():
+        with torch.device("meta"):
+            assert sum(value.numel() for value in getattr(torchvision.models, name)().parameters()) == count
+    publication = Publication(PARAMS)
+    assert verdict_of(publication.of_variant("channel_statistics/resnet18_cifar10", "")) == ANOTHER
+
+
+@pytest.mark.parametrize(("network", "verdict"), [("resnet50", SMALLER), ("resnet50_untrained", ANOTHER)])
+def test_published__size_repeats_on_fewer_images(tmp_path, network, verdict):
+    file = tmp_path / "params.yaml"
+    file.write_text(PARAMS.read_text().replace("\nsize: small", "\nsize: published"))
+    rows = Publication(file).of_variant(f"channel_statistics/{network}", "")
+    assert verdict_of(rows) == verdict
+    differing = {row.difference.setting.partition(": ")[2] for row in rows if row.verdict != REPEATED}
+    assert differing == {"probe"} | ({"weights"} if verdict == ANOTHER else set())
+
+
 def test_params__name_the_runs_of_both_sizes(tmp_path):
     small = read_studies(PARAMS)
     assert list(small) == ["channel_statistics/resnet18_cifar10"]
     (study,) = small.values()
     assert [run.name for run in runs_of(study)] == [
-        f"kaiming_normal-{optimizer}-{seed}" for optimizer in ("sgd", "still") for seed in (0, 1)
+        f"kaiming_normal-{optimizer}-{seed}" for optimizer in ("sgd", "still") for seed in (0, 1, 2)
     ]
     assert (training_of(study, "").steps, training_of(study, "").epochs) == (48, None)
 

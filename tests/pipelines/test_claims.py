@@ -5,9 +5,9 @@ import pytest
 import xarray as xr
 
 from pipelines import claims
-from pipelines.claims import Results, claims_of, last, middle, of, verdict
+from pipelines.claims import FOLDER, Results, claims_of, last, middle, of, verdict
 from trajlab.errors import BadSetting, MissingData
-from trajlab.reports.claims import Difference, read_claims
+from trajlab.reports.claims import ANOTHER, REPEATED, SMALLER, Difference, read_claims
 
 
 @pytest.fixture
@@ -62,6 +62,15 @@ def test_main__writes_the_verdicts(tmp_path, monkeypatch, capsys):
 
     assert json.loads((tmp_path / "claims" / "some.json").read_text())[0]["holds"] == "yes"
     assert capsys.readouterr().out == "   yes  It learns.  [another experiment]\n"
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*/claims*.json")), ids=lambda path: path.parent.name)
+def test_results__under_version_control_are_of_all_claims_of_today(path):
+    """A new or renamed claim needs the experiment's claims computed anew."""
+    measured = json.loads(path.read_text(encoding="utf-8"))
+    assert list(measured) == [function.__name__ for function in claims.claims_of(path.parent.name)]
+    for claim in measured.values():
+        assert claim["holds"] in ("yes", "partly", "no") and claim["verdict"] in (REPEATED, SMALLER, ANOTHER)
 
 
 def test_main__writes_verdicts_and_medians_that_dvc_can_compare(tmp_path, monkeypatch, capsys):

@@ -2,11 +2,14 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from pipelines import claims, differences
 from pipelines.claims import claims_of
 from pipelines.differences import Publication, verdict_of
+from pipelines.settings import training_of
+from pipelines.train import _build as build
 from trajlab.errors import BadSetting
 from trajlab.reports.claims import ANOTHER, REPEATED, SMALLER, UNSTATED, Difference
 
@@ -166,6 +169,34 @@ def test_experiments__state_what_each_claim_and_each_variant_differs_in(experime
 )
 def test_variants__are_what_they_are_called(experiment, study, variant, verdict):
     assert verdict_of(Publication(FOLDER / experiment / "params.yaml").of_variant(study, variant)) == verdict
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_networks__that_are_the_published_ones_have_the_published_number_of_parameters(experiment, tmp_path):
+    """Each network whose settings do not differ, at the largest size, and each number that is stated."""
+    settings = yaml.safe_load((FOLDER / experiment / "params.yaml").read_text())
+    size = next((size for size, changes in settings["sizes"].items() if size == "published" or not changes), None)
+    (tmp_path / "params.yaml").write_text(
+        yaml.safe_dump(settings | {"size": size or settings["size"]}, sort_keys=False)
+    )
+    publication = Publication(tmp_path / "params.yaml")
+    stated, counted = publication.stated.get("parameters", {}), set()
+    for study, section in publication.studies.items():
+        for variant in publication.variants(study):
+            rows = publication.of_variant(study, variant)
+            if any("model" in row.difference.setting and row.verdict == ANOTHER for row in rows):
+                continue
+            short = study.rpartition("/")[2]
+            keys = [key for key in stated if key in (variant, short)] if isinstance(stated, dict) else [None]
+            if isinstance(stated, dict) and not keys:
+                keys = [key for key in stated if short.startswith(f"{key}_")]
+            with torch.device("meta"):
+                network = build(**training_of(section, variant).model)
+            for key in keys[-1:]:
+                count = sum(parameter.numel() for parameter in network.parameters())
+                assert count == (stated if key is None else stated[key]), (study, variant)
+                counted.add(key)
+    assert counted == (set(stated) if isinstance(stated, dict) else {None})
 
 
 def test_main__prints_what_differs(capsys):

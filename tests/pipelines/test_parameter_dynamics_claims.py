@@ -116,6 +116,12 @@ def results():
         "resnet18_stem3_cifar10/drift": drift(0.98),
         "vgg19_cifar10/drift": drift(0.95),
         "vgg19_cifar10/evaluation": once(),
+        "vgg19_cifar10/correlation": correlation(),
+        "small_vgg_cifar10/drift": drift(0.95),
+        "small_vgg_cifar10/evaluation": once(),
+        "small_vgg_cifar10/comparison": comparison(),
+        "small_vgg_cifar10/correlation": correlation(),
+        "between/lenet-resnet18": comparison(adam=0.6, sgd=0.6),
     }
 
 
@@ -142,6 +148,11 @@ def test_all__hold_where_they_should(results):
         ("features_of_adam_correlate_within_a_network", "lenet_mnist/correlation", correlation(adam=0.05), "no"),
         ("features_of_adam_correlate_in_resnet", "resnet18_cifar10/comparison", comparison(adam=0.25), "no"),
         ("features_of_adam_correlate_within_resnet", "resnet18_cifar10/correlation", correlation(sgd=0.4), "partly"),
+        ("features_of_adam_correlate_in_vgg", "small_vgg_cifar10/comparison", comparison(adam=0.25), "no"),
+        ("features_of_adam_correlate_within_vgg", "vgg19_cifar10/correlation", correlation(sgd=0.4), "partly"),
+        ("features_correlate_across_architectures", "between/lenet-vgg19", comparison(0.4, 0.4), "partly"),
+        ("features_correlate_across_architectures", "between/lenet-resnet18", comparison(0.2, 0.2), "no"),
+        ("features_correlate_across_architectures", "between/lenet-resnet18", comparison(0.6, 0.6, 0.7), "partly"),
         ("logits_of_adam_correlate", "logits_resnet18_cifar10/correlation", correlation(adam=0.05), "no"),
         ("distortion_changes_nothing", "lenet_mnist/drift_from_parent", from_parent(shifted=0.3), "partly"),
         ("distortion_changes_nothing", "lenet_mnist/evaluation", evaluation(shifted=0.8), "partly"),
@@ -223,13 +234,36 @@ def test_claims__are_made_of_what_the_stages_give(tmp_path):
     np.testing.assert_allclose(distance[distance["variant"] == "negated"], 2, rtol=1e-6)
     assert (distance[distance["variant"] == "control"] == 0).all()
     assert (distance[distance["variant"] == "shifted"] < 1e-4).all()
-    studies = ("lenet_digits", "resnet18_digits", "resnet18_stem3_digits", "logits_resnet18_digits", "vgg19_digits")
-    results = Results({f"{study}/{stage}": one for study in studies for stage, one in actual.items()})
+    networks = ("lenet", "resnet18", "resnet18_stem3", "logits_resnet18", "vgg19", "small_vgg")
+    results = Results({f"{name}_digits/{stage}": one for name in networks for stage, one in actual.items()})
+    results["between/lenet-resnet18"] = actual["comparison"]
 
     for claim in claims_of("parameter_dynamics"):
         # Negative running variances make outputs NaN until training has averaged them away.
         rows = [row for row in claim(results).measured if "buffers" not in row.what]
         assert rows and all(np.isfinite(row.values).all() for row in rows), claim.__name__
+
+
+def test_features__across_architectures_are_those_of_the_pairs(results):
+    claim = claims.features_correlate_across_architectures(results)
+    values = {row.what.partition(", ")[2]: list(row.values) for row in claim.measured}
+    assert values == {
+        "lenet-resnet18, after 9 updates, matched": [0.6],
+        "lenet-resnet18, after 9 updates, matched greedily": [0.6],
+        "lenet-resnet18, after 9 updates, 95 % quantile by chance": [0.5],
+        "lenet-resnet18, after 9 updates, matched, before training": [0.3],
+    }
+    with pytest.raises(MissingData, match="between"):
+        claims.features_correlate_across_architectures({})
+
+
+def test_params__record_all_networks_on_cifar10_at_one_step():
+    """Only then can features be compared across architectures."""
+    studies = read_studies(PARAMS)
+    at = {name: training_of(studies[f"parameter_dynamics/{name}_cifar10"], "plain")
+          for name in ("lenet", "resnet18", "small_vgg", "vgg19")}  # fmt: skip
+    assert all(4 in (training.weights_at or [training.weights_every]) for training in at.values())
+    assert len({(training.probe, str(training.dataset)) for training in at.values()}) == 1
 
 
 def test_structural_share__is_that_of_the_taps_on_padding():

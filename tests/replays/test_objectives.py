@@ -29,6 +29,20 @@ def test_logits__are_those_of_the_label_and_of_the_prediction():
     assert value("p_logit", LOGITS, labels) == pytest.approx((2 * probability[0, 1] + probability[1, 0]).item())
 
 
+@pytest.mark.parametrize("single", [False, True])
+def test_p_logit__holds_the_probability_constant(single):
+    """The published signal is one-hot times softmax: the gradient is p at the label, and 0 elsewhere."""
+    logits = (LOGITS[:, :1] if single else LOGITS).clone().requires_grad_()
+    value_of(Objective("p_logit"), lambda name: logits, torch.tensor([1, 0]), 0, Coding(negative=0)).backward()
+    if single:
+        p = torch.sigmoid(torch.tensor([1.0, -1.0]) * logits[:, 0].detach())
+        torch.testing.assert_close(logits.grad[:, 0], p * torch.tensor([1.0, -1.0]), check_dtype=False)
+    else:
+        expected = torch.zeros_like(logits)
+        expected[[0, 1], [1, 0]] = logits.detach().softmax(1)[[0, 1], [1, 0]]
+        torch.testing.assert_close(logits.grad, expected)
+
+
 def test_labels_of_no_class_count_nothing():
     assert value("logit", LOGITS, torch.tensor([-100, 2])) == 3
     assert value("loss", LOGITS, torch.tensor([-1, 5])) == 0

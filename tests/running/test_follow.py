@@ -129,3 +129,23 @@ def test_alerts_end_with_an_error_at_the_snapshot_at_which_a_rule_fires(tmp_path
     with pytest.raises(AlertFired, match="ExplodingTensor fired"):
         app(arguments, standalone_mode=False)
     assert "ExplodingTensor  w  from step 5" in capsys.readouterr().out
+
+
+def test_alerts_say_what_leaves_its_past_while_a_run_grows(tmp_path, checkpoints, monkeypatch, capsys):
+    random = np.random.default_rng(0)
+    values = np.exp(0.02 * random.standard_normal((90, 1, 1)) + (np.arange(90) >= 70)[:, None, None])
+    values = (values * np.ones((1, 2, 3))).astype(np.float32)
+    folder = checkpoints({"w": values[:60]}, folder=tmp_path / "run")
+    more = iter([range(60, 80), range(80, 90)])
+
+    def sleep(seconds):
+        steps = next(more, None)
+        if steps is None:
+            raise Over
+        checkpoints({"w": values[list(steps)]}, steps=steps, folder=folder)
+
+    monkeypatch.setattr(follow, "__kwdefaults__", {"sleep": sleep})
+    with pytest.raises(Over):
+        app(["alerts", str(folder), "--follow"], standalone_mode=False)
+    text = capsys.readouterr().out
+    assert text.count("the weight norm of `w` rose 2.7-fold from step 70 (CUSUM, noticed at step 7") == 1

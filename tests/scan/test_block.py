@@ -34,6 +34,19 @@ def test_reduce__each_kernel_takes_each_tile_once(monkeypatch, size, tiles):
         assert total == (tiles, shared)
 
 
+def test_reduce__kernels_that_divide_spans_themselves_take_several_tiles_at_once(monkeypatch):
+    class InSpans(Summing):
+        takes_spans = True
+
+    monkeypatch.setattr(sizes, "TILE_ENTRIES", 4)
+    rows = np.arange(60.0).reshape(3, 20)
+    for entries, spans in ((1, [(0, 4), (4, 8), (8, 12), (12, 16), (16, 20)]), (50, [(0, 8), (8, 16), (16, 20)])):
+        monkeypatch.setattr(sizes, "WINDOW_ENTRIES", entries)
+        (_, tiled), (_, in_spans) = reduce([Summing(), InSpans()], Block(Track(list(rows))))
+        assert tiled[0] == [(0, 4), (4, 8), (8, 12), (12, 16), (16, 20)]
+        assert in_spans[0] == spans
+
+
 def test_reduce__tracks_beside_are_read_tile_by_tile_unless_they_are_gathered(monkeypatch):
     monkeypatch.setattr(sizes, "TILE_ENTRIES", 2)
     rows, weights = [np.ones(3)], [np.ones(3)]

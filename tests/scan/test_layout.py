@@ -1,3 +1,5 @@
+from collections import Counter
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -6,6 +8,7 @@ from trajlab import sizes
 from trajlab.scan.graph import Graph
 from trajlab.scan.kernels.drift_sums import Pairs
 from trajlab.scan.layout import Layout
+from trajlab.scan.scan import scan
 from trajlab.scan.source import Source
 
 
@@ -51,21 +54,49 @@ def test_layout__tensors_that_are_made_together_share_the_tasks_of_their_steps()
     assert len(layout.passes()) == 3
 
 
-def test_layout__totals_are_merged_block_by_block_in_order():
-    class Steps(Pairs):
-        folds = True
+class Steps(Pairs):
+    """Lists the steps of all blocks in its total."""
 
-        def merge(self, earlier, later):
-            return earlier + later
+    summary = ("first", "last", "count")
 
-        def finish(self, block, state):
-            return np.zeros((block.steps, len(self.columns))), block.step.tolist()
+    def add(self, block, lo, hi, state):
+        pass
 
-    sizes_before, sizes.SHORT_BLOCK_STEPS = sizes.SHORT_BLOCK_STEPS, 2
-    try:
-        graph, layout = layout_of(tensor(5, 3), tensor(4, 3), kernel=Steps())
-    finally:
-        sizes.SHORT_BLOCK_STEPS = sizes_before
-    totals = layout.totals(layout.passes())
-    result = graph.array("all", (2,), lambda parts: np.array([str(part[0]) for part in parts], object), totals)
-    assert result.compute(scheduler="sync").tolist() == ["[0, 1, 2, 3, 4]", "[0, 1, 2, 3]"]
+    def merge(self, earlier, later):
+        return earlier + later
+
+    def finish(self, block, state):
+        return np.zeros((block.steps, len(self.columns))), block.step.tolist()
+
+    def summarize(self, total, shape, indices):
+        assert total == sorted(total)
+        return np.array([total[0], total[-1], len(total)])
+
+
+class Folding(Steps):
+    def folds(self, size):
+        return size > 2
+
+
+def arrays_of(lives):
+    return {name: xr.DataArray(rows, {"step": np.arange(len(rows))}, ("step", "in")) for name, rows in lives.items()}
+
+
+@pytest.mark.parametrize("kernel", [Steps(), Folding()])
+def test_layout__totals_are_merged_in_the_order_of_the_steps(monkeypatch, kernel):
+    monkeypatch.setattr(sizes, "SHORT_BLOCK_STEPS", 2)
+    _, summary = scan(kernel, arrays_of({"a": tensor(5, 3), "b": tensor(4, 3), "c": tensor(3, 2)}))
+    assert summary.compute(scheduler="sync").values.tolist() == [[0, 4, 5], [0, 3, 4], [0, 2, 3]]
+
+
+@pytest.mark.parametrize(("kernel", "readers"), [(Steps(), 2), (Folding(), 1)])
+def test_layout__a_block_of_a_large_tensor_is_needed_by_one_task_alone(monkeypatch, kernel, readers):
+    """So that it is let go as soon as it is merged, and dask follows one tensor after the other."""
+    monkeypatch.setattr(sizes, "SHORT_BLOCK_STEPS", 1)
+    monkeypatch.setattr(sizes, "GROUP_BLOCKS", 1)
+    table, summary = scan(kernel, arrays_of({"a": tensor(4, 3), "b": tensor(3, 3)}))
+    tasks = dict(table.__dask_graph__()) | dict(summary.__dask_graph__())
+    needed = Counter(key for task in tasks.values() for key in task.dependencies)
+    blocks = [key for key in tasks if "-blocks" in key[0]]
+    assert len(blocks) == 7
+    assert {needed[key] for key in blocks} == {readers}

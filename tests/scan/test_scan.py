@@ -1,9 +1,13 @@
+import tracemalloc
+
 import dask
+import ml_dtypes
 import numpy as np
 import pytest
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import save_file
 
 import trajlab
 from trajlab import sizes
@@ -110,3 +114,43 @@ def test_scan__gradients_that_do_not_fit_their_weights_are_refused():
     sampled = tensor(np.zeros((2, 2))).rename(out="sample").assign_coords(index=("sample", [0, 3]))
     with pytest.raises(BadSetting, match="position 3"):
         scan(Transitions((0.1,)), sampled, weight=weight)
+
+
+@pytest.mark.parametrize("dtype", [ml_dtypes.bfloat16, np.float16, np.float32, np.float64])
+def test_scan__numbers_do_not_depend_on_where_rows_lie_or_how_many_tiles_are_read_at_once(
+    tmp_path, monkeypatch, rng, dtype
+):
+    rows = rng.standard_normal((4, 129, 260))
+    rows[2] = rows[1]
+    rows[:, 0, :9], rows[1, 70, 3:6] = 0.0, (np.nan, np.inf, -np.inf)
+    rows[3, 0, :5], rows[3, 128, 259] = -0.0, 1e-42
+    rows = rows.astype(dtype)
+    for step, row in enumerate(rows):
+        save_file({"w": row, "empty": row[:0]}, tmp_path / f"model-{step}.safetensors")
+    run = trajlab.open(tmp_path)
+    for kernel in (*KERNELS, Transitions((0.1,), (0.5,))):
+        expected = computed(kernel, tensor(run.weights["w"].values), reference=0)
+        for window in (1, 1 << 18, 1 << 30):
+            monkeypatch.setattr(sizes, "WINDOW_ENTRIES", window)
+            for actual, right in zip(computed(kernel, run.weights["w"], reference=0), expected, strict=True):
+                np.testing.assert_array_equal(actual, right)
+        assert len(computed(kernel, run.weights["empty"], reference=0)[0]) == 4
+
+
+@pytest.mark.parametrize("kernel", [Pairs(), Moments(), Distribution((0.1, 0.5), 8)])
+@pytest.mark.parametrize("center", [0.0, 1.0])
+def test_scan__keeps_less_than_a_byte_for_each_entry_of_a_long_tensor(tmp_path, monkeypatch, rng, kernel, center):
+    """Widened, one row would be four bytes an entry; around 1 its bins are split, so that it is read once more."""
+    monkeypatch.setattr(sizes, "ROW_PIECE_ENTRIES", 1 << 16)
+    size = 1 << 22
+    first = (center + 1e-2 * rng.standard_normal(size, np.float32)).astype(ml_dtypes.bfloat16)
+    for step in range(3):
+        save_file({"w": np.roll(first, step).reshape(2048, -1)}, tmp_path / f"model-{step}.safetensors")
+    weight = trajlab.open(tmp_path).weights["w"]
+    scanned = scan(kernel, weight, reference=0)
+    dask.compute(*scanned, scheduler="sync")
+    tracemalloc.start()
+    dask.compute(*scanned, scheduler="sync")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < size

@@ -8,15 +8,17 @@ from torch import nn
 from torch.nn import functional as F
 
 import trajlab
+from pipelines.zoo import resnet18
 from trajlab.errors import BadSetting, MissingData
 from trajlab.figures import figure, panels
-from trajlab.replays.observers.channel_statistics import chance_variation
+from trajlab.replays.observers.channel_statistics import chance_variation, chance_variation_of_variance
 from trajlab.replays.stateless import Network
 from trajlab.reports.findings import findings, headlines
 from trajlab.running.fuse import fuse_scans
+from trajlab.scan.kernels.local_gradients import OF_INPUTS, OF_OUTPUTS
 from trajlab.stages.channel_gradients import channel_gradients
 
-QUANTITIES = {"em_sum": "unit", "em_l2": "unit", "ab_out": "unit", "ab_sum": "input_unit", "ab_net": "input_unit"}
+QUANTITIES = dict.fromkeys(OF_OUTPUTS, "unit") | dict.fromkeys(OF_INPUTS, "input_unit")
 LAYERS = ["stem", "wide", "deep", "short"]
 
 
@@ -93,7 +95,7 @@ def by_loop(net, state, probe, objective):
     value = {
         "loss": lambda: F.cross_entropy(logits, targets, reduction="sum"),
         "logit": lambda: own.sum(),
-        "p_logit": lambda: (own * logits.softmax(1).gather(1, targets[:, None])[:, 0]).sum(),
+        "p_logit": lambda: (own * logits.softmax(1).gather(1, targets[:, None])[:, 0].detach()).sum(),
     }[objective]()
     value.backward()
     actual = {}
@@ -108,10 +110,12 @@ def by_loop(net, state, probe, objective):
             local.append(torch.autograd.grad(output, maps, alone, retain_graph=True)[0].flatten(2))
         local = torch.stack(local, 1)
         (whole,) = torch.autograd.grad(output, maps, gradient)
+        sent = local.norm(dim=3)
         actual[name] = {
-            "em_sum": local.abs().sum((2, 3)), "em_l2": local.square().sum((2, 3)).sqrt(),
-            "ab_out": gradient.flatten(2).abs().sum(2), "ab_sum": local.abs().sum((1, 3)),
-            "ab_net": whole.flatten(2).abs().sum(2),
+            "em_sum": sent.sum(2), "em_l2": sent.square().sum(2).sqrt(), "ab_out": gradient.flatten(2).norm(dim=2),
+            "em_sum_l1": local.abs().sum((2, 3)), "ab_out_l1": gradient.flatten(2).abs().sum(2),
+            "ab_sum": sent.sum(1), "ab_l2": sent.square().sum(1).sqrt(), "ab_net": whole.flatten(2).norm(dim=2),
+            "ab_sum_l1": local.abs().sum((1, 3)), "ab_net_l1": whole.flatten(2).abs().sum(2),
             "norm": module.weight.detach().flatten(1).norm(dim=1),
         }  # fmt: skip
         actual[name] = {key: value.detach().numpy() for key, value in actual[name].items()}
@@ -156,8 +160,130 @@ def test_channel_gradients__agree_with_a_loop_over_channels(run, probe, objectiv
             np.testing.assert_allclose(here.out_correlation, np.corrcoef(sent, arrived)[0, 1], atol=1e-3)
             np.testing.assert_allclose(here.cv_ratio, here.em_sum_channel_cv / here.ab_sum_channel_cv)
             np.testing.assert_allclose(here.net_cv_ratio, here.em_sum_channel_cv / here.ab_net_channel_cv)
+            for name in ("em_sum", "ab_sum"):
+                each = expected[layer][name]
+                variance = each.var(0)
+                cv = variance.std() / variance.mean()
+                np.testing.assert_allclose(here[f"{name}_variance_channel_cv"], cv, rtol=1e-2)
+                bound = chance_variation_of_variance(each)
+                np.testing.assert_allclose(here[f"{name}_variance_channel_noise"], bound, rtol=1e-2)
+            over_samples = [expected[layer][name] for name in ("em_sum", "ab_sum")]
+            variances = [each.var(0) for each in over_samples]
+            np.testing.assert_allclose(here.variance_ratio, variances[0].mean() / variances[1].mean(), rtol=1e-3)
+            relative = [(each.var(0) / each.mean(0) ** 2).mean() for each in over_samples]
+            np.testing.assert_allclose(here.relative_variance_ratio, relative[0] / relative[1], rtol=1e-3)
     assert (result.nonfinite == 0).all()
     np.testing.assert_allclose(result.median_cv_ratio, result.cv_ratio.median("layer"))
+    np.testing.assert_allclose(result.median_variance_ratio, result.variance_ratio.median("layer"))
+
+
+def batches_of_one(net, state, probe):
+    """Return the gradients at the outputs of all layers with the published signal and batch normalization.
+
+    One sample at a time through the network in training mode, backward from one-hot times softmax.
+    """
+    net = net.double().train()
+    came_out, gradients = {}, {name: [] for name in LAYERS}
+
+    def hook(name):
+        def hear(module, inputs, output):
+            output.retain_grad()
+            came_out[name] = output
+
+        return hear
+
+    for name in LAYERS:
+        getattr(net, name).register_forward_hook(hook(name))
+    for image, label in zip(*probe, strict=True):
+        net.load_state_dict(state)
+        logits = net(image[None].double())
+        signal = torch.zeros_like(logits)
+        signal[0, label] = logits.softmax(1)[0, label]
+        logits.backward(gradient=signal.detach())
+        for name in LAYERS:
+            gradients[name].append(came_out[name].grad[0])
+    return {name: torch.stack(rows) for name, rows in gradients.items()}
+
+
+def test_channel_gradients__as_published_are_of_batches_of_one_and_of_a_constant_probability(run, probe):
+    settings = {"objective": "p_logit", "per_sample": True}
+    result = given(run, probe, mode="train", **settings).compute()
+    assert result.attrs["mode"] == "train" and result.attrs["objective"] == "p_logit"
+    net = Net()
+    for step in (0, 7):
+        for layer, gradient in batches_of_one(net, run.at(step), probe).items():
+            here, module = result.sel(step=step, layer=layer), getattr(net, layer)
+            size = probe[0].shape[2:] if layer == "stem" else None
+            np.testing.assert_allclose(
+                here.ab_out_sample[:, : gradient.shape[1]], gradient.flatten(2).norm(dim=2), rtol=1e-3, atol=1e-7
+            )
+            if size is None:
+                continue
+            for channel in range(gradient.shape[1]):
+                alone = torch.zeros_like(gradient)
+                alone[:, channel] = gradient[:, channel]
+                shape = (len(gradient), 3, *size)
+                sent = torch.nn.grad.conv2d_input(shape, module.weight.detach(), alone, padding=1).flatten(2)
+                close = {"rtol": 1e-3, "atol": 1e-7}
+                np.testing.assert_allclose(here.em_l2_sample[:, channel], sent.flatten(1).norm(dim=1), **close)
+                np.testing.assert_allclose(here.em_sum_sample[:, channel], sent.norm(dim=2).sum(1), **close)
+    assert abs(given(run, probe, **settings).compute().ab_out - result.ab_out).max() > 1e-3
+
+
+@pytest.mark.parametrize("mode", ["eval", "train"])
+def test_channel_gradients__histograms_count_the_elements_of_each_channel(run, probe, mode):
+    result = given(run, probe, histogram=True, mode=mode, objective="p_logit").compute()
+    counts = result.gradient_histogram
+    low, high = result.bin_low.values, result.bin_high.values
+    np.testing.assert_array_equal(low[1:], high[:-1])
+    assert (
+        low[0] == -np.inf
+        and high[-1] == np.inf
+        and (low[len(low) // 2], high[len(low) // 2]) == (-(2.0**-32), 2.0**-32)
+    )
+    assert np.isnan(counts.sel(layer="stem")[:, 8:]).all()
+    if mode == "train":
+        for layer, gradient in batches_of_one(Net(), run.at(3), probe).items():
+            by_unit = gradient.transpose(0, 1).flatten(1).numpy()
+            here = counts.sel(step=3, layer=layer)[: len(by_unit)].values
+            assert (here.sum(1) == by_unit.shape[1]).all()
+            expected = [np.histogram(row, [*low, np.inf])[0] for row in by_unit]
+            assert abs(here - expected).sum() <= 0.005 * by_unit.size  # elements at an edge, as these are float32
+
+
+def test_channel_gradients__histograms_leave_out_what_is_not_finite(run, probe):
+    inputs = probe[0].clone()
+    inputs[2] = torch.inf
+    result = given(run, (inputs, probe[1]), objective="logit", histogram=True).compute()
+    whole = given(run, probe, objective="logit", histogram=True).compute()
+    here, all_of_it = (each.gradient_histogram.sel(layer="stem").sum() for each in (result, whole))
+    assert here == all_of_it * 8 / 9
+
+
+def test_channel_gradients__every_convolution_counts_also_those_of_shortcuts():
+    net = resnet18(stem="cifar", num_classes=3)
+    run = trajlab.from_arrays(
+        {name: value.detach().numpy()[None] for name, value in net.named_parameters()},
+        buffers={name: value.numpy()[None] for name, value in net.named_buffers()},
+    )
+    result = given(
+        run,
+        (torch.randn(2, 3, 16, 16), torch.tensor([0, 2])),
+        model=lambda: resnet18(stem="cifar", num_classes=3),
+        mode="train",
+    )
+    names = result.layer.values.tolist()
+    assert len(names) == 20 and [name for name in names if "downsample" in name] == [
+        f"layer{stage}.0.downsample.0" for stage in (2, 3, 4)
+    ]
+
+
+def test_channel_gradients__the_training_mode_needs_normalization_of_several_values(run, probe):
+    plain = lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(80, 5))  # noqa: E731
+    with pytest.raises(BadSetting, match="Sequential in training mode: it has no batch normalization"):
+        given(run_of(plain()), probe, model=plain, mode="train")
+    with pytest.raises(BadSetting, match="mode='training': choose eval or train"):
+        given(run, probe, mode="training")
 
 
 def linear_net():
@@ -179,7 +305,11 @@ def test_channel_gradients__of_a_linear_layer_are_products_with_its_weights():
     np.testing.assert_allclose(result.em_sum, abs(local).sum(1), rtol=1e-6)
     np.testing.assert_allclose(result.em_l2, np.sqrt((local**2).sum(1)), rtol=1e-6)
     np.testing.assert_allclose(result.ab_sum, abs(local).sum(0), rtol=1e-6)
+    np.testing.assert_allclose(result.ab_l2, np.sqrt((local**2).sum(0)), rtol=1e-6)
     np.testing.assert_allclose(result.ab_net, abs(local.sum(0)), rtol=1e-6)
+    for name in ("em_sum", "ab_out", "ab_sum", "ab_net"):
+        np.testing.assert_allclose(result[f"{name}_l1"], result[name], rtol=1e-6)  # at a single position
+    assert np.isnan(result.variance_ratio) and np.isnan(result.relative_variance_ratio)
     assert (result.em_sum_variance == 0).all() and (result.em_sum_quantile == result.em_sum).all()
 
 
@@ -189,7 +319,7 @@ def test_channel_gradients__without_a_skip_net_absorption_is_the_gradient_of_the
     net.load_state_dict(run.at(0))
     inputs = probe[0].clone().requires_grad_()
     F.cross_entropy(net(inputs), probe[1], reduction="sum").backward()
-    expected = inputs.grad.abs().sum((2, 3))
+    expected = inputs.grad.flatten(2).norm(dim=2)
     np.testing.assert_allclose(result.ab_net_sample[:, :3], expected, rtol=1e-4, atol=1e-6)
 
 
@@ -299,8 +429,9 @@ def test_channel_gradients__of_a_transformer_on_words_take_positions_for_a_map()
     gradient, weight = held["out"].grad, net.block.linear1.weight.detach()
     local = gradient[..., :, None] * weight
     here = result.isel(step=0).sel(layer="block.linear1")
-    np.testing.assert_allclose(here.em_sum_sample, local.abs().sum((1, 3)), rtol=1e-3, atol=1e-6)
-    np.testing.assert_allclose(here.ab_net_sample[:, :8], local.sum(2).abs().sum(1), rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(here.em_sum_l1_sample, local.abs().sum((1, 3)), rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(here.em_sum_sample, local.norm(dim=1).sum(2), rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(here.ab_net_sample[:, :8], local.sum(2).norm(dim=1), rtol=1e-3, atol=1e-6)
 
 
 def test_channel_gradients__of_no_convolutions_say_what_to_name():
@@ -403,7 +534,7 @@ def test_channel_gradients__of_a_single_output_are_those_of_its_logit(objective,
     z = net[1](hidden)[:, 0]
     own = torch.where(positive, z, -z)
     loss = nn.functional.binary_cross_entropy_with_logits(z, positive.float(), reduction="sum")
-    values = {"logit": own.sum(), "p_logit": (torch.sigmoid(own) * own).sum()}
+    values = {"logit": own.sum(), "p_logit": (torch.sigmoid(own).detach() * own).sum()}
     values.get(objective, loss).backward()
     np.testing.assert_allclose(result.ab_out_sample[0, 0], abs(hidden.grad), rtol=1e-5)
     assert (hidden.grad != 0).any()

@@ -11,8 +11,9 @@ import xarray as xr
 
 import trajlab
 import trajlab.stages
+from tests.replays.observers import test_channel_statistics
 from tests.scan.kernels import test_gram, test_subspaces
-from tests.stages import test_distribution, test_sign_flips
+from tests.stages import test_distribution, test_projection, test_sign_flips
 from trajlab.replays.observers.channel_statistics import chance_variation
 from trajlab.scan.kernels.gram import centered, gram, principal, walk
 from trajlab.scan.kernels.power_law import FACTS, facts
@@ -200,12 +201,18 @@ SIMULATED = {
     r"mp_(threshold|lower|upper)": [test_mp_threshold__is_exceeded_by_one_matrix_of_noise_in_a_hundred],
     rf"({'|'.join(NULLS)})_null": [test_spectrum_nulls__are_those_of_matrices_of_noise],
     r"(row|column)_overlap_null": [test_subspaces.test_overlap_null__is_the_mean_of_random_subspaces],
+    r".*_variance_channel_noise": [
+        test_channel_statistics.test_variance_alike__identical_channels_are_beyond_it_in_one_case_of_20
+    ],
     r".*_channel_noise": [test_channel_noise__is_the_variation_of_channels_with_ties],
     r"knn_chance": [test_knn_chance__is_not_exceeded_by_features_without_information],
     r"flip_rate_coin": [test_flip_rate_coin__is_that_of_fair_signs],
     r"flip_rate_ar1": [
         test_sign_flips.test_sign_flips__the_null_is_exact_for_one_correlation_whatever_the_scales,
         test_sign_flips.test_sign_flips__the_null_of_discrete_gradients,
+    ],
+    r"direction_consistency_null": [
+        test_projection.test_projection__direction_consistency_null_is_the_spread_of_random_updates
     ],
     r"explained_variance_ratio_walk": [
         test_walk__is_that_of_few_steps,

@@ -178,6 +178,16 @@ def test_sign_flips__weights_alone_and_nothing(example):
         sign_flips()
 
 
+def test_sign_flips__tensors_without_gradients_have_labels_and_all_the_order_of_the_network(example):
+    result = trajlab.run("sign_flips", example)
+    weights = trajlab.run("drift", example)
+    assert result.parameter.values.tolist() == list(example.weights) == weights.parameter.values.tolist()
+    assert "frozen.weight" not in example.gradients
+    for label in ("kind", "module", "numel"):
+        xr.testing.assert_equal(result[label].variable, weights[label].variable)
+        assert result[label].dtype == weights[label].dtype
+
+
 def test_sign_flips__tensors_recorded_at_different_steps_keep_their_own_strides():
     """A gradient of every step flips each time, and one of every fifth step flips each time: every 5 steps."""
     steps = np.arange(21)

@@ -19,6 +19,7 @@ class Arrays:
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(1, "trajlab-arrays")
         self._coming: dict[Hashable, Future] = {}
+        self._wanted: tuple[Hashable, xr.DataArray] | None = None
 
     def load(self, key: Hashable, array: xr.DataArray) -> xr.DataArray:
         """Return an array in memory.
@@ -46,10 +47,20 @@ class Arrays:
                 self._loaded.move_to_end(key)
             return self._loaded.get(key)
 
-    def fetch(self, key: Hashable, array: xr.DataArray) -> None:
-        """Load an array in the background, unless it would fill more than half of the cache."""
-        if array.nbytes > CACHE_BYTES // 2 or key in self._coming:
+    def want(self, key: Hashable, array: xr.DataArray) -> None:
+        """Have an array loaded in the background by the next `fetch`, unless it would fill more than half of the cache.
+
+        Of several arrays it is the last one.
+        """
+        if array.nbytes <= CACHE_BYTES // 2 and key not in self._coming:
+            self._wanted = key, array
+
+    def fetch(self) -> None:
+        """Load what is wanted in the background, now that a click is answered and the processor is free."""
+        if self._wanted is None:
             return
+        key, array = self._wanted
+        self._wanted = None
         for other, waiting in list(self._coming.items()):  # nobody waits for what was looked at before
             if waiting.cancel() or waiting.done():
                 self._coming.pop(other, None)
@@ -60,3 +71,7 @@ class Arrays:
         for waiting in list(self._coming.values()):
             if not waiting.cancelled():
                 waiting.exception()
+
+    def stop(self) -> None:
+        """Load nothing more in the background, and wait for what is being loaded."""
+        self._pool.shutdown(cancel_futures=True)

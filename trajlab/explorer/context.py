@@ -69,7 +69,7 @@ class Context:
     @property
     def axis(self) -> StepAxis:
         """Axis of the steps of all runs."""
-        key = self.collection.readings, len(self.collection.results)
+        key = self.collection.runs.readings, len(self.collection.results)
         if self._axis is None or self._axis[0] != key:
             self._axis = key, self._steps()
         return self._axis[1]
@@ -170,7 +170,7 @@ class Context:
             loaded = self.arrays.peek(of_all)
             if loaded is not None:
                 return of_run(loaded, run)
-            self.arrays.fetch(of_all, array.isel(positions))  # the other runs may be looked at next
+            self.arrays.want(of_all, array.isel(positions))  # the other runs may be looked at next
         whole = of_run(array, run)
         if whole is None:
             return None

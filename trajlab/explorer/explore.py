@@ -1,17 +1,14 @@
-"""The page from Python and notebooks, and from the command line."""
+"""The page from Python and notebooks."""
 
 import sys
-import threading
-import webbrowser
 from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from trajlab.errors import BadSetting, MissingData
+from trajlab.errors import MissingData
 from trajlab.explorer.result_collection import ResultCollection
 from trajlab.explorer.source import Shown, source_of
-from trajlab.running.follow import follow as follow_path
 from trajlab.runs.disk.paths import as_path
 from trajlab.stages import stage
 
@@ -106,75 +103,6 @@ def collection_of(
         settings={name: value for name, value in settings.items() if value is not None},
         follow=follow,
     )
-
-
-def serve(paths: Sequence[Path], *, host: str, port: int, browser: bool, theme: str = "light", **options: Any) -> None:
-    """Serve the page until interrupted. Its address, with the token, is the first line on stdout.
-
-    Parameters
-    ----------
-    paths
-        What is shown.
-    host, port
-        Address to listen on; port 0 takes a free one.
-    browser
-        Whether to open the page in the browser.
-    theme
-        Colors until a visitor chooses others.
-    options
-        Further arguments of `collection_of`.
-
-    Raises
-    ------
-    MissingData
-        A path holds neither runs nor results, or Panel is not installed.
-    BadSetting
-        The port is not from 0 to 65,535.
-    TrajlabError
-        The address cannot be bound.
-    """
-    if not 0 <= port <= 65_535:
-        raise BadSetting(f"cannot listen on port {port}: choose 0 to 65535")
-    require_panel()
-    if options.get("follow"):
-        _await(paths, **{name: options[name] for name in READING if name in options})
-    collection = collection_of(list(paths), **options)
-
-    from trajlab.explorer.arrays import Arrays
-    from trajlab.explorer.page import served_page
-    from trajlab.explorer.server import LOCAL, PageServer
-
-    arrays = Arrays()
-    server = PageServer(lambda: served_page(collection, arrays), title=collection.source.title, host=host, port=port)
-    if host not in LOCAL:
-        print(
-            f"trajlab: warning: {host} can be reached from other machines; whoever has the address with its token sees "
-            "these runs, and it travels unencrypted",
-            file=sys.stderr,
-        )
-
-    def ready(address: str) -> None:
-        print(address, flush=True)
-        if collection.source.runs:
-            print(f"results are kept in {collection.folder}; ctrl-C stops", file=sys.stderr, flush=True)
-        if browser:
-            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
-        collection.start()
-
-    try:
-        server.run(ready)
-    finally:
-        collection.stop()
-
-
-def _await(paths: Sequence[Path], **reading: Any) -> None:
-    """Wait until there is something to show at each path, as a run that has just begun has no snapshot."""
-    for path in paths:
-        follow_path(path, lambda path=path: bool(source_of(path, **reading)))  # type: ignore[misc]
-
-
-READING = ("step_pattern", "series", "key", "parameters", "trust")
-"""Options of `trajlab.open`."""
 
 
 def require_panel() -> None:

@@ -1,19 +1,15 @@
 """The page: controls on the left, views on the right, and their state in its address."""
 
 import logging
-from collections.abc import Callable
 from html import escape
+from importlib import import_module
 from io import StringIO
 from typing import Any
 from urllib.parse import parse_qs, urlencode
 
 import panel as pn
-import panel.models.tabulator  # noqa: F401  the scripts of tables are in every page, whatever view it begins with
 from bokeh.core.validation import silence
 from bokeh.core.validation.warnings import EMPTY_LAYOUT
-from bokeh.events import DocumentReady
-from bokeh.models import CustomJS
-from panel.io.resources import LOCAL_DIST
 
 from trajlab.errors import TrajlabError
 from trajlab.explorer.arrays import Arrays
@@ -35,55 +31,23 @@ from trajlab.explorer.selection import (
     from_query,
     to_query,
 )
-from trajlab.explorer.style import ground_of, style_of, widget_style
-from trajlab.explorer.views.before import Before
-from trajlab.explorer.views.layer import Layer
-from trajlab.explorer.views.moments import Moments
-from trajlab.explorer.views.overview import Overview
-from trajlab.explorer.views.runs import Runs
-from trajlab.explorer.views.samples import Samples
+from trajlab.explorer.style import style_of, widget_style
 from trajlab.explorer.views.view import html, note
 
 silence(EMPTY_LAYOUT)  # views that are not open yet, and a variable without further dims, are empty columns
 
-VIEW_CLASSES: dict[str, Callable[[Context], Any]] = {
-    OVERVIEW: Overview,
-    LAYER: Layer,
-    MOMENTS: Moments,
-    RUNS: Runs,
-    BEFORE: Before,
-    SAMPLES: Samples,
+VIEWS = {
+    OVERVIEW: "overview.Overview",
+    LAYER: "layer.Layer",
+    MOMENTS: "moments.Moments",
+    RUNS: "runs.Runs",
+    BEFORE: "before.Before",
+    SAMPLES: "samples.Samples",
 }
-"""Views by name."""
+"""Module and class of each view by name; a view is imported when it is first opened."""
 
 TICK = 500
 """Milliseconds between looks at what was computed, and at the address."""
-
-ON_LOAD = """
-window.addEventListener('popstate', () => window.location.reload())
-const query = new URLSearchParams(window.location.search)
-if (!query.has('theme') && window.matchMedia('(prefers-color-scheme: dark)').matches) {
-  query.set('theme', 'dark')
-  window.location.replace('?' + query.toString())
-}
-window.addEventListener('keydown', (event) => {
-  const {tagName} = event.composedPath()[0]
-  if (event.ctrlKey || event.altKey || event.metaKey || ['INPUT', 'SELECT', 'TEXTAREA'].includes(tagName)) return
-  const models = [...Bokeh.documents[0]._all_models.values()]
-  const player = models.find((model) => model.type.endsWith('Player'))
-  const tabs = models.find((model) => model.type.endsWith('Tabs'))
-  const move = {ArrowLeft: -1, ArrowRight: 1}[event.key]
-  if (move && player) {
-    player.direction = 0
-    player.value = Math.max(player.start, Math.min(player.end, player.value + move))
-  }
-  if (tabs && event.key >= '1' && event.key <= String(tabs.tabs.length)) tabs.active = Number(event.key) - 1
-})
-"""
-"""The back button shows the state before, as it is in the address; the first visit has the colors of the system.
-
-Arrow keys move the step, and pause the slider if it plays; digits open views.
-"""
 
 
 class Page:
@@ -124,10 +88,10 @@ class Page:
         self.dark.on_click(lambda event: self._change_theme())
         self.views: dict[str, Any] = {}
         self.tabs = pn.Tabs(
-            *((name, pn.Column(sizing_mode="stretch_width", margin=0)) for name in VIEW_CLASSES),
+            *((name, pn.Column(sizing_mode="stretch_width", margin=0)) for name in VIEWS),
             dynamic=True, sizing_mode="stretch_width", stylesheets=[self._widget_style],
         )  # fmt: skip
-        self.tabs.param.watch(lambda event: setattr(self.selection, "view", list(VIEW_CLASSES)[event.new]), "active")
+        self.tabs.param.watch(lambda event: setattr(self.selection, "view", list(VIEWS)[event.new]), "active")
         self.code = html("")
         self.download = pn.widgets.FileDownload(
             callback=self._csv, filename="trajlab.csv", label="download CSV", width=140,
@@ -170,7 +134,7 @@ class Page:
 
     def update(self) -> None:
         """Show the selection in the controls and in the open view."""
-        active = list(VIEW_CLASSES).index(self.selection.view)
+        active = list(VIEWS).index(self.selection.view)
         if self.tabs.active != active:
             self.tabs.active = active
         try:
@@ -184,15 +148,17 @@ class Page:
         except Exception as error:  # a fault of one view must not take the page down
             logging.getLogger("trajlab").exception("the view %s failed", self.selection.view)
             self.failure.object = note(f"This view failed, the others may not: {type(error).__name__}: {error}")
+        self.context.arrays.fetch()
 
     def _view(self) -> Any:
         name = self.selection.view
         if name not in self.views:
-            view = VIEW_CLASSES[name](self.context)
+            module, _, of_view = VIEWS[name].partition(".")
+            view = getattr(import_module(f"trajlab.explorer.views.{module}"), of_view)(self.context)
             for pane in view.layout.select(pn.pane.HTML):
                 pane.stylesheets = [self._style]
             self.views[name] = view
-            self.tabs[list(VIEW_CLASSES).index(name)].objects = [view.layout]
+            self.tabs[list(VIEWS).index(name)].objects = [view.layout]
         return self.views[name]
 
     def _code(self) -> str:
@@ -218,15 +184,3 @@ class Page:
         if self._location is not None:
             self._location.reload = True
             self._location.search = self._address("dark" if self.theme == "light" else "light")
-
-
-def served_page(collection: ResultCollection, arrays: Arrays) -> Any:
-    """Build the page of a visitor of the server."""
-    pn.state.curdoc.template_variables["dist_url"] = LOCAL_DIST  # else Panel takes style sheets from its CDN
-    theme = pn.state.session_args.get("theme", [b"light"])[0].decode("utf-8", "replace")
-    page = Page(collection, arrays, theme=theme)
-    pn.config.raw_css = [ground_of(LOOKS[page.theme])]
-    page.connect(pn.state.location)
-    pn.state.curdoc.js_on_event(DocumentReady, CustomJS(code=ON_LOAD))
-    pn.state.add_periodic_callback(page.tick, TICK)
-    return page.layout

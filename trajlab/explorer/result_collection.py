@@ -13,14 +13,14 @@ from typing import Any, NamedTuple
 import platformdirs
 import xarray as xr
 
-from trajlab.errors import BadSetting, MissingData, TrajlabError
+from trajlab.errors import MissingData, TrajlabError
 from trajlab.explorer.aside import Aside
 from trajlab.explorer.progress import Progress, Stopped
+from trajlab.explorer.shown_runs import ShownRuns
 from trajlab.explorer.source import Source, read_lazily
 from trajlab.explorer.turns import Turns, cheapest_first
 from trajlab.running.compute import write
 from trajlab.running.follow import POLL
-from trajlab.running.run import run
 from trajlab.schema import STORE_FILE
 
 FINGERPRINT = "explored"
@@ -76,12 +76,12 @@ class ResultCollection:
     version
         Number that grows whenever a result is there, or changes its state, or the runs have grown; not with the
         progress of a computation.
-    readings
-        How often the runs were opened again.
+    runs
+        The runs as they are now.
     aside
         Values that views compute from the runs themselves.
     trouble
-        Why the runs could not be opened again, or a result not be computed anew; empty if they could.
+        Why a result could not be computed anew; empty if it could.
 
     Raises
     ------
@@ -98,30 +98,31 @@ class ResultCollection:
         settings: Mapping[str, Any] | None = None,
         follow: bool = False,
     ):
-        if follow and not all(name in source.paths for name in source.runs):
-            raise BadSetting("cannot follow runs in memory; name the paths of runs")
-        self.source = source
+        self.runs = ShownRuns(source, follow)
         self.settings = dict(settings or {})
         self.follow = follow
         self.results = dict(source.results)
         self.states = {name: State(READY) for name in self.results}
-        self.version, self.readings, self.trouble = 0, 0, ""
+        self.version, self.trouble = 0, ""
         self.aside = Aside(self._advance)
         self._computed: dict[str, Path] = {}
         self._revisions: dict[str, int] = {}
         self._replaced: dict[str, Path] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._compute_all, name="trajlab-explore", daemon=True)
-        self._entries = source.entries() if follow else []
-        self._fingerprint = source.fingerprint() if source.runs else ""
-        self.folder = folder or cache_folder(source, self._fingerprint)
+        self.folder = folder or cache_folder(source, self.runs.fingerprint)
         self._chosen_folder = folder
         wanted = cheapest_first() if stages is None else list(stages)
         self._turns = Turns([name for name in wanted if name not in self.results] if source.runs else [])
         for name in self._turns.names:
             if self._take_stored(name):
-                self._turns.take(name, self._fingerprint)
+                self._turns.take(name, self.runs.fingerprint)
             self.states.setdefault(name, State(WAITING))
+
+    @property
+    def source(self) -> Source:
+        """What is shown, as it is now."""
+        return self.runs.source
 
     def start(self) -> None:
         """Begin to compute what is missing."""
@@ -157,7 +158,7 @@ class ResultCollection:
         lines = [f"computing {current.strip()} · {done} of {total} results"] if self.is_busy else []
         if self.follow:
             last = max((int(run.steps[-1]) for run in self.source.runs.values() if len(run.steps)), default=0)
-            lines.append(f"following · last step {last:,}{f' · {self.trouble}' if self.trouble else ''}")
+            lines.append(" · ".join(filter(None, [f"following · last step {last:,}", self.runs.trouble, self.trouble])))
         return " · ".join(lines)
 
     def hurry(self, name: str) -> None:
@@ -173,35 +174,18 @@ class ResultCollection:
         return self._computed.get(name) or self.source.paths.get(name)
 
     def look_again(self) -> None:
-        """Open the runs again if their files have changed. A run that cannot be opened stays as it was."""
-        try:
-            entries, fingerprint = self.source.entries(), self.source.fingerprint()
-            if (entries, fingerprint) == (self._entries, self._fingerprint):
-                return
-            assert self.source.reopen is not None
-            source = self.source.reopen()
-        except (TrajlabError, OSError) as error:  # cut short, as it is being written; the next look finds it whole
-            self.trouble = str(error)
-            return
-        self.trouble = "; ".join(source.notes)
-        source.paths = self.source.paths | source.paths
-        source.runs = self.source.runs | source.runs
-        source.results = self.source.results
-        source.alone = self.source.alone and source.alone
-        if set(source.runs) != set(self.source.runs):
-            fingerprint = source.fingerprint()
-        self.source, self._entries, self._fingerprint = source, entries, fingerprint
-        self.folder = self._chosen_folder or cache_folder(source, fingerprint)
-        self.readings += 1
-        self.version += 1
+        """Open the runs again if their files have changed."""
+        if self.runs.look_again():
+            self.folder = self._chosen_folder or cache_folder(self.source, self.runs.fingerprint)
+            self.version += 1
 
     def _compute_all(self) -> None:
         while not self._stopping.is_set():
             start = time.monotonic()
-            name = self._turns.next(self._fingerprint)
+            name = self._turns.next(self.runs.fingerprint)
             is_first = name is not None and not self._turns.was_taken(name)
             if name is not None:
-                self._turns.take(name, self._fingerprint)
+                self._turns.take(name, self.runs.fingerprint)
                 try:
                     self._try(name)
                 except Stopped:
@@ -211,6 +195,8 @@ class ResultCollection:
             if self.follow:
                 self._stopping.wait(0 if is_first else max(POLL, time.monotonic() - start))
                 self.look_again()
+                if not self.is_busy:
+                    self.version += self.runs.watch()
 
     def _try(self, name: str) -> None:
         """Compute a result. An error is its state; of one that is there already, it is the trouble."""
@@ -229,8 +215,10 @@ class ResultCollection:
                 self._set(name, State(MISSING if isinstance(error, MissingData) else FAILED, text))
 
     def _compute(self, name: str) -> None:
+        from trajlab.running.run import run  # kernels and their compiler, which the first view does without
+
         runs = next(iter(self.source.runs.values())) if self.source.alone else self.source.runs
-        lazy = run(name, runs, **self.settings).assign_attrs({FINGERPRINT: self._fingerprint})
+        lazy = run(name, runs, **self.settings).assign_attrs({FINGERPRINT: self.runs.fingerprint})
         path = self._path(name)
 
         def report(detail: str) -> None:
@@ -244,7 +232,7 @@ class ResultCollection:
     def _path(self, name: str) -> Path:
         """Return where to keep a result: never where one lies that a view may be reading."""
         follows_there = self.follow and self._chosen_folder is not None
-        return (self.folder / self._fingerprint[:12] if follows_there else self.folder) / f"{name}.zarr"
+        return (self.folder / self.runs.fingerprint[:12] if follows_there else self.folder) / f"{name}.zarr"
 
     def _take_stored(self, name: str) -> bool:
         """Take a result that is in the folder, if it is of these runs as they are now."""
@@ -255,7 +243,7 @@ class ResultCollection:
             stored = read_lazily(path)
         except TrajlabError:
             return False  # of another version or damaged, and so computed anew
-        if stored.attrs.get(FINGERPRINT) != self._fingerprint:
+        if stored.attrs.get(FINGERPRINT) != self.runs.fingerprint:
             return False
         self._ready(name, stored, path)
         return True

@@ -3,12 +3,12 @@
 import hmac
 import logging
 import secrets
+import socket
 from collections.abc import Callable
 from typing import Any
 
 from bokeh.server.server import BaseServer
 from bokeh.server.tornado import BokehTornado
-from bokeh.server.util import bind_sockets
 from panel.io.application import build_applications
 from panel.io.server import INDEX_HTML
 from tornado.httpserver import HTTPServer
@@ -56,12 +56,15 @@ class PageServer:
 
     def __init__(self, page: Callable[[], Any], *, title: str, host: str = "127.0.0.1", port: int = 0):
         self.token = secrets.token_urlsafe(32)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
-            sockets, self.port = bind_sockets(host, port)
+            listening = socket.create_server((host, port), family=family, backlog=128)
         except OSError as error:
             raise TrajlabError(
                 f"cannot listen on {host}:{port}: {error.strerror or error}; choose another --port or --host"
             ) from error
+        listening.setblocking(False)
+        self.port = listening.getsockname()[1]
         shown = "127.0.0.1" if host in ("", "0.0.0.0") else f"[{host}]" if ":" in host else host
         self.address = f"http://{shown}:{self.port}/?token={self.token}"
         origins = {f"{name}:{self.port}" for name in (shown, "127.0.0.1", "localhost")} if host in LOCAL else {"*"}
@@ -70,11 +73,11 @@ class PageServer:
         )
         guard = Guard(tornado, self.token, f"trajlab-explore-{self.port}")
         http = HTTPServer(guard)
-        http.add_sockets(sockets)
+        http.add_sockets([listening])
         self._server = BaseServer(IOLoop.current(), tornado, http)
 
     def run(self, ready: Callable[[str], None]) -> None:
-        """Answer requests until interrupted.
+        """Answer requests until interrupted, or stopped; then the address is free again.
 
         Parameters
         ----------
@@ -83,7 +86,14 @@ class PageServer:
         """
         self._server.start()
         self._server.io_loop.add_callback(ready, self.address)
-        self._server.io_loop.start()
+        try:
+            self._server.io_loop.start()
+        finally:
+            self._server.stop(wait=False)
+
+    def later(self, seconds: float, act: Callable[[], object]) -> None:
+        """Call a function between requests in so many seconds; callable from any thread."""
+        self._server.io_loop.add_callback(self._server.io_loop.call_later, seconds, act)
 
     def stop(self) -> None:
         """Stop answering; callable from any thread."""

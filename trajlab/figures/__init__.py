@@ -1,5 +1,9 @@
-"""Figures of results: a file for each stage with its own, and a default for all others."""
+"""Figures of results: a file for each stage with its own, and a default for all others.
 
+matplotlib's figures are imported when something is drawn: the page of `trajlab explore` needs the colors alone.
+"""
+
+import re
 from collections.abc import Mapping
 from contextlib import nullcontext
 from importlib import import_module
@@ -7,20 +11,12 @@ from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib.style
 import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.backend_bases import FigureCanvasBase
-from matplotlib.figure import Figure
 
 from trajlab.errors import BadSetting, MissingData
-from trajlab.figures import default
-from trajlab.figures.inline import STYLE
 from trajlab.figures.marks.selection import between, narrowed
-from trajlab.figures.moving import WRITERS
-from trajlab.figures.panel import Animated, Frames, Panel
 from trajlab.runs.disk.atomic import check_free, write_file
 from trajlab.runs.disk.paths import as_path
 from trajlab.runs.disk.reading import reading
@@ -28,11 +24,21 @@ from trajlab.stages import stage_names
 from trajlab.statistics.prepare import Result, prepare
 from trajlab.statistics.read import read
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from trajlab.figures.panel import Frames, Panel
+
+INCHES, DOTS = (7.2, 4.0), 160.0
+"""Size of a still picture, and its dots per inch."""
+
 REMEDY = "compute the stage again; if that does not help, it is a bug, so see `trajlab --debug figure …`"
 """What to do about a result that cannot be drawn."""
 
 
-def figure(result: xr.Dataset | Result, *, ax: Axes | None = None, variable: str | None = None, **select: Any) -> Axes:
+def figure(
+    result: xr.Dataset | Result, *, ax: "Axes | None" = None, variable: str | None = None, **select: Any
+) -> "Axes":
     """Draw a result: what its stage is mostly asked, or one of its variables.
 
     Parameters
@@ -65,11 +71,12 @@ def figure(result: xr.Dataset | Result, *, ax: Axes | None = None, variable: str
     if data.sizes.get("step") == 0:
         raise MissingData("cannot draw the result: it has no steps; compute the stage on a run with two or more.")
     data, select = narrowed(data, select)
-    draw = getattr(_module(stage), stage, default.default)
+    module = _module(stage)
+    draw = getattr(module, stage if hasattr(module, stage) else "default")
     return draw(data, ax=ax, **({} if variable is None else {"variable": variable}), **select)
 
 
-def panels(result: xr.Dataset | Result) -> list[Panel]:
+def panels(result: xr.Dataset | Result) -> "list[Panel]":
     """Return the figures of a result that a report shows; none of a result without steps."""
     stage, data = prepare(result)
     return [] if data.sizes.get("step") == 0 else _module(stage).panels(data)
@@ -78,7 +85,7 @@ def panels(result: xr.Dataset | Result) -> list[Panel]:
 def save(
     result: str | Path | xr.Dataset, out: str | Path, *, overwrite: bool = False, variable: str | None = None,
     run: str | None = None, parameter: str | None = None, layer: str | None = None, tau: float | None = None,
-    steps: str | None = None, at: Mapping[str, Any] | None = None,
+    steps: str | None = None, at: Mapping[str, Any] | None = None, size: str | None = None, dpi: float | None = None,
 ) -> Path:  # fmt: skip
     """Draw a result and write the picture; one that moves if its name ends in .gif, .webp, .apng or .mp4.
 
@@ -96,16 +103,25 @@ def save(
         Steps to draw, ``100:200``, ``100:``, ``:200`` or ``100``; all by default.
     at
         Labels of other dims, as in ``{"input": "gaussian"}``.
+    size
+        Width and height of a still picture in inches, as in "3.5x2.5"; by default 7.2x4.
+    dpi
+        Dots per inch of a still picture, 160 by default; of vector formats those of heat maps in it.
 
     Raises
     ------
     OutputExists
         The picture exists and is not to be overwritten.
     BadSetting
-        The format is unknown, there is no such part of the result, or results of its stage do not move.
+        The format is unknown, there is no such part of the result, or results of its stage do not move; or the size
+        makes no sense, or is that of a picture that moves.
     MissingData
         The result has none of the steps.
     """
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    from trajlab.figures.moving import WRITERS
+
     out = as_path(out)
     ending = out.suffix.removeprefix(".")
     formats = {*FigureCanvasBase.get_supported_filetypes(), *WRITERS}
@@ -113,29 +129,57 @@ def save(
         raise BadSetting(
             f"cannot write the picture {out}: its name must end in one of {', '.join(sorted(formats))}; change it."
         )
+    if ending in WRITERS and (size is not None or dpi is not None):
+        raise BadSetting(f"cannot size the animation {out}: --size and --dpi are for still pictures; leave them out.")
+    inches, dots = _inches(size), DOTS if dpi is None else dpi
+    if not 10 <= dots <= 2400:
+        raise BadSetting(f"cannot draw with dpi={dots:g}: choose 10 to 2,400.")
     if not overwrite:
         check_free(out)
     asked = {"variable": variable, "run": run, "parameter": parameter, "layer": layer, "tau": tau}
     select: dict[str, Any] = {name: label for name, label in asked.items() if label is not None} | dict(at or {})
     with nullcontext() if isinstance(result, xr.Dataset) else reading(result, REMEDY):
         chosen = prepare(between(read(result), steps))
-        picture = WRITERS[ending](_frames(chosen, **select)) if ending in WRITERS else _still(chosen, ending, **select)
+        if ending in WRITERS:
+            picture = WRITERS[ending](_frames(chosen, **select))
+        else:
+            picture = _still(chosen, ending, inches, dots, **select)
     write_file(out, picture)
     return out
 
 
-def _still(result: Result, ending: str, **select: Any) -> bytes:
+def _inches(size: str | None) -> tuple[float, float]:
+    """Return width and height, as in "3.5x2.5"."""
+    if size is None:
+        return INCHES
+    match = re.fullmatch(r"(\d+(?:\.\d*)?)[x×,](\d+(?:\.\d*)?)", size.strip().lower())
+    inches = (float(match[1]), float(match[2])) if match else (0.0, 0.0)
+    if not all(0.5 <= length <= 50 for length in inches):
+        raise BadSetting(
+            f"cannot draw with the size {size!r:.40}: write width and height in inches, each 0.5 to 50, as in 3.5x2.5."
+        )
+    return inches
+
+
+def _still(result: Result, ending: str, inches: tuple[float, float], dpi: float, **select: Any) -> bytes:
     """Draw a still picture of a result."""
+    import matplotlib.style
+    from matplotlib.figure import Figure
+
+    from trajlab.figures.inline import STYLE
+
     with matplotlib.style.context(STYLE):
-        drawing = Figure(figsize=(7.2, 4.0), layout="constrained")
+        drawing = Figure(figsize=inches, layout="constrained")
         figure(result, ax=drawing.add_subplot(), **select)
         picture = BytesIO()
-        drawing.savefig(picture, format=ending, dpi=160, facecolor="white")
+        drawing.savefig(picture, format=ending, dpi=dpi, facecolor="white")
     return picture.getvalue()
 
 
-def _frames(result: Result, **select: Any) -> Frames:
+def _frames(result: Result, **select: Any) -> "Frames":
     """Return the frames of an animation of a result."""
+    from trajlab.figures.panel import Animated
+
     module = _module(result.stage)
     if not isinstance(module, Animated):
         animated = [name for name in stage_names() if isinstance(_module(name), Animated)]
@@ -151,4 +195,4 @@ def _frames(result: Result, **select: Any) -> Frames:
 def _module(stage: str) -> ModuleType:
     """Return the module that draws the results of a stage."""
     has_own = stage in stage_names() and find_spec(f"trajlab.figures.{stage}") is not None
-    return import_module(f"trajlab.figures.{stage}") if has_own else default
+    return import_module(f"trajlab.figures.{stage if has_own else 'default'}")

@@ -14,7 +14,8 @@ from trajlab.figures.default import default
 from trajlab.figures.marks import multiples
 from trajlab.figures.marks.boxes import boxes
 from trajlab.figures.marks.canvas import canvas, tall
-from trajlab.figures.marks.colors import CATEGORIES, INK
+from trajlab.figures.marks.colors import CATEGORIES, INK, MISSING, SEQUENTIAL
+from trajlab.figures.marks.empty import say_if_empty
 from trajlab.figures.marks.heat import labels
 from trajlab.figures.marks.labels import name_rows, shorten, title_of, value_axis, wrap
 from trajlab.figures.marks.lines import beside, palette
@@ -34,6 +35,9 @@ FEW = 3
 """Layers that the report shows side by side."""
 
 
+MARKED = (2.0**-24, 2.0**-8, 2.0**8)
+"""Sizes that an axis over elements of gradients marks."""
+
 MARKS = (("o", True), ("o", False), ("s", True), ("s", False))
 """Marks of kinds of runs, and whether they are filled."""
 
@@ -50,12 +54,14 @@ def channel_gradients(
     ax
         Where to draw; a new figure by default.
     variable
-        Which variable; one that ends in `_quantile` gives a box for each channel, at the last step unless another is
-        asked for.
+        Which variable; one that ends in `_quantile` gives a box for each channel, and `gradient_histogram` a row for
+        each channel, at the last step unless another is asked for.
     select
         Which part of it.
     """
     variable = variable or "cv_ratio"
+    if variable == "gradient_histogram" and variable in result:
+        return _histogram(result, ax, **select)
     if not variable.endswith("_quantile") or variable not in result:
         return default(result, ax=ax, variable=variable, **select)
     at = {"run": None, "step": result["step"].values[-1]} | select
@@ -79,6 +85,12 @@ def panels(result: xr.Dataset) -> list[Panel]:
         caption += "differs more from channel to channel."
         gray = "Gray: a layer with one input channel."
         figures.append(multiples.panel("cv_ratio", "Emission against absorption", caption, ratio, unknown=gray))
+    over_samples = recorded(result["variance_ratio"])
+    if bool(over_samples.notnull().any()):
+        caption = "Variance over the samples of emission, averaged over the channels of a layer, over that of "
+        caption += "absorption; above 1 emission varies more from sample to sample."
+        title = "Emission against absorption, over samples"
+        figures.append(multiples.panel("variance_ratio", title, caption, over_samples))
     size = (9.2, min(tall(result.sizes["layer"]) + 0.5, 7.0))
     caption = "Coefficient of variation over the channels of a layer at the last step; a mark for each run."
     figures.append(Panel("variation", "Variation among channels", caption, size, partial(_variation, result)))
@@ -93,10 +105,73 @@ def panels(result: xr.Dataset) -> list[Panel]:
     caption = f"A point is an output channel{who}; r is Pearson's."
     title = "Emission and the norm of the filter"
     figures.append(Panel("norms", title, caption, (9.2, 3.0), partial(_norms, result)))
+    if "gradient_histogram" in result:
+        caption = (
+            f"A row is an output channel{who}, a column an octave of sizes of one sign; color is the share of the "
+        )
+        caption += "channel's elements."
+        title = "Elements of the gradient of each channel"
+        figures.append(Panel("histograms", title, caption, (9.2, 3.8), partial(_histograms, result)))
     title, array = "How far the norm explains emission", recorded(result["norm_correlation"])
     caption = "Correlation over the channels of emission with the norm of the filter."
     figures.append(multiples.panel("norm_correlation", title, caption, array, center=0.0))
     return figures
+
+
+def _histogram(result: xr.Dataset, ax: Axes | None, **select: Any) -> Axes:
+    """Draw the elements of the gradient of each channel of a layer."""
+    at = {"run": None, "step": result["step"].values[-1], "layer": result["layer"].values[0]} | select
+    if "run" in result.dims and at["run"] is None:
+        at["run"] = result["run"].values[0]
+    at = {dim: label for dim, label in at.items() if label is not None}
+    counts, title = choose(result, "gradient_histogram", keep=("unit", "bin"), **at)
+    ax = canvas(ax)
+    _shares(counts, ax)
+    ax.set_title(title)
+    return ax
+
+
+def _histograms(result: xr.Dataset, figure: Figure) -> None:
+    end, layers = _end(result), _layers(result)
+    axes = figure.subplots(1, len(layers), squeeze=False)[0]
+    for ax, layer in zip(axes, layers, strict=True):
+        _shares(end["gradient_histogram"].isel(layer=layer), ax, bar=ax is axes[-1])
+        ax.set_title(shorten(str(result["layer"].values[layer]), 22))
+        if ax is not axes[0]:
+            ax.set_ylabel("")
+
+
+def _shares(counts: xr.DataArray, ax: Axes, *, bar: bool = True) -> None:
+    """Draw which share of the elements of each channel lies in each bin, (unit, bin); bins beyond all are left out."""
+    counts = counts.transpose("unit", "bin").dropna("unit", how="all")
+    values = counts.values
+    occupied = np.flatnonzero((values > 0).any(0))
+    if not occupied.size:
+        say_if_empty(counts.where(counts > 0), ax)
+        return
+    first, last = occupied[0], occupied[-1] + 1
+    with np.errstate(invalid="ignore"):
+        shares = values[:, first:last] / values.sum(1, keepdims=True)
+    ax.set_facecolor(MISSING)
+    mesh = ax.pcolormesh(
+        np.arange(first, last + 1) - 0.5, np.arange(len(values) + 1) - 0.5, np.ma.masked_where(shares == 0, shares),
+        cmap=SEQUENTIAL, vmin=0, rasterized=True,
+    )  # fmt: skip
+    ax.set_ylim(len(values) - 0.5, -0.5)
+    ax.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    marked = {0.0: len(counts["bin"]) // 2} | {
+        edge: i - 0.5 for i, edge in enumerate(counts["bin_low"].values) if abs(edge) in MARKED
+    }
+    ticks = {edge: position for edge, position in marked.items() if first <= position <= last}
+    ax.set_xticks(list(ticks.values()), [_power(edge) for edge in ticks])
+    ax.set_xlabel("element of the gradient")
+    ax.set_ylabel("output channel")
+    if bar:
+        ax.figure.colorbar(mesh, ax=ax, label="share of the elements", shrink=0.9)
+
+
+def _power(edge: float) -> str:
+    return f"{edge:g}" if not edge else f"{'−' if edge < 0 else ''}$2^{{{int(np.log2(abs(edge)))}}}$"
 
 
 def _layers(result: xr.Dataset) -> list[int]:

@@ -36,6 +36,10 @@ ENDS = {
 """Matrices of the report, with their titles and captions."""
 
 
+SQUARE = 1.5
+"""Ratio of the numbers of units up to which cells of a matrix are square."""
+
+
 def comparison(result: xr.Dataset, *, ax: Axes | None = None, variable: str | None = None, **select: Any) -> Axes:
     """Draw how far runs are from each other: lines over the steps, a matrix of runs, or losses along lines.
 
@@ -78,18 +82,20 @@ def comparison(result: xr.Dataset, *, ax: Axes | None = None, variable: str | No
     return ax
 
 
-def matched_order(result: xr.Dataset, **select: Any) -> tuple[xr.DataArray, str]:
+def matched_order(result: xr.Dataset, *, by: str = "feature_match", **select: Any) -> tuple[xr.DataArray, str]:
     """Return the correlation of the units of two runs with matched units on the diagonal, the most alike first.
 
     Parameters
     ----------
     result
         Result of the stage `comparison`.
+    by
+        The matching.
     select
         The runs; by default the first two with a matrix.
     """
-    part, title = _of_two(result[["feature_correlation", "feature_match"]], **select)
-    values, match = part["feature_correlation"], part["feature_match"].values
+    part, title = _of_two(result[["feature_correlation", "feature_match", by]], **select)
+    values, match = part["feature_correlation"], part[by].values
     rows = np.flatnonzero(np.isfinite(match))
     similar = np.abs(values.values[rows, match[rows].astype(int)])
     rows = rows[np.argsort(-similar, kind="stable")]
@@ -186,9 +192,9 @@ def panels(result: xr.Dataset) -> list[Panel]:
         figures.append(Panel("matched_features", "Matched units", caption, size, partial(_units, result)))
     if "feature_correlation" in result and bool(result["feature_correlation"].notnull().any()):
         caption = f"Correlation of the units of {result.attrs.get('matrix_layer', '')} of two runs over the probe, as "
-        caption += "they are (left) and with matched units on the diagonal (right)."
+        caption += "they are, and sorted: matched units on the diagonal, the most alike first."
         draw = partial(_matrices, result)
-        figures.append(Panel("feature_correlation", "Units of two runs", caption, (9.2, 4.0), draw))
+        figures.append(Panel("feature_correlation", "Units of two runs", caption, (9.2, 3.6), draw))
     for name, title in (("line_loss", "Loss along the lines"), ("aligned_line_loss", "Loss along aligned lines")):
         if name in result and bool(np.isfinite(result[name].values).any()):
             caption = "Loss on the probe along the straight line between the ends of each two runs."
@@ -201,25 +207,30 @@ def _alone(result: xr.Dataset, name: str, figure: Figure) -> None:
 
 
 def _matrices(result: xr.Dataset, figure: Figure) -> None:
-    """Draw the correlation of units as they are, and in matched order."""
-    left, right = figure.subplots(1, 2)
+    """Draw the correlation of units as they are, and sorted by both matchings."""
+    axes = figure.subplots(1, 3)
     part, title = _of_two(result[["feature_correlation", "feature_match"]])
-    heat(part["feature_correlation"], left, scale=both_ways(), bar=False)
-    left.set_title(title)
-    mesh = heat(matched_order(result)[0], right, scale=both_ways(), bar=False)
-    right.set_title("in matched order")
-    _of_units(left)
-    _of_units(right, matched=True)
-    color_bar(mesh, [left, right], part["feature_correlation"], both_ways())
+    mesh = heat(part["feature_correlation"], axes[0], scale=both_ways(), bar=False)
+    figure.suptitle(title)
+    axes[0].set_title("as they are")
+    _of_units(axes[0])
+    for ax, by, words in zip(axes[1:], ("feature_match", "feature_match_greedy"), ("best", "greedy"), strict=True):
+        heat(matched_order(result, by=by)[0], ax, scale=both_ways(), bar=False)
+        ax.set_title(f"sorted, {words} matching")
+        _of_units(ax, matched=True)
+        ax.set_ylabel("")
+    color_bar(mesh, list(axes), part["feature_correlation"], both_ways())
 
 
 def _of_units(ax: Axes, *, matched: bool = False) -> None:
     """Name the axes of a matrix of the units of two runs; in matched order numbers would be ranks."""
-    ax.set_aspect("equal")
+    (low, high), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+    ax.set_aspect("equal" if SQUARE > abs((high - low) / (top - bottom)) > 1 / SQUARE else "auto")
     for axis, run in ((ax.yaxis, "first"), (ax.xaxis, "second")):
         axis.set_label_text(f"unit of the {run} run")
-        if matched:
-            axis.set_ticks([])
+        count = round(abs(np.ptp(axis.get_view_interval())))
+        ticks = np.arange(0, count, -(-count // 5)) if not matched else np.arange(0)
+        axis.set_ticks(ticks, [str(tick) for tick in ticks])
 
 
 def _matrix(array: xr.DataArray, figure: Figure) -> None:

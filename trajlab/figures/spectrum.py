@@ -18,6 +18,7 @@ from trajlab.figures.marks.colors import CATEGORIES, MISSING
 from trajlab.figures.marks.labels import shorten, step_axis
 from trajlab.figures.marks.lines import beside, lines
 from trajlab.figures.marks.selection import choose, recorded
+from trajlab.figures.marks.thinning import thinned_band, thinned_line
 from trajlab.figures.panel import Panel
 
 MOST = 9
@@ -88,6 +89,13 @@ def panels(result: xr.Dataset) -> list[Panel]:
     figures.append(multiples.panel("effective_rank", "Effective rank", caption, rank, center=center, reach=REACH))
     caption = "Singular values that noise of the same variance would hardly ever show."
     figures.append(multiples.panel("mp_spikes", "Singular values beyond noise", caption, result["mp_spikes"]))
+    if "row_overlap" in result and bool(result["row_overlap"].notnull().any()):
+        caption = (
+            "Overlap of the left singular vectors of the largest singular values with those of the step before: 1 says "
+            "that the main directions stay, random ones overlap by k / rows."
+        )
+        stays = result["row_overlap"].isel(step=slice(1, None))
+        figures.append(multiples.panel("row_overlap", "Overlap of the main directions", caption, stays))
     alpha, left_out = _long(result)
     caption = "Of the largest eigenvalues of WᵀW: the smaller, the heavier the tail; 2 to 6 is usual after training."
     caption += f" Left out: {left_out} with less than {ENOUGH} singular values." if left_out else ""
@@ -139,14 +147,14 @@ def _values(result: xr.Dataset, ax: Axes, **select: Any) -> str:
         for name in ("mp_lower", "mp_upper", "mp_threshold", "mp_spikes")
     )
     marker: dict[str, Any] = {"marker": "o", "markersize": 3} if len(steps) == 1 else {}
-    ax.fill_between(steps, low, high, color=MISSING, linewidth=0, zorder=0)
-    ax.plot(steps, threshold, color=CATEGORIES[7], linestyle="--", linewidth=0.9)
+    ax.fill_between(*thinned_band(steps, low, high), color=MISSING, linewidth=0, zorder=0)
+    ax.plot(*thinned_line(steps, threshold), color=CATEGORIES[7], linestyle="--", linewidth=0.9)
     rows = values.values[np.isfinite(values.values).any(axis=1)]
     finite = spikes[np.isfinite(spikes)]
     beyond = int(finite[-1]) if len(finite) else 0
     for i in _ranks(len(rows)):
         color = CATEGORIES[1] if i < beyond else CATEGORIES[0]
-        ax.plot(steps, rows[i], color=color, linewidth=1.0 if i < beyond else 0.6, **marker)
+        ax.plot(*thinned_line(steps, rows[i]), color=color, linewidth=1.0 if i < beyond else 0.6, **marker)
     ax.set_ylim(bottom=0.0)
     ax.set_ylabel("singular value [weight]")
     ax.margins(x=0.01)

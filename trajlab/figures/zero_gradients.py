@@ -16,6 +16,7 @@ from trajlab.figures.marks.colors import AXIS, CATEGORIES, ON_DARK, ON_LIGHT, PR
 from trajlab.figures.marks.labels import step_axis
 from trajlab.figures.marks.lines import beside, lines
 from trajlab.figures.marks.selection import choose
+from trajlab.figures.marks.thinning import thinned_band
 from trajlab.figures.panel import Panel
 from trajlab.statistics.studies import groups
 
@@ -88,7 +89,9 @@ def _flow(result: xr.Dataset, total: str, figure: Figure) -> None:
     for name, sign, color in (("captured", 1, CATEGORIES[0]), ("released", -1, CATEGORIES[1])):
         moved, title = choose(result, f"{total}{name}", keep=("step",))
         share = sign * moved / counted
-        ax.fill_between(share["step"].values, share.values, 0, step="mid", color=color, alpha=0.75, lw=0, label=name)
+        edges = (np.minimum(share.values, 0), np.maximum(share.values, 0))
+        band = thinned_band(share["step"].values, *edges)
+        ax.fill_between(*band, step="mid", color=color, alpha=0.75, lw=0, label=name)
     ax.axhline(0, color=AXIS, linewidth=0.8)
     ax.yaxis.set_major_formatter(lambda value, _: f"{100 * abs(value):.3g} %")
     ax.set_ylabel("share of entries")

@@ -13,6 +13,7 @@ from torch import nn
 
 from trajlab.errors import BadSetting, TrajlabError
 from trajlab.replays.attention import with_unseen_marked
+from trajlab.replays.batch_norm import normalize_each_sample
 from trajlab.replays.calls import OutputKey
 from trajlab.replays.dtypes import Arrays, as_array, as_input
 from trajlab.replays.function_calls import FunctionCalls
@@ -66,13 +67,15 @@ class Pass:
         How targets of two values are written.
     ends_in
         The softmax or sigmoid that the network ends in.
+    mode
+        Mode of batch normalization, one of `MODES`.
     """
 
     def __init__(
         self, model: nn.Module, state: dict[str, torch.Tensor], requests: Sequence[Request], samples: int,
-        *, device: str, attention: Collection[str], coding: Coding, ends_in: str = "",
+        *, device: str, attention: Collection[str], coding: Coding, ends_in: str = "", mode: str = "eval",
     ):  # fmt: skip
-        self.original, self.size, self.ends_in = model, -1, ends_in
+        self.original, self.size, self.ends_in, self.mode = model, -1, ends_in, mode
         self.state, self.samples, self.device, self.attention, self.coding = state, samples, device, attention, coding
         self.untied = [name for name, _ in model.named_parameters()]  # in a pass ties are not seen
         self.watches = [Watch(request.observer, request.layers, samples) for request in requests]
@@ -105,7 +108,7 @@ class Pass:
             What the network is called with by name beside the inputs, such as the mask of padding.
         """
         if len(inputs) != self.size:
-            self._renew()
+            self._renew(len(inputs))
         self.first, self.size = first, len(inputs)
         self.calls: Counter[str] = Counter()
         self.output: torch.Tensor | None = None
@@ -131,9 +134,11 @@ class Pass:
                     value.backward(retain_graph=number + 1 < len(self.objectives), inputs=self.leaves)
                 self._without_gradient(objective)
 
-    def _renew(self) -> None:
+    def _renew(self, samples: int) -> None:
         """Copy the network: what it kept from batches of another size, such as a mask, does not fit the next."""
         self.model = copy.deepcopy(self.original)
+        if self.mode == "train":
+            normalize_each_sample(self.model, samples)
         self.all_modules = dict(self.model.named_modules())
         self.modules = {path: module for path, module in self.all_modules.items() if path in self.paths}
 

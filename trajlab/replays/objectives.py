@@ -104,7 +104,7 @@ def _of_logits(kind: str, logits: torch.Tensor, labels: torch.Tensor, coding: Co
     positive = labels == 1
     is_label = positive | (labels == coding.negative)
     chosen = logits.abs() if kind == "predicted_logit" else torch.where(positive, logits, -logits)
-    each = {"loss": F.softplus(-chosen), "p_logit": torch.sigmoid(chosen) * chosen}.get(kind, chosen)
+    each = {"loss": F.softplus(-chosen), "p_logit": torch.sigmoid(chosen).detach() * chosen}.get(kind, chosen)
     return _mean(each, is_label)
 
 
@@ -121,7 +121,7 @@ def _of_labels(kind: str, logits: torch.Tensor, labels: torch.Tensor) -> torch.T
     labels = logits.argmax(-1) if kind == "predicted_logit" else torch.where(is_class, labels, 0).long()
     chosen = logits.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
     logp = F.log_softmax(logits, -1).gather(-1, labels.unsqueeze(-1)).squeeze(-1)
-    each = {"loss": -logp, "logit": chosen, "p_logit": logp.exp() * chosen, "predicted_logit": chosen}[kind]
+    each = {"loss": -logp, "logit": chosen, "p_logit": logp.exp().detach() * chosen, "predicted_logit": chosen}[kind]
     return _mean(each, is_class)
 
 

@@ -15,6 +15,7 @@ from torch import nn
 
 from trajlab import sizes
 from trajlab.errors import BadSetting, MissingData
+from trajlab.replays.batch_norm import check_mode
 from trajlab.replays.calls import Call
 from trajlab.replays.dtypes import as_input
 from trajlab.replays.layers import select_layers
@@ -47,6 +48,7 @@ def replay(
     prune_relative: float = 0.0,
     prune_only: Sequence[str] = (),
     unit_axis: Sequence[str] | None = None,
+    mode: str = "eval",
 ) -> Replayed:
     """Run a fixed batch through the network with the weights and buffers of each step; lazily.
 
@@ -85,6 +87,9 @@ def replay(
         Axes over units, "AXIS" for all layers or "LAYER=AXIS" for some, counted in the output of several samples as
         torch counts them: "-1" where channels come last. By default the axis that the convolution, linear module or
         norm made, followed through transposing and reshaping.
+    mode
+        ``eval``, or ``train``: batch normalization then takes the mean and variance of each sample by itself, as in
+        training with batches of one; dropout stays off.
 
     Returns
     -------
@@ -106,7 +111,8 @@ def replay(
         The run has no probe or names no model, and none is given; or no step has all tensors.
     BadSetting
         The model does not fit the weights or the probe, a pattern fits no module, a unit axis is named for a layer that
-        is not there, or there is no such device.
+        is not there, there is no such device or mode, or the mode is `train` and the network has no batch
+        normalization.
 
     Examples
     --------
@@ -128,13 +134,14 @@ def replay(
     built, homes, tried = _tried(trajectory, model, identity, zeros, device, trials)
     calls = tried.calls
     check_prunable(list(homes), prune_only)
+    check_mode(mode, built)
     chosen = select_layers(calls, [layers] if isinstance(layers, str) else layers, of)
     attention = {call.key.path for call in chosen if call.is_attention}
     ends_in = next((call.ends_in for call in calls if call.ends_in), "")
     padding = _padding(trajectory.probe if probe is None else probe, built)
     network = Network(
         built, tuple(homes), _batch(calls), device, tuple(sorted(attention)), prune, prune_relative, tuple(prune_only),
-        ends_in, padding,
+        ends_in, padding, mode,
     )  # fmt: skip
     recorded = trajectory.weights.series | trajectory.buffers.series
     lives = [recorded[home] for home in homes.values()]
@@ -143,7 +150,7 @@ def replay(
         inputs = inputs[np.searchsorted(own_steps, steps)]
     name = "replay-" + tokenize(
         identity, homes, [life.values for life in lives], steps, inputs, targets, network.attention, prune,
-        prune_relative, tuple(prune_only), device, padding,
+        prune_relative, tuple(prune_only), device, padding, mode,
     )  # fmt: skip
     passes = Passes(name, network, (inputs, targets), lives, steps, own_steps is not None)
     if layers is None and tried.unobserved:

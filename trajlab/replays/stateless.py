@@ -43,6 +43,8 @@ class Network:
         The softmax or sigmoid that it ends in; empty for none.
     padding
         Which positions of the inputs are no padding, (sample, position), which it is told; None if it takes none.
+    mode
+        Mode of batch normalization: ``eval``, or ``train``, with the statistics of each sample by itself.
     """
 
     model: nn.Module
@@ -55,6 +57,7 @@ class Network:
     prune_only: tuple[str, ...] = ()
     ends_in: str = ""
     padding: np.ndarray | None = None
+    mode: str = "eval"
 
     def watched(
         self, inputs: np.ndarray, targets: np.ndarray | None, tables: Sequence[Any], rows: Sequence[int],
@@ -84,7 +87,7 @@ class Network:
             coding = Coding() if targets is None else coding_of(targets)
             run = Pass(
                 self.model, state, requests, len(inputs), device=self.device, attention=self.attention, coding=coding,
-                ends_in=self.ends_in,
+                ends_in=self.ends_in, mode=self.mode,
             )  # fmt: skip
             for first in range(0, len(inputs), self.batch):
                 some = slice(first, first + self.batch)

@@ -1,4 +1,7 @@
-"""The command `alerts`: a table of the rules that fired, and exit code 1 for those named in --fail-on."""
+"""The command `alerts`: a table of the rules that fired, and exit code 1 for those named in --fail-on.
+
+With --follow, it also says what an online CUSUM notices in each series.
+"""
 
 import difflib
 import sys
@@ -18,9 +21,13 @@ from rich.table import Table
 from trajlab.errors import AlertFired
 from trajlab.running.compute import computing, write
 from trajlab.running.follow import follow
+from trajlab.running.options import READING_OPTIONS
 from trajlab.running.stage_command import stage_command
+from trajlab.running.watcher import Watcher
 from trajlab.runs.disk.atomic import check_free
 from trajlab.runs.disk.paths import as_path
+from trajlab.runs.open import open as open_trajectory
+from trajlab.runs.open import runs_in
 from trajlab.schema import RESULT_VERSION
 from trajlab.stages.alerts.rules import as_key, rule_keys
 from trajlab.statistics.studies import run_names
@@ -51,8 +58,9 @@ def alerts_command() -> Callable:
     following = Annotated[
         bool,
         typer.Option(
-            help="Check the rules again whenever the run has grown, and print what fires then, until its Recorder "
-            "closes it, a rule named in --fail-on fires, or ctrl-C."
+            help="Check the rules again whenever the run has grown, and print what fires then, and which norms, "
+            "updates and metrics leave their past (CUSUM), until its Recorder closes it, a rule named in --fail-on "
+            "fires, or ctrl-C."
         ),
     ]
     extra: dict[str, Any] = {"out": (out, None), "fail_on": (fail_on, []), "follow": (following, False)}
@@ -96,6 +104,8 @@ def _finish(lazily: Callable[[], xr.Dataset], options: dict[str, Any]) -> None:
 def _followed(compute: Callable[[], xr.Dataset], console: Console, options: dict[str, Any]) -> xr.Dataset:
     """Print what fires, and what fires besides whenever the run has grown; return the alerts at the end."""
     seen: set[tuple[str, str, str]] = set()
+    watchers: dict[str, Watcher] = {}
+    reading = {name: options[name] for name in (*READING_OPTIONS, "trust")}
     alerts = xr.Dataset()
 
     def check() -> bool:
@@ -110,6 +120,10 @@ def _followed(compute: Callable[[], xr.Dataset], console: Console, options: dict
                 parts = f"{run}  " * bool(run) + f"{rule}  {place}  from step {step:,}"
                 console.print(f"{datetime.now():%H:%M:%S}  [red]{escape(parts)}[/]", highlight=False)
         seen.update(fires)
+        for name, path in (runs_in(options["run"]) or {"": options["run"]}).items():
+            for noticed in watchers.setdefault(name, Watcher()).read(open_trajectory(path, **reading)):
+                parts = f"{name}  " * bool(name) + str(noticed)
+                console.print(f"{datetime.now():%H:%M:%S}  [yellow]{escape(parts)}[/]", highlight=False)
         return any({rule, ANY} & set(options["fail_on"]) for _, rule, _ in fires)
 
     follow(options["run"], check)

@@ -40,11 +40,33 @@ def call_stage(
         if without_prefix(name) in TENSORS and arguments[name] is not None and not _takes_mapping(parameter):
             singles.append(name)
     result = _per_tensor(function, arguments, singles, settings) if singles else _dataset(function, arguments, settings)
+    return with_provenance(result, function, inputs, runs, arguments, settings)
+
+
+def with_provenance(
+    result: xr.Dataset,
+    function: Callable,
+    inputs: Inputs,
+    runs: Mapping[str, Trajectory | None],
+    arguments: Mapping[str, Any],
+    settings: Mapping[str, Any],
+) -> xr.Dataset:
+    """Return the result of a stage with attrs that say what it was computed by, of what, and with which settings.
+
+    Parameters
+    ----------
+    result
+        What the stage returned.
+    function, inputs, runs, settings
+        As `call_stage` takes them.
+    arguments
+        What the stage was called with.
+    """
     result = with_default_attrs(result, (inspect.getdoc(function) or "").partition("\n")[0])
     provenance: dict[str, Any] = {
         "Conventions": RESULT_VERSION,
         "stage": stage_name(function),
-        "settings": json.dumps(getattr(function, "keywords", {}) | settings, default=_jsonable),
+        "settings": json.dumps(getattr(function, "keywords", {}) | dict(settings), default=_jsonable),
         "trajlab": version("trajlab"),
         "variables": [str(name) for name in result.data_vars],
     }

@@ -1,6 +1,6 @@
 """Stages that compare two runs: one call for each pair, stacked on `run` and `other`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -9,7 +9,7 @@ import xarray as xr
 
 from trajlab.errors import BadSetting, MissingInput
 from trajlab.replays.interpolation import between, between_architectures
-from trajlab.running.call import call_stage
+from trajlab.running.call import call_stage, with_provenance
 from trajlab.running.inputs import Inputs, needs_of, stage_name, without_prefix
 from trajlab.running.stack import described, joined
 from trajlab.runs.trajectory import Trajectory
@@ -47,16 +47,17 @@ def call_for_pairs(
             "--parent (parent= in Python).",
             "there is one run",
         )
-    results = {
-        f"{first} and {second}": call_stage(
-            function,
-            inputs,
-            _pair_inputs(function, inputs, others[first], others[second], settings) | {"parent_": parent},
-            settings,
-        )
+    runs_of = [
+        _pair_inputs(function, inputs, others[first], others[second], settings) | {"parent_": parent}
         for first, second in pairs
-    }
-    stacked = joined(results, "pair")
+    ]
+    stacked = _all_at_once(function, inputs, runs_of, settings)
+    if stacked is None:
+        results = {
+            f"{first} and {second}": call_stage(function, inputs, of_pair, settings)
+            for (first, second), of_pair in zip(pairs, runs_of, strict=True)
+        }
+        stacked = joined(results, "pair")
     if isinstance(trajectory, Trajectory):
         return stacked.rename(pair="other").assign_coords(other=np.array([PARENT], dtype=object))
     rows = {name: row for row, name in enumerate(others)}
@@ -65,6 +66,30 @@ def call_for_pairs(
         pair_of[rows[first], rows[second]] = pair_of[rows[second], rows[first]] = pair
     pair_index = xr.DataArray(pair_of[: len(runs)], {"other": np.array(list(others), dtype=object)}, ("run", "other"))
     return described(stacked.isel(pair=pair_index).where(pair_index >= 0), runs)
+
+
+def _all_at_once(
+    function: Callable, inputs: Inputs, runs_of: Sequence[dict[str, Trajectory | None]], settings: dict[str, Any]
+) -> xr.Dataset | None:
+    """Call what a stage has for many pairs at once, its attribute `of_pairs`; None if it has nothing, or cannot.
+
+    It takes the arguments of the stage for each pair, and the settings. It returns a Dataset with a dim `pair`, or None
+    if it must be called for each pair: if the pairs are not alike.
+    """
+    of_pairs = getattr(function, "of_pairs", None)
+    if of_pairs is None or len(runs_of) < 2:
+        return None
+    arguments = [
+        {
+            name: inputs.get(name, of_pair, required=parameter.default is parameter.empty)
+            for name, parameter in needs_of(function).items()
+        }
+        for of_pair in runs_of
+    ]
+    result = of_pairs(arguments, **settings)
+    if result is None:
+        return None
+    return with_provenance(result.transpose("pair", ...), function, inputs, runs_of[0], arguments[0], settings)
 
 
 def _pair_inputs(

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from trajlab import sizes
 from trajlab.runs.disk.rows import Rows
 from trajlab.scan.kernels.causes import UnitShape
 from trajlab.scan.track import Track
@@ -75,19 +76,29 @@ class Block:
 
     def tiles(self) -> Iterator[tuple[int, int]]:
         """Iterate over the entries of all rows, tile by tile; addresses hold for one tile at a time."""
-        tiled = [track for track in self.tracks() if self.indices is None or track is not self.weights]
-        for tile, *_ in zip(*(track.window.tiles(self.size) for track in tiled), strict=True):
-            yield tile
+        return self._windows(sizes.TILE_ENTRIES)
+
+    def spans(self) -> Iterator[tuple[int, int]]:
+        """Iterate over the entries of all rows, some tiles at a time if there are few rows."""
+        rows = sum(len(track.window.addresses) for track in self._tiled())
+        return self._windows(sizes.TILE_ENTRIES * max(1, sizes.WINDOW_ENTRIES // (rows * sizes.TILE_ENTRIES)))
+
+    def _windows(self, entries: int) -> Iterator[tuple[int, int]]:
+        for window, *_ in zip(*(track.window.tiles(self.size, entries) for track in self._tiled()), strict=True):
+            yield window
+
+    def _tiled(self) -> list[Track]:
+        return [track for track in self.tracks() if self.indices is None or track is not self.weights]
 
 
 class Kernel:
     """A fold over blocks: plain settings, and the verbs start, add, finish and merge."""
 
     prepares: ClassVar[bool] = False
-    """Whether the blocks of a tensor share the result of `prepare`."""
+    """Whether the blocks of a tensor, if there are several, share the result of `prepare`."""
 
-    folds: ClassVar[bool] = False
-    """Whether the total over all steps is large, and so is merged block by block."""
+    takes_spans: ClassVar[bool] = False
+    """Whether the kernel divides what it is given into tiles itself, if it has to."""
 
     pooling: ClassVar[Mapping[str, Literal["max", "min"]]] = {}
     """Columns pooled over parameters by their maximum or minimum; all others by their sum."""
@@ -105,14 +116,18 @@ class Kernel:
         """Names of the results of all steps together."""
         return ()
 
-    def prepare(self, ends: Sequence[np.ndarray], reference: np.ndarray | None) -> Any:
-        """Return what all blocks share, from the first and the last row of the tensor and the reference."""
+    def folds(self, size: int) -> bool:
+        """Return whether totals over rows of a size are large: they are then merged one by one, and not kept."""
+        return False
+
+    def prepare(self, block: Block) -> Any:
+        """Return what all blocks share, from a block of the first and the last row of the tensor."""
 
     def start(self, block: Block, shared: Any) -> Any:
         """Return the state to which tiles are added."""
 
     def add(self, block: Block, lo: int, hi: int, state: Any) -> None:
-        """Add the entries `lo` to `hi` of all rows of the block."""
+        """Add the entries `lo` to `hi` of all rows of the block: one tile, or several if the kernel `takes_spans`."""
 
     def finish(self, block: Block, state: Any) -> tuple[np.ndarray, Any]:
         """Return `columns` of each step, (step, column) float64, and the total over the steps of the block."""
@@ -133,11 +148,14 @@ Reduced = tuple[np.ndarray, Any]
 def reduce(kernels: Sequence[Kernel], block: Block, shared: Sequence[Any] | None = None) -> list[Reduced]:
     """Run kernels over one block in a single pass: all kernels take each tile while it is in cache.
 
-    `shared` holds the result of each kernel's `prepare`, None for kernels that prepare nothing.
+    `shared` holds the result of each kernel's `prepare`; None for kernels that prepare nothing, and where the block is
+    the whole tensor.
     """
     shared = [None] * len(kernels) if shared is None else shared
     states = [kernel.start(block, prepared) for kernel, prepared in zip(kernels, shared, strict=True)]
-    for lo, hi in block.tiles():
+    for start, stop in block.spans():
         for kernel, state in zip(kernels, states, strict=True):
-            kernel.add(block, lo, hi, state)
+            entries = stop - start if kernel.takes_spans else sizes.TILE_ENTRIES
+            for lo in range(start, stop, entries):
+                kernel.add(block, lo, min(lo + entries, stop), state)
     return [kernel.finish(block, state) for kernel, state in zip(kernels, states, strict=True)]

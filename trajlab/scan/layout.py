@@ -1,18 +1,18 @@
 """The tasks of a scan: which blocks of steps there are, and which task takes which of them."""
 
-from collections.abc import Sequence
-from functools import reduce
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from trajlab import sizes
-from trajlab.runs.disk.rows import Rows, views
+from trajlab.runs.disk.rows import views
 from trajlab.scan.block import Block, Kernel, Reduced
 from trajlab.scan.block import reduce as reduce_block
 from trajlab.scan.graph import Graph, Pass, call
+from trajlab.scan.kernels.causes import UnitShape
 from trajlab.scan.source import Source
-from trajlab.scan.track import flat_rows
+from trajlab.scan.track import Track
 
 
 class Layout:
@@ -38,6 +38,7 @@ class Layout:
         self.kernel = kernel
         self.beside = beside
         self.blocks: list[list[tuple[int, int]]] = []
+        self._folded: list[bool] = []
         self._groups: list[list[tuple[Any, Any, tuple]]] = []
         self._spans: dict[tuple[int, int], int] = {}
         self._room = 0
@@ -62,8 +63,8 @@ class Layout:
         spans = rows.blocks(self.kernel.block_bytes)
         shared = None
         if self.kernel.prepares and len(spans) > 1:
-            ends = rows.rows(0, 1), rows.rows(rows.steps - 1, rows.steps)
-            shared = self.graph.add(("shared", key), _prepare, self.kernel, *ends, reference)
+            ends = call(Block, call(Track, rows.ends(), None, reference))
+            shared = self.graph.add(("shared", key), _prepare, self.kernel, ends)
         weights_at = None if weights is None else weights.positions(rows.step)
         other_at = None if other is None else other.positions(rows.step)
         positions = []
@@ -82,6 +83,7 @@ class Layout:
             else:
                 positions.append(self._position(entry, nbytes))
         self.blocks.append(positions)
+        self._folded.append(bool(positions) and self.kernel.folds(rows.size))
 
     def _position_of_span(self, span: tuple[int, int], entry: tuple[Any, Any, tuple]) -> tuple[int, int]:
         """Put the blocks of all tensors at the same steps into one task, so that no step is kept for other tensors."""
@@ -114,16 +116,28 @@ class Layout:
             results.append(self.graph.add_pass(("blocks", number), one_pass, [arguments], list(blocks)))
         return results
 
-    def totals(self, results: Sequence[Any]) -> list[list[Any]]:
-        """Add tasks that merge the totals of a tensor block by block, and return the last of each tensor."""
-        last = []
-        for number, of_tensor in enumerate(self.blocks):
-            total: list[Any] = []
-            for block, (group, position) in enumerate(of_tensor):
-                key = ("total", number, block)
-                total = [self.graph.add(key, _merge, self.kernel, total, results[group], position)]
-            last.append(total)
-        return last
+    def folded(
+        self, results: Sequence[Any], shapes: Sequence[UnitShape], samples: Sequence[np.ndarray | None]
+    ) -> list[Any]:
+        """Add tasks that take the blocks of each tensor that folds one by one; None for others.
+
+        The last one returns the columns of all steps and the summary. No other task may need these blocks: dask then
+        follows one tensor after the other, and few totals are in memory at once.
+        """
+        folded: list[Any] = []
+        for number, (of_tensor, folds) in enumerate(zip(self.blocks, self._folded, strict=True)):
+            so_far: Any = None
+            for block, (group, position) in enumerate(of_tensor if folds else []):
+                so_far = self.graph.add(("fold", number, block), _fold, self.kernel, so_far, results[group], position)
+            closing = self.kernel, so_far, shapes[number], samples[number]
+            folded.append(self.graph.add(("folded", number), _close, *closing) if folds else None)
+        return folded
+
+    def unfolded(self, results: Sequence[Any]) -> list[Any]:
+        """Return the results that hold blocks of tensors that do not fold; None in the places of others."""
+        tensors = zip(self.blocks, self._folded, strict=True)
+        groups = {group for of_tensor, folds in tensors if not folds for group, _ in of_tensor}
+        return [result if number in groups else None for number, result in enumerate(results)]
 
 
 def reduce_blocks(
@@ -141,15 +155,17 @@ def reduce_blocks(
     blocks
         The blocks, not yet opened.
     """
+    results = []
+    for prepared, block in zip(zip(*shared, strict=True), _opened(blocks), strict=True):
+        results.append(reduce_block(kernels, block, prepared))
+    return [list(of_kernel) for of_kernel in zip(*results, strict=True)]
+
+
+def _opened(blocks: Sequence[Block]) -> Iterator[Block]:
+    """Open blocks one by one, after rows behind URLs have been fetched all at once."""
     remote = [table for block in blocks for track in block.tracks() for table in track.tables() if table.remote]
     fetched = dict(zip(map(id, remote), views(remote), strict=True))
-    results = []
-    for prepared, closed in zip(zip(*shared, strict=True), blocks, strict=True):
-        block = closed.opened(fetched)
-        both = zip(kernels, prepared, strict=True)
-        ready = [_prepare_of(kernel, block) if kernel.prepares and state is None else state for kernel, state in both]
-        results.append(reduce_block(kernels, block, ready))
-    return [list(of_kernel) for of_kernel in zip(*results, strict=True)]
+    return (block.opened(fetched) for block in blocks)
 
 
 def _after(value: Any, earlier: Any) -> Any:
@@ -157,17 +173,23 @@ def _after(value: Any, earlier: Any) -> Any:
     return value
 
 
-def _prepare(kernel: Kernel, first: Any, last: Any, reference: Any) -> Any:
-    """Return what the blocks of a tensor share; rows are tables, or arrays with a first axis over the steps."""
-    return kernel.prepare([*flat_rows(first), *flat_rows(last)], next(iter(flat_rows(reference)), None))
+def _prepare(kernel: Kernel, ends: Block) -> Any:
+    """Return what the blocks of a tensor share."""
+    (block,) = _opened([ends])
+    return kernel.prepare(block)
 
 
-def _prepare_of(kernel: Kernel, block: Block) -> Any:
-    rows, reference = block.rows.rows, block.rows.reference
-    if reference is not None and not isinstance(reference, Rows):
-        reference = [reference]
-    return _prepare(kernel, rows[:1], rows[-1:], reference)
+def _fold(
+    kernel: Kernel, earlier: tuple[list[np.ndarray], Any] | None, results: list[list[Reduced]], position: int
+) -> tuple[list[np.ndarray], Any]:
+    """Return the columns of the blocks so far, and their total."""
+    columns, total = results[0][position]
+    return ([columns], total) if earlier is None else ([*earlier[0], columns], kernel.merge(earlier[1], total))
 
 
-def _merge(kernel: Kernel, earlier: list[Any], results: list[list[Reduced]], position: int) -> Any:
-    return reduce(kernel.merge, [*earlier, results[0][position][1]])
+def _close(
+    kernel: Kernel, folded: tuple[list[np.ndarray], Any], shape: UnitShape, sample: np.ndarray | None
+) -> Reduced:
+    """Return the columns of all steps, and the summary."""
+    columns, total = folded
+    return np.concatenate(columns), kernel.summarize(total, shape, sample)

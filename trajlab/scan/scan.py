@@ -90,12 +90,15 @@ def scan(
         positions.append(np.searchsorted(steps, recorded[key]))
         shapes.append(unit_shape(array))
         samples.append(indices)
-    results = layout.passes()
+    passes = layout.passes()
+    folded = layout.folded(passes, shapes, samples)
+    results = layout.unfolded(passes)
     columns, summary = len(kernel.columns), len(kernel.summary)
     shape = len(tensors), len(steps), columns
-    stacked = graph.array("columns", shape, _stack, results, layout.blocks, positions, shape)
-    totals = (_summaries_of, layout.totals(results)) if kernel.folds else (_summaries, results, layout.blocks)
-    whole = graph.array("summary", (len(tensors), summary), *totals, kernel, shapes, samples)
+    stacked = graph.array("columns", shape, _stack, results, layout.blocks, folded, positions, shape)
+    whole = graph.array(
+        "summary", (len(tensors), summary), _summaries, results, layout.blocks, folded, kernel, shapes, samples
+    )
     names = np.array(list(tensors), dtype=object)
     said = {name: ("parameter", values) for name, values in about(tensors).items()}
     pooling = ("column", np.array([kernel.pooling.get(name, "sum") for name in kernel.columns], dtype=object))
@@ -221,30 +224,31 @@ def _opposite_reference(key: str, other: Source, step: int) -> Any:
 
 
 def _stack(
-    results: list[list[list[Reduced]]], blocks: list[list[tuple[int, int]]], positions: list[np.ndarray],
-    shape: tuple[int, int, int],
+    results: list[list[list[Reduced]] | None], blocks: list[list[tuple[int, int]]], folded: list[Reduced | None],
+    positions: list[np.ndarray], shape: tuple[int, int, int],
 ) -> np.ndarray:  # fmt: skip
     out = np.full(shape, np.nan)
-    for tensor, (of_tensor, position) in enumerate(zip(blocks, positions, strict=True)):
-        if of_tensor:
-            out[tensor, position] = np.concatenate([results[group][0][at][0] for group, at in of_tensor])
+    for tensor, (of_tensor, done, position) in enumerate(zip(blocks, folded, positions, strict=True)):
+        if done is not None:
+            out[tensor, position] = done[0]
+        elif of_tensor:
+            out[tensor, position] = np.concatenate([columns for columns, _ in _results_of(of_tensor, results)])
     return out
 
 
 def _summaries(
-    results: list[list[list[Reduced]]], blocks: list[list[tuple[int, int]]], kernel: Kernel,
-    shapes: list[UnitShape], samples: list[np.ndarray | None],
+    results: list[list[list[Reduced]] | None], blocks: list[list[tuple[int, int]]], folded: list[Reduced | None],
+    kernel: Kernel, shapes: list[UnitShape], samples: list[np.ndarray | None],
 ) -> np.ndarray:  # fmt: skip
-    totals = [[results[group][0][at][1] for group, at in of_tensor] for of_tensor in blocks]
-    merged = [[reduce(kernel.merge, of_tensor)] if of_tensor else [] for of_tensor in totals]
-    return _summaries_of(merged, kernel, shapes, samples)
-
-
-def _summaries_of(
-    totals: list[list[Any]], kernel: Kernel, shapes: list[UnitShape], samples: list[np.ndarray | None]
-) -> np.ndarray:
-    out = np.full((len(totals), len(kernel.summary)), np.nan)
-    for tensor, (of_tensor, shape, sample) in enumerate(zip(totals, shapes, samples, strict=True)):
-        for total in of_tensor:
+    out = np.full((len(blocks), len(kernel.summary)), np.nan)
+    for tensor, (of_tensor, done, shape, sample) in enumerate(zip(blocks, folded, shapes, samples, strict=True)):
+        if done is not None:
+            out[tensor] = done[1]
+        elif of_tensor:
+            total = reduce(kernel.merge, [total for _, total in _results_of(of_tensor, results)])
             out[tensor] = kernel.summarize(total, shape, sample)
     return out
+
+
+def _results_of(of_tensor: list[tuple[int, int]], results: list[Any]) -> list[Reduced]:
+    return [results[group][0][at] for group, at in of_tensor]

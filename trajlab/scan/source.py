@@ -60,10 +60,19 @@ class Source:
         table = rows_of(data) if isinstance(data, da.Array) else None
         self._data: Rows | np.ndarray | da.Array = data if table is None else table
 
+    @property
+    def reads_tiles(self) -> bool:
+        """Whether rows are read a tile at a time."""
+        return self.size > sizes.SHORT_ENTRIES and isinstance(self._data, Rows) and readable(self._data)
+
     def rows(self, start: int, stop: int) -> Any:
         """Return the rows from `start` to before `stop` as an argument, None if there are none."""
         start = max(start, 0)
         return self._argument(self._data[start:stop]) if start < stop else None
+
+    def ends(self) -> Any:
+        """Return the first and the last row as an argument."""
+        return self._argument(self._data[[0, -1]])
 
     def entries(self, start: int, stop: int) -> Any:
         """Return the entries from `start` to before `stop` of all flat rows as an argument."""
@@ -102,11 +111,7 @@ class Source:
     def blocks(self, most_bytes: int | None = None) -> list[tuple[int, int]]:
         """Return where blocks start and stop: about equally long, and small unless rows are read a tile at a time."""
         most = sizes.SHORT_BLOCK_STEPS if self.size <= sizes.SHORT_ENTRIES else sizes.BLOCK_STEPS
-        if (
-            most_bytes
-            or self.size <= sizes.SHORT_ENTRIES
-            or not (isinstance(self._data, Rows) and readable(self._data))
-        ):
+        if most_bytes or not self.reads_tiles:
             held = min(sizes.BLOCK_BYTES, most_bytes or sizes.BLOCK_BYTES)
             most = min(most, max(1, held // max(self.size * self.itemsize, 1)))
         most = self.block_steps or most

@@ -49,3 +49,23 @@ def compact(w, r, w_finite, r_finite):
             r_finite[n] = r[i]
             n += 1
     return n
+
+
+@inner
+def extremes(bits):
+    """Return the bits of the least and of the greatest of some floats; NaN lies beyond Inf of its sign.
+
+    Parameters
+    ----------
+    bits
+        The floats as signed integers of their size.
+    """
+    integer = bits.dtype.type
+    magnitude = integer(0x7FFFFFFF if bits.itemsize == 4 else 0x7FFFFFFFFFFFFFFF)
+    low = magnitude
+    high = integer(~magnitude)
+    for i in range(bits.size):
+        key = integer(bits[i] ^ magnitude) if bits[i] < 0 else bits[i]  # signed integers in the order of the floats
+        low = min(low, key)
+        high = max(high, key)
+    return integer(low ^ magnitude) if low < 0 else low, integer(high ^ magnitude) if high < 0 else high

@@ -32,6 +32,15 @@ def flat_rows(rows: Rows | np.ndarray | Sequence[np.ndarray] | None) -> Sequence
     return [computable(row) for row in rows or ()]
 
 
+def pieces_of(row: Rows | np.ndarray) -> Iterator[np.ndarray]:
+    """Iterate over the entries of one row, a table of it or a flat array, in pieces that kernels can take."""
+    if isinstance(row, Rows):
+        for start in range(0, row.size, sizes.ROW_PIECE_ENTRIES):
+            yield row.entries(start, min(start + sizes.ROW_PIECE_ENTRIES, row.size)).read()[0]
+    else:
+        yield row
+
+
 @dataclass(eq=False)
 class Track:
     """Rows of one tensor at the steps of a block, and what they are compared with.
@@ -110,6 +119,10 @@ class Track:
     def arrays(self) -> Sequence[np.ndarray]:
         """Return all rows as flat arrays, for kernels that need single entries."""
         return flat_rows(self.rows) if isinstance(self.rows, Rows) else self.rows
+
+    def row(self, step: int) -> Rows | np.ndarray:
+        """Return one row, a table of it or a flat array; see `pieces_of`."""
+        return self.rows[step : step + 1] if isinstance(self.rows, Rows) else self.rows[step]
 
     def row_before(self) -> np.ndarray | None:
         """Return the row at the step before the block as a flat array; None if there is none."""

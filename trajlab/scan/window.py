@@ -56,8 +56,15 @@ class Window:
             for name in dict.fromkeys(map(_stored, tables))
         ]
 
-    def tiles(self, size: int) -> Iterator[tuple[int, int]]:
+    def tiles(self, size: int, entries: int | None = None) -> Iterator[tuple[int, int]]:
         """Iterate over the entries: `addresses` hold from `lo` to `hi`, as if the whole rows lay there.
+
+        Parameters
+        ----------
+        size
+            Entries of a row.
+        entries
+            How many are read at once, one tile by default.
 
         Raises
         ------
@@ -65,9 +72,10 @@ class Window:
             A file is gone or ends before a row that it should hold.
         """
         with ExitStack() as stack:
-            readers = [(where, stack.enter_context(closing(_Reader(tables)))) for where, tables in self._tables]
-            for lo in range(0, size, sizes.TILE_ENTRIES):
-                hi = min(lo + sizes.TILE_ENTRIES, size)
+            entries = entries or sizes.TILE_ENTRIES
+            readers = [(at, stack.enter_context(closing(_Reader(tables, entries)))) for at, tables in self._tables]
+            for lo in range(0, size, entries):
+                hi = min(lo + entries, size)
                 for where, reader in readers:
                     self.addresses[where] = reader.read(lo, hi)
                 yield lo, hi
@@ -79,16 +87,16 @@ def _stored(group: Rows | Sequence[np.ndarray | None]) -> str:
 
 
 class _Reader:
-    """Reads tiles of rows of one stored type into a buffer of its own."""
+    """Reads some entries of rows of one stored type at a time into a buffer of its own."""
 
-    def __init__(self, tables: Sequence[Rows]):
+    def __init__(self, tables: Sequence[Rows], entries: int):
         self.stored, self.itemsize = tables[0].stored, tables[0].dtype.itemsize
         self.paths = [rows.files[file] for rows in tables for file in rows.file]
         self.offset = np.concatenate([rows.offset for rows in tables])
         self.opened = {path: opened(path) for path in dict.fromkeys(self.paths)}
         self.descriptor = np.array([self.opened[path] for path in self.paths], np.int32)
         # Rows that lay a power of two apart would compete for the same lines of the cache.
-        padded = sizes.TILE_ENTRIES + 64
+        padded = entries + 64
         self.raw = np.empty((len(self.paths), padded * self.stored.itemsize), np.uint8)
         self.wide = np.empty((len(self.paths), padded), np.float32) if self.stored in WIDENED else None
         self.buffers = addresses(list(self.raw))

@@ -182,9 +182,29 @@ def sign_flips(
         shared = [] if together is None or not _any_step(together) else [scan(Pairs(), together, reference=0)[0]]
         flips = as_one_task(_weight_result, table, *shared)
         parts.append(flips.rename(stride="weight_stride") if parts else flips)
-    result = parts[0] if len(parts) == 1 else xr.merge(parts, join="outer", compat="override")
+    result = parts[0] if len(parts) == 1 else _joined(*parts)
     notes = totals_over(weight) if gradient is None else totals_over(gradient, at_each_step=True)
     return annotate(result, MEANINGS, tau=list(tau), relative=list(relative), average=average, **notes)
+
+
+def _joined(of_gradients: xr.Dataset, of_weights: xr.Dataset) -> xr.Dataset:
+    """Join the results of gradients and weights, over the tensors of either in the order of the network.
+
+    A join of xarray sorts names that differ, and leaves the labels of tensors without gradients empty.
+    """
+    parts = (of_gradients, of_weights)
+    if "parameter" not in of_weights.dims:
+        return xr.merge(parts, join="outer", compat="override")
+    names = list(dict.fromkeys(name for part in reversed(parts) for name in part["parameter"].values.tolist()))
+    joined = xr.merge(
+        [part.reindex(parameter=np.array(names, dtype=object)) for part in parts], join="outer", compat="override"
+    )
+    labels = {}
+    for label in of_gradients.coords.keys() & of_weights.coords.keys():
+        if label != "parameter" and of_weights[label].dims == ("parameter",):
+            by_parameter = {name: value for part in reversed(parts) for name, value in part[label].to_series().items()}
+            labels[label] = "parameter", np.array([by_parameter[name] for name in names], of_weights[label].dtype)
+    return joined.assign_coords(labels)
 
 
 def _any_step(tensors: Mapping[str, xr.DataArray]) -> bool:

@@ -223,14 +223,15 @@ def spectrum(
     shapes = {name: (array.shape[1], int(np.prod(array.shape[2:]))) for name, array in matrices.items()}
     large = [name for name, shape in shapes.items() if min(shape) > exact_size]
     width = max(min(shape) if name not in large else leading for name, shape in shapes.items())
-    kernel = Spectra(width, shuffle, exact_size, leading, subspace, change is not None)
+    most = max(array.sizes["step"] for array in matrices.values()) if subspace else 0
+    kernel = Spectra(width, shuffle, exact_size, leading, subspace, most, change is not None)
     alone = list(matrices) == [""] and isinstance(weight, xr.DataArray)
-    table, _ = scan(
+    table, summary = scan(
         kernel,
         matrices[""] if alone else matrices,
-        reference=0 if subspace else None,
         weight=None if change is None else stored[""] if alone else stored,
     )
+    steps = [np.searchsorted(table["step"].values, array["step"].values) for array in matrices.values()]
     sizes = np.array(list(shapes.values()), np.int64)
     spaces = np.array([subspace_size(*shape, subspace) for shape in shapes.values()]) if subspace else None
     coords = {"rows": sizes[:, 0], "columns": sizes[:, 1]} | ({} if spaces is None else {"subspace_size": spaces})
@@ -240,7 +241,7 @@ def spectrum(
     numbers = [array.attrs.get("expert", -1) for array in matrices.values()]
     if max(numbers) >= 0:
         table = table.assign_coords(expert=("parameter", numbers, {"long_name": "expert, -1 for others"}))
-    result = as_one_task(partial(_result, shuffle=shuffle, subspace=bool(subspace)), table)
+    result = as_one_task(partial(_result, shuffle=shuffle, steps=steps), table, *([summary] if subspace else []))
     times = sum(
         array.sizes["step"] * operations(*shapes[name], exact_size) * (1 + shuffle) for name, array in matrices.items()
     )
@@ -255,15 +256,42 @@ def _thinned(array: xr.DataArray, every: int) -> xr.DataArray:
     return array.isel(step=np.unique([*range(0, last + 1, every), max(last, 0)]) if last >= 0 else slice(0))
 
 
-def _result(table: xr.DataArray, *, shuffle: bool, subspace: bool) -> xr.Dataset:
-    null = [f"{name}_null" for name in NULLS] if shuffle else []
-    names = ["nonfinite", *FACTS, *null, *ERRORS, *(OVERLAPS if subspace else ())]
+def _result(
+    table: xr.DataArray, overlaps: xr.DataArray | None = None, *, shuffle: bool, steps: list[np.ndarray]
+) -> xr.Dataset:
+    names = ["nonfinite", *FACTS, *(f"{name}_null" for name in NULLS if shuffle), *ERRORS]
     facts = columns_of(table.sel(column=names))
-    if subspace:
+    if overlaps is not None:
+        dims = table.dims[:-1]
+        for name, values in zip(OVERLAPS, _at_steps(overlaps.values, table.sizes["step"], steps), strict=True):
+            facts[name] = (dims, values if "parameter" in dims else values[0])
         for side in ("row", "column"):
             facts[f"{side}_overlap_null"] = facts["subspace_size"] / np.maximum(facts[f"{side}s"], 1)
-    first = 1 + 2 * len(FACTS) + len(ERRORS) + len(OVERLAPS)
+    first = 1 + 2 * len(FACTS) + len(ERRORS)
     values = table.isel(column=slice(first, None)).drop_vars("pooling").rename(column="component")
     component = ("component", np.arange(1, values.sizes["component"] + 1), {"long_name": "component", "units": "1"})
     values = values.assign_coords(component=component)
     return facts.assign(singular_values=values)[["singular_values", *(name for name in facts if name in MEANINGS)]]
+
+
+def _at_steps(summary: np.ndarray, count: int, steps: list[np.ndarray]) -> np.ndarray:
+    """Return the overlaps of each matrix, in the order of its own steps, at its steps among all of them.
+
+    Parameters
+    ----------
+    summary
+        (parameter, step and overlap), or of one matrix.
+    count
+        Number of all steps.
+    steps
+        Positions of each matrix' steps among them.
+
+    Returns
+    -------
+    (overlap, parameter, step), NaN where a matrix was not recorded.
+    """
+    by_step = summary.reshape(len(steps), -1, len(OVERLAPS))
+    out = np.full((len(OVERLAPS), len(steps), count), np.nan)
+    for i, at in enumerate(steps):
+        out[:, i, at] = by_step[i, : len(at)].T
+    return out

@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from trajlab.replays.observers.channel_statistics import LEVEL, STATISTICS, chance_variation, statistics_of
+from trajlab.replays.observers.channel_statistics import (
+    LEVEL,
+    STATISTICS,
+    chance_variation,
+    chance_variation_of_variance,
+    statistics_of,
+)
 
 
 def variation(values):
@@ -48,6 +54,28 @@ def test_alike__is_unknown_where_shuffling_changes_nothing():
     assert all(np.isnan(chance_variation(values)) for values in (one[:1], one[:, :1], 0 * one, alone, one * np.nan))
     assert chance_variation(np.ones((4, 5))) == 0
     assert chance_variation(np.vstack([one, np.full((1, 5), np.inf)])) == chance_variation(one)
+
+
+@pytest.mark.parametrize("count", [8, 40])
+def test_variance_alike__identical_channels_are_beyond_it_in_one_case_of_20(count):
+    rng = np.random.default_rng(4)
+    beyond = []
+    for _ in range(400):
+        values = np.exp(rng.standard_normal((count, 1))) * rng.exponential(size=(count, 6))
+        variances = values.var(0)
+        beyond.append(variances.std() / variances.mean() > chance_variation_of_variance(values))
+    assert 0.02 < np.mean(beyond) < 0.085
+
+
+def test_variance_alike__channels_of_other_variance_are_beyond_it():
+    rng = np.random.default_rng(5)
+    values = 10 + rng.standard_normal((60, 8)) * np.array([1, 1, 1, 1, 3, 3, 3, 3])
+    variances = values.var(0)
+    assert variances.std() / variances.mean() > 1.2 * chance_variation_of_variance(values)
+    assert variation(values) < 2 * chance_variation(values)  # their means are alike
+    broken = np.vstack([values, np.full((1, 8), np.nan)])
+    assert chance_variation_of_variance(broken) == chance_variation_of_variance(values)
+    assert all(np.isnan(chance_variation_of_variance(few)) for few in (values[:1], values[:, :1], np.ones((4, 3))))
 
 
 def test_statistics_of__each_column_over_its_finite_rows():

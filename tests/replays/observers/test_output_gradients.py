@@ -106,7 +106,7 @@ def objective_of(kind, output, targets):
     return {
         "loss": lambda: F.cross_entropy(output, targets, reduction="sum"),
         "logit": lambda: logit.sum(),
-        "p_logit": lambda: (output.softmax(1)[torch.arange(len(output)), targets] * logit).sum(),
+        "p_logit": lambda: (output.softmax(1)[torch.arange(len(output)), targets].detach() * logit).sum(),
     }[kind]()
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from trajlab.scan.kernels.bars import bar_edges, bars_of_bins, bars_of_row, bars_of_sorted
+from trajlab.scan.kernels.bars import add_to_bars, bar_edges, bars_of_bins, bars_of_sorted
 from trajlab.scan.kernels.split_bins import bins_of
 
 LIMITS = [(-1.0, 3.0), (0.994, 1.008), (999.99, 1000.01), (-1e-41, 1e-41), (0.0, 1.0), (-1e308, 1e308)]
@@ -34,5 +34,7 @@ def test_bars__of_all_kinds_of_rows_agree_with_numpy(rng, center, spread):
     assert np.abs(out - expected).max() <= (0 if exact else 60) and out.sum() == 30_000
     bars_of_sorted(np.sort(values), edges, out)
     np.testing.assert_array_equal(out, expected)
-    bars_of_row(values, edges, out)
+    out[:] = 0
+    for part in (values[:7], values[7:]):
+        add_to_bars(part, edges, out)
     np.testing.assert_array_equal(out, expected)

@@ -11,7 +11,7 @@ QUANTILES = (0.0, 0.05, 0.5, 0.99, 1.0)
 def describe(rows, previous, reference, bins=32):
     kernel = Distribution(QUANTILES, bins)
     block = Block(Track(list(rows), previous, reference))
-    ((out, edges),) = reduce([kernel], block, [kernel.prepare([reference, rows[-1]], reference)])
+    ((out, edges),) = reduce([kernel], block, [kernel.prepare(Block(Track([reference, rows[-1]], None, reference)))])
     actual = dict(zip(kernel.columns, out.T, strict=True))
     bars = np.stack([actual[f"bar_{i}"] for i in range(bins)], axis=1)
     quantiles = np.stack([actual[f"quantile_{i}"] for i in range(len(QUANTILES))], axis=1)
@@ -69,13 +69,15 @@ def test_spread__a_constant_row_falls_into_one_bin(size):
 def test_spread__how_steps_are_blocked_changes_no_bit(rng, size):
     rows = rng.standard_normal((7, size)).astype(np.float32)
     kernel = Distribution(QUANTILES, 16)
-    shared = [kernel.prepare([rows[0], rows[-1]], rows[2])]
-    ((whole, _),) = reduce([kernel], Block(Track(list(rows))), shared)
+    shared = [kernel.prepare(Block(Track([rows[0], rows[-1]], None, rows[2])))]
+    ((whole, edges),) = reduce([kernel], Block(Track(list(rows), None, rows[2])))
     parts = [
         reduce([kernel], Block(Track(list(rows[:3]))), shared),
         reduce([kernel], Block(Track(list(rows[3:]), rows[2])), shared),
     ]
     np.testing.assert_array_equal(whole, np.concatenate([out for ((out, _),) in parts]))
+    for ((_, edges_of_part),) in parts:
+        np.testing.assert_array_equal(edges, edges_of_part)
 
 
 @pytest.mark.parametrize("size", [50, 2 * EXACT])

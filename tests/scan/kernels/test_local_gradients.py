@@ -5,9 +5,9 @@ from torch import nn
 
 from trajlab.scan.kernels import local_gradients as kernel
 from trajlab.scan.kernels.convolution_taps import Convolution
-from trajlab.scan.kernels.local_gradients import Filters, local_gradients
+from trajlab.scan.kernels.local_gradients import OF_INPUTS, OF_OUTPUTS, Filters, Sums, local_gradients
 
-QUANTITIES = ("em_sum", "em_l2", "ab_out", "ab_sum", "ab_net")
+QUANTITIES = Sums._fields
 
 
 def convolution_of(module: nn.Module, size: tuple[int, ...], out: tuple[int, ...]) -> Convolution:
@@ -30,10 +30,12 @@ def by_autograd(module: nn.Module, inputs: torch.Tensor, gradient: torch.Tensor)
         local.append(torch.autograd.grad(outputs, inputs, alone, retain_graph=True)[0].flatten(2))
     local = torch.stack(local, 1)
     whole = torch.autograd.grad(outputs, inputs, gradient.double())[0]
+    sent, gradient, whole = local.norm(dim=3), gradient.double().flatten(2), whole.flatten(2)
     actual = {
-        "em_sum": local.abs().sum((2, 3)), "em_l2": local.square().sum((2, 3)).sqrt(),
-        "ab_out": gradient.double().flatten(2).abs().sum(2), "ab_sum": local.abs().sum((1, 3)),
-        "ab_net": whole.flatten(2).abs().sum(2),
+        "em_sum": sent.sum(2), "em_l2": sent.square().sum(2).sqrt(), "ab_out": gradient.norm(dim=2),
+        "em_sum_l1": local.abs().sum((2, 3)), "ab_out_l1": gradient.abs().sum(2),
+        "ab_sum": sent.sum(1), "ab_l2": sent.square().sum(1).sqrt(), "ab_net": whole.norm(dim=2),
+        "ab_sum_l1": local.abs().sum((1, 3)), "ab_net_l1": whole.abs().sum(2),
     }  # fmt: skip
     return {name: value.numpy() for name, value in actual.items()}
 
@@ -100,17 +102,27 @@ def by_hand(gradient, weight) -> dict[str, list[float]]:
 def test_local_gradients__of_two_positions_and_two_channels_by_hand():
     # Two output channels with G = (1, -2) and (3, 0); kernels (1, -1) and (2, 4) to the two input channels.
     actual = by_hand([[[1.0, -2.0]], [[3.0, 0.0]]], [[[[1.0]], [[-1.0]]], [[[2.0]], [[4.0]]]])
-    assert actual == {
-        "em_sum": [6.0, 18.0], "em_l2": [10**0.5, 180**0.5], "ab_out": [3.0, 3.0],
-        "ab_sum": [3.0 + 6.0, 3.0 + 12.0], "ab_net": [7.0 + 2.0, 11.0 + 2.0],
+    # LG of the first: (1, -2) and (-1, 2), norm √5 each; of the second: (6, 0) and (12, 0).
+    expected = {
+        "em_sum": [2 * 5**0.5, 18.0], "em_l2": [10**0.5, 180**0.5], "ab_out": [5**0.5, 3.0],
+        "em_sum_l1": [6.0, 18.0], "ab_out_l1": [3.0, 3.0],
+        "ab_sum": [5**0.5 + 6.0, 5**0.5 + 12.0], "ab_l2": [41**0.5, 149**0.5], "ab_net": [53**0.5, 125**0.5],
+        "ab_sum_l1": [3.0 + 6.0, 3.0 + 12.0], "ab_net_l1": [7.0 + 2.0, 11.0 + 2.0],
     }  # fmt: skip
+    assert actual.keys() == expected.keys()
+    for name, values in expected.items():
+        np.testing.assert_allclose(actual[name], values, rtol=1e-6, err_msg=name)
 
 
 @pytest.mark.parametrize("size", [1e-36, 1e-25, 1e30])
 def test_local_gradients__squares_do_not_leave_the_range_of_float32(size):
     actual = by_hand([[[size, -2 * size]], [[0.0, 0.0]]], [[[[1e-7]], [[-1e-7]]], [[[2.0]], [[4.0]]]])
     np.testing.assert_allclose(actual["em_l2"], [10**0.5 * size * 1e-7, 0], rtol=1e-6)
-    np.testing.assert_allclose(actual["ab_net"], [3 * size * 1e-7] * 2, rtol=1e-6)
+    np.testing.assert_allclose(actual["ab_net_l1"], [3 * size * 1e-7] * 2, rtol=1e-6)
+    for name in ("em_sum", "ab_sum", "ab_l2", "ab_net", "ab_out"):
+        largest = max(actual[name])
+        expected = {"em_sum": 2 * 5**0.5, "ab_out": 5**0.5 * 1e7}.get(name, 5**0.5) * size * 1e-7
+        assert largest == pytest.approx(expected, rel=1e-6), name
 
 
 def test_local_gradients__channels_of_very_different_size_are_both_right():
@@ -127,17 +139,19 @@ def test_local_gradients__nan_and_inf_go_on_to_what_they_reach(bad, position):
     gradient[0, 0, 0, position] = bad
     weight = np.array([[[[1.0]], [[2.0]]], [[[3.0]], [[4.0]]]], np.float32)
     actual = local_gradients(gradient, Filters.of(weight, IDENTITY))
-    for name in ("em_sum", "em_l2", "ab_out"):
+    for name in OF_OUTPUTS:
         assert not np.isfinite(getattr(actual, name)[0, 0]), name
         assert np.isfinite(getattr(actual, name)[0, 1]), name
-    assert not np.isfinite(actual.ab_sum).any() and not np.isfinite(actual.ab_net).any()
+    assert not any(np.isfinite(getattr(actual, name)).any() for name in OF_INPUTS)
 
 
 def test_local_gradients__a_nan_weight_spoils_its_own_channel_only():
     weight = np.array([[[[np.nan]], [[2.0]]], [[[3.0]], [[4.0]]]], np.float32)
     actual = local_gradients(np.ones((1, 2, 1, 2), np.float32), Filters.of(weight, IDENTITY))
-    assert np.isnan(actual.em_sum[0, 0]) and actual.em_sum[0, 1] == 14.0
-    assert np.isnan(actual.ab_sum[0, 0]) and actual.ab_sum[0, 1] == 12.0
+    assert np.isnan(actual.em_sum_l1[0, 0]) and actual.em_sum_l1[0, 1] == 14.0
+    assert np.isnan(actual.ab_sum_l1[0, 0]) and actual.ab_sum_l1[0, 1] == 12.0
+    assert np.isnan(actual.em_sum[0, 0]) and actual.em_sum[0, 1] == pytest.approx(7 * 2**0.5)
+    assert np.isnan(actual.ab_l2[0, 0]) and actual.ab_l2[0, 1] == pytest.approx(40**0.5)
 
 
 def test_local_gradients__of_no_samples_are_none():

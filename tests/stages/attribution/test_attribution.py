@@ -87,7 +87,7 @@ def gradient(net, inputs, targets, kind="loss"):
     value = {
         "loss": lambda: F.cross_entropy(output, targets, reduction="sum"),
         "logit": lambda: output[position, targets].sum(),
-        "p_logit": lambda: (output.softmax(1)[position, targets] * output[position, targets]).sum(),
+        "p_logit": lambda: (output.softmax(1)[position, targets].detach() * output[position, targets]).sum(),
     }[kind]()
     return torch.autograd.grad(value, leaf)[0], output.detach()
 

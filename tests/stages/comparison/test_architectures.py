@@ -53,14 +53,25 @@ def test_comparison__of_two_architectures_compares_features_and_says_why_not_wei
     np.testing.assert_allclose(pair.feature_covariance, np.cov(ours.T, theirs.T, ddof=0)[:6, 6:], atol=1e-8)
     rows, columns = linear_sum_assignment(expected, maximize=True)
     np.testing.assert_array_equal(pair.feature_match, columns)
+    chosen = pair.feature_match_greedy.values.astype(int)
+    assert expected[np.arange(len(chosen)), chosen].max() == expected.max() and len(set(chosen)) == len(chosen)
+    assert pair.matched_features_greedy.item() == pytest.approx(
+        expected[np.arange(len(chosen)), chosen].mean(), abs=1e-6
+    )
     assert pair.matched_features.item() == pytest.approx(expected[rows, columns].mean(), abs=1e-6)
     assert result.layer.values.tolist() == ["last activation"] and "distance" not in result
     assert result.attrs["not_compared"] == "weights: 0.weight is (4, 1, 3, 3) in one and missing in the other"
     assert figure(result).get_title() is not None and findings(result)
     diagonal = np.diag(matched_order(result)[0])
     np.testing.assert_allclose(diagonal, np.sort(expected[rows, columns])[::-1], atol=1e-6)
+    greedily = np.diag(matched_order(result, by="feature_match_greedy")[0])
+    np.testing.assert_allclose(greedily, np.sort(expected[np.arange(len(chosen)), chosen])[::-1], atol=1e-6)
     for panel in panels(result):
-        panel.draw(Figure(panel.size))
+        drawing = Figure(panel.size)
+        panel.draw(drawing)
+        if panel.key == "feature_correlation":
+            titles = [ax.get_title() for ax in drawing.axes[:3]]
+            assert titles == ["as they are", "sorted, best matching", "sorted, greedy matching"]
 
 
 def test_comparison__of_a_study_of_two_architectures_compares_what_each_pair_shares(two):
@@ -91,6 +102,7 @@ def test_unit_matrices__leave_out_constant_units_and_nan(rng):
     rows = rng.normal(size=(4, 30, 1))
     rows -= rows.mean(1, keepdims=True)
     rows[1], rows[2, 3] = 0.0, np.nan
-    correlation, covariance, match = unit_matrices(rows, rows)
+    correlation, covariance, match, greedily = unit_matrices(rows, rows)
+    np.testing.assert_array_equal(greedily, match)
     assert np.isnan(correlation[[1, 2]]).all() and np.isnan(match[[1, 2]]).all()
     assert match[[0, 3], 0].tolist() == [0, 3] and (covariance[1, [0, 1, 3]] == 0).all()

@@ -401,3 +401,18 @@ def test_comparison__matches_the_outputs_of_any_module_by_name():
     assert matched == pytest.approx(similarity[rows, columns].mean(), rel=1e-6)
     with pytest.raises(BadSetting, match="no_such_layer"):
         trajlab.run("comparison", runs, layers=["no_such_layer"])
+
+
+def test_comparison__layers_of_many_units_are_named_and_not_matched(rng):
+    runs = {
+        name: trajlab.from_arrays(
+            {"wide.weight": rng.standard_normal((2, 50, 4)), "fc.weight": rng.standard_normal((2, 6, 4))}
+        )
+        for name in "ab"
+    }
+    result = trajlab.run("comparison", runs, max_units=40, shuffles=2).compute().sel(run="a", other="b")
+    assert result.attrs["not_matched"] == "wide.weight: more than 40 units"
+    assert result.matched_weights.isel(step=-1).isnull().values.tolist() == [True, False]
+    assert result.distance.isel(step=-1).notnull().all()
+    with pytest.raises(BadSetting, match="max_units=0"):
+        trajlab.run("comparison", runs, max_units=0)

@@ -11,6 +11,7 @@ from torch import nn
 import trajlab
 from trajlab.replays.observe import observe
 from trajlab.replays.observers.sampled_outputs import SampledOutputs
+from trajlab.stages.comparison import unit_matching
 from trajlab.stages.comparison.unit_matching import MATCHES, feature_rows, feature_table, greedy, matches
 
 
@@ -36,7 +37,33 @@ def test_matches__are_the_best_of_all_there_are(seed, units, others):
 
 
 def test_greedy__takes_the_most_alike_pair_first():
-    assert greedy(np.array([[0.5, 0.9, 0.1], [0.2, 0.8, 0.3]])) == ([0, 1], [1, 2])
+    rows, columns = greedy(np.array([[0.5, 0.9, 0.1], [0.2, 0.8, 0.3]]))
+    assert (rows.tolist(), columns.tolist()) == ([0, 1], [1, 2])
+
+
+@pytest.mark.parametrize("shape", [(5, 9), (9, 5), (30, 30), (1, 4), (0, 3)])
+@pytest.mark.parametrize("values", [3, 10**6])
+def test_greedy__is_that_of_a_loop_over_all_pairs_ties_included(rng, shape, values):
+    similarity = rng.integers(0, values, shape) / values
+    pairs, free = {}, [set(range(n)) for n in shape]
+    for flat in np.argsort(-similarity, axis=None, kind="stable"):
+        row, column = divmod(int(flat), shape[1])
+        if row in free[0] and column in free[1]:
+            free[0].remove(row), free[1].remove(column)
+            pairs[row] = column
+    rows, columns = greedy(similarity)
+    assert dict(zip(rows.tolist(), columns.tolist(), strict=True)) == pairs
+
+
+def test_matches__of_many_units_shuffle_less_often(rng, monkeypatch):
+    calls = []
+    monkeypatch.setattr(
+        unit_matching, "shuffled_match", lambda similarity, samples, *, shuffles: calls.append(shuffles) or (0, 0)
+    )
+    for units in (20, 30):
+        monkeypatch.setattr(unit_matching, "MANY_UNITS", 25)
+        matches(*rng.standard_normal((2, units, 8, 1)), shuffles=12)
+    assert calls == [12, 5]
 
 
 def test_matches__a_permuted_copy_is_the_same_and_chance_is_less(rng):

@@ -21,11 +21,11 @@ class Overview:
 
     def __init__(self, context: Context):
         self.context = context
-        self.facts, self.notes, self.absent = html(""), html(""), html("")
+        self.facts, self.notes, self.absent, self.noticed = (html("") for _ in range(4))
         self.metrics, self.alerts, self.map, self.grid = (bokeh_part() for _ in range(4))
         self.layout = pn.Column(
-            self.absent, self.map.pane, self.grid.pane, self.metrics.pane, self.alerts.pane, self.facts, self.notes,
-            sizing_mode="stretch_width",
+            self.absent, self.noticed, self.map.pane, self.grid.pane, self.metrics.pane, self.alerts.pane,
+            self.facts, self.notes, sizing_mode="stretch_width",
         )  # fmt: skip
         self._facts_of: tuple[str, int] | None = None
 
@@ -33,6 +33,7 @@ class Overview:
         """Show the selection."""
         context, s = self.context, self.context.selection
         self.absent.object = self._absent()
+        self.noticed.object = noticed_list(context)
         rows = (s.mode, tuple(s.opened), s.find, s.way)
         drawn = self.map.show(key_of(context, *rows), self._map)
         grid = self.grid.show(key_of(context, drawn is None), self._grid)
@@ -44,8 +45,8 @@ class Overview:
                 part.line.update(location=x, visible=True)
         if grid is not None:
             grid.at_step()
-        if self._facts_of != (context.run, context.collection.readings):
-            self._facts_of = context.run, context.collection.readings
+        if self._facts_of != (context.run, context.collection.runs.readings):
+            self._facts_of = context.run, context.collection.runs.readings
             self.facts.object = facts_table(context)
         self.notes.object = states_table(context)
 
@@ -138,6 +139,16 @@ def events_of(context: Context, tap) -> dict:
         "on_window": lambda low, high: setattr(selection, "window", context.axis.window(low, high)),
         "on_reset": lambda: setattr(selection, "window", None),
     }
+
+
+def noticed_list(context: Context) -> str:
+    """Return what the online CUSUM noticed in runs that are followed as HTML: the last change, the others folded."""
+    noticed = [escape(text) for text in context.collection.runs.noticed]
+    if not noticed:
+        return ""
+    more = "".join(f"<li>{text}</li>" for text in noticed[1:])
+    earlier = f"<details><summary>{len(noticed) - 1} before it</summary><ul>{more}</ul></details>" if more else ""
+    return f"<p class='note'>Noticed: {noticed[0]}</p>{earlier}"
 
 
 def facts_table(context: Context) -> str:

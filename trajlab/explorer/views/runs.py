@@ -122,7 +122,7 @@ class Runs:
 
     def _facts_and_ends(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         collection = self.context.collection
-        key = collection.readings, *((name, collection.revision(name)) for name in self.context.results)
+        key = collection.runs.readings, *((name, collection.revision(name)) for name in self.context.results)
         if self._tables is None or self._tables[0] != key:
             facts = pd.DataFrame.from_dict(self.context.facts(), orient="index").reindex(self.context.runs)
             facts = facts.loc[:, facts.notna().any()] if len(facts.columns) else facts

@@ -84,5 +84,5 @@ def key_of(context: Context, *more: Hashable, results: Sequence[str] = ()) -> Ha
     """
     s = context.selection
     shown = tuple(context.collection.revision(name) for name in (context.quantity[0], *results))
-    runs = context.run, tuple(context.chosen_runs), context.collection.readings
+    runs = context.run, tuple(context.chosen_runs), context.collection.runs.readings
     return (context.quantity, tuple(sorted(s.at.items())), runs, s.window, shown, *more)

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 
 from trajlab.figures.marks.colors import CATEGORIES
 from trajlab.figures.marks.lines import beside, finish, is_log, lines, styles_of
+from trajlab.figures.marks.thinning import thinned_band, thinned_line
 from trajlab.statistics.studies import groups
 
 FEW = 8
@@ -89,5 +90,5 @@ def _band(steps: np.ndarray, values: np.ndarray, ax: Axes, log: bool, style: dic
     is_known = np.isfinite(values).any(1)
     steps, values = steps[is_known], values[is_known]
     least, middle, most = (f(values, axis=1) for f in (np.nanmin, np.nanmedian, np.nanmax))
-    ax.fill_between(steps, least, most, color=style["color"], alpha=0.18, linewidth=0)
-    ax.plot(steps, middle, **style | {"alpha": 1.0})
+    ax.fill_between(*thinned_band(steps, least, most), color=style["color"], alpha=0.18, linewidth=0)
+    ax.plot(*thinned_line(steps, middle), **style | {"alpha": 1.0})

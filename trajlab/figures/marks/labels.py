@@ -2,11 +2,10 @@
 
 import textwrap
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
-from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.ticker import (
     FuncFormatter,
     LogLocator,
@@ -16,6 +15,10 @@ from matplotlib.ticker import (
 )
 
 from trajlab.figures.marks.scale import are_counts, is_share
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
 LONGEST = 26
 """Characters of a name on an axis, twice that on wide axes; of longer ones the end is shown."""
@@ -38,6 +41,8 @@ class _Steps(MaxNLocator):
 
     def tick_values(self, vmin: float, vmax: float) -> Sequence[float]:
         """Return the ticks between limits: the ends, and round steps where those leave room for their names."""
+        from matplotlib.axis import Axis
+
         ends = [end for end in self.ends if vmin <= end <= vmax]
         widths = 3 * self.axis.get_tick_space() if isinstance(self.axis, Axis) else 0
         room = (vmax - vmin) * (1 + 0.6 * len(f"{self.ends[1]:,.0f}")) / max(widths, 3)
@@ -78,22 +83,22 @@ def shorten(name: str, longest: int = LONGEST) -> str:
     return name if len(name) <= longest else "…" + name[1 - longest :]
 
 
-def shorten_to(ax: Axes, name: str) -> str:
+def shorten_to(ax: "Axes", name: str) -> str:
     """Return a name, or the end of one that is too long to stand above axes."""
     return shorten(name, max(8, int(PER_INCH * width_of(ax))))
 
 
-def height_of(ax: Axes) -> float:
+def height_of(ax: "Axes") -> float:
     """Return the height of axes in inches."""
     return ax.get_window_extent().height / ax.get_figure(root=True).dpi  # type: ignore[union-attr]
 
 
-def width_of(ax: Axes) -> float:
+def width_of(ax: "Axes") -> float:
     """Return the width of axes in inches."""
     return ax.get_window_extent().width / ax.get_figure(root=True).dpi  # type: ignore[union-attr]
 
 
-def name_rows(ax: Axes, names: Sequence[str], positions: Sequence[float] | None = None) -> None:
+def name_rows(ax: "Axes", names: Sequence[str], positions: Sequence[float] | None = None) -> None:
     """Put names beside rows that are counted from the top, as many as there is room for."""
     at = np.arange(len(names)) if positions is None else np.asarray(positions)
     every = max(1, int(np.ceil(len(names) / max(1.0, height_of(ax) / 0.135))))
@@ -103,7 +108,7 @@ def name_rows(ax: Axes, names: Sequence[str], positions: Sequence[float] | None 
     ax.tick_params(axis="y", length=0)
 
 
-def name_groups(ax: Axes, names: Sequence[str], sizes: Sequence[int]) -> None:
+def name_groups(ax: "Axes", names: Sequence[str], sizes: Sequence[int]) -> None:
     """Put names beside groups of rows that are counted from the top, the largest groups first while there is room."""
     ends = np.cumsum(sizes)
     centers = ends - np.asarray(sizes) / 2 - 0.5
@@ -118,7 +123,7 @@ def name_groups(ax: Axes, names: Sequence[str], sizes: Sequence[int]) -> None:
     ax.tick_params(axis="y", length=0)
 
 
-def name_steps(ax: Axes, steps: np.ndarray) -> None:
+def name_steps(ax: "Axes", steps: np.ndarray) -> None:
     """Put steps below columns of one width, as many as there is room for, the first and the last among them."""
     names = [f"{step:,}" for step in steps]
     room = int(width_of(ax) / (0.075 * max(map(len, names)) + 0.12))
@@ -132,7 +137,7 @@ def name_steps(ax: Axes, steps: np.ndarray) -> None:
     ax.set_xlabel("step")
 
 
-def step_axis(ax: Axes, steps: np.ndarray) -> None:
+def step_axis(ax: "Axes", steps: np.ndarray) -> None:
     """Make the x axis one of steps; logarithmic where they lie ever further apart."""
     ax.set_xlabel("step")
     gaps = np.diff(steps)
@@ -146,7 +151,7 @@ def step_axis(ax: Axes, steps: np.ndarray) -> None:
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
 
 
-def value_axis(axis: Axis, array: xr.DataArray, *, log: bool = False) -> None:
+def value_axis(axis: "Axis", array: xr.DataArray, *, log: bool = False) -> None:
     """Format the ticks of an axis or a color bar: powers of ten, per cent, or plain numbers."""
     if log:
         low, high = sorted(axis.get_view_interval())

@@ -13,6 +13,7 @@ from trajlab.figures.marks.empty import say_if_empty
 from trajlab.figures.marks.heat import labels
 from trajlab.figures.marks.labels import height_of, shorten, step_axis, title_of, value_axis, wrap
 from trajlab.figures.marks.scale import is_share, spans_decades
+from trajlab.figures.marks.thinning import thinned_line
 from trajlab.runs.tensors import natural
 from trajlab.statistics.studies import facts, telling_facts
 
@@ -74,7 +75,7 @@ def beside(ax: Axes, handles: Sequence[Any] | None = None) -> None:
 def _line(line: xr.DataArray, ax: Axes, style: dict[str, Any], log: bool) -> Line2D:
     is_shown = np.isfinite(line.values.astype(np.float64)) & ((line.values > 0) | (not log))
     marker: dict[str, Any] = {"marker": "o", "markersize": 4} if is_shown.sum() == 1 else {}
-    return ax.plot(line["step"].values[is_shown], line.values[is_shown], **style, **marker)[0]
+    return ax.plot(*thinned_line(line["step"].values[is_shown], line.values[is_shown]), **style, **marker)[0]
 
 
 def styles_of(array: xr.DataArray, dim: str) -> tuple[list[dict[str, Any]], list[Line2D]]:

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from trajlab.figures.marks.colors import CATEGORIES
 from trajlab.figures.marks.labels import step_axis
 from trajlab.figures.marks.selection import recorded
+from trajlab.figures.marks.thinning import thinned_band, thinned_line
 
 
 def quantile_fan(quantiles: xr.DataArray, ax: Axes) -> None:
@@ -26,13 +27,13 @@ def quantile_fan(quantiles: xr.DataArray, ax: Axes) -> None:
         i for i, level in enumerate(levels) if level < 0.5 and any(np.isclose(1 - level, other) for other in levels)
     ]
     upper = [int(np.argmin([abs(1 - levels[i] - other) for other in levels])) for i in lower]
-    values, gap = quantiles.values, [np.nan]
+    values, gaps = quantiles.values, (np.array([np.nan]),) * 3
     for depth, (low, high) in enumerate(zip(lower, upper, strict=True)):
-        x, bottom, top = steps, values[low], values[high]
+        parts = [thinned_band(steps, values[low], values[high])]
         if depth + 1 < len(lower):  # two strips beside the bands within, which would shine through
-            x = np.concatenate([steps, gap, steps])
-            bottom = np.concatenate([bottom, gap, values[upper[depth + 1]]])
-            top = np.concatenate([values[lower[depth + 1]], gap, top])
+            within = values[lower[depth + 1]], values[upper[depth + 1]]
+            parts = [thinned_band(steps, values[low], within[0]), gaps, thinned_band(steps, within[1], values[high])]
+        x, bottom, top = (np.concatenate(strips) for strips in zip(*parts, strict=True))
         ax.fill_between(
             x,
             bottom,
@@ -46,8 +47,7 @@ def quantile_fan(quantiles: xr.DataArray, ax: Axes) -> None:
     for i, level in enumerate(levels):
         if i not in paired:
             ax.plot(
-                steps,
-                quantiles[i].values,
+                *thinned_line(steps, quantiles[i].values),
                 color=CATEGORIES[0],
                 label="median" if level == 0.5 else f"{100 * level:g} %",
             )

@@ -7,16 +7,15 @@ from typing import ClassVar
 import numpy as np
 
 from trajlab.errors import BadSetting
-from trajlab.replays.observers.channel_statistics import STATISTICS, chance_variation, statistics_of
+from trajlab.replays.observers.channel_statistics import (
+    STATISTICS,
+    chance_variation,
+    chance_variation_of_variance,
+    statistics_of,
+)
 from trajlab.replays.observers.observer import Batch, Layer, Objective, Observer, Output
 from trajlab.scan.kernels.convolution_taps import Convolution
-from trajlab.scan.kernels.local_gradients import Filters, local_gradients
-
-OF_OUTPUTS = ("em_sum", "em_l2", "ab_out")
-"""What is known of each output channel, and sample."""
-
-OF_INPUTS = ("ab_sum", "ab_net")
-"""What is known of each input channel, and sample."""
+from trajlab.scan.kernels.local_gradients import OF_INPUTS, OF_OUTPUTS, Filters, local_gradients
 
 LINEAR = ("Linear", "NonDynamicallyQuantizableLinear")
 
@@ -27,8 +26,9 @@ class ChannelGradients(Observer):
 
     For each layer ``<layer>|unit``, (quantity, statistic, unit), of `OF_OUTPUTS`; ``<layer>|input_unit``, (quantity,
     statistic, input_unit), of `OF_INPUTS`; ``<layer>|<dim>|alike``, (quantity), what `chance_variation` gives for each;
-    ``<layer>|norm``, (unit), norms of the kernels; and ``<layer>|nonfinite``, how many of the values for each sample
-    and channel are NaN or Inf, which the statistics leave out.
+    ``<layer>|<dim>|variance_alike``, what `chance_variation_of_variance` gives for the first; ``<layer>|norm``, (unit),
+    norms of the kernels; and ``<layer>|nonfinite``, how many of the values for each sample and channel are NaN or Inf,
+    which the statistics leave out.
 
     Parameters
     ----------
@@ -50,6 +50,7 @@ class ChannelGradients(Observer):
                 tables[f"{layer.name}|{dim}"] = Output(("quantity", "statistic", dim), shape, coords=labels)
                 quantity = {"quantity": labels["quantity"]}
                 tables[f"{layer.name}|{dim}|alike"] = Output(("quantity",), (len(names),), coords=quantity)
+                tables[f"{layer.name}|{dim}|variance_alike"] = Output((), ())
             tables[f"{layer.name}|norm"] = Output(("unit",), (layer.units,))
             tables[f"{layer.name}|nonfinite"] = Output((), ())
         return tables
@@ -70,6 +71,7 @@ class ChannelGradients(Observer):
             for dim, values in of_layer.values.items():
                 tables[f"{name}|{dim}"] = np.stack([statistics_of(sample_values) for sample_values in values])
                 tables[f"{name}|{dim}|alike"] = np.array([chance_variation(sample_values) for sample_values in values])
+                tables[f"{name}|{dim}|variance_alike"] = np.array(chance_variation_of_variance(values[0]))
             tables[f"{name}|norm"] = of_layer.norm
             bad = sum(np.count_nonzero(~np.isfinite(values)) for values in of_layer.values.values())
             tables[f"{name}|nonfinite"] = np.array(bad)

@@ -14,6 +14,10 @@ LEVEL = 0.95
 """Channels that are alike vary less than `chance_variation` says in this share of cases."""
 
 
+SHUFFLES = 19
+"""Shuffles whose largest value one case of 20 exceeds under chance."""
+
+
 def chance_variation(values: np.ndarray) -> float:
     """Return how much identical channels vary by chance: the quantile `LEVEL` of the coefficient of variation.
 
@@ -50,6 +54,37 @@ def chance_variation(values: np.ndarray) -> float:
         return np.nan
     freedom = (values.shape[1] - 1) * total**2 / pairs
     return float(np.sqrt(total * chdtri(freedom, 1 - LEVEL) / freedom) / len(values))
+
+
+def chance_variation_of_variance(values: np.ndarray) -> float:
+    """Return how much the variances over the samples of identical channels vary: a bound that one case of 20 exceeds.
+
+    It is the largest coefficient of variation over the channels of the variance over the samples, of `SHUFFLES` times
+    that the channels of each sample are shuffled, from a fixed seed.
+
+    Parameters
+    ----------
+    values
+        (sample, channel); samples with a value that is not finite are left out.
+
+    Returns
+    -------
+    float
+        NaN for a single sample or channel, and where no channel varies.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> 0.1 < chance_variation_of_variance(rng.standard_normal((100, 40))) < 0.25
+    True
+    """
+    values = values[np.isfinite(values).all(1)].astype(np.float64)
+    if min(values.shape) < 2:
+        return np.nan
+    rng = np.random.default_rng(0)
+    variances = np.stack([rng.permuted(values, axis=1).var(0) for _ in range(SHUFFLES)])
+    mean = variances.mean(1)
+    return float((variances.std(1) / mean).max()) if mean.all() else np.nan
 
 
 def statistics_of(values: np.ndarray) -> np.ndarray:

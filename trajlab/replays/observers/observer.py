@@ -107,9 +107,9 @@ class Objective:
     ----------
     kind
         ``loss``: that of the task; ``logit``: the output of the sample's label, of a single output with its sign turned
-        for the negative label; ``p_logit``: that times its probability; ``predicted_logit``: the same of the predicted
-        class, where the sample has a label; ``unit``: the mean output of a unit of a layer, of another unit for each
-        sample.
+        for the negative label; ``p_logit``: that times its probability, which counts as a constant;
+        ``predicted_logit``: the logit of the predicted class, where the sample has a label; ``unit``: the mean output
+        of a unit of a layer, of another unit for each sample.
     layer
         The layer of ``unit``.
     units

@@ -40,5 +40,6 @@ def widened(stored: np.dtype) -> np.dtype:
 def widen(values: np.ndarray) -> np.ndarray:
     """Convert values to the type that `widened` returns; exact, and without a copy where the type stays."""
     if values.dtype == ml_dtypes.bfloat16:
-        return (values.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+        bits = values.view(np.uint16).astype(np.uint32)
+        return np.left_shift(bits, 16, out=bits).view(np.float32)
     return values.astype(widened(values.dtype), copy=False)

@@ -64,10 +64,9 @@ def bars_of_sorted(values, edges, out):
 
 
 @jit
-def bars_of_row(w, edges, out):
-    """Count the finite entries of a row in each bar, (bar)."""
+def add_to_bars(w, edges, out):
+    """Add the finite entries of a row, or of a part of one, to the bars, (bar)."""
     inner = edges[1:-1]
-    out[:] = 0.0
     for i in range(w.size):
         x = np.float64(w[i])
         if np.isfinite(x):

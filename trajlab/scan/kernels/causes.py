@@ -1,9 +1,14 @@
-"""Why entries never changed, or never got a gradient."""
+"""Why entries never changed, or never got a gradient.
+
+Of each entry one bit is kept, whether it is active, and eight of them share a byte, the first one in its highest bit.
+"""
 
 import math
 from typing import NamedTuple
 
 import numpy as np
+
+from trajlab.scan.jit import inner, jit
 
 CAUSES = ("structural", "dead_unit", "frozen", "static")
 
@@ -38,12 +43,52 @@ class UnitShape(NamedTuple):
             unit = unit * self.sizes[axis] + entries // max(within, 1) % self.sizes[axis]
         return unit
 
+    @property
+    def taps(self) -> int:
+        """Number of taps of a kernel, 1 if there is none."""
+        return math.prod(self.sizes[2:]) if self.has_taps else 1
 
-def packed(active: np.ndarray) -> np.ndarray | None:
-    """Return a bit for each entry, set if it is active; no bits if no entry is active, None if all are."""
-    if active.all():
+    @property
+    def is_regular(self) -> bool:
+        """Whether the axes over units follow each other, and each unit holds each tap equally often."""
+        if not self.unit_axes:
+            return False
+        first, last = self.unit_axes[0], self.unit_axes[-1]
+        return self.unit_axes == tuple(range(first, last + 1)) and (self.taps == 1 or last < 2)
+
+
+def bits_of(size: int) -> np.ndarray:
+    """Return bits of entries none of which is active."""
+    return np.zeros(-(-size // 8), np.uint8)
+
+
+@inner
+def set_bits(marks, lo, bits):
+    """Set the bits of the entries of a tile that are marked.
+
+    Parameters
+    ----------
+    marks
+        1 or 0 for each entry of the tile, (entry), uint8.
+    lo
+        Where the tile starts, a multiple of 8.
+    bits
+        Bits of all entries.
+    """
+    eights = marks.size // 8
+    words = marks[: 8 * eights].view(np.uint64)
+    for k in range(eights):  # the product moves the lowest bit of each byte into the highest byte
+        bits[lo // 8 + k] |= np.uint8((words[k] * np.uint64(0x8040201008040201)) >> np.uint64(56))
+    for i in range(8 * eights, marks.size):
+        bits[(lo + i) // 8] |= np.uint8(marks[i] << np.uint8(7 - i % 8))
+
+
+def compressed(bits: np.ndarray, size: int) -> np.ndarray | None:
+    """Return bits; none if no entry is active, None if all are."""
+    whole, rest = bits[: size // 8], bits[size // 8 :]
+    if np.bitwise_and.reduce(whole, initial=255) == 255 and np.bitwise_count(rest).sum() == size % 8:
         return None
-    return np.packbits(active) if active.any() else np.empty(0, np.uint8)
+    return bits if np.bitwise_or.reduce(bits) else np.empty(0, np.uint8)
 
 
 def either(earlier: np.ndarray | None, later: np.ndarray | None) -> np.ndarray | None:
@@ -60,7 +105,7 @@ def inert(active: np.ndarray | None, size: int) -> np.ndarray:
     return ~np.unpackbits(active, count=size).astype(bool)
 
 
-def causes(inert: np.ndarray, shape: UnitShape, indices: np.ndarray | None = None) -> np.ndarray:
+def causes(active: np.ndarray | None, shape: UnitShape, indices: np.ndarray | None = None) -> np.ndarray:
     """Count inert entries by cause, (cause) in the order of `CAUSES`.
 
     Each entry counts once, under the first cause that holds: frozen if all entries of the parameter are inert;
@@ -69,8 +114,8 @@ def causes(inert: np.ndarray, shape: UnitShape, indices: np.ndarray | None = Non
 
     Parameters
     ----------
-    inert
-        Which entries never changed, (entry).
+    active
+        Bits of the entries that are not inert, as `compressed` returns them.
     shape
         Shape of the parameter.
     indices
@@ -80,30 +125,84 @@ def causes(inert: np.ndarray, shape: UnitShape, indices: np.ndarray | None = Non
     --------
     A 3x3 kernel whose middle tap alone was ever used:
 
-    >>> inert = np.ones((2, 1, 3, 3), bool)
-    >>> inert[:, :, 1, 1] = False
-    >>> causes(inert.ravel(), UnitShape(inert.shape))
+    >>> active = np.zeros((2, 1, 3, 3), bool)
+    >>> active[:, :, 1, 1] = True
+    >>> causes(np.packbits(active), UnitShape(active.shape))
     array([16.,  0.,  0.,  0.])
     """
-    if inert.size == 0 or not inert.any():
-        return np.zeros(4)
-    if inert.all():
-        return np.array([0.0, 0.0, inert.size, 0.0])
-    entries = np.arange(inert.size) if indices is None else indices
-    taps = math.prod(shape.sizes[2:]) if shape.has_taps else 1
-    structural = inert & _whole_group_inert(inert, entries % taps, taps) if taps > 1 else np.zeros_like(inert)
-    dead = inert & ~structural & _whole_group_inert(inert | structural, shape.unit_of(entries), shape.units)
-    return np.array([structural.sum(), dead.sum(), 0.0, (inert & ~structural & ~dead).sum()], np.float64)
-
-
-def causes_of_inert(active: np.ndarray | None, shape: UnitShape, indices: np.ndarray | None) -> np.ndarray:
-    """Count the entries that are not `active`, bits as `packed` returns them, by cause; see `causes`."""
-    if active is None:
+    size = math.prod(shape.sizes) if indices is None else len(indices)
+    if active is None or size == 0:
         return np.zeros(len(CAUSES))
-    return causes(inert(active, math.prod(shape.sizes) if indices is None else indices.size), shape, indices)
+    if not active.size:
+        return np.array([0.0, 0.0, size, 0.0])
+    if indices is not None or not shape.is_regular:
+        return _causes_by_entry(inert(active, size), shape, np.arange(size) if indices is None else indices)
+    return _causes_of_groups(active, size, shape)
+
+
+def _causes_of_groups(active: np.ndarray, size: int, shape: UnitShape) -> np.ndarray:
+    """Count the inert entries of a whole parameter from the units and taps that hold no other: no array of entries."""
+    if shape.units == size:  # each entry is a unit, as of a bias
+        return np.array([0.0, size - np.bitwise_count(active).sum(dtype=np.int64), 0.0, 0.0])
+    units, taps = np.zeros(shape.units, np.uint8), np.zeros(shape.taps, np.uint8)
+    total = size - mark_groups(active, size, math.prod(shape.sizes[shape.unit_axes[-1] + 1 :]), units, taps)
+    unused = np.count_nonzero(taps == 0) if len(taps) > 1 else 0
+    structural = unused * (size // len(taps))
+    dead = np.count_nonzero(units == 0) * (size // len(units)) // len(taps) * (len(taps) - unused)
+    return np.array([structural, dead, 0.0, total - structural - dead], np.float64)
+
+
+def _causes_by_entry(inert: np.ndarray, shape: UnitShape, entries: np.ndarray) -> np.ndarray:
+    structural = np.zeros_like(inert)
+    if shape.taps > 1:
+        structural = inert & _whole_group_inert(inert, entries % shape.taps, shape.taps)
+    dead = inert & ~structural & _whole_group_inert(inert, shape.unit_of(entries), shape.units)
+    return np.array([structural.sum(), dead.sum(), 0.0, (inert & ~structural & ~dead).sum()], np.float64)
 
 
 def _whole_group_inert(inert: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:
     """Return for each entry whether all entries of its group are inert."""
     active = np.bincount(group[~inert], minlength=groups) > 0
     return ~active[group]
+
+
+@inner
+def _ones(byte):
+    """Return the number of bits that are set in a byte."""
+    pairs = byte - ((byte >> 1) & 0x55)
+    fours = (pairs & 0x33) + ((pairs >> 2) & 0x33)
+    return (fours + (fours >> 4)) & 0x0F
+
+
+@jit
+def mark_groups(bits, size, together, units, taps):
+    """Mark the units and the taps of a kernel that hold an active entry, and return the number of active entries.
+
+    Parameters
+    ----------
+    bits, size
+        Bits of the entries of a whole parameter, and their number.
+    together
+        Number of neighboring entries that belong to one unit.
+    units, taps
+        Set to 1 where an entry is active, (unit) and (tap), uint8.
+    """
+    active = 0
+    unit = 0
+    tap = 0
+    for start in range(0, size, together):
+        some = 0
+        if taps.size == 1 and together % 8 == 0:
+            for i in range(start // 8, (start + together) // 8):
+                some |= np.int64(bits[i])
+                active += _ones(np.int64(bits[i]))
+        else:
+            for i in range(start, start + together):
+                bit = (bits[i // 8] >> (7 - i % 8)) & 1
+                some |= bit
+                active += bit
+                taps[tap] |= np.uint8(bit)
+                tap = tap + 1 if tap + 1 < taps.size else 0
+        units[unit] |= np.uint8(some != 0)
+        unit = unit + 1 if unit + 1 < units.size else 0
+    return active

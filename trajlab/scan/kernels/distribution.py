@@ -1,27 +1,25 @@
 """The distribution of the entries of each row, and how far it shifted: histogram, quantiles, KS, Wasserstein, JS, PSI.
 
 Short rows are sorted, long ones counted in fixed bins. A long row is read once more if some of these are to be split,
-or are cut by an edge of the histogram.
+or are cut by an edge of the histogram. No array is as long as a long row.
 """
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from trajlab import sizes
-from trajlab.runs.disk.rows import Rows
 from trajlab.scan.block import Block, Kernel
-from trajlab.scan.kernels.bars import bar_edges, bars_of_bins, bars_of_row
+from trajlab.scan.kernels.bars import add_to_bars, bar_edges, bars_of_bins
 from trajlab.scan.kernels.binned_distances import describe_bins
 from trajlab.scan.kernels.causes import UnitShape
 from trajlab.scan.kernels.chance import bridges
-from trajlab.scan.kernels.histogram import KEYS, count_rows, counts_of, finite_range
+from trajlab.scan.kernels.histogram import KEYS, count_rows, widen_range
 from trajlab.scan.kernels.sorted_distances import describe_sorted
-from trajlab.scan.kernels.split_bins import Bins, bins_of_counts
-from trajlab.scan.track import flat_rows
+from trajlab.scan.kernels.split_bins import Bins, Row, bins_of_counts
+from trajlab.scan.track import pieces_of
 
 EXACT = sizes.SHORT_ENTRIES
 """Rows of up to this many entries are sorted, and their quantiles and distances are exact."""
@@ -51,6 +49,36 @@ class Reference(NamedTuple):
     edges: np.ndarray
 
 
+class Ends(NamedTuple):
+    """What is needed of three rows of a tensor before others can be described.
+
+    Parameters
+    ----------
+    range
+        Least and greatest finite entry of the first and the last row.
+    reference
+        Entries of the reference by leading bits, (KEYS), unless it is sorted.
+    """
+
+    range: np.ndarray
+    reference: np.ndarray
+
+
+class State(NamedTuple):
+    """Counts of a block.
+
+    Parameters
+    ----------
+    basis
+        What all blocks share, or what it follows from, if the block is the only one.
+    counts
+        Entries of the row before and of each row by leading bits, (1 + step, KEYS); none if rows are sorted.
+    """
+
+    basis: Reference | Ends
+    counts: np.ndarray
+
+
 @dataclass(frozen=True)
 class Distribution(Kernel):
     """Kernel: quantiles, a histogram, `SHIFTS` from the reference and from the row before, and what chance gives.
@@ -66,6 +94,7 @@ class Distribution(Kernel):
     """
 
     prepares = True
+    takes_spans = True
     quantiles: tuple[float, ...]
     bins: int
 
@@ -85,45 +114,52 @@ class Distribution(Kernel):
         """Names of the histogram's edges."""
         return tuple(f"edge_{i}" for i in range(self.bins + 1))
 
-    def prepare(self, ends: Sequence[np.ndarray], reference: np.ndarray | None) -> Reference:
+    def prepare(self, block: Block) -> Reference:
         """Return the edges of the histogram, and the reference."""
-        if reference is None:
-            raise ValueError("a spread is compared with a reference")
-        is_sorted = reference.size <= EXACT
-        ranges = np.array([finite_range(row) for row in ends])
-        edges = bar_edges(ranges[:, 0].min(), ranges[:, 1].max(), self.bins, sorted_rows=is_sorted)
-        if is_sorted:
-            return Reference(np.sort(reference), np.empty(0), edges)
-        return Reference(*_counted(counts_of(reference), lambda: reference, reference.dtype, edges), edges)
+        ends = _nothing()
+        for lo, hi in block.spans():
+            _add_ends(block, lo, hi, ends)
+        return self._reference(block, ends)
 
-    def start(self, block: Block, shared: Reference) -> tuple[Reference, np.ndarray]:
-        """Make the bins of the row before and of the rows, unless rows will be sorted."""
+    def start(self, block: Block, shared: Reference | None) -> State:
+        """Make the counts of the row before and of the rows, unless rows will be sorted."""
         rows = 0 if block.size <= EXACT else block.steps + 1
-        return shared, np.zeros((rows, KEYS), np.uint32)
+        return State(_nothing() if shared is None else shared, np.zeros((rows, KEYS), np.uint32))
 
-    def add(self, block: Block, lo: int, hi: int, state: tuple[Reference, np.ndarray]) -> None:
-        """Count the entries of one tile."""
-        counts = state[1]
-        if len(counts):
-            count_rows(block.rows.addresses, lo, hi, block.rows.like, counts[1:])
+    def add(self, block: Block, lo: int, hi: int, state: State) -> None:
+        """Count the entries of some tiles."""
+        if len(state.counts):
+            count_rows(block.rows.addresses, lo, hi, block.rows.like, state.counts[1:])
             if block.rows.previous is not None:
-                count_rows(np.array([block.rows.previous_address]), lo, hi, block.rows.like, counts[:1])
+                count_rows(np.array([block.rows.previous_address]), lo, hi, block.rows.like, state.counts[:1])
+        if isinstance(state.basis, Ends):
+            _add_ends(block, lo, hi, state.basis)
 
-    def finish(self, block: Block, state: tuple[Reference, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    def finish(self, block: Block, state: State) -> tuple[np.ndarray, np.ndarray]:
         """Return the columns of each step, and the edges of the histogram."""
-        reference, counts = state
+        reference = self._reference(block, state.basis) if isinstance(state.basis, Ends) else state.basis
         out = np.empty((block.steps, len(self.columns)))
-        if len(counts):
-            self._describe_counted(block, reference, counts, out)
+        if len(state.counts):
+            self._describe_counted(block, reference, state.counts, out)
         else:
             self._describe_sorted(block, reference, out)
         return out, reference.edges
 
+    def _reference(self, block: Block, ends: Ends) -> Reference:
+        row = block.rows.reference
+        if row is None:
+            raise ValueError("a distribution is compared with a reference")
+        low, high = ends.range.tolist()
+        edges = bar_edges(low, high, self.bins, sorted_rows=block.size <= EXACT)
+        if block.size <= EXACT:
+            return Reference(np.sort(row), np.empty(0), edges)
+        return Reference(*_counted(ends.reference, block, partial(pieces_of, row), edges), edges)
+
     def _describe_counted(self, block: Block, reference: Reference, counts: np.ndarray, out: np.ndarray) -> None:
-        dtype, quantiles = block.rows.like.dtype, np.array(self.quantiles, np.float64)
-        previous = _counted(counts[0], partial(_row, block.rows.previous), dtype, reference.edges)
+        quantiles, edges = np.array(self.quantiles, np.float64), reference.edges
+        previous = _counted(counts[0], block, partial(pieces_of, block.rows.previous), edges)
         for step in range(block.steps):
-            row = _counted(counts[step + 1], partial(_row, block.rows.rows, step), dtype, reference.edges)
+            row = _counted(counts[step + 1], block, partial(pieces_of, block.rows.row(step)), edges)
             values, bars = zip(row, previous, (reference.values, reference.bars), strict=True)
             describe_bins(*values, *bars, quantiles, bridges(), out[step])
             previous = row
@@ -148,22 +184,27 @@ class Distribution(Kernel):
         return total
 
 
-def _row(rows: Any, step: int = 0) -> np.ndarray:
-    """Return one row as a flat array."""
-    if isinstance(rows, Rows):
-        return flat_rows(rows[step : step + 1])[0]
-    return rows if isinstance(rows, np.ndarray) else rows[step]
+def _nothing() -> Ends:
+    return Ends(np.array([np.inf, -np.inf]), np.zeros(KEYS, np.uint32))
 
 
-def _counted(
-    counts: np.ndarray, row: Callable[[], np.ndarray], dtype: np.dtype, edges: np.ndarray
-) -> tuple[Bins, np.ndarray]:
+def _add_ends(block: Block, lo: int, hi: int, ends: Ends) -> None:
+    """Add some tiles of the first row, of the last one, and of the reference."""
+    rows = block.rows
+    widen_range(rows.addresses[[0, -1]], lo, hi, rows.like, rows.like_bits, ends.range)
+    if block.size > EXACT and rows.reference is not None:
+        count_rows(np.array([rows.reference_address]), lo, hi, rows.like, ends.reference[None])
+
+
+def _counted(counts: np.ndarray, block: Block, row: Row, edges: np.ndarray) -> tuple[Bins, np.ndarray]:
     """Return the bins of a row and its bars from its counts by leading bits, which are zero afterwards.
 
-    The row itself is asked for only if bins are to be split, or an edge of the bars cuts one.
+    The row itself is read only if bins are to be split, or an edge of the bars cuts one.
     """
-    bins = bins_of_counts(counts, dtype, row)
+    bins = bins_of_counts(counts, block.rows.like.dtype, block.size, row)
     bars = np.empty(len(edges) - 1)
     if not bars_of_bins(bins, edges, bars):
-        bars_of_row(row(), edges, bars)
+        bars[:] = 0.0
+        for piece in row():
+            add_to_bars(piece, edges, bars)
     return bins, bars

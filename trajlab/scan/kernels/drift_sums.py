@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trajlab import sizes
 from trajlab.scan.block import Block, Kernel
 from trajlab.scan.jit import inner, jit
-from trajlab.scan.kernels.causes import CAUSES, UnitShape, causes_of_inert, either, packed
+from trajlab.scan.kernels.causes import CAUSES, UnitShape, bits_of, causes, compressed, either, set_bits
 from trajlab.scan.tiles import compact, squares, tile
 
 PAIRS = (
@@ -48,20 +49,34 @@ def _sums(w, r, v):
 
 
 @inner
-def _counts(w, r, w_bits, r_bits, v_bits):
-    """Count entries whose bits or values differ from r, or whose sign bits from r or v, and zeros; 32 bits do."""
-    changed = np.int32(0)
-    unequal = np.int32(0)
+def _counts(w, w_bits, r_bits, v_bits):
+    """Count zeros, and entries whose bits differ from r, or whose sign bits from r or v; 32 bits do."""
     zeros = np.int32(0)
+    changed = np.int32(0)
     reference_signs = np.int32(0)
     previous_signs = np.int32(0)
     for i in range(w.size):
-        changed = np.int32(changed + np.int32(w_bits[i] != r_bits[i]))
-        unequal = np.int32(unequal + np.int32(w[i] != r[i]))
         zeros = np.int32(zeros + np.int32(w[i] == 0))
+        changed = np.int32(changed + np.int32(w_bits[i] != r_bits[i]))
         reference_signs = np.int32(reference_signs + np.int32((w_bits[i] ^ r_bits[i]) < 0))
         previous_signs = np.int32(previous_signs + np.int32((w_bits[i] ^ v_bits[i]) < 0))
-    return changed, unequal, zeros, reference_signs, previous_signs
+    return zeros, changed, reference_signs, previous_signs
+
+
+@inner
+def _changed(w_bits, r_bits):
+    changed = 0
+    for i in range(w_bits.size):
+        changed += w_bits[i] != r_bits[i]
+    return changed
+
+
+@inner
+def _unequal(w, r):
+    unequal = 0
+    for i in range(w.size):
+        unequal += w[i] != r[i]
+    return unequal
 
 
 @inner
@@ -116,40 +131,35 @@ def _against_reference(out, n, sums, ww, rr, changed, beyond, sign):
 
 
 @inner
-def _against_previous(out, n, update, vv, flips, signed):
+def _against_previous(out, n, sums, vv, flips, signed):
     out[0] += n
-    out[1] += update
+    out[1] += sums[4]
     out[2] += vv
     out[3] += flips
     out[4] += signed
 
 
-@jit
-def pairs(rows, previous, reference, lo, hi, like, like_bits, atol, rtol, out, changed):
-    """Compare each row with the row before it and with a reference.
+@inner
+def _finite_pairs(w, r, v, like_bits, atol, rtol, kept, compared, stepped):
+    """Add the entries of a tile at which both rows are finite, for the reference and for the row before."""
+    tolerant = atol != 0.0 or rtol != 0.0
+    m = compact(w, r, kept[0], kept[1])
+    x, y = kept[0, :m], kept[1, :m]
+    changed = _changed(x.view(like_bits.dtype), y.view(like_bits.dtype))
+    beyond = _beyond(x, y, atol, rtol) if tolerant else _unequal(x, y)
+    _against_reference(compared, m, _sums(x, y, y), squares(x), squares(y), changed, beyond, _signs(x, y))
+    m = compact(w, v, kept[0], kept[1])
+    x, y = kept[0, :m], kept[1, :m]
+    flips, signed = _flips(x, y, x.view(like_bits.dtype), y.view(like_bits.dtype))
+    _against_previous(stepped, m, _sums(x, y, y), squares(y), flips, signed)
 
-    Parameters
-    ----------
-    rows
-        Addresses of the rows, (step), uint64.
-    previous
-        Address of the row before the first, 0 if there is none.
-    reference
-        Address of the reference row.
-    lo, hi
-        The tile.
-    like, like_bits
-        Empty arrays of the rows' element type and of the signed integers of its size.
-    atol, rtol
-        Tolerances of `beyond`.
-    out
-        (step, `PAIRS`), added to.
-    changed
-        Whether an entry ever differed from the reference, (entry), uint8.
-    """
+
+@inner
+def _pairs_of_tile(rows, previous, reference, lo, hi, like, like_bits, atol, rtol, out, changed):
+    """Do what `pairs` does, for one tile."""
     n = hi - lo
-    first = np.empty(0, like.dtype)
-    second = np.empty(0, like.dtype)
+    kept = np.empty((2, 0), like.dtype)
+    differs = np.zeros(n, np.uint8)
     r = tile(reference, lo, hi, like)
     r_bits = tile(reference, lo, hi, like_bits)
     rr = squares(r)
@@ -164,47 +174,71 @@ def pairs(rows, previous, reference, lo, hi, like, like_bits, atol, rtol, out, c
         w_bits = tile(rows[s], lo, hi, like_bits)
         v = tile(before, lo, hi, like)
         v_bits = tile(before, lo, hi, like_bits)
-        ww = squares(w)
-        sums = _sums(w, r, v)
         compared = out[s, _REFERENCE:_PREVIOUS]
         stepped = out[s, _PREVIOUS:]
-        differing, unequal, w_zeros, reference_signs, previous_signs = _counts(w, r, w_bits, r_bits, v_bits)
+        ww = squares(w)
+        sums = _sums(w, r, v)
+        w_zeros, differing, reference_signs, previous_signs = _counts(w, w_bits, r_bits, v_bits)
         if math.isfinite(ww) and math.isfinite(rr) and math.isfinite(vv):
             out[s, 1] += ww
-            beyond = _beyond(w, r, atol, rtol) if tolerant else np.int64(unequal)
-            sign = np.int64(reference_signs) if w_zeros + r_zeros == 0 else _signs(w, r)
+            beyond, sign = np.int64(differing), np.int64(reference_signs)
+            if tolerant:
+                beyond = _beyond(w, r, atol, rtol)
+            elif w_zeros + r_zeros != 0:  # both zeros are equal
+                beyond = _unequal(w, r)
+            if w_zeros + r_zeros != 0:
+                sign = _signs(w, r)
             _against_reference(compared, n, sums, ww, rr, differing, beyond, sign)
             flips, signed = np.int64(previous_signs), n
             if w_zeros + v_zeros != 0:
                 flips, signed = _flips(w, v, w_bits, v_bits)
-            _against_previous(stepped, n, sums[4], vv, flips, signed)
+            _against_previous(stepped, n, sums, vv, flips, signed)
         else:
-            if first.size == 0:
-                first = np.empty(n, like.dtype)
-                second = np.empty(n, like.dtype)
-            m = compact(w, w, first, second)
+            if kept.size == 0:
+                kept = np.empty((2, n), like.dtype)
+            m = compact(w, w, kept[0], kept[1])
             out[s, 0] += n - m
-            out[s, 1] += squares(first[:m])
-            m = compact(w, r, first, second)
-            x, y = first[:m], second[:m]
-            x_bits, y_bits = x.view(like_bits.dtype), y.view(like_bits.dtype)
-            valid, unequal, _, _, _ = _counts(x, y, x_bits, y_bits, y_bits)
-            beyond = _beyond(x, y, atol, rtol) if tolerant else np.int64(unequal)
-            _against_reference(compared, m, _sums(x, y, y), squares(x), squares(y), valid, beyond, _signs(x, y))
-            m = compact(w, v, first, second)
-            x, y = first[:m], second[:m]
-            flips, signed = _flips(x, y, x.view(like_bits.dtype), y.view(like_bits.dtype))
-            _against_previous(stepped, m, _sums(x, y, y)[4], squares(y), flips, signed)
+            out[s, 1] += squares(kept[0, :m])
+            _finite_pairs(w, r, v, like_bits, atol, rtol, kept, compared, stepped)
         if not saturated:
             saturated = differing == n
             if saturated:
-                changed[lo:hi] = 1
+                differs[:] = 1
             else:
                 for i in range(n):
-                    changed[lo + i] |= w_bits[i] != r_bits[i]
+                    differs[i] |= w_bits[i] != r_bits[i]
         before = rows[s]
         vv = ww
         v_zeros = w_zeros
+    set_bits(differs, lo, changed)
+
+
+@jit
+def pairs(rows, previous, reference, lo, hi, like, like_bits, atol, rtol, out, changed):
+    """Compare each row with the row before it and with a reference, tile by tile.
+
+    Parameters
+    ----------
+    rows
+        Addresses of the rows, (step), uint64.
+    previous
+        Address of the row before the first, 0 if there is none.
+    reference
+        Address of the reference row.
+    lo, hi
+        The entries.
+    like, like_bits
+        Empty arrays of the rows' element type and of the signed integers of its size.
+    atol, rtol
+        Tolerances of `beyond`.
+    out
+        (step, `PAIRS`), added to.
+    changed
+        Bits of the entries that ever differed from the reference, added to; see `causes`.
+    """
+    for start in range(lo, hi, sizes.TILE_ENTRIES):
+        stop = min(start + sizes.TILE_ENTRIES, hi)
+        _pairs_of_tile(rows, previous, reference, start, stop, like, like_bits, atol, rtol, out, changed)
 
 
 @dataclass(frozen=True)
@@ -217,27 +251,32 @@ class Pairs(Kernel):
         Tolerances of `beyond`.
     """
 
+    takes_spans = True
     columns = PAIRS
     summary = CAUSES
     pooling = {"reference_linf": "max"}
     atol: float = 0.0
     rtol: float = 0.0
 
+    def folds(self, size: int) -> bool:
+        """Return whether the bits of the entries of a tensor are many."""
+        return size > sizes.FOLD_ENTRIES
+
     def start(self, block: Block, shared: None) -> tuple[np.ndarray, np.ndarray]:
-        """Return sums of zero, and marks of no changed entry."""
-        return np.zeros((block.steps, len(PAIRS))), np.zeros(block.size, np.uint8)
+        """Return sums of zero, and bits of no changed entry."""
+        return np.zeros((block.steps, len(PAIRS))), bits_of(block.size)
 
     def add(self, block: Block, lo: int, hi: int, state: tuple[np.ndarray, np.ndarray]) -> None:
-        """Add one tile."""
+        """Add some tiles."""
         rows, previous, reference = block.rows.addresses, block.rows.previous_address, block.rows.reference_address
         pairs(rows, previous, reference, lo, hi, block.rows.like, block.rows.like_bits, self.atol, self.rtol, *state)
 
     def finish(self, block: Block, state: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return the sums, and the entries that ever changed, packed."""
+        """Return the sums, and the entries that ever changed, as bits."""
         out, changed = state
         if block.rows.previous is None:
             out[0, _PREVIOUS:] = np.nan
-        return out, packed(changed)
+        return out, compressed(changed, block.size)
 
     def merge(self, earlier: np.ndarray | None, later: np.ndarray | None) -> np.ndarray | None:
         """Return the entries that ever changed."""
@@ -245,4 +284,4 @@ class Pairs(Kernel):
 
     def summarize(self, total: np.ndarray | None, shape: UnitShape, indices: np.ndarray | None) -> np.ndarray:
         """Count the entries that never changed by cause."""
-        return causes_of_inert(total, shape, indices)
+        return causes(total, shape, indices)

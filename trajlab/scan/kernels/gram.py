@@ -1,6 +1,6 @@
 """Gram matrix of the steps of a tensor, and its principal components."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,13 +16,21 @@ DENSE = 512
 """Steps up to which all eigenvalues are computed to have the largest."""
 
 
+LOST = 64 * np.finfo(np.float64).eps
+"""Share of the products below which the squared norm of an update is their rounding."""
+
+
 class Components(NamedTuple):
-    """Principal components of a tensor, or of all together, and distances: see `trajlab.scan.step_products`."""
+    """Principal components of a tensor, or of all together, and distances: see `trajlab.scan.step_products`.
+
+    `updates` holds the squared norm of each step's update, and its inner product with the update before, (step, 2).
+    """
 
     shares: np.ndarray
     scores: np.ndarray
     distance: np.ndarray
     nonfinite: np.ndarray
+    updates: np.ndarray
 
 
 @jit
@@ -104,6 +112,32 @@ def gram(pieces: Iterable[Sequence[np.ndarray]], steps: int) -> tuple[np.ndarray
     return total, nonfinite
 
 
+def deviations_of(pieces: Iterable[Sequence[np.ndarray]], steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the deviations of all entries from their means over the steps, and counts of nonfinite entries.
+
+    Of a tensor of fewer entries than steps these are fewer numbers than their products at all pairs of steps.
+
+    Parameters
+    ----------
+    pieces, steps
+        As `gram` takes them.
+
+    Returns
+    -------
+    deviations : (step, entry)
+        0 for entries that are not finite at some step.
+    nonfinite : (step + 1)
+        As `gram` returns it.
+    """
+    nonfinite = np.zeros(steps + 1)
+    spans = []
+    with np.errstate(over="ignore", invalid="ignore"):
+        for rows in pieces:
+            spans.append(np.empty((steps, rows[0].size)))
+            deviations(addresses(rows), 0, rows[0].size, np.empty(0, rows[0].dtype), spans[-1], nonfinite)
+    return (spans[0] if len(spans) == 1 else np.hstack([np.empty((steps, 0)), *spans])), nonfinite
+
+
 def centered(gram: np.ndarray, center: str) -> np.ndarray:
     """Return the products of the deviations from the mean over the steps, or from the last step."""
     at, square = (gram[-1], gram[-1, -1]) if center == "last" else (gram.mean(axis=0), gram.mean())
@@ -121,20 +155,68 @@ def distances(gram: np.ndarray, anchors: np.ndarray) -> np.ndarray:
     return np.where(anchors >= 0, apart, np.nan)
 
 
+def distances_of_deviations(rows: np.ndarray, anchors: np.ndarray) -> np.ndarray:
+    """Return what `distances` does of deviations, (step, entry)."""
+    apart = [np.linalg.norm(rows - rows[anchor], axis=1) for anchor in anchors]
+    return np.where(anchors >= 0, np.stack(apart, 1) if len(anchors) else np.empty((len(rows), 0)), np.nan)
+
+
+def updates_of_gram(gram: np.ndarray) -> np.ndarray:
+    """Return |u_t|² and u_t·u_{t−1} of the updates u_t = w_t − w_{t−1}, (step, 2); NaN where there is none.
+
+    Updates that are lost in the rounding of the products are 0.
+    """
+    norms, near, far = (np.diagonal(gram, offset) for offset in (0, 1, 2))
+    squares = norms[1:] - 2 * near + norms[:-1]
+    squares = np.where(squares > LOST * np.maximum(norms[1:], norms[:-1]), squares, 0.0)
+    return _updates(squares, near[1:] - far - norms[1:-1] + near[:-1])
+
+
+def updates_of_deviations(rows: np.ndarray) -> np.ndarray:
+    """Return what `updates_of_gram` does, of deviations, (step, entry)."""
+    updates = np.diff(rows, axis=0)
+    return _updates((updates**2).sum(1), (updates[1:] * updates[:-1]).sum(1))
+
+
+def _updates(squares: np.ndarray, products: np.ndarray) -> np.ndarray:
+    out = np.full((len(squares) + 1, 2), np.nan)
+    out[1:, 0], out[2:, 1] = np.maximum(squares, 0.0), products
+    return out
+
+
 def principal(gram: np.ndarray, components: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the explained variance ratios, (component), and the scores, (step, component).
 
     Eigenvalues that are not larger than their rounding error are 0. Of a direction and its opposite that one is
     taken in which the first step that is not at the center lies on the negative side.
     """
-    steps = len(gram)
+    if len(gram) == 0 or not np.isfinite(gram).all():
+        return np.full(components, np.nan), np.full((len(gram), components), np.nan)
+    return _principal(np.trace(gram), len(gram), components, lambda count: _largest(gram, count))
+
+
+def principal_of_deviations(rows: np.ndarray, components: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return what `principal` does of the products of deviations, (step, entry), of fewer entries than steps."""
+    if len(rows) == 0 or not np.isfinite(rows).all():
+        return np.full(components, np.nan), np.full((len(rows), components), np.nan)
+
+    def largest(count: int) -> tuple[np.ndarray, np.ndarray]:
+        values, directions = _largest(rows.T @ rows, min(count, rows.shape[1]))
+        return values, rows @ directions / np.sqrt(np.where(values > 0.0, values, np.inf))
+
+    return _principal(float(np.vdot(rows, rows)), len(rows), components, largest)
+
+
+def _principal(
+    trace: float, steps: int, components: int, largest_of: Callable[[int], tuple[np.ndarray, np.ndarray]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return explained variance ratios and scores, from the largest eigenvalues and their vectors over the steps."""
+    if not np.isfinite(trace):
+        return np.full(components, np.nan), np.full((steps, components), np.nan)
     shares, scores = np.full(components, np.nan), np.full((steps, components), np.nan)
-    if steps == 0 or not np.isfinite(gram).all():
-        return shares, scores
-    trace = np.trace(gram)
     values, vectors = np.zeros(components), np.zeros((steps, components))
     if trace > 0.0:
-        largest, directions = _largest(gram, min(components, steps))
+        largest, directions = largest_of(min(components, steps))
         largest = largest / trace
         significant = largest > steps * np.finfo(np.float64).eps
         values[: len(largest)] = np.where(significant, largest, 0.0)

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from trajlab.scan.jit import inner, jit
-from trajlab.scan.tiles import tile
+from trajlab.scan.tiles import extremes, tile
 
 LARGEST = float(np.finfo(np.float32).max)
 
@@ -142,9 +142,8 @@ def counts_of(w):
     return tables[0]
 
 
-@jit
-def finite_range(w):
-    """Return the least and the greatest finite entry; Inf and -Inf if there is none."""
+@inner
+def _finite_range(w):
     low = np.inf
     high = -np.inf
     for i in range(w.size):
@@ -152,3 +151,18 @@ def finite_range(w):
         low = min(low, x if math.isfinite(x) else np.inf)
         high = max(high, x if math.isfinite(x) else -np.inf)
     return low, high
+
+
+@jit
+def widen_range(rows, lo, hi, like, like_bits, ends):
+    """Widen a range, (2), to the finite entries `lo` to `hi` of some rows; of no entry it is Inf and -Inf."""
+    outermost = np.empty(2, like_bits.dtype)
+    values = outermost.view(like.dtype)
+    for s in range(rows.size):
+        outermost[0], outermost[1] = extremes(tile(rows[s], lo, hi, like_bits))
+        low = np.float64(values[0])
+        high = np.float64(values[1])
+        if not (math.isfinite(low) and math.isfinite(high)):
+            low, high = _finite_range(tile(rows[s], lo, hi, like))
+        ends[0] = min(ends[0], low)
+        ends[1] = max(ends[1], high)

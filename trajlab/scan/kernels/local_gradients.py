@@ -60,26 +60,39 @@ class Sums(NamedTuple):
 
     Parameters
     ----------
-    em_sum, em_l2, ab_out
+    em_sum, em_l2, ab_out, em_sum_l1, ab_out_l1
         Of output channels.
-    ab_sum, ab_net
+    ab_sum, ab_l2, ab_net, ab_sum_l1, ab_net_l1
         Of input channels.
     """
 
     em_sum: np.ndarray
     em_l2: np.ndarray
     ab_out: np.ndarray
+    em_sum_l1: np.ndarray
+    ab_out_l1: np.ndarray
     ab_sum: np.ndarray
+    ab_l2: np.ndarray
     ab_net: np.ndarray
+    ab_sum_l1: np.ndarray
+    ab_net_l1: np.ndarray
+
+
+OF_OUTPUTS = Sums._fields[:5]
+"""Sums of output channels."""
+
+OF_INPUTS = Sums._fields[5:]
+"""Sums of input channels."""
 
 
 def local_gradients(gradient: np.ndarray, filters: Filters) -> Sums:
     """Sum the local gradients LG_ij = transposed convolution of G_i with K_ij, over channels and positions.
 
-    With p the positions of an input map: em_sum_i = Σ_jp |LG_ij(p)|, em_l2_i = sqrt(Σ_jp LG_ij(p)²),
-    ab_sum_j = Σ_ip |LG_ij(p)|, ab_net_j = Σ_p |Σ_i LG_ij(p)| and ab_out_i = Σ|G_i|. Products are float32, and so are
-    sums over taps, over output channels, and over runs of at most `RUN` positions; all others are float64. Scales that
-    are powers of two, taken from each map and filter, keep squares within the range of float32. NaN and Inf go on.
+    With ‖·‖ the L2 norm over the positions p of a map: em_sum_i = Σ_j ‖LG_ij‖, em_l2_i = sqrt(Σ_j ‖LG_ij‖²),
+    ab_out_i = ‖G_i‖, ab_sum_j = Σ_i ‖LG_ij‖, ab_l2_j = sqrt(Σ_i ‖LG_ij‖²) and ab_net_j = ‖Σ_i LG_ij‖. The suffix
+    `_l1` marks the same with Σ_p |·| in place of ‖·‖. Products are float32, and so are sums over taps, over output
+    channels, and over runs of at most `RUN` positions; all others are float64. Scales that are powers of two, taken
+    from each map and filter, keep squares within the range of float32. NaN and Inf go on.
 
     Parameters
     ----------
@@ -90,16 +103,19 @@ def local_gradients(gradient: np.ndarray, filters: Filters) -> Sums:
     """
     samples, outputs = gradient.shape[:2]
     inputs = filters.groups * filters.inputs
-    sums = Sums(*(np.zeros((samples, channels)) for channels in (outputs, outputs, outputs, inputs, inputs)))
+    channels = [outputs] * len(OF_OUTPUTS) + [inputs] * len(OF_INPUTS)
+    sums = Sums(*(np.zeros((samples, count)) for count in channels))
     taps = taps_of(filters.convolution)
     maps = np.ascontiguousarray(gradient, np.float32).reshape(samples, outputs, int(np.prod(gradient.shape[2:])))
     longest = int(np.diff(taps.phase_bases).max(initial=0))
     if not (longest and samples and outputs and inputs):
-        sums.ab_out[:] = np.abs(maps).sum(2, dtype=np.float64)
+        sums.ab_out[:] = np.sqrt(np.square(maps, dtype=np.float64).sum(2))
+        sums.ab_out_l1[:] = np.abs(maps).sum(2, dtype=np.float64)
         return sums
     columns = max(1, sizes.LOCAL_GRADIENT_ENTRIES // filters.inputs)
     run = min(longest, RUN, columns)
-    together = min(samples, columns // run)
+    pairs = outputs // filters.groups * filters.inputs
+    together = max(1, min(samples, columns // run, sizes.LOCAL_GRADIENT_PAIRS // pairs))
     _sum(maps, maps.view(np.int32), filters.packed, filters.scale, filters.groups, taps, run, together, sums)
     return sums
 
@@ -113,24 +129,26 @@ def _power(largest: np.ndarray) -> np.ndarray:
 
 @inner
 def _lay(map_, bits, taps, row):
-    """Write a map into its row, divided by its scale; return the scale (0 for a map of zeros) and Σ|v|.
+    """Write a map into its row, divided by its scale; return the scale (0 for a map of zeros), Σ|v| and Σv².
 
     The largest size is found among the bits without the sign, which are in the order of the sizes, NaN last.
     """
     row[:] = 0
     top = np.int32(0)
-    total = 0.0
+    total, squares = 0.0, 0.0
     for q in range(map_.size):
-        total += np.float64(abs(map_[q]))
+        value = np.float64(map_[q])
+        total += abs(value)
+        squares += value * value
         top = max(top, bits[q] & np.int32(0x7FFFFFFF))
     if top == 0:
-        return 0.0, total
+        return 0.0, total, squares
     exponent = (top >> 23) - 126
     scale = math.ldexp(1.0, max(exponent, -125)) if exponent < 129 else 1.0
     up = 1.0 / scale
     for e in range(taps.source.size):
         row[taps.target[e]] += np.float32(map_[taps.source[e]] * up)
-    return scale, total
+    return scale, total, squares
 
 
 @inner
@@ -155,6 +173,22 @@ def _add(local, share, net, sizes, squares):
             net[p, j] += share * value
 
 
+@inner
+def _add_pairs(pairs, scale, output, entry, sample, sums):
+    """Add norms of the local gradients of a sample and a group, from their squares over the positions."""
+    for i in range(pairs.shape[0]):
+        total, squares = 0.0, 0.0
+        for j in range(pairs.shape[1]):
+            square = scale[i] ** 2 * pairs[i, j]
+            norm = math.sqrt(square)
+            total += norm
+            squares += square
+            sums.ab_sum[sample, entry + j] += norm
+            sums.ab_l2[sample, entry + j] += square
+        sums.em_sum[sample, output + i] = total
+        sums.em_l2[sample, output + i] = math.sqrt(squares)
+
+
 @jit
 def _sum(maps, bits, packed, filter_scale, groups, taps, run, together, sums):
     samples, outputs = maps.shape[:2]
@@ -167,15 +201,19 @@ def _sum(maps, bits, packed, filter_scale, groups, taps, run, together, sums):
     local_numbers = np.empty(together * run * inputs, np.float32)
     net = np.empty((together * run, inputs), np.float32)
     sizes, squares = np.empty(inputs, np.float32), np.empty(inputs, np.float32)
+    pairs = np.empty((together, group_outputs, inputs))
     for start in range(0, samples, together):
         some = min(together, samples - start)
         for group in range(groups):
             channel = group * group_outputs
             for s in range(some):
                 top[s] = 0.0
+                pairs[s] = 0.0
                 for i in range(group_outputs):
-                    peak, total = _lay(maps[start + s, channel + i], bits[start + s, channel + i], taps, rows[i, s])
-                    sums.ab_out[start + s, channel + i] = total
+                    map_ = maps[start + s, channel + i]
+                    peak, total, square = _lay(map_, bits[start + s, channel + i], taps, rows[i, s])
+                    sums.ab_out[start + s, channel + i] = math.sqrt(square)
+                    sums.ab_out_l1[start + s, channel + i] = total
                     scale[s, i] = peak * filter_scale[channel + i]
                     top[s] = max(top[s], scale[s, i])
             for phase in range(taps.phase_taps.size - 1):
@@ -198,13 +236,18 @@ def _sum(maps, bits, packed, filter_scale, groups, taps, run, together, sums):
                             _add(local[here], np.float32(scale[s, i] / top[s]), net[here], sizes, squares)
                             for j in range(inputs):
                                 size = scale[s, i] * np.float64(sizes[j])
-                                sums.em_sum[start + s, channel + i] += size
-                                sums.em_l2[start + s, channel + i] += scale[s, i] ** 2 * np.float64(squares[j])
-                                sums.ab_sum[start + s, group * inputs + j] += size
+                                sums.em_sum_l1[start + s, channel + i] += size
+                                sums.ab_sum_l1[start + s, group * inputs + j] += size
+                                pairs[s, i, j] += np.float64(squares[j])
                     for s in range(some):
                         for p in range(s * count, (s + 1) * count):
                             for j in range(inputs):
-                                sums.ab_net[start + s, group * inputs + j] += top[s] * np.float64(abs(net[p, j]))
-    for s in range(samples):
-        for i in range(outputs):
-            sums.em_l2[s, i] = math.sqrt(sums.em_l2[s, i])
+                                value = np.float64(net[p, j])
+                                sums.ab_net_l1[start + s, group * inputs + j] += top[s] * abs(value)
+                                sums.ab_net[start + s, group * inputs + j] += top[s] ** 2 * (value * value)
+            for s in range(some):
+                _add_pairs(pairs[s], scale[s], channel, group * inputs, start + s, sums)
+    for sample in range(samples):
+        for j in range(groups * inputs):
+            sums.ab_net[sample, j] = math.sqrt(sums.ab_net[sample, j])
+            sums.ab_l2[sample, j] = math.sqrt(sums.ab_l2[sample, j])

@@ -8,7 +8,7 @@ import numpy as np
 from trajlab import sizes
 from trajlab.scan.block import Block, Kernel
 from trajlab.scan.jit import inner, jit
-from trajlab.scan.tiles import compact, tile
+from trajlab.scan.tiles import compact, extremes, tile
 
 MOMENTS = ("count", "mean", "m2", "m3", "m4", "abs", "min", "max", "zeros", "nonfinite")
 """Columns of `moments` over finite entries; m2 to m4 are sums of powers of (w - mean)."""
@@ -35,22 +35,15 @@ def _powers(w, center):
 
 
 @inner
-def _extremes(bits, shift, magnitude):
-    """Least and greatest entry as bits, and the number of zeros."""
-    integer = bits.dtype.type
-    low = magnitude
-    high = integer(~magnitude)
+def _zeros(w):
     zeros = np.int32(0)
-    for i in range(bits.size):
-        key = integer(bits[i] ^ ((bits[i] >> shift) & magnitude))  # signed integers in the order of the floats
-        low = min(low, key)
-        high = max(high, key)
-        zeros = np.int32(zeros + np.int32((bits[i] & magnitude) == 0))
-    return low ^ ((low >> shift) & magnitude), high ^ ((high >> shift) & magnitude), zeros
+    for i in range(w.size):
+        zeros = np.int32(zeros + np.int32(w[i] == 0))
+    return zeros
 
 
 @inner
-def _moments(w, powers, center, bits, shift, magnitude, out):
+def _moments(w, powers, center, bits, out):
     """Add to `out` the entries of w, whose powers about a center are known."""
     n = w.size
     d = powers[0] / n
@@ -61,16 +54,14 @@ def _moments(w, powers, center, bits, shift, magnitude, out):
     s1, s2, s3, s4, size = powers
     m3 = s3 - 3.0 * d * s2 + 2.0 * n * d * d * d
     m4 = s4 - 4.0 * d * s3 + 6.0 * d * d * s2 - 3.0 * n * (d * d) * (d * d)
-    low, high, zeros = _extremes(bits, shift, magnitude)
     ends = np.empty(2, bits.dtype)
-    ends[0] = low
-    ends[1] = high
+    ends[0], ends[1] = extremes(bits)
     ends_float = ends.view(w.dtype)
     _merge(out, n, center + d, max(s2 - d * s1, 0.0), m3, m4)
     out[5] += size
     out[6] = min(out[6], np.float64(ends_float[0]))
     out[7] = max(out[7], np.float64(ends_float[1]))
-    out[8] += zeros
+    out[8] += _zeros(w)
 
 
 @inner
@@ -95,12 +86,8 @@ def _merge(out, n, mean, m2, m3, m4):
 
 
 @jit
-def moments(rows, lo, hi, like, like_bits, shift, magnitude, out):
-    """Add the moments, extremes and zeros of each row's finite entries to `out`, (step, `MOMENTS`), tile by tile.
-
-    `shift` and `magnitude` are the position of the sign bit and the mask of the other bits, as integers of the
-    type of `like_bits`.
-    """
+def moments(rows, lo, hi, like, like_bits, out):
+    """Add the moments, extremes and zeros of each row's finite entries to `out`, (step, `MOMENTS`), tile by tile."""
     for s in range(rows.size):
         for start in range(lo, hi, sizes.TILE_ENTRIES):
             stop = min(start + sizes.TILE_ENTRIES, hi)
@@ -108,7 +95,7 @@ def moments(rows, lo, hi, like, like_bits, shift, magnitude, out):
             center = np.float64(w[0])
             powers = _powers(w, center)
             if math.isfinite(powers[1]):
-                _moments(w, powers, center, tile(rows[s], start, stop, like_bits), shift, magnitude, out[s])
+                _moments(w, powers, center, tile(rows[s], start, stop, like_bits), out[s])
             else:
                 finite = np.empty(w.size, like.dtype)
                 m = compact(w, w, finite, np.empty(w.size, like.dtype))
@@ -116,13 +103,14 @@ def moments(rows, lo, hi, like, like_bits, shift, magnitude, out):
                 if m > 0:
                     x = finite[:m]
                     center = np.float64(x[0])
-                    _moments(x, _powers(x, center), center, x.view(like_bits.dtype), shift, magnitude, out[s])
+                    _moments(x, _powers(x, center), center, x.view(like_bits.dtype), out[s])
 
 
 @dataclass(frozen=True)
 class Moments(Kernel):
     """Kernel: the columns `MOMENTS` of each step."""
 
+    takes_spans = True
     columns = MOMENTS
     pooling = {"min": "min", "max": "max"}
 
@@ -134,10 +122,8 @@ class Moments(Kernel):
         return out
 
     def add(self, block: Block, lo: int, hi: int, state: np.ndarray) -> None:
-        """Add one tile."""
-        bits = block.rows.like_bits.dtype.type
-        sign, magnitude = bits(np.iinfo(bits).bits - 1), bits(np.iinfo(bits).max)
-        moments(block.rows.addresses, lo, hi, block.rows.like, block.rows.like_bits, sign, magnitude, state)
+        """Add some tiles."""
+        moments(block.rows.addresses, lo, hi, block.rows.like, block.rows.like_bits, state)
 
     def finish(self, block: Block, state: np.ndarray) -> tuple[np.ndarray, None]:
         """Return the sums; extremes of no entry are NaN."""

@@ -6,13 +6,12 @@ from functools import partial
 import numpy as np
 
 from trajlab import sizes
-from trajlab.runs.disk.rows import Rows
 from trajlab.scan.block import Block, Kernel
 from trajlab.scan.jit import jit
 from trajlab.scan.kernels.binned_distances import quantile_of_bins
 from trajlab.scan.kernels.histogram import KEYS, count_rows
 from trajlab.scan.kernels.split_bins import bins_of_counts
-from trajlab.scan.track import flat_rows
+from trajlab.scan.track import pieces_of
 
 
 @jit
@@ -34,6 +33,7 @@ class Quantiles(Kernel):
         Which quantiles, each from 0 to 1.
     """
 
+    takes_spans = True
     quantiles: tuple[float, ...]
 
     @property
@@ -46,7 +46,7 @@ class Quantiles(Kernel):
         return np.zeros((0 if block.size <= sizes.SHORT_ENTRIES else block.steps, KEYS), np.uint32)
 
     def add(self, block: Block, lo: int, hi: int, state: np.ndarray) -> None:
-        """Count the entries of one tile."""
+        """Count the entries of some tiles."""
         if len(state):
             count_rows(block.rows.addresses, lo, hi, block.rows.like, state)
 
@@ -56,7 +56,9 @@ class Quantiles(Kernel):
         quantiles = np.array(self.quantiles, np.float64)
         for step in range(block.steps):
             if len(state):
-                bins = bins_of_counts(state[step], block.rows.like.dtype, partial(_row, block, step))
+                bins = bins_of_counts(
+                    state[step], block.rows.like.dtype, block.size, partial(pieces_of, block.rows.row(step))
+                )
                 _of_bins(bins, quantiles, out[step])
                 continue
             row = block.rows.rows[step]
@@ -64,8 +66,3 @@ class Quantiles(Kernel):
             if finite.size:
                 out[step] = np.quantile(finite.astype(np.float64), quantiles)
         return out, None
-
-
-def _row(block: Block, step: int) -> np.ndarray:
-    rows = block.rows.rows
-    return flat_rows(rows[step : step + 1])[0] if isinstance(rows, Rows) else rows[step]

@@ -182,7 +182,7 @@ def describe_sorted(rows, previous, reference, quantiles, edges, paths, out):
                 n, m = row[0].size, against[0].size
                 _, _, scatter, jumps = compared(_summarized(row[0]), reference_parts, seen, True)
                 shift_by_chance(n, m, row_bars, other_bars[0], blocks, paths, seen, scatter, jumps, by_chance)
-                dealt = psi_of_deals(row[0], against[0], blocks)
+                dealt = psi_of_deals(row[0], against[0])
                 by_chance[3] = by_chance[3] if np.isnan(dealt) else dealt
         before = row
         before_bars = row_bars

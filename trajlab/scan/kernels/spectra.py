@@ -1,14 +1,15 @@
 """Statistics of the singular values of a matrix at each step, those of its shuffled entries, and its subspaces."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from trajlab import sizes
 from trajlab.runs.disk.rows import Rows
 from trajlab.scan.block import Block, Kernel
+from trajlab.scan.kernels.causes import UnitShape
 from trajlab.scan.kernels.leading_values import Leading, estimated_effective_rank
 from trajlab.scan.kernels.matrix_parts import squares
 from trajlab.scan.kernels.power_law import FACTS, facts, leading_facts, rounding
@@ -20,12 +21,39 @@ ERRORS = ("singular_values_error", "effective_rank_error")
 """Columns: bound of the error of the singular values, and standard error of an estimated effective rank, else 0."""
 
 OVERLAPS = ("row_overlap", "column_overlap", "row_overlap_start", "column_overlap_start")
-"""Columns: overlap of the subspaces with those of the row before, and of the reference."""
+"""Overlap of the subspaces with those of the step before, and of the first step."""
+
+
+class Path(NamedTuple):
+    """The subspaces of neighboring steps, and their overlaps as far as they are known.
+
+    Attributes
+    ----------
+    overlaps
+        `OVERLAPS` of each step from the first on, (step, overlap).
+    start, last
+        Subspaces of the first and the last of these steps.
+    waiting
+        Subspaces of steps whose predecessors are in another block.
+    """
+
+    overlaps: np.ndarray
+    start: Subspaces | None
+    last: Subspaces | None
+    waiting: tuple[Subspaces | None, ...]
+
+    def through(self, spaces: Iterable[Subspaces | None]) -> "Path":
+        """Return the path continued by the subspaces of further steps."""
+        rows, last = list(self.overlaps), self.last
+        for now in spaces:
+            rows.append(np.array([*overlaps(last, now), *overlaps(self.start, now)]))
+            last = now
+        return Path(np.array(rows).reshape(-1, len(OVERLAPS)), self.start, last, ())
 
 
 @dataclass(frozen=True)
 class Spectra(Kernel):
-    """Kernel: `FACTS` of each matrix, those of its shuffled entries, `OVERLAPS`, and its singular values.
+    """Kernel: `FACTS` of each matrix, those of its shuffled entries, and its singular values; `OVERLAPS` of all steps.
 
     A tensor of more than two dims is the matrix of its first dim by all others. It takes whole rows: there is nothing
     to add tile by tile.
@@ -40,6 +68,8 @@ class Spectra(Kernel):
         See `decompose`.
     subspace
         Dim of the subspaces, see `subspace_size`; 0 for none.
+    steps
+        Most steps of a matrix, for the summary, which holds `OVERLAPS` of each; 0 without subspaces.
     is_difference
         Whether rows are differences of those in the track of weights, whose rounding they have.
     """
@@ -50,36 +80,54 @@ class Spectra(Kernel):
     exact_size: int = EXACT_SIZE
     leading: int = LEADING
     subspace: int = 0
+    steps: int = 0
     is_difference: bool = False
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the columns; a matrix of fewer singular values ends in NaN."""
         null = tuple(f"{name}_null" for name in FACTS)
-        return ("nonfinite", *FACTS, *null, *ERRORS, *OVERLAPS, *(f"s{i}" for i in range(1, self.width + 1)))
+        return ("nonfinite", *FACTS, *null, *ERRORS, *(f"s{i}" for i in range(1, self.width + 1)))
 
-    def finish(self, block: Block, state: None) -> tuple[np.ndarray, None]:
+    @property
+    def summary(self) -> tuple[str, ...]:
+        """Names of `OVERLAPS` at each step of a matrix, by its position."""
+        return tuple(f"{name}_{step}" for step in range(self.steps) for name in OVERLAPS)
+
+    def folds(self, size: int) -> bool:
+        """Return that subspaces are merged one by one: those of a block are large."""
+        return True
+
+    def finish(self, block: Block, state: None) -> tuple[np.ndarray, Path]:
         """Decompose each matrix alone, so that its bits do not depend on how many share a block."""
         out = np.full((block.steps, len(self.columns)), np.nan)
-        start = self._subspaces_of(block, block.rows.reference)
-        previous = self._subspaces_of(block, block.rows.previous)
+        spaces: list[Subspaces | None] = []
         stored = _each_row(block.weights.rows) if self.is_difference and block.weights is not None else None
         for of_step, row in zip(out, _each_row(block.rows.rows), strict=True):
             norm = _norm(row) if stored is None else 2**0.5 * _norm(next(stored))
             of_step[0] = _nonfinite(row)
-            now = None
-            if not of_step[0] and row.size:
-                now = self._fill(of_step, row, block, norm)
-            at = 1 + 2 * len(FACTS) + len(ERRORS)
-            of_step[at : at + 4] = [*overlaps(previous, now), *overlaps(start, now)]
-            previous = now
-        return out, None
+            spaces.append(self._fill(of_step, row, block, norm) if not of_step[0] and row.size else None)
+        nothing = np.empty((0, len(OVERLAPS)))
+        if block.rows.previous is not None:
+            return out, Path(nothing, None, None, tuple(spaces))
+        return out, Path(nothing, spaces[0], None, ()).through(spaces)
+
+    def merge(self, earlier: Path, later: Path) -> Path:
+        """Return the path of the earlier steps, continued by the later ones."""
+        return earlier.through(later.waiting)
+
+    def summarize(self, total: Path, shape: UnitShape, indices: np.ndarray | None) -> np.ndarray:
+        """Return `OVERLAPS` of each step, NaN beyond the last."""
+        out = np.full((self.steps, len(OVERLAPS)), np.nan)
+        if self.steps:
+            out[: len(total.overlaps)] = total.overlaps
+        return out.ravel()
 
     def _fill(self, out: np.ndarray, row: np.ndarray, block: Block, norm: float) -> Subspaces | None:
         """Fill in all columns of a matrix but the first and the overlaps, and return its subspaces."""
         matrix = row.reshape(block.shape[0], -1)
         noise = rounding(norm, block.epsilon)
-        of_matrix, null, tail = len(FACTS), 1 + 2 * len(FACTS), len(ERRORS) + len(OVERLAPS)
+        of_matrix, null, tail = len(FACTS), 1 + 2 * len(FACTS), len(ERRORS)
         decomposition, error = self._facts(matrix, block, noise, out[1 : 1 + of_matrix])
         out[null : null + 2] = decomposition.error, error
         is_whole = min(matrix.shape) <= self.exact_size
@@ -87,7 +135,8 @@ class Spectra(Kernel):
         out[null + tail : null + tail + len(values)] = values
         spaces = self._subspaces(matrix, decomposition) if self.subspace else None
         if self.shuffle:
-            shuffled = np.array(row)
+            is_copy = isinstance(block.rows.rows, Rows) and row.flags.writeable  # widened for this step alone
+            shuffled = row if is_copy else np.array(row)
             np.random.default_rng(0).shuffle(shuffled)
             self._facts(shuffled.reshape(matrix.shape), block, noise, out[1 + of_matrix : null])
         return spaces
@@ -116,16 +165,6 @@ class Spectra(Kernel):
     def _subspaces(self, matrix: np.ndarray, decomposition: Decomposition) -> Subspaces | None:
         rows, columns = matrix.shape
         return subspaces(matrix, decomposition, subspace_size(rows, columns, self.subspace))
-
-    def _subspaces_of(self, block: Block, row: Any) -> Subspaces | None:
-        """Return the subspaces of a row beside the block; None without one, or if they are not needed."""
-        if not self.subspace or row is None or not block.size:
-            return None
-        (values,) = _each_row(row if isinstance(row, Rows) else [row])
-        if _nonfinite(values):
-            return None
-        matrix = values.reshape(block.shape[0], -1)
-        return self._subspaces(matrix, self._decompose(matrix, block))
 
 
 def _each_row(rows: Any) -> Iterator[np.ndarray]:

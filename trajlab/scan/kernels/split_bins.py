@@ -5,7 +5,7 @@ split into `PIECES` evenly wide pieces over the range of a sample of its entries
 piece keeps its least and its greatest entry, so that tied and discrete values are exact.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -34,6 +34,10 @@ SAMPLE = 1 << 14
 
 TINY = 2.0**-100
 """Rows with other entries smaller than this, or with none, are searched for tiny values among their zeros."""
+
+
+Row = Callable[[], Iterable[np.ndarray]]
+"""Reads the entries of a row, in pieces."""
 
 
 class Bins(NamedTuple):
@@ -114,15 +118,15 @@ def occupied_bins(counts, low_of, high_of):
     return keys[:m].copy(), low, high, upto[: m + 1].copy(), full
 
 
-def full_bins(keys: np.ndarray, upto: np.ndarray, w: np.ndarray) -> np.ndarray:
+def full_bins(keys: np.ndarray, upto: np.ndarray, dtype: np.dtype, row: Row) -> np.ndarray:
     """Return which of the occupied bins of a row are to be split, (bin): full ones, and those beyond float32.
 
     Zeros are a bin of their own, unless tiny values are among them.
     """
     full = np.diff(upto) > FULL * upto[-1]
     if full[keys == ZERO].any():
-        full[keys == ZERO] = holds_tiny(w)
-    if w.dtype == np.float64:
+        full[keys == ZERO] = any(map(holds_tiny, row()))
+    if dtype == np.float64:
         full |= np.isin(keys, OUTERMOST)
     return full
 
@@ -207,17 +211,17 @@ def holds_tiny(w):
     return tiny > 0
 
 
-def bins_of_counts(counts: np.ndarray, dtype: np.dtype, row: Callable[[], np.ndarray]) -> Bins:
+def bins_of_counts(counts: np.ndarray, dtype: np.dtype, size: int, row: Row) -> Bins:
     """Return the bins that the finite entries of a row lie in.
 
     Parameters
     ----------
     counts
         Its entries by leading bits, (KEYS); zero afterwards.
-    dtype
-        Its element type.
+    dtype, size
+        Its element type, and the number of its entries.
     row
-        Returns the row; called only if bins are to be split.
+        Reads the row; called only if bins are to be split.
     """
     keys, *parts, full = occupied_bins(counts, LOW, HIGH)
     bins = Bins(*parts)
@@ -225,15 +229,24 @@ def bins_of_counts(counts: np.ndarray, dtype: np.dtype, row: Callable[[], np.nda
         full |= keys[0] == OUTERMOST[0] or keys[-1] == OUTERMOST[1]
     if not full:
         return bins
-    w = row()
-    chosen = full_bins(keys, bins.upto, w)
+    chosen = full_bins(keys, bins.upto, dtype, row)
     if not chosen.any():
         return bins
-    split = split_of(keys[chosen], w[:: (len(w) // SAMPLE) | 1])
-    count_pieces(w, split)
+    split = split_of(keys[chosen], _sample(row(), (size // SAMPLE) | 1))
+    for piece in row():
+        count_pieces(piece, split)
     return joined(keys, bins, split)
 
 
 def bins_of(w: np.ndarray) -> Bins:
     """Return the bins that the finite entries of a row lie in."""
-    return bins_of_counts(counts_of(w), w.dtype, lambda: w)
+    return bins_of_counts(counts_of(w), w.dtype, w.size, lambda: [w])
+
+
+def _sample(pieces: Iterable[np.ndarray], stride: int) -> np.ndarray:
+    """Return every so many-th entry of a row, the first one included."""
+    parts, start = [], 0
+    for piece in pieces:
+        parts.append(piece[-start % stride :: stride].copy())
+        start += len(piece)
+    return np.concatenate(parts)

@@ -204,7 +204,7 @@ def expected_psi(blocks, n, m):
 
 
 @inner
-def psi_of_deals(a, b, blocks):
+def psi_of_deals(a, b):
     """Return the mean index of few entries, some equal, when they are dealt out anew.
 
     Returns
@@ -217,26 +217,74 @@ def psi_of_deals(a, b, blocks):
     if total > _DEALT:
         return np.nan
     pooled = np.sort(np.concatenate((a, b)))
-    distinct = 1
-    for i in range(1, total):
-        distinct += pooled[i] != pooled[i - 1]
+    upto = np.empty(total, np.int64)  # the entries up to the value of each
+    distinct = 0
+    end = total
+    for i in range(total - 1, -1, -1):
+        if i == total - 1 or pooled[i] != pooled[i + 1]:
+            end = i + 1
+            distinct += 1
+        upto[i] = end
     if distinct == total:
         return np.nan
-    first = np.empty_like(a)
-    second = np.empty_like(b)
+    dealt = np.empty(total + 1, np.int64)
+    second = np.empty(b.size + 1, np.int64)
     deals = _DEALS // total
     state = np.uint64(88172645463325252)
     psi = 0.0
     for _ in range(deals):
-        i = 0
-        for k in range(total):
-            state ^= state << np.uint64(13)
-            state ^= state >> np.uint64(7)
-            state ^= state << np.uint64(17)  # Marsaglia 2003, Xorshift RNGs
-            if (state >> np.uint64(11)) * 2.0**-53 * (total - k) < n - i:
-                first[i] = pooled[k]
-                i += 1
-            else:
-                second[k - i] = pooled[k]
-        psi += psi_of_sorted(first, second, blocks)
+        state = _deal(total, n, state, dealt, second)
+        psi += _psi_of_deal(n, b.size, upto, dealt, second)
     return psi / deals
+
+
+@inner
+def _deal(total, n, state, dealt, second):
+    """Deal n of some entries to one sample, and the others to another.
+
+    Parameters
+    ----------
+    total, n
+        Number of all entries, and of those of the first sample.
+    state
+        State of the random numbers; the new one is returned.
+    dealt
+        Gets the entries of the first sample before each entry, and all of them, (total + 1).
+    second
+        Gets the positions of the entries of the second sample, (total - n + 1).
+    """
+    one = np.uint64(1) << np.uint64(53)
+    left = np.uint64(n) * one
+    i = 0
+    for k in range(total):
+        state ^= state << np.uint64(13)
+        state ^= state >> np.uint64(7)
+        state ^= state << np.uint64(17)  # Marsaglia 2003, Xorshift RNGs
+        is_first = (state >> np.uint64(11)) * np.uint64(total - k) < left
+        dealt[k] = i
+        second[k - i] = k
+        i += is_first
+        left -= one if is_first else np.uint64(0)
+    dealt[total] = i
+    return state
+
+
+@inner
+def _psi_of_deal(n, m, upto, dealt, second):
+    """Return the index of a deal; see `psi_of_sorted`."""
+    psi = 0.0
+    i = 0
+    j = 0
+    for decile in range(1, 11):
+        after = n
+        end = m
+        if decile < 10:
+            last = upto[second[(decile * m + 9) // 10 - 1]]
+            after = dealt[last]
+            end = last - after
+        if end == j or (decile < 10 and end == m):
+            continue
+        psi += _term(np.float64(after - i), np.float64(n), np.float64(end - j), np.float64(m))
+        i = after
+        j = end
+    return psi

@@ -67,7 +67,7 @@ class Histogram:
         """Split the bins that are full in the sample, and count it in them."""
         sample, self._sample = sample[: self._sampled], None
         keys, _, _, upto, _ = occupied_bins(counts_of(sample), LOW, HIGH)
-        full = full_bins(keys, upto, sample)
+        full = full_bins(keys, upto, sample.dtype, lambda: [sample])
         beyond = np.setdiff1d(OUTERMOST if sample.dtype == np.float64 else [], keys[full]).astype(keys.dtype)
         split = np.sort(np.concatenate([keys[full], beyond]))
         if len(split):

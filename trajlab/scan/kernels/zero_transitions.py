@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trajlab import sizes
 from trajlab.scan.block import Block, Kernel
 from trajlab.scan.jit import inner, jit
-from trajlab.scan.kernels.causes import CAUSES, UnitShape, causes_of_inert, either, packed
+from trajlab.scan.kernels.causes import CAUSES, UnitShape, bits_of, causes, compressed, either, set_bits
 from trajlab.scan.kernels.transition_counts import (
     ONCE,
     PER_TAU,
@@ -91,9 +92,10 @@ def transitions(
     out
         (step, `ONCE` + `SECANTS` + `PER_TAU` for each tau), added to.
     nonzero
-        Whether an entry was ever not zero, (entry), uint8.
+        Bits of the entries that were ever not zero, added to; see `causes`.
     """
     n = hi - lo
+    active = np.zeros(n, np.uint8)
     q_kept = np.empty(n, like.dtype)
     g_kept = np.empty(n, like.dtype)
     dw = np.empty(n, np.float64)
@@ -105,7 +107,7 @@ def transitions(
     for s in range(rows.size):
         g = tile(rows[s], lo, hi, like)
         for i in range(n):
-            nonzero[lo + i] |= g[i] != 0
+            active[i] |= g[i] != 0
         if before != 0:
             q = tile(before, lo, hi, like)
             x, y = q, g
@@ -140,6 +142,7 @@ def transitions(
                     moved_near_counts(q_kept[:m], g_kept[:m], dw[:m], tau_before[k], tau[s, k], out[s, at : at + width])
         before = rows[s]
         v_before = weights[s]
+    set_bits(active, lo, nonzero)
 
 
 @dataclass(frozen=True)
@@ -164,10 +167,14 @@ class Transitions(Kernel):
         count = len(self.tau) + len(self.relative)
         return ONCE + SECANTS + tuple(f"{name}_{k}" for k in range(count) for name in PER_TAU)
 
+    def folds(self, size: int) -> bool:
+        """Return whether the bits of the entries of a tensor are many."""
+        return size > sizes.FOLD_ENTRIES
+
     def start(self, block: Block, shared: None) -> tuple[np.ndarray, ...]:
         """Return the sums, the entries that were ever nonzero, and the thresholds of each step and the one before."""
         tau, _ = thresholds(block, self.tau, self.relative)
-        return np.zeros((block.steps, len(self.columns))), np.zeros(block.size, np.uint8), tau[1:], tau[0]
+        return np.zeros((block.steps, len(self.columns))), bits_of(block.size), tau[1:], tau[0]
 
     def add(self, block: Block, lo: int, hi: int, state: tuple[np.ndarray, ...]) -> None:
         """Add one tile."""
@@ -190,11 +197,11 @@ class Transitions(Kernel):
         )
 
     def finish(self, block: Block, state: tuple[np.ndarray, ...]) -> tuple[np.ndarray, np.ndarray | None]:
-        """Return the sums, and the entries that were ever nonzero, packed."""
+        """Return the sums, and the entries that were ever nonzero, as bits."""
         out, nonzero = state[:2]
         if block.rows.previous is None:
             out[0] = np.nan
-        return out, packed(nonzero)
+        return out, compressed(nonzero, block.size)
 
     def merge(self, earlier: np.ndarray | None, later: np.ndarray | None) -> np.ndarray | None:
         """Return the entries that were ever nonzero."""
@@ -202,4 +209,4 @@ class Transitions(Kernel):
 
     def summarize(self, total: np.ndarray | None, shape: UnitShape, indices: np.ndarray | None) -> np.ndarray:
         """Count the entries that were always zero by cause."""
-        return causes_of_inert(total, shape, indices)
+        return causes(total, shape, indices)

@@ -63,9 +63,9 @@ def attribution(
         units before the output, or else the output.
     objective
         What is differentiated: loss, which the targets tell, as in `evaluation`; cross_entropy, binary, multilabel or
-        mse, that loss; logit, the logit of the label; p_logit, that logit times its probability; or predicted_logit,
-        the logit of the predicted class; Grad-CAM then uses it, too. A single output z is the logit of the positive
-        label, and −z that of the negative one.
+        mse, that loss; logit, the logit of the label; p_logit, that logit times its probability, which counts as a
+        constant; or predicted_logit, the logit of the predicted class; Grad-CAM then uses it, too. A single output z is
+        the logit of the positive label, and −z that of the negative one.
     steps
         Recorded steps to show; by default evenly spaced ones.
     max_steps

@@ -1,7 +1,8 @@
 """Distances between runs, matched units and loss barriers."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from inspect import signature
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,21 +11,25 @@ import xarray as xr
 from trajlab.errors import BadSetting, MissingData
 from trajlab.replays.alignment import Chain, aligned_table, chain_in
 from trajlab.replays.interpolation import ENDS, difference
-from trajlab.runs.tensors import common_steps
-from trajlab.scan.as_one_task import as_one_task
 from trajlab.scan.kernels.between_runs import Across
 from trajlab.scan.kernels.term_products import AcrossProducts
-from trajlab.scan.scan import Tensor, by_name, position_of, scan
-from trajlab.stages.comparison.quantities import MEANINGS, quantities_of
-from trajlab.stages.comparison.unit_matching import MATCHES, feature_rows, feature_table, matrix_table, weight_table
-from trajlab.statistics.result import annotate, columns_of, stride
-from trajlab.statistics.samples import sampled, with_products
-from trajlab.statistics.scores import along, score_table
+from trajlab.scan.scan import Tensor, by_name, scan
+from trajlab.stages.comparison.blocks import Study, chain_of_all, lines
+from trajlab.stages.comparison.quantities import MEANINGS
+from trajlab.stages.comparison.tables import chosen_steps, result_of, steps_of_both
+from trajlab.stages.comparison.unit_matching import (
+    feature_rows,
+    feature_table,
+    matrix_table,
+    unmatched_layers,
+    weight_table,
+)
+from trajlab.statistics.result import annotate
+from trajlab.statistics.samples import sampled
+from trajlab.statistics.scores import score_table
 from trajlab.statistics.units import on_one_probe
 
 Replay = Callable[..., Mapping[str, xr.DataArray]]
-
-_SUFFIXES = dict(zip(MATCHES[:-1], ("", "_greedy", "_null", "_null_95", "_units"), strict=True))
 
 
 def comparison(
@@ -40,6 +45,7 @@ def comparison(
     *,
     steps: Sequence[int] = (-1,),
     shuffles: int = 20,
+    max_units: int = 2048,
     match_weights: bool = True,
     features: bool = True,
     layers: Sequence[str] = (),
@@ -76,7 +82,10 @@ def comparison(
     steps
         Steps, shared by both runs, at which units are matched; 0 is the first and -1 the last.
     shuffles
-        Number of shuffles of one run for the similarity of matched units by chance.
+        Number of shuffles of one run for the similarity of matched units by chance; at most 5 of more than 256 units.
+    max_units
+        Units of a layer beyond which it is not matched, as the time grows with the cube of their number: it is NaN, and
+        the attr `not_matched` names it. Embeddings and heads of large vocabularies are such layers.
     match_weights
         Whether to match units by their incoming weights, and to align the runs by them.
     features
@@ -124,8 +133,8 @@ def comparison(
     feature_correlation, feature_covariance : (unit, unit_other)
         Of `matrix_layer` only: each unit of the run that comes first in the study with each of the other; NaN for units
         that are constant or not finite. Layers with other numbers of positions are compared by their means.
-    feature_match : (unit)
-        The unit of the other run that each is matched with; NaN for none.
+    feature_match, feature_match_greedy : (unit)
+        The unit of the other run that each is matched with, so that the sum is largest, and greedily; NaN for none.
     matched_weights_units, matched_features_units : (step, …)
         Number of matched pairs. Units that are constant or not finite have no match.
     aligned_distance : (step, parameter)
@@ -170,14 +179,12 @@ def comparison(
     Re-Basin, arXiv:2209.04836. Barriers: Frankle et al. 2020, Linear mode connectivity, arXiv:1912.05671, relative to
     the line between the ends as in Entezari et al. 2021, arXiv:2110.06296.
     """
-    if shuffles < 0:
-        raise BadSetting(f"cannot use shuffles={shuffles}: choose 0 or more")
-    if ends not in ENDS:
-        raise BadSetting(f"cannot use ends={ends!r}: choose {' or '.join(ENDS)}")
+    _check(shuffles, max_units, ends)
     ours, theirs = by_name(weight), by_name(other_weight)
-    shared, unshared = _steps(ours, theirs)
-    at = _chosen(shared, steps)
+    shared, unshared = steps_of_both(ours, theirs)
+    at = chosen_steps(shared, steps)
     attrs: dict[str, Any] = {}
+    large: list[str] = []
     tables: dict[str, xr.DataArray] = {}
     different = difference(*({name: values.shape[1:] for name, values in run.items()} for run in (ours, theirs)))
     with_features = features and activations and other_activations
@@ -199,9 +206,9 @@ def comparison(
     if different:
         attrs["alignment"] = different
     elif isinstance(weight, Mapping) and match_weights:
-        tables["weights"] = weight_table(ours, theirs, at, shuffles)
-        chain = chain_in(ours, chain)
-        attrs["alignment"] = chain.reason or f"units of {', '.join(layer.rows[0] for layer in chain.hidden)}"
+        tables["weights"] = weight_table(ours, theirs, at, shuffles, max_units)
+        large += unmatched_layers(ours, max_units)
+        attrs["alignment"], chain = _alignment(chain_in(ours, chain), max_units)
         if not chain.reason:
             tables["aligned"] = aligned_table(chain, ours, theirs, at)
     elif not match_weights:
@@ -209,7 +216,9 @@ def comparison(
     if features and activations and other_activations:
         attrs |= on_one_probe([*activations.values(), *other_activations.values()])
         rows, sizes = feature_rows(activations, other_activations, at, layers)
-        tables["features"] = feature_table(rows, at, shuffles=shuffles, absolute=absolute)
+        matched = {name: of_layer for name, of_layer in rows.items() if max(sizes[name]) <= max_units}
+        tables["features"] = feature_table(matched, at, shuffles=shuffles, absolute=absolute)
+        large += [name for name in rows if name not in matched]
         if matrix_layer:
             if matrix_layer not in rows:
                 rows, sizes = feature_rows(activations, other_activations, at, [matrix_layer])
@@ -221,75 +230,95 @@ def comparison(
                 output = replay(layers=[""])[""]
                 attrs |= on_one_probe([output])
                 tables[name] = score_table(output, probe, objective).rename(step="point")
-    result = as_one_task(partial(_result, shared=shared, names=tuple(tables)), *tables.values())
+    of = SimpleNamespace(steps=steps, shuffles=shuffles, max_units=max_units, ends=ends, matrix_layer=matrix_layer)
+    return _annotated(result_of(tables, shared), tables, unshared, between_metrics, large, attrs, of)
+
+
+def _check(shuffles: int, max_units: int, ends: str) -> None:
+    if shuffles < 0 or max_units < 1:
+        raise BadSetting(f"cannot use shuffles={shuffles} and max_units={max_units}: choose 0 or more, and 1 or more")
+    if ends not in ENDS:
+        raise BadSetting(f"cannot use ends={ends!r}: choose {' or '.join(ENDS)}")
+
+
+def _alignment(chain: Chain, max_units: int) -> tuple[str, Chain]:
+    """Return the attr that says which units are aligned, or why none are, and the chain to align them by."""
+    if not chain.reason and max(layer.units for layer in chain.hidden) > max_units:
+        chain = Chain((), f"a layer has more than {max_units} units")
+    return chain.reason or f"units of {', '.join(layer.rows[0] for layer in chain.hidden)}", chain
+
+
+def _annotated(
+    result: xr.Dataset, tables: Mapping[str, Any], unshared: int, between_metrics: xr.Dataset | None,
+    large: Sequence[str], attrs: Mapping[str, Any], settings: SimpleNamespace,
+) -> xr.Dataset:  # fmt: skip
+    """Return the result with what is known without computing, and its attrs."""
     result["unshared_steps"] = xr.Variable((), unshared)
     if between_metrics is not None and {"line", "aligned_line"} & set(tables):
         line_steps = ("end", between_metrics["ends"].values.astype(np.float64))
         result = result.assign(line_steps=line_steps).assign_coords(end=("end", [0.0, 1.0], {"long_name": "α"}))
+    if large:
+        unmatched = f"{', '.join(dict.fromkeys(large))}: more than {settings.max_units} units"
+        attrs = {**attrs, "not_matched": unmatched}
     return annotate(
-        result, MEANINGS, steps=list(steps), shuffles=shuffles, ends=ends, matrix_layer=matrix_layer, **attrs
-    )
+        result, MEANINGS, steps=list(settings.steps), shuffles=settings.shuffles, ends=settings.ends,
+        matrix_layer=settings.matrix_layer, **attrs,
+    )  # fmt: skip
 
 
-def _steps(ours: dict[str, xr.DataArray], theirs: dict[str, xr.DataArray]) -> tuple[np.ndarray, int]:
-    """Return the steps at which both runs recorded all tensors, and the number of steps of only one run."""
-    our_steps, their_steps = _recorded(ours), _recorded(theirs)
-    shared = common_steps([our_steps, their_steps])
-    if not len(shared):
-        ranges = [f"{steps[0]} to {steps[-1]}" if len(steps) else "none" for steps in (our_steps, their_steps)]
-        raise MissingData(
-            f"cannot compare runs without a shared step: one has {ranges[0]}, the other {ranges[1]}; compare runs that "
-            "were recorded at the same steps"
-        )
-    return shared, len(np.union1d(our_steps, their_steps)) - len(shared)
+def _of_pairs(arguments: Sequence[Mapping[str, Any]], **settings: Any) -> xr.Dataset | None:
+    """Compare many pairs of runs as `comparison` does each, along the dim `pair`; lazily.
+
+    Parameters
+    ----------
+    arguments
+        Positional arguments of `comparison`, for each pair.
+    settings
+        Settings of `comparison`.
+
+    Returns
+    -------
+    None if runs differ in their tensors, steps or layers, or hold samples, or if layers are paired by name: pairs are
+    compared one by one then.
+    """
+    defaults = {name: p.default for name, p in signature(comparison).parameters.items() if p.kind is p.KEYWORD_ONLY}
+    set_to = SimpleNamespace(**defaults | settings)
+    _check(set_to.shuffles, set_to.max_units, set_to.ends)
+    if set_to.matrix_layer or any("=" in layer for layer in set_to.layers):
+        return None
+    study = Study(arguments)
+    if not study.is_uniform():
+        return None
+    weights = study.weights[0]
+    shared, unshared = steps_of_both(weights, weights)
+    at = chosen_steps(shared, set_to.steps)
+    tables = {"sums": study.sums()}
+    attrs: dict[str, Any] = {}
+    large: list[str] = []
+    if set_to.match_weights:
+        tables["weights"] = study.matched_weights(at, set_to.max_units, shuffles=set_to.shuffles, with_cka=False)
+        large += unmatched_layers(weights, set_to.max_units)
+        chain = chain_of_all(arguments)
+        if chain is None:
+            return None
+        attrs["alignment"], chain = _alignment(chain, set_to.max_units)
+        if not chain.reason:
+            tables["aligned"] = study.aligned(chain, at)
+    else:
+        attrs["alignment"] = "match_weights is off"
+    if set_to.features and study.activations[0]:
+        attrs |= on_one_probe([array for run in study.activations for array in run.values()])
+        how = {"shuffles": set_to.shuffles, "absolute": set_to.absolute}
+        features, wide = study.matched_features(at, set_to.layers, set_to.max_units, **how)
+        large += wide
+        tables |= {"features": features}
+    probe, ends = arguments[0]["probe"], arguments[0]["between_metrics"]
+    if set_to.interpolation and probe is not None and "targets" in probe:
+        for name, key in (("line", "between_replay"), ("aligned_line", "aligned_replay")):
+            if arguments[0][key] is not None:
+                tables[name], outputs = lines(arguments, key, set_to.objective)
+                attrs |= on_one_probe(outputs)
+    return _annotated(result_of(tables, shared), tables, unshared, ends, large, attrs, set_to)
 
 
-def _recorded(tensors: dict[str, xr.DataArray]) -> np.ndarray:
-    """Return the steps at which all tensors were recorded."""
-    return common_steps(array["step"].values for array in tensors.values())
-
-
-def _chosen(shared: np.ndarray, steps: Sequence[int]) -> list[int]:
-    both = xr.DataArray(shared, {"step": shared}, ("step",), "both runs")
-    return sorted({int(shared[position_of(both, step)]) for step in steps})
-
-
-def _result(*tables: xr.DataArray, shared: np.ndarray, names: tuple[str, ...]) -> xr.Dataset:
-    by_name = dict(zip(names, tables, strict=True))
-    result = _of_weights(by_name, shared) if "sums" in by_name else xr.Dataset(coords={"step": shared})
-    everywhere = {"parameter": result["parameter"]} if "parameter" in result.dims else {}
-    if everywhere:
-        squares = by_name.get("aligned", xr.full_like(result["distance"], np.nan)).reindex(
-            {"step": shared} | everywhere
-        )
-        result["aligned_distance"] = np.sqrt(squares)
-        result["total_aligned_distance"] = np.sqrt(squares.sum("parameter", skipna=False))
-    for by in ("weights", "features"):
-        if by in by_name:
-            whole = by_name[by].reindex({"step": shared} | (everywhere if by == "weights" else {}))
-            coords = whole.isel(column=0, drop=True).coords
-            columns = dict(zip(MATCHES, np.moveaxis(whole.values, -1, 0), strict=True))
-            of = {f"matched_{by}{suffix}": (whole.dims[:-1], columns[name]) for name, suffix in _SUFFIXES.items()}
-            of |= {"feature_cka": (whole.dims[:-1], columns["cka"])} if by == "features" else {}
-            result = result.assign(xr.Dataset(of, coords))
-    if "matrix" in by_name:
-        correlation, covariance, match = by_name["matrix"].values
-        for name, values in (("correlation", correlation), ("covariance", covariance)):
-            result[f"feature_{name}"] = (("unit", "unit_other"), values)
-        result["feature_match"] = ("unit", match[:, 0])
-    for name in ("line", "aligned_line"):
-        if name in by_name:
-            loss, barrier = along(by_name[name])
-            result = result.assign({f"{name}_loss": loss, name.replace("line", "barrier"): barrier})
-    return stride(result)
-
-
-def _of_weights(by_name: dict[str, xr.DataArray], shared: np.ndarray) -> xr.Dataset:
-    """Return distances of each parameter and of all together."""
-    products = columns_of(by_name["products"].sel(step=shared)) if "products" in by_name else None
-    sums = with_products(columns_of(by_name["sums"].sel(step=shared)), products)
-    result = xr.Dataset(quantities_of(sums), sums.coords).drop_vars("sampled")
-    if "parameter" in sums.dims:
-        totals = quantities_of(sums, total=True)
-        result = result.assign({f"total_{name}": total for name, total in totals.items()})
-    return result
+comparison.of_pairs = _of_pairs  # type: ignore[attr-defined]

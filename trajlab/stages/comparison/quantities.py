@@ -70,6 +70,9 @@ MEANINGS |= {
         "covariance of units of both runs", "activation²", "mean of (x − x̄)(y − ȳ), of a unit of each over the probe"
     ),
     "feature_match": Meaning("matched unit of the other run", "unit", "argmax of Σρ over all matchings", nominal=True),
+    "feature_match_greedy": Meaning(
+        "greedily matched unit of the other run", "unit", "pairs of the largest ρ first", nominal=True
+    ),
 }
 
 

@@ -12,7 +12,7 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 
-from trajlab.replays.observe import observe, select
+from trajlab.replays.observe import layers_in, observe, select
 from trajlab.replays.observers.observer import Observable
 from trajlab.replays.observers.sampled_outputs import SampledOutputs
 from trajlab.scan.graph import delayed
@@ -25,11 +25,17 @@ MATCHES = ("best", "greedy", "null", "null_95", "units", "cka")
 """Mean similarity of matched pairs, of pairs matched greedily, and of pairs matched after shuffling: mean and 95 %
 quantile over the shuffles; number of matched pairs; debiased CKA of the means over positions."""
 
+MANY_UNITS, FEW_SHUFFLES = 256, 5
+"""Units beyond which few shuffles do: the mean similarity of so many pairs hardly varies, and the time of the Hungarian
+algorithm grows with the cube of their number."""
+
 VALUES = 8192
 """Number of values of a unit that are compared, about; of more positions a random subset, the same for all samples."""
 
 
-def matches(a: np.ndarray, b: np.ndarray, *, shuffles: int, absolute: bool = False) -> np.ndarray:
+def matches(
+    a: np.ndarray, b: np.ndarray, *, shuffles: int, absolute: bool = False, with_cka: bool = True
+) -> np.ndarray:
     """Match the units of two runs, also after shuffling the samples of the second; return `MATCHES`.
 
     Units without a similarity, whose values are all equal or not all finite, are not matched.
@@ -39,9 +45,11 @@ def matches(a: np.ndarray, b: np.ndarray, *, shuffles: int, absolute: bool = Fal
     a, b
         Rows of numbers, (unit, sample, position). Where they differ in their positions, their means are compared.
     shuffles
-        Number of shuffles.
+        Number of shuffles; of more than `MANY_UNITS` at most `FEW_SHUFFLES`.
     absolute
         Whether the similarity is the absolute cosine.
+    with_cka
+        Whether to compute the CKA, too; otherwise it is NaN.
 
     Examples
     --------
@@ -50,19 +58,20 @@ def matches(a: np.ndarray, b: np.ndarray, *, shuffles: int, absolute: bool = Fal
     array([1., 1.])
     """
     a, b = _comparable(a, b)
-    alike = cka(*(features_of(rows.mean(2).T) for rows in (a, b)))
+    alike = cka(*(features_of(rows.mean(2).T) for rows in (a, b))) if with_cka else np.nan
     (a, _), (b, _) = _directions(a), _directions(b)
     if not (len(a) and len(b)):
         return np.array([*[np.nan] * 4, 0.0, np.nan])
     size = np.abs if absolute else np.positive
     similarity = size(_cosines(a, b))
     pairs = best_match(similarity)
-    null = shuffled_match(lambda order: size(_cosines(a, b[:, order])), b.shape[1], shuffles=shuffles)
+    few = min(shuffles, FEW_SHUFFLES) if max(similarity.shape) > MANY_UNITS else shuffles
+    null = shuffled_match(lambda order: size(_cosines(a, b[:, order])), b.shape[1], shuffles=few)
     return np.array([similarity[pairs].mean(), similarity[greedy(similarity)].mean(), *null, len(pairs[0]), alike])
 
 
 def unit_matrices(a: np.ndarray, b: np.ndarray, *, absolute: bool = False) -> np.ndarray:
-    """Return the correlation and the covariance of units of two runs, and the unit that each is matched with.
+    """Return the correlation and the covariance of units of two runs, and the units that each is matched with.
 
     Parameters
     ----------
@@ -73,18 +82,20 @@ def unit_matrices(a: np.ndarray, b: np.ndarray, *, absolute: bool = False) -> np
 
     Returns
     -------
-    (3, unit, unit_other); of the last matrix all columns are the matched unit, NaN for none.
+    (4, unit, unit_other); of the last two matrices all columns are the matched unit, NaN for none: of the matching with
+    the largest sum, and of the greedy one.
     """
     a, b = _comparable(a, b)
-    result = np.full((3, len(a), len(b)), np.nan)
+    result = np.full((4, len(a), len(b)), np.nan)
     with np.errstate(all="ignore"):
         result[1] = _cosines(a, b) / (a[0].size if len(a) else 1)
     (a, rows), (b, columns) = _directions(a), _directions(b)
     similarity = _cosines(a, b)
     result[0][np.ix_(rows, columns)] = np.clip(similarity, -1.0, 1.0)
     if similarity.size:
-        first, second = best_match(abs(similarity) if absolute else similarity)
-        result[2][rows[first]] = columns[second][:, None]
+        size = abs(similarity) if absolute else similarity
+        for matrix, (first, second) in zip(result[2:], (best_match(size), greedy(size)), strict=True):
+            matrix[rows[first]] = columns[second][:, None]
     return result
 
 
@@ -95,21 +106,25 @@ def _comparable(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return a.mean(2, keepdims=True), b.mean(2, keepdims=True)
 
 
-def greedy(similarity: np.ndarray) -> tuple[list[int], list[int]]:
-    """Match rows with columns, the largest value first.
+def greedy(similarity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Match rows with columns, the largest value first, and of equal ones that of the first row and column.
+
+    A pair that is each other's best among the free ones is matched at any rate before either could be with another, so
+    that all such pairs are matched at once.
 
     >>> greedy(np.array([[0.9, 0.8], [0.8, 0.0]]))
-    ([0, 1], [0, 1])
+    (array([0, 1]), array([0, 1]))
     """
-    rows, columns = [], []
-    free_rows, free_columns = (np.ones(n, bool) for n in similarity.shape)
-    for flat in np.argsort(-similarity, axis=None, kind="stable"):
-        row, column = divmod(int(flat), similarity.shape[1])
-        if free_rows[row] and free_columns[column]:
-            free_rows[row] = free_columns[column] = False
-            rows.append(row)
-            columns.append(column)
-    return rows, columns
+    free = [np.arange(n) for n in similarity.shape]
+    match = np.full(len(similarity), -1)
+    while similarity.size:
+        best = similarity.argmax(1)
+        mutual = np.flatnonzero(similarity.argmax(0)[best] == np.arange(len(best)))
+        match[free[0][mutual]] = free[1][best[mutual]]
+        free = [np.delete(left, gone) for left, gone in zip(free, (mutual, best[mutual]), strict=True)]
+        similarity = np.delete(np.delete(similarity, mutual, 0), best[mutual], 1)
+    rows = np.flatnonzero(match >= 0)
+    return rows, match[rows]
 
 
 def _cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -125,15 +140,61 @@ def _directions(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def weight_table(
-    ours: Mapping[str, xr.DataArray], theirs: Mapping[str, xr.DataArray], steps: Sequence[int], shuffles: int
+    ours: Mapping[str, xr.DataArray],
+    theirs: Mapping[str, xr.DataArray],
+    steps: Sequence[int],
+    shuffles: int,
+    max_units: int,
 ) -> xr.DataArray:
-    """Match units by their incoming weights and bias, (parameter, step, `MATCHES`); lazily."""
-    units = {}
-    for layer in layers_of({}, ours):
-        if "index" not in ours[layer.weight].coords:
-            names = [name for name in (layer.weight, layer.bias) if name in ours]
-            units[layer.weight] = [[_rows_at(run, names, step) for run in (ours, theirs)] for step in steps]
-    return _table(units, "parameter", steps, shuffles=shuffles)
+    """Match units by their incoming weights and bias, (parameter, step, `MATCHES`); lazily.
+
+    Layers of more than `max_units` units are left out.
+    """
+    both = [weight_rows(run, steps, max_units) for run in (ours, theirs)]
+    units = {name: [list(rows) for rows in zip(both[0][name], both[1][name], strict=True)] for name in both[0]}
+    return _table(units, "parameter", steps, shuffles=shuffles, with_cka=False)
+
+
+def weight_rows(run: Mapping[str, xr.DataArray], steps: Sequence[int], max_units: int) -> dict[str, list[Any]]:
+    """Return the incoming weights and bias of the units of each layer, for each step the task that makes them."""
+    rows = {}
+    for layer in layers_of({}, run):
+        if "index" not in run[layer.weight].coords and run[layer.weight].shape[1] <= max_units:
+            names = [name for name in (layer.weight, layer.bias) if name in run]
+            rows[layer.weight] = [_rows_at(run, names, step) for step in steps]
+    return rows
+
+
+def unit_rows(
+    run: Mapping[str, xr.DataArray], steps: Sequence[int], layers: Sequence[str], max_units: int
+) -> dict[str, list[Any]]:
+    """Return the centered activations of the units of each layer of a run, for each step the task that makes them.
+
+    Parameters
+    ----------
+    run
+        Activations by layer.
+    steps
+        The steps.
+    layers
+        Names or patterns of layers; all by default.
+    max_units
+        Most units of a layer.
+    """
+    chosen = select(run, layers) if layers else run
+    names = [layer.name for layer in layers_in(chosen)]
+    observed = observe(chosen, SampledOutputs(VALUES)) if isinstance(chosen, Observable) else chosen
+    arrays = {name: observed[name].transpose("step", "unit", "sample", ...) for name in names}
+    return {
+        name: [delayed(_features)(array.sel(step=step).data) for step in steps]
+        for name, array in arrays.items()
+        if array.sizes["unit"] <= max_units
+    }
+
+
+def unmatched_layers(ours: Mapping[str, xr.DataArray], max_units: int) -> list[str]:
+    """Name the layers, by their weights, that have more than `max_units` units."""
+    return [layer.weight for layer in layers_of({}, ours) if ours[layer.weight].shape[1] > max_units]
 
 
 def feature_rows(
@@ -177,7 +238,7 @@ def feature_table(units: Mapping[str, Sequence[Sequence[Any]]], steps: Sequence[
 def matrix_table(rows: Sequence[Any], sizes: tuple[int, int], *, absolute: bool) -> xr.DataArray:
     """Return what `unit_matrices` does of the activations of two runs, (matrix, unit, unit_other); lazily."""
     task = delayed(unit_matrices)(*rows, absolute=absolute)
-    return xr.DataArray(da.from_delayed(task, (3, *sizes), float), dims=("matrix", "unit", "unit_other"))
+    return xr.DataArray(da.from_delayed(task, (4, *sizes), float), dims=("matrix", "unit", "unit_other"))
 
 
 def _table(units: Mapping[str, Sequence[Sequence[Any]]], dim: str, steps: Sequence[int], **how: Any) -> xr.DataArray:

@@ -10,7 +10,7 @@ from dask.base import tokenize
 
 from trajlab.replays.observers.distribution import COLUMNS
 from trajlab.scan.graph import Graph
-from trajlab.scan.kernels.bars import bar_edges, bars_of_bins, bars_of_row
+from trajlab.scan.kernels.bars import add_to_bars, bar_edges, bars_of_bins
 from trajlab.scan.kernels.binned_distances import describe_bins
 from trajlab.scan.kernels.chance import bridges
 from trajlab.scan.kernels.distribution import CHANCE, EXACT, SHIFTS, Distribution
@@ -145,11 +145,11 @@ def _described(
 
 def _counted(values: np.ndarray | Bins, edges: np.ndarray) -> tuple[Bins, np.ndarray]:
     """Return the bins of values, and their bars."""
-    bars = np.empty(len(edges) - 1)
+    bars = np.zeros(len(edges) - 1)
     if isinstance(values, Bins):
         bars_of_bins(values, edges, bars)
         return values, bars
-    bars_of_row(values, edges, bars)
+    add_to_bars(values, edges, bars)
     return bins_of(values), bars
 
 

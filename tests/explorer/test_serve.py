@@ -1,0 +1,67 @@
+"""The server of the page: it stands before the runs are open."""
+
+import socket
+import threading
+from concurrent.futures import Future
+
+import pytest
+
+from trajlab.errors import BadSetting, MissingData, TrajlabError
+
+pytest.importorskip("panel", reason="the page needs trajlab[explore]")
+
+from trajlab.explorer import serve as module  # noqa: E402
+from trajlab.explorer.serve import open_aside, serve  # noqa: E402
+
+HERE = {"host": "127.0.0.1", "browser": False}
+
+
+def test_a_path_of_nothing_is_an_error_before_there_is_an_address(tmp_path, capsys):
+    with pytest.raises(MissingData, match="nowhere"):
+        serve([tmp_path / "nowhere"], port=0, stages=[], **HERE)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_port_in_use_is_an_error(study):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with pytest.raises(TrajlabError, match=f"cannot listen on 127.0.0.1:{port}: Address already in use"):
+            serve([study], port=port, stages=[], **HERE)
+
+
+def test_a_port_that_is_none_is_an_error(study):
+    with pytest.raises(BadSetting, match="choose 0 to 65535"):
+        serve([study], port=65_536, stages=[], **HERE)
+
+
+def test_runs_that_fail_to_open_later_end_the_server_and_free_its_address(tmp_path, monkeypatch, capsys):
+    future = Future()
+    monkeypatch.setattr(module, "open_aside", lambda paths, **options: future)
+    monkeypatch.setattr(module, "AT_ONCE", 0.0)
+    monkeypatch.setattr(module, "LAST_WORDS", 0.0)
+    fails = threading.Timer(0.2, future.set_exception, [MissingData("it is gone")])
+    fails.start()
+    with pytest.raises(MissingData, match="it is gone"):
+        serve([tmp_path], port=0, **HERE)
+    fails.join()
+    address = capsys.readouterr().out.split("/?")[0]
+    assert address.startswith("http://127.0.0.1:")
+    with socket.create_server(("127.0.0.1", int(address.rpartition(":")[2]))):
+        pass
+
+
+def test_what_is_opened_aside_is_the_collection_or_the_error(study, tmp_path):
+    assert list(open_aside([study], stages=[]).result().source.runs) == ["run-0", "run-1", "run-2"]
+    assert isinstance(open_aside([tmp_path / "nowhere"]).exception(), MissingData)
+
+
+def test_a_run_that_is_followed_is_awaited(tmp_path, checkpoints, monkeypatch):
+    import numpy as np
+
+    def wait_for_a_snapshot(path, act):
+        checkpoints({"a.w": np.ones((1, 2), np.float32)}, folder=path)
+        assert act()
+
+    (tmp_path / "run").mkdir()
+    monkeypatch.setattr(module, "follow_path", wait_for_a_snapshot)
+    assert list(open_aside([tmp_path / "run"], follow=True, stages=[]).result().source.runs) == ["run"]

@@ -1,0 +1,121 @@
+"""The page from the command line: the server stands first, then the runs are opened, then results are computed."""
+
+import sys
+import threading
+import webbrowser
+from collections.abc import Sequence
+from concurrent.futures import Future, wait
+from pathlib import Path
+from typing import Any
+
+from trajlab.errors import BadSetting
+from trajlab.explorer.explore import collection_of, require_panel
+from trajlab.explorer.result_collection import ResultCollection
+from trajlab.explorer.source import source_of
+from trajlab.running.follow import follow as follow_path
+
+AT_ONCE = 0.3
+"""Seconds in which a folder that cannot be opened mostly says so: then no page is begun."""
+
+AFTER_VIEW = 0.5
+"""Seconds after the runs are open in which the first view has the processor to itself: then results are computed."""
+
+LAST_WORDS = 5.0
+"""Seconds in which pages show why nothing could be opened, before the command ends with the error."""
+
+READING = ("step_pattern", "series", "key", "parameters", "trust")
+"""Options of `trajlab.open`."""
+
+
+def serve(paths: Sequence[Path], *, host: str, port: int, browser: bool, theme: str = "light", **options: Any) -> None:
+    """Serve the page until interrupted. Its address, with the token, is the first line on stdout.
+
+    The page stands before the runs are open: a browser loads its scripts meanwhile.
+
+    Parameters
+    ----------
+    paths
+        What is shown.
+    host, port
+        Address to listen on; port 0 takes a free one.
+    browser
+        Whether to open the page in the browser.
+    theme
+        Colors until a visitor chooses others.
+    options
+        Further arguments of `collection_of`.
+
+    Raises
+    ------
+    MissingData
+        A path holds neither runs nor results, or Panel is not installed.
+    BadSetting
+        The port is not from 0 to 65,535.
+    TrajlabError
+        The address cannot be bound.
+    """
+    if not 0 <= port <= 65_535:
+        raise BadSetting(f"cannot listen on port {port}: choose 0 to 65535")
+    require_panel()
+    from trajlab.explorer.arrays import Arrays
+    from trajlab.explorer.served_page import served_page
+    from trajlab.explorer.server import LOCAL, PageServer
+
+    arrays, title = Arrays(), ", ".join(path.name or str(path) for path in paths)
+    opening = open_aside(paths, **options)
+    wait([opening], AT_ONCE)
+    if opening.done():
+        opening.result()
+    server = PageServer(lambda: served_page(opening, arrays, title, theme), title=title, host=host, port=port)
+    if host not in LOCAL:
+        print(
+            f"trajlab: warning: {host} can be reached from other machines; whoever has the address with its token sees "
+            "these runs, and it travels unencrypted",
+            file=sys.stderr,
+        )
+
+    def begin() -> None:
+        if opening.exception() is not None:
+            server.later(LAST_WORDS, server.stop)
+            return
+        collection = opening.result()
+        if collection.source.runs:
+            print(f"results are kept in {collection.folder}; ctrl-C stops", file=sys.stderr, flush=True)
+        server.later(AFTER_VIEW, collection.start)
+
+    def ready(address: str) -> None:
+        print(address, flush=True)
+        if browser:
+            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+        opening.add_done_callback(lambda future: server.later(0.0, begin))
+
+    try:
+        server.run(ready)
+        opening.result()
+    finally:
+        arrays.stop()
+        if opening.done() and opening.exception() is None:
+            opening.result().stop()
+
+
+def opened(paths: Sequence[Path], *, follow: bool = False, **options: Any) -> ResultCollection:
+    """Open what is to be shown; of runs that have just begun to be written, wait for the first snapshot."""
+    if follow:
+        reading = {name: options[name] for name in READING if name in options}
+        for path in paths:
+            follow_path(path, lambda path=path: bool(source_of(path, **reading)))  # type: ignore[misc]
+    return collection_of(list(paths), follow=follow, **options)
+
+
+def open_aside(paths: Sequence[Path], **options: Any) -> Future[ResultCollection]:
+    """Open what is to be shown in a thread of its own, which does not keep the process alive."""
+    future: Future[ResultCollection] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(opened(paths, **options))
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=work, name="trajlab-open", daemon=True).start()
+    return future

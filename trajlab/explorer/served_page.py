@@ -1,0 +1,102 @@
+"""The page of a visitor of the server: it stands at once, and shows the views as soon as what it shows is open."""
+
+from concurrent.futures import Future
+from typing import Any
+
+import panel as pn
+import panel.models.tabulator  # noqa: F401  the scripts of tables are in every page, whatever view it begins with
+from bokeh.events import DocumentReady
+from bokeh.models import CustomJS
+from panel.io.resources import LOCAL_DIST
+
+from trajlab.explorer.arrays import Arrays
+from trajlab.explorer.look import LOOKS
+from trajlab.explorer.page import TICK, Page
+from trajlab.explorer.result_collection import ResultCollection
+from trajlab.explorer.style import ground_of, style_of
+from trajlab.explorer.views.view import html, note
+
+LOOK = 100
+"""Milliseconds between looks at whether the runs are open."""
+
+ON_LOAD = """
+window.addEventListener('popstate', () => window.location.reload())
+const query = new URLSearchParams(window.location.search)
+if (!query.has('theme') && window.matchMedia('(prefers-color-scheme: dark)').matches) {
+  query.set('theme', 'dark')
+  window.location.replace('?' + query.toString())
+}
+window.addEventListener('keydown', (event) => {
+  const {tagName} = event.composedPath()[0]
+  if (event.ctrlKey || event.altKey || event.metaKey || ['INPUT', 'SELECT', 'TEXTAREA'].includes(tagName)) return
+  const models = [...Bokeh.documents[0]._all_models.values()]
+  const player = models.find((model) => model.type.endsWith('Player'))
+  const tabs = models.find((model) => model.type.endsWith('Tabs'))
+  const move = {ArrowLeft: -1, ArrowRight: 1}[event.key]
+  if (move && player) {
+    player.direction = 0
+    player.value = Math.max(player.start, Math.min(player.end, player.value + move))
+  }
+  if (tabs && event.key >= '1' && event.key <= String(tabs.tabs.length)) tabs.active = Number(event.key) - 1
+})
+const showing = setInterval(() => {
+  const player = [...Bokeh.documents[0]._all_models.values()].find((model) => model.type.endsWith('Player'))
+  const slider = player && Bokeh.index.find_one(player)?.shadow_el.querySelector('input[type=range]')
+  if (slider == null) return
+  slider.value = player.value
+  clearInterval(showing)
+}, 200)
+"""
+"""The back button shows the state before, as it is in the address; the first visit has the colors of the system.
+
+Arrow keys move the step, and pause the slider if it plays; digits open views. Panel draws a slider of more than a
+hundred steps at the hundredth, as it sets the value before the largest one; so the value is set again.
+"""
+
+
+def served_page(opening: Future[ResultCollection], arrays: Arrays, title: str, theme: str) -> Any:
+    """Build the page of a visitor of the server.
+
+    Parameters
+    ----------
+    opening
+        What is shown, once it is open; an error is shown in its place.
+    arrays
+        Loaded parts of results, which all visitors share.
+    title
+        What is being opened.
+    theme
+        Colors until the visitor chooses others.
+    """
+    document, location = pn.state.curdoc, pn.state.location
+    document.template_variables["dist_url"] = LOCAL_DIST  # else Panel takes style sheets from its CDN
+    chosen = pn.state.session_args.get("theme", [theme.encode()])[0].decode("utf-8", "replace")
+    theme = chosen if chosen in LOOKS else "light"
+    pn.config.raw_css = [ground_of(LOOKS[theme])]
+    document.title = title
+    document.js_on_event(DocumentReady, CustomJS(code=ON_LOAD))
+    message = html(note(f"Opening {title} …"))
+    message.stylesheets = [style_of(LOOKS[theme])]
+    frame = pn.Column(message, sizing_mode="stretch_width")
+
+    def show() -> None:
+        error = opening.exception()
+        if error is not None:
+            message.object = note(str(error))
+            return
+        page = Page(opening.result(), arrays, theme=theme)
+        page.connect(location)
+        frame.objects = [page.layout]
+        document.title = page.collection.source.title
+        pn.state.add_periodic_callback(page.tick, TICK)
+
+    def look() -> None:
+        if opening.done():
+            looks.stop()
+            show()
+
+    if opening.done():
+        show()
+    else:
+        looks = pn.state.add_periodic_callback(look, LOOK)
+    return frame
