@@ -207,7 +207,7 @@ def _variation(studies: dict[str, xr.Dataset], of_what: str, suffix: str) -> tup
             beyond.append(_share(variation > noise))
             rows += [
                 Measured(f"coefficient of variation of {of_what}{word}, median layer, {study}", _median(variation)),
-                Measured(f"95 % quantile of the same for equal channels, {study}", _median(noise)),
+                Measured(f"95 % quantile of that of {of_what}{word} for equal channels, {study}", _median(noise)),
                 Measured(f"layers where {of_what}{word} varies more than that, {study}", beyond[-1], "share"),
             ]
     return rows, np.concatenate(beyond)

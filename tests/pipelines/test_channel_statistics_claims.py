@@ -88,6 +88,8 @@ def test_all__hold_where_they_should(results):
     actual = {claim.__name__: claim(results) for claim in claims_of("channel_statistics")}
     assert {name: claim.holds for name, claim in actual.items()} == dict.fromkeys(actual, "yes")
     assert all(claim.figure.startswith("net/channel_gradients") for claim in actual.values())
+    lines = [[row.what for row in claim.measured] for claim in actual.values()]
+    assert all(len(set(names)) == len(names) for names in lines)
 
 
 def test_pretrained__networks_are_held_against_their_own_control():
