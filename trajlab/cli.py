@@ -31,6 +31,7 @@ from trajlab.running.options import (
 )
 from trajlab.runs.disk.paths import as_path
 from trajlab.stages import stage, stage_names
+from trajlab.terminal import open_closed_streams
 
 HELP = """\
 What happened in there? Offline analysis of neural-network training trajectories.
@@ -578,5 +579,6 @@ for _name, _summary, _panel in stages_by_panel():
 
 def main() -> None:
     """Run the command line."""
+    open_closed_streams()
     with interruptible("trajlab"), errors_in_one_line("trajlab", and_bugs=True):
         app()

@@ -485,7 +485,7 @@ def study(run, probe):
 def test_figures__of_one_run_and_of_several_are_drawn(study, runs):
     result = study.sel(run=runs)
     keys = [panel.key for panel in panels(result)]
-    assert keys == ["cv_ratio", "variation", "boxes", "sorted", "norms", "norm_correlation"]
+    assert keys == ["cv_ratio", "variance_ratio", "variation", "boxes", "sorted", "norms", "norm_correlation"]
     for panel in panels(result):
         drawing = Figure(panel.size, layout="constrained")
         panel.draw(drawing)
@@ -502,6 +502,22 @@ def test_figure__box_plots_show_quartiles_of_channels_from_the_largest(study):
     largest = study.em_sum_quantile.sel(run="large", layer="stem").isel(step=-1, unit=int(means.argmax()))
     np.testing.assert_allclose([boxes[0].min(), boxes[0].max()], largest[[1, 3]])
     assert figure(study, variable="ab_sum_quantile").get_xlabel() == "input channels, largest first"
+
+
+def test_figures__of_histograms_show_the_share_of_each_octave(run, probe):
+    result = given(run, probe, histogram=True).compute()
+    assert "histograms" in [panel.key for panel in panels(result)]
+    ax = figure(result, variable="gradient_histogram", layer="wide")
+    assert ax.get_title() == "step 7, wide" and ax.get_ylabel() == "output channel"
+    counts = result.gradient_histogram.sel(layer="wide").isel(step=-1, unit=slice(20)).values
+    occupied = np.flatnonzero((counts > 0).any(0))
+    expected = (counts / counts.sum(1, keepdims=True))[:, occupied[0] : occupied[-1] + 1]
+    np.testing.assert_allclose(ax.collections[0].get_array().filled(0).reshape(expected.shape), expected)
+    labels = [text.get_text() for text in ax.get_xticklabels()]
+    assert "0" in labels and "$2^{-8}$" in labels
+    drawing = Figure()
+    next(panel for panel in panels(result) if panel.key == "histograms").draw(drawing)
+    assert [ax.get_title() for ax in drawing.axes[:3]] == ["stem", "deep", "short"]
 
 
 def test_findings__name_layers_and_numbers(study):

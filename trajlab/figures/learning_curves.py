@@ -20,6 +20,9 @@ LOSSES = ("training loss", "validation loss")
 RATES = ("learning rate", "gradient norm")
 SCORES = ("score",)
 SIZE = (9.2, 3.0)
+FEW = 12
+"""Values up to which a metric is drawn as logged, with points."""
+
 FAINT_LINE: dict[str, Any] = {"linewidth": 0.8, "alpha": 0.35}
 
 
@@ -93,7 +96,8 @@ def _panel(result: xr.Dataset, names: list[str], key: str, figure: Figure) -> No
         if "run" not in result.dims:
             _curves(result.sel(metric=[name]), ax, smooth=False)
             continue
-        array, _ = choose(result, "value" if key == "rate" else "smoothed", keep=("run", "step"), metric=name)
+        rare = result["value"].sel(metric=name).notnull().any("run").sum() <= FEW
+        array, _ = choose(result, "value" if key == "rate" or rare else "smoothed", keep=("run", "step"), metric=name)
         lines(recorded(array.assign_attrs(long_name=name, units="1")), ax)
         if ax is not axes[-1] and ax.get_legend() is not None:
             ax.get_legend().remove()
@@ -110,8 +114,8 @@ def _curves(result: xr.Dataset, ax: Axes, *, smooth: bool = True) -> None:
         color = CATEGORIES[i % len(CATEGORIES)]
         known = result.sel(metric=name).dropna("step", subset=["value"])
         steps, raw = known["step"].values, known["value"].values
-        marker: dict[str, Any] = {"marker": "o", "markersize": 4} if len(steps) <= 12 else {}
-        if smooth and len(steps) > 12:
+        marker: dict[str, Any] = {"marker": "o", "markersize": 4} if len(steps) <= FEW else {}
+        if smooth and len(steps) > FEW:
             ax.plot(steps, raw, color=color, **FAINT_LINE)
             raw = known["smoothed"].values
         ax.plot(steps, raw, color=color, label=str(name), **marker)

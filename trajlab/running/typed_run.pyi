@@ -335,6 +335,19 @@ def run(
 ) -> xr.Dataset: ...
 @overload
 def run(
+    stage_or_name: Literal["learning_curves"],
+    trajectory: Trajectory | Mapping[str, Trajectory],
+    *,
+    parent: Trajectory | str | None = None,
+    on: str | None = None,
+    model: Any = None,
+    probe: Any = None,
+    device: str | None = None,
+    unit_axis: Sequence[str] | None = None,
+    smoothing: float = 0.6,
+) -> xr.Dataset: ...
+@overload
+def run(
     stage_or_name: Literal["optimizer_state"],
     trajectory: Trajectory | Mapping[str, Trajectory],
     *,
