@@ -30,7 +30,7 @@ test-oldest test-newest: test-%:
 	uv pip install --python .venv-$*/bin/python --resolution $(RESOLUTION) --editable \
 		'.[distributed,explore,huggingface,keras,lightning,notebook,parquet,s3]'
 	uv pip install --python .venv-$*/bin/python --editable '.[tests]'
-	NUMBA_CACHE_DIR=.venv-$*/numba .venv-$*/bin/python -m pytest --numprocesses auto --dist worksteal \
+	NUMBA_CACHE_DIR=$(CURDIR)/.venv-$*/numba .venv-$*/bin/python -m pytest --numprocesses auto --dist worksteal \
 		-W default::DeprecationWarning
 
 fuzz: .venv/installed

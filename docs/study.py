@@ -105,7 +105,15 @@ def _trained(study: str, optimizer: str, network: Callable, data: tuple, steps: 
     describe = {"model": {"factory": f"study:{network.__name__}", "arguments": {}}, "optimizer": optimizer, "seed": 0}
     probe = tuple(tensor[:64] for tensor in data)
     train = (inputs[:64], targets[:64])
-    with Recorder(model, path, when=every(5), probe={"valid": probe, "train": train}, describe=describe) as recorder:
+    with Recorder(
+        model,
+        path,
+        when=every(5),
+        probe={"valid": probe, "train": train},
+        describe=describe,
+        optimizers=[optimize],
+        moments=True,
+    ) as recorder:
         for _ in range(steps):
             batch = torch.randint(len(inputs), (64,))
             optimize.zero_grad()

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 from trajlab.terminal import printable, say
 
 
@@ -10,3 +13,11 @@ def test_printable__what_a_terminal_obeys_is_escaped():
 def test_say__is_one_line(capsys):
     say("a\nb\x1b[2J")
     assert capsys.readouterr().err == "trajlab: a\\nb\\x1b[2J\n"
+
+
+def test_open_closed_streams__output_leads_nowhere(tmp_path):
+    program = "import sys; from trajlab.terminal import open_closed_streams, say; open_closed_streams()\n"
+    program += "print('a'); say('b'); sys.stdout.flush(); open(sys.argv[1], 'w').write('done')"
+    command = f'{sys.executable} -c "$0" {tmp_path / "file"} >&- 2>&-'
+    done = subprocess.run(["sh", "-c", command, program], capture_output=True, timeout=60)
+    assert done.returncode == 0 and (tmp_path / "file").read_text() == "done"

@@ -31,6 +31,7 @@ from trajlab.running.options import (
 )
 from trajlab.runs.disk.paths import as_path
 from trajlab.stages import stage, stage_names
+from trajlab.terminal import open_closed_streams
 
 HELP = """\
 What happened in there? Offline analysis of neural-network training trajectories.
@@ -242,7 +243,7 @@ def prune(
     if probe is not None or model is not None:
         from trajlab.replays.probe_files import read_probe
 
-        trajectory = trajectory.with_model(model, probe=None if probe is None else read_probe(probe))
+        trajectory = trajectory.with_model(model, probe=None if probe is None else read_probe(probe, run=run))
     settings: dict[str, Any] = {"threshold": threshold, "relative": relative, "layers": layers or (), "dead": dead}
     typer.echo(write_pruned(trajectory, out, step=step, **settings))
 
@@ -274,8 +275,7 @@ def run_stages(
     OUT holds a result for each, a Zarr store that `trajlab report`, `trajlab figure` and xarray read. Stages that the
     run cannot serve are named on stderr, with the reason.
     """
-    from trajlab.running.compute import write
-    from trajlab.running.several import lazy_results
+    from trajlab.running.several import lazy_results, write_results
 
     options = RunOptions(
         run, parent=parent, on=on, model=model, probe=probe, device=device, unit_axis=unit_axis, trust=trust, **reading
@@ -284,7 +284,9 @@ def run_stages(
     results, skipped = lazy_results(named or stage_names(), options, params=params, required=bool(named))
     _say(results, skipped)
     stores = {out / f"{name}.zarr": result for name, result in results.items()}
-    write(stores, overwrite=overwrite, workers=workers, scheduler=scheduler)
+    failed = write_results(stores, required=bool(named), overwrite=overwrite, workers=workers, scheduler=scheduler)
+    if failed:
+        typer.echo(f"trajlab: {failed}", err=True)
 
 
 def _names(stages: str) -> list[str]:
@@ -356,6 +358,10 @@ def figure(
         list[str] | None,
         typer.Option(metavar="DIM=LABEL", help="Label to draw of any other dim, such as input=gaussian; repeatable."),
     ] = None,
+    size: Annotated[
+        str | None, typer.Option(metavar="WxH", help="Width and height of a still picture in inches, such as 3.5x2.5.")
+    ] = None,
+    dpi: Annotated[float | None, typer.Option(help="Dots per inch of a still picture; by default 160.")] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Draw a result, or animate one of filters, unit_lines, distribution or embedding over the steps."""
@@ -369,7 +375,7 @@ def figure(
         labels[dim] = label
     save(
         result, out, variable=variable, run=run, parameter=parameter, layer=layer, tau=tau, steps=steps, at=labels,
-        overwrite=overwrite,
+        size=size, dpi=dpi, overwrite=overwrite,
     )  # fmt: skip
 
 
@@ -427,7 +433,7 @@ def network(
 
     path = next(iter(runs_in(run).values()), run)
     trajectory = open_run(path, reading, trust=trust)
-    inputs = None if probe is None else read_probe(probe)
+    inputs = None if probe is None else read_probe(probe, run=path)
     show_network(save_network(trajectory.with_model(model, probe=inputs), out, overwrite=overwrite))
 
 
@@ -481,8 +487,8 @@ def report(
 ) -> None:
     """Write a page of results, or of runs and checkpoints themselves: what stands out first, then figures and tables.
 
-    Of runs, cheap stages are computed first: alerts, change_points, drift, distribution and gradient_statistics. The
-    path of the page is printed if OUT is not given.
+    Of runs, cheap stages are computed first: learning_curves, alerts, change_points, drift, distribution and
+    gradient_statistics. The path of the page is printed if OUT is not given.
     """
     from trajlab.reports.page import report as write_report
     from trajlab.runs.disk.atomic import check_free
@@ -559,7 +565,7 @@ def explore(
     if probe is not None:
         from trajlab.replays.probe_files import read_probe
 
-        inputs = read_probe(probe)
+        inputs = read_probe(probe, run=next(iter(paths), None))
     serve(
         paths, host=host, port=port, browser=browser, results=results,
         stages=_names(stages) or None, model=model, probe=inputs, device=device, trust=trust, follow=follow,
@@ -573,5 +579,6 @@ for _name, _summary, _panel in stages_by_panel():
 
 def main() -> None:
     """Run the command line."""
+    open_closed_streams()
     with interruptible("trajlab"), errors_in_one_line("trajlab", and_bugs=True):
         app()

@@ -34,6 +34,7 @@ METRICS_FILE = "metrics.jsonl"
 PROBE_FILE = "probe.safetensors"
 MANIFEST_FILE = "manifest.jsonl"
 MODEL_FILE = "model.safetensors"
+OPTIMIZER_FILE = "optimizer.pt"
 GRADIENTS_FOLDER = "gradients"
 INDICES_FILE = "indices.safetensors"
 

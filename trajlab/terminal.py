@@ -1,5 +1,6 @@
 """Text on a terminal: what names in data may hold is shown, and never obeyed."""
 
+import os
 import re
 import sys
 from contextlib import suppress
@@ -22,6 +23,17 @@ def printable_markup(text: object) -> str:
     from rich.markup import escape
 
     return escape(printable(text))
+
+
+def open_closed_streams() -> None:
+    """Let the standard streams that the shell has closed (``2>&-``) lead nowhere."""
+    for descriptor, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(opened, descriptor)
+            if opened != descriptor:
+                os.close(opened)
+            setattr(sys, name, os.fdopen(descriptor, "w"))
 
 
 def say(line: str) -> None:

@@ -27,7 +27,7 @@ VIEWS = {
 }
 """Colors and address of each picture."""
 
-COLORS = 200
+COLORS = 250
 
 
 def main(runs: str, state: str) -> None:
@@ -46,9 +46,11 @@ def main(runs: str, state: str) -> None:
                 page = browser.new_page(viewport=SIZE, color_scheme=theme)
                 page.goto(f"{address}&theme={theme}{query}{state}")
                 page.wait_for_selector(".bk-Figure", state="visible")
+                page.get_by_text("being compared").wait_for(state="hidden", timeout=300_000)
                 page.wait_for_timeout(5000)
-                picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB").quantize(COLORS, dither=0)
-                picture.save(Path(__file__).with_name(f"explore-{name}.png"), optimize=True)
+                picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+                few = picture.quantize(COLORS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+                few.save(Path(__file__).with_name(f"explore-{name}.png"), optimize=True)
                 page.close()
             browser.close()
         finally:

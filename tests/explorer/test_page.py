@@ -9,6 +9,7 @@ import pytest
 import trajlab
 from tests.explorer.conftest import FIND, HOSTILE, run_of
 from trajlab.running.compute import write
+from trajlab.runs.disk.paths import as_path
 
 HEAT = "relative distance from the start"
 
@@ -127,10 +128,12 @@ def test_a_run_that_grows_is_followed_in_a_browser(looking, serve, checkpoints, 
 
 @pytest.mark.slow
 def test_a_folder_of_results_alone_in_a_browser(looking, serve, tmp_path):
-    write({tmp_path / "drift.zarr": trajlab.run("drift", trajlab.example())})
+    write({tmp_path / "drift.zarr": trajlab.run("drift", run_of(0, 0.1, steps=150))})
     looking.open(serve(tmp_path))
     looking.see(HEAT)
     looking.reads("only its results are shown")
+    slider = f"Bokeh.index.find_one({PLAYER})?.shadow_el.querySelector('input[type=range]')"
+    looking.page.wait_for_function(f"() => {slider}?.value == '149'")  # the last step, and not the hundredth
 
 
 def test_a_folder_of_results_alone_is_shown(drawn, tmp_path):
@@ -142,7 +145,7 @@ def test_a_folder_of_results_alone_is_shown(drawn, tmp_path):
 
 def test_a_url_is_shown(drawn):
     trajlab.pack(run_of(0, 0.1), "memory://explored/run.zarr")
-    page = drawn("memory://explored/run.zarr", stages=["drift"])
+    page = drawn(as_path("memory://explored/run.zarr"), stages=["drift"])  # as the command line passes it
     assert HEAT in page.views["Overview"].map.drawn.figure.title.text.text
     assert page.context.collection.source.paths["run"] is not None
 

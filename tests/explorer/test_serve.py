@@ -38,7 +38,7 @@ def test_runs_that_fail_to_open_later_end_the_server_and_free_its_address(tmp_pa
     future = Future()
     monkeypatch.setattr(module, "open_aside", lambda paths, **options: future)
     monkeypatch.setattr(module, "AT_ONCE", 0.0)
-    monkeypatch.setattr(module, "AFTER_VIEW", 0.0)
+    monkeypatch.setattr(module, "LAST_WORDS", 0.0)
     fails = threading.Timer(0.2, future.set_exception, [MissingData("it is gone")])
     fails.start()
     with pytest.raises(MissingData, match="it is gone"):

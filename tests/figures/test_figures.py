@@ -164,3 +164,21 @@ def test_save__asks_which_of_several_results_to_draw(tmp_path):
 
     with pytest.raises(MissingData, match="several results .*drift, sign_flips.*name one"):
         save(tmp_path, tmp_path / "x.png")
+
+
+@pytest.mark.parametrize(("options", "pixels"), [({}, (1152, 640)), ({"size": "3.5x2.5", "dpi": 300}, (1050, 750))])
+def test_save__draws_in_the_size_that_was_asked_for(relative, tmp_path, options, pixels):
+    from PIL import Image
+
+    with Image.open(save(relative, tmp_path / "drift.png", **options)) as image:
+        assert image.size == pixels
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("a.png", {"size": "3"}), ("a.png", {"size": "0x2"}), ("a.png", {"dpi": 0}), ("a.gif", {"dpi": 300})],
+)
+def test_save__refuses_sizes_that_make_no_sense(relative, tmp_path, name, options):
+    with pytest.raises(BadSetting, match="cannot (draw|size)"):
+        save(relative, tmp_path / name, **options)
+    assert not (tmp_path / name).exists()

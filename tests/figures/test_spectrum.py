@@ -10,6 +10,7 @@ def test_singular_values__are_drawn_against_the_range_of_noise():
     grown = rng.standard_normal((5, 30, 90)) + np.linspace(0, 1, 5)[:, None, None] * np.outer(np.ones(30), np.ones(90))
     result = trajlab.run("spectrum", trajlab.from_arrays({"w": grown, "noise": grown[:, :5, :7]})).compute()
 
+    assert "row_overlap" in {panel.key for panel in panels(result)}
     ax = figure(result, parameter="w")
 
     colors = [line.get_color() for line in ax.lines if line.get_linestyle() == "-"]

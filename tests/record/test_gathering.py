@@ -10,8 +10,6 @@ import pytest
 import torch
 
 import trajlab
-from trajlab.errors import BadSetting
-from trajlab.record import Recorder
 
 TRAIN = """
     import sys
@@ -118,40 +116,3 @@ def test_sharded__a_full_disk_stops_recording_and_not_training(read, tmp_path):
 def test_sharded__a_recorder_in_one_process_only_is_refused(tmp_path):
     (out, _), _ = in_two_processes(tmp_path, "one only")
     assert "some of the 2 processes made no Recorder within 1 s; make it, and call its methods, in all of them" in out
-
-
-class FullyShardedDataParallel(torch.nn.Linear):
-    """Has the name of torch's wrapper."""
-
-
-class Engine(torch.nn.Module):
-    """Looks as DeepSpeed's engine does."""
-
-    def __init__(self, stage):
-        super().__init__()
-        self.module, self.stage = torch.nn.Linear(2, 1), stage
-
-    def zero_optimization_stage(self):
-        return self.stage
-
-
-@pytest.mark.parametrize(
-    ("model", "words"),
-    [
-        (
-            torch.nn.Sequential(FullyShardedDataParallel(2, 1)),
-            "cannot record 0: FullyShardedDataParallel holds flattened",
-        ),
-        (Engine(3), "cannot record under DeepSpeed's ZeRO-3.*zero_to_fp32.py"),
-        (Engine(2), "cannot record gradients under DeepSpeed's ZeRO-2.*gradients=False"),
-    ],
-)
-def test_what_cannot_be_recorded__is_said_at_construction(model, words, tmp_path):
-    with pytest.raises(BadSetting, match=words):
-        Recorder(model, tmp_path / "run")
-    assert not (tmp_path / "run").exists()
-
-
-def test_zero_2__is_recorded_without_gradients(read, tmp_path):
-    Recorder(Engine(2), tmp_path / "run", gradients=False).close()
-    assert read(tmp_path / "run").checkpoints[0].keys() == {"weight", "bias"}

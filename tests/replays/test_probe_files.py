@@ -79,7 +79,7 @@ def test_read_probe__keeps_types_and_widens_what_numpy_lacks(tmp_path, dtype):
 
 
 WRONG = {
-    "text.txt": (b"1 2 3", DamagedData, r"ends with .txt.*\.safetensors, .npz, .npy, .pt, .pth"),
+    "text.csv": (b"1 2 3", DamagedData, r"ends with .csv.*\.safetensors, .npz, .npy, .pt, .pth"),
     "nothing": (b"1 2 3", DamagedData, "its name ends with nothing"),
     "cut.safetensors": (b"\x10", DamagedData, "type .safetensors"),
     "cut.npz": (b"PK\x03\x04", DamagedData, "type .safetensors"),

@@ -6,6 +6,7 @@ import pytest
 import trajlab
 from tests.reports.runs import STAGES, moving, plain
 from trajlab.reports.page import report
+from trajlab.statistics.wording import number
 
 
 def test_report__folds_all_but_the_first_two_figures_of_a_section(page):
@@ -80,3 +81,15 @@ def test_report__names_the_layer_whose_filters_a_section_shows(tmp_path):
     titles = re.findall(r'<section id="([^"]+)">\s*<h3>(.*)</h3>', page)
     assert titles == [(f"filters_{name}", f"filters of {name}.weight") for name in ("conv1", "conv2")]
     assert plain(page).count("filters of a layer detect") == 2
+
+
+def test_report__has_a_table_by_layer_in_network_order(tmp_path, example):
+    result = trajlab.run("drift", example).compute()
+    page = report({"drift": result}, tmp_path / "r.html").read_text()
+
+    table = page.partition("<summary>By parameter</summary>")[2].partition("</table>")[0]
+    rows = [re.findall(r"<td>(.*?)</td>", row) for row in table.split("<tr>")[2:]]
+    assert [row[0] for row in rows] == list(example.weights)
+    columns = re.findall(r"<th[^>]*>(.*?)</th>", table)
+    moved = columns.index("relative distance from the start")
+    assert rows[0][moved] == number(float(result.relative.isel(step=-1, parameter=0)))

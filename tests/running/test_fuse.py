@@ -5,6 +5,7 @@ import xarray as xr
 from dask.array.optimization import optimize
 
 import trajlab
+from trajlab import sizes
 from trajlab.errors import BadSetting
 from trajlab.running.fuse import fuse_scans
 from trajlab.scan.graph import Pass
@@ -24,9 +25,11 @@ def fused(results):
 
 
 @pytest.fixture
-def long_rows(monkeypatch):
-    """Make rows of 20 entries long ones, which are read a tile at a time."""
-    monkeypatch.setattr("trajlab.sizes.SHORT_ENTRIES", 20)
+def long_run(checkpoints, rng):
+    """A run whose rows are long enough to be read a tile at a time."""
+    shape = (130, 1 + sizes.SHORT_ENTRIES // 130)
+    weights = {f"l{i}.weight": rng.standard_normal((4, *shape)).astype(np.float32) for i in range(2)}
+    return trajlab.open(checkpoints(weights))
 
 
 @pytest.fixture
@@ -67,26 +70,28 @@ def reads(monkeypatch):
 NAMES = ("drift", "distribution", "sign_flips")
 
 
-def test_run__several_stages_from_python_read_the_files_once(run, long_rows, reads):
-    tree = trajlab.run(NAMES, run, drift={"rtol": 0.5}).compute()
+def test_run__several_stages_from_python_read_the_files_once(long_run, reads):
+    tree = trajlab.run(NAMES, long_run, drift={"rtol": 0.5}).compute()
 
     once, reads[:] = list(reads), []
-    alone = {name: trajlab.run(name, run, **({"rtol": 0.5} if name == "drift" else {})).compute() for name in NAMES}
+    alone = {
+        name: trajlab.run(name, long_run, **({"rtol": 0.5} if name == "drift" else {})).compute() for name in NAMES
+    }
     assert once and len(reads) == len(NAMES) * len(once) and sum(reads) == len(NAMES) * sum(once)
     for name in NAMES:
         xr.testing.assert_identical(tree[name].to_dataset(), alone[name])
 
 
-def test_compute__several_results_read_the_files_once(run, long_rows, reads):
-    results = [trajlab.run(name, run) for name in NAMES]
+def test_compute__several_results_read_the_files_once(long_run, reads):
+    results = [trajlab.run(name, long_run) for name in NAMES]
     dask.compute(results[0])
     alone, reads[:] = list(reads), []
     dask.compute(*results)
     assert reads == alone
 
 
-def test_compute__a_setting_of_the_user_holds(run, long_rows, reads):
-    results = [trajlab.run(name, run) for name in NAMES]
+def test_compute__a_setting_of_the_user_holds(long_run, reads):
+    results = [trajlab.run(name, long_run) for name in NAMES]
     with dask.config.set(array_optimize=optimize):
         dask.compute(results[0])
         alone, reads[:] = list(reads), []

@@ -1,4 +1,5 @@
-import dask
+from collections import Counter
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -53,20 +54,6 @@ def test_layout__tensors_that_are_made_together_share_the_tasks_of_their_steps()
     assert len(layout.passes()) == 3
 
 
-class Total:
-    """A total that counts how many of its kind there are at the same time."""
-
-    alive, most = 0, 0
-
-    def __init__(self, steps):
-        self.steps = steps
-        Total.alive += 1
-        Total.most = max(Total.most, Total.alive)
-
-    def __del__(self):
-        Total.alive -= 1
-
-
 class Steps(Pairs):
     """Lists the steps of all blocks in its total."""
 
@@ -76,14 +63,14 @@ class Steps(Pairs):
         pass
 
     def merge(self, earlier, later):
-        return Total(earlier.steps + later.steps)
+        return earlier + later
 
     def finish(self, block, state):
-        return np.zeros((block.steps, len(self.columns))), Total(block.step.tolist())
+        return np.zeros((block.steps, len(self.columns))), block.step.tolist()
 
     def summarize(self, total, shape, indices):
-        assert total.steps == sorted(total.steps)
-        return np.array([total.steps[0], total.steps[-1], len(total.steps)])
+        assert total == sorted(total)
+        return np.array([total[0], total[-1], len(total)])
 
 
 class Folding(Steps):
@@ -91,25 +78,25 @@ class Folding(Steps):
         return size > 2
 
 
+def arrays_of(lives):
+    return {name: xr.DataArray(rows, {"step": np.arange(len(rows))}, ("step", "in")) for name, rows in lives.items()}
+
+
 @pytest.mark.parametrize("kernel", [Steps(), Folding()])
 def test_layout__totals_are_merged_in_the_order_of_the_steps(monkeypatch, kernel):
     monkeypatch.setattr(sizes, "SHORT_BLOCK_STEPS", 2)
-    lives = {"a": tensor(5, 3), "b": tensor(4, 3), "c": tensor(3, 2), "d": np.zeros((0, 3), np.float32)}
-    arrays = {name: xr.DataArray(rows, {"step": np.arange(len(rows))}, ("step", "in")) for name, rows in lives.items()}
-    _, summary = scan(kernel, arrays)
-    expected = [[0, 4, 5], [0, 3, 4], [0, 2, 3], [np.nan] * 3]
-    np.testing.assert_array_equal(summary.compute(scheduler="sync"), expected)
+    _, summary = scan(kernel, arrays_of({"a": tensor(5, 3), "b": tensor(4, 3), "c": tensor(3, 2)}))
+    assert summary.compute(scheduler="sync").values.tolist() == [[0, 4, 5], [0, 3, 4], [0, 2, 3]]
 
 
-def test_layout__totals_of_large_tensors_are_let_go_one_by_one(monkeypatch):
+@pytest.mark.parametrize(("kernel", "readers"), [(Steps(), 2), (Folding(), 1)])
+def test_layout__a_block_of_a_large_tensor_is_needed_by_one_task_alone(monkeypatch, kernel, readers):
+    """So that it is let go as soon as it is merged, and dask follows one tensor after the other."""
     monkeypatch.setattr(sizes, "SHORT_BLOCK_STEPS", 1)
     monkeypatch.setattr(sizes, "GROUP_BLOCKS", 1)
-    arrays = {str(i): xr.DataArray(tensor(9, 3), {"step": np.arange(9)}, ("step", "in")) for i in range(6)}
-    most = {}
-    for kernel in (Steps(), Folding()):
-        Total.alive = Total.most = 0
-        table, summary = scan(kernel, arrays)
-        dask.compute(table, summary, scheduler="sync")
-        most[type(kernel)] = Total.most
-    assert most[Steps] >= 6 * 9
-    assert most[Folding] <= 4
+    table, summary = scan(kernel, arrays_of({"a": tensor(4, 3), "b": tensor(3, 3)}))
+    tasks = dict(table.__dask_graph__()) | dict(summary.__dask_graph__())
+    needed = Counter(key for task in tasks.values() for key in task.dependencies)
+    blocks = [key for key in tasks if "-blocks" in key[0]]
+    assert len(blocks) == 7
+    assert {needed[key] for key in blocks} == {readers}

@@ -11,7 +11,9 @@ def components(rows):
     """Principal components of rows by numpy, deviations from the mean."""
     rows = rows - rows.mean(0)
     u, s, _ = np.linalg.svd(rows, full_matrices=False)
-    return Components(s**2 / (s**2).sum(), u * s, np.full((len(rows), 1), np.nan), np.zeros(len(rows)))
+    return Components(
+        s**2 / (s**2).sum(), u * s, np.full((len(rows), 1), np.nan), np.zeros(len(rows)), np.empty((len(rows), 2))
+    )
 
 
 def test_distance_variance__is_on_average_that_over_all_samples(rng):
@@ -40,7 +42,7 @@ def test_distance_variance__an_entry_that_is_not_finite_counts_as_unmoved():
 
 def test_distance_error__of_a_root():
     distance = np.array([[2.0, 0.0, np.nan, 3.0]])
-    whole = Components(np.ones(1), np.ones((1, 1)), distance, np.zeros(1))
+    whole = Components(np.ones(1), np.ones((1, 1)), distance, np.zeros(1), np.empty((1, 2)))
     error = distance_error(whole, np.array([[16.0, 0.0, 4.0, np.nan]]))
     np.testing.assert_array_equal(error, [[1.0, 0.0, np.nan, np.nan]])  # √16 / (2 · 2)
 

@@ -13,7 +13,7 @@ import trajlab
 import trajlab.stages
 from tests.replays.observers import test_channel_statistics
 from tests.scan.kernels import test_gram, test_subspaces
-from tests.stages import test_distribution, test_sign_flips
+from tests.stages import test_distribution, test_projection, test_sign_flips
 from trajlab.replays.observers.channel_statistics import chance_variation
 from trajlab.scan.kernels.gram import centered, gram, principal, walk
 from trajlab.scan.kernels.power_law import FACTS, facts
@@ -210,6 +210,9 @@ SIMULATED = {
     r"flip_rate_ar1": [
         test_sign_flips.test_sign_flips__the_null_is_exact_for_one_correlation_whatever_the_scales,
         test_sign_flips.test_sign_flips__the_null_of_discrete_gradients,
+    ],
+    r"direction_consistency_null": [
+        test_projection.test_projection__direction_consistency_null_is_the_spread_of_random_updates
     ],
     r"explained_variance_ratio_walk": [
         test_walk__is_that_of_few_steps,

@@ -180,3 +180,52 @@ def test_distance__of_samples_is_that_of_the_whole_tensor(rng):
     alone = draws["draw 0"].drop_vars("index").drop_attrs()
     np.testing.assert_allclose(scaled, 6 * abs(projection(alone, components=1).compute().scores.sel(component=1)))
     assert "distance_se" not in projection(whole)
+
+
+def cosines(values):
+    updates = np.diff(values.reshape(len(values), -1).astype(np.float64), axis=0)
+    lengths = np.linalg.norm(updates, axis=1)
+    return np.r_[np.nan, np.nan, (updates[1:] * updates[:-1]).sum(1) / (lengths[1:] * lengths[:-1])]
+
+
+def test_projection__direction_consistency_is_the_cosine_of_successive_updates(rng):
+    """Of a tensor of many entries, and of one of fewer entries than steps."""
+    values = {"w": rng.standard_normal((9, 20, 4)).cumsum(0), "b": rng.standard_normal((9, 5)).cumsum(0)}
+    values["w"][4] = values["w"][3]  # a step without an update has no direction
+    result = trajlab.run("projection", trajlab.from_arrays(values)).compute()
+    for name, of_tensor in values.items():
+        with np.errstate(invalid="ignore"):
+            expected = cosines(of_tensor)
+        np.testing.assert_allclose(result.direction_consistency.sel(parameter=name), expected, rtol=1e-9)
+    whole = cosines(np.hstack([of_tensor.reshape(9, -1) for of_tensor in values.values()]))
+    np.testing.assert_allclose(result.total_direction_consistency, whole, rtol=1e-9)
+    np.testing.assert_allclose(result.direction_consistency_null, [80**-0.5, 5**-0.5])
+
+
+def test_projection__direction_consistency_null_is_the_spread_of_random_updates(rng):
+    """Two tensors that move unequally, so that the whole network has fewer directions than entries."""
+    walk = {"w": rng.standard_normal((900, 30)).cumsum(0), "b": 20 * rng.standard_normal((900, 4)).cumsum(0)}
+    result = trajlab.run("projection", trajlab.from_arrays(walk), anchors=1).compute()
+    for name in walk:
+        one = result.sel(parameter=name)
+        assert one.direction_consistency.std() == pytest.approx(float(one.direction_consistency_null), rel=0.1)
+    null = result.total_direction_consistency_null[2:]
+    assert result.total_direction_consistency.std() == pytest.approx(float(np.sqrt((null**2).mean())), rel=0.1)
+
+
+def test_projection__tensors_of_fewer_entries_than_steps_keep_no_products(rng, monkeypatch):
+    values = {name: rng.standard_normal((40, 12)).cumsum(0) for name in "abc"}
+    values["a"][7, 3] = np.nan
+    run = trajlab.from_arrays(values)
+    monkeypatch.setattr("trajlab.scan.step_products.gram", lambda *arguments: pytest.fail("products of all steps"))
+    for center in ("mean", "last"):
+        result = trajlab.run("projection", run, center=center, components=3, anchors=2).compute()
+        for name in ("b", "c"):
+            deviations = values[name] - (values[name].mean(0) if center == "mean" else values[name][-1])
+            left, s, _ = np.linalg.svd(deviations, full_matrices=False)
+            of_tensor = result.sel(parameter=name)
+            np.testing.assert_allclose(of_tensor.explained_variance_ratio, (s**2 / (s**2).sum())[:3], rtol=1e-9)
+            np.testing.assert_allclose(abs(of_tensor.scores), abs(left * s)[:, :3], rtol=1e-7, atol=1e-9)
+            apart = np.linalg.norm(values[name] - values[name][-1], axis=1)
+            np.testing.assert_allclose(of_tensor.distance[:, -1], apart, rtol=1e-9, atol=1e-12)
+        assert result.left_out.values.tolist() == [1, 0, 0] and result.total_scores.notnull().all()

@@ -2,7 +2,9 @@ import dask
 import ml_dtypes
 import numpy as np
 import pytest
+import torch
 import xarray as xr
+from safetensors.torch import save_file
 from scipy.linalg import subspace_angles
 
 import trajlab
@@ -181,3 +183,17 @@ def test_spectrum__asks_for_a_matrix(run):
     for setting, value in (("every", 0), ("exact_size", 0), ("leading", 0), ("subspace", -1), ("of", "steps")):
         with pytest.raises(BadSetting, match=f"{setting}='?{value}"):
             spectrum(run.weights["fc.weight"], **{setting: value})
+
+
+def test_spectrum__of_bfloat16_on_disk_is_that_of_the_values(rng, tmp_path):
+    """Rows that were widened for one step are shuffled in place."""
+    stored = rng.standard_normal((2, 160, 130)).astype(ml_dtypes.bfloat16)
+    for step, values in enumerate(stored):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        tensor = torch.from_numpy(values.astype(np.float32)).bfloat16()
+        save_file({"w": tensor}, tmp_path / f"checkpoint-{step}" / "model.safetensors")
+    on_disk = trajlab.run("spectrum", trajlab.open(tmp_path)).compute()
+    memory = trajlab.from_arrays({"w": stored.astype(np.float32)}).weights["w"].assign_attrs(stored_dtype="bfloat16")
+    expected = spectrum({"w": memory}).compute()
+    for name in ("spectral_norm", "spectral_norm_null", "effective_rank_null", "row_overlap", "alpha"):
+        np.testing.assert_allclose(on_disk[name], expected[name], rtol=1e-9)

@@ -20,6 +20,9 @@ AT_ONCE = 0.3
 AFTER_VIEW = 0.5
 """Seconds after the runs are open in which the first view has the processor to itself: then results are computed."""
 
+LAST_WORDS = 5.0
+"""Seconds in which pages show why nothing could be opened, before the command ends with the error."""
+
 READING = ("step_pattern", "series", "key", "parameters", "trust")
 """Options of `trajlab.open`."""
 
@@ -73,7 +76,7 @@ def serve(paths: Sequence[Path], *, host: str, port: int, browser: bool, theme: 
 
     def begin() -> None:
         if opening.exception() is not None:
-            server.later(AFTER_VIEW, server.stop)  # pages that are open show the error meanwhile
+            server.later(LAST_WORDS, server.stop)
             return
         collection = opening.result()
         if collection.source.runs:

@@ -39,10 +39,18 @@ window.addEventListener('keydown', (event) => {
   }
   if (tabs && event.key >= '1' && event.key <= String(tabs.tabs.length)) tabs.active = Number(event.key) - 1
 })
+const showing = setInterval(() => {
+  const player = [...Bokeh.documents[0]._all_models.values()].find((model) => model.type.endsWith('Player'))
+  const slider = player && Bokeh.index.find_one(player)?.shadow_el.querySelector('input[type=range]')
+  if (slider == null) return
+  slider.value = player.value
+  clearInterval(showing)
+}, 200)
 """
 """The back button shows the state before, as it is in the address; the first visit has the colors of the system.
 
-Arrow keys move the step, and pause the slider if it plays; digits open views.
+Arrow keys move the step, and pause the slider if it plays; digits open views. Panel draws a slider of more than a
+hundred steps at the hundredth, as it sets the value before the largest one; so the value is set again.
 """
 
 

@@ -103,9 +103,10 @@ def source_of(shown: Shown | Iterable[Shown], *, trust: bool = False, **reading:
     source = Source(reading=chosen, reopen=lambda: source_of(shown, trust=trust, **chosen))
     several = isinstance(shown, list | tuple)
     for item in shown if several else [shown]:  # type: ignore[union-attr]
-        if isinstance(item, str | Path):
-            source.folders.append(as_path(item))
-            _add_path(source, as_path(item), trust)
+        if _is_path(item):
+            path = as_path(item)  # type: ignore[arg-type]
+            source.folders.append(path)
+            _add_path(source, path, trust)
         elif isinstance(item, Mapping) and not isinstance(item, xr.Dataset):
             for name, value in item.items():
                 _add(source, str(name), value)
@@ -117,6 +118,10 @@ def source_of(shown: Shown | Iterable[Shown], *, trust: bool = False, **reading:
     return source
 
 
+def _is_path(value: Any) -> bool:
+    return isinstance(value, str | Path) or hasattr(value, "iterdir")  # a upath.UPath, of a URL, is no pathlib.Path
+
+
 def _add(source: Source, name: str, value: Any) -> None:
     """Add a run or a result in memory."""
     if isinstance(value, Trajectory):
@@ -125,7 +130,7 @@ def _add(source: Source, name: str, value: Any) -> None:
     elif isinstance(value, xr.Dataset):
         stage = str(value.attrs.get("stage", name or "result"))
         _put(source.results, name or stage, read(value).assign_attrs(stage=stage))
-    elif isinstance(value, str | Path):
+    elif _is_path(value):
         path = as_path(value)
         if name and conventions(path) == family(RESULT_VERSION):
             _put(source.results, name, read_lazily(path))

@@ -3,6 +3,7 @@
 matplotlib's figures are imported when something is drawn: the page of `trajlab explore` needs the colors alone.
 """
 
+import re
 from collections.abc import Mapping
 from contextlib import nullcontext
 from importlib import import_module
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from trajlab.figures.panel import Frames, Panel
+
+INCHES, DOTS = (7.2, 4.0), 160.0
+"""Size of a still picture, and its dots per inch."""
 
 REMEDY = "compute the stage again; if that does not help, it is a bug, so see `trajlab --debug figure …`"
 """What to do about a result that cannot be drawn."""
@@ -81,7 +85,7 @@ def panels(result: xr.Dataset | Result) -> "list[Panel]":
 def save(
     result: str | Path | xr.Dataset, out: str | Path, *, overwrite: bool = False, variable: str | None = None,
     run: str | None = None, parameter: str | None = None, layer: str | None = None, tau: float | None = None,
-    steps: str | None = None, at: Mapping[str, Any] | None = None,
+    steps: str | None = None, at: Mapping[str, Any] | None = None, size: str | None = None, dpi: float | None = None,
 ) -> Path:  # fmt: skip
     """Draw a result and write the picture; one that moves if its name ends in .gif, .webp, .apng or .mp4.
 
@@ -99,13 +103,18 @@ def save(
         Steps to draw, ``100:200``, ``100:``, ``:200`` or ``100``; all by default.
     at
         Labels of other dims, as in ``{"input": "gaussian"}``.
+    size
+        Width and height of a still picture in inches, as in "3.5x2.5"; by default 7.2x4.
+    dpi
+        Dots per inch of a still picture, 160 by default; of vector formats those of heat maps in it.
 
     Raises
     ------
     OutputExists
         The picture exists and is not to be overwritten.
     BadSetting
-        The format is unknown, there is no such part of the result, or results of its stage do not move.
+        The format is unknown, there is no such part of the result, or results of its stage do not move; or the size
+        makes no sense, or is that of a picture that moves.
     MissingData
         The result has none of the steps.
     """
@@ -120,18 +129,39 @@ def save(
         raise BadSetting(
             f"cannot write the picture {out}: its name must end in one of {', '.join(sorted(formats))}; change it."
         )
+    if ending in WRITERS and (size is not None or dpi is not None):
+        raise BadSetting(f"cannot size the animation {out}: --size and --dpi are for still pictures; leave them out.")
+    inches, dots = _inches(size), DOTS if dpi is None else dpi
+    if not 10 <= dots <= 2400:
+        raise BadSetting(f"cannot draw with dpi={dots:g}: choose 10 to 2,400.")
     if not overwrite:
         check_free(out)
     asked = {"variable": variable, "run": run, "parameter": parameter, "layer": layer, "tau": tau}
     select: dict[str, Any] = {name: label for name, label in asked.items() if label is not None} | dict(at or {})
     with nullcontext() if isinstance(result, xr.Dataset) else reading(result, REMEDY):
         chosen = prepare(between(read(result), steps))
-        picture = WRITERS[ending](_frames(chosen, **select)) if ending in WRITERS else _still(chosen, ending, **select)
+        if ending in WRITERS:
+            picture = WRITERS[ending](_frames(chosen, **select))
+        else:
+            picture = _still(chosen, ending, inches, dots, **select)
     write_file(out, picture)
     return out
 
 
-def _still(result: Result, ending: str, **select: Any) -> bytes:
+def _inches(size: str | None) -> tuple[float, float]:
+    """Return width and height, as in "3.5x2.5"."""
+    if size is None:
+        return INCHES
+    match = re.fullmatch(r"(\d+(?:\.\d*)?)[x×,](\d+(?:\.\d*)?)", size.strip().lower())
+    inches = (float(match[1]), float(match[2])) if match else (0.0, 0.0)
+    if not all(0.5 <= length <= 50 for length in inches):
+        raise BadSetting(
+            f"cannot draw with the size {size!r:.40}: write width and height in inches, each 0.5 to 50, as in 3.5x2.5."
+        )
+    return inches
+
+
+def _still(result: Result, ending: str, inches: tuple[float, float], dpi: float, **select: Any) -> bytes:
     """Draw a still picture of a result."""
     import matplotlib.style
     from matplotlib.figure import Figure
@@ -139,10 +169,10 @@ def _still(result: Result, ending: str, **select: Any) -> bytes:
     from trajlab.figures.inline import STYLE
 
     with matplotlib.style.context(STYLE):
-        drawing = Figure(figsize=(7.2, 4.0), layout="constrained")
+        drawing = Figure(figsize=inches, layout="constrained")
         figure(result, ax=drawing.add_subplot(), **select)
         picture = BytesIO()
-        drawing.savefig(picture, format=ending, dpi=160, facecolor="white")
+        drawing.savefig(picture, format=ending, dpi=dpi, facecolor="white")
     return picture.getvalue()
 
 

@@ -38,7 +38,7 @@ def _pictures(frames: Frames) -> tuple[Iterator[Image.Image], list[int]]:
     shown = evenly(len(frames.steps), MOST)
     each = round(1000 * min(max(SECONDS / len(shown), QUICKEST), SLOWEST) / 10) * 10
     console = Console(stderr=True)
-    bar = track(shown, "frames", console=console, disable=not console.is_terminal)
+    bar = track(shown, "frames", console=console) if console.is_terminal else shown
     return (_picture(frames, i) for i in bar), [*[each] * (len(shown) - 1), each + round(1000 * REST)]
 
 

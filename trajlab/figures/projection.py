@@ -81,7 +81,21 @@ def panels(result: xr.Dataset) -> list[Panel]:
         )
         size = (9.2, tall(result.sizes["parameter"]))
         figures.append(Panel("layers", "Variance in a plane, by layer", caption, size, partial(_layers, result)))
+        turns = result["direction_consistency"]
+        if turns.sizes["step"] > 2:
+            caption = (
+                "Cosine of each update with the one before: 1 straight on, 0 as of random directions, below 0 back and "
+                f"forth. Random directions vary by {_range(result['direction_consistency_null'])}."
+            )
+            key, turns = "direction_consistency", turns.isel(step=slice(2, None))
+            figures.append(multiples.panel(key, "Direction consistency", caption, turns, center=0.0))
     return figures
+
+
+def _range(null: xr.DataArray) -> str:
+    """Write the least and the largest standard deviation of random directions of any parameter."""
+    least, most = float(null.min()), float(null.max())
+    return f"±{least:.2g}" if least == most else f"±{least:.2g} to ±{most:.2g}, less the larger the tensor"
 
 
 def _whole(result: xr.Dataset, name: str) -> str:

@@ -89,6 +89,13 @@ def panels(result: xr.Dataset) -> list[Panel]:
     figures.append(multiples.panel("effective_rank", "Effective rank", caption, rank, center=center, reach=REACH))
     caption = "Singular values that noise of the same variance would hardly ever show."
     figures.append(multiples.panel("mp_spikes", "Singular values beyond noise", caption, result["mp_spikes"]))
+    if "row_overlap" in result and bool(result["row_overlap"].notnull().any()):
+        caption = (
+            "Overlap of the left singular vectors of the largest singular values with those of the step before: 1 says "
+            "that the main directions stay, random ones overlap by k / rows."
+        )
+        stays = result["row_overlap"].isel(step=slice(1, None))
+        figures.append(multiples.panel("row_overlap", "Overlap of the main directions", caption, stays))
     alpha, left_out = _long(result)
     caption = "Of the largest eigenvalues of WᵀW: the smaller, the heavier the tail; 2 to 6 is usual after training."
     caption += f" Left out: {left_out} with less than {ENOUGH} singular values." if left_out else ""

@@ -77,7 +77,11 @@ class Recorder:
     scaler
         The GradScaler, if the loss is scaled; gradients are recorded unscaled, whether ``unscale_`` was called or not.
     optimizers
-        The optimizers, if there are several and ``unscale_`` is called for only some of them.
+        The optimizers, if there are several and ``unscale_`` is called for only some of them, or their moments are
+        recorded.
+    moments
+        Whether the state of the optimizers is recorded with each snapshot, as before the update: with Adam it is twice
+        as large as the weights. Not of sharded parameters.
     seed
         Seed of the sampled entries.
     segment_rows
@@ -138,6 +142,7 @@ class Recorder:
         clipped: bool | float | None = None,
         scaler: GradScaler | None = None,
         optimizers: Iterable[Optimizer] = (),
+        moments: bool = False,
         seed: int = 0,
         segment_rows: int = 100,
         resume: bool | int = False,
@@ -162,8 +167,13 @@ class Recorder:
                 f"cannot record to {directory}: recording renames files, which object stores cannot; record to a local "
                 "folder, and copy or pack it to the URL"
             )
+        optimizers = list(optimizers)
+        if moments and not optimizers:
+            raise BadSetting("cannot record moments: no optimizer is named; pass optimizers=[optimizer]")
         self._rank, size = rank_and_size()
         self._sharded = has_sharded(model)
+        if self._sharded and moments:
+            raise BadSetting("cannot record moments of sharded parameters: save them with torch.distributed.checkpoint")
         if self._sharded and ranks == "each":
             raise BadSetting("cannot use ranks='each' with sharded parameters: no process holds a whole network")
         self.directory = Path(directory) / f"rank-{self._rank}" if ranks == "each" and size > 1 else Path(directory)
@@ -177,8 +187,8 @@ class Recorder:
         self._make: Callable[[], Recording | Witness | None] = partial(
             Recording, model, self.directory, when=when, gradients=gradients, parameters=parameters, probe=probe,
             describe=describe, gradients_when=gradients_when, clipped=clipped, scaler=scaler,
-            optimizers=list(optimizers), seed=seed, segment_rows=segment_rows, resume=resume, stop=steps, limit=limit,
-            patience=None if self._raises else PATIENCE_SECONDS,
+            optimizers=optimizers, moments=moments, seed=seed, segment_rows=segment_rows, resume=resume, stop=steps,
+            limit=limit, patience=None if self._raises else PATIENCE_SECONDS,
         )  # fmt: skip
         self._watch = partial(
             Witness,

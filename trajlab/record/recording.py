@@ -20,6 +20,7 @@ from trajlab.record.frozen import FrozenShards
 from trajlab.record.gathering import GradientGathering
 from trajlab.record.inventory import Inventory, take_inventory
 from trajlab.record.metrics import MetricsLog, append_row, metric_row
+from trajlab.record.moments import copy_moments, moment_bytes
 from trajlab.record.probe import Probe, probe_facts, probe_tensors
 from trajlab.record.recordable import check_recordable
 from trajlab.record.sampling import sampled_entries
@@ -60,6 +61,7 @@ class Recording:
         clipped: bool | float | None,
         scaler: GradScaler | None,
         optimizers: Sequence[Optimizer],
+        moments: bool,
         seed: int,
         segment_rows: int,
         resume: bool | int,
@@ -72,7 +74,7 @@ class Recording:
         self._when = when
         self._gradients_when = gradients_when if gradients is not False else None
         self._gradients, self._seed, self._rows = gradients, seed, segment_rows
-        self._scaler, self._optimizers = scaler, optimizers
+        self._scaler, self._optimizers, self._moments = scaler, optimizers, moments
         self._inventory = self._take_inventory()
         check_recordable(model, self._inventory.tensors(), gradients=gradients is not False)
         indices = self._sampled_entries()
@@ -193,6 +195,7 @@ class Recording:
     def _estimate(self, stop: int | None) -> Estimate:
         tensors = self._inventory.tensors().values()
         snapshot_bytes = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+        snapshot_bytes += moment_bytes(self._optimizers) if self._moments else 0
         return estimate(
             snapshot_bytes, self._segments.row_bytes, self._when, self._gradients_when, self.next_step, stop
         )
@@ -202,7 +205,8 @@ class Recording:
         frozen = {name for name, parameter in self._inventory.parameters.items() if not parameter.requires_grad}
         self._frozen &= frozen
         frozen = frozen if set(state) - frozen else set()
-        self._writer.submit(partial(write_checkpoint, folder, state, frozen, self._frozen_shards))
+        optimizers = copy_moments(self._optimizers, self._inventory.parameters) if self._moments else None
+        self._writer.submit(partial(write_checkpoint, folder, state, frozen, self._frozen_shards, optimizers))
 
     def _adapt(self, step: int) -> None:
         """Record the parameters that the model has now, where its structure has changed."""

@@ -19,7 +19,6 @@ ELEMENT_TYPES = {
     torch.float8_e5m2: "F8_E5M2",
     torch.float8_e4m3fnuz: "F8_E4M3FNUZ",
     torch.float8_e5m2fnuz: "F8_E5M2FNUZ",
-    torch.float8_e8m0fnu: "F8_E8M0",
     torch.complex64: "C64",
     torch.int64: "I64",
     torch.int32: "I32",
@@ -32,6 +31,9 @@ ELEMENT_TYPES = {
     torch.bool: "BOOL",
 }
 """Names that safetensors has for element types."""
+
+if hasattr(torch, "float8_e8m0fnu"):  # from PyTorch 2.7 on
+    ELEMENT_TYPES[torch.float8_e8m0fnu] = "F8_E8M0"
 
 PIECE_BYTES = 1 << 18
 """Bytes whose checksum is taken at once: the lock of Python, which training needs, is held meanwhile (0.1 ms)."""

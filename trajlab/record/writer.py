@@ -5,7 +5,7 @@ import os
 import queue
 import shutil
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from trajlab.errors import TrajlabError
 from trajlab.record.frozen import INDEX_FILE, SHARDS, FrozenShards, weight_map
 from trajlab.record.tensor_file import write_safetensors
 from trajlab.runs.disk.manifest import Checksum, note_files
-from trajlab.schema import MODEL_FILE
+from trajlab.schema import MODEL_FILE, OPTIMIZER_FILE
 
 TEMPORARY = ".tmp-"
 """Prefix of the names of unfinished files and folders."""
@@ -68,7 +68,11 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def write_checkpoint(
-    folder: Path, tensors: Mapping[str, torch.Tensor], frozen: Collection[str] = (), shards: FrozenShards | None = None
+    folder: Path,
+    tensors: Mapping[str, torch.Tensor],
+    frozen: Collection[str] = (),
+    shards: FrozenShards | None = None,
+    optimizers: Sequence[Mapping[str, Any]] | None = None,
 ) -> None:
     """Write a folder with the weights and buffers of one step, completely or not at all.
 
@@ -82,6 +86,8 @@ def write_checkpoint(
         Names of those that are frozen, which get a shard of their own.
     shards
         Writer of that shard, for all snapshots of a run.
+    optimizers
+        States of the optimizers; None for none.
     """
     temporary = folder.with_name(TEMPORARY + folder.name)
     with naming_failures(folder / MODEL_FILE):
@@ -95,6 +101,9 @@ def write_checkpoint(
                 (temporary / INDEX_FILE).write_bytes(index)
                 written[INDEX_FILE] = Checksum.of(index)
             written[file] = write_safetensors(temporary / file, trained, {"format": "pt"})
+            if optimizers is not None:
+                torch.save(list(optimizers), temporary / OPTIMIZER_FILE)
+                written[OPTIMIZER_FILE] = Checksum.of_file(temporary / OPTIMIZER_FILE)
             for name in written:
                 _flush_to_disk(temporary / name)
             os.rename(temporary, folder)

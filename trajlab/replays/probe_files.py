@@ -14,6 +14,7 @@ from trajlab.errors import BadSetting, DamagedData, MissingData
 from trajlab.record.probe import probe_facts, probe_tensors
 from trajlab.replays.dtypes import widened
 from trajlab.replays.probe_kinds import MASK, PADDING
+from trajlab.replays.token_probe import holds_tokens, read_tokens
 from trajlab.runs.disk.element_types import widen
 from trajlab.runs.disk.paths import as_path
 from trajlab.runs.disk.reading import reading
@@ -66,7 +67,7 @@ def as_probe(probe: Any) -> xr.Dataset:
     return _dataset(*_recorded(_tensors(probe)))
 
 
-def read_probe(path: str | Path) -> xr.Dataset:
+def read_probe(path: str | Path, *, run: str | Path | None = None) -> xr.Dataset:
     """Read a probe from a file.
 
     Parameters
@@ -75,8 +76,10 @@ def read_probe(path: str | Path) -> xr.Dataset:
         A .safetensors or .npz file with `inputs` and perhaps `targets`, and for other kinds `train_inputs`,
         `train_targets` and so on, as a run's own probe.safetensors, or `input_ids`, `labels` and `attention_mask`, as
         transformers calls them; `mask`, `masks` or `mask_inputs` are masks of what the examples show, (sample, y, x).
-        Or an .npy file of inputs, or a PyTorch file of a tensor, a pair of tensors, or a dict of these names. A path or
-        a URL.
+        Or an .npy file of inputs, or a PyTorch file of a tensor, a pair of tensors, or a dict of these names. Or a text
+        (.txt), or a folder that `save_to_disk` of datasets wrote, with `input_ids` or `text`. A path or a URL.
+    run
+        The run that it is for, whose tokenizer.json reads texts.
 
     Raises
     ------
@@ -88,6 +91,8 @@ def read_probe(path: str | Path) -> xr.Dataset:
     file = as_path(path)
     remedy = f"name a file of type {', '.join(SUFFIXES)} that holds inputs, and perhaps targets"
     with reading(file, remedy, form="a probe"):
+        if holds_tokens(file):
+            return as_probe(read_tokens(file, None if run is None else as_path(run)))
         if not file.is_file():
             reason = "it is a folder" if file.is_dir() else "there is no such file"
             raise MissingData(f"cannot read a probe from {file}: {reason}; name a file of inputs")

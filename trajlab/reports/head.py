@@ -34,6 +34,8 @@ def heading(opened: dict[str, xr.Dataset], title: str) -> dict[str, Any]:
     if len(steps):
         first, last = int(steps.min()), int(steps.max())
         lines.append(f"steps {first:,} to {last:,}" if last > first else f"step {first:,}")
+        if last > first > 0:
+            lines.append(f"the first snapshot is of step {first:,}: “start” is that, not the initialization")
     sized = [next(filter(_is_sized, results), None) for results in _by_study(opened).values()]
     sized_results = [result for result in sized if result is not None]
     if sized_results:
@@ -56,7 +58,7 @@ def _snapshots(results: list[xr.Dataset]) -> np.ndarray:
     """Return the steps that results have of snapshots; of gradients or of the log only where none is of snapshots."""
     of_kind: dict[bool, list[np.ndarray]] = {True: [], False: []}
     for result in results:
-        if "step" not in result.dims or not result.sizes["step"]:
+        if "step" not in result.dims or not result.sizes["step"] or "metric" in result.dims:
             continue
         steps, is_log = result["step"].values, "kind_of" in result.coords
         if is_log:

@@ -7,6 +7,7 @@ from trajlab.reports.findings.finding import Finding
 from trajlab.reports.sections import Section, slug
 
 QUESTIONS: dict[str, tuple[str, ...]] = {
+    "How did training go?": ("learning_curves",),
     "Did anything go wrong?": ("alerts", "change_points"),
     "Did it learn?": ("evaluation",),
     "How did the weights move?": ("drift", "projection", "filters", "unit_lines"),

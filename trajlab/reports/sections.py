@@ -14,7 +14,7 @@ from trajlab.figures.inline import inline_svg
 from trajlab.figures.marks.labels import name_of
 from trajlab.figures.marks.multiples import MOST, counted
 from trajlab.figures.marks.scale import is_share
-from trajlab.reports.findings import findings, headlines
+from trajlab.reports.findings import findings, headlines, layer_numbers
 from trajlab.reports.findings.finding import Finding
 from trajlab.stages import stage, stage_names
 from trajlab.statistics.prepare import Result
@@ -51,6 +51,7 @@ class Section(NamedTuple):
     findings: list[Finding]
     pictures: list[Picture]
     table: Table
+    layers: Table
     meanings: list[tuple[str, str, str, str]]
     provenance: list[tuple[str, str]]
     of_weights: bool = False
@@ -80,7 +81,7 @@ def section(key: str, result: Result) -> Section:
         linked.append(finding._replace(figure=anchor if anchor in anchors else slug(key)))
     return Section(
         slug(key), result.stage, _title(key, result), lead, question, linked, pictures,
-        _table(result), _meanings(result.data), _provenance(result.data),
+        _table(result), _layers(result), _meanings(result.data), _provenance(result.data),
         "weight_flip_rate" in result.data and "flip_rate" not in result.data,
     )  # fmt: skip
 
@@ -132,6 +133,25 @@ def _table(result: Result) -> Table:
         for name, members in together.items()
     ]
     return Table(header, hints, rows if numbers else [], summed if numbers and len(summed) < len(rows) else [])
+
+
+def _layers(result: Result) -> Table:
+    """Return the last values of each parameter, or layer, in network order, without those that have none."""
+    numbers = {name: array for name, array in layer_numbers(result).items() if bool(array.notnull().any())}
+    if not numbers:
+        return Table([], [], [], [])
+    first = next(iter(numbers.values()))
+    (dim,) = first.dims
+    numbers = {name: array for name, array in numbers.items() if array.dims == (dim,)}
+    header = [str(dim), *(name_of(array) for array in numbers.values())]
+    hints = ["", *(str(array.attrs.get("definition", "")) for array in numbers.values())]
+    values = {name: array.values.astype(float) for name, array in numbers.items()}
+    rows = [
+        [str(label), *(written(numbers[name], float(values[name][i])) for name in numbers)]
+        for i, label in enumerate(first[dim].values)
+        if any(np.isfinite(values[name][i]) for name in numbers)
+    ]
+    return Table(header, hints, rows, [])
 
 
 def _spread(array: xr.DataArray, values: list[float]) -> str:

@@ -14,7 +14,7 @@ from dask.callbacks import Callback
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from trajlab.errors import MissingData, TrajlabError
+from trajlab.running.cluster import on_cluster
 from trajlab.runs.disk.atomic import atomic, check_free
 from trajlab.runs.disk.checksums import checked_encoding
 from trajlab.schema import RESULT_VERSION
@@ -91,33 +91,13 @@ def computing(title: str, *, workers: int | None = None, scheduler: str | None =
     """
     with dask.config.set({} if workers is None else {"num_workers": workers}):
         if scheduler is not None:
-            with _client(scheduler):
+            with on_cluster(scheduler):
                 yield
-        elif sys.stderr.isatty():
+        elif sys.stderr is not None and sys.stderr.isatty():
             with _Bar(title):
                 yield
         else:
             yield
-
-
-@contextmanager
-def _client(address: str) -> Iterator[None]:
-    try:
-        from distributed import Client
-    except ImportError as error:
-        raise MissingData(
-            f"cannot use the scheduler {address}: dask.distributed is not installed; install trajlab[distributed] or "
-            "omit --scheduler"
-        ) from error
-    try:
-        client = Client(address, timeout="10s")
-    except (OSError, TimeoutError, ValueError) as error:
-        raise TrajlabError(
-            f"cannot reach the scheduler {address}: {error or 'it does not answer'}; check the address"
-        ) from error
-    with client:
-        Console(stderr=True).print(f"dashboard: {client.dashboard_link}", highlight=False)
-        yield
 
 
 class _Bar(Callback):

@@ -28,7 +28,7 @@ REMEDIES = {
     "Python; or record with Recorder(probe=...) and describe={'model': {'factory': 'module:function'}}.",
     "adapters": "Name a run with LoRA adapters, recorded, or with adapter_config.json beside the weights.",
     "moments": "Name a folder whose checkpoints keep the state of the optimizer, as the Trainer's optimizer.pt does; "
-    "`trajlab info` says what of it could not be matched.",
+    "the message says what of it could not be matched.",
     "hyperparameters": "Name a folder whose checkpoints keep the state of the optimizer.",
     "metrics": "Record with recorder.step(loss=...).",
     "probe": "Name one with --probe FILE, or probe= in Python; or record with Recorder(probe=...).",

@@ -84,7 +84,8 @@ Probe = Annotated[
     Path | None,
     typer.Option(
         parser=as_path,
-        help="Inputs and targets to replay (.safetensors, .npz, .npy or .pt); by default the probe of the run.",
+        help="Inputs and targets to replay (.safetensors, .npz, .npy or .pt), a text for the tokenizer of the run, "
+        "or a folder of datasets; by default the probe of the run.",
         rich_help_panel=REPLAY,
     ),
 ]

@@ -1,17 +1,20 @@
 """Several stages over the same runs: those that the runs can serve, and why not the others."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from trajlab.errors import MissingData, TrajlabError
+import xarray as xr
+
+from trajlab.errors import MissingData, OutputExists, TrajlabError
+from trajlab.running.compute import write
 from trajlab.running.options import RunOptions
 from trajlab.running.settings import read_settings, settings_of
 from trajlab.running.skipped_stages import skipped_stages
 from trajlab.running.stage_command import lazy_result
 from trajlab.stages import stage
 
-CHEAP = ("alerts", "change_points", "drift", "distribution", "gradient_statistics")
+CHEAP = ("learning_curves", "alerts", "change_points", "drift", "distribution", "gradient_statistics")
 """Stages that need one pass over the data, no model and no settings."""
 
 
@@ -54,3 +57,46 @@ def lazy_results(
             raise next(iter(errors.values()))
         raise MissingData(f"cannot compute any stage of {options.run}: {words}; name a run that has what one needs")
     return results, words
+
+
+def write_results(results: Mapping[Path, xr.Dataset], *, required: bool, **options: Any) -> str:
+    """Compute results in one pass and write them; if one fails, each of the others on its own.
+
+    Parameters
+    ----------
+    results
+        Lazy results by the path to write them to.
+    required
+        Whether each must be written.
+    options
+        Options of `write`.
+
+    Returns
+    -------
+    str
+        Which failed and why; empty if none did.
+
+    Raises
+    ------
+    OutputExists
+        A path exists and must not be overwritten; nothing is computed.
+    TrajlabError
+        All failed, or one that is required.
+    """
+    try:
+        write(results, **options)
+        return ""
+    except OutputExists:
+        raise
+    except TrajlabError:
+        if required or len(results) == 1:
+            raise
+    errors: dict[str, TrajlabError] = {}
+    for path, result in results.items():
+        try:
+            write({path: result}, **options)
+        except TrajlabError as error:
+            errors[path.stem] = error
+    if len(errors) == len(results):
+        raise next(iter(errors.values()))
+    return skipped_stages(errors, len(results))

@@ -19,6 +19,7 @@ def run(
     probe: Any = None,
     device: str | None = None,
     unit_axis: Sequence[str] | None = None,
+    rules: Sequence[str] = (),
     published: bool = False,
     vanishing_gradient_threshold: float = 1e-07,
     all_zero_threshold: float = 100.0,
@@ -56,6 +57,7 @@ def run(
     mass_death_share: float = 0.25,
     rank_collapse_measure: str = "effective",
     rank_collapse_share: float = 0.5,
+    rank_collapse_steps: int = 50,
 ) -> xr.Dataset: ...
 @overload
 def run(
@@ -148,6 +150,8 @@ def run(
     objective: str = "loss",
     layers: Sequence[str] = (),
     per_sample: bool = False,
+    mode: str = "eval",
+    histogram: bool = False,
 ) -> xr.Dataset: ...
 @overload
 def run(
@@ -162,6 +166,7 @@ def run(
     unit_axis: Sequence[str] | None = None,
     steps: Sequence[int] = (-1,),
     shuffles: int = 20,
+    max_units: int = 2048,
     match_weights: bool = True,
     features: bool = True,
     layers: Sequence[str] = (),
@@ -330,6 +335,32 @@ def run(
 ) -> xr.Dataset: ...
 @overload
 def run(
+    stage_or_name: Literal["learning_curves"],
+    trajectory: Trajectory | Mapping[str, Trajectory],
+    *,
+    parent: Trajectory | str | None = None,
+    on: str | None = None,
+    model: Any = None,
+    probe: Any = None,
+    device: str | None = None,
+    unit_axis: Sequence[str] | None = None,
+    smoothing: float = 0.6,
+) -> xr.Dataset: ...
+@overload
+def run(
+    stage_or_name: Literal["optimizer_state"],
+    trajectory: Trajectory | Mapping[str, Trajectory],
+    *,
+    parent: Trajectory | str | None = None,
+    on: str | None = None,
+    model: Any = None,
+    probe: Any = None,
+    device: str | None = None,
+    unit_axis: Sequence[str] | None = None,
+    quantiles: Sequence[float] = (0.05, 0.25, 0.5, 0.75, 0.95),
+) -> xr.Dataset: ...
+@overload
+def run(
     stage_or_name: Literal["projection"],
     trajectory: Trajectory | Mapping[str, Trajectory],
     *,
@@ -388,8 +419,12 @@ def run(
     probe: Any = None,
     device: str | None = None,
     unit_axis: Sequence[str] | None = None,
+    of: str = "weights",
     every: int = 1,
     shuffle: bool = True,
+    subspace: int = 10,
+    exact_size: int = 4096,
+    leading: int = 64,
 ) -> xr.Dataset: ...
 @overload
 def run(

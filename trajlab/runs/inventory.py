@@ -1,12 +1,10 @@
 """Inventory of a run: steps, gaps, tensors, sizes, and what is missing."""
 
 from collections import Counter
-from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 
-from trajlab.errors import TrajlabError
 from trajlab.runs.optimizer import split_name
 from trajlab.runs.tensors import Tensors
 from trajlab.runs.trajectory import Trajectory
@@ -75,7 +73,7 @@ def _missing(trajectory: Trajectory, steps: np.ndarray) -> list[str]:
         notes.append(
             f"Parameters are the tensors that match {trajectory.chosen_by!r}; {others} others are kept as buffers."
         )
-    with suppress(TrajlabError):
+    if not trajectory.optimizer_source:
         notes += [
             f"Of the optimizer, {name} {'are' if name.startswith('parameters ') else 'is'} left out: {reason}."
             for name, reason in trajectory.optimizer.left_out.items()
@@ -110,11 +108,13 @@ def _missing(trajectory: Trajectory, steps: np.ndarray) -> list[str]:
 
 
 def _optimizer(trajectory: Trajectory) -> str:
-    """Return which moments of how many parameters the state of the optimizer has, and at which snapshots."""
-    try:
-        state = trajectory.optimizer
-    except TrajlabError as error:
-        return f"{error}"
+    """Return which moments of how many parameters the state of the optimizer has, and at which snapshots.
+
+    A state that was not read yet is not read for it: its names may need the network.
+    """
+    if trajectory.optimizer_source:
+        return trajectory.optimizer_source
+    state = trajectory.optimizer
     if not len(state):
         return "none"
     names = [split_name(name) for name in state.tensors]

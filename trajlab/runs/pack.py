@@ -81,7 +81,7 @@ def pack(source: Trajectory | str | Path, store: str | Path, *, overwrite: bool 
         if _nothing_new(earlier, run):
             return target
         earlier = earlier if has_checksums(target) else None  # a store of an earlier version is written anew
-    with atomic(target, replaces=STORE_VERSION if exists else None, extends=earlier is not None) as part:
+    with atomic(target, replaces=STORE_VERSION if exists else None, extends=earlier is not None, streams=True) as part:
         dask.compute(*_write(part, run, target, earlier))
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Consolidated metadata", UserWarning)

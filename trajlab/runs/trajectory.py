@@ -118,6 +118,11 @@ class Trajectory:
         return self._optimizer
 
     @property
+    def optimizer_source(self) -> str:
+        """Where the state of the optimizer may lie, in words, as long as it was not read; else empty."""
+        return "" if isinstance(self._optimizer, OptimizerState) else str(self._optimizer)
+
+    @property
     def steps(self) -> np.ndarray:
         """Steps at which any weight was recorded, (step)."""
         return self.weights.steps

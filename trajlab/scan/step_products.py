@@ -26,6 +26,8 @@ from trajlab.scan.kernels.gram import (
     principal,
     principal_of_deviations,
     tile_entries,
+    updates_of_deviations,
+    updates_of_gram,
 )
 from trajlab.scan.scan import Tensor, about, by_name, identity
 from trajlab.scan.source import Source, is_sample
@@ -109,9 +111,13 @@ def principal_components(tensor: Tensor, components: int, center: str, anchors: 
         Distance of each step from each anchor.
     explained_variance_ratio_se, distance_se : as the estimate
         Standard errors, where only a sample of some tensor was recorded.
+    direction_consistency : (parameter, step)
+        Cosine of each update between recorded steps with the one before.
+    direction_consistency_null : (parameter)
+        Its standard deviation for updates in random directions.
     nonfinite, left_out : (parameter, step), (parameter)
         Recorded entries that are not finite at a step, and at any step.
-    total_explained_variance_ratio, total_scores, total_distance : (component), (step, component), (step, anchor)
+    total_explained_variance_ratio, total_scores, total_distance, … : (component), (step, component), (step, anchor), …
         The same of all tensors together, at the steps that they have in common; for many tensors only.
     """
     tensors = by_name(tensor)
@@ -127,6 +133,8 @@ def principal_components(tensor: Tensor, components: int, center: str, anchors: 
     variances: list[Any] = []
     total_variance: Any = None
     sizes_of: list[int] = []
+    squares: list[Any] = []
+    recorded_entries: list[int] = []
     shared_positions: list[np.ndarray] = []
     for key, array in tensors.items():
         rows = Source(array, graph)
@@ -139,6 +147,8 @@ def principal_components(tensor: Tensor, components: int, center: str, anchors: 
         at = np.searchsorted(array["step"].values, common)
         shared_positions.append(at)
         total = graph.add(("total", key), _add, total, products, at, scale)
+        squares.append(graph.add(("squares", key), _update_squares, products, at, scale))
+        recorded_entries.append(rows.size)
         if any_sampled:
             sample = rows.rows(0, rows.steps) if entries != rows.size else None
             samples.append(sample)
@@ -158,6 +168,8 @@ def principal_components(tensor: Tensor, components: int, center: str, anchors: 
         "distance": (("parameter", "step", "anchor"), (count, length, wide), _distances, at_steps),
         "nonfinite": (("parameter", "step"), (count, length), _nonfinite, at_steps),
         "left_out": (("parameter",), (count,), _left_out, (parts,)),
+        "direction_consistency": (("parameter", "step"), (count, length), _consistency, at_steps),
+        "direction_consistency_null": (("parameter",), (count,), _consistency_null, (parts, recorded_entries)),
     }
     if not isinstance(tensor, xr.DataArray):
         whole = [graph.add(("whole",), _principal, total, components, center, _positions(common, anchors))]
@@ -166,9 +178,12 @@ def principal_components(tensor: Tensor, components: int, center: str, anchors: 
             ("explained_variance_ratio", (whole,)),
             ("scores", (whole, shared, length)),
             ("distance", (whole, shared, length)),
+            ("direction_consistency", (whole, shared, length)),
         ):
             dims, shape, function, _ = arrays[key]
             arrays[f"total_{key}"] = (dims, (1, *shape[1:]), function, arguments)
+        null = (squares, shared[0], length)
+        arrays["total_direction_consistency_null"] = ("parameter", "step"), (1, length), _total_consistency_null, null
     if any_sampled:
         (dims, shape), (share_dims, share_shape) = (arrays[key][:2] for key in ("distance", "explained_variance_ratio"))
         arrays["distance_se"] = dims, shape, _distance_errors, (parts, variances, positions, length)
@@ -276,19 +291,30 @@ def _principal(products: Products, components: int, center: str, anchors: np.nda
     """Return the components of one tensor, or of all; a sample of entries counts for `scale` times as many."""
     products = products.scaled(scale)
     steps, rows = products.steps, products.deviations
-    if steps == 0 or products.nonfinite[-1] == products.entries:
-        apart = np.full((steps, len(anchors)), np.nan)
+    unknown = steps == 0 or products.nonfinite[-1] == products.entries
+    if unknown:
+        apart, updates = np.full((steps, len(anchors)), np.nan), np.full((steps, 2), np.nan)
+    elif rows is None:
+        apart, updates = distances(products.products(), anchors), updates_of_gram(products.products())
     else:
-        apart = distances(products.products(), anchors) if rows is None else distances_of_deviations(rows, anchors)
-    if steps < 2 or products.nonfinite[-1] == products.entries:
-        return Components(np.full(components, np.nan), np.full((steps, components), np.nan), apart, products.nonfinite)
-    with np.errstate(over="ignore", invalid="ignore"):
-        if rows is None:
-            shares, scores = principal(centered(products.products(), center), components)
-        else:
-            origin = rows[-1] if center == "last" else rows.mean(0)
-            shares, scores = principal_of_deviations(rows - origin, components)
-    return Components(shares, scores, apart, products.nonfinite)
+        apart, updates = distances_of_deviations(rows, anchors), updates_of_deviations(rows)
+    shares, scores = np.full(components, np.nan), np.full((steps, components), np.nan)
+    if steps > 1 and not unknown:
+        with np.errstate(over="ignore", invalid="ignore"):
+            if rows is None:
+                shares, scores = principal(centered(products.products(), center), components)
+            else:
+                origin = rows[-1] if center == "last" else rows.mean(0)
+                shares, scores = principal_of_deviations(rows - origin, components)
+    return Components(shares, scores, apart, products.nonfinite, updates)
+
+
+def _update_squares(products: Products, at: np.ndarray, scale: float) -> np.ndarray:
+    """Return |u_t|² of the updates of a tensor between some steps, and how many entries count, (step + 1)."""
+    some = products.at(at).scaled(scale)
+    rows = some.deviations
+    updates = updates_of_gram(some.products()) if rows is None else updates_of_deviations(rows)
+    return np.append(updates[:, 0], products.entries - products.nonfinite[-1])
 
 
 def _plus(total: np.ndarray | None, variance: np.ndarray, at: np.ndarray) -> np.ndarray:
@@ -324,6 +350,34 @@ def _at_steps(values: list[np.ndarray], positions: list[np.ndarray], steps: int)
     for row, (of_tensor, at) in enumerate(zip(values, positions, strict=True)):
         out[row, at] = of_tensor
     return out
+
+
+def _consistency(parts: list[Components], positions: list[np.ndarray], steps: int) -> np.ndarray:
+    """Return the cosine of each update with the one before, (parameter, step)."""
+    cosines = []
+    for part in parts:
+        lengths = np.sqrt(part.updates[:, 0])
+        both = lengths * np.append(np.nan, lengths[:-1])
+        cosines.append(np.clip(part.updates[:, 1] / np.where(both > 0.0, both, np.nan), -1.0, 1.0))
+    return _at_steps(cosines, positions, steps)
+
+
+def _consistency_null(parts: list[Components], entries: list[int]) -> np.ndarray:
+    """Return 1/√n of the entries that count of each tensor, (parameter)."""
+    counts = np.array([n - part.nonfinite[-1] for n, part in zip(entries, parts, strict=True)], np.float64)
+    with np.errstate(divide="ignore"):
+        return np.where(counts > 0, counts**-0.5, np.nan)
+
+
+def _total_consistency_null(squares: list[np.ndarray], at: np.ndarray, steps: int) -> np.ndarray:
+    """Return the standard deviation of the cosine of updates that are random within each tensor, (1, step)."""
+    table = np.array(squares)
+    now, counts = table[:, :-1], table[:, -1:]
+    before = np.hstack([np.full((len(now), 1), np.nan), now[:, :-1]])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        variance = np.where(counts > 0, now * before / counts, 0.0).sum(0)
+        null = np.sqrt(variance / (np.where(counts > 0, now, 0.0).sum(0) * np.where(counts > 0, before, 0.0).sum(0)))
+    return _at_steps([null], [at], steps)
 
 
 def _left_out(parts: list[Components]) -> np.ndarray:

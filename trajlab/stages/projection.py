@@ -34,6 +34,15 @@ MEANINGS = {
         "distance from the anchor", "weight", "|w_t − w_a|₂, a the anchor step, samples scaled to the whole tensor"
     ),
     "distance_se": Meaning("standard error of the distance from the anchor", "weight", SAMPLED),
+    "direction_consistency": Meaning(
+        "direction consistency of successive updates", "1", "u_t·u_prev / (|u_t|₂ |u_prev|₂), u_t = w_t − w_prev"
+    ),
+    "direction_consistency_null": Meaning(
+        "standard deviation of the direction consistency of random updates",
+        "1",
+        "1/√n, of two random directions of n recorded entries; of all parameters together, each of n_i entries and in "
+        "random directions as far as it moved, sqrt(Σ|u_i|²|u_prev,i|²/n_i) / sqrt(Σ|u_i|² Σ|u_prev,i|²)",
+    ),
     "nonfinite": Meaning("entries that are NaN or Inf", "entries", "count"),
     "left_out": Meaning("entries excluded at all steps", "entries", "count of entries that are NaN or Inf at any step"),
 }
@@ -42,7 +51,8 @@ MEANINGS = {
 def projection(weight: Tensor, *, components: int = 10, center: str = "mean", anchors: int = 50) -> xr.Dataset:
     """Principal components of the weights over training, compared with a random walk, and distances between steps.
 
-    Answers: is the path low-dimensional, more so than a random walk of as many steps, and does it settle or return?
+    Answers: is the path low-dimensional, more so than a random walk of as many steps, does it settle or return, and do
+    updates go on in the direction of those before?
 
     Parameters
     ----------
@@ -67,6 +77,12 @@ def projection(weight: Tensor, *, components: int = 10, center: str = "mean", an
     distance, distance_se : (step, parameter, anchor)
         Distance of each step from each anchor step, and its standard error where only a sample of the entries was
         recorded.
+    direction_consistency : (step, parameter)
+        Cosine of each update between recorded steps with the one before: 1 straight on, 0 for independent directions,
+        below 0 back and forth. NaN at the first two steps.
+    direction_consistency_null : (parameter)
+        Standard deviation of that cosine for random directions, whose mean is 0. That of the whole network, (step), is
+        of directions that are random within each parameter, which moves as far as it did.
     nonfinite, left_out : (step, parameter), (parameter)
         Recorded entries that are NaN or Inf at a step. An entry that is NaN or Inf at any step is excluded at every
         step.
@@ -94,8 +110,11 @@ def projection(weight: Tensor, *, components: int = 10, center: str = "mean", an
 
     A sample of the entries of a gradient counts for the whole tensor: scores and distances are scaled to it. The error
     of a share is linearized. It holds for components whose shares differ by several of their errors: the sample makes
-    the largest of similar shares too large, as it takes its chance variation for structure. Scores, as estimates from
-    a sample, have no standard error.
+    the largest of similar shares too large, as it takes its chance variation for structure. Scores and the direction
+    consistency, as estimates from a sample, have no standard error.
+
+    Updates between recorded steps are sums of those of the optimizer. If these are independent, so are those, whatever
+    the stride; momentum shows where steps are recorded within its memory.
 
     References
     ----------

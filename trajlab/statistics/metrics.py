@@ -1,5 +1,6 @@
-"""Usual names of the training and the validation loss, metrics as columns, and at which steps they were measured."""
+"""Usual names and roles of metrics, metrics as columns, and at which steps they were measured."""
 
+import re
 from collections.abc import Iterable
 
 import dask.array as da
@@ -11,6 +12,34 @@ from trajlab.runs.measured import mark_of
 LOSSES = ("loss", "train_loss", "training_loss", "loss/train", "train/loss")
 VALIDATION_LOSSES = ("validation_loss", "val_loss", "valid_loss", "eval_loss", "test_loss", "loss/val", "val/loss")
 """Names under which training scripts log them."""
+
+TRAINING, VALIDATION, RATE, NORM, SCORE, OTHER = (
+    "training loss", "validation loss", "learning rate", "gradient norm", "score", "other"
+)  # fmt: skip
+ROLES = (TRAINING, VALIDATION, RATE, NORM, SCORE, OTHER)
+"""Roles of metrics."""
+
+HELD_OUT = re.compile(r"(^|[/_.-])(eval|val|valid|validation|test|dev)($|[/_.-])")
+BY_NAME = (
+    (RATE, re.compile(r"(^|[/_.-])(lr|learning_rate)($|[/_.-])")),
+    (NORM, re.compile(r"grad(ient)?[/_.-]?norm")),
+    (TRAINING, re.compile(r"(^|[/_.-])(loss|nll|cross_entropy)($|[/_.-])")),
+    (SCORE, re.compile(r"(^|[/_.-])(acc|accuracy|top\d+|f1|auc|auroc|bleu|rouge\w*|precision|recall|iou)($|[/_.-])")),
+)  # fmt: skip
+"""What names of metrics hold, by role."""
+
+
+def role_of(metric: str) -> str:
+    """Return the role of a metric by its name.
+
+    >>> [role_of(name) for name in ("eval_loss", "train/loss", "lr-Adam", "grad_norm", "val_acc", "epoch")]
+    ['validation loss', 'training loss', 'learning rate', 'gradient norm', 'score', 'other']
+    """
+    name = metric.lower()
+    if name in LOSSES or name in VALIDATION_LOSSES:
+        return TRAINING if name in LOSSES else VALIDATION
+    role = next((role for role, pattern in BY_NAME if pattern.search(name)), OTHER)
+    return VALIDATION if role == TRAINING and HELD_OUT.search(name) else role
 
 
 def metric_name(requested: str, names: list[str], usual: tuple[str, ...]) -> str:

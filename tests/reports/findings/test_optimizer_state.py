@@ -53,3 +53,8 @@ def test_findings__say_which_entries_never_had_a_gradient_and_which_had_none_lat
 def test_headlines__are_totals():
     result = trajlab.run("optimizer_state", run(np.ones((3, 4, 4)), np.ones((3, 4, 4)))).compute()
     assert float(headlines(result)["update_ratio"]) > 0
+
+
+def test_findings__of_a_schedule_that_ends_at_zero_are_of_the_step_before():
+    trajectory = run(np.ones((3, 4, 4)), np.ones((3, 4, 4)), lr=np.array([0.1, 0.1, 0.0]))
+    assert texts(trajectory)[0].startswith("The last update that is known, at step 1, is ")

@@ -1,6 +1,8 @@
 import errno
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -72,7 +74,50 @@ def test_atomic__removes_what_killed_processes_left_and_nothing_of_living_ones(t
     (tmp_path / ".other.part-999999999").mkdir()
     with atomic(tmp_path / "out"):
         pass
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".other.part-999999999", ".out.part-1", "out"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".other.part-999999999", "out"]
+
+
+def test_atomic__of_two_writers_of_a_target_the_second_is_refused(tmp_path):
+    program = "import sys; from pathlib import Path; from trajlab.runs.disk.atomic import atomic\n"
+    program += "with atomic(Path(sys.argv[1])): print('writing', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", program, str(tmp_path / "out")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        with pytest.raises(OutputExists, match=f"process {other.pid} is writing there; wait for it"):
+            with atomic(tmp_path / "out"):
+                pass
+        with pytest.raises(OutputExists, match="is writing there"):
+            write_file(tmp_path / "out", b"")
+        other.kill()
+    assert len(list(tmp_path.iterdir())) == 1
+    with atomic(tmp_path / "out") as part:
+        (part / "x").write_text("1")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_atomic__a_target_that_appeared_meanwhile_is_kept(tmp_path):
+    with pytest.raises(OutputExists, match="out: it exists already"):
+        with atomic(tmp_path / "out"):
+            (tmp_path / "out").mkdir()
+            (tmp_path / "out" / "theirs").write_text("1")
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "theirs"]
+
+
+def test_atomic__puts_back_what_a_killed_process_had_moved_aside(tmp_path):
+    group(tmp_path / ".out.old-999999999", "trajlab-result-3")
+    with pytest.raises(OutputExists, match="exists already"):
+        check_free(tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    group(tmp_path / ".out.old-999999999", "trajlab-result-3")
+    with atomic(tmp_path / "out", replaces="trajlab-result-3") as part:
+        (part / "new").write_text("1")
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "new"]
+
+
+def test_write_file__removes_what_killed_processes_left(tmp_path):
+    (tmp_path / ".a.html.part-999999999").write_text("half")
+    write_file(tmp_path / "a.html", b"whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.html"] and (tmp_path / "a.html").read_text() == "whole"
 
 
 def test_atomic__a_full_disk_is_an_error_of_one_line(tmp_path):
@@ -93,6 +138,6 @@ def test_write_file__whole_or_not_at_all(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(type(target), "replace", fail)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(TrajlabError, match="cannot write .*a.png: the disk is full; nothing was changed there"):
         write_file(target, b"three")
     assert target.read_bytes() == b"two" and os.listdir(target.parent) == ["a.png"]

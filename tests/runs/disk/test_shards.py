@@ -1,4 +1,5 @@
 import json
+import resource
 
 import numpy as np
 import pytest
@@ -6,6 +7,7 @@ import zarr
 from zarr.codecs import Crc32cCodec
 
 from trajlab.errors import DamagedData
+from trajlab.runs.disk.rows import Rows
 from trajlab.runs.disk.shards import ALIGNMENT, damaged_rows, raw_rows, write_shard
 
 
@@ -113,3 +115,41 @@ def test_raw_rows__a_damaged_shard_is_named(tmp_path, values, damage, words):
     path.unlink() if raw is None else path.write_bytes(raw)
     with pytest.raises(DamagedData, match=rf"c/0/0/0.*{words}|{words}.*c/0/0/0"):
         raw_rows(tmp_path, node_of(4, 2, 4))
+
+
+def rows_of_files(folder, count, shape=(3, 2)):
+    """Write a file for each row; returns their table and their values."""
+    values = np.arange(count * np.prod(shape), dtype="<f4").reshape(count, *shape)
+    for number, row in enumerate(values):
+        (folder / f"{number}.bin").write_bytes(row.tobytes())
+    files = tuple(str(folder / f"{number}.bin") for number in range(count))
+    return Rows(files, np.arange(count, dtype=np.int32), np.zeros(count, np.int64), shape, np.dtype("<f4")), values
+
+
+def test_write_shard__of_more_files_than_may_be_open(tmp_path):
+    rows, values = rows_of_files(tmp_path, 200)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (100, limits[1]))
+    try:
+        write_shard(tmp_path / "shard", rows, 200, 200, 24, None)
+        np.testing.assert_array_equal(rows.load(), values)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert (tmp_path / "shard").read_bytes().startswith(values.tobytes())
+
+
+@pytest.mark.parametrize("per_chunk", [1, 4])
+def test_write_shard__long_rows_are_read_in_pieces(per_chunk, tmp_path, monkeypatch):
+    rows, values = rows_of_files(tmp_path, 4, (50,))
+    write_shard(tmp_path / "whole", rows, per_chunk, 4, 200, None)
+    monkeypatch.setattr("trajlab.sizes.PACKED_CHUNK_BYTES", 28)
+    write_shard(tmp_path / "pieces", rows, per_chunk, 4, 200, None)
+    assert (tmp_path / "whole").read_bytes() == (tmp_path / "pieces").read_bytes()
+    assert values[0].tobytes() in (tmp_path / "pieces").read_bytes()
+
+
+def test_write_shard__a_file_that_shrinks_is_an_error_and_no_crash(tmp_path):
+    rows, _ = rows_of_files(tmp_path, 4)
+    (tmp_path / "2.bin").write_bytes(b"123")
+    with pytest.raises(DamagedData, match=r"2.bin: it ends before; the file changed after the trajectory was opened"):
+        write_shard(tmp_path / "shard", rows, 2, 4, 24, None)

@@ -52,21 +52,31 @@ def test_uploaded__replaces_what_was_there_and_extends_where_it_is_told_to(targe
         assert not is_unfinished(target)  # the old root is there until the new one is ready
         fill(part, new="2")
     assert names(target) == sorted(["new", "old", STORE_FILE])
-    with uploaded(target) as part:
+    with uploaded(target, streams=True) as part:
         assert names(target) == [UNFINISHED_FILE]
         fill(part, other="3")
     assert names(target) == sorted(["other", STORE_FILE])
+    with uploaded(target) as part:
+        assert {"other", STORE_FILE} <= set(names(target)) and not is_unfinished(target)
+        fill(part, last="4")
+    assert names(target) == sorted(["last", STORE_FILE])
 
 
-@pytest.mark.parametrize("extends", [False, True])
-def test_uploaded__an_error_leaves_the_mark(target, extends):
+@pytest.mark.parametrize(
+    ("settings", "kept"),
+    [
+        ({}, ["old", STORE_FILE]),
+        ({"streams": True}, [UNFINISHED_FILE]),
+        ({"streams": True, "extends": True}, [UNFINISHED_FILE, "old", STORE_FILE]),
+    ],
+)
+def test_uploaded__an_error_leaves_the_old_or_the_mark(target, settings, kept):
     with uploaded(target) as part:
         fill(part, old="1")
-    with pytest.raises(ZeroDivisionError), uploaded(target, extends=extends) as part:
+    with pytest.raises(ZeroDivisionError), uploaded(target, **settings) as part:
         fill(part, new="2")
         raise ZeroDivisionError
-    kept = ["old", STORE_FILE] if extends else []
-    assert names(target) == sorted([UNFINISHED_FILE, *kept]) and is_unfinished(target) is not extends
+    assert names(target) == sorted(kept) and is_unfinished(target) is ("old" not in kept)
 
 
 def test_check_writable__leaves_nothing(target):

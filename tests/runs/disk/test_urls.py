@@ -22,6 +22,7 @@ from trajlab.errors import BadSetting, DamagedData, MissingData, OutputExists, T
 from trajlab.running.compute import write
 from trajlab.runs.disk import shards
 from trajlab.runs.disk import upload as uploading
+from trajlab.runs.disk.atomic import atomic
 from trajlab.runs.disk.paths import as_path
 from trajlab.runs.import_checkpoints import import_checkpoints
 from trajlab.schema import UNFINISHED_FILE
@@ -488,6 +489,22 @@ def test_results__are_written_whole_or_not_at_all(bucket, example, monkeypatch):
     write({as_path(url): result}, overwrite=True)
     xr.testing.assert_identical(xr.open_zarr(url).compute(), result.compute())
     assert UNFINISHED_FILE not in keys(url)
+
+
+def test_results__the_old_one_can_be_read_until_the_new_one_is_complete(bucket, example):
+    drift = trajlab.run("drift", example)
+    target = as_path(f"{bucket}/drift.zarr")
+    write({target: drift})
+    before = read(target).load()
+    with atomic(target, replaces="trajlab-result-3") as part:
+        (part / "zarr.json").write_text('{"attributes": {"Conventions": "trajlab-result-3"}}')
+        xr.testing.assert_identical(read(target).load(), before)
+    assert [path.name for path in target.iterdir()] == ["zarr.json"]
+    write({target: drift}, overwrite=True)
+    with pytest.raises(RuntimeError, match="boom"), atomic(target, replaces="trajlab-result-3"):
+        raise RuntimeError("boom")
+    xr.testing.assert_identical(read(target).load(), before)
+    assert not (target / UNFINISHED_FILE).exists()
 
 
 def test_results__the_root_comes_last_and_goes_first(bucket, example, asked):

@@ -9,7 +9,7 @@ from trajlab.runs.readers.foreign_files import describe_file, describe_foreign
     ("raw", "words"),
     [
         (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"), (b"\n <!DOCTYPE HTML>", "web page"),
-        (b"\xef\xbb\xbf<?xml version", "XML"), (gzip.compress(b"x"), "gunzip"), (b"", "empty"),
+        (b"\xef\xbb\xbf<?xml version", "XML"), (gzip.compress(b"x", mtime=0), "gunzip"), (b"", "empty"),
         (b"GGUF\x03", "llama.cpp"),
         (b"\x89HDF\r\n\x1a\nrest", "rename it to .weights.h5"), (b'{"error": "401"}', "error message"),
         (b"\x80\x02x", ""),

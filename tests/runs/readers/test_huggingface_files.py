@@ -118,8 +118,11 @@ def test_trainer__its_output_folder_and_its_log(tmp_path):
     run = trajlab.open(tmp_path)
     check(run, states)
     logged = trainer.state.log_history
-    assert run.metrics.step.values.tolist() == list(range(1, 7))
-    np.testing.assert_array_equal(run.metrics.loss, [row["loss"] for row in logged if "loss" in row])
+    assert run.metrics.step.values.tolist() == list(range(7))
+    np.testing.assert_array_equal(run.metrics.loss[:6], [row["loss"] for row in logged if "loss" in row])
+    assert run.metrics.eval_loss.dropna("step").step.values.tolist() == [3, 6]
+    facts = run.facts["describe"]
+    assert facts["batch"] == 4 and facts["lr"] == arguments.learning_rate and facts["schedule"] == "linear"
     expected = [row["eval_loss"] for row in logged if "eval_loss" in row]
     np.testing.assert_array_equal(run.metrics.eval_loss.dropna("step"), expected)
 

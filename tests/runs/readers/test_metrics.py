@@ -50,8 +50,9 @@ def test_read_metrics__of_a_trainer_join_training_and_evaluation(tmp_path):
     log = [{"step": 10, "loss": 2.0}, {"step": 10, "eval_loss": 3.0}, {"step": 20, "loss": 1.0}]
     (tmp_path / "last" / "trainer_state.json").write_text(json.dumps({"log_history": log}))
     table = read_metrics(tmp_path, "last")
-    assert table.loss.values.tolist() == [2, 1]
-    np.testing.assert_array_equal(table.eval_loss, [3, np.nan])
+    assert table.step.values.tolist() == [9, 10, 19]  # the loss of update 10 is that of the weights of step 9
+    np.testing.assert_array_equal(table.loss, [2, np.nan, 1])
+    np.testing.assert_array_equal(table.eval_loss, [np.nan, 3, np.nan])
     assert not read_metrics(tmp_path, "other").sizes["step"]
 
 

@@ -76,6 +76,21 @@ def test_optimizer_files__lie_in_the_checkpoint(tmp_path, optimizer):
         optimizer_files(tmp_path, checkpoint, alone=False, root=tmp_path)
 
 
+def test_info__says_where_states_lie_without_reading_them(tmp_path, optimizer):
+    import trajlab
+    from trajlab.runs.inventory import inventory
+
+    for step in (1, 2):
+        (folder := tmp_path / f"checkpoint-{step}").mkdir()
+        torch.save(nn.Linear(3, 2).state_dict(), folder / "pytorch_model.bin")
+    (folder / "optimizer.pt").write_bytes(b"not read")
+    run = trajlab.open(tmp_path)
+    assert dict(inventory(run).facts)["optimizer"] == "optimizer.pt in 1 of 2 snapshots, read when it is asked for"
+    torch.save(optimizer.state_dict(), folder / "optimizer.pt")
+    assert len(run.optimizer) == 4
+    assert dict(inventory(run).facts)["optimizer"] == "exp_avg, exp_avg_sq of 2 of 2 tensors at 1, at step 2"
+
+
 def test_optimizer_files__of_one_file_of_weights(tmp_path):
     torch.save(nn.Linear(3, 2).state_dict(), tmp_path / "step1.pt")
     checkpoint = Checkpoint(1, "step1.pt", {})

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from trajlab.scan.kernels.matrix_parts import gram, gram_times, parts, squares
+from trajlab.scan.kernels.matrix_parts import gram, gram_times, larger_side, parts, squares
 
 
 @pytest.mark.parametrize("shape", [(7, 30), (30, 7), (9, 9), (1, 5), (5, 1)])
@@ -14,6 +14,7 @@ def test_products__are_those_of_the_whole_matrix_whatever_the_parts(rng, shape, 
     np.testing.assert_allclose(np.hstack(list(parts(matrix))), wide)
     np.testing.assert_allclose(gram(matrix), wide @ wide.T, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(gram_times(matrix, vectors), wide @ (wide.T @ vectors), rtol=1e-12, atol=1e-11)
+    np.testing.assert_allclose(larger_side(matrix, vectors), wide.T @ vectors, rtol=1e-12, atol=1e-12)
     assert squares(matrix) == pytest.approx((wide**2).sum())
 
 

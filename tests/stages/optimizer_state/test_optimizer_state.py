@@ -208,6 +208,16 @@ def test_a_hand_made_case():
     assert np.isnan(result.fading) and np.isnan(result.gradient_rms)
 
 
+def test_update__at_a_learning_rate_of_zero_is_unknown():
+    run, _ = train(torch.optim.Adam, 3, lr=0.05)
+    run.optimizer.hyperparameters = run.optimizer.hyperparameters.assign(
+        lr=run.optimizer.hyperparameters.lr.where(run.optimizer.hyperparameters.step < 3, 0.0)
+    )
+    result = trajlab.run("optimizer_state", run).compute().sel(step=3)
+    assert result.update_norm.isnull().all() and result.total_update_ratio.isnull()
+    assert result.direction_rms.notnull().all() and (result.effective_lr == 0).all()
+
+
 def test_moments_at_fewer_steps_than_weights():
     run, updates = train(torch.optim.Adam, 6, lr=0.05)
     some = [1, 4]

@@ -63,6 +63,7 @@ class Spectrum:
         self.values, self.bounds = values, bounds
         self.table = numbers(values.transpose("step", "component"))
         self.table = np.where(self.table > 0, self.table, np.nan)
+        self.table = self.table[:, : 1 + int(np.flatnonzero(np.isfinite(self.table).any(0)).max(initial=0))]
         self.figure = chart(
             look, "", height=270, y_axis_type="log",
             tools=[hover([("component", "@x"), ("value", "@y{custom}")], formatters={"@y": CustomJSHover(code=VALUE)})],

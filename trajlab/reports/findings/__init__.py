@@ -11,7 +11,7 @@ import xarray as xr
 from trajlab.figures.attribution import MAPS
 from trajlab.reports.findings.finding import Finding, Headlined, nonfinite
 from trajlab.stages import stage_names
-from trajlab.statistics.extremes import last
+from trajlab.statistics.extremes import last, typical
 from trajlab.statistics.prepare import Result, prepare
 from trajlab.statistics.roles import spoken
 
@@ -80,6 +80,29 @@ def headline_series(result: xr.Dataset | Result) -> dict[str, xr.DataArray]:
     return numbers
 
 
+def layer_numbers(result: xr.Dataset | Result) -> dict[str, xr.DataArray]:
+    """Return the last known values of each parameter, or layer, by variable, the median of several runs.
+
+    The variables are those that sum up a run, as far as each row has a number of its own: (parameter) or (layer) each.
+    """
+    stage, data = prepare(result)
+    if data.sizes.get("step") == 0:
+        return {}
+    module = _module(stage)
+    data = module.headline_data(data) if isinstance(module, Headlined) else data
+    numbers = {}
+    for name in [name for name in getattr(module, "HEADLINES", ()) if name in data]:
+        array = data[name]
+        rows = [dim for dim in ("parameter", "layer") if dim in array.dims]
+        if len(rows) == 1 and _numeric(array) and set(array.dims) <= {"run", "step", *rows}:
+            numbers[name] = typical(last(array)).assign_attrs(array.attrs)
+    return dict(list(numbers.items())[:MOST])
+
+
+def _numeric(array: xr.DataArray) -> bool:
+    return array.dtype.kind in "fiub"
+
+
 def _usual(array: xr.DataArray, dim: str) -> int:
     kinds = array["tau_kind"].values if "tau_kind" in array.coords else np.empty(0, object)
     absolute = np.flatnonzero(kinds == "absolute")
@@ -94,7 +117,7 @@ def _name(result: xr.Dataset, name: str) -> str:
 
 
 def _sums_up(array: xr.DataArray) -> bool:
-    return array.dtype.kind in "fiub" and set(array.dims) <= {"run", "step"}
+    return _numeric(array) and set(array.dims) <= {"run", "step"}
 
 
 def _module(stage: str) -> ModuleType | None:

@@ -30,12 +30,19 @@ def _updates(result: xr.Dataset) -> list[Finding]:
     if most is None or least is None:
         return []
     runs = f" (median of {result.sizes['run']} runs)" if result.sizes.get("run", 1) > 1 else ""
-    text = f"The last update is {share(most.value)} of the weights' norm in `{most.at['parameter']}`{runs}"
+    at = _step_of_last(result["update_ratio"])
+    text = f"The last update{at} is {share(most.value)} of the weights' norm in `{most.at['parameter']}`{runs}"
     if least.at == most.at:
         return [Finding(f"{text}.", "update")]
     text += f", the most of all, and {share(least.value)} in `{least.at['parameter']}`, the least"
     factor = most.value / least.value if least.value > 0 else np.inf
     return [Finding(f"{text}.", "update", surprise=min(np.log(max(factor, 1.0)) / np.log(UNEVEN), 10.0))]
+
+
+def _step_of_last(array: xr.DataArray) -> str:
+    """Return the last step with an update in words, if the state at later ones tells none."""
+    known = array.dropna("step", how="all")["step"].values
+    return f" that is known, at step {known[-1]:,}," if known[-1] != array["step"].values[-1] else ""
 
 
 def _stale(result: xr.Dataset) -> list[Finding]:

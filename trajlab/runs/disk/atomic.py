@@ -1,12 +1,14 @@
 """Write files and folders completely or not at all: under a temporary name, then renamed; see `upload` for URLs."""
 
 import errno
+import fcntl
 import json
 import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 
 from trajlab.errors import OutputExists, TrajlabError
@@ -14,9 +16,14 @@ from trajlab.runs.disk.paths import is_url, reaching
 from trajlab.runs.disk.upload import check_writable, is_unfinished, uploaded
 from trajlab.schema import STORE_FILE, family
 
+OLD = ".old-"
+"""What the name of a target that is being replaced is followed by, and the process."""
+
 
 @contextmanager
-def atomic(target: Path, *, replaces: str | None = None, extends: bool = False) -> Iterator[Path]:
+def atomic(
+    target: Path, *, replaces: str | None = None, extends: bool = False, streams: bool = False
+) -> Iterator[Path]:
     """Yield a temporary folder that replaces the target when the block ends without an error.
 
     Parameters
@@ -28,6 +35,8 @@ def atomic(target: Path, *, replaces: str | None = None, extends: bool = False) 
         is until the new one is complete, or until writing begins behind a URL.
     extends
         Behind a URL, add to the content of the target.
+    streams
+        Behind a URL, the block itself moves files to the target.
 
     Raises
     ------
@@ -38,35 +47,36 @@ def atomic(target: Path, *, replaces: str | None = None, extends: bool = False) 
     """
     check_free(target, replaces)
     if is_url(target):
-        with uploaded(target, extends=extends) as part:
+        with uploaded(target, extends=extends, streams=streams) as part:
             yield part
         return
-    part = target.with_name(f".{target.name}.part-{os.getpid()}")
+    part = target.with_name(f"{_part_prefix(target)}{os.getpid()}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(target)
         part.mkdir()
-        yield part
-        if target.exists():
-            old = target.with_name(f".{target.name}.old-{os.getpid()}")
-            target.rename(old)
-            part.rename(target)
-            _remove(old)
-        else:
-            part.rename(target)
+        with _locked(part):
+            yield part
+            if target.exists():
+                check_free(target, replaces)  # another process may have written there meanwhile
+                old = target.with_name(f".{target.name}{OLD}{os.getpid()}")
+                target.rename(old)
+                part.rename(target)
+                _remove(old)
+            else:
+                part.rename(target)
     except OSError as error:
         if isinstance(error, TrajlabError):
             raise
-        reason = "the disk is full" if error.errno == errno.ENOSPC else str(error)
-        raise TrajlabError(
-            f"cannot write {target}: {reason}; nothing was changed there, so free space or choose another path"
-        ) from error
+        raise _failed(target, error) from error
     finally:
         _remove(part)
 
 
 def check_free(target: Path, replaces: str | None = None) -> None:
     """Raise OutputExists if a target exists and may not be replaced; see `atomic`."""
+    if not is_url(target):
+        _restore(target)
     with reaching(target):
         if not target.exists() and not target.is_symlink():
             if is_url(target):
@@ -102,20 +112,81 @@ def write_file(target: Path, content: bytes) -> None:
             target.write_bytes(content)
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.part-{os.getpid()}")
+    _remove_abandoned(target)
+    part = target.with_name(f"{_part_prefix(target)}{os.getpid()}")
     try:
-        part.write_bytes(content)
-        part.replace(target)
+        part.touch()
+        with _locked(part):
+            part.write_bytes(content)
+            part.replace(target)
+    except OSError as error:
+        raise _failed(target, error) from error
     finally:
         part.unlink(missing_ok=True)
 
 
+def _failed(target: Path, error: OSError) -> TrajlabError:
+    """Return the error of a target that could not be written."""
+    reason = "the disk is full" if error.errno == errno.ENOSPC else str(error)
+    return TrajlabError(
+        f"cannot write {target}: {reason}; nothing was changed there, so free space or choose another path"
+    )
+
+
+def _part_prefix(target: Path) -> str:
+    """Return how names of what is being written for a target begin; the process follows."""
+    return f".{target.name}.part-"
+
+
+@contextmanager
+def _locked(part: Path) -> Iterator[None]:
+    """Lock what is being written: the lock ends with the process, which tells the abandoned from the others."""
+    descriptor = os.open(part, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):  # the file system has no locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _is_locked(part: Path) -> bool:
+    """Return whether a process that is alive is writing something."""
+    try:
+        descriptor = os.open(part, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return False
+    except BlockingIOError:
+        return True
+    except OSError:  # the file system has no locks
+        return Path(f"/proc/{part.name.rpartition('-')[2]}").exists()
+    finally:
+        os.close(descriptor)
+
+
 def _remove_abandoned(target: Path) -> None:
-    """Remove the temporary folders that killed processes left beside a target."""
-    for part in target.parent.glob(f".{target.name}.part-*"):
-        writer = part.name.rpartition("-")[2]
-        if not (writer.isdigit() and Path(f"/proc/{writer}").exists()) or int(writer) == os.getpid():
-            _remove(part)
+    """Remove what killed processes left beside a target; raise OutputExists if a living one is writing there."""
+    for part in target.parent.glob(f"{escape(_part_prefix(target))}*"):
+        if _is_locked(part):
+            raise OutputExists(
+                f"cannot write {target}: process {part.name.rpartition('-')[2]} is writing there; wait for it, or "
+                "choose another name"
+            )
+        _remove(part)
+
+
+def _restore(target: Path) -> None:
+    """Put back what a process that was killed while replacing a target had moved aside, or remove it."""
+    for old in target.parent.glob(f"{escape(f'.{target.name}{OLD}')}*"):
+        if any(map(_is_locked, target.parent.glob(f"{escape(_part_prefix(target))}*"))):
+            return
+        if target.exists() or target.is_symlink():
+            _remove(old)
+        else:
+            old.rename(target)
 
 
 def _remove(path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from trajlab.errors import BadSetting, MissingData, TrajlabError
+from trajlab.runs.disk.stores import configure_stores
 
 CLIENTS = ("aiobotocore", "aiohttp", "azure", "botocore", "gcsfs", "google")
 """Packages whose errors mean that an object store cannot be reached."""
@@ -50,6 +51,8 @@ def as_path(path: str | os.PathLike) -> Path:
             "environment (AWS_ENDPOINT_URL, …) or in fsspec's configuration, and pass the URL alone"
         )
     from upath import UPath
+
+    configure_stores()
 
     try:
         url = UPath(text.rstrip("/"))

@@ -13,6 +13,7 @@ import numpy as np
 from trajlab import sizes
 from trajlab.errors import DamagedData
 from trajlab.runs.disk.paths import is_url, reaching, reason
+from trajlab.runs.disk.stores import FINAL, configure_stores, repeatedly
 
 Span = tuple[str, int, int]
 """A file, and the first byte of a piece of it and the byte after its last."""
@@ -35,17 +36,30 @@ def fetch(spans: Sequence[Span]) -> list[np.ndarray]:
         return []
     from fsspec.core import url_to_fs
 
+    configure_stores()
     piece = sizes.REQUEST_BYTES
     requests = [(url, at, min(at + piece, stop)) for url, start, stop in spans for at in range(start, stop, piece)]
     with reaching(spans[0][0]):
         store, _ = url_to_fs(spans[0][0])
         paths = [url_to_fs(url)[1] for url, _, _ in requests]
-        starts, stops = [start for _, start, _ in requests], [stop for _, _, stop in requests]
-        answers = store.cat_ranges(paths, starts, stops, on_error="return")
+
+        def ask(numbers: Sequence[int]) -> list[bytes | Exception]:
+            starts, stops = [requests[i][1] for i in numbers], [requests[i][2] for i in numbers]
+            return store.cat_ranges([paths[i] for i in numbers], starts, stops, on_error="return")
+
+        answers = repeatedly(ask, len(requests), lambda i, answer: _is_final(requests[i], answer))
     pieces = iter(_checked(request, answer) for request, answer in zip(requests, answers, strict=True))
     return [
         np.frombuffer(_joined([next(pieces) for _ in range(start, stop, piece)]), np.uint8) for _, start, stop in spans
     ]
+
+
+def _is_final(request: Span, answer: bytes | Exception) -> bool:
+    """Return whether an answer is whole, or an error that another request would get, too."""
+    _, start, stop = request
+    if isinstance(answer, bytes):
+        return len(answer) == stop - start
+    return isinstance(answer, FINAL) or getattr(answer, "errno", None) == errno.EINVAL
 
 
 def _checked(request: Span, answer: bytes | Exception) -> bytes:
@@ -88,6 +102,7 @@ def open_bytes(path: str) -> IO[bytes]:
         return os.fdopen(descriptor, "rb")
     from fsspec.core import url_to_fs
 
+    configure_stores()
     store, key = url_to_fs(path)
     return cast(IO[bytes], store.open(key, "rb", block_size=sizes.READAHEAD_BYTES))
 

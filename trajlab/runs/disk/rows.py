@@ -127,10 +127,7 @@ class Rows:
         if len(self) and nbytes and len(self.files) == 1 and (np.diff(self.offset) == nbytes).all():
             (raw,) = _bytes([(self.files[0], int(self.offset[0]), int(self.offset[-1]) + nbytes)])
             return widen(_aligned(raw).view(self.stored)).reshape(len(self), *self.shape)
-        values = np.empty((len(self), self.size), self.dtype)
-        for row, view in enumerate(self.views()):
-            values[row] = view
-        return values.reshape(len(self), *self.shape)
+        return self.read().reshape(len(self), *self.shape)
 
 
 def views(tables: Sequence[Rows]) -> list[list[np.ndarray]]:

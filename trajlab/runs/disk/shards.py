@@ -13,6 +13,7 @@ from typing import Any
 import google_crc32c
 import numpy as np
 
+from trajlab import sizes
 from trajlab.errors import DamagedData
 from trajlab.runs.disk.remote import open_bytes
 from trajlab.runs.disk.rows import Rows
@@ -48,12 +49,10 @@ def write_shard(
         Where behind a URL the complete shard is moved, so that the disk never holds more than a few; None to leave it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    if isinstance(rows, Rows):
-        views: Any = rows.views()
-    else:
-        computed = rows()
-        views = computed.reshape(-1, row_bytes // computed.dtype.itemsize)
-    count = len(views)
+    values: Any = rows if isinstance(rows, Rows) else rows()
+    if isinstance(rows, Rows) and rows.remote:
+        values = rows.read()
+    count = len(values)
     chunks = -(-count // per_chunk)
     chunk_bytes = per_chunk * row_bytes
     index = np.full((per_shard // per_chunk, 2), ABSENT, "<u8")
@@ -64,8 +63,8 @@ def write_shard(
         for number in range(chunks):
             file.seek(int(index[number, 0]))
             checksum = 0
-            for view in views[number * per_chunk : (number + 1) * per_chunk]:
-                raw = np.ascontiguousarray(view).reshape(-1).view(np.uint8)
+            for piece in _pieces(values[number * per_chunk : (number + 1) * per_chunk]):
+                raw = np.ascontiguousarray(piece).reshape(-1).view(np.uint8)
                 checksum = google_crc32c.extend(checksum, raw)
                 file.write(raw.data)
             missing = (number + 1) * per_chunk - count
@@ -77,6 +76,18 @@ def write_shard(
         file.write(tail + google_crc32c.value(tail).to_bytes(CHECKSUM_BYTES, "little"))
     if target is not None:
         move(path, target)
+
+
+def _pieces(rows: Rows | np.ndarray) -> Iterator[np.ndarray]:
+    """Read the rows of a chunk, or of one long row a piece at a time; a file that was cut off is an error."""
+    if not isinstance(rows, Rows):
+        yield rows
+    elif len(rows) > 1:
+        yield rows.read()
+    else:
+        most = sizes.PACKED_CHUNK_BYTES // rows.dtype.itemsize
+        for start in range(0, rows.size, most):
+            yield rows.entries(start, min(start + most, rows.size)).read()
 
 
 def raw_rows(path: Path, node: dict[str, Any]) -> Rows | None:

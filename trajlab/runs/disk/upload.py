@@ -15,14 +15,15 @@ ROOTS = (STORE_FILE, RUN_FILE)
 
 
 @contextmanager
-def uploaded(target: Path, *, extends: bool = False) -> Iterator[Path]:
+def uploaded(target: Path, *, extends: bool = False, streams: bool = False) -> Iterator[Path]:
     """Yield a local folder whose files are uploaded to a URL when the block ends without an error.
 
     An object store cannot rename a folder, so the order of writing replaces the renaming: first a mark that the folder
     is unfinished, then all files but the root, then the root, without which neither xarray nor trajlab opens anything;
-    the mark is removed last. Old content is removed first, beginning with its root. After an error everything is
-    removed but the mark, as other threads may still be writing; after a killed process the root is missing. In both
-    cases the folder stays unfinished until it is written again.
+    the mark is removed last. Old content is removed before the first file of the new is written, beginning with its
+    root: until then, while the block runs, it can be read. After an error of writing everything is removed but the
+    mark, as other threads may still be writing; after a killed process the root is missing. In both cases the folder
+    stays unfinished until it is written again.
 
     Parameters
     ----------
@@ -30,6 +31,8 @@ def uploaded(target: Path, *, extends: bool = False) -> Iterator[Path]:
         The URL.
     extends
         Add to the store at the URL, whose root stays there until the new one is ready.
+    streams
+        The block itself moves files to the URL, so that old content is removed before it.
 
     Raises
     ------
@@ -39,12 +42,19 @@ def uploaded(target: Path, *, extends: bool = False) -> Iterator[Path]:
     mark = target / UNFINISHED_FILE
     with reaching(target), TemporaryDirectory(prefix="trajlab-", ignore_cleanup_errors=True) as folder:
         mark.write_text("A folder that trajlab is writing, or did not finish. Write it anew with --overwrite.\n")
-        if not extends:
+        if streams and not extends:
             _remove(target)
         try:
             yield Path(folder)
-            if extends:
-                _remove(target, only_root=True)
+        except BaseException:
+            if streams and not extends:
+                _remove(target)
+            elif not extends and (target / STORE_FILE).exists():
+                mark.unlink()
+            raise
+        try:
+            if extends or not streams:
+                _remove(target, only_root=extends)
             _put(Path(folder), target)
         except BaseException:
             if not extends:

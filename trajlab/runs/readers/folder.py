@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -24,10 +23,11 @@ from trajlab.runs.readers.formats import Format
 from trajlab.runs.readers.formats.safetensors import read_header
 from trajlab.runs.readers.layout import has_steps, is_snapshot
 from trajlab.runs.readers.metrics import read_metrics
-from trajlab.runs.readers.optimizer_states import is_in_order, read_optimizer_states
+from trajlab.runs.readers.optimizer_states import StoredOptimizer, is_in_order
 from trajlab.runs.readers.segments import read_segments
 from trajlab.runs.readers.series import read_checkpoints, split, tied, unanalyzed
 from trajlab.runs.readers.tensor_names import has_network
+from trajlab.runs.readers.trainer_facts import trainer_facts
 from trajlab.runs.tensors import Tensors, attributes_of
 from trajlab.runs.trajectory import Trajectory
 from trajlab.runs.trust import model_description
@@ -125,6 +125,8 @@ def read_folder(
         facts = {"steps": {"source": listing.source, "left_aside": listing.left_aside | without_network}}
         facts |= _config(folder, checkpoints[-1].name, CONFIG_FILE, "config", "model_type")
         facts |= _config(folder, checkpoints[-1].name, ADAPTER_FILE, "adapter_config", "peft_type")
+        if said := trainer_facts(folder, checkpoints[-1].name, facts.get("config", {})):
+            facts["describe"] = said
     if aliases:
         facts["tied"] = aliases
         tensors = {name: tensor for name, tensor in tensors.items() if name not in aliases}
@@ -144,11 +146,8 @@ def read_folder(
         probe=_probe(folder / PROBE_FILE, facts),
         facts=facts,
         source=str(folder),
-        optimizer=partial(
-            read_optimizer_states, folder=folder, checkpoints=checkpoints, trust=trust,
-            in_order="parameters" in facts or is_in_order(checkpoints),
-        ),
-    )  # fmt: skip
+        optimizer=StoredOptimizer(folder, checkpoints, "parameters" in facts or is_in_order(checkpoints), trust),
+    )
 
 
 def _with_network(checkpoints: list[Checkpoint], key: str | None) -> tuple[list[Checkpoint], dict[str, str]]:

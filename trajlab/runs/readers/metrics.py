@@ -14,6 +14,9 @@ from trajlab.runs.disk.remote import read_bytes
 from trajlab.runs.measured import with_marks
 from trajlab.schema import METRICS_FILE, TRAINER_FILE
 
+OF_TRAINING = "loss"
+"""Metric of the rows of a Trainer's log that are of training."""
+
 Table = dict[int, dict[str, float]]
 """Numbers by step and name."""
 
@@ -61,11 +64,16 @@ def _lines(path: Path) -> Table:
 
 
 def _log(path: Path) -> Table:
-    """Read the log of a Trainer, in which training and evaluation at one step are two rows."""
+    """Read the log of a Trainer, in which training and evaluation at one step are two rows.
+
+    What training logs after update t is the loss, gradient and learning rate of that update, and so of the weights of
+    step t − 1, the last of those since the row before. Evaluation after it is of the weights of step t.
+    """
     rows: Table = {}
     with reading(path, "restore the file, or remove it", part="the log_history"):
         for logged in parse_json(read_bytes(path))["log_history"]:
             step, row = _row(logged)
+            step -= OF_TRAINING in row and step > 0
             rows[step] = rows.get(step, {}) | row
     return rows
 

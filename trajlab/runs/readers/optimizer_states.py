@@ -1,6 +1,7 @@
 """The state of the optimizer over a series of checkpoints: positions become names, moments become series."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,13 @@ from trajlab.runs.optimizer import UPDATES, OptimizerState, moment_attributes, m
 from trajlab.runs.readers.checkpoints import Checkpoint
 from trajlab.runs.readers.formats import Header
 from trajlab.runs.readers.optimizer_content import Key
-from trajlab.runs.readers.optimizer_files import OptimizerFile, optimizer_files, read_optimizer_file, shapes_of
+from trajlab.runs.readers.optimizer_files import (
+    BESIDE,
+    OptimizerFile,
+    optimizer_files,
+    read_optimizer_file,
+    shapes_of,
+)
 from trajlab.runs.readers.parameter_order import Shape, determined, determined_by_shape, names_of_keys
 from trajlab.runs.readers.series import read_checkpoints
 from trajlab.runs.tensors import Tensors
@@ -25,6 +32,36 @@ SHOWN = 8
 
 Place = tuple[int, int, Key]
 """File of a checkpoint, state in it, and parameter."""
+
+
+@dataclass(frozen=True)
+class StoredOptimizer:
+    """The state of the optimizer in a folder of checkpoints, which is read when it is called with the run.
+
+    Parameters
+    ----------
+    folder, checkpoints, in_order, trust
+        As in `read_optimizer_states`.
+    """
+
+    folder: Path
+    checkpoints: Sequence[Checkpoint]
+    in_order: bool
+    trust: bool
+
+    def __call__(self, run: Trajectory) -> OptimizerState:
+        """Read the state."""
+        return read_optimizer_states(run, self.folder, self.checkpoints, in_order=self.in_order, trust=self.trust)
+
+    def __str__(self) -> str:
+        """Say where states may lie, from the names of files alone."""
+        alone = len(self.checkpoints) == 1
+        files = [optimizer_files(self.folder, one, alone=alone, root=None) for one in self.checkpoints]
+        names = [[name for path in paths if BESIDE.match(name := Path(path).name)] for paths in files]
+        if any(names):
+            beside = ", ".join(dict.fromkeys(name for some in names for name in some))
+            return f"{beside} in {sum(map(bool, names))} of {len(names)} snapshots, read when it is asked for"
+        return "read when it is asked for, if the files of weights hold it" if any(files) else "none"
 
 
 def read_optimizer_states(

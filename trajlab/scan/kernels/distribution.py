@@ -116,7 +116,7 @@ class Distribution(Kernel):
 
     def prepare(self, block: Block) -> Reference:
         """Return the edges of the histogram, and the reference."""
-        ends = _nothing()
+        ends = _nothing(block)
         for lo, hi in block.spans():
             _add_ends(block, lo, hi, ends)
         return self._reference(block, ends)
@@ -124,7 +124,7 @@ class Distribution(Kernel):
     def start(self, block: Block, shared: Reference | None) -> State:
         """Make the counts of the row before and of the rows, unless rows will be sorted."""
         rows = 0 if block.size <= EXACT else block.steps + 1
-        return State(_nothing() if shared is None else shared, np.zeros((rows, KEYS), np.uint32))
+        return State(_nothing(block) if shared is None else shared, np.zeros((rows, KEYS), np.uint32))
 
     def add(self, block: Block, lo: int, hi: int, state: State) -> None:
         """Count the entries of some tiles."""
@@ -184,8 +184,8 @@ class Distribution(Kernel):
         return total
 
 
-def _nothing() -> Ends:
-    return Ends(np.array([np.inf, -np.inf]), np.zeros(KEYS, np.uint32))
+def _nothing(block: Block) -> Ends:
+    return Ends(np.array([np.inf, -np.inf]), np.zeros(0 if block.size <= EXACT else KEYS, np.uint32))
 
 
 def _add_ends(block: Block, lo: int, hi: int, ends: Ends) -> None:

@@ -16,13 +16,21 @@ DENSE = 512
 """Steps up to which all eigenvalues are computed to have the largest."""
 
 
+LOST = 64 * np.finfo(np.float64).eps
+"""Share of the products below which the squared norm of an update is their rounding."""
+
+
 class Components(NamedTuple):
-    """Principal components of a tensor, or of all together, and distances: see `trajlab.scan.step_products`."""
+    """Principal components of a tensor, or of all together, and distances: see `trajlab.scan.step_products`.
+
+    `updates` holds the squared norm of each step's update, and its inner product with the update before, (step, 2).
+    """
 
     shares: np.ndarray
     scores: np.ndarray
     distance: np.ndarray
     nonfinite: np.ndarray
+    updates: np.ndarray
 
 
 @jit
@@ -151,6 +159,29 @@ def distances_of_deviations(rows: np.ndarray, anchors: np.ndarray) -> np.ndarray
     """Return what `distances` does of deviations, (step, entry)."""
     apart = [np.linalg.norm(rows - rows[anchor], axis=1) for anchor in anchors]
     return np.where(anchors >= 0, np.stack(apart, 1) if len(anchors) else np.empty((len(rows), 0)), np.nan)
+
+
+def updates_of_gram(gram: np.ndarray) -> np.ndarray:
+    """Return |u_t|² and u_t·u_{t−1} of the updates u_t = w_t − w_{t−1}, (step, 2); NaN where there is none.
+
+    Updates that are lost in the rounding of the products are 0.
+    """
+    norms, near, far = (np.diagonal(gram, offset) for offset in (0, 1, 2))
+    squares = norms[1:] - 2 * near + norms[:-1]
+    squares = np.where(squares > LOST * np.maximum(norms[1:], norms[:-1]), squares, 0.0)
+    return _updates(squares, near[1:] - far - norms[1:-1] + near[:-1])
+
+
+def updates_of_deviations(rows: np.ndarray) -> np.ndarray:
+    """Return what `updates_of_gram` does, of deviations, (step, entry)."""
+    updates = np.diff(rows, axis=0)
+    return _updates((updates**2).sum(1), (updates[1:] * updates[:-1]).sum(1))
+
+
+def _updates(squares: np.ndarray, products: np.ndarray) -> np.ndarray:
+    out = np.full((len(squares) + 1, 2), np.nan)
+    out[1:, 0], out[2:, 1] = np.maximum(squares, 0.0), products
+    return out
 
 
 def principal(gram: np.ndarray, components: int) -> tuple[np.ndarray, np.ndarray]:

@@ -49,6 +49,12 @@ def gram_times(matrix: np.ndarray, vectors: np.ndarray) -> np.ndarray:
     return total
 
 
+def larger_side(matrix: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """Return the image on the larger side, (size of that, vector), of vectors on the smaller side."""
+    images = [part.T @ vectors for part in parts(matrix)]
+    return np.concatenate(images) if images else np.empty((max(matrix.shape), vectors.shape[1]))
+
+
 def squares(matrix: np.ndarray) -> float:
     """Return the sum of the squares of all entries."""
     return float(sum(np.vdot(part, part) for part in parts(matrix)))

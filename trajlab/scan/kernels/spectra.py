@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from trajlab import sizes
+from trajlab.runs.disk.rows import Rows
 from trajlab.scan.block import Block, Kernel
 from trajlab.scan.kernels.causes import UnitShape
 from trajlab.scan.kernels.leading_values import Leading, estimated_effective_rank
@@ -134,7 +135,8 @@ class Spectra(Kernel):
         out[null + tail : null + tail + len(values)] = values
         spaces = self._subspaces(matrix, decomposition) if self.subspace else None
         if self.shuffle:
-            shuffled = np.array(row)
+            is_copy = isinstance(block.rows.rows, Rows) and row.flags.writeable  # widened for this step alone
+            shuffled = row if is_copy else np.array(row)
             np.random.default_rng(0).shuffle(shuffled)
             self._facts(shuffled.reshape(matrix.shape), block, noise, out[1 + of_matrix : null])
         return spaces

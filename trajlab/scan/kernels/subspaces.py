@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from trajlab.scan.kernels.matrix_parts import larger_side
 from trajlab.scan.kernels.singular_values import Decomposition
 
 
@@ -46,9 +47,8 @@ def subspaces(matrix: np.ndarray, decomposition: Decomposition, size: int) -> Su
     values, vectors = decomposition.values[:size], decomposition.vectors[:, :size]
     if len(values) < size or not values[-1] > max(decomposition.error, 2.0**-26 * values[0]):
         return None
-    wide = matrix.shape[0] <= matrix.shape[1]
-    other = np.linalg.qr(np.asarray((matrix.T if wide else matrix) @ vectors / values, np.float64))[0]
-    return Subspaces(vectors, other) if wide else Subspaces(other, vectors)
+    other = np.linalg.qr(larger_side(matrix, vectors) / values)[0]
+    return Subspaces(vectors, other) if matrix.shape[0] <= matrix.shape[1] else Subspaces(other, vectors)
 
 
 def overlaps(first: Subspaces | None, second: Subspaces | None) -> tuple[float, float]:

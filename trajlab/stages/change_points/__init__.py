@@ -60,6 +60,9 @@ def change_points(
 
     The first 20 values of a series, at least, only teach its past.
 
+    While a run grows, `trajlab alerts --follow` and the page of `trajlab explore --follow` watch the same series by an
+    online CUSUM, which takes each value once.
+
     Parameters
     ----------
     metrics

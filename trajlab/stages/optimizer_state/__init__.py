@@ -98,7 +98,8 @@ def optimizer_state(
     learning_rate, updates : (step, parameter)
         Learning rate and number of updates in the state.
     weight_norm, update_norm, update_max, update_ratio : (step, parameter)
-        Norm of the weights, and size of the update that led to them, without weight decay.
+        Norm of the weights, and size of the update that led to them, without weight decay. A state with a learning rate
+        of 0, as schedules leave it at their end, does not tell the size of an update, which is then NaN.
     update_share : (step, parameter)
         Share of the parameter in the squared update of the network.
     direction_rms : (step, parameter)

@@ -69,8 +69,9 @@ def quantities(*tables: xr.DataArray, known: Tables) -> xr.Dataset:
             "idle": _nothing(known), "compared": _nothing(known), "fading": _nothing(known),
         }  # fmt: skip
         parts = {name: part.where(part.notnull(), of_sgd[name]) for name, part in parts.items()}
-    result = _of_parts(Sums(**parts), norm_square, settings["lr"])
-    totals = _of_parts(Sums(**parts), norm_square, settings["lr"], total=True)
+    rate = settings["lr"].where(settings["lr"] > 0)  # 0 is what a schedule sets after its last step
+    result = _of_parts(Sums(**parts), norm_square, rate)
+    totals = _of_parts(Sums(**parts), norm_square, rate, total=True)
     if gradients:
         sums = _aligned(gradients, known)
         sums.numel, sums.sampled = _sizes(gradients, known)
