@@ -5,17 +5,18 @@ import xarray as xr
 from trajlab.statistics.unusual import Unusual, factor_words, quantity_words, unusual_before, verb_words
 
 
-def result(*rows, window=50):
+def result(*rows, window=50, sizes=1.0):
     """Build a result of `change_points` with one change in each series: place, quantity, step, kind and score."""
     places, quantities, begins, kinds, scores = zip(*rows, strict=True)
     columns = {
         "begins": begins,
         "kind": kinds,
         "score": scores,
-        "before": np.ones(len(rows)),
-        "after": np.ones(len(rows)),
+        "before": np.ones(len(rows)) * sizes,
+        "after": np.ones(len(rows)) * sizes,
     }
     table = {name: (("series", "change"), np.array(values, float)[:, None]) for name, values in columns.items()}
+    table["value"] = (("step", "series"), np.vstack([np.ones(len(rows)) * sizes] * 3))
     coords = {"place_of": ("series", list(places)), "quantity_of": ("series", list(quantities))}
     return xr.Dataset(table, coords, {"window": window})
 
@@ -33,6 +34,16 @@ def test_unusual_before__puts_causes_before_effects():
     ]  # fmt: skip
     assert [event.kind for event in events][:2] == ["spike", "nonfinite"]
     assert unusual_before(result(*rows), 1, first=0) == []
+
+
+def test_unusual_before__leaves_out_updates_that_only_rounding_makes():
+    rows = [(name, "update", 10, 2, 9.0) for name in ("a", "bias before a norm", "c")] + [
+        ("tiny", "metric", 10, 2, 9.0)
+    ]
+    events = unusual_before(result(*rows, sizes=np.array([0.1, 9e-8, 2e-7, 1e-20])), 30, first=1)
+    assert [event.place for event in events] == ["a", "c", "tiny"]
+    fallen = result(*rows, sizes=np.array([0.1, 0.1, 0.1, 1.0])).assign(after=(("series", "change"), np.zeros((4, 1))))
+    assert len(unusual_before(fallen, 30, first=1)) == 4
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,10 @@ WITHIN_A_STEP = ("update", "weight norm", "metric", "gradient norm")
 """Quantities in the order in which a training step makes them: the update that led to its weights, then the forward
 pass, then the backward pass."""
 
+NEGLIGIBLE = 1e-6
+"""Size of an update or a gradient, in units of that of the parameter with the largest one, which only rounding makes: a
+bias before a normalization has no gradient, but for it."""
+
 
 class Unusual(NamedTuple):
     """A change of one quantity at one place.
@@ -53,7 +57,7 @@ def unusual_before(result: xr.Dataset, step: int, *, first: int) -> list[Unusual
 
     They are ordered by the step at which they begin, or by which a change of slope or spread is certain, then as a
     training step makes them, NaN and Inf first, then by their size. What holds for the whole network follows what holds
-    for a parameter.
+    for a parameter. What happens below `NEGLIGIBLE` is left out.
 
     Parameters
     ----------
@@ -65,12 +69,26 @@ def unusual_before(result: xr.Dataset, step: int, *, first: int) -> list[Unusual
     begins = result["begins"].transpose("series", "change").values
     columns = [result[name].transpose("series", "change").values for name in ("kind", "score", "before", "after")]
     places, quantities = (result[name].values for name in ("place_of", "quantity_of"))
+    smallest = _smallest(result)
     events = []
     for row, at in np.argwhere((begins >= first) & (begins <= step)):
         kind, score, before, after = (float(column[row, at]) for column in columns)
         place, quantity = str(places[row]), str(quantities[row])
+        if max(abs(before), abs(after)) < smallest.get(quantity, 0.0):
+            continue
         events.append(Unusual(int(begins[row, at]), place, quantity, KINDS[int(kind)], score, before, after))
     return sorted(events, key=partial(_order, width=int(result.attrs.get("window", 0)) // 2))
+
+
+def _smallest(result: xr.Dataset) -> dict[str, float]:
+    """Return the size below which an update or a gradient is `NEGLIGIBLE`."""
+    values = result["value"].transpose("step", "series").values
+    quantities = result["quantity_of"].values
+    medians = np.array([np.median(abs(of[np.isfinite(of)])) if np.isfinite(of).any() else 0.0 for of in values.T])
+    return {
+        quantity: NEGLIGIBLE * medians[quantities == quantity].max(initial=0.0)
+        for quantity in ("update", "gradient norm")
+    }
 
 
 def _order(event: Unusual, width: int) -> tuple:
