@@ -154,6 +154,9 @@ def pack(
         Path, typer.Argument(parser=as_path, help="Zarr store to write; for a folder of runs, the folder of stores.")
     ],
     *,
+    optimizer: Annotated[
+        bool, typer.Option(help="Keep the state of the optimizer, if there is one: Adam's is twice the weights.")
+    ] = True,
     reading: Reading,
     trust: Trust = False,
     overwrite: Overwrite = False,
@@ -171,7 +174,7 @@ def pack(
         with computing(f"pack {target.name}", workers=workers):
             trajectory = open_run(path, reading, trust=trust)
             say_left_out(left_out_of(trajectory))
-            pack_run(trajectory, target, overwrite=overwrite)
+            pack_run(trajectory, target, optimizer=optimizer, overwrite=overwrite)
 
 
 @app.command("import")

@@ -36,3 +36,12 @@ def test_inventory__says_that_a_run_is_not_finished(checkpoints):
     assert any("not finished" in note for note in inventory(trajlab.open(folder)).missing)
     (folder / "run.json").write_text(facts % "1")
     assert not any("not finished" in note for note in inventory(trajlab.open(folder)).missing)
+
+
+def test_inventory__misses_no_network_where_config_json_names_one(example):
+    def notes():
+        return [note for note in inventory(example).missing if "model factory" in note]
+
+    assert len(notes()) == 1
+    example.facts["config"] = {"architectures": ["LlamaForCausalLM"]}
+    assert notes() == []

@@ -8,6 +8,7 @@ import numpy as np
 from trajlab.runs.optimizer import split_name
 from trajlab.runs.tensors import Tensors
 from trajlab.runs.trajectory import Trajectory
+from trajlab.runs.transformers_model import architecture_class
 from trajlab.schema import SNAPSHOTS_VERSION
 
 
@@ -99,7 +100,8 @@ def _missing(trajectory: Trajectory, steps: np.ndarray) -> list[str]:
     elif "targets" not in trajectory.probe:
         notes.append("The probe has no targets: evaluation needs them.")
     model = trajectory.facts.get("describe", {}).get("model")
-    if trajectory.model is None and not (isinstance(model, dict) and "factory" in model):
+    is_named = isinstance(model, dict) and "factory" in model
+    if trajectory.model is None and not is_named and not architecture_class(trajectory.facts):
         notes.append(
             "No model factory is named: stages that replay snapshots need one. Pass it with "
             "--model package.module:factory, or record with describe={'model': {'factory': 'module:function'}}."

@@ -43,7 +43,9 @@ LONGEST_NODE = 255
 """Longest name of a file or folder on usual file systems."""
 
 
-def pack(source: Trajectory | str | Path, store: str | Path, *, overwrite: bool = False) -> Path:
+def pack(
+    source: Trajectory | str | Path, store: str | Path, *, optimizer: bool = True, overwrite: bool = False
+) -> Path:
     """Write a run as one Zarr v3 store that plain `xarray.open_datatree` opens.
 
     Packing again after more snapshots adds only the new steps. A store is replaced only when the new one is complete.
@@ -54,6 +56,8 @@ def pack(source: Trajectory | str | Path, store: str | Path, *, overwrite: bool 
         A trajectory, or the path of one.
     store
         Path or URL of the store; a name that ends in .zarr lets xarray recognize it.
+    optimizer
+        Whether to keep the state of the optimizer, where checkpoints hold it; Adam's is twice as large as the weights.
     overwrite
         Replace a store of another run.
 
@@ -68,6 +72,7 @@ def pack(source: Trajectory | str | Path, store: str | Path, *, overwrite: bool 
     """
     target = as_path(store)
     run = source if isinstance(source, Trajectory) else open_trajectory(source)
+    run = run if optimizer else run.without_optimizer()
     with reaching(target):
         exists = target.exists()
     if run.source and exists and target.resolve() == as_path(run.source).resolve():

@@ -110,6 +110,12 @@ class Trajectory:
         other.unit_axis = self.unit_axis if unit_axis is None else unit_axis
         return other
 
+    def without_optimizer(self) -> Self:
+        """Return the same run without the state of its optimizer, which is then not looked for."""
+        other = copy(self)
+        other._optimizer = OptimizerState()
+        return other
+
     @property
     def optimizer(self) -> OptimizerState:
         """State of the optimizer; empty if no checkpoint keeps it."""

@@ -100,6 +100,8 @@ def test_packed__is_the_same_and_grows(tmp_path):
         assert tree["optimizer/0.weight/exp_avg/value"].dims == ("step", "out", "in")
         assert tree["hyperparameters/lr"].dims == ("step", "parameter")
     assert run.tree["optimizer/0.weight/exp_avg/value"].sizes["step"] == 2
+    without = trajlab.open(trajlab.pack(run, tmp_path / "small.zarr", optimizer=False))
+    assert not len(without.optimizer) and list(without.weights) == list(run.weights) and len(run.optimizer)
 
 
 def test_a_frozen_parameter_makes_equal_shapes_ambiguous(tmp_path):
