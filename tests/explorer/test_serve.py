@@ -1,8 +1,9 @@
 """The server of the page: it stands before the runs are open."""
 
+import asyncio
 import socket
 import threading
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
@@ -34,6 +35,15 @@ def test_a_port_that_is_none_is_an_error(study):
         serve([study], port=65_536, stages=[], **HERE)
 
 
+def _serve_in_own_loop(path):
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        serve([path], port=0, **HERE)
+    finally:
+        loop.close()
+
+
 def test_runs_that_fail_to_open_later_end_the_server_and_free_its_address(tmp_path, monkeypatch, capsys):
     future = Future()
     monkeypatch.setattr(module, "open_aside", lambda paths, **options: future)
@@ -41,8 +51,9 @@ def test_runs_that_fail_to_open_later_end_the_server_and_free_its_address(tmp_pa
     monkeypatch.setattr(module, "LAST_WORDS", 0.0)
     fails = threading.Timer(0.2, future.set_exception, [MissingData("it is gone")])
     fails.start()
-    with pytest.raises(MissingData, match="it is gone"):
-        serve([tmp_path], port=0, **HERE)
+    # in a thread of its own, as the browser of other tests keeps a loop running in this one
+    with ThreadPoolExecutor(1) as pool, pytest.raises(MissingData, match="it is gone"):
+        pool.submit(_serve_in_own_loop, tmp_path).result()
     fails.join()
     address = capsys.readouterr().out.split("/?")[0]
     assert address.startswith("http://127.0.0.1:")

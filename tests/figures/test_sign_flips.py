@@ -54,7 +54,7 @@ def test_sign_map__zooms_into_steps_and_one_layer(study, tmp_path):
     )
     np.testing.assert_array_equal(np.ma.getmaskarray(ax.collections[0].get_array()), signs.isnull().values)
     assert set(row_names(ax)) <= {str(index) for index in result.index_of.values[own.values]}
-    with pytest.raises(BadSetting, match="parameter='fc': the labels are conv.bias, conv.weight"):
+    with pytest.raises(BadSetting, match="parameter='fc': the labels are conv.weight, conv.bias"):
         figure(result, variable="sign_map", parameter="fc")
     save(result, tmp_path / "zoom.png", variable="sign_map", parameter="fc.weight", steps="5:9")
 

@@ -97,8 +97,8 @@ def test_run__on_activations_holds_few_snapshots(images, monkeypatch):
     monkeypatch.setattr(sizes, "GROUP_BYTES", 1)
     long = trajlab.from_arrays(weights)
     result = trajlab.run("drift", long, model=images["model"], probe=images["probe"], on="activations")
-    result.compute(scheduler="threads", num_workers=2)
-    assert 2 <= most <= 12  # of two layers: the reference, and two or three snapshots of each thread
+    result.compute(scheduler="synchronous")  # several threads run ahead of each other, by luck
+    assert 2 <= most <= 6  # of two layers: the reference, and two snapshots
 
 
 def test_run__on_activations_of_another_run(line):

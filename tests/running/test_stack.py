@@ -28,7 +28,16 @@ def net(widths, steps, seed):
         weights[f"l{number}.bias"] = rng.standard_normal((len(steps), width)).cumsum(0)
         inputs = width
     gradients = {name: np.round(values[:-1]) for name, values in weights.items()}
-    run = trajlab.from_arrays(weights, gradients, steps=steps)
+    moments = {
+        "exp_avg": {name: values / 10 for name, values in weights.items()},
+        "exp_avg_sq": {name: values**2 for name, values in weights.items()},
+    }
+    adam = {"lr": 0.1, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "amsgrad": 0.0}
+    metrics = {"loss": rng.uniform(1, 2, len(steps))}
+    run = trajlab.from_arrays(
+        weights, gradients, steps=steps, metrics=metrics, moments=moments,
+        hyperparameters=adam | {"updates": np.arange(1.0, 1 + len(steps))},
+    )  # fmt: skip
     run.facts["describe"] = {"width": widths[0], "seed": seed}
     return run
 

@@ -38,6 +38,7 @@ class RecorderCallback(TrainerCallback):
 
     Examples
     --------
+    >>> from trajlab import every
     >>> callback = RecorderCallback("data/snapshots/bert/adamw-0", when=every(500))
     >>> trainer = Trainer(model, callbacks=[callback])  # doctest: +SKIP
     """

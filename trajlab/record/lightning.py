@@ -34,6 +34,7 @@ class RecorderCallback(pl.Callback):
 
     Examples
     --------
+    >>> from trajlab import every
     >>> callback = RecorderCallback("data/snapshots/digits/sgd-0", when=every(100))
     >>> trainer = pl.Trainer(callbacks=[callback])  # doctest: +SKIP
     """

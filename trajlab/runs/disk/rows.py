@@ -162,6 +162,8 @@ def opened(path: str) -> int:
 
 def _fill(values: np.ndarray, descriptor: int, offset: int, path: str) -> None:
     """Fill an array with the bytes of a file from an offset on."""
+    if not values.size:
+        return
     buffer = values.view(np.uint8).data.cast("B")
     done = 0
     while done < len(buffer):
