@@ -10,12 +10,15 @@ import pytest
 from torch import nn
 
 from trajlab.errors import OutputExists
-from trajlab.record import Recorder
+from trajlab.record import Recorder, folder_lock
 from trajlab.record.folder_lock import LOCK_FILE, FolderLock
 
 
-def test_recorder__of_two_processes_one_records(make_model, tmp_path):
+def test_recorder__of_two_processes_one_records(make_model, tmp_path, monkeypatch):
     with Recorder(make_model(), tmp_path / "run", resume=True):
+        with pytest.raises(OutputExists, match="another Recorder of this process is recording there; .*close that one"):
+            Recorder(make_model(), tmp_path / "run", resume=True)
+        monkeypatch.setattr(folder_lock, "_this_process", lambda: "process 1 on another machine")
         with pytest.raises(OutputExists, match=rf"process {os.getpid()} on .* is recording there"):
             Recorder(make_model(), tmp_path / "run", resume=True)
     assert not list((tmp_path / "run").glob(".tmp-*"))

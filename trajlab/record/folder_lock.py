@@ -42,15 +42,17 @@ class FolderLock:
                 if error.errno not in UNSUPPORTED:
                     holder = os.read(self._descriptor, 200).decode(errors="replace").strip()
                     os.close(self._descriptor)
+                    who, remedy = holder or "another process", "record in one process only"
+                    if holder == _this_process():
+                        who, remedy = "another Recorder of this process", "close that one, or delete all names of it"
                     raise OutputExists(
-                        f"cannot record to {directory}: {holder or 'another process'} is recording there; name another "
-                        "folder, or record in one process only"
+                        f"cannot record to {directory}: {who} is recording there; name another folder, or {remedy}"
                     ) from None
             if self._is_current():
                 break
             os.close(self._descriptor)
         os.truncate(self._descriptor, 0)
-        os.write(self._descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
+        os.write(self._descriptor, _this_process().encode())
 
     def release(self) -> None:
         """Remove the file and end the lock."""
@@ -63,3 +65,7 @@ class FolderLock:
             return os.path.samestat(os.stat(self._path), os.fstat(self._descriptor))
         except FileNotFoundError:
             return False
+
+
+def _this_process() -> str:
+    return f"process {os.getpid()} on {socket.gethostname()}"
