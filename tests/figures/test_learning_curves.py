@@ -31,6 +31,9 @@ def test_panels__are_those_of_the_metrics_that_there_are():
     chosen = {panel.key: panel for panel in panels(result)}
     assert list(chosen) == ["loss", "rate"]
     assert "moving average" in chosen["loss"].caption and "moving average" not in chosen["rate"].caption
+    assert chosen["rate"].title == "Learning rate and gradient norm"
+    (rate,) = [p for p in panels(result.drop_sel(metric=["grad_norm"])) if p.key == "rate"]
+    assert (rate.title, rate.caption) == ("Learning rate", "Logged as learning_rate.")
     for panel in chosen.values():
         panel.draw(Figure(panel.size))
     several = trajlab.run("learning_curves", {"a": run(), "b": run(1.0)}).compute()

@@ -15,6 +15,7 @@ from trajlab.figures.marks.colors import CATEGORIES
 from trajlab.figures.marks.lines import beside, finish, is_log, lines
 from trajlab.figures.marks.selection import choose, recorded
 from trajlab.figures.panel import Panel
+from trajlab.statistics.wording import listed
 
 LOSSES = ("training loss", "validation loss")
 RATES = ("learning rate", "gradient norm")
@@ -54,14 +55,15 @@ def panels(result: xr.Dataset) -> list[Panel]:
     """Return the figures that the report shows."""
     figures = []
     smoothing = float(result.attrs.get("smoothing", 0.0))
-    faint = f" The faint line is as logged, the other its moving average (β = {smoothing:g})." if smoothing else ""
-    for key, title, roles in (
-        ("loss", "Loss", LOSSES), ("rate", "Learning rate and norm of the gradient", RATES), ("score", "Scores", SCORES)
-    ):  # fmt: skip
+    average = f"moving average (β = {smoothing:g})"
+    lines_are = f"The faint line is as logged, the other its {average}."
+    if "run" in result.dims:
+        lines_are = f"Lines are its {average}, of few values the values themselves."
+    for key, title, roles in (("loss", "Loss", LOSSES), ("rate", "", RATES), ("score", "Scores", SCORES)):
         names = of_role(result, *roles)
         if names:
-            averaged = "" if "run" in result.dims or key == "rate" else faint
-            caption = f"{', '.join(names)}.{averaged}"
+            caption = f"Logged as {listed(names)}." + (f" {lines_are}" if smoothing and key != "rate" else "")
+            title = title or " and ".join(role for role in roles if of_role(result, role)).capitalize()
             figures.append(Panel(key, title, caption, SIZE, partial(_panel, result, names, key)))
     return figures
 
