@@ -62,4 +62,4 @@ def test_words_of_kinds():
     assert quantity_words(event("jump")) == "the gradient norm of the whole network"
     assert verb_words(event("nonfinite")) == "became NaN or Inf"
     assert verb_words(event("spread", -9.0)) == "began to scatter less"
-    assert verb_words(event("slope")) == "began to rise faster than before"
+    assert verb_words(event("slope")) == "bent upward from a smooth trend"

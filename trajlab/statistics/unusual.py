@@ -137,5 +137,5 @@ def verb_words(event: Unusual) -> str:
     if event.kind == "spread":
         return f"began to scatter {'more' if event.score > 0 else 'less'}"
     if event.kind == "slope":
-        return f"began to {'rise' if event.score > 0 else 'fall'} faster than before"
+        return f"bent {'upward' if event.score > 0 else 'downward'} from a smooth trend"
     return f"{factor_words(event)} {'for a moment' if event.kind == 'spike' else 'and stayed there'}"
