@@ -65,6 +65,25 @@ def test_on_cluster__errors_of_tasks(error, scheduler):
             dask.delayed(fail)().compute()
 
 
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nonsense://x"])
+def test_on_cluster__one_that_does_not_answer_is_no_default_of_later_computations(address, monkeypatch):
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.2)
+    clients = []
+    made = distributed.Client.__init__
+
+    def kept(client, *arguments, **settings):
+        clients.append(client)  # as the traceback of a notebook keeps it
+        made(client, *arguments, **settings)
+
+    monkeypatch.setattr(distributed.Client, "__init__", kept)
+    with pytest.raises(TrajlabError, match="cannot reach the scheduler"), computing("x", scheduler=address):
+        pass
+    assert clients and dask.config.get("scheduler", None) is None
+    with pytest.raises(ValueError, match="No client"):
+        distributed.default_client()
+    assert dask.delayed(sum)([1, 2]).compute() == 3
+
+
 @pytest.mark.slow
 def test_on_cluster__a_worker_that_dies_again_and_again_is_one_error(capsys):
     with (

@@ -5,10 +5,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import dask
 from rich.console import Console
 
 from trajlab.errors import MissingData, TrajlabError
 from trajlab.terminal import say
+
+CONNECT_SECONDS = 10
+"""Time to wait for an answer of the scheduler."""
 
 WORKER_SECONDS = 30
 """Time to wait for the first worker."""
@@ -43,12 +47,13 @@ def on_cluster(address: str) -> Iterator[None]:
             "omit --scheduler"
         ) from error
     try:
-        client = Client(address, timeout="10s")
+        # as a default, one that finds no scheduler would stay the default, for which later computations wait forever
+        client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:
         raise TrajlabError(
             f"cannot reach the scheduler {address}: {error or 'it does not answer'}; check the address"
         ) from error
-    with client:
+    with client, client.as_current(), dask.config.set(scheduler=client):
         Console(stderr=True).print(f"dashboard: {client.dashboard_link}", highlight=False)
         _wait_for_workers(client, address)
         with _Watch(client) as watch, _one_line(address, watch):
