@@ -81,7 +81,8 @@ def test_command_line__computes_on_a_scheduler(run, cluster, tmp_path):
     xr.testing.assert_allclose(xr.open_zarr(tmp_path / "out" / "drift.zarr").compute(), local(run)["drift"], rtol=1e-12)
 
 
-def test_command_line__a_scheduler_that_does_not_answer(run, tmp_path):
+def test_command_line__a_scheduler_that_does_not_answer(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("trajlab.running.cluster.CONNECT_SECONDS", 0.2)
     done = call("drift", run.source, tmp_path / "x.zarr", "--scheduler", "tcp://127.0.0.1:1")
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("trajlab: cannot reach the scheduler tcp://127.0.0.1:1")
