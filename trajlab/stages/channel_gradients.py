@@ -336,7 +336,8 @@ def _padded(tables: Sequence[xr.DataArray], dim: str) -> xr.DataArray:
 
 
 def _over_channels(array: xr.DataArray, dim: str) -> dict[str, xr.DataArray]:
-    mean, variance = array.mean(dim), array.var(dim)
+    mean = array.mean(dim)
+    variance = ((array - mean) ** 2).mean(dim)  # var() of old versions warns where all values are NaN
     return {"mean": mean, "variance": variance, "cv": (variance**0.5 / mean).where(array.count(dim) > 1)}
 
 
