@@ -131,7 +131,9 @@ def test_alerts_end_with_an_error_at_the_snapshot_at_which_a_rule_fires(tmp_path
     assert "ExplodingTensor  w  from step 5" in capsys.readouterr().out
 
 
-def test_alerts_say_what_leaves_its_past_while_a_run_grows(tmp_path, checkpoints, monkeypatch, capsys):
+@pytest.fixture
+def grows(tmp_path, checkpoints, monkeypatch):
+    """Return a run whose weights jump at step 70 while it is followed, until it grows no more."""
     random = np.random.default_rng(0)
     values = np.exp(0.02 * random.standard_normal((90, 1, 1)) + (np.arange(90) >= 70)[:, None, None])
     values = (values * np.ones((1, 2, 3))).astype(np.float32)
@@ -145,7 +147,21 @@ def test_alerts_say_what_leaves_its_past_while_a_run_grows(tmp_path, checkpoints
         checkpoints({"w": values[list(steps)]}, steps=steps, folder=folder)
 
     monkeypatch.setattr(follow, "__kwdefaults__", {"sleep": sleep})
+    return folder
+
+
+def test_alerts_say_what_leaves_its_past_while_a_run_grows(grows, capsys):
     with pytest.raises(Over):
-        app(["alerts", str(folder), "--follow"], standalone_mode=False)
+        app(["alerts", str(grows), "--follow"], standalone_mode=False)
     text = capsys.readouterr().out
-    assert text.count("the weight norm of `w` rose 2.7-fold from step 70 (CUSUM, noticed at step 7") == 1
+    assert text.count("the weight norm of `w` rose 2.8-fold from step 70 (CUSUM, noticed at step 7") == 1
+
+
+def test_alerts_end_with_an_error_at_a_change_of_level_if_it_is_named(grows):
+    with pytest.raises(AlertFired, match="LevelChange fired: .* from step 70"):
+        app(["alerts", str(grows), "--follow", "--fail-on", "level-change"], standalone_mode=False)
+
+
+def test_a_change_of_level_is_watched_only_with_follow(grows):
+    with pytest.raises(BadSetting, match="add --follow"):
+        app(["alerts", str(grows), "--fail-on", "LevelChange"], standalone_mode=False)

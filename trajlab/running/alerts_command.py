@@ -69,7 +69,7 @@ def alerts_command() -> Callable:
 
 def _resolve_rules(names: list[str]) -> list[str]:
     """Resolve rule names, ignoring case and hyphens."""
-    by_key = rule_keys() | {ANY: ANY, as_key(LEVEL_CHANGE): LEVEL_CHANGE}
+    by_key = rule_keys() | {ANY: ANY, as_key(LEVEL_CHANGE): LEVEL_CHANGE, "level_change": LEVEL_CHANGE}
     for name in names:
         if as_key(name) not in by_key:
             close = difflib.get_close_matches(as_key(name), by_key, 3, 0.5)
