@@ -104,20 +104,6 @@ def test_packed__is_the_same_and_grows(tmp_path):
     assert not len(without.optimizer) and list(without.weights) == list(run.weights) and len(run.optimizer)
 
 
-def test_a_frozen_parameter_makes_equal_shapes_ambiguous(tmp_path):
-    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3), nn.Linear(3, 2))
-    optimizer = torch.optim.Adam([*model[1].parameters(), *model[2].parameters()])
-    model(torch.ones(2, 3)).sum().backward()
-    optimizer.step()
-    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, tmp_path / "step1.pt")
-    state = trajlab.open(tmp_path).optimizer
-    assert set(state.moments["exp_avg"]) == {"2.weight", "2.bias"}
-    assert any("(3, 3)" in key and "0.weight, 1.weight fit" in why for key, why in state.left_out.items())
-    assert state.left_out.keys() == {
-        "parameters 0 of the optimizer (of shape (3, 3))", "parameters 1 of the optimizer (of shape (3,))"
-    }  # fmt: skip
-
-
 def test_parameters_without_any_gradient_have_no_moments(tmp_path):
     model = network()
     model[0].bias.requires_grad_(False)
@@ -142,22 +128,6 @@ def test_optimizers_of_two_networks(tmp_path):
     assert set(first) == {f"{key}.{name}" for key, model in models.items() for name, _ in model.named_parameters()}
     expected = optimizers["disc"].state[models["disc"].weight]["exp_avg"]
     np.testing.assert_array_equal(first["disc.weight"][0], expected)
-
-
-def test_a_file_sorted_by_name_names_what_shapes_and_blocks_tell(tmp_path):
-    from safetensors.torch import save_file
-
-    model = nn.ModuleDict({"h": nn.ModuleList(nn.Linear(3, 3) for _ in range(11)), "head": nn.Linear(3, 2)})
-    optimizer = torch.optim.Adam(two_groups(model))
-    sum(layer(torch.ones(2, 3)).sum() * (i + 1) for i, layer in enumerate([*model["h"], model["head"]])).backward()
-    optimizer.step()
-    (tmp_path / "checkpoint-1").mkdir()
-    save_file(dict(sorted(model.state_dict().items())), tmp_path / "checkpoint-1" / "model.safetensors")
-    torch.save(optimizer.state_dict(), tmp_path / "checkpoint-1" / "optimizer.pt")
-    run = trajlab.open(tmp_path)
-    assert run.optimizer.left_out == {}
-    for name, parameter in model.named_parameters():
-        np.testing.assert_array_equal(run.optimizer.moments["exp_avg"][name][0], optimizer.state[parameter]["exp_avg"])
 
 
 def test_distributed_checkpoints(tmp_path):
