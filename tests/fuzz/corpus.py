@@ -95,6 +95,13 @@ def huge(folder):
     (folder / "step1.npz").write_bytes(raw.replace(b"(8,)", b"(9,)"))
 
 
+def result(folder):
+    """Write a result."""
+    from trajlab.running.compute import write
+
+    write({folder / "results" / "drift.zarr": trajlab.run("drift", trajlab.example(2))})
+
+
 def piped(folder):
     """Write a store with a pipe in place of a chunk, which reading would wait for."""
     trajlab.pack(trajlab.from_arrays({"w": np.ones((2, 3))}), folder / "run.zarr")
@@ -169,8 +176,8 @@ CORPUS = {
     },
     **{
         f"claims: {name}": (
-            lambda folder, text=text: (folder / "claims.json").write_text(text),
-            ("report", "{}", "{}/report.html", "--claims", "{}/claims.json"),
+            lambda folder, text=text: (result(folder), (folder / "claims.json").write_text(text)),
+            ("report", "{}/results", "{}/report.html", "--claims", "{}/claims.json"),
         )
         for name, text in {
             "deep": DEEP,
