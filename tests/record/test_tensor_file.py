@@ -19,8 +19,9 @@ def test_write_safetensors__is_what_the_library_writes(tmp_path):
     assert checksum == Checksum.of_file(tmp_path / "ours")
 
 
-def test_write_safetensors__all_types_and_layouts_are_read_back(tmp_path, monkeypatch):
-    monkeypatch.setattr(tensor_file, "PIECE_BYTES", 7)
+@pytest.mark.parametrize("piece", [7, 30, 1 << 18])
+def test_write_safetensors__all_types_and_layouts_are_read_back(piece, tmp_path, monkeypatch):
+    monkeypatch.setattr(tensor_file, "PIECE_BYTES", piece)
     tensors = {str(dtype): torch.arange(6).reshape(2, 3).to(dtype) for dtype in ELEMENT_TYPES}
     tensors |= {"turned": torch.randn(3, 4).T, "shared": tensors["torch.float32"][1], "last": torch.ones(3).bool()}
     checksum = write_safetensors(tmp_path / "file", tensors, {"rows": "1"})
