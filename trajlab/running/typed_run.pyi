@@ -376,6 +376,35 @@ def run(
 ) -> xr.Dataset: ...
 @overload
 def run(
+    stage_or_name: Literal["residual_stream"],
+    trajectory: Trajectory | Mapping[str, Trajectory],
+    *,
+    parent: Trajectory | str | None = None,
+    on: str | None = None,
+    model: Any = None,
+    probe: Any = None,
+    device: str | None = None,
+    unit_axis: Sequence[str] | None = None,
+    layers: Sequence[str] = (),
+    logit_lens: bool = True,
+) -> xr.Dataset: ...
+@overload
+def run(
+    stage_or_name: Literal["routing"],
+    trajectory: Trajectory | Mapping[str, Trajectory],
+    *,
+    parent: Trajectory | str | None = None,
+    on: str | None = None,
+    model: Any = None,
+    probe: Any = None,
+    device: str | None = None,
+    unit_axis: Sequence[str] | None = None,
+    layers: Sequence[str] = (),
+    top_k: int = 0,
+    capacity_factor: float = 1.25,
+) -> xr.Dataset: ...
+@overload
+def run(
     stage_or_name: Literal["saturation"],
     trajectory: Trajectory | Mapping[str, Trajectory],
     *,

@@ -8,7 +8,7 @@ import xarray as xr
 from torch import nn
 
 import trajlab
-from trajlab.replays.probe_files import as_probe
+from trajlab.replays.probe_batches import as_probe
 from trajlab.stages.comparison import comparison
 from trajlab.stages.comparison.blocks import Study
 
