@@ -57,7 +57,7 @@ class AnyNetwork(nn.Module):
 
 
 def serve(name: str, run: Trajectory) -> Trajectory | dict[str, Trajectory]:
-    """Give a run with what a stage needs beside it: the same backwards as another run, a network and a probe."""
+    """Return a run with a network, a probe, and the same steps backwards as another run."""
     needs = needs_of(stage(name))
     if any(need.startswith("other_") for need in needs):
         backwards = {
@@ -77,7 +77,7 @@ def serve(name: str, run: Trajectory) -> Trajectory | dict[str, Trajectory]:
 
 
 def with_moments(run: Trajectory) -> Trajectory:
-    """Give a run with the moments of an Adam whose gradients were its weights."""
+    """Return a run with the moments of Adam, as if its gradients were its weights."""
     tensors = {name: array.data for name, array in run.weights.items()}
     steps = run.steps
     return trajlab.from_arrays(
