@@ -1,7 +1,6 @@
 """The command line: one command for each stage, and those around them."""
 
 import os
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -82,6 +81,8 @@ app = typer.Typer(
 
 def _version(show: bool) -> None:
     if show:
+        from importlib.metadata import version
+
         typer.echo(f"trajlab {version('trajlab')}")
         raise typer.Exit
 
