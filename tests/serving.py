@@ -1,4 +1,4 @@
-"""Whatever a stage asks for, so that laws can be tested on every stage: another run, a network and a probe."""
+"""Inputs of every stage, so that laws can be tested on all of them: another run, a network and a probe."""
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ IMAGES = ("augmentation",)
 
 
 class AnyNetwork(nn.Module):
-    """Take any parameters: an activation, and three outputs that depend on the inputs and the sum of all entries.
+    """Network of given parameters: one activation; the outputs depend on the inputs and the sum of all entries.
 
     Weights with four axes are those of convolutions, which the inputs go through, too. With `attends`, the values of
     an input attend to each other, in one causal head.
@@ -57,7 +57,7 @@ class AnyNetwork(nn.Module):
 
 
 def serve(name: str, run: Trajectory) -> Trajectory | dict[str, Trajectory]:
-    """Return a run with a network, a probe, and the same steps backwards as another run."""
+    """Return a run with all inputs of a stage: its reverse as the other run, a network and a probe."""
     needs = needs_of(stage(name))
     if any(need.startswith("other_") for need in needs):
         backwards = {
@@ -77,7 +77,7 @@ def serve(name: str, run: Trajectory) -> Trajectory | dict[str, Trajectory]:
 
 
 def with_moments(run: Trajectory) -> Trajectory:
-    """Return a run with the moments of Adam, as if its gradients were its weights."""
+    """Return a run with the moments of an Adam optimizer whose gradients were the weights."""
     tensors = {name: array.data for name, array in run.weights.items()}
     steps = run.steps
     return trajlab.from_arrays(
