@@ -1,4 +1,4 @@
-"""Whatever a stage asks for, so that laws can be tested on every stage: another run, a network and a probe."""
+"""Inputs of every stage, so that laws can be tested on all of them: another run, a network and a probe."""
 
 import numpy as np
 import torch
@@ -37,7 +37,7 @@ class Mixture(nn.Module):
 
 
 class AnyNetwork(nn.Module):
-    """Take any parameters: an activation, and three outputs that depend on the inputs and the sum of all entries.
+    """Network of given parameters: one activation; the outputs depend on the inputs and the sum of all entries.
 
     Weights with four axes are those of convolutions, which the inputs go through, too. With the part
     "attention", the values of an input attend to each other, in one causal head; with "blocks" they are hidden states
@@ -86,7 +86,7 @@ PARTS = {"attention": "attention", "residual_stream": "blocks", "routing": "expe
 
 
 def serve(name: str, run: Trajectory) -> Trajectory | dict[str, Trajectory]:
-    """Give a run with what a stage needs beside it: the same backwards as another run, a network and a probe."""
+    """Return a run with all inputs of a stage: its reverse as the other run, a network and a probe."""
     needs = needs_of(stage(name))
     if any(need.startswith("other_") for need in needs):
         backwards = {
@@ -106,7 +106,7 @@ def serve(name: str, run: Trajectory) -> Trajectory | dict[str, Trajectory]:
 
 
 def with_moments(run: Trajectory) -> Trajectory:
-    """Give a run with the moments of an Adam whose gradients were its weights."""
+    """Return a run with the moments of an Adam optimizer whose gradients were the weights."""
     tensors = {name: array.data for name, array in run.weights.items()}
     steps = run.steps
     return trajlab.from_arrays(

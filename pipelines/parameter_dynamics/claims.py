@@ -8,6 +8,7 @@ from pipelines.claims import Results, last, measured, of, percent, updates, verd
 from pipelines.parameter_dynamics.runs import (
     LEARNED,
     between_seeds,
+    changed_norm_ratio,
     distance_from_parent,
     drift_of,
     has_learned,
@@ -50,10 +51,14 @@ MARGIN = 1.1
 def resnet_keeps_most_of_its_parameters(results: Results) -> Claim:
     """Count the entries that end with the bits of the start."""
     unchanged = {study: unchanged_share(results, study) for study in studies_of(results, "resnet18", but="stem3")}
+    norms = {study: changed_norm_ratio(results, study) for study in unchanged}
     return Claim(
         "ResNet-18 keeps over 60 % of its parameters unchanged.",
         "over 60 %",
-        measured("bitwise unchanged at the end", unchanged, "share"),
+        [
+            *measured("bitwise unchanged at the end", unchanged, "share"),
+            *measured("norm of the changed entries, relative to the norm of all", norms, "share"),
+        ],
         verdict(np.concatenate([array > 0.6 for array in unchanged.values()])),
         "This is not a property of training: see the next claim.",
         f"{next(iter(unchanged))}/drift",
@@ -87,6 +92,7 @@ def lenet_and_vgg_change_almost_all(results: Results) -> Claim:
     studies = [study for name in ("lenet", "vgg", "small_vgg") for study in studies_of(results, name)]
     changed = {study: 1 - unchanged_share(results, study).values for study in studies}
     learned = {study: has_learned(results, study, variant="plain") for study in studies}
+    norms = {study: changed_norm_ratio(results, study) for study in studies}
     of_learned = {study: array[learned[study]] for study, array in changed.items()}
     of_others = {study: array[~learned[study]] for study, array in changed.items() if not learned[study].all()}
     in_dead_units = {study: share_in_dead_units(results, study) for study in studies}
@@ -96,6 +102,7 @@ def lenet_and_vgg_change_almost_all(results: Results) -> Claim:
         [
             *measured("changed", of_learned, "share"),
             *measured("changed in runs that did not learn", of_others, "share"),
+            *measured("norm of the changed entries, relative to the norm of all", norms, "share"),
             *measured("unchanged in whole units", in_dead_units, "share"),
         ],
         verdict(np.concatenate([array > 0.9 for array in of_learned.values()])),

@@ -58,6 +58,11 @@ def unchanged_share(results: Results, study: str) -> xr.DataArray:
     return 1 - last(of(drift_of(results, study)["total_changed"], variant="plain"))
 
 
+def changed_norm_ratio(results: Results, study: str) -> xr.DataArray:
+    """Return the norm of the entries of unperturbed runs that changed, relative to the norm of all, at the end."""
+    return last(of(drift_of(results, study)["total_changed_norm_ratio"], variant="plain"))
+
+
 def structural_taps(results: Results, study: str) -> xr.DataArray:
     """Return the number of entries of unperturbed runs in kernel taps that never get a gradient."""
     return of(drift_of(results, study)["total_unchanged_cause"].sel(cause="structural"), variant="plain")

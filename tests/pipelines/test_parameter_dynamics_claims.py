@@ -38,6 +38,7 @@ def drift(changed, structural=0, far=(0.01, 0.5)):
     return xr.Dataset(
         {
             "total_changed": (("run", "step"), [[0, changed]] * 2),
+            "total_changed_norm_ratio": (("run", "step"), [[0, np.sqrt(changed)]] * 2),
             "total_relative": (("run", "step"), [[0, one] for one in far]),
             "total_update_ratio": (("run", "step"), [[np.nan, 0.1]] * 2),
             "total_straightness": (("run", "step"), [[np.nan, 0.5]] * 2),
@@ -130,6 +131,17 @@ def test_all__hold_where_they_should(results):
     for claim in claims_of("parameter_dynamics"):
         assert (claim.__name__, claim(results).holds) == (claim.__name__, "yes")
         assert claim(results).figure in results
+
+
+@pytest.mark.parametrize("claim", ["resnet_keeps_most_of_its_parameters", "lenet_and_vgg_change_almost_all"])
+def test_claims_on_unchanged_entries__state_the_norm_of_the_changed_ones(results, claim):
+    results["lenet_mnist/evaluation"] = once()
+    rows = [row for row in getattr(claims, claim)(Results(results)).measured if row.what.startswith("norm of the")]
+    changed = {"resnet18_cifar10": 0.37, "lenet_mnist": 0.99, "vgg19_cifar10": 0.95, "small_vgg_cifar10": 0.95}
+    named = {row.what.rpartition(", ")[2]: row.values for row in rows}
+    assert named
+    for study, values in named.items():
+        np.testing.assert_allclose(values, np.sqrt(changed[study]))
 
 
 @pytest.mark.parametrize(

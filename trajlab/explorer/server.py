@@ -1,4 +1,4 @@
-"""Server of the page: bound to one address, and closed to requests without its token."""
+"""HTTP server of the page, which refuses requests without its token."""
 
 import hmac
 import logging
@@ -26,7 +26,7 @@ LOCAL = ("127.0.0.1", "localhost", "::1")
 POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src 'self' ws: wss:; frame-ancestors 'none'"
 )
-"""What the page may load: nothing from other hosts."""
+"""Content security policy: nothing is loaded from other hosts."""
 
 
 class PageServer:
@@ -44,7 +44,7 @@ class PageServer:
     Attributes
     ----------
     token
-        What every request needs: as `token` in the query, or in the cookie that the first such answer sets.
+        Secret that every request must show: as `token` in the query, or in the cookie that the first response sets.
     address
         URL of the page, with the token.
 
@@ -92,11 +92,11 @@ class PageServer:
             self._server.stop(wait=False)
 
     def later(self, seconds: float, act: Callable[[], object]) -> None:
-        """Call a function between requests in so many seconds; callable from any thread."""
+        """Call a function on the server's event loop after a delay; callable from any thread."""
         self._server.io_loop.add_callback(self._server.io_loop.call_later, seconds, act)
 
     def stop(self) -> None:
-        """Stop answering; callable from any thread."""
+        """Stop the server; callable from any thread."""
         self._server.io_loop.add_callback(self._server.io_loop.stop)
 
 
@@ -109,12 +109,12 @@ class Guard(Router):
         application.add_transform(_sealed(token, cookie))
 
     def find_handler(self, request: HTTPServerRequest, **options: Any) -> Any:
-        """Return what answers a request."""
+        """Return the handler of a request: the refusal if it shows no valid token."""
         allowed = any(hmac.compare_digest(shown.encode(), self.token.encode()) for shown in self._shown(request))
         return (self.application if allowed else self.refusal).find_handler(request, **options)
 
     def _shown(self, request: HTTPServerRequest) -> list[str]:
-        """Return the tokens that a request shows."""
+        """Return the tokens in the query and the cookie of a request."""
         tokens = [value.decode("utf-8", "replace") for value in request.query_arguments.get("token", [])]
         cookie = request.cookies.get(self.cookie)
         return tokens if cookie is None else [*tokens, cookie.value]
@@ -127,7 +127,7 @@ class _Refusal(RequestHandler):
 
 
 def _sealed(token: str, cookie: str) -> type[OutputTransform]:
-    """Return what adds the cookie and the security headers to every answer."""
+    """Return a transform that adds the cookie and the security headers to every response."""
 
     class Sealed(OutputTransform):
         def transform_first_chunk(self, status: int, headers: Any, chunk: bytes, finishing: bool) -> Any:

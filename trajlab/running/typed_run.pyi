@@ -225,6 +225,7 @@ def run(
     reference: int = 0,
     bins: int = 64,
     quantiles: Sequence[float] = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99),
+    changed: bool = False,
 ) -> xr.Dataset: ...
 @overload
 def run(

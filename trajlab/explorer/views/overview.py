@@ -6,12 +6,14 @@ import numpy as np
 import pandas as pd
 import panel as pn
 
+from trajlab.explorer.computation import COMPUTING, FAILED, READY, WAITING
 from trajlab.explorer.context import Context
 from trajlab.explorer.quantity import numbers, row_dim
-from trajlab.explorer.result_collection import COMPUTING, FAILED, READY, WAITING
+from trajlab.explorer.run_facts import facts_of, shown_metric
 from trajlab.explorer.views.alert_timeline import AlertTimeline, alerts_of
-from trajlab.explorer.views.heat_map import HeatMap, RoleGrid
+from trajlab.explorer.views.heat_map import HeatMap
 from trajlab.explorer.views.lines import LineChart
+from trajlab.explorer.views.role_grid import RoleGrid
 from trajlab.explorer.views.view import bokeh_part, html, key_of, note
 from trajlab.runs.inventory import inventory
 
@@ -37,7 +39,7 @@ class Overview:
         rows = (s.mode, tuple(s.opened), s.find, s.way)
         drawn = self.map.show(key_of(context, *rows), self._map)
         grid = self.grid.show(key_of(context, drawn is None), self._grid)
-        metrics = self.metrics.show(key_of(context, context.metric()), self._metrics)
+        metrics = self.metrics.show(key_of(context, shown_metric(context)), self._metrics)
         alerts = self.alerts.show(key_of(context, results=["alerts"]), self._alerts)
         x = float(context.axis.x(context.step))
         for part in (drawn, metrics, alerts):
@@ -88,7 +90,7 @@ class Overview:
             return None  # no repeated blocks
 
     def _metrics(self) -> LineChart | None:
-        metric = self.context.metric()
+        metric = shown_metric(self.context)
         runs = self.context.collection.source.runs
         lines = {}
         for name in self.context.chosen_runs:
@@ -155,7 +157,7 @@ def facts_table(context: Context) -> str:
     """Return what is known of the run as an HTML table."""
     run = context.collection.source.runs.get(context.run)
     if run is None:
-        rows = [(key, str(value)) for key, value in context.facts().get(context.run, {}).items()]
+        rows = [(key, str(value)) for key, value in facts_of(context).get(context.run, {}).items()]
         rows.append(("results", ", ".join(context.results)))
         missing = ["The run itself was not named: only its results are shown."]
     else:

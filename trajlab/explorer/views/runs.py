@@ -10,6 +10,7 @@ import panel as pn
 from trajlab.explorer.context import Context
 from trajlab.explorer.quantity import text_of
 from trajlab.explorer.rank_correlation import rank_correlation
+from trajlab.explorer.run_facts import facts_of
 from trajlab.explorer.run_filter import filtered
 from trajlab.explorer.style import widget_style
 from trajlab.explorer.views.parallel_coordinates import ParallelCoordinates
@@ -124,7 +125,7 @@ class Runs:
         collection = self.context.collection
         key = collection.runs.readings, *((name, collection.revision(name)) for name in self.context.results)
         if self._tables is None or self._tables[0] != key:
-            facts = pd.DataFrame.from_dict(self.context.facts(), orient="index").reindex(self.context.runs)
+            facts = pd.DataFrame.from_dict(facts_of(self.context), orient="index").reindex(self.context.runs)
             facts = facts.loc[:, facts.notna().any()] if len(facts.columns) else facts
             ends = end_values(self.context)
             self._tables = (key, facts, ends)

@@ -26,8 +26,8 @@ MATCHES = ("best", "greedy", "null", "null_95", "units", "cka")
 quantile over the shuffles; number of matched pairs; debiased CKA of the means over positions."""
 
 MANY_UNITS, FEW_SHUFFLES = 256, 5
-"""Units beyond which few shuffles do: the mean similarity of so many pairs hardly varies, and the time of the Hungarian
-algorithm grows with the cube of their number."""
+"""Units of a layer beyond which this smaller number of shuffles is enough: the mean similarity over many pairs hardly
+varies, and the time of the Hungarian algorithm grows with the cube of the number of units."""
 
 VALUES = 8192
 """Number of values of a unit that are compared, about; of more positions a random subset, the same for all samples."""

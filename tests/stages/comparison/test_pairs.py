@@ -1,5 +1,7 @@
 """Many pairs at once say what each pair says alone."""
 
+import sys
+
 import dask
 import numpy as np
 import pytest
@@ -36,7 +38,7 @@ def study():
 
 def one_by_one(monkeypatch, runs, **settings):
     with monkeypatch.context() as patch:
-        patch.delattr(comparison, "of_pairs")
+        patch.delattr(sys.modules[comparison.__module__], "of_pairs")
         return trajlab.run("comparison", runs, **settings).compute()
 
 
