@@ -189,4 +189,7 @@ def _unmoved(result: xr.Dataset) -> list[Finding]:
     if row and cause:
         words = str(cause.at["cause"]).replace("_", " ")
         text += f", most of them in `{row.at['parameter']}`; the main cause is “{words}”"
+    ratio = total_of(result, "changed_norm_ratio")
+    if ratio is not None and np.isfinite(norm := float(last(ratio).sel(point.at))):
+        text += f". The norm of the entries that end changed is {share(norm)} of the norm of all"
     return [Finding(f"{text}.", "unchanged", surprise=point.value / total / UNMOVED)]
