@@ -113,6 +113,8 @@ def _across_blocks(usual: xr.DataArray, name: str, names: list[str]) -> list[Fin
     parameter, grid = block_parameter(name), grid_of(names)
     if parameter is None or grid is None or parameter.role not in grid.roles or len(grid.blocks) < DEEP:
         return []
+    if "." not in parameter.role:  # layers of a sequence, each of which the sentence before names
+        return []
     members = grid.members[grid.roles.index(parameter.role)]
     of_role = usual.isel(parameter=members[members >= 0])
     most, least = extreme(of_role), extreme(of_role, least=True)
