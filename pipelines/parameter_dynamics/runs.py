@@ -9,6 +9,9 @@ from trajlab.errors import MissingData
 LEARNED = 0.2
 """Accuracy above which a run has learned; a guess has 0.1."""
 
+SEEDS = 3
+"""Seeds from which on a verdict counts a network."""
+
 
 def studies_of(results: Results, network: str, but: str = "none") -> list[str]:
     """Return the computed studies of a network."""
@@ -35,6 +38,11 @@ def distance_from_parent(results: Results, study: str, variant: str, optimizer: 
     """Return the distance of restarts from the end of the runs that they restarted from, (run, step)."""
     distance = results[f"{study}/drift_from_parent"]["total_relative"]
     return of(distance, variant=variant, optimizer=optimizer).transpose("run", "step").values
+
+
+def has_enough_seeds(result: xr.Dataset) -> bool:
+    """Return whether a verdict counts a network: whether its runs have `SEEDS` seeds or more."""
+    return len(np.unique(result["seed"].values)) >= SEEDS
 
 
 def has_learned(results: Results, study: str, **facts: str | list[str]) -> np.ndarray:

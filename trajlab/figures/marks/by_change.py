@@ -41,7 +41,8 @@ def by_change(result: xr.Dataset, ax: Axes) -> None:
     ax.stairs(changed, edges, fill=True, color=CATEGORIES[0], alpha=0.75, label="changed")
     ax.stairs(unchanged, edges, color=INK, linewidth=0.9, label="unchanged")
     ax.set_xlim(edges[0], edges[-1])
-    ax.set_ylim(0.0, 1.08 * max(changed.max(), unchanged.max()))
+    peaks = [group.max() for group in (changed, unchanged) if group.any()]
+    ax.set_ylim(0.0, 1.08 * min(max(peaks), 3 * min(peaks)))  # few entries pile up in spikes
     ax.locator_params(axis="x", nbins=3)
     text = f"{share(float(entries[0, 0] / entries.sum()))} changed"
     ax.text(0.98, 0.95, text, transform=ax.transAxes, ha="right", va="top", fontsize="small")
