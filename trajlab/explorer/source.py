@@ -12,7 +12,7 @@ import xarray as xr
 from trajlab.errors import BadSetting, MissingData, TrajlabError
 from trajlab.explorer.stored_result import read_lazily
 from trajlab.runs.disk.fingerprint import fingerprint
-from trajlab.runs.disk.paths import as_path, reaching
+from trajlab.runs.disk.paths import as_path, kind_of, reaching
 from trajlab.runs.open import open as open_trajectory
 from trajlab.runs.open import runs_in
 from trajlab.runs.trajectory import Trajectory
@@ -147,8 +147,9 @@ def _add_path(source: Source, path: Path, trust: bool) -> None:
     """Add the runs and results at a path."""
     with reaching(path):
         if not path.is_dir():
-            what = "a file" if path.exists() else "nothing"
-            raise MissingData(f"cannot explore {path}: there is {what}; name a folder of runs, checkpoints or results")
+            raise MissingData(
+                f"cannot explore {path}: there is {kind_of(path)}; name a folder of runs, checkpoints or results"
+            )
         if conventions(path) == family(RESULT_VERSION):
             _put(source.results, path.stem, read_lazily(path))
             source.paths[path.stem] = path

@@ -8,6 +8,7 @@ import pandas as pd
 import panel as pn
 
 from trajlab.explorer.context import Context
+from trajlab.explorer.markup import note
 from trajlab.explorer.quantity import text_of
 from trajlab.explorer.rank_correlation import rank_correlation
 from trajlab.explorer.run_facts import facts_of
@@ -16,7 +17,7 @@ from trajlab.explorer.style import widget_style
 from trajlab.explorer.views.parallel_coordinates import ParallelCoordinates
 from trajlab.explorer.views.run_colors import as_numbers
 from trajlab.explorer.views.run_scatter import Scatter
-from trajlab.explorer.views.view import bokeh_part, html, note
+from trajlab.explorer.views.view import bokeh_part, html
 from trajlab.figures.marks.labels import name_of
 from trajlab.reports.findings import headlines
 from trajlab.statistics.wording import number
