@@ -15,6 +15,7 @@ from torch import nn
 
 from trajlab import sizes
 from trajlab.errors import BadSetting, MissingData
+from trajlab.replays.base_weights import base_weights
 from trajlab.replays.batch_norm import check_mode
 from trajlab.replays.calls import Call
 from trajlab.replays.dtypes import as_input
@@ -131,7 +132,7 @@ def replay(
     trials = _known.setdefault(trajectory, {}) if model is None or isinstance(model, str) else {}
     model = trajectory.model if model is None else model
     zeros = np.zeros((min(TRIAL_SAMPLES, samples), *shape), inputs.dtype)
-    built, homes, tried = _tried(trajectory, model, identity, zeros, device, trials)
+    built, homes, base, tried = _tried(trajectory, model, identity, zeros, device, trials)
     calls = tried.calls
     check_prunable(list(homes), prune_only)
     check_mode(mode, built)
@@ -143,13 +144,14 @@ def replay(
         built, tuple(homes), _batch(calls), device, tuple(sorted(attention)), prune, prune_relative, tuple(prune_only),
         ends_in, padding, mode,
     )  # fmt: skip
-    recorded = trajectory.weights.series | trajectory.buffers.series
+    recorded = base | trajectory.weights.series | trajectory.buffers.series
     lives = [recorded[home] for home in homes.values()]
     steps = _shared_steps(trajectory, lives, own_steps)
     if own_steps is not None:
         inputs = inputs[np.searchsorted(own_steps, steps)]
     name = "replay-" + tokenize(
-        identity, homes, [life.values for life in lives], steps, inputs, targets, network.attention, prune,
+        identity, homes, [base[home].values[:1] if home in base else recorded[home].values for home in homes.values()],
+        steps, inputs, targets, network.attention, prune,
         prune_relative, tuple(prune_only), device, padding, mode,
     )  # fmt: skip
     passes = Passes(name, network, (inputs, targets), lives, steps, own_steps is not None)
@@ -178,7 +180,7 @@ def replayer(trajectory: Trajectory) -> Callable[..., Replayed] | None:
     return None if lacks_model(trajectory) else partial(replay, trajectory)
 
 
-Tried = tuple[nn.Module, dict[str, str], Trial]
+Tried = tuple[nn.Module, dict[str, str], dict[str, Series], Trial]
 _known: WeakKeyDictionary[Trajectory, dict[Any, Tried]] = WeakKeyDictionary()
 """Networks that have a name, or that runs were given, by run: each is tried once."""
 
@@ -191,11 +193,12 @@ def _tried(
     if key not in trials:
         built = build(trajectory, model).to(device)
         homes = fit(built, trajectory)
+        base = base_weights(built, trajectory, homes)
         inputs = as_input(torch.from_numpy(zeros).to(device), [value.dtype for value in built.parameters()])
         pristine = hollow(untouched(built))
         tried = trial(built, inputs)
         hollow(built)  # the calls hold its modules
-        trials[key] = pristine, homes, tried
+        trials[key] = pristine, homes, base, tried
     return trials[key]
 
 
