@@ -14,6 +14,7 @@ from torch import nn
 
 from trajlab import sizes
 from trajlab.errors import MissingData
+from trajlab.replays.base_weights import base_weights
 from trajlab.replays.batch_norm import check_mode
 from trajlab.replays.calls import Call
 from trajlab.replays.dtypes import as_input
@@ -131,7 +132,7 @@ def replay(
     model = trajectory.model if model is None else model
     zeros = np.zeros((min(TRIAL_SAMPLES, samples), *shape), inputs.dtype)
     source = trajectory.probe if probe is None else probe
-    built, homes, tried, keywords = _tried(trajectory, model, identity, zeros, source, device, trials)
+    built, homes, base, tried, keywords = _tried(trajectory, model, identity, zeros, source, device, trials)
     calls = tried.calls
     check_prunable(list(homes), prune_only)
     check_mode(mode, built)
@@ -142,14 +143,14 @@ def replay(
         built, tuple(homes), _batch(calls), device, tuple(sorted(attention)), prune, prune_relative, tuple(prune_only),
         ends_in, keywords, mode,
     )  # fmt: skip
-    recorded = trajectory.weights.series | trajectory.buffers.series
+    recorded = base | trajectory.weights.series | trajectory.buffers.series
     lives = [recorded[home] for home in homes.values()]
     steps = _shared_steps(trajectory, lives, own_steps)
     if own_steps is not None:
         inputs = inputs[np.searchsorted(own_steps, steps)]
     name = "replay-" + tokenize(
-        identity, homes, [life.values for life in lives], steps, inputs, targets, network.attention, prune,
-        prune_relative, tuple(prune_only), device, keywords, mode,
+        identity, homes, [base[home].values[:1] if home in base else recorded[home].values for home in homes.values()],
+        steps, inputs, targets, network.attention, prune, prune_relative, tuple(prune_only), device, keywords, mode,
     )  # fmt: skip
     passes = Passes(name, network, (inputs, targets), lives, steps, own_steps is not None)
     if layers is None and tried.unobserved:
@@ -177,7 +178,7 @@ def replayer(trajectory: Trajectory) -> Callable[..., Replayed] | None:
     return None if lacks_model(trajectory) else partial(replay, trajectory)
 
 
-Tried = tuple[nn.Module, dict[str, str], Trial, dict[str, np.ndarray]]
+Tried = tuple[nn.Module, dict[str, str], dict[str, Series], Trial, dict[str, np.ndarray]]
 _known: WeakKeyDictionary[Trajectory, dict[Any, Tried]] = WeakKeyDictionary()
 """Networks that have a name, or that runs were given, by run: each is tried once."""
 
@@ -192,13 +193,14 @@ def _tried(
     if key not in trials:
         built = build(trajectory, model).to(device)
         homes = fit(built, trajectory)
+        base = base_weights(built, trajectory, homes)
         inputs = as_input(torch.from_numpy(zeros).to(device), [value.dtype for value in built.parameters()])
         pristine = hollow(untouched(built))
         keywords = keywords_of(probe, built)
         named = for_trial(keywords, len(zeros))
         tried = trial(built, inputs, {name: torch.from_numpy(value).to(device) for name, value in named.items()})
         hollow(built)  # the calls hold its modules
-        trials[key] = pristine, homes, tried, keywords
+        trials[key] = pristine, homes, base, tried, keywords
     return trials[key]
 
 
