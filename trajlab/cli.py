@@ -275,7 +275,12 @@ def explain(
     run: Run,
     *,
     step: Annotated[int, typer.Option(help="Step to explain.")],
-    window: Annotated[int, typer.Option(help="Number of optimizer steps to look back.")] = 50,
+    window: Annotated[
+        int | None,
+        typer.Option(
+            help="Number of optimizer steps to look back; by default 50, or as many as ten recorded steps span."
+        ),
+    ] = None,
     reading: Reading,
     params: Params = None,
 ) -> None:

@@ -30,7 +30,7 @@ def test_what_was_unusual_before_the_step_is_said_listed_and_drawn(drawn, run):
     page.selection.step = 79
     assert "Nothing was unusual" in view.sentences.object and view.chart.drawn is None and not len(view.table())
     page.selection.back = 7
-    assert view.back.value == 7 and 7 in view.back.options
+    assert view.back.value == 7 and 7 in view.back.options.values()
 
 
 def test_a_step_that_was_not_recorded_and_a_missing_result_are_said(drawn, run):

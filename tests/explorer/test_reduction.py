@@ -45,7 +45,13 @@ def test_nan_is_left_out_of_a_column_unless_all_is_nan():
     assert summary(np.array([[np.nan, 2.0], [np.nan, np.nan]]), MEAN).tolist()[0] == 2.0
     assert np.isnan(summary(np.array([[np.nan, np.nan]]), MEAN))
     assert summary(np.array([[np.nan, 2.0, 5.0]]), LARGEST) == 5
-    assert np.isinf(summary(np.array([[np.inf, 2.0]]), MEAN))
+
+
+def test_inf_hides_no_finite_value_in_a_mean_and_is_the_maximum():
+    """A bias that began at 0 moved infinitely far relative to its start; the weights of its block did not."""
+    values = np.array([[np.inf, 2.0], [np.inf, np.nan]])
+    assert summary(values, MEAN).tolist() == [2.0, np.inf]
+    assert np.isinf(summary(values, LARGEST)).all()
 
 
 def test_a_single_step_fills_the_map():

@@ -32,7 +32,7 @@ from trajlab.explorer.selection import (
     from_query,
     to_query,
 )
-from trajlab.explorer.style import style_of, widget_style
+from trajlab.explorer.style import NARROW, style_of, widget_style
 from trajlab.explorer.views.view import html
 
 silence(EMPTY_LAYOUT)  # views that are not open yet, and a variable without further dims, are empty columns
@@ -105,7 +105,7 @@ class Page:
                 self.status, self.fault, self.failure, self.tabs, pn.Row(self.download), self.code,
                 sizing_mode="stretch_width",
             ),
-            sizing_mode="stretch_width",
+            sizing_mode="stretch_width", stylesheets=[NARROW],
         )  # fmt: skip
         for pane in self.layout.select(pn.pane.HTML):
             pane.stylesheets = [self._style]

@@ -65,15 +65,25 @@ def _by_interval(values: np.ndarray, first: np.ndarray, after: np.ndarray, way: 
 
 
 def summary(values: np.ndarray, way: str) -> np.ndarray:
-    """Reduce rows, (…, member), to their mean, maximum or minimum without NaN; NaN where all are."""
+    """Reduce rows, (…, member), to their mean, maximum or minimum without NaN; NaN where all are.
+
+    Inf counts in a mean only where no value is finite: one bias that began at 0, and so moved infinitely far relative
+    to its start, would hide all other parameters of its module.
+
+    Examples
+    --------
+    >>> summary(np.array([[1.0, 3.0, np.inf], [np.nan, np.nan, np.inf]]), MEAN)
+    array([ 2., inf])
+    """
+    largest = np.fmax.reduce(values, axis=-1)
     if way == LARGEST:
-        return np.fmax.reduce(values, axis=-1)
+        return largest
     if way == SMALLEST:
         return np.fmin.reduce(values, axis=-1)
-    is_number = ~np.isnan(values)
-    count = is_number.sum(-1)
-    total = np.where(is_number, values, 0.0).sum(-1)
-    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    is_finite = np.isfinite(values)
+    count = is_finite.sum(-1)
+    total = np.where(is_finite, values, 0.0).sum(-1)
+    return np.divide(total, count, out=largest.astype(np.float64), where=count > 0)
 
 
 def envelope(x: np.ndarray, y: np.ndarray, *, intervals: int = POINTS) -> tuple[np.ndarray, np.ndarray]:

@@ -39,7 +39,12 @@ class Selection(param.Parameterized):
     fact = param.String(doc="Fact on the x axis of the runs.")
     outcome = param.String(doc="Number on the y axis of the runs.")
     color = param.String(doc="Fact that colors the runs.")
-    back = param.Integer(default=50, bounds=(1, None), doc="Optimizer steps to look back from the step.")
+    back = param.Integer(
+        default=None,
+        bounds=(1, None),
+        allow_None=True,
+        doc="Optimizer steps to look back; None for the default.",
+    )
     only = param.String(doc="Filter of the runs that are compared.")
 
 

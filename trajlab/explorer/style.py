@@ -32,6 +32,15 @@ def style_of(look: Look) -> str:
     """
 
 
+NARROW = """
+    @media (max-width: 760px) {
+      :host { flex-direction: column !important; height: auto !important; }
+      * { flex: none !important; max-width: 100%; box-sizing: border-box; }
+    }
+    """
+"""Style sheet of a row whose parts stand below each other on a phone."""
+
+
 def ground_of(look: Look) -> str:
     """Return the style sheet of the document."""
     scheme = "dark" if look.paper.lower() < "#8" else "light"
@@ -53,4 +62,5 @@ def widget_style(look: Look) -> str:
     .bk-tab {{ color: {look.soft}; font-size: 14px; }}
     .bk-tab.bk-active {{ color: {look.ink}; background: transparent; border-bottom: 2px solid {look.categories[0]}; }}
     .bk-header {{ border-bottom: 1px solid {look.rule}; }}
+    @media (max-width: 760px) {{ .bk-header {{ flex-wrap: wrap; height: auto; }} }}
     """

@@ -15,6 +15,9 @@ from trajlab.statistics.wording import count, listed
 NAMED = 3
 """Places that a sentence names."""
 
+LOOK_BACK, RECORDED = 50, 10
+"""Optimizer steps to look back by default, and recorded steps, where these reach further back."""
+
 
 class Explanation(NamedTuple):
     """What was unusual in the window before a step.
@@ -40,7 +43,7 @@ class Explanation(NamedTuple):
         return "\n".join(self.sentences)
 
 
-def explain(trajectory: Trajectory, step: int, *, window: int = 50, **settings: Any) -> Explanation:
+def explain(trajectory: Trajectory, step: int, *, window: int | None = None, **settings: Any) -> Explanation:
     """Say what was unusual in the window before a step, in the order in which it began.
 
     Every weight norm, update, gradient norm and metric is compared with its own past, as the stage `change_points`
@@ -53,7 +56,7 @@ def explain(trajectory: Trajectory, step: int, *, window: int = 50, **settings: 
     step
         The step; what begins at it counts, too.
     window
-        Number of optimizer steps to look back.
+        Number of optimizer steps to look back; by default 50, or as many as ten recorded steps span.
     settings
         Settings of `change_points`.
 
@@ -72,13 +75,13 @@ def explain(trajectory: Trajectory, step: int, *, window: int = 50, **settings: 
     >>> print(trajlab.explain(trajlab.from_arrays({}, metrics={"loss": loss}), 85).sentences[0])
     Step 80: `loss` rose 5-fold for a moment.
     """
-    if window < 1:
+    if window is not None and window < 1:
         raise BadSetting(f"cannot explain with window={window}: choose 1 or more steps")
     result = run("change_points", trajectory, **settings).compute()
     return explained(result, step, window=window)
 
 
-def explained(result: xr.Dataset, step: int, *, window: int = 50) -> Explanation:
+def explained(result: xr.Dataset, step: int, *, window: int | None = None) -> Explanation:
     """Say the same from a result of `change_points` of one run.
 
     Parameters
@@ -97,6 +100,9 @@ def explained(result: xr.Dataset, step: int, *, window: int = 50) -> Explanation
     if not steps.size or not steps[0] <= step <= steps[-1]:
         recorded = f"steps {steps[0]:,} to {steps[-1]:,} are" if steps.size else "no step is"
         raise MissingData(f"cannot explain step {step:,}: {recorded} recorded; choose one of these")
+    if window is None:
+        earliest = int(steps[max(0, int(np.searchsorted(steps, step)) - RECORDED)])
+        window = max(LOOK_BACK, step - earliest)
     first = max(int(steps[0]), step - window)
     events = unusual_before(result, step, first=first)
     if not events:

@@ -16,12 +16,14 @@ from trajlab.explorer.style import widget_style
 from trajlab.explorer.views.lines import NAMED, LineChart
 from trajlab.explorer.views.overview import events_of
 from trajlab.explorer.views.view import bokeh_part, html
-from trajlab.running.explain import Explanation, explained
+from trajlab.running.explain import LOOK_BACK, RECORDED, Explanation, explained
 from trajlab.statistics.unusual import Unusual
 from trajlab.statistics.wording import number
 
 LOOKS_BACK = (10, 20, 50, 100, 200, 500, 1_000, 5_000)
 """Windows, in optimizer steps."""
+
+DEFAULT = f"{LOOK_BACK}, or {RECORDED} recorded steps"
 
 MOST = 40
 """Events that are listed."""
@@ -33,7 +35,7 @@ class Before:
     def __init__(self, context: Context):
         self.context = context
         style = {"stylesheets": [widget_style(context.look)], "width": 260}
-        self.back = pn.widgets.Select(label="optimizer steps to look back", options=list(LOOKS_BACK), **style)
+        self.back = pn.widgets.Select(label="optimizer steps to look back", options={DEFAULT: None}, **style)
         self.absent, self.sentences, self.events = html(""), html(""), html("")
         self.chart = bokeh_part()
         self.layout = pn.Column(
@@ -42,7 +44,7 @@ class Before:
         self._showing = False
         self.back.param.watch(lambda event: self._set(event.new), "value")
 
-    def _set(self, back: int) -> None:
+    def _set(self, back: int | None) -> None:
         if not self._showing:
             self.context.selection.back = back
 
@@ -51,7 +53,9 @@ class Before:
         context, selection = self.context, self.context.selection
         self._showing = True
         try:
-            self.back.param.update(options=sorted({*LOOKS_BACK, selection.back}), value=selection.back)
+            steps = sorted({*LOOKS_BACK, *([selection.back] if selection.back else [])})
+            options = {DEFAULT: None} | {f"{count:,}": count for count in steps}
+            self.back.param.update(options=options, value=selection.back)
         finally:
             self._showing = False
         explanation, reason = self._explained()

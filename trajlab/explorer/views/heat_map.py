@@ -24,7 +24,9 @@ LONGEST = 38
 
 ROW_PIXELS, MIN_PIXELS, MAX_PIXELS = 15, 150, 640
 
-VALUE = "return Number.isFinite(value) ? String(Number(value.toPrecision(5))) : 'unknown'"
+VALUE = """
+  return Number.isFinite(value) ? String(Number(value.toPrecision(5))) : Number.isNaN(value) ? 'unknown' : String(value)
+"""
 """Value under the pointer."""
 
 NAME_AT = "return String(names[Math.max(0, Math.min(names.length - 1, Math.floor(value)))] ?? '')"

@@ -8,6 +8,7 @@ import xarray as xr
 from trajlab.explorer.context import Context
 from trajlab.explorer.markup import note
 from trajlab.explorer.quantity import numbers, of_run, row_dim
+from trajlab.explorer.style import NARROW
 from trajlab.explorer.views.layer_charts import Fan, Histogram, Raster, Spectrum
 from trajlab.explorer.views.lines import LineChart
 from trajlab.explorer.views.overview import events_of
@@ -23,7 +24,8 @@ class Layer:
         self.absent = html("")
         self.series, self.histogram, self.fan, self.spectrum, self.raster = (bokeh_part() for _ in range(5))
         self.layout = pn.Column(
-            self.absent, self.series.pane, pn.Row(self.histogram.pane, self.spectrum.pane, sizing_mode="stretch_width"),
+            self.absent, self.series.pane,
+            pn.Row(self.histogram.pane, self.spectrum.pane, sizing_mode="stretch_width", stylesheets=[NARROW]),
             self.fan.pane, self.raster.pane, sizing_mode="stretch_width",
         )  # fmt: skip
 

@@ -10,7 +10,7 @@ from trajlab.explorer.context import Context
 from trajlab.explorer.markup import note
 from trajlab.explorer.pair import COLUMNS, Pair, changed_rows, compare
 from trajlab.explorer.quantity import numbers, row_dim
-from trajlab.explorer.style import widget_style
+from trajlab.explorer.style import NARROW, widget_style
 from trajlab.explorer.views.heat_map import nearest
 from trajlab.explorer.views.moment_charts import MOST, Bars, TwoHistograms
 from trajlab.explorer.views.view import bokeh_part, html, key_of
@@ -30,8 +30,8 @@ class Moments:
         self.bars, self.histogram = bokeh_part(), bokeh_part()
         self.layers, self.rows = html(""), html("")
         self.layout = pn.Column(
-            pn.Row(self.run, self.before), self.title, self.layers,
-            pn.Row(self.histogram.pane, self.rows, sizing_mode="stretch_width"), self.bars.pane,
+            pn.Row(self.run, self.before, stylesheets=[NARROW]), self.title, self.layers,
+            pn.Row(self.histogram.pane, self.rows, sizing_mode="stretch_width", stylesheets=[NARROW]), self.bars.pane,
             sizing_mode="stretch_width",
         )  # fmt: skip
         self._showing = False

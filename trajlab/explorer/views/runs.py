@@ -13,7 +13,7 @@ from trajlab.explorer.quantity import text_of
 from trajlab.explorer.rank_correlation import rank_correlation
 from trajlab.explorer.run_facts import facts_of
 from trajlab.explorer.run_filter import filtered
-from trajlab.explorer.style import widget_style
+from trajlab.explorer.style import NARROW, widget_style
 from trajlab.explorer.views.parallel_coordinates import ParallelCoordinates
 from trajlab.explorer.views.run_colors import as_numbers
 from trajlab.explorer.views.run_scatter import Scatter
@@ -45,10 +45,10 @@ class Runs:
             theme="midnight" if context.look.paper.startswith("#1") else "simple", selectable=False,
         )  # fmt: skip
         self.layout = pn.Column(
-            self.missing, pn.Row(self.only, self.take), self.unreadable, self.grid,
-            pn.Row(self.fact, self.outcome, self.color),
-            pn.Row(self.scatter.pane, self.ranking, sizing_mode="stretch_width"), self.coordinates.pane,
-            sizing_mode="stretch_width",
+            self.missing, pn.Row(self.only, self.take, stylesheets=[NARROW]), self.unreadable, self.grid,
+            pn.Row(self.fact, self.outcome, self.color, stylesheets=[NARROW]),
+            pn.Row(self.scatter.pane, self.ranking, sizing_mode="stretch_width", stylesheets=[NARROW]),
+            self.coordinates.pane, sizing_mode="stretch_width",
         )  # fmt: skip
         self._showing = False
         fields = {"fact": self.fact, "outcome": self.outcome, "color": self.color, "only": self.only}
