@@ -109,6 +109,13 @@ def piped(folder):
     os.mkfifo(folder / "run.zarr" / "weights" / "step" / "c" / "0")
 
 
+def unknown_keys(folder):
+    """Write a store whose arrays name their chunks in an unknown way."""
+    trajlab.pack(trajlab.from_arrays({"w": np.ones((2, 3))}), folder / "run.zarr")
+    for path in (folder / "run.zarr").rglob("zarr.json"):
+        path.write_text(path.read_text().replace('"default"', '"base64"'))
+
+
 INFO, DRIFT, PACK = ("info", "{}"), ("drift", "{}", "{}/out.zarr", "--workers", "1"), ("pack", "{}", "{}/x.zarr")
 
 CORPUS = {
@@ -132,6 +139,12 @@ CORPUS = {
     "a loop of links": (loop, DRIFT),
     "a pipe in a store": (piped, ("info", "{}/run.zarr")),
     "a pipe in a store, checked": (piped, ("check", "{}/run.zarr")),
+    "chunk keys of an unknown kind": (unknown_keys, ("info", "{}/run.zarr")),
+    "chunk keys of an unknown kind, checked": (unknown_keys, ("check", "{}/run.zarr")),
+    "chunk keys of an unknown kind, overwritten": (
+        lambda folder: (unknown_keys(folder), run(folder)),
+        ("pack", "{}", "{}/run.zarr", "--overwrite"),
+    ),
     "header with a number of many digits": (header('{"w": ' + DIGITS + "}"), INFO),
     "header that is deep": (header(DEEP), INFO),
     "header of many dims": (

@@ -161,7 +161,7 @@ class GradientSegments:
         if positions is None or positions.stride != gradient.stride():
             positions = self._positions[name] = Positions.of(self._indices[name], gradient)
         memory = gradient.as_strided((positions.span,), (1,))
-        torch.index_select(memory, 0, positions.index, out=target)
+        torch.index_select(memory, 0, positions.entries, out=target)
 
     def _present_rows(self, name: str) -> torch.Tensor:
         buffer = self._buffers[name][: len(self._steps)]
@@ -180,21 +180,21 @@ class Positions(NamedTuple):
         Stride of the gradient.
     span
         Entries from the first to the last in memory.
-    index
-        Positions of the sampled entries.
+    entries
+        Positions of the sampled entries, counted from the first one in memory.
     """
 
     stride: tuple[int, ...]
     span: int
-    index: torch.Tensor
+    entries: torch.Tensor
 
     @classmethod
     def of(cls, indices: torch.Tensor, gradient: torch.Tensor) -> Self:
         """Return the positions of flat indices of a gradient."""
         span = 1 + sum((length - 1) * stride for length, stride in zip(gradient.shape, gradient.stride(), strict=True))
         axes = torch.unravel_index(indices, gradient.shape)
-        index = sum(axis * stride for axis, stride in zip(axes, gradient.stride(), strict=True))
-        return cls(gradient.stride(), span, torch.as_tensor(index))
+        entries = sum(axis * stride for axis, stride in zip(axes, gradient.stride(), strict=True))
+        return cls(gradient.stride(), span, torch.as_tensor(entries))
 
 
 def _dense(gradient: torch.Tensor) -> torch.Tensor:

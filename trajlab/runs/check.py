@@ -80,7 +80,8 @@ def _check_store(store: Path) -> Checked:
             has_checksums = is_checked(node) if sharded else "crc32c" in str(node["codecs"])
         read, unchecked = read + has_checksums, unchecked + (not has_checksums)
         in_place = sharded and has_checksums and not is_url(store)
-        damaged += _damaged_chunks(store, name, node) if in_place else _damaged_array(store, name)
+        with reading(store, "the store is damaged", part=name):
+            damaged += _damaged_chunks(store, name, node) if in_place else _damaged_array(store, name)
     if not read + unchecked:
         raise DamagedData(
             f"cannot check {store}: its zarr.json names no arrays; the store is damaged, so write it again"

@@ -13,8 +13,7 @@ from trajlab.runs.disk.atomic import atomic, check_free
 from trajlab.runs.disk.paths import as_path, is_url, reaching
 from trajlab.runs.disk.rows import Rows
 from trajlab.runs.disk.shards import is_sharded
-from trajlab.runs.disk.store_nodes import nodes_of_store
-from trajlab.runs.disk.upload import is_unfinished
+from trajlab.runs.disk.upload import is_unfinished, stored_version
 from trajlab.runs.open import open as open_trajectory
 from trajlab.runs.packed_layout import all_tensors, fits, lay_out, types_of
 from trajlab.runs.readers.store import has_checksums, is_store, read_store
@@ -66,7 +65,7 @@ def pack(
         earlier = _extended(target, run)
         if _nothing_new(earlier, run):
             return target
-    nodes = nodes_of_store(target) if exists and is_store(target) else {}
+    nodes = stored_version(target)[0] if exists else {}
     if earlier is not None and not (has_checksums(target) and fits(nodes, run)):
         earlier = None  # an earlier version wrote the store in another layout
     growing = [] if earlier is None else [path for path, node in nodes.items() if is_sharded(node)]

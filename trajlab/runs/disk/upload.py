@@ -60,12 +60,13 @@ def uploaded(target: Path, *, growing: Collection[str] = (), streams: bool = Fal
         mark.write_text(
             f"A folder that trajlab is writing, or did not finish. Write it anew with --overwrite.\n{owner}"
         )
-        nodes, old = _version(target)
+        nodes, old = stored_version(target)
         _remove(target, but=old)
         try:
             yield Path(folder)
             if nodes:
                 separate(Path(folder), nodes, growing=growing)
+                new = StoreKeys(nodes_of_store(Path(folder)))
             chunks, *metadata = _phases(Path(folder), replaces=bool(nodes))
             _put(Path(folder), target, chunks)
         except BaseException:
@@ -79,7 +80,7 @@ def uploaded(target: Path, *, growing: Collection[str] = (), streams: bool = Fal
         for files in metadata:
             _put(Path(folder), target, files)
         if nodes:
-            _remove(target, but=_version(Path(folder))[1])
+            _remove(target, but=new)
         mark.unlink()
 
 
@@ -89,6 +90,17 @@ def check_writable(target: Path) -> None:
     with reaching(target):
         mark.write_text("")
         mark.unlink()
+
+
+def stored_version(target: Path) -> tuple[dict[str, Any], Container[str]]:
+    """Return the nodes of the Zarr group at a path, and its keys; none if there is no whole one."""
+    if not (target / STORE_FILE).exists():
+        return {}, ()
+    try:
+        nodes = nodes_of_store(target)
+        return nodes, StoreKeys(nodes) if nodes else ()
+    except (DamagedData, ValueError, KeyError, TypeError, AttributeError):  # nothing of it can be kept
+        return {}, ()
 
 
 def is_unfinished(target: Path) -> bool:
@@ -102,17 +114,6 @@ def move(file: Path, target: Path) -> None:
     with reaching(target):
         remote.fs.put_file(str(file), remote.path)
     file.unlink()
-
-
-def _version(target: Path) -> tuple[dict[str, Any], Container[str]]:
-    """Return the nodes of the Zarr group at a path, and its keys; none if there is no whole one."""
-    if not (target / STORE_FILE).exists():
-        return {}, ()
-    try:
-        nodes = nodes_of_store(target)
-        return nodes, StoreKeys(nodes) if nodes else ()
-    except (DamagedData, ValueError, KeyError, TypeError, AttributeError):  # nothing of it can be kept
-        return {}, ()
 
 
 def _owner(target: Path) -> str:

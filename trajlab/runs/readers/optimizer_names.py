@@ -93,11 +93,11 @@ class ParameterNames:
         named = names_of_keys(list(by_text.values()), list(self.shapes))
         names = {place: named[text] for place, text in by_text.items() if text in named}
         taken = set(names.values())
-        waiting = [[place for place in group if place not in by_text] for group in groups]
+        unresolved = [[place for place in group if place not in by_text] for group in groups]
         free = [name for name in self._trained if name not in taken]
-        find = determined if self.is_known else determined_by_shape
-        found = find([[shapes[place] for place in group] for group in waiting], free, self.shapes)
-        for group, of_group in zip(waiting, found, strict=True):
+        determine = determined if self.is_known else determined_by_shape
+        by_order = determine([[shapes[place] for place in group] for group in unresolved], free, self.shapes)
+        for group, of_group in zip(unresolved, by_order, strict=True):
             names |= {place: name for place, name in zip(group, of_group, strict=True) if name is not None}
         return names, self._reasons(groups, names, shapes, free, by_text)
 
@@ -106,12 +106,12 @@ class ParameterNames:
         free: Sequence[str], by_text: Mapping[Place, str],
     ) -> dict[str, str]:  # fmt: skip
         """Return why parameters of the optimizer have no name, a sentence for all of one shape."""
-        alike: dict[Shape | None, list[str]] = {}
+        unnamed: dict[Shape | None, list[str]] = {}
         for place in (place for group in groups for place in group if place not in names):
-            alike.setdefault(shapes[place], []).append(str(by_text.get(place, place[2])))
+            unnamed.setdefault(shapes[place], []).append(str(by_text.get(place, place[2])))
         count = sum(map(len, groups))
         reasons = {}
-        for shape, keys in alike.items():
+        for shape, keys in unnamed.items():
             size = "of unknown shape" if shape is None else f"of shape {shape}"
             fitting = [name for name in free if shape in (None, self.shapes[name])]
             if count > len(self.shapes):
