@@ -31,6 +31,8 @@ def explore(
 ) -> Any:
     """Show runs and results as a page of views with one selection; missing results are computed in the background.
 
+    The computation begins when a browser displays the page.
+
     Parameters
     ----------
     shown
@@ -64,6 +66,7 @@ def explore(
     import panel as pn
 
     from trajlab.explorer.arrays import Arrays
+    from trajlab.explorer.displayed import Displayed
     from trajlab.explorer.page import TICK, Page
 
     if "ipykernel" in sys.modules:
@@ -73,8 +76,15 @@ def explore(
         step_pattern=step_pattern, series=series, key=key, parameters=parameters,
     )  # fmt: skip
     page = Page(collection, Arrays(), theme=theme)
-    collection.start()
-    pn.state.onload(lambda: pn.state.add_periodic_callback(page.tick, TICK))
+    page.dark.visible = False  # the colors are in the address, which a notebook lacks
+
+    def begin() -> None:
+        collection.start()
+        pn.state.add_periodic_callback(page.tick, TICK)
+
+    mark = Displayed(width=0, height=0, margin=0)
+    mark.call(begin)
+    page.layout.append(mark)
     return page.layout
 
 

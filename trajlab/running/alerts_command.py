@@ -17,7 +17,7 @@ import xarray as xr
 from rich.console import Console
 from rich.markup import escape
 
-from trajlab.errors import AlertFired
+from trajlab.errors import AlertFired, BadSetting
 from trajlab.running.alerts_table import dims_but_rule, show
 from trajlab.running.compute import computing, write
 from trajlab.running.follow import follow
@@ -36,6 +36,9 @@ from trajlab.statistics.wording import listed
 ANY = "any"
 """Value of --fail-on for all rules."""
 
+LEVEL_CHANGE = "LevelChange"
+"""Value of --fail-on for a change of level that the online CUSUM notices."""
+
 
 def alerts_command() -> Callable:
     """Return a function for typer that checks the rules, prints a table, and writes the result if `out` is given."""
@@ -48,7 +51,8 @@ def alerts_command() -> Callable:
         typer.Option(
             metavar="RULE",
             callback=_resolve_rules,
-            help="Exit with 1 if this rule fires or cannot be checked; can be repeated. `any` means all rules.",
+            help="Exit with 1 if this rule fires or cannot be checked; can be repeated. `any` means all rules. "
+            f"With --follow, {LEVEL_CHANGE} means a norm, update or metric that leaves its past.",
         ),
     ]
     following = Annotated[
@@ -65,7 +69,7 @@ def alerts_command() -> Callable:
 
 def _resolve_rules(names: list[str]) -> list[str]:
     """Resolve rule names, ignoring case and hyphens."""
-    by_key = rule_keys() | {ANY: ANY}
+    by_key = rule_keys() | {ANY: ANY, as_key(LEVEL_CHANGE): LEVEL_CHANGE}
     for name in names:
         if as_key(name) not in by_key:
             close = difflib.get_close_matches(as_key(name), by_key, 3, 0.5)
@@ -77,7 +81,12 @@ def _resolve_rules(names: list[str]) -> list[str]:
 
 
 def _finish(lazily: Callable[[], xr.Dataset], options: dict[str, Any]) -> None:
-    out = options["out"]
+    out, fail_on = options["out"], options["fail_on"]
+    if LEVEL_CHANGE in fail_on and not options["follow"]:
+        raise BadSetting(
+            f"cannot fail on {LEVEL_CHANGE} without --follow: it watches runs that are being written; add --follow, or "
+            "run `trajlab change_points`"
+        )
     if out is not None:
         check_free(out, RESULT_VERSION if options["overwrite"] else None)
     console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else 200)
@@ -87,22 +96,32 @@ def _finish(lazily: Callable[[], xr.Dataset], options: dict[str, Any]) -> None:
             (alerts,) = dask.compute(lazily())
         return alerts
 
+    noticed: list[str] = []
     if options["follow"]:
-        alerts = _followed(compute, console, options)
+        alerts, noticed = _followed(compute, console, options)
     else:
         alerts = compute()
         show(alerts, console)
     if out is not None:
         write({out: alerts}, overwrite=options["overwrite"])
-    _fail(alerts, options["fail_on"])
+    if noticed and LEVEL_CHANGE in fail_on:
+        raise AlertFired(f"{LEVEL_CHANGE} fired: {noticed[-1]}. Look at the run, or remove it from --fail-on.")
+    _fail(alerts, [rule for rule in fail_on if rule != LEVEL_CHANGE])
 
 
-def _followed(compute: Callable[[], xr.Dataset], console: Console, options: dict[str, Any]) -> xr.Dataset:
-    """Print what fires, and what fires besides whenever the run has grown; return the alerts at the end."""
+def _followed(
+    compute: Callable[[], xr.Dataset], console: Console, options: dict[str, Any]
+) -> tuple[xr.Dataset, list[str]]:
+    """Print what fires, and what fires besides whenever the run has grown.
+
+    Returns
+    -------
+    The alerts at the end, and the changes of level that were noticed, in words.
+    """
     seen: set[tuple[str, str, str]] = set()
     watchers: dict[str, Watcher] = {}
     reading = {name: options[name] for name in (*READING_OPTIONS, "trust")}
-    alerts = xr.Dataset()
+    alerts, changes = xr.Dataset(), list[str]()
 
     def check() -> bool:
         nonlocal alerts
@@ -119,11 +138,13 @@ def _followed(compute: Callable[[], xr.Dataset], console: Console, options: dict
         for name, path in (runs_in(options["run"]) or {"": options["run"]}).items():
             for noticed in watchers.setdefault(name, Watcher()).read(open_trajectory(path, **reading)):
                 parts = f"{name}  " * bool(name) + str(noticed)
+                changes.append(parts)
                 console.print(f"{datetime.now():%H:%M:%S}  [yellow]{escape(parts)}[/]", highlight=False)
-        return any({rule, ANY} & set(options["fail_on"]) for _, rule, _ in fires)
+        is_changed = bool(changes) and LEVEL_CHANGE in options["fail_on"]
+        return is_changed or any({rule, ANY} & set(options["fail_on"]) for _, rule, _ in fires)
 
     follow(options["run"], check)
-    return alerts
+    return alerts, changes
 
 
 def _first_steps(alerts: xr.Dataset) -> dict[tuple[str, str, str], int]:

@@ -64,6 +64,25 @@ def test_a_shift_that_stays_is_found_soon_and_an_outlier_is_none():
     assert np.median(first) < 110 and (first >= 100).mean() > 0.95
 
 
+@pytest.mark.parametrize("kind", ["AR0.9", "random walk"])
+def test_a_jump_of_strongly_correlated_noise_is_found_and_a_spike_is_none(kind):
+    """Its errors say it once: a CUSUM alone, which counts an error as 3 deviations at most, finds a third of them."""
+    series = noise(kind, 140, 100, seed=3) - 100
+    spikes, jumps = series.copy(), series.copy()
+    spikes[100] += 12
+    jumps[100:] += [8, -8] * 50
+    calm = ~alarms_of(series)[:125].any(0)
+    cusum = Cusum(run_length=1e4)
+    found = np.zeros(100, bool)
+    for step, values in enumerate(jumps[:110]):
+        alarms = cusum.update(values)
+        if step >= 100:
+            right = (cusum.side == [1, -1] * 50) & (abs(step + 1 - cusum.length - 100) <= 1)
+            found |= alarms & right
+    assert found[calm].mean() > 0.9
+    assert alarms_of(spikes)[100:125].any(0)[calm].mean() < 0.1
+
+
 def test_side_and_length_say_how_and_since_when():
     series = noise("white noise", 120, 2) - 100
     series[100:] += [5, -5]

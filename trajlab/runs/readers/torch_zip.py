@@ -102,7 +102,7 @@ class StoredTensor(Sealed):
 class _Storage(NamedTuple):
     dtype: np.dtype
     position: int
-    count: int
+    numel: int
 
 
 def read_content(file: IO[bytes]) -> Any:
@@ -163,7 +163,7 @@ class _Unpickler(pickle.Unpickler):
                 raise Unknown
             self._storages[key] = _Storage(dtype, self._position(info), count)
         storage = self._storages[key]
-        if (storage.dtype, storage.count) != (dtype, count):
+        if (storage.dtype, storage.numel) != (dtype, count):
             raise Unknown
         return storage
 
@@ -189,7 +189,7 @@ def _rebuilt(storage: Any, offset: Any, shape: Any, strides: Any, *others: Any) 
     if not all(type(number) is int and number >= 0 for number in numbers):
         raise Unknown
     reach = sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True)) + 1 if all(shape) else 0
-    if offset + reach > storage.count:
+    if offset + reach > storage.numel:
         raise Unknown
     expected = [prod(shape[axis + 1 :]) for axis in range(len(shape))]
     is_contiguous = not all(shape) or all(

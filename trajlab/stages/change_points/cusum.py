@@ -25,8 +25,14 @@ CLIPPED, CLIPPED_VARIANCE = 2.5, 0.97756
 WALK = 0.7
 """Autocorrelation from which on a series counts as a random walk."""
 
+CONFIRMED, AFTER = 3, 4
+"""Of so many values after an outlier, how many must stay beyond half of its height: then it is a jump, no spike."""
+
 TINY = 1e-6
 """What is added to a positive series before its logarithm is taken, as a share of its median."""
+
+CLOSED = (np.nan, np.nan, 0.0, 0.0)
+"""No jump."""
 
 
 class Cusum:
@@ -38,6 +44,10 @@ class Cusum:
     of earlier errors, brought from Student's t to normal scores, and summed beyond an allowance. The past keeps no
     value further from its prediction than 2.5 standard deviations. After an alarm the past is forgotten and learned
     anew. Counters, such as epochs, never raise an alarm.
+
+    A strongly correlated series stays at a new level, so that only one error tells of the jump. A single error beyond
+    the limit of a Shewhart chart therefore raises an alarm, too, if the values after it stay there. Either chart takes
+    half of the false alarms.
 
     Parameters
     ----------
@@ -57,17 +67,20 @@ class Cusum:
     References
     ----------
     Page 1954, Continuous inspection schemes, Biometrika 41. Hawkins 1987, Self-starting CUSUM charts for location and
-    scale, The Statistician 36. Bias of autocorrelations about a trend: Marriott and Pope 1954, Biometrika 41.
+    scale, The Statistician 36. Lucas 1982, Combined Shewhart-CUSUM quality control schemes, Journal of Quality
+    Technology 14. Bias of autocorrelations about a trend: Marriott and Pope 1954, Biometrika 41.
     """
 
     def __init__(self, *, run_length: float, smallest: float = 0.01):
-        self.limit = limit_of(run_length)
+        self.limit = limit_of(2.0 * run_length)
+        self.outlier = 0.5 / (2.0 * run_length)
         self.smallest = smallest
         self.past = np.empty((0, WINDOW))
         self._errors = np.empty((0, WINDOW))
         self._sums = np.empty((0, 2))
         self._lengths = np.empty((0, 2), np.int64)
         self._is_log = np.empty(0, bool)
+        self._jumps = np.empty((0, 4))
 
     @property
     def side(self) -> np.ndarray:
@@ -108,13 +121,36 @@ class Cusum:
         sums = np.maximum(0.0, self._sums[rows] + sides - ALLOWANCE)
         self._lengths[rows] = np.where(sums > 0, self._lengths[rows] + 1, 0)
         self._sums[rows] = sums
-        alarms[rows] = sums.max(1) > self.limit
+        outliers = is_watched & (_tails(error / spread, count) < self.outlier)
+        self._watch_jumps(rows, _scaled(x, is_log, size), np.where(outliers, error, np.nan))
+        alarms[rows] = self._sums[rows].max(1) > self.limit
         bound = np.where(count >= FEWEST, CLIPPED * spread, np.inf)
         calm = np.clip(error, -bound, bound)
         beyond = np.where(np.isnan(error), 0.0, error - calm)
         self._errors[rows] = _appended(self._errors[rows], calm)
         self.past[rows] = _appended(past, np.where(is_log, x * np.exp(-beyond), x - beyond))
         return alarms
+
+    def _watch_jumps(self, rows: np.ndarray, values: np.ndarray, outliers: np.ndarray) -> None:
+        """Take values, and errors that are outliers, NaN if not; a jump that stayed sets the sum of its side.
+
+        A jump is the level before it, its height, and the number of values since and of those that stayed.
+        """
+        jumps = self._jumps[rows]
+        level, height, age, stayed = jumps.T
+        is_open = np.isfinite(height)
+        age = age + is_open
+        stayed = stayed + (is_open & ((values - level) / np.where(is_open, height, 1.0) > 0.5))
+        is_over = age >= AFTER
+        is_jump = is_over & (stayed >= CONFIRMED)
+        side = np.where(height > 0, 0, 1)[is_jump]
+        self._sums[rows[is_jump]], self._lengths[rows[is_jump]] = 0.0, 0
+        self._sums[rows[is_jump], side] = np.nextafter(self.limit, np.inf)
+        self._lengths[rows[is_jump], side] = AFTER + 1
+        begins = np.isfinite(outliers) & ~is_open
+        fresh = np.stack([values - outliers, outliers, np.zeros(len(rows)), np.zeros(len(rows))], axis=1)
+        kept = np.where(is_over[:, None], CLOSED, np.stack([level, height, age, stayed], axis=1))
+        self._jumps[rows] = np.where(begins[:, None], fresh, kept)
 
     def _grow(self, count: int) -> None:
         new = count - len(self.past)
@@ -125,10 +161,12 @@ class Cusum:
             self._sums = np.concatenate([self._sums, np.zeros((new, 2))])
             self._lengths = np.concatenate([self._lengths, np.zeros((new, 2), np.int64)])
             self._is_log = np.concatenate([self._is_log, np.zeros(new, bool)])
+            self._jumps = np.concatenate([self._jumps, np.tile(CLOSED, (new, 1))])
 
     def _forget(self, rows: np.ndarray, *, errors_alone: bool = False) -> None:
         """Begin anew: after an alarm, and where the scale changes, on which errors are measured."""
         self._errors[rows], self._sums[rows], self._lengths[rows] = np.nan, 0.0, 0
+        self._jumps[rows] = CLOSED
         if not errors_alone:
             self.past[rows] = np.nan
 
@@ -180,6 +218,11 @@ def _normal_scores(deviations: np.ndarray, count: np.ndarray) -> np.ndarray:
     """Bring deviations in units of an estimated standard deviation to normal scores; 0 where they are unknown."""
     chance = stdtr(np.maximum(0.6 * count, 2.0), np.nan_to_num(deviations))
     return ndtri(np.clip(chance, ndtr(-LARGEST), ndtr(LARGEST)))
+
+
+def _tails(deviations: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """Return the probability of a deviation, in units of an estimated standard deviation, that is larger."""
+    return np.where(np.isnan(deviations), 1.0, stdtr(np.maximum(0.6 * count, 2.0), -abs(deviations)))
 
 
 def _counts(values: np.ndarray) -> np.ndarray:
