@@ -20,7 +20,7 @@ from trajlab.replays.calls import Call
 from trajlab.replays.dtypes import as_input
 from trajlab.replays.keywords import KEYWORDS, for_trial, keywords_of
 from trajlab.replays.layers import select_layers
-from trajlab.replays.model import Model, build, factory_of, fit, lacks_model, usable_device
+from trajlab.replays.model import Model, build, factory_of, fit, lacks_model, recorded_for, usable_device
 from trajlab.replays.named_axes import check_unit_axes
 from trajlab.replays.probe_batches import as_probe
 from trajlab.replays.replayed import Replayed
@@ -143,7 +143,7 @@ def replay(
         built, tuple(homes), _batch(calls), device, tuple(sorted(attention)), prune, prune_relative, tuple(prune_only),
         ends_in, keywords, mode,
     )  # fmt: skip
-    recorded = base | trajectory.weights.series | trajectory.buffers.series
+    recorded = base | recorded_for(built, trajectory)
     lives = [recorded[home] for home in homes.values()]
     steps = _shared_steps(trajectory, lives, own_steps)
     if own_steps is not None:

@@ -13,7 +13,7 @@ from trajlab.replays.observers.observer import Layer
 from trajlab.replays.observers.routing import Routing
 from trajlab.scan.as_one_task import as_one_task
 from trajlab.scan.graph import map_blocks
-from trajlab.statistics.experts import has_experts
+from trajlab.statistics.experts import experts_together
 from trajlab.statistics.result import Meaning, annotate, stride
 from trajlab.statistics.units import on_one_probe
 
@@ -111,13 +111,13 @@ def _similarities(
     routers: Sequence[Layer], weights: Mapping[str, xr.DataArray], steps: np.ndarray
 ) -> list[xr.DataArray]:
     """Return the mean cosine of experts beside each router, (step, layer); nothing if no parameter holds experts."""
-    rows = []
+    rows, mixtures = [], experts_together(weights)
     for router in routers:
         mixture = router.attrs["module"].rpartition(".")[0] if "module" in router.attrs else ""
         of_layer = [
             _mean_cosine(array.sel(step=steps).data)
-            for name, array in weights.items()
-            if mixture and name.startswith(f"{mixture}.") and has_experts(array) and np.isin(steps, array["step"]).all()
+            for array in mixtures.get(mixture, {}).values()
+            if np.isin(steps, array["step"]).all()
         ]
         rows.append(sum(of_layer) / len(of_layer) if of_layer else da.full(len(steps), np.nan, chunks=1))
     table = da.stack(rows, axis=1).rechunk({1: -1})
