@@ -1,7 +1,7 @@
 """The network below adapters that were saved alone, as peft saves them: its weights are those that the model brings."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 
 import numpy as np
@@ -29,7 +29,9 @@ def holds_adapters_only(trajectory: Trajectory) -> bool:
     return bool(trajectory.facts.get("adapter_config"))
 
 
-def base_weights(model: nn.Module, trajectory: Trajectory, homes: Mapping[str, str]) -> dict[str, Series]:
+def base_weights(
+    model: nn.Module, trajectory: Trajectory, homes: Mapping[str, str], recorded: Collection[str]
+) -> dict[str, Series]:
     """Return the tensors of a model that its run lacks, the same at every step, by name; say how many there are.
 
     Parameters
@@ -40,8 +42,9 @@ def base_weights(model: nn.Module, trajectory: Trajectory, homes: Mapping[str, s
         The run.
     homes
         Recorded tensor, or name of the model's own, by name in the model, as `trajlab.replays.model.fit` returns them.
+    recorded
+        Names of the recorded tensors.
     """
-    recorded = {*trajectory.weights.series, *trajectory.buffers.series}
     base, steps = {}, trajectory.steps
     for name, value in model.state_dict().items():
         if name in homes and homes[name] not in recorded:

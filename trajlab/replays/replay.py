@@ -192,8 +192,9 @@ def _tried(
     key = tokenize(identity, zeros, device, beside, str(probe.attrs.get("sha256", "")))
     if key not in trials:
         built = build(trajectory, model).to(device)
-        homes = fit(built, trajectory)
-        base = base_weights(built, trajectory, homes)
+        recorded = recorded_for(built, trajectory)
+        homes = fit(built, trajectory, recorded)
+        base = base_weights(built, trajectory, homes, recorded)
         inputs = as_input(torch.from_numpy(zeros).to(device), [value.dtype for value in built.parameters()])
         pristine = hollow(untouched(built))
         keywords = keywords_of(probe, built)
