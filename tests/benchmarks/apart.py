@@ -10,6 +10,7 @@ from collections.abc import Sequence
 def case(name: str, *arguments: object, **environment: str) -> dict[str, float]:
     """Run one measurement in a process of its own."""
     command = [sys.executable, "-m", "tests.benchmarks.cases", name, *map(str, arguments)]
+    print(name, *arguments, file=sys.stderr, flush=True)
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | environment)
     if done.returncode:
         sys.exit(f"the case {name} exited with {done.returncode}: {done.stderr}")

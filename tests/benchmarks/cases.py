@@ -4,13 +4,12 @@ import json
 import resource
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import dask
 
 import trajlab
-from tests.benchmarks.measure import WEIGHT_STAGES, Peak, compute, seconds, warm
+from tests.benchmarks.measure import WEIGHT_STAGES, Peak, compute, now, seconds, warm
 from tests.benchmarks.reading import bare_read, cold, large
 from trajlab.running.fuse import fuse_scans
 
@@ -36,9 +35,9 @@ def speed(path: str) -> dict[str, float]:
     actual["together"] = seconds(lambda: compute(path))
     for name in WEIGHT_STAGES:
         actual[name] = seconds(lambda name=name: compute(path, (name,)))
-    start = time.perf_counter()
+    start = now()
     torch_loop(Path(path))
-    actual["torch_loop"] = time.perf_counter() - start
+    actual["torch_loop"] = now() - start
     actual["drift_and_distribution"] = seconds(lambda: compute(path, ("drift", "distribution")))
     actual["lean_loop"] = seconds(lambda: lean_loop(Path(path)), repeats=1)
     actual["together_again"] = seconds(lambda: compute(path))
@@ -89,20 +88,20 @@ def packing(path: str) -> dict[str, float]:
     from trajlab.running.compute import computing
 
     with tempfile.TemporaryDirectory(dir=Path(path).parent) as folder:
-        start = time.perf_counter()
+        start = now()
         shutil.copytree(path, Path(folder) / "copy")
-        copied = time.perf_counter() - start
-        start = time.perf_counter()
+        copied = now() - start
+        start = now()
         with computing("pack"):
             trajlab.pack(path, Path(folder) / "run.zarr")
-        return {"copy": copied, "pack": time.perf_counter() - start}
+        return {"copy": copied, "pack": now() - start}
 
 
 def first_call(path: str) -> dict[str, float]:
     """Time of the first stage in a new process, compiled code on disk or not as the environment says."""
-    start = time.perf_counter()
+    start = now()
     compute(path, ("drift",))
-    return {"seconds": time.perf_counter() - start}
+    return {"seconds": now() - start}
 
 
 def _replay(path: str, stages: tuple[str, ...], workers: int, samples: int = SAMPLES) -> tuple:
@@ -123,9 +122,9 @@ def replayed(path: str, kind: str, workers: str) -> dict[str, float]:
     stages = ("channel_gradients",) if kind == "back" else known
     _replay(path, stages, int(workers), samples=2)
     with Peak() as peak:
-        start = time.perf_counter()
+        start = now()
         results = _replay(path, stages, int(workers))
-        seconds = time.perf_counter() - start
+        seconds = now() - start
     held = sum(result.nbytes for result in results) / 1e6
     return {"seconds": seconds, "peak_mb": peak.most, "results_mb": held, "stages": len(stages)}
 
@@ -141,9 +140,9 @@ def bare(path: str, kind: str, threads: str) -> dict[str, float]:
     inputs, targets = cifar_images(SAMPLES)
     bare_passes(Path(path), inputs[:2], targets[:2], back=kind == "back")
     with Peak() as peak:
-        start = time.perf_counter()
+        start = now()
         bare_passes(Path(path), inputs, targets, back=kind == "back")
-        seconds = time.perf_counter() - start
+        seconds = now() - start
     return {"seconds": seconds, "peak_mb": peak.most}
 
 

@@ -95,11 +95,25 @@ def huge(folder):
     (folder / "step1.npz").write_bytes(raw.replace(b"(8,)", b"(9,)"))
 
 
+def result(folder):
+    """Write a result."""
+    from trajlab.running.compute import write
+
+    write({folder / "results" / "drift.zarr": trajlab.run("drift", trajlab.example(2))})
+
+
 def piped(folder):
     """Write a store with a pipe in place of a chunk, which reading would wait for."""
     trajlab.pack(trajlab.from_arrays({"w": np.ones((2, 3))}), folder / "run.zarr")
     (folder / "run.zarr" / "weights" / "step" / "c" / "0").unlink()
     os.mkfifo(folder / "run.zarr" / "weights" / "step" / "c" / "0")
+
+
+def unknown_keys(folder):
+    """Write a store whose arrays name their chunks in an unknown way."""
+    trajlab.pack(trajlab.from_arrays({"w": np.ones((2, 3))}), folder / "run.zarr")
+    for path in (folder / "run.zarr").rglob("zarr.json"):
+        path.write_text(path.read_text().replace('"default"', '"base64"'))
 
 
 INFO, DRIFT, PACK = ("info", "{}"), ("drift", "{}", "{}/out.zarr", "--workers", "1"), ("pack", "{}", "{}/x.zarr")
@@ -125,6 +139,12 @@ CORPUS = {
     "a loop of links": (loop, DRIFT),
     "a pipe in a store": (piped, ("info", "{}/run.zarr")),
     "a pipe in a store, checked": (piped, ("check", "{}/run.zarr")),
+    "chunk keys of an unknown kind": (unknown_keys, ("info", "{}/run.zarr")),
+    "chunk keys of an unknown kind, checked": (unknown_keys, ("check", "{}/run.zarr")),
+    "chunk keys of an unknown kind, overwritten": (
+        lambda folder: (unknown_keys(folder), run(folder)),
+        ("pack", "{}", "{}/run.zarr", "--overwrite"),
+    ),
     "header with a number of many digits": (header('{"w": ' + DIGITS + "}"), INFO),
     "header that is deep": (header(DEEP), INFO),
     "header of many dims": (
@@ -169,8 +189,8 @@ CORPUS = {
     },
     **{
         f"claims: {name}": (
-            lambda folder, text=text: (folder / "claims.json").write_text(text),
-            ("report", "{}", "{}/report.html", "--claims", "{}/claims.json"),
+            lambda folder, text=text: (result(folder), (folder / "claims.json").write_text(text)),
+            ("report", "{}/results", "{}/report.html", "--claims", "{}/claims.json"),
         )
         for name, text in {
             "deep": DEEP,

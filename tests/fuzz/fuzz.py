@@ -17,6 +17,7 @@ from tests.fuzz.mutations import damage
 from tests.fuzz.targets import TARGETS
 from trajlab.cli import app
 from trajlab.errors import FILE_ERRORS, TrajlabError
+from trajlab.runs.disk.paths import as_path
 
 SECONDS = 60
 """Longest time of a command; more is a hang."""
@@ -28,15 +29,46 @@ class Hang(BaseException):
     """A command took too long."""
 
 
+def read_probe(path):
+    """Read a probe as replaying stages do."""
+    from trajlab.replays.probe_files import read_probe
+
+    read_probe(path)
+
+
+def explore(path):
+    """Draw the views of the page of `trajlab explore`, without a server."""
+    from trajlab.explorer.arrays import Arrays
+    from trajlab.explorer.explore import collection_of
+    from trajlab.explorer.page import Page
+    from trajlab.explorer.selection import VIEWS
+
+    collection = collection_of(as_path(path), results=Path(path).parent / "computed", stages=["drift"])
+    collection.start()
+    collection.wait()
+    page, arrays = None, Arrays()
+    try:
+        page = Page(collection, arrays)
+        for view in VIEWS:
+            page.selection.view = view
+            if "This view failed" in str(page.failure.object):
+                raise RuntimeError(f"{view}: {page.failure.object}")
+    finally:
+        arrays.stop()
+        collection.stop()
+
+
+CALLS = {"probe": read_probe, "explore": explore}
+"""What is called in place of a command: no command reads only a probe, and `explore` would serve until ctrl-C."""
+
+
 def outcome(arguments):
     """Run a command, and return "accepted", "refused", or what a traceback would show."""
     text = io.StringIO()
     try:
         with redirect_stdout(text), redirect_stderr(text), _at_most(SECONDS):
-            if arguments[0] == "probe":
-                from trajlab.replays.probe_files import read_probe
-
-                read_probe(arguments[1])
+            if arguments[0] in CALLS:
+                CALLS[arguments[0]](*arguments[1:])
             else:
                 COMMAND.main(list(arguments), standalone_mode=False)
     except (TrajlabError, ClickException) as error:

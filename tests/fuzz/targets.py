@@ -48,11 +48,16 @@ def network(*arguments, **keywords):
     return torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
 
 
-def _recorded(folder, name="run"):
+def _recorded(folder, name="run", parent=None):
     net = network()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
     inputs, targets = torch.randn(6, 3), torch.tensor([0, 1] * 3)
-    describe = {"model": {"factory": "os:system", "arguments": {}}, "seed": 1, "parent": None, "optimizer": {"lr": 0.1}}
+    describe = {
+        "model": {"factory": "os:system", "arguments": {}},
+        "seed": 1,
+        "parent": parent,
+        "optimizer": {"lr": 0.1},
+    }
     with trajlab.Recorder(
         net, folder / name, gradients=5, probe=(inputs, targets), segment_rows=2, describe=describe
     ) as recorder:
@@ -114,15 +119,132 @@ def _zip(folder):
 
 
 def _distributed(folder):
-    import torch.distributed.checkpoint as checkpoint
+    from tests.distributed_checkpoints import save_alone
 
     for step, state in _states():
-        checkpoint.save({"model": state, "step": step}, checkpoint_id=folder / "run" / f"step_{step}", no_dist=True)
+        save_alone({"model": state, "step": step}, folder / "run" / f"step_{step}")
+
+
+def _trained():
+    """Train with Adam, and yield the steps with the network and the optimizer."""
+    net = network()
+    optimizer = torch.optim.AdamW(net.parameters(), lr=0.1)
+    for step in (1, 2, 3):
+        optimizer.zero_grad()
+        net(torch.randn(6, 3)).square().mean().backward()
+        optimizer.step()
+        yield step, net, optimizer
+
+
+def _trainer(folder):
+    """Write what Hugging Face's Trainer writes."""
+    for step, net, optimizer in _trained():
+        inside = folder / "run" / f"checkpoint-{step}"
+        inside.mkdir(parents=True)
+        save_file(net.state_dict(), inside / "model.safetensors")
+        torch.save(optimizer.state_dict(), inside / "optimizer.pt")
+        log = {"global_step": step, "log_history": [{"step": step, "loss": 0.5, "epoch": 0.1}]}
+        (inside / "trainer_state.json").write_text(json.dumps(log))
+
+
+def _lightning(folder, **keywords):
+    """Write what Lightning writes, with the optimizer beside the weights."""
+    (folder / "run").mkdir()
+    for step, net, optimizer in _trained():
+        content = {
+            "state_dict": {f"model.{name}": value for name, value in net.state_dict().items()},
+            "optimizer_states": [optimizer.state_dict()],
+            "lr_schedulers": [],
+            "global_step": step,
+            "epoch": 0,
+            "hyper_parameters": {"lr": 0.1},
+        }
+        torch.save(content, folder / "run" / f"epoch=0-step={step}.ckpt", **keywords)
+
+
+def _distributed_optimizer(folder):
+    """Write torch.distributed.checkpoint with an optimizer, its parameters by name."""
+    import torch.distributed.checkpoint as checkpoint
+    from torch.distributed.checkpoint.state_dict import get_state_dict
+
+    for step, net, optimizer in _trained():
+        model, state = get_state_dict(net, optimizer)
+        at = folder / "run" / f"step_{step}"
+        checkpoint.save({"model": model, "optim": state}, checkpoint_id=at, no_dist=True)
+
+
+def _deepspeed(folder):
+    """Write what DeepSpeed writes, with the optimizer's shards beside the weights."""
+    for step, net, optimizer in _trained():
+        inside = folder / "run" / f"global_step{step}"
+        inside.mkdir(parents=True)
+        shapes = [{name: value.shape for name, value in net.state_dict().items()}]
+        torch.save(
+            {"module": net.state_dict(), "param_shapes": shapes, "global_steps": step, "dp_world_size": 1},
+            inside / "mp_rank_00_model_states.pt",
+        )
+        torch.save(
+            {"optimizer_state_dict": {"base_optimizer_state": optimizer.state_dict()["state"], "zero_stage": 2}},
+            inside / "zero_pp_rank_0_mp_rank_00_optim_states.pt",
+        )
+    (folder / "run" / "latest").write_text("global_step3")
+
+
+def _moments(folder):
+    """Record a run with moments and a frozen layer."""
+    net = network()
+    net[0].requires_grad_(False)
+    optimizer = torch.optim.AdamW(net[2].parameters(), lr=0.1)
+    with trajlab.Recorder(
+        net, folder / "run", moments=True, optimizers=[optimizer], describe={"optimizer": {"name": "AdamW"}}
+    ) as recorder:
+        for _ in range(3):
+            optimizer.zero_grad()
+            net(torch.randn(6, 3)).square().mean().backward()
+            recorder.step(loss=1.0)
+            optimizer.step()
+
+
+def _transformers(folder):
+    """Write two checkpoints of a small network of transformers, with its config.json."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        vocab_size=11, hidden_size=8, intermediate_size=12, num_hidden_layers=1, num_attention_heads=2,
+        num_key_value_heads=1, max_position_embeddings=16,
+    )  # fmt: skip
+    for step in (1, 2):
+        torch.manual_seed(step)
+        LlamaForCausalLM(config).save_pretrained(folder / "run" / f"checkpoint-{step}")
+    save_file({"inputs": torch.zeros(2, 4, dtype=torch.long)}, folder / "tokens.safetensors")
+
+
+def _adapters(folder):
+    """Write two checkpoints of adapters, as peft does."""
+    config = {"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["0"], "base_model_name_or_path": "x"}
+    for step in (1, 2):
+        inside = folder / "run" / f"checkpoint-{step}"
+        inside.mkdir(parents=True)
+        (inside / "adapter_config.json").write_text(json.dumps(config))
+        names = {"lora_A.weight": (2, 3), "lora_B.weight": (4, 2)}
+        save_file(
+            {f"base_model.model.0.{name}": torch.randn(shape) for name, shape in names.items()},
+            inside / "adapter_model.safetensors",
+        )
+
+
+def _events(folder):
+    """Write checkpoints with TensorBoard's event files beside them."""
+    from trajlab.runs.disk.event_files import event_file
+
+    _torch(folder)
+    rows = [(step, float(step), {"loss": 1.0 / step, "train/lr": 0.1}) for step in (1, 2, 3)]
+    (folder / "run" / "events.out.tfevents.1.host").write_bytes(event_file(rows))
 
 
 def _study(folder):
-    for name in ("a", "b"):
-        _recorded(folder, f"study/{name}")
+    _recorded(folder, "study/a")
+    _recorded(folder, "study/b", parent="a")
     trajlab.pack(folder / "study" / "a", folder / "runs" / "a.zarr")
     shutil.copytree(folder / "study" / "b", folder / "runs" / "b")
 
@@ -158,6 +280,7 @@ def _claims(folder):
     claim = Claim("it moves", "a lot", [Measured("changed", [0.1, 0.2], "share")], "yes", differences=[
         Difference("data", "all", "few")])  # fmt: skip
     write_claims([claim, claim], folder / "claims.json")
+    _result(folder)
 
 
 def _probes(folder):
@@ -171,22 +294,33 @@ def _probes(folder):
 INFO, DRIFT = ("info", "{}/run"), ("drift", "{}/run", "{}/out.zarr", "--workers", "1")
 FOREIGN = (INFO, DRIFT, ("import", "{}/run", "{}/imported"))
 ANY = ("run/**/*",)
+OPTIMIZER = (
+    ("optimizer_state", "{}/run", "{}/out.zarr", "--workers", "1"), INFO, ("pack", "{}/run", "{}/out.zarr"),
+)  # fmt: skip
+NETWORK = ("--model", "tests.fuzz.targets:network")
 
 TARGETS = {
     "recorded run": Target(
         _recorded, ANY,
-        (INFO, DRIFT, ("pack", "{}/run", "{}/out.zarr"), ("check", "{}/run"), ("alerts", "{}/run"),
+        (INFO, DRIFT, ("pack", "{}/run", "{}/out.zarr"), ("check", "{}/run"), ("alerts", "{}/run", *NETWORK),
+         ("explain", "{}/run", "--step", "2"), ("prune", "{}/run", "{}/pruned", "--threshold", "0.1", *NETWORK),
+         ("network", "{}/run", "{}/network.svg", *NETWORK), ("explore", "{}/run"),
+         ("run", "{}/run", "{}/out", "--stages", "learning_curves,change_points,spectrum"),
          ("evaluation", "{}/run", "{}/out.zarr", "--model", "tests.fuzz.targets:network"),
          ("dead_neurons", "{}/run", "{}/out.zarr")),
     ),
     "study": Target(
         _study, ("study/**/*", "runs/**/*"),
-        (("info", "{}/study"), ("info", "{}/runs"), ("alerts", "{}/runs"), ("pack", "{}/study", "{}/packed"),
-         ("drift", "{}/runs", "{}/out.zarr", "--parent", "recorded"), ("drift", "{}/study", "{}/out.zarr")),
+        (("info", "{}/study"), ("info", "{}/runs"), ("alerts", "{}/runs", *NETWORK), ("pack", "{}/study", "{}/packed"),
+         ("drift", "{}/runs", "{}/out.zarr", "--parent", "recorded"), ("drift", "{}/study", "{}/out.zarr"),
+         ("comparison", "{}/study", "{}/out.zarr", *NETWORK), ("explore", "{}/runs")),
     ),
     "results of a study": Target(
         _results, ("results/**/zarr.json",),
-        (("report", "{}/results", "{}/report.html"), ("figure", "{}/results/alerts.zarr", "{}/alerts.png")),
+        (("report", "{}/results", "{}/report.html"), ("figure", "{}/results/alerts.zarr", "{}/alerts.png"),
+         ("export", "{}/results", "{}/table.csv"), ("export", "{}/results", "{}/table.json"),
+         ("export", "{}/results", "{}/events"), ("export", "{}/results", "{}/table.parquet"),
+         ("explore", "{}/results")),
     ),
     "PyTorch": Target(_torch, ANY, FOREIGN),
     "old PyTorch": Target(lambda folder: _torch(folder, _use_new_zipfile_serialization=False), ANY, FOREIGN),
@@ -195,6 +329,21 @@ TARGETS = {
     "Keras": Target(_keras, ANY, FOREIGN),
     "Stable-Baselines3": Target(_zip, ANY, FOREIGN),
     "torch.distributed": Target(_distributed, ("run/**/.metadata", "run/**/*.distcp"), FOREIGN),
+    "Trainer's optimizer": Target(_trainer, ("run/*/*.pt", "run/*/*.json", "run/*/*.pt"), OPTIMIZER),
+    "Lightning's optimizer": Target(_lightning, ANY, OPTIMIZER),
+    "old Lightning's optimizer": Target(
+        lambda folder: _lightning(folder, _use_new_zipfile_serialization=False), ANY, OPTIMIZER
+    ),
+    "DeepSpeed": Target(_deepspeed, ANY, (*FOREIGN, OPTIMIZER[2])),
+    "torch.distributed's optimizer": Target(_distributed_optimizer, ("run/**/.metadata", "run/**/*.distcp"), OPTIMIZER),
+    "recorded moments": Target(_moments, ANY, (*OPTIMIZER, ("check", "{}/run"))),
+    "transformers": Target(
+        _transformers, ("run/*/*.json",),
+        (INFO, DRIFT, ("attention", "{}/run", "{}/out.zarr", "--probe", "{}/tokens.safetensors"),
+         ("network", "{}/run", "{}/network.svg", "--probe", "{}/tokens.safetensors")),
+    ),
+    "adapters": Target(_adapters, ANY, (INFO, DRIFT, ("spectrum", "{}/run", "{}/out.zarr"))),
+    "event files": Target(_events, ("run/events*",), (INFO, ("learning_curves", "{}/run", "{}/out.zarr"))),
     "packed store": Target(
         _store, ("run.zarr/**/*",),
         (("info", "{}/run.zarr"), ("drift", "{}/run.zarr", "{}/out.zarr", "--workers", "1"), ("check", "{}/run.zarr"),
@@ -207,6 +356,8 @@ TARGETS = {
          ("figure", "{}/results/drift.zarr", "{}/drift.png")),
     ),
     "params.yaml": Target(_params, ("params.yaml",), ((*DRIFT, "--params", "{}/params.yaml"),)),
-    "claims.json": Target(_claims, ("claims.json",), (("report", "{}", "{}/x.html", "--claims", "{}/claims.json"),)),
+    "claims.json": Target(
+        _claims, ("claims.json",), (("report", "{}/results", "{}/x.html", "--claims", "{}/claims.json"),)
+    ),
     "probe": Target(_probes, ("probe.*",), (("probe", "{}/probe.{suffix}"),)),
 }  # fmt: skip

@@ -1,6 +1,7 @@
 """Files are those of the safetensors library, to the byte where the order of tensors is the same."""
 
 import pytest
+import safetensors
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -9,6 +10,9 @@ from trajlab.errors import BadSetting
 from trajlab.record import tensor_file
 from trajlab.record.tensor_file import ELEMENT_TYPES, write_safetensors
 from trajlab.runs.disk.manifest import Checksum
+
+READ_FROM = {torch.complex64: (0, 7), torch.float8_e4m3fnuz: (0, 8), torch.float8_e5m2fnuz: (0, 8)}
+"""Versions of safetensors from which on it reads these types; the format has their names."""
 
 
 def test_write_safetensors__is_what_the_library_writes(tmp_path):
@@ -19,9 +23,12 @@ def test_write_safetensors__is_what_the_library_writes(tmp_path):
     assert checksum == Checksum.of_file(tmp_path / "ours")
 
 
-def test_write_safetensors__all_types_and_layouts_are_read_back(tmp_path, monkeypatch):
-    monkeypatch.setattr(tensor_file, "PIECE_BYTES", 7)
-    tensors = {str(dtype): torch.arange(6).reshape(2, 3).to(dtype) for dtype in ELEMENT_TYPES}
+@pytest.mark.parametrize("piece", [7, 30, 1 << 18])
+def test_write_safetensors__all_types_and_layouts_are_read_back(piece, tmp_path, monkeypatch):
+    monkeypatch.setattr(tensor_file, "PIECE_BYTES", piece)
+    version = tuple(map(int, safetensors.__version__.split(".")[:2]))
+    types = [dtype for dtype in ELEMENT_TYPES if version >= READ_FROM.get(dtype, version)]
+    tensors = {str(dtype): torch.arange(6).reshape(2, 3).to(dtype) for dtype in types}
     tensors |= {"turned": torch.randn(3, 4).T, "shared": tensors["torch.float32"][1], "last": torch.ones(3).bool()}
     checksum = write_safetensors(tmp_path / "file", tensors, {"rows": "1"})
     loaded = load_file(tmp_path / "file")

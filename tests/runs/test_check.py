@@ -43,6 +43,20 @@ def test_check__a_flipped_bit_in_a_tensor_is_named_with_its_steps(store, example
         xr.open_datatree(store)["weights/conv.weight"].value.isel(step=0).load()
 
 
+@pytest.mark.parametrize("array", ["weights/conv.weight/value", "weights/step", "metrics/loss"])
+@pytest.mark.parametrize("encoding", [3, {"name": "base64"}, {"name": "v2", "configuration": {"separator": "//"}}])
+def test_check__chunk_keys_of_an_unknown_kind_are_damage(array, encoding, store):
+    root = json.loads((store / "zarr.json").read_text())
+    root["consolidated_metadata"]["metadata"][array]["chunk_key_encoding"] = encoding
+    (store / "zarr.json").write_text(json.dumps(root))
+    try:
+        assert any(piece.startswith(array) for piece in check(store).damaged)
+    except DamagedData as error:
+        assert str(error).startswith("cannot read ")
+    with pytest.raises(DamagedData, match="cannot read "):
+        trajlab.open(store)
+
+
 @pytest.mark.parametrize("array", ["weights/step", "gradients/step", "metrics/loss"])
 def test_open__a_flipped_bit_in_coordinates_and_metrics_is_an_error(store, array):
     flip(next(path for path in (store / array / "c").rglob("*") if path.is_file()), -6)

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 import trajlab
 from trajlab.errors import DamagedData, MissingData, OutputExists, TrajlabError
-from trajlab.runs import pack as packing
+from trajlab.runs import packed_layout
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_pack__a_full_disk_leaves_the_old_store(example, tmp_path, small_shards,
     def full(*args):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(packing, "write_shard", full)
+    monkeypatch.setattr(packed_layout, "write_shard", full)
     with pytest.raises(TrajlabError, match="the disk is full"):
         trajlab.pack(example, store)
     same(trajlab.open(store), longer(example, 12))

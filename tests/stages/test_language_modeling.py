@@ -58,6 +58,10 @@ def test_evaluation__labels_that_are_the_inputs_are_shifted_as_the_model_does(ru
         each = torch.nn.functional.cross_entropy(
             logits[:, :-1].transpose(1, 2), torch.tensor(labels)[:, 1:], reduction="none", ignore_index=-100
         ).numpy()
+        count = np.bincount(labels[:, 1:][labels[:, 1:] >= 0], minlength=VOCABULARY)[labels[:, 1:].clip(0)]
+        for least, ours in zip(result.occurrences.values, result.frequency_loss[step].values, strict=True):
+            some = each[(labels[:, 1:] >= 0) & (count >= least) & (count < 2 * least)]
+            assert ours == pytest.approx(some.mean(), rel=1e-5) if some.size else np.isnan(ours)
         counted = labels[:, 1:] >= 0
         np.testing.assert_allclose(result.position_loss[step, :-1], each.sum(0) / counted.sum(0), rtol=1e-5)
         expected = top_k_accuracy_score(

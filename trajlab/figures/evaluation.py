@@ -70,6 +70,11 @@ def panels(result: xr.Dataset) -> list[Panel]:
         caption, array = "Mean over the samples; the first positions have little context.", result["position_loss"]
         figures.append(_over_steps(result, "perplexity", "Perplexity"))
         figures.append(multiples.panel("position_loss", "Loss by position", caption, array, unknown="Gray: no label."))
+    if "frequency_loss" in result:
+        array = result["frequency_loss"].dropna("occurrences", how="all")
+        array = array.assign_coords(occurrences=[f"{n} to {2 * n - 1} times" for n in array["occurrences"].values])
+        caption = "Rows: how often the token is among the labels of the probe."
+        figures.append(multiples.panel("frequency_loss", "Loss of rare and frequent tokens", caption, array))
     if "class_accuracy" in result and result.sizes["class"] <= CLASSES:
         caption, array = "Recall of each class on the probe.", result["class_accuracy"]
         gray = "Gray: a class without targets."

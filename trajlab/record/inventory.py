@@ -34,6 +34,11 @@ class Inventory:
         Scale of each low-rank adapter by its name, by the path of its module, as peft's modules hold them.
     left_out
         Names of parameters and buffers that are not recorded, by choice.
+
+    Attributes
+    ----------
+    is_sharded : bool
+        Whether parameters are sharded over processes.
     """
 
     model: nn.Module
@@ -43,6 +48,7 @@ class Inventory:
     modules: dict[str, str]
     adapters: dict[str, dict[str, float]]
     left_out: list[str] = field(default_factory=list)
+    is_sharded: bool = field(init=False)
     _stored: set[str] = field(init=False, repr=False)
     _members: list[dict[str, Any]] = field(init=False, repr=False)
     _structure: list[int] = field(init=False, repr=False)
@@ -53,16 +59,12 @@ class Inventory:
             members for module in self.model.modules() for members in (module._modules, module._parameters)
         ]
         self._structure = self._identities()
+        self.is_sharded = any(map(is_sharded, self.parameters.values()))
 
     @property
     def is_current(self) -> bool:
-        """Whether the model still has the modules and parameters of which the inventory was taken."""
+        """Whether the model still has the modules and parameters that are listed here."""
         return self._identities() == self._structure
-
-    @property
-    def is_sharded(self) -> bool:
-        """Whether parameters are sharded over processes."""
-        return any(map(is_sharded, self.parameters.values()))
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Return the recorded parameters and buffers by name, as the state_dict holds them."""
@@ -100,10 +102,14 @@ class Inventory:
 
     def copy_state(self) -> dict[str, torch.Tensor]:
         """Copy weights and buffers to memory that training does not change; sharded ones are gathered one at a time."""
-        return {
-            name: torch.empty(value.shape, dtype=value.dtype).copy_(whole(value.detach()))
-            for name, value in self.tensors().items()
-        }
+        tensors = {name: value.detach() for name, value in self.tensors().items()}
+        copies = {name: torch.empty(value.shape, dtype=value.dtype) for name, value in tensors.items()}
+        if self.is_sharded:
+            for name, copy in copies.items():
+                copy.copy_(whole(tensors[name]))
+        elif copies:
+            torch._foreach_copy_(list(copies.values()), list(tensors.values()))
+        return copies
 
     def _identities(self) -> list[int]:
         return [id(member) for members in self._members for member in members.values()]

@@ -3,9 +3,10 @@
 import json
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple, Self
 
 import torch
 from torch import nn
@@ -56,7 +57,8 @@ class GradientSegments:
         self._parameters = dict(parameters)
         self._indices = dict(indices)
         self._gathering = gathering
-        self._memory: dict[str, tuple[tuple[int, ...], torch.Tensor]] = {}
+        self._sharded = {name for name, parameter in parameters.items() if is_sharded(parameter)}
+        self._positions: dict[str, Positions] = {}
         self._start()
 
     @property
@@ -98,18 +100,17 @@ class GradientSegments:
         if any(self._buffers[name].dtype is not gradients[name].dtype for name in self._buffers if name in gradients):
             self.close()
         row = len(self._steps)
-        targets = {name: self._buffer(name, gradient)[row] for name, gradient in gradients.items()}
+        targets = {name: self._rows(name, gradient)[row] for name, gradient in gradients.items()}
+        whole = []
         for name, gradient in gradients.items():
-            target = targets[name]
-            if is_sharded(gradient):
-                target.copy_(self._gathering.read(name, gradient).reshape(target.shape))
-                continue
-            if gradient.layout is not torch.strided:
-                gradient = gradient.to_dense()
-            if name in self._indices:
-                torch.index_select(_memory_of(gradient), 0, self._positions(name, gradient), out=target)
+            if name in self._sharded:
+                targets[name].copy_(self._gathering.read(name, gradient).reshape(targets[name].shape))
+            elif name in self._indices:
+                self._sample(name, gradient, targets[name])
             else:
-                target.copy_(gradient)
+                whole.append(name)
+        if whole:
+            torch._foreach_copy_([targets[name] for name in whole], [_dense(gradients[name]) for name in whole])
         for name in scales.keys() & targets.keys():
             targets[name].mul_(1 / scales[name])
         for name in self._parameters:
@@ -137,27 +138,30 @@ class GradientSegments:
         self._steps: list[int] = []
         self._absent: defaultdict[str, list[int]] = defaultdict(list)
         self._buffers: dict[str, torch.Tensor] = {}
+        self._buffer_rows: dict[str, Sequence[torch.Tensor]] = {}
 
     def _row_shape(self, name: str, parameter: torch.Tensor) -> tuple[int, ...]:
         return tuple(self._indices[name].shape if name in self._indices else parameter.shape)
 
-    def _buffer(self, name: str, gradient: torch.Tensor) -> torch.Tensor:
-        buffer = self._buffers.get(name)
-        if buffer is None:
+    def _rows(self, name: str, gradient: torch.Tensor) -> Sequence[torch.Tensor]:
+        """Return the rows of the buffer of a parameter."""
+        if name not in self._buffers:
             shape = (self._capacity, *self._row_shape(name, gradient))
-            buffer = self._buffers[name] = torch.empty(shape, dtype=gradient.dtype, device=gradient.device)
+            self._buffers[name] = torch.empty(shape, dtype=gradient.dtype, device=gradient.device)
+            self._buffer_rows[name] = self._buffers[name].unbind()
             if name in self._indices:
                 self._indices[name] = self._indices[name].to(gradient.device)
-                self._memory.pop(name, None)
-        return buffer
+                self._positions.pop(name, None)
+        return self._buffer_rows[name]
 
-    def _positions(self, name: str, gradient: torch.Tensor) -> torch.Tensor:
-        """Return where in memory the sampled entries are, which is another order than the flat one in channels-last."""
-        if name not in self._memory or self._memory[name][0] != gradient.stride():
-            axes = torch.unravel_index(self._indices[name], gradient.shape)
-            positions = sum(axis * stride for axis, stride in zip(axes, gradient.stride(), strict=True))
-            self._memory[name] = gradient.stride(), torch.as_tensor(positions)
-        return self._memory[name][1]
+    def _sample(self, name: str, gradient: torch.Tensor, target: torch.Tensor) -> None:
+        """Copy the sampled entries of a gradient."""
+        gradient = _dense(gradient)
+        positions = self._positions.get(name)
+        if positions is None or positions.stride != gradient.stride():
+            positions = self._positions[name] = Positions.of(self._indices[name], gradient)
+        memory = gradient.as_strided((positions.span,), (1,))
+        torch.index_select(memory, 0, positions.entries, out=target)
 
     def _present_rows(self, name: str) -> torch.Tensor:
         buffer = self._buffers[name][: len(self._steps)]
@@ -167,10 +171,34 @@ class GradientSegments:
         return buffer[[step not in absent for step in self._steps]]
 
 
-def _memory_of(tensor: torch.Tensor) -> torch.Tensor:
-    """Return the memory from the first to the last entry of a tensor as a vector."""
-    span = 1 + sum((length - 1) * stride for length, stride in zip(tensor.shape, tensor.stride(), strict=True))
-    return tensor.as_strided((span,), (1,))
+class Positions(NamedTuple):
+    """Where in memory the sampled entries of a gradient are: in channels-last in another order than the flat one.
+
+    Parameters
+    ----------
+    stride
+        Stride of the gradient.
+    span
+        Entries from the first to the last in memory.
+    entries
+        Positions of the sampled entries, counted from the first one in memory.
+    """
+
+    stride: tuple[int, ...]
+    span: int
+    entries: torch.Tensor
+
+    @classmethod
+    def of(cls, indices: torch.Tensor, gradient: torch.Tensor) -> Self:
+        """Return the positions of flat indices of a gradient."""
+        span = 1 + sum((length - 1) * stride for length, stride in zip(gradient.shape, gradient.stride(), strict=True))
+        axes = torch.unravel_index(indices, gradient.shape)
+        entries = sum(axis * stride for axis, stride in zip(axes, gradient.stride(), strict=True))
+        return cls(gradient.stride(), span, torch.as_tensor(entries))
+
+
+def _dense(gradient: torch.Tensor) -> torch.Tensor:
+    return gradient if gradient.layout is torch.strided else gradient.to_dense()
 
 
 def _write_segment(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:

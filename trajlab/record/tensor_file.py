@@ -30,7 +30,7 @@ ELEMENT_TYPES = {
     torch.uint8: "U8",
     torch.bool: "BOOL",
 }
-"""Names that safetensors has for element types."""
+"""Names that safetensors has for element types. It reads complex64 from 0.7 on, the FNUZ types from 0.8 on."""
 
 if hasattr(torch, "float8_e8m0fnu"):  # from PyTorch 2.7 on
     ELEMENT_TYPES[torch.float8_e8m0fnu] = "F8_E8M0"
@@ -88,8 +88,19 @@ def element_type(name: str, dtype: torch.dtype) -> str:
 
 
 def _pieces(header: bytes, tensors: Iterable[torch.Tensor]) -> Iterable[np.ndarray]:
-    yield np.frombuffer(header, np.uint8)
+    """Yield what is written in pieces of about `PIECE_BYTES`: small tensors are joined, large ones are cut."""
+    small, size = [np.frombuffer(header, np.uint8)], len(header)
     for tensor in tensors:
-        if tensor.numel():
-            raw = tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy()
+        if not tensor.numel():
+            continue
+        raw = tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy()
+        if size and size + len(raw) > PIECE_BYTES:
+            yield np.concatenate(small)
+            small, size = [], 0
+        if len(raw) > PIECE_BYTES:
             yield from (raw[at : at + PIECE_BYTES] for at in range(0, len(raw), PIECE_BYTES))
+        else:
+            small.append(raw)
+            size += len(raw)
+    if size:
+        yield np.concatenate(small)

@@ -2,21 +2,33 @@
 
 import copy
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import dask.array as da
 import torch
 from torch import nn
 
 from trajlab.errors import BadSetting, MissingData, TrajlabError, first_of
+from trajlab.replays.base_weights import holds_adapters_only, saved_name
 from trajlab.replays.factory import named_by_caller, named_by_run
 from trajlab.runs.readers.tensor_names import without_wrappers
+from trajlab.runs.tensors import Series
 from trajlab.runs.trajectory import Trajectory
 from trajlab.runs.transformers_model import architecture_class, build_from_config
 from trajlab.runs.trust import model_description
+from trajlab.statistics.experts import experts_together, named_as_in_networks
 
 Model = nn.Module | Callable[..., nn.Module] | str
 """A network, a function that builds it, or the name of one, "package.module:factory"."""
+
+
+EXPERTS = "experts"
+PARTS = {
+    "gate_up_proj": (("gate_proj", "up_proj"), ("w1", "w3")),
+    "down_proj": (("down_proj",), ("w2",)),
+}
+"""Parameters that hold all experts of a mixture, and the parts of single experts that they are made of."""
 
 
 def factory_of(trajectory: Trajectory) -> tuple[str, dict[str, Any]] | None:
@@ -106,37 +118,65 @@ def usable_device(device: str) -> str:
     return device
 
 
-def fit(model: nn.Module, trajectory: Trajectory) -> dict[str, str]:
+def recorded_for(model: nn.Module, trajectory: Trajectory) -> dict[str, Series]:
+    """Return the recorded tensors; those of single experts joined as the network holds them.
+
+    transformers writes the experts of a mixture one by one, under other names, and its networks hold them as one
+    parameter: gate and up projection, w1 and w3, one after the other.
+    """
+    recorded = trajectory.weights.series | trajectory.buffers.series
+    lacking = [name for name in model.state_dict() if name not in recorded]
+    renamed = {named_as_in_networks(name): name for name in recorded}
+    joined = {name: recorded[renamed[name]] for name in lacking if name in renamed}
+    used = {renamed[name] for name in joined}
+    fused = [name for name in lacking if f".{EXPERTS}." in name]
+    mixtures = experts_together(trajectory.weights) if fused else {}
+    for name in fused:
+        mixture, _, part = name.partition(f".{EXPERTS}.")
+        parts = mixtures.get(mixture, {})
+        sources = next((found for found in PARTS.get(part, ()) if set(found) <= set(parts)), ())
+        if sources:
+            values = da.concatenate([parts[source].data for source in sources], axis=2).rechunk({2: -1})
+            joined[name] = Series(parts[sources[0]]["step"].values, values, values.shape[1:])
+            beginning = f"{mixture}.{EXPERTS}."
+            used |= {old for new, old in renamed.items() if new.startswith(beginning) and new not in joined}
+    return {name: series for name, series in recorded.items() if name not in used} | joined
+
+
+def fit(model: nn.Module, trajectory: Trajectory, recorded: Mapping[str, Series] | None = None) -> dict[str, str]:
     """Return the recorded tensor that goes to each name in the state of a model.
 
     Tied weights may be recorded under any of their names. Counters of batches, which eval mode does not read, may
-    lack.
+    lack. Where a run holds adapters only, each tensor of the network below them goes to itself.
 
     Raises
     ------
     BadSetting
         The model has names that the run lacks or the other way round, or tensors of other shapes.
     """
-    recorded = trajectory.weights.series | trajectory.buffers.series
+    recorded = recorded_for(model, trajectory) if recorded is None else recorded
     tied = trajectory.facts.get("tied", {})
     state = model.state_dict(keep_vars=True)
     tensors = {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
     same = defaultdict(list)
     for name, value in tensors.items():
         same[id(value)].append(name)
-    homes, missing = {}, []
+    homes, missing, adapters_only = {}, [], holds_adapters_only(trajectory)
     for name, value in tensors.items():
-        candidates = (name, tied.get(name), *same[id(value)], without_wrappers(name))
+        saved = saved_name(name) if adapters_only else name
+        candidates = (saved, tied.get(name), *same[id(value)], without_wrappers(name))
         stored = [candidate for candidate in candidates if candidate in recorded]
         if stored:
             homes[name] = stored[0]
+        elif adapters_only and saved == name:
+            homes[name] = name
         elif not name.endswith("num_batches_tracked"):
             missing.append(name)
     unexpected = [name for name in recorded if name not in tensors and name not in homes.values()]
     shapes = [
         f"{name} {list(tensors[name].shape)} recorded as {list(recorded[home].shape)}"
         for name, home in homes.items()
-        if tuple(tensors[name].shape) != tuple(recorded[home].shape)
+        if home in recorded and tuple(tensors[name].shape) != tuple(recorded[home].shape)
     ]
     kinds = {"missing in the run": missing, "not in the model": unexpected, "of another shape": shapes}
     mismatches = ", ".join(f"{len(names)} {kind} ({first_of(names, 4)})" for kind, names in kinds.items() if names)

@@ -13,7 +13,8 @@ from trajlab.runs.disk.manifest import damaged_files, read_manifest
 from trajlab.runs.disk.paths import as_path, is_url, reaching
 from trajlab.runs.disk.reading import reading
 from trajlab.runs.disk.shards import damaged_rows, is_checked, is_sharded
-from trajlab.runs.readers.store import is_store, nodes_of_store
+from trajlab.runs.disk.store_nodes import nodes_of_store
+from trajlab.runs.readers.store import is_store
 from trajlab.schema import MANIFEST_FILE, tensor_of
 
 
@@ -79,7 +80,8 @@ def _check_store(store: Path) -> Checked:
             has_checksums = is_checked(node) if sharded else "crc32c" in str(node["codecs"])
         read, unchecked = read + has_checksums, unchecked + (not has_checksums)
         in_place = sharded and has_checksums and not is_url(store)
-        damaged += _damaged_chunks(store, name, node) if in_place else _damaged_array(store, name)
+        with reading(store, "the store is damaged", part=name):
+            damaged += _damaged_chunks(store, name, node) if in_place else _damaged_array(store, name)
     if not read + unchecked:
         raise DamagedData(
             f"cannot check {store}: its zarr.json names no arrays; the store is damaged, so write it again"
@@ -96,7 +98,7 @@ def _damaged_array(store: Path, name: str) -> Iterator[str]:
     """Read an array through zarr, which verifies its checksums, a chunk of its first dim at a time."""
     try:
         with reading(store, "the store is damaged", part=name):
-            array = zarr.open_array(str(store), path=name, mode="r")
+            array: Any = zarr.open_group(str(store), mode="r", use_consolidated=True)[name]
             if not array.ndim:
                 array[()]
                 return

@@ -1,46 +1,26 @@
 """Pack a run into one Zarr v3 store: raw shards along the steps, written completely or not at all."""
 
-import os
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import dask
 import numpy as np
 import zarr
-from dask.delayed import Delayed, delayed
-from zarr.codecs import Crc32cCodec
 
-from trajlab import sizes
-from trajlab.errors import BadSetting, MissingData, OutputExists, first_of
+from trajlab.errors import MissingData, OutputExists, first_of
 from trajlab.runs.disk.atomic import atomic, check_free
-from trajlab.runs.disk.checksums import checked_encoding
 from trajlab.runs.disk.paths import as_path, is_url, reaching
 from trajlab.runs.disk.rows import Rows
-from trajlab.runs.disk.shards import write_shard
-from trajlab.runs.disk.upload import is_unfinished
+from trajlab.runs.disk.shards import is_sharded
+from trajlab.runs.disk.upload import is_unfinished, stored_version
 from trajlab.runs.open import open as open_trajectory
-from trajlab.runs.optimizer import split_name
+from trajlab.runs.packed_layout import all_tensors, fits, lay_out, types_of
 from trajlab.runs.readers.store import has_checksums, is_store, read_store
 from trajlab.runs.tensors import Series, Tensors
-from trajlab.runs.trajectory import Trajectory, nodes_of
+from trajlab.runs.trajectory import Trajectory
 from trajlab.runs.trust import find_mark, leave_mark
-from trajlab.schema import (
-    BUFFERS,
-    GRADIENTS,
-    HYPERPARAMETERS,
-    METRICS,
-    OPTIMIZER,
-    PROBE,
-    STORE_VERSION,
-    WEIGHTS,
-    node_of,
-)
-
-LONGEST_NODE = 255
-"""Longest name of a file or folder on usual file systems."""
+from trajlab.schema import STORE_VERSION
 
 
 def pack(
@@ -85,9 +65,13 @@ def pack(
         earlier = _extended(target, run)
         if _nothing_new(earlier, run):
             return target
-        earlier = earlier if has_checksums(target) else None  # a store of an earlier version is written anew
-    with atomic(target, replaces=STORE_VERSION if exists else None, extends=earlier is not None, streams=True) as part:
-        dask.compute(*_write(part, run, target, earlier))
+    nodes = stored_version(target)[0] if exists else {}
+    if earlier is not None and not (has_checksums(target) and fits(nodes, run)):
+        earlier = None  # an earlier version wrote the store in another layout
+    growing = [] if earlier is None else [path for path, node in nodes.items() if is_sharded(node)]
+    nodes = nodes if growing or is_url(target) else {}
+    with atomic(target, replaces=STORE_VERSION if exists else None, growing=growing, streams=True) as part:
+        dask.compute(*lay_out(part, run, target, earlier, nodes))
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Consolidated metadata", UserWarning)
             zarr.consolidate_metadata(str(part))
@@ -111,12 +95,7 @@ def _names(run: Trajectory) -> set[str]:
 
 
 def _groups(earlier: Trajectory, run: Trajectory) -> list[tuple[Tensors, Tensors]]:
-    return [
-        (earlier.weights, run.weights),
-        (earlier.gradients, run.gradients),
-        (earlier.buffers, run.buffers),
-        (earlier.optimizer.tensors, run.optimizer.tensors),
-    ]
+    return list(zip(all_tensors(earlier), all_tensors(run), strict=True))
 
 
 def _extended(target: Path, run: Trajectory) -> Trajectory:
@@ -165,11 +144,6 @@ def check_keeps_all(run: Trajectory, verb: str) -> None:
         )
 
 
-def types_of(series: Series) -> list[str]:
-    """Return the names of the element types that training stored, one for each step."""
-    return [series.stored_at(position).name for position in range(len(series.steps))]
-
-
 def _row(series: Series, position: int) -> bytes:
     """Return the bits of one row."""
     values = series.values[position : position + 1]
@@ -179,100 +153,3 @@ def _row(series: Series, position: int) -> bytes:
 
 def _starts_with(steps: np.ndarray, beginning: np.ndarray) -> bool:
     return len(steps) >= len(beginning) and bool((steps[: len(beginning)] == beginning).all())
-
-
-def _write(part: Path, run: Trajectory, target: Path, earlier: Trajectory | None) -> Iterator[Delayed]:
-    """Lay out the store in a temporary folder; yield the tasks that write its shards, there or to the target's URL."""
-    root = zarr.open_group(str(part), mode="w", zarr_format=3)
-    left_out: dict[str, Any] = {"left_out": run.weights.left_out, "optimizer_left_out": run.optimizer.left_out}
-    said = {key: reasons for key, reasons in left_out.items() if reasons}
-    root.attrs.update(said | {"Conventions": STORE_VERSION, "run": run.facts})
-    packed_before = [None] * 4 if earlier is None else [before for before, _ in _groups(earlier, run)]
-    tensors_of = (run.weights, run.gradients, run.buffers, run.optimizer.tensors)
-    for name, tensors, before in zip((WEIGHTS, GRADIENTS, BUFFERS, OPTIMIZER), tensors_of, packed_before, strict=True):
-        if not tensors:
-            continue
-        group = root.create_group(name)
-        order = [_node(name, tensor) for tensor in tensors]
-        _check_lengths(tensors, order)
-        group.attrs["order"] = order
-        steps = [series.steps for series in tensors.series.values()]
-        shared = all(np.array_equal(steps[0], other) for other in steps)
-        if shared:
-            _coordinate(group, "step", steps[0])
-        packed = {} if before is None else before.series
-        for encoded, (tensor, series) in zip(order, tensors.series.items(), strict=True):
-            node = group.create_group(encoded)
-            if not shared:
-                _coordinate(node, "step", series.steps)
-            if series.index is not None:
-                _coordinate(node, "index", series.index, "sample")
-            value = Path(name) / encoded / "value"
-            mixed = {} if series.types is None else {"stored_dtypes": types_of(series)}
-            dims, attrs = [str(dim) for dim in tensors[tensor].dims], tensors[tensor].attrs | mixed
-            yield from _shards(node, part / value, target / value, packed.get(tensor), series, dims, attrs)
-    for name, dataset in (
-        (METRICS, run.metrics), (PROBE, run.probe), (HYPERPARAMETERS, run.optimizer.hyperparameters)
-    ):  # fmt: skip
-        if dataset.sizes:
-            named = dataset.rename(nodes_of(dataset))
-            named.to_zarr(
-                str(part), group=name, mode="a", consolidated=False, zarr_format=3, encoding=checked_encoding(named)
-            )
-
-
-def _node(group: str, tensor: str) -> str:
-    """Return the path of a tensor in its group: a name, or for moments two."""
-    return "/".join(map(node_of, split_name(tensor))) if group == OPTIMIZER else node_of(tensor)
-
-
-def _check_lengths(names: Iterable[str], nodes: Iterable[str]) -> None:
-    """Raise BadSetting if the folder of a tensor would have a longer name than file systems allow."""
-    for name, node in zip(names, nodes, strict=True):
-        if max(map(len, node.split("/"))) > LONGEST_NODE:
-            raise BadSetting(
-                f"cannot pack the tensor {name[:60]!r}…: found {len(node):,} characters in the name of its folder, "
-                f"{LONGEST_NODE} is the limit; rename it, or leave it out with --parameters '^.{{,80}}$'"
-            )
-
-
-def _coordinate(group: zarr.Group, name: str, values: np.ndarray, dim: str | None = None) -> None:
-    array = group.create_array(
-        name, shape=values.shape, dtype=values.dtype, chunks=(max(len(values), 1),), compressors=Crc32cCodec(),
-        dimension_names=[dim or name], config={"write_empty_chunks": True},
-    )  # fmt: skip
-    array[:] = values
-
-
-def _shards(
-    node: zarr.Group, part: Path, target: Path, packed: Series | None, series: Series, dims: Sequence[str],
-    attrs: dict[str, Any],
-) -> Iterator[Delayed]:  # fmt: skip
-    """Create one array and yield the tasks that write its shards; complete shards of the packed store stay."""
-    dtype = series.values.dtype
-    rows, row_shape = len(series.steps), tuple(series.values.shape[0 if isinstance(series.values, Rows) else 1 :])
-    row_bytes = max(int(np.prod(row_shape, dtype=np.int64)) * dtype.itemsize, 1)
-    per_chunk = min(max(1, sizes.PACKED_CHUNK_BYTES // row_bytes), sizes.PACKED_CHUNK_STEPS)
-    per_shard = per_chunk * max(1, sizes.SHARD_BYTES // (per_chunk * row_bytes))
-    tail = tuple(max(n, 1) for n in row_shape)
-    node.create_array(
-        "value", shape=(rows, *row_shape), dtype=dtype, chunks=(per_chunk, *tail), shards=(per_shard, *tail),
-        compressors=Crc32cCodec(), filters=None, fill_value=0, dimension_names=dims, attributes=attrs,
-    )  # fmt: skip
-    if 0 in row_shape:
-        return
-    for number, start in enumerate(range(0, rows, per_shard)):
-        stop = min(start + per_shard, rows)
-        name = Path("c", str(number), *("0" for _ in row_shape))
-        if packed is None or len(packed.steps) < start + per_shard:
-            rows_of_shard, to = _rows(series, start, stop), target / name if is_url(target) else None
-            yield delayed(write_shard, pure=False)(part / name, rows_of_shard, per_chunk, per_shard, row_bytes, to)
-        elif not is_url(target):
-            (part / name).parent.mkdir(parents=True, exist_ok=True)
-            os.link(target / name, part / name)
-
-
-def _rows(series: Series, start: int, stop: int) -> Rows | Callable[[], np.ndarray]:
-    """Return some rows, or a function that computes them: dask would compute an array before it calls the task."""
-    values = series.values[start:stop]
-    return values if isinstance(values, Rows) else lambda: np.asarray(values)

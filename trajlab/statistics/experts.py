@@ -1,7 +1,10 @@
 """Mixtures of experts: a parameter that holds all experts as one matrix for each."""
 
+import re
+from collections import defaultdict
 from collections.abc import Mapping
 
+import dask.array as da
 import numpy as np
 import xarray as xr
 
@@ -9,6 +12,9 @@ from trajlab.runs.disk.lazy import lazy, rows_of
 from trajlab.runs.disk.rows import Rows
 
 EXPERT = "expert"
+
+RENAMED = {"block_sparse_moe": "mlp"}
+"""Names of mixtures in checkpoints, and in the networks of transformers that read them."""
 
 
 def has_experts(array: xr.DataArray) -> bool:
@@ -37,3 +43,41 @@ def expert_of(array: xr.DataArray, expert: int) -> xr.DataArray:
         some = some.copy(data=lazy(Rows(rows.files, rows.file, offset, rows.shape[1:], rows.stored)))
     axes = [axis for axis, dim in enumerate(some.dims[1:]) if dim == "out"]
     return some.assign_attrs(shape=list(some.shape[1:]), unit_axes=axes or [0], expert=expert)
+
+
+def named_as_in_networks(name: str) -> str:
+    """Return the name of a parameter of a mixture as networks of transformers have it.
+
+    >>> named_as_in_networks("model.layers.0.block_sparse_moe.gate.weight")
+    'model.layers.0.mlp.gate.weight'
+    """
+    return ".".join(RENAMED.get(part, part) for part in name.split("."))
+
+
+def experts_together(tensors: Mapping[str, xr.DataArray]) -> dict[str, dict[str, xr.DataArray]]:
+    """Return the experts of each mixture, (step, expert, …), by its path and by the part of an expert; lazily.
+
+    A mixture may be recorded as one parameter for all experts, ``mlp.experts.up_proj``, or as one for each,
+    ``mlp.experts.3.up_proj.weight``; only steps count at which all were recorded.
+    """
+    mixtures: dict[str, dict[str, xr.DataArray]] = defaultdict(dict)
+    apart: dict[tuple[str, str], dict[int, xr.DataArray]] = defaultdict(dict)
+    for name, array in tensors.items():
+        mixture, found, rest = named_as_in_networks(name).partition(".experts.")
+        each = re.fullmatch(r"(\d+)\.(.+)", rest)
+        if found and has_experts(array):
+            mixtures[mixture][rest] = array
+        elif found and each:
+            apart[mixture, each[2].removesuffix(".weight")][int(each[1])] = array
+    for (mixture, part), experts in apart.items():
+        arrays = [experts[number] for number in sorted(experts)]
+        if len({array.shape[1:] for array in arrays}) > 1:
+            continue
+        steps = arrays[0]["step"].values
+        for array in arrays[1:]:
+            steps = np.intersect1d(steps, array["step"].values)
+        data = [da.asarray(array.sel(step=steps).data) for array in arrays]
+        stacked = da.stack([part.rechunk({0: 1} | dict.fromkeys(range(1, part.ndim), -1)) for part in data], axis=1)
+        stacked = stacked.rechunk({0: 1} | dict.fromkeys(range(1, stacked.ndim), -1))
+        mixtures[mixture][part] = xr.DataArray(stacked, {"step": steps}, ("step", EXPERT, *arrays[0].dims[1:]))
+    return dict(mixtures)

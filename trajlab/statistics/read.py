@@ -10,7 +10,7 @@ from trajlab.runs.disk.bounds import check_sizes
 from trajlab.runs.disk.inside import check_tree
 from trajlab.runs.disk.paths import as_path, reaching
 from trajlab.runs.disk.reading import reading
-from trajlab.runs.readers.store import nodes_of_store
+from trajlab.runs.disk.store_nodes import nodes_of_store, unchanged
 from trajlab.schema import RESULT_VERSION, STORE_FILE, family
 from trajlab.statistics.wording import listed
 
@@ -46,7 +46,7 @@ def _opened(folder: Path) -> xr.Dataset:
         with reading(folder, "compute the stage again", form="a result"):
             check_tree(folder, folder)
             check_sizes(folder, nodes_of_store(folder))
-            return xr.open_zarr(where, chunks=None).load()
+            return unchanged(folder, lambda: xr.open_zarr(where, chunks=None).load())
 
 
 def _check(result: xr.Dataset, where: str) -> None:

@@ -42,6 +42,9 @@ CONFUSED = "confused_"
 BY_POSITION = ("loss_at", "scored_at")
 """Columns for each position of a sequence: the summed loss and the number of scored targets."""
 
+BY_FREQUENCY = ("loss_seen", "scored_seen")
+"""Columns for each octave of how often the label is among the targets, 2^k to 2^(k+1) − 1 times: the same."""
+
 AT_ONCE = 1 << 22
 """Logits that are scored at once, so that a large vocabulary takes no more memory."""
 
@@ -57,17 +60,21 @@ class Extra(NamedTuple):
         Length of a sequence, 0 for none.
     shift
         Whether labels that equal the inputs are shifted, see `with_next_tokens`.
+    octaves
+        Octaves of the frequency of labels, 0 for none.
     """
 
     top_k: tuple[int, ...] = ()
     positions: int = 0
     shift: bool = True
+    octaves: int = 0
 
     @property
     def columns(self) -> list[str]:
         """Names of the columns."""
         by_position = [f"{name}_{position}" for name in BY_POSITION for position in range(self.positions)]
-        return [*(f"top_{k}" for k in self.top_k), *by_position]
+        by_frequency = [f"{name}_{octave}" for name in BY_FREQUENCY for octave in range(self.octaves)]
+        return [*(f"top_{k}" for k in self.top_k), *by_position, *by_frequency]
 
 
 PLAIN = Extra()
@@ -109,11 +116,14 @@ def task_of(output: xr.DataArray, probe: xr.Dataset, objective: str = "") -> Tas
 
 
 def extra_of(probe: xr.Dataset, task: Task, top_k: Sequence[int], *, shift: bool) -> Extra:
-    """Return what is scored of classes: top-k accuracy, and of sequences, (sample, position), each position."""
+    """Return what is scored of classes: top-k accuracy, and of sequences, (sample, position), positions and tokens."""
     if task.kind != CROSS_ENTROPY:
         return Extra(shift=shift)
     targets = probe["targets"]
-    return Extra(tuple(k for k in top_k if k < task.outputs), targets.shape[1] if targets.ndim == 2 else 0, shift)
+    some = tuple(k for k in top_k if k < task.outputs)
+    if targets.ndim != 2:
+        return Extra(some, shift=shift)
+    return Extra(some, targets.shape[1], shift, int(targets.size).bit_length())
 
 
 def score_table(
@@ -203,7 +213,10 @@ def _score(
         if extra.positions:
             rows = max(rows // extra.positions, 1) * extra.positions
         starts = range(0, max(len(labels), 1), rows)
-        parts = [_of_classes(logits(outputs[i : i + rows]), labels[i : i + rows], confusion, extra) for i in starts]
+        octaves = octaves_of(labels, task.outputs) if extra.octaves else None
+        parts = [
+            _of_classes(logits(outputs[i : i + rows]), labels[i : i + rows], confusion, extra, octaves) for i in starts
+        ]
         return np.sum(parts, axis=0)
     values = logits(values)
     if task.kind in (BINARY, MULTILABEL):
@@ -217,7 +230,19 @@ def _score(
     return np.array([nonfinite, finite.sum(), (~finite).sum(), squares.sum(), np.nan])
 
 
-def _of_classes(logits: np.ndarray, labels: np.ndarray, confusion: bool, extra: Extra) -> np.ndarray:
+def octaves_of(labels: np.ndarray, classes: int) -> np.ndarray:
+    """Return for each class the octave of its number of labels, k of 2^k to 2^(k+1) − 1; 0 of one without.
+
+    >>> octaves_of(np.array([0, 1, 1, 1, 2, 2, -100]), 4).tolist()
+    [0, 1, 1, 0]
+    """
+    counts = np.bincount(labels[(labels >= 0) & (labels < classes)].astype(np.int64), minlength=classes)
+    return np.frexp(np.maximum(counts, 1))[1] - 1
+
+
+def _of_classes(
+    logits: np.ndarray, labels: np.ndarray, confusion: bool, extra: Extra, octaves: np.ndarray | None = None
+) -> np.ndarray:
     """Score logits, (target, class), by labels; the predicted class is that of the largest logit.
 
     Of equal logits the first counts as the largest, for the top k as well.
@@ -242,6 +267,8 @@ def _of_classes(logits: np.ndarray, labels: np.ndarray, confusion: bool, extra: 
     if extra.positions:
         at = np.flatnonzero(scored) % extra.positions
         counts += [np.bincount(at, terms, extra.positions) for terms in (loss, None)]
+    if octaves is not None:
+        counts += [np.bincount(octaves[labels], terms, extra.octaves) for terms in (loss, None)]
     return np.concatenate([whole, *counts]).astype(np.float64)
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import fsspec
@@ -25,7 +26,7 @@ from trajlab.runs.disk import upload as uploading
 from trajlab.runs.disk.atomic import atomic
 from trajlab.runs.disk.paths import as_path
 from trajlab.runs.import_checkpoints import import_checkpoints
-from trajlab.schema import UNFINISHED_FILE
+from trajlab.schema import RESULT_VERSION, UNFINISHED_FILE
 from trajlab.statistics.read import read
 
 s3fs = pytest.importorskip("s3fs")
@@ -74,7 +75,7 @@ def bucket(server, request):
 
 @pytest.fixture
 def asked(monkeypatch):
-    """Give the list of what is asked of S3: method, key and range of each request."""
+    """Return the list of requests to S3: method, key and range of each."""
     log = []
     call = s3fs.S3FileSystem._call_s3
 
@@ -454,6 +455,19 @@ def cli(server, monkeypatch, capsys):
     return call
 
 
+def cut_off(remove):
+    """Return a function that removes what it is told to once, and fails from then on."""
+    calls = []
+
+    def removing(*arguments, **keywords):
+        calls.append(arguments)
+        if len(calls) > 1:
+            raise RuntimeError("the process was killed")
+        remove(*arguments, **keywords)
+
+    return removing
+
+
 def test_results__are_written_whole_or_not_at_all(bucket, example, monkeypatch):
     url, other = f"{bucket}/drift.zarr", f"{bucket}/report/thesis.tex"
     result = trajlab.run("drift", example)
@@ -471,11 +485,11 @@ def test_results__are_written_whole_or_not_at_all(bucket, example, monkeypatch):
         patch.setattr(store, "put_file", failing)
         with pytest.raises(TrajlabError, match=f"cannot reach {url}: Access Denied"):
             write({as_path(url): result})
-    assert len(seen) >= 20 and keys(bucket) == [f"drift.zarr/{UNFINISHED_FILE}", "report/thesis.tex"]
+    assert len(seen) >= 20 and keys(bucket) == ["report/thesis.tex"]
 
     with monkeypatch.context() as patch:  # as if the process had been killed: nothing is cleaned up
         patch.setattr(store, "put_file", failing)
-        patch.setattr(uploading, "_remove", lambda *a, **k: None)
+        patch.setattr(uploading, "_remove", cut_off(uploading._remove))
         seen.clear()
         with pytest.raises(TrajlabError):
             write({as_path(url): result}, overwrite=True)
@@ -496,28 +510,29 @@ def test_results__the_old_one_can_be_read_until_the_new_one_is_complete(bucket, 
     target = as_path(f"{bucket}/drift.zarr")
     write({target: drift})
     before = read(target).load()
-    with atomic(target, replaces="trajlab-result-3") as part:
-        (part / "zarr.json").write_text('{"attributes": {"Conventions": "trajlab-result-3"}}')
+    with atomic(target, replaces=RESULT_VERSION) as part, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        drift.isel(parameter=[0]).to_zarr(part, mode="a", zarr_format=3, consolidated=True)
         xr.testing.assert_identical(read(target).load(), before)
-    assert [path.name for path in target.iterdir()] == ["zarr.json"]
+    assert read(target).sizes["parameter"] == 1
     write({target: drift}, overwrite=True)
-    with pytest.raises(RuntimeError, match="boom"), atomic(target, replaces="trajlab-result-3"):
+    with pytest.raises(RuntimeError, match="boom"), atomic(target, replaces=RESULT_VERSION):
         raise RuntimeError("boom")
     xr.testing.assert_identical(read(target).load(), before)
     assert not (target / UNFINISHED_FILE).exists()
 
 
-def test_results__the_root_comes_last_and_goes_first(bucket, example, asked):
+def test_results__the_root_is_replaced_in_one_request_between_chunks_and_removals(bucket, example, asked):
     url = f"{bucket}/drift.zarr"
     result = trajlab.run("drift", example)
     write({as_path(url): result})
     asked.clear()
     write({as_path(url): result[["norm"]]}, overwrite=True)
-    changes = [(method, key.split("/")[-1]) for method, key, _ in asked if method.startswith(("put", "delete"))]
-    deletions = [change for change in changes if change[0].startswith("delete")]
-    puts = [key for method, key in changes if method == "put_object"]
-    assert puts[0] == UNFINISHED_FILE and puts[-1] == "zarr.json" and "zarr.json" in puts[1:-1]
-    assert changes[-1][0].startswith("delete") and len(deletions) == 3
+    changes = [(method, key.removeprefix("drift.zarr/")) for method, key, _ in asked if method[:3] in ("put", "del")]
+    assert changes[0] == ("put_object", UNFINISHED_FILE) and changes[-1][0].startswith("delete")
+    switch = changes.index(("put_object", "zarr.json"))
+    assert all(method == "put_object" and "zarr.json" not in key for method, key in changes[:switch])
+    assert all(method.startswith("delete") or key.endswith("/zarr.json") for method, key in changes[switch + 1 :])
     assert set(xr.open_zarr(url).data_vars) == {"norm"}
     assert not [key for key in keys(url) if "path_length" in key]
 

@@ -1,3 +1,4 @@
+import dataclasses
 import pickle
 import warnings
 
@@ -5,7 +6,8 @@ import pytest
 import torch
 import torch.distributed.checkpoint as dcp
 
-from trajlab.runs.readers.distributed_metadata import read_shards
+from trajlab.errors import MissingData
+from trajlab.runs.readers.distributed_metadata import Shards, read_shards
 
 
 @pytest.fixture(scope="module")
@@ -50,3 +52,22 @@ def test_read_shards__a_file_cut_short_is_a_value_error(raw):
     for stop in range(1, len(raw) - 1, len(raw) // 7):
         with pytest.raises(ValueError):
             read_shards(raw[:stop])
+
+
+def test_metadata_of__shards_with_extensions_need_a_version_that_knows_them(monkeypatch):
+    from torch.distributed.checkpoint import filesystem
+
+    @dataclasses.dataclass
+    class Old:
+        relative_path: str
+        offset: int
+        length: int
+
+    transformed, plain = [((0,), 0, ("a.distcp", 0, 8), ("zstd",))], [((0,), 0, ("a.distcp", 0, 8), ())]
+    shards = Shards({"w": ((2,), torch.float32)}, {"w": transformed}, {"w": [((0,), (2,))]}, {}, {})
+    monkeypatch.setattr(filesystem, "_StorageInfo", Old)
+    with pytest.raises(MissingData, match="cannot read w with PyTorch .* install a newer version"):
+        shards.metadata_of("w")
+    shards.spans["w"] = plain
+    (info,) = shards.metadata_of("w").storage_data.values()
+    assert info == Old("a.distcp", 0, 8)

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.torch_positions import SAYS_POSITIONS
 from trajlab.errors import DamagedData, UntrustedCode
 from trajlab.runs.readers.checkpoints import Checkpoint, find_checkpoints
 from trajlab.runs.readers.optimizer_files import load_moment, optimizer_files, read_optimizer_file, shapes_of
@@ -31,8 +32,8 @@ def test_read_optimizer_file__has_counts_and_positions(tmp_path, optimizer, new)
     assert shapes_of(state) == {0: (2, 3), 1: (2,)}
     expected = optimizer.state_dict()["state"][0]["exp_avg"].numpy()
     entry = file.entries[0, 0, "exp_avg"]
-    assert (entry.offset is not None) == new and entry.shape == (2, 3)
-    if new:
+    assert (entry.offset is not None) == (new and SAYS_POSITIONS) and entry.shape == (2, 3)
+    if entry.offset is not None:
         raw = np.fromfile(path, "<f4", 6, offset=entry.offset).reshape(2, 3)
         np.testing.assert_array_equal(raw, expected)
     np.testing.assert_array_equal(load_moment(path, file.names[0, 0, "exp_avg"]), expected)

@@ -7,6 +7,8 @@ import xarray as xr
 from torch import nn
 
 import trajlab
+from tests.distributed_checkpoints import save_alone
+from tests.torch_positions import SAYS_POSITIONS
 from trajlab.errors import DamagedData
 from trajlab.runs.disk.rows import Rows
 
@@ -73,7 +75,8 @@ def test_plain_files(tmp_path, kind, one_group):
         check(run, states)
     decay = run.optimizer.hyperparameters.weight_decay.isel(step=0)
     assert one_group or decay.sel(parameter=["0.weight", "0.bias"]).values.tolist() == [0.1, 0.0]
-    assert all(isinstance(series.values, Rows) for series in run.optimizer.tensors.series.values())
+    in_place = all(isinstance(series.values, Rows) for series in run.optimizer.tensors.series.values())
+    assert in_place == SAYS_POSITIONS
 
 
 def test_packed__is_the_same_and_grows(tmp_path):
@@ -104,20 +107,6 @@ def test_packed__is_the_same_and_grows(tmp_path):
     assert not len(without.optimizer) and list(without.weights) == list(run.weights) and len(run.optimizer)
 
 
-def test_a_frozen_parameter_makes_equal_shapes_ambiguous(tmp_path):
-    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3), nn.Linear(3, 2))
-    optimizer = torch.optim.Adam([*model[1].parameters(), *model[2].parameters()])
-    model(torch.ones(2, 3)).sum().backward()
-    optimizer.step()
-    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, tmp_path / "step1.pt")
-    state = trajlab.open(tmp_path).optimizer
-    assert set(state.moments["exp_avg"]) == {"2.weight", "2.bias"}
-    assert any("(3, 3)" in key and "0.weight, 1.weight fit" in why for key, why in state.left_out.items())
-    assert state.left_out.keys() == {
-        "parameters 0 of the optimizer (of shape (3, 3))", "parameters 1 of the optimizer (of shape (3,))"
-    }  # fmt: skip
-
-
 def test_parameters_without_any_gradient_have_no_moments(tmp_path):
     model = network()
     model[0].bias.requires_grad_(False)
@@ -144,24 +133,7 @@ def test_optimizers_of_two_networks(tmp_path):
     np.testing.assert_array_equal(first["disc.weight"][0], expected)
 
 
-def test_a_file_sorted_by_name_names_what_shapes_and_blocks_tell(tmp_path):
-    from safetensors.torch import save_file
-
-    model = nn.ModuleDict({"h": nn.ModuleList(nn.Linear(3, 3) for _ in range(11)), "head": nn.Linear(3, 2)})
-    optimizer = torch.optim.Adam(two_groups(model))
-    sum(layer(torch.ones(2, 3)).sum() * (i + 1) for i, layer in enumerate([*model["h"], model["head"]])).backward()
-    optimizer.step()
-    (tmp_path / "checkpoint-1").mkdir()
-    save_file(dict(sorted(model.state_dict().items())), tmp_path / "checkpoint-1" / "model.safetensors")
-    torch.save(optimizer.state_dict(), tmp_path / "checkpoint-1" / "optimizer.pt")
-    run = trajlab.open(tmp_path)
-    assert run.optimizer.left_out == {}
-    for name, parameter in model.named_parameters():
-        np.testing.assert_array_equal(run.optimizer.moments["exp_avg"][name][0], optimizer.state[parameter]["exp_avg"])
-
-
 def test_distributed_checkpoints(tmp_path):
-    import torch.distributed.checkpoint as dcp
     from torch.distributed.checkpoint.state_dict import get_state_dict
 
     model = network()
@@ -169,7 +141,7 @@ def test_distributed_checkpoints(tmp_path):
 
     def keep(step):
         state, of_optimizer = get_state_dict(model, optimizer)
-        dcp.save({"model": state, "optim": of_optimizer}, checkpoint_id=tmp_path / f"step-{step}", no_dist=True)
+        save_alone({"model": state, "optim": of_optimizer}, tmp_path / f"step-{step}")
 
     states = train(model, optimizer, 2, keep)
     run = trajlab.open(tmp_path)

@@ -5,7 +5,8 @@ import pytest
 
 import trajlab
 from trajlab.errors import DamagedData, MissingData
-from trajlab.runs.readers.store import is_store, nodes_of_store, read_store
+from trajlab.runs.disk.store_nodes import nodes_of_store
+from trajlab.runs.readers.store import is_store, read_store
 from trajlab.schema import STORE_FILE
 
 

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
@@ -22,7 +22,7 @@ OLD = ".old-"
 
 @contextmanager
 def atomic(
-    target: Path, *, replaces: str | None = None, extends: bool = False, streams: bool = False
+    target: Path, *, replaces: str | None = None, growing: Collection[str] = (), streams: bool = False
 ) -> Iterator[Path]:
     """Yield a temporary folder that replaces the target when the block ends without an error.
 
@@ -31,12 +31,10 @@ def atomic(
     target
         Path or URL to write.
     replaces
-        A target that exists is replaced if it is a Zarr group with these `Conventions`, of any version; it stays as it
-        is until the new one is complete, or until writing begins behind a URL.
-    extends
-        Behind a URL, add to the content of the target.
-    streams
-        Behind a URL, the block itself moves files to the target.
+        A target that exists is replaced if it is a Zarr group with these `Conventions`, of any version; it stays
+        readable until the new one is complete.
+    growing, streams
+        What the block does behind a URL; see `upload.uploaded`.
 
     Raises
     ------
@@ -47,7 +45,7 @@ def atomic(
     """
     check_free(target, replaces)
     if is_url(target):
-        with uploaded(target, extends=extends, streams=streams) as part:
+        with uploaded(target, growing=growing, streams=streams) as part:
             yield part
         return
     part = target.with_name(f"{_part_prefix(target)}{os.getpid()}")

@@ -17,6 +17,7 @@ from trajlab import sizes
 from trajlab.errors import DamagedData
 from trajlab.runs.disk.remote import open_bytes
 from trajlab.runs.disk.rows import Rows
+from trajlab.runs.disk.store_keys import chunk_key, encoding_of
 from trajlab.runs.disk.upload import move
 
 ABSENT = 2**64 - 1
@@ -106,6 +107,7 @@ def raw_rows(path: Path, node: dict[str, Any]) -> Rows | None:
         The index of a shard is damaged.
     """
     shape, outer = node["shape"], node["chunk_grid"]["configuration"]["chunk_shape"]
+    encoding = encoding_of(node)
     codecs, inner, index_bytes = node["codecs"], outer, 0
     if [codec["name"] for codec in codecs] == ["sharding_indexed"]:
         sharding = codecs[0]["configuration"]
@@ -122,7 +124,7 @@ def raw_rows(path: Path, node: dict[str, Any]) -> Rows | None:
     row_bytes = int(np.prod(shape[1:], dtype=np.int64)) * stored.itemsize
     files, file, offset = [], [], []
     for number in range(-(-shape[0] // outer[0])):
-        shard = str(path.joinpath("c", str(number), *("0" for _ in shape[1:])))
+        shard = str(path / chunk_key(encoding, (number, *(0 for _ in shape[1:]))))
         chunk_bytes = inner[0] * row_bytes + (CHECKSUM_BYTES if "crc32c" in names else 0)
         starts = _chunk_starts(shard, index_bytes, outer[0] // inner[0], chunk_bytes)
         rows = min(outer[0], shape[0] - number * outer[0])
@@ -145,6 +147,14 @@ def is_checked(node: dict[str, Any]) -> bool:
     return [codec["name"] for codec in node["codecs"][0]["configuration"]["codecs"]] == ["bytes", "crc32c"]
 
 
+def rows_per_chunk_and_shard(node: dict[str, Any]) -> tuple[int, int]:
+    """Return the numbers of rows in a chunk and in a shard of an array of shards."""
+    return (
+        node["codecs"][0]["configuration"]["chunk_shape"][0],
+        node["chunk_grid"]["configuration"]["chunk_shape"][0],
+    )
+
+
 def read_coordinate(path: Path, node: dict[str, Any]) -> np.ndarray | None:
     """Read a Zarr array of one dim in one raw chunk; None for others.
 
@@ -161,7 +171,7 @@ def read_coordinate(path: Path, node: dict[str, Any]) -> np.ndarray | None:
     stored = np.dtype(node["data_type"])
     if not node["shape"][0]:
         return np.empty(0, stored)
-    file = str(path / "c" / "0")
+    file = str(path / chunk_key(encoding_of(node), (0,)))
     try:
         with open_bytes(file) as opened:
             content = opened.read()
@@ -185,13 +195,12 @@ def damaged_rows(path: Path, node: dict[str, Any]) -> Iterator[tuple[str, int, i
     node
         Its metadata, as in zarr.json.
     """
-    rows = node["shape"][0]
-    sharding = node["codecs"][0]["configuration"]
-    per_shard, per_chunk = node["chunk_grid"]["configuration"]["chunk_shape"][0], sharding["chunk_shape"][0]
+    rows, encoding = node["shape"][0], encoding_of(node)
+    per_chunk, per_shard = rows_per_chunk_and_shard(node)
     size = int(np.prod(node["shape"][1:], dtype=np.int64)) * np.dtype(node["data_type"]).itemsize * per_chunk
     chunks = per_shard // per_chunk
     for number, first in enumerate(range(0, rows, per_shard)):
-        shard = str(path.joinpath("c", str(number), *("0" for _ in node["shape"][1:])))
+        shard = str(path / chunk_key(encoding, (number, *(0 for _ in node["shape"][1:]))))
         try:
             starts = _chunk_starts(shard, INDEX_ENTRY_BYTES * chunks + CHECKSUM_BYTES, chunks, size + CHECKSUM_BYTES)
         except DamagedData:

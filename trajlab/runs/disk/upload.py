@@ -1,65 +1,86 @@
-"""Upload a folder to an object store completely or not at all: under a mark that it is unfinished, its root last."""
+"""Upload a folder to an object store completely or not at all; an old version stays readable until the new is whole.
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+An object store cannot rename a folder, so one small object decides: the root zarr.json of a Zarr group holds the
+metadata of all its arrays, and with it the keys of their chunks. A new version's chunks get other keys than those of
+the old one (see `store_keys`), so that both lie there until one request replaces the root.
+"""
+
+import os
+import re
+import socket
+import uuid
+from collections.abc import Collection, Container, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from trajlab.errors import DamagedData, OutputExists
 from trajlab.runs.disk.paths import is_url, reaching
 from trajlab.runs.disk.remote import concurrently
+from trajlab.runs.disk.store_keys import StoreKeys, separate
+from trajlab.runs.disk.store_nodes import nodes_of_store
 from trajlab.schema import RUN_FILE, STORE_FILE, UNFINISHED_FILE
 
 ROOTS = (STORE_FILE, RUN_FILE)
-"""Files without which a folder opens neither as a store nor as a run; they are written last and removed first."""
+"""Files without which a folder opens neither as a store nor as a run."""
 
 
 @contextmanager
-def uploaded(target: Path, *, extends: bool = False, streams: bool = False) -> Iterator[Path]:
+def uploaded(target: Path, *, growing: Collection[str] = (), streams: bool = False) -> Iterator[Path]:
     """Yield a local folder whose files are uploaded to a URL when the block ends without an error.
 
-    An object store cannot rename a folder, so the order of writing replaces the renaming: first a mark that the folder
-    is unfinished, then all files but the root, then the root, without which neither xarray nor trajlab opens anything;
-    the mark is removed last. Old content is removed before the first file of the new is written, beginning with its
-    root: until then, while the block runs, it can be read. After an error of writing everything is removed but the
-    mark, as other threads may still be writing; after a killed process the root is missing. In both cases the folder
-    stays unfinished until it is written again.
+    A new folder is marked as unfinished while it is written. Its root is written last: without it neither xarray nor
+    trajlab opens anything.
+
+    A folder that is replaced is a Zarr group. First all chunks of the new version are written beside those of the old
+    one. Then one request replaces the root zarr.json: whoever opens the group after it gets the new version. Then the
+    other zarr.json files follow, and what only the old version held is removed. A process that is killed leaves the
+    old or the new version whole, and files that belong to neither, which the next write removes.
 
     Parameters
     ----------
     target
         The URL.
-    extends
-        Add to the store at the URL, whose root stays there until the new one is ready.
+    growing
+        Paths of arrays that keep the keys of their chunks: the new version only adds rows to them.
     streams
-        The block itself moves files to the URL, so that old content is removed before it.
+        The block itself moves chunks to the URL, under keys that the old version does not use or that only grow.
 
     Raises
     ------
+    OutputExists
+        Another process is writing to the URL.
     TrajlabError
         The object store cannot be reached or written to.
     """
-    mark = target / UNFINISHED_FILE
+    mark, owner = target / UNFINISHED_FILE, f"{socket.gethostname()} {os.getpid()} {uuid.uuid4().hex}"
     with reaching(target), TemporaryDirectory(prefix="trajlab-", ignore_cleanup_errors=True) as folder:
-        mark.write_text("A folder that trajlab is writing, or did not finish. Write it anew with --overwrite.\n")
-        if streams and not extends:
-            _remove(target)
+        _check_alone(target)
+        mark.write_text(
+            f"A folder that trajlab is writing, or did not finish. Write it anew with --overwrite.\n{owner}"
+        )
+        nodes, old = stored_version(target)
+        _remove(target, but=old)
         try:
             yield Path(folder)
+            if nodes:
+                separate(Path(folder), nodes, growing=growing)
+                new = StoreKeys(nodes_of_store(Path(folder)))
+            chunks, *metadata = _phases(Path(folder), replaces=bool(nodes))
+            _put(Path(folder), target, chunks)
         except BaseException:
-            if streams and not extends:
-                _remove(target)
-            elif not extends and (target / STORE_FILE).exists():
-                mark.unlink()
+            with suppress(Exception):  # the first error counts
+                _remove(target, but=old)
+                if not streams:  # other threads may still be moving files
+                    mark.unlink()
             raise
-        try:
-            if extends or not streams:
-                _remove(target, only_root=extends)
-            _put(Path(folder), target)
-        except BaseException:
-            if not extends:
-                _remove(target)
-            raise
+        if _owner(target) != owner:
+            raise OutputExists(f"cannot write {target}: another process began to write there; write it again")
+        for files in metadata:
+            _put(Path(folder), target, files)
+        if nodes:
+            _remove(target, but=new)
         mark.unlink()
 
 
@@ -71,8 +92,19 @@ def check_writable(target: Path) -> None:
         mark.unlink()
 
 
+def stored_version(target: Path) -> tuple[dict[str, Any], Container[str]]:
+    """Return the nodes of the Zarr group at a path, and its keys; none if there is no whole one."""
+    if not (target / STORE_FILE).exists():
+        return {}, ()
+    try:
+        nodes = nodes_of_store(target)
+        return nodes, StoreKeys(nodes) if nodes else ()
+    except (DamagedData, ValueError, KeyError, TypeError, AttributeError):  # nothing of it can be kept
+        return {}, ()
+
+
 def is_unfinished(target: Path) -> bool:
-    """Return whether a write to a URL has begun and not ended."""
+    """Return whether a first write to a URL has begun and not ended."""
     return is_url(target) and not (target / STORE_FILE).exists() and (target / UNFINISHED_FILE).exists()
 
 
@@ -84,26 +116,49 @@ def move(file: Path, target: Path) -> None:
     file.unlink()
 
 
-def _put(folder: Path, target: Path) -> None:
+def _owner(target: Path) -> str:
+    """Return who wrote the mark that a URL is being written to; empty if there is none."""
+    try:
+        return (target / UNFINISHED_FILE).read_text().rpartition("\n")[2]
+    except FileNotFoundError:
+        return ""
+
+
+def _check_alone(target: Path) -> None:
+    """Raise OutputExists if a living process of this machine is writing to a URL; others cannot be told from dead."""
+    owner = re.fullmatch(r"(\S+) (\d+) \w+", _owner(target))
+    if owner is None or owner[1] != socket.gethostname() or int(owner[2]) == os.getpid():
+        return
+    with suppress(ProcessLookupError):
+        with suppress(PermissionError):
+            os.kill(int(owner[2]), 0)
+        raise OutputExists(f"cannot write {target}: process {owner[2]} is writing there; wait for it")
+
+
+def _phases(folder: Path, *, replaces: bool) -> list[list[str]]:
+    """Return the files of a folder in the order in which they are written; all of one list may be written at once."""
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    roots = [name for name in ROOTS if name in names]
+    others = [name for name in names if name not in roots]
+    if not replaces:
+        return [others, roots]
+    metadata = [name for name in others if name.endswith(f"/{STORE_FILE}")]
+    return [[name for name in others if not name.endswith(f"/{STORE_FILE}")], roots, metadata]
+
+
+def _put(folder: Path, target: Path, names: Collection[str]) -> None:
+    """Upload files of a folder, many at once."""
     remote: Any = target
-    files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    roots = [Path(name) for name in ROOTS if Path(name) in files]
-
-    def put(file: Path) -> None:
-        remote.fs.put_file(str(folder / file), (remote / file.as_posix()).path)
-
-    for part in ([file for file in files if file not in roots], roots):
-        list(concurrently(put, part, target))
+    list(concurrently(lambda name: remote.fs.put_file(str(folder / name), (remote / name).path), names, target))
 
 
-def _remove(target: Path, *, only_root: bool = False) -> None:
-    """Remove the content of a URL, root first, except for the mark."""
+def _remove(target: Path, *, but: Container[str]) -> None:
+    """Remove the content of a URL, root first, except for some keys and the mark."""
     remote: Any = target
     remote.fs.invalidate_cache()
     folder = remote.path.strip("/") + "/"
     names = {key: key.strip("/").removeprefix(folder) for key in remote.fs.find(remote.path)}
-    roots = [key for key, name in names.items() if name in ROOTS]
-    others = [key for key, name in names.items() if name not in (*ROOTS, UNFINISHED_FILE)]
-    for part in (roots, [] if only_root else others):
+    surplus = [key for key, name in names.items() if name != UNFINISHED_FILE and name not in but]
+    for part in ([key for key in surplus if names[key] in ROOTS], [key for key in surplus if names[key] not in ROOTS]):
         if part:
             remote.fs.rm(part)

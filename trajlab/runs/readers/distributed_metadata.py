@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from trajlab.errors import MissingData
 from trajlab.runs.disk.paths import reason
 
 if TYPE_CHECKING:
@@ -111,7 +112,13 @@ class Shards:
         return stops
 
     def metadata_of(self, name: str) -> Any:
-        """Return the metadata of one tensor as torch.distributed.checkpoint reads it."""
+        """Return the metadata of one tensor as torch.distributed.checkpoint reads it.
+
+        Raises
+        ------
+        MissingData
+            The shards are compressed, or changed otherwise, which this version of PyTorch does not undo.
+        """
         import torch
         from torch.distributed.checkpoint.filesystem import _StorageInfo
         from torch.distributed.checkpoint.metadata import (
@@ -126,8 +133,14 @@ class Shards:
         shape, dtype = self.tensors[name]
         chunks = [ChunkStorageMetadata(torch.Size(at), torch.Size(sizes)) for at, sizes in self.chunks[name]]
         tensor = TensorStorageMetadata(TensorProperties(dtype=dtype), torch.Size(shape), chunks)
+        changed = any(transforms for _, _, _, transforms in self.spans[name])
+        if changed and "transform_descriptors" not in _StorageInfo.__dataclass_fields__:
+            raise MissingData(
+                f"cannot read {name} with PyTorch {torch.__version__}: its shards were written with extensions; "
+                "install a newer version"
+            )
         storage = {
-            MetadataIndex(name, torch.Size(at), index): _StorageInfo(*span, transforms or None)
+            MetadataIndex(name, torch.Size(at), index): _StorageInfo(*span, *([transforms] if transforms else []))
             for at, index, span, transforms in self.spans[name]
         }
         return Metadata({name: tensor}, storage_data=storage, storage_meta=StorageMeta())

@@ -104,6 +104,11 @@ def read_optimizer_file(path: str) -> OptimizerFile:
         mapped = zipfile.is_zipfile(file)
         states, unusable = find_states(load_weights_only(file, path, "meta" if mapped else "cpu"))
         read = partial(_number_in, file) if mapped else _number
+        if any(_lies_nowhere(number) for state in states for number in _numbers(state)):  # torch before 2.11
+            loaded, _ = find_states(load_weights_only(file, path, "cpu"))
+            for state, whole in zip(states, loaded, strict=True):
+                state.settings, state.counts = whole.settings, whole.counts
+            read = _number
         for state in states:
             _resolve(state, read)
         flat = {f"{at}/{key}/{entry}": tensor for (at, key, entry), tensor in _moments(states).items()}
@@ -160,13 +165,26 @@ def _resolve(state: StoredState, read: Callable[[Any], float]) -> None:
     state.counts = {key: value(number) for key, number in state.counts.items()}
 
 
+def _numbers(state: StoredState) -> list[Any]:
+    return [*state.counts.values(), *(number for group in state.settings for number in group.values())]
+
+
+def _lies_nowhere(number: Any) -> bool:
+    """Return whether a number is a tensor without values of which torch does not say where it lies in the file."""
+    return hasattr(number, "dim") and number.is_meta and _position(number) is None
+
+
+def _position(value: Any) -> int | None:
+    return getattr(value.untyped_storage(), "_checkpoint_offset", None)
+
+
 def _number(value: Any) -> float:
     return float(value) if value.numel() == 1 and not value.is_meta else float("nan")
 
 
 def _number_in(file: IO[bytes], value: Any) -> float:
     """Read a tensor of one that lies raw in a file."""
-    position = getattr(value.untyped_storage(), "_checkpoint_offset", None)
+    position = _position(value)
     if not value.is_meta or position is None or value.numel() != 1:
         return _number(value)
     stored = stored_type(value.dtype)

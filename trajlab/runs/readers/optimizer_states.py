@@ -4,34 +4,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from trajlab.errors import TrajlabError, first_of
 from trajlab.runs.optimizer import UPDATES, OptimizerState, moment_attributes, moment_name, split_name
 from trajlab.runs.readers.checkpoints import Checkpoint
 from trajlab.runs.readers.formats import Header
-from trajlab.runs.readers.optimizer_content import Key
 from trajlab.runs.readers.optimizer_files import (
     BESIDE,
     OptimizerFile,
     optimizer_files,
     read_optimizer_file,
-    shapes_of,
 )
-from trajlab.runs.readers.parameter_order import Shape, determined, determined_by_shape, names_of_keys
+from trajlab.runs.readers.optimizer_names import ParameterNames, Place
+from trajlab.runs.readers.parameter_order import Shape
 from trajlab.runs.readers.series import read_checkpoints
 from trajlab.runs.tensors import Tensors
 from trajlab.runs.trajectory import Trajectory
-from trajlab.runs.transformers_model import architecture_class, parameter_shapes
-
-SHOWN = 8
-"""Most positions that a reason names."""
-
-Place = tuple[int, int, Key]
-"""File of a checkpoint, state in it, and parameter."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +82,7 @@ def read_optimizer_states(
     """
     root = None if trust else folder if folder.is_dir() else folder.parent
     left_out: dict[str, str] = {}
-    order = _Order(run, in_order)
+    order = ParameterNames(run, in_order)
     renamed, rows = [], []
     for checkpoint in checkpoints:
         paths = optimizer_files(folder, checkpoint, alone=len(checkpoints) == 1, root=root)
@@ -130,107 +120,6 @@ def _is_sorted(names: Sequence[str]) -> bool:
         for name in names
         if name.endswith("weight") and (bias := f"{name.removesuffix('weight')}bias") in names
     )
-
-
-class _Order:
-    """The parameters of a network in its order, and the names of the positions in states.
-
-    Parameters
-    ----------
-    run
-        The run.
-    in_order
-        Whether its weights are in the order of the network.
-    """
-
-    def __init__(self, run: Trajectory, in_order: bool):
-        frozen = set(run.facts.get("frozen") or ())
-        self.shapes: dict[str, Shape] = {name: tensor.shape for name, tensor in run.weights.series.items()}
-        self.is_known, self._why = in_order, ""
-        if not in_order:
-            self._take_from_config(run)
-        self._trained = [name for name in self.shapes if name not in frozen]
-        self._cache: dict[Any, tuple[dict[Place, str], dict[str, str]]] = {}
-
-    def _take_from_config(self, run: Trajectory) -> None:
-        """Take the order of the network that config.json describes, if it has the tensors of the run."""
-        if not architecture_class(run.facts):
-            self._why = "its file is sorted by name, and no config.json says which network it is"
-            return
-        try:
-            shapes = parameter_shapes(run.facts, run.source)
-        except TrajlabError as error:
-            self._why = str(error).partition("; ")[0]
-            return
-        if any(shapes.get(name) != shape for name, shape in self.shapes.items()):
-            other = next(name for name, shape in self.shapes.items() if shapes.get(name) != shape)
-            self._why = f"the network of its config.json has no {other} of this shape"
-            return
-        self.shapes, self.is_known = shapes, True
-
-    def names(self, files: Sequence[OptimizerFile]) -> tuple[dict[Place, str], dict[str, str]]:
-        """Return the names of all positions in the states of a checkpoint, and why others have none."""
-        groups = [
-            [(at, number, key) for key in keys]
-            for at, file in enumerate(files)
-            for number, state in enumerate(file.states)
-            for keys in state.keys
-        ]
-        shapes: dict[Place, Shape | None] = {
-            (at, number, key): shape
-            for at, file in enumerate(files)
-            for number, state in enumerate(file.states)
-            for key, shape in shapes_of(state).items()
-        }
-        stated = {
-            (at, number, key): name
-            for at, file in enumerate(files)
-            for number, state in enumerate(file.states)
-            for key, name in state.names.items()
-        }
-        signature = tuple(tuple((place, shapes[place]) for place in group) for group in groups), tuple(stated.items())
-        if signature not in self._cache:
-            self._cache[signature] = self._named(groups, shapes, stated)
-        return self._cache[signature]
-
-    def _named(
-        self, groups: list[list[Place]], shapes: Mapping[Place, Shape | None], stated: Mapping[Place, str]
-    ) -> tuple[dict[Place, str], dict[str, str]]:
-        texts = {place: stated.get(place, place[2]) for group in groups for place in group}
-        by_text = {place: text for place, text in texts.items() if isinstance(text, str)}
-        named = names_of_keys(list(by_text.values()), list(self.shapes))
-        names = {place: named[text] for place, text in by_text.items() if text in named}
-        taken = set(names.values())
-        waiting = [[place for place in group if place not in by_text] for group in groups]
-        free = [name for name in self._trained if name not in taken]
-        find = determined if self.is_known else determined_by_shape
-        found = find([[shapes[place] for place in group] for group in waiting], free, self.shapes)
-        for group, of_group in zip(waiting, found, strict=True):
-            names |= {place: name for place, name in zip(group, of_group, strict=True) if name is not None}
-        return names, self._reasons(groups, names, shapes, free, by_text)
-
-    def _reasons(
-        self, groups: list[list[Place]], names: Mapping[Place, str], shapes: Mapping[Place, Shape | None],
-        free: Sequence[str], by_text: Mapping[Place, str],
-    ) -> dict[str, str]:  # fmt: skip
-        """Return why parameters of the optimizer have no name, a sentence for all of one shape."""
-        alike: dict[Shape | None, list[str]] = {}
-        for place in (place for group in groups for place in group if place not in names):
-            alike.setdefault(shapes[place], []).append(str(by_text.get(place, place[2])))
-        count = sum(map(len, groups))
-        reasons = {}
-        for shape, keys in alike.items():
-            size = "of unknown shape" if shape is None else f"of shape {shape}"
-            fitting = [name for name in free if shape in (None, self.shapes[name])]
-            if count > len(self.shapes):
-                why = f"the optimizer has {count} parameters, the run {len(self.shapes)}"
-            elif not fitting:
-                why = "no parameter of the run has this shape and name"
-            else:
-                why = f"{first_of(fitting, 3)} fit, and nothing tells which is which"
-                why += f"; the order of the network is not known: {self._why}" if self._why else ""
-            reasons[f"parameters {first_of(keys, SHOWN)} of the optimizer ({size})"] = why
-        return reasons
 
 
 def _renamed(

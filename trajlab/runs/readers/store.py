@@ -19,6 +19,7 @@ from trajlab.runs.disk.paths import is_url
 from trajlab.runs.disk.reading import reading
 from trajlab.runs.disk.remote import concurrently, read_bytes
 from trajlab.runs.disk.shards import is_checked, is_sharded, raw_rows, read_coordinate
+from trajlab.runs.disk.store_nodes import nodes_of_store, unchanged
 from trajlab.runs.optimizer import OptimizerState, moment_attributes
 from trajlab.runs.readers.folder import check_facts
 from trajlab.runs.tensors import Series, Tensors, attributes_of, common_type, widest
@@ -53,19 +54,6 @@ def has_checksums(path: Path) -> bool:
     return bool(sharded) and all(is_checked(node) for node in sharded)
 
 
-def nodes_of_store(path: Path) -> dict[str, Any]:
-    """Return the metadata of the arrays and groups of a Zarr group by their paths.
-
-    Raises
-    ------
-    DamagedData
-        Its zarr.json is damaged.
-    """
-    with reading(path, REMEDY, part=STORE_FILE):
-        root = parse_json(read_bytes(path / STORE_FILE))
-        return dict((root.get("consolidated_metadata") or {"metadata": {}})["metadata"])
-
-
 def read_store(path: Path, *, trust: bool = False) -> Trajectory:
     """Open a packed store without reading its tensors.
 
@@ -83,6 +71,10 @@ def read_store(path: Path, *, trust: bool = False) -> Trajectory:
     DamagedData
         The store is damaged, or of another version.
     """
+    return unchanged(path, lambda: _read_store(path, trust=trust))
+
+
+def _read_store(path: Path, *, trust: bool) -> Trajectory:
     with reading(path, "its zarr.json was not written by pack; pack the snapshots again", form="a packed store"):
         root = parse_json(read_bytes(path / STORE_FILE))
         attributes = root["attributes"]
@@ -164,7 +156,7 @@ def _changed(path: Path) -> int | str:
 
 def _array(path: Path, name: str) -> da.Array:
     """Open an array of a store that does not lie raw on disk."""
-    array = zarr.open_array(str(path), path=name, mode="r")
+    array: Any = zarr.open_group(str(path), mode="r", use_consolidated=True)[name]
     return _lazy(path, name, array, array.chunks)
 
 

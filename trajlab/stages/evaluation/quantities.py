@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.statistics.result import Meaning, stride
-from trajlab.statistics.scores import BY_POSITION, CONFUSED, PER_CLASS, SCORES
+from trajlab.statistics.scores import BY_FREQUENCY, BY_POSITION, CONFUSED, PER_CLASS, SCORES
 
 AVERAGES = {
     "macro": "mean over the classes among targets or predictions",
@@ -31,6 +31,9 @@ MEANINGS = {
     "perplexity": Meaning("perplexity", "1", "exp(loss)"),
     "top_k_accuracy": Meaning("top-k accuracy", "1", "mean of label among the k largest outputs", share=True),
     "position_loss": Meaning("loss by position", "1", "mean of −log p(label) over the samples, at each position"),
+    "frequency_loss": Meaning(
+        "loss by token frequency", "1", "mean of −log p(label), of labels that occur n to 2n − 1 times in the probe"
+    ),
     "class_accuracy": Meaning("accuracy by class", "1", "hits / targets of the class, its recall", share=True),
     "class_precision": Meaning("precision by class", "1", "hits / predictions of the class", share=True),
     "class_f1": Meaning("F1 by class", "1", "2 hits / (targets + predictions) of the class"),
@@ -167,6 +170,11 @@ def _scores(table: xr.DataArray) -> xr.Dataset:
     losses, scored = (_counts(table, f"{name}_", "position", "position") for name in BY_POSITION)
     if losses.sizes["position"]:
         result |= {"perplexity": np.exp(result["loss"]), "position_loss": losses / scored.where(scored > 0)}
+    losses, scored = (_counts(table, f"{name}_", "occurrences", "occurrences of the label") for name in BY_FREQUENCY)
+    if losses.sizes["occurrences"]:
+        by_frequency = losses / scored.where(scored > 0)
+        least = 2 ** by_frequency["occurrences"]
+        result["frequency_loss"] = by_frequency.assign_coords(occurrences=least.assign_attrs(losses.occurrences.attrs))
     return xr.Dataset(result | {name: sums[name] for name in ("scored", "left_out", "nonfinite")})
 
 

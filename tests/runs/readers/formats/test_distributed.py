@@ -1,10 +1,8 @@
 import pickle
-import warnings
 
 import numpy as np
 import pytest
 import torch
-import torch.distributed.checkpoint as dcp
 from torch.distributed.checkpoint.filesystem import _StorageInfo
 from torch.distributed.checkpoint.metadata import (
     ChunkStorageMetadata,
@@ -15,6 +13,7 @@ from torch.distributed.checkpoint.metadata import (
 )
 
 import trajlab
+from tests.distributed_checkpoints import save_alone
 from tests.runs.readers.formats.hostile import Thief, cut, flipped
 from trajlab.errors import DamagedData, TrajlabError
 from trajlab.runs.readers.distributed_metadata import read_shards
@@ -34,17 +33,13 @@ def state(step):
     return model, optimizer
 
 
-def save(content, folder):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        dcp.save(content, checkpoint_id=str(folder), no_dist=True)
-
-
 @pytest.fixture
 def folder(tmp_path):
     for step in (10, 20):
         model, optimizer = state(step)
-        save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epoch": 3}, tmp_path / f"step-{step}")
+        save_alone(
+            {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epoch": 3}, tmp_path / f"step-{step}"
+        )
     return tmp_path
 
 
@@ -69,7 +64,7 @@ def test_open__half_precision_several_networks_and_a_step_in_the_file(tmp_path):
             "critic": {"fc.weight": torch.full((1, 3), float(number))},
             "step": step,
         }
-        save(content, tmp_path / f"ckpt-{number}")
+        save_alone(content, tmp_path / f"ckpt-{number}")
     run = trajlab.open(tmp_path)
     assert run.steps.tolist() == [300, 700] and list(run.weights) == ["actor.fc.weight", "critic.fc.weight"]
     assert run.weights["actor.fc.weight"].attrs["stored_dtype"] == "bfloat16"

@@ -1,0 +1,58 @@
+"""The root zarr.json of a Zarr group: the arrays and groups that it names, and whether it is still the same."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from trajlab.errors import DamagedData
+from trajlab.runs.disk.documents import parse_json
+from trajlab.runs.disk.paths import is_url
+from trajlab.runs.disk.reading import reading
+from trajlab.runs.disk.remote import read_bytes
+from trajlab.runs.disk.stores import ATTEMPTS
+from trajlab.schema import STORE_FILE
+
+Value = TypeVar("Value")
+
+
+def nodes_of_store(path: Path) -> dict[str, Any]:
+    """Return the metadata of the arrays and groups of a Zarr group by their paths.
+
+    Raises
+    ------
+    DamagedData
+        Its zarr.json is damaged.
+    """
+    with reading(path, "the store is damaged, so write it again", part=STORE_FILE):
+        root = parse_json(read_bytes(path / STORE_FILE))
+        return dict((root.get("consolidated_metadata") or {"metadata": {}})["metadata"])
+
+
+def unchanged(path: Path, read: Callable[[], Value]) -> Value:
+    """Read a Zarr group, again if it was replaced behind a URL meanwhile: Zarr takes removed chunks for empty ones.
+
+    Parameters
+    ----------
+    path
+        The group.
+    read
+        Reads it.
+
+    Raises
+    ------
+    DamagedData
+        It was replaced each time.
+    """
+    if not is_url(path):
+        return read()
+    for _ in range(ATTEMPTS):
+        before = read_bytes(path / STORE_FILE)
+        try:
+            value = read()
+        except Exception:
+            if read_bytes(path / STORE_FILE) == before:
+                raise
+        else:
+            if read_bytes(path / STORE_FILE) == before:
+                return value
+    raise DamagedData(f"cannot read {path}: it was replaced {ATTEMPTS} times meanwhile; read it when nobody writes it")
