@@ -27,6 +27,7 @@ def main():
     warnings.simplefilter("ignore")
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     began = time.monotonic()
+    out = sys.stdout  # libraries that a case calls may replace it
     with tempfile.TemporaryDirectory() as folder:
         fuzz = Fuzz(Path(folder))
         for number in range(options.cases):
@@ -36,12 +37,13 @@ def main():
             (Path(folder) / "case.txt").write_text(f"--target '{name}' --seed {seed}")  # for what kills the process
             result = fuzz.case(name, seed)
             if result not in ("accepted", "refused"):
-                print(f"--target '{name}' --seed {seed}: {result}", flush=True)
-    print("| input | refused | accepted | bug |\n|---|---|---|---|")
+                print(f"--target '{name}' --seed {seed}: {result}", file=out, flush=True)
+    print("| input | refused | accepted | bug |\n|---|---|---|---|", file=out)
     for name, counts in fuzz.table.items():
-        print(f"| {name} | {counts['refused']} | {counts['accepted']} | {counts['bug']} |")
+        print(f"| {name} | {counts['refused']} | {counts['accepted']} | {counts['bug']} |", file=out)
     for bug, cases in fuzz.bugs.items():
-        print(f"{len(cases)} × {bug}, as in {cases[0]}")
+        print(f"{len(cases)} × {bug}, as in {cases[0]}", file=out)
+    out.flush()
     sys.exit(1 if fuzz.bugs else 0)
 
 

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import sys
 from collections import Counter
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -64,7 +65,7 @@ CALLS = {"probe": read_probe, "explore": explore}
 
 def outcome(arguments):
     """Run a command, and return "accepted", "refused", or what a traceback would show."""
-    text = io.StringIO()
+    text, streams = io.StringIO(), (sys.stdout, sys.stderr)
     try:
         with redirect_stdout(text), redirect_stderr(text), _at_most(SECONDS):
             if arguments[0] in CALLS:
@@ -79,6 +80,10 @@ def outcome(arguments):
         return f"it hangs: {arguments[0]}"
     except Exception as error:
         return _bug(error)
+    except SystemExit as error:
+        return f"it ends the process: {error}"
+    finally:
+        sys.stdout, sys.stderr = streams  # threads of libraries may have replaced them
     return "a terminal obeys what it prints" if "\x1b" in text.getvalue() else "accepted"
 
 
