@@ -1,7 +1,7 @@
 # make demo   train the digits study, compute every stage, write the report
 # make test   run the tests, but the slow ones
 # make test-all  run all tests
-# make test-oldest test-newest  run them with the oldest versions that pyproject.toml allows, or the newest; needs uv
+# make test-oldest test-newest  run them with the oldest versions that pyproject.toml allows, or the newest
 # make fuzz   read thousands of damaged inputs with every reader and command
 # make lint   check style and types
 # make stub   write the types of trajlab.run, after a setting of a stage changed
@@ -22,10 +22,11 @@ test: .venv/installed
 test-all: .venv/installed
 	python -m pytest --numprocesses auto --dist worksteal -m "slow or not slow"
 
-# Only direct dependencies are the oldest: what they depend on may warn that it is newer than they expected.
+# uv, as pip has no choice of the oldest. Only direct dependencies are: what they depend on may warn that it is newer
+# than they expected.
 test-oldest: RESOLUTION := lowest-direct
 test-newest: RESOLUTION := highest
-test-oldest test-newest: test-%:
+test-oldest test-newest: test-%: .venv/installed
 	uv venv --clear --python 3.11 .venv-$*
 	uv pip install --python .venv-$*/bin/python --resolution $(RESOLUTION) --editable \
 		'.[distributed,explore,huggingface,keras,lightning,notebook,parquet,s3]'

@@ -136,7 +136,8 @@ class Publication:
         restricted = (section.get("variants") or {}).get(variant) or {}
         if isinstance(training.dataset, str):
             settings["dataset"] = {"name": training.dataset}
-        images = training.images or self.images.get(study.rpartition("/")[2]) or "all"
+        recorded = self.images.get(study.rpartition("/")[2])
+        images = training.images or recorded or settings["dataset"].get("most") or "all"
         settings["images"] = images
         settings["epochs"] = _epochs(settings)
         inits = restricted.get("inits", section["inits"])

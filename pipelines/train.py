@@ -152,6 +152,7 @@ def train(
         },
         seed=run.seed,
         resume=start if resume else False,
+        steps=last,
     )
     console = Console(stderr=True)
     with recorder:

@@ -1,4 +1,4 @@
-"""Whatever a stage asks for, so that laws can be tested on every stage: another run, a network and a probe."""
+"""Inputs of every stage, so that laws can be tested on all of them: another run, a network and a probe."""
 
 import numpy as np
 import torch
@@ -14,18 +14,41 @@ IMAGES = ("augmentation",)
 """Stages that need images as inputs."""
 
 
-class AnyNetwork(nn.Module):
-    """Take any parameters: an activation, and three outputs that depend on the inputs and the sum of all entries.
+class Block(nn.Module):
+    """A block of a residual stream."""
 
-    Weights with four axes are those of convolutions, which the inputs go through, too. With `attends`, the values of
-    an input attend to each other, in one causal head.
+    def __init__(self) -> None:
+        super().__init__()
+        self.within = nn.Identity()
+
+    def forward(self, values):
+        return 2 * self.within(values)
+
+
+class Mixture(nn.Module):
+    """A mixture of experts whose router scores two of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate, self.experts = nn.Identity(), nn.Identity()
+
+    def forward(self, values):
+        return self.experts(self.gate(torch.cat([values, -values], -1)))
+
+
+class AnyNetwork(nn.Module):
+    """Network of given parameters: one activation; the outputs depend on the inputs and the sum of all entries.
+
+    Weights with four axes are those of convolutions, which the inputs go through, too. With the part
+    "attention", the values of an input attend to each other, in one causal head; with "blocks" they are hidden states
+    of two blocks; with "experts" a router scores two experts for each.
     """
 
-    def __init__(
-        self, shapes: dict[str, list[int]], buffers: dict[str, list[int]] | None = None, attends: bool = False
-    ):
+    def __init__(self, shapes: dict[str, list[int]], buffers: dict[str, list[int]] | None = None, part: str = ""):
         super().__init__()
-        self.attends = attends
+        self.part = part
+        if part in ("blocks", "experts"):
+            self.transformer = nn.Sequential(Block(), Block()) if part == "blocks" else Mixture()
         for name, shape in (buffers or {}).items():
             self.register_buffer(name, torch.zeros(shape))
         self.squash = nn.Tanh()
@@ -50,14 +73,20 @@ class AnyNetwork(nn.Module):
             actual = convolution(maps).square().sum(1)
             outputs = outputs + actual.reshape(-1, *(1,) * (inputs.ndim - 1)) * inputs
         self.squash(outputs)
-        if self.attends:
-            values = torch.tanh(outputs).reshape(len(outputs), 1, -1, 1)
+        values = torch.tanh(outputs).reshape(len(outputs), 1, -1, 1)
+        if self.part == "attention":
             nn.functional.scaled_dot_product_attention(values, values, values, is_causal=True)
+        elif self.part:
+            self.transformer(values[:, 0])
         return outputs
 
 
+PARTS = {"attention": "attention", "residual_stream": "blocks", "routing": "experts"}
+"""What of a transformer some stages need."""
+
+
 def serve(name: str, run: Trajectory) -> Trajectory | dict[str, Trajectory]:
-    """Give a run with what a stage needs beside it: the same backwards as another run, a network and a probe."""
+    """Return a run with all inputs of a stage: its reverse as the other run, a network and a probe."""
     needs = needs_of(stage(name))
     if any(need.startswith("other_") for need in needs):
         backwards = {
@@ -72,12 +101,12 @@ def serve(name: str, run: Trajectory) -> Trajectory | dict[str, Trajectory]:
         run.metrics = xr.Dataset({"loss": ("step", 1.0 / (1.0 + run.steps))}, {"step": run.steps})
         return run
     shape = (3, 6, 5) if name in IMAGES else (3,)
-    equipped = _equipped(run, shape, attends=name == "attention")
+    equipped = _equipped(run, shape, part=PARTS.get(name, ""))
     return equipped if "replay" in needs and needs["replay"].default is needs["replay"].empty else run
 
 
 def with_moments(run: Trajectory) -> Trajectory:
-    """Give a run with the moments of an Adam whose gradients were its weights."""
+    """Return a run with the moments of an Adam optimizer whose gradients were the weights."""
     tensors = {name: array.data for name, array in run.weights.items()}
     steps = run.steps
     return trajlab.from_arrays(
@@ -89,14 +118,12 @@ def with_moments(run: Trajectory) -> Trajectory:
     )  # fmt: skip
 
 
-def _equipped(run: Trajectory, shape: tuple[int, ...] = (3,), *, attends: bool = False) -> Trajectory:
+def _equipped(run: Trajectory, shape: tuple[int, ...] = (3,), *, part: str = "") -> Trajectory:
     shapes = {name: list(array.shape[1:]) for name, array in run.weights.items()}
     run = run.with_model()
     run.trusted = True
     run.facts = run.facts | {
-        "describe": {
-            "model": {"factory": "tests.serving:AnyNetwork", "arguments": {"shapes": shapes, "attends": attends}}
-        }
+        "describe": {"model": {"factory": "tests.serving:AnyNetwork", "arguments": {"shapes": shapes, "part": part}}}
     }
     rng = np.random.default_rng(0)
     inputs, targets = rng.standard_normal((12, *shape)).astype(np.float32), rng.integers(3, size=12)

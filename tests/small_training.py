@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 import trajlab
-from trajlab.replays.probe_files import as_probe
+from trajlab.replays.probe_batches import as_probe
 from trajlab.runs.trajectory import Trajectory
 
 BATCH, VALIDATED = 64, 40

@@ -137,7 +137,9 @@ def test_stages_are_written_once():
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     assert stages_of(ROOT / "dvc.yaml")["compute"]["matrix"] == {"stage": "${stages}"}
     stages = {path.stem for path in (ROOT / "trajlab" / "stages").glob("[a-z]*")}
-    assert set(params["stages"]) | {"attention", "optimizer_state", "unit_lines"} == stages
+    assert (
+        set(params["stages"]) | {"attention", "optimizer_state", "residual_stream", "routing", "unit_lines"} == stages
+    )
 
 
 def test_analyses_have_metrics_and_plots_whose_columns_exist():

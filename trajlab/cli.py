@@ -1,7 +1,6 @@
 """The command line: one command for each stage, and those around them."""
 
 import os
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -82,6 +81,8 @@ app = typer.Typer(
 
 def _version(show: bool) -> None:
     if show:
+        from importlib.metadata import version
+
         typer.echo(f"trajlab {version('trajlab')}")
         raise typer.Exit
 
@@ -117,33 +118,9 @@ def info(
     line is added whenever the run has grown: time, run, last step, number of snapshots, last step with gradients, and
     the last value of each metric.
     """
-    from rich.console import Console
+    from trajlab.running.info_command import print_inventories
 
-    from trajlab.running.follow import follow as follow_run
-    from trajlab.running.show_inventory import show_growth, show_inventory
-    from trajlab.runs.inventory import inventory
-    from trajlab.runs.open import open as open_trajectory
-    from trajlab.runs.open import runs_in
-
-    console = Console(soft_wrap=True)
-    shown: dict[str, Any] = {}
-
-    def show() -> bool:
-        for name, path in (runs_in(run) or {"": run}).items():
-            trajectory = open_trajectory(path, trust=trust, **reading)
-            if name in shown:
-                show_growth(name, shown[name], trajectory, console)
-            else:
-                if shown:
-                    console.print()
-                show_inventory(inventory(trajectory), console, tensors=tensors)
-            shown[name] = trajectory
-        return False
-
-    if follow:
-        follow_run(run, show)
-    else:
-        show()
+    print_inventories(run, reading, trust=trust, tensors=tensors, follow=follow)
 
 
 @app.command()
@@ -278,39 +255,18 @@ def run_stages(
     OUT holds a result for each, a Zarr store that `trajlab report`, `trajlab figure` and xarray read. Stages that the
     run cannot serve are named on stderr, with the reason.
     """
-    from trajlab.running.several import lazy_results, write_results
+    from trajlab.running.several import announce, lazy_results, named_stages, write_results
 
     options = RunOptions(
         run, parent=parent, on=on, model=model, probe=probe, device=device, unit_axis=unit_axis, trust=trust, **reading
     )
-    named = _names(stages)
+    named = named_stages(stages)
     results, skipped = lazy_results(named or stage_names(), options, params=params, required=bool(named))
-    _say(results, skipped)
+    announce(results, skipped)
     stores = {out / f"{name}.zarr": result for name, result in results.items()}
     failed = write_results(stores, required=bool(named), overwrite=overwrite, workers=workers, scheduler=scheduler)
     if failed:
         typer.echo(f"trajlab: {failed}", err=True)
-
-
-def _names(stages: str) -> list[str]:
-    return [name.strip() for name in stages.split(",") if name.strip()]
-
-
-def _say(results: dict[str, Any], skipped: str) -> None:
-    """Say on stderr which stages and tensors are left out, how steps were read, and what takes long."""
-    from trajlab.running.cost import say_cost
-    from trajlab.running.left_out import say_left_out
-    from trajlab.running.settings import settings_of
-    from trajlab.running.step_source import say_step_source
-    from trajlab.schema import LEFT_OUT
-    from trajlab.stages import stage
-
-    if skipped:
-        typer.echo(f"trajlab: {skipped}", err=True)
-    say_step_source(*(result.attrs for result in results.values()))
-    say_left_out(*(result.attrs.get(LEFT_OUT, {}) for result in results.values()))
-    for name, result in results.items():
-        say_cost(name, result, settings_of(stage(name)))
 
 
 @app.command()
@@ -493,31 +449,13 @@ def report(
     Of runs, cheap stages are computed first: learning_curves, alerts, change_points, drift, distribution and
     gradient_statistics. The path of the page is printed if OUT is not given.
     """
-    from trajlab.reports.page import report as write_report
-    from trajlab.runs.disk.atomic import check_free
-    from trajlab.statistics.read import holds_results
+    from trajlab.reports.report_command import write_report
 
-    name = path.resolve().name.removesuffix(".zarr") or "report"
-    page = Path(f"{name}.html") if out is None else out
-    if not overwrite:
-        check_free(page)
-    shown: Any = path
-    if path.is_dir() and not holds_results(path):
-        from trajlab.running.compute import computed, write
-        from trajlab.running.several import CHEAP, lazy_results
-
-        options = RunOptions(path, model=model, probe=probe, device=device, trust=trust, **reading)
-        named = [] if stages == "all" else _names(stages)
-        wanted = stage_names() if stages == "all" else named or CHEAP
-        lazy, skipped = lazy_results(wanted, options, params=params, required=bool(named))
-        _say(lazy, skipped)
-        shown = computed(lazy, title=f"report of {name}", workers=workers)
-        if results is not None:
-            write({results / f"{stage_name}.zarr": result for stage_name, result in shown.items()}, overwrite=overwrite)
-        title = title or name
-    elif stages or results:
-        raise BadSetting(f"cannot compute stages of {path}: it holds results, not runs; name a run or a folder of runs")
-    write_report(shown, page, title=title, metrics=metrics, plots=plots, claims=claims, overwrite=overwrite)
+    options = RunOptions(path, model=model, probe=probe, device=device, trust=trust, **reading)
+    page = write_report(
+        options, out, stages=stages, results=results, params=params, workers=workers,
+        title=title, metrics=metrics, plots=plots, claims=claims, overwrite=overwrite,
+    )  # fmt: skip
     if out is None:
         typer.echo(page)
 
@@ -563,6 +501,7 @@ def explore(
     The first line on stdout is its address. What is not computed yet is computed in the background.
     """
     from trajlab.explorer.serve import serve
+    from trajlab.running.several import named_stages
 
     inputs = None
     if probe is not None:
@@ -571,7 +510,7 @@ def explore(
         inputs = read_probe(probe, run=next(iter(paths), None))
     serve(
         paths, host=host, port=port, browser=browser, results=results,
-        stages=_names(stages) or None, model=model, probe=inputs, device=device, trust=trust, follow=follow,
+        stages=named_stages(stages) or None, model=model, probe=inputs, device=device, trust=trust, follow=follow,
         **reading,
     )  # fmt: skip
 

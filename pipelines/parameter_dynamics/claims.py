@@ -3,13 +3,17 @@
 from itertools import product
 
 import numpy as np
+import xarray as xr
 
 from pipelines.claims import Results, last, measured, of, percent, updates, verdict
 from pipelines.parameter_dynamics.runs import (
     LEARNED,
+    SEEDS,
     between_seeds,
+    changed_norm_ratio,
     distance_from_parent,
     drift_of,
+    has_enough_seeds,
     has_learned,
     has_variant,
     of_network,
@@ -41,7 +45,7 @@ NEGATED = {"control": "control", "negated": "all signs flipped", "negated_buffer
 BETWEEN = "between"
 """Folder of the comparisons of two architectures."""
 
-FOUR = "VGG-19 makes four updates in the small size."
+FEW = f"A pair or network of fewer than {SEEDS} seeds is not judged: VGG-19 in the small size, after four updates."
 
 MARGIN = 1.1
 """Ratio up to which two distances count as equal."""
@@ -50,10 +54,14 @@ MARGIN = 1.1
 def resnet_keeps_most_of_its_parameters(results: Results) -> Claim:
     """Count the entries that end with the bits of the start."""
     unchanged = {study: unchanged_share(results, study) for study in studies_of(results, "resnet18", but="stem3")}
+    norms = {study: changed_norm_ratio(results, study) for study in unchanged}
     return Claim(
         "ResNet-18 keeps over 60 % of its parameters unchanged.",
         "over 60 %",
-        measured("bitwise unchanged at the end", unchanged, "share"),
+        [
+            *measured("bitwise unchanged at the end", unchanged, "share"),
+            *measured("norm of the changed entries, relative to the norm of all", norms, "share"),
+        ],
         verdict(np.concatenate([array > 0.6 for array in unchanged.values()])),
         "This is not a property of training: see the next claim.",
         f"{next(iter(unchanged))}/drift",
@@ -87,6 +95,7 @@ def lenet_and_vgg_change_almost_all(results: Results) -> Claim:
     studies = [study for name in ("lenet", "vgg", "small_vgg") for study in studies_of(results, name)]
     changed = {study: 1 - unchanged_share(results, study).values for study in studies}
     learned = {study: has_learned(results, study, variant="plain") for study in studies}
+    norms = {study: changed_norm_ratio(results, study) for study in studies}
     of_learned = {study: array[learned[study]] for study, array in changed.items()}
     of_others = {study: array[~learned[study]] for study, array in changed.items() if not learned[study].all()}
     in_dead_units = {study: share_in_dead_units(results, study) for study in studies}
@@ -96,6 +105,7 @@ def lenet_and_vgg_change_almost_all(results: Results) -> Claim:
         [
             *measured("changed", of_learned, "share"),
             *measured("changed in runs that did not learn", of_others, "share"),
+            *measured("norm of the changed entries, relative to the norm of all", norms, "share"),
             *measured("unchanged in whole units", in_dead_units, "share"),
         ],
         verdict(np.concatenate([array > 0.9 for array in of_learned.values()])),
@@ -157,50 +167,51 @@ def features_of_adam_correlate_within_resnet(results: Results) -> Claim:
 
 def features_of_adam_correlate_in_vgg(results: Results) -> Claim:
     """Match the 512 penultimate features of small VGGs of two seeds."""
-    return _between(
-        results, "small_vgg", f"VGG with one linear layer, the 512 features before it. {FOUR}", "they correlate"
-    )
+    return _between(results, "small_vgg", "VGG with one linear layer, the 512 features before it.", "they correlate")
 
 
 def features_of_adam_correlate_within_vgg(results: Results) -> Claim:
     """Compare the correlation of the penultimate features of VGGs with the start, SGD and chance."""
-    of_what = f"VGG-19, the 4,096 features before the last layer, and small VGG, its 512. {FOUR}"
+    of_what = f"VGG-19, the 4,096 features before the last layer, and small VGG, its 512. {FEW}"
     return _within(results, ("vgg19", "small_vgg"), of_what, "they correlate")
 
 
 def features_correlate_across_architectures(results: Results) -> Claim:
     """Match the penultimate features of two architectures that Adam trained, and compare with chance and the start."""
-    rows, more = [], []
+    pairs: dict[str, list[xr.Dataset]] = {}
     for key, result in results.items():
         study, _, name = key.partition("/")
-        if study != BETWEEN:
-            continue
-        pair = result.isel(run=0, other=1, layer=0)
-        values = {
-            words: (pair[f"matched_features{suffix}"].isel(step=-1).item())
-            for words, suffix in (
-                ("matched", ""),
-                ("matched greedily", "_greedy"),
-                ("95 % quantile by chance", "_null_95"),
-            )
-        } | {"matched, before training": pair["matched_features"].isel(step=0).item()}
-        end = int(result["step"][-1])
-        rows += measured(
-            f"correlation of features, {name}, after {end:,} updates", {words: [v] for words, v in values.items()}
+        if study == BETWEEN:
+            pairs.setdefault(name.rpartition("-")[0], []).append(result)
+    rows, more = [], []
+    for name, of_seeds in pairs.items():
+        matched, greedy, chance = (
+            np.array([result[variable].isel(run=0, other=1, layer=0, step=-1).item() for result in of_seeds])
+            for variable in ("matched_features", "matched_features_greedy", "matched_features_null_95")
         )
-        more += [
-            values["matched"] > values["95 % quantile by chance"],
-            values["matched"] > values["matched, before training"],
-        ]
-    if not rows:
-        raise MissingData(f"a claim needs comparisons of two architectures in {BETWEEN}; found none. Compute them.")
+        before = [result["matched_features"].isel(run=0, other=1, layer=0, step=0).item() for result in of_seeds]
+        values = {
+            "matched": matched,
+            "matched greedily": greedy,
+            "95 % quantile by chance": chance,
+            "matched, before training": np.array(before),
+        }
+        end = int(of_seeds[0]["step"][-1])
+        rows += measured(f"correlation of features, {name}, after {end:,} updates", values)
+        if len(of_seeds) >= SEEDS:
+            more += [*(matched > chance), *(matched > before)]
+    if not more:
+        raise MissingData(
+            f"cannot compare architectures: found {', '.join(pairs) or 'no pair'} in {BETWEEN}, none of {SEEDS} seeds; "
+            "compute the comparison of more seeds"
+        )
     return Claim(
         "Features that Adam learns in two architectures correlate.",
         "matrices, as they are and sorted by greedy and optimal matching, without numbers",
         rows,
         verdict(more),
-        "Criterion: matched features correlate more than with shuffled samples, and more than before training. One run "
-        "of each architecture on CIFAR-10, at the last step that both recorded; VGG-19 has made four updates then.",
+        "Criterion: matched features correlate more than with shuffled samples, and more than before training. Runs of "
+        f"the same seed on CIFAR-10, at the last step that both recorded. {FEW}",
         next(key for key in results if key.startswith(f"{BETWEEN}/")),
     )
 
@@ -319,20 +330,28 @@ def _between(results: Results, network: str, of_what: str, published: str) -> Cl
 
 def _within(results: Results, networks: str | tuple[str, ...], of_what: str, published: str) -> Claim:
     networks = (networks,) if isinstance(networks, str) else networks
-    correlations = [result for network in networks for result in of_network(results, network, "correlation")]
-    within = [of(within_layers(result["absolute_off_diagonal"]), variant="plain") for result in correlations]
-    end = {name: np.concatenate([last(of(array, optimizer=name)) for array in within]) for name in OPTIMIZERS}
-    start = np.concatenate([of(array, optimizer="adam").isel(step=0) for array in within])
-    chance = np.unique(np.concatenate([np.ravel(result["absolute_null"]) for result in correlations]))
+    rows, more = [], []
+    for network in networks:
+        label = f", {network}" if len(networks) > 1 else ""
+        correlations = of_network(results, network, "correlation")
+        within = [of(within_layers(result["absolute_off_diagonal"]), variant="plain") for result in correlations]
+        end = {name: np.concatenate([last(of(array, optimizer=name)) for array in within]) for name in OPTIMIZERS}
+        start = np.concatenate([of(array, optimizer="adam").isel(step=0) for array in within])
+        chance = np.unique(np.concatenate([np.ravel(result["absolute_null"]) for result in correlations]))
+        rows += [
+            *measured(f"|ρ| of two features of a layer{label}", end),
+            Measured(f"|ρ| before training{label}", start),
+            Measured(f"|ρ| by chance{label}", chance),
+        ]
+        if all(map(has_enough_seeds, correlations)):
+            more += [*(end["adam"] > start), *(end["adam"] > end["sgd"])]
+    if not more:
+        raise MissingData(f"cannot judge the features of {', '.join(networks)}: found fewer than {SEEDS} seeds")
     return Claim(
         "Features within a network that Adam trained correlate.",
         published,
-        [
-            *measured("|ρ| of two features of a layer", end),
-            Measured("|ρ| before training", start),
-            Measured("|ρ| by chance", chance),
-        ],
-        verdict([*(end["adam"] > start), *(end["adam"] > end["sgd"])]),
+        rows,
+        verdict(more),
         f"Criterion: they correlate more than before training, and more than SGD's. {of_what}",
         f"{studies_of(results, networks[0], but='stem3')[0]}/correlation",
         "at first only LeNet was asked.",

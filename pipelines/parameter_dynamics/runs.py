@@ -9,6 +9,9 @@ from trajlab.errors import MissingData
 LEARNED = 0.2
 """Accuracy above which a run has learned; a guess has 0.1."""
 
+SEEDS = 3
+"""Seeds from which on a verdict counts a network."""
+
 
 def studies_of(results: Results, network: str, but: str = "none") -> list[str]:
     """Return the computed studies of a network."""
@@ -37,6 +40,11 @@ def distance_from_parent(results: Results, study: str, variant: str, optimizer: 
     return of(distance, variant=variant, optimizer=optimizer).transpose("run", "step").values
 
 
+def has_enough_seeds(result: xr.Dataset) -> bool:
+    """Return whether a verdict counts a network: whether its runs have `SEEDS` seeds or more."""
+    return len(np.unique(result["seed"].values)) >= SEEDS
+
+
 def has_learned(results: Results, study: str, **facts: str | list[str]) -> np.ndarray:
     """Return which runs learned."""
     return last(of(results[f"{study}/evaluation"]["accuracy"], **facts)).values > LEARNED
@@ -56,6 +64,11 @@ def drift_of(results: Results, study: str) -> xr.Dataset:
 def unchanged_share(results: Results, study: str) -> xr.DataArray:
     """Return the share of entries of unperturbed runs that end with the bits of the start."""
     return 1 - last(of(drift_of(results, study)["total_changed"], variant="plain"))
+
+
+def changed_norm_ratio(results: Results, study: str) -> xr.DataArray:
+    """Return the norm of the entries of unperturbed runs that changed, relative to the norm of all, at the end."""
+    return last(of(drift_of(results, study)["total_changed_norm_ratio"], variant="plain"))
 
 
 def structural_taps(results: Results, study: str) -> xr.DataArray:

@@ -82,7 +82,7 @@ def cifar_walk(folder: Path, snapshots: int) -> Path:
 
 
 def cifar_images(count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Give images of CIFAR-10 with their labels if TRAJLAB_DATA holds it, else random ones of their shape."""
+    """Return images of CIFAR-10 with their labels if TRAJLAB_DATA holds it, else random ones of their shape."""
     if "TRAJLAB_DATA" in os.environ:
         try:
             test = load("cifar10").test

@@ -50,13 +50,14 @@ def test_the_table_of_runs_has_facts_and_end_values(study):
     from trajlab.explorer.arrays import Arrays
     from trajlab.explorer.context import Context
     from trajlab.explorer.look import LIGHT
+    from trajlab.explorer.run_facts import facts_of
     from trajlab.explorer.selection import Selection
     from trajlab.explorer.views.runs import end_values
 
     collection = collection_of(study, stages=[])
     context = Context(collection, Selection(), LIGHT, Arrays())
     assert np.allclose(end_values(context)["loss, last"], [0.01, 0.1, 1.0])
-    assert context.facts()["run-1"] == {"lr": 0.1, "note": context.facts()["run-0"]["note"], "seed": 1}
+    assert facts_of(context)["run-1"] == {"lr": 0.1, "note": facts_of(context)["run-0"]["note"], "seed": 1}
     assert context.quantity == ("", "")
 
 

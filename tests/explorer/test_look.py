@@ -1,10 +1,7 @@
 import pytest
+from matplotlib.colors import to_rgb
 
-pytest.importorskip("bokeh", reason="the page needs trajlab[explore]")
-
-from matplotlib.colors import to_rgb  # noqa: E402
-
-from trajlab.explorer.look import LOOKS, chart, style_legend  # noqa: E402
+from trajlab.explorer.look import LOOKS
 
 
 def luminance(color):
@@ -20,16 +17,3 @@ def test_text_has_the_contrast_that_wcag_asks_for(theme):
         for ground in (look.paper, look.card):
             dark, light = sorted(map(luminance, (text, ground)))
             assert (light + 0.05) / (dark + 0.05) >= 4.5
-
-
-def test_a_legend_beside_a_figure_has_a_title_and_the_colors_of_the_page():
-    figure = chart(LOOKS["dark"], "title", height=100)
-    figure.line([0, 1], [0, 1], legend_label="a")
-    style_legend(figure, LOOKS["dark"], title="fact", beside=True)
-    assert figure.legend[0] in figure.right and figure.legend[0].title == "fact"
-    assert figure.legend[0].label_text_color == LOOKS["dark"].ink
-
-
-def test_every_figure_can_be_saved_as_png_and_svg():
-    figure = chart(LOOKS["light"], "title", height=100)
-    assert {"SaveTool", "CustomAction"} <= {type(tool).__name__ for tool in figure.toolbar.tools}

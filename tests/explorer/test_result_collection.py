@@ -7,7 +7,8 @@ import xarray as xr
 
 import trajlab
 from trajlab.errors import BadSetting
-from trajlab.explorer.result_collection import FAILED, MISSING, READY, WAITING, ResultCollection
+from trajlab.explorer.computation import READY, WAITING
+from trajlab.explorer.result_collection import ResultCollection
 from trajlab.explorer.source import source_of
 
 
@@ -41,45 +42,6 @@ def test_results_of_runs_that_changed_are_computed_anew(folder, checkpoints, tmp
     assert collection.results["drift"]["step"].values.tolist() == [0, 1, 2, 9]
 
 
-def test_what_cannot_be_computed_says_why(folder, tmp_path):
-    collection = computed(folder, tmp_path, ["zero_gradients", "drift"])
-    assert collection.states["zero_gradients"].word == MISSING
-    assert "gradient" in collection.states["zero_gradients"].detail
-    assert collection.states["drift"].word == READY
-
-
-def test_a_fault_of_one_stage_leaves_the_others(folder, tmp_path, monkeypatch):
-    import trajlab.running.run as module
-
-    run = module.run
-
-    def faulty(name, *arguments, **settings):
-        if name == "drift":
-            raise ZeroDivisionError("by zero")
-        return run(name, *arguments, **settings)
-
-    monkeypatch.setattr(module, "run", faulty)
-    collection = computed(folder, tmp_path, ["drift", "distribution"])
-    assert collection.states["drift"].word == FAILED and "by zero" in collection.states["drift"].detail
-    assert collection.states["distribution"].word == READY
-
-
-def test_a_file_that_is_no_result_is_not_overwritten(folder, tmp_path):
-    (tmp_path / "drift.zarr").mkdir()
-    (tmp_path / "drift.zarr" / "precious.txt").write_text("mine")
-    collection = computed(folder, tmp_path, ["drift"])
-    assert collection.states["drift"].word == FAILED
-    assert (tmp_path / "drift.zarr" / "precious.txt").read_text() == "mine"
-
-
-def test_stopping_leaves_nothing_half_written(folder, tmp_path):
-    collection = ResultCollection(source_of(folder), tmp_path / "kept", stages=["drift", "distribution", "spectrum"])
-    collection._stopping.set()
-    collection.start()
-    collection.stop()
-    assert not list((tmp_path / "kept").glob("*")) if (tmp_path / "kept").exists() else True
-
-
 def until(condition):
     for _ in range(30_000):
         if condition():
@@ -89,7 +51,7 @@ def until(condition):
 
 
 def test_a_run_that_grows_is_computed_anew_and_old_results_are_removed(checkpoints, tmp_path, monkeypatch):
-    monkeypatch.setattr("trajlab.explorer.result_collection.POLL", 0.01)
+    monkeypatch.setattr("trajlab.explorer.computation.POLL", 0.01)
     array = np.arange(12, dtype=np.float32).reshape(2, 6)
     folder = checkpoints({"w": array}, folder=tmp_path / "run")
     collection = ResultCollection(source_of(folder), tmp_path / "kept", stages=["drift", "spectrum"], follow=True)

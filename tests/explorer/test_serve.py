@@ -1,4 +1,4 @@
-"""The server of the page: it stands before the runs are open."""
+"""The server of the page."""
 
 import asyncio
 import socket
@@ -12,7 +12,7 @@ from trajlab.errors import BadSetting, MissingData, TrajlabError
 pytest.importorskip("panel", reason="the page needs trajlab[explore]")
 
 from trajlab.explorer import serve as module  # noqa: E402
-from trajlab.explorer.serve import open_aside, serve  # noqa: E402
+from trajlab.explorer.serve import in_thread, opened, serve  # noqa: E402
 
 HERE = {"host": "127.0.0.1", "browser": False}
 
@@ -46,7 +46,7 @@ def _serve_in_own_loop(path):
 
 def test_runs_that_fail_to_open_later_end_the_server_and_free_its_address(tmp_path, monkeypatch, capsys):
     future = Future()
-    monkeypatch.setattr(module, "open_aside", lambda paths, **options: future)
+    monkeypatch.setattr(module, "opened", lambda paths, **options: future.result())
     monkeypatch.setattr(module, "AT_ONCE", 0.0)
     monkeypatch.setattr(module, "LAST_WORDS", 0.0)
     fails = threading.Timer(0.2, future.set_exception, [MissingData("it is gone")])
@@ -61,9 +61,9 @@ def test_runs_that_fail_to_open_later_end_the_server_and_free_its_address(tmp_pa
         pass
 
 
-def test_what_is_opened_aside_is_the_collection_or_the_error(study, tmp_path):
-    assert list(open_aside([study], stages=[]).result().source.runs) == ["run-0", "run-1", "run-2"]
-    assert isinstance(open_aside([tmp_path / "nowhere"]).exception(), MissingData)
+def test_what_is_opened_in_a_thread_is_the_collection_or_the_error(study, tmp_path):
+    assert list(in_thread(lambda: opened([study], stages=[])).result().source.runs) == ["run-0", "run-1", "run-2"]
+    assert isinstance(in_thread(lambda: opened([tmp_path / "nowhere"])).exception(), MissingData)
 
 
 def test_a_run_that_is_followed_is_awaited(tmp_path, checkpoints, monkeypatch):
@@ -75,4 +75,4 @@ def test_a_run_that_is_followed_is_awaited(tmp_path, checkpoints, monkeypatch):
 
     (tmp_path / "run").mkdir()
     monkeypatch.setattr(module, "follow_path", wait_for_a_snapshot)
-    assert list(open_aside([tmp_path / "run"], follow=True, stages=[]).result().source.runs) == ["run"]
+    assert list(opened([tmp_path / "run"], follow=True, stages=[]).source.runs) == ["run"]

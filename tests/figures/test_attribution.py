@@ -7,7 +7,7 @@ from torch import nn
 import trajlab
 from trajlab.errors import BadSetting
 from trajlab.figures import figure, panels
-from trajlab.replays.probe_files import as_probe
+from trajlab.replays.probe_batches import as_probe
 from trajlab.reports.findings import findings, headlines
 
 

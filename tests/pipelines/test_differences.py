@@ -100,6 +100,7 @@ def test_verdict__is_a_smaller_size_where_only_less_was_done(publication, change
 def test_verdict__counts_the_images_that_the_results_have(publication):
     assert publication({"a": 10_000}).of_claim("exactly")[0] == SMALLER
     assert publication({"a": 60_000}).of_claim("exactly")[0] == REPEATED
+    assert verdict_of(publication(dataset={"name": "mnist", "most": 500}).of_variant("a", "exact")) == SMALLER
     assert verdict_of(publication(size="small").of_variant("a", "exact")) == SMALLER
     assert verdict_of(publication({"a": 60_000}).of_variant("a", "one")) == SMALLER
 

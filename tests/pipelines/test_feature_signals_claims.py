@@ -11,7 +11,7 @@ from pipelines.claims import claims_of
 from pipelines.feature_signals import claims
 from pipelines.settings import read_studies, runs_of, training_of
 from pipelines.zoo import mlp_batchnorm
-from trajlab.replays.probe_files import as_probe
+from trajlab.replays.probe_batches import as_probe
 
 PARAMS = Path(claims.__file__).with_name("params.yaml")
 LAYERS = claims.LAYERS

@@ -13,7 +13,7 @@ from pipelines import zoo
 from pipelines.claims import claims_of
 from pipelines.initialization import claims
 from pipelines.settings import read_studies, runs_of, training_of
-from trajlab.replays.probe_files import as_probe
+from trajlab.replays.probe_batches import as_probe
 
 PARAMS = Path(claims.__file__).with_name("params.yaml")
 INITS = ["kaiming_normal", "kaiming_uniform", "xavier_normal", "xavier_uniform", "orthogonal", "ones", "zeros"]

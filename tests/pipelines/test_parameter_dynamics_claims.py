@@ -38,6 +38,7 @@ def drift(changed, structural=0, far=(0.01, 0.5)):
     return xr.Dataset(
         {
             "total_changed": (("run", "step"), [[0, changed]] * 2),
+            "total_changed_norm_ratio": (("run", "step"), [[0, np.sqrt(changed)]] * 2),
             "total_relative": (("run", "step"), [[0, one] for one in far]),
             "total_update_ratio": (("run", "step"), [[np.nan, 0.1]] * 2),
             "total_straightness": (("run", "step"), [[np.nan, 0.5]] * 2),
@@ -64,10 +65,10 @@ def comparison(adam=0.6, sgd=0.4, start=0.3, null=0.5):
     )
 
 
-def correlation(adam=0.3, sgd=0.2, start=0.1):
+def correlation(adam=0.3, sgd=0.2, start=0.1, seeds=(0, 1, 2)):
     """Return the correlations of features of runs of SGD and of Adam; between layers they are none."""
-    coords = runs() | {"step": [0, 9], "layer": ["a", "b"], "layer_other": ["a", "b"]}
-    within = np.array([[start, sgd], [start, adam]])[..., None, None] * np.eye(2)
+    coords = runs(seeds=seeds) | {"step": [0, 9], "layer": ["a", "b"], "layer_other": ["a", "b"]}
+    within = np.repeat([[start, sgd], [start, adam]], len(seeds), axis=0)[..., None, None] * np.eye(2)
     actual = {"absolute_off_diagonal": (("run", "step", "layer", "layer_other"), within), "absolute_null": 0.05}
     return xr.Dataset(actual, coords)
 
@@ -121,8 +122,12 @@ def results():
         "small_vgg_cifar10/evaluation": once(),
         "small_vgg_cifar10/comparison": comparison(),
         "small_vgg_cifar10/correlation": correlation(),
-        "between/lenet-resnet18": comparison(adam=0.6, sgd=0.6),
-    }
+    } | of_seeds("between/lenet-resnet18", comparison(adam=0.6, sgd=0.6))
+
+
+def of_seeds(key, result):
+    """Return a comparison of two architectures for each of three seeds."""
+    return {f"{key}-{seed}": result for seed in range(3)}
 
 
 def test_all__hold_where_they_should(results):
@@ -130,6 +135,17 @@ def test_all__hold_where_they_should(results):
     for claim in claims_of("parameter_dynamics"):
         assert (claim.__name__, claim(results).holds) == (claim.__name__, "yes")
         assert claim(results).figure in results
+
+
+@pytest.mark.parametrize("claim", ["resnet_keeps_most_of_its_parameters", "lenet_and_vgg_change_almost_all"])
+def test_claims_on_unchanged_entries__state_the_norm_of_the_changed_ones(results, claim):
+    results["lenet_mnist/evaluation"] = once()
+    rows = [row for row in getattr(claims, claim)(Results(results)).measured if row.what.startswith("norm of the")]
+    changed = {"resnet18_cifar10": 0.37, "lenet_mnist": 0.99, "vgg19_cifar10": 0.95, "small_vgg_cifar10": 0.95}
+    named = {row.what.rpartition(", ")[2]: row.values for row in rows}
+    assert named
+    for study, values in named.items():
+        np.testing.assert_allclose(values, np.sqrt(changed[study]))
 
 
 @pytest.mark.parametrize(
@@ -164,7 +180,8 @@ def test_all__hold_where_they_should(results):
 def test_claims__that_do_not_hold_are_reported_as_such(results, claim, key, actual, holds):
     if claim == "lenet_and_vgg_change_almost_all":
         results["lenet_mnist/evaluation"] = once()
-    assert getattr(claims, claim)(results | {key: actual}).holds == holds
+    changed = of_seeds(key, actual) if key.startswith("between/") else {key: actual}
+    assert getattr(claims, claim)(results | changed).holds == holds
 
 
 def test_runs__that_never_learned_are_shown_but_decide_nothing(results):
@@ -200,7 +217,7 @@ def test_claims__of_several_data_sets_are_of_all_of_them(results):
 
     assert claims.negated_network_ends_far_away(several).holds == "partly"
     within = claims.features_of_adam_correlate_within_a_network(several).measured
-    assert [list(measured.values) for measured in within] == [[0.2] * 2, [0.3] * 2, [0.1] * 2, [0.05]]
+    assert [list(measured.values) for measured in within] == [[0.2] * 6, [0.3] * 6, [0.1] * 6, [0.05]]
 
 
 @pytest.mark.slow
@@ -216,7 +233,7 @@ def test_claims__are_made_of_what_the_stages_give(tmp_path):
         "shifted": {"shift": {"amount": 1e-6}}, "distorted": {"distort": {"scale": 0.01}},
     }  # fmt: skip
     section = {
-        "inits": ["kaiming_normal"], "seeds": [0, 1], "training": training,
+        "inits": ["kaiming_normal"], "seeds": [0, 1, 2], "training": training,
         "optimizers": {"sgd": {"class": "SGD", "lr": 0.05}, "adam": {"class": "Adam", "lr": 0.005}},
         "variants": {"plain": {}, "control": restart} | {n: restart | {"perturb": p} for n, p in disturbed.items()},
     }  # fmt: skip
@@ -236,7 +253,7 @@ def test_claims__are_made_of_what_the_stages_give(tmp_path):
     assert (distance[distance["variant"] == "shifted"] < 1e-4).all()
     networks = ("lenet", "resnet18", "resnet18_stem3", "logits_resnet18", "vgg19", "small_vgg")
     results = Results({f"{name}_digits/{stage}": one for name in networks for stage, one in actual.items()})
-    results["between/lenet-resnet18"] = actual["comparison"]
+    results |= of_seeds("between/lenet-resnet18", actual["comparison"])
 
     for claim in claims_of("parameter_dynamics"):
         # Negative running variances make outputs NaN until training has averaged them away.
@@ -248,13 +265,25 @@ def test_features__across_architectures_are_those_of_the_pairs(results):
     claim = claims.features_correlate_across_architectures(results)
     values = {row.what.partition(", ")[2]: list(row.values) for row in claim.measured}
     assert values == {
-        "lenet-resnet18, after 9 updates, matched": [0.6],
-        "lenet-resnet18, after 9 updates, matched greedily": [0.6],
-        "lenet-resnet18, after 9 updates, 95 % quantile by chance": [0.5],
-        "lenet-resnet18, after 9 updates, matched, before training": [0.3],
+        "lenet-resnet18, after 9 updates, matched": [0.6] * 3,
+        "lenet-resnet18, after 9 updates, matched greedily": [0.6] * 3,
+        "lenet-resnet18, after 9 updates, 95 % quantile by chance": [0.5] * 3,
+        "lenet-resnet18, after 9 updates, matched, before training": [0.3] * 3,
     }
     with pytest.raises(MissingData, match="between"):
         claims.features_correlate_across_architectures({})
+
+
+def test_networks__of_one_seed_are_shown_but_not_judged(results):
+    results["vgg19_cifar10/correlation"] = correlation(adam=0.01, seeds=(0,))
+    results["between/lenet-vgg19-0"] = comparison(0.2, 0.2)
+    within = claims.features_of_adam_correlate_within_vgg(results)
+    assert within.holds == "yes" and [0.01] in [list(row.values) for row in within.measured]
+    across = claims.features_correlate_across_architectures(results)
+    assert across.holds == "yes" and [0.2] in [list(row.values) for row in across.measured]
+    results["small_vgg_cifar10/correlation"] = correlation(seeds=(0,))
+    with pytest.raises(MissingData, match="fewer than 3 seeds"):
+        claims.features_of_adam_correlate_within_vgg(results)
 
 
 def test_params__record_all_networks_on_cifar10_at_one_step():

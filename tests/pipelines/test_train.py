@@ -226,6 +226,19 @@ def test_images__are_the_first_of_the_data_set_and_epochs_pass_over_them(run):
     assert (facts["describe"]["images"], facts["describe"]["steps_per_epoch"]) == (128, 2)
 
 
+def test_size__that_is_estimated_is_that_of_the_updates_of_the_run(run, monkeypatch):
+    estimates = []
+
+    class Watched(Recorder):
+        def step(self, **metrics):
+            super().step(**metrics)
+            estimates.append(self.estimate)
+
+    monkeypatch.setattr(train, "Recorder", Watched)
+    run(images=128, test_images=20, steps=None, epochs=3)
+    assert {estimate.steps for estimate in estimates} == {3 * 2}
+
+
 def test_images__are_brought_to_a_shape_and_so_is_the_probe(run):
     model = {"factory": "pipelines.zoo:squeeze_mlp", "arguments": {"widths": [3 * 10 * 12, 4, 10]}}
     folder = run(model=model, image_shape=[3, 10, 12])

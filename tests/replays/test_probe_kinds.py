@@ -5,7 +5,7 @@ import torch
 import xarray as xr
 
 from trajlab.errors import BadSetting, MissingData
-from trajlab.replays.probe_files import as_probe
+from trajlab.replays.probe_batches import as_probe
 from trajlab.replays.probe_kinds import MADE, kinds_of, probe_of
 
 

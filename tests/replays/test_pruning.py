@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 import trajlab
 from trajlab.cli import app
 from trajlab.errors import BadSetting, MissingData
-from trajlab.replays.probe_files import as_probe
+from trajlab.replays.probe_batches import as_probe
 from trajlab.replays.pruning import mask_of, prune
 
 

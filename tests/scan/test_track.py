@@ -4,7 +4,7 @@ import pytest
 
 from trajlab import sizes
 from trajlab.runs.disk.rows import Rows
-from trajlab.scan.track import Track, computable, flat_rows
+from trajlab.scan.track import Track, computable, flat_rows, pieces_of, pieces_together
 
 
 def on_disk(folder, values):
@@ -35,6 +35,16 @@ def test_flat_rows__of_tables_arrays_lists_and_none(tmp_path):
     for rows in (on_disk(tmp_path, values), values.reshape(2, 3, 2), list(values)):
         assert [row.tolist() for row in flat_rows(rows)] == expected
     assert flat_rows(None) == []
+
+
+def test_pieces_together__of_a_table_and_an_array_hold_the_same_entries(tmp_path, monkeypatch):
+    monkeypatch.setattr(sizes, "ROW_PIECE_ENTRIES", 4)
+    values = np.arange(20, dtype=np.float32).reshape(2, 10)
+    table = on_disk(tmp_path, values)
+    pieces = [[part.tolist() for part in pair] for pair in pieces_together(table[:1], values[1])]
+    assert pieces == [[[*range(lo, hi)], [*range(10 + lo, 10 + hi)]] for lo, hi in ((0, 4), (4, 8), (8, 10))]
+    assert [part.tolist() for part in pieces_of(table[1:])] == [part for _, part in pieces]
+    assert [len(part) for part in pieces_of(values[0])] == [10] and list(pieces_of(values[0, :0])) == []
 
 
 def test_track__addresses_are_0_where_no_row_is():

@@ -1,3 +1,4 @@
+import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
@@ -69,6 +70,64 @@ def test_distribution__nonfinite_entries_are_counted_and_left_out():
     assert result["mean"].values[:2].tolist() == [2, 2]
     assert np.isnan(result["mean"][2]) and np.isnan(result.ks[2])
     assert result.histogram.sum("bin").values.tolist() == [3, 2, 0]
+
+
+def test_distribution__changed_and_unchanged_entries_by_hand():
+    """The first entry stays, the 0 turns to −0, whose bits differ, and NaN belongs to neither."""
+    w = np.array([[1, 0, 2, 3, np.nan], [1, -0.0, 4, np.nan, 4]], np.float32)
+    result = distribution(trajlab.from_arrays({"w": w}).weights["w"], bins=2, changed=True).compute()
+    assert result.bin_edges.values.tolist() == [0, 2, 4]
+    assert result.histogram.values.tolist() == [[2, 2], [2, 2]]
+    assert result.histogram_changed.values.tolist() == [[0, 0], [1, 1]]
+    assert result.histogram_unchanged.values.tolist() == [[2, 2], [1, 0]]
+    assert not {"histogram_changed", "histogram_unchanged"} & set(distribution(w_of(w), bins=2).data_vars)
+
+
+def w_of(values):
+    return trajlab.from_arrays({"w": values}).weights["w"]
+
+
+@pytest.mark.parametrize("size", [500, 40_000])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_distribution__changed_entries_in_any_chunks_and_files_agree_with_numpy(
+    rng, checkpoints, monkeypatch, size, dtype
+):
+    w = np.tile(rng.standard_normal((1, size)), (5, 1)).astype(dtype)
+    for step in range(1, 5):
+        w[step, : size // 3] += step
+    w[3, :7] = np.nan
+    monkeypatch.setattr("trajlab.sizes.BLOCK_STEPS", 2)
+    monkeypatch.setattr("trajlab.sizes.ROW_PIECE_ENTRIES", 1000)
+    lazy = trajlab.from_arrays({"w": da.from_array(w, chunks=(2, size // 2))})
+    for run in (trajlab.from_arrays({"w": w}), lazy, trajlab.open(checkpoints({"w": w}))):
+        result = trajlab.run("distribution", run, changed=True, bins=16).compute().isel(parameter=0)
+        drift = trajlab.run("drift", run).compute().isel(parameter=0)
+        edges = result.bin_edges.values.copy()
+        edges[[0, -1]] = -np.inf, np.inf
+        for step in range(5):
+            finite, differs = np.isfinite(w[step]), w[step] != w[0]
+            for name, group in (("changed", differs), ("unchanged", ~differs)):
+                expected = np.histogram(w[step][finite & group].astype(np.float64), edges)[0]
+                np.testing.assert_array_equal(result[f"histogram_{name}"][step], expected)
+        changed, unchanged = (result[f"histogram_{name}"].sum("bin") for name in ("changed", "unchanged"))
+        np.testing.assert_array_equal(changed + unchanged, result.histogram.sum("bin"))
+        np.testing.assert_allclose(changed / (changed + unchanged), drift.changed, rtol=1e-12)
+
+
+def test_distribution__changed_entries_of_a_file_from_a_parent_in_memory(rng, checkpoints, monkeypatch):
+    monkeypatch.setattr("trajlab.sizes.ROW_PIECE_ENTRIES", 1000)
+    w = rng.standard_normal((1, 20_000)).astype(np.float32)
+    parent = w.copy()
+    parent[:, ::4] += 1
+    run = trajlab.open(checkpoints({"w": w}))
+    result = trajlab.run("distribution", run, parent=trajlab.from_arrays({"w": parent}), changed=True).compute()
+    assert result.histogram_changed.sum() == 5000 and result.histogram_unchanged.sum() == 15_000
+    assert trajlab.run("distribution", run, changed=True).compute().histogram_changed.isnull().all()  # one snapshot
+
+
+def test_distribution__updates_are_not_split_by_changed(example):
+    with pytest.raises(BadSetting, match="an update is itself a change"):
+        trajlab.run("distribution", example, of="updates", changed=True)
 
 
 @pytest.mark.parametrize("settings", [{"bins": 1}, {"quantiles": [0.5, 1.5]}])

@@ -1,3 +1,4 @@
+import dask.array as da
 import numpy as np
 import pytest
 import torch
@@ -25,6 +26,8 @@ def test_drift__hand_made_walk():
     assert result.update_ratio.values[1:].tolist() == [3, 1]
     assert result.changed.values.tolist() == [0, 0.5, 1]
     assert result.sign_changed.values.tolist() == [0, 0, 0.5]
+    assert result.changed_norm.values.tolist() == [0, 4, np.sqrt(32)]
+    assert result.changed_norm_ratio.values.tolist() == [0, 1, 1]
     np.testing.assert_allclose(result.cosine, [1, 1, 1 / np.sqrt(2)])
     assert result.stride.values.tolist() == [0, 10, 20]
 
@@ -46,11 +49,72 @@ def test_drift__agrees_with_numpy(example):
             "changed": (d != 0).mean(1),
             "changed_tol": (abs(d) > 0.01 + 0.1 * abs(w[0])).mean(1),
             "sign_changed": (np.sign(w) != np.sign(w[0])).mean(1),
+            "changed_norm": np.linalg.norm(np.where(d != 0, w, 0), axis=1),
+            "changed_norm_ratio": np.linalg.norm(np.where(d != 0, w, 0), axis=1) / np.linalg.norm(w, axis=1),
             "path_length": np.append(0, np.cumsum(np.linalg.norm(u, axis=1))),
             "update_ratio": np.append(np.nan, np.linalg.norm(u, axis=1) / np.linalg.norm(w[:-1], axis=1)),
         }
         for variable, values in expected.items():
             np.testing.assert_allclose(actual[prefix + variable], values, rtol=1e-11, atol=1e-12, err_msg=variable)
+
+
+def test_drift__norm_of_changed_entries_by_hand():
+    """Of (3, 4, 12, 0) the 4 stays, the 3 turns to 5, the 12 to 0, and the 0 to −0, whose bits differ."""
+    run = trajlab.from_arrays({"w": np.array([[3, 4, 12, 0], [5, 4, 0, -0.0]], np.float32), "b": np.zeros((2, 3))})
+    result = trajlab.run("drift", run).compute()
+    assert result.changed.sel(parameter="w").values.tolist() == [0, 0.75]
+    assert result.changed_norm.sel(parameter="w").values.tolist() == [0, 5]
+    assert result.changed_norm_ratio.sel(parameter="w").values.tolist() == [0, 5 / np.sqrt(41)]
+    assert (result.changed_norm.sel(parameter="b") == 0).all()
+    assert result.changed_norm_ratio.sel(parameter="b").isnull().all()  # a share of nothing
+    assert result.total_changed_norm.values.tolist() == [0, 5]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_drift__norm_of_changed_entries_of_any_chunks_with_nan_agrees_with_numpy(rng, dtype):
+    """A row differs from the first in some taps of a kernel only; of a pair with NaN or Inf nothing is counted."""
+    w = np.tile(rng.standard_normal((1, 40, 30, 3, 3)), (5, 1, 1, 1, 1)).astype(dtype)
+    w[1:, :, ::2, 1] += rng.standard_normal((4, 40, 15, 3))
+    w[2, 0, 0, 1, 0], w[3, 1, 0, 1, 1], w[4, 5, 5] = np.nan, np.inf, -np.inf
+    flat = w.reshape(5, -1).astype(np.float64)
+    counted, differs = np.isfinite(flat) & np.isfinite(flat[0]), flat != flat[0]
+    changed = np.sqrt((flat**2).sum(1, where=counted & differs))
+    for step_chunk, out_chunk in ((5, 40), (2, 7), (1, 40)):
+        lazy = da.from_array(w, chunks=(step_chunk, out_chunk, -1, -1, -1))
+        result = drift(trajlab.from_arrays({"w": lazy}).weights["w"]).compute()
+        np.testing.assert_allclose(result.changed_norm, changed, rtol=1e-12)
+        ratio = changed / np.sqrt((flat**2).sum(1, where=counted))
+        np.testing.assert_allclose(result.changed_norm_ratio, ratio, rtol=1e-12)
+    assert 0.3 < result.changed_norm_ratio[1] < 0.8
+
+
+def test_drift__norm_of_changed_entries_of_bfloat16_files(tmp_path, rng):
+    """An update of half the spacing of bfloat16 is lost in some entries, whose bits then stay."""
+    start = torch.from_numpy(rng.standard_normal((130, 256)).astype(np.float32)).bfloat16()
+    values = [start, (start.float() * (1 + 0.003)).bfloat16()]
+    for step, weight in enumerate(values):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        save_file({"w": weight}, folder / "model.safetensors")
+    before, after = (weight.double().numpy() for weight in values)
+    moved = before != after
+    assert 0.2 < moved.mean() < 0.95
+    result = trajlab.run("drift", trajlab.open(tmp_path)).compute().isel(step=1, parameter=0)
+    assert result.changed == moved.mean()
+    np.testing.assert_allclose(result.changed_norm, np.linalg.norm(after[moved]), rtol=1e-12)
+
+
+def test_drift__norm_of_changed_entries_of_samples_covers_that_of_the_tensor(rng):
+    g = np.stack([rng.standard_normal(2000)] * 2)
+    g[1, :600] += 1
+    draws = {f"draw {i}": sample(g, 400, rng) for i in range(150)}
+    result = drift(draws).compute().isel(step=1)
+    truth = {"changed_norm": np.linalg.norm(g[1, :600])}
+    truth["changed_norm_ratio"] = truth["changed_norm"] / np.linalg.norm(g[1])
+    for name, value in truth.items():
+        covered = coverage(result[name].values, result[f"{name}_se"].values, value)
+        assert 0.88 < covered < 0.99, (name, covered)
+        np.testing.assert_allclose(result[name].mean(), value, rtol=0.01)
 
 
 def test_drift__knows_why_entries_never_changed(example):

@@ -1,7 +1,5 @@
 """What every view of a page needs: the collection, the selection, the colors, and the parts of results they select."""
 
-from typing import Any
-
 import numpy as np
 import xarray as xr
 
@@ -11,7 +9,6 @@ from trajlab.explorer.quantity import chosen, maps_of, of_run, row_dim
 from trajlab.explorer.result_collection import ResultCollection
 from trajlab.explorer.selection import Selection
 from trajlab.explorer.step_axis import StepAxis
-from trajlab.statistics.metrics import LOSSES, VALIDATION_LOSSES
 from trajlab.statistics.studies import short_names
 
 PREFERRED = (("drift", "relative"), ("gradient_statistics", "l2"), ("distribution", "std"))
@@ -199,27 +196,3 @@ class Context:
         """Return the position that is shown along a free dim of the variable."""
         array = self.variable
         return 0 if array is None else chosen(array, self.selection.at)[dim]
-
-    def metric(self) -> str:
-        """Return the metric that is shown: the selected one, else the first that is a loss; empty if there is none."""
-        names = self.metrics()
-        usual = [name for name in (*LOSSES, *VALIDATION_LOSSES) if name in names]
-        return self.selection.metric if self.selection.metric in names else next(iter([*usual, *names]), "")
-
-    def metrics(self) -> list[str]:
-        """Return the names of the metrics of all runs."""
-        runs = self.collection.source.runs.values()
-        return list(dict.fromkeys(str(name) for run in runs for name in run.metrics.data_vars))
-
-    def facts(self) -> dict[str, dict[str, Any]]:
-        """Return the facts of each run that say what made it, by run."""
-        facts: dict[str, dict[str, Any]] = {name: {} for name in self.runs}
-        for name, run in self.collection.source.runs.items():
-            described = run.facts.get("describe", {})
-            facts[name] |= {key: value for key, value in described.items() if isinstance(value, str | int | float)}
-        for result in self.results.values():
-            for key, coord in result.coords.items():
-                if coord.dims == ("run",) and key != "run":
-                    for name, value in zip(result["run"].values.astype(str), coord.values.tolist(), strict=True):
-                        facts[name].setdefault(str(key), value)
-        return facts

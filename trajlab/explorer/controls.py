@@ -10,6 +10,7 @@ from trajlab.explorer.context import Context
 from trajlab.explorer.quantity import free_dims, labels_of
 from trajlab.explorer.reduction import WAYS
 from trajlab.explorer.rows import MODES
+from trajlab.explorer.run_facts import metrics_of, shown_metric
 from trajlab.explorer.style import widget_style
 from trajlab.figures.marks.labels import name_of
 
@@ -134,8 +135,8 @@ class Controls:
         _fill(self.row, {name: name for name in context.names}, context.row)
         self.find.value, self.mode.value, self.way.value = selection.find, selection.mode, selection.way
         self.fold.visible = bool(selection.opened)
-        metrics = context.metrics()
-        _fill(self.metric, {name: name for name in metrics}, context.metric())
+        metrics = metrics_of(context.collection.source.runs)
+        _fill(self.metric, {name: name for name in metrics}, shown_metric(context))
         self.metric.visible = len(metrics) > 1
         steps = [int(step) for step in context.axis.steps]
         if selection.window is not None:

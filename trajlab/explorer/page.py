@@ -18,6 +18,7 @@ from trajlab.explorer.context import Context
 from trajlab.explorer.controls import Controls
 from trajlab.explorer.csv_text import csv_text
 from trajlab.explorer.look import LOOKS
+from trajlab.explorer.markup import note
 from trajlab.explorer.result_collection import ResultCollection
 from trajlab.explorer.selection import (
     BEFORE,
@@ -32,7 +33,7 @@ from trajlab.explorer.selection import (
     to_query,
 )
 from trajlab.explorer.style import style_of, widget_style
-from trajlab.explorer.views.view import html, note
+from trajlab.explorer.views.view import html
 
 silence(EMPTY_LAYOUT)  # views that are not open yet, and a variable without further dims, are empty columns
 

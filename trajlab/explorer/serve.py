@@ -1,16 +1,19 @@
-"""The page from the command line: the server stands first, then the runs are opened, then results are computed."""
+"""The page from the command line: first its entrance with the facts, then the views, then the results."""
 
 import sys
 import threading
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from trajlab.errors import BadSetting
+from trajlab.explorer.arrays import Arrays
+from trajlab.explorer.entrance import Entrance
 from trajlab.explorer.explore import collection_of, require_panel
 from trajlab.explorer.result_collection import ResultCollection
+from trajlab.explorer.server import LOCAL, PageServer
 from trajlab.explorer.source import source_of
 from trajlab.running.follow import follow as follow_path
 
@@ -18,7 +21,7 @@ AT_ONCE = 0.3
 """Seconds in which a folder that cannot be opened mostly says so: then no page is begun."""
 
 AFTER_VIEW = 0.5
-"""Seconds after the runs are open in which the first view has the processor to itself: then results are computed."""
+"""Seconds in which the first view has the processor to itself once the views are loaded; then results are computed."""
 
 LAST_WORDS = 5.0
 """Seconds in which pages show why nothing could be opened, before the command ends with the error."""
@@ -26,11 +29,13 @@ LAST_WORDS = 5.0
 READING = ("step_pattern", "series", "key", "parameters", "trust")
 """Options of `trajlab.open`."""
 
+T = TypeVar("T")
+
 
 def serve(paths: Sequence[Path], *, host: str, port: int, browser: bool, theme: str = "light", **options: Any) -> None:
     """Serve the page until interrupted. Its address, with the token, is the first line on stdout.
 
-    The page stands before the runs are open: a browser loads its scripts meanwhile.
+    The entrance shows the facts of the runs as soon as they are open; Panel is imported only then.
 
     Parameters
     ----------
@@ -57,16 +62,15 @@ def serve(paths: Sequence[Path], *, host: str, port: int, browser: bool, theme: 
     if not 0 <= port <= 65_535:
         raise BadSetting(f"cannot listen on port {port}: choose 0 to 65535")
     require_panel()
-    from trajlab.explorer.arrays import Arrays
-    from trajlab.explorer.served_page import served_page
-    from trajlab.explorer.server import LOCAL, PageServer
-
     arrays, title = Arrays(), ", ".join(path.name or str(path) for path in paths)
-    opening = open_aside(paths, **options)
+    opening = in_thread(lambda: opened(paths, **options))
     wait([opening], AT_ONCE)
     if opening.done():
         opening.result()
-    server = PageServer(lambda: served_page(opening, arrays, title, theme), title=title, host=host, port=port)
+    loaded: Future[None] = Future()
+    entrance = {"opening": opening, "loaded": loaded, "title": title, "theme": theme}
+    server = PageServer((Entrance, entrance), host=host, port=port)
+    views = in_thread(lambda: views_of(opening.result(), arrays, theme))
     if host not in LOCAL:
         print(
             f"trajlab: warning: {host} can be reached from other machines; whoever has the address with its token sees "
@@ -75,10 +79,12 @@ def serve(paths: Sequence[Path], *, host: str, port: int, browser: bool, theme: 
         )
 
     def begin() -> None:
-        if opening.exception() is not None:
+        if views.exception() is not None:
             server.later(LAST_WORDS, server.stop)
             return
         collection = opening.result()
+        server.show(views.result(), collection.source.title)
+        loaded.set_result(None)
         if collection.source.runs:
             print(f"results are kept in {collection.folder}; ctrl-C stops", file=sys.stderr, flush=True)
         server.later(AFTER_VIEW, collection.start)
@@ -87,11 +93,11 @@ def serve(paths: Sequence[Path], *, host: str, port: int, browser: bool, theme: 
         print(address, flush=True)
         if browser:
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
-        opening.add_done_callback(lambda future: server.later(0.0, begin))
+        views.add_done_callback(lambda future: server.later(0.0, begin))
 
     try:
         server.run(ready)
-        opening.result()
+        views.result()
     finally:
         arrays.stop()
         if opening.done() and opening.exception() is None:
@@ -107,15 +113,22 @@ def opened(paths: Sequence[Path], *, follow: bool = False, **options: Any) -> Re
     return collection_of(list(paths), follow=follow, **options)
 
 
-def open_aside(paths: Sequence[Path], **options: Any) -> Future[ResultCollection]:
-    """Open what is to be shown in a thread of its own, which does not keep the process alive."""
-    future: Future[ResultCollection] = Future()
+def views_of(collection: ResultCollection, arrays: Arrays, theme: str) -> Callable[[], Any]:
+    """Import the views, which takes longer than to open the runs, and return what builds the page of a visitor."""
+    from trajlab.explorer.served_page import served_page
 
-    def work() -> None:
+    return lambda: served_page(collection, arrays, theme)
+
+
+def in_thread(work: Callable[[], T]) -> Future[T]:
+    """Call a function in a thread of its own, which does not keep the process alive."""
+    future: Future[T] = Future()
+
+    def run() -> None:
         try:
-            future.set_result(opened(paths, **options))
+            future.set_result(work())
         except BaseException as error:
             future.set_exception(error)
 
-    threading.Thread(target=work, name="trajlab-open", daemon=True).start()
+    threading.Thread(target=run, name="trajlab-open", daemon=True).start()
     return future

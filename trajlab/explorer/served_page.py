@@ -1,6 +1,5 @@
-"""The page of a visitor of the server: it stands at once, and shows the views as soon as what it shows is open."""
+"""The page of a visitor of the server."""
 
-from concurrent.futures import Future
 from typing import Any
 
 import panel as pn
@@ -13,11 +12,7 @@ from trajlab.explorer.arrays import Arrays
 from trajlab.explorer.look import LOOKS
 from trajlab.explorer.page import TICK, Page
 from trajlab.explorer.result_collection import ResultCollection
-from trajlab.explorer.style import ground_of, style_of
-from trajlab.explorer.views.view import html, note
-
-LOOK = 100
-"""Milliseconds between looks at whether the runs are open."""
+from trajlab.explorer.style import ground_of
 
 ON_LOAD = """
 window.addEventListener('popstate', () => window.location.reload())
@@ -54,17 +49,15 @@ hundred steps at the hundredth, as it sets the value before the largest one; so 
 """
 
 
-def served_page(opening: Future[ResultCollection], arrays: Arrays, title: str, theme: str) -> Any:
+def served_page(collection: ResultCollection, arrays: Arrays, theme: str) -> Any:
     """Build the page of a visitor of the server.
 
     Parameters
     ----------
-    opening
-        What is shown, once it is open; an error is shown in its place.
+    collection
+        What is shown; all visitors share it.
     arrays
-        Loaded parts of results, which all visitors share.
-    title
-        What is being opened.
+        Loaded parts of results, which they share, too.
     theme
         Colors until the visitor chooses others.
     """
@@ -73,30 +66,9 @@ def served_page(opening: Future[ResultCollection], arrays: Arrays, title: str, t
     chosen = pn.state.session_args.get("theme", [theme.encode()])[0].decode("utf-8", "replace")
     theme = chosen if chosen in LOOKS else "light"
     pn.config.raw_css = [ground_of(LOOKS[theme])]
-    document.title = title
+    document.title = collection.source.title
     document.js_on_event(DocumentReady, CustomJS(code=ON_LOAD))
-    message = html(note(f"Opening {title} …"))
-    message.stylesheets = [style_of(LOOKS[theme])]
-    frame = pn.Column(message, sizing_mode="stretch_width")
-
-    def show() -> None:
-        error = opening.exception()
-        if error is not None:
-            message.object = note(str(error))
-            return
-        page = Page(opening.result(), arrays, theme=theme)
-        page.connect(location)
-        frame.objects = [page.layout]
-        document.title = page.collection.source.title
-        pn.state.add_periodic_callback(page.tick, TICK)
-
-    def look() -> None:
-        if opening.done():
-            looks.stop()
-            show()
-
-    if opening.done():
-        show()
-    else:
-        looks = pn.state.add_periodic_callback(look, LOOK)
-    return frame
+    page = Page(collection, arrays, theme=theme)
+    page.connect(location)
+    pn.state.add_periodic_callback(page.tick, TICK)
+    return page.layout

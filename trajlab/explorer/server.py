@@ -1,4 +1,4 @@
-"""Server of the page: bound to one address, and closed to requests without its token."""
+"""HTTP server of the page, which refuses requests without its token."""
 
 import hmac
 import logging
@@ -7,10 +7,6 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from bokeh.server.server import BaseServer
-from bokeh.server.tornado import BokehTornado
-from panel.io.application import build_applications
-from panel.io.server import INDEX_HTML
 from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPServerRequest
 from tornado.ioloop import IOLoop
@@ -26,7 +22,7 @@ LOCAL = ("127.0.0.1", "localhost", "::1")
 POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src 'self' ws: wss:; frame-ancestors 'none'"
 )
-"""What the page may load: nothing from other hosts."""
+"""Content security policy: nothing is loaded from other hosts."""
 
 
 class PageServer:
@@ -34,17 +30,15 @@ class PageServer:
 
     Parameters
     ----------
-    page
-        Function that builds the page for each visitor.
-    title
-        Title of the page.
+    entrance
+        Handler of the page until `show`, with its arguments.
     host, port
         Address to listen on; port 0 takes a free one.
 
     Attributes
     ----------
     token
-        What every request needs: as `token` in the query, or in the cookie that the first such answer sets.
+        Secret that every request must show: as `token` in the query, or in the cookie that the first response sets.
     address
         URL of the page, with the token.
 
@@ -54,7 +48,9 @@ class PageServer:
         The address cannot be bound.
     """
 
-    def __init__(self, page: Callable[[], Any], *, title: str, host: str = "127.0.0.1", port: int = 0):
+    def __init__(
+        self, entrance: tuple[type[RequestHandler], dict[str, Any]], *, host: str = "127.0.0.1", port: int = 0
+    ):
         self.token = secrets.token_urlsafe(32)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
@@ -65,56 +61,85 @@ class PageServer:
             ) from error
         listening.setblocking(False)
         self.port = listening.getsockname()[1]
-        shown = "127.0.0.1" if host in ("", "0.0.0.0") else f"[{host}]" if ":" in host else host
-        self.address = f"http://{shown}:{self.port}/?token={self.token}"
-        origins = {f"{name}:{self.port}" for name in (shown, "127.0.0.1", "localhost")} if host in LOCAL else {"*"}
+        self._shown_host = "127.0.0.1" if host in ("", "0.0.0.0") else f"[{host}]" if ":" in host else host
+        self._is_local = host in LOCAL
+        self.address = f"http://{self._shown_host}:{self.port}/?token={self.token}"
+        self._guard = Guard(Application([("/", *entrance)]), self.token, f"trajlab-explore-{self.port}")
+        self._http = HTTPServer(self._guard)
+        self._http.add_sockets([listening])
+        self._loop = IOLoop.current()
+        self._server: Any = None
+
+    def show(self, page: Callable[[], Any], title: str) -> None:
+        """Serve a page of Panel from now on; to be called on the event loop.
+
+        Parameters
+        ----------
+        page
+            Function that builds the page for each visitor.
+        title
+            Title of the page.
+        """
+        from bokeh.server.server import BaseServer
+        from bokeh.server.tornado import BokehTornado
+        from panel.io.application import build_applications
+        from panel.io.server import INDEX_HTML
+
+        names = (self._shown_host, "127.0.0.1", "localhost")
+        origins = {f"{name}:{self.port}" for name in names} if self._is_local else {"*"}
         tornado = BokehTornado(
             build_applications({"/": page}, title={"/": title}), extra_websocket_origins=origins, index=INDEX_HTML
         )
-        guard = Guard(tornado, self.token, f"trajlab-explore-{self.port}")
-        http = HTTPServer(guard)
-        http.add_sockets([listening])
-        self._server = BaseServer(IOLoop.current(), tornado, http)
+        self._server = BaseServer(self._loop, tornado, self._http)
+        self._server.start()
+        self._guard.let_in(tornado)
 
     def run(self, ready: Callable[[str], None]) -> None:
-        """Answer requests until interrupted, or stopped; then the address is free again.
+        """Serve requests until interrupted or stopped; the address is then free again.
 
         Parameters
         ----------
         ready
             Called with the address once the server listens.
         """
-        self._server.start()
-        self._server.io_loop.add_callback(ready, self.address)
+        self._loop.add_callback(ready, self.address)
         try:
-            self._server.io_loop.start()
+            self._loop.start()
         finally:
-            self._server.stop(wait=False)
+            if self._server is None:
+                self._http.stop()
+            else:
+                self._server.stop(wait=False)
 
     def later(self, seconds: float, act: Callable[[], object]) -> None:
-        """Call a function between requests in so many seconds; callable from any thread."""
-        self._server.io_loop.add_callback(self._server.io_loop.call_later, seconds, act)
+        """Call a function on the server's event loop after a delay; callable from any thread."""
+        self._loop.add_callback(self._loop.call_later, seconds, act)
 
     def stop(self) -> None:
-        """Stop answering; callable from any thread."""
-        self._server.io_loop.add_callback(self._server.io_loop.stop)
+        """Stop the server; callable from any thread."""
+        self._loop.add_callback(self._loop.stop)
 
 
 class Guard(Router):
     """Answer 403 to every request, of pages, resources and websockets, that does not show the token."""
 
     def __init__(self, application: Application, token: str, cookie: str):
-        self.application, self.token, self.cookie = application, token, cookie
+        self.token, self.cookie = token, cookie
         self.refusal = Application([(r".*", _Refusal)])
-        application.add_transform(_sealed(token, cookie))
+        self.let_in(application)
+
+    def let_in(self, application: Application) -> None:
+        """Pass requests that show the token to an application from now on."""
+        application.add_transform(_sealed(self.token, self.cookie))
+        self.application = application
 
     def find_handler(self, request: HTTPServerRequest, **options: Any) -> Any:
-        """Return what answers a request."""
+        """Return the handler of a request: the refusal if it shows no valid token."""
         allowed = any(hmac.compare_digest(shown.encode(), self.token.encode()) for shown in self._shown(request))
         return (self.application if allowed else self.refusal).find_handler(request, **options)
 
     def _shown(self, request: HTTPServerRequest) -> list[str]:
-        """Return the tokens that a request shows."""
+        """Return the tokens in the query and the cookie of a request."""
         tokens = [value.decode("utf-8", "replace") for value in request.query_arguments.get("token", [])]
         cookie = request.cookies.get(self.cookie)
         return tokens if cookie is None else [*tokens, cookie.value]
@@ -127,7 +152,7 @@ class _Refusal(RequestHandler):
 
 
 def _sealed(token: str, cookie: str) -> type[OutputTransform]:
-    """Return what adds the cookie and the security headers to every answer."""
+    """Return a transform that adds the cookie and the security headers to every response."""
 
     class Sealed(OutputTransform):
         def transform_first_chunk(self, status: int, headers: Any, chunk: bytes, finishing: bool) -> Any:

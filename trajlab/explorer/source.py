@@ -10,9 +10,9 @@ from typing import Any
 import xarray as xr
 
 from trajlab.errors import BadSetting, MissingData, TrajlabError
+from trajlab.explorer.stored_result import read_lazily
 from trajlab.runs.disk.fingerprint import fingerprint
-from trajlab.runs.disk.inside import check_tree
-from trajlab.runs.disk.paths import as_path, reaching
+from trajlab.runs.disk.paths import as_path, kind_of, reaching
 from trajlab.runs.open import open as open_trajectory
 from trajlab.runs.open import runs_in
 from trajlab.runs.trajectory import Trajectory
@@ -147,8 +147,9 @@ def _add_path(source: Source, path: Path, trust: bool) -> None:
     """Add the runs and results at a path."""
     with reaching(path):
         if not path.is_dir():
-            what = "a file" if path.exists() else "nothing"
-            raise MissingData(f"cannot explore {path}: there is {what}; name a folder of runs, checkpoints or results")
+            raise MissingData(
+                f"cannot explore {path}: there is {kind_of(path)}; name a folder of runs, checkpoints or results"
+            )
         if conventions(path) == family(RESULT_VERSION):
             _put(source.results, path.stem, read_lazily(path))
             source.paths[path.stem] = path
@@ -174,25 +175,6 @@ def _add_path(source: Source, path: Path, trust: bool) -> None:
         _put(source.runs, name, open_trajectory(path, trust=trust, **source.reading))
         source.paths[name] = path
         source.alone = True
-
-
-def read_lazily(path: Path) -> xr.Dataset:
-    """Open a stored result without reading its arrays.
-
-    Raises
-    ------
-    DamagedData
-        It is damaged, of another version, or incomplete.
-    """
-    with reaching(path):
-        check_tree(path, path)
-        try:
-            opened = xr.open_zarr(str(path), chunks=None)
-        except Exception:  # zarr raises anything for damaged metadata; `read` says what to do
-            opened = read(path)
-    stage = str(opened.attrs.get("stage", path.stem))
-    texts = {name: coord.astype(object) for name, coord in opened.coords.items() if coord.dtype.kind in "TU"}
-    return read(opened).assign_attrs(stage=stage).assign_coords(texts)
 
 
 def _put(table: dict[str, Any], name: str, value: Any) -> None:

@@ -111,7 +111,7 @@ def is_square(array: xr.DataArray) -> bool:
 
 
 def sides(array: xr.DataArray) -> tuple[str, ...]:
-    """Name the dims of which there is another one."""
+    """Return the dims that have a partner, such as `layer` with `layer_other`."""
     return tuple(
         str(dim) for dim in array.dims if dim != "run" and f"{str(dim).removesuffix('_other')}_other" in array.dims
     )

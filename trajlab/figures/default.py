@@ -21,7 +21,7 @@ from trajlab.figures.panel import Panel
 
 ROWS = ("layer", "parameter")
 FEW = 8
-"""Lines that can be told apart by color."""
+"""Largest number of lines with colors of their own."""
 
 
 def default(result: xr.Dataset, *, ax: Axes | None = None, variable: str | None = None, **select: Any) -> Axes:

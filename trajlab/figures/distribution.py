@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from trajlab.errors import BadSetting
 from trajlab.figures.default import default
 from trajlab.figures.drift import known_rows
-from trajlab.figures.marks import ends, multiples
+from trajlab.figures.marks import by_change, ends, multiples
 from trajlab.figures.marks.canvas import canvas
 from trajlab.figures.marks.densities import densities, density_bar
 from trajlab.figures.marks.ends import COLUMNS, ENDS, alone
@@ -25,6 +25,7 @@ from trajlab.figures.panel import Frames, Panel
 from trajlab.statistics.extremes import large
 from trajlab.statistics.result import reference_name
 from trajlab.statistics.shown_steps import evenly
+from trajlab.statistics.wording import count
 
 MOST = 9
 """Parameters whose values the report shows."""
@@ -41,12 +42,14 @@ def distribution(result: xr.Dataset, *, ax: Axes | None = None, variable: str = 
         Where to draw; a new figure by default.
     variable
         Which variable; `first_and_last` are the histograms of the first and the last step, of several layers and kinds
-        of runs.
+        of runs. `histogram_changed` and `histogram_unchanged` are drawn together, at the last step.
     select
         Which part of it, as in ``parameter="fc1.weight"``; by default the first parameter of the first run.
     """
     if variable == ENDS:
         return alone(result, "parameter", _ends_shown(result), ax)
+    if variable in by_change.GROUPS:
+        return _split(result, ax, **select)
     if variable not in ("quantiles", "histogram"):
         return default(result, ax=ax, variable=variable, **select)
     if "run" in result.dims and select.get("run") is None:
@@ -88,7 +91,8 @@ def panels(result: xr.Dataset) -> list[Panel]:
         caption = "Density of the values at each step, in shares of the densest bin; blank where there are none."
         draw = partial(_grid, result, "histogram", shown, run)
         figures.append(Panel("histogram", f"Histograms over the steps{where}", caption, (9.2, height), draw))
-        return [*figures, ends.panel(result, "parameter", shown, "values")]
+        figures.append(ends.panel(result, "parameter", shown, "values"))
+        return [*figures, _changed_panel(result, run)] if by_change.GROUPS[0] in result else figures
     for key, title in (("quantiles", "Quantiles of the values"), ("histogram", "Histograms over the steps")):
         figures.append(Panel(key, title, "", (9.2, 3.4), partial(_alone, result, key)))
     figures.append(
@@ -178,6 +182,39 @@ def _grid(result: xr.Dataset, variable: str, shown: list[str], run: str | None, 
         beside(used[min(wide, len(used)) - 1], used[0].get_legend_handles_labels()[0])
     elif meshes := [mesh for ax in used for mesh in ax.collections]:
         density_bar(meshes[0], used)
+
+
+def _split(result: xr.Dataset, ax: Axes | None, **select: Any) -> Axes:
+    """Draw the entries that changed and those that did not, of one parameter of one run at one step."""
+    if "run" in result.dims and select.get("run") is None:
+        select["run"] = result["run"].values[0]
+    if select.get("step") is None:
+        select["step"] = recorded(result[by_change.GROUPS[0]])["step"].values[-1]
+    parts = {name: choose(result, name, keep=("bin",), **select) for name in by_change.GROUPS}
+    ax = canvas(ax)
+    chosen = xr.Dataset({name: part.array.drop_vars("bin", errors="ignore") for name, part in parts.items()})
+    edges = {dim: label for dim, label in select.items() if dim != "step"}
+    by_change.by_change(chosen.assign(bin_edges=("bin_edge", _edges(result, **edges))), ax)
+    by_change.legend_beside(ax)
+    ax.set_title(parts[by_change.GROUPS[0]].title)
+    return ax
+
+
+def _changed_panel(result: xr.Dataset, run: str | None) -> Panel:
+    """Return the figure of changed and unchanged entries at the last step, of parameters that hold both if some do."""
+    part = result if run is None else result.sel(run=run)
+    part = part.sel(step=recorded(part[by_change.GROUPS[0]])["step"].values[-1])
+    both = by_change.mixed(part)
+    some = part.isel(parameter=np.flatnonzero(both)) if both.any() else part
+    shown = _shown(some)
+    caption = (
+        f"Density of the values whose bits differ from {reference_name(result.attrs)} (filled) and of those that are "
+        f"the same (line), at step {int(part['step']):,}{f' of {run}' if run else ''}."
+    )
+    if both.any() and not both.all():
+        caption += f" Left out: {count(int((~both).sum()), 'parameter')} of which all or no entries changed."
+    draw = partial(by_change.grid, part, shown)
+    return Panel("changed", "Changed and unchanged entries", caption, (9.2, by_change.height(len(shown))), draw)
 
 
 def _alone(result: xr.Dataset, variable: str, figure: Figure) -> None:

@@ -91,7 +91,7 @@ def from_somewhere(result: xr.Dataset) -> tuple[xr.DataArray, int]:
 
 
 def known_rows(array: xr.DataArray) -> tuple[xr.DataArray, int]:
-    """Leave out the parameters of which nothing finite is known in any run, and count them; keep all if none is."""
+    """Drop the parameters without a finite value in any run, and count them; keep all if none has one."""
     is_known = np.isfinite(array.transpose("parameter", ...).values.reshape(array.sizes["parameter"], -1)).any(axis=1)
     return (array.isel(parameter=np.flatnonzero(is_known)), int((~is_known).sum())) if is_known.any() else (array, 0)
 

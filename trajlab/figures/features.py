@@ -125,7 +125,7 @@ def _edges(result: xr.Dataset, **select: Any) -> np.ndarray:
 
 
 def _grid(shown: list[str], figure: Figure) -> list[Axes]:
-    """Return axes for layers, three in a row, of which the lowest tell the steps."""
+    """Return axes for layers, three in a row; the lowest row labels the steps."""
     wide = min(len(shown), 3)
     axes = list(figure.subplots(ceil(len(shown) / wide), wide, squeeze=False, sharex=True).ravel())
     for ax in axes[len(shown) :]:

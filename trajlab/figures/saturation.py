@@ -17,7 +17,7 @@ from trajlab.figures.marks.selection import choose, recorded
 from trajlab.figures.panel import Panel
 
 MOST = 8
-"""Layers whose lines can be told apart."""
+"""Largest number of layers drawn as lines."""
 
 
 def saturation(result: xr.Dataset, *, ax: Axes | None = None, variable: str | None = None, **select: Any) -> Axes:

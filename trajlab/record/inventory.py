@@ -56,7 +56,7 @@ class Inventory:
 
     @property
     def is_current(self) -> bool:
-        """Whether the model still has the modules and parameters of which the inventory was taken."""
+        """Whether the model still has the modules and parameters that are listed here."""
         return self._identities() == self._structure
 
     @property

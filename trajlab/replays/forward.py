@@ -22,6 +22,7 @@ from trajlab.replays.nonlinearities import Nonlinearity
 from trajlab.replays.objectives import value_of
 from trajlab.replays.observe import Watch
 from trajlab.replays.observers.observer import INPUT, Batch, Layer, Objective, Observer
+from trajlab.replays.padding import without_padding
 from trajlab.statistics.tasks import Coding
 
 EMPTY: Mapping[str, np.ndarray] = {}
@@ -69,13 +70,17 @@ class Pass:
         The softmax or sigmoid that the network ends in.
     mode
         Mode of batch normalization, one of `MODES`.
+    is_token
+        By the name of a mask, which positions of the probe are no padding, (sample, position).
     """
 
     def __init__(
         self, model: nn.Module, state: dict[str, torch.Tensor], requests: Sequence[Request], samples: int,
         *, device: str, attention: Collection[str], coding: Coding, ends_in: str = "", mode: str = "eval",
+        is_token: Mapping[str, np.ndarray] = EMPTY,
     ):  # fmt: skip
         self.original, self.size, self.ends_in, self.mode = model, -1, ends_in, mode
+        self.is_token, self.is_passing_on = is_token, False
         self.state, self.samples, self.device, self.attention, self.coding = state, samples, device, attention, coding
         self.untied = [name for name, _ in model.named_parameters()]  # in a pass ties are not seen
         self.watches = [Watch(request.observer, request.layers, samples) for request in requests]
@@ -94,7 +99,7 @@ class Pass:
         self.as_input = partial(as_input, types=types)
 
     def batch(
-        self, first: int, inputs: np.ndarray, targets: np.ndarray | None, settings: Mapping[str, np.ndarray] = EMPTY
+        self, first: int, inputs: np.ndarray, targets: np.ndarray | None, keywords: Mapping[str, np.ndarray] = EMPTY
     ) -> None:
         """Run some samples forward through the network, and backward for each objective.
 
@@ -104,12 +109,12 @@ class Pass:
             Position of the first sample.
         inputs, targets
             The samples.
-        settings
+        keywords
             What the network is called with by name beside the inputs, such as the mask of padding.
         """
         if len(inputs) != self.size:
             self._renew(len(inputs))
-        self.first, self.size = first, len(inputs)
+        self.first, self.size, self.labels = first, len(inputs), None if targets is None else np.array(targets)
         self.calls: Counter[str] = Counter()
         self.output: torch.Tensor | None = None
         self.targeted: dict[str, torch.Tensor] = {}
@@ -124,7 +129,7 @@ class Pass:
             if self.takes_input:
                 self._hear_tensor(OutputKey(INPUT), None, tensor)
             with self._listening():
-                named = {name: torch.from_numpy(np.array(value)).to(self.device) for name, value in settings.items()}
+                named = {name: torch.from_numpy(np.array(value)).to(self.device) for name, value in keywords.items()}
                 self._call(state, tensor, named)
             labels = None if targets is None else torch.from_numpy(np.array(targets)).to(self.device)
             for number, objective in enumerate(self.objectives):
@@ -142,7 +147,7 @@ class Pass:
         self.all_modules = dict(self.model.named_modules())
         self.modules = {path: module for path, module in self.all_modules.items() if path in self.paths}
 
-    def _call(self, state: dict[str, torch.Tensor], inputs: torch.Tensor, settings: dict[str, torch.Tensor]) -> None:
+    def _call(self, state: dict[str, torch.Tensor], inputs: torch.Tensor, keywords: dict[str, torch.Tensor]) -> None:
         """Call the network.
 
         Raises
@@ -151,7 +156,7 @@ class Pass:
             It does not take a batch of this size, as one that was traced with another.
         """
         try:
-            torch.func.functional_call(self.model, state, (inputs,), settings, tie_weights=False)
+            torch.func.functional_call(self.model, state, (inputs,), keywords, tie_weights=False)
         except TrajlabError:
             raise
         except Exception as error:
@@ -173,6 +178,8 @@ class Pass:
     def _hear_function(
         self, path: str, number: int, function: Nonlinearity, arguments: Any, tensor: torch.Tensor
     ) -> None:
+        if self.is_passing_on:
+            return
         scores = arguments if function.kind == "Softmax" and isinstance(arguments, torch.Tensor) else None
         self._hear_tensor(OutputKey(path, number, function=function.name), None, tensor, scores)
 
@@ -197,6 +204,8 @@ class Pass:
     def _hear(
         self, path: str, module: nn.Module, inputs: Any, tensors: list[torch.Tensor], maps: list[torch.Tensor]
     ) -> None:
+        if self.is_passing_on:
+            return
         number = self.calls[path]
         self.calls[path] += 1
         if not path and tensors:
@@ -215,7 +224,7 @@ class Pass:
     def _hear_tensor(
         self, key: OutputKey, module: nn.Module | None, tensor: torch.Tensor, scores: torch.Tensor | None = None
     ) -> None:
-        """Give an output to the observers that want it; that of a softmax with its scores, for the masked ones."""
+        """Pass an output to the observers that want it; that of a softmax with its scores, for the masked ones."""
         if key in self.targets:
             layer = self.targets[key]
             self._check(key, tensor, layer.shape)
@@ -230,12 +239,26 @@ class Pass:
         parameters = self._parameters(key.path, module)
         for watch, position in self.wanted[key]:
             if watch.observer.objective is None:
-                watch.observer.add(watch.state, position, Batch(values, self.first, None, parameters))
+                through = watch.observer.through if key.path else ()
+                passed = self._passed_on(tensor, through) if through else values
+                self._add(watch, position, Batch(passed, self.first, None, parameters, self.labels))
                 continue
             kept = values.copy() if watch.observer.takes_values else values[:0]
             self.waiting.append((watch, position, kept, shape))
             if tensor.requires_grad:
                 tensor.register_hook(partial(self._hear_gradient, len(self.waiting) - 1, parameters))
+
+    def _passed_on(self, tensor: torch.Tensor, through: Sequence[str]) -> np.ndarray:
+        """Return what modules make of an output, one after the other; their hooks do not hear it."""
+        self.is_passing_on = True
+        try:
+            for path in through:
+                output = first_tensor(self.all_modules[path](tensor))
+                assert output is not None
+                tensor = output
+        finally:
+            self.is_passing_on = False
+        return as_array(tensor)
 
     def _check(self, key: OutputKey, tensor: torch.Tensor, shape: tuple[int, ...]) -> None:
         """Raise BadSetting if an output has another shape for each sample than in the trial."""
@@ -247,14 +270,23 @@ class Pass:
         if watch.observer.objective == self.underway:
             self.arrived.add((number, position))
             array = as_array(gradient).reshape(shape)
-            watch.observer.add(watch.state, position, Batch(values, self.first, array, parameters))
+            self._add(watch, position, Batch(values, self.first, array, parameters))
 
     def _without_gradient(self, objective: Objective) -> None:
         """Add the outputs on which the objective does not depend, with gradients of 0."""
         for number, (watch, position, values, shape) in enumerate(self.waiting):
             if watch.observer.objective == objective and (number, position) not in self.arrived:
                 seen = Batch(values, self.first, np.zeros(shape, np.float32), self._parameters_at(watch, position))
-                watch.observer.add(watch.state, position, seen)
+                self._add(watch, position, seen)
+
+    def _add(self, watch: Watch, position: int, batch: Batch) -> None:
+        """Add a batch to an observer, without padding unless it takes that."""
+        layer, observer = watch.layers[position], watch.observer
+        if observer.takes_padding or layer.mask not in self.is_token:
+            observer.add(watch.state, position, batch)
+            return
+        for part in without_padding(batch, layer, self.is_token[layer.mask][self.first : self.first + self.size]):
+            observer.add(watch.state, position, part)
 
     def _parameters_at(self, watch: Watch, position: int) -> Mapping[str, np.ndarray]:
         attrs = watch.layers[position].attrs

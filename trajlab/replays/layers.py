@@ -7,18 +7,20 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from trajlab.errors import BadSetting
+from trajlab.replays.blocks import stream_of
 from trajlab.replays.calls import Call, OutputKey
 from trajlab.replays.dtypes import array_type
 from trajlab.replays.named_axes import axis_named
 from trajlab.replays.observers.constants import RECTIFIERS
 from trajlab.replays.observers.observer import Layer
+from trajlab.replays.routers import routers_in
 from trajlab.runs.tensors import SPATIAL
 from trajlab.statistics.logits import ENDS_IN
 
-KINDS = ("activations", "nonlinearities", "attention", "convolutions", "units", "modules")
+KINDS = ("activations", "nonlinearities", "attention", "convolutions", "units", "modules", "blocks", "routers")
 """Selections without names: activations, of gated MLPs the product that enters the next weight; activations, softmaxes
 and the attention of heads; this alone; convolutions; modules with a matrix or kernels as weight; all modules that are
-called."""
+called; hidden states of the residual stream, see `stream_of`; and routers of mixtures of experts, see `routers_in`."""
 
 UNKNOWN_UNITS = "no axis of it can be told to run over the units of a module; name it with --unit-axis (unit_axis=)"
 
@@ -60,6 +62,8 @@ def select_layers(calls: Sequence[Call], patterns: Sequence[str] | None, of: str
             "convolutions": [call for call in usable if call.is_convolution],
             "units": units,
             "modules": [call for call in usable if call.module is not None],
+            "blocks": stream_of(calls).states,
+            "routers": routers_in(calls),
         }
         return kinds[of]
     wanted: set[OutputKey] = set()

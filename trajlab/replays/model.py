@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from trajlab.errors import BadSetting, MissingData, TrajlabError, first_of
+from trajlab.replays.base_weights import holds_adapters_only, saved_name
 from trajlab.replays.factory import named_by_caller, named_by_run
 from trajlab.runs.readers.tensor_names import without_wrappers
 from trajlab.runs.trajectory import Trajectory
@@ -110,7 +111,7 @@ def fit(model: nn.Module, trajectory: Trajectory) -> dict[str, str]:
     """Return the recorded tensor that goes to each name in the state of a model.
 
     Tied weights may be recorded under any of their names. Counters of batches, which eval mode does not read, may
-    lack.
+    lack. Where a run holds adapters only, each tensor of the network below them goes to itself.
 
     Raises
     ------
@@ -124,19 +125,22 @@ def fit(model: nn.Module, trajectory: Trajectory) -> dict[str, str]:
     same = defaultdict(list)
     for name, value in tensors.items():
         same[id(value)].append(name)
-    homes, missing = {}, []
+    homes, missing, adapters_only = {}, [], holds_adapters_only(trajectory)
     for name, value in tensors.items():
-        candidates = (name, tied.get(name), *same[id(value)], without_wrappers(name))
+        saved = saved_name(name) if adapters_only else name
+        candidates = (saved, tied.get(name), *same[id(value)], without_wrappers(name))
         stored = [candidate for candidate in candidates if candidate in recorded]
         if stored:
             homes[name] = stored[0]
+        elif adapters_only and saved == name:
+            homes[name] = name
         elif not name.endswith("num_batches_tracked"):
             missing.append(name)
     unexpected = [name for name in recorded if name not in tensors and name not in homes.values()]
     shapes = [
         f"{name} {list(tensors[name].shape)} recorded as {list(recorded[home].shape)}"
         for name, home in homes.items()
-        if tuple(tensors[name].shape) != tuple(recorded[home].shape)
+        if home in recorded and tuple(tensors[name].shape) != tuple(recorded[home].shape)
     ]
     kinds = {"missing in the run": missing, "not in the model": unexpected, "of another shape": shapes}
     mismatches = ", ".join(f"{len(names)} {kind} ({first_of(names, 4)})" for kind, names in kinds.items() if names)

@@ -9,6 +9,8 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting, MissingData
+from trajlab.replays.keywords import KEYWORDS
+from trajlab.replays.padding import MASKS
 from trajlab.scan.graph import delayed
 
 RECORDED = "valid"
@@ -16,9 +18,6 @@ RECORDED = "valid"
 
 MASK = "mask"
 """Kind of a probe that is no input: masks of what its examples show."""
-
-PADDING = "attention_mask"
-"""Name in a probe of the mask that is 0 at padding, (sample, position), as transformers takes it."""
 
 MADE = ("uniform", "gaussian", "shuffled")
 """What can be made of any examples: see `probe_of`."""
@@ -45,13 +44,14 @@ def probe_of(probe: xr.Dataset, kind: str, *, seed: int = 0) -> xr.Dataset:
         and standard deviation of each channel; ``shuffled``: the examples after one random permutation of the pixels,
         the same for all examples and channels (Zhang et al. 2017, arXiv:1611.03530). Of inputs with fewer than three
         axes, all values count as one channel. Integers, such as tokens, have uniform noise over the values that occur.
+        Padding stays padding, and is shuffled with the tokens.
     seed
         Seed of what is made.
 
     Raises
     ------
     BadSetting
-        There is no such kind, or it can not be made of these inputs.
+        There is no such kind, or it cannot be made of these inputs.
     MissingData
         The kind was not recorded.
     """
@@ -65,7 +65,8 @@ def probe_of(probe: xr.Dataset, kind: str, *, seed: int = 0) -> xr.Dataset:
         why = " (the inputs are integers)" if kind == "gaussian" else ""
         raise BadSetting(f"cannot use inputs of the kind {kind!r}; choose one of {', '.join(kinds)}{why}")
     if kind == RECORDED:
-        return probe[[name for name in ("inputs", "targets", PADDING) if name in probe]].assign_attrs(kind=kind)
+        names = [name for name in ("inputs", "targets", *KEYWORDS) if name in probe]
+        return probe[names].assign_attrs(kind=kind)
     if kind not in MADE:
         parts = {name: f"{kind}_{name}" for name in ("inputs", "targets") if f"{kind}_{name}" in probe}
         recorded = {name: (("sample", *map(str, probe[key].dims[1:])), probe[key].data) for name, key in parts.items()}
@@ -73,6 +74,10 @@ def probe_of(probe: xr.Dataset, kind: str, *, seed: int = 0) -> xr.Dataset:
     inputs = probe["inputs"]
     made = remade(inputs.data, inputs.shape, _MAKERS[kind], seed)
     kept = {"targets": probe["targets"]} if kind == "shuffled" and "targets" in probe else {}
+    for name in (name for name in KEYWORDS if name in probe):
+        beside = probe[name]
+        moves = kind == "shuffled" and name in MASKS and beside.shape == inputs.shape
+        kept[name] = beside.copy(data=remade(beside.data, beside.shape, _shuffled, seed)) if moves else beside
     attrs = {"sha256": derived_hash(probe, f"{kind} {seed}"), "kind": kind, "seed": seed}
     return xr.Dataset({"inputs": (inputs.dims, made), **kept}, attrs=attrs)
 

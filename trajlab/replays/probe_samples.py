@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting
+from trajlab.replays.keywords import KEYWORDS
 from trajlab.replays.probe_kinds import MASK, remade
 from trajlab.scan.graph import delayed
 
@@ -72,8 +73,8 @@ def first_of_each_class(labels: np.ndarray, count: int, *, by_position: bool = F
 
 
 def samples_of(probe: xr.Dataset, samples: da.Array) -> xr.Dataset:
-    """Return some samples of a probe, `inputs` and perhaps `targets`, by their positions; lazily."""
-    names = [name for name in ("inputs", "targets") if name in probe]
+    """Return some samples of a probe by their positions, with all that the network takes; lazily."""
+    names = [name for name in ("inputs", "targets", *KEYWORDS) if name in probe]
     return xr.Dataset({name: (probe[name].dims, take_samples(probe[name].data, samples)) for name in names})
 
 

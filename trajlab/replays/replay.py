@@ -1,6 +1,5 @@
 """Replay: forward passes of a fixed batch through the network of a run, with the weights of each step."""
 
-import inspect
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any
@@ -14,15 +13,16 @@ from dask.base import tokenize
 from torch import nn
 
 from trajlab import sizes
-from trajlab.errors import BadSetting, MissingData
+from trajlab.errors import MissingData
+from trajlab.replays.base_weights import base_weights
 from trajlab.replays.batch_norm import check_mode
 from trajlab.replays.calls import Call
 from trajlab.replays.dtypes import as_input
+from trajlab.replays.keywords import KEYWORDS, for_trial, keywords_of
 from trajlab.replays.layers import select_layers
 from trajlab.replays.model import Model, build, factory_of, fit, lacks_model, usable_device
 from trajlab.replays.named_axes import check_unit_axes
-from trajlab.replays.probe_files import as_probe
-from trajlab.replays.probe_kinds import PADDING
+from trajlab.replays.probe_batches import as_probe
 from trajlab.replays.replayed import Replayed
 from trajlab.replays.stateless import Network, check_prunable, hollow, untouched
 from trajlab.replays.tasks import Passes
@@ -131,26 +131,26 @@ def replay(
     trials = _known.setdefault(trajectory, {}) if model is None or isinstance(model, str) else {}
     model = trajectory.model if model is None else model
     zeros = np.zeros((min(TRIAL_SAMPLES, samples), *shape), inputs.dtype)
-    built, homes, tried = _tried(trajectory, model, identity, zeros, device, trials)
+    source = trajectory.probe if probe is None else probe
+    built, homes, base, tried, keywords = _tried(trajectory, model, identity, zeros, source, device, trials)
     calls = tried.calls
     check_prunable(list(homes), prune_only)
     check_mode(mode, built)
     chosen = select_layers(calls, [layers] if isinstance(layers, str) else layers, of)
     attention = {call.key.path for call in chosen if call.is_attention}
     ends_in = next((call.ends_in for call in calls if call.ends_in), "")
-    padding = _padding(trajectory.probe if probe is None else probe, built)
     network = Network(
         built, tuple(homes), _batch(calls), device, tuple(sorted(attention)), prune, prune_relative, tuple(prune_only),
-        ends_in, padding, mode,
+        ends_in, keywords, mode,
     )  # fmt: skip
-    recorded = trajectory.weights.series | trajectory.buffers.series
+    recorded = base | trajectory.weights.series | trajectory.buffers.series
     lives = [recorded[home] for home in homes.values()]
     steps = _shared_steps(trajectory, lives, own_steps)
     if own_steps is not None:
         inputs = inputs[np.searchsorted(own_steps, steps)]
     name = "replay-" + tokenize(
-        identity, homes, [life.values for life in lives], steps, inputs, targets, network.attention, prune,
-        prune_relative, tuple(prune_only), device, padding, mode,
+        identity, homes, [base[home].values[:1] if home in base else recorded[home].values for home in homes.values()],
+        steps, inputs, targets, network.attention, prune, prune_relative, tuple(prune_only), device, keywords, mode,
     )  # fmt: skip
     passes = Passes(name, network, (inputs, targets), lives, steps, own_steps is not None)
     if layers is None and tried.unobserved:
@@ -178,24 +178,29 @@ def replayer(trajectory: Trajectory) -> Callable[..., Replayed] | None:
     return None if lacks_model(trajectory) else partial(replay, trajectory)
 
 
-Tried = tuple[nn.Module, dict[str, str], Trial]
+Tried = tuple[nn.Module, dict[str, str], dict[str, Series], Trial, dict[str, np.ndarray]]
 _known: WeakKeyDictionary[Trajectory, dict[Any, Tried]] = WeakKeyDictionary()
 """Networks that have a name, or that runs were given, by run: each is tried once."""
 
 
 def _tried(
-    trajectory: Trajectory, model: Model | None, identity: Any, zeros: np.ndarray, device: str, trials: dict[Any, Tried]
-) -> Tried:
+    trajectory: Trajectory, model: Model | None, identity: Any, zeros: np.ndarray, probe: xr.Dataset, device: str,
+    trials: dict[Any, Tried],
+) -> Tried:  # fmt: skip
     """Build the network, try it, and take its values out, unless it is known."""
-    key = tokenize(identity, zeros, device)
+    beside = {name: probe[name].values for name in KEYWORDS if name in probe}
+    key = tokenize(identity, zeros, device, beside, str(probe.attrs.get("sha256", "")))
     if key not in trials:
         built = build(trajectory, model).to(device)
         homes = fit(built, trajectory)
+        base = base_weights(built, trajectory, homes)
         inputs = as_input(torch.from_numpy(zeros).to(device), [value.dtype for value in built.parameters()])
         pristine = hollow(untouched(built))
-        tried = trial(built, inputs)
+        keywords = keywords_of(probe, built)
+        named = for_trial(keywords, len(zeros))
+        tried = trial(built, inputs, {name: torch.from_numpy(value).to(device) for name, value in named.items()})
         hollow(built)  # the calls hold its modules
-        trials[key] = pristine, homes, tried
+        trials[key] = pristine, homes, base, tried, keywords
     return trials[key]
 
 
@@ -219,25 +224,6 @@ def probe_parts(trajectory: Trajectory, probe: Any) -> tuple[Any, Any, np.ndarra
     steps = inputs["step"].values if "step" in inputs.dims else None
     inputs = inputs if steps is None else inputs.transpose("step", ...)
     return inputs.data, None if targets is None else targets.data, steps, str(probe.attrs.get("sha256", ""))
-
-
-def _padding(probe: xr.Dataset, model: nn.Module) -> np.ndarray | None:
-    """Return the mask of padding of a probe, None if it has none.
-
-    Raises
-    ------
-    BadSetting
-        The network takes no mask.
-    """
-    if PADDING not in probe:
-        return None
-    parameters = inspect.signature(model.forward).parameters.values()
-    if not any(p.name == PADDING or p.kind is p.VAR_KEYWORD for p in parameters):
-        raise BadSetting(
-            f"cannot call {type(model).__name__} with an {PADDING}: it takes none; leave it out of the probe, or pass "
-            "a model that does"
-        )
-    return np.asarray(probe[PADDING].values)
 
 
 def _identity(trajectory: Trajectory, model: Model | None) -> Any:

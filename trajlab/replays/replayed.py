@@ -2,15 +2,20 @@
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import xarray as xr
 
 from trajlab.errors import BadSetting
+from trajlab.replays.blocks import stream_of
 from trajlab.replays.calls import Call
 from trajlab.replays.forward import Request
+from trajlab.replays.keywords import masks_in
 from trajlab.replays.layers import layer_of, select_layers
 from trajlab.replays.observe import assembled
 from trajlab.replays.observers.observer import Layer, Observable, Observer
 from trajlab.replays.observers.outputs import Outputs
+from trajlab.replays.padding import padding_attrs, with_padding
+from trajlab.replays.routers import chosen_experts, routers_in
 from trajlab.replays.tasks import Passes
 
 
@@ -33,11 +38,14 @@ class Replayed(Observable):
     ):  # fmt: skip
         layers = [layer_of(call, calls, unit_axis) for call in chosen]
         more = {"unobserved": "; ".join(unobserved)} if unobserved else {}
-        self.layers = tuple(layer._replace(attrs=layer.attrs | more) for layer in layers)
+        routers = {call.key.name: {"chosen": chosen_experts(calls, call)} for call in routers_in(calls)}
+        labeled = [layer._replace(attrs=layer.attrs | more | routers.get(layer.name, {})) for layer in layers]
+        self.layers = with_padding(labeled, masks_in(passes.network.keywords))
         self.samples = samples
         self.probe_sha256 = sha256
         self.unobserved = tuple(unobserved)
         self._passes, self._calls, self._chosen, self._unit_axis = passes, calls, tuple(chosen), tuple(unit_axis)
+        self.head = stream_of(calls).head
         self._arrays: dict[str, xr.DataArray] | None = None
 
     def observe(self, observer: Observer) -> dict[str, xr.DataArray]:
@@ -62,7 +70,7 @@ class Replayed(Observable):
         passes = self._passes.asking([target[1].key.path] if target and target[1].is_attention else [])
         graph, results = passes.graph(request)
         outputs = observer.outputs(self.layers, self.samples)
-        attrs = {"probe_sha256": self.probe_sha256}
+        attrs = {"probe_sha256": self.probe_sha256} | padding_attrs(self.layers)
         return assembled(graph, results, passes.steps, outputs, small=observer.small, attrs=attrs)
 
     def select(self, patterns: Sequence[str]) -> "Replayed":
@@ -94,6 +102,16 @@ class Replayed(Observable):
             if weight is not None and tuple(weight.shape) == (len(self._calls[maker].module.weight),):
                 paths.append(between.key.path)
         return paths
+
+    @property
+    def tokens(self) -> dict[str, tuple[str, np.ndarray]]:
+        """Of layers with padding, by name: the dim along which it lies, and which positions hold tokens."""
+        masks = masks_in(self._passes.network.keywords)
+        return {
+            layer.name: (layer.dims[layer.positions[0]], masks[layer.mask] != 0)
+            for layer in self.layers
+            if layer.mask and layer.dims[layer.positions[0]] != "unit"
+        }
 
     @property
     def arrays(self) -> dict[str, xr.DataArray]:

@@ -1,8 +1,8 @@
 """A network without weights of its own, run with the weights of any snapshot."""
 
 import copy
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import nn
 
 from trajlab.errors import BadSetting
 from trajlab.replays.forward import Pass, Request
-from trajlab.replays.probe_kinds import PADDING
+from trajlab.replays.keywords import masks_in
 from trajlab.replays.torch_settings import alone
 from trajlab.runs.disk.element_types import widen
 from trajlab.runs.disk.rows import Rows
@@ -41,8 +41,8 @@ class Network:
         no bias is. Only weights that match one of the patterns, if there are any, by their name or their module's.
     ends_in
         The softmax or sigmoid that it ends in; empty for none.
-    padding
-        Which positions of the inputs are no padding, (sample, position), which it is told; None if it takes none.
+    keywords
+        What it is called with by name beside the inputs, (sample, …) each, such as the mask of padding.
     mode
         Mode of batch normalization: ``eval``, or ``train``, with the statistics of each sample by itself.
     """
@@ -56,7 +56,7 @@ class Network:
     prune_relative: float = 0.0
     prune_only: tuple[str, ...] = ()
     ends_in: str = ""
-    padding: np.ndarray | None = None
+    keywords: Mapping[str, np.ndarray] = field(default_factory=dict)
     mode: str = "eval"
 
     def watched(
@@ -88,11 +88,12 @@ class Network:
             run = Pass(
                 self.model, state, requests, len(inputs), device=self.device, attention=self.attention, coding=coding,
                 ends_in=self.ends_in, mode=self.mode,
+                is_token={name: mask != 0 for name, mask in masks_in(self.keywords).items()},
             )  # fmt: skip
             for first in range(0, len(inputs), self.batch):
                 some = slice(first, first + self.batch)
-                settings = {} if self.padding is None else {PADDING: self.padding[some]}
-                run.batch(first, inputs[some], None if targets is None else targets[some], settings)
+                keywords = {name: values[some] for name, values in self.keywords.items()}
+                run.batch(first, inputs[some], None if targets is None else targets[some], keywords)
             return run.found()
 
     def _state(self, tables: Sequence[Any], rows: Sequence[int]) -> dict[str, torch.Tensor]:

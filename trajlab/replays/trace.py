@@ -49,8 +49,8 @@ class Trial(NamedTuple):
     unobserved: list[str]
 
 
-def trial(model: nn.Module, inputs: torch.Tensor) -> Trial:
-    """Run a network once, to learn what it calls.
+def trial(model: nn.Module, inputs: torch.Tensor, keywords: Mapping[str, torch.Tensor] | None = None) -> Trial:
+    """Run a network once, with what it takes by name beside the inputs, to learn what it calls.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def trial(model: nn.Module, inputs: torch.Tensor) -> Trial:
     for value in (*model.parameters(), *model.buffers()):
         traced.fixed[value] = True
     with torch.no_grad(), _Below(traced), hooked(modules, hear, modules), traced.followed():
-        output_of(model, inputs)
+        output_of(model, inputs, keywords)
     for product, gate in traced.entered.items():
         if product == gate:
             continue
@@ -204,7 +204,7 @@ class _Below(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def output_of(model: nn.Module, inputs: torch.Tensor) -> Any:
+def output_of(model: nn.Module, inputs: torch.Tensor, keywords: Mapping[str, torch.Tensor] | None = None) -> Any:
     """Call a network.
 
     Raises
@@ -213,7 +213,7 @@ def output_of(model: nn.Module, inputs: torch.Tensor) -> Any:
         The network does not take the inputs.
     """
     try:
-        return model(inputs)
+        return model(inputs, **(keywords or {}))
     except Exception as error:
         raise BadSetting(
             f"cannot call {type(model).__name__} with inputs of shape {list(inputs.shape)} and type {inputs.dtype}: "

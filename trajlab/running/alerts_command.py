@@ -5,7 +5,7 @@ With --follow, it also says what an online CUSUM notices in each series.
 
 import difflib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,9 +16,9 @@ import typer
 import xarray as xr
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from trajlab.errors import AlertFired
+from trajlab.running.alerts_table import dims_but_rule, show
 from trajlab.running.compute import computing, write
 from trajlab.running.follow import follow
 from trajlab.running.options import READING_OPTIONS
@@ -31,14 +31,10 @@ from trajlab.runs.open import runs_in
 from trajlab.schema import RESULT_VERSION
 from trajlab.stages.alerts.rules import as_key, rule_keys
 from trajlab.statistics.studies import run_names
-from trajlab.statistics.wording import count, listed, number
-from trajlab.terminal import printable_markup
+from trajlab.statistics.wording import listed
 
 ANY = "any"
 """Value of --fail-on for all rules."""
-
-MAX_ROWS = 8
-"""Rows of the table for each rule."""
 
 
 def alerts_command() -> Callable:
@@ -143,7 +139,7 @@ def _first_steps(alerts: xr.Dataset) -> dict[tuple[str, str, str], int]:
 
 def _fail(alerts: xr.Dataset, fail_on: list[str]) -> None:
     """Raise AlertFired if a named rule fired or could not be checked; `any` ignores rules that could not."""
-    fired, checked = (alerts[name].sum(_dims_but_rule(alerts)).to_series() for name in ("fired", "checked"))
+    fired, checked = (alerts[name].sum(dims_but_rule(alerts)).to_series() for name in ("fired", "checked"))
     failed = {
         "fired": [rule for rule in fired.index if fired[rule] > 0 and {rule, ANY} & set(fail_on)],
         "could not be checked": [rule for rule in checked.index if checked[rule] == 0 and rule in fail_on],
@@ -152,63 +148,3 @@ def _fail(alerts: xr.Dataset, fail_on: list[str]) -> None:
     parts = [f"{listed(rules)} {words}" for words, rules in failed.items() if rules]
     if parts:
         raise AlertFired(f"{'; '.join(parts)}. See the table, change a threshold, or remove the rule from --fail-on.")
-
-
-def show(alerts: xr.Dataset, console: Console) -> None:
-    """Print which rules fire where, which are quiet, and which could not be checked.
-
-    "longest" is the largest number of consecutive checked steps at which a rule fires; the value is that at the first
-    step.
-    """
-    runs = [(name, alerts.isel(run=i)) for i, name in enumerate(run_names(alerts))] or [("", alerts)]
-    for name, of_run in runs:
-        rows = list(_rows(of_run))
-        if name:
-            console.print(f"[bold]{printable_markup(name)}[/]{'' if rows else '  nothing fires'}", highlight=False)
-        if rows:
-            console.print(_table(rows))
-        if name:
-            console.print()
-    dims = _dims_but_rule(alerts)
-    quiet = (alerts["fired"].sum(dims) == 0) & (alerts["checked"].sum(dims) > 0)
-    if quiet.any():
-        names = printable_markup(", ".join(map(str, alerts["rule"].values[quiet.values])))
-        console.print(f"[green]quiet[/]        {names}", highlight=False)
-    for rule in map(str, alerts["rule"].values):
-        reasons = [str(of_run["reason"].sel(rule=rule).item()) for _, of_run in runs]
-        unchecked = [reason for reason in reasons if reason]
-        if unchecked:
-            where = f" in {len(unchecked)} of {len(reasons)} runs" if len(unchecked) < len(reasons) else ""
-            console.print(
-                f"[yellow]not checked[/]  {printable_markup(rule)}: {printable_markup(unchecked[0])}{where}",
-                highlight=False,
-            )
-
-
-def _dims_but_rule(alerts: xr.Dataset) -> list[str]:
-    return [str(dim) for dim in alerts["fired"].dims if dim != "rule"]
-
-
-def _table(rows: list[list[str]]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    table.add_column("fires", no_wrap=True, style="red")
-    table.add_column("where", overflow="fold")
-    for title in ("from step", "to step", "longest", "value"):
-        table.add_column(title, justify="right")
-    for row in rows:
-        table.add_row(*(printable_markup(cell) for cell in row))
-    return table
-
-
-def _rows(alerts: xr.Dataset) -> Iterator[list[str]]:
-    """Yield the rows of the table of one run."""
-    first, last, longest = (alerts[name].values for name in ("first_step", "last_step", "duration"))
-    place_names = alerts["place_of"].values
-    for rule in map(str, alerts["rule"].values):
-        fired = [i for i in np.flatnonzero(alerts["rule_of"].values == rule) if np.isfinite(first[i])]
-        fired.sort(key=lambda i: first[i])
-        for i in fired[:MAX_ROWS]:
-            value = float(alerts["value"].isel(check=i).sel(step=int(first[i])))
-            yield [rule, str(place_names[i]), *map(number, (first[i], last[i], longest[i], value))]
-        if len(fired) > MAX_ROWS:
-            yield [rule, f"… and {count(len(fired) - MAX_ROWS, 'other place')}", "", "", "", ""]

@@ -41,7 +41,7 @@ def fuse_scans(graph: HighLevelGraph, keys: Sequence[Any], **kwargs: Any) -> dic
 
 
 class _Merged:
-    """Passes over the same inputs, of which at most one needs a certain input beside them."""
+    """Passes over the same inputs; inputs beside them that share a name are the same array."""
 
     def __init__(self, key: Any, one_pass: Pass, arguments: Sequence[Any], inputs: Any):
         self.keys, self.arguments, self.inputs = [key], list(arguments), inputs
@@ -49,7 +49,7 @@ class _Merged:
         self.reducers, self.beside = list(one_pass.reducers), dict(one_pass.beside)
 
     def take(self, key: Any, one_pass: Pass, arguments: Sequence[Any], inputs: Any) -> bool:
-        """Take in another pass, unless it needs another input under the same name."""
+        """Merge another pass and return True, or False if it needs another array under the name of an input."""
         beside = dict(one_pass.beside)
         if any(self.beside.get(name, token) != token for name, token in beside.items()):
             return False

@@ -4,6 +4,7 @@ import ast
 import inspect
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 
 from rich.markup import escape
@@ -48,11 +49,23 @@ def panel(name: str) -> str:
     return PANELS.get(first, PANELS.get(first.removesuffix("s"), OTHERS))
 
 
+HEAD = r"^def {name}\(.*?^    (\"{{3}}.*?\"{{3}})\n"
+"""A stage from its name to the end of its docstring; to parse 24 whole files takes 0.1 s."""
+
+
 @cache
 def _definition(name: str) -> ast.FunctionDef | None:
     source = stage_source(name).read_text(encoding="utf-8")
-    functions = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef) and node.name == name]
-    return functions[0] if functions else None
+    head = re.search(HEAD.format(name=name), source, re.DOTALL | re.MULTILINE)
+    return (head and _function(head[0], name)) or _function(source, name)
+
+
+def _function(source: str, name: str) -> ast.FunctionDef | None:
+    with suppress(SyntaxError):
+        for node in ast.parse(source).body:
+            if isinstance(node, ast.FunctionDef) and node.name == name:
+                return node
+    return None
 
 
 def parameter_help(function: Callable) -> dict[str, str]:

@@ -172,15 +172,37 @@ def tensors_of(activations: Mapping[str, xr.DataArray]) -> dict[str, xr.DataArra
     """Return the activations of layers as tensors that take the place of weights, (step, sample, …) each.
 
     A pass gives all layers of a snapshot at once: blocks hold so few steps that those of all layers fit into memory.
+    Padding is left out: tokens then take the place of samples.
     """
     snapshot = sum(array.nbytes // max(array.sizes["step"], 1) for array in activations.values())
     steps = max(1, sizes.BLOCK_BYTES // max(snapshot, 1))
     tensors = {}
+    tokens = getattr(activations, "tokens", {})
     for name, array in activations.items():
+        array = _without_padding(array, *tokens[name]) if name in tokens else array
         array = array.assign_attrs(kind="activation", shape=array.shape[1:])
         array.encoding["block_steps"] = steps
         tensors[name or "output"] = array
     return tensors
+
+
+def _without_padding(array: xr.DataArray, dim: str, is_token: Any) -> xr.DataArray:
+    """Return activations at the positions that hold tokens, as if each were a sample: (step, sample, …); lazily.
+
+    Parameters
+    ----------
+    array
+        The activations, (step, sample, …).
+    dim
+        The dim of the positions.
+    is_token
+        Which hold tokens, (sample, position).
+    """
+    array = array.transpose("step", "sample", dim, ...)
+    flat = array.data.reshape(array.shape[0], array.shape[1] * array.shape[2], *array.shape[3:])
+    dims = [name for name in array.dims if name != dim]
+    coords = {"step": array["step"]}
+    return xr.DataArray(flat[:, is_token.reshape(-1).nonzero()[0]], coords, dims, array.name, array.attrs)
 
 
 def _lacking(source: Trajectory, group: str) -> str:

@@ -1,5 +1,6 @@
 """Stages that compare two runs: one call for each pair, stacked on `run` and `other`."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from typing import Any
@@ -11,6 +12,7 @@ from trajlab.errors import BadSetting, MissingInput
 from trajlab.replays.interpolation import between, between_architectures
 from trajlab.running.call import call_stage, with_provenance
 from trajlab.running.inputs import Inputs, needs_of, stage_name, without_prefix
+from trajlab.running.settings import settings_of
 from trajlab.running.stack import described, joined
 from trajlab.runs.trajectory import Trajectory
 
@@ -71,12 +73,12 @@ def call_for_pairs(
 def _all_at_once(
     function: Callable, inputs: Inputs, runs_of: Sequence[dict[str, Trajectory | None]], settings: dict[str, Any]
 ) -> xr.Dataset | None:
-    """Call what a stage has for many pairs at once, its attribute `of_pairs`; None if it has nothing, or cannot.
+    """Call the function `of_pairs` beside a stage; None if its module has none, or if the pairs are too different.
 
-    It takes the arguments of the stage for each pair, and the settings. It returns a Dataset with a dim `pair`, or None
-    if it must be called for each pair: if the pairs are not alike.
+    It takes the arguments of the stage for each pair, and all settings. It returns a Dataset with a dim `pair`, or None
+    if the stage must be called for each pair.
     """
-    of_pairs = getattr(function, "of_pairs", None)
+    of_pairs = getattr(sys.modules.get(function.__module__), "of_pairs", None)
     if of_pairs is None or len(runs_of) < 2:
         return None
     arguments = [
@@ -86,7 +88,8 @@ def _all_at_once(
         }
         for of_pair in runs_of
     ]
-    result = of_pairs(arguments, **settings)
+    defaults = {name: parameter.default for name, parameter in settings_of(function).items()}
+    result = of_pairs(arguments, **defaults | settings)
     if result is None:
         return None
     return with_provenance(result.transpose("pair", ...), function, inputs, runs_of[0], arguments[0], settings)

@@ -198,7 +198,7 @@ def _equipped(runs: Any, model: Any, probe: Any, device: str | None, unit_axis: 
     if runs is None or isinstance(runs, str) or all(option is None for option in (model, probe, device, unit_axis)):
         return runs
     if probe is not None:
-        from trajlab.replays.probe_files import as_probe  # imports torch
+        from trajlab.replays.probe_batches import as_probe  # imports torch
 
         probe = as_probe(probe)
     if isinstance(runs, Trajectory):

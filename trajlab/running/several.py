@@ -4,18 +4,28 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import typer
 import xarray as xr
 
 from trajlab.errors import MissingData, OutputExists, TrajlabError
 from trajlab.running.compute import write
+from trajlab.running.cost import say_cost
+from trajlab.running.left_out import say_left_out
 from trajlab.running.options import RunOptions
 from trajlab.running.settings import read_settings, settings_of
 from trajlab.running.skipped_stages import skipped_stages
 from trajlab.running.stage_command import lazy_result
+from trajlab.running.step_source import say_step_source
+from trajlab.schema import LEFT_OUT
 from trajlab.stages import stage
 
 CHEAP = ("learning_curves", "alerts", "change_points", "drift", "distribution", "gradient_statistics")
 """Stages that need one pass over the data, no model and no settings."""
+
+
+def named_stages(text: str) -> list[str]:
+    """Return the names of stages that an option lists, separated by commas."""
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def lazy_results(
@@ -57,6 +67,16 @@ def lazy_results(
             raise next(iter(errors.values()))
         raise MissingData(f"cannot compute any stage of {options.run}: {words}; name a run that has what one needs")
     return results, words
+
+
+def announce(results: Mapping[str, xr.Dataset], skipped: str) -> None:
+    """Say on stderr which stages and tensors are left out, how steps were read, and what takes long."""
+    if skipped:
+        typer.echo(f"trajlab: {skipped}", err=True)
+    say_step_source(*(result.attrs for result in results.values()))
+    say_left_out(*(result.attrs.get(LEFT_OUT, {}) for result in results.values()))
+    for name, result in results.items():
+        say_cost(name, result, settings_of(stage(name)))
 
 
 def write_results(results: Mapping[Path, xr.Dataset], *, required: bool, **options: Any) -> str:

@@ -225,6 +225,7 @@ def run(
     reference: int = 0,
     bins: int = 64,
     quantiles: Sequence[float] = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99),
+    changed: bool = False,
 ) -> xr.Dataset: ...
 @overload
 def run(
@@ -373,6 +374,35 @@ def run(
     components: int = 10,
     center: str = "mean",
     anchors: int = 50,
+) -> xr.Dataset: ...
+@overload
+def run(
+    stage_or_name: Literal["residual_stream"],
+    trajectory: Trajectory | Mapping[str, Trajectory],
+    *,
+    parent: Trajectory | str | None = None,
+    on: str | None = None,
+    model: Any = None,
+    probe: Any = None,
+    device: str | None = None,
+    unit_axis: Sequence[str] | None = None,
+    layers: Sequence[str] = (),
+    logit_lens: bool = True,
+) -> xr.Dataset: ...
+@overload
+def run(
+    stage_or_name: Literal["routing"],
+    trajectory: Trajectory | Mapping[str, Trajectory],
+    *,
+    parent: Trajectory | str | None = None,
+    on: str | None = None,
+    model: Any = None,
+    probe: Any = None,
+    device: str | None = None,
+    unit_axis: Sequence[str] | None = None,
+    layers: Sequence[str] = (),
+    top_k: int = 0,
+    capacity_factor: float = 1.25,
 ) -> xr.Dataset: ...
 @overload
 def run(

@@ -32,7 +32,7 @@ class Inventory:
 
 
 def inventory(trajectory: Trajectory) -> Inventory:
-    """Take the inventory of a run from headers alone; no tensor is read."""
+    """Return the inventory of a run, read from headers alone: no tensor is read."""
     weights, gradients, buffers = trajectory.weights, trajectory.gradients, trajectory.buffers
     steps = trajectory.steps
     gradient_steps = gradients.steps

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from trajlab.errors import BadSetting, DamagedData, MissingData
 from trajlab.runs.choose_parameters import choose_parameters
-from trajlab.runs.disk.paths import as_path, reaching
+from trajlab.runs.disk.paths import as_path, kind_of, reaching
 from trajlab.runs.disk.remote import survey
 from trajlab.runs.disk.upload import is_unfinished
 from trajlab.runs.readers.folder import read_folder
@@ -78,7 +78,7 @@ def open(
             return _chosen(_trusted(read_folder(folder, None, formats, key=key, trust=trust), trust), parameters)
         if not folder.is_dir():
             raise MissingData(
-                f"cannot open {folder}: there is {'a file' if folder.exists() else 'nothing'}; name a packed store, "
+                f"cannot open {folder}: there is {kind_of(folder)}; name a packed store, "
                 "a folder of checkpoints or one checkpoint"
             )
         inside = runs_in(folder, formats=formats)

@@ -34,11 +34,16 @@ def flat_rows(rows: Rows | np.ndarray | Sequence[np.ndarray] | None) -> Sequence
 
 def pieces_of(row: Rows | np.ndarray) -> Iterator[np.ndarray]:
     """Iterate over the entries of one row, a table of it or a flat array, in pieces that kernels can take."""
-    if isinstance(row, Rows):
-        for start in range(0, row.size, sizes.ROW_PIECE_ENTRIES):
-            yield row.entries(start, min(start + sizes.ROW_PIECE_ENTRIES, row.size)).read()[0]
-    else:
-        yield row
+    yield from (piece for (piece,) in pieces_together(row))
+
+
+def pieces_together(*rows: Rows | np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
+    """Iterate over the same entries of rows of one size, in pieces; one piece if all are arrays."""
+    size = rows[0].size
+    at_once = sizes.ROW_PIECE_ENTRIES if any(isinstance(row, Rows) for row in rows) else max(size, 1)
+    for lo in range(0, size, at_once):
+        hi = min(lo + at_once, size)
+        yield tuple(row.entries(lo, hi).read()[0] if isinstance(row, Rows) else row[lo:hi] for row in rows)
 
 
 @dataclass(eq=False)

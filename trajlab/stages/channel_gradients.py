@@ -312,8 +312,8 @@ def _result(*tables: xr.DataArray, keys: tuple[str, ...], layers: tuple[Layer, .
     result["filter_norm"] = norm
     result["filter_norm_channel_cv"] = _over_channels(norm, "unit")["cv"]
     result["em_per_norm_channel_cv"] = _over_channels(result["em_sum"] / norm, "unit")["cv"]
-    result["norm_correlation"] = xr.corr(result["em_sum"], norm, "unit")
-    result["out_correlation"] = xr.corr(result["em_sum"], result["ab_out"], "unit")
+    result["norm_correlation"] = _correlation(result["em_sum"], norm, "unit")
+    result["out_correlation"] = _correlation(result["em_sum"], result["ab_out"], "unit")
     result |= _over_samples(result, several=samples > 1)
     medians = ("cv_ratio", "variance_ratio", "norm_correlation")
     result |= {f"median_{name}": result[name].median("layer") for name in medians}
@@ -339,6 +339,13 @@ def _over_channels(array: xr.DataArray, dim: str) -> dict[str, xr.DataArray]:
     mean = array.mean(dim)
     variance = ((array - mean) ** 2).mean(dim)  # var() of old versions warns where all values are NaN
     return {"mean": mean, "variance": variance, "cv": (variance**0.5 / mean).where(array.count(dim) > 1)}
+
+
+def _correlation(x: xr.DataArray, y: xr.DataArray, dim: str) -> xr.DataArray:
+    """Compute Pearson's correlation over the pairs that are known; xr.corr() of old versions warns where none is."""
+    known = x.notnull() & y.notnull()
+    x, y = (array.where(known) - array.where(known).mean(dim) for array in (x, y))
+    return (x * y).mean(dim) / ((x**2).mean(dim) ** 0.5 * (y**2).mean(dim) ** 0.5)
 
 
 def _over_samples(result: dict[str, xr.DataArray], *, several: bool) -> dict[str, xr.DataArray]:

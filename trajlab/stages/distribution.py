@@ -7,7 +7,7 @@ import xarray as xr
 
 from trajlab.errors import BadSetting
 from trajlab.scan.as_one_task import as_one_task
-from trajlab.scan.kernels.distribution import EXACT, Distribution
+from trajlab.scan.kernels.distribution import EXACT, GROUPS, Distribution
 from trajlab.scan.kernels.moment_errors import MOMENT_ERRORS, MomentErrors
 from trajlab.scan.kernels.moments import Moments
 from trajlab.scan.scan import Tensor, at_step, scan
@@ -44,6 +44,12 @@ for _name, _definition in _CHANCE.items():
     MEANINGS[f"{_name}_null"] = Meaning(
         f"{DISTANCES[_name].long_name} by chance", DISTANCES[_name].units, _definition.replace("{anchor}", "0")
     )
+for _name, _equal in zip(GROUPS, ("≠", "="), strict=True):
+    MEANINGS[f"histogram_{_name}"] = Meaning(
+        f"{_name} entries in a bin",
+        "entries",
+        f"count of those with bits(w_t) {_equal} bits(w_0) between two bin_edges",
+    )
 for _name in ("mean", "std"):
     MEANINGS[f"{_name}_se"] = Meaning(
         f"standard error of the {MEANINGS[_name].long_name}", "value", "0 if all entries are recorded"
@@ -58,6 +64,7 @@ def distribution(
     reference: int = 0,
     bins: int = 64,
     quantiles: Sequence[float] = QUANTILES,
+    changed: bool = False,
 ) -> xr.Dataset:
     """How the values of each tensor, or its updates, are distributed, and how far the distribution shifted.
 
@@ -78,6 +85,8 @@ def distribution(
         Number of bins of the histogram.
     quantiles
         Which quantiles, each from 0 to 1.
+    changed
+        Whether to add the histograms of the entries whose bits differ from the reference, and of the others.
 
     Returns
     -------
@@ -87,6 +96,9 @@ def distribution(
         Quantiles; the coord `quantile` says which.
     histogram : (step, parameter, bin)
         Entries in each bin, exact.
+    histogram_changed, histogram_unchanged : (step, parameter, bin)
+        The same of the entries whose bits differ from those of the reference, and of the others; only if `changed`.
+        Entries that are NaN or Inf at either step belong to neither.
     bin_edges : (parameter, bin_edge)
         Edges of the bins, evenly spaced over the range of the first and the last snapshot; of long tensors about so.
     wasserstein, ks, js, psi : (step, parameter)
@@ -108,7 +120,7 @@ def distribution(
     MissingData
         The reference was not recorded, or has another shape; or there is no second step for updates.
     BadSetting
-        There are not 2 to 4,096 bins, or a quantile is not from 0 to 1.
+        There are not 2 to 4,096 bins, a quantile is not from 0 to 1, or the histogram of updates is to be split.
 
     Notes
     -----
@@ -137,6 +149,11 @@ def distribution(
     """
     if of not in OF:
         raise BadSetting(f"cannot compute distribution of={of!r}: choose {' or '.join(OF)}")
+    if of == "updates" and changed:
+        raise BadSetting(
+            "cannot split the histogram of updates by changed entries: an update is itself a change; leave out "
+            "changed, or take of='values'"
+        )
     if of == "updates":
         weight = updates_of(weight)
         parent_weight = None if parent_weight is None else updates_of(parent_weight)
@@ -149,8 +166,10 @@ def distribution(
     probabilities = tuple(map(float, quantiles))
     moments, _ = scan(Moments(), weight)
     errors = scan_errors(MomentErrors(), weight)
-    spread, edges = scan(Distribution(probabilities, bins), weight, reference=anchor)
-    work = partial(_result, quantiles=probabilities, bins=bins, alone=parent_weight is None)
+    spread, edges = scan(Distribution(probabilities, bins, changed), weight, reference=anchor)
+    work = partial(
+        _result, quantiles=probabilities, bins=bins, groups=GROUPS if changed else (), alone=parent_weight is None
+    )
     result = as_one_task(work, moments, spread, edges, *errors)
     return annotate(
         result,
@@ -172,7 +191,7 @@ def distribution(
 
 def _result(
     moments: xr.DataArray, spread: xr.DataArray, edges: xr.DataArray, *errors: xr.DataArray,
-    quantiles: tuple[float, ...], bins: int, alone: bool,
+    quantiles: tuple[float, ...], bins: int, groups: tuple[str, ...], alone: bool,
 ) -> xr.Dataset:  # fmt: skip
     table = with_errors(columns_of(moments), errors, MOMENT_ERRORS)
     sums = Sums.of(table)
@@ -185,13 +204,19 @@ def _result(
         quantities |= {f"total_{name}": total for name, total in totals.items()}
     result = xr.Dataset(quantities, table.coords)
     spread = spread.drop_vars(["column", "pooling"])
+    described = spread.sizes["column"] - bins * len(groups)
+    split = {}
+    for position, group in enumerate(groups):
+        bars = slice(described + position * bins, described + (position + 1) * bins)
+        split[f"histogram_{group}"] = spread.isel(column=bars).rename(column="bin")
+    spread = spread.isel(column=slice(described))
     parts = distribution_parts(spread, quantiles=len(quantiles), bins=bins, suffixes=("", "_prev"))
     edges = closed(edges.rename(summary="bin_edge"), result["min"].min("step"), result["max"].max("step"))
     nulls = {f"{name}_null": spread.isel(column=i - len(DISTANCES)) for i, name in enumerate(DISTANCES)}
-    result = result.assign(parts).assign(bin_edges=edges).assign(nulls)
+    result = result.assign(parts | split).assign(bin_edges=edges).assign(nulls)
     if alone:  # one snapshot says nothing about change
         compared = table["count"].notnull().sum("step") > 1
-        result = result.assign({name: result[name].where(compared) for name in DISTANCES})
+        result = result.assign({name: result[name].where(compared) for name in (*DISTANCES, *split)})
     return stride(result).assign_coords(quantile=list(quantiles))
 
 

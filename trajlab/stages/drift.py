@@ -49,6 +49,14 @@ MEANINGS = {
     "sign_changed": Meaning(
         "share of entries that changed sign", "1", "mean of sign(w_t) ≠ sign(w_0), each −1, 0 or 1", share=True
     ),
+    "changed_norm": Meaning(
+        "norm of the entries whose bits changed",
+        "weight",
+        "sqrt(Σw_t²) over bits(w_t) ≠ bits(w_0), samples scaled to the whole tensor",
+    ),
+    "changed_norm_ratio": Meaning(
+        "norm of the changed entries, relative to the norm", "1", "changed_norm / |w_t|₂ over the entries compared"
+    ),
     "update_l2": Meaning(
         "distance from the previous snapshot", "weight", "|w_t − w_prev|₂, samples scaled to the whole tensor"
     ),
@@ -61,8 +69,8 @@ MEANINGS = {
 }
 _UPPER = "from those of its parts as if they always fell together, an upper bound; 0 if all entries are recorded"
 for _name in (
-    "norm", "distance_l1", "distance_l2", "relative", "cosine", "changed", "changed_tol", "sign_changed", "update_l2",
-    "update_ratio", "path_length", "straightness",
+    "norm", "distance_l1", "distance_l2", "relative", "cosine", "changed", "changed_tol", "sign_changed",
+    "changed_norm", "changed_norm_ratio", "update_l2", "update_ratio", "path_length", "straightness",
 ):  # fmt: skip
     MEANINGS[f"{_name}_se"] = Meaning(
         f"standard error of the {MEANINGS[_name].long_name}",
@@ -97,6 +105,9 @@ def drift(
         Norm of the tensor, and its distance from and cosine with the reference w_0.
     changed, changed_tol, sign_changed : (step, parameter)
         Share of entries that differ from the reference, 0 to 1.
+    changed_norm, changed_norm_ratio : (step, parameter)
+        Norm of these entries alone, those of other bits, and its ratio to the norm of all. Squares add up: the others
+        have the ratio sqrt(1 − changed_norm_ratio²).
     update_l2, update_ratio, path_length, straightness : (step, parameter)
         Change since the previous snapshot, and the path so far; NaN at the first snapshot, where the path has length 0.
         Straightness is known where distances are from the first snapshot.
@@ -224,7 +235,7 @@ def _quantities(
     recorded = sums.squares.notnull()
     compared = recorded.sum("step") > 1 if alone else xr.Variable((), True)
     ww, rr, distance = np.sqrt(sums.reference_ww), np.sqrt(sums.reference_rr), np.sqrt(sums.reference_l2)
-    update = np.sqrt(sums.previous_l2).where(sums.previous_valid > 0)
+    changed, update = np.sqrt(sums.reference_changed_ww), np.sqrt(sums.previous_l2).where(sums.previous_valid > 0)
     path = _along_path(update, sums).where(recorded)
     moved = {
         "distance_l1": sums.reference_l1.where(is_valid),
@@ -235,6 +246,8 @@ def _quantities(
         "changed": sums.reference_changed / sums.reference_valid,
         "changed_tol": sums.reference_beyond / sums.reference_valid,
         "sign_changed": sums.reference_sign / sums.reference_valid,
+        "changed_norm": changed.where(is_valid),
+        "changed_norm_ratio": (changed / ww).clip(max=1.0),
         "update_l2": update,
         "update_ratio": update / np.sqrt(sums.previous_rr),
         "path_length": path,
@@ -252,10 +265,17 @@ def _errors(sums: Sums, whole: Sums, result: dict[str, xr.Variable], total: bool
     """Return the standard errors of `result` from sums over the sample, `sums`, and estimated ones, `whole`."""
     error = partial(term_error, sums=sums, total=total)
     size = np.sqrt(whole.reference_ww) * np.sqrt(whole.reference_rr)
-    squares = {"norm": {"squares": 1.0}, "distance_l2": {"reference_l2": 1.0}, "update_l2": {"previous_l2": 1.0}}
-    ratios = {"relative": ("reference_l2", "reference_rr"), "update_ratio": ("previous_l2", "previous_rr")}
+    squares = {
+        "norm": "squares", "distance_l2": "reference_l2", "changed_norm": "reference_changed_ww",
+        "update_l2": "previous_l2",
+    }  # fmt: skip
+    ratios = {
+        "relative": ("reference_l2", "reference_rr"),
+        "changed_norm_ratio": ("reference_changed_ww", "reference_ww"),
+        "update_ratio": ("previous_l2", "previous_rr"),
+    }
     shares = {"changed": "reference_changed", "changed_tol": "reference_beyond", "sign_changed": "reference_sign"}
-    errors = {name: root_error(error(terms), result[name]) for name, terms in squares.items()}
+    errors = {name: root_error(error({term: 1.0}), result[name]) for name, term in squares.items()}
     for name, (part, base) in ratios.items():
         of_square = error({part: 1.0, base: -(result[name] ** 2)}) / getattr(whole, base)
         errors[name] = root_error(of_square, result[name])

@@ -101,8 +101,8 @@ def spectrum(
 ) -> xr.Dataset:
     """Singular values of each matrix: how many exceed those of noise, its rank, and the exponent of its tail.
 
-    Answers: has this layer learned structure, of which rank, and more than noise would show? Are its updates of low
-    rank, and do its main directions stay?
+    Answers: has this layer learned structure beyond noise, and of what rank? Are its updates of low rank, and do its
+    main directions stay?
 
     Parameters
     ----------

@@ -127,7 +127,7 @@ class Sums(SimpleNamespace):
 
     @classmethod
     def of(cls, table: xr.Dataset) -> Self:
-        """Take the columns and coords of a table."""
+        """Return the columns and coords of a table."""
         return cls(**{str(name): variable for name, variable in table.variables.items()})
 
 

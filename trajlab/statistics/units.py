@@ -104,8 +104,8 @@ def units_first(array: xr.DataArray) -> xr.DataArray:
     return array.transpose("step", *(array.dims[1 + axis] for axis in order)).assign_attrs(attrs)
 
 
-def on_one_probe(activations: Iterable[Any]) -> dict[str, str]:
-    """Return the hash of the probe of activations, and which others cannot be observed, for attrs.
+def on_one_probe(activations: Iterable[Any]) -> dict[str, Any]:
+    """Return the hash of the probe of activations, how much padding they leave out, and what is unobserved, for attrs.
 
     Raises
     ------
@@ -120,7 +120,11 @@ def on_one_probe(activations: Iterable[Any]) -> dict[str, str]:
             "layers on one probe, and compare runs recorded with the same one."
         )
     unobserved = list(dict.fromkeys(array.attrs["unobserved"] for array in arrays if array.attrs.get("unobserved")))
-    attrs = {"probe_sha256": hashes[0]} if hashes else {}
+    attrs: dict[str, Any] = {"probe_sha256": hashes[0]} if hashes else {}
+    padding = [array.attrs["padding"] for array in arrays if "padding" in array.attrs]
+    attrs |= {"padding": max(padding)} if padding else {}
+    included = list(dict.fromkeys(text for array in arrays if (text := array.attrs.get("padding_included"))))
+    attrs |= {"padding_included": ", ".join(included)} if included else {}
     return attrs | ({"unobserved": "; ".join(unobserved)} if unobserved else {})
 
 

@@ -15,6 +15,16 @@ def test_report__names_the_layer_that_moved_most(tmp_path):
     assert "<code>slow</code> moved least: 10\xa0%." in page
 
 
+def test_findings__layers_of_a_sequence_are_no_blocks():
+    """The layers of torchvision's VGG are numbered; a sentence over blocks would name none."""
+    speeds = {f"features.{i}.weight": 0.1 * (i + 1) for i in range(0, 12, 2)}
+    texts = said(trajlab.run("drift", moving(3, **speeds)).compute())
+    assert any("`features.10.weight` moved most" in text for text in texts)
+    assert not any("Over the blocks" in text for text in texts)
+    blocks = {f"layers.{i}.fc.weight": 0.1 * (i + 1) for i in range(6)}
+    assert any("most in block 5" in text for text in said(trajlab.run("drift", moving(3, **blocks)).compute()))
+
+
 def test_findings__say_which_runs_went_farther():
     runs = {}
     for i, (optimizer, speed) in enumerate([("sgd", 0.9), ("sgd", 0.9), ("adam", 0.3), ("adam", 0.3)]):
@@ -98,4 +108,5 @@ def test_findings__of_sampled_entries_are_shares_of_the_sample():
     sampled = run.weights["w"].rename(out="sample").assign_coords(index=("sample", np.arange(8)))
     result = trajlab.stages.drift.drift({"w": sampled.assign_attrs(shape=[800])}).compute()
     result = result.assign_attrs(stage="drift", Conventions=trajlab.run("drift", run).attrs["Conventions"])
-    assert any("2 entries (25 %) never changed" in text for text in said(result))
+    (text,) = [text for text in said(result) if "2 entries (25 %) never changed" in text]
+    assert text.endswith("The norm of the entries that end changed is 96 % of the norm of all.")  # sqrt(24 / 26)

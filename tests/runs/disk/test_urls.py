@@ -76,7 +76,7 @@ def bucket(server, request):
 
 @pytest.fixture
 def asked(monkeypatch):
-    """Give the list of what is asked of S3: method, key and range of each request."""
+    """Return the list of requests to S3: method, key and range of each."""
     log = []
     call = s3fs.S3FileSystem._call_s3
 

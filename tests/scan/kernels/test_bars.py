@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from trajlab.scan.kernels.bars import add_to_bars, bar_edges, bars_of_bins, bars_of_sorted
+from trajlab.scan.kernels.bars import add_pairs_to_bars, add_to_bars, bar_edges, bars_of_bins, bars_of_sorted
 from trajlab.scan.kernels.split_bins import bins_of
 
 LIMITS = [(-1.0, 3.0), (0.994, 1.008), (999.99, 1000.01), (-1e-41, 1e-41), (0.0, 1.0), (-1e308, 1e308)]
@@ -38,3 +38,14 @@ def test_bars__of_all_kinds_of_rows_agree_with_numpy(rng, center, spread):
     for part in (values[:7], values[7:]):
         add_to_bars(part, edges, out)
     np.testing.assert_array_equal(out, expected)
+
+
+def test_add_pairs_to_bars__splits_entries_by_their_bits():
+    """Of (0, 1, 2, 3, NaN, 5) the 0 turns to −0, the 2 to 9, and the 5 was infinite."""
+    r = np.array([0, 1, 2, 3, np.nan, np.inf], np.float32)
+    w = np.array([-0.0, 1, 9, 3, 4, 5], np.float32)
+    bars = np.zeros((2, 2))
+    for part in (slice(2), slice(2, 6)):
+        bits = w[part].view(np.int32), r[part].view(np.int32)
+        add_pairs_to_bars(w[part], r[part], *bits, np.array([-np.inf, 2, np.inf]), *bars)
+    assert bars.tolist() == [[1, 1], [1, 1]]

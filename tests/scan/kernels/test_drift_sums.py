@@ -21,6 +21,7 @@ def test_pairs__hand_made_case():
     assert actual["reference_l2"].tolist() == [0, 16 + 9 + 64]
     assert actual["reference_linf"].tolist() == [0, 8]
     assert actual["reference_changed"].tolist() == [0, 3]
+    assert actual["reference_changed_ww"].tolist() == [0, 4 + 9 + 16]
     assert actual["reference_sign"].tolist() == [0, 3]  # 0 to 3 is a change of sign, but no flip
     assert actual["previous_flips"][1] == 2
     assert actual["previous_signed"][1] == 3

@@ -18,6 +18,7 @@ def test_pair_products__by_hand():
     assert products["squares*squares"] == [1 + 16, 81]
     assert products[product_name("reference_l2", "reference_ww")] == [0 + 4, 4 * 9]
     assert products[product_name("reference_dot", "reference_rr")] == [1 + 2, 3]
+    assert products[product_name("reference_changed_ww", "reference_ww")] == [0 + 16, 81]
     np.testing.assert_array_equal(products[product_name("previous_l2", "previous_rr")], [np.nan, 4 * 1])
 
 

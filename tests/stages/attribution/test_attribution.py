@@ -12,7 +12,8 @@ import trajlab
 from trajlab.errors import BadSetting, MissingData
 from trajlab.replays.observers.observer import Objective
 from trajlab.replays.observers.output_gradients import OutputGradients
-from trajlab.replays.probe_files import as_probe, read_probe
+from trajlab.replays.probe_batches import as_probe
+from trajlab.replays.probe_files import read_probe
 from trajlab.replays.probe_kinds import kinds_of
 from trajlab.running.fuse import fuse_scans
 from trajlab.stages.attribution.ascent import random_signs

@@ -11,7 +11,7 @@ import trajlab
 from trajlab.errors import BadSetting, MissingData
 from trajlab.figures import figure, panels
 from trajlab.figures.comparison import matched_order
-from trajlab.replays.probe_files import as_probe
+from trajlab.replays.probe_batches import as_probe
 from trajlab.reports.findings import findings
 from trajlab.stages.comparison.unit_matching import matches, unit_matrices
 

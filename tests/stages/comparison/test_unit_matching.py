@@ -106,7 +106,7 @@ def test_feature_table__of_replays_keeps_few_values_and_says_the_same_as_arrays(
     actual = feature_table(feature_rows(ours, theirs, [0, 1], [])[0], [0, 1], shuffles=3)
     assert ours._arrays is None
     expected = feature_table(feature_rows(dict(ours), dict(theirs), [0, 1], [])[0], [0, 1], shuffles=3)
-    xr.testing.assert_identical(actual.compute(), expected.compute())
+    xr.testing.assert_allclose(actual.compute(), expected.compute(), rtol=1e-12)  # BLAS depends on the memory layout
     assert actual.layer.values.tolist() == ["1", "4"]
     picked = observe(ours, SampledOutputs(60))
     assert picked["1"].dims == ("step", "unit", "sample", "position") and picked["1"].shape == (2, 4, 12, 5)

@@ -8,7 +8,7 @@ from torch import nn
 
 import trajlab
 from trajlab.errors import BadSetting, MissingData
-from trajlab.replays.probe_files import as_probe
+from trajlab.replays.probe_batches import as_probe
 from trajlab.replays.stateless import Network
 from trajlab.running.fuse import fuse_scans
 from trajlab.stages.evaluation import evaluation

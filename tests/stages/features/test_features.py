@@ -12,7 +12,7 @@ from torch import nn
 import trajlab
 from trajlab.errors import BadSetting, MissingData
 from trajlab.figures import figure, panels
-from trajlab.replays.probe_files import as_probe
+from trajlab.replays.probe_batches import as_probe
 from trajlab.replays.probe_kinds import probe_of
 from trajlab.reports.findings import findings, headlines
 from trajlab.running.fuse import fuse_scans

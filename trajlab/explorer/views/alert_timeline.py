@@ -7,8 +7,8 @@ import numpy as np
 import xarray as xr
 from bokeh.models import ColumnDataSource
 
+from trajlab.explorer.charts import hover, marker, step_chart
 from trajlab.explorer.context import Context
-from trajlab.explorer.look import hover, marker, step_chart
 from trajlab.explorer.quantity import numbers, of_run
 from trajlab.explorer.views.heat_map import name_rows
 from trajlab.statistics.wording import count

@@ -9,12 +9,13 @@ import xarray as xr
 
 from trajlab.errors import MissingData
 from trajlab.explorer.context import Context
+from trajlab.explorer.markup import note
 from trajlab.explorer.quantity import numbers
 from trajlab.explorer.selection import CHANGES
 from trajlab.explorer.style import widget_style
 from trajlab.explorer.views.lines import NAMED, LineChart
 from trajlab.explorer.views.overview import events_of
-from trajlab.explorer.views.view import bokeh_part, html, note
+from trajlab.explorer.views.view import bokeh_part, html
 from trajlab.running.explain import Explanation, explained
 from trajlab.statistics.unusual import Unusual
 from trajlab.statistics.wording import number

@@ -4,8 +4,8 @@ import numpy as np
 import xarray as xr
 from bokeh.models import ColumnDataSource
 
+from trajlab.explorer.charts import chart, hover, plain, style_legend
 from trajlab.explorer.context import Context
-from trajlab.explorer.look import chart, hover, plain, style_legend
 from trajlab.explorer.quantity import numbers
 from trajlab.figures.marks.colors import CLASSES
 

@@ -6,11 +6,12 @@ import panel as pn
 import xarray as xr
 
 from trajlab.explorer.context import Context
+from trajlab.explorer.markup import note
 from trajlab.explorer.quantity import numbers, of_run, row_dim
 from trajlab.explorer.views.layer_charts import Fan, Histogram, Raster, Spectrum
 from trajlab.explorer.views.lines import LineChart
 from trajlab.explorer.views.overview import events_of
-from trajlab.explorer.views.view import bokeh_part, html, key_of, note
+from trajlab.explorer.views.view import bokeh_part, html, key_of
 from trajlab.figures.marks.labels import name_of
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import xarray as xr
 from bokeh.models import ColumnDataSource, CustomJSHover
 
+from trajlab.explorer.charts import chart, color_mapper, hover, marker, plain, step_chart, style_legend
 from trajlab.explorer.context import Context
-from trajlab.explorer.look import chart, color_mapper, hover, marker, plain, step_chart, style_legend
 from trajlab.explorer.quantity import numbers
 from trajlab.explorer.reduction import MEAN, columns
 from trajlab.explorer.views.heat_map import VALUE, color_bar, nearest

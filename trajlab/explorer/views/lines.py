@@ -6,8 +6,8 @@ import numpy as np
 from bokeh.models import ColumnDataSource, CustomJSHover, Legend, LegendItem
 from bokeh.plotting import figure
 
+from trajlab.explorer.charts import hover, marker, plain, step_chart, style_legend
 from trajlab.explorer.context import Context
-from trajlab.explorer.look import hover, marker, plain, step_chart, style_legend
 from trajlab.explorer.reduction import envelope
 from trajlab.explorer.views.heat_map import VALUE
 

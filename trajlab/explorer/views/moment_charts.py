@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 from bokeh.models import ColumnDataSource, CustomJSHover
 
+from trajlab.explorer.charts import chart, hover, plain, style_legend
 from trajlab.explorer.context import Context
-from trajlab.explorer.look import chart, hover, plain, style_legend
 from trajlab.explorer.views.heat_map import VALUE, name_rows
 
 MOST = 25

@@ -7,12 +7,13 @@ import pandas as pd
 import panel as pn
 
 from trajlab.explorer.context import Context
+from trajlab.explorer.markup import note
 from trajlab.explorer.pair import COLUMNS, Pair, changed_rows, compare
 from trajlab.explorer.quantity import numbers, row_dim
 from trajlab.explorer.style import widget_style
 from trajlab.explorer.views.heat_map import nearest
 from trajlab.explorer.views.moment_charts import MOST, Bars, TwoHistograms
-from trajlab.explorer.views.view import bokeh_part, html, key_of, note
+from trajlab.explorer.views.view import bokeh_part, html, key_of
 from trajlab.figures.marks.labels import name_of
 from trajlab.statistics.wording import number
 

@@ -6,14 +6,16 @@ import numpy as np
 import pandas as pd
 import panel as pn
 
+from trajlab.explorer.computation import COMPUTING, FAILED, READY, WAITING
 from trajlab.explorer.context import Context
+from trajlab.explorer.markup import facts_table, note, table_of
 from trajlab.explorer.quantity import numbers, row_dim
-from trajlab.explorer.result_collection import COMPUTING, FAILED, READY, WAITING
+from trajlab.explorer.run_facts import facts_of, shown_metric
 from trajlab.explorer.views.alert_timeline import AlertTimeline, alerts_of
-from trajlab.explorer.views.heat_map import HeatMap, RoleGrid
+from trajlab.explorer.views.heat_map import HeatMap
 from trajlab.explorer.views.lines import LineChart
-from trajlab.explorer.views.view import bokeh_part, html, key_of, note
-from trajlab.runs.inventory import inventory
+from trajlab.explorer.views.role_grid import RoleGrid
+from trajlab.explorer.views.view import bokeh_part, html, key_of
 
 
 class Overview:
@@ -37,7 +39,7 @@ class Overview:
         rows = (s.mode, tuple(s.opened), s.find, s.way)
         drawn = self.map.show(key_of(context, *rows), self._map)
         grid = self.grid.show(key_of(context, drawn is None), self._grid)
-        metrics = self.metrics.show(key_of(context, context.metric()), self._metrics)
+        metrics = self.metrics.show(key_of(context, shown_metric(context)), self._metrics)
         alerts = self.alerts.show(key_of(context, results=["alerts"]), self._alerts)
         x = float(context.axis.x(context.step))
         for part in (drawn, metrics, alerts):
@@ -47,7 +49,7 @@ class Overview:
             grid.at_step()
         if self._facts_of != (context.run, context.collection.runs.readings):
             self._facts_of = context.run, context.collection.runs.readings
-            self.facts.object = facts_table(context)
+            self.facts.object = facts_of_run(context)
         self.notes.object = states_table(context)
 
     def table(self) -> pd.DataFrame:
@@ -88,7 +90,7 @@ class Overview:
             return None  # no repeated blocks
 
     def _metrics(self) -> LineChart | None:
-        metric = self.context.metric()
+        metric = shown_metric(self.context)
         runs = self.context.collection.source.runs
         lines = {}
         for name in self.context.chosen_runs:
@@ -151,19 +153,14 @@ def noticed_list(context: Context) -> str:
     return f"<p class='note'>Noticed: {noticed[0]}</p>{earlier}"
 
 
-def facts_table(context: Context) -> str:
+def facts_of_run(context: Context) -> str:
     """Return what is known of the run as an HTML table."""
     run = context.collection.source.runs.get(context.run)
-    if run is None:
-        rows = [(key, str(value)) for key, value in context.facts().get(context.run, {}).items()]
-        rows.append(("results", ", ".join(context.results)))
-        missing = ["The run itself was not named: only its results are shown."]
-    else:
-        listing = inventory(run)
-        rows, missing = listing.facts, listing.missing
-    cells = "".join(f"<tr><th>{escape(key)}</th><td>{escape(value)}</td></tr>" for key, value in rows)
-    notes = "".join(note(text) for text in missing)
-    return f"<h3>{escape(context.run)}</h3><table class='facts'>{cells}</table>{notes}"
+    if run is not None:
+        return facts_table(context.run, run)
+    facts = [(key, str(value)) for key, value in facts_of(context).get(context.run, {}).items()]
+    facts.append(("results", ", ".join(context.results)))
+    return table_of(context.run, facts, ["The run itself was not named: only its results are shown."])
 
 
 def states_table(context: Context) -> str:

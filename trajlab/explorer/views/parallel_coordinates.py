@@ -7,8 +7,8 @@ import pandas as pd
 from bokeh.models import ColumnDataSource, FixedTicker, TapTool
 from matplotlib.ticker import LogLocator, MaxNLocator
 
+from trajlab.explorer.charts import chart, hover, plain, style_legend
 from trajlab.explorer.context import Context
-from trajlab.explorer.look import chart, hover, plain, style_legend
 from trajlab.explorer.quantity import text_of
 from trajlab.explorer.views.run_colors import as_numbers, run_colors
 from trajlab.explorer.views.run_scatter import spans_decades

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from bokeh.models import ColumnDataSource, CustomJSHover, FixedTicker, TapTool
 
+from trajlab.explorer.charts import chart, hover, plain, style_legend
 from trajlab.explorer.context import Context
-from trajlab.explorer.look import chart, hover, plain, style_legend
 from trajlab.explorer.quantity import text_of
 from trajlab.explorer.rank_correlation import rank_correlation
 from trajlab.explorer.views.heat_map import VALUE

@@ -8,14 +8,16 @@ import pandas as pd
 import panel as pn
 
 from trajlab.explorer.context import Context
+from trajlab.explorer.markup import note
 from trajlab.explorer.quantity import text_of
 from trajlab.explorer.rank_correlation import rank_correlation
+from trajlab.explorer.run_facts import facts_of
 from trajlab.explorer.run_filter import filtered
 from trajlab.explorer.style import widget_style
 from trajlab.explorer.views.parallel_coordinates import ParallelCoordinates
 from trajlab.explorer.views.run_colors import as_numbers
 from trajlab.explorer.views.run_scatter import Scatter
-from trajlab.explorer.views.view import bokeh_part, html, note
+from trajlab.explorer.views.view import bokeh_part, html
 from trajlab.figures.marks.labels import name_of
 from trajlab.reports.findings import headlines
 from trajlab.statistics.wording import number
@@ -124,7 +126,7 @@ class Runs:
         collection = self.context.collection
         key = collection.runs.readings, *((name, collection.revision(name)) for name in self.context.results)
         if self._tables is None or self._tables[0] != key:
-            facts = pd.DataFrame.from_dict(self.context.facts(), orient="index").reindex(self.context.runs)
+            facts = pd.DataFrame.from_dict(facts_of(self.context), orient="index").reindex(self.context.runs)
             facts = facts.loc[:, facts.notna().any()] if len(facts.columns) else facts
             ends = end_values(self.context)
             self._tables = (key, facts, ends)

@@ -5,11 +5,12 @@ import panel as pn
 import xarray as xr
 
 from trajlab.explorer.context import Context
+from trajlab.explorer.markup import note
 from trajlab.explorer.style import widget_style
 from trajlab.explorer.views.attribution_sheets import activation_sheet, sample_sheet
 from trajlab.explorer.views.embedded_points import WAYS, Points
 from trajlab.explorer.views.heat_map import nearest
-from trajlab.explorer.views.view import bokeh_part, html, note
+from trajlab.explorer.views.view import bokeh_part, html
 
 
 class Samples:

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from bokeh.models import ColumnDataSource, FixedTicker
 
+from trajlab.explorer.charts import chart, hover, plain
 from trajlab.explorer.context import Context
-from trajlab.explorer.look import chart, hover, plain
 
 GAP = 0.06
 """Space between tiles, as a share of their width."""

@@ -1,7 +1,6 @@
 """What all views share: panes that are drawn anew only when what they show has changed."""
 
 from collections.abc import Callable, Hashable, Sequence
-from html import escape
 from typing import Any, Protocol
 
 import pandas as pd
@@ -63,11 +62,6 @@ def bokeh_part(*, stretches: bool = True) -> Part:
 def html(text: str, **options: Any) -> pn.pane.HTML:
     """Return a pane of HTML, which the caller has escaped."""
     return pn.pane.HTML(text, sizing_mode="stretch_width", **options)
-
-
-def note(text: str) -> str:
-    """Return a sentence as HTML."""
-    return f'<p class="note">{escape(text)}</p>' if text else ""
 
 
 def key_of(context: Context, *more: Hashable, results: Sequence[str] = ()) -> Hashable:

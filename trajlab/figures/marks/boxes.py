@@ -6,11 +6,11 @@ from matplotlib.axes import Axes
 from trajlab.figures.marks.colors import INK
 
 MOST = 48
-"""Boxes that can be told apart on one axis; of more, some are shown, evenly spaced in their order."""
+"""Largest number of boxes on one axis; of more, an evenly spaced subset is drawn."""
 
 
 def boxes(quantiles: np.ndarray, means: np.ndarray, ax: Axes, *, color: str) -> int:
-    """Draw a box for each column, in the order of their means; give how many are shown.
+    """Draw a box for each column, in the order of their means; return how many are drawn.
 
     Boxes go from the lower to the upper quartile, with a line at the median and a point at the mean; whiskers reach to
     the least and the largest value.

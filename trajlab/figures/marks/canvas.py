@@ -13,5 +13,5 @@ def canvas(ax: Axes | None, *, height: float = 4.0, width: float = 7.2) -> Axes:
 
 
 def tall(rows: int, *, least: float = 1.6, most: float = 8.0) -> float:
-    """Return the height in inches of axes with so many named rows."""
+    """Return the height in inches of axes with n named rows."""
     return min(max(0.18 * rows + 0.6, least), most)

@@ -23,7 +23,7 @@ FEW = 12
 def heat(
     array: xr.DataArray, ax: Axes, *, scale: Scale | None = None, bar: bool = True, every: bool = False
 ) -> QuadMesh:
-    """Draw a variable of two dims, of which the one that is not `step` makes the rows.
+    """Draw a variable of two dims: `step` along x, the other as rows.
 
     Few steps are columns of one width with their names below; of more, columns are as wide as steps lie apart.
 

@@ -74,7 +74,7 @@ def title_of(array: xr.DataArray) -> str:
 
 
 def wrap(title: str, inches: float) -> str:
-    """Break a title into lines that fit beside an axis of so many inches."""
+    """Break a title into lines that fit beside an axis of this length in inches."""
     return textwrap.fill(title, max(12, round(inches * 15)))
 
 

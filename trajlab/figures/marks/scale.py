@@ -44,7 +44,7 @@ def scale_for(
     reach
         How far the colors reach at least on both sides of the center, so that small differences look small.
     rows
-        Dim of rows, one of which may tower above the others: the scale is stretched then, too.
+        Dim of rows. If one row towers above the others, the scale is stretched, too.
     """
     values = np.asarray(array.values, np.float64)
     finite = values[np.isfinite(values)]
@@ -87,7 +87,7 @@ def towers(array: xr.DataArray, rows: str) -> bool:
 
 
 def are_counts(array: xr.DataArray) -> bool:
-    """Return whether values are counts: whole numbers, of which some are above one."""
+    """Return whether values are counts: whole numbers ≥ 0 with at least one above 1."""
     values = np.asarray(array.values)
     if values.dtype.kind not in "iuf" or array.attrs.get("units", "1") != "1":
         return False

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -27,6 +28,8 @@ def is_seen(shares: np.ndarray) -> np.ndarray:
 @dataclass(frozen=True)
 class HeadAttention(Observer):
     """Observer: `COLUMNS` of each head, (unit, column), by name of the layer."""
+
+    takes_padding: ClassVar[bool] = True  # as masked keys are marked, distances count positions between tokens, too
 
     def outputs(self, layers: Sequence[Layer], samples: int) -> dict[str, Output]:
         """Describe a table for each layer."""

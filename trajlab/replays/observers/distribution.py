@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -75,25 +75,37 @@ class _Sums:
     def __init__(self, layer: Layer, samples: int, along: str):
         shape, dims = (samples, *layer.shape), ("sample", *layer.dims)
         dtype = layer.dtype if layer.dtype in (np.float32, np.float64) else np.dtype(np.float64)
-        self.sorted = np.empty(shape, dtype) if np.prod(shape) <= EXACT else None
+        self.sorted = np.empty(int(np.prod(shape)), dtype) if np.prod(shape) <= EXACT else None
+        self.filled = 0
         self.histogram = Histogram(dtype)
         self.kernel = Moments()
         self.block = Block(Track([np.empty(0, dtype)]))
         self.moments = self.kernel.start(self.block, None)
         unknown = along == "unit" and layer.attrs.get("unknown_units")
+        self.positions = layer.positions
         self.axis = dims.index(along) if along in dims and not unknown else None
         self.sums = np.zeros((shape[self.axis or 0], 2))
 
     def add(self, batch: Batch) -> None:
         self.block = Block(Track([computable(batch.values.reshape(-1))]))
         self.kernel.add(self.block, 0, self.block.size, self.moments)
-        rows = slice(batch.first, batch.first + len(batch.values))
         if self.sorted is None:
             self.histogram.add(self.block)
         else:
-            self.sorted[rows] = batch.values
+            self.sorted[self.filled : self.filled + batch.values.size] = batch.values.reshape(-1)
+            self.filled += batch.values.size
         if self.axis is not None:
-            add_along(batch.values, self.axis, self.sums[rows] if self.axis == 0 else self.sums)
+            self._add_along(batch, self.axis)
+
+    def _add_along(self, batch: Batch, axis: int) -> None:
+        places: Any = slice(None)
+        if axis == 0:
+            places = slice(batch.first, batch.first + len(batch.values))
+        elif batch.kept is not None and axis - 1 in self.positions:
+            places = batch.kept
+        sums = self.sums[places]
+        add_along(batch.values, axis, sums)
+        self.sums[places] = sums
 
     def columns(self) -> np.ndarray:
         """Return `COLUMNS`."""
@@ -105,4 +117,4 @@ class _Sums:
 
     def values(self) -> np.ndarray | Bins:
         """Return the values, sorted or in bins."""
-        return self.histogram.finish() if self.sorted is None else np.sort(self.sorted.reshape(-1))
+        return self.histogram.finish() if self.sorted is None else np.sort(self.sorted[: self.filled])

@@ -24,6 +24,7 @@ class GradCam(Observer):
 
     objective: Objective = Objective("logit")
     small: ClassVar[bool] = False
+    takes_padding: ClassVar[bool] = True
 
     def outputs(self, layers: Sequence[Layer], samples: int) -> dict[str, Output]:
         """Describe a map for each layer that has maps."""

@@ -35,6 +35,8 @@ class Layer(NamedTuple):
         they sum to 1.
     input_shape
         Shape of what goes into it, for one sample.
+    mask, positions
+        Of a probe with padding: the name of its mask, and the axes of `shape` along which padding lies.
     """
 
     name: str
@@ -43,6 +45,8 @@ class Layer(NamedTuple):
     dtype: np.dtype
     attrs: dict[str, Any]
     input_shape: tuple[int, ...] = ()
+    mask: str = ""
+    positions: tuple[int, ...] = ()
 
     @property
     def unit_axis(self) -> int:
@@ -62,6 +66,7 @@ class Batch(NamedTuple):
     ----------
     values
         The output, (sample, *shape), which is valid only during `add`; empty for observers that take gradients only.
+        Without padding, along the axes `positions` of the layer only `kept` are there.
     first
         Position of the first of these samples in the probe.
     gradient
@@ -69,12 +74,18 @@ class Batch(NamedTuple):
     parameters
         Parameters of the layer's own module at this step, by their names in it; of the network itself, all,
         tied ones once.
+    targets
+        Targets of these samples, if the probe has any.
+    kept
+        Positions that hold tokens, where padding was cut out; None where the output is whole.
     """
 
     values: np.ndarray
     first: int
     gradient: np.ndarray | None = None
     parameters: Mapping[str, np.ndarray] = {}
+    targets: np.ndarray | None = None
+    kept: np.ndarray | None = None
 
 
 class Output(NamedTuple):
@@ -133,12 +144,19 @@ class Observer:
         Objective to differentiate; None if only values are needed.
     takes_values
         Whether it takes values beside gradients.
+    through
+        Paths of modules that outputs of layers, except the network's, pass through before they are observed.
+    takes_padding
+        Whether batches hold the positions of padding; by default these are cut out, and a batch holds samples that are
+        padded alike.
     small
         Whether its arrays are small: all steps are then one chunk; else each step is a chunk.
     """
 
     objective: Objective | None = None
     takes_values: ClassVar[bool] = True
+    takes_padding: ClassVar[bool] = False
+    through: tuple[str, ...] = ()
     small: ClassVar[bool] = True
 
     def outputs(self, layers: Sequence[Layer], samples: int) -> dict[str, Output]:
@@ -171,6 +189,8 @@ class Observable(Mapping[str, xr.DataArray]):
 
     layers: tuple[Layer, ...]
     samples: int
+    head: tuple[str, ...] = ()
+    """Paths of the modules that the network applies to the last block of its residual stream."""
 
     def observe(self, observer: Observer) -> dict[str, xr.DataArray]:
         """Return the results of an observer, (step, …) each; lazily."""

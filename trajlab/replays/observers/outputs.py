@@ -14,6 +14,7 @@ class Outputs(Observer):
     """Observer: the outputs of layers, (sample, *shape) each, by layer name."""
 
     small: ClassVar[bool] = False
+    takes_padding: ClassVar[bool] = True
 
     def outputs(self, layers: Sequence[Layer], samples: int) -> dict[str, Output]:
         """Describe the outputs."""

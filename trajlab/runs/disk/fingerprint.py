@@ -8,6 +8,9 @@ from typing import Any
 
 from trajlab.runs.disk.paths import is_url, reaching
 
+VERSIONS = ("ETag", "LastModified", "Last-Modified")
+"""What stores and servers say of the version of an object, the most telling first."""
+
 
 def fingerprint(path: Path) -> str:
     """Return a hash of the names, sizes and times of all files below a path; no file is read.
@@ -29,9 +32,12 @@ def _listing(path: Path) -> list[str]:
         remote: Any = path
         with reaching(path):
             remote.fs.invalidate_cache(remote.path)
-            listing = remote.fs.find(remote.path, detail=True)
+            from trajlab.runs.disk.web_path import files_below
+
+            is_web = str(path).startswith(("http://", "https://"))
+            listing = files_below(remote) if is_web else remote.fs.find(remote.path, detail=True)
         return [
-            f"{name}\0{info.get('size')}\0{info.get('ETag', info.get('LastModified'))}\n"
+            f"{name}\0{info.get('size')}\0{next((info[key] for key in VERSIONS if key in info), None)}\n"
             for name, info in sorted(listing.items())
         ]
     lines = []

@@ -55,6 +55,10 @@ def as_path(path: str | os.PathLike) -> Path:
     configure_stores()
 
     try:
+        if text.startswith(("http://", "https://")):
+            from trajlab.runs.disk.web_path import WebPath
+
+            return cast(Path, WebPath(text.rstrip("/")))
         url = UPath(text.rstrip("/"))
         url.fs.invalidate_cache()
     except ValueError as error:
@@ -65,6 +69,14 @@ def as_path(path: str | os.PathLike) -> Path:
             "that is named here"
         ) from error
     return cast(Path, url)
+
+
+def kind_of(path: Path) -> str:
+    """Return what there is at a path that is no folder, in words."""
+    if path.exists():
+        return "a file"
+    is_web = str(path).startswith(("http://", "https://"))
+    return "nothing, or a folder that the web server does not list" if is_web else "nothing"
 
 
 @contextmanager

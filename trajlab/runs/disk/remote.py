@@ -123,6 +123,6 @@ def concurrently(function: Callable[[Item], Value], items: Iterable[Item], folde
 
 def survey(folder: Path) -> None:
     """List a whole folder behind a URL in one request, so that looking at its entries needs no more."""
-    if is_url(folder):
+    if is_url(folder) and not str(folder).startswith("http"):  # web servers list one folder at a time
         remote: Any = folder
         remote.fs.find(remote.path)

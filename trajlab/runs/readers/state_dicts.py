@@ -1,10 +1,13 @@
 """The networks in what a checkpoint holds: mappings of tensors that are no optimizer's state, whatever their keys."""
 
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+from trajlab.runs.readers.torch_zip import StoredTensor
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -136,21 +139,26 @@ def _children(node: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _is_nested(value: Any) -> bool:
-    from torch import Size
-
-    return isinstance(value, Mapping | list | tuple) and not isinstance(value, Size)
+    return isinstance(value, Mapping | list | tuple) and not (_torch() and isinstance(value, _torch().Size))
 
 
 def _is_tensor(value: Any) -> bool:
-    from torch import Tensor
-
-    return isinstance(value, Tensor) or (isinstance(value, np.ndarray) and value.dtype.kind in "fiubc")
+    if isinstance(value, StoredTensor) or (_torch() and isinstance(value, _torch().Tensor)):
+        return True
+    return isinstance(value, np.ndarray) and value.dtype.kind in "fiubc"
 
 
 def _as_tensor(value: Any) -> "Tensor":
+    if not isinstance(value, np.ndarray):
+        return value
     import torch
 
-    return value if isinstance(value, torch.Tensor) else torch.from_numpy(np.ascontiguousarray(value))
+    return torch.from_numpy(np.ascontiguousarray(value))
+
+
+def _torch() -> Any:
+    """Return torch if it is imported; else no value can be a tensor of it."""
+    return sys.modules.get("torch")
 
 
 def _are_scalars(tensors: "Mapping[str, Tensor]") -> bool:

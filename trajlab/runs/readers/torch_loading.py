@@ -16,6 +16,7 @@ from trajlab.runs.disk.paths import reason
 from trajlab.runs.readers.formats import Entry, Header
 from trajlab.runs.readers.pickled_modules import describe_objects, describe_pickle
 from trajlab.runs.readers.state_dicts import Content
+from trajlab.runs.readers.torch_zip import StoredTensor
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -165,7 +166,9 @@ def stored_type(dtype: Any) -> np.dtype:
     return np.dtype(getattr(ml_dtypes, name)) if hasattr(ml_dtypes, name) else np.dtype(name)
 
 
-def _entry(tensor: "Tensor", start: int | None) -> Entry:
+def _entry(tensor: "Tensor | StoredTensor", start: int | None) -> Entry:
+    if isinstance(tensor, StoredTensor):
+        return Entry(tensor.shape, tensor.dtype, tensor.position if tensor.is_contiguous else None)
     offset = None
     stored = stored_type(tensor.dtype)
     if start is not None and tensor.is_contiguous():
@@ -174,8 +177,10 @@ def _entry(tensor: "Tensor", start: int | None) -> Entry:
     return Entry(tuple(tensor.shape), stored, offset)
 
 
-def _unreadable(tensor: "Tensor") -> str:
+def _unreadable(tensor: "Tensor | StoredTensor") -> str:
     """Return why a tensor has no array of numbers; empty if it has one."""
+    if isinstance(tensor, StoredTensor):
+        return ""
     from torch import strided
 
     if tensor.is_quantized:

@@ -71,3 +71,26 @@ def add_to_bars(w, edges, out):
         x = np.float64(w[i])
         if np.isfinite(x):
             out[np.searchsorted(inner, x, "right")] += 1.0
+
+
+@jit
+def add_pairs_to_bars(w, r, w_bits, r_bits, edges, changed, unchanged):
+    """Add the entries of a row that are finite there and in a reference to the bars of those whose bits differ, or not.
+
+    Parameters
+    ----------
+    w, r
+        The row and the reference, or the same part of both.
+    w_bits, r_bits
+        The same as integers of their size.
+    edges
+        Edges of the bars, (bar + 1).
+    changed, unchanged
+        Bars, (bar), added to.
+    """
+    inner = edges[1:-1]
+    for i in range(w.size):
+        x = np.float64(w[i])
+        if np.isfinite(x) and np.isfinite(np.float64(r[i])):
+            out = changed if w_bits[i] != r_bits[i] else unchanged
+            out[np.searchsorted(inner, x, "right")] += 1.0

@@ -12,7 +12,7 @@ import numpy as np
 
 from trajlab import sizes
 from trajlab.scan.block import Block, Kernel
-from trajlab.scan.kernels.bars import add_to_bars, bar_edges, bars_of_bins
+from trajlab.scan.kernels.bars import add_pairs_to_bars, add_to_bars, bar_edges, bars_of_bins
 from trajlab.scan.kernels.binned_distances import describe_bins
 from trajlab.scan.kernels.causes import UnitShape
 from trajlab.scan.kernels.chance import bridges
@@ -20,7 +20,7 @@ from trajlab.scan.kernels.histogram import KEYS
 from trajlab.scan.kernels.sorted_distances import describe_sorted
 from trajlab.scan.kernels.split_bins import Bins, Row, bins_of_counts
 from trajlab.scan.kernels.tile_sums import add_tiles
-from trajlab.scan.track import pieces_of
+from trajlab.scan.track import pieces_of, pieces_together
 
 EXACT = sizes.SHORT_ENTRIES
 """Rows of up to this many entries are sorted, and their quantiles and distances are exact."""
@@ -30,6 +30,9 @@ SHIFTS = ("wasserstein", "ks", "js", "psi")
 
 CHANCE = tuple(f"chance_{name}" for name in SHIFTS)
 """Distances from the reference to be expected by chance, see `chance`."""
+
+GROUPS = ("changed", "unchanged")
+"""Groups of entries with a histogram of their own: bits that differ from the reference, or not."""
 
 
 class Reference(NamedTuple):
@@ -92,12 +95,15 @@ class Distribution(Kernel):
         Which quantiles.
     bins
         Number of bars of the histogram.
+    changed
+        Whether to count the entries whose bits differ from the reference, and the others, in histograms of their own.
     """
 
     prepares = True
     takes_spans = True
     quantiles: tuple[float, ...]
     bins: int
+    changed: bool = False
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -108,6 +114,7 @@ class Distribution(Kernel):
             + tuple(f"reference_{name}" for name in SHIFTS)
             + tuple(f"previous_{name}" for name in SHIFTS)
             + CHANCE
+            + tuple(f"{group}_bar_{i}" for group in GROUPS if self.changed for i in range(self.bins))
         )
 
     @property
@@ -143,10 +150,13 @@ class Distribution(Kernel):
         if isinstance(reference, Ends):
             reference = self._reference(block, _with_reference(block, state, reference))
         out = np.empty((block.steps, len(self.columns)))
+        described = out[:, : out.shape[1] - len(GROUPS) * self.bins] if self.changed else out
         if len(state.counts):
-            self._describe_counted(block, reference, state.counts, out)
+            self._describe_counted(block, reference, state.counts, described)
         else:
-            self._describe_sorted(block, reference, out)
+            self._describe_sorted(block, reference, described)
+        if self.changed:
+            self._count_changed(block, reference.edges, out[:, described.shape[1] :])
         return out, reference.edges
 
     def _reference(self, block: Block, ends: Ends) -> Reference:
@@ -178,6 +188,13 @@ class Distribution(Kernel):
             part = out[first : first + at_once]
             describe_sorted(rows, previous, reference.values, quantiles, reference.edges, bridges(), part)
             previous = rows[-1]
+
+    def _count_changed(self, block: Block, edges: np.ndarray, out: np.ndarray) -> None:
+        out[:] = 0.0
+        bits = block.rows.like_bits.dtype
+        for step, bars in enumerate(out.reshape(block.steps, len(GROUPS), self.bins)):
+            for w, r in pieces_together(block.rows.row(step), block.rows.reference):
+                add_pairs_to_bars(w, r, w.view(bits), r.view(bits), edges, *bars)
 
     def merge(self, earlier: np.ndarray, later: np.ndarray) -> np.ndarray:
         """Return the edges, which are the same for all blocks."""

@@ -10,13 +10,13 @@ from trajlab.scan.tiles import compact, squares
 PAIRS = (
     "nonfinite", "squares",
     "reference_valid", "reference_l1", "reference_l2", "reference_linf", "reference_dot", "reference_ww",
-    "reference_rr", "reference_changed", "reference_beyond", "reference_sign",
+    "reference_rr", "reference_changed", "reference_beyond", "reference_sign", "reference_changed_ww",
     "previous_valid", "previous_l2", "previous_rr", "previous_flips", "previous_signed",
 )  # fmt: skip
 """Columns: entries of w that are not finite, Σw² of the finite ones; then, over the entries finite in w and
 r, the reference row or the previous one: their number, Σ|w-r|, Σ(w-r)², max|w-r|, Σwr, Σw², Σr², entries of other
-bits, entries with |w-r| > atol + rtol·|r|, entries of another sign (-1, 0, 1), sign flips among the entries non-zero
-in both, and the number of those."""
+bits, entries with |w-r| > atol + rtol·|r|, entries of another sign (-1, 0, 1), Σw² of the entries of other bits, sign
+flips among the entries non-zero in both, and the number of those."""
 
 REFERENCE = PAIRS.index("reference_valid")
 PREVIOUS = PAIRS.index("previous_valid")
@@ -24,11 +24,15 @@ PREVIOUS = PAIRS.index("previous_valid")
 
 @inner
 def _sums(w, r, v):
-    """Return sums over w and its differences from r and v, and the largest difference from r."""
+    """Return sums over w and its differences from r and v, and the largest difference from r.
+
+    Bits differ without a difference at zeros of unlike signs only, which add nothing to a sum of squares.
+    """
     dot = 0.0
     l1 = 0.0
     l2 = 0.0
     update = 0.0
+    changed_ww = 0.0
     linf = np.int64(0)
     for i in range(w.size):
         x = np.float64(w[i])
@@ -40,8 +44,9 @@ def _sums(w, r, v):
         l1 += a
         l2 += d * d
         update += u * u
+        changed_ww += x * x if d != 0 else 0.0
         linf = max(linf, a.view(np.int64))  # non-negative floats order like their bits
-    return dot, l1, l2, np.int64(linf).view(np.float64), update
+    return dot, l1, l2, np.int64(linf).view(np.float64), update, changed_ww
 
 
 @inner
@@ -114,7 +119,9 @@ def _flips(w, v, w_bits, v_bits):
 
 @inner
 def _against_reference(out, n, sums, ww, rr, changed, beyond, sign):
-    dot, l1, l2, linf, _ = sums
+    dot, l1, l2, linf, _, changed_ww = sums
+    if changed == n:  # to the bit, as both sums round
+        changed_ww = ww
     out[0] += n
     out[1] += l1
     out[2] += l2
@@ -125,6 +132,7 @@ def _against_reference(out, n, sums, ww, rr, changed, beyond, sign):
     out[7] += changed
     out[8] += beyond
     out[9] += sign
+    out[10] += changed_ww
 
 
 @inner

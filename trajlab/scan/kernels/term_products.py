@@ -12,7 +12,7 @@ from trajlab.scan.track import Track, flat_rows
 
 PAIR_TERMS = (
     ("squares",),
-    ("reference_l2", "reference_ww", "reference_rr", "reference_dot"),
+    ("reference_l2", "reference_ww", "reference_rr", "reference_dot", "reference_changed_ww"),
     ("previous_l2", "previous_rr"),
 )
 """Groups of columns of the kernel `Pairs` whose terms are multiplied; the columns are the sums of these terms."""
@@ -65,7 +65,7 @@ class PairProducts(Kernel):
             x, r = _finite(w, reference)
             (alone,) = _finite(w)
             terms = {"squares": alone**2, "reference_l2": (x - r) ** 2, "reference_ww": x**2}
-            terms |= {"reference_rr": r**2, "reference_dot": x * r}
+            terms |= {"reference_rr": r**2, "reference_dot": x * r, "reference_changed_ww": np.where(x != r, x**2, 0.0)}
             if previous is not None:
                 x, v = _finite(w, previous)
                 terms |= {"previous_l2": (x - v) ** 2, "previous_rr": v**2}

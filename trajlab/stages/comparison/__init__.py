@@ -1,22 +1,26 @@
 """Distances between runs, matched units and loss barriers."""
 
 from collections.abc import Callable, Mapping, Sequence
-from inspect import signature
-from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
-from trajlab.errors import BadSetting, MissingData
+from trajlab.errors import MissingData
 from trajlab.replays.alignment import Chain, aligned_table, chain_in
-from trajlab.replays.interpolation import ENDS, difference
+from trajlab.replays.interpolation import difference
 from trajlab.scan.kernels.between_runs import Across
 from trajlab.scan.kernels.term_products import AcrossProducts
 from trajlab.scan.scan import Tensor, by_name, scan
-from trajlab.stages.comparison.blocks import Study, chain_of_all, lines
-from trajlab.stages.comparison.quantities import MEANINGS
-from trajlab.stages.comparison.tables import chosen_steps, result_of, steps_of_both
+from trajlab.stages.comparison.pairs import of_pairs as of_pairs
+from trajlab.stages.comparison.tables import (
+    alignable,
+    annotated,
+    check_settings,
+    chosen_steps,
+    result_of,
+    steps_of_both,
+    too_wide,
+)
 from trajlab.stages.comparison.unit_matching import (
     feature_rows,
     feature_table,
@@ -24,7 +28,6 @@ from trajlab.stages.comparison.unit_matching import (
     unmatched_layers,
     weight_table,
 )
-from trajlab.statistics.result import annotate
 from trajlab.statistics.samples import sampled
 from trajlab.statistics.scores import score_table
 from trajlab.statistics.units import on_one_probe
@@ -179,7 +182,7 @@ def comparison(
     Re-Basin, arXiv:2209.04836. Barriers: Frankle et al. 2020, Linear mode connectivity, arXiv:1912.05671, relative to
     the line between the ends as in Entezari et al. 2021, arXiv:2110.06296.
     """
-    _check(shuffles, max_units, ends)
+    check_settings(shuffles, max_units, ends)
     ours, theirs = by_name(weight), by_name(other_weight)
     shared, unshared = steps_of_both(ours, theirs)
     at = chosen_steps(shared, steps)
@@ -208,7 +211,7 @@ def comparison(
     elif isinstance(weight, Mapping) and match_weights:
         tables["weights"] = weight_table(ours, theirs, at, shuffles, max_units)
         large += unmatched_layers(ours, max_units)
-        attrs["alignment"], chain = _alignment(chain_in(ours, chain), max_units)
+        attrs["alignment"], chain = alignable(chain_in(ours, chain), max_units)
         if not chain.reason:
             tables["aligned"] = aligned_table(chain, ours, theirs, at)
     elif not match_weights:
@@ -230,95 +233,7 @@ def comparison(
                 output = replay(layers=[""])[""]
                 attrs |= on_one_probe([output])
                 tables[name] = score_table(output, probe, objective).rename(step="point")
-    of = SimpleNamespace(steps=steps, shuffles=shuffles, max_units=max_units, ends=ends, matrix_layer=matrix_layer)
-    return _annotated(result_of(tables, shared), tables, unshared, between_metrics, large, attrs, of)
-
-
-def _check(shuffles: int, max_units: int, ends: str) -> None:
-    if shuffles < 0 or max_units < 1:
-        raise BadSetting(f"cannot use shuffles={shuffles} and max_units={max_units}: choose 0 or more, and 1 or more")
-    if ends not in ENDS:
-        raise BadSetting(f"cannot use ends={ends!r}: choose {' or '.join(ENDS)}")
-
-
-def _alignment(chain: Chain, max_units: int) -> tuple[str, Chain]:
-    """Return the attr that says which units are aligned, or why none are, and the chain to align them by."""
-    if not chain.reason and max(layer.units for layer in chain.hidden) > max_units:
-        chain = Chain((), f"a layer has more than {max_units} units")
-    return chain.reason or f"units of {', '.join(layer.rows[0] for layer in chain.hidden)}", chain
-
-
-def _annotated(
-    result: xr.Dataset, tables: Mapping[str, Any], unshared: int, between_metrics: xr.Dataset | None,
-    large: Sequence[str], attrs: Mapping[str, Any], settings: SimpleNamespace,
-) -> xr.Dataset:  # fmt: skip
-    """Return the result with what is known without computing, and its attrs."""
-    result["unshared_steps"] = xr.Variable((), unshared)
-    if between_metrics is not None and {"line", "aligned_line"} & set(tables):
-        line_steps = ("end", between_metrics["ends"].values.astype(np.float64))
-        result = result.assign(line_steps=line_steps).assign_coords(end=("end", [0.0, 1.0], {"long_name": "α"}))
-    if large:
-        unmatched = f"{', '.join(dict.fromkeys(large))}: more than {settings.max_units} units"
-        attrs = {**attrs, "not_matched": unmatched}
-    return annotate(
-        result, MEANINGS, steps=list(settings.steps), shuffles=settings.shuffles, ends=settings.ends,
-        matrix_layer=settings.matrix_layer, **attrs,
-    )  # fmt: skip
-
-
-def _of_pairs(arguments: Sequence[Mapping[str, Any]], **settings: Any) -> xr.Dataset | None:
-    """Compare many pairs of runs as `comparison` does each, along the dim `pair`; lazily.
-
-    Parameters
-    ----------
-    arguments
-        Positional arguments of `comparison`, for each pair.
-    settings
-        Settings of `comparison`.
-
-    Returns
-    -------
-    None if runs differ in their tensors, steps or layers, or hold samples, or if layers are paired by name: pairs are
-    compared one by one then.
-    """
-    defaults = {name: p.default for name, p in signature(comparison).parameters.items() if p.kind is p.KEYWORD_ONLY}
-    set_to = SimpleNamespace(**defaults | settings)
-    _check(set_to.shuffles, set_to.max_units, set_to.ends)
-    if set_to.matrix_layer or any("=" in layer for layer in set_to.layers):
-        return None
-    study = Study(arguments)
-    if not study.is_uniform():
-        return None
-    weights = study.weights[0]
-    shared, unshared = steps_of_both(weights, weights)
-    at = chosen_steps(shared, set_to.steps)
-    tables = {"sums": study.sums()}
-    attrs: dict[str, Any] = {}
-    large: list[str] = []
-    if set_to.match_weights:
-        tables["weights"] = study.matched_weights(at, set_to.max_units, shuffles=set_to.shuffles, with_cka=False)
-        large += unmatched_layers(weights, set_to.max_units)
-        chain = chain_of_all(arguments)
-        if chain is None:
-            return None
-        attrs["alignment"], chain = _alignment(chain, set_to.max_units)
-        if not chain.reason:
-            tables["aligned"] = study.aligned(chain, at)
-    else:
-        attrs["alignment"] = "match_weights is off"
-    if set_to.features and study.activations[0]:
-        attrs |= on_one_probe([array for run in study.activations for array in run.values()])
-        how = {"shuffles": set_to.shuffles, "absolute": set_to.absolute}
-        features, wide = study.matched_features(at, set_to.layers, set_to.max_units, **how)
-        large += wide
-        tables |= {"features": features}
-    probe, ends = arguments[0]["probe"], arguments[0]["between_metrics"]
-    if set_to.interpolation and probe is not None and "targets" in probe:
-        for name, key in (("line", "between_replay"), ("aligned_line", "aligned_replay")):
-            if arguments[0][key] is not None:
-                tables[name], outputs = lines(arguments, key, set_to.objective)
-                attrs |= on_one_probe(outputs)
-    return _annotated(result_of(tables, shared), tables, unshared, ends, large, attrs, set_to)
-
-
-comparison.of_pairs = _of_pairs  # type: ignore[attr-defined]
+    settings = {"steps": list(steps), "shuffles": shuffles, "ends": ends, "matrix_layer": matrix_layer}
+    not_matched = {"not_matched": too_wide(large, max_units)} if large else {}
+    line = between_metrics if {"line", "aligned_line"} & set(tables) else None
+    return annotated(result_of(tables, shared), unshared, line, settings | attrs | not_matched)

@@ -2,17 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from trajlab.errors import MissingData
+from trajlab.errors import BadSetting, MissingData
+from trajlab.replays.alignment import Chain
+from trajlab.replays.interpolation import ENDS
 from trajlab.runs.tensors import common_steps
 from trajlab.scan.as_one_task import as_one_task
 from trajlab.scan.scan import position_of
-from trajlab.stages.comparison.quantities import quantities_of
+from trajlab.stages.comparison.quantities import MEANINGS, quantities_of
 from trajlab.stages.comparison.unit_matching import MATCHES
-from trajlab.statistics.result import columns_of, stride
+from trajlab.statistics.result import annotate, columns_of, stride
 from trajlab.statistics.samples import with_products
 from trajlab.statistics.scores import along
 
@@ -30,6 +33,49 @@ def result_of(tables: Mapping[str, xr.DataArray], shared: np.ndarray) -> xr.Data
         Steps that both runs recorded.
     """
     return as_one_task(partial(_result, shared=shared, names=tuple(tables)), *tables.values())
+
+
+def check_settings(shuffles: int, max_units: int, ends: str) -> None:
+    """Raise BadSetting if a setting of the comparison is out of range."""
+    if shuffles < 0 or max_units < 1:
+        raise BadSetting(f"cannot use shuffles={shuffles} and max_units={max_units}: choose 0 or more, and 1 or more")
+    if ends not in ENDS:
+        raise BadSetting(f"cannot use ends={ends!r}: choose {' or '.join(ENDS)}")
+
+
+def alignable(chain: Chain, max_units: int) -> tuple[str, Chain]:
+    """Return the attr that says which units are aligned, or why none are, and the chain to align them by."""
+    if not chain.reason and max(layer.units for layer in chain.hidden) > max_units:
+        chain = Chain((), f"a layer has more than {max_units} units")
+    return chain.reason or f"units of {', '.join(layer.rows[0] for layer in chain.hidden)}", chain
+
+
+def too_wide(layers: Sequence[str], max_units: int) -> str:
+    """Return the attr that names layers with too many units to be matched."""
+    return f"{', '.join(dict.fromkeys(layers))}: more than {max_units} units"
+
+
+def annotated(
+    result: xr.Dataset, unshared: int, line_metrics: xr.Dataset | None, attrs: Mapping[str, Any]
+) -> xr.Dataset:
+    """Return the result with what is known without computing, and its attrs.
+
+    Parameters
+    ----------
+    result
+        What `result_of` returned.
+    unshared
+        Number of steps that only one of the runs recorded.
+    line_metrics
+        Metrics of the line between both runs, with the steps of its ends as coord `ends`; None without a line.
+    attrs
+        Settings, and what the result says of itself.
+    """
+    result["unshared_steps"] = xr.Variable((), unshared)
+    if line_metrics is not None:
+        line_steps = ("end", line_metrics["ends"].values.astype(np.float64))
+        result = result.assign(line_steps=line_steps).assign_coords(end=("end", [0.0, 1.0], {"long_name": "α"}))
+    return annotate(result, MEANINGS, **attrs)
 
 
 def steps_of_both(ours: Mapping[str, xr.DataArray], theirs: Mapping[str, xr.DataArray]) -> tuple[np.ndarray, int]:

@@ -26,8 +26,8 @@ MATCHES = ("best", "greedy", "null", "null_95", "units", "cka")
 quantile over the shuffles; number of matched pairs; debiased CKA of the means over positions."""
 
 MANY_UNITS, FEW_SHUFFLES = 256, 5
-"""Units beyond which few shuffles do: the mean similarity of so many pairs hardly varies, and the time of the Hungarian
-algorithm grows with the cube of their number."""
+"""Units of a layer beyond which this smaller number of shuffles is enough: the mean similarity over many pairs hardly
+varies, and the time of the Hungarian algorithm grows with the cube of the number of units."""
 
 VALUES = 8192
 """Number of values of a unit that are compared, about; of more positions a random subset, the same for all samples."""
@@ -58,7 +58,7 @@ def matches(
     array([1., 1.])
     """
     a, b = _comparable(a, b)
-    alike = cka(*(features_of(rows.mean(2).T) for rows in (a, b))) if with_cka else np.nan
+    alike = cka(*(features_of(_token_means(rows).T) for rows in (a, b))) if with_cka else np.nan
     (a, _), (b, _) = _directions(a), _directions(b)
     if not (len(a) and len(b)):
         return np.array([*[np.nan] * 4, 0.0, np.nan])
@@ -263,12 +263,31 @@ def _incoming(weight: np.ndarray, *bias: np.ndarray) -> np.ndarray:
 
 
 def _features(values: np.ndarray) -> np.ndarray:
-    """Return the centered activations of units on the probe, (unit, sample, position)."""
+    """Return the centered activations of units on the probe, (unit, sample, position); padding is −0.0.
+
+    A position at which all units are NaN is padding, as `SampledOutputs` marks it. No centered value is −0.0, and no
+    product sees it.
+    """
     values = values.reshape(*values.shape[:2], -1)
     positions = max(1, VALUES // max(values.shape[1], 1))
     if values.shape[2] > positions:
         values = values[:, :, np.sort(np.random.default_rng(0).permutation(values.shape[2])[:positions])]
     values = values.astype(np.float64)
+    is_token = ~np.isnan(values).all(0)
     with np.errstate(all="ignore"):
-        varies = np.ptp(values, axis=(1, 2), keepdims=True) > 0
-        return np.where(varies, values - values.mean((1, 2), keepdims=True), 0.0)
+        if is_token.all() or not is_token.any():
+            varies = np.ptp(values, axis=(1, 2), keepdims=True) > 0
+            return np.where(varies, values - values.mean((1, 2), keepdims=True), 0.0)
+        tokens = values[:, is_token]
+        varies = np.ptp(tokens, axis=1, keepdims=True) > 0
+        centered = np.full_like(values, -0.0)
+        centered[:, is_token] = np.where(varies, tokens - tokens.mean(1, keepdims=True), 0.0)
+        return centered
+
+
+def _token_means(rows: np.ndarray) -> np.ndarray:
+    """Return the means over the positions that are no padding, (unit, sample)."""
+    is_padding = ((rows == 0) & np.signbit(rows)).all(0)
+    if not is_padding.any():
+        return rows.mean(2)
+    return rows.sum(2) / np.maximum((~is_padding).sum(1), 1)

@@ -87,7 +87,8 @@ def embedding(
     kind
         Kind of examples: valid, train, uniform, gaussian or shuffled.
     pool
-        Features of a layer: "mean" of each unit over its positions, or all values, "flat". Inputs are always flat.
+        Features of a layer: "mean" of each unit over its positions, or all values, "flat", 0 at padding.
+        Inputs are always flat.
     components
         Number of components of PCA and t-SNE; with t-SNE at most 3.
     neighbors
@@ -148,6 +149,7 @@ def embedding(
     first = next(iter(observed.values()))
     first = first.isel(step=shown_steps(first, steps, max_steps))
     at = first["step"].values
+    tokens = getattr(replayed, "tokens", {})
     layer_values: dict[str, da.Array] = {}
     if INPUT in names:
         inputs = examples["inputs"]
@@ -156,6 +158,9 @@ def embedding(
         layer_values[INPUT] = values.chunk(dict.fromkeys(values.dims, -1) | {"step": 1}).data
     for name, array in observed.items() if hidden else ():
         label = OUTPUT + name if not name or name.startswith("[") else name
+        if name in tokens and pool != "mean":
+            dim, is_token = tokens[name]
+            array = array.where(xr.DataArray(is_token, dims=("sample", dim)), 0.0)
         layer_values[label] = array.sel(step=at).transpose("step", "sample", ...).data
     features = [prod(array.shape[2:]) for array in layer_values.values()]
     target, labels = _targets(examples, first.sizes["sample"])

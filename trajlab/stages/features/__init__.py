@@ -10,6 +10,7 @@ import xarray as xr
 from trajlab.errors import BadSetting, MissingData
 from trajlab.replays.observe import layers_in, observe
 from trajlab.replays.observers.distribution import COLUMNS, ValueDistribution
+from trajlab.replays.padding import padding_attrs
 from trajlab.replays.probe_kinds import RECORDED, kinds_of, probe_of
 from trajlab.scan.as_one_task import as_one_task
 from trajlab.scan.kernels.distribution import EXACT
@@ -159,6 +160,7 @@ def features(
         result.assign_coords(labels),
         MEANINGS,
         **unobserved,
+        **padding_attrs(seen),
         over=over,
         reference=reference,
         bins=bins,

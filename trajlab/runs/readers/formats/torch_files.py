@@ -7,7 +7,7 @@ demand.
 
 import zipfile
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from trajlab.runs.readers.counters import counters_of
 from trajlab.runs.readers.formats import Header
 from trajlab.runs.readers.state_dicts import find_networks
 from trajlab.runs.readers.torch_loading import REMEDY, header_of, load_weights_only, values_of
+from trajlab.runs.readers.torch_zip import Unknown, read_content
 
 SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".pth.tar", ".pt.tar", ".ckpt.tar")
 
@@ -31,9 +32,19 @@ def read_header(path: str, cache: dict[Any, Any] | None = None) -> Header:
     """
     with _reading(path), open_bytes(path) as file:
         mapped = zipfile.is_zipfile(file)
-        content = load_weights_only(file, path, "meta")
+        content = _content(file, path, mapped)
         networks = find_networks(content)
         return header_of(networks, load_tensor, metadata=counters_of(content), start=0 if mapped else None)
+
+
+def _content(file: IO[bytes], path: str, mapped: bool) -> Any:
+    """Return the content of a file without the values of its tensors, by torch only where nothing else reads it."""
+    if mapped:
+        try:
+            return read_content(file)
+        except Unknown:
+            pass
+    return load_weights_only(file, path, "meta")
 
 
 def load_tensor(path: str, name: str) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Many pairs at once say what each pair says alone."""
 
+import sys
+
 import dask
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import xarray as xr
 from torch import nn
 
 import trajlab
-from trajlab.replays.probe_files import as_probe
+from trajlab.replays.probe_batches import as_probe
 from trajlab.stages.comparison import comparison
 from trajlab.stages.comparison.blocks import Study
 
@@ -36,7 +38,7 @@ def study():
 
 def one_by_one(monkeypatch, runs, **settings):
     with monkeypatch.context() as patch:
-        patch.delattr(comparison, "of_pairs")
+        patch.delattr(sys.modules[comparison.__module__], "of_pairs")
         return trajlab.run("comparison", runs, **settings).compute()
 
 

@@ -1,0 +1,57 @@
+import numpy as np
+import pytest
+
+from trajlab.explorer.computation import FAILED, MISSING, READY
+from trajlab.explorer.result_collection import ResultCollection
+from trajlab.explorer.source import source_of
+
+
+def computed(source, folder, stages):
+    collection = ResultCollection(source_of(source), folder, stages=stages)
+    collection.start()
+    collection.wait()
+    return collection
+
+
+@pytest.fixture
+def folder(checkpoints):
+    return checkpoints({"a.w": np.arange(12, dtype=np.float32).reshape(3, 2, 2)})
+
+
+def test_what_cannot_be_computed_says_why(folder, tmp_path):
+    collection = computed(folder, tmp_path, ["zero_gradients", "drift"])
+    assert collection.states["zero_gradients"].word == MISSING
+    assert "gradient" in collection.states["zero_gradients"].detail
+    assert collection.states["drift"].word == READY
+
+
+def test_a_fault_of_one_stage_leaves_the_others(folder, tmp_path, monkeypatch):
+    import trajlab.running.run as module
+
+    run = module.run
+
+    def faulty(name, *arguments, **settings):
+        if name == "drift":
+            raise ZeroDivisionError("by zero")
+        return run(name, *arguments, **settings)
+
+    monkeypatch.setattr(module, "run", faulty)
+    collection = computed(folder, tmp_path, ["drift", "distribution"])
+    assert collection.states["drift"].word == FAILED and "by zero" in collection.states["drift"].detail
+    assert collection.states["distribution"].word == READY
+
+
+def test_a_file_that_is_no_result_is_not_overwritten(folder, tmp_path):
+    (tmp_path / "drift.zarr").mkdir()
+    (tmp_path / "drift.zarr" / "precious.txt").write_text("mine")
+    collection = computed(folder, tmp_path, ["drift"])
+    assert collection.states["drift"].word == FAILED
+    assert (tmp_path / "drift.zarr" / "precious.txt").read_text() == "mine"
+
+
+def test_stopping_leaves_nothing_half_written(folder, tmp_path):
+    collection = ResultCollection(source_of(folder), tmp_path / "kept", stages=["drift", "distribution", "spectrum"])
+    collection.computation._stopping.set()
+    collection.start()
+    collection.stop()
+    assert not list((tmp_path / "kept").glob("*")) if (tmp_path / "kept").exists() else True

@@ -1,0 +1,170 @@
+"""Empty figures in the colors of the page, with their tools, that all views are made of."""
+
+from base64 import b64encode
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from bokeh.events import Reset, SelectionGeometry, Tap
+from bokeh.models import (
+    BoxSelectTool,
+    ColorMapper,
+    CustomAction,
+    CustomJS,
+    FixedTicker,
+    HoverTool,
+    LinearColorMapper,
+    LogColorMapper,
+    NumeralTickFormatter,
+    PlainText,
+    ResetTool,
+    SaveTool,
+    Span,
+    TapTool,
+)
+from bokeh.plotting import figure
+from matplotlib.colors import LogNorm, to_hex
+
+from trajlab.explorer.look import Look
+from trajlab.explorer.step_axis import StepAxis
+from trajlab.figures.marks.scale import Scale
+
+_SVG = (
+    b"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 24 24'><text x='12' y='16' font-size='11' "
+    b"font-weight='bold' text-anchor='middle' font-family='sans-serif' fill='gray'>SVG</text></svg>"
+)
+SVG_ICON = f"data:image/svg+xml;base64,{b64encode(_SVG).decode()}"
+
+DOWNLOAD_SVG = """
+Bokeh.index.find_one(chart).export('svg').to_blob().then((blob) => {
+  const link = document.createElement('a')
+  link.href = URL.createObjectURL(blob)
+  link.download = 'trajlab.svg'
+  link.click()
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000)
+})
+"""
+
+TICKS = 8
+"""Ticks of the step axis at most, where snapshots are spaced evenly."""
+
+
+def plain(text: str) -> Any:
+    """Return text as a figure shows it: never as a formula, whatever dollar signs it holds."""
+    return PlainText(text=text)
+
+
+def chart(look: Look, title: str, *, height: int, tools: Sequence[Any] = (), **options: Any) -> figure:
+    """Return an empty figure in the colors of the page."""
+    chart = figure(
+        height=height, sizing_mode="stretch_width", tools=[*tools, SaveTool(filename="trajlab")],
+        toolbar_location="above", background_fill_color=look.card, border_fill_color=look.card,
+        outline_line_color=None, **options,
+    )  # fmt: skip
+    chart.toolbar.logo = None
+    chart.add_tools(svg_tool(chart))
+    chart.title.text = plain(title)
+    chart.title.text_color, chart.title.text_font_size, chart.title.text_font_style = look.ink, "13px", "normal"
+    chart.grid.grid_line_color = look.rule
+    chart.axis.axis_line_color = chart.axis.major_tick_line_color = look.rule
+    chart.axis.minor_tick_line_color = None
+    chart.axis.major_label_text_color = look.soft
+    chart.axis.axis_label_text_color = look.ink
+    chart.axis.axis_label_text_font_style = "normal"
+    chart.axis.major_label_text_font_size = "11px"
+    chart.axis.axis_label_text_font_size = "12px"
+    return chart
+
+
+def svg_tool(chart: figure) -> CustomAction:
+    """Return the tool that downloads a figure as SVG, beside the one that downloads it as PNG."""
+    return CustomAction(
+        icon=SVG_ICON, description="Download SVG", callback=CustomJS(args={"chart": chart}, code=DOWNLOAD_SVG)
+    )
+
+
+def step_chart(
+    look: Look,
+    axis: StepAxis,
+    title: str,
+    *,
+    height: int,
+    window: tuple[int, int] | None,
+    on_window: Callable[[float, float], None],
+    on_tap: Callable[[float, float], None],
+    on_reset: Callable[[], None],
+    **options: Any,
+) -> figure:
+    """Return an empty figure over the steps: a brush selects a window, a click a step, and reset shows all steps."""
+    brush = BoxSelectTool(dimensions="width", persistent=False)
+    low, high = axis.limits(window)
+    shown = chart(look, title, height=height, tools=[brush, TapTool(), ResetTool()], x_range=(low, high), **options)
+    shown.toolbar.active_drag = brush
+    shown.xaxis.axis_label = "step" + (" (snapshots spaced evenly)" if axis.even else "")
+    shown.xaxis.formatter = NumeralTickFormatter(format="0,0")
+    if axis.even:
+        positions = axis.x(axis.steps)
+        inside = np.flatnonzero((positions >= low) & (positions <= high))
+        ticks = inside[:: max(1, -(-len(inside) // TICKS))]
+        shown.xaxis.ticker = FixedTicker(ticks=positions[ticks].tolist())
+        shown.xaxis.major_label_overrides = {float(positions[i]): f"{axis.steps[i]:,.0f}" for i in ticks}
+
+    def brushed(event: SelectionGeometry) -> None:
+        if event.final and event.geometry.get("type") == "rect":
+            on_window(event.geometry["x0"], event.geometry["x1"])
+
+    shown.on_event(SelectionGeometry, brushed)
+    shown.on_event(Tap, lambda event: on_tap(event.x, event.y))
+    shown.on_event(Reset, lambda event: on_reset())
+    return shown
+
+
+def style_legend(chart: figure, look: Look, *, title: str = "", beside: bool = False) -> None:
+    """Color the legend of a figure as the page is.
+
+    Parameters
+    ----------
+    chart
+        A figure with a legend.
+    look
+        Colors of the page.
+    title
+        Title of the legend.
+    beside
+        Whether to put it to the right of the figure.
+    """
+    (legend,) = chart.legend
+    legend.update(
+        background_fill_alpha=0.0, border_line_color=None, label_text_color=look.ink, title_text_color=look.ink,
+        label_text_font_size="11px", title_text_font_size="11px", title_text_font_style="normal", spacing=0, padding=2,
+        glyph_width=16,
+    )  # fmt: skip
+    if title:
+        legend.title = title  # Bokeh draws it as plain text
+    if beside:
+        chart.add_layout(legend, "right")
+
+
+def marker(chart: figure, look: Look, x: float | None) -> Span:
+    """Add the line that marks the selected step."""
+    line = Span(
+        dimension="height", location=0.0 if x is None else x, line_color=look.ink, line_dash="dotted", line_width=1.5,
+        visible=x is not None, level="overlay",
+    )  # fmt: skip
+    chart.add_layout(line)
+    return line
+
+
+def color_mapper(scale: Scale, look: Look) -> ColorMapper:
+    """Return a scale of figures as Bokeh takes it."""
+    low, high = float(scale.norm.vmin or 0.0), float(scale.norm.vmax or 0.0)
+    colors = {"nan_color": look.missing, "low": low, "high": high}
+    if isinstance(scale.norm, LogNorm):
+        return LogColorMapper([to_hex(scale.colors(i / 255)) for i in range(256)], **colors)
+    shares = np.clip(scale.norm(np.linspace(low, high, 256)), 0.0, 1.0)
+    return LinearColorMapper([to_hex(scale.colors(float(share))) for share in shares], **colors)
+
+
+def hover(tooltips: Sequence[tuple[str, str]], **options: Any) -> HoverTool:
+    """Return a tool that shows values under the pointer."""
+    return HoverTool(tooltips=list(tooltips), visible=False, **options)

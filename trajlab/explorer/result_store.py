@@ -1,0 +1,95 @@
+"""Where the results that a page computes are kept."""
+
+import shutil
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+import platformdirs
+import xarray as xr
+
+from trajlab.errors import TrajlabError
+from trajlab.explorer.source import Source
+from trajlab.explorer.stored_result import read_lazily
+from trajlab.schema import STORE_FILE
+
+FINGERPRINT = "explored"
+"""Attr of a computed result: the fingerprint of the runs that it is of."""
+
+
+class ResultStore:
+    """Computed results on disk; the results of runs that are followed lie in one folder for each state of their files.
+
+    Parameters
+    ----------
+    chosen
+        Folder of the results; None for one in the user's cache.
+    source
+        Runs that the results are of.
+    fingerprint
+        Fingerprint of the files of the runs.
+    follow
+        Whether the runs are still being written.
+
+    Attributes
+    ----------
+    folder
+        Where the results are kept.
+    paths
+        Path of each result by name.
+    """
+
+    def __init__(self, chosen: Path | None, source: Source, fingerprint: str, *, follow: bool):
+        self._chosen, self._follow = chosen, follow
+        self.paths: dict[str, Path] = {}
+        self._replaced: dict[str, Path] = {}
+        self.update(source, fingerprint)
+
+    def update(self, source: Source, fingerprint: str) -> None:
+        """Take another fingerprint, as the files of the runs have changed."""
+        self.fingerprint = fingerprint
+        self.folder = self._chosen or cache_folder(source, fingerprint)
+
+    def path(self, name: str) -> Path:
+        """Return where to write a result: never to where a view may be reading another one."""
+        apart = self._follow and self._chosen is not None
+        return (self.folder / self.fingerprint[:12] if apart else self.folder) / f"{name}.zarr"
+
+    def stored(self, name: str) -> xr.Dataset | None:
+        """Open a result if one of the runs as they are now is stored; else return None."""
+        path = self.path(name)
+        if not (path / STORE_FILE).exists():
+            return None
+        try:
+            result = read_lazily(path)
+        except TrajlabError:
+            return None  # of another version or damaged, and so computed anew
+        return result if result.attrs.get(FINGERPRINT) == self.fingerprint else None
+
+    def keep(self, name: str, path: Path) -> None:
+        """Take a path as that of a result; the result before the last one is removed, as no view reads it any more."""
+        before = self.paths.get(name)
+        self.paths[name] = path
+        if before is not None and before != path:
+            if name in self._replaced:
+                _remove(self._replaced[name])
+            self._replaced[name] = before
+
+    def clear(self) -> None:
+        """Remove all results that were replaced."""
+        while self._replaced:
+            _remove(self._replaced.popitem()[1])
+
+
+def cache_folder(source: Source, fingerprint: str) -> Path:
+    """Return the folder of the user's cache for the results of runs; a temporary one for runs in memory."""
+    if not source.paths:
+        return Path(tempfile.mkdtemp(prefix="trajlab-explore-"))
+    name = "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in source.title)
+    return Path(platformdirs.user_cache_dir("trajlab")) / "explore" / f"{name[:60]}-{fingerprint[:12]}"
+
+
+def _remove(path: Path) -> None:
+    shutil.rmtree(path, ignore_errors=True)
+    with suppress(OSError):  # other results may lie beside it
+        path.parent.rmdir()

@@ -1,0 +1,89 @@
+"""Histograms of the entries that changed beside those of the entries that did not, each as a density."""
+
+from math import ceil
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from trajlab.figures.marks.colors import CATEGORIES, INK
+from trajlab.figures.marks.labels import shorten_to
+from trajlab.statistics.wording import share
+
+GROUPS = ("histogram_changed", "histogram_unchanged")
+"""Variables of the two groups."""
+
+COLUMNS = 3
+"""Layers side by side."""
+
+
+def by_change(result: xr.Dataset, ax: Axes) -> None:
+    """Draw the density of changed entries (filled) and of unchanged ones (line), with the share of the changed.
+
+    Parameters
+    ----------
+    result
+        Holds `GROUPS`, (bin), and `bin_edges`, of one parameter at one step.
+    ax
+        Where to draw.
+    """
+    ax.set_yticks([])
+    ax.spines["left"].set_visible(False)
+    edges = result["bin_edges"].values
+    counts = np.array([result[name].values for name in GROUPS], np.float64)
+    widths, entries = np.diff(edges), counts.sum(1, keepdims=True)
+    if not (np.isfinite(edges).all() and (widths > 0).all() and entries.sum() > 0):
+        ax.text(0.5, 0.5, "no spread", transform=ax.transAxes, ha="center", va="center")
+        return
+    changed, unchanged = np.divide(counts, entries * widths, out=np.zeros_like(counts), where=entries > 0)
+    ax.stairs(changed, edges, fill=True, color=CATEGORIES[0], alpha=0.75, label="changed")
+    ax.stairs(unchanged, edges, color=INK, linewidth=0.9, label="unchanged")
+    ax.set_xlim(edges[0], edges[-1])
+    peaks = [group.max() for group in (changed, unchanged) if group.any()]
+    ax.set_ylim(0.0, 1.08 * min(max(peaks), 3 * min(peaks)))  # few entries pile up in spikes
+    ax.locator_params(axis="x", nbins=3)
+    text = f"{share(float(entries[0, 0] / entries.sum()))} changed"
+    ax.text(0.98, 0.95, text, transform=ax.transAxes, ha="right", va="top", fontsize="small")
+
+
+def legend_beside(ax: Axes) -> None:
+    """Draw the legend of both groups to the right of axes."""
+    handles = [
+        Line2D([], [], color=CATEGORIES[0], linewidth=5, label="changed"),
+        Line2D([], [], color=INK, label="unchanged"),
+    ]
+    ax.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False)
+
+
+def mixed(result: xr.Dataset) -> np.ndarray:
+    """Return which parameters hold entries of both groups, (parameter)."""
+    changed, unchanged = (result[name].sum("bin").transpose("parameter").values for name in GROUPS)
+    return (changed > 0) & (unchanged > 0)
+
+
+def height(count: int) -> float:
+    """Return the height in inches of the grid of some parameters."""
+    return 1.5 * ceil(count / COLUMNS) + 0.4
+
+
+def grid(result: xr.Dataset, shown: list[str], figure: Figure) -> None:
+    """Draw both groups of several parameters at one step.
+
+    Parameters
+    ----------
+    result
+        Holds `GROUPS`, (parameter, bin), and `bin_edges`.
+    shown
+        The parameters.
+    figure
+        Where to draw.
+    """
+    axes = figure.subplots(ceil(len(shown) / COLUMNS), min(COLUMNS, len(shown)), squeeze=False).ravel()
+    for ax in axes[len(shown) :]:
+        ax.remove()
+    for ax, name in zip(axes, shown, strict=False):
+        by_change(result.sel(parameter=name), ax)
+        ax.set_title(shorten_to(ax, name))
+    legend_beside(axes[min(COLUMNS, len(shown)) - 1])

@@ -1,0 +1,81 @@
+"""Findings on the residual stream."""
+
+import xarray as xr
+
+from trajlab.reports.findings.finding import Finding, largest_changes, nonfinite
+from trajlab.statistics.extremes import extreme, in_run, last
+from trajlab.statistics.wording import count, number
+
+HEADLINES = ("norm", "massive_ratio", "kurtosis", "effective_rank", "lens_loss")
+
+GROWTH = 1.5
+"""Smallest ratio of norms that is reported."""
+
+STICKS_OUT = 100.0
+"""Smallest ratio of the largest hidden value to the median that is reported."""
+
+
+def residual_stream(result: xr.Dataset) -> list[Finding]:
+    """Report massive activations, where the prediction is made, how the norm grows, and loss of rank."""
+    findings = nonfinite(result, "norm", "hidden values")
+    return [*findings, *_massive(result), *_lens(result), *_growth(result), *_rank(result)]
+
+
+def _massive(result: xr.Dataset) -> list[Finding]:
+    point = extreme(last(result["massive_ratio"]))
+    if point is None or point.value < STICKS_OUT:
+        return []
+    place = {name: last(result[name]).sel(point.at).item() for name in ("largest", "largest_position", "largest_unit")}
+    massive = float(last(result["massive"]).sel(point.at))
+    text = f"The largest hidden value at the end is {number(place['largest'])} in `{point.at['layer']}`{in_run(point)}"
+    text += f", at position {place['largest_position']:.0f} and unit {place['largest_unit']:.0f}: up to "
+    text += f"{number(point.value)} times the median of a sequence"
+    text += f"; {count(massive, 'value')} there {'is' if massive == 1 else 'are'} massive" if massive else ""
+    return [Finding(f"{text}.", "massive_ratio")]
+
+
+def _lens(result: xr.Dataset) -> list[Finding]:
+    if "lens_loss" not in result:
+        return []
+    end = last(result["lens_loss"])
+    end = end.isel(run=0) if "run" in end.dims else end
+    falls = end.diff("layer").values
+    if not len(falls) or not (falls < 0).any():
+        return []
+    at = int(falls.argmin()) + 1
+    run = f" in run `{result['run'].values[0]}`" if "run" in result.dims else ""
+    return [
+        Finding(
+            f"By the logit lens the loss falls most in `{end['layer'].values[at]}`{run} at the end: from "
+            f"{number(float(end[at - 1]))} to {number(float(end[at]))} nat.",
+            "lens_loss",
+        )
+    ]
+
+
+def _growth(result: xr.Dataset) -> list[Finding]:
+    end = last(result["norm"])
+    end = end.isel(run=0) if "run" in end.dims else end
+    first, at_end = float(end[0]), float(end[-1])
+    if not first > 0 or at_end / first < GROWTH:
+        return []
+    run = f" in run `{result['run'].values[0]}`" if "run" in result.dims else ""
+    return [
+        Finding(
+            f"The norm of hidden states grows from {number(first)} in `{end['layer'].values[0]}` to {number(at_end)} "
+            f"in `{end['layer'].values[-1]}`{run} at the end.",
+            "norm",
+        )
+    ]
+
+
+def _rank(result: xr.Dataset) -> list[Finding]:
+    return [
+        Finding(
+            f"The effective rank of hidden states {verb} most in `{point.at['layer']}`{in_run(point)}: from "
+            f"{number(before)} to {number(after)}.",
+            "effective_rank",
+        )
+        for verb, point, before, after in largest_changes(result["effective_rank"], 1.0)
+        if verb == "fell"
+    ]
