@@ -140,7 +140,7 @@ class Kernel:
         """Add the entries `lo` to `hi` of all rows of the block: one tile, or several if the kernel `takes_spans`."""
 
     def parts(self, state: Any) -> dict[str, Any]:
-        """Return what `add_tiles` adds to, by argument, for kernels that share its loop; nothing for others."""
+        """Return what `add_tiles` adds to, by argument, for kernels that share its loop instead of `add`."""
         return {}
 
     def finish(self, block: Block, state: Any) -> tuple[np.ndarray, Any]:

@@ -72,3 +72,8 @@ def test_add_tiles__adds_to_what_is_there_already(rng):
         add_tiles(track, 0, row.size, moments=sums)
     assert sums[0, 0] == 2 * row.size
     np.testing.assert_allclose(sums[0, 1], row.mean(dtype=np.float64), rtol=1e-9)
+
+
+def test_add_tiles__differences_need_a_reference():
+    with pytest.raises(ValueError, match="there is none"):
+        reduce([Pairs()], Block(Track([np.zeros(3, np.float32)])))

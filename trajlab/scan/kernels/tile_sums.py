@@ -41,7 +41,14 @@ def add_tiles(
         Least and greatest finite entry of the first and the last row, (2), and the entries of the reference by leading
         bits, (1, KEYS), or (0, KEYS) if these are not wanted. A reference that is one of the rows is not counted again
         where `bins` are.
+
+    Raises
+    ------
+    ValueError
+        There are `pairs`, but no reference.
     """
+    if pairs is not None and not rows.reference_address:
+        raise ValueError("cannot compare rows with a reference: there is none; pass one to `scan`")
     arguments: tuple[Any, ...] = rows.like, rows.like_bits, rows.bits, pairs, moments, bins, ends
     _add_tiles(rows.addresses, rows.previous_address, rows.reference_address, lo, hi, *arguments)
 
