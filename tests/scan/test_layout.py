@@ -59,6 +59,9 @@ class Steps(Pairs):
 
     summary = ("first", "last", "count")
 
+    def parts(self, state):
+        return {}
+
     def add(self, block, lo, hi, state):
         pass
 

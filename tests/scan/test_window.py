@@ -1,4 +1,5 @@
 import os
+from dataclasses import replace
 
 import ml_dtypes
 import numpy as np
@@ -9,7 +10,7 @@ from trajlab.errors import DamagedData
 from trajlab.runs.disk.element_types import widen
 from trajlab.runs.disk.rows import Rows
 from trajlab.scan.tiles import tile
-from trajlab.scan.window import Window, readable
+from trajlab.scan.window import Window, _Reader, readable
 from trajlab.sizes import TILE_ENTRIES
 
 TYPES = ["float32", "float64", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"]
@@ -35,7 +36,7 @@ def copy_tile(addresses, lo, hi, like, out):
 
 def through(window, count, size, dtype):
     """What a kernel sees of the rows of a window."""
-    out = np.full((count, size), np.nan, dtype)
+    out = np.zeros((count, size), dtype)
     for lo, hi in window.tiles(size):
         copy_tile(window.addresses, lo, hi, out[0, :0], out)
     return out
@@ -78,8 +79,43 @@ def test_window__names_the_file_that_was_cut_off(tmp_path, rng):
 def test_window__names_the_file_that_is_gone(tmp_path, rng):
     rows, _ = stored(tmp_path, rng, "float32")
     os.remove(rows.files[2])
+    before = len(os.listdir("/proc/self/fd"))
     with pytest.raises(DamagedData, match="float32-2"):
         through(Window(rows), 3, rows.size, np.float32)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_window__reads_rows_that_are_the_same_once(tmp_path, rng, monkeypatch):
+    rows, values = stored(tmp_path, rng, "bfloat16")
+    buffers, read = [], _Reader.read
+    monkeypatch.setattr(_Reader, "read", lambda self, lo, hi: buffers.append(len(self.raw)) or read(self, lo, hi))
+    actual = through(Window(rows[1:2], rows, rows[:1]), 5, rows.size, np.float32)
+    np.testing.assert_array_equal(actual, widen(values[[1, 0, 1, 2, 0]]))
+    assert set(buffers) == {3}
+
+
+def test_window__leaves_bfloat16_as_it_is_stored(tmp_path, rng):
+    rows, values = stored(tmp_path, rng, "bfloat16")
+    actual = through(Window(rows, widens=False), 3, rows.size, np.int16)
+    np.testing.assert_array_equal(actual, values.view(np.int16))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_window__rows_behind_urls_are_fetched_in_spans_of_all(tmp_path, rng, dtype, monkeypatch):
+    rows, values = stored(tmp_path, rng, dtype)
+    spans = []
+
+    def fetch(asked):
+        spans.append(asked)
+        return [np.fromfile(tmp_path / url.rpartition("/")[2], np.uint8)[first:last] for url, first, last in asked]
+
+    monkeypatch.setattr("trajlab.scan.window.fetch", fetch)
+    monkeypatch.setattr("trajlab.sizes.BLOCK_BYTES", 3 * 2 * TILE_ENTRIES * values.itemsize)
+    remote = replace(rows, files=tuple(f"memory://rows/{path.rpartition('/')[2]}" for path in rows.files))
+    assert remote.remote and readable(remote)
+    np.testing.assert_array_equal(through(Window(remote), 3, rows.size, np.float32), widen(values))
+    assert [len(asked) for asked in spans] == [3, 3]  # two tiles, then the rest
+    assert sum(last - first for asked in spans for _, first, last in asked) == values.nbytes
 
 
 def test_window__leaves_no_file_open(tmp_path, rng):

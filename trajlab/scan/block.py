@@ -10,6 +10,7 @@ import numpy as np
 from trajlab import sizes
 from trajlab.runs.disk.rows import Rows
 from trajlab.scan.kernels.causes import UnitShape
+from trajlab.scan.kernels.tile_sums import add_tiles
 from trajlab.scan.track import Track
 
 
@@ -64,6 +65,11 @@ class Block:
         """Return the tracks that there are."""
         return [track for track in (self.rows, self.weights, self.other) if track is not None]
 
+    def fetched_whole(self) -> list[Rows]:
+        """Return the tables behind URLs whose rows `opened` takes from memory; all others are read by tiles."""
+        gathered = None if self.indices is None else self.weights
+        return [rows for track in self.tracks() for rows in track.fetched_whole(whole=track is gathered)]
+
     def opened(self, fetched: Mapping[int, Any]) -> "Block":
         """Return the block as kernels take it, see `Track.opened`."""
         weights, other, sampled = self.weights, self.other, self.indices is not None
@@ -73,6 +79,10 @@ class Block:
             weights=None if weights is None else weights.opened(fetched, whole=sampled),
             other=None if other is None else other.opened(fetched),
         )
+
+    def of_bits(self) -> "Block":
+        """Return the block with rows of bfloat16 as they are stored, see `Track.of_bits`."""
+        return replace(self, rows=self.rows.of_bits())
 
     def tiles(self) -> Iterator[tuple[int, int]]:
         """Iterate over the entries of all rows, tile by tile; addresses hold for one tile at a time."""
@@ -129,6 +139,10 @@ class Kernel:
     def add(self, block: Block, lo: int, hi: int, state: Any) -> None:
         """Add the entries `lo` to `hi` of all rows of the block: one tile, or several if the kernel `takes_spans`."""
 
+    def parts(self, state: Any) -> dict[str, Any]:
+        """Return what `add_tiles` adds to, by argument, for kernels that share its loop instead of `add`."""
+        return {}
+
     def finish(self, block: Block, state: Any) -> tuple[np.ndarray, Any]:
         """Return `columns` of each step, (step, column) float64, and the total over the steps of the block."""
         raise NotImplementedError
@@ -153,9 +167,20 @@ def reduce(kernels: Sequence[Kernel], block: Block, shared: Sequence[Any] | None
     """
     shared = [None] * len(kernels) if shared is None else shared
     states = [kernel.start(block, prepared) for kernel, prepared in zip(kernels, shared, strict=True)]
-    for start, stop in block.spans():
-        for kernel, state in zip(kernels, states, strict=True):
+    together: dict[str, Any] = {}
+    alone = []
+    for kernel, state in zip(kernels, states, strict=True):
+        parts = kernel.parts(state)
+        if parts and not parts.keys() & together.keys():
+            together |= parts
+        else:
+            alone.append((kernel, state))
+    tiled = block if alone else block.of_bits()
+    for start, stop in tiled.spans():
+        if together:
+            add_tiles(tiled.rows, start, stop, **together)
+        for kernel, state in alone:
             entries = stop - start if kernel.takes_spans else sizes.TILE_ENTRIES
             for lo in range(start, stop, entries):
-                kernel.add(block, lo, min(lo + entries, stop), state)
-    return [kernel.finish(block, state) for kernel, state in zip(kernels, states, strict=True)]
+                kernel.add(tiled, lo, min(lo + entries, stop), state)
+    return [kernel.finish(tiled, state) for kernel, state in zip(kernels, states, strict=True)]

@@ -162,14 +162,14 @@ def reduce_blocks(
 
 
 def _opened(blocks: Sequence[Block]) -> Iterator[Block]:
-    """Open blocks one by one, after rows behind URLs have been fetched all at once."""
-    remote = [table for block in blocks for track in block.tracks() for table in track.tables() if table.remote]
+    """Open blocks one by one, after short rows behind URLs have been fetched all at once."""
+    remote = [table for block in blocks for table in block.fetched_whole()]
     fetched = dict(zip(map(id, remote), views(remote), strict=True))
     return (block.opened(fetched) for block in blocks)
 
 
 def _after(value: Any, earlier: Any) -> Any:
-    """Return a value when an earlier task is done."""
+    """Return a value once an earlier task is done."""
     return value
 
 

@@ -61,7 +61,7 @@ def extremes(bits):
         The floats as signed integers of their size.
     """
     integer = bits.dtype.type
-    magnitude = integer(0x7FFFFFFF if bits.itemsize == 4 else 0x7FFFFFFFFFFFFFFF)
+    magnitude = integer((1 << (8 * bits.itemsize - 1)) - 1)
     low = magnitude
     high = integer(~magnitude)
     for i in range(bits.size):
@@ -69,3 +69,33 @@ def extremes(bits):
         low = min(low, key)
         high = max(high, key)
     return integer(low ^ magnitude) if low < 0 else low, integer(high ^ magnitude) if high < 0 else high
+
+
+@inner
+def float_of(pattern, bits, like, float_bits):
+    """Return a float, from its bits, or from those of a bfloat16, which lead the bits of a float32.
+
+    Parameters
+    ----------
+    pattern
+        The bits, one signed integer.
+    bits
+        Array of its type.
+    like, float_bits
+        Arrays of the element type of the floats, and of the signed integers of its size.
+    """
+    whole = np.empty(1, float_bits.dtype)
+    whole[0] = np.int64(pattern) << (16 if bits.itemsize < like.itemsize else 0)
+    return np.float64(whole.view(like.dtype)[0])
+
+
+@inner
+def floats_of(address, lo, hi, like, bits, wide):
+    """Return the entries `lo` to `hi` of the row at an address as floats; those of a bfloat16 are written to `wide`."""
+    if bits.itemsize == like.itemsize:
+        return tile(address, lo, hi, like)
+    halves = tile(address, lo, hi, bits).view(np.uint16)
+    words = wide.view(np.uint32)
+    for i in range(hi - lo):
+        words[i] = np.uint32(halves[i]) << np.uint32(16)
+    return wide[: hi - lo]

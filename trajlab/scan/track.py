@@ -1,7 +1,7 @@
 """The rows of one tensor at the steps of a block, and the rows that they are compared with."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -62,16 +62,29 @@ class Track:
         The row that all are compared with, a table of one or a flat array.
     positions
         Position in `rows` of each step of the block, (step); -1 where no row was recorded. None if each step has one.
+    widens
+        Whether addresses are those of floats, not of the bits of bfloat16.
     """
 
     rows: Any = ()
     previous: Any = None
     reference: Any = None
     positions: np.ndarray | None = None
+    widens: bool = True
+
+    def of_bits(self) -> "Track":
+        """Return the track with rows of bfloat16 as they are stored, for kernels to widen, if all rows are such."""
+        parts = [part for part in (self.rows, self.previous, self.reference) if part is not None]
+        stored = {part.stored.name if isinstance(part, Rows) else "" for part in parts}
+        return replace(self, widens=False) if stored == {"bfloat16"} else self
 
     def tables(self) -> Iterator[Rows]:
         """Iterate over the tables of rows."""
         return (part for part in (self.rows, self.previous, self.reference) if isinstance(part, Rows))
+
+    def fetched_whole(self, *, whole: bool = False) -> Iterator[Rows]:
+        """Iterate over the tables behind URLs whose rows `opened` takes from memory."""
+        return (rows for rows in self.tables() if rows.remote and (whole or not _is_tiled(rows)))
 
     def opened(self, fetched: Mapping[int, Any], *, whole: bool = False) -> "Track":
         """Return the track with long rows in files as tables, to be read a tile at a time, and all others as arrays.
@@ -91,7 +104,7 @@ class Track:
     @cached_property
     def window(self) -> Window:
         """The previous row, the reference, the rows, and one that is not there, at addresses."""
-        return Window(_group(self.previous), _group(self.reference), self.rows, [None])
+        return Window(_group(self.previous), _group(self.reference), self.rows, [None], widens=self.widens)
 
     @cached_property
     def like(self) -> np.ndarray:
@@ -104,6 +117,11 @@ class Track:
     def like_bits(self) -> np.ndarray:
         """Empty array of the signed integers of the size of an entry."""
         return np.empty(0, np.int32 if self.like.itemsize == 4 else np.int64)
+
+    @property
+    def bits(self) -> np.ndarray:
+        """Empty array of the signed integers of the size of what lies at the addresses."""
+        return self.like_bits if self.widens else np.empty(0, np.int16)
 
     @property
     def addresses(self) -> np.ndarray:
@@ -122,8 +140,10 @@ class Track:
         return self.window.addresses[1]
 
     def arrays(self) -> Sequence[np.ndarray]:
-        """Return all rows as flat arrays, for kernels that need single entries."""
-        return flat_rows(self.rows) if isinstance(self.rows, Rows) else self.rows
+        """Return all rows as flat arrays, for kernels that need single entries; long ones behind URLs one by one."""
+        if isinstance(self.rows, Rows):
+            return _RemoteRows(self.rows) if self.rows.remote else flat_rows(self.rows)
+        return self.rows
 
     def row(self, step: int) -> Rows | np.ndarray:
         """Return one row, a table of it or a flat array; see `pieces_of`."""
@@ -134,10 +154,29 @@ class Track:
         return next(iter(flat_rows(_group(self.previous))), None) if self.previous is not None else None
 
 
+class _RemoteRows(Sequence):
+    """Rows behind URLs as flat arrays, each of which is fetched when it is asked for."""
+
+    def __init__(self, rows: Rows):
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, step: int) -> np.ndarray:  # type: ignore[override]
+        step = range(len(self))[step]
+        return flat_rows(self.rows[step : step + 1])[0]
+
+
+def _is_tiled(rows: Rows) -> bool:
+    """Return whether rows are read a tile at a time."""
+    return readable(rows) and rows.size > sizes.SHORT_ENTRIES
+
+
 def _opened(rows: Any, whole: bool) -> Any:
-    if not whole and isinstance(rows, Rows) and readable(rows):
-        return rows if rows.size > sizes.SHORT_ENTRIES else list(rows.read())
-    return flat_rows(rows)
+    if whole or not isinstance(rows, Rows) or not readable(rows):
+        return flat_rows(rows)
+    return rows if _is_tiled(rows) else list(rows.read())
 
 
 def _group(row: Any) -> Any:

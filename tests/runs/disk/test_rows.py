@@ -15,10 +15,19 @@ def test_rows__views_and_load(table):
     assert rows[3:].files == rows.files[1:]
 
 
-def test_rows__end_to_end_rows_are_mapped_not_copied(table):
+def test_rows__views_cannot_be_written_to(table):
     rows, _ = table
-    assert not rows[:3].load().flags.owndata
     assert not rows.views()[0].flags.writeable
+
+
+def test_rows__what_was_loaded_outlives_a_file_that_is_cut_off(table):
+    rows, values = table
+    loaded = rows.load()
+    for path in rows.files:
+        os.truncate(path, 0)
+    np.testing.assert_array_equal(loaded, values)
+    with pytest.raises(DamagedData, match="it ends before"):
+        rows.load()
 
 
 def test_rows__hold_no_file_open(table):

@@ -7,6 +7,7 @@ import sys
 import warnings
 from pathlib import Path
 
+import dask
 import fsspec
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from upath import UPath
 from zarr.core.sync import sync
 
 import trajlab
+from trajlab import sizes
 from trajlab.cli import main
 from trajlab.errors import BadSetting, DamagedData, MissingData, OutputExists, TrajlabError
 from trajlab.running.compute import write
@@ -256,6 +258,23 @@ def test_rows__large_ones_come_in_pieces(bucket, checkpoints, asked, monkeypatch
     asked.clear()
     np.testing.assert_array_equal(run.weights["w"].values, walk)
     assert sorted(_length(span) for _, _, span in asked) == [800] * 2 + [1000] * 4
+
+
+@pytest.mark.parametrize("spans", [1, 3])
+def test_rows__long_ones_are_fetched_once_in_spans_of_all_steps(bucket, checkpoints, asked, monkeypatch, rng, spans):
+    entries = 3 * sizes.TILE_ENTRIES
+    values = rng.standard_normal((5, entries)).astype(np.float32)
+    local = checkpoints({"w": values})
+    url = upload(local, f"{bucket}/run")
+    stages = ["drift", "distribution", "sign_flips"]
+    expected = dask.compute(*(trajlab.run(name, trajlab.open(local)) for name in stages))
+    monkeypatch.setattr(sizes, "WINDOW_ENTRIES", 1)
+    monkeypatch.setattr(sizes, "BLOCK_BYTES", values.nbytes // spans)
+    results = [trajlab.run(name, trajlab.open(url)) for name in stages]
+    asked.clear()
+    for actual, same_locally in zip(dask.compute(*results), expected, strict=True):
+        xr.testing.assert_identical(actual, same_locally)
+    assert [_length(span) for _, _, span in asked] == [4 * entries // spans] * 5 * spans
 
 
 def test_rows__one_request_for_all_steps_of_a_task_in_a_file(bucket, recorded, asked):

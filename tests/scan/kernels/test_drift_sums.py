@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from trajlab.scan.block import Block, reduce
-from trajlab.scan.kernels.drift_sums import PAIRS, Pairs
+from trajlab.scan.kernels.drift_sums import Pairs
+from trajlab.scan.kernels.pair_sums import PAIRS
 from trajlab.scan.track import Track
 from trajlab.sizes import TILE_ENTRIES
 

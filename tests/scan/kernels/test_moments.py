@@ -3,7 +3,8 @@ import pytest
 from scipy import stats
 
 from trajlab.scan.block import Block, reduce
-from trajlab.scan.kernels.moments import MOMENTS, Moments
+from trajlab.scan.kernels.moments import Moments
+from trajlab.scan.kernels.power_sums import MOMENTS
 from trajlab.scan.track import Track
 from trajlab.sizes import TILE_ENTRIES
 

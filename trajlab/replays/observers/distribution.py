@@ -11,7 +11,8 @@ from trajlab.replays.observers.observer import Batch, Layer, Observer, Output
 from trajlab.scan.block import Block
 from trajlab.scan.kernels.axis_sums import add_along
 from trajlab.scan.kernels.distribution import EXACT
-from trajlab.scan.kernels.moments import MOMENTS, Moments
+from trajlab.scan.kernels.moments import Moments
+from trajlab.scan.kernels.power_sums import MOMENTS
 from trajlab.scan.kernels.split_bins import Bins
 from trajlab.scan.kernels.value_histogram import Histogram
 from trajlab.scan.track import Track, computable

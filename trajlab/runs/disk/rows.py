@@ -122,11 +122,7 @@ class Rows:
         return np.split(rows, np.flatnonzero((np.diff(self.offset[rows]) != nbytes) | (np.diff(rows) != 1)) + 1)
 
     def load(self) -> np.ndarray:
-        """Return the values of all steps in one array, (step, ...); a view where the rows lie end to end."""
-        nbytes = self.size * self.stored.itemsize
-        if len(self) and nbytes and len(self.files) == 1 and (np.diff(self.offset) == nbytes).all():
-            (raw,) = _bytes([(self.files[0], int(self.offset[0]), int(self.offset[-1]) + nbytes)])
-            return widen(_aligned(raw).view(self.stored)).reshape(len(self), *self.shape)
+        """Read the values of all steps into one array, (step, ...)."""
         return self.read().reshape(len(self), *self.shape)
 
 

@@ -6,7 +6,7 @@ or are cut by an edge of the histogram. No array is as long as a long row.
 
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,9 +16,10 @@ from trajlab.scan.kernels.bars import add_pairs_to_bars, add_to_bars, bar_edges,
 from trajlab.scan.kernels.binned_distances import describe_bins
 from trajlab.scan.kernels.causes import UnitShape
 from trajlab.scan.kernels.chance import bridges
-from trajlab.scan.kernels.histogram import KEYS, count_rows, widen_range
+from trajlab.scan.kernels.histogram import KEYS
 from trajlab.scan.kernels.sorted_distances import describe_sorted
 from trajlab.scan.kernels.split_bins import Bins, Row, bins_of_counts
+from trajlab.scan.kernels.tile_sums import add_tiles
 from trajlab.scan.track import pieces_of, pieces_together
 
 EXACT = sizes.SHORT_ENTRIES
@@ -60,7 +61,7 @@ class Ends(NamedTuple):
     range
         Least and greatest finite entry of the first and the last row.
     reference
-        Entries of the reference by leading bits, (KEYS), unless it is sorted.
+        Entries of the reference by leading bits, (1, KEYS), or (0, KEYS) if it is sorted.
     """
 
     range: np.ndarray
@@ -123,9 +124,9 @@ class Distribution(Kernel):
 
     def prepare(self, block: Block) -> Reference:
         """Return the edges of the histogram, and the reference."""
-        ends = _nothing(block)
+        ends, block = _nothing(block), block.of_bits()
         for lo, hi in block.spans():
-            _add_ends(block, lo, hi, ends)
+            add_tiles(block.rows, lo, hi, ends=ends)
         return self._reference(block, ends)
 
     def start(self, block: Block, shared: Reference | None) -> State:
@@ -135,16 +136,19 @@ class Distribution(Kernel):
 
     def add(self, block: Block, lo: int, hi: int, state: State) -> None:
         """Count the entries of some tiles."""
-        if len(state.counts):
-            count_rows(block.rows.addresses, lo, hi, block.rows.like, state.counts[1:])
-            if block.rows.previous is not None:
-                count_rows(np.array([block.rows.previous_address]), lo, hi, block.rows.like, state.counts[:1])
-        if isinstance(state.basis, Ends):
-            _add_ends(block, lo, hi, state.basis)
+        if parts := self.parts(state):
+            add_tiles(block.rows, lo, hi, **parts)
+
+    def parts(self, state: State) -> dict[str, Any]:
+        """Return the counts that there are."""
+        counts = {"bins": state.counts} if len(state.counts) else {}
+        return counts | ({"ends": tuple(state.basis)} if isinstance(state.basis, Ends) else {})
 
     def finish(self, block: Block, state: State) -> tuple[np.ndarray, np.ndarray]:
         """Return the columns of each step, and the edges of the histogram."""
-        reference = self._reference(block, state.basis) if isinstance(state.basis, Ends) else state.basis
+        reference = state.basis
+        if isinstance(reference, Ends):
+            reference = self._reference(block, _with_reference(block, state, reference))
         out = np.empty((block.steps, len(self.columns)))
         described = out[:, : out.shape[1] - len(GROUPS) * self.bins] if self.changed else out
         if len(state.counts):
@@ -163,7 +167,7 @@ class Distribution(Kernel):
         edges = bar_edges(low, high, self.bins, sorted_rows=block.size <= EXACT)
         if block.size <= EXACT:
             return Reference(np.sort(row), np.empty(0), edges)
-        return Reference(*_counted(ends.reference, block, partial(pieces_of, row), edges), edges)
+        return Reference(*_counted(ends.reference[0], block, partial(pieces_of, row), edges), edges)
 
     def _describe_counted(self, block: Block, reference: Reference, counts: np.ndarray, out: np.ndarray) -> None:
         quantiles, edges = np.array(self.quantiles, np.float64), reference.edges
@@ -202,15 +206,15 @@ class Distribution(Kernel):
 
 
 def _nothing(block: Block) -> Ends:
-    return Ends(np.array([np.inf, -np.inf]), np.zeros(0 if block.size <= EXACT else KEYS, np.uint32))
+    return Ends(np.array([np.inf, -np.inf]), np.zeros((int(block.size > EXACT), KEYS), np.uint32))
 
 
-def _add_ends(block: Block, lo: int, hi: int, ends: Ends) -> None:
-    """Add some tiles of the first row, of the last one, and of the reference."""
-    rows = block.rows
-    widen_range(rows.addresses[[0, -1]], lo, hi, rows.like, rows.like_bits, ends.range)
-    if block.size > EXACT and rows.reference is not None:
-        count_rows(np.array([rows.reference_address]), lo, hi, rows.like, ends.reference[None])
+def _with_reference(block: Block, state: State, ends: Ends) -> Ends:
+    """Return the ends with the counts of the reference, which were made once if it is one of the rows."""
+    (same,) = np.nonzero(block.rows.addresses == block.rows.reference_address)
+    if not len(state.counts) or not len(same):
+        return ends
+    return ends._replace(reference=state.counts[1 + same[:1]])
 
 
 def _counted(counts: np.ndarray, block: Block, row: Row, edges: np.ndarray) -> tuple[Bins, np.ndarray]:

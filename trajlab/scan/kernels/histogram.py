@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from trajlab.scan.jit import inner, jit
-from trajlab.scan.tiles import extremes, tile
+from trajlab.scan.tiles import extremes, float_of, tile
 
 LARGEST = float(np.finfo(np.float32).max)
 
@@ -79,6 +79,13 @@ def count(w, tables):
         fourth[halves[8 * i + 7]] += np.uint32(1)
     for i in range(4 * quarter, w.size):
         first[halves[2 * i + 1]] += np.uint32(1)
+
+
+@inner
+def count_halves(halves, counts):
+    """Add bfloat16 entries, given as their bits, to their bins, (KEYS)."""
+    for i in range(halves.size):
+        counts[halves[i]] += np.uint32(1)
 
 
 @jit
@@ -153,16 +160,23 @@ def _finite_range(w):
     return low, high
 
 
-@jit
-def widen_range(rows, lo, hi, like, like_bits, ends):
-    """Widen a range, (2), to the finite entries `lo` to `hi` of some rows; of no entry it is Inf and -Inf."""
-    outermost = np.empty(2, like_bits.dtype)
-    values = outermost.view(like.dtype)
-    for s in range(rows.size):
-        outermost[0], outermost[1] = extremes(tile(rows[s], lo, hi, like_bits))
-        low = np.float64(values[0])
-        high = np.float64(values[1])
-        if not (math.isfinite(low) and math.isfinite(high)):
-            low, high = _finite_range(tile(rows[s], lo, hi, like))
-        ends[0] = min(ends[0], low)
-        ends[1] = max(ends[1], high)
+@inner
+def widen_range(w, bits, float_bits, ends):
+    """Widen a range, (2), to the finite entries of one tile of a row; of no entry it is Inf and -Inf.
+
+    Parameters
+    ----------
+    w, bits
+        The tile, and its bits as signed integers of the stored size.
+    float_bits
+        Empty array of the signed integers of the size of the floats.
+    ends
+        The range.
+    """
+    least, greatest = extremes(bits)
+    low = float_of(least, bits, w, float_bits)
+    high = float_of(greatest, bits, w, float_bits)
+    if not (math.isfinite(low) and math.isfinite(high)):
+        low, high = _finite_range(w)
+    ends[0] = min(ends[0], low)
+    ends[1] = max(ends[1], high)

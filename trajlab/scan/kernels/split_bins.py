@@ -244,7 +244,7 @@ def bins_of(w: np.ndarray) -> Bins:
 
 
 def _sample(pieces: Iterable[np.ndarray], stride: int) -> np.ndarray:
-    """Return every so many-th entry of a row, the first one included."""
+    """Return the entries of a row at a stride, from the first one on."""
     parts, start = [], 0
     for piece in pieces:
         parts.append(piece[-start % stride :: stride].copy())

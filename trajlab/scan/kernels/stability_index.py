@@ -35,7 +35,7 @@ def _term(a, n, b, m):
 
 @inner
 def _is_atom(equal, decile, m):
-    """Return whether a decile is at a value of so many of the m entries that other samples have it there, too."""
+    """Return whether enough of m entries equal a decile for it to be the same value in other samples."""
     share = decile / 10.0
     return equal > 1.0 + 2.0 * math.sqrt(m * share * (1.0 - share))
 
@@ -205,7 +205,7 @@ def expected_psi(blocks, n, m):
 
 @inner
 def psi_of_deals(a, b):
-    """Return the mean index of few entries, some equal, when they are dealt out anew.
+    """Return the mean index of two small rows with ties when their entries are dealt out anew.
 
     Returns
     -------
