@@ -50,3 +50,10 @@ def test_hooked__leaves_no_hook_after_an_error():
         model(torch.zeros(1, 3))
     model(torch.zeros(1, 2))
     assert not heard and not model._forward_hooks and not model._forward_pre_hooks
+
+
+def test_tensors_in__a_loss_beside_outputs_comes_last():
+    loss, logits, state = torch.tensor(1.0), torch.ones(2, 3), torch.zeros(2, 4)
+    found = list(tensors_in({"aux_loss": loss, "logits": logits, "states": (state,)}))
+    assert [tensor.shape for tensor in found] == [(2, 3), (2, 4), ()]
+    assert found[-1] is loss

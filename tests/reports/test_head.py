@@ -81,3 +81,15 @@ def test_report__has_no_heading_about_gradients_without_gradients(example, tmp_p
         assert any("gradients" in text for text in headings) == heading
         assert len(headings) == len(set(headings))
         assert page.count('id="sign_flips"') == 1
+
+
+def test_report__the_first_snapshot_is_not_an_earlier_step_of_the_log(tmp_path):
+    rng = np.random.default_rng(0)
+    run = trajlab.from_arrays({"w": rng.standard_normal((12, 4, 4))}, steps=np.arange(10, 130, 10))
+    run.metrics = xr.Dataset({"loss": ("step", rng.standard_normal(24))}, {"step": np.arange(4, 124, 5)})
+    results = {name: trajlab.run(name, run).compute() for name in ("drift", "change_points")}
+    assert results["change_points"]["step"].values[0] == 4
+
+    page = report(results, tmp_path / "r.html").read_text()
+
+    assert "steps 10 to 120" in page and "the first snapshot is of step 10" in page

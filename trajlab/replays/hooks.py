@@ -56,10 +56,16 @@ def hooked(modules: Mapping[str, nn.Module], hear: Any, attention: Collection[st
 
 
 def tensors_in(output: Any) -> Iterator[torch.Tensor]:
-    """Iterate over the tensors in the output of a module, which may be nested."""
+    """Iterate over the tensors in the output of a module, which may be nested; numbers in a mapping come last.
+
+    Networks of transformers return an auxiliary loss before the logits.
+    """
     if isinstance(output, torch.Tensor):
         yield output
-    parts = output.values() if isinstance(output, Mapping) else output if isinstance(output, list | tuple) else ()
+    if isinstance(output, Mapping):
+        parts: Any = sorted(output.values(), key=lambda part: isinstance(part, torch.Tensor) and not part.ndim)
+    else:
+        parts = output if isinstance(output, list | tuple) else ()
     for part in parts:
         yield from tensors_in(part)
 

@@ -61,6 +61,9 @@ def _snapshots(results: list[xr.Dataset]) -> np.ndarray:
         if "step" not in result.dims or not result.sizes["step"] or "metric" in result.dims:
             continue
         steps, is_log = result["step"].values, "kind_of" in result.coords
+        if "series" in result.dims:  # of snapshots, gradients and metrics, over the steps of all
+            of_kind[False].append(steps)
+            continue
         if is_log:
             is_measured = result["value"].notnull()
             is_measured = is_measured.any([dim for dim in is_measured.dims if dim not in ("step", "check")])
