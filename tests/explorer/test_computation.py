@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from trajlab.explorer.computation import FAILED, MISSING, READY
+from trajlab.explorer.progress import Stopped
 from trajlab.explorer.result_collection import ResultCollection
 from trajlab.explorer.source import source_of
 
@@ -50,8 +51,28 @@ def test_a_file_that_is_no_result_is_not_overwritten(folder, tmp_path):
 
 
 def test_stopping_leaves_nothing_half_written(folder, tmp_path):
-    collection = ResultCollection(source_of(folder), tmp_path / "kept", stages=["drift", "distribution", "spectrum"])
+    collection = ResultCollection(source_of(folder), tmp_path / "kept", stages=["drift"])
     collection.computation._stopping.set()
-    collection.start()
-    collection.stop()
-    assert not list((tmp_path / "kept").glob("*")) if (tmp_path / "kept").exists() else True
+    with pytest.raises(Stopped):
+        collection.computation._compute("drift")
+    assert not list((tmp_path / "kept").rglob("*"))
+
+
+def test_trouble_with_a_result_ends_once_it_is_computed(folder, tmp_path, monkeypatch):
+    import trajlab.running.run as module
+
+    collection, run = computed(folder, tmp_path, ["drift"]), module.run
+
+    def faulty(*arguments, **settings):
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr(module, "run", faulty)
+    collection.computation._try("drift")
+    assert collection.trouble == "drift: ZeroDivisionError: by zero" and collection.states["drift"].word == READY
+    collection.trouble, other = "distribution: it failed", collection.trouble
+    monkeypatch.setattr(module, "run", run)
+    collection.computation._try("drift")
+    assert collection.trouble == "distribution: it failed"
+    collection.trouble = other
+    collection.computation._try("drift")
+    assert collection.trouble == ""

@@ -61,6 +61,25 @@ def test_runs_that_fail_to_open_later_end_the_server_and_free_its_address(tmp_pa
         pass
 
 
+def test_views_that_fail_to_load_end_the_page_of_a_visitor(study, monkeypatch):
+    entrances = []
+
+    class Watched(module.PageServer):
+        def __init__(self, entrance, **options):
+            entrances.append(entrance[1])
+            super().__init__(entrance, **options)
+
+    def broken(*arguments):
+        raise ImportError("no bokeh")
+
+    monkeypatch.setattr(module, "PageServer", Watched)
+    monkeypatch.setattr(module, "views_of", broken)
+    monkeypatch.setattr(module, "LAST_WORDS", 0.0)
+    with ThreadPoolExecutor(1) as pool, pytest.raises(ImportError, match="no bokeh"):
+        pool.submit(_serve_in_own_loop, study).result()
+    assert isinstance(entrances[0]["loaded"].exception(timeout=5), ImportError)
+
+
 def test_what_is_opened_in_a_thread_is_the_collection_or_the_error(study, tmp_path):
     assert list(in_thread(lambda: opened([study], stages=[])).result().source.runs) == ["run-0", "run-1", "run-2"]
     assert isinstance(in_thread(lambda: opened([tmp_path / "nowhere"])).exception(), MissingData)

@@ -1,4 +1,4 @@
-"""Empty figures in the colors of the page, with their tools, that all views are made of."""
+"""Empty figures with their tools, in the colors of the page: the parts of all views."""
 
 from base64 import b64encode
 from collections.abc import Callable, Sequence
@@ -46,11 +46,11 @@ Bokeh.index.find_one(chart).export('svg').to_blob().then((blob) => {
 """
 
 TICKS = 8
-"""Ticks of the step axis at most, where snapshots are spaced evenly."""
+"""Largest number of ticks of a step axis with evenly spaced snapshots."""
 
 
 def plain(text: str) -> Any:
-    """Return text as a figure shows it: never as a formula, whatever dollar signs it holds."""
+    """Return text that a figure never shows as a formula, even with dollar signs in it."""
     return PlainText(text=text)
 
 
@@ -77,7 +77,7 @@ def chart(look: Look, title: str, *, height: int, tools: Sequence[Any] = (), **o
 
 
 def svg_tool(chart: figure) -> CustomAction:
-    """Return the tool that downloads a figure as SVG, beside the one that downloads it as PNG."""
+    """Return the tool that downloads a figure as SVG."""
     return CustomAction(
         icon=SVG_ICON, description="Download SVG", callback=CustomJS(args={"chart": chart}, code=DOWNLOAD_SVG)
     )
@@ -95,7 +95,10 @@ def step_chart(
     on_reset: Callable[[], None],
     **options: Any,
 ) -> figure:
-    """Return an empty figure over the steps: a brush selects a window, a click a step, and reset shows all steps."""
+    """Return an empty figure over the steps.
+
+    A brush selects a window, a click selects a step, and reset shows all steps.
+    """
     brush = BoxSelectTool(dimensions="width", persistent=False)
     low, high = axis.limits(window)
     shown = chart(look, title, height=height, tools=[brush, TapTool(), ResetTool()], x_range=(low, high), **options)
@@ -120,7 +123,7 @@ def step_chart(
 
 
 def style_legend(chart: figure, look: Look, *, title: str = "", beside: bool = False) -> None:
-    """Color the legend of a figure as the page is.
+    """Draw the legend of a figure in the colors of the page.
 
     Parameters
     ----------
@@ -131,7 +134,7 @@ def style_legend(chart: figure, look: Look, *, title: str = "", beside: bool = F
     title
         Title of the legend.
     beside
-        Whether to put it to the right of the figure.
+        Whether to place it to the right of the figure.
     """
     (legend,) = chart.legend
     legend.update(
@@ -146,7 +149,7 @@ def style_legend(chart: figure, look: Look, *, title: str = "", beside: bool = F
 
 
 def marker(chart: figure, look: Look, x: float | None) -> Span:
-    """Add the line that marks the selected step."""
+    """Add and return the line that marks the selected step; it is hidden if `x` is None."""
     line = Span(
         dimension="height", location=0.0 if x is None else x, line_color=look.ink, line_dash="dotted", line_width=1.5,
         visible=x is not None, level="overlay",
@@ -156,7 +159,7 @@ def marker(chart: figure, look: Look, x: float | None) -> Span:
 
 
 def color_mapper(scale: Scale, look: Look) -> ColorMapper:
-    """Return a scale of figures as Bokeh takes it."""
+    """Convert a color scale of figures to a color mapper of Bokeh."""
     low, high = float(scale.norm.vmin or 0.0), float(scale.norm.vmax or 0.0)
     colors = {"nan_color": look.missing, "low": low, "high": high}
     if isinstance(scale.norm, LogNorm):
@@ -166,5 +169,5 @@ def color_mapper(scale: Scale, look: Look) -> ColorMapper:
 
 
 def hover(tooltips: Sequence[tuple[str, str]], **options: Any) -> HoverTool:
-    """Return a tool that shows values under the pointer."""
+    """Return a tool that shows the values under the pointer."""
     return HoverTool(tooltips=list(tooltips), visible=False, **options)

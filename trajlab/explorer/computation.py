@@ -1,4 +1,4 @@
-"""Missing results are computed in the background, the cheapest first."""
+"""Compute missing results in the background, the cheapest first."""
 
 import os
 import threading
@@ -22,7 +22,7 @@ WAITING, COMPUTING, READY, MISSING, FAILED = "waiting", "computing", "ready", "n
 
 
 class State(NamedTuple):
-    """How far a result is.
+    """State of a result.
 
     Attributes
     ----------
@@ -39,14 +39,13 @@ class State(NamedTuple):
 class Computation:
     """Computation of the missing results of a collection, in a thread.
 
-    Results of runs that are followed are computed anew whenever the files of the runs have changed, the one that was
-    computed longest ago first. The thread rests after each for as long as it took, which leaves at least half of the
-    time to the training.
+    Results of followed runs are computed anew whenever the files of the runs change, the oldest result first. After
+    each result the thread rests for as long as that took, which leaves at least half of the time to the training.
 
     Parameters
     ----------
     collection
-        Takes the results and their states.
+        Collection that receives the results and their states.
     names
         Names of the results, the cheapest first.
 
@@ -62,17 +61,17 @@ class Computation:
         self._thread = threading.Thread(target=self._work, name="trajlab-explore", daemon=True)
 
     def start(self) -> None:
-        """Begin to compute."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop; nothing half-written stays behind."""
+        """Stop the thread; no half-written result stays behind."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(timeout=10)
 
     def wait(self) -> None:
-        """Wait until all is computed."""
+        """Wait until all results are computed."""
         self._thread.join()
 
     def _work(self) -> None:
@@ -96,7 +95,7 @@ class Computation:
                     self.collection.version += runs.watch()
 
     def _try(self, name: str) -> None:
-        """Compute a result. An error becomes its state, or the trouble of the collection if there is an old result."""
+        """Compute a result; an error becomes its state, or the collection's trouble if an older result is shown."""
         collection = self.collection
         is_there = name in collection.results
         if not is_there:
@@ -111,6 +110,9 @@ class Computation:
                 collection.trouble = f"{name}: {text}"
             else:
                 collection.set_state(name, State(MISSING if isinstance(error, MissingData) else FAILED, text))
+        else:
+            if collection.trouble.startswith(f"{name}: "):
+                collection.trouble = ""
 
     def _compute(self, name: str) -> None:
         from trajlab.running.run import run  # kernels and their compiler, which the first view does without

@@ -1,4 +1,4 @@
-"""A mark in the page that says when a browser displays it."""
+"""An element of the page that reports when a browser displays it."""
 
 from collections.abc import Callable
 

@@ -1,6 +1,6 @@
-"""The page until its views are loaded: one response, streamed, with the facts of the runs as soon as they are open.
+"""The page until its views are loaded: one streamed response that shows the facts of the runs once they are open.
 
-Reading the headers of a run takes less time than importing Panel and Bokeh, and the browser loading their scripts.
+Reading the headers of a run takes less time than importing Panel and Bokeh and loading their scripts in the browser.
 """
 
 import asyncio
@@ -19,18 +19,18 @@ RELOAD = "<script>window.addEventListener('load', () => window.location.reload()
 
 
 class Entrance(RequestHandler):
-    """Answer with the facts of the runs, and have the browser reload once the views are loaded.
+    """Show the facts of the runs, and make the browser reload once the views are loaded.
 
     Parameters
     ----------
     opening
         The runs, once they are open; an error is shown in their place.
     loaded
-        Done once the views are served at this address; an error ends the page without a reload.
+        Done once the views are served at this address; an error is shown, and ends the page without a reload.
     title
         What is being opened.
     theme
-        Colors, unless the address or the browser asks for others.
+        Colors, light or dark, unless the address or the browser asks for others.
     """
 
     def initialize(self, opening: Future[ResultCollection], loaded: Future[None], title: str, theme: str) -> None:
@@ -62,9 +62,9 @@ def head(title: str, chosen: str, theme: str) -> str:
     title
         Title and heading.
     chosen
-        Colors that the address asks for, light or dark; else those of the system.
+        Colors in the address, light or dark; those of the system otherwise.
     theme
-        Colors where neither says anything.
+        Colors if neither states any.
     """
     look = LOOKS.get(chosen) or LOOKS[theme]
     styles = _styles(look)
@@ -78,7 +78,7 @@ def head(title: str, chosen: str, theme: str) -> str:
 
 
 def facts(collection: ResultCollection) -> str:
-    """Return the facts of the first run as HTML, with the names of the others and what was left out."""
+    """Return the facts of the first run as HTML, the names of all runs, and what was left out."""
     source = collection.source
     names = list(source.runs)
     others = f"Runs: {', '.join(names)}" if len(names) > 1 else ""

@@ -65,10 +65,10 @@ def _by_interval(values: np.ndarray, first: np.ndarray, after: np.ndarray, way: 
 
 
 def summary(values: np.ndarray, way: str) -> np.ndarray:
-    """Reduce rows, (…, member), to their mean, maximum or minimum without NaN; NaN where all are.
+    """Reduce rows, (…, member), to their mean, maximum or minimum without NaN; NaN where all values are NaN.
 
-    Inf counts in a mean only where no value is finite: one bias that began at 0, and so moved infinitely far relative
-    to its start, would hide all other parameters of its module.
+    Inf enters a mean only where no value is finite. A bias that starts at 0 moves infinitely far relative to its start,
+    and would hide all other parameters of its module.
 
     Examples
     --------

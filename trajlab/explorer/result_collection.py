@@ -99,7 +99,7 @@ class ResultCollection:
         return self.store.folder
 
     def start(self) -> None:
-        """Begin to compute what is missing."""
+        """Start to compute the missing results."""
         self.computation.start()
 
     def stop(self) -> None:
@@ -108,7 +108,7 @@ class ResultCollection:
         self.store.clear()
 
     def wait(self) -> None:
-        """Wait until all is computed."""
+        """Wait until all results are computed."""
         self.computation.wait()
 
     @property
@@ -151,7 +151,7 @@ class ResultCollection:
             self.version += 1
 
     def take(self, name: str, result: xr.Dataset, path: Path) -> None:
-        """Show a computed result, in place of an older one."""
+        """Show a computed result in place of an older one."""
         self.results[name] = result
         self._revisions[name] = self._revisions.get(name, 0) + 1
         self.store.keep(name, path)
@@ -159,7 +159,7 @@ class ResultCollection:
         self.set_state(name, State(READY))
 
     def set_state(self, name: str, state: State) -> None:
-        """Set how far a result is."""
+        """Set the state of a result."""
         before = self.states.get(name)
         self.states[name] = state
         self.version += before is None or before.word != state.word

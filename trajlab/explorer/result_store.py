@@ -1,4 +1,4 @@
-"""Where the results that a page computes are kept."""
+"""Store of the results that a page computes."""
 
 import shutil
 import tempfile
@@ -14,11 +14,13 @@ from trajlab.explorer.stored_result import read_lazily
 from trajlab.schema import STORE_FILE
 
 FINGERPRINT = "explored"
-"""Attr of a computed result: the fingerprint of the runs that it is of."""
+"""Attr of a computed result: the fingerprint of its runs."""
 
 
 class ResultStore:
-    """Computed results on disk; the results of runs that are followed lie in one folder for each state of their files.
+    """Computed results on disk.
+
+    Results of followed runs lie in one folder for each state of the runs' files.
 
     Parameters
     ----------
@@ -46,28 +48,28 @@ class ResultStore:
         self.update(source, fingerprint)
 
     def update(self, source: Source, fingerprint: str) -> None:
-        """Take another fingerprint, as the files of the runs have changed."""
+        """Set the fingerprint of the runs after their files have changed."""
         self.fingerprint = fingerprint
         self.folder = self._chosen or cache_folder(source, fingerprint)
 
     def path(self, name: str) -> Path:
-        """Return where to write a result: never to where a view may be reading another one."""
+        """Return the path to write a result to; a view never reads an older result from there."""
         apart = self._follow and self._chosen is not None
         return (self.folder / self.fingerprint[:12] if apart else self.folder) / f"{name}.zarr"
 
     def stored(self, name: str) -> xr.Dataset | None:
-        """Open a result if one of the runs as they are now is stored; else return None."""
+        """Open a stored result of the runs as they are now; return None if there is none."""
         path = self.path(name)
         if not (path / STORE_FILE).exists():
             return None
         try:
             result = read_lazily(path)
         except TrajlabError:
-            return None  # of another version or damaged, and so computed anew
+            return None  # another version, or damaged: computed anew
         return result if result.attrs.get(FINGERPRINT) == self.fingerprint else None
 
     def keep(self, name: str, path: Path) -> None:
-        """Take a path as that of a result; the result before the last one is removed, as no view reads it any more."""
+        """Set the path of a result, and remove the one before the last, which no view reads any more."""
         before = self.paths.get(name)
         self.paths[name] = path
         if before is not None and before != path:

@@ -9,7 +9,7 @@ from trajlab.statistics.metrics import LOSSES, VALIDATION_LOSSES
 
 
 def facts_of(context: Context) -> dict[str, dict[str, Any]]:
-    """Return the facts of each run, such as its hyperparameters, by run: those recorded, and the coords of results."""
+    """Return recorded facts of each run, such as its hyperparameters, and the coords of results on `run`, by run."""
     facts: dict[str, dict[str, Any]] = {name: {} for name in context.runs}
     for name, run in context.collection.source.runs.items():
         described = run.facts.get("describe", {})

@@ -1,4 +1,4 @@
-"""The page from the command line: first its entrance with the facts, then the views, then the results."""
+"""Serve the page from the command line: first its entrance with the facts, then the views, then the results."""
 
 import sys
 import threading
@@ -79,7 +79,9 @@ def serve(paths: Sequence[Path], *, host: str, port: int, browser: bool, theme: 
         )
 
     def begin() -> None:
-        if views.exception() is not None:
+        error = views.exception()
+        if error is not None:
+            loaded.set_exception(error)  # ends the entrance of each visitor
             server.later(LAST_WORDS, server.stop)
             return
         collection = opening.result()
@@ -105,7 +107,7 @@ def serve(paths: Sequence[Path], *, host: str, port: int, browser: bool, theme: 
 
 
 def opened(paths: Sequence[Path], *, follow: bool = False, **options: Any) -> ResultCollection:
-    """Open what is to be shown; of runs that have just begun to be written, wait for the first snapshot."""
+    """Open what is to be shown; with `follow`, wait for the first snapshot of each run."""
     if follow:
         reading = {name: options[name] for name in READING if name in options}
         for path in paths:
@@ -114,14 +116,17 @@ def opened(paths: Sequence[Path], *, follow: bool = False, **options: Any) -> Re
 
 
 def views_of(collection: ResultCollection, arrays: Arrays, theme: str) -> Callable[[], Any]:
-    """Import the views, which takes longer than to open the runs, and return what builds the page of a visitor."""
+    """Import the views, and return the function that builds the page of a visitor.
+
+    The import takes longer than opening the runs.
+    """
     from trajlab.explorer.served_page import served_page
 
     return lambda: served_page(collection, arrays, theme)
 
 
 def in_thread(work: Callable[[], T]) -> Future[T]:
-    """Call a function in a thread of its own, which does not keep the process alive."""
+    """Call a function in a daemon thread, and return the future of its result."""
     future: Future[T] = Future()
 
     def run() -> None:

@@ -57,7 +57,7 @@ def served_page(collection: ResultCollection, arrays: Arrays, theme: str) -> Any
     collection
         What is shown; all visitors share it.
     arrays
-        Loaded parts of results, which they share, too.
+        Loaded parts of results; all visitors share them, too.
     theme
         Colors until the visitor chooses others.
     """

@@ -31,14 +31,14 @@ class PageServer:
     Parameters
     ----------
     entrance
-        Handler of the page until `show`, with its arguments.
+        Request handler of the page until `show` is called, and its arguments.
     host, port
         Address to listen on; port 0 takes a free one.
 
     Attributes
     ----------
     token
-        Secret that every request must show: as `token` in the query, or in the cookie that the first response sets.
+        Secret that every request must hold: as `token` in the query, or in the cookie that the first response sets.
     address
         URL of the page, with the token.
 
@@ -71,7 +71,7 @@ class PageServer:
         self._server: Any = None
 
     def show(self, page: Callable[[], Any], title: str) -> None:
-        """Serve a page of Panel from now on; to be called on the event loop.
+        """Serve a page of Panel from now on; call it on the event loop.
 
         Parameters
         ----------
@@ -121,7 +121,7 @@ class PageServer:
 
 
 class Guard(Router):
-    """Answer 403 to every request, of pages, resources and websockets, that does not show the token."""
+    """Router that answers 403 to every request without the token: of pages, resources and websockets."""
 
     def __init__(self, application: Application, token: str, cookie: str):
         self.token, self.cookie = token, cookie
@@ -129,12 +129,12 @@ class Guard(Router):
         self.let_in(application)
 
     def let_in(self, application: Application) -> None:
-        """Pass requests that show the token to an application from now on."""
+        """Pass requests with a valid token to an application from now on."""
         application.add_transform(_sealed(self.token, self.cookie))
         self.application = application
 
     def find_handler(self, request: HTTPServerRequest, **options: Any) -> Any:
-        """Return the handler of a request: the refusal if it shows no valid token."""
+        """Return the handler of a request; that of the refusal if the request has no valid token."""
         allowed = any(hmac.compare_digest(shown.encode(), self.token.encode()) for shown in self._shown(request))
         return (self.application if allowed else self.refusal).find_handler(request, **options)
 

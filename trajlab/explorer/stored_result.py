@@ -15,7 +15,7 @@ def read_lazily(path: Path) -> xr.Dataset:
     Raises
     ------
     DamagedData
-        It is damaged, of another version, or incomplete.
+        The result is damaged, incomplete or of another version.
     """
     with reaching(path):
         check_tree(path, path)

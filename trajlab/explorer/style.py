@@ -38,7 +38,7 @@ NARROW = """
       * { flex: none !important; max-width: 100%; box-sizing: border-box; }
     }
     """
-"""Style sheet of a row whose parts stand below each other on a phone."""
+"""Style sheet of a row whose parts are stacked on a phone."""
 
 
 def ground_of(look: Look) -> str:

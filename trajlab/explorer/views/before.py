@@ -24,6 +24,7 @@ LOOKS_BACK = (10, 20, 50, 100, 200, 500, 1_000, 5_000)
 """Windows, in optimizer steps."""
 
 DEFAULT = f"{LOOK_BACK}, or {RECORDED} recorded steps"
+"""Label of the default window."""
 
 MOST = 40
 """Events that are listed."""

@@ -154,7 +154,7 @@ def noticed_list(context: Context) -> str:
 
 
 def facts_of_run(context: Context) -> str:
-    """Return what is known of the run as an HTML table."""
+    """Return the facts of the selected run as an HTML table."""
     run = context.collection.source.runs.get(context.run)
     if run is not None:
         return facts_table(context.run, run)

@@ -87,7 +87,7 @@ class RoleGrid:
 
 
 def commonprefix_of(blocks: list[str]) -> str:
-    """Return the modules that all blocks lie in, with the dot after them.
+    """Return the path of the module that holds all blocks, with a dot; empty if they have no common one.
 
     >>> commonprefix_of(["model.layers.0", "model.layers.1"]), commonprefix_of(["layer1.0", "layer2.0"])
     ('model.layers.', '')
