@@ -1,6 +1,8 @@
+import pytest
 from matplotlib import pyplot
 
 import trajlab
+from trajlab.errors import BadSetting
 from trajlab.figures import figure
 from trajlab.figures.distribution import panels
 
@@ -44,3 +46,8 @@ def test_panels__show_changed_entries_only_if_these_were_counted(study):
     panels(result)[-1].draw(figure)
     assert [ax.get_title() for ax in figure.axes] == ["conv.weight", "fc.weight"]  # of others all or none changed
     assert f"Left out: {result.sizes['parameter'] - 3} parameters" in panels(result)[-1].caption  # and fc.bias
+
+
+def test_histogram_changed__of_a_result_without_it_is_an_error_that_names_the_option(study):
+    with pytest.raises(BadSetting, match="compute distribution with --changed"):
+        figure(trajlab.run("distribution", study).compute(), variable="histogram_changed")

@@ -76,3 +76,14 @@ def test_figure__of_training_examples_is_the_gap(name):
     panel.draw(drawing)
     assert panel.title == f"Generalization gap of the {name}"
     np.testing.assert_array_equal(drawing.axes[0].get_lines()[0].get_ydata(), [0.0, 0.03])
+
+
+def test_figure__of_token_frequency_names_the_rows():
+    losses = xr.DataArray([[2.0, 1.0, np.nan]], {"step": [0], "occurrences": [1, 2, 4]}, ("step", "occurrences"))
+    result = xr.Dataset({"loss": ("step", [1.5]), "frequency_loss": losses}, attrs={"stage": "evaluation"})
+    (panel,) = [panel for panel in panels(result) if panel.key == "frequency_loss"]
+    drawing = Figure(panel.size)
+    panel.draw(drawing)
+    assert [label.get_text() for label in drawing.axes[0].get_yticklabels()] == ["once", "2 to 3 times"]
+    unknown = result.assign(frequency_loss=losses * np.nan)
+    assert "frequency_loss" not in [panel.key for panel in panels(unknown)]

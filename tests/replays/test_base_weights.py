@@ -67,7 +67,7 @@ def test_replay__of_adapters_takes_the_network_below_from_the_model(saved, capsy
     with torch.no_grad():
         expected = np.stack([network(probe).numpy() for network in networks])
     np.testing.assert_allclose(output, expected, rtol=1e-5, atol=1e-6)
-    assert "holds adapters only: the other 4 tensors are as model=" in capsys.readouterr().err
+    assert "holds adapters only: the other 4 tensors are those of the network that model=" in capsys.readouterr().err
 
 
 def test_replay__another_network_below_gives_other_outputs(saved):

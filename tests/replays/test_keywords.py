@@ -81,8 +81,10 @@ def test_keywords__names_and_samples_that_do_not_fit_are_refused():
     probe = as_probe({"input_ids": TOKENS, "token_type_ids": np.zeros_like(TOKENS)})
     with pytest.raises(BadSetting, match="cannot call Embedding with a token_type_ids: it takes none"):
         keywords_of(probe, torch.nn.Embedding(20, 4))
-    with pytest.raises(BadSetting, match="token_type_ids has 4 samples, its inputs 5"):
+    with pytest.raises(BadSetting, match="token_type_ids has 4 samples, its inputs have 5"):
         as_probe({"input_ids": TOKENS, "token_type_ids": np.zeros((4, 7), int)})
+    with pytest.raises(BadSetting, match="token_type_ids has no axis of samples, its inputs have 5"):
+        as_probe({"input_ids": TOKENS, "token_type_ids": np.array(0)})
 
 
 def test_for_trial__zeros_and_masks_of_ones():

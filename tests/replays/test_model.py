@@ -5,7 +5,7 @@ from torch import nn
 
 import trajlab
 from trajlab.errors import BadSetting, MissingData
-from trajlab.replays.model import build, factory_of, fit, lacks_model, usable_device
+from trajlab.replays.model import build, factory_of, fit, lacks_model, recorded_for, usable_device
 
 LINEAR = {"factory": "torch.nn:Linear", "arguments": {"in_features": 2, "out_features": 3}}
 
@@ -97,6 +97,35 @@ def test_fit__names_what_is_missing_unexpected_and_of_another_shape():
         fit(nn.ReLU(), many)
     with pytest.raises(BadSetting, match="2 missing in the run .norm.running_mean, norm.running_var"):
         fit(Tied(), trajlab.from_arrays({"head.weight": np.zeros((1, 5, 4)), **NORM}))
+
+
+class Mixture(nn.Module):
+    """A mixture of three experts, held as transformers' networks hold it."""
+
+    def __init__(self):
+        super().__init__()
+        self.experts = nn.Module()
+        self.experts.gate_up_proj = nn.Parameter(torch.zeros(3, 8, 2))
+        self.experts.down_proj = nn.Parameter(torch.zeros(3, 2, 4))
+
+
+class Network(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.mlp = Mixture()
+
+
+def test_fit__joins_experts_and_names_what_of_them_the_network_lacks():
+    rng = np.random.default_rng(0)
+    shapes = {"w1.weight": (1, 4, 2), "w2.weight": (1, 2, 4), "w3.weight": (1, 4, 2)}
+    experts = {f"mlp.experts.{i}.{part}": rng.random(shape) for part, shape in shapes.items() for i in range(3)}
+    run = trajlab.from_arrays(experts)
+    assert set(fit(Network(), run)) == {"mlp.experts.gate_up_proj", "mlp.experts.down_proj"}
+    joined = np.asarray(recorded_for(Network(), run)["mlp.experts.gate_up_proj"].values)
+    np.testing.assert_array_equal(joined[0, 1, 4:], experts["mlp.experts.1.w3.weight"][0])
+    biased = trajlab.from_arrays(experts | {"mlp.experts.0.w1.bias": np.ones((1, 4))})
+    with pytest.raises(BadSetting, match=r"1 not in the model \(mlp.experts.0.w1.bias\)"):
+        fit(Network(), biased)
 
 
 @pytest.mark.parametrize("device", ["cuda:99", "nothing"])

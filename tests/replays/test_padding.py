@@ -9,7 +9,7 @@ import trajlab
 from trajlab.errors import BadSetting, DamagedData
 from trajlab.replays.observers.observer import Batch, Layer
 from trajlab.replays.observers.sampled_outputs import SampledOutputs
-from trajlab.replays.padding import padding_attrs, with_padding, with_places, without_padding
+from trajlab.replays.padding import padding_attrs, with_padding, with_padding_as_nan, without_padding
 from trajlab.replays.probe_batches import as_probe
 from trajlab.replays.probe_files import read_probe
 from trajlab.stages.comparison import unit_matching
@@ -269,15 +269,16 @@ def test_without_padding__cuts_samples_that_are_padded_alike_together():
     is_token = np.array([[1, 1, 0], [1, 1, 0], [0, 1, 1]], bool)
     hidden = Layer("h", (3, 2), ("position", "unit"), np.dtype("f4"), {}, positions=(0,))
     values = np.arange(18.0).reshape(3, 3, 2)
-    parts = list(without_padding(Batch(values, 5, -values), hidden, is_token))
+    parts = list(without_padding(Batch(values, 5, -values, targets=np.arange(3)), hidden, is_token))
     assert [(part.first, part.values.shape, part.kept.tolist()) for part in parts] == [
         (5, (2, 2, 2), [0, 1]), (7, (1, 2, 2), [1, 2])
     ]  # fmt: skip
+    assert [part.targets.tolist() for part in parts] == [[0, 1], [2]]
     np.testing.assert_array_equal(parts[1].values, values[2:, 1:])
     np.testing.assert_array_equal(parts[1].gradient, -values[2:, 1:])
-    back = with_places(parts[1].values, hidden, parts[1].kept)
+    back = with_padding_as_nan(parts[1].values, hidden, parts[1].kept)
     assert np.isnan(back[0, 0]).all() and (back[0, 1:] == values[2, 1:]).all()
     maps = Layer("a", (2, 3, 3), ("unit", "query", "key"), np.dtype("f4"), {}, positions=(1, 2))
     (part,) = without_padding(Batch(np.arange(18.0).reshape(1, 2, 3, 3), 0), maps, is_token[2:])
     assert part.values.shape == (1, 2, 2, 2) and part.values[0, 0].tolist() == [[4, 5], [7, 8]]
-    assert np.isnan(with_places(part.values, maps, part.kept)).sum() == 10
+    assert np.isnan(with_padding_as_nan(part.values, maps, part.kept)).sum() == 10

@@ -35,3 +35,9 @@ def test_as_probe__what_is_no_array_is_told(inputs):
 def test_as_probe__the_hash_is_of_the_bytes():
     digest = hashlib.sha256(b"inputs float32 [5, 2, 3]\n" + INPUTS.numpy().tobytes())
     assert as_probe(INPUTS.numpy()).attrs["sha256"] == digest.hexdigest()
+
+
+def test_as_probe__arguments_beside_tokens_are_widened_and_lose_their_history():
+    pixels = torch.ones(5, 3, dtype=torch.bfloat16, requires_grad=True)
+    probe = as_probe({"input_ids": torch.ones(5, 2, dtype=torch.long), "pixel_values": pixels})
+    assert probe.pixel_values.dtype == np.float32 and probe.pixel_values.shape == (5, 3)

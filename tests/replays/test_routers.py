@@ -48,5 +48,10 @@ def test_chosen_experts__the_number_that_a_router_returns():
     assert chosen_experts(calls, call) == 2
 
 
+def test_routers_in__a_network_that_is_itself_a_mixture():
+    (call,) = routers_in(trial(Mixture(nn.Linear(3, 4)), torch.zeros(5, 2, 3)).calls)
+    assert call.key.name == "router"
+
+
 def test_routers_in__networks_without_experts_have_none():
     assert routers_in(trial(nn.Sequential(nn.Linear(3, 4)), torch.zeros(5, 2, 3)).calls) == []

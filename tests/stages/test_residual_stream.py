@@ -158,4 +158,5 @@ def test_residual_stream__is_drawn_and_told(case):
     assert keys == ["lens_loss", "norm", "massive_ratio", "kurtosis", "effective_rank", "position_norm"]
     assert all(panel.draw for panel in panels(result))
     assert figure(result).get_xlabel() == "step" and figure(result, variable="position_norm").get_xlabel() == "position"
+    assert figure(result, variable="position_norm", layer=result.layer.values[0]).get_title() == result.layer.values[0]
     assert {finding.figure for finding in findings(result)} <= set(keys)

@@ -114,6 +114,7 @@ def test_routing__is_drawn_and_told(result):
     keys = [panel.key for panel in panels(result)]
     assert keys == ["load_entropy", "relative_entropy", "similarity", "load"]
     assert figure(result).get_xlabel() == "step" and figure(result, variable="expert_load").get_ylabel() == "expert"
+    assert figure(result, variable="expert_load", step=result.step.values[0]).get_xlabel() == "expert"
     assert {finding.figure for finding in findings(result)} <= set(keys)
 
 

@@ -211,7 +211,7 @@ def _variation(result: xr.Dataset, figure: Figure) -> None:
 
 
 def _kinds(end: xr.Dataset) -> dict[str, list[int] | None]:
-    """Group runs by the fact that separates them best, if there are enough marks; else return one group of all."""
+    """Group the runs by the fact that separates them best; return one group of all if there are more than marks."""
     telling = [name for name in telling_facts(end) if name != "seed"] if "run" in end.dims else []
     values = facts(end)[telling[0]].tolist() if telling else []
     kinds = {str(level): [i for i, value in enumerate(values) if value == level] for level in dict.fromkeys(values)}

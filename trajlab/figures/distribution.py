@@ -42,7 +42,7 @@ def distribution(result: xr.Dataset, *, ax: Axes | None = None, variable: str = 
         Where to draw; a new figure by default.
     variable
         Which variable; `first_and_last` are the histograms of the first and the last step, of several layers and kinds
-        of runs. `histogram_changed` and `histogram_unchanged` are drawn together, at the last step.
+        of runs. `histogram_changed` and `histogram_unchanged` are drawn together, by default at the last step.
     select
         Which part of it, as in ``parameter="fc1.weight"``; by default the first parameter of the first run.
     """
@@ -185,7 +185,18 @@ def _grid(result: xr.Dataset, variable: str, shown: list[str], run: str | None, 
 
 
 def _split(result: xr.Dataset, ax: Axes | None, **select: Any) -> Axes:
-    """Draw the entries that changed and those that did not, of one parameter of one run at one step."""
+    """Draw the entries that changed and those that did not, of one parameter of one run at one step.
+
+    Raises
+    ------
+    BadSetting
+        The result has no such histograms, or no such label.
+    """
+    if by_change.GROUPS[0] not in result:
+        raise BadSetting(
+            "cannot draw changed entries: the result has no histogram of them; compute distribution with --changed "
+            "(changed=True in Python)"
+        )
     if "run" in result.dims and select.get("run") is None:
         select["run"] = result["run"].values[0]
     if select.get("step") is None:
@@ -201,7 +212,10 @@ def _split(result: xr.Dataset, ax: Axes | None, **select: Any) -> Axes:
 
 
 def _changed_panel(result: xr.Dataset, run: str | None) -> Panel:
-    """Return the figure of changed and unchanged entries at the last step, of parameters that hold both if some do."""
+    """Return the figure of changed and unchanged entries at the last step.
+
+    Parameters of which all or no entries changed are left out, unless all are.
+    """
     part = result if run is None else result.sel(run=run)
     part = part.sel(step=recorded(part[by_change.GROUPS[0]])["step"].values[-1])
     both = by_change.mixed(part)
@@ -212,7 +226,7 @@ def _changed_panel(result: xr.Dataset, run: str | None) -> Panel:
         f"the same (line), at step {int(part['step']):,}{f' of {run}' if run else ''}."
     )
     if both.any() and not both.all():
-        caption += f" Left out: {count(int((~both).sum()), 'parameter')} of which all or no entries changed."
+        caption += f" Left out: {count(int((~both).sum()), 'parameter')} whose entries all changed or all stayed."
     draw = partial(by_change.grid, part, shown)
     return Panel("changed", "Changed and unchanged entries", caption, (9.2, by_change.height(len(shown))), draw)
 

@@ -72,9 +72,10 @@ def panels(result: xr.Dataset) -> list[Panel]:
         figures.append(multiples.panel("position_loss", "Loss by position", caption, array, unknown="Gray: no label."))
     if "frequency_loss" in result:
         array = result["frequency_loss"].dropna("occurrences", how="all")
-        array = array.assign_coords(occurrences=[f"{n} to {2 * n - 1} times" for n in array["occurrences"].values])
-        caption = "Rows: how often the token is among the labels of the probe."
-        figures.append(multiples.panel("frequency_loss", "Loss of rare and frequent tokens", caption, array))
+        times = ["once" if n == 1 else f"{n} to {2 * n - 1} times" for n in array["occurrences"].values]
+        caption = "Rows: how many times the token occurs among the labels of the probe."
+        title, array = "Loss of rare and frequent tokens", array.assign_coords(occurrences=times)
+        figures += [multiples.panel("frequency_loss", title, caption, array)] if times else []
     if "class_accuracy" in result and result.sizes["class"] <= CLASSES:
         caption, array = "Recall of each class on the probe.", result["class_accuracy"]
         gray = "Gray: a class without targets."

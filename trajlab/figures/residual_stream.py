@@ -15,13 +15,13 @@ from trajlab.figures.marks.selection import choose
 from trajlab.figures.panel import Panel
 from trajlab.statistics.extremes import last, typical
 
-BLOCKS = "Each row is a hidden state: what enters the first block at the top, then after each block."
+BLOCKS = "Rows: the hidden state that enters the first block, then those after each block."
 OVER_STEPS = {
-    "lens_loss": ("Loss if the network ended there", "The last norm and output layer on each hidden state."),
+    "lens_loss": ("Loss by the logit lens", "The last norm and output layer applied to each hidden state."),
     "norm": ("Norm of hidden states", "Mean over the tokens."),
-    "massive_ratio": ("Largest hidden value over the median", "The largest ratio of a sequence."),
-    "kurtosis": ("Outlier dimensions", "Excess kurtosis over the units of a token: 0 if they are Gaussian."),
-    "effective_rank": ("Effective rank of hidden states", "Directions that the tokens spread over."),
+    "massive_ratio": ("Largest hidden value over the median", "Max over the sequences of max |h| / median |h|."),
+    "kurtosis": ("Outlier dimensions", "Excess kurtosis over the units, mean over the tokens; 0 for Gaussian units."),
+    "effective_rank": ("Effective rank of hidden states", "Effective number of directions that the tokens span."),
 }  # fmt: skip
 
 
@@ -35,12 +35,14 @@ def residual_stream(result: xr.Dataset, *, ax: Axes | None = None, variable: str
     ax
         Where to draw; a new figure by default.
     variable
-        Which variable; that of positions is drawn at the last step, unless `select` names another.
+        Which variable. `position_norm` is drawn as layers by positions at one step, by default the last; of one layer,
+        as positions by steps.
     select
         Which part of it.
     """
     variable = variable or "norm"
-    if variable in result and "position" in result[variable].dims and select.get("position") is None:
+    free = {dim for dim in ("layer", "position") if select.get(dim) is None}
+    if variable in result and free == {"layer", "position"} <= set(result[variable].dims):
         step = select.pop("step", None)
         step = result["step"].values[-1] if step is None else step
         chosen = choose(result, variable, keep=("layer", "position"), step=step, **select)
@@ -61,7 +63,7 @@ def panels(result: xr.Dataset) -> list[Panel]:
     caption = "Mean over the samples."
     caption += " Median of the runs." if "run" in result.dims else ""
     size = (9.2, tall(result.sizes["layer"], least=1.6, most=7.0) + 0.4)
-    title = "Norm at each position at the end"
+    title = "Norm of hidden states by position at the end"
     return [*figures, Panel("position_norm", title, caption, size, partial(_positions, result))]
 
 

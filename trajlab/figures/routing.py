@@ -1,4 +1,4 @@
-"""Figures of the routing of a mixture of experts: load, certainty, and similarity of experts."""
+"""Figures of the routing of a mixture of experts: load, entropy of the router, and similarity of experts."""
 
 from functools import partial
 from typing import Any
@@ -16,9 +16,12 @@ from trajlab.figures.panel import Panel
 from trajlab.statistics.extremes import last, typical
 
 OVER_STEPS = {
-    "load_entropy": ("Evenness of the load", "1: all experts get as many tokens. 0: one gets all."),
-    "relative_entropy": ("Entropy of the router", "Relative to even probabilities; mean over the tokens."),
-    "similarity": ("Similarity of experts", "Mean cosine of the weights of each two experts."),
+    "load_entropy": ("Evenness of the load", "1: all experts get the same number of tokens. 0: one expert gets all."),
+    "relative_entropy": (
+        "Entropy of the router",
+        "Relative to the entropy of even probabilities; mean over the tokens.",
+    ),
+    "similarity": ("Similarity of experts", "Mean cosine between the weights of two experts, over all pairs."),
 }
 
 
@@ -32,12 +35,14 @@ def routing(result: xr.Dataset, *, ax: Axes | None = None, variable: str | None 
     ax
         Where to draw; a new figure by default.
     variable
-        Which variable; that of experts is drawn by step for one layer, the first unless `select` names another.
+        Which variable. One with a dim `expert` is drawn as experts by steps of one layer, by default the first; at one
+        step, as layers by experts.
     select
         Which part of it.
     """
     variable = variable or "load_entropy"
-    if variable in result and "expert" in result[variable].dims and select.get("expert") is None:
+    free = {dim for dim in ("step", "expert") if select.get(dim) is None}
+    if variable in result and free == {"step", "expert"} <= set(result[variable].dims):
         chosen = choose(result, variable, keep=("step", "expert"), **select)
         array = chosen.array.dropna("expert", how="all")
         ax = canvas(ax, height=tall(array.sizes["expert"]))
@@ -54,7 +59,7 @@ def panels(result: xr.Dataset) -> list[Panel]:
         for name, (title, caption) in OVER_STEPS.items()
         if bool(result[name].notnull().any())
     ]
-    caption = "Share of the choices of all tokens."
+    caption = "Share of all choices that fall on the expert."
     caption += " Median of the runs." if "run" in result.dims else ""
     size = (9.2, tall(result.sizes["layer"], least=1.6, most=7.0) + 0.4)
     return [*figures, Panel("load", "Load of each expert at the end", caption, size, partial(_load, result))]

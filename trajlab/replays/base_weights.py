@@ -1,4 +1,4 @@
-"""The network below adapters that were saved alone, as peft saves them: its weights are those that the model brings."""
+"""Weights of the base network of adapters that peft saved alone: they are taken from the model."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -7,16 +7,17 @@ from functools import cache
 import numpy as np
 from torch import nn
 
+from trajlab.replays.dtypes import as_array
 from trajlab.runs.tensors import Series
 from trajlab.runs.trajectory import Trajectory
 from trajlab.terminal import say
 
 ADAPTER = re.compile(r"(?<=\.)(lora_\w+)\.[^.]+(?=\.weight$|$)|\.modules_to_save\.[^.]+")
-"""Where peft writes the name of an adapter into the name of a tensor, which files lack."""
+"""Parts of tensor names in peft's networks that name the adapter; names in its files lack them."""
 
 
 def saved_name(name: str) -> str:
-    """Return the name under which peft saves a tensor of an adapter; other names as they are.
+    """Return the name under which peft saves a tensor of an adapter; return other names unchanged.
 
     >>> saved_name("q_proj.lora_A.default.weight"), saved_name("score.modules_to_save.default.bias")
     ('q_proj.lora_A.weight', 'score.bias')
@@ -25,14 +26,14 @@ def saved_name(name: str) -> str:
 
 
 def holds_adapters_only(trajectory: Trajectory) -> bool:
-    """Return whether a run was saved by peft: adapters, and the modules that are trained beside them."""
+    """Return whether peft saved a run: it holds adapters and the modules trained beside them, not the base network."""
     return bool(trajectory.facts.get("adapter_config"))
 
 
 def base_weights(
     model: nn.Module, trajectory: Trajectory, homes: Mapping[str, str], recorded: Collection[str]
 ) -> dict[str, Series]:
-    """Return the tensors of a model that its run lacks, the same at every step, by name; say how many there are.
+    """Return the tensors of a model that its run lacks, by name, the same at every step; print how many there are.
 
     Parameters
     ----------
@@ -41,14 +42,15 @@ def base_weights(
     trajectory
         The run.
     homes
-        Recorded tensor, or name of the model's own, by name in the model, as `trajlab.replays.model.fit` returns them.
+        For each name in the model, the name of the recorded tensor, or of the model's own; see
+        `trajlab.replays.model.fit`.
     recorded
         Names of the recorded tensors.
     """
     base, steps = {}, trajectory.steps
     for name, value in model.state_dict().items():
         if name in homes and homes[name] not in recorded:
-            values = (value.float() if value.is_floating_point() else value).cpu().numpy()
+            values = as_array(value)
             base[name] = Series(steps, np.broadcast_to(values, (len(steps), *values.shape)), values.shape)
     if base:
         _say_base(str(trajectory.source or "the run"), len(base))
@@ -57,4 +59,6 @@ def base_weights(
 
 @cache
 def _say_base(source: str, count: int) -> None:
-    say(f"{source} holds adapters only: the other {count} tensors are as model= (--model) builds them")
+    say(
+        f"{source} holds adapters only: the other {count} tensors are those of the network that model= (--model) builds"
+    )

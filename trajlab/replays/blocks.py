@@ -17,9 +17,10 @@ class Stream(NamedTuple):
     Parameters
     ----------
     states
-        The output that enters the first block, if one does, and those of the blocks; of an encoder–decoder of both.
+        The hidden state that enters the first block, if any, and the output of each block; those of the encoder and of
+        the decoder if there are both.
     head
-        Paths of the modules that the network applies to the last of them, in order: its norm and its output layer.
+        Paths of the modules that the network applies to the last state, in order: its norm and its output layer.
     """
 
     states: list[Call]
@@ -27,11 +28,10 @@ class Stream(NamedTuple):
 
 
 def stream_of(calls: Sequence[Call]) -> Stream:
-    """Return the residual stream, from the outputs of a pass; without blocks it has no states.
+    """Return the residual stream in the outputs of a pass; it has no states if there are no blocks.
 
-    Blocks are modules of one class, numbered in one list, whose outputs are hidden states of one shape,
-    (position, unit), and that lie in no other block. What enters the first one is the last output of that shape before
-    the first call in it.
+    Blocks are modules of one class, numbered in one list that lies in no other block, with outputs of one shape,
+    (position, unit). The last output of that shape before the first call in a block is the state that enters it.
     """
     usable = [
         call
@@ -41,9 +41,9 @@ def stream_of(calls: Sequence[Call]) -> Stream:
     lists: dict[str, list[Call]] = {}
     for call in usable:
         numbered = re.fullmatch(r"(.*?)\.?(\d+)", call.key.path)
-        if numbered and call.module is not None and any(True for _ in call.module.children()):
+        if numbered and call.module is not None and list(call.module.children()):
             lists.setdefault(numbered[1], []).append(call)
-    lists = {name: blocks for name, blocks in lists.items() if _are_alike(blocks)}
+    lists = {name: blocks for name, blocks in lists.items() if _are_of_one_kind(blocks)}
     outer = {
         name: blocks
         for name, blocks in lists.items()
@@ -55,7 +55,7 @@ def stream_of(calls: Sequence[Call]) -> Stream:
     return Stream(states, _head(calls, states[-1]) if states else ())
 
 
-def _are_alike(blocks: Sequence[Call]) -> bool:
+def _are_of_one_kind(blocks: Sequence[Call]) -> bool:
     return len({(type(block.module), block.shape) for block in blocks}) == 1
 
 
@@ -79,7 +79,7 @@ def _entering(calls: Sequence[Call], blocks: Sequence[Call]) -> list[Call]:
 
 
 def _head(calls: Sequence[Call], last: Call) -> tuple[str, ...]:
-    """Return the modules without modules of their own that are called after the last block."""
+    """Return the paths of the leaf modules that are called after the last block."""
     after = calls[calls.index(last) + 1 :]
     leaves = [
         call.key.path

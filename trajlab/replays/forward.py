@@ -71,7 +71,7 @@ class Pass:
     mode
         Mode of batch normalization, one of `MODES`.
     is_token
-        By the name of a mask, which positions of the probe are no padding, (sample, position).
+        Which positions of the probe hold tokens, (sample, position), by the name of the mask.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class Pass:
         inputs, targets
             The samples.
         keywords
-            What the network is called with by name beside the inputs, such as the mask of padding.
+            Keyword arguments of the network, such as the mask of padding.
         """
         if len(inputs) != self.size:
             self._renew(len(inputs))
@@ -224,7 +224,7 @@ class Pass:
     def _hear_tensor(
         self, key: OutputKey, module: nn.Module | None, tensor: torch.Tensor, scores: torch.Tensor | None = None
     ) -> None:
-        """Pass an output to the observers that want it; that of a softmax with its scores, for the masked ones."""
+        """Pass an output to its observers; the scores of a softmax say which of its values are masked."""
         if key in self.targets:
             layer = self.targets[key]
             self._check(key, tensor, layer.shape)
@@ -249,7 +249,7 @@ class Pass:
                 tensor.register_hook(partial(self._hear_gradient, len(self.waiting) - 1, parameters))
 
     def _passed_on(self, tensor: torch.Tensor, through: Sequence[str]) -> np.ndarray:
-        """Return what modules make of an output, one after the other; their hooks do not hear it."""
+        """Return an output after some modules were applied to it, in order; these calls are not observed."""
         self.is_passing_on = True
         try:
             for path in through:
@@ -280,7 +280,7 @@ class Pass:
                 self._add(watch, position, seen)
 
     def _add(self, watch: Watch, position: int, batch: Batch) -> None:
-        """Add a batch to an observer, without padding unless it takes that."""
+        """Add a batch to an observer, without padding unless the observer takes it."""
         layer, observer = watch.layers[position], watch.observer
         if observer.takes_padding or layer.mask not in self.is_token:
             observer.add(watch.state, position, batch)

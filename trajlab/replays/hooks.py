@@ -56,7 +56,7 @@ def hooked(modules: Mapping[str, nn.Module], hear: Any, attention: Collection[st
 
 
 def tensors_in(output: Any) -> Iterator[torch.Tensor]:
-    """Iterate over the tensors in the output of a module, which may be nested; numbers in a mapping come last.
+    """Yield the tensors in the output of a module, which may be nested; scalars of a mapping come last.
 
     Networks of transformers return an auxiliary loss before the logits.
     """

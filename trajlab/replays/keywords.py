@@ -1,4 +1,4 @@
-"""What a network is called with by keyword beside its inputs: masks of padding, inputs of a decoder, a second input."""
+"""Keyword arguments of a network beside its inputs: masks of padding, inputs of a decoder, a second input."""
 
 import inspect
 from collections.abc import Mapping
@@ -13,22 +13,24 @@ from trajlab.errors import BadSetting
 from trajlab.replays.padding import MASKS
 
 DECODER_INPUTS = "decoder_input_ids"
+"""Name of the tokens that enter the decoder of an encoder–decoder."""
 
 KEYWORDS = (
     *MASKS, DECODER_INPUTS, "token_type_ids", "position_ids", "pixel_values", "pixel_mask", "bbox", "langs",
 )  # fmt: skip
-"""Names, in a probe and in `forward` of a network, of what it takes beside its inputs, (sample, …) each."""
+"""Names of these arguments in a probe and in `forward` of a network; each is (sample, …)."""
 
 
 def keywords_of(probe: xr.Dataset, model: nn.Module) -> dict[str, np.ndarray]:
-    """Return what a network is called with beside the inputs of a probe, by name.
+    """Return the keyword arguments of a network that a probe holds, by name.
 
-    An encoder–decoder without inputs of the decoder gets the targets, shifted as the network's own loss does it.
+    If a probe has no inputs for the decoder of an encoder–decoder, they are the targets, shifted as the network's own
+    loss does it.
 
     Raises
     ------
     BadSetting
-        The network takes no argument of such a name.
+        The network takes no argument of that name.
     """
     arrays = {name: np.asarray(probe[name].values) for name in KEYWORDS if name in probe}
     parameters = inspect.signature(model.forward).parameters.values()
@@ -48,7 +50,7 @@ def keywords_of(probe: xr.Dataset, model: nn.Module) -> dict[str, np.ndarray]:
 
 
 def for_trial(arrays: Mapping[str, np.ndarray], samples: int) -> dict[str, np.ndarray]:
-    """Return arguments for a trial with some samples of zeros; masks let it see all of them."""
+    """Return arguments of n samples for a trial: zeros, and masks of ones, which hide nothing."""
     make: dict[bool, Any] = {True: np.ones, False: np.zeros}
     return {
         name: make[name in MASKS]((samples, *values.shape[1:]), values.dtype)
@@ -57,5 +59,5 @@ def for_trial(arrays: Mapping[str, np.ndarray], samples: int) -> dict[str, np.nd
 
 
 def masks_in(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the masks among the arguments that say that there is padding."""
+    """Return those masks among the arguments that mark padding: the ones with a 0."""
     return {name: arrays[name] for name in MASKS if name in arrays and not np.all(arrays[name])}

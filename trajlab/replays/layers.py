@@ -18,11 +18,19 @@ from trajlab.runs.tensors import SPATIAL
 from trajlab.statistics.logits import ENDS_IN
 
 KINDS = ("activations", "nonlinearities", "attention", "convolutions", "units", "modules", "blocks", "routers")
-"""Selections without names: activations, of gated MLPs the product that enters the next weight; activations, softmaxes
-and the attention of heads; this alone; convolutions; modules with a matrix or kernels as weight; all modules that are
-called; hidden states of the residual stream, see `stream_of`; and routers of mixtures of experts, see `routers_in`."""
+"""Selections of layers that need no names.
 
-UNKNOWN_UNITS = "no axis of it can be told to run over the units of a module; name it with --unit-axis (unit_axis=)"
+- activations: outputs of nonlinearities; of gated MLPs the product that enters the next weight
+- nonlinearities: activations, softmaxes and the attention of heads
+- attention: the attention of heads
+- convolutions: outputs of convolutions
+- units: outputs of modules whose weight is a matrix or kernels
+- modules: outputs of all modules that are called
+- blocks: hidden states of the residual stream, see `stream_of`
+- routers: scores of the routers of mixtures of experts, see `routers_in`
+"""
+
+UNKNOWN_UNITS = "which of its axes runs over the units of a module is unknown; name it with --unit-axis (unit_axis=)"
 
 
 def select_layers(calls: Sequence[Call], patterns: Sequence[str] | None, of: str = "activations") -> list[Call]:

@@ -2,7 +2,7 @@
 
 import copy
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import dask.array as da
@@ -24,11 +24,13 @@ Model = nn.Module | Callable[..., nn.Module] | str
 
 
 EXPERTS = "experts"
+"""Name of the module that holds the experts of a mixture."""
+
 PARTS = {
     "gate_up_proj": (("gate_proj", "up_proj"), ("w1", "w3")),
     "down_proj": (("down_proj",), ("w2",)),
 }
-"""Parameters that hold all experts of a mixture, and the parts of single experts that they are made of."""
+"""For each parameter that holds all experts of a mixture, the parts of single experts that it joins, by convention."""
 
 
 def factory_of(trajectory: Trajectory) -> tuple[str, dict[str, Any]] | None:
@@ -119,10 +121,10 @@ def usable_device(device: str) -> str:
 
 
 def recorded_for(model: nn.Module, trajectory: Trajectory) -> dict[str, Series]:
-    """Return the recorded tensors; those of single experts joined as the network holds them.
+    """Return the recorded tensors by name; experts that were recorded one by one are joined as the network holds them.
 
-    transformers writes the experts of a mixture one by one, under other names, and its networks hold them as one
-    parameter: gate and up projection, w1 and w3, one after the other.
+    transformers writes the experts of a mixture one by one, under other names. Its networks hold them as one parameter,
+    in which the gate and the up projection, w1 and w3, follow each other.
     """
     recorded = trajectory.weights.series | trajectory.buffers.series
     lacking = [name for name in model.state_dict() if name not in recorded]
@@ -134,25 +136,30 @@ def recorded_for(model: nn.Module, trajectory: Trajectory) -> dict[str, Series]:
     for name in fused:
         mixture, _, part = name.partition(f".{EXPERTS}.")
         parts = mixtures.get(mixture, {})
-        sources = next((found for found in PARTS.get(part, ()) if set(found) <= set(parts)), ())
+        sources = next((names for names in PARTS.get(part, ()) if set(names) <= set(parts)), ())
         if sources:
             values = da.concatenate([parts[source].data for source in sources], axis=2).rechunk({2: -1})
             joined[name] = Series(parts[sources[0]]["step"].values, values, values.shape[1:])
-            beginning = f"{mixture}.{EXPERTS}."
-            used |= {old for new, old in renamed.items() if new.startswith(beginning) and new not in joined}
+            used |= {old for new, old in renamed.items() if _is_part(new, f"{mixture}.{EXPERTS}.", sources)}
     return {name: series for name, series in recorded.items() if name not in used} | joined
+
+
+def _is_part(name: str, prefix: str, parts: Collection[str]) -> bool:
+    """Return whether a tensor is one of some parts of a single expert, such as ``mlp.experts.3.w1.weight``."""
+    number, _, part = name.removeprefix(prefix).partition(".")
+    return name.startswith(prefix) and number.isdigit() and part.removesuffix(".weight") in parts
 
 
 def fit(model: nn.Module, trajectory: Trajectory, recorded: Mapping[str, Series] | None = None) -> dict[str, str]:
     """Return the recorded tensor that goes to each name in the state of a model.
 
-    Tied weights may be recorded under any of their names. Counters of batches, which eval mode does not read, may
-    lack. Where a run holds adapters only, each tensor of the network below them goes to itself.
+    Tied weights may be recorded under any of their names. Counters of batches may be missing, as eval mode does not
+    read them. In a run of adapters alone, each tensor of the base network maps to itself.
 
     Raises
     ------
     BadSetting
-        The model has names that the run lacks or the other way round, or tensors of other shapes.
+        The model has names that the run lacks, or vice versa, or tensors of other shapes.
     """
     recorded = recorded_for(model, trajectory) if recorded is None else recorded
     tied = trajectory.facts.get("tied", {})

@@ -1,4 +1,4 @@
-"""Padding: the positions of a probe that hold no token, and the axes of layers along which they lie."""
+"""Padding: the positions of a probe without a token, and the axes of layers that run over positions."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -11,18 +11,19 @@ PADDING = "attention_mask"
 """Name in a probe of the mask that is 0 at padding, (sample, position), as transformers takes it."""
 
 DECODER_PADDING = "decoder_attention_mask"
-"""The same of what goes into a decoder."""
+"""Name of the same mask for the inputs of a decoder."""
 
 MASKS = (PADDING, DECODER_PADDING)
+"""Names of all masks."""
 
 
 def with_padding(layers: Sequence[Layer], masks: Mapping[str, np.ndarray]) -> tuple[Layer, ...]:
-    """Return layers with the mask that tells their padding, and the axes along which it lies.
+    """Return layers with the name of their mask, and the axes that run over its positions.
 
-    Those are the axes of queries and keys of attention, and of other layers the first one as long as the mask that is
-    not the one over the units. Of two masks of one length, modules of the decoder have the decoder's. The attr
-    `padding` is the number of positions that are left out, and `padding_included` is true where they cannot be: no axis
-    is as long as the mask.
+    Attention has two such axes, queries and keys. In other layers it is the first axis that is as long as the mask and
+    does not run over the units. If two masks have the same length, modules of the decoder take the decoder's. The attr
+    `padding` is the number of positions that are left out. The attr `padding_included` is true if no axis is as long as
+    the mask, so that padding cannot be left out.
 
     Parameters
     ----------
@@ -52,7 +53,7 @@ def _masked(layer: Layer, masks: Mapping[str, np.ndarray]) -> Layer:
 
 
 def padding_attrs(layers: Sequence[Layer]) -> dict[str, Any]:
-    """Return what layers say of padding, for attrs of results: how many positions are left out, and where none are."""
+    """Return attrs of results: the number of positions of padding left out, and the layers that include padding."""
     left_out = [layer.attrs["padding"] for layer in layers if "padding" in layer.attrs]
     included = [layer.name or "output" for layer in layers if layer.attrs.get("padding_included")]
     attrs: dict[str, Any] = {"padding": max(left_out)} if left_out else {}
@@ -60,14 +61,14 @@ def padding_attrs(layers: Sequence[Layer]) -> dict[str, Any]:
 
 
 def without_padding(batch: Batch, layer: Layer, is_token: np.ndarray) -> Iterator[Batch]:
-    """Iterate over parts of a batch whose padding is cut out: samples in a row that are padded alike.
+    """Yield parts of a batch without padding; a part holds consecutive samples with the same padding.
 
     Parameters
     ----------
     batch
         The output of a layer.
     layer
-        The layer, with the axes along which padding lies.
+        The layer, with the axes that run over positions.
     is_token
         Which positions of its samples hold tokens, (sample, position).
     """
@@ -75,7 +76,7 @@ def without_padding(batch: Batch, layer: Layer, is_token: np.ndarray) -> Iterato
     bounds = [0, *changes.tolist(), len(is_token)]
     for low, high in zip(bounds[:-1], bounds[1:], strict=True):
         kept = np.flatnonzero(is_token[low])
-        parts = {}
+        parts = {"targets": None if batch.targets is None else batch.targets[low:high]}
         for name in ("values", "gradient"):
             part = getattr(batch, name)
             part = part if part is None or not len(part) else part[low:high]
@@ -85,8 +86,18 @@ def without_padding(batch: Batch, layer: Layer, is_token: np.ndarray) -> Iterato
         yield batch._replace(first=batch.first + low, kept=kept, **parts)
 
 
-def with_places(values: np.ndarray, layer: Layer, kept: np.ndarray | None) -> np.ndarray:
-    """Return the output of a layer, (sample, *shape), from one without padding, which is NaN."""
+def with_padding_as_nan(values: np.ndarray, layer: Layer, kept: np.ndarray | None) -> np.ndarray:
+    """Return the output of a layer, (sample, *shape), from one without padding; padding becomes NaN.
+
+    Parameters
+    ----------
+    values
+        The output, with `kept` positions only.
+    layer
+        The layer.
+    kept
+        Positions that hold tokens; None if `values` is whole.
+    """
     if kept is None:
         return values
     full = np.full((len(values), *layer.shape), np.nan, values.dtype)

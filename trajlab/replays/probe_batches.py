@@ -19,10 +19,10 @@ from trajlab.runs.disk.element_types import widen
 from trajlab.statistics.next_tokens import IGNORED
 
 OBJECT_MASKS = {"mask": f"{MASK}_inputs", "masks": f"{MASK}_inputs"}
-"""What masks of objects may be called in a file, and what they are called as a kind of the probe."""
+"""Names that masks of objects may have in a file, and their name in a probe."""
 
 NAMES = {"input_ids": "inputs", "pixel_values": "inputs", "labels": "targets"}
-"""What the tensors of a batch of transformers are called here."""
+"""Names of tensors in batches of transformers, and in a probe."""
 
 
 def as_probe(probe: Any) -> xr.Dataset:
@@ -32,14 +32,14 @@ def as_probe(probe: Any) -> xr.Dataset:
     ----------
     probe
         A Dataset, which is left as it is; inputs, (sample, ...), as an array, a tensor or a DataArray; a pair of inputs
-        and targets; a mapping of kinds, such as "valid" and "train", to these; or a batch of transformers, a mapping of
-        `input_ids` or `pixel_values`, `labels` and what else the network takes by name: `KEYWORDS`. The hash of a dask
-        array is unknown.
+        and targets; a mapping of kinds, such as "valid" and "train", to these; or a batch of transformers, a mapping
+        with `input_ids` or `pixel_values`, perhaps `labels`, and other arguments of the network by name, `KEYWORDS`.
+        The hash of a dask array is unknown.
 
     Raises
     ------
     BadSetting
-        It is nothing of that, inputs and targets differ in number, or a mask does not fit what it masks.
+        It is none of these, inputs and targets differ in number, or a mask has another shape than what it masks.
 
     Examples
     --------
@@ -65,19 +65,25 @@ def as_probe(probe: Any) -> xr.Dataset:
 def named_probe(tensors: Mapping[Any, Any]) -> xr.Dataset:
     """Return a probe of tensors by name.
 
+    Parameters
+    ----------
+    tensors
+        Arrays or tensors, (sample, …): `inputs`, `targets`, those of further kinds, such as `train_inputs`, and
+        `KEYWORDS`; or under the names that transformers gives them.
+
     Raises
     ------
     BadSetting
-        A name is unknown, two tensors are the same part, or a mask does not fit what it masks.
+        A name is unknown, two tensors have the same meaning, or a mask has another shape than what it masks.
     """
     names = ", ".join(map(str, tensors)) or "nothing"
-    both = {"input_ids", "pixel_values"} <= set(tensors)  # such as CLIP, which takes the tokens first
+    both = {"input_ids", "pixel_values"} <= set(tensors)  # as CLIP takes them: tokens are the inputs
     terms = [_term(str(name), keep=both and name == "pixel_values") for name in tensors]
     if len(set(terms)) < len(terms):
         repeated = next(term for term in terms if terms.count(term) > 1)
         raise BadSetting(f"it holds {names}; several are {repeated}. Keep one of them.")
     by_term = {term: _tensor(values) for term, values in zip(terms, tensors.values(), strict=True)}
-    keywords = {name: by_term.pop(name) for name in KEYWORDS if name in by_term}
+    keywords = {name: _plain(by_term.pop(name)) for name in KEYWORDS if name in by_term}
     kinds = [name.removesuffix("inputs") for name in by_term if name.endswith("inputs")]
     recognized = {f"{kind}{part}" for kind in kinds for part in ("inputs", "targets")}
     if "" not in kinds or not recognized.issuperset(by_term):
@@ -95,16 +101,22 @@ def _term(name: str, *, keep: bool) -> str:
     return name if keep else OBJECT_MASKS.get(name, NAMES.get(name, name))
 
 
+def _plain(tensor: torch.Tensor) -> torch.Tensor:
+    """Return a tensor as numpy can hold it: without its history, and bfloat16 as float32."""
+    return tensor.detach().to(widened(tensor.dtype))
+
+
 def _with_keywords(tensors: dict[str, torch.Tensor], keywords: dict[str, torch.Tensor]) -> xr.Dataset:
-    """Return a probe with what a network takes beside its inputs; labels at padding count nowhere."""
+    """Return a probe with other arguments of the network; labels at padding become `IGNORED`."""
     inputs, targets = tensors["inputs"], tensors.get("targets")
     masked = {PADDING: ("inputs", inputs), DECODER_PADDING: (DECODER_INPUTS, keywords.get(DECODER_INPUTS))}
     for name, (what, values) in masked.items():
         if name in keywords and values is not None:
             keywords[name] = _token_mask(name, keywords[name], what, values)
     for name, values in keywords.items():
-        if len(values) != len(inputs):
-            raise BadSetting(f"its {name} has {len(values)} samples, its inputs {len(inputs)}. Give each sample one.")
+        if not values.ndim or len(values) != len(inputs):
+            samples = f"{len(values)} samples" if values.ndim else "no axis of samples"
+            raise BadSetting(f"its {name} has {samples}, its inputs have {len(inputs)}. Give each sample one.")
     keep = keywords.get(PADDING)
     is_encoder_decoder = DECODER_INPUTS in keywords or DECODER_PADDING in keywords
     if keep is not None and targets is not None and targets.shape == keep.shape and not is_encoder_decoder:
@@ -126,7 +138,7 @@ def _with_keywords(tensors: dict[str, torch.Tensor], keywords: dict[str, torch.T
 
 
 def _token_mask(name: str, mask: torch.Tensor, what: str, values: torch.Tensor) -> torch.Tensor:
-    """Return which positions hold tokens, (sample, position)."""
+    """Return which positions hold tokens, (sample, position) bool; each sample must have one."""
     if mask.ndim != 2 or mask.shape != values.shape[:2]:
         raise BadSetting(
             f"its {name} has shape {list(mask.shape)}, its {what} {list(values.shape)}. Give it an entry for each "
@@ -162,7 +174,7 @@ def _tensor(part: Any) -> torch.Tensor:
 
 
 def _dataset(tensors: Mapping[str, torch.Tensor], facts: Mapping[str, Any]) -> xr.Dataset:
-    arrays = {name: tensor.to(widened(tensor.dtype)).numpy() for name, tensor in tensors.items()}
+    arrays = {name: _plain(tensor).numpy() for name, tensor in tensors.items()}
     hashes = {"sha256": facts["sha256"], **{f"{kind}_sha256": sha for kind, sha in facts.get("kinds", {}).items()}}
     return _labeled(arrays, hashes)
 

@@ -38,7 +38,7 @@ def read_probe(path: str | Path, *, run: str | Path | None = None) -> xr.Dataset
     MissingData
         There is no such file.
     DamagedData
-        The file cannot be read, holds no inputs or ones that are NaN or Inf, or not as many targets.
+        The file cannot be read, holds no inputs, inputs that are NaN or Inf, or another number of targets.
     """
     file = as_path(path)
     remedy = f"name a file of type {', '.join(SUFFIXES)} that holds inputs, and perhaps targets"

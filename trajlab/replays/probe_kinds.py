@@ -44,7 +44,7 @@ def probe_of(probe: xr.Dataset, kind: str, *, seed: int = 0) -> xr.Dataset:
         and standard deviation of each channel; ``shuffled``: the examples after one random permutation of the pixels,
         the same for all examples and channels (Zhang et al. 2017, arXiv:1611.03530). Of inputs with fewer than three
         axes, all values count as one channel. Integers, such as tokens, have uniform noise over the values that occur.
-        Padding stays padding, and is shuffled with the tokens.
+        Positions of padding are the same; ``shuffled`` permutes them with the tokens.
     seed
         Seed of what is made.
 

@@ -73,7 +73,7 @@ def first_of_each_class(labels: np.ndarray, count: int, *, by_position: bool = F
 
 
 def samples_of(probe: xr.Dataset, samples: da.Array) -> xr.Dataset:
-    """Return some samples of a probe by their positions, with all that the network takes; lazily."""
+    """Return some samples of a probe by their positions: inputs, targets and keyword arguments; lazily."""
     names = [name for name in ("inputs", "targets", *KEYWORDS) if name in probe]
     return xr.Dataset({name: (probe[name].dims, take_samples(probe[name].data, samples)) for name in names})
 

@@ -128,7 +128,7 @@ def replay(
     shape = inputs.shape[1:] if own_steps is None else inputs.shape[2:]
     samples = inputs.shape[0] if own_steps is None else inputs.shape[1]
     identity = _identity(trajectory, model)
-    trials = _known.setdefault(trajectory, {}) if model is None or isinstance(model, str) else {}
+    trials = _trials.setdefault(trajectory, {}) if model is None or isinstance(model, str) else {}
     model = trajectory.model if model is None else model
     zeros = np.zeros((min(TRIAL_SAMPLES, samples), *shape), inputs.dtype)
     source = trajectory.probe if probe is None else probe
@@ -144,15 +144,15 @@ def replay(
         ends_in, keywords, mode,
     )  # fmt: skip
     recorded = base | recorded_for(built, trajectory)
-    lives = [recorded[home] for home in homes.values()]
-    steps = _shared_steps(trajectory, lives, own_steps)
+    tables = [recorded[home] for home in homes.values()]
+    steps = _shared_steps(trajectory, tables, own_steps)
     if own_steps is not None:
         inputs = inputs[np.searchsorted(own_steps, steps)]
     name = "replay-" + tokenize(
         identity, homes, [base[home].values[:1] if home in base else recorded[home].values for home in homes.values()],
         steps, inputs, targets, network.attention, prune, prune_relative, tuple(prune_only), device, keywords, mode,
     )  # fmt: skip
-    passes = Passes(name, network, (inputs, targets), lives, steps, own_steps is not None)
+    passes = Passes(name, network, (inputs, targets), tables, steps, own_steps is not None)
     if layers is None and tried.unobserved:
         _say_unobserved(", ".join(tried.unobserved))
     axes = trajectory.unit_axis if unit_axis is None else unit_axis
@@ -179,15 +179,17 @@ def replayer(trajectory: Trajectory) -> Callable[..., Replayed] | None:
 
 
 Tried = tuple[nn.Module, dict[str, str], dict[str, Series], Trial, dict[str, np.ndarray]]
-_known: WeakKeyDictionary[Trajectory, dict[Any, Tried]] = WeakKeyDictionary()
-"""Networks that have a name, or that runs were given, by run: each is tried once."""
+"""A network without values, the recorded tensor of each of its names, its own weights, its trial, and its arguments."""
+
+_trials: WeakKeyDictionary[Trajectory, dict[Any, Tried]] = WeakKeyDictionary()
+"""Trials of each run, by the network and the probe; only of networks that can be recognized by name."""
 
 
 def _tried(
     trajectory: Trajectory, model: Model | None, identity: Any, zeros: np.ndarray, probe: xr.Dataset, device: str,
     trials: dict[Any, Tried],
 ) -> Tried:  # fmt: skip
-    """Build the network, try it, and take its values out, unless it is known."""
+    """Build the network, try it, and take its values out, unless there is a trial of it already."""
     beside = {name: probe[name].values for name in KEYWORDS if name in probe}
     key = tokenize(identity, zeros, device, beside, str(probe.attrs.get("sha256", "")))
     if key not in trials:
@@ -237,8 +239,8 @@ def _identity(trajectory: Trajectory, model: Model | None) -> Any:
     return (model, factory_of(trajectory)) if model is None or isinstance(model, str) else uuid4().hex
 
 
-def _shared_steps(trajectory: Trajectory, lives: Sequence[Series], steps_of_model: np.ndarray | None) -> np.ndarray:
-    recorded = [life.steps for life in lives] or [trajectory.steps]
+def _shared_steps(trajectory: Trajectory, tables: Sequence[Series], steps_of_model: np.ndarray | None) -> np.ndarray:
+    recorded = [table.steps for table in tables] or [trajectory.steps]
     steps = common_steps(recorded if steps_of_model is None else [*recorded, steps_of_model])
     if not len(steps):
         raise MissingData(

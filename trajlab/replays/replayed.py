@@ -105,7 +105,7 @@ class Replayed(Observable):
 
     @property
     def tokens(self) -> dict[str, tuple[str, np.ndarray]]:
-        """Of layers with padding, by name: the dim along which it lies, and which positions hold tokens."""
+        """Dim of positions, and which of them hold tokens, (sample, position), by name of each layer with padding."""
         masks = masks_in(self._passes.network.keywords)
         return {
             layer.name: (layer.dims[layer.positions[0]], masks[layer.mask] != 0)

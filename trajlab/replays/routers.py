@@ -5,24 +5,27 @@ from collections.abc import Sequence
 from trajlab.replays.calls import Call
 
 ROUTERS = ("gate", "router", "wg")
-"""What routers are called beside their experts."""
+"""Names of routers beside their experts."""
 
 CLASSIFIER = "classifier"
-"""What the linear module of a router is called that returns more than scores."""
+"""Name of the linear module in a router that returns more than scores."""
 
 EXPERTS = "experts"
+"""Name of the module that holds the experts of a mixture."""
 
 
 def routers_in(calls: Sequence[Call]) -> list[Call]:
     """Return the scores of routers, (position, expert) before the softmax: one of each mixture of experts.
 
-    A router is a module of a name in `ROUTERS`, or of a class that ends in Router, beside or above modules that are
-    called `experts`. Of what it returns, the first tensor holds the scores, as transformers' `output_router_logits`
-    takes them; a router with a `classifier` has them from this.
+    A router is a module beside `experts` whose name is in `ROUTERS`, or whose class ends in Router. Its first output
+    holds the scores, as transformers' `output_router_logits` takes them; those of a router with a `classifier` are the
+    classifier's output.
     """
     mixtures = {
-        call.key.path.split(f".{EXPERTS}")[0] for call in calls if f".{EXPERTS}" in f".{call.key.path}"
-    }  # fmt: skip
+        ".".join(names[: names.index(EXPERTS)])
+        for names in (call.key.path.split(".") for call in calls)
+        if EXPERTS in names
+    }
     scored = [call for call in calls if call.module is not None and not call.key.tensor and len(call.shape) == 2]
     routers = [
         call
@@ -35,9 +38,9 @@ def routers_in(calls: Sequence[Call]) -> list[Call]:
 
 
 def chosen_experts(calls: Sequence[Call], router: Call) -> int:
-    """Return how many experts a router chooses for each token, 0 if that is not known.
+    """Return how many experts a router chooses for each token; 0 if that is unknown.
 
-    A router that returns the chosen experts says so with their number, or by the attribute `top_k`.
+    It is the number of experts in an output of the router, else its attribute `top_k`.
     """
     shapes = [call.shape for call in calls if call.key.path == router.key.path and call.key.tensor]
     chosen = [shape[-1] for shape in shapes if len(shape) == 2 and shape[-1] < router.shape[-1]]

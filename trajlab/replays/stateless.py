@@ -42,7 +42,7 @@ class Network:
     ends_in
         The softmax or sigmoid that it ends in; empty for none.
     keywords
-        What it is called with by name beside the inputs, (sample, …) each, such as the mask of padding.
+        Keyword arguments of the network, (sample, …) each, such as the mask of padding.
     mode
         Mode of batch normalization: ``eval``, or ``train``, with the statistics of each sample by itself.
     """

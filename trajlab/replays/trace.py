@@ -50,7 +50,7 @@ class Trial(NamedTuple):
 
 
 def trial(model: nn.Module, inputs: torch.Tensor, keywords: Mapping[str, torch.Tensor] | None = None) -> Trial:
-    """Run a network once, with what it takes by name beside the inputs, to learn what it calls.
+    """Run a network once on inputs and keyword arguments, to learn what it calls.
 
     Raises
     ------

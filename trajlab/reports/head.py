@@ -61,7 +61,7 @@ def _snapshots(results: list[xr.Dataset]) -> np.ndarray:
         if "step" not in result.dims or not result.sizes["step"] or "metric" in result.dims:
             continue
         steps, is_log = result["step"].values, "kind_of" in result.coords
-        if "series" in result.dims:  # of snapshots, gradients and metrics, over the steps of all
+        if "series" in result.dims:  # its steps are those of snapshots, gradients and metrics together
             of_kind[False].append(steps)
             continue
         if is_log:

@@ -43,7 +43,7 @@ BY_POSITION = ("loss_at", "scored_at")
 """Columns for each position of a sequence: the summed loss and the number of scored targets."""
 
 BY_FREQUENCY = ("loss_seen", "scored_seen")
-"""Columns for each octave of how often the label is among the targets, 2^k to 2^(k+1) − 1 times: the same."""
+"""The same columns for each octave of token frequency: labels that occur 2^k to 2^(k+1) − 1 times among the targets."""
 
 AT_ONCE = 1 << 22
 """Logits that are scored at once, so that a large vocabulary takes no more memory."""
@@ -61,7 +61,7 @@ class Extra(NamedTuple):
     shift
         Whether labels that equal the inputs are shifted, see `with_next_tokens`.
     octaves
-        Octaves of the frequency of labels, 0 for none.
+        Number of octaves of the frequency of labels, 0 for none.
     """
 
     top_k: tuple[int, ...] = ()
@@ -116,7 +116,7 @@ def task_of(output: xr.DataArray, probe: xr.Dataset, objective: str = "") -> Tas
 
 
 def extra_of(probe: xr.Dataset, task: Task, top_k: Sequence[int], *, shift: bool) -> Extra:
-    """Return what is scored of classes: top-k accuracy, and of sequences, (sample, position), positions and tokens."""
+    """Return what else is scored of classes: top k, and of sequences, (sample, position), positions and tokens."""
     if task.kind != CROSS_ENTROPY:
         return Extra(shift=shift)
     targets = probe["targets"]
@@ -231,7 +231,7 @@ def _score(
 
 
 def octaves_of(labels: np.ndarray, classes: int) -> np.ndarray:
-    """Return for each class the octave of its number of labels, k of 2^k to 2^(k+1) − 1; 0 of one without.
+    """Return the octave of the number of labels of each class, k for 2^k to 2^(k+1) − 1 labels; 0 for none.
 
     >>> octaves_of(np.array([0, 1, 1, 1, 2, 2, -100]), 4).tolist()
     [0, 1, 1, 0]

@@ -34,6 +34,13 @@ def test_hidden_states__tokens_that_are_not_finite_are_excluded():
     assert found["norms"][0, 2].tolist() == pytest.approx([np.linalg.norm(values[0, 2]), 1])
 
 
+def test_effective_rank__of_many_tokens_is_over_all_positions():
+    values = np.random.default_rng(0).standard_normal((2048, 64, 4)).astype(np.float32)
+    values[:, 0] = 1.0  # as the states of a first token, which are the same in all sequences
+    rank = table_of(values, 2048)["table"][0, COLUMNS.index("effective_rank")]
+    assert rank == pytest.approx(4, rel=0.01)
+
+
 def test_effective_rank__of_wide_and_tall_matrices_is_that_of_their_singular_values():
     for shape in ((9, 4), (4, 9)):
         rows = np.random.default_rng(0).standard_normal(shape)

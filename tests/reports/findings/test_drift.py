@@ -109,4 +109,4 @@ def test_findings__of_sampled_entries_are_shares_of_the_sample():
     result = trajlab.stages.drift.drift({"w": sampled.assign_attrs(shape=[800])}).compute()
     result = result.assign_attrs(stage="drift", Conventions=trajlab.run("drift", run).attrs["Conventions"])
     (text,) = [text for text in said(result) if "2 entries (25 %) never changed" in text]
-    assert text.endswith("The norm of the entries that end changed is 96 % of the norm of all.")  # sqrt(24 / 26)
+    assert text.endswith("The entries that changed have 96 % of the norm of all.")  # sqrt(24 / 26)

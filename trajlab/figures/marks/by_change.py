@@ -1,4 +1,4 @@
-"""Histograms of the entries that changed beside those of the entries that did not, each as a density."""
+"""Densities of the entries that changed and of those that did not, in one set of axes."""
 
 from math import ceil
 
@@ -13,19 +13,19 @@ from trajlab.figures.marks.labels import shorten_to
 from trajlab.statistics.wording import share
 
 GROUPS = ("histogram_changed", "histogram_unchanged")
-"""Variables of the two groups."""
+"""Variables of changed and unchanged entries."""
 
 COLUMNS = 3
-"""Layers side by side."""
+"""Number of columns of a grid."""
 
 
 def by_change(result: xr.Dataset, ax: Axes) -> None:
-    """Draw the density of changed entries (filled) and of unchanged ones (line), with the share of the changed.
+    """Draw the density of changed entries, filled, and of unchanged ones, as a line, and write the share that changed.
 
     Parameters
     ----------
     result
-        Holds `GROUPS`, (bin), and `bin_edges`, of one parameter at one step.
+        Holds `GROUPS`, (bin), and `bin_edges`, (bin_edge), of one parameter at one step.
     ax
         Where to draw.
     """
@@ -42,7 +42,9 @@ def by_change(result: xr.Dataset, ax: Axes) -> None:
     ax.stairs(unchanged, edges, color=INK, linewidth=0.9, label="unchanged")
     ax.set_xlim(edges[0], edges[-1])
     peaks = [group.max() for group in (changed, unchanged) if group.any()]
-    ax.set_ylim(0.0, 1.08 * min(max(peaks), 3 * min(peaks)))  # few entries pile up in spikes
+    ax.set_ylim(
+        0.0, 1.08 * min(max(peaks), 3 * min(peaks))
+    )  # keeps a spike of few entries from flattening the other group
     ax.locator_params(axis="x", nbins=3)
     text = f"{share(float(entries[0, 0] / entries.sum()))} changed"
     ax.text(0.98, 0.95, text, transform=ax.transAxes, ha="right", va="top", fontsize="small")
@@ -58,13 +60,13 @@ def legend_beside(ax: Axes) -> None:
 
 
 def mixed(result: xr.Dataset) -> np.ndarray:
-    """Return which parameters hold entries of both groups, (parameter)."""
+    """Return which parameters have both changed and unchanged entries, (parameter) bool."""
     changed, unchanged = (result[name].sum("bin").transpose("parameter").values for name in GROUPS)
     return (changed > 0) & (unchanged > 0)
 
 
 def height(count: int) -> float:
-    """Return the height in inches of the grid of some parameters."""
+    """Return the height in inches of the grid of n parameters."""
     return 1.5 * ceil(count / COLUMNS) + 0.4
 
 
@@ -74,9 +76,9 @@ def grid(result: xr.Dataset, shown: list[str], figure: Figure) -> None:
     Parameters
     ----------
     result
-        Holds `GROUPS`, (parameter, bin), and `bin_edges`.
+        Holds `GROUPS`, (parameter, bin), and `bin_edges`, (parameter, bin_edge).
     shown
-        The parameters.
+        Names of the parameters.
     figure
         Where to draw.
     """

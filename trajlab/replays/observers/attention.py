@@ -29,7 +29,7 @@ def is_seen(shares: np.ndarray) -> np.ndarray:
 class HeadAttention(Observer):
     """Observer: `COLUMNS` of each head, (unit, column), by name of the layer."""
 
-    takes_padding: ClassVar[bool] = True  # as masked keys are marked, distances count positions between tokens, too
+    takes_padding: ClassVar[bool] = True  # masked keys are marked, and distances are those of positions
 
     def outputs(self, layers: Sequence[Layer], samples: int) -> dict[str, Output]:
         """Describe a table for each layer."""

@@ -38,7 +38,7 @@ class ChannelGradients(Observer):
 
     objective: Objective | None = Objective("loss")  # noqa: RUF009  is frozen
     takes_values: ClassVar[bool] = False
-    takes_padding: ClassVar[bool] = True  # at padding the gradient of a loss that leaves it out is 0
+    takes_padding: ClassVar[bool] = True  # gradients at padding are 0, as the loss leaves it out
 
     def outputs(self, layers: Sequence[Layer], samples: int) -> dict[str, Output]:
         """Describe two tables, norms and a count for each layer."""

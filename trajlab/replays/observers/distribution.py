@@ -98,14 +98,14 @@ class _Sums:
             self._add_along(batch, self.axis)
 
     def _add_along(self, batch: Batch, axis: int) -> None:
-        places: Any = slice(None)
+        rows: Any = slice(None)
         if axis == 0:
-            places = slice(batch.first, batch.first + len(batch.values))
+            rows = slice(batch.first, batch.first + len(batch.values))
         elif batch.kept is not None and axis - 1 in self.positions:
-            places = batch.kept
-        sums = self.sums[places]
+            rows = batch.kept
+        sums = self.sums[rows]  # a copy of the rows of kept positions
         add_along(batch.values, axis, sums)
-        self.sums[places] = sums
+        self.sums[rows] = sums
 
     def columns(self) -> np.ndarray:
         """Return `COLUMNS`."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import gcd
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,22 +13,31 @@ COLUMNS = (
     "tokens", "norm", "largest", "median", "ratio", "massive", "kurtosis", "nonfinite", "largest_position",
     "largest_unit", "effective_rank", "sequences",
 )  # fmt: skip
-"""Of a hidden state: tokens whose values are all finite, and sums over them of the norm and of the excess kurtosis over
-the units; the largest |h|, its position and its unit; sums over the sequences of the median |h|, and their number; the
-largest ratio of both in a sequence; massive values; values that are NaN or Inf; and the effective rank."""
+"""Columns of a layer.
+
+- tokens: number of tokens whose values are all finite; all but `nonfinite` are over these
+- norm, kurtosis: sums over the tokens of the norm, and of the excess kurtosis over the units
+- largest, largest_position, largest_unit: max |h|, and where it is
+- median, sequences: sum over the sequences of the median |h|, and number of sequences
+- ratio: largest ratio of max |h| to the median |h| of a sequence
+- massive: number of massive values
+- nonfinite: number of values that are NaN or Inf
+- effective_rank: effective rank of up to `RANK_TOKENS` tokens
+"""
 
 MASSIVE, TIMES = 100.0, 1000.0
-"""A value is massive above the one, and above the other times the median of its sequence."""
+"""|h| is massive above `MASSIVE` and above `TIMES` × the median |h| of its sequence; Sun et al. 2024."""
 
 RANK_TOKENS = 2048
-"""Tokens whose effective rank is computed, at most: evenly spaced in the probe."""
+"""Largest number of tokens in an effective rank; of more, every n-th, at all positions alike."""
 
 
 @dataclass(frozen=True)
 class HiddenStates(Observer):
-    """Observer of layers (position, unit): ``table``, (layer, column), and ``norms``, (layer, position, 2).
+    """Observer of hidden states, (position, unit).
 
-    The latter are at each position the sum of the norms and the number of tokens.
+    ``table`` holds `COLUMNS`, (layer, column). ``norms``, (layer, position, part), holds the sum of the norms and the
+    number of tokens at each position.
     """
 
     small: ClassVar[bool] = True
@@ -68,29 +78,31 @@ class _State:
         self.sums: dict[str, Any] = dict.fromkeys(COLUMNS, 0.0)
         self.sums |= {name: np.nan for name in ("largest", "ratio", "largest_position", "largest_unit")}
         self.norms = np.zeros((longest, 2))
-        self.every = -(-samples * self.length // RANK_TOKENS)
+        self.stride = max(1, -(-samples * self.length // RANK_TOKENS))
+        while gcd(self.stride, self.length) > 1:  # else some positions would never be taken
+            self.stride += 1
         self.kept: list[np.ndarray] = []
 
     def add(self, batch: Batch) -> None:
         values = batch.values.astype(np.float64)
-        places = np.arange(values.shape[1]) if batch.kept is None else batch.kept
+        positions = np.arange(values.shape[1]) if batch.kept is None else batch.kept
         is_finite = np.isfinite(values)
-        known = np.asarray(is_finite.all(2))
+        is_token = np.asarray(is_finite.all(2))
         self.sums["nonfinite"] += (~is_finite).sum()
         with np.errstate(invalid="ignore", over="ignore"):
-            norm = np.where(known, np.linalg.norm(np.where(is_finite, values, 0.0), axis=2), 0.0)
-        self.norms[places] += np.stack([norm.sum(0), known.sum(0)], axis=1)
-        self.sums["tokens"] += known.sum()
+            norm = np.where(is_token, np.linalg.norm(np.where(is_finite, values, 0.0), axis=2), 0.0)
+        self.norms[positions] += np.stack([norm.sum(0), is_token.sum(0)], axis=1)
+        self.sums["tokens"] += is_token.sum()
         self.sums["norm"] += norm.sum()
-        self.sums["kurtosis"] += kurtosis(values[known]).sum()
-        for sequence, fine in zip(values, known, strict=True):
-            if fine.any():
-                self._add_sequence(abs(sequence[fine]), places[fine])
-        cells = (batch.first + np.arange(len(values)))[:, None] * self.length + places
-        self.kept.append(batch.values[known & (cells % max(self.every, 1) == 0)])
+        self.sums["kurtosis"] += kurtosis(values[is_token]).sum()
+        for sequence, kept in zip(values, is_token, strict=True):
+            if kept.any():
+                self._add_sequence(abs(sequence[kept]), positions[kept])
+        numbers = (batch.first + np.arange(len(values)))[:, None] * self.length + positions
+        self.kept.append(batch.values[is_token & (numbers % self.stride == 0)])
 
-    def _add_sequence(self, sizes: np.ndarray, places: np.ndarray) -> None:
-        """Add |h| of a sequence, (position, unit)."""
+    def _add_sequence(self, sizes: np.ndarray, positions: np.ndarray) -> None:
+        """Add |h| of the tokens of a sequence, (token, unit), and their positions."""
         largest, median = sizes.max(), np.median(sizes)
         self.sums["median"] += median
         self.sums["sequences"] += 1
@@ -99,11 +111,11 @@ class _State:
             self.sums["ratio"] = np.fmax(self.sums["ratio"], largest / median)
         if not largest <= self.sums["largest"]:
             row, unit = np.unravel_index(sizes.argmax(), sizes.shape)
-            self.sums |= {"largest": largest, "largest_position": places[row], "largest_unit": unit}
+            self.sums |= {"largest": largest, "largest_position": positions[row], "largest_unit": unit}
 
 
 def kurtosis(tokens: np.ndarray) -> np.ndarray:
-    """Return the excess kurtosis of each row over its units, m₄ / m₂² − 3; 0 of a constant row.
+    """Return the excess kurtosis of each row, (token, unit), m₄ / m₂² − 3; 0 for a constant row.
 
     >>> kurtosis(np.array([[1.0, -1.0, 1.0, -1.0], [0.0, 0.0, 0.0, 4.0]])).round(4).tolist()
     [-2.0, -0.6667]
@@ -115,9 +127,9 @@ def kurtosis(tokens: np.ndarray) -> np.ndarray:
 
 
 def effective_rank(tokens: np.ndarray) -> float:
-    """Return exp(−Σ p ln p) of the shares p of the singular values of centered rows; NaN where they are equal.
+    """Return the effective rank of centered rows, exp(−Σ p ln p) with p = σ / Σσ of the singular values σ.
 
-    Roy and Vetterli 2007.
+    NaN for fewer than two rows, or if all rows are equal. Roy and Vetterli 2007, The effective rank, EUSIPCO.
 
     >>> round(effective_rank(np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])), 6)
     2.0

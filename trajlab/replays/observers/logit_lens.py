@@ -1,4 +1,4 @@
-"""Logit lens: the loss if the network ended after each block."""
+"""Logit lens: the loss of the output layer on the hidden state after each block."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,23 +9,24 @@ import numpy as np
 from trajlab.replays.observers.observer import Batch, Layer, Observer, Output
 
 COLUMNS = ("scored", "loss", "right")
-"""Tokens with a label and finite logits; sums over them of −log p(label), and of predictions that are the label."""
+"""Number of tokens with a label and finite logits; sum over them of −log p(label); number of correct predictions."""
 
 ROWS = 1 << 22
-"""Logits that are scored at once."""
+"""Number of logits scored at once."""
 
 
 @dataclass(frozen=True)
 class LogitLens(Observer):
-    """Observer: `COLUMNS` of each layer, (layer, column), after the modules `through`; of the network as it is.
+    """Observer: `COLUMNS` of each layer, (layer, column).
 
     Parameters
     ----------
     through
-        Paths of the modules that hidden states pass through: the last norm and the output layer.
+        Paths of the modules that are applied to hidden states, in order: the last norm and the output layer. The
+        network's own output is scored as it is.
     """
 
-    takes_padding: ClassVar[bool] = True  # labels tell what counts
+    takes_padding: ClassVar[bool] = True  # padding has no label, and so is not scored
     through: tuple[str, ...] = ()
 
     def outputs(self, layers: Sequence[Layer], samples: int) -> dict[str, Output]:
@@ -53,7 +54,7 @@ class LogitLens(Observer):
 
 
 def scores(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return `COLUMNS` of logits, (token, class), and labels, (token); labels of no class count nothing.
+    """Return `COLUMNS` of logits, (token, class), and labels, (token); labels outside the classes are ignored.
 
     >>> scores(np.log([[0.25, 0.75], [0.5, 0.5]]), np.array([1, -100])).round(4).tolist()
     [1.0, 0.2877, 1.0]

@@ -36,7 +36,7 @@ class Layer(NamedTuple):
     input_shape
         Shape of what goes into it, for one sample.
     mask, positions
-        Of a probe with padding: the name of its mask, and the axes of `shape` along which padding lies.
+        Of a probe with padding: the name of its mask, and the axes of `shape` that run over the mask's positions.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Batch(NamedTuple):
     ----------
     values
         The output, (sample, *shape), which is valid only during `add`; empty for observers that take gradients only.
-        Without padding, along the axes `positions` of the layer only `kept` are there.
+        If padding was cut out, the axes `positions` of the layer hold only the positions `kept`.
     first
         Position of the first of these samples in the probe.
     gradient
@@ -77,7 +77,7 @@ class Batch(NamedTuple):
     targets
         Targets of these samples, if the probe has any.
     kept
-        Positions that hold tokens, where padding was cut out; None where the output is whole.
+        Positions that hold tokens if padding was cut out; None if nothing was.
     """
 
     values: np.ndarray
@@ -145,10 +145,9 @@ class Observer:
     takes_values
         Whether it takes values beside gradients.
     through
-        Paths of modules that outputs of layers, except the network's, pass through before they are observed.
+        Paths of modules that are applied to the outputs of layers, except the network's own, before they are observed.
     takes_padding
-        Whether batches hold the positions of padding; by default these are cut out, and a batch holds samples that are
-        padded alike.
+        Whether batches include padding. By default it is cut out, and all samples of a batch have the same padding.
     small
         Whether its arrays are small: all steps are then one chunk; else each step is a chunk.
     """

@@ -1,4 +1,4 @@
-"""Routing of a mixture of experts: the load of each expert, and how sure the router is."""
+"""Routing of a mixture of experts: load and mean probability of each expert, and entropy of the router."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,20 +8,21 @@ import numpy as np
 from trajlab.replays.observers.observer import Batch, Layer, Observer, Output
 
 COLUMNS = ("tokens", "entropy", "nonfinite")
-"""Tokens with finite scores, the sum over them of the entropy of the softmax, and scores that are NaN or Inf."""
+"""Number of tokens with finite scores; sum over them of the entropy of the softmax; number of NaN and Inf scores."""
 
 
 @dataclass(frozen=True)
 class Routing(Observer):
     """Observer of the scores of routers, (position, expert).
 
-    ``table``, (layer, `COLUMNS`); ``load`` and ``probability``, (layer, expert): the tokens that choose each expert,
-    and the sum of its softmax.
+    ``table`` holds `COLUMNS`, (layer, column). ``load`` and ``probability``, (layer, expert), hold the number of tokens
+    that choose each expert, and the sum of its probabilities.
 
     Parameters
     ----------
     top_k
-        Experts that a token chooses; 0 for what the router says, in the attr `chosen` of the layer.
+        Number of experts that a token chooses; 0 takes that of the router, the attr `chosen` of the layer. If this is
+        unknown, loads are NaN.
     """
 
     top_k: int = 0
@@ -64,12 +65,12 @@ class _Sums:
     def add(self, scores: np.ndarray) -> None:
         """Add scores, (token, expert)."""
         is_finite = np.isfinite(scores)
-        known = scores[is_finite.all(1)]
-        p = np.exp(known - known.max(1, keepdims=True)) if len(known) else known
+        tokens = scores[is_finite.all(1)]
+        p = np.exp(tokens - tokens.max(1, keepdims=True)) if len(tokens) else tokens
         p /= p.sum(1, keepdims=True)
         entropy = -np.where(p > 0, p * np.log(np.where(p > 0, p, 1.0)), 0.0).sum()
-        self.table += len(known), entropy, (~is_finite).sum()
+        self.table += len(tokens), entropy, (~is_finite).sum()
         self.probability += p.sum(0)
-        if self.top_k and len(known):
-            chosen = np.argsort(-known, axis=1, kind="stable")[:, : self.top_k]
+        if self.top_k and len(tokens):
+            chosen = np.argsort(-tokens, axis=1, kind="stable")[:, : self.top_k]
             self.load += np.bincount(chosen.ravel(), minlength=len(self.load))

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from trajlab.replays.observers.observer import Batch, Layer, Observer, Output
-from trajlab.replays.padding import with_places
+from trajlab.replays.padding import with_padding_as_nan
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class SampledOutputs(Observer):
     def add(self, state: list[Any], number: int, batch: Batch) -> None:
         """Copy those of a batch."""
         layer, positions, room = state[number]
-        values = np.moveaxis(with_places(batch.values, layer, batch.kept), 1 + layer.unit_axis, 0)
+        values = np.moveaxis(with_padding_as_nan(batch.values, layer, batch.kept), 1 + layer.unit_axis, 0)
         values = values.reshape(*values.shape[:2], -1)
         room[:, batch.first : batch.first + values.shape[1]] = values[:, :, positions]
 

@@ -113,7 +113,7 @@ def _across_blocks(usual: xr.DataArray, name: str, names: list[str]) -> list[Fin
     parameter, grid = block_parameter(name), grid_of(names)
     if parameter is None or grid is None or parameter.role not in grid.roles or len(grid.blocks) < DEEP:
         return []
-    if "." not in parameter.role:  # layers of a sequence, each of which the sentence before names
+    if "." not in parameter.role:  # plain layers of a sequence: the sentence before names each
         return []
     members = grid.members[grid.roles.index(parameter.role)]
     of_role = usual.isel(parameter=members[members >= 0])
@@ -193,5 +193,5 @@ def _unmoved(result: xr.Dataset) -> list[Finding]:
         text += f", most of them in `{row.at['parameter']}`; the main cause is “{words}”"
     ratio = total_of(result, "changed_norm_ratio")
     if ratio is not None and np.isfinite(norm := float(last(ratio).sel(point.at))):
-        text += f". The norm of the entries that end changed is {share(norm)} of the norm of all"
+        text += f". The entries that changed have {share(norm)} of the norm of all"
     return [Finding(f"{text}.", "unchanged", surprise=point.value / total / UNMOVED)]

@@ -1,5 +1,6 @@
 """Findings on the residual stream."""
 
+import numpy as np
 import xarray as xr
 
 from trajlab.reports.findings.finding import Finding, largest_changes, nonfinite
@@ -16,7 +17,7 @@ STICKS_OUT = 100.0
 
 
 def residual_stream(result: xr.Dataset) -> list[Finding]:
-    """Report massive activations, where the prediction is made, how the norm grows, and loss of rank."""
+    """Report massive activations, the block at which the loss falls most, growth of the norm, and loss of rank."""
     findings = nonfinite(result, "norm", "hidden values")
     return [*findings, *_massive(result), *_lens(result), *_growth(result), *_rank(result)]
 
@@ -25,11 +26,11 @@ def _massive(result: xr.Dataset) -> list[Finding]:
     point = extreme(last(result["massive_ratio"]))
     if point is None or point.value < STICKS_OUT:
         return []
-    place = {name: last(result[name]).sel(point.at).item() for name in ("largest", "largest_position", "largest_unit")}
-    massive = float(last(result["massive"]).sel(point.at))
-    text = f"The largest hidden value at the end is {number(place['largest'])} in `{point.at['layer']}`{in_run(point)}"
-    text += f", at position {place['largest_position']:.0f} and unit {place['largest_unit']:.0f}: up to "
-    text += f"{number(point.value)} times the median of a sequence"
+    names = ("largest", "largest_position", "largest_unit", "massive")
+    largest, position, unit, massive = (last(result[name]).sel(point.at).item() for name in names)
+    text = f"Hidden values of `{point.at['layer']}`{in_run(point)} stick out most at the end, by up to "
+    text += f"{number(point.value)} times the median of their sequence: the largest is {number(largest)}, at position "
+    text += f"{position:.0f} and unit {unit:.0f}"
     text += f"; {count(massive, 'value')} there {'is' if massive == 1 else 'are'} massive" if massive else ""
     return [Finding(f"{text}.", "massive_ratio")]
 
@@ -42,7 +43,7 @@ def _lens(result: xr.Dataset) -> list[Finding]:
     falls = end.diff("layer").values
     if not len(falls) or not (falls < 0).any():
         return []
-    at = int(falls.argmin()) + 1
+    at = int(np.nanargmin(falls)) + 1
     run = f" in run `{result['run'].values[0]}`" if "run" in result.dims else ""
     return [
         Finding(
@@ -57,7 +58,7 @@ def _growth(result: xr.Dataset) -> list[Finding]:
     end = last(result["norm"])
     end = end.isel(run=0) if "run" in end.dims else end
     first, at_end = float(end[0]), float(end[-1])
-    if not first > 0 or at_end / first < GROWTH:
+    if not (first > 0 and at_end / first >= GROWTH):
         return []
     run = f" in run `{result['run'].values[0]}`" if "run" in result.dims else ""
     return [

@@ -9,14 +9,14 @@ from trajlab.statistics.wording import number, share
 HEADLINES = ("load_entropy", "relative_entropy", "dropped", "similarity")
 
 UNEVEN = 2.0
-"""Multiple of the even load from which on an expert is reported."""
+"""Smallest ratio of a load to the even load, or of the even load to a load, that is reported."""
 
 CHANGE = 0.1
 """Smallest change of a share that is reported."""
 
 
 def routing(result: xr.Dataset) -> list[Finding]:
-    """Report the busiest and the idlest expert, dropped tokens, and what changed in routers and experts."""
+    """Report the experts of largest and smallest load, dropped choices, and changes of routers and experts."""
     findings = nonfinite(result, "load_entropy", "scores of routers")
     return [*findings, *_load(result), *_dropped(result), *_changed(result)]
 

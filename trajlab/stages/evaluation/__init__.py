@@ -88,8 +88,8 @@ def evaluation(
     position_loss : (step, position)
         The loss at each position of the sequences; NaN where no label counts, such as after the last token.
     frequency_loss : (step, occurrences)
-        The loss of tokens that occur `occurrences` to twice as many times, less one, among the labels of the probe; NaN
-        where there are none.
+        The loss of tokens that occur n to 2n − 1 times among the labels of the probe, n = `occurrences` = 1, 2, 4, …;
+        NaN where there are none.
     class_accuracy, class_precision, class_f1 : (step, class)
         Recall, precision and F1 of each class, only for labels; NaN for a class without targets, without predictions,
         or without both. The classes of a single output are the negative and the positive one; of several labels each is

@@ -32,7 +32,7 @@ MEANINGS = {
     "top_k_accuracy": Meaning("top-k accuracy", "1", "mean of label among the k largest outputs", share=True),
     "position_loss": Meaning("loss by position", "1", "mean of −log p(label) over the samples, at each position"),
     "frequency_loss": Meaning(
-        "loss by token frequency", "1", "mean of −log p(label), of labels that occur n to 2n − 1 times in the probe"
+        "loss by token frequency", "1", "mean of −log p(label) over labels that occur n to 2n − 1 times in the probe"
     ),
     "class_accuracy": Meaning("accuracy by class", "1", "hits / targets of the class, its recall", share=True),
     "class_precision": Meaning("precision by class", "1", "hits / predictions of the class", share=True),
