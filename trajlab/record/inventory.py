@@ -37,7 +37,7 @@ class Inventory:
 
     Attributes
     ----------
-    is_sharded : bool
+    is_sharded
         Whether parameters are sharded over processes.
     """
 
@@ -101,7 +101,7 @@ class Inventory:
         )
 
     def copy_state(self) -> dict[str, torch.Tensor]:
-        """Copy weights and buffers to memory that training does not change; sharded ones are gathered one at a time."""
+        """Copy weights and buffers to memory that training does not change; gather sharded tensors one at a time."""
         tensors = {name: value.detach() for name, value in self.tensors().items()}
         copies = {name: torch.empty(value.shape, dtype=value.dtype) for name, value in tensors.items()}
         if self.is_sharded:

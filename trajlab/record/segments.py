@@ -144,7 +144,7 @@ class GradientSegments:
         return tuple(self._indices[name].shape if name in self._indices else parameter.shape)
 
     def _rows(self, name: str, gradient: torch.Tensor) -> Sequence[torch.Tensor]:
-        """Return the rows of the buffer of a parameter."""
+        """Return the rows of the buffer of a parameter; allocate it first if there is none."""
         if name not in self._buffers:
             shape = (self._capacity, *self._row_shape(name, gradient))
             self._buffers[name] = torch.empty(shape, dtype=gradient.dtype, device=gradient.device)
@@ -172,16 +172,16 @@ class GradientSegments:
 
 
 class Positions(NamedTuple):
-    """Where in memory the sampled entries of a gradient are: in channels-last in another order than the flat one.
+    """Positions of the sampled entries of a gradient in memory, whose order differs from the flat one in channels-last.
 
     Parameters
     ----------
     stride
         Stride of the gradient.
     span
-        Entries from the first to the last in memory.
+        Number of entries in memory from the first to the last.
     entries
-        Positions of the sampled entries, counted from the first one in memory.
+        Positions of the sampled entries, counted from the first entry in memory.
     """
 
     stride: tuple[int, ...]

@@ -30,7 +30,7 @@ ELEMENT_TYPES = {
     torch.uint8: "U8",
     torch.bool: "BOOL",
 }
-"""Names that safetensors has for element types. It reads complex64 from 0.7 on, the FNUZ types from 0.8 on."""
+"""Names of element types in safetensors, which reads complex64 from 0.7 on and FNUZ types from 0.8 on."""
 
 if hasattr(torch, "float8_e8m0fnu"):  # from PyTorch 2.7 on
     ELEMENT_TYPES[torch.float8_e8m0fnu] = "F8_E8M0"
@@ -88,7 +88,7 @@ def element_type(name: str, dtype: torch.dtype) -> str:
 
 
 def _pieces(header: bytes, tensors: Iterable[torch.Tensor]) -> Iterable[np.ndarray]:
-    """Yield what is written in pieces of about `PIECE_BYTES`: small tensors are joined, large ones are cut."""
+    """Yield the bytes to write in pieces of about `PIECE_BYTES`: small tensors are joined, large ones split."""
     small, size = [np.frombuffer(header, np.uint8)], len(header)
     for tensor in tensors:
         if not tensor.numel():

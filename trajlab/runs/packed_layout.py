@@ -1,4 +1,4 @@
-"""The arrays of a packed store: which there are, how they are cut into chunks and shards, and who writes these."""
+"""Layout of a packed store: its arrays, their chunks and shards, and the tasks that write them."""
 
 import math
 import os
@@ -59,16 +59,16 @@ def lay_out(
     run
         The run.
     target
-        Path or URL of the store; shards behind a URL are moved there at once.
+        Path or URL of the store; shards behind a URL are moved there once written.
     earlier
-        The run in the store that is extended; complete shards of it stay. None to write all.
+        The run in the store that is extended; its complete shards stay. None to write all shards.
     nodes
-        Metadata of what the store holds now, if its arrays grow, or if it stays readable until it is replaced.
+        Metadata of the store's present arrays, if they grow, or stay readable until they are replaced; else empty.
 
     Raises
     ------
     BadSetting
-        The name of a tensor is longer than names of folders may be.
+        The name of a tensor is longer than the name of a folder may be.
     """
     root = zarr.open_group(str(part), mode="w", zarr_format=3)
     left_out: dict[str, Any] = {"left_out": run.weights.left_out, "optimizer_left_out": run.optimizer.left_out}
@@ -110,7 +110,7 @@ def lay_out(
 
 
 def fits(nodes: Mapping[str, Any], run: Trajectory) -> bool:
-    """Return whether the chunks and shards of a store have the sizes that they get when a run is packed now."""
+    """Return whether the chunks and shards of a store have the sizes that packing the run now would give them."""
     for name, tensors in zip((WEIGHTS, GRADIENTS, BUFFERS, OPTIMIZER), all_tensors(run), strict=True):
         for tensor, series in tensors.series.items():
             node = nodes.get(f"{name}/{_node(name, tensor)}/value")
@@ -185,7 +185,7 @@ def _layout(row_bytes: int) -> tuple[int, int]:
 
 
 def _encoding(node: Mapping[str, Any] | None, *, grows: bool) -> Encoding:
-    """Return the encoding of the keys of an array: that of the stored one if it grows, another if it is replaced."""
+    """Return the encoding of chunk keys: that of the stored array if it grows, another if it is replaced."""
     if node is None or node["node_type"] != "array":
         return FIRST
     return encoding_of(node) if grows else other_encoding(encoding_of(node))

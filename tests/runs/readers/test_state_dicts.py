@@ -1,11 +1,16 @@
 """What of a checkpoint is the network."""
 
+import sys
+import types
+
+import numpy as np
 import pytest
 import torch
 
 import trajlab
 from trajlab.errors import BadSetting, DamagedData
 from trajlab.runs.readers.state_dicts import find_networks
+from trajlab.runs.readers.torch_zip import StoredTensor
 
 ADAM = {"state": {0: {"step": torch.tensor(3.0), "exp_avg": torch.ones(3)}}, "param_groups": [{"lr": 0.1}]}
 
@@ -167,3 +172,10 @@ def test_find_networks__a_content_that_holds_itself_ends():
         shared = [shared, shared]
     with pytest.raises(ValueError, match="nested"):
         find_networks(shared)
+
+
+def test_find_networks__needs_no_torch_and_no_whole_one(monkeypatch):
+    weight = StoredTensor(np.dtype("f4"), (2,), 0, True)
+    for module in (None, types.ModuleType("torch")):  # absent, and as another thread has begun to import it
+        monkeypatch.setitem(sys.modules, "torch", module)
+        assert find_networks({"model": {"weight": weight}}).networks == {"model": {"weight": weight}}

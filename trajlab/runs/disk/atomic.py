@@ -34,7 +34,7 @@ def atomic(
         A target that exists is replaced if it is a Zarr group with these `Conventions`, of any version; it stays
         readable until the new one is complete.
     growing, streams
-        What the block does behind a URL; see `upload.uploaded`.
+        How a store behind a URL is written; see `upload.uploaded`.
 
     Raises
     ------

@@ -6,10 +6,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from trajlab.runs.disk.paths import is_url, reaching
+from trajlab.runs.disk.paths import is_url, is_web, reaching
 
 VERSIONS = ("ETag", "LastModified", "Last-Modified")
-"""What stores and servers say of the version of an object, the most telling first."""
+"""Keys of an object's version in listings of stores and servers, the most precise first."""
 
 
 def fingerprint(path: Path) -> str:
@@ -34,8 +34,7 @@ def _listing(path: Path) -> list[str]:
             remote.fs.invalidate_cache(remote.path)
             from trajlab.runs.disk.web_path import files_below
 
-            is_web = str(path).startswith(("http://", "https://"))
-            listing = files_below(remote) if is_web else remote.fs.find(remote.path, detail=True)
+            listing = files_below(remote) if is_web(path) else remote.fs.find(remote.path, detail=True)
         return [
             f"{name}\0{info.get('size')}\0{next((info[key] for key in VERSIONS if key in info), None)}\n"
             for name, info in sorted(listing.items())

@@ -24,6 +24,15 @@ def is_url(path: object) -> bool:
     return "://" in str(path)
 
 
+def is_web(path: object) -> bool:
+    """Return whether a path is a URL of a plain web server.
+
+    >>> is_web("https://host/run"), is_web("s3://bucket/run")
+    (True, False)
+    """
+    return str(path).startswith(("http://", "https://"))
+
+
 def as_path(path: str | os.PathLike) -> Path:
     """Return a path as an object; for a URL that is a `upath.UPath`, which has the methods of `pathlib.Path`.
 
@@ -55,7 +64,7 @@ def as_path(path: str | os.PathLike) -> Path:
     configure_stores()
 
     try:
-        if text.startswith(("http://", "https://")):
+        if is_web(text):
             from trajlab.runs.disk.web_path import WebPath
 
             return cast(Path, WebPath(text.rstrip("/")))
@@ -72,11 +81,10 @@ def as_path(path: str | os.PathLike) -> Path:
 
 
 def kind_of(path: Path) -> str:
-    """Return what there is at a path that is no folder, in words."""
+    """Return in words what lies at a path that is not a folder."""
     if path.exists():
         return "a file"
-    is_web = str(path).startswith(("http://", "https://"))
-    return "nothing, or a folder that the web server does not list" if is_web else "nothing"
+    return "nothing, or a folder that the web server does not list" if is_web(path) else "nothing"
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import numpy as np
 
 from trajlab import sizes
 from trajlab.errors import DamagedData
-from trajlab.runs.disk.paths import is_url, reaching, reason
+from trajlab.runs.disk.paths import is_url, is_web, reaching, reason
 from trajlab.runs.disk.stores import FINAL, configure_stores, repeatedly
 
 Span = tuple[str, int, int]
@@ -123,6 +123,6 @@ def concurrently(function: Callable[[Item], Value], items: Iterable[Item], folde
 
 def survey(folder: Path) -> None:
     """List a whole folder behind a URL in one request, so that looking at its entries needs no more."""
-    if is_url(folder) and not str(folder).startswith("http"):  # web servers list one folder at a time
+    if is_url(folder) and not is_web(folder):  # web servers list one folder at a time
         remote: Any = folder
         remote.fs.find(remote.path)

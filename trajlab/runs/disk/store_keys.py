@@ -1,8 +1,8 @@
-"""Keys of a Zarr group's files: those of a version, and a second set of chunk keys for the version that replaces it.
+"""Keys of the files of a Zarr group, and other chunk keys for the version that replaces it.
 
-An array states in its metadata how its chunks are named (`chunk_key_encoding`). Two encodings never share a key:
-`default` names the chunk (0, 1) of an array ``c/0/1``, `v2` names it ``0.1``. So the chunks of two versions of one
-array lie side by side, and the root zarr.json, which holds the metadata of all arrays, says which of them count.
+The metadata of an array states how its chunks are named (`chunk_key_encoding`). Two encodings never share a key:
+`default` names the chunk (0, 1) ``c/0/1``, `v2` names it ``0.1``. Chunks of two versions of an array thus lie side by
+side, and the root zarr.json, which holds the metadata of all arrays, says which version is valid.
 """
 
 import itertools
@@ -15,7 +15,7 @@ from typing import Any
 from trajlab.schema import STORE_FILE
 
 Encoding = dict[str, Any]
-"""`chunk_key_encoding` of an array, as in zarr.json."""
+"""`chunk_key_encoding` of an array in zarr.json."""
 
 FIRST: Encoding = {"name": "default", "configuration": {"separator": "/"}}
 """Encoding of the chunks of a new array."""
@@ -24,7 +24,7 @@ SECOND: Encoding = {"name": "v2", "configuration": {"separator": "."}}
 """Encoding of the chunks of a version that replaces one in the first encoding."""
 
 SEPARATORS = {"default": "/", "v2": "."}
-"""Separators of the encodings that do not state one."""
+"""Default separators of the encodings."""
 
 
 def encoding_of(node: Mapping[str, Any]) -> Encoding:
@@ -44,7 +44,7 @@ def encoding_of(node: Mapping[str, Any]) -> Encoding:
 
 
 def other_encoding(encoding: Encoding) -> Encoding:
-    """Return an encoding that shares no key with another."""
+    """Return an encoding that shares no key with the given one."""
     return SECOND if encoding["name"] == FIRST["name"] else FIRST
 
 
@@ -82,7 +82,7 @@ def _grid(node: Mapping[str, Any]) -> list[int]:
 
 
 class StoreKeys:
-    """The keys that belong to a version of a Zarr group: its zarr.json files, and the chunks within its arrays.
+    """Set of the keys of a version of a Zarr group: its zarr.json files and the chunks of its arrays.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ class StoreKeys:
 
 
 def _is_chunk(key: str, encoding: Encoding, grid: Sequence[int]) -> bool:
-    """Return whether a key below an array is that of a chunk within its grid."""
+    """Return whether a key below an array names a chunk of its grid."""
     digits = key.split(encoding["configuration"]["separator"])
     digits = digits[1:] if encoding["name"] == FIRST["name"] else digits if grid else []
     if len(digits) != len(grid) or not all(digit.isascii() and digit.isdigit() for digit in digits):
@@ -123,7 +123,7 @@ def _is_chunk(key: str, encoding: Encoding, grid: Sequence[int]) -> bool:
 
 
 def separate(folder: Path, nodes: Mapping[str, Any], *, growing: Collection[str] = ()) -> None:
-    """Rename the chunks of a local Zarr group whose keys another version of it uses, and state so in its metadata.
+    """Rename the chunks of a local Zarr group whose keys another version uses, and change its metadata accordingly.
 
     Parameters
     ----------

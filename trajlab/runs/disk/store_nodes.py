@@ -1,4 +1,4 @@
-"""The root zarr.json of a Zarr group: the arrays and groups that it names, and whether it is still the same."""
+"""Root metadata of a Zarr group: the arrays and groups that it names, and reading while it may be replaced."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -29,19 +29,19 @@ def nodes_of_store(path: Path) -> dict[str, Any]:
 
 
 def unchanged(path: Path, read: Callable[[], Value]) -> Value:
-    """Read a Zarr group, again if it was replaced behind a URL meanwhile: Zarr takes removed chunks for empty ones.
+    """Read a Zarr group, and read again if it was replaced meanwhile: Zarr takes removed chunks for empty ones.
 
     Parameters
     ----------
     path
         The group.
     read
-        Reads it.
+        Function that reads it.
 
     Raises
     ------
     DamagedData
-        It was replaced each time.
+        It was replaced during each of several attempts.
     """
     if not is_url(path):
         return read()

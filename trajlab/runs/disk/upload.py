@@ -1,8 +1,8 @@
-"""Upload a folder to an object store completely or not at all; an old version stays readable until the new is whole.
+"""Upload a folder to an object store completely or not at all; an old version stays readable until then.
 
-An object store cannot rename a folder, so one small object decides: the root zarr.json of a Zarr group holds the
-metadata of all its arrays, and with it the keys of their chunks. A new version's chunks get other keys than those of
-the old one (see `store_keys`), so that both lie there until one request replaces the root.
+Object stores cannot rename a folder. Instead one small object switches versions: the root zarr.json of a Zarr group,
+which holds the metadata of all arrays, and with it the keys of their chunks. The chunks of a new version get other keys
+than those of the old one (see `store_keys`). Both lie side by side until one request replaces the root.
 """
 
 import os
@@ -30,13 +30,13 @@ ROOTS = (STORE_FILE, RUN_FILE)
 def uploaded(target: Path, *, growing: Collection[str] = (), streams: bool = False) -> Iterator[Path]:
     """Yield a local folder whose files are uploaded to a URL when the block ends without an error.
 
-    A new folder is marked as unfinished while it is written. Its root is written last: without it neither xarray nor
-    trajlab opens anything.
+    A new folder is marked as unfinished while it is written. Its root is written last: without it, neither xarray nor
+    trajlab opens the folder.
 
-    A folder that is replaced is a Zarr group. First all chunks of the new version are written beside those of the old
-    one. Then one request replaces the root zarr.json: whoever opens the group after it gets the new version. Then the
-    other zarr.json files follow, and what only the old version held is removed. A process that is killed leaves the
-    old or the new version whole, and files that belong to neither, which the next write removes.
+    Only Zarr groups are replaced. First, the chunks of the new version are written beside those of the old one. Then
+    one request replaces the root zarr.json, from which on readers get the new version. Then the other zarr.json files
+    are written, and files of the old version alone are removed. A killed process leaves the old or the new version
+    whole, and perhaps files of neither, which the next write removes.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def uploaded(target: Path, *, growing: Collection[str] = (), streams: bool = Fal
     growing
         Paths of arrays that keep the keys of their chunks: the new version only adds rows to them.
     streams
-        The block itself moves chunks to the URL, under keys that the old version does not use or that only grow.
+        The block itself moves chunks to the URL, under keys that the old version does not use, or of growing arrays.
 
     Raises
     ------
@@ -93,13 +93,13 @@ def check_writable(target: Path) -> None:
 
 
 def stored_version(target: Path) -> tuple[dict[str, Any], Container[str]]:
-    """Return the nodes of the Zarr group at a path, and its keys; none if there is no whole one."""
+    """Return the nodes and the keys of the Zarr group at a path; both are empty if there is no readable group."""
     if not (target / STORE_FILE).exists():
         return {}, ()
     try:
         nodes = nodes_of_store(target)
         return nodes, StoreKeys(nodes) if nodes else ()
-    except (DamagedData, ValueError, KeyError, TypeError, AttributeError):  # nothing of it can be kept
+    except (DamagedData, ValueError, KeyError, TypeError, AttributeError):  # damaged: none of its keys can be kept
         return {}, ()
 
 
@@ -117,7 +117,7 @@ def move(file: Path, target: Path) -> None:
 
 
 def _owner(target: Path) -> str:
-    """Return who wrote the mark that a URL is being written to; empty if there is none."""
+    """Return the writer that marked a URL as being written to; empty if there is no mark."""
     try:
         return (target / UNFINISHED_FILE).read_text().rpartition("\n")[2]
     except FileNotFoundError:
@@ -125,18 +125,21 @@ def _owner(target: Path) -> str:
 
 
 def _check_alone(target: Path) -> None:
-    """Raise OutputExists if a living process of this machine is writing to a URL; others cannot be told from dead."""
+    """Raise OutputExists if a living process of this machine is writing to a URL; of other machines none is known."""
     owner = re.fullmatch(r"(\S+) (\d+) \w+", _owner(target))
     if owner is None or owner[1] != socket.gethostname() or int(owner[2]) == os.getpid():
         return
     with suppress(ProcessLookupError):
         with suppress(PermissionError):
             os.kill(int(owner[2]), 0)
-        raise OutputExists(f"cannot write {target}: process {owner[2]} is writing there; wait for it")
+        raise OutputExists(
+            f"cannot write {target}: process {owner[2]} is writing there; wait for it, or remove {UNFINISHED_FILE} if "
+            "that process is another program"
+        )
 
 
 def _phases(folder: Path, *, replaces: bool) -> list[list[str]]:
-    """Return the files of a folder in the order in which they are written; all of one list may be written at once."""
+    """Return lists of the files of a folder, in the order of writing; files of one list may be written at once."""
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     roots = [name for name in ROOTS if name in names]
     others = [name for name in names if name not in roots]
@@ -153,7 +156,7 @@ def _put(folder: Path, target: Path, names: Collection[str]) -> None:
 
 
 def _remove(target: Path, *, but: Container[str]) -> None:
-    """Remove the content of a URL, root first, except for some keys and the mark."""
+    """Remove the content of a URL, its root first, except the keys in `but` and the mark."""
     remote: Any = target
     remote.fs.invalidate_cache()
     folder = remote.path.strip("/") + "/"

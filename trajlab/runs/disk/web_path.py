@@ -8,30 +8,28 @@ from urllib.parse import unquote
 from upath.implementations.http import HTTPPath
 
 from trajlab.errors import MissingData
-
-STORE_FILE = "zarr.json"
-"""File of a Zarr store whose metadata is consolidated: a reader needs no listing."""
+from trajlab.schema import STORE_FILE
 
 REFUSED = (401, 403, 405)
-"""Status of the answer of a server that does not list a folder, or asks for credentials."""
+"""Status codes of servers that do not list a folder, or that ask for credentials."""
 
 
 class WebPath(HTTPPath):
     """A path behind http:// or https://.
 
-    A URL is a folder if the server redirects it to one that ends with a slash, as servers do with folders, or if it is
-    a Zarr store.
+    A URL is a folder if the server redirects it to one that ends with a slash, or if it is a Zarr store, whose
+    consolidated metadata spares readers a listing.
     """
 
     __slots__ = ()
 
     def __new__(cls, *arguments: Any, **options: Any) -> "WebPath":
-        """Make a path; that of UPath refuses classes that are not registered for all users of it."""
+        """Make a path; `UPath.__new__` refuses classes that are not registered for all its users."""
         return object.__new__(cls)
 
     @property
     def is_store(self) -> bool:
-        """Whether it is a Zarr store."""
+        """Whether it is a Zarr store; sends a request."""
         return bool(self.fs.exists(f"{self.path.rstrip('/')}/{STORE_FILE}"))
 
     def is_dir(self, *, follow_symlinks: bool = True) -> bool:
@@ -39,9 +37,10 @@ class WebPath(HTTPPath):
         try:
             url = self.fs.info(self.path).get("url", "")
         except FileNotFoundError as error:  # also of a folder that the server does not list
-            if not self.is_store and getattr(error.__cause__, "status", 0) in REFUSED:
+            is_store = self.is_store
+            if not is_store and getattr(error.__cause__, "status", 0) in REFUSED:
                 raise _unlisted(self.path) from error
-            return self.is_store
+            return is_store
         return str(url).partition("?")[0].endswith("/") or self.path.endswith("/")
 
     def is_file(self, *, follow_symlinks: bool = True) -> bool:
@@ -77,7 +76,7 @@ class WebPath(HTTPPath):
     def glob(
         self, pattern: str, *, case_sensitive: bool | None = None, recurse_symlinks: bool = False
     ) -> Iterator[Any]:
-        """Yield the entries that match a pattern, without the slash at the end of folders."""
+        """Yield the entries that match a pattern, a level for each part; `**` is not supported."""
         first, _, others = pattern.partition("/")
         is_literal = not set("*?[") & set(first)
         for entry in [self / first] if is_literal else self.iterdir():
@@ -97,7 +96,7 @@ def _unlisted(folder: str) -> MissingData:
 
 
 def files_below(path: WebPath) -> dict[str, dict[str, Any]]:
-    """Return what the server says of all files below a folder, by URL; of a store, of its metadata alone."""
+    """Return the server's facts about all files below a folder, by URL; of a store, about its metadata alone."""
     if path.is_store:
         url = f"{path.path.rstrip('/')}/{STORE_FILE}"
         return {url: path.fs.info(url)}

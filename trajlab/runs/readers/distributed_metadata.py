@@ -112,12 +112,12 @@ class Shards:
         return stops
 
     def metadata_of(self, name: str) -> Any:
-        """Return the metadata of one tensor as torch.distributed.checkpoint reads it.
+        """Return the metadata of one tensor in the form that torch.distributed.checkpoint reads.
 
         Raises
         ------
         MissingData
-            The shards are compressed, or changed otherwise, which this version of PyTorch does not undo.
+            The shards were written with extensions, such as compression, that this version of PyTorch cannot read.
         """
         import torch
         from torch.distributed.checkpoint.filesystem import _StorageInfo
@@ -137,7 +137,7 @@ class Shards:
         if changed and "transform_descriptors" not in _StorageInfo.__dataclass_fields__:
             raise MissingData(
                 f"cannot read {name} with PyTorch {torch.__version__}: its shards were written with extensions; "
-                "install a newer version"
+                "install a newer version of PyTorch"
             )
         storage = {
             MetadataIndex(name, torch.Size(at), index): _StorageInfo(*span, *([transforms] if transforms else []))

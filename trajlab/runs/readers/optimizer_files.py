@@ -104,7 +104,7 @@ def read_optimizer_file(path: str) -> OptimizerFile:
         mapped = zipfile.is_zipfile(file)
         states, unusable = find_states(load_weights_only(file, path, "meta" if mapped else "cpu"))
         read = partial(_number_in, file) if mapped else _number
-        if any(_lies_nowhere(number) for state in states for number in _numbers(state)):  # torch before 2.11
+        if any(_lies_nowhere(number) for state in states for number in _numbers(state)):  # PyTorch before 2.11
             loaded, _ = find_states(load_weights_only(file, path, "cpu"))
             for state, whole in zip(states, loaded, strict=True):
                 state.settings, state.counts = whole.settings, whole.counts
@@ -170,7 +170,7 @@ def _numbers(state: StoredState) -> list[Any]:
 
 
 def _lies_nowhere(number: Any) -> bool:
-    """Return whether a number is a tensor without values of which torch does not say where it lies in the file."""
+    """Return whether a number is a tensor without values whose position in the file torch does not state."""
     return hasattr(number, "dim") and number.is_meta and _position(number) is None
 
 

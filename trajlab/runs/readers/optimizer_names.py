@@ -1,4 +1,4 @@
-"""Which parameter a position in the state of an optimizer is: torch stores positions in groups, not names."""
+"""Names of the parameters in the state of an optimizer: torch stores their positions in groups, not their names."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,10 +11,10 @@ from trajlab.runs.trajectory import Trajectory
 from trajlab.runs.transformers_model import architecture_class, parameter_shapes
 
 SHOWN = 8
-"""Most positions that a reason names."""
+"""Largest number of positions that a reason names."""
 
-Place = tuple[int, int, Key]
-"""File of a checkpoint, state in it, and parameter."""
+Slot = tuple[int, int, Key]
+"""A parameter in a checkpoint's optimizer states: number of the file, number of the state in it, and key."""
 
 
 class ParameterNames:
@@ -25,13 +25,13 @@ class ParameterNames:
     run
         The run.
     in_order
-        Whether its weights are in the order of the network; otherwise config.json may tell it.
+        Whether its weights are in the order of the network; if not, config.json may state the order.
 
     Attributes
     ----------
-    shapes : dict
+    shapes
         Shapes of the parameters by name.
-    is_known : bool
+    is_known
         Whether they are in the order of the network.
     """
 
@@ -42,10 +42,10 @@ class ParameterNames:
         if not in_order:
             self._take_from_config(run)
         self._trained = [name for name in self.shapes if name not in frozen]
-        self._cache: dict[Any, tuple[dict[Place, str], dict[str, str]]] = {}
+        self._cache: dict[Any, tuple[dict[Slot, str], dict[str, str]]] = {}
 
     def _take_from_config(self, run: Trajectory) -> None:
-        """Take the order of the network that config.json describes, if it has the tensors of the run."""
+        """Set the order to that of the network in config.json, if this network has the tensors of the run."""
         if not architecture_class(run.facts):
             self._why = "its file is sorted by name, and no config.json says which network it is"
             return
@@ -60,15 +60,15 @@ class ParameterNames:
             return
         self.shapes, self.is_known = shapes, True
 
-    def names(self, files: Sequence[OptimizerFile]) -> tuple[dict[Place, str], dict[str, str]]:
-        """Return the names of all positions in the states of a checkpoint, and why others have none."""
+    def names(self, files: Sequence[OptimizerFile]) -> tuple[dict[Slot, str], dict[str, str]]:
+        """Return the names of parameters in the states of a checkpoint, and why others have none, by parameter."""
         groups = [
             [(at, number, key) for key in keys]
             for at, file in enumerate(files)
             for number, state in enumerate(file.states)
             for keys in state.keys
         ]
-        shapes: dict[Place, Shape | None] = {
+        shapes: dict[Slot, Shape | None] = {
             (at, number, key): shape
             for at, file in enumerate(files)
             for number, state in enumerate(file.states)
@@ -80,35 +80,35 @@ class ParameterNames:
             for number, state in enumerate(file.states)
             for key, name in state.names.items()
         }
-        signature = tuple(tuple((place, shapes[place]) for place in group) for group in groups), tuple(stated.items())
+        signature = tuple(tuple((slot, shapes[slot]) for slot in group) for group in groups), tuple(stated.items())
         if signature not in self._cache:
             self._cache[signature] = self._named(groups, shapes, stated)
         return self._cache[signature]
 
     def _named(
-        self, groups: list[list[Place]], shapes: Mapping[Place, Shape | None], stated: Mapping[Place, str]
-    ) -> tuple[dict[Place, str], dict[str, str]]:
-        texts = {place: stated.get(place, place[2]) for group in groups for place in group}
-        by_text = {place: text for place, text in texts.items() if isinstance(text, str)}
+        self, groups: list[list[Slot]], shapes: Mapping[Slot, Shape | None], stated: Mapping[Slot, str]
+    ) -> tuple[dict[Slot, str], dict[str, str]]:
+        texts = {slot: stated.get(slot, slot[2]) for group in groups for slot in group}
+        by_text = {slot: text for slot, text in texts.items() if isinstance(text, str)}
         named = names_of_keys(list(by_text.values()), list(self.shapes))
-        names = {place: named[text] for place, text in by_text.items() if text in named}
+        names = {slot: named[text] for slot, text in by_text.items() if text in named}
         taken = set(names.values())
-        unresolved = [[place for place in group if place not in by_text] for group in groups]
+        unresolved = [[slot for slot in group if slot not in by_text] for group in groups]
         free = [name for name in self._trained if name not in taken]
         determine = determined if self.is_known else determined_by_shape
-        by_order = determine([[shapes[place] for place in group] for group in unresolved], free, self.shapes)
+        by_order = determine([[shapes[slot] for slot in group] for group in unresolved], free, self.shapes)
         for group, of_group in zip(unresolved, by_order, strict=True):
-            names |= {place: name for place, name in zip(group, of_group, strict=True) if name is not None}
+            names |= {slot: name for slot, name in zip(group, of_group, strict=True) if name is not None}
         return names, self._reasons(groups, names, shapes, free, by_text)
 
     def _reasons(
-        self, groups: list[list[Place]], names: Mapping[Place, str], shapes: Mapping[Place, Shape | None],
-        free: Sequence[str], by_text: Mapping[Place, str],
+        self, groups: list[list[Slot]], names: Mapping[Slot, str], shapes: Mapping[Slot, Shape | None],
+        free: Sequence[str], by_text: Mapping[Slot, str],
     ) -> dict[str, str]:  # fmt: skip
-        """Return why parameters of the optimizer have no name, a sentence for all of one shape."""
+        """Return why parameters of the optimizer have no name, one sentence for each shape."""
         unnamed: dict[Shape | None, list[str]] = {}
-        for place in (place for group in groups for place in group if place not in names):
-            unnamed.setdefault(shapes[place], []).append(str(by_text.get(place, place[2])))
+        for slot in (slot for group in groups for slot in group if slot not in names):
+            unnamed.setdefault(shapes[slot], []).append(str(by_text.get(slot, slot[2])))
         count = sum(map(len, groups))
         reasons = {}
         for shape, keys in unnamed.items():

@@ -17,7 +17,7 @@ from trajlab.runs.readers.optimizer_files import (
     optimizer_files,
     read_optimizer_file,
 )
-from trajlab.runs.readers.optimizer_names import ParameterNames, Place
+from trajlab.runs.readers.optimizer_names import ParameterNames, Slot
 from trajlab.runs.readers.parameter_order import Shape
 from trajlab.runs.readers.series import read_checkpoints
 from trajlab.runs.tensors import Tensors
@@ -98,8 +98,8 @@ def read_optimizer_states(
         rows.append((checkpoint.step, _settings(files, names)))
     literal = {name for checkpoint in renamed for header in checkpoint.headers.values() for name in header.entries}
     series, unusable, unread = read_checkpoints(renamed, literal=literal)
-    places = {name: place for place, name in enumerate(run.weights)}
-    ordered = sorted(series, key=lambda name: (places.get(split_name(name)[0], len(places)), *split_name(name)))
+    positions = {name: position for position, name in enumerate(run.weights)}
+    ordered = sorted(series, key=lambda name: (positions.get(split_name(name)[0], len(positions)), *split_name(name)))
     series = {name: series[name] for name in ordered}
     tensors = Tensors(series, moment_attributes(run.facts, run.weights.series), unusable)
     return OptimizerState(tensors, _hyperparameters(rows, list(run.weights)), left_out | unusable | unread)
@@ -123,7 +123,7 @@ def _is_sorted(names: Sequence[str]) -> bool:
 
 
 def _renamed(
-    at: int, file: OptimizerFile, names: Mapping[Place, str], shapes: Mapping[str, Shape], left_out: dict[str, str]
+    at: int, file: OptimizerFile, names: Mapping[Slot, str], shapes: Mapping[str, Shape], left_out: dict[str, str]
 ) -> Header:
     """Return the header of a file with the names of moments in the run; say in `left_out` what is not among them."""
     entries, originals = {}, {}
@@ -148,7 +148,7 @@ def _load(load: Callable[[str, str], np.ndarray], originals: Mapping[str, str], 
     return load(path, originals[name])
 
 
-def _settings(files: Sequence[OptimizerFile], names: Mapping[Place, str]) -> dict[str, dict[str, float]]:
+def _settings(files: Sequence[OptimizerFile], names: Mapping[Slot, str]) -> dict[str, dict[str, float]]:
     """Return the hyperparameters and the number of updates of each parameter."""
     settings: dict[str, dict[str, float]] = {}
     for at, file in enumerate(files):
@@ -169,7 +169,7 @@ def _hyperparameters(rows: list[tuple[int, dict[str, dict[str, float]]]], order:
     parameters = [name for name in order if name in named] + sorted(named - set(order))
     settings = list(dict.fromkeys(setting for _, row in rows for group in row.values() for setting in group))
     values = np.full((len(settings), len(rows), len(parameters)), np.nan)
-    at = {name: place for place, name in enumerate(parameters)}
+    at = {name: position for position, name in enumerate(parameters)}
     for step, (_, row) in enumerate(rows):
         for name, group in row.items():
             for number, setting in enumerate(settings):

@@ -139,11 +139,11 @@ def _children(node: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _is_nested(value: Any) -> bool:
-    return isinstance(value, Mapping | list | tuple) and not (_torch() and isinstance(value, _torch().Size))
+    return isinstance(value, Mapping | list | tuple) and not isinstance(value, _torch_type("Size"))
 
 
 def _is_tensor(value: Any) -> bool:
-    if isinstance(value, StoredTensor) or (_torch() and isinstance(value, _torch().Tensor)):
+    if isinstance(value, StoredTensor) or isinstance(value, _torch_type("Tensor")):
         return True
     return isinstance(value, np.ndarray) and value.dtype.kind in "fiubc"
 
@@ -156,9 +156,12 @@ def _as_tensor(value: Any) -> "Tensor":
     return torch.from_numpy(np.ascontiguousarray(value))
 
 
-def _torch() -> Any:
-    """Return torch if it is imported; else no value can be a tensor of it."""
-    return sys.modules.get("torch")
+def _torch_type(name: str) -> Any:
+    """Return a type of torch, or no type while torch is not imported, or another thread is importing it.
+
+    No value of this thread can be of that type then.
+    """
+    return getattr(sys.modules.get("torch"), name, ())
 
 
 def _are_scalars(tensors: "Mapping[str, Tensor]") -> bool:

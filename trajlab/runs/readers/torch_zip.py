@@ -1,7 +1,7 @@
-"""What torch.save wrote, read without importing torch: tensors become their shapes and positions in the file.
+"""Read files of torch.save without importing torch: tensors become their shapes and positions in the file.
 
-Importing torch takes longer than reading the headers of hundreds of files. An unpickler that builds nothing but
-dictionaries and descriptions of dense tensors reads what most files hold; torch reads all others.
+Importing torch takes longer than reading the headers of hundreds of files. An unpickler that builds only dictionaries
+and descriptions of dense tensors reads most files; torch reads all others.
 """
 
 import pickle
@@ -24,18 +24,18 @@ STORAGES = {
 """Element types by the names of torch's storages, such as FloatStorage."""
 
 MOST_BYTES = 50_000_000
-"""Longest pickle that is read."""
+"""Largest size in bytes of a pickle that is read here."""
 
 LOCAL_HEADER = struct.Struct("<4s22xHH")
 """Header before each file of a zip archive: signature, and the lengths of the name and of the extra field."""
 
 
 class Unknown(Exception):
-    """The file holds what only torch reads, or it is damaged, which torch says better."""
+    """The file holds objects that only torch reads, or is damaged, which torch reports better."""
 
 
 class Sealed:
-    """What a pickle can name or build, and cannot change: its opcode BUILD would set any attribute."""
+    """Object that a pickle can name or build, and cannot change: the opcode BUILD would set any attribute."""
 
     __slots__ = ()
 
@@ -89,7 +89,7 @@ class StoredTensor(Sealed):
         return len(self.shape)
 
     def is_floating_point(self) -> bool:
-        """Return whether the values are real numbers; those of ml_dtypes have a kind of their own."""
+        """Return whether the values are real floats; those of ml_dtypes have the kind V."""
         return self.dtype.kind in "fV"
 
     def is_complex(self) -> bool:
@@ -116,7 +116,7 @@ def read_content(file: IO[bytes]) -> Any:
     Raises
     ------
     Unknown
-        torch has to read the file.
+        Only torch can read the file.
     """
     try:
         with zipfile.ZipFile(file) as archive:
@@ -137,7 +137,7 @@ def read_content(file: IO[bytes]) -> Any:
 
 
 class _Unpickler(pickle.Unpickler):
-    """Build dictionaries, lists, numbers, texts and descriptions of tensors; refuse all other objects."""
+    """Unpickler of dictionaries, lists, numbers, texts and descriptions of tensors; it refuses other objects."""
 
     def __init__(self, archive: zipfile.ZipFile, root: str, file: IO[bytes]):
         super().__init__(file)
@@ -145,14 +145,14 @@ class _Unpickler(pickle.Unpickler):
         self._storages: dict[str, _Storage] = {}
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return one of the few objects that are built."""
-        found = BUILT.get((module, name))
-        if found is None:
+        """Return an object of `BUILT`."""
+        built = BUILT.get((module, name))
+        if built is None:
             raise Unknown
-        return found
+        return built
 
     def persistent_load(self, pid: Any) -> _Storage:
-        """Return where a storage lies."""
+        """Return the type, position and length of a storage."""
         kind, storage_type, key, _, count = pid
         if kind != "storage" or not isinstance(storage_type, StorageType) or not isinstance(key, str):
             raise Unknown
@@ -179,7 +179,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _rebuilt(storage: Any, offset: Any, shape: Any, strides: Any, *others: Any) -> StoredTensor:
-    """Describe a view of a storage, as ``torch._utils._rebuild_tensor_v2`` would build it."""
+    """Describe the view of a storage that ``torch._utils._rebuild_tensor_v2`` would build."""
     _, _, *metadata = others
     if any(metadata):
         raise Unknown  # a conjugate or negative view
@@ -210,4 +210,4 @@ BUILT: dict[tuple[str, str], Sealed | type] = {
     ("torch._utils", "_rebuild_parameter"): Builder(_parameter),
     **{("torch", f"{name}Storage"): StorageType(dtype) for name, dtype in STORAGES.items()},
 }
-"""All that a file can name: none runs code, reads or writes."""
+"""All objects that a file can name; none runs code, reads or writes."""

@@ -38,7 +38,7 @@ def read_header(path: str, cache: dict[Any, Any] | None = None) -> Header:
 
 
 def _content(file: IO[bytes], path: str, mapped: bool) -> Any:
-    """Return the content of a file without the values of its tensors, by torch only where nothing else reads it."""
+    """Return the content of a file without the values of its tensors; import torch only if nothing else can read it."""
     if mapped:
         try:
             return read_content(file)
