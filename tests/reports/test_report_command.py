@@ -11,4 +11,6 @@ def test_report__of_runs_and_checkpoints_is_one_command(example, tmp_path, check
     assert call("report", "kept", "again.html", cwd=tmp_path).returncode == 0
     assert '<section id="drift">' in (tmp_path / "again.html").read_text()
     assert "exists already" in call("report", folder, "found.html", cwd=tmp_path).stderr
+    again = call("report", "found", "new.html", "--stages", "drift", "--results", "kept", cwd=tmp_path)
+    assert "kept/drift.zarr: it exists already" in again.stderr and not (tmp_path / "new.html").exists()
     assert "it holds results, not runs" in call("report", "kept", "x.html", "--stages", "drift", cwd=tmp_path).stderr

@@ -1,4 +1,4 @@
-"""Write the page of results; of runs, compute their stages first."""
+"""Write the page of a folder of results, or of runs, whose stages are computed first."""
 
 from pathlib import Path
 from typing import Any
@@ -9,11 +9,12 @@ from trajlab.running.compute import computed, write
 from trajlab.running.options import RunOptions
 from trajlab.running.several import CHEAP, announce, lazy_results, named_stages
 from trajlab.runs.disk.atomic import check_free
+from trajlab.schema import RESULT_VERSION
 from trajlab.stages import stage_names
 from trajlab.statistics.read import holds_results
 
 ALL = "all"
-"""What names all stages."""
+"""Value of `stages` for all stages."""
 
 
 def write_report(
@@ -33,17 +34,17 @@ def write_report(
     Parameters
     ----------
     options
-        Where the results or runs lie; and how runs are read and replayed.
+        Path of the results or runs, and how runs are read and replayed.
     out
         The page; by default <name of the folder>.html in the working directory.
     stages
         Names of stages to compute of runs, separated by commas, or `ALL`; by default `CHEAP`.
     results
-        Folder to keep computed results in; None keeps none.
+        Folder to write computed results to; None writes none.
     params
         YAML file of settings.
     workers
-        Number of threads.
+        Number of threads; by default one per core.
     title
         Title of the page; of runs, by default the name of the folder.
     overwrite
@@ -54,9 +55,9 @@ def write_report(
     Raises
     ------
     OutputExists
-        The page or a result exists, and is not to be replaced; nothing is computed.
+        The page or a result exists and must not be overwritten; nothing is computed.
     BadSetting
-        Stages or a folder for them are named, but the folder holds results.
+        Stages, or a folder for their results, are named, but the path holds results.
     MissingData
         The runs cannot serve a stage that is named.
     """
@@ -71,9 +72,12 @@ def write_report(
         chosen = stage_names() if stages == ALL else named or CHEAP
         lazy, skipped = lazy_results(chosen, options, params=params, required=bool(named))
         announce(lazy, skipped)
+        stores = {} if results is None else {stage: results / f"{stage}.zarr" for stage in lazy}
+        for store in stores.values():
+            check_free(store, RESULT_VERSION if overwrite else None)
         shown = computed(lazy, title=f"report of {name}", workers=workers)
-        if results is not None:
-            write({results / f"{stage}.zarr": result for stage, result in shown.items()}, overwrite=overwrite)
+        if stores:
+            write({store: shown[stage] for stage, store in stores.items()}, overwrite=overwrite)
         title = title or name
     elif stages or results:
         raise BadSetting(f"cannot compute stages of {path}: it holds results, not runs; name a run or a folder of runs")

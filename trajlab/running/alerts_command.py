@@ -37,7 +37,7 @@ ANY = "any"
 """Value of --fail-on for all rules."""
 
 LEVEL_CHANGE = "LevelChange"
-"""Value of --fail-on for a change of level that the online CUSUM notices."""
+"""Value of --fail-on for a change of level that the online charts notice."""
 
 
 def alerts_command() -> Callable:
@@ -52,7 +52,7 @@ def alerts_command() -> Callable:
             metavar="RULE",
             callback=_resolve_rules,
             help="Exit with 1 if this rule fires or cannot be checked; can be repeated. `any` means all rules. "
-            f"With --follow, {LEVEL_CHANGE} means a norm, update or metric that leaves its past.",
+            f"With --follow, {LEVEL_CHANGE} means that the level of a norm, update or metric changed.",
         ),
     ]
     following = Annotated[
@@ -112,16 +112,17 @@ def _finish(lazily: Callable[[], xr.Dataset], options: dict[str, Any]) -> None:
 def _followed(
     compute: Callable[[], xr.Dataset], console: Console, options: dict[str, Any]
 ) -> tuple[xr.Dataset, list[str]]:
-    """Print what fires, and what fires besides whenever the run has grown.
+    """Print the rules that fire, and those that begin to fire whenever the run has grown.
 
     Returns
     -------
-    The alerts at the end, and the changes of level that were noticed, in words.
+    The alerts at the end, and the noticed changes of level in words.
     """
     seen: set[tuple[str, str, str]] = set()
     watchers: dict[str, Watcher] = {}
     reading = {name: options[name] for name in (*READING_OPTIONS, "trust")}
-    alerts, changes = xr.Dataset(), list[str]()
+    alerts = xr.Dataset()
+    changes: list[str] = []
 
     def check() -> bool:
         nonlocal alerts

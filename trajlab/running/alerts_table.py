@@ -12,14 +12,14 @@ from trajlab.statistics.wording import count, number
 from trajlab.terminal import printable_markup
 
 MAX_ROWS = 8
-"""Rows of the table for each rule."""
+"""Largest number of rows for each rule."""
 
 
 def show(alerts: xr.Dataset, console: Console) -> None:
     """Print which rules fire where, which are quiet, and which could not be checked.
 
-    "longest" is the largest number of consecutive checked steps at which a rule fires; the value is that at the first
-    step.
+    "longest" is the largest number of consecutive checked steps at which a rule fires; "value" is the value at the
+    first step at which it fires.
     """
     runs = [(name, alerts.isel(run=i)) for i, name in enumerate(run_names(alerts))] or [("", alerts)]
     for name, of_run in runs:
@@ -47,7 +47,7 @@ def show(alerts: xr.Dataset, console: Console) -> None:
 
 
 def dims_but_rule(alerts: xr.Dataset) -> list[str]:
-    """Return the dims of the alerts of several rules other than `rule`."""
+    """Return the dims of alerts except `rule`."""
     return [str(dim) for dim in alerts["fired"].dims if dim != "rule"]
 
 

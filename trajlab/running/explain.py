@@ -16,7 +16,7 @@ NAMED = 3
 """Places that a sentence names."""
 
 LOOK_BACK, RECORDED = 50, 10
-"""Optimizer steps to look back by default, and recorded steps, where these reach further back."""
+"""Default window: this number of optimizer steps or of recorded steps, whichever reaches further back."""
 
 
 class Explanation(NamedTuple):
@@ -82,7 +82,7 @@ def explain(trajectory: Trajectory, step: int, *, window: int | None = None, **s
 
 
 def explained(result: xr.Dataset, step: int, *, window: int | None = None) -> Explanation:
-    """Say the same from a result of `change_points` of one run.
+    """Explain a step of one run from its result of `change_points`; see `explain`.
 
     Parameters
     ----------

@@ -41,7 +41,7 @@ def fuse_scans(graph: HighLevelGraph, keys: Sequence[Any], **kwargs: Any) -> dic
 
 
 class _Merged:
-    """Passes over the same inputs; inputs beside them that share a name are the same array."""
+    """Passes over the same rows; other inputs that share a name are the same array."""
 
     def __init__(self, key: Any, one_pass: Pass, arguments: Sequence[Any], inputs: Any):
         self.keys, self.arguments, self.inputs = [key], list(arguments), inputs

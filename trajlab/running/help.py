@@ -50,7 +50,7 @@ def panel(name: str) -> str:
 
 
 HEAD = r"^def {name}\(.*?^    (\"{{3}}.*?\"{{3}})\n"
-"""A stage from its name to the end of its docstring; to parse 24 whole files takes 0.1 s."""
+"""Pattern of a stage from its name to the end of its docstring: parsing 24 whole files would take 0.1 s."""
 
 
 @cache

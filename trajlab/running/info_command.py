@@ -1,4 +1,4 @@
-"""Print what runs hold, once or as they grow."""
+"""Print inventories of runs, once or as they grow."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,7 +24,7 @@ def print_inventories(
     run
         The run or the folder of runs.
     reading
-        Which checkpoints are read, and how: options of `trajlab.open`.
+        Options of `trajlab.open` that say which checkpoints are read, and how.
     trust
         Whether links that leave the folder are followed.
     tensors

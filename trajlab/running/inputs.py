@@ -172,7 +172,7 @@ def tensors_of(activations: Mapping[str, xr.DataArray]) -> dict[str, xr.DataArra
     """Return the activations of layers as tensors that take the place of weights, (step, sample, …) each.
 
     A pass gives all layers of a snapshot at once: blocks hold so few steps that those of all layers fit into memory.
-    Padding is left out: tokens then take the place of samples.
+    Padding is left out; each token then counts as a sample.
     """
     snapshot = sum(array.nbytes // max(array.sizes["step"], 1) for array in activations.values())
     steps = max(1, sizes.BLOCK_BYTES // max(snapshot, 1))
@@ -187,7 +187,7 @@ def tensors_of(activations: Mapping[str, xr.DataArray]) -> dict[str, xr.DataArra
 
 
 def _without_padding(array: xr.DataArray, dim: str, is_token: Any) -> xr.DataArray:
-    """Return activations at the positions that hold tokens, as if each were a sample: (step, sample, …); lazily.
+    """Return activations with each token as a sample, (step, token, …) with dim `sample`, without padding; lazily.
 
     Parameters
     ----------
@@ -196,7 +196,7 @@ def _without_padding(array: xr.DataArray, dim: str, is_token: Any) -> xr.DataArr
     dim
         The dim of the positions.
     is_token
-        Which hold tokens, (sample, position).
+        Which positions hold tokens, (sample, position).
     """
     array = array.transpose("step", "sample", dim, ...)
     flat = array.data.reshape(array.shape[0], array.shape[1] * array.shape[2], *array.shape[3:])

@@ -73,10 +73,10 @@ def call_for_pairs(
 def _all_at_once(
     function: Callable, inputs: Inputs, runs_of: Sequence[dict[str, Trajectory | None]], settings: dict[str, Any]
 ) -> xr.Dataset | None:
-    """Call the function `of_pairs` beside a stage; None if its module has none, or if the pairs are too different.
+    """Call the function `of_pairs` in the module of a stage; None if there is none, or if pairs differ too much.
 
-    It takes the arguments of the stage for each pair, and all settings. It returns a Dataset with a dim `pair`, or None
-    if the stage must be called for each pair.
+    `of_pairs` takes the arguments of the stage for each pair, and all its settings. It returns a Dataset with a dim
+    `pair`, or None if the stage must be called for each pair.
     """
     of_pairs = getattr(sys.modules.get(function.__module__), "of_pairs", None)
     if of_pairs is None or len(runs_of) < 2:

@@ -24,7 +24,7 @@ CHEAP = ("learning_curves", "alerts", "change_points", "drift", "distribution", 
 
 
 def named_stages(text: str) -> list[str]:
-    """Return the names of stages that an option lists, separated by commas."""
+    """Split the value of an option into the names of stages, which commas separate."""
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
@@ -70,7 +70,7 @@ def lazy_results(
 
 
 def announce(results: Mapping[str, xr.Dataset], skipped: str) -> None:
-    """Say on stderr which stages and tensors are left out, how steps were read, and what takes long."""
+    """Print to stderr which stages and tensors are left out, how steps were read, and which stages take long."""
     if skipped:
         typer.echo(f"trajlab: {skipped}", err=True)
     say_step_source(*(result.attrs for result in results.values()))

@@ -66,7 +66,7 @@ class Block:
         return [track for track in (self.rows, self.weights, self.other) if track is not None]
 
     def fetched_whole(self) -> list[Rows]:
-        """Return the tables behind URLs whose rows `opened` takes from memory; all others are read by tiles."""
+        """Return the tables behind URLs that are fetched whole, before `opened`; all others are read by tiles."""
         gathered = None if self.indices is None else self.weights
         return [rows for track in self.tracks() for rows in track.fetched_whole(whole=track is gathered)]
 
@@ -140,7 +140,7 @@ class Kernel:
         """Add the entries `lo` to `hi` of all rows of the block: one tile, or several if the kernel `takes_spans`."""
 
     def parts(self, state: Any) -> dict[str, Any]:
-        """Return what `add_tiles` adds to, by argument, for kernels that share its loop instead of `add`."""
+        """Return the sums that `add_tiles` adds to, by its arguments; empty for kernels with a loop in `add`."""
         return {}
 
     def finish(self, block: Block, state: Any) -> tuple[np.ndarray, Any]:

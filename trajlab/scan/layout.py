@@ -162,7 +162,7 @@ def reduce_blocks(
 
 
 def _opened(blocks: Sequence[Block]) -> Iterator[Block]:
-    """Open blocks one by one, after short rows behind URLs have been fetched all at once."""
+    """Open blocks one by one, after fetching all short rows behind URLs at once."""
     remote = [table for block in blocks for table in block.fetched_whole()]
     fetched = dict(zip(map(id, remote), views(remote), strict=True))
     return (block.opened(fetched) for block in blocks)

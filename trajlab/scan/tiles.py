@@ -73,7 +73,7 @@ def extremes(bits):
 
 @inner
 def float_of(pattern, bits, like, float_bits):
-    """Return a float, from its bits, or from those of a bfloat16, which lead the bits of a float32.
+    """Return the float with some bits; those of a bfloat16 are the leading ones of a float32.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def float_of(pattern, bits, like, float_bits):
 
 @inner
 def floats_of(address, lo, hi, like, bits, wide):
-    """Return the entries `lo` to `hi` of the row at an address as floats; those of a bfloat16 are written to `wide`."""
+    """Return the entries `lo` to `hi` of the row at an address as floats; bfloat16 entries are widened into `wide`."""
     if bits.itemsize == like.itemsize:
         return tile(address, lo, hi, like)
     halves = tile(address, lo, hi, bits).view(np.uint16)

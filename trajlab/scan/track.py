@@ -38,7 +38,7 @@ def pieces_of(row: Rows | np.ndarray) -> Iterator[np.ndarray]:
 
 
 def pieces_together(*rows: Rows | np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
-    """Iterate over the same entries of rows of one size, in pieces; one piece if all are arrays."""
+    """Yield the same entries of rows of one size, piece by piece; in a single piece if all rows are arrays."""
     size = rows[0].size
     at_once = sizes.ROW_PIECE_ENTRIES if any(isinstance(row, Rows) for row in rows) else max(size, 1)
     for lo in range(0, size, at_once):
@@ -63,7 +63,7 @@ class Track:
     positions
         Position in `rows` of each step of the block, (step); -1 where no row was recorded. None if each step has one.
     widens
-        Whether addresses are those of floats, not of the bits of bfloat16.
+        Whether rows of bfloat16 are widened to float32 before they get addresses.
     """
 
     rows: Any = ()
@@ -73,7 +73,7 @@ class Track:
     widens: bool = True
 
     def of_bits(self) -> "Track":
-        """Return the track with rows of bfloat16 as they are stored, for kernels to widen, if all rows are such."""
+        """Return the track with rows of bfloat16 as they are stored, for kernels to widen, if all rows are bfloat16."""
         parts = [part for part in (self.rows, self.previous, self.reference) if part is not None]
         stored = {part.stored.name if isinstance(part, Rows) else "" for part in parts}
         return replace(self, widens=False) if stored == {"bfloat16"} else self
@@ -83,7 +83,7 @@ class Track:
         return (part for part in (self.rows, self.previous, self.reference) if isinstance(part, Rows))
 
     def fetched_whole(self, *, whole: bool = False) -> Iterator[Rows]:
-        """Iterate over the tables behind URLs whose rows `opened` takes from memory."""
+        """Yield the tables behind URLs that are fetched whole, before `opened`."""
         return (rows for rows in self.tables() if rows.remote and (whole or not _is_tiled(rows)))
 
     def opened(self, fetched: Mapping[int, Any], *, whole: bool = False) -> "Track":
@@ -120,7 +120,7 @@ class Track:
 
     @property
     def bits(self) -> np.ndarray:
-        """Empty array of the signed integers of the size of what lies at the addresses."""
+        """Empty array of signed integers of the stored size of an entry."""
         return self.like_bits if self.widens else np.empty(0, np.int16)
 
     @property
@@ -140,7 +140,7 @@ class Track:
         return self.window.addresses[1]
 
     def arrays(self) -> Sequence[np.ndarray]:
-        """Return all rows as flat arrays, for kernels that need single entries; long ones behind URLs one by one."""
+        """Return all rows as flat arrays, for kernels that need single entries; fetch rows behind URLs one by one."""
         if isinstance(self.rows, Rows):
             return _RemoteRows(self.rows) if self.rows.remote else flat_rows(self.rows)
         return self.rows
@@ -155,7 +155,7 @@ class Track:
 
 
 class _RemoteRows(Sequence):
-    """Rows behind URLs as flat arrays, each of which is fetched when it is asked for."""
+    """Rows behind URLs as flat arrays; each is fetched when it is indexed."""
 
     def __init__(self, rows: Rows):
         self.rows = rows
@@ -169,7 +169,7 @@ class _RemoteRows(Sequence):
 
 
 def _is_tiled(rows: Rows) -> bool:
-    """Return whether rows are read a tile at a time."""
+    """Return whether rows are long, and readable a tile at a time."""
     return readable(rows) and rows.size > sizes.SHORT_ENTRIES
 
 

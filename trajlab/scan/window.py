@@ -1,4 +1,4 @@
-"""Read rows one tile of entries at a time, from memory, files or objects behind URLs, through a small buffer.
+"""Read rows one tile of entries at a time, from memory, from files or from URLs, through a small buffer.
 
 Reading into a buffer that stays in cache takes half the time of mapping the files, where each 64 kB cost a page
 fault; it needs no memory that grows with the tensors, and a file that was cut off is an error instead of a crash.
@@ -28,7 +28,7 @@ _pread = types.ExternalFunction("pread", types.intp(types.intc, types.voidptr, t
 
 
 def readable(rows: Rows) -> bool:
-    """Return whether tiles of rows can be read: they are in a type of kernels or of `WIDENED`."""
+    """Return whether tiles of rows can be read: whether their type is one of the kernels or of `WIDENED`."""
     is_of_kernels = rows.stored in (np.float32, np.float64) or rows.stored in WIDENED
     return is_of_kernels and rows.size > 0 and (rows.remote or hasattr(os, "pread"))
 
@@ -47,7 +47,7 @@ class Window:
     groups
         Rows in memory, each an array or None, or tables of rows that are `readable`; all are read as one type.
     widens
-        Whether `WIDENED` types are widened, or left as they are stored.
+        Whether `WIDENED` types are widened to float32; else they are read as they are stored.
     """
 
     def __init__(self, *groups: Rows | Sequence[np.ndarray | None], widens: bool = True):
@@ -90,7 +90,7 @@ class Window:
 
 
 def _kind(group: Rows | Sequence[np.ndarray | None]) -> str:
-    """Return the stored type of rows in files, and whether they lie behind URLs; nothing for rows in memory."""
+    """Return the stored type of rows in files and whether they lie behind URLs; empty for rows in memory."""
     return f"{group.stored.name} {group.remote}" if isinstance(group, Rows) else ""
 
 
@@ -99,18 +99,18 @@ def _reader(tables: Sequence[Rows], entries: int, widens: bool) -> "_Reader":
 
 
 class _Reader:
-    """Reads some entries of rows of one stored type at a time into a buffer of its own; rows that are the same once."""
+    """Reader of tiles of rows of one stored type into buffers; rows at the same place in a file share a buffer."""
 
     def __init__(self, tables: Sequence[Rows], entries: int, widens: bool):
         self.stored = tables[0].stored
         paths = [rows.files[file] for rows in tables for file in rows.file]
         numbers = {path: number for number, path in enumerate(dict.fromkeys(paths))}
-        places = np.stack([[numbers[path] for path in paths], np.concatenate([rows.offset for rows in tables])])
-        places, buffer_of_row = np.unique(places, axis=1, return_inverse=True)
+        origins = np.stack([[numbers[path] for path in paths], np.concatenate([rows.offset for rows in tables])])
+        origins, buffer_of_row = np.unique(origins, axis=1, return_inverse=True)
         self.buffer_of_row = buffer_of_row.reshape(-1)
         names = list(numbers)
-        self.paths = [names[number] for number in places[0]]
-        self.offset = np.ascontiguousarray(places[1])
+        self.paths = [names[number] for number in origins[0]]
+        self.offset = np.ascontiguousarray(origins[1])
         self.size = tables[0].size
         self.open(names)
         # Rows that lay a power of two apart would compete for the same lines of the cache.
@@ -119,16 +119,16 @@ class _Reader:
         self.raw = np.empty((len(self.paths), padded * self.stored.itemsize), np.uint8)
         self.wide = np.empty((len(self.paths), padded), np.float32) if widened else None
         self.buffers = addresses(list(self.raw))
-        self.found = self.buffers if self.wide is None else addresses(list(self.wide))
+        self.starts = self.buffers if self.wide is None else addresses(list(self.wide))
         self.itemsize = self.stored.itemsize if self.wide is None else self.wide.itemsize
 
     def read(self, lo: int, hi: int) -> np.ndarray:
-        """Read the entries `lo` to `hi`, and return the address at which each whole row would start."""
+        """Read the entries `lo` to `hi`, and return the addresses at which whole rows would start, (row)."""
         self.fill(lo, hi)
         if self.wide is not None:
             patterns = self.raw.view(f"u{self.stored.itemsize}")
             widen_tile(patterns, _table(self.stored), self.stored == np.float16, hi - lo, self.wide)
-        return self.found[self.buffer_of_row] - np.uint64(lo * self.itemsize)
+        return self.starts[self.buffer_of_row] - np.uint64(lo * self.itemsize)
 
     def open(self, paths: Sequence[str]) -> None:
         """Open the files."""
@@ -156,16 +156,16 @@ class _Reader:
 
 
 class _RemoteReader(_Reader):
-    """Reads from objects behind URLs: a span of all rows at once, as large as a block may be, then tile by tile."""
+    """Reader of rows behind URLs: it fetches a span of all rows, up to `BLOCK_BYTES`, and copies tiles from it."""
 
     def open(self, paths: Sequence[str]) -> None:
-        """Hold nothing yet."""
+        """Begin without a span; URLs are not opened."""
         self.opened = {}
         self.span: list[np.ndarray] = []
         self.start = self.stop = 0
 
     def fill(self, lo: int, hi: int) -> None:
-        """Copy the entries `lo` to `hi` of each row into its buffer; if they are not here yet, fetch the next span."""
+        """Copy the entries `lo` to `hi` of each row into its buffer; fetch the next span if this one ends before."""
         itemsize, tile = self.stored.itemsize, hi - lo
         if hi > self.stop:
             tiles = max(1, sizes.BLOCK_BYTES // (len(self.paths) * tile * itemsize))
@@ -213,7 +213,7 @@ def widen_tile(raw, table, is_half, n, out):
     n
         Number of entries.
     out
-        Gets the values, (row, entry).
+        Values, (row, entry) float32, written to.
     """
     for s in range(raw.shape[0]):
         bits = out[s].view(np.uint32)

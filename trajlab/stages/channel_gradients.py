@@ -342,9 +342,9 @@ def _over_channels(array: xr.DataArray, dim: str) -> dict[str, xr.DataArray]:
 
 
 def _correlation(x: xr.DataArray, y: xr.DataArray, dim: str) -> xr.DataArray:
-    """Compute Pearson's correlation over the pairs that are known; xr.corr() of old versions warns where none is."""
-    known = x.notnull() & y.notnull()
-    x, y = (array.where(known) - array.where(known).mean(dim) for array in (x, y))
+    """Compute Pearson's correlation over the pairs without NaN; xr.corr() of old versions warns if there are none."""
+    is_known = x.notnull() & y.notnull()
+    x, y = (array.where(is_known) - array.where(is_known).mean(dim) for array in (x, y))
     return (x * y).mean(dim) / ((x**2).mean(dim) ** 0.5 * (y**2).mean(dim) ** 0.5)
 
 

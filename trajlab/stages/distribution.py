@@ -48,7 +48,7 @@ for _name, _equal in zip(GROUPS, ("≠", "="), strict=True):
     MEANINGS[f"histogram_{_name}"] = Meaning(
         f"{_name} entries in a bin",
         "entries",
-        f"count of those with bits(w_t) {_equal} bits(w_0) between two bin_edges",
+        f"count of the entries with bits(w_t) {_equal} bits(w_0) between two bin_edges",
     )
 for _name in ("mean", "std"):
     MEANINGS[f"{_name}_se"] = Meaning(
@@ -97,8 +97,8 @@ def distribution(
     histogram : (step, parameter, bin)
         Entries in each bin, exact.
     histogram_changed, histogram_unchanged : (step, parameter, bin)
-        The same of the entries whose bits differ from those of the reference, and of the others; only if `changed`.
-        Entries that are NaN or Inf at either step belong to neither.
+        The same for the entries whose bits differ from the reference, and for the others; only with `changed`. Entries
+        that are NaN or Inf at either step are in neither. NaN if there is only one snapshot.
     bin_edges : (parameter, bin_edge)
         Edges of the bins, evenly spaced over the range of the first and the last snapshot; of long tensors about so.
     wasserstein, ks, js, psi : (step, parameter)
@@ -120,7 +120,7 @@ def distribution(
     MissingData
         The reference was not recorded, or has another shape; or there is no second step for updates.
     BadSetting
-        There are not 2 to 4,096 bins, a quantile is not from 0 to 1, or the histogram of updates is to be split.
+        There are not 2 to 4,096 bins, a quantile is not from 0 to 1, or `changed` is combined with updates.
 
     Notes
     -----
@@ -152,7 +152,7 @@ def distribution(
     if of == "updates" and changed:
         raise BadSetting(
             "cannot split the histogram of updates by changed entries: an update is itself a change; leave out "
-            "changed, or take of='values'"
+            "changed, or use of='values'"
         )
     if of == "updates":
         weight = updates_of(weight)

@@ -106,8 +106,8 @@ def drift(
     changed, changed_tol, sign_changed : (step, parameter)
         Share of entries that differ from the reference, 0 to 1.
     changed_norm, changed_norm_ratio : (step, parameter)
-        Norm of these entries alone, those of other bits, and its ratio to the norm of all. Squares add up: the others
-        have the ratio sqrt(1 − changed_norm_ratio²).
+        Norm of the entries whose bits differ from the reference, and its ratio to the norm of all entries. The ratio of
+        the unchanged entries is sqrt(1 − changed_norm_ratio²).
     update_l2, update_ratio, path_length, straightness : (step, parameter)
         Change since the previous snapshot, and the path so far; NaN at the first snapshot, where the path has length 0.
         Straightness is known where distances are from the first snapshot.

@@ -38,57 +38,58 @@ MEANINGS = {
 }  # fmt: skip
 
 CLOSE = 1e-3
-"""Relative difference up to which the lens of the last block is said to be the loss of the network."""
+"""Largest relative difference between the loss of the last block by the lens and that of the network."""
 
 
 def residual_stream(
     replay: Callable[..., Mapping[str, xr.DataArray]], probe: xr.Dataset | None = None, *, layers: Sequence[str] = (),
     logit_lens: bool = True,
 ) -> xr.Dataset:  # fmt: skip
-    """Hidden states after each block of a transformer: size, outliers, rank, and what they already predict.
+    """Hidden states after each block of a transformer: norm, outliers, rank, and the loss of predictions from them.
 
-    Answers: does the residual stream grow, do massive activations appear, does it lose rank, and at which block is the
-    prediction made?
+    Answers: does the residual stream grow, do massive activations appear, does it lose rank, and at which block does
+    the prediction form?
 
     Parameters
     ----------
     replay
         Runs the snapshots on inputs, as `trajlab.replay` does.
     probe
-        The batch; its labels are what the logit lens is scored by.
+        The batch; the logit lens is scored by its labels.
     layers
-        Names or patterns of layers, (position, unit), in the place of the blocks and of what enters the first.
+        Names or patterns of layers, (position, unit); by default the blocks, and the state that enters the first.
     logit_lens
-        Whether to apply the last norm and the output layer to each hidden state, which costs about as much as the
-        output layer for each block.
+        Whether to apply the last norm and the output layer to each hidden state. The cost is that of the output layer,
+        times the number of blocks.
 
     Returns
     -------
     norm, kurtosis : (step, layer)
-        Norm of the hidden state of a token, and excess kurtosis over its units, means over the tokens: 0 for Gaussian
-        units, large where few units stick out (outlier dimensions).
+        Norm of the hidden state of a token, and excess kurtosis over its units, means over the tokens. Kurtosis is 0
+        for Gaussian units, and large if few units stick out (outlier dimensions).
     position_norm : (step, layer, position)
         The norm at each position.
     largest, largest_position, largest_unit, median, massive_ratio, massive : (step, layer)
-        Largest value by size, and where it is; median size; the largest ratio of both in one sequence; and the number
-        of massive activations, above 100 and above 1,000 times the median of their sequence.
+        Largest |h|, and its position and unit; median |h| of a sequence, mean over the sequences; largest ratio of
+        max |h| to median |h| in a sequence; and number of massive activations, those above 100 and above 1,000 times
+        the median of their sequence.
     effective_rank : (step, layer)
-        Effective rank of the centered hidden states of up to 2,048 tokens, evenly spaced in the probe.
+        Effective rank of the centered hidden states of up to 2,048 tokens, evenly spaced over the probe.
     lens_loss, lens_accuracy : (step, layer)
-        Loss and accuracy of the output layer on each hidden state, as if the network ended there. NaN without labels of
-        tokens, and where the lens of the last block is not the loss of the network, as the modules after it are not
-        all that it computes; the attr `logit_lens` says so.
+        Loss, in nat, and accuracy of the modules in the attr `logit_lens`, the last norm and the output layer, applied
+        to each hidden state. Absent without labels of tokens. NaN at a step at which the loss of the last block differs
+        from the network's own by more than 0.1 %: then these modules are not all that follows the blocks.
     loss : (step)
-        Loss of the network itself.
+        Loss of the network itself, in nat.
     nonfinite : (step, layer)
-        Values that are NaN or Inf, whose tokens all else excludes.
+        Number of values that are NaN or Inf; all other variables exclude their tokens.
 
     Padding is left out.
 
     Raises
     ------
     MissingData
-        The run names no model or has no probe, or the network has no blocks.
+        The run names no model or has no probe, or the network has no blocks, or a layer is not (position, unit).
 
     References
     ----------
@@ -100,18 +101,18 @@ def residual_stream(
     seen = layers_in(states)
     flat = [layer.name for layer in seen if len(layer.shape) != 2 or layer.unit_axis != 1]
     if not seen or flat:
-        strange = f"{', '.join(flat[:3])} {'is' if len(flat) == 1 else 'are'} not" if flat else "no list of blocks is"
+        mismatch = f"{', '.join(flat[:3])} {'is' if len(flat) == 1 else 'are'} not" if flat else "no list of blocks is"
         raise MissingData(
-            f"cannot find a residual stream: {strange} (position, unit); name layers with --layers (layers= in Python)"
+            f"cannot find a residual stream: {mismatch} (position, unit); name layers with --layers (layers= in Python)"
         )
     tables = list(observe(states, HiddenStates()).values())
     head = states.head if isinstance(states, Observable) else ()
-    labeled = probe is not None and "targets" in probe and probe["targets"].dtype.kind in "iu"
-    if logit_lens and head and labeled:
+    is_labeled = probe is not None and "targets" in probe and probe["targets"].dtype.kind in "iu"
+    if logit_lens and head and is_labeled:
         lens = LogitLens(head)
         tables += [observe(states, lens)["lens"], observe(replay(layers=[""]), LogitLens())["lens"]]
     result = as_one_task(_result, *tables)
-    attrs = {"logit_lens": " → ".join(head) if logit_lens and labeled else "", **on_one_probe(tables)}
+    attrs = {"logit_lens": " → ".join(head) if logit_lens and is_labeled else "", **on_one_probe(tables)}
     return annotate(result, MEANINGS, **attrs)
 
 
@@ -128,9 +129,9 @@ def _result(table: xr.DataArray, norms: xr.DataArray, *lens: xr.DataArray) -> xr
     same = ("largest", "largest_position", "largest_unit", "massive", "effective_rank", "nonfinite")
     result |= {name: columns[name] for name in same}
     if lens:
-        of_blocks, own = (part.to_dataset("column")[list(SCORES)] for part in lens)
-        own = own.isel(layer=0, drop=True)
-        loss = own["loss"] / own["scored"].where(own["scored"] > 0)
+        of_blocks, of_network = (part.to_dataset("column")[list(SCORES)] for part in lens)
+        of_network = of_network.isel(layer=0, drop=True)
+        loss = of_network["loss"] / of_network["scored"].where(of_network["scored"] > 0)
         scored = of_blocks["scored"].where(of_blocks["scored"] > 0)
         of_lens = of_blocks["loss"] / scored
         is_close = abs(of_lens.isel(layer=-1, drop=True) - loss) <= CLOSE * abs(loss)

@@ -1,4 +1,4 @@
-"""Routing of a mixture of experts over training: load, certainty, dropped tokens, and how alike experts are."""
+"""Routing of a mixture of experts over training: load, entropy, dropped choices, and similarity of experts."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -33,7 +33,7 @@ MEANINGS = {
         "Σ max(0, n − c N / E) / N, n of N choices, c = `capacity_factor`",
         share=True,
     ),
-    "similarity": Meaning("similarity of experts", "1", "mean cosine of the weights of each two experts"),
+    "similarity": Meaning("similarity of experts", "1", "mean cosine between weights of two experts, all pairs"),
     "nonfinite": Meaning("scores that are NaN or Inf", "scores", "count; their tokens are excluded"),
 }  # fmt: skip
 
@@ -42,38 +42,39 @@ def routing(
     replay: Callable[..., Mapping[str, xr.DataArray]], weights: Mapping[str, xr.DataArray] | None = None, *,
     layers: Sequence[str] = (), top_k: int = 0, capacity_factor: float = 1.25,
 ) -> xr.Dataset:  # fmt: skip
-    """Routers of a mixture of experts: the load of each expert, certainty, dropped tokens, and similarity of experts.
+    """Routers of a mixture of experts: load of each expert, entropy, dropped choices, and similarity of experts.
 
-    Answers: are all experts used, how sure is the router, and do experts specialize or stay copies of each other?
+    Answers: are all experts used, how certain is the router, and do experts specialize or stay copies of each other?
 
     Parameters
     ----------
     replay
         Runs the snapshots on inputs, as `trajlab.replay` does.
     weights
-        Weights by name, for the similarity: of parameters that hold all experts.
+        Weights by name, for the similarity of experts.
     layers
-        Names or patterns of routers, whose outputs are the scores, (position, expert), before the softmax; by default
-        those beside modules called `experts`.
+        Names or patterns of routers, whose outputs are scores before the softmax, (position, expert); by default those
+        beside modules called `experts`.
     top_k
-        Experts that a token chooses; by default as many as the router does.
+        Number of experts that a token chooses; 0 takes the number of the router.
     capacity_factor
-        Capacity of an expert as a multiple of the even load. Networks without a limit, such as Mixtral, drop nothing:
-        `dropped` is then what a limit would cost.
+        Capacity of an expert as a multiple of the even load. Networks without a limit, such as Mixtral, drop nothing;
+        `dropped` then says what this limit would drop.
 
     Returns
     -------
     expert_load, expert_probability : (step, layer, expert)
-        Share of the choices that fall on each expert; and the mean of its probability.
+        Share of the choices that fall on each expert, and its mean probability.
     entropy, relative_entropy : (step, layer)
-        Entropy of the router's softmax for a token, mean over the tokens; relative to that of even probabilities.
+        Entropy of the router's softmax, in nat, mean over the tokens; the same relative to even probabilities, 0 to 1.
     load_entropy, balance, dropped : (step, layer)
-        Evenness of the load; the load-balancing loss; and the share of choices beyond the capacity over the whole
-        probe. NaN where it is not known how many experts a token chooses.
+        Evenness of the load, 0 to 1; the load-balancing loss; and the share of choices beyond the capacity over the
+        whole probe. NaN if the number of experts that a token chooses is unknown.
     similarity : (step, layer)
-        Cosine of the weights of two experts, mean over all pairs and parameters of the mixture.
+        Cosine between the weights of two experts, mean over all pairs and parameters of the mixture; NaN if none of
+        these parameters is recorded at all steps, or if an expert is 0.
     nonfinite : (step, layer)
-        Scores that are NaN or Inf, whose tokens all else excludes.
+        Number of scores that are NaN or Inf; all other variables but `similarity` exclude their tokens.
 
     Padding is left out. Rows of layers with fewer experts end in NaN.
 
@@ -100,17 +101,15 @@ def routing(
             "(layers= in Python)"
         )
     tables = observe(scores, Routing(top_k))
-    alike = _similarities(routers, weights or {}, tables["table"]["step"].values)
+    similarity = _similarities(routers, weights or {}, tables["table"]["step"].values)
     work = partial(_result, capacity_factor=capacity_factor, experts=tuple(layer.shape[-1] for layer in routers))
-    result = as_one_task(work, *tables.values(), *alike)
+    result = as_one_task(work, *tables.values(), similarity)
     attrs = {"top_k": top_k, "capacity_factor": capacity_factor, **on_one_probe(tables.values())}
     return annotate(result, MEANINGS, **attrs)
 
 
-def _similarities(
-    routers: Sequence[Layer], weights: Mapping[str, xr.DataArray], steps: np.ndarray
-) -> list[xr.DataArray]:
-    """Return the mean cosine of experts beside each router, (step, layer); nothing if no parameter holds experts."""
+def _similarities(routers: Sequence[Layer], weights: Mapping[str, xr.DataArray], steps: np.ndarray) -> xr.DataArray:
+    """Return the mean cosine between the experts beside each router, (step, layer); NaN without recorded experts."""
     rows, mixtures = [], experts_together(weights)
     for router in routers:
         mixture = router.attrs["module"].rpartition(".")[0] if "module" in router.attrs else ""
@@ -121,18 +120,18 @@ def _similarities(
         ]
         rows.append(sum(of_layer) / len(of_layer) if of_layer else da.full(len(steps), np.nan, chunks=1))
     table = da.stack(rows, axis=1).rechunk({1: -1})
-    return [xr.DataArray(table, {"step": steps}, ("step", "layer"), "similarity")]
+    return xr.DataArray(table, {"step": steps}, ("step", "layer"), "similarity")
 
 
 def _mean_cosine(values: da.Array) -> da.Array:
-    """Return the mean cosine of each two experts, (step), of (step, expert, …)."""
+    """Return the mean cosine between two experts over all pairs, (step), of (step, expert, …); lazily."""
     array = values if isinstance(values, da.Array) else da.from_array(values, chunks=(1, *values.shape[1:]))
     array = array.rechunk({0: 1} | dict.fromkeys(range(1, array.ndim), -1))
     return map_blocks(mean_cosine, array, drop_axis=list(range(1, array.ndim)), dtype=float, meta=np.empty(0))
 
 
 def mean_cosine(values: np.ndarray) -> np.ndarray:
-    """Return the mean over all pairs of the cosine of experts, (step), of (step, expert, …).
+    """Return the mean cosine between two experts over all pairs, (step), of (step, expert, …); NaN for one expert.
 
     >>> mean_cosine(np.array([[[1.0, 0.0], [0.0, 1.0]], [[1.0, 1.0], [2.0, 2.0]]])).round(6).tolist()
     [0.0, 1.0]
@@ -156,16 +155,16 @@ def _result(
     tokens, count = sums["tokens"].where(sums["tokens"] > 0), xr.DataArray(list(experts), dims="layer")
     choices = load.sum("expert").where(load.sum("expert") > 0)
     share, mean = load / choices, probability / tokens
-    known, even = choices.notnull(), np.log(count.where(count > 1))
+    is_known, log_experts = choices.notnull(), np.log(count.where(count > 1))
     beyond = (load - capacity_factor * choices / count).clip(min=0).sum("expert")
     result = {
         "expert_load": share,
         "expert_probability": mean,
         "entropy": sums["entropy"] / tokens,
-        "relative_entropy": sums["entropy"] / tokens / even,
-        "load_entropy": -(share * np.log(share.where(share > 0))).sum("expert").where(known) / even,
-        "balance": (count * (share * mean).sum("expert")).where(known),
-        "dropped": (beyond / choices).where(known),
+        "relative_entropy": sums["entropy"] / tokens / log_experts,
+        "load_entropy": -(share * np.log(share.where(share > 0))).sum("expert").where(is_known) / log_experts,
+        "balance": (count * (share * mean).sum("expert")).where(is_known),
+        "dropped": (beyond / choices).where(is_known),
         "similarity": similarity.assign_coords(layer=table["layer"]),
         "nonfinite": sums["nonfinite"],
     }

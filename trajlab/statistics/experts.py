@@ -14,7 +14,7 @@ from trajlab.runs.disk.rows import Rows
 EXPERT = "expert"
 
 RENAMED = {"block_sparse_moe": "mlp"}
-"""Names of mixtures in checkpoints, and in the networks of transformers that read them."""
+"""Names of mixtures in checkpoints, and their names in networks of transformers."""
 
 
 def has_experts(array: xr.DataArray) -> bool:
@@ -46,7 +46,7 @@ def expert_of(array: xr.DataArray, expert: int) -> xr.DataArray:
 
 
 def named_as_in_networks(name: str) -> str:
-    """Return the name of a parameter of a mixture as networks of transformers have it.
+    """Return the name that a parameter in a checkpoint of a mixture has in networks of transformers.
 
     >>> named_as_in_networks("model.layers.0.block_sparse_moe.gate.weight")
     'model.layers.0.mlp.gate.weight'
@@ -55,20 +55,20 @@ def named_as_in_networks(name: str) -> str:
 
 
 def experts_together(tensors: Mapping[str, xr.DataArray]) -> dict[str, dict[str, xr.DataArray]]:
-    """Return the experts of each mixture, (step, expert, …), by its path and by the part of an expert; lazily.
+    """Return the experts of each mixture, (step, expert, …), by the path of the mixture and part of an expert; lazily.
 
-    A mixture may be recorded as one parameter for all experts, ``mlp.experts.up_proj``, or as one for each,
-    ``mlp.experts.3.up_proj.weight``; only steps count at which all were recorded.
+    All experts may be one parameter, ``mlp.experts.up_proj``, or each its own, ``mlp.experts.3.up_proj.weight``. The
+    latter are joined at the steps at which all were recorded; parts whose shapes differ between experts are left out.
     """
     mixtures: dict[str, dict[str, xr.DataArray]] = defaultdict(dict)
     apart: dict[tuple[str, str], dict[int, xr.DataArray]] = defaultdict(dict)
     for name, array in tensors.items():
-        mixture, found, rest = named_as_in_networks(name).partition(".experts.")
-        each = re.fullmatch(r"(\d+)\.(.+)", rest)
-        if found and has_experts(array):
-            mixtures[mixture][rest] = array
-        elif found and each:
-            apart[mixture, each[2].removesuffix(".weight")][int(each[1])] = array
+        mixture, separator, part = named_as_in_networks(name).partition(".experts.")
+        single = re.fullmatch(r"(\d+)\.(.+)", part)
+        if separator and has_experts(array):
+            mixtures[mixture][part] = array
+        elif separator and single:
+            apart[mixture, single[2].removesuffix(".weight")][int(single[1])] = array
     for (mixture, part), experts in apart.items():
         arrays = [experts[number] for number in sorted(experts)]
         if len({array.shape[1:] for array in arrays}) > 1:
@@ -77,7 +77,7 @@ def experts_together(tensors: Mapping[str, xr.DataArray]) -> dict[str, dict[str,
         for array in arrays[1:]:
             steps = np.intersect1d(steps, array["step"].values)
         data = [da.asarray(array.sel(step=steps).data) for array in arrays]
-        stacked = da.stack([part.rechunk({0: 1} | dict.fromkeys(range(1, part.ndim), -1)) for part in data], axis=1)
+        stacked = da.stack([each.rechunk({0: 1} | dict.fromkeys(range(1, each.ndim), -1)) for each in data], axis=1)
         stacked = stacked.rechunk({0: 1} | dict.fromkeys(range(1, stacked.ndim), -1))
         mixtures[mixture][part] = xr.DataArray(stacked, {"step": steps}, ("step", EXPERT, *arrays[0].dims[1:]))
     return dict(mixtures)

@@ -105,7 +105,7 @@ def units_first(array: xr.DataArray) -> xr.DataArray:
 
 
 def on_one_probe(activations: Iterable[Any]) -> dict[str, Any]:
-    """Return the hash of the probe of activations, how much padding they leave out, and what is unobserved, for attrs.
+    """Return attrs: the hash of the probe of activations, the padding that they leave out, and unobserved layers.
 
     Raises
     ------

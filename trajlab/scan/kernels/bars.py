@@ -75,7 +75,9 @@ def add_to_bars(w, edges, out):
 
 @jit
 def add_pairs_to_bars(w, r, w_bits, r_bits, edges, changed, unchanged):
-    """Add the entries of a row that are finite there and in a reference to the bars of those whose bits differ, or not.
+    """Add the entries that are finite in a row and in a reference to the bars of changed or of unchanged entries.
+
+    An entry is changed if its bits differ from the reference.
 
     Parameters
     ----------
@@ -86,7 +88,7 @@ def add_pairs_to_bars(w, r, w_bits, r_bits, edges, changed, unchanged):
     edges
         Edges of the bars, (bar + 1).
     changed, unchanged
-        Bars, (bar), added to.
+        Counts, (bar), added to.
     """
     inner = edges[1:-1]
     for i in range(w.size):

@@ -32,7 +32,7 @@ CHANCE = tuple(f"chance_{name}" for name in SHIFTS)
 """Distances from the reference to be expected by chance, see `chance`."""
 
 GROUPS = ("changed", "unchanged")
-"""Groups of entries with a histogram of their own: bits that differ from the reference, or not."""
+"""Groups of entries that `changed` counts apart: those whose bits differ from the reference, and those that do not."""
 
 
 class Reference(NamedTuple):
@@ -61,7 +61,7 @@ class Ends(NamedTuple):
     range
         Least and greatest finite entry of the first and the last row.
     reference
-        Entries of the reference by leading bits, (1, KEYS), or (0, KEYS) if it is sorted.
+        Counts of the reference by leading bits, (1, KEYS); (0, KEYS) if the reference is sorted.
     """
 
     range: np.ndarray
@@ -96,7 +96,7 @@ class Distribution(Kernel):
     bins
         Number of bars of the histogram.
     changed
-        Whether to count the entries whose bits differ from the reference, and the others, in histograms of their own.
+        Whether to add histograms of the entries whose bits differ from the reference, and of the others.
     """
 
     prepares = True
@@ -140,7 +140,7 @@ class Distribution(Kernel):
             add_tiles(block.rows, lo, hi, **parts)
 
     def parts(self, state: State) -> dict[str, Any]:
-        """Return the counts that there are."""
+        """Return the counts, and the ends while the edges are unknown."""
         counts = {"bins": state.counts} if len(state.counts) else {}
         return counts | ({"ends": tuple(state.basis)} if isinstance(state.basis, Ends) else {})
 
@@ -210,7 +210,7 @@ def _nothing(block: Block) -> Ends:
 
 
 def _with_reference(block: Block, state: State, ends: Ends) -> Ends:
-    """Return the ends with the counts of the reference, which were made once if it is one of the rows."""
+    """Return the ends with the counts of the reference, taken from those of the rows if it is one of them."""
     (same,) = np.nonzero(block.rows.addresses == block.rows.reference_address)
     if not len(state.counts) or not len(same):
         return ends

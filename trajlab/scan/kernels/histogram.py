@@ -83,7 +83,7 @@ def count(w, tables):
 
 @inner
 def count_halves(halves, counts):
-    """Add bfloat16 entries, given as their bits, to their bins, (KEYS)."""
+    """Count bfloat16 entries, (entry) uint16 bits, in their bins, (KEYS)."""
     for i in range(halves.size):
         counts[halves[i]] += np.uint32(1)
 
@@ -162,7 +162,7 @@ def _finite_range(w):
 
 @inner
 def widen_range(w, bits, float_bits, ends):
-    """Widen a range, (2), to the finite entries of one tile of a row; of no entry it is Inf and -Inf.
+    """Widen a range, (2), to the finite entries of one tile of a row; without any entry it is Inf and -Inf.
 
     Parameters
     ----------

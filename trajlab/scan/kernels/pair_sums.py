@@ -13,10 +13,15 @@ PAIRS = (
     "reference_rr", "reference_changed", "reference_beyond", "reference_sign", "reference_changed_ww",
     "previous_valid", "previous_l2", "previous_rr", "previous_flips", "previous_signed",
 )  # fmt: skip
-"""Columns: entries of w that are not finite, Σw² of the finite ones; then, over the entries finite in w and
-r, the reference row or the previous one: their number, Σ|w-r|, Σ(w-r)², max|w-r|, Σwr, Σw², Σr², entries of other
-bits, entries with |w-r| > atol + rtol·|r|, entries of another sign (-1, 0, 1), Σw² of the entries of other bits, sign
-flips among the entries non-zero in both, and the number of those."""
+"""Columns of a row w.
+
+- nonfinite, squares: number of entries that are NaN or Inf, and Σw² of the others
+- reference_…, over the entries that are finite in w and the reference r: their number (valid), Σ|w-r|, Σ(w-r)²,
+  max|w-r|, Σwr (dot), Σw², Σr²; numbers of entries of other bits (changed), with |w-r| > atol + rtol·|r| (beyond), and
+  of another sign, -1, 0 or 1; and Σw² of the changed entries
+- previous_…, the same for the previous row: valid, l2, rr; number of sign flips among the entries that are non-zero in
+  both (flips), and number of these entries (signed)
+"""
 
 REFERENCE = PAIRS.index("reference_valid")
 PREVIOUS = PAIRS.index("previous_valid")
@@ -26,7 +31,7 @@ PREVIOUS = PAIRS.index("previous_valid")
 def _sums(w, r, v):
     """Return sums over w and its differences from r and v, and the largest difference from r.
 
-    Bits differ without a difference at zeros of unlike signs only, which add nothing to a sum of squares.
+    Σw² of changed entries may compare values: equal values of other bits are zeros of opposite sign, which add 0.
     """
     dot = 0.0
     l1 = 0.0
@@ -120,7 +125,7 @@ def _flips(w, v, w_bits, v_bits):
 @inner
 def _against_reference(out, n, sums, ww, rr, changed, beyond, sign):
     dot, l1, l2, linf, _, changed_ww = sums
-    if changed == n:  # to the bit, as both sums round
+    if changed == n:  # both sums round differently, and their ratio must be 1
         changed_ww = ww
     out[0] += n
     out[1] += l1

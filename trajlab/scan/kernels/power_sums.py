@@ -8,7 +8,7 @@ from trajlab.scan.jit import inner
 from trajlab.scan.tiles import compact, extremes, float_of
 
 MOMENTS = ("count", "mean", "m2", "m3", "m4", "abs", "min", "max", "zeros", "nonfinite")
-"""Columns, over finite entries; m2 to m4 are sums of powers of (w - mean)."""
+"""Columns of a row, over its finite entries; m2 to m4 are sums of powers of (w - mean), abs is Σ|w|."""
 
 
 @inner
@@ -44,7 +44,7 @@ def _add(w, powers, center, bits, float_bits, out):
     """Add to `out` the entries of w, whose powers about a center are known."""
     n = w.size
     d = powers[0] / n
-    if 5.0 * d * d > 4.0 * powers[1] / n:  # further than two standard deviations off: differences would lose digits
+    if 5.0 * d * d > 4.0 * powers[1] / n:  # over two standard deviations from the mean: differences would lose digits
         center += d
         powers = _powers(w, center)
         d = powers[0] / n

@@ -1,7 +1,7 @@
-"""One compiled loop over tiles of rows for the kernels `Pairs`, `Moments` and `Distribution` together.
+"""One compiled loop over tiles of rows for the kernels `Pairs`, `Moments` and `Distribution`.
 
-Each tile of a row is widened once, and stays in cache for all of them. Each kernel has loops of its own over the tile,
-so that its sums are the same to the bit whichever kernels share the loop.
+Each tile of a row is widened once, and stays in cache for all kernels. Within a tile each kernel has its own loops, so
+that its sums are bitwise the same whichever kernels share the tile.
 """
 
 from typing import Any
@@ -22,7 +22,7 @@ def add_tiles(
     rows: Track, lo: int, hi: int, *, pairs: tuple | None = None, moments: np.ndarray | None = None,
     bins: np.ndarray | None = None, ends: tuple | None = None,
 ) -> None:  # fmt: skip
-    """Add the entries `lo` to `hi` of each row to sums, tile by tile; those that are None are not wanted.
+    """Add the entries `lo` to `hi` of each row to sums, tile by tile; sums that are None are left out.
 
     Parameters
     ----------
@@ -31,16 +31,16 @@ def add_tiles(
     lo, hi
         The entries; `lo` is the start of a tile.
     pairs
-        Sums (step, `PAIRS`), bits of the entries that ever differed from the reference, see `causes`, and the absolute
+        Sums, (step, `PAIRS`); bits of the entries that ever differed from the reference, see `causes`; and the absolute
         and the relative tolerance of `beyond`.
     moments
-        Sums (step, `MOMENTS`).
+        Sums, (step, `MOMENTS`).
     bins
-        Entries of the previous row and of each row by leading bits, (1 + step, KEYS) uint32.
+        Counts of the previous row and of each row by leading bits, (1 + step, KEYS) uint32.
     ends
-        Least and greatest finite entry of the first and the last row, (2), and the entries of the reference by leading
-        bits, (1, KEYS), or (0, KEYS) if these are not wanted. A reference that is one of the rows is not counted again
-        where `bins` are.
+        Least and greatest finite entry of the first and the last row, (2); and counts of the reference by leading bits,
+        (1, KEYS), or (0, KEYS) to leave them out. With `bins`, a reference that is one of the rows is not counted
+        again.
 
     Raises
     ------
@@ -109,7 +109,7 @@ def _add_tile(addresses, lo, hi, like, float_bits, bits, pairs, moments, bins, e
 
 @inner
 def _count(address, lo, hi, like, bits, counts):
-    """Add one tile of a row to its bins, (1, KEYS)."""
+    """Count one tile of a row in its bins, (1, KEYS)."""
     if bits.itemsize < like.itemsize:
         count_halves(tile(address, lo, hi, bits).view(np.uint16), counts[0])
     else:
@@ -118,7 +118,7 @@ def _count(address, lo, hi, like, bits, counts):
 
 @inner
 def _holds(rows, address):
-    """Return whether an address is one of those of the rows."""
+    """Return whether an address is that of a row."""
     for s in range(rows.size):
         if rows[s] == address:
             return True

@@ -26,13 +26,13 @@ WALK = 0.7
 """Autocorrelation from which on a series counts as a random walk."""
 
 CONFIRMED, AFTER = 3, 4
-"""Of so many values after an outlier, how many must stay beyond half of its height: then it is a jump, no spike."""
+"""An outlier is a jump, not a spike, if `CONFIRMED` of the `AFTER` values after it stay beyond half its height."""
 
 TINY = 1e-6
 """What is added to a positive series before its logarithm is taken, as a share of its median."""
 
 CLOSED = (np.nan, np.nan, 0.0, 0.0)
-"""No jump."""
+"""State of a series without an open jump; see `_watch_jumps`."""
 
 
 class Cusum:
@@ -45,9 +45,9 @@ class Cusum:
     value further from its prediction than 2.5 standard deviations. After an alarm the past is forgotten and learned
     anew. Counters, such as epochs, never raise an alarm.
 
-    A strongly correlated series stays at a new level, so that only one error tells of the jump. A single error beyond
-    the limit of a Shewhart chart therefore raises an alarm, too, if the values after it stay there. Either chart takes
-    half of the false alarms.
+    A strongly correlated series stays at its new level after a jump, so that only one prediction error is large. An
+    error beyond the limit of a Shewhart chart therefore raises an alarm, too, if the values after it stay there. Each
+    of the two charts has half of the rate of false alarms.
 
     Parameters
     ----------
@@ -132,9 +132,18 @@ class Cusum:
         return alarms
 
     def _watch_jumps(self, rows: np.ndarray, values: np.ndarray, outliers: np.ndarray) -> None:
-        """Take values, and errors that are outliers, NaN if not; a jump that stayed sets the sum of its side.
+        """Update open jumps; a jump that stayed raises the CUSUM of its side above the limit.
 
-        A jump is the level before it, its height, and the number of values since and of those that stayed.
+        The state of a jump: the level before it, its height, the number of values since, and how many of these stayed.
+
+        Parameters
+        ----------
+        rows
+            Positions of the series.
+        values
+            Their new values, (series).
+        outliers
+            Prediction errors of outliers, (series); NaN for all other values.
         """
         jumps = self._jumps[rows]
         level, height, age, stayed = jumps.T
@@ -221,7 +230,10 @@ def _normal_scores(deviations: np.ndarray, count: np.ndarray) -> np.ndarray:
 
 
 def _tails(deviations: np.ndarray, count: np.ndarray) -> np.ndarray:
-    """Return the probability of a deviation, in units of an estimated standard deviation, that is larger."""
+    """Return one-sided tail probabilities of deviations in units of an estimated standard deviation; 1 for NaN.
+
+    Student's t with 0.6 `count` degrees of freedom, at least 2.
+    """
     return np.where(np.isnan(deviations), 1.0, stdtr(np.maximum(0.6 * count, 2.0), -abs(deviations)))
 
 

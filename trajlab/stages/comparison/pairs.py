@@ -1,4 +1,4 @@
-"""Many pairs of runs compared as `comparison` compares one, along the dim `pair`."""
+"""Comparison of many pairs of runs at once, along the dim `pair`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -45,8 +45,8 @@ def of_pairs(
 
     Returns
     -------
-    None if runs differ in their tensors, steps or layers, or hold samples, or if layers are paired by name: pairs are
-    compared one by one then.
+    The results of `comparison` for all pairs, (pair, …). None if runs differ in their tensors, steps or layers, or hold
+    samples, or if layers are paired by name: then each pair must be compared on its own.
     """
     check_settings(shuffles, max_units, ends)
     if matrix_layer or any("=" in layer for layer in layers):

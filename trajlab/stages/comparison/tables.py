@@ -44,21 +44,21 @@ def check_settings(shuffles: int, max_units: int, ends: str) -> None:
 
 
 def alignable(chain: Chain, max_units: int) -> tuple[str, Chain]:
-    """Return the attr that says which units are aligned, or why none are, and the chain to align them by."""
+    """Return the attr `alignment`, which names the aligned units or says why none are, and the chain of layers."""
     if not chain.reason and max(layer.units for layer in chain.hidden) > max_units:
         chain = Chain((), f"a layer has more than {max_units} units")
     return chain.reason or f"units of {', '.join(layer.rows[0] for layer in chain.hidden)}", chain
 
 
 def too_wide(layers: Sequence[str], max_units: int) -> str:
-    """Return the attr that names layers with too many units to be matched."""
+    """Return the attr `not_matched`, which names layers with too many units."""
     return f"{', '.join(dict.fromkeys(layers))}: more than {max_units} units"
 
 
 def annotated(
     result: xr.Dataset, unshared: int, line_metrics: xr.Dataset | None, attrs: Mapping[str, Any]
 ) -> xr.Dataset:
-    """Return the result with what is known without computing, and its attrs.
+    """Return the result with the variables that need no computation, and with attrs.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def annotated(
     line_metrics
         Metrics of the line between both runs, with the steps of its ends as coord `ends`; None without a line.
     attrs
-        Settings, and what the result says of itself.
+        Settings and other attrs of the result.
     """
     result["unshared_steps"] = xr.Variable((), unshared)
     if line_metrics is not None:

@@ -265,8 +265,8 @@ def _incoming(weight: np.ndarray, *bias: np.ndarray) -> np.ndarray:
 def _features(values: np.ndarray) -> np.ndarray:
     """Return the centered activations of units on the probe, (unit, sample, position); padding is −0.0.
 
-    A position at which all units are NaN is padding, as `SampledOutputs` marks it. No centered value is −0.0, and no
-    product sees it.
+    A position is padding if all its units are NaN, as `SampledOutputs` marks it. −0.0 marks it here: no centered value
+    is −0.0, and sums and products are those of 0.
     """
     values = values.reshape(*values.shape[:2], -1)
     positions = max(1, VALUES // max(values.shape[1], 1))
@@ -286,7 +286,7 @@ def _features(values: np.ndarray) -> np.ndarray:
 
 
 def _token_means(rows: np.ndarray) -> np.ndarray:
-    """Return the means over the positions that are no padding, (unit, sample)."""
+    """Return the means of features over the positions that hold tokens, (unit, sample)."""
     is_padding = ((rows == 0) & np.signbit(rows)).all(0)
     if not is_padding.any():
         return rows.mean(2)

@@ -87,8 +87,8 @@ def embedding(
     kind
         Kind of examples: valid, train, uniform, gaussian or shuffled.
     pool
-        Features of a layer: "mean" of each unit over its positions, or all values, "flat", 0 at padding.
-        Inputs are always flat.
+        Features of a layer: "mean" of each unit over its positions, or "flat", all values, with 0 at padding. Inputs
+        are always flat.
     components
         Number of components of PCA and t-SNE; with t-SNE at most 3.
     neighbors
