@@ -282,3 +282,16 @@ def test_without_padding__cuts_samples_that_are_padded_alike_together():
     (part,) = without_padding(Batch(np.arange(18.0).reshape(1, 2, 3, 3), 0), maps, is_token[2:])
     assert part.values.shape == (1, 2, 2, 2) and part.values[0, 0].tolist() == [[4, 5], [7, 8]]
     assert np.isnan(with_padding_as_nan(part.values, maps, part.kept)).sum() == 10
+
+
+def test_sampled_outputs__of_integers_with_padding_are_floats():
+    tokens = Layer("input", (3,), ("unit",), np.dtype("i8"), {}, mask="attention_mask", positions=(0,))
+    observer = SampledOutputs(100)
+    state = observer.start([tokens], 2)
+    for part in without_padding(
+        Batch(np.array([[7, 8, 9], [4, 5, 6]]), 0), tokens, np.array([[1, 1, 0], [1, 1, 1]]) > 0
+    ):
+        observer.add(state, 0, part)
+    values = observer.finish(state)["input"][:, :, 0].T
+    np.testing.assert_array_equal(values, [[7, 8, np.nan], [4, 5, 6]])
+    assert values.dtype == observer.outputs([tokens], 2)["input"].dtype

@@ -100,7 +100,7 @@ def with_padding_as_nan(values: np.ndarray, layer: Layer, kept: np.ndarray | Non
     """
     if kept is None:
         return values
-    full = np.full((len(values), *layer.shape), np.nan, values.dtype)
+    full = np.full((len(values), *layer.shape), np.nan, np.result_type(values, np.float32))
     index: list[Any] = [slice(None)] * full.ndim
     for axis in layer.positions[:1]:
         index[1 + axis] = kept

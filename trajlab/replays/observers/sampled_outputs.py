@@ -32,7 +32,7 @@ class SampledOutputs(Observer):
             layer.name: Output(
                 ("unit", "sample", "position"),
                 (layer.units, samples, len(self._positions(layer, samples))),
-                layer.dtype,
+                _dtype(layer),
                 attrs=layer.attrs,
             )
             for layer in layers
@@ -42,7 +42,7 @@ class SampledOutputs(Observer):
         """Allocate the values."""
         picked = [self._positions(layer, samples) for layer in layers]
         return [
-            (layer, positions, np.empty((layer.units, samples, len(positions)), layer.dtype))
+            (layer, positions, np.empty((layer.units, samples, len(positions)), _dtype(layer)))
             for layer, positions in zip(layers, picked, strict=True)
         ]
 
@@ -63,3 +63,8 @@ class SampledOutputs(Observer):
         if count <= most:
             return np.arange(count)
         return np.sort(np.random.default_rng(0).permutation(count)[:most])
+
+
+def _dtype(layer: Layer) -> np.dtype:
+    """Return the element type of the values: that of the layer, but one with NaN if there is padding."""
+    return np.result_type(layer.dtype, np.float32) if layer.mask else layer.dtype
