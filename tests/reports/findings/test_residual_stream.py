@@ -29,6 +29,7 @@ def test_residual_stream__what_is_small_or_unknown_is_left_out():
     plain = result(norm=[[1, 1], [2, 2]], massive_ratio=[[3, 3], [3, 3]], effective_rank=[[9, 9], [9, 9]])
     assert residual_stream(plain.drop_vars("lens_loss")) == []
     assert residual_stream(plain.assign(lens_loss=plain["lens_loss"] * np.nan)) == []
+    assert residual_stream(plain.assign(lens_loss=2.171 + 1e-4 * plain["lens_loss"])) == []
     assert "norm" not in {finding.figure for finding in residual_stream(result(norm=[[1, 1], [2, np.nan]]))}
 
 

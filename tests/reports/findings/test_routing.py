@@ -15,6 +15,7 @@ def result(load, dropped=0.0, entropy=(0.9, 0.9)):
 def test_routing__states_uneven_loads_dropped_choices_and_changes():
     texts = [finding.text for finding in routing(result([0.7, 0.1, 0.1, 0.1], 0.35, (0.9, 0.4)))]
     assert texts[0].startswith("Expert 0 of `gate` gets 70 % of the choices") and "would be 25 %" in texts[0]
+    assert "and expert 1 of `gate` gets 10 %;" in texts[0]
     assert texts[1].startswith("With a capacity of 1.25 times the even load, 35 % of the choices in `gate`")
     assert texts[2] == "The entropy of the router fell most in `gate`: from 90 % to 40 %."
 

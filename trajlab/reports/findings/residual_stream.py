@@ -44,11 +44,14 @@ def _lens(result: xr.Dataset) -> list[Finding]:
     if not len(falls) or not (falls < 0).any():
         return []
     at = int(np.nanargmin(falls)) + 1
+    before, after = number(float(end[at - 1])), number(float(end[at]))
+    if before == after:  # in the digits that are shown
+        return []
     run = f" in run `{result['run'].values[0]}`" if "run" in result.dims else ""
     return [
         Finding(
-            f"By the logit lens the loss falls most in `{end['layer'].values[at]}`{run} at the end: from "
-            f"{number(float(end[at - 1]))} to {number(float(end[at]))} nat.",
+            f"By the logit lens the loss falls most in `{end['layer'].values[at]}`{run} at the end: from {before} to "
+            f"{after} nat.",
             "lens_loss",
         )
     ]

@@ -30,7 +30,7 @@ def _load(result: xr.Dataset) -> list[Finding]:
     if most.value < UNEVEN * even and least.value > even / UNEVEN:
         return []
     text = f"Expert {int(most.at['expert'])} of `{most.at['layer']}`{in_run(most)} gets {share(most.value)} of the "
-    text += f"choices at the end, expert {int(least.at['expert'])} of `{least.at['layer']}`{in_run(least)} "
+    text += f"choices at the end, and expert {int(least.at['expert'])} of `{least.at['layer']}`{in_run(least)} gets "
     return [Finding(f"{text}{share(least.value)}; an even load would be {share(even)}.", "load")]
 
 
