@@ -278,7 +278,7 @@ def explain(
     window: Annotated[
         int | None,
         typer.Option(
-            help="Number of optimizer steps to look back; by default 50, or as many as ten recorded steps span."
+            help="Number of optimizer steps to look back; by default 50, or ten recorded steps if these span more."
         ),
     ] = None,
     reading: Reading,

@@ -346,7 +346,9 @@ def _within(results: Results, networks: str | tuple[str, ...], of_what: str, pub
         if all(map(has_enough_seeds, correlations)):
             more += [*(end["adam"] > start), *(end["adam"] > end["sgd"])]
     if not more:
-        raise MissingData(f"cannot judge the features of {', '.join(networks)}: found fewer than {SEEDS} seeds")
+        raise MissingData(
+            f"cannot judge the features of {', '.join(networks)}: found fewer than {SEEDS} seeds; train more seeds"
+        )
     return Claim(
         "Features within a network that Adam trained correlate.",
         published,

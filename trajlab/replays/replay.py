@@ -33,7 +33,7 @@ from trajlab.statistics.next_tokens import with_next_tokens
 from trajlab.terminal import say
 
 TRIAL_SAMPLES = 3
-"""Samples of zeros that the network is tried on; several, so that the axis over samples is told from others."""
+"""Number of samples of zeros in a trial; several, so that the axis over samples can be recognized."""
 
 
 def replay(

@@ -49,7 +49,7 @@ class Group(NamedTuple):
     sections: list[Section]
 
 
-Told = tuple[str, Finding]
+Titled = tuple[str, Finding]
 """A finding with the title of its section."""
 
 
@@ -86,7 +86,7 @@ def grouped(sections: list[Section]) -> list[Group]:
     ]
 
 
-def standing(sections: list[Section]) -> tuple[list[Told], list[Told]]:
+def standing(sections: list[Section]) -> tuple[list[Titled], list[Titled]]:
     """Return the findings that stand out, at most `MOST`, and all others; each sentence once.
 
     Those that say that something is broken come first, then the most surprising, at most `MOST_OF_A_SECTION` of a
@@ -97,21 +97,21 @@ def standing(sections: list[Section]) -> tuple[list[Told], list[Told]]:
     sections
         All sections, in the order of the page.
     """
-    place: dict[str, tuple[int, int, Told]] = {}
+    by_text: dict[str, tuple[int, int, Titled]] = {}
     for number, section in enumerate(sections):
         for position, finding in enumerate(section.findings):
-            place.setdefault(finding.text, (number, position, (section.title, finding)))
-    ranked = sorted(place.values(), key=_rank)
-    top: list[tuple[int, int, Told]] = []
+            by_text.setdefault(finding.text, (number, position, (section.title, finding)))
+    ranked = sorted(by_text.values(), key=_rank)
+    top: list[tuple[int, int, Titled]] = []
     for candidate in ranked:
         of_section = sum(number == candidate[0] for number, _, _ in top)
         if len(top) < MOST and (of_section < MOST_OF_A_SECTION or candidate[2][1].alarm):
             top.append(candidate)
-    rest = [item for item in sorted(place.values(), key=lambda item: item[:2]) if item not in top]
-    return [told for _, _, told in top], [told for _, _, told in rest]
+    rest = [item for item in sorted(by_text.values(), key=lambda item: item[:2]) if item not in top]
+    return [titled for _, _, titled in top], [titled for _, _, titled in rest]
 
 
-def _rank(item: tuple[int, int, Told]) -> tuple:
+def _rank(item: tuple[int, int, Titled]) -> tuple:
     number, position, (_, finding) = item
     surprise = finding.surprise if finding.surprise >= 1.0 else 0.0
     return not finding.alarm, -surprise, position, number

@@ -56,7 +56,7 @@ def explain(trajectory: Trajectory, step: int, *, window: int | None = None, **s
     step
         The step; what begins at it counts, too.
     window
-        Number of optimizer steps to look back; by default 50, or as many as ten recorded steps span.
+        Number of optimizer steps to look back; by default 50, or ten recorded steps if these span more.
     settings
         Settings of `change_points`.
 

@@ -58,7 +58,7 @@ def matches(
     array([1., 1.])
     """
     a, b = _comparable(a, b)
-    alike = cka(*(features_of(_token_means(rows).T) for rows in (a, b))) if with_cka else np.nan
+    features_cka = cka(*(features_of(_token_means(rows).T) for rows in (a, b))) if with_cka else np.nan
     (a, _), (b, _) = _directions(a), _directions(b)
     if not (len(a) and len(b)):
         return np.array([*[np.nan] * 4, 0.0, np.nan])
@@ -67,7 +67,9 @@ def matches(
     pairs = best_match(similarity)
     few = min(shuffles, FEW_SHUFFLES) if max(similarity.shape) > MANY_UNITS else shuffles
     null = shuffled_match(lambda order: size(_cosines(a, b[:, order])), b.shape[1], shuffles=few)
-    return np.array([similarity[pairs].mean(), similarity[greedy(similarity)].mean(), *null, len(pairs[0]), alike])
+    return np.array(
+        [similarity[pairs].mean(), similarity[greedy(similarity)].mean(), *null, len(pairs[0]), features_cka]
+    )
 
 
 def unit_matrices(a: np.ndarray, b: np.ndarray, *, absolute: bool = False) -> np.ndarray:
