@@ -76,7 +76,7 @@ def explore(
         step_pattern=step_pattern, series=series, key=key, parameters=parameters,
     )  # fmt: skip
     page = Page(collection, Arrays(), theme=theme)
-    page.dark.visible = False  # the colors are in the address, which a notebook lacks
+    page.dark.visible = False  # colors are part of the address, and a notebook has none
 
     def begin() -> None:
         collection.start()

@@ -205,12 +205,12 @@ def expected_psi(blocks, n, m):
 
 @inner
 def psi_of_deals(a, b):
-    """Return the mean index of two small rows with ties when their entries are dealt out anew.
+    """Return the mean index of two small rows with ties over random permutations of their pooled entries.
 
     Returns
     -------
     float
-        NaN if no entries are equal, or they are many.
+        NaN if there are no ties, or too many entries.
     """
     n = a.size
     total = n + b.size
