@@ -74,7 +74,7 @@ def bands(array: xr.DataArray, ax: Axes, *, log: bool = False) -> None:
 
 
 def far_groups(array: xr.DataArray) -> list[str]:
-    """Return the groups of runs whose maximum exceeds `FAR` times the median over all groups; none for negative values."""
+    """Return the groups of runs with a maximum above `FAR` times the median of the groups; none if a value is < 0."""
     values = array.transpose("run", "step").values.astype(np.float64)
     values = np.where(np.isfinite(values), values, np.nan)
     if np.isnan(values).all() or np.nanmin(values) < 0:
