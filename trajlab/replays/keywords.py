@@ -2,15 +2,16 @@
 
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 import xarray as xr
-from torch import nn
 
 from trajlab.errors import BadSetting
 from trajlab.replays.padding import MASKS
+
+if TYPE_CHECKING:
+    from torch import nn
 
 DECODER_INPUTS = "decoder_input_ids"
 
@@ -20,7 +21,7 @@ KEYWORDS = (
 """Names, in a probe and in `forward` of a network, of what it takes beside its inputs, (sample, …) each."""
 
 
-def keywords_of(probe: xr.Dataset, model: nn.Module) -> dict[str, np.ndarray]:
+def keywords_of(probe: xr.Dataset, model: "nn.Module") -> dict[str, np.ndarray]:
     """Return what a network is called with beside the inputs of a probe, by name.
 
     An encoder–decoder without inputs of the decoder gets the targets, shifted as the network's own loss does it.
@@ -42,6 +43,8 @@ def keywords_of(probe: xr.Dataset, model: nn.Module) -> dict[str, np.ndarray]:
     shift = getattr(model, "prepare_decoder_input_ids_from_labels", None)
     is_encoder_decoder = getattr(getattr(model, "config", None), "is_encoder_decoder", False)
     if is_encoder_decoder and shift is not None and DECODER_INPUTS not in arrays and "targets" in probe:
+        import torch
+
         with torch.no_grad():
             arrays[DECODER_INPUTS] = shift(torch.from_numpy(np.array(probe["targets"].values))).numpy()
     return arrays
