@@ -252,9 +252,9 @@ def test_overwrite__replaces_results_only(store, tmp_path):
 def test_pack__that_is_told_to_end_leaves_nothing_behind(checkpoints, tmp_path):
     folder = checkpoints({"w": np.zeros((4, 1000, 1000), np.float32)})
     code = (
-        "import os, signal, time\nfrom trajlab.runs import pack\nfrom trajlab.cli import main\n"
+        "import os, signal, time\nfrom trajlab.runs import packed_layout\nfrom trajlab.cli import main\n"
         "def slow(*arguments):\n    os.kill(os.getpid(), signal.SIGTERM)\n    time.sleep(0.2)\n"
-        "pack.write_shard = slow\nmain()"
+        "packed_layout.write_shard = slow\nmain()"
     )
     command = [sys.executable, "-c", code, "pack", str(folder), str(tmp_path / "run.zarr")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)

@@ -1,4 +1,4 @@
-"""What tests of figures share: a study of two runs, and no picture left open."""
+"""What tests of figures share: a study of two runs, and no window."""
 
 import numpy as np
 import pytest
@@ -6,12 +6,7 @@ from matplotlib import pyplot
 
 import trajlab
 
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    pyplot.switch_backend("Agg")
-    yield
-    pyplot.close("all")
+pyplot.switch_backend("Agg")
 
 
 def walk(seed):

@@ -2,15 +2,16 @@
 
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 import xarray as xr
-from torch import nn
 
 from trajlab.errors import BadSetting
 from trajlab.replays.padding import MASKS
+
+if TYPE_CHECKING:
+    from torch import nn
 
 DECODER_INPUTS = "decoder_input_ids"
 """Name of the tokens that enter the decoder of an encoder–decoder."""
@@ -21,7 +22,7 @@ KEYWORDS = (
 """Names of these arguments in a probe and in `forward` of a network; each is (sample, …)."""
 
 
-def keywords_of(probe: xr.Dataset, model: nn.Module) -> dict[str, np.ndarray]:
+def keywords_of(probe: xr.Dataset, model: "nn.Module") -> dict[str, np.ndarray]:
     """Return the keyword arguments of a network that a probe holds, by name.
 
     If a probe has no inputs for the decoder of an encoder–decoder, they are the targets, shifted as the network's own
@@ -44,6 +45,8 @@ def keywords_of(probe: xr.Dataset, model: nn.Module) -> dict[str, np.ndarray]:
     shift = getattr(model, "prepare_decoder_input_ids_from_labels", None)
     is_encoder_decoder = getattr(getattr(model, "config", None), "is_encoder_decoder", False)
     if is_encoder_decoder and shift is not None and DECODER_INPUTS not in arrays and "targets" in probe:
+        import torch
+
         with torch.no_grad():
             arrays[DECODER_INPUTS] = shift(torch.from_numpy(np.array(probe["targets"].values))).numpy()
     return arrays

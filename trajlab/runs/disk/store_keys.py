@@ -100,7 +100,7 @@ class StoreKeys:
         arrays = {path: node for path, node in nodes.items() if node["node_type"] == "array"}
         self._chunks = {path: (encoding_of(node), _grid(node)) for path, node in arrays.items()}
 
-    def __contains__(self, key: str) -> bool:
+    def __contains__(self, key: Any) -> bool:
         """Return whether a key, relative to the group, belongs to the version."""
         above, _, name = key.rpartition("/")
         if name == STORE_FILE:

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from trajlab.scan.jit import inner
+from trajlab.scan.jit import exact_inner, inner
 from trajlab.scan.tiles import compact, extremes, float_of
 
 MOMENTS = ("count", "mean", "m2", "m3", "m4", "abs", "min", "max", "zeros", "nonfinite")
@@ -39,9 +39,12 @@ def _zeros(w):
     return zeros
 
 
-@inner
+@exact_inner
 def _add(w, powers, center, bits, float_bits, out):
-    """Add to `out` the entries of w, whose powers about a center are known."""
+    """Add to `out` the entries of w, whose powers about a center are known.
+
+    Fast math would round these few operations as the loop around them suits it.
+    """
     n = w.size
     d = powers[0] / n
     if 5.0 * d * d > 4.0 * powers[1] / n:  # over two standard deviations from the mean: differences would lose digits
@@ -59,7 +62,7 @@ def _add(w, powers, center, bits, float_bits, out):
     out[8] += _zeros(w)
 
 
-@inner
+@exact_inner
 def _merge(out, n, mean, m2, m3, m4):
     """Add the central moments of n entries to `out`; Pébay 2008, SAND2008-6212, eq. 3.1."""
     n_a = out[0]

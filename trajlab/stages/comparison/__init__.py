@@ -12,6 +12,7 @@ from trajlab.scan.kernels.between_runs import Across
 from trajlab.scan.kernels.term_products import AcrossProducts
 from trajlab.scan.scan import Tensor, by_name, scan
 from trajlab.stages.comparison.pairs import of_pairs as of_pairs
+from trajlab.stages.comparison.quantities import MEANINGS as MEANINGS
 from trajlab.stages.comparison.tables import (
     alignable,
     annotated,
