@@ -14,11 +14,17 @@ def result(load, dropped=0.0, entropy=(0.9, 0.9)):
 
 def test_routing__states_uneven_loads_dropped_choices_and_changes():
     texts = [finding.text for finding in routing(result([0.7, 0.1, 0.1, 0.1], 0.35, (0.9, 0.4)))]
-    assert texts[0].startswith("Expert 0 of `gate` gets 70 % of the choices") and "would be 25 %" in texts[0]
-    assert "and expert 1 of `gate` gets 10 %;" in texts[0]
+    assert texts[0].startswith("Expert 0 of `gate` gets 2.8 times the even load at the end")
+    assert "and expert 1 of `gate` 0.4 times." in texts[0]
     assert texts[1].startswith("With a capacity of 1.25 times the even load, 35 % of the choices in `gate`")
     assert texts[2] == "The entropy of the router fell most in `gate`: from 90 % to 40 %."
 
 
 def test_routing__even_loads_are_left_out():
     assert routing(result([0.3, 0.2, 0.25, 0.25])) == []
+
+
+def test_routing__loads_are_compared_by_the_experts_of_their_own_layer():
+    wide = result([0.25, 0.25, 0.25, 0.25])
+    narrow = result([0.5, 0.5, np.nan, np.nan]).assign_coords(layer=["narrow"], experts=("layer", [2]))
+    assert routing(xr.concat([wide, narrow], "layer")) == []

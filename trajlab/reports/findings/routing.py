@@ -22,16 +22,13 @@ def routing(result: xr.Dataset) -> list[Finding]:
 
 
 def _load(result: xr.Dataset) -> list[Finding]:
-    end = last(result["expert_load"])
+    end = last(result["expert_load"]) * result["experts"]  # 1 is even; layers may have different numbers of experts
     most, least = extreme(end), extreme(end, least=True)
-    if most is None or least is None:
+    if most is None or least is None or (most.value < UNEVEN and least.value > 1 / UNEVEN):
         return []
-    even = 1.0 / float(result["experts"].sel({d: v for d, v in most.at.items() if d in result["experts"].dims}))
-    if most.value < UNEVEN * even and least.value > even / UNEVEN:
-        return []
-    text = f"Expert {int(most.at['expert'])} of `{most.at['layer']}`{in_run(most)} gets {share(most.value)} of the "
-    text += f"choices at the end, and expert {int(least.at['expert'])} of `{least.at['layer']}`{in_run(least)} gets "
-    return [Finding(f"{text}{share(least.value)}; an even load would be {share(even)}.", "load")]
+    text = f"Expert {int(most.at['expert'])} of `{most.at['layer']}`{in_run(most)} gets {number(most.value)} times the "
+    text += f"even load at the end, and expert {int(least.at['expert'])} of `{least.at['layer']}`{in_run(least)} "
+    return [Finding(f"{text}{number(least.value)} times.", "load")]
 
 
 def _dropped(result: xr.Dataset) -> list[Finding]:
