@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import trajlab
-from tests.explorer.conftest import FIND, HOSTILE, run_of
+from tests.explorer.conftest import FIND, HOSTILE, Looking, run_of
 from trajlab.running.compute import write
 from trajlab.runs.disk.paths import as_path
 
@@ -108,6 +108,20 @@ def test_an_address_that_is_not_readable_is_named_and_dark_keeps_the_state(looki
     looking.address_holds("row=layers.2.up.weight")
     looking.see(HEAT)
     assert looking.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(21, 24, 28)"
+
+
+def test_no_view_is_wider_than_a_phone(browser, address):
+    phone = {"width": 390, "height": 844}
+    context = browser.browser.new_context(viewport=phone, is_mobile=True, has_touch=True)
+    shown = Looking(context)
+    for view, title in (("Overview", HEAT), ("Layer", "values at step 110"), ("Two moments", "b − a"), ("Runs", "ρ =")):
+        shown.open(address, f"&view={view}&find=layers")  # the hostile name leaves a heat map no room
+        shown.see(title)
+        assert shown.page.evaluate("[innerWidth, document.documentElement.scrollWidth]") == [390, 390], view
+        right = shown.page.locator(".bk-tab", has_text="Samples").bounding_box()
+        assert right["x"] + right["width"] <= 390, view
+    context.close()
+    assert shown.complaints == []
 
 
 @pytest.mark.slow
