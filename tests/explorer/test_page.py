@@ -173,6 +173,13 @@ def test_a_fault_of_a_view_is_said_and_leaves_the_others(drawn, checkpoints, mon
     assert page.failure.object == ""
 
 
+def test_views_without_a_result_say_so_whatever_row_the_address_names(drawn, study):
+    page = drawn(study / "run-0.zarr", stages=[], row="layers.0.up.weight")
+    page.selection.view = "Layer"
+    for view in ("Overview", "Layer"):
+        assert "There is no result over steps and layers" in page.views[view].absent.object
+
+
 def test_one_snapshot_is_shown(drawn, checkpoints):
     page = drawn(checkpoints({"a.w": np.ones((1, 2, 2), np.float32)}), stages=["drift"])
     assert "distance" in page.views["Overview"].map.drawn.figure.title.text.text
