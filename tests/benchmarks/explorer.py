@@ -18,6 +18,7 @@ import xarray as xr
 from trajlab.explorer.arrays import Arrays
 from trajlab.explorer.explore import collection_of
 from trajlab.explorer.page import Page
+from trajlab.explorer.serve import spare_collection
 from trajlab.running.compute import write
 from trajlab.schema import RESULT_VERSION
 
@@ -70,6 +71,7 @@ def main(folder: Path) -> None:
         results(folder)
     start = time.process_time()
     collection = collection_of(folder)
+    spare_collection()
     page = Page(collection, Arrays())
     print(f"{'first view':28} {1000 * (time.process_time() - start):7.0f} ms")
     print(f"{'action':28} {'first':>10} {'median':>10} {'largest':>10}")

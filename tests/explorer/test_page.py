@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import trajlab
-from tests.explorer.conftest import FIND, HOSTILE, run_of
+from tests.explorer.conftest import FIND, HOSTILE, Looking, run_of
 from trajlab.running.compute import write
 from trajlab.runs.disk.paths import as_path
 
@@ -110,6 +110,20 @@ def test_an_address_that_is_not_readable_is_named_and_dark_keeps_the_state(looki
     assert looking.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(21, 24, 28)"
 
 
+def test_overview_and_layer_are_no_wider_than_a_phone(browser, address):
+    phone = {"width": 390, "height": 844}
+    context = browser.browser.new_context(viewport=phone, is_mobile=True, has_touch=True)
+    shown = Looking(context)
+    for view, title in (("Overview", HEAT), ("Layer", "values at step 110")):
+        shown.open(address, f"&view={view}&find=layers")  # the hostile name leaves a heat map no room
+        shown.see(title)
+        assert shown.page.evaluate("[innerWidth, document.documentElement.scrollWidth]") == [390, 390], view
+        right = shown.page.locator(".bk-tab", has_text="Samples").bounding_box()
+        assert right["x"] + right["width"] <= 390, view
+    context.close()
+    assert shown.complaints == []
+
+
 @pytest.mark.slow
 def test_a_run_that_grows_is_followed_in_a_browser(looking, serve, checkpoints, tmp_path):
     array = np.arange(12, dtype=np.float32).reshape(2, 6)
@@ -157,6 +171,13 @@ def test_a_fault_of_a_view_is_said_and_leaves_the_others(drawn, checkpoints, mon
     assert "This view failed" in page.failure.object and "ZeroDivisionError" in caplog.text
     page.selection.view = "Overview"
     assert page.failure.object == ""
+
+
+def test_views_without_a_result_say_so_whatever_row_the_address_names(drawn, study):
+    page = drawn(study / "run-0.zarr", stages=[], row="layers.0.up.weight")
+    page.selection.view = "Layer"
+    for view in ("Overview", "Layer"):
+        assert "There is no result over steps and layers" in page.views[view].absent.object
 
 
 def test_one_snapshot_is_shown(drawn, checkpoints):

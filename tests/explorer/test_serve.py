@@ -1,6 +1,7 @@
 """The server of the page."""
 
 import asyncio
+import gc
 import socket
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,7 +13,8 @@ from trajlab.errors import BadSetting, MissingData, TrajlabError
 pytest.importorskip("panel", reason="the page needs trajlab[explore]")
 
 from trajlab.explorer import serve as module  # noqa: E402
-from trajlab.explorer.serve import in_thread, opened, serve  # noqa: E402
+from trajlab.explorer.arrays import Arrays  # noqa: E402
+from trajlab.explorer.serve import in_thread, opened, serve, views_of  # noqa: E402
 
 HERE = {"host": "127.0.0.1", "browser": False}
 
@@ -83,6 +85,15 @@ def test_views_that_fail_to_load_end_the_page_of_a_visitor(study, monkeypatch):
 def test_what_is_opened_in_a_thread_is_the_collection_or_the_error(study, tmp_path):
     assert list(in_thread(lambda: opened([study], stages=[])).result().source.runs) == ["run-0", "run-1", "run-2"]
     assert isinstance(in_thread(lambda: opened([tmp_path / "nowhere"])).exception(), MissingData)
+
+
+def test_imported_modules_are_exempt_from_garbage_collection_once_the_views_are_loaded(study):
+    gc.unfreeze()
+    try:
+        views_of(opened([study], stages=[]), Arrays(), "light")
+        assert gc.get_freeze_count() > 100_000 > len(gc.get_objects())
+    finally:
+        gc.unfreeze()
 
 
 def test_a_run_that_is_followed_is_awaited(tmp_path, checkpoints, monkeypatch):

@@ -23,7 +23,7 @@ from bokeh.models import (
     TapTool,
 )
 from bokeh.plotting import figure
-from matplotlib.colors import LogNorm, to_hex
+from matplotlib.colors import Colormap, LogNorm
 
 from trajlab.explorer.look import Look
 from trajlab.explorer.step_axis import StepAxis
@@ -163,9 +163,14 @@ def color_mapper(scale: Scale, look: Look) -> ColorMapper:
     low, high = float(scale.norm.vmin or 0.0), float(scale.norm.vmax or 0.0)
     colors = {"nan_color": look.missing, "low": low, "high": high}
     if isinstance(scale.norm, LogNorm):
-        return LogColorMapper([to_hex(scale.colors(i / 255)) for i in range(256)], **colors)
+        return LogColorMapper(_palette(scale.colors, np.linspace(0.0, 1.0, 256)), **colors)
     shares = np.clip(scale.norm(np.linspace(low, high, 256)), 0.0, 1.0)
-    return LinearColorMapper([to_hex(scale.colors(float(share))) for share in shares], **colors)
+    return LinearColorMapper(_palette(scale.colors, np.asarray(shares)), **colors)
+
+
+def _palette(colors: Colormap, shares: np.ndarray) -> list[str]:
+    red_green_blue = np.rint(255 * np.asarray(colors(shares))[:, :3]).astype(int)
+    return ["#{:02x}{:02x}{:02x}".format(*color) for color in red_green_blue.tolist()]
 
 
 def hover(tooltips: Sequence[tuple[str, str]], **options: Any) -> HoverTool:

@@ -4,6 +4,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.explorer.arrays import Arrays
+from trajlab.explorer.computation import COMPUTING, WAITING
 from trajlab.explorer.look import Look
 from trajlab.explorer.quantity import chosen, maps_of, of_run, row_dim
 from trajlab.explorer.result_collection import ResultCollection
@@ -189,6 +190,9 @@ class Context:
         """Have a result that a view waits for computed next, and write in a sentence why it is not there yet."""
         self.collection.hurry(name)
         state = self.collection.states.get(name)
+        if state is not None and state.word in (WAITING, COMPUTING):
+            when = f"being computed{': ' + state.detail if state.detail else ''}"
+            return f"{name} of {self.labels[self.run]} is {when if state.word == COMPUTING else 'computed next'}."
         reason = "" if state is None else f" ({state.word}{': ' + state.detail if state.detail else ''})"
         return f"There is no {name} of {self.labels[self.run]}{reason}."
 

@@ -3,6 +3,7 @@
 from html import escape
 from typing import Any
 
+import numpy as np
 import panel as pn
 import xarray as xr
 
@@ -143,7 +144,8 @@ class Controls:
             first, last = selection.window
             steps = [step for step in steps if first <= step <= last] or steps
         if self.step.options != steps:
-            self.step.param.update(options=steps, value=min(steps, key=lambda step: abs(step - context.step)))
+            nearest = steps[int(np.argmin(np.abs(np.array(steps) - context.step)))]
+            self.step.param.update(options=steps, value=nearest)
         else:
             self.step.value = context.step if context.step in steps else steps[-1]
         self.step.visible = len(steps) > 1

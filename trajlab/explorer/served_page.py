@@ -6,13 +6,19 @@ import panel as pn
 import panel.models.tabulator  # noqa: F401  the scripts of tables are in every page, whatever view it begins with
 from bokeh.events import DocumentReady
 from bokeh.models import CustomJS
-from panel.io.resources import LOCAL_DIST
+from panel.io.resources import BASE_TEMPLATE, LOCAL_DIST
 
 from trajlab.explorer.arrays import Arrays
 from trajlab.explorer.look import LOOKS
 from trajlab.explorer.page import TICK, Page
 from trajlab.explorer.result_collection import ResultCollection
 from trajlab.explorer.style import ground_of
+
+TEMPLATE = BASE_TEMPLATE.environment.from_string(
+    '{% extends "base.html" %}{% block postamble %}'
+    '<meta name="viewport" content="width=device-width, initial-scale=1, minimum-scale=1">{% endblock %}'
+)
+"""Panel's document, as wide as the screen: without it, a phone lays out a page of 980 pixels and shrinks it."""
 
 ON_LOAD = """
 window.addEventListener('popstate', () => window.location.reload())
@@ -66,6 +72,7 @@ def served_page(collection: ResultCollection, arrays: Arrays, theme: str) -> Any
     chosen = pn.state.session_args.get("theme", [theme.encode()])[0].decode("utf-8", "replace")
     theme = chosen if chosen in LOOKS else "light"
     pn.config.raw_css = [ground_of(LOOKS[theme])]
+    document.template = TEMPLATE
     document.title = collection.source.title
     document.js_on_event(DocumentReady, CustomJS(code=ON_LOAD))
     page = Page(collection, arrays, theme=theme)

@@ -21,10 +21,12 @@ def style_of(look: Look) -> str:
     dl {{ margin: 4px 0; max-height: 340px; overflow-y: auto; font-size: 12px; }}
     dt {{ font-weight: 600; overflow-wrap: anywhere; }}
     dd {{ margin: 0 0 6px; color: {look.soft}; overflow-wrap: anywhere; }}
-    .numbers {{ border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 13px; }}
+    .numbers {{
+      display: block; overflow-x: auto; border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 13px;
+    }}
     .numbers th, .numbers td {{ padding: 1px 14px 1px 0; text-align: right; font-weight: 400; }}
     .numbers th {{ color: {look.soft}; }}
-    .numbers th:first-child {{ text-align: left; overflow-wrap: anywhere; color: {look.ink}; }}
+    .numbers th:first-child {{ text-align: left; overflow-wrap: anywhere; min-width: 130px; color: {look.ink}; }}
     pre {{
       background: {look.card}; border: 1px solid {look.rule}; border-radius: 4px; padding: 8px; font-size: 12px;
       margin: 4px 0; white-space: pre-wrap; overflow-wrap: anywhere;
@@ -34,17 +36,28 @@ def style_of(look: Look) -> str:
 
 NARROW = """
     @media (max-width: 760px) {
-      :host { flex-direction: column !important; height: auto !important; }
-      * { flex: none !important; max-width: 100%; box-sizing: border-box; }
+      :host { flex-direction: column !important; height: auto !important; min-width: 0 !important; }
+      * { flex: none !important; min-width: 0 !important; max-width: 100%; box-sizing: border-box; }
     }
     """
-"""Style sheet of a row whose parts are stacked on a phone."""
+"""Style sheet of a row whose parts are stacked on a phone.
+
+Panel makes a row as wide as its widest parts beside each other need.
+"""
 
 
 def ground_of(look: Look) -> str:
     """Return the style sheet of the document."""
     scheme = "dark" if look.paper.lower() < "#8" else "light"
     return f"html, body {{ background: {look.paper}; color: {look.ink}; margin: 0; color-scheme: {scheme}; }}"
+
+
+def _caret(color: str) -> str:
+    """Return the arrow of a list of choices as the URL of an image; that of Bokeh is black, whatever the ground."""
+    return (
+        "data:image/svg+xml;utf8,<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 25 20'>"
+        f"<path d='M 0,0 25,0 12.5,20 Z' fill='{color.replace('#', '%23')}'/></svg>"
+    )
 
 
 def widget_style(look: Look) -> str:
@@ -56,11 +69,12 @@ def widget_style(look: Look) -> str:
     .bk-input:focus, .bk-btn:focus-visible, .bk-tab:focus-visible {{
       outline: 2px solid {look.categories[0]}; outline-offset: 1px;
     }}
+    select:not([multiple]).bk-input {{ background-image: url("{_caret(look.soft)}"); }}
     select option {{ background-color: {look.card}; color: {look.ink}; }}
     .bk-btn {{ background-color: {look.card}; color: {look.ink}; border: 1px solid {look.rule}; font-size: 12px; }}
     .bk-btn.bk-active {{ background-color: {look.categories[0]}; color: #ffffff; }}
     .bk-tab {{ color: {look.soft}; font-size: 14px; }}
     .bk-tab.bk-active {{ color: {look.ink}; background: transparent; border-bottom: 2px solid {look.categories[0]}; }}
     .bk-header {{ border-bottom: 1px solid {look.rule}; }}
-    @media (max-width: 760px) {{ .bk-header {{ flex-wrap: wrap; height: auto; }} }}
+    @media (max-width: 760px) {{ .bk-headers-wrapper {{ flex-wrap: wrap !important; overflow: visible !important; }} }}
     """

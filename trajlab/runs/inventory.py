@@ -48,7 +48,7 @@ def inventory(trajectory: Trajectory) -> Inventory:
         ("gradients", _span(gradient_steps) + _sampling(gradients) if len(gradient_steps) else "none"),
         ("parameters", f"{entries:,} entries in {len(weights)} tensors, {', '.join(types) or 'none'}"),
         ("buffers", f"{len(buffers)} tensors"),
-        ("optimizer", _optimizer(trajectory)),
+        ("optimizer state", _optimizer(trajectory)),
         ("metrics", ", ".join(map(str, trajectory.metrics.data_vars)) or "none"),
         ("probe", _probe(trajectory)),
         ("size", _readable(_bytes(weights) + _bytes(gradients) + _bytes(buffers))),

@@ -36,14 +36,14 @@ class Before:
     def __init__(self, context: Context):
         self.context = context
         style = {"stylesheets": [widget_style(context.look)], "width": 260}
-        self.back = pn.widgets.Select(label="optimizer steps to look back", options={DEFAULT: None}, **style)
+        self.back = pn.widgets.Select(label="optimizer steps to look back", options={DEFAULT: 0}, **style)
         self.absent, self.sentences, self.events = html(""), html(""), html("")
         self.chart = bokeh_part()
         self.layout = pn.Column(
             self.back, self.absent, self.sentences, self.chart.pane, self.events, sizing_mode="stretch_width"
         )
         self._showing = False
-        self.back.param.watch(lambda event: self._set(event.new), "value")
+        self.back.param.watch(lambda event: self._set(event.new or None), "value")
 
     def _set(self, back: int | None) -> None:
         if not self._showing:
@@ -55,8 +55,8 @@ class Before:
         self._showing = True
         try:
             steps = sorted({*LOOKS_BACK, *([selection.back] if selection.back else [])})
-            options = {DEFAULT: None} | {f"{count:,}": count for count in steps}
-            self.back.param.update(options=options, value=selection.back)
+            options = {DEFAULT: 0} | {f"{count:,}": count for count in steps}
+            self.back.param.update(options=options, value=selection.back or 0)
         finally:
             self._showing = False
         explanation, reason = self._explained()

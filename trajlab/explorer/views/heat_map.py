@@ -22,6 +22,12 @@ NAMES = 46
 LONGEST = 38
 """Characters of a name."""
 
+WIDEST_TITLE = 44
+"""Characters of a title that leave room for the tools on a phone; a longer one has two lines."""
+
+TITLE_PIXELS = 16
+"""Height of a further line of a title."""
+
 ROW_PIXELS, MIN_PIXELS, MAX_PIXELS = 15, 150, 640
 
 VALUE = """
@@ -72,12 +78,16 @@ class HeatMap:
                 "@value": CustomJSHover(code=VALUE),
             },
         )  # fmt: skip
-        title = f"{name_of(part)} · {context.labels[context.run]}"
+        ends = {np.inf: "∞ has the color of the largest", -np.inf: "−∞ that of the smallest"}
+        infinite = [text for end, text in ends.items() if (values == end).any()]
+        head = f"{name_of(part)} · {context.labels[context.run]}"
+        lines = [head if len(head) <= WIDEST_TITLE else head.replace(" · ", "\n", 1), *infinite]
+        title = "\n".join(lines)
         self.figure = step_chart(
             context.look,
             axis,
             title,
-            height=height + 90,
+            height=height + 90 + TITLE_PIXELS * title.count("\n"),
             window=selection.window,
             y_range=(len(self.rows), 0),
             **events,

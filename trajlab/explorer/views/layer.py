@@ -6,12 +6,11 @@ import panel as pn
 import xarray as xr
 
 from trajlab.explorer.context import Context
-from trajlab.explorer.markup import note
 from trajlab.explorer.quantity import numbers, of_run, row_dim
 from trajlab.explorer.style import NARROW
 from trajlab.explorer.views.layer_charts import Fan, Histogram, Raster, Spectrum
 from trajlab.explorer.views.lines import LineChart
-from trajlab.explorer.views.overview import events_of
+from trajlab.explorer.views.overview import absence, events_of
 from trajlab.explorer.views.view import bokeh_part, html, key_of
 from trajlab.figures.marks.labels import name_of
 
@@ -33,7 +32,7 @@ class Layer:
         """Show the selection."""
         context = self.context
         key = key_of(context, context.row)
-        self.absent.object = "" if context.row else note("No result is there yet.")
+        self.absent.object = absence(context)
         parts = [
             self.series.show(key, self._series),
             self.fan.show(key_of(context, context.row, results=["distribution"]), self._fan),

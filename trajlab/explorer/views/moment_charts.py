@@ -7,6 +7,7 @@ from bokeh.models import ColumnDataSource, CustomJSHover
 from trajlab.explorer.charts import chart, hover, plain, style_legend
 from trajlab.explorer.context import Context
 from trajlab.explorer.views.heat_map import VALUE, name_rows
+from trajlab.statistics.wording import count
 
 MOST = 25
 """Layers that are listed."""
@@ -16,7 +17,8 @@ class Bars:
     """Change of a variable between two moments, for the layers that changed most."""
 
     def __init__(self, context: Context, table: pd.DataFrame, title: str):
-        look, shown = context.look, table.head(MOST)
+        is_known = np.isfinite(table["change"])
+        look, shown = context.look, table[is_known].head(MOST)
         names = [str(name) for name in shown.index]
         source = ColumnDataSource(
             {"y": np.arange(len(names)) + 0.5, "change": shown["change"].values, "a": shown["a"].values,
@@ -24,9 +26,12 @@ class Bars:
         )  # fmt: skip
         formatters = {f"@{name}": CustomJSHover(code=VALUE) for name in ("a", "b", "change")}
         tips = [("", "@name"), ("a", "@a{custom}"), ("b", "@b{custom}"), ("change", "@change{custom}")]
-        more = f" · the {MOST} largest of {len(table)}" if len(table) > MOST else ""
+        more = f" · the {MOST} largest of {is_known.sum()}" if is_known.sum() > MOST else ""
+        if not is_known.all():
+            more += f"\nunknown or infinite in {count(len(table) - int(is_known.sum()), 'layer')}"
+        height = 100 + 16 * (len(names) + more.count("\n"))
         self.figure = chart(
-            look, f"{title}: b − a{more}", height=100 + 16 * len(names), tools=[hover(tips, formatters=formatters)],
+            look, f"{title}: b − a{more}", height=height, tools=[hover(tips, formatters=formatters)],
             y_range=(len(names), 0),
         )  # fmt: skip
         self.figure.hbar(y="y", right="change", left=0, height=0.7, source=source, color=look.categories[0])

@@ -151,9 +151,10 @@ class Moments:
 
     def _bars(self) -> Bars | None:
         table = self._change()
-        table = table[np.isfinite(table["change"])]
         array = self.context.variable
-        return None if array is None or table.empty else Bars(self.context, table, name_of(array))
+        if array is None or not np.isfinite(table["change"]).any():
+            return None
+        return Bars(self.context, table, name_of(array))
 
     def _histogram(self, pair: "Pair | Exception | None") -> TwoHistograms | None:
         if not isinstance(pair, Pair) or self.context.row not in pair.table.index:

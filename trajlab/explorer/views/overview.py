@@ -34,7 +34,7 @@ class Overview:
     def update(self) -> None:
         """Show the selection."""
         context, s = self.context, self.context.selection
-        self.absent.object = self._absent()
+        self.absent.object = absence(context)
         self.noticed.object = noticed_list(context)
         rows = (s.mode, tuple(s.opened), s.find, s.way)
         drawn = self.map.show(key_of(context, *rows), self._map)
@@ -62,14 +62,6 @@ class Overview:
         return pd.DataFrame(
             numbers(part.transpose(dim, "step")), pd.Index(part[dim].values.astype(str), name=dim), part["step"].values
         )
-
-    def _absent(self) -> str:
-        collection = self.context.collection
-        if self.context.quantity[0]:
-            return ""
-        if collection.is_busy:
-            return note("The first results are being computed; they appear here as soon as they are there.")
-        return note("There is no result over steps and layers to show as a heat map.")
 
     def _map(self) -> HeatMap | None:
         if not self.context.quantity[0] or self.context.part(self.context.run) is None:
@@ -131,6 +123,15 @@ class Overview:
         name = self.grid.drawn.name_at(x, y)
         if name:
             self.context.selection.row = name
+
+
+def absence(context: Context) -> str:
+    """Return why there is no variable over steps and layers to show as HTML; empty if there is one."""
+    if context.quantity[0]:
+        return ""
+    if context.collection.is_busy:
+        return note("The first results are being computed; they appear here as soon as they are there.")
+    return note("There is no result over steps and layers to show.")
 
 
 def events_of(context: Context, tap) -> dict:

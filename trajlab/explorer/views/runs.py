@@ -73,7 +73,10 @@ class Runs:
         try:
             self.fact.param.update(options=list(facts.columns), value=fact or None)
             self.outcome.param.update(options=list(ends.columns), value=outcome or None)
-            self.color.param.update(options=["", *facts.columns], value=s.color if s.color in facts else "")
+            self.color.param.update(
+                options={"none": "", **{name: name for name in facts.columns}},
+                value=s.color if s.color in facts else "",
+            )
             self.only.value = s.only
         finally:
             self._showing = False

@@ -25,7 +25,9 @@ class Samples:
         self.points = bokeh_part()
         self.maps, self.activations = bokeh_part(stretches=False), bokeh_part(stretches=False)
         self.layout = pn.Column(
-            self.absent, pn.Row(self.layer, self.way), self.points.pane, self.maps.pane, self.activations.pane,
+            self.absent, pn.Row(self.layer, self.way), self.points.pane,
+            *(pn.Column(part.pane, sizing_mode="stretch_width", styles={"overflow-x": "auto"}, margin=0, min_width=200)
+              for part in (self.maps, self.activations)),
             sizing_mode="stretch_width",
         )  # fmt: skip
         self.layer.param.watch(lambda event: self._set(event.new), "value")
