@@ -63,7 +63,7 @@ def _spread(result: xr.Dataset) -> list[Finding]:
 
 def _tails(result: xr.Dataset) -> list[Finding]:
     start, end = _start(result, "excess_kurtosis"), last(result["excess_kurtosis"])
-    point = extreme(large((end - start).where(end > TAILS)))
+    point = extreme(large(of_weights((end - start).where(end > TAILS))))
     if point is None or point.value < TAILS:
         return []
     before, after = float(start.sel(point.at)), float(end.sel(point.at))
