@@ -17,3 +17,9 @@ def test_info__of_a_folder_of_runs_describes_each(example, tmp_path):
     text = call("info", tmp_path / "runs", "--no-tensors").stdout
     assert [text.count(f"{name}.zarr") for name in ("a", "b")] == [1, 1]
     assert "97 entries in 5 tensors, float32" in text and "4 × 1 × 3 × 3" not in text
+
+
+def test_info__names_a_few_of_many_frozen_tensors(example):
+    example.facts["frozen"] = ["frozen.weight"]
+    notes = trajlab.runs.inventory.inventory(example).missing
+    assert "frozen.weight had no gradient, as frozen (1 of 5 tensors)." in notes

@@ -8,6 +8,7 @@ import torch
 
 import trajlab
 from trajlab.errors import BadSetting, MissingData, UntrustedCode
+from trajlab.runs.transformers_model import names_in_network, parameter_shapes
 
 transformers = pytest.importorskip("transformers")
 
@@ -51,3 +52,28 @@ def test_build_from_config__refuses_what_is_no_model_of_transformers(folder, cha
         path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(error, match=message):
         trajlab.run("evaluation", trajlab.open(folder), probe=(np.zeros((2, 4), int), np.zeros((2, 4), int)))
+
+
+def test_names_in_network__a_vision_transformer_is_replayed_from_its_checkpoint(tmp_path):
+    config = transformers.ViTConfig(
+        hidden_size=8, intermediate_size=12, num_hidden_layers=2, num_attention_heads=2, image_size=8, patch_size=4,
+        num_labels=3,
+    )  # fmt: skip
+    for step in (1, 2):
+        torch.manual_seed(step)
+        transformers.ViTForImageClassification(config).save_pretrained(tmp_path / f"checkpoint-{step}")
+    images, labels = torch.randn(5, 3, 8, 8), torch.arange(5) % 3
+    run = trajlab.open(tmp_path)
+    result = trajlab.run("evaluation", run, probe={"pixel_values": images.numpy(), "labels": labels.numpy()}).compute()
+    for step, loss in zip((1, 2), result.loss.values, strict=True):
+        model = transformers.ViTForImageClassification.from_pretrained(tmp_path / f"checkpoint-{step}").eval()
+        with torch.no_grad():
+            assert loss == pytest.approx(model(images, labels=labels).loss.item(), rel=1e-5)
+    shapes, converted = parameter_shapes(run.facts, run.source, run.weights)
+    assert not converted and set(shapes) == set(run.weights)
+    for name, shape in shapes.items():
+        assert run.weights.series[name].shape == shape
+
+
+def test_names_in_network__of_what_transformers_does_not_know():
+    assert names_in_network(torch.nn.Linear(2, 2), ["weight", "other"]) == {"weight": "weight", "other": "other"}

@@ -15,7 +15,7 @@ from trajlab.replays.factory import named_by_caller, named_by_run
 from trajlab.runs.readers.tensor_names import without_wrappers
 from trajlab.runs.tensors import Series
 from trajlab.runs.trajectory import Trajectory
-from trajlab.runs.transformers_model import architecture_class, build_from_config
+from trajlab.runs.transformers_model import architecture_class, build_from_config, names_in_network
 from trajlab.runs.trust import model_description
 from trajlab.statistics.experts import experts_together, named_as_in_networks
 
@@ -121,14 +121,15 @@ def usable_device(device: str) -> str:
 
 
 def recorded_for(model: nn.Module, trajectory: Trajectory) -> dict[str, Series]:
-    """Return the recorded tensors by name; experts that were recorded one by one are joined as the network holds them.
+    """Return the recorded tensors by their names in the network; experts recorded one by one are joined.
 
-    transformers writes the experts of a mixture one by one, under other names. Its networks hold them as one parameter,
-    in which the gate and the up projection, w1 and w3, follow each other.
+    transformers saves some networks under other names than they have, and the experts of a mixture one by one. Its
+    networks hold them as one parameter, in which the gate and the up projection, w1 and w3, follow each other.
     """
     recorded = trajectory.weights.series | trajectory.buffers.series
     lacking = [name for name in model.state_dict() if name not in recorded]
     renamed = {named_as_in_networks(name): name for name in recorded}
+    renamed |= {new: name for name, new in names_in_network(model, recorded).items() if new is not None}
     joined = {name: recorded[renamed[name]] for name in lacking if name in renamed}
     used = {renamed[name] for name in joined}
     fused = [name for name in lacking if f".{EXPERTS}." in name]

@@ -5,11 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trajlab.errors import first_of
 from trajlab.runs.optimizer import split_name
 from trajlab.runs.tensors import Tensors
 from trajlab.runs.trajectory import Trajectory
 from trajlab.runs.transformers_model import architecture_class
 from trajlab.schema import SNAPSHOTS_VERSION
+
+SHOWN = 4
+"""Most tensors that a note names."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,15 @@ def _missing(trajectory: Trajectory, steps: np.ndarray) -> list[str]:
     else:
         without = [name for name in trajectory.weights if name not in trajectory.gradients]
         if without:
-            notes.append(f"{', '.join(without)} never had a gradient.")
+            frozen = [name for name in without if name in set(trajectory.facts.get("frozen") or ())]
+            others = [name for name in without if name not in set(frozen)]
+            total = len(trajectory.weights)
+            if others:
+                notes.append(f"{first_of(others, SHOWN)} never had a gradient ({len(others)} of {total} tensors).")
+            if frozen:
+                notes.append(
+                    f"{first_of(frozen, SHOWN)} had no gradient, as frozen ({len(frozen)} of {total} tensors)."
+                )
     if "inputs" not in trajectory.probe:
         notes.append(
             "There is no probe: stages that replay snapshots need one. Pass it with --probe FILE, "

@@ -1,7 +1,7 @@
 """The network of a checkpoint of transformers, built from its config.json by transformers' own class."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from trajlab.errors import BadSetting, MissingData, UntrustedCode
 
@@ -67,7 +67,59 @@ def build_from_config(facts: Mapping[str, Any], source: str) -> "nn.Module":
         ) from error
 
 
-def parameter_shapes(facts: Mapping[str, Any], source: str) -> dict[str, tuple[int, ...]]:
+def names_in_network(network: "nn.Module", names: Iterable[str]) -> dict[str, str | None]:
+    """Return what the network calls the tensors of a checkpoint; None for those that it holds converted.
+
+    transformers renames tensors as it saves and loads, and joins some, such as the experts of a mixture. Its own rules
+    say which; before version 5 it had none, and names are the same.
+
+    Parameters
+    ----------
+    network
+        A network, of transformers or not.
+    names
+        Names in the checkpoint. Those that the network has itself stay.
+    """
+    kept: dict[str, str | None] = {name: name for name in names}
+    try:
+        from transformers import PreTrainedModel
+        from transformers.conversion_mapping import get_model_conversion_mapping
+        from transformers.core_model_loading import WeightRenaming
+    except ImportError:
+        return kept
+    if not isinstance(network, PreTrainedModel):
+        return kept
+    own = set(network.state_dict(keep_vars=True))
+    rules = get_model_conversion_mapping(network)
+    renamings = [rule for rule in rules if isinstance(rule, WeightRenaming)]
+    converters = [rule for rule in rules if not isinstance(rule, WeightRenaming)]
+    for name in [name for name in kept if name not in own]:
+        new = name
+        for renaming in renamings:
+            new, _ = renaming.rename_source_key(new)
+        if any(converter.rename_source_key(new)[1] is not None for converter in converters):
+            kept[name] = None
+        elif new in own:
+            kept[name] = new
+    return kept
+
+
+class NetworkShapes(NamedTuple):
+    """Shapes of the parameters of a network, in its order.
+
+    Attributes
+    ----------
+    shapes
+        By name; where the checkpoint has another name, by that.
+    converted
+        Names of the checkpoint that the network holds converted, as others.
+    """
+
+    shapes: dict[str, tuple[int, ...]]
+    converted: set[str]
+
+
+def parameter_shapes(facts: Mapping[str, Any], source: str, names: Iterable[str]) -> NetworkShapes:
     """Return the shapes of the parameters of the network that config.json describes, in the order of the network.
 
     Nothing is allocated. Tied parameters have the first of their names.
@@ -76,9 +128,14 @@ def parameter_shapes(facts: Mapping[str, Any], source: str) -> dict[str, tuple[i
     ----------
     facts, source
         As in `build_from_config`, which says what is raised.
+    names
+        Names of the checkpoint.
     """
     import torch
 
     with torch.device("meta"):
         network = build_from_config(facts, source)
-    return {name: tuple(parameter.shape) for name, parameter in network.named_parameters()}
+    new_of = names_in_network(network, names)
+    stored = {new: name for name, new in new_of.items() if new is not None}
+    shapes = {stored.get(name, name): tuple(value.shape) for name, value in network.named_parameters()}
+    return NetworkShapes(shapes, {name for name, new in new_of.items() if new is None})

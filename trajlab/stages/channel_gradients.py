@@ -262,7 +262,8 @@ def channel_gradients(
     chosen = replayed.layers
     if not chosen:
         raise MissingData(
-            "cannot find convolutions: the network calls none; name linear layers with --layers (layers= in Python)"
+            "cannot find convolutions: the network calls no convolution; name linear layers with --layers (layers= in "
+            "Python)"
         )
     for layer in chosen:
         convolution_of(layer)

@@ -13,6 +13,13 @@ APART = ("bias", "norm")
 """Kinds of parameters that are shown below all others."""
 
 
+LEAVES = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked", "weight.grad", "bias.grad")
+"""Roles of tensors that a numbered layer holds itself."""
+
+BLOCKS = ("layers", "layer", "h", "blocks", "block")
+"""What lists of blocks are called."""
+
+
 class BlockParameter(NamedTuple):
     """Where a parameter of a repeated block is: ``layers.3.mlp.up.weight`` has role mlp.up.weight in layers.3."""
 
@@ -112,21 +119,34 @@ def groups_of(names: Sequence[str], kinds: Sequence[str] = ()) -> list[Group] | 
 
 
 def spoken(name: str, names: Sequence[str]) -> str:
-    """Return a parameter as a sentence names it: its role and block, if it is of repeated blocks, else its name.
+    """Return a parameter or layer as a sentence names it: role and block, if it is of repeated blocks, else its name.
 
     >>> spoken("h.3.mlp.c_proj.weight", ["h.3.mlp.c_proj.weight", "h.4.mlp.c_proj.weight"])
     '`mlp.c_proj` in block 3'
     >>> spoken("layer1.0.conv1.weight", ["layer1.0.conv1.weight", "layer2.0.conv1.weight"])
     '`conv1` in `layer1.0`'
+    >>> spoken("h.3.attn", ["h.3.attn", "h.4.attn"])
+    '`attn` in block 3'
+    >>> spoken("h.3", ["drop", "h.3", "h.4"])
+    'block 3'
     >>> spoken("fc.weight", ["fc.weight", "0.weight", "2.weight"])
     '`fc.weight`'
     """
+    stem, _, number = name.rpartition(".")
+    if stem and number.isdigit() and stem.rpartition(".")[2] in BLOCKS:
+        siblings = [other for other in names if re.fullmatch(r"(.+\.)?\d+", other)]
+        return f"block {number}" if {other.rpartition(".")[0] for other in siblings} == {stem} else f"`{name}`"
     parameter, grid = block_parameter(name), grid_of(names)
-    if parameter is None or grid is None or parameter.role not in grid.roles or "." not in parameter.role:
+    if parameter is None or grid is None or parameter.role not in grid.roles or _is_of_sequence(parameter.role):
         return f"`{name}`"
     stems = {block.rpartition(".")[0] for block in grid.blocks}
     block = f"block {parameter.block.rpartition('.')[2]}" if len(stems) == 1 else f"`{parameter.block}`"
     return f"`{_without_weight(parameter.role)}` in {block}"
+
+
+def _is_of_sequence(role: str) -> bool:
+    """Return whether a role is that of a numbered layer itself, such as the weight of ``3.weight``, not of a block."""
+    return role in LEAVES or role.isdigit()
 
 
 def _without_weight(role: str) -> str:

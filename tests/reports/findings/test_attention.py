@@ -44,3 +44,10 @@ def test_attention__unknown_heads_are_passed_over():
         "Attention is sharpest in head 1 of `attn` at the end: 85 % of the entropy of uniform attention."
     ]
     assert attention(some.isel(head=[0])) == []
+
+
+def test_attention__of_heads_that_differ_in_nothing_names_none():
+    even = result([[1, 1], [0.999, 0.998]], np.full((2, 2), 0.1), [[3, 3], [3, 3.01]])
+    assert [finding.text for finding in attention(even)] == [
+        "All heads attend almost evenly at the end: at least 99.8 % of the entropy of uniform attention."
+    ]

@@ -1,7 +1,8 @@
 import numpy as np
 
 import trajlab
-from trajlab.reports.findings import findings, headlines
+from trajlab.reports.findings import change_points, findings, headlines
+from trajlab.statistics.unusual import Unusual
 
 
 def test_findings__tell_the_changes_furthest_from_their_past(rng):
@@ -26,3 +27,13 @@ def test_findings__say_that_nothing_changed(rng):
     (finding,) = findings(trajlab.run("change_points", runs).compute())
     assert finding.text == "No weight norm, update, gradient norm or metric of any of 2 runs ever left its own past."
     assert finding.surprise == 0
+
+
+def test_findings__pass_over_changes_in_the_last_digits(rng, monkeypatch):
+    loss = np.exp(0.1 * rng.standard_normal(200))
+    loss[80] = 30.0
+    result = trajlab.run("change_points", trajlab.from_arrays({}, metrics={"loss": loss})).compute()
+    for after, text in ((1.00001, "What left its own past changed by less"), (0.5, "Step 3: ")):
+        event = Unusual(3, "loss", "metric", "jump", 9.0, 1.0, after)
+        monkeypatch.setattr(change_points, "unusual_before", lambda *_, event=event, **__: [event])
+        assert [finding.text.startswith(text) for finding in findings(result)] == [True]

@@ -35,3 +35,15 @@ def test_tensors__that_shifted_no_more_than_chance_are_not_told():
 
     assert 0 < float(result["ks"].isel(step=-1, parameter=0)) <= float(result["ks_null"].isel(step=-1, parameter=0))
     assert "No tensor shifted from the start beyond chance." in said(result)
+
+
+def test_findings__do_not_call_it_spread_where_a_bias_began_at_zero():
+    rng = np.random.default_rng(0)
+    weight, bias = rng.normal(size=(12, 12)), rng.normal(size=12)
+    run = trajlab.from_arrays(
+        {"fc.weight": np.stack([weight, weight * 2]), "fc.bias": np.stack([bias * 1e-3, bias])}
+    )  # fmt: skip
+
+    texts = said(trajlab.run("distribution", run).compute())
+
+    assert "`fc.weight` spread out most: its standard deviation grew 2-fold." in texts

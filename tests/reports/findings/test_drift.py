@@ -110,3 +110,12 @@ def test_findings__of_sampled_entries_are_shares_of_the_sample():
     result = result.assign_attrs(stage="drift", Conventions=trajlab.run("drift", run).attrs["Conventions"])
     (text,) = [text for text in said(result) if "2 entries (25 %) never changed" in text]
     assert text.endswith("The entries that changed have 96 % of the norm of all.")  # sqrt(24 / 26)
+
+
+def test_findings__do_not_call_a_frozen_layer_the_one_that_moved_least():
+    rng = np.random.default_rng(0)
+    weights = {name: rng.normal(size=(1, 4, 4)) * [[[1]], [[2]]] for name in ("base.weight", "a.weight", "b.weight")}
+    weights["base.weight"][1] = weights["base.weight"][0]
+    weights["b.weight"][1] *= 2
+    texts = [finding.text for finding in findings(trajlab.run("drift", trajlab.from_arrays(weights)).compute())]
+    assert any("`a.weight` moved least: 100 %" in text for text in texts), texts

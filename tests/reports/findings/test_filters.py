@@ -31,3 +31,8 @@ def test_filters__of_several_runs_are_not_told_by_their_numbers():
         "the least by 2.0 % and 3.0 %."
     ]
     assert said(result.isel(run=0))[0].startswith("Filter 1 of `conv` changed most: by 13 %")
+
+
+def test_filters__of_a_frozen_layer_did_not_change():
+    result = trajlab.run("filters", trajlab.from_arrays({"conv.weight": np.ones((2, 3, 1, 2, 2))})).compute()
+    assert said(result) == ["No filter of `conv.weight` ever changed."]

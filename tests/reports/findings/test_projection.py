@@ -25,3 +25,9 @@ def test_headlines__name_the_component_that_a_share_is_of(example):
     share = actual["explained_variance_ratio"]
     assert share.attrs["long_name"].endswith("component 1") and share.attrs["total"]
     assert float(share) == pytest.approx(0.98, abs=0.02)
+
+
+def test_findings__of_three_snapshots_say_nothing_of_a_plane_they_always_lie_in(rng):
+    run = trajlab.from_arrays({name: rng.standard_normal((3, 20, 20)) for name in ("a.weight", "b.weight")})
+
+    assert findings(trajlab.run("projection", run).compute()) == []

@@ -14,3 +14,14 @@ def test_findings__tell_alternating_signs_from_a_coin():
 
     assert "`steady` keep their sign more than a coin would" in texts
     assert "`swing` alternate more than a coin would: 100 %" in texts
+
+
+def test_findings__do_not_headline_a_bias_that_began_at_zero(rng):
+    weight, bias = rng.standard_normal((3, 8, 8)), rng.standard_normal((3, 8)) * [[1], [-1], [1]]
+    weight[1:] = weight[0]
+    weight[1:, 0, 0] *= -1
+    run = trajlab.from_arrays({"fc.weight": weight, "fc.bias": bias})
+
+    texts = [finding.text for finding in findings(trajlab.run("sign_flips", run).compute())]
+
+    assert any("Weights of `fc.weight` change sign most" in text for text in texts)

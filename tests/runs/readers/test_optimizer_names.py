@@ -57,3 +57,29 @@ def test_a_file_sorted_by_name_names_what_shapes_and_blocks_tell(tmp_path):
     assert run.optimizer.left_out == {}
     for name, parameter in model.named_parameters():
         np.testing.assert_array_equal(run.optimizer.moments["exp_avg"][name][0], optimizer.state[parameter]["exp_avg"])
+
+
+def test_a_checkpoint_of_transformers_keeps_its_names_where_the_network_has_others(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    config = transformers.MixtralConfig(
+        vocab_size=20, hidden_size=8, intermediate_size=12, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=2, num_local_experts=4,
+    )  # fmt: skip
+    model = transformers.MixtralForCausalLM(config)
+    optimizer = torch.optim.Adam(two_groups(model))
+    tokens = torch.arange(12).reshape(2, 6)
+    model(tokens, labels=tokens).loss.backward()
+    optimizer.step()
+    model.save_pretrained(tmp_path / "checkpoint-1")
+    torch.save(optimizer.state_dict(), tmp_path / "checkpoint-1" / "optimizer.pt")
+    run = trajlab.open(tmp_path)
+    if not any("block_sparse_moe.gate" in name for name in run.weights):
+        pytest.skip("this version of transformers saves parameters under the names of the network")
+    moments, reasons = run.optimizer.moments["exp_avg"], run.optimizer.left_out
+    of_experts = {name for name, _ in model.named_parameters() if ".experts." in name}
+    assert list(reasons.values()) == ["the run holds them as other tensors"] and "experts.down_proj" in str(reasons)
+    assert len(moments) == len(list(model.parameters())) - len(of_experts)
+    for name, parameter in model.named_parameters():
+        if name not in of_experts:
+            actual = moments[name.replace(".mlp.", ".block_sparse_moe.")][0]
+            np.testing.assert_array_equal(actual, optimizer.state[parameter]["exp_avg"], err_msg=name)

@@ -11,6 +11,12 @@ HEADLINES = ("relative_entropy", "first", "largest", "distance")
 CHANGE = 0.1
 """Smallest change of a share that is reported."""
 
+EVEN = 0.99
+"""Relative entropy from which on attention is called even."""
+
+FAR = 1.1
+"""Smallest ratio of the distances of two heads that is reported."""
+
 SINK = 2.0
 """Multiple of uniform attention from which on a head is said to attend to the first token."""
 
@@ -30,6 +36,9 @@ def _sharpest(result: xr.Dataset) -> list[Finding]:
     low, high = extreme(end, least=True), extreme(end)
     if low is None or high is None:
         return []
+    if low.value >= EVEN:
+        entropy = f"{share(low.value)} of the entropy of uniform attention"
+        return [Finding(f"All heads attend almost evenly at the end: at least {entropy}.", "heads")]
     text = f"Attention is sharpest in {_head(low)} at the end: {share(low.value)} of the entropy of uniform attention"
     text += f", {share(high.value)} in {_head(high)}" if high.at != low.at else ""
     return [Finding(f"{text}.", "heads")]
@@ -59,7 +68,7 @@ def _changed(result: xr.Dataset) -> list[Finding]:
 def _reach(result: xr.Dataset) -> list[Finding]:
     end = last(result["distance"])
     near, far = extreme(end, least=True), extreme(end)
-    if near is None or far is None or near.at == far.at:
+    if near is None or far is None or far.value < FAR * near.value:
         return []
     text = f"{_head(far)} looks farthest at the end, {number(far.value)} positions on average"
     text = f"{text[:1].upper()}{text[1:]}, {_head(near)} the least far, {number(near.value)}"

@@ -16,6 +16,9 @@ TOLD = 3
 NOTABLE = 6.0
 """Standard deviations that a change of a usual run needs."""
 
+VISIBLE = 1e-3
+"""Smallest relative change of a value that is told."""
+
 TOGETHER = 5
 """Steps within which changes count as one."""
 
@@ -36,7 +39,10 @@ def change_points(result: xr.Dataset) -> list[Finding]:
     for i, run in enumerate(runs or [""]):
         of_run = result.isel(run=i) if runs else result
         steps = of_run["step"].values
-        beginnings += [(run, group) for group in _together(unusual_before(of_run, int(steps[-1]), first=int(steps[0])))]
+        events = unusual_before(of_run, int(steps[-1]), first=int(steps[0]))
+        beginnings += [(run, group) for group in _together([event for event in events if _is_visible(event)])]
+    if not beginnings:
+        return [Finding("What left its own past changed by less than 0.1 % of its value.", "begins")]
     beginnings.sort(key=lambda item: -max(abs(event.score) for event in item[1]))
     findings = [_finding(run, group) for run, group in beginnings[:TOLD]]
     if len(beginnings) > TOLD:
@@ -44,6 +50,13 @@ def change_points(result: xr.Dataset) -> list[Finding]:
         over = f" in {count(len({run for run, _ in beginnings}), 'run')}" if runs else ""
         findings.append(Finding(f"{text}{over}.", "begins"))
     return findings
+
+
+def _is_visible(event: Unusual) -> bool:
+    """Return whether a change is more than rounding: a clipped gradient norm is constant up to its last digits."""
+    if event.kind not in ("spike", "jump") or not np.isfinite([event.before, event.after]).all():
+        return True
+    return bool(abs(event.after - event.before) >= VISIBLE * max(abs(event.before), abs(event.after)))
 
 
 def _together(events: list[Unusual]) -> list[list[Unusual]]:

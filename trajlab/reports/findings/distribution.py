@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.reports.findings.finding import CERTAIN, Finding, nonfinite
-from trajlab.statistics.extremes import ENOUGH, Extreme, extreme, in_run, large, last
+from trajlab.statistics.extremes import ENOUGH, Extreme, extreme, in_run, large, last, of_weights
 from trajlab.statistics.result import reference_name
 from trajlab.statistics.wording import number, share
 
@@ -48,7 +48,7 @@ def _shift(result: xr.Dataset) -> list[Finding]:
 
 
 def _spread(result: xr.Dataset) -> list[Finding]:
-    change = (last(result["std"]) / _start(result, "std")).where(_start(result, "std") > 0)
+    change = of_weights((last(result["std"]) / _start(result, "std")).where(_start(result, "std") > 0))
     findings = []
     wide, narrow = extreme(change), extreme(change, least=True)
     if wide is not None and wide.value >= 1.5:
@@ -63,7 +63,7 @@ def _spread(result: xr.Dataset) -> list[Finding]:
 
 def _tails(result: xr.Dataset) -> list[Finding]:
     start, end = _start(result, "excess_kurtosis"), last(result["excess_kurtosis"])
-    point = extreme(large((end - start).where(end > TAILS)))
+    point = extreme(large(of_weights((end - start).where(end > TAILS))))
     if point is None or point.value < TAILS:
         return []
     before, after = float(start.sel(point.at)), float(end.sel(point.at))

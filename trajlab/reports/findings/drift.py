@@ -89,7 +89,7 @@ def _frozen(same: xr.DataArray, snapshots: xr.DataArray) -> list[Finding]:
 def _layers(result: xr.Dataset) -> list[Finding]:
     if "parameter" not in result.dims:
         return []
-    end = of_weights(last(result["relative"]))
+    end = of_weights(last(result["relative"]).where(~_is_frozen(result)))
     usual = typical(end)
     names = [str(name) for name in result["parameter"].values]
     most, least = extreme(usual), extreme(usual, least=True)
@@ -106,6 +106,14 @@ def _layers(result: xr.Dataset) -> list[Finding]:
         text = f"The largest distance of a tensor in any run is that of `{top.at['parameter']}`{in_run(top)}"
         findings.append(Finding(f"{text}: {share(top.value)} of its initial norm.", "relative"))
     return findings
+
+
+def _is_frozen(result: xr.Dataset) -> xr.DataArray:
+    """Return whether all entries of each tensor are unchanged as it was frozen, ([run], parameter)."""
+    counts, entries = result["unchanged_cause"], result.get("sampled", result.get("numel"))
+    if entries is None or "frozen" not in counts["cause"].values:
+        return xr.zeros_like(counts.isel(cause=0, drop=True), bool)
+    return counts.sel(cause="frozen", drop=True) >= entries
 
 
 def _across_blocks(usual: xr.DataArray, name: str, names: list[str]) -> list[Finding]:

@@ -25,6 +25,8 @@ def filters(result: xr.Dataset) -> list[Finding]:
     most, least = extreme(end), extreme(end, least=True)
     if most is None or least is None:
         return findings
+    if most.value == 0:
+        return [*findings, Finding(f"No filter of `{name}` ever changed.", "relative")]
     text = f"Filter {most.at['filter']} of `{name}` changed most: by {share(most.value)} {since}"
     if least.at != most.at:
         text += f"; filter {least.at['filter']} least, by {share(least.value)}"

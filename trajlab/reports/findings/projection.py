@@ -9,6 +9,9 @@ from trajlab.statistics.wording import count, share
 
 HEADLINES = ("explained_variance_ratio", "explained_variance_ratio_walk")
 
+PLANE = 0.999
+"""Share of a random walk in a plane from which on a plane says nothing: three snapshots always lie in one."""
+
 ALIKE = 0.05
 """Shares of the variance that differ by no more than this are called alike."""
 
@@ -41,6 +44,8 @@ def _network(result: xr.Dataset) -> list[Finding]:
     if not is_known.any():
         return []
     held, chance = plane.values[is_known], walk.values[is_known]
+    if (chance > PLANE).all():
+        return []
     low, high = share(float(held.min())), share(float(held.max()))
     text = "Two directions hold " + (f"{low} to {high}" if low != high else low) + " of the variance of the "
     text += "whole network over the steps" if "parameter" in result.dims else "tensor over the steps"
@@ -64,7 +69,7 @@ def _layers(result: xr.Dataset) -> list[Finding]:
     plane, walk = (array.median("run") if "run" in array.dims else array for array in (plane, walk))
     excess = large(plane - walk)
     most, least = extreme(excess), extreme(excess, least=True)
-    if most is None or least is None or most.at == least.at:
+    if most is None or least is None or most.at == least.at or float(walk.sel(most.at)) > PLANE:
         return []
     high, low = (float(plane.sel(point.at)) for point in (most, least))
     few = f" Among tensors of at least {ENOUGH} entries," if large(plane).count() < plane.count() else ""

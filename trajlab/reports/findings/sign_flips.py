@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.reports.findings.finding import Finding, unknown
-from trajlab.statistics.extremes import extreme, last, total_of, typical
+from trajlab.statistics.extremes import extreme, last, of_weights, total_of, typical
 from trajlab.statistics.wording import listed, share
 
 HEADLINES = ("flip_rate", "flip_rate_ar1", "run_length", "minima", "maxima", "weight_flip_rate")
@@ -79,7 +79,7 @@ def _valley(result: xr.Dataset) -> list[Finding]:
 def _weights(result: xr.Dataset) -> list[Finding]:
     if "weight_flip_rate" not in result or "parameter" not in result.dims:
         return []
-    rate = typical(result["weight_flip_rate"]).mean("step")
+    rate = of_weights(typical(result["weight_flip_rate"])).mean("step")
     point, end = extreme(rate), total_of(result, "weight_flip_rate")
     if point is None or end is None or point.value == 0:
         return []

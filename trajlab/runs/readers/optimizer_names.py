@@ -39,6 +39,7 @@ class ParameterNames:
         frozen = set(run.facts.get("frozen") or ())
         self.shapes: dict[str, Shape] = {name: tensor.shape for name, tensor in run.weights.series.items()}
         self.is_known, self._why = in_order, ""
+        self._converted: set[str] = set()
         if not in_order:
             self._take_from_config(run)
         self._trained = [name for name in self.shapes if name not in frozen]
@@ -50,14 +51,16 @@ class ParameterNames:
             self._why = "its file is sorted by name, and no config.json says which network it is"
             return
         try:
-            shapes = parameter_shapes(run.facts, run.source)
+            shapes, converted = parameter_shapes(run.facts, run.source, self.shapes)
         except TrajlabError as error:
             self._why = str(error).partition("; ")[0]
             return
-        if any(shapes.get(name) != shape for name, shape in self.shapes.items()):
-            other = next(name for name, shape in self.shapes.items() if shapes.get(name) != shape)
+        stored = {name: shape for name, shape in self.shapes.items() if name not in converted}
+        if any(shapes.get(name) != shape for name, shape in stored.items()):
+            other = next(name for name, shape in stored.items() if shapes.get(name) != shape)
             self._why = f"the network of its config.json has no {other} of this shape"
             return
+        self._converted = {name for name in shapes if name not in self.shapes} if converted else set()
         self.shapes, self.is_known = shapes, True
 
     def names(self, files: Sequence[OptimizerFile]) -> tuple[dict[Slot, str], dict[str, str]]:
@@ -99,7 +102,11 @@ class ParameterNames:
         by_order = determine([[shapes[slot] for slot in group] for group in unresolved], free, self.shapes)
         for group, of_group in zip(unresolved, by_order, strict=True):
             names |= {slot: name for slot, name in zip(group, of_group, strict=True) if name is not None}
-        return names, self._reasons(groups, names, shapes, free, by_text)
+        reasons = self._reasons(groups, names, shapes, free, by_text)
+        held = [name for name in names.values() if name in self._converted]
+        if held:
+            reasons[f"parameters {first_of(held, 3)} of the optimizer"] = "the run holds them as other tensors"
+        return {slot: name for slot, name in names.items() if name not in self._converted}, reasons
 
     def _reasons(
         self, groups: list[list[Slot]], names: Mapping[Slot, str], shapes: Mapping[Slot, Shape | None],

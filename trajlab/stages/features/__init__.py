@@ -145,7 +145,8 @@ def features(
     seen = layers_in(replayed[kinds[0]])
     if not seen:
         raise MissingData(
-            "cannot find activations: the network calls none; name layers with --layers (layers=), '*' for all modules"
+            "cannot find activations: the network calls no activation; name layers with --layers (layers=), '*' for "
+            "all modules"
         )
     observed = {kind: observe(activations, ValueDistribution(over)) for kind, activations in replayed.items()}
     probabilities = tuple(map(float, quantiles))
