@@ -2,6 +2,7 @@
 
 import mmap
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -149,11 +150,15 @@ def views(tables: Sequence[Rows]) -> list[list[np.ndarray]]:
 
 
 def opened(path: str) -> int:
-    """Open a file for reading and return its descriptor."""
+    """Open a file for reading and return its descriptor; a pipe, which reading would wait for, is refused."""
     try:
-        return os.open(path, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise changed(path, "read any row", str(error)) from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise changed(path, "read any row", "it is no file")
+    return descriptor
 
 
 def _fill(values: np.ndarray, descriptor: int, offset: int, path: str) -> None:
