@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from trajlab.errors import DamagedData
-from trajlab.runs.disk.rows import Rows
+from trajlab.runs.disk.rows import Rows, opened
 
 
 def test_rows__views_and_load(table):
@@ -51,3 +51,10 @@ def test_rows__a_file_that_vanished_is_named(table):
     os.remove(rows.files[1])
     with pytest.raises(DamagedData, match=rows.files[1]):
         rows.load()
+
+
+def test_opened__a_pipe_or_device_is_no_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (str(tmp_path / "pipe"), os.devnull):
+        with pytest.raises(DamagedData, match="it is no file"):
+            opened(path)
