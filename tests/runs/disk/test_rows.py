@@ -1,3 +1,5 @@
+import errno
+import mmap
 import os
 
 import numpy as np
@@ -58,3 +60,12 @@ def test_opened__a_pipe_or_device_is_no_file(tmp_path):
     for path in (str(tmp_path / "pipe"), os.devnull):
         with pytest.raises(DamagedData, match="it is no file"):
             opened(path)
+
+
+def test_views__memory_that_is_exhausted_is_no_damaged_file(table, monkeypatch):
+    def refuse(*arguments, **keywords):
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    monkeypatch.setattr(mmap, "mmap", refuse)
+    with pytest.raises(MemoryError, match="unable to map"):
+        table[0].views()

@@ -1,5 +1,6 @@
 """Tables of rows: where the bytes of one tensor lie at each step, and how they become arrays without a copy."""
 
+import errno
 import mmap
 import os
 import stat
@@ -186,6 +187,8 @@ def _map(path: str, start: int, stop: int) -> np.ndarray:
     try:
         mapped = mmap.mmap(descriptor, stop - page, prot=mmap.PROT_READ, offset=page)
     except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+            raise MemoryError(f"unable to map {stop - start:,} bytes of {path}") from error
         raise changed(path, f"map bytes {start} to {stop}", str(error)) from error
     finally:
         os.close(descriptor)
