@@ -2,6 +2,8 @@
 
 import os
 import resource
+import subprocess
+import sys
 from contextlib import contextmanager
 
 import numpy as np
@@ -92,3 +94,71 @@ def test_more_checkpoints_than_open_files_are_read_and_packed(tmp_path):
         np.testing.assert_array_equal(
             trajlab.open(tmp_path / "run.zarr").weights["w"].values[:, 1, 2], np.arange(files)
         )
+
+
+def command_line(*arguments, **variables):
+    """Run a command in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "trajlab", *map(str, arguments)],
+        env=os.environ | variables, capture_output=True, text=True,
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_caches_and_a_home_that_cannot_be_written_to_cost_time_only(inputs, tmp_path):
+    nowhere = tmp_path / "file"
+    nowhere.touch()  # no folder can be made below it, not even by root
+    variables = {"HOME": nowhere / "home", "NUMBA_CACHE_DIR": nowhere / "numba", "MPLCONFIGDIR": nowhere / "matplotlib"}
+    variables |= {f"XDG_{kind}_HOME": nowhere / kind for kind in ("CACHE", "CONFIG", "STATE", "DATA")}
+    texts = {name: str(path) for name, path in variables.items()}
+    for command in (
+        ["drift", inputs / "run", tmp_path / "out.zarr"],
+        ["figure", tmp_path / "out.zarr", tmp_path / "x.png"],
+    ):
+        done = command_line(*command, **texts)
+        assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+
+
+LITTLE = """
+import resource, sys
+from tests.command_line import call
+small, large, out = sys.argv[1:]
+names = ("drift", "sign_flips", "pack", "spectrum")
+assert not any(call(name, small, f"{out}/{name}-warm.zarr").returncode for name in names)
+size = next(int(line.split()[1]) << 10 for line in open("/proc/self/status") if line.startswith("VmSize"))
+resource.setrlimit(resource.RLIMIT_AS, (size + (150 << 20), resource.RLIM_INFINITY))
+for name in names:
+    done = call(name, large, f"{out}/{name}.zarr")
+    print(name, done.returncode, done.stderr.splitlines()[-1])
+"""
+
+
+@pytest.mark.slow
+def test_memory_below_the_working_set_is_enough_or_is_named(tmp_path):
+    for name, side in (("small", 32), ("large", 5000)):
+        (tmp_path / name).mkdir()
+        for step in (1, 2):
+            values = np.random.default_rng(step).normal(size=(side, side)).astype(np.float32)
+            save_file({"w": values}, tmp_path / name / f"step{step}.safetensors")
+    done = subprocess.run(
+        [sys.executable, "-c", LITTLE, tmp_path / "small", tmp_path / "large", tmp_path],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    lines = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
+    assert {lines[name][0] for name in ("drift", "sign_flips", "pack")} == {"0"}, lines  # two steps are 200 MB
+    assert lines["spectrum"].startswith("1 trajlab: cannot finish: memory is exhausted"), lines
+    assert not [path for path in tmp_path.iterdir() if ".part-" in path.name]
+
+
+@pytest.mark.parametrize("where", ["closed", "full"])
+def test_output_that_leads_nowhere_shows_no_traceback(inputs, where):
+    read, write_to = os.pipe()
+    os.close(read)
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "trajlab", "info", str(inputs / "run")],
+            stdout=write_to if where == "closed" else full, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+    os.close(write_to)
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr

@@ -9,6 +9,7 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 from trajlab.errors import DEBUG, BadSetting, errors_in_one_line
+from trajlab.running.current_folder import ignore_current_folder
 from trajlab.running.help import stages_by_panel, unwrapped
 from trajlab.running.interrupt import interruptible
 from trajlab.running.options import (
@@ -528,4 +529,5 @@ def main() -> None:
     """Run the command line."""
     open_closed_streams()
     with interruptible("trajlab"), errors_in_one_line("trajlab", and_bugs=True):
+        ignore_current_folder()
         app()

@@ -73,6 +73,7 @@ FILE_ERRORS = (
     errno.EMFILE,
     errno.ENFILE,
     errno.EIO,
+    errno.EFBIG,
 )
 """Errors of the file system that a user can remove; any other is a bug."""
 

@@ -116,6 +116,38 @@ def unknown_keys(folder):
         path.write_text(path.read_text().replace('"default"', '"base64"'))
 
 
+def piped_result(folder):
+    """Write a result with a pipe in place of its metadata."""
+    result(folder)
+    (folder / "results" / "drift.zarr" / "zarr.json").unlink()
+    os.mkfifo(folder / "results" / "drift.zarr" / "zarr.json")
+
+
+def piped_chunk(folder):
+    """Write a store of raw chunks, as other programs do, with a pipe in place of one."""
+    trajlab.pack(trajlab.from_arrays({"w": np.ones((2, 3))}), folder / "run.zarr")
+    raw = [{"name": "bytes", "configuration": {"endian": "little"}}]
+    root = json.loads((folder / "run.zarr" / "zarr.json").read_text())
+    value = root["consolidated_metadata"]["metadata"]["weights/w/value"]
+    value["codecs"] = raw
+    (folder / "run.zarr" / "zarr.json").write_text(json.dumps(root))
+    for chunk in (folder / "run.zarr" / "weights" / "w" / "value" / "c").rglob("*"):
+        if chunk.is_file():
+            chunk.unlink()
+            os.mkfifo(chunk)
+
+
+def sparse(name):
+    """Return the writer of a run with a file that states a terabyte and takes no disk."""
+
+    def write(folder):
+        run(folder)
+        with open(folder / name, "wb") as file:
+            file.truncate(1 << 40)
+
+    return write
+
+
 INFO, DRIFT, PACK = ("info", "{}"), ("drift", "{}", "{}/out.zarr", "--workers", "1"), ("pack", "{}", "{}/x.zarr")
 
 CORPUS = {
@@ -139,6 +171,19 @@ CORPUS = {
     "a loop of links": (loop, DRIFT),
     "a pipe in a store": (piped, ("info", "{}/run.zarr")),
     "a pipe in a store, checked": (piped, ("check", "{}/run.zarr")),
+    "a pipe in place of a chunk": (piped_chunk, ("drift", "{}/run.zarr", "{}/out.zarr", "--workers", "1")),
+    "a pipe in place of a result's zarr.json": (piped_result, ("report", "{}/results", "{}/report.html")),
+    "a pipe in place of a result's zarr.json, overwritten": (
+        lambda folder: (piped_result(folder), run(folder)),
+        ("drift", "{}", "{}/results/drift.zarr", "--overwrite"),
+    ),
+    "a sparse metrics.jsonl": (sparse("metrics.jsonl"), INFO),
+    "a sparse run.json": (sparse("run.json"), INFO),
+    "a sparse manifest": (sparse("manifest.jsonl"), ("check", "{}")),
+    "a result's zarr.json that is deep": (
+        lambda folder: (result(folder), (folder / "results" / "drift.zarr" / "zarr.json").write_text(DEEP)),
+        ("report", "{}/results", "{}/report.html"),
+    ),
     "chunk keys of an unknown kind": (unknown_keys, ("info", "{}/run.zarr")),
     "chunk keys of an unknown kind, checked": (unknown_keys, ("check", "{}/run.zarr")),
     "chunk keys of an unknown kind, overwritten": (
@@ -167,6 +212,10 @@ CORPUS = {
     "tensors named as paths, packed": (
         tensors("../x", "/etc/x", "a\nb", "\x1b[31m", ".."),
         ("pack", "{}", "{}/x.zarr"),
+    ),
+    "tensors with numbers of many digits, and digits that are no ASCII": (
+        tensors(f"h.{DIGITS}.weight", f"conv{DIGITS}", f"x{DIGITS}y", "h.².weight", "²", "conv٣"),
+        INFO,
     ),
     "tensor with a long name": (tensors("x" * 10_000), ("pack", "{}", "{}/x.zarr")),
     "tensor with a NUL, imported": (tensors("a\0b"), ("import", "{}", "{}/imported")),

@@ -20,8 +20,8 @@ from trajlab.cli import app
 from trajlab.errors import FILE_ERRORS, TrajlabError
 from trajlab.runs.disk.paths import as_path
 
-SECONDS = 60
-"""Longest time of a command; more is a hang."""
+SECONDS = 180
+"""Longest time of a command; more is a hang. On a busy machine, compiling kernels takes a minute."""
 
 COMMAND = typer.main.get_command(app)
 

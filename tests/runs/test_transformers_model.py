@@ -8,7 +8,7 @@ import torch
 
 import trajlab
 from trajlab.errors import BadSetting, MissingData, UntrustedCode
-from trajlab.runs.transformers_model import names_in_network, parameter_shapes
+from trajlab.runs.transformers_model import build_from_config, names_in_network, parameter_shapes
 
 transformers = pytest.importorskip("transformers")
 
@@ -41,6 +41,10 @@ def test_build_from_config__losses_are_those_of_the_model_that_was_saved(folder)
     ("change", "error", "message"),
     [
         ({"auto_map": {"AutoModel": "code.Model"}}, UntrustedCode, "code of its own"),
+        ({"text_config": {"auto_map": {"AutoModel": "code.Model"}}}, UntrustedCode, "code of its own"),
+        ({"model_type": "detr", "backbone": "a/b"}, UntrustedCode, r"another model \(backbone\), which is never"),
+        ({"num_hidden_layers": 10**8}, BadSetting, "states 100,000,000 num_hidden_layers"),
+        ({"vocab_size": 10**12}, MissingData, "and this machine has"),
         ({"architectures": ["NoSuchModel"]}, MissingData, "no model of this name"),
         ({"architectures": ["pipeline"]}, MissingData, "no model of this name"),
         ({"num_attention_heads": "many"}, BadSetting, "from its config.json"),
@@ -77,3 +81,35 @@ def test_names_in_network__a_vision_transformer_is_replayed_from_its_checkpoint(
 
 def test_names_in_network__of_what_transformers_does_not_know():
     assert names_in_network(torch.nn.Linear(2, 2), ["weight", "other"]) == {"weight": "weight", "other": "other"}
+
+
+@pytest.mark.parametrize("key", ["attn_implementation", "_attn_implementation", "experts_implementation"])
+def test_build_from_config__downloads_no_kernels(folder, monkeypatch, key):
+    """transformers downloads and runs kernels that a configuration names, if the package kernels is installed."""
+    monkeypatch.setattr(
+        transformers.LlamaForCausalLM, "_check_and_adjust_attn_implementation", _refusing, raising=False
+    )
+    for path in folder.glob("*/config.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {key: "kernels-community/planted"}))
+    model = build_from_config(trajlab.open(folder).facts, str(folder))
+    assert model.config._attn_implementation == "eager"
+
+
+def _refusing(self, implementation, *arguments, **keywords):
+    assert implementation in (None, "eager", "sdpa")
+    return "eager"
+
+
+def test_build_from_config__the_hub_is_not_asked_meanwhile(folder, monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    seen = []
+    init = transformers.LlamaForCausalLM.__init__
+    monkeypatch.setattr(
+        transformers.LlamaForCausalLM,
+        "__init__",
+        lambda self, config: (seen.append(constants.HF_HUB_OFFLINE), init(self, config))[-1],
+    )
+    build_from_config(trajlab.open(folder).facts, str(folder))
+    assert seen and all(seen) and constants.HF_HUB_OFFLINE is False

@@ -48,7 +48,7 @@ def read_probe(path: str | Path, *, run: str | Path | None = None) -> xr.Dataset
         if not file.is_file():
             reason = "it is a folder" if file.is_dir() else "there is no such file"
             raise MissingData(f"cannot read a probe from {file}: {reason}; name a file of inputs")
-        content = _parsed(file, read_bytes(file))
+        content = _parsed(file, read_bytes(file, None))
         try:
             probe = named_probe(content) if isinstance(content, Mapping) else as_probe(content)
             _check_finite(probe)

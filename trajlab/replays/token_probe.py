@@ -52,7 +52,7 @@ def read_tokens(path: Path, run: Path | None) -> dict[str, np.ndarray]:
         The text is shorter than two tokens, or the folder has no such column.
     """
     if path.is_file():
-        return _cut(_tokenized(read_bytes(path).decode(errors="replace"), run), run)
+        return _cut(_tokenized(read_bytes(path, None).decode(errors="replace"), run), run)
     rows = _rows(_arrow_files(path))
     if not rows:
         raise ValueError("it has no rows")

@@ -65,15 +65,23 @@ def network_order(name: str) -> list[tuple[Any, ...]]:
 
 def _key_of(part: str) -> tuple[Any, ...]:
     if part in _RANKS:
-        return (*_RANKS[part], 0, 0, part)
-    if part.isdigit():
-        return (3, 0, int(part), 0, "")
-    if match := re.fullmatch(r"(conv|bn|norm|relu|linear|fc|layer|block|stage|downsample)_?(\d+)?", part):
+        return (*_RANKS[part], _NONE, 0, part)
+    if re.fullmatch("[0-9]+", part):
+        return (3, 0, _number(part), 0, "")
+    if match := re.fullmatch(r"(conv|bn|norm|relu|linear|fc|layer|block|stage|downsample)_?([0-9]+)?", part):
         word = match[1]
         rank = {"conv": 0, "linear": 0, "fc": 0, "bn": 1, "norm": 1, "relu": 2}.get(word)
         if rank is not None:
-            return (2, 100, int(match[2] or 0), rank, word)
-        return (3, 1 if word != "downsample" else 2, int(match[2] or 0), 0, word)
-    pieces = re.split(r"(\d+)", part)  # words and numbers in turn
-    numbers = [int(piece) if piece.isdigit() else piece for piece in pieces]
-    return (3, 0, 0, 1, *numbers)
+            return (2, 100, _number(match[2] or ""), rank, word)
+        return (3, 1 if word != "downsample" else 2, _number(match[2] or ""), 0, word)
+    pieces = re.split("([0-9]+)", part)  # words and numbers in turn
+    return (3, 0, _NONE, 1, *(_number(piece) if at % 2 else piece for at, piece in enumerate(pieces)))
+
+
+def _number(digits: str) -> tuple[int, str]:
+    """Return a sort key of a number of any length, which int() refuses beyond 4,300 digits."""
+    significant = digits.lstrip("0")
+    return len(significant), significant
+
+
+_NONE = _number("")

@@ -1,12 +1,26 @@
 """The network of a checkpoint of transformers, built from its config.json by transformers' own class."""
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from trajlab.errors import BadSetting, MissingData, UntrustedCode
 
 if TYPE_CHECKING:
     from torch import nn
+
+MOST_LAYERS = 10_000
+"""Layers, blocks or experts beyond which a network is not built."""
+
+OTHER_MODELS = ("backbone", "use_pretrained_backbone", "use_timm_backbone")
+"""Entries by which a configuration asks for another model, which transformers would download."""
+
+OWN_KERNELS = ("eager", "sdpa")
+"""Implementations of attention and experts that PyTorch brings; transformers downloads and runs others."""
+
+_ONE_AT_A_TIME = Lock()
 
 
 def architecture_class(facts: Mapping[str, Any]) -> str:
@@ -30,18 +44,14 @@ def build_from_config(facts: Mapping[str, Any], source: str) -> "nn.Module":
     Raises
     ------
     UntrustedCode
-        The configuration asks for code of its own, in `auto_map`.
+        The configuration asks for code of its own, in `auto_map`, or for another model, which would be downloaded.
     MissingData
-        transformers is not installed, or has no such class.
+        transformers is not installed or has no such class, or the network is larger than the memory.
     BadSetting
         The class does not take the configuration.
     """
-    config, name = dict(facts["config"]), architecture_class(facts)
-    if config.get("auto_map"):
-        raise UntrustedCode(
-            f"cannot build {name} of {source}: its config.json asks for code of its own (auto_map); name a function "
-            "that builds the network with --model (model=)"
-        )
+    name = architecture_class(facts)
+    config = _checked(facts["config"], f"cannot build {name} of {source}")
     try:
         import transformers
     except ImportError as error:
@@ -56,15 +66,79 @@ def build_from_config(facts: Mapping[str, Any], source: str) -> "nn.Module":
             "a function that builds the network with --model (model=)"
         )
     try:
-        settings = transformers.AutoConfig.for_model(**config)
-        settings.use_cache = False
-        return network(settings)
+        with _offline():
+            settings = transformers.AutoConfig.for_model(**config)
+            settings.use_cache = False
+            _check_memory(network, settings, f"cannot build {name} of {source}")
+            return network(settings)
+    except MissingData:
+        raise
     except Exception as error:
         why = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
         raise BadSetting(
             f"cannot build {name} of {source} from its config.json: {why}; name a function that builds the network "
             "with --model (model=)"
         ) from error
+
+
+def _checked(config: Mapping[str, Any], what: str) -> dict[str, Any]:
+    """Return a configuration without the names of foreign kernels; raise if it asks for code, models or too much."""
+    checked: dict[str, Any] = {}
+    for key, value in config.items():
+        if key == "auto_map" and value:
+            raise UntrustedCode(
+                f"{what}: its config.json asks for code of its own (auto_map); name a function that builds the network "
+                "with --model (model=)"
+            )
+        if key in OTHER_MODELS and value:
+            raise UntrustedCode(
+                f"{what}: its config.json asks for another model ({key}), which is never downloaded; name a function "
+                "that builds the network with --model (model=)"
+            )
+        counts = any(word in key for word in ("layer", "block", "expert", "depth"))
+        if counts and isinstance(value, int | float) and value > MOST_LAYERS and "drop" not in key:
+            raise BadSetting(
+                f"{what}: its config.json states {value:,} {key}, more than {MOST_LAYERS:,}; name a function that "
+                "builds the network with --model (model=)"
+            )
+        if key.strip("_").removesuffix("_internal") in ("attn_implementation", "experts_implementation"):
+            if value in OWN_KERNELS:
+                checked[key] = value
+        else:
+            checked[key] = _checked(value, what) if isinstance(value, Mapping) else value
+    return checked
+
+
+def _check_memory(network: Any, settings: Any, what: str) -> None:
+    """Raise MissingData if the parameters of a network take more than the memory of this machine."""
+    import torch
+
+    if torch.get_default_device().type == "meta":  # nothing is allocated
+        return
+    try:
+        with torch.device("meta"):
+            size = sum(parameter.nbytes for parameter in network(settings).parameters())
+    except Exception:  # the network cannot be built without values
+        return
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if size > memory:
+        raise MissingData(
+            f"{what}: its parameters take {size:,} bytes, and this machine has {memory:,} of memory; name a smaller "
+            "network with --model (model=)"
+        )
+
+
+@contextmanager
+def _offline() -> Iterator[None]:
+    """Keep the client of Hugging Face's hub from sending requests."""
+    from huggingface_hub import constants
+
+    with _ONE_AT_A_TIME:
+        before, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
+        try:
+            yield
+        finally:
+            constants.HF_HUB_OFFLINE = before
 
 
 def names_in_network(network: "nn.Module", names: Iterable[str]) -> dict[str, str | None]:

@@ -1,15 +1,16 @@
 """Reading stored results, and checking what they say of themselves."""
 
-import json
 from pathlib import Path
 
 import xarray as xr
 
 from trajlab.errors import DamagedData, MissingData
 from trajlab.runs.disk.bounds import check_sizes
+from trajlab.runs.disk.documents import parse_json
 from trajlab.runs.disk.inside import check_tree
-from trajlab.runs.disk.paths import as_path, reaching
+from trajlab.runs.disk.paths import as_path, is_url, reaching
 from trajlab.runs.disk.reading import reading
+from trajlab.runs.disk.remote import read_bytes
 from trajlab.runs.disk.store_nodes import nodes_of_store, unchanged
 from trajlab.schema import RESULT_VERSION, STORE_FILE, family
 from trajlab.statistics.wording import listed
@@ -84,9 +85,9 @@ def conventions(path: Path) -> str:
     try:
         with reaching(path):
             try:
-                content = (path / STORE_FILE).read_text(encoding="utf-8")
+                content = (path / STORE_FILE).read_bytes() if is_url(path) else read_bytes(path / STORE_FILE)
             except FileNotFoundError:  # behind a URL too, where `reaching` would say that the store cannot be reached
                 return ""
-        return family(json.loads(content)["attributes"].get("Conventions"))
+        return family(parse_json(content)["attributes"].get("Conventions"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return ""

@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 import threading
@@ -74,3 +75,20 @@ def test_open__a_pipe_or_a_device_does_not_hang(tmp_path, name):
             trajlab.open(tmp_path, trust=True)
         stopped.cancel()
         (tmp_path / name).unlink()
+
+
+@pytest.mark.parametrize(
+    "name", ["run/config.json", "run/checkpoint-1/config.json", "run/checkpoint-1/trainer_state.json"]
+)
+def test_open__a_linked_configuration_is_refused(tmp_path, name):
+    (tmp_path / "elsewhere").mkdir()
+    secret = {"model_type": "llama", "global_step": 1, "log_history": [{"step": 1, "loss": 0.5}]}
+    (tmp_path / "elsewhere" / "secret.json").write_text(json.dumps(secret))
+    folder = tmp_path / "inside" / "run" / "checkpoint-1"
+    folder.mkdir(parents=True)
+    save_file({"w": torch.ones(2, 2)}, folder / "model.safetensors")
+    os.symlink(tmp_path / "elsewhere" / "secret.json", tmp_path / "inside" / name)
+    with pytest.raises(UntrustedCode, match=f"{name}: it is a symbolic link that leaves"):
+        trajlab.open(tmp_path / "inside" / "run")
+    trusted = trajlab.open(tmp_path / "inside" / "run", trust=True)
+    assert trusted.metrics.loss.item() == 0.5 if "trainer" in name else trusted.facts["config"] == secret

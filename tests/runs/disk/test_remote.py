@@ -8,7 +8,7 @@ import pytest
 
 from trajlab import sizes
 from trajlab.errors import DamagedData
-from trajlab.runs.disk.remote import concurrently, fetch, open_bytes
+from trajlab.runs.disk.remote import concurrently, fetch, open_bytes, read_bytes
 
 
 @pytest.fixture
@@ -53,3 +53,14 @@ def test_concurrently__keeps_the_order_and_uses_threads_for_urls_only():
     assert list(concurrently(lambda item: (item, threading.get_ident() == here), "ab", "memory://x")) == [
         ("a", False), ("b", False),
     ]  # fmt: skip
+
+
+def test_read_bytes__refuses_files_that_state_more_than_a_log_has(tmp_path):
+    with open(tmp_path / "log", "wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(OSError, match="It has 1,099,511,627,776 bytes, more than 2,147,483,648"):
+        read_bytes(tmp_path / "log")
+    (tmp_path / "short").write_bytes(b"abc")
+    assert read_bytes(tmp_path / "short", None) == b"abc"
+    with pytest.raises(OSError, match="more than 2"):
+        read_bytes(tmp_path / "short", 2)

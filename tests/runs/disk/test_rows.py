@@ -1,10 +1,12 @@
+import errno
+import mmap
 import os
 
 import numpy as np
 import pytest
 
 from trajlab.errors import DamagedData
-from trajlab.runs.disk.rows import Rows
+from trajlab.runs.disk.rows import Rows, opened
 
 
 def test_rows__views_and_load(table):
@@ -51,3 +53,19 @@ def test_rows__a_file_that_vanished_is_named(table):
     os.remove(rows.files[1])
     with pytest.raises(DamagedData, match=rows.files[1]):
         rows.load()
+
+
+def test_opened__a_pipe_or_device_is_no_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (str(tmp_path / "pipe"), os.devnull):
+        with pytest.raises(DamagedData, match="it is no file"):
+            opened(path)
+
+
+def test_views__memory_that_is_exhausted_is_no_damaged_file(table, monkeypatch):
+    def refuse(*arguments, **keywords):
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    monkeypatch.setattr(mmap, "mmap", refuse)
+    with pytest.raises(MemoryError, match="unable to map"):
+        table[0].views()

@@ -1,13 +1,18 @@
 import json
+import pickle
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import trajlab
 from trajlab.errors import DamagedData, MissingData
+from trajlab.running.compute import write
 from trajlab.runs.disk.store_nodes import nodes_of_store
 from trajlab.runs.readers.store import is_store, read_store
 from trajlab.schema import STORE_FILE
+from trajlab.statistics.read import read
 
 
 @pytest.fixture
@@ -63,3 +68,43 @@ def test_read_store__what_pack_did_not_write_is_named(store, change, error, word
     edit(store, CHANGES[change])
     with pytest.raises(error, match=words):
         read_store(store)
+
+
+class Planted:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def __reduce__(self):
+        return Path.touch, (self.file,)
+
+
+def plant(group, array, file):
+    """Put an array of Zarr 2 with a pickled object in the place of an array."""
+    shutil.rmtree(group / array, ignore_errors=True)
+    (group / array).mkdir(parents=True)
+    node = {"zarr_format": 2, "shape": [1], "chunks": [1], "dtype": "|O", "compressor": None, "fill_value": None}
+    node |= {"order": "C", "filters": [{"id": "pickle"}]}
+    (group / array / ".zarray").write_text(json.dumps(node))
+    (group / array / "0").write_bytes(pickle.dumps([Planted(file), [1]]))
+    node |= {"node_type": "array", "attributes": {"_ARRAY_DIMENSIONS": ["step"]}}
+    edit(group, lambda root: root["consolidated_metadata"]["metadata"].update({array: node}))
+
+
+@pytest.mark.parametrize("array", ["metrics/loss", "metrics/other", "weights/step", "weights/w/value"])
+def test_read_store__runs_no_pickles_of_zarr_2(store, tmp_path, array):
+    plant(store, array, tmp_path / "PWNED")
+    with pytest.raises(DamagedData):
+        np.asarray(read_store(store).weights["w"])
+    assert not (tmp_path / "PWNED").exists()
+    pickle.loads((store / array / "0").read_bytes())
+    assert (tmp_path / "PWNED").exists()  # the attack works
+
+
+def test_read__runs_no_pickles_of_zarr_2(tmp_path):
+    write({tmp_path / "drift.zarr": trajlab.run("drift", trajlab.example(2))})
+    plant(tmp_path / "drift.zarr", "changed", tmp_path / "PWNED")
+    with pytest.raises(DamagedData):
+        read(tmp_path / "drift.zarr")
+    assert not (tmp_path / "PWNED").exists()

@@ -2,7 +2,6 @@
 
 import errno
 import fcntl
-import json
 import os
 import shutil
 import time
@@ -12,7 +11,9 @@ from glob import escape
 from pathlib import Path
 
 from trajlab.errors import OutputExists, TrajlabError
+from trajlab.runs.disk.documents import parse_json
 from trajlab.runs.disk.paths import is_url, reaching
+from trajlab.runs.disk.remote import read_bytes
 from trajlab.runs.disk.upload import check_writable, is_unfinished, uploaded
 from trajlab.schema import STORE_FILE, family
 
@@ -93,7 +94,8 @@ def check_free(target: Path, replaces: str | None = None) -> None:
             f"cannot write {target}: it exists already; choose another name, remove it, or pass --overwrite"
         )
     try:
-        conventions = json.loads((target / STORE_FILE).read_text())["attributes"].get("Conventions")
+        root = (target / STORE_FILE).read_bytes() if is_url(target) else read_bytes(target / STORE_FILE)
+        conventions = parse_json(root)["attributes"].get("Conventions")
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         conventions = None
     if family(conventions) != family(replaces):

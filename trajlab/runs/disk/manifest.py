@@ -10,6 +10,7 @@ import numpy as np
 
 from trajlab.runs.disk.atomic import write_file
 from trajlab.runs.disk.documents import parse_json
+from trajlab.runs.disk.remote import read_bytes
 from trajlab.schema import MANIFEST_FILE
 
 PIECE_BYTES = 1 << 22
@@ -72,7 +73,9 @@ def read_manifest(directory: Path) -> dict[str, Entry]:
     path = directory / MANIFEST_FILE
     if not path.is_file():
         return {}
-    return {entry.file: entry for line in path.read_text(errors="replace").splitlines() for entry in _parsed(line)}
+    return {
+        entry.file: entry for line in read_bytes(path).decode(errors="replace").splitlines() for entry in _parsed(line)
+    }
 
 
 def prune_manifest(directory: Path, *growing: str) -> None:

@@ -18,6 +18,9 @@ from trajlab.runs.disk.stores import FINAL, configure_stores, repeatedly
 Span = tuple[str, int, int]
 """A file, and the first byte of a piece of it and the byte after its last."""
 
+MOST_WHOLE = 2 << 30
+"""Most bytes of a document or log; a sparse file states terabytes and takes none."""
+
 Item = TypeVar("Item")
 Value = TypeVar("Value")
 
@@ -107,9 +110,25 @@ def open_bytes(path: str) -> IO[bytes]:
     return cast(IO[bytes], store.open(key, "rb", block_size=sizes.READAHEAD_BYTES))
 
 
-def read_bytes(path: Path) -> bytes:
-    """Read a whole file; see `open_bytes`."""
+def read_bytes(path: Path, most: int | None = MOST_WHOLE) -> bytes:
+    """Read a whole file; see `open_bytes`.
+
+    Parameters
+    ----------
+    path
+        The file.
+    most
+        Bytes beyond which a local file is refused; None reads files of any size.
+
+    Raises
+    ------
+    OSError
+        It is larger.
+    """
     with open_bytes(str(path)) as file:
+        size = 0 if is_url(path) else os.fstat(file.fileno()).st_size
+        if most is not None and size > most:
+            raise OSError(errno.EFBIG, f"It has {size:,} bytes, more than {most:,}", str(path))
         return file.read()
 
 

@@ -1,7 +1,9 @@
 """Tables of rows: where the bytes of one tensor lie at each step, and how they become arrays without a copy."""
 
+import errno
 import mmap
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -149,11 +151,15 @@ def views(tables: Sequence[Rows]) -> list[list[np.ndarray]]:
 
 
 def opened(path: str) -> int:
-    """Open a file for reading and return its descriptor."""
+    """Open a file for reading and return its descriptor; a pipe, which reading would wait for, is refused."""
     try:
-        return os.open(path, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise changed(path, "read any row", str(error)) from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise changed(path, "read any row", "it is no file")
+    return descriptor
 
 
 def _fill(values: np.ndarray, descriptor: int, offset: int, path: str) -> None:
@@ -181,6 +187,8 @@ def _map(path: str, start: int, stop: int) -> np.ndarray:
     try:
         mapped = mmap.mmap(descriptor, stop - page, prot=mmap.PROT_READ, offset=page)
     except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+            raise MemoryError(f"unable to map {stop - start:,} bytes of {path}") from error
         raise changed(path, f"map bytes {start} to {stop}", str(error)) from error
     finally:
         os.close(descriptor)

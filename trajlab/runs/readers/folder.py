@@ -39,6 +39,7 @@ from trajlab.schema import (
     PROBE_FILE,
     RUN_FILE,
     SNAPSHOTS_VERSION,
+    TRAINER_FILE,
 )
 
 TEXTS = dict[str, str]
@@ -123,8 +124,10 @@ def read_folder(
     aliases = {} if facts else tied(tensors)
     if not facts:
         facts = {"steps": {"source": listing.source, "left_aside": listing.left_aside | without_network}}
-        facts |= _config(folder, checkpoints[-1].name, CONFIG_FILE, "config", "model_type")
-        facts |= _config(folder, checkpoints[-1].name, ADAPTER_FILE, "adapter_config", "peft_type")
+        if not trust:
+            check_inside(folder / checkpoints[-1].name / TRAINER_FILE, folder)
+        facts |= _config(folder, checkpoints[-1].name, CONFIG_FILE, "config", "model_type", trust)
+        facts |= _config(folder, checkpoints[-1].name, ADAPTER_FILE, "adapter_config", "peft_type", trust)
         if said := trainer_facts(folder, checkpoints[-1].name, facts.get("config", {})):
             facts["describe"] = said
     if aliases:
@@ -171,11 +174,13 @@ def _with_checkpoints(folder: Path, formats: Sequence[Format]) -> Path | None:
     return None
 
 
-def _config(folder: Path, last: str, file: str, fact: str, entry: str) -> dict[str, Any]:
+def _config(folder: Path, last: str, file: str, fact: str, entry: str, trust: bool) -> dict[str, Any]:
     """Return settings in a file beside the weights as a fact; empty where there is none with an entry."""
     for path in (folder / last / file, folder / file, folder.parent / file):
         if path.parent == folder.parent and not folder.is_file():
             continue
+        if not trust:
+            check_inside(path, path.parent if path.parent == folder.parent else folder)
         with suppress(OSError, ValueError):
             config = parse_json(read_bytes(path)) if path.is_file() else None
             if isinstance(config, dict) and entry in config:

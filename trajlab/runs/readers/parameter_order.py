@@ -4,12 +4,14 @@ import re
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
+from trajlab.runs.tensors import natural
+
 Shape = tuple[int, ...]
 
 MOST_STATES = 400_000
 """Arrangements of groups that are followed; beyond, no position is determined."""
 
-BLOCK = re.compile(r"(?<=\.)\d+(?=\.)|^\d+(?=\.)")
+BLOCK = re.compile(r"(?<=\.)[0-9]+(?=\.)|^[0-9]+(?=\.)")
 """Numbers of blocks in names."""
 
 
@@ -112,8 +114,8 @@ def determined_by_shape(
         candidates = [name for name in names if shapes[name] == shape]
         positions = [(g, at) for g, group in enumerate(groups) for at, other in enumerate(group) if other == shape]
         roles = {BLOCK.sub("*", name) for name in candidates}
-        numbers = [[int(number) for number in BLOCK.findall(name)] for name in candidates]
-        varying = sum(len(set(column)) > 1 for column in zip(*numbers, strict=False))
+        numbers = [[natural(number) for number in BLOCK.findall(name)] for name in candidates]
+        varying = sum(any(number != column[0] for number in column) for column in zip(*numbers, strict=False))
         if len(positions) != len(candidates) or len(roles) > 1 or varying > 1 or len({g for g, _ in positions}) > 1:
             continue
         ordered = [name for _, name in sorted(zip(numbers, candidates, strict=True))]
