@@ -295,3 +295,11 @@ def test_sampled_outputs__of_integers_with_padding_are_floats():
     values = observer.finish(state)["input"][:, :, 0].T
     np.testing.assert_array_equal(values, [[7, 8, np.nan], [4, 5, 6]])
     assert values.dtype == observer.outputs([tokens], 2)["input"].dtype
+
+
+@pytest.mark.parametrize("stage", ["correlation", "saturation"])
+def test_units_that_are_padded_positions_are_refused(run, batch, stage):
+    with pytest.raises(
+        BadSetting, match="the units of input: they are the positions of the probe, and some are padding"
+    ):
+        trajlab.run(stage, run, probe=batch, model=llama, layers=["input"])

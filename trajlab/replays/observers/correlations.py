@@ -45,6 +45,7 @@ class Correlations(Observer):
     """
 
     small: ClassVar[bool] = False
+    by_unit: ClassVar[bool] = True
 
     def outputs(self, layers: Sequence[Layer], samples: int) -> dict[str, Output]:
         """Describe three tables."""

@@ -148,6 +148,8 @@ class Observer:
         Paths of modules that are applied to the outputs of layers, except the network's own, before they are observed.
     takes_padding
         Whether batches include padding. By default it is cut out, and all samples of a batch have the same padding.
+    by_unit
+        Whether it has a number of each unit, whatever the sample.
     small
         Whether its arrays are small: all steps are then one chunk; else each step is a chunk.
     """
@@ -155,6 +157,7 @@ class Observer:
     objective: Objective | None = None
     takes_values: ClassVar[bool] = True
     takes_padding: ClassVar[bool] = False
+    by_unit: ClassVar[bool] = False
     through: tuple[str, ...] = ()
     small: ClassVar[bool] = True
 

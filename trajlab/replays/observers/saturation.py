@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -60,6 +60,7 @@ class Saturation(Observer):
     sigmoid: float = 0.01
     softmax: float = 0.99
     near: float = 1e-3
+    by_unit: ClassVar[bool] = True
 
     def outputs(self, layers: Sequence[Layer], samples: int) -> dict[str, Output]:
         """Describe a table for each layer."""
