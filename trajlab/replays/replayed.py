@@ -56,8 +56,8 @@ class Replayed(Observable):
         Raises
         ------
         BadSetting
-            The observer differentiates with respect to inputs that are integers, or has a number of each unit of a layer
-            whose units are positions with padding.
+            The observer differentiates with respect to inputs that are integers, or has a number of each unit of a
+            layer whose units are positions with padding.
         """
         keys = tuple(call.key for call in self._chosen)
         integers = [call for call in self._chosen if not call.is_called and not call.dtype.is_floating_point]
@@ -69,8 +69,8 @@ class Replayed(Observable):
         padded = [layer.name for layer in self.layers if "unit" in (layer.dims[axis] for axis in layer.positions)]
         if padded and observer.by_unit:
             raise BadSetting(
-                f"cannot observe the units of {padded[0]}: they are the positions of the probe, and some are padding; leave "
-                "it out of the layers, or the mask out of the probe"
+                f"cannot observe the units of {padded[0]}: they are the positions of the probe, and some are padding; "
+                "leave it out of the layers, or the mask out of the probe"
             )
         target = self._target(observer)
         request = Request(observer, self.layers, keys, target and (target[0], target[1].key))
