@@ -299,7 +299,5 @@ def test_sampled_outputs__of_integers_with_padding_are_floats():
 
 @pytest.mark.parametrize("stage", ["correlation", "saturation"])
 def test_units_that_are_padded_positions_are_refused(run, batch, stage):
-    with pytest.raises(
-        BadSetting, match="the units of input: they are the positions of the probe"
-    ):
+    with pytest.raises(BadSetting, match="the units of input: they are the positions of the probe"):
         trajlab.run(stage, run, probe=batch, model=llama, layers=["input"])
