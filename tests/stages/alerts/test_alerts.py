@@ -45,6 +45,19 @@ def test_alerts__a_healthy_run_is_quiet(rng):
     assert [finding.text[:13] for finding in findings(result)] == ["No rule fires", "Not checked, "]
 
 
+def test_alerts__a_matrix_that_starts_at_zero_is_judged_once_it_has_left(rng):
+    grown = np.concatenate([np.zeros((2, 6, 8)), 0.05 * rng.standard_normal((10, 6, 8)).cumsum(0)])
+    weights = walk(rng, **{"q_proj.lora_B.weight": grown, "zero": np.zeros((12, 6, 8))})
+    result = trajlab.run("alerts", trajlab.from_arrays(weights)).compute()
+    assert fired(result, "PoorWeightInitialization") == {"network": 0}  # for the matrix that stays zero
+    places = set(result.place_of.values[result.first_step.notnull().values])
+    assert places == {"zero", "network"} and fired(result, "AllZero") == {"zero": 0}
+    del weights["zero"]
+    assert trajlab.run("alerts", trajlab.from_arrays(weights)).compute().rules_fired == 0
+    published = trajlab.run("alerts", trajlab.from_arrays(weights), published=True).compute()
+    assert fired(published, "AllZero") == {"q_proj.lora_B.weight": 0}
+
+
 def test_alerts__each_rule_on_tensors_fires_where_and_when_it_should(rng):
     spoiled = walk(rng, **{
         "exploding": walk(rng)["a.weight"], "zero": np.zeros((12, 6, 8)), "wide": 4 * rng.standard_normal((12, 6, 8)),

@@ -121,8 +121,9 @@ def alerts(
     the age of the lowest loss.
 
     Matrices are weights of two dims or more, as biases and norms start as constants, and a bias in front of a
-    normalization has no gradient. Saturation is measured on outputs,
-    with the limits of the inputs put through the function.
+    normalization has no gradient. A matrix that starts at zero, as the second one of LoRA does, is judged once it has
+    left zero; as published, from the first step. Saturation is measured on outputs, with the limits of the inputs put
+    through the function.
 
     Parameters
     ----------

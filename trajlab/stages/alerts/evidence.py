@@ -89,10 +89,33 @@ def _weights(tables: Tables, early_steps: int, rules: str) -> Iterator[Evidence]
                 columns["rank"] = ranks.sel(parameter=name).reindex(step=moments["steps"]).values
             columns |= {} if is_frozen else {"change": change / valid, "size": size / valid}
             gain = table["fan_in"].values[i] * columns["variance"]
-            variances.append(xr.DataArray(gain, {"step": moments["steps"]}, ("step",)))
+            if rules or not _leaves_zero(columns):
+                variances.append(xr.DataArray(gain, {"step": moments["steps"]}, ("step",)))
+            else:
+                columns = _since_it_left_zero(columns)
         yield Evidence(name, "weight", columns)
     if not any(key.kind == "layer" for key in tables):
         yield from _early_variances(variances, "weight", early_steps, rules)
+
+
+def _leaves_zero(columns: dict[str, np.ndarray]) -> bool:
+    """Return whether a matrix is zero at first, as the second one of LoRA, and later not."""
+    is_zero = columns["zeros"] == columns["entries"]
+    return bool(is_zero[:1].any() and not is_zero.all())
+
+
+def _since_it_left_zero(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Leave out the steps at which a matrix is still zero, and its first update."""
+    is_zero = np.cumprod(columns["zeros"] == columns["entries"]).astype(bool)
+    moved_from_zero = np.concatenate([[True], is_zero[:-1]])
+    left_out = {
+        "zeros": is_zero,
+        "variance": is_zero,
+        "rank": is_zero,
+        "change": moved_from_zero,
+        "size": moved_from_zero,
+    }
+    return columns | {name: np.where(left_out[name], np.nan, columns[name]) for name in left_out if name in columns}
 
 
 def _early_variances(variances: list[xr.DataArray], kind: str, early_steps: int, rules: str) -> Iterator[Evidence]:
