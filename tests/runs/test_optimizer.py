@@ -31,9 +31,9 @@ def test_inventory__names_the_moments_and_what_has_none():
     run = trajlab.from_arrays({"w": np.ones((2, 3))}, steps=[4, 8], moments=MOMENTS)
     run.optimizer.left_out["parameters 3 of the optimizer (of shape (2,))"] = "a.bias, b.bias fit"
     facts = dict(inventory(run).facts)
-    assert facts["optimizer"] == "exp_avg, exp_avg_sq of 2 of 1 tensors at 2, steps 4 to 8, every 4"
+    assert facts["optimizer state"] == "exp_avg, exp_avg_sq of 2 of 1 tensors at 2, steps 4 to 8, every 4"
     assert any(note.startswith("Of the optimizer, parameters 3") for note in inventory(run).missing)
-    assert dict(inventory(trajlab.from_arrays({})).facts)["optimizer"] == "none"
+    assert dict(inventory(trajlab.from_arrays({})).facts)["optimizer state"] == "none"
 
 
 def test_from_arrays__refuses_hyperparameters_that_do_not_fit():

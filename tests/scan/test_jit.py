@@ -60,6 +60,19 @@ def test_without_a_place_for_compiled_code_the_numbers_are_the_same(copy):
     assert not list(copy.rglob("*.nbc"))
 
 
+def test_code_from_the_disk_rounds_as_code_just_compiled(tmp_path):
+    code = (
+        "import numpy as np; from trajlab.scan.block import Block, reduce; from trajlab.scan.track import Track\n"
+        "from trajlab.scan.kernels.moments import Moments\n"
+        "rows = np.random.default_rng(0).standard_normal((2, 40000)).astype(np.float32); rows[1, -3:] = np.nan\n"
+        "print(*map(float.hex, reduce([Moments()], Block(Track(list(rows), None, None)))[0][0][1]))"
+    )
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", code]
+    compiled, loaded = (subprocess.check_output(command, env=environment, text=True) for _ in range(2))
+    assert list(tmp_path.rglob("*.nbc")) and compiled == loaded
+
+
 def test_damaged_code_on_disk_is_compiled_again(copy):
     assert norm(copy) == 5.0
     for path in [*copy.rglob("*.nbc"), *copy.rglob("*.nbi")]:

@@ -42,11 +42,15 @@ def _kept(function: Callable, kernel: Any) -> Any:
     return kernel
 
 
-inner = njit(nogil=True, fastmath=_FAST)
-"""Compiles what kernels call, anew with each kernel: code from the disk is not inlined, and rounds differently."""
+inner = njit(nogil=True, fastmath=_FAST, forceinline=True)
+"""Compiles what kernels call, anew with each kernel, and into it.
+
+Without `forceinline` LLVM calls some functions. Which of their copies, rounded differently, a call ends in then depends on
+whether the machine code was just compiled or comes from the disk.
+"""
 
 
-exact_inner = njit(nogil=True)
+exact_inner = njit(nogil=True, forceinline=True)
 """Compiles what exact kernels call."""
 
 

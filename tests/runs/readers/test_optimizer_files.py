@@ -86,10 +86,12 @@ def test_info__says_where_states_lie_without_reading_them(tmp_path, optimizer):
         torch.save(nn.Linear(3, 2).state_dict(), folder / "pytorch_model.bin")
     (folder / "optimizer.pt").write_bytes(b"not read")
     run = trajlab.open(tmp_path)
-    assert dict(inventory(run).facts)["optimizer"] == "optimizer.pt in 1 of 2 snapshots, read when it is asked for"
+    assert (
+        dict(inventory(run).facts)["optimizer state"] == "optimizer.pt in 1 of 2 snapshots, read when it is asked for"
+    )
     torch.save(optimizer.state_dict(), folder / "optimizer.pt")
     assert len(run.optimizer) == 4
-    assert dict(inventory(run).facts)["optimizer"] == "exp_avg, exp_avg_sq of 2 of 2 tensors at 1, at step 2"
+    assert dict(inventory(run).facts)["optimizer state"] == "exp_avg, exp_avg_sq of 2 of 2 tensors at 1, at step 2"
 
 
 def test_optimizer_files__of_one_file_of_weights(tmp_path):
