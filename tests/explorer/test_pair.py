@@ -1,7 +1,10 @@
+from copy import copy
+
 import numpy as np
 import pytest
 
 import trajlab
+from trajlab import sizes
 from trajlab.explorer.pair import changed_rows, compare
 
 
@@ -54,3 +57,15 @@ def test_rows_of_zeros_have_no_relative_change():
     run = trajlab.from_arrays({"e": np.array([[[0.0, 0.0]], [[3.0, 4.0]]])})
     table = changed_rows(run, 0, run, 1, "e")
     assert table["change"].tolist() == [5] and np.isnan(table["relative"]).all()
+
+
+def test_changed_rows_are_the_same_a_few_rows_at_a_time(run, monkeypatch):
+    whole = changed_rows(run, 10, run, 20, "a")
+    monkeypatch.setattr(sizes, "MATRIX_PART_BYTES", 24)
+    assert changed_rows(run, 10, run, 20, "a").equals(whole) and whole["change"].iloc[0] == pytest.approx(61**0.5)
+
+
+def test_two_steps_of_one_run_are_compared_as_those_of_two_runs(run):
+    forward, same = compare(run, 0, run, 10), compare(run, 0, copy(run), 10)
+    assert forward.table.equals(same.table) and forward.distribution.equals(same.distribution)
+    assert compare(run, 10, run, 0).table.loc["a", "relative"] == pytest.approx(5 / 47**0.5)

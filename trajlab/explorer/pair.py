@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from trajlab import sizes
 from trajlab.running.compute import computing
 from trajlab.runs.trajectory import Trajectory
 from trajlab.stages import stage
@@ -78,9 +79,14 @@ def changed_rows(before: Trajectory, a: int, after: Trajectory, b: int, name: st
     """
     if _obstacle(before, a, after, b, name) or not after.weights.series[name].shape:
         return pd.DataFrame({"change": [], "relative": []})
-    pair = _stacked(before, a, after, b, name).compute().values.astype(np.float64)
-    rows = pair.reshape(2, pair.shape[1], -1)
-    change, size = np.linalg.norm(rows[1] - rows[0], axis=1), np.linalg.norm(rows[0], axis=1)
+    old, new = (array.values.reshape(len(array), -1) for array in _parts(before, a, after, b, name))
+    length = max(1, sizes.MATRIX_PART_BYTES // (8 * max(old.shape[1], 1)))
+    change, size = np.empty((2, len(old)))
+    for lo in range(0, len(old), length):
+        piece = slice(lo, lo + length)
+        start = old[piece].astype(np.float64)
+        size[piece] = np.linalg.norm(start, axis=1)
+        change[piece] = np.linalg.norm(new[piece] - start, axis=1)
     relative = np.divide(change, size, out=np.full(change.shape, np.nan), where=size > 0)
     table = pd.DataFrame({"change": change, "relative": relative}, pd.RangeIndex(len(change), name="row"))
     return table.sort_values("change", ascending=False, na_position="last", kind="stable")
@@ -97,6 +103,12 @@ def _obstacle(before: Trajectory, a: int, after: Trajectory, b: int, name: str) 
     return f"its shapes differ, {shapes[0]} and {shapes[1]}" if shapes[0] != shapes[1] else ""
 
 
+def _parts(before: Trajectory, a: int, after: Trajectory, b: int, name: str) -> list[xr.DataArray]:
+    return [run.weights[name].sel(step=step, drop=True) for run, step in ((before, a), (after, b))]
+
+
 def _stacked(before: Trajectory, a: int, after: Trajectory, b: int, name: str) -> xr.DataArray:
-    parts = [run.weights[name].sel(step=step, drop=True) for run, step in ((before, a), (after, b))]
-    return xr.concat(parts, "step", combine_attrs="override").assign_coords(step=[0, 1])
+    """Return a parameter at both moments as steps 0 and 1; of one run without joining arrays."""
+    if before is after and a < b:
+        return before.weights[name].sel(step=[a, b]).assign_coords(step=[0, 1])
+    return xr.concat(_parts(before, a, after, b, name), "step", combine_attrs="override").assign_coords(step=[0, 1])
