@@ -31,9 +31,8 @@ def say_cost(name: str, result: xr.Dataset, settings: Mapping[str, Any], *, toge
     together
         Whether the command computes several stages and so has no options for settings, only --params.
     """
-    operations = float(result.attrs.get("operations", 0.0)) * result.sizes.get("run", 1)
-    seconds = operations / OPERATIONS_PER_SECOND
-    if seconds < LONG:
+    cost = cost_of(result)
+    if not cost:
         return
     hints = _hints(result, settings, together=together)
     if together and hints:
@@ -41,7 +40,21 @@ def say_cost(name: str, result: xr.Dataset, settings: Mapping[str, Any], *, toge
     hints.append("--parameters REGEX takes only the matrices whose names match")
     if together:
         hints.append(f"--stages without {name} leaves it out")
-    say(f"{name} takes about {_duration(seconds)} of a core, {operations:.1e} operations: {', '.join(hints)}")
+    say(f"{name} takes {cost}, {_operations(result):.1e} operations: {', '.join(hints)}")
+
+
+def cost_of(result: xr.Dataset) -> str:
+    """Write how long a lazy result takes at least; empty if not long.
+
+    >>> cost_of(xr.Dataset(attrs={"operations": 1.2e13}))
+    'about 10 minutes of a core'
+    """
+    seconds = _operations(result) / OPERATIONS_PER_SECOND
+    return f"about {_duration(seconds)} of a core" if seconds >= LONG else ""
+
+
+def _operations(result: xr.Dataset) -> float:
+    return float(result.attrs.get("operations", 0.0)) * result.sizes.get("run", 1)
 
 
 def _hints(result: xr.Dataset, settings: Mapping[str, Any], *, together: bool) -> list[str]:
