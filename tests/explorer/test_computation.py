@@ -76,3 +76,13 @@ def test_trouble_with_a_result_ends_once_it_is_computed(folder, tmp_path, monkey
     collection.trouble = other
     collection.computation._try("drift")
     assert collection.trouble == ""
+
+
+def test_how_long_a_result_takes_is_said_while_it_is_computed(folder, tmp_path, monkeypatch):
+    import trajlab.running.run as module
+
+    run, said = module.run, []
+    monkeypatch.setattr(module, "run", lambda *given, **settings: run(*given, **settings).assign_attrs(operations=1e13))
+    monkeypatch.setattr(ResultCollection, "set_state", lambda collection, name, state: said.append(state.detail))
+    computed(folder, tmp_path, ["drift"])
+    assert "0 % of about 8 minutes of a core" in said

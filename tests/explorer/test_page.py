@@ -185,3 +185,15 @@ def test_one_snapshot_is_shown(drawn, checkpoints):
     assert "distance" in page.views["Overview"].map.drawn.figure.title.text.text
     page.selection.view = "Layer"
     assert "a.w" in page.views["Layer"].series.drawn.figure.title.text.text
+
+
+def test_colors_of_roles_and_blocks_reach_the_largest_tensor_not_the_largest_mean_of_a_module(drawn, monkeypatch):
+    monkeypatch.setattr("trajlab.explorer.rows.MOST_ROWS", 4)  # so that the two tensors of a block are one row
+    weights = {f"layers.{i}.{role}": np.ones((2, 4)) for i in range(3) for role in ("up.weight", "norm.weight")}
+    weights["layers.0.up.weight"] = np.array([np.ones(4), np.full(4, 9.0)])
+    trajlab.pack(trajlab.from_arrays(weights), "memory://roles/run.zarr")
+    page = drawn(as_path("memory://roles/run.zarr"), stages=["drift"])
+    overview = page.views["Overview"]
+    grid = overview.grid.drawn
+    assert grid.scale.norm.vmax == np.nanmax(grid.source.data["value"][0]) == 8.0
+    assert overview.map.drawn.scale.norm.vmax == 4.0

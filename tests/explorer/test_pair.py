@@ -2,7 +2,10 @@ import numpy as np
 import pytest
 
 import trajlab
+from trajlab import sizes
+from trajlab.explorer import pair
 from trajlab.explorer.pair import changed_rows, compare
+from trajlab.runs.disk.lazy import rows_of
 
 
 @pytest.fixture
@@ -54,3 +57,21 @@ def test_rows_of_zeros_have_no_relative_change():
     run = trajlab.from_arrays({"e": np.array([[[0.0, 0.0]], [[3.0, 4.0]]])})
     table = changed_rows(run, 0, run, 1, "e")
     assert table["change"].tolist() == [5] and np.isnan(table["relative"]).all()
+
+
+def test_changed_rows_are_the_same_a_few_rows_at_a_time(run, monkeypatch, tmp_path):
+    whole = changed_rows(run, 10, run, 20, "a")
+    monkeypatch.setattr(sizes, "MATRIX_PART_BYTES", 50)
+    on_disk = trajlab.open(trajlab.pack(run, tmp_path / "run.zarr"))
+    assert changed_rows(on_disk, 10, on_disk, 20, "a").equals(whole)
+    assert changed_rows(run, 10, run, 20, "a").equals(whole) and whole["change"].iloc[0] == pytest.approx(61**0.5)
+
+
+def test_two_steps_of_one_run_on_disk_are_read_as_rows_and_compared_as_those_of_two_runs(run, tmp_path):
+    packed = trajlab.pack(run, tmp_path / "run.zarr")
+    one, other = trajlab.open(packed), trajlab.open(packed)
+    assert rows_of(pair._stacked(one, 0, one, 10, "a").data) is not None
+    for a, b in ((0, 10), (10, 0)):
+        same, two = compare(one, a, one, b), compare(one, a, other, b)
+        assert same.table.equals(two.table) and same.distribution.equals(two.distribution)
+    assert same.table.loc["a", "relative"] == pytest.approx(5 / 47**0.5)

@@ -5,7 +5,7 @@ from torch import nn
 
 import trajlab
 from trajlab.errors import BadSetting, MissingData
-from trajlab.replays.model import build, factory_of, fit, lacks_model, recorded_for, usable_device
+from trajlab.replays.model import build, fit, recorded_for, usable_device
 
 LINEAR = {"factory": "torch.nn:Linear", "arguments": {"in_features": 2, "out_features": 3}}
 
@@ -21,7 +21,6 @@ def test_build__calls_the_factory_that_the_run_names_with_its_arguments():
     run = described(LINEAR)
     model = build(run, None)
     assert model.weight.shape == (3, 2) and not model.training
-    assert factory_of(run) == ("torch.nn:Linear", LINEAR["arguments"]) and not lacks_model(run)
     assert build(run, "torch.nn:Linear").weight.shape == (3, 2)  # named again: the same arguments
     assert isinstance(build(run, nn.ReLU), nn.ReLU)  # another: none of them
 
@@ -58,7 +57,6 @@ def test_build__draws_no_number_of_the_global_generator():
 def test_build__says_what_is_wrong_with_a_factory(named, model, error, words):
     with pytest.raises(error, match=words):
         build(described(named), model)
-    assert lacks_model(described()) and not lacks_model(described().with_model(nn.Linear(1, 1)))
 
 
 class Tied(nn.Module):

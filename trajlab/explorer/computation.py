@@ -12,6 +12,7 @@ from trajlab.explorer.result_store import FINGERPRINT
 from trajlab.explorer.stored_result import read_lazily
 from trajlab.explorer.turns import Turns
 from trajlab.running.compute import write
+from trajlab.running.cost import cost_of
 from trajlab.running.follow import POLL
 
 if TYPE_CHECKING:
@@ -121,12 +122,13 @@ class Computation:
         runs = next(iter(source.runs.values())) if source.alone else source.runs
         fingerprint = collection.runs.fingerprint
         lazy = run(name, runs, **collection.settings).assign_attrs({FINGERPRINT: fingerprint})
-        path = collection.store.path(name)
+        path, cost = collection.store.path(name), cost_of(lazy)
 
         def report(detail: str) -> None:
             if name not in collection.results:
-                collection.set_state(name, State(COMPUTING, detail))
+                collection.set_state(name, State(COMPUTING, f"{detail} of {cost}" if cost else detail))
 
+        report("0 %")
         with Progress(report, self._stopping):
             write({path: lazy}, overwrite=True, workers=max(1, (os.cpu_count() or 2) - 1))  # one core answers clicks
         collection.take(name, read_lazily(path), path)

@@ -1,5 +1,6 @@
 """Two snapshots, of one run or of two, compared layer by layer."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import dask
@@ -7,7 +8,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from trajlab import sizes
 from trajlab.running.compute import computing
+from trajlab.runs.disk.lazy import lazy
+from trajlab.runs.disk.rows import Rows
 from trajlab.runs.trajectory import Trajectory
 from trajlab.stages import stage
 
@@ -78,11 +82,19 @@ def changed_rows(before: Trajectory, a: int, after: Trajectory, b: int, name: st
     """
     if _obstacle(before, a, after, b, name) or not after.weights.series[name].shape:
         return pd.DataFrame({"change": [], "relative": []})
-    pair = _stacked(before, a, after, b, name).compute().values.astype(np.float64)
-    rows = pair.reshape(2, pair.shape[1], -1)
-    change, size = np.linalg.norm(rows[1] - rows[0], axis=1), np.linalg.norm(rows[0], axis=1)
+    count, *entries = after.weights[name].shape[1:]
+    width = int(np.prod(entries, dtype=np.int64))
+    old, new = _reader(before, a, name), _reader(after, b, name)
+    length = max(1, sizes.MATRIX_PART_BYTES // (8 * max(width, 1)))
+    change, size = np.empty((2, count))
+    for lo in range(0, count, length):
+        rows = slice(lo, min(lo + length, count))
+        start, end = (read(rows.start * width, rows.stop * width).reshape(-1, width) for read in (old, new))
+        start = start.astype(np.float64)
+        size[rows] = np.linalg.norm(start, axis=1)
+        change[rows] = np.linalg.norm(end - start, axis=1)
     relative = np.divide(change, size, out=np.full(change.shape, np.nan), where=size > 0)
-    table = pd.DataFrame({"change": change, "relative": relative}, pd.RangeIndex(len(change), name="row"))
+    table = pd.DataFrame({"change": change, "relative": relative}, pd.RangeIndex(count, name="row"))
     return table.sort_values("change", ascending=False, na_position="last", kind="stable")
 
 
@@ -97,6 +109,26 @@ def _obstacle(before: Trajectory, a: int, after: Trajectory, b: int, name: str) 
     return f"its shapes differ, {shapes[0]} and {shapes[1]}" if shapes[0] != shapes[1] else ""
 
 
+def _reader(run: Trajectory, step: int, name: str) -> Callable[[int, int], np.ndarray]:
+    """Return what reads a span of the entries of a parameter at a step."""
+    series = run.weights.series[name]
+    if isinstance(series.values, Rows):
+        row = series.values[[int(np.searchsorted(series.steps, step))]]
+        return lambda lo, hi: row.entries(lo, hi).load()[0]
+    flat = run.weights[name].sel(step=step).values.reshape(-1)
+    return lambda lo, hi: flat[lo:hi]
+
+
+def _parts(before: Trajectory, a: int, after: Trajectory, b: int, name: str) -> list[xr.DataArray]:
+    return [run.weights[name].sel(step=step, drop=True) for run, step in ((before, a), (after, b))]
+
+
 def _stacked(before: Trajectory, a: int, after: Trajectory, b: int, name: str) -> xr.DataArray:
-    parts = [run.weights[name].sel(step=step, drop=True) for run, step in ((before, a), (after, b))]
-    return xr.concat(parts, "step", combine_attrs="override").assign_coords(step=[0, 1])
+    """Return a parameter at both moments as steps 0 and 1; of one run as rows on disk, which are read in tiles."""
+    values = after.weights.series[name].values
+    if before is after and isinstance(values, Rows):
+        both = after.weights[name].sel(step=[a, b])
+        stacked = both.copy(data=lazy(values[np.searchsorted(after.weights.series[name].steps, [a, b])]))
+    else:
+        stacked = xr.concat(_parts(before, a, after, b, name), "step", combine_attrs="override")
+    return stacked.assign_coords(step=[0, 1])

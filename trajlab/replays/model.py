@@ -3,7 +3,6 @@
 import copy
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
 
 import dask.array as da
 import torch
@@ -12,11 +11,11 @@ from torch import nn
 from trajlab.errors import BadSetting, MissingData, TrajlabError, first_of
 from trajlab.replays.base_weights import holds_adapters_only, saved_name
 from trajlab.replays.factory import named_by_caller, named_by_run
+from trajlab.replays.model_facts import factory_of
 from trajlab.runs.readers.tensor_names import without_wrappers
 from trajlab.runs.tensors import Series
 from trajlab.runs.trajectory import Trajectory
 from trajlab.runs.transformers_model import architecture_class, build_from_config, names_in_network
-from trajlab.runs.trust import model_description
 from trajlab.statistics.experts import experts_together, named_as_in_networks
 
 Model = nn.Module | Callable[..., nn.Module] | str
@@ -31,21 +30,6 @@ PARTS = {
     "down_proj": (("down_proj",), ("w2",)),
 }
 """For each parameter that holds all experts of a mixture, the parts of single experts that it joins, by convention."""
-
-
-def factory_of(trajectory: Trajectory) -> tuple[str, dict[str, Any]] | None:
-    """Return the factory that run.json names, and its arguments; None if it names none."""
-    model = model_description(trajectory.facts)
-    return None if model is None else (model["factory"], dict(model.get("arguments") or {}))
-
-
-def lacks_model(trajectory: Trajectory) -> bool:
-    """Return whether it is not known which network a run trained, or the run lacks some of its tensors by choice."""
-    if trajectory.facts.get("not_recorded"):
-        return True
-    if trajectory.model is not None or factory_of(trajectory) is not None:
-        return False
-    return not architecture_class(trajectory.facts)
 
 
 def build(trajectory: Trajectory, model: Model | None) -> nn.Module:

@@ -7,7 +7,8 @@ import torch
 from trajlab.replays.alignment import Chain, chain_of, permuted
 from trajlab.replays.dtypes import as_input
 from trajlab.replays.hooks import first_tensor
-from trajlab.replays.model import build, fit, lacks_model
+from trajlab.replays.model import build, fit
+from trajlab.replays.model_facts import lacks_model, lacks_probe
 from trajlab.runs.trajectory import Trajectory
 
 SAMPLES = 4
@@ -23,7 +24,7 @@ def chain(trajectory: Trajectory) -> Chain:
     """
     lives = (trajectory.weights.series, trajectory.buffers.series)
     successive = chain_of(*({name: tuple(life.shape) for name, life in group.items()} for group in lives))
-    if successive.reason or lacks_model(trajectory) or "inputs" not in trajectory.probe:
+    if successive.reason or lacks_model(trajectory) or lacks_probe(trajectory):
         return successive
     model = build(trajectory, trajectory.model)
     homes = fit(model, trajectory)

@@ -1,7 +1,7 @@
 """Replay: forward passes of a fixed batch through the network of a run, with the weights of each step."""
 
-from collections.abc import Callable, Sequence
-from functools import cache, partial
+from collections.abc import Sequence
+from functools import cache
 from typing import Any
 from uuid import uuid4
 from weakref import WeakKeyDictionary
@@ -20,7 +20,8 @@ from trajlab.replays.calls import Call
 from trajlab.replays.dtypes import as_input
 from trajlab.replays.keywords import KEYWORDS, for_trial, keywords_of
 from trajlab.replays.layers import select_layers
-from trajlab.replays.model import Model, build, factory_of, fit, lacks_model, recorded_for, usable_device
+from trajlab.replays.model import Model, build, fit, recorded_for, usable_device
+from trajlab.replays.model_facts import factory_of, lacks_model, lacks_probe
 from trajlab.replays.named_axes import check_unit_axes
 from trajlab.replays.probe_batches import as_probe
 from trajlab.replays.replayed import Replayed
@@ -168,14 +169,7 @@ def _say_unobserved(names: str) -> None:
 
 def activations(trajectory: Trajectory) -> Replayed | None:
     """Replay a run with all defaults; None if it has no probe or names no model."""
-    if "inputs" not in trajectory.probe or lacks_model(trajectory):
-        return None
-    return replay(trajectory)
-
-
-def replayer(trajectory: Trajectory) -> Callable[..., Replayed] | None:
-    """Return `replay` of a run, for inputs yet to be named; None if it names no model."""
-    return None if lacks_model(trajectory) else partial(replay, trajectory)
+    return None if lacks_probe(trajectory) or lacks_model(trajectory) else replay(trajectory)
 
 
 Tried = tuple[nn.Module, dict[str, str], dict[str, Series], Trial, dict[str, np.ndarray]]

@@ -13,15 +13,11 @@ OPERATIONS_PER_SECOND = 2e10
 LONG = 120.0
 """Seconds of a core from which on a cost is said."""
 
-CHEAPER = {
-    "every": "--every 10 takes a tenth",
-    "shuffle": "--no-shuffle half",
-    "rank_collapse_steps": "--rank-collapse-steps 10 or --rules without RankCollapse takes less",
-}
-"""What makes a stage cheaper, by its setting."""
+THINNED = 10
+"""Steps out of which one is proposed; fewer of a run that has no more."""
 
 
-def say_cost(name: str, result: xr.Dataset, settings: Mapping[str, Any]) -> None:
+def say_cost(name: str, result: xr.Dataset, settings: Mapping[str, Any], *, together: bool = False) -> None:
     """Say on stderr how long a stage takes at least, if it is long, and what makes it cheaper.
 
     Parameters
@@ -32,14 +28,48 @@ def say_cost(name: str, result: xr.Dataset, settings: Mapping[str, Any]) -> None
         Its lazy result, whose attr `operations` says about how many floating-point operations a run takes.
     settings
         Its settings by name.
+    together
+        Whether the command computes several stages and so has no options for settings, only --params.
     """
-    operations = float(result.attrs.get("operations", 0.0)) * result.sizes.get("run", 1)
-    seconds = operations / OPERATIONS_PER_SECOND
-    if seconds < LONG:
+    cost = cost_of(result)
+    if not cost:
         return
-    hints = [hint for setting, hint in CHEAPER.items() if setting in settings]
+    hints = _hints(result, settings, together=together)
+    if together and hints:
+        hints[0] = f"in section {name} of the file of --params, {hints[0]}"
     hints.append("--parameters REGEX takes only the matrices whose names match")
-    say(f"{name} takes about {_duration(seconds)} of a core, {operations:.1e} operations: {', '.join(hints)}")
+    if together:
+        hints.append(f"--stages without {name} leaves it out")
+    say(f"{name} takes {cost}, {_operations(result):.1e} operations: {', '.join(hints)}")
+
+
+def cost_of(result: xr.Dataset) -> str:
+    """Write how long a lazy result takes at least; empty if not long.
+
+    >>> cost_of(xr.Dataset(attrs={"operations": 1.2e13}))
+    'about 10 minutes of a core'
+    """
+    seconds = _operations(result) / OPERATIONS_PER_SECOND
+    return f"about {_duration(seconds)} of a core" if seconds >= LONG else ""
+
+
+def _operations(result: xr.Dataset) -> float:
+    return float(result.attrs.get("operations", 0.0)) * result.sizes.get("run", 1)
+
+
+def _hints(result: xr.Dataset, settings: Mapping[str, Any], *, together: bool) -> list[str]:
+    """Return what settings make a stage cheaper, as options of its command or as lines of a file of settings."""
+    steps, hints = result.sizes.get("step", 0), []
+    if "every" in settings and result.attrs.get("every", 1) == 1 and steps > 2:
+        every = min(THINNED, steps - 1)
+        share = len({*range(0, steps, every), steps - 1}) / steps
+        hints.append(f"{f'every: {every}' if together else f'--every {every}'} takes {100 * share:.0f} %")
+    if "shuffle" in settings:
+        hints.append(f"{'shuffle: false' if together else '--no-shuffle'} half")
+    if "rank_collapse_steps" in settings:
+        few = "rank_collapse_steps: 2 or rules" if together else "--rank-collapse-steps 2 or --rules"
+        hints.append(f"{few} without RankCollapse takes less")
+    return hints
 
 
 def _duration(seconds: float) -> str:

@@ -2,12 +2,14 @@
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import xarray as xr
 
 from trajlab import sizes
 from trajlab.errors import BadSetting, MissingInput
+from trajlab.replays.model_facts import lacks_model, lacks_probe
 from trajlab.runs.adapters import adapter_updates
 from trajlab.runs.trajectory import Trajectory
 
@@ -127,13 +129,13 @@ class Inputs:
 
     def _look_up(self, source: Trajectory, group: str) -> Any:
         if group == "activations":
+            if lacks_probe(source) or lacks_model(source):
+                return None
             from trajlab.replays.replay import activations
 
             return activations(source)
         if group == "replay":
-            from trajlab.replays.replay import replayer
-
-            return replayer(source)
+            return None if lacks_model(source) else partial(_replay, source)
         if group == "chain":
             from trajlab.replays.permutable import chain
 
@@ -145,6 +147,13 @@ class Inputs:
         if group in ("moments", "hyperparameters"):
             return getattr(source.optimizer, group)
         return getattr(source, group)
+
+
+def _replay(source: Trajectory, **options: Any) -> Any:
+    """Replay a run; imports torch only when a stage asks for a pass, which it does not without a probe."""
+    from trajlab.replays.replay import replay
+
+    return replay(source, **options)
 
 
 def check_on(stage: str, on: str, needs: Iterable[str]) -> None:
@@ -212,10 +221,8 @@ def _lacking(source: Trajectory, group: str) -> str:
         return f"no moment of its optimizer could be matched: {name}: {why}"
     if group not in ("replay", "activations"):
         return f"there is no {group}" if group in ("probe", "chain") else f"there are no {group}"
-    from trajlab.replays.model import lacks_model
-
     if source.facts.get("not_recorded"):
         return f"only some of its parameters were recorded, not {', '.join(source.facts['not_recorded'][:3])}"
     lacks = ["it names no model"] if lacks_model(source) else []
-    lacks += [] if "inputs" in source.probe or group == "replay" else ["there is no probe"]
+    lacks += ["there is no probe"] if lacks_probe(source) and group != "replay" else []
     return " and ".join(lacks) or "no module of its network is an activation"

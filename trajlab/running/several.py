@@ -76,7 +76,7 @@ def announce(results: Mapping[str, xr.Dataset], skipped: str) -> None:
     say_step_source(*(result.attrs for result in results.values()))
     say_left_out(*(result.attrs.get(LEFT_OUT, {}) for result in results.values()))
     for name, result in results.items():
-        say_cost(name, result, settings_of(stage(name)))
+        say_cost(name, result, settings_of(stage(name)), together=True)
 
 
 def write_results(results: Mapping[Path, xr.Dataset], *, required: bool, **options: Any) -> str:

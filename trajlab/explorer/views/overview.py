@@ -75,9 +75,8 @@ class Overview:
         return HeatMap(self.context, self._events(tap))
 
     def _grid(self) -> RoleGrid | None:
-        heat_map = self.map.drawn
         try:
-            return None if heat_map is None else RoleGrid(self.context, heat_map.scale, self._tapped_block)
+            return None if self.map.drawn is None else RoleGrid(self.context, self._tapped_block)
         except ValueError:
             return None  # no repeated blocks
 

@@ -4,11 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from bokeh.models import ColumnDataSource, CustomJSHover, FixedTicker
 
 from trajlab.explorer.charts import chart, color_mapper, hover, plain
 from trajlab.explorer.context import Context
-from trajlab.explorer.quantity import numbers
+from trajlab.explorer.quantity import numbers, row_dim
 from trajlab.explorer.views.heat_map import (
     MAX_PIXELS,
     MIN_PIXELS,
@@ -20,14 +21,14 @@ from trajlab.explorer.views.heat_map import (
     nearest,
 )
 from trajlab.figures.marks.labels import shorten
-from trajlab.figures.marks.scale import Scale
+from trajlab.figures.marks.scale import scale_for
 from trajlab.statistics.roles import Grid, grid_of
 
 
 class RoleGrid:
     """Roles × blocks of the selected variable of a run at the selected step."""
 
-    def __init__(self, context: Context, scale: Scale, on_tap: Callable[[float, float], None]):
+    def __init__(self, context: Context, on_tap: Callable[[float, float], None]):
         part = context.part(context.run)
         self.grid = grid_of(context.names)
         if self.grid is None or part is None:
@@ -55,8 +56,9 @@ class RoleGrid:
         if max(map(len, labels)) > 4:
             self.figure.xaxis.major_label_orientation = 0.7
         name_rows(self.figure, roles)
-        self.scale = scale
-        mapper = color_mapper(scale, context.look)
+        rows = numbers(part.transpose(row_dim(part), "step"))  # not those of folded modules, which are means
+        self.scale = scale_for(xr.DataArray(rows, dims=("row", "step"), attrs=part.attrs), rows="row")
+        mapper = color_mapper(self.scale, context.look)
         self.source = ColumnDataSource(self._data())
         self.figure.image("image", "x", "y", "dw", "dh", source=self.source, color_mapper=mapper)
         self.figure.add_layout(color_bar(mapper, context), "right")

@@ -12,6 +12,12 @@ HEADLINES = ("spectral_norm", "stable_rank", "effective_rank", "mp_spikes", "alp
 FALLEN = 0.9
 """Effective rank, in shares of that of the shuffled entries, from which down it is worth a sentence."""
 
+BEYOND = 0.01
+"""Share of noise matrices whose largest singular value is beyond `mp_threshold`."""
+
+CHANCE = 0.01
+"""Probability under noise from which up matrices with a singular value beyond it are no news."""
+
 ENOUGH = 50
 """Singular values from which on an exponent of the tail is worth a sentence."""
 
@@ -42,6 +48,11 @@ def _spikes(result: xr.Dataset) -> list[Finding]:
         text = "No matrix ends with a singular value beyond noise: by their spectra they could be random."
         return [Finding(text, "mp_spikes" if "parameter" in end.dims else "singular_values")]
     before = _at(_start(result["mp_spikes"]), point)
+    some, known = int((end > 0).sum()), int(end.notnull().sum())
+    if point.value == before == 1 and _or_more(some, known) > CHANCE:
+        text = f"{some} of {number(known)} matrices {'ends' if some == 1 else 'end'} with one singular value beyond "
+        text += f"noise, no more than chance gives: noise has one in {100 * BEYOND:.0f} of 100 matrices."
+        return [Finding(text, "mp_spikes" if "parameter" in end.dims else "singular_values")]
     text = f"{_name(point)} ends with {count(point.value, 'singular value')} beyond noise{in_run(point)}"
     text += f"{', the most of all' if point.at else ''}; {number(before)} at the start"
     if "mp_spikes_null" in result:
@@ -55,6 +66,19 @@ def _spikes(result: xr.Dataset) -> list[Finding]:
             text = f"{len(names)} of {quiet.size} matrices show nothing beyond noise at the end: {some}."
             findings.append(Finding(text, "mp_spikes"))
     return findings
+
+
+def _or_more(some: int, known: int) -> float:
+    """Return the probability that as many noise matrices or more have a singular value beyond the threshold.
+
+    >>> round(_or_more(1, 15), 3)
+    0.14
+    """
+    term, fewer = (1.0 - BEYOND) ** known, 0.0
+    for k in range(some):
+        fewer += term
+        term *= (known - k) / (k + 1) * BEYOND / (1.0 - BEYOND)
+    return 1.0 - fewer
 
 
 def _rank(result: xr.Dataset) -> list[Finding]:
