@@ -45,8 +45,8 @@ def _kept(function: Callable, kernel: Any) -> Any:
 inner = njit(nogil=True, fastmath=_FAST, forceinline=True)
 """Compiles what kernels call, anew with each kernel, and into it.
 
-Without `forceinline` LLVM calls some functions. Which of their copies, rounded differently, a call ends in then depends on
-whether the machine code was just compiled or comes from the disk.
+Without `forceinline` LLVM calls some functions. Which of their copies, rounded differently, a call ends in then depends
+on whether the machine code was just compiled or comes from the disk.
 """
 
 
