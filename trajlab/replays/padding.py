@@ -76,7 +76,7 @@ def without_padding(batch: Batch, layer: Layer, is_token: np.ndarray) -> Iterato
     bounds = [0, *changes.tolist(), len(is_token)]
     for low, high in zip(bounds[:-1], bounds[1:], strict=True):
         kept = np.flatnonzero(is_token[low])
-        parts = {"targets": None if batch.targets is None else batch.targets[low:high]}
+        parts: dict[str, Any] = {"targets": None if batch.targets is None else batch.targets[low:high]}
         for name in ("values", "gradient"):
             part = getattr(batch, name)
             part = part if part is None or not len(part) else part[low:high]

@@ -95,15 +95,14 @@ def _missing(trajectory: Trajectory, steps: np.ndarray) -> list[str]:
     else:
         without = [name for name in trajectory.weights if name not in trajectory.gradients]
         if without:
-            frozen = [name for name in without if name in set(trajectory.facts.get("frozen") or ())]
-            others = [name for name in without if name not in set(frozen)]
+            frozen_names = [name for name in without if name in set(trajectory.facts.get("frozen") or ())]
+            others = [name for name in without if name not in set(frozen_names)]
             total = len(trajectory.weights)
             if others:
                 notes.append(f"{first_of(others, SHOWN)} never had a gradient ({len(others)} of {total} tensors).")
-            if frozen:
-                notes.append(
-                    f"{first_of(frozen, SHOWN)} had no gradient, as frozen ({len(frozen)} of {total} tensors)."
-                )
+            if frozen_names:
+                names = first_of(frozen_names, SHOWN)
+                notes.append(f"{names} had no gradient, as frozen ({len(frozen_names)} of {total} tensors).")
     if "inputs" not in trajectory.probe:
         notes.append(
             "There is no probe: stages that replay snapshots need one. Pass it with --probe FILE, "

@@ -48,9 +48,11 @@ def _spikes(result: xr.Dataset) -> list[Finding]:
         text = "No matrix ends with a singular value beyond noise: by their spectra they could be random."
         return [Finding(text, "mp_spikes" if "parameter" in end.dims else "singular_values")]
     before = _at(_start(result["mp_spikes"]), point)
-    some, known = int((end > 0).sum()), int(end.notnull().sum())
-    if point.value == before == 1 and _or_more(some, known) > CHANCE:
-        text = f"{some} of {number(known)} matrices {'ends' if some == 1 else 'end'} with one singular value beyond "
+    spiked, known = int((end > 0).sum()), int(end.notnull().sum())
+    if point.value == before == 1 and _or_more(spiked, known) > CHANCE:
+        text = (
+            f"{spiked} of {number(known)} matrices {'ends' if spiked == 1 else 'end'} with one singular value beyond "
+        )
         text += f"noise, no more than chance gives: noise has one in {100 * BEYOND:.0f} of 100 matrices."
         return [Finding(text, "mp_spikes" if "parameter" in end.dims else "singular_values")]
     text = f"{_name(point)} ends with {count(point.value, 'singular value')} beyond noise{in_run(point)}"

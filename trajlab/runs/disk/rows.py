@@ -48,7 +48,7 @@ class Rows:
     def __len__(self) -> int:
         return len(self.file)
 
-    def __getitem__(self, steps: slice | list[int]) -> "Rows":
+    def __getitem__(self, steps: slice | list[int] | np.ndarray) -> "Rows":
         """Return the rows of some steps, with only the files that these need."""
         used, file = np.unique(self.file[steps], return_inverse=True)
         files = tuple(self.files[i] for i in used)
