@@ -96,10 +96,10 @@ def _missing(trajectory: Trajectory, steps: np.ndarray) -> list[str]:
         without = [name for name in trajectory.weights if name not in trajectory.gradients]
         if without:
             frozen_names = [name for name in without if name in set(trajectory.facts.get("frozen") or ())]
-            others = [name for name in without if name not in set(frozen_names)]
+            lacking = [name for name in without if name not in set(frozen_names)]
             total = len(trajectory.weights)
-            if others:
-                notes.append(f"{first_of(others, SHOWN)} never had a gradient ({len(others)} of {total} tensors).")
+            if lacking:
+                notes.append(f"{first_of(lacking, SHOWN)} never had a gradient ({len(lacking)} of {total} tensors).")
             if frozen_names:
                 names = first_of(frozen_names, SHOWN)
                 notes.append(f"{names} had no gradient, as frozen ({len(frozen_names)} of {total} tensors).")
