@@ -27,7 +27,7 @@ class Adapted(nn.Module):
 
 
 class Head(nn.Module):
-    """A module that is trained as a whole, of which peft keeps the original."""
+    """peft trains a module as a whole, and keeps the original beside it."""
 
     def __init__(self):
         super().__init__()

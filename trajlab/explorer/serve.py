@@ -128,7 +128,7 @@ def views_of(collection: ResultCollection, arrays: Arrays, theme: str) -> Callab
 
 
 def spare_collection() -> None:
-    """Exempt all objects there are from garbage collection: a click would wait 0.2 s for a pass over all modules."""
+    """Exempt all objects there are from garbage collection: a pass over all modules delays a click by 0.2 s."""
     gc.freeze()
 
 

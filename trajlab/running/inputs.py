@@ -131,9 +131,7 @@ class Inputs:
         if group == "activations":
             if lacks_probe(source) or lacks_model(source):
                 return None
-            from trajlab.replays.replay import activations
-
-            return activations(source)
+            return _replay(source)
         if group == "replay":
             return None if lacks_model(source) else partial(_replay, source)
         if group == "chain":

@@ -3,6 +3,8 @@
 import re
 from typing import Any
 
+from trajlab.runs.tensors import natural, number_key
+
 FIRST = (
     "cls_token", "class_embedding", "mask_token", "dist_token", "register_tokens", "embeddings", "embed",
     "embed_tokens", "word_embeddings", "tok_embeddings", "wte", "shared", "token_embedding", "patch_embeddings",
@@ -67,21 +69,14 @@ def _key_of(part: str) -> tuple[Any, ...]:
     if part in _RANKS:
         return (*_RANKS[part], _NONE, 0, part)
     if re.fullmatch("[0-9]+", part):
-        return (3, 0, _number(part), 0, "")
+        return (3, 0, number_key(part), 0, "")
     if match := re.fullmatch(r"(conv|bn|norm|relu|linear|fc|layer|block|stage|downsample)_?([0-9]+)?", part):
         word = match[1]
         rank = {"conv": 0, "linear": 0, "fc": 0, "bn": 1, "norm": 1, "relu": 2}.get(word)
         if rank is not None:
-            return (2, 100, _number(match[2] or ""), rank, word)
-        return (3, 1 if word != "downsample" else 2, _number(match[2] or ""), 0, word)
-    pieces = re.split("([0-9]+)", part)  # words and numbers in turn
-    return (3, 0, _NONE, 1, *(_number(piece) if at % 2 else piece for at, piece in enumerate(pieces)))
+            return (2, 100, number_key(match[2] or ""), rank, word)
+        return (3, 1 if word != "downsample" else 2, number_key(match[2] or ""), 0, word)
+    return (3, 0, _NONE, 1, *natural(part))
 
 
-def _number(digits: str) -> tuple[int, str]:
-    """Return a sort key of a number of any length, which int() refuses beyond 4,300 digits."""
-    significant = digits.lstrip("0")
-    return len(significant), significant
-
-
-_NONE = _number("")
+_NONE = number_key("")

@@ -168,8 +168,18 @@ def natural(name: str) -> list[tuple[int, int, str]]:
     >>> sorted(["layers.10", "layers.2"], key=natural)
     ['layers.2', 'layers.10']
     """
-    parts = [(at, part.lstrip("0") if at % 2 else part) for at, part in enumerate(re.split("([0-9]+)", name)) if part]
-    return [(0, len(part), part) if at % 2 else (1, 0, part) for at, part in parts]
+    parts = [(at, part) for at, part in enumerate(re.split("([0-9]+)", name)) if part]
+    return [(0, *number_key(part)) if at % 2 else (1, 0, part) for at, part in parts]
+
+
+def number_key(digits: str) -> tuple[int, str]:
+    """Return a sort key of a number of any length; int() refuses more than 4,300 digits.
+
+    >>> number_key("10") > number_key("9") > number_key("") == number_key("0")
+    True
+    """
+    significant = digits.lstrip("0")
+    return len(significant), significant
 
 
 def common_type(types: Sequence[np.dtype]) -> np.dtype | None:

@@ -38,8 +38,7 @@ def _massive(result: xr.Dataset) -> list[Finding]:
 def _lens(result: xr.Dataset) -> list[Finding]:
     if "lens_loss" not in result:
         return []
-    end = last(result["lens_loss"])
-    end = end.isel(run=0) if "run" in end.dims else end
+    end, run = _first_run_at_end(result["lens_loss"])
     falls = end.diff("layer").values
     if not len(falls) or not (falls < 0).any():
         return []
@@ -47,7 +46,6 @@ def _lens(result: xr.Dataset) -> list[Finding]:
     before, after = number(float(end[at - 1])), number(float(end[at]))
     if before == after:  # in the digits that are shown
         return []
-    run = f" in run `{result['run'].values[0]}`" if "run" in result.dims else ""
     return [
         Finding(
             f"By the logit lens the loss falls most in `{end['layer'].values[at]}`{run} at the end: from {before} to "
@@ -57,13 +55,17 @@ def _lens(result: xr.Dataset) -> list[Finding]:
     ]
 
 
+def _first_run_at_end(array: xr.DataArray) -> tuple[xr.DataArray, str]:
+    """Return the last known values of the first run, (layer), and the words that name it; none if it is the only one."""
+    end = last(array)
+    return (end.isel(run=0), f" in run `{array['run'].values[0]}`") if "run" in end.dims else (end, "")
+
+
 def _growth(result: xr.Dataset) -> list[Finding]:
-    end = last(result["norm"])
-    end = end.isel(run=0) if "run" in end.dims else end
+    end, run = _first_run_at_end(result["norm"])
     first, at_end = float(end[0]), float(end[-1])
     if not (first > 0 and at_end / first >= GROWTH):
         return []
-    run = f" in run `{result['run'].values[0]}`" if "run" in result.dims else ""
     return [
         Finding(
             f"The norm of hidden states grows from {number(first)} in `{end['layer'].values[0]}` to {number(at_end)} "

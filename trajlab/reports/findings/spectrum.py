@@ -2,6 +2,7 @@
 
 import numpy as np
 import xarray as xr
+from scipy.special import bdtrc
 
 from trajlab.reports.findings.finding import Finding, nonfinite
 from trajlab.statistics.extremes import Extreme, extreme, in_run, last
@@ -50,10 +51,8 @@ def _spikes(result: xr.Dataset) -> list[Finding]:
     before = _at(_start(result["mp_spikes"]), point)
     spiked, known = int((end > 0).sum()), int(end.notnull().sum())
     if point.value == before == 1 and _or_more(spiked, known) > CHANCE:
-        text = (
-            f"{spiked} of {number(known)} matrices {'ends' if spiked == 1 else 'end'} with one singular value beyond "
-        )
-        text += f"noise, no more than chance gives: noise has one in {100 * BEYOND:.0f} of 100 matrices."
+        text = f"{spiked} of {number(known)} matrices {'ends' if spiked == 1 else 'end'} with one singular value "
+        text += f"beyond noise, no more than chance gives: noise has one in {100 * BEYOND:.0f} of 100 matrices."
         return [Finding(text, "mp_spikes" if "parameter" in end.dims else "singular_values")]
     text = f"{_name(point)} ends with {count(point.value, 'singular value')} beyond noise{in_run(point)}"
     text += f"{', the most of all' if point.at else ''}; {number(before)} at the start"
@@ -76,11 +75,7 @@ def _or_more(some: int, known: int) -> float:
     >>> round(_or_more(1, 15), 3)
     0.14
     """
-    term, fewer = (1.0 - BEYOND) ** known, 0.0
-    for k in range(some):
-        fewer += term
-        term *= (known - k) / (k + 1) * BEYOND / (1.0 - BEYOND)
-    return 1.0 - fewer
+    return float(bdtrc(some - 1, known, BEYOND))
 
 
 def _rank(result: xr.Dataset) -> list[Finding]:
