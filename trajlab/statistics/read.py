@@ -8,7 +8,7 @@ from trajlab.errors import DamagedData, MissingData
 from trajlab.runs.disk.bounds import check_sizes
 from trajlab.runs.disk.documents import parse_json
 from trajlab.runs.disk.inside import check_tree
-from trajlab.runs.disk.paths import as_path, is_url, reaching
+from trajlab.runs.disk.paths import as_path, reaching
 from trajlab.runs.disk.reading import reading
 from trajlab.runs.disk.remote import read_bytes
 from trajlab.runs.disk.store_nodes import nodes_of_store, unchanged
@@ -85,7 +85,7 @@ def conventions(path: Path) -> str:
     try:
         with reaching(path):
             try:
-                content = (path / STORE_FILE).read_bytes() if is_url(path) else read_bytes(path / STORE_FILE)
+                content = read_bytes(path / STORE_FILE)
             except FileNotFoundError:  # behind a URL too, where `reaching` would say that the store cannot be reached
                 return ""
         return family(parse_json(content)["attributes"].get("Conventions"))

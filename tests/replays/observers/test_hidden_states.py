@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from trajlab.replays.observers.hidden_states import COLUMNS, HiddenStates, effective_rank, kurtosis
+from trajlab.replays.observers.hidden_states import COLUMNS, HiddenStates, kurtosis, rank_of
 from trajlab.replays.observers.observer import Batch, Layer
 
 
@@ -30,7 +30,7 @@ def test_hidden_states__tokens_that_are_not_finite_are_excluded():
     known = values[np.isfinite(values).all(2)].astype(float)
     assert columns["nonfinite"] == 21 and columns["tokens"] == len(known) == 9 and columns["sequences"] == 2
     assert columns["norm"] == pytest.approx(np.linalg.norm(known, axis=1).sum())
-    assert columns["effective_rank"] == pytest.approx(effective_rank(known))
+    assert columns["effective_rank"] == pytest.approx(rank_of(known))
     assert found["norms"][0, 2].tolist() == pytest.approx([np.linalg.norm(values[0, 2]), 1])
 
 
@@ -46,8 +46,8 @@ def test_effective_rank__of_wide_and_tall_matrices_is_that_of_their_singular_val
         rows = np.random.default_rng(0).standard_normal(shape)
         singular = np.linalg.svd(rows - rows.mean(0), compute_uv=False)
         p = singular[singular > 1e-12] / singular.sum()
-        assert effective_rank(rows) == pytest.approx(np.exp(-(p * np.log(p)).sum()), rel=1e-6)
-    assert np.isnan(effective_rank(np.ones((3, 2)))) and np.isnan(effective_rank(np.ones((1, 2))))
+        assert rank_of(rows) == pytest.approx(np.exp(-(p * np.log(p)).sum()), rel=1e-6)
+    assert np.isnan(rank_of(np.ones((3, 2)))) and np.isnan(rank_of(np.ones((1, 2))))
 
 
 def test_kurtosis__of_a_constant_row_is_0():

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from trajlab.replays.observers.observer import Batch, Layer, Observer, Output
+from trajlab.scan.kernels.power_law import effective_rank
 
 COLUMNS = (
     "tokens", "norm", "largest", "median", "ratio", "massive", "kurtosis", "nonfinite", "largest_position",
@@ -65,7 +66,7 @@ class HiddenStates(Observer):
     def finish(self, state: list["_State"]) -> Mapping[str, np.ndarray]:
         """Return the tables."""
         for of_layer in state:
-            of_layer.sums["effective_rank"] = effective_rank(np.concatenate(of_layer.kept or [np.empty((0, 1))]))
+            of_layer.sums["effective_rank"] = rank_of(np.concatenate(of_layer.kept or [np.empty((0, 1))]))
         table = [[float(of_layer.sums[name]) for name in COLUMNS] for of_layer in state]
         return {"table": np.array(table), "norms": np.stack([of_layer.norms for of_layer in state])}
 
@@ -126,12 +127,12 @@ def kurtosis(tokens: np.ndarray) -> np.ndarray:
     return np.where(variance > 0, fourth / np.where(variance > 0, variance, 1.0) ** 2 - 3, 0.0)
 
 
-def effective_rank(tokens: np.ndarray) -> float:
-    """Return the effective rank of centered rows, exp(−Σ p ln p) with p = σ / Σσ of the singular values σ.
+def rank_of(tokens: np.ndarray) -> float:
+    """Return the effective rank of centered rows, from their singular values.
 
-    NaN for fewer than two rows, or if all rows are equal. Roy and Vetterli 2007, The effective rank, EUSIPCO.
+    NaN for fewer than two rows, or if all rows are equal.
 
-    >>> round(effective_rank(np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])), 6)
+    >>> round(rank_of(np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])), 6)
     2.0
     """
     if len(tokens) < 2:
@@ -139,8 +140,4 @@ def effective_rank(tokens: np.ndarray) -> float:
     values = tokens.astype(np.float64)
     values -= values.mean(0)
     gram = values @ values.T if len(values) < values.shape[1] else values.T @ values
-    singular = np.sqrt(np.clip(np.linalg.eigvalsh(gram), 0.0, None))
-    if not singular.sum():
-        return np.nan
-    p = singular / singular.sum()
-    return float(np.exp(-(p[p > 0] * np.log(p[p > 0])).sum()))
+    return float(effective_rank(np.sqrt(np.clip(np.linalg.eigvalsh(gram), 0.0, None))))

@@ -56,7 +56,7 @@ def _lens(result: xr.Dataset) -> list[Finding]:
 
 
 def _first_run_at_end(array: xr.DataArray) -> tuple[xr.DataArray, str]:
-    """Return the last known values of the first run, (layer), and the words that name it; none if it is the only one."""
+    """Return the last known values of the first run, (layer), and its name for a sentence; no name if it is alone."""
     end = last(array)
     return (end.isel(run=0), f" in run `{array['run'].values[0]}`") if "run" in end.dims else (end, "")
 

@@ -94,8 +94,7 @@ def check_free(target: Path, replaces: str | None = None) -> None:
             f"cannot write {target}: it exists already; choose another name, remove it, or pass --overwrite"
         )
     try:
-        root = (target / STORE_FILE).read_bytes() if is_url(target) else read_bytes(target / STORE_FILE)
-        conventions = parse_json(root)["attributes"].get("Conventions")
+        conventions = parse_json(read_bytes(target / STORE_FILE))["attributes"].get("Conventions")
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         conventions = None
     if family(conventions) != family(replaces):
