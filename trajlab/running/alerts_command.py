@@ -1,6 +1,6 @@
 """The command `alerts`: a table of the rules that fired, and exit code 1 for those named in --fail-on.
 
-With --follow, it also says what an online CUSUM notices in each series.
+With --follow, it also says which changes of level two online control charts notice.
 """
 
 import difflib

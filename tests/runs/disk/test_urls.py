@@ -19,6 +19,7 @@ from upath import UPath
 from zarr.core.sync import sync
 
 import trajlab
+from tests.runs.disk.faulty_proxy import ENVIRONMENT
 from trajlab import sizes
 from trajlab.cli import main
 from trajlab.errors import BadSetting, DamagedData, MissingData, OutputExists, TrajlabError
@@ -34,16 +35,6 @@ from trajlab.statistics.read import read
 s3fs = pytest.importorskip("s3fs")
 boto3 = pytest.importorskip("boto3")
 moto = pytest.importorskip("moto.server")
-
-ENVIRONMENT = {
-    "AWS_ACCESS_KEY_ID": "key",
-    "AWS_SECRET_ACCESS_KEY": "secret",
-    "AWS_DEFAULT_REGION": "us-east-1",
-    "AWS_EC2_METADATA_DISABLED": "true",
-    "AWS_CONFIG_FILE": os.devnull,
-    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-}
-
 
 WEIGHTS_AND_GRADIENTS = ["drift", "zero_gradients"]
 """Stages that read all that a store holds; every stage is tried only where time is allowed."""

@@ -42,9 +42,8 @@ def by_change(result: xr.Dataset, ax: Axes) -> None:
     ax.stairs(unchanged, edges, color=INK, linewidth=0.9, label="unchanged")
     ax.set_xlim(edges[0], edges[-1])
     peaks = [group.max() for group in (changed, unchanged) if group.any()]
-    ax.set_ylim(
-        0.0, 1.08 * min(max(peaks), 3 * min(peaks))
-    )  # keeps a spike of few entries from flattening the other group
+    highest = min(max(peaks), 3 * min(peaks))  # a spike of few entries would flatten the other group
+    ax.set_ylim(0.0, 1.08 * highest)
     ax.locator_params(axis="x", nbins=3)
     text = f"{share(float(entries[0, 0] / entries.sum()))} changed"
     ax.text(0.98, 0.95, text, transform=ax.transAxes, ha="right", va="top", fontsize="small")
