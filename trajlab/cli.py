@@ -224,7 +224,9 @@ def prune(
     if probe is not None or model is not None:
         from trajlab.replays.probe_files import read_probe
 
-        trajectory = trajectory.with_model(model, probe=None if probe is None else read_probe(probe, run=run))
+        trajectory = trajectory.with_model(
+            model, probe=None if probe is None else read_probe(probe, run=run, trust=trust)
+        )
     settings: dict[str, Any] = {"threshold": threshold, "relative": relative, "layers": layers or (), "dead": dead}
     typer.echo(write_pruned(trajectory, out, step=step, **settings))
 
@@ -398,7 +400,7 @@ def network(
 
     path = next(iter(runs_in(run).values()), run)
     trajectory = open_run(path, reading, trust=trust)
-    inputs = None if probe is None else read_probe(probe, run=path)
+    inputs = None if probe is None else read_probe(probe, run=path, trust=trust)
     show_network(save_network(trajectory.with_model(model, probe=inputs), out, overwrite=overwrite))
 
 
@@ -513,7 +515,7 @@ def explore(
     if probe is not None:
         from trajlab.replays.probe_files import read_probe
 
-        inputs = read_probe(probe, run=next(iter(paths), None))
+        inputs = read_probe(probe, run=next(iter(paths), None), trust=trust)
     serve(
         paths, host=host, port=port, browser=browser, results=results,
         stages=named_stages(stages) or None, model=model, probe=inputs, device=device, trust=trust, follow=follow,

@@ -32,7 +32,8 @@ def test_the_default_needs_no_address():
         ("window", "[1]"),
         ("window", '["a", 2]'), ("window", "{}"), ("runs", "a"), ("runs", "[1]"), ("at", "[]"), ("opened", "{}"),
         ("way", "median"),
-        ("window", "7"),
+        ("window", "7"), ("step", "9" * 5000), ("before", "-" + "9" * 200), ("window", f"[0, {2**63}]"), ("back", "0"),
+        ("opened", "[" * 5000), ("at", '{"a":' * 5000), ("step", str(2**63)),
     ],
 )  # fmt: skip
 def test_what_is_not_readable_is_named_and_replaced(field, text):

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from trajlab.errors import DamagedData, MissingData
+from trajlab.errors import DamagedData, MissingData, UntrustedCode
 from trajlab.replays.probe_files import read_probe
 from trajlab.replays.token_probe import LENGTH, MOST, holds_tokens, read_tokens
 
@@ -45,6 +45,20 @@ def test_a_text__needs_a_tokenizer_and_two_tokens(tmp_path, run):
         read_probe(text(tmp_path / "a.txt", 1), run=run)
 
 
+@pytest.mark.parametrize("name", ["tokenizer.json", "config.json"])
+def test_a_text__links_out_of_the_run_are_followed_if_it_is_trusted(tmp_path, run, name):
+    outside = tmp_path / "elsewhere.json"
+    (run / "checkpoint-10" / name).touch()
+    content = (run / "checkpoint-10" / "tokenizer.json").read_text()
+    (run / "checkpoint-10" / name).unlink()
+    outside.write_text(content)
+    (run / "checkpoint-10" / name).symlink_to(outside)
+    path = text(tmp_path / "a.txt", 3 * LENGTH)
+    with pytest.raises(UntrustedCode, match=rf"{name}: it is a symbolic link that leaves"):
+        read_probe(path, run=run)
+    assert read_probe(path, run=run, trust=True)["inputs"].sizes["sample"] == 3
+
+
 def folder_of(path, **columns):
     pa = pytest.importorskip("pyarrow")
     path.mkdir(parents=True)
@@ -52,6 +66,15 @@ def folder_of(path, **columns):
     with pa.OSFile(str(path / "data-00000-of-00001.arrow"), "wb") as file, pa.ipc.new_stream(file, table.schema) as out:
         out.write_table(table)
     return path
+
+
+def test_a_folder_of_datasets__links_out_of_it_are_followed_if_it_is_trusted(tmp_path):
+    folder_of(tmp_path / "elsewhere", input_ids=[[1, 2]])
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "data.arrow").symlink_to(tmp_path / "elsewhere" / "data-00000-of-00001.arrow")
+    with pytest.raises(UntrustedCode, match=r"data\.arrow: it is a symbolic link that leaves"):
+        read_probe(tmp_path / "d")
+    assert read_probe(tmp_path / "d", trust=True)["inputs"].shape == (1, 2)
 
 
 def test_a_folder_of_datasets__is_padded_where_rows_differ(tmp_path):

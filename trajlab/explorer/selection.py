@@ -8,10 +8,14 @@ import param
 
 from trajlab.explorer.reduction import MEAN, WAYS
 from trajlab.explorer.rows import MODES, MODULES
+from trajlab.runs.disk.documents import parse_json
 
 OVERVIEW, LAYER, MOMENTS, RUNS = "Overview", "Layer", "Two moments", "Runs"
 BEFORE, SAMPLES = "Before a step", "Samples"
 VIEWS = (OVERVIEW, LAYER, MOMENTS, RUNS, BEFORE, SAMPLES)
+
+STEPS = (-(2**63), 2**63 - 1)
+"""Smallest and largest number of a step."""
 
 CHANGES = "change_points"
 """Result that the view of what was before a step is made from."""
@@ -27,9 +31,9 @@ class Selection(param.Parameterized):
     run = param.String(doc="Run of the heat map.")
     runs = param.List(default=[], item_type=str, doc="Runs of the lines; all if empty.")
     row = param.String(doc="Parameter, layer or module.")
-    step = param.Integer(default=None, allow_None=True, doc="Step that is looked at.")
+    step = param.Integer(default=None, bounds=STEPS, allow_None=True, doc="Step that is looked at.")
     run_before = param.String(doc="Run that is compared with, of two moments; the same run if empty.")
-    before = param.Integer(default=None, allow_None=True, doc="Step that it is compared with.")
+    before = param.Integer(default=None, bounds=STEPS, allow_None=True, doc="Step that it is compared with.")
     window = param.Tuple(default=None, length=2, allow_None=True, doc="First and last step that are shown.")
     find = param.String(doc="Pattern of the names of rows.")
     mode = param.Selector(default=MODULES, objects=list(MODES), doc="Order of the rows.")
@@ -41,7 +45,7 @@ class Selection(param.Parameterized):
     color = param.String(doc="Fact that colors the runs.")
     back = param.Integer(
         default=None,
-        bounds=(1, None),
+        bounds=(1, STEPS[1]),
         allow_None=True,
         doc="Optimizer steps to look back; None for the default.",
     )
@@ -97,9 +101,9 @@ def from_query(query: str) -> tuple[dict[str, Any], list[str]]:
         text = pairs[name][-1]
         try:
             is_text = isinstance(scratch.param[name], param.String | param.Selector)
-            value: Any = text if is_text else json.loads(text)
+            value: Any = text if is_text else parse_json(text)
             value = tuple(value) if name == "window" else value
-            if name == "window" and not all(isinstance(step, int) for step in value):
+            if name == "window" and not all(isinstance(step, int) and STEPS[0] <= step <= STEPS[1] for step in value):
                 raise ValueError
             if name == "at":
                 value = {str(dim): str(label) for dim, label in value.items()}

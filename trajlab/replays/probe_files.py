@@ -18,7 +18,7 @@ from trajlab.runs.readers.torch_loading import load_weights_only
 SUFFIXES = (".safetensors", ".npz", ".npy", ".pt", ".pth")
 
 
-def read_probe(path: str | Path, *, run: str | Path | None = None) -> xr.Dataset:
+def read_probe(path: str | Path, *, run: str | Path | None = None, trust: bool = False) -> xr.Dataset:
     """Read a probe from a file.
 
     Parameters
@@ -32,6 +32,8 @@ def read_probe(path: str | Path, *, run: str | Path | None = None) -> xr.Dataset
         or a URL.
     run
         The run that it is for, whose tokenizer.json reads texts.
+    trust
+        Follow symbolic links that leave a folder of datasets or the run.
 
     Raises
     ------
@@ -39,12 +41,14 @@ def read_probe(path: str | Path, *, run: str | Path | None = None) -> xr.Dataset
         There is no such file.
     DamagedData
         The file cannot be read, holds no inputs, inputs that are NaN or Inf, or another number of targets.
+    UntrustedCode
+        A symbolic link leaves a folder of datasets or the run.
     """
     file = as_path(path)
     remedy = f"name a file of type {', '.join(SUFFIXES)} that holds inputs, and perhaps targets"
     with reading(file, remedy, form="a probe"):
         if holds_tokens(file):
-            return as_probe(read_tokens(file, None if run is None else as_path(run)))
+            return as_probe(read_tokens(file, None if run is None else as_path(run), trust=trust))
         if not file.is_file():
             reason = "it is a folder" if file.is_dir() else "there is no such file"
             raise MissingData(f"cannot read a probe from {file}: {reason}; name a file of inputs")

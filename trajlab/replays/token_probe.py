@@ -8,6 +8,7 @@ import numpy as np
 
 from trajlab.errors import MissingData
 from trajlab.runs.disk.documents import parse_json
+from trajlab.runs.disk.inside import check_inside
 from trajlab.runs.disk.remote import read_bytes
 from trajlab.runs.tensors import natural
 from trajlab.schema import CONFIG_FILE
@@ -33,7 +34,7 @@ def holds_tokens(path: Path) -> bool:
     return path.suffix.lower() in TEXTS if path.is_file() else _arrow_files(path) != []
 
 
-def read_tokens(path: Path, run: Path | None) -> dict[str, np.ndarray]:
+def read_tokens(path: Path, run: Path | None, *, trust: bool = False) -> dict[str, np.ndarray]:
     """Return a batch of transformers: `input_ids`, `labels` and, of sequences of several lengths, `attention_mask`.
 
     Parameters
@@ -43,23 +44,30 @@ def read_tokens(path: Path, run: Path | None) -> dict[str, np.ndarray]:
         first `MOST` rows count.
     run
         The run whose tokenizer reads texts.
+    trust
+        Follow symbolic links that leave the folder or the run.
 
     Raises
     ------
     MissingData
         There is no tokenizer, or a package is not installed.
+    UntrustedCode
+        A symbolic link leaves the folder or the run.
     ValueError
         The text is shorter than two tokens, or the folder has no such column.
     """
     if path.is_file():
-        return _cut(_tokenized(read_bytes(path, None).decode(errors="replace"), run), run)
-    rows = _rows(_arrow_files(path))
+        return _cut(_tokenized(read_bytes(path, None).decode(errors="replace"), run, trust), run, trust)
+    files = _arrow_files(path)
+    for file in () if trust else files:
+        check_inside(file, path)
+    rows = _rows(files)
     if not rows:
         raise ValueError("it has no rows")
     if "input_ids" in rows[0]:
         return _padded(rows)
     if "text" in rows[0]:
-        return _cut(_tokenized("\n\n".join(str(row["text"]) for row in rows), run), run)
+        return _cut(_tokenized("\n\n".join(str(row["text"]) for row in rows), run, trust), run, trust)
     raise ValueError(f"its columns are {', '.join(rows[0])}, and none is input_ids or text")
 
 
@@ -106,12 +114,12 @@ def _stacked(rows: Sequence[np.ndarray], length: int, filling: int) -> np.ndarra
     return np.stack([np.pad(row, (0, length - len(row)), constant_values=filling) for row in rows])
 
 
-def _tokenized(text: str, run: Path | None) -> list[int]:
+def _tokenized(text: str, run: Path | None, trust: bool) -> list[int]:
     try:
         from tokenizers import Tokenizer
     except ImportError as error:
         raise MissingData("cannot read a text: tokenizers is not installed; install trajlab[huggingface]") from error
-    file = None if run is None else _beside(run, TOKENIZER_FILE)
+    file = None if run is None else _beside(run, TOKENIZER_FILE, trust)
     if file is None:
         raise MissingData(
             f"cannot read a text as tokens: there is no {TOKENIZER_FILE} in {run or 'the run'} or its checkpoints; "
@@ -120,9 +128,9 @@ def _tokenized(text: str, run: Path | None) -> list[int]:
     return Tokenizer.from_buffer(read_bytes(file)).encode(text, add_special_tokens=False).ids
 
 
-def _cut(ids: Sequence[int], run: Path | None) -> dict[str, np.ndarray]:
+def _cut(ids: Sequence[int], run: Path | None, trust: bool) -> dict[str, np.ndarray]:
     """Return tokens in sequences of one length, which the network can take."""
-    length = min(LENGTH, len(ids), _longest(run))
+    length = min(LENGTH, len(ids), _longest(run, trust))
     if length < 2:
         raise ValueError(f"it has {len(ids)} tokens, and a sequence needs two")
     count = min(MOST, len(ids) // length)
@@ -130,15 +138,18 @@ def _cut(ids: Sequence[int], run: Path | None) -> dict[str, np.ndarray]:
     return {"input_ids": batch, "labels": batch}
 
 
-def _longest(run: Path | None) -> int:
+def _longest(run: Path | None, trust: bool) -> int:
     """Return the longest sequence that the configuration of a run allows."""
-    file = None if run is None else _beside(run, CONFIG_FILE)
+    file = None if run is None else _beside(run, CONFIG_FILE, trust)
     config = parse_json(read_bytes(file)) if file is not None else {}
     lengths = [config[name] for name in POSITIONS if isinstance(config, dict) and isinstance(config.get(name), int)]
     return min([length for length in lengths if length > 1], default=LENGTH)
 
 
-def _beside(run: Path, name: str) -> Path | None:
+def _beside(run: Path, name: str, trust: bool) -> Path | None:
     """Return a file of a run, or of the last of its checkpoints that has one."""
     inside = sorted(run.glob(f"*/{name}"), key=lambda path: natural(path.parent.name)) if run.is_dir() else []
-    return next((path for path in (run / name, *inside[::-1], run.parent / name) if path.is_file()), None)
+    file = next((path for path in (run / name, *inside[::-1], run.parent / name) if path.is_file()), None)
+    if file is not None and not trust:
+        check_inside(file, file.parent if file.parent == run.parent else run)
+    return file

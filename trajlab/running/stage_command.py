@@ -115,7 +115,7 @@ def lazy_result(name: str, options: RunOptions, settings: dict[str, Any]) -> Any
     if options.probe is not None:
         from trajlab.replays.probe_files import read_probe  # imports torch
 
-        probe = read_probe(options.probe, run=next(iter(paths.values()), options.run))
+        probe = read_probe(options.probe, run=next(iter(paths.values()), options.run), trust=options.trust)
     return run(
         name, trajectory, parent=parent, on=options.on, model=options.model, probe=probe, device=options.device,
         unit_axis=options.unit_axis or None, **settings,
