@@ -1,6 +1,7 @@
 """One measurement a call, in a process of its own: ``python -m tests.benchmarks.cases NAME ARGUMENTS``, JSON out."""
 
 import json
+import os
 import resource
 import sys
 import tempfile
@@ -88,9 +89,11 @@ def packing(path: str) -> dict[str, float]:
     from trajlab.running.compute import computing
 
     with tempfile.TemporaryDirectory(dir=Path(path).parent) as folder:
+        os.sync()  # what was written before is not to be waited for
         start = now()
         shutil.copytree(path, Path(folder) / "copy")
         copied = now() - start
+        os.sync()
         start = now()
         with computing("pack"):
             trajlab.pack(path, Path(folder) / "run.zarr")

@@ -10,9 +10,9 @@ import xarray as xr
 
 from trajlab import sizes
 from trajlab.running.compute import computing
-from trajlab.runs.disk.lazy import lazy
 from trajlab.runs.disk.rows import Rows
 from trajlab.runs.trajectory import Trajectory
+from trajlab.scan.select_steps import select_steps
 from trajlab.stages import stage
 
 COLUMNS = {
@@ -125,10 +125,8 @@ def _parts(before: Trajectory, a: int, after: Trajectory, b: int, name: str) -> 
 
 def _stacked(before: Trajectory, a: int, after: Trajectory, b: int, name: str) -> xr.DataArray:
     """Return a parameter at both moments as steps 0 and 1; of one run as rows on disk, which are read in tiles."""
-    values = after.weights.series[name].values
-    if before is after and isinstance(values, Rows):
-        both = after.weights[name].sel(step=[a, b])
-        stacked = both.copy(data=lazy(values[np.searchsorted(after.weights.series[name].steps, [a, b])]))
+    if before is after:
+        stacked = select_steps(after.weights[name], np.searchsorted(after.weights.series[name].steps, [a, b]))
     else:
         stacked = xr.concat(_parts(before, a, after, b, name), "step", combine_attrs="override")
     return stacked.assign_coords(step=[0, 1])

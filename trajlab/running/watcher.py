@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.runs.trajectory import Trajectory
+from trajlab.scan.select_steps import select_steps
 from trajlab.stages.change_points import change_points
 from trajlab.stages.change_points.cusum import WINDOW, Cusum
 from trajlab.statistics.unusual import Unusual, factor_words, quantity_words
@@ -125,7 +126,7 @@ def _from(tensors: dict[str, xr.DataArray], last: int | None, *, with_last: bool
     if last is None:
         return tensors
     parts = {
-        name: array.isel(step=np.flatnonzero(array["step"].values >= (last if with_last else last + 1)))
+        name: select_steps(array, array["step"].values >= (last if with_last else last + 1))
         for name, array in tensors.items()
     }
     return {name: part for name, part in parts.items() if part.sizes["step"]}

@@ -9,6 +9,7 @@ import xarray as xr
 
 from trajlab.errors import BadSetting, MissingData
 from trajlab.scan.as_one_task import as_one_task
+from trajlab.scan.select_steps import select_steps
 from trajlab.statistics.result import Meaning, annotate
 from trajlab.statistics.shown_steps import shown_steps
 
@@ -129,7 +130,7 @@ def filters(
     if name not in [*names, *matrices]:
         raise BadSetting(f"cannot show the filters of {name!r}: choose one of {', '.join([*names, *matrices])}")
     weight = weights[name]
-    weight = weight.isel(step=shown_steps(weight, steps, max_steps))
+    weight = select_steps(weight, shown_steps(weight, steps, max_steps))
     if name in matrices:
         weight = weight.isel({"out": slice(SIDE), "in": slice(SIDE)}).expand_dims("matrix", 1)
         images[name] = (1, *weight.shape[2:])

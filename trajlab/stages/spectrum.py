@@ -12,6 +12,7 @@ from trajlab.scan.kernels.singular_values import operations
 from trajlab.scan.kernels.spectra import ERRORS, OVERLAPS, Spectra
 from trajlab.scan.kernels.subspaces import subspace_size
 from trajlab.scan.scan import Tensor, by_name, scan
+from trajlab.scan.select_steps import select_steps
 from trajlab.statistics.experts import experts_apart
 from trajlab.statistics.result import Meaning, annotate, columns_of
 from trajlab.statistics.updates import displacements_of, updates_of
@@ -253,7 +254,7 @@ def _thinned(array: xr.DataArray, every: int) -> xr.DataArray:
     if every == 1:
         return array
     last = array.sizes["step"] - 1
-    return array.isel(step=np.unique([*range(0, last + 1, every), max(last, 0)]) if last >= 0 else slice(0))
+    return select_steps(array, np.unique([*range(0, last + 1, every), max(last, 0)]) if last >= 0 else slice(0))
 
 
 def _result(

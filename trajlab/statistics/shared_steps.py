@@ -7,6 +7,7 @@ import xarray as xr
 
 from trajlab.errors import first_of
 from trajlab.runs.tensors import common_steps
+from trajlab.scan.select_steps import select_steps
 from trajlab.schema import TOTALS_OVER
 
 
@@ -16,7 +17,7 @@ def at_shared_steps(tensors: Mapping[str, xr.DataArray]) -> dict[str, xr.DataArr
     shared = common_steps(recorded)
     if all(len(steps) == len(shared) for steps in recorded):
         return None
-    return {name: array.isel(step=np.isin(array["step"].values, shared)) for name, array in tensors.items()}
+    return {name: select_steps(array, np.isin(array["step"].values, shared)) for name, array in tensors.items()}
 
 
 def totals_over(

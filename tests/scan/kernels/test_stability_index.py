@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.scan.kernels.test_distribution import decile_psi
-from trajlab.scan.kernels.stability_index import BINS, _deal, expected_psi, psi_of_deals, psi_of_sorted
+from trajlab.scan.kernels.stability_index import BINS, _deal, expected_psi, no_deals, psi_of_deals, psi_of_sorted
 
 
 def psi(a, b):
@@ -50,12 +50,12 @@ def test_psi_of_deals__is_the_mean_over_permutations(rng):
     pooled = np.concatenate([a, b])
     shuffled = (rng.permutation(pooled) for _ in range(600))
     mean = np.mean([psi(row[:40], row[40:])[0] for row in shuffled])
-    assert psi_of_deals(a, b) == pytest.approx(mean, rel=0.15)
+    assert psi_of_deals(a, b, no_deals()) == pytest.approx(mean, rel=0.15)
 
 
 def test_psi_of_deals__unknown_for_many_entries_or_none_that_are_equal():
-    assert np.isnan(psi_of_deals(np.arange(10.0), np.arange(10.0) + 0.5))
-    assert np.isnan(psi_of_deals(np.zeros(300), np.zeros(300)))
+    assert np.isnan(psi_of_deals(np.arange(10.0), np.arange(10.0) + 0.5, no_deals()))
+    assert np.isnan(psi_of_deals(np.zeros(300), np.zeros(300), no_deals()))
 
 
 @pytest.mark.parametrize(("n", "m", "values"), [(7, 5, 3), (20, 31, 4), (1, 9, 2), (9, 1, 2), (30, 30, 40), (4, 4, 1)])
@@ -69,4 +69,4 @@ def test_psi_of_deals__is_the_mean_index_of_the_very_samples_that_are_dealt(rng,
         of_first = np.setdiff1d(np.arange(n + m), of_second)
         assert dealt[-1] == len(of_first) == n
         indices.append(psi_of_sorted(pooled[of_first], pooled[of_second], np.empty((BINS, 2))))
-    assert psi_of_deals(a, b) == pytest.approx(np.mean(indices), rel=1e-12)
+    assert psi_of_deals(a, b, no_deals()) == pytest.approx(np.mean(indices), rel=1e-12)

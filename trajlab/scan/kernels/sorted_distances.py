@@ -7,7 +7,7 @@ from trajlab.scan.kernels.bars import bars_of_sorted
 from trajlab.scan.kernels.binned_distances import compared, js, shift_by_chance
 from trajlab.scan.kernels.chance import GRID
 from trajlab.scan.kernels.histogram import KEYS, count, occupied
-from trajlab.scan.kernels.stability_index import BINS, psi_of_deals, psi_of_sorted
+from trajlab.scan.kernels.stability_index import BINS, no_deals, psi_of_deals, psi_of_sorted
 
 _PARTS = 128
 """Parts that a sorted row is cut into where its whole spread is to be known, not single entries."""
@@ -154,6 +154,7 @@ def describe_sorted(rows, previous, reference, quantiles, edges, paths, out):
     other_bars = np.empty((2, edges.size - 1))
     seen = np.empty(GRID + 1, np.bool_)
     blocks = np.empty((BINS, 2))
+    deals = no_deals()
     count(reference, tables)
     m = occupied(counts, keys[2], upto[2])
     against = _trimmed(reference), keys[2, : m + 1], upto[2, : m + 1]
@@ -182,7 +183,7 @@ def describe_sorted(rows, previous, reference, quantiles, edges, paths, out):
                 n, m = row[0].size, against[0].size
                 _, _, scatter, jumps = compared(_summarized(row[0]), reference_parts, seen, True)
                 shift_by_chance(n, m, row_bars, other_bars[0], blocks, paths, seen, scatter, jumps, by_chance)
-                dealt = psi_of_deals(row[0], against[0])
+                dealt = psi_of_deals(row[0], against[0], deals)
                 by_chance[3] = by_chance[3] if np.isnan(dealt) else dealt
         before = row
         before_bars = row_bars

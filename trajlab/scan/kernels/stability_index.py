@@ -204,8 +204,32 @@ def expected_psi(blocks, n, m):
 
 
 @inner
-def psi_of_deals(a, b):
+def no_deals():
+    """Return room for the permutations that `psi_of_deals` draws, which rows of as many entries share.
+
+    Returns
+    -------
+    dealt, second
+        What `_deal` writes, one permutation after the other.
+    sizes
+        Entries of both samples, and of the first, that the permutations are of; (2).
+    logs
+        Logarithms of all counts, (count); no entry counts as half of one.
+    """
+    logs = np.empty(_DEALT + 1)
+    for k in range(logs.size):
+        logs[k] = math.log(max(np.float64(k), 0.5))
+    return np.empty(2 * _DEALS, np.int16), np.empty(2 * _DEALS, np.int16), np.zeros(2, np.int64), logs
+
+
+@inner
+def psi_of_deals(a, b, deals):
     """Return the mean index of two small rows with ties over random permutations of their pooled entries.
+
+    Parameters
+    ----------
+    deals
+        `no_deals`, or what an earlier call left there.
 
     Returns
     -------
@@ -227,15 +251,21 @@ def psi_of_deals(a, b):
         upto[i] = end
     if distinct == total:
         return np.nan
-    dealt = np.empty(total + 1, np.int64)
-    second = np.empty(b.size + 1, np.int64)
-    deals = _DEALS // total
-    state = np.uint64(88172645463325252)
+    dealt, second, sizes, logs = deals
+    number = _DEALS // total
+    width = total + 1
+    if sizes[0] != total or sizes[1] != n:
+        state = np.uint64(88172645463325252)
+        for k in range(number):
+            each = slice(k * width, (k + 1) * width)
+            state = _deal(total, n, state, dealt[each], second[each])
+        sizes[0] = total
+        sizes[1] = n
     psi = 0.0
-    for _ in range(deals):
-        state = _deal(total, n, state, dealt, second)
-        psi += _psi_of_deal(n, b.size, upto, dealt, second)
-    return psi / deals
+    for k in range(number):
+        each = slice(k * width, (k + 1) * width)
+        psi += _psi_of_deal(n, b.size, upto, dealt[each], second[each], logs)
+    return psi / number
 
 
 @inner
@@ -270,8 +300,9 @@ def _deal(total, n, state, dealt, second):
 
 
 @inner
-def _psi_of_deal(n, m, upto, dealt, second):
+def _psi_of_deal(n, m, upto, dealt, second, logs):
     """Return the index of a deal; see `psi_of_sorted`."""
+    ratio = logs[m] - logs[n]
     psi = 0.0
     i = 0
     j = 0
@@ -284,7 +315,9 @@ def _psi_of_deal(n, m, upto, dealt, second):
             end = last - after
         if end == j or (decile < 10 and end == m):
             continue
-        psi += _term(np.float64(after - i), np.float64(n), np.float64(end - j), np.float64(m))
+        a = after - i
+        b = end - j
+        psi += (max(a, 0.5) / n - max(b, 0.5) / m) * (logs[a] - logs[b] + ratio)
         i = after
         j = end
     return psi

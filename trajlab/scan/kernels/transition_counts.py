@@ -37,20 +37,57 @@ def _flipped(before, now):
 
 
 @inner
+def _as_stored(tau, g):
+    """Return the largest number of the element type of `g` up to a threshold, which as many entries are within."""
+    stored = g.dtype.type(tau)
+    return np.nextafter(stored, g.dtype.type(-np.inf)) if np.float64(stored) > tau else stored
+
+
+@inner
 def once_counts(q, g, out):
     """Add the columns `ONCE` up to the cosines of rows that are finite."""
-    zero_prev = 0
-    zero_next = 0
-    zero_both = 0
-    flips = 0
+    zero_prev = np.int32(0)  # as wide as floats: twice as many lanes as of 64 bits
+    zero_next = np.int32(0)
+    zero_both = np.int32(0)
+    flips = np.int32(0)
     for i in range(g.size):
-        zero_prev += q[i] == 0
-        zero_next += g[i] == 0
-        zero_both += (q[i] == 0) & (g[i] == 0)
-        flips += _flipped(q[i], g[i])
+        zero_prev = np.int32(zero_prev + (q[i] == 0))
+        zero_next = np.int32(zero_next + (g[i] == 0))
+        zero_both = np.int32(zero_both + ((q[i] == 0) & (g[i] == 0)))
+        flips = np.int32(flips + _flipped(q[i], g[i]))
+    out[0] += g.size
+    out[1] += zero_prev
+    out[2] += zero_next
+    out[3] += zero_both
+    out[4] += g.size - zero_prev - zero_next + zero_both
+    out[5] += flips
+    out[6] += squares(g)
+    sine, cosine = _turned(q, g) if g.itemsize < 8 else _turned_doubles(q, g)
+    out[7] += sine
+    out[8] += cosine
+
+
+@inner
+def _turned(q, g):
+    """Return the sums of sines and cosines of rows of floats whose squares are no zero as float64."""
     sine = 0.0
     cosine = 0.0
-    for i in range(g.size):  # in a loop with the counts both would be slower
+    for i in range(g.size):
+        x = np.float64(q[i])
+        y = np.float64(g[i])
+        signed = (q[i] != 0) & (g[i] != 0)
+        inverse = 1.0 / (x * x + y * y if signed else 1.0)
+        sine += 2.0 * x * y * inverse
+        cosine += (y * y - x * x) * inverse if signed else 0.0
+    return sine, cosine
+
+
+@inner
+def _turned_doubles(q, g):
+    """Return the sums of sines and cosines of any rows."""
+    sine = 0.0
+    cosine = 0.0
+    for i in range(g.size):
         x = abs(np.float64(q[i]))
         y = abs(np.float64(g[i]))
         large = max(x, y)
@@ -61,37 +98,31 @@ def once_counts(q, g, out):
         sine += toward if (q[i] > 0) == (g[i] > 0) else -toward
         along = (1.0 - ratio * ratio) * share if signed else 0.0
         cosine += along if y > x else -along
-    out[0] += g.size
-    out[1] += zero_prev
-    out[2] += zero_next
-    out[3] += zero_both
-    out[4] += g.size - zero_prev - zero_next + zero_both
-    out[5] += flips
-    out[6] += squares(g)
-    out[7] += sine
-    out[8] += cosine
+    return sine, cosine
 
 
 @inner
 def near_counts(q, g, tau_prev, tau_next, out):
     """Add the columns `PER_TAU` up to the flips of rows that are finite."""
-    near_prev = 0
-    near_next = 0
-    zero_near = 0
-    near_zero = 0
-    near_near = 0
-    signed = 0
-    flips = 0
+    most_prev = _as_stored(tau_prev, q)
+    most_next = _as_stored(tau_next, g)
+    near_prev = np.int32(0)
+    near_next = np.int32(0)
+    zero_near = np.int32(0)
+    near_zero = np.int32(0)
+    near_near = np.int32(0)
+    signed = np.int32(0)
+    flips = np.int32(0)
     for i in range(g.size):
-        b = abs(np.float64(q[i])) <= tau_prev
-        d = abs(np.float64(g[i])) <= tau_next
-        near_prev += b
-        near_next += d
-        zero_near += (q[i] == 0) & d
-        near_zero += b & (g[i] == 0)
-        near_near += b & d
-        signed += (b & d) & (q[i] != 0) & (g[i] != 0)
-        flips += (b & d) & _flipped(q[i], g[i])
+        b = abs(q[i]) <= most_prev
+        d = abs(g[i]) <= most_next
+        near_prev = np.int32(near_prev + b)
+        near_next = np.int32(near_next + d)
+        zero_near = np.int32(zero_near + ((q[i] == 0) & d))
+        near_zero = np.int32(near_zero + (b & (g[i] == 0)))
+        near_near = np.int32(near_near + (b & d))
+        signed = np.int32(signed + ((b & d) & (q[i] != 0) & (g[i] != 0)))
+        flips = np.int32(flips + ((b & d) & _flipped(q[i], g[i])))
     out[0] += near_prev
     out[1] += near_next
     out[2] += zero_near
@@ -110,9 +141,10 @@ def moved_counts(q, g, dw, out):
     for i in range(g.size):
         total += abs(dw[i])
     for i in range(g.size):
-        flip = _flipped(q[i], g[i])
-        minima += flip & (((g[i] > q[i]) & (dw[i] > 0)) | ((g[i] < q[i]) & (dw[i] < 0)))
-        maxima += flip & (((g[i] > q[i]) & (dw[i] < 0)) | ((g[i] < q[i]) & (dw[i] > 0)))
+        up = (q[i] < 0) & (g[i] > 0)
+        down = (q[i] > 0) & (g[i] < 0)
+        minima += (up & (dw[i] > 0)) | (down & (dw[i] < 0))
+        maxima += (up & (dw[i] < 0)) | (down & (dw[i] > 0))
     out[9] += g.size
     out[10] += total
     out[11] += minima
@@ -122,26 +154,30 @@ def moved_counts(q, g, dw, out):
 @inner
 def moved_near_counts(q, g, dw, tau_prev, tau_next, out):
     """Add the columns `PER_TAU` from `moved_retained` on, of rows and changes that are finite."""
-    retained = 0
-    unflipped = 0
-    released = 0
+    most_prev = _as_stored(tau_prev, q)
+    most_next = _as_stored(tau_next, g)
+    near_prev = np.int32(0)
+    retained = np.int32(0)
+    flips = np.int32(0)
+    for i in range(g.size):
+        b = abs(q[i]) <= most_prev
+        d = abs(g[i]) <= most_next
+        near_prev = np.int32(near_prev + b)
+        retained = np.int32(retained + (b & d))
+        flips = np.int32(flips + ((b & d) & _flipped(q[i], g[i])))
     change_retained = 0.0
     change_unflipped = 0.0
     change_released = 0.0
     for i in range(g.size):
-        b = abs(np.float64(q[i])) <= tau_prev
-        d = abs(np.float64(g[i])) <= tau_next
-        flip = _flipped(q[i], g[i])
+        b = abs(q[i]) <= most_prev
+        d = abs(g[i]) <= most_next
         a = abs(dw[i])
-        retained += b & d
-        unflipped += (b & d) & (not flip)
-        released += b & (not d)
         change_retained += a if b & d else 0.0
-        change_unflipped += a if (b & d) & (not flip) else 0.0
+        change_unflipped += a if (b & d) & (not _flipped(q[i], g[i])) else 0.0
         change_released += a if b & (not d) else 0.0
     out[7] += retained
     out[8] += change_retained
-    out[9] += unflipped
+    out[9] += retained - flips
     out[10] += change_unflipped
-    out[11] += released
+    out[11] += near_prev - retained
     out[12] += change_released

@@ -57,16 +57,20 @@ def thresholds(block: Block, tau: tuple[float, ...], relative: tuple[float, ...]
 
 
 @inner
-def _gather(address, lo, hi, like, indices, out):
-    """Copy the weights of the entries `lo` to `hi` of a gradient, as float64."""
+def _gathered(address, lo, hi, like, indices, out):
+    """Return the weights of the entries `lo` to `hi` of a gradient; single ones are copied to `out`."""
     if indices.size == 0:
-        w = tile(address, lo, hi, like)
-        for i in range(hi - lo):
-            out[i] = w[i]
-    else:
-        w = tile(address, 0, indices[hi - 1] + 1, like)
-        for i in range(hi - lo):
-            out[i] = w[indices[lo + i]]
+        return tile(address, lo, hi, like)
+    w = tile(address, 0, indices[hi - 1] + 1, like)
+    for i in range(hi - lo):
+        out[i] = w[indices[lo + i]]
+    return out
+
+
+@inner
+def _all_finite(a, b):
+    """Return whether the entries of both rows are finite; of float64, False if a square is not."""
+    return math.isfinite(squares(a)) and math.isfinite(squares(b))
 
 
 @jit
@@ -99,19 +103,26 @@ def transitions(
     q_kept = np.empty(n, like.dtype)
     g_kept = np.empty(n, like.dtype)
     dw = np.empty(n, np.float64)
-    v = np.empty(n, np.float64)
+    copies = np.empty((2, n if indices.size else 0), like_weight.dtype)
     width = len(PER_TAU)
     head = len(ONCE) + len(SECANTS)
     before = previous
-    v_before = weights_previous
+    v_address = weights_previous
+    v = copies[1]
+    if v_address != 0:
+        v = _gathered(v_address, lo, hi, like_weight, indices, copies[1])
     for s in range(rows.size):
         g = tile(rows[s], lo, hi, like)
         for i in range(n):
             active[i] |= g[i] != 0
+        w = copies[s % 2]
+        if weights[s] != 0:
+            w = _gathered(weights[s], lo, hi, like_weight, indices, copies[s % 2])
         if before != 0:
             q = tile(before, lo, hi, like)
             x, y = q, g
-            if not (math.isfinite(squares(q)) and math.isfinite(squares(g))):
+            finite = _all_finite(q, g)
+            if not finite:
                 m = 0
                 for i in range(n):
                     if np.isfinite(q[i]) and np.isfinite(g[i]):
@@ -124,24 +135,28 @@ def transitions(
             for k in range(tau_previous.size):
                 at = head + k * width
                 near_counts(x, y, tau_before[k], tau[s, k], out[s, at : at + width])
-            if v_before != 0 and weights[s] != 0:
-                _gather(weights[s], lo, hi, like_weight, indices, dw)
-                _gather(v_before, lo, hi, like_weight, indices, v)
-                m = 0
-                for i in range(n):
-                    finite = np.isfinite(dw[i]) and np.isfinite(v[i])  # of what was read: a difference may be folded
-                    change = dw[i] - v[i]
-                    if finite and np.isfinite(q[i]) and np.isfinite(g[i]):
-                        q_kept[m] = q[i]
-                        g_kept[m] = g[i]
-                        dw[m] = change
-                        m += 1
-                moved_counts(q_kept[:m], g_kept[:m], dw[:m], out[s])
+            if v_address != 0 and weights[s] != 0:
+                m = n
+                x, y = q, g
+                if finite and _all_finite(v, w):
+                    for i in range(n):
+                        dw[i] = np.float64(w[i]) - np.float64(v[i])
+                else:
+                    m = 0
+                    for i in range(n):
+                        if np.isfinite(w[i]) and np.isfinite(v[i]) and np.isfinite(q[i]) and np.isfinite(g[i]):
+                            q_kept[m] = q[i]
+                            g_kept[m] = g[i]
+                            dw[m] = np.float64(w[i]) - np.float64(v[i])
+                            m += 1
+                    x, y = q_kept[:m], g_kept[:m]
+                moved_counts(x, y, dw[:m], out[s])
                 for k in range(tau_previous.size):
                     at = head + k * width
-                    moved_near_counts(q_kept[:m], g_kept[:m], dw[:m], tau_before[k], tau[s, k], out[s, at : at + width])
+                    moved_near_counts(x, y, dw[:m], tau_before[k], tau[s, k], out[s, at : at + width])
         before = rows[s]
-        v_before = weights[s]
+        v_address = weights[s]
+        v = w
     set_bits(active, lo, nonzero)
 
 

@@ -8,6 +8,7 @@ import xarray as xr
 from trajlab.scan.kernels.singular_values import operations
 from trajlab.scan.kernels.spectra import Spectra
 from trajlab.scan.scan import scan
+from trajlab.scan.select_steps import select_steps
 from trajlab.statistics.shown_steps import evenly
 
 MEASURES = ("effective", "stable")
@@ -24,7 +25,7 @@ def matrices_of(weights: Mapping[str, xr.DataArray], most_steps: int) -> dict[st
         Most steps.
     """
     return {
-        name: array.isel(step=evenly(array.sizes["step"], most_steps))
+        name: select_steps(array, evenly(array.sizes["step"], most_steps))
         for name, array in weights.items()
         if array.ndim > 2 and math.prod(array.shape[1:]) > 0
     }

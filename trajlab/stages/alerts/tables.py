@@ -14,6 +14,7 @@ from trajlab.scan.kernels.distribution import Distribution
 from trajlab.scan.kernels.moments import Moments
 from trajlab.scan.kernels.update_size import Updates
 from trajlab.scan.scan import scan
+from trajlab.scan.select_steps import select_steps
 from trajlab.stages.alerts.matrix_rank import rank_table
 from trajlab.statistics.metrics import metric_columns
 from trajlab.statistics.units import shape_of, units_of
@@ -92,7 +93,7 @@ def gradient_tables(gradients: Mapping[str, xr.DataArray], *, early_steps: int, 
     tables = {Key("gradient", "moments"): moments}
     if published:
         early = {
-            name: array.isel(step=slice(count_early(array["step"].values, early_steps)))
+            name: select_steps(array, slice(count_early(array["step"].values, early_steps)))
             for name, array in gradients.items()
         }
         tables[Key("gradient", "quantiles")], _ = scan(Distribution((0.05, 0.95), 2), early, reference=0)

@@ -13,6 +13,7 @@ from trajlab.scan.kernels.moments import Moments
 from trajlab.scan.kernels.quantiles import Quantiles
 from trajlab.scan.kernels.second_moment_ratio import SecondMomentRatio
 from trajlab.scan.scan import scan
+from trajlab.scan.select_steps import select_steps
 from trajlab.stages.optimizer_state.algorithms import ADAM, FIRST, MOMENTUM, SECOND, algorithms_of, second_moments
 from trajlab.stages.optimizer_state.hyperparameters import Factors, alike, factors_of, setting_of
 from trajlab.stages.optimizer_state.quantities import Tables, quantities
@@ -187,7 +188,7 @@ def optimizer_state(
 def _at(array: xr.DataArray, like: xr.DataArray) -> xr.DataArray:
     """Return a tensor at those of its steps that another has; as it is if these are all."""
     shared = np.isin(array["step"].values, like["step"].values)
-    return array if shared.all() else array.isel(step=shared)
+    return array if shared.all() else select_steps(array, shared)
 
 
 def _rows(factors: Factors, *names: str) -> tuple[tuple[float, ...], ...]:
