@@ -66,6 +66,36 @@ def test_errors_in_one_line__exit_with_1(error, line, capsys):
     assert err.count("\n") == 1 and err.rstrip().endswith(line)
 
 
+def after(cause, error):
+    """Return an error that another was raised before."""
+    try:
+        try:
+            raise cause
+        except BaseException:
+            raise error  # noqa: B904
+    except type(error) as raised:
+        return raised
+
+
+@pytest.mark.parametrize(
+    ("error", "size"),
+    [
+        (MemoryError(), ""),
+        (MemoryError("8 EiB"), " (8 EiB)"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), " ([Errno 12] Cannot allocate memory)"),
+        (after(MemoryError(), TypeError("No matching definition")), ""),
+        (after(OSError(errno.ENOMEM, "no"), OSError(errno.ENOTTY, "x")), " ([Errno 12] no)"),
+    ],
+)
+def test_errors_in_one_line__whatever_a_lack_of_memory_led_to_names_it(error, size, capsys):
+    with pytest.raises(SystemExit) as stopped, errors_in_one_line("drift", and_bugs=True):
+        raise error
+    assert stopped.value.code == 1
+    assert capsys.readouterr().err.startswith(
+        f"drift: cannot finish: memory is exhausted{size}; choose fewer --workers"
+    )
+
+
 @pytest.mark.parametrize("bug", [OSError(errno.ENOTTY, "Inappropriate ioctl"), ValueError("x"), KeyError("w")])
 def test_errors_in_one_line__bugs_keep_their_traceback(bug, capsys):
     with pytest.raises(type(bug)), errors_in_one_line("drift"):

@@ -102,11 +102,29 @@ def errors_in_one_line(program: str, *, and_bugs: bool = False) -> Iterator[None
     except OSError as error:
         if error.errno in FILE_ERRORS:
             _exit(f"{program}: cannot read or write {error.filename or 'a file'}: {error.strerror}")
-        _report(program, error, and_bugs)
-    except MemoryError as error:
-        _exit(f"{program}: cannot finish: memory is exhausted ({error or 'MemoryError'}); choose fewer --workers")
+        _fail(program, error, and_bugs)
     except Exception as error:
-        _report(program, error, and_bugs)
+        _fail(program, error, and_bugs)
+
+
+def _fail(program: str, error: Exception, and_bugs: bool) -> NoReturn:
+    """Report an exception that comes from a lack of memory, or that nobody expected."""
+    lack = _lack_of_memory(error)
+    if lack is not None:
+        size = f" ({lack})" if str(lack) else ""
+        _exit(f"{program}: cannot finish: memory is exhausted{size}; choose fewer --workers, or allow it more memory")
+    _report(program, error, and_bugs)
+
+
+def _lack_of_memory(error: BaseException | None) -> BaseException | None:
+    """Return the lack of memory that an exception comes from, None if it does not: compilers raise others after it."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+            return error
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _report(program: str, error: Exception, and_bugs: bool) -> NoReturn:
