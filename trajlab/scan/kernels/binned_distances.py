@@ -54,6 +54,17 @@ def compared(a, b, seen, by_chance):
         Wasserstein-1 distance, Kolmogorov-Smirnov distance, and ∫ sqrt(F(1 - F)) dx with F of both rows together, see
         `gap_by_chance`, and what `expected_ks` takes as jumps.
     """
+    area, gap, scatter, jumps = _walked(a, b, seen, by_chance, False)
+    if by_chance:
+        seen[:] = True
+        if jumps[0] > LARGE_JUMP:  # otherwise nobody looks at the times
+            _walked(a, b, seen, True, True)
+    return area, gap, scatter, jumps
+
+
+@inner
+def _walked(a, b, seen, by_chance, marks):
+    """Return what `compared` does; mark the times that are not seen if asked to."""
     n = np.float64(a[2][-1])
     m = np.float64(b[2][-1])
     area = 0.0
@@ -72,7 +83,6 @@ def compared(a, b, seen, by_chance):
     squares = 0.0
     large_from = 0.0
     end = min(a_low, b_low)
-    seen[:] = True
     a_high = a[1][0]
     b_high = b[1][0]
     while i < a[0].size or j < b[0].size:
@@ -110,7 +120,8 @@ def compared(a, b, seen, by_chance):
             else:
                 squares += (share - jump_from) ** 2 - ((n_before + m_before) / (n + m) - jump_from) ** 2
                 largest = max(largest, share - jump_from)
-                skip_jump(jump_from, share, seen)
+                if marks:
+                    skip_jump(jump_from, share, seen)
                 if share - jump_from > LARGE_JUMP:
                     large_from = jump_from if jump_from > 0.0 else share
         n_before = n_after

@@ -141,6 +141,42 @@ def occupied(counts, keys, upto):
     return m
 
 
+@inner
+def occupied_by_sorted(values, keys, upto):
+    """List the bins that hold the entries of a sorted, finite row.
+
+    Parameters
+    ----------
+    values
+        The row.
+    keys
+        Gets the keys, ascending, and `KEYS` at the end, (bin + 1).
+    upto
+        Gets 0 and the entries up to each of the bins, (bin + 1).
+
+    Returns
+    -------
+    int
+        Number of bins that hold entries.
+    """
+    halves = leading_bits(values)
+    m = 0
+    last = -1
+    for i in range(values.size):
+        half = np.int64(halves[2 * i + 1])
+        key = ZERO + half
+        if half >= ZERO:
+            key = KEYS - 1 - half if half > ZERO else ZERO
+        new = key != last  # no branch, which could not be predicted
+        m += new
+        keys[m - 1] = key
+        upto[m - 1] = i if new else upto[m - 1]
+        last = key
+    keys[m] = KEYS
+    upto[m] = values.size
+    return m
+
+
 @jit
 def counts_of(w):
     """Count the entries of a row by leading bits, (KEYS)."""

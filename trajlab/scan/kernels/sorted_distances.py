@@ -6,7 +6,7 @@ from trajlab.scan.jit import inner, jit
 from trajlab.scan.kernels.bars import bars_of_sorted
 from trajlab.scan.kernels.binned_distances import compared, js, shift_by_chance
 from trajlab.scan.kernels.chance import GRID
-from trajlab.scan.kernels.histogram import KEYS, count, occupied
+from trajlab.scan.kernels.histogram import KEYS, occupied_by_sorted
 from trajlab.scan.kernels.stability_index import BINS, no_deals, psi_of_deals, psi_of_sorted
 
 _PARTS = 128
@@ -147,28 +147,27 @@ def describe_sorted(rows, previous, reference, quantiles, edges, paths, out):
     out
         Gets the columns of each step, (step, column).
     """
-    tables = np.zeros((1, KEYS), np.uint32)
-    counts = tables[0]
-    keys = np.empty((3, KEYS + 1), np.int32)
-    upto = np.empty((3, KEYS + 1), np.int64)
+    most = max(rows.shape[1], previous.size, reference.size) + 1
+    keys = np.empty((3, most), np.int32)
+    upto = np.empty((3, most), np.int64)
     other_bars = np.empty((2, edges.size - 1))
     seen = np.empty(GRID + 1, np.bool_)
     blocks = np.empty((BINS, 2))
     deals = no_deals()
-    count(reference, tables)
-    m = occupied(counts, keys[2], upto[2])
-    against = _trimmed(reference), keys[2, : m + 1], upto[2, : m + 1]
+    values = _trimmed(reference)
+    m = occupied_by_sorted(values, keys[2], upto[2])
+    against = values, keys[2, : m + 1], upto[2, : m + 1]
     reference_parts = _summarized(against[0])
-    count(previous, tables)
-    m = occupied(counts, keys[1], upto[1])
-    before = _trimmed(previous), keys[1, : m + 1], upto[1, : m + 1]
+    values = _trimmed(previous)
+    m = occupied_by_sorted(values, keys[1], upto[1])
+    before = values, keys[1, : m + 1], upto[1, : m + 1]
     bars_of_sorted(against[0], edges, other_bars[0])
     bars_of_sorted(before[0], edges, other_bars[1])
     before_bars = other_bars[1]
     for s in range(rows.shape[0]):
-        count(rows[s], tables)
-        m = occupied(counts, keys[s % 2], upto[s % 2])
-        row = _trimmed(rows[s]), keys[s % 2, : m + 1], upto[s % 2, : m + 1]
+        values = _trimmed(rows[s])
+        m = occupied_by_sorted(values, keys[s % 2], upto[s % 2])
+        row = values, keys[s % 2, : m + 1], upto[s % 2, : m + 1]
         for k in range(quantiles.size):
             out[s, k] = _quantile(row[0], quantiles[k])
         at = quantiles.size
