@@ -8,8 +8,8 @@ A file may hold several sizes: ``size: small`` merges ``sizes: {small: …}`` in
 removes a key.
 """
 
-from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, dataclass, fields, replace
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -156,6 +156,15 @@ def generations(section: Mapping[str, Any]) -> list[list[Run]]:
     for run in runs_of(section):
         parts.setdefault(_generation(section, run.variant), []).append(run)
     return [parts[generation] for generation in sorted(parts)]
+
+
+def trainings(section: Mapping[str, Any], runs: Iterable[Run]) -> list[list[Run]]:
+    """Group the runs that record the same training, which differ in `gradient` or `after_update` only."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        trained = replace(training_of(section, run.variant), gradient="batch", after_update=False)
+        groups.setdefault(f"{run.init} {run.optimizer} {run.seed} {trained}", []).append(run)
+    return list(groups.values())
 
 
 def training_of(section: Mapping[str, Any], variant: str) -> Training:

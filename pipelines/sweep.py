@@ -1,8 +1,9 @@
 """Train all runs of the studies in a file: ``python -m pipelines.sweep --params pipelines/initialization/params.yaml``.
 
 Runs train in parallel, each in a process with one thread, which suits small networks: on two cores that is nearly twice
-as fast as one run at a time with two threads. A run that restarts from another waits for it. For DVC a sweep is one
-stage: it trains all runs again when a setting changes, but starts only once.
+as fast as one run at a time with two threads. A run that restarts from another waits for it. Runs that record the same
+training, such as the gradients of the batch and their average, are trained once. For DVC a sweep is one stage: it
+trains all runs again when a setting changes, but starts only once.
 """
 
 import os
@@ -18,7 +19,7 @@ import torch
 import typer
 
 from pipelines.options import Data, Device, Download, Params
-from pipelines.settings import Run, choose, generations, read_studies
+from pipelines.settings import Run, choose, generations, read_studies, trainings
 from pipelines.train import train
 from trajlab.errors import errors_in_one_line
 
@@ -39,7 +40,8 @@ def main(
     sections = read_studies(params)
     chosen = {study: choose("study", study, sections) for study in studies or sections}
     waiting = [
-        [[(study, section, run) for run in part] for part in generations(section)] for study, section in chosen.items()
+        [[(study, section, runs) for runs in trainings(section, part)] for part in generations(section)]
+        for study, section in chosen.items()
     ]
     train_one = partial(_train_one, data=data, device=device, download=download)
     with ProcessPoolExecutor(jobs, get_context("spawn"), _start_worker, (threads,)) as pool:
@@ -61,9 +63,9 @@ def _end_with_sweep() -> None:
         os._exit(1)
 
 
-def _train_one(task: tuple[str, dict, Run], **settings: Any) -> None:
-    study, section, run = task
-    train(study, section, run, **settings)
+def _train_one(task: tuple[str, dict, list[Run]], **settings: Any) -> None:
+    study, section, runs = task
+    train(study, section, runs, **settings)
 
 
 if __name__ == "__main__":

@@ -7,10 +7,11 @@ data/curves/, where DVC finds them. Equal seeds give equal bits, whatever the nu
 
 import importlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import torch
 import typer
@@ -22,7 +23,7 @@ import trajlab
 from pipelines import datasets, perturb
 from pipelines.datasets.images import Images, first, fit
 from pipelines.evaluate import evaluate, write_curve, write_metrics
-from pipelines.gradients import KINDS
+from pipelines.gradients import KINDS, BatchGradient
 from pipelines.inits import GAINED, initialize
 from pipelines.options import Data, Device, Download, Params
 from pipelines.settings import PRETRAINED, Run, Training, choose, pretrained, read_studies, training_of
@@ -51,14 +52,45 @@ def main(
     """Train one run of a study and record it."""
     torch.set_num_threads(threads)
     section = choose("study", study, read_studies(params))
-    train(study, section, Run(init, optimizer, seed, variant), data, device=device, resume=resume, download=download)
+    train(study, section, [Run(init, optimizer, seed, variant)], data, device=device, resume=resume, download=download)
+
+
+class Recording(NamedTuple):
+    """What one run records of a training.
+
+    Attributes
+    ----------
+    run
+        The run.
+    settings
+        Settings of its training.
+    gradient
+        What it records in place of gradients and weights.
+    recorder
+        Writes it.
+    """
+
+    run: Run
+    settings: Training
+    gradient: BatchGradient
+    recorder: Recorder
+
+    def step(self, **metrics: float) -> None:
+        """Record a step."""
+        with self.gradient.shown():
+            self.recorder.step(**metrics)
+
+    def close(self) -> None:
+        """Record the end."""
+        with self.gradient.closing(updated=not self.settings.after_update):
+            self.recorder.close()
 
 
 def train(
-    study: str, section: Mapping[str, Any], run: Run, data: Path,
+    study: str, section: Mapping[str, Any], runs: Sequence[Run], data: Path,
     *, device: str = "cpu", resume: bool = False, download: bool = False,
 ) -> None:  # fmt: skip
-    """Train one run of a study and record it.
+    """Train once, and record it as one run of a study or as several.
 
     Parameters
     ----------
@@ -66,23 +98,25 @@ def train(
         Name of the study.
     section
         Its section of the settings.
-    run
-        The run.
+    runs
+        The runs; they differ only in what they record, see `pipelines.settings.trainings`.
     data
         Folder to write to.
     device
         Device to train on.
     resume
-        Resume an interrupted run.
+        Resume interrupted runs.
     download
         Download the data set if it is missing.
     """
     # ---- settings
+    run = runs[0]
     settings = training_of(section, run.variant)
     optimizer_settings = dict(choose("optimizer", run.optimizer, section["optimizers"]))
     optimizer_class = choose("optimizer class", optimizer_settings.pop("class"), _optimizers())
-    gradient_class = choose("kind of gradient", settings.gradient, KINDS)
-    folder = data / "snapshots" / study / run.name
+    recorded = {each: training_of(section, each.variant) for each in runs}
+    kinds = {each: choose("kind of gradient", training.gradient, KINDS) for each, training in recorded.items()}
+    folders = {each: data / "snapshots" / study / each.name for each in runs}
 
     torch.manual_seed(run.seed)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # deterministic matrix products on CUDA
@@ -108,60 +142,73 @@ def train(
     origin = {}
     if settings.parent is not None:
         parent = run._replace(variant=settings.parent["variant"]).name
-        origin = {"parent": parent, "parent_step": _start_from(model, folder.with_name(parent), settings.parent)}
+        origin = {"parent": parent, "parent_step": _start_from(model, folders[run].with_name(parent), settings.parent)}
     for name, arguments in (settings.perturb or {}).items():
         choose("perturbation", name, perturb.KINDS)(model, **arguments, seed=run.seed)
     model.to(device)
     optimizer = optimizer_class(model.parameters(), **optimizer_settings)
-    gradient = gradient_class(model, inputs[: settings.batch_size], targets[: settings.batch_size])
-    start = restore_state(folder, model, optimizer, gradient, device) if resume else 0
+    first_batch = inputs[: settings.batch_size], targets[: settings.batch_size]
+    gradients = {each: kind(model, *first_batch) for each, kind in kinds.items()}
+    start = 0
+    for each, gradient in gradients.items() if resume else ():
+        start = restore_state(folders[each], model, optimizer, gradient, device)
 
     # ---- training
-    recorder = Recorder(
-        model,
-        folder,
-        when=bursts(
-            every(settings.weights_every) if settings.weights_at is None else at(settings.weights_at),
-            length=settings.weights_in_a_row,
-        ),
-        gradients=settings.gradients,
-        probe={
-            "valid": tuple(part[: settings.probe] for part in images.test),
-            "train": tuple(part[: settings.probe] for part in images.train),
-            **({} if images.masks is None else {"mask": images.masks[: settings.probe]}),
-        },
-        describe={
-            "study": study,
-            "model": settings.model,
-            **{f"dataset_{name}" if name != "name" else "dataset": value for name, value in _named(settings).items()},
-            "images": len(inputs),
-            "init": run.init,
-            **({"gain": settings.gain} if run.init in GAINED and settings.gain != 1 else {}),
-            "optimizer": run.optimizer,
-            **optimizer_settings,
-            **({"variant": run.variant} if run.variant else {}),
-            **({"weights": settings.weights} if settings.weights else {}),
-            **({"pretrained": settings.pretrained} if run.init == PRETRAINED else {}),
-            **origin,
-            **({"perturb": settings.perturb} if settings.perturb else {}),
-            "gradient": settings.gradient,
-            **({"after_update": True} if settings.after_update else {}),
-            "seed": run.seed,
-            "batch_size": settings.batch_size,
-            "steps_per_epoch": steps_per_epoch,
-        },
-        seed=run.seed,
-        resume=start if resume else False,
-        steps=last,
-    )
+    recordings = []
+    for each in runs:
+        recorder = Recorder(
+            model,
+            folders[each],
+            when=bursts(
+                every(settings.weights_every) if settings.weights_at is None else at(settings.weights_at),
+                length=settings.weights_in_a_row,
+            ),
+            gradients=settings.gradients,
+            probe={
+                "valid": tuple(part[: settings.probe] for part in images.test),
+                "train": tuple(part[: settings.probe] for part in images.train),
+                **({} if images.masks is None else {"mask": images.masks[: settings.probe]}),
+            },
+            describe={
+                "study": study,
+                "model": settings.model,
+                **{
+                    f"dataset_{name}" if name != "name" else "dataset": value
+                    for name, value in _named(settings).items()
+                },
+                "images": len(inputs),
+                "init": each.init,
+                **({"gain": settings.gain} if each.init in GAINED and settings.gain != 1 else {}),
+                "optimizer": each.optimizer,
+                **optimizer_settings,
+                **({"variant": each.variant} if each.variant else {}),
+                **({"weights": settings.weights} if settings.weights else {}),
+                **({"pretrained": settings.pretrained} if each.init == PRETRAINED else {}),
+                **origin,
+                **({"perturb": settings.perturb} if settings.perturb else {}),
+                "gradient": recorded[each].gradient,
+                **({"after_update": True} if recorded[each].after_update else {}),
+                "seed": each.seed,
+                "batch_size": settings.batch_size,
+                "steps_per_epoch": steps_per_epoch,
+            },
+            seed=each.seed,
+            resume=start if resume else False,
+            steps=last,
+        )
+        recordings.append(Recording(each, recorded[each], gradients[each], recorder))
     console = Console(stderr=True)
-    with recorder:
-        for step in track(range(start, last), run.name, console=console, disable=not console.is_terminal):
+    names = ", ".join(each.name for each in runs)
+    with ExitStack() as stack:
+        for recording in recordings:
+            stack.enter_context(recording.recorder)
+        for step in track(range(start, last), names, console=console, disable=not console.is_terminal):
             epoch, position = divmod(step, steps_per_epoch)
             if position == 0:
                 order = _order(len(inputs), run.seed + settings.reorder, epoch)
-                recorder.flush()
-                save_state(folder, step, model, optimizer, gradient)
+                for recording in recordings:
+                    recording.recorder.flush()
+                    save_state(folders[recording.run], step, model, optimizer, recording.gradient)
             batch = order[position * settings.batch_size : (position + 1) * settings.batch_size].to(device)
 
             logits = model(inputs[batch])
@@ -169,21 +216,25 @@ def train(
             optimizer.zero_grad()
             loss.backward()
             accuracy = (logits.argmax(1) == targets[batch]).float().mean().item()
-            if settings.after_update:
-                optimizer.step()
-            with gradient.shown():
-                recorder.step(loss=loss.item(), accuracy=accuracy, lr=optimizer.param_groups[0]["lr"], epoch=epoch)
-            if not settings.after_update:
-                optimizer.step()
-        with gradient.closing(updated=not settings.after_update):
-            recorder.close()
-    (folder / STATE_FILE).unlink(missing_ok=True)
+            metrics = {"loss": loss.item(), "accuracy": accuracy, "lr": optimizer.param_groups[0]["lr"], "epoch": epoch}
+            for recording in recordings:
+                if not recording.settings.after_update:
+                    recording.step(**metrics)
+            optimizer.step()
+            for recording in recordings:
+                if recording.settings.after_update:
+                    recording.step(**metrics)
+        for recording in recordings:
+            recording.close()
+    for folder in folders.values():
+        (folder / STATE_FILE).unlink(missing_ok=True)
 
     # ---- test, for `dvc metrics show` and `dvc plots show`
     loss, accuracy = evaluate(model, images.test, device)
-    write_metrics(data / "metrics" / study / f"{run.name}.json", loss, accuracy)
-    write_curve(folder, data / "curves" / study / f"{run.name}.csv")
-    print(f"{study}/{run.name}: test accuracy {accuracy:.2%} after {last} steps", flush=True)
+    for each in runs:
+        write_metrics(data / "metrics" / study / f"{each.name}.json", loss, accuracy)
+        write_curve(folders[each], data / "curves" / study / f"{each.name}.csv")
+        print(f"{study}/{each.name}: test accuracy {accuracy:.2%} after {last} steps", flush=True)
 
 
 def _named(settings: Training) -> dict[str, Any]:

@@ -238,7 +238,7 @@ def test_claims__are_made_of_what_the_stages_give(tmp_path):
         "variants": {"plain": {}, "control": restart} | {n: restart | {"perturb": p} for n, p in disturbed.items()},
     }  # fmt: skip
     for run in runs_of(section):
-        train("digits", section, run, tmp_path)
+        train("digits", section, [run], tmp_path)
     trained = {name: trajlab.open(path) for name, path in trajlab.runs_in(tmp_path / "snapshots" / "digits").items()}
     settings = {"comparison": {"steps": [0, -1], "shuffles": 2, "interpolation": False}, "correlation": {"shuffles": 2}}
     plain = {name: run for name, run in trained.items() if "plain" in name}

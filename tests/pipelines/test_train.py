@@ -12,6 +12,7 @@ from pipelines import train, zoo
 from pipelines.datasets import load
 from pipelines.datasets.images import Split
 from pipelines.evaluate import evaluate
+from pipelines.settings import Run, trainings
 from pipelines.training_state import STATE_FILE
 from trajlab.errors import BadSetting, MissingData, OutputExists
 from trajlab.record import Recorder
@@ -362,6 +363,30 @@ def test_after_update__records_the_weights_one_update_later_beside_the_same_grad
         torch.testing.assert_close(weights(after, step), weights(before, step + 1), rtol=0, atol=0)
     torch.testing.assert_close(weights(after, STEPS), weights(before, STEPS), rtol=0, atol=0)
     torch.testing.assert_close(gradients(after), gradients(before), rtol=0, atol=0)
+
+
+def test_train__once_for_several_runs_records_what_each_alone_would(tmp_path):
+    study = SETTINGS["studies"]["tiny"]
+    variants = {
+        "probe": {"gradient": "probe"},
+        "batch": {},
+        "later": {"after_update": True},
+        "average": {"gradient": "average", "after_update": True},
+    }
+    section = study | {"inits": ["xavier_normal"], "seeds": [0], "variants": variants}
+    runs = [Run("xavier_normal", "adam", 0, variant) for variant in variants]
+    assert trainings(section, [*runs, runs[0]._replace(seed=1)]) == [runs, [runs[0]._replace(seed=1)]]
+
+    train.train("tiny", section, runs, tmp_path / "together")
+    for each in runs:
+        train.train("tiny", section, [each], tmp_path / "alone")
+        folders = [tmp_path / data / "snapshots" / "tiny" / each.name for data in ("together", "alone")]
+        assert_same_run(*folders)
+        described = [json.loads((folder / "run.json").read_text())["describe"] for folder in folders]
+        assert described[0] == described[1] and described[0]["variant"] == each.variant
+        assert not (folders[0] / STATE_FILE).exists()
+        files = [tmp_path / data / "curves" / "tiny" / f"{each.name}.csv" for data in ("together", "alone")]
+        assert files[0].read_text() == files[1].read_text()
 
 
 def test_average__records_the_average_of_the_weights_to_the_end(run):
