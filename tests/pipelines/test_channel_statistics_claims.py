@@ -82,9 +82,9 @@ def pretrained(**changes):
     return both(same) | both(control, "net_untrained")
 
 
-@pytest.mark.parametrize("results", [both(result()), pretrained()])
+@pytest.mark.parametrize("results", [lambda: both(result()), pretrained])
 def test_all__hold_where_they_should(results):
-    results = results | {"net/evaluation": xr.Dataset()}
+    results = results() | {"net/evaluation": xr.Dataset()}
     actual = {claim.__name__: claim(results) for claim in claims_of("channel_statistics")}
     assert {name: claim.holds for name, claim in actual.items()} == dict.fromkeys(actual, "yes")
     assert all(claim.figure.startswith("net/channel_gradients") for claim in actual.values())

@@ -1,6 +1,7 @@
 """Modules of figures and findings hold the hooks that `figures/panel.py` and `findings/finding.py` document."""
 
 import ast
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -24,17 +25,25 @@ def file_of(folder, name):
 
 MODULES = [(folder, name) for folder in HOOKS for name in stage_names() if file_of(folder, name).exists()]
 
-TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in PACKAGE.rglob("*.py")}
-NODES = [node for tree in TREES.values() for node in ast.walk(tree)]
-NAMED = {getattr(node, "id", "") or getattr(node, "attr", "") for node in NODES}
-NAMED |= {node.name for node in NODES if isinstance(node, ast.alias)}
-"""All names that the package uses."""
+
+@cache
+def tree_of(path):
+    """Return the syntax tree of a module."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def named():
+    """Return all names that the package uses."""
+    nodes = [node for path in PACKAGE.rglob("*.py") for node in ast.walk(tree_of(path))]
+    aliases = {node.name for node in nodes if isinstance(node, ast.alias)}
+    return aliases | {getattr(node, "id", "") or getattr(node, "attr", "") for node in nodes}
 
 
 def unused_functions(path, hooks):
     """Return public functions of a module that are no hook and that nothing names: most likely misspelled hooks."""
-    functions = {node.name for node in TREES[path].body if isinstance(node, ast.FunctionDef)}
-    return {name for name in functions - hooks - NAMED if not name.startswith("_")}
+    functions = {node.name for node in tree_of(path).body if isinstance(node, ast.FunctionDef)}
+    return {name for name in functions - hooks - named() if not name.startswith("_")}
 
 
 def literals(node):
@@ -43,7 +52,7 @@ def literals(node):
 
 def figure_keys(path):
     """Return the keys of figures that findings name as literals."""
-    calls = [node for node in ast.walk(TREES[path]) if isinstance(node, ast.Call)]
+    calls = [node for node in ast.walk(tree_of(path)) if isinstance(node, ast.Call)]
     keys = [call.args[1] for call in calls if getattr(call.func, "id", "") in ("Finding", "nonfinite") if call.args[1:]]
     return {literal for key in keys for literal in literals(key)} - {"", "run", "parameter"}
 
@@ -59,7 +68,7 @@ def test_modules__hold_the_function_of_their_stage_and_no_misspelled_hook(folder
 
 @pytest.mark.parametrize("name", [name for folder, name in MODULES if folder == FINDINGS])
 def test_findings__name_figures_that_exist(name):
-    assert figure_keys(file_of(FINDINGS, name)) <= literals(TREES[file_of(FIGURES, name)])
+    assert figure_keys(file_of(FINDINGS, name)) <= literals(tree_of(file_of(FIGURES, name)))
 
 
 def test_hooks__are_optional():
