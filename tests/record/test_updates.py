@@ -17,6 +17,11 @@ def test_close__says_if_step_was_never_called_or_too_often(capsys, tmp_path):
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     Recorder(model, tmp_path / "never").close()
     assert "never: no step was recorded: call step() between" in capsys.readouterr().err
+    with Recorder(model, tmp_path / "resumed") as recorder:
+        one_step(model, recorder, torch.ones(1, 2))
+        optimizer.step()
+    Recorder(model, tmp_path / "resumed", resume=True).close()
+    assert "resumed: no step was recorded since it was resumed at step 1: call step()" in capsys.readouterr().err
     for name, calls in (("once", 1), ("twice", 2)):
         with Recorder(model, tmp_path / name) as recorder:
             for _ in range(4):

@@ -168,7 +168,7 @@ class Recording:
         if metrics:
             append_row(self._directory / METRICS_FILE, row)
         note_constants(self._directory)
-        if problem := self._updates.problem():
+        if problem := self._updates.problem(self.next_step):
             say(f"{self._directory}: {problem}")
 
     def end(self) -> None:

@@ -27,10 +27,17 @@ class UpdateCount:
             self._unchanged += versions == self._versions
         self._versions = versions
 
-    def problem(self) -> str | None:
-        """Return what is wrong in one sentence, None if nothing is."""
+    def problem(self, next_step: int = 0) -> str | None:
+        """Return what is wrong in one sentence, None if nothing is.
+
+        Parameters
+        ----------
+        next_step
+            Step that would be recorded next: above 0 without a call of step() where a run was resumed.
+        """
         if self._versions is None:
-            return "no step was recorded: call step() between backward() and optimizer.step()"
+            resumed = f" since it was resumed at step {next_step:,}" if next_step else ""
+            return f"no step was recorded{resumed}: call step() between backward() and optimizer.step()"
         calls = self._changed + self._unchanged
         if self._changed and self._unchanged > MANY * calls:
             return (

@@ -106,7 +106,7 @@ def test_value_axis__of_shares_is_in_per_cent():
     assert ax.yaxis.get_major_formatter()(0.125) == "12.5 %"
 
 
-@pytest.mark.parametrize(("low", "high"), [(6, 18), (1.1, 1.9), (3, 40), (0.01, 900)])
+@pytest.mark.parametrize(("low", "high"), [(6, 18), (1.1, 1.9), (3, 40), (0.01, 900), (2.1, 10.2)])
 def test_value_axis__of_logarithms_has_two_labels_at_least(low, high):
     ax = axes()
     ax.set_yscale("log")
@@ -114,3 +114,8 @@ def test_value_axis__of_logarithms_has_two_labels_at_least(low, high):
     value_axis(ax.yaxis, xr.DataArray([1.0]), log=True)
     ticks = [tick for tick in ax.get_yticks() if low <= tick <= high]
     assert len(ticks) >= 2 and len({power_of_ten(tick) for tick in ticks}) == len(ticks)
+    ax.figure.canvas.draw()  # also a tick that the locator sets at 0
+
+
+def test_power_of_ten__has_no_text_at_zero():
+    assert power_of_ten(0.0) == ""

@@ -178,11 +178,13 @@ def per_cent(value: float, _: object = None) -> str:
 
 
 def power_of_ten(value: float) -> str:
-    """Write a power of ten without markup.
+    """Write a power of ten without markup, and 0, where a linear locator sets a tick that no axis shows, as nothing.
 
     >>> power_of_ten(1e-05), power_of_ten(0.1), power_of_ten(100)
     ('10⁻⁵', '0.1', '100')
     """
+    if value <= 0:
+        return ""
     exponent = round(np.log10(value))
     if not np.isclose(value, 10.0**exponent):
         return f"{value:g}"
