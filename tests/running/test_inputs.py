@@ -78,8 +78,12 @@ def test_inputs__are_looked_up_once_and_optional_ones_may_lack(run):
         ),
         ("probe", "--probe FILE", "there is no probe"),
         ("parent_weight", "parent_weight of runs/a; there is no parent", "there is no parent"),
-        ("replay", "--model package.module:factory", "it names no model"),
-        ("activation", "names no model and there is no probe", "it names no model and there is no probe"),
+        ("replay", "--model package.module:factory", "neither the run nor --model names its network"),
+        (
+            "activation",
+            "network and there is no probe. Name.*--probe",
+            "neither the run nor --model names its network and there is no probe",
+        ),
     ],
 )
 def test_inputs__that_lack_are_named_with_a_remedy(run, name, words, reason):

@@ -221,6 +221,6 @@ def _lacking(source: Trajectory, group: str) -> str:
         return f"there is no {group}" if group in ("probe", "chain") else f"there are no {group}"
     if source.facts.get("not_recorded"):
         return f"only some of its parameters were recorded, not {', '.join(source.facts['not_recorded'][:3])}"
-    lacks = ["it names no model"] if lacks_model(source) else []
+    lacks = ["neither the run nor --model names its network"] if lacks_model(source) else []
     lacks += ["there is no probe"] if lacks_probe(source) and group != "replay" else []
     return " and ".join(lacks) or "no module of its network is an activation"

@@ -78,3 +78,5 @@ def test_narrowed__reads_labels_from_text_and_keeps_their_type(labels, text):
     assert str(part.dim.item()) == text
     with pytest.raises(BadSetting, match=f"dim='7': the labels are {labels[0]}"):
         narrowed(result, {"dim": "7"})
+    with pytest.raises(BadSetting, match=f"dim='7': the only label is {labels[0]}; leave dim out"):
+        narrowed(result.isel(dim=[0]), {"dim": "7"})

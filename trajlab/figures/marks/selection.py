@@ -158,6 +158,8 @@ def position(array: xr.DataArray | xr.Dataset, dim: str, label: Any) -> int:
         same = np.array([str(each) == str(label) for each in labels], bool)
     if not np.any(same):
         some = ", ".join(map(str, labels[:12])) + (", …" if len(labels) > 12 else "")
+        if len(labels) == 1:
+            raise BadSetting(f"cannot select {dim}={label!r}: the only label is {some}; leave {dim} out.")
         raise BadSetting(f"cannot select {dim}={label!r}: the labels are {some}; choose one of these.")
     return int(np.argmax(same))
 
