@@ -28,6 +28,20 @@ def test_changes__a_spike_comes_back_and_a_jump_stays(noise):
     assert change.score > 10 and change.after / change.before == pytest.approx(20, rel=0.2)
 
 
+@pytest.mark.parametrize("level", [0.05, -0.05])
+def test_changes__the_return_of_a_spike_is_no_change_of_its_own(level):
+    values = np.full(180, level)
+    values[100] = 100 * level
+    assert found(values) == [(100, SPIKE)]
+
+
+def test_changes__a_jump_after_a_spike_is_no_return():
+    values = np.full(180, 0.05)
+    values[100] = 5.0
+    values[108:] = 5e-6
+    assert found(values) == [(100, SPIKE), (108, JUMP)]
+
+
 def test_changes__a_fall_to_zero_is_a_jump_and_a_return_is_another(noise):
     values = np.exp(noise)
     values[150:200] = 0.0

@@ -119,15 +119,20 @@ def _outliers(
     calm[positions] = level[positions]
     starts = [int(i) for i in positions if not (side[max(0, i - 2) : i] == side[i]).any()]
     outliers: list[Change] = []
+    base = top = np.nan  # the prediction and the peak of the last one
     for start, end in zip(starts, [*starts, len(series)][1:], strict=True):
         beyond = positions[(positions >= start) & (positions < end)]
         peak = int(beyond[np.argmax(abs(deviation[beyond]))])
         onset = start
         while onset > 0 and deviation[onset - 1] * side[start] > NOTICED:
             onset -= 1
-        if outliers and onset - outliers[-1].position <= AFTER and abs(deviation[peak]) < abs(outliers[-1].score):
-            continue  # the return of a spike, or the aftermath of a jump
-        outliers.append(_outlier(series, scaled, onset, peak, float(deviation[peak]), float(level[onset])))
+        if outliers and onset - outliers[-1].position <= AFTER:
+            is_smaller = abs(deviation[peak]) < abs(outliers[-1].score)
+            is_back = outliers[-1].kind == SPIKE and abs(scaled[peak] - base) < 0.5 * abs(top - base)
+            if is_smaller or is_back:
+                continue  # the return of a spike, or the aftermath of a jump
+        base, top = float(level[onset]), float(scaled[peak])
+        outliers.append(_outlier(series, scaled, onset, peak, float(deviation[peak]), base))
     return outliers, calm
 
 
