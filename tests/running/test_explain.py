@@ -55,9 +55,11 @@ def test_explain__tells_what_began_first_in_plain_words(run):
     assert data.step.values.tolist() == sorted(data.step.values) and set(data) == set(explanation.events[0]._fields)
 
 
-def test_explain__nothing_unusual_is_said(run):
+def test_explain__nothing_unusual_is_said(run, rng):
     explanation = explain(run, 110)
     assert explanation.events == [] and explanation.sentences == ["Nothing was unusual from step 60 to step 110."]
+    few = trajlab.explain(trajlab.from_arrays({}, metrics={"loss": np.exp(0.1 * rng.standard_normal(11))}), 10)
+    assert few.sentences == ["Nothing can be said of steps 0 to 10: no series has more than 11 values."]
     assert explain(run, 119).events == [] and explain(run, 130, window=2).events == []
 
 

@@ -105,6 +105,10 @@ def explained(result: xr.Dataset, step: int, *, window: int | None = None) -> Ex
         window = max(LOOK_BACK, step - earliest)
     first = max(int(steps[0]), step - window)
     events = unusual_before(result, step, first=first)
+    if not events and not bool(result["changes"].notnull().any()):
+        few = int(result["value"].notnull().sum("step").max()) if result.sizes["series"] else 0
+        text = f"Nothing can be said of steps {first:,} to {step:,}: no series has more than {count(few, 'value')}."
+        return Explanation(step, first, [], [text])
     if not events:
         return Explanation(step, first, [], [f"Nothing was unusual from step {first:,} to step {step:,}."])
     sentences = [_sentence(group) for group in _grouped(events)]

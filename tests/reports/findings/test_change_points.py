@@ -29,6 +29,13 @@ def test_findings__say_that_nothing_changed(rng):
     assert finding.surprise == 0
 
 
+def test_findings__of_few_values_say_that_no_change_can_be_told(rng):
+    result = trajlab.run("change_points", trajlab.from_arrays({"w": rng.standard_normal((11, 3))})).compute()
+    (finding,) = findings(result)
+    assert finding.text == "No change can be told: no series has more than 11 values."
+    assert np.isnan(headlines(result).get("total_changes", np.nan))
+
+
 def test_findings__pass_over_changes_in_the_last_digits(rng, monkeypatch):
     loss = np.exp(0.1 * rng.standard_normal(200))
     loss[80] = 30.0

@@ -49,6 +49,15 @@ def test_change_points__keep_the_strongest_in_the_order_in_which_they_begin(run)
     assert result.begins.values.tolist() == [80, 120] and result.changes == 3
 
 
+def test_change_points__of_few_values_are_unknown_and_not_none(rng):
+    loss = np.exp(0.01 * rng.standard_normal(12))
+    short = trajlab.run("change_points", trajlab.from_arrays({}, metrics={"loss": loss[:11]})).compute()
+    assert np.isnan(short.changes.values).all()
+    assert trajlab.run("change_points", trajlab.from_arrays({}, metrics={"loss": loss})).compute().changes == 0
+    loss[11] = 1e9  # the last can be the first outlier
+    assert trajlab.run("change_points", trajlab.from_arrays({}, metrics={"loss": loss})).compute().changes == 1
+
+
 def test_change_points__updates_count_for_each_optimizer_step(rng):
     rows = np.cumsum(np.r_[0, np.ones(60)])[:, None] * np.ones(3)
     steps = np.r_[np.arange(31), 30 + 10 * np.arange(1, 31)]

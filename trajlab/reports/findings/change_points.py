@@ -26,12 +26,15 @@ TOGETHER = 5
 def headline_data(result: xr.Dataset) -> xr.Dataset:
     """Add the number of changes of all series."""
     attrs = {**result["changes"].attrs, "total": True}
-    return result.assign(total_changes=result["changes"].sum("series").assign_attrs(attrs))
+    return result.assign(total_changes=result["changes"].sum("series", min_count=1).assign_attrs(attrs))
 
 
 def change_points(result: xr.Dataset) -> list[Finding]:
     """Report the changes furthest from their past, what changed with them, and that nothing changed if so."""
     runs = run_names(result)
+    if not bool(result["changes"].notnull().any()):
+        few = int(result["value"].notnull().sum("step").max()) if result.sizes["series"] else 0
+        return [Finding(f"No change can be told: no series has more than {count(few, 'value')}.")]
     if not bool((result["changes"] > 0).any()):
         many = f" of any of {count(len(runs), 'run')}" if runs else ""
         return [Finding(f"No weight norm, update, gradient norm or metric{many} ever left its own past.")]

@@ -12,6 +12,7 @@ from trajlab.scan.kernels.moments import Moments
 from trajlab.scan.kernels.update_size import Updates
 from trajlab.scan.scan import Tensor, by_name, scan
 from trajlab.stages.change_points.events import Change, Watch, changes
+from trajlab.stages.change_points.one_step import SHORTEST
 from trajlab.stages.change_points.series import Series, all_series
 from trajlab.statistics.metrics import metric_columns
 from trajlab.statistics.result import Meaning, annotate
@@ -30,7 +31,9 @@ MEANINGS = {
     ),
     "before": Meaning("value before a change", "as the series", "median of the values before"),
     "after": Meaning("value after a change", "as the series", "peak of a spike, else median of the values after"),
-    "changes": Meaning("changes", "changes", "count, those left out included"),
+    "changes": Meaning(
+        "changes", "changes", f"count, those left out included; NaN of a series with fewer than {SHORTEST} values"
+    ),
 }
 
 
@@ -88,7 +91,7 @@ def change_points(
     begins, kind, score, before, after : (series, change)
         The changes of each series in the order in which they begin.
     changes : (series)
-        Number of changes.
+        Number of changes; NaN of a series with fewer than 12 values, which have no past to be compared with.
 
     Raises
     ------
@@ -142,7 +145,8 @@ def _result(*tables: xr.DataArray, names: tuple[str, ...], watch: Watch, most: i
     for i, series in enumerate(every):
         value[np.searchsorted(steps, series.steps), i] = series.values
         events = changes(series.values, of_series)
-        counts[i] = len(events)
+        is_known = len(events) or np.isfinite(series.values).sum() >= SHORTEST
+        counts[i] = len(events) if is_known else np.nan
         columns[:, i, : min(len(events), most)] = _columns(series, events, most).T
     columns[1][np.isnan(columns[1])] = 0
     table = {

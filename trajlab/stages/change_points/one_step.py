@@ -19,6 +19,9 @@ EFFICIENCY = 0.4
 LEVEL = 10
 """Values whose median is the level of a series; also the fewest residuals that a deviation is estimated from."""
 
+SHORTEST = LEVEL + 2
+"""Fewest values of a series of which one can be an outlier: the first and `LEVEL` residuals are its past."""
+
 RECENT = 20
 """Residuals that show whether a series has begun to scatter more."""
 
