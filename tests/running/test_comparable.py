@@ -41,9 +41,13 @@ def test_parent__one_checkpoint_with_another_head(tuned, tmp_path, form):
     np.testing.assert_allclose(drift.distance_l2[:, 0], np.sqrt(((body - 0.5) ** 2).sum((1, 2))), rtol=1e-6)
 
 
-def test_parent__without_any_common_tensor_is_refused(tuned):
-    with pytest.raises(MissingData, match="share no tensor"):
-        trajlab.run("drift", tuned, parent=trajlab.from_arrays({"other": np.ones((1, 3))}))
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [("other.weight", "name a run of the same network"), ("q.lora_A.weight", "leave the parent out .* --on adapters")],
+)
+def test_parent__without_any_common_tensor_is_refused(tuned, name, remedy):
+    with pytest.raises(MissingData, match=f"share no tensor.*; {remedy}"):
+        trajlab.run("drift", trajlab.from_arrays({name: np.ones((1, 3))}), parent=tuned)
 
 
 def test_frozen__no_gradient_is_recorded_and_no_rule_of_change_fires(tmp_path):

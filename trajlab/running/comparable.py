@@ -36,9 +36,12 @@ def comparable(run: Trajectory, parent: Trajectory | None, function: Callable) -
         if of_parent.get(name, shape) != shape:
             reasons[name] = f"its shape is {list(shape)}, in the parent {list(of_parent[name])}"
     if len(reasons) == len(shapes):
+        has_adapters = any(".lora_A." in name for name in shapes)
+        remedy = "leave the parent out and compute --on adapters" if has_adapters else "name a run of the same network"
         raise MissingData(
             f"cannot compare {run.source or 'the run'} with its parent {parent.source}: they share no tensor of one "
-            f"name and shape; the run has {', '.join(list(shapes)[:4])}, the parent {', '.join(list(of_parent)[:4])}"
+            f"name and shape; the run has {', '.join(list(shapes)[:4])}, the parent {', '.join(list(of_parent)[:4])}; "
+            f"{remedy}"
         )
     gone = {f"{name} of the parent": "the run has no such tensor" for name in of_parent if name not in shapes}
     if not reasons and not gone:

@@ -43,7 +43,10 @@ def _opened(folder: Path) -> xr.Dataset:
             if stores := sorted(folder.glob("*.zarr")):
                 names = ", ".join(path.stem for path in stores)
                 raise MissingData(f"cannot open {where}: it holds several results ({names}); name one of them.")
-            raise DamagedData(f"cannot open the result {where}: it has no {STORE_FILE}; compute the stage again.")
+            raise DamagedData(
+                f"cannot open the result {where}: it has no {STORE_FILE}; name a .zarr that a stage wrote, or "
+                "compute the stage again."
+            )
         with reading(folder, "compute the stage again", form="a result"):
             check_tree(folder, folder)
             check_sizes(folder, nodes_of_store(folder))

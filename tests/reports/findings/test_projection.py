@@ -19,6 +19,13 @@ def test_findings__tell_a_path_from_a_random_walk(rng):
     assert "the path is of lower dimension than that" in said["line"]
 
 
+def test_findings__do_not_rank_layers_of_which_the_same_share_is_told(rng):
+    way = np.linspace(0, 1, 30)[:, None, None] * rng.standard_normal((20, 20))
+    weights = {f"{name}.weight": way + 0.001 * rng.standard_normal((30, 20, 20)) for name in "ab"}
+    texts = [finding.text for finding in findings(trajlab.run("projection", trajlab.from_arrays(weights)).compute())]
+    assert any(text.startswith("Of all tensors, each keeps to a plane with > 99.99 %") for text in texts), texts
+
+
 def test_headlines__name_the_component_that_a_share_is_of(example):
     actual = headlines(trajlab.run("projection", example).compute())
 

@@ -13,7 +13,7 @@ def test_findings__tell_learned_directions_from_noise(rng):
     texts = [finding.text for finding in findings(result)]
 
     assert "`learned` ends with 1 singular value beyond noise, the most of all; 0 at the start, 0 once its" in texts[0]
-    assert texts[1] == "1 of 2 matrices show nothing beyond noise at the end: `still`."
+    assert texts[1] == "1 of 2 matrices shows nothing beyond noise at the end: `still`."
     only_noise = [sentence.text for sentence in findings(result.sel(parameter=["still"]))]
     assert only_noise[0] == "No matrix ends with a singular value beyond noise: by their spectra they could be random."
 

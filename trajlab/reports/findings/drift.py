@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from trajlab.reports.findings.finding import CERTAIN, Finding, nonfinite
+from trajlab.reports.findings.finding import CERTAIN, Finding, most_in, nonfinite
 from trajlab.reports.findings.snapshots import unusual_snapshots
 from trajlab.statistics.extremes import extreme, in_run, last, most_unmoved, of_weights, size_in, total_of, typical
 from trajlab.statistics.result import is_from_start, reference_name
@@ -198,7 +198,7 @@ def _unmoved(result: xr.Dataset) -> list[Finding]:
     text = f"{count(point.value, 'entry')} ({share(point.value / total)}) never changed{in_run(point)}"
     if row and cause:
         words = str(cause.at["cause"]).replace("_", " ")
-        text += f", most of them in `{row.at['parameter']}`; the main cause is “{words}”"
+        text += f", {most_in(row, point)}; the main cause is “{words}”"
     ratio = total_of(result, "changed_norm_ratio")
     if ratio is not None and np.isfinite(norm := float(last(ratio).sel(point.at))):
         text += f". The entries that changed have {share(norm)} of the norm of all"

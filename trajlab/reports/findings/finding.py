@@ -89,6 +89,18 @@ def nonfinite(result: xr.Dataset, figure: str, thing: str = "weights") -> list[F
     return [Finding(text, figure, alarm=True, surprise=CERTAIN)]
 
 
+def most_in(row: Extreme, whole: Extreme) -> str:
+    """Write in which parameter entries lie that are counted over all: one, all or most of them.
+
+    >>> most_in(Extreme(1.0, {"parameter": "w"}), Extreme(1.0, {}))
+    'in `w`'
+    """
+    here = f"in `{row.at['parameter']}`"
+    if row.value == whole.value:
+        return here if whole.value == 1 else f"all of them {here}"
+    return f"most of them {here}" if row.value > whole.value / 2 else f"more of them {here} than elsewhere"
+
+
 def largest_changes(array: xr.DataArray, smallest: float) -> Iterator[tuple[str, Extreme, float, float]]:
     """Yield where a variable rose most and fell most since the first step: verb, place, values before and after.
 

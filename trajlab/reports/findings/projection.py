@@ -73,7 +73,10 @@ def _layers(result: xr.Dataset) -> list[Finding]:
         return []
     high, low = (float(plane.sel(point.at)) for point in (most, least))
     few = f" Among tensors of at least {ENOUGH} entries," if large(plane).count() < plane.count() else ""
-    text = f"{few} `{most.at['parameter']}` keeps to a plane most, with {share(high)} of its variance, and "
-    text += f"`{least.at['parameter']}` least, with {share(low)}"
+    if share(high) == share(low):
+        text = f"{few or ' Of all tensors,'} each keeps to a plane with {share(low)} of its variance"
+    else:
+        text = f"{few} `{most.at['parameter']}` keeps to a plane most, with {share(high)} of its variance, and "
+        text += f"`{least.at['parameter']}` least, with {share(low)}"
     text += f"; a random walk has {share(float(walk.sel(most.at)))}."
     return [Finding(text.strip(), "layers")]

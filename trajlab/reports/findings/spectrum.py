@@ -64,7 +64,8 @@ def _spikes(result: xr.Dataset) -> list[Finding]:
         if int(quiet.sum()):
             names = [f"`{name}`" for name in end["parameter"].values[quiet.values]]
             some = ", ".join(names[:3]) + (" and others" if len(names) > 3 else "")
-            text = f"{len(names)} of {quiet.size} matrices show nothing beyond noise at the end: {some}."
+            show = "shows" if len(names) == 1 else "show"
+            text = f"{len(names)} of {quiet.size} matrices {show} nothing beyond noise at the end: {some}."
             findings.append(Finding(text, "mp_spikes"))
     return findings
 

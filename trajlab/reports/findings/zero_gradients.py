@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.figures.marks.selection import choose
-from trajlab.reports.findings.finding import Finding, unknown
+from trajlab.reports.findings.finding import Finding, most_in, unknown
 from trajlab.statistics.extremes import extreme, in_run, last, size_in
 from trajlab.statistics.wording import count, share
 
@@ -108,5 +108,5 @@ def _never(result: xr.Dataset) -> list[Finding]:
     text = f"{entries} never had a gradient{in_run(point)}"
     if row and cause:
         words = str(cause.at["cause"]).replace("_", " ")
-        text += f", most of them in `{row.at['parameter']}`; the main cause is “{words}”"
+        text += f", {most_in(row, point)}; the main cause is “{words}”"
     return [Finding(f"{text}.", "always_zero")]
