@@ -50,7 +50,7 @@ def test_explain__tells_what_began_first_in_plain_words(run):
     assert explanation.sentences[-1].startswith(
         "The gradient of `b.weight` was unusual first, before any weight moved unusually"
     )
-    assert str(explanation).count("\n") == len(explanation.sentences) - 1
+    assert repr(explanation) == str(explanation) and str(explanation).count("\n") == len(explanation.sentences) - 1
     data = as_dataset(explanation.events)
     assert data.step.values.tolist() == sorted(data.step.values) and set(data) == set(explanation.events[0]._fields)
 

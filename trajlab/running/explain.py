@@ -42,6 +42,9 @@ class Explanation(NamedTuple):
     def __str__(self) -> str:
         return "\n".join(self.sentences)
 
+    def __repr__(self) -> str:  # what a notebook shows
+        return str(self)
+
 
 def explain(trajectory: Trajectory, step: int, *, window: int | None = None, **settings: Any) -> Explanation:
     """Say what was unusual in the window before a step, in the order in which it began.

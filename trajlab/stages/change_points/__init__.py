@@ -61,7 +61,7 @@ def change_points(
     together (Bonferroni). This holds for white noise, autoregressive noise and random walks of normal increments about
     a smooth trend; noise with heavier tails has more spikes, which are then its nature.
 
-    The first 20 values of a series, at least, only teach its past.
+    The first 11 values of a series only teach its past, and up to the 20th it is compared with the value before alone.
 
     While a run grows, `trajlab alerts --follow` and the page of `trajlab explore --follow` watch the same series by an
     online CUSUM, which takes each value once.
