@@ -38,6 +38,7 @@ def test_named_by_caller__finds_modules_where_it_is_called(folder):
         ("torch.nn", BadSetting, "'torch.nn': name it as package.module:function"),
         ("no_such_package.zoo:net", MissingData, "no_such_package.zoo:net.*folder of no_such_package to PYTHONPATH"),
         ("torch.nn:NoSuchLayer", MissingData, "torch.nn:NoSuchLayer.*NoSuchLayer"),
+        ("net_of_the_folder:nett", MissingData, "has no nett; name one of its functions, such as net$"),
     ],
 )
 def test_named_by_caller__says_what_cannot_be_imported(folder, factory, error, words):

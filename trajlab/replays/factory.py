@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
+from difflib import get_close_matches
 from importlib import import_module
 from inspect import isclass, isfunction
 from types import ModuleType
@@ -74,7 +75,13 @@ def _located(factory: str, folder: str) -> Any:
     if not name:
         raise BadSetting(f"cannot import the model {factory!r}: name it as package.module:function")
     try:
-        return getattr(_imported(module_name, folder), name)
+        module = _imported(module_name, folder)
+        if not hasattr(module, name):
+            functions = [key for key, value in vars(module).items() if isfunction(value) and key[0] != "_"]
+            near = get_close_matches(name, functions, cutoff=0.0)
+            remedy = f"name one of its functions, such as {', '.join(near)}" if near else "it defines no function"
+            raise MissingData(f"cannot import the model factory {factory}: {module_name} has no {name}; {remedy}")
+        return getattr(module, name)
     except (ImportError, AttributeError) as error:
         package = module_name.partition(".")[0]
         raise MissingData(
