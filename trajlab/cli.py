@@ -36,12 +36,12 @@ from trajlab.terminal import open_closed_streams
 HELP = """\
 What happened in there? Offline analysis of neural-network training trajectories.
 
-Pack the runs of a study, compute stages of all of them, and write the report. Each stage is a command, too,
-and `trajlab drift --help` lists its settings.
+Look into a folder of checkpoints, or compute stages of all runs of a study and write the report. Each stage is a \
+command, too, and `trajlab drift --help` lists its settings.
 
 \b
-  trajlab pack snapshots/ runs/
-  trajlab report runs/
+  trajlab info checkpoints/
+  trajlab report checkpoints/
   trajlab run runs/ results/ --stages drift,alerts
   trajlab report results/ report.html
 """
