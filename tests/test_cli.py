@@ -166,7 +166,9 @@ def test_run__leaves_out_what_the_run_can_not_serve(tmp_path):
     assert done.returncode == 0
     (line,) = done.stderr.splitlines()
     assert re.search(r"stages are left out: .*zero_gradients[^()]* \(there are no gradients\)", line)
-    assert re.search(r"comparison \(there is one run\)", line) and re.search(r"evaluation[^()]* \([^()]*no model", line)
+    assert re.search(r"comparison \(there is one run\)", line) and re.search(
+        r"evaluation[^()]* \([^()]*names its network", line
+    )
     assert (tmp_path / "out" / "drift.zarr").exists()
     done = call("run", tmp_path / "run.zarr", tmp_path / "out2", "--stages", "drift,zero_gradients")
     assert done.returncode == 1 and not (tmp_path / "out2").exists()

@@ -143,7 +143,7 @@ def test_the_command_itself_finds_modules_where_it_is_called(folder, tmp_path):
         ),
         ("foreign_zoo:broken", BadSetting, "RuntimeError: no weights to fetch"),
         ("foreign_zoo:number", BadSetting, "'int' object is not callable"),
-        ("foreign_zoo:nets", MissingData, "no attribute 'nets'"),
+        ("foreign_zoo:nets", MissingData, "has no nets;"),
         ("foreign_zoo", BadSetting, "foreign_zoo.*module:function"),
         ("foreign_zoo:wide", BadSetting, r"7 of another shape \(0.weight \[5, 1, 3, 3\] recorded as \[4, 1, 3, 3\]"),
     ],

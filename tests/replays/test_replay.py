@@ -604,7 +604,7 @@ def test_replay__without_a_model_says_what_to_try(run, probe):
     [
         ("replayed_net", BadSetting, "package.module"),
         ("no_such_net:small", MissingData, "No module named 'no_such_net'"),
-        ("replayed_net:large", MissingData, "no attribute 'large'"),
+        ("replayed_net:large", MissingData, "has no large;"),
         ("replayed_net:nothing", BadSetting, "returned a int"),
     ],
 )

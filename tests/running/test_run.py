@@ -166,7 +166,7 @@ def test_run__a_function_may_replay_inputs_of_its_own(example):
         return xr.Dataset({"output": replay(probe=np.ones((2, 2), np.float32), layers=[""])[""]})
 
     run = trajlab.from_arrays({"weight": np.ones((3, 4, 2)), "bias": np.zeros((3, 4))})
-    with pytest.raises(MissingData, match="sizes needs replay .*no model.*--model"):
+    with pytest.raises(MissingData, match="sizes needs replay .*names its network.*--model"):
         trajlab.run(sizes, run)
     run.facts["describe"] = {
         "model": {"factory": "torch.nn:Linear", "arguments": {"in_features": 2, "out_features": 4}}

@@ -194,5 +194,5 @@ def test_augmentation__says_what_it_lacks(run):
     vectors = xr.Dataset({"inputs": (("sample", "pixel"), np.zeros((4, 784)))})
     with pytest.raises(BadSetting, match="images"):
         augmentation(lambda **_: {}, vectors)
-    with pytest.raises(MissingData, match="names no model"):
+    with pytest.raises(MissingData, match="names its network"):
         trajlab.run("augmentation", trajlab.example())

@@ -316,5 +316,5 @@ def test_correlation__says_what_it_lacks(trained):
         of(trained, kind="noise")
     with pytest.raises(MissingData, match="no probe"):
         correlation(given(a=np.ones((1, 2, 2))), kind="train")
-    with pytest.raises(MissingData, match="names no model"):
+    with pytest.raises(MissingData, match="names its network"):
         trajlab.run("correlation", trajlab.example())
