@@ -6,6 +6,7 @@ import sys
 import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from typing import NoReturn
 
 from trajlab.terminal import printable
@@ -27,6 +28,16 @@ def first_of(names: Iterable[str], most: int = 6, separator: str = ", ") -> str:
     return separator.join(listed[:most]) + (f" and {len(listed) - most} more" if len(listed) > most else "")
 
 
+def nearest(name: str, names: Iterable[str], most: int = 3) -> str:
+    """Return the names that are most like one, or the first ones if none is, with commas.
+
+    >>> nearest("dirft", ["alerts", "drift", "spectrum"]), nearest("x", ["alerts", "drift"], 1)
+    ('drift', 'alerts and 1 more')
+    """
+    listed = list(names)
+    return ", ".join(get_close_matches(name, listed, most, 0.6)) or first_of(listed, most)
+
+
 class TrajlabError(Exception):
     """An error that the user can act on; the command line prints it in one line and exits with 1."""
 
@@ -41,6 +52,12 @@ class AmbiguousData(TrajlabError):
 
 class MissingData(TrajlabError):
     """A trajectory or a file lacks what is needed: a parameter, a step, gradients, a probe."""
+
+
+class MissingTensor(MissingData, KeyError):
+    """A mapping of tensors has none of a name."""
+
+    __str__ = Exception.__str__  # of a KeyError it is the quoted message
 
 
 class BadSetting(TrajlabError, ValueError):

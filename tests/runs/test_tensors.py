@@ -37,8 +37,13 @@ def test_tensors__become_arrays_once_and_keep_their_order():
     assert tensors["a"].attrs == {"shape": [3], "stored_dtype": "float64", "kind": "A"}
     with pytest.raises(MissingData, match="gone as one array: its shape changes"):
         tensors["gone"]
-    with pytest.raises(KeyError):
+    with pytest.raises(KeyError, match="^cannot find the tensor 'aa': name one of 2, such as a"):
+        tensors["aa"]
+    with pytest.raises(MissingData, match="such as b, a$"):
         tensors["nothing"]
+    with pytest.raises(KeyError, match="there are none$"):
+        Tensors({})["a"]
+    assert tensors.get("nothing") is None and "nothing" not in tensors
     assert tensors.steps.tolist() == [0, 1, 2] and Tensors({}).steps.tolist() == []
 
 

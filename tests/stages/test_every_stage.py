@@ -16,6 +16,7 @@ import xarray as xr
 
 import trajlab
 from tests.serving import serve
+from trajlab.errors import BadSetting
 from trajlab.running.help import parameter_help, summary
 from trajlab.running.inputs import needs_of
 from trajlab.running.settings import settings_of
@@ -111,6 +112,12 @@ def offences(source: str, name: str) -> Iterator[str]:
             called = getattr(node.func, "attr", getattr(node.func, "id", ""))
             if called in READS_OR_WRITES | COMPUTES:
                 yield f"{called}()"
+
+
+@pytest.mark.parametrize(("name", "remedy"), [("dirft", "such as drift$"), ("zzz", ", alerts, .*, zero_gradients$")])
+def test_stage__names_that_are_none_are_told_the_nearest(name, remedy):
+    with pytest.raises(BadSetting, match=remedy):
+        stage(name)
 
 
 @pytest.mark.parametrize("name", stage_names())

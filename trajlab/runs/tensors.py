@@ -10,7 +10,7 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 
-from trajlab.errors import MissingData
+from trajlab.errors import MissingData, MissingTensor, nearest
 from trajlab.runs.disk.element_types import widened
 from trajlab.runs.disk.lazy import lazy
 from trajlab.runs.disk.rows import Rows
@@ -109,7 +109,8 @@ class Tensors(Mapping[str, xr.DataArray]):
         if name not in self.series:
             if name in self.omitted:
                 raise MissingData(f"cannot open {name} as one array: {self.omitted[name]}; name another tensor")
-            raise KeyError(name)
+            there = f"name one of {len(self)}, such as {nearest(name, self)}" if self.series else "there are none"
+            raise MissingTensor(f"cannot find the tensor {name!r}: {there}")
         if name not in self._built:
             series = self.series[name]
             values = lazy(series.values) if isinstance(series.values, Rows) else series.values

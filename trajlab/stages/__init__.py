@@ -1,5 +1,6 @@
 """Stages: one function a file or folder, named as it. This folder is the list of them."""
 
+from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 
@@ -25,6 +26,9 @@ def stage(name: str):
     BadSetting
         There is no such stage.
     """
-    if name not in stage_names():
-        raise BadSetting(f"cannot find the stage {name!r}: choose one of {', '.join(stage_names())}")
+    names = stage_names()
+    if name not in names:
+        close = get_close_matches(name, names)
+        remedy = f"such as {', '.join(close)}" if close else ", ".join(names)
+        raise BadSetting(f"cannot find the stage {name!r}: choose one of {len(names)}, {remedy}")
     return getattr(import_module(f"trajlab.stages.{name}"), name)
