@@ -5,9 +5,10 @@ import io
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 import trajlab
-from tests.explorer.conftest import FIND, HOSTILE, Looking, run_of
+from tests.explorer.conftest import FIND, HOSTILE, LONG, Looking, run_of
 from trajlab.running.compute import write
 from trajlab.runs.disk.paths import as_path
 
@@ -120,6 +121,32 @@ def test_overview_and_layer_are_no_wider_than_a_phone(browser, address):
         assert shown.page.evaluate("[innerWidth, document.documentElement.scrollWidth]") == [390, 390], view
         right = shown.page.locator(".bk-tab", has_text="Samples").bounding_box()
         assert right["x"] + right["width"] <= 390, view
+    context.close()
+    assert shown.complaints == []
+
+
+def test_views_with_long_names_are_no_wider_than_a_phone(browser, serve, tmp_path):
+    for seed in range(3):
+        weights = {LONG.format(i): (1 + i + seed) * np.ones((3, 4, 4), np.float32).cumsum(0) for i in range(3)}
+        metrics = xr.Dataset({f"a_metric_of_{'long_' * 12}name": ("step", [3.0, 2.0, 1.0 - seed])}, {"step": [0, 1, 2]})
+        run = trajlab.from_arrays(weights, metrics=metrics)
+        run.facts["describe"] = {f"a_fact_of_{'long_' * 12}name": seed, "lr": 0.1 * seed, "data": "long_" * 20}
+        trajlab.pack(run, tmp_path / "runs" / f"{'sweep-of-long-names_' * 5}{seed}.zarr")
+    address = serve(tmp_path / "runs", "--stages", "drift,distribution", "--results", tmp_path / "results")
+    phone = {"width": 390, "height": 844}
+    context = browser.browser.new_context(viewport=phone, is_mobile=True, has_touch=True)
+    shown = Looking(context)
+    shown.open(address)
+    shown.see(HEAT)
+    for view, title in (("Overview", HEAT), ("Two moments", "values of the_encoder"), ("Runs", "each line is a run"),
+                        ("Layer", "values at step 2")):  # fmt: skip
+        shown.tab(view)
+        shown.see(title)
+        shown.page.wait_for_function("() => document.documentElement.scrollWidth == innerWidth")
+        assert shown.page.evaluate("[innerWidth, document.documentElement.scrollWidth]") == [390, 390], view
+        for tools in shown.page.locator(".bk-Toolbar:visible").all():
+            box = tools.bounding_box()
+            assert box["x"] + box["width"] <= 390, view
     context.close()
     assert shown.complaints == []
 

@@ -76,10 +76,10 @@ def test_inputs__are_looked_up_once_and_optional_ones_may_lack(run):
             r"drift needs gradient of runs/a; there are no gradients. .*gradients=True",
             "there are no gradients",
         ),
-        ("probe", "--probe FILE", "there is no probe"),
+        ("probe", "--probe FILE", "it has no probe"),
         ("parent_weight", "parent_weight of runs/a; there is no parent", "there is no parent"),
         ("replay", "--model package.module:factory", "it names no model"),
-        ("activation", "names no model and there is no probe", "it names no model and there is no probe"),
+        ("activation", "names no model and has no probe", "it names no model and has no probe"),
     ],
 )
 def test_inputs__that_lack_are_named_with_a_remedy(run, name, words, reason):

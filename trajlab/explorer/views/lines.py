@@ -10,9 +10,13 @@ from trajlab.explorer.charts import hover, marker, plain, step_chart, style_lege
 from trajlab.explorer.context import Context
 from trajlab.explorer.reduction import envelope
 from trajlab.explorer.views.heat_map import VALUE
+from trajlab.figures.marks.labels import shorten
 
 NAMED = 8
 """Runs up to which each has a color of its own and a place in the legend."""
+
+LEGEND = 24
+"""Characters of a name in the legend."""
 
 Lines = Mapping[str, tuple[np.ndarray, np.ndarray]]
 """Steps and values by name."""
@@ -72,7 +76,7 @@ class LineChart:
             if lone.any():
                 self.figure.scatter(x[lone], y[lone], color=color, size=5)
             if few or dashed or is_selected:
-                items.append(LegendItem(label={"value": name}, renderers=[drawn]))
+                items.append(LegendItem(label={"value": shorten(name, LEGEND)}, renderers=[drawn]))
         tip = hover(
             [("", "@name"), ("step", "@step{0,0}"), ("value", "@y{custom}")],
             mode="mouse", line_policy="nearest", formatters={"@y": CustomJSHover(code=VALUE)},
