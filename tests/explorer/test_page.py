@@ -1,6 +1,7 @@
 """The page in a browser. A page takes seconds to load, so a test follows one visit through several views."""
 
 import io
+import time
 
 import numpy as np
 import pandas as pd
@@ -212,6 +213,28 @@ def test_one_snapshot_is_shown(drawn, checkpoints):
     assert "distance" in page.views["Overview"].map.drawn.figure.title.text.text
     page.selection.view = "Layer"
     assert "a.w" in page.views["Layer"].series.drawn.figure.title.text.text
+    assert "unknown at every step" in page.views["Layer"].series.drawn.figure.title.text.text
+    for view in ("Overview", "Layer"):
+        assert "There is one snapshot, step 0" in page.views[view].absent.object
+
+
+def test_results_that_cannot_be_read_are_named_above_the_others(drawn, tmp_path):
+    write({tmp_path / f"{name}.zarr": trajlab.run(name, trajlab.example()) for name in ("drift", "spectrum")})
+    (tmp_path / "drift.zarr" / "zarr.json").write_text("{ broken")
+    page = drawn(tmp_path)
+    assert "Not shown: drift: cannot read" in page.views["Overview"].absent.object
+    assert page.views["Overview"].map.drawn is not None
+
+
+def test_one_moment_twice_says_that_nothing_changed(drawn, checkpoints):
+    folder = checkpoints({"a.w": np.arange(12, dtype=np.float32).reshape(3, 2, 2)})
+    page = drawn(folder, stages=["drift"], view="Two moments", step=1, before=1)
+    for _ in range(600):
+        if "being compared" not in page.views["Two moments"].layers.object:
+            break
+        time.sleep(0.1)
+        page.update()
+    assert "the same snapshot" in page.views["Two moments"].layers.object
 
 
 def test_colors_of_roles_and_blocks_reach_the_largest_tensor_not_the_largest_mean_of_a_module(drawn, monkeypatch):

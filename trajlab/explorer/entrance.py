@@ -73,7 +73,8 @@ def head(title: str, chosen: str, theme: str) -> str:
         styles += f"@media (prefers-color-scheme: dark) {{ {_styles(LOOKS['dark'])} }}"
     return (
         f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{styles} body {{ padding: 12px 16px }}</style>'
+        f'<meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">'
+        f"<style>{styles} body {{ padding: 12px 16px }}</style>"
         f"</head><body><h1>{escape(title)}</h1>"
     )
 

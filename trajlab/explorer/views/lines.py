@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from bokeh.models import ColumnDataSource, CustomJSHover, Legend, LegendItem
+from bokeh.models import ColumnDataSource, CustomJSHover, Legend, LegendItem, Range1d
 from bokeh.plotting import figure
 
 from trajlab.explorer.charts import hover, marker, plain, step_chart, style_legend
@@ -55,11 +55,15 @@ class LineChart:
         axis, look = context.axis, context.look
         everything = np.concatenate([values[np.isfinite(values)] for _, values in lines.values()] or [np.empty(0)])
         log = bool(everything.size and (everything > 0).all() and everything.max() > 300 * everything.min())
+        if not everything.size:
+            title += " · unknown at every step"
         self.figure: figure = step_chart(
             look, axis, title, height=height, window=context.selection.window,
             y_axis_type="log" if log else "linear", **events,
         )  # fmt: skip
         self.figure.yaxis.axis_label = plain(unit)
+        if not everything.size:
+            self.figure.y_range = Range1d(0, 1)  # Bokeh warns of a range without values
         window = context.selection.window
         items = []
         for position, (name, line) in enumerate([*lines.items(), *(aside or {}).items()]):
