@@ -85,7 +85,7 @@ def _caret(color: str) -> str:
 def widget_style(look: Look) -> str:
     """Return the style sheet of widgets."""
     return f"""
-    :host {{ --surface-color: {look.card}; --border-color: {look.rule}; }}
+    :host {{ --surface-color: {look.card}; --border-color: {look.rule}; --divider-color: {look.rule}; }}
     label, .bk-input-group > label {{ color: {look.soft}; font-size: 12px; }}
     .bk-input {{ background-color: {look.card}; color: {look.ink}; border: 1px solid {look.rule}; font-size: 13px; }}
     .bk-input:focus, .bk-btn:focus-visible, .bk-tab:focus-visible {{
