@@ -13,6 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
@@ -27,7 +28,8 @@ VIEWS = {
 }
 """Colors and address of each picture."""
 
-COLORS = 250
+FREQUENT, OTHERS = 128, 128
+"""Colors of a picture: the most frequent, and those that are farthest from the ones before, as of thin lines."""
 
 
 def main(runs: str, state: str) -> None:
@@ -49,13 +51,32 @@ def main(runs: str, state: str) -> None:
                 page.get_by_text("being compared").wait_for(state="hidden", timeout=300_000)
                 page.wait_for_timeout(5000)
                 picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-                few = picture.quantize(COLORS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-                few.save(Path(__file__).with_name(f"explore-{name}.png"), optimize=True)
+                few_colors(picture).save(Path(__file__).with_name(f"explore-{name}.png"), optimize=True)
                 page.close()
             browser.close()
         finally:
             server.terminate()
             server.wait()
+
+
+def few_colors(picture: Image.Image) -> Image.Image:
+    """Return a picture with a palette, in which grounds, lines and cells of heat maps keep their colors."""
+    colors, where, counts = np.unique(
+        np.asarray(picture).reshape(-1, 3), axis=0, return_inverse=True, return_counts=True
+    )
+    palette = colors[np.argsort(-counts)[:FREQUENT]].astype(int)
+    distance, nearest = np.full(len(colors), np.inf), np.zeros(len(colors), np.uint8)
+    position = 0
+    while position < min(FREQUENT + OTHERS, len(colors)):
+        if position == len(palette):
+            palette = np.vstack([palette, colors[distance.argmax()]])
+        to_it = ((colors.astype(int) - palette[position]) ** 2).sum(-1)
+        nearest[to_it < distance] = position
+        distance = np.minimum(distance, to_it)
+        position += 1
+    few = Image.fromarray(nearest[where.reshape(-1)].reshape(picture.height, picture.width), "P")
+    few.putpalette(palette.reshape(-1).tolist())
+    return few
 
 
 if __name__ == "__main__":

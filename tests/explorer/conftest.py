@@ -38,6 +38,10 @@ POINT = f"""([title, x, y]) => {{
 """Return where a point of a figure is on the screen, once two looks in a row find it at the same place."""
 
 
+LONG = "the_encoder_of_a_company.stage_number_{}.residual_attention_block.projection_of_queries_and_keys.weight"
+"""A name that is much wider than a phone."""
+
+
 def run_of(seed: int, lr: float, steps: int = 12) -> trajlab.Trajectory:
     """Blocks whose weights grow by `lr` a step, and a layer with a hostile name."""
     random = np.random.default_rng(seed)

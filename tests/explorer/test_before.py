@@ -20,7 +20,9 @@ def test_what_was_unusual_before_the_step_is_said_listed_and_drawn(drawn, run):
     page = drawn(run, stages=["change_points"], view="Before a step", step=85, back=20)
     view = page.views["Before a step"]
     assert view.back.value == 20 and 0 in view.back.options.values()  # a list shows no choice for None
-    assert "Step 80: `loss` rose 5-fold" in view.sentences.object and "Steps 65 to 85" in view.sentences.object
+    assert (
+        "Step 80: <code>loss</code> rose 5-fold" in view.sentences.object and "Steps 65 to 85" in view.sentences.object
+    )
     table = view.table()
     assert table[["step", "place", "kind"]].values.tolist() == [[80, "loss", "spike"]]
     assert "spike" in view.events.object

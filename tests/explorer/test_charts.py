@@ -6,7 +6,7 @@ import numpy as np  # noqa: E402
 import xarray as xr  # noqa: E402
 from matplotlib.colors import to_hex  # noqa: E402
 
-from trajlab.explorer.charts import chart, color_mapper, style_legend  # noqa: E402
+from trajlab.explorer.charts import NARROW_TITLE, TITLE_PIXELS, chart, color_mapper, style_legend, wrapped  # noqa: E402
 from trajlab.explorer.look import LOOKS  # noqa: E402
 from trajlab.figures.marks.scale import scale_for  # noqa: E402
 
@@ -37,3 +37,22 @@ def test_colors_are_those_of_figures_from_the_lowest_to_the_highest_value(values
 
 def _levels(color):
     return [int(color[i : i + 2], 16) for i in (1, 3, 5)]
+
+
+@pytest.mark.parametrize("text", ["a " * 60, "layers.0." * 12, "x" * 100, "short", "first · second\nthird " + "y" * 40])
+def test_wrapped_text_loses_nothing_and_no_line_is_too_long(text):
+    lines = wrapped(text, 20).split("\n")
+    assert max(map(len, lines)) <= 20
+
+    def letters(part):
+        return "".join(part.replace("·", "").split())
+
+    assert letters("".join(lines)) == letters(text)
+
+
+def test_a_title_on_a_phone_takes_more_lines_and_no_room_from_the_figure():
+    narrow, title = LOOKS["light"]._replace(narrow=True), "layers.0.attention.weight · relative distance from the start"
+    lines = chart(narrow, title, height=100).title.text.text.split("\n")
+    assert len(lines) == 2 and max(map(len, lines)) <= NARROW_TITLE
+    assert chart(narrow, title, height=100).height == 100 + TITLE_PIXELS
+    assert chart(LOOKS["light"], title, height=100).title.text.text == title

@@ -86,3 +86,22 @@ def test_how_long_a_result_takes_is_said_while_it_is_computed(folder, tmp_path, 
     monkeypatch.setattr(ResultCollection, "set_state", lambda collection, name, state: said.append(state.detail))
     computed(folder, tmp_path, ["drift"])
     assert "0 % of about 8 minutes of a core" in said
+
+
+def test_a_stage_whose_estimate_is_long_is_computed_after_the_others(folder, tmp_path, monkeypatch):
+    import trajlab.running.run as module
+
+    run, finished = module.run, []
+    take = ResultCollection.take
+    costly = lambda name, *given, **settings: run(name, *given, **settings).assign_attrs(  # noqa: E731
+        operations=1e13 if name == "drift" else 0.0
+    )
+    monkeypatch.setattr(module, "run", costly)
+    monkeypatch.setattr(
+        ResultCollection,
+        "take",
+        lambda collection, name, *given: (finished.append(name), take(collection, name, *given))[1],
+    )
+    collection = computed(folder, tmp_path, ["drift", "distribution", "spectrum"])
+    assert finished == ["distribution", "spectrum", "drift"]
+    assert {state.word for state in collection.states.values()} == {READY}

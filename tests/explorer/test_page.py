@@ -1,13 +1,15 @@
 """The page in a browser. A page takes seconds to load, so a test follows one visit through several views."""
 
 import io
+import time
 
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 import trajlab
-from tests.explorer.conftest import FIND, HOSTILE, Looking, run_of
+from tests.explorer.conftest import FIND, HOSTILE, LONG, Looking, run_of
 from trajlab.running.compute import write
 from trajlab.runs.disk.paths import as_path
 
@@ -124,6 +126,32 @@ def test_overview_and_layer_are_no_wider_than_a_phone(browser, address):
     assert shown.complaints == []
 
 
+def test_views_with_long_names_are_no_wider_than_a_phone(browser, serve, tmp_path):
+    for seed in range(3):
+        weights = {LONG.format(i): (1 + i + seed) * np.ones((3, 4, 4), np.float32).cumsum(0) for i in range(3)}
+        metrics = xr.Dataset({f"a_metric_of_{'long_' * 12}name": ("step", [3.0, 2.0, 1.0 - seed])}, {"step": [0, 1, 2]})
+        run = trajlab.from_arrays(weights, metrics=metrics)
+        run.facts["describe"] = {f"a_fact_of_{'long_' * 12}name": seed, "lr": 0.1 * seed, "data": "long_" * 20}
+        trajlab.pack(run, tmp_path / "runs" / f"{'sweep-of-long-names_' * 5}{seed}.zarr")
+    address = serve(tmp_path / "runs", "--stages", "drift,distribution", "--results", tmp_path / "results")
+    phone = {"width": 390, "height": 844}
+    context = browser.browser.new_context(viewport=phone, is_mobile=True, has_touch=True)
+    shown = Looking(context)
+    shown.open(address)
+    shown.see(HEAT)
+    for view, title in (("Overview", HEAT), ("Two moments", "values of the_encoder"), ("Runs", "each line is a run"),
+                        ("Layer", "values at step 2")):  # fmt: skip
+        shown.tab(view)
+        shown.see(title)
+        shown.page.wait_for_function("() => document.documentElement.scrollWidth == innerWidth")
+        assert shown.page.evaluate("[innerWidth, document.documentElement.scrollWidth]") == [390, 390], view
+        for tools in shown.page.locator(".bk-Toolbar:visible").all():
+            box = tools.bounding_box()
+            assert box["x"] + box["width"] <= 390, view
+    context.close()
+    assert shown.complaints == []
+
+
 @pytest.mark.slow
 def test_a_run_that_grows_is_followed_in_a_browser(looking, serve, checkpoints, tmp_path):
     array = np.arange(12, dtype=np.float32).reshape(2, 6)
@@ -185,6 +213,28 @@ def test_one_snapshot_is_shown(drawn, checkpoints):
     assert "distance" in page.views["Overview"].map.drawn.figure.title.text.text
     page.selection.view = "Layer"
     assert "a.w" in page.views["Layer"].series.drawn.figure.title.text.text
+    assert "unknown at every step" in page.views["Layer"].series.drawn.figure.title.text.text
+    for view in ("Overview", "Layer"):
+        assert "There is one snapshot, step 0" in page.views[view].absent.object
+
+
+def test_results_that_cannot_be_read_are_named_above_the_others(drawn, tmp_path):
+    write({tmp_path / f"{name}.zarr": trajlab.run(name, trajlab.example()) for name in ("drift", "spectrum")})
+    (tmp_path / "drift.zarr" / "zarr.json").write_text("{ broken")
+    page = drawn(tmp_path)
+    assert "Not shown: drift: cannot read" in page.views["Overview"].absent.object
+    assert page.views["Overview"].map.drawn is not None
+
+
+def test_one_moment_twice_says_that_nothing_changed(drawn, checkpoints):
+    folder = checkpoints({"a.w": np.arange(12, dtype=np.float32).reshape(3, 2, 2)})
+    page = drawn(folder, stages=["drift"], view="Two moments", step=1, before=1)
+    for _ in range(600):
+        if "being compared" not in page.views["Two moments"].layers.object:
+            break
+        time.sleep(0.1)
+        page.update()
+    assert "the same snapshot" in page.views["Two moments"].layers.object
 
 
 def test_colors_of_roles_and_blocks_reach_the_largest_tensor_not_the_largest_mean_of_a_module(drawn, monkeypatch):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from trajlab.explorer.rows import ALL, ROLES, Row, matches, rows_of
+from trajlab.explorer.rows import ALL, ROLES, Row, matches, rows_of, short_labels
 from trajlab.statistics.roles import grid_of
 
 BLOCKS = [f"model.layers.{i}.{role}" for i in range(40) for role in ("mlp.up", "mlp.down", "norm")]
@@ -72,3 +72,10 @@ def test_there_is_no_grid_without_repeated_blocks():
 def test_patterns_are_text_unless_they_have_wildcards():
     assert matches("a.b", "") and matches("a.b", "A.") and not matches("a.b", "c")
     assert matches("layers.[0].w", "*") and matches("xay", "x[ab]y") and not matches("xcy", "x[ab]y")
+
+
+def test_names_with_one_end_are_told_apart_by_their_labels():
+    names = [f"a_rather_long_encoder.stage_{i}.a_block_of_attention.projection.weight" for i in range(3)]
+    labels = short_labels([*names, "head.weight", names[0]], 24)
+    assert len(set(labels)) == 4 and labels[3] == "head.weight" and labels[0] == labels[4]
+    assert max(map(len, labels)) <= 24 and all(str(i) in labels[i] for i in range(3))

@@ -94,3 +94,19 @@ def test_a_fingerprint_changes_with_the_files_of_a_run(checkpoints, tmp_path):
     assert source_of(folder).fingerprint() == before
     checkpoints({"a.w": np.ones((1, 2, 2), np.float32)}, steps=[7], folder=folder)
     assert source_of(folder).fingerprint() != before
+
+
+def test_a_folder_in_which_nothing_can_be_read_says_what_and_what_to_do(results):
+    for name in ("drift", "spectrum"):
+        for path in (results / f"{name}.zarr").rglob("*"):
+            if path.is_file() and path.name != "zarr.json":
+                path.write_bytes(b"xx")
+    with pytest.raises(DamagedData, match=r"results: nothing in it can be read: drift: .*compute the stage again"):
+        source_of(results)
+
+
+def test_a_result_that_lost_the_files_of_its_steps_is_not_shown_at_step_zero(results):
+    (results / "drift.zarr" / "step" / "c" / "0").unlink()
+    source = source_of(results)
+    assert list(source.results) == ["spectrum"]
+    assert "its steps do not increase (0, 0, 0, …)" in source.notes[0] and "compute the stage again" in source.notes[0]

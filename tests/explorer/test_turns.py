@@ -18,3 +18,22 @@ def test_a_view_that_waits_comes_first_and_then_the_oldest():
         if name is not None:
             turns.take(name, str(fingerprint))
     assert order == ["c", "a", "b", None, "c", "a", "b", "c", "a", None]
+
+
+def test_a_stage_that_its_estimate_shows_to_be_slow_comes_after_those_that_are_cheap():
+    turns = Turns(["alerts", "drift", "spectrum", "embedding"])
+    estimates = {"alerts": 60.0, "drift": 0.0, "spectrum": 1e4, "embedding": 0.0}
+    order = []
+    while (name := turns.next("files")) is not None:
+        turns.take(name, "files")
+        if not turns.gives_way(name, estimates[name], "files"):
+            order.append(name)
+    assert order == ["drift", "alerts", "embedding", "spectrum"]  # a replay is taken to need two minutes
+
+
+def test_a_result_that_a_view_waits_for_gives_way_to_none():
+    turns = Turns(["alerts", "drift"])
+    turns.hurry("alerts")
+    turns.take(turns.next("files"), "files")
+    assert turns.was_taken("alerts") and not turns.gives_way("alerts", 1e6, "files")
+    assert turns.next("files") == "drift"

@@ -61,4 +61,4 @@ def test_stages_of_a_run_without_a_probe_import_no_torch():
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_TORCH], capture_output=True, text=True, check=True, env=environment
     )
-    assert "there is no probe" in done.stdout and done.stdout.split()[-1] == "False"
+    assert "it has no probe" in done.stdout and done.stdout.split()[-1] == "False"

@@ -1,7 +1,7 @@
 import pytest
 import xarray as xr
 
-from trajlab.running.cost import say_cost
+from trajlab.running.cost import say_cost, seconds_of
 
 SPECTRUM, ALERTS = {"every": 1, "shuffle": True}, {"rank_collapse_steps": 50}
 
@@ -50,3 +50,8 @@ def test_say_cost__counts_all_runs_and_is_silent_about_what_is_short(capsys):
     assert not capsys.readouterr().err
     say_cost("spectrum", short.expand_dims(run=list("abc")), {})
     assert "2 minutes" in capsys.readouterr().err
+
+
+def test_seconds_of__counts_every_run():
+    assert seconds_of(xr.Dataset(coords={"run": ["a", "b"]}, attrs={"operations": 2e10})) == 2.0
+    assert seconds_of(xr.Dataset()) == 0.0

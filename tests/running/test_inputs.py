@@ -76,13 +76,13 @@ def test_inputs__are_looked_up_once_and_optional_ones_may_lack(run):
             r"drift needs gradient of runs/a; there are no gradients. .*gradients=True",
             "there are no gradients",
         ),
-        ("probe", "--probe FILE", "there is no probe"),
+        ("probe", "--probe FILE", "it has no probe"),
         ("parent_weight", "parent_weight of runs/a; there is no parent", "there is no parent"),
         ("replay", "--model package.module:factory", "neither the run nor --model names its network"),
         (
             "activation",
-            "network and there is no probe. Name.*--probe",
-            "neither the run nor --model names its network and there is no probe",
+            "network and it has no probe. Name.*--probe",
+            "neither the run nor --model names its network and it has no probe",
         ),
     ],
 )

@@ -125,7 +125,7 @@ def test_run__on_what_a_stage_can_not_take(name, on, words, line):
 
 
 def test_run__on_activations_without_a_network_or_with_none(line):
-    with pytest.raises(MissingData, match="names its network and there is no probe.*--model"):
+    with pytest.raises(MissingData, match="names its network and it has no probe.*--model"):
         trajlab.run("drift", line["trajectory"], on="activations")
     single = nn.Sequential(nn.Linear(2, 2, bias=False))
     with pytest.raises(MissingData, match="activation"):

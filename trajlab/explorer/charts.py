@@ -1,5 +1,6 @@
 """Empty figures with their tools, in the colors of the page: the parts of all views."""
 
+import re
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -45,6 +46,12 @@ Bokeh.index.find_one(chart).export('svg').to_blob().then((blob) => {
 })
 """
 
+TITLE, NARROW_TITLE, HALF_TITLE = 84, 34, 42
+"""Characters of a line of a title that leave room for the tools: of a wide page, a narrow one, and of half a page."""
+
+TITLE_PIXELS = 16
+"""Height of a further line of a title."""
+
 TICKS = 8
 """Largest number of ticks of a step axis with evenly spaced snapshots."""
 
@@ -54,12 +61,64 @@ def plain(text: str) -> Any:
     return PlainText(text=text)
 
 
-def chart(look: Look, title: str, *, height: int, tools: Sequence[Any] = (), **options: Any) -> figure:
-    """Return an empty figure in the colors of the page."""
+def wrapped(text: str, longest: int) -> str:
+    r"""Break text into lines: between its parts where that is enough, else between words, else within names.
+
+    >>> wrapped("layers.0.attention.weight · relative distance", 26)
+    'layers.0.attention.weight\nrelative distance'
+    >>> wrapped("layers.0.attention.weight", 12)
+    'layers.0.\nattention.\nweight'
+    """
+    lines = []
+    for paragraph in text.split("\n"):
+        line = ""
+        for part in paragraph.split(" · "):
+            joined = f"{line} · {part}" if line else part
+            if len(joined) > longest:
+                *before, joined = filter(None, [line, *_pieces(part, longest)])
+                lines += before
+            line = joined
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def _pieces(text: str, longest: int) -> list[str]:
+    """Break text after spaces and the separators of names; a word that is too long anywhere."""
+    pieces = [""]
+    for word in re.findall(r"[^\s._/-]*[\s._/-]+|[^\s._/-]+", text):
+        for start in range(0, len(word), longest):
+            chunk = word[start : start + longest]
+            if len((pieces[-1] + chunk).rstrip()) > longest:
+                pieces.append("")
+            pieces[-1] += chunk
+    return [piece.strip() for piece in pieces]
+
+
+def chart(
+    look: Look, title: str, *, height: int, tools: Sequence[Any] = (), half: bool = False, **options: Any
+) -> figure:
+    """Return an empty figure in the colors of the page.
+
+    Parameters
+    ----------
+    look
+        Colors and width of the page.
+    title
+        Title, which is broken into lines.
+    height
+        Height in pixels, with one line of the title.
+    tools
+        Tools besides those that save it.
+    half
+        Whether it is half as wide as the page.
+    options
+        Further arguments of Bokeh's `figure`.
+    """
+    title = wrapped(title, NARROW_TITLE if look.narrow else HALF_TITLE if half else TITLE)
     chart = figure(
-        height=height, sizing_mode="stretch_width", tools=[*tools, SaveTool(filename="trajlab")],
-        toolbar_location="above", background_fill_color=look.card, border_fill_color=look.card,
-        outline_line_color=None, **options,
+        height=height + TITLE_PIXELS * title.count("\n"), sizing_mode="stretch_width",
+        tools=[*tools, SaveTool(filename="trajlab")], toolbar_location="above",
+        background_fill_color=look.card, border_fill_color=look.card, outline_line_color=None, **options,
     )  # fmt: skip
     chart.toolbar.logo = None
     chart.add_tools(svg_tool(chart))

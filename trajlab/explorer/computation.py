@@ -12,7 +12,7 @@ from trajlab.explorer.result_store import FINGERPRINT
 from trajlab.explorer.stored_result import read_lazily
 from trajlab.explorer.turns import Turns
 from trajlab.running.compute import write
-from trajlab.running.cost import cost_of
+from trajlab.running.cost import cost_of, seconds_of
 from trajlab.running.follow import POLL
 
 if TYPE_CHECKING:
@@ -122,6 +122,9 @@ class Computation:
         runs = next(iter(source.runs.values())) if source.alone else source.runs
         fingerprint = collection.runs.fingerprint
         lazy = run(name, runs, **collection.settings).assign_attrs({FINGERPRINT: fingerprint})
+        if name not in collection.results and self.turns.gives_way(name, seconds_of(lazy), fingerprint):
+            collection.set_state(name, State(WAITING))
+            return
         path, cost = collection.store.path(name), cost_of(lazy)
 
         def report(detail: str) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from trajlab.explorer.arrays import Arrays
-from trajlab.explorer.computation import COMPUTING, WAITING
+from trajlab.explorer.computation import COMPUTING, FAILED, WAITING
 from trajlab.explorer.look import Look
 from trajlab.explorer.quantity import chosen, maps_of, of_run, row_dim
 from trajlab.explorer.result_collection import ResultCollection
@@ -193,8 +193,10 @@ class Context:
         if state is not None and state.word in (WAITING, COMPUTING):
             when = f"being computed{': ' + state.detail if state.detail else ''}"
             return f"{name} of {self.labels[self.run]} is {when if state.word == COMPUTING else 'computed next'}."
-        reason = "" if state is None else f" ({state.word}{': ' + state.detail if state.detail else ''})"
-        return f"There is no {name} of {self.labels[self.run]}{reason}."
+        absent = f"There is no {name} of {self.labels[self.run]}"
+        if state is None or not state.detail:
+            return f"{absent}." if state is None else f"{absent} ({state.word})."
+        return f"{absent}: {'it failed: ' if state.word == FAILED else ''}{state.detail.removesuffix('.')}."
 
     def position(self, dim: str) -> int:
         """Return the position that is shown along a free dim of the variable."""

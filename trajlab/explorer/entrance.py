@@ -12,7 +12,7 @@ from tornado.web import RequestHandler
 from trajlab.explorer.look import LOOKS
 from trajlab.explorer.markup import facts_table, note
 from trajlab.explorer.result_collection import ResultCollection
-from trajlab.explorer.style import ground_of, style_of
+from trajlab.explorer.style import TELL_WIDTH, ground_of, style_of
 
 RELOAD = "<script>window.addEventListener('load', () => window.location.reload())</script>"
 """The views are at the same address."""
@@ -41,6 +41,7 @@ class Entrance(RequestHandler):
         """Stream the page."""
         self.set_header("Cache-Control", "no-store")
         self.write(head(self.title, self.get_query_argument("theme", ""), self.theme))
+        self.write(f"<script>{TELL_WIDTH} tellWidth()</script>")
         self.write(f'<p id="opening" class="note">Opening {escape(self.title)} …</p>')
         await self.flush()
         try:
@@ -72,7 +73,8 @@ def head(title: str, chosen: str, theme: str) -> str:
         styles += f"@media (prefers-color-scheme: dark) {{ {_styles(LOOKS['dark'])} }}"
     return (
         f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{styles} body {{ padding: 12px 16px }}</style>'
+        f'<meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">'
+        f"<style>{styles} body {{ padding: 12px 16px }}</style>"
         f"</head><body><h1>{escape(title)}</h1>"
     )
 

@@ -1,4 +1,4 @@
-"""Colors of the page, light and dark."""
+"""How the page looks: its colors, light and dark, and whether it is as narrow as a phone."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ from trajlab.figures.marks.colors import CATEGORIES, GRID, INK, MISSING, PAPER
 
 
 class Look(NamedTuple):
-    """Colors of the page.
+    """Colors and width of the page.
 
     Attributes
     ----------
@@ -16,6 +16,8 @@ class Look(NamedTuple):
         Lines, unknown values, and the grounds of the page and of its parts.
     categories
         Lines and groups.
+    narrow
+        Whether the page is as narrow as a phone: names and titles are then shorter.
     """
 
     ink: str
@@ -25,6 +27,7 @@ class Look(NamedTuple):
     paper: str
     card: str
     categories: tuple[str, ...]
+    narrow: bool = False
 
 
 LIGHT = Look(INK, "#5b626d", GRID, MISSING, "#f6f7f9", PAPER, CATEGORIES)

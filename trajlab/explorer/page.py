@@ -62,6 +62,8 @@ class Page:
         Loaded parts of results, which they share, too.
     theme
         Name of the colors, light or dark.
+    narrow
+        Whether the window is as narrow as a phone.
 
     Attributes
     ----------
@@ -71,10 +73,10 @@ class Page:
         What is selected.
     """
 
-    def __init__(self, collection: ResultCollection, arrays: Arrays, *, theme: str = "light"):
+    def __init__(self, collection: ResultCollection, arrays: Arrays, *, theme: str = "light", narrow: bool = False):
         self.collection = collection
         self.theme = theme if theme in LOOKS else "light"
-        look = LOOKS[self.theme]
+        look = LOOKS[self.theme]._replace(narrow=narrow)
         self.selection = Selection()
         self.context = Context(collection, self.selection, look, arrays)
         self._style, self._widget_style = style_of(look), widget_style(look)

@@ -1,9 +1,12 @@
 """Rows of the heat map: the module tree, folded and unfolded, and the roles of parameters in repeated blocks."""
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from fnmatch import fnmatchcase
+from os.path import commonprefix
 from typing import NamedTuple
 
+from trajlab.figures.marks.labels import shorten
 from trajlab.statistics.roles import block_parameter
 
 MOST_ROWS = 60
@@ -113,3 +116,22 @@ def _unfolded(
         elif below:
             rows.append(Row(f"▸ {child} ({len(below)})", tuple(below), child, folded=True))
     return rows
+
+
+def short_labels(names: Sequence[str], longest: int) -> list[str]:
+    """Return the ends of names that are too long; where several have the same end, the part in which they differ.
+
+    >>> short_labels(["a.bias", "encoder.block.0.norm.weight", "encoder.block.1.norm.weight"], 12)
+    ['a.bias', '…0.norm.wei…', '…1.norm.wei…']
+    """
+    labels = [shorten(name, longest) for name in names]
+    repeated = {label for label, times in Counter(labels).items() if times > 1 and label.startswith("…")}
+    starts = {}
+    for label in repeated:
+        alike = commonprefix([name for name, short in zip(names, labels, strict=True) if short == label])
+        word = 1 + max(alike.rfind(separator) for separator in "._-/ ")
+        starts[label] = max(word, len(alike) - longest // 2)
+    return [
+        shorten(f"…{name[starts[label] :][: longest - 2]}…", longest) if label in starts else label
+        for name, label in zip(names, labels, strict=True)
+    ]

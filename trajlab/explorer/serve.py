@@ -17,6 +17,7 @@ from trajlab.explorer.result_collection import ResultCollection
 from trajlab.explorer.server import LOCAL, PageServer
 from trajlab.explorer.source import source_of
 from trajlab.running.follow import follow as follow_path
+from trajlab.terminal import say
 
 AT_ONCE = 0.3
 """Seconds in which a folder that cannot be opened mostly says so: then no page is begun."""
@@ -88,6 +89,8 @@ def serve(paths: Sequence[Path], *, host: str, port: int, browser: bool, theme: 
         collection = opening.result()
         server.show(views.result(), collection.source.title)
         loaded.set_result(None)
+        for text in collection.source.notes:
+            say(f"not shown: {text}")
         if collection.source.runs:
             print(f"results are kept in {collection.folder}; ctrl-C stops", file=sys.stderr, flush=True)
         server.later(AFTER_VIEW, collection.start)

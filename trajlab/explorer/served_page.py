@@ -12,7 +12,7 @@ from trajlab.explorer.arrays import Arrays
 from trajlab.explorer.look import LOOKS
 from trajlab.explorer.page import TICK, Page
 from trajlab.explorer.result_collection import ResultCollection
-from trajlab.explorer.style import ground_of
+from trajlab.explorer.style import NARROW_COOKIE, TELL_WIDTH, ground_of
 
 TEMPLATE = BASE_TEMPLATE.environment.from_string(
     '{% extends "base.html" %}{% block postamble %}'
@@ -20,13 +20,16 @@ TEMPLATE = BASE_TEMPLATE.environment.from_string(
 )
 """Panel's document, as wide as the screen: without it, a phone lays out a page of 980 pixels and shrinks it."""
 
-ON_LOAD = """
+ON_LOAD = (
+    TELL_WIDTH
+    + """
 window.addEventListener('popstate', () => window.location.reload())
+const isFirst = tellWidth()
 const query = new URLSearchParams(window.location.search)
 if (!query.has('theme') && window.matchMedia('(prefers-color-scheme: dark)').matches) {
   query.set('theme', 'dark')
   window.location.replace('?' + query.toString())
-}
+} else if (isFirst) window.location.reload()
 window.addEventListener('keydown', (event) => {
   const {tagName} = event.composedPath()[0]
   if (event.ctrlKey || event.altKey || event.metaKey || ['INPUT', 'SELECT', 'TEXTAREA'].includes(tagName)) return
@@ -48,7 +51,10 @@ const showing = setInterval(() => {
   clearInterval(showing)
 }, 200)
 """
-"""The back button shows the state before, as it is in the address; the first visit has the colors of the system.
+)
+"""The page is loaded again if the server did not know that the window is narrow.
+
+The back button shows the state before, as it is in the address; the first visit has the colors of the system.
 
 Arrow keys move the step, and pause the slider if it plays; digits open views. Panel draws a slider of more than a
 hundred steps at the hundredth, as it sets the value before the largest one; so the value is set again.
@@ -75,7 +81,7 @@ def served_page(collection: ResultCollection, arrays: Arrays, theme: str) -> Any
     document.template = TEMPLATE
     document.title = collection.source.title
     document.js_on_event(DocumentReady, CustomJS(code=ON_LOAD))
-    page = Page(collection, arrays, theme=theme)
+    page = Page(collection, arrays, theme=theme, narrow=pn.state.cookies.get(NARROW_COOKIE) == "1")
     page.connect(location)
     pn.state.add_periodic_callback(page.tick, TICK)
     return page.layout

@@ -9,7 +9,7 @@ from typing import Any
 
 import xarray as xr
 
-from trajlab.errors import BadSetting, MissingData, TrajlabError
+from trajlab.errors import BadSetting, DamagedData, MissingData, TrajlabError
 from trajlab.explorer.stored_result import read_lazily
 from trajlab.runs.disk.fingerprint import fingerprint
 from trajlab.runs.disk.paths import as_path, kind_of, reaching
@@ -97,7 +97,7 @@ def source_of(shown: Shown | Iterable[Shown], *, trust: bool = False, **reading:
     BadSetting
         Two runs or results have the same name, or something else is to be shown.
     DamagedData
-        A run is damaged, or the only result.
+        A run is damaged, or all results.
     """
     chosen = {name: value for name, value in reading.items() if value is not None}
     source = Source(reading=chosen, reopen=lambda: source_of(shown, trust=trust, **chosen))
@@ -113,6 +113,9 @@ def source_of(shown: Shown | Iterable[Shown], *, trust: bool = False, **reading:
         else:
             _add(source, "", item)
     if not source.runs and not source.results:
+        if source.notes:
+            where = ", ".join(map(str, source.folders))
+            raise DamagedData(f"cannot explore {where}: nothing in it can be read: {'; '.join(source.notes)}")
         raise MissingData("cannot explore: there are no runs and no results; name a folder that holds some")
     source.alone = source.alone and len(source.runs) == 1
     return source

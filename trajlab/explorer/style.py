@@ -2,6 +2,25 @@
 
 from trajlab.explorer.look import Look
 
+NARROW_PIXELS = 760
+"""Width of the window up to which it is narrow: parts are stacked, and figures have shorter names."""
+
+NARROW_COOKIE = "trajlab_narrow"
+
+TELL_WIDTH = f"""
+const tellWidth = () => {{
+  const value = Number(window.innerWidth <= {NARROW_PIXELS})
+  const isKnown = () => (document.cookie.match(/{NARROW_COOKIE}=(.)/)?.[1] ?? '0') === String(value)
+  if (isKnown()) return false
+  document.cookie = `{NARROW_COOKIE}=${{value}}; path=/; SameSite=Strict`
+  return isKnown()
+}}
+"""
+"""A function that keeps in a cookie whether the window is narrow, and returns whether the server does not know yet.
+
+The server draws the figures, and must know before. A browser that refuses the cookie gets the wide ones.
+"""
+
 
 def style_of(look: Look) -> str:
     """Return the style sheet of the parts of the page, which is theirs alone."""
@@ -18,6 +37,9 @@ def style_of(look: Look) -> str:
       white-space: nowrap;
     }}
     .facts td {{ padding: 1px 0; overflow-wrap: anywhere; }}
+    @media (max-width: {NARROW_PIXELS}px) {{
+      .facts th {{ white-space: normal; overflow-wrap: anywhere; min-width: 90px; width: 38%; }}
+    }}
     dl {{ margin: 4px 0; max-height: 340px; overflow-y: auto; font-size: 12px; }}
     dt {{ font-weight: 600; overflow-wrap: anywhere; }}
     dd {{ margin: 0 0 6px; color: {look.soft}; overflow-wrap: anywhere; }}
@@ -34,11 +56,11 @@ def style_of(look: Look) -> str:
     """
 
 
-NARROW = """
-    @media (max-width: 760px) {
-      :host { flex-direction: column !important; height: auto !important; min-width: 0 !important; }
-      * { flex: none !important; min-width: 0 !important; max-width: 100%; box-sizing: border-box; }
-    }
+NARROW = f"""
+    @media (max-width: {NARROW_PIXELS}px) {{
+      :host {{ flex-direction: column !important; height: auto !important; min-width: 0 !important; }}
+      * {{ flex: none !important; min-width: 0 !important; max-width: 100%; box-sizing: border-box; }}
+    }}
     """
 """Style sheet of a row whose parts are stacked on a phone.
 
@@ -63,7 +85,7 @@ def _caret(color: str) -> str:
 def widget_style(look: Look) -> str:
     """Return the style sheet of widgets."""
     return f"""
-    :host {{ --surface-color: {look.card}; }}
+    :host {{ --surface-color: {look.card}; --border-color: {look.rule}; --divider-color: {look.rule}; }}
     label, .bk-input-group > label {{ color: {look.soft}; font-size: 12px; }}
     .bk-input {{ background-color: {look.card}; color: {look.ink}; border: 1px solid {look.rule}; font-size: 13px; }}
     .bk-input:focus, .bk-btn:focus-visible, .bk-tab:focus-visible {{
@@ -76,5 +98,24 @@ def widget_style(look: Look) -> str:
     .bk-tab {{ color: {look.soft}; font-size: 14px; }}
     .bk-tab.bk-active {{ color: {look.ink}; background: transparent; border-bottom: 2px solid {look.categories[0]}; }}
     .bk-header {{ border-bottom: 1px solid {look.rule}; }}
-    @media (max-width: 760px) {{ .bk-headers-wrapper {{ flex-wrap: wrap !important; overflow: visible !important; }} }}
+    @media (max-width: {NARROW_PIXELS}px) {{
+      .bk-headers-wrapper {{ flex-wrap: wrap !important; overflow: visible !important; }}
+    }}
+    """
+
+
+def grid_style(look: Look) -> str:
+    """Return the style sheet of a table that can be sorted."""
+    parts = ", ".join(f".tabulator {part}" for part in (
+        ".tabulator-header", ".tabulator-col", ".tabulator-tableholder", ".tabulator-table", ".tabulator-row",
+        ".tabulator-cell", ".tabulator-footer", ".tabulator-page",
+    ))  # fmt: skip
+    return f"""
+    .tabulator, {parts} {{
+      background-color: {look.card} !important; color: {look.ink} !important; border-color: {look.rule} !important;
+      font-size: 13px;
+    }}
+    .tabulator .tabulator-cell {{ overflow-wrap: anywhere; }}
+    .tabulator .tabulator-page[disabled] {{ color: {look.soft} !important; opacity: 0.7; }}
+    .tabulator .tabulator-page.active {{ color: {look.categories[0]} !important; }}
     """

@@ -2,16 +2,29 @@
 
 from collections.abc import Sequence
 
-from trajlab.running.help import stages_by_panel
+from trajlab.running.cost import LONG
+from trajlab.running.help import PANELS, stages_by_panel
 
 CHEAPEST = ("drift", "gradient_statistics", "distribution", "alerts", "change_points")
-"""Stages of one pass each, which are computed first. Others follow as the help lists them: replays come last."""
+"""Stages of one pass each, which are computed first unless their estimated cost is high.
+
+Others follow as the help lists them: replays come last.
+"""
+
+SOON = 5.0
+"""Seconds of a core from which on a result waits for those that take less."""
 
 
 def cheapest_first() -> list[str]:
     """Return the names of all stages, the cheapest first."""
     names = [name for name, _, _ in stages_by_panel()]
     return [name for name in CHEAPEST if name in names] + [name for name in names if name not in CHEAPEST]
+
+
+def assumed_seconds() -> dict[str, float]:
+    """Return the seconds of a core that a stage is taken to need until it is estimated; 0 of stages not named."""
+    slow = PANELS["replay"], PANELS["other"]
+    return {name: LONG for name, _, panel in stages_by_panel() if panel in slow}
 
 
 class Turns:
@@ -37,6 +50,8 @@ class Turns:
         self.names = list(names)
         self._taken: dict[str, tuple[int, str]] = {}
         self._waited_for: set[str] = set()
+        self._assumed = assumed_seconds()
+        self._estimated: dict[str, float] = {}
 
     def hurry(self, name: str) -> None:
         """Have a result computed next, as a view waits for it."""
@@ -51,8 +66,31 @@ class Turns:
         """Return whether a result was computed, from whatever files."""
         return name in self._taken
 
+    def gives_way(self, name: str, seconds: float, fingerprint: str) -> bool:
+        """Note the estimated cost of a result that was just taken, and return whether others are cheaper.
+
+        If so, the result is no longer taken, and is computed after them.
+        """
+        if name in self._estimated or name not in self._taken:
+            return False
+        self._estimated[name] = seconds
+        taken = self._taken.pop(name)
+        if self.next(fingerprint) != name:
+            return True
+        self._taken[name] = taken
+        return False
+
     def next(self, fingerprint: str) -> str | None:
         """Return what to compute next: what a view waits for, the cheapest that never was, or the oldest; or None."""
         old = [name for name in self.names if self._taken.get(name, (0, ""))[1] != fingerprint]
         waited = self._waited_for - set(self._taken)
-        return min(old, key=lambda name: (name not in waited, self._taken.get(name, (-1, ""))[0]), default=None)
+        return min(
+            old,
+            key=lambda name: (name not in waited, self._taken.get(name, (-1, ""))[0], self._seconds(name)),
+            default=None,
+        )
+
+    def _seconds(self, name: str) -> float:
+        """Return the estimated cost of a result, 0 if it is low: then the order of the names decides."""
+        seconds = self._estimated.get(name, 0.0) or self._assumed.get(name, 0.0)
+        return seconds if seconds >= SOON else 0.0

@@ -49,8 +49,17 @@ def cost_of(result: xr.Dataset) -> str:
     >>> cost_of(xr.Dataset(attrs={"operations": 1.2e13}))
     'about 10 minutes of a core'
     """
-    seconds = _operations(result) / OPERATIONS_PER_SECOND
+    seconds = seconds_of(result)
     return f"about {_duration(seconds)} of a core" if seconds >= LONG else ""
+
+
+def seconds_of(result: xr.Dataset) -> float:
+    """Return about how many seconds of a core a lazy result takes at least; 0 if its stage does not estimate it.
+
+    >>> seconds_of(xr.Dataset(attrs={"operations": 2e11}))
+    10.0
+    """
+    return _operations(result) / OPERATIONS_PER_SECOND
 
 
 def _operations(result: xr.Dataset) -> float:

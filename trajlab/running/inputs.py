@@ -218,9 +218,11 @@ def _lacking(source: Trajectory, group: str) -> str:
         name, why = next(iter(source.optimizer.left_out.items()))
         return f"no moment of its optimizer could be matched: {name}: {why}"
     if group not in ("replay", "activations"):
-        return f"there is no {group}" if group in ("probe", "chain") else f"there are no {group}"
+        if group == "probe":
+            return "it has no probe"
+        return f"there is no {group}" if group == "chain" else f"there are no {group}"
     if source.facts.get("not_recorded"):
         return f"only some of its parameters were recorded, not {', '.join(source.facts['not_recorded'][:3])}"
     lacks = ["neither the run nor --model names its network"] if lacks_model(source) else []
-    lacks += ["there is no probe"] if lacks_probe(source) and group != "replay" else []
+    lacks += ["it has no probe"] if lacks_probe(source) and group != "replay" else []
     return " and ".join(lacks) or "no module of its network is an activation"

@@ -88,7 +88,7 @@ class AlertTimeline:
         )
         self.figure.add_tools(hover([("", "@name"), ("steps", "@steps")]))
         self.figure.ygrid.grid_line_color = None
-        name_rows(self.figure, alerts.labels)
+        name_rows(self.figure, look, alerts.labels)
         self.line = marker(self.figure, look, float(axis.x(context.step)))
 
     def place_at(self, y: float) -> str:

@@ -1,5 +1,6 @@
 """What happened before a step: what was unusual in the window before it, in the order in which it began."""
 
+import re
 from html import escape
 
 import numpy as np
@@ -112,9 +113,14 @@ def _labels(result: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
 def _sentences(explanation: Explanation) -> str:
     head = f"<h3>Steps {explanation.first:,} to {explanation.step:,}</h3>"
     *events, last = explanation.sentences
-    listed = "".join(f"<li>{escape(text)}</li>" for text in events[:MOST])
+    listed = "".join(f"<li>{_with_code(text)}</li>" for text in events[:MOST])
     more = note(f"{len(events) - MOST} more are in the CSV file.") if len(events) > MOST else ""
-    return f"{head}{f'<ol>{listed}</ol>' if listed else ''}{more}<p>{escape(last)}</p>"
+    return f"{head}{f'<ol>{listed}</ol>' if listed else ''}{more}<p>{_with_code(last)}</p>"
+
+
+def _with_code(text: str) -> str:
+    """Return a sentence as HTML, with names in backticks as code."""
+    return re.sub("`([^`]*)`", r"<code>\1</code>", escape(text))
 
 
 def _table(events: list[Unusual]) -> str:

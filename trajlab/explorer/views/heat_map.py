@@ -10,23 +10,18 @@ from bokeh.plotting import figure
 
 from trajlab.explorer.charts import color_mapper, hover, marker, plain, step_chart
 from trajlab.explorer.context import Context
+from trajlab.explorer.look import Look
 from trajlab.explorer.quantity import numbers, row_dim
 from trajlab.explorer.reduction import columns, summary
-from trajlab.explorer.rows import Row, rows_of
-from trajlab.figures.marks.labels import name_of, shorten
+from trajlab.explorer.rows import Row, rows_of, short_labels
+from trajlab.figures.marks.labels import name_of
 from trajlab.figures.marks.scale import scale_for
 
 NAMES = 46
 """Rows that are named; of more, every n-th."""
 
-LONGEST = 38
-"""Characters of a name."""
-
-WIDEST_TITLE = 44
-"""Characters of a title that leave room for the tools on a phone; a longer one has two lines."""
-
-TITLE_PIXELS = 16
-"""Height of a further line of a title."""
+LONGEST, NARROW_LONGEST = 38, 24
+"""Characters of a name, on a wide page and on a narrow one."""
 
 ROW_PIXELS, MIN_PIXELS, MAX_PIXELS = 15, 150, 640
 
@@ -80,14 +75,12 @@ class HeatMap:
         )  # fmt: skip
         ends = {np.inf: "∞ has the color of the largest", -np.inf: "−∞ that of the smallest"}
         infinite = [text for end, text in ends.items() if (values == end).any()]
-        head = f"{name_of(part)} · {context.labels[context.run]}"
-        lines = [head if len(head) <= WIDEST_TITLE else head.replace(" · ", "\n", 1), *infinite]
-        title = "\n".join(lines)
+        title = "\n".join([f"{name_of(part)} · {context.labels[context.run]}", *infinite])
         self.figure = step_chart(
             context.look,
             axis,
             title,
-            height=height + 90 + TITLE_PIXELS * title.count("\n"),
+            height=height + 90,
             window=selection.window,
             y_range=(len(self.rows), 0),
             **events,
@@ -99,7 +92,7 @@ class HeatMap:
         )
         self.figure.image("image", "x", "y", "dw", "dh", source=self.source, color_mapper=mapper)
         self.figure.grid.grid_line_color = None
-        name_rows(self.figure, [row.label for row in self.rows])
+        name_rows(self.figure, context.look, [row.label for row in self.rows])
         self.figure.add_layout(color_bar(mapper, context), "right")
         self.line = marker(self.figure, context.look, float(axis.x(context.step)))
 
@@ -117,12 +110,13 @@ def grouped(values: np.ndarray, rows: list[Row], way: str) -> np.ndarray:
     )
 
 
-def name_rows(chart: figure, names: list[str]) -> None:
+def name_rows(chart: figure, look: Look, names: list[str]) -> None:
     """Put names beside rows that are counted from the top."""
     every = max(1, -(-len(names) // NAMES))
+    labels = short_labels(names, NARROW_LONGEST if look.narrow else LONGEST)
     shown = range(0, len(names), every)
     chart.yaxis.ticker = FixedTicker(ticks=[i + 0.5 for i in shown])
-    chart.yaxis.major_label_overrides = {i + 0.5: plain(shorten(names[i], LONGEST)) for i in shown}
+    chart.yaxis.major_label_overrides = {i + 0.5: plain(labels[i]) for i in shown}
     chart.yaxis.major_tick_line_color = None
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from bokeh.models import ColumnDataSource, CustomJSHover
+from bokeh.models import BasicTicker, ColumnDataSource, CustomJSHover
 
 from trajlab.explorer.charts import chart, color_mapper, hover, marker, plain, step_chart, style_legend
 from trajlab.explorer.context import Context
@@ -140,8 +140,9 @@ class Raster:
             hover([(dim, "$y{0}"), ("value", "@value{custom}")], formatters={"@value": CustomJSHover(code=VALUE)})
         )
         self.figure.yaxis.axis_label = dim
+        self.figure.yaxis.ticker = BasicTicker(min_interval=1)
         self.figure.grid.grid_line_color = None
-        scale = scale_for(xr.DataArray(table))
+        scale = scale_for(xr.DataArray(table), center=0.0 if (table < 0).any() else None)
         mapper = color_mapper(scale, context.look)
         source = ColumnDataSource({
             "image": [scale.show(image)], "value": [image], "x": [low], "y": [0], "dw": [high - low],

@@ -3,16 +3,20 @@
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from bokeh.models import ColumnDataSource, CustomJSHover, Legend, LegendItem
+from bokeh.models import ColumnDataSource, CustomJSHover, Legend, LegendItem, Range1d
 from bokeh.plotting import figure
 
 from trajlab.explorer.charts import hover, marker, plain, step_chart, style_legend
 from trajlab.explorer.context import Context
 from trajlab.explorer.reduction import envelope
 from trajlab.explorer.views.heat_map import VALUE
+from trajlab.figures.marks.labels import shorten
 
 NAMED = 8
 """Runs up to which each has a color of its own and a place in the legend."""
+
+LEGEND = 24
+"""Characters of a name in the legend."""
 
 Lines = Mapping[str, tuple[np.ndarray, np.ndarray]]
 """Steps and values by name."""
@@ -51,11 +55,15 @@ class LineChart:
         axis, look = context.axis, context.look
         everything = np.concatenate([values[np.isfinite(values)] for _, values in lines.values()] or [np.empty(0)])
         log = bool(everything.size and (everything > 0).all() and everything.max() > 300 * everything.min())
+        if not everything.size:
+            title += " · unknown at every step"
         self.figure: figure = step_chart(
             look, axis, title, height=height, window=context.selection.window,
             y_axis_type="log" if log else "linear", **events,
         )  # fmt: skip
         self.figure.yaxis.axis_label = plain(unit)
+        if not everything.size:
+            self.figure.y_range = Range1d(0, 1)  # Bokeh warns of a range without values
         window = context.selection.window
         items = []
         for position, (name, line) in enumerate([*lines.items(), *(aside or {}).items()]):
@@ -72,7 +80,7 @@ class LineChart:
             if lone.any():
                 self.figure.scatter(x[lone], y[lone], color=color, size=5)
             if few or dashed or is_selected:
-                items.append(LegendItem(label={"value": name}, renderers=[drawn]))
+                items.append(LegendItem(label={"value": shorten(name, LEGEND)}, renderers=[drawn]))
         tip = hover(
             [("", "@name"), ("step", "@step{0,0}"), ("value", "@y{custom}")],
             mode="mouse", line_policy="nearest", formatters={"@y": CustomJSHover(code=VALUE)},

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from bokeh.models import ColumnDataSource, CustomJSHover
 
-from trajlab.explorer.charts import chart, hover, plain, style_legend
+from trajlab.explorer.charts import chart, hover, style_legend
 from trajlab.explorer.context import Context
 from trajlab.explorer.views.heat_map import VALUE, name_rows
 from trajlab.statistics.wording import count
@@ -29,14 +29,14 @@ class Bars:
         more = f" · the {MOST} largest of {is_known.sum()}" if is_known.sum() > MOST else ""
         if not is_known.all():
             more += f"\nunknown or infinite in {count(len(table) - int(is_known.sum()), 'layer')}"
-        height = 100 + 16 * (len(names) + more.count("\n"))
+        height = 100 + 16 * len(names)
         self.figure = chart(
             look, f"{title}: b − a{more}", height=height, tools=[hover(tips, formatters=formatters)],
             y_range=(len(names), 0),
         )  # fmt: skip
         self.figure.hbar(y="y", right="change", left=0, height=0.7, source=source, color=look.categories[0])
         self.figure.ygrid.grid_line_color = None
-        name_rows(self.figure, names)
+        name_rows(self.figure, look, names)
 
 
 class TwoHistograms:
@@ -47,8 +47,7 @@ class TwoHistograms:
         density = counts / np.diff(edges)
         source = ColumnDataSource({"left": edges[:-1], "right": edges[1:], "top": density[1], "entries": counts[1]})
         tip = hover([("from", "@left"), ("to", "@right"), ("entries in b", "@entries{0,0}")])
-        self.figure = chart(look, "", height=300, tools=[tip])
-        self.figure.title.text = plain(f"values of {context.row}")
+        self.figure = chart(look, f"values of {context.row}", height=300, tools=[tip], half=True)
         self.figure.quad(
             "left", "right", "top", 0, source=source, fill_color=look.categories[0], line_color=None, fill_alpha=0.75,
             legend_label="b",

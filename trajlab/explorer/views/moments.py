@@ -17,6 +17,8 @@ from trajlab.explorer.views.view import bokeh_part, html, key_of
 from trajlab.figures.marks.labels import name_of
 from trajlab.statistics.wording import number
 
+SAME = "a and b are the same snapshot, so nothing changed: choose another step or run."
+
 
 class Moments:
     """Step a against step b."""
@@ -108,7 +110,9 @@ class Moments:
             for name, row in pair.table.head(MOST).iterrows()
         )
         more = len(pair.table) - MOST
-        notes = [f"{more} layers that changed less are in the CSV file."] if more > 0 else []
+        a, b = self._moments()
+        notes = [SAME] if a == b and self.context.run_before == self.context.run else []
+        notes += [f"{more} layers that changed less are in the CSV file."] if more > 0 else []
         notes += [f"Not compared: {'; '.join(pair.skipped[:5])}{' …' if len(pair.skipped) > 5 else ''}"] * bool(
             pair.skipped
         )

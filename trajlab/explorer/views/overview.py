@@ -17,6 +17,10 @@ from trajlab.explorer.views.lines import LineChart
 from trajlab.explorer.views.role_grid import RoleGrid
 from trajlab.explorer.views.view import bokeh_part, html, key_of
 
+LONE_STEP = (
+    "There is one snapshot, step {:,}: changes are unknown; name a folder that holds more of the run to see them."
+)
+
 
 class Overview:
     """The first view."""
@@ -34,7 +38,8 @@ class Overview:
     def update(self) -> None:
         """Show the selection."""
         context, s = self.context, self.context.selection
-        self.absent.object = absence(context)
+        left_out = [f"Not shown: {text}" for text in context.collection.source.notes]
+        self.absent.object = absence(context) + "".join(map(note, left_out))
         self.noticed.object = noticed_list(context)
         rows = (s.mode, tuple(s.opened), s.find, s.way)
         drawn = self.map.show(key_of(context, *rows), self._map)
@@ -125,9 +130,9 @@ class Overview:
 
 
 def absence(context: Context) -> str:
-    """Return why there is no variable over steps and layers to show as HTML; empty if there is one."""
+    """Return why nothing over steps and layers can be shown, or only one step, as HTML; empty if all can be."""
     if context.quantity[0]:
-        return ""
+        return note(LONE_STEP.format(context.step)) if len(context.axis.steps) == 1 else ""
     if context.collection.is_busy:
         return note("The first results are being computed; they appear here as soon as they are there.")
     return note("There is no result over steps and layers to show.")
@@ -164,7 +169,7 @@ def facts_of_run(context: Context) -> str:
 
 
 def states_table(context: Context) -> str:
-    """Return how far each result is as HTML, and what was found and is not shown."""
+    """Return how far each result is as HTML."""
     collection = context.collection
     waiting = [name for name, state in collection.states.items() if state.word in (WAITING, COMPUTING)]
     ready = [name for name, state in collection.states.items() if state.word == READY]
@@ -174,7 +179,6 @@ def states_table(context: Context) -> str:
         for name, state in collection.states.items()
         if state.word not in (READY, WAITING, COMPUTING)
     ]
-    lines += [("not shown", text) for text in collection.source.notes]
     lines.append(("kept in", str(collection.folder) if collection.source.runs else ""))
     cells = "".join(f"<tr><th>{escape(key)}</th><td>{escape(text)}</td></tr>" for key, text in lines if text)
     summary = f"Results: {len(ready)} of {len(collection.states)}"

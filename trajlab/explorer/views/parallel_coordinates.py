@@ -20,6 +20,9 @@ MOST_AXES = 8
 MOST_TICKS = 12
 """Values of a fact that has no order that are named on its axis."""
 
+NAME, ALL_NAMES = 26, 136
+"""Characters of the name of an axis, and of the names of all axes beside each other."""
+
 
 class ParallelCoordinates:
     """An axis for each fact that differs and for an end value, and a line for each run.
@@ -62,13 +65,16 @@ class ParallelCoordinates:
         )  # fmt: skip
         title = "each line is a run" + (f" · {hidden} more facts differ, see the table" if hidden > 0 else "")
         self.figure = chart(
-            look, title, height=340, tools=[hover([("", "@name"), ("", "@values")], line_policy="interp"), TapTool()],
+            look, title, height=460 if look.narrow else 340,
+            tools=[hover([("", "@name"), ("", "@values")], line_policy="interp"), TapTool()],
             x_range=(-0.35, len(axes) - 0.65), y_range=(-0.08, 1.08),
         )  # fmt: skip
         self.figure.grid.grid_line_color = None
         self.figure.yaxis.visible = False
         self.figure.xaxis.ticker = FixedTicker(ticks=list(range(len(axes))))
-        self.figure.xaxis.major_label_overrides = {i: plain(shorten(str(c.name), 26)) for i, c in enumerate(shown)}
+        longest = NAME if look.narrow else min(NAME, ALL_NAMES // len(axes))
+        self.figure.xaxis.major_label_overrides = {i: plain(shorten(str(c.name), longest)) for i, c in enumerate(shown)}
+        self.figure.xaxis.major_label_orientation = "vertical" if look.narrow else "horizontal"
         self.figure.xaxis.major_label_text_color = look.ink
         legend = {"legend_group": "group"} if colors.is_named else {}
         self.figure.multi_line(

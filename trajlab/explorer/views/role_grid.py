@@ -24,6 +24,9 @@ from trajlab.figures.marks.labels import shorten
 from trajlab.figures.marks.scale import scale_for
 from trajlab.statistics.roles import Grid, grid_of
 
+BLOCKS, NARROW_BLOCKS = 32, 9
+"""Blocks that are named at most, on a wide page and on a narrow one."""
+
 
 class RoleGrid:
     """Roles × blocks of the selected variable of a run at the selected step."""
@@ -48,14 +51,14 @@ class RoleGrid:
         self.figure.grid.grid_line_color = None
         self.figure.xaxis.axis_label = "block"
         labels = [block.removeprefix(commonprefix_of(blocks)) for block in blocks]
-        every = max(1, -(-len(blocks) // 32))
+        every = max(1, -(-len(blocks) // (NARROW_BLOCKS if context.look.narrow else BLOCKS)))
         self.figure.xaxis.ticker = FixedTicker(ticks=[i + 0.5 for i in range(0, len(blocks), every)])
         self.figure.xaxis.major_label_overrides = {
             i + 0.5: plain(shorten(labels[i], 20)) for i in range(0, len(blocks), every)
         }
         if max(map(len, labels)) > 4:
             self.figure.xaxis.major_label_orientation = 0.7
-        name_rows(self.figure, roles)
+        name_rows(self.figure, context.look, roles)
         rows = numbers(part.transpose(row_dim(part), "step"))  # not those of folded modules, which are means
         self.scale = scale_for(xr.DataArray(rows, dims=("row", "step"), attrs=part.attrs), rows="row")
         mapper = color_mapper(self.scale, context.look)

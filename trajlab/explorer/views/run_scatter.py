@@ -70,7 +70,7 @@ class Scatter:
         if colors.is_named and color is not None:
             style_legend(self.figure, look, title=str(color.name), beside=True)
         self.figure.xaxis.axis_label = plain(str(fact.name))
-        self.figure.yaxis.axis_label = plain(shorten(str(outcome.name), 52))
+        self.figure.yaxis.axis_label = plain(shorten(str(outcome.name), 46))
         if values is None:
             self.figure.xaxis.ticker = FixedTicker(ticks=list(range(len(labels))))
             self.figure.xaxis.major_label_overrides = {i: plain(shorten(label, 20)) for i, label in enumerate(labels)}

@@ -13,7 +13,7 @@ from trajlab.explorer.quantity import text_of
 from trajlab.explorer.rank_correlation import rank_correlation
 from trajlab.explorer.run_facts import facts_of
 from trajlab.explorer.run_filter import filtered
-from trajlab.explorer.style import NARROW, widget_style
+from trajlab.explorer.style import NARROW, grid_style, widget_style
 from trajlab.explorer.views.parallel_coordinates import ParallelCoordinates
 from trajlab.explorer.views.run_colors import as_numbers
 from trajlab.explorer.views.run_scatter import Scatter
@@ -21,6 +21,9 @@ from trajlab.explorer.views.view import bokeh_part, html
 from trajlab.figures.marks.labels import name_of
 from trajlab.reports.findings import headlines
 from trajlab.statistics.wording import number
+
+WIDEST_RUN, NARROW_RUN = 320, 170
+"""Pixels of the column of runs at most, on a wide page and on a narrow one; longer names have several lines."""
 
 
 class Runs:
@@ -42,7 +45,7 @@ class Runs:
         self.ranking, self.missing, self.unreadable = html(""), html(""), html("")
         self.grid = pn.widgets.Tabulator(
             pd.DataFrame(), disabled=True, pagination="local", page_size=20, sizing_mode="stretch_width",
-            theme="midnight" if context.look.paper.startswith("#1") else "simple", selectable=False,
+            theme="simple", selectable=False, stylesheets=[grid_style(context.look)],
         )  # fmt: skip
         self.layout = pn.Column(
             self.missing, pn.Row(self.only, self.take, stylesheets=[NARROW]), self.unreadable, self.grid,
@@ -118,8 +121,12 @@ class Runs:
         titles = {str(column): escape(str(column)) for column in shown.columns}
         shown.index.name = "run"
         shown[ends.columns] = ends.map(lambda value: float(f"{value:.4g}"))
-        formatters = dict.fromkeys(map(str, shown.columns), {"type": "plaintext"})
-        self.grid.param.update(titles=titles, formatters=formatters, frozen_columns=["run"], value=shown)
+        formatters = dict.fromkeys(map(str, shown.columns), {"type": "plaintext"}) | {"run": {"type": "textarea"}}
+        longest = max((len(str(run)) for run in shown.index), default=0)
+        widths = {"run": min(48 + 8 * longest, NARROW_RUN if self.context.look.narrow else WIDEST_RUN)}
+        self.grid.param.update(
+            titles=titles, formatters=formatters, widths=widths, frozen_columns=["run"], value=shown
+        )  # fmt: skip
 
     def table(self) -> pd.DataFrame:
         """Return facts and end values of all runs."""

@@ -75,7 +75,10 @@ def read_store(path: Path, *, trust: bool = False) -> Trajectory:
 
 
 def _read_store(path: Path, *, trust: bool) -> Trajectory:
-    with reading(path, "its zarr.json was not written by pack; pack the snapshots again", form="a packed store"):
+    remedy = (
+        "its zarr.json is damaged or was not written by pack; pack the snapshots again, or compute the result again"
+    )
+    with reading(path, remedy, form="a packed store"):
         root = parse_json(read_bytes(path / STORE_FILE))
         attributes = root["attributes"]
         nodes = root["consolidated_metadata"]["metadata"]
