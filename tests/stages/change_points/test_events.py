@@ -53,6 +53,15 @@ def test_changes__a_fall_to_zero_is_a_jump_and_a_return_is_another(noise):
     assert events[0].after == 0.0
 
 
+@pytest.mark.parametrize("count", [20, 96, 951])
+def test_changes__a_schedule_on_a_line_to_zero_has_none_but_its_bends(count):
+    falling = 1e-3 * np.linspace(1.0, 0.0, count)
+    assert found(falling) == []
+    at = 3 * count // 4
+    dropped = np.concatenate([falling[:at], falling[at:] / 10])
+    assert found(dropped)[0] == (at, JUMP)
+
+
 def test_changes__small_jumps_and_another_spread_show_over_a_window(noise):
     small = noise.copy()
     small[150:] += 0.6  # six standard deviations, less than one outlier needs

@@ -17,6 +17,9 @@ is no change of its own."""
 NOTICED = 3.0
 """Deviation from which on values right before an outlier, on the same side, are taken for the beginning of it."""
 
+STRAIGHT = 1e-6
+"""How far a value may lie off the line through the two before it and still be on it, as a share of the larger one."""
+
 TINY = 1e-6
 """What is added to a positive series before its logarithm is taken, as a share of its median: zeros stay finite."""
 
@@ -113,6 +116,7 @@ def _outliers(
     """Return spikes and jumps, and the series with what is beyond its limit moved to it."""
     calm = scaled.copy()
     deviation, limit, level = surprise(scaled, window=window, smallest=smallest, rate=rate)
+    deviation = np.where(_on_a_line(series), 0.0, deviation)
     is_beyond = abs(deviation) > limit
     side = np.where(is_beyond, np.sign(deviation), 0.0)
     positions = np.flatnonzero(is_beyond)
@@ -134,6 +138,14 @@ def _outliers(
         base, top = float(level[onset]), float(scaled[peak])
         outliers.append(_outlier(series, scaled, onset, peak, float(deviation[peak]), base))
     return outliers, calm
+
+
+def _on_a_line(series: np.ndarray) -> np.ndarray:
+    """Return which values the line through the two before foretells: a schedule that ends at zero is no jump there."""
+    foretold = np.zeros(len(series), bool)
+    bend = abs(series[2:] - 2.0 * series[1:-1] + series[:-2])
+    foretold[2:] = bend <= STRAIGHT * np.maximum(abs(series[1:-1]), abs(series[:-2]))
+    return foretold
 
 
 def _outlier(series: np.ndarray, scaled: np.ndarray, start: int, peak: int, deviation: float, level: float) -> Change:
