@@ -54,6 +54,8 @@ docs: .venv/installed
 
 .venv/installed: requirements.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet $$(grep '^uv==' requirements.lock)  # takes half of pip's time
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --requirement requirements.lock || \
+		$(BIN)/python -m pip install --quiet --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
