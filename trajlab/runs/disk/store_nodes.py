@@ -1,6 +1,6 @@
 """Root metadata of a Zarr group: the arrays and groups that it names, and reading while it may be replaced."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,11 +26,21 @@ def nodes_of_store(path: Path) -> dict[str, Any]:
     """
     with reading(path, "the store is damaged, so write it again", part=STORE_FILE):
         root = parse_json(read_bytes(path / STORE_FILE))
-        nodes = dict((root.get("consolidated_metadata") or {"metadata": {}})["metadata"])
-        for node in nodes.values():
-            if node["node_type"] == "array":
-                encoding_of(node)  # Zarr up to 3.1.2 takes chunks for missing whose keys it does not know
-        return nodes
+        return readable_nodes((root.get("consolidated_metadata") or {"metadata": {}})["metadata"])
+
+
+def readable_nodes(nodes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metadata of arrays and groups by their paths, whose chunks can be found.
+
+    Raises
+    ------
+    ValueError
+        The chunk keys of an array have an encoding that is not known; Zarr up to 3.1.2 takes such chunks for missing.
+    """
+    for node in nodes.values():
+        if node["node_type"] == "array":
+            encoding_of(node)
+    return dict(nodes)
 
 
 def unchanged(path: Path, read: Callable[[], Value]) -> Value:

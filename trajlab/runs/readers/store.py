@@ -19,7 +19,7 @@ from trajlab.runs.disk.paths import is_url
 from trajlab.runs.disk.reading import reading
 from trajlab.runs.disk.remote import concurrently, read_bytes
 from trajlab.runs.disk.shards import is_checked, is_sharded, raw_rows, read_coordinate
-from trajlab.runs.disk.store_nodes import nodes_of_store, unchanged
+from trajlab.runs.disk.store_nodes import nodes_of_store, readable_nodes, unchanged
 from trajlab.runs.optimizer import OptimizerState, moment_attributes
 from trajlab.runs.readers.folder import check_facts
 from trajlab.runs.tensors import Series, Tensors, attributes_of, common_type, widest
@@ -81,7 +81,7 @@ def _read_store(path: Path, *, trust: bool) -> Trajectory:
     with reading(path, remedy, form="a packed store"):
         root = parse_json(read_bytes(path / STORE_FILE))
         attributes = root["attributes"]
-        nodes = root["consolidated_metadata"]["metadata"]
+        nodes = readable_nodes(root["consolidated_metadata"]["metadata"])
         version, facts = attributes.get("Conventions"), attributes.get("run", {})
         left_out, of_optimizer = (
             {str(name): str(reason) for name, reason in attributes.get(key, {}).items()}
