@@ -25,6 +25,9 @@ RECORDS = {
 """Classes of torch, by module, in whose place records of their fields are built."""
 
 INERT = {("collections", "OrderedDict"): OrderedDict, ("builtins", "set"): set, ("builtins", "frozenset"): frozenset}
+BUILTINS = ("builtins", "__builtin__")
+"""Module of the built-in functions, and its name in pickles of protocol 2 and below."""
+
 PATHS = {"PosixPath", "PurePosixPath", "WindowsPath", "PureWindowsPath"}
 
 Span = tuple[str, int, int]
@@ -66,6 +69,8 @@ class _Unpickler(pickle.Unpickler):
             return self._records[module, name]
         if (module, name) in INERT:
             return INERT[module, name]
+        if module in BUILTINS and name == "getattr":
+            return _member
         if module == "torch" and name == "Size":
             return torch.Size
         if module == "torch" and isinstance(getattr(torch, name, None), torch.dtype | torch.layout):
@@ -77,6 +82,13 @@ class _Unpickler(pickle.Unpickler):
     def persistent_load(self, pid: Any) -> Any:
         """Refuse references to other files."""
         raise pickle.UnpicklingError("it refers to objects in other files")
+
+
+def _member(record: Any, name: Any) -> _Record:
+    """Return a member of an enumeration, which Python 3.11 up to 3.11.3 pickles as an attribute of its class."""
+    if isinstance(record, type) and issubclass(record, _Record) and isinstance(name, str):
+        return record(name)
+    raise pickle.UnpicklingError("it names an attribute of what is no enumeration, which is not run")
 
 
 @dataclass(frozen=True)

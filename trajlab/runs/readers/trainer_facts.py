@@ -10,6 +10,7 @@ from typing import Any
 
 from trajlab.runs.disk.remote import read_bytes
 from trajlab.runs.disk.zip_members import open_member, read_members
+from trajlab.runs.readers.distributed_metadata import BUILTINS
 
 ARGUMENTS_FILE = "training_args.bin"
 
@@ -108,12 +109,21 @@ class _Record:
         self.state = state
 
 
+def _member(record: Any, name: Any) -> Any:
+    """Return a member of an enumeration, which Python 3.11 up to 3.11.3 pickles as an attribute of its class.
+
+    The values of the enumerations of transformers are their names in lower case.
+    """
+    is_record = isinstance(record, type) and issubclass(record, _Record)
+    return record(name.lower()) if is_record and isinstance(name, str) else None
+
+
 class _Unpickler(pickle.Unpickler):
     """Unpickler that imports nothing: each class and function that a pickle names is a record of its own."""
 
     def find_class(self, module: str, name: str) -> Any:
         """Return a new class of records."""
-        return type("Record", (_Record,), {})
+        return _member if module in BUILTINS and name == "getattr" else type("Record", (_Record,), {})
 
     def persistent_load(self, pid: Any) -> Any:
         """Return nothing for tensors, whose bytes are in other files."""

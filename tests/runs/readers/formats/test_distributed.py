@@ -163,7 +163,7 @@ def test_read_shards__a_pickle_changes_no_class_of_torch():
 @pytest.mark.parametrize(
     "name",
     [
-        "builtins eval", "builtins getattr", "torch load", "torch.serialization load", "functools partial", "os system",
+        "builtins eval", "builtins setattr", "torch load", "torch.serialization load", "functools partial", "os system",
         "torch.distributed.checkpoint.filesystem FileSystemReader",
     ],
 )  # fmt: skip
@@ -171,6 +171,17 @@ def test_read_shards__names_nothing_else(name):
     module, _, function = name.partition(" ")
     with pytest.raises(ValueError, match=f"{module}.{function}"):
         read_shards(f"c{module}\n{function}\n.".encode())
+
+
+@pytest.mark.parametrize("module", ["builtins", "__builtin__"])
+def test_read_shards__takes_attributes_of_records_for_members_of_enumerations_and_no_others(module):
+    """Python 3.11 up to 3.11.3 pickles members of enumerations so."""
+    metadata = b"ctorch.distributed.checkpoint.metadata\nTensorProperties\n"
+    with pytest.raises(ValueError, match="it holds a TensorProperties, not Metadata"):
+        read_shards(b"c" + module.encode() + b"\ngetattr\n(" + metadata + b"Vmember\ntR.")
+    for other in (b"ctorch\nSize\n", b"ccollections\nOrderedDict\n", b"Vtext\n"):
+        with pytest.raises(ValueError, match="an attribute of what is no enumeration"):
+            read_shards(b"c" + module.encode() + b"\ngetattr\n(" + other + b"V__init__\ntR.")
 
 
 def test_open__a_file_that_is_cut_off_or_changed_is_one_line(tmp_path, rng):
