@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -83,7 +84,10 @@ def is_function(node):
 def test_a_consumer_is_checked_strictly(tmp_path):
     (tmp_path / "consumer.py").write_text(CONSUMER, encoding="utf-8")
     command = [sys.executable, "-m", "mypy", "--strict", "--config-file", "", "consumer.py"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    root = Path(trajlab.__file__).parents[1]
+    # Of an editable installation mypy does not find the hook that imports it.
+    environment = os.environ if root.name == "site-packages" else os.environ | {"MYPYPATH": str(root)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     errors = [line for line in done.stdout.splitlines() if line.startswith("consumer.py")]
     lines = CONSUMER.splitlines()
     wrong = {number: line.rpartition("# ")[2] for number, line in enumerate(lines, 1) if "  # " in line}
