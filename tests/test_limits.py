@@ -30,6 +30,12 @@ def limited(kind, value):
         resource.setrlimit(kind, before)
 
 
+@pytest.fixture(autouse=True)
+def no_bytecode(monkeypatch):
+    """Let commands keep no bytecode: where files cannot grow, Python keeps a part of it, and fails to load it later."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+
+
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory):
     """Write a folder of checkpoints, a packed store and results."""

@@ -6,7 +6,6 @@ import sys
 import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from typing import NoReturn
 
 from trajlab.terminal import printable
@@ -26,16 +25,6 @@ def first_of(names: Iterable[str], most: int = 6, separator: str = ", ") -> str:
     """
     listed = list(names)
     return separator.join(listed[:most]) + (f" and {len(listed) - most} more" if len(listed) > most else "")
-
-
-def nearest(name: str, names: Iterable[str], most: int = 3) -> str:
-    """Return the names that are most like one, or the first ones if none is, with commas.
-
-    >>> nearest("dirft", ["alerts", "drift", "spectrum"]), nearest("x", ["alerts", "drift"], 1)
-    ('drift', 'alerts and 1 more')
-    """
-    listed = list(names)
-    return ", ".join(get_close_matches(name, listed, most, 0.6)) or first_of(listed, most)
 
 
 class TrajlabError(Exception):
@@ -116,21 +105,16 @@ def errors_in_one_line(program: str, *, and_bugs: bool = False) -> Iterator[None
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except OSError as error:
-        if error.errno in FILE_ERRORS:
-            _exit(f"{program}: cannot read or write {error.filename or 'a file'}: {error.strerror}")
-        _fail(program, error, and_bugs)
     except Exception as error:
-        _fail(program, error, and_bugs)
-
-
-def _fail(program: str, error: Exception, and_bugs: bool) -> NoReturn:
-    """Report an exception that comes from a lack of memory, or that nobody expected."""
-    lack = _lack_of_memory(error)
-    if lack is not None:
-        size = f" ({lack})" if str(lack) else ""
-        _exit(f"{program}: cannot finish: memory is exhausted{size}; choose fewer --workers, or allow it more memory")
-    _report(program, error, and_bugs)
+        if isinstance(error, OSError) and error.errno in FILE_ERRORS:
+            _exit(f"{program}: cannot read or write {error.filename or 'a file'}: {error.strerror}")
+        lack = _lack_of_memory(error)
+        if lack is not None:
+            size = f" ({lack})" if str(lack) else ""
+            _exit(
+                f"{program}: cannot finish: memory is exhausted{size}; choose fewer --workers, or allow it more memory"
+            )
+        _report(program, error, and_bugs)
 
 
 def _lack_of_memory(error: BaseException | None) -> BaseException | None:

@@ -466,9 +466,9 @@ def test_recorder__disk_full_names_the_file_and_keeps_what_was_there(read, tmp_p
         except TrajlabError as error:
             print(step, error)
     """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program)], check=True, timeout=60, capture_output=True, text=True
-    )
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}  # a part of a file of bytecode would be kept
+    done = subprocess.run(command, check=True, timeout=60, capture_output=True, text=True, env=environment)
     step, message = done.stdout.split(maxsplit=1)
     assert 2 <= int(step) <= 5
     assert str(tmp_path / "run" / "checkpoint-2" / "model.safetensors") in message and "resume=True" in message

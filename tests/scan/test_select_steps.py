@@ -6,7 +6,7 @@ from trajlab.runs.disk.lazy import lazy, rows_of
 from trajlab.scan.select_steps import select_steps
 
 STEPS = [np.s_[1:5:2], [0, 5], np.s_[::-1], np.s_[9:], [], np.array([2, -1]), np.arange(6) % 2 == 0, [True] * 6]
-"""Positions of steps, of which there are six."""
+"""Positions to select among six steps."""
 
 
 def of_rows(rows, **more):

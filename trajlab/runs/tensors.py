@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import reduce
 from typing import Any
 
@@ -10,7 +11,7 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 
-from trajlab.errors import MissingData, MissingTensor, nearest
+from trajlab.errors import MissingData, MissingTensor, first_of
 from trajlab.runs.disk.element_types import widened
 from trajlab.runs.disk.lazy import lazy
 from trajlab.runs.disk.rows import Rows
@@ -109,7 +110,8 @@ class Tensors(Mapping[str, xr.DataArray]):
         if name not in self.series:
             if name in self.omitted:
                 raise MissingData(f"cannot open {name} as one array: {self.omitted[name]}; name another tensor")
-            there = f"name one of {len(self)}, such as {nearest(name, self)}" if self.series else "there are none"
+            near = ", ".join(get_close_matches(name, self.series)) or first_of(self.series, 3)
+            there = f"name one of {len(self)}, such as {near}" if near else "there are none"
             raise MissingTensor(f"cannot find the tensor {name!r}: {there}")
         if name not in self._built:
             series = self.series[name]

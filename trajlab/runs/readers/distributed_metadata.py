@@ -85,7 +85,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _member(record: Any, name: Any) -> _Record:
-    """Return a member of an enumeration, which Python 3.11 up to 3.11.3 pickles as an attribute of its class."""
+    """Return a member of an enumeration, which early versions of Python 3.11 pickle as an attribute of its class."""
     if isinstance(record, type) and issubclass(record, _Record) and isinstance(name, str):
         return record(name)
     raise pickle.UnpicklingError("it names an attribute of what is no enumeration, which is not run")

@@ -110,7 +110,7 @@ class _Record:
 
 
 def _member(record: Any, name: Any) -> Any:
-    """Return a member of an enumeration, which Python 3.11 up to 3.11.3 pickles as an attribute of its class.
+    """Return a member of an enumeration, which early versions of Python 3.11 pickle as an attribute of its class.
 
     The values of the enumerations of transformers are their names in lower case.
     """

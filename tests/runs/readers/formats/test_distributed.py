@@ -175,7 +175,7 @@ def test_read_shards__names_nothing_else(name):
 
 @pytest.mark.parametrize("module", ["builtins", "__builtin__"])
 def test_read_shards__takes_attributes_of_records_for_members_of_enumerations_and_no_others(module):
-    """Python 3.11 up to 3.11.3 pickles members of enumerations so."""
+    """Early versions of Python 3.11 pickle members of enumerations so."""
     metadata = b"ctorch.distributed.checkpoint.metadata\nTensorProperties\n"
     with pytest.raises(ValueError, match="it holds a TensorProperties, not Metadata"):
         read_shards(b"c" + module.encode() + b"\ngetattr\n(" + metadata + b"Vmember\ntR.")
